@@ -1,7 +1,9 @@
-# Installs the library, headers, the command, find_package(sidecall) and pkg-config.
+# Installs the shared and the static library, headers, the command, find_package(sidecall) and
+# pkg-config; the target `uninstall` removes them.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS sidecall EXPORT sidecall LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(TARGETS sidecall sidecall-static EXPORT sidecall
+  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET sidecall-cli)
   install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
@@ -24,6 +26,14 @@ if(TARGET sidecall-cli)
   endif()
 endif()
 
+# What a C program that links libsidecall.a needs besides: the libraries that the C++ compiler links
+# and the C compiler does not.
+set(cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+foreach(library IN LISTS CMAKE_C_IMPLICIT_LINK_LIBRARIES)
+  list(REMOVE_ITEM cxx_libraries "${library}")
+endforeach()
+list(REMOVE_DUPLICATES cxx_libraries)
+
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/sidecall")
 install(EXPORT sidecall NAMESPACE sidecall:: FILE sidecallTargets.cmake DESTINATION "${package_dir}")
 configure_package_config_file(cmake/sidecallConfig.cmake.in "${PROJECT_BINARY_DIR}/sidecallConfig.cmake" INSTALL_DESTINATION "${package_dir}")
@@ -43,6 +53,10 @@ else()
   set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
+set(pc_private ${cxx_libraries} ${CMAKE_DL_LIBS})
+list(TRANSFORM pc_private PREPEND "-l")
+list(APPEND pc_private -pthread)
+list(JOIN pc_private " " pc_private)
 configure_file(cmake/sidecall.pc.in sidecall.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/sidecall.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
@@ -54,4 +68,11 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
   # Installed beside libsidecall, which searches there before the packages of other package
   # managers. It has its full name, so that only libsidecall finds it.
   install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT onnxruntime)
+elseif(TARGET sidecall-cli)
+  install(CODE "message(STATUS \"ONNX Runtime is not part of this installation:\"
+    \" '\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/sidecall doctor' says whether a library that is new enough is found\")")
 endif()
+
+add_custom_target(uninstall
+  COMMAND "${CMAKE_COMMAND}" "-DBUILD=${PROJECT_BINARY_DIR}" -P "${PROJECT_SOURCE_DIR}/cmake/Uninstall.cmake"
+  COMMENT "Removing the files that the last installation wrote" VERBATIM)

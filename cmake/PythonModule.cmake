@@ -20,7 +20,7 @@ set_target_properties(${library} PROPERTIES OUTPUT_NAME "sidecall-${PROJECT_VERS
 file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/*.cpp")
 pybind11_add_module(sidecall-python MODULE ${sources})
 set_target_properties(sidecall-python PROPERTIES OUTPUT_NAME _native INSTALL_RPATH "$ORIGIN")
-target_link_libraries(sidecall-python PRIVATE ${library} sidecall-flags)
+target_link_libraries(sidecall-python PRIVATE ${library} sidecall-base sidecall-flags)
 
 if(SKBUILD)
   install(TARGETS sidecall sidecall-python LIBRARY DESTINATION sidecall)

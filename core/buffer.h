@@ -24,7 +24,7 @@ class Buffer {
                       : nullptr;
     if (fresh == nullptr) {
       throw Error(SIDECALL_OUT_OF_MEMORY,
-                  "expected room for a tensor of " + std::to_string(bytes) + " bytes, got none");
+                  "out of memory: cannot allocate a tensor of " + std::to_string(bytes) + " bytes");
     }
     block_.reset(fresh);
     data_ =

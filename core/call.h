@@ -1,38 +1,32 @@
 // One reusable workspace for predictions. The steps of a call: give inputs (call.cpp,
-// call_widths.cpp), set features (call_features.cpp), run (call_run.cpp, call_remote.cpp;
+// call_shapes.cpp, call_widths.cpp), set features (call_features.cpp), run (call_run.cpp;
 // call_checks.cpp refuses rows), read columns (call_columns.cpp). Error texts are the same in every
 // language.
 #pragma once
 
 #include <sidecall/sidecall.h>
 
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "deadline.h"
 #include "engine.h"
 #include "error.h"
 #include "fault_list.h"
-#include "platform.h"
-#include "workers.h"
 
 namespace sidecall {
 
-class Call final : private Watched, private Job {
+class Call final : private ResultCheck {
  public:
   // The signature and the engine must outlive the call. `ignore_extra`: see SIDECALL_EXTRA_IGNORE.
   // `is_lazy`: see Engine::bind().
   Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
        bool is_lazy = false);
-  ~Call() override;
+  ~Call() { binding_->end_runs(); }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
@@ -71,13 +65,12 @@ class Call final : private Watched, private Job {
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
   bool finish(int64_t wait_ns);        // false while the run is not over
-  bool is_busy() noexcept;             // never blocks
-  int fd();
-  void cancel() noexcept;  // from any thread
+  bool is_busy() noexcept { return binding_->is_busy(); }  // never blocks
+  int fd() { return binding_->fd(); }
+  void cancel() noexcept { binding_->cancel(); }  // from any thread
 
-  // Cancels a started run on which the engine of this process still works, and returns true. When
-  // the run has ended, its thread calls `dispose(context)`, which destroys the call. Returns false
-  // if no such run is under way, or if the engine uses memory of the caller.
+  // Like Binding::leave_to_worker(), but also returns false if the engine uses memory of the
+  // caller.
   bool leave_to_worker(void (*dispose)(void*), void* context) noexcept;
 
  private:
@@ -97,22 +90,26 @@ class Call final : private Watched, private Job {
     std::string bytes;
     std::vector<int64_t> offsets;
   };
-  enum class Reason { kNone, kTimedOut, kCancelled };
 
   // call.cpp
-  void require_idle();
+  void require_idle() { binding_->require_idle(); }
   Input& input_at(int32_t input);
   Output& output_at(int32_t output);
   void check_dims(const TensorSpec& spec, const Dims& dims) const;
+  void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
+  void fetch(int32_t output);
+
+  // call_shapes.cpp
   void allocate(int32_t input, Dims dims);
   void place(int32_t input, Dims dims);
-  void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
   void settle_shapes();
   int64_t agree_on_rows() const;
   // The size of each named dimension, by the id of the name; -1 if no input has the name.
   using NamedDims = std::vector<int64_t>;
   std::optional<Dims> output_dims(int32_t output, int64_t rows, const NamedDims& named) const;
-  void fetch(int32_t output);
+  std::vector<Dims> input_dims() const;
+  std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
+  void announce(int32_t input, const Dims& dims);
 
   // call_features.cpp
   enum class State : uint8_t { kUnset, kSet, kRefused };  // of one feature in one row
@@ -136,8 +133,8 @@ class Call final : private Watched, private Job {
   void check_values(FaultList* faults);
   template <typename Number>
   void check_columns(size_t input, bool is_clean, FaultList* faults);
-  void check_text(int32_t input, int64_t element, std::string_view text);
-  std::exception_ptr accept_results() noexcept;
+  std::string_view check_text(int32_t input, int64_t element, std::string_view text);
+  std::exception_ptr check_results() noexcept override;
   bool has_finite_outputs();
   int32_t column_not_finite(int64_t row) const;
   void judge_rows();
@@ -150,36 +147,15 @@ class Call final : private Watched, private Job {
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
 
   // call_run.cpp
-  static Error ended_early(Reason reason);
+  void claim(int64_t timeout_ns, bool may_wait);
   void prepare();
-  void claim();
-  Reason leave() noexcept;
-  void interrupt(Reason reason) noexcept;
-  std::exception_ptr run_engine(int64_t timeout_ns) noexcept;
-  void start_local(int64_t timeout_ns);
-  bool is_pending() noexcept;
-  bool is_free() noexcept;
   bool borrows_memory() const noexcept;
-  bool leave_to_parent() noexcept;
-  [[noreturn]] static void nothing_to_finish();
-  void await_abandoned();
-  void on_deadline() noexcept override;
-  void work() noexcept override;
-  void release_waiter(Reason reason) noexcept;
-
-  // call_remote.cpp
-  std::vector<Dims> input_dims() const;
-  std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
-  void announce(int32_t input, const Dims& dims);
-  void find_outputs();
-  bool start_remote(int64_t timeout_ns, bool may_wait);
-  bool finish_remote(int64_t wait_ns);
 
   const Signature& signature_;
   const bool ignore_extra_;
   std::unique_ptr<Binding> binding_;
-  RemoteRun* const remote_;  // owned by binding_; nullptr if runs happen in this process
-  int64_t rows_;
+  const bool has_joint_layout_;  // see Binding
+  int64_t rows_ = 0;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
   // After a run, for each row: 0, or the number of the step that refuses the row. nullptr if the
@@ -194,37 +170,6 @@ class Call final : private Watched, private Job {
   // By feature (kNoFeature for an unknown name). If a feature's fault was not kept because the list
   // is full, states_ still holds kRefused.
   FaultList faults_;
-
-  // The owner changes kIdle to kRunning. The thread that ends a run early changes kRunning to
-  // kInterrupting and then to kInterrupted. At the end of the run the owner or a worker thread
-  // changes kRunning or kInterrupted to kIdle.
-  enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
-  std::atomic<int> phase_{kIdle};
-  // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.
-  Reason reason_ = Reason::kNone;
-
-  // State of a started run that its owner and the worker thread share.
-  struct Pending {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool is_done = false;  // the engine no longer uses the call's memory
-    // The owner received the outcome TIMEOUT or CANCELLED before the engine was done.
-    bool is_taken = false;
-    // Why the owner may receive its outcome before the engine is done.
-    Reason released = Reason::kNone;
-    std::exception_ptr failure;
-    std::unique_ptr<platform::Event> event;
-    int32_t process = 0;               // id of the process that started the run
-    void (*dispose)(void*) = nullptr;  // destroys the call; see leave_to_worker()
-    void* dispose_context = nullptr;
-  };
-  std::atomic<bool> is_pending_{false};
-  bool has_remote_fd_ = false;
-  // For a pending run in another process: why its owner received the outcome although the peer may
-  // still use the memory of the run.
-  Reason given_up_ = Reason::kNone;
-  std::optional<Deadline> deadline_;
-  std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };
 
 }  // namespace sidecall

@@ -108,7 +108,7 @@ template <typename Number>
 bool is_missing(const Feature& feature, Number value) {
   if constexpr (std::is_floating_point_v<Number>) return std::isnan(value);
   else
-    return feature.nullable && feature.tensor_dtype == SIDECALL_INT64 &&
+    return feature.nullable && feature.tensor_dtype == SIDECALL_DTYPE_INT64 &&
            static_cast<int64_t>(value) == feature.missing_int;
 }
 
@@ -145,13 +145,14 @@ std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text)
 void Call::check_bools() const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
-    if (spec.dtype != SIDECALL_BOOL) continue;
+    if (spec.dtype != SIDECALL_DTYPE_BOOL) continue;
     const auto* bytes = static_cast<const uint8_t*>(inputs_[i].data);
     const auto count = static_cast<int64_t>(count_bytes(spec.dtype, inputs_[i].dims));
     uint8_t all = 0;
     for (int64_t k = 0; k < count; ++k) all = static_cast<uint8_t>(all | bytes[k]);
     if (all > 1)
-      throw Error("input", {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another"});
+      throw Error("input",
+                  {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another byte"});
   }
 }
 
@@ -171,13 +172,13 @@ void Call::check_values(FaultList* faults) {
       is_clean = is_within(*integers, data, rows_);
     if (is_clean && check.listed_features.empty()) continue;
     switch (signature_.inputs[i].dtype) {
-      case SIDECALL_FLOAT32:
+      case SIDECALL_DTYPE_FLOAT32:
         check_columns<float>(i, is_clean, faults);
         break;
-      case SIDECALL_FLOAT64:
+      case SIDECALL_DTYPE_FLOAT64:
         check_columns<double>(i, is_clean, faults);
         break;
-      case SIDECALL_INT64:
+      case SIDECALL_DTYPE_INT64:
         check_columns<int64_t>(i, is_clean, faults);
         break;
       default:  // bool: no other element type has such features
@@ -211,30 +212,36 @@ void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   }
 }
 
-// Checks one string of a tensor that the caller gives.
-void Call::check_text(int32_t input, int64_t element, std::string_view text) {
+// Checks one string of a tensor that the caller gives. Returns the string that the model gets.
+std::string_view Call::check_text(int32_t input, int64_t element, std::string_view text) {
   const std::vector<int32_t>& features = signature_.checks[static_cast<size_t>(input)].feature_at;
   const auto width = static_cast<int64_t>(features.size());
   const int32_t index = features[static_cast<size_t>(element % width)];
   const Feature& feature = signature_.features[static_cast<size_t>(index)];
-  if (feature.takes_all() || (feature.nullable && text == feature.missing_string)) return;
-  if (std::optional<Refusal> refusal = refusal_of(feature, text)) {
+  const bool is_missing = feature.is_missing(text);
+  if (is_missing && feature.nullable) return feature.missing_string;
+  std::optional<Refusal> refusal;
+  if (is_missing)
+    refusal = Refusal{SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value"};
+  else if (!feature.takes_all()) refusal = refusal_of(feature, text);
+  if (refusal) {
     Fault fault{refusal->status, element / width, feature.name, std::move(refusal->expected),
                 refusal->got};
     inputs_[static_cast<size_t>(input)].faults.add(index, std::move(fault));
   }
+  return text;
 }
 
 // ---- After a run ----
 
-// Makes the results of a successful run readable and returns nullptr. If the model refuses a row,
-// returns that error instead.
-std::exception_ptr Call::accept_results() noexcept {
+// Returns the error of a run in which the model refuses a row, else nullptr.
+std::exception_ptr Call::check_results() noexcept {
   try {
-    if (remote_ != nullptr) find_outputs();
+    for (size_t i = 0; has_joint_layout_ && i < outputs_.size(); ++i) {
+      if (outputs_[i].is_known) outputs_[i].data = binding_->placed_output(static_cast<int32_t>(i));
+    }
     const bool is_refused = refusals_ != nullptr && any_of(refusals_, rows_) != 0;
     if (is_refused || !has_finite_outputs()) judge_rows();
-    has_results_ = true;
     return nullptr;
   } catch (...) {
     return std::current_exception();
@@ -247,7 +254,7 @@ bool Call::has_finite_outputs() {
     if (!output.is_known) fetch(index);
     const int64_t count = count_elements(output.dims);
     const bool is_float32 =
-        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
+        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_DTYPE_FLOAT32;
     if (!(is_float32 ? is_all_finite<float>(output.data, count)
                      : is_all_finite<double>(output.data, count)))
       return false;
@@ -260,7 +267,7 @@ int32_t Call::column_not_finite(int64_t row) const {
   for (const int32_t index : signature_.finite_outputs) {
     const Output& output = outputs_[static_cast<size_t>(index)];
     const bool is_float32 =
-        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
+        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_DTYPE_FLOAT32;
     for (size_t i = 0; i < signature_.columns.size(); ++i) {
       const Column& column = signature_.columns[i];
       if (column.output != index) continue;
@@ -285,8 +292,8 @@ void Call::judge_rows() {
     if (number < 0 || number > static_cast<int64_t>(signature_.steps.size())) {
       const std::string expected =
           "0 to " + std::to_string(signature_.steps.size()) + " for each row";
-      throw Error(SIDECALL_ENGINE, "the output that tells which rows are refused: expected " +
-                                       expected + ", got another number");
+      throw Error(SIDECALL_ENGINE, "the output that reports refused rows: expected " + expected +
+                                       ", got another number");
     }
     if (number > 0) {
       const Step& step = signature_.steps[static_cast<size_t>(number - 1)];

@@ -23,30 +23,30 @@ T read_at(const void* data, int64_t index) {
 
 bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value) {
   switch (dtype) {
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       *value = read_at<int64_t>(data, index);
       return true;
-    case SIDECALL_INT32:
+    case SIDECALL_DTYPE_INT32:
       *value = read_at<int32_t>(data, index);
       return true;
-    case SIDECALL_INT16:
+    case SIDECALL_DTYPE_INT16:
       *value = read_at<int16_t>(data, index);
       return true;
-    case SIDECALL_INT8:
+    case SIDECALL_DTYPE_INT8:
       *value = read_at<int8_t>(data, index);
       return true;
-    case SIDECALL_UINT32:
+    case SIDECALL_DTYPE_UINT32:
       *value = read_at<uint32_t>(data, index);
       return true;
-    case SIDECALL_UINT16:
+    case SIDECALL_DTYPE_UINT16:
       *value = read_at<uint16_t>(data, index);
       return true;
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_UINT64:
       // Negative if the number does not fit in int64; refuse_wrapped() throws then.
       *value = static_cast<int64_t>(read_at<uint64_t>(data, index));
       return true;
-    case SIDECALL_BOOL:
-    case SIDECALL_UINT8:
+    case SIDECALL_DTYPE_BOOL:
+    case SIDECALL_DTYPE_UINT8:
       *value = read_at<uint8_t>(data, index);
       return true;
     default:
@@ -55,8 +55,8 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
 }
 
 void refuse_wrapped(const Column& column, int64_t row, int32_t dtype, int64_t integer) {
-  if (dtype != SIDECALL_UINT64 || integer >= 0) return;
-  throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that int64 holds",
+  if (dtype != SIDECALL_DTYPE_UINT64 || integer >= 0) return;
+  throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that int64 can hold",
                          "a larger one"});
 }
 
@@ -66,14 +66,16 @@ const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   require_idle();
   if (column == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown column: the index is that of a name that was not found");
+                "unknown column: expected the index of a column, got -1 (not found)");
   require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(),
-          "column: expected an index of the model, got another number");
-  if (!has_results_) throw Error(SIDECALL_NOT_RUN, "outputs are there after a run that succeeded");
+          "column: expected the index of a column, got another number");
+  if (!has_results_)
+    throw Error(SIDECALL_NOT_RUN,
+                "outputs: expected a successful run before they are read, got none");
   const Column& found = signature_.columns[static_cast<size_t>(column)];
   Output& output = outputs_[static_cast<size_t>(found.output)];
   const bool is_string =
-      signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
+      signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_DTYPE_STRING;
   if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
   // A graph may return another shape than it declares.
   const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
@@ -96,14 +98,14 @@ double Call::get_f64(int64_t row, int32_t index) {
   const Column& column = column_at(row, index, &element);
   const void* data = outputs_[static_cast<size_t>(column.output)].data;
   const int32_t dtype = signature_.outputs[static_cast<size_t>(column.output)].dtype;
-  if (dtype == SIDECALL_FLOAT32) return static_cast<double>(read_at<float>(data, element));
-  if (dtype == SIDECALL_FLOAT64) return read_at<double>(data, element);
+  if (dtype == SIDECALL_DTYPE_FLOAT32) return static_cast<double>(read_at<float>(data, element));
+  if (dtype == SIDECALL_DTYPE_FLOAT64) return read_at<double>(data, element);
   int64_t integer = 0;
   if (!read_integer(data, element, dtype, &integer)) refuse_column(column, "a numeric column");
   refuse_wrapped(column, row, dtype, integer);
   if (integer > kTwoTo53 || integer < -kTwoTo53)
     throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name,
-                           "an integer that a double holds", "a larger one"});
+                           "an integer that float64 can hold", "a larger one"});
   return static_cast<double>(integer);
 }
 
@@ -121,7 +123,7 @@ int64_t Call::get_i64(int64_t row, int32_t index) {
 std::string_view Call::get_str(int64_t row, int32_t index) {
   int64_t element = 0;
   const Column& column = column_at(row, index, &element);
-  if (column.dtype != SIDECALL_STRING) refuse_column(column, "a string column");
+  if (column.dtype != SIDECALL_DTYPE_STRING) refuse_column(column, "a string column");
   const Output& output = outputs_[static_cast<size_t>(column.output)];
   const auto at = static_cast<size_t>(element);
   return std::string_view(output.bytes)

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "base/utf8.h"
 #include "call.h"
 #include "feature_refusal.h"
 #include "text.h"
@@ -47,9 +48,9 @@ const Feature& Call::feature_at(int64_t row, int32_t feature) {
   require_contract();
   if (feature == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown feature: the index is that of a name that was not found");
+                "unknown feature: expected the index of a feature, got -1 (not found)");
   require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(),
-          "feature: expected an index of the model, got another number");
+          "feature: expected the index of a feature, got another number");
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
   // The tensor may have been given another number of rows; the next run checks that.
@@ -115,11 +116,11 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
   void* data = inputs_[static_cast<size_t>(feature.input)].data;
   const int64_t index = row * feature.width + feature.column;
   switch (feature.tensor_dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return write_at(data, index, static_cast<float>(value));
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return write_at(data, index, value);
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return write_at(data, index, integer);
     default:  // bool: the contract allows nothing else
       return write_at(data, index, static_cast<uint8_t>(integer));
@@ -128,10 +129,10 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
 
 void Call::store(int64_t row, int32_t index, const Feature& feature, double value,
                  int64_t integer) {
-  const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
+  const bool is_float32 = feature.tensor_dtype == SIDECALL_DTYPE_FLOAT32;
   if (is_float32 && is_beyond_float32(value) && !feature.takes_beyond_float32(value))
     refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
-  if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable &&
+  if (feature.tensor_dtype == SIDECALL_DTYPE_INT64 && feature.nullable &&
       integer == feature.missing_int) {
     refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype),
            "the number reserved for missing values");
@@ -147,23 +148,24 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
 
 void Call::set_f64(int64_t row, int32_t index, double value) {
   const Feature& feature = feature_at(row, index);
-  if (std::isnan(value) && feature.dtype != SIDECALL_STRING && feature.dtype != SIDECALL_BOOL)
+  if (std::isnan(value) && feature.dtype != SIDECALL_DTYPE_STRING &&
+      feature.dtype != SIDECALL_DTYPE_BOOL)
     return set_missing(row, index);
-  if (feature.dtype == SIDECALL_INT64) {
+  if (feature.dtype == SIDECALL_DTYPE_INT64) {
     if (std::trunc(value) != value || std::isinf(value))
       refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
     if (value < -kTwoTo63 || value >= kTwoTo63)
       refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
-  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
+  if (feature.dtype == SIDECALL_DTYPE_BOOL || feature.dtype == SIDECALL_DTYPE_STRING)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
   store(row, index, feature, value, 0);
 }
 
 void Call::set_i64(int64_t row, int32_t index, int64_t value) {
   const Feature& feature = feature_at(row, index);
-  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
+  if (feature.dtype == SIDECALL_DTYPE_BOOL || feature.dtype == SIDECALL_DTYPE_STRING)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
   store(row, index, feature, static_cast<double>(value), value);
 }
@@ -171,18 +173,18 @@ void Call::set_i64(int64_t row, int32_t index, int64_t value) {
 void Call::set_bool(int64_t row, int32_t index, int32_t value) {
   const Feature& feature = feature_at(row, index);
   require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
-  if (feature.dtype != SIDECALL_BOOL)
+  if (feature.dtype != SIDECALL_DTYPE_BOOL)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
   store(row, index, feature, value, value);
 }
 
 void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   const Feature& feature = feature_at(row, index);
-  if (feature.dtype != SIDECALL_STRING)
+  if (feature.dtype != SIDECALL_DTYPE_STRING)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
   if (const char* fault = string_fault(value))
     refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
-  if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
+  if (feature.is_missing(value)) return set_missing(row, index);
   if (!feature.takes_all()) {
     if (const auto refusal = refusal_of(feature, value))
       refuse(row, index, refusal->status, refusal->expected, refusal->got);
@@ -218,7 +220,7 @@ void Call::set_unknown(int64_t row, std::string_view name) {
 }
 
 void Call::write_missing(int64_t row, const Feature& feature) {
-  if (feature.tensor_dtype == SIDECALL_STRING) {
+  if (feature.tensor_dtype == SIDECALL_DTYPE_STRING) {
     binding_->set_string(feature.input, row * feature.width + feature.column,
                          feature.missing_string);
   } else {

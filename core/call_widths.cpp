@@ -38,7 +38,7 @@ bool has_above_float32(const void* doubles, int64_t count) noexcept {
 }  // namespace
 
 void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept {
-  if (to_dtype == SIDECALL_FLOAT32)
+  if (to_dtype == SIDECALL_DTYPE_FLOAT32)
     convert<double, float>(static_cast<const char*>(from), static_cast<char*>(to), count);
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }

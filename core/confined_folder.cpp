@@ -97,7 +97,7 @@ ConfinedFile::ConfinedFile(ConfinedFile&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       error_(other.error_),
       size_(other.size_),
-      identity_(other.identity_) {}
+      identity_(std::move(other.identity_)) {}
 
 int ConfinedFile::read(Content* content) const {
   *content = Content(size_);

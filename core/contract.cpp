@@ -14,16 +14,16 @@ namespace sidecall {
 namespace {
 
 bool fits(int32_t feature, int32_t tensor) {
-  const bool is_float = tensor == SIDECALL_FLOAT32 || tensor == SIDECALL_FLOAT64;
+  const bool is_float = tensor == SIDECALL_DTYPE_FLOAT32 || tensor == SIDECALL_DTYPE_FLOAT64;
   switch (feature) {
-    case SIDECALL_STRING:
-      return tensor == SIDECALL_STRING;
-    case SIDECALL_BOOL:
-      return tensor == SIDECALL_BOOL || tensor == SIDECALL_INT64 || is_float;
-    case SIDECALL_INT64:
-      return tensor == SIDECALL_INT64 || is_float;
-    case SIDECALL_FLOAT32:
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_STRING:
+      return tensor == SIDECALL_DTYPE_STRING;
+    case SIDECALL_DTYPE_BOOL:
+      return tensor == SIDECALL_DTYPE_BOOL || tensor == SIDECALL_DTYPE_INT64 || is_float;
+    case SIDECALL_DTYPE_INT64:
+      return tensor == SIDECALL_DTYPE_INT64 || is_float;
+    case SIDECALL_DTYPE_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT64:
       return is_float;
     default:
       return false;
@@ -51,18 +51,18 @@ void read_missing(const JsonNode& node, Feature* feature) {
   feature->nullable = node.member("nullable").boolean();
   if (!feature->nullable) return;
   const JsonNode missing = node.member("missing");
-  const bool is_float =
-      feature->tensor_dtype == SIDECALL_FLOAT32 || feature->tensor_dtype == SIDECALL_FLOAT64;
+  const bool is_float = feature->tensor_dtype == SIDECALL_DTYPE_FLOAT32 ||
+                        feature->tensor_dtype == SIDECALL_DTYPE_FLOAT64;
   if (missing.is_string()) {
     if (missing.text() != "nan" || !is_float)
-      missing.fail(is_float ? "\"nan\"" : "a reserved value", "another word");
+      missing.fail(is_float ? "\"nan\"" : "a reserved value", "another string");
     return;
   }
   const JsonNode value = missing.member("value");
   if (is_float) missing.fail("\"nan\" for a floating-point tensor", "a reserved value");
-  if (feature->tensor_dtype == SIDECALL_BOOL)
+  if (feature->tensor_dtype == SIDECALL_DTYPE_BOOL)
     missing.fail("a tensor that can hold a reserved value", "a bool tensor");
-  if (feature->tensor_dtype == SIDECALL_STRING) {
+  if (feature->tensor_dtype == SIDECALL_DTYPE_STRING) {
     feature->missing_string = value.text();
   } else {
     feature->missing_int = value.integer();
@@ -74,12 +74,12 @@ void read_allowed(const JsonNode& node, Feature* feature) {
   if (!allowed.exists()) return;
   feature->is_closed = true;
   for (const JsonNode& element : allowed.elements()) {
-    if (feature->dtype == SIDECALL_STRING) {
+    if (feature->dtype == SIDECALL_DTYPE_STRING) {
       feature->allowed_strings.insert(element.text());
     } else {
       const double number =
           element.is_bool() ? static_cast<double>(element.boolean()) : element.number();
-      feature->allowed_numbers.insert(feature->tensor_dtype == SIDECALL_FLOAT32
+      feature->allowed_numbers.insert(feature->tensor_dtype == SIDECALL_DTYPE_FLOAT32
                                           ? static_cast<double>(static_cast<float>(number))
                                           : number);
     }
@@ -159,14 +159,14 @@ void read_features(const JsonNode& root, bool has_refusals, Signature* signature
   for (const JsonNode& node : nodes) {
     signature->features.push_back(read_feature(node, *signature, has_refusals));
     const std::string& name = signature->features.back().name;
-    if (seen.find(name) >= 0) node.member("name").fail("a name of its own", "'" + name + "' again");
+    if (seen.find(name) >= 0) node.member("name").fail("a unique name", "'" + name + "' again");
     seen.add(name, signature->features.size());
   }
   check_places(list, *signature);
 }
 
 void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype, int64_t width) {
-  const bool bool_label = dtype == SIDECALL_BOOL && tensor.dtype == SIDECALL_INT64;
+  const bool bool_label = dtype == SIDECALL_DTYPE_BOOL && tensor.dtype == SIDECALL_DTYPE_INT64;
   if (dtype != tensor.dtype && !bool_label)
     node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype),
                              "'" + node.member("type").text() + "'");
@@ -228,7 +228,7 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
                               : root.member("versions");
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
-  const bool has_refusals = tells_refusals(root);
+  const bool has_refusals = reports_refusals(root);
   if (has_refusals) read_steps(root, has_graph, signature);
   read_features(root, has_refusals, signature);
   if (root.member("outputs").size() == 0)

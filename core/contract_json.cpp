@@ -7,6 +7,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "base/utf8.h"
 #include "contract_reader.h"
 #include "error.h"
 #include "text.h"

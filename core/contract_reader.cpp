@@ -6,8 +6,8 @@
 #include <limits>
 #include <set>
 
+#include "base/utf8.h"
 #include "error.h"
-#include "text.h"
 
 namespace sidecall {
 namespace {
@@ -20,9 +20,7 @@ constexpr size_t kMaxKeyInPath = 100;  // keeps paths short, because a key can h
 // Allocates once, because a path is made for every member and element that is read.
 std::string with_key(const std::string& path, std::string_view key) {
   std::string_view shown = key.substr(0, kMaxKeyInPath);
-  if (shown.size() < key.size()) {
-    while (!is_utf8(shown)) shown.remove_suffix(1);
-  }
+  if (shown.size() < key.size()) shown = shown.substr(0, utf8_length(shown));
   std::string whole;
   whole.reserve(path.size() + shown.size() + 4);
   if (path != "/") whole.append(path).append(1, '.');
@@ -179,17 +177,17 @@ bool JsonNode::boolean() const {
 bool JsonNode::read(const rapidjson::Value& from, int32_t dtype, Value* to) {
   if (from.IsNull()) return true;
   switch (dtype) {
-    case SIDECALL_STRING:
+    case SIDECALL_DTYPE_STRING:
       to->kind = Value::Kind::kString;
       if (from.IsString()) to->text.assign(from.GetString(), from.GetStringLength());
       return from.IsString() && is_utf8(to->text);
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       to->kind = Value::Kind::kBool;
       to->integer = from.IsTrue() ? 1 : 0;
       return from.IsBool();
-    case SIDECALL_FLOAT32:
-    case SIDECALL_FLOAT64:
-    case SIDECALL_FLOAT16:
+    case SIDECALL_DTYPE_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT16:
       to->kind = Value::Kind::kFloat;
       if (from.IsNumber()) to->number = from.GetDouble();
       return from.IsNumber();
@@ -232,13 +230,14 @@ std::vector<Value> parse_classes(const JsonNode& output) {
   if (!list.exists()) return classes;
   std::set<std::string> texts;
   for (const JsonNode& node : list.elements()) {
-    const int32_t dtype = node.is_string() ? SIDECALL_STRING
-                          : node.is_bool() ? SIDECALL_BOOL
-                                           : SIDECALL_INT64;
+    const int32_t dtype = node.is_string() ? SIDECALL_DTYPE_STRING
+                          : node.is_bool() ? SIDECALL_DTYPE_BOOL
+                                           : SIDECALL_DTYPE_INT64;
     classes.push_back(node.value(dtype));
     if (classes.back().kind != classes.front().kind)
       node.fail("a class of the same type as the first", "another type");
-    if (!texts.insert(class_text(classes.back())).second) node.fail("each class once", "one again");
+    if (!texts.insert(class_text(classes.back())).second)
+      node.fail("each class once", "one class twice");
   }
   return classes;
 }
@@ -256,7 +255,7 @@ JsonNode open_contract(const std::string& json, rapidjson::Document* document) {
   return root;
 }
 
-bool tells_refusals(const JsonNode& contract) { return contract.member("format").integer() >= 2; }
+bool reports_refusals(const JsonNode& contract) { return contract.member("format").integer() >= 2; }
 
 OutputLayout parse_layout(const JsonNode& output) {
   const std::string role = output.member("role").text();

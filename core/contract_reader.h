@@ -83,7 +83,7 @@ JsonNode open_contract(const std::string& json, rapidjson::Document* document);
 
 // Whether the format of the contract describes what the model refuses. In format 1 the keys for
 // this have no meaning.
-bool tells_refusals(const JsonNode& contract);
+bool reports_refusals(const JsonNode& contract);
 
 // Reads `domain` and `empty` of a feature, whose types, `nullable` and `allowed` must have been
 // read already.

@@ -24,7 +24,7 @@ std::string describe_intervals(const std::vector<Interval<Number>>& intervals, S
   for (size_t i = 0; i < intervals.size() && i < kIntervalsNamed; ++i)
     text += (i == 0 ? "from " : " or from ") + shown(intervals[i].low) + " to " +
             shown(intervals[i].high);
-  return intervals.size() > kIntervalsNamed ? text + " or elsewhere" : text;
+  return intervals.size() > kIntervalsNamed ? text + " or in another interval" : text;
 }
 
 std::string describe_numbers(const std::vector<Interval<double>>& intervals, bool is_float32) {
@@ -56,9 +56,9 @@ void read_intervals(const JsonNode& domain, std::vector<Interval<Number>>* inter
     const std::vector<JsonNode> ends = node.elements();
     const Interval<Number> interval{read(ends[0]), read(ends[1])};
     if (interval.low > interval.high)
-      node.fail("a low end that is not above the high one", "one that is");
+      node.fail("a low end of at most the high end", "a larger one");
     if (!intervals->empty() && interval.low <= intervals->back().high)
-      node.fail("an interval above the one before it", "another one");
+      node.fail("intervals in ascending order without overlap", "others");
     intervals->push_back(interval);
   }
   if (intervals->empty()) domain.fail("at least one interval", "none");
@@ -67,17 +67,17 @@ void read_intervals(const JsonNode& domain, std::vector<Interval<Number>>* inter
 void read_domain(const JsonNode& node, Feature* feature) {
   const JsonNode domain = node.member("domain");
   if (!domain.exists()) return;
-  if (feature->dtype == SIDECALL_STRING || feature->dtype == SIDECALL_BOOL)
+  if (feature->dtype == SIDECALL_DTYPE_STRING || feature->dtype == SIDECALL_DTYPE_BOOL)
     domain.fail("a feature of type float32, float64 or int64",
                 std::string("one of ") + dtype_name(feature->dtype));
   if (feature->is_closed) domain.fail("a feature without 'allowed'", "one with it");
-  if (feature->tensor_dtype == SIDECALL_INT64) {
+  if (feature->tensor_dtype == SIDECALL_DTYPE_INT64) {
     read_intervals(domain, &feature->domain.integers,
                    [](const JsonNode& end) { return end.integer(); });
     feature->domain.expected = describe_intervals(feature->domain.integers, shortest<int64_t>);
     return;
   }
-  const bool is_float32 = feature->tensor_dtype == SIDECALL_FLOAT32;
+  const bool is_float32 = feature->tensor_dtype == SIDECALL_DTYPE_FLOAT32;
   read_intervals(domain, &feature->domain.numbers,
                  [&](const JsonNode& end) { return read_end(end, is_float32); });
   feature->domain.expected = describe_numbers(feature->domain.numbers, is_float32);
@@ -89,7 +89,7 @@ void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
     output.fail("the last output of the graph, '" + spec.name + "'", "'" + name + "'");
   const bool is_column =
       spec.has_rows() && (spec.dims.size() == 1 || (spec.dims.size() == 2 && spec.dims[1] == 1));
-  if (spec.dtype != SIDECALL_INT64 || !is_column)
+  if (spec.dtype != SIDECALL_DTYPE_INT64 || !is_column)
     output.fail("an output of int64[N] or int64[N,1]",
                 describe_tensor(spec.dtype, spec.dims, &spec.dim_names));
 }
@@ -102,14 +102,14 @@ void read_refusals(const JsonNode& node, Feature* feature) {
   const JsonNode empty = node.member("empty");
   if (!empty.exists()) return;
   feature->takes_empty = empty.boolean();
-  if (feature->dtype != SIDECALL_STRING)
+  if (feature->dtype != SIDECALL_DTYPE_STRING)
     empty.fail("a feature of type string", std::string("one of ") + dtype_name(feature->dtype));
 }
 
 bool read_finite(const JsonNode& node, int32_t dtype) {
   const JsonNode finite = node.member("finite");
   if (!finite.exists() || !finite.boolean()) return false;
-  if (dtype != SIDECALL_FLOAT32 && dtype != SIDECALL_FLOAT64)
+  if (dtype != SIDECALL_DTYPE_FLOAT32 && dtype != SIDECALL_DTYPE_FLOAT64)
     finite.fail("an output of type float32 or float64", std::string("one of ") + dtype_name(dtype));
   return true;
 }

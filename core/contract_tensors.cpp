@@ -16,14 +16,14 @@ int32_t element_type(const JsonNode& feature) {
   const int32_t dtype = dtype_from_name(name);
   const JsonNode missing = feature.member("missing");
   switch (dtype) {
-    case SIDECALL_STRING:
-    case SIDECALL_FLOAT32:
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_STRING:
+    case SIDECALL_DTYPE_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT64:
       return dtype;
-    case SIDECALL_BOOL:
-    case SIDECALL_INT64:
-      if (missing.is_string()) return SIDECALL_FLOAT64;  // "nan"
-      return missing.exists() ? SIDECALL_INT64 : dtype;
+    case SIDECALL_DTYPE_BOOL:
+    case SIDECALL_DTYPE_INT64:
+      if (missing.is_string()) return SIDECALL_DTYPE_FLOAT64;  // "nan"
+      return missing.exists() ? SIDECALL_DTYPE_INT64 : dtype;
     default:
       feature.member("type").fail("float32, float64, int64, bool or string", "'" + name + "'");
   }
@@ -48,10 +48,10 @@ void add_feature(const JsonNode& feature, Places* places, std::vector<TensorSpec
   TensorSpec* const found = &(*inputs)[place->second];
   found->dims[1] = std::max(found->dims[1], column + 1);
   if (found->dtype == dtype) return;
-  if (found->dtype == SIDECALL_STRING || dtype == SIDECALL_STRING)
+  if (found->dtype == SIDECALL_DTYPE_STRING || dtype == SIDECALL_DTYPE_STRING)
     feature.member("type").fail("the type of the other features of input '" + name + "'",
                                 feature.member("type").text());
-  found->dtype = SIDECALL_FLOAT64;
+  found->dtype = SIDECALL_DTYPE_FLOAT64;
 }
 
 TensorSpec output_tensor(const JsonNode& output) {

@@ -181,11 +181,10 @@ EngineInput write_engine_input(std::string_view bytes, const OnnxContent& conten
     size = writer.plan(is_beside);
   }
   if (size > max_bytes) {
-    throw Error(
-        SIDECALL_FILE_TOO_LARGE,
-        "file '" + label + "': expected at most " + std::to_string(max_bytes) +
-            " bytes with the external data that are no initializers of the main graph, got " +
-            std::to_string(size));
+    throw Error(SIDECALL_FILE_TOO_LARGE,
+                "file '" + label + "': expected at most " + std::to_string(max_bytes) +
+                    " bytes, including external data outside the main graph's initializers, got " +
+                    std::to_string(size));
   }
   input.written = writer.write(size);
   return input;

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "dtype.h"
 #include "external_data.h"
 #include "onnx_reader.h"
+#include "shapes.h"
 
 namespace sidecall {
 

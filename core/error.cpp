@@ -89,7 +89,7 @@ Error::Error(Fault fault, const std::string& message) : Error(fault.status, mess
   faults_.push_back(std::move(fault));
 }
 
-Error::Error(const char* what, Fault fault)
+Error::Error(const char* what, const Fault& fault)
     : Error(fault, describe(what, fault) + row_text(fault)) {
   faults_.front().what = what;
 }

@@ -32,7 +32,7 @@ class Error : public std::exception {
 
   // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output,
   // feature, column, step.
-  Error(const char* what, Fault fault);
+  Error(const char* what, const Fault& fault);
 
   // All faults of one run, sorted by row and feature, unknown names last; at least one. `total`
   // also counts faults that were not kept. `name_rows`: the message names the row of each fault.

@@ -41,7 +41,7 @@ Decision parse_decision(const JsonNode& node, const Source& source) {
   decision.output = source.signature.output_names.find(output.text());
   if (decision.output < 0) output.fail("an output of the graph", "'" + output.text() + "'");
   const TensorSpec& scores = source.signature.outputs[static_cast<size_t>(decision.output)];
-  if (scores.dtype != SIDECALL_FLOAT32 && scores.dtype != SIDECALL_FLOAT64)
+  if (scores.dtype != SIDECALL_DTYPE_FLOAT32 && scores.dtype != SIDECALL_DTYPE_FLOAT64)
     output.fail("an output of scores", dtype_name(scores.dtype));
   if (rule == "argmax") {
     decision.rule = Decision::Rule::kArgmax;
@@ -101,7 +101,7 @@ GoldenOutput parse_output(const JsonNode& output, const Source& source) {
   golden.decision = parse_decision(output.member("decision"), source);
   const int32_t dtype = dtype_from_name(output.member("type").text());
   golden.expected = parse_expected(source.expected.member(name), source.rows, golden.width, dtype);
-  if (dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64) {
+  if (dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64) {
     const JsonNode tolerance = source.tolerances.member(name);
     golden.absolute = parse_tolerance(tolerance.member("absolute"));
     golden.relative = parse_tolerance(tolerance.member("relative"));

@@ -222,7 +222,7 @@ class Graph {
       if (field.number == 3 && !field.is_bytes) number = field.value;
       if ((field.number == 6 || field.number == 11) && field.is_bytes) read_nested(field.bytes);
     }
-    return name == "to" && number == SIDECALL_STRING;
+    return name == "to" && number == SIDECALL_DTYPE_STRING;
   }
 
   // A nested graph can use all values of the graphs around it. Every value that it mentions counts
@@ -258,12 +258,13 @@ class Graph {
 };
 
 bool is_float(int32_t dtype) {
-  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 || dtype == SIDECALL_FLOAT16;
+  return dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64 ||
+         dtype == SIDECALL_DTYPE_FLOAT16;
 }
 
 bool is_integer(int32_t dtype) {
-  return (dtype >= SIDECALL_UINT8 && dtype <= SIDECALL_INT64) || dtype == SIDECALL_UINT32 ||
-         dtype == SIDECALL_UINT64;
+  return (dtype >= SIDECALL_DTYPE_UINT8 && dtype <= SIDECALL_DTYPE_INT64) ||
+         dtype == SIDECALL_DTYPE_UINT32 || dtype == SIDECALL_DTYPE_UINT64;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "platform.h"
 #include "records.h"
+#include "text.h"
 #include "verify.h"
 
 namespace sidecall {
@@ -69,7 +70,7 @@ int32_t verify_mode(int32_t option) {
   if (word == "warn") return SIDECALL_VERIFY_WARN;
   if (word == "off") return SIDECALL_VERIFY_OFF;
   throw Error(SIDECALL_INVALID_ARGUMENT,
-              "SIDECALL_VERIFY: expected error, warn or off, got another word");
+              "SIDECALL_VERIFY: expected error, warn or off, got '" + printable(word) + "'");
 }
 
 // The models that were verified in this process, by content and engine.
@@ -206,6 +207,7 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   }
   // Lazy: only the run itself waits for another process, so that the deadline of the run covers all
   // waiting.
+  // NOLINTNEXTLINE(modernize-make-unique): Workspace has no constructor, and cannot be moved.
   return std::unique_ptr<Workspace>(
       new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
 }

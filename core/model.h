@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "call.h"
+#include "clock.h"
 #include "contract.h"
 #include "engine.h"
 #include "onnx_file.h"

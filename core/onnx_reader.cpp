@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "error.h"
 #include "onnx_schema.h"
 #include "protobuf.h"
-#include "text.h"
 
 namespace sidecall {
 namespace {
@@ -60,7 +60,7 @@ uint8_t byte_at(const char* at) { return static_cast<uint8_t>(*at); }
 
 void OnnxReader::read_message(schema::Message type, const char* at, const char* end, int depth) {
   if (depth > kMaxDepth)
-    fail(at, "messages nested more than " + std::to_string(kMaxDepth) + " deep");
+    fail(at, "messages nested more than " + std::to_string(kMaxDepth) + " levels deep");
   if (type == schema::NodeProto) ++content_.num_nodes;
   const char* const begin = at;
   uint32_t seen = 0;
@@ -80,7 +80,8 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
     }
     const Field& field = kFields[type][number];
     const bool is_packed = field.is_packable && (tag & 7) == schema::kLength;
-    if ((tag & 7) != field.wire && !is_packed) fail(start, quoted(field) + " in another wire type");
+    if ((tag & 7) != field.wire && !is_packed)
+      fail(start, quoted(field) + " with the wrong wire type");
     if ((seen & field.once) != 0) fail(start, quoted(field) + " or its alternative twice");
     seen |= field.once;
     if (is_packed) {
@@ -96,12 +97,12 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
         }
         break;
       case schema::kFixed32:
-        if (end - at < 4) fail(start, "a message that is cut off");
+        if (end - at < 4) fail(start, "a truncated message");
         at += 4;
         while (field.is_packable && tag < 0x80 && end - at >= 5 && byte_at(at) == tag) at += 5;
         break;
       case schema::kFixed64:
-        if (end - at < 8) fail(start, "a message that is cut off");
+        if (end - at < 8) fail(start, "a truncated message");
         at += 8;
         break;
       default: {
@@ -155,7 +156,7 @@ const char* OnnxReader::read_packed(const Field& field, const char* at, const ch
       at =
           byte_at(at) < 0x80 && field.kind != schema::kEnum ? at + 1 : read_number(field, at, stop);
   } else if ((stop - at) % (field.wire == schema::kFixed32 ? 4 : 8) != 0) {
-    fail(start, "a part of a number in " + quoted(field));
+    fail(start, "an incomplete number in " + quoted(field));
   }
   return stop;
 }
@@ -165,7 +166,7 @@ uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
   const char* const start = *at;
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 70; shift += 7) {
-    if (*at == end) fail(start, "a message that is cut off");
+    if (*at == end) fail(start, "a truncated message");
     const uint8_t byte = byte_at((*at)++);
     value |= static_cast<uint64_t>(byte & 0x7f) << shift;
     if (byte >= 0x80) continue;
@@ -180,7 +181,7 @@ uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
 const char* OnnxReader::read_length(const char** at, const char* end) const {
   const char* const start = *at;
   const uint64_t length = read_varint(at, end);
-  if (length > static_cast<uint64_t>(end - *at)) fail(start, "a message that is cut off");
+  if (length > static_cast<uint64_t>(end - *at)) fail(start, "a truncated message");
   return *at + length;
 }
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dtype.h"
+#include "shapes.h"
 
 namespace sidecall {
 

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/signals_blocked.h"
 #include "error.h"
 
 namespace sidecall::platform {
@@ -207,11 +207,6 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
   };
   auto* start = new (std::nothrow) Start{body, argument};
   if (start == nullptr) return false;
-  // A new thread inherits the signal mask. All signals are blocked while it is created, so that the
-  // signal handlers of the host run on threads of the host.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread{};
   const auto entry = [](void* data) -> void* {
     const Start copy = *static_cast<Start*>(data);
@@ -219,8 +214,11 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
     copy.body(copy.argument);
     return nullptr;
   };
-  const int error = ::pthread_create(&thread, nullptr, entry, start);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  int error = 0;
+  {
+    const SignalsBlocked blocked;
+    error = ::pthread_create(&thread, nullptr, entry, start);
+  }
   if (error != 0) {
     delete start;
     return false;
@@ -232,7 +230,7 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
 Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (fd_ < 0)
     throw Error(SIDECALL_OUT_OF_MEMORY,
-                "an event for a call: no file descriptor is left: raise ulimit -n");
+                "cannot create an eventfd for a call: no file descriptor is left: raise ulimit -n");
 }
 
 Event::~Event() { ::close(fd_); }

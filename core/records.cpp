@@ -10,11 +10,11 @@
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
 
-#include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <limits>
+#include <utility>
 
+#include "base/json_text.h"
+#include "base/number.h"
 #include "error.h"
 #include "text.h"
 
@@ -190,26 +190,6 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
   return true;
 }
 
-// For a JSON number that no double holds: true if it is above 1 and so too large, false if it is
-// too close to zero. Does not use strtod, which would stop at the point if the host has set a
-// locale with a decimal comma.
-bool is_large(std::string_view text) {
-  const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
-  const std::string_view mantissa = text.substr(0, mantissa_end);
-  const auto first =
-      static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
-  const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
-  const int64_t exponent_of_first = point > first ? point - first - 1 : point - first;
-  if (mantissa_end == text.size()) return exponent_of_first > 0;
-  std::string_view written = text.substr(mantissa_end + 1);
-  const bool is_negative = written.front() == '-';
-  if (written.front() == '+') written.remove_prefix(1);
-  int64_t exponent = 0;
-  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc())
-    return !is_negative;
-  return exponent > -exponent_of_first;
-}
-
 void Handler::set_number(int32_t feature, std::string_view text) {
   double number = 0;
   bool is_whole = false;
@@ -217,56 +197,28 @@ void Handler::set_number(int32_t feature, std::string_view text) {
     return is_whole ? call_->set_i64(row_, feature, static_cast<int64_t>(number))
                     : call_->set_f64(row_, feature, number);
   }
-  const char* end = text.data() + text.size();
-  int64_t integer = 0;
-  const auto whole = std::from_chars(text.data(), end, integer);
-  if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
-  if (std::from_chars(text.data(), end, number).ec == std::errc::result_out_of_range) {
-    if (is_large(text))
-      call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
-    number = text.front() == '-' ? -0.0 : 0.0;
-  }
-  call_->set_f64(row_, feature, number);
-}
-
-void append_string(std::string_view text, std::string* out) {
-  out->push_back('"');
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte < 0x20) {
-      static constexpr char kHex[] = "0123456789abcdef";
-      *out += "\\u00";
-      out->push_back(kHex[byte >> 4]);
-      out->push_back(kHex[byte & 15]);
-    } else {
-      out->push_back(c);
-    }
-  }
-  out->push_back('"');
+  const Number read = read_number(text);
+  if (read.kind == Number::Kind::kInteger) return call_->set_i64(row_, feature, read.integer);
+  if (read.kind == Number::Kind::kTooLarge)
+    call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
+  call_->set_f64(row_, feature, read.real);
 }
 
 // JSON has neither NaN nor infinity: both become null.
-void append_number(double number, std::string* out) {
-  if (!std::isfinite(number)) {
-    *out += "null";
-    return;
-  }
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof text, number).ptr;
-  out->append(text, end);
+void append_finite(double number, std::string* out) {
+  if (std::isfinite(number)) append_number(number, out);
+  else *out += "null";
 }
 
 void append_value(Call* call, int64_t row, int32_t index, const Column& column, std::string* out) {
-  if (column.dtype == SIDECALL_STRING) return append_string(call->get_str(row, index), out);
-  if (column.dtype == SIDECALL_BOOL) {
+  if (column.dtype == SIDECALL_DTYPE_STRING)
+    return append_json_string(call->get_str(row, index), out);
+  if (column.dtype == SIDECALL_DTYPE_BOOL) {
     *out += call->get_i64(row, index) != 0 ? "true" : "false";
     return;
   }
-  if (column.dtype == SIDECALL_FLOAT32 || column.dtype == SIDECALL_FLOAT64)
-    return append_number(call->get_f64(row, index), out);
+  if (column.dtype == SIDECALL_DTYPE_FLOAT32 || column.dtype == SIDECALL_DTYPE_FLOAT64)
+    return append_finite(call->get_f64(row, index), out);
   *out += std::to_string(call->get_i64(row, index));
 }
 
@@ -280,7 +232,7 @@ void append_record(Call* call, int64_t row, std::string* out) {
     if (column.output != output) {
       if (close != 0) out->push_back(close);
       if (output >= 0) out->push_back(',');
-      append_string(signature.outputs[static_cast<size_t>(column.output)].name, out);
+      append_json_string(signature.outputs[static_cast<size_t>(column.output)].name, out);
       out->push_back(':');
       close = column.form == SIDECALL_FORM_MEMBER    ? '}'
               : column.form == SIDECALL_FORM_ELEMENT ? ']'
@@ -290,7 +242,8 @@ void append_record(Call* call, int64_t row, std::string* out) {
     } else {
       out->push_back(',');
     }
-    if (column.form == SIDECALL_FORM_MEMBER) append_string(column.key, out), out->push_back(':');
+    if (column.form == SIDECALL_FORM_MEMBER)
+      append_json_string(column.key, out), out->push_back(':');
     append_value(call, row, static_cast<int32_t>(i), column, out);
   }
   if (close != 0) out->push_back(close);

@@ -50,11 +50,11 @@ void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, 
 
 void bound(const Feature& feature, InputCheck* check) {
   switch (feature.tensor_dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return bound<float>(feature, feature.domain.numbers, -kInfinity32, kInfinity32, check);
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return bound<double>(feature, feature.domain.numbers, -kInfinity64, kInfinity64, check);
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return bound<int64_t>(feature, feature.domain.integers, INT64_MIN, INT64_MAX, check);
     default:
       return;
@@ -66,7 +66,7 @@ void bound(const Feature& feature, InputCheck* check) {
 // A number beyond float32 becomes the infinity to which it rounds, as in the model, if the model is
 // known to accept that infinity.
 bool Feature::takes_beyond_float32(double value) const {
-  const bool is_float = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
+  const bool is_float = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
   return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));
 }
 
@@ -97,7 +97,7 @@ void Signature::index_records() {
     check.feature_at[static_cast<size_t>(feature.column)] = static_cast<int32_t>(i);
     bound(feature, &check);
     const bool is_listed = feature.is_closed || feature.domain.has_holes();
-    if (is_listed && feature.tensor_dtype != SIDECALL_STRING)
+    if (is_listed && feature.tensor_dtype != SIDECALL_DTYPE_STRING)
       check.listed_features.push_back(static_cast<int32_t>(i));
   }
   for (size_t i = 0; i < columns.size(); ++i) {

@@ -2,6 +2,8 @@
 // the graph, features and columns from the contract.
 #pragma once
 
+#include <sidecall/sidecall.h>
+
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -12,21 +14,16 @@
 #include <variant>
 #include <vector>
 
+#include "base/tensor_spec.h"
 #include "domain.h"
-#include "dtype.h"
 #include "hash.h"
+#include "shapes.h"
 
 namespace sidecall {
 
-struct TensorSpec {
-  std::string name;
-  int32_t dtype = 0;
-  Dims dims;  // -1 for a free dimension
-  std::vector<std::string> dim_names;
-  // False if the graph declares no shape for an output, not even a rank. `dims` is empty then.
-  bool is_shaped = true;
-  bool has_rows() const { return !dims.empty() && dims[0] < 0; }
-};
+// In tensors and records of callers: a missing value of any string feature, whichever string the
+// contract reserves for it.
+constexpr std::string_view kMissingString = SIDECALL_MISSING_STRING;
 
 // One key of a record, and the place in a tensor where its value goes.
 struct Feature {
@@ -39,7 +36,7 @@ struct Feature {
   int32_t tensor_dtype = 0;
   int64_t width = 1;  // elements of one row of the tensor
 
-  // How a missing value is written; tensor_dtype decides which of the two is used.
+  // How the model's tensor holds a missing value; tensor_dtype decides which of the two is used.
   int64_t missing_int = 0;
   std::string missing_string;
 
@@ -54,6 +51,10 @@ struct Feature {
   bool is_domain_known = false;
   bool takes_empty = true;  // accepts the empty string
 
+  // Whether a string that a caller gives stands for a missing value.
+  bool is_missing(std::string_view text) const {
+    return text == kMissingString || (nullable && text == missing_string);
+  }
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
   bool takes_beyond_float32(double value) const;
 };

@@ -60,8 +60,8 @@ void write_tensors(Writer* writer, const char* key, const std::vector<TensorSpec
 
 void write_missing(Writer* writer, const Feature& feature) {
   writer->Key("missing");
-  if (feature.tensor_dtype == SIDECALL_STRING) write_string(writer, feature.missing_string);
-  else if (feature.tensor_dtype == SIDECALL_INT64) writer->Int64(feature.missing_int);
+  if (feature.tensor_dtype == SIDECALL_DTYPE_STRING) write_string(writer, feature.missing_string);
+  else if (feature.tensor_dtype == SIDECALL_DTYPE_INT64) writer->Int64(feature.missing_int);
   else writer->String("nan");
 }
 
@@ -173,7 +173,7 @@ void read_tensors(const JsonNode& list, bool may_lack_shapes, std::vector<Tensor
   for (const JsonNode& node : list.elements()) {
     TensorSpec spec = read_tensor(node, may_lack_shapes);
     if (!names.insert(spec.name).second)
-      node.member("name").fail("a name of its own", "'" + spec.name + "' again");
+      node.member("name").fail("a unique name", "'" + spec.name + "' again");
     specs->push_back(std::move(spec));
   }
 }

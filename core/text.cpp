@@ -1,51 +1,13 @@
-// UTF-8 as in RFC 3629, section 4; see text.h.
+// Checks and cleans text; see text.h.
 #include "text.h"
 
 #include <cstdint>
 #include <cstring>
 
+#include "base/json_text.h"
+#include "base/utf8.h"
+
 namespace sidecall {
-namespace {
-
-// The length of the UTF-8 character at `at`; 0 if there is none. Overlong forms, surrogates and
-// anything above U+10FFFF are not characters.
-size_t character_length(std::string_view text, size_t at) noexcept {
-  const auto byte = [&](size_t offset) {
-    return at + offset < text.size() ? static_cast<uint8_t>(text[at + offset]) : uint8_t{0};
-  };
-  const auto is_tail = [&](size_t offset) { return (byte(offset) & 0xc0) == 0x80; };
-  const uint8_t first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first < 0xc2) return 0;
-  if (first < 0xe0) return is_tail(1) ? 2 : 0;
-  if (first < 0xf0) {
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-    return is_tail(1) && is_tail(2) ? 3 : 0;
-  }
-  if (first > 0xf4 || (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
-    return 0;
-  return is_tail(1) && is_tail(2) && is_tail(3) ? 4 : 0;
-}
-
-}  // namespace
-
-bool is_utf8(std::string_view text) noexcept {
-  size_t at = 0;
-  while (at < text.size()) {
-    uint64_t eight = 0;
-    if (at + 8 <= text.size()) {
-      std::memcpy(&eight, text.data() + at, 8);
-      if ((eight & UINT64_C(0x8080808080808080)) == 0) {
-        at += 8;
-        continue;
-      }
-    }
-    const size_t length = character_length(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
 
 size_t find_non_json(std::string_view text) noexcept {
   constexpr uint64_t kHighBits = UINT64_C(0x8080808080808080);
@@ -72,10 +34,6 @@ size_t find_non_json(std::string_view text) noexcept {
 }
 
 std::string printable(const std::string& text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  const auto append_escape = [](unsigned char code, std::string* to) {
-    *to += {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]};
-  };
   std::string shown;
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
@@ -84,7 +42,7 @@ std::string printable(const std::string& text) {
       const size_t length = character_length(text, at);
       const auto next = static_cast<unsigned char>(length == 2 ? text[at + 1] : 0);
       // U+0080 to U+009F are control characters too, and can control terminals.
-      if (byte == 0xc2 && length == 2 && next < 0xa0) append_escape(next, &shown);
+      if (byte == 0xc2 && length == 2 && next < 0xa0) append_unicode_escape(next, &shown);
       else shown += length == 0 ? "?" : text.substr(at, length);
       at += length == 0 ? 0 : length - 1;
     } else if (byte >= 0x20 && byte != 0x7f) {
@@ -92,7 +50,7 @@ std::string printable(const std::string& text) {
     } else if (c == '\n' || c == '\t' || c == '\r') {
       shown += c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r";
     } else {
-      append_escape(byte, &shown);
+      append_unicode_escape(byte, &shown);
     }
   }
   return shown;

@@ -7,8 +7,6 @@
 
 namespace sidecall {
 
-bool is_utf8(std::string_view text) noexcept;
-
 // The position of the first byte that no JSON text holds, or the length of the text. Such a byte is
 // a control character other than tab, line feed and carriage return, or is not UTF-8. The parser
 // must still refuse these three characters inside strings.

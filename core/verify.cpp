@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/number.h"
 #include "error.h"
 #include "model.h"
 
@@ -18,11 +19,6 @@ namespace {
 std::string rough_text(double number) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, 3).ptr};
-}
-
-std::string number_text(double number) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, number).ptr};
 }
 
 void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
@@ -168,7 +164,7 @@ Verification run_golden_rows(const Model& model, std::optional<Clock::time_point
     if (error.retryable()) throw;
     Fault fault = error.faults().empty() ? Fault() : error.faults().front();
     fault.status = SIDECALL_VERIFICATION_FAILED;
-    return {{}, "verification: the golden rows do not run: " + std::string(error.what()), fault};
+    return {{}, "verification: the golden rows cannot be run: " + std::string(error.what()), fault};
   }
 }
 

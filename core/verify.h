@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "deadline.h"
+#include "clock.h"
 #include "error.h"
 
 namespace sidecall {

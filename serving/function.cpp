@@ -4,13 +4,14 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "engines/in_process/binding.h"
 #include "request.h"
 #include "shm/common/error.h"
 
 namespace sidecall {
 namespace {
 
-class FunctionBinding final : public Binding {
+class FunctionBinding final : public InProcessBinding {
  public:
   explicit FunctionBinding(const FunctionEngine& engine) : request_(engine) {}
 
@@ -18,7 +19,7 @@ class FunctionBinding final : public Binding {
     auto& input = request_.inputs[static_cast<size_t>(index)];
     const int32_t dtype = request_.engine.inputs()[static_cast<size_t>(index)].dtype;
     input.dims = dims;
-    if (dtype == SIDECALL_STRING) {
+    if (dtype == SIDECALL_DTYPE_STRING) {
       input.strings.assign(static_cast<size_t>(count_elements(dims)), std::string());
       input.is_changed = true;
     } else {
@@ -30,7 +31,7 @@ class FunctionBinding final : public Binding {
 
   void* input_data(int32_t index) override {
     const bool is_text =
-        request_.engine.inputs()[static_cast<size_t>(index)].dtype == SIDECALL_STRING;
+        request_.engine.inputs()[static_cast<size_t>(index)].dtype == SIDECALL_DTYPE_STRING;
     return is_text ? nullptr : request_.inputs[static_cast<size_t>(index)].buffer.data();
   }
 
@@ -53,47 +54,48 @@ class FunctionBinding final : public Binding {
     output.bound = data;
     if (dims == nullptr) return nullptr;
     output.dims = *dims;
-    if (dtype == SIDECALL_STRING) return nullptr;
+    if (dtype == SIDECALL_DTYPE_STRING) return nullptr;
     if (data != nullptr) return data;
     output.buffer.reserve(count_bytes(dtype, *dims));
     return output.buffer.data();
   }
 
-  Outcome run(int64_t) override {
-    for (auto& output : request_.outputs) output.is_given = false;
-    request_.failure.reset();
-    const sidecall_status status = request_.engine.call(&request_);
-    if (status == SIDECALL_OK) return check_answer();
-    if (request_.is_interrupted.load(std::memory_order_acquire)) return Outcome::kInterrupted;
-    if (!shm::is_failure(status)) {
-      throw Error(SIDECALL_INTERNAL,
-                  std::string("the served function failed with ") + status_name(status) +
-                      ": expected a status that tells what is wrong with the request");
-    }
-    if (!request_.failure || request_.failure->status() != status)
-      throw Error(status, std::string("the served function failed with ") + status_name(status));
-    throw Error(*request_.failure);
-  }
-
-  void interrupt() noexcept override {
-    request_.is_interrupted.store(true, std::memory_order_release);
-  }
-  void rearm() noexcept override {
-    request_.is_interrupted.store(false, std::memory_order_relaxed);
-  }
-
   OutputTensor output(int32_t index) override {
     auto& output = request_.outputs[static_cast<size_t>(index)];
     const int32_t dtype = request_.engine.outputs()[static_cast<size_t>(index)].dtype;
-    return {output.dims, dtype == SIDECALL_STRING  ? nullptr
-                         : output.bound != nullptr ? output.bound
-                                                   : output.buffer.data()};
+    return {output.dims, dtype == SIDECALL_DTYPE_STRING ? nullptr
+                         : output.bound != nullptr      ? output.bound
+                                                        : output.buffer.data()};
   }
 
   void read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) override {
     const sidecall_request::Text& text = request_.outputs[static_cast<size_t>(index)].text;
     *bytes = text.bytes;
     *offsets = text.offsets;
+  }
+
+ protected:
+  Outcome execute(int64_t /*timeout_ns*/) override {
+    for (auto& output : request_.outputs) output.is_given = false;
+    request_.failure.reset();
+    const sidecall_status status = request_.engine.call(&request_);
+    if (status == SIDECALL_OK) return check_answer();
+    if (request_.is_interrupted.load(std::memory_order_acquire)) return Outcome::kInterrupted;
+    if (!shm::is_failure(status)) {
+      throw Error(SIDECALL_INTERNAL, std::string("the served function failed with ") +
+                                         status_name(status) +
+                                         ": expected a status that describes a failed request");
+    }
+    if (!request_.failure || request_.failure->status() != status)
+      throw Error(status, std::string("the served function failed with ") + status_name(status));
+    throw Error(*request_.failure);
+  }
+
+  void interrupt_engine() noexcept override {
+    request_.is_interrupted.store(true, std::memory_order_release);
+  }
+  void rearm() noexcept override {
+    request_.is_interrupted.store(false, std::memory_order_relaxed);
   }
 
  private:

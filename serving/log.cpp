@@ -18,6 +18,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/utf8.h"
 #include "core/per_process.h"
 #include "core/text.h"
 
@@ -83,13 +84,11 @@ std::string line_of(const LogEntry& entry) {
   return "{\"time\":\"" + time + "\",\"level\":\"" + kLevels[entry.level] + "\"," + rest + "\n";
 }
 
-bool is_character_start(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
-
 // The first and the last quarter of a text, cut at character boundaries.
 std::string without_middle(const std::string& text) {
-  size_t head = text.size() / 4, tail = text.size() - text.size() / 4;
-  while (head > 0 && !is_character_start(text[head])) --head;
-  while (tail < text.size() && !is_character_start(text[tail])) ++tail;
+  const size_t head = cut_length(text, text.size() / 4);
+  size_t tail = text.size() - text.size() / 4;
+  while (tail < text.size() && continues_character(text[tail])) ++tail;
   return text.substr(0, head) + " ... " + text.substr(tail);
 }
 

@@ -80,7 +80,7 @@ bool LogQueue::add(LogEntry entry) noexcept {
         auto owned = std::make_unique<std::shared_ptr<State>>(state_);
         state.has_thread =
             platform::start_thread([](void* given) { State::run(given); }, owned.get());
-        if (state.has_thread) owned.release();
+        if (state.has_thread) static_cast<void>(owned.release());
       }
       if (state.has_thread) {
         if (state.num_dropped > 0) state.report_dropped();

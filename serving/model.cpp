@@ -26,7 +26,7 @@ class ModelSession final : public shm::Session {
         call_(model_->signature(), model_->engine(), false, 1),
         outputs_(model_->signature().outputs.size()) {
     for (const TensorSpec& spec : model_->signature().inputs)
-      has_strings_ = has_strings_ || spec.dtype == SIDECALL_STRING;
+      has_strings_ = has_strings_ || spec.dtype == SIDECALL_DTYPE_STRING;
   }
 
   void handle(const shm::Request& request, shm::Response& response) override {
@@ -88,7 +88,7 @@ class ModelSession final : public shm::Session {
       if (!is_same) {
         sidecall_view view = SIDECALL_VIEW_INIT;
         call_.view_output(index, &view);
-        output.is_known = view.rank >= 0 && dtype != SIDECALL_STRING;
+        output.is_known = view.rank >= 0 && dtype != SIDECALL_DTYPE_STRING;
         output.dims.assign(view.dims, view.dims + (view.rank < 0 ? 0 : view.rank));
       }
       if (!output.is_known) continue;
@@ -106,7 +106,7 @@ class ModelSession final : public shm::Session {
       sidecall_view view = SIDECALL_VIEW_INIT;
       call_.view_output(static_cast<int32_t>(i), &view);
       const auto rank = static_cast<uint32_t>(view.rank);
-      if (view.dtype == SIDECALL_STRING) {
+      if (view.dtype == SIDECALL_DTYPE_STRING) {
         response.place_strings(i, view.dims, rank, view.offsets,
                                {static_cast<const char*>(view.data), view.data_bytes});
         continue;

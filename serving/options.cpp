@@ -40,8 +40,8 @@ int inherited_control_socket() {
   const char* text = platform::environment("SIDECALL_FD");
   if (text == nullptr)
     throw Error(SIDECALL_INVALID_ARGUMENT,
-                "at: expected shm:NAME or shm:///path where no parent process gives SIDECALL_FD, "
-                "got nothing");
+                "at: expected shm:NAME or shm:///path, got nothing (only a child process that "
+                "inherits SIDECALL_FD needs no address)");
   int fd = -1;
   const char* end = text + std::strlen(text);
   const auto parsed = std::from_chars(text, end, fd);
@@ -52,7 +52,7 @@ int inherited_control_socket() {
       type != SOCK_SEQPACKET)
     throw Error(
         SIDECALL_INVALID_ARGUMENT,
-        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else");
+        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got another value");
   return fd;
 }
 

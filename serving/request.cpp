@@ -50,7 +50,8 @@ void pack(sidecall_request::Input* input) {
 
 const TensorSpec& sidecall_request::output_spec(int32_t output) const {
   if (output < 0 || static_cast<size_t>(output) >= outputs.size())
-    throw Error(SIDECALL_UNKNOWN_NAME, "unknown output: the index is not that of an output");
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown output: expected the index of an output, got another number");
   return engine.outputs()[static_cast<size_t>(output)];
 }
 
@@ -79,14 +80,15 @@ sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* 
 
 void sidecall_request::view_input(int32_t index, sidecall_view* view) {
   if (index < 0 || static_cast<size_t>(index) >= inputs.size())
-    throw Error(SIDECALL_UNKNOWN_NAME, "unknown input: the index is not that of an input");
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown input: expected the index of an input, got another number");
   auto& input = inputs[static_cast<size_t>(index)];
   const int32_t dtype = engine.inputs()[static_cast<size_t>(index)].dtype;
   view->dtype = dtype;
   view->rank = static_cast<int32_t>(input.dims.size());
   view->flags = 0;
   view->dims = input.dims.data();
-  if (dtype == SIDECALL_STRING) {
+  if (dtype == SIDECALL_DTYPE_STRING) {
     pack(&input);
     view->data = input.text.bytes.data();
     view->data_bytes = input.text.bytes.size();
@@ -101,7 +103,7 @@ void sidecall_request::view_input(int32_t index, sidecall_view* view) {
 void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t rank,
                                    sidecall_view* view) {
   const TensorSpec& spec = output_spec(index);
-  if (spec.dtype == SIDECALL_STRING)
+  if (spec.dtype == SIDECALL_DTYPE_STRING)
     throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
                            "a tensor of fixed size elements", "string"});
   auto& output = shape(index, dims, rank);
@@ -121,17 +123,17 @@ void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t r
 void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t rank,
                                    const char* data, const int64_t* offsets) {
   const TensorSpec& spec = output_spec(index);
-  if (spec.dtype != SIDECALL_STRING)
+  if (spec.dtype != SIDECALL_DTYPE_STRING)
     throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, sidecall::dtype_name(spec.dtype),
                            "string"});
   auto& output = shape(index, dims, rank);
   const int64_t count = sidecall::count_elements(output.dims);
   output.is_given = false;
-  require(offsets[0] == 0, "offsets: expected 0 first, got another number");
+  require(offsets[0] == 0, "offsets: expected 0 as the first, got another number");
   require(data != nullptr || offsets[count] == 0, "data must not be NULL");
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1],
-            "offsets: expected numbers that never fall, got one that does");
+            "offsets: expected ascending numbers, got a smaller one after a larger one");
     const std::string_view text(data + offsets[i],
                                 static_cast<size_t>(offsets[i + 1] - offsets[i]));
     if (const char* fault = sidecall::string_fault(text))

@@ -18,13 +18,6 @@
 namespace sidecall {
 namespace {
 
-std::vector<shm::TensorSpec> channel_specs(const std::vector<TensorSpec>& specs) {
-  std::vector<shm::TensorSpec> result;
-  for (const TensorSpec& spec : specs)
-    result.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
-  return result;
-}
-
 std::array<uint8_t, 32> digest_of(const std::string& text) {
   Sha256 sha;
   sha.update(text);
@@ -37,7 +30,7 @@ std::array<uint8_t, 32> digest_of(const std::string& text) {
 
 // The id of the model, or "" if it is not a SHA-256 digest: the channel can only send digests.
 std::string id_of(const Model& model) {
-  const std::string id = model.id();
+  const std::string& id = model.id();
   const bool is_digest =
       id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
   return is_digest ? id : "";
@@ -49,8 +42,8 @@ shm::Service describe_service(const Model& model, std::vector<bool> in_place) {
   service.signature = signature_text(model.signature());
   service.signature_digest = digest_of(service.signature);
   service.model_id = id_of(model);
-  service.inputs = channel_specs(model.signature().inputs);
-  service.outputs = channel_specs(model.signature().outputs);
+  service.inputs = model.signature().inputs;
+  service.outputs = model.signature().outputs;
   service.in_place = std::move(in_place);
   if (contract == nullptr) return service;
   service.name = contract->name;
@@ -84,7 +77,7 @@ std::shared_ptr<const Model> model_of(const sidecall_service& service,
   if (service.contract != nullptr) origin.contract = contract;
   auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs),
                                                  service.handler, service.context, std::move(log));
-  return Model::from_engine(std::move(engine), std::move(origin), verification);
+  return Model::from_engine(std::move(engine), origin, verification);
 }
 
 std::vector<bool> in_place_or_none(std::vector<bool> in_place, const Model& model,
@@ -136,7 +129,7 @@ std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_servi
   // libraries, so the bytes must stay as they were checked.
   std::vector<bool> in_place;
   for (const TensorSpec& input : model->signature().inputs)
-    in_place.push_back(input.dtype != SIDECALL_BOOL);
+    in_place.push_back(input.dtype != SIDECALL_DTYPE_BOOL);
   return with_core_errors(
       [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
 }

@@ -1,4 +1,4 @@
-"""Checks which layer includes which: core, shm, the C binding, everything else.
+"""Checks which layer includes which: base, core, shm, the C binding, everything else.
 
 `make lint` runs it; ARCHITECTURE.md explains the layers.
 """
@@ -10,13 +10,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = {".c", ".cpp", ".h", ".hpp"}
 # The first matching folder is the layer of a file. A layer may include its own folder, the public
-# headers and the listed layers.
+# headers, `base` (unless it is one of USERS), and the layers that are listed here.
 LAYERS = {
     "include": (),
+    "base": (),
     "core": (),
-    "engines/onnxruntime": ("core",),
-    "engines/remote": ("core", "shm/common", "shm/client"),
-    "serving": ("core", "engines/remote", "shm/common", "shm/server"),
+    "engines/in_process": ("core",),
+    "engines/out_of_process": ("core",),
+    "engines/onnxruntime": ("core", "engines/in_process"),
+    "engines/remote": ("core", "engines/out_of_process", "shm/common", "shm/client"),
+    "serving": ("core", "engines/in_process", "engines/remote", "shm/common", "shm/server"),
     "shm/common": (),
     "shm/client": ("shm/common",),
     "shm/server": ("shm/common",),
@@ -39,11 +42,20 @@ LAYERS = {
     "examples": (),
     "benchmarks": (),
     "tests/c": (),
-    "tests/core": ("core", "bindings/types", "engines/onnxruntime"),
+    "tests/core": (
+        "core",
+        "bindings/types",
+        "engines/in_process",
+        "engines/onnxruntime",
+        "engines/out_of_process",
+    ),
     "tests/shm": ("shm/common", "shm/client", "shm/server", "shm/supervisor"),
     "tests/fuzz": ("core", "shm/common", "shm/client", "shm/server", "tests/core"),
 }
 PUBLIC = "include"
+BASE = "base"
+# Built as a program of a user would be: with nothing but the public headers.
+USERS = {"include", "examples", "benchmarks", "tests/c"}
 
 
 def layer_of(path: Path) -> str | None:
@@ -69,7 +81,7 @@ def check(source: Path) -> list[str]:
     own = layer_of(source)
     if own is None:
         return []
-    allowed = {own, PUBLIC, *LAYERS[own]}
+    allowed = {own, PUBLIC, *LAYERS[own]} | (set() if own in USERS else {BASE})
     faults = []
     for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
         match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)

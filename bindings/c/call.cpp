@@ -1,6 +1,8 @@
 // sidecall_call_*: checks pointers and forwards to core/call.h.
 #include "core/call.h"
 
+#include <sidecall/binding.h>
+
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
@@ -92,9 +94,9 @@ sidecall_status sidecall_call_bind_input(sidecall_call* call, int32_t input,
   return guard(err, [&] { give_input(call, input, view, true); });
 }
 
-sidecall_status sidecall_call_refuse_input(sidecall_call* call, int32_t input, const char* got,
-                                           sidecall_error* err) {
-  return guard(err, [&] {
+void sidecall_call_describe_mismatch(sidecall_call* call, int32_t input, const char* got,
+                                     sidecall_error* err) {
+  guard(err, [&] {
     require(got != nullptr, "got must not be NULL");
     use(call).refuse_input(input, got);
   });
@@ -213,7 +215,7 @@ sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidec
   return guard(err, [&] {
     if (!use(call).finish(wait_ns))
       throw sidecall::Error(SIDECALL_PENDING,
-                            "the run that was started is not over yet; ask again");
+                            "the started run has not ended yet: call finish again");
   });
 }
 

@@ -8,20 +8,17 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/utf8.h"
 #include "core/text.h"
 #include "structs.h"
 
 namespace sidecall {
 namespace {
 
-// Copies a text and cuts it at a character boundary if it does not fit. In UTF-8 a byte 10xxxxxx
-// continues the character before it.
+// Copies a text and cuts it at a character boundary if it does not fit.
 void copy_text(char* out, size_t space, std::string_view text) noexcept {
   if (space == 0) return;
-  size_t length = std::min(text.size(), space - 1);
-  if (length < text.size()) {
-    while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
-  }
+  const size_t length = cut_length(text, space - 1);
   std::memcpy(out, text.data(), length);
   out[length] = '\0';
 }

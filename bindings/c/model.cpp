@@ -1,8 +1,9 @@
 // sidecall_model_*, records as JSON, and the engine: checks pointers and forwards to core/model.h.
+#include <sidecall/binding.h>
 #include <cstring>
 
+#include "base/dtype.h"
 #include "bindings/types/typescript.h"
-#include "core/dtype.h"
 #include "core/verify.h"
 #include "engines/onnxruntime/engine.h"
 #include "engines/onnxruntime/library.h"

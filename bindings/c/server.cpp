@@ -99,8 +99,7 @@ sidecall_status sidecall_server_drain(sidecall_server* server, int64_t timeout_n
     const bool is_done = with_core_errors(
         [&] { return use(server).drain(sidecall::shm::Deadline::after(timeout_ns)); });
     if (!is_done)
-      throw Error(SIDECALL_TIMEOUT,
-                  "drain: expected every call to end in time, got some that were still running");
+      throw Error(SIDECALL_TIMEOUT, "drain: calls were still running when timeout_ns passed");
   });
 }
 

@@ -8,10 +8,10 @@
 #include <memory>
 #include <thread>
 
+#include "base/signals_blocked.h"
 #include "core/error.h"
 #include "guard.h"
 #include "serving/log.h"
-#include "shm/common/signals_blocked.h"
 #include "shm/common/socket.h"
 
 using sidecall::Error;
@@ -29,8 +29,9 @@ struct sidecall_watchdog {
     if (!watched_)
       throw Error(SIDECALL_INVALID_ARGUMENT, "fd: expected an open descriptor, got another number");
     if (!stop_)
-      throw Error(SIDECALL_OUT_OF_MEMORY, "a watchdog cannot be made: no descriptor is left");
-    const sidecall::shm::SignalsBlocked blocked;
+      throw Error(SIDECALL_OUT_OF_MEMORY,
+                  "cannot create a watchdog: no file descriptor is left: raise ulimit -n");
+    const sidecall::SignalsBlocked blocked;
     thread_ = std::make_unique<std::thread>([this] { watch(); });
   }
 

@@ -5,11 +5,11 @@
 #include <rapidjson/document.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <unordered_map>
 #include <vector>
 
+#include "base/number.h"
 #include "core/contract_reader.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -28,36 +28,31 @@ constexpr int64_t kMaxSafeInteger = (INT64_C(1) << 53) - 1;
 
 bool is_safe(int64_t integer) { return integer >= -kMaxSafeInteger && integer <= kMaxSafeInteger; }
 
-std::string number_text(double number) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, number == 0 ? 0 : number).ptr};
-}
-
 // The type of the data that `run` returns for a tensor of this element type.
 const char* data_type(int32_t dtype) {
   switch (dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return "Float32Array";
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return "Float64Array";
-    case SIDECALL_FLOAT16:
+    case SIDECALL_DTYPE_FLOAT16:
       return "Float16Data";
-    case SIDECALL_INT8:
+    case SIDECALL_DTYPE_INT8:
       return "Int8Array";
-    case SIDECALL_INT16:
+    case SIDECALL_DTYPE_INT16:
       return "Int16Array";
-    case SIDECALL_INT32:
+    case SIDECALL_DTYPE_INT32:
       return "Int32Array";
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return "BigInt64Array";
-    case SIDECALL_UINT16:
-    case SIDECALL_BFLOAT16:
+    case SIDECALL_DTYPE_UINT16:
+    case SIDECALL_DTYPE_BFLOAT16:
       return "Uint16Array";
-    case SIDECALL_UINT32:
+    case SIDECALL_DTYPE_UINT32:
       return "Uint32Array";
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_UINT64:
       return "BigUint64Array";
-    case SIDECALL_STRING:
+    case SIDECALL_DTYPE_STRING:
       return "string[]";
     default:
       return "Uint8Array";
@@ -67,12 +62,12 @@ const char* data_type(int32_t dtype) {
 // The type of one value in a record: of a feature or of an answer.
 std::string value_type(int32_t dtype) {
   switch (dtype) {
-    case SIDECALL_STRING:
+    case SIDECALL_DTYPE_STRING:
       return "string";
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       return "boolean";
-    case SIDECALL_INT64:
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_INT64:
+    case SIDECALL_DTYPE_UINT64:
       return "number | bigint";
     default:
       return "number";
@@ -92,9 +87,9 @@ std::vector<std::string> allowed_literals(const JsonNode& allowed, int32_t dtype
   std::vector<std::string> literals;
   std::vector<std::string> bigints;
   for (const JsonNode& node : allowed.elements()) {
-    if (dtype == SIDECALL_STRING) {
+    if (dtype == SIDECALL_DTYPE_STRING) {
       literals.push_back(quoted(node.text()));
-    } else if (dtype == SIDECALL_BOOL) {
+    } else if (dtype == SIDECALL_DTYPE_BOOL) {
       const bool flag = node.is_bool() ? node.boolean() : node.number() != 0;
       literals.emplace_back(flag ? "true" : "false");
     } else {
@@ -102,9 +97,9 @@ std::vector<std::string> allowed_literals(const JsonNode& allowed, int32_t dtype
       if (!std::isfinite(number)) return {};
       const bool is_whole =
           number == std::floor(number) && std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
-      if (dtype == SIDECALL_INT64 && !is_whole) return {};
-      literals.push_back(number_text(number));
-      if (dtype == SIDECALL_INT64)
+      if (dtype == SIDECALL_DTYPE_INT64 && !is_whole) return {};
+      literals.push_back(number_text(number == 0 ? 0 : number));  // not -0
+      if (dtype == SIDECALL_DTYPE_INT64)
         bigints.push_back(std::to_string(static_cast<int64_t>(number)) + "n");
     }
   }
@@ -154,9 +149,9 @@ Nodes label_nodes(const JsonNode& contract) {
 // the type of its values.
 std::vector<std::string> class_literals(const Nodes& labels, const std::string& output,
                                         int32_t dtype) {
-  const Value::Kind wanted = dtype == SIDECALL_STRING ? Value::Kind::kString
-                             : dtype == SIDECALL_BOOL ? Value::Kind::kBool
-                                                      : Value::Kind::kInt;
+  const Value::Kind wanted = dtype == SIDECALL_DTYPE_STRING ? Value::Kind::kString
+                             : dtype == SIDECALL_DTYPE_BOOL ? Value::Kind::kBool
+                                                            : Value::Kind::kInt;
   const auto found = labels.find(output);
   if (found == labels.end()) return {};
   std::vector<std::string> literals;
@@ -199,8 +194,9 @@ std::string answer_type(const Signature& signature, const JsonNode& contract) {
 // The type of the data that `run` accepts for a tensor of this element type. For a float32 or
 // float64 input it accepts both widths.
 std::string taken_type(int32_t dtype) {
-  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 ? "Float32Array | Float64Array"
-                                                                : data_type(dtype);
+  return dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64
+             ? "Float32Array | Float64Array"
+             : data_type(dtype);
 }
 
 std::string inputs_type(const std::vector<TensorSpec>& specs) {
@@ -217,9 +213,20 @@ std::string outputs_type(const std::vector<TensorSpec>& specs) {
   return members.text();
 }
 
+// The types of `call.inputs`: memory of the call, except that a string input is assigned.
+std::string views_type(const std::vector<TensorSpec>& specs) {
+  Members members(1);
+  for (const TensorSpec& spec : specs) {
+    if (spec.dtype == SIDECALL_DTYPE_STRING)
+      members.add(spec.name, false, "TensorLike<string[]> | undefined");
+    else members.add_readonly(spec.name, data_type(spec.dtype));
+  }
+  return members.text();
+}
+
 // Imports only what the declaration uses, so that linters accept it.
 std::string import_line(const Signature& signature) {
-  const auto is_half = [](const TensorSpec& spec) { return spec.dtype == SIDECALL_FLOAT16; };
+  const auto is_half = [](const TensorSpec& spec) { return spec.dtype == SIDECALL_DTYPE_FLOAT16; };
   const bool has_half = std::any_of(signature.inputs.begin(), signature.inputs.end(), is_half) ||
                         std::any_of(signature.outputs.begin(), signature.outputs.end(), is_half);
   std::string names = has_half ? "Float16Data, Tensor" : "Tensor";
@@ -238,7 +245,7 @@ std::string heading(const Contract* contract, const std::string& id, const std::
   if (contract == nullptr)
     text += " * The file carries no contract: `run` takes tensors, `predict` needs one.\n";
   return text + " * Written by `sidecall types`, for `open<" + name +
-         ">(...)`: write it anew when the model changes.\n */\n";
+         ">(...)`: generate it again when the model changes.\n */\n";
 }
 
 }  // namespace
@@ -255,10 +262,11 @@ std::string typescript_declaration(const Signature& signature, const Contract* c
   };
   member("features", "A record that `predict` takes.",
          contract == nullptr ? "never" : features_type(signature, root));
-  member("answer", "The record that it gives.",
+  member("answer", "The record that `predict` returns.",
          contract == nullptr ? "never" : answer_type(signature, root));
   member("inputs", "Tensors that `run` takes.", inputs_type(signature.inputs));
-  member("outputs", "Tensors that it gives.", outputs_type(signature.outputs));
+  member("outputs", "Tensors that `run` returns.", outputs_type(signature.outputs));
+  member("views", "The inputs of a call.", views_type(signature.inputs));
   return text + "}\n";
 }
 

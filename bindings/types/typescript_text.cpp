@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 
+#include "base/json_text.h"
 #include "core/error.h"
 #include "core/text.h"
 #include "typescript.h"
@@ -45,16 +46,8 @@ bool is_taken(const std::string& name) {
 
 std::string indent(int depth) { return std::string(static_cast<size_t>(depth) * 2, ' '); }
 
-// A code point as an escape sequence. Code points that need one are below U+10000.
-std::string escaped(uint32_t code) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string text = "\\u";
-  for (int shift = 12; shift >= 0; shift -= 4) text += kHex[(code >> shift) & 15];
-  return text;
-}
-
 // True for control characters, line separators, the byte order mark, and characters that change the
-// order in which text is displayed.
+// order in which text is displayed. All of them are below U+10000.
 bool needs_escape(uint32_t code) {
   return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c ||
          (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
@@ -80,7 +73,7 @@ std::string with_escapes(std::string_view text) {
     const uint32_t code = code_at(text, at, &length);
     if (code == '\n' || code == '\r' || code == '\t')
       shown += code == '\n' ? "\\n" : code == '\r' ? "\\r" : "\\t";
-    else if (needs_escape(code)) shown += escaped(code);
+    else if (needs_escape(code)) append_unicode_escape(code, &shown);
     else shown += text.substr(at, length);
   }
   return shown;
@@ -132,6 +125,11 @@ void Members::add(const std::string& name, bool is_optional, const std::string& 
            (is_optional ? "?:" : ":") + (type.front() == '\n' ? "" : " ") + type + "\n";
 }
 
+void Members::add_readonly(const std::string& name, const std::string& type) {
+  text_ += indent(depth_ + 1) + "readonly " + (is_identifier(name) ? name : quoted(name)) + ": " +
+           type + "\n";
+}
+
 std::string Members::text() const {
   return text_.empty() ? "Record<string, never>" : "{\n" + text_ + indent(depth_) + "}";
 }
@@ -143,7 +141,7 @@ std::string checked_type_name(const std::string& given) {
   throw Error(
       SIDECALL_INVALID_ARGUMENT,
       is_identifier(given)
-          ? "name: expected one that TypeScript leaves free, got '" + given + "'"
+          ? "name: expected a name that is not reserved, got '" + given + "'"
           : "name: expected letters, digits, _ or $, not beginning with a digit, got other text");
 }
 

@@ -28,6 +28,7 @@ class Members {
   // `about` becomes a doc comment unless it is empty.
   void add(const std::string& name, bool is_optional, const std::string& type,
            const std::string& about = "");
+  void add_readonly(const std::string& name, const std::string& type);
   std::string text() const;
 
  private:

@@ -3,12 +3,13 @@
 #include <cstring>
 
 #include "core/buffer.h"
+#include "engines/in_process/binding.h"
 #include "session.h"
 
 namespace sidecall {
 namespace {
 
-class OrtBinding final : public Binding {
+class OrtBinding final : public InProcessBinding {
  public:
   explicit OrtBinding(const OrtEngine& engine);
   void allocate_input(int32_t input, const Dims& dims) override;
@@ -19,11 +20,13 @@ class OrtBinding final : public Binding {
   void borrow_input(int32_t input, const void* data, const Dims& dims) override;
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
   const int64_t* shape_refusals(int64_t rows) override;
-  Outcome run(int64_t timeout_ns) override;
-  void interrupt() noexcept override;
-  void rearm() noexcept override;
   OutputTensor output(int32_t output) override;
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override;
+
+ protected:
+  Outcome execute(int64_t timeout_ns) override;
+  void interrupt_engine() noexcept override;
+  void rearm() noexcept override;
 
  private:
   struct Tensor {
@@ -51,7 +54,7 @@ class OrtBinding final : public Binding {
   std::vector<Tensor> outputs_;
   Tensor refusals_;
   size_t num_unknown_ = 0;
-  std::atomic<bool> interrupted_{false};  // set by interrupt(), read by run() on another thread
+  std::atomic<bool> interrupted_{false};  // set by interrupt_engine(), read by execute()
 };
 
 OrtBinding::OrtBinding(const OrtEngine& engine)
@@ -91,7 +94,7 @@ Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
 void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
   Tensor& tensor = at(inputs_, input);
   const TensorSpec& spec = engine_.input(input);
-  if (spec.dtype == SIDECALL_STRING) {
+  if (spec.dtype == SIDECALL_DTYPE_STRING) {
     tensor.value = make_strings(dims);
   } else {
     tensor.buffer.reserve(count_bytes(spec.dtype, dims));
@@ -127,7 +130,7 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
     return nullptr;
   }
   void* memory = data;
-  if (spec.dtype == SIDECALL_STRING) {
+  if (spec.dtype == SIDECALL_DTYPE_STRING) {
     tensor.value = make_strings(*dims);
     tensor.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
   } else {
@@ -151,7 +154,7 @@ const int64_t* OrtBinding::shape_refusals(int64_t rows) {
   return static_cast<const int64_t*>(refusals_.buffer.data());
 }
 
-Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
+Outcome OrtBinding::execute(int64_t /*timeout_ns*/) {
   if (num_unknown_ > 0) unbind_unknown();
   clear_strings();
   OrtStatus* status = api_->RunWithBinding(engine_.session(), options_.get(), binding_.get());
@@ -199,7 +202,7 @@ void OrtBinding::fetch_outputs() {
   check(api_->AllocatorFree(allocator, values));
 }
 
-void OrtBinding::interrupt() noexcept {
+void OrtBinding::interrupt_engine() noexcept {
   interrupted_.store(true, std::memory_order_release);
   if (OrtStatus* status = api_->RunOptionsSetTerminate(options_.get())) api_->ReleaseStatus(status);
 }
@@ -220,7 +223,7 @@ OutputTensor OrtBinding::output(int32_t output) {
   OutputTensor result;
   result.dims.resize(rank);
   if (rank > 0) check(api_->GetDimensions(made, result.dims.data(), rank));
-  if (engine_.output(output).dtype != SIDECALL_STRING)
+  if (engine_.output(output).dtype != SIDECALL_DTYPE_STRING)
     check(api_->GetTensorMutableData(tensor.value.get(), &result.data));
   return result;
 }

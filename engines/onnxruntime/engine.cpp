@@ -4,6 +4,7 @@
 
 #include <onnxruntime_session_options_config_keys.h>
 
+#include "base/utf8.h"
 #include "core/error.h"
 #include "core/text.h"
 #include "session.h"
@@ -142,8 +143,7 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   ONNXTensorElementDataType dtype = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   check_ort(api(), api()->GetTensorElementType(tensor, &dtype), "");
   spec.dtype = static_cast<int32_t>(dtype);
-  if (!dtype_is_supported(spec.dtype))
-    refuse("a tensor of element type " + std::to_string(spec.dtype));
+  if (!is_dtype(spec.dtype)) refuse("a tensor of element type " + std::to_string(spec.dtype));
   size_t rank = 0;
   check_ort(api(), api()->GetDimensionsCount(tensor, &rank), "");
   spec.dims.resize(rank);

@@ -137,7 +137,9 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
                                        : "no ONNX Runtime library was found";
   throw Error(is_too_old ? SIDECALL_ENGINE_TOO_OLD : SIDECALL_ENGINE_NOT_FOUND,
               found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " +
-                  oldest_version() + " or newer (tried " + tried + ")");
+                  oldest_version() +
+                  " or newer, for example from github.com/microsoft/onnxruntime/releases (tried " +
+                  tried + ")");
 }
 
 }  // namespace

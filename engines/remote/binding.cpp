@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/dtype.h"
 #include "core/error.h"
+#include "core/shapes.h"
 #include "errors.h"
 #include "shm/common/layout.h"
 
@@ -35,7 +35,7 @@ uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
 
 bool has_strings(const std::vector<TensorSpec>& specs) {
   return std::any_of(specs.begin(), specs.end(),
-                     [](const TensorSpec& spec) { return spec.dtype == SIDECALL_STRING; });
+                     [](const TensorSpec& spec) { return spec.dtype == SIDECALL_DTYPE_STRING; });
 }
 
 }  // namespace
@@ -87,9 +87,9 @@ void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
 void RemoteBinding::allocate_own(int32_t input, const Dims& dims) {
   const int32_t dtype = shared_->inputs[static_cast<size_t>(input)].dtype;
   Buffer& buffer = own_inputs_[static_cast<size_t>(input)];
-  if (dtype != SIDECALL_STRING) buffer.reserve(count_bytes(dtype, dims));
+  if (dtype != SIDECALL_DTYPE_STRING) buffer.reserve(count_bytes(dtype, dims));
   inputs_.shape(input, dims);
-  if (dtype == SIDECALL_STRING) return;
+  if (dtype == SIDECALL_DTYPE_STRING) return;
   inputs_.borrow(input, buffer.data());
   input_data_[static_cast<size_t>(input)] = buffer.data();
 }
@@ -167,11 +167,11 @@ bool RemoteBinding::is_laid_out() {
 // Makes sure that a request can be written. The slot must have room for it, and the server must not
 // still read the previous request, because it must not see the table change. A call whose owner
 // polls the descriptor must not wait for the server, so it gets another channel instead. False if
-// the deadline passed or interrupt() was called.
+// the deadline passed or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
-    move(deadline, &is_interrupted_);
-  return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
+    move(deadline, &should_stop_);
+  return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 
 bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
@@ -194,12 +194,12 @@ bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
     throw to_core(error);
   }
   is_under_way_ = true;
-  if (is_interrupted_.load(std::memory_order_seq_cst)) channel_->cancel();
+  if (should_stop_.load(std::memory_order_seq_cst)) channel_->cancel();
   return true;
 }
 
-void RemoteBinding::interrupt() noexcept {
-  is_interrupted_.store(true, std::memory_order_seq_cst);
+void RemoteBinding::interrupt_engine() noexcept {
+  should_stop_.store(true, std::memory_order_seq_cst);
   const std::lock_guard lock(channel_lock_);
   if (channel_) channel_->cancel();
 }
@@ -218,7 +218,7 @@ void RemoteBinding::read_answer() {
     continue;
 }
 
-Outcome RemoteBinding::run(int64_t timeout_ns) {
+Outcome RemoteBinding::execute(int64_t timeout_ns) {
   if (!send(timeout_ns, shm::Awaited::kAtOnce)) return Outcome::kInterrupted;
   const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
   is_under_way_ = false;
@@ -273,16 +273,16 @@ int RemoteBinding::watch(shm::Channel* channel) {
   readable.events = EPOLLIN;
   const int fd = with_core_errors([&] { return channel->fd(); });
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0)
-    throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched");
+    throw Error(SIDECALL_OUT_OF_MEMORY, "cannot watch a descriptor");
   return fd;
 }
 
-int RemoteBinding::fd() {
+int RemoteBinding::make_fd() {
   if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
   if (channel_) with_core_errors([&] { channel_->fd(); });  // throws FORKED in a forked child
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made");
+  if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "cannot create a descriptor for event loops");
   try {
     if (channel_) watched_ = watch(channel_.get());
   } catch (...) {

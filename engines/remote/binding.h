@@ -14,6 +14,7 @@
 #include "core/buffer.h"
 #include "core/engine.h"
 #include "core/signature.h"
+#include "engines/out_of_process/binding.h"
 #include "inputs.h"
 #include "outputs.h"
 #include "shm/client/client.h"
@@ -32,7 +33,7 @@ struct RemoteShared {
       : client(std::move(endpoint), options) {}
 };
 
-class RemoteBinding final : public Binding, public RemoteRun {
+class RemoteBinding final : public OutOfProcessBinding {
  public:
   // `is_lazy`: it connects only when it runs, and keeps its inputs in its own memory.
   RemoteBinding(RemoteShared* shared, bool is_lazy);
@@ -49,25 +50,25 @@ class RemoteBinding final : public Binding, public RemoteRun {
     is_laid_out_ = false;
     return outputs_.shape(output, dims, data);
   }
-  Outcome run(int64_t timeout_ns) override;
-  RemoteRun* remote() noexcept override { return this; }
-  void interrupt() noexcept override;
-  void rearm() noexcept override { is_interrupted_.store(false, std::memory_order_relaxed); }
+  void expect(const std::vector<Dims>& inputs,
+              const std::vector<std::optional<Dims>>& outputs) override;
+  void* placed_output(int32_t output) override { return outputs_.data(output); }
   OutputTensor output(int32_t output) override { return outputs_.tensor(output); }
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
     outputs_.read_strings(output, bytes, offsets);
   }
   bool is_read_only(int32_t output) const override { return outputs_.is_read_only(output); }
 
-  void expect(const std::vector<Dims>& inputs,
-              const std::vector<std::optional<Dims>>& outputs) override;
+ protected:
+  Outcome execute(int64_t timeout_ns) override;
+  void interrupt_engine() noexcept override;
+  void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
   bool is_ready() override;
   Progress await(int64_t wait_ns) override;
   void take() override;
-  void* known_output(int32_t output) override { return outputs_.data(output); }
   bool is_free() override;
-  int fd() override;
+  int make_fd() override;
   void clear_fd() noexcept override;
 
  private:
@@ -98,8 +99,8 @@ class RemoteBinding final : public Binding, public RemoteRun {
   std::vector<Buffer> own_inputs_;  // used only if is_lazy_
 
   std::unique_ptr<shm::Channel> channel_;
-  // interrupt() takes this lock to use channel_ from another thread. The owner of the call takes it
-  // only to replace channel_.
+  // interrupt_engine() takes this lock to use channel_ from another thread. The owner of the call
+  // takes it only to replace channel_.
   std::mutex channel_lock_;
   std::vector<std::unique_ptr<shm::Channel>> retired_;  // their memory may still hold inputs
 
@@ -108,13 +109,13 @@ class RemoteBinding final : public Binding, public RemoteRun {
   Progress progress_ = Progress::kDone;  // of the run that begin() started
   bool is_under_way_ = false;
   std::exception_ptr failure_;
-  shm::Fd epoll_;     // what fd() returns; it stays the same when the channel is replaced
+  shm::Fd epoll_;     // what make_fd() returns; it stays the same when the channel is replaced
   int watched_ = -1;  // the descriptor of the present channel, registered in epoll_
 
-  // Partners: interrupt(), on any thread, stores this flag and then cancels the channel. send()
-  // publishes the request, which clears an earlier cancel of the channel, and then loads this flag.
-  // Each side stores and then loads, so both accesses are seq_cst.
-  std::atomic<bool> is_interrupted_{false};
+  // Partners: interrupt_engine(), on any thread, stores this flag and then cancels the channel.
+  // send() publishes the request, which clears an earlier cancel of the channel, and then loads this
+  // flag. Each side stores and then loads, so both accesses are seq_cst.
+  std::atomic<bool> should_stop_{false};
 };
 
 }  // namespace sidecall

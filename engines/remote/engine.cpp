@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "binding.h"
+#include "core/clock.h"
 #include "core/engine.h"
 #include "core/error.h"
 #include "core/signature_json.h"
@@ -46,8 +47,9 @@ std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri,
   const std::string_view text = uri;
   if (starts_with(text, kShm)) return shm::make_socket_endpoint(text.substr(kShm.size()));
   if (options.allow_exec == 0) {
-    throw Error(SIDECALL_INVALID_ARGUMENT,
-                "uri 'exec:': expected allow_exec = 1, because opening it starts a program, got 0");
+    throw Error(
+        SIDECALL_INVALID_ARGUMENT,
+        "uri 'exec:': expected allow_exec = 1, because opening the model starts a program, got 0");
   }
   return shm::make_child_endpoint(text.substr(kExec.size()));
 }
@@ -89,10 +91,7 @@ std::shared_ptr<const Model> open_remote(const std::string& uri,
     const std::string_view signature = served.signature;
     read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL,
                         &shared->inputs, &shared->outputs);
-    std::vector<shm::TensorSpec> outputs;
-    for (const TensorSpec& spec : shared->outputs)
-      outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
-    shared->client.set_outputs(std::move(outputs));
+    shared->client.set_outputs(shared->outputs);
     origin.deadline = deadline_after(deadline.left_ns());
     const auto model = Model::from_engine(
         std::make_unique<RemoteEngine>(std::move(shared), origin.label), origin, options);

@@ -69,7 +69,7 @@ const char* stop_text(int32_t status) noexcept {
     case SIDECALL_TIMEOUT:
       return "the deadline passed before the run was over";
     case SIDECALL_PEER_DIED:
-      return "the caller is gone";
+      return "the client has disconnected";
     case SIDECALL_UNREACHABLE:
       return "the server is shutting down";
     default:

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/dtype.h"
+#include "core/shapes.h"
 #include "shm/common/layout.h"
 
 namespace sidecall {
@@ -24,7 +24,7 @@ RemoteInputs::RemoteInputs(const std::vector<TensorSpec>& specs)
     : inputs_(specs.size()), used_(shm::table_bytes(specs.size())) {
   for (size_t i = 0; i < specs.size(); ++i) {
     inputs_[i].tensor.dtype = specs[i].dtype;
-    inputs_[i].is_string = specs[i].dtype == SIDECALL_STRING;
+    inputs_[i].is_string = specs[i].dtype == SIDECALL_DTYPE_STRING;
     has_strings_ = has_strings_ || inputs_[i].is_string;
   }
 }

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/dtype.h"
 #include "core/error.h"
+#include "core/shapes.h"
 #include "errors.h"
 #include "shm/common/layout.h"
 
@@ -42,7 +42,7 @@ void* RemoteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   output.place = nullptr;
   output.is_copied = output.is_read_only = false;
   output.data = nullptr;
-  if (dims == nullptr || output.spec.dtype == SIDECALL_STRING) return nullptr;
+  if (dims == nullptr || output.spec.dtype == SIDECALL_DTYPE_STRING) return nullptr;
   output.data = data;
   return data;  // own memory is allocated when the first answer is read
 }
@@ -67,7 +67,7 @@ uint64_t RemoteOutputs::wanted_bytes() const {
     if (!output.expected) continue;
     const int64_t elements = count_elements(*output.expected);
     tensors[i].bytes =
-        output.spec.dtype == SIDECALL_STRING
+        output.spec.dtype == SIDECALL_DTYPE_STRING
             ? shm::string_bytes(elements, static_cast<uint64_t>(elements) * kBytesPerString)
             : count_bytes(output.spec.dtype, *output.expected);
   }
@@ -81,7 +81,7 @@ void RemoteOutputs::read(const shm::Answer& answer) {
     Output& output = outputs_[i];
     output.answer = &(*answer.tensors)[i];
     check_shape(output);
-    if (output.spec.dtype == SIDECALL_STRING) continue;
+    if (output.spec.dtype == SIDECALL_DTYPE_STRING) continue;
     // A one-shot result is at another address each time.
     if (answer.is_one_shot && output.dims && output.place == nullptr) output.is_copied = true;
     take(&output, answer.slot + output.answer->offset);
@@ -110,7 +110,7 @@ void RemoteOutputs::check_shape(const Output& output) const {
 // each byte 0 or 1, whatever the server wrote.
 bool RemoteOutputs::may_stay(const Output& output) const {
   if (output.answer->bytes <= kLargeBytes || output.bound != nullptr ||
-      output.spec.dtype == SIDECALL_BOOL || output.is_copied)
+      output.spec.dtype == SIDECALL_DTYPE_BOOL || output.is_copied)
     return false;
   return (num_known_ == outputs_.size() && !may_move_) || !output.dims;
 }
@@ -126,7 +126,7 @@ void RemoteOutputs::take(Output* output, const unsigned char* from) const {
     output->place = nullptr;
     output->is_copied = true;
     throw Error(SIDECALL_PEER_DIED,
-                "the server came back with another layout of its answers: run again");
+                "the server restarted and its outputs have moved: run the call again");
   }
   output->is_read_only = may_stay(*output);
   if (output->is_read_only) {
@@ -138,7 +138,7 @@ void RemoteOutputs::take(Output* output, const unsigned char* from) const {
   }
   output->data = target(output);
   const uint64_t bytes = output->answer->bytes;
-  if (output->spec.dtype == SIDECALL_BOOL) {
+  if (output->spec.dtype == SIDECALL_DTYPE_BOOL) {
     auto* const values = static_cast<unsigned char*>(output->data);
     for (uint64_t i = 0; i < bytes; ++i) values[i] = from[i] != 0 ? 1 : 0;
   } else if (bytes > 0) {

@@ -63,7 +63,7 @@ class RemoteOutputs {
   const Output& at(int32_t output) const { return outputs_[static_cast<size_t>(output)]; }
   void check_shape(const Output& output) const;
   static bool is_size_known(const Output& output) {
-    return output.dims && output.spec.dtype != SIDECALL_STRING;
+    return output.dims && output.spec.dtype != SIDECALL_DTYPE_STRING;
   }
   bool may_stay(const Output& output) const;
   void* target(Output* output) const;

@@ -65,7 +65,8 @@ typedef struct sidecall_log_lines {
 } sidecall_log_lines;
 
 /* Fills `lines` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
-#define sidecall_log_lines_init(lines) sidecall_log_lines_init_sized((lines), sizeof(sidecall_log_lines))
+#define sidecall_log_lines_init(lines) \
+  sidecall_log_lines_init_sized((lines), sizeof(sidecall_log_lines))
 SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_t size);
 
 /* A ready-made log function, for server_options.log. Writes each event as a line:
@@ -123,7 +124,8 @@ typedef struct sidecall_server_options {
 } sidecall_server_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
-#define sidecall_server_options_init(options) sidecall_server_options_init_sized((options), sizeof(sidecall_server_options))
+#define sidecall_server_options_init(options) \
+  sidecall_server_options_init_sized((options), sizeof(sidecall_server_options))
 SIDECALL_API void sidecall_server_options_init_sized(sidecall_server_options *options, size_t size);
 
 /* Serves `model` at an address until the server is closed. Returns as soon as clients can connect.
@@ -140,8 +142,10 @@ SIDECALL_API void sidecall_server_options_init_sized(sidecall_server_options *op
  * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), DENIED (no
  * permission, or the default folder for sockets belongs to another user), UNREACHABLE (the folder
  * cannot be used), UNSUPPORTED, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_server_open(const char *at, const sidecall_model *model, const sidecall_server_options *options,
-                                                  sidecall_server **out_server, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_open(const char *at, const sidecall_model *model,
+                                                  const sidecall_server_options *options,
+                                                  sidecall_server **out_server,
+                                                  sidecall_error *err);
 
 /* ---- Serving a function ---------------------------------------------------------------------- */
 
@@ -178,7 +182,8 @@ typedef struct sidecall_service {
 } sidecall_service;
 
 /* Makes `service` empty and sets struct_size. NULL is allowed; cannot fail. */
-#define sidecall_service_init(service) sidecall_service_init_sized((service), sizeof(sidecall_service))
+#define sidecall_service_init(service) \
+  sidecall_service_init_sized((service), sizeof(sidecall_service))
 SIDECALL_API void sidecall_service_init_sized(sidecall_service *service, size_t size);
 
 /* Serves a function of the caller. If the contract has golden rows, they run through the handler
@@ -189,16 +194,22 @@ SIDECALL_API void sidecall_service_init_sized(sidecall_service *service, size_t 
  *
  * Otherwise like sidecall_server_open. Errors: those of sidecall_server_open, CONTRACT_INVALID,
  * CONTRACT_FORMAT, VERIFICATION_FAILED, and those that the handler returned for golden rows. */
-SIDECALL_API sidecall_status sidecall_server_open_service(const char *at, const sidecall_service *service, int32_t verify,
-                                                          const sidecall_server_options *options, sidecall_server **out_server, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_open_service(const char *at,
+                                                          const sidecall_service *service,
+                                                          int32_t verify,
+                                                          const sidecall_server_options *options,
+                                                          sidecall_server **out_server,
+                                                          sidecall_error *err);
 
 /* Return how many inputs and outputs the signature has, and describe one of them by its index from
  * 0: the same for every request of a service. A spec is NULL if the index is out of range; it lives
  * as long as the server. */
 SIDECALL_API int32_t sidecall_request_num_inputs(const sidecall_request *request);
 SIDECALL_API int32_t sidecall_request_num_outputs(const sidecall_request *request);
-SIDECALL_API const sidecall_tensor_spec *sidecall_request_input_spec(const sidecall_request *request, int32_t input);
-SIDECALL_API const sidecall_tensor_spec *sidecall_request_output_spec(const sidecall_request *request, int32_t output);
+SIDECALL_API const sidecall_tensor_spec *sidecall_request_input_spec(
+    const sidecall_request *request, int32_t input);
+SIDECALL_API const sidecall_tensor_spec *sidecall_request_output_spec(
+    const sidecall_request *request, int32_t output);
 
 /* Fills *out_view with an input, whose type and shape have been checked against the signature.
  * Strings have been checked to be UTF-8 without NULs. The view lives until the handler returns.
@@ -208,7 +219,8 @@ SIDECALL_API const sidecall_tensor_spec *sidecall_request_output_spec(const side
  * copied.
  *
  * Errors: UNKNOWN_NAME (no such input). */
-SIDECALL_API sidecall_status sidecall_request_input(sidecall_request *request, int32_t input, sidecall_view *out_view, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_request_input(sidecall_request *request, int32_t input,
+                                                    sidecall_view *out_view, sidecall_error *err);
 
 /* Fills *out_view with memory for a numeric output, to which the handler writes all values. The
  * memory is part of the shared memory if the output fits there. Its contents are undefined at
@@ -218,7 +230,8 @@ SIDECALL_API sidecall_status sidecall_request_input(sidecall_request *request, i
  *
  * Errors: UNKNOWN_NAME (no such output), DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (does not
  * fit the signature or the shapes of the inputs), OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_request_output(sidecall_request *request, int32_t output, const int64_t *dims, int32_t rank,
+SIDECALL_API sidecall_status sidecall_request_output(sidecall_request *request, int32_t output,
+                                                     const int64_t *dims, int32_t rank,
                                                      sidecall_view *out_view, sidecall_error *err);
 
 /* Gives a string output, by copying it.
@@ -230,8 +243,10 @@ SIDECALL_API sidecall_status sidecall_request_output(sidecall_request *request, 
  *
  * Errors: UNKNOWN_NAME (no such output), DTYPE_MISMATCH (not a string output), SHAPE_MISMATCH,
  * INVALID_ARGUMENT (offsets that fall or do not start at 0), INVALID_STRING, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *request, int32_t output, const int64_t *dims, int32_t rank,
-                                                          const char *data, const int64_t *offsets, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *request, int32_t output,
+                                                          const int64_t *dims, int32_t rank,
+                                                          const char *data, const int64_t *offsets,
+                                                          sidecall_error *err);
 
 /* Returns the nanoseconds until the client's deadline: -1 without a deadline, 0 if it has passed,
  * the client gave up, or the server is ending. A handler that runs for long should ask now and
@@ -249,7 +264,8 @@ SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request)
  * message     one line for the client; NULL for a general text
  *
  * The texts are copied. Cannot fail. */
-SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_status status, int64_t row, const char *name, const char *expected,
+SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_status status,
+                                        int64_t row, const char *name, const char *expected,
                                         const char *got, const char *message);
 
 /* Adds an event to the server's log on behalf of the user who sent this request. Events are limited
@@ -262,7 +278,8 @@ SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_stat
  *             member "message"
  *
  * Never blocks. Cannot fail. */
-SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event, const char *facts);
+SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event,
+                                       const char *facts);
 
 /* ---- Status and end of a server -------------------------------------------------------------- */
 
@@ -270,7 +287,8 @@ SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level,
  * prints the same. The caller closes *out.
  *
  * Errors: OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_server_status(const sidecall_server *server, sidecall_text **out, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_status(const sidecall_server *server,
+                                                    sidecall_text **out, sidecall_error *err);
 
 /* Returns the counters of a server in another process, and of all its workers if it has several, as
  * JSON. Opens no model and loads no engine. The caller closes *out.
@@ -281,7 +299,8 @@ SIDECALL_API sidecall_status sidecall_server_status(const sidecall_server *serve
  *
  * Errors: INVALID_ARGUMENT, UNREACHABLE, DENIED, PROTOCOL, TIMEOUT (no answer within two seconds
  * after wait_ns), OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_server_query(const char *at, int64_t wait_ns, sidecall_text **out, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_query(const char *at, int64_t wait_ns,
+                                                   sidecall_text **out, sidecall_error *err);
 
 /* Returns a descriptor that becomes readable when the server has ended: after a drain, or after the
  * parent process closed the control socket. It belongs to the server: do not read or close it. -1
@@ -296,7 +315,8 @@ SIDECALL_API int32_t sidecall_server_fd(const sidecall_server *server);
  *             their connections are closed.
  *
  * Errors: TIMEOUT (calls were still running; sidecall_server_close waits for them). */
-SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int64_t timeout_ns, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int64_t timeout_ns,
+                                                   sidecall_error *err);
 
 /* Ends the server and releases the handle. Handlers that still run are asked to stop, and this
  * function waits for them, without limit. If sidecall_server_drain has answered TIMEOUT, some still
@@ -318,7 +338,9 @@ typedef struct sidecall_supervisor sidecall_supervisor;
  * out_supervisor  the handle, which the caller closes with sidecall_supervisor_close
  *
  * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at, const sidecall_server_options *options, sidecall_supervisor **out_supervisor,
+SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at,
+                                                      const sidecall_server_options *options,
+                                                      sidecall_supervisor **out_supervisor,
                                                       sidecall_error *err);
 
 /* Makes the control socket of one more worker.
@@ -332,7 +354,9 @@ SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at, const side
  * removed when its end of the socket closes.
  *
  * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_supervisor_add(sidecall_supervisor *supervisor, int32_t worker, int32_t *out_fd, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_supervisor_add(sidecall_supervisor *supervisor,
+                                                     int32_t worker, int32_t *out_fd,
+                                                     sidecall_error *err);
 
 /* Asks a worker to drain and exit, by closing its control socket. Unknown numbers are ignored.
  * Cannot fail. */
@@ -347,13 +371,15 @@ SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *su
  * wait_ns     0 or more, or -1 to wait forever
  *
  * Errors: TIMEOUT, and those of sidecall_server_open. */
-SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor, int64_t wait_ns, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor,
+                                                        int64_t wait_ns, sidecall_error *err);
 
 /* Returns the counters of all workers together as JSON, and those of each worker under "each". The
  * caller closes *out.
  *
  * Errors: OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_supervisor_status(sidecall_supervisor *supervisor, sidecall_text **out, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_supervisor_status(sidecall_supervisor *supervisor,
+                                                        sidecall_text **out, sidecall_error *err);
 
 /* Stops accepting, closes the control socket of every worker, removes the address and releases the
  * handle. The workers then drain and exit; the caller waits for them. NULL is allowed; cannot
@@ -380,7 +406,8 @@ typedef struct sidecall_watchdog sidecall_watchdog;
  * out_watchdog  the handle, which the caller closes with sidecall_watchdog_close
  *
  * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code, sidecall_watchdog **out_watchdog,
+SIDECALL_API sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code,
+                                                    sidecall_watchdog **out_watchdog,
                                                     sidecall_error *err);
 
 /* Stops the watchdog, which then does not end the process, and releases the handle. In a forked

@@ -1,5 +1,19 @@
 /* sidecall.h: calls machine-learning models that were trained in Python. The manual of the C ABI.
  *
+ * Each part needs only the parts before it, so read as far as you need:
+ *
+ *   1. The smallest program     opening a model and a call
+ *   2. Records                  set features, run, read columns; or JSON text
+ *   3. The model                its features, columns and tensors, its contract, its golden rows
+ *   4. Tensors                  whole inputs and outputs, without copies
+ *   5. Asynchronous runs        start, finish, cancel; event loops
+ *   6. Other processes          what differs for a model that a server runs
+ *   7. Errors                   statuses, faults, the error struct
+ *   8. Versions and the engine  what is loaded
+ *
+ * Further headers: sidecall.hpp (the same in C++17), server.h (offers a model to other processes),
+ * binding.h (what only bindings for other languages need).
+ *
  * Terms:
  *
  * Model       An ONNX file that this process runs, or a model that another process serves.
@@ -15,40 +29,10 @@
  * Call        A reusable workspace: the memory of the inputs and outputs for a number of rows.
  * Run         One execution of the model on the inputs of a call.
  *
- * A complete program:
- *
- *   #include <sidecall/sidecall.h>
- *   #include <stdio.h>
- *
- *   int main(void) {
- *     sidecall_error err = SIDECALL_ERROR_INIT;
- *     sidecall_model *model = NULL;
- *     sidecall_call *call = NULL;
- *     double fraud = 0;
- *     int failed = sidecall_model_open("fraud.onnx", NULL, &model, &err) ||
- *                  sidecall_call_open(model, 1, &call, &err);  // a workspace for 1 row
- *     if (!failed) {
- *       int32_t amount = sidecall_model_feature(model, "amount");  // look names up once
- *       int32_t column = sidecall_model_column(model, "probabilities.fraud");
- *       failed = sidecall_call_set_f64(call, 0, amount, 12.5, &err) ||
- *                sidecall_call_run(call, -1, &err) ||
- *                sidecall_call_get_f64(call, 0, column, &fraud, &err);
- *     }
- *     if (failed) fprintf(stderr, "%s\n", err.message);
- *     else printf("%f\n", fraud);
- *     sidecall_call_close(call);
- *     sidecall_model_close(model);
- *     return failed;
- *   }
- *
- * The next record: sidecall_call_clear, set the features, run and read again. From JSON text:
- * sidecall_predict_json. Whole tensors: sidecall_call_input or sidecall_call_copy_input.
- * Event loops: the pattern is at sidecall_call_fd.
- *
  * Rules that apply everywhere, unless a function says otherwise:
  *
  * Status      A function that can fail returns a sidecall_status: SIDECALL_OK (0) or one of the
- *             codes below. "Errors:" in a comment lists the codes without SIDECALL_; every such
+ *             codes in part 7. "Errors:" in a comment lists the codes without SIDECALL_; every such
  *             function can also fail with INVALID_ARGUMENT (a NULL that is not allowed, a wrong
  *             struct_size), OUT_OF_MEMORY and INTERNAL. After a failure every out parameter that is
  *             a handle or pointer is NULL, nothing needs to be released, and the handles that were
@@ -95,8 +79,8 @@
  * Routes      A path or a file: URI opens a local model, which runs in this process. shm: and exec:
  *             URIs open a remote model, which runs in another process of this host, over shared
  *             memory. Everything below holds for both, including errors and their texts;
- *             differences are stated. A restart of the server goes unnoticed by the next run: the
- *             call connects again and keeps its inputs.
+ *             differences are stated. After a restart of the server the next run connects again and
+ *             keeps its inputs.
  * Exit        A program may end while runs are in progress, pending or given up: by return from
  *             main, exit(), quick_exit() or a signal. The threads of the library work on until the
  *             process is gone, and nothing that they use is destroyed before. The child process of
@@ -106,6 +90,7 @@
  *             its code.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
+
 #ifndef SIDECALL_SIDECALL_H
 #define SIDECALL_SIDECALL_H
 
@@ -122,202 +107,40 @@
 extern "C" {
 #endif
 
-/* ---- Versions -------------------------------------------------------------------------------- */
-
-#define SIDECALL_VERSION_MAJOR 0
-#define SIDECALL_VERSION_MINOR 1
-#define SIDECALL_VERSION_PATCH 0
-
-/* Grows when this header changes. A program that was built against ABI n runs on every library with
- * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 4
-
-/* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
- * fail. Any thread. */
-SIDECALL_API uint32_t sidecall_abi_version(void);
-
-/* Returns the version of the library that was loaded, "0.1.0": a static string. Cannot fail. Any
- * thread. */
-SIDECALL_API const char *sidecall_version(void);
-
-/* ---- Status ---------------------------------------------------------------------------------- */
-
-typedef int32_t sidecall_status;
-
-/* The tens digit of a status is its family: 10 usage, 20 files, 30 model, 40 data, 50 channel (the
- * connection to another process), 60 engine; 99 is a bug of sidecall. After a retryable status the
- * same function may succeed later.
+/* ==== 1. The smallest program ==================================================================
  *
- * NOT_RUN           outputs were read before a run succeeded, or sidecall_call_finish was called
- *                   and no run has an outcome to take
- * NO_CONTRACT       records need a contract; tensors work without one
- * UNSUPPORTED       the graph has sequences, maps or optionals, or the URI has a scheme of another
- *                   platform or version
- * CONTRACT_CHANGED  a restarted server has other inputs or outputs: open the model again
- * INVALID_JSON      not JSON, nested too deep, or a key twice; the message gives the byte
- * ENGINE            ONNX Runtime refused the model or failed during a run; the message quotes it */
-#define SIDECALL_OK 0
-#define SIDECALL_INVALID_ARGUMENT 10    /* NULL, a bad index or option, a wrong struct_size */
-#define SIDECALL_BUSY 11                /* the call, run queue or server is busy; retryable */
-#define SIDECALL_NOT_RUN 12             /* there is no outcome to read or to finish */
-#define SIDECALL_CANCELLED 13           /* sidecall_call_cancel ended the run */
-#define SIDECALL_PENDING 14             /* only sidecall_call_finish: not over yet; retryable */
-#define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
-#define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
-#define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
-#define SIDECALL_FILE_TOO_LARGE 23      /* beyond 2 GiB of protobuf, or of address space */
-#define SIDECALL_FILE_FORBIDDEN 24      /* external data outside the model's own folder */
-#define SIDECALL_CONTRACT_INVALID 30    /* a contract that is not JSON or does not fit the graph */
-#define SIDECALL_CONTRACT_FORMAT 31     /* a contract format that this version does not know */
-#define SIDECALL_NO_CONTRACT 32         /* records need a contract; the file has none */
-#define SIDECALL_UNSUPPORTED 33         /* a kind of tensor or URI that is not supported */
-#define SIDECALL_VERIFICATION_FAILED 34 /* golden rows gave other answers than at export */
-#define SIDECALL_CONTRACT_CHANGED 35    /* a restarted server has other inputs or outputs */
-#define SIDECALL_DTYPE_MISMATCH 40      /* a value or tensor of another type */
-#define SIDECALL_SHAPE_MISMATCH 41      /* another rank, dimension, number of rows or bytes */
-#define SIDECALL_UNKNOWN_NAME 42        /* no input, output, feature or column has that name */
-#define SIDECALL_MISSING_INPUT 43       /* an input was not given */
-#define SIDECALL_MISSING_VALUE 44       /* absent, null or NaN in a feature that is not nullable */
-#define SIDECALL_UNKNOWN_CATEGORY 45    /* a value that the fitted encoder refuses */
-#define SIDECALL_INVALID_STRING 46      /* invalid UTF-8, a NUL inside, or an empty one not taken */
-#define SIDECALL_INVALID_JSON 47        /* a text that is not acceptable JSON */
-#define SIDECALL_OUT_OF_RANGE 48        /* a number that its type or the model does not take */
-#define SIDECALL_REFUSED 49             /* the model refuses the row: see sidecall_call_run */
-#define SIDECALL_PEER_DIED 50           /* the process at the other end is gone; retryable */
-#define SIDECALL_TIMEOUT 51             /* the deadline passed; retryable */
-#define SIDECALL_UNREACHABLE 52         /* no server is reachable at that URI; retryable */
-#define SIDECALL_DENIED 53              /* the server does not admit this user */
-#define SIDECALL_PROTOCOL 54            /* the peer broke the protocol or has another version */
-#define SIDECALL_FORKED 55              /* a handle of the parent process, used in its child */
-#define SIDECALL_ENGINE 60              /* ONNX Runtime refused the model or failed in a run */
-#define SIDECALL_ENGINE_NOT_FOUND 61    /* no ONNX Runtime; the message lists where it looked */
-#define SIDECALL_ENGINE_TOO_OLD 62      /* ONNX Runtime is older than this library needs */
-#define SIDECALL_OUT_OF_MEMORY 63       /* no memory or no file descriptor is left; retryable */
-#define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
-
-/* Returns the name of a status as a static string: "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH,
- * "OK" for 0, "UNKNOWN" for other numbers. Cannot fail. Any thread. */
-SIDECALL_API const char *sidecall_status_name(sidecall_status status);
-
-/* ---- Errors ---------------------------------------------------------------------------------- */
-
-/* What is wrong with one value, or with one row that the model refuses. A run collects all faults
- * before it fails. Texts end with NUL; a text that does not fit is cut at a character boundary.
- * Texts of sidecall never contain a value of the data; messages of ONNX Runtime are passed on as
- * they are.
+ *   #include <sidecall/sidecall.h>
+ *   #include <stdio.h>
  *
- * This struct is an element of an array of the caller, so its size stays the same within a
- * SONAME. */
-typedef struct sidecall_fault {
-  int64_t row;        /* from 0; -1 if it concerns no particular row */
-  int32_t status;
-  int32_t reserved;
-  char name[128];     /* the feature, input, output, output column or model step; "" for none */
-  char expected[96];  /* the type, shape or other property that was expected; "" for none */
-  char got[96];       /* what was found in its place; "" for none */
-  char message[384];  /* "feature 'age': expected float32, got string"; does not name the row */
-} sidecall_fault;
-
-/* Why a function failed. `message` is one line in lower case. Initialise the struct once, then
- * reuse it for any number of functions.
+ *   int main(void) {
+ *     sidecall_error err = SIDECALL_ERROR_INIT;
+ *     sidecall_model *model = NULL;
+ *     sidecall_call *call = NULL;
+ *     double fraud = 0;
+ *     int failed = sidecall_model_open("fraud.onnx", NULL, &model, &err) ||
+ *                  sidecall_call_open(model, 1, &call, &err);  // a workspace for 1 row
+ *     if (!failed) {
+ *       int32_t amount = sidecall_model_feature(model, "amount");  // look names up once
+ *       int32_t column = sidecall_model_column(model, "probabilities.fraud");
+ *       failed = sidecall_call_set_f64(call, 0, amount, 12.5, &err) ||
+ *                sidecall_call_run(call, -1, &err) ||
+ *                sidecall_call_get_f64(call, 0, column, &fraud, &err);
+ *     }
+ *     if (failed) fprintf(stderr, "%s\n", err.message);
+ *     else printf("%f\n", fraud);
+ *     sidecall_call_close(call);
+ *     sidecall_model_close(model);
+ *     return failed;
+ *   }
  *
- * To get all faults of a run, and not only the first, point `faults` to an array of your own and
- * set faults_capacity. After a failure the first min(num_faults, faults_capacity) elements are
- * filled. The library keeps the first 1000 faults of a run; with a larger array num_faults is at
- * most that. */
-typedef struct sidecall_error {
-  uint32_t struct_size;
-  int32_t status;
-  int32_t retryable;          /* 1 if the same function may succeed later */
-  uint32_t num_faults;        /* faults found, including those that `faults` had no room for */
-  int64_t row;                /* row, name, expected and got describe the first fault */
-  char name[128];
-  char expected[96];
-  char got[96];
-  char message[1024];         /* "feature 'age': expected float32, got string (row 3)" */
-  sidecall_fault *faults;     /* the caller's array for the faults of a run, or NULL */
-  uint32_t faults_capacity;   /* number of elements of that array */
-  uint32_t reserved;
-} sidecall_error;
+ * Open a model once and keep it. A call is a workspace for a number of rows; use it again for every
+ * run. */
 
-#ifdef __cplusplus
-#define SIDECALL_ERROR_INIT { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, nullptr, 0, 0 }
-#else
-#define SIDECALL_ERROR_INIT { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, NULL, 0, 0 }
-#endif
-
-/* Makes `err` empty and sets struct_size, like SIDECALL_ERROR_INIT. Also resets `faults`. NULL is
- * allowed; cannot fail. */
-#define sidecall_error_init(err) sidecall_error_init_sized((err), sizeof(sidecall_error))
-SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
-
-/* ---- Element types --------------------------------------------------------------------------- */
-
-/* The numbers of ONNX (TensorProto.DataType). */
-#define SIDECALL_FLOAT32 1
-#define SIDECALL_UINT8 2
-#define SIDECALL_INT8 3
-#define SIDECALL_UINT16 4
-#define SIDECALL_INT16 5
-#define SIDECALL_INT32 6
-#define SIDECALL_INT64 7
-#define SIDECALL_STRING 8
-#define SIDECALL_BOOL 9                 /* one byte, 0 or 1 */
-#define SIDECALL_FLOAT16 10             /* IEEE half precision, as raw 16 bits */
-#define SIDECALL_FLOAT64 11
-#define SIDECALL_UINT32 12
-#define SIDECALL_UINT64 13
-#define SIDECALL_BFLOAT16 16            /* as raw 16 bits */
-#define SIDECALL_FLOAT8E4M3FN 17        /* the 8-bit floats: one raw byte each */
-#define SIDECALL_FLOAT8E4M3FNUZ 18
-#define SIDECALL_FLOAT8E5M2 19
-#define SIDECALL_FLOAT8E5M2FNUZ 20
-#define SIDECALL_UINT4 21               /* 4-bit types: two per byte, the first in the low half */
-#define SIDECALL_INT4 22
-
-/* Returns the name of a type as a static string: "float32", "string", ..., as every language and
- * message spells it; "unknown" for other numbers. Cannot fail. Any thread. */
-SIDECALL_API const char *sidecall_dtype_name(int32_t dtype);
-
-/* Returns the bits of one element: 32 for float32, 8 for bool, 4 for int4, 0 for string and for
- * other numbers. Cannot fail. Any thread. */
-SIDECALL_API int32_t sidecall_dtype_bits(int32_t dtype);
-
-/* ---- Models ---------------------------------------------------------------------------------- */
-
+typedef int32_t sidecall_status;                /* SIDECALL_OK or why a function failed: part 7 */
+typedef struct sidecall_error sidecall_error;   /* part 7 */
 typedef struct sidecall_model sidecall_model;
 typedef struct sidecall_call sidecall_call;
-
-/* What happens at open if golden rows give other answers than at export. */
-#define SIDECALL_VERIFY_ERROR 0         /* opening fails with VERIFICATION_FAILED; the default */
-#define SIDECALL_VERIFY_WARN 1          /* opening succeeds; see sidecall_model_warning */
-#define SIDECALL_VERIFY_OFF 2           /* golden rows do not run */
-
-/* What happens to a record that has a feature that the model does not know. */
-#define SIDECALL_EXTRA_ERROR 0          /* the record is refused with UNKNOWN_NAME; the default */
-#define SIDECALL_EXTRA_IGNORE 1         /* such features are skipped */
-
-typedef struct sidecall_model_options {
-  uint32_t struct_size;
-  /* SIDECALL_VERIFY_*. The environment variable SIDECALL_VERIFY=error|warn|off takes precedence. */
-  int32_t verify;
-  int32_t extra;              /* SIDECALL_EXTRA_* */
-  int32_t allow_exec;         /* 1 allows exec: URIs. Leave it 0 if URIs may come from outside. */
-  int64_t timeout_ns;         /* deadline of sidecall_predict_json; the default is -1 */
-  /* How long to wait for the server of a remote model while it is still starting: at open, and in
-   * every run when it restarts, then within the deadline of the run. 0, the default, does not wait;
-   * -1 waits forever. */
-  int64_t wait_ns;
-  /* Path of the ONNX Runtime library; NULL searches as sidecall_engine_describe documents. */
-  const char *onnxruntime;
-  /* For bindings: where their package manager installed ONNX Runtime, as one more place to search
-   * (its position in the search: sidecall_engine_describe); or NULL. */
-  const char *onnxruntime_package;
-} sidecall_model_options;
-
-/* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
-#define sidecall_model_options_init(options) sidecall_model_options_init_sized((options), sizeof(sidecall_model_options))
-SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *options, size_t size);
+typedef struct sidecall_model_options sidecall_model_options;  /* below, after the open functions */
 
 /* Opens the model that `uri` names.
  *
@@ -349,38 +172,223 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * Errors: INVALID_ARGUMENT (also exec: without allow_exec), FILE_*, CONTRACT_INVALID,
  * CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE, ENGINE_NOT_FOUND, ENGINE_TOO_OLD,
  * OUT_OF_MEMORY; for remote models also UNREACHABLE, TIMEOUT, DENIED, PROTOCOL, BUSY. */
-SIDECALL_API sidecall_status sidecall_model_open(const char *uri, const sidecall_model_options *options,
+SIDECALL_API sidecall_status sidecall_model_open(const char *uri,
+                                                 const sidecall_model_options *options,
                                                  sidecall_model **out_model, sidecall_error *err);
 
 /* Opens a local model from the `length` bytes of an ONNX file at `data`. The bytes are copied, so
  * the caller may release them afterwards. Such a model cannot have external data. Otherwise, and in
  * its errors, like sidecall_model_open. */
-SIDECALL_API sidecall_status sidecall_model_open_bytes(const void *data, size_t length, const sidecall_model_options *options,
-                                                       sidecall_model **out_model, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_model_open_bytes(const void *data, size_t length,
+                                                       const sidecall_model_options *options,
+                                                       sidecall_model **out_model,
+                                                       sidecall_error *err);
 
 /* Releases the handle. Calls of the model that are still open stay usable. No other thread may be
  * using this handle. NULL is allowed; cannot fail. */
 SIDECALL_API void sidecall_model_close(sidecall_model *model);
 
-/* Returns the contract as JSON, exactly as stored in the file (docs/contract.md), or NULL without
- * one. *out_length is its length in bytes; out_length may be NULL. */
-SIDECALL_API const char *sidecall_model_contract(const sidecall_model *model, size_t *out_length);
+/* What happens at open if golden rows give other answers than at export. */
+#define SIDECALL_VERIFY_ERROR 0         /* opening fails with VERIFICATION_FAILED; the default */
+#define SIDECALL_VERIFY_WARN 1          /* opening succeeds; see sidecall_model_warning */
+#define SIDECALL_VERIFY_OFF 2           /* golden rows do not run */
 
-/* Return the model's name and version from the contract, "" without one. */
-SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
-SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
+/* What happens to a record that has a feature that the model does not know. */
+#define SIDECALL_EXTRA_ERROR 0          /* the record is refused with UNKNOWN_NAME; the default */
+#define SIDECALL_EXTRA_IGNORE 1         /* such features are skipped */
 
-/* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of the graph as stored and
- * of its external files. Models with the same id compute the same numbers.
+struct sidecall_model_options {
+  uint32_t struct_size;
+  /* SIDECALL_VERIFY_*. The environment variable SIDECALL_VERIFY=error|warn|off takes precedence. */
+  int32_t verify;
+  int32_t extra;              /* SIDECALL_EXTRA_* */
+  int32_t allow_exec;         /* 1 allows exec: URIs. Leave it 0 if URIs may come from outside. */
+  int64_t timeout_ns;         /* deadline of sidecall_predict_json; the default is -1 */
+  /* How long to wait for the server of a remote model while it is still starting: at open, and in
+   * every run when it restarts, then within the deadline of the run. 0, the default, does not wait;
+   * -1 waits forever. */
+  int64_t wait_ns;
+  /* Path of the ONNX Runtime library; NULL searches as sidecall_engine_describe documents. */
+  const char *onnxruntime;
+  /* For bindings: where their package manager installed ONNX Runtime, as one more place to search
+   * (its position in the search: sidecall_engine_describe); or NULL. */
+  const char *onnxruntime_package;
+};
+
+/* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
+#define sidecall_model_options_init(options) \
+  sidecall_model_options_init_sized((options), sizeof(sidecall_model_options))
+SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *options, size_t size);
+
+/* Opens a call: a reusable workspace whose buffers the engine itself reads and writes.
  *
- * With a contract it is the id that is written there (sidecall_model_verify recomputes it). Without
- * one it is computed when it is first asked for. For a remote model it is the id of what the server
- * runs now: after a restart that may be another model with the same inputs and outputs. "" for a
- * served function without an id. */
-SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
+ * rows        1 or more: the first dimension of every input where that dimension is free
+ * out_call    the handle, which the caller closes with sidecall_call_close
+ *
+ * Other free dimensions start at 1; sidecall_call_reshape sets them. Before the first run every
+ * input must be given: feature by feature (part 2) or as a tensor (part 4). Values stay for
+ * the next run.
+ *
+ * The call of a remote model has a connection of its own, and its inputs lie in shared memory. The
+ * connection is kept for the next call of the model. A function that changes shapes may have to ask
+ * the server for more memory, and can then also fail with the errors of sidecall_call_run.
+ *
+ * While a run is under way, the functions of its call answer BUSY. Exceptions:
+ * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close.
+ *
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also those of sidecall_call_run. */
+SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows,
+                                                sidecall_call **out_call, sidecall_error *err);
 
-/* Returns why verification failed under SIDECALL_VERIFY_WARN; NULL if it did not fail. */
-SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
+/* Cancels a run that is under way, and releases the call. Never waits for another process. If the
+ * engine of this process still works on the run, this function returns at once, and the library
+ * releases the memory of the call when the engine is done. It waits for the engine only if the call
+ * uses memory of the caller (sidecall_call_bind_input, sidecall_call_bind_output), because the
+ * caller may release that memory next. NULL is allowed; cannot fail. */
+SIDECALL_API void sidecall_call_close(sidecall_call *call);
+
+/* ==== 2. Records ===============================================================================
+ *
+ * A record is one row as a set of features. Look the indices of the names up once. Then, for each
+ * record: clear the call, set features, run, read columns. A call for n rows holds n records.
+ *
+ *   for (;;) {
+ *     sidecall_fault faults[32];
+ *     err.faults = faults;           // a run fills one element for each bad value or row
+ *     err.faults_capacity = 32;
+ *     if (!next_order(&order)) break;
+ *     sidecall_call_clear(call, &err);
+ *     // Features that are not set are missing.
+ *     sidecall_call_set_f64(call, 0, amount, order.amount, &err);
+ *     sidecall_call_set_str(call, 0, country, order.country, 2, &err);
+ *     if (sidecall_call_run(call, -1, &err)) {  // also reports what the set functions refused
+ *       fprintf(stderr, "%s\n", err.message);
+ *       for (uint32_t i = 0; i < err.num_faults && i < 32; ++i) puts(faults[i].message);
+ *       continue;
+ *     }
+ *     sidecall_call_get_str(call, 0, label, &text, &length, &err);  // not terminated by NUL
+ *     printf("%.*s\n", (int)length, text);
+ *   }
+ *
+ * Which set and get functions fit a name depends on its type, which the contract says. A program
+ * that does not know its model asks sidecall_model_feature_spec and sidecall_model_column_spec
+ * (part 3).
+ *
+ * sidecall_predict_json does all of this for records that arrive as JSON text. */
+
+/* Return the index of a name, or -1 if the model does not have it. Look each name up once and keep
+ * the index. Functions that take an index answer UNKNOWN_NAME for -1, but cannot say which name it
+ * was; sidecall_model_find can. */
+SIDECALL_API int32_t sidecall_model_input(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_output(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_feature(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const char *name);
+
+/* Set one feature of one row. `row` counts from 0, `feature` is an index of sidecall_model_feature.
+ *
+ * set_f64     for float32 and float64 features, and for int64 if the value is whole. NaN is
+ *             missing.
+ * set_i64     for int64, float32 and float64 features
+ * set_bool    for bool features only; `value` is 0 or 1
+ * set_str     for string features only; `value` has `length` bytes and is copied
+ * set_missing for every nullable feature
+ *
+ * Values stay for the next run, until sidecall_call_clear. A nullable feature that is not set is
+ * missing. A feature that is neither nullable nor set makes the run fail with MISSING_VALUE. A run
+ * before the first set or clear fails with MISSING_INPUT.
+ *
+ * A value that is refused is remembered too, until the feature is set again or sidecall_call_clear
+ * is called. The run then fails and reports all such faults together, so a program may ignore the
+ * status of these functions and check that of the run. UNKNOWN_NAME for feature -1,
+ * INVALID_ARGUMENT and BUSY are not remembered: check indices once, after looking them up.
+ *
+ * Errors: UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row or index out of range; a bool that is
+ * not 0 or 1; the feature's input is bound to the caller's memory), DTYPE_MISMATCH, MISSING_VALUE,
+ * UNKNOWN_CATEGORY, INVALID_STRING, OUT_OF_RANGE (beyond the feature's type, or not accepted by the
+ * model), NO_CONTRACT, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_set_f64(sidecall_call *call, int64_t row,
+                                                   int32_t feature, double value,
+                                                   sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_i64(sidecall_call *call, int64_t row,
+                                                   int32_t feature, int64_t value,
+                                                   sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_bool(sidecall_call *call, int64_t row,
+                                                    int32_t feature, int32_t value,
+                                                    sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_str(sidecall_call *call, int64_t row,
+                                                   int32_t feature, const char *value,
+                                                   size_t length, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_missing(sidecall_call *call, int64_t row,
+                                                       int32_t feature, sidecall_error *err);
+
+/* Begins the next record or records: makes every feature of every row missing, and forgets all
+ * inputs and refused values. Call it before every record, the first one too.
+ *
+ * Errors: NO_CONTRACT, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_error *err);
+
+/* Runs the call once: checks and reads its inputs, fills its outputs, and returns when that is
+ * done.
+ *
+ * timeout_ns  more than 0, or -1.
+ *             Local: -1 waits forever and costs nothing. A deadline is checked between graph nodes;
+ *             a run that completes late still succeeds.
+ *             Remote: -1 is 30 seconds. A deadline is exact, whatever the other process does. If
+ *             that process still uses the memory of the call after a TIMEOUT, the next run first
+ *             waits for it, within its own deadline.
+ *
+ * Before the engine starts, the values are checked: missing values in features that are not
+ * nullable, numbers that the model does not accept, and values outside a closed list of categories,
+ * also in tensors that were given whole. All values that the set functions refused are reported
+ * again here, together.
+ *
+ * Each row is judged on its own. If a run over many rows fails because of their values, the error
+ * names every bad row (see sidecall_error). First come the faults of features. Only if there are
+ * none, the model runs, and each row that it cannot answer gets one REFUSED. There are two reasons:
+ * a step of the model does not accept a number that an earlier step computed (`name` is the step),
+ * or the answer is not finite although all answers of this model should be (`name` is the column).
+ *
+ * After a failure the outputs are invalid; the inputs stay. Does not allocate memory once the
+ * shapes of the outputs are known.
+ *
+ * Errors: INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs
+ * disagree), MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, CANCELLED, ENGINE,
+ * OUT_OF_MEMORY, BUSY; DTYPE_MISMATCH, INVALID_STRING and UNKNOWN_NAME if a set function refused a
+ * value; for remote models also PEER_DIED (the process died during this run; a run that it had not
+ * begun is sent to the restarted server), UNREACHABLE, CONTRACT_CHANGED (open the model again),
+ * DENIED, PROTOCOL, FORKED. */
+SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns,
+                                               sidecall_error *err);
+
+/* Read one column of one row after a successful run. `row` counts from 0, `column` is an index of
+ * sidecall_model_column.
+ *
+ * get_f64     numeric columns, and bool as 0 or 1. An integer beyond +-2^53 is OUT_OF_RANGE.
+ * get_i64     integer columns, and bool as 0 or 1. A uint64 beyond int64 is OUT_OF_RANGE.
+ * get_str     string columns: *out_length bytes, not terminated by NUL, which live as long as a
+ *             view (see Lifetime)
+ *
+ * Errors: UNKNOWN_NAME (column is -1), INVALID_ARGUMENT (row or index out of range), DTYPE_MISMATCH
+ * (a column of another type), SHAPE_MISMATCH (the run gave another shape than the graph declares),
+ * NOT_RUN, OUT_OF_RANGE, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_get_f64(sidecall_call *call, int64_t row, int32_t column,
+                                                   double *out_value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_i64(sidecall_call *call, int64_t row, int32_t column,
+                                                   int64_t *out_value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t row, int32_t column,
+                                                   const char **out_value, size_t *out_length,
+                                                   sidecall_error *err);
+
+/* Sets the number of rows, 1 or more. The values of all inputs are lost and must be given again;
+ * features are missing again. Does nothing if the call has that many rows already.
+ *
+ * Errors: INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_call_resize(sidecall_call *call, int64_t rows,
+                                                  sidecall_error *err);
+
+/* Returns the number of rows; 0 for NULL. If inputs are given as whole tensors, the number follows
+ * from their shapes at the next run. */
+SIDECALL_API int64_t sidecall_call_rows(const sidecall_call *call);
 
 /* A text that the library allocated. The caller releases it with sidecall_text_close. */
 typedef struct sidecall_text {
@@ -392,45 +400,68 @@ typedef struct sidecall_text {
  * fail. */
 SIDECALL_API void sidecall_text_close(sidecall_text *text);
 
-/* Runs the golden rows now, whatever options.verify was, and recomputes the id (a remote model asks
- * its server for it). *out is a JSON report, which the caller closes:
+/* Predicts for one record, {"amount": 12.5, "country": "DE"}, or for an array of records.
  *
- *   {"id": {"stored": "...", "computed": "..."}, "rows": 12,
- *    "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6,
- *                 "relative": 1e-5, "holds": true}, ...],
- *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
+ * json        `length` bytes of JSON text; a NUL at the end is not needed
+ * out         the answer, which the caller closes: an object for one record, an array for an array.
+ *             {"label":"no","probabilities":{"no":0.9,"yes":0.1}}, classes in the contract's order.
  *
- * "largest" is the largest difference, "absolute" and "relative" are the tolerances. "rows" is 0 if
- * the export left the golden rows out. Unlike other failures, VERIFICATION_FAILED returns the
- * report too; its member "failure" then holds the reason.
+ * The order of keys does not matter. An absent key and null are missing values; NaN is not JSON. An
+ * answer that is NaN or infinite is written as null. Integers are accepted for floats, and whole
+ * floats for integers; no other type is converted. The deadline is options.timeout_ns of the open.
  *
- * Errors: NO_CONTRACT, VERIFICATION_FAILED (also if the ids differ), ENGINE, and those of
- * sidecall_call_run. */
-SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out, sidecall_error *err);
+ * Any number of threads may call this at once: each uses a workspace of its own, which the model
+ * keeps and reuses. Takes about one and a half times as long as the same run through a call.
+ *
+ * Errors: NO_CONTRACT, INVALID_JSON, UNKNOWN_NAME, DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY,
+ * INVALID_STRING, OUT_OF_RANGE, REFUSED, SHAPE_MISMATCH (an empty array), TIMEOUT, ENGINE; for
+ * remote models also those of sidecall_call_run. Reports all faults of all records together. */
+SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, const char *json,
+                                                   size_t length, sidecall_text **out,
+                                                   sidecall_error *err);
 
-/* Describes the model's types as source code of another language: complete, and always the same for
- * the same model. The Node.js package uses it for open<Fraud>(): an interface whose `features` are
- * exactly the model's features, and whose `answer` has the labels as a union type. Without a
- * contract only the tensors are typed.
+/* ==== 3. The model =============================================================================
  *
- * language    "typescript" is the only one so far
- * name        of the interface, an identifier; NULL makes one from the model's name, or without a
- *             name from the file's
- * out         the source, which the caller closes
- *
- * Errors: INVALID_ARGUMENT (another language, or a name that is not an identifier or is reserved),
- * OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_model_types(const sidecall_model *model, const char *language, const char *name,
-                                                  sidecall_text **out, sidecall_error *err);
+ * What a program can ask about a model. The answers belong to the model and live as long as it
+ * does.
+ */
 
-/* ---- Inputs, outputs, features and columns of a model ---------------------------------------- */
+/* The numbers of ONNX (TensorProto.DataType). */
+#define SIDECALL_DTYPE_FLOAT32 1
+#define SIDECALL_DTYPE_UINT8 2
+#define SIDECALL_DTYPE_INT8 3
+#define SIDECALL_DTYPE_UINT16 4
+#define SIDECALL_DTYPE_INT16 5
+#define SIDECALL_DTYPE_INT32 6
+#define SIDECALL_DTYPE_INT64 7
+#define SIDECALL_DTYPE_STRING 8
+#define SIDECALL_DTYPE_BOOL 9           /* one byte, 0 or 1 */
+#define SIDECALL_DTYPE_FLOAT16 10       /* IEEE half precision, as raw 16 bits */
+#define SIDECALL_DTYPE_FLOAT64 11
+#define SIDECALL_DTYPE_UINT32 12
+#define SIDECALL_DTYPE_UINT64 13
+#define SIDECALL_DTYPE_BFLOAT16 16      /* as raw 16 bits */
+#define SIDECALL_DTYPE_FLOAT8E4M3FN 17  /* the 8-bit floats: one raw byte each */
+#define SIDECALL_DTYPE_FLOAT8E4M3FNUZ 18
+#define SIDECALL_DTYPE_FLOAT8E5M2 19
+#define SIDECALL_DTYPE_FLOAT8E5M2FNUZ 20
+#define SIDECALL_DTYPE_UINT4 21         /* 4-bit types: two per byte, the first in the low half */
+#define SIDECALL_DTYPE_INT4 22
+
+/* Returns the name of a type as a static string: "float32", "string", ..., as every language and
+ * message spells it; "unknown" for other numbers. Cannot fail. Any thread. */
+SIDECALL_API const char *sidecall_dtype_name(int32_t dtype);
+
+/* Returns the bits of one element: 32 for float32, 8 for bool, 4 for int4, 0 for string and for
+ * other numbers. Cannot fail. Any thread. */
+SIDECALL_API int32_t sidecall_dtype_bits(int32_t dtype);
 
 /* One input or output tensor of the graph. */
 typedef struct sidecall_tensor_spec {
   const char *name;
   const int64_t *dims;        /* `rank` sizes; -1 for a free dimension */
   const char *const *dim_names; /* `rank` names; "" for a dimension without a name in the graph */
-  int32_t dtype;              /* an element type, such as SIDECALL_FLOAT32 */
+  int32_t dtype;              /* an element type, such as SIDECALL_DTYPE_FLOAT32 */
   /* 0 for a scalar, and for an output without a shape in the graph, which only a run can tell. */
   int32_t rank;
   int32_t has_rows;           /* 1 if the first dimension is free: it is the number of rows */
@@ -470,18 +501,14 @@ SIDECALL_API int32_t sidecall_model_num_inputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_outputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_features(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_columns(const sidecall_model *model);
-SIDECALL_API const sidecall_tensor_spec *sidecall_model_input_spec(const sidecall_model *model, int32_t input);
-SIDECALL_API const sidecall_tensor_spec *sidecall_model_output_spec(const sidecall_model *model, int32_t output);
-SIDECALL_API const sidecall_feature_spec *sidecall_model_feature_spec(const sidecall_model *model, int32_t feature);
-SIDECALL_API const sidecall_column_spec *sidecall_model_column_spec(const sidecall_model *model, int32_t column);
-
-/* Return the index of a name, or -1 if the model does not have it. Look each name up once and keep
- * the index. Functions that take an index answer UNKNOWN_NAME for -1, but cannot say which name it
- * was; sidecall_model_find can. */
-SIDECALL_API int32_t sidecall_model_input(const sidecall_model *model, const char *name);
-SIDECALL_API int32_t sidecall_model_output(const sidecall_model *model, const char *name);
-SIDECALL_API int32_t sidecall_model_feature(const sidecall_model *model, const char *name);
-SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const char *name);
+SIDECALL_API const sidecall_tensor_spec *sidecall_model_input_spec(const sidecall_model *model,
+                                                                   int32_t input);
+SIDECALL_API const sidecall_tensor_spec *sidecall_model_output_spec(const sidecall_model *model,
+                                                                    int32_t output);
+SIDECALL_API const sidecall_feature_spec *sidecall_model_feature_spec(const sidecall_model *model,
+                                                                      int32_t feature);
+SIDECALL_API const sidecall_column_spec *sidecall_model_column_spec(const sidecall_model *model,
+                                                                    int32_t column);
 
 #define SIDECALL_KIND_INPUT 0
 #define SIDECALL_KIND_OUTPUT 1
@@ -496,90 +523,61 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  * out_index   the index; -1 on failure
  *
  * Errors: UNKNOWN_NAME, INVALID_ARGUMENT. */
-SIDECALL_API sidecall_status sidecall_model_find(const sidecall_model *model, int32_t kind, const char *name, size_t length,
+SIDECALL_API sidecall_status sidecall_model_find(const sidecall_model *model, int32_t kind,
+                                                 const char *name, size_t length,
                                                  int32_t *out_index, sidecall_error *err);
 
-/* ---- Records as JSON ------------------------------------------------------------------------- */
+/* Returns the contract as JSON, exactly as stored in the file (docs/contract.md), or NULL without
+ * one. *out_length is its length in bytes; out_length may be NULL. */
+SIDECALL_API const char *sidecall_model_contract(const sidecall_model *model, size_t *out_length);
 
-/* Predicts for one record, {"amount": 12.5, "country": "DE"}, or for an array of records.
- *
- * json        `length` bytes of JSON text; a NUL at the end is not needed
- * out         the answer, which the caller closes: an object for one record, an array for an array.
- *             {"label":"no","probabilities":{"no":0.9,"yes":0.1}}, classes in the contract's order.
- *
- * The order of keys does not matter. An absent key and null are missing values; NaN is not JSON. An
- * answer that is NaN or infinite is written as null. Integers are accepted for floats, and whole
- * floats for integers; no other type is converted. The deadline is options.timeout_ns of the open.
- *
- * Any number of threads may call this at once: each uses a workspace of its own, which the model
- * keeps and reuses. Takes about one and a half times as long as the same run through a call.
- *
- * Errors: NO_CONTRACT, INVALID_JSON, UNKNOWN_NAME, DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY,
- * INVALID_STRING, OUT_OF_RANGE, REFUSED, SHAPE_MISMATCH (an empty array), TIMEOUT, ENGINE; for
- * remote models also those of sidecall_call_run. Reports all faults of all records together. */
-SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, const char *json, size_t length,
-                                                   sidecall_text **out, sidecall_error *err);
+/* Return the model's name and version from the contract, "" without one. */
+SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
+SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
 
-/* ---- Calls ----------------------------------------------------------------------------------- */
+/* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of the graph as stored and
+ * of its external files. Models with the same id compute the same numbers.
+ *
+ * With a contract it is the id that is written there (sidecall_model_verify recomputes it). Without
+ * one it is computed when it is first asked for. For a remote model it is the id of what the server
+ * runs now: after a restart that may be another model with the same inputs and outputs. "" for a
+ * served function without an id. */
+SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
 
-/* Opens a call: a reusable workspace whose buffers the engine itself reads and writes.
- *
- * rows        1 or more: the first dimension of every input where that dimension is free
- * out_call    the handle, which the caller closes with sidecall_call_close
- *
- * Other free dimensions start at 1; sidecall_call_reshape sets them. Before the first run every
- * input must be given: through its view, by copying, by binding, or feature by feature. Features
- * start as missing. Values stay for the next run.
- *
- * The call of a remote model has a connection of its own, and its inputs lie in shared memory. The
- * connection is kept for the next call of the model. A function that changes shapes may have to ask
- * the server for more memory, and can then also fail with the errors of sidecall_call_run.
- *
- * While a run is under way, the functions of its call answer BUSY. Exceptions:
- * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close.
- *
- * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also those of sidecall_call_run. */
-SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
+/* Returns why verification failed under SIDECALL_VERIFY_WARN; NULL if it did not fail. */
+SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
 
-/* Like sidecall_call_open, but for event loops: opening, giving inputs and changing shapes never
- * wait for another process; only runs and starts do. The call of a remote model connects when it
- * first runs or starts, not before. Its inputs lie in memory of this process, and every run copies
- * them from there. For a local model there is no difference. */
-SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
-
-/* Cancels a run that is under way, and releases the call. Never waits for another process. If the
- * engine of this process still works on the run, this function returns at once, and the library
- * releases the memory of the call when the engine is done. It waits for the engine only if the call
- * uses memory of the caller (sidecall_call_bind_input, sidecall_call_bind_output), because the
- * caller may release that memory next. NULL is allowed; cannot fail. */
-SIDECALL_API void sidecall_call_close(sidecall_call *call);
-
-/* Sets the number of rows, 1 or more. The values of all inputs are lost and must be given again;
- * features are missing again. Does nothing if the call has that many rows already.
+/* Runs the golden rows now, whatever options.verify was, and recomputes the id (a remote model asks
+ * its server for it). *out is a JSON report, which the caller closes:
  *
- * Errors: INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_call_resize(sidecall_call *call, int64_t rows, sidecall_error *err);
-
-/* Returns the number of rows; 0 for NULL. If inputs are given as whole tensors, the number follows
- * from their shapes at the next run. */
-SIDECALL_API int64_t sidecall_call_rows(const sidecall_call *call);
-
-/* Gives one input a shape of its own, for inputs that vary in more than the number of rows. The
- * values of that input are lost. When the run starts, inputs that share the number of rows or a
- * named dimension must agree in it.
+ *   {"id": {"stored": "...", "computed": "..."}, "rows": 12,
+ *    "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6,
+ *                 "relative": 1e-5, "holds": true}, ...],
+ *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
  *
- * dims        `rank` sizes, which are copied
+ * "largest" is the largest difference, "absolute" and "relative" are the tolerances. "rows" is 0 if
+ * the export left the golden rows out. Unlike other failures, VERIFICATION_FAILED returns the
+ * report too; its member "failure" then holds the reason.
  *
- * Errors: UNKNOWN_NAME (input is -1), SHAPE_MISMATCH (does not fit the spec), OUT_OF_RANGE (more
- * bytes than can be addressed), BUSY, OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t input, const int64_t *dims, int32_t rank, sidecall_error *err);
+ * Errors: NO_CONTRACT, VERIFICATION_FAILED (also if the ids differ), ENGINE, and those of
+ * sidecall_call_run. */
+SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out,
+                                                   sidecall_error *err);
+
+/* ==== 4. Tensors ===============================================================================
+ *
+ * Whole inputs and outputs by index, instead of features and columns. Three ways to give an input:
+ * - copy it (sidecall_call_copy_input), which is the fastest way for a few KiB
+ * - write into the memory that the engine reads (sidecall_call_input)
+ * - let the engine read the caller's memory (sidecall_call_bind_input)
+ * Features and tensors may be mixed: what was set last in an input counts. */
 
 /* A tensor in memory, in C order (the last dimension varies fastest). The strings of a string
  * tensor lie back to back in `data` as UTF-8. `offsets` has one entry more than there are elements,
  * in bytes: element k is data[offsets[k]] up to, not including, data[offsets[k + 1]]. */
 typedef struct sidecall_view {
   uint32_t struct_size;
-  int32_t dtype;              /* an element type, such as SIDECALL_FLOAT32 */
+  int32_t dtype;              /* an element type, such as SIDECALL_DTYPE_FLOAT32 */
   int32_t rank;
   uint32_t flags;             /* SIDECALL_VIEW_*, set by the library; ignored on input */
   const int64_t *dims;        /* `rank` sizes */
@@ -603,6 +601,12 @@ typedef struct sidecall_view {
 #define sidecall_view_init(view) sidecall_view_init_sized((view), sizeof(sidecall_view))
 SIDECALL_API void sidecall_view_init_sized(sidecall_view *view, size_t size);
 
+/* Stands for a missing value of a string feature, in whole string tensors and in
+ * sidecall_call_set_str: U+FDD0, which Unicode assigns to no character. It is refused with
+ * MISSING_VALUE where the feature is not nullable. The empty string is an ordinary value. In float
+ * tensors NaN is missing. */
+#define SIDECALL_MISSING_STRING "\xEF\xB7\x90"
+
 /* Fills *out_view with the memory of an input, so that the caller can write the values there: the
  * engine reads that memory in place. From now on the input counts as given. For a string input
  * `data` and `offsets` are NULL: use sidecall_call_set_strings.
@@ -611,7 +615,8 @@ SIDECALL_API void sidecall_view_init_sized(sidecall_view *view, size_t size);
  * caller may keep the view, and write new values before each run.
  *
  * Errors: UNKNOWN_NAME (input is -1), INVALID_ARGUMENT, BUSY. */
-SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t input, sidecall_view *out_view, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t input,
+                                                 sidecall_view *out_view, sidecall_error *err);
 
 /* Fills *out_view with the memory of an output.
  *
@@ -624,13 +629,14 @@ SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t in
  * whatever happens to that process, but must not be written (SIDECALL_VIEW_READ_ONLY in `flags`).
  *
  * Errors: UNKNOWN_NAME (output is -1), INVALID_ARGUMENT, SHAPE_MISMATCH (inputs disagree), BUSY. */
-SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output,
+                                                  sidecall_view *out_view, sidecall_error *err);
 
 /* Gives an input a whole tensor, with its shape, by copying it. The fastest way for tensors of a
  * few KiB.
  *
  * view        dtype, rank, dims, data and data_bytes; offsets for strings. The caller keeps its
- *             memory.
+ *             memory. A missing string is SIDECALL_MISSING_STRING.
  *
  * A float32 tensor is converted for a float64 input, without loss, and a float64 tensor for a
  * float32 input, to the nearest float32. A finite double whose nearest float32 is an infinity is
@@ -641,7 +647,9 @@ SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t o
  * data_bytes does not fit the shape), INVALID_ARGUMENT (offsets that fall), INVALID_STRING,
  * OUT_OF_RANGE, BUSY, OUT_OF_MEMORY. After a failure the input is as it was before, except that
  * after invalid strings or offsets it must be given again. */
-SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input,
+                                                      const sidecall_view *view,
+                                                      sidecall_error *err);
 
 /* Gives an input a whole tensor, with its shape, without copying it: from now on runs read the
  * caller's memory, until the input is given in another way, resized or reshaped. Until then that
@@ -650,13 +658,9 @@ SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32
  * Strings, and memory that is not aligned to its element type, are copied. No type is converted: a
  * type other than the input's own is DTYPE_MISMATCH. Otherwise like sidecall_call_copy_input, also
  * in its errors. */
-SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
-
-/* For bindings: makes the DTYPE_MISMATCH error for a tensor whose type has no number here. `got` is
- * the name of that type in the caller's language. Changes nothing and always fails.
- *
- * Errors: DTYPE_MISMATCH, UNKNOWN_NAME (input is -1), INVALID_ARGUMENT. */
-SIDECALL_API sidecall_status sidecall_call_refuse_input(sidecall_call *call, int32_t input, const char *got, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input,
+                                                      const sidecall_view *view,
+                                                      sidecall_error *err);
 
 /* Makes the engine write an output into the caller's memory. This lasts until the output is bound
  * to NULL or the shape of any input changes; the memory must stay writable until then.
@@ -667,18 +671,23 @@ SIDECALL_API sidecall_status sidecall_call_refuse_input(sidecall_call *call, int
  *
  * Errors: UNKNOWN_NAME (output is -1), DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (another
  * number of bytes, or only a run can tell the shape), INVALID_ARGUMENT (not aligned), BUSY. */
-SIDECALL_API sidecall_status sidecall_call_bind_output(sidecall_call *call, int32_t output, void *data, uint64_t data_bytes, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_bind_output(sidecall_call *call, int32_t output,
+                                                       void *data, uint64_t data_bytes,
+                                                       sidecall_error *err);
 
 /* Gives all strings of a string input, whose shape stays as it is. Copies them once.
  *
- * data        the strings back to back as UTF-8, without NULs
+ * data        the strings back to back as UTF-8, without NULs; SIDECALL_MISSING_STRING for a
+ *             missing value
  * offsets     num_strings + 1 positions in `data`, in bytes, as in sidecall_view
  * num_strings the number of elements of the input's present shape
  *
  * Errors: UNKNOWN_NAME (input is -1), DTYPE_MISMATCH (not a string input), SHAPE_MISMATCH (another
  * number of strings), INVALID_ARGUMENT (offsets that fall), INVALID_STRING (not UTF-8, or a NUL
  * inside), BUSY. After invalid strings or offsets the input must be given again. */
-SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int32_t input, const char *data, const int64_t *offsets, int64_t num_strings, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int32_t input,
+                                                       const char *data, const int64_t *offsets,
+                                                       int64_t num_strings, sidecall_error *err);
 
 /* Makes the call forget which inputs and features were given: a run then fails with MISSING_INPUT
  * until every input is given again. For callers that get all inputs together and reuse the call.
@@ -686,97 +695,86 @@ SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int3
  * Errors: BUSY. */
 SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_error *err);
 
-/* ---- One value at a time, by feature and column ---------------------------------------------- */
+/* Gives one input a shape of its own, for inputs that vary in more than the number of rows. The
+ * values of that input are lost. When the run starts, inputs that share the number of rows or a
+ * named dimension must agree in it.
+ *
+ * dims        `rank` sizes, which are copied
+ *
+ * Errors: UNKNOWN_NAME (input is -1), SHAPE_MISMATCH (does not fit the spec), OUT_OF_RANGE (more
+ * bytes than can be addressed), BUSY, OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t input,
+                                                   const int64_t *dims, int32_t rank,
+                                                   sidecall_error *err);
 
-/* Set one feature of one row. `row` counts from 0, `feature` is an index of sidecall_model_feature.
+/* ==== 5. Asynchronous runs =====================================================================
  *
- * set_f64     for float32 and float64 features, and for int64 if the value is whole. NaN is
- *             missing.
- * set_i64     for int64, float32 and float64 features
- * set_bool    for bool features only; `value` is 0 or 1
- * set_str     for string features only; `value` has `length` bytes and is copied
- * set_missing for every nullable feature
- * set_invalid for bindings: remembers a value that the caller's language cannot convert to any of
- *             these types; `got` names its type. feature -1 says that the row itself is not a
- *             record; this fails at once and is not remembered.
- * set_unknown for bindings: remembers that the record has a `name` (of `length` bytes) that is not
- *             a feature of the model. Does nothing under SIDECALL_EXTRA_IGNORE.
+ * A started run goes through these states:
  *
- * Values stay for the next run. Once a feature has been set in this way, every run first checks
- * that each feature that is not nullable has been set in each row, or was given with a whole
- * tensor, so that none is forgotten silently.
+ *                     start, try_start
+ *      +------+ ----------------------------> +-----------+
+ *      | idle |                               | under way |
+ *      +------+ <---------------------------- +-----------+
+ *          ^      finish: the outcome               |
+ *          |                                        | finish: TIMEOUT or CANCELLED, and the engine
+ *          |                                        | still uses the memory of the call
+ *          |      the engine is done                v
+ *          +-------------------------------- +----------+
+ *                                            | given up |
+ *                                            +----------+
  *
- * A value that is refused is remembered too, until the feature is set again or sidecall_call_clear
- * is called. The run then fails and reports all such faults together, so a program may ignore the
- * status of these functions and check that of the run. UNKNOWN_NAME for feature -1,
- * INVALID_ARGUMENT and BUSY are not remembered: check indices once, after looking them up.
+ *              is_busy  finish returns                 run, start, try_start      other functions
+ * idle         0        NOT_RUN                        work                       work
+ * under way    1        PENDING, then the outcome      BUSY                       BUSY
+ * given up     1        NOT_RUN; see below             see below                  BUSY
  *
- * Errors: UNKNOWN_NAME (feature is -1, or set_unknown), INVALID_ARGUMENT (row or index out of
- * range; a bool that is not 0 or 1; the feature's input is bound to the caller's memory),
- * DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING, OUT_OF_RANGE (beyond the
- * feature's type, or not accepted by the model), NO_CONTRACT, BUSY. */
-SIDECALL_API sidecall_status sidecall_call_set_f64(sidecall_call *call, int64_t row, int32_t feature, double value, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_i64(sidecall_call *call, int64_t row, int32_t feature, int64_t value, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_bool(sidecall_call *call, int64_t row, int32_t feature, int32_t value, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_str(sidecall_call *call, int64_t row, int32_t feature, const char *value, size_t length, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_missing(sidecall_call *call, int64_t row, int32_t feature, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_invalid(sidecall_call *call, int64_t row, int32_t feature, const char *got, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_set_unknown(sidecall_call *call, int64_t row, const char *name, size_t length, sidecall_error *err);
-
-/* Starts the next record or records: makes every feature of every row missing, and forgets all
- * inputs and faults.
+ * Exceptions: sidecall_call_cancel, _close, _fd, _is_busy and _rows work in every state. So a
+ * program may close a call at any time, without waiting for outcomes.
  *
- * Errors: NO_CONTRACT, BUSY. */
-SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_error *err);
-
-/* Read one column of one row after a successful run. `row` counts from 0, `column` is an index of
- * sidecall_model_column.
+ * The state "given up" exists because the outcome TIMEOUT or CANCELLED is there at once, while the
+ * engine may need some time to stop. In this state
+ * - sidecall_call_finish waits up to wait_ns until the engine of this process is done, and returns
+ *   NOT_RUN. It never waits for another process.
+ * - sidecall_call_run, sidecall_call_start and sidecall_call_resize wait until the engine of this
+ *   process is done. For a remote model they go on at once, and the next run waits for the other
+ *   process within its own deadline.
+ * - sidecall_call_try_start answers BUSY for a local model. For a remote model it starts the next
+ *   run, or sets *out_started to 0.
  *
- * get_f64     numeric columns, and bool as 0 or 1. An integer beyond +-2^53 is OUT_OF_RANGE.
- * get_i64     integer columns, and bool as 0 or 1. A uint64 beyond int64 is OUT_OF_RANGE.
- * get_str     string columns: *out_length bytes, not terminated by NUL, which live as long as a
- *             view (see Lifetime)
+ * The descriptor of sidecall_call_fd becomes readable at the end of "under way" and at the end of
+ * "given up".
  *
- * Errors: UNKNOWN_NAME (column is -1), INVALID_ARGUMENT (row or index out of range), DTYPE_MISMATCH
- * (a column of another type), SHAPE_MISMATCH (the run gave another shape than the graph declares),
- * NOT_RUN, OUT_OF_RANGE, BUSY. */
-SIDECALL_API sidecall_status sidecall_call_get_f64(sidecall_call *call, int64_t row, int32_t column, double *out_value, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_get_i64(sidecall_call *call, int64_t row, int32_t column, int64_t *out_value, sidecall_error *err);
-SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t row, int32_t column, const char **out_value, size_t *out_length, sidecall_error *err);
-
-/* ---- Running --------------------------------------------------------------------------------- */
-
-/* Runs the call once: checks and reads its inputs, fills its outputs, and returns when that is
- * done.
+ * The pattern for an event loop with one thread (examples/c/event_loop.c is a complete program).
+ * sidecall_model_open may wait: call it before the loop, or on another thread.
  *
- * timeout_ns  more than 0, or -1.
- *             Local: -1 waits forever and costs nothing. A deadline is checked between graph nodes;
- *             a run that completes late still succeeds.
- *             Remote: -1 is 30 seconds. A deadline is exact, whatever the other process does. If
- *             that process still uses the memory of the call after a TIMEOUT, the next run first
- *             waits for it, within its own deadline.
+ *   sidecall_call_open_lazy(model, 1, &call, &err);
+ *   sidecall_call_fd(call, &fd, &err);                       // once; register it for reading,
+ *                                                            // level-triggered
  *
- * Before the engine starts, the values are checked: missing values in features that are not
- * nullable, numbers that the model does not accept, and values outside a closed list of categories,
- * also in tensors that were given whole. All values that the set functions refused are reported
- * again here, together.
+ *   // To start a run: set the inputs, then
+ *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
+ *   if (status == SIDECALL_BUSY) ...                         // the queue is full: see below
+ *   else if (status != SIDECALL_OK) report(status);          // no run was started
+ *   else if (!started) ...                                   // it would have to wait: see below
  *
- * Each row is judged on its own. If a run over many rows fails because of their values, the error
- * names every bad row, with at most 1000 faults. These are all faults of features; if there are
- * none, one REFUSED for each row that the model cannot answer: a step of the model computes a
- * number that the step itself or the next one does not accept, or the answer is not finite although
- * answers of this model always are. `name` is then that step, or the output column.
+ *   // When the descriptor is readable:
+ *   status = sidecall_call_finish(call, 0, &err);
+ *   if (status == SIDECALL_PENDING) return;                  // no outcome yet: poll again
+ *   if (status != SIDECALL_NOT_RUN) report(status);          // the outcome of the run
+ *   if (!sidecall_call_is_busy(call)) ...                    // the call may be used again
  *
- * After a failure the outputs are invalid; the inputs stay. Does not allocate memory once the
- * shapes of the outputs are known.
+ * If the queue is full (4096 started runs of local models wait for a thread), try again when
+ * another run has ended, or from a timer.
  *
- * Errors: INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs
- * disagree), MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, CANCELLED, ENGINE,
- * OUT_OF_MEMORY, BUSY; DTYPE_MISMATCH, INVALID_STRING and UNKNOWN_NAME if a set function refused a
- * value; for remote models also PEER_DIED (the process died during this run; a run that it had not
- * begun goes to its successor), UNREACHABLE, CONTRACT_CHANGED (open the model again), DENIED,
- * PROTOCOL, FORKED. */
-SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
+ * If `started` is 0, starting would have to wait for another process; this never happens for a
+ * local model. Either try again from a timer. Or stop watching the descriptor, let another thread
+ * call sidecall_call_start, which may wait until the deadline, and send its status to the loop;
+ * then watch the descriptor again.
+ *
+ * If the call is still busy after the outcome TIMEOUT or CANCELLED, its memory is not free yet. The
+ * descriptor becomes readable when it is; finish then answers NOT_RUN, and the call is not busy.
+ *
+ * To end: stop watching the descriptor, then close the call. */
 
 /* Starts a run and returns before it is over. The run is under way until sidecall_call_finish takes
  * its outcome. Until then the call is busy, and its memory, bound memory included, belongs to the
@@ -784,13 +782,16 @@ SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t time
  *
  * timeout_ns  as for sidecall_call_run, counted from here
  *
- * A local run: returns at once. A bounded pool of threads works on all started runs. A remote run
- * needs no thread here, but starting may wait, within the run's own deadline: to connect, or until
- * the other process no longer uses the memory of an earlier run of this call.
+ * A local run: returns at once. A pool of threads, one for each CPU and at least two, works on all
+ * started runs. Unlike sidecall_call_run, a started run reports TIMEOUT as soon as its deadline
+ * passes. A remote run needs no thread here, but starting may wait, within the run's own deadline:
+ * to connect, or until the other process no longer uses the memory of an earlier run of this call.
  *
- * Errors: those of sidecall_call_run that can be detected before the run, and BUSY if the queue of
- * the pool is full. After a failure no run was started, and there is nothing to finish. */
-SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
+ * Errors: those of sidecall_call_run that can be detected before the run, and BUSY if the call is
+ * busy (sidecall_call_is_busy) or the queue of the pool is full. After a failure no run was
+ * started, and there is nothing to finish. */
+SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns,
+                                                 sidecall_error *err);
 
 /* Like sidecall_call_start, but never blocks, for threads that must not wait, such as that of an
  * event loop.
@@ -801,7 +802,8 @@ SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t ti
  *
  * Errors: those of sidecall_call_start, and BUSY also while the engine of this process still uses
  * the memory of an earlier run. */
-SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns, int32_t *out_started, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns,
+                                                     int32_t *out_started, sidecall_error *err);
 
 /* Waits for the run that was started, and takes its outcome. Each run has one outcome, which is
  * taken once.
@@ -813,20 +815,9 @@ SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_
  * sidecall_call_run. For example, BUSY is then an answer of the server. (INVALID_ARGUMENT for a
  * wait_ns below -1 takes no outcome.)
  *
- * Runs that are given up: if the deadline passes or the run is cancelled, the outcome TIMEOUT or
- * CANCELLED is available at once, but the engine may use the memory of the call for some time after
- * that. sidecall_call_is_busy tells whether it still does. In this state
- * - sidecall_call_finish waits up to wait_ns until the engine of this process is done, and returns
- *   NOT_RUN. It never waits for another process to be done.
- * - sidecall_call_run, sidecall_call_start and sidecall_call_resize may be called; for a local
- *   model they wait until the engine is done.
- * - sidecall_call_try_start answers BUSY for a local model; for a remote model it starts the next
- *   run, or sets *out_started to 0.
- * - sidecall_call_close, _cancel, _is_busy, _fd and _rows work as always.
- * - all other functions answer BUSY.
- *
  * Errors: NOT_RUN, PENDING, INVALID_ARGUMENT (wait_ns), and those of sidecall_call_run. */
-SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns,
+                                                  sidecall_error *err);
 
 /* Returns 1 while most functions of the call answer BUSY: while a run is under way, and while the
  * engine, or the other process, still uses the memory of a started run that was given up. Returns 0
@@ -836,8 +827,9 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
 /* Returns a descriptor for poll, epoll or an event loop, which tells when to call
  * sidecall_call_finish.
  *
- * It becomes readable when sidecall_call_finish has the outcome of a started run, and once more
- * when the memory of a run that was given up is free. sidecall_call_finish makes it unreadable
+ * It becomes readable when sidecall_call_finish has the outcome of a started run, also because its
+ * deadline passed or it was cancelled, and once more when the memory of a run that was given up is
+ * free. sidecall_call_finish makes it unreadable
  * again. For a remote model it also becomes readable every 10 ms during a run, and sometimes
  * without a run. Call sidecall_call_finish in these cases too; it answers PENDING or NOT_RUN.
  *
@@ -846,40 +838,182 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
  * registered between runs. Remove it from the event loop before you close the call.
  *
  * Errors: BUSY (ask before the first start), OUT_OF_MEMORY, UNREACHABLE, FORKED. *out_fd is then
- * -1.
- *
- * The pattern for an event loop with one thread (examples/c/event_loop.c is a complete program).
- * sidecall_model_open may wait: call it before the loop, or on another thread.
- *
- *   sidecall_call_open_lazy(model, 1, &call, &err);
- *   sidecall_call_fd(call, &fd, &err);                       // once; register it for reading,
- *                                                            // level-triggered
- *
- *   // To start a run: set the inputs, then
- *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
- *   if (status != SIDECALL_OK) report(status);               // no run was started
- *   else if (!started) ...                                   // see below
- *
- *   // When the descriptor is readable:
- *   status = sidecall_call_finish(call, 0, &err);
- *   if (status == SIDECALL_PENDING) return;                  // no outcome yet: poll again
- *   if (status != SIDECALL_NOT_RUN) report(status);          // the outcome of the run
- *   if (!sidecall_call_is_busy(call)) ...                    // the call may be used again
- *
- * If `started` is 0, starting would have to wait. Stop watching the descriptor, and let another
- * thread call sidecall_call_start and send its status to the loop. Then watch the descriptor again.
- *
- * If the call is still busy after the outcome TIMEOUT or CANCELLED, its memory is not free yet. The
- * descriptor becomes readable when it is; finish then answers NOT_RUN, and the call is not busy.
- */
-SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
+ * -1. */
+SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
+                                              sidecall_error *err);
 
-/* Asks the run that is under way to end with CANCELLED; it may still end with another outcome if it
- * completes first. Without a run it does nothing. May be called from any thread, but not at the
- * same time as sidecall_call_close or after it. NULL is allowed; cannot fail. */
+/* Asks the run that is under way, or waits for a thread, to end with CANCELLED. It may still end
+ * with another outcome if it completes first. Without a run it does nothing. May be called from any
+ * thread, but not at the same time as sidecall_call_close or after it. NULL is allowed; cannot
+ * fail. */
 SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
 
-/* ---- The engine ------------------------------------------------------------------------------ */
+/* Like sidecall_call_open, but for event loops: opening, giving inputs and changing shapes never
+ * wait for another process; only runs and starts do. The call of a remote model connects when it
+ * first runs or starts, not before. Its inputs lie in memory of this process, and every run copies
+ * them from there. For a local model there is no difference. */
+SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows,
+                                                     sidecall_call **out_call, sidecall_error *err);
+
+/* ==== 6. Other processes =======================================================================
+ *
+ * A model that another process of this host serves is opened by another URI; everything else stays
+ * the same. What differs:
+ *
+ * - Opening and runs may fail with UNREACHABLE, DENIED, PROTOCOL, PEER_DIED and CONTRACT_CHANGED. A
+ *   run that the server had not begun is sent to the restarted server; PEER_DIED means that the
+ *   server had begun it.
+ * - The deadline of a run is exact, and -1 means 30 seconds.
+ * - options.wait_ns says how long to wait for a server that is starting or restarting.
+ * - Large outputs may be read-only (SIDECALL_VIEW_READ_ONLY).
+ * - After fork() the child cannot use the model: FORKED.
+ *
+ * exec: URIs start the server as a child process, and need options.allow_exec:
+ *
+ *   sidecall_model_options options;
+ *   sidecall_model_options_init(&options);
+ *   options.allow_exec = 1;
+ *   options.wait_ns = 5000000000;  // 5 seconds
+ *   sidecall_model_open("exec:sidecall serve fraud.onnx", &options, &model, &err);
+ *
+ * No function belongs to this part. */
+
+/* ==== 7. Errors ================================================================================
+ *
+ * Every function that can fail returns a status and takes a sidecall_error, which says why in one
+ * line of text, in fields for programs, and for a run with every fault of every row. */
+
+/* The tens digit of a status is its family: 10 usage, 20 files, 30 model, 40 data, 50 channel (the
+ * connection to another process), 60 engine; 99 is a bug of sidecall. After a retryable status the
+ * same function may succeed later.
+ *
+ * NOT_RUN           outputs were read before a run succeeded, or sidecall_call_finish was called
+ *                   and no run has an outcome to take
+ * NO_CONTRACT       records need a contract; tensors work without one
+ * UNSUPPORTED       the graph has sequences, maps or optionals, or the URI has a scheme of another
+ *                   platform or version
+ * CONTRACT_CHANGED  a restarted server has other inputs or outputs: open the model again
+ * INVALID_JSON      not JSON, nested too deep, or a key twice; the message gives the byte
+ * ENGINE            ONNX Runtime refused the model or failed during a run; the message quotes it */
+#define SIDECALL_OK 0
+#define SIDECALL_INVALID_ARGUMENT 10    /* NULL, a bad index or option, a wrong struct_size */
+#define SIDECALL_BUSY 11                /* the call, run queue or server is busy; retryable */
+#define SIDECALL_NOT_RUN 12             /* there is no outcome to read or to finish */
+#define SIDECALL_CANCELLED 13           /* sidecall_call_cancel ended the run */
+#define SIDECALL_PENDING 14             /* only sidecall_call_finish: not over yet; retryable */
+#define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
+#define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
+#define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
+#define SIDECALL_FILE_TOO_LARGE 23      /* beyond 2 GiB of protobuf, or of address space */
+#define SIDECALL_FILE_FORBIDDEN 24      /* external data outside the model's own folder */
+#define SIDECALL_CONTRACT_INVALID 30    /* a contract that is not JSON or does not fit the graph */
+#define SIDECALL_CONTRACT_FORMAT 31     /* a contract format that this version does not know */
+#define SIDECALL_NO_CONTRACT 32         /* records need a contract; the file has none */
+#define SIDECALL_UNSUPPORTED 33         /* a kind of tensor or URI that is not supported */
+#define SIDECALL_VERIFICATION_FAILED 34 /* golden rows gave other answers than at export */
+#define SIDECALL_CONTRACT_CHANGED 35    /* a restarted server has other inputs or outputs */
+#define SIDECALL_DTYPE_MISMATCH 40      /* a value or tensor of another type */
+#define SIDECALL_SHAPE_MISMATCH 41      /* another rank, dimension, number of rows or bytes */
+#define SIDECALL_UNKNOWN_NAME 42        /* no input, output, feature or column has that name */
+#define SIDECALL_MISSING_INPUT 43       /* an input was not given */
+#define SIDECALL_MISSING_VALUE 44       /* absent, null or NaN in a feature that is not nullable */
+#define SIDECALL_UNKNOWN_CATEGORY 45    /* a value that the fitted encoder refuses */
+#define SIDECALL_INVALID_STRING 46      /* invalid UTF-8, a NUL inside, or empty but refused */
+#define SIDECALL_INVALID_JSON 47        /* a text that is not acceptable JSON */
+#define SIDECALL_OUT_OF_RANGE 48        /* a number that its type or the model does not take */
+#define SIDECALL_REFUSED 49             /* the model refuses the row: see sidecall_call_run */
+#define SIDECALL_PEER_DIED 50           /* the process at the other end is gone; retryable */
+#define SIDECALL_TIMEOUT 51             /* the deadline passed; retryable */
+#define SIDECALL_UNREACHABLE 52         /* no server is reachable at that URI; retryable */
+#define SIDECALL_DENIED 53              /* the server does not admit this user */
+#define SIDECALL_PROTOCOL 54            /* the peer broke the protocol or has another version */
+#define SIDECALL_FORKED 55              /* a handle of the parent process, used in its child */
+#define SIDECALL_ENGINE 60              /* ONNX Runtime refused the model or failed in a run */
+#define SIDECALL_ENGINE_NOT_FOUND 61    /* no ONNX Runtime; the message lists where it looked */
+#define SIDECALL_ENGINE_TOO_OLD 62      /* ONNX Runtime is older than this library needs */
+#define SIDECALL_OUT_OF_MEMORY 63       /* no memory or no file descriptor is left; retryable */
+#define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
+
+/* Returns the name of a status as a static string: "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH,
+ * "OK" for 0, "UNKNOWN" for other numbers. Cannot fail. Any thread. */
+SIDECALL_API const char *sidecall_status_name(sidecall_status status);
+
+/* What is wrong with one value, or with one row that the model refuses. A run collects all faults
+ * before it fails. Texts end with NUL; a text that does not fit is cut at a character boundary.
+ * Texts of sidecall never contain a value of the data; messages of ONNX Runtime are passed on as
+ * they are.
+ *
+ * This struct is an element of an array of the caller, so its size stays the same within a
+ * SONAME. */
+typedef struct sidecall_fault {
+  int64_t row;        /* from 0; -1 if it concerns no particular row */
+  int32_t status;
+  int32_t reserved;
+  char name[128];     /* the feature, input, output, output column or model step; "" for none */
+  char expected[96];  /* the type, shape or other property that was expected; "" for none */
+  char got[96];       /* what was found in its place; "" for none */
+  char message[384];  /* "feature 'age': expected float32, got string"; does not name the row */
+} sidecall_fault;
+
+/* Why a function failed. Initialise the struct once, then reuse it for any number of functions.
+ * PENDING and NOT_RUN of sidecall_call_finish fill it too.
+ *
+ * `message` is one line in lower case. It lists the first three faults, separated by "; ", and says
+ * how many more there are. The row of a fault is named if the call has several rows.
+ *
+ * To get each fault, point `faults` to an array of your own and set faults_capacity. After a
+ * failure the first min(num_faults, faults_capacity) elements are filled. Runs and
+ * sidecall_predict_json may report many faults and other functions one; num_faults is 0 if no
+ * value, name or row is to blame. The library keeps 1000 faults and counts all of them; if your
+ * array has room for more than were kept, num_faults is the number that was kept. */
+struct sidecall_error {
+  uint32_t struct_size;
+  int32_t status;
+  int32_t retryable;          /* 1 if the same function may succeed later */
+  uint32_t num_faults;        /* all faults that were found */
+  int64_t row;                /* row, name, expected and got describe the first fault */
+  char name[128];
+  char expected[96];
+  char got[96];
+  char message[1024];         /* "feature 'age': expected float32, got string (row 3)" */
+  sidecall_fault *faults;     /* the caller's array, or NULL */
+  uint32_t faults_capacity;   /* number of elements of that array */
+  uint32_t reserved;
+};
+
+#ifdef __cplusplus
+#define SIDECALL_ERROR_INIT \
+  { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, nullptr, 0, 0 }
+#else
+#define SIDECALL_ERROR_INIT \
+  { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, NULL, 0, 0 }
+#endif
+
+/* Makes `err` empty and sets struct_size, like SIDECALL_ERROR_INIT. Also resets `faults`. NULL is
+ * allowed; cannot fail. */
+#define sidecall_error_init(err) sidecall_error_init_sized((err), sizeof(sidecall_error))
+SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
+
+/* ==== 8. Versions and the engine ===============================================================
+ *
+ * For diagnosis, and for programs that must know which library and which ONNX Runtime were loaded.
+ */
+
+#define SIDECALL_VERSION_MAJOR 0
+#define SIDECALL_VERSION_MINOR 1
+#define SIDECALL_VERSION_PATCH 0
+
+/* Grows when this header changes. A program that was built against ABI n runs on every library with
+ * the same SONAME and an ABI >= n. */
+#define SIDECALL_ABI_VERSION 5
+
+/* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
+ * fail. Any thread. */
+SIDECALL_API uint32_t sidecall_abi_version(void);
+
+/* Returns the version of the library that was loaded, "0.1.0": a static string. Cannot fail. Any
+ * thread. */
+SIDECALL_API const char *sidecall_version(void);
 
 /* Finds and loads ONNX Runtime, as the first open of a local model would, and describes what was
  * found.
@@ -902,7 +1036,8 @@ SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
  * 6. the search path of the dynamic loader
  *
  * Errors: ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE. */
-SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options, sidecall_text **out, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options,
+                                                      sidecall_text **out, sidecall_error *err);
 
 #ifdef __cplusplus
 }

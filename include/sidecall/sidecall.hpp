@@ -15,7 +15,7 @@
 #ifndef SIDECALL_SIDECALL_HPP
 #define SIDECALL_SIDECALL_HPP
 
-#include <sidecall/sidecall.h>
+#include <sidecall/binding.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -105,17 +105,17 @@ namespace detail {
 template <typename T>
 constexpr int32_t dtype_of() noexcept {
   using U = std::remove_cv_t<T>;
-  if constexpr (std::is_same_v<U, float>) return SIDECALL_FLOAT32;
-  else if constexpr (std::is_same_v<U, double>) return SIDECALL_FLOAT64;
-  else if constexpr (std::is_same_v<U, bool>) return SIDECALL_BOOL;
-  else if constexpr (std::is_same_v<U, int8_t>) return SIDECALL_INT8;
-  else if constexpr (std::is_same_v<U, int16_t>) return SIDECALL_INT16;
-  else if constexpr (std::is_same_v<U, int32_t>) return SIDECALL_INT32;
-  else if constexpr (std::is_same_v<U, int64_t>) return SIDECALL_INT64;
-  else if constexpr (std::is_same_v<U, uint8_t>) return SIDECALL_UINT8;
-  else if constexpr (std::is_same_v<U, uint16_t>) return SIDECALL_UINT16;
-  else if constexpr (std::is_same_v<U, uint32_t>) return SIDECALL_UINT32;
-  else return SIDECALL_UINT64;
+  if constexpr (std::is_same_v<U, float>) return SIDECALL_DTYPE_FLOAT32;
+  else if constexpr (std::is_same_v<U, double>) return SIDECALL_DTYPE_FLOAT64;
+  else if constexpr (std::is_same_v<U, bool>) return SIDECALL_DTYPE_BOOL;
+  else if constexpr (std::is_same_v<U, int8_t>) return SIDECALL_DTYPE_INT8;
+  else if constexpr (std::is_same_v<U, int16_t>) return SIDECALL_DTYPE_INT16;
+  else if constexpr (std::is_same_v<U, int32_t>) return SIDECALL_DTYPE_INT32;
+  else if constexpr (std::is_same_v<U, int64_t>) return SIDECALL_DTYPE_INT64;
+  else if constexpr (std::is_same_v<U, uint8_t>) return SIDECALL_DTYPE_UINT8;
+  else if constexpr (std::is_same_v<U, uint16_t>) return SIDECALL_DTYPE_UINT16;
+  else if constexpr (std::is_same_v<U, uint32_t>) return SIDECALL_DTYPE_UINT32;
+  else return SIDECALL_DTYPE_UINT64;
 }
 
 template <typename T>
@@ -211,7 +211,7 @@ class View {
    * there are strings. */
   static View strings(std::string_view bytes, Span<const int64_t> offsets,
                       Span<const int64_t> dims) noexcept {
-    View view = raw(SIDECALL_STRING, bytes.data(), bytes.size(), dims);
+    View view = raw(SIDECALL_DTYPE_STRING, bytes.data(), bytes.size(), dims);
     view.view_.offsets = offsets.data();
     return view;
   }
@@ -252,7 +252,8 @@ class View {
   /* Element `index` of a string tensor. The text is valid as long as the memory of the tensor.
    * Throws DTYPE_MISMATCH for other tensors. */
   std::string_view str(size_t index) const {
-    if (view_.dtype != SIDECALL_STRING || view_.offsets == nullptr) throw mismatch(SIDECALL_STRING);
+    if (view_.dtype != SIDECALL_DTYPE_STRING || view_.offsets == nullptr)
+      throw mismatch(SIDECALL_DTYPE_STRING);
     return {static_cast<const char *>(view_.data) + view_.offsets[index],
             static_cast<size_t>(view_.offsets[index + 1] - view_.offsets[index])};
   }

@@ -29,7 +29,7 @@ Deadline Channel::State::deadline() {
 void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited) {
   if (fork.is_forked()) throw_forked();
   if (outcome == Outcome::kPending)
-    throw Error(SIDECALL_INTERNAL, "a request was published before the last one was over");
+    throw Error(SIDECALL_INTERNAL, "a request was published before the previous one had ended");
   wants_same_layout = same_layout;
   timeout_ns = timeout;
   until.reset();
@@ -45,7 +45,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
       deadline();
       look_at = Deadline::after(kLookAtProcess);
     }
-    if (is_given_up && has_news(std::memory_order_acquire)) accept();
+    if (is_given_up && has_response(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
@@ -92,7 +92,7 @@ bool Channel::State::publish_request() {
 }
 
 Outcome Channel::State::accept() {
-  // Load again with acquire: has_news() may have seen an older value, and this value decides.
+  // Load again with acquire: has_response() may have seen an older value, and this value decides.
   if (response_entry()->sequence.load(std::memory_order_acquire) != sequence)
     violation("it answered a request that was never sent");
   snapshot(&fields, &response_entry()->fields);
@@ -129,17 +129,17 @@ Outcome Channel::State::give_up(Outcome why) {
 }
 
 Outcome Channel::State::on_death() {
-  const bool is_owed = is_pending && !is_given_up;
-  if (is_owed && has_news(std::memory_order_acquire)) return accept();
+  const bool is_awaited = is_pending && !is_given_up;
+  if (is_awaited && has_response(std::memory_order_acquire)) return accept();
   // Acquire: partner of the server's store of `taken`, which precedes its first access to the
   // request. If `taken` is below our sequence, the server provably never took the request.
   const bool was_taken =
-      is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
+      is_awaited && response_head()->mark.load(std::memory_order_acquire) >= sequence;
   drop();
   if (was_taken || ++resends > kMaxResends)
     throw Error(SIDECALL_PEER_DIED, "'" + shared->endpoint->label() +
                                         "': the server died before it answered" +
-                                        shared->endpoint->obituary(deadline()));
+                                        shared->endpoint->exit_text(deadline()));
   fault_point("client.resends");
   send();
   return outcome;
@@ -159,7 +159,7 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
     *is_gone = true;
     return;
   }
-  if (++rings_read > kMaxRings) violation("it rings without a reason");
+  if (++rings_read > kMaxRings) violation("it sent more wake-ups than one for each answer");
   // This process had no descriptor left for the file of a one-shot result.
   const bool is_lost = received->lacks_descriptors && received->num_fds == 0;
   if (received->is_cut && !is_lost) violation("it sent a message that is too long");
@@ -170,7 +170,7 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
   if (std::memcmp(message.magic, kMagic, sizeof kMagic) != 0 || message.version != kVersion ||
       message.zero != 0 || message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) ||
       message.first == 0 || message.first > sequence)
-    violation("it sent a message that means nothing");
+    violation("it sent an unknown message");
   if (message.first < sequence) return;  // it belongs to an answer that was dropped
   if (one_shot_file.sequence == sequence) violation("it sent two one-shot results");
   one_shot_file.file = std::move(received->fds[0]);  // empty if it was lost

@@ -68,9 +68,9 @@ struct Channel::State {
   // hung up.
   bool publish_request();
   // Whether the sequence word of the awaited response has changed.
-  bool has_news(std::memory_order order) const noexcept;
-  // Call it when has_news() is true. Accepts the answer, or drops the late answer to a call that
-  // was given up.
+  bool has_response(std::memory_order order) const noexcept;
+  // Call it when has_response() is true. Accepts the answer, or drops the late answer to a call
+  // that was given up.
   Outcome accept();
   Outcome give_up(Outcome why);
   Outcome on_death();               // the server is gone; kPending if the request was sent again
@@ -185,7 +185,7 @@ struct Channel::State {
 
 // Acquire: partner of the server's store of this sequence, which comes after the fields and the
 // slot. Before sleeping the load must be seq_cst, see sleep().
-inline bool Channel::State::has_news(std::memory_order order) const noexcept {
+inline bool Channel::State::has_response(std::memory_order order) const noexcept {
   return response_entry()->sequence.load(order) != sequence - 1;
 }
 

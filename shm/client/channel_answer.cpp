@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "channel.h"
 
 namespace sidecall::shm {
@@ -15,8 +16,8 @@ constexpr uint64_t kLinesFetched = 4;
 std::string text_of(const char* field, size_t capacity) {
   const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
   const std::string text = end ? std::string(field, end) : std::string();
-  if (!end || !is_utf8(text))
-    violation("a text of its error record is not UTF-8 that ends with NUL");
+  if (!end || !is_utf8_without_nul(text))
+    violation("a text of its error record is not NUL-terminated UTF-8");
   return text;
 }
 
@@ -25,7 +26,7 @@ std::string text_of(const char* field, size_t capacity) {
 Answer Channel::State::take() {
   if (fork.is_forked()) throw_forked();
   if (outcome != Outcome::kAnswered)
-    throw Error(SIDECALL_INTERNAL, "an answer was taken before it came");
+    throw Error(SIDECALL_INTERNAL, "an answer was read before it arrived");
   outcome = Outcome::kTimedOut;
   Answer answer;
   try {
@@ -51,7 +52,8 @@ void Channel::State::note_layouts() {
   const bool is_same = (fields.flags & kResponseSameLayout) != 0;
   const bool is_one_shot = (fields.flags & kOneShot) != 0;
   const bool is_plain = fields.status == SIDECALL_OK && !is_one_shot;
-  if (is_same && !(is_plain && may_be_same)) violation("it claims a layout that it never sent");
+  if (is_same && !(is_plain && may_be_same))
+    violation("its response repeats a layout that it never sent");
   if (is_one_shot ? fields.status != SIDECALL_OK : fields.one_shot_bytes != 0)
     violation("its response is malformed");
   // After a failure or a one-shot result both sides must send their table again.
@@ -82,7 +84,7 @@ void Channel::State::throw_failure() const {
   if (record.status != fields.status || record.zero != 0 || record.row < -1)
     violation("its error record is malformed");
   if (!is_failure(record.status))
-    violation("its error record has a status that a server cannot answer with");
+    violation("its error record has a status that a server must not send");
   Error error(record.status, text_of(record.message, sizeof record.message));
   error.row = record.row;
   error.name = text_of(record.name, sizeof record.name);
@@ -102,8 +104,7 @@ void Channel::State::read_faults(Error* error) const {
   for (uint32_t i = 0; i < num_texts; ++i, at += sizeof(FaultTextEntry)) {
     FaultTextEntry entry;
     snapshot(&entry, at);
-    if (!is_failure(entry.status))
-      violation("a fault has a status that a server cannot answer with");
+    if (!is_failure(entry.status)) violation("a fault has a status that a server must not send");
     error->texts.push_back({entry.status, entry.kind, text_of(entry.name, sizeof entry.name),
                             text_of(entry.expected, sizeof entry.expected),
                             text_of(entry.got, sizeof entry.got)});

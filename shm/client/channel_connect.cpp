@@ -13,16 +13,16 @@ Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_re
     : shared(std::move(client)), request_bytes(wanted_request), response_bytes(wanted_response) {}
 
 void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
-  const Wish wish{kConnect, 1, request_bytes, response_bytes};
+  const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   const ClientOptions& options = shared->options;
-  adopt(shake_hands(*shared->endpoint, wish, Deadline::after(options.wait_ns), deadline,
-                    options.timeout_ns, stop));
+  adopt(run_handshake(*shared->endpoint, wanted, Deadline::after(options.wait_ns), deadline,
+                      options.timeout_ns, stop));
 }
 
 bool Channel::State::reconnect() {
   drop();
-  const Wish wish{kConnect, 1, request_bytes, response_bytes};
-  handshake.emplace(*shared->endpoint, wish, Deadline::after(shared->options.wait_ns), deadline(),
+  const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
+  handshake.emplace(*shared->endpoint, wanted, Deadline::after(shared->options.wait_ns), deadline(),
                     shared->options.timeout_ns);
   return go_on_connecting();
 }

@@ -16,9 +16,9 @@ int Channel::State::fd() {
   if (epoll) return epoll.get();
   Fd fresh(epoll_create1(EPOLL_CLOEXEC));
   if (!fresh)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a descriptor for event loops", errno);
   Fd clock(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!clock) system_failure(SIDECALL_OUT_OF_MEMORY, "a timer cannot be made", errno);
+  if (!clock) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a timer", errno);
   epoll = std::move(fresh);
   try {
     watch(clock.get());
@@ -41,7 +41,7 @@ void Channel::State::watch(int descriptor) {
   epoll_event readable{};
   readable.events = EPOLLIN;
   if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, descriptor, &readable) != 0 && errno != EEXIST)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a descriptor", errno);
 }
 
 void Channel::State::set_timer(Deadline at) noexcept {
@@ -60,7 +60,7 @@ void Channel::State::arm() {
   }
   // As in sleep(). An answer that arrived before this store sends no wake-up, so look once more.
   request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
-  if (outcome == Outcome::kPending && !has_news(std::memory_order_seq_cst)) return;
+  if (outcome == Outcome::kPending && !has_response(std::memory_order_seq_cst)) return;
   const uint64_t one = 1;
   is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
 }
@@ -85,7 +85,7 @@ void Channel::State::disarm() noexcept {
 int Channel::State::cancel_event() {
   if (event) return event.get();
   Fd fresh(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "an event cannot be made", errno);
+  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create an eventfd", errno);
   event = std::move(fresh);
   cancel_number.store(event.get(), std::memory_order_seq_cst);
   return event.get();

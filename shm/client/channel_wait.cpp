@@ -18,12 +18,12 @@ Deadline at_once() { return Deadline::after(0); }
 }  // namespace
 
 bool Channel::State::spin() {
-  if (!spin_policy.begin(peer_cpu)) return has_news(std::memory_order_acquire);
+  if (!spin_policy.begin(peer_cpu)) return has_response(std::memory_order_acquire);
   int64_t now = 0, look = 0;
   bool goes_on = true;
   while (true) {
-    for (int i = spin_policy.is_crowded() ? 1 : kLooks; i > 0; --i) {
-      if (has_news(std::memory_order_acquire)) {
+    for (int i = spin_policy.is_cpu_shared() ? 1 : kReadsPerRest; i > 0; --i) {
+      if (has_response(std::memory_order_acquire)) {
         if (is_table_known && !tensors.empty()) fetch_to_read(response_slot() + tensors[0].offset);
         spin_policy.note(0);
         return true;
@@ -87,12 +87,12 @@ Outcome Channel::State::sleep() {
     // word. Each side stores and then loads, so both need seq_cst.
     request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
     fault_point("client.sleeps");
-    if (has_news(std::memory_order_seq_cst)) return accept();
+    if (has_response(std::memory_order_seq_cst)) return accept();
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (deadline().passed()) return give_up(Outcome::kTimedOut);
     if (look_until.passed()) return outcome;
     if (wait_for_socket(&is_first)) return on_death();
-    if (has_news(std::memory_order_acquire)) return accept();
+    if (has_response(std::memory_order_acquire)) return accept();
   }
 }
 
@@ -141,7 +141,7 @@ Outcome Channel::State::poll() {
       if (is_armed) arm();
       return outcome;
     }
-    if (has_news(std::memory_order_acquire)) {
+    if (has_response(std::memory_order_acquire)) {
       accept();
       if (is_armed) arm();  // accept() may have published the deferred request
       return outcome;
@@ -157,7 +157,7 @@ Outcome Channel::State::poll() {
     if (ready & 4u) clear_event();
     if (ready & 3u) read_socket(&is_gone);
     if (is_gone || (ready & 2u) != 0) on_death();
-    else if (has_news(std::memory_order_acquire)) accept();
+    else if (has_response(std::memory_order_acquire)) accept();
     else if (is_cancelled.load(std::memory_order_seq_cst)) give_up(Outcome::kCancelled);
     else if (deadline().passed()) give_up(Outcome::kTimedOut);
     else if (look_at.passed() && is_lost()) on_death();
@@ -180,7 +180,7 @@ bool Channel::State::is_free(bool will_sleep) {
     if (ready & 1u) read_socket(&is_gone);
     // As in sleep(): from here on the server sends a ring with the late answer.
     if (will_sleep) request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
-    if (has_news(std::memory_order_seq_cst)) accept();
+    if (has_response(std::memory_order_seq_cst)) accept();
     else if (is_gone) drop();
   } catch (const Error&) {
     drop();  // the failure concerns a call that is over; the next call connects again

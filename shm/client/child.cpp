@@ -11,9 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/signals_blocked.h"
 #include "shm/common/error.h"
 #include "shm/common/mapping_registry.h"
-#include "shm/common/signals_blocked.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -134,7 +134,8 @@ std::vector<std::string> split_command(std::string_view command) {
   char quote = '\0';
   for (size_t i = 0; i < command.size(); ++i) {
     char c = command[i];
-    if (c == '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected text without NUL");
+    if (c == '\0')
+      throw Error(SIDECALL_INVALID_ARGUMENT, "exec: expected a command without NUL, got one");
     if (quote == '\0' && (c == ' ' || c == '\t' || c == '\n')) {
       is_word = false;
       continue;
@@ -148,23 +149,26 @@ std::vector<std::string> split_command(std::string_view command) {
     if (c == '\\' && quote != '\'') {
       if (i + 1 == command.size())
         throw Error(SIDECALL_INVALID_ARGUMENT,
-                    "a command: expected a character after the last backslash");
+                    "exec: expected a character after the last backslash of the command, got none");
       // Inside double quotes a backslash is literal unless one of these characters follows.
       if (quote == '\0' || std::strchr("\"\\$`", command[i + 1])) c = command[++i];
-      if (c == '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected text without NUL");
+      if (c == '\0')
+        throw Error(SIDECALL_INVALID_ARGUMENT, "exec: expected a command without NUL, got one");
     }
     words.back() += c;
   }
-  if (quote != '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected a closing quote");
+  if (quote != '\0')
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "exec: expected a closing quote in the command, got none");
   if (words.empty() || words[0].empty())
-    throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected the name of a program");
+    throw Error(SIDECALL_INVALID_ARGUMENT, "exec: expected the name of a program, got none");
   return words;
 }
 
 int Child::start(const std::vector<std::string>& words, int socket) {
   const Plan plan = make_plan(words, socket);
   volatile int error_number = 0;
-  obituary_.clear();
+  exit_text_.clear();
   pid_ = spawn(plan, &error_number);
   if (pid_ < 0) {
     pid_ = 0;
@@ -173,7 +177,7 @@ int Child::start(const std::vector<std::string>& words, int socket) {
   pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   if (error_number != 0) {
     reap(true);
-    obituary_.clear();
+    exit_text_.clear();
   }
   return error_number;
 }
@@ -191,10 +195,10 @@ void Child::signal(int number) noexcept {
   else kill(pid_, number);  // not reaped yet, so the process id cannot belong to another process
 }
 
-void Child::end(int64_t patience_ns) {
+void Child::end(int64_t grace_ns) {
   if (is_over(Deadline::after(0))) return;
   signal(SIGTERM);
-  if (is_over(Deadline::after(patience_ns))) return;
+  if (is_over(Deadline::after(grace_ns))) return;
   signal(SIGKILL);
   reap(true);
 }
@@ -210,10 +214,12 @@ void Child::reap(bool wait) {
   if (result == 0 && info.si_pid == 0) return;  // it is still running
   if (result != 0)
     // The program reaps all children in a handler of its own, so the status is not known.
-    obituary_ = " (its child ended)";
+    exit_text_ = " (the child process ended)";
   else if (info.si_code == CLD_EXITED)
-    obituary_ = " (its child ended with exit status " + std::to_string(info.si_status) + ")";
-  else obituary_ = " (its child was ended by signal " + std::to_string(info.si_status) + ")";
+    exit_text_ =
+        " (the child process ended with exit status " + std::to_string(info.si_status) + ")";
+  else
+    exit_text_ = " (the child process was killed by signal " + std::to_string(info.si_status) + ")";
   pid_ = 0;
   pidfd_.reset();
 }

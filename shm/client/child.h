@@ -30,8 +30,8 @@ class Child {
   // True also if no child was started.
   bool is_over(Deadline deadline);
 
-  // Sends SIGTERM, and SIGKILL after `patience_ns`, and reaps the child.
-  void end(int64_t patience_ns);
+  // Sends SIGTERM, and SIGKILL after `grace_ns`, and reaps the child.
+  void end(int64_t grace_ns);
 
   // Sends a signal to the child if it is running.
   void signal(int number) noexcept;
@@ -40,14 +40,14 @@ class Child {
   // there.
   void forget() noexcept { pid_ = 0; }
 
-  // How the last child ended: " (its child ended with exit status 3)". "" while it is running.
-  const std::string& obituary() const noexcept { return obituary_; }
+  // How the last child ended: " (the child process ended with exit status 3)". "" while it runs.
+  const std::string& exit_text() const noexcept { return exit_text_; }
 
  private:
   void reap(bool wait);
   pid_t pid_ = 0;
   Fd pidfd_;
-  std::string obituary_;
+  std::string exit_text_;
 };
 
 }  // namespace sidecall::shm

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "channel.h"
 #include "shm/common/fault.h"
 #include "shm/common/status_json.h"
@@ -13,14 +14,14 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr uint64_t kMaxWish = UINT64_C(1) << 40;
+constexpr uint64_t kMaxCallBytes = UINT64_C(1) << 40;
 
 // Rounds up to one of few sizes, so that an idle channel fits the next borrower. Never rounds
 // beyond the server's limit if `bytes` is within it.
 uint64_t round_up(uint64_t bytes, uint64_t limit) {
-  if (bytes > kMaxWish)
+  if (bytes > kMaxCallBytes)
     throw Error(SIDECALL_OUT_OF_RANGE,
-                "a call of " + std::to_string(bytes) + " bytes: expected at most 2^40");
+                "call: expected tensors of at most 2^40 bytes, got " + std::to_string(bytes));
   uint64_t size = kPage;
   while (size < bytes) size *= 2;
   return std::max({bytes, kPage, std::min(size, limit)});
@@ -38,12 +39,12 @@ void read_manifest(const Connection& connection, Served* served) {
   std::memcpy(parts, text.data(), sizeof parts);
   const uint64_t rest = text.size() - sizeof parts;
   if (parts[0] > rest || parts[1] != rest - parts[0])
-    violation("the parts of its manifest do not fit its size");
+    violation("the parts of its manifest do not match its size");
   served->signature = text.substr(sizeof parts, parts[0]);
   served->contract = text.substr(sizeof parts + parts[0]);
   served->has_contract = (connection.welcome.flags & kHasContract) != 0;
-  if (served->has_contract == served->contract.empty() || !is_utf8(served->signature) ||
-      !is_utf8(served->contract))
+  if (served->has_contract == served->contract.empty() || !is_utf8_without_nul(served->signature) ||
+      !is_utf8_without_nul(served->contract))
     violation("its manifest is malformed");
 }
 
@@ -54,8 +55,8 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
   shared_->endpoint = std::move(endpoint);
   shared_->options = options;
   const Connection connection =
-      shake_hands(*shared_->endpoint, Wish(), Deadline::after(options.wait_ns), Deadline::never(),
-                  options.timeout_ns);
+      run_handshake(*shared_->endpoint, ConnectionRequest(), Deadline::after(options.wait_ns),
+                    Deadline::never(), options.timeout_ns);
   const Welcome& welcome = connection.welcome;
   Served& served = shared_->served;
   read_manifest(connection, &served);
@@ -136,13 +137,13 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   }
 }
 
-std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadline) {
-  Wish wish;
-  wish.kind = kStatus;
-  const Connection connection = shake_hands(endpoint, wish, patience, deadline);
+std::string fetch_status(Endpoint& endpoint, Deadline retry_until, Deadline deadline) {
+  ConnectionRequest request;
+  request.kind = kStatus;
+  const Connection connection = run_handshake(endpoint, request, retry_until, deadline);
   std::string text =
       read_sealed_file(connection.status.get(), connection.status_bytes, kMaxManifest);
-  if (!is_utf8(text)) violation("its status is not UTF-8");
+  if (!is_utf8_without_nul(text)) violation("its status is not UTF-8");
   if (!is_status_json(text)) violation("its status is not a JSON object of at most 64 levels");
   return text;
 }

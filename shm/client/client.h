@@ -83,7 +83,7 @@ class Client {
 
 // Returns the JSON of the server's counters, which is checked to be UTF-8 and a JSON object of at
 // most 64 levels.
-std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadline);
+std::string fetch_status(Endpoint& endpoint, Deadline retry_until, Deadline deadline);
 
 enum class Outcome { kPending, kAnswered, kTimedOut, kCancelled };
 

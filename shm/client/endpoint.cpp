@@ -42,7 +42,7 @@ class SocketEndpoint final : public Endpoint {
   Socket admit(Fd fd) const {
     if (is_default_ && peer_credentials(fd.get()).uid != geteuid())
       throw Error(SIDECALL_DENIED,
-                  "'" + label_ + "': expected a server of this user, got one of another");
+                  "'" + label_ + "': expected a server of this user, got another user's");
     return Socket(std::move(fd));
   }
 
@@ -50,18 +50,19 @@ class SocketEndpoint final : public Endpoint {
     const std::string start = "'" + label_ + "': ";
     switch (error_number) {
       case ENOENT:
-        throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (no such socket)");
+        throw Error(SIDECALL_UNREACHABLE,
+                    start + "no server is listening (its socket does not exist)");
       case ECONNREFUSED:
         throw Error(SIDECALL_UNREACHABLE,
-                    start + "nobody serves it (nobody listens on its socket)");
+                    start + "no server is listening (its socket refuses connections)");
       case EPROTOTYPE:
         throw Error(SIDECALL_PROTOCOL,
                     start + "expected a SEQPACKET socket, got one of another type");
       case EACCES:
       case EPERM:
-        throw Error(SIDECALL_DENIED, start + "this user may not use its socket");
+        throw Error(SIDECALL_DENIED, start + "this user has no permission to use its socket");
       default:
-        system_failure(SIDECALL_UNREACHABLE, start + "no connection", error_number);
+        system_failure(SIDECALL_UNREACHABLE, start + "cannot connect", error_number);
     }
   }
 

@@ -35,11 +35,11 @@ class Endpoint {
 
   // After UNREACHABLE: whether a server may still appear. False if the program cannot be run or
   // ends soon after each start.
-  virtual bool is_worth_waiting() { return true; }
+  virtual bool may_still_appear() { return true; }
 
   // What is known about a server that died, as a suffix for a message, or "".
   // May wait a short time for the end of a process, until the deadline.
-  virtual std::string obituary(Deadline /*deadline*/) { return std::string(); }
+  virtual std::string exit_text(Deadline /*deadline*/) { return std::string(); }
 };
 
 // `address` is the part after "shm:". Throws INVALID_ARGUMENT.

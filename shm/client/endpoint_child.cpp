@@ -19,12 +19,12 @@ constexpr size_t kLoadBytes = 5;
 constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
-// The pause after three starts, each within kLongLife of the one before.
-constexpr int64_t kHopelessPause = 4 * kFirstPause;
-constexpr int64_t kLongLife = 10000 * kMillisecond;
+// The pause after three starts, each within kStableUptime of the one before.
+constexpr int64_t kGiveUpPause = 4 * kFirstPause;
+constexpr int64_t kStableUptime = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
 // How long to wait for the end of a child whose sockets have hung up.
-constexpr int64_t kObituary = 20 * kMillisecond;
+constexpr int64_t kExitWait = 20 * kMillisecond;
 
 class ChildEndpoint final : public Endpoint {
  public:
@@ -45,26 +45,26 @@ class ChildEndpoint final : public Endpoint {
   // `started` is the number of the child that this handshake started. If that child ends before it
   // serves, the handshake fails.
   Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) override {
-    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
+    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child process was not ready in time");
     const std::unique_lock guard(lock_, std::try_to_lock);
     if (!guard) return Socket();  // another thread is starting it
-    not_yet->message = "'" + label_ + "': the child " +
-                       (before_.empty() ? "" : "died, and the next one ") +
-                       "was not ready in time" + before_;
+    not_yet->message = "'" + label_ + "': the child process " +
+                       (previous_exit_.empty() ? "" : "died, and the next one ") +
+                       "was not ready in time" + previous_exit_;
     if (child_.is_running()) {
       if (!kill_at_.is_never()) {
         if (kill_at_.passed()) child_.signal(SIGKILL);
         return Socket();
       }
-      if (is_ready_) is_fresh_ = false;
+      if (is_ready_) is_newly_started_ = false;
     } else {
       if (*started != 0 && *started == num_starts_) {
         *started = 0;
-        throw Error(
-            SIDECALL_UNREACHABLE,
-            "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
+        throw Error(SIDECALL_UNREACHABLE,
+                    "'" + label_ + "': the child process ended as soon as it was started" +
+                        child_.exit_text());
       }
-      is_fresh_ = true;
+      is_newly_started_ = true;
       if (!start(deadline)) return Socket();
       *started = num_starts_;
     }
@@ -77,7 +77,7 @@ class ChildEndpoint final : public Endpoint {
         return ours;
       case Sent::kFull:
         *not_yet = Error(SIDECALL_TIMEOUT,
-                         "'" + label_ + "': the child did not take the connection in time");
+                         "'" + label_ + "': the child process did not take the connection in time");
         break;
       case Sent::kGone:
         begin_end();  // the child is running, but does not serve any more
@@ -90,20 +90,20 @@ class ChildEndpoint final : public Endpoint {
   // another thread that holds the lock while it starts the next child.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    return !guard ||
-           (!is_fresh_ && child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary))));
+    return !guard || (!is_newly_started_ &&
+                      child_.is_over(Deadline::earlier(deadline, Deadline::after(kExitWait))));
   }
 
-  bool is_worth_waiting() override {
+  bool may_still_appear() override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    return !guard || child_.is_running() || (is_program_ && pause_ < kHopelessPause);
+    return !guard || child_.is_running() || (is_program_ && pause_ < kGiveUpPause);
   }
 
-  std::string obituary(Deadline deadline) override {
+  std::string exit_text(Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
     if (!guard) return std::string();
-    child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary)));
-    return child_.obituary();
+    child_.is_over(Deadline::earlier(deadline, Deadline::after(kExitWait)));
+    return child_.exit_text();
   }
 
  private:
@@ -120,7 +120,7 @@ class ChildEndpoint final : public Endpoint {
       if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) ||
           received.num_fds != 0) {
         begin_end();
-        violation("the child sent something else than its load");
+        violation("the child process sent a message that is not LOAD");
       }
       is_ready_ = true;
     }
@@ -135,12 +135,12 @@ class ChildEndpoint final : public Endpoint {
   // Starts the child. Returns false during the pause after a child that died.
   bool start(Deadline deadline) {
     if (pause_ > 0) {
-      if (now_ns() - started_ >= kLongLife) pause_ = 0;
+      if (now_ns() - started_ >= kStableUptime) pause_ = 0;
       const Deadline next = Deadline::after(std::max<int64_t>(0, started_ + pause_ - now_ns()));
       if (deadline.at_ns() < next.at_ns())
-        throw Error(
-            SIDECALL_UNREACHABLE,
-            "'" + label_ + "': the child died and is not started again yet" + child_.obituary());
+        throw Error(SIDECALL_UNREACHABLE,
+                    "'" + label_ + "': the child process died and is not started again yet" +
+                        child_.exit_text());
       if (!next.passed()) return false;
     }
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
@@ -148,16 +148,16 @@ class ChildEndpoint final : public Endpoint {
     is_ready_ = false;
     kill_at_ = Deadline::never();
     ++num_starts_;
-    before_ = child_.obituary();
+    previous_exit_ = child_.exit_text();
     Socket theirs;
     Socket::pair(&control_, &theirs);
     const int error_number = child_.start(words_, theirs.fd());
     is_program_ = error_number != ENOENT && error_number != EACCES && error_number != ENOEXEC;
     if (!is_program_)
       throw Error(SIDECALL_UNREACHABLE,
-                  "'" + label_ + "': expected a program, found none of that name that can be run");
+                  "'" + label_ + "': expected an executable program, found none of that name");
     if (error_number != 0)
-      system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started",
+      system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': cannot start the child process",
                      error_number);
     return true;
   }
@@ -172,10 +172,10 @@ class ChildEndpoint final : public Endpoint {
   uint64_t num_starts_ = 0;
   int64_t pause_ = 0;
   Deadline kill_at_ = Deadline::never();  // not never: the child was asked to end
-  std::string before_;                    // how the previous child ended
+  std::string previous_exit_;             // how the previous child ended
   bool is_program_ = true;                // the last start found a program that can be run
   bool is_ready_ = false;                 // the first LOAD has arrived
-  bool is_fresh_ = false;                 // the last connection was the first to this child
+  bool is_newly_started_ = false;         // the last connection was the first to this child
 };
 
 }  // namespace

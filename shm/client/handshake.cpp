@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "shm/common/error.h"
 #include "shm/common/fault.h"
 #include "shm/common/table.h"
@@ -35,18 +36,18 @@ Message message_as(const char* buffer) {
   return message;
 }
 
-Hello hello_for(const Wish& wish) {
+Hello hello_for(const ConnectionRequest& request) {
   Hello hello{};
   std::memcpy(hello.magic, kMagic, sizeof kMagic);
   hello.version_min = hello.version_max = kVersion;
-  hello.kind = wish.kind;
-  hello.slots = wish.slots;
-  hello.request_bytes = wish.request_bytes;
-  hello.response_bytes = wish.response_bytes;
+  hello.kind = request.kind;
+  hello.slots = request.slots;
+  hello.request_bytes = request.request_bytes;
+  hello.response_bytes = request.response_bytes;
   return hello;
 }
 
-bool may_come_later(int32_t status) {
+bool is_worth_retrying(int32_t status) {
   return status == SIDECALL_BUSY || status == SIDECALL_UNREACHABLE;
 }
 
@@ -55,9 +56,10 @@ Error refusal(const std::string& label, const char* buffer, size_t bytes) {
   const std::string text(buffer + sizeof refused, bytes - sizeof refused);
   const bool is_status = refused.status == SIDECALL_PROTOCOL || refused.status == SIDECALL_DENIED ||
                          refused.status == SIDECALL_OUT_OF_RANGE ||
-                         refused.status == SIDECALL_OUT_OF_MEMORY || may_come_later(refused.status);
+                         refused.status == SIDECALL_OUT_OF_MEMORY ||
+                         is_worth_retrying(refused.status);
   if (refused.text_bytes != text.size() || text.size() > kMaxRefusal || refused.zero != 0 ||
-      !is_status || !is_utf8(text) || std::any_of(text.begin(), text.end(), [](char c) {
+      !is_status || !is_utf8_without_nul(text) || std::any_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) < ' ';
       }))
     violation("its refusal of the connection is malformed");
@@ -71,16 +73,16 @@ bool is_model_id(const char (&id)[64]) {
          });
 }
 
-void check_welcome(const Welcome& welcome, const Wish& wish) {
-  if (welcome.version != kVersion || welcome.zero0 != 0 || welcome.slots != wish.slots ||
+void check_welcome(const Welcome& welcome, const ConnectionRequest& request) {
+  if (welcome.version != kVersion || welcome.zero0 != 0 || welcome.slots != request.slots ||
       !is_model_id(welcome.model_id))
-    violation("its welcome is malformed");
-  const bool is_granted = wish.kind == kConnect
-                              ? is_fair_grant(welcome.request_bytes, wish.request_bytes) &&
-                                    is_fair_grant(welcome.response_bytes, wish.response_bytes) &&
+    violation("its WELCOME is malformed");
+  const bool is_granted = request.kind == kConnect
+                              ? is_fair_grant(welcome.request_bytes, request.request_bytes) &&
+                                    is_fair_grant(welcome.response_bytes, request.response_bytes) &&
                                     welcome.manifest_bytes == 0
                               : welcome.request_bytes == 0 && welcome.response_bytes == 0;
-  if (!is_granted) violation("it granted something else than was asked for");
+  if (!is_granted) violation("it granted other sizes than were requested");
 }
 
 // A descriptor that is not a pidfd could become readable although the server lives, or never. For a
@@ -91,65 +93,66 @@ void check_pidfd(int fd) {
     violation("expected a pidfd, got another descriptor");
 }
 
-void take_descriptors(Received* received, const Wish& wish, Connection* connection) {
+void take_descriptors(Received* received, const ConnectionRequest& request,
+                      Connection* connection) {
   size_t next = 0;
   const auto take = [&](Fd* into) {
-    if (next >= received->num_fds) violation("descriptors are missing");
+    if (next >= received->num_fds) violation("its message lacks a descriptor");
     *into = std::move(received->fds[next++]);
   };
-  if (wish.kind == kStatus) {
+  if (request.kind == kStatus) {
     take(&connection->status);
-  } else if (wish.kind == kOpen) {
+  } else if (request.kind == kOpen) {
     take(&connection->manifest);
   } else {
     take(&connection->request);
     take(&connection->response);
   }
-  if (wish.kind != kStatus && (connection->welcome.flags & kHasPidfd) != 0) {
+  if (request.kind != kStatus && (connection->welcome.flags & kHasPidfd) != 0) {
     take(&connection->pidfd);
     check_pidfd(connection->pidfd.get());
   }
-  if (next != received->num_fds) violation("it sent a descriptor that nobody asked for");
+  if (next != received->num_fds) violation("it sent a descriptor that was not requested");
 }
 
 // Throws the Error of a refusal, PROTOCOL, OUT_OF_MEMORY.
-void read_answer(const std::string& label, const char* buffer, Received* received, const Wish& wish,
-                 Connection* connection) {
+void read_answer(const std::string& label, const char* buffer, Received* received,
+                 const ConnectionRequest& request, Connection* connection) {
   if (received->lacks_descriptors)
-    no_descriptor_left("'" + label + "': what the server sent cannot be received");
+    no_descriptor_left("'" + label + "': the server's message cannot be received");
   if (received->is_cut || received->bytes < sizeof(Refused) ||
       std::memcmp(buffer, kMagic, sizeof kMagic) != 0)
-    violation("it did not answer the handshake as a sidecall server");
+    violation("its answer to the handshake is not that of a sidecall server");
   const auto start = message_as<Refused>(buffer);
   if (start.kind == kRefused) {
-    if (received->num_fds != 0) violation("it sent a descriptor that nobody asked for");
+    if (received->num_fds != 0) violation("it sent a descriptor that was not requested");
     throw refusal(label, buffer, received->bytes);
   }
-  if (start.kind == kWelcome && received->bytes == sizeof(Welcome) && wish.kind != kStatus) {
+  if (start.kind == kWelcome && received->bytes == sizeof(Welcome) && request.kind != kStatus) {
     connection->welcome = message_as<Welcome>(buffer);
-    check_welcome(connection->welcome, wish);
+    check_welcome(connection->welcome, request);
   } else if (start.kind == kStatusAnswer && received->bytes == sizeof(FileMessage) &&
-             wish.kind == kStatus) {
+             request.kind == kStatus) {
     const auto message = message_as<FileMessage>(buffer);
     if (message.version != kVersion || message.zero != 0 || message.second != 0)
       violation("its status is malformed");
     connection->status_bytes = message.first;
   } else {
-    violation("it did not answer the handshake with what was asked for");
+    violation("its answer to the handshake does not match the request");
   }
-  take_descriptors(received, wish, connection);
+  take_descriptors(received, request, connection);
 }
 
 }  // namespace
 
-Handshake::Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
-                     int64_t answer_ns)
+Handshake::Handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
+                     Deadline deadline, int64_t answer_ns)
     : endpoint_(endpoint),
-      wish_(wish),
-      patience_(patience),
+      request_(request),
+      retry_until_(retry_until),
       deadline_(deadline),
       dial_until_(
-          Deadline::earlier(deadline, Deadline::later(patience, Deadline::after(answer_ns)))),
+          Deadline::earlier(deadline, Deadline::later(retry_until, Deadline::after(answer_ns)))),
       answer_ns_(answer_ns),
       pause_ns_(kFirstPause) {}
 
@@ -175,7 +178,7 @@ bool Handshake::dial() {
     return false;
   }
   answer_by_ = Deadline::earlier(deadline_, Deadline::after(answer_ns_));
-  const Hello hello = hello_for(wish_);
+  const Hello hello = hello_for(request_);
   // This may fail if the server has already sent a refusal and closed the connection.
   connection_.socket.send(&hello, sizeof hello);
   fault_point("client.hello");
@@ -189,14 +192,14 @@ bool Handshake::read(bool* is_hang_up) {
     if (!answer_by_.passed()) return false;
     throw Error(SIDECALL_TIMEOUT, "'" + endpoint_.label() +
                                       "': the server did not answer the handshake in time" +
-                                      endpoint_.obituary(Deadline::after(0)));
+                                      endpoint_.exit_text(Deadline::after(0)));
   }
   *is_hang_up = received.kind != Received::kMessage;
   if (*is_hang_up)
     throw Error(SIDECALL_UNREACHABLE, "'" + endpoint_.label() +
-                                          "': the server hung up during the handshake" +
-                                          endpoint_.obituary(deadline_));
-  read_answer(endpoint_.label(), buffer, &received, wish_, &connection_);
+                                          "': the server disconnected during the handshake" +
+                                          endpoint_.exit_text(deadline_));
+  read_answer(endpoint_.label(), buffer, &received, request_, &connection_);
   fault_point("client.welcomed");
   return true;
 }
@@ -205,10 +208,10 @@ bool Handshake::tries_again(const Error& error, bool is_hang_up) {
   if (is_hang_up) ++num_hang_ups_;
   const bool has_successor = error.status == SIDECALL_UNREACHABLE &&
                              endpoint_.has_successor(is_hang_up ? num_hang_ups_ : 0, deadline_);
-  if (!may_come_later(error.status) || deadline_.passed()) return false;
+  if (!is_worth_retrying(error.status) || deadline_.passed()) return false;
   if (has_successor) return true;
-  if (patience_.passed() || !endpoint_.is_worth_waiting()) return false;
-  pause(Deadline::earlier(patience_, deadline_), kLongestPause);
+  if (retry_until_.passed() || !endpoint_.may_still_appear()) return false;
+  pause(Deadline::earlier(retry_until_, deadline_), kLongestPause);
   return true;
 }
 
@@ -218,9 +221,9 @@ void Handshake::pause(Deadline end, int64_t longest_ns) {
   pause_ns_ *= 2;
 }
 
-Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
-                       int64_t answer_ns, const std::atomic<bool>* stop) {
-  Handshake handshake(endpoint, wish, patience, deadline, answer_ns);
+Connection run_handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
+                         Deadline deadline, int64_t answer_ns, const std::atomic<bool>* stop) {
+  Handshake handshake(endpoint, request, retry_until, deadline, answer_ns);
   while (!handshake.step()) {
     // Relaxed: only a hint, which is read again in each round.
     if (stop != nullptr && stop->load(std::memory_order_relaxed))

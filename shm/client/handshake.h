@@ -14,7 +14,7 @@
 namespace sidecall::shm {
 
 // What the client asks for. `slots` and the numbers of bytes are used only with kConnect.
-struct Wish {
+struct ConnectionRequest {
   HelloKind kind = kOpen;
   uint32_t slots = 0;
   uint64_t request_bytes = 0;
@@ -33,13 +33,13 @@ struct Connection {
 };
 
 // Connects and performs the handshake step by step, so that an event loop can wait in between.
-// Until `patience` passes, it tries again if the server is absent, draining, busy, or dies during
-// the handshake. A server that exists may take `answer_ns` to answer; a negative value means no
-// limit. The deadline limits all of this.
+// Until `retry_until` passes, it tries again if the server is absent, draining, busy, or dies
+// during the handshake. A server that exists may take `answer_ns` to answer; a negative value means
+// no limit. The deadline limits all of this.
 class Handshake {
  public:
-  Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
-            int64_t answer_ns);
+  Handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
+            Deadline deadline, int64_t answer_ns);
 
   // Does everything that is possible without waiting. Returns true once take() has the connection.
   // Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL.
@@ -58,8 +58,8 @@ class Handshake {
   void pause(Deadline end, int64_t longest_ns);
 
   Endpoint& endpoint_;
-  const Wish wish_;
-  const Deadline patience_, deadline_, dial_until_;
+  const ConnectionRequest request_;
+  const Deadline retry_until_, deadline_, dial_until_;
   const int64_t answer_ns_;
   Deadline pause_until_ = Deadline::after(0);
   Deadline answer_by_ = Deadline::never();
@@ -70,8 +70,9 @@ class Handshake {
 };
 
 // The same, but waits. Throws as Handshake::step, and CANCELLED soon after `stop` was set.
-Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
-                       int64_t answer_ns = -1, const std::atomic<bool>* stop = nullptr);
+Connection run_handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
+                         Deadline deadline, int64_t answer_ns = -1,
+                         const std::atomic<bool>* stop = nullptr);
 
 // The model id of a WELCOME, or "" if there is none. Handshake has checked it.
 std::string model_id_of(const Welcome& welcome);

@@ -43,7 +43,7 @@ unsigned flags_of(const char* stat_path) noexcept {
 
 // Whether the flags have the expected meaning. A kernel that used these bits in another way would
 // set some of them in this thread, which is alive.
-bool is_told() noexcept {
+bool flags_are_known() noexcept {
   static const bool is = (flags_of("/proc/thread-self/stat") & kEnding) == 0;
   return is;
 }
@@ -63,7 +63,7 @@ pid_t pid_of(int pidfd) noexcept {
 bool is_ending(pid_t pid) noexcept {
   char path[128];
   std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  if (pid <= 0 || (flags_of(path) & kEnding) == 0 || !is_told()) return false;
+  if (pid <= 0 || (flags_of(path) & kEnding) == 0 || !flags_are_known()) return false;
   // The first thread may have ended alone, so check all threads.
   std::snprintf(path, sizeof path, "/proc/%d/task", pid);
   DIR* const tasks = opendir(path);

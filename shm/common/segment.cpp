@@ -41,29 +41,29 @@ void* map_file(int fd, uint64_t bytes, bool writable, bool populate) {
 // EPERM and EACCES mean that the seals or the open mode of the file do not allow the mapping.
 [[noreturn]] void map_failure(int error_number) {
   if (error_number == EPERM || error_number == EACCES)
-    violation("a memory file cannot be mapped as its kind must be");
-  system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be mapped", error_number);
+    violation("a memory file does not allow the required mapping");
+  system_failure(SIDECALL_OUT_OF_MEMORY, "cannot map a memory file", error_number);
 }
 
 Fd make_memory_file(uint64_t bytes) {
   int fd = memfd_create("sidecall", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
   if (fd < 0 && errno == EINVAL) fd = memfd_create("sidecall", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be made", errno);
+  if (fd < 0) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a memory file", errno);
   Fd file(fd);
   const auto size = static_cast<off_t>(bytes);
   if (size < 0 || ftruncate(fd, size) != 0)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be given its size",
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot set the size of a memory file",
                    size < 0 ? ENOMEM : errno);
   // Allocate the pages now: a shortage of memory at the first access would raise a signal.
   while (bytes > 0 && fallocate(fd, 0, 0, size) != 0)
     if (errno != EINTR)
-      system_failure(SIDECALL_OUT_OF_MEMORY, "memory for a connection is short", errno);
+      system_failure(SIDECALL_OUT_OF_MEMORY, "cannot allocate the memory of a connection", errno);
   return file;
 }
 
 void seal(int fd, int seals) {
   if (fcntl(fd, F_ADD_SEALS, seals) != 0)
-    system_failure(SIDECALL_UNSUPPORTED, "a memory file cannot be sealed", errno);
+    system_failure(SIDECALL_UNSUPPORTED, "cannot seal a memory file", errno);
 }
 
 }  // namespace
@@ -122,8 +122,8 @@ void Mapping::replace(Mapping fresh) {
 
 void Mapping::replace_by_zeroes() noexcept {
   if (data_ && !mapping_registry::kIsUsed)
-    mmap(data_, bytes_, PROT_READ | PROT_WRITE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    static_cast<void>(mmap(data_, bytes_, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
 }
 
 void Mapping::in_child() noexcept {
@@ -135,8 +135,8 @@ void Mapping::in_child() noexcept {
       munmap(copy, bytes_);
     }
   }
-  mmap(data_, bytes_, PROT_READ | PROT_WRITE,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  static_cast<void>(mmap(data_, bytes_, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
 }
 
 // ---- Making ----
@@ -198,16 +198,15 @@ void check_file(int fd, Kind kind, uint64_t bytes) {
                                      : kind == Kind::kSealed ? F_SEAL_WRITE
                                                              : 0);
   const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & required) != required)
-    violation("a memory file is not sealed as it must be");
+  if (seals < 0 || (seals & required) != required) violation("a memory file lacks a required seal");
   struct stat found{};
   if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size < 0 ||
       static_cast<uint64_t>(found.st_size) != bytes)
-    violation("a memory file has another size than was said");
+    violation("a memory file does not have the announced size");
 }
 
 std::string read_sealed_file(int fd, uint64_t bytes, uint64_t limit) {
-  if (bytes > limit) violation("a memory file is larger than its kind may be");
+  if (bytes > limit) violation("a memory file is larger than the protocol allows");
   check_file(fd, Kind::kSealed, bytes);
   std::string text(bytes, '\0');
   size_t done = 0;

@@ -100,7 +100,7 @@ unsigned wait_readable(const int* fds, size_t count, Deadline deadline) {
 void Socket::pair(Socket* one, Socket* other) {
   int fds[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a socket pair cannot be made", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a socket pair", errno);
   *one = Socket(Fd(fds[0]));
   *other = Socket(Fd(fds[1]));
 }
@@ -207,7 +207,7 @@ PeerCredentials peer_credentials(int fd) {
   ucred found{};
   socklen_t bytes = sizeof found;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &bytes) != 0)
-    system_failure(SIDECALL_UNREACHABLE, "the other end has no credentials", errno);
+    system_failure(SIDECALL_UNREACHABLE, "cannot read the credentials of the peer", errno);
   return {found.pid, found.uid, found.gid};
 }
 

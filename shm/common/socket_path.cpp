@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
+#include "base/socket_folder.h"
 #include "error.h"
 #include "socket.h"
 
@@ -55,16 +55,6 @@ bool is_name(std::string_view name) {
   return true;
 }
 
-std::string default_folder() {
-  const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
-  if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
-  const std::string uid = std::to_string(geteuid());
-  struct stat found{};
-  if (stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode))
-    return "/run/user/" + uid + "/sidecall";
-  return "/tmp/sidecall-" + uid;
-}
-
 }  // namespace
 
 std::string socket_path(std::string_view address, bool* is_default) {
@@ -76,7 +66,7 @@ std::string socket_path(std::string_view address, bool* is_default) {
     if (!is_name(address))
       refuse(address, "expected a path, or a name of 1 to 64 letters, digits, '.', '_' and '-'");
     *is_default = true;
-    path = default_folder() + "/" + std::string(address) + ".sock";
+    path = socket_folder() + "/" + std::string(address) + ".sock";
   }
   if (path.size() >= sizeof(sockaddr_un::sun_path))
     refuse(address, "expected a path of at most 107 bytes");
@@ -86,27 +76,21 @@ std::string socket_path(std::string_view address, bool* is_default) {
 bool check_default_folder(const std::string& socket_path, bool make) {
   const std::string folder = socket_path.substr(0, socket_path.rfind('/'));
   if (make && mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    system_failure(SIDECALL_UNREACHABLE, "the folder for sockets cannot be made", errno);
-  struct stat found{};
-  if (lstat(folder.c_str(), &found) != 0) {
-    if (!make && (errno == ENOENT || errno == ENOTDIR)) return false;
-    system_failure(SIDECALL_DENIED, "the folder for sockets cannot be looked at", errno);
+    system_failure(SIDECALL_UNREACHABLE, "cannot create the folder for sockets", errno);
+  int error_number = 0;
+  const char* fault = socket_folder_fault(folder, &error_number);
+  if (error_number != 0) {
+    if (!make && (error_number == ENOENT || error_number == ENOTDIR)) return false;
+    system_failure(SIDECALL_DENIED, "cannot examine the folder for sockets", error_number);
   }
-  if (!S_ISDIR(found.st_mode))
-    throw Error(SIDECALL_DENIED,
-                "the folder for sockets: expected a real folder, got something else of that name");
-  if (found.st_uid != geteuid())
-    throw Error(SIDECALL_DENIED,
-                "the folder for sockets: expected one of this user, got one of another");
-  if ((found.st_mode & 022) != 0)
-    throw Error(SIDECALL_DENIED,
-                "the folder for sockets: expected one that only its user may change");
+  if (fault != nullptr)
+    throw Error(SIDECALL_DENIED, std::string("the folder for sockets: ") + fault);
   return true;
 }
 
 Fd connect_to(const std::string& path, int* error_number) {
   Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) system_failure(SIDECALL_OUT_OF_MEMORY, "a socket cannot be made", errno);
+  if (!fd) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a socket", errno);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/dtype.h"
+#include "base/utf8.h"
 #include "error.h"
 
 namespace sidecall::shm {
@@ -26,7 +28,7 @@ void check_dims(const TensorEntry& entry, const TensorSpec& spec, const char* wh
     refuse(what, spec.name,
            "expected rank " + std::to_string(spec.dims.size()) + ", got " +
                std::to_string(entry.rank));
-  const std::vector<int64_t>& dims = spec.dims;
+  const Dims& dims = spec.dims;
   for (size_t i = 0; i < entry.rank; ++i)
     if (entry.dims[i] < 0 || (spec.is_shaped && dims[i] >= 0 && dims[i] != entry.dims[i]))
       refuse(what, spec.name,
@@ -40,51 +42,18 @@ void check_place(const Tensor& tensor, const TensorSpec& spec, uint64_t slot_byt
                  const char* what) {
   if (tensor.offset % kLine != 0 || tensor.offset < table || tensor.offset > slot_bytes ||
       tensor.bytes > slot_bytes - tensor.offset)
-    refuse(what, spec.name, "does not lie in its slot");
-  if (tensor.dtype == kString) {
+    refuse(what, spec.name, "it does not lie in its slot");
+  if (tensor.dtype == SIDECALL_DTYPE_STRING) {
     if (static_cast<uint64_t>(tensor.elements) >= tensor.bytes / sizeof(int64_t))
-      refuse(what, spec.name, "is too short for its offsets");
+      refuse(what, spec.name, "it is too short for its offsets");
     return;
   }
   uint64_t expected = 0;
   if (!count_bytes(tensor.dtype, tensor.elements, &expected) || expected != tensor.bytes)
-    refuse(what, spec.name, "its bytes do not fit its shape");
+    refuse(what, spec.name, "its size does not match its shape");
 }
 
 }  // namespace
-
-int32_t dtype_bits(int32_t dtype) noexcept {
-  switch (dtype) {
-    case SIDECALL_UINT4:
-    case SIDECALL_INT4:
-      return 4;
-    case SIDECALL_UINT8:
-    case SIDECALL_INT8:
-    case SIDECALL_BOOL:
-    case SIDECALL_FLOAT8E4M3FN:
-    case SIDECALL_FLOAT8E4M3FNUZ:
-    case SIDECALL_FLOAT8E5M2:
-    case SIDECALL_FLOAT8E5M2FNUZ:
-      return 8;
-    case SIDECALL_UINT16:
-    case SIDECALL_INT16:
-    case SIDECALL_FLOAT16:
-    case SIDECALL_BFLOAT16:
-      return 16;
-    case SIDECALL_FLOAT32:
-    case SIDECALL_INT32:
-    case SIDECALL_UINT32:
-      return 32;
-    case SIDECALL_FLOAT64:
-    case SIDECALL_INT64:
-    case SIDECALL_UINT64:
-      return 64;
-    default:
-      return 0;
-  }
-}
-
-bool is_dtype(int32_t dtype) noexcept { return dtype == kString || dtype_bits(dtype) != 0; }
 
 bool count_elements(const int64_t* dims, uint32_t rank, int64_t* elements) noexcept {
   int64_t product = 1;
@@ -142,7 +111,7 @@ void read_table(const unsigned char* slot, uint64_t slot_bytes,
 void check_rows(const std::vector<TensorSpec>& specs, const std::vector<Tensor>& tensors) {
   const Tensor* first = nullptr;
   for (size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].dims.empty() || specs[i].dims[0] >= 0) continue;
+    if (!specs[i].has_rows()) continue;
     if (!first) first = &tensors[i];
     if (tensors[i].dims[0] != first->dims[0])
       refuse("input", specs[i].name,
@@ -183,12 +152,12 @@ void read_strings(const unsigned char* slot, const Tensor& tensor, const char* w
   asm volatile("" : : "r"(offsets->data()), "r"(bytes->data()) : "memory");
   if (offsets->front() != 0 || static_cast<uint64_t>(offsets->back()) != text_bytes ||
       !std::is_sorted(offsets->begin(), offsets->end()))
-    refuse(what, name, "its string offsets do not rise from 0 to its bytes");
+    refuse(what, name, "its string offsets do not ascend from 0 to its size");
   if (!is_text) return;
-  if (!is_utf8(*bytes)) refuse(what, name, "expected UTF-8 without NUL");
+  if (!is_utf8_without_nul(*bytes)) refuse(what, name, "expected UTF-8 without NUL");
   for (const int64_t offset : *offsets)
     if (static_cast<uint64_t>(offset) < text_bytes &&
-        (static_cast<unsigned char>((*bytes)[static_cast<size_t>(offset)]) & 0xc0u) == 0x80u)
+        continues_character((*bytes)[static_cast<size_t>(offset)]))
       refuse(what, name, "a string begins inside a character");
 }
 
@@ -201,29 +170,6 @@ void write_strings(unsigned char* at, const int64_t* offsets, int64_t elements,
   const size_t count = static_cast<size_t>(elements) + 1;
   std::memcpy(at, offsets, count * sizeof(int64_t));
   if (!bytes.empty()) std::memcpy(at + count * sizeof(int64_t), bytes.data(), bytes.size());
-}
-
-bool is_utf8(std::string_view text) noexcept {
-  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = at + text.size();
-  while (at < end) {
-    const unsigned lead = *at++;
-    if (lead < 0x80) {
-      if (lead == 0) return false;
-      continue;
-    }
-    const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    if (lead < 0xc2 || lead > 0xf4 || end - at < more) return false;
-    // The range of the second byte excludes overlong forms, surrogates and code points above
-    // U+10FFFF.
-    const unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    const unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (at[0] < low || at[0] > high) return false;
-    for (int i = 1; i < more; ++i)
-      if ((at[i] & 0xc0u) != 0x80u) return false;
-    at += more;
-  }
-  return true;
 }
 
 }  // namespace sidecall::shm

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/tensor_spec.h"
 #include "layout.h"
 
 namespace sidecall::shm {
@@ -21,15 +22,6 @@ void snapshot(T* copy, const void* shared) noexcept {
   asm volatile("" : : "r"(copy) : "memory");
 }
 
-// The expected form of a tensor: an input or output of the signature. -1 in `dims` leaves that
-// dimension free; if `is_shaped` is false, the rank is free too.
-struct TensorSpec {
-  std::string name;
-  int32_t dtype = 0;
-  std::vector<int64_t> dims;
-  bool is_shaped = true;
-};
-
 // A tensor in a slot: the checked copy of its table entry. The tensor lies inside the slot, and its
 // dims and bytes agree. The struct is in private memory that the peer cannot write.
 struct Tensor {
@@ -40,12 +32,6 @@ struct Tensor {
   int64_t elements = 0;
   int64_t dims[kMaxRank] = {};
 };
-
-// The number of bits of one element, by ONNX dtype number. 0 for strings and for numbers that are
-// not a dtype.
-int32_t dtype_bits(int32_t dtype) noexcept;
-bool is_dtype(int32_t dtype) noexcept;
-constexpr int32_t kString = 8;
 
 // Compute the number of elements, and the number of bytes for dtypes other than strings. They
 // return false if a dimension is negative or the result does not fit 63 bits.
@@ -84,7 +70,5 @@ void read_strings(const unsigned char* slot, const Tensor& tensor, const char* w
 uint64_t string_bytes(int64_t elements, uint64_t text_bytes) noexcept;
 void write_strings(unsigned char* at, const int64_t* offsets, int64_t elements,
                    std::string_view bytes) noexcept;
-
-bool is_utf8(std::string_view text) noexcept;  // also false if the text contains NUL
 
 }  // namespace sidecall::shm

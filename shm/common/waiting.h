@@ -62,7 +62,7 @@ struct Machine {
 // How often a waiting thread reads the word, with relax() in between, before it calls rest() again:
 // reading the clock takes as long as moving a cache line between cores. If the thread yields to
 // others on its CPU, it reads the word only once before each rest().
-constexpr int kLooks = 64;
+constexpr int kReadsPerRest = 64;
 
 // The spin policy: decides how one side waits before it sleeps, and learns from earlier waits.
 // There is one object per channel and per engine thread; it is not shared between threads.
@@ -84,24 +84,24 @@ class BasicSpinPolicy {
   // All times are in nanoseconds. kSpin: how long one wait polls.
   static constexpr int64_t kSpin = 100 * 1000;
   // Upper limit of a wait that polls, including the time in which other threads ran.
-  static constexpr int64_t kMostWait = 2 * 1000 * 1000;
+  static constexpr int64_t kMaxWait = 2 * 1000 * 1000;
   // If the peer runs on another CPU, the thread yields to other waiting threads of the process each
   // time that it has polled for this long.
-  static constexpr int64_t kFirstTurn = 5 * 1000;
+  static constexpr int64_t kYieldInterval = 5 * 1000;
   // The part of such a yield that is this thread's own cost and not time given to others.
-  static constexpr int64_t kTurnCost = 500;
-  // give_turn() yields again after kWorkPerTurn times the duration of its last yield, and at the
-  // earliest after kLeastWork.
-  static constexpr int64_t kWorkPerTurn = 5;
-  static constexpr int64_t kLeastWork = 15 * 1000;
+  static constexpr int64_t kYieldCost = 500;
+  // yield_between_answers() yields again after kWorkPerYield times the duration of its last yield,
+  // and at the earliest after kMinWork.
+  static constexpr int64_t kWorkPerYield = 5;
+  static constexpr int64_t kMinWork = 15 * 1000;
   // A yield that takes longer is too long. This is about a time slice of the scheduler, and longer
   // than a round in which a few clients run once each.
-  static constexpr int64_t kTooLong = 1000 * 1000;
-  // Added to kTooLong for each thread that waits, because each of them, and the server, runs
+  static constexpr int64_t kLongYield = 1000 * 1000;
+  // Added to kLongYield for each thread that waits, because each of them, and the server, runs
   // meanwhile.
-  static constexpr int64_t kTooLongEach = 16 * 1000;
+  static constexpr int64_t kLongYieldPerThread = 16 * 1000;
   // Limit of the learned exponents: at most 2^10 - 1 waits are skipped.
-  static constexpr uint32_t kMostLearnt = 10;
+  static constexpr uint32_t kMaxExponent = 10;
 
   BasicSpinPolicy() = default;
   BasicSpinPolicy(const BasicSpinPolicy&) = delete;
@@ -113,10 +113,10 @@ class BasicSpinPolicy {
   // ServerOptions::spin_us; a negative value means adaptive polling.
   bool begin(uint32_t peer_cpu, int32_t fixed_us = -1) noexcept;
 
-  // Whether the thread yields in this wait because of other threads on its CPU. is_near: the peer
-  // runs here. is_crowded: the peer, or any other thread, runs here.
-  bool is_near() const noexcept { return gives_turns_ && is_near_; }
-  bool is_crowded() const noexcept { return gives_turns_ && (is_near_ || is_shared_); }
+  // Whether the thread yields in this wait because of other threads on its CPU. is_peer_here: the
+  // peer runs here. is_cpu_shared: the peer, or any other thread, runs here.
+  bool is_peer_here() const noexcept { return may_yield_ && is_peer_here_; }
+  bool is_cpu_shared() const noexcept { return may_yield_ && (is_peer_here_ || other_thread_ran_); }
 
   // Called between polls. Returns false when the thread has polled long enough; it then reads the
   // word once more before it sleeps. `now` receives the present time.
@@ -128,26 +128,27 @@ class BasicSpinPolicy {
 
   // Called by a server between two answers if peers run, or may run, on this CPU: yields, so that
   // they can read their answers. While there is work, this takes at most a sixth of the time.
-  void give_turn(int64_t now, int32_t fixed_us) noexcept;
+  void yield_between_answers(int64_t now, int32_t fixed_us) noexcept;
 
  private:
   int64_t yield(int64_t before) noexcept;
-  static int64_t too_long() noexcept;
-  bool has_company() noexcept;
+  static int64_t long_yield() noexcept;
+  bool other_threads_wait() noexcept;
   void count(bool is_waiting) noexcept;
 
-  int64_t budget_ns_ = 0, start_ns_ = 0, next_turn_ns_ = 0;
-  int64_t given_ns_ = 0;          // time in which other threads ran during this wait
-  bool is_near_ = false;          // the peer runs on this CPU
-  bool is_shared_ = false;        // another thread ran during the last yield
-  bool gives_turns_ = false;      // the thread may yield in this wait
-  bool is_counted_ = false;       // this thread is counted in M::waiting
-  bool counts_ = false;           // note() learns from the result of this wait
-  int64_t least_yield_ns_ = 400;  // the shortest yield so far; 400 is a first guess
-  int64_t next_gift_ns_ = 0;
-  uint32_t misses_ = 0, skip_ = 0;
-  // losses_ grows with yields that took too long; forgo_ is the number of waits without a yield.
-  uint32_t losses_ = 0, forgo_ = 0;
+  int64_t budget_ns_ = 0, start_ns_ = 0, next_yield_ns_ = 0;
+  int64_t yielded_ns_ = 0;         // time in which other threads ran during this wait
+  bool is_peer_here_ = false;      // the peer runs on this CPU
+  bool other_thread_ran_ = false;  // another thread ran during the last yield
+  bool may_yield_ = false;         // the thread may yield in this wait
+  bool is_counted_ = false;        // this thread is counted in M::waiting
+  bool counts_ = false;            // note() learns from the result of this wait
+  int64_t least_yield_ns_ = 400;   // the shortest yield so far; 400 is a first guess
+  int64_t next_server_yield_ns_ = 0;
+  uint32_t failed_polls_ = 0, skip_ = 0;
+  // long_yields_ grows with yields that took too long; waits_without_yield_ is the number of waits
+  // to come without a yield.
+  uint32_t long_yields_ = 0, waits_without_yield_ = 0;
 };
 
 template <class M>
@@ -156,20 +157,20 @@ bool BasicSpinPolicy<M>::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
   const int64_t fixed_ns = override_ns >= 0 ? override_ns : int64_t{fixed_us} * 1000;
   const bool adapts = fixed_ns < 0;
   count(false);
-  start_ns_ = given_ns_ = 0;
+  start_ns_ = yielded_ns_ = 0;
   budget_ns_ = adapts ? kSpin : fixed_ns;
-  is_near_ = peer_cpu != 0 && peer_cpu == M::cpu();
-  counts_ = gives_turns_ = false;
-  if (!adapts) return fixed_ns > 0 && !is_near_;
+  is_peer_here_ = peer_cpu != 0 && peer_cpu == M::cpu();
+  counts_ = may_yield_ = false;
+  if (!adapts) return fixed_ns > 0 && !is_peer_here_;
   // A process that is pinned to one CPU may poll for a peer that runs on another.
   if (M::paid_cpus() < 2 || (M::allowed_cpus() < 2 && peer_cpu == 0)) return false;
   if (skip_ > 0) {
     --skip_;
     return false;
   }
-  gives_turns_ = forgo_ == 0;
-  if (forgo_ > 0) --forgo_;
-  counts_ = gives_turns_ || !(is_near_ || is_shared_);
+  may_yield_ = waits_without_yield_ == 0;
+  if (waits_without_yield_ > 0) --waits_without_yield_;
+  counts_ = may_yield_ || !(is_peer_here_ || other_thread_ran_);
   return counts_;
 }
 
@@ -178,65 +179,67 @@ bool BasicSpinPolicy<M>::rest(int64_t* now) noexcept {
   *now = M::now();
   if (start_ns_ == 0) {
     start_ns_ = *now;
-    next_turn_ns_ = *now + kFirstTurn;
+    next_yield_ns_ = *now + kYieldInterval;
   }
-  if (gives_turns_ && (is_near_ || is_shared_ || *now >= next_turn_ns_) &&
-      (has_company() || is_near_)) {
-    const int64_t limit = too_long();
+  if (may_yield_ && (is_peer_here_ || other_thread_ran_ || *now >= next_yield_ns_) &&
+      (other_threads_wait() || is_peer_here_)) {
+    const int64_t limit = long_yield();
     const int64_t took = yield(*now);
     *now += took;
-    next_turn_ns_ = *now + kFirstTurn;
-    if (is_shared_) given_ns_ += took - kTurnCost;
+    next_yield_ns_ = *now + kYieldInterval;
+    if (other_thread_ran_) yielded_ns_ += took - kYieldCost;
     // No other thread ran during the yield: the peer has moved to another CPU, or it is not ready
     // to run. If this thread has only one CPU, polling for such a peer is useless, so stop.
-    const bool is_idle = is_near_ && !is_shared_;
+    const bool is_idle = is_peer_here_ && !other_thread_ran_;
     if (took > limit || (is_idle && M::allowed_cpus() < 2)) {
       count(false);
       counts_ = false;
       return false;
     }
-    if (is_idle) is_near_ = false;
+    if (is_idle) is_peer_here_ = false;
   }
   const int64_t waited = *now - start_ns_;
-  const bool goes_on = waited - given_ns_ < budget_ns_ && (given_ns_ == 0 || waited < kMostWait);
+  const bool goes_on = waited - yielded_ns_ < budget_ns_ && (yielded_ns_ == 0 || waited < kMaxWait);
   if (!goes_on) count(false);  // a sleeping thread no longer counts as waiting
   return goes_on;
 }
 
 template <class M>
 int64_t BasicSpinPolicy<M>::yield(int64_t before) noexcept {
-  const int64_t limit = too_long();
+  const int64_t limit = long_yield();
   M::yield();
   const int64_t took = M::now() - before;
   least_yield_ns_ = std::min(least_yield_ns_, took);
-  is_shared_ = took > 2 * least_yield_ns_;  // another thread ran: that takes two context switches
+  other_thread_ran_ = took > 2 * least_yield_ns_;  // that takes two context switches
   if (took > limit) {
-    losses_ = std::min(losses_ + 2, kMostLearnt);
-    forgo_ = (1u << losses_) - 1;
-  } else if (losses_ > 0) {
-    --losses_;
+    long_yields_ = std::min(long_yields_ + 2, kMaxExponent);
+    waits_without_yield_ = (1u << long_yields_) - 1;
+  } else if (long_yields_ > 0) {
+    --long_yields_;
   }
   return took;
 }
 
 template <class M>
-int64_t BasicSpinPolicy<M>::too_long() noexcept {
-  return std::min(kTooLong + kTooLongEach * M::waiting.load(std::memory_order_relaxed), kMostWait);
+int64_t BasicSpinPolicy<M>::long_yield() noexcept {
+  return std::min(kLongYield + kLongYieldPerThread * M::waiting.load(std::memory_order_relaxed),
+                  kMaxWait);
 }
 
 template <class M>
-void BasicSpinPolicy<M>::give_turn(int64_t now, int32_t fixed_us) noexcept {
-  if (now < next_gift_ns_ || M::override_ns() >= 0 || fixed_us >= 0 || M::paid_cpus() < 2) return;
+void BasicSpinPolicy<M>::yield_between_answers(int64_t now, int32_t fixed_us) noexcept {
+  if (now < next_server_yield_ns_ || M::override_ns() >= 0 || fixed_us >= 0 || M::paid_cpus() < 2)
+    return;
   int64_t took = 0;
-  if (forgo_ == 0) took = yield(M::now());
-  else --forgo_;
-  next_gift_ns_ = now + took + std::max(kLeastWork, kWorkPerTurn * took);
+  if (waits_without_yield_ == 0) took = yield(M::now());
+  else --waits_without_yield_;
+  next_server_yield_ns_ = now + took + std::max(kMinWork, kWorkPerYield * took);
 }
 
 // If no other thread of the process waits, do not yield: threads of other processes may keep the
 // CPU for longer than the answer takes.
 template <class M>
-bool BasicSpinPolicy<M>::has_company() noexcept {
+bool BasicSpinPolicy<M>::other_threads_wait() noexcept {
   count(true);
   return M::waiting.load(std::memory_order_relaxed) > 1;
 }
@@ -253,8 +256,8 @@ void BasicSpinPolicy<M>::note(int64_t ns) noexcept {
   count(false);
   if (!counts_) return;
   counts_ = false;
-  misses_ = ns <= kSpin ? 0 : std::min(misses_ + 1, kMostLearnt);
-  skip_ = (1u << misses_) - 1;
+  failed_polls_ = ns <= kSpin ? 0 : std::min(failed_polls_ + 1, kMaxExponent);
+  skip_ = (1u << failed_polls_) - 1;
 }
 
 using SpinPolicy = BasicSpinPolicy<Machine>;

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/utf8.h"
+
 namespace sidecall::shm {
 
 namespace {
@@ -52,7 +54,7 @@ bool is_hello(const void* data, size_t bytes) noexcept {
   return bytes >= 16 && std::memcmp(data, kMagic, sizeof(kMagic)) == 0;
 }
 
-Grant judge_hello(const void* data, size_t bytes, const Limits& limits) {
+Grant parse_hello(const void* data, size_t bytes, const Limits& limits) {
   if (!is_hello(data, bytes)) malformed("expected the magic word");
   Hello hello{};
   std::memcpy(&hello, data, std::min(bytes, sizeof(hello)));
@@ -69,14 +71,14 @@ Grant judge_hello(const void* data, size_t bytes, const Limits& limits) {
     malformed("unknown flags " + std::to_string(hello.flags));
   if (std::any_of(std::begin(hello.zero), std::end(hello.zero),
                   [](uint8_t byte) { return byte != 0; }))
-    malformed("bytes that must be zero");
+    malformed("expected zeros in its reserved bytes");
 
   Grant grant;
   grant.kind = static_cast<HelloKind>(hello.kind);
   grant.always_ring = (hello.flags & kAlwaysRing) != 0;
   if (grant.kind != kConnect) {
     if (hello.slots != 0 || hello.request_bytes != 0 || hello.response_bytes != 0)
-      malformed("memory is granted with CONNECT only");
+      malformed("expected sizes of 0 without CONNECT, got others");
     return grant;
   }
   if (hello.slots == 0 || (hello.slots & (hello.slots - 1)) != 0) {
@@ -96,10 +98,7 @@ Grant judge_hello(const void* data, size_t bytes, const Limits& limits) {
 }
 
 std::string refusal(int32_t status, const std::string& text) {
-  size_t length = std::min<size_t>(text.size(), kMaxRefusal);
-  while (length < text.size() && length > 0 &&
-         (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
-    --length;
+  const size_t length = cut_length(text, kMaxRefusal);
   Refused refused{};
   std::memcpy(refused.magic, kMagic, sizeof(kMagic));
   refused.version_min = refused.version_max = kVersion;

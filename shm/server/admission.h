@@ -53,7 +53,7 @@ bool is_hello(const void* data, size_t bytes) noexcept;
 
 // Checks a HELLO and returns what it is granted. Throws PROTOCOL (no common version, or not as
 // PROTOCOL.md requires), OUT_OF_RANGE.
-Grant judge_hello(const void* data, size_t bytes, const Limits& limits);
+Grant parse_hello(const void* data, size_t bytes, const Limits& limits);
 
 // Builds the message REFUSED, ready to send.
 std::string refusal(int32_t status, const std::string& text);

@@ -48,7 +48,7 @@ void check_request(const RequestFields& fields, uint32_t slots) {
   if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
   static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
   if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0)
-    violation("request: bytes that must be zero");
+    violation("request: expected zeros in its reserved bytes");
 }
 
 // ---- RunWatch ----
@@ -153,7 +153,7 @@ ServerSlot& ServerConnection::slot(uint32_t index) {
 ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   const RequestEntry& entry = *awaited_;
   if (entry.sequence.load(std::memory_order_acquire) != next_)
-    violation("request: a sequence out of turn");
+    violation("request: expected the next sequence number, got another");
   Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
@@ -288,7 +288,7 @@ bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, const Fd
 
 // ---- The socket ----
 
-ServerConnection::Heard ServerConnection::listen() noexcept {
+ServerConnection::SocketEvent ServerConnection::listen() noexcept {
   // A client without atomic operations rings for every request, so many rings may have accumulated
   // while it was polled. Other clients send one.
   for (int i = always_ring_ ? 64 : 1; i > 0; --i) {
@@ -299,13 +299,14 @@ ServerConnection::Heard ServerConnection::listen() noexcept {
     message.msg_iovlen = 1;
     // There is no buffer for descriptors, so the kernel closes any that arrive and sets MSG_CTRUNC.
     const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0) return errno == EAGAIN || errno == EINTR ? Heard::kRung : Heard::kEnd;
-    if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return Heard::kEnd;
+    if (got < 0)
+      return errno == EAGAIN || errno == EINTR ? SocketEvent::kWakeUp : SocketEvent::kEnd;
+    if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return SocketEvent::kEnd;
     if (got != 1 || bytes[0] != kRing || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
-      return Heard::kViolation;
-    if (++idle_rings_ > kMaxIdleRings) return Heard::kViolation;
+      return SocketEvent::kViolation;
+    if (++idle_rings_ > kMaxIdleRings) return SocketEvent::kViolation;
   }
-  return Heard::kRung;
+  return SocketEvent::kWakeUp;
 }
 
 }  // namespace sidecall::shm

@@ -88,7 +88,7 @@ class ServerConnection {
   // ---- Its engine thread ----
 
   // Whether the sequence of the next request's entry has changed. If so, call serve().
-  bool has_news() const noexcept {
+  bool has_request() const noexcept {
     return awaited_->sequence.load(std::memory_order_acquire) != unchanged_;
   }
 
@@ -100,8 +100,8 @@ class ServerConnection {
   bool park() noexcept;
 
   // Reads the messages that made the socket readable.
-  enum class Heard { kRung, kEnd, kViolation };
-  Heard listen() noexcept;
+  enum class SocketEvent { kWakeUp, kEnd, kViolation };
+  SocketEvent listen() noexcept;
 
   int64_t last_ns = 0;     // when its last request was answered, or when it was activated
   uint32_t peer_cpu = 0;   // from its last request

@@ -15,8 +15,9 @@
 #include <cstring>
 #include <utility>
 
+#include "base/dtype.h"
+#include "base/signals_blocked.h"
 #include "shm/common/error.h"
-#include "shm/common/signals_blocked.h"
 
 namespace sidecall::shm {
 
@@ -30,7 +31,7 @@ constexpr int64_t kTick = 5 * 1000 * 1000;
 constexpr int kQuietTicks = 20;
 
 // When to send the load again to a parent that has not read earlier messages.
-constexpr int64_t kTellAgain = 20 * 1000 * 1000;
+constexpr int64_t kLoadRetry = 20 * 1000 * 1000;
 
 constexpr unsigned kSourceShift = 56;
 
@@ -39,7 +40,7 @@ constexpr unsigned kSourceShift = 56;
 }
 
 void check(const Service& service, const ServerOptions& options, const Limits& limits) {
-  if (service.model_id.size() != 0 && service.model_id.size() != sizeof(Welcome::model_id)) {
+  if (!service.model_id.empty() && service.model_id.size() != sizeof(Welcome::model_id)) {
     refuse_argument("model id: expected 64 digits or none, got " +
                     std::to_string(service.model_id.size()));
   }
@@ -47,15 +48,15 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
     for (const TensorSpec& spec : *specs) {
       if (!is_dtype(spec.dtype) || spec.dims.size() > kMaxRank)
         refuse_argument("tensor '" + spec.name +
-                        "': expected a type of ONNX and at most 16 dimensions");
+                        "': expected an ONNX element type and at most 16 dimensions");
     }
   }
   if (sizeof(uint64_t) * 2 + service.signature.size() + service.contract.size() > kMaxManifest) {
     refuse_argument("signature and contract: expected at most " + std::to_string(kMaxManifest) +
-                    " bytes");
+                    " bytes together, got more");
   }
   if (options.threads < 1 || options.threads > 1024)
-    refuse_argument("threads: expected 1 to 1024, got " + std::to_string(options.threads));
+    refuse_argument("num_threads: expected 1 to 1024, got " + std::to_string(options.threads));
   if (options.max_slots < 1 || options.max_slots > kMaxSlots) {
     refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " +
                     std::to_string(options.max_slots));
@@ -69,7 +70,7 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
   }
   if (limits.least_request_bytes > options.max_request_bytes ||
       limits.least_response_bytes > options.max_response_bytes) {
-    refuse_argument("largest slot: expected room for the tables of the signature at least");
+    refuse_argument("largest slot: expected at least the size of the signature's tables, got less");
   }
 }
 
@@ -125,7 +126,7 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   check(service_, options_, limits_);
   if (!epoll_ || !alarm_ || !ended_fd_)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a server cannot be made", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
   if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
     instance_ = static_cast<uint64_t>(now_ns());
   manifest_ = make_manifest(service_);
@@ -163,7 +164,7 @@ void Control::attach(Fd fd) {
   }
   is_ready_ = !is_draining_;
   auto shared = std::make_shared<Socket>(std::move(fd));
-  post([this, shared] { take_in(std::move(*shared)); });
+  post([this, shared] { admit_socket(std::move(*shared)); });
 }
 
 void Control::control(Fd fd, int64_t drain_ns) {
@@ -234,7 +235,7 @@ void Control::watch(int fd, uint32_t events, Source source, uint64_t number) {
   event.events = events;
   event.data.u64 = static_cast<uint64_t>(source) << kSourceShift | number;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a socket cannot be watched", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
 }
 
 void Control::unwatch(int fd) noexcept {
@@ -257,18 +258,18 @@ void Control::run() {
       if (source == Source::kListener) {
         ready_listeners.push_back(static_cast<int>(number));
       } else {
-        attend([&] { dispatch(source, number); });
+        run_logging_errors([&] { dispatch(source, number); });
       }
     }
-    for (const int listener : ready_listeners) attend([&] { accept_all(listener); });
+    for (const int listener : ready_listeners) run_logging_errors([&] { accept_all(listener); });
     const int64_t now = now_ns();
     expire_half_open(now);
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
     tick(now);
     reap_retired();
-    tell_load();
-    if (now >= log_.report_due_ns()) attend([&] { log_.report(); });
-    look_after_drain(now);
+    send_load();
+    if (now >= log_.report_due_ns()) run_logging_errors([&] { log_.report(); });
+    check_drain(now);
   }
 }
 
@@ -281,7 +282,7 @@ void Control::dispatch(Source source, uint64_t number) {
     case Source::kHalfOpen:
       return static_cast<void>(read_hello(number));
     case Source::kConnection:
-      return see_death(number);
+      return handle_death(number);
     case Source::kListener:
       break;
   }
@@ -290,7 +291,7 @@ void Control::dispatch(Source source, uint64_t number) {
 // Runs one handler of an event. If it fails, for example because memory or descriptors are
 // exhausted, the other events are still handled.
 template <typename Body>
-void Control::attend(Body body) noexcept {
+void Control::run_logging_errors(const Body& body) noexcept {
   try {
     body();
   } catch (const std::exception& error) {
@@ -303,7 +304,7 @@ int Control::wait_ms(int64_t now) {
   if (is_active()) until = std::max(next_tick_ns_, now);
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
-  if (control_ && told_load_ != num_connections_) until = std::min(until, now + kTellAgain);
+  if (control_ && sent_load_ != num_connections_) until = std::min(until, now + kLoadRetry);
   if (is_draining_ && !is_cut_off_ && num_connections_ > 0)
     until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
@@ -345,7 +346,7 @@ void Control::work_tasks() {
     const std::lock_guard<std::mutex> lock(tasks_mutex_);
     tasks.swap(tasks_);
   }
-  for (const auto& task : tasks) attend(task);
+  for (const auto& task : tasks) run_logging_errors(task);
 }
 
 // ---- The end ----
@@ -364,7 +365,7 @@ void Control::begin_drain(Deadline deadline) {
   for (const auto& engine : engines_) engine->drain();
 }
 
-void Control::look_after_drain(int64_t now) {
+void Control::check_drain(int64_t now) {
   if (!is_draining_) return;
   if (num_connections_ == 0) return end(true);
   if (now < drain_deadline_.at_ns()) return;

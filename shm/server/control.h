@@ -19,7 +19,7 @@
 
 #include "admission.h"
 #include "connection.h"
-#include "control_errands.h"
+#include "control_tasks.h"
 #include "engine_thread.h"
 #include "event_log.h"
 #include "listener.h"
@@ -80,13 +80,13 @@ class Control final : public EngineOwner {
   void run();
   void dispatch(Source source, uint64_t number);
   template <typename Body>
-  void attend(Body body) noexcept;
+  void run_logging_errors(const Body& body) noexcept;
   int wait_ms(int64_t now);
   void work_tasks();
   void tick(int64_t now);
   bool is_active() noexcept;
   void begin_drain(Deadline deadline);
-  void look_after_drain(int64_t now);
+  void check_drain(int64_t now);
   void end(bool all_answered);
   void watch(int fd, uint32_t events, Source source, uint64_t number);
   void unwatch(int fd) noexcept;
@@ -95,7 +95,7 @@ class Control final : public EngineOwner {
   void accept_all(int listener);
   void accept_without_descriptors(int listener);
   void pause_listeners(bool pause);
-  void take_in(Socket socket);
+  void admit_socket(Socket socket);
   void make_room();
   void expire_half_open(int64_t now);
   bool read_hello(uint64_t id);  // returns false if no message has arrived yet
@@ -106,7 +106,7 @@ class Control final : public EngineOwner {
   void send_status(Socket* socket);
   void check_quotas(const PeerCredentials& peer, const Grant& grant) const;
   void read_control();
-  void tell_load() noexcept;
+  void send_load() noexcept;
 
   // ---- The control thread: control_connections.cpp ----
   void connect(Socket socket, const PeerCredentials& peer, const Grant& grant);
@@ -114,9 +114,9 @@ class Control final : public EngineOwner {
   void finish_connect(Draft* draft);
   void reserve(const PeerCredentials& peer, uint64_t memory);
   void give_back(const PeerCredentials& peer, uint64_t memory);
-  void see_death(uint64_t id);
+  void handle_death(uint64_t id);
   void reap_retired();
-  void tell_end(const ServerConnection& connection, const Retired& retired);
+  void log_end(const ServerConnection& connection, const Retired& retired);
   Status count() const;
 
   const Service service_;
@@ -132,7 +132,7 @@ class Control final : public EngineOwner {
 
   Fd epoll_, alarm_, ended_fd_, spare_;
   std::vector<std::unique_ptr<EngineThread>> engines_;
-  Errands making_, freeing_;  // create and free large memory, and close what handlers keep
+  TaskThread making_, freeing_;  // create and free large memory, and close what handlers keep
   std::thread thread_;
 
   std::mutex tasks_mutex_;
@@ -163,7 +163,7 @@ class Control final : public EngineOwner {
   int64_t paused_until_ns_ = 0;
   Socket control_;
   int64_t control_drain_ns_ = 0;
-  uint64_t told_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
+  uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
   std::map<uint32_t, uint32_t> per_user_;
   uint64_t next_id_ = 1;

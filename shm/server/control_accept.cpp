@@ -28,7 +28,7 @@ void Control::accept_all(int listener) {
   for (int i = 0; i < kMaxAccepts; ++i) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) {
-      take_in(Socket(Fd(fd)));
+      admit_socket(Socket(Fd(fd)));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return accept_without_descriptors(listener);
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -66,7 +66,7 @@ void Control::pause_listeners(bool pause) {
 
 // ---- Connections without HELLO ----
 
-void Control::take_in(Socket socket) {
+void Control::admit_socket(Socket socket) {
   accepted_.add(1);
   const PeerCredentials peer = peer_credentials(socket.fd());
   const uint64_t id = next_id_++;
@@ -93,7 +93,7 @@ void Control::make_room() {
         std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
         oldest->second.peer.uid);
     half_open_.erase(id);
-    told_load_ = UINT64_MAX;
+    sent_load_ = UINT64_MAX;
   }
 }
 
@@ -103,7 +103,7 @@ void Control::expire_half_open(int64_t now) {
     log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{user})),
         user);
     half_open_.erase(half_open_.begin());
-    told_load_ = UINT64_MAX;
+    sent_load_ = UINT64_MAX;
   }
   num_half_open_ = half_open_.size();
 }
@@ -119,13 +119,13 @@ bool Control::read_hello(uint64_t id) {
   half_open_.erase(found);
   num_half_open_ = half_open_.size();
   // Send the load again: the parent has counted this connection, even if it ends now.
-  told_load_ = UINT64_MAX;
+  sent_load_ = UINT64_MAX;
   if (received.kind == Received::kEnd) return true;
   fault_point("server.hello");
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {
     violations_.add(1);
     log(LogLevel::kWarning, "connection.violation",
-        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "not a HELLO")),
+        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "expected HELLO")),
         half.peer.uid);
     return true;
   }
@@ -142,7 +142,7 @@ void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_a
   // The socket must survive a failure, because refuse() needs it. connect() takes it only if it
   // does not throw.
   try {
-    const Grant grant = judge_hello(hello, bytes, limits_);
+    const Grant grant = parse_hello(hello, bytes, limits_);
     if (grant.kind == kStatus) return send_status(&socket);
     if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
     if (grant.kind == kOpen) return send_manifest(&socket);
@@ -187,19 +187,21 @@ void Control::send_status(Socket* socket) {
 
 void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) const {
   if (num_connections_ >= options_.max_connections) {
-    throw Error(SIDECALL_BUSY,
-                "expected at most " + std::to_string(options_.max_connections) + " connections");
+    throw Error(SIDECALL_BUSY, "max_connections: expected at most " +
+                                   std::to_string(options_.max_connections) +
+                                   " connections, got one more");
   }
   const auto found = per_user_.find(peer.uid);
   if (found != per_user_.end() && found->second >= options_.max_connections_per_user) {
-    throw Error(SIDECALL_BUSY, "expected at most " +
+    throw Error(SIDECALL_BUSY, "max_connections_per_user: expected at most " +
                                    std::to_string(options_.max_connections_per_user) +
-                                   " connections of one user");
+                                   " connections of one user, got one more");
   }
   const uint64_t used = memory_.load(std::memory_order_relaxed);
   if (used > options_.max_memory || grant.memory() > options_.max_memory - used) {
-    throw Error(SIDECALL_OUT_OF_MEMORY, "expected at most " + std::to_string(options_.max_memory) +
-                                            " bytes in all connections");
+    throw Error(SIDECALL_OUT_OF_MEMORY, "max_memory_bytes: expected at most " +
+                                            std::to_string(options_.max_memory) +
+                                            " bytes in all connections, got more");
   }
 }
 
@@ -207,12 +209,12 @@ void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) cons
 
 // Sends the number of connections. A supervisor distributes new connections by it. If the message
 // cannot be sent now, it is sent later.
-void Control::tell_load() noexcept {
-  if (!control_ || told_load_ == num_connections_) return;
+void Control::send_load() noexcept {
+  if (!control_ || sent_load_ == num_connections_) return;
   unsigned char message[1 + sizeof(uint32_t)] = {kLoad};
   const auto load = static_cast<uint32_t>(num_connections_);
   std::memcpy(message + 1, &load, sizeof(load));
-  if (control_.send(message, sizeof(message)) == Sent::kDone) told_load_ = num_connections_;
+  if (control_.send(message, sizeof(message)) == Sent::kDone) sent_load_ = num_connections_;
 }
 
 void Control::read_control() {

@@ -98,7 +98,7 @@ void Control::finish_connect(Draft* draft) {
   (*engine)->add(connection);
 }
 
-void Control::see_death(uint64_t id) {
+void Control::handle_death(uint64_t id) {
   const auto found = registry_.find(id);
   if (found == registry_.end()) return;
   ServerConnection* const connection = found->second.connection.get();
@@ -124,7 +124,7 @@ void Control::reap_retired() {
   for (const Retired& one : retired) {
     // Update the counters first: a status that no longer shows the connection then already counts
     // its end and no longer counts its memory.
-    tell_end(*one.connection, one);
+    log_end(*one.connection, one);
     give_back(one.connection->peer(), one.connection->bytes());
     std::unique_ptr<ServerConnection> connection;
     {
@@ -143,7 +143,7 @@ void Control::reap_retired() {
   }
 }
 
-void Control::tell_end(const ServerConnection& connection, const Retired& retired) {
+void Control::log_end(const ServerConnection& connection, const Retired& retired) {
   closed_.add(1);
   const bool is_violation = retired.ending == Ending::kViolation;
   if (is_violation) violations_.add(1);

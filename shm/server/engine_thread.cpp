@@ -18,10 +18,10 @@ namespace {
 
 // How often a busy thread looks at the sockets of connections that sleep. This is the longest delay
 // that it adds to their wake-up.
-constexpr int64_t kLookEvery = 50 * 1000;
+constexpr int64_t kCheckInterval = 50 * 1000;
 
 // How often a busy thread with several clients yields its CPU if no client is known to run there.
-constexpr int64_t kTurnEvery = 200 * 1000;
+constexpr int64_t kServerYieldInterval = 200 * 1000;
 
 // A connection without requests for this long, while others are busy, is no longer polled.
 constexpr int64_t kDeactivateAfter = 5 * 1000 * 1000;
@@ -37,7 +37,7 @@ EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
   event.events = EPOLLIN;
   event.data.ptr = nullptr;
   if (!epoll_ || !alarm_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, alarm_.get(), &event) != 0) {
-    system_failure(SIDECALL_OUT_OF_MEMORY, "an engine thread cannot be made", errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create an engine thread", errno);
   }
 }
 
@@ -106,9 +106,9 @@ bool EngineThread::handle(const Command& command) {
       event.events = EPOLLIN | EPOLLRDHUP;
       event.data.ptr = connection;
       if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0) {
-        let_go(connection, Ending::kFailed, "its socket cannot be watched");
+        retire(connection, Ending::kFailed, "cannot watch its socket");
       } else if (is_draining_) {
-        let_go(connection, Ending::kDrained, "");
+        retire(connection, Ending::kDrained, "");
       } else {
         activate(connection);  // poll it: without an announced sleep the client does not ring
       }
@@ -123,12 +123,12 @@ bool EngineThread::handle(const Command& command) {
       }
       // The thread may have released the connection already.
       if (std::find(all_.begin(), all_.end(), connection) != all_.end())
-        let_go(connection, Ending::kGone, "");
+        retire(connection, Ending::kGone, "");
       return true;
     case Order::kDrain:
       is_draining_ = true;
       for (size_t i = all_.size(); i-- > 0;) {
-        if (all_[i] != running_) let_go(all_[i], Ending::kDrained, "");
+        if (all_[i] != running_) retire(all_[i], Ending::kDrained, "");
       }
       return true;
     case Order::kStop:
@@ -165,12 +165,13 @@ void EngineThread::run() {
     }
     // Clients that the kernel moved to this CPU while this thread occupied it do not run, so they
     // cannot report their CPU. Yield now and then for them.
-    if (has_near_ || (active_.size() > 1 && last_work_ns_ - last_turn_ns_ > kTurnEvery)) {
-      spin_policy_.give_turn(last_work_ns_, spin_us_);
-      last_turn_ns_ = last_work_ns_;
+    if (has_near_ ||
+        (active_.size() > 1 && last_work_ns_ - last_yield_ns_ > kServerYieldInterval)) {
+      spin_policy_.yield_between_answers(last_work_ns_, spin_us_);
+      last_yield_ns_ = last_work_ns_;
     }
     has_near_ = false;
-    if (last_work_ns_ - last_poll_ns_ > kLookEvery) look_around(last_work_ns_);
+    if (last_work_ns_ - last_poll_ns_ > kCheckInterval) check_clients(last_work_ns_);
   }
 }
 
@@ -180,7 +181,7 @@ bool EngineThread::serve_active() {
   // Walk by index: the control thread may change active_ while a long handler runs.
   for (size_t i = 0; i < active_.size(); ++i) {
     ServerConnection* const connection = active_[i];
-    if (connection == nullptr || !connection->has_news()) continue;
+    if (connection == nullptr || !connection->has_request()) continue;
     serve(connection);
     has_worked = true;
   }
@@ -210,15 +211,15 @@ void EngineThread::serve(ServerConnection* connection) {
   last_work_ns_ = connection->last_ns;
   note_cpu(connection->peer_cpu);
   if (goes_on && is_draining_) goes_on = false, ending = Ending::kDrained;
-  if (!goes_on) let_go(connection, ending, text);
+  if (!goes_on) retire(connection, ending, text);
 }
 
 void EngineThread::note_cpu(uint32_t cpu) noexcept {
-  const bool is_near = cpu != 0 && cpu == my_cpu();
-  has_near_ = has_near_ || is_near;
-  if (is_near && last_work_ns_ - last_far_ns_ <= SpinPolicy::kSpin) return;
+  const bool is_peer_here = cpu != 0 && cpu == my_cpu();
+  has_near_ = has_near_ || is_peer_here;
+  if (is_peer_here && last_work_ns_ - last_far_ns_ <= SpinPolicy::kSpin) return;
   peer_cpu_ = cpu;
-  if (!is_near) last_far_ns_ = last_work_ns_;
+  if (!is_peer_here) last_far_ns_ = last_work_ns_;
 }
 
 void EngineThread::idle() {
@@ -229,15 +230,15 @@ void EngineThread::idle() {
     is_polling_ = !active_.empty() && spin_policy_.begin(peer_cpu_, spin_us_);
   }
   if (!is_polling_) return sleep();
-  for (int i = spin_policy_.is_near() ? 1 : kLooks; i > 0; --i) {
+  for (int i = spin_policy_.is_peer_here() ? 1 : kReadsPerRest; i > 0; --i) {
     for (const ServerConnection* const connection : active_) {
-      if (connection->has_news()) return;
+      if (connection->has_request()) return;
     }
     relax();
   }
   int64_t now = 0;
   is_polling_ = spin_policy_.rest(&now);
-  if (now - last_poll_ns_ > kLookEvery) look_around(now);
+  if (now - last_poll_ns_ > kCheckInterval) check_clients(now);
 }
 
 void EngineThread::sleep() {
@@ -255,12 +256,12 @@ void EngineThread::sleep() {
   has_slept_ = true;
 }
 
-void EngineThread::look_around(int64_t now) {
+void EngineThread::check_clients(int64_t now) {
   last_poll_ns_ = now;
   poll_sockets(0);
   for (ServerConnection* const connection : active_) {
     if (connection != nullptr && now - connection->last_ns > kDeactivateAfter &&
-        !connection->has_news() && connection->park())
+        !connection->has_request() && connection->park())
       deactivate(connection);
   }
   if (has_gaps_) close_gaps();
@@ -281,13 +282,13 @@ void EngineThread::poll_sockets(int timeout_ms) {
 
 void EngineThread::dispatch(ServerConnection* connection) {
   switch (connection->listen()) {
-    case ServerConnection::Heard::kRung:
+    case ServerConnection::SocketEvent::kWakeUp:
       return activate(connection);
-    case ServerConnection::Heard::kEnd:
-      return let_go(connection, Ending::kGone, "");
-    case ServerConnection::Heard::kViolation:
-      return let_go(connection, Ending::kViolation,
-                    "socket: expected single bytes of 0x01 and requests to go with them");
+    case ServerConnection::SocketEvent::kEnd:
+      return retire(connection, Ending::kGone, "");
+    case ServerConnection::SocketEvent::kViolation:
+      return retire(connection, Ending::kViolation,
+                    "socket: expected wake-ups of one byte, 0x01, each with a request");
   }
 }
 
@@ -313,7 +314,7 @@ void EngineThread::close_gaps() noexcept {
   has_gaps_ = false;
 }
 
-void EngineThread::let_go(ServerConnection* connection, Ending ending, const std::string& text) {
+void EngineThread::retire(ServerConnection* connection, Ending ending, const std::string& text) {
   deactivate(connection);
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->fd(), nullptr);
   all_.erase(std::find(all_.begin(), all_.end(), connection));

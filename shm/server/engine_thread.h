@@ -87,11 +87,11 @@ class EngineThread {
   // Called by the engine thread, or by the control thread while it holds watch_.
   void read_commands();
   bool handle(const Command& command);
-  void look_around(int64_t now);
+  void check_clients(int64_t now);
   void activate(ServerConnection* connection);
   void deactivate(ServerConnection* connection) noexcept;
   void close_gaps() noexcept;
-  void let_go(ServerConnection* connection, Ending ending, const std::string& text);
+  void retire(ServerConnection* connection, Ending ending, const std::string& text);
 
   EngineOwner* const owner_;
   const int32_t spin_us_;
@@ -114,7 +114,7 @@ class EngineThread {
   bool is_draining_ = false, is_stopping_ = false;
   QuickClock clock_;
   SpinPolicy spin_policy_;
-  int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_turn_ns_ = 0;
+  int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_yield_ns_ = 0;
   // The CPU of the last client served, except that a recent client on another CPU takes precedence
   // over a client on this one.
   uint32_t peer_cpu_ = 0;

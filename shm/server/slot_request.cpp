@@ -43,7 +43,7 @@ ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const Slot
       is_placed_(service.outputs.size()) {}
 
 void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns) {
-  if (same_layout && !has_table_) violation("SAME_LAYOUT without a table before");
+  if (same_layout && !has_table_) violation("request: SAME_LAYOUT before any table");
   sequence_ = sequence;
   deadline_ns_ = deadline_ns;
   stopped_.store(0, std::memory_order_relaxed);
@@ -68,7 +68,7 @@ uint64_t ServerSlot::copy_inputs() {
     const Tensor& tensor = tensors_[i];
     Private& own = private_[i];
     InputView& view = inputs_[i];
-    if (tensor.dtype == kString) {
+    if (tensor.dtype == SIDECALL_DTYPE_STRING) {
       read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets,
                    &own.text);
       view.data = own.text.data();
@@ -94,7 +94,7 @@ void ServerSlot::show_inputs() {
     view.elements = tensor.elements;
     view.bytes = tensor.bytes;
     view.offsets = nullptr;
-    if (tensor.dtype == kString) continue;
+    if (tensor.dtype == SIDECALL_DTYPE_STRING) continue;
     const bool is_in_place = i < service_.in_place.size() && service_.in_place[i];
     view.data =
         is_in_place ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/utf8.h"
 #include "slot.h"
 
 namespace sidecall::shm {
@@ -27,11 +28,8 @@ std::string describe(const int64_t* dims, uint32_t rank) {
 // zero.
 template <size_t N>
 void write_text(char (&to)[N], const std::string& text) noexcept {
-  const bool is_text = is_utf8(text);
-  size_t length = std::min(text.size(), N - 1);
-  while (is_text && length < text.size() && length > 0 &&
-         (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
-    --length;
+  const bool is_text = is_utf8_without_nul(text);
+  const size_t length = is_text ? cut_length(text, N - 1) : std::min(text.size(), N - 1);
   for (size_t i = 0; i < length; ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     to[i] = byte == '\n' || byte == '\r'                ? ' '
@@ -99,13 +97,13 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
   if (is_placed_[index])
     handler_bug("output '" + service_.outputs[index].name + "' was placed twice");
   Tensor& kept = outputs_[index];
-  const bool same_shape = has_answer_table_ && !is_string && kept.dtype != kString &&
+  const bool same_shape = has_answer_table_ && !is_string && kept.dtype != SIDECALL_DTYPE_STRING &&
                           kept.rank == rank && kept.offset == next_offset_ &&
                           std::memcmp(kept.dims, dims, rank * sizeof(*dims)) == 0;
   if (!same_shape) {
-    if (is_string != (service_.outputs[index].dtype == kString))
+    if (is_string != (service_.outputs[index].dtype == SIDECALL_DTYPE_STRING))
       handler_bug("output '" + service_.outputs[index].name +
-                  "': strings have a call of their own");
+                  "': strings go through another function");
     Tensor tensor = shape(index, dims, rank, is_string, text_bytes);
     tensor.offset = next_offset_;
     is_changed_ = is_changed_ || !has_answer_table_ || kept.rank != tensor.rank ||
@@ -138,11 +136,11 @@ void ServerSlot::place_strings(size_t index, const int64_t* dims, uint32_t rank,
                                const int64_t* offsets, std::string_view bytes) {
   int64_t elements = 0;
   if (rank > kMaxRank || !count_elements(dims, rank, &elements))
-    handler_bug("strings: no such shape");
+    handler_bug("strings: expected at most 16 dimensions of 0 or more");
   bool fits = offsets[0] == 0;
   for (int64_t i = 0; fits && i < elements; ++i) fits = offsets[i] <= offsets[i + 1];
   if (!fits || static_cast<uint64_t>(offsets[elements]) > bytes.size())
-    handler_bug("strings: offsets do not fit the bytes");
+    handler_bug("strings: expected ascending offsets within the bytes");
   const std::string_view text = bytes.substr(0, static_cast<size_t>(offsets[elements]));
   auto* at = static_cast<unsigned char*>(reserve(index, dims, rank, true, text.size()));
   write_strings(at, offsets, elements, text);

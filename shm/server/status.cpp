@@ -2,32 +2,17 @@
 #include "status.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <utility>
+
+#include "base/json_text.h"
 
 namespace sidecall::shm {
 
 namespace {
 
 constexpr unsigned kFirstPower = 2;  // 0 to 3 ns have one bucket each
-
-void append_json_string(std::string_view value, std::string* out) {
-  *out += '"';
-  for (const char c : value) {
-    if (c == '"' || c == '\\') {
-      *out += '\\';
-      *out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\u%04x",
-                    static_cast<unsigned>(static_cast<unsigned char>(c)));
-      *out += escape;
-    } else {
-      *out += c;
-    }
-  }
-  *out += '"';
-}
 
 template <typename Value>
 std::string join(size_t count, Value value) {
@@ -93,7 +78,7 @@ uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double
   for (const uint64_t count : counts) total += count;
   if (total == 0) return 0;
   const auto wanted =
-      std::max(uint64_t{1}, static_cast<uint64_t>(q * static_cast<double>(total) + 0.5));
+      std::max(uint64_t{1}, static_cast<uint64_t>(std::llround(q * static_cast<double>(total))));
   uint64_t seen = 0;
   for (size_t i = 0; i < kBuckets; ++i) {
     seen += counts[i];

@@ -13,9 +13,9 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int kMaxAccepts = 64;       // then other events are handled
-constexpr size_t kMaxHeld = 64;       // connections that wait for a worker
-constexpr size_t kMaxQuestions = 32;  // requests for STATUS that wait for an answer
+constexpr int kMaxAccepts = 64;            // then other events are handled
+constexpr size_t kMaxUnassigned = 64;      // connections that wait for a worker
+constexpr size_t kMaxStatusRequests = 32;  // requests for STATUS that wait for an answer
 
 }  // namespace
 
@@ -23,7 +23,7 @@ void Supervisor::Impl::accept_some(int listener) {
   for (int i = 0; i < kMaxAccepts; ++i) {
     Fd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) {
-      attend([&] { admit(std::move(fd)); });
+      run_logging_errors([&] { admit(std::move(fd)); });
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       log_.add(LogLevel::kWarning, "supervisor.exhausted",
                Facts().text("reason", std::strerror(errno)).take());
@@ -45,7 +45,7 @@ void Supervisor::Impl::admit(Fd fd) {
   num_waiting_ = waiting_.size();
   // Most clients have sent their first message by now.
   const auto newest = std::prev(waiting_.end());
-  if (greet(newest)) return;
+  if (read_first_message(newest)) return;
   try {
     watch(number, kHello + static_cast<uint32_t>(number));
   } catch (...) {
@@ -62,7 +62,7 @@ void Supervisor::Impl::make_room() {
     const auto denied = std::find_if(waiting_.begin(), waiting_.end(),
                                      [](const Waiting& each) { return !each.is_admitted; });
     const auto oldest = denied != waiting_.end() ? denied : waiting_.begin();
-    if (!greet(oldest)) drop_silent(oldest);
+    if (!read_first_message(oldest)) drop_silent(oldest);
   }
 }
 
@@ -74,18 +74,18 @@ void Supervisor::Impl::drop_silent(std::list<Waiting>::iterator one) {
            user);
 }
 
-void Supervisor::Impl::drop_late() {
+void Supervisor::Impl::drop_expired() {
   while (!waiting_.empty() && waiting_.front().deadline.passed()) drop_silent(waiting_.begin());
 }
 
-bool Supervisor::Impl::greet(int number) {
+bool Supervisor::Impl::read_first_message(int number) {
   const auto found = std::find_if(waiting_.begin(), waiting_.end(),
                                   [&](const Waiting& each) { return each.fd.get() == number; });
-  return found == waiting_.end() || greet(found);
+  return found == waiting_.end() || read_first_message(found);
 }
 
 // Looks for the first message of a connection, or its end. Returns false if neither has come.
-bool Supervisor::Impl::greet(std::list<Waiting>::iterator one) {
+bool Supervisor::Impl::read_first_message(std::list<Waiting>::iterator one) {
   const Peeked first = peek(one->fd.get());
   if (first == Peeked::kNotYet) return false;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one->fd.get(), nullptr);  // it may not be watched yet
@@ -104,21 +104,21 @@ void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
     warn("connection.denied", Facts());
     return refuse(Socket(std::move(one.fd)), SIDECALL_DENIED, "this user is not admitted");
   }
-  if (first == Peeked::kForeign) {
+  if (first == Peeked::kNotHello) {
     violations_.fetch_add(1, std::memory_order_relaxed);
-    return warn("connection.violation", std::move(Facts().text("message", "not a HELLO")));
+    return warn("connection.violation", std::move(Facts().text("message", "expected HELLO")));
   }
   std::unique_lock lock(mutex_);
   const char* full = nullptr;
   if (first == Peeked::kStatus) {
-    if (questions_.size() >= kMaxQuestions) full = "too many questions for the status";
+    if (status_requests_.size() >= kMaxStatusRequests) full = "too many status requests";
   } else if (count_connections() >= options_.max_connections) {
     full = "too many connections";
-  } else if (held_.size() >= kMaxHeld) {
+  } else if (unassigned_.size() >= kMaxUnassigned) {
     full = "too many connections wait for a worker";
   }
   if (full == nullptr) {
-    (first == Peeked::kStatus ? questions_ : held_).push_back(std::move(one.fd));
+    (first == Peeked::kStatus ? status_requests_ : unassigned_).push_back(std::move(one.fd));
     return changed_.notify_all();
   }
   lock.unlock();
@@ -126,7 +126,7 @@ void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
 }
 
 uint64_t Supervisor::Impl::count_connections() const {
-  uint64_t connections = held_.size();
+  uint64_t connections = unassigned_.size();
   for (const auto& [number, worker] : workers_) connections += worker.connections;
   return connections;
 }

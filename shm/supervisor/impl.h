@@ -46,7 +46,7 @@ class Supervisor::Impl {
     bool is_admitted;
     Deadline deadline;
   };
-  struct Question {
+  struct StatusRequest {
     int32_t worker;
     Socket socket;
   };
@@ -67,7 +67,7 @@ class Supervisor::Impl {
   // A failure of one connection, or a shortage of memory or of epoll watches, must not end the
   // control thread.
   template <typename Body>
-  void attend(Body body) noexcept {
+  void run_logging_errors(Body body) noexcept {
     try {
       body();
     } catch (const std::exception& error) {
@@ -77,7 +77,7 @@ class Supervisor::Impl {
   int wait_ms();
   void handle(uint64_t about);
   void read(int32_t number);
-  void hand_over_held();
+  void hand_over_all();
   bool hand_over(int fd);
 
   // ---- The answering thread: supervisor.cpp ----
@@ -88,9 +88,9 @@ class Supervisor::Impl {
   void admit(Fd fd);
   void make_room();
   void drop_silent(std::list<Waiting>::iterator one);
-  void drop_late();
-  bool greet(int number);
-  bool greet(std::list<Waiting>::iterator one);
+  void drop_expired();
+  bool read_first_message(int number);
+  bool read_first_message(std::list<Waiting>::iterator one);
   void answer_hello(Waiting one, Peeked first);
   uint64_t count_connections() const;  // the caller holds mutex_
 
@@ -104,7 +104,7 @@ class Supervisor::Impl {
   std::atomic<size_t> num_waiting_{0};
 
   std::mutex status_mutex_;  // lock order: before mutex_
-  CounterMemory counted_;
+  CounterHistory counted_;
 
   // Guards the members below. The control thread holds it only briefly, and never while it accepts,
   // so that other threads can take it during a flood of connections.
@@ -114,8 +114,8 @@ class Supervisor::Impl {
   bool is_closing_ = false;
   Listener listener_;
   std::map<int32_t, Worker> workers_;
-  std::deque<Fd> held_;  // connections that wait for a worker
-  std::deque<Fd> questions_;
+  std::deque<Fd> unassigned_;  // connections that wait for a worker
+  std::deque<Fd> status_requests_;
 
   // Members that only the control thread uses.
   std::list<Waiting> waiting_;  // the oldest first

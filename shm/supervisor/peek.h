@@ -11,14 +11,14 @@
 
 namespace sidecall::shm {
 
-enum class Peeked { kNotYet, kGone, kForeign, kStatus, kOther };
+enum class Peeked { kNotYet, kGone, kNotHello, kStatus, kOther };
 
 inline Peeked peek(int fd) noexcept {
   Hello hello{};
   const ssize_t got = ::recv(fd, &hello, sizeof hello, MSG_PEEK | MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Peeked::kNotYet;
   if (got <= 0) return Peeked::kGone;
-  if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kForeign;
+  if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kNotHello;
   return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus
                                                                             : Peeked::kOther;
 }

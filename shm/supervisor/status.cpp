@@ -92,12 +92,12 @@ void add_levels(const rapidjson::Value& from, Status* sum) {
 }
 
 Status read_counters(const rapidjson::Value& from) {
-  Status told;
-  for (const auto& [key, counter] : kCounters) told.*counter = number_at(from, key);
-  add_statuses(from, &told);
-  add_latency(from, &told);
-  told.instance = std::strtoull(text_at(from, "instance").c_str(), nullptr, 16);
-  return told;
+  Status counters;
+  for (const auto& [key, counter] : kCounters) counters.*counter = number_at(from, key);
+  add_statuses(from, &counters);
+  add_latency(from, &counters);
+  counters.instance = std::strtoull(text_at(from, "instance").c_str(), nullptr, 16);
+  return counters;
 }
 
 void add_counters(const Status& from, Status* sum) {
@@ -109,28 +109,28 @@ void add_counters(const Status& from, Status* sum) {
 
 }  // namespace
 
-void CounterMemory::note(int32_t worker, const Status& told) {
-  const auto [entry, is_new] = told_.emplace(worker, told);
+void CounterHistory::note(int32_t worker, const Status& counters) {
+  const auto [entry, is_new] = latest_.emplace(worker, counters);
   if (is_new) return;
   // Another worker process has the same number now.
-  if (entry->second.instance != told.instance) add_counters(entry->second, &ended_);
-  entry->second = told;
+  if (entry->second.instance != counters.instance) add_counters(entry->second, &ended_);
+  entry->second = counters;
 }
 
-void CounterMemory::keep_only(const std::vector<int32_t>& workers) {
-  for (auto entry = told_.begin(); entry != told_.end();) {
+void CounterHistory::keep_only(const std::vector<int32_t>& workers) {
+  for (auto entry = latest_.begin(); entry != latest_.end();) {
     if (std::find(workers.begin(), workers.end(), entry->first) != workers.end()) {
       ++entry;
       continue;
     }
     add_counters(entry->second, &ended_);
-    entry = told_.erase(entry);
+    entry = latest_.erase(entry);
   }
 }
 
-void CounterMemory::add_to(Status* sum) const {
+void CounterHistory::add_to(Status* sum) const {
   add_counters(ended_, sum);
-  for (const auto& [worker, told] : told_) add_counters(told, sum);
+  for (const auto& [worker, counters] : latest_) add_counters(counters, sum);
 }
 
 void StatusSum::add(int32_t worker, const std::string& json) {
@@ -169,7 +169,7 @@ std::string StatusSum::json(const std::vector<int32_t>& workers) {
   return text + "]}";
 }
 
-void ask_status(Socket& socket) {
+void request_status(Socket& socket) {
   Hello hello{};
   std::memcpy(hello.magic, kMagic, sizeof kMagic);
   hello.version_min = hello.version_max = kVersion;
@@ -192,7 +192,7 @@ void send_status(Socket& socket, std::string_view json) {
   const Received received = socket.receive(buffer, sizeof buffer);
   if (received.kind != Received::kMessage) return;
   try {
-    judge_hello(buffer, received.bytes, Limits());
+    parse_hello(buffer, received.bytes, Limits());
   } catch (const Error& error) {
     return refuse(&socket, error.status, error.message);
   }

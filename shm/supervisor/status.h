@@ -14,22 +14,22 @@ namespace sidecall::shm {
 
 // The latest counters of each worker. They are kept when a worker ends or does not answer, so that
 // sums never fall, which metrics systems rely on.
-class CounterMemory {
+class CounterHistory {
  public:
-  void note(int32_t worker, const Status& told);
+  void note(int32_t worker, const Status& counters);
   // Adds the counters of all other workers, which have ended, to one common sum.
   void keep_only(const std::vector<int32_t>& workers);
   void add_to(Status* sum) const;
 
  private:
-  std::map<int32_t, Status> told_;
+  std::map<int32_t, Status> latest_;
   Status ended_;
 };
 
 // Sums the counters of workers. Ignores text that is not one of our statuses.
 class StatusSum {
  public:
-  explicit StatusSum(CounterMemory* memory) : memory_(memory) {}
+  explicit StatusSum(CounterHistory* memory) : memory_(memory) {}
   void set_own(const Status& own) { sum_ = own; }  // the supervisor's own counters; call it first
   void add(int32_t worker, const std::string& json);
 
@@ -38,14 +38,14 @@ class StatusSum {
   std::string json(const std::vector<int32_t>& workers);
 
  private:
-  CounterMemory* const memory_;
+  CounterHistory* const memory_;
   Status sum_;
   std::vector<std::string> each_;
 };
 
-// ask_status requests the status over a connection that was given to a worker. read_status reads
-// the answer; it returns "" if none arrives before the deadline.
-void ask_status(Socket& socket);
+// request_status requests the status over a connection that was given to a worker. read_status
+// reads the answer; it returns "" if none arrives before the deadline.
+void request_status(Socket& socket);
 std::string read_status(Socket& socket, Deadline deadline);
 
 // Answers a HELLO that asks for the status and that has not been read yet.

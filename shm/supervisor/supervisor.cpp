@@ -12,8 +12,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/signals_blocked.h"
 #include "impl.h"
-#include "shm/common/signals_blocked.h"
 
 namespace sidecall::shm {
 namespace {
@@ -30,7 +30,8 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
       log_(options_.log),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!epoll_ || !wake_) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot make a supervisor", errno);
+  if (!epoll_ || !wake_)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a supervisor", errno);
   bool is_default = false;
   int error = 0;
   const std::string path = socket_path(address_, &is_default);
@@ -50,10 +51,10 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
 Supervisor::Impl::~Impl() {
   end_threads();
   listener_.close();
-  refuse_all(held_);
+  refuse_all(unassigned_);
   for (Waiting& waiting : waiting_)
     refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
-  refuse_all(questions_);
+  refuse_all(status_requests_);
   log_.report();
   log_.add(LogLevel::kInfo, "supervisor.closed", Facts().take());
 }
@@ -64,7 +65,7 @@ Fd Supervisor::Impl::add(int32_t number) {
   const std::lock_guard lock(mutex_);
   if (workers_.count(number) != 0)
     throw Error(SIDECALL_INVALID_ARGUMENT,
-                "worker: expected a number that is free, got one in use");
+                "worker: expected an unused number, got one that is in use");
   watch(ours.fd(), kWorker + static_cast<uint32_t>(number));
   workers_.emplace(number, Worker{std::move(ours)});
   return theirs.take();
@@ -96,7 +97,7 @@ bool Supervisor::Impl::listen(Deadline deadline) {
 std::string Supervisor::Impl::status() {
   const std::lock_guard one_at_a_time(status_mutex_);
   StatusSum sum(&counted_);
-  std::vector<Question> asked;
+  std::vector<StatusRequest> requests;
   std::vector<int32_t> numbers;
   Status own;
   {
@@ -108,10 +109,10 @@ std::string Supervisor::Impl::status() {
       Socket::pair(&ours, &theirs);
       const int fd = theirs.fd();
       if (worker.control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;
-      ask_status(ours);  // ask all before reading: a worker that hangs must not delay the others
-      asked.push_back({number, std::move(ours)});
+      request_status(ours);  // send all requests before reading: one slow worker delays no other
+      requests.push_back({number, std::move(ours)});
     }
-    own.half_open = held_.size() + num_waiting_;
+    own.half_open = unassigned_.size() + num_waiting_;
   }
   own.uptime_ns = now_ns() - started_ns_;
   own.refused = refused_;
@@ -120,9 +121,9 @@ std::string Supervisor::Impl::status() {
   own.log_dropped = log_.num_dropped();
   sum.set_own(own);
   const Deadline deadline = Deadline::after(kAnswerNs);
-  for (Question& question : asked) {
-    if (const std::string json = read_status(question.socket, deadline); !json.empty())
-      sum.add(question.worker, json);
+  for (StatusRequest& request : requests) {
+    if (const std::string json = read_status(request.socket, deadline); !json.empty())
+      sum.add(request.worker, json);
   }
   return sum.json(numbers);
 }
@@ -173,14 +174,14 @@ void Supervisor::Impl::control() {
       const std::lock_guard lock(mutex_);
       if (is_closing_) return;
     }
-    for (int i = 0; i < count; ++i) attend([&] { handle(events[i].data.u64); });
-    attend([&] {
+    for (int i = 0; i < count; ++i) run_logging_errors([&] { handle(events[i].data.u64); });
+    run_logging_errors([&] {
       if (const int listener = std::exchange(paused_listener_, -1); listener >= 0)
         watch(listener, kListener + static_cast<uint32_t>(listener));
     });
-    attend([&] { drop_late(); });
-    attend([&] { hand_over_held(); });
-    if (now_ns() >= log_.report_due_ns()) attend([&] { log_.report(); });
+    run_logging_errors([&] { drop_expired(); });
+    run_logging_errors([&] { hand_over_all(); });
+    if (now_ns() >= log_.report_due_ns()) run_logging_errors([&] { log_.report(); });
   }
 }
 
@@ -190,7 +191,7 @@ int Supervisor::Impl::wait_ms() {
   if (!waiting_.empty()) until = std::min(until, waiting_.front().deadline.at_ns());
   {
     const std::lock_guard lock(mutex_);
-    if (!held_.empty() && count_ready() > 0) return kRetryMs;
+    if (!unassigned_.empty() && count_ready() > 0) return kRetryMs;
   }
   if (until == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>((until - now_ns()) / 1000000 + 1, 0, 60000));
@@ -209,7 +210,7 @@ void Supervisor::Impl::handle(uint64_t about) {
     case kWorker:
       return read(static_cast<int32_t>(low));
     default:
-      return static_cast<void>(greet(static_cast<int>(low)));
+      return static_cast<void>(read_first_message(static_cast<int>(low)));
   }
 }
 
@@ -238,9 +239,9 @@ void Supervisor::Impl::read(int32_t number) {
   }
 }
 
-void Supervisor::Impl::hand_over_held() {
+void Supervisor::Impl::hand_over_all() {
   const std::lock_guard lock(mutex_);
-  while (!held_.empty() && hand_over(held_.front().get())) held_.pop_front();
+  while (!unassigned_.empty() && hand_over(unassigned_.front().get())) unassigned_.pop_front();
 }
 
 // Passes a connection to a worker. Returns false if no worker can take it now. The caller holds
@@ -263,16 +264,16 @@ bool Supervisor::Impl::hand_over(int fd) {
 
 void Supervisor::Impl::answer() {
   for (;;) {
-    Socket asker;
+    Socket client;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return is_closing_ || !questions_.empty(); });
+      changed_.wait(lock, [&] { return is_closing_ || !status_requests_.empty(); });
       if (is_closing_) return;
-      asker = Socket(std::move(questions_.front()));
-      questions_.pop_front();
+      client = Socket(std::move(status_requests_.front()));
+      status_requests_.pop_front();
     }
     try {
-      send_status(asker, status());
+      send_status(client, status());
     } catch (const std::exception& error) {
       log_.add(LogLevel::kError, "status.failed", Facts().text("reason", error.what()).take());
     }

@@ -66,7 +66,7 @@ static int use(const char* uri, float first, float second) {
   CHECK(sidecall_model_open(uri, &mine.options.it, &model, err) == SIDECALL_OK);
   CHECK(sidecall_call_open(model, 1, &call, err) == SIDECALL_OK);
   sidecall_view_init(&mine.in.it);
-  mine.in.it.dtype = SIDECALL_FLOAT32;
+  mine.in.it.dtype = SIDECALL_DTYPE_FLOAT32;
   mine.in.it.rank = 2;
   mine.in.it.dims = dims;
   mine.in.it.data = x;

@@ -1,5 +1,5 @@
 // The backend of the test vectors over sidecall.h, used the way that a binding uses it.
-#include <sidecall/sidecall.h>
+#include <sidecall/binding.h>
 
 #include <cstring>
 
@@ -113,14 +113,14 @@ void CModel::set(int64_t row, const Value& record) {
 
 Value CModel::get(int64_t row, int32_t column, rapidjson::Document::AllocatorType& allocator) {
   switch (sidecall_model_column_spec(model_, column)->dtype) {
-    case SIDECALL_STRING: {
+    case SIDECALL_DTYPE_STRING: {
       const char* text = nullptr;
       size_t length = 0;
       call(sidecall_call_get_str, call_, row, column, &text, &length);
       return Value(text, static_cast<rapidjson::SizeType>(length), allocator);
     }
-    case SIDECALL_FLOAT32:
-    case SIDECALL_FLOAT64: {
+    case SIDECALL_DTYPE_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT64: {
       double number = 0;
       call(sidecall_call_get_f64, call_, row, column, &number);
       return Value(number);
@@ -128,8 +128,9 @@ Value CModel::get(int64_t row, int32_t column, rapidjson::Document::AllocatorTyp
     default: {
       int64_t number = 0;
       call(sidecall_call_get_i64, call_, row, column, &number);
-      return sidecall_model_column_spec(model_, column)->dtype == SIDECALL_BOOL ? Value(number != 0)
-                                                                                : Value(number);
+      return sidecall_model_column_spec(model_, column)->dtype == SIDECALL_DTYPE_BOOL
+                 ? Value(number != 0)
+                 : Value(number);
     }
   }
 }

@@ -44,7 +44,7 @@ class CppModel : public Model {
                                     tensor.bytes.size());
         const int32_t input = model_.input(name);
         const auto view =
-            tensor.dtype == SIDECALL_STRING
+            tensor.dtype == SIDECALL_DTYPE_STRING
                 ? sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()},
                                           dims)
                 : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
@@ -86,7 +86,7 @@ class CppModel : public Model {
       const sidecall::View view = call.output(i);
       Tensor tensor{view.dtype(), {view.dims().begin(), view.dims().end()}, {}, {}};
       tensor.bytes.assign(view.bytes().begin(), view.bytes().end());
-      if (view.dtype() == SIDECALL_STRING) {
+      if (view.dtype() == SIDECALL_DTYPE_STRING) {
         tensor.bytes.clear();
         tensor.offsets.push_back(0);
         for (size_t k = 0; k < view.size(); ++k) {
@@ -140,9 +140,9 @@ class CppModel : public Model {
     for (int32_t i = 0; i < model_.num_columns(); ++i) {
       const sidecall_column_spec* spec = model_.column_spec(i);
       Value value;
-      if (spec->dtype == SIDECALL_STRING) value = text(call.get_str(row, i), allocator);
-      else if (spec->dtype == SIDECALL_BOOL) value.SetBool(call.get_i64(row, i) != 0);
-      else if (spec->dtype == SIDECALL_INT64) value.SetInt64(call.get_i64(row, i));
+      if (spec->dtype == SIDECALL_DTYPE_STRING) value = text(call.get_str(row, i), allocator);
+      else if (spec->dtype == SIDECALL_DTYPE_BOOL) value.SetBool(call.get_i64(row, i) != 0);
+      else if (spec->dtype == SIDECALL_DTYPE_INT64) value.SetInt64(call.get_i64(row, i));
       else value.SetDouble(call.get_f64(row, i));
       const std::string output = model_.output_spec(spec->output)->name;
       const std::string name =

@@ -79,7 +79,7 @@ class Gate {
     changed_.wait(lock, [&] { return is_open_; });
     --num_waiting_;
   }
-  void await_someone() {
+  void await_caller() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return num_waiting_ > 0; });
   }

@@ -1,6 +1,6 @@
 /* Compiles the header as strict C99 and calls every function once. Exits with 0 if every result is
  * as expected. */
-#include <sidecall/sidecall.h>
+#include <sidecall/binding.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,14 +72,15 @@ static int use_tensors(const sidecall_model* model) {
   CHECK(sidecall_call_bind_output(call, 0, out, sizeof out, &error) == SIDECALL_OK);
   CHECK(sidecall_call_run(call, -1, &error) == SIDECALL_OK && out[3] == 24);
   CHECK(sidecall_call_bind_output(call, 0, NULL, 0, &error) == SIDECALL_OK);
-  given.dtype = SIDECALL_FLOAT32;
+  given.dtype = SIDECALL_DTYPE_FLOAT32;
   given.rank = 2;
   given.dims = dims;
   given.data = values;
   given.data_bytes = sizeof values;
   CHECK(sidecall_call_copy_input(call, 0, &given, &error) == SIDECALL_OK);
   CHECK(sidecall_call_bind_input(call, 0, &given, &error) == SIDECALL_OK);
-  CHECK(sidecall_call_refuse_input(call, 0, "complex", &error) == SIDECALL_DTYPE_MISMATCH);
+  sidecall_call_describe_mismatch(call, 0, "complex", &error);
+  CHECK(error.status == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_set_strings(call, 0, "x", offsets, 1, &error) == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_fd(call, &fd, &error) == SIDECALL_OK && fd >= 0);
   CHECK(sidecall_call_start(call, -1, &error) == SIDECALL_OK);
@@ -101,8 +102,8 @@ int main(int argc, char** argv) {
   CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
   CHECK(sidecall_version()[0] == '0');
   CHECK(strcmp(sidecall_status_name(SIDECALL_ENGINE), "ENGINE") == 0);
-  CHECK(strcmp(sidecall_dtype_name(SIDECALL_FLOAT64), "float64") == 0 &&
-        sidecall_dtype_bits(SIDECALL_FLOAT64) == 64);
+  CHECK(strcmp(sidecall_dtype_name(SIDECALL_DTYPE_FLOAT64), "float64") == 0 &&
+        sidecall_dtype_bits(SIDECALL_DTYPE_FLOAT64) == 64);
   sidecall_model_options_init(&options);
   CHECK(sidecall_engine_describe(&options, &text, &error) == SIDECALL_OK && text->length > 0);
   sidecall_text_close(text);
@@ -124,8 +125,8 @@ int main(int argc, char** argv) {
   CHECK(sidecall_model_num_features(records) == 3 && sidecall_model_num_columns(records) == 4);
   CHECK(sidecall_model_input(records, "X") == 0 &&
         sidecall_model_output(records, "probabilities") == 1);
-  CHECK(sidecall_model_input_spec(records, 0)->dtype == SIDECALL_FLOAT32 &&
-        sidecall_model_output_spec(records, 0)->dtype == SIDECALL_STRING);
+  CHECK(sidecall_model_input_spec(records, 0)->dtype == SIDECALL_DTYPE_FLOAT32 &&
+        sidecall_model_output_spec(records, 0)->dtype == SIDECALL_DTYPE_STRING);
   CHECK(sidecall_model_feature_spec(records, 2)->column == 2 &&
         sidecall_model_column_spec(records, 3)->form == SIDECALL_FORM_MEMBER);
   if (use_records(records) || use_tensors(tensors)) return 1;

@@ -31,6 +31,12 @@ inline sidecall_error* error() {
 // The name of a status, with the message if it is an error. This is what a failed check prints.
 inline std::string status(sidecall_status status) { return sidecall_status_name(status); }
 
+// The status that sidecall_call_describe_mismatch writes into the error.
+inline sidecall_status mismatch(sidecall_call* call, int32_t input, const char* got) {
+  sidecall_call_describe_mismatch(call, input, got, error());
+  return last().status;
+}
+
 // With SIDECALL_TEST_ROUTE=shm, models are opened through servers in this process: the same tests
 // run over another route.
 inline bool is_shm() {

@@ -13,7 +13,7 @@ using support::error;
 using support::last;
 using support::status;
 
-TEST_CASE("inputs are read where they lie") {
+TEST_CASE("inputs are read in place") {
   const Model model = support::open("add.onnx");
   Call call(model, 2);
   const View x = call.input(0);
@@ -33,7 +33,7 @@ TEST_CASE("inputs are read where they lie") {
   CHECK_THROWS_AS(y.str(0), sidecall::Error);
 }
 
-TEST_CASE("an output before and after a run") {
+TEST_CASE("an output can be read only after a run") {
   const Model model = support::open("nonzero.onnx");
   Call call(model, 3);
   View twice = call.output(1);
@@ -52,7 +52,7 @@ TEST_CASE("an output before and after a run") {
   CHECK(call.output(1).bytes().data() == nullptr);
 }
 
-TEST_CASE("every input must be given") {
+TEST_CASE("a run fails until every input is given") {
   const Model model = support::open("two_inputs.onnx");
   Call call(model);
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "MISSING_INPUT");
@@ -72,7 +72,7 @@ TEST_CASE("every input must be given") {
   call.run();
 }
 
-TEST_CASE("resize loses values, and does nothing for the same number") {
+TEST_CASE("resize clears the values unless the number of rows stays the same") {
   const Model model = support::open("add.onnx");
   Call call(model, 2);
   support::give_x(call, {1, 2, 3, 4});
@@ -92,7 +92,7 @@ TEST_CASE("resize loses values, and does nothing for the same number") {
   CHECK(call.get_f64(0, 1) == 26);
 }
 
-TEST_CASE("reshape takes what the spec allows") {
+TEST_CASE("reshape accepts only shapes that the spec allows") {
   const Model model = support::open("free_dims.onnx");
   Call call(model);
   const auto reshape = [&](std::vector<int64_t> dims) {
@@ -121,7 +121,7 @@ TEST_CASE("reshape takes what the spec allows") {
   CHECK(call.output(0).as<float>()[2] == 4);
 }
 
-TEST_CASE("borrowed memory is read in place, also when it changes") {
+TEST_CASE("bound memory is read in place at each run") {
   const Model model = support::open("add.onnx");
   Call call(model);
   alignas(64) float x[] = {1, 2};
@@ -142,19 +142,19 @@ TEST_CASE("borrowed memory is read in place, also when it changes") {
   CHECK(x[0] == 100);
 }
 
-TEST_CASE("misaligned memory is copied") {
+TEST_CASE("unaligned memory is copied") {
   const Model model = support::open("add.onnx");
   Call call(model);
   alignas(8) unsigned char bytes[9];
   const float x[] = {1, 2};
   std::memcpy(bytes + 1, x, sizeof x);
   const int64_t dims[] = {1, 2};
-  call.bind_input(0, View::raw(SIDECALL_FLOAT32, bytes + 1, sizeof x, {dims, 2}));
+  call.bind_input(0, View::raw(SIDECALL_DTYPE_FLOAT32, bytes + 1, sizeof x, {dims, 2}));
   call.run();
   CHECK(call.get_f64(0, 1) == 22);
 }
 
-TEST_CASE("a tensor that does not fit is refused and nothing changes") {
+TEST_CASE("a tensor with another shape or type is refused and changes nothing") {
   const Model model = support::open("add.onnx");
   Call call(model);
   support::give_x(call, {1, 2});
@@ -165,25 +165,25 @@ TEST_CASE("a tensor that does not fit is refused and nothing changes") {
                        : sidecall_call_copy_input(call.get(), 0, &view.get(), error()));
   };
   for (const bool bind : {false, true}) {
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 4, {dims, 2}), bind) == "SHAPE_MISMATCH");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 16, {dims, 2}), bind) == "SHAPE_MISMATCH");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 8, {flat, 1}), bind) == "SHAPE_MISMATCH");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 8, {negative, 2}), bind) == "SHAPE_MISMATCH");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, nullptr, 8, {dims, 2}), bind) == "INVALID_ARGUMENT");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 8, {nullptr, 2}), bind) == "INVALID_ARGUMENT");
-    CHECK(give(View::raw(SIDECALL_FLOAT32, x, 8, {huge, 2}), bind) == "OUT_OF_RANGE");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 4, {dims, 2}), bind) == "SHAPE_MISMATCH");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 16, {dims, 2}), bind) == "SHAPE_MISMATCH");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 8, {flat, 1}), bind) == "SHAPE_MISMATCH");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 8, {negative, 2}), bind) == "SHAPE_MISMATCH");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, nullptr, 8, {dims, 2}), bind) ==
+          "INVALID_ARGUMENT");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 8, {nullptr, 2}), bind) == "INVALID_ARGUMENT");
+    CHECK(give(View::raw(SIDECALL_DTYPE_FLOAT32, x, 8, {huge, 2}), bind) == "OUT_OF_RANGE");
     CHECK(give(View::raw(0, x, 8, {dims, 2}), bind) == "DTYPE_MISMATCH");
     CHECK(give(View::raw(12345, x, 8, {dims, 2}), bind) == "DTYPE_MISMATCH");
     CHECK(last().got == std::string("unknown"));
   }
-  CHECK(status(sidecall_call_refuse_input(call.get(), 0, "complex128", error())) ==
-        "DTYPE_MISMATCH");
+  CHECK(status(support::mismatch(call.get(), 0, "complex128")) == "DTYPE_MISMATCH");
   CHECK(last().message == std::string("input 'x': expected float32, got complex128"));
   call.run();
   CHECK(call.get_f64(0, 0) == 11);
 }
 
-TEST_CASE("outputs go into the caller's memory") {
+TEST_CASE("outputs are written into bound memory") {
   const Model model = support::open("add.onnx");
   Call call(model);
   support::give_x(call, {1, 2});
@@ -217,11 +217,11 @@ TEST_CASE("outputs go into the caller's memory") {
   CHECK(status(sidecall_call_bind_output(strings.get(), 0, y, 8, error())) == "DTYPE_MISMATCH");
 }
 
-TEST_CASE("strings come by offsets") {
+TEST_CASE("strings are passed as bytes and offsets") {
   const Model model = support::open("identity_string.onnx");
   Call call(model, 3);
   const View before = call.input(0);
-  CHECK(before.dtype() == SIDECALL_STRING);
+  CHECK(before.dtype() == SIDECALL_DTYPE_STRING);
   CHECK(before.bytes().data() == nullptr);
   call.reset();
   const std::string bytes = "xxoneéthree";
@@ -251,7 +251,7 @@ TEST_CASE("strings come by offsets") {
         "DTYPE_MISMATCH");
 }
 
-TEST_CASE("strings whose offsets leave their bytes are refused") {
+TEST_CASE("strings whose offsets exceed their bytes are refused") {
   const Model model = support::open("identity_string.onnx");
   Call call(model);
   const int64_t offsets[] = {0, 1000000}, dims[] = {1};

@@ -102,11 +102,12 @@ TEST_CASE("a setgid program does not let its caller's environment choose what it
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a path that is not there") {
+TEST_CASE("a path of an engine that does not exist is reported with the setting to change") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent/libonnxruntime.so", add());
   CHECK(out.substr(0, 17) == "ENGINE_NOT_FOUND\n");
   CHECK(has(
       out, "set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version 1.22 or newer"));
+  CHECK(has(out, "for example from github.com/microsoft/onnxruntime/releases"));
   CHECK(has(out, "/nonexistent/libonnxruntime.so"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/nonexistent", add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'",
@@ -114,14 +115,14 @@ TEST_CASE("a path that is not there") {
             "ENGINE_NOT_FOUND"));
 }
 
-TEST_CASE("the option comes before the environment") {
+TEST_CASE("the option for the engine overrides the environment variable") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent",
                                      "--engine '" + test_paths::onnxruntime() + "'");
   CHECK(has(out, "\nOK\n"));
   CHECK(has(out, "option"));
 }
 
-TEST_CASE("a library that is too old") {
+TEST_CASE("a library that is too old is refused") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME='" FAKE_OLD "'", add());
   CHECK(out.substr(0, 15) == "ENGINE_TOO_OLD\n");
   CHECK(has(out, "of version 1.22 or newer"));
@@ -129,19 +130,19 @@ TEST_CASE("a library that is too old") {
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME='" FAKE_OLD "'", "--engine"), "ENGINE_TOO_OLD"));
 }
 
-TEST_CASE("a library without a version that can be read") {
+TEST_CASE("a library without a readable version is refused") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME='" FAKE_ODD "'", add());
   CHECK(out.substr(0, 7) == "ENGINE_");
   CHECK(has(out, "expected"));
 }
 
-TEST_CASE("a file that is not a library, and a library that is not ONNX Runtime") {
+TEST_CASE("a file that is not a library is refused, and so is a library other than ONNX Runtime") {
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=" + add(), add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=libm.so.6", add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/tmp", add()), "ENGINE_NOT_FOUND"));
 }
 
-TEST_CASE("a file that is missing is told before an engine is looked for, or at least told") {
+TEST_CASE("a missing model file is reported as FILE_NOT_FOUND") {
   const std::string out =
       open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "/no/such.onnx");
   CHECK(out.substr(0, 15) == "FILE_NOT_FOUND\n");

@@ -29,7 +29,7 @@ bool is_utf8_cut_whole(const char* text) {
 
 }  // namespace
 
-TEST_CASE("versions agree with the header") {
+TEST_CASE("the version functions agree with the header") {
   CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
   const std::string expected = std::to_string(SIDECALL_VERSION_MAJOR) + "." +
                                std::to_string(SIDECALL_VERSION_MINOR) + "." +
@@ -37,7 +37,7 @@ TEST_CASE("versions agree with the header") {
   CHECK(sidecall_version() == expected);
 }
 
-TEST_CASE("every status has a name of its own and a family") {
+TEST_CASE("every status has a unique name and a family") {
   const std::set<int32_t> all = {0,  10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31,
                                  32, 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48,
                                  49, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
@@ -58,26 +58,26 @@ TEST_CASE("element types have names and sizes") {
     const char* name;
     int32_t bits;
   };
-  const Row rows[] = {{SIDECALL_FLOAT32, "float32", 32},
-                      {SIDECALL_UINT8, "uint8", 8},
-                      {SIDECALL_INT8, "int8", 8},
-                      {SIDECALL_UINT16, "uint16", 16},
-                      {SIDECALL_INT16, "int16", 16},
-                      {SIDECALL_INT32, "int32", 32},
-                      {SIDECALL_INT64, "int64", 64},
-                      {SIDECALL_STRING, "string", 0},
-                      {SIDECALL_BOOL, "bool", 8},
-                      {SIDECALL_FLOAT16, "float16", 16},
-                      {SIDECALL_FLOAT64, "float64", 64},
-                      {SIDECALL_UINT32, "uint32", 32},
-                      {SIDECALL_UINT64, "uint64", 64},
-                      {SIDECALL_BFLOAT16, "bfloat16", 16},
-                      {SIDECALL_FLOAT8E4M3FN, "float8e4m3fn", 8},
-                      {SIDECALL_FLOAT8E4M3FNUZ, "float8e4m3fnuz", 8},
-                      {SIDECALL_FLOAT8E5M2, "float8e5m2", 8},
-                      {SIDECALL_FLOAT8E5M2FNUZ, "float8e5m2fnuz", 8},
-                      {SIDECALL_UINT4, "uint4", 4},
-                      {SIDECALL_INT4, "int4", 4}};
+  const Row rows[] = {{SIDECALL_DTYPE_FLOAT32, "float32", 32},
+                      {SIDECALL_DTYPE_UINT8, "uint8", 8},
+                      {SIDECALL_DTYPE_INT8, "int8", 8},
+                      {SIDECALL_DTYPE_UINT16, "uint16", 16},
+                      {SIDECALL_DTYPE_INT16, "int16", 16},
+                      {SIDECALL_DTYPE_INT32, "int32", 32},
+                      {SIDECALL_DTYPE_INT64, "int64", 64},
+                      {SIDECALL_DTYPE_STRING, "string", 0},
+                      {SIDECALL_DTYPE_BOOL, "bool", 8},
+                      {SIDECALL_DTYPE_FLOAT16, "float16", 16},
+                      {SIDECALL_DTYPE_FLOAT64, "float64", 64},
+                      {SIDECALL_DTYPE_UINT32, "uint32", 32},
+                      {SIDECALL_DTYPE_UINT64, "uint64", 64},
+                      {SIDECALL_DTYPE_BFLOAT16, "bfloat16", 16},
+                      {SIDECALL_DTYPE_FLOAT8E4M3FN, "float8e4m3fn", 8},
+                      {SIDECALL_DTYPE_FLOAT8E4M3FNUZ, "float8e4m3fnuz", 8},
+                      {SIDECALL_DTYPE_FLOAT8E5M2, "float8e5m2", 8},
+                      {SIDECALL_DTYPE_FLOAT8E5M2FNUZ, "float8e5m2fnuz", 8},
+                      {SIDECALL_DTYPE_UINT4, "uint4", 4},
+                      {SIDECALL_DTYPE_INT4, "int4", 4}};
   for (const Row& row : rows) {
     CHECK(sidecall_dtype_name(row.dtype) == std::string(row.name));
     CHECK(sidecall_dtype_bits(row.dtype) == row.bits);
@@ -110,7 +110,7 @@ TEST_CASE("an error is filled on failure and untouched on success") {
   sidecall_model_close(model);
 }
 
-TEST_CASE("an error without its size is left alone, and the status still told") {
+TEST_CASE("an error struct without its size is not written, and the status is still returned") {
   sidecall_error blank;
   std::memset(&blank, 0, sizeof blank);
   sidecall_model* model = nullptr;
@@ -121,7 +121,7 @@ TEST_CASE("an error without its size is left alone, and the status still told") 
         "FILE_NOT_FOUND");
 }
 
-TEST_CASE("an error of a newer header is filled as far as it is known") {
+TEST_CASE("an error struct of a newer header is filled in the fields that are known") {
   struct Newer {
     sidecall_error error;
     unsigned char tail[64];
@@ -135,7 +135,7 @@ TEST_CASE("an error of a newer header is filled as far as it is known") {
   for (const unsigned char byte : newer.tail) CHECK(byte == 0);
 }
 
-TEST_CASE("texts are cut at a character") {
+TEST_CASE("texts are cut between two characters") {
   const sidecall::Model model = support::open("matrix.onnx");
   // Names with characters of two, three and four bytes, shifted by up to three bytes so that each
   // cut falls inside a character.
@@ -156,11 +156,11 @@ TEST_CASE("texts are cut at a character") {
   }
 }
 
-TEST_CASE("faults beyond those that are kept are counted") {
+TEST_CASE("faults beyond the limit are counted, but not kept") {
   const sidecall::Model model = support::open("matrix.onnx");
   sidecall::Call call(model, 1);
   for (int32_t feature = 0; feature < sidecall_model_num_features(model.get()); ++feature) {
-    const bool is_bool = model.feature_spec(feature)->dtype == SIDECALL_BOOL;
+    const bool is_bool = model.feature_spec(feature)->dtype == SIDECALL_DTYPE_BOOL;
     CHECK(status(is_bool ? sidecall_call_set_bool(call.get(), 0, feature, 1, error())
                          : sidecall_call_set_f64(call.get(), 0, feature, 1, error())) == "OK");
   }
@@ -173,7 +173,7 @@ TEST_CASE("faults beyond those that are kept are counted") {
   CHECK(last().num_faults == 1500);
 }
 
-TEST_CASE("faults go where there is room for them") {
+TEST_CASE("faults are stored only in the memory that the caller provides") {
   const sidecall::Model model = support::open("kinds.onnx");
   sidecall_fault faults[3];
   std::memset(faults, 0x5a, sizeof faults);
@@ -201,7 +201,7 @@ TEST_CASE("faults go where there is room for them") {
   CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
 }
 
-TEST_CASE("a caller with room for more faults than are kept learns how many it got") {
+TEST_CASE("a caller with room for more faults than the limit gets the number of stored faults") {
   const sidecall::Model model = support::open("text.onnx");
   std::string json = "[";
   for (int i = 0; i < 1500; ++i) json += i == 0 ? "{}" : ",{}";
@@ -221,7 +221,7 @@ TEST_CASE("a caller with room for more faults than are kept learns how many it g
   }
 }
 
-TEST_CASE("a fault is one line whatever its name holds") {
+TEST_CASE("a fault is one line even if its name contains control characters") {
   const sidecall::Model model = support::open("names.onnx");
   sidecall_fault faults[3];
   sidecall_error room = SIDECALL_ERROR_INIT;
@@ -236,7 +236,7 @@ TEST_CASE("a fault is one line whatever its name holds") {
             "feature 'tab\\tnew\\nline \xf0\x9f\x90\xa7': expected float32, got a missing value"));
 }
 
-TEST_CASE("a C++ error keeps what it was told, and copies share it") {
+TEST_CASE("a C++ exception keeps all fields of the error, and copies share them") {
   const sidecall::Model model = support::open("kinds.onnx");
   try {
     model.predict_json(R"({"f32": "x"})");

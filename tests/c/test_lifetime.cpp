@@ -19,7 +19,7 @@ TEST_CASE("specs live until the last call is closed") {
   sidecall_call_close(call);
 }
 
-TEST_CASE("a struct_size that cannot be one is not followed") {
+TEST_CASE("a struct_size that is not valid is refused") {
   sidecall_model* model = nullptr;
   sidecall_model_options options;
   sidecall_model_options_init(&options);

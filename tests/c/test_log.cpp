@@ -105,9 +105,9 @@ int64_t number_of(const std::string& status, const std::string& name) {
 }
 
 // Records what a callback receives. The callback can be made to block.
-struct Told {
+struct LogCollector {
   static void log(void* context, int32_t, const char* json) {
-    auto* self = static_cast<Told*>(context);
+    auto* self = static_cast<LogCollector*>(context);
     self->thread = std::this_thread::get_id();
     self->gate.pass();
     const std::lock_guard lock(self->mutex);
@@ -123,11 +123,11 @@ struct Told {
   std::atomic<std::thread::id> thread{};
 };
 
-sidecall_server_options options_with(Told* told) {
+sidecall_server_options options_with(LogCollector* collected) {
   sidecall_server_options options;
   sidecall_server_options_init(&options);
-  options.log = Told::log;
-  options.log_context = told;
+  options.log = LogCollector::log;
+  options.log_context = collected;
   return options;
 }
 
@@ -149,7 +149,7 @@ std::string status_of(const sidecall_server* server) {
 
 }  // namespace
 
-TEST_CASE("log lines, for people and as JSON") {
+TEST_CASE("log lines are written as text or as JSON") {
   const auto line_of = [&](int32_t as_json, int32_t level, const char* json) {
     Pipe pipe;
     sidecall_log_lines lines = pipe.lines(as_json);
@@ -168,7 +168,8 @@ TEST_CASE("log lines, for people and as JSON") {
   CHECK(line_of(0, 9, R"({"event":"none"})").empty());
 }
 
-TEST_CASE("a line is queued while the pipe is not read, and lines that do not fit are counted") {
+TEST_CASE(
+    "log lines are queued while the pipe is not read, and lines beyond the queue are counted") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(1);
   const std::string json = R"({"event":"filler","text":")" + std::string(500, 'x') + "\"}";
@@ -196,9 +197,7 @@ TEST_CASE("a line is queued while the pipe is not read, and lines that do not fi
   CHECK(written.size() - num_reports + num_dropped == kLines);
 }
 
-TEST_CASE(
-    "the process waits only briefly at its end for a pipe that is not read, and writes nothing "
-    "later") {
+TEST_CASE("a process waits only briefly at its end for an unread pipe and then writes nothing") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(0);
   const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";
@@ -212,7 +211,7 @@ TEST_CASE(
   CHECK(written.size() <= 5);
 }
 
-TEST_CASE("a long line is shortened in the middle of its longest text, and stays whole") {
+TEST_CASE("a long log line is shortened in the middle of its longest text and stays valid") {
   for (const int32_t as_json : {0, 1}) {
     Pipe pipe;
     fcntl(pipe.ends[1], F_SETPIPE_SZ, 65536);
@@ -237,7 +236,7 @@ TEST_CASE("a long line is shortened in the middle of its longest text, and stays
   }
 }
 
-TEST_CASE("lines of several processes stay whole") {
+TEST_CASE("log lines of several processes do not mix") {
   Pipe pipe;
   constexpr int kProcesses = 4, kLines = 200;
   pid_t children[kProcesses];
@@ -267,12 +266,12 @@ TEST_CASE("lines of several processes stay whole") {
   }
 }
 
-TEST_CASE("a callback is called on a thread of its own, and one that blocks stops nothing") {
+TEST_CASE("a log callback runs on its own thread, and one that blocks does not stop the server") {
   const std::string address = fresh_address();
-  static Told told;  // outlives the server, because its callback may still run then
-  sidecall_server* const server = open_server(address, options_with(&told));
-  told.gate.await_someone();
-  CHECK(told.thread.load() != std::this_thread::get_id());
+  static LogCollector collected;  // outlives the server, because its callback may still run then
+  sidecall_server* const server = open_server(address, options_with(&collected));
+  collected.gate.await_caller();
+  CHECK(collected.thread.load() != std::this_thread::get_id());
   for (int i = 0; i < 50; ++i) send_garbage(address);
   const sidecall::Model model(address);
   sidecall::Call call(model, 1);
@@ -285,30 +284,30 @@ TEST_CASE("a callback is called on a thread of its own, and one that blocks stop
   const support::Stopwatch watch;
   sidecall_server_close(server);
   CHECK(watch.seconds() < 5);
-  CHECK(told.all().empty());
-  told.gate.open();
+  CHECK(collected.all().empty());
+  collected.gate.open();
   // The event in progress ends a moment later. No other event follows it.
-  CHECK(support::eventually([&] { return lines_of(told.all()).size() == 1; }));
+  CHECK(support::eventually([&] { return lines_of(collected.all()).size() == 1; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  CHECK(lines_of(told.all()).size() == 1);
+  CHECK(lines_of(collected.all()).size() == 1);
 }
 
-TEST_CASE("a callback that keeps up is told of everything before the server is closed") {
+TEST_CASE("a fast log callback gets every event before the server is closed") {
   const std::string address = fresh_address();
-  Told told;
-  told.gate.open();
-  sidecall_server_close(open_server(address, options_with(&told)));
-  const std::vector<std::string> lines = lines_of(told.all());
+  LogCollector collected;
+  collected.gate.open();
+  sidecall_server_close(open_server(address, options_with(&collected)));
+  const std::vector<std::string> lines = lines_of(collected.all());
   REQUIRE(lines.size() >= 3);
   CHECK(count(lines, "\"event\":\"server.listening\"") == 1);
   CHECK(lines.back().find("\"event\":\"server.ended\"") != std::string::npos);
 }
 
-TEST_CASE("events that find the queue full are dropped and counted") {
+TEST_CASE("events are dropped and counted while the queue is full") {
   const std::string address = fresh_address();
-  static Told told;
-  sidecall_server* const server = open_server(address, options_with(&told));
-  told.gate.await_someone();
+  static LogCollector collected;
+  sidecall_server* const server = open_server(address, options_with(&collected));
+  collected.gate.await_caller();
   for (int i = 0; i < 700; ++i) {  // each connection causes two events of level debug
     const sidecall::Model model(address);
     sidecall::Call call(model, 1);
@@ -316,25 +315,25 @@ TEST_CASE("events that find the queue full are dropped and counted") {
     call.run(5 * kSecond);
   }
   CHECK(support::eventually([&] { return number_of(status_of(server), "log_dropped") >= 300; }));
-  told.gate.open();
+  collected.gate.open();
   CHECK(support::eventually([&] {
-    return told.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos;
+    return collected.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos;
   }));
   sidecall_server_close(server);
-  CHECK(number_of(told.all().substr(told.all().find("log.dropped")), "lines") >= 300);
+  CHECK(number_of(collected.all().substr(collected.all().find("log.dropped")), "lines") >= 300);
 }
 
-TEST_CASE("warnings are limited for each event, and the rest is reported by one line") {
+TEST_CASE("warnings are limited for each event, and one line reports how many were left out") {
   const std::string address = fresh_address();
-  Told told;
-  told.gate.open();
-  sidecall_server* const server = open_server(address, options_with(&told));
+  LogCollector collected;
+  collected.gate.open();
+  sidecall_server* const server = open_server(address, options_with(&collected));
   const support::Stopwatch watch;
   for (int i = 0; i < 200; ++i) send_garbage(address);
   const auto most = static_cast<size_t>(11 + watch.seconds());
   const int64_t suppressed = number_of(status_of(server), "log_suppressed");
   sidecall_server_close(server);
-  const std::vector<std::string> lines = lines_of(told.all());
+  const std::vector<std::string> lines = lines_of(collected.all());
   const size_t logged = count(lines, R"("event":"connection.violation")");
   CHECK(logged >= 10);
   CHECK(logged <= most);
@@ -344,10 +343,10 @@ TEST_CASE("warnings are limited for each event, and the rest is reported by one 
   CHECK(count(lines, report) >= 1);
 }
 
-TEST_CASE("a handler logs for the user who calls, and is limited") {
+TEST_CASE("log lines of a handler name the calling user and are limited") {
   const std::string address = fresh_address();
-  Told told;
-  told.gate.open();
+  LogCollector collected;
+  collected.gate.open();
   sidecall_service service{};
   service.struct_size = sizeof service;
   service.signature = support::kDouble;
@@ -360,7 +359,7 @@ TEST_CASE("a handler logs for the user who calls, and is limited") {
     sidecall_request_log(request, 1, nullptr, nullptr);
     return support::double_it(request);
   };
-  const sidecall_server_options options = options_with(&told);
+  const sidecall_server_options options = options_with(&collected);
   sidecall_server* server = nullptr;
   REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options,
                                        &server, error()) == SIDECALL_OK);
@@ -375,7 +374,7 @@ TEST_CASE("a handler logs for the user who calls, and is limited") {
   }
   const double seconds = watch.seconds();
   sidecall_server_close(server);
-  const std::vector<std::string> lines = lines_of(told.all());
+  const std::vector<std::string> lines = lines_of(collected.all());
   const size_t failed = count(lines, R"({"event":"object.failed","type":"ValueError"})");
   CHECK(failed >= 10);
   CHECK(failed <= static_cast<size_t>(11 + seconds));

@@ -168,7 +168,7 @@ constexpr int kRounds = 1000;
 
 }  // namespace
 
-TEST_CASE("the hook counts") {
+TEST_CASE("the allocation hook counts allocations") {
   // Without volatile the compiler would remove both the allocation and the release.
   static void* volatile sink = nullptr;
   CHECK(allocations_of(kRounds, [] { std::free(sink = std::malloc(8)); }) == kRounds);
@@ -176,7 +176,7 @@ TEST_CASE("the hook counts") {
   CHECK(allocations_of(kRounds, [] {}) == 0);
 }
 
-TEST_CASE("a run allocates nothing beyond what ONNX Runtime does") {
+TEST_CASE("a run makes no allocation except those of ONNX Runtime") {
   const std::string path = test_paths::model("matrix.onnx");
   Raw raw(path);
   alignas(64) float x[4] = {1, 2, 1, 4}, y[1] = {};
@@ -248,7 +248,8 @@ TEST_CASE("failures do not grow the process") {
   CHECK(resident_kib() - before < 1024);
 }
 
-TEST_CASE("an allocation that fails is told with a status, the same in the error, and a text") {
+TEST_CASE(
+    "a failed allocation gives the same status in the return value and in the error, with a text") {
   for (const std::string name : {"broken/group_in_output.onnx", "external/hidden_location.onnx",
                                  "external/parent.onnx", "no_such.onnx"}) {
     const std::string path = test_paths::model(name);

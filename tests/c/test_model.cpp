@@ -41,13 +41,13 @@ std::string open_status(const std::string& name, int32_t verify = SIDECALL_VERIF
 
 }  // namespace
 
-TEST_CASE("specs of tensors") {
+TEST_CASE("the specs of tensors match the model") {
   const sidecall::Model model = support::open("free_dims.onnx");
   REQUIRE(model.num_inputs() == 1);
   REQUIRE(model.num_outputs() == 1);
   const sidecall_tensor_spec* x = model.input_spec(0);
   CHECK(x->name == std::string("x"));
-  CHECK(x->dtype == SIDECALL_FLOAT32);
+  CHECK(x->dtype == SIDECALL_DTYPE_FLOAT32);
   REQUIRE(x->rank == 3);
   CHECK(x->dims[0] == -1);
   CHECK(x->dims[1] == -1);
@@ -63,13 +63,13 @@ TEST_CASE("specs of tensors") {
   CHECK(scalar.input_spec(0)->has_rows == 0);
 }
 
-TEST_CASE("specs of features and columns") {
+TEST_CASE("the specs of features and columns match the contract") {
   const sidecall::Model model = support::open("label_string.onnx");
   REQUIRE(model.num_features() == 3);
   for (int32_t i = 0; i < 3; ++i) {
     const sidecall_feature_spec* feature = model.feature_spec(i);
     CHECK(feature->name == "x" + std::to_string(i));
-    CHECK(feature->dtype == SIDECALL_FLOAT32);
+    CHECK(feature->dtype == SIDECALL_DTYPE_FLOAT32);
     CHECK(feature->nullable == 0);
     CHECK(feature->input == 0);
     CHECK(feature->column == i);
@@ -77,7 +77,7 @@ TEST_CASE("specs of features and columns") {
   }
   REQUIRE(model.num_columns() == 4);
   CHECK(model.column_spec(0)->name == std::string("label"));
-  CHECK(model.column_spec(0)->dtype == SIDECALL_STRING);
+  CHECK(model.column_spec(0)->dtype == SIDECALL_DTYPE_STRING);
   CHECK(model.column_spec(0)->form == SIDECALL_FORM_SCALAR);
   CHECK(model.column_spec(0)->key == std::string());
   const char* classes[] = {"no", "yes", "don't \"know\""};
@@ -88,7 +88,7 @@ TEST_CASE("specs of features and columns") {
     CHECK(column->form == SIDECALL_FORM_MEMBER);
     CHECK(column->output == model.output("probabilities"));
     CHECK(column->column == i);
-    CHECK(column->dtype == SIDECALL_FLOAT32);
+    CHECK(column->dtype == SIDECALL_DTYPE_FLOAT32);
   }
   const sidecall::Model wide = support::open("prediction_wide.onnx");
   REQUIRE(wide.num_columns() == 2);
@@ -97,7 +97,7 @@ TEST_CASE("specs of features and columns") {
   CHECK(wide.column_spec(1)->form == SIDECALL_FORM_ELEMENT);
 }
 
-TEST_CASE("a file without a contract has columns of its outputs and no features") {
+TEST_CASE("a file without a contract has columns for its outputs and no features") {
   const sidecall::Model model = support::open("add.onnx");
   CHECK(model.contract().empty());
   CHECK(model.contract().data() == nullptr);
@@ -119,7 +119,7 @@ TEST_CASE("a file without a contract has columns of its outputs and no features"
   CHECK(call.get_f64(0, 1) == 22);
 }
 
-TEST_CASE("name, version, contract and id") {
+TEST_CASE("a model has the name, version, contract and id of its file") {
   const sidecall::Model model = support::open("matrix.onnx");
   CHECK(model.name() == "matrix");
   CHECK(model.version() == "7");
@@ -134,7 +134,7 @@ TEST_CASE("name, version, contract and id") {
   CHECK(support::open("add.onnx").id() == support::open("add.onnx").id());
 }
 
-TEST_CASE("names are found with their length") {
+TEST_CASE("names are looked up by bytes and length") {
   const sidecall::Model model = support::open("names.onnx");
   CHECK(model.feature("Größe (cm)") == 0);
   CHECK(model.column("probabilities.dotted.class") == 2);
@@ -151,7 +151,7 @@ TEST_CASE("names are found with their length") {
   CHECK_THROWS_AS(model.feature(std::string_view("Größe (cm)\0", 13)), sidecall::Error);
 }
 
-TEST_CASE("verification on demand") {
+TEST_CASE("a model can be verified on demand") {
   const sidecall::Model good = support::open("matrix.onnx");
   const std::string report = good.verify();
   CHECK(report.find("\"rows\"") != std::string::npos);
@@ -174,7 +174,8 @@ TEST_CASE("verification on demand") {
   CHECK(none.verify().find("\"rows\":0") != std::string::npos);
 }
 
-TEST_CASE("verification may warn, and the environment has the last word") {
+TEST_CASE(
+    "verification can warn instead of failing, and the environment variable overrides the option") {
   const std::string bad = "verification/first_row.onnx";
   sidecall::Options warn;
   warn.verify = SIDECALL_VERIFY_WARN;
@@ -209,7 +210,7 @@ TEST_CASE("verification may warn, and the environment has the last word") {
   CHECK(open_status(bad) == "VERIFICATION_FAILED");
 }
 
-TEST_CASE("types as source") {
+TEST_CASE("the types of a model are written as TypeScript") {
   const sidecall::Model model = support::open("label_string.onnx");
   const std::string derived = model.types("typescript");
   CHECK(derived.find("export interface Classifier {") != std::string::npos);
@@ -233,13 +234,13 @@ TEST_CASE("types as source") {
         "INVALID_ARGUMENT");
 }
 
-TEST_CASE("a model of bytes without a contract has a type of some name") {
+TEST_CASE("a model opened from bytes without a contract gets a default type name") {
   const std::string bytes = vectors::read_file(test_paths::model("add.onnx"));
   const sidecall::Model model = sidecall::Model::from_bytes(bytes.data(), bytes.size());
   CHECK(model.types("typescript").find("export interface Model {") != std::string::npos);
 }
 
-TEST_CASE("files that are no files") {
+TEST_CASE("devices, FIFOs, overlong names and empty bytes are refused") {
   sidecall_model* model = nullptr;
   CHECK(status(sidecall_model_open("/dev/zero", nullptr, &model, error())) == "FILE_UNREADABLE");
   const std::string fifo =
@@ -253,7 +254,7 @@ TEST_CASE("files that are no files") {
   CHECK(status(sidecall_model_open_bytes("", 0, nullptr, &model, error())) == "FILE_INVALID");
 }
 
-TEST_CASE("the file is not read again after open") {
+TEST_CASE("a model file is not read again after it is opened") {
   const std::string copy = std::filesystem::temp_directory_path() /
                            ("sidecall-test-" + std::to_string(getpid()) + ".onnx");
   std::filesystem::copy_file(test_paths::model("add.onnx"), copy);
@@ -266,7 +267,7 @@ TEST_CASE("the file is not read again after open") {
   std::filesystem::remove(copy);
 }
 
-TEST_CASE("a new file of the same name is another model") {
+TEST_CASE("a new file with the same name is opened as another model") {
   const std::string copy = std::filesystem::temp_directory_path() /
                            ("sidecall-test-" + std::to_string(getpid()) + "b.onnx");
   std::filesystem::copy_file(test_paths::model("matrix.onnx"), copy);
@@ -277,7 +278,7 @@ TEST_CASE("a new file of the same name is another model") {
   std::filesystem::remove(copy);
 }
 
-TEST_CASE("records that are long, deep or many") {
+TEST_CASE("long, deeply nested and many records are handled") {
   const sidecall::Model model = support::open("matrix.onnx");
   sidecall_text* text = nullptr;
   for (const char* unit : {"[", "{\"a\":", "[{\"a\":["}) {
@@ -300,7 +301,7 @@ TEST_CASE("records that are long, deep or many") {
   CHECK(model.predict_json(std::string_view(more).substr(0, 22)) == R"({"prediction":1091})");
 }
 
-TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
+TEST_CASE("a byte below 0x20 is refused at every position in a string") {
   const sidecall::Model model = support::open("kinds.onnx");
   const std::string good =
       R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
@@ -327,7 +328,7 @@ TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
   CHECK(model.predict_json("\t{\r\n" + good + "\n}").find("transformed") != std::string::npos);
 }
 
-TEST_CASE("C++ models move") {
+TEST_CASE("C++ models can be moved") {
   sidecall::Model first = support::open("add.onnx");
   sidecall::Model second = std::move(first);
   CHECK(first.get() == nullptr);  // NOLINT: a moved-from model holds nothing

@@ -8,7 +8,7 @@ using support::error;
 using support::last;
 using support::status;
 
-TEST_CASE("NULL instead of a model") {
+TEST_CASE("functions of a model refuse NULL, and closing NULL does nothing") {
   const sidecall_model* none = nullptr;
   sidecall_call* call = reinterpret_cast<sidecall_call*>(&none);
   sidecall_text* text = reinterpret_cast<sidecall_text*>(&none);
@@ -52,7 +52,7 @@ TEST_CASE("NULL instead of a model") {
   CHECK(sidecall_model_column(none, "x") == -1);
 }
 
-TEST_CASE("NULL instead of a call") {
+TEST_CASE("functions of a call refuse NULL, and closing NULL does nothing") {
   const int64_t dims[] = {1};
   const int64_t offsets[] = {0, 1};
   double f64 = 0;
@@ -71,7 +71,7 @@ TEST_CASE("NULL instead of a call") {
       sidecall_call_output(nullptr, 0, &view, error()),
       sidecall_call_copy_input(nullptr, 0, &view, error()),
       sidecall_call_bind_input(nullptr, 0, &view, error()),
-      sidecall_call_refuse_input(nullptr, 0, "x", error()),
+      support::mismatch(nullptr, 0, "x"),
       sidecall_call_bind_output(nullptr, 0, &f64, 8, error()),
       sidecall_call_set_strings(nullptr, 0, "x", offsets, 1, error()),
       sidecall_call_reset(nullptr, error()),
@@ -96,7 +96,7 @@ TEST_CASE("NULL instead of a call") {
   CHECK(text == nullptr);
 }
 
-TEST_CASE("NULL instead of what is read or filled") {
+TEST_CASE("NULL as an argument is refused") {
   const sidecall::Model model = support::open("matrix.onnx");
   const sidecall::Model words = support::open("identity_string.onnx");
   sidecall::Call call(model), strings(words);
@@ -123,7 +123,7 @@ TEST_CASE("NULL instead of what is read or filled") {
       sidecall_call_output(call.get(), 0, nullptr, error()),
       sidecall_call_copy_input(call.get(), 0, nullptr, error()),
       sidecall_call_bind_input(call.get(), 0, nullptr, error()),
-      sidecall_call_refuse_input(call.get(), 0, nullptr, error()),
+      support::mismatch(call.get(), 0, nullptr),
       sidecall_call_reshape(call.get(), 0, nullptr, 2, error()),
       sidecall_call_set_strings(strings.get(), 0, nullptr, offsets, 1, error()),
       sidecall_call_set_strings(strings.get(), 0, "x", nullptr, 1, error()),
@@ -148,7 +148,7 @@ TEST_CASE("NULL instead of what is read or filled") {
   CHECK(call.get_f64(0, 0) == 1089);
 }
 
-TEST_CASE("indices out of range") {
+TEST_CASE("indices out of range are refused") {
   const sidecall::Model model = support::open("matrix.onnx");
   sidecall::Call call(model, 2);
   for (const int32_t index : {-2, 99, INT32_MAX, INT32_MIN}) {
@@ -164,8 +164,7 @@ TEST_CASE("indices out of range") {
     CHECK(status(sidecall_call_reshape(call.get(), index, dims, 2, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_copy_input(call.get(), index, &view, error())) ==
           "INVALID_ARGUMENT");
-    CHECK(status(sidecall_call_refuse_input(call.get(), index, "x", error())) ==
-          "INVALID_ARGUMENT");
+    CHECK(status(support::mismatch(call.get(), index, "x")) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_bind_output(call.get(), index, &value, 8, error())) ==
           "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_set_f64(call.get(), 0, index, 1, error())) == "INVALID_ARGUMENT");
@@ -189,7 +188,7 @@ TEST_CASE("indices out of range") {
           "INVALID_ARGUMENT");
 }
 
-TEST_CASE("-1, the index of a name that was not found") {
+TEST_CASE("-1, the index of an unknown name, is refused") {
   const sidecall::Model model = support::open("matrix.onnx");
   sidecall::Call call(model);
   sidecall_view view = SIDECALL_VIEW_INIT;
@@ -217,7 +216,7 @@ TEST_CASE("-1, the index of a name that was not found") {
   CHECK(status(sidecall_call_get_f64(call.get(), 0, -1, &value, error())) == "UNKNOWN_NAME");
 }
 
-TEST_CASE("options of another size") {
+TEST_CASE("options with an invalid size are refused") {
   const std::string path = test_paths::model("add.onnx");
   struct Newer {
     sidecall_model_options options;
@@ -243,7 +242,7 @@ TEST_CASE("options of another size") {
   CHECK(model == nullptr);
 }
 
-TEST_CASE("options out of range") {
+TEST_CASE("options out of range are refused") {
   const std::string path = test_paths::model("add.onnx");
   const auto open_with = [&](auto change) {
     sidecall_model_options options;
@@ -263,7 +262,7 @@ TEST_CASE("options out of range") {
   CHECK(open_with([](auto* options) { options->extra = SIDECALL_EXTRA_IGNORE; }) == "OK");
 }
 
-TEST_CASE("a view of another size") {
+TEST_CASE("a view with an invalid size is refused") {
   const sidecall::Model model = support::open("add.onnx");
   sidecall::Call call(model);
   sidecall_view view = SIDECALL_VIEW_INIT;
@@ -275,7 +274,7 @@ TEST_CASE("a view of another size") {
   }
 }
 
-TEST_CASE("rows out of range") {
+TEST_CASE("rows out of range are refused") {
   const sidecall::Model model = support::open("add.onnx");
   sidecall_call* call = nullptr;
   for (const int64_t rows : {int64_t{0}, int64_t{-1}, INT64_MIN}) {

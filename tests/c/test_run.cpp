@@ -38,7 +38,7 @@ bool is_readable(int fd, int wait_ms) {
 
 }  // namespace
 
-TEST_CASE("timeouts out of range") {
+TEST_CASE("timeouts out of range are refused") {
   const Model model = support::open("add.onnx");
   Call call(model);
   support::give_x(call, {1, 2});
@@ -78,7 +78,7 @@ TEST_CASE("a deadline that is not reached changes nothing") {
 
 // A deadline watcher that fires just after its run has ended must not end the next run, which has
 // no deadline.
-TEST_CASE("a late watcher never ends the next run") {
+TEST_CASE("a late deadline never ends the next run") {
   const Model model = support::open("slow.onnx");
   Call call(model, 64);
   int ended = 0, completed = 0;
@@ -97,7 +97,7 @@ TEST_CASE("a late watcher never ends the next run") {
   CHECK(completed > 0);
 }
 
-TEST_CASE("strings of one run do not stay for the next") {
+TEST_CASE("strings of one run are not kept for the next") {
   // Its engine appends to strings that are already there.
   const sidecall::Model model = support::open("strings.onnx");
   sidecall::Call call(model, 2);
@@ -111,7 +111,7 @@ TEST_CASE("strings of one run do not stay for the next") {
   }
 }
 
-TEST_CASE("another thread cancels a run") {
+TEST_CASE("another thread can cancel a run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   support::give_rounds(call, kLong, kWidth);
@@ -130,7 +130,7 @@ TEST_CASE("another thread cancels a run") {
   require_runs(call);
 }
 
-TEST_CASE("cancelling at any moment never harms a run that comes later") {
+TEST_CASE("cancelling at any moment never affects a later run") {
   const Model model = support::open("slow.onnx");
   Call call(model, 64);
   std::atomic<bool> stop{false};
@@ -151,7 +151,7 @@ TEST_CASE("cancelling at any moment never harms a run that comes later") {
   require_runs(call);
 }
 
-TEST_CASE("a started run ends by itself") {
+TEST_CASE("a started run ends without further calls") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   support::give_rounds(call, 2000, kWidth);
@@ -189,7 +189,7 @@ TEST_CASE("a started run ends by itself") {
   CHECK(call.fd() == fd);
 }
 
-TEST_CASE("finish looks, waits and answers") {
+TEST_CASE("finish polls, waits and returns the outcome") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   support::give_rounds(call, 30000, kWidth);
@@ -197,7 +197,7 @@ TEST_CASE("finish looks, waits and answers") {
   CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "PENDING");
   CHECK(last().status == SIDECALL_PENDING);
   CHECK(last().retryable == 1);
-  CHECK(std::string(last().message) == "the run that was started is not over yet; ask again");
+  CHECK(std::string(last().message) == "the started run has not ended yet: call finish again");
   CHECK(sidecall_call_is_busy(call.get()) == 1);
   const Stopwatch watch;
   CHECK(status(sidecall_call_finish(call.get(), 20 * kMillisecond, error())) == "PENDING");
@@ -213,7 +213,7 @@ TEST_CASE("finish looks, waits and answers") {
   CHECK(call.fd() >= 0);
 }
 
-TEST_CASE("the deadline of a started run lets its waiter go") {
+TEST_CASE("the deadline of a started run ends the wait for it") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   const int32_t fd = call.fd();
@@ -232,7 +232,7 @@ TEST_CASE("the deadline of a started run lets its waiter go") {
   }
 }
 
-TEST_CASE("an event loop gets its call back after a deadline without blocking") {
+TEST_CASE("an event loop can reuse a call after a deadline without blocking") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   const int32_t fd = call.fd();
@@ -253,8 +253,7 @@ TEST_CASE("an event loop gets its call back after a deadline without blocking") 
   require_runs(call);
 }
 
-TEST_CASE(
-    "a run that was given up keeps its memory until the engine has let go, and has one outcome") {
+TEST_CASE("an abandoned run keeps its memory until the engine has ended it, and has one outcome") {
   const Model model = support::open("slow.onnx");
   for (const bool is_cancelled : {false, true}) {
     Call call(model, kWidth);
@@ -276,7 +275,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("finish waits until the engine of this process has let go of a run that was given up") {
+TEST_CASE("finish waits until the engine of this process has ended an abandoned run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   support::give_rounds(call, kLong, kWidth);
@@ -300,7 +299,7 @@ TEST_CASE("a call is busy while it runs") {
   CHECK_FALSE(call.is_busy());
 }
 
-TEST_CASE("a started run is cancelled") {
+TEST_CASE("a started run can be cancelled") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   const int32_t fd = call.fd();
@@ -312,7 +311,7 @@ TEST_CASE("a started run is cancelled") {
   require_runs(call);
 }
 
-TEST_CASE("closing waits for the engine") {
+TEST_CASE("closing a call waits for the engine") {
   const Model model = support::open("slow.onnx");
   for (int i = 0; i < 20; ++i) {
     Call call(model, kWidth);
@@ -331,7 +330,7 @@ TEST_CASE("closing waits for the engine") {
   CHECK(watch.seconds() < 2.0);
 }
 
-TEST_CASE("what can be seen before a start is told at once") {
+TEST_CASE("faults that are visible before the start are reported at once") {
   const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"),
               gather = support::open("gather.onnx");
   Call call(add), records(kinds), failing(gather);
@@ -348,7 +347,7 @@ TEST_CASE("what can be seen before a start is told at once") {
   CHECK(failing.get_f64(0, 0) == 5);
 }
 
-TEST_CASE("more runs than the pool has threads all end, or are refused as BUSY") {
+TEST_CASE("more runs than the pool has threads all end or are refused with BUSY") {
   const Model model = support::open("slow.onnx");
   std::vector<Call> calls;
   for (int i = 0; i < 64; ++i) {
@@ -368,7 +367,7 @@ TEST_CASE("more runs than the pool has threads all end, or are refused as BUSY")
   }
 }
 
-TEST_CASE("records as JSON have the model's deadline") {
+TEST_CASE("records as JSON are run with the model's timeout") {
   sidecall::Options options;
   options.timeout_ns = 1;
   const Model model(test_paths::model("matrix.onnx"), options);

@@ -52,7 +52,7 @@ std::string call_twice(const std::string& address) {
 }
 
 // What a client of a function server receives when the server answers with `answer`.
-std::string heard(support::Answer answer) {
+std::string answer_or_error(support::Answer answer) {
   const FunctionServer server(fresh_address(), kTwice, std::move(answer));
   try {
     return call_twice(server.address());
@@ -63,7 +63,7 @@ std::string heard(support::Answer answer) {
 
 }  // namespace
 
-TEST_CASE("a C++ function is served, and its server moves") {
+TEST_CASE("a C++ function can be served, and its server can be moved") {
   const std::string address = fresh_address();
   sidecall::Server first(address, twice());
   sidecall::Server server(std::move(first));
@@ -75,7 +75,7 @@ TEST_CASE("a C++ function is served, and its server moves") {
   CHECK_THROWS_AS(call_twice(address), sidecall::Error);
 }
 
-TEST_CASE("a model is served, and its handle may be closed at once") {
+TEST_CASE("a model can be served, and its handle can be closed at once") {
   const std::string address = fresh_address();
   const sidecall::Server server(address, sidecall::Model(test_paths::model("add.onnx")));
   const sidecall::Model model(address);
@@ -93,25 +93,25 @@ TEST_CASE("exceptions of a handler become errors of the caller") {
   CHECK_THROWS_WITH(call_twice(address), Catch::Matchers::ContainsSubstring("out of luck"));
 }
 
-TEST_CASE("what a handler says is what its caller hears") {
-  CHECK(heard([](sidecall_request* request) {
+TEST_CASE("a caller gets the status and text of a handler's error") {
+  CHECK(answer_or_error([](sidecall_request* request) {
           sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 0, "x", "a known one",
                                 "another", "no such thing");
           return sidecall_status{SIDECALL_UNKNOWN_CATEGORY};
         }) == "UNKNOWN_CATEGORY: no such thing");
-  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) ==
+  CHECK(answer_or_error([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) ==
         "ENGINE: the served function failed with ENGINE");
   // The function reports one status and then returns another: the returned status counts.
-  CHECK(heard([](sidecall_request* request) {
+  CHECK(answer_or_error([](sidecall_request* request) {
           sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, "first");
           return sidecall_status{SIDECALL_OUT_OF_RANGE};
         }) == "OUT_OF_RANGE: the served function failed with OUT_OF_RANGE");
-  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_OK}; }) ==
+  CHECK(answer_or_error([](sidecall_request*) { return sidecall_status{SIDECALL_OK}; }) ==
         "ENGINE: output 'y': expected float64[N,2], got nothing");
 }
 
-TEST_CASE("a handler cannot give what the signature does not allow") {
-  heard([](sidecall_request* request) {
+TEST_CASE("outputs of a handler that the signature does not allow are refused") {
+  answer_or_error([](sidecall_request* request) {
     sidecall_view view = SIDECALL_VIEW_INIT;
     const int64_t dims[] = {1, 2};
     const int64_t wide[] = {1, 3};
@@ -137,7 +137,7 @@ TEST_CASE("a handler cannot give what the signature does not allow") {
   });
 }
 
-TEST_CASE("strings go in and out") {
+TEST_CASE("strings are passed in and out") {
   const FunctionServer server(fresh_address(), kText, [](sidecall_request* request) {
     sidecall_view x = SIDECALL_VIEW_INIT, n = SIDECALL_VIEW_INIT;
     sidecall_request_input(request, 0, &x, nullptr);
@@ -165,15 +165,15 @@ TEST_CASE("strings go in and out") {
   }
 }
 
-TEST_CASE("a handler learns that the client has stopped waiting") {
-  std::atomic<bool> was_told{false}, was_given_up{false};
+TEST_CASE("a handler can see that its client has stopped waiting") {
+  std::atomic<bool> has_stopped_waiting{false}, was_given_up{false};
   const FunctionServer server(fresh_address(), kTwice, [&](sidecall_request* request) {
     const int64_t left = sidecall_request_remaining(request);
     CHECK(left > 0);
     CHECK(left <= 50000000);
     for (int i = 0; i < 5000 && sidecall_request_remaining(request) != 0; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    was_told = sidecall_request_remaining(request) == 0;
+    has_stopped_waiting = sidecall_request_remaining(request) == 0;
     for (int i = 0; i < 5000 && !was_given_up; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return sidecall_status{SIDECALL_ENGINE};
@@ -185,12 +185,12 @@ TEST_CASE("a handler learns that the client has stopped waiting") {
   call.copy_input(0, sidecall::View::of<double>({x, 2}, {dims, 2}));
   CHECK(sidecall_call_run(call.get(), 50000000, error()) == SIDECALL_TIMEOUT);
   was_given_up = true;
-  for (int i = 0; i < 5000 && !was_told; ++i)
+  for (int i = 0; i < 5000 && !has_stopped_waiting; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  CHECK(was_told);
+  CHECK(has_stopped_waiting);
 }
 
-TEST_CASE("calls may be as large as a limit that is not a power of two") {
+TEST_CASE("calls can be as large as a limit that is not a power of two") {
   const std::string address = fresh_address();
   sidecall_service service;
   sidecall_service_init(&service);
@@ -228,7 +228,7 @@ TEST_CASE("calls may be as large as a limit that is not a power of two") {
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they end the process instead
-TEST_CASE("an output for which there was no memory was not given") {
+TEST_CASE("an output whose memory could not be allocated counts as missing") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";
   std::atomic<sidecall_status> status{SIDECALL_OK};
@@ -249,7 +249,7 @@ TEST_CASE("an output for which there was no memory was not given") {
 }
 #endif
 
-TEST_CASE("a bool that a function was given stays as it was checked") {
+TEST_CASE("a bool input of a function keeps the value that was checked") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";
   std::atomic<int> step{0};
@@ -278,7 +278,7 @@ TEST_CASE("a bool that a function was given stays as it was checked") {
   CHECK(call.output(0).as<const int64_t>()[0] == 1);
 }
 
-TEST_CASE("options are checked") {
+TEST_CASE("invalid server options are refused") {
   const sidecall::Model model(test_paths::model("add.onnx"));
   const auto opened_with = [&](auto change) {
     sidecall_server_options options;
@@ -305,7 +305,7 @@ TEST_CASE("options are checked") {
   CHECK(opened_with([](auto* options) { options->drain_ns = -1; }) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("addresses are checked") {
+TEST_CASE("invalid addresses are refused") {
   const sidecall::Model model(test_paths::model("add.onnx"));
   const auto opened_at = [&](const char* at) {
     sidecall_server* server = nullptr;
@@ -325,7 +325,7 @@ TEST_CASE("addresses are checked") {
   CHECK(call_twice(address) == "3.000000 -4.000000");
 }
 
-TEST_CASE("services are checked") {
+TEST_CASE("invalid services are refused") {
   const auto opened = [&](sidecall_service service, int32_t verify = SIDECALL_VERIFY_ERROR) {
     sidecall_server* server = nullptr;
     const sidecall_status status = sidecall_server_open_service(fresh_address().c_str(), &service,
@@ -355,7 +355,7 @@ TEST_CASE("services are checked") {
   CHECK(opened(bad) == SIDECALL_CONTRACT_FORMAT);
 }
 
-TEST_CASE("golden rows run through a function before anybody can connect") {
+TEST_CASE("golden rows are run through a function before clients can connect") {
   const std::string contract =
       R"({"format": 1, "model": {"name": "twice"}, "features": [{"name": "a", "type": "float64", "nullable": false, "input": "x", "column": 0}],)"
       R"( "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],)"
@@ -383,7 +383,7 @@ TEST_CASE("golden rows run through a function before anybody can connect") {
   CHECK(server.status().find("\"verified\":true") != std::string::npos);
 }
 
-TEST_CASE("a server's counters are asked for from outside") {
+TEST_CASE("another process can read a server's counters") {
   const std::string address = fresh_address();
   sidecall_text* text = nullptr;
   CHECK(sidecall_server_query(address.c_str(), 0, &text, error()) == SIDECALL_UNREACHABLE);
@@ -396,7 +396,7 @@ TEST_CASE("a server's counters are asked for from outside") {
   sidecall_text_close(text);
 }
 
-TEST_CASE("NULL is refused, and closed without harm") {
+TEST_CASE("NULL is refused by server functions, and closing it does nothing") {
   sidecall_server* server = nullptr;
   sidecall_supervisor* supervisor = nullptr;
   sidecall_text* text = nullptr;

@@ -48,7 +48,7 @@ TEST_CASE("an address without a server is unreachable") {
   CHECK(open_status("shm:///tmp/%zz.sock") == "INVALID_ARGUMENT");
 }
 
-TEST_CASE("open waits for a server that is still starting, as long as it is told") {
+TEST_CASE("open waits for a server that is still starting, at most for wait_ns") {
   const std::string address = fresh_address();
   sidecall::Options options;
   options.wait_ns = 5 * kMillisecond;
@@ -63,7 +63,7 @@ TEST_CASE("open waits for a server that is still starting, as long as it is told
   starting.join();
 }
 
-TEST_CASE("a command is started only where that is allowed") {
+TEST_CASE("a command is started only with allow_exec") {
   CHECK(open_status("exec:true") == "INVALID_ARGUMENT");
   CHECK(std::string(last().message).find("true") == std::string::npos);
   sidecall::Options options;
@@ -72,7 +72,7 @@ TEST_CASE("a command is started only where that is allowed") {
   CHECK(open_status("exec:/nonexistent/program", &options) == "UNREACHABLE");
 }
 
-TEST_CASE("a client without a model of its own loads no ONNX Runtime") {
+TEST_CASE("a client that only uses shm: does not load ONNX Runtime") {
   const std::string address = serve("matrix.onnx");
   const std::string command =
       "env -u SIDECALL_ONNXRUNTIME '" OPEN_MODEL "' --maps '" + address + "' 2>&1";
@@ -87,7 +87,7 @@ TEST_CASE("a client without a model of its own loads no ONNX Runtime") {
   CHECK(out.substr(out.size() - 4) == "OK\n\n");
 }
 
-TEST_CASE("a client that runs out of descriptors says so, whichever is missing") {
+TEST_CASE("a client without free descriptors reports it at every step") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const bool is_sanitized = std::getenv("SIDECALL_SANITIZE") != nullptr;
   bool was_short = false, was_opened = false;
@@ -115,7 +115,7 @@ TEST_CASE("a client that runs out of descriptors says so, whichever is missing")
   CHECK(was_opened);
 }
 
-TEST_CASE("a server may offer a hundred thousand inputs and outputs") {
+TEST_CASE("a server can have a hundred thousand inputs and outputs") {
   std::string tensors;
   for (int i = 0; i < 100000; ++i)
     tensors += (i == 0 ? "" : ",") + (R"({"name":"t)" + std::to_string(i) +
@@ -162,7 +162,7 @@ TEST_CASE("a call grows and shrinks with its rows") {
   }
 }
 
-TEST_CASE("memory of inputs is zero at first, and stays where it is") {
+TEST_CASE("memory of inputs is zero at first and keeps its address") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
   for (int round = 0; round < 3; ++round) {  // later calls reuse the connections of earlier ones
@@ -178,7 +178,7 @@ TEST_CASE("memory of inputs is zero at first, and stays where it is") {
   }
 }
 
-TEST_CASE("the memory of one input stays when another needs more than the connection has") {
+TEST_CASE("an input keeps its address when another input needs a larger connection") {
   const char* const tensors =
       R"({"inputs": [{"name": "a", "dtype": "float64", "dims": [2]}, {"name": "b", "dtype": "float64", "dims": [-1]}],
                                   "outputs": [{"name": "sum", "dtype": "float64", "dims": [2]}]})";
@@ -206,7 +206,7 @@ TEST_CASE("the memory of one input stays when another needs more than the connec
   }
 }
 
-TEST_CASE("memory of the caller is read at each run and written after each") {
+TEST_CASE("bound memory is read before each run and written after it") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
   Call call(model);
@@ -223,7 +223,7 @@ TEST_CASE("memory of the caller is read at each run and written after each") {
   }
 }
 
-TEST_CASE("small answers are the call's own memory, large ones are read-only") {
+TEST_CASE("small outputs are copied into the call, and large ones are read-only") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
   Call call(model);
@@ -245,7 +245,7 @@ TEST_CASE("small answers are the call's own memory, large ones are read-only") {
   }
 }
 
-TEST_CASE("strings of every length, in and out") {
+TEST_CASE("strings of every length are passed in and out") {
   const char* const tensors =
       R"({"inputs": [{"name": "s", "dtype": "string", "dims": [-1]}, {"name": "x", "dtype": "float64", "dims": [2]}],
                                   "outputs": [{"name": "t", "dtype": "string", "dims": [-1]}]})";
@@ -274,7 +274,7 @@ TEST_CASE("strings of every length, in and out") {
   }
 }
 
-TEST_CASE("answers whose shape only the run can tell, of any size") {
+TEST_CASE("outputs whose shape only the run determines are returned at any size") {
   const char* const tensors = R"({"inputs": [{"name": "n", "dtype": "float64", "dims": []}],
                                   "outputs": [{"name": "y", "dtype": "float64", "dims": [-1]}, {"name": "z", "dtype": "float64", "dims": [1]}]})";
   const FunctionServer server(fresh_address(), tensors, [](sidecall_request* request) {
@@ -297,7 +297,7 @@ TEST_CASE("answers whose shape only the run can tell, of any size") {
   }
 }
 
-TEST_CASE("what the other end refuses arrives as it was said") {
+TEST_CASE("a refusal by the server keeps its status, text and fields") {
   const FunctionServer server(fresh_address(), kDouble, [](sidecall_request* request) {
     sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 3, "size", "a known category",
                           "an unknown one",
@@ -320,7 +320,7 @@ TEST_CASE("what the other end refuses arrives as it was said") {
   }
 }
 
-TEST_CASE("golden rows that the server did not verify are run by the client, as it is told") {
+TEST_CASE("the client runs golden rows that the server did not verify, as its option says") {
   const std::string contract = R"({"format": 1, "model": {"name": "twice", "version": "1"},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],
@@ -348,7 +348,7 @@ TEST_CASE("golden rows that the server did not verify are run by the client, as 
   CHECK_THROWS(trusted.verify());
 }
 
-TEST_CASE("many calls of one model, and of one after the other") {
+TEST_CASE("many calls of one model work at the same time and in turn") {
   const Model model(serve("matrix.onnx"));
   std::vector<Call> calls;
   for (int i = 0; i < 20; ++i) calls.emplace_back(model);
@@ -364,7 +364,7 @@ TEST_CASE("many calls of one model, and of one after the other") {
   }
 }
 
-TEST_CASE("texts that grow from run to run leave a large output where it is") {
+TEST_CASE("a large output keeps its address while string outputs grow") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
       R"( "outputs": [{"name": "y", "dtype": "float32", "dims": [-1, 384], "dim_names": ["N", ""]}]})";

@@ -122,7 +122,7 @@ constexpr bool kAnswersMove = true;
 constexpr bool kAnswersMove = false;
 #endif
 
-TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
+TEST_CASE("calls and their inputs continue after a server restart") {
   const std::string address = fresh_address();
   auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
   const Model model(address);
@@ -149,7 +149,7 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   }
 }
 
-TEST_CASE("a call that cannot grow without a server keeps its size") {
+TEST_CASE("a call that cannot grow because the server is gone keeps its size") {
   const std::string address = fresh_address();
   auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
   const Model model(address);
@@ -169,7 +169,7 @@ TEST_CASE("a call that cannot grow without a server keeps its size") {
   CHECK(doubles(call.output(0))[1] == 8);
 }
 
-TEST_CASE("the id is that of the model that runs now, and old ones stay readable") {
+TEST_CASE("the id is that of the current model, and earlier ids stay readable") {
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {
     const std::string contract =
@@ -189,7 +189,7 @@ TEST_CASE("the id is that of the model that runs now, and old ones stay readable
   CHECK(first == std::string(64, 'a'));
 }
 
-TEST_CASE("a server that comes back with another signature is not followed") {
+TEST_CASE("calls fail after a restart with another signature") {
   const std::string address = fresh_address();
   const auto serve_file = [&](const std::string& name) {
     sidecall_server* server = nullptr;

@@ -65,8 +65,8 @@ void await_release(Fixture* f, int fd) {
 }  // namespace
 
 TEST_CASE(
-    "a deadline ends a run at once, whatever the other end does, and the next waits in its own "
-    "time") {
+    "a deadline ends a run at once even if the server is busy, and the next run has its own "
+    "deadline") {
   Fixture f(false);
   CHECK(f.run(20 * kMillisecond) == "TIMEOUT");
   CHECK(last().retryable == 1);
@@ -82,7 +82,7 @@ TEST_CASE(
   CHECK(doubles(f.call.output(0))[2] == 8);
 }
 
-TEST_CASE("a started run is over when its descriptor says so") {
+TEST_CASE("a started run has ended when its descriptor is readable") {
   Fixture f(false);
   const int fd = f.fd();
   CHECK_FALSE(is_readable(fd, 0));
@@ -104,7 +104,7 @@ TEST_CASE("a started run is over when its descriptor says so") {
   }
 }
 
-TEST_CASE("a started run can be waited for without polling") {
+TEST_CASE("a thread can wait for a started run without polling") {
   Fixture f(true);
   for (int round = 0; round < 100; ++round) {
     *f.x = round;
@@ -114,7 +114,7 @@ TEST_CASE("a started run can be waited for without polling") {
   }
 }
 
-TEST_CASE("a lazy call connects when it runs, and one that may not wait starts without that only") {
+TEST_CASE("a lazy call connects at its first run, and a start without waiting needs a connection") {
   Fixture f(true);
   Call call = Call::lazy(f.model);
   double* x = doubles(call.input(0));
@@ -148,7 +148,7 @@ TEST_CASE("a lazy call connects when it runs, and one that may not wait starts w
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
 }
 
-TEST_CASE("a start that may not wait is refused while the server holds on to an earlier run") {
+TEST_CASE("a start without waiting is refused while the server still works on an earlier run") {
   Fixture f(false);
   CHECK(f.run(5 * kMillisecond) == "TIMEOUT");
   CHECK_FALSE(f.call.try_start());
@@ -160,7 +160,7 @@ TEST_CASE("a start that may not wait is refused while the server holds on to an 
 
 TEST_CASE(
     "the deadline of a started run makes its descriptor readable, and so does the end of the "
-    "other's work") {
+    "server's work") {
   Fixture f(false);
   const int fd = f.fd();
   f.call.start(20 * kMillisecond);
@@ -183,14 +183,14 @@ TEST_CASE(
   CHECK(doubles(f.call.output(0))[0] == 42);
 }
 
-TEST_CASE("a run is cancelled from another thread, waited for or polled for") {
+TEST_CASE("another thread can cancel a run that is waited for or polled") {
   Fixture f(false);
   const int fd = f.fd();
   for (int round = 0; round < 4; ++round) {
     f.gate.close();
     f.call.start();
     std::thread other([&] {
-      f.gate.await_someone();
+      f.gate.await_caller();
       sidecall_call_cancel(f.call.get());
     });
     std::string outcome = round % 2 == 0 ? f.finish(-1) : "PENDING";
@@ -205,7 +205,7 @@ TEST_CASE("a run is cancelled from another thread, waited for or polled for") {
   }
   f.gate.close();
   std::thread other([&] {
-    f.gate.await_someone();
+    f.gate.await_caller();
     sidecall_call_cancel(f.call.get());
   });
   CHECK(f.run(-1) == "CANCELLED");
@@ -215,7 +215,7 @@ TEST_CASE("a run is cancelled from another thread, waited for or polled for") {
   CHECK(f.run(-1) == "OK");
 }
 
-TEST_CASE("cancels at every moment end the run that is under way, and no other") {
+TEST_CASE("a cancel at any moment ends the current run and no other") {
   Fixture f(true);
   std::atomic<bool> stop{false};
   std::thread canceller([&] {
@@ -233,13 +233,13 @@ TEST_CASE("cancels at every moment end the run that is under way, and no other")
   for (int i = 0; i < 10; ++i) CHECK(f.run(-1) == "OK");
 }
 
-TEST_CASE("a call is closed while the other end still works for it") {
+TEST_CASE("a call can be closed while the server still works for it") {
   Fixture f(false);
   {
     Call second(f.model);
     second.input(0);
     second.start();
-    f.gate.await_someone();
+    f.gate.await_caller();
     Call third(f.model);
     third.input(0);
     CHECK(status(sidecall_call_run(third.get(), 5 * kMillisecond, error())) == "TIMEOUT");
@@ -249,8 +249,8 @@ TEST_CASE("a call is closed while the other end still works for it") {
 }
 
 TEST_CASE(
-    "a served function's own BUSY is the outcome of every kind of run, and what only describes a "
-    "handle is a bug") {
+    "a BUSY status of a served function is the outcome of every kind of run, and a status about "
+    "handles is an internal error") {
   struct Case {
     sidecall_status status;
     const char* expected;
@@ -282,7 +282,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("records as JSON have the model's deadline") {
+TEST_CASE("records as JSON are run with the model's timeout") {
   const std::string contract = R"({"format": 1, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}]})";
@@ -306,7 +306,7 @@ TEST_CASE("records as JSON have the model's deadline") {
 
 // ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
-TEST_CASE("a child of fork gets FORKED, and the parent is not affected") {
+TEST_CASE("a forked child gets FORKED, and the parent is not affected") {
   Fixture f(true);
   const int fd = f.fd();
   f.call.run();

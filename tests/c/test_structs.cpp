@@ -157,7 +157,7 @@ TEST_CASE("the init macros pass the size that the caller was compiled with") {
   CHECK(server_options().struct_size == sizeof(sidecall_server_options));
 }
 
-TEST_CASE("an error of any size is filled as far as it goes") {
+TEST_CASE("an error struct of any size is filled as far as it goes") {
   const auto fail = [](sidecall_error* err) {
     sidecall_model* model = nullptr;
     return sidecall_model_open("no such file.onnx", nullptr, &model, err);
@@ -210,7 +210,7 @@ TEST_CASE("faults are stored only where the error has both fields for them") {
   }
 }
 
-TEST_CASE("model options of any size: what is missing has its default") {
+TEST_CASE("model options of any size are read, and missing fields have their defaults") {
   const auto describe = [](const void* options) {
     sidecall_text* text = nullptr;
     const sidecall_status answer = sidecall_engine_describe(
@@ -228,7 +228,7 @@ TEST_CASE("model options of any size: what is missing has its default") {
   check_refused_sizes([&](void* options) { CHECK(describe(options) == "INVALID_ARGUMENT"); });
 }
 
-TEST_CASE("server options of any size: what is missing has its default") {
+TEST_CASE("server options of any size are read, and missing fields have their defaults") {
   const std::string address = support::fresh_address();
   const auto open = [&](const void* options) {
     sidecall_supervisor* supervisor = nullptr;
@@ -251,7 +251,7 @@ TEST_CASE("server options of any size: what is missing has its default") {
   check_refused_sizes([&](void* options) { CHECK(open(options) == "INVALID_ARGUMENT"); });
 }
 
-TEST_CASE("a service of any size: it is served where its handler is there") {
+TEST_CASE("a service struct of any size that includes its handler is served") {
   sidecall_service whole;
   sidecall_service_init(&whole);
   whole.signature = support::kDouble;
@@ -272,7 +272,7 @@ TEST_CASE("a service of any size: it is served where its handler is there") {
   });
 }
 
-TEST_CASE("log lines of any size: what is missing has its default") {
+TEST_CASE("log line structs of any size are read, and missing fields have their defaults") {
   int ends[2];
   REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
   const auto is_written = [&](sidecall_log_lines* lines, int32_t level) {
@@ -298,13 +298,13 @@ TEST_CASE("log lines of any size: what is missing has its default") {
   close(ends[1]);
 }
 
-TEST_CASE("a view of any size is read and filled as far as it goes") {
+TEST_CASE("a view struct of any size is read and filled as far as it goes") {
   const sidecall::Model model(test_paths::model("add.onnx"));
   sidecall::Call call(model, 2);
   const int64_t dims[] = {2, 2};
   float x[] = {1, 2, 3, 4};
   sidecall_view whole = SIDECALL_VIEW_INIT;
-  whole.dtype = SIDECALL_FLOAT32;
+  whole.dtype = SIDECALL_DTYPE_FLOAT32;
   whole.rank = 2;
   whole.dims = dims;
   whole.data = x;
@@ -350,7 +350,7 @@ TEST_CASE("a view of any size is read and filled as far as it goes") {
   });
 }
 
-TEST_CASE("a handler's views may have any size too") {
+TEST_CASE("a handler's view structs can have any size") {
   size_t num_wrong = 0;
   const support::FunctionServer server(
       support::fresh_address(), support::kDouble, [&](sidecall_request* request) {

@@ -20,9 +20,9 @@ using support::last;
 
 namespace {
 
-const char kWho[] =
+const char kWorkerNumber[] =
     R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}],)"
-    R"( "outputs": [{"name": "who", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
+    R"( "outputs": [{"name": "worker_number", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
 
 class Supervisor {
  public:
@@ -57,21 +57,21 @@ class Supervisor {
 };
 
 // A worker in this process, which answers with its own number.
-sidecall::Server worker(int fd, int64_t who) {
+sidecall::Server worker(int fd, int64_t worker_number) {
   setenv("SIDECALL_FD", std::to_string(fd).c_str(), 1);
   sidecall::Service service;
-  service.signature = kWho;
-  service.handler = [who](sidecall::Request& request) {
+  service.signature = kWorkerNumber;
+  service.handler = [worker_number](sidecall::Request& request) {
     const int64_t rows = request.input(0).dims()[0];
     const sidecall::View answer = request.output(0, {&rows, 1});
-    for (int64_t i = 0; i < rows; ++i) answer.as<int64_t>()[i] = who;
+    for (int64_t i = 0; i < rows; ++i) answer.as<int64_t>()[i] = worker_number;
   };
   sidecall::Server server("", service);
   unsetenv("SIDECALL_FD");
   return server;
 }
 
-int64_t who_answers(sidecall::Call& call) {
+int64_t answering_worker(sidecall::Call& call) {
   const int64_t x[] = {0}, dims[] = {1};
   call.copy_input(0, sidecall::View::of<int64_t>({x, 1}, {dims, 1}));
   call.run();
@@ -80,7 +80,8 @@ int64_t who_answers(sidecall::Call& call) {
 
 }  // namespace
 
-TEST_CASE("connections are spread over the workers, and the sum of their counters is told") {
+TEST_CASE(
+    "connections are distributed over the workers, and the status is the sum of their counters") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   CHECK(sidecall_supervisor_listen(supervisor.get(), 0, error()) == SIDECALL_TIMEOUT);
@@ -96,7 +97,7 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   int64_t answered[3] = {0, 0, 0};
   for (int i = 0; i < 4; ++i) {
     calls.push_back(std::make_unique<sidecall::Call>(model, 1));
-    ++answered[who_answers(*calls.back())];
+    ++answered[answering_worker(*calls.back())];
   }
   CHECK(answered[1] == 2);
   CHECK(answered[2] == 2);
@@ -112,7 +113,7 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   sidecall_text_close(text);
 }
 
-TEST_CASE("a worker that does not answer hides no other from the status") {
+TEST_CASE("a worker that does not answer does not hide the others in the status") {
   Supervisor supervisor(fresh_address());
   const int silent = supervisor.add(1);
   // This worker reports that it is ready and then sends nothing.
@@ -130,14 +131,14 @@ TEST_CASE("a worker that does not answer hides no other from the status") {
   ::close(silent);
 }
 
-TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
+TEST_CASE("a worker that has ended is removed, and its clients connect to another") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   auto one = std::make_unique<sidecall::Server>(worker(supervisor.add(1), 1));
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
   const sidecall::Model model(address);
   sidecall::Call call(model, 1);
-  CHECK(who_answers(call) == 1);
+  CHECK(answering_worker(call) == 1);
   one.reset();
   REQUIRE(
       support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
@@ -147,18 +148,18 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     two = std::make_unique<sidecall::Server>(worker(supervisor.add(2), 2));
   });
-  int64_t who = 0;
+  int64_t worker_number = 0;
   try {
-    who = who_answers(call);
+    worker_number = answering_worker(call);
   } catch (const sidecall::Error& failure) {  // the dead connection may end one call
     CHECK(failure.retryable());
-    who = who_answers(call);
+    worker_number = answering_worker(call);
   }
   later.join();
-  CHECK(who == 2);
+  CHECK(worker_number == 2);
 }
 
-TEST_CASE("what a worker has counted stays in the sum when it ends") {
+TEST_CASE("the counters of a worker stay in the sum after it ends") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   const auto counts = [&](const char* text) {
@@ -169,7 +170,7 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
   const sidecall::Model model(address);
   {
     sidecall::Call call(model, 1);
-    for (int i = 0; i < 3; ++i) CHECK(who_answers(call) == 1);
+    for (int i = 0; i < 3; ++i) CHECK(answering_worker(call) == 1);
   }
   REQUIRE(support::eventually([&] { return counts("\"calls\":3,"); }));
   one.reset();
@@ -184,7 +185,7 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
     REQUIRE(
         support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
     sidecall::Call call(model, 1);
-    CHECK(who_answers(call) == number);
+    CHECK(answering_worker(call) == number);
     const std::string calls = "\"calls\":" + std::to_string(3 + number) + ",";
     REQUIRE(support::eventually([&] { return counts(calls.c_str()); }));
     next.reset();
@@ -194,7 +195,7 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
   }
 }
 
-TEST_CASE("asking what is served takes up no connection, and a refusal arrives") {
+TEST_CASE("OPEN does not count as a connection, and a refusal is delivered") {
   const std::string address = fresh_address();
   Supervisor supervisor(address, 2);
   const sidecall::Server one = worker(supervisor.add(1), 1);
@@ -204,8 +205,8 @@ TEST_CASE("asking what is served takes up no connection, and a refusal arrives")
   for (int i = 0; i < 10; ++i) sidecall::Model(address, patient).name();
   const sidecall::Model model(address, patient);
   sidecall::Call first(model, 1), second(model, 1);
-  CHECK(who_answers(first) == 1);
-  CHECK(who_answers(second) == 1);
+  CHECK(answering_worker(first) == 1);
+  CHECK(answering_worker(second) == 1);
   for (int i = 0; i < 20; ++i) {
     sidecall_model* other = nullptr;
     CHECK(sidecall_model_open(address.c_str(), nullptr, &other, error()) == SIDECALL_BUSY);
@@ -213,7 +214,7 @@ TEST_CASE("asking what is served takes up no connection, and a refusal arrives")
   }
 }
 
-TEST_CASE("a worker that is removed drains and ends") {
+TEST_CASE("a removed worker drains and ends") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   const sidecall::Server one = worker(supervisor.add(1), 1);
@@ -230,7 +231,7 @@ TEST_CASE("a worker that is removed drains and ends") {
   }));
 }
 
-TEST_CASE("a supervisor that ends refuses whoever waits and removes its address") {
+TEST_CASE("a supervisor that ends refuses waiting connections and removes its socket") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   {
@@ -239,22 +240,22 @@ TEST_CASE("a supervisor that ends refuses whoever waits and removes its address"
   }
   REQUIRE(
       support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
-  std::string heard;
+  std::string status;
   std::thread client([&] {
     try {
       const sidecall::Model model(address);
     } catch (const sidecall::Error& failure) {
-      heard = failure.status_name();
+      status = failure.status_name();
     }
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   supervisor.close();
   client.join();
-  CHECK(heard == "UNREACHABLE");
+  CHECK(status == "UNREACHABLE");
   CHECK(access(address.substr(4).c_str(), F_OK) != 0);
 }
 
-TEST_CASE("a supervisor is closed in a forked child without harm to its parent") {
+TEST_CASE("closing a supervisor in a forked child does not affect the parent") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   const sidecall::Server one = worker(supervisor.add(1), 1);
@@ -270,10 +271,10 @@ TEST_CASE("a supervisor is closed in a forked child without harm to its parent")
   CHECK(status == 0);
   const sidecall::Model model(address);
   sidecall::Call call(model, 1);
-  CHECK(who_answers(call) == 1);
+  CHECK(answering_worker(call) == 1);
 }
 
-TEST_CASE("supervisors check what they are asked") {
+TEST_CASE("invalid arguments of supervisors are refused") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   int32_t fd = -1;
@@ -292,7 +293,7 @@ TEST_CASE("supervisors check what they are asked") {
   CHECK(sidecall_supervisor_open("jobs", nullptr, &second, error()) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("a living server keeps its address") {
+TEST_CASE("a supervisor cannot take the address of a running server") {
   const std::string address = fresh_address();
   const sidecall::Server living(address, sidecall::Model(test_paths::model("add.onnx")));
   sidecall_supervisor* second = nullptr;

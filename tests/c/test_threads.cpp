@@ -27,7 +27,7 @@ void in_threads(int count, Body body) {
 
 }  // namespace
 
-TEST_CASE("many threads use one model") {
+TEST_CASE("many threads can use one model") {
   const Model model = support::open("matrix.onnx");
   std::atomic<int> right{0};
   in_threads(8, [&](int id) {
@@ -48,7 +48,7 @@ TEST_CASE("many threads use one model") {
   CHECK(right == 8 * 500);
 }
 
-TEST_CASE("a call used by two threads answers BUSY, or works, and never breaks") {
+TEST_CASE("a call that two threads use succeeds or fails with BUSY") {
   const Model model = support::open("slow.onnx");
   Call call(model, 64);
   support::give_rounds(call, 50, 64);
@@ -66,7 +66,7 @@ TEST_CASE("a call used by two threads answers BUSY, or works, and never breaks")
   call.run();
 }
 
-TEST_CASE("models are opened from many threads at once") {
+TEST_CASE("many threads can open models at the same time") {
   std::atomic<int> opened{0}, refused{0};
   in_threads(8, [&](int id) {
     const char* names[] = {"add.onnx", "matrix.onnx", "kinds.onnx", "verification/first_row.onnx"};
@@ -103,7 +103,7 @@ TEST_CASE("errors of threads do not mix") {
   CHECK(right == 4 * 300);
 }
 
-TEST_CASE("started calls of many threads") {
+TEST_CASE("started runs of many threads all end") {
   const Model model = support::open("slow.onnx");
   std::atomic<int> done{0}, other{0};
   in_threads(4, [&](int id) {
@@ -131,7 +131,7 @@ TEST_CASE("started calls of many threads") {
 
 // ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
-TEST_CASE("a child of fork goes on using models, and may close them") {
+TEST_CASE("a forked child can use and close models") {
   // The model runs in process; test_shm.cpp tests models of servers.
   const Model model(test_paths::model("matrix.onnx"));
   Call call(model);
@@ -163,7 +163,7 @@ TEST_CASE("a child of fork goes on using models, and may close them") {
   CHECK(use(&call, model));
 }
 
-TEST_CASE("a run pending in the parent is not pending in its child") {
+TEST_CASE("a run that is pending in the parent is not pending in a forked child") {
   const Model model = support::open("slow.onnx");
   Call call(model, 10000);
   support::give_rounds(call, 20000, 10000);

@@ -44,7 +44,7 @@ void give_all(Call& call, int64_t row = 0) {
 
 }  // namespace
 
-TEST_CASE("every setter with every feature") {
+TEST_CASE("every setter accepts or refuses every type of feature") {
   const Model model = support::open("kinds.onnx");
   Call call(model);
   const char* expected[][4] = {
@@ -83,7 +83,7 @@ TEST_CASE("every setter with every feature") {
   }
 }
 
-TEST_CASE("numbers at the ends of their types") {
+TEST_CASE("numbers at the limits of their types are accepted, and beyond them refused") {
   const Model model = support::open("kinds.onnx");
   Call call(model);
   CHECK(f64(call, kI64, 1.5) == "DTYPE_MISMATCH");
@@ -113,7 +113,7 @@ TEST_CASE("numbers at the ends of their types") {
   CHECK(boolean(call, kFlag, -1) == "INVALID_ARGUMENT");
 }
 
-TEST_CASE("strings must be whole") {
+TEST_CASE("strings must be valid UTF-8 without NUL") {
   const Model model = support::open("kinds.onnx");
   Call call(model);
   CHECK(str(call, kWord, "") == "OK");
@@ -126,7 +126,7 @@ TEST_CASE("strings must be whole") {
   CHECK(status(sidecall_call_set_str(call.get(), 0, kWord, nullptr, 0, error())) == "OK");
 }
 
-TEST_CASE("values stay for the next run, and none is forgotten in silence") {
+TEST_CASE("values are kept for the next run, and missing values are reported") {
   const Model model = support::open("kinds.onnx");
   Call call(model, 2);
   CHECK(status(sidecall_call_run(call.get(), -1, error())) != "OK");
@@ -160,7 +160,7 @@ TEST_CASE("values stay for the next run, and none is forgotten in silence") {
   CHECK(status(sidecall_call_run(call.get(), -1, error())) != "OK");
 }
 
-TEST_CASE("a refused value is remembered until it is set again") {
+TEST_CASE("a refused value is reported until it is set again") {
   const Model model = support::open("kinds.onnx");
   Call call(model);
   give_all(call);
@@ -191,7 +191,7 @@ TEST_CASE("a refused value is remembered until it is set again") {
   CHECK(call.get_f64(0, 9) == 2);
 }
 
-TEST_CASE("unknown features are ignored where the model says so") {
+TEST_CASE("unknown features are ignored if the options of the model say so") {
   sidecall::Options options;
   options.extra = SIDECALL_EXTRA_IGNORE;
   const Model model(test_paths::model("kinds.onnx"), options);
@@ -201,7 +201,7 @@ TEST_CASE("unknown features are ignored where the model says so") {
   call.run();
 }
 
-TEST_CASE("closed lists") {
+TEST_CASE("values outside a closed list are refused") {
   const Model model = support::open("closed.onnx");
   Call call(model);
   CHECK(str(call, 0, "XL") == "UNKNOWN_CATEGORY");
@@ -216,7 +216,7 @@ TEST_CASE("closed lists") {
   CHECK(call.get_f64(0, 0) == 111);
 }
 
-TEST_CASE("a missing value written through a view is found") {
+TEST_CASE("a missing value that is written through a view is reported") {
   const Model model = support::open("matrix.onnx");
   Call call(model, 2);
   const auto x = call.input(0).as<float>();
@@ -232,7 +232,7 @@ TEST_CASE("a missing value written through a view is found") {
   CHECK(call.get_f64(0, 0) == 1109);
 }
 
-TEST_CASE("reading a column as another type") {
+TEST_CASE("a column is read as another type only if no value changes") {
   const Model words = support::open("label_string.onnx"), flags = support::open("label_bool.onnx"),
               numbers = support::open("label_int.onnx"),
               echo = support::open("identity_int64.onnx");
@@ -272,7 +272,7 @@ TEST_CASE("reading a column as another type") {
   }
 }
 
-TEST_CASE("integers of every width are read as numbers") {
+TEST_CASE("integers of every width can be read as numbers") {
   for (const char* type : {"uint8", "int8", "uint16", "int16", "uint32", "int32"}) {
     const Model model = support::open(std::string("identity_") + type + ".onnx");
     Call call(model);

@@ -23,20 +23,21 @@ void run_all(vectors::Backend& backend) {
 
 }  // namespace
 
-TEST_CASE("vectors over the C ABI", "[vectors]") { run_all(*vectors::c_backend()); }
+TEST_CASE("every vector passes over the C ABI", "[vectors]") { run_all(*vectors::c_backend()); }
 
-TEST_CASE("vectors over sidecall.hpp", "[vectors]") { run_all(*vectors::cpp_backend()); }
+TEST_CASE("every vector passes over sidecall.hpp", "[vectors]") {
+  run_all(*vectors::cpp_backend());
+}
 
-TEST_CASE("vectors over shm:, by the C ABI", "[vectors][shm]") {
+TEST_CASE("every vector passes over shm: with the C ABI", "[vectors][shm]") {
   run_all(*vectors::over_shm(vectors::c_backend()));
 }
 
-TEST_CASE("vectors over shm:, by sidecall.hpp", "[vectors][shm]") {
+TEST_CASE("every vector passes over shm: with sidecall.hpp", "[vectors][shm]") {
   run_all(*vectors::over_shm(vectors::cpp_backend()));
 }
 
-TEST_CASE("every case of a failure that says what must follow names a case that passes",
-          "[vectors]") {
+TEST_CASE("every failing vector that names the next vector names one that succeeds", "[vectors]") {
   const vectors::Suite suite = vectors::read_suite(test_paths::vectors());
   for (const vectors::Case& one : suite.cases) {
     if (one.after.empty()) continue;

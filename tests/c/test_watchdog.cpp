@@ -55,7 +55,7 @@ TEST_CASE("a watchdog ends a process whose handler never returns") {
         }) == 8);
 }
 
-TEST_CASE("a watchdog that is closed ends nothing") {
+TEST_CASE("a closed watchdog does not end the process") {
   CHECK(exit_status_of([] {
           Pipe pipe;
           {
@@ -68,7 +68,7 @@ TEST_CASE("a watchdog that is closed ends nothing") {
   sidecall_watchdog_close(nullptr);
 }
 
-TEST_CASE("watchdogs check what they are asked") {
+TEST_CASE("invalid arguments of watchdogs are refused") {
   Pipe pipe;
   sidecall_watchdog* watchdog = nullptr;
   CHECK(sidecall_watchdog_open(-1, 0, 0, &watchdog, error()) == SIDECALL_INVALID_ARGUMENT);

@@ -43,7 +43,7 @@ const double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-TEST_CASE("doubles become the nearest float32, and float32 means itself as a double") {
+TEST_CASE("float64 is rounded to the nearest float32, and float32 keeps its value as float64") {
   const Model narrow = support::open("identity_float32.onnx"),
               wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
@@ -69,7 +69,7 @@ TEST_CASE("doubles become the nearest float32, and float32 means itself as a dou
   CHECK(std::isnan(doubles[1]));
 }
 
-TEST_CASE("large tensors of the other width, and memory at any address, are converted too") {
+TEST_CASE("large tensors and unaligned memory of the other width are converted") {
   const Model narrow = support::open("identity_float32.onnx"),
               wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
@@ -84,12 +84,13 @@ TEST_CASE("large tensors of the other width, and memory at any address, are conv
   std::vector<char> bytes(1 + 3 * sizeof(double));
   std::memcpy(bytes.data() + 1, doubles.data() + 1, 3 * sizeof(double));
   const int64_t dims[] = {3};
-  to_float.copy_input(0,
-                      View::raw(SIDECALL_FLOAT64, bytes.data() + 1, 3 * sizeof(double), {dims, 1}));
+  to_float.copy_input(
+      0, View::raw(SIDECALL_DTYPE_FLOAT64, bytes.data() + 1, 3 * sizeof(double), {dims, 1}));
   CHECK(answers<float>(to_float) == std::vector<float>{floats[1], floats[2], floats[3]});
 }
 
-TEST_CASE("only the input's own type is bound, and the error says what to do") {
+TEST_CASE(
+    "only memory of the input's own type can be bound, and the error says what to do instead") {
   const Model narrow = support::open("identity_float32.onnx"),
               wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
@@ -119,7 +120,7 @@ TEST_CASE("only the input's own type is bound, and the error says what to do") {
   CHECK(copy<float>(to_int, {1}) == "DTYPE_MISMATCH");
 }
 
-TEST_CASE("a converting copy ends a loan and leaves the caller's memory alone") {
+TEST_CASE("a converting copy ends the binding and does not change the caller's memory") {
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   alignas(64) float mine[] = {1, 2};
@@ -132,7 +133,7 @@ TEST_CASE("a converting copy ends a loan and leaves the caller's memory alone") 
   CHECK(answers<float>(call) == std::vector<float>{7, 8});
 }
 
-TEST_CASE("a double beyond float32 is refused, and the input is as it was") {
+TEST_CASE("a float64 beyond float32 is refused, and the input does not change") {
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   REQUIRE(copy<float>(call, {5}) == "OK");
@@ -149,7 +150,7 @@ TEST_CASE("a double beyond float32 is refused, and the input is as it was") {
   CHECK(answers<float>(call) == std::vector<float>{FLT_MAX, FLT_MAX});
 }
 
-TEST_CASE("with a contract each number beyond float32 is a fault of its feature and row") {
+TEST_CASE("with a contract, each number beyond float32 is a fault that names its feature and row") {
   const Model model = support::open("floats_float32.onnx");
   Call call(model);
   constexpr int64_t kRows = 1500;
@@ -178,7 +179,7 @@ TEST_CASE("one number is the same in a record, in JSON and in a tensor of either
   for (const char* name : {"floats_float32.onnx", "floats_float64.onnx"}) {
     INFO(name);
     const Model model = support::open(name);
-    const bool is_narrow = model.input_spec(0)->dtype == SIDECALL_FLOAT32;
+    const bool is_narrow = model.input_spec(0)->dtype == SIDECALL_DTYPE_FLOAT32;
     Call call(model);
     const int64_t dims[] = {1, 2};
     const auto answer = [&] {

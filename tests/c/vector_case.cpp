@@ -25,7 +25,7 @@ using rapidjson::Value;
 std::string text_of(const Value& value) { return {value.GetString(), value.GetStringLength()}; }
 
 int32_t dtype_of(const std::string& name) {
-  for (int32_t dtype = 1; dtype <= SIDECALL_INT4; ++dtype) {
+  for (int32_t dtype = 1; dtype <= SIDECALL_DTYPE_INT4; ++dtype) {
     if (name == sidecall_dtype_name(dtype)) return dtype;
   }
   fail("unknown dtype " + name);
@@ -59,17 +59,17 @@ void append(T value, std::vector<unsigned char>* out) {
 
 void append_element(const Value& value, int32_t dtype, Tensor* out) {
   switch (dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return append(static_cast<float>(number_of(value)), &out->bytes);
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return append(number_of(value), &out->bytes);
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       return append(static_cast<uint8_t>(value.GetBool() ? 1 : 0), &out->bytes);
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return append(value.GetInt64(), &out->bytes);
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_UINT64:
       return append(value.GetUint64(), &out->bytes);
-    case SIDECALL_STRING: {
+    case SIDECALL_DTYPE_STRING: {
       const std::string text = bytes_of(value);
       out->bytes.insert(out->bytes.end(), text.begin(), text.end());
       out->offsets.push_back(static_cast<int64_t>(out->bytes.size()));
@@ -89,7 +89,7 @@ Tensor tensor_of(const Value& value) {
   Tensor out;
   out.dtype = dtype_of(text_of(value["dtype"]));
   for (const Value& dim : value["shape"].GetArray()) out.dims.push_back(dim.GetInt64());
-  if (out.dtype == SIDECALL_STRING) out.offsets.push_back(0);
+  if (out.dtype == SIDECALL_DTYPE_STRING) out.offsets.push_back(0);
   for (const Value& element : value["data"].GetArray()) append_element(element, out.dtype, &out);
   return out;
 }

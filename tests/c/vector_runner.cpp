@@ -83,9 +83,9 @@ std::string compare(const Tensor& expected, const Tensor& got, double tolerance)
   if (expected.dims != got.dims) return "another shape";
   if (expected.bytes.size() != got.bytes.size()) return std::to_string(got.bytes.size()) + " bytes";
   if (expected.offsets != got.offsets) return "other offsets";
-  if (expected.dtype == SIDECALL_FLOAT32)
+  if (expected.dtype == SIDECALL_DTYPE_FLOAT32)
     return same_floats<float>(expected, got, tolerance) ? "" : "other values";
-  if (expected.dtype == SIDECALL_FLOAT64)
+  if (expected.dtype == SIDECALL_DTYPE_FLOAT64)
     return same_floats<double>(expected, got, tolerance) ? "" : "other values";
   return expected.bytes == got.bytes ? "" : "other values";
 }

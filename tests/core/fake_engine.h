@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "engines/in_process/binding.h"
 
 namespace fake {
 
@@ -38,7 +39,7 @@ struct Tensor {
 
 class Engine;
 
-class Binding final : public sidecall::Binding {
+class Binding final : public sidecall::InProcessBinding {
  public:
   explicit Binding(const Engine& engine);
   void allocate_input(int32_t input, const Dims& dims) override;
@@ -55,9 +56,6 @@ class Binding final : public sidecall::Binding {
     refusals = std::vector<int64_t>(static_cast<size_t>(rows));
     return refusals.data();
   }
-  sidecall::Outcome run(int64_t timeout_ns) override;
-  void interrupt() noexcept override;
-  void rearm() noexcept override {}
   sidecall::OutputTensor output(int32_t output) override {
     return {outputs[static_cast<size_t>(output)].dims, outputs[static_cast<size_t>(output)].data};
   }
@@ -66,6 +64,11 @@ class Binding final : public sidecall::Binding {
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
   std::vector<int64_t> refusals;  // on_run writes them
+
+ protected:
+  sidecall::Outcome execute(int64_t timeout_ns) override;
+  void interrupt_engine() noexcept override;
+  void rearm() noexcept override {}
 
  private:
   const Engine& engine_;
@@ -111,7 +114,7 @@ inline void Binding::allocate_input(int32_t input, const Dims& dims) {
   Tensor& tensor = inputs[static_cast<size_t>(input)];
   const int32_t dtype = engine_.inputs[static_cast<size_t>(input)].dtype;
   tensor.dims = dims;
-  if (dtype == SIDECALL_STRING) {
+  if (dtype == SIDECALL_DTYPE_STRING) {
     tensor.strings.assign(static_cast<size_t>(sidecall::count_elements(dims)), "");
   } else {
     tensor.data = tensor.reserve(sidecall::count_bytes(dtype, dims));
@@ -124,17 +127,17 @@ inline void* Binding::shape_output(int32_t output, const Dims* dims, void* data)
   tensor.is_known = dims != nullptr;
   tensor.dims = dims != nullptr ? *dims : Dims();
   tensor.data = nullptr;
-  if (dims == nullptr || dtype == SIDECALL_STRING) return nullptr;
+  if (dims == nullptr || dtype == SIDECALL_DTYPE_STRING) return nullptr;
   tensor.data = data != nullptr ? data : tensor.reserve(sidecall::count_bytes(dtype, *dims));
   return tensor.data;
 }
 
-inline sidecall::Outcome Binding::run(int64_t /*timeout_ns*/) {
+inline sidecall::Outcome Binding::execute(int64_t /*timeout_ns*/) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     Tensor& tensor = outputs[i];
     const int32_t dtype = engine_.outputs[i].dtype;
     if (!tensor.is_known) tensor.dims = i < engine_.answers.size() ? engine_.answers[i] : Dims{1};
-    if (dtype == SIDECALL_STRING) {
+    if (dtype == SIDECALL_DTYPE_STRING) {
       tensor.strings.assign(static_cast<size_t>(sidecall::count_elements(tensor.dims)), "text");
       continue;
     }
@@ -145,7 +148,7 @@ inline sidecall::Outcome Binding::run(int64_t /*timeout_ns*/) {
   return engine_.on_run ? engine_.on_run(*this) : sidecall::Outcome::kDone;
 }
 
-inline void Binding::interrupt() noexcept {
+inline void Binding::interrupt_engine() noexcept {
   if (engine_.on_interrupt) engine_.on_interrupt();
 }
 

@@ -13,7 +13,7 @@ using sidecall::Dims;
 using Floats = std::vector<float>;
 using Ints = std::vector<int64_t>;
 
-constexpr int32_t kFloat = SIDECALL_FLOAT32;
+constexpr int32_t kFloat = SIDECALL_DTYPE_FLOAT32;
 const Dims kMatrix = {64, 8};
 const Dims kImage = {2, 2, 12, 12};
 const char* const kMl = "ai.onnx.ml";
@@ -77,7 +77,8 @@ class Cases {
                   int32_t takes = kFloat) {
     Graph graph;
     graph.input("x", takes, kMatrix).node(op, {"x"}, {"label", "scores"}, attributes, kMl);
-    add(op, graph.output("label", SIDECALL_INT64, {64}).output("scores", kFloat, {64, classes}),
+    add(op,
+        graph.output("label", SIDECALL_DTYPE_INT64, {64}).output("scores", kFloat, {64, classes}),
         kMl);
   }
 };
@@ -112,19 +113,19 @@ void add_elements(Cases* cases) {
                          "LpNormalization"})
     cases->unary(op);
   cases->unary("Gelu", {}, 20);
-  cases->unary("IsNaN", {}, 17, SIDECALL_BOOL);
-  cases->unary("IsInf", {}, 17, SIDECALL_BOOL);
-  cases->unary("Cast", {{"to", SIDECALL_FLOAT64}}, 17, SIDECALL_FLOAT64);
-  cases->unary("Cast", {{"to", SIDECALL_INT64}}, 17, SIDECALL_INT64);
-  cases->unary("Cast", {{"to", SIDECALL_INT8}}, 17, SIDECALL_INT8);
-  cases->unary("Cast", {{"to", SIDECALL_BOOL}}, 17, SIDECALL_BOOL);
+  cases->unary("IsNaN", {}, 17, SIDECALL_DTYPE_BOOL);
+  cases->unary("IsInf", {}, 17, SIDECALL_DTYPE_BOOL);
+  cases->unary("Cast", {{"to", SIDECALL_DTYPE_FLOAT64}}, 17, SIDECALL_DTYPE_FLOAT64);
+  cases->unary("Cast", {{"to", SIDECALL_DTYPE_INT64}}, 17, SIDECALL_DTYPE_INT64);
+  cases->unary("Cast", {{"to", SIDECALL_DTYPE_INT8}}, 17, SIDECALL_DTYPE_INT8);
+  cases->unary("Cast", {{"to", SIDECALL_DTYPE_BOOL}}, 17, SIDECALL_DTYPE_BOOL);
   for (const char* op : {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "PRelu"})
     cases->binary(op);
   for (const char* op : {"Add", "Sub", "Mul", "Max"})
-    cases->binary(op, SIDECALL_INT64, SIDECALL_INT64);
+    cases->binary(op, SIDECALL_DTYPE_INT64, SIDECALL_DTYPE_INT64);
   for (const char* op : {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}) {
-    cases->binary(op, kFloat, SIDECALL_BOOL);
-    cases->binary(op, SIDECALL_INT64, SIDECALL_BOOL);
+    cases->binary(op, kFloat, SIDECALL_DTYPE_BOOL);
+    cases->binary(op, SIDECALL_DTYPE_INT64, SIDECALL_DTYPE_BOOL);
   }
   for (const char* op : {"And", "Or", "Xor"}) {
     Graph graph;
@@ -132,11 +133,11 @@ void add_elements(Cases* cases) {
         .input("z", kFloat, kMatrix)
         .node("IsNaN", {"x"}, {"a"})
         .node("IsNaN", {"z"}, {"b"});
-    cases->add(op, graph.node(op, {"a", "b"}, {"y"}).output("y", SIDECALL_BOOL, kMatrix));
+    cases->add(op, graph.node(op, {"a", "b"}, {"y"}).output("y", SIDECALL_DTYPE_BOOL, kMatrix));
   }
   Graph negated;
   negated.input("x", kFloat, kMatrix).node("IsNaN", {"x"}, {"a"}).node("Not", {"a"}, {"y"});
-  cases->add("Not", negated.output("y", SIDECALL_BOOL, kMatrix));
+  cases->add("Not", negated.output("y", SIDECALL_DTYPE_BOOL, kMatrix));
   Graph chosen;
   chosen.input("x", kFloat, kMatrix)
       .input("z", kFloat, kMatrix)
@@ -165,15 +166,15 @@ void add_movers(Cases* cases) {
   cases->with("Pad", {1, 0, 0, 2}, {65, 10});
   cases->with("Gather", {7, 0, -1}, {64, 3}, {{"axis", 1}});
   cases->with("ReduceSum", {1}, {64, 1});
-  cases->unary("Shape", {}, 17, SIDECALL_INT64);
+  cases->unary("Shape", {}, 17, SIDECALL_DTYPE_INT64);
   cases->made.back().graph = Graph()
                                  .input("x", kFloat, kMatrix)
                                  .node("Shape", {"x"}, {"y"})
-                                 .output("y", SIDECALL_INT64, {2});
+                                 .output("y", SIDECALL_DTYPE_INT64, {2});
   cases->add("Size", Graph()
                          .input("x", kFloat, kMatrix)
                          .node("Size", {"x"}, {"y"})
-                         .output("y", SIDECALL_INT64, {}));
+                         .output("y", SIDECALL_DTYPE_INT64, {}));
   Graph slice;
   slice.input("x", kFloat, kMatrix)
       .constant("from", {2}, Ints{3, 1})
@@ -300,7 +301,8 @@ Attributes joined(Attributes first, const Attributes& second) {
 }
 
 void add_trees(Cases* cases) {
-  for (const int32_t takes : {SIDECALL_FLOAT32, SIDECALL_FLOAT64, SIDECALL_INT64}) {
+  for (const int32_t takes :
+       {SIDECALL_DTYPE_FLOAT32, SIDECALL_DTYPE_FLOAT64, SIDECALL_DTYPE_INT64}) {
     cases->classifier("TreeEnsembleClassifier",
                       joined(tree("class", "ids"), {{"classlabels_int64s", Ints{5, 6, 7}}}), 3,
                       takes);
@@ -318,7 +320,8 @@ void add_trees(Cases* cases) {
       {"nodes_falsenodeids", Ints{1}},
       {"nodes_falseleafs", Ints{1}},
       {"leaf_targetids", Ints{0, 1}},
-      Attribute::of_tensor("nodes_modes", onnx::tensor("", SIDECALL_UINT8, {1}, onnx::raw(modes))),
+      Attribute::of_tensor("nodes_modes",
+                           onnx::tensor("", SIDECALL_DTYPE_UINT8, {1}, onnx::raw(modes))),
       Attribute::of_tensor("nodes_splits", onnx::tensor("", kFloat, {1}, onnx::raw(Floats{0}))),
       Attribute::of_tensor("membership_values",
                            onnx::tensor("", kFloat, {4}, onnx::raw(Floats{1, 2, 31, nan}))),
@@ -332,7 +335,8 @@ void add_trees(Cases* cases) {
 }
 
 void add_machine_learning(Cases* cases) {
-  for (const int32_t takes : {SIDECALL_FLOAT32, SIDECALL_FLOAT64, SIDECALL_INT64}) {
+  for (const int32_t takes :
+       {SIDECALL_DTYPE_FLOAT32, SIDECALL_DTYPE_FLOAT64, SIDECALL_DTYPE_INT64}) {
     cases->ml("Scaler", {{"offset", kEight}, {"scale", kEight}}, kMatrix, takes);
     for (const char* norm : {"MAX", "L1", "L2"})
       cases->ml("Normalizer", {{"norm", norm}}, kMatrix, takes);

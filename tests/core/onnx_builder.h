@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/dtype.h"
+#include "core/shapes.h"
 
 namespace onnx {
 
@@ -129,11 +129,11 @@ class Graph {
   }
 
   Graph& constant(const std::string& name, const Dims& dims, const std::vector<float>& values) {
-    message_ += bytes(5, tensor(name, SIDECALL_FLOAT32, dims, raw(values)));
+    message_ += bytes(5, tensor(name, SIDECALL_DTYPE_FLOAT32, dims, raw(values)));
     return *this;
   }
   Graph& constant(const std::string& name, const Dims& dims, const std::vector<int64_t>& values) {
-    message_ += bytes(5, tensor(name, SIDECALL_INT64, dims, raw(values)));
+    message_ += bytes(5, tensor(name, SIDECALL_DTYPE_INT64, dims, raw(values)));
     return *this;
   }
 

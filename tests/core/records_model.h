@@ -41,13 +41,16 @@ struct RecordsModel {
   sidecall::Signature signature;
 
   RecordsModel() {
-    engine.inputs = {
-        tensor("X", SIDECALL_FLOAT32, {-1, 4}),  tensor("id", SIDECALL_INT64, {-1, 1}),
-        tensor("time", SIDECALL_FLOAT64, {-1}),  tensor("on", SIDECALL_BOOL, {-1, 1}),
-        tensor("job", SIDECALL_STRING, {-1, 1}), tensor("sex", SIDECALL_STRING, {-1, 1})};
-    engine.outputs = {
-        tensor("label", SIDECALL_STRING, {-1}), tensor("probabilities", SIDECALL_FLOAT32, {-1, -1}),
-        tensor("prediction", SIDECALL_FLOAT64, {-1, 1}), tensor("scores", SIDECALL_INT64, {-1, 3})};
+    engine.inputs = {tensor("X", SIDECALL_DTYPE_FLOAT32, {-1, 4}),
+                     tensor("id", SIDECALL_DTYPE_INT64, {-1, 1}),
+                     tensor("time", SIDECALL_DTYPE_FLOAT64, {-1}),
+                     tensor("on", SIDECALL_DTYPE_BOOL, {-1, 1}),
+                     tensor("job", SIDECALL_DTYPE_STRING, {-1, 1}),
+                     tensor("sex", SIDECALL_DTYPE_STRING, {-1, 1})};
+    engine.outputs = {tensor("label", SIDECALL_DTYPE_STRING, {-1}),
+                      tensor("probabilities", SIDECALL_DTYPE_FLOAT32, {-1, -1}),
+                      tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1, 1}),
+                      tensor("scores", SIDECALL_DTYPE_INT64, {-1, 3})};
     engine.sign(&signature);
     sidecall::parse_contract(kRecordsContract, "test", true, &signature);
     signature.index_records();

@@ -23,15 +23,15 @@ int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
   Call call(signature, engine, false, 1);
   call.run(-1);
   return fake::status_of([&] {
-    dtype == SIDECALL_STRING ? static_cast<void>(call.get_str(0, 4))
-                             : static_cast<void>(call.get_f64(0, 4));
+    dtype == SIDECALL_DTYPE_STRING ? static_cast<void>(call.get_str(0, 4))
+                                   : static_cast<void>(call.get_f64(0, 4));
   });
 }
 
 }  // namespace
 
-TEST_CASE("a column beyond the answer's own shape is refused") {
-  for (const int32_t dtype : {SIDECALL_FLOAT32, SIDECALL_STRING}) {
+TEST_CASE("a column beyond the shape of the output is refused") {
+  for (const int32_t dtype : {SIDECALL_DTYPE_FLOAT32, SIDECALL_DTYPE_STRING}) {
     CHECK(read_last_column(dtype, {1, 5}) == SIDECALL_OK);
     CHECK(read_last_column(dtype, {1, 1}) == SIDECALL_SHAPE_MISMATCH);
     CHECK(read_last_column(dtype, {1}) == SIDECALL_SHAPE_MISMATCH);

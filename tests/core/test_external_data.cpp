@@ -62,13 +62,13 @@ std::string entry(const std::string& key, const std::string& value) {
 }
 
 std::string tensor(const std::string& name, int64_t elements, const std::string& location,
-                   const std::string& more = "", int32_t dtype = SIDECALL_UINT8) {
+                   const std::string& more = "", int32_t dtype = SIDECALL_DTYPE_UINT8) {
   return number(1, elements) + number(2, dtype) + bytes(8, name) + entry("location", location) +
          more + number(14, 1);
 }
 
 std::string inlined(const std::string& name, int64_t elements, const std::string& data) {
-  return number(1, elements) + number(2, SIDECALL_UINT8) + bytes(8, name) + bytes(9, data);
+  return number(1, elements) + number(2, SIDECALL_DTYPE_UINT8) + bytes(8, name) + bytes(9, data);
 }
 
 std::string model_of(const std::string& initializer, const std::string& more = "") {
@@ -84,7 +84,7 @@ std::string hash_of(const std::vector<std::string>& parts) {
 
 }  // namespace
 
-TEST_CASE("a confined folder opens what lies inside, with openat2 and without") {
+TEST_CASE("a confined folder opens files inside it, with and without openat2") {
   const Folder folder;
   folder.link("inside", "w.bin");
   folder.link("sub/up", "../w.bin");
@@ -113,9 +113,7 @@ TEST_CASE("a confined folder opens what lies inside, with openat2 and without") 
   }
 }
 
-TEST_CASE(
-    "a confined folder opens nothing outside and nothing but regular files, with openat2 and "
-    "without") {
+TEST_CASE("a confined folder opens only regular files inside it, with and without openat2") {
   const Folder folder;
   folder.link("out", "../outside.bin");
   folder.link("sub/out", "../../outside.bin");
@@ -163,7 +161,7 @@ TEST_CASE(
   CHECK(ConfinedFolder((folder / "nothing").string()).open("w.bin").error() == ENOENT);
 }
 
-TEST_CASE("external data are written into the tensors that name them, wherever those stand") {
+TEST_CASE("external data are written into their tensors at every place of a model") {
   const Folder folder;
   const std::string w(300, 'w');
   // Tensors in an attribute, in a graph inside an attribute, in a sparse tensor and in a function.
@@ -186,7 +184,8 @@ TEST_CASE("external data are written into the tensors that name them, wherever t
   CHECK(OnnxFile(std::string(input.model()), "", "again").engine_input().model() == input.model());
 }
 
-TEST_CASE("offset and length cut the file, and without a length type and dimensions do") {
+TEST_CASE(
+    "external data are cut by offset and length, or by type and dimensions without a length") {
   const Folder folder;
   const auto written = [&](const std::string& model) {
     return std::string(OnnxFile(model, folder.path(), "m").engine_input().model());
@@ -207,9 +206,9 @@ TEST_CASE("offset and length cut the file, and without a length type and dimensi
         model_of(inlined("t", 4, "0123")));
 }
 
-TEST_CASE("data that lie in the message count where nothing says that they are external") {
+TEST_CASE("data inside the message are used unless the tensor is marked as external") {
   const Folder folder;
-  const std::string left_over = number(1, 1) + number(2, SIDECALL_UINT8) + bytes(9, "z");
+  const std::string left_over = number(1, 1) + number(2, SIDECALL_DTYPE_UINT8) + bytes(9, "z");
   const OnnxFile file(model_of(left_over + entry("location", "w.bin")), folder.path(), "m");
   CHECK(file.engine_input().model() == model_of(left_over));
   CHECK(status_of([&] {
@@ -219,17 +218,17 @@ TEST_CASE("data that lie in the message count where nothing says that they are e
         model_of(left_over + number(14, 0)));
 }
 
-TEST_CASE("places beyond the file or beyond numbers are refused") {
+TEST_CASE("external data beyond the file or with invalid numbers are refused") {
   const Folder folder;
   const auto status = [&](int64_t elements, const std::string& more,
-                          int32_t dtype = SIDECALL_UINT8) {
+                          int32_t dtype = SIDECALL_DTYPE_UINT8) {
     return status_of([&] {
       OnnxFile(model_of(tensor("t", elements, "sub/s.bin", more, dtype)), folder.path(), "m");
     });
   };
   CHECK(status(16, "") == SIDECALL_OK);
   CHECK(status(17, "") == SIDECALL_FILE_INVALID);
-  CHECK(status(5, "", SIDECALL_FLOAT32) == SIDECALL_FILE_INVALID);
+  CHECK(status(5, "", SIDECALL_DTYPE_FLOAT32) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "13")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("length", "17")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "17") + entry("length", "0"), 99) == SIDECALL_FILE_INVALID);
@@ -241,11 +240,10 @@ TEST_CASE("places beyond the file or beyond numbers are refused") {
   CHECK(status(4, entry("offset", "") + entry("offset", "")) == SIDECALL_FILE_INVALID);
   CHECK(status(-1, "") == SIDECALL_FILE_INVALID);
   CHECK(status(INT64_MAX, number(1, 8)) == SIDECALL_FILE_INVALID);
-  CHECK(status(INT64_MAX, "", SIDECALL_FLOAT64) == SIDECALL_FILE_INVALID);
+  CHECK(status(INT64_MAX, "", SIDECALL_DTYPE_FLOAT64) == SIDECALL_FILE_INVALID);
 }
 
-TEST_CASE(
-    "a model that would be too long hands the initializers of its main graph over beside it") {
+TEST_CASE("initializers of a model that would be too large are passed separately") {
   const Folder folder;
   folder.write("w.bin", std::string(2000, 'w'));
   folder.write("v.bin", std::string(2000, 'v'));
@@ -279,7 +277,7 @@ TEST_CASE(
         SIDECALL_FILE_TOO_LARGE);
 }
 
-TEST_CASE("the id is that of what was read, whatever becomes of the files") {
+TEST_CASE("the id is that of the bytes that were read, even if the files change") {
   const Folder folder;
   const std::string w(300, 'w'), s = "0123456789abcdef";
   const std::string model =
@@ -302,7 +300,7 @@ TEST_CASE("the id is that of what was read, whatever becomes of the files") {
   CHECK(OnnxFile(model, folder.path(), "m").fingerprint() != fingerprint);
 }
 
-TEST_CASE("a model of more files than a process may open is read") {
+TEST_CASE("a model with more files than a process can open is read") {
   const Folder folder;
   std::string more;
   for (int i = 0; i < 3000; ++i) {

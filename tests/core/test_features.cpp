@@ -28,8 +28,8 @@ struct OneFeature {
   sidecall::Signature signature;
 
   OneFeature() {
-    engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1, 1})};
-    engine.outputs = {fake::tensor("prediction", SIDECALL_FLOAT32, {-1, 1})};
+    engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
+    engine.outputs = {fake::tensor("prediction", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
     engine.sign(&signature);
     sidecall::parse_contract(
         R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
@@ -41,13 +41,13 @@ struct OneFeature {
 
 }  // namespace
 
-TEST_CASE("a row beyond the tensor that was given is refused") {
+TEST_CASE("a row beyond the given tensor is refused") {
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
   constexpr int64_t kRows = 4096;
   std::vector<float> x(kRows);
   const Dims dims = {kRows, 1}, one = {1, 1};
-  call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), true);
+  call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
   call.run(-1);
   REQUIRE(call.rows() == kRows);
   call.reset();
@@ -62,7 +62,7 @@ TEST_CASE("memory that was bound before a reset is not written") {
     Call call(model.signature, model.engine, false, 2);
     std::vector<float> x = {1, 2};
     const Dims dims = {2, 1};
-    call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), true);
+    call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
     call.run(-1);
     call.clear();
     if (sets) call.set_f64(0, 0, 5);
@@ -71,7 +71,7 @@ TEST_CASE("memory that was bound before a reset is not written") {
   }
 }
 
-TEST_CASE("features of an input whose values are gone must be set again") {
+TEST_CASE("features of an input must be set again after its values were cleared") {
   const RecordsModel model;
   const auto call = model.call(1);
   model.fill(call.get(), 0);
@@ -86,7 +86,7 @@ TEST_CASE("features of an input whose values are gone must be set again") {
   CHECK(status_of([&] { call->run(-1); }) == SIDECALL_MISSING_VALUE);
 }
 
-TEST_CASE("more refused values than are kept, some corrected") {
+TEST_CASE("refused values beyond the limit are counted, and corrected ones are not") {
   const OneFeature model;
   constexpr int64_t kRows = 1500;
   Call call(model.signature, model.engine, false, kRows);
@@ -103,7 +103,7 @@ TEST_CASE("more refused values than are kept, some corrected") {
   call.run(-1);
 }
 
-TEST_CASE("a value that was set, then refused, is one fault until it is set again") {
+TEST_CASE("a value that was set and then refused is one fault until it is set again") {
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
   call.set_f64(0, 0, 1);
@@ -113,19 +113,19 @@ TEST_CASE("a value that was set, then refused, is one fault until it is set agai
   call.run(-1);
 }
 
-TEST_CASE("answers are not read after shapes moved") {
+TEST_CASE("outputs cannot be read after shapes changed") {
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
   call.set_f64(0, 0, 1);
   call.run(-1);
   std::vector<float> x(3), small(1);
   const Dims dims = {3, 1};
-  call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), false);
+  call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), false);
   CHECK(status_of([&] { call.bind_output(0, small.data(), 4); }) == SIDECALL_SHAPE_MISMATCH);
   CHECK(status_of([&] { call.get_f64(2, 0); }) == SIDECALL_NOT_RUN);
 }
 
-TEST_CASE("what the engine throws keeps its kind") {
+TEST_CASE("an exception of the engine keeps its status") {
   OneFeature model;
   model.engine.on_run = [](fake::Binding&) -> sidecall::Outcome { throw std::bad_alloc(); };
   Call call(model.signature, model.engine, false, 1);

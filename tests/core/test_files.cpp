@@ -31,10 +31,10 @@ std::string external_model(const std::string& location, const std::string& tag) 
 
 int32_t parse(const std::string& outputs, const std::string& verification = "null") {
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1})};
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, -1}),
-                    fake::tensor("y.0", SIDECALL_FLOAT32, {-1}),
-                    fake::tensor("n", SIDECALL_INT64, {-1})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {-1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {-1, -1}),
+                    fake::tensor("y.0", SIDECALL_DTYPE_FLOAT32, {-1}),
+                    fake::tensor("n", SIDECALL_DTYPE_INT64, {-1})};
   sidecall::Signature signature;
   engine.sign(&signature);
   const std::string json =
@@ -46,7 +46,7 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
 
 }  // namespace
 
-TEST_CASE("external data behind a tag that protobuf would cut off is refused") {
+TEST_CASE("external data behind a tag that protobuf would truncate are refused") {
   CHECK(status_of([] { OnnxFile(external_model("../secret", "\x6a"), "/tmp", "m"); }) ==
         SIDECALL_FILE_FORBIDDEN);
   CHECK(status_of([] {
@@ -54,7 +54,7 @@ TEST_CASE("external data behind a tag that protobuf would cut off is refused") {
         }) == SIDECALL_FILE_INVALID);
 }
 
-TEST_CASE("external data is no address in memory") {
+TEST_CASE("external data at an address in memory are refused") {
   const auto folder = std::filesystem::temp_directory_path() / "sidecall-core-tests";
   std::filesystem::create_directories(folder / "*" / "_ORT_MEM_ADDR_");
   std::ofstream(folder / "*" / "_ORT_MEM_ADDR_" / "*") << "0123";
@@ -65,7 +65,7 @@ TEST_CASE("external data is no address in memory") {
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a key of metadata_props stands once") {
+TEST_CASE("a key of metadata_props that appears twice is refused") {
   const std::string graph = bytes_field("\x3a", "");
   const std::string entry =
       bytes_field("\x72", bytes_field("\x0a", "sidecall.contract") + bytes_field("\x12", "{}"));
@@ -73,7 +73,7 @@ TEST_CASE("a key of metadata_props stands once") {
   CHECK(status_of([&] { OnnxFile(graph + entry + entry, "", "m"); }) == SIDECALL_FILE_INVALID);
 }
 
-TEST_CASE("the id of a very short file survives a move") {
+TEST_CASE("the id of a very short file is kept when its object is moved") {
   OnnxFile file("\x3a\x02\x12\x00"s, "", "m");
   const OnnxFile moved = std::move(file);
   sidecall::Sha256 hash;
@@ -81,7 +81,7 @@ TEST_CASE("the id of a very short file survives a move") {
   CHECK(moved.compute_id() == hash.hex());
 }
 
-TEST_CASE("contracts that would mislead are refused") {
+TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
   const std::string y = R"({"name": "y", "role": "scores", "type": "float32", "width": 2})";
   CHECK(parse("[" + y + "]") == SIDECALL_OK);
   CHECK(parse("[" + y + "," + y + "]") == SIDECALL_CONTRACT_INVALID);
@@ -103,7 +103,7 @@ TEST_CASE("contracts that would mislead are refused") {
       SIDECALL_CONTRACT_INVALID);
 }
 
-TEST_CASE("a zero of a contract is zero however it is written") {
+TEST_CASE("a zero in a contract is read in every notation") {
   rapidjson::Document document;
   sidecall::parse_json(
       "[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]",
@@ -118,7 +118,7 @@ TEST_CASE("a zero of a contract is zero however it is written") {
   }
 }
 
-TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
+TEST_CASE("a contract can begin with one UTF-8 byte order mark") {
   const auto error_of = [](const std::string& json) -> std::string {
     try {
       rapidjson::Document document;
@@ -142,16 +142,16 @@ TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
   CHECK_FALSE(error_of("").empty());
 }
 
-TEST_CASE("a contract of deep nesting is refused") {
+TEST_CASE("a deeply nested contract is refused") {
   constexpr size_t kDepth = 200000;
   CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) ==
         SIDECALL_CONTRACT_INVALID);
 }
 
-TEST_CASE("a graph's width takes no memory before it is checked") {
+TEST_CASE("a graph's width is checked before memory is allocated for it") {
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1, INT64_C(1) << 40})};
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, INT64_C(1) << 40})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {-1, INT64_C(1) << 40})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {-1, INT64_C(1) << 40})};
   sidecall::Signature signature;
   engine.sign(&signature);
   sidecall::add_plain_columns(&signature);
@@ -163,11 +163,11 @@ TEST_CASE("a graph's width takes no memory before it is checked") {
         }) == SIDECALL_CONTRACT_INVALID);
 }
 
-TEST_CASE("of two equal column names the first is found, and the others stay where they are") {
+TEST_CASE("a repeated column name is found at its first index, and other columns keep theirs") {
   fake::Engine engine;
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, 2}),
-                    fake::tensor("y.1", SIDECALL_FLOAT32, {-1}),
-                    fake::tensor("z", SIDECALL_FLOAT32, {-1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {-1, 2}),
+                    fake::tensor("y.1", SIDECALL_DTYPE_FLOAT32, {-1}),
+                    fake::tensor("z", SIDECALL_DTYPE_FLOAT32, {-1})};
   sidecall::Signature signature;
   engine.sign(&signature);
   sidecall::add_plain_columns(&signature);

@@ -109,9 +109,12 @@ void write_flips(unsigned char* data, size_t bytes, size_t round) {
 }
 
 void flip(const SharedInput& input, int32_t dtype, size_t round) {
-  if (dtype == SIDECALL_FLOAT32) write_flips<float>(input.peer.data(), input.peer.bytes(), round);
-  if (dtype == SIDECALL_FLOAT64) write_flips<double>(input.peer.data(), input.peer.bytes(), round);
-  if (dtype == SIDECALL_INT64) write_flips<int64_t>(input.peer.data(), input.peer.bytes(), round);
+  if (dtype == SIDECALL_DTYPE_FLOAT32)
+    write_flips<float>(input.peer.data(), input.peer.bytes(), round);
+  if (dtype == SIDECALL_DTYPE_FLOAT64)
+    write_flips<double>(input.peer.data(), input.peer.bytes(), round);
+  if (dtype == SIDECALL_DTYPE_INT64)
+    write_flips<int64_t>(input.peer.data(), input.peer.bytes(), round);
 }
 
 // A thread that writes until it is destroyed.
@@ -138,13 +141,12 @@ class Peer {
 };
 
 void run_once(sidecall::Binding* binding, bool may_refuse) {
-  sidecall::Outcome outcome = sidecall::Outcome::kDone;
+  binding->claim(true);
   try {
-    outcome = binding->run(-1);
+    binding->run(-1);
   } catch (const sidecall::Error& error) {
     if (!may_refuse || error.status() != SIDECALL_ENGINE) throw;
   }
-  REQUIRE(outcome == sidecall::Outcome::kDone);
 }
 
 void run_beside_a_peer(const FlippingCase& sample, int runs) {
@@ -186,8 +188,7 @@ TEST_CASE("there is a model for every listed kernel") {
   CHECK(listed == tried);
 }
 
-TEST_CASE(
-    "a listed kernel beside a peer that flips its inputs ends, and stays inside of its memory") {
+TEST_CASE("a listed kernel ends within its memory while a peer changes its inputs") {
   const char* const is_long = std::getenv("SIDECALL_LONG");
   const int runs = is_long != nullptr && *is_long == '1' ? 20000 : 100;
   for (const FlippingCase& sample : flipping_cases()) {

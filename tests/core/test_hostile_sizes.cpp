@@ -87,10 +87,10 @@ std::string wide_contract(int count) {
 
 std::unique_ptr<fake::Engine> wide_engine(int count) {
   auto engine = std::make_unique<fake::Engine>();
-  engine->outputs.push_back(fake::tensor("s", SIDECALL_FLOAT64, {-1, 2}));
+  engine->outputs.push_back(fake::tensor("s", SIDECALL_DTYPE_FLOAT64, {-1, 2}));
   for (int i = 0; i < count; ++i) {
-    engine->inputs.push_back(fake::tensor(numbered("x", i), SIDECALL_FLOAT64, {-1, 1}));
-    engine->outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_INT64, {-1}));
+    engine->inputs.push_back(fake::tensor(numbered("x", i), SIDECALL_DTYPE_FLOAT64, {-1, 1}));
+    engine->outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_DTYPE_INT64, {-1}));
   }
   return engine;
 }
@@ -208,9 +208,9 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
       classes + R"(},{"name":"p","role":"probabilities","type":"float32","classes":)" + classes +
       "}]}";
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT64, {-1, 1})};
-  engine.outputs = {fake::tensor("y", SIDECALL_STRING, {-1}),
-                    fake::tensor("p", SIDECALL_FLOAT32, {-1, kMany})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1, 1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_STRING, {-1}),
+                    fake::tensor("p", SIDECALL_DTYPE_FLOAT32, {-1, kMany})};
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
@@ -256,13 +256,11 @@ TEST_CASE("golden rows that do not end by the deadline fail the open with TIMEOU
         SIDECALL_TIMEOUT);
 }
 
-TEST_CASE(
-    "a call of a hundred thousand inputs, each with a named dimension of its own, is shaped in "
-    "time") {
+TEST_CASE("a call with a hundred thousand inputs and named dimensions is reshaped in time") {
   fake::Engine engine;
   for (int i = 0; i < kMany; ++i) {
-    engine.inputs.push_back({numbered("x", i), SIDECALL_FLOAT32, {-1}, {numbered("N", i)}});
-    engine.outputs.push_back({numbered("y", i), SIDECALL_FLOAT32, {-1}, {numbered("N", i)}});
+    engine.inputs.push_back({numbered("x", i), SIDECALL_DTYPE_FLOAT32, {-1}, {numbered("N", i)}});
+    engine.outputs.push_back({numbered("y", i), SIDECALL_DTYPE_FLOAT32, {-1}, {numbered("N", i)}});
   }
   Signature signature;
   engine.sign(&signature);
@@ -276,7 +274,7 @@ TEST_CASE(
         }) < kSeconds);
 }
 
-TEST_CASE("names that share a hash of the standard library are told apart in time") {
+TEST_CASE("names with equal hashes in the standard library are distinguished in time") {
   const std::vector<std::string> names = colliding_names(16);
 #if defined(__GLIBCXX__)
   const std::hash<std::string> hash;
@@ -297,7 +295,7 @@ TEST_CASE("names that share a hash of the standard library are told apart in tim
   CHECK(signature.input_names.find(names[0] + "x") == -1);
 }
 
-TEST_CASE("deep nesting is refused, however deep") {
+TEST_CASE("nesting of any depth beyond the limit is refused") {
   std::vector<TensorSpec> inputs, outputs;
   const auto read = [&](int depth) {
     const std::string deep =
@@ -317,7 +315,7 @@ TEST_CASE("deep nesting is refused, however deep") {
         }) == SIDECALL_CONTRACT_INVALID);
 }
 
-TEST_CASE("a key of a megabyte above a great many lists costs no more than its bytes") {
+TEST_CASE("a key of one megabyte above many lists is read in time") {
   const std::string key(1000 * 1000, 'k');
   const std::string lists = list_of(kMany, [](int) { return "[]"; });
   std::vector<TensorSpec> inputs, outputs;
@@ -332,7 +330,7 @@ TEST_CASE("a key of a megabyte above a great many lists costs no more than its b
                     "...[1]: expected each key once, got 'b' twice");
 }
 
-TEST_CASE("a name of a megabyte above a great many golden rows costs no more than its bytes") {
+TEST_CASE("a name of one megabyte above many golden rows is read in time") {
   const std::string name(1000 * 1000, 'y');
   const std::string rows = list_of(50000, [](int) { return "[0,0]"; }),
                     values = list_of(50000, [](int) { return "0"; });
@@ -344,8 +342,8 @@ TEST_CASE("a name of a megabyte above a great many golden rows costs no more tha
       R"("rows":50000,"features":[)" +
       values + R"(],"outputs":{")" + name + "\":" + rows + "}}}";
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT64, {-1, 1})};
-  engine.outputs = {fake::tensor(name, SIDECALL_INT64, {-1, 2})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1, 1})};
+  engine.outputs = {fake::tensor(name, SIDECALL_DTYPE_INT64, {-1, 2})};
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
@@ -355,14 +353,14 @@ TEST_CASE("a name of a megabyte above a great many golden rows costs no more tha
         }) < kSeconds);
 }
 
-TEST_CASE("outputs that claim a million columns each are refused before there are as many") {
+TEST_CASE("outputs that declare a million columns each are refused before they are allocated") {
   std::string outputs;
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT64, {-1, 1})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1, 1})};
   for (int i = 0; i < 1000; ++i) {
     outputs += (i == 0 ? "" : ",") + (R"({"name":")" + numbered("y", i) +
                                       R"(","role":"scores","type":"float32","width":600000})");
-    engine.outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_FLOAT32, {-1, 600000}));
+    engine.outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_DTYPE_FLOAT32, {-1, 600000}));
   }
   const std::string json =
       R"({"format":1,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)" +
@@ -377,13 +375,13 @@ TEST_CASE("outputs that claim a million columns each are refused before there ar
   CHECK(plain.columns.size() == 600000);
 }
 
-TEST_CASE("inputs that claim more places than there are features are refused") {
+TEST_CASE("inputs that declare more columns than there are features are refused") {
   const auto refusal = [](const std::string& features, const std::vector<Dims>& inputs) {
     fake::Engine engine;
     for (size_t i = 0; i < inputs.size(); ++i)
       engine.inputs.push_back(
-          fake::tensor(numbered("x", static_cast<int>(i)), SIDECALL_FLOAT64, inputs[i]));
-    engine.outputs = {fake::tensor("y", SIDECALL_FLOAT64, {-1})};
+          fake::tensor(numbered("x", static_cast<int>(i)), SIDECALL_DTYPE_FLOAT64, inputs[i]));
+    engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT64, {-1})};
     Signature signature;
     engine.sign(&signature);
     const std::string json = R"({"format":1,"model":{"id":"0"},"features":)" + features +

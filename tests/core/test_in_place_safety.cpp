@@ -15,7 +15,7 @@ using sidecall::TensorSpec;
 
 namespace {
 
-constexpr int32_t kFloat = SIDECALL_FLOAT32;
+constexpr int32_t kFloat = SIDECALL_DTYPE_FLOAT32;
 
 std::vector<bool> ask(const Graph& graph, const std::string& more = "") {
   std::vector<TensorSpec> inputs;
@@ -52,7 +52,7 @@ Graph before_top_k(const std::string& first, const onnx::Names& more = {},
 }  // namespace
 
 TEST_CASE(
-    "every listed kernel is read in place at its inputs, and copied where another one reads too") {
+    "the inputs of every listed kernel are read in place, unless another kernel reads them too") {
   for (const auto& kernel : sidecall::listed_kernels()) {
     CAPTURE(kernel.domain, kernel.op);
     const std::string op(kernel.op), domain(kernel.domain);
@@ -63,12 +63,12 @@ TEST_CASE(
         .node("MatMul", {"y", "y"}, {"out"})
         .output("out", kFloat, {-1, 4});
     CHECK(ask(graph) == std::vector<bool>{true, kernel.every_input});
-    graph.node("NonZero", {"x"}, {"other"}).output("other", SIDECALL_INT64, {-1, -1});
+    graph.node("NonZero", {"x"}, {"other"}).output("other", SIDECALL_DTYPE_INT64, {-1, -1});
     CHECK_FALSE(in_place(graph));
   }
 }
 
-TEST_CASE("a kernel off the list has its input copied") {
+TEST_CASE("the input of an unlisted kernel is copied") {
   const std::string op = GENERATE(
       "Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "NonZero", "TopK",
       "OneHot", "ArgMax", "ArgMin", "Hardmax", "MaxPool", "Mod", "Compress", "Unique", "Resize",
@@ -87,11 +87,11 @@ TEST_CASE("a kernel off the list has its input copied") {
   CHECK_FALSE(in_place(graph));
 }
 
-TEST_CASE("operators of ai.onnx.ml off the list, and other domains") {
+TEST_CASE("inputs of unlisted operators of ai.onnx.ml and of other domains are copied") {
   for (const char* op : {"CategoryMapper", "LabelEncoder", "OneHotEncoder", "CastMap",
                          "DictVectorizer", "ZipMap", "FeatureVectorizer"}) {
     CAPTURE(op);
-    CHECK_FALSE(in_place(one(op, SIDECALL_INT64, {}, "ai.onnx.ml")));
+    CHECK_FALSE(in_place(one(op, SIDECALL_DTYPE_INT64, {}, "ai.onnx.ml")));
   }
   CHECK_FALSE(in_place(one("Relu", kFloat, {}, "ai.onnx.ml")));
   CHECK_FALSE(in_place(one("Scaler", kFloat, {}, "")));
@@ -99,12 +99,12 @@ TEST_CASE("operators of ai.onnx.ml off the list, and other domains") {
   CHECK(in_place(one("Relu", kFloat, {}, "ai.onnx")));  // an alternative name of the default domain
 }
 
-TEST_CASE("inputs where a kernel takes sizes and places are copied") {
+TEST_CASE("inputs that a kernel uses as sizes or indices are copied") {
   for (const char* op : {"Reshape", "Slice", "Expand", "Tile", "Pad", "Split", "Unsqueeze",
                          "ReduceSum", "Clip", "Dropout"}) {
     CAPTURE(op);
     Graph graph;
-    graph.input("x", SIDECALL_INT64, {2}).constant("c", {2}, std::vector<float>{0, 1});
+    graph.input("x", SIDECALL_DTYPE_INT64, {2}).constant("c", {2}, std::vector<float>{0, 1});
     graph.node(op, {"c", "x"}, {"y"})
         .node("MatMul", {"y", "c"}, {"out"})
         .output("out", kFloat, {-1});
@@ -112,19 +112,19 @@ TEST_CASE("inputs where a kernel takes sizes and places are copied") {
   }
 }
 
-TEST_CASE("what the optimiser may take away or move does not shield what stands behind it") {
+TEST_CASE("an input is copied if an unlisted kernel follows nodes that the optimiser can remove") {
   CHECK_FALSE(in_place(before_top_k("Add", {"c"})));
   CHECK_FALSE(in_place(before_top_k("Mul", {"c"})));
   CHECK_FALSE(in_place(before_top_k("Transpose")));
   CHECK_FALSE(in_place(before_top_k("Identity")));
-  CHECK_FALSE(in_place(before_top_k("Cast", {}, {{"to", SIDECALL_FLOAT32}})));
+  CHECK_FALSE(in_place(before_top_k("Cast", {}, {{"to", SIDECALL_DTYPE_FLOAT32}})));
   CHECK_FALSE(in_place(before_top_k("Concat", {}, {{"axis", 0}})));
   CHECK_FALSE(in_place(before_top_k("Relu")));
   CHECK(in_place(before_top_k("MatMul", {"c"})));
   CHECK(in_place(before_top_k("Shape")));
 }
 
-TEST_CASE("memory that may be handed on must not become an output") {
+TEST_CASE("an input whose memory could become an output is copied") {
   CHECK_FALSE(in_place(Graph().input("x", kFloat, {2}).output("x", kFloat, {2})));
   for (const char* op : {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}) {
     CAPTURE(op);
@@ -159,11 +159,11 @@ TEST_CASE("a value reached both by an alias and by a computation counts as an al
   CHECK_FALSE(in_place(graph));
 }
 
-TEST_CASE("what a nested graph mentions is copied") {
+TEST_CASE("an input that a nested graph uses is copied") {
   const auto holder = [](const std::string& nested, const char* attribute) {
     Graph graph;
     graph.input("x", kFloat, {2})
-        .input("p", SIDECALL_BOOL, {})
+        .input("p", SIDECALL_DTYPE_BOOL, {})
         .node("Neg", {"x"}, {"n"})
         .output("n", kFloat, {2});
     graph.node("If", {"p"}, {"y"}, {onnx::Attribute::of_graph(attribute, nested)})
@@ -185,23 +185,27 @@ TEST_CASE("what a nested graph mentions is copied") {
   CHECK_FALSE(in_place(holder(deep, "then_branch")));
 }
 
-TEST_CASE("element types that are copied whatever reads them") {
-  for (const int32_t dtype : {SIDECALL_STRING, SIDECALL_BOOL, SIDECALL_BFLOAT16,
-                              SIDECALL_FLOAT8E4M3FN, SIDECALL_UINT4, SIDECALL_INT4}) {
+TEST_CASE("strings, bools and packed types are copied for every kernel") {
+  for (const int32_t dtype :
+       {SIDECALL_DTYPE_STRING, SIDECALL_DTYPE_BOOL, SIDECALL_DTYPE_BFLOAT16,
+        SIDECALL_DTYPE_FLOAT8E4M3FN, SIDECALL_DTYPE_UINT4, SIDECALL_DTYPE_INT4}) {
     CAPTURE(dtype);
-    CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_FLOAT32}})));
+    CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_DTYPE_FLOAT32}})));
   }
-  for (const int32_t dtype : {SIDECALL_FLOAT32, SIDECALL_FLOAT64, SIDECALL_FLOAT16, SIDECALL_UINT8,
-                              SIDECALL_INT8, SIDECALL_INT32, SIDECALL_INT64, SIDECALL_UINT64}) {
+  for (const int32_t dtype : {SIDECALL_DTYPE_FLOAT32, SIDECALL_DTYPE_FLOAT64,
+                              SIDECALL_DTYPE_FLOAT16, SIDECALL_DTYPE_UINT8, SIDECALL_DTYPE_INT8,
+                              SIDECALL_DTYPE_INT32, SIDECALL_DTYPE_INT64, SIDECALL_DTYPE_UINT64}) {
     CAPTURE(dtype);
-    CHECK(in_place(one("Cast", dtype, {{"to", SIDECALL_FLOAT32}})));
-    CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_STRING}})));
+    CHECK(in_place(one("Cast", dtype, {{"to", SIDECALL_DTYPE_FLOAT32}})));
+    CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_DTYPE_STRING}})));
   }
 }
 
-TEST_CASE("division looks for zeros first, where numbers are whole") {
-  for (const auto& [dtype, expected] : std::vector<std::pair<int32_t, bool>>{
-           {SIDECALL_FLOAT64, true}, {SIDECALL_INT32, false}, {SIDECALL_UINT8, false}}) {
+TEST_CASE("integer inputs of a division are copied, because it checks for zeros first") {
+  for (const auto& [dtype, expected] :
+       std::vector<std::pair<int32_t, bool>>{{SIDECALL_DTYPE_FLOAT64, true},
+                                             {SIDECALL_DTYPE_INT32, false},
+                                             {SIDECALL_DTYPE_UINT8, false}}) {
     CAPTURE(dtype);
     Graph graph;
     graph.input("x", dtype, {2})
@@ -212,13 +216,14 @@ TEST_CASE("division looks for zeros first, where numbers are whole") {
   }
 }
 
-TEST_CASE("a graph with functions of its own is copied: their names may hide listed ones") {
+TEST_CASE(
+    "inputs of a graph with its own functions are copied, because these can have listed names") {
   const std::string function = onnx::bytes(25, onnx::bytes(1, "Relu"));
   CHECK(ask(one("Relu")) == std::vector<bool>{true});
   CHECK(ask(one("Relu"), function) == std::vector<bool>{false});
 }
 
-TEST_CASE("an input that nobody reads, one without a name, and a graph that goes round") {
+TEST_CASE("unused inputs, absent optional inputs and cyclic graphs are read in place") {
   Graph graph;
   graph.input("unused", kFloat, {2})
       .input("x", kFloat, {2})

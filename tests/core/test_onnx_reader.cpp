@@ -45,7 +45,7 @@ std::string initializer(const std::string& payload) { return graph(bytes(5, payl
 
 }  // namespace
 
-TEST_CASE("what ONNX allows is accepted, and handed on byte by byte") {
+TEST_CASE("valid ONNX is accepted and passed on unchanged") {
   const std::string packed = bytes(8, varint(1) + varint(300) + varint(static_cast<uint64_t>(-1)));
   const std::vector<std::string> sound = {
       graph(""),
@@ -66,7 +66,7 @@ TEST_CASE("what ONNX allows is accepted, and handed on byte by byte") {
   for (const std::string& model : sound) CHECK(refusal_of(model) == "");
 }
 
-TEST_CASE("a file says whether an engine finds nothing to optimise in it") {
+TEST_CASE("files in which an engine finds nothing to optimise are recognised") {
   const auto has_only_tree_nodes = [](const std::vector<const char*>& operators) {
     std::string nodes;
     for (const char* name : operators) nodes += bytes(1, bytes(4, name) + bytes(7, "ai.onnx.ml"));
@@ -86,7 +86,7 @@ TEST_CASE("unknown fields and groups are refused") {
   CHECK(refuses(graph("") + "\x00"s, "an unknown field (0) at byte 2"));
   CHECK(refuses(graph(bytes(3, "")), "an unknown field (3) at byte 2 in graph"));
   CHECK(refuses(graph(bytes(12, bytes(2, "\x0b\x0c"))),
-                "'tensor_type' in another wire type at byte 6 in graph.output[0].type"));
+                "'tensor_type' with the wrong wire type at byte 6 in graph.output[0].type"));
   CHECK(refuses(node("") + graph(""), "'graph' or its alternative twice at byte 4"));
   CHECK(refuses(graph(bytes(1, "") + bytes(1, bytes(5, "") + bytes(5, number(16, 1)))),
                 "an unknown field (16) at byte 10 in graph.node[1].attribute[1]"));
@@ -97,19 +97,20 @@ TEST_CASE("a known field of another wire type is refused") {
   // it.
   const std::string hidden =
       bytes(13, bytes(1, "location") + number(1, 0) + bytes(2, "../secret")) + number(14, 1);
-  CHECK(refuses(initializer(hidden),
-                "'key' in another wire type at byte 16 in graph.initializer[0].external_data[0]"));
-  CHECK(refuses(graph("") + bytes(1, ""), "'ir_version' in another wire type"));
-  CHECK(refuses(graph("") + number(2, 1), "'producer_name' in another wire type"));
-  CHECK(refuses(number(7, 1), "'graph' in another wire type"));
-  CHECK(refuses(attribute(number(2, 1)), "'f' in another wire type"));
-  CHECK(refuses(attribute(bytes(3, "\x01")), "'i' in another wire type"));
-  CHECK(refuses(attribute(number(7, 1)), "'floats' in another wire type"));
-  CHECK(refuses(attribute(onnx::fixed32(8, 1)), "'ints' in another wire type"));
-  CHECK(refuses(initializer(onnx::fixed32(10, 1)), "'double_data' in another wire type"));
+  CHECK(refuses(
+      initializer(hidden),
+      "'key' with the wrong wire type at byte 16 in graph.initializer[0].external_data[0]"));
+  CHECK(refuses(graph("") + bytes(1, ""), "'ir_version' with the wrong wire type"));
+  CHECK(refuses(graph("") + number(2, 1), "'producer_name' with the wrong wire type"));
+  CHECK(refuses(number(7, 1), "'graph' with the wrong wire type"));
+  CHECK(refuses(attribute(number(2, 1)), "'f' with the wrong wire type"));
+  CHECK(refuses(attribute(bytes(3, "\x01")), "'i' with the wrong wire type"));
+  CHECK(refuses(attribute(number(7, 1)), "'floats' with the wrong wire type"));
+  CHECK(refuses(attribute(onnx::fixed32(8, 1)), "'ints' with the wrong wire type"));
+  CHECK(refuses(initializer(onnx::fixed32(10, 1)), "'double_data' with the wrong wire type"));
 }
 
-TEST_CASE("a singular field, or a oneof, that is given twice is refused") {
+TEST_CASE("a singular field or a oneof that appears twice is refused") {
   CHECK(refuses(graph("") + graph(""), "'graph' or its alternative twice"));
   CHECK(refuses(graph("") + number(1, 8) + number(1, 8), "'ir_version' or its alternative twice"));
   CHECK(refuses(initializer(bytes(9, "") + bytes(9, "")), "'raw_data' or its alternative twice"));
@@ -122,7 +123,7 @@ TEST_CASE("a singular field, or a oneof, that is given twice is refused") {
       "'dim_param' or its alternative"));
 }
 
-TEST_CASE("numbers in a longer form, or beyond their type, are refused") {
+TEST_CASE("numbers that are not in the shortest form or exceed their type are refused") {
   const std::string longer = "\x81\x00"s;
   CHECK(refuses("\xba\x00"s + varint(0), "an unknown field at byte 0"));
   CHECK(refuses("\xba\x80\x00\x00"s, "an unknown field at byte 0"));
@@ -142,15 +143,15 @@ TEST_CASE("numbers in a longer form, or beyond their type, are refused") {
   CHECK(refuses(attribute(number(20, -1)), "an unknown value of 'type'"));
 }
 
-TEST_CASE("lengths beyond their message and cut numbers are refused") {
+TEST_CASE("lengths beyond their message and truncated numbers are refused") {
   CHECK(refuses("\x3a\x05\x0a", "cut off at byte 1"));
   CHECK(refuses("\x3a\xff\xff\xff\xff\x7f"s, "cut off at byte 1"));
   CHECK(refuses(graph("\x0a\x7f"), "cut off at byte 3 in graph"));
   CHECK(refuses(attribute("\x3d\x00\x00\x00"s), "cut off"));
   CHECK(refuses(attribute(onnx::fixed32(7, 1) + "\x3d\x00\x00\x00"s), "cut off"));
   CHECK(refuses(initializer("\x51" + std::string(7, 'x')), "cut off"));
-  CHECK(refuses(attribute(bytes(7, "12345")), "a part of a number in 'floats'"));
-  CHECK(refuses(initializer(bytes(10, "1234567")), "a part of a number in 'double_data'"));
+  CHECK(refuses(attribute(bytes(7, "12345")), "an incomplete number in 'floats'"));
+  CHECK(refuses(initializer(bytes(10, "1234567")), "an incomplete number in 'double_data'"));
   CHECK(refuses(attribute(bytes(8, "\x80")), "cut off"));
   CHECK(refuses(attribute(number(8, 1) + "\x40"), "cut off"));
   CHECK(refuses(graph("") + "\x08", "cut off"));
@@ -164,7 +165,7 @@ TEST_CASE("text that is not UTF-8 is refused") {
   CHECK(refuses(graph("") + bytes(14, bytes(1, "\xff")), "'key' that is not UTF-8"));
 }
 
-TEST_CASE("messages nest a hundred deep and no deeper") {
+TEST_CASE("messages can be nested at most a hundred levels deep") {
   const auto nested = [](int sequences) {
     std::string type;
     for (int i = 0; i < sequences; ++i) type = bytes(4, bytes(1, type));

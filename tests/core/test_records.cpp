@@ -41,7 +41,7 @@ TEST_CASE("rows are counted by records, not by commas") {
   CHECK(sidecall::count_records("[5]") == 1);
 }
 
-TEST_CASE("bytes that no JSON holds are found at every offset") {
+TEST_CASE("bytes that JSON does not allow are found at every offset") {
   for (const std::string& bad :
        {std::string("\x00", 1), std::string("\x01"), std::string("\x1a"), std::string("\x1f"),
         std::string("\xff"), std::string("\xc3"), std::string("\xed\xa0\x80")}) {
@@ -58,13 +58,13 @@ TEST_CASE("bytes that no JSON holds are found at every offset") {
     CHECK(sidecall::find_non_json(good) == good.size());
 }
 
-TEST_CASE("no control character reaches a message") {
+TEST_CASE("control characters never reach an error message") {
   CHECK(sidecall::printable("a\x1b\x7f\n\t\r") == "a\\u001b\\u007f\\n\\t\\r");
   CHECK(sidecall::printable("\xc2\x80\xc2\x9b\xc2\x9f") == "\\u0080\\u009b\\u009f");
   CHECK(sidecall::printable("\xc2\xa0\xc3\xa9\xff") == "\xc2\xa0\xc3\xa9?");
 }
 
-TEST_CASE("numbers beyond a double are zero or refused, whatever the locale") {
+TEST_CASE("numbers beyond float64 become zero or are refused in every locale") {
   // On a machine without these locales the check is the same as in "C".
   const bool has_comma = std::setlocale(LC_NUMERIC, "de_DE.UTF-8") != nullptr ||
                          std::setlocale(LC_NUMERIC, "fr_FR.UTF-8") != nullptr;

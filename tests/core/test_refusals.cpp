@@ -26,12 +26,12 @@ struct Model {
   sidecall::Signature signature;
 
   Model() {
-    engine.inputs = {fake::tensor("X", SIDECALL_FLOAT32, {-1, 2}),
-                     fake::tensor("Y", SIDECALL_FLOAT64, {-1, 2}),
-                     fake::tensor("word", SIDECALL_STRING, {-1, 1})};
-    engine.outputs = {fake::tensor("scores", SIDECALL_FLOAT32, {-1, 2}),
-                      fake::tensor("prediction", SIDECALL_FLOAT64, {-1}),
-                      fake::tensor("refused", SIDECALL_INT64, {-1})};
+    engine.inputs = {fake::tensor("X", SIDECALL_DTYPE_FLOAT32, {-1, 2}),
+                     fake::tensor("Y", SIDECALL_DTYPE_FLOAT64, {-1, 2}),
+                     fake::tensor("word", SIDECALL_DTYPE_STRING, {-1, 1})};
+    engine.outputs = {fake::tensor("scores", SIDECALL_DTYPE_FLOAT32, {-1, 2}),
+                      fake::tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1}),
+                      fake::tensor("refused", SIDECALL_DTYPE_INT64, {-1})};
     engine.sign(&signature);
     sidecall::parse_contract(R"({"format": 2, "model": {"id": ""}, "features": [
         {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0, "domain": [[0, 1]]},
@@ -76,7 +76,7 @@ Number* numbers_of(Call* call, int32_t input) {
 
 }  // namespace
 
-TEST_CASE("the output that refuses rows is none of the model's") {
+TEST_CASE("the output that refuses rows is not an output of the model") {
   const Model model;
   CHECK(model.signature.outputs.size() == 2);
   CHECK(model.signature.output_names.find("refused") == -1);
@@ -87,7 +87,7 @@ TEST_CASE("the output that refuses rows is none of the model's") {
   CHECK(call.get_f64(1, 2) == 0);
 }
 
-TEST_CASE("values in tensors are all looked at, row by row and feature by feature") {
+TEST_CASE("all values in tensors are checked by row and feature") {
   const Model model;
   Call call(model.signature, model.engine, false, 3);
   model.fill(&call);
@@ -111,7 +111,7 @@ TEST_CASE("values in tensors are all looked at, row by row and feature by featur
   CHECK(std::string(error.what()).find("(row 0); feature 'a'") != std::string::npos);
 }
 
-TEST_CASE("faults of records and of tensors beside them are one list, each once") {
+TEST_CASE("faults of records and of tensors form one list without repetition") {
   const Model model;
   Call call(model.signature, model.engine, false, 2);
   model.fill(&call);
@@ -130,7 +130,7 @@ TEST_CASE("faults of records and of tensors beside them are one list, each once"
   call.run(-1);
 }
 
-TEST_CASE("strings of a tensor that are refused are reported by the run, unless set anew") {
+TEST_CASE("refused strings of a tensor are reported by the run unless they are set again") {
   const Model model;
   Call call(model.signature, model.engine, false, 3);
   model.fill(&call);
@@ -150,7 +150,7 @@ TEST_CASE("strings of a tensor that are refused are reported by the run, unless 
   call.run(-1);
 }
 
-TEST_CASE("of text that no tensor may hold every row is named") {
+TEST_CASE("every row with text that no tensor can hold is named") {
   const Model model;
   Call call(model.signature, model.engine, false, 3);
   const int64_t offsets[] = {0, 1, 2, 3};
@@ -160,7 +160,7 @@ TEST_CASE("of text that no tensor may hold every row is named") {
   CHECK((error.faults()[1].row == 2 && std::string(error.faults()[1].what) == "input"));
 }
 
-TEST_CASE("of more faults than are kept the first rows are kept, and all are counted") {
+TEST_CASE("the faults of the first rows are kept, and all faults are counted") {
   const Model model;
   constexpr int64_t kRows = 3000;
   Call call(model.signature, model.engine, false, kRows);
@@ -174,7 +174,7 @@ TEST_CASE("of more faults than are kept the first rows are kept, and all are cou
   CHECK((error.faults().back().row == 499 && error.faults().back().name == "c"));
 }
 
-TEST_CASE("each bad row after a run has one fault, for the step before what is not finite") {
+TEST_CASE("each refused row has one fault, of the step before the value that is not finite") {
   Model model;
   model.engine.on_run = [](fake::Binding& binding) {
     binding.refusals[1] = 2;
@@ -211,7 +211,7 @@ TEST_CASE("each bad row after a run has one fault, for the step before what is n
   }
 }
 
-TEST_CASE("a step that there is none of is the engine's failure") {
+TEST_CASE("a step index outside the list is an ENGINE error") {
   for (const int64_t number : {INT64_C(3), INT64_C(-1), INT64_MIN}) {
     Model model;
     model.engine.on_run = [number](fake::Binding& binding) {
@@ -224,7 +224,7 @@ TEST_CASE("a step that there is none of is the engine's failure") {
   }
 }
 
-TEST_CASE("an answer that must be finite is looked at where only the run tells its shape") {
+TEST_CASE("an output that must be finite is checked also if only the run determines its shape") {
   Model model;
   model.signature.outputs[0].is_shaped = false;
   model.engine.answers = {{2, 2}};
@@ -240,7 +240,7 @@ TEST_CASE("an answer that must be finite is looked at where only the run tells i
          error.faults()[0].name == "scores.0"));
 }
 
-TEST_CASE("a run after one that was refused answers, with other rows too") {
+TEST_CASE("a run after a refused one succeeds, also with another number of rows") {
   Model model;
   bool refuses = true;
   model.engine.on_run = [&](fake::Binding& binding) {
@@ -260,7 +260,7 @@ TEST_CASE("a run after one that was refused answers, with other rows too") {
   CHECK(error_of([&] { call.run(-1); }).faults().at(0).row == 6);
 }
 
-TEST_CASE("without a graph nothing is taken off the outputs, and steps are still read") {
+TEST_CASE("without a graph no output is removed, and the steps are still read") {
   sidecall::Signature signature;
   const Model model;
   model.engine.sign(&signature);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/model.h"
+#include "engines/out_of_process/binding.h"
 #include "records_model.h"
 
 using fake::status_of;
@@ -25,7 +26,7 @@ struct Peer {
   int32_t failure = 0;
   int64_t timeout_ns = 0;
   std::atomic<int> num_runs{0};
-  int num_hushed = 0;
+  int num_cleared = 0;
   std::vector<sidecall::Dims> expected_inputs;
   std::vector<std::optional<sidecall::Dims>> expected_outputs;
 
@@ -38,7 +39,7 @@ struct Peer {
   }
 };
 
-class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun {
+class RemoteBinding final : public sidecall::OutOfProcessBinding {
  public:
   explicit RemoteBinding(Peer* peer) : peer_(peer) {}
 
@@ -50,19 +51,18 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
   sidecall::OutputTensor output(int32_t) override { return {{1}, &output_}; }
   void read_strings(int32_t, std::string*, std::vector<int64_t>*) override {}
 
-  Outcome run(int64_t timeout_ns) override {
+  Outcome execute(int64_t timeout_ns) override {
     if (begin(timeout_ns) == Progress::kInterrupted || await(-1) == Progress::kInterrupted)
       return Outcome::kInterrupted;
     take();
     return Outcome::kDone;
   }
-  RemoteRun* remote() noexcept override { return this; }
   void expect(const std::vector<sidecall::Dims>& inputs,
               const std::vector<std::optional<sidecall::Dims>>& outputs) override {
     peer_->expected_inputs = inputs;
     peer_->expected_outputs = outputs;
   }
-  void* known_output(int32_t) override { return &output_; }
+  void* placed_output(int32_t) override { return &output_; }
   bool is_read_only(int32_t) const override { return true; }
 
   Progress begin(int64_t timeout_ns) override {
@@ -71,8 +71,8 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
                 std::chrono::nanoseconds(timeout_ns < 0 ? INT64_C(1'000'000'000'000) : timeout_ns);
     peer_->timeout_ns = timeout_ns;
     const bool is_let_go = peer_->changed.wait_until(
-        lock, deadline_, [&] { return !peer_->is_holding || is_interrupted_; });
-    if (!is_let_go || is_interrupted_) return Progress::kInterrupted;
+        lock, deadline_, [&] { return !peer_->is_holding || should_stop_; });
+    if (!is_let_go || should_stop_) return Progress::kInterrupted;
     peer_->has_answered = false;
     ++peer_->num_runs;
     return Progress::kPending;
@@ -82,13 +82,13 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
 
   Progress await(int64_t wait_ns) override {
     std::unique_lock lock(peer_->mutex);
-    const auto is_over = [&] { return peer_->has_answered || is_interrupted_; };
+    const auto is_over = [&] { return peer_->has_answered || should_stop_; };
     const auto until = wait_ns < 0 ? deadline_
                                    : std::min(deadline_, std::chrono::steady_clock::now() +
                                                              std::chrono::nanoseconds(wait_ns));
     peer_->changed.wait_until(lock, until, is_over);
     if (peer_->has_answered) return Progress::kDone;
-    if (!is_interrupted_ && std::chrono::steady_clock::now() < deadline_) return Progress::kPending;
+    if (!should_stop_ && std::chrono::steady_clock::now() < deadline_) return Progress::kPending;
     peer_->is_holding = true;
     return Progress::kInterrupted;
   }
@@ -101,23 +101,23 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
     const std::lock_guard lock(peer_->mutex);
     return !peer_->is_holding;
   }
-  int fd() override { return 42; }
-  void clear_fd() noexcept override { ++peer_->num_hushed; }
+  int make_fd() override { return 42; }
+  void clear_fd() noexcept override { ++peer_->num_cleared; }
 
-  void interrupt() noexcept override {
+  void interrupt_engine() noexcept override {
     const std::lock_guard lock(peer_->mutex);
-    is_interrupted_ = true;
+    should_stop_ = true;
     peer_->changed.notify_all();
   }
   void rearm() noexcept override {
     const std::lock_guard lock(peer_->mutex);
-    is_interrupted_ = false;
+    should_stop_ = false;
   }
 
  private:
   Peer* peer_;
   std::chrono::steady_clock::time_point deadline_;
-  bool is_interrupted_ = false;
+  bool should_stop_ = false;
   double input_ = 0;
   double output_ = 0;
 };
@@ -127,8 +127,8 @@ class RemoteEngine final : public sidecall::Engine {
   explicit RemoteEngine(Peer* peer) : peer_(peer) {}
   void describe(std::vector<sidecall::TensorSpec>* inputs,
                 std::vector<sidecall::TensorSpec>* outputs) const override {
-    inputs->push_back(fake::tensor("x", SIDECALL_FLOAT64, {-1}));
-    outputs->push_back(fake::tensor("y", SIDECALL_FLOAT64, {-1}));
+    inputs->push_back(fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1}));
+    outputs->push_back(fake::tensor("y", SIDECALL_DTYPE_FLOAT64, {-1}));
   }
   std::unique_ptr<sidecall::Binding> bind(bool) const override {
     return std::make_unique<RemoteBinding>(peer_);
@@ -164,7 +164,7 @@ constexpr int64_t kMillisecond = 1'000'000;
 
 }  // namespace
 
-TEST_CASE("a run elsewhere gives its answer, and the timeout goes with it") {
+TEST_CASE("a remote run returns its outputs and gets the timeout") {
   Fixture f;
   std::thread peer([&] {
     while (f.peer.num_runs == 0) std::this_thread::yield();
@@ -176,7 +176,7 @@ TEST_CASE("a run elsewhere gives its answer, and the timeout goes with it") {
   CHECK(f.call->get_f64(0, 0) == 42);
 }
 
-TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
+TEST_CASE("a failed remote run reports its error, and the call stays usable") {
   Fixture f;
   f.call->start(1000 * kMillisecond);
   CHECK(f.peer.timeout_ns == 1000 * kMillisecond);
@@ -189,7 +189,7 @@ TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
   CHECK(f.call->get_f64(0, 0) == 42);
 }
 
-TEST_CASE("until a run elsewhere is over the call is busy") {
+TEST_CASE("a call is busy until its remote run has ended") {
   Fixture f;
   f.call->start(-1);
   // fd() must be called before the run starts.
@@ -208,12 +208,12 @@ TEST_CASE("until a run elsewhere is over the call is busy") {
   f.peer.answer();
   CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // the outcome was not taken
   f.call->finish(0);
-  CHECK(f.peer.num_hushed == 0);
+  CHECK(f.peer.num_cleared == 0);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
-  CHECK(f.peer.num_hushed == 1);
+  CHECK(f.peer.num_cleared == 1);
 }
 
-TEST_CASE("a deadline is the outcome once, and the call is free when the peer has let go") {
+TEST_CASE("a deadline is reported once, and the call is free when the peer has released the run") {
   Fixture f;
   f.call->start(kMillisecond);
   CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
@@ -241,7 +241,7 @@ TEST_CASE("the next run waits for the peer within its own deadline") {
   f.call->finish(0);
 }
 
-TEST_CASE("a start that may not wait is refused while the peer holds on to an earlier run") {
+TEST_CASE("a start without waiting is refused while the peer still works on an earlier run") {
   Fixture f;
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   CHECK_FALSE(f.call->try_start(-1));
@@ -260,7 +260,7 @@ TEST_CASE("a start that may not wait is refused while the peer holds on to an ea
   CHECK(f.call->get_f64(0, 0) == 42);
 }
 
-TEST_CASE("a run that was given up does not keep its call busy once its outcome was taken") {
+TEST_CASE("an abandoned run does not keep its call busy after its outcome was returned") {
   Fixture f;
   f.call->start(kMillisecond);
   std::this_thread::sleep_for(std::chrono::milliseconds(3));
@@ -277,7 +277,7 @@ TEST_CASE("a run that was given up does not keep its call busy once its outcome 
   peer.join();
 }
 
-TEST_CASE("a cancel ends the waiting of another thread") {
+TEST_CASE("a cancel ends the wait of another thread") {
   Fixture f;
   f.call->start(-1);
   std::thread other([&] {
@@ -297,21 +297,21 @@ TEST_CASE("a cancel ends the waiting of another thread") {
   CHECK_FALSE(f.call->finish(0));
 }
 
-TEST_CASE("a call that waits elsewhere may be closed") {
+TEST_CASE("a call with a remote run can be closed") {
   Fixture f;
   f.call->start(-1);
   f.call.reset();
   CHECK(f.peer.num_runs == 1);
 }
 
-TEST_CASE("what shapes will be needed is said beforehand") {
+TEST_CASE("the shapes that a run needs are announced to the peer beforehand") {
   Peer peer;
   fake::Engine described;
-  described.inputs = {{"a", SIDECALL_FLOAT32, {-1, 4}, {"N", ""}},
-                      {"b", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}},
-                      {"c", SIDECALL_FLOAT32, {}, {}}};
-  described.outputs = {{"y", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}},
-                       {"z", SIDECALL_FLOAT32, {-1}, {""}}};
+  described.inputs = {{"a", SIDECALL_DTYPE_FLOAT32, {-1, 4}, {"N", ""}},
+                      {"b", SIDECALL_DTYPE_FLOAT32, {-1, -1}, {"N", "K"}},
+                      {"c", SIDECALL_DTYPE_FLOAT32, {}, {}}};
+  described.outputs = {{"y", SIDECALL_DTYPE_FLOAT32, {-1, -1}, {"N", "K"}},
+                       {"z", SIDECALL_DTYPE_FLOAT32, {-1}, {""}}};
   sidecall::Signature signature;
   described.sign(&signature);
   const RemoteEngine engine(&peer);
@@ -327,7 +327,7 @@ TEST_CASE("what shapes will be needed is said beforehand") {
   CHECK(peer.expected_outputs == std::vector<std::optional<Dims>>{Dims{5, 9}, std::nullopt});
 }
 
-TEST_CASE("an output in another process's memory says so") {
+TEST_CASE("an output in another process's memory is marked as such") {
   Fixture f;
   f.call->start(-1);
   f.peer.answer();
@@ -359,7 +359,7 @@ TEST_CASE("a model without a file follows the id of its engine, and old ids stay
   CHECK(status_of([&] { model->predict_json("{}"); }) == SIDECALL_NO_CONTRACT);
 }
 
-TEST_CASE("a contract that does not fit names the server") {
+TEST_CASE("an error in a served contract names the server") {
   Peer peer;
   sidecall_model_options options{};
   try {

@@ -11,9 +11,9 @@
 
 using fake::status_of;
 
-TEST_CASE("a cancel that comes late does not reach the next run") {
+TEST_CASE("a late cancel does not affect the next run") {
   fake::Engine engine;
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {1})};
   sidecall::Signature signature;
   engine.sign(&signature);
   std::atomic<int> interrupts{0};
@@ -39,9 +39,9 @@ TEST_CASE("a cancel that comes late does not reach the next run") {
   CHECK(num_cancelled > 0);
 }
 
-TEST_CASE("deadlines of every length end each run once") {
+TEST_CASE("runs with deadlines of every length end with OK or TIMEOUT") {
   fake::Engine engine;
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {1})};
   sidecall::Signature signature;
   engine.sign(&signature);
   sidecall::Call call(signature, engine, false, 1);
@@ -53,11 +53,10 @@ TEST_CASE("deadlines of every length end each run once") {
 }
 
 TEST_CASE(
-    "closing a call does not wait for an engine that cannot be interrupted, and the engine keeps "
-    "its memory") {
+    "closing a call does not wait for an engine that cannot be interrupted, whose memory is kept") {
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {4})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {4})};
   sidecall::Signature signature;
   engine.sign(&signature);
   std::promise<void> began, may_end, is_gone;
@@ -79,20 +78,19 @@ TEST_CASE(
   began.get_future().wait();
   const auto dispose = [](void* context) {
     auto* left = static_cast<Owned*>(context);
-    std::promise<void>* const told = left->is_gone;
+    std::promise<void>* const gone = left->is_gone;
     delete left;
-    told->set_value();
+    gone->set_value();
   };
   REQUIRE(owned->call.leave_to_worker(dispose, owned));
   may_end.set_value();
   is_gone.get_future().wait();
 }
 
-TEST_CASE(
-    "a call that is idle, or reads the caller's memory, is not left to the thread of its run") {
+TEST_CASE("a call that is idle or has bound memory is not left to the thread of its run") {
   fake::Engine engine;
-  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};
+  engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {4})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {4})};
   sidecall::Signature signature;
   engine.sign(&signature);
   std::promise<void> began, may_end;
@@ -105,7 +103,7 @@ TEST_CASE(
   alignas(16) float memory[4] = {1, 2, 3, 4};
   const int64_t dims[] = {4};
   sidecall_view view = SIDECALL_VIEW_INIT;
-  view.dtype = SIDECALL_FLOAT32;
+  view.dtype = SIDECALL_DTYPE_FLOAT32;
   view.rank = 1;
   view.dims = dims;
   view.data = memory;

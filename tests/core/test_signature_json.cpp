@@ -51,10 +51,10 @@ std::string feature(const std::string& name, const std::string& type, const std:
 
 }  // namespace
 
-TEST_CASE("an output may lack a shape, an input may not") {
+TEST_CASE("an output can lack a shape, but an input cannot") {
   Signature signature;
-  signature.outputs.push_back(fake::tensor("y", SIDECALL_FLOAT32, {}));
-  signature.outputs.push_back(fake::tensor("z", SIDECALL_FLOAT32, {}));
+  signature.outputs.push_back(fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {}));
+  signature.outputs.push_back(fake::tensor("z", SIDECALL_DTYPE_FLOAT32, {}));
   signature.outputs[0].is_shaped = false;
   const Tensors tensors = read(sidecall::signature_text(signature));
   REQUIRE(tensors.outputs.size() == 2);
@@ -64,7 +64,7 @@ TEST_CASE("an output may lack a shape, an input may not") {
         std::string::npos);
 }
 
-TEST_CASE("a signature survives being text") {
+TEST_CASE("a signature is the same after writing and reading it") {
   const fake::RecordsModel model;
   const std::string text = sidecall::signature_text(model.signature);
   const Tensors tensors = read(text);
@@ -80,9 +80,9 @@ TEST_CASE("a signature survives being text") {
   CHECK(text.find('\n') != text.size() - 1);
 }
 
-TEST_CASE("without a contract the text has one line") {
+TEST_CASE("the text of a signature without a contract has one line") {
   Signature signature;
-  signature.inputs = {{"x \"\n\xc3\xa4", SIDECALL_STRING, {-1, 3}, {"N", ""}}};
+  signature.inputs = {{"x \"\n\xc3\xa4", SIDECALL_DTYPE_STRING, {-1, 3}, {"N", ""}}};
   const std::string text = sidecall::signature_text(signature);
   CHECK(text ==
         "{\"inputs\":[{\"name\":\"x "
@@ -91,7 +91,7 @@ TEST_CASE("without a contract the text has one line") {
   CHECK(read(text).inputs[0].name == signature.inputs[0].name);
 }
 
-TEST_CASE("a signature may be written over several lines, and fail without a place") {
+TEST_CASE("a signature can have several lines, and its errors need no name of a server") {
   std::vector<TensorSpec> inputs, outputs;
   sidecall::read_signature_text(
       "{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": "
@@ -109,7 +109,7 @@ TEST_CASE("a signature may be written over several lines, and fail without a pla
   }
 }
 
-TEST_CASE("whatever callers depend on changes the text") {
+TEST_CASE("every change that callers depend on changes the text") {
   const std::string text = sidecall::signature_text(fake::RecordsModel().signature);
   const auto changed = [&](const std::function<void(Signature*)>& change) {
     fake::RecordsModel model;
@@ -117,7 +117,7 @@ TEST_CASE("whatever callers depend on changes the text") {
     return sidecall::signature_text(model.signature) != text;
   };
   CHECK(changed([](Signature* s) { s->inputs[0].dims[1] = 5; }));
-  CHECK(changed([](Signature* s) { s->outputs[0].dtype = SIDECALL_INT64; }));
+  CHECK(changed([](Signature* s) { s->outputs[0].dtype = SIDECALL_DTYPE_INT64; }));
   CHECK(changed([](Signature* s) { s->features[0].nullable = true; }));
   CHECK(changed([](Signature* s) { s->features[0].name = "sum"; }));
   CHECK(changed([](Signature* s) { s->features[3].allowed_numbers.insert(7); }));
@@ -131,7 +131,7 @@ TEST_CASE("whatever callers depend on changes the text") {
   CHECK(changed([](Signature* s) { std::swap(s->columns[1], s->columns[2]); }));
 }
 
-TEST_CASE("a signature that does not hold is refused with its place") {
+TEST_CASE("an invalid signature is refused, and the error names the place") {
   CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"float33\", \"dims\": []}]") ==
         "server 'shm:x': signature: inputs[0].dtype: expected an element type, got 'float33'");
   CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"float32\", \"dims\": [-2]}]") ==
@@ -142,7 +142,7 @@ TEST_CASE("a signature that does not hold is refused with its place") {
         "server 'shm:x': signature: inputs[0].name: expected a string, got nothing");
   CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": []}, {\"name\": \"x\", "
                 "\"dtype\": \"bool\", \"dims\": []}]") ==
-        "server 'shm:x': signature: inputs[1].name: expected a name of its own, got 'x' again");
+        "server 'shm:x': signature: inputs[1].name: expected a unique name, got 'x' again");
   CHECK(refusal("[{\"name\": \"a\\u0000b\", \"dtype\": \"bool\", \"dims\": []}]") ==
         "server 'shm:x': signature: inputs[0].name: expected a name, got one with a NUL");
   CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": "
@@ -153,7 +153,7 @@ TEST_CASE("a signature that does not hold is refused with its place") {
   CHECK(status_of([] { read(""); }) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("inputs follow from features: one type is theirs, mixed numbers are float64") {
+TEST_CASE("inputs are derived from features: one common type, or float64 for mixed numbers") {
   const Tensors tensors =
       derive("[" + feature("a", "float32", "X", 0) + "," + feature("b", "int64", "X", 1) + "," +
              feature("job", "string", "job", 0) + "," + feature("on", "bool", "flags", 1) + "," +
@@ -166,28 +166,28 @@ TEST_CASE("inputs follow from features: one type is theirs, mixed numbers are fl
     CHECK(spec.dims == Dims{-1, width});
     CHECK(spec.dim_names == std::vector<std::string>{"N", ""});
   };
-  check(tensors.inputs[0], "X", SIDECALL_FLOAT64, 2);
-  check(tensors.inputs[1], "job", SIDECALL_STRING, 1);
-  check(tensors.inputs[2], "flags", SIDECALL_BOOL, 2);
-  check(tensors.inputs[3], "n", SIDECALL_INT64, 1);
-  check(tensors.inputs[4], "f", SIDECALL_FLOAT32, 1);
+  check(tensors.inputs[0], "X", SIDECALL_DTYPE_FLOAT64, 2);
+  check(tensors.inputs[1], "job", SIDECALL_DTYPE_STRING, 1);
+  check(tensors.inputs[2], "flags", SIDECALL_DTYPE_BOOL, 2);
+  check(tensors.inputs[3], "n", SIDECALL_DTYPE_INT64, 1);
+  check(tensors.inputs[4], "f", SIDECALL_DTYPE_FLOAT32, 1);
 }
 
-TEST_CASE("how a missing value is written decides the type too") {
+TEST_CASE("the code for missing values also decides the type of an input") {
   const auto type_of = [](const std::string& type, const std::string& missing) {
     return derive("[" + feature("a", type, "a", 0, ", \"missing\": " + missing) + "]")
         .inputs[0]
         .dtype;
   };
-  CHECK(type_of("int64", "\"nan\"") == SIDECALL_FLOAT64);
-  CHECK(type_of("int64", "{\"value\": -1}") == SIDECALL_INT64);
-  CHECK(type_of("bool", "\"nan\"") == SIDECALL_FLOAT64);
-  CHECK(type_of("bool", "{\"value\": 2}") == SIDECALL_INT64);
-  CHECK(type_of("float32", "\"nan\"") == SIDECALL_FLOAT32);
-  CHECK(type_of("string", "{\"value\": \"-\"}") == SIDECALL_STRING);
+  CHECK(type_of("int64", "\"nan\"") == SIDECALL_DTYPE_FLOAT64);
+  CHECK(type_of("int64", "{\"value\": -1}") == SIDECALL_DTYPE_INT64);
+  CHECK(type_of("bool", "\"nan\"") == SIDECALL_DTYPE_FLOAT64);
+  CHECK(type_of("bool", "{\"value\": 2}") == SIDECALL_DTYPE_INT64);
+  CHECK(type_of("float32", "\"nan\"") == SIDECALL_DTYPE_FLOAT32);
+  CHECK(type_of("string", "{\"value\": \"-\"}") == SIDECALL_DTYPE_STRING);
 }
 
-TEST_CASE("outputs follow from roles, classes and widths") {
+TEST_CASE("outputs are derived from roles, classes and widths") {
   const Tensors tensors = derive("[]", R"([
     {"name": "label", "role": "label", "type": "bool", "classes": [false, true]},
     {"name": "probabilities", "role": "probabilities", "type": "float32", "classes": [false, true]},
@@ -195,13 +195,13 @@ TEST_CASE("outputs follow from roles, classes and widths") {
     {"name": "scores", "role": "scores", "type": "float64", "width": 3}])");
   REQUIRE(tensors.outputs.size() == 4);
   CHECK(tensors.outputs[0].dims == Dims{-1});
-  CHECK(tensors.outputs[0].dtype == SIDECALL_BOOL);
+  CHECK(tensors.outputs[0].dtype == SIDECALL_DTYPE_BOOL);
   CHECK(tensors.outputs[1].dims == Dims{-1, 2});
   CHECK(tensors.outputs[2].dims == Dims{-1});
   CHECK(tensors.outputs[3].dims == Dims{-1, 3});
 }
 
-TEST_CASE("a derived signature takes the contract that it came from") {
+TEST_CASE("a derived signature fits the contract from which it was derived") {
   fake::Engine engine;
   sidecall::tensors_of_contract(fake::kRecordsContract, "contract", &engine.inputs,
                                 &engine.outputs);
@@ -216,7 +216,8 @@ TEST_CASE("a derived signature takes the contract that it came from") {
   call.set_str(1, 7, "nurse");
 }
 
-TEST_CASE("contracts that give no tensors are refused with their place") {
+TEST_CASE(
+    "contracts from which no tensors can be derived are refused, and the error names the place") {
   const auto text_of = [](const std::string& features, const std::string& outputs = "[]") {
     try {
       derive(features, outputs);

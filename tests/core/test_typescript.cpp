@@ -40,22 +40,23 @@ std::string declare(const std::string& feature, int32_t input_dtype, const std::
 }
 
 std::string feature_line(const std::string& type, int32_t dtype, const std::string& more) {
-  const std::string text = declare(R"("type": ")" + type + "\", " + more, dtype,
-                                   R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32);
+  const std::string text =
+      declare(R"("type": ")" + type + "\", " + more, dtype,
+              R"("role": "prediction", "type": "float32")", SIDECALL_DTYPE_FLOAT32);
   const size_t start = text.find("    x");
   return text.substr(start + 4, text.find('\n', start) - start - 4);
 }
 
 std::string output_line(const std::string& output, int32_t dtype, int64_t width = 1) {
-  const std::string text =
-      declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, output, dtype, width);
+  const std::string text = declare(R"("type": "float32", "nullable": false)",
+                                   SIDECALL_DTYPE_FLOAT32, output, dtype, width);
   const size_t start = text.find("    y");
   return text.substr(start + 4, text.find("\n  }", start) - start - 4);
 }
 
 }  // namespace
 
-TEST_CASE("a whole declaration, to the letter") {
+TEST_CASE("the declaration of a model with all types is exactly this text") {
   const fake::RecordsModel model;
   sidecall::Contract contract;
   contract.text = fake::kRecordsContract;
@@ -66,7 +67,7 @@ TEST_CASE("a whole declaration, to the letter") {
 
 /**
  * Model 'all types', version 1, id 00.
- * Written by `sidecall types`, for `open<AllTypes>(...)`: write it anew when the model changes.
+ * Written by `sidecall types`, for `open<AllTypes>(...)`: generate it again when the model changes.
  */
 export interface AllTypes {
   /** A record that `predict` takes. */
@@ -81,7 +82,7 @@ export interface AllTypes {
     job?: string | null
     sex: 'female' | 'male'
   }
-  /** The record that it gives. */
+  /** The record that `predict` returns. */
   answer: {
     label: 'no' | 'yes'
     probabilities: {
@@ -100,29 +101,39 @@ export interface AllTypes {
     job: TensorLike<string[]>
     sex: TensorLike<string[]>
   }
-  /** Tensors that it gives. */
+  /** Tensors that `run` returns. */
   outputs: {
     label: Tensor<string[]>
     probabilities: Tensor<Float32Array>
     prediction: Tensor<Float64Array>
     scores: Tensor<BigInt64Array>
   }
+  /** The inputs of a call. */
+  views: {
+    readonly X: Float32Array
+    readonly id: BigInt64Array
+    readonly time: Float64Array
+    readonly on: Uint8Array
+    job: TensorLike<string[]> | undefined
+    sex: TensorLike<string[]> | undefined
+  }
 }
 )");
 }
 
-TEST_CASE("every element type has its array, and a file without a contract no records") {
+TEST_CASE(
+    "every element type has an array type, and a file without a contract has no record types") {
   const std::pair<int32_t, const char*> arrays[] = {
-      {SIDECALL_FLOAT32, "Float32Array"},    {SIDECALL_FLOAT64, "Float64Array"},
-      {SIDECALL_FLOAT16, "Float16Data"},     {SIDECALL_BFLOAT16, "Uint16Array"},
-      {SIDECALL_INT8, "Int8Array"},          {SIDECALL_INT16, "Int16Array"},
-      {SIDECALL_INT32, "Int32Array"},        {SIDECALL_INT64, "BigInt64Array"},
-      {SIDECALL_UINT8, "Uint8Array"},        {SIDECALL_UINT16, "Uint16Array"},
-      {SIDECALL_UINT32, "Uint32Array"},      {SIDECALL_UINT64, "BigUint64Array"},
-      {SIDECALL_BOOL, "Uint8Array"},         {SIDECALL_STRING, "string[]"},
-      {SIDECALL_FLOAT8E4M3FN, "Uint8Array"}, {SIDECALL_FLOAT8E4M3FNUZ, "Uint8Array"},
-      {SIDECALL_FLOAT8E5M2, "Uint8Array"},   {SIDECALL_FLOAT8E5M2FNUZ, "Uint8Array"},
-      {SIDECALL_UINT4, "Uint8Array"},        {SIDECALL_INT4, "Uint8Array"},
+      {SIDECALL_DTYPE_FLOAT32, "Float32Array"},    {SIDECALL_DTYPE_FLOAT64, "Float64Array"},
+      {SIDECALL_DTYPE_FLOAT16, "Float16Data"},     {SIDECALL_DTYPE_BFLOAT16, "Uint16Array"},
+      {SIDECALL_DTYPE_INT8, "Int8Array"},          {SIDECALL_DTYPE_INT16, "Int16Array"},
+      {SIDECALL_DTYPE_INT32, "Int32Array"},        {SIDECALL_DTYPE_INT64, "BigInt64Array"},
+      {SIDECALL_DTYPE_UINT8, "Uint8Array"},        {SIDECALL_DTYPE_UINT16, "Uint16Array"},
+      {SIDECALL_DTYPE_UINT32, "Uint32Array"},      {SIDECALL_DTYPE_UINT64, "BigUint64Array"},
+      {SIDECALL_DTYPE_BOOL, "Uint8Array"},         {SIDECALL_DTYPE_STRING, "string[]"},
+      {SIDECALL_DTYPE_FLOAT8E4M3FN, "Uint8Array"}, {SIDECALL_DTYPE_FLOAT8E4M3FNUZ, "Uint8Array"},
+      {SIDECALL_DTYPE_FLOAT8E5M2, "Uint8Array"},   {SIDECALL_DTYPE_FLOAT8E5M2FNUZ, "Uint8Array"},
+      {SIDECALL_DTYPE_UINT4, "Uint8Array"},        {SIDECALL_DTYPE_INT4, "Uint8Array"},
   };
   for (const auto& [dtype, array] : arrays) {
     Signature signature;
@@ -130,111 +141,119 @@ TEST_CASE("every element type has its array, and a file without a contract no re
     signature.outputs = {fake::tensor("y", dtype, {})};
     const std::string text = sidecall::typescript_declaration(signature, nullptr, "00", "M");
     INFO(text);
-    const bool has_widths = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
+    const bool has_widths = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
     CHECK(contains(text, std::string("    x: TensorLike<") +
                              (has_widths ? "Float32Array | Float64Array" : array) + ">\n"));
     CHECK(contains(text, std::string("    y: Tensor<") + array + ">\n"));
+    const bool is_string = dtype == SIDECALL_DTYPE_STRING;
+    CHECK(contains(text, is_string ? "    x: TensorLike<string[]> | undefined\n"
+                                   : std::string("    readonly x: ") + array + "\n"));
     CHECK(contains(text, "features: never\n"));
     CHECK(contains(text, "answer: never\n"));
     CHECK(contains(text, "A model without a name, id 00."));
-    CHECK(contains(text, "import type { Float16Data, ") == (dtype == SIDECALL_FLOAT16));
+    CHECK(contains(text, "import type { Float16Data, ") == (dtype == SIDECALL_DTYPE_FLOAT16));
   }
 }
 
-TEST_CASE("a model without inputs imports what it uses") {
+TEST_CASE("the declaration of a model without inputs imports only what it uses") {
   Signature signature;
-  signature.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {1})};
+  signature.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {1})};
   const std::string text = sidecall::typescript_declaration(signature, nullptr, "00", "M");
   CHECK(contains(text, "import type { Tensor } from 'sidecall'\n"));
   CHECK(contains(text, "inputs: Record<string, never>\n"));
 }
 
-TEST_CASE("features by type, nullable, and closed lists") {
+TEST_CASE("features have their types, and can be null or one of a closed list") {
   const std::string must = R"("nullable": false)";
   const std::string may = R"("nullable": true, "missing": "nan")";
-  CHECK(feature_line("float32", SIDECALL_FLOAT32, must) == "x: number");
-  CHECK(feature_line("float64", SIDECALL_FLOAT64, may) == "x?: number | null");
-  CHECK(feature_line("int64", SIDECALL_INT64, must) == "x: number | bigint");
-  CHECK(feature_line("bool", SIDECALL_BOOL, must) == "x: boolean");
-  CHECK(feature_line("string", SIDECALL_STRING, must) == "x: string");
-  CHECK(feature_line("string", SIDECALL_STRING,
+  CHECK(feature_line("float32", SIDECALL_DTYPE_FLOAT32, must) == "x: number");
+  CHECK(feature_line("float64", SIDECALL_DTYPE_FLOAT64, may) == "x?: number | null");
+  CHECK(feature_line("int64", SIDECALL_DTYPE_INT64, must) == "x: number | bigint");
+  CHECK(feature_line("bool", SIDECALL_DTYPE_BOOL, must) == "x: boolean");
+  CHECK(feature_line("string", SIDECALL_DTYPE_STRING, must) == "x: string");
+  CHECK(feature_line("string", SIDECALL_DTYPE_STRING,
                      must + R"(, "allowed": ["it's", "a\"b", "a\\b", "a", "a"])") ==
         R"(x: 'it\'s' | 'a"b' | 'a\\b' | 'a')");
-  CHECK(feature_line("string", SIDECALL_STRING, must + R"(, "allowed": [])") == "x: never");
-  CHECK(feature_line("float32", SIDECALL_FLOAT32, may + R"(, "allowed": [])") ==
+  CHECK(feature_line("string", SIDECALL_DTYPE_STRING, must + R"(, "allowed": [])") == "x: never");
+  CHECK(feature_line("float32", SIDECALL_DTYPE_FLOAT32, may + R"(, "allowed": [])") ==
         "x?: never | null");
-  CHECK(feature_line("int64", SIDECALL_INT64, must + R"(, "allowed": [3, -4])") ==
+  CHECK(feature_line("int64", SIDECALL_DTYPE_INT64, must + R"(, "allowed": [3, -4])") ==
         "x: 3 | -4 | 3n | -4n");
-  CHECK(feature_line("int64", SIDECALL_FLOAT32, may + R"(, "allowed": [1.0])") ==
+  CHECK(feature_line("int64", SIDECALL_DTYPE_FLOAT32, may + R"(, "allowed": [1.0])") ==
         "x?: 1 | 1n | null");
-  CHECK(feature_line("bool", SIDECALL_BOOL, must + R"(, "allowed": [true])") == "x: true");
-  CHECK(feature_line("bool", SIDECALL_FLOAT32, must + R"(, "allowed": [0, 1])") ==
+  CHECK(feature_line("bool", SIDECALL_DTYPE_BOOL, must + R"(, "allowed": [true])") == "x: true");
+  CHECK(feature_line("bool", SIDECALL_DTYPE_FLOAT32, must + R"(, "allowed": [0, 1])") ==
         "x: false | true");
-  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(, "allowed": [-0.0, 1e300, 0.1])") ==
-        "x: 0 | 1e+300 | 0.1");
+  CHECK(feature_line("float64", SIDECALL_DTYPE_FLOAT64,
+                     must + R"(, "allowed": [-0.0, 1e300, 0.1])") == "x: 0 | 1e+300 | 0.1");
 }
 
-TEST_CASE("lists with values that have no exact literal are not closed in types") {
+TEST_CASE("lists with values that have no exact literal are not written as unions") {
   const std::string must = R"("nullable": false, "allowed": )";
-  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"([1, "nan"])") == "x: number");
-  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(["-inf"])") == "x: number");
-  CHECK(feature_line("int64", SIDECALL_INT64, must + "[9007199254740993]") == "x: number | bigint");
-  CHECK(feature_line("int64", SIDECALL_INT64, must + "[1.5]") == "x: number | bigint");
+  CHECK(feature_line("float64", SIDECALL_DTYPE_FLOAT64, must + R"([1, "nan"])") == "x: number");
+  CHECK(feature_line("float64", SIDECALL_DTYPE_FLOAT64, must + R"(["-inf"])") == "x: number");
+  CHECK(feature_line("int64", SIDECALL_DTYPE_INT64, must + "[9007199254740993]") ==
+        "x: number | bigint");
+  CHECK(feature_line("int64", SIDECALL_DTYPE_INT64, must + "[1.5]") == "x: number | bigint");
 }
 
-TEST_CASE("what a feature takes stands above it") {
+TEST_CASE("a comment above each feature says what it accepts") {
   const std::string output = R"("role": "prediction", "type": "float32")";
   const std::string number =
       declare(R"("type": "float64", "nullable": false, "domain": [[0, 0.5], [2, "inf"]])",
-              SIDECALL_FLOAT64, output, SIDECALL_FLOAT32);
+              SIDECALL_DTYPE_FLOAT64, output, SIDECALL_DTYPE_FLOAT32);
   CHECK(contains(number,
                  "    /** Takes a number from 0 to 0.5 or from 2 to inf. */\n    x: number\n"));
   const std::string text = declare(R"("type": "string", "nullable": false, "empty": false)",
-                                   SIDECALL_STRING, output, SIDECALL_FLOAT32);
+                                   SIDECALL_DTYPE_STRING, output, SIDECALL_DTYPE_FLOAT32);
   CHECK(contains(text, "    /** Takes a string that is not empty. */\n    x: string\n"));
   CHECK_FALSE(contains(declare(R"("type": "string", "nullable": false, "empty": true)",
-                               SIDECALL_STRING, output, SIDECALL_FLOAT32),
+                               SIDECALL_DTYPE_STRING, output, SIDECALL_DTYPE_FLOAT32),
                        "Takes"));
 }
 
-TEST_CASE("answers by role and classes") {
-  CHECK(output_line(R"("role": "prediction", "type": "float64")", SIDECALL_FLOAT64) == "y: number");
-  CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)", SIDECALL_FLOAT32,
-                    3) == "y: number[]");
-  CHECK(output_line(R"("role": "label", "type": "int64")", SIDECALL_INT64) == "y: number | bigint");
-  CHECK(output_line(R"("role": "label", "type": "string")", SIDECALL_STRING) == "y: string");
-  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [2, 0, -1])", SIDECALL_INT64) ==
-        "y: 2 | 0 | -1");
+TEST_CASE("answers have types by role and classes") {
+  CHECK(output_line(R"("role": "prediction", "type": "float64")", SIDECALL_DTYPE_FLOAT64) ==
+        "y: number");
+  CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)",
+                    SIDECALL_DTYPE_FLOAT32, 3) == "y: number[]");
+  CHECK(output_line(R"("role": "label", "type": "int64")", SIDECALL_DTYPE_INT64) ==
+        "y: number | bigint");
+  CHECK(output_line(R"("role": "label", "type": "string")", SIDECALL_DTYPE_STRING) == "y: string");
+  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [2, 0, -1])",
+                    SIDECALL_DTYPE_INT64) == "y: 2 | 0 | -1");
   CHECK(
       output_line(
           R"("role": "label", "type": "int64", "classes": [9007199254740991, 9007199254740992, -9223372036854775808])",
-          SIDECALL_INT64) == "y: 9007199254740991 | 9007199254740992n | -9223372036854775808n");
+          SIDECALL_DTYPE_INT64) ==
+      "y: 9007199254740991 | 9007199254740992n | -9223372036854775808n");
   CHECK(output_line(R"("role": "label", "type": "bool", "classes": [false, true])",
-                    SIDECALL_INT64) == "y: false | true");
+                    SIDECALL_DTYPE_INT64) == "y: false | true");
   CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a", "b"], "width": 2)",
-                    SIDECALL_STRING, 2) == "y: ('a' | 'b')[]");
+                    SIDECALL_DTYPE_STRING, 2) == "y: ('a' | 'b')[]");
   CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a"], "width": 2)",
-                    SIDECALL_STRING, 2) == "y: 'a'[]");
+                    SIDECALL_DTYPE_STRING, 2) == "y: 'a'[]");
   CHECK(output_line(R"("role": "probabilities", "type": "float32", "classes": [0, 1])",
-                    SIDECALL_FLOAT32, 2) == "y: {\n      '0': number\n      '1': number\n    }");
+                    SIDECALL_DTYPE_FLOAT32,
+                    2) == "y: {\n      '0': number\n      '1': number\n    }");
   // Classes of another type than the label give no literal types.
-  CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])", SIDECALL_STRING) ==
-        "y: string");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])",
+                    SIDECALL_DTYPE_STRING) == "y: string");
 }
 
-TEST_CASE("hundreds of classes stand in lines of their own") {
+TEST_CASE("hundreds of classes are written one per line") {
   std::string classes;
   for (int i = 0; i < 300; ++i)
     classes += (i == 0 ? "\"class " : ", \"class ") + std::to_string(i) + "\"";
   const std::string line = output_line(
-      R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_STRING);
+      R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_DTYPE_STRING);
   CHECK(line.rfind("y:\n      | 'class 0'\n      | 'class 1'\n", 0) == 0);
   CHECK(line.substr(line.size() - 20) == "\n      | 'class 299'");
   CHECK(union_of({"'" + std::string(60, 'a') + "'", "'" + std::string(60, 'b') + "'"}, 0) ==
         "\n| '" + std::string(60, 'a') + "'\n| '" + std::string(60, 'b') + "'");
 }
 
-TEST_CASE("no text escapes its quotes or its comment") {
+TEST_CASE("text of a model cannot end its quotes or its comment") {
   CHECK(quoted("") == "''");
   CHECK(quoted("a'b\\c\"d`e") == R"('a\'b\\c"d`e')");
   CHECK(quoted("line\nand\r\ttab") == R"('line\nand\r\ttab')");
@@ -246,13 +265,14 @@ TEST_CASE("no text escapes its quotes or its comment") {
   CHECK(comment_text("*/ evil /*\n@x") == "*\\/ evil /*\\n@x");
   CHECK(comment_text("**//") == "**\\//");
   CHECK(comment_text("\xe2\x80\xa8") == "\\u2028");
-  const std::string text = declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32,
-                                   R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32,
-                                   1, R"("name": "*/ m", "version": "*/\n1")");
+  const std::string text =
+      declare(R"("type": "float32", "nullable": false)", SIDECALL_DTYPE_FLOAT32,
+              R"("role": "prediction", "type": "float32")", SIDECALL_DTYPE_FLOAT32, 1,
+              R"("name": "*/ m", "version": "*/\n1")");
   CHECK(contains(text, " * Model '*\\/ m', version *\\/\\n1, id 00.\n"));
 }
 
-TEST_CASE("names of types are made of any words") {
+TEST_CASE("a type name is made from any text") {
   CHECK(type_name_from("fraud") == "Fraud");
   CHECK(type_name_from("fraud model-v2") == "FraudModelV2");
   CHECK(type_name_from("XGBoost_model") == "XGBoostModel");
@@ -268,7 +288,7 @@ TEST_CASE("names of types are made of any words") {
     CHECK(checked_type_name(type_name_from(words)) == type_name_from(words));
 }
 
-TEST_CASE("given names are identifiers that TypeScript leaves free") {
+TEST_CASE("a given type name must be an identifier that TypeScript does not reserve") {
   for (const char* name : {"Fraud", "fraud", "_F1", "$", "Promise"})
     CHECK(checked_type_name(name) == name);
   for (const char* name : {"", "1F", "a b", "a-b", "größe", "F\n", "F{", "class", "any",

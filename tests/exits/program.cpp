@@ -46,8 +46,8 @@ sidecall::Call& add_slow(Runs* runs) {
   runs->calls.push_back(std::make_unique<sidecall::Call>(*runs->slow));
   const float x[16] = {};
   const int64_t rounds = 1000000000;
-  copy(*runs->calls.back(), 0, SIDECALL_FLOAT32, {16}, x, sizeof x);
-  copy(*runs->calls.back(), 1, SIDECALL_INT64, {}, &rounds, sizeof rounds);
+  copy(*runs->calls.back(), 0, SIDECALL_DTYPE_FLOAT32, {16}, x, sizeof x);
+  copy(*runs->calls.back(), 1, SIDECALL_DTYPE_INT64, {}, &rounds, sizeof rounds);
   return *runs->calls.back();
 }
 
@@ -56,7 +56,7 @@ sidecall::Call& add_matmul(Runs* runs) {
   runs->calls.push_back(std::make_unique<sidecall::Call>(*runs->matmul));
   const std::vector<float> factor(kSide * kSide, 1.0F);
   for (int32_t input = 0; input < 2; ++input)
-    copy(*runs->calls.back(), input, SIDECALL_FLOAT32, {kSide, kSide}, factor.data(),
+    copy(*runs->calls.back(), input, SIDECALL_DTYPE_FLOAT32, {kSide, kSide}, factor.data(),
          factor.size() * sizeof(float));
   return *runs->calls.back();
 }

@@ -46,7 +46,7 @@ NODE = {
 }
 
 
-class Lingering:
+class ExitDelay:
     """Delays the end of the interpreter, so that the engine returns in the middle of it."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ async def into_state(scenario: dict[str, Any]) -> Any:
         works: list[Callable[[], Any]] = [
             lambda: slow.run(NEVER),
             lambda: node.run(NODE),
-            ask_in_vain,
+            wait_for_absent_server,
         ]
         runs = [threading.Thread(target=work, daemon=True) for work in works]
         for run in runs:
@@ -88,14 +88,14 @@ async def into_state(scenario: dict[str, Any]) -> Any:
     return slow, node, runs
 
 
-def ask_in_vain() -> None:
+def wait_for_absent_server() -> None:
     with contextlib.suppress(sidecall.errors.Unreachable):
         sidecall.serving.status("shm:/nowhere", wait=0.05)
 
 
 async def end_in_coroutine(scenario: dict[str, Any]) -> None:
     kept = await into_state(scenario)
-    tell_that_it_ends()
+    report_end()
     end = scenario["end"]
     if end == "exit in a coroutine":
         sys.exit(3)
@@ -117,23 +117,25 @@ async def end_in_coroutine(scenario: dict[str, Any]) -> None:
     del kept
 
 
-def tell_that_it_ends() -> None:
-    os.write(told, b"ending")
+def report_end() -> None:
+    os.write(end_pipe, b"ending")
 
 
 class Child:
     """A process that runs a scenario, from the parent's point of view."""
 
-    def __init__(self, scenario: dict[str, Any], pid: int, stderr: IO[bytes], told: int) -> None:
+    def __init__(
+        self, scenario: dict[str, Any], pid: int, stderr: IO[bytes], end_pipe: int
+    ) -> None:
         self.outcome: dict[str, Any] | None = None
         self._limit: float = scenario["limit"]
-        self._pid, self._stderr, self._told = pid, stderr, told
+        self._pid, self._stderr, self._end_pipe = pid, stderr, end_pipe
         self._expiry = time.monotonic() + START_SECONDS
         self._is_late = False
 
-    def look(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the process has ended. Kills it if it takes too long."""
-        if select.select([self._told], [], [], 0)[0] and os.read(self._told, 16):
+        if select.select([self._end_pipe], [], [], 0)[0] and os.read(self._end_pipe, 16):
             self._expiry = time.monotonic() + self._limit  # the process is exiting now
         if not self._is_late and time.monotonic() > self._expiry:
             self._is_late = True
@@ -149,26 +151,26 @@ class Child:
             "stderr": text,
         }
         self._stderr.close()
-        os.close(self._told)
+        os.close(self._end_pipe)
         return True
 
 
 def run_all(scenarios: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[Child]]:
     """Returns (its scenario, []) in each child and (None, the children) in the parent."""
-    global told
+    global end_pipe
     children: list[Child] = []
     running: list[Child] = []
     for scenario in scenarios:
         while len(running) == AT_ONCE:
             await_one(running)
         stderr = tempfile.TemporaryFile()  # noqa: SIM115  # the child's, until that has ended
-        ours, told = os.pipe2(os.O_CLOEXEC)
+        parent_end, end_pipe = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
             os.dup2(stderr.fileno(), 2)
             return scenario, []
-        os.close(told)
-        children.append(Child(scenario, pid, stderr, ours))
+        os.close(end_pipe)
+        children.append(Child(scenario, pid, stderr, parent_end))
         running.append(children[-1])
     while running:
         await_one(running)
@@ -176,18 +178,18 @@ def run_all(scenarios: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, lis
 
 
 def await_one(running: list[Child]) -> None:
-    while not (ended := [child for child in running if child.look()]):
+    while not (ended := [child for child in running if child.has_ended()]):
         time.sleep(0.005)
     for child in ended:
         running.remove(child)
 
 
-told = -1  # in a child: the pipe by which it informs its parent
+end_pipe = -1  # in a child: the pipe by which it informs its parent
 mine, children = run_all(json.load(sys.stdin))
 if mine is None:
     print(json.dumps([child.outcome for child in children]))
 else:
-    lingering = Lingering()
+    exit_delay = ExitDelay()
     # Shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(end_in_coroutine(mine))

@@ -32,8 +32,9 @@ int main(int argc, char** argv) {
   sidecall_call* call;
   float x[2] = {1, 2};
   int64_t dims = 2, rounds = 1;
-  sidecall_view values = {sizeof values, SIDECALL_FLOAT32, 1, 0, &dims, x, sizeof x, NULL};
-  sidecall_view count = {sizeof count, SIDECALL_INT64, 0, 0, NULL, &rounds, sizeof rounds, NULL};
+  sidecall_view values = {sizeof values, SIDECALL_DTYPE_FLOAT32, 1, 0, &dims, x, sizeof x, NULL};
+  sidecall_view count = {sizeof count, SIDECALL_DTYPE_INT64, 0,   0, NULL,
+                         &rounds,      sizeof rounds,        NULL};
   if (own_sidecall_model_open(argv[2], NULL, &model, &err) ||
       own_sidecall_call_open(model, 1, &call, &err) ||
       own_sidecall_call_copy_input(call, 0, &values, &err) ||

@@ -101,20 +101,20 @@ class Peer:
         state = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         return state == "T"
 
-    def holdings(self) -> tuple[int, int]:
+    def resources(self) -> tuple[int, int]:
         """The numbers of open descriptors and of memfd mappings."""
         maps = Path(f"/proc/{self.pid}/maps").read_text()
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()), maps.count("/memfd:")
 
-    def settled_holdings(self) -> tuple[int, int]:
-        """holdings() once they no longer change.
+    def settled_resources(self) -> tuple[int, int]:
+        """resources() once they no longer change.
 
         The mappings and descriptors of a connection are released one after the other.
         """
-        found = [self.holdings()]
+        found = [self.resources()]
         while len(found) < 20 or len(set(found[-20:])) > 1:
             time.sleep(0.005)
-            found.append(self.holdings())
+            found.append(self.resources())
         return found[-1]
 
     def resident_kib(self) -> int:
@@ -153,5 +153,5 @@ def outcomes(lines: list[str]) -> list[str]:
 def wait_until(condition, seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "expected it to become true, it did not"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.005)

@@ -66,7 +66,7 @@ def ready(server: Peer) -> Peer:
     return server
 
 
-def test_every_side_has_points() -> None:
+def test_each_side_has_fault_points() -> None:
     assert len(fault_points("client")) >= 5
     assert len(fault_points("server")) >= 5
 
@@ -93,7 +93,7 @@ def test_a_server_that_dies_is_replaced(
 
 
 @pytest.mark.parametrize(("language", "point", "action"), choose(fault_points("server"), ["stop"]))
-def test_a_server_that_stands_still_costs_deadlines_only(
+def test_calls_to_a_stopped_server_end_at_their_deadlines(
     address: str, language: str, point: str, action: str
 ) -> None:
     with (
@@ -117,7 +117,7 @@ def test_a_server_that_stands_still_costs_deadlines_only(
 
 
 @pytest.mark.parametrize(("language", "point", "action"), choose(ON_THE_WAY, [*ENDS, "stop"]))
-def test_a_client_that_dies_disturbs_nobody(
+def test_a_client_that_dies_does_not_affect_the_server_or_other_clients(
     address: str, language: str, point: str, action: str
 ) -> None:
     # This point needs a client that goes to sleep. Often the answer arrives earlier, even without
@@ -128,8 +128,8 @@ def test_a_client_that_dies_disturbs_nobody(
     with ready(start_server(address, **waiting)) as server:
         with start_client("c", address, 1) as first:
             assert outcomes(first.lines()) == ["OK"]
-        wait_until(lambda: server.holdings()[1] == 0)
-        before = server.settled_holdings()
+        wait_until(lambda: server.resources()[1] == 0)
+        before = server.settled_resources()
         fault = f"{nth(point)}:{action}"
         with (
             start_client("c", address, CALLS) as honest,
@@ -143,12 +143,14 @@ def test_a_client_that_dies_disturbs_nobody(
                 "the point was reached"
             )
             assert outcomes(honest.lines()) == ["OK"] * CALLS
-        wait_until(lambda: server.holdings() == before)
+        wait_until(lambda: server.resources() == before)
 
 
 @pytest.mark.parametrize("language", CLIENTS)
 @pytest.mark.parametrize("action", ENDS)
-def test_a_client_that_dies_while_it_gives_up(address: str, language: str, action: str) -> None:
+def test_a_client_that_dies_while_it_cancels_does_no_harm(
+    address: str, language: str, action: str
+) -> None:
     with ready(start_server(address, "server.running@3:stop")) as server:
         with start_client(
             language, address, CALLS, timeout_ms=50, fault=f"client.given_up:{action}"
@@ -158,12 +160,14 @@ def test_a_client_that_dies_while_it_gives_up(address: str, language: str, actio
         server.signal(signal.SIGCONT)
         with start_client("c", address, CALLS) as honest:
             assert outcomes(honest.lines()) == ["OK"] * CALLS
-        wait_until(lambda: server.holdings()[1] == 0)
+        wait_until(lambda: server.resources()[1] == 0)
 
 
 @pytest.mark.parametrize("language", CLIENTS)
 @pytest.mark.parametrize("action", ENDS)
-def test_a_client_that_dies_while_it_sends_again(address: str, language: str, action: str) -> None:
+def test_a_client_that_dies_while_it_resends_does_no_harm(
+    address: str, language: str, action: str
+) -> None:
     with (
         ready(start_server(address, "server.seen@3:kill")) as first,
         start_client(language, address, CALLS, fault=f"client.resends:{action}") as victim,
@@ -172,10 +176,10 @@ def test_a_client_that_dies_while_it_sends_again(address: str, language: str, ac
         with ready(start_server(address)) as second, start_client("c", address, CALLS) as honest:
             victim.lines()
             assert outcomes(honest.lines()) == ["OK"] * CALLS
-            wait_until(lambda: second.holdings()[1] == 0)
+            wait_until(lambda: second.resources()[1] == 0)
 
 
-def test_deaths_leave_nothing_behind(address: str) -> None:
+def test_killed_clients_leak_no_resources_in_the_server(address: str) -> None:
     """Clients are killed at random moments.
 
     Afterwards the server has as many descriptors, mappings and as much memory as before.
@@ -185,8 +189,8 @@ def test_deaths_leave_nothing_behind(address: str) -> None:
     with ready(start_server(address)) as server, start_client("c", address, 10_000_000) as honest:
         with start_client("c", address, 1) as first:
             first.lines()
-        wait_until(lambda: server.holdings()[1] == 2)
-        before, memory = server.settled_holdings(), 0
+        wait_until(lambda: server.resources()[1] == 2)
+        before, memory = server.settled_resources(), 0
         for death in range(deaths):
             with start_client("c", address, 1_000_000) as victim:
                 victim.line()
@@ -194,7 +198,7 @@ def test_deaths_leave_nothing_behind(address: str) -> None:
                 victim.signal(signal.SIGKILL)
             if death == deaths // 5:
                 memory = server.resident_kib()
-        wait_until(lambda: server.holdings() == before)
+        wait_until(lambda: server.resources() == before)
         assert server.resident_kib() - memory < 1024
         honest.signal(signal.SIGKILL)
         assert set(outcomes(honest.lines()[1:])) == {"OK"}

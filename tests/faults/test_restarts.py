@@ -46,7 +46,7 @@ def test_only_calls_that_a_dead_server_had_taken_fail(address: str) -> None:
     )
 
 
-def test_a_program_opens_a_server_that_comes_late(address: str) -> None:
+def test_a_program_opens_a_server_that_starts_late(address: str) -> None:
     """A program waits for a server that starts late.
 
     A connected server has 30 s to answer an open; the wait for a server that does not exist yet is

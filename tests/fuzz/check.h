@@ -7,8 +7,8 @@
 #include <cstring>
 #include <string>
 
+#include "base/utf8.h"
 #include "core/error.h"
-#include "core/text.h"
 
 namespace fuzz {
 

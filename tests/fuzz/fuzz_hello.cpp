@@ -6,7 +6,6 @@
 #include <string>
 
 #include "check.h"
-#include "shm/common/table.h"
 #include "shm/server/admission.h"
 
 namespace {
@@ -57,7 +56,7 @@ void check_refusal(const shm::Error& error) {
   fuzz::require(refused.text_bytes == message.size() - sizeof(refused) &&
                     refused.text_bytes <= shm::kMaxRefusal,
                 "words of the length said");
-  fuzz::require(shm::is_utf8(message.substr(sizeof(refused))), "words in UTF-8");
+  fuzz::require(sidecall::is_utf8_without_nul(message.substr(sizeof(refused))), "words in UTF-8");
 }
 
 }  // namespace
@@ -67,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::require(is_hello == (size >= 16 && std::memcmp(data, "sidecall", 8) == 0),
                 "the magic word");
   try {
-    const shm::Grant grant = shm::judge_hello(data, size, limits());
+    const shm::Grant grant = shm::parse_hello(data, size, limits());
     fuzz::require(is_hello && size == sizeof(shm::Hello), "only a HELLO is granted anything");
     check_grant(grant, data);
   } catch (const shm::Error& error) {

@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::require(file.bytes() == bytes, "the bytes as given");
     file.metadata("sidecall.contract");
     file.has_output_shape("y");
-    sidecall::readable_in_place(file, {{"x", SIDECALL_FLOAT32, {2}, {}}});
+    sidecall::readable_in_place(file, {{"x", SIDECALL_DTYPE_FLOAT32, {2}, {}}});
     check_engine_input(file);
     const std::string id = file.compute_id();
     const std::string fingerprint = file.fingerprint();

@@ -33,7 +33,7 @@ struct Memory {
   shm::Word cancelled{0};
 };
 
-void check_view(const shm::InputView& view, const shm::TensorSpec& spec, bool is_in_place,
+void check_view(const shm::InputView& view, const sidecall::TensorSpec& spec, bool is_in_place,
                 const Memory& memory) {
   fuzz::require(view.dtype == spec.dtype && view.rank == spec.dims.size(),
                 "the signature's type and rank");
@@ -61,7 +61,8 @@ void check_view(const shm::InputView& view, const shm::TensorSpec& spec, bool is
   for (int64_t i = 0; i < elements; ++i) {
     fuzz::require(view.offsets[i] <= view.offsets[i + 1], "offsets that never fall");
     const auto length = static_cast<size_t>(view.offsets[i + 1] - view.offsets[i]);
-    fuzz::require(shm::is_utf8({static_cast<const char*>(view.data) + view.offsets[i], length}),
+    fuzz::require(sidecall::is_utf8_without_nul(
+                      {static_cast<const char*>(view.data) + view.offsets[i], length}),
                   "strings in UTF-8");
   }
 }
@@ -98,7 +99,7 @@ bool serve(shm::ServerSlot* slot, uint64_t sequence, bool same_layout, Checker* 
     slot->begin(sequence, same_layout, -1);
     slot->copy_inputs();
   } catch (const shm::Error& error) {
-    fuzz::require(error.status == SIDECALL_PROTOCOL && shm::is_utf8(error.message),
+    fuzz::require(error.status == SIDECALL_PROTOCOL && sidecall::is_utf8_without_nul(error.message),
                   "a violation in words");
     return false;
   }

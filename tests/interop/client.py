@@ -239,7 +239,7 @@ class Connection:
         """Sends a request in a free slot, after the server has released requests that timed out."""
         for number in sorted(self.abandoned):
             self.wait(number, None)
-            self._let_go(number)
+            self._release_slot(number)
             self.one_shots.pop(number, None)
         oldest = self.next - self.slots
         free = sorted(set(range(self.slots)) - set(self.pending.values()))
@@ -256,7 +256,7 @@ class Connection:
     def finish(self, number: int, timeout: float | None = None) -> dict[str, Tensor]:
         """The answer to a request. TimeoutError abandons it; Failed is an error of the server."""
         descriptor = self.wait(number, timeout)
-        slot = self._let_go(number)
+        slot = self._release_slot(number)
         status, flags, _, _, zero, size, *faults, _ = wire.RESPONSE.unpack(descriptor)
         memory = self.response_slot(slot)
         require(
@@ -276,7 +276,7 @@ class Connection:
     def run(self, inputs: Mapping[str, Any], timeout: float | None = None) -> dict[str, Tensor]:
         return self.finish(self.start(inputs), timeout)
 
-    def _let_go(self, number: int) -> int:
+    def _release_slot(self, number: int) -> int:
         self.abandoned.discard(number)
         return self.pending.pop(number)
 
@@ -387,7 +387,7 @@ class Model:
         self.contract = json.loads(manifest[16 + signature :]) if contract else None
         require(
             (self.contract is not None) == bool(self.welcome.flags & wire.HAS_CONTRACT),
-            "expected HAS_CONTRACT to be true, got a lie",
+            "expected HAS_CONTRACT to match the manifest, got another value",
         )
         described = json.loads(self.signature.split(b"\n", 1)[0])
         self.inputs, self.outputs = (

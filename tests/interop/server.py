@@ -186,7 +186,7 @@ class Connection:
         if self.slots:
             self.response_words[0] += 1
 
-    def hear(self) -> bool:
+    def receive_message(self) -> bool:
         """Reads and drops wake-ups. Returns whether the client is still connected."""
         while True:
             try:
@@ -347,7 +347,7 @@ class Server:
             elif fd != self.waken.fileno():
                 connection = self.connections[fd]
                 if not self._guarded(
-                    connection, connection.hear if connection.slots else connection.greet
+                    connection, connection.receive_message if connection.slots else connection.greet
                 ):
                     self._close(connection)
         for connection in list(self.connections.values()):

@@ -75,7 +75,9 @@ async def outcome_of(way: str, ask: Callable[[], object]) -> Outcome:
 
 
 @pytest.mark.parametrize("backend", ["native", "cffi"])
-def test_python(server: ServerProcess, case: str, backend: str) -> None:
+def test_python_calls_end_with_the_expected_outcome(
+    server: ServerProcess, case: str, backend: str
+) -> None:
     async def ask(model: sidecall.Model) -> list[Outcome]:
         return [
             await outcome_of(f"arun {i}", lambda: model.arun(INPUTS, timeout=TIMEOUT))
@@ -87,7 +89,7 @@ def test_python(server: ServerProcess, case: str, backend: str) -> None:
         check(asyncio.run(ask(model)), case)
 
 
-def test_node(server: ServerProcess, case: str) -> None:
+def test_node_calls_end_with_the_expected_outcome(server: ServerProcess, case: str) -> None:
     words = ["node", str(HERE / "async_client.js"), server.address, str(int(TIMEOUT * 1000))]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
@@ -105,7 +107,7 @@ def test_node(server: ServerProcess, case: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["by the descriptor", "by looking"])
-def test_c(server: ServerProcess, case: str, way: str) -> None:
+def test_c_calls_end_with_the_expected_outcome(server: ServerProcess, case: str, way: str) -> None:
     """Through the C ABI itself: a program with an event loop, and a program that polls."""
     with sidecall.open(server.address, backend="cffi") as model:
         call = c.ffi.new("sidecall_call **")
@@ -152,7 +154,7 @@ class Waiter:
 
 
 @pytest.mark.parametrize("backend", ["native", "cffi"])
-def test_a_wait_holds_for_asynchronous_calls(start: Start, backend: str) -> None:
+def test_asynchronous_calls_wait_for_a_server_that_restarts(start: Start, backend: str) -> None:
     """Calls wait within their own deadline for a server that restarts half a second later.
 
     This holds for calls with and without a connection.

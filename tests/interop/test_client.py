@@ -45,25 +45,25 @@ def inputs_of(count: int, text: str = "é") -> dict[str, Tensor | list[str]]:
 
 
 # Calls.
-def test_open_tells_what_is_served(model: Model, toy: ServerProcess) -> None:
+def test_open_returns_the_signature_of_the_server(model: Model, toy: ServerProcess) -> None:
     assert model.inputs == [Spec("x", "float32", (-1, 2)), Spec("text", "string", (-1,))]
     assert [spec.name for spec in model.outputs] == ["sum", "text"]
     assert model.welcome.pid == toy.process.pid
     assert model.contract is None
 
 
-def test_run(model: Model) -> None:
+def test_a_run_returns_every_output(model: Model) -> None:
     result = model.run({"x": rows((1, 2), (3, 4)), "text": ["a", ""]})
     assert floats(result["sum"]) == [3, 7] and result["text"].strings() == ["a", ""]
 
 
-def test_run_takes_whatever_has_a_buffer(model: Model) -> None:
+def test_a_run_takes_objects_with_the_buffer_protocol(model: Model) -> None:
     numpy = pytest.importorskip("numpy")
     result = model.run({"x": numpy.array([[1, 2]], numpy.float32), "text": ["a"]})
     assert floats(result["sum"]) == [3]
 
 
-def test_inputs_that_outgrow_the_connection_get_a_larger_one(model: Model) -> None:
+def test_inputs_larger_than_the_slot_get_a_larger_connection(model: Model) -> None:
     for count in (1, 3000, 1):
         assert len(floats(model.run(inputs_of(count))["sum"])) == count
 
@@ -76,7 +76,7 @@ def test_several_slots_in_flight_are_answered_in_order(model: Model) -> None:
             assert texts == [[f"{turn}.{i}"] for i in (3, 2, 1, 0)]
 
 
-def test_a_fifth_request_in_four_slots_waits_its_turn(model: Model) -> None:
+def test_a_fifth_request_has_to_wait_with_four_slots(model: Model) -> None:
     with model.connect(slots=4) as connection:
         numbers = [connection.start(inputs_of(1)) for _ in range(4)]
         with pytest.raises(BlockingIOError):
@@ -88,7 +88,7 @@ def test_a_fifth_request_in_four_slots_waits_its_turn(model: Model) -> None:
         connection.start(inputs_of(1))
 
 
-def test_a_result_beyond_the_slot_comes_as_a_file(model: Model) -> None:
+def test_a_result_larger_than_the_slot_arrives_as_a_one_shot_file(model: Model) -> None:
     with model.connect(request_bytes=1 << 20, response_bytes=4096) as connection:
         for count in (5000, 1, 4000):
             result = connection.run(inputs_of(count, "x" * 20))
@@ -112,27 +112,29 @@ def test_an_error_of_the_model_reaches_the_caller(model: Model) -> None:
         assert floats(connection.run(inputs_of(1))["sum"]) == [0.5]
 
 
-def test_same_layout_spares_the_table(model: Model) -> None:
+def test_same_layout_needs_no_table(model: Model) -> None:
     with model.connect() as connection:
         connection.run(inputs_of(2))
         number = connection.start({"x": rows((5, 6), (7, 8)), "text": ["ü", "ö"]}, same_layout=True)
         assert connection.finish(number)["text"].strings() == ["ü", "ö"]
 
 
-def test_status(toy: ServerProcess, model: Model) -> None:
+def test_status_counts_the_calls(toy: ServerProcess, model: Model) -> None:
     model.run(inputs_of(1))
     assert toy.status(calls=1)["calls"] == 1
 
 
 # Deadlines and dead servers.
-def test_a_timeout_gives_up_the_call_and_keeps_the_slot(start: Start) -> None:
+def test_a_timeout_cancels_the_call_and_keeps_the_slot(start: Start) -> None:
     with client.open(start("toy", "--delay-ms 300").address).connect() as connection:
         with pytest.raises(TimeoutError):
             connection.run(inputs_of(1, "late"), timeout=0.01)
         assert connection.run(inputs_of(1, "next"))["text"].strings() == ["next"]
 
 
-def test_requests_that_are_cancelled_or_too_late(toy: ServerProcess, model: Model) -> None:
+def test_cancelled_and_late_requests_fail_with_their_status(
+    toy: ServerProcess, model: Model
+) -> None:
     with model.connect(slots=4) as connection:
         toy.stop()
         numbers = [connection.start(inputs_of(1)) for _ in range(3)]
@@ -174,7 +176,7 @@ def test_another_signature_after_a_restart_is_refused(
         model.run(inputs_of(1))
 
 
-def test_a_drained_server_exits_with_0_and_takes_its_path_with_it(
+def test_a_drained_server_exits_with_0_and_removes_its_socket(
     toy: ServerProcess, model: Model
 ) -> None:
     model.run(inputs_of(1))
@@ -190,9 +192,9 @@ def test_a_second_server_does_not_disturb_the_first(toy: ServerProcess, model: M
 
 
 # Addresses.
-def test_paths_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/somebody")
-    assert wire.path_of("shm:fraud") == ("/run/somebody/sidecall/fraud.sock", True)
+def test_addresses_map_to_socket_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user-folder")
+    assert wire.path_of("shm:fraud") == ("/run/user-folder/sidecall/fraud.sock", True)
     assert wire.path_of("shm:///run/app/a%20b.sock") == ("/run/app/a b.sock", False)
     assert wire.path_of("shm:/run/app/fraud.sock") == ("/run/app/fraud.sock", False)
     for address in ("fraud", "shm:", "tcp:x"):
@@ -242,7 +244,7 @@ def check_table(change: Callable[[list[int]], None], specs: list[Spec]) -> None:
         (19, 1),
     ],
 )
-def test_a_table_that_lies_is_a_violation(field: int, value: int) -> None:
+def test_a_wrong_table_is_a_violation(field: int, value: int) -> None:
     def change(fields: list[int]) -> None:
         fields[field] = value
 
@@ -251,12 +253,12 @@ def test_a_table_that_lies_is_a_violation(field: int, value: int) -> None:
 
 
 @pytest.mark.parametrize("offsets", [(1, 1), (0, 2), (0, -1), (0, 1 << 62)])
-def test_offsets_of_strings_that_lie_are_a_violation(offsets: tuple[int, int]) -> None:
+def test_wrong_string_offsets_are_a_violation(offsets: tuple[int, int]) -> None:
     with pytest.raises(Violation):
         wire.check_strings(Tensor("string", (1,), struct.pack("<2q", *offsets) + b"a"))
 
 
-class Liar(Connection):
+class Violator(Connection):
     """A connection whose server end is controlled by the test."""
 
     def __init__(self, model: Model):
@@ -266,22 +268,22 @@ class Liar(Connection):
 
 
 @pytest.mark.parametrize("message", [b"\2", b"\1\1", b"sidecall" + bytes(24)])
-def test_another_message_than_a_ring_is_a_violation(model: Model, message: bytes) -> None:
-    liar = Liar(model)
-    number = liar.start(inputs_of(1))
-    liar.peer.send(message)
+def test_an_unknown_message_is_a_violation(model: Model, message: bytes) -> None:
+    violator = Violator(model)
+    number = violator.start(inputs_of(1))
+    violator.peer.send(message)
     with pytest.raises(Violation):
-        liar.finish(number)
+        violator.finish(number)
 
 
 def test_a_one_shot_file_that_can_change_is_a_violation(model: Model) -> None:
-    liar = Liar(model)
-    number = liar.start(inputs_of(1))
+    violator = Violator(model)
+    number = violator.start(inputs_of(1))
     fd = wire.make_file("loose", 4096, wire.SEALED_SIZE)
     message = wire.ONE_SHOT_MESSAGE.pack(wire.MAGIC, 1, 0, wire.ONE_SHOT_KIND, number, 4096)
-    wire.send(liar.peer, message, [fd])
+    wire.send(violator.peer, message, [fd])
     with pytest.raises(Violation, match="seals"):
-        liar.finish(number)
+        violator.finish(number)
     os.close(fd)
 
 
@@ -302,7 +304,9 @@ def test_descriptors_do_not_leak(toy: ServerProcess) -> None:
     assert open_descriptors() <= before + 2
 
 
-def test_inputs_that_do_not_fit_each_other_are_an_error_and_no_violation(model: Model) -> None:
+def test_inputs_with_different_numbers_of_rows_are_an_error_but_not_a_violation(
+    model: Model,
+) -> None:
     with model.connect() as connection:
         with pytest.raises(client.Failed) as failure:
             connection.run({"x": rows((1, 2)), "text": ["a", "b"]})

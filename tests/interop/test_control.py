@@ -60,14 +60,14 @@ def rows() -> dict[str, Tensor]:
     return {"x": Tensor("float32", (1, 2), struct.pack("<2f", 1, 2))}
 
 
-def test_the_first_load_says_that_it_is_ready(parent: Parent) -> None:
+def test_the_first_load_message_means_that_the_server_is_ready(parent: Parent) -> None:
     assert parent.load() == 0
     model = client.open("")
     with model.connect() as first, model.connect() as second:
         assert first.run(rows()) == second.run(rows())
 
 
-def test_load_follows_the_connections(parent: Parent) -> None:
+def test_load_equals_the_number_of_connections(parent: Parent) -> None:
     assert parent.load() == 0
     model = client.open("")
     connections = [model.connect() for _ in range(3)]
@@ -80,7 +80,7 @@ def test_load_follows_the_connections(parent: Parent) -> None:
         pass
 
 
-def test_it_ends_with_its_parent(parent: Parent) -> None:
+def test_a_server_ends_when_its_parent_hangs_up(parent: Parent) -> None:
     assert parent.load() == 0
     with client.open("").connect() as connection:
         connection.run(rows())
@@ -88,7 +88,7 @@ def test_it_ends_with_its_parent(parent: Parent) -> None:
         assert parent.process.wait(20) == 0
 
 
-def test_it_drains_on_sigterm(parent: Parent) -> None:
+def test_a_server_drains_on_sigterm(parent: Parent) -> None:
     assert parent.load() == 0
     with client.open("").connect() as connection:
         connection.run(rows())
@@ -97,14 +97,14 @@ def test_it_drains_on_sigterm(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("message", [b"\7", b"\2\2", ATTACH])
-def test_messages_that_attach_nothing_do_no_harm(parent: Parent, message: bytes) -> None:
+def test_invalid_control_messages_are_ignored(parent: Parent, message: bytes) -> None:
     assert parent.load() == 0
     with client.open("").connect() as connection:
         wire.send(parent.control, message)
         connection.run(rows())
 
 
-def test_a_descriptor_that_is_no_socket(parent: Parent) -> None:
+def test_a_descriptor_that_is_not_a_socket_is_ignored(parent: Parent) -> None:
     assert parent.load() == 0
     fd = os.open("/dev/null", os.O_RDONLY)
     wire.send(parent.control, ATTACH, [fd])

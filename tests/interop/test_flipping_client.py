@@ -173,7 +173,7 @@ def flip(memory: memoryview, blocks: list[bytes], stop: threading.Event) -> None
 
 
 @pytest.mark.parametrize("op", MODELS)
-def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
+def test_inputs_that_change_during_a_run_do_no_harm(start: Start, op: str, tmp_path: Path) -> None:
     write_model(op, tmp_path / "flipped.onnx")
     (dtype, tame, wild), _, dims, _ = MODELS[op]
     letter = {FLOAT: "f4", INT64: "i8", INT32: "i4", BOOL: "u1"}[dtype]
@@ -187,25 +187,29 @@ def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
         np.full(dims, wild, letter).tobytes(),
     ]
     given = {"x": Tensor(model.inputs[0].dtype, tuple(dims), blocks[0])}
-    with model.connect(1, 1 << 16, 1 << 20) as honest, model.connect(1, 1 << 16, 1 << 20) as liar:
+    with (
+        model.connect(1, 1 << 16, 1 << 20) as honest,
+        model.connect(1, 1 << 16, 1 << 20) as violator,
+    ):
         expected = honest.run(given)
         begin = wire.align(wire.ENTRY.size, 64)
         stop = threading.Event()
         peer = threading.Thread(
-            target=flip, args=(liar.request_slot(0)[begin : begin + len(blocks[0])], blocks, stop)
+            target=flip,
+            args=(violator.request_slot(0)[begin : begin + len(blocks[0])], blocks, stop),
         )
         peer.start()
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             with suppress(client.Failed):
-                liar.run(given)
+                violator.run(given)
             assert honest.run(given) == expected
         stop.set()
         peer.join()
     assert server.process.poll() is None
 
 
-def test_the_wild_values_alone_are_refused(start: Start, tmp_path: Path) -> None:
+def test_constant_invalid_values_are_refused(start: Start, tmp_path: Path) -> None:
     """ONNX Runtime itself checks these values, on memory that does not change."""
     write_model("Gather", tmp_path / "flipped.onnx")
     model = client.open(start("native", str(tmp_path / "flipped.onnx")).address)

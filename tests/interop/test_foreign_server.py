@@ -37,7 +37,7 @@ def check(result: dict[str, np.ndarray], rows: int, text: str = "é") -> None:
     assert result["text"].tolist() == [text] * rows
 
 
-def test_calls_of_all_sizes(model: sidecall.Model) -> None:
+def test_calls_of_all_sizes_are_answered(model: sidecall.Model) -> None:
     # The largest answers arrive as one-shot files, or over larger slots.
     for rows in (
         1,
@@ -51,12 +51,12 @@ def test_calls_of_all_sizes(model: sidecall.Model) -> None:
         check(model.run(inputs_of(rows)), rows)
 
 
-def test_the_same_layout_again_and_again(model: sidecall.Model) -> None:
+def test_repeated_calls_with_the_same_layout_are_answered(model: sidecall.Model) -> None:
     for turn in range(200):
         check(model.run(inputs_of(2, str(turn % 10))), 2, str(turn % 10))
 
 
-def test_an_error_reaches_the_caller_word_for_word(model: sidecall.Model) -> None:
+def test_an_error_reaches_the_caller_unchanged(model: sidecall.Model) -> None:
     with pytest.raises(errors.ShapeMismatch) as failure:
         model.run({"x": np.zeros((2, 2), np.float32), "text": np.array(["a"], dtype=object)})
     assert (failure.value.name, failure.value.expected, failure.value.got) == (
@@ -67,7 +67,7 @@ def test_an_error_reaches_the_caller_word_for_word(model: sidecall.Model) -> Non
     check(model.run(inputs_of(3)), 3)
 
 
-def test_threads_side_by_side(model: sidecall.Model) -> None:
+def test_concurrent_threads_get_their_own_answers(model: sidecall.Model) -> None:
     failures: list[BaseException] = []
 
     def call_often(number: int) -> None:
@@ -85,7 +85,7 @@ def test_threads_side_by_side(model: sidecall.Model) -> None:
     assert not failures
 
 
-def test_asynchronous_calls(model: sidecall.Model) -> None:
+def test_asynchronous_calls_are_answered(model: sidecall.Model) -> None:
     async def run_all() -> list[dict[str, np.ndarray]]:
         return list(await asyncio.gather(*[model.arun(inputs_of(i)) for i in range(1, 6)]))
 
@@ -94,21 +94,23 @@ def test_asynchronous_calls(model: sidecall.Model) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_deadline_and_what_comes_after_it(start: Start, backend: str) -> None:
+def test_a_call_after_a_timeout_is_answered(start: Start, backend: str) -> None:
     with sidecall.open(start("toy", "--delay-ms 300").address, backend=backend) as model:
         with pytest.raises(errors.Timeout):
             model.run(inputs_of(1), timeout=0.02)
         check(model.run(inputs_of(2), timeout=20), 2)
 
 
-def test_a_restart_goes_unnoticed(start: Start, toy: ServerProcess, model: sidecall.Model) -> None:
+def test_a_server_restart_does_not_affect_the_caller(
+    start: Start, toy: ServerProcess, model: sidecall.Model
+) -> None:
     check(model.run(inputs_of(1)), 1)
     toy.end(signal.SIGKILL)
     start("toy")
     check(model.run(inputs_of(1)), 1)
 
 
-def test_a_death_amid_a_call(start: Start) -> None:
+def test_the_death_of_the_server_during_a_call_raises_peer_died(start: Start) -> None:
     server = start("toy", "--delay-ms 5000")
     with sidecall.open(server.address) as model:
         timer = threading.Timer(0.3, server.end, [signal.SIGKILL])
@@ -120,7 +122,7 @@ def test_a_death_amid_a_call(start: Start) -> None:
             model.run(inputs_of(1))
 
 
-def test_another_signature_is_noticed(
+def test_another_signature_raises_contract_changed(
     start: Start, toy: ServerProcess, model: sidecall.Model
 ) -> None:
     model.run(inputs_of(1))

@@ -105,14 +105,16 @@ VIOLATIONS_OF_HELLO = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS_OF_HELLO)
-def test_a_wrong_hello(server: ServerProcess, name: str) -> None:
+def test_a_wrong_hello_closes_the_connection(server: ServerProcess, name: str) -> None:
     with wire.dial(server.address) as sock:
         wire.send(sock, VIOLATIONS_OF_HELLO[name])
         assert is_closed(sock)
 
 
 @pytest.mark.parametrize("versions", [(2, 3), (0, 0), (65535, 65535), (2, 1)])
-def test_a_version_that_is_not_spoken(server: ServerProcess, versions: tuple[int, int]) -> None:
+def test_an_unsupported_version_is_refused(
+    server: ServerProcess, versions: tuple[int, int]
+) -> None:
     with wire.dial(server.address) as sock:
         with pytest.raises(Refused) as refusal:
             client.greet(
@@ -137,7 +139,7 @@ def test_the_highest_common_version_is_chosen(server: ServerProcess) -> None:
     "wanted",
     [{"slots": 0}, {"slots": 3}, {"slots": 128}, {"request": 1 << 40}, {"response": (1 << 64) - 1}],
 )
-def test_sizes_that_are_not_granted(server: ServerProcess, wanted: dict[str, int]) -> None:
+def test_unsupported_sizes_are_refused(server: ServerProcess, wanted: dict[str, int]) -> None:
     with wire.dial(server.address) as sock:
         with pytest.raises((Refused, client.PeerDied)) as refusal:
             client.greet(sock, hello(**wanted))
@@ -145,7 +147,7 @@ def test_sizes_that_are_not_granted(server: ServerProcess, wanted: dict[str, int
         assert is_closed(sock)
 
 
-def test_descriptors_with_hello(server: ServerProcess) -> None:
+def test_descriptors_with_hello_close_the_connection(server: ServerProcess) -> None:
     fd = os.open("/dev/null", os.O_RDONLY)
     for count in (1, 8, 250):
         with wire.dial(server.address) as sock:
@@ -155,7 +157,7 @@ def test_descriptors_with_hello(server: ServerProcess) -> None:
     assert len(os.listdir(f"/proc/{server.process.pid}/fd")) < 60  # noqa: PTH208  not a path to walk
 
 
-def test_a_client_that_says_nothing(server: ServerProcess) -> None:
+def test_a_silent_client_is_disconnected(server: ServerProcess) -> None:
     begin = time.monotonic()
     with wire.dial(server.address) as sock:
         assert is_closed(sock)
@@ -163,7 +165,7 @@ def test_a_client_that_says_nothing(server: ServerProcess) -> None:
 
 
 # After the handshake.
-class Liar:
+class Violator:
     """A connection of two slots with a valid request in slot 0 that has been answered."""
 
     def __init__(self, model: Model):
@@ -189,8 +191,8 @@ class Liar:
 
 
 @pytest.fixture
-def liar(model: Model) -> Liar:
-    return Liar(model)
+def violator(model: Model) -> Violator:
+    return Violator(model)
 
 
 @pytest.mark.parametrize(
@@ -207,19 +209,23 @@ def liar(model: Model) -> Liar:
         (2, (0, 0, 0, 0, bytes(35) + b"\1")),
     ],
 )
-def test_a_wrong_descriptor(liar: Liar, sequence: int, fields: tuple[object, ...]) -> None:
-    liar.write(0)
-    liar.descriptor(1, sequence, *fields)
-    assert liar.is_closed()
+def test_a_wrong_slot_descriptor_closes_the_connection(
+    violator: Violator, sequence: int, fields: tuple[object, ...]
+) -> None:
+    violator.write(0)
+    violator.descriptor(1, sequence, *fields)
+    assert violator.is_closed()
 
 
-def test_same_layout_after_a_failure(model: Model, liar: Liar, kind: str) -> None:
+def test_same_layout_after_a_failure_closes_the_connection(
+    model: Model, violator: Violator, kind: str
+) -> None:
     wrong = inputs_of(model)
     wrong[model.inputs[-1].name] = Tensor.of_strings(["a", "b"], (2,))
     with pytest.raises(client.Failed):
-        liar.connection.run(wrong)
-    liar.connection.publish(0, wire.SAME_LAYOUT)
-    assert liar.is_closed()
+        violator.connection.run(wrong)
+    violator.connection.publish(0, wire.SAME_LAYOUT)
+    assert violator.is_closed()
 
 
 def set_entry(index: int, field: int, value: object) -> Callable[[memoryview], None]:
@@ -243,10 +249,10 @@ LIES_OF_TABLES = [
 
 
 @pytest.mark.parametrize(("field", "value"), LIES_OF_TABLES)
-def test_a_wrong_table(liar: Liar, field: int, value: object) -> None:
-    liar.write(1, set_entry(1, field, value))
-    liar.connection.publish(1)
-    assert liar.is_closed()
+def test_a_wrong_table_closes_the_connection(violator: Violator, field: int, value: object) -> None:
+    violator.write(1, set_entry(1, field, value))
+    violator.connection.publish(1)
+    assert violator.is_closed()
 
 
 @pytest.mark.parametrize(
@@ -259,45 +265,49 @@ def test_a_wrong_table(liar: Liar, field: int, value: object) -> None:
         struct.pack("<2q", -(1 << 63), 1) + b"a",
     ],
 )
-def test_wrong_offsets_of_strings(liar: Liar, text: bytes) -> None:
+def test_wrong_string_offsets_close_the_connection(violator: Violator, text: bytes) -> None:
     def change(memory: memoryview) -> None:
         offset = wire.ENTRY.unpack_from(memory, wire.ENTRY.size)[2]
         memory[offset : offset + len(text)] = text
 
-    liar.write(1, change)
-    liar.connection.publish(1)
-    assert liar.is_closed()
+    violator.write(1, change)
+    violator.connection.publish(1)
+    assert violator.is_closed()
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"a\0b"])
-def test_text_that_is_not_utf8(model: Model, liar: Liar, text: bytes) -> None:
+def test_text_that_is_not_utf8_closes_the_connection(
+    model: Model, violator: Violator, text: bytes
+) -> None:
     wrong = inputs_of(model)
     wrong[model.inputs[-1].name] = Tensor.of_strings([text], (1,))
-    liar.connection.start(wrong)
-    assert liar.is_closed()
+    violator.connection.start(wrong)
+    assert violator.is_closed()
 
 
 @pytest.mark.parametrize("message", [b"\2", b"\0", b"\1\1", b"", hello(), bytes(60_000)], ids=len)
-def test_a_message_that_is_no_ring(liar: Liar, message: bytes) -> None:
-    liar.connection.sock.send(message)
-    assert liar.is_closed()
+def test_an_unknown_message_closes_the_connection(violator: Violator, message: bytes) -> None:
+    violator.connection.sock.send(message)
+    assert violator.is_closed()
 
 
-def test_a_descriptor_with_a_ring(server: ServerProcess, liar: Liar) -> None:
-    wire.send(liar.connection.sock, wire.RING, [liar.connection.sock.fileno()])
-    assert liar.is_closed()
+def test_a_descriptor_with_a_ring_message_closes_the_connection(
+    server: ServerProcess, violator: Violator
+) -> None:
+    wire.send(violator.connection.sock, wire.RING, [violator.connection.sock.fileno()])
+    assert violator.is_closed()
 
 
-def test_rings_without_a_request(liar: Liar) -> None:
+def test_ring_messages_without_requests_close_the_connection(violator: Violator) -> None:
     deadline = time.monotonic() + GRACE
     with suppress(BrokenPipeError, ConnectionResetError):
         while time.monotonic() < deadline:
             with suppress(BlockingIOError):
-                wire.send(liar.connection.sock, wire.RING)
-    assert liar.is_closed()
+                wire.send(violator.connection.sock, wire.RING)
+    assert violator.is_closed()
 
 
-def test_hang_up_at_any_time(server: ServerProcess, model: Model) -> None:
+def test_a_client_may_disconnect_at_any_time(server: ServerProcess, model: Model) -> None:
     for _ in range(30):
         connection = model.connect(2, 65536)
         connection.start(inputs_of(model))
@@ -305,16 +315,16 @@ def test_hang_up_at_any_time(server: ServerProcess, model: Model) -> None:
         wire.dial(server.address).close()
 
 
-def test_segments_that_change_all_the_time(model: Model) -> None:
+def test_segments_that_change_during_a_run_do_no_harm(model: Model) -> None:
     """Random bytes over a whole segment while the server reads it.
 
     The sequence numbers among them make the server read requests.
     """
-    dice = random.Random(1)
+    rng = random.Random(1)
     until = time.monotonic() + (20 if os.environ.get("SIDECALL_LONG") == "1" else 1.5)
     while time.monotonic() < until:
         connection = model.connect(2, 4096)
-        noise = threading.Thread(target=make_noise, args=(connection, dice.random(), until))
+        noise = threading.Thread(target=make_noise, args=(connection, rng.random(), until))
         noise.start()
         with suppress(
             client.PeerDied, client.Failed, wire.Violation, BlockingIOError, TimeoutError
@@ -327,18 +337,14 @@ def test_segments_that_change_all_the_time(model: Model) -> None:
 
 
 def make_noise(connection: Connection, seed: float, until: float) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     sequences = {
         8 * (wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * at) + i for at in range(2) for i in range(8)
     }
     places = [at for at in range(connection.head + 2 * 512) if at not in sequences]
     while not connection.gone and time.monotonic() < until:
         for _ in range(50):
-            at = (
-                dice.choice(places)
-                if dice.random() < 0.5
-                else connection.head + dice.randrange(1024)
-            )
+            at = rng.choice(places) if rng.random() < 0.5 else connection.head + rng.randrange(1024)
             old = connection.request[at]
-            connection.request[at] = dice.choice((0, 1, 0xFF, dice.randrange(256)))
+            connection.request[at] = rng.choice((0, 1, 0xFF, rng.randrange(256)))
             connection.request[at] = old

@@ -111,7 +111,7 @@ def rows(*values: float) -> dict[str, Tensor]:
 
 # Test vectors.
 @pytest.mark.parametrize("name", cases())
-def test_vectors(start: Start, name: str) -> None:
+def test_the_native_server_passes_the_vectors(start: Start, name: str) -> None:
     run_cases(start("native", name), name)
 
 
@@ -128,7 +128,7 @@ def test_vectors(start: Start, name: str) -> None:
         "two_inputs.onnx",
     ],
 )
-def test_vectors_by_a_python_process(start: Start, name: str) -> None:
+def test_a_python_server_passes_the_vectors(start: Start, name: str) -> None:
     run_cases(start("python", name), name)
 
 
@@ -178,14 +178,14 @@ def test_there_are_enough_vectors() -> None:
 
 
 # Calls.
-def test_the_contract_comes_as_stored(start: Start) -> None:
+def test_the_contract_arrives_as_stored(start: Start) -> None:
     model = client.open(start("native", "gbm.onnx").address)
     assert model.contract is not None and model.contract["format"] == 1
     assert model.welcome.model_id == model.contract["model"]["id"]
     assert model.welcome.flags & wire.VERIFIED
 
 
-def test_several_slots_in_flight(model: Model) -> None:
+def test_several_slots_in_flight_are_answered(model: Model) -> None:
     with model.connect(slots=8) as connection:
         zero = [
             float(value) for value in memoryview(connection.run(rows(0, 0))["y"].data).cast("f")
@@ -199,14 +199,14 @@ def test_several_slots_in_flight(model: Model) -> None:
                 ]
 
 
-def test_same_layout(model: Model) -> None:
+def test_same_layout_gives_the_same_answer(model: Model) -> None:
     with model.connect() as connection:
         first = connection.run(rows(1, 2))["y"]
         again = connection.finish(connection.start(rows(1, 2), same_layout=True))["y"]
         assert again == first
 
 
-def test_a_result_beyond_its_slot_comes_as_a_file(start: Start) -> None:
+def test_a_result_larger_than_its_slot_arrives_as_a_one_shot_file(start: Start) -> None:
     model = client.open(start("native", "identity_float32.onnx").address)
     (name,) = (spec.name for spec in model.inputs)
     rank = len(model.inputs[0].dims)
@@ -220,7 +220,7 @@ def test_a_result_beyond_its_slot_comes_as_a_file(start: Start) -> None:
                 assert got == given
 
 
-def test_status_counts(add: ServerProcess, model: Model) -> None:
+def test_status_counts_the_calls(add: ServerProcess, model: Model) -> None:
     for _ in range(5):
         model.run(rows(1, 2))
     status = add.status(calls=5)
@@ -235,7 +235,7 @@ def slow_inputs(rounds: int) -> dict[str, Tensor]:
     }
 
 
-def test_deadlines_that_the_server_sees(start: Start) -> None:
+def test_the_server_enforces_deadlines(start: Start) -> None:
     model = client.open(start("native", "slow.onnx").address)
     with model.connect(2, 65536, 65536) as connection:
         slow = connection.start(slow_inputs(200_000), timeout_ns=50_000_000)
@@ -247,7 +247,7 @@ def test_deadlines_that_the_server_sees(start: Start) -> None:
         connection.run(slow_inputs(1))
 
 
-def test_a_call_that_was_given_up_ends_early_and_no_other(start: Start) -> None:
+def test_only_the_cancelled_call_ends_early(start: Start) -> None:
     model = client.open(start("native", "slow.onnx").address)
     with model.connect(2, 65536, 65536) as connection:
         slow = connection.start(slow_inputs(10_000_000))
@@ -261,14 +261,16 @@ def test_a_call_that_was_given_up_ends_early_and_no_other(start: Start) -> None:
         connection.run(slow_inputs(1))
 
 
-def test_a_killed_server_and_its_successor(start: Start, add: ServerProcess, model: Model) -> None:
+def test_the_next_server_answers_after_the_first_is_killed(
+    start: Start, add: ServerProcess, model: Model
+) -> None:
     first = model.run(rows(1, 2))
     add.end(signal.SIGKILL)
     start("native", "add.onnx")
     assert model.run(rows(1, 2)) == first
 
 
-def test_a_stopped_server_takes_nothing(add: ServerProcess, model: Model) -> None:
+def test_a_stopped_server_takes_no_request(add: ServerProcess, model: Model) -> None:
     with model.connect() as connection:
         connection.run(rows(1, 2))
         add.stop()
@@ -281,7 +283,7 @@ def test_a_stopped_server_takes_nothing(add: ServerProcess, model: Model) -> Non
         assert failure.value.never_taken
 
 
-def test_another_model_behind_the_same_address(
+def test_another_model_at_the_same_address_is_refused(
     start: Start, add: ServerProcess, model: Model
 ) -> None:
     model.run(rows(1, 2))
@@ -291,7 +293,7 @@ def test_another_model_behind_the_same_address(
         model.run(rows(1, 2))
 
 
-def test_draining_answers_and_ends_with_0(start: Start) -> None:
+def test_a_draining_server_answers_and_exits_with_0(start: Start) -> None:
     server = start("native", "slow.onnx")
     with client.open(server.address).connect(1, 65536, 65536) as connection:
         number = connection.start(slow_inputs(20_000))
@@ -318,7 +320,7 @@ def start_beside(start: Start, first: ServerProcess) -> None:
 
 
 # shm/PROTOCOL.md.
-def test_the_numbers_of_the_page_are_those_of_the_header() -> None:
+def test_the_numbers_in_the_protocol_document_equal_those_of_the_header() -> None:
     text = PAGE.read_text()
     numbers = text[text.index("## 8. Numbers") :]
     for line in HEADER.read_text().splitlines():
@@ -341,7 +343,7 @@ def test_the_numbers_of_the_page_are_those_of_the_header() -> None:
         assert f"#define SIDECALL_{name} {number}" in HEADER.read_text()
 
 
-def test_the_client_is_made_of_the_standard_library_alone() -> None:
+def test_the_client_uses_only_the_standard_library() -> None:
     for name in ("client.py", "wire.py"):
         text = (Path(__file__).parent / name).read_text()
         assert "ctypes" not in text and "import sidecall" not in text and "numpy" not in text

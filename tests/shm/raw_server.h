@@ -25,6 +25,7 @@
 namespace raw {
 
 using namespace sidecall::shm;
+using sidecall::TensorSpec;
 
 constexpr int64_t kSecond = 1000 * 1000 * 1000;
 constexpr int64_t kMillisecond = 1000 * 1000;
@@ -34,7 +35,7 @@ inline const std::string kSignature =
 inline const std::string kModelId(64, 'a');
 
 // The outputs that the client expects: y, one float32 per row.
-inline std::vector<TensorSpec> outputs() { return {{"y", SIDECALL_FLOAT32, {-1}}}; }
+inline std::vector<TensorSpec> outputs() { return {{"y", SIDECALL_DTYPE_FLOAT32, {-1}}}; }
 
 // A temporary folder for a socket, removed with everything in it.
 class Folder {
@@ -52,9 +53,9 @@ class Folder {
 
 // Runs `work` on a second thread, which join() or the destructor joins. Keeps the message of an
 // exception.
-class Beside {
+class BackgroundThread {
  public:
-  explicit Beside(std::function<void()> work)
+  explicit BackgroundThread(std::function<void()> work)
       : thread_([this, work = std::move(work)] {
           try {
             work();
@@ -62,7 +63,7 @@ class Beside {
             failure_ = error.what();
           }
         }) {}
-  ~Beside() { join(); }
+  ~BackgroundThread() { join(); }
   // Returns "" if the work succeeded, otherwise the message of its exception.
   std::string join() {
     if (thread_.joinable()) thread_.join();
@@ -167,7 +168,7 @@ struct Peer {
     std::memcpy(&x, request_slot(), sizeof x);
     const auto* values = reinterpret_cast<const float*>(request_slot() + x.offset);
     std::vector<Tensor> tensors(1);
-    tensors[0].dtype = SIDECALL_FLOAT32;
+    tensors[0].dtype = SIDECALL_DTYPE_FLOAT32;
     tensors[0].rank = 1;
     tensors[0].dims[0] = x.dims[0];
     tensors[0].bytes = static_cast<uint64_t>(x.dims[0]) * sizeof(float);
@@ -230,7 +231,7 @@ class Server {
   Peer accept() {
     const int fd = listener_.get();
     if (!wait_readable(&fd, 1, Deadline::after(5 * kSecond)))
-      throw std::runtime_error("nobody connected");
+      throw std::runtime_error("no client connected");
     Peer peer;
     peer.socket = Socket(Fd(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC)));
     return peer;
@@ -278,7 +279,7 @@ inline std::unique_ptr<Client> open_client(const Server& server, ClientOptions o
 // Writes one request of `rows` rows: x[i] = {i, 1}.
 inline void write_request(Channel& channel, int64_t rows) {
   std::vector<Tensor> tensors(1);
-  tensors[0].dtype = SIDECALL_FLOAT32;
+  tensors[0].dtype = SIDECALL_DTYPE_FLOAT32;
   tensors[0].rank = 2;
   tensors[0].dims[0] = rows;
   tensors[0].dims[1] = 2;
@@ -312,7 +313,7 @@ struct Pair {
   Peer peer;
 
   explicit Pair(const ClientOptions& options = {}) {
-    Beside accepting([this] { peer = server.accept_honest(); });
+    BackgroundThread accepting([this] { peer = server.accept_honest(); });
     client = open_client(server, options);
     channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
     if (!accepting.join().empty()) throw std::runtime_error("no pair");

@@ -18,9 +18,9 @@ bool is_readable(int fd, int milliseconds) {
 
 }  // namespace
 
-TEST_CASE("what is served is read at open") {
+TEST_CASE("the client reads the signature and the contract when it opens") {
   Server server;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     Peer peer = server.accept();
     peer.read_hello();
     Server::open(peer, "{}");
@@ -35,9 +35,9 @@ TEST_CASE("what is served is read at open") {
   CHECK(serving.join().empty());
 }
 
-TEST_CASE("answers come, spinning or asleep") {
+TEST_CASE("answers arrive whether the client polls or sleeps") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     for (int i = 0; i < 200 && pair.peer.next(); ++i) {
       if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(i % 40 ? 1 : 7));
       pair.peer.answer();
@@ -49,10 +49,10 @@ TEST_CASE("answers come, spinning or asleep") {
   }
 }
 
-TEST_CASE("the layout is sent once") {
+TEST_CASE("a layout that does not change is sent only once") {
   Pair pair;
   std::vector<uint32_t> flags;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     for (int i = 0; i < 4 && pair.peer.next(); ++i) {
       flags.push_back(pair.peer.request_entry()->fields.flags);
       ResponseFields fields{};
@@ -73,9 +73,9 @@ TEST_CASE("the layout is sent once") {
   CHECK(flags == std::vector<uint32_t>{0, kSameLayout, kSameLayout, 0});
 }
 
-TEST_CASE("a failure of the server arrives whole") {
+TEST_CASE("a failure of the server arrives with all its fields") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     ErrorRecord record{};
     record.status = SIDECALL_UNKNOWN_CATEGORY;
@@ -111,7 +111,7 @@ TEST_CASE("a deadline ends the call, and its late answer is dropped") {
   // The server does not release the call within the next deadline either: nothing is sent.
   REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
   CHECK(pair.peer.request_entry()->sequence.load() == 1);
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     pair.peer.fail(SIDECALL_TIMEOUT, "late");
@@ -123,10 +123,10 @@ TEST_CASE("a deadline ends the call, and its late answer is dropped") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("a late answer leaves the layout of its table behind") {
+TEST_CASE("an answer can repeat the layout of a late answer that was dropped") {
   Pair pair;
   REQUIRE(pair.run(10 * kMillisecond) == Outcome::kTimedOut);
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     pair.peer.answer();
     pair.peer.next();
@@ -138,23 +138,23 @@ TEST_CASE("a late answer leaves the layout of its table behind") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("another thread cancels a call that nobody answers") {
+TEST_CASE("another thread can cancel a call that is not answered") {
   Pair pair;
-  Beside cancelling([&] {
+  BackgroundThread cancelling([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
     pair.channel->cancel();
   });
   CHECK(pair.run(-1) == Outcome::kCancelled);
   CHECK(cancelling.join().empty());
   pair.channel->cancel();  // no call is in flight
-  Beside serving([&] { pair.peer.serve(2); });
+  BackgroundThread serving([&] { pair.peer.serve(2); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
 }
 
 TEST_CASE("a one-shot result is read from its file") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     for (int i = 0; i < 2; ++i) {
       pair.peer.next();
       Segment file = make_file(1 << 16);
@@ -183,11 +183,11 @@ TEST_CASE("a one-shot result is read from its file") {
   CHECK(!pair.channel->take().is_one_shot);
 }
 
-TEST_CASE("an event loop waits on the descriptor") {
+TEST_CASE("an event loop can wait on the descriptor") {
   Pair pair;
   const int fd = pair.channel->fd();
   CHECK(!is_readable(fd, 0));
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     for (int i = 0; i < 3; ++i) {
       pair.peer.next();
       if (i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -215,7 +215,7 @@ TEST_CASE("an event loop waits on the descriptor") {
   // readable for both.
   pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
   CHECK(pair.channel->poll() == Outcome::kPending);
-  Beside late([&] { pair.peer.serve(2); });
+  BackgroundThread late([&] { pair.peer.serve(2); });
   outcome = Outcome::kPending;
   while (outcome == Outcome::kPending) {
     REQUIRE(is_readable(fd, 5000));
@@ -232,10 +232,11 @@ TEST_CASE("an event loop waits on the descriptor") {
 }
 
 TEST_CASE(
-    "between calls a late ring, or the end of the server, does not keep the descriptor readable") {
+    "neither a late wake-up nor the end of the server keeps the descriptor readable between "
+    "calls") {
   Pair pair;
   const int fd = pair.channel->fd();
-  Beside serving([&] { pair.peer.serve(1); });
+  BackgroundThread serving([&] { pair.peer.serve(1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(serving.join().empty());
   pair.channel->clear_fd();
@@ -247,19 +248,19 @@ TEST_CASE(
   REQUIRE(is_readable(fd, 5000));
   pair.channel->clear_fd();
   CHECK(!is_readable(fd, 0));
-  Beside coming_back([&] {
+  BackgroundThread coming_back([&] {
     Peer next = pair.server.accept_honest();
     next.serve(1);
   });
   REQUIRE(pair.run() == Outcome::kAnswered);
 }
 
-TEST_CASE("idle channels are kept, up to a number, and dead ones are not lent") {
+TEST_CASE("a limited number of idle channels is kept, and dead channels are not reused") {
   ClientOptions options;
   options.max_idle = 1;
   Pair pair(options);
   Peer second;
-  Beside accepting([&] { second = pair.server.accept_honest(); });
+  BackgroundThread accepting([&] { second = pair.server.accept_honest(); });
   auto other = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));
   REQUIRE(accepting.join().empty());
   const unsigned char* address = pair.channel->request();
@@ -271,13 +272,13 @@ TEST_CASE("idle channels are kept, up to a number, and dead ones are not lent") 
   CHECK(pair.channel->request() == address);
   pair.client->give_back(std::move(pair.channel));
   pair.peer = Peer();
-  Beside again([&] { pair.peer = pair.server.accept_honest(); });
+  BackgroundThread again([&] { pair.peer = pair.server.accept_honest(); });
   pair.channel = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));
   CHECK(again.join().empty());
   CHECK(pair.channel->is_alive());
 }
 
-TEST_CASE("a channel that a late answer occupies is closed instead of lent") {
+TEST_CASE("a channel that waits for a late answer is closed instead of reused") {
   Pair pair;
   REQUIRE(pair.run(10 * kMillisecond) == Outcome::kTimedOut);
   pair.client->give_back(std::move(pair.channel));

@@ -41,7 +41,7 @@ bool has_children() { return waitpid(-1, nullptr, WNOHANG) >= 0 || errno != ECHI
 
 }  // namespace
 
-TEST_CASE("a child serves, on several connections, and ends with its endpoint") {
+TEST_CASE("a child process serves several connections and ends with its endpoint") {
   const int before = count_descriptors();
   {
     const auto client = open_child("serve");
@@ -59,7 +59,7 @@ TEST_CASE("a child serves, on several connections, and ends with its endpoint") 
   CHECK(count_descriptors() == before);
 }
 
-TEST_CASE("a child inherits nothing but its socket") {
+TEST_CASE("a child process inherits only its socket") {
   const int open_one = fcntl(0, F_DUPFD, 100);  // not close-on-exec
   void (*handler)(int) = signal(SIGPIPE, SIG_IGN);
   std::string message;
@@ -68,7 +68,7 @@ TEST_CASE("a child inherits nothing but its socket") {
   close(open_one);
 }
 
-TEST_CASE("a program without standard descriptors has children all the same") {
+TEST_CASE("a program without standard descriptors can start a child process") {
   int kept[3];
   for (int fd = 0; fd < 3; ++fd) {
     kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
@@ -84,7 +84,7 @@ TEST_CASE("a program without standard descriptors has children all the same") {
   CHECK(status == SIDECALL_OK);
 }
 
-TEST_CASE("words are split as a shell splits them, and nothing is expanded") {
+TEST_CASE("a command is split into words as in a shell, without expansion") {
   std::string message;
   CHECK(status_of_open("words 'two words' \"\\$HOME*\"", &message) == SIDECALL_OK);
   using Words = std::vector<std::string>;
@@ -99,7 +99,7 @@ TEST_CASE("words are split as a shell splits them, and nothing is expanded") {
     CHECK(status_of([&] { make_child_endpoint(wrong); }) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("a child that dies at once, does not exist or never answers fails the open") {
+TEST_CASE("the open fails if the child process dies at once, does not exist or never answers") {
   std::string message;
   CHECK(status_of_open("die", &message) == SIDECALL_UNREACHABLE);
   CHECK(message.find("exit status 3") != std::string::npos);
@@ -118,7 +118,7 @@ TEST_CASE("a child that dies at once, does not exist or never answers fails the 
   CHECK(!has_children());
 }
 
-TEST_CASE("who waits for a child that keeps dying is told how it died, and soon") {
+TEST_CASE("waiting for a child process that keeps dying fails soon and says how it died") {
   const Folder folder;
   const std::string path = folder.path() + "/starts";
   const auto open_patiently = [&](const std::string& arguments, std::string* message,
@@ -138,12 +138,12 @@ TEST_CASE("who waits for a child that keeps dying is told how it died, and soon"
   unlink(path.c_str());
   CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'",
                        &message, kSecond, "/bin/sh", 3 * kSecond) == SIDECALL_TIMEOUT);
-  CHECK(message.find("not ready in time (its child ended with exit status 5)") !=
+  CHECK(message.find("not ready in time (the child process ended with exit status 5)") !=
         std::string::npos);
   CHECK(!has_children());
 }
 
-TEST_CASE("who waits for a child that needs a second try has it") {
+TEST_CASE("waiting for a child process succeeds if it serves at its second start") {
   const Folder folder;
   const std::string path = folder.path() + "/died";
   std::string message;
@@ -154,7 +154,7 @@ TEST_CASE("who waits for a child that needs a second try has it") {
   CHECK(message.empty());
 }
 
-TEST_CASE("a child that died is started again, with a pause") {
+TEST_CASE("a child process that died is started again after a pause") {
   const auto client = open_child("once");
   const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
   write_request(*channel, 2);
@@ -174,7 +174,7 @@ TEST_CASE("a child that died is started again, with a pause") {
          status == SIDECALL_PEER_DIED));
 }
 
-TEST_CASE("a child of a program with a handler that reaps everything is known to have ended") {
+TEST_CASE("the end of a child process is noticed in a program that reaps all children itself") {
   struct sigaction ignore{}, before{};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGCHLD, &ignore, &before);
@@ -184,9 +184,7 @@ TEST_CASE("a child of a program with a handler that reaps everything is known to
   sigaction(SIGCHLD, &before, nullptr);
 }
 
-TEST_CASE(
-    "a caller whose deadline ends before the pause is not sent to look for the next child at "
-    "once") {
+TEST_CASE("a caller whose deadline ends before the pause does not retry at once") {
   const Folder folder;
   const std::string path = folder.path() + "/end";
   REQUIRE(mkfifo(path.c_str(), 0600) == 0);

@@ -32,7 +32,7 @@ class NoDescriptors {
 // when the shortage should begin.
 template <typename Work>
 Error failure_of(const std::function<void()>& serve, Work work) {
-  Beside serving(serve);
+  BackgroundThread serving(serve);
   try {
     work();
   } catch (const Error& error) {
@@ -50,7 +50,7 @@ void check(const Error& error) {
 
 }  // namespace
 
-TEST_CASE("a message says that its descriptors found no room") {
+TEST_CASE("receiving a message reports that descriptors were lost for lack of free numbers") {
   Socket one, other;
   Socket::pair(&one, &other);
   const int fds[] = {0, 1};
@@ -70,7 +70,7 @@ TEST_CASE("a message says that its descriptors found no room") {
   CHECK_FALSE(longer.lacks_descriptors);
 }
 
-TEST_CASE("more descriptors than any message has are no shortage") {
+TEST_CASE("a message with too many descriptors is not reported as a shortage") {
   Socket one, other;
   Socket::pair(&one, &other);
   const std::vector<int> fds(kMaxDescriptors + 1, 0);
@@ -96,8 +96,8 @@ TEST_CASE("more descriptors than any message has are no shortage") {
 }
 
 TEST_CASE(
-    "a manifest that finds no descriptor fails the open with a shortage, and the next open "
-    "succeeds") {
+    "an open without a free descriptor for the manifest fails with OUT_OF_MEMORY, and the next "
+    "open succeeds") {
   Server server;
   std::optional<NoDescriptors> scarce;
   check(failure_of(
@@ -114,7 +114,7 @@ TEST_CASE(
       },
       [&] { open_client(server); }));
   scarce.reset();
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     Peer peer = server.accept();
     peer.read_hello();
     Server::open(peer);
@@ -123,7 +123,7 @@ TEST_CASE(
   CHECK(serving.join().empty());
 }
 
-TEST_CASE("a connection that finds no descriptor fails the call with a shortage") {
+TEST_CASE("a call without a free descriptor for its connection fails with OUT_OF_MEMORY") {
   Server server;
   std::optional<NoDescriptors> scarce;
   std::unique_ptr<Client> client;
@@ -140,12 +140,12 @@ TEST_CASE("a connection that finds no descriptor fails the call with a shortage"
         client->borrow(1, 1, Deadline::after(5 * kSecond));
       }));
   scarce.reset();
-  Beside serving([&] { server.accept_honest(); });
+  BackgroundThread serving([&] { server.accept_honest(); });
   CHECK(client->borrow(1, 1, Deadline::after(5 * kSecond)) != nullptr);
   CHECK(serving.join().empty());
 }
 
-TEST_CASE("counters that find no descriptor are a shortage") {
+TEST_CASE("reading counters without a free descriptor fails with OUT_OF_MEMORY") {
   Server server;
   std::optional<NoDescriptors> scarce;
   check(failure_of(
@@ -166,10 +166,10 @@ TEST_CASE("counters that find no descriptor are a shortage") {
       }));
 }
 
-TEST_CASE("a large answer that finds no descriptor fails its call alone") {
+TEST_CASE("a large answer without a free descriptor fails only its own call") {
   Pair pair;
   std::optional<NoDescriptors> scarce;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     Segment file = make_file(kPage);
     pair.peer.write_answer(file.memory.data());

@@ -22,7 +22,7 @@ int32_t open_against(const std::function<void(Peer&)>& answer, std::string* mess
   options.timeout_ns = 5 * kSecond;
   int32_t status = SIDECALL_OK;
   {
-    Beside serving([&] {
+    BackgroundThread serving([&] {
       for (int i = 0; i < hang_ups; ++i) server.accept();
       Peer peer = server.accept();
       peer.read_hello();
@@ -59,7 +59,7 @@ int32_t connect_against(const std::function<void(Peer&, Welcome&)>& answer) {
   Server server;
   std::unique_ptr<Client> client;
   {
-    Beside opening([&] {
+    BackgroundThread opening([&] {
       Peer peer = server.accept();
       peer.read_hello();
       Server::open(peer);
@@ -69,7 +69,7 @@ int32_t connect_against(const std::function<void(Peer&, Welcome&)>& answer) {
   const int before = count_descriptors();
   int32_t status;
   {
-    Beside serving([&] {
+    BackgroundThread serving([&] {
       Peer peer = server.accept_connect();
       Welcome welcome = welcome_to(peer.hello);
       answer(peer, welcome);
@@ -117,7 +117,7 @@ Fd sealed_memory(const std::string& text, int seals) {
 
 }  // namespace
 
-TEST_CASE("an honest handshake is accepted, and what it may ignore is ignored") {
+TEST_CASE("a valid handshake is accepted, and unknown flags and reserved bytes are ignored") {
   CHECK(open_with([](Welcome&) {}) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) { welcome.flags |= 0x80; }) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) { welcome.zero1[3] = 1; }) == SIDECALL_OK);
@@ -150,7 +150,7 @@ TEST_CASE("a WELCOME that is wrong in any field is a violation") {
   for (const auto& lie : lies) CHECK(open_with(lie) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("a manifest whose parts do not fit is a violation") {
+TEST_CASE("a manifest whose parts do not match its size is a violation") {
   const uint64_t huge = UINT64_MAX - 7;
   std::vector<std::string> texts = {"",
                                     "short",
@@ -169,7 +169,7 @@ TEST_CASE("a manifest whose parts do not fit is a violation") {
     CHECK(open_with([](Welcome&) {}, text) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("a manifest that could still change, or is no memory file, is a violation") {
+TEST_CASE("a manifest that is not a sealed memory file is a violation") {
   const std::string text = manifest(kSignature, "");
   const auto with_file = [&](const std::function<Fd()>& make) {
     return open_against([&](Peer& peer) {
@@ -192,7 +192,7 @@ TEST_CASE("a manifest that could still change, or is no memory file, is a violat
         SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("descriptors that are missing or too many are a violation, and closed") {
+TEST_CASE("missing or surplus descriptors are a violation, and all are closed") {
   const std::string text = manifest(kSignature, "");
   for (size_t count : {0u, 2u, 3u, 8u, 9u, 40u}) {
     CHECK(open_against([&](Peer& peer) {
@@ -222,7 +222,7 @@ TEST_CASE("descriptors that are missing or too many are a violation, and closed"
   }
 }
 
-TEST_CASE("messages of other sizes are a violation") {
+TEST_CASE("a handshake message of the wrong size is a violation") {
   for (size_t bytes : {1u, 31u, 32u, 64u, 191u, 193u, 1057u, 4000u}) {
     CHECK(open_against([&](Peer& peer) {
             std::vector<char> message(bytes);
@@ -234,7 +234,7 @@ TEST_CASE("messages of other sizes are a violation") {
   }
 }
 
-TEST_CASE("a refusal keeps its status and text; one that is malformed is a violation") {
+TEST_CASE("a refusal keeps its status and text, and a malformed one is a violation") {
   std::string message;
   CHECK(refuse_with([](Refused&, std::string&) {}, &message) == SIDECALL_DENIED);
   CHECK(message.find("refused by the server: this user is not admitted") != std::string::npos);
@@ -261,7 +261,7 @@ TEST_CASE("a refusal keeps its status and text; one that is malformed is a viola
   for (const auto& lie : lies) CHECK(refuse_with(lie) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
+TEST_CASE("a refusal that is sent before HELLO is received") {
   struct Refusing final : Endpoint {
     const std::string name = "shm:refusing";
     const std::string& label() const noexcept override { return name; }
@@ -273,15 +273,16 @@ TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
     }
   } endpoint;
   CHECK(status_of([&] {
-          shake_hands(endpoint, Wish(), Deadline::after(0), Deadline::after(5 * kSecond));
+          run_handshake(endpoint, ConnectionRequest(), Deadline::after(0),
+                        Deadline::after(5 * kSecond));
         }) == SIDECALL_OUT_OF_MEMORY);
 }
 
-TEST_CASE("who is hung up on asks again, twice: a worker may have been ending") {
+TEST_CASE("a client retries twice after a disconnect, because a worker may have been ending") {
   CHECK(open_with([](Welcome&) {}, manifest(kSignature, ""), 2) == SIDECALL_OK);
 }
 
-TEST_CASE("servers that hang up, stall or are not there have a status each") {
+TEST_CASE("a server that disconnects, stalls or is absent each gives its own status") {
   CHECK(open_against([](Peer& peer) { peer.socket.close(); }, nullptr, 2) == SIDECALL_UNREACHABLE);
   Server server;
   ClientOptions options;
@@ -294,7 +295,7 @@ TEST_CASE("servers that hang up, stall or are not there have a status each") {
   CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_UNREACHABLE);
 }
 
-TEST_CASE("grants and memory files of CONNECT that differ from what was asked are a violation") {
+TEST_CASE("sizes and memory files of CONNECT that differ from the request are a violation") {
   const std::vector<std::function<void(Welcome&)>> lies = {
       [](Welcome& welcome) { welcome.slots = 2; },
       [](Welcome& welcome) { welcome.slots = 0; },
@@ -347,10 +348,10 @@ TEST_CASE("grants and memory files of CONNECT that differ from what was asked ar
         }) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("the status of a server is read, and lies about it are a violation") {
+TEST_CASE("the status of a server is read, and a malformed one is a violation") {
   const auto ask = [](const std::function<void(FileMessage&)>& change, const std::string& text) {
     Server server;
-    Beside serving([&] {
+    BackgroundThread serving([&] {
       Peer peer = server.accept();
       peer.read_hello();
       auto message = with_magic<FileMessage>();

@@ -15,7 +15,7 @@ namespace {
 int32_t call_against(const std::function<void(Peer&)>& lie, std::string* message = nullptr) {
   Pair pair;
   int32_t status = SIDECALL_OK;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     lie(pair.peer);
     // The client hangs up if it notices a violation; otherwise it simply continues.
@@ -182,7 +182,7 @@ TEST_CASE("a descriptor that is wrong in any field is a violation") {
 
 TEST_CASE("the same layout after a failure is a violation") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.serve(1);
     pair.peer.next();
     pair.peer.fail(SIDECALL_ENGINE, "no");
@@ -203,7 +203,7 @@ TEST_CASE("a table that is wrong in any field is a violation") {
   CHECK(table_with([](TensorEntry& entry) { entry.dims[0] = 0, entry.bytes = 0; }) == SIDECALL_OK);
   CHECK(table_with([](TensorEntry& entry) { entry.offset = kPage - 64; }) == SIDECALL_OK);
   const std::vector<std::function<void(TensorEntry&)>> lies = {
-      [](TensorEntry& entry) { entry.dtype = SIDECALL_FLOAT64; },
+      [](TensorEntry& entry) { entry.dtype = SIDECALL_DTYPE_FLOAT64; },
       [](TensorEntry& entry) { entry.dtype = -1; },
       [](TensorEntry& entry) { entry.rank = 0; },
       [](TensorEntry& entry) { entry.rank = 2; },
@@ -283,8 +283,7 @@ TEST_CASE("a list of faults that is malformed is a violation") {
 }
 
 TEST_CASE(
-    "a status that tells a caller about its own handle is a violation, and every other is an "
-    "answer") {
+    "a status about a client's own handle is a violation, and every other status is an answer") {
   for (const int32_t status : {SIDECALL_PENDING, SIDECALL_NOT_RUN})
     CHECK(fail_with([](ErrorRecord&) {}, status) == SIDECALL_PROTOCOL);
   for (const int32_t status :
@@ -326,7 +325,7 @@ TEST_CASE("a one-shot result that is wrong in any way is a violation") {
         }) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("messages that mean nothing are a violation, and a flood of rings is") {
+TEST_CASE("unknown messages and a flood of wake-ups are violations") {
   for (const std::string& bytes :
        {std::string("\x02"), std::string("\x01\x01"), std::string("x"), std::string(31, 's'),
         std::string(32, 's'), std::string(33, 's'), std::string(4000, '\x01')})
@@ -355,20 +354,20 @@ TEST_CASE("messages that mean nothing are a violation, and a flood of rings is")
               std::this_thread::sleep_for(std::chrono::milliseconds(20));
             },
             &message) == SIDECALL_PROTOCOL);
-  CHECK(message == "the peer broke the protocol: it sent a message that means nothing");
+  CHECK(message == "the peer broke the protocol: it sent an unknown message");
 }
 
-TEST_CASE("a server that says it took what it did not only loses the call") {
+TEST_CASE("a server that falsely reports a request as taken affects only that call") {
   CHECK(call_against([](Peer& peer) {
           peer.response_head()->mark.store(UINT64_MAX);
           peer.socket.close();
         }) == SIDECALL_PEER_DIED);
 }
 
-TEST_CASE("random bytes all over RESPONSE end in some status, and nothing worse") {
+TEST_CASE("random bytes in the whole response segment end in a status") {
   Pair pair;
   std::atomic<bool> is_over{false};
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     std::mt19937_64 random(42);
     while (!is_over) {
       // Mostly plausible sequences, so that the client reads the data after them.
@@ -401,10 +400,10 @@ TEST_CASE("random bytes all over RESPONSE end in some status, and nothing worse"
   CHECK(serving.join() == "");
 }
 
-TEST_CASE("what flips between check and use never leads out of the slot") {
+TEST_CASE("values that change between check and use never lead outside the slot") {
   Pair pair;
   std::atomic<bool> is_over{false};
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     while (!is_over && pair.peer.next()) {
       pair.peer.answer();
       for (int i = 0; i < 2000; ++i) {

@@ -6,6 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/dtype.h"
 #include "raw_server.h"
 #include "shm/common/mapping_registry.h"
 
@@ -41,7 +42,7 @@ struct Strings {
 int32_t read_back(const Strings& strings, int64_t elements, Strings* got, bool is_text = true) {
   std::vector<unsigned char> slot(1024);
   Tensor tensor;
-  tensor.dtype = kString;
+  tensor.dtype = SIDECALL_DTYPE_STRING;
   tensor.elements = elements;
   tensor.offset = 64;
   tensor.bytes = strings.offsets.size() * 8 + strings.bytes.size();
@@ -56,7 +57,7 @@ int32_t read_back(const Strings& strings, int64_t elements, Strings* got, bool i
 
 }  // namespace
 
-TEST_CASE("deadlines pass, and never does not") {
+TEST_CASE("a finite deadline passes, and the infinite one never does") {
   CHECK(Deadline::never().left_ns() == INT64_MAX);
   CHECK(Deadline::after(-1).is_never());
   CHECK(Deadline::after(INT64_MAX).is_never());
@@ -68,7 +69,7 @@ TEST_CASE("deadlines pass, and never does not") {
   CHECK(soon.passed());
 }
 
-TEST_CASE("descriptors are closed once, and close-on-exec") {
+TEST_CASE("descriptors are closed exactly once and are close-on-exec") {
   const int before = count_descriptors();
   {
     Socket one, other;
@@ -84,7 +85,8 @@ TEST_CASE("descriptors are closed once, and close-on-exec") {
   CHECK(count_descriptors() == before);
 }
 
-TEST_CASE("messages keep their bounds, their descriptors and the end") {
+TEST_CASE(
+    "messages keep their boundaries and descriptors, and the end of a connection is reported") {
   Socket one, other;
   Socket::pair(&one, &other);
   char buffer[8];
@@ -120,7 +122,7 @@ TEST_CASE("messages keep their bounds, their descriptors and the end") {
   CHECK(!other.ring());
 }
 
-TEST_CASE("addresses lead to paths") {
+TEST_CASE("addresses are converted to socket paths") {
   bool is_default;
   const Variable runtime("XDG_RUNTIME_DIR", "/run/test");
   CHECK(socket_path("fraud", &is_default) == "/run/test/sidecall/fraud.sock");
@@ -157,7 +159,7 @@ TEST_CASE("the default folder must be one that only this user may change") {
         SIDECALL_UNREACHABLE);
 }
 
-TEST_CASE("segments carry their seals") {
+TEST_CASE("each kind of segment has its required seals") {
   const Segment request = make_request_segment(kPage);
   const Segment response = make_response_segment(kPage);
   CHECK_NOTHROW(check_file(request.file.get(), Kind::kRequest, kPage));
@@ -180,7 +182,7 @@ TEST_CASE("segments carry their seals") {
   CHECK(status_of([] { make_file(UINT64_MAX); }) == SIDECALL_OUT_OF_MEMORY);
 }
 
-TEST_CASE("a mapping is replaced where it is") {
+TEST_CASE("a mapping is replaced at its address") {
   Segment one = make_file(2 * kPage);
   const Segment other = make_file(2 * kPage);
   Mapping view = Mapping::of(one.file.get(), 2 * kPage, true);
@@ -200,7 +202,7 @@ TEST_CASE("a mapping is replaced where it is") {
   CHECK(other.memory.data()[kPage] == 2);
 }
 
-TEST_CASE("sealed files are read whole") {
+TEST_CASE("a sealed file is read completely") {
   const Fd file = make_sealed_file("one, ", "two, ", "three");
   CHECK(read_sealed_file(file.get(), 15, 100) == "one, two, three");
   CHECK(status_of([&] { read_sealed_file(file.get(), 15, 14); }) == SIDECALL_PROTOCOL);
@@ -213,16 +215,16 @@ TEST_CASE("sealed files are read whole") {
 
 TEST_CASE("types have the sizes of the public header") {
   for (int32_t dtype = -2; dtype < 40; ++dtype) {
-    CHECK(dtype_bits(dtype) == sidecall_dtype_bits(dtype));
-    CHECK(is_dtype(dtype) == (std::string(sidecall_dtype_name(dtype)) != "unknown"));
+    CHECK(sidecall::dtype_bits(dtype) == sidecall_dtype_bits(dtype));
+    CHECK(sidecall::is_dtype(dtype) == (std::string(sidecall_dtype_name(dtype)) != "unknown"));
   }
   uint64_t bytes = 0;
-  CHECK(count_bytes(SIDECALL_INT4, 5, &bytes));
+  CHECK(count_bytes(SIDECALL_DTYPE_INT4, 5, &bytes));
   CHECK(bytes == 3);
-  CHECK(count_bytes(SIDECALL_FLOAT64, 3, &bytes));
+  CHECK(count_bytes(SIDECALL_DTYPE_FLOAT64, 3, &bytes));
   CHECK(bytes == 24);
-  CHECK(!count_bytes(SIDECALL_STRING, 1, &bytes));
-  CHECK(!count_bytes(SIDECALL_FLOAT64, INT64_MAX, &bytes));
+  CHECK(!count_bytes(SIDECALL_DTYPE_STRING, 1, &bytes));
+  CHECK(!count_bytes(SIDECALL_DTYPE_FLOAT64, INT64_MAX, &bytes));
   int64_t elements = 0;
   const int64_t huge[] = {INT64_MAX, 2}, none[] = {INT64_MAX, 0, 1}, negative[] = {0, -1};
   CHECK(!count_elements(huge, 2, &elements));
@@ -233,9 +235,10 @@ TEST_CASE("types have the sizes of the public header") {
   CHECK(elements == 1);
 }
 
-TEST_CASE("tables that both sides write are read as they were meant") {
-  const std::vector<TensorSpec> specs = {
-      {"a", SIDECALL_FLOAT32, {-1, 3}}, {"b", SIDECALL_STRING, {-1}}, {"c", SIDECALL_INT64, {}}};
+TEST_CASE("tables of both sides are read back as they were written") {
+  const std::vector<TensorSpec> specs = {{"a", SIDECALL_DTYPE_FLOAT32, {-1, 3}},
+                                         {"b", SIDECALL_DTYPE_STRING, {-1}},
+                                         {"c", SIDECALL_DTYPE_INT64, {}}};
   std::vector<Tensor> tensors(3);
   for (size_t i = 0; i < 3; ++i) {
     tensors[i].dtype = specs[i].dtype;
@@ -290,7 +293,7 @@ TEST_CASE("string tensors are copied and checked") {
   CHECK(std::memcmp(out.data() + sizeof offsets, "abc", 3) == 0);
 }
 
-TEST_CASE("strings of an answer may be any bytes, within their offsets") {
+TEST_CASE("strings of an answer can be any bytes within their offsets") {
   Strings got;
   CHECK(read_back({{0, 1, 3}, "\xff\xc3\xa4"}, 2, &got) == SIDECALL_PROTOCOL);
   CHECK(read_back({{0, 1, 3}, "\xff\xc3\xa4"}, 2, &got, false) == 0);
@@ -298,14 +301,4 @@ TEST_CASE("strings of an answer may be any bytes, within their offsets") {
   CHECK(read_back({{0, 2, 3}, std::string("a\0b", 3)}, 2, &got, false) == 0);
   CHECK(read_back({{0, 2, 1}, "a"}, 2, &got, false) == SIDECALL_PROTOCOL);
   CHECK(read_back({{0, 1, 9}, "abc"}, 2, &got, false) == SIDECALL_PROTOCOL);
-}
-
-TEST_CASE("only UTF-8 is UTF-8") {
-  for (const char* right : {"", "abc", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf",
-                            "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
-    CHECK(is_utf8(right));
-  for (const char* wrong :
-       {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2x", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xef\xbf",
-        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
-    CHECK(!is_utf8(wrong));
 }

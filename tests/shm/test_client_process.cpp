@@ -41,7 +41,7 @@ class Child {
 
 }  // namespace
 
-TEST_CASE("a pidfd tells its number, and nothing else does") {
+TEST_CASE("a process id is read from a pidfd, and from no other descriptor") {
   const Child child;
   Fd pidfd(child.open_pidfd());
   REQUIRE(pidfd);
@@ -51,7 +51,7 @@ TEST_CASE("a pidfd tells its number, and nothing else does") {
   CHECK(pid_of(1 << 20) == 0);
 }
 
-TEST_CASE("a process that is gone has no number") {
+TEST_CASE("a process that has ended has no process id") {
   Fd pidfd;
   {
     const Child child;
@@ -60,7 +60,7 @@ TEST_CASE("a process that is gone has no number") {
   CHECK(pid_of(pidfd.get()) == 0);
 }
 
-TEST_CASE("a process that was killed is ending until it is gone, and one that lives is not") {
+TEST_CASE("a killed process is ending until it is reaped, and a running one is not") {
   const Child child;
   CHECK_FALSE(is_ending(child.pid()));
   CHECK_FALSE(is_ending(getpid()));
@@ -74,7 +74,7 @@ TEST_CASE("a process that was killed is ending until it is gone, and one that li
   CHECK(is_ending(child.pid()));
 }
 
-TEST_CASE("a process whose first thread has ended lives while others do") {
+TEST_CASE("a process whose first thread has ended is not ending while other threads run") {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const Child child([&] {

@@ -26,9 +26,9 @@ void serve_again(
 
 }  // namespace
 
-TEST_CASE("a server that restarted goes unnoticed, and views stay where they are") {
+TEST_CASE("calls continue after a server restart, and views keep their addresses") {
   Pair pair;
-  Beside first([&] { pair.peer.serve(1); });
+  BackgroundThread first([&] { pair.peer.serve(1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   const Answer before = pair.channel->take();
   REQUIRE(first.join().empty());
@@ -37,7 +37,7 @@ TEST_CASE("a server that restarted goes unnoticed, and views stay where they are
   for (int i = 0; i < 3; ++i) {
     pair.peer = Peer();
     if (kKeepsAddresses || i == 0) CHECK(view[2] == 3);
-    Beside again([&] { serve_again(pair, 1); });
+    BackgroundThread again([&] { serve_again(pair, 1); });
     REQUIRE(pair.run() == Outcome::kAnswered);
     CHECK(is_right(pair.channel->take(), 3));  // the inputs were written for the first server
     CHECK(again.join().empty());
@@ -48,16 +48,16 @@ TEST_CASE("a server that restarted goes unnoticed, and views stay where they are
   }
 }
 
-TEST_CASE("a view of an answer survives a server that grants another size") {
+TEST_CASE("a view of an answer stays valid when a restarted server grants another size") {
   Pair pair;
-  Beside first([&] { pair.peer.serve(1); });
+  BackgroundThread first([&] { pair.peer.serve(1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   const Answer before = pair.channel->take();
   REQUIRE(first.join().empty());
   const volatile unsigned char* view = before.slot;
   for (uint64_t size : {16 * kPage, kPage, 64 * kPage}) {
     pair.peer = Peer();
-    Beside again(
+    BackgroundThread again(
         [&] { serve_again(pair, 1, [&](Welcome& welcome) { welcome.response_bytes = size; }); });
     REQUIRE(pair.run() == Outcome::kAnswered);
     CHECK(is_right(pair.channel->take(), 3));
@@ -67,9 +67,9 @@ TEST_CASE("a view of an answer survives a server that grants another size") {
   }
 }
 
-TEST_CASE("a request that was not taken is sent to the successor") {
+TEST_CASE("a request that was not taken is sent to the restarted server") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.await_request();
     pair.peer = Peer();
     serve_again(pair, 1);
@@ -78,10 +78,12 @@ TEST_CASE("a request that was not taken is sent to the successor") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("so it is by poll and descriptor") {
+TEST_CASE(
+    "a request that was not taken is also sent again when the caller polls or uses the "
+    "descriptor") {
   Pair pair;
   const int fd = pair.channel->fd();
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.await_request();
     pair.peer = Peer();
     serve_again(pair, 1);
@@ -98,20 +100,20 @@ TEST_CASE("so it is by poll and descriptor") {
 
 TEST_CASE("a request that was taken is not sent again") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     pair.peer = Peer();
   });
   CHECK(status_of([&] { pair.run(); }) == SIDECALL_PEER_DIED);
   CHECK(serving.join().empty());
-  Beside again([&] { serve_again(pair, 1); });
+  BackgroundThread again([&] { serve_again(pair, 1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("an answer that came just before the death counts") {
+TEST_CASE("an answer that arrived just before the server died is used") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     pair.peer.next();
     pair.peer.write_answer(pair.peer.response_slot());
     pair.peer.response_entry()->fields = ResponseFields{};
@@ -122,9 +124,9 @@ TEST_CASE("an answer that came just before the death counts") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("servers that hang up on a request one after the other do not hold a call for ever") {
+TEST_CASE("servers that disconnect at each request in turn do not delay a call without limit") {
   Pair pair;
-  Beside serving([&] {
+  BackgroundThread serving([&] {
     for (int i = 0; i < 4; ++i) {
       pair.peer.await_request();
       pair.peer = Peer();
@@ -134,7 +136,7 @@ TEST_CASE("servers that hang up on a request one after the other do not hold a c
   CHECK(status_of([&] { pair.run(-1); }) == SIDECALL_PEER_DIED);
 }
 
-TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives on") {
+TEST_CASE("the pidfd reports the death of a server whose socket is still open elsewhere") {
   Server server;
   Peer peer;
   const pid_t process = fork();
@@ -143,7 +145,7 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
     pause();
     _exit(0);
   }
-  Beside accepting([&] {
+  BackgroundThread accepting([&] {
     peer = server.accept_connect();
     Welcome welcome = welcome_to(peer.hello);
     welcome.flags |= kHasPidfd;
@@ -155,7 +157,7 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
   const auto client = open_client(server);
   const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
   REQUIRE(accepting.join().empty());
-  Beside killing([&] {
+  BackgroundThread killing([&] {
     peer.next();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     kill(process, SIGKILL);
@@ -177,24 +179,24 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
   CHECK(waitpid(process, nullptr, 0) == process);
 }
 
-TEST_CASE("nobody comes back: the call fails, and the next one may succeed") {
+TEST_CASE("a call fails if the server does not return, and a later call can succeed") {
   Pair pair;
   pair.peer = Peer();
   pair.server.stop();
   CHECK(status_of([&] { pair.run(); }) == SIDECALL_UNREACHABLE);
   CHECK(status_of([&] { pair.run(); }) == SIDECALL_UNREACHABLE);
   pair.server.listen();
-  Beside again([&] { serve_again(pair, 1); });
+  BackgroundThread again([&] { serve_again(pair, 1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("a server that is still starting is waited for") {
+TEST_CASE("the client waits for a server that is still starting") {
   ClientOptions options;
   options.wait_ns = 5 * kSecond;
   Server server;
   server.stop();
-  Beside starting([&] {
+  BackgroundThread starting([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
     server.listen();
     for (int i = 0; i < 2; ++i) {  // the first server drains, or dies, before it answers
@@ -210,10 +212,10 @@ TEST_CASE("a server that is still starting is waited for") {
   CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_UNREACHABLE);
 }
 
-TEST_CASE("another signature ends calls until the model is opened again") {
+TEST_CASE("calls fail after the signature changed until the model is opened again") {
   Pair pair;
   pair.peer = Peer();
-  Beside changed([&] {
+  BackgroundThread changed([&] {
     for (int i = 0; i < 3; ++i) {
       Peer peer = pair.server.accept_connect();
       Welcome welcome = welcome_to(peer.hello);
@@ -228,11 +230,11 @@ TEST_CASE("another signature ends calls until the model is opened again") {
   CHECK(changed.join().empty());
 }
 
-TEST_CASE("another model with the same signature goes on, and is reported") {
+TEST_CASE("another model with the same signature is used, and its id is reported") {
   Pair pair;
   CHECK(pair.client->model_id() == kModelId);
   pair.peer = Peer();
-  Beside again([&] {
+  BackgroundThread again([&] {
     serve_again(pair, 1, [](Welcome& welcome) {
       std::memset(welcome.model_id, 'b', sizeof welcome.model_id);
     });
@@ -243,9 +245,10 @@ TEST_CASE("another model with the same signature goes on, and is reported") {
   CHECK(pair.client->served().model_id == kModelId);
 }
 
-TEST_CASE("in a forked child calls are FORKED, views are private, and the parent goes on") {
+TEST_CASE(
+    "calls in a forked child fail with FORKED, its views are private, and the parent continues") {
   Pair pair;
-  Beside serving([&] { pair.peer.serve(2); });
+  BackgroundThread serving([&] { pair.peer.serve(2); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   const Answer answer = pair.channel->take();
   const unsigned char* view = answer.slot + answer.tensors->at(0).offset;
@@ -275,7 +278,7 @@ TEST_CASE("in a forked child calls are FORKED, views are private, and the parent
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("a forked child holds no connection of its parent open") {
+TEST_CASE("a forked child does not keep connections of its parent open") {
   Pair pair;
   const pid_t child = fork();
   REQUIRE(child >= 0);

@@ -31,11 +31,11 @@ struct Orphan : Pair {
 
 }  // namespace
 
-TEST_CASE("a successor is waited for without blocking, by poll and descriptor") {
+TEST_CASE("polling and the descriptor wait for a restarted server without blocking") {
   Orphan pair;
   const int fd = pair.channel->fd();
   std::atomic<int> num_polls{0};
-  Beside starting([&] {
+  BackgroundThread starting([&] {
     while (num_polls < 3) std::this_thread::yield();  // never ends if a poll waits for the server
     pair.server.listen();
     serve_again(pair);
@@ -53,11 +53,11 @@ TEST_CASE("a successor is waited for without blocking, by poll and descriptor") 
   CHECK(starting.join().empty());
 }
 
-TEST_CASE("so it is by poll alone, by waits that end early, and by one wait") {
+TEST_CASE("polling alone, short waits and one long wait also wait for a restarted server") {
   for (const int64_t wait_ns : {INT64_C(-1), INT64_C(0), 5 * kMillisecond}) {
     Orphan pair;
     std::atomic<int> num_looks{0};
-    Beside starting([&] {
+    BackgroundThread starting([&] {
       while (wait_ns >= 0 && num_looks < 3) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       pair.server.listen();
@@ -76,7 +76,7 @@ TEST_CASE("so it is by poll alone, by waits that end early, and by one wait") {
 }
 
 TEST_CASE(
-    "a deadline ends the wait for a successor, and so does a cancel, and the channel goes on") {
+    "a deadline or a cancel ends the wait for a restarted server, and the channel stays usable") {
   Orphan pair;
   const int fd = pair.channel->fd();
   for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kLater, Awaited::kByFd}) {
@@ -91,7 +91,7 @@ TEST_CASE(
           }) == SIDECALL_UNREACHABLE);
     CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
     pair.channel->publish(false, 20 * kSecond, awaited);
-    Beside cancelling([&] {
+    BackgroundThread cancelling([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
       pair.channel->cancel();
     });
@@ -108,7 +108,7 @@ TEST_CASE(
     CHECK(pair.channel->is_free());
   }
   pair.server.listen();
-  Beside again([&] { serve_again(pair); });
+  BackgroundThread again([&] { serve_again(pair); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
   CHECK(again.join().empty());
@@ -117,14 +117,14 @@ TEST_CASE(
 TEST_CASE("a cancel that comes too late does not keep the descriptor of the next call readable") {
   Pair pair;
   const int fd = pair.channel->fd();
-  Beside serving([&] { pair.peer.serve(1); });
+  BackgroundThread serving([&] { pair.peer.serve(1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   REQUIRE(serving.join().empty());
   pair.channel->cancel();
   pair.channel->publish(false, 20 * kSecond, Awaited::kByFd);
   CHECK(pair.channel->poll() == Outcome::kPending);
   CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
-  Beside again([&] { pair.peer.serve(1); });
+  BackgroundThread again([&] { pair.peer.serve(1); });
   Outcome outcome = Outcome::kPending;
   while (outcome == Outcome::kPending) {
     REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
@@ -133,7 +133,9 @@ TEST_CASE("a cancel that comes too late does not keep the descriptor of the next
   CHECK(outcome == Outcome::kAnswered);
 }
 
-TEST_CASE("a successor that does not answer the handshake costs the deadline and no more") {
+TEST_CASE(
+    "a restarted server that does not answer the handshake delays a call at most until its "
+    "deadline") {
   Orphan pair;
   pair.server.listen();
   const int fd = pair.channel->fd();
@@ -145,10 +147,10 @@ TEST_CASE("a successor that does not answer the handshake costs the deadline and
   CHECK_FALSE(end.passed());
 }
 
-TEST_CASE("a first connection that is waited for can be cancelled") {
+TEST_CASE("waiting for the first connection can be cancelled") {
   Orphan pair;
   std::atomic<bool> stop{false};
-  Beside stopping([&] {
+  BackgroundThread stopping([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     stop = true;
   });
@@ -156,7 +158,7 @@ TEST_CASE("a first connection that is waited for can be cancelled") {
         SIDECALL_CANCELLED);
 }
 
-TEST_CASE("the deadline of a request counts from when it was sent, not from the first look") {
+TEST_CASE("the deadline of a request counts from its sending, not from the first poll") {
   Pair pair;
   pair.channel->publish(false, 20 * kMillisecond, Awaited::kLater);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));

@@ -36,7 +36,7 @@ TEST_CASE("events below a warning are not limited") {
   CHECK(passed.log.report_due_ns() == INT64_MAX);
 }
 
-TEST_CASE("a user who provokes warnings takes nothing from other users and events") {
+TEST_CASE("warnings that one user provokes do not use up the limits of other users and events") {
   Passed passed;
   for (int i = 0; i < 1000; ++i)
     passed.log.add(LogLevel::kWarning, "connection.violation", "{}", 1000);
@@ -52,7 +52,7 @@ TEST_CASE("a user who provokes warnings takes nothing from other users and event
   CHECK(passed.count("object.failed") == 1);
 }
 
-TEST_CASE("what was left out is reported once, for each event and user") {
+TEST_CASE("the number of suppressed events is reported once for each event and user") {
   Passed passed;
   for (int i = 0; i < 30; ++i) {
     passed.log.add(LogLevel::kWarning, "connection.refused", "{}", 1000);
@@ -73,7 +73,7 @@ TEST_CASE("what was left out is reported once, for each event and user") {
   CHECK(passed.events.size() == 2);
 }
 
-TEST_CASE("events that are not accepted are counted") {
+TEST_CASE("events that the log does not accept are counted") {
   Passed passed;
   passed.accepts = false;
   for (int i = 0; i < 3; ++i) passed.log.add(LogLevel::kInfo, "connection.opened", "{}");
@@ -81,8 +81,7 @@ TEST_CASE("events that are not accepted are counted") {
   CHECK(passed.log.num_suppressed() == 0);
 }
 
-TEST_CASE(
-    "events of any number of kinds take a bounded memory, and no more lines than those of some") {
+TEST_CASE("any number of kinds of events uses bounded memory and a bounded number of lines") {
   Passed passed;
   for (int i = 0; i < 5000; ++i)
     passed.log.add(LogLevel::kWarning, "kind." + std::to_string(i), "{}", 1000);
@@ -93,7 +92,7 @@ TEST_CASE(
   CHECK(passed.events[0].second.find(R"({"of":"other events","lines":)") == 0);
 }
 
-TEST_CASE("a log that nobody wants counts nothing") {
+TEST_CASE("events are not counted if there is no log") {
   EventLog log(nullptr);
   for (int i = 0; i < 100; ++i) log.add(LogLevel::kWarning, "connection.violation", "{}", 1000);
   log.report();

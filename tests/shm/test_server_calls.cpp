@@ -84,7 +84,7 @@ TEST_CASE("a request is answered, and again with the same layout") {
   CHECK(server.handler.sessions == 1);
 }
 
-TEST_CASE("no rows, and as many as fit") {
+TEST_CASE("requests with no rows and with as many rows as fit are answered") {
   Host server;
   Client client(server.path);
   client.write_numbers(0, 0);
@@ -98,7 +98,7 @@ TEST_CASE("no rows, and as many as fit") {
   CHECK(client.value(static_cast<size_t>(most) * 4 - 1) == static_cast<float>(most * 4));
 }
 
-TEST_CASE("many calls of many clients over some engine threads") {
+TEST_CASE("many calls of many clients on a few engine threads are all answered") {
   Host server(host::numbers(), host::echo, with_threads(3));
   std::vector<std::thread> threads;
   std::atomic<int> right{0};
@@ -118,7 +118,7 @@ TEST_CASE("many calls of many clients over some engine threads") {
   CHECK(server.number("bytes_mapped") == 0);
 }
 
-TEST_CASE("a server that sleeps is woken by the ring, and rings a client that sleeps") {
+TEST_CASE("a ring wakes a sleeping server, and a sleeping client gets one") {
   Host server;
   Client client(server.path);
   for (uint64_t k = 1; k <= 20; ++k) {
@@ -153,7 +153,7 @@ TEST_CASE("a client without atomics is rung after every response") {
   }
 }
 
-TEST_CASE("strings come as checked copies, bools as 0 and 1") {
+TEST_CASE("strings are checked copies, and bools are 0 or 1") {
   Host server(host::texts(), [](const shm::Request& request, shm::Response& response) {
     const shm::InputView& text = request.input(0);
     if (text.elements != 2 || text.offsets[0] != 0 ||
@@ -202,7 +202,7 @@ TEST_CASE("inputs are read in place only where the service says so") {
   }
 }
 
-TEST_CASE("the layout is the same only after a success with it, and so are the addresses") {
+TEST_CASE("SAME_LAYOUT and equal addresses are used only after a success with that layout") {
   struct Seen {
     bool same;
     const void* in;
@@ -229,7 +229,7 @@ TEST_CASE("the layout is the same only after a success with it, and so are the a
   for (const Seen& one : seen) CHECK((one.in == seen[0].in && one.out == seen[0].out));
 }
 
-TEST_CASE("a deadline that passed before the start, and one that passes while the model runs") {
+TEST_CASE("a deadline ends a call before the model starts and while it runs") {
   Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
     if (request.deadline_ns() >= 0) return wait_until_stopped(request, response);
     host::echo(request, response);
@@ -249,7 +249,7 @@ TEST_CASE("a deadline that passed before the start, and one that passes while th
   CHECK(client.await(4).status == SIDECALL_CANCELLED);
 }
 
-TEST_CASE("a handler that only listens to interrupt() is reached by deadline and cancel") {
+TEST_CASE("a deadline or a cancel interrupts a handler that only reacts to interrupt()") {
   for (const bool cancels : {false, true}) {
     std::atomic<int>* interrupts = nullptr;
     std::atomic<bool> runs{false};
@@ -271,7 +271,7 @@ TEST_CASE("a handler that only listens to interrupt() is reached by deadline and
   }
 }
 
-TEST_CASE("a handler that misses an interrupt gets another one") {
+TEST_CASE("a handler that missed an interrupt is interrupted again") {
   std::atomic<int>* interrupts = nullptr;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     if (request.deadline_ns() < 0) return host::echo(request, response);
@@ -287,7 +287,7 @@ TEST_CASE("a handler that misses an interrupt gets another one") {
   CHECK(server.handler.interrupts >= 3);
 }
 
-TEST_CASE("a client that is gone before its handler starts does not keep the handler running") {
+TEST_CASE("a client that disconnects before its handler starts does not keep the handler running") {
   std::atomic<bool> opens{false}, stopped{false};
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response&) {
     stopped = host::eventually([&] { return request.stop_status() != 0; });

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/utf8.h"
 #include "raw_client.h"
 #include "server_host.h"
 
@@ -15,7 +16,7 @@ using raw::Client;
 
 namespace shm = sidecall::shm;
 
-TEST_CASE("what a handler throws or leaves out is the answer") {
+TEST_CASE("an exception or a missing output of a handler becomes the answer") {
   int step = 0;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     const int64_t wrong[] = {1, 5};
@@ -71,7 +72,7 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
     const shm::ErrorRecord record = client.failure();
     CHECK(record.status == status);
     CHECK(record.row == (step == 0 ? 4 : -1));
-    CHECK(shm::is_utf8(record.message));
+    CHECK(sidecall::is_utf8_without_nul(record.message));
     CHECK(std::string(record.message).find('\n') == std::string::npos);
     CHECK(record.message[0] != '\0');
     // The name is cut before the character that does not fit.
@@ -82,7 +83,7 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
   }
 }
 
-TEST_CASE("a failure of many rows lists them, as many as the slot has room for") {
+TEST_CASE("a failure of many rows lists as many rows as the slot holds") {
   uint32_t num_rows = 3;
   Host server(host::numbers(), [&](const shm::Request&, shm::Response&) {
     shm::Error error(SIDECALL_REFUSED, "many rows");

@@ -17,7 +17,7 @@ using raw::Client;
 
 namespace shm = sidecall::shm;
 
-TEST_CASE("OPEN is answered with what is served, and the end") {
+TEST_CASE("OPEN is answered with the manifest, and the connection is then closed") {
   Host server;
   shm::Socket socket = raw::connect(server.path);
   const shm::Hello hello = raw::hello(shm::kOpen);
@@ -47,7 +47,7 @@ TEST_CASE("OPEN is answered with what is served, and the end") {
   CHECK(raw::is_closed(&socket));
 }
 
-TEST_CASE("CONNECT is answered with sealed memory of at least what was wanted") {
+TEST_CASE("CONNECT is answered with sealed memory of at least the requested size") {
   Host server;
   const struct {
     uint32_t slots;
@@ -71,7 +71,7 @@ TEST_CASE("CONNECT is answered with sealed memory of at least what was wanted") 
   shm::check_file(answer.fds[1].get(), shm::Kind::kResponse, shm::segment_bytes(1, 4096));
 }
 
-TEST_CASE("STATUS is answered with a sealed file of JSON, and the end") {
+TEST_CASE("STATUS is answered with a sealed file of JSON, and the connection is then closed") {
   Host server;
   Client client(server.path);
   REQUIRE(client.echo(1, 1.0F));
@@ -93,7 +93,7 @@ TEST_CASE("STATUS is answered with a sealed file of JSON, and the end") {
   CHECK(raw::is_closed(&socket));
 }
 
-TEST_CASE("a HELLO that lies is refused in words") {
+TEST_CASE("an invalid HELLO is refused with a text") {
   const struct {
     const char* what;
     std::function<void(shm::Hello*)> tell;
@@ -147,7 +147,7 @@ TEST_CASE("a HELLO that lies is refused in words") {
   CHECK(raw::ask(server.path, both).as<shm::Welcome>().version == 1);
 }
 
-TEST_CASE("a first message that is no HELLO only closes") {
+TEST_CASE("a first message other than HELLO only closes the connection") {
   Host server;
   const shm::Hello hello = raw::hello(shm::kOpen);
   const std::string good(reinterpret_cast<const char*>(&hello), sizeof(hello));
@@ -168,7 +168,7 @@ TEST_CASE("a first message that is no HELLO only closes") {
   CHECK(server.number("violations") == 5);
 }
 
-TEST_CASE("who says nothing is closed, after a while or by newcomers") {
+TEST_CASE("a silent connection is closed after a timeout, or earlier to make room for new ones") {
   shm::ServerOptions options;
   options.hello_ns = 30000000;
   Host server(host::numbers(), host::echo, options);
@@ -189,7 +189,7 @@ TEST_CASE("who says nothing is closed, after a while or by newcomers") {
   CHECK(Client(crowded.path).echo(1, 1.0F));
 }
 
-TEST_CASE("quotas refuse, and are given back") {
+TEST_CASE("quotas refuse new connections, and closed connections free their share") {
   shm::ServerOptions options;
   options.max_connections = 3;
   options.max_connections_per_user = 2;
@@ -201,7 +201,8 @@ TEST_CASE("quotas refuse, and are given back") {
     Client one(server.path), two(server.path);
     const raw::Answer answer = raw::ask(server.path, hello);
     CHECK(answer.refusal() == SIDECALL_BUSY);
-    CHECK(answer.text() == "expected at most 2 connections of one user");
+    CHECK(answer.text() ==
+          "max_connections_per_user: expected at most 2 connections of one user, got one more");
     CHECK(raw::ask(server.path, raw::hello(shm::kOpen)).kind() == shm::kWelcome);
     CHECK(raw::ask(server.path, raw::hello(shm::kStatus)).kind() == shm::kStatusAnswer);
   }
@@ -223,7 +224,7 @@ TEST_CASE("quotas refuse, and are given back") {
   CHECK(raw::ask(small.path, hello).refusal() == SIDECALL_BUSY);
 }
 
-TEST_CASE("admission goes by user and primary group, never by the overflow user") {
+TEST_CASE("users are admitted by user id and primary group, but never as the overflow user") {
   const auto own = static_cast<uint32_t>(geteuid());
   const shm::Admission strict({}, -1);
   CHECK(strict.admits({1, own, 5}));
@@ -236,13 +237,13 @@ TEST_CASE("admission goes by user and primary group, never by the overflow user"
   CHECK_FALSE(open.admits({1, 65534, 77}));
 }
 
-TEST_CASE("a refusal's text is cut at a character") {
+TEST_CASE("the text of a refusal is cut between two characters") {
   const std::string message = shm::refusal(SIDECALL_BUSY, std::string(1023, 'x') + "\xc3\xa9");
   CHECK(message.size() == sizeof(shm::Refused) + 1023);
   CHECK(shm::refusal(SIDECALL_BUSY, "short").substr(sizeof(shm::Refused)) == "short");
 }
 
-TEST_CASE("options and services that cannot be are refused") {
+TEST_CASE("invalid options and services are refused") {
   host::FunctionHandler handler(host::echo);
   const auto status_of = [&](const std::function<void(shm::Service*, shm::ServerOptions*)>& spoil) {
     shm::Service service = host::numbers();
@@ -267,7 +268,7 @@ TEST_CASE("options and services that cannot be are refused") {
         SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("a server without descriptors tells one and serves the others again later") {
+TEST_CASE("a server without free descriptors refuses one client and serves the others later") {
   Host server;
   Client client(server.path);
   REQUIRE(client.echo(1, 1.0F));

@@ -133,7 +133,7 @@ const std::vector<TableLie>& table_lies() {
 
 }  // namespace
 
-TEST_CASE("lies in the ring close the liar alone") {
+TEST_CASE("an invalid ring entry closes only the connection of its client") {
   Host server;
   Client honest(server.path);
   uint64_t k = 0;
@@ -153,7 +153,8 @@ TEST_CASE("lies in the ring close the liar alone") {
   CHECK(host::eventually([&] { return server.number("connections") == 1; }));
 }
 
-TEST_CASE("lies in a table close the liar alone, and never reach the handler") {
+TEST_CASE(
+    "an invalid table closes only the connection of its client and never reaches the handler") {
   std::atomic<int> calls{0};
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     ++calls;
@@ -171,7 +172,7 @@ TEST_CASE("lies in a table close the liar alone, and never reach the handler") {
   CHECK(Client(server.path).echo(1, 1.0F));
 }
 
-TEST_CASE("inputs that do not fit each other are for the handler") {
+TEST_CASE("inputs with different numbers of rows reach the handler, which refuses them") {
   shm::Service service = host::numbers();
   service.inputs.push_back({"z", host::kFloat, {-1}});
   Host server(std::move(service), [](const shm::Request& request, shm::Response& response) {
@@ -192,7 +193,7 @@ TEST_CASE("inputs that do not fit each other are for the handler") {
   CHECK(client.await(1).status == SIDECALL_SHAPE_MISMATCH);
 }
 
-TEST_CASE("strings that do not hold together close the liar") {
+TEST_CASE("strings with invalid offsets or bytes close the connection") {
   const struct {
     const char* what;
     std::vector<int64_t> offsets;
@@ -235,7 +236,7 @@ TEST_CASE("strings that do not hold together close the liar") {
   CHECK(server.handler.sessions == 0);
 }
 
-TEST_CASE("messages that no client may send close it, and their descriptors go nowhere") {
+TEST_CASE("a message that no client may send closes the connection and its descriptors") {
   Host server;
   Client honest(server.path);
   REQUIRE(honest.echo(1, 1.0F));
@@ -259,7 +260,7 @@ TEST_CASE("messages that no client may send close it, and their descriptors go n
   CHECK(honest.echo(2, 2.0F));
 }
 
-TEST_CASE("a flood of rings without a request is a violation, and blocks nobody") {
+TEST_CASE("a flood of wake-ups without a request is a violation and does not block other clients") {
   Host server;
   Client honest(server.path);
   Client flood(server.path);

@@ -95,7 +95,7 @@ struct Opens {
 
 }  // namespace
 
-TEST_CASE("a client that is killed leaves nothing behind") {
+TEST_CASE("nothing of a killed client remains in the server") {
   OtherProcess idle(true), busy(false);
   Gate gate;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
@@ -120,7 +120,7 @@ TEST_CASE("a client that is killed leaves nothing behind") {
   CHECK(Client(server.path).echo(1, 1.0F));
 }
 
-TEST_CASE("a client that is stopped costs nobody anything") {
+TEST_CASE("a stopped client does not delay other clients") {
   OtherProcess stopped(false);
   Host server;
   stopped.start(server.path);
@@ -130,12 +130,12 @@ TEST_CASE("a client that is stopped costs nobody anything") {
   CHECK(server.number("connections") == 2);
 }
 
-TEST_CASE("a handler learns that its client hung up") {
+TEST_CASE("a handler is interrupted when its client disconnects") {
   std::atomic<int32_t> seen{0};
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response&) {
     while (request.is_wanted()) usleep(100);
     seen = request.stop_status();
-    throw shm::Error(SIDECALL_PEER_DIED, "nobody waits");
+    throw shm::Error(SIDECALL_PEER_DIED, "no client waits");
   });
   {
     Client client(server.path);
@@ -147,7 +147,7 @@ TEST_CASE("a handler learns that its client hung up") {
   CHECK(host::eventually([&] { return server.number("connections") == 0; }));
 }
 
-TEST_CASE("connecting and leaving many times leaves no descriptor and no memory") {
+TEST_CASE("connecting and disconnecting many times leaks no descriptor and no memory") {
   Host server;
   const auto count = [] {
     return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
@@ -160,7 +160,7 @@ TEST_CASE("connecting and leaving many times leaves no descriptor and no memory"
   CHECK(server.number("closed") == 101);
 }
 
-TEST_CASE("a drain answers what was taken, and leaves what was not") {
+TEST_CASE("a drain answers the requests that were taken and leaves the others unanswered") {
   Gate gate;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     gate.pass();
@@ -194,7 +194,7 @@ TEST_CASE("a drain answers what was taken, and leaves what was not") {
   CHECK_THROWS_AS(server.server.listen(server.path), shm::Error);
 }
 
-TEST_CASE("a drain that runs out of time cuts off what still runs") {
+TEST_CASE("a drain that reaches its deadline disconnects the calls that still run") {
   Gate gate;
   std::atomic<int32_t> seen{0};
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
@@ -215,7 +215,7 @@ TEST_CASE("a drain that runs out of time cuts off what still runs") {
   CHECK(seen == SIDECALL_UNREACHABLE);
 }
 
-TEST_CASE("who connects while a server drains is sent away") {
+TEST_CASE("connections during a drain are refused") {
   Gate gate;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     gate.pass();
@@ -236,7 +236,7 @@ TEST_CASE("who connects while a server drains is sent away") {
   draining.join();
 }
 
-TEST_CASE("sockets that a supervisor gives are served like accepted ones") {
+TEST_CASE("sockets from a supervisor are served like accepted ones") {
   host::FunctionHandler handler(host::echo);
   shm::Server server(host::numbers(), &handler, {});
   shm::Socket ours, theirs;
@@ -247,7 +247,7 @@ TEST_CASE("sockets that a supervisor gives are served like accepted ones") {
   CHECK_THROWS_AS(server.attach(dup(0)), shm::Error);
 }
 
-TEST_CASE("the control socket brings connections, tells their number, and its end drains") {
+TEST_CASE("the control socket passes connections and their number, and its end starts a drain") {
   host::FunctionHandler handler(host::echo);
   shm::Server server(host::numbers(), &handler, {});
   shm::Socket parent, child;
@@ -282,7 +282,7 @@ TEST_CASE("the control socket brings connections, tells their number, and its en
   CHECK(shm::wait_readable(&fd, 1, shm::Deadline::after(10000000000)) == 1);
 }
 
-TEST_CASE("a second server at one path fails with BUSY and disturbs nothing") {
+TEST_CASE("a second server at the same path fails with BUSY and does not affect the first") {
   Host first;
   host::FunctionHandler handler(host::echo);
   shm::Server second(host::numbers(), &handler, {});
@@ -301,7 +301,7 @@ TEST_CASE("a second server at one path fails with BUSY and disturbs nothing") {
   CHECK(Client(first.path).echo(1, 1.0F));
 }
 
-TEST_CASE("a path is taken from the dead, and from nobody else") {
+TEST_CASE("a server takes over a path only from a server that has died") {
   const host::Folder folder;
   const std::string path = folder / "s.sock";
   {
@@ -338,7 +338,7 @@ TEST_CASE("a path is taken from the dead, and from nobody else") {
   CHECK(status_of_listening(std::string(200, 'x')) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("the socket's mode says who may reach it, and a missing folder is made") {
+TEST_CASE("the socket has the mode of its allowed users, and a missing folder is created") {
   const host::Folder folder;
   const auto mode_of = [](const std::string& path) {
     struct stat found{};
@@ -367,7 +367,7 @@ TEST_CASE("the socket's mode says who may reach it, and a missing folder is made
   CHECK(fs::is_empty(folder / "made"));
 }
 
-TEST_CASE("the longest path of a socket is no obstacle") {
+TEST_CASE("a server can listen at the longest possible path") {
   const host::Folder folder;
   std::string path = folder / "";
   path += std::string(107 - path.size(), 'n');
@@ -376,7 +376,7 @@ TEST_CASE("the longest path of a socket is no obstacle") {
   CHECK(shm::connect_to(path, &error));
 }
 
-TEST_CASE("a path that another has taken over is left to it") {
+TEST_CASE("a server does not remove a path that another server has taken over") {
   const host::Folder folder;
   const std::string path = folder / "s.sock";
   std::optional<shm::Listener> listener(std::in_place, path, shm::Access{});

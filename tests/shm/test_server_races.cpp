@@ -13,7 +13,7 @@ using raw::Client;
 
 namespace shm = sidecall::shm;
 
-TEST_CASE("fields that flip between check and use are used as they were checked") {
+TEST_CASE("fields that change between check and use are used as they were checked") {
   Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
     const shm::InputView& x = request.input(0);
     if (x.bytes != static_cast<uint64_t>(x.elements) * 4 || x.dims[0] * 4 != x.elements ||
@@ -48,7 +48,7 @@ TEST_CASE("fields that flip between check and use are used as they were checked"
   CHECK(server.number("errors") == 0);
 }
 
-TEST_CASE("random bytes over a whole segment, while honest clients are served") {
+TEST_CASE("random bytes in a whole segment do not affect other clients") {
   Host server(host::texts(), host::echo);
   Host other;
   std::mt19937_64 random(7);

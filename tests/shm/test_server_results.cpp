@@ -9,7 +9,7 @@ using raw::Client;
 
 namespace shm = sidecall::shm;
 
-TEST_CASE("a result that does not fit comes as a file of its own") {
+TEST_CASE("a result that does not fit into its slot is sent as a file") {
   Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
     const int64_t rows = static_cast<int64_t>(*static_cast<const float*>(request.input(0).data));
     const int64_t dims[] = {rows, 4};
@@ -46,7 +46,9 @@ TEST_CASE("a result that does not fit comes as a file of its own") {
   CHECK(server.number("one_shots") == 3);
 }
 
-TEST_CASE("results beyond the limit, and results that nobody receives, are refused") {
+TEST_CASE(
+    "results beyond the limit are refused, and so are new ones while earlier ones are not "
+    "received") {
   shm::ServerOptions options;
   options.max_one_shot = 100000;
   Host server(

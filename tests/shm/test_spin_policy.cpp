@@ -87,8 +87,8 @@ TEST_CASE_METHOD(Fresh, "spin policy: polling ends with its budget") {
   CHECK(Fake::yields == 0);
 }
 
-TEST_CASE_METHOD(Fresh,
-                 "spin policy: nobody polls on less than two CPUs, except for a peer on another") {
+TEST_CASE_METHOD(
+    Fresh, "spin policy: a thread with fewer than two CPUs polls only for a peer on another CPU") {
   SpinPolicy policy;
   Fake::paid = 1;
   CHECK(!wait(&policy, kElsewhere).began);
@@ -98,13 +98,12 @@ TEST_CASE_METHOD(Fresh,
   CHECK(wait(&policy, kElsewhere).began);
 }
 
-TEST_CASE_METHOD(Fresh,
-                 "spin policy: a peer on this CPU gets a turn between two looks, which is not the "
-                 "waiter's time") {
+TEST_CASE_METHOD(
+    Fresh, "spin policy: a peer on this CPU runs between two polls, and its time is not counted") {
   SpinPolicy policy;
   Fake::yield_takes = 50 * kUs;
   REQUIRE(policy.begin(kHere));
-  CHECK(policy.is_near());
+  CHECK(policy.is_peer_here());
   int64_t now = 0;
   for (int i = 1; i <= 10; ++i) {
     CHECK(policy.rest(&now));
@@ -113,25 +112,24 @@ TEST_CASE_METHOD(Fresh,
   }
   policy.note(0);
   const Wait whole = wait(&policy, kHere);
-  CHECK(whole.took >= SpinPolicy::kMostWait);
-  CHECK(whole.took < SpinPolicy::kMostWait + 100 * kUs);
+  CHECK(whole.took >= SpinPolicy::kMaxWait);
+  CHECK(whole.took < SpinPolicy::kMaxWait + 100 * kUs);
 }
 
-TEST_CASE_METHOD(Fresh,
-                 "spin policy: a peer that does not take its turn runs elsewhere, or not at all") {
+TEST_CASE_METHOD(
+    Fresh, "spin policy: a thread stops yielding to a peer that does not run during a yield") {
   SpinPolicy policy;
   int64_t now = 0;
   REQUIRE(policy.begin(kHere));
   CHECK(policy.rest(&now));
-  CHECK(!policy.is_near());
+  CHECK(!policy.is_peer_here());
   CHECK(wait(&policy, kHere).yields == 1);
   Fake::allowed = 1;
   REQUIRE(policy.begin(kHere));
   CHECK(!policy.rest(&now));
 }
 
-TEST_CASE_METHOD(Fresh,
-                 "spin policy: threads of one process that wait offer each other their CPU") {
+TEST_CASE_METHOD(Fresh, "spin policy: waiting threads of one process yield to each other") {
   SpinPolicy one, other;
   int64_t now = 0;
   REQUIRE(other.begin(kElsewhere));
@@ -140,21 +138,21 @@ TEST_CASE_METHOD(Fresh,
   const Wait together = wait(&one, kElsewhere);
   CHECK(together.yields > 0);
   CHECK(together.yields <=
-        SpinPolicy::kSpin / SpinPolicy::kFirstTurn + 1);  // no thread used them, so it polls
+        SpinPolicy::kSpin / SpinPolicy::kYieldInterval + 1);  // no thread used them, so it polls
   one.note(0);
   Fake::yield_takes = 20 * kUs;
   CHECK(wait(&one, kElsewhere).yields > 50);
-  CHECK(one.is_crowded());
+  CHECK(one.is_cpu_shared());
   one.note(0);
   other.note(0);
   CHECK(Fake::waiting == 0);
 }
 
-TEST_CASE_METHOD(
-    Fresh,
-    "spin policy: turns that take too long are given up for more and more waits, and come back") {
+TEST_CASE_METHOD(Fresh,
+                 "spin policy: after yields that take too long more and more waits do not yield, "
+                 "until one is short") {
   SpinPolicy policy;
-  Fake::yield_takes = 2 * SpinPolicy::kMostWait;
+  Fake::yield_takes = 2 * SpinPolicy::kMaxWait;
   for (const int forgone : {3, 15, 63, 255, 1023, 1023}) {
     const Wait lost = wait(&policy, kHere);
     CHECK(lost.yields == 1);
@@ -168,13 +166,13 @@ TEST_CASE_METHOD(
     policy.rest(&now);
     policy.note(0);
   }
-  Fake::yield_takes = 2 * SpinPolicy::kMostWait;
+  Fake::yield_takes = 2 * SpinPolicy::kMaxWait;
   wait(&policy, kHere);
   CHECK(asleep(&policy, kHere) == 3);
 }
 
-TEST_CASE_METHOD(Fresh, "spin policy: a round of many takes longer than one of few") {
-  Fake::yield_takes = SpinPolicy::kTooLong + 32 * SpinPolicy::kTooLongEach;
+TEST_CASE_METHOD(Fresh, "spin policy: a yield may take longer if more threads wait") {
+  Fake::yield_takes = SpinPolicy::kLongYield + 32 * SpinPolicy::kLongYieldPerThread;
   SpinPolicy alone, member;
   int64_t now = 0;
   REQUIRE(alone.begin(kHere));
@@ -185,13 +183,12 @@ TEST_CASE_METHOD(Fresh, "spin policy: a round of many takes longer than one of f
   member.note(0);
   CHECK(member.begin(kHere));
   Fake::waiting = 1000 * 1000;
-  Fake::yield_takes = SpinPolicy::kMostWait + kUs;
+  Fake::yield_takes = SpinPolicy::kMaxWait + kUs;
   CHECK(!member.rest(&now));
 }
 
 TEST_CASE_METHOD(
-    Fresh,
-    "spin policy: polling that does not pay is left out more and more often, until it pays") {
+    Fresh, "spin policy: polling that fails is skipped more and more often, until it succeeds") {
   SpinPolicy policy;
   for (const int skipped : {0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 1023}) {
     CHECK(asleep(&policy, kElsewhere) == skipped);
@@ -202,7 +199,7 @@ TEST_CASE_METHOD(
   CHECK(asleep(&policy, kElsewhere) == 0);
 }
 
-TEST_CASE_METHOD(Fresh, "spin policy: who works gives a sixth of its time at most") {
+TEST_CASE_METHOD(Fresh, "spin policy: a working server yields for at most a sixth of its time") {
   SpinPolicy policy;
   for (const int64_t turn : {300 * int64_t{1}, 10 * kUs, 400 * kUs}) {
     Fake::yield_takes = turn;
@@ -210,7 +207,7 @@ TEST_CASE_METHOD(Fresh, "spin policy: who works gives a sixth of its time at mos
     const int64_t start = Fake::time;
     while (Fake::time - start < 20 * 1000 * kUs) {
       Fake::time += kUs;
-      policy.give_turn(Fake::time, -1);
+      policy.yield_between_answers(Fake::time, -1);
     }
     const int64_t given = (Fake::yields - before) * turn;
     CHECK(given > 0);
@@ -218,11 +215,11 @@ TEST_CASE_METHOD(Fresh, "spin policy: who works gives a sixth of its time at mos
   }
   const int before = Fake::yields;
   Fake::time += 1000 * 1000 * kUs;
-  policy.give_turn(Fake::time, 50);  // with a fixed time to poll
+  policy.yield_between_answers(Fake::time, 50);  // with a fixed time to poll
   Fake::fixed = 0;
-  policy.give_turn(Fake::time, -1);
+  policy.yield_between_answers(Fake::time, -1);
   Fake::fixed = -1;
   Fake::paid = 1;
-  policy.give_turn(Fake::time, -1);
+  policy.yield_between_answers(Fake::time, -1);
   CHECK(Fake::yields == before);
 }

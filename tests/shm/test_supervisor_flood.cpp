@@ -62,7 +62,8 @@ shm::Socket connect(const std::string& path) {
 }  // namespace
 
 TEST_CASE(
-    "newcomers are served and the status is told while garbage floods in, and the end comes") {
+    "during a flood of invalid connections new clients are served, the status is answered and the "
+    "supervisor can end") {
   host::Host worker;
   const std::string path = worker.folder / "supervisor.sock";
   auto supervisor = std::make_unique<shm::Supervisor>(path, shm::ServerOptions());

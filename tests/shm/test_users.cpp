@@ -82,7 +82,7 @@ raw::Answer ask(shm::Socket* socket) {
 
 }  // namespace
 
-TEST_CASE("users are admitted by name, and others told that they are not") {
+TEST_CASE("listed users are admitted, and others are refused with a text") {
   if (geteuid() != 0) return;
   for (const bool is_supervised : {false, true}) {
     CAPTURE(is_supervised);
@@ -99,7 +99,7 @@ TEST_CASE("users are admitted by name, and others told that they are not") {
   }
 }
 
-TEST_CASE("who is not admitted pushes out nobody who is") {
+TEST_CASE("connections of refused users do not displace those of admitted users") {
   if (geteuid() != 0) return;
   for (const bool is_supervised : {false, true}) {
     CAPTURE(is_supervised);
@@ -124,7 +124,7 @@ TEST_CASE("who is not admitted pushes out nobody who is") {
   }
 }
 
-TEST_CASE("who says nothing is closed, and the log says who it was") {
+TEST_CASE("a silent connection is closed, and the log names its user") {
   if (geteuid() != 0) return;
   for (const bool is_supervised : {false, true}) {
     CAPTURE(is_supervised);

@@ -41,7 +41,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_committed_files_are_what_the_sources_say(
+def test_the_committed_files_equal_the_generated_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (build, opening):

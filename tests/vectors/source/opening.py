@@ -186,9 +186,9 @@ def graphs() -> Cases:
     c.bad("optional_out", "graphs/optional_out.onnx", "UNSUPPORTED", {"name": "y"})
     bad = {
         "unknown_op": model([x], [y], [node("Frobnicate", ["x"], ["y"])]), "unknown_domain": model([x], [y], [node("Add", ["x", "x"], ["y"], domain="com.example")], domains=("com.example",)),
-        "opset_of_the_future": model([x], [y], [node("Neg", ["x"], ["y"])], opset=999), "ir_of_the_future": model([x], [y], [node("Neg", ["x"], ["y"])], ir=999),
+        "opset_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], opset=999), "ir_version_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], ir=999),
         "not_connected": model([x], [y], [node("Neg", ["nowhere"], ["y"])]), "cycle": model([x], [y], [node("Add", ["x", "y"], ["z"]), node("Neg", ["z"], ["y"])]),
-        "types_disagree": model([x, ("i", "int64", ["N"])], [y], [node("Add", ["x", "i"], ["y"])]), "output_not_made": model([x], [y], [node("Neg", ["x"], ["z"])]),
+        "types_disagree": model([x, ("i", "int64", ["N"])], [y], [node("Add", ["x", "i"], ["y"])]), "output_not_computed": model([x], [y], [node("Neg", ["x"], ["z"])]),
     }  # fmt: skip
     for what, proto in bad.items():
         write_model(f"graphs/{what}.onnx", proto)
@@ -347,15 +347,15 @@ def put(path: str, value: Any) -> Callable[[Any], None]:
 # base model, place, new value
 LIES: dict[str, tuple[str, str, Any]] = {
     "input_unknown": ("matrix", "features.0.input", "Y"), "column_beyond": ("matrix", "features.0.column", 4), "column_negative": ("matrix", "features.0.column", -1), "column_huge": ("matrix", "features.0.column", 2**40),
-    "column_text": ("matrix", "features.0.column", "0"), "two_in_one_place": ("matrix", "features.1.column", 0), "place_without_feature": ("matrix", "features.3", ...), "name_twice": ("matrix", "features.1.name", "a"),
+    "column_text": ("matrix", "features.0.column", "0"), "two_features_in_one_column": ("matrix", "features.1.column", 0), "column_without_feature": ("matrix", "features.3", ...), "name_twice": ("matrix", "features.1.name", "a"),
     "name_empty": ("matrix", "features.0.name", ""), "name_with_nul": ("matrix", "features.0.name", "a\0b"), "name_number": ("matrix", "features.0.name", 5), "name_missing": ("matrix", "features.0.name", ...),
-    "type_unknown": ("matrix", "features.0.type", "int32"), "type_datetime": ("matrix", "features.0.type", "datetime"), "type_misfit": ("matrix", "features.0.type", "string"), "type_misfit_of_string": ("text", "features.0.type", "float32"),
+    "type_unknown": ("matrix", "features.0.type", "int32"), "type_datetime": ("matrix", "features.0.type", "datetime"), "type_does_not_fit": ("matrix", "features.0.type", "string"), "string_type_does_not_fit": ("text", "features.0.type", "float32"),
     "float_in_an_integer": ("closed", "features.1.type", "float32"), "missing_absent": ("matrix", "features.0.missing", ...), "missing_word": ("matrix", "features.0.missing", "null"), "missing_value_in_float": ("matrix", "features.0.missing", {"value": 0}),
     "missing_nan_in_integer": ("kinds", "features.2.missing", "nan"), "missing_text_in_integer": ("kinds", "features.2.missing", {"value": "x"}), "missing_nan_in_string": ("kinds", "features.4.missing", "nan"),
     "missing_number_in_string": ("kinds", "features.4.missing", {"value": 1}), "allowed_of_other_type": ("closed", "features.0.allowed", ["S", 1]), "allowed_not_a_list": ("closed", "features.0.allowed", "S"),
     "nullable_text": ("matrix", "features.0.nullable", "true"), "features_absent": ("matrix", "features", ...), "features_empty": ("matrix", "features", []), "features_object": ("matrix", "features", {}), "feature_a_number": ("matrix", "features.0", 1),
     "outputs_absent": ("matrix", "outputs", ...), "outputs_empty": ("matrix", "outputs", []), "output_unknown": ("matrix", "outputs.0.name", "score"), "role_unknown": ("matrix", "outputs.0.role", "answer"),
-    "role_absent": ("matrix", "outputs.0.role", ...), "output_type_misfit": ("matrix", "outputs.0.type", "float64"), "label_type_misfit": ("label_string", "outputs.0.type", "int64"), "classes_too_few": ("label_string", "outputs.1.classes", ["no", "yes"]),
+    "role_absent": ("matrix", "outputs.0.role", ...), "output_type_does_not_fit": ("matrix", "outputs.0.type", "float64"), "label_type_does_not_fit": ("label_string", "outputs.0.type", "int64"), "classes_too_few": ("label_string", "outputs.1.classes", ["no", "yes"]),
     "classes_too_many": ("label_string", "outputs.1.classes", ["a", "b", "c", "d"]), "classes_absent": ("label_string", "outputs.1.classes", ...), "classes_mixed": ("label_string", "outputs.1.classes", ["a", 1, "c"]),
     "classes_twice": ("label_string", "outputs.1.classes", ["a", "b", "a"]), "classes_float": ("label_string", "outputs.1.classes", [0.5, 1.5, 2.5]), "width_too_large": ("prediction_wide", "outputs.0.width", 3), "width_zero": ("prediction_wide", "outputs.0.width", 0),
     "width_absent": ("prediction_wide", "outputs.0.width", ...), "decision_unknown_output": ("label_string", "outputs.0.decision.output", "scores"), "decision_unknown_rule": ("label_string", "outputs.0.decision.rule", "max"),

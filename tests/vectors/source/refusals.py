@@ -176,7 +176,7 @@ GOOD = {
 }
 GOOD_OUT = [0.5, 1, 0.2, 0.5, 2, 5, 2000, 1, 1]
 RANGES = {"share": "from 0 to 1", "level": "from 0.1 to 0.3", "ratio": "from -inf to -1 or from 0.5 to 0.75 or from 1 to inf",
-          "step": "from 0 to 0 or from 2 to 2 or from 4 to 4 or elsewhere", "count": "from -9007199254740993 to 9007199254740993",
+          "step": "from 0 to 0 or from 2 to 2 or from 4 to 4 or in another interval", "count": "from -9007199254740993 to 9007199254740993",
           "year": "from 1900 to 2100"}  # fmt: skip
 
 
@@ -211,11 +211,11 @@ def limits_cases(c: Cases) -> None:
     bad("smallest_below_zero", "share", -1.401298464324817e-45)
     ok("missing_beside_a_domain", 0, "share", None, "nan")
     ok("largest_float32", 1, "speed", LARGEST["float32"], LARGEST["float32"])
-    ok("end_of_a_hole", 3, "ratio", 0.75, 0.75)
+    ok("end_of_a_gap", 3, "ratio", 0.75, 0.75)
     ok("far_in_an_open_interval", 3, "ratio", 1e300, 1e300)
     ok("end_of_an_open_interval", 3, "ratio", -1, -1)
-    bad("in_a_hole", "ratio", 0.8)
-    bad("one_ulp_into_a_hole", "ratio", float(np.nextafter(-1, 0)))
+    bad("in_a_gap", "ratio", 0.8)
+    bad("one_ulp_into_a_gap", "ratio", float(np.nextafter(-1, 0)))
     ok("in_the_fourth_interval", 4, "step", 7.5, 7.5)
     ok("in_an_interval_of_one_number", 4, "step", 4, 4)
     bad("between_intervals", "step", 3)
@@ -229,7 +229,7 @@ def limits_cases(c: Cases) -> None:
     c.bad("empty_string", "limits.onnx", "INVALID_STRING",
           {"name": "word", "row": 0, "num_faults": 1, "message": "feature 'word': expected a string that is not empty, got an empty one"},
           record={**GOOD, "word": ""}, after="limits")  # fmt: skip
-    ok("empty_string_where_taken", 8, "note", "", 1)
+    ok("empty_string_where_accepted", 8, "note", "", 1)
     ok("blank_string", 7, "word", " ", 1)
     message = "; ".join([
         "feature 'share': expected a number from 0 to 1, got another (row 1)",
@@ -269,7 +269,7 @@ def limits_tensor_cases(c: Cases) -> None:
         c.bad(what, "limits.onnx", status, error, inputs=with_values(rows, **data), after="limits")
 
     ok("tensors", GOOD_OUT)
-    ok("tensors_infinite_where_taken", [0.5, 1, 0.2, "-inf", 2, 5, 2000, 1, 1], ratio=["-inf"])
+    ok("tensors_infinite_where_accepted", [0.5, 1, 0.2, "-inf", 2, 5, 2000, 1, 1], ratio=["-inf"])
     ok(
         "tensors_missing",
         ["nan", 1, 0.2, 0.5, 2, RESERVED, 2000, 1, -1],
@@ -286,7 +286,7 @@ def limits_tensor_cases(c: Cases) -> None:
         X=["-inf", 1],
     )
     bad(
-        "tensors_in_a_hole",
+        "tensors_in_a_gap",
         "OUT_OF_RANGE",
         {"name": "ratio", "row": 0, "num_faults": 1, "got": "another"},
         ratio=[0],
@@ -296,6 +296,13 @@ def limits_tensor_cases(c: Cases) -> None:
         "MISSING_VALUE",
         {"name": "level", "row": 0, "num_faults": 1},
         level=["nan"],
+    )
+    bad(
+        "tensors_missing_strings_where_refused",
+        "MISSING_VALUE",
+        {"name": "word", "expected": "string", "got": "a missing value", "row": 1, "num_faults": 2},
+        3,
+        word=["a", "\ufdd0", "\ufdd0"],
     )
     bad(
         "tensors_integer_beyond",
@@ -339,7 +346,13 @@ def steps_cases(c: Cases) -> None:
               record=[good, {"a": 101, "b": 2}, good, {"a": -5, "b": 0}, good], after=name)  # fmt: skip
         c.bad(f"{name}_refused_tensor", f"{name}.onnx", "REFUSED", {"name": "pca", "row": 1, "num_faults": 2, "message": message},
               inputs={"X": tensor("float32", [5, 2], [6, 2, 101, 2, 6, 2, -5, 0, 6, 2])}, after=f"{name}_tensor")  # fmt: skip
-        c.bad(f"{name}_of_no_step", f"{name}.onnx", "ENGINE", record={"a": 77, "b": 1}, after=name)
+        c.bad(
+            f"{name}_index_out_of_range",
+            f"{name}.onnx",
+            "ENGINE",
+            record={"a": 77, "b": 1},
+            after=name,
+        )
     # If a step refuses a row, the row's non-finite output is not reported as well.
     message = "output 'prediction': expected finite numbers, got others (row 0); step 'pca': expected finite numbers, got others (row 1)"
     c.bad("refused_and_not_finite", "steps.onnx", "REFUSED", {"name": "prediction", "row": 0, "num_faults": 2, "message": message},
@@ -372,29 +385,29 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
     "domain_a_number": ("limits", "features.0.domain", 1, "an array"),
     "domain_of_numbers": ("limits", "features.0.domain", [0, 1], "an array"),
     "domain_of_three_ends": ("limits", "features.0.domain", [[0, 1, 2]], "a low and a high end"),
-    "domain_that_falls": (
+    "domain_with_swapped_ends": (
         "limits",
         "features.0.domain",
         [[1, 0]],
-        "a low end that is not above the high one",
+        "a low end of at most the high end",
     ),
-    "domain_in_disorder": (
+    "domain_not_sorted": (
         "limits",
         "features.0.domain",
         [[2, 3], [0, 1]],
-        "an interval above the one before it",
+        "intervals in ascending order without overlap",
     ),
-    "domain_that_overlaps": (
+    "domain_with_overlapping_intervals": (
         "limits",
         "features.0.domain",
         [[0, 2], [1, 3]],
-        "an interval above the one before it",
+        "intervals in ascending order without overlap",
     ),
-    "domain_that_touches": (
+    "domain_with_touching_intervals": (
         "limits",
         "features.0.domain",
         [[0, 1], [1, 3]],
-        "an interval above the one before it",
+        "intervals in ascending order without overlap",
     ),
     "domain_with_nan": ("limits", "features.0.domain", [["nan", 1]], 'a number, "-inf" or "inf"'),
     "domain_with_a_word": ("limits", "features.0.domain", [["low", 1]], "a number"),
@@ -404,11 +417,11 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
         [[0, 1e39]],
         "a number that float32 holds",
     ),
-    "domain_rounded_to_touch": (
+    "domain_touching_after_rounding": (
         "limits",
         "features.0.domain",
         [[0, 1], [1.00000001, 2]],
-        "an interval above the one before it",
+        "intervals in ascending order without overlap",
     ),
     "domain_of_fractions": ("limits", "features.5.domain", [[0, 1.5]], "an integer"),
     "domain_of_infinities_in_integers": ("limits", "features.5.domain", [[0, "inf"]], "an integer"),
@@ -439,7 +452,7 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
         "prediction",
         "the last output of the graph, 'refused'",
     ),
-    "refused_of_no_output": (
+    "refused_unknown_output": (
         "limits",
         "refused",
         {"output": "refused", "steps": STEPS},

@@ -2,15 +2,11 @@
 // starts it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 
+#include "core/clock.h"
+
 namespace sidecall {
-
-using Clock = std::chrono::steady_clock;
-
-// Now plus `ns`, or the latest time point if that overflows.
-Clock::time_point deadline_after(int64_t ns) noexcept;
 
 // An object that a deadline interrupts.
 class Watched {

@@ -12,10 +12,10 @@ namespace sidecall::shm {
 
 // Runs tasks in the order given, on a thread that is started with the first one. Tasks must not
 // throw.
-class Errands {
+class TaskThread {
  public:
-  ~Errands() { finish(); }
-  void run(std::function<void()> errand);
+  ~TaskThread() { finish(); }
+  void run(std::function<void()> task);
   void finish() noexcept;  // returns when all tasks given so far have run
 
  private:

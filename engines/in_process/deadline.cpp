@@ -1,14 +1,13 @@
-// The thread that watches deadlines; see deadline.h. Used by call_run.cpp.
+// The thread that watches deadlines; see deadline.h. Used by binding.cpp.
 #include "deadline.h"
 
 #include <condition_variable>
-#include <limits>
 #include <map>
 #include <mutex>
 
-#include "error.h"
-#include "per_process.h"
-#include "platform.h"
+#include "core/error.h"
+#include "core/per_process.h"
+#include "core/platform.h"
 
 namespace sidecall {
 namespace {
@@ -43,7 +42,8 @@ class Watcher {
   void start() {
     const bool started =
         platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
-    if (!started) throw Error(SIDECALL_OUT_OF_MEMORY, "no thread is left to watch deadlines");
+    if (!started)
+      throw Error(SIDECALL_OUT_OF_MEMORY, "cannot start the thread that watches deadlines");
     is_started_ = true;
   }
 
@@ -76,12 +76,6 @@ class Watcher {
 };
 
 }  // namespace
-
-Clock::time_point deadline_after(int64_t ns) noexcept {
-  const Clock::time_point now = Clock::now();
-  const auto left = std::numeric_limits<int64_t>::max() - now.time_since_epoch().count();
-  return now + std::chrono::nanoseconds(ns < left ? ns : left);
-}
 
 Deadline::Deadline(Clock::time_point when, Watched* watched) : when_(when) {
   Watcher& watcher = per_process<Watcher>();

@@ -1,12 +1,12 @@
 // Blocks all signals for this thread while the object lives. Threads that it starts meanwhile
 // inherit the mask and keep it, so the signal handlers of the host program never run on them. Used
-// by control.cpp, supervisor.cpp and child.cpp.
+// wherever the library starts a thread or a process.
 #pragma once
 
 #include <pthread.h>
 #include <signal.h>
 
-namespace sidecall::shm {
+namespace sidecall {
 
 class SignalsBlocked {
  public:
@@ -23,4 +23,4 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-}  // namespace sidecall::shm
+}  // namespace sidecall

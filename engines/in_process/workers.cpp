@@ -1,4 +1,4 @@
-// The thread pool behind workers.h; used by call_run.cpp.
+// The thread pool behind workers.h; used by binding.cpp.
 #include "workers.h"
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include <mutex>
 #include <thread>
 
-#include "per_process.h"
-#include "platform.h"
+#include "core/per_process.h"
+#include "core/platform.h"
 
 namespace sidecall {
 namespace {

@@ -1,0 +1,116 @@
+// The part of runs that all engines share: one run at a time, and its early end. Derived by
+// engines/in_process and engines/out_of_process.
+#include "binding.h"
+
+#include <thread>
+
+#include "platform.h"
+
+namespace sidecall {
+
+Error Binding::ended_early(Reason reason) {
+  if (reason == Reason::kCancelled) return {SIDECALL_CANCELLED, "the run was cancelled"};
+  return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
+}
+
+void Binding::throw_nothing_to_finish() {
+  throw Error(SIDECALL_NOT_RUN,
+              "finish: expected a run that was started and whose outcome was not taken, got none");
+}
+
+void Binding::claim(bool may_wait) {
+  if (is_pending()) settle(may_wait);
+  int idle = kIdle;
+  if (is_pending() || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
+    throw Error(SIDECALL_BUSY, "the call is running");
+}
+
+bool Binding::is_busy() noexcept {
+  return is_pending() || phase_.load(std::memory_order_acquire) != kIdle;
+}
+
+void Binding::require_idle() {
+  if (is_busy()) throw Error(SIDECALL_BUSY, "the call is running");
+}
+
+// The interrupt request of the engine is sticky and would end the next run too. So this function
+// waits for a thread that is making the request, and then clears it. A thread that comes later
+// finds the binding idle and does nothing.
+Binding::Reason Binding::leave() noexcept {
+  int running = kRunning;
+  if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel))
+    return Reason::kNone;
+  while (phase_.load(std::memory_order_acquire) == kInterrupting) std::this_thread::yield();
+  const Reason reason = reason_;
+  rearm();
+  phase_.store(kIdle, std::memory_order_release);
+  return reason;
+}
+
+void Binding::interrupt(Reason reason) noexcept {
+  int running = kRunning;
+  if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
+  reason_ = reason;
+  interrupt_engine();
+  // This must come before the store, for which leave() waits. After the store the next run may
+  // start, and this would wake the thread that waits for that run.
+  release_waiter(reason);
+  phase_.store(kInterrupted, std::memory_order_release);
+}
+
+void Binding::run(int64_t timeout_ns) {
+  try {
+    arm(timeout_ns);
+  } catch (...) {
+    leave();
+    throw;
+  }
+  if (const std::exception_ptr failure = execute_claimed(timeout_ns))
+    std::rethrow_exception(failure);
+}
+
+// Executes the run that was claimed, and releases the binding. A run that completes although it was
+// interrupted counts as done.
+std::exception_ptr Binding::execute_claimed(int64_t timeout_ns) noexcept {
+  Outcome outcome = Outcome::kInterrupted;
+  std::exception_ptr failure;
+  try {
+    if (!is_interrupted()) outcome = execute(timeout_ns);
+  } catch (...) {
+    outcome = Outcome::kDone;
+    failure = std::current_exception();
+  }
+  disarm();
+  // Before leave(), while no other run can begin.
+  if (outcome == Outcome::kDone && failure == nullptr) failure = check_results();
+  const Reason reason = leave();
+  if (outcome == Outcome::kDone) return failure;
+  try {
+    throw ended_early(reason);
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void Binding::set_pending() noexcept {
+  process_ = platform::process_id();
+  is_pending_.store(true, std::memory_order_relaxed);
+}
+
+bool Binding::is_pending() noexcept {
+  if (!is_pending_.load(std::memory_order_relaxed)) return false;
+  if (process_ == platform::process_id()) {
+    if (!is_settled()) return true;
+    clear_pending();
+    return false;
+  }
+  // A child of fork() inherits a copy of a pending run, but not the thread that works on it. The
+  // child abandons the copy, and the binding is idle again.
+  if (!forget_run()) return true;
+  rearm();
+  clear_pending();
+  phase_.store(kIdle, std::memory_order_release);
+  return false;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,202 @@
+// The interface between a call and the engine that runs its model: the tensors of one call, and its
+// runs, one at a time. Every engine derives from InProcessBinding (engines/in_process) or from
+// OutOfProcessBinding (engines/out_of_process), which start, await and end runs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "error.h"
+#include "shapes.h"
+
+namespace sidecall {
+
+// How the execution of a run ended. Failures are thrown instead.
+enum class Outcome { kDone, kInterrupted };
+
+// A tensor after a run. `data` is nullptr for strings.
+struct OutputTensor {
+  Dims dims;
+  void* data = nullptr;
+};
+
+// Judges the results of each run that completes. Implemented by Call.
+class ResultCheck {
+ public:
+  // Called on the thread that completed the run, while no other run can begin. Returns the error of
+  // the run, or nullptr.
+  virtual std::exception_ptr check_results() noexcept = 0;
+
+ protected:
+  ~ResultCheck() = default;
+};
+
+// Used by one thread at a time, except for cancel().
+class Binding {
+ public:
+  virtual ~Binding() = default;
+  void set_result_check(ResultCheck* check) noexcept { check_ = check; }
+
+  // ---- Tensors ----
+
+  // Gives an input memory that the binding owns: aligned, and zeroed when it grows; strings become
+  // empty. Keeps the present memory if it is large enough.
+  virtual void allocate_input(int32_t input, const Dims& dims) = 0;
+  virtual void* input_data(int32_t input) = 0;  // nullptr for strings
+  virtual void set_string(int32_t input, int64_t element, std::string_view value) = 0;
+
+  // Lets an input use the caller's memory, until the next allocate_input() or borrow_input().
+  virtual void borrow_input(int32_t input, const void* data, const Dims& dims) = 0;
+
+  // Sets the shape of an output. `dims` is nullptr if the shape is known only after a run. `data`
+  // is the caller's memory, or nullptr for memory of the binding. Returns the address to which the
+  // engine will write; nullptr for strings and unknown shapes. At first, outputs are shaped in the
+  // order of the signature.
+  virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
+
+  // Returns an array with one entry per row. In each following run the engine writes there 0, or
+  // the number of the step that refuses the row (see Engine::expect_refusals()). nullptr if another
+  // process checks for refusals.
+  virtual const int64_t* shape_refusals(int64_t /*rows*/) { return nullptr; }
+
+  // Whether all tensors of the call lie in one block of memory, whose size depends on all shapes.
+  // Then expect() must be called before allocate_input() changes a shape, and outputs may lie at
+  // other addresses after each run. The answer never changes.
+  virtual bool has_joint_layout() const noexcept { return false; }
+
+  // Announces the shapes that inputs and outputs are going to have (nullopt: known only after a
+  // run). One or more calls of allocate_input() follow. This is a hint, so that memory of the right
+  // size is requested only once.
+  virtual void expect(const std::vector<Dims>& /*inputs*/,
+                      const std::vector<std::optional<Dims>>& /*outputs*/) {}
+
+  // After a successful run, with a joint layout only: the address of an output of known shape;
+  // nullptr for strings.
+  virtual void* placed_output(int32_t /*output*/) { return nullptr; }
+
+  // Only after a successful run. output() is for outputs whose shape was unknown.
+  virtual OutputTensor output(int32_t output) = 0;
+  virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
+
+  // Whether an output's memory may be read but not written.
+  virtual bool is_read_only(int32_t /*output*/) const { return false; }
+
+  // ---- Runs ----
+  // claim() reserves the binding, the owner checks its inputs, and then exactly one of run(),
+  // start() and release() follows. All of them throw the errors of the run: ENGINE, OUT_OF_MEMORY,
+  // those of the connection to another process, and TIMEOUT and CANCELLED for a run that was ended
+  // early. timeout_ns is more than 0, or -1 for the default of the engine.
+
+  // Throws BUSY while another run has the binding. If an earlier run was given up and the engine of
+  // this process still uses its memory, waits until it does not, or throws BUSY if it may not wait.
+  void claim(bool may_wait);
+  void release() noexcept { leave(); }
+
+  // Runs, and returns when the results are there.
+  void run(int64_t timeout_ns);
+
+  // Returns before the run is over, and false if starting would have to wait but may not; nothing
+  // has happened then, and the binding is released.
+  virtual bool start(int64_t timeout_ns, bool may_wait) = 0;
+
+  // Takes the outcome of the started run, once: returns true or throws. Returns false if the run is
+  // not over after wait_ns (0 never blocks, -1 waits until the outcome is there). Throws NOT_RUN if
+  // there is no outcome to take.
+  virtual bool finish(int64_t wait_ns) = 0;
+
+  // Readable when finish() has an outcome, or when the memory of a run that was given up is free.
+  // Made by the first call, which must not happen during a run; stays the same afterwards.
+  virtual int fd() = 0;
+
+  // Whether a run has the binding, or the memory of a run that was given up is still in use. Never
+  // blocks.
+  bool is_busy() noexcept;
+  void require_idle();  // throws BUSY
+  // Waits until the engine of this process no longer uses the memory of a run that was given up.
+  void await_given_up() {
+    if (is_pending()) settle(true);
+  }
+
+  // From any thread: ends the run with CANCELLED, if it has not completed before.
+  void cancel() noexcept { interrupt(Reason::kCancelled); }
+
+  // Cancels a started run on which a thread of this process still works, and returns true. When the
+  // run has ended, its thread calls `dispose(context)`, which destroys the owner and this binding.
+  // Returns false if no thread of this process works on a run.
+  virtual bool leave_to_worker(void (*)(void*) /*dispose*/, void* /*context*/) noexcept {
+    return false;
+  }
+
+  // Must be called before the binding is destroyed, while its owner still exists: cancels a run on
+  // which a thread of this process works, and waits for that thread.
+  virtual void end_runs() noexcept {}
+
+ protected:
+  enum class Reason { kNone, kTimedOut, kCancelled };
+
+  // ---- What each engine implements ----
+
+  // Executes the model once on the bound tensors. timeout_ns matters only where no thread of this
+  // process watches deadlines.
+  virtual Outcome execute(int64_t timeout_ns) = 0;
+  // Asks execute() to end early with kInterrupted. May be called from any thread during a run; the
+  // request stays set until rearm().
+  virtual void interrupt_engine() noexcept = 0;
+  virtual void rearm() noexcept = 0;
+
+  // ---- What the two kinds of bindings implement ----
+
+  // Before and after a synchronous run: watches its deadline.
+  virtual void arm(int64_t /*timeout_ns*/) {}
+  virtual void disarm() noexcept {}
+  // Called during interrupt(): lets the waiting thread have its outcome before the run has ended.
+  virtual void release_waiter(Reason /*reason*/) noexcept {}
+  // For a started run: whether its outcome was taken and its memory is free.
+  virtual bool is_settled() noexcept = 0;
+  // For a started run whose outcome was taken early: makes the next run possible. Waits for the
+  // engine of this process if it may; the next run itself waits for another process. Does nothing
+  // if the outcome was not taken.
+  virtual void settle(bool may_wait) = 0;
+  // In a child of fork(): forgets the copy of the parent's run. False if memory is exhausted.
+  virtual bool forget_run() noexcept = 0;
+
+  // ---- For both ----
+
+  static Error ended_early(Reason reason);
+  [[noreturn]] static void throw_nothing_to_finish();
+  // Ends the run and returns why it was interrupted, if it was.
+  Reason leave() noexcept;
+  void interrupt(Reason reason) noexcept;
+  bool is_interrupted() const noexcept {
+    return phase_.load(std::memory_order_acquire) != kRunning;
+  }
+  std::exception_ptr execute_claimed(int64_t timeout_ns) noexcept;
+  std::exception_ptr check_results() noexcept {
+    return check_ == nullptr ? nullptr : check_->check_results();
+  }
+  void set_pending() noexcept;
+  void clear_pending() noexcept { is_pending_.store(false, std::memory_order_relaxed); }
+  bool is_pending() noexcept;
+  // May be called from any thread: whether a run was started.
+  bool was_started() const noexcept { return is_pending_.load(std::memory_order_relaxed); }
+
+ private:
+  // The owner changes kIdle to kRunning. The thread that ends a run early changes kRunning to
+  // kInterrupting and then to kInterrupted. At the end of the run the owner or a worker thread
+  // changes kRunning or kInterrupted to kIdle.
+  enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
+  std::atomic<int> phase_{kIdle};
+  // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.
+  Reason reason_ = Reason::kNone;
+  // A run was started, and its outcome was not taken or its memory is still in use.
+  std::atomic<bool> is_pending_{false};
+  int32_t process_ = 0;  // id of the process that started the run
+  ResultCheck* check_ = nullptr;
+};
+
+}  // namespace sidecall

@@ -1,0 +1,19 @@
+// The monotonic clock of all deadlines.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+namespace sidecall {
+
+using Clock = std::chrono::steady_clock;
+
+// Now plus `ns`, or the latest time point if that overflows.
+inline Clock::time_point deadline_after(int64_t ns) noexcept {
+  const Clock::time_point now = Clock::now();
+  const auto left = std::numeric_limits<int64_t>::max() - now.time_since_epoch().count();
+  return now + std::chrono::nanoseconds(ns < left ? ns : left);
+}
+
+}  // namespace sidecall

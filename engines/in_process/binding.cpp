@@ -1,0 +1,140 @@
+// Starts and awaits runs on threads of this process; see binding.h.
+#include "binding.h"
+
+#include <new>
+
+namespace sidecall {
+
+void InProcessBinding::arm(int64_t timeout_ns) {
+  if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
+}
+
+void InProcessBinding::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
+
+bool InProcessBinding::start(int64_t timeout_ns, bool /*may_wait*/) {
+  try {
+    {
+      const std::lock_guard lock(started_->mutex);
+      started_->is_done = started_->is_taken = false;
+      started_->released = Reason::kNone;
+      started_->failure = nullptr;
+      set_pending();
+    }
+    arm(timeout_ns);
+    if (!submit_job(this)) throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
+  } catch (...) {
+    disarm();
+    leave();
+    clear_pending();
+    if (started_->event) started_->event->drain();
+    throw;
+  }
+  return true;
+}
+
+// Runs on a thread of the pool. The owner may destroy the binding as soon as the lock is released,
+// unless it has left that to this thread (leave_to_worker()).
+void InProcessBinding::work() noexcept {
+  std::exception_ptr failure = execute_claimed(-1);
+  std::unique_lock lock(started_->mutex);
+  started_->failure = std::move(failure);
+  started_->is_done = true;
+  if (started_->event) started_->event->signal();
+  started_->changed.notify_all();
+  const auto dispose = started_->dispose;
+  void* const context = started_->dispose_context;
+  lock.unlock();
+  if (dispose != nullptr) dispose(context);
+}
+
+// Wakes the thread that waits in finish(), although the engine may still run.
+void InProcessBinding::release_waiter(Reason reason) noexcept {
+  if (!was_started()) return;
+  const std::lock_guard lock(started_->mutex);
+  if (started_->is_done || started_->released != Reason::kNone) return;
+  started_->released = reason;
+  if (started_->event) started_->event->signal();
+  started_->changed.notify_all();
+}
+
+bool InProcessBinding::finish(int64_t wait_ns) {
+  if (!is_pending()) throw_nothing_to_finish();
+  Started& started = *started_;
+  std::unique_lock lock(started.mutex);
+  const auto is_over = [&] {
+    return started.is_done || (started.released != Reason::kNone && !started.is_taken);
+  };
+  if (wait_ns < 0) {
+    started.changed.wait(lock, is_over);
+  } else if (!is_over()) {
+    started.changed.wait_until(lock, deadline_after(wait_ns), is_over);
+  }
+  const bool was_taken = started.is_taken;
+  if (!is_over()) {
+    if (was_taken) throw_nothing_to_finish();
+    return false;
+  }
+  if (started.event) started.event->drain();
+  if (!started.is_done) {
+    started.is_taken = true;
+    throw ended_early(started.released);
+  }
+  clear_pending();
+  if (was_taken) throw_nothing_to_finish();
+  if (started.failure) std::rethrow_exception(started.failure);
+  return true;
+}
+
+bool InProcessBinding::is_settled() noexcept {
+  const std::lock_guard lock(started_->mutex);
+  if (!started_->is_taken || !started_->is_done) return false;
+  if (started_->event) started_->event->drain();
+  return true;
+}
+
+void InProcessBinding::settle(bool may_wait) {
+  if (!may_wait) return;
+  std::unique_lock lock(started_->mutex);
+  if (!started_->is_taken) return;
+  started_->changed.wait(lock, [&] { return started_->is_done; });
+  if (started_->event) started_->event->drain();
+  clear_pending();
+}
+
+// The thread of the parent may have held the mutex when fork() copied it, so the child makes a new
+// one.
+bool InProcessBinding::forget_run() noexcept {
+  auto* fresh = new (std::nothrow) Started;
+  if (fresh == nullptr) return false;
+  started_.release();  // NOLINT(bugprone-unused-return-value): its mutex may be locked for ever
+  started_.reset(fresh);
+  deadline_.reset();
+  return true;
+}
+
+bool InProcessBinding::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
+  if (!is_pending()) return false;
+  cancel();
+  const std::lock_guard lock(started_->mutex);
+  if (started_->is_done) return false;
+  started_->dispose = dispose;
+  started_->dispose_context = context;
+  return true;
+}
+
+void InProcessBinding::end_runs() noexcept {
+  if (!is_pending()) return;
+  cancel();
+  std::unique_lock lock(started_->mutex);
+  started_->changed.wait(lock, [&] { return started_->is_done; });
+}
+
+int InProcessBinding::fd() {
+  if (!started_->event) {
+    require_idle();
+    started_->event = std::make_unique<platform::Event>();
+  }
+  return started_->event->fd();
+}
+
+}  // namespace sidecall

@@ -1,0 +1,59 @@
+// A binding whose runs are executed by threads of this process: the caller's own, or one of the
+// pool (workers.h). Deadlines are watched by one thread (deadline.h). The base of bindings of
+// ONNX Runtime and of served functions.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "core/binding.h"
+#include "core/platform.h"
+#include "deadline.h"
+#include "workers.h"
+
+namespace sidecall {
+
+class InProcessBinding : public Binding, private Watched, private Job {
+ public:
+  bool start(int64_t timeout_ns, bool may_wait) override;
+  bool finish(int64_t wait_ns) override;
+  int fd() override;
+  bool leave_to_worker(void (*dispose)(void*), void* context) noexcept override;
+  void end_runs() noexcept override;
+
+ protected:
+  void arm(int64_t timeout_ns) override;
+  void disarm() noexcept override { deadline_.reset(); }
+  void release_waiter(Reason reason) noexcept override;
+  bool is_settled() noexcept override;
+  void settle(bool may_wait) override;
+  bool forget_run() noexcept override;
+
+ private:
+  // State of a started run that its owner and the worker thread share.
+  struct Started {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;  // the engine no longer uses the memory of the binding
+    // The owner received the outcome TIMEOUT or CANCELLED before the engine was done.
+    bool is_taken = false;
+    // Why the owner may receive its outcome before the engine is done.
+    Reason released = Reason::kNone;
+    std::exception_ptr failure;
+    std::unique_ptr<platform::Event> event;
+    void (*dispose)(void*) = nullptr;  // destroys the owner; see leave_to_worker()
+    void* dispose_context = nullptr;
+  };
+
+  void on_deadline() noexcept override;
+  void work() noexcept override;
+
+  std::optional<Deadline> deadline_;
+  std::unique_ptr<Started> started_ = std::make_unique<Started>();
+};
+
+}  // namespace sidecall

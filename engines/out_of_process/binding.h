@@ -1,0 +1,65 @@
+// A binding whose runs are executed by another process. No thread of this process works on such a
+// run or watches its deadline: the waiting functions themselves return when the deadline passes.
+// The base of the binding in engines/remote.
+#pragma once
+
+#include <cstdint>
+
+#include "core/binding.h"
+
+namespace sidecall {
+
+// The progress of a run in another process.
+enum class Progress { kPending, kDone, kInterrupted };
+
+class OutOfProcessBinding : public Binding {
+ public:
+  bool start(int64_t timeout_ns, bool may_wait) override;
+  bool finish(int64_t wait_ns) override;
+  int fd() override;
+  bool has_joint_layout() const noexcept override { return true; }
+
+ protected:
+  // ---- What each engine implements ----
+
+  // Sends the inputs and returns kPending. If the peer still works on a run that was given up,
+  // waits for the peer first, within the timeout. Returns kInterrupted if the timeout passed, or
+  // interrupt_engine() was called, before anything was sent.
+  virtual Progress begin(int64_t timeout_ns) = 0;
+
+  // Whether begin() would return without waiting for the peer, either to connect or because the
+  // peer still works on an earlier run. Never blocks.
+  virtual bool is_ready() = 0;
+
+  // Waits until the run is over (kDone), its deadline passed or interrupt_engine() was called
+  // (kInterrupted), or `wait_ns` passed (kPending). With wait_ns 0 it only checks; -1 sets no limit
+  // of its own. An answer that has arrived takes precedence over the deadline and the interrupt.
+  // Once the run is over, further calls return the same until the next begin().
+  virtual Progress await(int64_t wait_ns) = 0;
+
+  // Must be called once after kDone: makes the outputs readable, or throws the error of the run.
+  virtual void take() = 0;
+
+  // After kInterrupted: whether the peer no longer uses the memory of the run. Never blocks.
+  virtual bool is_free() = 0;
+
+  // A descriptor that is readable when await(0) may return something new, or is_free() after a run
+  // was given up. Calling either makes it unreadable again. The descriptor stays the same during
+  // the life of the binding.
+  virtual int make_fd() = 0;
+
+  // Only while no run is under way: makes the descriptor unreadable again if the peer sent a late
+  // wake-up or ended.
+  virtual void clear_fd() noexcept = 0;
+
+  bool is_settled() noexcept override;
+  void settle(bool may_wait) override;
+  bool forget_run() noexcept override;
+
+ private:
+  bool has_fd_ = false;
+  // The outcome of the started run was taken, although the peer may still use its memory.
+  bool is_given_up_ = false;
+};
+
+}  // namespace sidecall

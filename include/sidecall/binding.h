@@ -1,0 +1,73 @@
+/* binding.h: what only bindings for other languages need, besides sidecall.h.
+ *
+ * A binding converts values of its language and turns an error into an exception. Whatever is wrong
+ * with a value, the library words the message, so that it is the same in every language. The
+ * functions here tell the library about values that C cannot express. The rules of sidecall.h hold
+ * for them.
+ *
+ * A binding loads the library and calls sidecall_abi_version; it declares the structs with their
+ * struct_size and calls the functions that end in _init_sized. */
+#ifndef SIDECALL_BINDING_H
+#define SIDECALL_BINDING_H
+
+#include <sidecall/sidecall.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Remembers, for the next run, a value that the caller's language cannot convert to any type of the
+ * sidecall_call_set functions.
+ *
+ * row, feature  as for sidecall_call_set_f64. feature -1 says that the row itself is not a record;
+ *               this fails at once and is not remembered.
+ * got           names the type of the value in the caller's language, such as "list"
+ *
+ * Returns the DTYPE_MISMATCH that the run will report too.
+ *
+ * Errors: DTYPE_MISMATCH, INVALID_ARGUMENT, NO_CONTRACT, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_set_invalid(sidecall_call *call, int64_t row,
+                                                       int32_t feature, const char *got,
+                                                       sidecall_error *err);
+
+/* Remembers, for the next run, that a record has a key that is not a feature of the model. Does
+ * nothing under SIDECALL_EXTRA_IGNORE.
+ *
+ * name          `length` bytes; a NUL at the end is not needed
+ *
+ * Returns the UNKNOWN_NAME that the run will report too.
+ *
+ * Errors: UNKNOWN_NAME, INVALID_ARGUMENT, NO_CONTRACT, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_set_unknown(sidecall_call *call, int64_t row,
+                                                       const char *name, size_t length,
+                                                       sidecall_error *err);
+
+/* Fills `err` with the DTYPE_MISMATCH of an input whose value has a type without a SIDECALL_DTYPE
+ * number, so that a binding can raise it. Changes nothing else.
+ *
+ * input         the index; -1 fills `err` with UNKNOWN_NAME, another bad index with
+ *               INVALID_ARGUMENT
+ * got           names the type in the caller's language, such as "complex128" */
+SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t input,
+                                                  const char *got, sidecall_error *err);
+
+/* Describes the model's types as source code of another language: complete, and always the same for
+ * the same model. The Node.js package uses it for open<Fraud>(): an interface whose `features` are
+ * exactly the model's features, and whose `answer` has the labels as a union type. Without a
+ * contract only the tensors are typed.
+ *
+ * language    "typescript" is the only one so far
+ * name        of the interface, an identifier; NULL makes one from the model's name, or without a
+ *             name from the file's
+ * out         the source, which the caller closes
+ *
+ * Errors: INVALID_ARGUMENT (another language, or a name that is not an identifier or is reserved),
+ * OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_model_types(const sidecall_model *model, const char *language,
+                                                  const char *name, sidecall_text **out,
+                                                  sidecall_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
