@@ -14,7 +14,8 @@ enum ExitCode : int { kOk = 0, kUsage = 1, kBadInput = 2, kBadModel = 3, kEnviro
 
 // The text for --help and the manual page, two lines.
 constexpr const char* kExitCodes =
-    "0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n4 the engine or the machine";
+    "0 success; 1 wrong usage, or a check that failed; 2 bad input;\n3 bad model; 4 a failure of "
+    "the engine or the machine";
 
 struct Command {
   const char* name;

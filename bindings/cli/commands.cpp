@@ -6,57 +6,58 @@ namespace sidecall::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"predict", "answer rows: JSON Lines or CSV in and out",
+      {"predict", "answer rows of JSON Lines or CSV",
        "sidecall predict fraud.onnx rows.csv --keep tx_id > answers.csv", run_predict},
-      {"run", "tensors in, tensors out: .npy files",
+      {"run", "run a model on tensors in .npy files",
        "sidecall run resnet.onnx --tensor image=@x.npy --out scores=@y.npy", run_run},
-      {"info", "what a model takes and gives, and how it was made", "sidecall info fraud.onnx",
+      {"info", "show the features, outputs and origin of a model", "sidecall info fraud.onnx",
        run_info},
-      {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx",
-       run_verify},
-      {"bench", "how long its calls take here, with its own golden rows",
-       "sidecall bench shm:fraud", run_bench},
-      {"diff", "would a caller of the old model break with the new one?",
+      {"verify", "run the golden rows of models on this machine",
+       "sidecall verify fraud.onnx churn.onnx", run_verify},
+      {"bench", "measure calls of a model with its golden rows", "sidecall bench shm:fraud",
+       run_bench},
+      {"diff", "show whether a new model would break the callers of the old one",
        "sidecall diff old.onnx new.onnx", run_diff},
-      {"types", "the model's types as TypeScript, for open<Fraud>() in Node.js",
+      {"types", "write the types of a model as TypeScript",
        "sidecall types fraud.onnx > fraud.d.ts", run_types},
-      {"serve", "let other processes of this host call a model",
+      {"serve", "serve a model to other processes of this host",
        "sidecall serve fraud.onnx --at shm:fraud", run_serve,
        "--workers --trust-pickle --data --drop --feature-names --contract --name --version "
        "--golden --no-ranges"},
-      {"status", "how a server is doing; --ready for probes", "sidecall status shm:fraud",
+      {"status", "show the state and the counters of a server", "sidecall status shm:fraud",
        run_status},
-      {"export", "write a model file (by the Python package)",
+      {"export", "export a pipeline as a model file (uses Python)",
        "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle", run_export,
        "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden "
        "--no-ranges --dtype --precision "
        "--quiet"},
-      {"check", "which steps of a pipeline convert (by the Python package)",
+      {"check", "show which steps of a pipeline can be exported (uses Python)",
        "sidecall check m.joblib --trust-pickle", run_check,
        "--trust-pickle --data --drop --feature-names"},
-      {"compare", "do its answers equal the original's? (by the Python package)",
+      {"compare", "compare a model file with its original on rows (uses Python)",
        "sidecall compare fraud.onnx rows.parquet --original m.joblib --trust-pickle", run_compare,
        "--original --trust-pickle --max-moved --absolute --relative --dtype --stability --worst "
        "--chunk --json --quiet",
        "MODEL ROWS"},
-      {"doctor", "what was found on this machine: engine, Python, Node, limits", "sidecall doctor",
-       run_doctor},
-      {"completion", "what a shell needs to complete the command line",
+      {"doctor", "show what was found here: ONNX Runtime, Python, Node.js, limits",
+       "sidecall doctor", run_doctor},
+      {"completion", "write the completion for bash, zsh or fish",
        "source <(sidecall completion bash)", run_completion},
-      {"man", "the manual page", "sidecall man | man -l -", run_man},
+      {"man", "write the manual page", "sidecall man | man -l -", run_man},
   };
   return table;
 }
 
 const std::vector<Setting>& settings() {
   static const std::vector<Setting> table = {
-      {"SIDECALL_ONNXRUNTIME", "the ONNX Runtime library to load, in place of a search"},
-      {"SIDECALL_PYTHON", "the interpreter that export, check, compare and serve use"},
-      {"SIDECALL_VERIFY", "error, warn or off: over every program's own setting"},
+      {"SIDECALL_ONNXRUNTIME", "path of the ONNX Runtime library to load (default: a search)"},
+      {"SIDECALL_PYTHON", "Python interpreter for export, check, compare and serve"},
+      {"SIDECALL_VERIFY", "error, warn or off; overrides --verify and the settings of programs"},
       {"SIDECALL_SPIN_US",
-       "how long a call of another process spins before it sleeps, in microseconds"},
-      {"XDG_RUNTIME_DIR", "shm:NAME is sidecall/NAME.sock there, where it is set"},
-      {"ORT_DISABLE_TELEMETRY", "1 unless set: ONNX Runtime reports nothing"},
+       "microseconds for which a call to another process polls before it sleeps"},
+      {"XDG_RUNTIME_DIR", "if set, shm:NAME is the socket sidecall/NAME.sock in this folder"},
+      {"ORT_DISABLE_TELEMETRY",
+       "1 unless set otherwise; 1 turns the telemetry of ONNX Runtime off"},
   };
   return table;
 }

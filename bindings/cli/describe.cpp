@@ -46,8 +46,8 @@ OptionHelp describe(CLI::Option& option) {
   help.is_repeated = option.get_expected_max() > 1 ||
                      option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
   help.is_required = option.get_required();
-  static const std::vector<std::string> kFiles = {"MODEL", "FILE", "OLD", "NEW", "PATH"};
-  help.is_file = std::find(kFiles.begin(), kFiles.end(), help.value) != kFiles.end();
+  static const std::vector<std::string> files = {"MODEL", "FILE", "OLD", "NEW", "PATH"};
+  help.is_file = std::find(files.begin(), files.end(), help.value) != files.end();
   return help;
 }
 

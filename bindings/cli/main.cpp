@@ -25,7 +25,10 @@ std::string help() {
     text += name + command.summary + "\n";
   }
   return text +
-         "\nsidecall COMMAND --help tells more, by example; sidecall --version; - is stdin.\n"
+         "\nMODEL is a file (fraud.onnx), the address of a server on this host (shm:NAME or\n"
+         "shm:/path) or, with --allow-exec, a program to start (exec:COMMAND).\n\n"
+         "sidecall COMMAND --help shows the options of a command and an example.\n"
+         "sidecall --version shows the version.\n\n"
          "Exit codes: " +
          kExitCodes + "\n";
 }

@@ -4,8 +4,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 
 #include "command.hpp"
 #include "terminal/output.hpp"
@@ -98,7 +100,7 @@ std::vector<PythonCandidate> find_python() {
 }
 
 void hand_over(const std::string& module, const std::string& command,
-               const std::vector<std::string>& arguments) {
+               std::vector<std::string> arguments) {
   const auto candidates = find_python();
   if (candidates.empty() || candidates.back().package.empty()) {
     std::string tried;
@@ -111,7 +113,7 @@ void hand_over(const std::string& module, const std::string& command,
                       tried);
   }
   std::vector<std::string> words = {kSafePath, "-m", module, command};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::move(arguments.begin(), arguments.end(), std::back_inserter(words));
   const std::string python = candidates.back().path;
   replace_process(python, words);
   throw Failure(kEnvironment, python + ": " + error_text(errno));

@@ -26,6 +26,6 @@ std::vector<PythonCandidate> find_python();
 // Replaces this process by `python3 -m MODULE COMMAND ARGUMENTS...`. Does not return; throws a
 // Failure if that is not possible.
 [[noreturn]] void hand_over(const std::string& module, const std::string& command,
-                            const std::vector<std::string>& arguments);
+                            std::vector<std::string> arguments);
 
 }  // namespace sidecall::cli

@@ -58,7 +58,7 @@ def good_with(**changes: object) -> str:
         ),
     ],
 )
-def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
+def test_a_value_of_the_wrong_type_is_refused(sidecall, jobs, tmp_path, line, message):
     (tmp_path / "rows.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
     done = sidecall("predict", jobs, "rows.jsonl")
     name = message.split("'")[1]
@@ -78,10 +78,10 @@ def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
         pytest.param(
             b'{"age": 1, "age": 2, "income": 1, "kids": 0, "job": "nurse"}', "age", id="a_key_twice"
         ),
-        pytest.param(b"[" + GOOD.encode() + b"]", "expected a record, got a list", id="list"),
+        pytest.param(b"[" + GOOD.encode() + b"]", "expected a record, got array", id="list"),
         pytest.param(b"39", "", id="number"),
         pytest.param(b"null", "", id="null"),
-        pytest.param(b"[" * 100_000, "expected a record, got a list", id="deep_lists"),
+        pytest.param(b"[" * 100_000, "expected a record, got array", id="deep_lists"),
         pytest.param(b'{"a":' * 100_000, "", id="deep_records"),
         pytest.param(
             b'{"age": NaN, "income": 1, "kids": 0, "job": "nur\xff"}', "", id="invalid_utf8"
@@ -95,7 +95,7 @@ def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
         pytest.param(b"\xff\xfe{\x00}\x00", "", id="utf16"),
     ],
 )
-def test_a_line_that_is_no_record(sidecall, jobs, line, words):
+def test_a_line_that_is_not_a_record_is_refused(sidecall, jobs, line, words):
     done = sidecall(
         "predict", jobs, stdin=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode() + b"\n"
     )
@@ -105,7 +105,7 @@ def test_a_line_that_is_no_record(sidecall, jobs, line, words):
     assert "39" not in done.err  # a message never contains a value of the data
 
 
-def test_all_faults_of_a_line_are_told(sidecall, jobs):
+def test_all_faults_of_a_line_are_reported(sidecall, jobs):
     done = sidecall("predict", jobs, stdin='{"age": "old", "kids": true, "job": "nurse"}')
     assert done.code == 2
     assert sorted(done.err.splitlines()) == [
@@ -136,7 +136,7 @@ def test_all_faults_of_a_line_are_told(sidecall, jobs):
         pytest.param('{"a":' * 1_000_000, 322, id="a_million_deep"),
     ],
 )
-def test_where_a_line_is_wrong(sidecall, jobs, line, column):
+def test_an_error_names_the_line_and_the_column(sidecall, jobs, line, column):
     line = line.encode() if isinstance(line, str) else line
     done = sidecall("predict", jobs, "--extra=ignore", stdin=GOOD.encode() + b"\n" + line + b"\n")
     assert (done.code, len(done.lines())) == (2, 1)
@@ -160,14 +160,14 @@ def test_rows_with_faults_can_be_answered_with_null(sidecall, jobs):
     assert done.err.endswith("sidecall: 2 rows of 4 had faults and were answered with null\n")
 
 
-def test_a_name_cannot_steer_the_terminal(sidecall, jobs):
+def test_control_characters_in_names_are_escaped(sidecall, jobs):
     done = sidecall("predict", jobs, stdin=good_with(**{"\x1b[2J\nfake: all is well": 1}))
     assert done.code == 2
     assert "\x1b" not in done.err and done.err.count("\n") == 1
     assert "\\u001b[2J\\nfake" in done.err
 
 
-def test_a_line_that_is_too_long(sidecall, jobs):
+def test_a_line_beyond_the_limit_is_refused(sidecall, jobs):
     done = sidecall("predict", jobs, stdin=GOOD + "\n" + "x" * (65 << 20))
     assert (done.code, len(done.lines())) == (2, 1)
     assert done.err == "<stdin>:2:1: expected a line of at most 64 MiB, got a longer one\n"

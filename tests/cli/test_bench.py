@@ -27,7 +27,7 @@ def check(report, rows=1):
 
 
 @pytest.mark.parametrize("rows", [1, 7])
-def test_json(sidecall, jobs, rows):
+def test_json_reports_quantiles_and_a_histogram(sidecall, jobs, rows):
     done = sidecall("bench", jobs, "--json", "--seconds=0.05", f"--rows={rows}")
     assert (done.code, done.err) == (0, "")
     report = json.loads(done.out)
@@ -36,7 +36,7 @@ def test_json(sidecall, jobs, rows):
     check(report, rows)
 
 
-def test_the_page(sidecall, jobs):
+def test_the_page_shows_the_latency(sidecall, jobs):
     done = sidecall("bench", jobs, "--seconds=0.05")
     assert (done.code, done.err) == (0, "")
     head, _, bars = done.out.partition("\n\n")
@@ -53,7 +53,7 @@ def test_the_page(sidecall, jobs):
     assert max(line.count("#") for line in bars.splitlines()) == 40
 
 
-def test_another_process(sidecall, jobs):
+def test_calls_to_a_server_are_measured(sidecall, jobs):
     address = f"shm:{sidecall.cwd}/bench.sock"
     with serving(sidecall, jobs, address) as served:
         report = json.loads(
@@ -70,13 +70,13 @@ def test_another_process(sidecall, jobs):
         assert served.status(report["calls"])["calls"] > report["calls"]
 
 
-def test_a_child(sidecall, jobs):
+def test_calls_to_a_child_process_are_measured(sidecall, jobs):
     command = f"exec:{sidecall.path} serve {jobs}"
     check(json.loads(sidecall("bench", command, "--allow-exec", "--json", "--seconds=0.05").out))
     assert sidecall("bench", command).code == 1
 
 
-def test_models_without_golden_rows(sidecall, tmp_path):
+def test_a_model_without_golden_rows_is_refused(sidecall, tmp_path):
     def drop_rows(contract):
         contract["verification"] = {
             "source": "none",
@@ -91,13 +91,10 @@ def test_models_without_golden_rows(sidecall, tmp_path):
     for file in ("none.onnx", "bare.onnx"):
         done = sidecall("bench", file)
         assert (done.code, done.out) == (3, "")
-        assert (
-            done.err
-            == f"sidecall: {file}: expected golden rows to call it with, got a model without\n"
-        )
+        assert done.err == f"sidecall: {file}: expected a model with golden rows, got one without\n"
 
 
-def test_golden_rows_that_disagree(sidecall, tmp_path):
+def test_a_model_whose_golden_rows_disagree_is_refused(sidecall, tmp_path):
     def spoil(contract):
         contract["verification"]["outputs"]["probabilities"][1] = [0.25, 0.75]
 
@@ -107,7 +104,7 @@ def test_golden_rows_that_disagree(sidecall, tmp_path):
     assert "probabilities" in done.err
 
 
-def test_no_server(sidecall):
+def test_a_missing_server_fails_with_code_4(sidecall):
     done = sidecall("bench", "shm:nobody-here")
     assert (done.code, done.out) == (4, "")
 

@@ -90,7 +90,7 @@ def test_the_manual_page_has_every_option(sidecall, python_options):
     for line in sidecall("predict", "--help").lines():
         if found := re.match(r"  (--[a-z-]+) [A-Z]*  +(.*)", line):
             assert found[2].split("  ")[0] in sections["predict"], line
-    assert "4 the engine or the machine" in text and "SIDECALL_ONNXRUNTIME" in text
+    assert "4 a failure of the engine or the machine" in text and "SIDECALL_ONNXRUNTIME" in text
     assert set(re.findall(r"^\.([A-Z]+)", page.out, flags=re.MULTILINE)) <= {
         "TH",
         "SH",
@@ -122,7 +122,7 @@ def test_the_manual_page_has_every_option(sidecall, python_options):
         (["nonsense", "-"], []),
     ],
 )
-def test_bash(sidecall, jobs, tmp_path, words, replies):
+def test_bash_completes_commands_options_and_values(sidecall, jobs, tmp_path, words, replies):
     (tmp_path / "jobs two.csv").touch()
     script = 'source <("$0" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sidecall; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(

@@ -40,7 +40,7 @@ def as_json(sidecall, jobs):
 
 
 @pytest.mark.parametrize("batch", ["1", "2", "512"])
-def test_the_answers_are_those_of_json(sidecall, jobs, as_json, batch):
+def test_csv_gives_the_same_answers_as_json(sidecall, jobs, as_json, batch):
     done = sidecall("predict", jobs, "--from=csv", f"--batch={batch}", stdin=text_of(*ROWS))
     assert (done.code, done.err) == (0, "")
     assert done.lines()[0] == "label,probabilities.no,probabilities.yes"
@@ -56,7 +56,7 @@ def test_the_answers_are_those_of_json(sidecall, jobs, as_json, batch):
     [("rows.csv", []), ("rows.txt", []), ("rows.txt", ["--from=csv"])],
     ids=["by_name", "by_first_byte", "told"],
 )
-def test_the_format_is_found(sidecall, jobs, tmp_path, name, options):
+def test_the_format_is_detected(sidecall, jobs, tmp_path, name, options):
     (tmp_path / name).write_text(text_of(*ROWS))
     done = sidecall("predict", jobs, name, *options)
     assert (done.code, len(done.lines())) == (0, 4)
@@ -80,13 +80,13 @@ def test_the_format_is_found(sidecall, jobs, tmp_path, name, options):
         ),
     ],
 )
-def test_ways_to_write_a_file(sidecall, jobs, text):
+def test_every_valid_notation_of_a_csv_file_is_read(sidecall, jobs, text):
     expected = sidecall("predict", jobs, "--from=csv", stdin=text_of(*ROWS)).out
     done = sidecall("predict", jobs, "--from=csv", stdin=text)
     assert (done.code, done.err, done.out) == (0, "", expected)
 
 
-def test_other_columns_in_another_order(sidecall, jobs):
+def test_columns_can_have_any_order_and_extra_columns(sidecall, jobs):
     expected = sidecall("predict", jobs, "--from=csv", stdin=text_of(*ROWS)).out
     text = text_of(
         "nurse,7,0,1000,39",
@@ -98,7 +98,7 @@ def test_other_columns_in_another_order(sidecall, jobs):
     assert (done.code, done.out) == (0, expected)
 
 
-def test_a_nullable_feature_may_have_no_column(sidecall, jobs):
+def test_a_nullable_feature_needs_no_column(sidecall, jobs):
     expected = sidecall("predict", jobs, "--from=csv", stdin=text_of(",1000,0,nurse")).out
     assert (
         sidecall(
@@ -109,7 +109,7 @@ def test_a_nullable_feature_may_have_no_column(sidecall, jobs):
 
 
 @pytest.mark.parametrize("order", [["csv", "jsonl"], ["jsonl", "csv"]], ids="_to_".join)
-def test_from_one_format_to_the_other(sidecall, jobs, as_json, order):
+def test_answers_can_have_the_other_format(sidecall, jobs, as_json, order):
     source = (
         text_of(*ROWS) if order[0] == "csv" else "".join(json.dumps(row) + "\n" for row in RECORDS)
     )
@@ -123,7 +123,7 @@ def test_from_one_format_to_the_other(sidecall, jobs, as_json, order):
         ]
 
 
-def test_kept_columns_stand_in_front_as_they_were(sidecall, jobs):
+def test_kept_columns_are_copied_unchanged_in_front_of_the_answers(sidecall, jobs):
     text = text_of('"a,""b",39,1000,0,nurse', "\u00e9,20,2000,1,teacher", head="tx," + HEAD)
     done = sidecall("predict", jobs, "--from=csv", "--keep=tx,kids", "--only=label", stdin=text)
     assert (done.code, done.lines()) == (0, ["tx,kids,label", '"a,""b",0,yes', "\u00e9,1,no"])
@@ -136,7 +136,7 @@ def test_kept_columns_stand_in_front_as_they_were(sidecall, jobs):
     ]
 
 
-def test_kept_members_of_records(sidecall, jobs):
+def test_kept_members_of_records_are_copied_unchanged(sidecall, jobs):
     records = [
         RECORDS[0] | {"tx": value} for value in (17, "a,b", None, [1, {"x": "]"}], 1e300, 'q"')
     ] + [RECORDS[0]]
@@ -172,21 +172,21 @@ def test_kept_members_of_records(sidecall, jobs):
         ("probabilities.yes,label", ["label", "probabilities.yes"]),
     ],
 )
-def test_only_some_answers(sidecall, jobs, only, expected):
+def test_only_the_chosen_answers_are_written(sidecall, jobs, only, expected):
     done = sidecall("predict", jobs, "--from=csv", "--only", only, stdin=text_of(*ROWS))
     assert done.lines()[0].split(",") == expected
     record = json.loads(sidecall("predict", jobs, "--only", only, stdin=json.dumps(RECORDS[0])).out)
     assert set(record) == {name.split(".")[0] for name in expected}
 
 
-def test_a_quoted_line_end_belongs_to_its_field(sidecall, jobs):
+def test_a_line_end_in_quotes_belongs_to_its_field(sidecall, jobs):
     text = text_of('"two\nlines",39,1000,0,nurse', "x,39,1000,0,pirate", head="note," + HEAD)
     done = sidecall("predict", jobs, "--from=csv", "--keep=note", "--only=label", stdin=text)
     assert done.out == 'note,label\n"two\nlines",yes\n'
     assert done.err.startswith("<stdin>:4:13: feature 'job': expected a known category")
 
 
-def test_an_empty_string_is_not_a_missing_one(sidecall, tmp_path):
+def test_an_empty_string_is_not_a_missing_value(sidecall, tmp_path):
     name = {
         "name": "name",
         "type": "string",
@@ -203,7 +203,7 @@ def test_an_empty_string_is_not_a_missing_one(sidecall, tmp_path):
     assert quoted == plain != empty
 
 
-def test_booleans_in_the_spellings_of_pandas_r_and_excel(sidecall, tmp_path):
+def test_booleans_are_read_in_the_spellings_of_pandas_r_and_excel(sidecall, tmp_path):
     flag = {"name": "flag", "type": "bool", "nullable": False, "weight": 1.0}
     models.classifier(tmp_path / "b.onnx", [flag], rows=[{"flag": True}])
     done = sidecall(
@@ -218,7 +218,7 @@ def test_booleans_in_the_spellings_of_pandas_r_and_excel(sidecall, tmp_path):
     assert (done.code, done.err) == (2, "<stdin>:2:1: feature 'flag': expected bool, got text\n")
 
 
-def test_an_answer_beside_a_fault_is_that_of_the_clean_file(sidecall, jobs):
+def test_a_row_with_faults_does_not_change_other_answers(sidecall, jobs):
     rows = [f"{20 + i % 50},{900 + i},{i % 4},nurse" for i in range(2000)]
     clean = sidecall("predict", jobs, "--from=csv", "--only=label", stdin=text_of(*rows)).lines()[
         1:
@@ -252,7 +252,7 @@ def test_many_rows_keep_their_order(sidecall, jobs, tmp_path):
     ]
 
 
-def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
+def test_progress_is_shown_only_on_a_terminal(sidecall, jobs, tmp_path):
     ours, theirs = pty.openpty()
     answers = tmp_path / "out"
     with (
@@ -349,7 +349,7 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
         pytest.param("39,1000,0,nurse,1", "16: expected 4 fields, got more", id="too_many_fields"),
         pytest.param(
             '39,10"00,0,nurse',
-            "4: expected quotes around a field that holds one, got none",
+            "4: expected quotes around a field that contains a quote, got none",
             id="quote_inside",
         ),
         pytest.param(
@@ -364,7 +364,7 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
         ),
     ],
 )
-def test_a_row_that_is_wrong(sidecall, jobs, tmp_path, row, message):
+def test_a_wrong_row_is_reported_with_its_line_and_column(sidecall, jobs, tmp_path, row, message):
     row = row.encode() if isinstance(row, str) else row
     (tmp_path / "rows.csv").write_bytes(text_of(ROWS[0]).encode() + row + b"\n")
     done = sidecall("predict", jobs, "rows.csv")
@@ -399,7 +399,7 @@ def test_a_row_that_is_wrong(sidecall, jobs, tmp_path, row, message):
         pytest.param("39,1000,0,nurse", "1:1: feature '39': expected a feature", id="no_header"),
     ],
 )
-def test_a_header_that_is_wrong(sidecall, jobs, head, message):
+def test_a_wrong_header_is_reported_with_its_column(sidecall, jobs, head, message):
     done = sidecall(
         "predict", jobs, "--from=csv", "--on-error=skip", stdin=text_of(*ROWS, head=head)
     )
@@ -407,7 +407,7 @@ def test_a_header_that_is_wrong(sidecall, jobs, head, message):
     assert done.err.startswith(f"<stdin>:{message}") and done.err.count("\n") == 1
 
 
-def test_all_faults_of_a_row_are_told_where_they_stand(sidecall, jobs):
+def test_all_faults_of_a_row_are_reported_with_their_columns(sidecall, jobs):
     done = sidecall("predict", jobs, "--from=csv", stdin=text_of("\u00e9,x,y,nurse"))
     assert done.err.splitlines() == [
         "<stdin>:2:1: feature 'age': expected float32, got text",
@@ -432,7 +432,7 @@ def test_rows_with_faults_are_counted(sidecall, jobs):
     assert done.err.splitlines()[-1] == "sidecall: 2 rows of 3 had faults and were left out"
 
 
-def test_of_very_many_faults_the_first_are_shown(sidecall, jobs):
+def test_only_the_first_hundred_rows_with_faults_are_shown(sidecall, jobs):
     done = sidecall(
         "predict", jobs, "--from=csv", "--on-error=skip", stdin=text_of(*["x,1,1,nurse"] * 5000)
     )
@@ -441,7 +441,9 @@ def test_of_very_many_faults_the_first_are_shown(sidecall, jobs):
 
 
 @pytest.mark.parametrize(("name", "text"), [("rows.csv", ""), ("rows.jsonl", "")])
-def test_an_empty_file(sidecall, jobs, tmp_path, name, text):
+def test_an_empty_csv_file_is_refused_and_an_empty_json_file_is_not(
+    sidecall, jobs, tmp_path, name, text
+):
     (tmp_path / name).write_text(text)
     done = sidecall("predict", jobs, name)
     if name == "rows.csv":
@@ -454,7 +456,7 @@ def test_an_empty_file(sidecall, jobs, tmp_path, name, text):
         assert (done.code, done.out, done.err) == (0, "", "")
 
 
-def test_a_column_that_an_answer_would_hide_is_kept_beside_others(sidecall, jobs):
+def test_a_column_with_the_name_of_an_answer_can_be_kept_without_that_answer(sidecall, jobs):
     text = text_of("x,39,1000,0,nurse", head="label," + HEAD)
     done = sidecall(
         "predict", jobs, "--from=csv", "--keep=label", "--only=probabilities.yes", stdin=text
@@ -462,12 +464,12 @@ def test_a_column_that_an_answer_would_hide_is_kept_beside_others(sidecall, jobs
     assert (done.code, done.lines()[0]) == (0, "label,probabilities.yes")
 
 
-def test_a_header_without_rows_gives_a_header(sidecall, jobs):
+def test_a_header_without_rows_gives_only_a_header(sidecall, jobs):
     done = sidecall("predict", jobs, "--from=csv", stdin=HEAD)
     assert (done.code, done.out) == (0, "label,probabilities.no,probabilities.yes\n")
 
 
-def test_a_header_of_very_many_columns(sidecall, jobs):
+def test_a_header_of_many_columns_is_read_in_linear_time(sidecall, jobs):
     """The columns are looked up in linear time: quadratic time would take minutes."""
     names, fields = ",column" * 300_000, ",0" * 300_000
     done = sidecall(
@@ -485,7 +487,7 @@ def test_a_header_of_very_many_columns(sidecall, jobs):
 
 
 @pytest.mark.parametrize("start", ["x", '"'], ids=["endless_line", "endless_quote"])
-def test_an_endless_row(sidecall, jobs, start):
+def test_a_row_beyond_the_limit_is_refused(sidecall, jobs, start):
     done = sidecall(
         "predict",
         jobs,
@@ -523,7 +525,7 @@ def test_an_endless_row(sidecall, jobs, start):
         (["--keep=age,tx,age"], "predict: --keep: expected each name once, got 'age' twice"),
         (
             ["--keep=label"],
-            "predict: --keep: expected a name that no answer has, got 'label' (--only leaves answers out)",
+            "predict: --keep: expected a name that no answer has, got 'label' (--only can leave it out)",
         ),
         (
             ["--keep=probabilities", "--to=jsonl"],
@@ -531,16 +533,16 @@ def test_an_endless_row(sidecall, jobs, start):
         ),
     ],
 )
-def test_wrong_usage(sidecall, jobs, words, message):
+def test_wrong_arguments_are_refused(sidecall, jobs, words, message):
     done = sidecall("predict", jobs, *words, stdin=text_of(*ROWS))
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"sidecall: {message}")
 
 
-def test_a_column_to_keep_that_is_not_there(sidecall, jobs):
+def test_a_kept_column_that_is_missing_is_reported(sidecall, jobs):
     done = sidecall("predict", jobs, "--from=csv", "--keep=tx", stdin=text_of(*ROWS))
     assert (done.code, done.out, done.err) == (
         2,
         "",
-        "<stdin>:1:1: column 'tx': expected by --keep, got none\n",
+        "<stdin>:1:1: column 'tx': expected a column that --keep names, got none\n",
     )

@@ -63,19 +63,19 @@ def sprung_by(traps: Path) -> list[str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_nothing_of_the_current_folder_runs(sidecall, traps, words, code, python_path):
+def test_files_of_the_current_folder_are_not_executed(sidecall, traps, words, code, python_path):
     done = sidecall(*words, env={"SIDECALL_PYTHON": sys.executable, "PYTHONPATH": python_path})
     assert sprung_by(traps) == []
     assert code is None or done.code == code, done.err
 
 
-def test_the_words_for_an_untrusted_pickle(sidecall, traps):
+def test_loading_an_untrusted_pickle_is_refused(sidecall, traps):
     done = sidecall("check", "model.joblib", env={"SIDECALL_PYTHON": sys.executable})
     assert (done.code, done.out) == (2, "")
     assert "--trust-pickle" in done.err
 
 
-def test_other_entries_of_pythonpath_stay(sidecall, tmp_path):
+def test_other_entries_of_pythonpath_are_kept(sidecall, tmp_path):
     python = make_python(tmp_path / "bin/python3", None)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     make_package(
@@ -97,7 +97,7 @@ class Ours(LinearRegression):
 """
 
 
-def test_a_trusted_pickle_finds_its_classes_beside_it(sidecall, tmp_path, monkeypatch):
+def test_a_trusted_pickle_can_import_modules_from_its_folder(sidecall, tmp_path, monkeypatch):
     (tmp_path / "ours_beside.py").write_text(CLASSES)
     monkeypatch.syspath_prepend(str(tmp_path))
     from ours_beside import Ours

@@ -23,7 +23,7 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_was_found(sidecall, package):
+def test_the_page_shows_what_was_found(sidecall, package):
     env = {"PYTHONPATH": str(package.parent), "SIDECALL_PYTHON": sys.executable}
     report = json.loads(sidecall("doctor", "--json", env=env).out)
     assert report["version"] == sidecall("--version").out.split()[1]
@@ -43,20 +43,20 @@ def test_what_was_found(sidecall, package):
         f"engine    onnxruntime {report['engine']['version']}, API {report['engine']['api']} (1.22 or newer is needed)\n"
         in page.out
     )
-    assert "found by: SIDECALL_ONNXRUNTIME; telemetry off\n" in page.out
+    assert "found: SIDECALL_ONNXRUNTIME; telemetry off\n" in page.out
     assert "SIDECALL_VERIFY=warn\n" in page.out
 
 
-def test_a_setting_of_the_caller_is_left_alone(sidecall):
+def test_telemetry_settings_of_the_caller_are_kept(sidecall):
     report = json.loads(sidecall("doctor", "--json", env={"ORT_DISABLE_TELEMETRY": "0"}).out)
     assert report["settings"]["ORT_DISABLE_TELEMETRY"] == "0"
 
 
-def test_no_engine(sidecall):
+def test_a_missing_engine_is_reported_with_code_4(sidecall):
     done = sidecall("doctor", env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"})
     assert (done.code, done.err) == (4, "")
     assert (
-        "engine    NONE: " in done.out
+        "engine    not found: " in done.out
         and "/no/libonnxruntime.so" in done.out
         and "of version 1.22 or newer" in done.out
     )
@@ -76,7 +76,9 @@ def test_no_engine(sidecall):
         ("lib/python3.13/dist-packages/onnxruntime/capi", "beside the package"),
     ],
 )
-def test_engine_where_package_managers_put_it(no_neighbour, tmp_path, folder, found_by):
+def test_an_engine_is_found_where_package_managers_install_it(
+    no_neighbour, tmp_path, folder, found_by
+):
     library = Path(no_neighbour.env["SIDECALL_ONNXRUNTIME"])
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / folder / library.name).symlink_to(library)
@@ -87,17 +89,17 @@ def test_engine_where_package_managers_put_it(no_neighbour, tmp_path, folder, fo
     assert Path(engine["path"]).resolve() == library.resolve()
 
 
-def test_no_python(no_neighbour, tmp_path):
+def test_a_missing_python_is_not_an_error(no_neighbour, tmp_path):
     done = no_neighbour("doctor", env={"PATH": str(tmp_path), "SIDECALL_PYTHON": "/no/python3"})
     assert done.code == 0  # the command only needs the engine
     assert "package sidecall not found" in done.out
     assert "tried /no/python3 (SIDECALL_PYTHON)\n" in done.out
 
 
-def test_the_folder_for_sockets_is_where_a_server_listens(sidecall, jobs, tmp_path):
+def test_the_folder_for_sockets_is_the_one_that_servers_use(sidecall, jobs, tmp_path):
     env = {"XDG_RUNTIME_DIR": str(tmp_path)}
     folder = tmp_path / "sidecall"
-    assert f"sockets   {folder} (not yet made)\n" in sidecall("doctor", env=env).out
+    assert f"sockets   {folder} (not created yet)\n" in sidecall("doctor", env=env).out
     sidecall.env |= env
     with serving(sidecall, jobs, "shm:fraud"):
         assert (folder / "fraud.sock").is_socket()
@@ -110,10 +112,13 @@ def test_the_folder_for_sockets_is_where_a_server_listens(sidecall, jobs, tmp_pa
         }
         assert "shm:fraud\n" in sidecall("doctor").out
     folder.chmod(0o777)
-    assert f"{folder}: expected one that only its user may change\n" in sidecall("doctor").out
+    assert (
+        f"{folder}: expected a folder that only its user may change, got another\n"
+        in sidecall("doctor").out
+    )
 
 
-def test_the_default_folder_for_sockets(sidecall, jobs):
+def test_servers_in_the_default_folder_for_sockets_are_listed(sidecall, jobs):
     sidecall.env.pop("XDG_RUNTIME_DIR", None)
     address = f"shm:doctor-{os.getpid()}"
     with serving(sidecall, jobs, address) as served:
@@ -122,7 +127,7 @@ def test_the_default_folder_for_sockets(sidecall, jobs):
         assert served.end() == 0  # at its end the server removes the socket
 
 
-def test_limits(sidecall):
+def test_the_limits_of_the_machine_are_shown(sidecall):
     shell = ["sh", "-c", 'ulimit -n 64 && exec "$0" doctor --json', sidecall.path]
     limits = json.loads(
         subprocess.run(shell, capture_output=True, env=sidecall.env, check=True).stdout
@@ -135,7 +140,7 @@ def test_limits(sidecall):
     assert f"limits    {limits['cpus']} CPUs" in page and "shared memory: yes; kernel " in page
 
 
-def test_node_and_its_package(sidecall, tmp_path):
+def test_node_and_its_package_are_shown(sidecall, tmp_path):
     package = tmp_path / "node_modules/sidecall"
     package.mkdir(parents=True)
     (package / "package.json").write_text(
@@ -146,16 +151,16 @@ def test_node_and_its_package(sidecall, tmp_path):
     assert node["version"].startswith("v")
     assert (node["package"], node["package_version"]) == (str(package), "1.2.3")
     assert f"package sidecall 1.2.3 in {package}\n" in sidecall("doctor").out
-    assert "package sidecall not found from this folder" in sidecall("doctor", cwd="/").out
+    assert "package sidecall not found in this folder" in sidecall("doctor", cwd="/").out
 
 
-def test_no_node(sidecall, tmp_path):
+def test_a_missing_node_is_not_an_error(sidecall, tmp_path):
     env = {"PATH": str(tmp_path)}
     assert json.loads(sidecall("doctor", "--json", env=env).out)["node"] is None
     assert "node      not found" in sidecall("doctor", env=env).out
 
 
-def test_an_argument_too_many(sidecall):
+def test_an_extra_argument_is_refused(sidecall):
     done = sidecall("doctor", "please")
     assert (done.code, done.out) == (1, "")
     assert (
@@ -163,7 +168,7 @@ def test_an_argument_too_many(sidecall):
     )
 
 
-def test_the_name_that_a_caller_gives_the_program_does_not_choose_the_engine(sidecall, tmp_path):
+def test_the_program_name_does_not_affect_the_search_for_the_engine(sidecall, tmp_path):
     """The caller chooses argv[0]: a setuid program must not load a library from that folder."""
     planted = tmp_path / "bin/libonnxruntime.so"
     planted.parent.mkdir()

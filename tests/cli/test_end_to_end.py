@@ -51,7 +51,7 @@ def python(sidecall):
     return sidecall
 
 
-def test_from_a_pickle_to_answers(python, trained):
+def test_a_pickle_is_exported_checked_and_called(python, trained):
     folder, pipeline, rows = trained
     python.cwd = folder
     checked = python("check", "pipeline.joblib", "--trust-pickle")
@@ -86,7 +86,7 @@ def test_from_a_pickle_to_answers(python, trained):
     assert python("diff", "model.onnx", "model.onnx").code == 0
 
 
-def test_a_pickle_is_not_loaded_unasked(python, trained):
+def test_a_pickle_is_not_loaded_without_trust_pickle(python, trained):
     folder, _, _ = trained
     python.cwd = folder
     done = python("check", "pipeline.joblib")
@@ -94,14 +94,14 @@ def test_a_pickle_is_not_loaded_unasked(python, trained):
     assert "--trust-pickle" in done.err
 
 
-def test_a_pickle_that_is_missing(python, tmp_path):
+def test_a_missing_pickle_is_reported(python, tmp_path):
     done = python("export", "none.joblib", "-o", "model.onnx", "--trust-pickle")
     assert (done.code, done.out) == (2, "")
     assert "none.joblib" in done.err
     assert not Path(tmp_path / "model.onnx").exists()
 
 
-def test_a_step_that_does_not_convert(python, tmp_path):
+def test_a_step_that_does_not_convert_fails_with_code_1(python, tmp_path):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 

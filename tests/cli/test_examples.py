@@ -1,4 +1,4 @@
-"""The programs of examples/bash and examples/perl, with the command in their PATH."""
+"""The loop and the coprocess of examples/bash, with the command in their PATH."""
 
 from __future__ import annotations
 
@@ -34,18 +34,7 @@ def run(sidecall):
     return run
 
 
-def test_one_call(run):
-    done = run("bash/one_call.sh", MODEL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "the bird is a Gentoo\n", "")
-
-
-def test_one_call_without_a_model(run):
-    done = run("bash/one_call.sh", "nowhere.onnx")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1] == "no answer, exit code 3"
-
-
-def test_a_loop_over_a_file(run, tmp_path):
+def test_the_example_of_a_loop_over_a_file_works(run, tmp_path):
     (tmp_path / "birds.csv").write_text(
         "ring,island,bill_length_mm,body_mass_g\na1,Biscoe,48.2,5100\nb2,Torgersen,36,3300\n"
     )
@@ -57,7 +46,7 @@ def test_a_loop_over_a_file(run, tmp_path):
     )
 
 
-def test_a_loop_over_a_file_that_is_wrong(run, tmp_path):
+def test_the_example_of_a_loop_stops_at_a_wrong_row(run, tmp_path):
     (tmp_path / "birds.csv").write_text("ring,bill_length_mm\na1,48.2\nb2,long\n")
     done = run("bash/loop.sh", MODEL, "birds.csv")
     assert done.returncode == 2  # because of pipefail
@@ -65,15 +54,9 @@ def test_a_loop_over_a_file_that_is_wrong(run, tmp_path):
     assert done.stderr == "birds.csv:3:4: feature 'bill_length_mm': expected float32, got text\n"
 
 
-def test_a_coprocess(run):
+def test_the_example_of_a_coprocess_works(run):
     done = run("bash/coproc.sh", MODEL)
     assert (done.returncode, done.stderr) == (0, "")
     first, second, third = done.stdout.splitlines()
     assert first == '{"label":"Gentoo"}' and third == '{"label":"Chinstrap"}'
     assert second.startswith('{"error":{"status":"DTYPE_MISMATCH"') and REFUSED in second
-
-
-def test_another_language(run):
-    done = run("perl/stream.pl", MODEL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"Gentoo\nrefused: {REFUSED}\n", "")
-    assert run("perl/stream.pl", "nowhere.onnx").returncode != 0

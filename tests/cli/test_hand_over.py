@@ -39,7 +39,7 @@ def make_python(path: Path, package_folder: Path | None) -> Path:
 
 
 @pytest.mark.parametrize("command", ["export", "check", "compare", "serve"])
-def test_every_word_goes_over(no_neighbour, tmp_path, command):
+def test_every_argument_is_passed_to_python(no_neighbour, tmp_path, command):
     python = make_python(tmp_path / "bin/python3", make_package(tmp_path / "site"))
     words = ["a b.joblib", "--help", "--data", "", "-", "--trust-pickle", "ö"]
     done = no_neighbour(command, *words, env={"SIDECALL_PYTHON": str(python)}, stdin="input")
@@ -47,27 +47,27 @@ def test_every_word_goes_over(no_neighbour, tmp_path, command):
     assert done.out == f"{[command, *words]} input 1\n"
 
 
-def test_the_setting_comes_first_then_beside_the_command(no_neighbour, tmp_path):
+def test_sidecall_python_is_tried_before_the_python_beside_the_command(no_neighbour, tmp_path):
     make_python(tmp_path / "alone/python3", make_package(tmp_path / "beside", "print('beside')"))
     setting = make_python(tmp_path / "bin/python3", make_package(tmp_path / "set", "print('set')"))
     assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "set\n"
     assert no_neighbour("check").out == "beside\n"
 
 
-def test_a_neighbour_without_the_package_is_passed_over(no_neighbour, tmp_path):
+def test_a_python_beside_the_command_without_the_package_is_skipped(no_neighbour, tmp_path):
     make_python(tmp_path / "alone/python3", None)
     setting = make_python(tmp_path / "bin/python3", make_package(tmp_path / "set", "print('set')"))
     assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "set\n"
 
 
-def test_path_comes_last(no_neighbour, tmp_path):
+def test_python_is_searched_on_path_last(no_neighbour, tmp_path):
     make_python(tmp_path / "bin/python3", make_package(tmp_path / "path", "print('path')"))
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     assert no_neighbour("check", env={"PATH": path}).out == "path\n"
     assert no_neighbour("check", env={"PATH": path, "SIDECALL_PYTHON": "python3"}).out == "path\n"
 
 
-def test_no_package(no_neighbour, tmp_path):
+def test_an_error_lists_every_python_without_the_package(no_neighbour, tmp_path):
     python = make_python(tmp_path / "bin/python3", None)
     done = no_neighbour(
         "export", "a", "b", env={"PATH": str(python.parent), "SIDECALL_PYTHON": "/no/python3"}
@@ -79,7 +79,7 @@ def test_no_package(no_neighbour, tmp_path):
     )
 
 
-def test_no_python(no_neighbour, tmp_path):
+def test_a_missing_python_is_an_error(no_neighbour, tmp_path):
     done = no_neighbour("check", env={"PATH": str(tmp_path)})
     assert (done.code, done.out) == (4, "")
     assert (
@@ -88,7 +88,7 @@ def test_no_python(no_neighbour, tmp_path):
     )
 
 
-def test_a_folder_of_that_name_is_no_package(no_neighbour, tmp_path):
+def test_a_folder_named_sidecall_does_not_count_as_the_package(no_neighbour, tmp_path):
     (tmp_path / "sidecall").mkdir()
     python = make_python(tmp_path / "bin/python3", tmp_path)
     done = no_neighbour("check", env={"PATH": str(python.parent)})

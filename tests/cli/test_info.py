@@ -49,7 +49,7 @@ made with: sidecall 0.1.0, scikit-learn 1.9.1
 BARE_PAGE = """\
 file      bare.onnx
 id        {id}
-contract  none: run works by tensors, predict needs a contract (export with sidecall)
+contract  none: predict needs a contract (sidecall export), run does not
 
 tensor  name  type and shape
 ------  ----  --------------
@@ -58,13 +58,13 @@ output  y     float32[N, 2]
 """
 
 
-def test_the_page(sidecall, jobs):
+def test_the_page_shows_the_whole_contract(sidecall, jobs):
     done = sidecall("info", jobs)
     assert (done.code, done.err) == (0, "")
     assert done.out == PAGE.format(id=json.loads(sidecall("info", jobs, "--json").out)["id"])
 
 
-def test_json(sidecall, jobs):
+def test_json_holds_the_contract_and_the_tensors(sidecall, jobs):
     done = sidecall("info", jobs, "--json")
     assert (done.code, done.err) == (0, "")
     info = json.loads(done.out)
@@ -81,7 +81,7 @@ def test_json(sidecall, jobs):
     assert info["contract"] == expected
 
 
-def test_a_file_without_a_contract(sidecall, tmp_path):
+def test_a_file_without_a_contract_shows_its_tensors(sidecall, tmp_path):
     models.bare(tmp_path / "bare.onnx")
     info = json.loads(sidecall("info", "bare.onnx", "--json").out)
     assert info["contract"] is None
@@ -90,14 +90,14 @@ def test_a_file_without_a_contract(sidecall, tmp_path):
     assert done.out == BARE_PAGE.format(id=info["id"])
 
 
-def test_many_classes_are_cut(sidecall, tmp_path):
+def test_a_long_list_of_classes_is_shortened(sidecall, tmp_path):
     job = models.JOB | {"allowed": [f"job number {i}" for i in range(40)]}
     models.classifier(tmp_path / "many.onnx", [job], rows=[{"job": "job number 7"}])
     line = next(line for line in sidecall("info", "many.onnx").lines() if line.startswith("job "))
     assert line.endswith("...") and len(line) < 120
 
 
-def test_a_model_that_does_not_verify_can_be_looked_at(sidecall, tmp_path):
+def test_a_model_whose_golden_rows_disagree_can_be_shown(sidecall, tmp_path):
     def spoil(contract):
         contract["verification"]["outputs"]["probabilities"][0] = [0.5, 0.5]
 
@@ -106,7 +106,7 @@ def test_a_model_that_does_not_verify_can_be_looked_at(sidecall, tmp_path):
     assert (done.code, done.err) == (0, "")
 
 
-def test_names_that_would_steer_the_terminal(sidecall, tmp_path):
+def test_control_characters_in_names_are_escaped(sidecall, tmp_path):
     def spoil(contract):
         contract["model"]["name"] = "\x1b]0;owned\x07\nid        0000"
         contract["model"]["version"] = "\u009b2J"
@@ -118,7 +118,7 @@ def test_names_that_would_steer_the_terminal(sidecall, tmp_path):
     assert "version   \\u009b2J\n" in done.out
 
 
-def test_names_in_other_scripts_line_up(sidecall, tmp_path):
+def test_columns_are_aligned_for_non_ascii_names(sidecall, tmp_path):
     features = [models.KIDS | {"name": "größe"}, models.KIDS | {"name": "kinder"}]
     models.classifier(tmp_path / "utf8.onnx", features, rows=[{"größe": 1, "kinder": 2}])
     lines = [
@@ -129,19 +129,19 @@ def test_names_in_other_scripts_line_up(sidecall, tmp_path):
     assert {line.index("int64") for line in lines} == {9}
 
 
-def test_a_missing_file(sidecall):
+def test_a_missing_file_fails_with_code_3(sidecall):
     done = sidecall("info", "none.onnx")
     assert (done.code, done.out) == (3, "")
     assert "none.onnx" in done.err
 
 
-def test_a_contract_that_is_no_json(sidecall, tmp_path):
+def test_a_contract_that_is_not_json_fails_with_code_3(sidecall, tmp_path):
     models.save(tmp_path / "bad.onnx", models.tensor_graph(), None, raw='{"format": 1')
     done = sidecall("info", "bad.onnx")
     assert (done.code, done.out) == (3, "")
 
 
-def test_a_contract_of_another_format(sidecall, tmp_path):
+def test_a_contract_of_an_unknown_format_fails_with_code_3(sidecall, tmp_path):
     models.save(tmp_path / "new.onnx", models.tensor_graph(), None, raw='{"format": 3}')
     done = sidecall("info", "new.onnx")
     assert (done.code, done.out) == (3, "")
@@ -149,7 +149,7 @@ def test_a_contract_of_another_format(sidecall, tmp_path):
 
 
 @pytest.mark.parametrize("contract_format", [1, 2])
-def test_what_a_feature_takes_stands_beside_what_was_seen(sidecall, tmp_path, contract_format):
+def test_the_domain_of_a_feature_is_shown_with_its_seen_values(sidecall, tmp_path, contract_format):
     def limit(contract):
         contract["format"] = contract_format
         for feature in contract["features"]:
@@ -168,7 +168,7 @@ def test_what_a_feature_takes_stands_beside_what_was_seen(sidecall, tmp_path, co
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["page", "json"])
-def test_text_of_a_file_cannot_steer_the_terminal(sidecall, tmp_path, form):
+def test_control_characters_of_a_file_are_escaped(sidecall, tmp_path, form):
     wild = "\x1b[2J\x9b1m\x7f\nfake: all is well"
 
     def spoil(contract):

@@ -39,7 +39,7 @@ def test_answers_come_in_the_order_of_the_lines(sidecall, jobs):
         check_answer(line, models.answer(models.FEATURES, row))
 
 
-def test_a_file_and_stdin_give_the_same(sidecall, jobs, tmp_path):
+def test_a_file_and_stdin_give_the_same_answers(sidecall, jobs, tmp_path):
     (tmp_path / "rows.jsonl").write_text(GOOD + "\n" + good_with(kids=7) + "\n")
     by_name = sidecall("predict", jobs, "rows.jsonl")
     by_stdin = sidecall("predict", jobs, "-", stdin=(tmp_path / "rows.jsonl").read_bytes())
@@ -64,7 +64,7 @@ def test_a_file_and_stdin_give_the_same(sidecall, jobs, tmp_path):
         ),
     ],
 )
-def test_ways_to_write_one_record(sidecall, jobs, text):
+def test_every_valid_notation_of_a_record_is_read(sidecall, jobs, text):
     done = sidecall("predict", jobs, stdin=text)
     assert (done.code, done.err) == (0, "")
     check_answer(done.out.rstrip("\n"), EXPECTED)
@@ -102,7 +102,7 @@ def test_answers_do_not_wait_for_the_end_of_input(sidecall, jobs):
         assert process.wait(30) == 0
 
 
-def test_a_line_that_arrives_in_pieces(sidecall, jobs):
+def test_lines_that_arrive_in_pieces_are_answered(sidecall, jobs):
     with sidecall.start("predict", jobs) as process:
         for piece in (GOOD[:10], GOOD[10:30], GOOD[30:] + "\n" + GOOD[:5], GOOD[5:] + "\n"):
             process.stdin.write(piece.encode())
@@ -112,7 +112,7 @@ def test_a_line_that_arrives_in_pieces(sidecall, jobs):
     assert (process.returncode, err, out.count(b"\n")) == (0, b"", 2)
 
 
-def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
+def test_memory_does_not_grow_with_the_number_of_rows(sidecall, jobs, tmp_path):
     few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
     few.write_text((GOOD + "\n") * 10)
     many.write_text((GOOD + "\n") * 200_000)
@@ -135,22 +135,22 @@ def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 200_000
 
 
-def test_a_long_line(sidecall, jobs):
+def test_a_line_of_three_megabytes_is_answered(sidecall, jobs):
     done = sidecall("predict", jobs, stdin=" " * 3_000_000 + GOOD + "\n" + GOOD)
     assert (done.code, done.err, len(done.lines())) == (0, "", 2)
 
 
-def test_a_deadline_that_is_kept(sidecall, jobs):
+def test_a_deadline_that_is_not_reached_changes_nothing(sidecall, jobs):
     done = sidecall("predict", jobs, "--timeout", "30", stdin=GOOD)
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_file_uri(sidecall, jobs, tmp_path):
+def test_a_file_uri_is_opened(sidecall, jobs, tmp_path):
     done = sidecall("predict", f"file://{tmp_path}/{jobs}", stdin=GOOD)
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_model_without_classes(sidecall, tmp_path):
+def test_a_regressor_answers_with_its_prediction(sidecall, tmp_path):
     models.regressor(tmp_path / "price.onnx")
     done = sidecall("predict", "price.onnx", stdin='{"x0": 1, "x1": 2.5}\n{"x1": 0, "x0": 0}')
     assert (done.code, done.err) == (0, "")
@@ -167,7 +167,7 @@ def test_a_model_without_classes(sidecall, tmp_path):
         (".", "sidecall: .: is a directory\n"),
     ],
 )
-def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
+def test_a_file_of_rows_that_cannot_be_read_fails_with_code_2(sidecall, jobs, file, message):
     done = sidecall("predict", jobs, file)
     assert (done.code, done.out, done.err) == (2, "", message)
 
@@ -182,7 +182,7 @@ def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
         pytest.param("cut", "", id="cut_off"),
     ],
 )
-def test_a_model_that_cannot_be_opened(sidecall, jobs, tmp_path, content, words):
+def test_a_model_that_cannot_be_opened_fails_with_code_3(sidecall, jobs, tmp_path, content, words):
     path = tmp_path / "bad.onnx"
     if content == "directory":
         path.mkdir()
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_be_opened(sidecall, jobs, tmp_path, content, words)
     assert done.err.count("\n") == 1
 
 
-def test_a_model_without_a_contract(sidecall, tmp_path):
+def test_a_model_without_a_contract_fails_with_code_3(sidecall, tmp_path):
     models.bare(tmp_path / "bare.onnx")
     for text in ('{"x": 1}', ""):
         done = sidecall("predict", "bare.onnx", stdin=text)
@@ -204,7 +204,7 @@ def test_a_model_without_a_contract(sidecall, tmp_path):
         assert done.err.startswith("sidecall: bare.onnx: ") and "contract" in done.err
 
 
-def test_golden_rows_that_differ(sidecall, tmp_path):
+def test_golden_rows_that_disagree_fail_or_warn(sidecall, tmp_path):
     def spoil(contract):
         contract["verification"]["outputs"]["probabilities"][1] = [0.25, 0.75]
 
@@ -221,13 +221,13 @@ def test_golden_rows_that_differ(sidecall, tmp_path):
     assert (by_operator.code, by_operator.err) == (0, "")
 
 
-def test_no_engine(sidecall, jobs, tmp_path):
+def test_a_missing_engine_fails_with_code_4(sidecall, jobs, tmp_path):
     done = sidecall("predict", jobs, "--onnxruntime", "/no/libonnxruntime.so", stdin=GOOD)
     assert (done.code, done.out) == (4, "")
     assert "/no/libonnxruntime.so" in done.err
 
 
-def test_an_engine_that_is_none(sidecall, jobs, tmp_path):
+def test_a_file_that_is_not_an_engine_fails_with_code_4(sidecall, jobs, tmp_path):
     (tmp_path / "libfake.so").write_bytes(b"not a library")
     done = sidecall(
         "predict", jobs, stdin=GOOD, env={"SIDECALL_ONNXRUNTIME": str(tmp_path / "libfake.so")}
@@ -241,7 +241,7 @@ def test_an_engine_that_is_none(sidecall, jobs, tmp_path):
 @pytest.mark.parametrize(
     "restore_signals", [True, False], ids=["default", "parent_ignores_sigpipe"]
 )
-def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
+def test_a_reader_that_disconnects_ends_the_command_by_sigpipe(sidecall, jobs, restore_signals):
     with sidecall.start("predict", jobs, restore_signals=restore_signals) as process:
         process.stdin.write((GOOD + "\n").encode())
         process.stdin.flush()
@@ -258,7 +258,7 @@ def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
         assert process.wait(30) == -signal.SIGPIPE
 
 
-def test_a_full_disk(sidecall, jobs):
+def test_a_full_disk_fails_with_code_4(sidecall, jobs):
     with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=GOOD, stdout=full)
     assert (done.code, done.err) == (
@@ -267,7 +267,7 @@ def test_a_full_disk(sidecall, jobs):
     )
 
 
-def test_a_full_disk_in_the_middle(sidecall, jobs):
+def test_a_disk_that_is_full_in_the_middle_fails_with_code_4(sidecall, jobs):
     with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=(GOOD + "\n") * 5000 + "nonsense", stdout=full)
     assert (done.code, done.err) == (
@@ -277,7 +277,7 @@ def test_a_full_disk_in_the_middle(sidecall, jobs):
 
 
 @pytest.mark.parametrize("fd", [0, 1, 2])
-def test_a_closed_standard_stream(sidecall, jobs, tmp_path, fd):
+def test_a_closed_standard_stream_does_no_harm(sidecall, jobs, tmp_path, fd):
     before = (tmp_path / jobs).read_bytes()
     done = subprocess.run(
         [
@@ -298,7 +298,7 @@ def test_a_closed_standard_stream(sidecall, jobs, tmp_path, fd):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
+def test_an_interrupt_keeps_the_answers_that_were_written(sidecall, jobs, number):
     with sidecall.start("predict", jobs) as process:
         process.stdin.write((GOOD + "\n").encode())
         process.stdin.flush()
@@ -308,7 +308,7 @@ def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
         assert process.stdout.read() == b"" and process.stderr.read() == b""
 
 
-def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
+def test_an_interrupt_of_a_long_run_leaves_only_whole_lines(sidecall, jobs, tmp_path):
     (tmp_path / "rows.jsonl").write_text((GOOD + "\n") * 3_000_000)
     with (
         (tmp_path / "out.jsonl").open("wb") as out,
@@ -323,7 +323,7 @@ def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
     assert lines.endswith(b"}\n")  # only complete lines
 
 
-def test_descriptors_beyond_select(sidecall, jobs):
+def test_descriptors_above_1024_work(sidecall, jobs):
     """Descriptors of 1024 and more, as a child of a process with many open files gets them."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit < 1100:
@@ -340,7 +340,7 @@ def test_descriptors_beyond_select(sidecall, jobs):
 
 
 @pytest.mark.parametrize("how", [">", ">>"])
-def test_a_disk_that_is_full_leaves_no_part_of_a_line(sidecall, jobs, tmp_path, how):
+def test_a_full_disk_leaves_no_incomplete_line(sidecall, jobs, tmp_path, how):
     (tmp_path / "rows.jsonl").write_text(f"{GOOD}\n" * 5000)
     script = f'ulimit -f 100 && exec "$0" predict {jobs} rows.jsonl {how} out.jsonl'
     done = subprocess.run(

@@ -20,7 +20,7 @@ def served(sidecall, jobs):
         yield at
 
 
-def test_predict_answers_as_the_file_does(sidecall, jobs, served):
+def test_predict_gives_the_same_answers_over_shm(sidecall, jobs, served):
     rows = ROW * 100
     assert sidecall("predict", served, stdin=rows).out == sidecall("predict", jobs, stdin=rows).out
     done = sidecall("predict", served, stdin=ROW + b'{"age": "x"}\n')
@@ -28,12 +28,12 @@ def test_predict_answers_as_the_file_does(sidecall, jobs, served):
     assert done.err == sidecall("predict", jobs, stdin=ROW + b'{"age": "x"}\n').err
 
 
-def test_predict_needs_no_engine(sidecall, served):
+def test_predict_over_shm_needs_no_engine(sidecall, served):
     done = sidecall("predict", served, stdin=ROW, env={"SIDECALL_ONNXRUNTIME": "/nonexistent"})
     assert (done.code, done.err) == (0, "")
 
 
-def test_info_verify_types_and_diff(sidecall, jobs, served):
+def test_info_verify_types_and_diff_work_over_shm(sidecall, jobs, served):
     of_file, of_server = (
         json.loads(sidecall("info", model, "--json").out) for model in (jobs, served)
     )
@@ -45,16 +45,16 @@ def test_info_verify_types_and_diff(sidecall, jobs, served):
 
 
 @pytest.mark.parametrize("command", ["predict", "info", "verify", "types"])
-def test_nobody_serves(sidecall, command):
+def test_a_missing_server_fails_with_code_4(sidecall, command):
     done = sidecall(command, f"shm:{sidecall.cwd}/nobody.sock", stdin=ROW)
     assert done.code == 4
     assert (
         done.err
-        == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': nobody serves it (no such socket)\n"
+        == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': no server is listening (its socket does not exist)\n"
     )
 
 
-def test_a_server_that_is_still_starting_is_waited_for(sidecall, jobs):
+def test_wait_waits_for_a_server_that_is_still_starting(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/late.sock"
     codes = []
     client = threading.Thread(
@@ -67,7 +67,7 @@ def test_a_server_that_is_still_starting_is_waited_for(sidecall, jobs):
     assert codes == [0]
 
 
-def test_a_server_that_dies_between_lines_is_told(sidecall, jobs):
+def test_a_server_that_dies_between_lines_fails_with_code_4(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/dies.sock"
     with serving(sidecall, jobs, at) as server:
         client = sidecall.start("predict", at)
@@ -78,10 +78,10 @@ def test_a_server_that_dies_between_lines_is_told(sidecall, jobs):
         server.process.wait()
         _, err = client.communicate(ROW, timeout=30)
     assert client.returncode == 4
-    assert b"nobody serves it" in err
+    assert b"no server is listening" in err
 
 
-def test_a_command_is_started_only_where_that_is_allowed(sidecall, jobs):
+def test_a_server_command_is_started_only_with_allow_exec(sidecall, jobs):
     uri = f"exec:{sidecall.path} serve {jobs}"
     done = sidecall("predict", uri, stdin=ROW)
     assert done.code == 1
@@ -91,11 +91,11 @@ def test_a_command_is_started_only_where_that_is_allowed(sidecall, jobs):
 
 
 @pytest.mark.parametrize("command", ["predict", "info", "verify", "bench", "types"])
-def test_a_program_is_started_only_where_that_is_allowed(sidecall, tmp_path, command):
+def test_no_command_starts_a_program_without_allow_exec(sidecall, tmp_path, command):
     done = sidecall(command, f"exec:touch {tmp_path}/started", stdin=ROW)
     assert (done.code, done.out) == (1, "")
     assert (
         done.err
-        == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening it starts a program, got none\n"
+        == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening the model starts a program, got none\n"
     )
     assert not (tmp_path / "started").exists()

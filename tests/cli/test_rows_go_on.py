@@ -41,7 +41,7 @@ def stream(sidecall, model, lines: list[bytes], *options: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("extra", ["error", "ignore"])
-def test_control_characters_in_a_stream(sidecall, jobs, extra):
+def test_control_characters_are_refused_in_a_stream(sidecall, jobs, extra):
     lines = control_lines()
     answers = stream(
         sidecall, jobs, [line for bad in lines for line in (bad, LINE)], f"--extra={extra}"
@@ -51,7 +51,7 @@ def test_control_characters_in_a_stream(sidecall, jobs, extra):
     assert all(answer == answers[1] for answer in answers[1::2]) and "label" in answers[1]
 
 
-def test_control_characters_in_a_batch(sidecall, jobs):
+def test_control_characters_are_refused_in_a_batch(sidecall, jobs):
     lines = control_lines()
     done = sidecall(
         "predict",
@@ -63,11 +63,11 @@ def test_control_characters_in_a_batch(sidecall, jobs):
     assert done.code == 2
     assert done.lines()[::2] == ["null"] * len(lines)
     assert "null" not in done.lines()[1::2] and len(done.lines()) == 2 * len(lines)
-    told = done.err.splitlines()
-    assert len(told) == 101 and all("expected JSON, got a" in line for line in told[:100])
+    reported = done.err.splitlines()
+    assert len(reported) == 101 and all("expected JSON, got a" in line for line in reported[:100])
 
 
-def test_where_a_control_character_stands(sidecall, jobs):
+def test_an_error_names_the_column_of_a_control_character(sidecall, jobs):
     done = sidecall("predict", jobs, stdin=LINE + b"\n" + with_job(b"a" * 30 + b"\x1f") + b"\n")
     column = LINE.index(b"nurse") + 31
     assert (
@@ -110,7 +110,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("extra", ["error", "ignore"])
-def test_each_wrong_line_of_a_stream_is_refused_alone(sidecall, jobs, extra):
+def test_each_wrong_line_of_a_stream_fails_only_itself(sidecall, jobs, extra):
     lines = [line for bad in WRONG.values() for line in (bad, LINE)]
     answers = stream(sidecall, jobs, lines, f"--extra={extra}", "--max-line=150000")
     wrong = dict(zip(WRONG, answers[::2], strict=True))
@@ -121,7 +121,7 @@ def test_each_wrong_line_of_a_stream_is_refused_alone(sidecall, jobs, extra):
 
 
 @pytest.mark.parametrize("how", ["skip", "null"])
-def test_each_wrong_line_of_a_batch_is_refused_alone(sidecall, jobs, how):
+def test_each_wrong_line_of_a_batch_fails_only_itself(sidecall, jobs, how):
     lines = [line for bad in WRONG.values() for line in (bad, LINE)]
     done = sidecall(
         "predict", jobs, f"--on-error={how}", "--max-line=150000", stdin=b"\n".join(lines)
@@ -147,7 +147,7 @@ GOOD_LINES = {
 
 
 @pytest.mark.parametrize("name", GOOD_LINES)
-def test_lines_that_are_unusual_and_right(sidecall, jobs, name):
+def test_unusual_but_valid_lines_are_answered(sidecall, jobs, name):
     answers = stream(sidecall, jobs, [LINE, GOOD_LINES[name], LINE], "--extra=ignore")
     assert answers[1] == answers[0] and "label" in answers[0]
     done = sidecall(
@@ -160,7 +160,7 @@ def test_lines_that_are_unusual_and_right(sidecall, jobs, name):
     assert (done.code, done.err, len(set(done.lines()))) == (0, "", 1)
 
 
-def test_a_mark_at_the_begin_and_empty_lines(sidecall, jobs):
+def test_a_byte_order_mark_and_empty_lines_are_skipped_in_batches(sidecall, jobs):
     answers = stream(sidecall, jobs, [b"\xef\xbb\xbf" + LINE, b"", b"\r", LINE])
     assert answers[0] == answers[3] and "label" in answers[0]
     assert [answer["error"]["status"] for answer in answers[1:3]] == ["INVALID_JSON"] * 2
@@ -168,7 +168,7 @@ def test_a_mark_at_the_begin_and_empty_lines(sidecall, jobs):
     assert (done.code, done.err, len(done.lines())) == (0, "", 2)
 
 
-def test_lines_of_random_damage_end_no_stream(sidecall, jobs):
+def test_randomly_damaged_lines_do_not_end_a_stream(sidecall, jobs):
     """The command reads records itself, the library describes the faults: both must agree."""
     source = random.Random(5)
     pieces = [

@@ -31,7 +31,7 @@ COMPLAINTS = [
 
 
 @pytest.mark.parametrize("batch", [1, 2, 512])
-def test_json_lines_with_null(sidecall, batch):
+def test_refused_rows_of_json_lines_are_answered_with_null(sidecall, batch):
     done = sidecall("predict", STEPS, "--on-error=null", f"--batch={batch}", stdin=LINES)
     assert done.code == 2
     assert [json.loads(line) for line in done.lines()] == [
@@ -45,7 +45,7 @@ def test_json_lines_with_null(sidecall, batch):
     assert done.err.splitlines()[:3] == COMPLAINTS
 
 
-def test_csv_with_skip(sidecall):
+def test_refused_rows_of_csv_are_skipped(sidecall):
     done = sidecall("predict", STEPS, "--on-error=skip", "--from=csv", "--keep=key", stdin=CSV)
     assert (done.code, done.lines()) == (2, ["key,prediction", "u,3", "w,4", "z,3"])
     assert "3 rows of 6 had faults and were left out" in done.err
@@ -54,7 +54,7 @@ def test_csv_with_skip(sidecall):
     ]
 
 
-def test_the_first_refused_row_ends_a_run_that_goes_on_over_none(sidecall):
+def test_the_first_refused_row_ends_the_run_by_default(sidecall):
     done = sidecall("predict", STEPS, stdin=LINES)
     assert (done.code, done.lines()) == (2, ['{"prediction":3}'])
     assert done.err.splitlines()[0] == COMPLAINTS[0]
@@ -76,7 +76,7 @@ def test_a_stream_answers_with_the_error(sidecall):
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_a_number_that_the_model_does_not_take(sidecall, form):
+def test_a_number_outside_the_domain_is_refused(sidecall, form):
     good = {
         "share": 0.5,
         "speed": 1,

@@ -52,7 +52,7 @@ CSV = "key,x\n" + "".join(f"{key},{x}\n" for key, x in zip("abcdef", ROWS, stric
 
 
 @pytest.mark.parametrize("batch", [1, 2, 512])
-def test_json_lines_with_null(sidecall, picky, batch):
+def test_failed_rows_of_json_lines_are_answered_with_null(sidecall, picky, batch):
     done = sidecall("predict", picky, "--on-error=null", f"--batch={batch}", stdin=LINES)
     assert done.code == 4
     assert [json.loads(line) for line in done.lines()] == [
@@ -71,20 +71,20 @@ def test_json_lines_with_null(sidecall, picky, batch):
     assert "2 rows of 6 had faults and were answered with null" in done.err
 
 
-def test_csv_with_skip(sidecall, picky):
+def test_failed_rows_of_csv_are_skipped(sidecall, picky):
     done = sidecall("predict", picky, "--on-error=skip", "--from=csv", "--keep=key", stdin=CSV)
     assert (done.code, done.lines()) == (4, ["key,y", "a,0", "b,40", "d,30", "f,20"])
     assert done.err.endswith("2 rows of 6 had faults and were left out\n")
 
 
-def test_the_first_one_ends_a_run_by_default(sidecall, picky):
+def test_the_first_failed_row_ends_the_run_by_default(sidecall, picky):
     done = sidecall("predict", picky, stdin=LINES)
     assert done.code == 4
     assert [json.loads(line) for line in done.lines()] == [{"y": 0}, {"y": 40}]
     assert done.err.startswith("<stdin>:3:1: ") and done.err.count("\n") == 1
 
 
-def test_a_stream_goes_on(sidecall, picky):
+def test_a_stream_continues_after_a_failed_row(sidecall, picky):
     done = sidecall("predict", picky, "--stream", stdin=LINES)
     assert (done.code, done.err) == (0, "")
     answers = [json.loads(line) for line in done.lines()]
@@ -101,7 +101,7 @@ def double(x: float) -> float:
 """
 
 
-def test_a_function_that_raises(sidecall, tmp_path):
+def test_an_exception_of_a_served_function_fails_only_its_row(sidecall, tmp_path):
     (tmp_path / "app.py").write_text(APP)
     at = f"shm:{tmp_path}/app.sock"
     sidecall.env["SIDECALL_PYTHON"] = sys.executable
@@ -140,7 +140,7 @@ class Fussy(BaseEstimator, RegressorMixin):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 512])
-def test_a_served_pipeline_that_raises(sidecall, tmp_path, batch):
+def test_an_exception_of_a_served_pipeline_fails_only_its_row(sidecall, tmp_path, batch):
     rows = np.arange(40.0).reshape(-1, 1)
     model = make_pipeline(FunctionTransformer(), Fussy()).fit(rows, rows[:, 0])
     at = f"shm:{tmp_path}/fussy.sock"
@@ -170,7 +170,7 @@ def test_a_served_pipeline_that_raises(sidecall, tmp_path, batch):
 
 
 @pytest.mark.parametrize("kind", [int, float], ids=["a list of codes", "a domain"])
-def test_codes_out_of_range_in_process(sidecall, tmp_path, kind):
+def test_a_category_code_out_of_range_is_refused_in_process(sidecall, tmp_path, kind):
     data = np.random.default_rng(0).integers(0, 4, size=(200, 2)).astype(kind)
     export(CategoricalNB().fit(data, data[:, 0] > 1), tmp_path / "nb.onnx", data)
     done = sidecall(

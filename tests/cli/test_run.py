@@ -55,7 +55,7 @@ def floats(tmp_path):
 
 
 @pytest.mark.parametrize("name", DTYPES)
-def test_every_type_comes_back(sidecall, tmp_path, name):
+def test_every_element_type_is_read_and_written(sidecall, tmp_path, name):
     identity(tmp_path / "m.onnx", DTYPES[name])
     values = ["", "a", "\u00e9\u20ac", "\U0001f600 x"] if name == "str" else [0, 1, 1, 0]
     array = np.array(values).reshape(2, 2).astype(name)
@@ -68,7 +68,7 @@ def test_every_type_comes_back(sidecall, tmp_path, name):
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
-def test_formats_and_pipes(sidecall, floats, version):
+def test_every_npy_version_is_read_from_a_pipe(sidecall, floats, version):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     done = sidecall(
         "run",
@@ -83,7 +83,7 @@ def test_formats_and_pipes(sidecall, floats, version):
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1000, 50)])
-def test_shapes(sidecall, floats, tmp_path, shape):
+def test_arrays_of_every_shape_are_read(sidecall, floats, tmp_path, shape):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random(shape).astype(np.float32))
     done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@y.npy")
     if shape[0] == 0:
@@ -93,7 +93,7 @@ def test_shapes(sidecall, floats, tmp_path, shape):
     assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
 
 
-def test_all_outputs_into_a_folder(sidecall, tmp_path):
+def test_all_outputs_are_written_into_a_folder(sidecall, tmp_path):
     identity(tmp_path / "m.onnx", TensorProto.INT64, outputs=2)
     (tmp_path / "answers").mkdir()
     np.save(tmp_path / "x.npy", np.array([[1, 2]]))
@@ -117,11 +117,14 @@ def claim(descr: str, shape: str) -> bytes:
     return header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
 
 
-TOO_LARGE = "expected a shape that memory holds, got a larger one"
+TOO_LARGE = "expected an array that fits in memory, got a larger one"
 BAD = {
     "empty": (b"", "expected a .npy file, got other bytes"),
     "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, got other bytes"),
-    "cut_header": (npy(np.zeros((2, 3), np.float32))[:40], "expected a header, got a part of one"),
+    "cut_header": (
+        npy(np.zeros((2, 3), np.float32))[:40],
+        "expected a complete header, got a truncated one",
+    ),
     "cut_data": (npy(np.zeros((2, 3), np.float32))[:-1], "expected 24 bytes of elements, got 23"),
     "more_data": (
         npy(np.zeros((2, 3), np.float32)) + b"x",
@@ -141,7 +144,7 @@ BAD = {
     ),
     "huge": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(9223372036854775807, 9)")[:-18],
-        "expected a shape that memory holds, got a larger one",
+        "expected an array that fits in memory, got a larger one",
     ),
     "rows_2_to_62": (claim("<f4", f"({2**62},)"), TOO_LARGE),
     "rows_2_to_64": (
@@ -184,9 +187,12 @@ BAD = {
     ),
     "header_of_64_kib": (
         header("{", version=2, claimed=2**16),
-        "expected a header, got a part of one",
+        "expected a complete header, got a truncated one",
     ),
-    "cut_length": (b"\x93NUMPY\x02\x00\x10\x00\x00", "expected a header, got a part of one"),
+    "cut_length": (
+        b"\x93NUMPY\x02\x00\x10\x00\x00",
+        "expected a complete header, got a truncated one",
+    ),
     "negative": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(-2, 3)")[:-1],
         "expected a shape of whole numbers, got other text",
@@ -204,7 +210,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_file_that_is_wrong(sidecall, floats, tmp_path, name):
+def test_a_wrong_file_is_refused(sidecall, floats, tmp_path, name):
     content, message = BAD[name]
     (tmp_path / "x.npy").write_bytes(content)
     done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@y.npy")
@@ -214,7 +220,7 @@ def test_a_file_that_is_wrong(sidecall, floats, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_pipe_that_is_wrong(sidecall, floats, name):
+def test_a_wrong_pipe_is_refused(sidecall, floats, name):
     content, message = BAD[name]
     done = sidecall("run", floats, "--tensor", "x=@-", stdin=content)
     assert (done.code, done.out) == (2, "")
@@ -232,7 +238,9 @@ LITTLE_MEMORY = 1 << 30  # the claimed sizes are larger, the actual data is smal
     "name", [name for name in BAD if re.search("rows|product|strings|tebibyte|header", name)]
 )
 @pytest.mark.parametrize("as_file", [True, False])
-def test_what_is_claimed_is_not_allocated(sidecall, floats, tmp_path, name, as_file):
+def test_a_declared_size_is_not_allocated_before_the_data_arrive(
+    sidecall, floats, tmp_path, name, as_file
+):
     (tmp_path / "x.npy").write_bytes(BAD[name][0])
     words = ["run", floats, "--tensor", f"x=@{'x.npy' if as_file else '-'}"]
     line = f"ulimit -v {LITTLE_MEMORY >> 10}; exec " + shlex.join([sidecall.path, *words])
@@ -249,7 +257,7 @@ def test_what_is_claimed_is_not_allocated(sidecall, floats, tmp_path, name, as_f
     assert (done.returncode, done.stdout) == (2, b""), done.stderr
 
 
-def test_a_pipe_without_end_is_read_only_as_far_as_it_claims(sidecall, floats):
+def test_an_endless_pipe_is_read_only_up_to_the_declared_size(sidecall, floats):
     endless = subprocess.Popen(
         ["cat", "-", "/dev/zero"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -263,7 +271,7 @@ def test_a_pipe_without_end_is_read_only_as_far_as_it_claims(sidecall, floats):
     endless.wait()
 
 
-def test_a_large_array_through_a_slow_pipe(sidecall, floats):
+def test_a_large_array_is_read_from_a_slow_pipe(sidecall, floats):
     array = np.random.default_rng(0).random((1000, 700)).astype(np.float32)
     content = npy(array)
     with sidecall.start("run", floats, "--tensor", "x=@-") as process:
@@ -300,23 +308,23 @@ def test_a_large_array_through_a_slow_pipe(sidecall, floats):
         ),
     ],
 )
-def test_wrong_words(sidecall, floats, tmp_path, words, code, message):
+def test_wrong_arguments_are_refused(sidecall, floats, tmp_path, words, code, message):
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     done = sidecall("run", floats, *words)
     assert (done.code, done.out) == (code, "")
     assert message in done.err and done.err.count("\n") == 1
 
 
-def test_several_outputs_need_a_place(sidecall, tmp_path):
+def test_a_model_with_several_outputs_needs_out(sidecall, tmp_path):
     identity(tmp_path / "m.onnx", TensorProto.FLOAT, outputs=2)
     done = sidecall("run", "m.onnx", "--tensor", "x=@x.npy")
     assert (done.code, done.err) == (
         1,
-        "sidecall: run: expected --out for a model of 2 outputs, got none\n",
+        "sidecall: run: expected --out for a model with 2 outputs, got none\n",
     )
 
 
-def test_a_full_disk(sidecall, floats, tmp_path):
+def test_a_full_disk_fails_with_code_4(sidecall, floats, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     with Path("/dev/full").open("wb") as full:
         done = sidecall("run", floats, "--tensor", "x=@x.npy", stdout=full)
@@ -326,7 +334,7 @@ def test_a_full_disk(sidecall, floats, tmp_path):
     )
 
 
-def test_a_device_and_a_link_stay_what_they_are(sidecall, floats, tmp_path):
+def test_writing_to_a_device_or_a_link_does_not_replace_it(sidecall, floats, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     (tmp_path / "full").symlink_to("/dev/full")
     done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@full")

@@ -24,7 +24,7 @@ def descriptors_of(served) -> int:
     return len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
 
 
-def test_the_same_answers_as_in_process(sidecall, jobs, at):
+def test_a_server_gives_the_same_answers_as_the_file(sidecall, jobs, at):
     row = row_of(sidecall, jobs)
     here = sidecall("predict", jobs, stdin=row * 3)
     assert here.code == 0
@@ -34,7 +34,7 @@ def test_the_same_answers_as_in_process(sidecall, jobs, at):
         assert served.end() == 0
 
 
-def test_the_same_refusals(sidecall, jobs, at):
+def test_a_server_gives_the_same_errors_as_the_file(sidecall, jobs, at):
     for row in ("{}\n", '{"nonsense": 1}\n', "[1]\n", "{\n"):
         here = sidecall("predict", jobs, stdin=row)
         with serving(sidecall, jobs, at):
@@ -43,7 +43,7 @@ def test_the_same_refusals(sidecall, jobs, at):
         assert here.code != 0
 
 
-def test_always_copying_changes_no_answer(sidecall, jobs, at):
+def test_copying_all_inputs_does_not_change_answers(sidecall, jobs, at):
     row = row_of(sidecall, jobs)
     here = sidecall("predict", jobs, stdin=row)
     with serving(sidecall, jobs, at, "--copy=always"):
@@ -51,7 +51,7 @@ def test_always_copying_changes_no_answer(sidecall, jobs, at):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_and_ends_with_0(sidecall, jobs, at, number, tmp_path):
+def test_a_signal_drains_the_server_and_ends_it_with_0(sidecall, jobs, at, number, tmp_path):
     with serving(sidecall, jobs, at, "--json-log") as served:
         assert served.end(number) == 0
         events = [event["event"] for event in served.events()]
@@ -63,7 +63,7 @@ def test_a_signal_drains_and_ends_with_0(sidecall, jobs, at, number, tmp_path):
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
-def test_nothing_is_left_behind(sidecall, jobs, at, shared_memory):
+def test_a_server_leaks_no_descriptors_and_no_shared_memory(sidecall, jobs, at, shared_memory):
     before = shared_memory()
     with serving(sidecall, jobs, at) as served:
         sidecall("predict", at, stdin=row_of(sidecall, jobs))
@@ -89,7 +89,7 @@ def test_a_dead_server_is_replaced(sidecall, jobs, at):
         assert sidecall("predict", at, stdin=row).code == 0
 
 
-def test_a_client_survives_kill_and_restart(sidecall, jobs, at):
+def test_a_client_continues_after_its_server_is_killed_and_restarted(sidecall, jobs, at):
     row = row_of(sidecall, jobs).encode()
     with serving(sidecall, jobs, at) as served:
         client = sidecall.start("predict", at)
@@ -108,7 +108,7 @@ def test_a_client_survives_kill_and_restart(sidecall, jobs, at):
             assert client.wait(20) == 0
 
 
-def test_a_living_server_is_never_disturbed(sidecall, jobs, at, tmp_path):
+def test_a_second_server_at_an_address_is_refused(sidecall, jobs, at, tmp_path):
     with serving(sidecall, jobs, at):
         second = sidecall("serve", jobs, "--at", at)
         assert (second.code, second.out) == (4, "")
@@ -119,7 +119,7 @@ def test_a_living_server_is_never_disturbed(sidecall, jobs, at, tmp_path):
         assert sidecall("predict", at, stdin=row_of(sidecall, jobs)).code == 0
 
 
-def test_the_socket_appears_after_the_golden_rows(sidecall, at, tmp_path):
+def test_a_model_whose_golden_rows_disagree_is_never_reachable(sidecall, at, tmp_path):
     """A file whose golden rows disagree is refused before any client can connect."""
 
     def spoil(contract):
@@ -154,7 +154,7 @@ def test_the_socket_appears_after_the_golden_rows(sidecall, at, tmp_path):
         (["jobs.onnx", "--at", "shm:/no/folder/here/x.sock"], 4, None),
     ],
 )
-def test_wrong_usage(sidecall, jobs, words, code, message):
+def test_wrong_arguments_are_refused(sidecall, jobs, words, code, message):
     done = sidecall("serve", *words)
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith("sidecall: ")
@@ -162,7 +162,7 @@ def test_wrong_usage(sidecall, jobs, words, code, message):
         assert message in done.err
 
 
-def test_a_calls_limit(sidecall, jobs, at):
+def test_a_call_below_the_limit_of_max_call_is_answered(sidecall, jobs, at):
     with serving(sidecall, jobs, at, "--max-call", "0.05"):
         many = "[" + ",".join([row_of(sidecall, jobs).strip()] * 5000) + "]"
         assert len(many) > 0
@@ -171,7 +171,7 @@ def test_a_calls_limit(sidecall, jobs, at):
 
 
 @pytest.mark.parametrize("option", ["--max-connections", "--max-connections-per-user"])
-def test_connections_are_counted(sidecall, jobs, at, option):
+def test_connections_beyond_the_limit_are_refused(sidecall, jobs, at, option):
     with serving(sidecall, jobs, at, option, "1") as served:
         client = sidecall.start("predict", at)
         assert client.stdin is not None
@@ -186,7 +186,7 @@ def test_connections_are_counted(sidecall, jobs, at, option):
         assert served.status()["refused"] >= 1
 
 
-def test_exec_needs_no_address(sidecall, jobs):
+def test_a_server_with_a_control_socket_needs_no_address(sidecall, jobs):
     """With SIDECALL_FD the parent's control socket replaces an address; its hang-up ends the
     server.
     """
@@ -207,16 +207,16 @@ def test_exec_needs_no_address(sidecall, jobs):
 
 
 @pytest.mark.parametrize("value", ["", "x", "1", "999", "-1"])
-def test_a_control_socket_that_is_none(sidecall, jobs, value):
+def test_an_invalid_control_socket_is_refused(sidecall, jobs, value):
     done = sidecall("serve", jobs, env={"SIDECALL_FD": value})
     assert done.code == 1
     assert (
-        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else"
+        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got another value"
         in done.err
     )
 
 
-def test_lines_of_the_log(sidecall, jobs, at):
+def test_every_log_line_has_a_time_and_a_level(sidecall, jobs, at):
     with serving(sidecall, jobs, at, "--json-log", "--log-level", "debug") as served:
         sidecall("predict", at, stdin=row_of(sidecall, jobs))
         served.end()
@@ -235,14 +235,14 @@ def test_lines_of_the_log(sidecall, jobs, at):
         assert f" info serve.ready at={at} " in served.log()
 
 
-def test_no_python_in_the_process(sidecall, jobs, at):
+def test_serving_a_file_does_not_load_python(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         maps = Path(f"/proc/{served.process.pid}/maps").read_text()
         assert "libpython" not in maps
         assert "onnxruntime" in maps
 
 
-def test_calls_in_flight_are_answered_while_draining(sidecall, jobs, at):
+def test_running_calls_are_answered_while_the_server_drains(sidecall, jobs, at):
     """Clients that call continuously get an answer or a refused connection.
 
     They never get a wrong answer and never hang.

@@ -69,7 +69,7 @@ def read_all(fd: int) -> bytes:
     return content
 
 
-def test_a_full_log_pipe_stops_neither_calls_nor_admission_nor_status(sidecall, jobs, at):
+def test_a_full_log_pipe_does_not_stop_calls_connections_or_status(sidecall, jobs, at):
     with serving_into_a_pipe(sidecall, jobs, at, "--log-level", "debug") as (served, _):
         send_garbage(at, 100)
         for _ in range(3):
@@ -91,7 +91,7 @@ def test_a_signal_ends_a_server_whose_log_pipe_is_full(sidecall, jobs, at, numbe
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
-def test_warnings_that_one_user_provokes_are_limited_and_counted(sidecall, jobs, at):
+def test_warnings_that_one_user_causes_are_limited_and_counted(sidecall, jobs, at):
     with serving_into_a_pipe(sidecall, jobs, at, "--json-log") as (served, reader):
         started = time.monotonic()
         send_garbage(at, 500)
@@ -116,7 +116,7 @@ def test_warnings_that_one_user_provokes_are_limited_and_counted(sidecall, jobs,
     assert events[-1]["event"] == "serve.ended"
 
 
-def test_a_log_pipe_whose_reader_has_gone_ends_nothing(sidecall, jobs, at):
+def test_a_closed_log_pipe_does_not_end_the_server(sidecall, jobs, at):
     with serving_into_a_pipe(sidecall, jobs, at) as (served, reader):
         os.dup2(os.open(os.devnull, os.O_RDONLY), reader)
         send_garbage(at, 20)
@@ -151,7 +151,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_signal_ends_a_server_after_its_drain_time_whatever_runs(sidecall, at, slow):
+def test_a_signal_ends_a_server_after_its_drain_timeout_even_if_calls_run(sidecall, at, slow):
     with serving_into_a_pipe(sidecall, str(SLOW), at, "--drain-timeout", "0.5") as (served, _):
         client = sidecall.start("run", at, *slow)
         wait_until(lambda: served.status()["in_flight"] == 1)
@@ -177,7 +177,7 @@ def test_a_signal_ends_a_server_whose_clients_are_stopped(sidecall, jobs, at):
             client.wait()
 
 
-def test_a_parent_that_hangs_up_ends_a_server_after_its_drain_time(sidecall, at, slow):
+def test_a_closed_control_socket_ends_a_server_after_its_drain_timeout(sidecall, at, slow):
     """The hang-up of the parent acts like SIGTERM, for exec: and for a supervisor."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}

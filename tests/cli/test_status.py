@@ -21,7 +21,7 @@ def at(tmp_path: Path) -> str:
     return f"shm:{tmp_path}/jobs.sock"
 
 
-def test_the_page(sidecall, jobs, at):
+def test_the_page_shows_state_calls_and_latency(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
         assert sidecall("predict", at, "--batch=1", stdin=row * 4).code == 0
@@ -34,7 +34,7 @@ def test_the_page(sidecall, jobs, at):
         assert words["latency"].count("p") >= 4
 
 
-def test_counters_as_json(sidecall, jobs, at):
+def test_json_holds_all_counters(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
         sidecall("predict", at, "--batch=1", stdin=row * 3)
@@ -52,7 +52,7 @@ def test_counters_as_json(sidecall, jobs, at):
         )
 
 
-def test_prometheus_can_read_it(sidecall, jobs, at):
+def test_the_metrics_follow_the_format_of_prometheus(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         sidecall("predict", at, "--batch=1", stdin=row_of(sidecall, jobs) * 2)
         served.status(calls=2)
@@ -93,9 +93,14 @@ def test_prometheus_can_read_it(sidecall, jobs, at):
     assert buckets[-1][1] == count == 2
     calls = {labels: value for name, labels, value in samples if name == "sidecall_calls_total"}
     assert calls == {'status="OK"': 2}
+    # As many series as the docs say, close together up to 1 ms, and near to round numbers.
+    assert len(bounds) == 31
+    us = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1e3, 2e3, 5e3]
+    us += [1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7]
+    assert bounds[:-1] == pytest.approx([1e-6 * each for each in us], rel=0.1)
 
 
-def test_probes(sidecall, jobs, at):
+def test_a_probe_succeeds_only_while_the_server_is_ready(sidecall, jobs, at):
     before = sidecall("status", at, "--ready")
     assert (before.code, before.out) == (4, "")
     with serving(sidecall, jobs, at) as served:
@@ -107,13 +112,13 @@ def test_probes(sidecall, jobs, at):
     assert after.err.startswith("sidecall: ")
 
 
-def test_waiting_for_a_server_that_starts(sidecall, jobs, at):
+def test_the_command_waits_for_a_server_that_is_starting(sidecall, jobs, at):
     with serving(sidecall, jobs, at, ready=False):
         done = sidecall("status", at, "--ready", "--wait", "20")
         assert (done.code, done.out) == (0, "ready\n")
 
 
-def test_a_socket_that_is_no_server(sidecall, at, tmp_path):
+def test_a_file_that_is_not_a_socket_fails_with_code_4(sidecall, at, tmp_path):
     (tmp_path / "jobs.sock").write_text("no socket")
     done = sidecall("status", at)
     assert (done.code, done.out) == (4, "")
@@ -131,13 +136,13 @@ def test_a_socket_that_is_no_server(sidecall, at, tmp_path):
         ),
     ],
 )
-def test_wrong_usage(sidecall, words, message):
+def test_wrong_arguments_are_refused(sidecall, words, message):
     done = sidecall("status", *words)
     assert (done.code, done.out) == (1, "")
     assert message in done.err
 
 
-def test_the_engine_is_not_loaded(sidecall, jobs, at):
+def test_status_does_not_load_the_engine(sidecall, jobs, at):
     with serving(sidecall, jobs, at):
         assert (
             sidecall("status", at, env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"}).code == 0

@@ -84,7 +84,7 @@ def test_each_line_is_answered_at_once(stream):
         pytest.param(b"x" * 3_000_000, "INVALID_JSON", id="endless_line"),
     ],
 )
-def test_an_error_is_a_line_and_the_stream_goes_on(stream, line, status):
+def test_an_error_is_one_line_and_the_stream_continues(stream, line, status):
     good = stream.ask(GOOD)
     error = stream.ask(line)["error"]
     assert error["status"] == status
@@ -106,7 +106,7 @@ def test_an_error_lists_every_fault(stream):
     }
 
 
-def test_kept_and_chosen_values(sidecall, jobs):
+def test_a_stream_supports_keep_and_only(sidecall, jobs):
     record = json.dumps(models.ROWS[0] | {"tx": 17})
     done = sidecall(
         "predict", jobs, "--stream", "--keep=tx", "--only=label", stdin=record + "\n" + record
@@ -114,7 +114,7 @@ def test_kept_and_chosen_values(sidecall, jobs):
     assert [json.loads(line) for line in done.lines()] == [{"tx": 17, "label": "yes"}] * 2
 
 
-def test_a_server_that_dies_is_an_error_line(sidecall, jobs):
+def test_a_server_that_died_is_reported_as_an_error_line(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/dies.sock"
     with (
         serving(sidecall, jobs, at) as server,
@@ -131,7 +131,7 @@ def test_a_server_that_dies_is_an_error_line(sidecall, jobs):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it(stream, number):
+def test_a_signal_ends_the_stream(stream, number):
     assert "label" in stream.ask(GOOD)
     stream.process.send_signal(number)
     assert stream.process.wait(30) == -number
@@ -139,7 +139,7 @@ def test_a_signal_ends_it(stream, number):
 
 
 @pytest.mark.parametrize("option", ["--from=csv", "--to=csv", "--on-error=null", "--batch=2"])
-def test_a_stream_has_one_form(sidecall, jobs, option):
+def test_options_of_format_and_batches_are_refused_with_stream(sidecall, jobs, option):
     done = sidecall("predict", jobs, "--stream", option, stdin=GOOD)
     assert (done.code, done.out) == (1, "")
     assert "--stream" in done.err

@@ -15,7 +15,7 @@ import type {{ Tensor, TensorLike }} from 'sidecall'
 
 /**
  * Model 'jobs', version 1, id {id}.
- * Written by `sidecall types`, for `open<Jobs>(...)`: write it anew when the model changes.
+ * Written by `sidecall types`, for `open<Jobs>(...)`: generate it again when the model changes.
  */
 export interface Jobs {{
   /** A record that `predict` takes. */
@@ -25,7 +25,7 @@ export interface Jobs {{
     kids: number | bigint
     job: 'clerk' | 'nurse' | 'teacher'
   }}
-  /** The record that it gives. */
+  /** The record that `predict` returns. */
   answer: {{
     label: 'no' | 'yes'
     probabilities: {{
@@ -40,23 +40,30 @@ export interface Jobs {{
     kids: TensorLike<BigInt64Array>
     job: TensorLike<string[]>
   }}
-  /** Tensors that it gives. */
+  /** Tensors that `run` returns. */
   outputs: {{
     label: Tensor<string[]>
     probabilities: Tensor<Float32Array>
+  }}
+  /** The inputs of a call. */
+  views: {{
+    readonly age: Float32Array
+    readonly income: Float32Array
+    readonly kids: BigInt64Array
+    job: TensorLike<string[]> | undefined
   }}
 }}
 """
 
 
-def test_the_declaration(sidecall, jobs):
+def test_the_declaration_of_a_classifier_is_exactly_this_text(sidecall, jobs):
     done = sidecall("types", jobs)
     assert (done.code, done.err) == (0, "")
     assert done.out == JOBS.format(id=json.loads(sidecall("info", jobs, "--json").out)["id"])
     assert sidecall("types", jobs, "--lang", "typescript", "--name", "Jobs").out == done.out
 
 
-def test_a_name_of_ones_own(sidecall, jobs):
+def test_the_option_name_names_the_interface(sidecall, jobs):
     done = sidecall("types", jobs, "--name", "Applicant")
     assert (done.code, done.err) == (0, "")
     assert "export interface Applicant {" in done.out
@@ -67,7 +74,9 @@ def test_a_name_of_ones_own(sidecall, jobs):
     ("file", "name"),
     [("bare.onnx", "Bare"), ("price model.v2.onnx", "PriceModelV2"), ("7", "Model7")],
 )
-def test_a_file_without_a_contract_is_called_after_itself(sidecall, tmp_path, file, name):
+def test_the_interface_of_a_file_without_a_contract_has_the_file_name(
+    sidecall, tmp_path, file, name
+):
     models.bare(tmp_path / file)
     done = sidecall("types", file)
     assert (done.code, done.err) == (0, "")
@@ -76,7 +85,7 @@ def test_a_file_without_a_contract_is_called_after_itself(sidecall, tmp_path, fi
     assert "    x: TensorLike<Float32Array | Float64Array>\n" in done.out
 
 
-def test_integer_classes_and_a_regressor(sidecall, tmp_path):
+def test_integer_classes_and_regressors_have_types(sidecall, tmp_path):
     models.classifier(tmp_path / "ints.onnx", classes=(3, 7))
     assert "    label: 3 | 7\n" in sidecall("types", "ints.onnx").out
     models.regressor(tmp_path / "price.onnx", names=("a b", "it's"))
@@ -85,7 +94,7 @@ def test_integer_classes_and_a_regressor(sidecall, tmp_path):
     assert "    prediction: number\n" in text
 
 
-def test_a_model_that_does_not_verify_has_types(sidecall, tmp_path):
+def test_a_model_whose_golden_rows_disagree_has_types(sidecall, tmp_path):
     def spoil(contract):
         contract["verification"]["outputs"]["probabilities"][0] = [0.5, 0.5]
 
@@ -106,11 +115,11 @@ def test_a_model_that_does_not_verify_has_types(sidecall, tmp_path):
             "F{}",
             "name: expected letters, digits, _ or $, not beginning with a digit, got other text",
         ),
-        ("class", "name: expected one that TypeScript leaves free, got 'class'"),
-        ("Tensor", "name: expected one that TypeScript leaves free, got 'Tensor'"),
+        ("class", "name: expected a name that is not reserved, got 'class'"),
+        ("Tensor", "name: expected a name that is not reserved, got 'Tensor'"),
     ],
 )
-def test_a_name_that_is_none(sidecall, jobs, name, message):
+def test_an_invalid_name_is_refused(sidecall, jobs, name, message):
     done = sidecall("types", jobs, "--name", name)
     assert (done.code, done.out, done.err) == (1, "", f"sidecall: jobs.onnx: {message}\n")
 
@@ -130,12 +139,12 @@ def test_a_name_that_is_none(sidecall, jobs, name, message):
         (["types", "m", "n"], "types: unexpected argument: n (see sidecall types --help)"),
     ],
 )
-def test_wrong_usage(sidecall, words, message):
+def test_wrong_arguments_are_refused(sidecall, words, message):
     done = sidecall(*words)
     assert (done.code, done.out, done.err) == (1, "", f"sidecall: {message}\n")
 
 
-def test_a_missing_file(sidecall):
+def test_a_missing_file_fails_with_code_3(sidecall):
     done = sidecall("types", "none.onnx")
     assert (done.code, done.out) == (3, "")
     assert "none.onnx" in done.err

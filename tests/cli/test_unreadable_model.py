@@ -37,7 +37,7 @@ def test_a_model_that_does_not_open_ends_each_command_with_3(sidecall, tmp_path,
     )
 
 
-def test_verify_reports_each_model_and_fails_for_one(sidecall, tmp_path):
+def test_verify_reports_each_model_and_fails_if_one_fails(sidecall, tmp_path):
     shutil.copy(MODELS / "penguins.onnx", tmp_path / "good.onnx")
     shutil.copy(MODELS / "broken/group_in_output.onnx", tmp_path / "bad.onnx")
     done = sidecall("verify", "good.onnx", "bad.onnx", "--json")

@@ -107,7 +107,7 @@ def options_of(case: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", RUN, ids=[case["name"] for case in RUN])
-def test_case(sidecall, case):
+def test_every_vector_passes_with_the_command(sidecall, case):
     run_case(sidecall, case, options_of(case))
 
 
@@ -139,7 +139,7 @@ SERVED = [case for case in RUN if reason_without_server(case) is None]
 
 
 @pytest.mark.parametrize("case", SERVED, ids=[case["name"] for case in SERVED])
-def test_case_over_shm(sidecall, case, servers):
+def test_every_vector_passes_with_the_command_over_shm(sidecall, case, servers):
     how = case.get("open", {})
     address = servers.address(case["model"], how.get("verify", "error"))
     options = [word for key in ("verify", "extra") if key in how for word in (f"--{key}", how[key])]
@@ -158,7 +158,7 @@ def check_error(case: dict[str, Any], text: str) -> None:
         assert error["message"] in text
 
 
-def test_most_cases_of_records_are_run():
+def test_most_vectors_of_records_are_run():
     """Each case that is left out has a known reason, and most cases are not left out."""
     of_records = [case for case in CASES if "record" in case or "json" in case]
     assert len(of_records) > 20

@@ -26,7 +26,7 @@ def drop_rows(contract):
     }
 
 
-def test_models_that_hold(sidecall, jobs, tmp_path):
+def test_models_whose_answers_agree_pass(sidecall, jobs, tmp_path):
     models.regressor(tmp_path / "price.onnx")
     done = sidecall("verify", jobs, "price.onnx")
     assert (done.code, done.err) == (0, "")
@@ -43,7 +43,7 @@ def test_models_that_hold(sidecall, jobs, tmp_path):
     assert re.search(r"1e-06 \+ 1e-05 relative$", lines[1])
 
 
-def test_json(sidecall, jobs):
+def test_json_reports_every_model(sidecall, jobs):
     done = sidecall("verify", jobs, "--json")
     assert (done.code, done.err) == (0, "")
     [verdict] = json.loads(done.out)
@@ -55,14 +55,14 @@ def test_json(sidecall, jobs):
     assert all(output["holds"] for output in report["outputs"])
 
 
-def test_no_golden_rows(sidecall, tmp_path):
+def test_a_model_without_golden_rows_passes(sidecall, tmp_path):
     models.classifier(tmp_path / "none.onnx", change=drop_rows)
     done = sidecall("verify", "none.onnx")
     assert (done.code, done.err) == (0, "")
     assert "no rows" in done.out
 
 
-def test_an_answer_that_differs(sidecall, jobs, tmp_path):
+def test_a_differing_answer_fails_with_code_1(sidecall, jobs, tmp_path):
     models.classifier(tmp_path / "wrong.onnx", change=spoil_answer)
     done = sidecall("verify", jobs, "wrong.onnx", env={"SIDECALL_VERIFY": "error"})
     assert done.code == 1
@@ -77,7 +77,7 @@ def test_an_answer_that_differs(sidecall, jobs, tmp_path):
     ] == [False]
 
 
-def test_an_id_that_differs(sidecall, tmp_path):
+def test_a_differing_id_fails_with_code_1(sidecall, tmp_path):
     models.classifier(tmp_path / "other.onnx", change=spoil_id)
     done = sidecall("verify", "other.onnx")
     assert done.code == 1
@@ -85,7 +85,7 @@ def test_an_id_that_differs(sidecall, tmp_path):
     assert {line.split()[2] for line in done.lines()[2:]} == {"DIFFERS"}
 
 
-def test_a_missing_file_among_others(sidecall, jobs):
+def test_a_missing_file_does_not_stop_the_other_checks(sidecall, jobs):
     done = sidecall("verify", "none.onnx", jobs)
     assert done.code == 3
     assert [line.split()[:2] for line in done.lines()[2:]] == [
@@ -96,14 +96,14 @@ def test_a_missing_file_among_others(sidecall, jobs):
     assert done.err.count("\n") == 1 and "none.onnx" in done.err
 
 
-def test_a_file_without_a_contract(sidecall, tmp_path):
+def test_a_file_without_a_contract_fails_with_code_3(sidecall, tmp_path):
     models.bare(tmp_path / "bare.onnx")
     done = sidecall("verify", "bare.onnx")
     assert done.code == 3
     assert "contract" in done.err
 
 
-def test_no_model_given(sidecall):
+def test_a_missing_argument_is_refused(sidecall):
     done = sidecall("verify")
     assert (done.code, done.out) == (1, "")
     assert (

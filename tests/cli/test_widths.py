@@ -22,7 +22,7 @@ def held(value: float, model_dtype: str) -> float:
 @pytest.mark.parametrize("given", ["float32", "float64"])
 @pytest.mark.parametrize("model", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [1, 5000])
-def test_files_of_either_width_are_converted(
+def test_files_of_float32_and_float64_are_converted_to_the_input_type(
     sidecall: Any, tmp_path: Path, model: str, given: str, rows: int
 ) -> None:
     x = np.tile(np.array(NUMBERS)[:, None], (rows, 2)).astype(given)
@@ -58,7 +58,7 @@ def test_a_file_of_float64_from_a_pipe_is_converted(sidecall: Any) -> None:
     )
 
 
-def test_what_float32_does_not_hold_is_refused_with_its_feature_and_row(
+def test_a_number_beyond_float32_is_refused_with_its_feature_and_row(
     sidecall: Any, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", np.array([[0.5, 1], [1e39, 2]]))
@@ -90,7 +90,7 @@ def test_files_of_other_types_are_not_converted(
 
 @pytest.mark.parametrize("model", ["float32", "float64"])
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_a_row_means_the_same_in_every_form(sidecall: Any, model: str, form: str) -> None:
+def test_a_row_gives_the_same_answer_as_json_and_csv(sidecall: Any, model: str, form: str) -> None:
     if form == "csv":
         text = "x,n\n" + "".join(f"{value!r},1\n" for value in NUMBERS)
     else:

@@ -42,7 +42,7 @@ class GoldenCall {
     const Json& count = at(at(contract_, "verification"), "rows");
     if (count.IsInt64()) num_golden_ = count.GetInt64();
     if (num_golden_ <= 0)
-      throw Failure(kBadModel, uri + ": expected golden rows to call it with, got a model without");
+      throw Failure(kBadModel, uri + ": expected a model with golden rows, got one without");
     const Json& values = at(at(contract_, "verification"), "features");
     const Json& features = at(contract_, "features");
     for (rapidjson::SizeType i = 0; i < features.Size() && i < values.Size(); ++i)
@@ -76,9 +76,9 @@ class GoldenCall {
       int64_t integer = 0;
       double number = 0;
       const int32_t dtype = sidecall_model_column_spec(model_, column)->dtype;
-      if (dtype == SIDECALL_STRING)
+      if (dtype == SIDECALL_DTYPE_STRING)
         check(sidecall_call_get_str(call_.get(), row, column, &text, &length, &err_));
-      else if (dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64)
+      else if (dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64)
         check(sidecall_call_get_f64(call_.get(), row, column, &number, &err_));
       else check(sidecall_call_get_i64(call_.get(), row, column, &integer, &err_));
     }
@@ -231,19 +231,20 @@ std::string as_json(const BenchOptions& options, const Measured& measured) {
 int run_bench(const Command& self, std::vector<std::string> words) {
   Arguments arguments(
       self,
-      "A call sets the features of its rows, runs and reads every answer. One thread\n"
-      "calls in turn; Ctrl-C ends early and shows what was measured.");
+      "Each call sets the features of its rows, runs the model and reads all answers.\n"
+      "One thread makes the calls. Ctrl-C ends early and shows the results so far.");
   BenchOptions options;
   CLI::App& app = arguments.app;
-  app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("--seconds", options.seconds, "of measuring, 2")
+  app.add_option("MODEL", options.uri, kModelHelp)->required()->option_text(" ");
+  app.add_option("--seconds", options.seconds, "how long to measure (default: 2)")
       ->check(positive_seconds())
       ->option_text("SECONDS");
-  app.add_option("--rows", options.rows, "golden rows in a call, 1")
+  app.add_option("--rows", options.rows, "golden rows in each call, 1 to 1048576 (default: 1)")
       ->check(whole_number(1, 1 << 20))
       ->option_text("N");
-  app.add_flag("--json", options.json, "for programs: quantiles and buckets in ns");
-  app.add_option("--timeout", options.model.timeout_s, "deadline of each call")
+  app.add_flag("--json", options.json, "write quantiles and the histogram as JSON, in ns");
+  app.add_option("--timeout", options.model.timeout_s,
+                 "deadline of each call (default: none in process, otherwise 30)")
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);

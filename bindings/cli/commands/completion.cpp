@@ -60,6 +60,7 @@ _sidecall() {
 std::string bash() {
   const auto all = describe_commands();
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const auto& help : all) names.emplace_back(help.command->name);
   std::string text = kBashBegin;
   text += "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    _sidecall_words '" + joined(names) +
@@ -197,10 +198,11 @@ std::string fish() {
 }  // namespace
 
 int run_completion(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(
-      self,
-      "bash: in ~/.bashrc. zsh: > ~/.zfunc/_sidecall, a folder of $fpath.\n"
-      "fish: > ~/.config/fish/completions/sidecall.fish. An install by CMake has all.");
+  Arguments arguments(self,
+                      "bash: add the example below to ~/.bashrc.\n"
+                      "zsh:  sidecall completion zsh > ~/.zfunc/_sidecall, a folder of $fpath\n"
+                      "fish: sidecall completion fish > ~/.config/fish/completions/sidecall.fish\n"
+                      "An installation by CMake contains all three.");
   std::string shell;
   arguments.app.add_option("SHELL", shell, "bash, zsh or fish")
       ->required()

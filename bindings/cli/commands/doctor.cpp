@@ -53,9 +53,10 @@ std::string cgroup_text(const Json& limits) {
   const double quota = std::atof(cpu.c_str()),
                period = std::atof(cpu.substr(std::min(cpu.find(' '), cpu.size())).c_str());
   if (quota > 0 && period > 0)
-    text += ", of which the cgroup leaves " + short_number(quota / period);
+    text += ", limited to " + short_number(quota / period) + " by the cgroup";
   if (std::atof(memory.c_str()) > 0)
-    text += ", memory " + std::to_string(std::atoll(memory.c_str()) >> 20) + " MiB by the cgroup";
+    text += ", memory limited to " + std::to_string(std::atoll(memory.c_str()) >> 20) +
+            " MiB by the cgroup";
   return text;
 }
 
@@ -66,28 +67,28 @@ void add_machine(Table& table, const Json& machine) {
     const std::string package = text_at(node, "package");
     table.add(
         {"", package.empty()
-                 ? "package sidecall not found from this folder (npm install sidecall)"
+                 ? "package sidecall not found in this folder or its parents (npm install sidecall)"
                  : "package sidecall " + text_at(node, "package_version") + " in " + package});
   } else {
-    table.add({"node", "not found; the Node.js package alone needs it"});
+    table.add({"node", "not found; only the Node.js package needs it"});
   }
   const Json& sockets = at(machine, "sockets");
   const std::string problem = text_at(sockets, "problem");
-  table.add(
-      {"sockets", text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
-                                                : true_at(sockets, "exists") ? ""
-                                                                             : " (not yet made)")});
+  table.add({"sockets",
+             text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
+                                           : true_at(sockets, "exists") ? ""
+                                                                        : " (not created yet)")});
   if (const std::string names = list_of(at(sockets, "addresses"), 6); !names.empty())
     table.add({"", names});
   const Json& limits = at(machine, "limits");
   table.add({"limits", text_at(limits, "cpus") + " CPUs" + cgroup_text(limits)});
-  table.add(
-      {"", (at(limits, "open_files").IsNull() ? "no limit of" : text_at(limits, "open_files")) +
-               " open files, address space: " + mebibytes(at(limits, "address_space"))});
-  table.add(
-      {"", std::string("shared memory: ") +
-               (true_at(limits, "shared_memory") ? "yes" : "NO: memfd with seals is refused here") +
-               "; kernel " + text_at(limits, "kernel")});
+  table.add({"", (at(limits, "open_files").IsNull() ? "unlimited" : text_at(limits, "open_files")) +
+                     " open files, address space: " + mebibytes(at(limits, "address_space"))});
+  table.add({"", std::string("shared memory: ") +
+                     (true_at(limits, "shared_memory")
+                          ? "yes"
+                          : "no: sealed memory files (memfd) are not allowed") +
+                     "; kernel " + text_at(limits, "kernel")});
 }
 
 std::string page(const Findings& findings) {
@@ -101,10 +102,10 @@ std::string page(const Findings& findings) {
                              text_at(findings.engine, "api") + " (" +
                              text_at(findings.engine, "oldest") + " or newer is needed)"});
     table.add({"", text_at(findings.engine, "path")});
-    table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " +
+    table.add({"", "found: " + text_at(findings.engine, "found_by") + "; telemetry " +
                        text_at(findings.engine, "telemetry")});
   } else {
-    table.add({"engine", "NONE: " + findings.engine_problem});
+    table.add({"engine", "not found: " + findings.engine_problem});
   }
   if (const PythonCandidate* python = findings.python()) {
     table.add({"python", python->path + " (" + python->found_by + ")"});
@@ -173,11 +174,11 @@ std::string as_json(const Findings& findings) {
 
 int run_doctor(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
-                      "Exit code 4 when no usable ONNX Runtime was found. Python is needed for\n"
-                      "export, check, compare and serve of Python objects only.");
+                      "Exit code 4 if no usable ONNX Runtime was found. Python is needed only for\n"
+                      "export, check, compare, and serve of Python objects.");
   ModelOptions options;
   bool json = false;
-  arguments.app.add_flag("--json", json, "for programs");
+  arguments.app.add_flag("--json", json, "write the findings as JSON");
   add_engine_option(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 

@@ -6,15 +6,14 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <vector>
 
+#include "base/socket_folder.h"
 #include "python.hpp"
 #include "terminal/platform.hpp"
 
@@ -58,25 +57,11 @@ Json node(JsonDocument& document) {
   return result;
 }
 
-// The rules of shm/PROTOCOL.md, section 1. A test compares the result with the folder in which a
-// server listens.
-std::string socket_folder() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
-  const std::string uid = std::to_string(::geteuid());
-  struct stat found = {};
-  if (::stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode))
-    return "/run/user/" + uid + "/sidecall";
-  return "/tmp/sidecall-" + uid;
-}
-
+// "" if nothing is wrong, or if the folder does not exist: the first server makes it.
 std::string problem_of(const std::string& folder) {
-  struct stat found = {};
-  if (::lstat(folder.c_str(), &found) != 0) return "";  // the first server creates it
-  if (!S_ISDIR(found.st_mode)) return "expected a real folder, got something else of that name";
-  if (found.st_uid != ::geteuid()) return "expected one of this user, got one of another";
-  if ((found.st_mode & 022) != 0) return "expected one that only its user may change";
-  return "";
+  int error_number = 0;
+  const char* fault = socket_folder_fault(folder, &error_number);
+  return fault != nullptr ? fault : "";
 }
 
 std::vector<std::string> servers_in(const std::string& folder) {

@@ -28,7 +28,7 @@ std::string describe_seen(const Json& feature) {
 // Returns text such as "32.1 to 59.6, takes 0 to 100". Does not mention that infinities are
 // refused, because that is the usual case.
 std::string describe_values(const Json& feature, bool has_domain) {
-  const std::string seen = describe_seen(feature);
+  std::string seen = describe_seen(feature);
   const std::string domain = has_domain ? describe_domain(feature) : "";
   if (domain.empty() || domain == "finite") return seen;
   return domain == "not empty" ? (seen.empty() ? domain : seen + ", not empty")
@@ -38,7 +38,7 @@ std::string describe_values(const Json& feature, bool has_domain) {
 std::string features_table(const sidecall_model* model, const Json& contract) {
   const Json& features = at(contract, "features");
   if (!features.IsArray()) return "";
-  const bool is_told = has_domains(contract);
+  const bool shows_domains = has_domains(contract);
   Table table("lllll", {"feature", "type", "nullable", "input", "values"});
   const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
@@ -46,7 +46,7 @@ std::string features_table(const sidecall_model* model, const Json& contract) {
     table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"),
                true_at(feature, "nullable") ? "yes" : "no",
                shortened(text_at(feature, "input"), kMaxCell) + column,
-               shortened(describe_values(feature, is_told), kMaxCell)});
+               shortened(describe_values(feature, shows_domains), kMaxCell)});
   }
   return table.text() + "\n";
 }
@@ -112,7 +112,7 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   if (at(about, "metadata").IsObject() && at(about, "metadata").MemberCount() > 0)
     line("metadata", text_at(about, "metadata"));
   if (!contract.IsObject() || contract.ObjectEmpty())
-    line("contract", "none: run works by tensors, predict needs a contract (export with sidecall)");
+    line("contract", "none: predict needs a contract (sidecall export), run does not");
   text += "\n" + features_table(model, contract) + outputs_table(contract) + tensors_table(model) +
           parity_lines(contract);
   const Json& verification = at(contract, "verification");
@@ -176,8 +176,9 @@ int run_info(const Command& self, std::vector<std::string> words) {
   options.verify = "off";
   std::string uri;
   bool json = false;
-  arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
-  arguments.app.add_flag("--json", json, "for programs: contract, tensors and column names");
+  arguments.app.add_option("MODEL", uri, kModelHelp)->required()->option_text(" ");
+  arguments.app.add_flag("--json", json,
+                         "write the contract, the tensors and the column names as JSON");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 

@@ -43,7 +43,8 @@ std::string section_of(const CommandHelp& help) {
   if (!help.options_of_python.empty()) {
     std::string names;
     for (const auto& name : help.options_of_python) names += (names.empty() ? "" : ", ") + name;
-    text += ".PP\n" + roff("Of the Python package, whose --help tells more: " + names) + "\n";
+    text +=
+        ".PP\n" + roff("Options of the Python package, described by its --help: " + names) + "\n";
   }
   if (!help.notes.empty()) text += ".PP\n" + roff(help.notes) + "\n";
   return text + example(help.command->example);
@@ -59,22 +60,24 @@ std::string page() {
       "\\-\\-version\n";
   text += ".SH DESCRIPTION\n";
   text += roff(
-      "Answers rows with models that were exported from Python, in process through ONNX Runtime or "
-      "over shared memory to a process\n"
-      "that serves them. No Python is started but for export, check, compare and serve of Python "
+      "Calls models that were exported from Python: in this process through ONNX Runtime, or over "
+      "shared memory in a process\n"
+      "that serves them. Python is started only for export, check, compare, and serve of Python "
       "objects.\n");
-  text += ".PP\n" + roff(
-                        "A MODEL is a file (fraud.onnx, file:///m/fraud.onnx), what a server of "
-                        "this host serves (shm:NAME,\n"
-                        "shm:/run/app/fraud.sock), or a program that is started as the server "
-                        "(exec:COMMAND, with --allow-exec).\n"
-                        "A FILE of rows that is - or absent is standard input.\n");
+  text +=
+      ".PP\n" + roff(
+                    "A MODEL is a file (fraud.onnx, file:///m/fraud.onnx), the address of a server "
+                    "on this host (shm:NAME,\n"
+                    "shm:/run/app/fraud.sock), or a program that is started as the server "
+                    "(exec:COMMAND, with --allow-exec).\n"
+                    "Without FILE, or if FILE is -, rows are read from standard input.\n");
   text += ".SH COMMANDS\n";
   for (const auto& help : describe_commands()) text += section_of(help);
-  text += ".SH EXIT STATUS\n" + roff(kExitCodes) + "\n.PP\n" +
-          roff(
-              "A reader that goes away, Ctrl-C and SIGTERM end the command by that signal, after "
-              "the answers that it has.\n");
+  text +=
+      ".SH EXIT STATUS\n" + roff(kExitCodes) + "\n.PP\n" +
+      roff(
+          "If the reader of its output goes away, on Ctrl-C and on SIGTERM, the command ends by "
+          "that signal, after it has written the answers that it has.\n");
   text += ".SH ENVIRONMENT\n";
   for (const auto& setting : settings())
     text += tagged(std::string("\\fB") + setting.name + "\\fR", setting.meaning);
@@ -84,7 +87,7 @@ std::string page() {
 }  // namespace
 
 int run_man(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self, "In roff, from the same definitions as --help.");
+  Arguments arguments(self, "Written in roff, from the same texts as --help.");
   if (!arguments.parse(std::move(words))) return kOk;
   out().write(page());
   return kOk;

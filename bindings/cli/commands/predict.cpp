@@ -26,46 +26,56 @@ struct PredictOptions {
 
 void add_options(CLI::App& app, PredictOptions& options) {
   const auto format = one_of({"jsonl", "csv"});
-  app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("FILE", options.file, "rows; - or no FILE is stdin")->option_text(" ");
-  auto* from = app.add_option("--from", options.from, "jsonl or csv; else by name or first byte")
-                   ->check(format)
-                   ->option_text("FORMAT");
-  auto* to = app.add_option("--to", options.to, "jsonl or csv; else as FILE")
+  app.add_option("MODEL", options.uri, kModelHelp)->required()->option_text(" ");
+  app.add_option("FILE", options.file, "rows as JSON Lines or CSV (default: -, which is stdin)")
+      ->option_text(" ");
+  auto* from =
+      app.add_option(
+             "--from", options.from,
+             "format of FILE: jsonl or csv (default: by its name, otherwise by its first byte)")
+          ->check(format)
+          ->option_text("FORMAT");
+  auto* to = app.add_option("--to", options.to,
+                            "format of the answers: jsonl or csv (default: that of FILE)")
                  ->check(format)
                  ->option_text("FORMAT");
-  app.add_option("--keep", options.rows.keep, "copy these columns in front of the answers")
+  app.add_option("--keep", options.rows.keep,
+                 "values of each row to copy in front of its answer, such as id,amount")
       ->delimiter(',')
       ->option_text("NAMES");
-  app.add_option("--only", options.only, "these answers: label,probabilities.yes")
+  app.add_option("--only", options.only,
+                 "answers to write, such as label,probabilities.yes (default: all)")
       ->delimiter(',')
       ->option_text("NAMES");
   auto* on_error = app.add_option("--on-error", options.on_error,
-                                  "rows with faults: fail (default), skip or null");
+                                  "a row with faults: fail (default) ends the run, skip leaves the "
+                                  "row out, null answers it with null");
   on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
-  auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
+  auto* batch = app.add_option("--batch", options.batch,
+                               "rows in one run of the model, 1 to 1048576 (default: 512)");
   batch->check(whole_number(1, 1 << 20))->option_text("N");
-  app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")
+  app.add_flag("--stream", options.stream,
+               "answer each line of JSON at once, and a wrong line with an error; not with --from, "
+               "--to, --on-error, --batch")
       ->option_text(" ")
       ->excludes(from, to, on_error, batch);
-  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")
+  app.add_option("--max-line", options.max_line,
+                 "largest size of one row, 1 to 1073741824 (default: 67108864)")
       ->check(whole_number(1, 1 << 30))
       ->option_text("BYTES");
-  app.add_option("--extra", options.model.extra, "unknown features: error (default) or ignore")
+  app.add_option("--extra", options.model.extra,
+                 "names that are not features: error (default) or ignore")
       ->check(one_of({"error", "ignore"}))
       ->option_text("HOW");
   app.add_option("--verify", options.model.verify,
-                 "golden rows first: error (default), warn or off")
+                 "golden rows that fail when MODEL is opened: error (default), warn or off")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
-  app.add_option("--timeout", options.model.timeout_s, "deadline of each run")
+  app.add_option("--timeout", options.model.timeout_s,
+                 "deadline of each run (default: none in process, otherwise 30)")
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);
-  // Hide these two options, which every command has, so that the help of this command fits on a
-  // screen.
-  app.get_option("--help")->group("");
-  app.get_option("--onnxruntime")->group("");
 }
 
 // Records need a contract. The library reports a missing contract only at the first record, so
@@ -106,7 +116,9 @@ int predict(PredictOptions& options) {
   const Model model = open_model(options.uri, options.model);
   require_contract(options.uri, model);
   if (reader.from_terminal())
-    complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
+    complain(
+        "sidecall: reading rows from the terminal, one JSON object per line; Ctrl-D ends the "
+        "input");
   note_interrupts();
 
   const TextFormat from = format_of(options, reader);

@@ -31,7 +31,7 @@ class Batches {
   bool answer_alone(const Row& row);
   bool refuse(const Row& row, const std::string& problem, bool has_kept);
   bool refuse(const std::vector<std::string>& problems, bool has_kept);
-  void tell_count() const;
+  void print_count() const;
 
   const PredictRun& run_;
   RowSource& source_;
@@ -60,7 +60,7 @@ int Batches::answer_all() {
     progress_.add(static_cast<int64_t>(rows_.size()));
   }
   progress_.clear();
-  if (num_refused_ > 0) tell_count();
+  if (num_refused_ > 0) print_count();
   return worst_;
 }
 
@@ -121,7 +121,7 @@ bool Batches::refuse(const std::vector<std::string>& problems, bool has_kept) {
   return run_.on_error != OnError::kFail;
 }
 
-void Batches::tell_count() const {
+void Batches::print_count() const {
   complain("sidecall: " + counted(num_refused_, "row") + " of " + std::to_string(num_rows_) +
            " had faults and " + (num_refused_ == 1 ? "was " : "were ") +
            (run_.on_error == OnError::kNull ? "answered with null" : "left out"));

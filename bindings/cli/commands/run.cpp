@@ -1,5 +1,6 @@
 // sidecall run: reads input tensors from .npy files and writes output tensors to .npy files.
 #include <fcntl.h>
+#include <sidecall/binding.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,11 +75,13 @@ class Run {
     const int32_t input = find(SIDECALL_KIND_INPUT, tensor.name);
     arrays_.push_back(read_npy(tensor.file));
     Array& array = arrays_.back();
-    if (array.dtype == 0)
-      check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
+    if (array.dtype == 0) {
+      sidecall_call_describe_mismatch(call_.get(), input, array.numpy_dtype.c_str(), &err_);
+      check(err_.status);
+    }
     const sidecall_view view = array.view();
     // Copying converts a float32 file for a float64 input, and a float64 file for a float32 input.
-    const bool is_bound = array.dtype != SIDECALL_STRING &&
+    const bool is_bound = array.dtype != SIDECALL_DTYPE_STRING &&
                           array.dtype == sidecall_model_input_spec(model_.get(), input)->dtype;
     check(is_bound ? sidecall_call_bind_input(call_.get(), input, &view, &err_)
                    : sidecall_call_copy_input(call_.get(), input, &view, &err_));
@@ -128,14 +131,14 @@ std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
       const std::string name = run.name_of(i);
       if (name.find('/') != std::string::npos)
         throw Failure(kUsage,
-                      "run: --out: expected NAME=@FILE.npy for an output whose name is no file "
-                      "name, got a folder");
+                      "run: --out: expected NAME=@FILE.npy for an output whose name contains '/', "
+                      "got a folder");
       files.emplace_back(i, out + "/" + name + ".npy");
     }
   }
   if (!files.empty()) return files;
   if (run.num_outputs() > 1) {
-    throw Failure(kUsage, "run: expected --out for a model of " +
+    throw Failure(kUsage, "run: expected --out for a model with " +
                               std::to_string(run.num_outputs()) + " outputs, got none");
   }
   if (::isatty(STDOUT_FILENO) == 1)
@@ -147,25 +150,27 @@ std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
 
 int run_run(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
-                      "Files are NumPy's .npy in C order; - is stdin or stdout. Without --out the\n"
-                      "tensor of a model with one output goes to stdout.");
+                      "Each file is one array in C order, as numpy.save writes it; @- is stdin or\n"
+                      "stdout. Without --out, a model with one output writes it to stdout.");
   ModelOptions options;
   std::string uri;
   std::vector<std::string> tensors, outs;
   CLI::App& app = arguments.app;
-  app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("--tensor", tensors, "an input; once for each")
+  app.add_option("MODEL", uri, kModelHelp)->required()->option_text(" ");
+  app.add_option("--tensor", tensors, "input to read from a .npy file; once for each input")
       ->option_text("NAME=@FILE")
       ->take_all()
       ->expected(1);
-  app.add_option("--out", outs, "an output, or a folder for all of them")
+  app.add_option("--out", outs, "output to write to a .npy file; or a folder, for all outputs")
       ->option_text("NAME=@FILE")
       ->take_all()
       ->expected(1);
-  app.add_option("--verify", options.verify, "golden rows first: error (default), warn or off")
+  app.add_option("--verify", options.verify,
+                 "golden rows that fail when MODEL is opened: error (default), warn or off")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
-  app.add_option("--timeout", options.timeout_s, "deadline of the run")
+  app.add_option("--timeout", options.timeout_s,
+                 "deadline of the run (default: none in process, otherwise 30)")
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options);
@@ -187,6 +192,7 @@ int run_run(const Command& self, std::vector<std::string> words) {
   for (const auto& input : inputs) run.give(input);
   run.run(run_timeout_ns(uri, options));
   std::vector<std::string> bytes;  // make all files before writing the first
+  bytes.reserve(files.size());
   for (const auto& [output, file] : files) bytes.push_back(run.npy(output));
   for (size_t i = 0; i < files.size(); ++i) write_whole(files[i].second, bytes[i]);
   return kOk;

@@ -15,6 +15,7 @@
 #include "python.hpp"
 #include "terminal/output.hpp"
 #include "terminal/platform.hpp"
+#include "terminal/service_manager.hpp"
 
 namespace sidecall::cli {
 namespace {
@@ -80,43 +81,55 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   Arguments arguments(self, "");
   auto& app = arguments.app;
   app.usage(
-      "Usage: sidecall serve [options] MODEL\n"
-      "       sidecall serve app:model --help  has --workers --trust-pickle --data ...");
+      "Usage: sidecall serve [options] MODEL\n\n"
+      "A Python object or a pickle has more options (--workers, --data,\n"
+      "--trust-pickle and others): sidecall serve app:model --help");
   app.get_formatter()->column_width(31);
-  app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")
+  app.add_option("MODEL", options.uri,
+                 "an .onnx file, app:model (an object of a Python module) or a pickle")
       ->required()
       ->option_text(" ");
-  CLI::Option* at =
-      app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
-  app.add_option("--threads", options.threads, "that run the model; 1")
+  CLI::Option* at = app.add_option("--at", options.at,
+                                   "address of the server: shm:NAME or shm:/path; required, except "
+                                   "in a child process with SIDECALL_FD")
+                        ->option_text("ADDRESS");
+  app.add_option("--threads", options.threads, "threads that run the model, 1 to 1024 (default: 1)")
       ->check(whole_number(1, 1024))
       ->option_text("N");
-  app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")
+  app.add_option("--allow-uid", options.allow_uids, "id of another user to admit; may be repeated")
       ->check(whole_number(0, UINT32_MAX))
       ->option_text("UID")
       ->allow_extra_args(false);
-  app.add_option("--group", options.group, "admit this group too")->option_text("GROUP");
-  app.add_option("--copy", options.copy, "auto, or always: inputs are never read in place")
+  app.add_option("--group", options.group, "group to admit, by name or number (default: none)")
+      ->option_text("GROUP");
+  app.add_option("--copy", options.copy,
+                 "auto (default) copies inputs only where reading them in place would be unsafe, "
+                 "always copies all")
       ->check(one_of({"auto", "always"}))
       ->option_text("WHEN");
-  app.add_option("--max-connections", options.max_connections, "connections at once; 1024")
+  app.add_option("--max-connections", options.max_connections,
+                 "connections at the same time, 1 to 1000000 (default: 1024)")
       ->check(whole_number(1, 1000000))
       ->option_text("N");
-  app.add_option("--max-connections-per-user", options.max_connections_per_user, "of one user; 512")
+  app.add_option("--max-connections-per-user", options.max_connections_per_user,
+                 "connections of one user, 1 to 1000000 (default: 512)")
       ->check(whole_number(1, 1000000))
       ->option_text("N");
-  app.add_option("--max-call", options.max_call_mib, "MiB of a request or answer; 256")
+  app.add_option("--max-call", options.max_call_mib,
+                 "largest request or answer in MiB (default: 256)")
       ->check(number_between(0.001, 1048576.0))
       ->option_text("MIB");
-  app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")
+  app.add_option("--max-memory", options.max_memory_mib,
+                 "memory of all connections in MiB (default: 4096)")
       ->check(number_between(0.001, 1e9))
       ->option_text("MIB");
   app.add_option("--drain-timeout", options.drain_s,
-                 "seconds that SIGTERM leaves running calls; 10")
+                 "time for running calls to end after SIGTERM (default: 10)")
       ->check(positive_seconds())
-      ->option_text("S");
-  app.add_flag("--json-log", options.as_json, "log lines as JSON");
-  app.add_option("--log-level", options.level, "debug, info, warning or error")
+      ->option_text("SECONDS");
+  app.add_flag("--json-log", options.as_json, "write log lines as JSON");
+  app.add_option("--log-level", options.level,
+                 "least level to log: debug, info (default), warning or error")
       ->check(one_of({"debug", "info", "warning", "error"}))
       ->option_text("LEVEL");
   add_engine_option(app, options.model);
@@ -172,12 +185,35 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
 
 constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
 
+// Whether the server answers at its own address, as a client would see it.
+bool is_answering(const std::string& at) {
+  sidecall_text* raw = nullptr;
+  const sidecall_status status = sidecall_server_query(at.c_str(), 0, &raw, nullptr);
+  const Text text(raw);
+  return status == SIDECALL_OK || status == SIDECALL_BUSY;
+}
+
 // Serves until a signal arrives, or until the parent process closes its control socket and the
-// server has ended. After a signal, running calls have `drain_ns` to complete. Returns false if
+// server has ended. Returns whether it was a signal.
+bool serve_until_end(sidecall_server* server, const std::string& at,
+                     const ServiceManager& manager) {
+  for (;;) {
+    const Wake wake = wait_readable_for(sidecall_server_fd(server), manager.keep_alive_ns());
+    if (wake != Wake::kTimeout) return wake == Wake::kSignal;
+    if (is_answering(at)) manager.send("WATCHDOG=1");
+  }
+}
+
+// Serves to the end. After a signal, running calls have `drain_ns` to complete. Returns false if
 // some were still running after that.
-bool serve_to_the_end(sidecall_server* server, int64_t drain_ns, sidecall_log_lines* log) {
-  const bool is_signal = !wait_readable(sidecall_server_fd(server));
+bool serve_to_the_end(sidecall_server* server, const std::string& at, int64_t drain_ns,
+                      sidecall_log_lines* log) {
+  const ServiceManager manager(
+      !at.empty());  // without an address, a client has started this process
+  manager.send("READY=1\nSTATUS=serving at " + printable(at));
+  const bool is_signal = serve_until_end(server, at, manager);
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
+  manager.send("STOPPING=1\nSTATUS=draining");
   return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
 }
 
@@ -204,7 +240,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   if (status != SIDECALL_OK)
     throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
-  if (!serve_to_the_end(server.get(), known.drain_ns, &log)) {
+  if (!serve_to_the_end(server.get(), options.at, known.drain_ns, &log)) {
     sidecall_log_line(
         &log, 2,
         "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");

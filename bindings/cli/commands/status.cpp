@@ -92,22 +92,29 @@ std::string page(const Json& status) {
 
 int run_status(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
-                      "Exit codes: 0 the server answered (with --ready: it takes calls),\n"
-                      "4 it did not.");
+                      "Exit code 0 if the server answered (with --ready: if it accepts calls),\n"
+                      "otherwise 4.");
   std::string address;
   double wait_s = 0;
   bool ready = false, as_json = false, as_prometheus = false;
-  arguments.app.add_option("ADDRESS", address, "shm:NAME or shm:/path")
+  arguments.app.add_option("ADDRESS", address, "address of the server: shm:NAME or shm:/path")
       ->required()
       ->option_text(" ");
-  arguments.app.add_flag("--ready", ready,
-                         "for probes: one word, and 0 only where calls are taken");
-  CLI::Option* json = arguments.app.add_flag("--json", as_json, "all counters as JSON");
-  arguments.app.add_flag("--prometheus", as_prometheus, "as Prometheus scrapes them")
+  arguments.app.add_flag(
+      "--ready", ready,
+      "for probes: write ready, draining or not ready; exit code 0 only if ready");
+  CLI::Option* json =
+      arguments.app.add_flag("--json", as_json, "write all counters as JSON")->option_text(" ");
+  arguments.app
+      .add_flag("--prometheus", as_prometheus,
+                "write all counters in the text format of Prometheus")
+      ->option_text(" ")
       ->excludes(json);
-  arguments.app.add_option("--wait", wait_s, "seconds to wait for a server that starts")
+  arguments.app
+      .add_option("--wait", wait_s,
+                  "how long to wait for a server that is still starting (default: 0)")
       ->check(positive_seconds())
-      ->option_text("S");
+      ->option_text("SECONDS");
   if (!arguments.parse(std::move(words))) return kOk;
 
   sidecall_error err = SIDECALL_ERROR_INIT;

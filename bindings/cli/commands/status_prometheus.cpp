@@ -2,20 +2,31 @@
 // line for each name.
 #include <sidecall/sidecall.h>
 
-#include <charconv>
+#include <algorithm>
 #include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <vector>
 
+#include "base/number.h"
 #include "status.hpp"
 
 namespace sidecall::cli {
 namespace {
 
-// The server has four buckets for each power of two; they are merged into one for Prometheus.
-constexpr size_t kBucketsPerPower = 4;
+// The bounds of the histogram in nanoseconds: close together up to 1 ms, where most models answer,
+// and wider up to 10 s. A server has about five times as many buckets. They are merged, and of its
+// bounds the nearest to each of these is used, so that every count stays exact.
+constexpr uint64_t kUs = 1000, kMs = 1000 * kUs, kS = 1000 * kMs;
+constexpr uint64_t kBoundsNs[] = {1 * kUs,   2 * kUs,   3 * kUs,   5 * kUs,   7 * kUs,   10 * kUs,
+                                  15 * kUs,  20 * kUs,  30 * kUs,  50 * kUs,  70 * kUs,  100 * kUs,
+                                  150 * kUs, 200 * kUs, 300 * kUs, 500 * kUs, 700 * kUs, 1 * kMs,
+                                  2 * kMs,   5 * kMs,   10 * kMs,  20 * kMs,  50 * kMs,  100 * kMs,
+                                  200 * kMs, 500 * kMs, 1 * kS,    2 * kS,    5 * kS,    10 * kS};
 
-std::string number_text(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+std::string seconds(uint64_t nanoseconds) {
+  return number_text(static_cast<double>(nanoseconds) / 1e9);
 }
 
 std::string seconds(const Json& nanoseconds) {
@@ -71,21 +82,50 @@ void write_calls(const Json& status, Exposition& out) {
   }
 }
 
+// The indices of the bounds that are nearest to kBoundsNs; ascending, like the bounds.
+std::vector<size_t> shown_bounds(const std::vector<uint64_t>& bounds) {
+  std::vector<size_t> shown;
+  for (const uint64_t wanted : kBoundsNs) {
+    const auto above = std::lower_bound(bounds.begin(), bounds.end(), wanted);
+    auto nearest = above;
+    if (above == bounds.end() || (above != bounds.begin() && wanted - above[-1] < *above - wanted))
+      --nearest;
+    const auto index = static_cast<size_t>(nearest - bounds.begin());
+    if (shown.empty() || shown.back() != index) shown.push_back(index);
+  }
+  return shown;
+}
+
+// Reads an array of unsigned numbers; returns nullopt for anything else.
+std::optional<std::vector<uint64_t>> numbers_at(const Json& object, const char* key) {
+  const Json& array = at(object, key);
+  if (!array.IsArray()) return std::nullopt;
+  std::vector<uint64_t> numbers;
+  for (const auto& number : array.GetArray()) {
+    if (!number.IsUint64()) return std::nullopt;
+    numbers.push_back(number.GetUint64());
+  }
+  return numbers;
+}
+
 void write_latency(const Json& status, Exposition& out) {
   const Json& latency = at(status, "latency_ns");
-  const Json& bounds = at(latency, "bounds");
-  const Json& counts = at(latency, "counts");
-  if (!bounds.IsArray() || !counts.IsArray() || counts.Size() != bounds.Size() + 1) return;
+  const auto bounds = numbers_at(latency, "bounds"), counts = numbers_at(latency, "counts");
+  if (!bounds || !counts || bounds->empty() || counts->size() != bounds->size() + 1) return;
+  if (std::adjacent_find(bounds->begin(), bounds->end(), std::greater_equal<>()) != bounds->end())
+    return;
   out.head("sidecall_call_seconds", "histogram",
-           "Time from seeing a request to publishing its answer.");
+           "Time from receiving a request to publishing its answer.");
   uint64_t total = 0;
-  for (rapidjson::SizeType i = 0; i < counts.Size(); ++i) {
-    if (!counts[i].IsUint64()) return;
-    total += counts[i].GetUint64();
-    if (i < bounds.Size() && i % kBucketsPerPower == kBucketsPerPower - 1)
-      out.sample("sidecall_call_seconds_bucket{le=\"" + seconds(bounds[i]) + "\"}",
-                 std::to_string(total));
+  auto bucket = counts->begin();
+  for (const size_t shown : shown_bounds(*bounds)) {
+    const auto end = counts->begin() + static_cast<std::ptrdiff_t>(shown) + 1;
+    total = std::accumulate(bucket, end, total);
+    bucket = end;
+    out.sample("sidecall_call_seconds_bucket{le=\"" + seconds((*bounds)[shown]) + "\"}",
+               std::to_string(total));
   }
+  total = std::accumulate(bucket, counts->end(), total);
   out.sample("sidecall_call_seconds_bucket{le=\"+Inf\"}", std::to_string(total));
   out.sample("sidecall_call_seconds_sum", seconds(at(latency, "sum")));
   out.sample("sidecall_call_seconds_count", std::to_string(total));
@@ -100,9 +140,9 @@ std::string prometheus_text(const Json& status) {
                  escaped(text_at(status, "version")) + "\",id=\"" +
                  escaped(text_at(status, "model_id")) + "\"}",
              "1");
-  out.number("sidecall_ready", "gauge", "1 while calls are taken.", "ready");
-  out.number("sidecall_verified", "gauge", "1 where the golden rows passed at start.", "verified");
-  out.number("sidecall_workers", "gauge", "Processes that serve.", "workers");
+  out.number("sidecall_ready", "gauge", "1 while the server accepts calls.", "ready");
+  out.number("sidecall_verified", "gauge", "1 if the golden rows passed at the start.", "verified");
+  out.number("sidecall_workers", "gauge", "Number of serving processes.", "workers");
   out.head("sidecall_uptime_seconds", "gauge", "Time since the start.");
   out.sample("sidecall_uptime_seconds", seconds(at(status, "uptime_ns")));
   out.number("sidecall_connections", "gauge", "Connections that are open.", "connections");

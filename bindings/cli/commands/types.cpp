@@ -1,4 +1,5 @@
 // sidecall types: writes the types of a model as source code of another language to stdout.
+#include <sidecall/binding.h>
 #include <cstdlib>
 
 #include "model/model.hpp"
@@ -9,17 +10,20 @@ namespace sidecall::cli {
 int run_types(const Command& self, std::vector<std::string> words) {
   Arguments arguments(
       self,
-      "An interface for open<Name>(): `predict` takes exactly the model's features\n"
-      "and gives its labels as a union. Without --name it is called after the model.");
+      "Writes an interface for open<NAME>() of the Node.js package: `predict` then\n"
+      "accepts only the model's features, and its labels are a union type.");
   ModelOptions options;
   options.verify = "off";
   std::string uri;
   std::string language = "typescript";
   std::string name;
-  arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
+  arguments.app.add_option("MODEL", uri, kModelHelp)->required()->option_text(" ");
   const CLI::Option* named =
-      arguments.app.add_option("--name", name, "of the interface: Fraud")->option_text("NAME");
-  arguments.app.add_option("--lang", language, "typescript, which is the default")
+      arguments.app
+          .add_option("--name", name,
+                      "name of the interface (default: made from the name of the model)")
+          ->option_text("NAME");
+  arguments.app.add_option("--lang", language, "language of the types: typescript (default)")
       ->check(one_of({"typescript"}))
       ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);

@@ -97,15 +97,16 @@ std::string as_json(const std::vector<Verdict>& verdicts) {
 }  // namespace
 
 int run_verify(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "Runs the rows that the export stored in each file with their answers, and\n"
-                      "recomputes the file's id. Exit code 1 when an answer or the id differs.");
+  Arguments arguments(
+      self,
+      "Golden rows are rows that the export stored in the file with their answers.\n"
+      "Exit code 1 if an answer differs, or if the id (the hash) of the file does.");
   ModelOptions options;
   options.verify = "off";  // otherwise open would stop at the first failure, without a report
   std::vector<std::string> uris;
   bool json = false;
-  arguments.app.add_option("MODEL", uris, "model files or URIs")->required()->option_text(" ");
-  arguments.app.add_flag("--json", json, "for programs: a report for each model");
+  arguments.app.add_option("MODEL", uris, kModelHelp)->required()->option_text(" ");
+  arguments.app.add_flag("--json", json, "write a report for each model as JSON");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 

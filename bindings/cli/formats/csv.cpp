@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "rows/source.hpp"
 #include "rows/text.hpp"
 #include "terminal/output.hpp"
@@ -120,8 +121,7 @@ bool CsvSource::open(RowReader& reader) {
     if (!next_field(at, end, &field))
       fail_here("expected a name, or one in quotes, got other text");
     std::string name(unquoted(field, &memory_));
-    if (!is_utf8(name) || name.find('\0') != std::string::npos)
-      fail_here("expected a name in UTF-8, got other bytes");
+    if (!is_utf8_without_nul(name)) fail_here("expected a name in UTF-8, got other bytes");
     if (columns_.size() == kMaxColumns)
       fail_here("expected at most " + std::to_string(kMaxColumns) + " columns, got more");
     const std::string problem = add_column(std::move(name));
@@ -132,7 +132,7 @@ bool CsvSource::open(RowReader& reader) {
     if (std::none_of(columns_.begin(), columns_.end(),
                      [&](const Column& column) { return column.name == name; }))
       throw InputFailure(place_in(reader.name(), header, header.text.data()) + "column '" + name +
-                         "': expected by --keep, got none");
+                         "': expected a column that --keep names, got none");
   }
   for (int32_t i = 0; i < call_.num_features(); ++i) {
     if (std::any_of(columns_.begin(), columns_.end(),
@@ -200,10 +200,10 @@ Fill CsvSource::fill(RowCall& call, int64_t row, std::string_view text) {
       if (!next_field(at, end, &field)) {
         return fail(begin, field.is_quoted
                                ? "expected a closing quote before the next comma, got none"
-                               : "expected quotes around a field that holds one, got none");
+                               : "expected quotes around a field that contains a quote, got none");
       }
       if (column.kept != kNotKept) {
-        if (!is_utf8(field.raw) || field.raw.find('\0') != std::string_view::npos)
+        if (!is_utf8_without_nul(field.raw))
           return fail(begin, "column '" + column.name +
                                  "': expected text in UTF-8 without NUL, got other bytes");
         kept_[static_cast<size_t>(row) * options_.keep.size() + static_cast<size_t>(column.kept)] =
@@ -234,7 +234,7 @@ bool CsvSource::set_field(RowCall& call, int64_t at, const Column& column, const
   if (column.feature == kNoFeature) return true;
   // An empty field is a missing value; an empty string must be in quotes.
   const auto& spec = call.feature(column.feature);
-  if (field.text.empty() && !(field.is_quoted && spec.dtype == SIDECALL_STRING)) {
+  if (field.text.empty() && !(field.is_quoted && spec.dtype == SIDECALL_DTYPE_STRING)) {
     const RowCall::Place& place = call.place(column.feature);
     if (place.first == nullptr || !spec.nullable) return call.set_missing(at, column.feature);
     RowCall::write(place, at, std::nan(""));
@@ -246,9 +246,9 @@ bool CsvSource::set_field(RowCall& call, int64_t at, const Column& column, const
 bool CsvSource::set_value(RowCall& call, int64_t at, int32_t feature, const CsvField& field) {
   const std::string_view text = unquoted(field, &memory_);
   switch (call.feature(feature).dtype) {
-    case SIDECALL_STRING:
+    case SIDECALL_DTYPE_STRING:
       return call.set_text(at, feature, text);
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       if (text == "true" || text == "True" || text == "TRUE")
         return call.set_bool(at, feature, true);
       if (text == "false" || text == "False" || text == "FALSE")

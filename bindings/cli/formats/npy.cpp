@@ -22,11 +22,12 @@ struct TypeName {
   int32_t dtype;
   const char* numpy;
 };
-constexpr TypeName kTypes[] = {
-    {SIDECALL_FLOAT16, "<f2"}, {SIDECALL_FLOAT32, "<f4"}, {SIDECALL_FLOAT64, "<f8"},
-    {SIDECALL_INT8, "|i1"},    {SIDECALL_INT16, "<i2"},   {SIDECALL_INT32, "<i4"},
-    {SIDECALL_INT64, "<i8"},   {SIDECALL_UINT8, "|u1"},   {SIDECALL_UINT16, "<u2"},
-    {SIDECALL_UINT32, "<u4"},  {SIDECALL_UINT64, "<u8"},  {SIDECALL_BOOL, "|b1"}};
+constexpr TypeName kTypes[] = {{SIDECALL_DTYPE_FLOAT16, "<f2"}, {SIDECALL_DTYPE_FLOAT32, "<f4"},
+                               {SIDECALL_DTYPE_FLOAT64, "<f8"}, {SIDECALL_DTYPE_INT8, "|i1"},
+                               {SIDECALL_DTYPE_INT16, "<i2"},   {SIDECALL_DTYPE_INT32, "<i4"},
+                               {SIDECALL_DTYPE_INT64, "<i8"},   {SIDECALL_DTYPE_UINT8, "|u1"},
+                               {SIDECALL_DTYPE_UINT16, "<u2"},  {SIDECALL_DTYPE_UINT32, "<u4"},
+                               {SIDECALL_DTYPE_UINT64, "<u8"},  {SIDECALL_DTYPE_BOOL, "|b1"}};
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kAlignment = 64;
 constexpr size_t kCharacterBytes = 4;  // in an array of str (UTF-32)
@@ -119,7 +120,7 @@ std::string_view value_of(const std::string& name, std::string_view header, std:
                      : header[begin] == '\'' ? '\''
                                              : ',';
   const size_t end = header.find(close, begin + 1);
-  if (end == std::string_view::npos) fail(name, "expected a header that ends, got a part of one");
+  if (end == std::string_view::npos) fail(name, "expected a complete header, got a truncated one");
   return header.substr(begin, end - begin + (close == ',' ? 0 : 1));
 }
 
@@ -146,7 +147,7 @@ std::vector<int64_t> parse_shape(const std::string& name, std::string_view text)
 size_t product(const std::string& name, size_t a, size_t b) {
   size_t result = 0;
   if (__builtin_mul_overflow(a, b, &result) || result > kMaxBytes)
-    fail(name, "expected a shape that memory holds, got a larger one");
+    fail(name, "expected an array that fits in memory, got a larger one");
   return result;
 }
 
@@ -163,7 +164,7 @@ size_t parse_string_width(const std::string& name, const std::string& numpy_dtyp
   const char* end = numpy_dtype.data() + numpy_dtype.size();
   const auto parsed = std::from_chars(numpy_dtype.data() + 2, end, width);
   if (parsed.ec == std::errc::result_out_of_range)
-    fail(name, "expected a shape that memory holds, got a larger one");
+    fail(name, "expected an array that fits in memory, got a larger one");
   if (parsed.ec != std::errc() || parsed.ptr != end || width == 0)
     fail(name, "expected strings of one or more characters (<U1), got " + numpy_dtype);
   return width;
@@ -180,13 +181,13 @@ std::string read_header(NpyFile& file) {
   std::string length_bytes = begin.substr(kMagic.size() + 2);
   if (major > 1) length_bytes += file.read(2);
   if (length_bytes.size() < (major == 1 ? 2 : 4))
-    fail(name, "expected a header, got a part of one");
+    fail(name, "expected a complete header, got a truncated one");
   const size_t length = little_endian(length_bytes);
   if (length > kMaxHeader)
     fail(name,
          "expected a header of at most " + std::to_string(kMaxHeader) + " bytes, got a longer one");
   std::string header = file.read(length);
-  if (header.size() < length) fail(name, "expected a header, got a part of one");
+  if (header.size() < length) fail(name, "expected a complete header, got a truncated one");
   return header;
 }
 
@@ -302,7 +303,7 @@ Array read_npy(const std::string& path) {
   array.dims = parse_shape(name, value_of(name, header, "shape"));
   if (value_of(name, header, "fortran_order") != "False" && array.dims.size() > 1)
     fail(name,
-         "expected elements in C order, got Fortran order (numpy.ascontiguousarray turns them)");
+         "expected elements in C order, got Fortran order (numpy.ascontiguousarray converts it)");
   const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& known) {
     return array.numpy_dtype == known.numpy;
   });
@@ -311,22 +312,22 @@ Array read_npy(const std::string& path) {
     array.dtype = type->dtype;
     width = static_cast<size_t>(sidecall_dtype_bits(type->dtype)) / 8;
   } else if (array.numpy_dtype.compare(0, 2, "<U") == 0) {
-    array.dtype = SIDECALL_STRING;
+    array.dtype = SIDECALL_DTYPE_STRING;
     width = product(name, parse_string_width(name, array.numpy_dtype), kCharacterBytes);
   } else {
     return array;
   }
   array.data = file.read_rest(size_of(name, array.dims, width));
-  if (array.dtype == SIDECALL_STRING) take_strings(width, &array);
+  if (array.dtype == SIDECALL_DTYPE_STRING) take_strings(width, &array);
   return array;
 }
 
 std::string to_npy(const std::string& output, const sidecall_view& view) {
-  if (view.dtype == SIDECALL_STRING) return strings_to_npy(view);
+  if (view.dtype == SIDECALL_DTYPE_STRING) return strings_to_npy(view);
   const auto type = std::find_if(std::begin(kTypes), std::end(kTypes),
                                  [&](const TypeName& known) { return view.dtype == known.dtype; });
   if (type == std::end(kTypes))
-    throw Failure(kBadModel, "output '" + output + "': expected a type that .npy has, got " +
+    throw Failure(kBadModel, "output '" + output + "': expected a type that .npy files have, got " +
                                  sidecall_dtype_name(view.dtype));
   return header_of(type->numpy, view).append(static_cast<const char*>(view.data), view.data_bytes);
 }

@@ -53,7 +53,7 @@ std::string describe_domain(const Json& feature) {
   if (is_all_finite(intervals_of(feature))) return "finite";
   std::string text;
   for (rapidjson::SizeType i = 0; i < domain.Size(); ++i) {
-    if (i == kIntervalsShown) return text + " or elsewhere";
+    if (i == kIntervalsShown) return text + " or in another interval";
     const Json& pair = domain[i];
     if (pair.IsArray() && pair.Size() == 2)
       text += (i > 0 ? " or " : "") + text_of(pair[0]) + " to " + text_of(pair[1]);

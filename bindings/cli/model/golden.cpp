@@ -19,7 +19,7 @@ double number_of(const std::string& text) {
 void set_golden(const sidecall_model* model, sidecall_call* call, int64_t row, int32_t feature,
                 const Json& value) {
   const int32_t dtype = sidecall_model_feature_spec(model, feature)->dtype;
-  const bool is_float = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
+  const bool is_float = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
   if (value.IsNull()) sidecall_call_set_missing(call, row, feature, nullptr);
   else if (value.IsBool()) sidecall_call_set_bool(call, row, feature, value.GetBool(), nullptr);
   else if (value.IsInt64()) sidecall_call_set_i64(call, row, feature, value.GetInt64(), nullptr);

@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "answers_kept.hpp"
+#include "base/json_text.h"
+#include "base/number.h"
 #include "command.hpp"
 #include "terminal/output.hpp"
 #include "text.hpp"
@@ -26,7 +28,9 @@ bool mark(const sidecall_model* model, const std::string& name, std::vector<bool
   return any;
 }
 
-bool is_floating(int32_t dtype) { return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64; }
+bool is_floating(int32_t dtype) {
+  return dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
+}
 
 }  // namespace
 
@@ -63,7 +67,7 @@ void Answers::check_kept() const {
                                   : sidecall_model_output_spec(model_, column.spec->output)->name;
       if (answer == name)
         throw Failure(kUsage, "predict: --keep: expected a name that no answer has, got '" + name +
-                                  "' (--only leaves answers out)");
+                                  "' (--only can leave it out)");
     }
   }
 }
@@ -113,7 +117,7 @@ sidecall_status Answers::fetch(RowCall& call) {
     // The getters check that the output has the shape that the graph declares.
     const int64_t last = sidecall_call_rows(call.get()) - 1;
     sidecall_status status = SIDECALL_OK;
-    if (column.spec->dtype == SIDECALL_STRING) {
+    if (column.spec->dtype == SIDECALL_DTYPE_STRING) {
       const char* text = nullptr;
       size_t length = 0;
       status = sidecall_call_get_str(call.get(), last, column.index, &text, &length, err);
@@ -192,7 +196,7 @@ void Answers::append_value(const RowCall& call, int64_t at, const Column& column
                            std::string* out) const {
   const int64_t element = at * column.width + column.spec->column;
   const auto* data = static_cast<const char*>(column.view.data);
-  if (column.spec->dtype == SIDECALL_STRING) {
+  if (column.spec->dtype == SIDECALL_DTYPE_STRING) {
     const int64_t* offsets = column.view.offsets;
     return append_string(
         {data + offsets[element], static_cast<size_t>(offsets[element + 1] - offsets[element])},
@@ -201,12 +205,12 @@ void Answers::append_value(const RowCall& call, int64_t at, const Column& column
   if (!is_floating(column.spec->dtype)) {
     int64_t integer = 0;
     sidecall_call_get_i64(call.get(), at, column.index, &integer, nullptr);
-    *out += column.spec->dtype == SIDECALL_BOOL ? (integer != 0 ? "true" : "false")
-                                                : std::to_string(integer);
+    *out += column.spec->dtype == SIDECALL_DTYPE_BOOL ? (integer != 0 ? "true" : "false")
+                                                      : std::to_string(integer);
     return;
   }
   double number = 0;
-  if (column.output_dtype == SIDECALL_FLOAT32) {
+  if (column.output_dtype == SIDECALL_DTYPE_FLOAT32) {
     float narrow = 0;
     std::memcpy(&narrow, data + element * static_cast<int64_t>(sizeof narrow), sizeof narrow);
     number = static_cast<double>(narrow);
@@ -214,7 +218,7 @@ void Answers::append_value(const RowCall& call, int64_t at, const Column& column
     sidecall_call_get_f64(call.get(), at, column.index, &number, nullptr);
   }
   // Neither format can represent NaN or infinities.
-  if (std::isfinite(number)) append_double(number, out);
+  if (std::isfinite(number)) append_number(number, out);
   else if (to_ == TextFormat::kJson) *out += "null";
 }
 

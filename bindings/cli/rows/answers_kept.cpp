@@ -1,6 +1,7 @@
 // Converts kept values from one format to the other; see answers_kept.hpp.
 #include "answers_kept.hpp"
 
+#include "base/json_text.h"
 #include "formats/csv.hpp"
 #include "formats/json.hpp"
 #include "text.hpp"

@@ -1,6 +1,8 @@
 // Fills and runs the reusable call of predict; see call.hpp.
 #include "call.hpp"
 
+#include <sidecall/binding.h>
+
 #include <algorithm>
 
 #include "text.hpp"
@@ -8,7 +10,9 @@
 namespace sidecall::cli {
 namespace {
 
-bool is_floating(int32_t dtype) { return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64; }
+bool is_floating(int32_t dtype) {
+  return dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
+}
 
 }  // namespace
 
@@ -44,7 +48,7 @@ void RowCall::find_places() {
         if (!is_floating(sidecall_model_input_spec(model_.get(), input)->dtype)) break;
         check(sidecall_call_input(call_.get(), input, &view, &err_));
       }
-      const bool is_double = view.dtype == SIDECALL_FLOAT64;
+      const bool is_double = view.dtype == SIDECALL_DTYPE_FLOAT64;
       const size_t element = is_double ? sizeof(double) : sizeof(float);
       const auto width = static_cast<size_t>(view.rank < 2 ? 1 : view.dims[1]);
       places_[static_cast<size_t>(i)] = {

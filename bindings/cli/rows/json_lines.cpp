@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "json_places.hpp"
 #include "terminal/output.hpp"
 #include "text.hpp"
@@ -159,7 +160,7 @@ Fill JsonSource::fill(RowCall& call, int64_t at, std::string_view text) {
     std::fill_n(kept_.begin() + static_cast<std::ptrdiff_t>(begin), options_.keep.size(),
                 std::string_view());
   }
-  if (std::memchr(text.data(), 0, text.size()) != nullptr || !is_utf8(text)) return Fill::kBroken;
+  if (!is_utf8_without_nul(text)) return Fill::kBroken;
   text_.reserve(text.size() + kSlack);
   text_.assign(text);
   seen_.assign(static_cast<size_t>(call.num_features()), 0);
@@ -174,7 +175,7 @@ sidecall_status JsonSource::judge(std::string_view text) {
   const std::string_view record = trimmed(text);
   if (!record.empty() && record.front() == '[') {
     err_.num_faults = 0;
-    std::strcpy(err_.message, "expected a record, got a list");
+    std::strcpy(err_.message, "expected a record, got array");
     return SIDECALL_DTYPE_MISMATCH;
   }
   sidecall_text* raw = nullptr;
@@ -186,8 +187,7 @@ sidecall_status JsonSource::judge(std::string_view text) {
   // only.
   err_.num_faults = 0;
   std::strcpy(err_.message,
-              "expected a record that the command and the library both read, got one that only the "
-              "library does");
+              "expected a record that the command can parse, got one that only the library can");
   return SIDECALL_INVALID_JSON;
 }
 
@@ -208,6 +208,7 @@ std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row,
   }
   const JsonPlaces places(row.text);
   std::vector<std::string> problems;
+  problems.reserve(listed + 1);
   for (size_t i = 0; i < listed; ++i)
     problems.push_back(place(places.of(faults_[i].name)) + faults_[i].message);
   if (error.num_faults > listed)

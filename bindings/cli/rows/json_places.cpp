@@ -69,6 +69,7 @@ struct JsonPlaces::Handler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Han
     return true;
   }
 
+ private:
   JsonPlaces& places_;
   const std::string& text_;
   rapidjson::StringStream& stream_;

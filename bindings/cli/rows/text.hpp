@@ -1,34 +1,17 @@
-// Reads and writes the text of rows: numbers, UTF-8, JSON strings, CSV fields. Used by the readers
-// and the writer of predict, and by diff.
+// Reads and writes the text of rows: numbers and CSV fields. Used by the readers and the writer of
+// predict, and by diff.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "base/number.h"
+
 namespace sidecall::cli {
-
-// Returns the offset of the first byte that is not valid UTF-8, or the length of the text.
-size_t utf8_length(std::string_view text);
-inline bool is_utf8(std::string_view text) { return utf8_length(text) == text.size(); }
-
-// Returns the number of characters (code points) of a text, for column numbers in messages.
-size_t count_characters(std::string_view text);
-
-// Appends a JSON string, formatted as the library does.
-void append_json_string(std::string_view text, std::string* out);
 
 // Appends a CSV field, in quotes if it needs them.
 void append_csv_field(std::string_view text, std::string* out);
-
-// Appends the shortest text that parses back to the same number, formatted as the library does.
-void append_double(double number, std::string* out);
-
-struct Number {
-  enum class Kind { kNone, kInteger, kReal, kTooLarge } kind;
-  int64_t integer;
-  double real;
-};
 
 // Parses a whole text as a number: digits, optionally with a minus sign, a decimal point and an
 // exponent. Words (nan, inf), blanks and a leading plus are not accepted.

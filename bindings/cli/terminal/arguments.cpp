@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
+#include <sstream>
 
 #include "output.hpp"
 
@@ -23,6 +25,30 @@ std::string plain_message(const CLI::ParseError& error) {
   return text;
 }
 
+constexpr size_t kScreenWidth = 80;
+
+// Breaks a text into lines of at most `width` characters.
+std::string wrapped(const std::string& text, size_t width) {
+  std::istringstream words(text);
+  std::string result;
+  size_t used = 0;
+  for (std::string word; words >> word;) {
+    const bool fits = used + 1 + word.size() <= width;
+    if (!result.empty()) result += fits ? ' ' : '\n';
+    used = result.empty() || !fits ? word.size() : used + 1 + word.size();
+    result += word;
+  }
+  return result;
+}
+
+// The help of CLI11, whose descriptions of options are wrapped at the width of a screen.
+class WrappingFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return wrapped(CLI::Formatter::make_option_desc(option), kScreenWidth - get_column_width());
+  }
+};
+
 std::function<void(Arguments&)> g_observer;
 
 }  // namespace
@@ -36,6 +62,7 @@ Arguments::Arguments(const Command& command, const std::string& notes)
           std::string("sidecall ") + command.name),
       command_(command),
       notes_(notes) {
+  app.formatter(std::make_shared<WrappingFormatter>());
   app.footer((notes.empty() ? "" : notes + "\n\n") + "Example:\n  " + command.example);
   app.get_formatter()->column_width(22);
   app.get_formatter()->label("Positionals", "Arguments");
@@ -117,15 +144,17 @@ CLI::Validator number_between(double least, double most) {
 
 void add_engine_option(CLI::App& app, ModelOptions& options) {
   app.add_option("--onnxruntime", options.onnxruntime,
-                 "this ONNX Runtime library, instead of a search")
+                 "ONNX Runtime library to load (default: SIDECALL_ONNXRUNTIME, otherwise a search)")
       ->option_text("PATH");
 }
 
 void add_route_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("--wait", options.wait_s, "for a server that is still starting")
+  app.add_option("--wait", options.wait_s,
+                 "how long to wait for a server that is still starting (default: 0)")
       ->check(positive_seconds())
       ->option_text("SECONDS");
-  app.add_flag("--allow-exec", options.allow_exec, "let MODEL be exec:COMMAND, which is started");
+  app.add_flag("--allow-exec", options.allow_exec,
+               "allow MODEL to be exec:COMMAND, which starts COMMAND as the server");
   add_engine_option(app, options);
 }
 

@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/json_text.h"
+#include "base/utf8.h"
 #include "command.hpp"
 #include "platform.hpp"
 
@@ -32,14 +34,6 @@ void drop_partial_line(std::string_view written) {
   const off_t end = ::lseek(STDOUT_FILENO, 0, SEEK_CUR);
   if (end == about.st_size && ::ftruncate(STDOUT_FILENO, end - excess) == 0)
     ::lseek(STDOUT_FILENO, end - excess, SEEK_SET);
-}
-
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
-size_t num_characters(std::string_view text) {
-  size_t count = 0;
-  for (char c : text) count += is_continuation(c) ? 0 : 1;
-  return count;
 }
 
 }  // namespace
@@ -123,19 +117,16 @@ std::string printable(std::string_view text, LineEnds line_ends) {
       result += text[i];
       continue;
     }
-    char escape[8];
-    std::snprintf(escape, sizeof escape, "\\u%04x",
-                  is_c1 ? static_cast<unsigned char>(text[++i]) : c);
-    result += escape;
+    append_unicode_escape(is_c1 ? static_cast<unsigned char>(text[++i]) : c, &result);
   }
   return result;
 }
 
 std::string shortened(std::string_view text, size_t width) {
-  if (num_characters(text) <= width) return std::string(text);
+  if (count_characters(text) <= width) return std::string(text);
   size_t end = 0;
   for (size_t seen = 0; end < text.size(); ++end) {
-    if (!is_continuation(text[end]) && seen++ == width - 3) break;
+    if (!continues_character(text[end]) && seen++ == width - 3) break;
   }
   return std::string(text.substr(0, end)) + "...";
 }
@@ -173,11 +164,12 @@ std::string Table::text(std::string_view indent) const {
   for (auto& row : cells) {
     for (size_t i = 0; i < layout_.size(); ++i) {
       row[i] = printable(row[i]);
-      widths[i] = std::max(widths[i], num_characters(row[i]));
+      widths[i] = std::max(widths[i], count_characters(row[i]));
     }
   }
   if (!header_.empty()) {
     std::vector<std::string> rule;
+    rule.reserve(widths.size());
     for (size_t width : widths) rule.emplace_back(width, '-');
     cells.insert(cells.begin() + 1, std::move(rule));
   }
@@ -185,7 +177,7 @@ std::string Table::text(std::string_view indent) const {
   for (const auto& row : cells) {
     std::string line(indent);
     for (size_t i = 0; i < layout_.size(); ++i) {
-      const std::string padding(widths[i] - num_characters(row[i]), ' ');
+      const std::string padding(widths[i] - count_characters(row[i]), ' ');
       line += layout_[i] == 'r' ? padding + row[i] : row[i] + padding;
       line += "  ";
     }

@@ -88,7 +88,9 @@ void note_interrupts() {
 
 int noted_interrupt() { return g_interrupt; }
 
-bool wait_readable(int fd) {
+bool wait_readable(int fd) { return wait_readable_for(fd, -1) != Wake::kSignal; }
+
+Wake wait_readable_for(int fd, int64_t timeout_ns) {
   // Block the signals between the check of the flag and the wait. Otherwise a signal between the
   // two would only be noticed after the next line of input.
   sigset_t set, before;
@@ -96,11 +98,15 @@ bool wait_readable(int fd) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   sigprocmask(SIG_BLOCK, &set, &before);
+  constexpr int64_t kSecond = 1000000000;
+  const timespec limit = {timeout_ns / kSecond, timeout_ns % kSecond};
   pollfd poll = {fd, POLLIN, 0};
-  while (!g_interrupt && ::ppoll(&poll, 1, nullptr, &before) == -1 && errno == EINTR) {
-  }
+  int ready = 0;
+  do {
+    ready = g_interrupt ? 0 : ::ppoll(&poll, 1, timeout_ns < 0 ? nullptr : &limit, &before);
+  } while (!g_interrupt && ready == -1 && errno == EINTR);
   sigprocmask(SIG_SETMASK, &before, nullptr);
-  return !g_interrupt;
+  return g_interrupt ? Wake::kSignal : ready == 0 ? Wake::kTimeout : Wake::kReadable;
 }
 
 void wait_writable(int fd) {

@@ -2,6 +2,7 @@
 // command has no code that is specific to Linux.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ int noted_interrupt();
 
 // Waits until `fd` is readable. Returns false if a signal was recorded before or during the wait.
 bool wait_readable(int fd);
+
+// The same, for at most timeout_ns; -1 waits without limit.
+enum class Wake { kReadable, kSignal, kTimeout };
+Wake wait_readable_for(int fd, int64_t timeout_ns);
+
 void wait_writable(int fd);
 
 // Runs a program, captures its stdout and discards its stderr. Returns false if it could not be

@@ -174,7 +174,7 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
     changes.push_back({"nullable_loosened", subject + " may be missing", "missing refused",
                        "missing allowed", false, false});
   if (was_nullable && is_nullable && at(before, "missing") != at(after, "missing"))
-    changes.push_back({"missing_recoded", subject + " has another value for missing",
+    changes.push_back({"missing_recoded", subject + " has another code for missing values",
                        text_at(before, "missing"), text_at(after, "missing"), false, true});
   compare_allowed(subject, before, after, changes);
   if (has_domain) compare_domain(subject, before, after, changes);
@@ -182,8 +182,8 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
     return text_at(feature, "input") + "[" + text_at(feature, "column") + "]";
   };
   if (place(before) != place(after))
-    changes.push_back(
-        {"feature_moved", subject + " lands elsewhere", place(before), place(after), false, true});
+    changes.push_back({"feature_moved", subject + " goes to another input or column", place(before),
+                       place(after), false, true});
 }
 
 void compare_features(const Signature& before, const Signature& after, Changes& changes) {
@@ -262,7 +262,7 @@ void compare_output(const std::string& name, const Json& before, const Json& aft
                        text_at(after, "width"), true, true});
   compare_classes(name, at(before, "classes"), at(after, "classes"), changes);
   if (at(before, "decision") != at(after, "decision"))
-    changes.push_back({"decision_changed", subject + " is decided by another rule",
+    changes.push_back({"decision_changed", subject + " has another decision rule",
                        text_at(before, "decision"), text_at(after, "decision"), false, false});
 }
 
@@ -298,8 +298,8 @@ std::string steps_of(const Json& contract) {
 // change does not count as breaking a caller.
 void compare_steps(const Json& before, const Json& after, Changes& changes) {
   if (steps_of(before) == steps_of(after)) return;
-  changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after),
-                     false, false});
+  changes.push_back({"steps_changed", "the steps that refuse rows differ", steps_of(before),
+                     steps_of(after), false, false});
 }
 
 // Compares only the sizes: a free dimension accepts every size, whatever its name is.

@@ -29,7 +29,7 @@ std::string who_breaks(const Change& change) {
 }
 
 std::string changes_table(const std::vector<Change>& changes) {
-  if (changes.empty()) return "takes and gives the same\n";
+  if (changes.empty()) return "no change in features, inputs, outputs or classes\n";
   Table table("llll", {"breaks", "what", "old", "new"});
   for (const auto& change : changes)
     table.add({who_breaks(change), change.what, shortened(change.before, kMaxCell),
@@ -48,12 +48,12 @@ std::string answers_table(const MovedAnswers& answers) {
     text += "  " + counted(answers.refused, "row") +
             " refused by the new model: " + printable(answers.first_refusal) + "\n";
   if (answers.refused_by_old > 0)
-    text += "  " + counted(answers.refused_by_old, "row") + " refused by the old model alone\n";
+    text += "  " + counted(answers.refused_by_old, "row") + " refused only by the old model\n";
   if (answers.refused_by_both > 0)
     text += "  " + counted(answers.refused_by_both, "row") + " refused by both models\n";
   if (answers.refused + answers.refused_by_old + answers.refused_by_both == answers.rows)
     return text;
-  if (answers.movements.empty()) return text + "  no output stands in both files\n";
+  if (answers.movements.empty()) return text + "  no output is in both files\n";
   Table table("lrr", {"output", "rows that moved", "largest"});
   for (const auto& movement : answers.movements)
     table.add({movement.output, std::to_string(movement.moved),
@@ -72,7 +72,7 @@ std::string verdict(const std::vector<Change>& changes) {
   const bool predict = std::any_of(changes.begin(), changes.end(),
                                    [](const Change& change) { return change.breaks_predict; });
   return counted(breaking, "change") + (breaking == 1 ? " breaks" : " break") + " callers" +
-         (predict ? "" : " of run; callers of predict are safe") + "\n";
+         (predict ? "" : " of run; callers of predict do not break") + "\n";
 }
 
 // The value of --max-moved.
@@ -107,7 +107,7 @@ MaxMoved parse_max_moved(const std::string& text) {
 
 std::string gate_text(const MovedAnswers& answers, const MaxMoved& most) {
   if (!most.is_given) return "";
-  if (!answers.is_compared()) return "no answer was compared, so that --max-moved does not hold\n";
+  if (!answers.is_compared()) return "no answer was compared, so --max-moved cannot be checked\n";
   return std::to_string(answers.moved) + " of " + counted(answers.rows, "row") +
          " moved: " + (most.allows(answers) ? "not " : "") + "more than --max-moved\n";
 }
@@ -174,10 +174,10 @@ std::string as_json(const std::string& old_uri, const std::string& new_uri,
 int run_diff(const Command& self, std::vector<std::string> words) {
   Arguments arguments(
       self,
-      "Tells what changed in features, inputs, outputs and classes, whom it breaks\n"
-      "(callers of predict, by name; callers of run, by tensor), and how far the\n"
-      "answers moved: on the golden rows of OLD, or on --rows. Exit code 1 where a\n"
-      "caller would break, and where more rows moved than --max-moved allows.");
+      "Shows what changed in features, inputs, outputs and classes, whether it breaks\n"
+      "callers of predict (by name) or of run (by tensor), and how far the answers\n"
+      "moved. Exit code 1 if a caller would break, or if more rows moved than\n"
+      "--max-moved allows.");
   ModelOptions options;
   options.verify = "off";
   options.extra = "ignore";
@@ -192,11 +192,17 @@ int run_diff(const Command& self, std::vector<std::string> words) {
   arguments.app.add_option("NEW", new_uri, "the model that would replace it")
       ->required()
       ->option_text(" ");
-  arguments.app.add_option("--rows", rows, "compare answers on these: .jsonl, .ndjson, .csv")
+  arguments.app
+      .add_option("--rows", rows,
+                  "rows on which to compare the answers: .jsonl, .ndjson or .csv (default: the "
+                  "golden rows of OLD)")
       ->option_text("FILE");
-  arguments.app.add_option("--max-moved", max_moved, "rows that may move: 3, or 0.1%; else any")
+  arguments.app
+      .add_option("--max-moved", max_moved,
+                  "rows that may move: a number such as 3, or a percentage such as 0.1% (default: "
+                  "no limit)")
       ->option_text("N|P%");
-  arguments.app.add_flag("--json", json, "for programs");
+  arguments.app.add_flag("--json", json, "write the changes and the moved answers as JSON");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 

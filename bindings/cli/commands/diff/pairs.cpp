@@ -22,7 +22,7 @@ Value read_column(const sidecall_model* model, sidecall_call* call, int32_t colu
   const char* text = nullptr;
   size_t length = 0;
   int64_t integer = 0;
-  if (spec.dtype == SIDECALL_STRING) {
+  if (spec.dtype == SIDECALL_DTYPE_STRING) {
     if (sidecall_call_get_str(call, 0, column, &text, &length, nullptr) == SIDECALL_OK)
       value.text.assign(text, length);
   } else if (sidecall_call_get_i64(call, 0, column, &integer, nullptr) == SIDECALL_OK) {

@@ -86,7 +86,7 @@ MovedAnswers compare_rows(const Model& before, const Model& after, const Signatu
   } catch (const InputFailure& failure) {
     // The header suits the old model but not the new one. That is a result of the comparison, not
     // an error.
-    answers.problem = std::string("the new model does not take the rows: ") + failure.what();
+    answers.problem = std::string("the new model cannot read the rows: ") + failure.what();
     return answers;
   }
   ColumnPairs pairs(before.get(), after.get(), old_signature.contract, answers.movements);

@@ -1,0 +1,31 @@
+// Reports the state of this process to the service manager that started it, in systemd's notify
+// protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket in $NOTIFY_SOCKET. Used
+// by `sidecall serve`; sidecall/serving/service_manager.py is the same for Python.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace sidecall::cli {
+
+// Without a service manager every function does nothing.
+class ServiceManager {
+ public:
+  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. `is_service`: false for a process that
+  // inherited these variables from the service, and is not the service itself.
+  explicit ServiceManager(bool is_service);
+
+  // Sends lines such as "READY=1". Waits at most a second for a manager that does not read. A
+  // failure is ignored: the manager notices by itself that it got nothing.
+  void send(const std::string& lines) const;
+
+  // How often the manager expects WATCHDOG=1: half of the time after which it restarts this
+  // process. -1 if it does not expect it.
+  int64_t keep_alive_ns() const { return keep_alive_ns_; }
+
+ private:
+  std::string address_;  // a path, or an abstract name after '@'; "" without a manager
+  int64_t keep_alive_ns_ = -1;
+};
+
+}  // namespace sidecall::cli
