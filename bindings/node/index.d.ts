@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * sidecall: call machine-learning models that were trained in Python. This file is the manual of
  * the Node.js package.
@@ -29,6 +30,8 @@ export interface ModelTypes {
   inputs: object
   /** Tensors that `run` returns, by output name. */
   outputs: object
+  /** The inputs of a call (see {@link Call}), by input name. */
+  views: object
 }
 
 /** The types of a model for which no interface was written. */
@@ -37,6 +40,7 @@ export interface AnyModel extends ModelTypes {
   answer: Record<string, any>
   inputs: Record<string, TensorLike>
   outputs: Record<string, Tensor>
+  views: Record<string, any>
 }
 
 /**
@@ -57,6 +61,12 @@ export type Dtype =
 
 /** A Float16Array if the TypeScript library declares one, otherwise a Uint16Array of raw bits. */
 export type Float16Data = typeof globalThis extends { Float16Array: { prototype: infer Data } } ? Data : Uint16Array
+
+/** A URL, if the TypeScript project knows the class: from @types/node or the library 'dom'. */
+export type URLSource = typeof globalThis extends { URL: { prototype: infer Source } } ? Source : never
+
+/** An AbortSignal, if the TypeScript project knows the class. */
+export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer Known } } ? Known : never
 
 /**
  * Elements in C order. bool is a Uint8Array of 0 and 1; int64 and uint64 are BigInt64Array and
@@ -87,7 +97,8 @@ export type Tensor<Data extends TensorData = TensorData> = Data & {
  *   finite float32 is OUT_OF_RANGE, unless the contract says that the model accepts infinities.
  *   Typed arrays of other types are not converted;
  * - a plain array of numbers, bigints, booleans or strings, optionally nested by dimension. It is
- *   converted, and each value must fit the type. Not available for types without a JavaScript
+ *   converted, and each value must fit the type. Among the strings of features, `null`, `undefined`
+ *   and NaN stand for a missing value. Not available for types without a JavaScript
  *   number type (bfloat16, 8-bit floats, 4-bit types, and float16 in versions of Node without
  *   Float16Array);
  * - `{ data, dims }`, where `data` is one of the above.
@@ -137,7 +148,7 @@ export interface RunOptions {
 
 export interface AsyncOptions extends RunOptions {
   /** Aborting rejects the promise with `signal.reason` and asks the engine to stop. */
-  signal?: AbortSignal
+  signal?: Signal
 }
 
 /**
@@ -146,10 +157,20 @@ export interface AsyncOptions extends RunOptions {
  * keep it. Rejects with FILE_*, CONTRACT_*, UNSUPPORTED, VERIFICATION_FAILED, ENGINE* (see
  * {@link SidecallError}).
  */
-export function open<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions & { signal?: AbortSignal }): Promise<Model<Types>>
+export function open<Types extends ModelTypes = AnyModel>(source: string | URLSource | Uint8Array, options?: OpenOptions & { signal?: Signal }): Promise<Model<Types>>
 
 /** Like `open`, but blocks the calling thread: for start-up code and scripts. */
-export function openSync<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions): Model<Types>
+export function openSync<Types extends ModelTypes = AnyModel>(source: string | URLSource | Uint8Array, options?: OpenOptions): Model<Types>
+
+/**
+ * What `predict` takes: one record, or an array of records. The compiler infers `List` from an
+ * array, and leaves it `never` for one record. One signature instead of two overloads makes its
+ * error about a wrong record short.
+ */
+export type Records<Features, List> = Features | (readonly Features[] & { readonly [Symbol.iterator]: List })
+
+/** What `predict` returns: one answer for one record, an array of answers for an array. */
+export type Answers<Answer, List> = [List] extends [never] ? Answer : Answer[]
 
 /**
  * An opened model. Any number of runs may be under way at the same time. A model cannot be
@@ -184,11 +205,9 @@ export interface Model<Types extends ModelTypes = AnyModel> {
    * members of an answer are in the order of the contract, except that JavaScript always puts keys
    * that look like array indices first.
    */
-  predict(records: readonly Types['features'][], options?: AsyncOptions): Promise<Types['answer'][]>
-  predict(record: Types['features'], options?: AsyncOptions): Promise<Types['answer']>
+  predict<List = never>(records: Records<Types['features'], List>, options?: AsyncOptions): Promise<Answers<Types['answer'], List>>
   /** Like `predict`, but on the calling thread: the fastest way for small models. */
-  predictSync(records: readonly Types['features'][], options?: RunOptions): Types['answer'][]
-  predictSync(record: Types['features'], options?: RunOptions): Types['answer']
+  predictSync<List = never>(records: Records<Types['features'], List>, options?: RunOptions): Answers<Types['answer'], List>
 
   /**
    * Runs the model on tensors, by input name. Never blocks the event loop: a model that is known to
@@ -242,12 +261,12 @@ export interface Call<Types extends ModelTypes = AnyModel> {
    * Typed arrays to write into, one for each numeric input; all elements are 0 at first. To set a
    * string input, assign an array: `call.inputs.city = ['Rome']`.
    */
-  readonly inputs: { [Name in keyof Types['inputs']]: any }
+  readonly inputs: Types['views']
   /**
    * Typed arrays that the last run filled; the next run reuses them. A string output is a plain
    * array, read again after each run. Throws NOT_RUN before the first run.
    */
-  readonly outputs: { [Name in keyof Types['outputs']]: any }
+  readonly outputs: Readonly<Types['outputs']>
   /** Runs the model once, on the calling thread. The outputs are invalid after a failure. */
   runSync(options?: RunOptions): void
   /**
@@ -261,7 +280,7 @@ export interface Call<Types extends ModelTypes = AnyModel> {
    * view. Older views keep the old memory, which the engine no longer reads. For a string input it
    * returns undefined.
    */
-  reshape(input: string, dims: readonly number[]): any
+  reshape<Name extends keyof Types['views'] & string>(input: Name, dims: readonly number[]): Types['views'][Name]
   /**
    * Closes the call and cancels a run that is under way. Memory is freed once no view of it is
    * left. Closing twice is allowed.
@@ -328,6 +347,10 @@ export interface Fault {
    */
   readonly name: string | null
   readonly expected: string | null
+  /**
+   * What came instead. The type names are those of the model, in every language: a JavaScript
+   * number that is whole counts as 'int64', any other as 'float64', and a boolean as 'bool'.
+   */
   readonly got: string | null
   readonly message: string
 }

@@ -31,7 +31,7 @@ async function assertWorks(model) {
   assert.equal(model.runSync(slow.inputsFor(0, Float32Array.of(8))).y[0], 8)
 }
 
-test('a signal that is aborted already: nothing runs, its reason comes back', async () => {
+test('a signal that was aborted before the call rejects with its reason, and nothing runs', async () => {
   const model = openSync(slow.source)
   const reason = new Error('no longer wanted')
   const call = model.call()
@@ -63,7 +63,7 @@ test('an abort during a run rejects with the reason and stops the engine', async
   await assertWorks(model)
 })
 
-test('an abort right after the start, in the same turn', async () => {
+test('an abort right after the start, in the same turn, rejects the run', async () => {
   const model = openSync(slow.source)
   const controller = new AbortController()
   const run = model.run(slow.inputsFor(LONG), { signal: controller.signal })
@@ -118,7 +118,7 @@ test('a signal used 10 000 times keeps no listener', async () => {
   assert.deepEqual(warnings, [])
 })
 
-test('an abort that races with the end gives one of the two, and the model goes on', async () => {
+test('an abort that races with the end gives one of the two outcomes, and the model stays usable', async () => {
   const model = openSync(slow.source)
   const seen = new Set()
   for (let i = 0; i < 150; i++) {
@@ -133,7 +133,7 @@ test('an abort that races with the end gives one of the two, and the model goes 
   await assertWorks(model)
 })
 
-test('a deadline, synchronous and asynchronous', async () => {
+test('a deadline that passes fails synchronous and asynchronous runs with TIMEOUT', async () => {
   const model = openSync(slow.source)
   const call = model.call()
   call.reshape('x', [slow.WIDTH])
@@ -146,7 +146,7 @@ test('a deadline, synchronous and asynchronous', async () => {
   await assertWorks(model)
 })
 
-test('a deadline that is far is no deadline', async () => {
+test('a very distant deadline does not fail a run', async () => {
   const model = openSync(slow.source)
   for (const timeoutMs of [60_000, 1e9, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY]) {
     assert.equal((await model.run(slow.inputsFor(1, Float32Array.of(4)), { timeoutMs })).y[0], 4)
@@ -154,7 +154,7 @@ test('a deadline that is far is no deadline', async () => {
   }
 })
 
-test('the deadline of open counts for runs that set none', async () => {
+test('the deadline given to open applies to runs that set none', async () => {
   const model = openSync(slow.source, { timeoutMs: 5 })
   await assert.rejects(model.run(slow.inputsFor(LONG)), { code: 'TIMEOUT' })
   assert.throws(() => model.runSync(slow.inputsFor(LONG)), { code: 'TIMEOUT' })
@@ -187,7 +187,7 @@ test('a call after its run was aborted runs again', async () => {
   }
 })
 
-test('abort and deadline together: one outcome', async () => {
+test('a run with both an abort and a deadline ends with exactly one outcome', async () => {
   const model = openSync(slow.source)
   for (let i = 0; i < 60; i++) {
     const controller = new AbortController()
@@ -201,7 +201,7 @@ test('abort and deadline together: one outcome', async () => {
   await assertWorks(model)
 })
 
-test('AbortSignal.timeout and AbortSignal.any', async () => {
+test('the signals of AbortSignal.timeout and AbortSignal.any end a run', async () => {
   const model = openSync(slow.source)
   await assert.rejects(model.run(slow.inputsFor(LONG), { signal: AbortSignal.timeout(5) }), {
     name: 'TimeoutError'
@@ -214,7 +214,7 @@ test('AbortSignal.timeout and AbortSignal.any', async () => {
   assert.equal(await outcomeOf(run), 'any')
 })
 
-test('an abort listener of the user may close, run and abort', async () => {
+test('an abort listener of the caller may close, run and abort', async () => {
   const model = openSync(slow.source)
   const controller = new AbortController()
   let inner
@@ -229,7 +229,7 @@ test('an abort listener of the user may close, run and abort', async () => {
   assert.equal(await inner, 're-entered')
 })
 
-test('what is no signal is a TypeError', async () => {
+test('a signal that is not an AbortSignal is a TypeError', async () => {
   const model = openSync(modelPath('add.onnx'))
   for (const signal of [null, 1, 'abort', {}, { aborted: false }, new AbortController()]) {
     await assert.rejects(async () => model.run({ x }, { signal }), TypeError)
@@ -237,7 +237,7 @@ test('what is no signal is a TypeError', async () => {
   }
 })
 
-test('an opening that is aborted leaves nothing behind', async () => {
+test('an aborted open leaves nothing behind', async () => {
   for (let i = 0; i < 30; i++) {
     const controller = new AbortController()
     const opening = outcomeOf(open(modelPath('penguins.onnx'), { signal: controller.signal }))

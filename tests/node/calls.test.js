@@ -13,7 +13,7 @@ const NOT_OBJECTS = [null, 1, 'x', true, 1n, Symbol('s'), [], () => {}]
 const add = openSync(modelPath('add.onnx'))
 const x = Float32Array.of(1, 2)
 
-test('rows of a call that are none', () => {
+test('a number of rows that is not a whole number of 1 or more is refused', () => {
   for (const rows of ['1', null, 1n, true, 1.5, Number.NaN, {}]) {
     assert.throws(
       () => add.call({ rows }),
@@ -34,7 +34,7 @@ test('rows of a call that are none', () => {
   assert.equal(add.call({ rows: 3 }).inputs.x.length, 6)
 })
 
-test('room for more than Node or the machine has is refused, or there', () => {
+test('a call with very many rows works or fails with OUT_OF_MEMORY', () => {
   for (const rows of [1e9, 1e12]) {
     for (const attempt of [() => add.call({ rows }), () => add.call().reshape('x', [rows, 2])]) {
       try {
@@ -48,7 +48,7 @@ test('room for more than Node or the machine has is refused, or there', () => {
   assert.deepEqual([...add.runSync({ x }).y], [11, 22])
 })
 
-test('rows that nobody wrote take no memory', () => {
+test('rows that were never written take no physical memory', () => {
   const before = process.memoryUsage().rss
   const call = add.call({ rows: 25_000_000 }) // 200 MB
   assert.equal(call.inputs.x.length, 50_000_000)
@@ -72,7 +72,7 @@ test('a call that is used by two runs at once is busy', async () => {
   call.runSync()
 })
 
-test('outputs before a run, after a failure, and of no such name', async () => {
+test('outputs are refused before a run and after a failure, and an unknown name is undefined', async () => {
   const call = openSync(modelPath('gather.onnx')).call()
   assert.throws(() => call.outputs.y, { code: 'NOT_RUN' })
   call.inputs.at[0] = 1n
@@ -89,7 +89,7 @@ test('outputs before a run, after a failure, and of no such name', async () => {
   assert.equal(call.inputs.none, undefined)
 })
 
-test('what is assigned to an input of a call', () => {
+test('a string input of a call takes an assigned array, and refuses other values', () => {
   const call = openSync(modelPath('strings.onnx')).call({ rows: 2 })
   call.inputs.first = ['a', 'b']
   call.inputs.second = ['c', 'd']
@@ -116,7 +116,7 @@ test('what is assigned to an input of a call', () => {
   )
 })
 
-test('reshape: names, ranks, dimensions', () => {
+test('reshape refuses unknown names, wrong ranks and wrong dimensions', () => {
   const call = openSync(modelPath('free_dims.onnx')).call()
   assert.equal(call.reshape('x', [2, 4, 3]).length, 24)
   call.runSync()

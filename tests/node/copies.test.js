@@ -30,7 +30,7 @@ function runTests(names) {
   })
 }
 
-test('the switch is on', async () => {
+test('SIDECALL_NODE_COPIES=1 makes arrays copies', async () => {
   const body = `
     const call = sidecall.openSync(slow.source).call()
     const { buffer } = call.inputs.x

@@ -23,7 +23,7 @@ function errorOf(run) {
   return null
 }
 
-test('outputs before a run', () => {
+test('JavaScript and core give the same error for outputs before a run', () => {
   const native = addon.openSync(path.join(models, 'gbm.onnx'), OPTIONS)
   const call = new addon.Call(native, 1, () => {})
   const own = openSync(path.join(models, 'gbm.onnx')).call()
@@ -35,7 +35,7 @@ test('outputs before a run', () => {
   )
 })
 
-test('a call that is running, or waits for its turn', async () => {
+test('JavaScript and core give the same error for a call that runs or waits in the queue', async () => {
   const native = addon.openSync(path.join(models, 'slow.onnx'), OPTIONS)
   let release
   const released = new Promise(resolve => {
@@ -67,7 +67,7 @@ test('a call that is running, or waits for its turn', async () => {
   call.close()
 })
 
-test('a deadline that passes in a queue, and one that passes in the engine', async () => {
+test('a deadline that passes in the queue gives the same error as one that passes in the engine', async () => {
   const model = openSync(path.join(models, 'slow.onnx'))
   const inputs = Object.fromEntries(
     model.signature.inputs.map(spec => [spec.name, slowInput(spec)])

@@ -65,7 +65,7 @@ function outcome(record) {
   }
 }
 
-test('all ways into the engine decide alike', () => {
+test('every way to pass a record accepts and refuses the same values', () => {
   const random = generator(7)
   for (let round = 0; round < 400; ++round) {
     const record = Object.fromEntries(names.map(name => [name, random() * 4 - 2]))
@@ -86,7 +86,7 @@ test('all ways into the engine decide alike', () => {
   }
 })
 
-test('a list decides as its records do', () => {
+test('a list of records is accepted or refused as its records are one by one', () => {
   const random = generator(3)
   const records = Array.from({ length: 20 }, () =>
     Object.fromEntries(names.map(name => [name, random() * 4 - 2]))
@@ -114,7 +114,7 @@ test('a list decides as its records do', () => {
   )
 })
 
-test('keys: own and enumerable count, whatever their names are', () => {
+test('own enumerable keys are the features, whatever their names are', () => {
   const record = Object.fromEntries(names.map((name, i) => [name, i / 10]))
   const expected = gbm.predictSync(record)
   assert.deepStrictEqual(gbm.predictSync(Object.assign(Object.create(null), record)), expected)

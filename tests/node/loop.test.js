@@ -29,14 +29,14 @@ async function turnsDuring(promise) {
 
 const add = { x: Float32Array.of(1, 2), y: 0 }
 
-test('the loop turns while a slow run is pending', async () => {
+test('the event loop turns while a slow run is pending', async () => {
   const model = openSync(slow.source)
   await model.run(slow.inputsFor(1))
   const turns = await turnsDuring(model.run(slow.inputsFor(100)))
   assert.ok(turns >= 20, `${turns} turns`)
 })
 
-test('the loop turns while many slow runs are pending, and timers fire', async () => {
+test('the event loop turns and timers fire while many slow runs are pending', async () => {
   const model = openSync(slow.source)
   let fired = 0
   const timer = setInterval(() => fired++, 1)
@@ -48,14 +48,14 @@ test('the loop turns while many slow runs are pending, and timers fire', async (
   assert.ok(fired >= 5, `${fired} timers`)
 })
 
-test('a slow predict does not block either', async () => {
+test('a slow predict does not block the event loop', async () => {
   const model = openSync(modelPath('gbm.onnx'))
   const record = Object.fromEntries(model.signature.features.map(({ name }) => [name, 0]))
   const turns = await turnsDuring(model.predict(Array.from({ length: 100_000 }, () => record)))
   assert.ok(turns >= 2, `${turns} turns`)
 })
 
-test('a model that turns slow does not block: its speed is not taken from its first runs', async () => {
+test('a model that becomes slow does not block the event loop', async () => {
   const model = openSync(slow.source)
   for (let i = 0; i < 200; i++) await model.run(slow.inputsFor(0))
   const turns = await turnsDuring(
@@ -64,7 +64,7 @@ test('a model that turns slow does not block: its speed is not taken from its fi
   assert.ok(turns >= 20, `${turns} turns`)
 })
 
-test('fast runs one after the other leave room for timers', async () => {
+test('timers fire during a long series of fast runs', async () => {
   const model = openSync(modelPath('add.onnx'))
   let fired = false
   setTimeout(() => (fired = true), 2)
@@ -76,14 +76,14 @@ test('fast runs one after the other leave room for timers', async () => {
   assert.ok(fired, `no timer in ${runs} runs`)
 })
 
-test('opening does not block', async () => {
+test('open does not block the event loop', async () => {
   const turns = await turnsDuring(
     Promise.all(Array.from({ length: 20 }, () => open(modelPath('penguins.onnx'))))
   )
   assert.ok(turns >= 2, `${turns} turns`)
 })
 
-test('more runs than the queue holds wait their turn, and each gets its own answer', async () => {
+test('runs beyond the queue of the pool wait for their turn, and each gets its own answer', async () => {
   const model = openSync(slow.source)
   const runs = Array.from({ length: 3_000 }, async (_, i) => {
     const { y } = await model.run(slow.inputsFor(i % 7 === 0 ? 0.5 : 0, Float32Array.of(i, i + 1)))
@@ -92,7 +92,7 @@ test('more runs than the queue holds wait their turn, and each gets its own answ
   await Promise.all(runs)
 })
 
-test('more runs than may wait are refused as busy, be they short or long', async () => {
+test('runs beyond the limit of waiting runs are refused with BUSY, whether they are short or long', async () => {
   for (const [model, inputs] of [
     [openSync(modelPath('add.onnx')), { x: add.x }],
     [openSync(slow.source), slow.inputsFor(0.1)]
@@ -133,7 +133,7 @@ test('a pending run keeps the process alive until it is over', async () => {
   assert.deepEqual(done, { code: 0, signal: null, out: 'done 10000\n', err: '' })
 })
 
-test('models, calls and views alone do not keep it alive', async () => {
+test('models, calls and views alone do not keep the process alive', async () => {
   const done = await runScript(`
     const model = sidecall.openSync(modelPath('add.onnx'))
     const call = model.call()
@@ -141,7 +141,7 @@ test('models, calls and views alone do not keep it alive', async () => {
   assert.deepEqual(done, { code: 0, signal: null, out: 'ran\n', err: '' })
 })
 
-test('nothing is printed, by a success or a failure', async () => {
+test('neither a success nor a failure prints anything', async () => {
   const done = await runScript(`
     const model = sidecall.openSync(modelPath('penguins.onnx'))
     for (const wrong of [{}, { year: 'x' }]) { try { model.predictSync(wrong) } catch {} }

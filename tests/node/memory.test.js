@@ -52,19 +52,19 @@ const wide = openSync(modelPath('prediction_wide.onnx'))
 const add = openSync(modelPath('add.onnx'))
 const x = Float32Array.of(1, 2)
 
-test('runs', () =>
+test('synchronous runs do not grow memory', () =>
   assertFlat(
     RUNS / 1000,
     inBlocks(1000, () => add.runSync({ x }))
   ))
 
-test('predictions', () =>
+test('predictions do not grow memory', () =>
   assertFlat(
     RUNS / 1000,
     inBlocks(1000, () => wide.predictSync(record))
   ))
 
-test('runs of a call', () => {
+test('runs of a call do not grow memory', () => {
   const call = add.call()
   return assertFlat(
     RUNS / 1000,
@@ -76,14 +76,14 @@ test('runs of a call', () => {
   )
 })
 
-test('asynchronous runs, one after the other and together', async () => {
+test('asynchronous runs, one after the other and together, do not grow memory', async () => {
   await assertFlat(ASYNC_RUNS, () => add.run({ x }))
   await assertFlat(ASYNC_RUNS / 50, () =>
     Promise.all(Array.from({ length: 50 }, () => wide.predict(record)))
   )
 })
 
-test('strings in and out', () => {
+test('string tensors do not grow memory', () => {
   const model = openSync(modelPath('strings.onnx'))
   const inputs = { first: ['one', 'zwei'], second: ['größe', ''] }
   return assertFlat(
@@ -92,7 +92,7 @@ test('strings in and out', () => {
   )
 })
 
-test('failures', () => {
+test('failures do not grow memory', () => {
   const options = { signal: new AbortController().signal }
   return assertFlat(RUNS / 50, async () => {
     assert.throws(() => wide.predictSync({ x0: 'x' }))
@@ -101,13 +101,13 @@ test('failures', () => {
   })
 })
 
-test('large tensors: garbage collection keeps up with memory that it does not see', () => {
+test('the garbage collector frees large tensors in time', () => {
   const model = openSync(modelPath('identity_float32.onnx'))
   const large = new Float32Array(250_000)
   return assertFlat(isLong ? 6000 : 600, () => model.runSync({ x: large }))
 })
 
-test('a large list of records leaves nothing behind', async () => {
+test('a large list of records does not grow memory', async () => {
   const model = openSync(modelPath('penguins.onnx'))
   const bytes = async () => {
     await settle()
@@ -123,7 +123,7 @@ test('a large list of records leaves nothing behind', async () => {
   assert.ok(after - before < ALLOWED, `${after - before} bytes`)
 })
 
-test('calls, closed and forgotten', () =>
+test('calls that are closed or collected do not grow memory', () =>
   assertFlat(isLong ? 100_000 : 6000, i => {
     const call = add.call({ rows: 1000 })
     call.inputs.x.fill(1)
@@ -132,7 +132,7 @@ test('calls, closed and forgotten', () =>
     if (i % 2 === 0) call.close()
   }))
 
-test('10 000 opens, closed and forgotten, in both ways', () => {
+test('10 000 opened models, closed or collected, do not grow memory', () => {
   const file = modelPath('add.onnx')
   return assertFlat(OPENS, async i => {
     const model = i % 10 === 0 ? await open(file) : openSync(file)
@@ -141,7 +141,7 @@ test('10 000 opens, closed and forgotten, in both ways', () => {
   })
 })
 
-test('opens that fail', () => {
+test('opens that fail do not grow memory', () => {
   const files = ['contracts/format_3.onnx', 'none.onnx', 'contracts/empty.onnx'].map(modelPath)
   return assertFlat(3000, async i => {
     assert.throws(() => openSync(files[i % 3]))

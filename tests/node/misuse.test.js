@@ -41,7 +41,7 @@ async function closedEverywhere(model, call) {
   assert.throws(() => call.reshape('x', [1, 2]), expected)
 }
 
-test('sources that are none', async () => {
+test('a value that is not a source is refused', async () => {
   for (const source of [
     undefined,
     null,
@@ -85,7 +85,7 @@ test('sources that are none', async () => {
   )
 })
 
-test('sources of every kind', async () => {
+test('a path, a URL and bytes are accepted as sources', async () => {
   const file = modelPath('add.onnx')
   const bytes = require('node:fs').readFileSync(file)
   const view = new Uint8Array(new SharedArrayBuffer(bytes.length))
@@ -104,7 +104,7 @@ test('sources of every kind', async () => {
   }
 })
 
-test('options that are none', async () => {
+test('wrong options are refused', async () => {
   const file = modelPath('add.onnx')
   const wrong = [
     ...NOT_OBJECTS,
@@ -161,7 +161,35 @@ test('options that are none', async () => {
   assert.equal(openSync(file, {}).runSync({ x }, {}).y.length, 2)
 })
 
-test('records and inputs that are none', async () => {
+test('the error of a wrong option names the option, the legal values and what it got', async () => {
+  const file = modelPath('add.onnx')
+  for (const [options, message] of [
+    [{ verify: 'of' }, "options.verify: expected 'error', 'warn' or 'off', got 'of'"],
+    [{ verify: true }, "options.verify: expected 'error', 'warn' or 'off', got boolean"],
+    [{ extra: 'drop' }, "options.extra: expected 'error' or 'ignore', got 'drop'"],
+    [{ waitMs: null }, 'options.waitMs: expected a number of milliseconds, got null'],
+    [{ allowExec: 1 }, 'options.allowExec: expected a boolean, got number'],
+    [{ onnxruntime: [] }, 'options.onnxruntime: expected a path, got array']
+  ])
+    assert.throws(() => openSync(file, options), { name: 'TypeError', message })
+  for (const [rows, got] of [
+    ['1', 'string'],
+    [1.5, 'a number that is not whole'],
+    [2 ** 60, 'a number beyond 2^53']
+  ])
+    assert.throws(() => add.call({ rows }), {
+      name: 'TypeError',
+      message: `options.rows: expected a whole number, got ${got}`
+    })
+  assert.throws(() => add.call().reshape('x', [1.5, 2]), {
+    message: 'dims: expected whole numbers, got a number that is not whole'
+  })
+  assert.throws(() => add.runSync({ x: { data: x, dims: [-1, 2] } }), {
+    message: "input 'x': dims: expected whole numbers of 0 or more, got a negative number"
+  })
+})
+
+test('values that are not records or inputs are refused', async () => {
   const model = openSync(modelPath('matrix.onnx'))
   for (const record of [undefined, null, 1, 'x', true, 1n, Symbol('s'), () => {}]) {
     const expected = error => error instanceof TypeError || error.code === 'DTYPE_MISMATCH'
@@ -180,7 +208,7 @@ test('records and inputs that are none', async () => {
   }
 })
 
-test('a model that was closed', async () => {
+test('every method of a closed model fails with INVALID_ARGUMENT', async () => {
   const model = openSync(modelPath('add.onnx'))
   const call = model.call()
   const { name, version, id, signature, contract, warning } = model
@@ -196,7 +224,7 @@ test('a model that was closed', async () => {
   assert.equal(model.signature, signature)
 })
 
-test('a model that the arguments close', async () => {
+test('a model that its own arguments close fails with INVALID_ARGUMENT', async () => {
   const closed = { name: 'SidecallError', code: 'INVALID_ARGUMENT', message: 'the model is closed' }
   const attempts = [
     model => ['runSync', { x }, optionsClosing(model)],
@@ -222,7 +250,7 @@ function optionsClosing(model) {
   return Object.defineProperty({}, 'timeoutMs', { get: () => model.close() ?? 5, enumerable: true })
 }
 
-test('using closes', () => {
+test('the declaration `using` closes models and calls', () => {
   // Node has the symbol under this name since 18.18; older versions have nothing to test.
   if (typeof Symbol.dispose !== 'symbol') return
   const model = openSync(modelPath('add.onnx'))
@@ -233,7 +261,7 @@ test('using closes', () => {
   assert.throws(() => model.runSync({ x }), { code: 'INVALID_ARGUMENT' })
 })
 
-test('methods that are taken from their object', async () => {
+test('methods that are detached from their object throw a TypeError', async () => {
   const { runSync, run, predictSync, call, close } = add
   for (const method of [runSync, predictSync, call, close]) {
     for (const self of [undefined, {}, Object.create(add), 1])
@@ -248,7 +276,7 @@ test('methods that are taken from their object', async () => {
   assert.equal(add.runSync({ x }).y.length, 2)
 })
 
-test('signature and contract are plain and frozen', () => {
+test('signature and contract are plain frozen objects', () => {
   const model = openSync(modelPath('penguins.onnx'))
   for (const part of [
     model.signature,

@@ -55,7 +55,7 @@ const WAYS = {
   }
 }
 
-test('asynchronous calls wait for the successor, and the loop goes on', () =>
+test('asynchronous calls wait for the next server while the event loop turns', () =>
   withOrphan(WAIT, async (model, restart) => {
     const answers = Object.entries(WAYS).flatMap(([way, ask]) =>
       [1, 2, 3].map(async () => [way, await ask(model)])
@@ -69,7 +69,7 @@ test('asynchronous calls wait for the successor, and the loop goes on', () =>
     for (const [way, answer] of await Promise.all(answers)) assert.equal(answer, 621, way)
   }))
 
-test('synchronous calls wait too', () =>
+test('synchronous calls wait for the next server', () =>
   withOrphan(WAIT, async (model, restart) => {
     restart() // the server is still starting
     assert.equal(model.predictSync(record).prediction, 621)
@@ -104,7 +104,7 @@ test('a deadline and an abort end the wait', () =>
     assert.equal(await WAYS.run(model), 621)
   }))
 
-test('a server that never comes back: each run has waited once, not one after the other', () =>
+test('runs wait at the same time, not one after the other, for a server that never comes back', () =>
   withOrphan({ waitMs: 500 }, async model => {
     const start = performance.now()
     const runs = await Promise.allSettled(Array.from({ length: 60 }, () => model.run(tensors)))
@@ -138,7 +138,7 @@ test('without a wait a call during the restart is refused at once', () =>
       await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })
   }))
 
-test('a run that the dead server had taken fails, and those behind it do not', async () => {
+test('a run that the dead server had taken fails, and the runs behind it succeed', async () => {
   const file = path.join(temporaryFolder(), 'slow.onnx')
   fs.writeFileSync(file, slow.source)
   const first = serve(file)

@@ -47,7 +47,7 @@ function casesByFile() {
   return files
 }
 
-test('vectors over shm:', { concurrency: 3 }, async context => {
+test('every shared case gives the same outcome over shm:', { concurrency: 3 }, async context => {
   const files = casesByFile()
   const runs = [...files].map(([file, those]) =>
     context.test(file, async () => {
@@ -86,7 +86,7 @@ async function assertWorks(model) {
   assert.equal(model.runSync(slow.inputsFor(0, Float32Array.of(8))).y[0], 8)
 }
 
-test('the loop turns while a served model runs', () =>
+test('the event loop turns while a served model runs', () =>
   withSlow(async model => {
     let turns = 0
     let isOver = false
@@ -100,7 +100,7 @@ test('the loop turns while a served model runs', () =>
     assert.ok(turns >= 20, `${turns} turns`)
   }))
 
-test('many runs at once, each with its own answer', () =>
+test('each of many simultaneous runs gets its own answer', () =>
   withSlow(async model => {
     const runs = Array.from({ length: 500 }, async (_, i) => {
       const { y } = await model.run(
@@ -111,7 +111,7 @@ test('many runs at once, each with its own answer', () =>
     await Promise.all(runs)
   }))
 
-test('runs that wait for their turn hold no connection', () =>
+test('runs that wait in the queue hold no connection', () =>
   withSlow(async model => {
     const numSockets = () =>
       fs.readdirSync('/proc/self/fd').filter(fd => {
@@ -134,7 +134,7 @@ test('runs that wait for their turn hold no connection', () =>
     assert.ok(most - before < 64, `${most - before} sockets for 400 runs at once`)
   }))
 
-test('hundreds of calls of one server, all watched at once', () =>
+test('hundreds of calls of one server can run at once', () =>
   withSlow(async model => {
     const calls = Array.from({ length: 300 }, () => model.call())
     const runs = calls.map(async (call, i) => {
@@ -147,7 +147,7 @@ test('hundreds of calls of one server, all watched at once', () =>
     for (const call of calls) call.close()
   }))
 
-test('abort and deadline end a served run, and the model goes on', () =>
+test('an abort and a deadline end a served run, and the model stays usable', () =>
   withSlow(async model => {
     await assert.rejects(model.run(slow.inputsFor(LONG), { timeoutMs: 20 }), {
       code: 'TIMEOUT',
@@ -160,13 +160,13 @@ test('abort and deadline end a served run, and the model goes on', () =>
     await assert.rejects(run, error => error === 'enough')
     assert.throws(() => model.runSync(slow.inputsFor(LONG), { timeoutMs: 5 }), { code: 'TIMEOUT' })
     // The server may still be busy with the last run. Only the promise waits for it, because the
-    // event loop has to tell the server of the abort.
+    // event loop has to report the abort to the server.
     const { y } = await model.run(slow.inputsFor(1, Float32Array.of(9)), { timeoutMs: 10_000 })
     assert.equal(y[0], 9)
     await assertWorks(model)
   }))
 
-test('a server that is killed during a run', () =>
+test('a run whose server is killed fails with PEER_DIED', () =>
   withSlow(async (model, server) => {
     await assertWorks(model)
     const runs = Array.from({ length: 5 }, () => model.run(slow.inputsFor(LONG)))
@@ -199,22 +199,22 @@ test('views of a call outlive their server', () =>
     assert.equal(y.length, 1000)
   }))
 
-test('openings that wait leave the pool of threads to others, and an abort lets the process end', async () => {
+test('opens that wait do not occupy the thread pool, and an abort lets the process end', async () => {
   const done = await runScript(`
     const controller = new AbortController()
     const { signal } = controller
     let open = 0
-    for (let i = 0; i < 8; i++) sidecall.open('shm:nobody-' + i, { waitMs: 60_000, signal }).catch(error => { if (error.name === 'AbortError') open += 1 })
+    for (let i = 0; i < 8; i++) sidecall.open('shm:absent-' + i, { waitMs: 60_000, signal }).catch(error => { if (error.name === 'AbortError') open += 1 })
     require('node:fs').stat('/', () => controller.abort())
     process.on('exit', () => console.log(open))`)
   assert.deepEqual(done, { code: 0, signal: null, out: '8\n', err: '' })
 })
 
-test('a worker, or the process, ends while openings wait', async () => {
+test('a worker and the process can end while opens wait', async () => {
   const body = `
     const { parentPort } = require('node:worker_threads')
     const sidecall = require(${JSON.stringify(packageFolder)})
-    for (let i = 0; i < 3; i++) sidecall.open('shm:nobody', { waitMs: 60_000 })
+    for (let i = 0; i < 3; i++) sidecall.open('shm:absent', { waitMs: 60_000 })
     parentPort.postMessage('waiting')`
   for (let i = 0; i < 5; i++) {
     const worker = new Worker(body, { eval: true })
@@ -222,12 +222,12 @@ test('a worker, or the process, ends while openings wait', async () => {
     await worker.terminate()
   }
   const done = await runScript(`
-    for (let i = 0; i < 3; i++) sidecall.open('shm:nobody', { waitMs: 60_000 })
+    for (let i = 0; i < 3; i++) sidecall.open('shm:absent', { waitMs: 60_000 })
     setTimeout(() => process.exit(3), 5)`)
   assert.deepEqual(done, { code: 3, signal: null, out: '', err: '' })
 })
 
-test('nobody serves that name', async () => {
+test('opening a name without a server fails with UNREACHABLE', async () => {
   const address = `shm:${path.join(temporaryFolder(), 'none.sock')}`
   assert.throws(() => openSync(address), {
     code: 'UNREACHABLE',

@@ -93,7 +93,7 @@ test('a deadline ends a run that has to connect, and timers fire meanwhile', () 
     await assertWorks(model)
   }))
 
-test('the same for predict', () =>
+test('a deadline ends a predict that has to connect', () =>
   withServed(modelPath('label_string.onnx'), async (model, server) => {
     const record = Object.fromEntries(model.signature.features.map(({ name }) => [name, 1]))
     server.stop()
@@ -103,7 +103,7 @@ test('the same for predict', () =>
     assert.deepEqual(await model.predict(record), model.predictSync(record))
   }))
 
-test('a run that outgrows its connection has to connect as well', () =>
+test('a run that is too large for its connection connects again without blocking', () =>
   withSlow(async (model, server) => {
     await assertWorks(model)
     server.stop()
@@ -118,7 +118,7 @@ test('a run that outgrows its connection has to connect as well', () =>
     await assertWorks(model)
   }))
 
-test('inputs are read before run returns, and what is wrong is said at once', () =>
+test('inputs are read before run returns, and wrong inputs are refused at once', () =>
   withSlow(async (model, server) => {
     server.stop()
     const x = Float32Array.of(3, 4)
@@ -141,7 +141,7 @@ test('inputs are read before run returns, and what is wrong is said at once', ()
     assert.deepEqual([...(await run).y], [3, 4])
   }))
 
-test('abort while a run connects', () =>
+test('an abort ends a run that connects', () =>
   withSlow(async (model, server) => {
     server.stop()
     const controller = new AbortController()
@@ -155,7 +155,7 @@ test('abort while a run connects', () =>
     await assertWorks(model)
   }))
 
-test('close while runs connect: they end first', () =>
+test('runs that connect end before a closed model is released', () =>
   withSlow(async (model, server) => {
     server.stop()
     const runs = [1, 2, 3].map(value => model.run(give(value)))
@@ -169,7 +169,7 @@ test('close while runs connect: they end first', () =>
     )
   }))
 
-test('a call connects when it first runs, and may be closed meanwhile', () =>
+test('a call connects in its first run, and may be closed meanwhile', () =>
   withSlow(async (model, server) => {
     server.stop()
     const call = model.call()
@@ -189,7 +189,7 @@ test('a call connects when it first runs, and may be closed meanwhile', () =>
     other.close()
   }))
 
-test('many runs that have to connect leave the pool of threads to others', () =>
+test('many runs that have to connect do not occupy the thread pool', () =>
   withSlow(async (model, server) => {
     server.stop()
     const controller = new AbortController()
@@ -206,7 +206,7 @@ test('many runs that have to connect leave the pool of threads to others', () =>
     for (const [i, { value }] of (await outcomes).entries()) assert.equal(value.y[0], i)
   }))
 
-test('a run after a synchronous one that timed out', () =>
+test('a run after a synchronous run that timed out does not block', () =>
   withSlow(async (model, server) => {
     await assertWorks(model)
     server.stop()
@@ -217,7 +217,7 @@ test('a run after a synchronous one that timed out', () =>
     await assertWorks(model)
   }))
 
-test('a successor that stands still: idle connections come back off the loop', () =>
+test('idle connections are renewed on a thread when the next server is stopped', () =>
   withSlow(async (model, server) => {
     await Promise.all(Array.from({ length: 8 }, (_, i) => model.run(give(i))))
     await server.kill()
@@ -238,7 +238,7 @@ test('a successor that stands still: idle connections come back off the loop', (
     }
   }))
 
-test('an idle connection whose server died leaves the loop asleep', () =>
+test('an idle connection whose server died does not wake the event loop', () =>
   withSlow(async (model, server) => {
     await assertWorks(model)
     await server.kill()

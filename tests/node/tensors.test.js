@@ -18,7 +18,7 @@ async function bothThrow(sync, async, expected) {
   await assert.rejects(async, expected)
 }
 
-test('tensors that are none, or of another type', async () => {
+test('values that are not tensors, or of another type, are refused', async () => {
   const wrong = [
     [1, 'DTYPE_MISMATCH'], ['x', 'DTYPE_MISMATCH'], [null, undefined], [undefined, undefined], [{}, 'DTYPE_MISMATCH'], [{ dims: [1, 2] }, 'DTYPE_MISMATCH'],
     [Float64Array.of(1e300, 1), 'OUT_OF_RANGE'], [new Int32Array(2), 'DTYPE_MISMATCH'], [new BigInt64Array(2), 'DTYPE_MISMATCH'], [new Uint8ClampedArray(2), 'DTYPE_MISMATCH'],
@@ -43,7 +43,48 @@ test('tensors that are none, or of another type', async () => {
   }
 })
 
-test('names of inputs', async () => {
+test('null, undefined and NaN among the strings of a feature are missing values', async () => {
+  const model = openSync(modelPath('limits.onnx'))
+  const one = { X: [[0.5, 1]], level: [[0.2]], ratio: [[0.5]], step: [[2]], years: [[2000]] }
+  const given = { ...one, count: [[5]], word: [['a']], note: ['b'] }
+  const noteOf = outputs => outputs.transformed[8]
+  assert.equal(noteOf(model.runSync(given)), 1)
+  for (const missing of [null, undefined, Number.NaN]) {
+    for (const note of [[missing], { data: [missing], dims: [1] }]) {
+      assert.equal(noteOf(model.runSync({ ...given, note })), -1)
+      assert.equal(noteOf(await model.run({ ...given, note })), -1)
+    }
+    const refused = { code: 'MISSING_VALUE', feature: 'word' }
+    await bothThrow(
+      () => model.runSync({ ...given, word: [[missing]] }),
+      async () => model.run({ ...given, word: [[missing]] }),
+      refused
+    )
+  }
+  // An empty string is a value. A model without a contract has no missing values.
+  assert.equal(noteOf(model.runSync({ ...given, note: [''] })), 1)
+  const strings = openSync(modelPath('identity_string.onnx'))
+  assert.throws(() => strings.runSync({ x: ['a', null] }), { code: 'DTYPE_MISMATCH', feature: 'x' })
+})
+
+test('null among the strings that a call is given is a missing value', () => {
+  const model = openSync(modelPath('limits.onnx'))
+  const call = model.call()
+  const numbers = { X: [0.5, 1], level: [0.2], ratio: [0.5], step: [2], years: [2000], count: [5n] }
+  for (const [name, values] of Object.entries(numbers)) call.inputs[name].set(values)
+  call.inputs.word = ['a']
+  call.inputs.note = [null]
+  call.runSync()
+  assert.equal(call.outputs.transformed[8], -1)
+  call.inputs.word = [null]
+  assert.throws(() => call.runSync(), { code: 'MISSING_VALUE', feature: 'word' })
+  call.inputs.word = ['a']
+  call.inputs.note = ['b']
+  call.runSync()
+  assert.equal(call.outputs.transformed[8], 1)
+})
+
+test('unknown and missing names of inputs are refused', async () => {
   await bothThrow(
     () => add.runSync({ x, y: x }),
     async () => add.run({ x, y: x }),
@@ -69,7 +110,7 @@ test('names of inputs', async () => {
   assert.deepEqual(Object.keys(backwards.runSync({ a: [3] })), ['__proto__'])
 })
 
-test('plain arrays: every type, nested or flat, values that fit alone', () => {
+test('plain arrays, nested or flat, are converted for every type, and values that do not fit are refused', () => {
   const run = (dtype, data) => openSync(modelPath(`identity_${dtype}.onnx`)).runSync({ x: data }).y
   assert.deepEqual([...run('int64', [1, 2n, -(2n ** 63n)])], [1n, 2n, -(2n ** 63n)])
   assert.deepEqual([...run('uint64', [2n ** 64n - 1n, 0])], [2n ** 64n - 1n, 0n])
@@ -101,7 +142,7 @@ test('plain arrays: every type, nested or flat, values that fit alone', () => {
   }
 })
 
-test('float16 is what Node has for it', () => {
+test('float16 is a Float16Array if Node has one, otherwise a Uint16Array', () => {
   const model = openSync(modelPath('identity_float16.onnx'))
   const { y } = model.runSync({ x: Uint16Array.of(0x3c00, 0xfbff) })
   const Half = globalThis.Float16Array ?? Uint16Array
@@ -113,7 +154,7 @@ test('float16 is what Node has for it', () => {
   }
 })
 
-test('inputs that are read only once, and in the order of the signature or of the object', async () => {
+test('each input is read only once, and an error of its getter reaches the caller unchanged', async () => {
   let reads = 0
   const inputs = {
     get x() {
@@ -148,7 +189,7 @@ test('inputs that are read only once, and in the order of the signature or of th
   )
 })
 
-test('an input whose getter closes the model or runs it', async () => {
+test('the getter of an input may close the model or run it', async () => {
   const closing = openSync(modelPath('add.onnx'))
   const inputs = {
     get x() {

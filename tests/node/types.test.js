@@ -25,6 +25,11 @@ const COMPILER_OPTIONS = {
   types: []
 }
 
+/** A program with an open model of the declaration One, whose only feature is `price`. */
+const useOne = body =>
+  "import { open } from 'sidecall'\nimport type { One } from './one.js'\n" +
+  `export const p = async () => { const model = await open<One>('m'); ${body} }\n`
+
 /** Creates a folder in which `import ... from 'sidecall'` finds the package. */
 function projectFolder(options = {}) {
   const folder = temporaryFolder()
@@ -63,7 +68,7 @@ function openedVectors() {
   return opened
 }
 
-test('declarations of odd models are used as they should, and not otherwise', () => {
+test('declarations of unusual models accept every valid use and refuse every invalid one', () => {
   const folder = projectFolder()
   // All declarations are in one file, so the import line occurs once.
   const texts = Object.entries(oddModels).map(([name, bytes]) => openSync(bytes).types(name))
@@ -89,24 +94,40 @@ test('the declaration of every model of the vectors compiles by itself', () => {
   assert.equal(compile(folder), '')
 })
 
-test('an older target and library will do', () => {
-  const folder = projectFolder({ target: 'es2015', lib: ['es2020', 'esnext.disposable', 'dom'] })
+test('declarations compile for an older target, without @types/node and the library dom', () => {
+  const folder = projectFolder({ target: 'es2015', lib: ['es2020'] })
   fs.writeFileSync(path.join(folder, 'kinds.ts'), openSync(oddModels.Kinds).types('Kinds'))
   fs.writeFileSync(path.join(folder, 'half.ts'), openSync(oddModels.Half).types('Half'))
   assert.equal(compile(folder), '')
 })
 
-test('a use that is wrong does not compile', () => {
-  const folder = projectFolder()
-  fs.writeFileSync(path.join(folder, 'one.ts'), openSync(oddModels.One).types('One'))
-  fs.writeFileSync(
-    path.join(folder, 'use.ts'),
-    "import { open } from 'sidecall'\nimport type { One } from './one.js'\nexport const p = async () => (await open<One>('m')).predict({ prize: 1 })\n"
-  )
-  assert.match(compile(folder), /use\.ts.*error TS/)
+test('a wrong record is one error, which names the feature', () => {
+  for (const [body, error] of [
+    [
+      'return model.predict({ prize: 1 })',
+      /^use\.ts\(3,\d+\): error .*'prize' does not exist in .*\n$/
+    ],
+    [
+      'return model.predictSync([{ price: 1 }, { prize: 1 }])',
+      /^use\.ts\(3,\d+\): error .*'prize' does not exist in .*\n$/
+    ],
+    [
+      "return model.predictSync({ price: 'x' })",
+      /^use\.ts\(3,\d+\): error .*'string' is not assignable to type 'number'\.\n$/
+    ],
+    [
+      "return model.predict([{ price: 'x' }])",
+      /^use\.ts\(3,\d+\): error .*'string' is not assignable to type 'number'\.\n$/
+    ]
+  ]) {
+    const folder = projectFolder()
+    fs.writeFileSync(path.join(folder, 'one.ts'), openSync(oddModels.One).types('One'))
+    fs.writeFileSync(path.join(folder, 'use.ts'), useOne(body))
+    assert.match(compile(folder), error)
+  }
 })
 
-test('the command, the synchronous and the asynchronous model write the same', async () => {
+test('the command and both ways to open a model write the same declaration', async () => {
   const file = modelPath('penguins.onnx')
   const done = spawnSync(command, ['types', file], { encoding: 'utf8' })
   assert.deepEqual([done.status, done.stderr], [0, ''])
@@ -115,7 +136,7 @@ test('the command, the synchronous and the asynchronous model write the same', a
   assert.match(done.stdout, /export interface Penguins /)
 })
 
-test('a name must be one that TypeScript leaves free', () => {
+test('a name that is not a free TypeScript identifier is refused', () => {
   const model = openSync(modelPath('penguins.onnx'))
   for (const name of ['', 'a b', 'class', 'any', 'Tensor', 'x}', 'größe']) {
     assert.throws(() => model.types(name), {

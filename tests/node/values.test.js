@@ -18,7 +18,7 @@ const I64 = 7 // index of i64_must in the answer
 
 const answerOf = record => pair.predictSync(record).prediction
 
-test('a value of another type, with what it is called', async () => {
+test('a value of a wrong type is refused, and the error names its type', async () => {
   const values = [
     ['1', 'string'], [true, 'bool'], [[1], 'array'], [{}, 'object'], [new Date(0), 'Date'], [Object(1), 'Number'], [new Float32Array(1), 'Float32Array'],
     [() => 1, 'function'], [Symbol('s'), 'symbol'], [/x/, 'RegExp'], [new Proxy({}, {}), 'object'], [Object.create(null), 'object']
@@ -38,7 +38,20 @@ test('a value of another type, with what it is called', async () => {
     assert.equal((await failureOf(integer, { ...KINDS, i64_must: value })).code, 'DTYPE_MISMATCH')
 })
 
-test('an object as a value is not asked for another: valueOf and toString stay untouched', async () => {
+test('a number in a string feature is called int64 if it is whole, otherwise float64', async () => {
+  for (const [value, got] of [
+    [3, 'int64'],
+    [3n, 'int64'],
+    [3.5, 'float64'],
+    [-0, 'float64']
+  ]) {
+    const failure = await failureOf(integer, { ...KINDS, word_must: value })
+    assert.equal(failure.message, `feature 'word_must': expected string, got ${got}`)
+    assert.deepEqual([failure.faults[0].expected, failure.faults[0].got], ['string', got])
+  }
+})
+
+test('valueOf and toString of a value are never called', async () => {
   const touchy = {
     valueOf() {
       throw new Error('touched')
@@ -54,7 +67,7 @@ test('an object as a value is not asked for another: valueOf and toString stay u
   assert.equal((await failureOf(pair, { a: 1, b: 2, c: touchy })).code, 'UNKNOWN_NAME')
 })
 
-test('missing is absent, null, undefined and NaN', async () => {
+test('absent, null, undefined and NaN all count as missing', async () => {
   for (const record of [
     { b: 1 },
     { a: null, b: 1 },
@@ -75,7 +88,7 @@ test('missing is absent, null, undefined and NaN', async () => {
     assert.deepEqual(integer.predictSync({ ...KINDS, flag: value, word: value }), nothing)
 })
 
-test('integers: as far as a number goes, and bigints', async () => {
+test('integers are accepted as numbers below 2^53 and as bigints of 64 bits', async () => {
   const cast = value => integer.predictSync({ ...KINDS, i64_must: value }).transformed[I64]
   for (const value of [0, -5, 2 ** 53 - 1, -(2 ** 53) + 1]) assert.equal(cast(value), value)
   assert.ok(Object.is(cast(-0), 0))
@@ -99,7 +112,7 @@ test('integers: as far as a number goes, and bigints', async () => {
   }
 })
 
-test('floats: integers and bigints that they hold, -0, infinities, too large ones', async () => {
+test('floats take numbers and bigints that they can hold, and refuse larger ones', async () => {
   assert.deepEqual(answerOf({ a: 3n, b: -(2n ** 24n) }), [3, -(2 ** 24)])
   assert.ok(Object.is(answerOf({ a: -0, b: 0 })[0], -0))
   assert.deepEqual(answerOf({ a: Number.POSITIVE_INFINITY, b: Number.NEGATIVE_INFINITY }), [
@@ -111,18 +124,9 @@ test('floats: integers and bigints that they hold, -0, infinities, too large one
     assert.equal((await failureOf(pair, { a: value, b: 1 })).code, 'OUT_OF_RANGE')
 })
 
-test('strings: every text that is UTF-8, and no other', async () => {
+test('strings take every text that UTF-8 can encode, and refuse lone surrogates', async () => {
   const cast = value => integer.predictSync({ ...KINDS, word_must: value })
-  for (const value of [
-    '',
-    'a',
-    'é',
-    '日本',
-    '🐧',
-    '\ufdd0',
-    'x'.repeat(5_000_000),
-    'ä'.repeat(100_000)
-  ])
+  for (const value of ['', 'a', 'é', '日本', '🐧', 'x'.repeat(5_000_000), 'ä'.repeat(100_000)])
     cast(value)
   assert.deepEqual(cast(`${''.padEnd(10, 'q')}b`.slice(10)), cast('b'))
   for (const value of [
@@ -144,7 +148,7 @@ test('strings: every text that is UTF-8, and no other', async () => {
   )
 })
 
-test('deep values are refused as values, not for their depth', async () => {
+test('deeply nested values are refused for their type, not for their depth', async () => {
   let deep = 1
   for (let i = 0; i < 100_000; i++) deep = [deep]
   assert.equal((await failureOf(pair, { a: deep, b: 1 })).code, 'DTYPE_MISMATCH')

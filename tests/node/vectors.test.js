@@ -26,14 +26,14 @@ for (const [name, one] of cases) {
   if (!INEXPRESSIBLE.has(name)) test(name, () => runCase(one, openers))
 }
 
-test('every case is run, or named with a reason', () => {
+test('every shared case runs, or is listed with a reason', () => {
   assert.ok(cases.size >= 400, `${cases.size} cases`)
   for (const name of INEXPRESSIBLE.keys()) assert.ok(cases.has(name), name)
   for (const one of cases.values())
     assert.ok(one.expect_status === undefined || statuses.has(one.expect_status), one.name)
 })
 
-test('what is named as inexpressible is so', () => {
+test('every case that is listed as inexpressible is so', () => {
   for (const [name, reason] of INEXPRESSIBLE) {
     const one = cases.get(name)
     if (reason === REASONS.REFUSED)

@@ -62,7 +62,7 @@ for (const width of [1, 64, 10_000, 3_000_000]) {
   })
 }
 
-test('a view keeps the memory of a call that was collected, not closed', async () => {
+test('a view keeps the memory of a call that was garbage-collected', async () => {
   let view = (() => {
     const call = openSync(slow.source).call()
     call.reshape('x', [1000]).fill(3)
@@ -79,7 +79,7 @@ test('a view keeps the memory of a call that was collected, not closed', async (
   assert.deepEqual([...view], Array(10).fill(3))
 })
 
-test('outputs of run are fresh: a later run does not touch them', async () => {
+test('a later run does not change the outputs of an earlier run', async () => {
   const model = openSync(slow.source)
   const first = model.runSync(slow.inputsFor(0, Float32Array.of(1, 2))).y
   const second = (await model.run(slow.inputsFor(0, Float32Array.of(3, 4)))).y
@@ -92,7 +92,7 @@ test('outputs of run are fresh: a later run does not touch them', async () => {
   assert.equal(second[0], 3)
 })
 
-test('an output that is the input shows the answer, not memory of the caller', () => {
+test('an output that equals the input is a copy, not the memory of the caller', () => {
   const model = openSync(modelPath('identity_float32.onnx'))
   const x = Float32Array.of(1, 2, 3)
   const { y } = model.runSync({ x })
@@ -118,7 +118,7 @@ test('views of a call are reused by the next run', async () => {
   assert.deepEqual([...call.outputs.y], [5, 6])
 })
 
-test('reshape gives a new view; the old one keeps its memory and is no longer read', () => {
+test('reshape returns a new view, and the old view keeps its memory but is no longer read', () => {
   const call = openSync(slow.source).call()
   const old = call.reshape('x', [2])
   old.set([1, 2])
@@ -139,7 +139,7 @@ test('reshape gives a new view; the old one keeps its memory and is no longer re
   assert.deepEqual([...old], [100, 100])
 })
 
-test('inputs of a call are zeroed at first', () => {
+test('inputs of a new call are all zero', () => {
   for (let i = 0; i < 50; i++) {
     const call = openSync(slow.source).call()
     assert.ok(call.reshape('x', [1000]).every(value => value === 0))
@@ -177,7 +177,7 @@ test('a pending run outlives its call, its model and its inputs', async () => {
   assert.ok((await lone).every(value => value === 4))
 })
 
-test('closing a model ends no run', async () => {
+test('closing a model does not end a run', async () => {
   const model = openSync(slow.source)
   const run = model.run(slow.inputsFor(30, Float32Array.of(6)))
   model.close()
@@ -185,7 +185,7 @@ test('closing a model ends no run', async () => {
   assert.equal((await run).y[0], 6)
 })
 
-test('closing a call during its run: the run is over first, its outcome is one', async () => {
+test('a call that is closed during its run gives the run exactly one outcome', async () => {
   const model = openSync(slow.source)
   for (let i = 0; i < 20; i++) {
     const call = model.call()

@@ -77,7 +77,7 @@ test('one number is the same in typed arrays of either width, plain arrays and r
   assert.ok(Number.isNaN(await heldBy(wide, Number.NaN, { asFloat32: true })))
 })
 
-test('large arrays, other shapes and other widths in turn', async () => {
+test('arrays of changing length, shape and width are converted in turn', async () => {
   for (const length of [1, 3, BIG, 3, BIG + 1]) {
     const doubles = Float64Array.from({ length }, (_, i) => i / 7)
     const floats = Float32Array.from(doubles)

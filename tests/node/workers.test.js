@@ -84,7 +84,7 @@ for (const kind of ['run', 'runSync', 'call', 'open', 'predict', 'failures']) {
   })
 }
 
-test('a worker is terminated while it starts', async () => {
+test('a worker may be terminated while it starts', async () => {
   for (let i = 0; i < 12; i++) {
     const worker = start('open')
     await sleep(i * 3)
@@ -93,14 +93,14 @@ test('a worker is terminated while it starts', async () => {
   assertWorks(sidecall)
 })
 
-test('a worker is terminated in a synchronous run', async () => {
+test('a worker may be terminated in a synchronous run', async () => {
   const worker = await startReady('runForever')
   await sleep(20)
   await worker.terminate()
   assertWorks(sidecall)
 })
 
-test('a worker exits, or throws, while its run is pending', async () => {
+test('a worker may exit or throw while its run is pending', async () => {
   const exiting = start('exit')
   assert.deepEqual(await once(exiting, 'exit'), [7])
   const crashing = start('crash')
@@ -109,7 +109,7 @@ test('a worker exits, or throws, while its run is pending', async () => {
   assertWorks(sidecall)
 })
 
-test('one file in many threads at once: the golden rows agree everywhere', async () => {
+test('many threads can open and verify one file at once', async () => {
   const done = await runScript(
     `
     const { Worker, isMainThread } = require('node:worker_threads')
@@ -131,7 +131,7 @@ test('one file in many threads at once: the golden rows agree everywhere', async
   assert.match(done.out, /^1 \{"label":/)
 })
 
-test('the process exits during runs, and its code is what it asked for', async () => {
+test('the process may exit during runs, with the exit code that it asked for', async () => {
   const bodies = {
     exit: 'process.exit(3)',
     exitLater: 'setTimeout(() => process.exit(3), 5)',
@@ -151,7 +151,7 @@ test('the process exits during runs, and its code is what it asked for', async (
   }
 })
 
-test('an error that nobody catches ends the process during runs as any other', async () => {
+test('an uncaught error ends the process during runs as usual', async () => {
   const done = await runScript(`
     const model = sidecall.openSync(slow.source)
     for (let i = 0; i < 5; i++) model.run(slow.inputsFor(60_000))
@@ -160,7 +160,7 @@ test('an error that nobody catches ends the process during runs as any other', a
   assert.match(done.err, /on purpose/)
 })
 
-test('a run that fails unheard is an unhandled rejection with the whole error', async () => {
+test('a failed run without a handler is an unhandled rejection with the whole error', async () => {
   const done = await runScript("sidecall.openSync(modelPath('gather.onnx')).run({ at: [9] })")
   assert.deepEqual([done.code, done.signal], [1, null])
   assert.match(done.err, /SidecallError: /)
@@ -189,7 +189,7 @@ for (const isShared of [false, true]) {
   })
 }
 
-test('two copies in workers that are terminated', async () => {
+test('workers that use two copies of the package may be terminated', async () => {
   const copy = copyPackage()
   const starts = ['run', 'call', 'predict'].flatMap(kind => [
     startReady(kind),
@@ -201,7 +201,7 @@ test('two copies in workers that are terminated', async () => {
   assertWorks(sidecall)
 })
 
-test('a model does not travel to another thread: what arrives can do nothing', () => {
+test('a model that is sent to another thread arrives without its methods, or not at all', () => {
   const model = sidecall.openSync(modelPath('add.onnx'))
   for (const object of [model, model.call()]) {
     let copy = {}
@@ -215,7 +215,7 @@ test('a model does not travel to another thread: what arrives can do nothing', (
   }
 })
 
-test('ES modules and CommonJS see the same package', async () => {
+test('import and require give the same package', async () => {
   const imported = await import(path.join(root, 'bindings', 'node', 'index.mjs'))
   for (const name of ['open', 'openSync', 'engine', 'version', 'SidecallError'])
     assert.equal(imported[name], sidecall[name])

@@ -5,7 +5,7 @@
 const fs = require('node:fs')
 const path = require('node:path')
 const { makeError } = require('./errors.js')
-const { locate } = require('./platform.js')
+const { findPlatformPackage, fromProgram, here, locate, resolve } = require('./platform.js')
 
 // Official builds of ONNX Runtime send telemetry unless this variable is set before their first
 // use. The addon also sets it, with setenv().
@@ -22,14 +22,6 @@ addon.configure({ makeError, copies: process.env.SIDECALL_NODE_COPIES === '1' })
 // The process exit runs destructors of the engine, so no run may be under way at that time.
 process.on('exit', () => addon.drain())
 
-function resolve(request, from) {
-  try {
-    return require.resolve(request, { paths: from })
-  } catch {
-    return undefined
-  }
-}
-
 const OLDEST_MINOR = 22 // the oldest supported minor version of ONNX Runtime 1.x, as in core
 
 /**
@@ -37,11 +29,7 @@ const OLDEST_MINOR = 22 // the oldest supported minor version of ONNX Runtime 1.
  * same SONAME, so if our copy were loaded first, onnxruntime-node could not load its own any more.
  */
 function findInOnnxruntimeNode() {
-  const program = process.argv[1] === undefined ? undefined : path.dirname(process.argv[1])
-  const from = [require.main?.path, program, process.cwd(), __dirname].filter(
-    folder => folder !== undefined
-  )
-  const entry = resolve('onnxruntime-node', from)
+  const entry = resolve('onnxruntime-node', [...fromProgram, process.cwd(), here])
   if (entry === undefined) return undefined
   const folder = entry.slice(0, entry.lastIndexOf('onnxruntime-node') + 'onnxruntime-node'.length)
   const bin = path.join(folder, 'bin')
@@ -59,8 +47,8 @@ function findInOnnxruntimeNode() {
 }
 
 function findInPlatformPackage() {
-  const entry = resolve(`@sidecall/${process.platform}-${process.arch}/package.json`, [__dirname])
-  const library = entry && path.join(path.dirname(entry), 'lib', 'libonnxruntime.so.1')
+  const folder = findPlatformPackage()
+  const library = folder && path.join(folder, 'lib', 'libonnxruntime.so.1')
   return library && fs.existsSync(library) ? library : undefined
 }
 

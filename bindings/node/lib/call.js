@@ -3,16 +3,17 @@
 
 const { addon } = require('./addon.js')
 const { closed, fail } = require('./errors.js')
-const { readAsync, readTimeout } = require('./options.js')
+const { notWhole, readAsync, readTimeout, wrongType } = require('./options.js')
 const { submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
 // These use the error texts of core. Core cannot report them itself, because it does not know about
-// runs that wait in the queue of tasks.js.
+// runs that wait in the queue of tasks.js. tests/node/core_texts.test.js compares the texts.
 const busy = () => fail('BUSY', 'the call is running')
-const notRun = () => fail('NOT_RUN', 'outputs are there after a run that succeeded')
+const notRun = () =>
+  fail('NOT_RUN', 'outputs: expected a successful run before they are read, got none')
 
 function defineGetter(object, name, get, set) {
   Object.defineProperty(object, name, { get, set, enumerable: true })
@@ -107,7 +108,8 @@ class Call {
         this.#workspace.own(inputs[i], dims)
         throw fail(
           'INVALID_ARGUMENT',
-          `input '${spec.name}': its view was transferred away: take call.inputs anew, and write`,
+          `input '${spec.name}': expected its values, got a view that was transferred to another ` +
+            'thread or buffer: read call.inputs again and fill the new view',
           spec.name
         )
       }
@@ -163,8 +165,9 @@ class Call {
     const { inputs } = this.#workspace
     const input = inputs.find(({ spec }) => spec.name === name)
     if (input === undefined) this.#native.find(KIND_INPUT, String(name))
-    if (!Array.isArray(dims) || !dims.every(Number.isSafeInteger))
-      throw new TypeError('dims: expected an array of whole numbers')
+    if (!Array.isArray(dims)) throw wrongType('dims', 'an array of whole numbers', dims)
+    for (const dim of dims)
+      if (!Number.isSafeInteger(dim)) throw notWhole('dims', 'whole numbers', dim)
     this.#hasRun = false
     if (input.isString) {
       this.#workspace.setDims(input, [...dims])

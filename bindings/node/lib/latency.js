@@ -35,7 +35,7 @@ class Estimate {
     this.isLocal = isLocal
     this.ns = Number.POSITIVE_INFINITY // estimated time of a run on this thread
     this.numTrials = 0 // runs that are left of the current trial
-    this.numBack = 0 // runs of the current window that have come back from threads
+    this.numReturned = 0 // runs of the current window that have come back from threads
     this.windowStart = 0
     this.hops = 0 // runs on threads since the last trial
     this.nextTrial = 1 // the value of `hops` at which the next trial may begin
@@ -70,10 +70,10 @@ class Estimate {
    * together, at most the elapsed time multiplied by the number of threads. Each failed trial makes
    * trials rarer.
    */
-  noteBack(ns) {
-    const mean = ((now() - this.windowStart) * THREADS) / ++this.numBack
-    if (this.numBack === WINDOW) {
-      this.numBack = 0
+  noteReturn(ns) {
+    const mean = ((now() - this.windowStart) * THREADS) / ++this.numReturned
+    if (this.numReturned === WINDOW) {
+      this.numReturned = 0
       this.windowStart = 0
     }
     if (!this.isLocal || ++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return

@@ -1,12 +1,14 @@
 // The class Model that open() returns: checks arguments and passes them to runner.js and call.js.
 'use strict'
 
+const { inspect } = require('node:util')
 const { addon } = require('./addon.js')
 const { Call } = require('./call.js')
-const { readAsync, readTimeout, checkNames, wrongType } = require('./options.js')
+const { readAsync, readTimeout, checkNames, notWhole, wrongType } = require('./options.js')
 const { Runner } = require('./runner.js')
 
 const CALL = new Set(['rows'])
+const IN_PROCESS = 'in process'
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 
 function freeze(value) {
@@ -38,17 +40,21 @@ class Model {
   #signature
   #contract
   #id
+  #route
 
-  constructor(native, options, isRemote) {
+  /** `route`: 'in process', or the scheme of the URI of a model in another process. */
+  constructor(native, options, route) {
     if (!(native instanceof addon.Model)) throw new TypeError('models are opened by open()')
     this.#native = native
     this.#timeoutNs = options.timeoutNs
+    this.#route = route
     const described = native.describe()
     this.#described = described
     this.#contract = described.contract === null ? null : JSON.parse(described.contract)
     const isClosed = described.features.map(
       (_, i) => this.#contract.features[i].allowed !== undefined
     )
+    const isRemote = route !== IN_PROCESS
     this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1, isRemote)
   }
 
@@ -121,7 +127,7 @@ class Model {
     checkNames(options, CALL)
     const { rows = 1 } = options
     if (typeof rows !== 'number' || !Number.isSafeInteger(rows))
-      throw wrongType('options.rows', 'a whole number', rows)
+      throw notWhole('options.rows', 'a whole number', rows)
     this.#runner.requireOpen()
     return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs, this.#runner.gate)
   }
@@ -135,6 +141,21 @@ class Model {
   close() {
     this.#runner.close()
   }
+
+  /** What console.log prints. Without a contract there are no features, so it prints the inputs. */
+  [inspect.custom](depth, options, print) {
+    // The prototype, and objects that inherit from a model, are printed as any object.
+    if (!(#described in this)) return print(this, { ...options, customInspect: false })
+    if (depth < 0) return options.stylize('[Model]', 'special')
+    const { name, version, inputs, outputs, features } = this.#described
+    const namesOf = list => list.map(entry => entry.name)
+    const shown = { name, version, route: this.#route }
+    if (features.length > 0) shown.features = namesOf(features)
+    else shown.inputs = namesOf(inputs)
+    shown.outputs = namesOf(outputs)
+    if (this.#runner.isClosed) shown.isClosed = true
+    return `Model ${print(shown, options)}`
+  }
 }
 Object.defineProperty(Model.prototype, dispose, {
   value: Model.prototype.close,
@@ -142,4 +163,4 @@ Object.defineProperty(Model.prototype, dispose, {
   writable: true
 })
 
-module.exports = { Model, dispose }
+module.exports = { IN_PROCESS, Model, dispose }

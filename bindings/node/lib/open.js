@@ -2,19 +2,21 @@
 'use strict'
 
 const { addon } = require('./addon.js')
-const { Model } = require('./model.js')
+const { IN_PROCESS, Model } = require('./model.js')
 const { checkNames, readOpenOptions, readSignal, readSource } = require('./options.js')
 const { onAbort } = require('./signals.js')
 
 const ENGINE = new Set(['onnxruntime'])
 
-/** Whether the model runs in another process, which may stop responding. */
-const isRemote = source => typeof source === 'string' && /^(shm|exec):/.test(source)
+/** 'shm:' or 'exec:' for a model in another process, which may stop responding. */
+function routeOf(source) {
+  return (typeof source === 'string' && /^(shm|exec):/.exec(source)?.[0]) || IN_PROCESS
+}
 
 function openSync(source, options) {
   const fields = readOpenOptions(options)
   const from = readSource(source)
-  return new Model(addon.openSync(from, fields), fields, isRemote(from))
+  return new Model(addon.openSync(from, fields), fields, routeOf(from))
 }
 
 function open(source, options) {
@@ -32,10 +34,10 @@ function open(source, options) {
       forget()
       if (error !== null) reject(error)
       else if (signal?.aborted) native.close()
-      else resolve(new Model(native, fields, isRemote(from)))
+      else resolve(new Model(native, fields, routeOf(from)))
     }
     try {
-      if (isRemote(from)) abandon = addon.openOnThread(from, fields, done)
+      if (routeOf(from) !== IN_PROCESS) abandon = addon.openOnThread(from, fields, done)
       else addon.open(from, fields, done)
     } catch (error) {
       done(error, null)

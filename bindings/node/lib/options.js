@@ -18,6 +18,17 @@ function wrongType(what, expected, value) {
   return new TypeError(`${what}: expected ${expected}, got ${typeName(value)}`)
 }
 
+/** The error for a value that is not `expected`, which is a kind of whole number. */
+function notWhole(what, expected, value) {
+  if (typeof value !== 'number') return wrongType(what, expected, value)
+  const got = !Number.isInteger(value)
+    ? 'a number that is not whole'
+    : Number.isSafeInteger(value)
+      ? 'a negative number'
+      : 'a number beyond 2^53'
+  return new TypeError(`${what}: expected ${expected}, got ${got}`)
+}
+
 function requireObject(value, what) {
   if (value === null || typeof value !== 'object' || Array.isArray(value))
     throw wrongType(what, 'an object', value)
@@ -49,12 +60,10 @@ function toWait(ms, what) {
 function choose(value, choices, what) {
   if (value === undefined) return 0
   if (typeof value === 'string' && Object.hasOwn(choices, value)) return choices[value]
-  const got = typeof value === 'string' ? 'another string' : typeName(value)
-  throw new TypeError(
-    `${what}: expected ${Object.keys(choices)
-      .map(name => `'${name}'`)
-      .join(', ')}, got ${got}`
-  )
+  const got = typeof value === 'string' ? `'${value}'` : typeName(value)
+  const names = Object.keys(choices).map(name => `'${name}'`)
+  const last = names.pop()
+  throw new TypeError(`${what}: expected ${names.join(', ')} or ${last}, got ${got}`)
 }
 
 function toPath(value, what) {
@@ -132,6 +141,7 @@ function readAsync(options = NO_OPTIONS, fallbackNs = -1) {
 
 module.exports = {
   checkNames,
+  notWhole,
   readAsync,
   readOpenOptions,
   readSignal,

@@ -1,11 +1,54 @@
-// Finds the native files of the package: the addon for lib/addon.js, the command for
-// bin/sidecall.js.
+// Finds files of other packages that npm has installed: the native files of @sidecall/<platform>
+// and onnxruntime-node. Used by lib/addon.js and bin/sidecall.js. It works in a bundle too, because
+// webpack and esbuild rewrite `require`, but not the function that createRequire() returns.
 'use strict'
 
 const fs = require('node:fs')
+const { createRequire } = require('node:module')
 const path = require('node:path')
 
 const platform = `${process.platform}-${process.arch}`
+const platformPackage = `@sidecall/${platform}`
+
+/** The folders of the program: as it was started, and after following symbolic links. */
+function programFolders() {
+  const program = process.argv[1]
+  if (program === undefined) return []
+  try {
+    return [...new Set([fs.realpathSync(program), program].map(file => path.dirname(file)))]
+  } catch {
+    return [path.dirname(program)] // with `node -e`, the first argument is not a file
+  }
+}
+
+const fromProgram = programFolders()
+// An ES module has no __dirname; only a bundle can have turned this file into one.
+const here = typeof __dirname === 'string' ? __dirname : path.resolve(fromProgram[0] ?? '.')
+const isBundled = typeof __filename !== 'string' || path.basename(__filename) !== 'platform.js'
+const load = createRequire(path.join(here, 'platform.js'))
+// A bundle may be in another folder than the packages, so the program's folders count as well.
+const searched = isBundled ? [...new Set([here, ...fromProgram])] : [here]
+
+/** Returns the path of a module as seen from the first of the folders that has it; or undefined. */
+function resolve(request, folders) {
+  try {
+    return load.resolve(request, { paths: folders })
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Returns the folder of the platform package; undefined if it is not installed. For a bundle, the
+ * search also starts from an installed package sidecall: pnpm makes its dependencies visible only
+ * from there.
+ */
+function findPlatformPackage() {
+  const main = isBundled ? resolve('sidecall/package.json', searched) : undefined
+  const folders = main === undefined ? searched : [...searched, path.dirname(main)]
+  const found = resolve(`${platformPackage}/package.json`, folders)
+  return found && path.dirname(found)
+}
 
 /**
  * Whether this process uses glibc. musl (Alpine) cannot run binaries that were linked for glibc.
@@ -14,10 +57,17 @@ function isGlibc() {
   return process.report?.getReport().header.glibcVersionRuntime !== undefined
 }
 
-function why() {
+function reason() {
   if (process.platform !== 'linux') return `sidecall runs on Linux, got ${process.platform}`
   if (!isGlibc()) return 'sidecall needs glibc 2.28 or newer, got another C library (musl)'
-  return `the package @sidecall/${platform} is not installed: was npm told to omit optional dependencies?`
+  if (!isBundled)
+    return `the package ${platformPackage} is not installed: was npm told to omit optional dependencies?`
+  return (
+    `sidecall is part of a bundle, and the package ${platformPackage} is not installed where the ` +
+    `bundle runs (searched from ${searched.join(', ')}): configure the bundler to ` +
+    "leave 'sidecall' out (option `external` of esbuild and Vite, `externals` of webpack), and " +
+    'install sidecall beside the bundle'
+  )
 }
 
 /**
@@ -25,13 +75,12 @@ function why() {
  * build` or from the platform package. Throws an Error that says what is missing.
  */
 function locate(name) {
-  const built = path.join(__dirname, '..', 'build', name)
-  if (fs.existsSync(built)) return built
-  try {
-    return path.join(path.dirname(require.resolve(`@sidecall/${platform}/package.json`)), name)
-  } catch (cause) {
-    throw new Error(`no native part of sidecall for ${platform}: ${why()}`, { cause })
-  }
+  const built = path.join(here, '..', 'build', name)
+  if (!isBundled && fs.existsSync(built)) return built
+  const folder = findPlatformPackage()
+  if (folder === undefined)
+    throw new Error(`no native part of sidecall for ${platform}: ${reason()}`)
+  return path.join(folder, name)
 }
 
-module.exports = { locate }
+module.exports = { findPlatformPackage, fromProgram, here, locate, resolve }

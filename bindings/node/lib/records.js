@@ -17,7 +17,7 @@ const FALSE = 3
 const TRUE = 4
 const MISSING = 5
 const STRING = 6
-const TOLD = 7
+const INVALID_VALUE = 7 // setInvalid() passes its fault
 
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
@@ -160,7 +160,7 @@ class Staging {
 
   addInvalid(at, row, feature, got) {
     this.isPlain = false
-    this.kinds[at] = TOLD
+    this.kinds[at] = INVALID_VALUE
     this.invalid ??= []
     this.invalid.push([row, feature, got])
   }

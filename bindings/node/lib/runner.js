@@ -6,7 +6,7 @@ const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
 const { LatencyEstimates, turn } = require('./latency.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
-const { Gate, isCrowded, submit } = require('./tasks.js')
+const { Gate, hasWaiting, submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
@@ -54,7 +54,7 @@ class Runner {
     // While runs wait in the queue, do not keep a remote workspace: runs that wait already have one
     // of their own, and the next new run would take this one and hold its connection idle while it
     // waits.
-    if (this.gate !== null && isCrowded()) return workspace.close()
+    if (this.gate !== null && hasWaiting()) return workspace.close()
     if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0

@@ -23,14 +23,14 @@ function watch(signal) {
   return entry
 }
 
-const nothing = () => {}
+const noop = () => {}
 
 /**
  * Calls `callback` when the signal aborts. Returns a function that removes the callback; the
  * caller must always call it when its run is over. An undefined signal never aborts.
  */
 function onAbort(signal, callback) {
-  if (signal === undefined) return nothing
+  if (signal === undefined) return noop
   const entry = watched.get(signal) ?? watch(signal)
   entry.waiting.add(callback)
   return () => forget(signal, callback)

@@ -254,7 +254,7 @@ class Task {
     if (isReleasedOnly) return this.settle(this.reject, error)
     --numStarted
     if (error === undefined) {
-      this.estimate?.noteBack(now() - this.started)
+      this.estimate?.noteReturn(now() - this.started)
       this.succeed()
     } else {
       this.fail(error)
@@ -309,7 +309,12 @@ function enqueue(task) {
 function submit(request) {
   const task = new Task(request)
   if (queue.tasks.length - queue.first + numGated + turn.numWaiting >= MAX_WAITING) {
-    task.fail(fail('BUSY', `the queue of asynchronous runs is full: ${MAX_WAITING} wait`))
+    task.fail(
+      fail(
+        'BUSY',
+        `the queue of asynchronous runs is full: expected fewer than ${MAX_WAITING} waiting runs`
+      )
+    )
     return task.promise
   }
   enqueue(task)
@@ -318,6 +323,6 @@ function submit(request) {
 }
 
 /** Whether runs wait in the queue or at a gate. */
-const isCrowded = () => queue.tasks.length > queue.first || numGated > 0
+const hasWaiting = () => queue.tasks.length > queue.first || numGated > 0
 
-module.exports = { Gate, isCrowded, submit }
+module.exports = { Gate, hasWaiting, submit }

@@ -13,7 +13,7 @@ const {
   offsetOf
 } = require('./dtypes.js')
 const { failInput } = require('./errors.js')
-const { typeName } = require('./options.js')
+const { notWhole, typeName, wrongType } = require('./options.js')
 
 const MAX_DEPTH = 32
 const INTEGERS = {
@@ -28,6 +28,8 @@ const INTEGERS = {
 }
 const BIG_INTEGERS = { int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n] }
 const LARGEST_FLOAT16 = 65504
+// SIDECALL_MISSING_STRING of sidecall.h.
+const MISSING_STRING = '\ufdd0'
 
 /**
  * Thrown for a value that the input cannot take. The workspace catches it and lets core make the
@@ -79,9 +81,11 @@ function toBool(value) {
   return value ? 1 : 0
 }
 
-function toText(value) {
-  if (typeof value !== 'string') throw new Refusal('dtype', typeName(value))
-  return value
+function toText(value, spec) {
+  if (typeof value === 'string') return value
+  const isMissing = value === null || value === undefined || Number.isNaN(value)
+  if (isMissing && spec.takesMissing) return MISSING_STRING
+  throw new Refusal('dtype', typeName(value))
 }
 
 function converterOf(spec) {
@@ -134,19 +138,14 @@ function fromArray(array, spec) {
 function readDims(dims, spec) {
   if (dims === undefined) return undefined
   if (!Array.isArray(dims))
-    throw new TypeError(
-      `input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`
-    )
+    throw wrongType(`input '${spec.name}': dims`, 'an array of whole numbers', dims)
   const { length } = dims
   if (!(length <= MAX_DEPTH)) throw new Refusal('shape', `more than ${MAX_DEPTH} dimensions`)
   const copy = [] // copy by index: the user may have overwritten methods of the array
   for (let i = 0; i < length; ++i) {
     const dim = dims[i]
-    if (!Number.isSafeInteger(dim) || dim < 0) {
-      throw new TypeError(
-        `input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`
-      )
-    }
+    if (!Number.isSafeInteger(dim) || dim < 0)
+      throw notWhole(`input '${spec.name}': dims`, 'whole numbers of 0 or more', dim)
     copy.push(dim)
   }
   return copy

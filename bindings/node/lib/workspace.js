@@ -72,7 +72,7 @@ class Output {
     this.Class = DTYPES[spec.dtype].Array
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.dims = null // null if the shape does not follow from the inputs
-    // A view of the memory that the engine writes; null for strings, and if only a run can tell the
+    // A view of the memory that the engine writes; null for strings, and if only a run shows the
     // shape.
     this.view = null
     this.fetched = null // the tensor of the last run, if there is no view
@@ -89,7 +89,9 @@ class Workspace {
       this.task.onFinish(error, isReleasedOnly)
     )
     this.run = this.native.run // without arguments and result
-    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
+    // In a model with features, every place of every input belongs to one.
+    const takesMissing = signature.features.length > 0
+    this.inputs = signature.inputs.map((spec, i) => new Input({ ...spec, takesMissing }, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
     this.rows = rows // the number of rows that the setters of core use
     this.isShapeStale = true

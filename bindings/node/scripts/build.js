@@ -27,7 +27,7 @@ function missing() {
   if (!fs.existsSync(path.join(packageFolder, 'node_modules', 'node-api-headers')))
     wanted.push('the headers of Node-API: npm ci')
   if (!has('cmake')) wanted.push('cmake 3.25 or newer (Debian: cmake)')
-  if (!has(compiler)) wanted.push(`a C++17 compiler, got none as '${compiler}' (Debian: g++)`)
+  if (!has(compiler)) wanted.push(`a C++17 compiler, found none called '${compiler}' (Debian: g++)`)
   return wanted
 }
 

@@ -19,7 +19,7 @@ constexpr int64_t kCallBytes = 16 * 1024;
 }  // namespace
 
 // A start of a run on a separate thread. Shared by that thread, the call, and the threadsafe
-// function that reports back to the loop.
+// function that calls the event loop.
 struct Call::Starting {
   Call* call = nullptr;  // only for the thread of the loop
   int64_t timeout_ns = -1;
@@ -28,29 +28,29 @@ struct Call::Starting {
   sidecall_error error = Environment::empty_error();
 
   std::mutex mutex;
-  bool is_over = false;                     // the thread no longer uses the call
-  bool is_left = false;                     // the environment has ended: the thread closes the call
-  Left own;                                 // the call; its memory too, if `is_left`
-  napi_threadsafe_function back = nullptr;  // null when Node has freed it
+  bool is_over = false;       // the thread no longer uses the call
+  bool is_abandoned = false;  // the environment has ended: the thread closes the call
+  Abandoned own;              // the call; its memory too, if `is_abandoned`
+  napi_threadsafe_function callback = nullptr;  // null when Node has freed it
 
   void work() {
     status = sidecall_call_start(own.handle, timeout_ns, &error);
     const std::lock_guard lock(mutex);
     is_over = true;
-    if (is_left) sidecall_call_close(own.handle);
-    if (back == nullptr ||
-        napi_call_threadsafe_function(back, nullptr, napi_tsfn_nonblocking) != napi_ok)
+    if (is_abandoned) sidecall_call_close(own.handle);
+    if (callback == nullptr ||
+        napi_call_threadsafe_function(callback, nullptr, napi_tsfn_nonblocking) != napi_ok)
       return;
-    napi_release_threadsafe_function(back, napi_tsfn_release);
+    napi_release_threadsafe_function(callback, napi_tsfn_release);
   }
 
-  // Leaves the call to the thread, which then closes it. Returns false if the thread no longer uses
+  // Gives the call to the thread, which then closes it. Returns false if the thread no longer uses
   // the call.
-  bool leave(std::vector<std::shared_ptr<Memory>> memory) {
+  bool abandon(std::vector<std::shared_ptr<Memory>> memory) {
     const std::lock_guard lock(mutex);
     if (is_over) return false;
     own.memory = std::move(memory);
-    is_left = true;
+    is_abandoned = true;
     return true;
   }
 };
@@ -112,9 +112,9 @@ Call::Call(const Napi::CallbackInfo& info)
 
 Call::~Call() { close(); }
 
-void Call::close(std::vector<Left>* left) {
+void Call::close(std::vector<Abandoned>* abandoned) {
   if (handle_ == nullptr) return;
-  if (starting_ != nullptr && left == nullptr) {
+  if (starting_ != nullptr && abandoned == nullptr) {
     is_close_wanted_ = true;
     return cancel();
   }
@@ -123,13 +123,13 @@ void Call::close(std::vector<Left>* left) {
     std::exchange(poll_, nullptr)->close([environment = environment_] {
       environment->poll_closed();
     });
-  Left closed{std::exchange(handle_, nullptr), {}};
+  Abandoned closed{std::exchange(handle_, nullptr), {}};
   for (Window& window : inputs_) closed.memory.push_back(window.close());
   for (Window& window : outputs_) closed.memory.push_back(window.close());
-  if (starting_ != nullptr && starting_->leave(closed.memory)) {
+  if (starting_ != nullptr && starting_->abandon(closed.memory)) {
     // The thread closes the handle.
-  } else if (is_pending_ && left != nullptr) {
-    left->push_back(std::move(closed));
+  } else if (is_pending_ && abandoned != nullptr) {
+    abandoned->push_back(std::move(closed));
   } else {
     sidecall_call_close(closed.handle);
   }
@@ -176,13 +176,14 @@ Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Called before a start, so that the loop is told when the run ends.
+// Called before a start, so that the event loop notices the end of the run.
 void Call::watch() {
   if (poll_ == nullptr) {
     int32_t fd = -1;
     environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
     poll_ = Poll::open(environment_->loop, fd, [this] { on_ready(); });
-    if (poll_ == nullptr) throw Napi::Error::New(environment_->env, "libuv refuses to watch a run");
+    if (poll_ == nullptr)
+      throw Napi::Error::New(environment_->env, "libuv cannot watch the descriptor of a run");
     environment_->poll_opened();
   }
   for (const Window& window : inputs_) window.copy_in();
@@ -229,19 +230,19 @@ Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
     const std::unique_ptr<std::shared_ptr<Starting>> owner(
         static_cast<std::shared_ptr<Starting>*>(data));
     const std::lock_guard lock((*owner)->mutex);
-    (*owner)->back = nullptr;
+    (*owner)->callback = nullptr;
   };
   if (napi_create_threadsafe_function(
           env, info[1], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(),
-          finalize, context.get(), on_started, &starting->back) != napi_ok) {
-    throw Napi::Error::New(env, "no thread can come back");
+          finalize, context.get(), on_started, &starting->callback) != napi_ok) {
+    throw Napi::Error::New(env, "Node-API cannot create a thread-safe function");
   }
   context.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
   try {
     std::thread([starting] { starting->work(); }).detach();
   } catch (const std::system_error&) {
-    napi_release_threadsafe_function(starting->back, napi_tsfn_release);
-    throw Napi::Error::New(env, "no thread can be started");
+    napi_release_threadsafe_function(starting->callback, napi_tsfn_release);
+    throw Napi::Error::New(env, "the system cannot start a thread to connect to the server");
   }
   starting_ = starting;
   Ref();

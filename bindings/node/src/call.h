@@ -20,17 +20,17 @@ class Call final : public Napi::ObjectWrap<Call> {
   ~Call() override;
 
   // The parts of a closed call that the engine may still use.
-  struct Left {
+  struct Abandoned {
     sidecall_call* handle = nullptr;
     std::vector<std::shared_ptr<Memory>> memory;
   };
 
   // While a thread starts a run, close() only cancels it and takes effect when the thread is done.
-  // At the end of the environment, which passes `left`, close() is not deferred; a call whose run
-  // is still under way is appended to `left` instead of being waited for.
+  // At the end of the environment, which passes `abandoned`, close() is not deferred; a call whose
+  // run is still under way is appended to `abandoned` instead of being waited for.
   void cancel() { sidecall_call_cancel(handle_); }
   void await(std::chrono::steady_clock::time_point deadline);
-  void close(std::vector<Left>* left = nullptr);
+  void close(std::vector<Abandoned>* abandoned = nullptr);
 
  private:
   struct Starting;

@@ -1,5 +1,6 @@
 // Records of a call: sets the values that lib/records.js staged one by one, so that core remembers
 // and reports every fault; see call.h.
+#include <sidecall/binding.h>
 #include <cmath>
 
 #include "call.h"
@@ -17,7 +18,7 @@ enum Kind : uint8_t {
   kTrue = 4,
   kMissing = 5,
   kString = 6,
-  kTold = 7
+  kInvalid = 7  // setInvalid() has passed its fault
 };
 
 constexpr double kTwoTo53 = 9007199254740992.0;

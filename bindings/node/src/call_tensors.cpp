@@ -1,5 +1,6 @@
 // Tensors of a call: memory for inputs and outputs, and inputs in the caller's own memory; see
 // call.h.
+#include <sidecall/binding.h>
 #include <algorithm>
 
 #include "call.h"
@@ -121,8 +122,9 @@ Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
 // refuseInput(input, got): throws DTYPE_MISMATCH for an input whose type is `got`.
 Napi::Value Call::refuse_input(const Napi::CallbackInfo& info) {
   const std::string got = info[1].As<Napi::String>();
-  environment_->check(sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(),
-                                                 got.c_str(), environment_->error()));
+  sidecall_call_describe_mismatch(handle_, info[0].As<Napi::Number>().Int32Value(), got.c_str(),
+                                  environment_->error());
+  environment_->check(environment_->error()->status);
   return info.Env().Undefined();
 }
 
@@ -131,7 +133,7 @@ Napi::Value Call::reset(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// outputDims(): returns an array with the dims of each output, or null if only a run can tell them.
+// outputDims(): returns an array with the dims of each output, or null if only a run shows them.
 // Throws if the shapes of inputs do not agree.
 Napi::Value Call::output_dims(const Napi::CallbackInfo& info) {
   // After a run, sidecall_call_output shows the outputs of that run. Unbinding makes the call

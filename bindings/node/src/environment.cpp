@@ -29,11 +29,11 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
 
 // The engine may still write to the memory of these runs, and closing them waits until it stops. A
 // separate thread closes them, so that the end of a worker does not wait.
-void close_on_thread(std::vector<Call::Left> left) {
-  if (left.empty()) return;
-  const auto shared = std::make_shared<std::vector<Call::Left>>(std::move(left));
+void close_on_thread(std::vector<Call::Abandoned> abandoned) {
+  if (abandoned.empty()) return;
+  const auto shared = std::make_shared<std::vector<Call::Abandoned>>(std::move(abandoned));
   const auto close = [shared] {
-    for (const Call::Left& each : *shared) sidecall_call_close(each.handle);
+    for (const Call::Abandoned& each : *shared) sidecall_call_close(each.handle);
   };
   try {
     std::thread(close).detach();
@@ -55,7 +55,8 @@ sidecall_error Environment::empty_error() { return SIDECALL_ERROR_INIT; }
 std::shared_ptr<Environment> Environment::open(Napi::Env env) {
   const std::shared_ptr<Environment> made(new Environment(env));
   if (napi_get_uv_event_loop(env, &made->loop) != napi_ok)
-    throw Napi::Error::New(env, "this environment has no event loop of libuv");
+    throw Napi::Error::New(env,
+                           "expected a Node.js environment with an event loop of libuv, got none");
   napi_async_init(env, nullptr, Napi::String::New(env, "sidecall"), &made->context);
   env.SetInstanceData<std::shared_ptr<Environment>>(new std::shared_ptr<Environment>(made));
   // The cleanup is asynchronous, because libuv handles close on the loop. `owner` keeps the
@@ -69,7 +70,7 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
 void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::unique_ptr<std::shared_ptr<Environment>> owner(
       static_cast<std::shared_ptr<Environment>*>(data));
-  const std::shared_ptr<Environment> self = *owner;
+  const std::shared_ptr<Environment>& self = *owner;
   self->is_closing = true;
   self->error_factory.Reset();
   self->model_constructor.Reset();
@@ -80,9 +81,9 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   // Count one more, so that a handle that closes in the loop below does not remove the hook too
   // early.
   ++self->num_polls_;
-  std::vector<Call::Left> left;
-  for (Call* call : open_calls) call->close(&left);
-  close_on_thread(std::move(left));
+  std::vector<Call::Abandoned> abandoned;
+  for (Call* call : open_calls) call->close(&abandoned);
+  close_on_thread(std::move(abandoned));
   self->poll_closed();
 }
 

@@ -16,7 +16,7 @@ constexpr uint64_t kSmall = 1024 * 1024;
 Napi::Error no_room(Environment& environment, uint64_t bytes) {
   sidecall_error error = Environment::empty_error();
   std::snprintf(error.message, sizeof error.message,
-                "expected room for a tensor of %llu bytes, got none",
+                "expected memory for a tensor of %llu bytes, got none",
                 static_cast<unsigned long long>(bytes));
   return Napi::Error(environment.env, environment.make_error(SIDECALL_OUT_OF_MEMORY, &error));
 }

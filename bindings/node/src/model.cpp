@@ -1,6 +1,8 @@
 // Describes the inputs and outputs of a model as plain objects; see model.h.
 #include "model.h"
 
+#include <sidecall/binding.h>
+
 #include <string>
 #include <utility>
 

@@ -11,8 +11,8 @@ class Model final : public Napi::ObjectWrap<Model> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
-  // Takes ownership of the handle in `*opened`. `bytes` is the size of the model; the garbage
-  // collector is told, because it would see only a tiny object.
+  // Takes ownership of the handle in `*opened`. `bytes` is the size of the model; it is reported to
+  // the garbage collector, which would otherwise see only a tiny object.
   static Napi::Object make(Environment& environment, sidecall_model** opened, int64_t bytes);
 
   explicit Model(const Napi::CallbackInfo& info);

@@ -90,7 +90,7 @@ Napi::Value open_sync(const Napi::CallbackInfo& info) {
   return take_model(environment, opening.get());
 }
 
-void tell(Opening* opening, napi_value done) {
+void settle(Opening* opening, napi_value done) {
   Environment& environment = *opening->environment;
   try {
     const Napi::Value null = environment.env.Null();
@@ -114,58 +114,58 @@ void complete(napi_env env, napi_status status, void* data) {
   napi_get_reference_value(env, opening->done, &done);
   napi_delete_reference(env, opening->done);
   if (status == napi_ok && !opening->environment->is_closing && done != nullptr)
-    tell(opening.get(), done);
+    settle(opening.get(), done);
 }
 
-// The threadsafe function through which a thread that waits for another process reports back.
-// `back` is null once it was used.
-struct Way {
-  napi_threadsafe_function back = nullptr;
+// The thread-safe function that a thread calls when it has opened the model; null after that call.
+struct Callback {
+  napi_threadsafe_function function = nullptr;
 };
 
-// Called on the loop. `env` is null if the environment has ended; then `way` has already been
+// Called on the loop. `env` is null if the environment has ended; then `callback` has already been
 // freed.
-void come_back(napi_env env, napi_value done, void* way, void* data) {
+void on_opened(napi_env env, napi_value done, void* callback, void* data) {
   const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
   if (env == nullptr) return;
-  (*static_cast<std::shared_ptr<Way>*>(way))->back = nullptr;
-  if (!opening->environment->is_closing) tell(opening.get(), done);
+  (*static_cast<std::shared_ptr<Callback>*>(callback))->function = nullptr;
+  if (!opening->environment->is_closing) settle(opening.get(), done);
 }
 
 // openOnThread(source, options, done): like open(), but on a thread of its own. Servers that do not
 // respond would otherwise occupy Node's pool, which file access and name lookups need too. Returns
 // a function that lets the process exit while the thread still waits. If the environment ends
-// first, the thread goes on, and then discards its result.
+// first, the thread finishes its work and discards the result.
 Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::unique_ptr<Opening> opening = read_arguments(info);
-  const auto way = std::make_shared<Way>();
-  auto owner = std::make_unique<std::shared_ptr<Way>>(way);
+  const auto callback = std::make_shared<Callback>();
+  auto owner = std::make_unique<std::shared_ptr<Callback>>(callback);
   const auto finalize = [](napi_env, void* data, void*) {
-    delete static_cast<std::shared_ptr<Way>*>(data);
+    delete static_cast<std::shared_ptr<Callback>*>(data);
   };
-  if (napi_create_threadsafe_function(env, info[2], nullptr,
-                                      Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(),
-                                      finalize, owner.get(), come_back, &way->back) != napi_ok) {
-    throw Napi::Error::New(env, "no thread can come back");
+  if (napi_create_threadsafe_function(
+          env, info[2], nullptr, Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(),
+          finalize, owner.get(), on_opened, &callback->function) != napi_ok) {
+    throw Napi::Error::New(env, "Node-API cannot create a thread-safe function");
   }
   owner.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
   try {
-    std::thread([work = opening.get(), back = way->back] {
+    std::thread([work = opening.get(), function = callback->function] {
       work->status = work->run(&work->error);
-      if (napi_call_threadsafe_function(back, work, napi_tsfn_blocking) == napi_ok) {
-        napi_release_threadsafe_function(back, napi_tsfn_release);
+      if (napi_call_threadsafe_function(function, work, napi_tsfn_blocking) == napi_ok) {
+        napi_release_threadsafe_function(function, napi_tsfn_release);
       } else {
         delete work;
       }
     }).detach();
   } catch (const std::system_error&) {
-    napi_release_threadsafe_function(way->back, napi_tsfn_release);
-    throw Napi::Error::New(env, "no thread can be started");
+    napi_release_threadsafe_function(callback->function, napi_tsfn_release);
+    throw Napi::Error::New(env, "the system cannot start a thread that opens the model");
   }
-  opening.release();  // NOLINT(bugprone-unused-return-value): come_back() or the thread frees it
-  return Napi::Function::New(env, [way](const Napi::CallbackInfo& call) {
-    if (way->back != nullptr) napi_unref_threadsafe_function(call.Env(), way->back);
+  opening.release();  // NOLINT(bugprone-unused-return-value): on_opened() or the thread frees it
+  return Napi::Function::New(env, [callback](const Napi::CallbackInfo& call) {
+    if (callback->function != nullptr)
+      napi_unref_threadsafe_function(call.Env(), callback->function);
   });
 }
 
@@ -181,7 +181,7 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
       napi_create_async_work(env, nullptr, name, execute, complete, opening.get(),
                              &opening->work) != napi_ok ||
       napi_queue_async_work(env, opening->work) != napi_ok) {
-    throw Napi::Error::New(env, "no work can be queued");
+    throw Napi::Error::New(env, "Node-API cannot queue the opening of the model");
   }
   opening.release();  // NOLINT(bugprone-unused-return-value): complete() frees it
   return env.Undefined();

@@ -81,6 +81,13 @@ export async function tensors(): Promise<void> {
   bare.runSync({ x: { data: new Float32Array(3), dims: [1, 3] } })
   const call = bare.call({ rows: 1 })
   call.inputs.x.set([1, 2, 3])
+  yes<Equal<typeof call.inputs.x, Float32Array>>()
+  call.runSync()
+  yes<Equal<typeof call.outputs, Readonly<Bare['outputs']>>>()
+  const second: number | undefined = call.outputs.y[1]
+  const reshaped: Float32Array = call.reshape('x', [2, 3])
+  const texts = (await open<Words>('words.onnx')).call()
+  texts.inputs.x = ['a']
   const words = (await open<Words>('words.onnx')).runSync({ x: ['a'] }).y
   yes<Equal<(typeof words)[number], string>>()
   ;(await open<Half>('half.onnx')).runSync({ x: new Uint16Array(1) })
@@ -97,11 +104,21 @@ export async function tensors(): Promise<void> {
   bare.runSync({})
   // @ts-expect-error no such input of a call
   call.inputs.z
+  // @ts-expect-error no such output of a call
+  call.outputs.z
+  // @ts-expect-error no such input to reshape
+  call.reshape('z', [2, 3])
+  // @ts-expect-error a numeric input is written into, not assigned
+  call.inputs.x = new Float32Array(3)
+  // @ts-expect-error an output is read only
+  call.outputs.y = outputs.y
+  // @ts-expect-error a number is no string
+  texts.inputs.x = new Float32Array(3)
   // @ts-expect-error no such output
   outputs.z
   // @ts-expect-error a file without a contract takes no records
   await bare.predict({ x: 1 })
-  void first
+  void [first, second, reshaped]
 }
 
 export async function labels(): Promise<void> {
@@ -161,6 +178,9 @@ export async function anyModel(): Promise<void> {
     { signal: new AbortController().signal, timeoutMs: 5 }
   )
   y?.dims
+  const call = model.call()
+  call.inputs.x.set([1, 2])
+  call.outputs.y?.dims
   // @ts-expect-error an object is no value
   await model.predict({ a: {} })
   // @ts-expect-error no such option

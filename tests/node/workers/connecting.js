@@ -1,4 +1,4 @@
-// A worker with an open model that starts runs when told to, and is then terminated. Started by
+// A worker with an open model that starts runs on request, and is then terminated. Started by
 // stopped_server.test.js.
 'use strict'
 
