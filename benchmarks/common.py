@@ -81,7 +81,9 @@ class Report:
 
 
 def parse(
-    description: str, name: str, build_help: str = "CMake's build folder, with the benchmarks built"
+    description: str,
+    name: str,
+    build_help: str = "the CMake build folder, in which the benchmarks were built",
 ) -> argparse.Namespace:
     """The options of every benchmark except network."""
     parser = argparse.ArgumentParser(description=description)
@@ -89,12 +91,12 @@ def parse(
     parser.add_argument(
         "--output",
         type=Path,
-        help=f"where the results go; benchmarks/results/{name}.json by default",
+        help=f"JSON file to write (default: benchmarks/results/{name}.json)",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few calls: shows that all answers are right, says nothing about time",
+        help="few calls: checks the answers, does not measure",
     )
     return parser.parse_args()
 
@@ -191,7 +193,7 @@ def check_document(document: dict) -> None:
         _check_row(bar, {"name": str, "value": float, "limit": float, "holds": bool})
     names = [bar["name"] for bar in document["bars"]]
     if len(set(names)) != len(names):
-        raise DocumentError("bars: expected each name once")
+        raise DocumentError("bars: expected unique names")
 
 
 def _check_row(row: dict, kinds: dict[str, type]) -> None:

@@ -42,9 +42,9 @@ class Workload:
     twin: np.ndarray | None  # the same for the LightGBM twin
 
     def checker(
-        self, rows: int, complain: Callable[[str], None]
+        self, rows: int, report_fault: Callable[[str], None]
     ) -> Callable[["Contender", int, np.ndarray], None]:
-        """The `check` of `play`: raises if answers of calls with `rows` rows are wrong."""
+        """The `check` of `run_rounds`: raises if answers of calls with `rows` rows are wrong."""
 
         def check(contender: "Contender", first_call: int, answers: np.ndarray) -> None:
             fault = self.check(
@@ -54,7 +54,7 @@ class Workload:
                 answers.reshape(-1, rows, 1 + self.expected.shape[1]),
             )
             if fault:
-                complain(f"{contender.client.name}: {fault}")
+                report_fault(f"{contender.client.name}: {fault}")
 
         return check
 

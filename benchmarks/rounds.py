@@ -94,7 +94,7 @@ class Contender:
         return float(np.median(np.array(self.medians) / np.array(other.medians)))
 
 
-def play(
+def run_rounds(
     contenders: list[Contender],
     rounds: int,
     budget_ns: float,

@@ -50,7 +50,7 @@ print(time.perf_counter() - begin, usage.ru_maxrss, os.waitstatus_to_exitcode(st
 
 
 @dataclass
-class Cold:
+class ColdStart:
     """A command that answers one row; each run starts it afresh, with `stdin` as its input."""
 
     client: str
@@ -68,7 +68,7 @@ class Cold:
         self.times.append(time.perf_counter_ns() - begin)
         return read_probabilities(done.stdout.decode())
 
-    def ratio_to(self, other: "Cold") -> float:
+    def ratio_to(self, other: "ColdStart") -> float:
         return float(np.median(np.array(self.times) / np.array(other.times)))
 
 
@@ -78,11 +78,11 @@ def read_probabilities(line: str) -> np.ndarray:
     return np.array([float(word) for word in line.split(",")[1:]])
 
 
-def play_cold(
-    contenders: list[Cold],
+def run_cold_rounds(
+    contenders: list[ColdStart],
     rounds: int,
     environment: dict[str, str],
-    check: Callable[[Cold, np.ndarray], None],
+    check: Callable[[ColdStart, np.ndarray], None],
 ) -> None:
     for contender in contenders:  # one untimed run fills the page cache
         check(contender, contender.run(environment))
@@ -93,7 +93,7 @@ def play_cold(
 
 
 @dataclass
-class Whole:
+class WholeFile:
     """A command that reads a CSV file and writes the answers to another file."""
 
     client: str
@@ -120,7 +120,7 @@ class Whole:
         self.seconds.append(float(seconds))
         self.peaks_mb.append(float(peak_kib) * 1024 / 1e6)
 
-    def ratio_to(self, other: "Whole") -> float:
+    def ratio_to(self, other: "WholeFile") -> float:
         return float(np.median(np.array(self.seconds) / np.array(other.seconds)))
 
 

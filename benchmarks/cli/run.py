@@ -21,7 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import RING, TOLERANCE, Workload, write_workloads
-from processes import JOBLIB, ONNXRUNTIME, Cold, Whole, play_cold, python, time_stream
+from processes import (
+    JOBLIB,
+    ONNXRUNTIME,
+    ColdStart,
+    WholeFile,
+    python,
+    run_cold_rounds,
+    time_stream,
+)
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "joblib", "pandas", "pyarrow"]
@@ -91,7 +99,7 @@ def measure_cold(
     programs: Programs,
     gbm: Workload,
     report: Report,
-    complain: Callable[[str], None],
+    report_fault: Callable[[str], None],
 ) -> None:
     print("measuring cold starts", file=sys.stderr)
     model, record = (
@@ -104,30 +112,32 @@ def measure_cold(
     numbers = np.fromfile(gbm.folder / "features.f64", count=width_of(gbm))
     at = f"shm:{gbm.folder}/warm.sock"
     contenders = [
-        ours := Cold("sidecall", "predict", [str(programs.command), "predict", str(model)], record),
-        warm := Cold(
+        ours := ColdStart(
+            "sidecall", "predict", [str(programs.command), "predict", str(model)], record
+        ),
+        warm := ColdStart(
             "sidecall", "predict, warm shm:", [str(programs.command), "predict", at], record
         ),
-        raw := Cold(
+        raw := ColdStart(
             "c",
             "onnxruntime",
             [str(programs.cold), str(programs.library), str(model)],
             ",".join(map(repr, numbers.tolist())).encode(),
         ),
-        Cold("python", "onnxruntime", python(ONNXRUNTIME, model), record),
-        slow := Cold(
+        ColdStart("python", "onnxruntime", python(ONNXRUNTIME, model), record),
+        slow := ColdStart(
             "python", "joblib, scikit-learn", python(JOBLIB, gbm.folder / "model.joblib"), record
         ),
     ]
 
-    def check(contender: Cold, got: np.ndarray) -> None:
+    def check(contender: ColdStart, got: np.ndarray) -> None:
         if differs(got, gbm.expected[0]):
-            complain(
+            report_fault(
                 f"cold, {contender.client}, {contender.approach}: the answer is not that of the original model"
             )
 
     with programs.served(model, at):
-        play_cold(contenders, settings.cold_rounds, programs.environment, check)
+        run_cold_rounds(contenders, settings.cold_rounds, programs.environment, check)
     for contender in contenders:
         add_row(
             report,
@@ -187,7 +197,7 @@ def measure_csv(
     programs: Programs,
     logistic: Workload,
     report: Report,
-    complain: Callable[[str], None],
+    report_fault: Callable[[str], None],
 ) -> None:
     print(f"measuring a CSV file of {settings.csv_rows} rows", file=sys.stderr)
     source, target, model = (
@@ -198,16 +208,16 @@ def measure_csv(
     write_csv(source, logistic, settings.csv_rows)
     rival = [sys.executable, str(HERE / "rivals.py")]
     contenders = [
-        ours := Whole(
+        ours := WholeFile(
             "sidecall", "predict", [str(programs.command), "predict", str(model), str(source)], True
         ),
-        pandas := Whole(
+        pandas := WholeFile(
             "python",
             "pandas, onnxruntime",
             [*rival, "pandas", str(model), str(source), str(target)],
             False,
         ),
-        Whole(
+        WholeFile(
             "python",
             "pyarrow, onnxruntime",
             [*rival, "pyarrow", str(model), str(source), str(target)],
@@ -220,7 +230,7 @@ def measure_csv(
             contender.run(target, programs.environment, cpu)
             fault = check_csv(target, settings.csv_rows, logistic.expected)
             if fault:
-                complain(f"csv, {contender.client}, {contender.approach}: {fault}")
+                report_fault(f"csv, {contender.client}, {contender.approach}: {fault}")
     for contender in contenders:
         row = add_row(
             report,
@@ -246,7 +256,7 @@ def measure_stream(
     programs: Programs,
     gbm: Workload,
     report: Report,
-    complain: Callable[[str], None],
+    report_fault: Callable[[str], None],
 ) -> None:
     print("measuring --stream", file=sys.stderr)
     lines = [
@@ -255,7 +265,7 @@ def measure_stream(
 
     def check(row: int, got: np.ndarray) -> None:
         if differs(got, gbm.expected[row]):
-            complain("stream: an answer is not that of the original model")
+            report_fault("stream: an answer is not that of the original model")
 
     command = [str(programs.command), "predict", str(gbm.folder / "model.onnx"), "--stream"]
     times = time_stream(command, lines, settings.stream_rounds, programs.environment, check) / 1000
@@ -296,10 +306,10 @@ def main() -> int:
     faults: list[str] = []
     report = Report("cli", describe_versions(PACKAGES))
     report.notes.append(
-        "cold: from the start of a process to its end, input and output by pipes; the C program releases what it made and returns"
+        "cold: from the start of a process to its end, input and output by pipes; the C program releases its objects and returns"
     )
     report.notes.append(
-        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat, every process on one CPU; onnxruntime with one thread"
+        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat, every process pinned to one CPU; onnxruntime with one thread"
     )
     folder = Path(tempfile.mkdtemp(prefix="sidecall-bench-"))
     try:

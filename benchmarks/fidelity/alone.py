@@ -14,7 +14,7 @@ from .judge import Judge
 from .pipelines import draw
 
 
-def look_at(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
+def examine(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
     """Prints what is known, and leaves the model, the file and the differing rows in `folder`.
 
     Returns 1 if an answer was wrong.
@@ -40,11 +40,11 @@ def look_at(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
         print(f"\n{counts.rows} rows, {counts.compared} compared, {counts.wrong} wrong")
         print(f"about {counts.unstable_rows():g} rows are unstable in the original")
         print(f"bits of trees: {counts.tree_bits} of {counts.tree_rows} rows differ")
-        print(f"records: {counts.routes} rows differ from a DataFrame's")
+        print(f"records: {counts.routes} rows differ from the answers for a DataFrame")
         for family, (total, wrong) in counts.families.items():
             print(f"  {family:<16}{total:>8}{wrong:>8} wrong")
         for (side, family, reason), total in counts.domain.most_common():
-            print(f"  refused by the {side} alone: {family} ({reason}) x {total}")
+            print(f"  refused only by the {side}: {family} ({reason}) x {total}")
         for example in counts.worst:
             print(f"  {json.dumps(example, ensure_ascii=False)}")
         begin = judging.begin()

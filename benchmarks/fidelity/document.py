@@ -147,10 +147,10 @@ def print_found(results: list[Result]) -> None:
         lambda r: f"{r['tree_bits']} of {r['tree_rows']} rows",
     )
     _print_list(
-        "rows that one side alone refuses", [r for r in compared if r["domain"]], _domain_line
+        "rows that only one model refuses", [r for r in compared if r["domain"]], _domain_line
     )
     for (side, family, reason), total in domain(compared).most_common(_SHOWN):
-        print(f"  {total:>6} refused by the {side} alone: {family} ({reason})")
+        print(f"  {total:>6} refused only by the {side}: {family} ({reason})")
     reasons = Counter(result["reason"] for result in results if result["outcome"] == "refused")
     if reasons:
         print(f"\nrefused at export, {sum(reasons.values())}:")
@@ -174,7 +174,7 @@ def _print_list(title: str, results: list[Result], line: Any) -> None:
         name = f"{result['seed']}:{result['number']}"
         print(f"  --only {name}  {result['steps'][:110]}\n      {line(result)}")
     if len(results) > _SHOWN:
-        print(f"  and {len(results) - _SHOWN} more: the document has all of them")
+        print(f"  and {len(results) - _SHOWN} more: the document lists all of them")
 
 
 def _wrong_line(result: Result) -> str:
@@ -187,7 +187,7 @@ def _wrong_line(result: Result) -> str:
 
 def _domain_line(result: Result) -> str:
     first = "; ".join(
-        f"{family} refused by the {side} alone ({reason}) x {total}"
+        f"{family} refused only by the {side} ({reason}) x {total}"
         for side, family, reason, total in result["domain"][:3]
     )
     by_original, by_file = result["refused_by_original"], result["refused_by_file"]

@@ -43,7 +43,7 @@ from .members import (
     tree_options,
     xgboost_options,
 )
-from .steps import Dice
+from .steps import Sampler
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Last:
     """
 
     weight: float
-    make: Callable[[Dice], Any]
+    make: Callable[[Sampler], Any]
     rows: int = 3000
     takes_missing: bool = False
     positive: bool = False
@@ -292,5 +292,5 @@ BY_TASK = {
 }
 
 
-def last(dice: Dice, task: str) -> Last:
-    return dice.weighted([(kind.weight, kind) for kind in BY_TASK[task]])
+def last(sampler: Sampler, task: str) -> Last:
+    return sampler.weighted([(kind.weight, kind) for kind in BY_TASK[task]])

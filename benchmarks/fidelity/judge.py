@@ -56,14 +56,14 @@ class Judge:
         contract = opened.contract
         assert contract is not None
         self.contract = contract
-        self.sure = Original(drawn.model)
-        self.outputs = outputs_of(self.sure, contract, opened.columns)
+        self.reference = Original(drawn.model)
+        self.outputs = outputs_of(self.reference, contract, opened.columns)
         with quiet():
             few = drawn.contained(drawn.pool.iloc[drawn.train[:20]])
             is_float32 = gives_float32(drawn.model, few)
         for output in self.outputs:
             output.is_float32 = output.is_number and (output.is_float32 or is_float32)
-        self.original = OriginalSide(self.sure, self.outputs)
+        self.original = OriginalSide(self.reference, self.outputs)
         self.file = ModelSide(opened, self.outputs)
         self.tree_output = raw_tree_output(drawn.model)
         has_numbers = any(output.is_number for output in self.outputs)
@@ -225,7 +225,7 @@ class Judge:
             return None
         rows = concatenate([wrong.rows.take(slice(0, _LOCATED)) for wrong in self.wrong[:_LOCATED]])
         few = rows.take(slice(0, _LOCATED))
-        return locate(self.sure, self.original, self.file, self.contract, few)
+        return locate(self.reference, self.original, self.file, self.contract, few)
 
 
 def judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:

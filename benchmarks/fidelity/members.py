@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn import compose, ensemble, linear_model, model_selection, naive_bayes, neighbors, tree
 
-from .steps import Dice
+from .steps import Sampler
 
 
-def tree_options(d: Dice) -> dict[str, Any]:
+def tree_options(d: Sampler) -> dict[str, Any]:
     return {
         "max_depth": d.one([None, 3, 6, 10]),
         "min_samples_leaf": d.one([1, 2, 10]),
@@ -18,11 +18,11 @@ def tree_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def forest_options(d: Dice) -> dict[str, Any]:
+def forest_options(d: Sampler) -> dict[str, Any]:
     return tree_options(d) | {"n_estimators": d.one([5, 20, 50])}
 
 
-def gradient_options(d: Dice) -> dict[str, Any]:
+def gradient_options(d: Sampler) -> dict[str, Any]:
     subsample, features = d.one([1.0, 0.7]), d.one([None, 0.5])
     return {
         "n_estimators": d.one([10, 40, 100]),
@@ -34,7 +34,7 @@ def gradient_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def histogram_options(d: Dice) -> dict[str, Any]:
+def histogram_options(d: Sampler) -> dict[str, Any]:
     return {
         "max_iter": d.one([10, 40, 100]),
         "max_leaf_nodes": d.one([7, 31]),
@@ -43,7 +43,7 @@ def histogram_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def lightgbm_options(d: Dice) -> dict[str, Any]:
+def lightgbm_options(d: Sampler) -> dict[str, Any]:
     kind = d.one(["gbdt", "gbdt", "gbdt", "dart", "rf"])
     bagging = {"bagging_freq": 1, "bagging_fraction": 0.7} if kind == "rf" else {}
     leaves, depth = d.one([7, 31]), d.one([-1, 4])
@@ -59,7 +59,7 @@ def lightgbm_options(d: Dice) -> dict[str, Any]:
     } | bagging
 
 
-def xgboost_options(d: Dice) -> dict[str, Any]:
+def xgboost_options(d: Sampler) -> dict[str, Any]:
     return {
         "n_estimators": d.one([10, 40, 100]),
         "max_depth": d.one([2, 4, 6]),
@@ -69,7 +69,7 @@ def xgboost_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def network_options(d: Dice) -> dict[str, Any]:
+def network_options(d: Sampler) -> dict[str, Any]:
     activation = d.one(["relu", "tanh", "logistic"])
     return {
         "hidden_layer_sizes": d.one([(8,), (16, 8)]),
@@ -79,14 +79,14 @@ def network_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def kernel_options(d: Dice) -> dict[str, Any]:
+def kernel_options(d: Sampler) -> dict[str, Any]:
     return {
         "kernel": d.one(["rbf", "rbf", "linear", "poly", "sigmoid"]),
         "C": d.one([0.5, 1.0, 10.0]),
     }
 
 
-def neighbors_options(d: Dice) -> dict[str, Any]:
+def neighbors_options(d: Sampler) -> dict[str, Any]:
     return {
         "n_neighbors": d.one([1, 3, 5, 15]),
         "weights": d.one(["uniform", "distance"]),
@@ -94,7 +94,7 @@ def neighbors_options(d: Dice) -> dict[str, Any]:
     }
 
 
-def some_regressors(d: Dice) -> list[tuple[str, Any]]:
+def some_regressors(d: Sampler) -> list[tuple[str, Any]]:
     pool = [
         ("ridge", linear_model.Ridge(d.number(0.1, 5))),
         ("tree", tree.DecisionTreeRegressor(max_depth=4, random_state=0)),
@@ -105,7 +105,7 @@ def some_regressors(d: Dice) -> list[tuple[str, Any]]:
     return d.some(pool, 2, 3)
 
 
-def some_classifiers(d: Dice) -> list[tuple[str, Any]]:
+def some_classifiers(d: Sampler) -> list[tuple[str, Any]]:
     pool = [
         ("logistic", linear_model.LogisticRegression(C=d.number(0.1, 5), max_iter=300)),
         ("tree", tree.DecisionTreeClassifier(max_depth=4, random_state=0)),
@@ -116,20 +116,20 @@ def some_classifiers(d: Dice) -> list[tuple[str, Any]]:
     return d.some(pool, 2, 3)
 
 
-def one_regressor(d: Dice) -> Any:
+def one_regressor(d: Sampler) -> Any:
     return some_regressors(d)[0][1]
 
 
-def one_classifier(d: Dice) -> Any:
+def one_classifier(d: Sampler) -> Any:
     return some_classifiers(d)[0][1]
 
 
-def searched(d: Dice) -> Any:
+def searched(d: Sampler) -> Any:
     grid = {"C": [0.1, 1.0]}
     return model_selection.GridSearchCV(linear_model.LogisticRegression(max_iter=200), grid, cv=2)
 
 
-def transformed_target(d: Dice) -> Any:
+def transformed_target(d: Sampler) -> Any:
     # log1p needs numbers above -1. If the target has others, the pipeline is drawn again.
     function, inverse = d.one([(np.log1p, np.expm1), (np.sqrt, np.square), (np.cbrt, np.square)])
     return compose.TransformedTargetRegressor(

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from threadpoolctl import threadpool_limits
 
 from .estimators import Last, last
-from .steps import Columns, Dice, encoder, imputer, mixing, scaling, vectorizer
+from .steps import Columns, Sampler, encoder, imputer, mixing, scaling, vectorizer
 from .tables import NAMES, WEIGHTS, Table, kind_of, load
 
 _ATTEMPTS = 40
@@ -70,52 +70,54 @@ def draw(seed: int, number: int) -> Drawn:
     Draws again if scikit-learn cannot fit the result. Raises UndrawnError.
     """
     for attempt in range(_ATTEMPTS):
-        dice = Dice(np.random.default_rng([seed, number, attempt]))
+        sampler = Sampler(np.random.default_rng([seed, number, attempt]))
         with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(limits=1):
             warnings.simplefilter("ignore")
             try:
-                return _Drawing(dice, seed, number).fitted()
+                return _Drawing(sampler, seed, number).fitted()
             except Exception:
                 # Steps that do not fit each other or the data raise errors of many classes.
                 continue
-    raise UndrawnError(f"{seed}:{number}: nothing that was drawn could be fitted")
+    raise UndrawnError(f"{seed}:{number}: none of the drawn pipelines could be fitted")
 
 
 class _Drawing:
-    def __init__(self, dice: Dice, seed: int, number: int) -> None:
-        self.dice, self.seed, self.number = dice, seed, number
-        self.table: Table = load(NAMES[int(dice.rng.choice(len(NAMES), p=WEIGHTS))])
+    def __init__(self, sampler: Sampler, seed: int, number: int) -> None:
+        self.sampler, self.seed, self.number = sampler, seed, number
+        self.table: Table = load(NAMES[int(sampler.rng.choice(len(NAMES), p=WEIGHTS))])
         self.task = self._task()
         self.target = self._target()
-        self.last: Last | None = None if self.task == "transform" else last(dice, self.task)
+        self.last: Last | None = None if self.task == "transform" else last(sampler, self.task)
         # The number of transformers; together with the last step there are 2 to 6 steps.
-        self.budget = int(dice.rng.integers(1 if self.last is not None else 2, 6))
+        self.budget = int(sampler.rng.integers(1 if self.last is not None else 2, 6))
 
     def _task(self) -> str:
         options = [(0.05, "cluster"), (0.05, "outlier"), (0.08, "transform")]
         options += [(0.4, "regression")] if self.table.numbers else []
         options += [(0.42, "classification")] if self.table.classes else []
-        return self.dice.weighted(options)
+        return self.sampler.weighted(options)
 
     def _target(self) -> str:
         if self.task == "regression":
-            return self.dice.one(self.table.numbers)
-        return self.dice.one(self.table.classes) if self.task == "classification" else ""
+            return self.sampler.one(self.table.numbers)
+        return self.sampler.one(self.table.classes) if self.task == "classification" else ""
 
     def fitted(self) -> Drawn:
-        text = self.table.texts if self.table.texts is not None and self.dice.chance(0.4) else None
-        if text is not None and self.dice.chance(0.4):
+        text = (
+            self.table.texts if self.table.texts is not None and self.sampler.chance(0.4) else None
+        )
+        if text is not None and self.sampler.chance(0.4):
             pool, container = self.table.frame[[text]].astype(object), "text"
-            model = self._assembled([vectorizer(self.dice)], wide=True)
+            model = self._assembled([vectorizer(self.sampler)], wide=True)
         else:
             pool = self._columns(text)
             numeric = all(kind_of(pool[name]) in "fiu" for name in pool.columns)
             same = len(set(pool.dtypes)) == 1
-            container = "array" if numeric and same and self.dice.chance(0.6) else "frame"
-            plain = numeric and (container == "array" or self.dice.chance(0.5))
+            container = "array" if numeric and same and self.sampler.chance(0.6) else "frame"
+            plain = numeric and (container == "array" or self.sampler.chance(0.5))
             model = self._plain(pool) if plain else self._columnwise(pool, text)
         most = self.last.rows if self.last is not None else 2000
-        train = self.dice.rng.permutation(len(pool))[:most]
+        train = self.sampler.rng.permutation(len(pool))[:most]
         drawn = Drawn(
             self.seed, self.number, self.table.name, self.task, container, model, pool, train, ""
         )
@@ -128,26 +130,26 @@ class _Drawing:
             return None
         answers: np.ndarray = self.table.frame[self.target].iloc[train].to_numpy()
         if self.task == "regression":
-            answers = answers.astype(np.float32 if self.dice.chance(0.1) else np.float64)
+            answers = answers.astype(np.float32 if self.sampler.chance(0.1) else np.float64)
         elif self.last is not None and self.last.codes:
             answers = np.unique(answers, return_inverse=True)[1]
         return answers
 
     def _columns(self, text: str | None) -> pd.DataFrame:
         """Some columns of the table, in random order, in the types that fit will see."""
-        dice, table = self.dice, self.table
-        numbers = dice.some(table.of_kind("fiu", self.target), 1, 7)
+        sampler, table = self.sampler, self.table
+        numbers = sampler.some(table.of_kind("fiu", self.target), 1, 7)
         others = []
-        if not numbers or dice.chance(0.55):
-            others += dice.some(table.of_kind("O", self.target), 1, 3)
-            others += dice.some(table.of_kind("b", self.target), 0, 2)
+        if not numbers or sampler.chance(0.55):
+            others += sampler.some(table.of_kind("O", self.target), 1, 3)
+            others += sampler.some(table.of_kind("b", self.target), 0, 2)
         names = [*numbers, *others, *([text] if text else [])]
-        frame = table.frame[[names[i] for i in dice.rng.permutation(len(names))]].copy()
-        scheme = dice.weighted([(0.5, "float64"), (0.25, "float32"), (0.25, "mixed")])
-        whole = dice.chance(0.5)
-        short = dice.chance(0.3)
-        missing = dice.number(0.02, 0.1) if dice.chance(0.35) else 0.0
-        words: Any = dice.one(["object", "str", "category"])
+        frame = table.frame[[names[i] for i in sampler.rng.permutation(len(names))]].copy()
+        scheme = sampler.weighted([(0.5, "float64"), (0.25, "float32"), (0.25, "mixed")])
+        whole = sampler.chance(0.5)
+        short = sampler.chance(0.3)
+        missing = sampler.number(0.02, 0.1) if sampler.chance(0.35) else 0.0
+        words: Any = sampler.one(["object", "str", "category"])
         for name in frame.columns:
             kind = kind_of(frame[name])
             if kind == "f" or (kind in "iu" and not whole):
@@ -157,8 +159,8 @@ class _Drawing:
                     if short and np.nanmax(np.abs(values)) > 3
                     else values.copy()
                 )
-                values[dice.rng.random(len(values)) < missing] = np.nan
-                wide = scheme == "float64" or (scheme == "mixed" and dice.chance(0.5))
+                values[sampler.rng.random(len(values)) < missing] = np.nan
+                wide = scheme == "float64" or (scheme == "mixed" and sampler.chance(0.5))
                 frame[name] = values.astype(np.float64 if wide else np.float32)
             elif kind == "O":
                 frame[name] = frame[name].astype(object if name == text else words)
@@ -169,34 +171,42 @@ class _Drawing:
 
     def _columnwise(self, pool: pd.DataFrame, text: str | None) -> Any:
         """A ColumnTransformer with a branch for each kind of column."""
-        dice = self.dice
+        sampler = self.sampler
         kinds = {name: kind_of(pool[name]) for name in pool.columns}
         numbers = [name for name in pool.columns if kinds[name] in "fiu"]
-        few = [name for name in numbers if pool[name].nunique() <= _FEW_VALUES and dice.chance(0.2)]
+        few = [
+            name for name in numbers if pool[name].nunique() <= _FEW_VALUES and sampler.chance(0.2)
+        ]
         numbers = [name for name in numbers if name not in few]
         words = [name for name in pool.columns if kinds[name] == "O" and name != text]
         branches: list[tuple[str, Any, Any]] = []
         if text is not None:
-            branches.append(("text", vectorizer(dice), text))
+            branches.append(("text", vectorizer(sampler), text))
         halves = (
-            [numbers[::2], numbers[1::2]] if len(numbers) > 3 and dice.chance(0.4) else [numbers]
+            [numbers[::2], numbers[1::2]] if len(numbers) > 3 and sampler.chance(0.4) else [numbers]
         )
         for k, group in enumerate(half for half in halves if half):
             branches.append((f"numbers{k}", _joined(self._numeric(pool, group)), group))
         if few:
             branches.append(
-                ("codes", _joined([*self._filled(pool, few), encoder(dice, self._about(few))]), few)
+                (
+                    "codes",
+                    _joined([*self._filled(pool, few), encoder(sampler, self._about(few))]),
+                    few,
+                )
             )
         if words:
             fill: list[Any] = []
-            if pool[words].isna().any(axis=None) and dice.chance(0.5):
-                strategy = dice.one(["most_frequent", "constant"])
+            if pool[words].isna().any(axis=None) and sampler.chance(0.5):
+                strategy = sampler.one(["most_frequent", "constant"])
                 fill.append(SimpleImputer(strategy=strategy, fill_value="none"))
-            branches.append(("words", _joined([*fill, encoder(dice, self._about(words))]), words))
+            branches.append(
+                ("words", _joined([*fill, encoder(sampler, self._about(words))]), words)
+            )
         flags = [name for name in pool.columns if kinds[name] == "b"]
         if flags:
             branches.append(("flags", "passthrough", flags))
-        threshold, names = dice.one([0.0, 0.3, 1.0]), dice.chance(0.5)
+        threshold, names = sampler.one([0.0, 0.3, 1.0]), sampler.chance(0.5)
         return self._assembled(
             [
                 ColumnTransformer(
@@ -211,11 +221,11 @@ class _Drawing:
 
     def _filled(self, pool: pd.DataFrame, names: list[str]) -> list[Any]:
         has_missing = bool(pool[names].isna().any(axis=None))
-        keeps = self.last is not None and self.last.takes_missing and self.dice.chance(0.5)
-        return [imputer(self.dice, self._about(names))] if has_missing and not keeps else []
+        keeps = self.last is not None and self.last.takes_missing and self.sampler.chance(0.5)
+        return [imputer(self.sampler, self._about(names))] if has_missing and not keeps else []
 
     def _numeric(self, pool: pd.DataFrame, names: list[str]) -> list[Any]:
-        dice = self.dice
+        sampler = self.sampler
         steps = self._filled(pool, names)
         if self.last is not None and self.last.positive:
             return [*steps, MinMaxScaler(clip=True)]
@@ -223,40 +233,42 @@ class _Drawing:
             (pool[names].min() > 0).all()
         )
         self.budget -= len(steps)
-        is_exact = self.last is not None and self.last.takes_missing and dice.chance(0.35)
-        while self.budget > 0 and not is_exact and (self.last is None or dice.chance(0.6)):
-            step = scaling(dice, self._about(names, positive))
+        is_exact = self.last is not None and self.last.takes_missing and sampler.chance(0.35)
+        while self.budget > 0 and not is_exact and (self.last is None or sampler.chance(0.6)):
+            step = scaling(sampler, self._about(names, positive))
             if any(type(step) is type(other) for other in steps):
                 break
             steps.append(step)
             self.budget -= 1
             positive = False
         return steps or [
-            dice.one([FunctionTransformer(), VarianceThreshold(), SimpleImputer(strategy="median")])
+            sampler.one(
+                [FunctionTransformer(), VarianceThreshold(), SimpleImputer(strategy="median")]
+            )
         ]
 
     def _assembled(self, steps: list[Any], width: int = 99, wide: bool = False) -> Any:
         """The steps, sometimes with steps that mix columns, and the last step."""
-        dice = self.dice
+        sampler = self.sampler
         columns = Columns(99 if wide else width, task=self.task)
         signed = not (self.last is not None and self.last.positive)
         # A transformer alone would be a pipeline of one step.
         is_one = (
             self.last is None and len(steps) == 1 and not isinstance(steps[0], ColumnTransformer)
         )
-        while self.budget > 0 and signed and (dice.chance(0.35) or is_one):
+        while self.budget > 0 and signed and (sampler.chance(0.35) or is_one):
             is_one = False
-            mixed = mixing(dice, columns)
+            mixed = mixing(sampler, columns)
             steps.append(
                 FeatureUnion([("mixed", mixed), ("scaled", StandardScaler())])
-                if dice.chance(0.1)
+                if sampler.chance(0.1)
                 else mixed
             )
             columns = Columns(99, task=self.task)
             self.budget -= 1
         if self.last is not None and self.last.scaled:
-            steps.append(StandardScaler(with_mean=dice.chance(0.8)))
-        return make_pipeline(*steps, *([self.last.make(dice)] if self.last is not None else []))
+            steps.append(StandardScaler(with_mean=sampler.chance(0.8)))
+        return make_pipeline(*steps, *([self.last.make(sampler)] if self.last is not None else []))
 
 
 def _joined(steps: list[Any]) -> Any:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import WrongAnswerError, describe_versions, guarded
 
-from fidelity.alone import look_at
+from fidelity.alone import examine
 from fidelity.document import Fidelity, bars, print_found
 from fidelity.judge import judge
 from fidelity.ledger import PACKAGES, ROOT, Ledger
@@ -43,29 +43,33 @@ def _parse() -> argparse.Namespace:
         "--build",
         type=Path,
         default=ROOT / "build",
-        help="where the results so far are kept; build",
+        help="folder for intermediate results (default: build)",
     )
     parser.add_argument(
         "--output",
         type=Path,
-        help="where the document goes; benchmarks/results/fidelity.json by default",
+        help="JSON file to write (default: benchmarks/results/fidelity.json)",
     )
     parser.add_argument(
-        "--seed", type=int, help="this seed alone, in place of the fixed and the fresh one"
+        "--seed", type=int, help="use only this seed instead of the fixed and the fresh one"
     )
-    parser.add_argument("--pipelines", metavar="A:B", type=_range, help="these numbers of the seed")
-    parser.add_argument("--rows", type=int, default=_ROWS, help=f"rows for each pipeline; {_ROWS}")
     parser.add_argument(
-        "--minutes", type=float, help="stop after so many minutes; the next run goes on"
+        "--pipelines", metavar="A:B", type=_range, help="the pipelines A to B - 1 of the seed"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=_ROWS, help=f"rows for each pipeline (default: {_ROWS})"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="stop after this many minutes; the next run continues"
     )
     parser.add_argument(
         "--only",
         metavar="SEED:NUMBER",
         type=_name,
-        help="one pipeline alone, with all that is known of its differences",
+        help="examine one pipeline and print all its differences",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="few pipelines and rows: shows that it works"
+        "--quick", action="store_true", help="few pipelines and rows: checks that the harness works"
     )
     return parser.parse_args()
 
@@ -122,7 +126,7 @@ class Run:
                 "steps": "",
                 "outcome": "defect",
                 "where": "process",
-                "reason": "the process died, twice",
+                "reason": "the process died twice",
             }
         try:
             drawn = draw(seed, number)
@@ -146,7 +150,7 @@ class Run:
 def _summary(result: dict[str, Any]) -> str:
     parts = [f"{result['rows']} rows", f"{result['wrong']} wrong"]
     domain = result["refused_by_original"] + result["refused_by_file"]
-    parts += [f"{domain} refused by one side"] if domain else []
+    parts += [f"{domain} refused by one model"] if domain else []
     parts += [f"{result['routes']} differ as records"] if result["routes"] else []
     parts += [f"bits of {result['tree_bits']} differ"] if result["tree_bits"] else []
     parts += [f"about {result['unstable']:g} unstable"] if result["unstable"] else []
@@ -157,7 +161,7 @@ def main() -> int:
     options = _parse()
     if options.only is not None:
         seed, number = options.only
-        return look_at(seed, number, options.rows, _ODD_ROWS, options.build / "fidelity")
+        return examine(seed, number, options.rows, _ODD_ROWS, options.build / "fidelity")
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
         wanted = 6 if options.quick else _PIPELINES
@@ -184,7 +188,7 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
     minutes = (time.monotonic() - run.started) / 60
     report.notes.append(f"{rows:,} rows of {len(run.results)} pipelines in {minutes:.0f} minutes")
     if not run.is_complete:
-        report.notes.append("stopped by --minutes: not all pipelines were looked at")
+        report.notes.append("stopped by --minutes: some pipelines were not examined")
     print_found(run.results)
     path = report.write(options.output)
     print(f"\n{report.notes[0]}; written to {path}")
@@ -192,7 +196,7 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
     wrong = next(bar.value for bar in report.bars if bar.name == "fidelity_wrong_rows")
     if wrong:
         raise WrongAnswerError(
-            f"{wrong} rows; the list above has the command that looks at each pipeline alone"
+            f"{wrong} rows; the list above has the command that examines each pipeline"
         )
     return 0
 

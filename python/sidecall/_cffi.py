@@ -107,7 +107,7 @@ def describe_engine(onnxruntime: str | None, package: str | None) -> str:
     status = lib.sidecall_engine_describe(options, text, error.struct)
     del keep
     error.check(status)
-    return _taken(text[0])
+    return _take_text(text[0])
 
 
 def status_name(status: int) -> str:
@@ -144,6 +144,10 @@ class Model:
             text_of(lib.sidecall_model_feature_spec(handle, i).name): i
             for i in range(lib.sidecall_model_num_features(handle))
         }
+        if self._features:  # then every place of every input belongs to a feature
+            self._inputs = [
+                spec._replace(takes_missing=spec.dtype == "string") for spec in self._inputs
+            ]
         self._tensor_workspaces: list[Workspace] = []
         self._record_workspaces: list[Workspace] = []
 
@@ -171,8 +175,8 @@ class Model:
         contract = lib.sidecall_model_contract(self.handle, length)
         warning = lib.sidecall_model_warning(self.handle)
         return {
-            "inputs": [tuple(spec) for spec in self._inputs],
-            "outputs": [tuple(spec) for spec in self._outputs],
+            "inputs": [tuple(spec)[:4] for spec in self._inputs],
+            "outputs": [tuple(spec)[:4] for spec in self._outputs],
             "features": [self._feature(i) for i in self._features.values()],
             "columns": [
                 (
@@ -196,7 +200,7 @@ class Model:
     def verify(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
         status = lib.sidecall_model_verify(self.handle, text, error.struct)
-        report = _taken(text[0])
+        report = _take_text(text[0])
         error.check(status)
         return report
 
@@ -220,22 +224,22 @@ class Model:
         return self.predict
 
     def run(self, inputs: Any, outputs: Any, timeout_ns: int) -> dict[str, NDArray[Any]]:
-        workspace, keep = self._give(inputs, may_bind=True)
+        workspace, keep = self._set_inputs(inputs, may_bind=True)
         workspace.run(timeout_ns)
         del keep
         return self.tensors(workspace, outputs)
 
     def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
-        workspace, _ = self._give(inputs, may_bind=False)
+        workspace, _ = self._set_inputs(inputs, may_bind=False)
         return Pending(workspace, timeout_ns, lambda: self.tensors(workspace, outputs))
 
     def predict(self, records: Any, timeout_ns: int) -> Any:
-        workspace = self._fill(records)
+        workspace = self._filled_workspace(records)
         workspace.run(timeout_ns)
         return self.records(workspace, isinstance(records, dict))
 
     def start_predict(self, records: Any, timeout_ns: int) -> Pending:
-        workspace = self._fill(records)
+        workspace = self._filled_workspace(records)
         return Pending(
             workspace, timeout_ns, lambda: self.records(workspace, isinstance(records, dict))
         )
@@ -243,7 +247,7 @@ class Model:
     def predict_columns(
         self, columns: Columns, rows: int, timeout_ns: int
     ) -> list[tuple[str, NDArray[Any]]]:
-        workspace = self._cleared(rows)
+        workspace = self._cleared_workspace(rows)
         for name, values, mask, refused in columns:
             feature = self._features.get(name, -1)
             if feature < 0:
@@ -274,7 +278,7 @@ class Model:
             for row in range(rows):
                 array[row] = get_value(workspace.call, row, index, dtype, workspace.error)
             answers.append((text_of(column.name), array))
-        self._keep(self._record_workspaces, workspace)
+        self._return_workspace(self._record_workspaces, workspace)
         return answers
 
     def tensors(self, workspace: Workspace, wanted: Any) -> dict[str, NDArray[Any]]:
@@ -287,7 +291,7 @@ class Model:
             self._outputs[i].name: array_of(output_view(workspace, i), self._outputs[i].dtype)
             for i in order
         }
-        self._keep(self._tensor_workspaces, workspace)
+        self._return_workspace(self._tensor_workspaces, workspace)
         return result
 
     def records(self, workspace: Workspace, single: bool) -> Any:
@@ -307,7 +311,7 @@ class Model:
                 else:
                     record[name] = value
             answers.append(record)
-        self._keep(self._record_workspaces, workspace)
+        self._return_workspace(self._record_workspaces, workspace)
         return answers[0] if single else answers
 
     def _feature(self, index: int) -> tuple[str, str, bool, str, int]:
@@ -320,32 +324,34 @@ class Model:
             spec.column,
         )
 
-    def _give(self, inputs: Any, *, may_bind: bool) -> tuple[Workspace, list[Any]]:
-        workspace = self._idle(self._tensor_workspaces, 1)
+    def _set_inputs(self, inputs: Any, *, may_bind: bool) -> tuple[Workspace, list[Any]]:
+        workspace = self._borrow_workspace(self._tensor_workspaces, 1)
         workspace.error.check(lib.sidecall_call_reset(workspace.call, workspace.error.struct))
         keep: list[Any] = []
         if isinstance(inputs, Mapping):
             for name, value in inputs.items():
                 index = self.find(KIND_INPUT, name)
-                keep.append(workspace.give(index, value, self._inputs[index], may_bind=may_bind))
+                keep.append(
+                    workspace.set_input(index, value, self._inputs[index], may_bind=may_bind)
+                )
         elif len(self._inputs) == 1:
-            keep.append(workspace.give(0, inputs, self._inputs[0], may_bind=may_bind))
+            keep.append(workspace.set_input(0, inputs, self._inputs[0], may_bind=may_bind))
         return workspace, keep
 
-    def _cleared(self, rows: int) -> Workspace:
+    def _cleared_workspace(self, rows: int) -> Workspace:
         if rows == 0:
             error, text = CallError(), ffi.new("sidecall_text **")
             error.check(lib.sidecall_predict_json(self.handle, b"[]", 2, text, error.struct))
-        workspace = self._idle(self._record_workspaces, rows)
+        workspace = self._borrow_workspace(self._record_workspaces, rows)
         workspace.error.check(
             lib.sidecall_call_resize(workspace.call, rows, workspace.error.struct)
         )
         workspace.error.check(lib.sidecall_call_clear(workspace.call, workspace.error.struct))
         return workspace
 
-    def _fill(self, records: Any) -> Workspace:
+    def _filled_workspace(self, records: Any) -> Workspace:
         batch = [records] if isinstance(records, dict) else records
-        workspace = self._cleared(len(batch))
+        workspace = self._cleared_workspace(len(batch))
         for row, record in enumerate(batch):
             if not isinstance(record, Mapping):
                 got = encoded(type(record).__name__)
@@ -363,16 +369,16 @@ class Model:
                     set_value(workspace.call, row, feature, value)
         return workspace
 
-    def _idle(self, slots: list[Workspace], rows: int) -> Workspace:
+    def _borrow_workspace(self, pool: list[Workspace], rows: int) -> Workspace:
         handle = self.handle
         try:
-            return slots.pop()
+            return pool.pop()
         except IndexError:
             return Workspace(handle, rows)
 
-    def _keep(self, slots: list[Workspace], workspace: Workspace) -> None:
-        if self._handle is not None and len(slots) < 4:
-            slots.append(workspace)
+    def _return_workspace(self, pool: list[Workspace], workspace: Workspace) -> None:
+        if self._handle is not None and len(pool) < 4:
+            pool.append(workspace)
 
 
 def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:
@@ -385,7 +391,7 @@ def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[An
     return options, keep
 
 
-def _taken(text: Any) -> str:
+def _take_text(text: Any) -> str:
     if text == NULL:
         return ""
     try:

@@ -27,7 +27,7 @@ class Workspace:
 
     def __init__(self, model: Any, rows: int, *, is_lazy: bool = True) -> None:
         self.error = CallError()
-        self.error.make_room()
+        self.error.reserve_faults()
         call = ffi.new("sidecall_call **")
         open_call = lib.sidecall_call_open_lazy if is_lazy else lib.sidecall_call_open
         self.error.check(open_call(model, rows, call, self.error.struct))
@@ -48,7 +48,7 @@ class Workspace:
         )
         return bool(is_started[0])
 
-    def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
+    def set_input(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
         """Gives one input to the library, and returns what must stay alive with it.
 
         `may_bind` lets the engine read a large array in place; the caller must then keep the result
@@ -64,20 +64,18 @@ class Workspace:
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
-            self.error.check(
-                lib.sidecall_call_refuse_input(
-                    self.call, index, encoded(refused), self.error.struct
-                )
+            lib.sidecall_call_describe_mismatch(
+                self.call, index, encoded(refused), self.error.struct
             )
-            raise
+            raise self.error.exception(self.error.struct.status) from None
         is_bound = (
             may_bind
             and view.data_bytes > _COPY_BYTES
             and spec.dtype != "string"
             and view.dtype == DTYPES[spec.dtype]
         )
-        give = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
-        self.error.check(give(self.call, index, view, self.error.struct))
+        set_input = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
+        self.error.check(set_input(self.call, index, view, self.error.struct))
         return keep
 
     def lease(self, data: Any) -> Any:
@@ -204,14 +202,12 @@ class Call:
     def set_strings(self, index: int, values: Sequence[str]) -> None:
         workspace = self._open
         try:
-            data, offsets = pack(values)
+            data, offsets = pack(values, self._model.inputs[index].takes_missing)
         except Refused as refused:
-            workspace.error.check(
-                lib.sidecall_call_refuse_input(
-                    workspace.call, index, encoded(refused), workspace.error.struct
-                )
+            lib.sidecall_call_describe_mismatch(
+                workspace.call, index, encoded(refused), workspace.error.struct
             )
-            raise
+            raise workspace.error.exception(workspace.error.struct.status) from None
         workspace.error.check(
             lib.sidecall_call_set_strings(
                 workspace.call, index, data, offsets, len(values), workspace.error.struct

@@ -37,7 +37,8 @@ def declarations(text: str) -> tuple[str, dict[str, int]]:
 
 ffi = cffi.FFI()
 _parts = [
-    declarations(header(name).read_text(encoding="utf-8")) for name in ("sidecall.h", "server.h")
+    declarations(header(name).read_text(encoding="utf-8"))
+    for name in ("sidecall.h", "binding.h", "server.h")
 ]
 _source = "\n".join(part for part, _ in _parts)
 constants = {name: number for _, numbers in _parts for name, number in numbers.items()}
@@ -84,7 +85,7 @@ def encoded(text: object) -> bytes:
     return str(text).encode("utf-8", "surrogatepass")
 
 
-_new_untouched = ffi.new_allocator(should_clear_after_alloc=False)
+_new_uninitialized = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class CallError:
@@ -94,7 +95,7 @@ class CallError:
 
     def __init__(self) -> None:
         self.struct = new_struct("sidecall_error")
-        self._give_room(4)
+        self._allocate_faults(4)
 
     def check(self, status: int) -> None:
         """Raises unless the status is OK."""
@@ -114,15 +115,15 @@ class CallError:
             status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults
         )
 
-    def make_room(self) -> None:
+    def reserve_faults(self) -> None:
         """Makes room for all faults. A call needs it, because a run reports its outcome only once.
 
         The memory is not touched before a failure.
         """
-        self._give_room(self.MAX_FAULTS)
+        self._allocate_faults(self.MAX_FAULTS)
 
-    def _give_room(self, count: int) -> None:
-        self._faults = _new_untouched("sidecall_fault[]", count)
+    def _allocate_faults(self, count: int) -> None:
+        self._faults = _new_uninitialized("sidecall_fault[]", count)
         self.struct.faults = self._faults
         self.struct.faults_capacity = count
 

@@ -67,7 +67,7 @@ def supervise(at: str, options: dict[str, Any], log: LogLines) -> Supervisor:
 def query(at: str, wait_ns: int) -> str:
     error, text = CallError(), ffi.new("sidecall_text **")
     error.check(lib.sidecall_server_query(_text(at), wait_ns, text, error.struct))
-    return _taken(text[0])
+    return _take_text(text[0])
 
 
 def remaining() -> float | None:
@@ -113,12 +113,12 @@ class Server:
     """A running server of this process."""
 
     def __init__(self, handle: Any, *keep: Any) -> None:
-        self._handle, self._keep = handle, keep
+        self._handle, self._keep_alive = handle, keep
 
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
         error.check(lib.sidecall_server_status(self._opened(), text, error.struct))
-        return _taken(text[0])
+        return _take_text(text[0])
 
     @property
     def fd(self) -> int:
@@ -147,7 +147,7 @@ class Supervisor:
     """One address in front of worker processes."""
 
     def __init__(self, handle: Any, *keep: Any) -> None:
-        self._handle, self._keep = handle, keep
+        self._handle, self._keep_alive = handle, keep
 
     def add(self, worker: int) -> int:
         error, fd = CallError(), ffi.new("int32_t *")
@@ -172,7 +172,7 @@ class Supervisor:
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
         error.check(lib.sidecall_supervisor_status(self._opened(), text, error.struct))
-        return _taken(text[0])
+        return _take_text(text[0])
 
     def close(self) -> None:
         handle, self._handle = self._handle, None
@@ -262,14 +262,14 @@ class _Served:
                 f"the served function: expected {len(self.outputs)} outputs, got {len(result)}"
             )
         for i, (value, spec) in enumerate(zip(result, self.outputs, strict=True)):
-            self._give(request, i, value, spec)
+            self._set_output(request, i, value, spec)
 
     def _input(self, request: Any, index: int, spec: Spec) -> NDArray[Any]:
         error, view = CallError(), new_view()
         error.check(lib.sidecall_request_input(request, index, view, error.struct))
         return array_of(view, spec.dtype)
 
-    def _give(self, request: Any, index: int, value: Any, spec: Spec) -> None:
+    def _set_output(self, request: Any, index: int, value: Any, spec: Spec) -> None:
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
@@ -319,7 +319,7 @@ def _text(text: str | None) -> Any:
     return NULL if text is None else ffi.new("char[]", encoded(text))
 
 
-def _taken(text: Any) -> str:
+def _take_text(text: Any) -> str:
     result = text_of(text.data, text.length)
     lib.sidecall_text_close(text)
     return result

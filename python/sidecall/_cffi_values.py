@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sidecall._arrays import PACKED, from_python, plain, storage
+from sidecall._arrays import PACKED, from_python, is_masked, plain, storage, unmasked
 from sidecall._cffi_header import (
     DTYPE_NAMES,
     DTYPES,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _INT64 = range(-(2**63), 2**63)
+# SIDECALL_MISSING_STRING of sidecall.h.
+_MISSING_STRING = "\ufdd0".encode()
 _READ_ONLY = constants["SIDECALL_VIEW_READ_ONLY"]
 
 
@@ -38,6 +40,7 @@ class Spec(NamedTuple):
     dtype: str
     dims: tuple[int, ...]
     dim_names: tuple[str, ...]
+    takes_missing: bool = False  # an input of strings that are features of the model
 
 
 class Refused(Exception):
@@ -55,16 +58,28 @@ def spec_of(struct: Any) -> Spec:
     )
 
 
-def pack(values: Iterable[Any]) -> tuple[bytes, Any]:
+def is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ == "NAType"
+    )
+
+
+def pack(values: Iterable[Any], takes_missing: bool) -> tuple[bytes, Any]:
     """Returns the strings joined, and the offset at which each begins.
 
-    Bytes are taken as they are. Raises Refused for a value that is neither str nor bytes.
+    Bytes are taken as they are. With `takes_missing`, None, NaN and pandas.NA become the string
+    that stands for a missing value. Raises Refused for any other value.
     """
     parts = []
     for value in values:
-        if not isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes)):
+            parts.append(value if isinstance(value, bytes) else encoded(value))
+        elif takes_missing and is_missing(value):
+            parts.append(_MISSING_STRING)
+        else:
             raise Refused(type(value).__name__)
-        parts.append(value if isinstance(value, bytes) else encoded(value))
     return b"".join(parts), ffi.new("int64_t[]", [0, *accumulate(len(part) for part in parts)])
 
 
@@ -73,6 +88,10 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
 
     Raises Refused.
     """
+    if isinstance(value, np.ndarray) and is_masked(value):
+        value = unmasked(value)
+        if value is None:
+            raise Refused("a masked array")
     if isinstance(value, np.ndarray) and spec.dtype not in PACKED:
         array = plain(value)
         dims = list(array.shape)
@@ -92,7 +111,7 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
     keep = [array, ffi.new("int64_t[]", dims)]
     view.dims = keep[1]
     if dtype == "string" and spec.dtype == "string":
-        data, view.offsets = packed = pack(array.ravel().tolist())
+        data, view.offsets = packed = pack(array.ravel().tolist(), spec.takes_missing)
         view.data, view.data_bytes = ffi.from_buffer(data), len(data)
         keep.extend(packed)
     elif dtype != "string":
@@ -131,11 +150,7 @@ def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) ->
     status: int
     if isinstance(value, np.generic):
         value = value.item() if value.dtype.kind in "biuf" else value
-    if (
-        value is None
-        or type(value).__name__ == "NAType"
-        or (isinstance(value, float) and math.isnan(value))
-    ):
+    if is_missing(value):
         status = lib.sidecall_call_set_missing(call, row, feature, err)
     elif isinstance(value, bool):
         status = lib.sidecall_call_set_bool(call, row, feature, value, err)

@@ -29,7 +29,7 @@ def libsidecall() -> Path:
     """Returns the shared library beside this file, which both backends use."""
     found = sorted(PACKAGE.glob("libsidecall-*.so"))
     if not found:
-        raise ImportError(f"no libsidecall beside {PACKAGE.name}: the package was not built")
+        raise ImportError(f"libsidecall-*.so is missing in {PACKAGE}: the package was not built")
     return found[-1]
 
 

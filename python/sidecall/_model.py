@@ -97,8 +97,8 @@ class Model:
 
     __slots__ = (
         "__weakref__",
-        "_about",
         "_backend",
+        "_description",
         "_native",
         "_predict",
         "_run",
@@ -111,7 +111,7 @@ class Model:
         self._backend, self._native, self._timeout_ns = backend, native, timeout_ns
         self._run = native.runner()
         self._predict = native.predictor()
-        self._about = native.describe()
+        self._description = native.describe()
         self._signature: Signature | None = None
         self._starter: Starter | None = None
 
@@ -282,7 +282,7 @@ class Model:
         if self._signature is None:
             from sidecall._signature import signature_of
 
-            self._signature = signature_of(self._about)
+            self._signature = signature_of(self._description)
         return self._signature
 
     @property
@@ -310,18 +310,18 @@ class Model:
         """The contract as it stands in the file; None if the file has none."""
         import json
 
-        text: str | None = self._about["contract"]
+        text: str | None = self._description["contract"]
         return None if text is None else json.loads(text)
 
     @property
     def name(self) -> str:
         """The model's name from the contract; "" without a contract."""
-        return str(self._about["name"])
+        return str(self._description["name"])
 
     @property
     def version(self) -> str:
         """The model's version from the contract; "" without a contract."""
-        return str(self._about["version"])
+        return str(self._description["version"])
 
     @property
     def id(self) -> str:
@@ -331,7 +331,7 @@ class Model:
     @property
     def warning(self) -> str | None:
         """Why verification failed, under verify="warn"; otherwise None."""
-        warning: str | None = self._about["warning"]
+        warning: str | None = self._description["warning"]
         return warning
 
     def verify(self) -> dict[str, Any]:
@@ -375,7 +375,7 @@ def _source(path: Path) -> tuple[bytes, bool]:
     text = os.fspath(path)
     encoded = os.fsencode(text)
     if b"\0" in encoded:
-        raise errors.InvalidArgument("path: expected text without NUL, got a NUL")
+        raise errors.InvalidArgument("path: expected a path without NUL, got one with NUL")
     # A PathLike is always a path, even if it looks like a URI.
     if not isinstance(path, str) and b":" in encoded and not os.path.isabs(encoded):
         encoded = os.path.join(b".", encoded)
@@ -384,13 +384,16 @@ def _source(path: Path) -> tuple[bytes, bool]:
 
 def _choice(name: str, known: dict[str, int], value: str) -> int:
     if value not in known:
-        raise errors.InvalidArgument(f"{name}: expected {', '.join(known)}, got another word")
+        *first, last = (f"'{word}'" for word in known)
+        raise errors.InvalidArgument(
+            f"{name}: expected {', '.join(first)} or {last}, got {value!r}"
+        )
     return known[value]
 
 
 def _too_many_rows(what: str) -> errors.OutOfMemory:
     return errors.OutOfMemory(
-        f"{what}: expected as many rows as memory holds, got more: pass them in batches",
+        f"{what}: too many rows for the available memory: pass them in batches",
         retryable=True,
     )
 

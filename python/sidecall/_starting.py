@@ -57,7 +57,8 @@ class Starter:
             for start in failed:
                 start.hand_back(
                     errors.OutOfMemory(
-                        "no thread is left to start a run in another process", retryable=True
+                        "cannot create a thread that starts a run in another process",
+                        retryable=True,
                     )
                 )
 

@@ -3,6 +3,7 @@
 #include "arrays.h"
 
 #include <array>
+#include <cmath>
 #include <cstring>
 
 namespace sidecall_python {
@@ -19,36 +20,41 @@ struct Storage {
 // An array is taken for a tensor of the first entry that has its type number. Later entries with
 // the same number are types that numpy does not have: an array of that number holds their raw bits.
 constexpr std::array kStorage = {
-    Storage{SIDECALL_FLOAT32, Npy::NPY_FLOAT_},
-    Storage{SIDECALL_FLOAT64, Npy::NPY_DOUBLE_},
-    Storage{SIDECALL_INT64, Npy::NPY_INT64_},
-    Storage{SIDECALL_BOOL, Npy::NPY_BOOL_},
-    Storage{SIDECALL_STRING, Npy::NPY_OBJECT_},
-    Storage{SIDECALL_UINT8, Npy::NPY_UINT8_},
-    Storage{SIDECALL_INT8, Npy::NPY_INT8_},
-    Storage{SIDECALL_UINT16, Npy::NPY_UINT16_},
-    Storage{SIDECALL_INT16, Npy::NPY_INT16_},
-    Storage{SIDECALL_INT32, Npy::NPY_INT32_},
-    Storage{SIDECALL_UINT32, Npy::NPY_UINT32_},
-    Storage{SIDECALL_UINT64, Npy::NPY_UINT64_},
-    Storage{SIDECALL_FLOAT16, kHalf},
-    Storage{SIDECALL_INT64, Npy::NPY_LONGLONG_},
-    Storage{SIDECALL_UINT64, Npy::NPY_ULONGLONG_},
-    Storage{SIDECALL_STRING, Npy::NPY_UNICODE_},
-    Storage{SIDECALL_BFLOAT16, Npy::NPY_UINT16_},
-    Storage{SIDECALL_FLOAT8E4M3FN, Npy::NPY_UINT8_},
-    Storage{SIDECALL_FLOAT8E4M3FNUZ, Npy::NPY_UINT8_},
-    Storage{SIDECALL_FLOAT8E5M2, Npy::NPY_UINT8_},
-    Storage{SIDECALL_FLOAT8E5M2FNUZ, Npy::NPY_UINT8_},
-    Storage{SIDECALL_UINT4, Npy::NPY_UINT8_},
-    Storage{SIDECALL_INT4, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_FLOAT32, Npy::NPY_FLOAT_},
+    Storage{SIDECALL_DTYPE_FLOAT64, Npy::NPY_DOUBLE_},
+    Storage{SIDECALL_DTYPE_INT64, Npy::NPY_INT64_},
+    Storage{SIDECALL_DTYPE_BOOL, Npy::NPY_BOOL_},
+    Storage{SIDECALL_DTYPE_STRING, Npy::NPY_OBJECT_},
+    Storage{SIDECALL_DTYPE_UINT8, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_INT8, Npy::NPY_INT8_},
+    Storage{SIDECALL_DTYPE_UINT16, Npy::NPY_UINT16_},
+    Storage{SIDECALL_DTYPE_INT16, Npy::NPY_INT16_},
+    Storage{SIDECALL_DTYPE_INT32, Npy::NPY_INT32_},
+    Storage{SIDECALL_DTYPE_UINT32, Npy::NPY_UINT32_},
+    Storage{SIDECALL_DTYPE_UINT64, Npy::NPY_UINT64_},
+    Storage{SIDECALL_DTYPE_FLOAT16, kHalf},
+    Storage{SIDECALL_DTYPE_INT64, Npy::NPY_LONGLONG_},
+    Storage{SIDECALL_DTYPE_UINT64, Npy::NPY_ULONGLONG_},
+    Storage{SIDECALL_DTYPE_STRING, Npy::NPY_UNICODE_},
+    Storage{SIDECALL_DTYPE_BFLOAT16, Npy::NPY_UINT16_},
+    Storage{SIDECALL_DTYPE_FLOAT8E4M3FN, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_FLOAT8E4M3FNUZ, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_FLOAT8E5M2, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_FLOAT8E5M2FNUZ, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_UINT4, Npy::NPY_UINT8_},
+    Storage{SIDECALL_DTYPE_INT4, Npy::NPY_UINT8_},
 };
 
 py::object python_helper(const char* name) {
   return py::module_::import("sidecall._arrays").attr(name);
 }
 
-void read_strings(PyObject* array, Tensor* tensor) {
+bool is_missing(PyObject* value) {
+  return value == Py_None || (PyFloat_Check(value) && std::isnan(PyFloat_AS_DOUBLE(value))) ||
+         type_name(value) == "NAType";
+}
+
+void read_strings(PyObject* array, bool takes_missing, Tensor* tensor) {
   const auto* items = reinterpret_cast<PyObject* const*>(proxy(array)->data);
   int64_t count = 1;
   for (const int64_t dim : tensor->dims) count *= dim;
@@ -56,7 +62,7 @@ void read_strings(PyObject* array, Tensor* tensor) {
   // An entry of a new object array is NULL until it is set. numpy reads it as None.
   for (int64_t i = 0; i < count; ++i) {
     PyObject* item = items[i] == nullptr ? Py_None : items[i];
-    if (!tensor->strings.append(item)) {
+    if (!tensor->strings.append(item, takes_missing)) {
       tensor->refused = type_name(item);
       return;
     }
@@ -97,7 +103,9 @@ int storage_type_num(int32_t dtype) {
                    std::to_string(dtype));
 }
 
-bool is_packed(int32_t dtype) { return dtype == SIDECALL_UINT4 || dtype == SIDECALL_INT4; }
+bool is_packed(int32_t dtype) {
+  return dtype == SIDECALL_DTYPE_UINT4 || dtype == SIDECALL_DTYPE_INT4;
+}
 
 int32_t dtype_of(int type_num) {
   for (const Storage& entry : kStorage) {
@@ -112,6 +120,11 @@ bool is_plain(PyObject* array) {
   return (proxy(array)->flags & kNeeded) == kNeeded && order != '>';
 }
 
+bool is_masked(PyObject* array) {
+  return Py_TYPE(array) != reinterpret_cast<PyTypeObject*>(Npy::get().PyArray_Type_) &&
+         python_helper("is_masked")(py::reinterpret_borrow<py::object>(array)).cast<bool>();
+}
+
 std::string_view utf8_of(PyObject* text, py::object* holder) {
   Py_ssize_t length = 0;
   if (const char* bytes = PyUnicode_AsUTF8AndSize(text, &length))
@@ -123,12 +136,14 @@ std::string_view utf8_of(PyObject* text, py::object* holder) {
   return {PyBytes_AS_STRING(holder->ptr()), static_cast<size_t>(PyBytes_GET_SIZE(holder->ptr()))};
 }
 
-bool Strings::append(PyObject* value) {
+bool Strings::append(PyObject* value, bool takes_missing) {
   if (PyUnicode_Check(value)) {
     py::object holder;
     bytes += utf8_of(value, &holder);
   } else if (PyBytes_Check(value)) {
     bytes.append(PyBytes_AS_STRING(value), static_cast<size_t>(PyBytes_GET_SIZE(value)));
+  } else if (takes_missing && is_missing(value)) {
+    bytes += SIDECALL_MISSING_STRING;
   } else {
     return false;
   }
@@ -138,14 +153,14 @@ bool Strings::append(PyObject* value) {
 
 bool is_integer(int32_t dtype) {
   switch (dtype) {
-    case SIDECALL_INT8:
-    case SIDECALL_INT16:
-    case SIDECALL_INT32:
-    case SIDECALL_INT64:
-    case SIDECALL_UINT8:
-    case SIDECALL_UINT16:
-    case SIDECALL_UINT32:
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_INT8:
+    case SIDECALL_DTYPE_INT16:
+    case SIDECALL_DTYPE_INT32:
+    case SIDECALL_DTYPE_INT64:
+    case SIDECALL_DTYPE_UINT8:
+    case SIDECALL_DTYPE_UINT16:
+    case SIDECALL_DTYPE_UINT32:
+    case SIDECALL_DTYPE_UINT64:
       return true;
     default:
       return false;
@@ -154,15 +169,24 @@ bool is_integer(int32_t dtype) {
 
 py::object with_floats(PyObject* value, const TensorSpec& spec) {
   auto object = py::reinterpret_borrow<py::object>(value);
-  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value))
+  if ((spec.dtype != SIDECALL_DTYPE_FLOAT32 && spec.dtype != SIDECALL_DTYPE_FLOAT64) ||
+      !is_array(value))
     return object;
   const int32_t dtype = dtype_of(type_num_of(value));
-  return is_integer(dtype) || dtype == SIDECALL_FLOAT16 ? python_helper("as_float64")(object)
-                                                        : object;
+  return is_integer(dtype) || dtype == SIDECALL_DTYPE_FLOAT16 ? python_helper("as_float64")(object)
+                                                              : object;
 }
 
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
   tensor->array = py::reinterpret_borrow<py::object>(value);
+  if (is_array(value) && is_masked(value)) {
+    tensor->array = python_helper("unmasked")(tensor->array);
+    if (tensor->array.is_none()) {
+      tensor->refused = "a masked array";
+      return;
+    }
+    value = tensor->array.ptr();
+  }
   if (!is_array(value) || is_packed(spec.dtype)) {
     // Lists, other array-like objects, and arrays of packed bytes, whose tensor shape only the spec
     // knows.
@@ -185,9 +209,9 @@ void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
   tensor->view.dims = tensor->dims.data();
   if (tensor->view.dtype == 0) {
     tensor->refused = py::str(tensor->array.attr("dtype").attr("name")).cast<std::string>();
-  } else if (tensor->view.dtype == SIDECALL_STRING && spec.dtype == SIDECALL_STRING) {
-    read_strings(array, tensor);
-  } else if (tensor->view.dtype != SIDECALL_STRING) {
+  } else if (tensor->view.dtype == SIDECALL_DTYPE_STRING && spec.dtype == SIDECALL_DTYPE_STRING) {
+    read_strings(array, spec.takes_missing, tensor);
+  } else if (tensor->view.dtype != SIDECALL_DTYPE_STRING) {
     tensor->view.data = proxy(array)->data;
     tensor->view.data_bytes =
         static_cast<uint64_t>(py::reinterpret_borrow<py::array>(array).nbytes());
@@ -204,7 +228,7 @@ py::object array_of(const sidecall_view& view, const TensorSpec& spec, const py:
   if (owner) {
     if (Npy::get().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0)
       throw py::error_already_set();
-  } else if (view.dtype == SIDECALL_STRING) {
+  } else if (view.dtype == SIDECALL_DTYPE_STRING) {
     int64_t count = 1;
     for (int i = 0; i < rank; ++i) count *= dims[i];
     fill_strings(view, array.ptr(), count);

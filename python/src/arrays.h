@@ -40,6 +40,8 @@ inline int type_num_of(PyObject* array) {
 // Whether the array is in C order, aligned and in native byte order, so that the engine can read
 // its memory in place.
 bool is_plain(PyObject* array);
+// Whether the array is a numpy.ma.MaskedArray: reading its memory would ignore the mask.
+bool is_masked(PyObject* array);
 
 // Python strings in the form that the library takes: all UTF-8 bytes back to back, and the offset
 // of each string.
@@ -47,8 +49,9 @@ struct Strings {
   std::string bytes;
   std::vector<int64_t> offsets{0};
 
-  // Appends a str as UTF-8, or bytes unchanged. Returns false for objects of any other type.
-  bool append(PyObject* value);
+  // Appends a str as UTF-8, or bytes unchanged. With `takes_missing`, appends None, NaN and
+  // pandas.NA as the string that stands for a missing value. Returns false for all other objects.
+  bool append(PyObject* value, bool takes_missing);
 };
 // The UTF-8 bytes of a str. A lone surrogate is encoded as it is, so that the library refuses it;
 // `holder` then owns the bytes.
@@ -70,6 +73,7 @@ struct TensorSpec {
   py::str name;  // interned, so that look-ups in the caller's dict compare pointers
   std::string text;
   int32_t dtype = 0;
+  bool takes_missing = false;  // an input of strings that are features of the model
   int type_num = 0;
   py::object descr;
   std::vector<int64_t> dims;

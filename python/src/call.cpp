@@ -1,5 +1,6 @@
 // The Python class Call: a reusable workspace with arrays over its memory and access to values by
 // feature and column.
+#include <sidecall/binding.h>
 #include <utility>
 
 #include "fast.h"
@@ -51,7 +52,7 @@ class Call {
     sidecall_view view = SIDECALL_VIEW_INIT;
     workspace().error().check(
         sidecall_call_input(workspace().call(), index, &view, workspace().error().get()));
-    if (view.dtype == SIDECALL_STRING) {
+    if (view.dtype == SIDECALL_DTYPE_STRING) {
       raise_status(
           SIDECALL_INVALID_ARGUMENT,
           "input '" + spec.text + "': strings are assigned, they have no array to be written into");
@@ -68,22 +69,26 @@ class Call {
     if (view.rank < 0 || (view.data == nullptr && view.data_bytes > 0)) {
       raise_status(SIDECALL_NOT_RUN, "outputs: expected a run that succeeded, got none");
     }
-    const bool is_copied = view.dtype == SIDECALL_STRING || is_dynamic_[static_cast<size_t>(index)];
+    const bool is_copied =
+        view.dtype == SIDECALL_DTYPE_STRING || is_dynamic_[static_cast<size_t>(index)];
     return array_of(view, model_->outputs()[static_cast<size_t>(index)],
                     is_copied ? py::object() : share(workspace_));
   }
 
   bool is_kept(int32_t output) const {
     return !is_dynamic_[static_cast<size_t>(output)] &&
-           model_->outputs()[static_cast<size_t>(output)].dtype != SIDECALL_STRING;
+           model_->outputs()[static_cast<size_t>(output)].dtype != SIDECALL_DTYPE_STRING;
   }
 
   void set_strings(int32_t index, const py::sequence& values) {
+    const bool takes_missing = model_->inputs()[static_cast<size_t>(index)].takes_missing;
     Strings strings;
     for (const py::handle value : values) {
-      if (!strings.append(value.ptr())) {
-        workspace().error().check(sidecall_call_refuse_input(
-            workspace().call(), index, type_name(value.ptr()).c_str(), workspace().error().get()));
+      if (!strings.append(value.ptr(), takes_missing)) {
+        CallError& error = workspace().error();
+        sidecall_call_describe_mismatch(workspace().call(), index, type_name(value.ptr()).c_str(),
+                                        error.get());
+        error.check(error.get()->status);
       }
     }
     const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
@@ -110,7 +115,7 @@ class Call {
   py::object get(int64_t row, int32_t index) const {
     const Column& column = model_->columns()[static_cast<size_t>(index)];
     CallError& error = workspace().error();
-    if (column.dtype == SIDECALL_STRING) {
+    if (column.dtype == SIDECALL_DTYPE_STRING) {
       const char* text = nullptr;
       size_t length = 0;
       error.check(
@@ -118,15 +123,15 @@ class Call {
       return py::reinterpret_steal<py::object>(
           PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
     }
-    if (!is_integer(column.dtype) && column.dtype != SIDECALL_BOOL) {
+    if (!is_integer(column.dtype) && column.dtype != SIDECALL_DTYPE_BOOL) {
       double number = 0;
       error.check(sidecall_call_get_f64(workspace().call(), row, index, &number, error.get()));
       return py::float_(number);
     }
     int64_t integer = 0;
     error.check(sidecall_call_get_i64(workspace().call(), row, index, &integer, error.get()));
-    return column.dtype == SIDECALL_BOOL ? py::object(py::bool_(integer != 0))
-                                         : py::object(py::int_(integer));
+    return column.dtype == SIDECALL_DTYPE_BOOL ? py::object(py::bool_(integer != 0))
+                                               : py::object(py::int_(integer));
   }
 
   void clear() {

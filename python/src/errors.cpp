@@ -52,6 +52,7 @@ void CallError::raise(sidecall_status status) const {
 
 void CallError::make_room() {
   constexpr uint32_t kMaxFaults = 1000;  // the most that the library keeps
+  // NOLINTNEXTLINE(modernize-make-unique): make_unique would write zeroes into all of it.
   faults_.reset(new sidecall_fault[kMaxFaults]);
   error_.faults = faults_.get();
   error_.faults_capacity = kMaxFaults;

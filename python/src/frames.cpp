@@ -1,5 +1,6 @@
 // Predicts for the columns of a data frame: one loop per column, which makes no Python object per
 // value for numeric columns.
+#include <sidecall/binding.h>
 #include <cmath>
 #include <cstring>
 
@@ -32,7 +33,7 @@ void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* ca
 void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call,
                 int32_t feature) {
   switch (dtype_of(type_num_of(array))) {
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return set_each<double>(array, mask, rows, call, feature, [&](int64_t row, double value) {
         if (std::isnan(value)) {
           sidecall_call_set_missing(call, row, feature, nullptr);
@@ -40,11 +41,11 @@ void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* 
           sidecall_call_set_f64(call, row, feature, value, nullptr);
         }
       });
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return set_each<int64_t>(array, mask, rows, call, feature, [&](int64_t row, int64_t value) {
         sidecall_call_set_i64(call, row, feature, value, nullptr);
       });
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       return set_each<uint8_t>(array, mask, rows, call, feature, [&](int64_t row, uint8_t value) {
         sidecall_call_set_bool(call, row, feature, value, nullptr);
       });
@@ -60,12 +61,12 @@ void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* 
 // float32, and bool labels are bool even if the tensor holds integers.
 int column_type_num(const Column& column) {
   switch (column.dtype) {
-    case SIDECALL_BFLOAT16:
-    case SIDECALL_FLOAT8E4M3FN:
-    case SIDECALL_FLOAT8E4M3FNUZ:
-    case SIDECALL_FLOAT8E5M2:
-    case SIDECALL_FLOAT8E5M2FNUZ:
-      return storage_type_num(SIDECALL_FLOAT32);
+    case SIDECALL_DTYPE_BFLOAT16:
+    case SIDECALL_DTYPE_FLOAT8E4M3FN:
+    case SIDECALL_DTYPE_FLOAT8E4M3FNUZ:
+    case SIDECALL_DTYPE_FLOAT8E5M2:
+    case SIDECALL_DTYPE_FLOAT8E5M2FNUZ:
+      return storage_type_num(SIDECALL_DTYPE_FLOAT32);
     default:
       return storage_type_num(column.dtype);
   }
@@ -78,7 +79,7 @@ py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t r
   py::array array(descr, std::vector<py::ssize_t>{static_cast<py::ssize_t>(rows)});
   char* to = proxy(array.ptr())->data;
   const auto size = static_cast<int64_t>(array.itemsize());
-  const bool is_copied = view.dtype == column.dtype && view.dtype != SIDECALL_STRING &&
+  const bool is_copied = view.dtype == column.dtype && view.dtype != SIDECALL_DTYPE_STRING &&
                          sidecall_dtype_bits(view.dtype) == size * 8;
   int64_t width = 1;
   for (int32_t i = 1; i < view.rank; ++i) width *= view.dims[i];
@@ -90,7 +91,7 @@ py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t r
       continue;
     }
     py::object value = value_of(call, view, row, index, column);
-    if (column.dtype == SIDECALL_STRING) {
+    if (column.dtype == SIDECALL_DTYPE_STRING) {
       auto** items = reinterpret_cast<PyObject**>(to);
       Py_XSETREF(items[row], value.release().ptr());
     } else {

@@ -51,6 +51,9 @@ Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
     columns_.push_back(
         {interned(spec.name), interned(spec.key), spec.dtype, spec.output, spec.column, spec.form});
   }
+  // In a model with features, every place of every input belongs to one.
+  for (TensorSpec& input : inputs_)
+    input.takes_missing = input.dtype == SIDECALL_DTYPE_STRING && !features_.empty();
 }
 
 const ModelHandle& Model::handle() const {
@@ -194,7 +197,7 @@ py::object Model::tensors(std::unique_ptr<Workspace> workspace, const py::object
         sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
     // An output in the memory of another process is copied, because an array over that memory would
     // keep the connection occupied.
-    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING &&
+    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_DTYPE_STRING &&
                            (view.flags & SIDECALL_VIEW_READ_ONLY) == 0;
     if (is_shared && !owner)
       owner = py::capsule(workspace.release(),

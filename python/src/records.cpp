@@ -1,5 +1,6 @@
 // Predicts for dicts and returns dicts. Features are expected in the order of the contract; a name
 // that is not at its place is looked up in a dict.
+#include <sidecall/binding.h>
 #include <utility>
 
 #include "model.h"

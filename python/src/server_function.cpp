@@ -2,6 +2,7 @@
 // answers and exceptions to errors. See server.h.
 #include <cstring>
 
+#include "base/utf8.h"
 #include "gil.h"
 #include "server.h"
 
@@ -26,12 +27,7 @@ std::string first_line(const py::handle& value) {
     return "";
   }
   text = text.substr(0, text.find('\n'));
-  size_t length = text.size();
-  if (length > 300) {
-    length = 300;
-    while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
-  }
-  return text.substr(0, length);
+  return text.substr(0, sidecall::cut_length(text, 300));
 }
 
 std::string text_or_empty(const py::handle& value) {
@@ -133,7 +129,7 @@ void ServedFunction::give(sidecall_request* request, size_t index, PyObject* val
                                       sidecall_dtype_name(spec.dtype) + ", got " + got);
   }
   CallError error;
-  if (spec.dtype == SIDECALL_STRING) {
+  if (spec.dtype == SIDECALL_DTYPE_STRING) {
     error.check(sidecall_request_set_strings(request, output, tensor.view.dims, tensor.view.rank,
                                              tensor.strings.bytes.data(),
                                              tensor.strings.offsets.data(), error.get()));

@@ -1,5 +1,6 @@
 // Converts single values: Python values to features through the library's setters, and elements of
 // its views to Python values. Used by records.cpp, frames.cpp and call.cpp.
+#include <sidecall/binding.h>
 #include <cmath>
 #include <cstring>
 
@@ -93,31 +94,31 @@ T element(const sidecall_view& view, int64_t index) {
 
 PyObject* number_of(const sidecall_view& view, int64_t at) {
   switch (view.dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return PyFloat_FromDouble(static_cast<double>(element<float>(view, at)));
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return PyFloat_FromDouble(element<double>(view, at));
-    case SIDECALL_FLOAT16:
+    case SIDECALL_DTYPE_FLOAT16:
       return PyFloat_FromDouble(half_to_double(element<uint16_t>(view, at)));
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return PyLong_FromLongLong(element<int64_t>(view, at));
-    case SIDECALL_INT32:
+    case SIDECALL_DTYPE_INT32:
       return PyLong_FromLong(element<int32_t>(view, at));
-    case SIDECALL_INT16:
+    case SIDECALL_DTYPE_INT16:
       return PyLong_FromLong(element<int16_t>(view, at));
-    case SIDECALL_INT8:
+    case SIDECALL_DTYPE_INT8:
       return PyLong_FromLong(element<int8_t>(view, at));
-    case SIDECALL_UINT64:
+    case SIDECALL_DTYPE_UINT64:
       return PyLong_FromUnsignedLongLong(element<uint64_t>(view, at));
-    case SIDECALL_UINT32:
+    case SIDECALL_DTYPE_UINT32:
       return PyLong_FromUnsignedLong(element<uint32_t>(view, at));
-    case SIDECALL_UINT16:
+    case SIDECALL_DTYPE_UINT16:
       return PyLong_FromLong(element<uint16_t>(view, at));
-    case SIDECALL_UINT8:
+    case SIDECALL_DTYPE_UINT8:
       return PyLong_FromLong(element<uint8_t>(view, at));
-    case SIDECALL_BOOL:
+    case SIDECALL_DTYPE_BOOL:
       return PyBool_FromLong(element<uint8_t>(view, at));
-    case SIDECALL_STRING: {
+    case SIDECALL_DTYPE_STRING: {
       const char* bytes = static_cast<const char*>(view.data);
       return PyUnicode_DecodeUTF8(bytes + view.offsets[at], view.offsets[at + 1] - view.offsets[at],
                                   "surrogateescape");
@@ -157,7 +158,7 @@ py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row,
   }
   if (value == nullptr) throw py::error_already_set();
   auto result = py::reinterpret_steal<py::object>(value);
-  if (column.dtype == SIDECALL_BOOL && !PyBool_Check(value))
+  if (column.dtype == SIDECALL_DTYPE_BOOL && !PyBool_Check(value))
     result = py::bool_(PyObject_IsTrue(value) != 0);
   return result;
 }

@@ -2,6 +2,8 @@
 // look-up, three comparisons and a memcpy per input.
 #include "workspace.h"
 
+#include <sidecall/binding.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -13,8 +15,8 @@ namespace {
 
 bool has_other_width(int type_num, const TensorSpec& spec) {
   const int32_t dtype = dtype_of(type_num);
-  return (dtype == SIDECALL_FLOAT32 && spec.dtype == SIDECALL_FLOAT64) ||
-         (dtype == SIDECALL_FLOAT64 && spec.dtype == SIDECALL_FLOAT32);
+  return (dtype == SIDECALL_DTYPE_FLOAT32 && spec.dtype == SIDECALL_DTYPE_FLOAT64) ||
+         (dtype == SIDECALL_DTYPE_FLOAT64 && spec.dtype == SIDECALL_DTYPE_FLOAT32);
 }
 
 // Up to this size, copying an input to bound memory costs less than binding the caller's memory.
@@ -66,7 +68,7 @@ bool Workspace::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
       if (PyErr_Occurred()) throw py::error_already_set();
       return false;
     }
-    if (!is_array(value) || !is_plain(value)) return false;
+    if (!is_array(value) || !is_plain(value) || is_masked(value)) return false;
     const bool is_converted = type_num_of(value) != specs[i].type_num;
     if (is_converted && !has_other_width(type_num_of(value), specs[i])) return false;
     const auto* array = proxy(value);
@@ -98,10 +100,13 @@ void Workspace::give(int32_t input, PyObject* value, const TensorSpec& spec,
   Tensor tensor;
   const py::object floats = with_floats(value, spec);
   read_tensor(floats.ptr(), spec, &tensor);
-  if (!tensor.refused.empty())
-    error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
-  const bool is_large = tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_STRING;
-  is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_STRING;
+  if (!tensor.refused.empty()) {
+    sidecall_call_describe_mismatch(call_, input, tensor.refused.c_str(), error_.get());
+    error_.check(error_.get()->status);
+  }
+  const bool is_large =
+      tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_DTYPE_STRING;
+  is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_DTYPE_STRING;
   if (is_large && keep != nullptr && tensor.view.dtype == spec.dtype) {
     error_.check(sidecall_call_bind_input(call_, input, &tensor.view, error_.get()));
     keep->push_back(std::move(tensor.array));

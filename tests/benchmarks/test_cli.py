@@ -62,7 +62,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(output.read_text(encoding="utf-8"))
 
 
-def test_every_approach_was_measured_and_right(document: dict) -> None:
+def test_every_approach_was_measured_with_right_answers(document: dict) -> None:
     common.check_document(document)
     measured = {(row["scenario"], row["client"], row["approach"]) for row in document["rows"]}
     cold = [
@@ -83,12 +83,12 @@ def test_every_approach_was_measured_and_right(document: dict) -> None:
     }
 
 
-def test_memory_is_that_of_the_program_alone(document: dict) -> None:
+def test_peak_memory_is_that_of_the_measured_program(document: dict) -> None:
     peaks = {row["client"]: row["peak_mb"] for row in document["rows"] if row["scenario"] == "csv"}
     assert 5 < peaks["sidecall"] < peaks["python"]
 
 
-def test_every_bar_is_there(document: dict) -> None:
+def test_the_document_has_every_bar(document: dict) -> None:
     assert [bar["name"] for bar in document["bars"]] == BARS
 
 

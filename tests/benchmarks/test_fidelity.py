@@ -43,7 +43,7 @@ def document(folder: Path) -> dict:
     return document
 
 
-def test_every_bar_is_there(document: dict) -> None:
+def test_the_document_has_every_bar(document: dict) -> None:
     check_document(document)
     assert {bar["name"] for bar in document["bars"]} == BARS
 
@@ -57,7 +57,7 @@ def test_each_pipeline_is_counted_once(document: dict) -> None:
     assert bars["fidelity_rows"] == sum(family["rows"] for family in document["families"].values())
 
 
-def test_a_second_run_asks_nothing_again(document: dict, folder: Path) -> None:
+def test_a_second_run_reuses_all_results(document: dict, folder: Path) -> None:
     before = (folder / "fidelity/results.jsonl").read_bytes()
     output = folder / "again.json"
     run(folder, "--quick", "--pipelines", "20:22", "--output", str(output))
@@ -65,7 +65,7 @@ def test_a_second_run_asks_nothing_again(document: dict, folder: Path) -> None:
     assert (folder / "fidelity/results.jsonl").read_bytes() == before
 
 
-def test_a_run_without_time_says_that_it_is_not_complete(folder: Path) -> None:
+def test_a_stopped_run_is_marked_as_incomplete(folder: Path) -> None:
     output = folder / "stopped.json"
     done = run(folder, "--quick", "--minutes", "0", "--output", str(output))
     document = json.loads(output.read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def test_a_run_without_time_says_that_it_is_not_complete(folder: Path) -> None:
     assert "stopped by --minutes" in document["notes"][-1]
 
 
-def test_one_pipeline_alone_leaves_its_model_and_its_file(folder: Path) -> None:
+def test_examining_one_pipeline_keeps_its_model_and_its_file(folder: Path) -> None:
     done = run(folder, "--only", "11:20", "--rows", "300")
     assert "VarianceThreshold" in done.stdout, done.stderr
     assert (folder / "fidelity/11-20.onnx").is_file()

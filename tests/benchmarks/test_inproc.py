@@ -63,7 +63,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(output.read_text(encoding="utf-8"))
 
 
-def test_every_approach_was_measured_and_right(document: dict) -> None:
+def test_every_approach_was_measured_with_right_answers(document: dict) -> None:
     common.check_document(document)
     measured = {
         (row["client"], row["approach"])
@@ -88,11 +88,11 @@ def test_every_approach_was_measured_and_right(document: dict) -> None:
     assert {row["rows"] for row in document["rows"]} == {0, 1, 100}
 
 
-def test_every_bar_is_there(document: dict) -> None:
+def test_the_document_has_every_bar(document: dict) -> None:
     assert {bar["name"] for bar in document["bars"]} == BARS
 
 
-def test_what_can_be_counted_holds(document: dict) -> None:
+def test_limits_on_counts_hold(document: dict) -> None:
     counted = {bar["name"]: bar["value"] for bar in document["bars"]}
     assert counted["c_call_allocations"] <= 0  # a call may even make fewer than the rival
     assert counted["import_heavy_packages"] == 0
@@ -106,7 +106,7 @@ def test_what_can_be_counted_holds(document: dict) -> None:
         ("bars", [{"name": "a", "value": float("nan"), "limit": 1.0, "holds": False}]),
     ],
 )
-def test_a_document_with_a_gap_is_refused(document: dict, key: str, value: object) -> None:
+def test_an_incomplete_document_is_refused(document: dict, key: str, value: object) -> None:
     with pytest.raises(common.DocumentError):
         common.check_document(deepcopy(document) | {key: value})
 
@@ -133,17 +133,17 @@ def test_answers_without_labels_pass(workload: object) -> None:
 
 
 @pytest.mark.parametrize("value", [0.9001, np.nan, np.inf])
-def test_a_wrong_probability_is_noticed(workload: object, value: float) -> None:
+def test_a_wrong_probability_is_detected(workload: object, value: float) -> None:
     answers = right_answers(workload, 4)
     answers[0, 2, 1] = value
     assert "1 answers of 4" in workload.check("call", 0, 4, answers)
 
 
-def test_a_wrong_label_is_noticed(workload: object) -> None:
+def test_a_wrong_label_is_detected(workload: object) -> None:
     answers = right_answers(workload, 4)
     answers[0, 3, 0] = 0
     assert "a label" in workload.check("call", 0, 4, answers)
 
 
-def test_answers_of_other_rows_are_noticed(workload: object) -> None:
+def test_answers_of_other_rows_are_detected(workload: object) -> None:
     assert workload.check("call", 1, 4, right_answers(workload, 4)) is not None

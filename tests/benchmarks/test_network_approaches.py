@@ -62,7 +62,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("approach", APPROACHES, ids=lambda one: one.name)
-def test_answers_and_ends(
+def test_the_approach_gives_right_answers_and_ends(
     approach: Approach,
     workloads: Path,
     onnxruntime: Path,
@@ -97,7 +97,7 @@ def test_answers_and_ends(
 
 
 @pytest.mark.parametrize("client", ["native", "node", "python"])
-def test_a_measurement_whose_time_is_over_at_once_has_a_call(
+def test_a_measurement_that_starts_too_late_still_has_one_call(
     client: str, workloads: Path, onnxruntime: Path, tmp_path: Path
 ) -> None:
     """The caller wakes up late, as it does on a very busy machine."""
@@ -120,7 +120,7 @@ def test_a_measurement_whose_time_is_over_at_once_has_a_call(
             assert measured["calls"] >= 1 and measured["p50_us"] > 0
 
 
-def test_every_approach_says_what_a_reader_needs() -> None:
+def test_every_approach_has_a_title_and_covers_every_client() -> None:
     names = [one.name for one in APPROACHES]
     assert len(set(names)) == len(names)
     for one in APPROACHES:

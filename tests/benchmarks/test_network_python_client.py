@@ -218,7 +218,9 @@ def test_one_caller_in_process_is_measured_by_pytest_benchmark(
     assert client.ask(do="close") == {"ok": True}
 
 
-def test_many_callers_and_fixed_rates_over_http(client: Client, workload: Path) -> None:
+def test_concurrent_callers_and_fixed_rates_are_measured_over_http(
+    client: Client, workload: Path
+) -> None:
     with serving(right) as url:
         assert open_http(client, workload, url)["ok"]
         alone = client.ask(do="closed", clients=1, **ROUND)
@@ -232,7 +234,7 @@ def test_many_callers_and_fixed_rates_over_http(client: Client, workload: Path) 
     assert timed["calls"] == 20
 
 
-def test_time_counts_from_when_a_call_was_due(client: Client, workload: Path) -> None:
+def test_latency_counts_from_the_scheduled_start(client: Client, workload: Path) -> None:
     """There is one worker and a slow server, so the last call waits for all calls before it."""
     pause = threading.Event()
 
@@ -273,7 +275,7 @@ def test_a_wrong_answer_is_counted(client: Client, workload: Path, lie: str, cli
 
 
 @pytest.mark.parametrize("clients", [1, 3])
-def test_a_dropped_call_is_lost(client: Client, workload: Path, clients: int) -> None:
+def test_a_dropped_call_is_counted_as_lost(client: Client, workload: Path, clients: int) -> None:
     with serving(after_the_first(lambda rows: None)) as url:
         assert open_http(client, workload, url)["ok"]
         measured = client.ask(do="closed", clients=clients, **ROUND)
@@ -283,23 +285,22 @@ def test_a_dropped_call_is_lost(client: Client, workload: Path, clients: int) ->
     assert "RemoteDisconnected" in measured["error"]
 
 
-def test_a_first_answer_that_is_wrong_opens_nothing(client: Client, workload: Path) -> None:
+def test_a_wrong_first_answer_fails_the_open(client: Client, workload: Path) -> None:
     with serving(lambda rows: {"label": [0, 0], "twice": rows}) as url:
         assert "first answer: expected" in open_http(client, workload, url)["error"]
-    assert "expected an open before it" in client.ask(do="closed", clients=1, **ROUND)["error"]
+    assert "no workload is open" in client.ask(do="closed", clients=1, **ROUND)["error"]
 
 
-def test_bad_requests_are_refused_and_the_process_goes_on(client: Client, workload: Path) -> None:
+def test_invalid_requests_are_refused_and_the_process_continues(
+    client: Client, workload: Path
+) -> None:
     assert "JSONDecodeError" in client.say("open, please")["error"]
     assert (
         "do: expected open, closed, open_loop, close, got measure"
         in client.ask(do="measure")["error"]
     )
     assert "expected 'do', got none" in client.ask()["error"]
-    assert (
-        "expected an open before it"
-        in client.ask(do="open_loop", clients=1, rate=1, **ROUND)["error"]
-    )
+    assert "no workload is open" in client.ask(do="open_loop", clients=1, rate=1, **ROUND)["error"]
     assert (
         "transport: expected amqp," in open_sidecall(client, workload, transport="pigeon")["error"]
     )
@@ -309,7 +310,7 @@ def test_bad_requests_are_refused_and_the_process_goes_on(client: Client, worklo
         "FileNotFound" in open_sidecall(client, workload, at={"uri": "no-such-model.onnx"})["error"]
     )
     assert (
-        "body: expected json, or binary"
+        "body: expected 'json', or 'binary'"
         in open_sidecall(client, workload, transport="http", at={"url": "http://127.0.0.1:1"})[
             "error"
         ]

@@ -22,22 +22,22 @@ PEERS = f"""
 import sys
 sys.path[:0] = [{str(NETWORK)!r}, {str(NETWORK.parent)!r}]
 import numpy as np
-import approaches.in_process as honest
+import approaches.in_process as in_process
 import run
 
-class Liar(honest.InProcess):
+class WrongFirstAnswer(in_process.InProcess):
     def start(self, host):
         answers = host.workloads / "null/expected.f64"
         right = np.fromfile(answers)
         (right + 1).tofile(answers)
         return super().start(host)
 
-class Deserter(honest.InProcess):
+class MissingModel(in_process.InProcess):
     def start(self, host):
         (host.workloads / "null/model.onnx").unlink()
         return super().start(host)
 
-class Loser(honest.InProcess):
+class LostAnswer(in_process.InProcess):
     def start(self, host):
         ask = run.ClientProcess.ask
 
@@ -48,14 +48,14 @@ class Loser(honest.InProcess):
         run.ClientProcess.ask = lose
         return super().start(host)
 
-class Late(honest.InProcess):
+class StartsOnce(in_process.InProcess):
     def start(self, host):
         if host.folder.name.endswith("-0"):
             return super().start(host)
         raise RuntimeError("it does not start again")
 
 def measure(bad):
-    run.named = lambda *_: [honest.OnnxRuntime(), bad]  # in this order
+    run.named = lambda *_: [in_process.OnnxRuntime(), bad]  # in this order
     sys.exit(run.main())
 
 """
@@ -106,7 +106,7 @@ def test_every_approach_and_client_was_measured(results: Path) -> None:
     assert document["unavailable"] == {}
 
 
-def test_rows_hold_what_they_promise(results: Path) -> None:
+def test_rows_have_consistent_figures(results: Path) -> None:
     for row in json.loads(results.read_text(encoding="utf-8"))["rows"]:
         assert 0 < row["p50_us"] <= row["p99_us"] <= row["max_us"] * 1.001
         if row["load"] == "cold":
@@ -118,7 +118,7 @@ def test_rows_hold_what_they_promise(results: Path) -> None:
         assert (row["server_mib"] > 0) == (row["approach"] != "in-process")
 
 
-def test_the_bars(results: Path) -> None:
+def test_the_document_has_every_bar(results: Path) -> None:
     document = json.loads(results.read_text(encoding="utf-8"))
     names = [bar["name"] for bar in document["bars"]]
     assert names == [
@@ -130,7 +130,7 @@ def test_the_bars(results: Path) -> None:
     assert document["bars"][-1] == {"name": "wrong_answers", "value": 0, "limit": 0, "holds": True}
 
 
-def test_the_decomposition_adds_up(results: Path) -> None:
+def test_the_parts_of_the_decomposition_add_up(results: Path) -> None:
     (rest,) = json.loads(results.read_text(encoding="utf-8"))["decomposition"]
     assert rest["approach"] == "rest-json"
     assert (
@@ -147,7 +147,7 @@ def test_pytest_benchmark_measured_the_python_client(results: Path) -> None:
     assert "node" not in document["machine_info"]
 
 
-def test_the_pages_are_whole(results: Path) -> None:
+def test_the_report_is_complete_and_self_contained(results: Path) -> None:
     folder = results.parent.parent / "report"
     page = (folder / "index.html").read_text(encoding="utf-8")
     twin = (folder / "README.md").read_text(encoding="utf-8")
@@ -164,6 +164,20 @@ def test_the_pages_are_whole(results: Path) -> None:
         "decomposition",
     }
     HTMLParser().feed(page)
+
+
+def test_the_committed_report_follows_from_the_committed_results(tmp_path: Path) -> None:
+    """`python benchmarks/network/page/write.py` writes it again, without measuring."""
+    subprocess.run(
+        [sys.executable, NETWORK / "page/write.py", "--out", tmp_path], check=True, timeout=300
+    )
+    committed = ROOT / "benchmarks/report"
+    written = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert written == (committed / "README.md").read_text(encoding="utf-8")
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in committed.iterdir()}
+    # A reader needs the answers first. The limits that the project sets itself come last.
+    assert written.index("## When to use what") < written.index("## Method")
+    assert written.index("## Method") < written.index("## Limits")
 
 
 def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.CompletedProcess, dict]:
@@ -186,9 +200,13 @@ def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.Compl
 
 @pytest.mark.parametrize(
     ("bad", "said"),
-    [("Liar", "first answer"), ("Deserter", "model.onnx"), ("Loser", "1 answers lost: gone")],
+    [
+        ("WrongFirstAnswer", "first answer"),
+        ("MissingModel", "model.onnx"),
+        ("LostAnswer", "1 answers lost: gone"),
+    ],
 )
-def test_an_approach_whose_answer_is_wrong_or_lost_fails_alone(
+def test_a_wrong_or_lost_answer_fails_only_its_approach(
     bad: str, said: str, tmp_path: Path
 ) -> None:
     done, document = measure_beside(bad, tmp_path / "network.json")
@@ -199,7 +217,7 @@ def test_an_approach_whose_answer_is_wrong_or_lost_fails_alone(
 
 
 def test_an_approach_that_starts_only_once_is_not_measured(tmp_path: Path) -> None:
-    done, document = measure_beside("Late", tmp_path / "network.json", "--repetitions", "2")
+    done, document = measure_beside("StartsOnce", tmp_path / "network.json", "--repetitions", "2")
     assert done.returncode == 0, done.stderr
     assert document["unavailable"] == {"in-process": "it does not start again"}
     assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
@@ -223,7 +241,7 @@ def test_a_run_without_one_row_of_gbm_has_no_report(tmp_path: Path) -> None:
     assert "no report" in done.stdout and output.exists() and not (tmp_path / "report").exists()
 
 
-def test_a_client_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+def test_a_missing_client_is_reported_before_the_run(tmp_path: Path) -> None:
     done = run(NETWORK / "run.py", "--build", tmp_path, "--client", "native")
     assert done.returncode != 0 and done.stderr.startswith(
         "client native: bench-network-client was not built"

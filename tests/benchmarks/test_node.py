@@ -71,7 +71,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(output.read_text(encoding="utf-8"))
 
 
-def test_every_approach_was_measured_and_right(document: dict) -> None:
+def test_every_approach_was_measured_with_right_answers(document: dict) -> None:
     common.check_document(document)
     for rows in (1, 100):
         measured = {
@@ -82,7 +82,7 @@ def test_every_approach_was_measured_and_right(document: dict) -> None:
         assert measured == THEIRS | OURS | {("generated", "m2cgen")}
 
 
-def test_many_calls_at_once_were_measured(document: dict) -> None:
+def test_concurrent_calls_were_measured(document: dict) -> None:
     crowds = {
         (row["scenario"], row["client"], row["approach"])
         for row in document["rows"]
@@ -92,7 +92,7 @@ def test_many_calls_at_once_were_measured(document: dict) -> None:
     assert crowds == {(f"gbm, {width} at once", *way) for width in (1, 4, 16) for way in ways}
 
 
-def test_the_loop_was_watched_while_a_slow_model_ran(document: dict) -> None:
+def test_the_event_loop_delay_was_measured_during_slow_runs(document: dict) -> None:
     delays = {
         row["client"]: row for row in document["rows"] if row["scenario"] == "event-loop delay"
     }
@@ -100,7 +100,7 @@ def test_the_loop_was_watched_while_a_slow_model_ran(document: dict) -> None:
     assert all(row["calls"] > 0 for row in delays.values())
 
 
-def test_every_bar_is_there(document: dict) -> None:
+def test_the_document_has_every_bar(document: dict) -> None:
     assert [bar["name"] for bar in document["bars"]] == BARS
     assert {"node", "onnxruntime-node", "sidecall"} <= set(document["versions"])
 
@@ -127,7 +127,7 @@ def test_a_wrong_answer_ends_the_run_without_a_document(tmp_path: Path) -> None:
     assert not (tmp_path / "node.json").exists()
 
 
-def test_answers_of_a_crowd_are_checked() -> None:
+def test_answers_of_concurrent_calls_are_checked() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         loop = load("benchmarks/node/loop.py")
@@ -144,7 +144,7 @@ def test_answers_of_a_crowd_are_checked() -> None:
 
     seen: list[int] = []
     crowd = loop.Crowd(Late(), "run", 4, calls=8)
-    loop.play_crowds(
+    loop.run_crowd_rounds(
         [crowd], 2, 1e3, lambda _, first, answers: seen.extend(answers.astype(int).tolist())
     )
     assert seen == list(range(len(seen))) and len(seen) > 16

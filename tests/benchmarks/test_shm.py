@@ -43,7 +43,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(output.read_text(encoding="utf-8"))
 
 
-def test_the_document_is_whole(document: dict) -> None:
+def test_the_document_is_complete(document: dict) -> None:
     spec = importlib.util.spec_from_file_location(
         "benchmarks_shm_common", ROOT / "benchmarks/common.py"
     )
@@ -53,7 +53,7 @@ def test_the_document_is_whole(document: dict) -> None:
     common.check_document(document)
 
 
-def test_every_bar_is_there(document: dict) -> None:
+def test_the_document_has_every_bar(document: dict) -> None:
     assert BARS <= {bar["name"] for bar in document["bars"]} <= BARS | MAY_LACK
 
 
@@ -69,7 +69,7 @@ def test_every_route_was_measured(document: dict) -> None:
     }
 
 
-def test_clients_that_do_nothing_hold_two_descriptors(document: dict) -> None:
+def test_idle_clients_hold_two_descriptors(document: dict) -> None:
     held = next(
         bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors"
     )
@@ -92,7 +92,7 @@ def living_of(group: int) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
     last = (
         "bench-shm-iceoryx-client"
         if (BUILD / "bin/bench-shm-iceoryx-client").is_file()

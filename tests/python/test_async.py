@@ -22,7 +22,9 @@ ENDLESS = {"x": np.ones(2, dtype=np.float32), "n": np.array(1 << 40, dtype=np.in
 Load = Callable[..., sidecall.Model]
 
 
-def test_answers(matrix: sidecall.Model, backend: str) -> None:
+def test_arun_and_apredict_give_the_answers_of_the_model(
+    matrix: sidecall.Model, backend: str
+) -> None:
     async def main() -> None:
         record = {"a": 1, "b": 2, "c": True, "d": 0.5}
         assert (await matrix.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist() == [[621]]
@@ -37,7 +39,7 @@ def test_answers(matrix: sidecall.Model, backend: str) -> None:
     asyncio.run(main())
 
 
-def test_many_at_once(matrix: sidecall.Model, backend: str) -> None:
+def test_many_concurrent_runs_get_their_own_answers(matrix: sidecall.Model, backend: str) -> None:
     async def one(i: int) -> float:
         while True:
             try:
@@ -55,7 +57,7 @@ def test_many_at_once(matrix: sidecall.Model, backend: str) -> None:
     assert asyncio.run(main()) == [1111 * i for i in range(200)]
 
 
-def test_the_loop_is_never_blocked(load: Load) -> None:
+def test_the_event_loop_is_never_blocked(load: Load) -> None:
     model = load("slow.onnx")
 
     async def main() -> int:
@@ -71,7 +73,7 @@ def test_the_loop_is_never_blocked(load: Load) -> None:
     assert asyncio.run(main()) > 30
 
 
-def test_cancelling_ends_the_run(load: Load) -> None:
+def test_cancellation_ends_the_run(load: Load) -> None:
     model = load("slow.onnx")
 
     async def main() -> None:
@@ -85,7 +87,7 @@ def test_cancelling_ends_the_run(load: Load) -> None:
     asyncio.run(main())
 
 
-def test_a_run_that_is_given_up_leaves_no_thread_and_no_descriptor(load: Load) -> None:
+def test_an_abandoned_run_leaves_no_thread_and_no_descriptor(load: Load) -> None:
     model = load("slow.onnx")
 
     async def give_up() -> None:
@@ -112,7 +114,7 @@ def num_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_a_coroutine_that_is_thrown_away_ends_its_run(load: Load) -> None:
+def test_closing_the_coroutine_ends_its_run(load: Load) -> None:
     model = load("slow.onnx")
 
     async def begin() -> Coroutine[Any, Any, Any]:
@@ -128,7 +130,7 @@ def test_a_coroutine_that_is_thrown_away_ends_its_run(load: Load) -> None:
     ]
 
 
-def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
+def test_changing_an_array_does_not_affect_a_run_that_waits(load: Load) -> None:
     model = load("slow.onnx")
     x = np.full(100_000, 0.5, dtype=np.float32)
 
@@ -148,7 +150,7 @@ def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
     asyncio.run(main())
 
 
-def test_refused(matrix: sidecall.Model, backend: str) -> None:
+def test_errors_are_raised_by_arun_and_apredict(matrix: sidecall.Model, backend: str) -> None:
     async def main() -> None:
         with pytest.raises(errors.DtypeMismatch):
             await matrix.arun({"X": np.ones((1, 4), dtype=np.bool_)})
@@ -164,7 +166,7 @@ def test_refused(matrix: sidecall.Model, backend: str) -> None:
     asyncio.run(main())
 
 
-def test_a_model_closed_meanwhile(load: Load) -> None:
+def test_a_run_completes_after_its_model_is_closed(load: Load) -> None:
     model = load("slow.onnx")
 
     async def main() -> None:

@@ -15,7 +15,9 @@ from sidecall import errors
 Load = Callable[..., sidecall.Model]
 
 
-def test_arrays_are_the_calls_memory(matrix: sidecall.Model, backend: str) -> None:
+def test_arrays_of_a_call_are_the_memory_of_the_engine(
+    matrix: sidecall.Model, backend: str
+) -> None:
     call = matrix.call()
     x = call.inputs["X"]
     assert call.inputs["X"] is x
@@ -28,7 +30,7 @@ def test_arrays_are_the_calls_memory(matrix: sidecall.Model, backend: str) -> No
     assert y[0, 0] == 1121  # y is the same memory, not a new array
 
 
-def test_a_view_outlives_everything(load: Load) -> None:
+def test_a_view_stays_valid_after_its_call_and_model_are_gone(load: Load) -> None:
     model = load("matrix.onnx")
     call = model.call()
     call.inputs["X"][:] = 1
@@ -50,7 +52,7 @@ def test_a_view_outlives_everything(load: Load) -> None:
     assert slices[1].tolist() == [[3, 3]]
 
 
-def test_held_views_survive_resize_and_reshape(load: Load) -> None:
+def test_views_stay_valid_after_resize_and_reshape(load: Load) -> None:
     with load("tile.onnx").call(rows=2) as call:
         held = []
         for width in (1, 2, 5, 3):
@@ -87,7 +89,7 @@ def test_other_inputs_keep_their_values_when_one_is_reshaped(load: Load) -> None
         assert call.outputs["y"].tolist() == [[3, 4]]
 
 
-def test_shapes_that_only_a_run_can_tell_are_copies(load: Load) -> None:
+def test_outputs_whose_shape_depends_on_the_run_are_copies(load: Load) -> None:
     model = load("nonzero.onnx")
     name, output = model.inputs[0].name, model.outputs[0].name
     expected = model.run({name: np.array([1, 0, 1])})[output]
@@ -102,7 +104,7 @@ def test_shapes_that_only_a_run_can_tell_are_copies(load: Load) -> None:
         np.testing.assert_array_equal(first, expected)
 
 
-def test_strings_are_assigned(load: Load) -> None:
+def test_strings_are_assigned_and_checked(load: Load) -> None:
     with load("strings.onnx").call(rows=2) as call:
         call.inputs["first"] = ["a", "b"]
         call.inputs["second"] = np.array(["x", "🐧"])
@@ -118,7 +120,7 @@ def test_strings_are_assigned(load: Load) -> None:
             _ = call.inputs["first"]
 
 
-def test_values_by_name(matrix: sidecall.Model, backend: str) -> None:
+def test_features_are_set_and_columns_read_by_name(matrix: sidecall.Model, backend: str) -> None:
     with matrix.call(rows=2) as call:
         for row, values in enumerate(
             (
@@ -143,7 +145,7 @@ def test_values_by_name(matrix: sidecall.Model, backend: str) -> None:
             call.run()
 
 
-def test_refused(matrix: sidecall.Model, backend: str) -> None:
+def test_invalid_rows_names_and_shapes_are_refused(matrix: sidecall.Model, backend: str) -> None:
     for rows in (0, -1):
         with pytest.raises(errors.InvalidArgument):
             matrix.call(rows=rows)
@@ -171,7 +173,7 @@ def test_refused(matrix: sidecall.Model, backend: str) -> None:
     assert len(call.outputs) == 1
 
 
-def test_outputs_are_gone_after_a_failed_run(matrix: sidecall.Model, backend: str) -> None:
+def test_outputs_cannot_be_read_after_a_failed_run(matrix: sidecall.Model, backend: str) -> None:
     with matrix.call() as call:
         call.inputs["X"][:] = 1
         call.run()
@@ -183,7 +185,7 @@ def test_outputs_are_gone_after_a_failed_run(matrix: sidecall.Model, backend: st
             _ = call.outputs["prediction"]
 
 
-def test_closed(matrix: sidecall.Model, backend: str) -> None:
+def test_a_closed_call_refuses_every_use(matrix: sidecall.Model, backend: str) -> None:
     call = matrix.call()
     call.close()
     call.close()
@@ -200,7 +202,7 @@ def test_closed(matrix: sidecall.Model, backend: str) -> None:
     call.cancel()
 
 
-def test_a_call_outlives_its_model(load: Load) -> None:
+def test_a_call_still_runs_after_its_model_is_closed(load: Load) -> None:
     model = load("matrix.onnx")
     call = model.call()
     model.close()
@@ -218,7 +220,7 @@ def test_a_call_outlives_its_model(load: Load) -> None:
             use()
 
 
-def test_cancel_from_another_thread(load: Load) -> None:
+def test_a_run_is_cancelled_from_another_thread(load: Load) -> None:
     call = load("slow.onnx").call(rows=2)
     call.inputs["x"][:] = 1
     call.inputs["n"][...] = 1 << 40
@@ -231,7 +233,7 @@ def test_cancel_from_another_thread(load: Load) -> None:
     call.run()
 
 
-def test_pickling_is_refused_clearly(matrix: sidecall.Model, backend: str) -> None:
+def test_pickling_is_refused_with_advice(matrix: sidecall.Model, backend: str) -> None:
     with pytest.raises(TypeError, match="open the file in each process"):
         pickle.dumps(matrix)
     with pytest.raises(TypeError, match="a Call cannot be pickled"):

@@ -16,7 +16,7 @@ MODULES = [_call, _engine, _model, errors, serving, comparing_run, serving_run]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_examples(module, request: pytest.FixtureRequest) -> None:
+def test_examples_in_docstrings_run(module, request: pytest.FixtureRequest) -> None:
     tests = [
         test
         for test in doctest.DocTestFinder().find(
@@ -30,7 +30,7 @@ def test_examples(module, request: pytest.FixtureRequest) -> None:
         assert runner.run(test).failed == 0, test.name
 
 
-def test_public_things_are_described() -> None:
+def test_public_objects_have_docstrings() -> None:
     for name in sidecall.__all__:
         thing = getattr(import_module("sidecall"), name)
         assert inspect.getdoc(thing), name

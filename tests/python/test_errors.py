@@ -28,7 +28,7 @@ STATUSES = {
 KINDS = {kind.status: kind for kind in errors.Error.__subclasses__()}
 
 
-def test_one_class_per_status() -> None:
+def test_every_status_has_one_exception_class() -> None:
     assert len(STATUSES) > 30
     assert {kind.code: kind.status for kind in KINDS.values()} == STATUSES
     assert {kind.code.replace("_", "").lower() for kind in KINDS.values()} == {
@@ -37,7 +37,7 @@ def test_one_class_per_status() -> None:
 
 
 @pytest.mark.parametrize("code", STATUSES)
-def test_each(code: str) -> None:
+def test_an_exception_carries_the_fields_of_its_status(code: str) -> None:
     status = STATUSES[code]
     error = errors.make(
         status,
@@ -65,26 +65,28 @@ def test_each(code: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_names_are_the_librarys(backend: str) -> None:
+def test_status_names_are_those_of_the_library(backend: str) -> None:
     module = _backend.load(backend)
     for code, status in STATUSES.items():
         assert module.status_name(status) == code
     assert module.status_name(98) == "UNKNOWN"
 
 
-def test_a_status_of_a_later_library() -> None:
+def test_an_unknown_status_gives_the_base_class() -> None:
     error = errors.make(98, "something new")
     assert type(error) is errors.Error
     assert str(error) == "something new"
 
 
-def test_both_backends_are_one_library() -> None:
+def test_both_backends_load_the_same_library() -> None:
     versions = {(module.version(), module.abi_version()) for module in map(_backend.load, BACKENDS)}
     assert versions == {(sidecall.__version__, _native.abi_version())}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_opening(backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_wrong_file_or_with_wrong_options_raises_the_right_class(
+    backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path, kind in (
         (tmp_path / "no.onnx", FileNotFoundError),
         (tmp_path, OSError),

@@ -30,7 +30,7 @@ def test_every_declared_function_is_exported() -> None:
         assert ffi.cast("void *", getattr(lib, name)) != ffi.NULL
 
 
-def test_kinds_and_version() -> None:
+def test_kinds_and_the_abi_version_equal_those_of_the_header() -> None:
     assert (constants["SIDECALL_KIND_INPUT"], constants["SIDECALL_KIND_OUTPUT"]) == (
         _backend.KIND_INPUT,
         _backend.KIND_OUTPUT,
@@ -42,7 +42,7 @@ def test_kinds_and_version() -> None:
     assert lib.sidecall_abi_version() == constants["SIDECALL_ABI_VERSION"]
 
 
-def test_a_macro_that_goes_on_in_the_next_line_is_filtered_whole() -> None:
+def test_a_macro_over_several_lines_is_filtered_as_a_whole() -> None:
     text, numbers = declarations(
         "#define init(x) \\\n  init_sized((x), 4)\nvoid init_sized(void *x, size_t n);\n#define SIDECALL_A 3\n"
     )
@@ -53,7 +53,7 @@ def test_a_macro_that_goes_on_in_the_next_line_is_filtered_whole() -> None:
 STRUCTS = [name.removesuffix("_init_sized") for name in dir(lib) if name.endswith("_init_sized")]
 
 
-def test_every_struct_of_a_caller_has_an_init_function() -> None:
+def test_every_struct_that_callers_allocate_is_tested() -> None:
     with_size = {
         name
         for name in ffi.list_types()[0]
@@ -63,7 +63,7 @@ def test_every_struct_of_a_caller_has_an_init_function() -> None:
 
 
 @pytest.mark.parametrize("name", STRUCTS)
-def test_the_library_knows_the_struct_that_cffi_reads_from_the_header(name: str) -> None:
+def test_the_library_and_cffi_agree_on_the_layout_of_a_struct(name: str) -> None:
     """Each field of the library's defaults is where cffi expects it.
 
     Nothing is written beyond the given size.

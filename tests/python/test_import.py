@@ -42,13 +42,13 @@ def run(code: str, **environment: str) -> str:
     return child.stdout
 
 
-def test_import_brings_nothing_heavy() -> None:
+def test_import_loads_no_heavy_package() -> None:
     code = f"import numpy, sys; before = set(sys.modules); import sidecall; print([m for m in {HEAVY!r} if m in set(sys.modules) - before])"
     assert run(code).strip() == "[]"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_calling_brings_no_onnxruntime_package(backend: str) -> None:
+def test_a_call_does_not_import_the_onnxruntime_package(backend: str) -> None:
     code = f"""
 import sys, sidecall
 model = sidecall.open({str(MODELS / "matrix.onnx")!r})
@@ -59,13 +59,13 @@ print([m for m in ("onnxruntime", "sklearn", "pandas", "asyncio", "onnx") if m i
     assert run(code, SIDECALL_PYTHON_BACKEND=backend).strip() == "[]"
 
 
-def test_telemetry_is_off_unless_somebody_decided() -> None:
+def test_telemetry_is_off_unless_the_variable_is_set() -> None:
     code = "import os, sidecall; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert run(code).strip() == "1"
     assert run(code, ORT_DISABLE_TELEMETRY="0").strip() == "0"
 
 
-def test_which_onnxruntime() -> None:
+def test_engine_reports_which_onnxruntime_is_used() -> None:
     code = "import json, sidecall; print(json.dumps(sidecall.engine()))"
     found = json.loads(run(code))
     assert "onnxruntime/capi" in found["path"]
@@ -80,7 +80,7 @@ def test_which_onnxruntime() -> None:
     )
 
 
-def test_no_onnxruntime_is_said_clearly(tmp_path) -> None:
+def test_a_missing_onnxruntime_raises_engine_not_found(tmp_path) -> None:
     code = f"""
 import sidecall
 try:
@@ -91,7 +91,7 @@ except ImportError as error:
     assert run(code).strip() == "EngineNotFound True"
 
 
-def test_unknown_names_and_lazy_ones() -> None:
+def test_lazy_names_load_and_unknown_names_raise() -> None:
     code = """
 import sidecall
 for name in sidecall.__all__: assert name in dir(sidecall)
@@ -102,7 +102,7 @@ except AttributeError as error: print(error)
     assert run(code).strip() == "module 'sidecall' has no attribute 'nothing'"
 
 
-def test_without_pandas() -> None:
+def test_records_are_answered_without_pandas() -> None:
     code = f"""
 import sys
 sys.modules["pandas"] = None

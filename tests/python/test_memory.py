@@ -38,12 +38,12 @@ def open_and_close(content: bytes, backend: str) -> None:
 
 
 @pytest.mark.parametrize(("backend", "times"), [("native", 10_000), ("cffi", 2_000)])
-def test_opens_and_closes(backend: str, times: int) -> None:
+def test_opening_and_closing_leak_no_memory(backend: str, times: int) -> None:
     content = (MODELS / "matrix.onnx").read_bytes()
     assert growth_kib(lambda: open_and_close(content, backend), times) < 2048
 
 
-def test_errors_in_the_middle(matrix: sidecall.Model, backend: str) -> None:
+def test_errors_leak_no_memory(matrix: sidecall.Model, backend: str) -> None:
     good, big = np.ones((1, 4), dtype=np.float32), np.ones((5000, 4), dtype=np.float32)
 
     def fail() -> None:
@@ -63,7 +63,7 @@ def test_errors_in_the_middle(matrix: sidecall.Model, backend: str) -> None:
     assert growth_kib(fail, 1000 if backend == "native" else 300) < 2048
 
 
-def test_calls_and_views(matrix: sidecall.Model, backend: str) -> None:
+def test_calls_and_views_leak_no_memory(matrix: sidecall.Model, backend: str) -> None:
     def use() -> None:
         call = matrix.call(rows=50)
         views = [call.inputs["X"][i] for i in range(10)]
@@ -77,7 +77,7 @@ def test_calls_and_views(matrix: sidecall.Model, backend: str) -> None:
     assert growth_kib(use, 3000) < 2048
 
 
-def test_references_are_balanced(load: Load) -> None:
+def test_runs_leave_reference_counts_unchanged(load: Load) -> None:
     model = load("strings.onnx")
     word, none = "a word of its own" * 2, sys.getrefcount(None)
     array = np.array([word], dtype=object)
@@ -107,7 +107,7 @@ def test_a_model_is_freed_with_its_last_owner(load: Load) -> None:
     view[:] = 1
 
 
-def test_a_forked_child_goes_on(matrix: sidecall.Model, backend: str) -> None:
+def test_a_forked_child_can_use_the_model(matrix: sidecall.Model, backend: str) -> None:
     record = {"a": 1, "b": 2, "c": True, "d": 0.5}
     call = matrix.call()
     assert matrix.predict(record) == {"prediction": 621}

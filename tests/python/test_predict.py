@@ -20,7 +20,7 @@ RECORD = {"a": 1, "b": 2, "c": True, "d": 0.5}
 Load = Callable[..., sidecall.Model]
 
 
-def test_a_record_a_list_and_a_tuple(matrix: sidecall.Model, backend: str) -> None:
+def test_predict_takes_a_record_a_list_and_a_tuple(matrix: sidecall.Model, backend: str) -> None:
     assert matrix.predict(RECORD) == {"prediction": 621.0}
     assert matrix.predict([RECORD, RECORD]) == [{"prediction": 621.0}] * 2
     assert matrix.predict((RECORD,)) == [{"prediction": 621.0}]
@@ -50,7 +50,7 @@ assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 """
 
 
-def test_more_records_than_memory_holds(backend: str) -> None:
+def test_too_many_records_for_the_memory_raise_out_of_memory(backend: str) -> None:
     """Runs under a memory limit. If NumPy itself cannot make an array, its MemoryError stays."""
     path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
     done = subprocess.run(
@@ -61,11 +61,13 @@ def test_more_records_than_memory_holds(backend: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = "records: expected as many rows as memory holds, got more: pass them in batches"
-    assert done.stdout.splitlines() == [told, told, "bare"]
+    message = "records: too many rows for the available memory: pass them in batches"
+    assert done.stdout.splitlines() == [message, message, "bare"]
 
 
-def test_any_order_and_any_mapping(matrix: sidecall.Model, backend: str) -> None:
+def test_the_order_of_keys_and_the_kind_of_mapping_do_not_matter(
+    matrix: sidecall.Model, backend: str
+) -> None:
     turned = dict(reversed(RECORD.items()))
     for record in (turned, collections.OrderedDict(turned), types.MappingProxyType(turned)):
         assert matrix.predict(record) == {"prediction": 621.0}
@@ -96,7 +98,9 @@ def test_a_record_that_is_cleared_while_it_is_read_is_read_safely(
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, np.float32("nan"), pd.NA])
-def test_missing(matrix: sidecall.Model, backend: str, missing: object) -> None:
+def test_every_missing_value_counts_as_an_absent_key(
+    matrix: sidecall.Model, backend: str, missing: object
+) -> None:
     assert matrix.predict({**RECORD, "a": missing}) == matrix.predict(
         {k: v for k, v in RECORD.items() if k != "a"}
     )
@@ -108,7 +112,7 @@ def test_missing(matrix: sidecall.Model, backend: str, missing: object) -> None:
 @pytest.mark.parametrize(
     "number", [3, 3.0, np.float32(3), np.float64(3), np.int8(3), np.uint64(3), np.int64(3)]
 )
-def test_numbers_pass_for_each_other_where_whole(
+def test_whole_numbers_of_every_type_are_accepted(
     matrix: sidecall.Model, backend: str, number: object
 ) -> None:
     assert matrix.predict({**RECORD, "a": number})["prediction"] == 623
@@ -133,7 +137,7 @@ def test_numbers_pass_for_each_other_where_whole(
         ("c", "true", errors.DtypeMismatch, "string"),
     ],
 )
-def test_refused_values(
+def test_values_of_another_type_or_range_are_refused(
     matrix: sidecall.Model,
     backend: str,
     name: str,
@@ -148,7 +152,9 @@ def test_refused_values(
     assert matrix.predict(RECORD) == {"prediction": 621.0}
 
 
-def test_all_faults_of_a_call(matrix: sidecall.Model, backend: str) -> None:
+def test_all_faults_of_a_call_are_listed_without_values(
+    matrix: sidecall.Model, backend: str
+) -> None:
     with pytest.raises(errors.Error) as caught:
         matrix.predict(
             [RECORD, {"a": "secret", "b": 0.5, "c": 1, "d": None, "colour": "secret"}, {}]
@@ -167,13 +173,13 @@ def test_all_faults_of_a_call(matrix: sidecall.Model, backend: str) -> None:
     assert (caught.value.row, caught.value.code) == (faults[0].row, faults[0].code)
 
 
-def test_hundreds_of_faults(matrix: sidecall.Model, backend: str) -> None:
+def test_five_hundred_faults_are_all_listed(matrix: sidecall.Model, backend: str) -> None:
     with pytest.raises(errors.DtypeMismatch) as caught:
         matrix.predict([{**RECORD, "a": "x"}] * 500)
     assert [fault.row for fault in caught.value.faults] == list(range(500))
 
 
-def test_unknown_features(load: Load) -> None:
+def test_unknown_features_are_refused_or_ignored_as_requested(load: Load) -> None:
     with pytest.raises(errors.UnknownName, match="colour"):
         load("matrix.onnx").predict({**RECORD, "colour": 1})
     with pytest.raises(errors.UnknownName):
@@ -184,14 +190,18 @@ def test_unknown_features(load: Load) -> None:
 
 
 @pytest.mark.parametrize("records", [3, "text", b"bytes", None, {1, 2}])
-def test_what_is_no_record(matrix: sidecall.Model, backend: str, records: object) -> None:
+def test_other_objects_than_records_are_refused(
+    matrix: sidecall.Model, backend: str, records: object
+) -> None:
     with pytest.raises(errors.DtypeMismatch, match="expected a record"):
         matrix.predict(records)  # type: ignore[call-overload]
     with pytest.raises(errors.DtypeMismatch, match="expected a record, got"):
         matrix.predict([RECORD, records])  # type: ignore[list-item]
 
 
-def test_no_rows_and_no_contract(matrix: sidecall.Model, load: Load, backend: str) -> None:
+def test_no_rows_and_a_model_without_a_contract_are_refused(
+    matrix: sidecall.Model, load: Load, backend: str
+) -> None:
     for nothing in ([], pd.DataFrame({name: [] for name in RECORD})):
         with pytest.raises(errors.ShapeMismatch):
             matrix.predict(nothing)
@@ -222,7 +232,7 @@ def frame() -> pd.DataFrame:
     )
 
 
-def test_frame_keeps_its_index(matrix: sidecall.Model, backend: str) -> None:
+def test_an_answer_keeps_the_index_of_the_frame(matrix: sidecall.Model, backend: str) -> None:
     answer = matrix.predict(frame())
     assert answer["prediction"].tolist() == [621.0, 1000.0]
     assert list(answer.index) == ["p", "q"]
@@ -246,7 +256,7 @@ def test_frame_keeps_its_index(matrix: sidecall.Model, backend: str) -> None:
         ("c", np.array([True, False], dtype=object)),
     ],
 )
-def test_frame_columns_of_every_kind(
+def test_frame_columns_of_every_type_are_accepted(
     matrix: sidecall.Model, backend: str, name: str, column: object
 ) -> None:
     assert matrix.predict(frame().assign(**{name: column}))["prediction"].tolist() == [
@@ -264,12 +274,14 @@ def test_frame_columns_of_every_kind(
         [np.nan, 0],
     ],
 )
-def test_frame_missing(matrix: sidecall.Model, backend: str, column: object) -> None:
+def test_every_missing_value_of_a_frame_column_is_missing(
+    matrix: sidecall.Model, backend: str, column: object
+) -> None:
     expected = matrix.predict({**RECORD, "a": None})["prediction"]
     assert matrix.predict(frame().assign(a=column))["prediction"].tolist() == [expected, 1000.0]
 
 
-def test_frame_refused(matrix: sidecall.Model, backend: str) -> None:
+def test_invalid_frames_are_refused(matrix: sidecall.Model, backend: str) -> None:
     when = pd.to_datetime(["2026-01-01", "2026-01-02"])
     for bad, kind in (
         (frame().assign(a=when), errors.DtypeMismatch),
@@ -283,7 +295,7 @@ def test_frame_refused(matrix: sidecall.Model, backend: str) -> None:
             matrix.predict(bad)
 
 
-def test_frame_of_strings(load: Load) -> None:
+def test_frames_and_records_of_strings_give_the_same_answers(load: Load) -> None:
     model = load("kinds.onnx")
     record = {
         "f32": 0.5,
@@ -307,7 +319,7 @@ def test_frame_of_strings(load: Load) -> None:
         )
 
 
-def test_large_batches(matrix: sidecall.Model, backend: str) -> None:
+def test_large_batches_are_answered_in_order(matrix: sidecall.Model, backend: str) -> None:
     rows = 3000
     whole = pd.DataFrame({"a": np.arange(rows) % 10, "b": 1, "c": True, "d": 0.0})
     expected = (whole["a"] + 110).tolist()

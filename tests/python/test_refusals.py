@@ -46,7 +46,7 @@ def faults_of(error: errors.Error) -> list[tuple[int | None, str | None, str | N
     return [(fault.row, fault.name, fault.expected) for fault in error.faults]
 
 
-def test_refused_is_bad_input() -> None:
+def test_refused_is_a_value_error_of_the_data_family() -> None:
     assert issubclass(errors.Refused, ValueError)
     assert (errors.Refused.status, errors.Refused.code, errors.Refused.family) == (
         49,
@@ -83,7 +83,7 @@ def test_every_row_that_a_step_refuses_is_a_fault(
         assert model.predict(ROWS[0]) == {"prediction": 3}
 
 
-def test_of_thousands_of_bad_rows_the_first_thousand_are_named(
+def test_the_first_refused_rows_of_thousands_are_named(
     opened: Callable[[str], sidecall.Model],
 ) -> None:
     x = np.ones((3000, 2), np.float32)
@@ -142,7 +142,7 @@ def test_an_answer_that_is_not_finite_names_its_column(
     assert faults_of(caught.value) == [(1, "probabilities.yes", "finite numbers")]
 
 
-def test_the_output_that_refuses_is_nowhere_to_be_seen(
+def test_the_output_that_marks_refused_rows_is_hidden(
     opened: Callable[[str], sidecall.Model],
 ) -> None:
     with opened("steps.onnx") as model:

@@ -36,36 +36,38 @@ def served(servers: Servers, backend: str) -> Callable[..., sidecall.Model]:
     )
 
 
-def test_nobody_serves(backend: str, tmp_path: Path) -> None:
+def test_opening_an_address_without_a_server_raises_unreachable(
+    backend: str, tmp_path: Path
+) -> None:
     with pytest.raises(errors.Unreachable) as caught:
-        sidecall.open(f"shm:{tmp_path}/nobody.sock", backend=backend)
+        sidecall.open(f"shm:{tmp_path}/absent.sock", backend=backend)
     assert isinstance(caught.value, ConnectionError)
     assert caught.value.retryable
     start = time.monotonic()
     with pytest.raises(errors.Unreachable):
-        sidecall.open(f"shm:{tmp_path}/nobody.sock", backend=backend, wait=0.05)
+        sidecall.open(f"shm:{tmp_path}/absent.sock", backend=backend, wait=0.05)
     assert time.monotonic() - start >= 0.05
 
 
 @pytest.mark.parametrize("wait", [-1, -0.5, float("nan")])
-def test_a_wait_that_is_no_time(backend: str, wait: float) -> None:
+def test_an_invalid_wait_is_refused(backend: str, wait: float) -> None:
     with pytest.raises(errors.InvalidArgument, match="wait_ns"):
-        sidecall.open("shm:nobody", backend=backend, wait=wait)
+        sidecall.open("shm:absent", backend=backend, wait=wait)
 
 
-def test_exec_only_where_it_is_allowed(backend: str) -> None:
+def test_exec_needs_allow_exec(backend: str) -> None:
     with pytest.raises(errors.InvalidArgument, match="allow_exec"):
         sidecall.open("exec:true", backend=backend)
     with pytest.raises(errors.Unreachable):
         sidecall.open("exec:/nonexistent/program", backend=backend, allow_exec=True)
 
 
-def test_pathlike_is_a_path(backend: str, tmp_path: Path) -> None:
+def test_a_pathlike_is_never_an_address(backend: str, tmp_path: Path) -> None:
     with pytest.raises(errors.FileNotFound):
         sidecall.open(tmp_path / "shm:x", backend=backend)
 
 
-def test_the_same_model(
+def test_a_served_model_equals_the_file(
     served: Callable[..., sidecall.Model], load: Callable[..., sidecall.Model]
 ) -> None:
     here, there = load("penguins.onnx"), served("penguins.onnx")
@@ -78,7 +80,7 @@ def test_the_same_model(
     assert there.verify()["rows"] == here.verify()["rows"]
 
 
-def test_arrays_of_a_call(served: Callable[..., sidecall.Model]) -> None:
+def test_arrays_of_a_served_call_stay_valid(served: Callable[..., sidecall.Model]) -> None:
     model = served("matrix.onnx")
     with model.call(rows=2) as call:
         x = call.inputs["X"]
@@ -100,7 +102,7 @@ def test_arrays_of_a_call(served: Callable[..., sidecall.Model]) -> None:
     assert model.run({"X": np.ones((100_000, 4), np.float32)})["prediction"].flags.writeable
 
 
-def test_asyncio_without_a_thread(served: Callable[..., sidecall.Model]) -> None:
+def test_asynchronous_calls_leave_no_thread(served: Callable[..., sidecall.Model]) -> None:
     model = served("matrix.onnx")
 
     async def many() -> list[object]:
@@ -119,13 +121,13 @@ def await_starters() -> None:
             thread.join(30)
 
 
-def test_asyncio_while_the_server_stands_still(backend: str) -> None:
+def test_asynchronous_calls_time_out_while_the_server_is_stopped(backend: str) -> None:
     servers = Servers()
     try:
         with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model:
             servers.stop("matrix.onnx")
             try:
-                asyncio.run(asyncio.wait_for(in_vain(model), 20))
+                asyncio.run(asyncio.wait_for(run_until_timeout(model), 20))
             finally:
                 servers.signal("matrix.onnx", signal.SIGCONT)
             await_starters()
@@ -138,7 +140,7 @@ def num_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_what_was_given_up_holds_no_descriptors(backend: str) -> None:
+def test_abandoned_runs_hold_no_descriptors(backend: str) -> None:
     servers = Servers()
     try:
         with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model:
@@ -165,17 +167,17 @@ async def give_up(model: sidecall.Model) -> list[object]:
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
-async def in_vain(model: sidecall.Model) -> None:
+async def run_until_timeout(model: sidecall.Model) -> None:
     """No run has a connection yet, and the server grants none."""
     turns = 0
 
-    async def turn() -> None:
+    async def count_turns() -> None:
         nonlocal turns
         while True:
             await asyncio.sleep(0.001)
             turns += 1
 
-    turning = asyncio.create_task(turn())
+    turning = asyncio.create_task(count_turns())
     patient = asyncio.create_task(model.apredict(ROW))
     await asyncio.sleep(0.01)
     num_files = num_descriptors()  # may not include the connection that `patient` requests
@@ -198,7 +200,9 @@ async def in_vain(model: sidecall.Model) -> None:
     assert turns > 20
 
 
-def test_asyncio_deadline_and_cancel(served: Callable[..., sidecall.Model]) -> None:
+def test_asynchronous_runs_end_at_the_deadline_and_at_cancellation(
+    served: Callable[..., sidecall.Model],
+) -> None:
     model = served("slow.onnx")
     inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
 
@@ -216,7 +220,7 @@ def test_asyncio_deadline_and_cancel(served: Callable[..., sidecall.Model]) -> N
     asyncio.run(in_time())
 
 
-def test_a_deadline_is_exact_and_the_model_goes_on(served: Callable[..., sidecall.Model]) -> None:
+def test_the_model_stays_usable_after_a_deadline(served: Callable[..., sidecall.Model]) -> None:
     model = served("slow.onnx")
     inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
     with pytest.raises(errors.Timeout):
@@ -224,7 +228,7 @@ def test_a_deadline_is_exact_and_the_model_goes_on(served: Callable[..., sidecal
     assert model.run(inputs | {"n": np.array(0, np.int64)})["y"][0] == 0.5
 
 
-def test_a_server_that_restarts(backend: str) -> None:
+def test_a_call_connects_again_after_a_server_restart(backend: str) -> None:
     servers = Servers()
     try:
         with (
@@ -241,7 +245,7 @@ def test_a_server_that_restarts(backend: str) -> None:
         servers.close()
 
 
-def test_a_child_of_fork_opens_its_own(served: Callable[..., sidecall.Model]) -> None:
+def test_a_forked_child_must_open_the_model_again(served: Callable[..., sidecall.Model]) -> None:
     model = served("matrix.onnx")
     model.predict(ROW)
     child = os.fork()

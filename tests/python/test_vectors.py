@@ -146,7 +146,7 @@ def assert_error(error: errors.Error, expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", [name for name in RUNNABLE if name not in INEXPRESSIBLE])
-def test_case(name: str, backend: str) -> None:
+def test_the_case_gives_the_expected_outcome(name: str, backend: str) -> None:
     case = RUNNABLE[name]
     run_case(case, lambda: open_case(case, backend))
 
@@ -160,7 +160,9 @@ def servers() -> Iterator[Servers]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", [name for name in SERVED if name not in INEXPRESSIBLE])
-def test_case_over_shm(name: str, backend: str, servers: Servers) -> None:
+def test_the_case_gives_the_expected_outcome_over_shm(
+    name: str, backend: str, servers: Servers
+) -> None:
     case = SERVED[name]
     address = servers.address(case["model"], case.get("open", {}).get("verify", "error"))
     run_case(case, lambda: sidecall.open(address, backend=backend, wait=30, **case.get("open", {})))
@@ -185,7 +187,7 @@ def run_case(case: Case, opening: Callable[[], sidecall.Model]) -> None:
         check(CASES[case["after"]], model)
 
 
-def test_every_case_is_run_or_named() -> None:
+def test_every_case_is_run_or_listed_as_inexpressible() -> None:
     assert set(INEXPRESSIBLE) <= set(RUNNABLE)
     assert len(RUNNABLE) > 300
     assert len(SERVED) > 200

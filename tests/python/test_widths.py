@@ -69,7 +69,7 @@ def assert_same(got: Any, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("given", WIDTHS)
-def test_arrays_of_either_width_mean_the_same_as_records(
+def test_arrays_of_either_width_give_the_answers_of_records(
     model: sidecall.Model, width: str, given: str, backend: str
 ) -> None:
     x = np.array(NUMBERS, dtype=given)
@@ -95,7 +95,7 @@ def test_arrays_of_either_width_mean_the_same_as_records(
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("kind", FRAMES)
-def test_frames_of_every_kind_mean_the_same_as_records(
+def test_frames_of_every_kind_give_the_answers_of_records(
     model: sidecall.Model, width: str, given: str, kind: str, backend: str
 ) -> None:
     x = np.array(NUMBERS, dtype=given)
@@ -106,7 +106,9 @@ def test_frames_of_every_kind_mean_the_same_as_records(
 
 
 @pytest.mark.parametrize("given", WIDTHS)
-def test_not_finite_numbers_pass(model: sidecall.Model, given: str, backend: str) -> None:
+def test_nan_and_infinities_are_passed_to_the_model(
+    model: sidecall.Model, given: str, backend: str
+) -> None:
     x = np.array([[np.nan, 1], [np.inf, 1], [-np.inf, 1]], dtype=given)
     np.testing.assert_array_equal(model.run(x)["transformed"], x.astype(np.float64))
 
@@ -129,7 +131,9 @@ def test_large_arrays_are_copied_and_converted(load: Load, rows: int) -> None:
 
 
 @pytest.mark.parametrize("beyond", BEYOND)
-def test_beyond_float32_is_refused_alike(load: Load, beyond: float, backend: str) -> None:
+def test_numbers_beyond_float32_are_refused_in_every_form(
+    load: Load, beyond: float, backend: str
+) -> None:
     model = load("floats_float32.onnx")
     record = {"x": beyond, "n": 1}
     asks: list[Callable[[], Any]] = [
@@ -188,7 +192,7 @@ def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(
     "dtype",
     ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", ">i4"],
 )
-def test_arrays_of_integers_are_taken_as_in_records(
+def test_arrays_of_every_integer_type_are_converted(
     load: Load, width: str, dtype: str, backend: str
 ) -> None:
     model = load(f"identity_{width}.onnx")
@@ -212,7 +216,7 @@ def test_integers_are_rounded_once(load: Load, backend: str) -> None:
 
 
 @pytest.mark.parametrize("integer", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**64 - 1])
-def test_integers_that_float64_does_not_hold_are_rounded_as_numpy_does(
+def test_integers_beyond_2_53_are_rounded_as_by_numpy(
     load: Load, width: str, integer: int, backend: str
 ) -> None:
     model = load(f"identity_{width}.onnx")
@@ -240,14 +244,14 @@ def test_other_types_are_refused(load: Load, width: str, x: object, backend: str
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("name", ["int64", "int32", "uint8", "bool", "float16", "string"])
-def test_inputs_of_other_types_take_no_floats(
+def test_inputs_of_other_types_refuse_floats(
     load: Load, name: str, given: str, backend: str
 ) -> None:
     with pytest.raises(errors.DtypeMismatch, match=f"input 'x': expected {name}, got {given}"):
         load(f"identity_{name}.onnx").run({"x": np.ones(2, given)})
 
 
-def test_a_polars_frame_keeps_missing_values_and_refuses_what_no_feature_holds(
+def test_a_polars_frame_keeps_missing_values_and_refuses_unsupported_types(
     load: Load, backend: str
 ) -> None:
     model = load("kinds.onnx")

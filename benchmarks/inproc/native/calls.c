@@ -83,7 +83,7 @@ static void decode_call(bench_state* base, const void* slot, double* answers) {
   const int64_t classes = state->workload->classes;
   const int64_t* labels = slot;
   const void* answer = (const char*)slot + state->label.data_bytes;
-  const int is_double = state->answer.dtype == SIDECALL_FLOAT64;
+  const int is_double = state->answer.dtype == SIDECALL_DTYPE_FLOAT64;
   for (int64_t row = 0; row < state->workload->rows; ++row) {
     *answers++ = (double)labels[row];
     for (int64_t i = row * classes; i < (row + 1) * classes; ++i)

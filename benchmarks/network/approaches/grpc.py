@@ -31,12 +31,12 @@ class GrpcPythonTcp(_Grpc):
     name = "grpc-python-tcp"
     title = "gRPC, Python server"
     workloads = ("gbm", "null", "image", "penguins", "forest")
-    note = "grpc.server with ten threads; grpc.aio was about as quick"
+    note = "grpc.server with ten threads; grpc.aio was about as fast"
 
     def command(self, host: Host) -> list[str]:
         if not (host.peers / "python/prediction_pb2_grpc.py").exists():
             raise UnavailableError(
-                "the stubs are not there: python benchmarks/network/peers.py stubs"
+                "the stubs were not generated: run python benchmarks/network/peers.py stubs"
             )
         return [host.python, str(host.servers / "grpc_python/server.py")]
 

@@ -38,9 +38,11 @@ class Generated(Approach):
     clients = ("native", "node")
     workloads = ("gbm",)
     engine = "generated"
-    without = {"python": "generated Python is interpreted; who is in Python has the model itself"}
+    without = {
+        "python": "generated Python code is interpreted, and a Python program can call the model itself"
+    }
     max_rows = 1  # the generated code takes one row
-    note = "a LightGBM model with as many trees of the same depth: the tool knows neither preprocessing nor labels"
+    note = "a LightGBM model with as many trees of the same depth: m2cgen supports neither preprocessing nor labels"
 
     def start(self, host: Host) -> dict:
         return {"twin": str(host.workloads / "{workload}/twin")}
@@ -58,7 +60,7 @@ class ScikitLearn(Approach):
         "native": "scikit-learn runs in Python only",
         "node": "scikit-learn runs in Python only",
     }
-    note = "the model that was trained, without conversion"
+    note = "the trained model without conversion"
 
     def start(self, host: Host) -> dict:
         return {}

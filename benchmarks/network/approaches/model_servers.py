@@ -25,7 +25,7 @@ class ModelServer(Approach):
         modules = host.peers / self.name
         if not (modules / self.name).exists():
             raise UnavailableError(
-                f"{self.product} is not there: python benchmarks/network/peers.py {self.name}"
+                f"{self.product} is not installed: run python benchmarks/network/peers.py {self.name}"
             )
         port = free_port()
         url = f"http://127.0.0.1:{port}"

@@ -32,7 +32,9 @@ class _Service(Approach):
         packages = host.peers / "node/node_modules"
         node = shutil.which("node")
         if node is None or not (packages / "fastify").exists():
-            raise UnavailableError("Node.js or Fastify is not there: make bench installs Fastify")
+            raise UnavailableError(
+                "Node.js or Fastify is not installed: make bench installs Fastify"
+            )
         # Put sidecall beside the other packages, as npm install does.
         modules = host.folder / "node_modules"
         modules.mkdir()

@@ -46,7 +46,7 @@ class _Triton(Approach):
     clients = ("python",)
     workloads = ("gbm", "null", "image", "forest")
     without = {
-        "native": "NVIDIA's C++ client is in no package of Debian or PyPI",
+        "native": "neither Debian nor PyPI packages NVIDIA's C++ client",
         "node": "NVIDIA publishes no client for Node.js",
     }
     note = "Triton's Python backend (the server of nvidia-pytriton), one instance, no batching; NVIDIA's Python client"
@@ -55,7 +55,7 @@ class _Triton(Approach):
         home = host.peers / "triton/pytriton/tritonserver"
         if not (home / "backends/python/triton_python_backend_stub").exists():
             raise UnavailableError(
-                "the server is not there, or it has no backend for this Python: python benchmarks/network/peers.py triton"
+                "the server is not installed, or it has no backend for this Python: run python benchmarks/network/peers.py triton"
             )
         http, grpc = free_port(), free_port()
         libraries = [

@@ -182,10 +182,10 @@ def draw_all(results: Results, folder: Path) -> dict[str, str]:
     title = "One row of a 100-tree gradient boosting: median, whisker to the 99th percentile"
     add("latency", figures.latency(results.of(), results.approaches, title), title)
     if any(len(points) > 1 for points in load_lines(results).values()):
-        title = "99th percentile by calls a second (open loop; hollow: could not keep up)"
+        title = "99th percentile by calls per second (open loop; hollow: could not keep up)"
         add(
             "load",
-            figures.lines(load_lines(results), "calls a second", title, lambda x, _: f"{x:.0f}"),
+            figures.lines(load_lines(results), "calls per second", title, lambda x, _: f"{x:.0f}"),
             title,
         )
     if payload_lines(results):

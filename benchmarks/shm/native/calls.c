@@ -113,11 +113,11 @@ static int64_t run_copy(bench_call* call, int64_t number) {
 
 static double read_number(const sidecall_view* view, int64_t i) {
   switch (view->dtype) {
-    case SIDECALL_FLOAT32:
+    case SIDECALL_DTYPE_FLOAT32:
       return ((const float*)view->data)[i];
-    case SIDECALL_FLOAT64:
+    case SIDECALL_DTYPE_FLOAT64:
       return ((const double*)view->data)[i];
-    case SIDECALL_INT64:
+    case SIDECALL_DTYPE_INT64:
       return (double)((const int64_t*)view->data)[i];
     default:
       peer_fail("gbm: expected numbers");

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecall import errors
-from sidecall.exporting.__main__ import BAD_INPUT, BAD_MACHINE, BAD_MODEL, NO, OK, Parser, dtype_of
+from sidecall.exporting.__main__ import (
+    BAD_INPUT,
+    BAD_MODEL,
+    ENVIRONMENT,
+    OK,
+    USAGE,
+    Parser,
+    dtype_of,
+)
 from sidecall.exporting.errors import DataError, ModelError
 from sidecall.exporting.files import InputError, load_model
 
@@ -27,12 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelError as error:
         return _fail(BAD_MODEL, error)
     except errors.Error as error:
-        return _fail(BAD_MODEL if error.family in (20, 30) else BAD_MACHINE, error)
+        return _fail(BAD_MODEL if error.family in (20, 30) else ENVIRONMENT, error)
     except ModuleNotFoundError as error:
         text = str(error)
         if "pip install" not in text:
             text = f"{error.name or 'a package'} is not installed: pip install 'sidecall[export]' and the libraries of the original"
-        return _fail(BAD_MACHINE, text)
+        return _fail(ENVIRONMENT, text)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -61,9 +69,9 @@ def _compare(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(report)
     if not report.compared and not report.moved:
-        return _fail(BAD_INPUT, "no row was answered by both sides, so no number was compared")
+        return _fail(BAD_INPUT, "no row was answered by both models, so nothing was compared")
     most, is_share = options.max_moved
-    return NO if report.moved > (most / 100 * report.rows if is_share else most) else OK
+    return USAGE if report.moved > (most / 100 * report.rows if is_share else most) else OK
 
 
 def _fail(code: int, error: object) -> int:
@@ -83,15 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         prog="sidecall compare",
-        help="how many answers of an exported model moved, by how much, and where the difference begins",
-        epilog="Exit codes: 0 at most --max-moved rows moved; 1 more did, or wrong usage; 2 bad input, or no row that both sides answer; "
-        "3 bad model, or another original; 4 the engine or the machine.",
+        help="count the answers of an exported model that differ from the original's, and find the step where the difference begins",
+        epilog="Exit codes: 0 at most --max-moved rows moved; 1 more rows moved, or wrong usage; "
+        "2 bad input, or both models answer none of the rows; "
+        "3 bad model, or not its original; 4 engine or environment.",
     )
     compare.add_argument("model", metavar="MODEL", help="an exported model: a file or a URI")
     compare.add_argument(
         "rows",
         metavar="ROWS",
-        help="rows: .csv, .tsv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
+        help="rows: .csv, .tsv, .jsonl, .parquet, .npy, .txt (one text per line), .joblib",
     )
     compare.add_argument(
         "--original",
@@ -102,50 +111,60 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--trust-pickle",
         action="store_true",
-        help="load the pickle: it can run any code of whoever wrote it",
+        help="load the pickle file; this can run any code of its author",
     )
     compare.add_argument(
         "--max-moved",
         metavar="N|P%",
         type=_max_moved,
         default=(0.0, False),
-        help="rows that may move before the exit code is 1; 0",
+        help="how many rows may move before the exit code is 1 (default: 0)",
     )
     compare.add_argument(
         "--absolute",
         metavar="X",
         type=float,
-        help="tolerance: X + relative x |expected|; 1e-8, 1e-5 for float32",
+        help="tolerance: X + relative x |expected| (default: 1e-8, or 1e-5 for float32)",
     )
     compare.add_argument(
         "--relative",
         metavar="X",
         type=float,
-        help="tolerance: absolute + X x |expected|; 1e-8, 1e-5 for float32",
+        help="tolerance: absolute + X x |expected| (default: 1e-8, or 1e-5 for float32)",
     )
     compare.add_argument(
         "--dtype",
         metavar="[FEATURE=]TYPE",
         action="append",
         default=[],
-        help="what fit saw, where ROWS have another type; repeatable",
+        help="the type that fit saw, if ROWS have another one; may be repeated",
     )
     compare.add_argument(
         "--stability",
         metavar="N|all",
         type=_stability,
         default=500,
-        help="rows that differ to ask again in batches of 1 and 7; 500",
+        help="how many differing rows to run again in batches of 1 and 7 (default: 500)",
     )
     compare.add_argument(
-        "--worst", metavar="N", type=int, default=10, help="worst rows shown of each kind; 10"
+        "--worst",
+        metavar="N",
+        type=int,
+        default=10,
+        help="how many of the worst rows to show for each kind (default: 10)",
     )
     compare.add_argument(
-        "--chunk", metavar="N", type=int, default=10_000, help="rows held at a time; 10000"
+        "--chunk",
+        metavar="N",
+        type=int,
+        default=10_000,
+        help="rows held in memory at a time (default: 10000)",
     )
-    compare.add_argument("--json", action="store_true", help="for programs")
+    compare.add_argument("--json", action="store_true", help="print the report as JSON")
     compare.add_argument(
-        "--quiet", action="store_true", help="no report and no progress bar: the exit code alone"
+        "--quiet",
+        action="store_true",
+        help="print no report and no progress bar; only the exit code tells the result",
     )
     return parser
 

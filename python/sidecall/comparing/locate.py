@@ -42,12 +42,16 @@ _KINDS = {
 }
 
 
-class _Unknown(Exception):
+class _NotComparableError(Exception):
     """The steps cannot be compared; the message says why."""
 
 
 def locate(
-    original: Original, asked: OriginalSide, model: ModelSide, contract: dict[str, Any], rows: Rows
+    original: Original,
+    original_side: OriginalSide,
+    model: ModelSide,
+    contract: dict[str, Any],
+    rows: Rows,
 ) -> Begin:
     """Finds where the difference begins. `rows` have moved and are answered by both sides."""
     got = model.ask(rows).values
@@ -57,33 +61,35 @@ def locate(
         for feature in contract["features"]
         if tensors.get(feature["input"]) == "float32"
     ]
-    rounded, changed = _replaced(rows, narrow, _itself)
-    written, _ = _replaced(rows, narrow, _as_written)
+    rounded, changed = _replaced(rows, narrow, _rounded)
+    written, _ = _replaced(rows, narrow, _shortest_decimals)
     if changed:
-        before = _scaled(asked, asked.ask(rows).values, got)
-        after = np.minimum(_distance(asked, rounded, got), _distance(asked, written, got))
+        before = _scaled(original_side, original_side.ask(rows).values, got)
+        after = np.minimum(
+            _distance(original_side, rounded, got), _distance(original_side, written, got)
+        )
         # Only the large differences have to be explained, not the float32 noise in rows that moved
         # far less.
         most = before >= _FAR_LESS * before.max()
         explained = int((np.isfinite(after) & (after <= _EXPLAINED * before))[most].sum())
         if explained >= 0.5 * most.sum():
-            reason = f"the file takes float32, which cannot tell values of {_listed(changed)} from others for which the original gives the "
+            reason = f"the file takes float32, in which values of {_listed(changed)} become equal to others for which the original gives the "
             return Begin(
                 "input",
                 reason + f"file's answers, in {explained} of the {most.sum()} rows that moved most",
             )
     try:
-        return _in_steps(original, asked, model, contract, tensors, rounded, got)
-    except _Unknown as error:
+        return _in_steps(original, original_side, model, contract, tensors, rounded, got)
+    except _NotComparableError as error:
         return Begin("", str(error))
 
 
-def _itself(values: np.ndarray) -> np.ndarray:
+def _rounded(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return as_float32(values)
 
 
-def _as_written(values: np.ndarray) -> np.ndarray:
+def _shortest_decimals(values: np.ndarray) -> np.ndarray:
     """Returns the shortest decimals of the float32 values: 1.97 for 1.9700000286102295."""
     with np.errstate(over="ignore"):
         return np.array([float(str(value)) for value in values.astype(np.float32)])
@@ -110,15 +116,15 @@ def _replaced(
     return Rows(_in_container(rows, frame, changed), frame), changed
 
 
-def _distance(asked: OriginalSide, rows: Rows, got: dict[str, np.ndarray]) -> np.ndarray:
+def _distance(original_side: OriginalSide, rows: Rows, got: dict[str, np.ndarray]) -> np.ndarray:
     """Returns how far the original's answers for these rows are from the file's answers `got`.
 
     inf for all rows if the original refuses one of them.
     """
-    answers = asked.ask(rows)
+    answers = original_side.ask(rows)
     if len(answers.index) < len(rows):
         return np.full(len(rows), np.inf)
-    return _scaled(asked, answers.values, got)
+    return _scaled(original_side, answers.values, got)
 
 
 def _in_container(rows: Rows, frame: pd.DataFrame, changed: list[str]) -> Any:
@@ -136,9 +142,9 @@ def _in_container(rows: Rows, frame: pd.DataFrame, changed: list[str]) -> Any:
 
 
 def _scaled(
-    asked: OriginalSide, want: dict[str, np.ndarray], have: dict[str, np.ndarray]
+    original_side: OriginalSide, want: dict[str, np.ndarray], have: dict[str, np.ndarray]
 ) -> np.ndarray:
-    found = differences(asked.outputs, want, have)
+    found = differences(original_side.outputs, want, have)
     numbers = [difference.scaled for difference in found if difference.output.is_number]
     result: np.ndarray = np.max(numbers or [difference.scaled for difference in found], axis=0)
     return result
@@ -146,7 +152,7 @@ def _scaled(
 
 def _in_steps(
     original: Original,
-    asked: OriginalSide,
+    original_side: OriginalSide,
     model: ModelSide,
     contract: dict[str, Any],
     tensors: dict[str, str],
@@ -155,42 +161,45 @@ def _in_steps(
 ) -> Begin:
     precision = contract.get("parity", {}).get("precision")
     if precision not in ("float32", "float64", "by step"):
-        raise _Unknown(
-            "the model is served as it is, without a graph whose steps could be followed"
+        raise _NotComparableError(
+            "the model is served without conversion, so it has no graph with steps to compare"
         )
     steps = flat_steps(original.model)
     name = type(steps[-1][1]).__name__
     if len(steps) == 1:
         return Begin(name, "the model has no other step")
-    follower = _Follower(original, contract, tensors, rows, precision)
-    follower.expect(asked, got)
+    comparer = _PrefixComparer(original, contract, tensors, rows, precision)
+    comparer.find_represented_type(original_side, got)
     stages = []
     begin = None
     for k, (path, step) in enumerate(steps[:-1]):
         if step is None or step == "passthrough":
             continue
         label = f"{path} ({type(step).__name__})"
-        found = follower.behind(steps[: k + 1])
+        found = comparer.difference_after(steps[: k + 1])
         stages.append(Stage(label, None if found is None else float(found.max(initial=0.0))))
         if found is not None and begin is None and found.max(initial=0.0) > _STEP_TOLERANCE:
             branches = _branches(step, path, found)
             by = f"its answers differ by up to {number(float(found.max()))} x (1 + |expected|)"
             begin = Begin(branches or label, f"{by}, in a file that computes in {precision}")
-    answers = asked.ask(rows)
+    answers = original_side.ask(rows)
     if not len(answers.index):
-        raise _Unknown(
-            "the original refuses the rows with values that are rounded as the file's inputs hold them"
+        raise _NotComparableError(
+            "the original refuses the rows after their values are rounded to the types of the file's inputs"
         )
-    last = _scaled(asked, answers.values, {key: value[answers.index] for key, value in got.items()})
+    last = _scaled(
+        original_side, answers.values, {key: value[answers.index] for key, value in got.items()}
+    )
     stages.append(Stage(f"{steps[-1][0]} ({name})", float(last.max(initial=0.0))))
     if begin is None and last.max() <= _STEP_TOLERANCE:
         begin = Begin(
-            "input", "for values that are rounded as the file's inputs hold them all steps agree"
+            "input",
+            "after the values are rounded to the types of the file's inputs, all steps agree",
         )
     elif begin is None:
         known = all(stage.largest is not None for stage in stages)
         if not known:
-            raise _Unknown("a step before the last one cannot be compared by itself")
+            raise _NotComparableError("a step before the last one cannot be compared separately")
         begin = Begin(stages[-1].step, "all steps before it agree")
     begin.stages = stages
     return begin
@@ -206,7 +215,7 @@ def _branches(step: Any, path: str, found: np.ndarray) -> str:
     return f"{path} > {' and '.join(names)} ({type(step).__name__})" if names else ""
 
 
-class _Follower:
+class _PrefixComparer:
     """Converts prefixes of the pipeline as the file was made, and runs them on the same rows."""
 
     def __init__(
@@ -234,20 +243,23 @@ class _Follower:
         self.inputs = self.schema.tensors(
             [_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)]
         )
-        self.float32_stands_for = ""
+        self.represented_type = ""
 
-    def expect(self, asked: OriginalSide, got: dict[str, np.ndarray]) -> None:
+    def find_represented_type(
+        self, original_side: OriginalSide, got: dict[str, np.ndarray]
+    ) -> None:
         """Finds out how the file was made.
 
-        Raises _Unknown if the model, converted now, gives other answers than the file.
+        Raises _NotComparableError if the model, converted again, does not give the answers of the
+        file.
         """
-        for stands_for in ("float64", "float32"):
-            answers = self._ask(self.original.model, stands_for)
+        for represented_type in ("float64", "float32"):
+            answers = self._ask(self.original.model, represented_type)
             if answers is None:
                 continue
             names = [
                 output.name
-                for output in asked.outputs
+                for output in original_side.outputs
                 if output.is_number and output.name in answers
             ]
             numbers = [
@@ -257,13 +269,13 @@ class _Follower:
                 (_relative(got[name], values) <= _SAME_FILE).all()
                 for name, values in zip(names, numbers, strict=True)
             ):
-                self.float32_stands_for = stands_for
+                self.represented_type = represented_type
                 return
-        raise _Unknown(
-            "the model, converted now, gives other answers than the file, so that its steps cannot be followed"
+        raise _NotComparableError(
+            "the model, converted again, does not give the answers of the file, so its steps cannot be compared"
         )
 
-    def behind(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
+    def difference_after(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
         """Returns |got - expected| / (1 + |expected|) after these steps, [rows, columns].
 
         None if that cannot be compared.
@@ -272,11 +284,11 @@ class _Follower:
 
         from sidecall.exporting.original import quiet
 
-        beginning = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
-        answers = self._ask(beginning, self.float32_stands_for)
+        pipeline_prefix = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
+        answers = self._ask(pipeline_prefix, self.represented_type)
         try:
             with quiet():
-                expected = beginning.transform(self.rows.original)
+                expected = pipeline_prefix.transform(self.rows.original)
         except Exception:
             return None
         if answers is None or "transformed" not in answers:
@@ -291,7 +303,7 @@ class _Follower:
             return np.where(words(want).astype(str) != words(have).astype(str), np.inf, 0.0)
         return _relative(want.astype(np.float64), have.astype(np.float64))
 
-    def _ask(self, model: Any, stands_for: str) -> dict[str, np.ndarray] | None:
+    def _ask(self, model: Any, represented_type: str) -> dict[str, np.ndarray] | None:
         from sidecall.convert import to_graph
 
         try:
@@ -301,7 +313,7 @@ class _Follower:
                 model,
                 list(self.schema.inputs),
                 precision=precision,
-                rows=stands_for,
+                rows=represented_type,
                 steps=steps,
                 unused=unused,
             )

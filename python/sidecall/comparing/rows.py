@@ -82,7 +82,9 @@ class Shaper:
         if isinstance(dtypes, Mapping):
             unknown = [name for name in dtypes if name not in features]
             if unknown:
-                raise DataError(f"dtypes names '{unknown[0]}', which is no feature", unknown[0])
+                raise DataError(
+                    f"dtypes: expected names of features, got '{unknown[0]}'", unknown[0]
+                )
 
     def slices(self, piece: Any, size: int) -> Iterator[Rows]:
         """Yields `piece` in parts of at most `size` rows.
@@ -120,7 +122,7 @@ class Shaper:
         if set(self.features) <= set(frame.columns):
             ignored = [str(name) for name in frame.columns if name not in set(self.features)]
             if ignored:
-                self.notes["columns that are no features were left out: " + ", ".join(ignored)] = (
+                self.notes["columns that are not features were left out: " + ", ".join(ignored)] = (
                     None
                 )
             # In the order in which fit saw the columns: scikit-learn refuses any other order.
@@ -137,14 +139,15 @@ class Shaper:
                 f"'{name}'" for name in self.features if name not in set(frame.columns)
             )
             raise DataError(
-                f"expected the columns that the model was trained on, got none named {absent}"
+                f"expected the columns that the model was trained on, got data without {absent}"
             )
         if self.is_text:
             return Rows(chosen.iloc[:, 0].tolist(), named)
         chosen, changed = as_fitted(chosen, self.model, is_converted=is_converted)
         if changed:
             self.notes[
-                "the original got missing values as fit saw them in: " + ", ".join(changed)
+                "missing values were passed to the original in the form that fit saw: "
+                + ", ".join(changed)
             ] = None
         if isinstance(self.dtypes, str):
             numbers = [name for name in chosen.columns if chosen[name].dtype.kind in "fiu"]
@@ -171,12 +174,12 @@ class Shaper:
         if isinstance(self.dtypes, str):
             array = array.astype(self.dtypes)
         elif self.dtypes:
-            raise DataError("dtypes: expected one type for an array, got types by feature")
+            raise DataError("dtypes: expected one type for an array, got a type for each feature")
         elif array.dtype == np.float32:
             self._note_float32()
         return Rows(array, frame)
 
     def _note_float32(self) -> None:
         self.notes[
-            "the original got float32 columns as they are; say dtypes='float64' if fit saw float64"
+            "float32 columns were passed to the original unchanged; pass dtypes='float64' if fit saw float64"
         ] = None

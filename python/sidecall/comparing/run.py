@@ -99,15 +99,15 @@ def compare(
         if tolerance is not None and not (np.isfinite(tolerance) and tolerance >= 0):
             raise DataError(f"{name}: expected a tolerance of at least 0, got {tolerance}")
     started = time.monotonic()
-    sure = Original(original)
+    reference = Original(original)
     opened = model if isinstance(model, Model) else open_model(model, verify="warn")
     label = model.name if isinstance(model, Model) else os.fspath(model)
     try:
         contract = opened.contract
         if contract is None:
             raise errors.NoContract("compare: expected a model with a contract, got one without")
-        outputs = outputs_of(sure, contract, opened.columns, absolute, relative)
-        run = _Run(OriginalSide(sure, outputs), ModelSide(opened, outputs), worst, stability)
+        outputs = outputs_of(reference, contract, opened.columns, absolute, relative)
+        run = _Run(OriginalSide(reference, outputs), ModelSide(opened, outputs), worst, stability)
         shaper = Shaper(original, [feature["name"] for feature in contract["features"]], dtypes)
         source = open_source(data, contract["features"], chunk, trusted=trust_pickle)
         with Progress(progress, source.total, "compare") as bar:
@@ -117,7 +117,7 @@ def compare(
                     bar.advance(len(rows))
         if run.rows == 0:
             raise DataError("expected at least one row of data, got none")
-        begin = run.locate(sure, contract)
+        begin = run.locate(reference, contract)
         return run.report(
             label,
             type(original).__name__,
@@ -134,12 +134,14 @@ def compare(
 def _notes(shaper: Shaper, model: Model, contract: dict[str, Any]) -> list[str]:
     notes = list(shaper.notes)
     if model.warning is not None:
-        notes.append(f"the golden rows of the file do not hold on this machine: {model.warning}")
+        notes.append(
+            f"the golden rows of the file fail verification on this machine: {model.warning}"
+        )
     random = [
         output["name"] for output in contract["outputs"] if not output.get("deterministic", True)
     ]
     if random:
-        notes.append("not compared, because two runs give other answers: " + ", ".join(random))
+        notes.append("not compared, because two runs give different answers: " + ", ".join(random))
     return notes
 
 
@@ -281,7 +283,7 @@ class _Run:
         if not self.moved:
             return None
         if not self.samples.entries:
-            return Begin("", "no row that both sides answered has moved")
+            return Begin("", "none of the rows that both models answered has moved")
         return locate(
             original,
             self.original,
@@ -305,7 +307,7 @@ class _Run:
                 output.relative,
             )
         if self.refused_by_both == self.rows or not self.histogram.counts:
-            notes = [*notes, "no row was answered by both sides, so no number was compared"]
+            notes = [*notes, "no row was answered by both models, so nothing was compared"]
         return Comparison(
             model=model,
             original=original,
@@ -325,7 +327,7 @@ class _Run:
             begin=begin,
             precision=str(
                 contract.get("parity", {}).get(
-                    "precision", "a precision that its contract does not tell"
+                    "precision", "a precision that its contract does not state"
                 )
             ),
             seconds=seconds,

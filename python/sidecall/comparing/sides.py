@@ -115,7 +115,7 @@ def outputs_of(
         )
     if not result:
         raise ModelError(
-            "expected an output that two runs answer alike, got a model whose answers are all random"
+            "expected at least one deterministic output, got a model whose outputs all differ between two runs"
         )
     return result
 
@@ -131,7 +131,7 @@ def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
         return None
     if set(classes) != set(entry["classes"]):
         raise ModelError(
-            f"expected the model that the file was made from, got one with other classes in '{entry['name']}'"
+            f"expected the model that the file was made from, got one with different classes in '{entry['name']}'"
         )
     return [classes.index(label) for label in entry["classes"]]
 

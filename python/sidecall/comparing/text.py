@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _BAR = 30
 OUTPUTS_HEAD = ("output", "moved", "largest difference", "in row", "tolerance")
-STAGES_HEAD = ("behind step", "largest difference / (1 + |expected|)")
+STAGES_HEAD = ("after step", "largest difference / (1 + |expected|)")
 WORST_HEAD = ("row", "output", "expected", "got", "difference")
 
 
@@ -55,15 +55,15 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         )
     if comparison.refused_by_both:
         lines.append(("refused by both", f"{comparison.refused_by_both:,}"))
-    text = f"{comparison.unstable:,} rows that the original answers in another way in batches of 1, 7 or 1,000; not counted as moved"
+    text = f"{comparison.unstable:,} rows that the original answers differently in batches of 1, 7 or 1,000; not counted as moved"
     lines.append(("unstable", text if comparison.unstable else "0"))
-    looked = f"looked for in {comparison.checked:,} rows"
+    looked = f"{comparison.checked:,} rows were checked for this"
     lines.append(
         (
             "",
             looked
             + (
-                f", and not in {comparison.unchecked:,} others that differ"
+                f", and {comparison.unchecked:,} others that differ were not"
                 if comparison.unchecked
                 else ""
             ),
@@ -73,7 +73,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     lines.append(
         (
             "precision",
-            "served as it is"
+            "served without conversion"
             if served
             else f"the exported model computes in {comparison.precision}",
         )
@@ -138,7 +138,7 @@ def _begin(comparison: Comparison) -> str:
 
 def begin_text(begin: Begin) -> str:
     if not begin.step:
-        return f"where the difference begins could not be determined: {begin.reason}"
+        return f"the step where the difference begins could not be determined: {begin.reason}"
     return f"the difference begins in {begin.step}: {begin.reason}"
 
 

@@ -30,7 +30,7 @@ def explain(model: Any) -> list[Step]:
     other models (stacking, voting, calibration, ...) is one row; its reason names the part that
     fails.
     """
-    return [_try(path, step) for path, step in _leaves("", model)]
+    return [_explain_step(path, step) for path, step in _leaves("", model)]
 
 
 def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
@@ -52,7 +52,7 @@ def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path} > {name}" if path else name, step)
 
 
-def _try(path: str, model: Any) -> Step:
+def _explain_step(path: str, model: Any) -> Step:
     kind = type(model).__name__
     g = Conversion("float32", [])
     try:

@@ -14,13 +14,13 @@ from .errors import DataError, ExportError, FileError, ModelError, StepError
 from .files import InputError, load_data, load_model
 
 # Exit codes, the same for every command of sidecall. 1 also means that the answer is "no".
-OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
+OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(NO, f"{self.prog}: {message}\n")
+        self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelError as error:
         return _fail(options, BAD_MODEL, error)
     except StepError as error:
-        return _fail(options, NO, error)
+        return _fail(options, USAGE, error)
     except FileError as error:
-        return _fail(options, BAD_MACHINE, error)
+        return _fail(options, ENVIRONMENT, error)
     except ModuleNotFoundError as error:
         name = error.name or "a package"
         return _fail(
             options,
-            BAD_MACHINE,
+            ENVIRONMENT,
             f"{name} is not installed: pip install 'sidecall[export]' and the libraries that the model was trained with",
         )
 
@@ -75,26 +75,26 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         prog="sidecall check",
-        help="say which steps of a fitted model convert and which do not",
+        help="report which steps of a fitted model convert and which do not",
     )
     for command in (export, check):
         command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle")
         command.add_argument(
             "--trust-pickle",
             action="store_true",
-            help="load the pickle: it can run any code of whoever wrote it",
+            help="load the pickle file; this can run any code of its author",
         )
         command.add_argument(
             "--data",
             metavar="FILE",
-            help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
+            help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (one text per line), .joblib",
         )
         command.add_argument(
             "--drop",
             metavar="COLUMN",
             action="append",
             default=[],
-            help="a column of the data that is no feature; repeatable",
+            help="a column of the data that is not a feature, such as the target; may be repeated",
         )
         command.add_argument(
             "--feature-names",
@@ -105,36 +105,42 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the ONNX file to write"
     )
-    export.add_argument("--name", help="the model's name; the file's stem unless given")
+    export.add_argument(
+        "--name", help="the model's name; by default the file name without its suffix"
+    )
     export.add_argument("--version", default="", help="the model's version")
     export.add_argument(
-        "--metadata", metavar="JSON", type=_json_object, help="a JSON object of your own"
+        "--metadata",
+        metavar="JSON",
+        type=_json_object,
+        help="a JSON object to store in the contract",
     )
     export.add_argument(
         "--golden",
         choices=("synthetic", "real", "none"),
         default="synthetic",
-        help="where the rows verified on open come from",
+        help="source of the golden rows, which are verified on open",
     )
     export.add_argument(
         "--no-ranges",
         action="store_true",
-        help="leave minimum, maximum and categories seen out of the file",
+        help="do not store the minimum, maximum and categories of the data",
     )
     export.add_argument(
         "--dtype",
         metavar="[FEATURE=]TYPE",
         action="append",
         default=[],
-        help="float32 or float64 instead of the type in the data, for all or for one feature; repeatable",
+        help="float32 or float64 instead of the type in the data, for all features or for one; may be repeated",
     )
     export.add_argument(
         "--precision",
         choices=("original", "float32"),
         default="original",
-        help="'original': each step computes in the type of the model's own step; 'float32': smaller and quicker, and the report says what it costs",
+        help="'original': each step computes in the same type as in the original; "
+        "'float32': a smaller and faster model, and the report shows the loss of accuracy",
     )
-    export.add_argument("--quiet", action="store_true", help="no report and no progress bar")
+    export.add_argument("--quiet", action="store_true", help="print no report and no progress bar")
     export.set_defaults(run=_export, prog="sidecall export")
     check.set_defaults(run=_check, prog="sidecall check")
     return parser
@@ -167,7 +173,7 @@ def _check(options: argparse.Namespace, model: Any, data: Any) -> int:
 
     report = check(model, data, feature_names=options.feature_names)
     print(report)
-    return OK if report.ok else NO
+    return OK if report.ok else USAGE
 
 
 def dtype_of(items: list[str]) -> str | dict[str, str] | None:
@@ -185,7 +191,7 @@ def _json_object(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise argparse.ArgumentTypeError(
-            "expected a JSON object, got text that is not JSON, or too deep"
+            "expected a JSON object, got text that is not JSON or is nested too deeply"
         ) from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got {type(value).__name__}")

@@ -31,7 +31,7 @@ def seal(graph: Any, contract: dict[str, Any]) -> bytes:
     """
     if graph.ByteSize() > MAX_BYTES:
         raise FileError(
-            f"expected a graph of at most {MAX_BYTES} bytes, which one ONNX file holds, got {graph.ByteSize()}"
+            f"expected a graph of at most {MAX_BYTES} bytes, the limit of an ONNX file, got {graph.ByteSize()}"
         )
     del graph.metadata_props[:]
     contract["model"]["id"] = graph_id(graph.SerializeToString())
@@ -39,7 +39,7 @@ def seal(graph: Any, contract: dict[str, Any]) -> bytes:
     entry.key, entry.value = CONTRACT_KEY, dumps(contract)
     content: bytes = graph.SerializeToString()
     if graph_id(content) != contract["model"]["id"]:
-        raise FileError("the graph's bytes changed while the file was made")
+        raise FileError("the bytes of the graph changed while the contract was added")
     return content
 
 

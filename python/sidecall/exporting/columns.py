@@ -112,7 +112,9 @@ def column_of_array(name: str, array: np.ndarray) -> Column:
 
 def _as_int64(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "u" and len(array) and int(array.max()) > np.iinfo(np.int64).max:
-        raise DataError(f"column '{name}': expected int64, got integers beyond it", name)
+        raise DataError(
+            f"column '{name}': expected integers in the range of int64, got others", name
+        )
     return array.astype(np.int64)
 
 
@@ -131,7 +133,9 @@ def _column_of_objects(name: str, array: np.ndarray) -> Column:
     if all(issubclass(t, numbers.Integral) for t in types):
         limit = np.iinfo(np.int64)
         if any(v is not None and not limit.min <= v <= limit.max for v in items):
-            raise DataError(f"column '{name}': expected int64, got integers beyond it", name)
+            raise DataError(
+                f"column '{name}': expected integers in the range of int64, got others", name
+            )
         return column_of(name, "int", items)
     return column_of(name, "float", items)
 
@@ -145,7 +149,7 @@ def _checked(column: Column) -> Column:
             )
         if text == MISSING_STRING:
             raise DataError(
-                f"column '{column.name}': holds U+FDD0, which is reserved for a missing value",
+                f"column '{column.name}': contains U+FDD0, which is reserved for missing values",
                 column.name,
             )
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from .columns import Column, column_of_array, is_missing
 from .errors import DataError
 from .missing import as_fitted, to_pandas
-from .unused import readable, with_cure
+from .unused import readable, with_advice
 
 
 class Data:
@@ -205,7 +205,7 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     fitted = fitted_names(model)
     if names is not None:
         raise DataError(
-            "expected feature_names for an array only, got a DataFrame, which names its own columns"
+            "feature_names: expected None for a DataFrame, which has column names, got names"
         )
     columns = list(frame.columns)
     if fitted is not None and set(fitted) <= set(columns):
@@ -221,7 +221,7 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     elif fitted is not None and len(fitted) != len(columns):
         absent = ", ".join(f"'{name}'" for name in fitted if name not in set(columns))
         raise DataError(
-            f"expected the columns that the model was trained on, got none named {absent}"
+            f"expected the columns that the model was trained on, got data without {absent}"
         )
     if all(isinstance(column, str) for column in columns):
         names = columns
@@ -232,12 +232,13 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     frame, changed = as_fitted(frame, model, is_converted=is_converted)
     if changed:
         notes.append(
-            "missing values were given to the model as fit saw them in: " + ", ".join(changed)
+            "missing values were passed to the model in the form that fit saw: "
+            + ", ".join(changed)
         )
     read, left_out = readable(frame, names, model, column_of_series)
     if left_out:
         notes.append(
-            "columns that the model does not use, of types that no feature has, were left out: "
+            "columns of unsupported types, which the model does not use, were left out: "
             + ", ".join(names[i] for i in left_out)
         )
         frame = frame.drop(columns=[frame.columns[i] for i in left_out])
@@ -251,7 +252,9 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
         data = data.toarray()
     array = data if isinstance(data, np.ndarray) else _array_of_rows(data)
     if array.ndim != 2 or array.shape[1] == 0:
-        raise DataError(f"expected data of shape [rows, features], got rank {array.ndim}")
+        raise DataError(
+            f"expected data of shape [rows, features], got a {array.ndim}-dimensional array"
+        )
     if array.dtype.kind == "O" and any(
         isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in array[0]
     ):
@@ -266,7 +269,7 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
     try:
         return ArrayData(array, names)
     except DataError as error:
-        raise with_cure(error) from None
+        raise with_advice(error) from None
 
 
 def _array_of_rows(data: Any) -> np.ndarray:
@@ -274,7 +277,7 @@ def _array_of_rows(data: Any) -> np.ndarray:
     if rows and isinstance(rows[0], dict):
         raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
     if len({len(row) for row in rows if isinstance(row, (list, tuple))}) > 1:
-        raise DataError("expected rows of one length, got rows of several lengths")
+        raise DataError("expected rows of equal length, got rows of different lengths")
     mixed = any(
         isinstance(value, str) or is_missing(value)
         for row in rows
@@ -294,8 +297,8 @@ def _check_names(names: list[str]) -> None:
     for name in names:
         if not name or "\0" in name:
             raise DataError(
-                "expected feature names that are not empty and hold no NUL, got one that "
-                + ("holds NUL" if name else "is empty")
+                "expected feature names that are not empty and contain no NUL, got one that "
+                + ("contains NUL" if name else "is empty")
             )
         if name in seen:
             raise DataError(f"column '{name}': expected one column of that name, got several", name)

@@ -73,9 +73,9 @@ def find_domains(
             accepts[i].domain = schema.features[i].domain = intervals
     for i, (column, acceptance) in enumerate(zip(data.columns, accepts, strict=True)):
         if column.kind == "string" and acceptance.allowed is None and "" not in column.values:
-            acceptance.takes_empty = schema.features[i].takes_empty = search_of.trials.asked(
-                [(i, "")]
-            )[0]
+            acceptance.takes_empty = schema.features[i].takes_empty = (
+                search_of.trials.accepted_by_model([(i, "")])[0]
+            )
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
@@ -153,7 +153,7 @@ class _Search:
         found = search(line, grids, self.trials.expected, _ROWS_AT_ONCE)
         wrong = self._wrong(line, features, grids, found)
         if wrong:
-            found |= search(line, {i: grids[i] for i in wrong}, self.trials.asked, 1)
+            found |= search(line, {i: grids[i] for i in wrong}, self.trials.accepted_by_model, 1)
         ends = {i: (min(grids[i]), max(grids[i])) for i in features}
         return {i: intervals for i, intervals in found.items() if intervals != [ends[i]]}
 
@@ -176,7 +176,9 @@ class _Search:
             for v in np.asarray(grids[i])[holds(found[i], np.asarray(grids[i]))].tolist()
         ]
         wrong = {
-            i for (i, _), good in zip(taken, self.trials.asked(taken), strict=True) if not good
+            i
+            for (i, _), good in zip(taken, self.trials.accepted_by_model(taken), strict=True)
+            if not good
         }
         sample = set(features if len(features) <= _WIDE else features[:: len(features) // _SAMPLE])
         refused = [

@@ -50,7 +50,7 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})"
+            f"{path}: expected {suffix[1:]} data, got a file that cannot be read ({type(error).__name__})"
         ) from error
     return _shaped(data, path, model, drop)
 
@@ -73,7 +73,7 @@ def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
             record = json.loads(line)
         except (ValueError, RecursionError):
             raise InputError(
-                f"{path}:{number}: expected a record in JSON, got other text"
+                f"{path}:{number}: expected a record as JSON, got text that is not JSON"
             ) from None
         if not isinstance(record, dict):
             raise InputError(f"{path}:{number}: expected a record, got {type(record).__name__}")
@@ -88,12 +88,12 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
     if not hasattr(data, "columns"):
         if drop:
             raise InputError(
-                f"{path}: expected columns with names to drop, got {type(data).__name__}"
+                f"--drop: expected data with named columns in {path}, got {type(data).__name__}"
             )
         return data
     absent = [name for name in drop if name not in data.columns]
     if absent:
-        raise InputError(f"{path}: expected a column '{absent[0]}' to drop, got none of that name")
+        raise InputError(f"--drop: expected a column of {path}, got '{absent[0]}'")
     data = data.drop(columns=drop)
     if (
         hasattr(model, "fit")
@@ -123,7 +123,7 @@ def _unpickle(file: Path, trusted: bool) -> Any:
         )
     if not trusted:
         raise InputError(
-            f"{file}: loading a pickle runs code of whoever wrote it; say --trust-pickle if that is you"
+            f"{file}: loading a pickle can run any code of its author; pass --trust-pickle if you trust the author"
         )
     import joblib  # type: ignore[import-untyped]
 

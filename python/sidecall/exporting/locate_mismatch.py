@@ -17,9 +17,9 @@ from .schema import Schema
 
 _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 # Transformers with discontinuous answers: the last digit of a number decides between two answers.
-_DECIDING = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
-_SINGLE = "; it computes in float32, where a sum depends on the order in which each CPU adds: fit the model on float64 columns"
-_TIES = "; among neighbours that are equally near, up to rounding, it follows no order that a graph could keep"
+_DISCONTINUOUS = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
+_FLOAT32_HINT = "; it computes in float32, where a sum depends on the order of additions, which differs between CPUs: fit the model on float64 columns"
+_TIES_HINT = "; it orders neighbours at equal distances, up to rounding, in a way that a graph cannot reproduce"
 
 
 class Leaf(NamedTuple):
@@ -56,29 +56,33 @@ def locate_mismatch(
     discontinuous answers, or is the last step of the model and agrees when it is given the
     original's own numbers, then an earlier step is named whose numbers differ in their last digits.
     """
-    asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types, precision)
-    leaves = list(_leaves(model, "", []))
-    found = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps)), leaves[-1])
-    kind = type(found.step).__name__
-    decides = kind in _DECIDING or (
-        found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps)
+    comparer = _StepComparer(
+        data, schema, [batch for batch in batches if len(batch[0])], types, precision
     )
-    if precision == "float64" and decides:
+    leaves = list(_leaves(model, "", []))
+    found = next((leaf for leaf in leaves[:-1] if comparer.differs(leaf.steps)), leaves[-1])
+    kind = type(found.step).__name__
+    is_discontinuous = kind in _DISCONTINUOUS or (
+        found is leaves[-1] and len(leaves) > 1 and comparer.agrees_alone(found.steps)
+    )
+    if precision == "float64" and is_discontinuous:
         before = [
             leaf
             for leaf in leaves
             if leaf is not found
             and (found is leaves[-1] or any(leaf.step is step for step in found.chain))
         ]
-        inexact = next((leaf for leaf in before if asked.differs(leaf.steps, exactly=True)), None)
+        inexact = next(
+            (leaf for leaf in before if comparer.differs(leaf.steps, exactly=True)), None
+        )
         if inexact is not None:
             return inexact.label, (
-                f"; its numbers differ from the original's in their last digits, and {found.label} behind it decides by them: "
-                "round them before fit, with FunctionTransformer(np.round, kw_args={'decimals': 6}) behind this step"
+                f"; its numbers differ from the original's in their last digits, and the answer of {found.label} after it depends on these digits: "
+                "round the numbers before fit, with FunctionTransformer(np.round, kw_args={'decimals': 6}) after this step"
             )
     if kind in _NEIGHBOURS:
-        return found.label, _TIES
-    return found.label, _SINGLE if precision == "float64" and types.get(
+        return found.label, _TIES_HINT
+    return found.label, _FLOAT32_HINT if precision == "float64" and types.get(
         id(found.step)
     ) == "float32" else ""
 
@@ -139,7 +143,7 @@ def _pipeline(steps: list[Any]) -> Any:
     return Pipeline([(f"step{k}", step) for k, step in enumerate(steps)])
 
 
-class _Asked:
+class _StepComparer:
     """Converts parts of the model and compares their answers with the original's.
 
     If a part cannot be compared, it counts as equal: an error here must not hide the difference

@@ -23,7 +23,7 @@ _NO_ROWS = {
     (
         "xgboost",
         "Booster",
-    ): "a Booster takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
+    ): "a Booster takes a DMatrix instead of rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
 }
 
 
@@ -99,7 +99,7 @@ class Original:
             reason = _NO_ROWS.get(
                 kind, f"{type(error).__name__} in {output.method.partition('.')[0]}"
             )
-            raise ModelError(f"the model does not answer for the data: {reason}") from error
+            raise ModelError(f"the model fails on the data: {reason}") from error
 
     def describe(self, rows: Any) -> None:
         """Completes the classes and widths of the outputs and the types of the steps.

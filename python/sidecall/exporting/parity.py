@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from sidecall.convert.checks import REFUSED
 from .columns import Column
 from .compare import Difference, compare
 from .data import Data
-from .engine import Session
 from .original import Original
 from .schema import Schema
 
@@ -117,28 +116,34 @@ class Parity:
         """Says why parity does not hold."""
         worst = self.worst()
         if not worst.bad:
-            return f"float32 is not enough: {self.rounded} of {self.rows} rows of {where} get another answer"
+            return f"float32 is not enough: {self.rounded} of {self.rows} rows of {where} get a different answer"
         rows = f"in {worst.bad} of {self.rows} rows, first in row {worst.first_bad}"
         rows += f" of {where}"
         if worst.is_label:
-            return f"the converted graph gives other answers: the labels differ {rows}"
+            return f"the converted graph gives different answers: the labels differ {rows}"
         amount = (
-            "by more than any number"
+            "by an infinite amount"
             if np.isinf(worst.worst_bad)
             else f"by up to {worst.worst_bad:.3g}"
         )
         verb = "differs" if worst.name == "prediction" else "differ"
-        return f"the converted graph gives other answers: {worst.name} {verb} {amount} {rows}"
+        return f"the converted graph gives different answers: {worst.name} {verb} {amount} {rows}"
+
+
+class Runs(Protocol):
+    """What answers tensors in place of the original: a converted graph or a served model."""
+
+    def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
 class Measure:
-    """Runs batches through the original and the graph, and collects the differences.
+    """Runs batches through the original and its replacement, and collects the differences.
 
     `of_data` measures the user's rows, `of_columns` rows that are given as columns.
     """
 
     def __init__(
-        self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False
+        self, data: Data, schema: Schema, original: Original, session: Runs, rounds: bool = False
     ) -> None:
         """`rounds`: the graph computes in float32 because the user asked for it."""
         self.data, self.schema, self.original, self.session, self.rounds = (

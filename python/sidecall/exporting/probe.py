@@ -108,7 +108,7 @@ class _Probe:
                 return base
         name = type(refusal).__name__
         raise ModelError(
-            f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
+            f"the model fails on single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
         ) from refusal
 
     def _rows(self, changes: Sequence[Change]) -> Any:

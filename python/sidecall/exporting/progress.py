@@ -18,12 +18,12 @@ class Progress:
 
     def __init__(
         self,
-        wish: bool | Callable[[int, int], None] | None,
+        option: bool | Callable[[int, int], None] | None,
         total: int | None,
         label: str = "parity",
     ) -> None:
-        self._callback = wish if callable(wish) else None
-        self._wanted = wish is True or (wish is None and sys.stderr.isatty())
+        self._callback = option if callable(option) else None
+        self._wanted = option is True or (option is None and sys.stderr.isatty())
         self._total = total
         self._label = label
         self._done = 0

@@ -115,7 +115,7 @@ class Report:
                 1,
                 (
                     "unstable",
-                    f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with",
+                    f"{parity['unstable']} rows left out: the model's own answer depends on the other rows of the batch",
                 ),
             )
         if parity.get("rounded"):
@@ -123,7 +123,7 @@ class Report:
                 1,
                 (
                     "rounding",
-                    f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values",
+                    f"{parity['rounded']} rows get a different answer than from the model, because float32 cannot represent their values",
                 ),
             )
         if self.seconds:
@@ -235,7 +235,7 @@ def _refused(contract: dict[str, Any]) -> str:
             parts.append(f"'{feature['name']}' where it is empty")
     more = [f"and {len(parts) - 4} more features"] if len(parts) > 4 else []
     steps = [
-        f"rows for which {step['step']} gets other than {step['expected']}"
+        f"rows for which {step['step']} receives values other than {step['expected']}"
         for step in contract.get("refused", {}).get("steps", ())
     ]
     return "; ".join([*parts[:4], *more, *steps])
@@ -264,9 +264,9 @@ def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> list[tuple[str
                 "no label differs"
                 if count == 0
                 else f"{count} labels differ"
-                + ("" if margin is None else f", decided by {margin:.1e}")
+                + ("" if margin is None else f", closest margin {margin:.1e}")
             )
-            tolerance = "ties aside"
+            tolerance = "equal, except ties"
         else:
             found = f"{entry['largest']:.1e}" + (
                 "" if entry["at_row"] is None else f" in row {entry['at_row']}"
@@ -320,7 +320,9 @@ def _picture(contract: dict[str, Any], parity: dict[str, Any]) -> str:
     ]
     shapes += [
         text_at(
-            left, y + 30, "largest difference at export; the line is what verification tolerates"
+            left,
+            y + 30,
+            "largest difference at export; the line marks the tolerance of verification",
         )
     ]
     return picture(

@@ -21,7 +21,7 @@ LARGEST_SINGLE = float(np.finfo(np.float32).max)
 # float32 and 2^128 rounds to infinity.
 LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
 # Models of these modules pass rows on to their parts, which have rules of their own.
-_HANDS_ON = (
+_DELEGATING_MODULES = (
     "sklearn.pipeline",
     "sklearn.compose",
     "sklearn.model_selection",
@@ -36,8 +36,8 @@ _HANDS_ON = (
 )
 
 
-def hands_on(step: Any) -> bool:
-    return type(step).__module__.startswith(_HANDS_ON)
+def delegates(step: Any) -> bool:
+    return type(step).__module__.startswith(_DELEGATING_MODULES)
 
 
 def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
@@ -48,7 +48,7 @@ def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
     """
     rules, known = {}, {}
     for place, item in given.items():
-        if hands_on(item.step):
+        if delegates(item.step):
             continue
         key = _alike(item)
         if key not in known:

@@ -192,11 +192,13 @@ def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str |
     if isinstance(dtype, Mapping):
         unknown = [name for name in dtype if name not in hints]
         if unknown:
-            raise DataError(f"dtype names '{unknown[0]}', which is no feature", unknown[0])
+            raise DataError(f"dtype: expected names of features, got '{unknown[0]}'", unknown[0])
         hints.update(dtype)
     for name, hint in hints.items():
         if hint not in (None, "float32", "float64"):
-            raise DataError(f"dtype of '{name}': expected float32 or float64, got {hint}", name)
+            raise DataError(
+                f"dtype of '{name}': expected 'float32' or 'float64', got '{hint}'", name
+            )
     return hints
 
 
@@ -215,8 +217,8 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
             if not matrix:
                 return "int64"  # a missing value is then a reserved integer
             raise DataError(
-                f"column '{column.name}': expected integers up to 2^53, beyond which no float holds them, got larger ones; "
-                "leave the column out, or turn it into text",
+                f"column '{column.name}': expected integers up to 2^53, which float64 represents exactly, got larger ones; "
+                "drop the column, or convert it to text",
                 column.name,
             )
     return hint or column.dtype

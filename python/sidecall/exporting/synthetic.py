@@ -148,8 +148,8 @@ class Generator:
     def golden(self, rows: int) -> list[Column]:
         """Returns a few rows that cover much: edges of all features together, then random rows."""
         by_feature = [source.edges() for source in self.sources]
-        deepest = max(len(edges) for edges in by_feature)
-        edges = [[edges[min(i, len(edges) - 1)] for edges in by_feature] for i in range(deepest)]
+        most_edges = max(len(edges) for edges in by_feature)
+        edges = [[edges[min(i, len(edges) - 1)] for edges in by_feature] for i in range(most_edges)]
         return self._accepted(edges + [self._draw() for _ in range(max(0, rows - len(edges)))])
 
     def probe_rows(self, rows: int) -> list[Column]:

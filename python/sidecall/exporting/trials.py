@@ -18,7 +18,7 @@ from sidecall.convert.checks import Rule
 
 from .original import Original, quiet
 from .probe import accepted_rows
-from .rules import hands_on, numbers_of
+from .rules import delegates, numbers_of
 from .steps import METHODS, answers, estimators_in, replaced, taken
 
 _BATCH = 4096
@@ -56,10 +56,10 @@ class Trials:
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
             refused = self._by_rules(self.build([self.base, *part]), len(part) + 1)
-            result += self.asked(part) if refused is None else (~refused[1:]).tolist()
+            result += self.accepted_by_model(part) if refused is None else (~refused[1:]).tolist()
         return result
 
-    def asked(self, changes: Sequence[Any]) -> list[bool]:
+    def accepted_by_model(self, changes: Sequence[Any]) -> list[bool]:
         """Whether the model accepts each change; needs few calls if most are accepted."""
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
@@ -92,7 +92,7 @@ class Trials:
             try:
                 with quiet():
                     method_of(self.original.model, self.original.outputs[0].method)(rows)
-            except _EnoughError:
+            except _LastStepReachedError:
                 pass
             except Exception:
                 return None
@@ -110,18 +110,18 @@ class Trials:
             broken |= self.rules[id(step)].refuses(numbers)
         refused |= broken
         if step is self.last:
-            raise _EnoughError
+            raise _LastStepReachedError
         if broken.any():
             rows = taken(rows, np.where(broken, 0, np.arange(count)))
         return answer(rows)
 
 
-class _EnoughError(Exception):
+class _LastStepReachedError(Exception):
     """All rows are judged, so the answer of the last step is not needed."""
 
 
 def _last_step(model: Any) -> Any:
-    while hands_on(model):
+    while delegates(model):
         if hasattr(model, "steps"):
             model = model.steps[-1][1]
         elif hasattr(model, "best_estimator_"):

@@ -27,15 +27,15 @@ def readable(
             columns.append(read(name, frame.iloc[:, place]))
         except DataError as error:
             if not _is_unused(frame, place, model):
-                raise with_cure(error) from None
+                raise with_advice(error) from None
             left_out.append(place)
     return columns, left_out
 
 
-def with_cure(error: DataError) -> DataError:
+def with_advice(error: DataError) -> DataError:
     """Returns the same error with advice on what to do about the column."""
     return DataError(
-        f"{error}; drop the column before fit, or turn it into numbers, text or booleans there",
+        f"{error}; drop the column before fit, or convert it to numbers, text or booleans there",
         error.name,
     )
 

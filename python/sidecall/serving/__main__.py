@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 from sidecall import errors
 
 # Exit codes, the same for every command of sidecall. 1 also means wrong usage.
-OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
+OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(NO, f"sidecall: serve: {message} (see sidecall serve app:model --help)\n")
+        self.exit(USAGE, f"sidecall: serve: {message} (see sidecall serve app:model --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except errors.Error as error:
         return _fail(_code_of(error), error)
     except ModuleNotFoundError as error:
-        return _fail(BAD_MACHINE, f"{error.name or 'a package'} is not installed")
+        return _fail(ENVIRONMENT, f"{error.name or 'a package'} is not installed")
     except Exception as error:
         code = _code_of_export(error)
         if code is None:
@@ -84,8 +84,8 @@ def _data(options: argparse.Namespace) -> Any:
 
 def _code_of(error: errors.Error) -> int:
     if isinstance(error, errors.Busy):
-        return BAD_MACHINE
-    return {10: NO, 20: BAD_MODEL, 30: BAD_MODEL, 40: BAD_INPUT}.get(error.family, BAD_MACHINE)
+        return ENVIRONMENT
+    return {10: USAGE, 20: BAD_MODEL, 30: BAD_MODEL, 40: BAD_INPUT}.get(error.family, ENVIRONMENT)
 
 
 def _code_of_export(error: Exception) -> int | None:
@@ -118,32 +118,40 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "target", metavar="APP", help="module:object, or a fitted model as .joblib, .pkl or .pickle"
     )
-    add("--at", metavar="ADDRESS", help="shm:NAME or shm:/path; without it SIDECALL_FD")
+    add(
+        "--at",
+        metavar="ADDRESS",
+        help="shm:NAME or shm:/path; by default the socket in SIDECALL_FD",
+    )
     add(
         "--workers",
         metavar="N",
         type=int,
-        help="processes that serve, replaced when they die; without it this process serves",
+        help="number of worker processes, restarted when they die; by default this process serves",
     )
     add(
-        "--threads", metavar="N", type=int, default=1, help="of each process that run the object; 1"
+        "--threads",
+        metavar="N",
+        type=int,
+        default=1,
+        help="threads of each process that run the object (default: 1)",
     )
     add(
         "--trust-pickle",
         action="store_true",
-        help="load the pickle: it can run any code of whoever wrote it",
+        help="load the pickle file; this can run any code of its author",
     )
     add(
         "--data",
         metavar="FILE",
-        help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
+        help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (one text per line), .joblib",
     )
     add(
         "--drop",
         metavar="COLUMN",
         action="append",
         default=[],
-        help="a column of the data that is no feature; repeatable",
+        help="a column of the data that is not a feature, such as the target; may be repeated",
     )
     add(
         "--feature-names",
@@ -151,19 +159,19 @@ def _parser() -> argparse.ArgumentParser:
         type=lambda text: text.split(","),
         help="names for the columns of an array",
     )
-    add("--contract", metavar="FILE", help="a .contract.json, in place of data")
+    add("--contract", metavar="FILE", help="a .contract.json file instead of data")
     add("--name", help="the model's name")
     add("--version", default="", help="the model's version")
     add(
         "--golden",
         choices=("synthetic", "real", "none"),
         default="synthetic",
-        help="where the rows verified at start come from",
+        help="source of the golden rows, which are verified at start",
     )
     add(
         "--no-ranges",
         action="store_true",
-        help="leave minimum, maximum and categories seen out of the contract",
+        help="do not store the minimum, maximum and categories of the data",
     )
     add(
         "--allow-uid",
@@ -171,36 +179,56 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         action="append",
         default=[],
-        help="admit this user too; repeatable",
+        help="id of another user to admit; may be repeated",
     )
-    add("--group", help="admit this group too")
+    add("--group", help="group to admit, by name or number (default: none)")
     add(
         "--copy",
         choices=("auto", "always"),
         default="auto",
-        help="always: inputs are never read in place",
-    )
-    add("--max-connections", metavar="N", type=int, default=1024, help="connections at once; 1024")
-    add("--max-connections-per-user", metavar="N", type=int, default=512, help="of one user; 512")
-    add(
-        "--max-call", metavar="MIB", type=float, default=256, help="MiB of a request or answer; 256"
+        help="auto (default) copies inputs only where reading them in place would be unsafe, always copies all",
     )
     add(
-        "--max-memory", metavar="MIB", type=float, default=4096, help="MiB of all connections; 4096"
+        "--max-connections",
+        metavar="N",
+        type=int,
+        default=1024,
+        help="connections at the same time (default: 1024)",
+    )
+    add(
+        "--max-connections-per-user",
+        metavar="N",
+        type=int,
+        default=512,
+        help="connections of one user (default: 512)",
+    )
+    add(
+        "--max-call",
+        metavar="MIB",
+        type=float,
+        default=256,
+        help="largest request or answer in MiB (default: 256)",
+    )
+    add(
+        "--max-memory",
+        metavar="MIB",
+        type=float,
+        default=4096,
+        help="memory of all connections in MiB (default: 4096)",
     )
     add(
         "--drain-timeout",
         metavar="S",
         type=float,
         default=10,
-        help="seconds for running calls at the end; 10",
+        help="seconds for running calls to end after SIGTERM (default: 10)",
     )
-    add("--json-log", action="store_true", help="log lines as JSON")
+    add("--json-log", action="store_true", help="write log lines as JSON")
     add(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
-        help="of the log",
+        help="least level to log (default: info)",
     )
     return parser
 

@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.exporting.columns import Column
 from sidecall.exporting.data import Data
-from sidecall.exporting.run import Job, about
+from sidecall.exporting.describe import PROBE_ROWS, SAMPLE_ROWS, Description, about
+from sidecall.exporting.golden import mark_random
+from sidecall.exporting.parity import Measure, Parity
+from sidecall.exporting.report import Report
 from sidecall.exporting.schema import Feature, Schema
 
 from . import rows
@@ -34,40 +38,54 @@ def service_of(
     feature_names: Sequence[str] | None = None,
 ) -> Service:
     """Makes the service. Raises as `sidecall.export`, except for steps that cannot be converted."""
-    job = Job(model, data, feature_names, dtype, ranges, golden)
-    report, served = _served(job)
+    described = Description(model, data, feature_names, dtype, ranges, golden)
+    sample = described.original.ask(described.data.original(slice(0, 100)))
+    for output in described.original.outputs:
+        if not output.is_label:
+            output.type = _type_of(sample[output.name])
+    served = _Served(described)
+    report = _report(described, served)
     contract = report.contract
-    contract["model"] = about(name, version, metadata) | {"task": job.original.task}
+    contract["model"] = about(name, version, metadata) | {"task": described.original.task}
     contract["model"]["id"] = _identity(model, contract)
     return Service(
         served.estimator,
-        signature_text(job.schema, served.estimator.answers),
+        signature_text(described.schema, served.estimator.answers),
         json.dumps(contract, ensure_ascii=False),
     )
 
 
-def _served(job: Job) -> tuple[Any, _Served]:
-    sample = job.original.ask(job.data.original(slice(0, 100)))
-    for output in job.original.outputs:
-        if not output.is_label:
-            output.type = _type_of(sample[output.name])
-    served = _Served(job)
-    return job.serve(served), served
+def _report(described: Description, served: _Served) -> Report:
+    """Compares what callers will get with what the model answers. Raises ParityError."""
+    measure = Measure(described.data, described.schema, described.original, served)
+    if len(described.golden_rows[0]):
+        mark_random(described.golden_rows, measure)
+    rows = np.unique(np.linspace(0, described.data.rows - 1, SAMPLE_ROWS).astype(int))
+
+    def parity(columns: list[Column], where: str) -> Parity:
+        return described.require_parity(measure.of_columns(columns), where)
+
+    of_golden = parity(described.golden_rows, "synthetic rows")
+    of_probes = parity(described.generator.probe_rows(PROBE_ROWS), "synthetic rows")
+    of_data = parity([column.take(rows) for column in described.data.columns], "the data")
+    return described.report("original", "not converted", measure, (of_data, of_probes, of_golden))
 
 
 class _Served:
     """Takes the place of export's session: answers tensors as the server answers its callers."""
 
-    def __init__(self, job: Job) -> None:
-        answers = [_answer(output) for output in job.original.outputs]
-        label = job.original.outputs[0]
+    def __init__(self, described: Description) -> None:
+        answers = [_answer(output) for output in described.original.outputs]
+        label = described.original.outputs[0]
         if label.decision == {
             "rule": "argmax",
             "output": "probabilities",
-        } and _decides_by_probability(job.model):
+        } and _decides_by_probability(described.model):
             answers[0].classes = label.classes
-        self.estimator = Estimator(job.model, row_builder(job.data, job.schema), answers)
-        self.inputs = [name for name, _, _ in job.schema.inputs]
+        self.estimator = Estimator(
+            described.model, row_builder(described.data, described.schema), answers
+        )
+        self.inputs = [name for name, _, _ in described.schema.inputs]
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         from sidecall.exporting.original import quiet

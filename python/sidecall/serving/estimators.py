@@ -122,11 +122,11 @@ def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
             result: np.ndarray = value.astype(answer.dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise errors.Engine(
-            f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion"
+            f"output '{answer.name}': expected {answer.dtype}, got a value that does not convert ({type(error).__name__})"
         ) from error
     # A label of 1.0 becomes 1. A number that would be truncated or would wrap around is an error.
     if result.dtype.kind in "iub" and (result != value).any():
         raise errors.Engine(
-            f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold"
+            f"output '{answer.name}': expected {answer.dtype}, got numbers that this type cannot hold"
         )
     return result

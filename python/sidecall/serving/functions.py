@@ -58,7 +58,7 @@ class RecordFunction:
             answers = list(self.function(records))
             if len(answers) != len(records):
                 raise errors.Engine(
-                    f"the served function: expected an answer for each of {len(records)} records, got {len(answers)}"
+                    f"the served function: expected one answer for each of {len(records)} records, got {len(answers)}"
                 )
         elif self.form == "keywords":
             answers = [self.function(**record) for record in records]
@@ -91,7 +91,9 @@ class ArrayFunction:
             return answer if isinstance(answer, tuple) else (answer,)
         absent = [output.name for output in self.outputs if output.name not in answer]
         if absent:
-            raise errors.Engine(f"output '{absent[0]}': expected an array, got nothing")
+            raise errors.Engine(
+                f"output '{absent[0]}': expected an array in the returned dict, got a dict without it"
+            )
         return tuple(answer[output.name] for output in self.outputs)
 
 
@@ -112,7 +114,7 @@ def service_of_function(
         return _over_arrays(function, inputs, outputs)
     if is_over_arrays(function):
         raise errors.ContractInvalid(
-            'a function over arrays: expected its tensors, as in inputs={"X": "float32[N,30]"}, outputs={"y": "float32[N]"}, got none'
+            'inputs, outputs: expected the tensors of a function over arrays, such as inputs={"X": "float32[N,30]"}, outputs={"y": "float32[N]"}, got None'
         )
     if contract is not None:
         return Service(
@@ -152,7 +154,7 @@ def records_of(data: Any) -> list[dict[str, Any]]:
             for record in data
         ]
     raise errors.ContractInvalid(
-        "data: expected records (dicts) or a DataFrame for a function over records, got something else"
+        f"data: expected records (dicts) or a DataFrame for a function over records, got {type(data).__name__}"
     )
 
 
@@ -204,7 +206,7 @@ def _over_arrays(
 ) -> Service:
     if not inputs or not outputs:
         raise errors.ContractInvalid(
-            "expected inputs and outputs, both with at least one tensor, got one without the other"
+            "inputs, outputs: expected both, each with at least one tensor, got only one of them"
         )
     signature = {
         "inputs": [_tensor(name, text) for name, text in inputs.items()],
@@ -219,7 +221,7 @@ def _tensor(name: str, text: str) -> dict[str, Any]:
     match = _TENSOR.fullmatch(text.replace(" ", ""))
     if match is None:
         raise errors.ContractInvalid(
-            f"tensor '{name}': expected a type and dimensions such as float32[N,30], got other text"
+            f"tensor '{name}': expected a type and dimensions such as float32[N,30], got '{text}'"
         )
     parts = [part for part in match["dims"].split(",") if part]
     dims = [int(part) if part.isdigit() else -1 for part in parts]
@@ -251,13 +253,15 @@ class Column:
             return getattr(answer, name)
         elif self.only:
             return answer
-        raise errors.Engine(f"output '{name}': expected a value in every answer, got none")
+        raise errors.Engine(
+            f"output '{name}': expected a value in every answer, got an answer without it"
+        )
 
     def _entry(self, value: Any, key: Any) -> Any:
         if isinstance(value, Mapping) and key in value:
             return value[key]
         raise errors.Engine(
-            f"output '{self.tensor.name}': expected a value for each class, got none for one"
+            f"output '{self.tensor.name}': expected a value for each class, got an answer without one"
         )
 
 

@@ -111,7 +111,7 @@ def _feature(name: str, hint: Any, optional: bool) -> dict[str, Any]:
     scalar = scalar_of(hint)
     if scalar is None:
         raise errors.ContractInvalid(
-            f"feature '{name}': expected float, int, bool, str or a Literal, each with None or without, got another hint"
+            f"feature '{name}': expected a type hint float, int, bool, str or Literal, optionally with None, got {hint}"
         )
     feature: dict[str, Any] = {
         "name": name,
@@ -137,7 +137,7 @@ def _answer(name: str, hint: Any) -> dict[str, Any]:
     scalar = scalar_of(hint)
     if scalar is None or scalar.nullable:
         raise errors.ContractInvalid(
-            f"answer '{name}': expected float, int, bool, str, a Literal, or a dict by Literal, got another hint"
+            f"answer '{name}': expected a type hint float, int, bool, str, Literal or dict[Literal, ...], got {hint}"
         )
     answer: dict[str, Any] = {
         "name": name,

@@ -65,7 +65,7 @@ def native_options(
     drain_ns: int,
 ) -> dict[str, Any]:
     if copy not in ("auto", "always"):
-        raise errors.InvalidArgument("copy: expected auto or always, got another word")
+        raise errors.InvalidArgument(f"copy: expected 'auto' or 'always', got {copy!r}")
     return {
         "num_threads": threads,
         "copy_inputs": 1 if copy == "always" else 0,
@@ -83,10 +83,10 @@ def native_options(
 def log_of(log: str | None, level: str) -> Log | None:
     if level not in LEVELS:
         raise errors.InvalidArgument(
-            "log_level: expected debug, info, warning or error, got another word"
+            f"log_level: expected 'debug', 'info', 'warning' or 'error', got {level!r}"
         )
     if log not in (None, "text", "json"):
-        raise errors.InvalidArgument("log: expected text, json or None, got another word")
+        raise errors.InvalidArgument(f"log: expected 'text', 'json' or None, got {log!r}")
     return None if log is None else Log(2, log == "json", LEVELS.index(level))
 
 
@@ -101,5 +101,5 @@ def _group_id(group: int | str | None) -> int:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise errors.InvalidArgument(
-            "group: expected the name or number of a group, got another word"
+            f"group: expected the name or number of a group, got {group!r}"
         ) from None

@@ -139,10 +139,10 @@ def cut_off(log: Log | None) -> NoReturn:
     os._exit(CUT)
 
 
-def readable(fds: list[int], timeout: float | None = None) -> set[int]:
-    """Returns the descriptors that are readable or hung up."""
+def readable(fds: list[int], timeout: float = float("inf")) -> set[int]:
+    """Returns the descriptors that are readable or hung up. Waits for at most `timeout` seconds."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
-    ready: list[Any] = poll.poll(None if timeout is None else timeout * 1000)
+    ready: list[Any] = poll.poll(None if timeout == float("inf") else timeout * 1000)
     return {fd for fd, _ in ready}

@@ -44,14 +44,14 @@ class Place:
             missing = values == self.reserved
         return values, missing if missing.any() else None
 
-    def objects(self, tensors: Tensors, nothing: object) -> list[Any]:
-        """Returns Python values of the feature's own type, with `nothing` for missing ones."""
+    def objects(self, tensors: Tensors, missing_value: object) -> list[Any]:
+        """Returns Python values of the feature's own type; `missing_value` for missing ones."""
         values, missing = self.values(tensors)
         items: list[Any] = values.tolist()
         if missing is not None:
             items = [
-                nothing if gone else item
-                for item, gone in zip(items, missing.tolist(), strict=True)
+                missing_value if is_missing else item
+                for item, is_missing in zip(items, missing.tolist(), strict=True)
             ]
         if (
             self.kind in ("int", "bool")
@@ -59,7 +59,7 @@ class Place:
             and (values.dtype.kind == "f" or self.kind == "bool")
         ):
             exact = int if self.kind == "int" else bool
-            items = [item if item is nothing else exact(item) for item in items]
+            items = [item if item is missing_value else exact(item) for item in items]
         return items
 
 

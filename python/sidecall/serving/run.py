@@ -16,6 +16,7 @@ from sidecall import errors
 from .options import Options, log_of, native_options
 from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
 from .service import ModelFile, Service
+from .service_manager import ServiceManager
 from .targets import resolve, service_of
 from .workers import Stopped, Workers
 
@@ -88,7 +89,8 @@ def serve(
     drain_timeout  how many seconds running calls get at the end
     log            lines on stderr, as "text" or "json"; None for no log
     block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal
-                   ends the process. False returns a `Server`
+                   ends the process. It also reports to systemd (Type=notify) if systemd started
+                   the process. False returns a `Server`
 
     A function over records needs type hints (one TypedDict or dataclass, a list of them, or a
     parameter for each feature) or `data`. Its defaults replace missing values. If it raises an
@@ -107,11 +109,13 @@ def serve(
     {'prediction': 42.0}
     """
     if verify not in _VERIFY:
-        raise errors.InvalidArgument("verify: expected error, warn or off, got another word")
+        raise errors.InvalidArgument(f"verify: expected 'error', 'warn' or 'off', got {verify!r}")
     if workers is not None and workers < 1:
         raise errors.InvalidArgument(f"workers: expected 1 or more, or None, got {workers}")
     if drain_timeout <= 0:
-        raise errors.InvalidArgument("drain_timeout: expected more than 0 seconds, got less")
+        raise errors.InvalidArgument(
+            f"drain_timeout: expected more than 0 seconds, got {drain_timeout}"
+        )
     drain_ns = int(drain_timeout * 1e9)
     native = native_options(
         threads=threads,
@@ -156,7 +160,7 @@ def serve(
                 options.log.write(1, "serve.ended")
                 options.log.flush()
             return None
-        server._until(signals.fd)
+        server._until(signals.fd, ServiceManager(at))
     return None
 
 
@@ -263,16 +267,20 @@ class Server:
     ) -> None:
         self.close()
 
-    def _until(self, wake: int) -> None:
+    def _until(self, wake: int, manager: ServiceManager) -> None:
         """Serves until `wake` is readable or a parent process hangs up, then drains."""
         with ExitStack() as stack:
+            manager.ready()
             is_signal = True
             if self._workers is not None:
-                self._workers.watch(wake)
+                self._workers.watch(wake, manager)
             else:
                 ended = self._opened().fd
                 stack.enter_context(ended_by(ended, CLOSE_NS))
-                is_signal = wake in readable([wake, ended])
+                while not (ready := readable([wake, ended], manager.pause())):
+                    manager.keep_alive()
+                is_signal = wake in ready
+            manager.stopping()
             if is_signal:
                 self._log("serve.draining")
             # After a hang-up, the library has already drained.

@@ -27,7 +27,7 @@ def features_of_records(records: list[dict[str, Any]] | None) -> Features:
     """
     if records is None:
         raise errors.ContractInvalid(
-            "a function over records: expected type hints, data or a contract to tell its features, got none"
+            "a function over records: expected type hints, data or a contract that describe its features, got none"
         )
     names = list(dict.fromkeys(name for record in records for name in record))
     return [_feature(name, [record.get(name) for record in records]) for name in names]
@@ -42,7 +42,7 @@ def answers_of_sample(
     """
     if records is None:
         raise errors.ContractInvalid(
-            "a function over records: expected a return hint, data or a contract to tell its answers, got none"
+            "a function over records: expected a return type hint, data or a contract that describe its answers, got none"
         )
     sample = records[:_SAMPLE]
     if form == "many":
@@ -124,7 +124,7 @@ def _type_of(values: list[Any], what: str) -> str:
     if kinds == {int, float}:
         kinds = {float}
     if len(kinds) != 1 or not kinds <= set(WORDS):
-        words = ", ".join(sorted(kind.__name__ for kind in kinds)) or "nothing but missing values"
+        words = ", ".join(sorted(kind.__name__ for kind in kinds)) or "only missing values"
         raise errors.ContractInvalid(f"{what}: expected float, int, bool or str, got {words}")
     return WORDS[kinds.pop()]
 

@@ -79,10 +79,10 @@ def service_of(
     Raises sidecall.errors.Error, and the errors of `sidecall.export` for data and models that no
     contract can describe.
     """
-    written = None if contract is None else read_contract(contract)
+    parsed_contract = None if contract is None else read_contract(contract)
     if inputs is None and outputs is None and is_estimator(target):
-        if written is not None:
-            return _by_contract(target, written)
+        if parsed_contract is not None:
+            return _by_contract(target, parsed_contract)
         from .contracts import service_of as service_of_estimator
 
         return service_of_estimator(
@@ -107,7 +107,7 @@ def service_of(
     if metadata is not None:
         about["metadata"] = dict(metadata)
     return service_of_function(
-        function, data=data, contract=written, inputs=inputs, outputs=outputs, about=about
+        function, data=data, contract=parsed_contract, inputs=inputs, outputs=outputs, about=about
     )
 
 
@@ -209,7 +209,7 @@ def _unpickled(path: Path, trusted: bool) -> Any:
         raise errors.FileNotFound(f"file '{path}': no such file")
     if not trusted:
         raise errors.InvalidArgument(
-            f"file '{path}': loading a pickle runs code of whoever wrote it; say trust_pickle=True (--trust-pickle)"
+            f"file '{path}': loading a pickle can run any code of its author; if you trust the author, pass trust_pickle=True (--trust-pickle)"
         )
     try:
         try:
@@ -223,28 +223,28 @@ def _unpickled(path: Path, trusted: bool) -> Any:
         raise
     except Exception as error:
         raise errors.FileInvalid(
-            f"file '{path}': expected a pickled object, got {type(error).__name__} in its loading"
+            f"file '{path}': expected a pickled object, got a file that does not load ({type(error).__name__})"
         ) from error
 
 
 def _imported(module: str, name: str) -> Any:
     from importlib import import_module
 
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    current_folder = str(Path.cwd())
+    if current_folder not in sys.path and "" not in sys.path:
+        sys.path.insert(0, current_folder)
     try:
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
             raise errors.InvalidArgument(
-                f"'{module}:{name}': expected a module, got none of that name"
+                f"'{module}:{name}': module '{module}' does not exist"
             ) from error
         raise
     for part in name.split("."):
         if not hasattr(found, part):
             raise errors.InvalidArgument(
-                f"'{module}:{name}': expected an object of that name in the module, got none"
+                f"'{module}:{name}': module '{module}' has no object '{name}'"
             )
         found = getattr(found, part)
     return found

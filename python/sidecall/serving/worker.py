@@ -30,10 +30,10 @@ def pack(service: bytes, options: Options) -> int:
 def main(fd: int) -> int:
     # Opening the file again gives an offset of its own: other workers read the same file.
     with Path(f"/proc/self/fd/{fd}").open("rb") as file:
-        parcel = pickle.load(file)
+        payload = pickle.load(file)
     os.close(fd)
-    sys.path[:] = parcel["path"]
-    options: Options = parcel["options"]
+    sys.path[:] = payload["path"]
+    options: Options = payload["options"]
     # Ctrl-C reaches the whole process group, so the worker ignores it. The supervisor then hangs
     # up, and that ends the worker.
     with (
@@ -44,7 +44,7 @@ def main(fd: int) -> int:
             # The supervisor sends nothing over the control socket before the server is open. If the
             # socket becomes readable before that, the supervisor is gone.
             with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS, FAILED):
-                served = pickle.loads(parcel["service"])
+                served = pickle.loads(payload["service"])
             server = open_server(served, options)
         except errors.Error as error:
             if options.log is not None:

@@ -18,17 +18,18 @@ from sidecall import _backend, errors
 from .options import Options
 from .process import CUT, readable
 from .service import ModelFile, Service
+from .service_manager import VARIABLES, ServiceManager
 from .worker import pack
 
 if TYPE_CHECKING:
     from sidecall._protocols import Supervisor as NativeSupervisor
 
 # Seconds. A worker that dies sooner is started again only after a pause, which grows each time.
-_SHORT_LIFE = 2.0
-_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
+_MIN_LIFETIME = 2.0
+_MAX_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GRACE = 2.0  # seconds after the drain timeout before a worker is killed
-_LOOK = 0.05
+_POLL_INTERVAL = 0.05
 
 # The native command starts Python with -P. Its workers must not import from the current folder
 # either.
@@ -58,10 +59,10 @@ class Workers:
         self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None
     ) -> None:
         if options.at is None:
-            raise errors.InvalidArgument("at: expected an address for workers, got none")
+            raise errors.InvalidArgument("at: expected an address, which workers need, got None")
         self.options = options
         self._process = os.getpid()
-        self._parcel = pack(_pickled(served), _of_worker(options))
+        self._payload = pack(_pickled(served), _of_worker(options))
         self._running: dict[int, _Worker] = {}
         # When each dead worker is to be started again, and its place.
         self._due: list[tuple[float, int]] = []
@@ -81,17 +82,19 @@ class Workers:
     def status(self) -> str:
         return self._native().status()
 
-    def watch(self, wake: int) -> None:
-        """Replaces workers that die, until `wake` is readable."""
+    def watch(self, wake: int, manager: ServiceManager | None = None) -> None:
+        """Replaces workers that die, and keeps `manager` informed, until `wake` is readable."""
         while True:
             pause = max(
                 0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic()
             )
             fds = [wake, *(worker.pidfd for worker in self._running.values())]
-            ready = readable(fds, None if pause == float("inf") else pause)
+            ready = readable(fds, pause if manager is None else min(pause, manager.pause()))
             if wake in ready:
                 return
             self._replace(ready)
+            if manager is not None:
+                manager.keep_alive()
 
     def end(self, drain: float) -> bool:
         """Hangs up, waits until the workers have drained, and kills those that are left.
@@ -116,9 +119,9 @@ class Workers:
                 all_ended = False
             os.close(worker.pidfd)
         self._running.clear()
-        if self._parcel >= 0:
-            os.close(self._parcel)
-            self._parcel = -1
+        if self._payload >= 0:
+            os.close(self._payload)
+            self._payload = -1
         return all_ended
 
     def _native(self) -> NativeSupervisor:
@@ -130,12 +133,14 @@ class Workers:
         number, self._next = self._next, self._next + 1
         control = self._native().add(number)
         environment = {**os.environ, "SIDECALL_FD": str(control)}
+        for name in VARIABLES:
+            environment.pop(name, None)
         environment.setdefault("OMP_NUM_THREADS", "1")  # the workers already run in parallel
         try:
             process = subprocess.Popen(
-                [sys.executable, *_SAFE_PATH, "-m", "sidecall.serving.worker", str(self._parcel)],
+                [sys.executable, *_SAFE_PATH, "-m", "sidecall.serving.worker", str(self._payload)],
                 env=environment,
-                pass_fds=(control, self._parcel),
+                pass_fds=(control, self._payload),
                 stdin=subprocess.DEVNULL,
             )
         finally:
@@ -173,7 +178,7 @@ class Workers:
         os.close(worker.pidfd)
         del self._running[place]
         self._native().remove(worker.number)
-        is_short = time.monotonic() - worker.started < _SHORT_LIFE
+        is_short = time.monotonic() - worker.started < _MIN_LIFETIME
         pause = (
             min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
         )
@@ -196,7 +201,7 @@ class Workers:
         started again, because the kernel or an operator may have done that.
         """
         killed = 0
-        while not self._native().listen(int(_LOOK * 1e9)):
+        while not self._native().listen(int(_POLL_INTERVAL * 1e9)):
             pidfds = [worker.pidfd for worker in self._running.values()]
             ready = readable(pidfds if stop is None else [stop, *pidfds], 0.0)
             if stop in ready:
@@ -207,7 +212,7 @@ class Workers:
                         f"a worker ended before it was ready: {_reason(status)}; its log says why"
                     )
                 killed += 1
-                if killed == _KILLED_STARTS:
+                if killed == _MAX_KILLED_STARTS:
                     raise errors.PeerDied(
                         f"{killed} workers ended before one was ready, the last by {_reason(status)}"
                     )

@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
 NEW = ["m.onnx", "rows.csv", "--original", "new.joblib", "--trust-pickle"]
 
 
-def test_the_report(folder):
+def test_the_command_prints_the_report(folder):
     done = run(folder, "m.onnx", "rows.parquet", "--original", "old.joblib", "--trust-pickle")
     assert (done.returncode, done.stderr) == (0, "")
     assert (
@@ -64,12 +64,12 @@ def test_the_report(folder):
 @pytest.mark.parametrize(
     ("most", "code"), [("0", 1), ("9", 1), ("10", 0), ("4.9%", 1), ("5%", 0), ("100%", 0)]
 )
-def test_the_gate(folder, most, code):
+def test_the_exit_code_depends_on_max_moved(folder, most, code):
     done = run(folder, *NEW, "--max-moved", most, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
-def test_json(folder):
+def test_the_json_report_follows_the_options(folder):
     done = run(folder, *NEW, "--json", "--worst", "2", "--chunk", "50", "--stability", "all")
     assert (done.returncode, done.stderr) == (1, "")
     found = json.loads(done.stdout)
@@ -99,7 +99,7 @@ def test_json(folder):
         (
             ["m.onnx", "bad.csv", "--original", "old.joblib", "--trust-pickle"],
             2,
-            "no row was answered by both sides",
+            "no row was answered by both models",
         ),
         (["none.onnx", "rows.csv", "--original", "old.joblib", "--trust-pickle"], 3, "none.onnx"),
         (["rows.csv", "rows.csv", "--original", "old.joblib", "--trust-pickle"], 3, "rows.csv"),
@@ -121,18 +121,18 @@ def test_json(folder):
             2,
             "expected one type for all features",
         ),
-        ([*NEW, "--dtype", "b=float64"], 2, "dtypes names 'b', which is no feature"),
+        ([*NEW, "--dtype", "b=float64"], 2, "dtypes: expected names of features, got 'b'"),
         ([*NEW, "--chunk", "0"], 2, "chunk: expected a number of at least 1"),
-        (["shm:nobody-serves-this", *NEW[1:]], 4, "nobody-serves-this"),
+        (["shm:no-server-here", *NEW[1:]], 4, "no-server-here"),
     ],
 )
-def test_what_ends_it(folder, arguments, code, message):
+def test_an_error_gives_an_exit_code_and_a_message(folder, arguments, code, message):
     done = run(folder, *arguments)
     assert done.returncode == code and message in done.stderr
     assert done.stderr.count("Traceback") == 0
 
 
-def test_nothing_of_the_current_folder_runs_without_trust(folder, tmp_path):
+def test_no_code_of_the_current_folder_runs_without_trust_pickle(folder, tmp_path):
     (tmp_path / "sklearn.py").write_text("print('ran')")
     (tmp_path / "old.joblib").write_bytes((folder / "old.joblib").read_bytes())
     done = run(tmp_path, "m.onnx", "rows.csv", "--original", "old.joblib")

@@ -77,7 +77,7 @@ def test_differences_are_counted_measured_and_put_in_order(steps):
         ({"absolute": 0.0, "relative": 0.01}, 40),
     ],
 )
-def test_tolerances(steps, options, moved):
+def test_tolerances_decide_which_rows_moved(steps, options, moved):
     """The difference is 0.2. A tolerance of 1 % of the answer allows it from 19.8 on."""
     _, path, data = steps
     assert (
@@ -88,7 +88,7 @@ def test_tolerances(steps, options, moved):
     )
 
 
-def test_float32_of_the_original_has_its_own_tolerance(steps):
+def test_outputs_that_the_original_computes_in_float32_have_a_wider_tolerance(steps):
     _, path, data = steps
     slightly = Echo(lambda values: (floor_half(values) * (1 + 1e-6)).astype(np.float32))
     report = sidecall.compare(slightly, path, data)
@@ -98,7 +98,7 @@ def test_float32_of_the_original_has_its_own_tolerance(steps):
     ).holds
 
 
-def test_xgboost_adds_in_float32_also_inside_of_float64(folder):
+def test_an_ensemble_with_xgboost_has_the_tolerance_of_float32(folder):
     data = np.round(np.random.default_rng(0).normal(size=(200, 2)), 2)
     model = VotingRegressor(
         [("boosted", XGBRegressor(n_estimators=3)), ("linear", LinearRegression())]
@@ -110,7 +110,7 @@ def test_xgboost_adds_in_float32_also_inside_of_float64(folder):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_never_holds_against_a_number(steps, value):
+def test_nan_and_infinities_always_differ_from_a_number(steps, value):
     _, path, data = steps
     report = sidecall.compare(
         Echo(lambda values: np.where(values == 5, value, floor_half(values))),
@@ -123,7 +123,7 @@ def test_what_is_not_finite_never_holds_against_a_number(steps, value):
     assert found["worst"][0]["expected"] == {"inf": "inf", "-inf": "-inf"}.get(str(value), "nan")
 
 
-def test_a_label_that_differs_has_moved(folder):
+def test_a_row_with_a_different_label_has_moved(folder):
     data = np.arange(40.0).reshape(-1, 1)
     target = np.where(data[:, 0] < 20, "low", "high")
     model = RandomForestClassifier(3, random_state=0).fit(data, target)
@@ -148,7 +148,7 @@ def test_a_label_that_differs_has_moved(folder):
 # Refusals.
 
 
-def test_rows_that_both_sides_refuse_have_not_moved(fraud):
+def test_rows_that_both_models_refuse_have_not_moved(fraud):
     model, path, frame = fraud
     rows = frame.head(60).reset_index(drop=True)
     rows.loc[3, "country"] = "XX"  # refused by both
@@ -162,7 +162,7 @@ def test_rows_that_both_sides_refuse_have_not_moved(fraud):
     assert report.moved == 0 and report.compared == 58
 
 
-def test_each_refused_row_is_found_alone(steps):
+def test_each_refused_row_is_found_individually(steps):
     _, path, data = steps
 
     def refuse(values):
@@ -183,7 +183,7 @@ def test_each_refused_row_is_found_alone(steps):
     assert "a value of the data" not in str(report) + json.dumps(report.as_json())
 
 
-def test_what_the_exported_model_alone_refuses(fraud):
+def test_rows_that_only_the_exported_model_refuses_have_moved(fraud):
     _, path, frame = fraud
     rows = frame.head(30).assign(country=lambda f: f["country"].where(f.index != f.index[4], "XX"))
     data, target = payments(1200)
@@ -198,17 +198,17 @@ def test_what_the_exported_model_alone_refuses(fraud):
     assert report.worst[0].got == "UNKNOWN_CATEGORY: feature 'country'" and "XX" not in str(report)
 
 
-def test_nothing_to_compare_is_said(fraud):
+def test_the_report_says_when_no_row_was_compared(fraud):
     model, path, frame = fraud
     report = sidecall.compare(model, path, frame.head(3).assign(country="XX"))
     assert (report.moved, report.compared, report.refused_by_both) == (0, 0, 3)
-    assert "no row was answered by both sides" in str(report)
+    assert "no row was answered by both models" in str(report)
 
 
 # Stability.
 
 
-def test_a_row_for_which_the_original_contradicts_itself_is_not_moved(steps):
+def test_an_unstable_row_has_not_moved(steps):
     _, path, data = steps
 
     def by_batch(values):  # row 30 changes if it is asked alone, row 31 always differs
@@ -223,7 +223,7 @@ def test_a_row_for_which_the_original_contradicts_itself_is_not_moved(steps):
     assert [w.row for w in report.worst] == [31]
 
 
-def test_rows_that_agree_are_looked_at_on_request_alone(steps):
+def test_the_stability_of_agreeing_rows_is_checked_only_on_request(steps):
     _, path, data = steps
     unstable = Echo(lambda values: floor_half(values) + (values == 30) * 0.5 * (len(values) == 1))
     assert sidecall.compare(unstable, path, data).unstable == 0
@@ -231,11 +231,11 @@ def test_rows_that_agree_are_looked_at_on_request_alone(steps):
     assert (report.unstable, report.moved, report.checked, report.unchecked) == (1, 0, 400, 0)
 
 
-def test_the_limit_of_what_is_looked_at_is_said(steps):
+def test_the_report_states_how_many_rows_were_not_checked(steps):
     _, path, data = steps
     report = sidecall.compare(Echo(lambda values: floor_half(values) + 1), path, data, stability=5)
     assert (report.moved, report.checked, report.unchecked) == (400, 5, 395)
-    assert "looked for in 5 rows, and not in 395 others that differ" in str(report)
+    assert "5 rows were checked for this, and 395 others that differ were not" in str(report)
 
 
 def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
@@ -284,7 +284,7 @@ def test_the_step_that_computes_in_float32_is_named(fraud):
     ]
 
 
-def test_the_last_step_is_named_where_those_before_it_agree(folder):
+def test_the_last_step_is_named_if_all_steps_before_it_agree(folder):
     data = np.round(np.random.default_rng(0).normal(size=(300, 2)), 2)
     model = make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=0)).fit(
         data, data[:, 0].round()
@@ -297,17 +297,17 @@ def test_the_last_step_is_named_where_those_before_it_agree(folder):
         ),
     )
     report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
-    # Converted again, this model gives other answers than the file, so the report makes no claim
-    # about its steps.
+    # Converted again, this model does not give the answers of the file, so the report makes no
+    # claim about its steps.
     assert (
         report.moved > 0
         and report.begin.step == ""
-        and "gives other answers than the file" in report.begin.reason
+        and "does not give the answers of the file" in report.begin.reason
     )
     assert "could not be determined" in str(report)
 
 
-def test_a_model_of_one_step(folder):
+def test_the_only_step_of_a_model_is_named(folder):
     data = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     model = LinearRegression().fit(data.astype(float), data[:, 0] * 1e6)
     sidecall.export(model, folder / "one.onnx", data, precision="float32")

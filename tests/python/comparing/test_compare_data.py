@@ -25,7 +25,7 @@ ROWS = 1200
 # Data.
 
 
-def test_rows_in_pieces_are_the_same_rows(fraud):
+def test_rows_in_pieces_give_the_same_report(fraud):
     model, path, frame = fraud
     whole = sidecall.compare(model, path, frame, stability=20)
     for data in (iter([frame[:500], frame[500:501], frame[501:]]), [frame[:700], frame[700:]]):
@@ -37,7 +37,7 @@ def test_rows_in_pieces_are_the_same_rows(fraud):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "pkl"])
-def test_rows_of_a_file(fraud, folder, suffix):
+def test_rows_are_read_from_files(fraud, folder, suffix):
     model, path, frame = fraud
     file = folder / f"rows.{suffix}"
     rows = frame.assign(extra="left out").sample(frac=1.0, random_state=0)
@@ -50,10 +50,10 @@ def test_rows_of_a_file(fraud, folder, suffix):
     report = sidecall.compare(model, path, file, chunk=450, stability=0, trust_pickle=True)
     assert report.rows == report.compared == ROWS
     assert report.moved == sidecall.compare(model, path, frame, stability=0).moved
-    assert "columns that are no features were left out: extra" in report.notes
+    assert "columns that are not features were left out: extra" in report.notes
 
 
-def test_codes_that_are_digits_stay_text(folder):
+def test_text_codes_of_digits_stay_text(folder):
     frame = pd.DataFrame({"code": ["007", "8", "x9"] * 20, "n": range(60)})
     first = make_column_transformer((OneHotEncoder(), ["code"]), remainder="passthrough")
     model = make_pipeline(first, LinearRegression()).fit(frame, frame["n"])
@@ -63,7 +63,7 @@ def test_codes_that_are_digits_stay_text(folder):
     assert (report.compared, report.refused_by_both) == (40, 0)
 
 
-def test_arrays_and_text(folder, steps):
+def test_arrays_and_text_are_compared(folder, steps):
     model, path, data = steps
     np.save(folder / "steps.npy", data)
     for same in (data, data.tolist(), folder / "steps.npy", pd.DataFrame(data)):
@@ -76,7 +76,7 @@ def test_arrays_and_text(folder, steps):
         assert sidecall.compare(spam, folder / "spam.onnx", same, absolute=1e-5).moved == 0
 
 
-def test_missing_values_come_through(folder):
+def test_missing_values_are_compared_in_every_container(folder):
     frame, target = payments(400)
     frame = frame[["age", "amount"]]
     model = HistGradientBoostingRegressor(max_iter=5).fit(frame, target)
@@ -88,7 +88,7 @@ def test_missing_values_come_through(folder):
         assert (report.compared, report.moved) == (400, 0)
 
 
-def test_dtypes_of_fit(folder):
+def test_dtypes_gives_the_original_the_types_of_fit(folder):
     """The original gets float64 although the rows are float32."""
     data = np.random.default_rng(0).normal(size=(300, 4)) * [1, 10, 100, 1000]
     model = StandardScaler().fit(data)
@@ -102,7 +102,7 @@ def test_dtypes_of_fit(folder):
     )
     report = sidecall.compare(model, folder / "scaler.onnx", narrow)
     assert report.outputs[0].absolute == 1e-5 and any(
-        "float32 columns as they are" in note for note in report.notes
+        "float32 columns were passed to the original unchanged" in note for note in report.notes
     )
 
 
@@ -116,10 +116,10 @@ def test_dtypes_of_fit(folder):
         (np.zeros((3, 2)), "expected rows of 1 features, got an array of shape 3x2"),
         (iter([{"x0": 1}]), "expected an iterator of DataFrames"),
         ([{"x0": 1}], "got a list of dict"),
-        (pd.DataFrame({"a": [1.0], "b": [2.0]}), "none named 'x0'"),
+        (pd.DataFrame({"a": [1.0], "b": [2.0]}), "data without 'x0'"),
     ],
 )
-def test_data_that_is_none(steps, data, message):
+def test_invalid_data_is_refused(steps, data, message):
     model, path, _ = steps
     with pytest.raises(DataError, match=re.escape(message)):
         sidecall.compare(model, path, data)
@@ -131,12 +131,12 @@ def test_data_that_is_none(steps, data, message):
         ("none.csv", None, "no such file"),
         ("rows.xyz", "x", "expected .csv, .tsv"),
         ("rows.parquet", "secret", "expected parquet data"),
-        ("broken.jsonl", '{"x0": 1}\n{"x0"', "broken.jsonl:2: expected a record in JSON"),
+        ("broken.jsonl", '{"x0": 1}\n{"x0"', "broken.jsonl:2: expected a record as JSON"),
         ("quote.csv", 'x0\n"secret', "expected csv data, got a file that cannot be read"),
         ("rows.pkl", "secret", "--trust-pickle"),
     ],
 )
-def test_files_that_cannot_be_read(steps, tmp_path, name, text, message):
+def test_unreadable_files_are_refused_without_their_content(steps, tmp_path, name, text, message):
     model, path, _ = steps
     if text is not None:
         (tmp_path / name).write_text(text)
@@ -145,7 +145,7 @@ def test_files_that_cannot_be_read(steps, tmp_path, name, text, message):
     assert "secret" not in str(caught.value)
 
 
-def test_parquet_without_pyarrow(steps, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_says_what_to_install(steps, tmp_path, monkeypatch):
     model, path, _ = steps
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
@@ -158,12 +158,12 @@ def test_parquet_without_pyarrow(steps, tmp_path, monkeypatch):
 # Models.
 
 
-def test_another_model_is_refused(fraud, steps):
+def test_a_model_that_is_not_the_original_is_refused(fraud, steps):
     _, path, frame = fraud
     with pytest.raises(ModelError, match="without the output 'label'"):
         sidecall.compare(steps[0], path, frame)
     others = LogisticRegression().fit(frame[["amount"]], np.where(frame["amount"] > 60, "a", "b"))
-    with pytest.raises(ModelError, match="other classes"):
+    with pytest.raises(ModelError, match="different classes"):
         sidecall.compare(others, path, frame)
     with pytest.raises(ModelError, match="expected a fitted model"):
         sidecall.compare(object(), path, frame)
@@ -179,13 +179,13 @@ def test_another_model_is_refused(fraud, steps):
         {"relative": float("nan")},
     ],
 )
-def test_wrong_options(steps, option):
+def test_invalid_options_are_refused(steps, option):
     model, path, data = steps
     with pytest.raises(DataError, match=f"{next(iter(option))}: expected"):
         sidecall.compare(model, path, data, **option)
 
 
-def test_a_file_without_a_contract(steps, models):
+def test_a_file_without_a_contract_is_refused(steps, models):
     model, _, data = steps
     bare = sorted(models.glob("*.onnx"))
     path = next(file for file in bare if sidecall.open(file, verify="off").contract is None)
@@ -195,14 +195,14 @@ def test_a_file_without_a_contract(steps, models):
         sidecall.compare(model, "none.onnx", data)
 
 
-def test_an_open_model_stays_open(steps):
+def test_a_model_that_was_open_stays_open(steps):
     model, path, data = steps
     with sidecall.open(path) as opened:
         assert sidecall.compare(model, opened, data).holds
         assert opened.predict({"x0": 4.0}) == {"prediction": 2.0}
 
 
-def test_a_model_that_is_served_as_it_is(steps, tmp_path):
+def test_a_model_served_without_conversion_is_compared(steps, tmp_path):
     """The file has no graph whose steps could be compared; the answers are still compared."""
     model, _, data = steps
     doubled = make_pipeline(
@@ -218,7 +218,7 @@ def test_a_model_that_is_served_as_it_is(steps, tmp_path):
             stability=5,
         )
     assert (report.compared, report.moved, report.precision) == (400, 400, "original")
-    assert report.begin.step == "" and "served as it is" in report.begin.reason
+    assert report.begin.step == "" and "served without conversion" in report.begin.reason
 
 
 # Output for people.
@@ -242,7 +242,7 @@ def test_progress_counts_rows(steps):
     assert seen == [(400, 0)]
 
 
-def test_nothing_is_printed_and_nothing_changed(fraud, capfd):
+def test_nothing_is_printed_and_the_data_is_unchanged(fraud, capfd):
     model, path, frame = fraud
     before = frame.copy()
     sidecall.compare(model, path, frame, stability=2, dtypes={"amount": "float32"})
@@ -250,7 +250,7 @@ def test_nothing_is_printed_and_nothing_changed(fraud, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_page_of_a_notebook(fraud):
+def test_a_comparison_is_shown_in_a_notebook(fraud):
     model, path, frame = fraud
     report = sidecall.compare(model, path, frame.rename(columns={}), stability=2)
     html = report._repr_html_()
@@ -266,7 +266,7 @@ def test_the_page_of_a_notebook(fraud):
         assert foreign not in html.replace('xmlns="http://www.w3.org/2000/svg"', ""), foreign
 
 
-def test_names_of_others_are_escaped(folder):
+def test_names_are_escaped_in_html(folder):
     name = "<script>alert(1)</script>"
     frame = pd.DataFrame({name: np.arange(30.0)})
     model = LinearRegression().fit(frame, frame[name] * 1e-3)
@@ -277,7 +277,7 @@ def test_names_of_others_are_escaped(folder):
     assert "&lt;script&gt;" in report._repr_html_()
 
 
-def test_the_page_of_an_export(fraud, folder):
+def test_an_export_report_is_shown_in_a_notebook(fraud, folder):
     model, _, frame = fraud
     html = sidecall.export(model, folder / "page.onnx", frame)._repr_html_()
     for part in (

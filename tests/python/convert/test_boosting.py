@@ -32,14 +32,14 @@ QUICK = {"n_estimators": 15, "verbose": -1}
     ],
     ids=str,
 )
-def test_lightgbm_classifier(params):
+def test_lightgbm_classifiers_agree(params):
     model = lightgbm.LGBMClassifier(**QUICK, **params)
     assert_agrees(model.fit(WINE, np.array(["a", "b", "c"])[CULTIVAR]), WINE.astype("float32"))
     if "objective" not in params:
         assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"))
 
 
-def test_scores_of_two_classes_whose_leaves_are_all_positive():
+def test_two_classes_with_only_positive_leaves_agree():
     rng = np.random.default_rng(0)
     rows, is_common = rng.normal(size=(2000, 3)), rng.random(2000) < 0.97
     model = lightgbm.LGBMClassifier(n_estimators=2, boost_from_average=False, verbose=-1)
@@ -49,7 +49,7 @@ def test_scores_of_two_classes_whose_leaves_are_all_positive():
 @pytest.mark.parametrize(
     "objective", ["regression", "l1", "poisson", "gamma", "tweedie", "quantile", "cross_entropy"]
 )
-def test_lightgbm_regressor(objective):
+def test_lightgbm_regressors_agree(objective):
     y = PROGRESS / PROGRESS.max() if objective == "cross_entropy" else PROGRESS
     assert_agrees(
         lightgbm.LGBMRegressor(objective=objective, **QUICK).fit(DIABETES, y),
@@ -57,19 +57,19 @@ def test_lightgbm_regressor(objective):
     )
 
 
-def test_lightgbm_square_root():
+def test_lightgbm_with_reg_sqrt_agrees():
     assert_agrees(
         lightgbm.LGBMRegressor(reg_sqrt=True, **QUICK).fit(DIABETES, PROGRESS),
         DIABETES.astype("float32"),
     )
 
 
-def test_lightgbm_missing_values_seen_and_unseen():
+def test_lightgbm_missing_values_agree_if_seen_in_training_or_not():
     assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(HOLES, CULTIVAR), HOLES.astype("float32"))
     assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(WINE, CULTIVAR), HOLES.astype("float32"))
 
 
-def test_lightgbm_thresholds_where_float32_stands_for_float64():
+def test_lightgbm_agrees_on_rounded_float64_rows():
     model = lightgbm.LGBMClassifier(verbose=-1).fit(CANCER, MALIGNANT)
     got = run(model, CANCER.astype("float32"), rows="float64")["probabilities"]
     assert np.abs(got - model.predict_proba(CANCER)).max() < 1e-6
@@ -91,7 +91,7 @@ def frame(size=400):
 SMALL_GROUPS = {"min_child_samples": 3, "min_data_per_group": 2, "cat_smooth": 1}
 
 
-def test_lightgbm_categories_of_pandas():
+def test_lightgbm_pandas_categories_agree():
     rows, y = frame()
     model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(
         rows.assign(city=rows["city"].astype("category")), y
@@ -100,7 +100,7 @@ def test_lightgbm_categories_of_pandas():
     assert_agrees(model, rows.assign(city=rows["city"].astype("category")))
 
 
-def test_lightgbm_categories_of_whole_numbers():
+def test_lightgbm_integer_categories_agree():
     rows, y = frame()
     x = rows[["code", "x"]].to_numpy()
     model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(x, y, categorical_feature=[0])
@@ -108,7 +108,7 @@ def test_lightgbm_categories_of_whole_numbers():
 
 
 @pytest.mark.parametrize("params", [{"linear_tree": True}, {"zero_as_missing": True}], ids=str)
-def test_lightgbm_refusals(params):
+def test_unsupported_lightgbm_options_are_refused(params):
     model = lightgbm.LGBMRegressor(**QUICK, **params).fit(DIABETES, PROGRESS)
     with pytest.raises(NotConvertible, match="not supported"):
         to_graph(model, [("X", "float32", 10)], precision="float32")
@@ -125,7 +125,7 @@ XGB = {"tolerance": 1e-5, "exact": 1e-5}
 
 
 @pytest.mark.parametrize("params", [{}, {"num_parallel_tree": 3}, {"base_score": 0.3}], ids=str)
-def test_xgboost_classifier(params):
+def test_xgboost_classifiers_agree(params):
     model = xgboost.XGBClassifier(n_estimators=10, **params)
     assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"), **XGB)
     assert_agrees(model.fit(HOLES, CULTIVAR), HOLES.astype("float32"), **XGB)
@@ -142,7 +142,7 @@ def test_xgboost_classifier(params):
         "reg:logistic",
     ],
 )
-def test_xgboost_regressor(objective):
+def test_xgboost_regressors_agree(objective):
     y = PROGRESS / PROGRESS.max() if objective == "reg:logistic" else PROGRESS
     assert_agrees(
         xgboost.XGBRegressor(n_estimators=10, objective=objective).fit(DIABETES, y),
@@ -151,7 +151,7 @@ def test_xgboost_regressor(objective):
     )
 
 
-def test_xgboost_several_targets_and_forests():
+def test_xgboost_with_several_targets_and_forests_agrees():
     y = np.c_[PROGRESS, PROGRESS[::-1]]
     assert_agrees(
         xgboost.XGBRegressor(n_estimators=5).fit(DIABETES, y), DIABETES.astype("float32"), **XGB
@@ -188,7 +188,7 @@ def test_xgboost_reads_zeros_of_a_sparse_matrix_as_missing(kind, vectorizer):
 
 
 @pytest.mark.parametrize("sparse_threshold", [0.0, 1.0])
-def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_sparse(
+def test_xgboost_reads_zeros_as_missing_only_from_sparse_columns(
     sparse_threshold,
 ):
     rng = np.random.default_rng(4)
@@ -206,7 +206,7 @@ def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_spar
 
 
 @pytest.mark.parametrize("encode", ["onehot", "onehot-dense"])
-def test_xgboost_behind_bins(encode):
+def test_xgboost_after_bins_agrees(encode):
     rows = np.random.default_rng(5).integers(-3, 9, (300, 4)).astype("float32")
     bins = KBinsDiscretizer(4, encode=encode, strategy="uniform")
     assert_agrees(
@@ -237,7 +237,7 @@ def test_xgboost_stops_at_its_best_iteration():
     ],
     ids=str,
 )
-def test_xgboost_refusals(params):
+def test_unsupported_xgboost_options_are_refused(params):
     model = xgboost.XGBClassifier(n_estimators=3, **params).fit(CANCER, MALIGNANT)
     with pytest.raises(NotConvertible, match="not supported"):
         to_graph(model, [("X", "float32", 30)], precision="float32")
@@ -262,7 +262,7 @@ def test_xgboost_categories_are_refused():
         to_graph(coded, [("X", "float32", 2)], precision="float32")
 
 
-def test_both_inside_stacking_and_behind_a_scaler():
+def test_boosting_inside_stacking_and_voting_agrees():
     inner = [("l", lightgbm.LGBMClassifier(**QUICK)), ("x", xgboost.XGBClassifier(n_estimators=5))]
     model = make_pipeline(
         StandardScaler(), StackingClassifier(inner, LogisticRegression(max_iter=50), cv=2)

@@ -36,7 +36,7 @@ INNER = [
 @pytest.mark.parametrize("ensemble", [True, False])
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
 @pytest.mark.parametrize("inner", INNER, ids=lambda m: type(m).__name__)
-def test_calibration(inner, method, ensemble):
+def test_calibrated_classifiers_agree(inner, method, ensemble):
     for x, y, rows in ((CANCER, MALIGNANT, ROWS), (WINE, CULTIVAR, WINES)):
         model = CalibratedClassifierCV(inner, method=method, ensemble=ensemble, cv=2).fit(x, y)
         # XGBoost itself computes in float32; a steep isotonic step amplifies the difference.
@@ -56,7 +56,7 @@ def test_calibration_of_extreme_probabilities_needs_float64(method):
     assert differences(model, ROWS, "float64")["probabilities"] < 2e-3
 
 
-def test_calibration_of_a_frozen_model():
+def test_calibration_of_a_frozen_model_agrees():
     inner = GradientBoostingClassifier(n_estimators=5).fit(CANCER[::2], MALIGNANT[::2])
     assert_agrees(
         CalibratedClassifierCV(FrozenEstimator(inner)).fit(CANCER[1::2], MALIGNANT[1::2]), ROWS
@@ -65,7 +65,7 @@ def test_calibration_of_a_frozen_model():
 
 @pytest.mark.parametrize("outside", ["clip", "nan"])
 @pytest.mark.parametrize("increasing", [True, False])
-def test_isotonic_regression(outside, increasing):
+def test_isotonic_regression_agrees(outside, increasing):
     x = np.linspace(0, 10, 60)
     y = np.sin(x) + (x if increasing else -x)
     model = IsotonicRegression(out_of_bounds=outside, increasing=increasing).fit(x, y)
@@ -84,14 +84,14 @@ def test_isotonic_regression_that_raises_is_refused():
     [LogisticRegression(solver="newton-cholesky"), GradientBoostingClassifier(n_estimators=10)],
     ids=lambda m: type(m).__name__,
 )
-def test_fixed_threshold(inner, positive):
+def test_fixed_thresholds_agree(inner, positive):
     model = FixedThresholdClassifier(inner, threshold=0.3, pos_label=positive).fit(
         CANCER, MALIGNANT
     )
     assert_agrees(model, ROWS)
 
 
-def test_fixed_threshold_on_decision_values():
+def test_fixed_thresholds_on_decision_values_agree():
     assert_agrees(
         FixedThresholdClassifier(RidgeClassifier(), threshold=0.1).fit(CANCER, MALIGNANT),
         ROWS,
@@ -99,7 +99,7 @@ def test_fixed_threshold_on_decision_values():
     )
 
 
-def test_tuned_threshold_with_names():
+def test_tuned_thresholds_with_class_names_agree():
     names = np.where(MALIGNANT == 1, "benign", "malignant")
     scorer = make_scorer(f1_score, pos_label="malignant")
     model = TunedThresholdClassifierCV(

@@ -78,7 +78,7 @@ def columns(remainder="drop", **kwargs):
     [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10), RandomForestClassifier(7)],
     ids=lambda m: type(m).__name__,
 )
-def test_a_frame_of_mixed_types(last):
+def test_pipelines_over_a_frame_of_mixed_types_agree(last):
     model = make_pipeline(columns(), last).fit(TRAINED, LABELS)
     # The tree models see scaled numbers: only float64 is certain to take the same branch.
     tolerance = 1e-5 if isinstance(last, LogisticRegression) else 1.0
@@ -108,7 +108,7 @@ def assert_exact(model):
     ids=case_name,
 )
 @pytest.mark.parametrize("remainder", ["drop", StandardScaler()], ids=str)
-def test_selectors(chosen, remainder):
+def test_every_column_selector_agrees(chosen, remainder):
     frame = TRAINED[["a b", "größe.cm", "n", "ok", "weight"]].assign(
         **{"a b": 1.0, "größe.cm": TRAINED["größe.cm"].fillna(0)}
     )
@@ -130,14 +130,14 @@ def test_strings_pass_through_as_strings():
     assert_agrees(model, TRAINED)
 
 
-def test_pandas_output_between_steps():
+def test_pandas_output_between_steps_agrees():
     model = make_pipeline(columns("passthrough").set_output(transform="pandas"), Ridge()).fit(
         TRAINED, TARGET
     )
     assert_agrees(model, FRESH)
 
 
-def test_union_of_features_with_weights():
+def test_a_feature_union_with_weights_agrees():
     x = load_diabetes().data
     union = FeatureUnion(
         [("pca", PCA(3)), ("best", SelectKBest(k=4)), ("all", "passthrough"), ("none", "drop")],
@@ -157,7 +157,7 @@ def test_union_of_features_with_weights():
     ],
     ids=str,
 )
-def test_transformed_targets(inner):
+def test_transformed_targets_agree(inner):
     x, y = load_diabetes(return_X_y=True)
     assert_agrees(
         TransformedTargetRegressor(LinearRegression(), **inner).fit(x, y), x.astype("float32")
@@ -173,14 +173,14 @@ def test_targets_transformed_by_a_function_are_refused():
         to_graph(model, [("X", "float32", 10)], precision="float32")
 
 
-def test_a_search_is_its_best_estimator():
+def test_a_search_answers_as_its_best_estimator():
     search = GridSearchCV(
         make_pipeline(columns(), LogisticRegression()), {"logisticregression__C": [0.1, 1]}, cv=2
     ).fit(TRAINED, LABELS)
     assert_agrees(search, FRESH)
 
 
-def test_names_are_never_mangled():
+def test_names_are_kept_unchanged():
     model = make_pipeline(columns(), LogisticRegression()).fit(TRAINED, LABELS)
     inputs = [
         ("a b", "string", 1),
@@ -199,7 +199,7 @@ def test_names_are_never_mangled():
     onnx.checker.check_model(graph)
 
 
-def test_inputs_in_another_order_and_under_other_names():
+def test_the_order_and_the_names_of_inputs_may_differ():
     model = make_pipeline(columns(), LogisticRegression()).fit(TRAINED, LABELS)
     expected = run(model, FRESH)["probabilities"]
     turned = FRESH[FRESH.columns[::-1]]
@@ -234,7 +234,7 @@ def test_columns_that_no_step_reads_stay_inputs():
         ([False, True, True], "int64"),
     ],
 )
-def test_types_of_labels(classes, expected):
+def test_labels_have_the_type_of_the_classes(classes, expected):
     x = np.repeat([[0.0], [5.0], [9.0]], 5, axis=0)
     y = np.repeat(np.array(classes), 5)
     model = GradientBoostingClassifier(n_estimators=5).fit(x, y)
@@ -264,7 +264,7 @@ def test_missing_strings_are_missing_for_every_step():
     }
 
 
-def test_no_rows_and_one_row():
+def test_no_rows_and_one_row_are_answered():
     model = make_pipeline(columns(), GradientBoostingClassifier(n_estimators=3)).fit(
         TRAINED, LABELS
     )
@@ -302,7 +302,7 @@ class Doubler(FunctionTransformer):
         return super().transform(x) * 2
 
 
-def test_classes_of_others_are_refused():
+def test_estimators_of_other_packages_are_refused():
     model = make_pipeline(Doubler(), Ridge()).fit(np.array([[1.0], [2.0]]), [1.0, 2.0])
     with pytest.raises(NotConvertible, match="no converter for the class") as caught:
         to_graph(model, [("X", "float32", 1)], precision="float32")
@@ -312,6 +312,6 @@ def test_classes_of_others_are_refused():
 @pytest.mark.parametrize(
     "argument", [{"precision": "float16"}, {"precision": "float32", "rows": "int8"}]
 )
-def test_arguments(argument):
+def test_invalid_arguments_are_refused(argument):
     with pytest.raises(ValueError, match="expected 'float32' or 'float64'"):
         to_graph(StandardScaler().fit([[1.0]]), [("X", "float32", 1)], **argument)

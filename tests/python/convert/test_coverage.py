@@ -12,11 +12,11 @@ def rows():
     return walk()
 
 
-def test_all_that_convert_agree_with_the_original(rows):
+def test_all_estimators_that_convert_agree_with_the_original(rows):
     assert [r for r in rows if r.converts and not r.agrees] == []
 
 
-def test_at_least_180_convert(rows):
+def test_at_least_180_estimators_convert(rows):
     assert sum(r.converts for r in rows) >= 180
 
 

@@ -44,7 +44,7 @@ FRESH.loc[5:9, "c.d"] = 77.0
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-def test_one_hot(unknown, params):
+def test_one_hot_encoders_agree(unknown, params):
     assert_agrees(
         OneHotEncoder(handle_unknown=unknown, **params).fit(TRAINED), FRESH, tolerance=0, exact=0
     )
@@ -55,11 +55,11 @@ def test_one_hot(unknown, params):
     [{}, {"drop": "first"}, {"drop": ["x", 1.5, 0, False, "p"]}, {"min_frequency": 0.1}],
     ids=str,
 )
-def test_one_hot_that_refuses_unknown_values(params):
+def test_one_hot_encoders_that_refuse_unknown_values_agree(params):
     assert_agrees(OneHotEncoder(**params).fit(TRAINED), TRAINED, tolerance=0, exact=0)
 
 
-def test_an_unknown_value_where_the_encoder_refuses_it_is_never_a_number():
+def test_an_unknown_value_that_the_encoder_refuses_gives_nan():
     model = OneHotEncoder().fit(TRAINED[["rare"]])
     loaded = session(to_graph(model, [("rare", "string", 1)], precision="float32"))
     assert np.isnan(loaded.run(None, {"rare": np.array([["unseen"]], dtype=object)})[0]).all()
@@ -75,7 +75,7 @@ def test_an_unknown_value_where_the_encoder_refuses_it_is_never_a_number():
     ],
     ids=str,
 )
-def test_ordinal(params):
+def test_ordinal_encoders_agree(params):
     assert_agrees(
         OrdinalEncoder(handle_unknown="use_encoded_value", **params).fit(TRAINED),
         FRESH,
@@ -84,13 +84,13 @@ def test_ordinal(params):
     )
 
 
-def test_ordinal_with_given_categories():
+def test_ordinal_encoders_with_given_categories_agree():
     x = TRAINED[["rare"]]
     assert_agrees(OrdinalEncoder(categories=[list("vutsrqp")]).fit(x), x, tolerance=0, exact=0)
 
 
 @pytest.mark.parametrize("kind", ["binary", "continuous", "multiclass"])
-def test_target(kind):
+def test_target_encoders_agree(kind):
     rng = np.random.default_rng(1)
     numbers = rng.normal(size=len(TRAINED)) + TRAINED["count"]
     y = {
@@ -111,7 +111,7 @@ def test_categories_of_numbers_are_compared_exactly():
     assert np.array_equal(run(model, rows, rows="float64")["transformed"], np.eye(3))
 
 
-def test_array_of_strings():
+def test_an_array_of_strings_agrees():
     x = TRAINED[["a b", "rare"]].to_numpy(dtype=object)
     assert_agrees(
         OneHotEncoder(handle_unknown="ignore").fit(x),
@@ -121,7 +121,7 @@ def test_array_of_strings():
     )
 
 
-def test_booleans_with_holes_arrive_as_numbers():
+def test_booleans_with_missing_values_are_encoded_as_numbers():
     flags = pd.DataFrame({"flag": pd.Series([True, False, None, True] * 5, dtype=object)})
     model = OneHotEncoder(handle_unknown="ignore").fit(flags)
     rows = np.array([[1.0], [0.0], [np.nan]], dtype="float32")
@@ -129,7 +129,7 @@ def test_booleans_with_holes_arrive_as_numbers():
     assert np.array_equal(loaded.run(None, {"flag": rows})[0], np.eye(3)[[1, 0, 2]])
 
 
-def test_label_binarizer():
+def test_label_binarizers_agree():
     for y in (np.array([3, 1, 2, 3]), np.array([0, 1, 1, 0])):
         assert_agrees(
             LabelBinarizer(neg_label=-1).fit(y),

@@ -56,11 +56,11 @@ def on_both(model, **limits):
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 @pytest.mark.parametrize("weights", [None, [1, 2, 5, 3]], ids=str)
-def test_voting(voting, weights):
+def test_voting_classifiers_agree(voting, weights):
     on_both(VotingClassifier(MEMBERS, voting=voting, weights=weights))
 
 
-def test_voting_regressor():
+def test_voting_regressors_agree():
     model = VotingRegressor(
         [("r", Ridge()), ("t", DecisionTreeRegressor(max_depth=4)), ("d", "drop")],
         weights=[1, 3, 1],
@@ -70,7 +70,7 @@ def test_voting_regressor():
 
 @pytest.mark.parametrize("passthrough", [False, True])
 @pytest.mark.parametrize("method", ["auto", "predict"])
-def test_stacking(passthrough, method):
+def test_stacking_classifiers_agree(passthrough, method):
     model = StackingClassifier(
         [*MEMBERS, ("r", RidgeClassifier())],
         LogisticRegression(),
@@ -81,7 +81,7 @@ def test_stacking(passthrough, method):
     on_both(model)
 
 
-def test_stacking_of_trees_on_trees_needs_float64():
+def test_stacking_of_trees_on_trees_agrees_in_float64():
     from convert_harness import differences
 
     model = StackingClassifier(MEMBERS, RandomForestClassifier(5, random_state=0), cv=2).fit(
@@ -91,7 +91,7 @@ def test_stacking_of_trees_on_trees_needs_float64():
 
 
 @pytest.mark.parametrize("passthrough", [False, True])
-def test_stacking_regressor(passthrough):
+def test_stacking_regressors_agree(passthrough):
     members = [
         ("r", Ridge()),
         ("t", DecisionTreeRegressor(max_depth=4)),
@@ -104,12 +104,12 @@ def test_stacking_regressor(passthrough):
 
 
 @pytest.mark.parametrize("inner", [None, LogisticRegression(), RidgeClassifier()], ids=str)
-def test_bagging(inner):
+def test_bagging_classifiers_agree(inner):
     on_both(BaggingClassifier(inner, n_estimators=5, max_features=0.5, random_state=0))
 
 
 @pytest.mark.parametrize("inner", [None, Ridge()], ids=str)
-def test_bagging_and_boosting_of_regressors(inner):
+def test_bagging_and_boosting_of_regressors_agree(inner):
     rows = DIABETES.astype("float32")
     assert_agrees(
         BaggingRegressor(inner, n_estimators=5, max_features=0.5).fit(DIABETES, PROGRESS), rows
@@ -118,7 +118,7 @@ def test_bagging_and_boosting_of_regressors(inner):
 
 
 @pytest.mark.parametrize("inner", [None, LogisticRegression(), GaussianNB()], ids=str)
-def test_adaboost(inner):
+def test_adaboost_classifiers_agree(inner):
     on_both(AdaBoostClassifier(inner, n_estimators=7))
 
 
@@ -126,25 +126,25 @@ INNER = [LogisticRegression(), RandomForestClassifier(5, random_state=0), Linear
 
 
 @pytest.mark.parametrize("inner", INNER, ids=lambda m: type(m).__name__)
-def test_one_against_the_rest(inner):
+def test_one_vs_rest_agrees(inner):
     on_both(OneVsRestClassifier(inner))
 
 
 @pytest.mark.parametrize("inner", [*INNER, SVC()], ids=lambda m: type(m).__name__)
-def test_one_against_one(inner):
+def test_one_vs_one_agrees(inner):
     on_both(OneVsOneClassifier(inner))
 
 
 @pytest.mark.parametrize(
     "inner", [LogisticRegression(), LinearSVC()], ids=lambda m: type(m).__name__
 )
-def test_output_codes(inner):
+def test_output_codes_agree(inner):
     assert_agrees(
         OutputCodeClassifier(inner, random_state=0).fit(WINE, NAMES), WINE.astype("float32")
     )
 
 
-def test_several_labels_per_row():
+def test_several_labels_per_row_agree():
     labels = np.c_[MALIGNANT, CANCER[:, 0] > 0, CANCER[:, 1] > 0.5].astype(int)
     rows = CANCER.astype("float32")
     assert_agrees(OneVsRestClassifier(LogisticRegression()).fit(CANCER, labels), rows)
@@ -158,7 +158,7 @@ def test_several_labels_per_row():
         )
 
 
-def test_several_targets_per_row():
+def test_several_targets_per_row_agree():
     targets = np.c_[PROGRESS, PROGRESS**0.5, DIABETES[:, 0]]
     rows = DIABETES.astype("float32")
     assert_agrees(
@@ -167,13 +167,13 @@ def test_several_targets_per_row():
     assert_agrees(RegressorChain(Ridge(), order=[1, 2, 0]).fit(DIABETES, targets), rows)
 
 
-def test_self_training():
+def test_self_training_agrees():
     y = CULTIVAR.copy()
     y[::3] = -1
     assert_agrees(SelfTrainingClassifier(LogisticRegression()).fit(WINE, y), WINE.astype("float32"))
 
 
-def test_a_step_that_computes_with_names_is_refused():
+def test_a_step_that_computes_with_class_names_is_refused():
     model = StackingClassifier(MEMBERS, stack_method="predict", cv=2).fit(WINE, NAMES)
     # Internally, scikit-learn replaces the names by numbers.
     assert_agrees(model, WINE.astype("float32"))
@@ -183,7 +183,7 @@ def test_a_step_that_computes_with_names_is_refused():
         to_graph(chain, [("X", "float32", 30)], precision="float32")
 
 
-def test_a_refusal_names_the_member():
+def test_an_error_names_the_member():
     model = VotingClassifier(
         [("fine", GaussianNB()), ("odd", SVC(kernel=lambda a, b: a @ b.T))]
     ).fit(WINE, NAMES)

@@ -23,7 +23,7 @@ def increase(x):
     return x + 1
 
 
-def test_every_step_is_a_row_and_one_refusal_hides_no_other():
+def test_every_step_is_a_row_with_its_own_reason():
     columns = ColumnTransformer(
         [
             (
@@ -60,13 +60,13 @@ def test_every_step_is_a_row_and_one_refusal_hides_no_other():
     )
 
 
-def test_a_model_alone_is_one_row():
+def test_a_model_without_pipeline_is_one_row():
     assert explain(LogisticRegression().fit([[0.0], [1.0]], [0, 1])) == [
         ("LogisticRegression", "LogisticRegression", True, "")
     ]
 
 
-def test_categories_inside_a_model():
+def test_a_model_with_categories_converts():
     frame = FRAME.assign(word=FRAME["word"].astype("category"))[["word", "x"]]
     model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=2).fit(
         frame, Y
@@ -74,11 +74,11 @@ def test_categories_inside_a_model():
     assert [row.converts for row in explain(model)] == [True]
 
 
-def test_steps_that_are_not_fitted():
+def test_steps_that_are_not_fitted_do_not_convert():
     rows = explain(make_pipeline(StandardScaler(), LogisticRegression()))
     assert [(row.converts, row.reason) for row in rows] == [(False, "it is not fitted")] * 2
 
 
-def test_what_is_no_model_at_all():
+def test_other_objects_than_models_do_not_convert():
     (row,) = explain(object())
     assert not row.converts and row.reason

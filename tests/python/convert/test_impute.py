@@ -26,21 +26,21 @@ WORDS = pd.DataFrame(
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant"])
 @pytest.mark.parametrize("indicator", [False, True])
-def test_numbers(strategy, indicator):
+def test_imputers_of_numbers_agree(strategy, indicator):
     assert_agrees(SimpleImputer(strategy=strategy, add_indicator=indicator).fit(HOLES), ROWS)
 
 
 @pytest.mark.parametrize("strategy", ["most_frequent", "constant"])
-def test_strings(strategy):
+def test_imputers_of_strings_agree(strategy):
     assert_agrees(SimpleImputer(strategy=strategy).fit(WORDS), WORDS[::-1])
 
 
-def test_strings_with_a_mark_of_their_own():
+def test_strings_with_another_missing_value_agree():
     marked = WORDS.fillna("?")
     assert_agrees(SimpleImputer(strategy="most_frequent", missing_values="?").fit(marked), marked)
 
 
-def test_strings_then_indicator_become_the_input_of_an_encoder():
+def test_imputed_strings_before_an_encoder_agree():
     from sklearn.preprocessing import OneHotEncoder
 
     model = make_pipeline(
@@ -49,12 +49,12 @@ def test_strings_then_indicator_become_the_input_of_an_encoder():
     assert_agrees(model, WORDS)
 
 
-def test_whole_numbers_with_a_mark():
+def test_integers_with_another_missing_value_agree():
     x = RNG.integers(-1, 5, size=(60, 3))
     assert_agrees(SimpleImputer(missing_values=-1, strategy="median", add_indicator=True).fit(x), x)
 
 
-def test_columns_without_any_value():
+def test_columns_without_any_value_agree():
     x = HOLES.copy()
     x[:, 2] = np.nan
     rows = ROWS.copy()
@@ -70,7 +70,7 @@ def test_mixed_types_keep_their_columns():
 
 
 @pytest.mark.parametrize("features", ["missing-only", "all"])
-def test_indicator(features):
+def test_missing_indicators_agree(features):
     x = HOLES.copy()
     x[:, 0] = 1.0
     rows = ROWS.copy()
@@ -80,7 +80,7 @@ def test_indicator(features):
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("neighbours", [1, 5])
-def test_nearest_neighbours(weights, neighbours):
+def test_knn_imputers_agree(weights, neighbours):
     model = KNNImputer(n_neighbors=neighbours, weights=weights, add_indicator=True).fit(HOLES)
     rows = ROWS.copy()
     rows[0] = np.nan  # has no coordinate in common with any row
@@ -93,18 +93,18 @@ def test_nearest_neighbours(weights, neighbours):
     [BayesianRidge(), ExtraTreesRegressor(5, random_state=0)],
     ids=lambda m: type(m).__name__,
 )
-def test_iterative(inner, order):
+def test_iterative_imputers_agree(inner, order):
     model = IterativeImputer(
         inner, max_iter=3, imputation_order=order, random_state=0, add_indicator=True
     ).fit(HOLES)
     assert_agrees(model, ROWS, tolerance=1e-3)
 
 
-def test_an_imputer_before_a_model():
+def test_an_imputer_before_a_model_agrees():
     assert_agrees(make_pipeline(KNNImputer(), Ridge()).fit(HOLES, CULTIVAR), ROWS)
 
 
-def test_refusals():
+def test_unsupported_imputers_are_refused():
     inputs = [("X", "float32", WINE.shape[1])]
     random = IterativeImputer(BayesianRidge(), sample_posterior=True, max_iter=2).fit(HOLES)
     callable_weights = KNNImputer(weights=lambda d: d).fit(HOLES)
@@ -129,6 +129,6 @@ def test_the_fill_value_of_a_float64_graph_is_not_rounded():
     assert run(SimpleImputer().fit(x), x, "float64")["transformed"][2, 0] == 0.1
 
 
-def test_an_iterative_imputer_of_one_column_is_its_initial_imputer():
+def test_an_iterative_imputer_of_one_column_agrees():
     x = np.array([[1.0], [np.nan], [4.0]])
     assert_agrees(IterativeImputer(random_state=0).fit(x), x)

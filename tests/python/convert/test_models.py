@@ -48,7 +48,7 @@ ROWS = (X + RNG.normal(scale=0.2, size=X.shape)).astype("float32")
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
 @pytest.mark.parametrize("cls", [SVC, NuSVC], ids=lambda c: c.__name__)
-def test_support_vector_classifiers(cls, kernel):
+def test_support_vector_classifiers_agree(cls, kernel):
     for y in (TWO, np.array(["a", "b", "c"])[CULTIVAR]):
         for shape in ("ovr", "ovo"):
             assert_agrees(
@@ -58,7 +58,7 @@ def test_support_vector_classifiers(cls, kernel):
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
-def test_other_kernel_methods(kernel):
+def test_other_kernel_methods_agree(kernel):
     assert_agrees(SVR(kernel=kernel).fit(X, Y), ROWS)
     assert_agrees(OneClassSVM(kernel=kernel).fit(X), ROWS, tolerance=1e-4)
     assert_agrees(KernelRidge(kernel=kernel, gamma=0.05, alpha=1.0).fit(X, Y), ROWS, exact=1e-8)
@@ -72,7 +72,7 @@ def test_other_kernel_methods(kernel):
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "poly", "cosine"])
-def test_kernel_pca(kernel):
+def test_kernel_pca_agrees(kernel):
     assert_agrees(KernelPCA(3, kernel=kernel).fit(X), ROWS, exact=1e-8)
 
 
@@ -89,7 +89,7 @@ def test_kernel_pca(kernel):
     ],
     ids=str,
 )
-def test_gaussian_processes(kernel):
+def test_gaussian_processes_agree(kernel):
     assert_agrees(
         GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True, alpha=1e-3).fit(X, Y),
         ROWS,
@@ -103,7 +103,7 @@ def test_gaussian_processes(kernel):
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "minkowski", "cosine"])
-def test_neighbours(metric, weights):
+def test_nearest_neighbours_agree(metric, weights):
     p = 3 if metric == "minkowski" else 2
     for model in (
         KNeighborsClassifier(4, weights=weights, metric=metric, p=p).fit(X, CULTIVAR),
@@ -118,7 +118,7 @@ def test_a_fitted_row_is_its_own_neighbour():
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
-def test_neighbours_within_a_radius(weights):
+def test_neighbours_within_a_radius_agree(weights):
     assert_agrees(
         RadiusNeighborsClassifier(2.5, weights=weights, outlier_label=1).fit(X, CULTIVAR),
         ROWS,
@@ -127,18 +127,18 @@ def test_neighbours_within_a_radius(weights):
     assert_agrees(RadiusNeighborsRegressor(2.5, weights=weights).fit(X, Y), ROWS, exact=1e-8)
 
 
-def test_outliers():
+def test_outlier_detectors_agree():
     assert_agrees(LocalOutlierFactor(novelty=True, contamination=0.1).fit(X), ROWS, exact=1e-8)
     assert_agrees(EllipticEnvelope(random_state=0).fit(X), ROWS, exact=1e-8)
 
 
-def test_label_propagation_by_neighbours():
+def test_label_propagation_with_neighbours_agrees():
     y = np.where(RNG.random(len(X)) < 0.5, -1, CULTIVAR)
     assert_agrees(LabelPropagation("knn", n_neighbors=5).fit(X, y), ROWS)
 
 
 @pytest.mark.parametrize("solver", ["svd", "eigen", "lsqr"])
-def test_discriminants(solver):
+def test_discriminant_analysis_agrees(solver):
     for y in (TWO, CULTIVAR):
         assert_agrees(LinearDiscriminantAnalysis(solver=solver).fit(X, y), ROWS)
         assert_agrees(QuadraticDiscriminantAnalysis(reg_param=0.1).fit(X, y), ROWS)
@@ -146,7 +146,7 @@ def test_discriminants(solver):
         assert_agrees(NearestCentroid(priors="empirical").fit(X, y), ROWS)
 
 
-def test_nearest_centroids_far_away_are_told_apart_by_the_digits_that_the_model_keeps():
+def test_nearest_centroids_agree_on_rows_far_away():
     model = NearestCentroid().fit(X, CULTIVAR)
     far = np.concatenate([np.eye(X.shape[1]) * scale for scale in 10.0 ** np.arange(9, 18, 0.25)])
     assert run(model, far, "float64")["probabilities"] == pytest.approx(
@@ -161,7 +161,7 @@ def test_a_projection_is_centred_afterwards_as_the_model_does():
     np.testing.assert_array_equal(run(model, rows, "float64")["transformed"], model.transform(rows))
 
 
-def test_fourier_features_of_enormous_numbers():
+def test_fourier_features_of_huge_numbers_agree():
     model = RBFSampler(n_components=20, random_state=0).fit(X[:, :1])
     rows = 10.0 ** np.arange(0, 300, 7.5).reshape(-1, 1)
     assert run(model, rows, "float64")["transformed"] == pytest.approx(
@@ -173,13 +173,13 @@ def test_fourier_features_of_enormous_numbers():
 @pytest.mark.parametrize(
     "cls", [GaussianMixture, BayesianGaussianMixture], ids=lambda c: c.__name__
 )
-def test_mixtures(cls, covariance):
+def test_gaussian_mixtures_agree(cls, covariance):
     assert_agrees(
         cls(n_components=3, covariance_type=covariance, random_state=0, max_iter=20).fit(X), ROWS
     )
 
 
-def test_naive_bayes_of_counts_and_codes():
+def test_naive_bayes_of_counts_and_codes_agrees():
     codes = RNG.integers(0, 4, size=X.shape)
     assert_agrees(CategoricalNB().fit(codes, CULTIVAR), codes.astype("float32"))
     assert_agrees(BernoulliNB(binarize=0.3).fit(X, CULTIVAR), ROWS)
@@ -187,19 +187,19 @@ def test_naive_bayes_of_counts_and_codes():
 
 
 @pytest.mark.parametrize("value", [-1.0, 9.0, np.nan])
-def test_a_code_that_naive_bayes_never_saw_fails_and_is_no_number(value):
+def test_a_code_that_naive_bayes_never_saw_raises_an_error(value):
     codes = RNG.integers(0, 4, size=X.shape)
     with pytest.raises(Exception, match=r"out of (data )?bounds"):
         run(CategoricalNB().fit(codes, CULTIVAR), np.full((1, 13), value, dtype="float32"))
 
 
-def test_naive_bayes_of_codes_takes_the_whole_part_of_a_fraction():
+def test_naive_bayes_truncates_codes_to_integers():
     model = CategoricalNB().fit(RNG.integers(0, 4, size=X.shape), CULTIVAR)
     assert_agrees(model, np.tile(np.array([[-0.5], [1.5], [3.9]], dtype="float32"), 13))
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
-def test_networks(activation):
+def test_neural_networks_agree(activation):
     for y in (TWO, CULTIVAR, np.c_[TWO, 1 - TWO]):
         assert_agrees(MLPClassifier(8, activation=activation, max_iter=30).fit(X, y), ROWS)
     assert_agrees(
@@ -211,16 +211,16 @@ def test_networks(activation):
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "modified_huber", "hinge"])
-def test_stochastic_gradient(loss):
+def test_sgd_classifiers_agree(loss):
     for y in (TWO, CULTIVAR):
         assert_agrees(SGDClassifier(loss=loss, random_state=0).fit(X, y), ROWS, tolerance=1e-4)
 
 
-def test_several_labels_by_ridge():
+def test_ridge_with_several_labels_agrees():
     assert_agrees(RidgeClassifier().fit(X, np.c_[TWO, CULTIVAR == 2, TWO]), ROWS)
 
 
-def test_projections():
+def test_projections_agree():
     assert_agrees(PCA(4, whiten=True).fit(X), ROWS)
     assert_agrees(
         FastICA(4, whiten=False, random_state=0, max_iter=20).fit(X), ROWS, tolerance=1e-4
@@ -236,12 +236,12 @@ def test_projections():
     assert_agrees(coder.fit(X), ROWS)
 
 
-def test_selections():
+def test_feature_selections_agree():
     assert_agrees(SelectFromModel(Ridge()).fit(X, Y), ROWS)
     assert_agrees(RFE(LogisticRegression(), n_features_to_select=4).fit(X, CULTIVAR), ROWS)
 
 
-def test_clusters():
+def test_clusterings_agree():
     for model in (
         KMeans(4, n_init=1, random_state=0),
         BisectingKMeans(5, random_state=0),
@@ -251,7 +251,7 @@ def test_clusters():
         assert found["label"] == 0 and found["scores"] < 1e-7
 
 
-def test_dummies():
+def test_dummy_estimators_agree():
     for strategy in ("prior", "most_frequent"):
         assert_agrees(DummyClassifier(strategy=strategy).fit(X, CULTIVAR), ROWS)
     assert_agrees(DummyRegressor(strategy="quantile", quantile=0.3).fit(X, Y), ROWS)
@@ -272,7 +272,7 @@ def test_dummies():
     ],
     ids=case_name,
 )
-def test_refusals(model, reason):
+def test_unsupported_models_are_refused(model, reason):
     model.fit(X, CULTIVAR)
     with pytest.raises(NotConvertible, match=reason):
         to_graph(model, [("X", "float32", 13)], precision="float32")

@@ -59,7 +59,7 @@ ROWS = np.vstack([X, X * 1.5, X * -1.2]).astype("float32")
     ],
     ids=str,
 )
-def test_transformers(model):
+def test_numeric_transformers_agree(model):
     assert_agrees(model.fit(X), ROWS)
 
 
@@ -82,20 +82,20 @@ def test_splines_have_the_bits_of_the_original_at_equal_knots_and_beyond_them(
 
 @pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
 @pytest.mark.parametrize("strategy", ["uniform", "quantile", "kmeans"])
-def test_bins(encode, strategy):
+def test_bins_agree(encode, strategy):
     model = KBinsDiscretizer(
         encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf"
     ).fit(X)
     assert_agrees(model, ROWS, tolerance=0, exact=0)
 
 
-def test_bin_edges_where_float32_stands_for_float64():
+def test_bin_edges_agree_on_rounded_float64_rows():
     model = KBinsDiscretizer(40, encode="ordinal", quantile_method="inverted_cdf").fit(X)
     got = run(model, X.astype("float32"), rows="float64")["transformed"]
     assert np.array_equal(got, model.transform(X))
 
 
-def test_box_cox():
+def test_box_cox_agrees():
     assert_agrees(
         PowerTransformer("box-cox").fit(np.exp(X / 10)), np.exp(ROWS / 10).astype("float32")
     )
@@ -110,7 +110,7 @@ def test_missing_values_pass_through(model):
     assert_agrees(model.fit(X), rows)
 
 
-def test_a_row_of_zeros_has_no_length():
+def test_a_row_of_zeros_is_not_normalized():
     assert_agrees(Normalizer().fit(X), np.zeros((2, 10), dtype="float32"))
 
 
@@ -122,7 +122,7 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: getattr(f, "__name__", "None"))
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
-def test_numpy_functions(function):
+def test_numpy_functions_agree(function):
     rows = np.concatenate(
         [ROWS[:50], np.float32([[0.0] * 10, [-1.0] * 10, [1e-8] * 10, [1e-5] * 10])]
     )
@@ -147,7 +147,7 @@ def test_log1p_keeps_small_numbers_and_infinities():
     ],
     ids=case_name,
 )
-def test_numpy_functions_with_arguments(function, args):
+def test_numpy_functions_with_arguments_agree(function, args):
     rows = ROWS[:60].copy()
     if function is np.nan_to_num:
         rows[0, :3] = np.nan, np.inf, -np.inf
@@ -173,14 +173,14 @@ def double(x):
     ],
     ids=case_name,
 )
-def test_refusals(model, reason):
+def test_unsupported_transformers_are_refused(model, reason):
     if not isinstance(model, FunctionTransformer):
         model.fit(X)
     with pytest.raises(NotConvertible, match=reason):
         to_graph(model, [("X", "float32", 10)], precision="float32")
 
 
-def test_a_refusal_names_the_step():
+def test_an_error_names_the_step():
     model = make_pipeline(StandardScaler(), FunctionTransformer(double), Ridge()).fit(X, Y)
     with pytest.raises(NotConvertible) as caught:
         to_graph(model, [("X", "float32", 10)], precision="float32")
@@ -188,7 +188,7 @@ def test_a_refusal_names_the_step():
     assert "double" in caught.value.reason
 
 
-def test_rows_that_do_not_exist_give_no_rows():
+def test_no_rows_give_no_rows():
     for model in (
         StandardScaler(),
         KBinsDiscretizer(quantile_method="averaged_inverted_cdf"),

@@ -38,7 +38,7 @@ def operators(model, precision):
     ids=lambda v: str(v)[:40] if not isinstance(v, np.ndarray) else v.dtype.kind,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_operators(model, y, expected, precision):
+def test_graphs_have_the_expected_operators(model, y, expected, precision):
     assert operators(model.fit(X, y), precision) == expected.split()
 
 
@@ -61,7 +61,7 @@ def test_a_tie_is_the_first_class(precision, rows):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_scores_whose_probabilities_round_to_a_half_still_choose(precision):
+def test_tiny_scores_decide_although_their_probabilities_round_to_a_half(precision):
     tiny = np.array([[1e-20, 0.0, 0.0], [-1e-20, 0.0, 0.0]], dtype="float32")
     model = logistic([1.0, 0.0, 0.0], 0.0)
     got = run(model, tiny, precision)
@@ -70,7 +70,7 @@ def test_scores_whose_probabilities_round_to_a_half_still_choose(precision):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_huge_scores_are_certain(precision):
+def test_huge_scores_give_probabilities_of_zero_and_one(precision):
     huge = np.array([[1e30, 0.0, 0.0], [-1e30, 0.0, 0.0], [3e38, 0.0, 0.0]], dtype="float32")
     got = run(logistic([10.0, 0.0, 0.0], 0.0), huge, precision)
     assert got["label"].tolist() == [1, 0, 1]
@@ -79,13 +79,13 @@ def test_huge_scores_are_certain(precision):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_classes_that_are_not_positions(precision):
+def test_classes_that_are_not_indices_are_returned(precision):
     model = logistic([1.0, 0.0, 0.0], 0.0, np.array([7, 9])[TWO])
     got = run(model, np.array([[2.0, 0, 0], [0.0, 0, 0], [-2.0, 0, 0]], dtype="float32"), precision)
     assert got["label"].tolist() == [9, 7, 7]
 
 
-def test_sides_of_random_rows_agree():
+def test_labels_of_random_rows_agree():
     rows = (RNG.normal(size=(500, 3)) * RNG.choice([1e-6, 1.0, 1e6], size=(500, 1))).astype(
         "float32"
     )

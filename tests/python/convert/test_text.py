@@ -49,14 +49,14 @@ FRESH = np.array([*DOCUMENTS[::-1], "unseen words ÄPFEL QUICK", "ǅ Ǆ ǆ ﬃ �
     ],
     ids=str,
 )
-def test_vectorizers(model):
+def test_vectorizers_agree(model):
     model.fit(DOCUMENTS)
     assert_agrees(model, FRESH, tolerance=1e-6, exact=1e-12)
     assert_agrees(model, FRESH[6:7], tolerance=1e-6, exact=1e-12)
 
 
 @pytest.mark.parametrize("analyzer", ["word", "char"])
-def test_no_text_gives_no_row(analyzer):
+def test_no_texts_give_no_rows(analyzer):
     model = TfidfVectorizer(analyzer=analyzer).fit(DOCUMENTS)
     assert run(model, FRESH[:0])["transformed"].shape == (0, len(model.vocabulary_))
 
@@ -78,7 +78,7 @@ PIECES = st.one_of(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_any_text(model):
+def test_random_texts_agree(model):
     from convert_harness import session
 
     graph = session(to_graph(model, [("text", "string", 1)], precision="float32"))
@@ -92,12 +92,12 @@ def test_any_text(model):
     check()
 
 
-def test_a_classifier_of_texts():
+def test_a_classifier_of_texts_agrees():
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(DOCUMENTS, np.arange(8) % 2)
     assert_agrees(model, FRESH)
 
 
-def test_a_column_of_texts_beside_numbers():
+def test_a_column_of_texts_beside_numbers_agrees():
     import pandas as pd
 
     frame = pd.DataFrame({"review": DOCUMENTS, "stars": np.arange(8.0)})
@@ -129,7 +129,7 @@ def shout(text):
     ],
     ids=case_name,
 )
-def test_refusals(model, reason):
+def test_unsupported_vectorizers_are_refused(model, reason):
     model.fit(DOCUMENTS)
     with pytest.raises(NotConvertible, match=re.escape(reason)):
         to_graph(model, [("text", "string", 1)], precision="float32")

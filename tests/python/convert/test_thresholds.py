@@ -34,7 +34,7 @@ MODELS = {
 
 @pytest.mark.parametrize("preprocessing", PREPROCESSING)
 @pytest.mark.parametrize("model", MODELS)
-def test_scaled_whole_numbers_on_thresholds(model: str, preprocessing: str) -> None:
+def test_scaled_integers_on_thresholds_agree(model: str, preprocessing: str) -> None:
     rng = np.random.default_rng(3)
     seen = 2.0 * rng.integers(0, 40, (150, 2))
     y = rng.integers(0, 3, 150) if "classes" in model else rng.normal(size=150)
@@ -42,14 +42,14 @@ def test_scaled_whole_numbers_on_thresholds(model: str, preprocessing: str) -> N
     assert_agrees(fitted, rng.integers(0, 80, (300, 2)).astype("float32"))
 
 
-def test_isolation_forest_of_some_features_converts_where_leaves_name_none() -> None:
+def test_an_isolation_forest_of_one_feature_agrees() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(60, 1)).astype("float32")
     assert_agrees(IsolationForest(n_estimators=4, random_state=0).fit(rows.astype("float64")), rows)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
-def test_a_threshold_that_takes_over_the_rounding_to_float32() -> None:
+def test_an_adjusted_threshold_replaces_the_rounding_to_float32() -> None:
     rng = np.random.default_rng(0)
     largest = float(np.finfo("float32").max)
     special = [

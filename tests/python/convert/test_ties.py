@@ -40,7 +40,7 @@ def double(model, rows):
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree", "brute"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev"])
 @pytest.mark.parametrize("neighbours", [1, 2, 5, 16])
-def test_of_rows_that_are_equally_near_the_same_ones_count(algorithm, metric, neighbours):
+def test_the_same_rows_count_among_equally_near_ones(algorithm, metric, neighbours):
     model = KNeighborsRegressor(neighbours, algorithm=algorithm, metric=metric, leaf_size=10).fit(
         GRID, TARGETS
     )
@@ -64,7 +64,7 @@ def test_classes_of_rows_that_are_equally_near_have_the_same_shares(algorithm, w
     )
 
 
-def test_as_many_neighbours_as_rows_need_no_order():
+def test_as_many_neighbours_as_rows_agree():
     model = KNeighborsRegressor(12, algorithm="kd_tree").fit(GRID[:12], TARGETS[:12])
     np.testing.assert_allclose(
         double(model, ASKED[:-2])["prediction"].ravel(), model.predict(ASKED[:-2]), rtol=1e-10
@@ -72,14 +72,14 @@ def test_as_many_neighbours_as_rows_need_no_order():
 
 
 @pytest.mark.parametrize("cls", [KMeans, MiniBatchKMeans])
-def test_clusters_of_far_rows(cls):
+def test_clusters_of_far_rows_agree(cls):
     model = cls(5, random_state=0, n_init=2).fit(GRID)
     rows = ASKED * RNG.normal(1, 0.1, ASKED.shape)
     np.testing.assert_array_equal(double(model, rows[:-1])["label"], model.predict(rows[:-1]))
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
-def test_mixtures_of_far_rows(covariance):
+def test_mixtures_of_far_rows_agree(covariance):
     model = GaussianMixture(3, covariance_type=covariance, random_state=0).fit(
         GRID + RNG.normal(size=GRID.shape)
     )
@@ -100,7 +100,7 @@ def test_naive_bayes_computes_in_the_float32_that_it_was_fitted_in():
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_support_vectors_answer_far_rows(kernel):
+def test_support_vectors_agree_on_far_rows(kernel):
     model = SVR(kernel=kernel).fit(GRID, TARGETS)
     rows = np.vstack([ASKED[:-4], [[1e200, 0.0, 0.0], [-1e160, 1e160, 0.0]]])
     np.testing.assert_allclose(

@@ -34,7 +34,7 @@ def with_holes(x, share=0.1):
     return x
 
 
-def test_histogram_boosting_exports_at_all():
+def test_histogram_boosting_agrees():
     model = HistGradientBoostingClassifier(max_iter=20).fit(CANCER, MALIGNANT)
     assert_agrees(model, CANCER.astype("float32"))
 
@@ -50,7 +50,7 @@ def test_histogram_thresholds_round_down_so_that_float32_rows_are_exact():
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_histogram_thresholds_round_to_nearest_where_float32_stands_for_float64(precision):
+def test_histogram_thresholds_round_to_nearest_for_rounded_float64_rows(precision):
     x = with_holes(CANCER)
     model = HistGradientBoostingClassifier().fit(x, MALIGNANT)
     got = run(model, x.astype("float32"), precision, rows="float64")["probabilities"]
@@ -64,7 +64,7 @@ def test_histogram_boosting_with_double_inputs_is_exact():
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_histogram_regressor_behind_a_scaler(scaled):
+def test_a_histogram_regressor_after_a_scaler_is_exact(scaled):
     steps = [StandardScaler()] if scaled else []
     model = make_pipeline(*steps, HistGradientBoostingRegressor(max_iter=30)).fit(
         DIABETES, PROGRESS
@@ -73,7 +73,7 @@ def test_histogram_regressor_behind_a_scaler(scaled):
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "absolute_error", "quantile"])
-def test_histogram_losses(loss):
+def test_histogram_losses_agree(loss):
     extra = {"quantile": 0.7} if loss == "quantile" else {}
     assert_agrees(
         HistGradientBoostingRegressor(loss=loss, max_iter=10, **extra).fit(DIABETES, PROGRESS),
@@ -81,7 +81,7 @@ def test_histogram_losses(loss):
     )
 
 
-def test_histogram_multiclass_with_names():
+def test_histogram_boosting_with_class_names_agrees():
     assert_agrees(
         HistGradientBoostingClassifier(max_iter=10).fit(WINE, NAMES), WINE.astype("float32")
     )
@@ -103,7 +103,7 @@ def categories(size=300):
     return frame, target.astype(int)
 
 
-def test_histogram_categories_of_strings_unknown_and_missing():
+def test_histogram_string_categories_agree_if_unknown_or_missing():
     frame, y = categories()
     typed = frame.assign(job=frame["job"].astype("category"))
     model = HistGradientBoostingClassifier(
@@ -114,7 +114,7 @@ def test_histogram_categories_of_strings_unknown_and_missing():
     assert_agrees(model, rows.assign(job=rows["job"].astype("category")))
 
 
-def test_histogram_categories_of_numbers():
+def test_histogram_number_categories_agree():
     frame, y = categories()
     x = frame[["zip", "age"]].to_numpy("float64")
     model = HistGradientBoostingClassifier(
@@ -135,7 +135,7 @@ MODELS = [
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
-def test_classifiers_of_two_classes(model, dtype):
+def test_classifiers_of_two_classes_agree(model, dtype):
     assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype(dtype))
 
 
@@ -144,12 +144,12 @@ def test_classifiers_of_two_classes(model, dtype):
     [m for m in MODELS if getattr(m, "loss", "") != "exponential"],
     ids=lambda m: type(m).__name__,
 )
-def test_classifiers_of_three_names(model):
+def test_classifiers_with_class_names_agree(model):
     assert_agrees(model.fit(WINE, NAMES), WINE.astype("float32"))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
-def test_trees_behind_a_scaler_have_float64_thresholds(model):
+def test_trees_after_a_scaler_have_float64_thresholds(model):
     pipeline = make_pipeline(StandardScaler(), model).fit(CANCER, MALIGNANT)
     assert differences(pipeline, CANCER, "float64")["probabilities"] < 1e-12
 
@@ -164,24 +164,24 @@ def test_trees_behind_a_scaler_have_float64_thresholds(model):
     ],
     ids=str,
 )
-def test_regressors(model):
+def test_regressors_agree(model):
     assert_agrees(model.fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
 
 
-def test_boosting_that_starts_from_a_regressor():
+def test_boosting_that_starts_from_a_regressor_agrees():
     # scikit-learn passes the rows to the first regressor as float32, which answers in float32.
     model = GradientBoostingRegressor(n_estimators=5, init=Ridge()).fit(DIABETES, PROGRESS)
     assert_agrees(model, DIABETES.astype("float32"), exact=1e-6)
 
 
-def test_shares_of_a_forest_never_leave_zero_to_one():
+def test_probabilities_of_a_forest_stay_within_zero_and_one():
     for trees in (3, 10, 20, 70):
         model = RandomForestClassifier(trees, random_state=0, max_depth=4).fit(CANCER, MALIGNANT)
         got = run(model, CANCER.astype("float32"))["probabilities"]
         assert got.min() >= 0 and got.max() <= 1
 
 
-def test_forest_with_missing_values():
+def test_a_forest_with_missing_values_agrees():
     x = with_holes(CANCER)
     assert_agrees(RandomForestClassifier(10).fit(x, MALIGNANT), x.astype("float32"))
 
@@ -200,7 +200,7 @@ def test_equal_votes_of_two_classes_stay_equal(trees):
     assert_agrees(model, rows, exact=1e-12)
 
 
-def test_forests_of_several_outputs():
+def test_forests_with_several_outputs_agree():
     two = np.c_[MALIGNANT, CANCER[:, 0] > 14]
     assert_agrees(RandomForestClassifier(5).fit(CANCER, two), CANCER.astype("float32"))
     assert_agrees(
@@ -210,25 +210,25 @@ def test_forests_of_several_outputs():
 
 
 @pytest.mark.parametrize("features", [1.0, 0.5])
-def test_isolation_forest(features):
+def test_isolation_forests_agree(features):
     assert_agrees(
         IsolationForest(n_estimators=20, max_features=features).fit(DIABETES),
         DIABETES.astype("float32"),
     )
 
 
-def test_embedding_of_leaves():
+def test_random_trees_embeddings_agree():
     assert_agrees(RandomTreesEmbedding(5, max_depth=3).fit(DIABETES), DIABETES.astype("float32"))
 
 
-def test_a_single_leaf_is_a_tree():
+def test_a_tree_of_a_single_leaf_agrees():
     model = GradientBoostingClassifier(n_estimators=3, max_depth=1, min_samples_leaf=400).fit(
         CANCER, MALIGNANT
     )
     assert_agrees(model, CANCER.astype("float32"))
 
 
-def test_gradient_boosting_is_one_node():
+def test_gradient_boosting_converts_to_one_node():
     model = GradientBoostingClassifier(n_estimators=20).fit(CANCER, MALIGNANT)
     graph = to_graph(model, [("X", "float32", 30)], precision="float32")
     assert [n.op_type for n in graph.graph.node] == ["TreeEnsembleClassifier"]
@@ -238,7 +238,7 @@ def test_gradient_boosting_is_one_node():
     "model",
     [GradientBoostingClassifier(n_estimators=20), HistGradientBoostingClassifier(max_iter=20)],
 )
-def test_boosting_of_doubles_is_three_nodes(model):
+def test_boosting_of_doubles_converts_to_three_nodes(model):
     graph = to_graph(model.fit(CANCER, MALIGNANT), [("X", "float64", 30)])
     assert [n.op_type for n in graph.graph.node] == ["TreeEnsemble", "ArgMax", "Softmax"]
 
@@ -251,7 +251,7 @@ def test_boosting_that_starts_from_a_classifier_is_refused():
         to_graph(model, [("X", "float32", 13)], precision="float32")
 
 
-def test_probabilities_of_several_outputs_are_no_output():
+def test_a_forest_with_several_outputs_has_no_probabilities():
     model = RandomForestClassifier(3).fit(CANCER, np.c_[MALIGNANT, MALIGNANT])
     graph = to_graph(model, [("X", "float32", 30)], precision="float32")
     assert [o.name for o in session(graph).get_outputs()] == ["label"]
@@ -304,7 +304,7 @@ def flat(tree, rows):
     ("precision", "new_trees"), [("float32", False), ("float32", True), ("float64", False)]
 )
 @pytest.mark.parametrize("seed", range(12))
-def test_trees_of_any_shape(seed, precision, new_trees):
+def test_trees_of_any_shape_agree(seed, precision, new_trees):
     from sidecall.convert.graph.builder import Tensor
     from sidecall.convert.graph.tree_ensemble import Ensemble
     from sidecall.convert.registry import Conversion

@@ -227,7 +227,7 @@ def _target(model: Any, name: str, d: dict[str, Any]) -> Any:
     return d["y"] if is_classifier(model) or supervised_by_class else d["target"]
 
 
-def look(cls: Any, d: dict[str, Any]) -> Row:
+def examine(cls: Any, d: dict[str, Any]) -> Row:
     name = cls.__name__
     try:
         model, fresh = fitted(cls, d)
@@ -255,7 +255,7 @@ def walk() -> list[Row]:
     d = data()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return [look(cls, d) for _, cls in all_estimators()]
+        return [examine(cls, d) for _, cls in all_estimators()]
 
 
 def page(rows: list[Row]) -> str:

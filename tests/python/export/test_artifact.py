@@ -16,7 +16,7 @@ DATA = np.round(np.random.default_rng(0).normal(size=(60, 2)), 2)
 MODEL = LinearRegression().fit(DATA, DATA[:, 0])
 
 
-def test_id_is_of_the_graph_alone(tmp_path):
+def test_the_id_depends_only_on_the_graph(tmp_path):
     first = export(MODEL, tmp_path / "a.onnx", DATA, version="1")
     second = export(
         MODEL, tmp_path / "b.onnx", DATA, version="2", metadata={"x": [1, None, "ü"]}, golden="none"
@@ -28,7 +28,7 @@ def test_id_is_of_the_graph_alone(tmp_path):
     assert File(tmp_path / "b.onnx").contract["model"]["metadata"] == {"x": [1, None, "ü"]}
 
 
-def test_the_contract_can_be_changed_without_the_id(tmp_path):
+def test_a_change_of_the_contract_keeps_the_id(tmp_path):
     export(MODEL, tmp_path / "a.onnx", DATA)
     proto = onnx.load(tmp_path / "a.onnx")
     proto.metadata_props[0].value += " "
@@ -38,7 +38,7 @@ def test_the_contract_can_be_changed_without_the_id(tmp_path):
     )
 
 
-def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_the_file_is_written_atomically(tmp_path, monkeypatch):
     path = tmp_path / "a.onnx"
     path.write_text("old")
 
@@ -51,7 +51,7 @@ def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["a.onnx"]
 
 
-def test_file_has_ordinary_permissions(tmp_path):
+def test_the_file_has_the_permissions_of_the_umask(tmp_path):
     mask = os.umask(0o027)
     try:
         export(MODEL, tmp_path / "a.onnx", DATA)
@@ -61,13 +61,13 @@ def test_file_has_ordinary_permissions(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["missing/a.onnx", "."])
-def test_paths_that_cannot_be_written(tmp_path, path):
+def test_paths_that_cannot_be_written_are_refused(tmp_path, path):
     with pytest.raises(FileError, match="cannot write"):
         export(MODEL, tmp_path / path, DATA)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_graph_too_large_for_one_file(tmp_path, monkeypatch):
+def test_a_graph_too_large_for_one_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(artifact, "MAX_BYTES", 100)
     with pytest.raises(FileError, match="expected a graph of at most 100 bytes"):
         export(MODEL, tmp_path / "a.onnx", DATA)
@@ -75,18 +75,18 @@ def test_a_graph_too_large_for_one_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("metadata", [{"x": float("nan")}, {"x": object()}, {1: {2}}, "text"])
-def test_metadata_that_is_not_json(tmp_path, metadata):
+def test_metadata_that_is_not_json_is_refused(tmp_path, metadata):
     with pytest.raises(FileError, match="metadata: expected a JSON object"):
         export(MODEL, tmp_path / "a.onnx", DATA, metadata=metadata)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_versions_name_what_made_the_file(tmp_path):
+def test_versions_name_the_libraries_that_made_the_file(tmp_path):
     versions = export(MODEL, tmp_path / "a.onnx", DATA).contract["versions"]
     assert versions["onnx"] == onnx.__version__ and versions["numpy"] == np.__version__
 
 
-def test_messages_without_a_graph():
+def test_messages_without_a_graph_are_refused():
     for content in (b"", b"\x08\x07", onnx.ModelProto(ir_version=8).SerializeToString()):
         with pytest.raises(FileError, match="expected a model with a graph"):
             artifact.graph_id(content)

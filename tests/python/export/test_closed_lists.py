@@ -33,7 +33,7 @@ def features_of(path, model, data):
 
 
 @pytest.mark.parametrize("value", [7777, 4, -1])
-def test_a_code_that_the_model_has_no_place_for_is_an_unknown_category(tmp_path, value):
+def test_a_code_outside_the_table_of_the_model_is_an_unknown_category(tmp_path, value):
     data, target = codes()
     model = CategoricalNB().fit(data, target)
     assert features_of(tmp_path / "m.onnx", model, data)["x0"]["allowed"] == [0, 1, 2, 3]
@@ -48,7 +48,7 @@ def test_a_code_that_the_model_has_no_place_for_is_an_unknown_category(tmp_path,
     assert caught.value.name == "x0"
 
 
-def test_codes_that_only_the_model_knows_are_allowed(tmp_path):
+def test_codes_that_are_in_the_model_but_not_in_the_data_are_allowed(tmp_path):
     data, target = codes()
     model = CategoricalNB(min_categories=9).fit(data, target)
     assert features_of(tmp_path / "m.onnx", model, data[data[:, 1] < 2])["x1"]["allowed"] == list(
@@ -57,7 +57,7 @@ def test_codes_that_only_the_model_knows_are_allowed(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "Int8", "Int64", "int16[pyarrow]"])
-def test_codes_of_a_narrow_type(tmp_path, dtype):
+def test_codes_of_a_narrow_type_are_listed(tmp_path, dtype):
     data, target = codes()
     frame = pd.DataFrame(data, columns=["a", "b", "c"]).astype(dtype)
     features = features_of(tmp_path / "m.onnx", CategoricalNB().fit(frame, target), frame)
@@ -65,7 +65,7 @@ def test_codes_of_a_narrow_type(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("value", [7777.0, -1.0])
-def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
+def test_a_float_outside_the_table_fails_without_a_list_in_the_contract(tmp_path, value):
     data, target = codes()
     model = CategoricalNB().fit(data.astype(float), target)
     assert "allowed" not in features_of(tmp_path / "m.onnx", model, data.astype(float))["x0"], (
@@ -82,7 +82,7 @@ def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
     assert "7777" not in str(caught.value)
 
 
-class Looked(TransformerMixin, BaseEstimator):
+class LookupTable(TransformerMixin, BaseEstimator):
     """A table that is indexed by position, from both ends."""
 
     def fit(self, rows, labels=None):
@@ -92,9 +92,9 @@ class Looked(TransformerMixin, BaseEstimator):
         return np.arange(5.0)[np.asarray(rows)]
 
 
-def test_a_step_that_does_not_convert_has_its_list_when_it_is_served(tmp_path):
+def test_a_served_step_that_does_not_convert_has_a_list(tmp_path):
     data, target = codes()
-    model = make_pipeline(Looked(), LogisticRegression()).fit(data, target)
+    model = make_pipeline(LookupTable(), LogisticRegression()).fit(data, target)
     at = f"shm:{tmp_path}/looked.sock"
     with sidecall.serve(model, at, data=data, block=False, log=None), sidecall.open(at) as opened:
         assert opened.predict({"x0": -5, "x1": 4, "x2": 0})["label"] in (False, True)
@@ -103,13 +103,13 @@ def test_a_step_that_does_not_convert_has_its_list_when_it_is_served(tmp_path):
                 opened.predict({"x0": value, "x1": 4, "x2": 0})
 
 
-def test_encoded_codes_keep_the_encoders_list(tmp_path):
+def test_encoded_codes_keep_the_list_of_the_encoder(tmp_path):
     data, target = codes()
     model = make_pipeline(OrdinalEncoder(), CategoricalNB()).fit(data * 10, target)
     assert features_of(tmp_path / "m.onnx", model, data * 10)["x0"]["allowed"] == [0, 10, 20, 30]
 
 
-def test_categories_beyond_those_of_the_data_close_the_list(tmp_path):
+def test_the_list_contains_categories_of_the_encoder_that_the_data_lacks(tmp_path):
     frame = pd.DataFrame({"i": np.arange(60) % 6, "n": np.arange(60) / 10})
     first = make_column_transformer(
         (OneHotEncoder(handle_unknown="error"), ["i"]), remainder="passthrough"
@@ -121,7 +121,7 @@ def test_categories_beyond_those_of_the_data_close_the_list(tmp_path):
     )
 
 
-def test_plain_integers_have_no_list(tmp_path):
+def test_integers_that_the_model_computes_with_have_no_list(tmp_path):
     data, target = codes()
     assert (
         "allowed"
@@ -136,6 +136,6 @@ def test_the_search_finds_both_ends_and_leaves_gaps_out():
     ]
 
 
-def test_a_list_without_end_is_none():
+def test_an_unbounded_range_gives_no_list():
     assert accepted_codes(lambda values: [v < 7 for v in values], 0, 3) is None
     assert accepted_codes(lambda values: [0 <= v < 10**6 for v in values], 0, 3) is None

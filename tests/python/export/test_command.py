@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_export_from_a_csv(folder):
+def test_export_writes_a_file_from_csv_data(folder):
     options = [
         "--name",
         "penguins",
@@ -105,7 +105,7 @@ def test_export_from_a_csv(folder):
     )
 
 
-def test_export_from_json_lines_is_that_from_a_csv(folder):
+def test_json_lines_and_csv_data_give_the_same_contract(folder):
     for file in ("p.csv", "p.jsonl"):
         result = run(
             folder, "export", "p.joblib", "--trust-pickle", "--data", file, "-o", f"{file}.onnx"
@@ -117,7 +117,7 @@ def test_export_from_json_lines_is_that_from_a_csv(folder):
     ]
 
 
-def test_export_of_text_lines_quietly(folder):
+def test_quiet_export_of_text_lines_prints_nothing(folder):
     result = run(
         folder,
         "export",
@@ -135,7 +135,7 @@ def test_export_of_text_lines_quietly(folder):
     assert File(folder / "text.onnx").contract["verification"]["source"] == "none"
 
 
-def test_check(folder):
+def test_check_says_whether_all_steps_convert(folder):
     good = run(folder, "check", "p.joblib", "--trust-pickle")
     assert good.returncode == 0 and "LogisticRegression" in good.stdout
     bad = run(folder, "check", "odd.joblib", "--trust-pickle")
@@ -143,7 +143,7 @@ def test_check(folder):
     assert run(folder, "check", "p.joblib", "--trust-pickle", "--data", "p.csv").returncode == 0
 
 
-def test_what_does_not_convert(folder):
+def test_a_model_that_does_not_convert_is_refused_with_advice(folder):
     result = run(
         folder, "export", "odd.joblib", "--trust-pickle", "--data", "odd.npy", "-o", "odd.onnx"
     )
@@ -161,9 +161,9 @@ def test_what_does_not_convert(folder):
         (
             ["export", "p.joblib", "--data", "p.csv", "-o", "x.onnx"],
             2,
-            "say --trust-pickle if that is you",
+            "pass --trust-pickle if you trust the author",
         ),
-        (["check", "p.joblib"], 2, "say --trust-pickle"),
+        (["check", "p.joblib"], 2, "pass --trust-pickle"),
         (
             ["export", "none.joblib", "--trust-pickle", "-o", "x.onnx"],
             2,
@@ -203,12 +203,12 @@ def test_what_does_not_convert(folder):
         (
             ["export", "p.joblib", "--trust-pickle", "--data", "broken.jsonl", "-o", "x.onnx"],
             2,
-            "broken.jsonl:2: expected a record in JSON",
+            "broken.jsonl:2: expected a record as JSON",
         ),
         (
             ["export", "p.joblib", "--trust-pickle", "--data", "deep.jsonl", "-o", "x.onnx"],
             2,
-            "deep.jsonl:1: expected a record in JSON",
+            "deep.jsonl:1: expected a record as JSON",
         ),
         (
             ["export", "p.joblib", "--metadata", '{"a":' * 20_000, "-o", "x.onnx"],
@@ -228,7 +228,7 @@ def test_what_does_not_convert(folder):
                 "x.onnx",
             ],
             2,
-            "a column 'nope' to drop",
+            "got 'nope'",
         ),
         (
             [
@@ -243,9 +243,13 @@ def test_what_does_not_convert(folder):
                 "x.onnx",
             ],
             2,
-            "none named 'island'",
+            "data without 'island'",
         ),
-        (["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "expected data"),
+        (
+            ["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"],
+            2,
+            "data: expected representative rows",
+        ),
         (
             ["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "no/x.onnx"],
             4,
@@ -279,7 +283,7 @@ def test_what_does_not_convert(folder):
                 "float16",
             ],
             2,
-            "expected float32 or float64",
+            "expected 'float32' or 'float64'",
         ),
         (["export", "p.joblib", "--trust-pickle"], 1, "required: -o"),
         (["export"], 1, "usage: sidecall export"),
@@ -287,7 +291,7 @@ def test_what_does_not_convert(folder):
         ([], 1, "usage: sidecall"),
     ],
 )
-def test_refusals(folder, arguments, code, message):
+def test_invalid_arguments_give_an_exit_code_and_a_message(folder, arguments, code, message):
     result = run(folder, *arguments)
     assert result.returncode == code and message in result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""

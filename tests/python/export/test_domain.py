@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sidecall
-from sidecall.exporting.run import Job
+from sidecall.exporting.describe import Description
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
@@ -89,7 +89,7 @@ def steps(found):
     return [step["step"] for step in found.report.contract.get("refused", {"steps": []})["steps"]]
 
 
-def test_a_check_that_intervals_prove_needless_is_left_out(both):
+def test_a_check_that_intervals_prove_unnecessary_is_left_out(both):
     found = both(make_pipeline(FunctionTransformer(np.log1p), PCA(2), LogisticRegression()))
     assert steps(found) == []
     assert found.assert_alike(LARGEST, LARGEST, LARGEST) != "refused"
@@ -107,7 +107,7 @@ def test_a_power_of_minus_9999_before_pca_is_answered_as_the_model_answers(both)
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, -INF, INF])
-def test_box_cox_of_what_is_not_positive_is_refused(both, value):
+def test_box_cox_of_a_number_that_is_not_positive_is_refused(both, value):
     found = both(make_pipeline(PowerTransformer("box-cox"), LogisticRegression()))
     assert found.assert_alike(value) == "refused"
     assert domain(found)[0][0] == 5e-324 and found.assert_alike(0.5) != "refused"
@@ -141,13 +141,13 @@ def test_infinities_are_refused_and_large_numbers_answered(both, model):
     assert steps(found) == []
 
 
-def test_a_model_that_takes_infinities_is_given_them(both):
+def test_infinities_are_passed_to_a_model_that_accepts_them(both):
     found = both(HistGradientBoostingClassifier(max_iter=5))
     assert domain(found) is None
     assert found.assert_alike(INF) != "refused" and found.assert_alike(-INF) != "refused"
 
 
-def test_a_hole_is_refused_and_its_neighbours_are_answered(both):
+def test_a_gap_in_the_domain_is_refused_and_its_neighbours_are_answered(both):
     found = both(make_pipeline(FunctionTransformer(np.reciprocal), Ridge()))
     assert found.assert_alike(0.0) == found.assert_alike(1e-309) == "refused"
     assert len(domain(found)) == 2
@@ -155,7 +155,7 @@ def test_a_hole_is_refused_and_its_neighbours_are_answered(both):
     found.assert_alike(domain(found)[1][0])
 
 
-def test_a_hole_where_a_fitted_number_lies_is_found(both):
+def test_a_gap_at_a_fitted_number_is_found(both):
     found = both(make_pipeline(StandardScaler(), FunctionTransformer(np.reciprocal), Ridge()))
     mean = float(found.model[0].mean_[0])
     assert found.assert_alike(mean) == "refused"
@@ -182,7 +182,7 @@ def test_an_overflow_before_the_members_of_a_calibrated_classifier_is_refused(bo
     assert found.assert_alike(*(signs * 1e37)) != "refused"
 
 
-def test_a_product_of_two_large_features_is_refused_where_each_alone_is_answered(both):
+def test_an_overflowing_product_is_refused_although_each_factor_is_accepted(both):
     found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
     assert steps(found) == ["linearregression"]
     assert found.assert_alike(1e200) != "refused" and found.assert_alike(1.0, 1e200) != "refused"
@@ -194,7 +194,7 @@ def test_a_product_of_two_large_features_is_refused_where_each_alone_is_answered
         found.file.predict({"x0": 1e200, "x1": 1e200, "x2": 1.0})
 
 
-def test_negative_numbers_are_refused_where_the_step_takes_none(both):
+def test_negative_numbers_are_refused_if_the_step_does_not_accept_them(both):
     found = both(make_pipeline(AdditiveChi2Sampler(), LogisticRegression()))
     assert domain(found)[0][0] == 0.0
     assert found.assert_alike(-1e-9) == "refused" and found.assert_alike(0.0) != "refused"
@@ -236,7 +236,7 @@ def test_a_float32_column_on_either_side_of_a_float64_column_does_not_bound_it(t
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_a_double_that_rounds_to_an_infinite_float32_is_answered_where_the_model_takes_infinities(
+def test_a_double_that_rounds_to_infinity_is_answered_only_if_the_model_takes_infinities(
     tmp_path, takes
 ):
     frame = pd.DataFrame(X.astype(np.float32), columns=["x0", "x1", "x2"])
@@ -278,7 +278,7 @@ def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_pa
         assert file.predict(record | {"bill_length_mm": 1e300}) is not None
 
 
-def test_each_bad_row_of_a_batch_has_a_fault_of_its_own(both):
+def test_faults_of_a_batch_name_only_refused_rows(both):
     found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
     rows = [
         {"x0": a, "x1": b, "x2": 1.0}
@@ -289,13 +289,13 @@ def test_each_bad_row_of_a_batch_has_a_fault_of_its_own(both):
     assert {fault.row for fault in caught.value.faults} <= {1, 2} and caught.value.faults
 
 
-def test_probabilities_of_a_forest_are_said_to_be_finite(both):
+def test_probabilities_of_a_forest_are_marked_as_finite(both):
     found = both(RandomForestClassifier(5))
     outputs = {output["name"]: output for output in found.report.contract["outputs"]}
     assert outputs["probabilities"]["finite"] is True and "finite" not in outputs["label"]
 
 
-def test_an_output_that_overflows_is_not_said_to_be_finite(both):
+def test_an_output_that_overflows_is_not_marked_as_finite(both):
     found = both(make_pipeline(StandardScaler(), FunctionTransformer(np.exp)), X, None)
     assert "finite" not in found.report.contract["outputs"][0]
 
@@ -313,30 +313,33 @@ class NoEmptyText:
         return np.array([float(len(text)) for text in texts])
 
 
-def test_a_refused_empty_string_stands_in_the_contract():
-    job = Job(NoEmptyText().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic")
-    assert job.schema.features[0].as_json()["empty"] is False
+def test_the_contract_says_that_the_empty_string_is_refused():
+    described = Description(
+        NoEmptyText().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic"
+    )
+    assert described.schema.features[0].as_json()["empty"] is False
 
 
-def test_an_empty_string_that_is_taken_does_not(tmp_path):
+def test_the_contract_does_not_mention_an_accepted_empty_string(tmp_path):
     class Lenient(NoEmptyText):
         def predict(self, texts):
             return np.array([float(len(text)) for text in texts])
 
-    job = Job(Lenient().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic")
-    assert "empty" not in job.schema.features[0].as_json()
+    described = Description(Lenient().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic")
+    assert "empty" not in described.schema.features[0].as_json()
 
 
 def test_the_report_names_domains_and_steps(both):
     found = both(make_pipeline(PowerTransformer(), PCA(2), LogisticRegression()))
     text = str(found.report)
     assert (
-        "'x0' outside of -" in text and "logisticregression gets other than finite numbers" in text
+        "'x0' outside of -" in text
+        and "logisticregression receives values other than finite numbers" in text
     )
     assert "refused" in found.report._repr_html_()
 
 
-def test_the_report_of_a_plain_model_names_none(both):
+def test_the_report_of_a_model_without_refusals_names_none(both):
     assert "refused" not in str(both(LinearRegression()).report)
 
 

@@ -90,7 +90,7 @@ def test_the_file_answers_for_missing_values_as_fit_saw_them(tmp_path, trained, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_check_and_compare_take_it(tmp_path, trained, kind):
+def test_check_and_compare_accept_each_kind_of_frame(tmp_path, trained, kind):
     frame, model = trained
     data = converted(frame, kind)
     assert sidecall.check(model, data).ok
@@ -101,7 +101,7 @@ def test_check_and_compare_take_it(tmp_path, trained, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_serve_takes_it(tmp_path, trained, kind):
+def test_serve_accepts_each_kind_of_frame(tmp_path, trained, kind):
     frame, model = trained
     at = f"shm:{tmp_path}/m.sock"
     with (
@@ -112,7 +112,7 @@ def test_serve_takes_it(tmp_path, trained, kind):
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
 
 
-def test_a_model_that_was_trained_on_polars(tmp_path):
+def test_a_model_that_was_trained_on_polars_is_exported(tmp_path):
     """The null of polars is None for an encoder, and NaN in the pandas frame that polars converts
     to.
     """
@@ -120,7 +120,7 @@ def test_a_model_that_was_trained_on_polars(tmp_path):
     frame = polars.from_pandas(frame)
     model = fitted(frame, target)
     report = sidecall.export(model, tmp_path / "m.onnx", frame)
-    assert any("as fit saw them in: t" in note for note in report.notes)
+    assert any("in the form that fit saw: t" in note for note in report.notes)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answers = [answer["probabilities"]["true"] for answer in opened.predict(frame.to_dicts())]
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
@@ -130,7 +130,7 @@ def test_a_model_that_was_trained_on_polars(tmp_path):
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
 
 
-def test_a_model_that_refuses_the_types_missing_value_is_asked_with_nan(tmp_path):
+def test_a_model_that_refuses_pandas_na_gets_nan(tmp_path):
     frame, target = rows()
     fill = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
     model = make_pipeline(make_column_transformer((fill, ["t"])), LogisticRegression()).fit(
@@ -143,7 +143,7 @@ def test_a_model_that_refuses_the_types_missing_value_is_asked_with_nan(tmp_path
     assert report.contract["features"][0]["nullable"]
 
 
-def test_text_without_missing_values_stays_in_its_type(tmp_path):
+def test_text_without_missing_values_keeps_its_type(tmp_path):
     frame, target = rows()
     frame = frame[["t"]].fillna("d").astype("string[pyarrow]")
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, target)
@@ -151,7 +151,7 @@ def test_text_without_missing_values_stays_in_its_type(tmp_path):
     assert report.contract["features"][0]["allowed"] == ["a", "b", "c", "d"] and not report.notes
 
 
-def test_codes_of_text_as_an_arrow_dictionary(tmp_path):
+def test_an_arrow_dictionary_of_text_is_accepted(tmp_path):
     frame, target = rows()
     frame = frame[["t"]].fillna("d")
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, target)
@@ -170,7 +170,7 @@ def test_codes_of_text_as_an_arrow_dictionary(tmp_path):
         ([1], pyarrow.duration("s"), "got duration"),
     ],
 )
-def test_types_of_arrow_that_no_contract_holds(tmp_path, values, kind, message):
+def test_unsupported_arrow_types_are_refused(tmp_path, values, kind, message):
     frame, target = rows()
     frame = frame[["f"]].fillna(0).assign(v=1.0)
     model = LogisticRegression().fit(frame, target)

@@ -41,7 +41,7 @@ def exported(tmp_path, model, data, **options):
     return file
 
 
-def test_synthetic_rows_hold_the_edges(tmp_path, paid):
+def test_synthetic_rows_contain_edge_cases(tmp_path, paid):
     model, frame = paid
     file = exported(tmp_path, model, frame)
     part = file.contract["verification"]
@@ -51,7 +51,7 @@ def test_synthetic_rows_hold_the_edges(tmp_path, paid):
     assert "unknown category" in country and None in country and None in age
 
 
-def test_answers_are_those_of_the_original(tmp_path, paid):
+def test_golden_answers_are_those_of_the_original(tmp_path, paid):
     model, frame = paid
     part = exported(tmp_path, model, frame).contract["verification"]
     rows = pd.DataFrame(dict(zip(frame.columns, part["features"], strict=True))).astype(
@@ -64,7 +64,7 @@ def test_answers_are_those_of_the_original(tmp_path, paid):
     assert part["outputs"]["label"] == model.predict(rows).tolist()
 
 
-def test_real_rows_and_none(tmp_path, paid):
+def test_golden_rows_are_real_or_none_on_request(tmp_path, paid):
     model, frame = paid
     part = exported(tmp_path, model, frame, golden="real").contract["verification"]
     assert part["source"] == "real" and set(part["features"][0]) <= set(frame["amount"])
@@ -76,7 +76,7 @@ def test_real_rows_and_none(tmp_path, paid):
         export(LinearRegression().fit([[0.0]], [1.0]), tmp_path / "m.onnx", golden="real")
 
 
-def test_without_ranges_no_number_of_the_data_is_in_the_file(tmp_path, paid):
+def test_without_ranges_the_file_contains_no_number_of_the_data(tmp_path, paid):
     model, frame = paid
     contract = exported(tmp_path, model, frame, ranges=False).contract
     assert all("seen" not in feature for feature in contract["features"])
@@ -84,7 +84,7 @@ def test_without_ranges_no_number_of_the_data_is_in_the_file(tmp_path, paid):
     assert len(drawn) > 10 and not drawn & set(frame["amount"].tolist())
 
 
-def test_free_text_is_not_copied(tmp_path):
+def test_free_text_is_not_copied_into_the_file(tmp_path):
     texts, labels = messages(300)
     contract = exported(
         tmp_path, make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels), texts
@@ -94,7 +94,7 @@ def test_free_text_is_not_copied(tmp_path):
     assert "seen" not in contract["features"][0]
 
 
-def test_wide_rows_are_cut_to_the_limit(tmp_path):
+def test_the_number_of_wide_golden_rows_is_reduced_to_the_size_limit(tmp_path):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(40, 3000))
     file = exported(tmp_path, LinearRegression().fit(data, data[:, 0]), data)
@@ -103,7 +103,7 @@ def test_wide_rows_are_cut_to_the_limit(tmp_path):
     assert len(json.dumps(part, separators=(",", ":"))) <= 64 * 1024
 
 
-def test_a_single_row_beyond_the_limit_leaves_none(tmp_path):
+def test_a_row_larger_than_the_size_limit_leaves_no_golden_rows(tmp_path):
     data = np.random.default_rng(0).normal(size=(30, 4500))
     report = export(
         LinearRegression().fit(data, data[:, 0]), tmp_path / "m.onnx", data, golden="real"
@@ -118,7 +118,7 @@ def test_a_single_row_beyond_the_limit_leaves_none(tmp_path):
     assert "not verified on open" in str(report)
 
 
-def test_tolerance_is_four_times_what_parity_measured(tmp_path):
+def test_the_tolerance_is_four_times_the_measured_difference(tmp_path):
     frame, target = houses(1500)
     numbers = frame[["area", "rooms"]]
     report = export(
@@ -132,7 +132,7 @@ def test_tolerance_is_four_times_what_parity_measured(tmp_path):
     assert not report.weak and "measured on 1500 rows" in str(report)
 
 
-def test_shapes_of_outputs(tmp_path):
+def test_outputs_have_the_shapes_of_the_model(tmp_path):
     rng = np.random.default_rng(0)
     data = np.round(rng.normal(size=(200, 3)), 2)
     several = LinearRegression().fit(data, data @ rng.normal(size=(3, 2)))
@@ -201,14 +201,14 @@ def test_an_output_that_differs_between_runs_is_marked(tmp_path, monkeypatch):
     assert "not deterministic, not verified" in str(report)
 
 
-def test_sums_over_threads_are_verified(tmp_path):
+def test_a_forest_with_threads_is_verified(tmp_path):
     data = np.random.default_rng(0).normal(size=(400, 4))
     model = RandomForestClassifier(60, n_jobs=2, random_state=0).fit(data, data[:, 0] > 0)
     part = exported(tmp_path, model, data).contract["verification"]
     assert set(part["outputs"]) == {"label", "probabilities"}
 
 
-def test_margins_make_ties_harmless_and_errors_not():
+def test_margins_tolerate_ties_but_not_errors():
     rule = {"rule": "argmax", "output": "probabilities"}
     label = Output("label", "predict", "string", ["a", "b"], decision=rule, computed_in="float32")
     scores = Output("probabilities", "predict_proba", "float32", ["a", "b"], computed_in="float32")
@@ -227,7 +227,7 @@ def test_margins_make_ties_harmless_and_errors_not():
     assert compare([label], expected, got)[0].bad.all(), "without a rule labels compare exactly"
 
 
-def test_numbers_are_measured_by_their_own_magnitude():
+def test_the_tolerance_follows_the_magnitude_of_each_column():
     prediction = Output("prediction", "predict", "float64")
     small = np.full(10, 1e-8)
     assert tolerated(prediction, small).max() < 1e-15

@@ -21,7 +21,7 @@ Y = (X[:, 0] > 1).astype(int)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_neighbours_on_a_line_are_neighbours_of_the_type(dtype):
+def test_adjacent_places_are_adjacent_numbers_of_the_type(dtype):
     line, kind = Line(dtype), np.dtype(dtype).type
     for value in (0.0, -0.0, 1.0, -1.5, float(np.finfo(dtype).max)):
         place = line.place(value)
@@ -31,7 +31,7 @@ def test_neighbours_on_a_line_are_neighbours_of_the_type(dtype):
 
 
 @pytest.mark.parametrize("rows", [1, 1000])
-def test_ends_are_exact_however_many_are_asked_at_once(rows):
+def test_ends_are_exact_for_every_batch_size(rows):
     def accepts(changes):
         return [-1.0 < value <= 7.3 if key == 0 else value != 0.0 for key, value in changes]
 
@@ -50,7 +50,7 @@ def test_integers_are_searched_as_integers():
     assert found == {0: [(3, 2**53 + 1)]}
 
 
-def test_what_lies_outside_is_next_to_the_ends():
+def test_numbers_outside_are_next_to_the_ends():
     assert outside(Line("int64"), [(1, 3), (5, 9)], (0, 9)) == [0, 4]
     assert holds([(1, 3), (5, 9)], np.array([0, 1, 4, 9])).tolist() == [False, True, False, True]
 
@@ -101,18 +101,18 @@ def rules_of(model, data=X):
         ),
     ],
 )
-def test_the_rule_of_a_step_is_what_the_fitted_step_takes(model, name, rule):
+def test_the_rule_of_a_step_describes_what_the_fitted_step_accepts(model, name, rule):
     assert rules_of(model)[0][name] == rule
 
 
-def test_a_step_of_float32_ends_at_its_largest_number():
+def test_the_rule_of_a_float32_step_ends_at_the_largest_float32():
     model = make_pipeline(StandardScaler(), LogisticRegression())
     assert rules_of(model, X.astype(np.float32))[0]["LogisticRegression"] == Rule(
         -LARGEST_SINGLE, LARGEST_SINGLE, False
     )
 
 
-def test_one_call_tells_which_rows_are_refused():
+def test_one_call_finds_all_refused_rows():
     _, rules, original = rules_of(
         make_pipeline(FunctionTransformer(np.log), PCA(1), LogisticRegression())
     )
@@ -122,13 +122,13 @@ def test_one_call_tells_which_rows_are_refused():
     changes = [(0, value) for value in (2.0, 0.0, -1.0, 3.0, np.inf, np.nan)]
     assert (
         trials.expected(changes)
-        == trials.asked(changes)
+        == trials.accepted_by_model(changes)
         == trials.one_by_one(changes)
         == [True, False, False, True, False, False]
     )
 
 
-def test_steps_are_left_as_they_were():
+def test_trials_leave_the_steps_unchanged():
     model = make_pipeline(StandardScaler(), LogisticRegression())
     _, rules, original = rules_of(model)
     Trials(
@@ -139,7 +139,7 @@ def test_steps_are_left_as_they_were():
     )
 
 
-def test_a_range_that_is_not_known_proves_nothing():
+def test_an_unknown_range_proves_nothing():
     rule = Rule(-LARGEST, LARGEST, False)
     assert Range.beside([Range.of(0.0, 1.0, False, 2), None]) is None
     assert Range.of(0.0, 1.0, False, 2).within(rule)
@@ -147,6 +147,6 @@ def test_a_range_that_is_not_known_proves_nothing():
     assert not Range.of(0.0, 1.0, [False, True], 2).within(rule)
 
 
-def test_a_range_behind_a_function_that_overflows_is_not_finite():
+def test_the_range_after_a_function_that_overflows_is_not_finite():
     assert Range.of(0.0, LARGEST, False, 1).through(np.exp, np.float64).high[0] == np.inf
     assert Range.of(-1.0, 1.0, False, 1).through(np.log, np.float64) is None

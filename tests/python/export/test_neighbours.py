@@ -33,7 +33,7 @@ def export(path, model):
 @pytest.mark.parametrize("kernel", ["gaussian", "exponential"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
 @pytest.mark.parametrize("weights", [None, RNG.random(300)], ids=["alike", "weighted"])
-def test_kernel_densities(tmp_path, kernel, metric, weights):
+def test_kernel_density_answers_scores(tmp_path, kernel, metric, weights):
     model = KernelDensity(kernel=kernel, bandwidth=2.0, metric=metric).fit(
         FITTED, sample_weight=weights
     )
@@ -44,7 +44,7 @@ def test_kernel_densities(tmp_path, kernel, metric, weights):
     np.testing.assert_allclose(answers, model.score_samples(FRESH), rtol=1e-8)
 
 
-def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself_and_the_report_says_so(tmp_path):
+def test_far_from_all_fitted_rows_the_density_is_exact_and_the_report_says_so(tmp_path):
     """There scikit-learn's own answer is only the rounding error of its tree."""
     model = KernelDensity().fit(FITTED)
     report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
@@ -59,7 +59,7 @@ def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself_and_the_report_sa
 
 
 @pytest.mark.parametrize("holder", ["pipeline", "search"])
-def test_a_density_inside_of_others(tmp_path, holder):
+def test_a_density_inside_another_estimator_is_exported(tmp_path, holder):
     search = GridSearchCV(KernelDensity(), {"bandwidth": [0.3, 1.0]}, cv=3)
     model = (
         make_pipeline(StandardScaler(), KernelDensity()) if holder == "pipeline" else search
@@ -70,7 +70,7 @@ def test_a_density_inside_of_others(tmp_path, holder):
 
 @pytest.mark.parametrize("algorithm", ["brute", "kd_tree"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_nearest_neighbours(tmp_path, algorithm, count):
+def test_nearest_neighbors_answers_distances_and_indices(tmp_path, algorithm, count):
     model = NearestNeighbors(n_neighbors=count, algorithm=algorithm).fit(FITTED)
     width = count if count > 1 else None
     outputs = export(tmp_path / "m.onnx", model)
@@ -92,7 +92,7 @@ def test_nearest_neighbours(tmp_path, algorithm, count):
 @pytest.mark.parametrize(
     "model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"]
 )
-def test_served_they_answer_alike(tmp_path, model):
+def test_served_models_give_the_answers_of_the_original(tmp_path, model):
     model.fit(FITTED)
     at = f"shm:{tmp_path}/m.sock"
     with sidecall.serve(model, at, data=FRESH, block=False, log=None), sidecall.open(at) as opened:
@@ -107,7 +107,7 @@ def test_served_they_answer_alike(tmp_path, model):
 @pytest.mark.parametrize(
     "model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"]
 )
-def test_a_written_contract_serves_them_too(tmp_path, model):
+def test_models_are_served_with_a_contract_instead_of_data(tmp_path, model):
     model.fit(FITTED)
     report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
     contract = report.contract | {
@@ -137,12 +137,12 @@ def test_a_written_contract_serves_them_too(tmp_path, model):
     ],
     ids=["tophat", "rtol", "metric_params", "metric"],
 )
-def test_what_does_not_convert(tmp_path, model, reason):
+def test_unsupported_options_are_refused(tmp_path, model, reason):
     with pytest.raises(StepError, match=reason):
         sidecall.export(model.fit(FITTED), tmp_path / "m.onnx", FRESH)
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_what_answers_for_the_rows_of_its_training_only_is_no_model(tmp_path):
+def test_a_model_that_answers_only_for_its_training_rows_is_refused(tmp_path):
     with pytest.raises(ModelError, match="expected a fitted model with predict or transform"):
         sidecall.export(LocalOutlierFactor().fit(FITTED), tmp_path / "m.onnx", FRESH)

@@ -104,7 +104,7 @@ def feature(file, name):
     return next(entry for entry in file.contract["features"] if entry["name"] == name)
 
 
-def test_penguins(tmp_path):
+def test_the_penguins_pipeline_is_exported(tmp_path):
     frame = load_penguins()
     target = frame.pop("species")
     numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"]
@@ -128,7 +128,7 @@ def test_penguins(tmp_path):
     assert report.weak and "weak: 344 rows" in str(report)
 
 
-def test_calibrated_lightgbm_behind_column_transformer(tmp_path):
+def test_calibrated_lightgbm_after_a_column_transformer_is_exported(tmp_path):
     frame, target = payments(1500)
     booster = CalibratedClassifierCV(lightgbm.LGBMClassifier(n_estimators=20, verbose=-1), cv=3)
     model = make_pipeline(
@@ -145,7 +145,7 @@ def test_calibrated_lightgbm_behind_column_transformer(tmp_path):
     assert feature(file, "vip")["nullable"] is True, "the model never reads it"
 
 
-def test_hist_gradient_boosting_with_missing_values_and_double_thresholds(tmp_path):
+def test_hist_gradient_boosting_with_missing_values_and_double_thresholds_is_exported(tmp_path):
     frame, target = payments(3000)
     numbers = frame[["amount", "age", "hour"]].assign(
         exact=np.random.default_rng(5).normal(size=len(frame))
@@ -183,7 +183,7 @@ def test_epoch_seconds_get_float64(tmp_path):
         )
 
 
-def test_text(tmp_path):
+def test_a_text_pipeline_is_exported(tmp_path):
     texts, labels = messages(1200)
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression()).fit(
         texts, labels
@@ -196,7 +196,7 @@ def test_text(tmp_path):
     ]
 
 
-def test_stacking_of_three_kinds(tmp_path):
+def test_stacking_of_three_kinds_of_models_is_exported(tmp_path):
     frame, target = payments(1200)
     members = [
         ("forest", RandomForestClassifier(20, max_depth=6, random_state=0)),
@@ -216,7 +216,7 @@ def test_stacking_of_three_kinds(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["tuned", "fixed"])
-def test_thresholds(tmp_path, kind):
+def test_classifiers_with_a_threshold_are_exported(tmp_path, kind):
     frame, target = payments(1500)
     words = np.where(target == 1, "fraud", "fine")
     inner = make_pipeline(
@@ -248,7 +248,7 @@ def test_thresholds(tmp_path, kind):
     }
 
 
-def test_xgboost_with_ordinal_and_missing(tmp_path):
+def test_xgboost_with_an_ordinal_encoder_and_missing_values_is_exported(tmp_path):
     frame, target = houses(1500)
     encode = ColumnTransformer(
         [("city", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["city"])],
@@ -267,7 +267,7 @@ def test_xgboost_with_ordinal_and_missing(tmp_path):
     assert feature(file, "year")["nullable"]
 
 
-def test_voting_with_target_encoder(tmp_path):
+def test_voting_with_a_target_encoder_is_exported(tmp_path):
     frame, target = houses(1200)
     first = ColumnTransformer(
         [
@@ -287,7 +287,7 @@ def test_voting_with_target_encoder(tmp_path):
     )
 
 
-def test_infrequent_categories_bins_and_ufuncs(tmp_path):
+def test_infrequent_categories_bins_and_ufuncs_are_exported(tmp_path):
     frame, target = payments(1500)
     first = ColumnTransformer(
         [
@@ -322,7 +322,7 @@ def test_infrequent_categories_bins_and_ufuncs(tmp_path):
     assert not feature(file, "amount")["nullable"]
 
 
-def test_outliers(tmp_path):
+def test_an_isolation_forest_is_exported(tmp_path):
     frame, _ = payments(1200)
     numbers = frame[["amount", "hour"]]
     model = make_pipeline(StandardScaler(), IsolationForest(n_estimators=30, random_state=0)).fit(
@@ -340,7 +340,7 @@ def test_outliers(tmp_path):
     assert "width" not in scores and "classes" not in scores
 
 
-def test_clusters(tmp_path):
+def test_k_means_is_exported(tmp_path):
     frame, _ = houses(1000)
     numbers = frame[["area", "rooms"]]
     model = make_pipeline(StandardScaler(), KMeans(4, n_init=2, random_state=0)).fit(numbers)
@@ -350,7 +350,7 @@ def test_clusters(tmp_path):
     assert file.contract["outputs"][1]["width"] == 4
 
 
-def test_histogram_regression_behind_imputer(tmp_path):
+def test_histogram_regression_after_an_imputer_is_exported(tmp_path):
     frame, target = houses(2500)
     numbers = frame[["area", "rooms", "year"]]
     model = make_pipeline(SimpleImputer(), HistGradientBoostingRegressor(max_iter=30)).fit(
@@ -361,7 +361,7 @@ def test_histogram_regression_behind_imputer(tmp_path):
     assert {entry["type"] for entry in file.contract["features"]} == {"float64", "int64"}
 
 
-def test_boolean_labels_and_an_array(tmp_path):
+def test_a_model_with_boolean_labels_and_array_data_is_exported(tmp_path):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(1100, 4)).astype(np.float32)
     model = LogisticRegression().fit(data, data[:, 0] > 0)

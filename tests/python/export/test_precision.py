@@ -35,7 +35,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC
 
 
-def test_short_decimals():
+def test_short_decimals_are_recognised():
     assert is_short(np.array([0.1, 17.99, 1e15, 0.0, 123456789012345.0])).all()
     assert not is_short(np.array([0.1 + 0.2, 1 / 3, np.nan, np.inf])).any()
     assert decimals(column_of_array("x", np.array([1.25, 3.5, np.nan]))) == 2
@@ -43,7 +43,7 @@ def test_short_decimals():
     assert decimals(column_of_array("x", np.array([1.25], dtype=np.float32))) is None
 
 
-def test_dtype_decides_the_inputs(tmp_path):
+def test_dtype_sets_the_types_of_the_inputs(tmp_path):
     frame, target = houses(200)
     numbers = frame[["area", "rooms"]]
     model = make_pipeline(StandardScaler(), LinearRegression()).fit(numbers, target)
@@ -58,14 +58,14 @@ def test_dtype_decides_the_inputs(tmp_path):
         "arithmetic is the model's all the same"
     )
     for hint, message in (
-        ({"nope": "float64"}, "'nope', which is no feature"),
-        ("float16", "expected float32 or float64, got float16"),
+        ({"nope": "float64"}, "dtype: expected names of features, got 'nope'"),
+        ("float16", "expected 'float32' or 'float64', got 'float16'"),
     ):
         with pytest.raises(sidecall.exporting.DataError, match=message):
             export(model, tmp_path / "no.onnx", numbers, dtype=hint)
 
 
-def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
+def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):
     """60.4 lies in the middle of 60.3 and 60.5, and no float32 equals it.
 
     After a scaler, one bit of the input decides.
@@ -101,13 +101,13 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
         File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
     )
     assert (
-        f"{report.parity['rounded']} rows get another answer than the model's" in str(report)
+        f"{report.parity['rounded']} rows get a different answer than from the model" in str(report)
         and report.parity["rounded"] > 0
     )
 
     for precision, dtype, message in (
         ("half", None, "expected 'original' or 'float32', got 'half'"),
-        ("float32", "float64", "expected none"),
+        ("float32", "float64", "dtype: expected None"),
     ):
         with pytest.raises(sidecall.exporting.DataError, match=message):
             export(model, tmp_path / "no.onnx", everything, precision=precision, dtype=dtype)
@@ -117,7 +117,7 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
     "scaler", [StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()]
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
+def test_steps_compute_in_the_types_of_the_original(tmp_path, scaler, dtype):
     """A scaler keeps float32.
 
     The boosting after it has thresholds between such values, so one bit decides.
@@ -169,7 +169,7 @@ def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_scores_of_trees_are_the_same_bits(tmp_path, model):
+def test_scores_of_trees_have_the_same_bits(tmp_path, model):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(1200, 4))
     model.fit(data, data @ [3.0, -1.0, 0.5, 0.0] + 17.3)
@@ -246,20 +246,20 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusal_names_the_first_step_that_differs(tmp_path):
+def test_an_error_names_the_first_step_that_differs(tmp_path):
     """Integers have equally near neighbours, and scikit-learn chooses any of them."""
     rng = np.random.default_rng(0)
     data = rng.integers(0, 4, (200, 3)).astype(float)
     data[rng.random(data.shape) < 0.2] = np.nan
     inner = make_pipeline(KNNImputer(n_neighbors=3), StandardScaler())
     model = make_pipeline(inner, LogisticRegression()).fit(data, rng.integers(0, 2, 200))
-    with pytest.raises(ParityError, match="equally near") as caught:
+    with pytest.raises(ParityError, match="at equal distances") as caught:
         export(model, tmp_path / "m.onnx", data)
     assert caught.value.step == "pipeline > knnimputer (KNNImputer)"
     assert "sidecall.serve(obj" in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
-def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
+def test_a_fault_that_affects_only_missing_values_is_found(tmp_path, monkeypatch):
     """The data has no missing values. Synthetic rows have them and find the fault."""
     frame, target = houses(1500)
     numbers = frame[["area", "rooms"]]
@@ -283,7 +283,7 @@ def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
         export(model, tmp_path / "m.onnx", full)
 
 
-def test_a_graph_that_does_not_load(tmp_path, monkeypatch):
+def test_a_graph_that_does_not_load_is_refused(tmp_path, monkeypatch):
     model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
 
     def unknown_operator(graph):
@@ -313,7 +313,7 @@ def test_a_step_that_does_not_convert_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_predict_is_refused(tmp_path):
+def test_a_model_without_predict_is_refused(tmp_path):
     with pytest.raises(sidecall.exporting.ModelError, match="expected a fitted model"):
         export(DBSCAN().fit([[0.0], [1.0]]), tmp_path / "m.onnx", [[0.0], [1.0]])
 
@@ -344,7 +344,7 @@ def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
     assert (tmp_path / "m.onnx").read_text() == "mine"
 
 
-def test_values_on_a_bin_edge(tmp_path):
+def test_values_on_a_bin_edge_keep_their_bin(tmp_path):
     """Bin edges are data values of full precision.
 
     After a scaler, one bit changes the branch of every second row that equals an edge.

@@ -46,7 +46,7 @@ def outputs_of(path, model, data=X):
     ids=["lgbm", "xgb"],
 )
 @pytest.mark.parametrize("in_pipeline", [False, True])
-def test_rankers_answer_scores_as_a_prediction(tmp_path, ranker, in_pipeline):
+def test_rankers_answer_with_scores_as_prediction(tmp_path, ranker, in_pipeline):
     ranker.fit(X, LABELS[:, 0], group=[10] * (ROWS // 10))
     model = make_pipeline(FunctionTransformer().fit(X), ranker) if in_pipeline else ranker
     assert outputs_of(tmp_path / "m.onnx", model) == ["prediction"]
@@ -103,11 +103,11 @@ def test_catboost_is_refused_by_its_name(tmp_path, inside):
     assert "CatBoostRegressor" in caught.value.step and "labels" not in str(caught.value)
 
 
-def test_a_booster_of_xgboost_says_what_takes_rows(tmp_path):
+def test_a_bare_xgboost_booster_is_refused_with_advice(tmp_path):
     booster = xgboost.train({}, xgboost.DMatrix(X, Y), 3)
     with pytest.raises(
         ModelError,
-        match="takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker",
+        match="takes a DMatrix instead of rows; load it into XGBClassifier, XGBRegressor or XGBRanker",
     ):
         sidecall.export(booster, tmp_path / "m.onnx", X)
     report = sidecall.check(booster, X)
@@ -118,13 +118,13 @@ def test_a_booster_of_xgboost_says_what_takes_rows(tmp_path):
     assert outputs_of(tmp_path / "m.onnx", wrapped) == ["prediction"]
 
 
-def test_a_booster_of_lightgbm_says_what_to_train(tmp_path):
+def test_a_bare_lightgbm_booster_is_refused_with_advice(tmp_path):
     booster = lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, Y), 3)
     with pytest.raises(StepError, match="train LGBMClassifier, LGBMRegressor or LGBMRanker"):
         sidecall.export(booster, tmp_path / "m.onnx", X)
 
 
-def test_several_outputs_of_neighbours_say_what_converts(tmp_path):
+def test_neighbours_with_several_outputs_are_refused_with_advice(tmp_path):
     with pytest.raises(StepError, match="MultiOutputClassifier around it converts"):
         sidecall.export(KNeighborsClassifier().fit(X, LABELS), tmp_path / "m.onnx", X)
 
@@ -145,11 +145,9 @@ def boosted(*steps):
 
 
 @pytest.mark.parametrize(
-    "steps", [[], [FunctionTransformer()]], ids=["directly", "behind a step that is exact"]
+    "steps", [[], [FunctionTransformer()]], ids=["directly", "after an exact step"]
 )
-def test_last_digits_that_trees_decide_by_are_blamed_on_their_own_step(
-    tmp_path, monkeypatch, steps
-):
+def test_the_step_whose_last_digits_change_a_tree_branch_is_named(tmp_path, monkeypatch, steps):
     monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
     with pytest.raises(
         ParityError, match="differ from the original's in their last digits"
@@ -158,26 +156,28 @@ def test_last_digits_that_trees_decide_by_are_blamed_on_their_own_step(
     assert caught.value.step.startswith("functiontransformer") and caught.value.step.endswith(
         "(FunctionTransformer)"
     )
-    assert "histgradientboostingregressor (HistGradientBoostingRegressor) behind it" in str(
+    assert "histgradientboostingregressor (HistGradientBoostingRegressor) after it" in str(
         caught.value
     )
 
 
-def test_rounding_as_the_refusal_says_lets_it_convert(tmp_path, monkeypatch):
+def test_a_model_converts_after_the_advised_rounding(tmp_path, monkeypatch):
     monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
     model = boosted(FunctionTransformer(np.round, kw_args={"decimals": 6}))
     assert outputs_of(tmp_path / "m.onnx", model) == ["prediction"]
 
 
-def test_a_last_step_that_differs_by_itself_is_still_named(tmp_path):
+def test_a_last_step_that_differs_on_exact_inputs_is_named(tmp_path):
     frame = holes()[["a", "b"]]
     model = make_pipeline(StandardScaler(), KNNImputer(n_neighbors=3)).fit(frame)
     with pytest.raises(ParityError) as caught:
         sidecall.export(model, tmp_path / "m.onnx", frame)
-    assert caught.value.step == "knnimputer (KNNImputer)" and "equally near" in str(caught.value)
+    assert caught.value.step == "knnimputer (KNNImputer)" and "at equal distances" in str(
+        caught.value
+    )
 
 
-def test_a_transformer_that_decides_by_last_digits_is_not_blamed_for_them(tmp_path, monkeypatch):
+def test_the_step_before_a_discontinuous_transformer_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
     x = np.random.default_rng(0).integers(0, 8, (400, 1)).astype(float)
     model = make_pipeline(
@@ -186,12 +186,13 @@ def test_a_transformer_that_decides_by_last_digits_is_not_blamed_for_them(tmp_pa
     with pytest.raises(ParityError) as caught:
         sidecall.export(model.fit(x, x[:, 0] % 3), tmp_path / "m.onnx", x)
     assert caught.value.step == "functiontransformer (FunctionTransformer)"
-    assert "quantiletransformer (QuantileTransformer) behind it decides by them: round them" in str(
-        caught.value
+    assert (
+        "quantiletransformer (QuantileTransformer) after it depends on these digits: round the numbers"
+        in str(caught.value)
     )
 
 
-def test_a_step_whose_float32_sums_decide_says_how_to_go_on(tmp_path):
+def test_a_step_with_float32_sums_is_refused_with_advice(tmp_path):
     x = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
     model = make_pipeline(
         Nystroem(gamma=0.01, n_components=30, random_state=0), xgboost.XGBRegressor(n_estimators=20)
@@ -218,11 +219,11 @@ BRANCHES = {
 
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize("inside", [False, True], ids=["bare", "in a pipeline"])
-def test_a_branch_is_named(tmp_path, branch, inside):
+def test_a_branch_of_a_union_is_named(tmp_path, branch, inside):
     frame = holes()
     model = make_pipeline(BRANCHES[branch], KNNImputer(), Ridge()) if inside else BRANCHES[branch]
     name = type(BRANCHES[branch]).__name__.lower()
-    with pytest.raises(ParityError, match="equally near") as caught:
+    with pytest.raises(ParityError, match="at equal distances") as caught:
         sidecall.export(model.fit(frame, Y), tmp_path / "m.onnx", frame)
     assert caught.value.step == (
         f"{name} > {branch} (KNNImputer)" if inside else f"{branch} (KNNImputer)"

@@ -29,7 +29,7 @@ def odd(rows):
     return rows.round(1) + len(str(rows))
 
 
-def test_report_is_a_table_in_plain_text(tmp_path):
+def test_the_report_is_plain_text_with_tables(tmp_path):
     model, frame = model_and_data()
     report = export(model, tmp_path / "fraud.onnx", frame, version="7")
     text = str(report)
@@ -43,7 +43,7 @@ def test_report_is_a_table_in_plain_text(tmp_path):
         "amount   float64",
         "no label differs",
         "measured on 1200 rows",
-        "float64: that of the model",
+        "float64: the same as in the model",
         "32 synthetic rows",
         "scikit-learn 1.",
     ):
@@ -62,7 +62,7 @@ def test_check_names_each_step():
     assert check(model, frame).report is not None and "no label differs" in str(check(model, frame))
 
 
-def test_check_says_what_does_not_convert():
+def test_check_names_the_step_that_does_not_convert():
     frame, target = houses(50)
     numbers = frame[["area", "rooms"]]
     model = make_pipeline(FunctionTransformer(odd), StandardScaler(), LinearRegression()).fit(
@@ -75,7 +75,7 @@ def test_check_says_what_does_not_convert():
     assert not with_data.ok and with_data.report is None and "cannot export" in str(with_data)
 
 
-def test_check_of_no_model():
+def test_check_refuses_other_objects_than_models():
     for thing in (object(), 5, "text"):
         try:
             check(thing)
@@ -97,13 +97,13 @@ def test_progress_counts_rows(tmp_path):
     assert seen == [(10_000, 25_000), (20_000, 25_000), (25_000, 25_000)]
 
 
-def test_nothing_is_printed(tmp_path, capfd):
+def test_export_prints_nothing(tmp_path, capfd):
     model, frame = model_and_data(300)
     export(model, tmp_path / "m.onnx", frame)
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_package_offers_it_and_imports_nothing_heavy():
+def test_the_package_offers_export_without_heavy_imports():
     assert (
         sidecall.export is export
         and sidecall.check is check
@@ -116,7 +116,7 @@ def test_the_package_offers_it_and_imports_nothing_heavy():
     assert "sklearn" not in heavy and "onnx" not in heavy and "pandas" not in heavy
 
 
-def test_the_users_data_and_model_are_left_alone(tmp_path):
+def test_data_and_model_are_unchanged(tmp_path):
     model, frame = model_and_data(300)
     before, answers = frame.copy(), model.predict_proba(frame)
     export(model, tmp_path / "m.onnx", frame)

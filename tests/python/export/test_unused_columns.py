@@ -71,7 +71,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_a_column_that_is_dropped_is_no_feature(tmp_path, steps):
+def test_a_column_that_the_model_drops_is_not_a_feature(tmp_path, steps):
     frame, target = data()
     model = make_pipeline(STEPS[steps], LogisticRegression()).fit(frame, target)
     report = sidecall.export(model, tmp_path / "m.onnx", frame)
@@ -90,7 +90,7 @@ def test_a_column_that_is_dropped_is_no_feature(tmp_path, steps):
     assert (comparison.rows, comparison.moved) == (ROWS, 0)
 
 
-def test_columns_of_numbers_around_it_are_not_mixed_up(tmp_path):
+def test_columns_around_a_dropped_column_keep_their_places(tmp_path):
     frame, target = data()
     frame = frame.drop(columns="label")
     model = make_pipeline(
@@ -104,7 +104,7 @@ def test_columns_of_numbers_around_it_are_not_mixed_up(tmp_path):
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_every_such_type_is_left_out(tmp_path, kind):
+def test_unused_columns_of_every_unsupported_type_are_left_out(tmp_path, kind):
     frame, target = data(UNREADABLE[kind])
     model = make_pipeline(STEPS["remainder"], LogisticRegression()).fit(frame, target)
     report = sidecall.export(model, tmp_path / "m.onnx", frame)
@@ -116,7 +116,7 @@ def test_every_such_type_is_left_out(tmp_path, kind):
 
 
 @pytest.mark.parametrize("first", ["remainder", "selects by name"])
-def test_serve_leaves_it_out_too(tmp_path, first):
+def test_serve_also_leaves_out_unused_columns(tmp_path, first):
     frame, target = data()
     step = FunctionTransformer(chosen) if first == "selects by name" else STEPS[first]
     model = make_pipeline(step, LogisticRegression()).fit(frame, target)
@@ -127,10 +127,10 @@ def test_serve_leaves_it_out_too(tmp_path, first):
 
 
 @pytest.mark.parametrize("kind", ["datetime64", "timestamp of pyarrow"])
-def test_a_column_that_is_used_is_refused_with_what_to_do(tmp_path, kind):
+def test_a_used_column_of_an_unsupported_type_is_refused_with_advice(tmp_path, kind):
     frame, target = data(UNREADABLE[kind])
     model = make_pipeline(FunctionTransformer(weekday), LogisticRegression()).fit(frame, target)
-    message = "column 'when': expected numbers, strings or booleans, got datetime; drop the column before fit, or turn it into numbers"
+    message = "column 'when': expected numbers, strings or booleans, got datetime; drop the column before fit, or convert it to numbers"
     with pytest.raises(DataError, match=message) as caught:
         sidecall.export(model, tmp_path / "m.onnx", frame)
     assert caught.value.name == "when" and not (tmp_path / "m.onnx").exists()
@@ -151,7 +151,7 @@ class Sometimes(TransformerMixin, BaseEstimator):
         return np.column_stack([frame["amount"], rare * 1.0])
 
 
-def test_a_model_that_can_do_without_the_column_but_uses_it_is_refused(tmp_path):
+def test_a_column_that_changes_the_answers_is_refused(tmp_path):
     frame, target = data()
     model = make_pipeline(Sometimes(), LogisticRegression()).fit(frame, target)
     model.predict(frame.drop(columns="when"))
@@ -159,7 +159,7 @@ def test_a_model_that_can_do_without_the_column_but_uses_it_is_refused(tmp_path)
         sidecall.export(model, tmp_path / "m.onnx", frame)
 
 
-def test_an_array_with_such_a_column_is_refused_with_what_to_do(tmp_path):
+def test_an_array_with_an_unsupported_column_is_refused_with_advice(tmp_path):
     frame, target = data()
     model = LogisticRegression().fit(frame[["amount", "count"]].to_numpy(), target)
     with pytest.raises(DataError, match=r"column 'x1'.*drop the column before fit"):
@@ -172,7 +172,7 @@ def test_an_array_with_such_a_column_is_refused_with_what_to_do(tmp_path):
     [[], [{"amount": 1.0}], pd.DataFrame({"other": [1.0]})],
     ids=["none", "records", "other columns"],
 )
-def test_check_of_data_that_no_model_takes_says_so(rows):
+def test_check_reports_invalid_data(rows):
     frame, target = data()
     model = LogisticRegression().fit(frame[["amount", "count"]], target)
     report = sidecall.check(model, rows)

@@ -61,13 +61,13 @@ class Checked(TransformerMixin, BaseEstimator):
         return x
 
 
-class Moody(RegressorMixin, BaseEstimator):
+class BatchDependent(RegressorMixin, BaseEstimator):
     """Answers a row differently if it comes alone."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def fit(self, x: Any, y: Any) -> Moody:
+    def fit(self, x: Any, y: Any) -> BatchDependent:
         self.fitted_ = True
         return self
 
@@ -87,7 +87,7 @@ def test_numbers_of_a_seed_give_different_pipelines() -> None:
     assert len({draw(11, number).steps for number in range(3)}) > 1
 
 
-def test_a_file_that_answers_as_its_original_differs_nowhere(tmp_path: Path) -> None:
+def test_a_file_that_answers_as_its_original_has_no_differences(tmp_path: Path) -> None:
     model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(FRAME, TARGET)
     counts = compared(model, model, tmp_path)
     assert (counts["wrong"], counts["compared"] > 200) == (0, True)
@@ -114,7 +114,7 @@ def test_a_value_of_a_leaf_that_moved_by_one_bit_is_found(tmp_path: Path) -> Non
     assert (counts["wrong"], counts["tree_bits"]) == (0, counts["tree_rows"])
 
 
-def test_a_row_that_only_the_original_refuses_is_counted_apart(tmp_path: Path) -> None:
+def test_a_row_that_only_the_original_refuses_is_counted_separately(tmp_path: Path) -> None:
     model = LinearRegression().fit(FRAME, TARGET)
     counts = compared(make_pipeline(Checked(9.5), model), model, tmp_path)
     assert counts["by_original"] > 0
@@ -123,7 +123,7 @@ def test_a_row_that_only_the_original_refuses_is_counted_apart(tmp_path: Path) -
 
 def test_rows_with_two_answers_of_the_original_are_unstable(tmp_path: Path) -> None:
     model = LinearRegression().fit(FRAME, TARGET)
-    counts = compared(Moody(model).fit(FRAME, TARGET), model, tmp_path)
+    counts = compared(BatchDependent(model).fit(FRAME, TARGET), model, tmp_path)
     assert counts["wrong"] == 0
     assert counts["unstable"] > 0.9 * counts["compared"]
 
@@ -153,20 +153,20 @@ def test_edges_are_named_by_the_columns_of_the_row() -> None:
     assert len(edges["b"]) == 4
 
 
-def test_thresholds_behind_a_scaler_are_no_edges_of_the_row() -> None:
+def test_thresholds_after_a_scaler_are_not_edges_of_the_row() -> None:
     model = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=2)).fit(FRAME, TARGET)
     assert held_edges(model, ["a", "b"]) == {}
     assert raw_tree_output(model) is None
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [(np.float64, False), (np.float32, True)])
-def test_a_step_that_gives_float32_is_noticed(dtype: type, expected: bool) -> None:
+def test_a_step_that_returns_float32_is_detected(dtype: type, expected: bool) -> None:
     frame = FRAME.astype(dtype)
     model = make_pipeline(StandardScaler(), LinearRegression()).fit(frame, TARGET)
     assert gives_float32(model, frame) is expected
 
 
-def test_float32_inside_a_transformer_that_gives_float64_is_noticed() -> None:
+def test_float32_inside_a_transformer_that_returns_float64_is_detected() -> None:
     frame = FRAME.astype({"a": np.float32})
     branches = [("scale", StandardScaler(), ["a"]), ("as it is", "passthrough", ["b"])]
     model = make_pipeline(ColumnTransformer(branches)).fit(frame)
@@ -174,7 +174,7 @@ def test_float32_inside_a_transformer_that_gives_float64_is_noticed() -> None:
     assert gives_float32(model, frame)
 
 
-def test_a_run_goes_on_with_what_it_knows(tmp_path: Path) -> None:
+def test_a_run_resumes_with_its_stored_results(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     first = Ledger(path, "1000/10")
     first.begin("7:0")
@@ -186,7 +186,7 @@ def test_a_run_goes_on_with_what_it_knows(tmp_path: Path) -> None:
     assert again.fresh_seed(6) == 5
 
 
-def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+def test_results_of_other_settings_are_not_used(tmp_path: Path) -> None:
     Ledger(tmp_path / "results.jsonl", "1000/10").add("7:0", {"wrong": 0})
     assert Ledger(tmp_path / "results.jsonl", "2000/10").results == {}
 

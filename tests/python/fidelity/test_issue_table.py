@@ -48,20 +48,20 @@ def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None
     return int((np.abs(got - expected) > 1e-8 * (1 + np.abs(expected))).sum())
 
 
-def test_a_change_of_unit_and_back_moves_no_row_across_a_threshold(
+def test_converting_a_unit_and_back_changes_no_answer(
     boosting: tuple[Any, Path], diamonds: pd.DataFrame
 ) -> None:
     assert wrong(*boosting, diamonds[15_000:][NUMBERS] / 25.4 * 25.4) == 0
 
 
-def test_the_mean_of_two_measurements_is_answered_as_by_the_original(
+def test_the_mean_of_two_measurements_gets_the_answer_of_the_original(
     boosting: tuple[Any, Path], diamonds: pd.DataFrame
 ) -> None:
     rows = diamonds[15_000:][NUMBERS].reset_index(drop=True)
     assert wrong(*boosting, (rows + rows[::-1].reset_index(drop=True)) / 2) == 0
 
 
-def test_a_frame_of_float32_means_its_numbers_widened(
+def test_a_float32_frame_is_answered_like_the_same_numbers_in_float64(
     boosting: tuple[Any, Path], diamonds: pd.DataFrame
 ) -> None:
     narrow = diamonds[15_000:][NUMBERS].astype(np.float32)
@@ -90,7 +90,7 @@ def test_products_before_boosting_keep_all_their_digits(
     assert wrong(model, tmp_path / "products.onnx", diamonds[NUMBERS] / 25.4 * 25.4) == 0
 
 
-def test_answers_do_not_depend_on_how_many_rows_were_exported_with(
+def test_answers_do_not_depend_on_the_number_of_rows_at_export(
     diamonds: pd.DataFrame, tmp_path: Path
 ) -> None:
     training = diamonds[:15_000]
@@ -109,7 +109,7 @@ def test_answers_do_not_depend_on_how_many_rows_were_exported_with(
     np.testing.assert_array_equal(*answers)
 
 
-def test_a_float32_is_a_category_only_where_its_own_value_is(tmp_path: Path) -> None:
+def test_a_float32_matches_a_category_only_with_its_exact_value(tmp_path: Path) -> None:
     tenths = np.round(np.arange(0, 8, 0.1), 1)
     x = pd.DataFrame({"grade": np.tile(tenths, 5)})
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge())
@@ -149,7 +149,7 @@ CENTS = (16_777_217, 20_000_001, -20_000_001, 2**53 + 1, 2**63 - 1, -(2**63))
 
 
 @pytest.mark.parametrize("has_text", [False, True], ids=["numbers", "with text"])
-def test_whole_numbers_beyond_float32_are_answered_over_every_way_in(
+def test_integers_beyond_float32_are_answered_for_every_kind_of_input(
     has_text: bool, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)

@@ -33,6 +33,11 @@ def double(amount: float) -> float:
     return 2 * amount
 
 
+def variable(name: str) -> str:
+    """A variable of the environment of the process that serves."""
+    return os.environ.get(name, "")
+
+
 class Payment(TypedDict):
     amount: float
     country: str

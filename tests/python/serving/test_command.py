@@ -37,7 +37,7 @@ def refusal(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, err
 
 
-def test_an_object_of_a_module(command, at):
+def test_an_object_of_a_module_is_served(command, at):
     process = command("serving_parts:double", "--at", at, "--json-log")
     client = sidecall.open(at, wait=60)
     assert client.predict({"amount": 21}) == {"prediction": 42.0}
@@ -47,7 +47,7 @@ def test_an_object_of_a_module(command, at):
     assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "serve.ended"
 
 
-def test_a_module_of_the_current_folder(command, at, tmp_path):
+def test_a_module_of_the_current_folder_is_found(command, at, tmp_path):
     (tmp_path / "local_app.py").write_text("def half(x: float) -> float:\n    return x / 2\n")
     process = command("local_app:half", "--at", at, "--workers", 1)
     assert sidecall.open(at, wait=60).predict({"x": 5}) == {"prediction": 2.5}
@@ -56,7 +56,7 @@ def test_a_module_of_the_current_folder(command, at, tmp_path):
     assert process.returncode == 0
 
 
-def test_a_pickle_with_its_data(command, at, tmp_path):
+def test_a_trusted_pickle_is_served_with_its_data(command, at, tmp_path):
     import joblib
     from sklearn.linear_model import LogisticRegression
 
@@ -92,9 +92,9 @@ def test_a_pickle_with_its_data(command, at, tmp_path):
         (
             ["serving_parts:nothing", "--at", "AT"],
             1,
-            "expected an object of that name in the module, got none",
+            "has no object",
         ),
-        (["no_module_here:x", "--at", "AT"], 1, "expected a module, got none of that name"),
+        (["no_module_here:x", "--at", "AT"], 1, "module 'no_module_here' does not exist"),
         (["nothing.pkl", "--at", "AT", "--trust-pickle"], 3, "no such file"),
         (["serving_parts:double"], 1, "SIDECALL_FD"),
         (
@@ -115,7 +115,7 @@ def test_a_pickle_with_its_data(command, at, tmp_path):
         (["serving_parts:double", "--at", "AT", "--contract", "none.json"], 3, "no such file"),
     ],
 )
-def test_wrong_usage(command, at, words, code, message):
+def test_wrong_usage_gives_an_exit_code_and_a_message(command, at, words, code, message):
     got, err = refusal(command(*[at if word == "AT" else word for word in words]))
     assert got == code, err
     assert message in err
@@ -123,7 +123,7 @@ def test_wrong_usage(command, at, words, code, message):
     assert "Traceback" not in err
 
 
-def test_a_function_that_json_lines_describe(command, at, tmp_path):
+def test_a_function_is_described_by_json_lines(command, at, tmp_path):
     (tmp_path / "greeter.py").write_text(
         "def greet(record):\n    return 'hello ' + (record['name'] or 'you')\n"
     )
@@ -138,7 +138,7 @@ def test_a_function_that_json_lines_describe(command, at, tmp_path):
     assert process.returncode == 0
 
 
-def test_a_data_file_that_is_none(command, at, tmp_path):
+def test_a_missing_data_file_is_refused(command, at, tmp_path):
     import joblib
     from sklearn.linear_model import Ridge
 
@@ -148,7 +148,7 @@ def test_a_data_file_that_is_none(command, at, tmp_path):
     assert "none.csv: no such file" in err
 
 
-def test_exec_of_a_program_that_serves(environment, tmp_path, monkeypatch):
+def test_exec_starts_a_program_that_serves(environment, tmp_path, monkeypatch):
     """No server is deployed: opening the model starts it, closing ends it."""
     (tmp_path / "served.py").write_text(
         "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\nif __name__ == '__main__':\n    sidecall.serve(double)\n"

@@ -188,7 +188,7 @@ def test_a_signal_ends_a_server_whose_object_never_returns(
     eventually(lambda: not any(is_running(child) for child in children))
 
 
-def test_a_signal_ends_a_server_with_everything_at_once(program, at, caller):
+def test_a_signal_ends_a_server_under_all_adverse_conditions_at_once(program, at, caller):
     """The log pipe is full, an object holds the GIL, a client does not read, garbage arrives."""
     server = program(None)
     send_garbage(at, 100)
@@ -231,16 +231,14 @@ def test_a_worker_that_was_cut_off_makes_the_server_end_with_4(program, at, call
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_worker_that_is_killed_while_it_is_the_only_one_that_starts_is_replaced(
-    serve, at, tmp_path, number
-):
+def test_a_worker_that_is_killed_while_starting_is_replaced(serve, at, tmp_path, number):
     server = serve(DiesAtStart(tmp_path, 2, number), workers=1, **X)
     assert sidecall.open(at).run({"x": [21.0]})["y"].tolist() == [21.0]
     assert server.status()["workers"] == 1
     assert len(list(tmp_path.glob("start *"))) == 3
 
 
-def test_workers_that_are_killed_at_each_start_end_the_server_with_the_reason(at, tmp_path):
+def test_a_server_whose_workers_are_killed_at_each_start_fails_with_the_reason(at, tmp_path):
     with pytest.raises(
         errors.PeerDied, match="5 workers ended before one was ready, the last by signal 9"
     ):
@@ -262,7 +260,7 @@ def both(starts: list[Path]) -> list[Path] | None:
     return starts if len(starts) == 2 else None
 
 
-def test_a_signal_ends_a_server_whose_workers_never_get_ready(at, environment, tmp_path):
+def test_a_signal_ends_a_server_whose_workers_never_become_ready(at, environment, tmp_path):
     server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=100), environment)
     try:
         starts = eventually(lambda: both(list(tmp_path.glob("start *"))))
@@ -274,7 +272,9 @@ def test_a_signal_ends_a_server_whose_workers_never_get_ready(at, environment, t
         server.close()
 
 
-def test_a_worker_that_never_gets_ready_cuts_off_no_call(at, environment, tmp_path):
+def test_a_worker_that_never_becomes_ready_does_not_count_as_a_cut_off_call(
+    at, environment, tmp_path
+):
     server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=1), environment)
     try:
         assert sidecall.open(at, wait=60).run({"x": [21.0]})["y"].tolist() == [21.0]
@@ -286,7 +286,7 @@ def test_a_worker_that_never_gets_ready_cuts_off_no_call(at, environment, tmp_pa
         server.close()
 
 
-def test_a_worker_that_never_gets_ready_ends_after_its_supervisor_was_killed(
+def test_a_worker_that_never_becomes_ready_ends_after_its_supervisor_was_killed(
     at, environment, tmp_path
 ):
     server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=100), environment)
@@ -300,7 +300,7 @@ def test_a_worker_that_never_gets_ready_ends_after_its_supervisor_was_killed(
         server.close()
 
 
-def test_a_program_that_serves_without_blocking_says_what_it_has_to_say(at, environment):
+def test_a_program_that_serves_without_blocking_logs_start_and_end(at, environment):
     code = f"import sidecall\nwith sidecall.serve('serving_parts:double', {at!r}, block=False, log='json'): pass\n"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120

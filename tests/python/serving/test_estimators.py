@@ -57,7 +57,9 @@ def record_of(row: Any) -> dict[str, Any]:
     return {name: None if value != value or value is None else value for name, value in row.items()}
 
 
-def test_a_pipeline_that_does_not_convert(serve, at, penguins, each_backend):
+def test_a_pipeline_that_does_not_convert_is_served_with_its_answers(
+    serve, at, penguins, each_backend
+):
     model, rows, _ = penguins
     serve(model, data=rows, name="penguins", version="3")
     client = sidecall.open(at)
@@ -70,7 +72,7 @@ def test_a_pipeline_that_does_not_convert(serve, at, penguins, each_backend):
         assert list(answer["probabilities"].values()) == scores.tolist()
 
 
-def test_a_frame_gives_a_frame(serve, at, penguins):
+def test_a_frame_is_answered_with_a_frame(serve, at, penguins):
     model, rows, _ = penguins
     serve(model, data=rows)
     some = rows.iloc[5:25]
@@ -79,7 +81,7 @@ def test_a_frame_gives_a_frame(serve, at, penguins):
     assert frame["label"].tolist() == model.predict(some).tolist()
 
 
-def test_refusals_are_those_of_every_route(serve, at, penguins):
+def test_invalid_records_are_refused_as_in_process(serve, at, penguins):
     model, rows, _ = penguins
     serve(model, data=rows)
     client = sidecall.open(at)
@@ -96,7 +98,7 @@ def test_refusals_are_those_of_every_route(serve, at, penguins):
         client.predict(good | {"extra": 1})
 
 
-def test_arrays_in_the_types_of_training(serve, at, each_backend):
+def test_arrays_are_passed_in_the_types_of_training(serve, at, each_backend):
     rows, labels = load_iris(return_X_y=True)
     model = GradientBoostingClassifier(n_estimators=5).fit(rows, labels)
     serve(model, data=rows)
@@ -108,7 +110,7 @@ def test_arrays_in_the_types_of_training(serve, at, each_backend):
         client.run({"X": np.zeros((1, 5), dtype=client.inputs[0].dtype)})
 
 
-def test_a_regressor_with_missing_values(serve, at):
+def test_a_regressor_gets_missing_values(serve, at):
     rows, target = load_diabetes(return_X_y=True)
     rows[::7, 2] = np.nan
     model = HistGradientBoostingRegressor(max_iter=10).fit(rows, target)
@@ -119,7 +121,7 @@ def test_a_regressor_with_missing_values(serve, at):
     assert client.features[2].nullable
 
 
-def test_text(serve, at):
+def test_a_text_pipeline_gets_strings(serve, at):
     texts = ["good film", "bad film", "good plot", "bad acting"] * 5
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
         texts, ["yes", "no", "yes", "no"] * 5
@@ -132,7 +134,7 @@ def test_text(serve, at):
         client.predict({"text": 1})
 
 
-def test_a_transformer(serve, at):
+def test_a_transformer_is_served(serve, at):
     rows = np.arange(20.0).reshape(10, 2)
     model = StandardScaler().fit(rows)
     serve(model, data=rows)
@@ -141,7 +143,7 @@ def test_a_transformer(serve, at):
 
 
 @pytest.mark.parametrize("kind", [GaussianNB, SVC, LogisticRegression])
-def test_labels_are_those_of_predict(serve, at, kind):
+def test_labels_equal_those_of_predict(serve, at, kind):
     rows, labels = load_iris(return_X_y=True)
     model = (kind(probability=True, random_state=0) if kind is SVC else kind()).fit(rows, labels)
     serve(model, data=rows)
@@ -151,7 +153,7 @@ def test_labels_are_those_of_predict(serve, at, kind):
     )
 
 
-def test_a_tie_is_asked_of_the_model(serve, at):
+def test_a_tie_gets_the_label_of_predict(serve, at):
     """Both probabilities are one half: only predict knows which class to choose."""
     from sklearn.tree import DecisionTreeClassifier
 
@@ -162,7 +164,7 @@ def test_a_tie_is_asked_of_the_model(serve, at):
     assert sidecall.open(at).predict({"x0": 0.0})["label"] == model.predict([[0.0]])[0]
 
 
-def test_what_the_object_says_of_a_row_is_an_error_of_that_call(serve, at):
+def test_a_refused_row_fails_only_its_call(serve, at):
     rows = np.arange(20.0).reshape(10, 2)
     model = Ridge().fit(rows, rows[:, 0])
     serve(model, data=rows)
@@ -172,7 +174,7 @@ def test_what_the_object_says_of_a_row_is_an_error_of_that_call(serve, at):
     assert client.predict({"x0": 1.0, "x1": 2.0})["prediction"] == model.predict([[1.0, 2.0]])[0]
 
 
-def test_the_contract_is_an_exports(serve, at, penguins):
+def test_the_contract_has_the_fields_of_an_export(serve, at, penguins):
     model, rows, _ = penguins
     serve(model, data=rows, name="penguins", metadata={"owner": "ecology"})
     contract = sidecall.open(at).contract
@@ -185,7 +187,7 @@ def test_the_contract_is_an_exports(serve, at, penguins):
     assert len(contract["model"]["id"]) == 64
 
 
-def test_a_contract_in_place_of_data(serve, at, penguins, tmp_path):
+def test_a_contract_file_replaces_data(serve, at, penguins, tmp_path):
     model, rows, _ = penguins
     server = serve(model, data=rows, name="penguins")
     contract = sidecall.open(at).contract
@@ -200,7 +202,7 @@ def test_a_contract_in_place_of_data(serve, at, penguins, tmp_path):
         assert [answer["label"] for answer in got] == model.predict(some).tolist()
 
 
-def test_a_contract_that_another_model_wrote(at, penguins):
+def test_a_contract_of_another_model_fails_verification(at, penguins):
     """With golden rows that disagree, the address is not created."""
     model, rows, labels = penguins
     with sidecall.serve(model, at, data=rows, block=False, log=None):
@@ -216,7 +218,7 @@ def test_a_contract_that_another_model_wrote(at, penguins):
         assert server.status()["verified"] is False
 
 
-def test_without_data_or_contract(at):
+def test_a_text_pipeline_needs_data_or_a_contract(at):
     from sidecall.exporting import DataError
 
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
@@ -246,11 +248,11 @@ def test_without_data_or_contract(at):
         ("serving_parts:double", {"contract": {}}, errors.Error),
     ],
 )
-def test_wrong_usage(at, target, options, error):
+def test_wrong_targets_and_options_are_refused(at, target, options, error):
     with pytest.raises(error):
         sidecall.serve(target, at, block=False, **({"log": None} | options))
 
 
-def test_an_address_that_is_none():
+def test_an_invalid_address_is_refused():
     with pytest.raises(errors.InvalidArgument, match="at: expected shm:NAME"):
         sidecall.serve("serving_parts:double", "double", block=False, log=None)

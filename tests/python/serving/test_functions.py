@@ -26,7 +26,7 @@ from serving_parts import (
 from sidecall import errors
 
 
-def test_one_parameter_for_each_feature(serve, at, each_backend):
+def test_each_parameter_is_a_feature(serve, at, each_backend):
     serve(double)
     client = sidecall.open(at)
     assert client.predict({"amount": 21}) == {"prediction": 42.0}
@@ -43,7 +43,7 @@ def test_one_parameter_for_each_feature(serve, at, each_backend):
 
 
 @pytest.mark.parametrize("function", [judge, judge_all])
-def test_records(serve, at, function, each_backend):
+def test_a_function_over_records_is_served(serve, at, function, each_backend):
     serve(function)
     client = sidecall.open(at)
     assert [(f.name, f.dtype, f.nullable) for f in client.features] == [
@@ -57,7 +57,7 @@ def test_records(serve, at, function, each_backend):
     assert client.predict(many) == [judge(each) for each in many]  # type: ignore[arg-type]
 
 
-def test_dataclasses_and_defaults(serve, at):
+def test_a_dataclass_describes_features_and_defaults(serve, at):
     serve(area)
     client = sidecall.open(at)
     assert client.predict({"width": 2.5, "height": 4}) == {"square": 10.0, "is_large": False}
@@ -70,7 +70,7 @@ def test_dataclasses_and_defaults(serve, at):
 
 
 @pytest.mark.parametrize("function", [taxed, taxed_goods, taxed_all])
-def test_a_default_stands_for_a_missing_value(serve, at, function):
+def test_a_default_replaces_a_missing_value(serve, at, function):
     serve(function)
     client = sidecall.open(at)
     assert [(f.name, f.nullable) for f in client.features] == [
@@ -90,7 +90,7 @@ def test_a_default_stands_for_a_missing_value(serve, at, function):
         client.predict({"rate": 0.5})
 
 
-def test_a_default_stands_for_a_missing_value_of_data(serve, at):
+def test_a_default_replaces_a_missing_value_for_features_from_data(serve, at):
     def taxed(price, rate=0.25):
         return price * (1 + rate)
 
@@ -104,7 +104,7 @@ def test_a_default_stands_for_a_missing_value_of_data(serve, at):
     ]
 
 
-def test_data_shows_what_a_function_takes(serve, at):
+def test_data_describes_the_features_of_a_function(serve, at):
     def price(record: dict[str, Any]) -> Any:
         rooms = 1 if record["rooms"] is None else record["rooms"]
         return {"prediction": record["size"] * rooms, "parts": [record["size"], float(rooms)]}
@@ -121,7 +121,7 @@ def test_data_shows_what_a_function_takes(serve, at):
         client.predict({"rooms": 1})
 
 
-def test_arrays(serve, at, each_backend):
+def test_a_function_over_arrays_is_served(serve, at, each_backend):
     serve(
         rows_of, inputs={"X": "float32[N,3]"}, outputs={"total": "float32[N]", "names": "string[N]"}
     )
@@ -175,14 +175,16 @@ def test_a_large_answer_does_not_run_twice(serve, at):
         (
             "not run",
             errors.Internal,
-            "the served function failed with NOT_RUN: expected a status that tells what is wrong with the request",
+            "the served function failed with NOT_RUN: expected a status that describes a failed request",
         ),
         ("exit", errors.Engine, "the served object failed with SystemExit: 3"),
         ("interrupt", errors.Engine, "the served object failed with KeyboardInterrupt"),
         ("text", errors.Engine, "output 'prediction': expected float64, got string"),
     ],
 )
-def test_what_a_function_raises(serve, at, how, error, message, each_backend, capfd):
+def test_an_exception_of_the_function_reaches_the_caller_without_traceback(
+    serve, at, how, error, message, each_backend, capfd
+):
     serve(misbehave)
     client = sidecall.open(at)
     for _ in range(2):
@@ -213,7 +215,7 @@ def test_the_traceback_goes_to_the_log(at, capfd):
     assert "second line" in lines
 
 
-def test_the_time_that_is_left(serve, at, each_backend):
+def test_remaining_returns_the_time_left_for_the_call(serve, at, each_backend):
     serve(misbehave)
     client = sidecall.open(at)
     assert 4.0 < client.predict({"how": "left"}, timeout=5)["prediction"] <= 5.0
@@ -224,7 +226,7 @@ def test_the_time_that_is_left(serve, at, each_backend):
     assert client.predict({"how": "fine"})["prediction"] == os.getpid()
 
 
-def test_a_function_that_says_nothing(at):
+def test_a_function_without_hints_data_or_contract_is_refused(at):
     for function in (lambda x: x, lambda: 1.0, print):
         with pytest.raises(errors.ContractInvalid, match="expected"):
             sidecall.serve(function, at, block=False, log=None)
@@ -241,7 +243,7 @@ def test_a_function_that_says_nothing(at):
         (b" " * ((64 << 20) + 1), "expected at most 64 MiB, got more"),
     ],
 )
-def test_a_file_that_is_no_contract(at, tmp_path, text, message):
+def test_a_file_without_a_valid_contract_is_refused(at, tmp_path, text, message):
     (tmp_path / "x.contract.json").write_bytes(text)
     with pytest.raises(errors.ContractInvalid, match=message):
         sidecall.serve(
@@ -277,13 +279,13 @@ def over_arrays(x: np.ndarray) -> np.ndarray:
         (lambda r: None, {"data": [{"a": 1}]}),
     ],
 )
-def test_hints_and_tensors_that_no_contract_holds(at, function, options):
+def test_unsupported_hints_and_tensors_are_refused(at, function, options):
     with pytest.raises(errors.Error) as caught:
         sidecall.serve(function, at, block=False, log=None, **options)
     assert "expected" in str(caught.value)
 
 
-def test_answers_that_do_not_fit(serve, at):
+def test_answers_that_do_not_fit_the_outputs_raise_engine(serve, at):
     answers: list[Any] = [
         {"total": np.ones(1, np.float32)},
         (np.ones(1, np.float32),),
@@ -316,15 +318,16 @@ def test_answers_that_do_not_fit(serve, at):
         ("bool", np.array([[1, 2]])),
     ],
 )
-def test_no_number_is_cut_or_wraps_around(serve, at, dtype, answer):
+def test_a_number_that_the_output_type_cannot_hold_raises_engine(serve, at, dtype, answer):
     serve(lambda x: answer, inputs={"X": "float32[N,3]"}, outputs={"y": f"{dtype}[N,2]"})
     with pytest.raises(
-        errors.Engine, match=f"^output 'y': expected {dtype}, got numbers that it does not hold"
+        errors.Engine,
+        match=f"^output 'y': expected {dtype}, got numbers that this type cannot hold",
     ):
         sidecall.open(at).run({"X": np.ones((1, 3), np.float32)})
 
 
-def test_modules_names_and_files(serve, at, models):
+def test_a_module_path_and_a_model_file_are_served(serve, at, models):
     with sidecall.serve("serving_parts:double", at, block=False, log=None):
         assert sidecall.open(at).predict({"amount": 2}) == {"prediction": 4.0}
         assert sidecall.open(at).name == "double"
@@ -336,7 +339,7 @@ def test_modules_names_and_files(serve, at, models):
     assert serving_parts.slow(1.0) == 1.0
 
 
-def test_pickles_must_be_trusted(at, tmp_path):
+def test_a_pickle_needs_trust_pickle(at, tmp_path):
     import joblib
     from sklearn.linear_model import Ridge
 
@@ -360,7 +363,7 @@ def test_pickles_must_be_trusted(at, tmp_path):
         )
 
 
-def test_a_server_once_it_is_closed(serve, at):
+def test_a_closed_server_refuses_every_use(serve, at):
     server = serve(double)
     assert server.at == at
     assert server.drain(1.0) is True
@@ -372,14 +375,14 @@ def test_a_server_once_it_is_closed(serve, at):
         sidecall.open(at)
 
 
-def test_a_living_server_keeps_its_address(serve, at):
+def test_a_running_server_keeps_its_address(serve, at):
     serve(double)
     with pytest.raises(errors.Busy, match="another server is there"):
         sidecall.serve(double, at, block=False, log=None)
     assert sidecall.open(at).predict({"amount": 1}) == {"prediction": 2.0}
 
 
-def test_the_status_from_outside(serve, at):
+def test_status_is_read_from_outside(serve, at):
     from sidecall.serving import status
 
     with pytest.raises(errors.Unreachable):

@@ -122,7 +122,7 @@ def test_workers_end_with_the_server(serve, at):
         server.status()
 
 
-def test_a_worker_that_does_not_end_is_killed(serve, at):
+def test_a_worker_that_does_not_end_in_time_is_killed(serve, at):
     server = serve(misbehave, workers=1)
     client = sidecall.open(at)
     processes = eventually(lambda: processes_of(server))
@@ -132,7 +132,7 @@ def test_a_worker_that_does_not_end_is_killed(serve, at):
     assert not any(is_running(process) for process in processes)
 
 
-def test_an_object_that_no_worker_can_load(at):
+def test_an_object_that_no_worker_can_load_is_refused(at):
     with pytest.raises(errors.PeerDied, match="a worker ended before it was ready: exit status"):
         sidecall.serve(
             Slow(),
@@ -147,7 +147,7 @@ def test_an_object_that_no_worker_can_load(at):
         sidecall.open(at)
 
 
-def test_an_object_that_cannot_be_pickled(at):
+def test_an_object_that_cannot_be_pickled_is_refused(at):
     import threading
 
     lock = threading.Lock()
@@ -163,7 +163,7 @@ def test_an_object_that_cannot_be_pickled(at):
         sidecall.serve(locked, at, workers=1, block=False, log=None)
 
 
-def test_golden_rows_that_disagree_in_a_worker(at):
+def test_golden_rows_that_disagree_in_a_worker_fail_the_start(at):
     contract = {
         "format": 1,
         "model": {"name": "wrong"},
@@ -186,11 +186,11 @@ def test_golden_rows_that_disagree_in_a_worker(at):
 
 
 def test_workers_need_an_address():
-    with pytest.raises(errors.InvalidArgument, match="at: expected an address for workers"):
+    with pytest.raises(errors.InvalidArgument, match="at: expected an address, which workers need"):
         sidecall.serve("serving_parts:double", None, workers=1, block=False, log=None)
 
 
-def test_a_function_of_the_program_itself(at, environment, tmp_path):
+def test_a_function_of_the_main_module_is_served_by_workers(at, environment, tmp_path):
     """Definitions of `__main__` are passed to workers by value."""
     (tmp_path / "app.py").write_text(
         "import sidecall\n"
@@ -209,7 +209,7 @@ def test_a_function_of_the_program_itself(at, environment, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-def test_a_program_that_forgets_to_close(at, environment, workers, tmp_path):
+def test_a_program_that_does_not_close_its_server_ends_cleanly(at, environment, workers, tmp_path):
     code = f"import sidecall; server = sidecall.serve('serving_parts:double', {at!r}, workers={workers}, block=False, log=None); print('up')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
@@ -265,7 +265,7 @@ def test_workers_end_when_their_supervisor_is_killed(program, at):
         sidecall.open(at)
 
 
-def test_the_next_server_takes_over(program, at):
+def test_clients_continue_with_the_next_server(program, at):
     first = program(2)
     client = sidecall.open(at)
     client.predict({"how": "fine"})
@@ -288,7 +288,7 @@ with sidecall.serve(double, {at!r}, workers=1, block=False, log=None) as server:
 """
 
 
-def test_a_forked_child_that_ends_leaves_the_server_alone(at, environment):
+def test_a_forked_child_that_ends_does_not_affect_the_server(at, environment):
     program = [sys.executable, "-c", FORKS.format(at=at)]
     with subprocess.Popen(
         program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -26,7 +26,7 @@ def codec(
         ), orjson.loads
     if body == "binary" and not folder.is_record:
         return np.ndarray.tobytes, _reader(folder)
-    raise ValueError(f"body: expected json, or binary for tensors, got {body}")
+    raise ValueError(f"body: expected 'json', or 'binary' for tensors, got '{body}'")
 
 
 def _reader(folder: WorkloadFolder) -> Callable[[bytes], dict[str, np.ndarray]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
-from keeper import Keeper
 from loops import Loop, closed_loop, open_loop
+from sampled_answers import SampledAnswers
 from test_call import Closed, measure, rounds_in
 from transports import BaseTransport, Connection, open_transport
 from workload_folder import WorkloadFolder
@@ -92,7 +92,7 @@ class Client:
         rounds = rounds_in(seconds, connection, row, first)
         closed = Closed(
             connection,
-            Keeper(transport),
+            SampledAnswers(transport),
             row,
             first,
             rounds,
@@ -110,7 +110,7 @@ class Client:
             len(times_us),
             sum(closed.times),
             exact | {"max_us": float(times_us.max())},
-            [closed.keeper],
+            [closed.sampled_answers],
             closed.cpu_s,
         )
 
@@ -143,13 +143,17 @@ class Client:
 
     def _opened(self) -> tuple[BaseTransport, Connection]:
         if self._transport is None or self._connection is None:
-            raise ValueError("do: expected an open before it, got none")
+            raise ValueError("do: expected 'open' first, but no workload is open")
         return self._transport, self._connection
 
     def _measurement_of(self, loop: Loop) -> dict[str, Any]:
         times = np.frombuffer(loop.times_ns, np.int64) if loop.times_ns else np.zeros(1, np.int64)
         return self._measurement(
-            len(loop.times_ns), loop.seconds, _percentiles(times), loop.keepers, loop.cpu_s
+            len(loop.times_ns),
+            loop.seconds,
+            _percentiles(times),
+            loop.sampled_by_thread,
+            loop.cpu_s,
         )
 
     def _measurement(
@@ -157,20 +161,23 @@ class Client:
         calls: int,
         seconds: float,
         figures: dict[str, float],
-        keepers: Iterable[Keeper],
+        sampled_by_thread: Iterable[SampledAnswers],
         cpu_s: float,
     ) -> dict[str, Any]:
-        keepers = list(keepers)
+        sampled_by_thread = list(sampled_by_thread)
         return {
             "calls": calls,
-            "wrong": sum(keeper.wrong() for keeper in keepers),
-            "lost": sum(keeper.lost for keeper in keepers),
+            "wrong": sum(samples.num_wrong() for samples in sampled_by_thread),
+            "lost": sum(samples.lost for samples in sampled_by_thread),
             "seconds": seconds,
             **figures,
             "request_bytes": self._bytes[0],
             "response_bytes": self._bytes[1],
             "cpu_s": cpu_s,
-            "error": next((keeper.error for keeper in keepers if keeper.error), None),
+            "error": next(
+                (samples.error for samples in sampled_by_thread if samples.error),
+                None,
+            ),
         }
 
 

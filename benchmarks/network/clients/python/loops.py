@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from keeper import Keeper
+from sampled_answers import SampledAnswers
 from test_call import cpu_seconds
 from transports import BaseTransport, Connection
 
@@ -25,7 +25,7 @@ class Loop:
     """The results of a measurement with several threads."""
 
     times_ns: array  # of every call that is counted
-    keepers: list[Keeper]
+    sampled_by_thread: list[SampledAnswers]
     seconds: float
     cpu_s: float
 
@@ -102,7 +102,7 @@ def _run(
     times = array("q")
     for worker in workers:
         times.extend(worker.times_ns)
-    return Loop(times, [worker.keeper for worker in workers], seconds, cpu)
+    return Loop(times, [worker.sampled_answers for worker in workers], seconds, cpu)
 
 
 class _Worker(threading.Thread):
@@ -127,7 +127,7 @@ class _Worker(threading.Thread):
             together,
         )
         self._crowded = clients > 1
-        self.keeper = Keeper(transport, clients)
+        self.sampled_answers = SampledAnswers(transport, clients)
         self.times_ns = array("q")
         self.failure: Exception | None = None
 
@@ -147,11 +147,11 @@ class _Worker(threading.Thread):
             self._together.abort()
 
     def _work(self, connection: Connection) -> None:
-        row, call, first, keeper = (
+        row, call, first, sampled_answers = (
             self._transport.folder.row,
             connection.call,
             self._first,
-            self.keeper,
+            self.sampled_answers,
         )
         for i in range(self._warm_up):
             with suppress(Exception):  # only calls of the measurement count as lost
@@ -167,8 +167,8 @@ class _Worker(threading.Thread):
                 answer = call(sent)
             except Exception as error:
                 self.times_ns.append(time.perf_counter_ns() - start)
-                keeper.lose(error)
+                sampled_answers.add_lost(error)
             else:
                 self.times_ns.append(time.perf_counter_ns() - start)
-                keeper.keep(number, first + number, answer)
+                sampled_answers.add(number, first + number, answer)
         self._together.wait()

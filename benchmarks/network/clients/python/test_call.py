@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keeper import Keeper
 from pytest_benchmark.fixture import BenchmarkFixture
+from sampled_answers import SampledAnswers
 from transports import Connection
 
 MOST_ROUNDS = 200_000  # pytest-benchmark keeps and sorts every time
-QUIETLY = [
+PYTEST_OPTIONS = [
     "-s",
     "-p",
     "no:cacheprovider",
@@ -40,7 +40,7 @@ class Closed:
     """The input and the results of one measurement."""
 
     connection: Connection
-    keeper: Keeper
+    sampled_answers: SampledAnswers
     row: Callable[[int], Any]
     first: int
     rounds: int
@@ -95,7 +95,7 @@ def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any],
 def measure(closed: Closed) -> None:
     """Runs the test below. Raises RuntimeError if pytest reports that it failed."""
     arguments = [
-        *QUIETLY,
+        *PYTEST_OPTIONS,
         f"--rootdir={Path(__file__).parent}",
         "--benchmark-quiet",
         "--benchmark-timer=time.perf_counter",
@@ -110,7 +110,7 @@ def measure(closed: Closed) -> None:
 
 
 def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
-    call, keeper = closed_loop.connection.call, closed_loop.keeper
+    call, sampled_answers = closed_loop.connection.call, closed_loop.sampled_answers
     done = -closed_loop.warm_up - 1  # number of the current round
     answer: Any = None
     began = 0.0
@@ -119,7 +119,7 @@ def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
     def next_row() -> tuple[tuple[Any], dict[str, Any]]:
         """Keeps the answer of the previous round and prepares the next row; this is not timed."""
         nonlocal done, answer, began
-        look_after()
+        store_answer()
         done += 1
         answer = None
         if done == 0:
@@ -128,13 +128,13 @@ def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
             marks.append(time.perf_counter())
         return (closed_loop.row(closed_loop.first + done),), {}
 
-    def look_after() -> None:
+    def store_answer() -> None:
         if done < 0:
             return
         if isinstance(answer, Exception):
-            keeper.lose(answer)
+            sampled_answers.add_lost(answer)
         else:
-            keeper.keep(done, closed_loop.first + done, answer)
+            sampled_answers.add(done, closed_loop.first + done, answer)
 
     def timed(row: Any) -> None:
         nonlocal answer
@@ -153,7 +153,7 @@ def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
     )
     marks.append(time.perf_counter())
     spent = cpu_seconds() - began
-    look_after()
+    store_answer()
     times = np.array(benchmark.stats.stats.data)
     # Subtract the CPU time that pytest-benchmark and next_row need between two calls, because a
     # caller does not spend it. Use the median, because other processes may have run as well.

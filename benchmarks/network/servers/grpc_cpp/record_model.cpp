@@ -18,7 +18,7 @@ RecordModel::RecordModel(const std::string& path) {
   model_.reset(opened);
   for (int32_t i = 0; i < sidecall_model_num_columns(opened); ++i) {
     const sidecall_column_spec* column = sidecall_model_column_spec(opened, i);
-    if (column->dtype == SIDECALL_STRING) label_ = i;
+    if (column->dtype == SIDECALL_DTYPE_STRING) label_ = i;
     if (column->form == SIDECALL_FORM_MEMBER) probabilities_.push_back({i, column->key});
   }
   if (label_ < 0 || probabilities_.empty())

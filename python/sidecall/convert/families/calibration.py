@@ -97,7 +97,7 @@ def isotonic(g: Conversion, model: Any, x: Frame) -> Tensor:
     xs, ys = np.asarray(model.X_thresholds_, "float64"), np.asarray(model.y_thresholds_, "float64")
     if model.out_of_bounds == "raise":
         raise g.refuse(
-            "out_of_bounds='raise' fails for values outside the fitted range, which a graph cannot"
+            "out_of_bounds='raise' raises an error for values outside the fitted range, which a graph cannot do"
         )
     y = interpolate(g, t, xs, ys)
     if model.out_of_bounds == "nan":

@@ -90,14 +90,16 @@ refuses(
     "sklearn", "LabelEncoder MultiLabelBinarizer", "it encodes targets, not the columns of a row"
 )
 refuses("sklearn", "PatchExtractor", "it cuts images into patches at random")
-refuses("sklearn", "NMF MiniBatchNMF", "each row is an optimisation that runs until it converges")
+refuses("sklearn", "NMF MiniBatchNMF", "each row needs an iterative optimisation")
 refuses(
     "sklearn",
     "LatentDirichletAllocation",
-    "each row is an optimisation that runs until it converges",
+    "each row needs an iterative optimisation",
 )
 refuses(
-    "sklearn", "LocallyLinearEmbedding", "each row solves a linear system of its own neighbours"
+    "sklearn",
+    "LocallyLinearEmbedding",
+    "each row needs the solution of a linear system over its neighbours",
 )
 
 
@@ -107,7 +109,7 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
     dictionary = model.dictionary if dictionary is None else dictionary
     if model.transform_algorithm != "threshold":
         raise g.refuse(
-            f"transform_algorithm='{model.transform_algorithm}' is an optimisation per row; 'threshold' converts"
+            f"transform_algorithm='{model.transform_algorithm}' needs an iterative optimisation for each row; 'threshold' converts"
         )
     alpha = (
         model.transform_alpha

@@ -22,7 +22,7 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse(
-            "beyond the bandwidth its answers are what rounding leaves of a sum; 'gaussian' and 'exponential' kernels convert"
+            "beyond the bandwidth its answers are only the rounding error of a sum; 'gaussian' and 'exponential' kernels convert"
         )
     if model.atol or model.rtol:
         raise g.refuse(
@@ -32,7 +32,7 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("metric_params are not supported")
     if model.kernel == "gaussian":
         g.note(
-            "more than six bandwidths away from all fitted rows, scikit-learn answers what rounding leaves of a sum; the file answers the sum"
+            "more than six bandwidths away from all fitted rows, the answers of scikit-learn are only the rounding error of a sum; the file gives the sum itself"
         )
     points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
     shares = (

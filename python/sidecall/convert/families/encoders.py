@@ -58,7 +58,7 @@ def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
     answers = [_ask(model, known)]
     accepts = _accepts_unknown(model)
     if accepts:
-        answers.append(_ask(model, [[_stranger(c)] for c in lists]))
+        answers.append(_ask(model, [[_unseen_value(c)] for c in lists]))
     widths = _widths(model, lists, answers[0].shape[1])
     tables = []
     start = 0
@@ -98,7 +98,7 @@ def _widths(model: Any, lists: list[list[Any]], total: int) -> list[int]:
     return widths
 
 
-def _stranger(categories: list[Any]) -> Any:
+def _unseen_value(categories: list[Any]) -> Any:
     """A value of the same kind that is not among the categories."""
     present = [c for c in categories if not is_missing(c)]
     if any(isinstance(c, str) for c in present) or not present:
@@ -157,7 +157,7 @@ def lookup(g: Conversion, x: Tensor, categories: list[Any]) -> Tensor:
     missing = [i for i, c in enumerate(categories) if is_missing(c)]
     if len(missing) > 1:
         raise g.refuse(
-            "None and NaN are two categories here, but a contract knows one kind of missing"
+            "None and NaN are two categories here, but a contract has one kind of missing value"
         )
     present = [(i, c) for i, c in enumerate(categories) if not is_missing(c)]
     strings = [isinstance(c, str) for _, c in present]

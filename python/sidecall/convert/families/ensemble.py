@@ -291,7 +291,7 @@ def rest_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "OneVsOneClassifier", "decision_function")
 def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.pairwise_indices_ is not None:
-        raise g.refuse("an estimator of precomputed kernels needs the rows of its training")
+        raise g.refuse("an estimator of precomputed kernels needs its training rows")
     votes = [g.labels(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
     scores = ovr_decision(g, g.concat(votes), g.concat(_each(g, model, x)), len(model.classes_))
     return g.columns(scores, [1]) if len(model.classes_) == 2 else scores

@@ -178,7 +178,7 @@ def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
         )
     if model.outlier_label_ is None:
         raise g.refuse(
-            "without an outlier_label it fails for rows that have no neighbour, which a graph cannot"
+            "without an outlier_label it raises an error for rows without neighbours, which a graph cannot do"
         )
     classes = len(model.classes_)
     weights, some = _within(g, model, x)

@@ -21,7 +21,7 @@ def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("handle_missing is not supported")
     if model.extrapolation == "error":
         raise g.refuse(
-            "extrapolation='error' fails for values outside the knots, which a graph cannot"
+            "extrapolation='error' raises an error for values outside the knots, which a graph cannot do"
         )
     columns = []
     for k, basis in enumerate(model.bsplines_):

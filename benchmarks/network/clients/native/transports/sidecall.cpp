@@ -52,7 +52,7 @@ class TensorCall : public KeptCall {
     dims_.insert(dims_.end(), workload.input_dims.begin(), workload.input_dims.end());
     check(sidecall_call_input(call_.get(), 0, &input_, &err_));
     std::memset(input_.data, 0, input_.data_bytes);
-    bind_ = input_.dtype == SIDECALL_FLOAT32 && input_.data_bytes >= kBindBytes;
+    bind_ = input_.dtype == SIDECALL_DTYPE_FLOAT32 && input_.data_bytes >= kBindBytes;
     outputs_.assign(static_cast<size_t>(sidecall_model_num_outputs(model)), SIDECALL_VIEW_INIT);
     run();
     ask_for_outputs();
@@ -75,15 +75,15 @@ class TensorCall : public KeptCall {
     const size_t count = static_cast<size_t>(rows_ * workload_.row_values);
     if (bind_) {
       sidecall_view view = SIDECALL_VIEW_INIT;
-      view.dtype = SIDECALL_FLOAT32;
+      view.dtype = SIDECALL_DTYPE_FLOAT32;
       view.rank = static_cast<int32_t>(dims_.size());
       view.dims = dims_.data();
       view.data = const_cast<float*>(values);
       view.data_bytes = count * sizeof(float);
       check(sidecall_call_bind_input(call_.get(), 0, &view, &err_));
-    } else if (input_.dtype == SIDECALL_FLOAT32) {
+    } else if (input_.dtype == SIDECALL_DTYPE_FLOAT32) {
       std::memcpy(input_.data, values, count * sizeof(float));
-    } else if (input_.dtype == SIDECALL_FLOAT64) {
+    } else if (input_.dtype == SIDECALL_DTYPE_FLOAT64) {
       // A Python server's scikit-learn model has this type.
       for (size_t i = 0; i < count; ++i)
         static_cast<double*>(input_.data)[i] = static_cast<double>(values[i]);
@@ -93,15 +93,15 @@ class TensorCall : public KeptCall {
   }
 
   static void take(const sidecall_view& output, Answer& answer) {
-    if (output.dtype == SIDECALL_INT64) {
+    if (output.dtype == SIDECALL_DTYPE_INT64) {
       const auto* values = static_cast<const int64_t*>(output.data);
       answer.labels.insert(answer.labels.end(), values,
                            values + output.data_bytes / sizeof *values);
-    } else if (output.dtype == SIDECALL_FLOAT32) {
+    } else if (output.dtype == SIDECALL_DTYPE_FLOAT32) {
       const auto* values = static_cast<const float*>(output.data);
       answer.numbers.insert(answer.numbers.end(), values,
                             values + output.data_bytes / sizeof *values);
-    } else if (output.dtype == SIDECALL_FLOAT64) {
+    } else if (output.dtype == SIDECALL_DTYPE_FLOAT64) {
       const auto* values = static_cast<const double*>(output.data);
       for (size_t i = 0; i < output.data_bytes / sizeof *values; ++i)
         answer.numbers.push_back(static_cast<float>(values[i]));

@@ -20,7 +20,7 @@ class Transport(BytesTransport):
             )
             if done.returncode != 0:
                 raise RuntimeError(
-                    f"{command[0]}: expected to end with 0, got {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"
+                    f"{command[0]}: expected exit code 0, got {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"
                 )
             return done.stdout
 

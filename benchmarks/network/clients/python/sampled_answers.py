@@ -9,7 +9,7 @@ MOST_ANSWERS = 1000
 MOST_BYTES = 64 << 20
 
 
-class Keeper:
+class SampledAnswers:
     """The kept answers of one thread: those of the first calls, and every k-th one.
 
     k doubles whenever too many answers are kept.
@@ -25,7 +25,7 @@ class Keeper:
         self.lost = 0
         self.error: str | None = None
 
-    def keep(self, number: int, call: int, answer: Any) -> None:
+    def add(self, number: int, call: int, answer: Any) -> None:
         """Keeps an answer if it is due. `number` counts the calls of this measurement from 0,
         `call` selects the rows that were sent.
         """
@@ -37,11 +37,11 @@ class Keeper:
             first = min(FIRST_CALLS, self._most // 2)
             self._kept = [one for one in self._kept if one[0] % self._every == 0 or one[0] < first]
 
-    def lose(self, error: Exception) -> None:
+    def add_lost(self, error: Exception) -> None:
         self.lost += 1
         self.error = self.error or f"{type(error).__name__}: {error}"
 
-    def wrong(self) -> int:
+    def num_wrong(self) -> int:
         """The number of kept answers that differ from the expected ones."""
         folder, unpack = self._transport.folder, self._transport.unpack
         return sum(not folder.is_right(call, unpack(answer)) for _, call, answer in self._kept)

@@ -1,0 +1,79 @@
+"""Reports the state of a server to the service manager that started it, such as systemd.
+
+It speaks systemd's notify protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket
+in NOTIFY_SOCKET. bindings/cli/terminal/service_manager.cpp is the same for the native command.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import suppress
+
+from sidecall import _backend, errors
+
+# Child processes must not speak for the service.
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+_NEVER = float("inf")
+
+
+class ServiceManager:
+    """The service manager of a server at `at`. Without one, every method does nothing.
+
+    Without an address, a client has started this process, and it is not the manager's service.
+    """
+
+    def __init__(self, at: str | None) -> None:
+        self._at = at or ""
+        self._address = os.environ.get("NOTIFY_SOCKET", "") if at else ""
+        if not self._address.startswith(("/", "@")):
+            self._address = ""
+        self._interval = _keep_alive_seconds() if self._address else _NEVER
+        self._due = time.monotonic() + self._interval
+
+    def ready(self) -> None:
+        self._send(f"READY=1\nSTATUS=serving at {self._at.encode('unicode_escape').decode()}")
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1\nSTATUS=draining")
+
+    def pause(self) -> float:
+        """Returns the seconds until `keep_alive` is due; infinity if the manager expects none."""
+        return max(0.0, self._due - time.monotonic())
+
+    def keep_alive(self) -> None:
+        """Sends WATCHDOG=1 if it is due and the server answers at its own address."""
+        if self.pause() > 0:
+            return
+        self._due = time.monotonic() + self._interval
+        if self._is_answering():
+            self._send("WATCHDOG=1")
+
+    def _is_answering(self) -> bool:
+        try:
+            _backend.load(None).query(self._at, 0)
+        except errors.Busy:
+            return True
+        except errors.Error:
+            return False
+        return True
+
+    def _send(self, lines: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        # The manager notices by itself that it got nothing.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(1.0)
+            manager.sendto(lines.encode(), address)
+
+
+def _keep_alive_seconds() -> float:
+    """Returns half of the time after which the manager restarts a process that is silent."""
+    process = os.environ.get("WATCHDOG_PID", "")
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    if process not in ("", str(os.getpid())) or not limit.isdecimal() or int(limit) == 0:
+        return _NEVER
+    return int(limit) / 2e6
