@@ -8,9 +8,13 @@ shift 3
 folder=$(mktemp -d) || exit 1
 "$sidecall" serve "$model" --at "shm:$folder/model.sock" --log-level error &
 server=$!
+until "$sidecall" status "shm:$folder/model.sock" --ready >/dev/null 2>&1; do
+  kill -0 "$server" 2>/dev/null || break # the server has ended, and has printed why
+  sleep 0.1
+done
 "$program" "shm:$folder/model.sock" "$@"
 code=$?
-kill "$server"
+kill "$server" 2>/dev/null
 wait "$server"
 rm -rf "$folder"
 exit "$code"

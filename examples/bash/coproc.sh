@@ -3,7 +3,8 @@
 # Usage: coproc.sh penguins.onnx
 set -euo pipefail
 
-coproc MODEL { exec sidecall predict "$1" --stream --only label; }
+model=${1:?usage: coproc.sh MODEL}
+coproc MODEL { exec sidecall predict "$model" --stream --only label; }
 ask() { echo "$1" >&"${MODEL[1]}"; read -r answer <&"${MODEL[0]}"; echo "$answer"; }
 
 ask '{"island": "Biscoe", "bill_length_mm": 48.2, "body_mass_g": 5100}'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Loops over a CSV file: one process answers all rows. Usage: loop.sh penguins.onnx birds.csv
 set -euo pipefail
-model=$1 birds=$2
+model=${1:?usage: loop.sh MODEL BIRDS} birds=${2:?usage: loop.sh MODEL BIRDS}
 
 sidecall predict "$model" "$birds" --keep ring --only label,probabilities.Gentoo |
   while IFS=, read -r ring label gentoo; do

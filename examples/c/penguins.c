@@ -1,88 +1,59 @@
-/* Which penguin is it? Opens an exported model and queries it from C.   ./penguins penguins.onnx */
+/* Asks a model about one penguin, and shows how a bad record is refused.   ./penguins [MODEL]
+ * MODEL is a file or the address of a server, such as shm:penguins; penguins.onnx by default. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
+#include <string.h>
 
-static int failed(const char* what, const sidecall_error* error) {
-  fprintf(stderr, "%s: %s (%s)\n", what, error->message, sidecall_status_name(error->status));
-  return 1;
-}
+enum { ISLAND, SEX, BILL_LENGTH, BILL_DEPTH, FLIPPER_LENGTH, BODY_MASS, NUM_FEATURES };
+static const char* const names[NUM_FEATURES] = {
+    "island", "sex", "bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"};
 
-/* Reuses one call: columns are looked up once, then values are set and read by index. */
-static int ask(const sidecall_model* model, sidecall_call* call) {
-  sidecall_error error = SIDECALL_ERROR_INIT;
-  const int32_t island = sidecall_model_feature(model, "island"),
-                sex = sidecall_model_feature(model, "sex");
-  const int32_t bill = sidecall_model_feature(model, "bill_length_mm"),
-                depth = sidecall_model_feature(model, "bill_depth_mm");
-  const int32_t flipper = sidecall_model_feature(model, "flipper_length_mm"),
-                mass = sidecall_model_feature(model, "body_mass_g");
-  const int32_t year = sidecall_model_feature(model, "year");
-  const int32_t label = sidecall_model_column(model, "label"),
-                gentoo = sidecall_model_column(model, "probabilities.Gentoo");
+static int ask(const sidecall_model* model, sidecall_call* call, sidecall_error* error) {
+  int32_t features[NUM_FEATURES], label, gentoo; /* look the names up once, keep the indices */
+  for (int i = 0; i < NUM_FEATURES; ++i)
+    if (sidecall_model_find(model, SIDECALL_KIND_FEATURE, names[i], strlen(names[i]), &features[i],
+                            error))
+      return 1;
+  const char* const column = "probabilities.Gentoo";
+  if (sidecall_model_find(model, SIDECALL_KIND_COLUMN, "label", strlen("label"), &label, error) ||
+      sidecall_model_find(model, SIDECALL_KIND_COLUMN, column, strlen(column), &gentoo, error))
+    return 1;
+
+  /* The run reports every value that these functions refuse, so it is enough to check the run. */
+  sidecall_call_set_str(call, 0, features[ISLAND], "Biscoe", 6, NULL);
+  sidecall_call_set_missing(call, 0, features[SEX], NULL);
+  sidecall_call_set_f64(call, 0, features[BILL_LENGTH], 48.2, NULL);
+  sidecall_call_set_f64(call, 0, features[BILL_DEPTH], 14.3, NULL);
+  sidecall_call_set_i64(call, 0, features[FLIPPER_LENGTH], 215, NULL);
+  sidecall_call_set_i64(call, 0, features[BODY_MASS], 4900, NULL);
   const char* species;
   size_t length;
   double probability;
-
-  /* The call remembers what a setter refused, so checking the result of the run is enough. */
-  sidecall_call_set_str(call, 0, island, "Biscoe", 6, NULL);
-  sidecall_call_set_missing(call, 0, sex, NULL);
-  sidecall_call_set_f64(call, 0, bill, 46.1, NULL);
-  sidecall_call_set_f64(call, 0, depth, 13.2, NULL);
-  sidecall_call_set_i64(call, 0, flipper, 211, NULL);
-  sidecall_call_set_i64(call, 0, mass, 4500, NULL);
-  sidecall_call_set_i64(call, 0, year, 2007, NULL);
-  if (sidecall_call_run(call, -1, &error)) return failed("run", &error);
-  if (sidecall_call_get_str(call, 0, label, &species, &length, &error))
-    return failed("label", &error);
-  if (sidecall_call_get_f64(call, 0, gentoo, &probability, &error))
-    return failed("probabilities.Gentoo", &error);
-  printf("%.*s, Gentoo with %.4f\n", (int)length, species, probability);
-  return 0;
-}
-
-/* Makes the same query as JSON text, and prints the faults of an invalid record. */
-static int ask_json(const sidecall_model* model) {
-  static const char right[] =
-      "{\"island\": \"Dream\", \"bill_length_mm\": 49.3, \"bill_depth_mm\": 19.9, "
-      "\"flipper_length_mm\": 203, \"body_mass_g\": 4050, "
-      "\"sex\": \"male\", \"year\": 2009}";
-  static const char wrong[] =
-      "{\"island\": \"Dream\", \"bill_length_mm\": \"long\", \"colour\": \"black\", \"year\": "
-      "2009}";
-  sidecall_fault faults[8];
-  sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_text* answer;
-  uint32_t i;
-  if (sidecall_predict_json(model, right, sizeof right - 1, &answer, &error))
-    return failed("predict", &error);
-  printf("%s\n", answer->data);
-  sidecall_text_close(answer);
-
-  error.faults = faults;
-  error.faults_capacity = 8;
-  if (sidecall_predict_json(model, wrong, sizeof wrong - 1, &answer, &error) == SIDECALL_OK)
+  if (sidecall_call_run(call, -1, error) ||
+      sidecall_call_get_str(call, 0, label, &species, &length, error) ||
+      sidecall_call_get_f64(call, 0, gentoo, &probability, error))
     return 1;
-  for (i = 0; i < error.num_faults && i < 8; ++i) printf("refused: %s\n", faults[i].message);
-  return 0;
+  printf("label: %.*s\n%s: %.4f\n", (int)length, species, column, probability);
+
+  sidecall_call_set_str(call, 0, features[BILL_LENGTH], "long", 4, NULL);
+  sidecall_call_set_str(call, 0, features[BODY_MASS], "heavy", 5, NULL);
+  if (sidecall_call_run(call, -1, error) == SIDECALL_OK) return 0;
+  for (uint32_t i = 0; i < error->num_faults && i < error->faults_capacity; ++i)
+    printf("refused: %s\n", error->faults[i].message);
+  return error->num_faults == 0; /* without faults of the record, the run itself has failed */
 }
 
 int main(int argc, char** argv) {
+  sidecall_fault faults[8];
   sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_model* model;
-  sidecall_call* call;
-  int result;
-  if (argc != 2) {
-    fprintf(stderr, "usage: %s penguins.onnx\n", argv[0]);
-    return 2;
-  }
-  if (sidecall_model_open(argv[1], NULL, &model, &error)) return failed("open", &error);
-  printf("%s %s\n", sidecall_model_name(model), sidecall_model_version(model));
-  if (sidecall_call_open(model, 1, &call, &error)) {
-    sidecall_model_close(model);
-    return failed("call", &error);
-  }
-  result = ask(model, call) || ask_json(model);
+  error.faults = faults;
+  error.faults_capacity = 8;
+  sidecall_model* model = NULL;
+  sidecall_call* call = NULL;
+  int failed = sidecall_model_open(argc > 1 ? argv[1] : "penguins.onnx", NULL, &model, &error) ||
+               sidecall_call_open(model, 1, &call, &error) || ask(model, call, &error);
+  if (failed) fprintf(stderr, "%s (%s)\n", error.message, sidecall_status_name(error.status));
   sidecall_call_close(call);
   sidecall_model_close(model);
-  return result;
+  return failed;
 }

@@ -64,7 +64,7 @@ static sidecall_status print_answer(const sidecall_model* model, sidecall_call* 
     size_t length = 0;
     double number = 0;
     if (i > 0) putchar('\t');
-    if (sidecall_model_column_spec(model, i)->dtype == SIDECALL_STRING) {
+    if (sidecall_model_column_spec(model, i)->dtype == SIDECALL_DTYPE_STRING) {
       status = sidecall_call_get_str(call, 0, i, &word, &length, err);
       printf("%.*s", (int)length, word);
     } else {
@@ -91,7 +91,7 @@ static sidecall_status run(const sidecall_model* model, sidecall_call* call, int
     status = sidecall_model_find(model, SIDECALL_KIND_FEATURE, cells[0][i], strlen(cells[0][i]),
                                  &features[i], err);
     if (status != SIDECALL_OK) return status;
-    is_text[i] = sidecall_model_feature_spec(model, features[i])->dtype == SIDECALL_STRING;
+    is_text[i] = sidecall_model_feature_spec(model, features[i])->dtype == SIDECALL_DTYPE_STRING;
   }
   for (int row = 1; row <= num_rows && status == SIDECALL_OK; ++row) {
     status = ask(call, row, features, is_text, err);

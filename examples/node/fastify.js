@@ -1,6 +1,6 @@
 // Predictions over HTTP with Fastify.   node fastify.js penguins.onnx [port]
 //
-//   curl localhost:8080/predict --json '{"island": "Biscoe", "bill_length_mm": 48.2, "year": 2009}'
+//   curl localhost:8080/predict --json '{"island": "Biscoe", "bill_length_mm": 48.2}'
 import Fastify from 'fastify'
 import { open } from 'sidecall'
 import { describe, HttpError } from './errors.js'

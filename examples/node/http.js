@@ -1,6 +1,6 @@
 // Predictions over HTTP with Node's own server.   node http.js penguins.onnx [port]
 //
-//   curl localhost:8080/predict -d '{"island": "Biscoe", "bill_length_mm": 48.2, "year": 2009}'
+//   curl localhost:8080/predict -d '{"island": "Biscoe", "bill_length_mm": 48.2}'
 import { createServer } from 'node:http'
 import { open } from 'sidecall'
 import { describe, HttpError } from './errors.js'

@@ -13,7 +13,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 
 def with_ratio(birds):
@@ -24,11 +24,10 @@ def with_ratio(birds):
 data = load_penguins().drop(columns="year")
 X, y = data.drop(columns="species"), data["species"]
 encode = make_column_transformer(
-    (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer()
+    (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]),
+    remainder=make_pipeline(SimpleImputer(), StandardScaler()),
 )
-pipeline = make_pipeline(
-    FunctionTransformer(with_ratio), encode, LogisticRegression(max_iter=5000)
-).fit(X, y)
+pipeline = make_pipeline(FunctionTransformer(with_ratio), encode, LogisticRegression()).fit(X, y)
 
 if __name__ == "__main__":
     sidecall.serve(pipeline, sys.argv[1], data=X, name="penguins", version="1")

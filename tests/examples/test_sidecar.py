@@ -50,7 +50,7 @@ REASON = namespaces()
 
 
 @pytest.mark.skipif(REASON is not None, reason=REASON or "")
-def test_two_containers_share_a_folder():
+def test_a_container_calls_a_model_of_another_one_through_a_shared_folder():
     environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command()}
     done = subprocess.run(
         [ROOT / "examples/sidecar/sidecar.sh"],
