@@ -5,14 +5,16 @@
 
 PYTHON ?= python3
 CLANG_FORMAT ?= clang-format-19
+CLANG_TIDY ?= clang-tidy-19
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build
 NODE := bindings/node
+DIST := dist
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
-native_files := CMakeLists.txt VERSION $(shell find cmake include core engines serving shm bindings/types bindings/c bindings/cli python/src -type f)
+native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines serving shm bindings/types bindings/c bindings/cli python/src -type f)
 # ONNX Runtime's library in .venv, for programs outside of .venv. The shell expands the pattern when
 # a command runs, because the library does not exist earlier.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
@@ -22,12 +24,18 @@ oldest_onnxruntime := $$(echo $(CURDIR)/$(BUILD)/onnxruntime-oldest/onnxruntime/
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_OLDEST="$(oldest_onnxruntime)"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+install := tools/uv_install.sh $(VENV)
+# All tests of one file run in one process, because they share servers, models and builds.
+pytest_options := -n $(JOBS) --dist loadfile --durations=20 --durations-min=5
 
 # npm_ci FOLDER: installs without running scripts of packages. It changes to the folder, because
 # with --prefix npm would also look for the global npmrc there.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
-.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package clean
+# Runs a make of its own that downloads and compiles at the same time, unless -j was given already.
+parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
+
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +49,10 @@ $(BUILD)/.system: tools/system_packages.sh
 
 $(BUILD)/.system-lint: $(BUILD)/.system
 	@command -v $(CLANG_FORMAT) >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(CLANG_FORMAT)
+	@touch $@
+
+$(BUILD)/.system-tidy: $(BUILD)/.system
+	@command -v $(CLANG_TIDY) >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(CLANG_TIDY)
 	@touch $@
 
 $(BUILD)/.system-fuzz: $(BUILD)/.system
@@ -70,26 +82,30 @@ $(BUILD)/.system-network: | build
 
 $(VENV)/.created: | $(BUILD)/.system
 	@$(quietly) venv "creating $(VENV)" $(PYTHON) -m venv $(VENV)
-	@$(quietly) pip-build-requirements "installing what builds the Python package" $(BIN)/pip install $$($(BIN)/python tools/requirements.py --build-only)
+	@$(quietly) build-requirements "installing what builds the Python package" $(install) $$($(BIN)/python tools/requirements.py --build-only)
 	@touch $@
 
-# A separate step, so that pip downloads while the native code compiles.
+# A separate step, which downloads while the native code compiles.
 $(VENV)/.requirements: $(VENV)/.created pyproject.toml tools/requirements.py
-	@$(quietly) requirements "installing what the Python package and its tests need" $(BIN)/pip install $$($(BIN)/python tools/requirements.py export test lint)
+	@$(quietly) requirements "installing what the Python package and the demo need" $(install) $$($(BIN)/python tools/requirements.py export demo)
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.requirements
+	@$(quietly) test-requirements "installing what the tests and make lint need" $(install) $$($(BIN)/python tools/requirements.py test lint)
 	@touch $@
 
 # The package is editable: a change of a Python file takes effect immediately, a change of a native
-# file through this rule. `build` has compiled it already.
-$(VENV)/.package: $(VENV)/.requirements pyproject.toml setup.py $(native_files) | build
-	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)" $(quietly) pip "installing the Python package into $(VENV)" $(BIN)/pip install --no-deps --no-build-isolation -e .
+# file through this rule. `native` has compiled it already.
+$(VENV)/.package: $(VENV)/.requirements pyproject.toml setup.py $(native_files) | native
+	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)" $(quietly) editable "installing the Python package into $(VENV)" $(install) --no-deps --no-build-isolation --reinstall -e .
 	@touch $@
 
 $(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.created
 	@$(quietly) onnxruntime-oldest "downloading the oldest ONNX Runtime that is supported, for tests" tools/oldest_onnxruntime.sh $(BIN)/python $(@D)
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.requirements
-	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install $$($(BIN)/python tools/requirements.py bench)
+$(VENV)/.bench: $(VENV)/.tests
+	@$(quietly) bench-requirements "installing what the benchmarks compare with" $(install) $$($(BIN)/python tools/requirements.py bench)
 	@touch $@
 
 # Servers and clients of the network approaches that are installed outside of .venv.
@@ -119,35 +135,56 @@ examples/node/node_modules/.created: examples/node/package-lock.json | $(BUILD)/
 	@ln -sfn ../../../$(NODE) $(@D)/sidecall
 	@touch $@
 
-$(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created $(VENV)/.created
-	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+# What `make docs` builds the site with. No other target needs it.
+$(VENV)/.docs: pyproject.toml tools/requirements.py | $(VENV)/.package
+	@$(quietly) docs-requirements "installing what the documentation is built with" $(install) $$($(BIN)/python tools/requirements.py docs)
 	@touch $@
 
-build: $(BUILD)/build.ninja ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
-	@$(quietly) build "building libsidecall, the command, the Node.js addon and the C tests" cmake --build $(BUILD) -j $(JOBS)
+$(BUILD)/docs/node/.created: docs/typedoc/package-lock.json | $(BUILD)/.system
+	@mkdir -p $(@D) && cp docs/typedoc/package.json docs/typedoc/package-lock.json $(@D)
+	@$(quietly) npm-docs "installing TypeDoc, for the reference of the Node.js package" $(npm_ci) $(@D)
+	@touch $@
+
+$(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created $(VENV)/.created
+	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_TESTS=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	@touch $@
+
+# What users get, and the programs of the demo.
+native: $(BUILD)/build.ninja
+	@$(quietly) build-native "building libsidecall, the command, the Node.js addon and the Python module" cmake --build $(BUILD) -j $(JOBS) --target sidecall sidecall-cli sidecall-node sidecall-python demo-c demo-cpp
 	@cmake -E make_directory $(NODE)/build/bin
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
-setup: build $(VENV)/.package $(VENV)/.bench $(BUILD)/onnxruntime-oldest/.created $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## install and build everything that the other targets need
+build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
+	@$(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
+
+test-setup: build $(VENV)/.package $(VENV)/.tests $(BUILD)/onnxruntime-oldest/.created examples/node/node_modules/.created
+
+setup: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created ## install and build everything that the other targets need
 
 # Jobs.
-demo: build $(VENV)/.package ## train and export a model, then call it from C, C++, Node.js, Python and the shell
+demo-setup: native $(VENV)/.package
+
+demo: ## train and export a model, then call it from C, C++, Node.js, Python and the shell
+	+@$(parallel) demo-setup
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
 
-test: test-c test-node test-python ## run all tests
+test: test-c test-node test-python ## run the tests; make test-long runs those that take long
 
-test-c: build $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
+test-c: test-setup
 	@$(with_onnxruntime) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error
 
-test-node: setup
+test-node: test-setup
 	@$(with_onnxruntime) tools/test_node.sh tests/node $(BUILD)
 
-# All tests of one file run in one process, because they share servers, models and builds.
-test-python: setup
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+test-python: test-setup
+	@$(BIN)/python -m pytest $(pytest_options)
 
-lint: build $(VENV)/.package $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
+test-long: setup ## run the tests that take long: packages, benchmarks, a program's end in each state
+	@$(BIN)/python -m pytest $(pytest_options) -m long
+
+lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -160,11 +197,21 @@ lint: build $(VENV)/.package $(BUILD)/.system-lint ## check formatting, types, w
 	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/onnx_fields.py
 
-format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## reformat the code with ruff, clang-format and biome
+# TIDY_BASE=COMMIT: what changed since that commit. TIDY=all: every file.
+tidy: $(BUILD)/build.ninja $(BUILD)/.system-tidy ## check the native files that changed with clang-tidy; TIDY=all checks every file
+	@cmake --build $(BUILD) --target build.ninja >$(BUILD)/log/configure.log
+	@$(BIN)/python tools/tidy.py $(BUILD) --clang-tidy $(CLANG_TIDY) --jobs $(JOBS) $(if $(filter all,$(TIDY)),--all,--base "$(TIDY_BASE)")
+
+format: $(VENV)/.tests $(BUILD)/.system-lint $(NODE)/node_modules/.created ## reformat the code with ruff, clang-format and biome
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
 	$(NODE)/node_modules/.bin/biome check --write .
+
+docs: $(VENV)/.docs $(BUILD)/docs/node/.created ## build the documentation site in build/docs/html, and check its links
+	@$(quietly) typedoc "reading the types of the Node.js package" sh -c 'cd $(BUILD)/docs/node && node_modules/.bin/typedoc --options $(CURDIR)/docs/typedoc/typedoc.json --out $(CURDIR)/$(BUILD)/docs/typedoc'
+	@$(quietly) sphinx "building the documentation" $(BIN)/sphinx-build -c docs -E -W --keep-going -q -b html . $(BUILD)/docs/html
+	@echo "$(BUILD)/docs/html/index.html"
 
 sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created ## run the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
@@ -176,8 +223,8 @@ fuzz: $(BUILD)/.system-fuzz ## fuzz contracts, records, model files, and the cha
 verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the channel's ring with the model checker SPIN
 	@tests/verify/check.sh $(BUILD)
 
-faults: setup ## kill processes at each step of the channel, ten thousand times
-	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
+faults: test-setup ## kill processes at each step of the channel, ten thousand times
+	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m "" tests/faults
 
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 
@@ -193,12 +240,25 @@ bench-shm: $(BUILD)/.system-bench-shm
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
-package: build $(VENV)/.package ## build an sdist, a wheel and the npm tarballs in dist/
-	@$(quietly) pip-build "installing build and ziglang" $(BIN)/pip install build ziglang==0.17.1
-	@$(quietly) package "building sdist and wheel" $(BIN)/python -m build
-	@$(quietly) portable "building addon and command for glibc 2.28" tools/portable_build.sh $(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
-	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out dist
-	@ls -1 dist
+# Packages run on older systems than this one, so that their native code is compiled anew, once for
+# all of them, in $(BUILD)/portable.
+portable_build := tools/portable_build.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
+
+package: package-python package-node ## build an sdist, a wheel and the npm tarballs in dist/
+	@ls -1 $(DIST)
+
+package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
+	@$(quietly) package-requirements "installing build and ziglang" $(install) build ziglang==0.17.1
+
+package-python: package-setup ## build the sdist and the wheel alone
+	@$(quietly) portable-python "building the Python module and the command for glibc 2.28" $(portable_build) sidecall-python sidecall-cli
+	@$(quietly) sdist "packing the sdist" $(BIN)/python -m build --no-isolation --sdist --outdir $(DIST)
+	@rm -rf $(BUILD)/python/lib.* $(BUILD)/python/temp.*
+	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)/portable" $(quietly) wheel "packing the wheel" $(BIN)/python -m build --no-isolation --wheel --outdir $(DIST) "-C--build-option=--plat-name=manylinux_2_28_$$(uname -m)"
+
+package-node: package-setup ## build the npm tarballs alone
+	@$(quietly) portable-node "building the Node.js addon and the command for glibc 2.28" $(portable_build) sidecall-node sidecall-cli
+	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out $(DIST)
 
 clean: ## remove everything that make created
-	rm -rf $(BUILD) $(VENV) dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include
+	rm -rf $(BUILD) $(VENV) docs/reference/generated dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include

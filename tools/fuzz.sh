@@ -9,7 +9,7 @@ clang=$(command -v clang++-19 || command -v clang++) || {
   exit 1
 }
 tools/quietly.sh "$1/log" configure-fuzz "configuring the fuzz targets with $clang" \
-  cmake -S . -B "$folder" -G Ninja "-DCMAKE_CXX_COMPILER=$clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_BUILD_FUZZERS=ON -DSIDECALL_BUILD_COMMAND=OFF
+  cmake -S . -B "$folder" -G Ninja "-DCMAKE_CXX_COMPILER=$clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_BUILD_TESTS=ON -DSIDECALL_BUILD_FUZZERS=ON -DSIDECALL_BUILD_COMMAND=OFF
 mkdir -p "$folder/found"
 for target in contract records onnx_file hello request; do
   tools/quietly.sh "$1/log" "build-fuzz-$target" "building fuzz-$target" cmake --build "$folder" -j "$3" --target "fuzz-$target"

@@ -5,7 +5,7 @@ set -eu
 folder="$1/$(echo "$2" | tr , -)"  # a comma in a path breaks the linker's -Wl,-rpath
 suppressions="$(pwd)/tools/sanitize"
 tools/quietly.sh "$1/log" "configure-$2" "configuring with -fsanitize=$2" \
-  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_WERROR=ON "-DSIDECALL_SANITIZE=$2"
+  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_TESTS=ON "-DSIDECALL_SANITIZE=$2"
 tools/quietly.sh "$1/log" "build-$2" "building with -fsanitize=$2" cmake --build "$folder" -j "$3"
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1

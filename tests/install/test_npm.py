@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import BUILD, ROOT, VERSION, Application, make_application, run
 
+pytestmark = pytest.mark.long
+
 PENGUINS = ROOT / "tests" / "vectors" / "models" / "penguins.onnx"
 TOOLS = ROOT / "bindings" / "node" / "node_modules" / ".bin"
 PEER = BUILD / "node-peers" / "node_modules"
@@ -56,7 +58,7 @@ work()
 """
 
 
-def holdings(tarball: Path) -> dict[str, tarfile.TarInfo]:
+def members(tarball: Path) -> dict[str, tarfile.TarInfo]:
     with tarfile.open(tarball) as archive:
         return {member.name.removeprefix("package/"): member for member in archive.getmembers()}
 
@@ -70,8 +72,8 @@ def platform_folder(application: Application) -> Path:
     return next((application.folder / "node_modules" / "@sidecall").iterdir())
 
 
-def test_tarballs_hold_what_is_needed_and_no_more(tarballs: dict[str, Path]) -> None:
-    main, platform = holdings(tarballs["main"]), holdings(tarballs["platform"])
+def test_tarballs_contain_only_the_needed_files(tarballs: dict[str, Path]) -> None:
+    main, platform = members(tarballs["main"]), members(tarballs["platform"])
     assert {
         "index.js",
         "index.mjs",
@@ -98,7 +100,7 @@ def test_tarballs_hold_what_is_needed_and_no_more(tarballs: dict[str, Path]) -> 
     assert platform["bin/sidecall"].mode & 0o111
 
 
-def test_manifests(tarballs: dict[str, Path]) -> None:
+def test_manifests_have_the_expected_fields(tarballs: dict[str, Path]) -> None:
     main, platform = manifest(tarballs["main"]), manifest(tarballs["platform"])
     assert (main["name"], main["version"], platform["version"]) == ("sidecall", VERSION, VERSION)
     assert main["optionalDependencies"][platform["name"]] == VERSION
@@ -114,7 +116,7 @@ def test_manifests(tarballs: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["sidecall.node", "bin/sidecall"])
-def test_native_files_are_stripped_and_need_only_what_every_system_has(
+def test_native_files_are_stripped_and_need_only_common_libraries(
     application: Application, name: str
 ) -> None:
     path = platform_folder(application) / name
@@ -133,7 +135,7 @@ def test_native_files_are_stripped_and_need_only_what_every_system_has(
     assert "RUNPATH" not in dynamic and "RPATH" not in dynamic
 
 
-def test_the_addon_shows_no_symbol_of_the_library(application: Application) -> None:
+def test_the_addon_exports_no_symbol_of_the_library(application: Application) -> None:
     symbols = run("nm", "-D", "--defined-only", platform_folder(application) / "sidecall.node")
     assert "napi_register_module_v1" in symbols
     assert "sidecall_" not in symbols
@@ -146,7 +148,7 @@ def test_commonjs_and_modules_give_the_same_answer(application: Application) -> 
     assert json.loads(application.node(MODULE, "program.mjs")) == answer
 
 
-def test_modules_and_commonjs_are_one_package(application: Application) -> None:
+def test_modules_and_commonjs_share_one_package(application: Application) -> None:
     program = """
     import * as esm from 'sidecall'
     import { createRequire } from 'node:module'
@@ -165,7 +167,7 @@ def test_the_library_of_the_platform_package_is_used(application: Application) -
     assert engine["telemetry"] == "off"
 
 
-def test_the_command(application: Application) -> None:
+def test_the_command_predicts_and_finds_its_library(application: Application) -> None:
     command = application.folder / "node_modules" / ".bin" / "sidecall"
     assert VERSION in application.run(command, "--version")
     (application.folder / "record.json").write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
@@ -177,7 +179,7 @@ def test_the_command(application: Application) -> None:
     assert "lib/libonnxruntime.so.1" in application.run(command, "doctor")
 
 
-def test_the_command_passes_the_exit_code_on(application: Application) -> None:
+def test_the_command_returns_the_exit_code_of_the_native_command(application: Application) -> None:
     command = application.folder / "node_modules" / ".bin" / "sidecall"
     done = subprocess.run(
         [command, "info", "absent.onnx"],
@@ -194,7 +196,7 @@ def test_the_command_passes_the_exit_code_on(application: Application) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_command_ends_by_the_signal_that_it_gets(
+def test_the_command_ends_by_the_signal_that_it_receives(
     application: Application, number: signal.Signals
 ) -> None:
     command = [application.folder / "node_modules" / ".bin" / "sidecall", "predict", PENGUINS]
@@ -254,25 +256,25 @@ def shared(tarballs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize(
     "order", [["sidecall", "onnxruntime-node"], ["onnxruntime-node", "sidecall"]]
 )
-def test_both_packages_live_in_one_process(shared: Application, order: list[str]) -> None:
+def test_both_packages_work_in_one_process(shared: Application, order: list[str]) -> None:
     (shared.folder / "together.js").write_text(TOGETHER, encoding="utf-8")
     answers = {"sidecall": "Gentoo", "onnxruntime-node": "7"}
     assert shared.run("node", "together.js", *order).split() == [answers[name] for name in order]
 
 
-def test_the_library_of_onnxruntime_node_is_used_where_it_is_installed(shared: Application) -> None:
+def test_the_library_of_onnxruntime_node_is_used_if_it_is_installed(shared: Application) -> None:
     engine = json.loads(shared.node(ENGINE))
     assert Path(engine["path"]).is_relative_to((PEER / "onnxruntime-node").resolve())
 
 
-def test_source_build_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_source_build_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "node").symlink_to(shutil.which("node"))
     script = ROOT / "bindings" / "node" / "scripts" / "build.js"
     output = run("node", script, expect=1, env={"PATH": str(tmp_path)})
     assert re.search(r"the build needs cmake .*; a C\+\+17 compiler", output)
 
 
-def test_pack_refuses_what_it_cannot_pack(tmp_path: Path) -> None:
+def test_pack_refuses_invalid_options_and_files(tmp_path: Path) -> None:
     script = ROOT / "bindings" / "node" / "scripts" / "pack.js"
     assert "--build: expected a path, got nothing" in run("node", script, expect=1)
     library = tmp_path / "libonnxruntime.so"

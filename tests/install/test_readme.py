@@ -66,7 +66,7 @@ def compiled(compiler: str, source: Path, text: str, environment: dict[str, str]
     return source.with_suffix("")
 
 
-def test_c_and_cpp_give_the_answer_of_the_command(
+def test_the_c_and_cpp_programs_give_the_answer_of_the_command(
     folder: Path, environment: dict[str, str]
 ) -> None:
     expected = answer_of_command({"island": "Biscoe", "bill_length_mm": 48.2}, folder, environment)
@@ -77,14 +77,16 @@ def test_c_and_cpp_give_the_answer_of_the_command(
     assert float(run(cpp, cwd=folder, env=environment)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_programs_say_what_is_wrong_without_a_model(
+def test_the_c_program_names_a_missing_model(
     folder: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     program = compiled("cc", folder / "program_absent.c", C_PROGRAM, environment)
     assert "penguins.onnx" in run(program, cwd=tmp_path, env=environment, expect=1)
 
 
-def test_python_calls(folder: Path, environment: dict[str, str]) -> None:
+def test_the_python_program_gives_the_expected_answer(
+    folder: Path, environment: dict[str, str]
+) -> None:
     ending = "print(answer['probabilities']['Gentoo'], len(X['gentoo']) == len(X))"
     label, probability, *rest = run(
         sys.executable, "-c", EXPORT + CALL + ending, cwd=folder
@@ -103,13 +105,15 @@ def test_python_calls(folder: Path, environment: dict[str, str]) -> None:
     assert rest[1:] == ["True"]
 
 
-def test_node_calls(folder: Path, environment: dict[str, str], application: Application) -> None:
+def test_the_node_program_gives_the_answer_of_the_command(
+    folder: Path, environment: dict[str, str], application: Application
+) -> None:
     shutil.copy(folder / "penguins.onnx", application.folder)
     expected = answer_of_command({"island": "Biscoe", "bill_length_mm": 48.2}, folder, environment)
     assert float(application.node(NODE_PROGRAM, "readme.mjs")) == pytest.approx(expected, rel=1e-6)
 
 
-def test_shell(folder: Path, environment: dict[str, str]) -> None:
+def test_the_shell_commands_run(folder: Path, environment: dict[str, str]) -> None:
     first, info = SHELL.splitlines()[:2]
     assert '"label"' in run("sh", "-c", first, cwd=folder, env=environment)
     assert "bill_length_mm" in run("sh", "-c", info, cwd=folder, env=environment)

@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import ROOT, VERSION, run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,7 +31,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_wheel_holds_one_library_and_no_link(wheel: Path) -> None:
+def test_the_wheel_contains_one_library_and_no_link(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert [name for name in names if "libsidecall" in name] == [
@@ -44,7 +46,7 @@ def test_wheel_holds_one_library_and_no_link(wheel: Path) -> None:
     assert not [name for name in names if "onnxruntime" in name or name.startswith("tests")]
 
 
-def test_command_is_native_and_finds_onnxruntime(environment: Path, tmp_path: Path) -> None:
+def test_the_command_is_native_and_finds_onnxruntime(environment: Path, tmp_path: Path) -> None:
     command = environment / "bin" / "sidecall"
     assert command.read_bytes()[:4] == b"\x7fELF"
     assert VERSION in run(command, "--version")
@@ -53,13 +55,13 @@ def test_command_is_native_and_finds_onnxruntime(environment: Path, tmp_path: Pa
     assert "libonnxruntime.so" in report
 
 
-def test_command_answers(environment: Path, tmp_path: Path) -> None:
+def test_the_command_predicts(environment: Path, tmp_path: Path) -> None:
     record = '{"island":"Biscoe","bill_length_mm":48.2,"bill_depth_mm":14.3,"flipper_length_mm":215,"body_mass_g":4900}'
     pipeline = f"printf '%s\\n' '{record}' | '{environment}/bin/sidecall' predict '{ROOT}/tests/vectors/models/penguins.onnx'"
     assert json.loads(run("sh", "-c", pipeline, cwd=tmp_path, env={}))["label"] == "Gentoo"
 
 
-def test_module_finds_its_library_and_onnxruntime(environment: Path, tmp_path: Path) -> None:
+def test_the_module_finds_its_library(environment: Path, tmp_path: Path) -> None:
     program = "import sidecall, sys; print(sidecall.__version__, 'onnxruntime' in sys.modules)"
     assert (
         run(environment / "bin" / "python", "-c", program, cwd=tmp_path, env={})
