@@ -113,8 +113,8 @@ class RemoteBinding final : public OutOfProcessBinding {
   int watched_ = -1;  // the descriptor of the present channel, registered in epoll_
 
   // Partners: interrupt_engine(), on any thread, stores this flag and then cancels the channel.
-  // send() publishes the request, which clears an earlier cancel of the channel, and then loads this
-  // flag. Each side stores and then loads, so both accesses are seq_cst.
+  // send() publishes the request, which clears an earlier cancel of the channel, and then loads
+  // this flag. Each side stores and then loads, so both accesses are seq_cst.
   std::atomic<bool> should_stop_{false};
 };
 

@@ -96,15 +96,15 @@ TEST_CASE(
   Call to_float(narrow), to_double(wide);
   REQUIRE(copy<float>(to_float, {5}) == "OK");
   CHECK(bind<double>(to_float, {1}) == "DTYPE_MISMATCH");
-  CHECK(last().message == std::string("input 'x': expected float32, got float64; only the input's "
-                                      "own type can be bound, a copy converts"));
+  CHECK(last().message == std::string("input 'x': expected float32, got float64; memory of "
+                                      "another type can be copied, but not bound"));
   CHECK(last().name == std::string("x"));
   CHECK(last().expected == std::string("float32"));
   CHECK(last().got == std::string("float64"));
   CHECK(answers<float>(to_float) == std::vector<float>{5});
   CHECK(bind<float>(to_double, {1}) == "DTYPE_MISMATCH");
-  CHECK(last().message == std::string("input 'x': expected float64, got float32; only the input's "
-                                      "own type can be bound, a copy converts"));
+  CHECK(last().message == std::string("input 'x': expected float64, got float32; memory of "
+                                      "another type can be copied, but not bound"));
   // Other types are refused by both, with the same message as before.
   for (const bool is_bound : {false, true}) {
     CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) ==

@@ -144,17 +144,17 @@ TEST_CASE("numbers that are not in the shortest form or exceed their type are re
 }
 
 TEST_CASE("lengths beyond their message and truncated numbers are refused") {
-  CHECK(refuses("\x3a\x05\x0a", "cut off at byte 1"));
-  CHECK(refuses("\x3a\xff\xff\xff\xff\x7f"s, "cut off at byte 1"));
-  CHECK(refuses(graph("\x0a\x7f"), "cut off at byte 3 in graph"));
-  CHECK(refuses(attribute("\x3d\x00\x00\x00"s), "cut off"));
-  CHECK(refuses(attribute(onnx::fixed32(7, 1) + "\x3d\x00\x00\x00"s), "cut off"));
-  CHECK(refuses(initializer("\x51" + std::string(7, 'x')), "cut off"));
+  CHECK(refuses("\x3a\x05\x0a", "a truncated message at byte 1"));
+  CHECK(refuses("\x3a\xff\xff\xff\xff\x7f"s, "a truncated message at byte 1"));
+  CHECK(refuses(graph("\x0a\x7f"), "a truncated message at byte 3 in graph"));
+  CHECK(refuses(attribute("\x3d\x00\x00\x00"s), "a truncated message"));
+  CHECK(refuses(attribute(onnx::fixed32(7, 1) + "\x3d\x00\x00\x00"s), "a truncated message"));
+  CHECK(refuses(initializer("\x51" + std::string(7, 'x')), "a truncated message"));
   CHECK(refuses(attribute(bytes(7, "12345")), "an incomplete number in 'floats'"));
   CHECK(refuses(initializer(bytes(10, "1234567")), "an incomplete number in 'double_data'"));
-  CHECK(refuses(attribute(bytes(8, "\x80")), "cut off"));
-  CHECK(refuses(attribute(number(8, 1) + "\x40"), "cut off"));
-  CHECK(refuses(graph("") + "\x08", "cut off"));
+  CHECK(refuses(attribute(bytes(8, "\x80")), "a truncated message"));
+  CHECK(refuses(attribute(number(8, 1) + "\x40"), "a truncated message"));
+  CHECK(refuses(graph("") + "\x08", "a truncated message"));
   CHECK(refuses(graph("") + "\xa2", "an unknown field at byte 2"));
 }
 
@@ -173,6 +173,6 @@ TEST_CASE("messages can be nested at most a hundred levels deep") {
   };
   // Graph, input and type are three levels below the model; each sequence adds two.
   CHECK(refusal_of(nested(48)) == "");
-  CHECK(refuses(nested(49), "nested more than 100 deep"));
-  CHECK(refuses(nested(5000), "nested more than 100 deep"));
+  CHECK(refuses(nested(49), "nested more than 100 levels deep"));
+  CHECK(refuses(nested(5000), "nested more than 100 levels deep"));
 }
