@@ -41,7 +41,7 @@ inline constexpr Dtype kDtypes[] = {{},
 inline constexpr size_t kNumDtypes = sizeof kDtypes / sizeof kDtypes[0];
 static_assert(kNumDtypes == SIDECALL_DTYPE_INT4 + 1, "kDtypes is indexed by SIDECALL_DTYPE_*");
 
-// The entry of a number; one without a name for any number that is not a type.
+// The entry of this type. If the number is not a type, returns an entry whose name is nullptr.
 constexpr const Dtype& dtype_at(int32_t dtype) noexcept {
   return kDtypes[dtype >= 0 && static_cast<size_t>(dtype) < kNumDtypes ? dtype : 0];
 }

@@ -1,4 +1,5 @@
-// Writes strings as JSON. The functions are inline because answers as JSON are made of them.
+// Writes strings as JSON. The functions are inline for speed: every JSON answer is written with
+// them.
 #pragma once
 
 #include <string>

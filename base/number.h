@@ -27,7 +27,7 @@ struct Number {
   double real;
 };
 
-// The value of a whole text that is a number in the form of JSON. A number that fits int64 and has
+// Reads a text that consists of one JSON number and nothing else. A number that fits int64 and has
 // neither point nor exponent is an integer. A number too close to zero for a double is 0 or -0; one
 // that is too large for a double has no value. kNone if the text is not a number; callers must
 // exclude the words "nan" and "inf" themselves.

@@ -8,9 +8,10 @@ namespace sidecall {
 // The folder of this user. It need not exist; the first server makes it.
 std::string socket_folder();
 
-// What is wrong with something that exists and is used as this folder, as the text of a message;
-// nullptr if nothing is wrong: it is a real folder of this user that no other user may write to. If
-// its status cannot be read, the text is nullptr too, and `error_number` receives errno.
+// Checks an existing socket folder: it must be a folder and not a link, belong to this user, and
+// not be writable by other users. Returns the text for an error message, or nullptr if all of this
+// holds. If the status of the folder cannot be read, also returns nullptr, and `error_number`
+// receives errno; otherwise `error_number` receives 0.
 const char* socket_folder_fault(const std::string& folder, int* error_number) noexcept;
 
 }  // namespace sidecall

@@ -53,7 +53,7 @@ void Binding::interrupt(Reason reason) noexcept {
   reason_ = reason;
   interrupt_engine();
   // This must come before the store, for which leave() waits. After the store the next run may
-  // start, and this would wake the thread that waits for that run.
+  // start, and release_waiter() would then end the wait for that run instead.
   release_waiter(reason);
   phase_.store(kInterrupted, std::memory_order_release);
 }

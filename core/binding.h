@@ -44,8 +44,8 @@ class Binding {
 
   // ---- Tensors ----
 
-  // Gives an input memory that the binding owns: aligned, and zeroed when it grows; strings become
-  // empty. Keeps the present memory if it is large enough.
+  // Allocates memory for an input; the binding owns it. The memory is aligned, and new memory is
+  // zeroed. Strings become empty. Keeps the present memory if it is large enough.
   virtual void allocate_input(int32_t input, const Dims& dims) = 0;
   virtual void* input_data(int32_t input) = 0;  // nullptr for strings
   virtual void set_string(int32_t input, int64_t element, std::string_view value) = 0;
@@ -92,16 +92,17 @@ class Binding {
   // those of the connection to another process, and TIMEOUT and CANCELLED for a run that was ended
   // early. timeout_ns is more than 0, or -1 for the default of the engine.
 
-  // Throws BUSY while another run has the binding. If an earlier run was given up and the engine of
-  // this process still uses its memory, waits until it does not, or throws BUSY if it may not wait.
+  // Throws BUSY while another run has the binding. An earlier run may have been given up while the
+  // engine of this process still uses the memory of that run. Then claim() waits for the engine, or
+  // throws BUSY if `may_wait` is false.
   void claim(bool may_wait);
   void release() noexcept { leave(); }
 
   // Runs, and returns when the results are there.
   void run(int64_t timeout_ns);
 
-  // Returns before the run is over, and false if starting would have to wait but may not; nothing
-  // has happened then, and the binding is released.
+  // Starts the run and returns true without waiting for its end. If starting would have to wait and
+  // `may_wait` is false, returns false: then nothing has happened, and the binding is released.
   virtual bool start(int64_t timeout_ns, bool may_wait) = 0;
 
   // Takes the outcome of the started run, once: returns true or throws. Returns false if the run is
@@ -158,9 +159,9 @@ class Binding {
   virtual void release_waiter(Reason /*reason*/) noexcept {}
   // For a started run: whether its outcome was taken and its memory is free.
   virtual bool is_settled() noexcept = 0;
-  // For a started run whose outcome was taken early: makes the next run possible. Waits for the
-  // engine of this process if it may; the next run itself waits for another process. Does nothing
-  // if the outcome was not taken.
+  // For a started run whose outcome was taken early: makes the next run possible. If the engine is
+  // in this process, waits for it, provided that `may_wait` is true. If it is in another process,
+  // does not wait: the next run does. Does nothing if the outcome was not taken.
   virtual void settle(bool may_wait) = 0;
   // In a child of fork(): forgets the copy of the parent's run. False if memory is exhausted.
   virtual bool forget_run() noexcept = 0;

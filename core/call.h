@@ -46,8 +46,9 @@ class Call final : private ResultCheck {
   // server needs them before that run.
   void drop_results() noexcept { has_results_ = false; }
 
-  // Each of these throws the fault that it finds, and also remembers it, so that the run reports
-  // it.
+  // Each set function throws the fault that it finds in a value or name, and also remembers it, so
+  // that the run reports it. Thrown but not remembered are BUSY, UNKNOWN_NAME for feature -1,
+  // INVALID_ARGUMENT, NO_CONTRACT, and the fault of a record that is not an object (set_invalid).
   void set_f64(int64_t row, int32_t feature, double value);
   void set_i64(int64_t row, int32_t feature, int64_t value);
   void set_bool(int64_t row, int32_t feature, int32_t value);
@@ -55,7 +56,7 @@ class Call final : private ResultCheck {
   void set_missing(int64_t row, int32_t feature);
   void set_invalid(int64_t row, int32_t feature, int32_t status, const char* got);
   void set_unknown(int64_t row, std::string_view name);
-  void clear();
+  void clear();  // forgets all values and their faults
 
   double get_f64(int64_t row, int32_t column);
   int64_t get_i64(int64_t row, int32_t column);

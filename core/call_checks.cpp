@@ -141,7 +141,8 @@ std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text)
 
 // ---- Before a run ----
 
-// Kernels treat any other byte inconsistently: sometimes as true, sometimes as false.
+// Refuses bytes other than 0 and 1 in bool inputs: kernels treat them sometimes as true and
+// sometimes as false.
 void Call::check_bools() const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];

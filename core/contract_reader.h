@@ -125,7 +125,8 @@ constexpr int64_t kMaxWidth = 1 << 20;
 struct OutputLayout {
   int64_t width = 1;
   bool has_members = false;  // as an object with one member per class
-  bool has_width = false;    // the contract gives `width`: as an array, unless has_members
+  // The contract gives `width`. The columns then appear as an array, unless has_members is true.
+  bool has_width = false;
   std::vector<Value> classes;
 };
 OutputLayout parse_layout(const JsonNode& output);

@@ -22,7 +22,8 @@ int32_t element_type(const JsonNode& feature) {
       return dtype;
     case SIDECALL_DTYPE_BOOL:
     case SIDECALL_DTYPE_INT64:
-      if (missing.is_string()) return SIDECALL_DTYPE_FLOAT64;  // "nan"
+      // The only string that is allowed here is "nan", which needs a floating-point tensor.
+      if (missing.is_string()) return SIDECALL_DTYPE_FLOAT64;
       return missing.exists() ? SIDECALL_DTYPE_INT64 : dtype;
     default:
       feature.member("type").fail("float32, float64, int64, bool or string", "'" + name + "'");

@@ -23,7 +23,8 @@ class Engine {
   // int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
-  // `is_lazy`: only the runs of the binding may wait for another process.
+  // `is_lazy`: bind(), giving inputs and setting shapes must not wait for another process. Only the
+  // runs of the binding may.
   virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 

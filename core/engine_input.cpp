@@ -15,8 +15,8 @@ constexpr uint64_t kExternalData = 13, kDataLocation = 14, kRawData = 9;
 // uint64_data.
 constexpr uint32_t kDataFields =
     1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << kRawData | 1U << 10 | 1U << 11;
-// Smaller tensors are not passed separately: shapes and axes are among them, which ONNX Runtime
-// reads before it takes separate initializers.
+// Smaller tensors stay in the model, because they may be shapes or axes. ONNX Runtime reads those
+// before it reads initializers that are passed separately.
 constexpr uint64_t kMinBesideBytes = 1024;
 
 // The location of a tensor that is passed separately. No file can have this name, because it is

@@ -87,13 +87,14 @@ struct Range {
   uint64_t length;
 };
 
-// No sum here overflows: each number is at most 2^47.
+// No sum here overflows: each number is at most 2^62.
 Range range_of(const ExternalTensor& tensor, uint64_t size, const std::string& label) {
   const uint64_t offset = parse_number(tensor.offset, label);
   uint64_t length = parse_number(tensor.length, label);
   const std::optional<uint64_t> expected = expected_bytes(tensor, label);
-  // A length of 0 means that none is given, as in ONNX Runtime. ONNX Runtime refuses a length that
-  // does not fit the type, as it does for raw data of that length.
+  // A length of 0 means that none is given, as in ONNX Runtime. A length that does not match type
+  // and dimensions is not checked here: ONNX Runtime refuses it, as it refuses raw data of a wrong
+  // length.
   if (length == 0) length = expected.value_or(size > offset ? size - offset : 0);
   if (offset + length > size) {
     fail(SIDECALL_FILE_INVALID, label, tensor.location,

@@ -11,10 +11,12 @@
 
 namespace sidecall {
 
-// For each input: true if every kernel that can read its memory computes addresses from shapes and
-// never from values. Then a value that changes between two reads changes the answer and nothing
-// else. docs/decisions/013-first-readers.md gives the reasons. False for strings, booleans and
-// types of less than a byte, and for every input of a graph that defines functions.
+// For each input: true if no value in its memory can lead a kernel that reads it to an invalid
+// address. Most kernels compute addresses from shapes alone; those of trees also compare values,
+// but either result leads to a node of the tree. Then a value that changes between two reads
+// changes the answer and nothing else. docs/decisions/013-first-readers.md gives the reasons. False
+// for strings, booleans and types of less than a byte, and for every input of a graph that defines
+// functions.
 std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<TensorSpec>& inputs);
 
 // What a kernel does with the memory that it reads.

@@ -10,8 +10,8 @@
 namespace sidecall {
 
 // Counts the records of a JSON text: 1 for an object, the objects in an array, 0 for an empty
-// array. For a text that is not a list of records this is only an estimate, but never larger than
-// the number of braces in the text, or 1.
+// array. For any other text the result is only an estimate: at most 1, or at most the number of
+// opening braces in the text if that is larger.
 int64_t count_records(std::string_view json);
 
 // Reads records. Kept together with a call, so that its memory is reused too.

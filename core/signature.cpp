@@ -63,8 +63,8 @@ void bound(const Feature& feature, InputCheck* check) {
 
 }  // namespace
 
-// A number beyond float32 becomes the infinity to which it rounds, as in the model, if the model is
-// known to accept that infinity.
+// Whether a number beyond the range of float32 is accepted. It rounds to an infinity in the tensor,
+// so it is accepted only if the contract says that the model accepts that infinity.
 bool Feature::takes_beyond_float32(double value) const {
   const bool is_float = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
   return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));

@@ -47,7 +47,8 @@ struct Feature {
   std::unordered_set<double, SeededHash> allowed_numbers;
 
   Domain domain;
-  // The contract has format 2: without intervals the model accepts every number, also infinities.
+  // True if the contract has format 2. Then a feature without intervals accepts every number,
+  // including infinities.
   bool is_domain_known = false;
   bool takes_empty = true;  // accepts the empty string
 

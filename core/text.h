@@ -8,8 +8,8 @@
 namespace sidecall {
 
 // The position of the first byte that no JSON text holds, or the length of the text. Such a byte is
-// a control character other than tab, line feed and carriage return, or is not UTF-8. The parser
-// must still refuse these three characters inside strings.
+// a control character below 0x20 other than tab, line feed and carriage return, or is not UTF-8.
+// The parser must still refuse these three characters inside strings.
 size_t find_non_json(std::string_view text) noexcept;
 
 // What is wrong with a string value, as the text after "got" in a message; nullptr if nothing is

@@ -15,7 +15,9 @@ class Model;
 
 struct OutputCheck {
   std::string name;
-  double largest = 0;   // largest difference; for labels 1 if one differs without being a tie
+  // The largest difference between an answer and its expected value. For answers that are compared
+  // exactly (all but floats): 1 if one differs and is not a tie, otherwise 0.
+  double largest = 0;
   double absolute = 0;  // tolerance
   double relative = 0;
   bool holds = true;

@@ -10,7 +10,8 @@ template <typename Struct>
 void init(Struct* out, size_t size, const Struct& defaults) noexcept {
   if (out == nullptr || size < sizeof(uint32_t)) return;
   if (size > kLargestStruct) {
-    out->struct_size = 0;  // not a valid size: every function refuses the struct
+    // Not a valid size: every function refuses the struct, or leaves it unfilled if it is an error.
+    out->struct_size = 0;
     return;
   }
   std::memset(static_cast<void*>(out), 0, size);

@@ -21,8 +21,8 @@ struct sidecall_supervisor {
         supervisor(std::move(address),
                    sidecall::channel_options(options, sidecall::log_function(log))) {}
 
-  // Destroyed after the supervisor: its destructor waits until the events of the supervisor are
-  // written.
+  // Declared first, so that it is destroyed after the supervisor: the destructor of the log waits
+  // (0.2 s at most) until all events are written.
   std::shared_ptr<sidecall::ServerLog> log;
   sidecall::shm::Supervisor supervisor;
 };

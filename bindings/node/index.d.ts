@@ -97,8 +97,8 @@ export type Tensor<Data extends TensorData = TensorData> = Data & {
  *   finite float32 is OUT_OF_RANGE, unless the contract says that the model accepts infinities.
  *   Typed arrays of other types are not converted;
  * - a plain array of numbers, bigints, booleans or strings, optionally nested by dimension. It is
- *   converted, and each value must fit the type. Among the strings of features, `null`, `undefined`
- *   and NaN stand for a missing value. Not available for types without a JavaScript
+ *   converted, and each value must fit the type. In an array for a string feature, `null`,
+ *   `undefined` and NaN stand for a missing value. Not available for types without a JavaScript
  *   number type (bfloat16, 8-bit floats, 4-bit types, and float16 in versions of Node without
  *   Float16Array);
  * - `{ data, dims }`, where `data` is one of the above.
@@ -164,8 +164,8 @@ export function openSync<Types extends ModelTypes = AnyModel>(source: string | U
 
 /**
  * What `predict` takes: one record, or an array of records. The compiler infers `List` from an
- * array, and leaves it `never` for one record. One signature instead of two overloads makes its
- * error about a wrong record short.
+ * array, and leaves it `never` for one record. With one signature, the compiler's error about a
+ * wrong record is shorter than with two overloads.
  */
 export type Records<Features, List> = Features | (readonly Features[] & { readonly [Symbol.iterator]: List })
 
@@ -215,16 +215,17 @@ export interface Model<Types extends ModelTypes = AnyModel> {
    * the queue of the pool is full, up to 16 384 further runs wait for their turn; each run beyond
    * that rejects at once with BUSY. Rejects with UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH,
    * SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, BUSY, ENGINE.
-   * The error of a batch has a fault for each bad row: see `faults`.
+   * The error of a batch has at least one fault for each bad row: see `faults`.
    */
   run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
   /** Like `run`, but on the calling thread: the fastest way for small models. */
   runSync(inputs: Types['inputs'], options?: RunOptions): Types['outputs']
 
   /**
-   * Opens a reusable workspace for `rows` rows (default 1). The engine reads and writes the buffers
-   * of the workspace directly. For `shm:` and `exec:`, the workspace connects to the other process
-   * in its first run, not before: `runSync` waits for the connection within its deadline, and `run`
+   * Opens a reusable workspace for `rows` rows (default 1). For a model in this process, the engine
+   * reads and writes the buffers of the workspace directly. For `shm:` and `exec:`, each run copies
+   * the inputs from there to the shared memory. The workspace then connects to the other process in
+   * its first run, not before: `runSync` waits for the connection within its deadline, and `run`
    * waits on another thread, so the event loop is not blocked.
    */
   call(options?: { rows?: number }): Call<Types>
@@ -393,8 +394,8 @@ export class SidecallError extends Error {
   /** What the first fault got: a type or a shape, never a value of the data; or null. */
   readonly got: string | null
   /**
-   * All faults of the call, at least one. For a batch there is one for each bad row; the first 1000
-   * are kept.
+   * All faults of the call, at least one; the first 1000 are kept. One row may have several faults,
+   * and in a batch each bad row has at least one.
    */
   readonly faults: readonly Fault[]
 }
@@ -406,4 +407,4 @@ export const version: string
  * Returns which ONNX Runtime was found, and where. Loads it, as the first `open` would. Throws
  * ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
  */
-export function engine(options?: { onnxruntime?: string }): { engine: string; version: string; api: number; path: string; found_by: string; telemetry: string }
+export function engine(options?: { onnxruntime?: string }): { engine: string; version: string; oldest: string; api: number; path: string; found_by: string; telemetry: string }

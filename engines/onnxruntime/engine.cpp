@@ -55,7 +55,7 @@ OrtSession* OrtEngine::create_session(const OnnxFile& file, const std::string& w
     OrtValue* value = nullptr;
     const std::string_view data = initializer.data;
     // ONNX Runtime's C API takes the memory as void*, but it never writes to an initializer. The
-    // OnnxFile keeps the memory as long as its model.
+    // OnnxFile owns the memory and lives as long as the model.
     check_ort(api(),
               api()->CreateTensorWithDataAsOrtValue(
                   memory(), const_cast<char*>(data.data()), data.size(), initializer.dims.data(),

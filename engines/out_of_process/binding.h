@@ -43,9 +43,9 @@ class OutOfProcessBinding : public Binding {
   // After kInterrupted: whether the peer no longer uses the memory of the run. Never blocks.
   virtual bool is_free() = 0;
 
-  // A descriptor that is readable when await(0) may return something new, or is_free() after a run
-  // was given up. Calling either makes it unreadable again. The descriptor stays the same during
-  // the life of the binding.
+  // A descriptor that becomes readable when the result of await(0) may have changed or, after a run
+  // was given up, the result of is_free(). Calling either makes it unreadable again. The descriptor
+  // stays the same during the life of the binding.
   virtual int make_fd() = 0;
 
   // Only while no run is under way: makes the descriptor unreadable again if the peer sent a late

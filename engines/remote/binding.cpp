@@ -164,10 +164,10 @@ bool RemoteBinding::is_laid_out() {
   return is_laid_out_;
 }
 
-// Makes sure that a request can be written. The slot must have room for it, and the server must not
-// still read the previous request, because it must not see the table change. A call whose owner
-// polls the descriptor must not wait for the server, so it gets another channel instead. False if
-// the deadline passed or interrupt_engine() was called.
+// Makes sure that a request can be written. The slot must have room for the request. The server
+// must have finished reading the previous request, so that the table does not change while it
+// reads. A call whose owner polls the descriptor must not wait for the server, so it gets another
+// channel instead. False if the deadline passed or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
     move(deadline, &should_stop_);

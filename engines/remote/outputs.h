@@ -52,8 +52,9 @@ class RemoteOutputs {
     std::optional<Dims> expected;  // as expect() announced it, until shape() sets `dims`
     void* bound = nullptr;         // the caller's memory
     Buffer own;
-    const unsigned char* place = nullptr;  // address in the slot of a large output read in place
-    bool is_copied = false;                // always copy this output, even if it is large
+    // Where a large output that is read in place lies in the response slot.
+    const unsigned char* place = nullptr;
+    bool is_copied = false;  // always copy this output, even if it is large
     void* data = nullptr;
     bool is_read_only = false;
     const shm::Tensor* answer = nullptr;

@@ -1,7 +1,7 @@
 /* binding.h: what only bindings for other languages need, besides sidecall.h.
  *
- * A binding converts values of its language and turns an error into an exception. Whatever is wrong
- * with a value, the library words the message, so that it is the same in every language. The
+ * A binding converts values of its language and turns an error into an exception. The library
+ * writes the message for every wrong value, so that the message is the same in every language. The
  * functions here tell the library about values that C cannot express. The rules of sidecall.h hold
  * for them.
  *
@@ -57,8 +57,8 @@ SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t i
  * contract only the tensors are typed.
  *
  * language    "typescript" is the only one so far
- * name        of the interface, an identifier; NULL makes one from the model's name, or without a
- *             name from the file's
+ * name        name of the interface; must be an identifier. NULL derives it from the name of the
+ *             model, or from the file name if the model has no name.
  * out         the source, which the caller closes
  *
  * Errors: INVALID_ARGUMENT (another language, or a name that is not an identifier or is reserved),

@@ -28,9 +28,9 @@ extern "C" {
 typedef struct sidecall_server sidecall_server;
 
 /* What a server does with the inputs of a request, which lie in memory that the client can write.
- * With AUTO the input of a model is read in place if that is harmless whatever the client writes
- * there meanwhile; otherwise it is copied first. A served function gets numeric inputs in place
- * (see sidecall_request_input). Strings and bool inputs of a function are always copied. */
+ * With AUTO the input of a model is read in place if no write by the client can do harm during the
+ * run; otherwise it is copied first. A served function gets numeric inputs in place (see
+ * sidecall_request_input). Strings and bool inputs of a function are always copied. */
 #define SIDECALL_COPY_AUTO 0
 #define SIDECALL_COPY_ALWAYS 1          /* every input is copied first */
 
@@ -45,10 +45,10 @@ typedef struct sidecall_server sidecall_server;
  *
  * Events wait in a queue, and a separate thread calls the function, with one event at a time. So a
  * callback that blocks delays neither calls nor admission nor sidecall_server_drain. At most 1024
- * events (1 MiB) wait; further events are dropped. Their number is in the event "log.dropped"
- * ("lines") and in the status ("log_dropped"). Clients can provoke warnings and errors, so these
- * are also limited for each user: 10 of one event at once, then one per second. The event
- * "log.suppressed" has the number of those that were left out.
+ * events (1 MiB) wait; further events are dropped. The event "log.dropped" gives their number in
+ * its member "lines"; the status gives it in "log_dropped". Clients can provoke warnings and
+ * errors, so these are also limited for each user: 10 of one event at once, then one per second.
+ * The event "log.suppressed" has the number of those that were left out.
  *
  * sidecall_server_close and sidecall_supervisor_close wait until the queue is empty, but at most
  * 0.2 s. A callback that blocks for longer may still be running after that, so its context must
@@ -95,15 +95,16 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
  * beyond max_request_bytes and OUT_OF_MEMORY beyond max_memory_bytes. */
 typedef struct sidecall_server_options {
   uint32_t struct_size;
-  /* Threads that run the model, at most 1024; 0 is one. Each has its share of the connections. */
+  /* Number of threads that run the model, at most 1024; 0, the default, means one thread. Each has
+   * its share of the connections. */
   int32_t num_threads;
   int32_t copy_inputs;        /* SIDECALL_COPY_* */
   /* Users that are admitted besides root and the user of the server. Read during open only. */
   const uint32_t *allow_uids;
   int32_t num_allow_uids;     /* number of elements of allow_uids */
   int32_t max_connections;    /* 0 is 1024 */
-  /* Id of a group. Users whose primary group it is are admitted, and the socket is opened to the
-   * group. -1, the default, for none. */
+  /* Id of a group. Admits users who have this primary group, and gives the group access to the
+   * socket. -1, the default, for none. */
   int64_t group;
   int32_t max_connections_per_user; /* 0 is 512 */
   /* How many microseconds an idle thread polls before it sleeps: -1, the default, adapts; 0 never
@@ -157,11 +158,13 @@ typedef struct sidecall_request sidecall_request;
  * context     sidecall_service.context
  * request     used with the sidecall_request_* functions below
  *
- * Returns SIDECALL_OK. To fail, it calls sidecall_request_fail and returns the same status; a
- * status without that call gets a general message. An output that was not given is an ENGINE error.
+ * Returns SIDECALL_OK. To fail, it calls sidecall_request_fail and returns the same status. If it
+ * returns a failure without that call, the client gets a general message. An output that was not
+ * given is an ENGINE error.
  *
  * Called by the threads of the server, by up to num_threads of them at once, but never twice at
- * once for one connection. During open the golden rows call it on the opening thread. */
+ * once for one connection. While the server opens, the golden rows run through this function, on
+ * the thread that opens the server. */
 typedef sidecall_status (*sidecall_handler)(void *context, sidecall_request *request);
 
 /* What is served: a signature, a contract, or both must be given. Texts are read during open
@@ -320,8 +323,8 @@ SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int6
 
 /* Ends the server and releases the handle. Handlers that still run are asked to stop, and this
  * function waits for them, without limit. If sidecall_server_drain has answered TIMEOUT, some still
- * run: a program that must end then calls _exit(), or has a watchdog (below). Not from a handler.
- * NULL is allowed; cannot fail. */
+ * run: a program that must end then calls _exit(), or has a watchdog (below). Must not be called
+ * from a handler. NULL is allowed; cannot fail. */
 SIDECALL_API void sidecall_server_close(sidecall_server *server);
 
 /* ---- Workers behind one address -------------------------------------------------------------- */
@@ -366,7 +369,7 @@ SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, in
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
 
 /* Waits until a worker is ready, and then makes the address appear. Does nothing if the address is
- * there already. Clients that connect later while no worker is ready wait.
+ * there already. If no worker is ready when a client connects later, the client waits.
  *
  * wait_ns     0 or more, or -1 to wait forever
  *

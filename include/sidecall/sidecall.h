@@ -66,8 +66,8 @@
  *               completely within it has its default, or is not filled. A text that does not fit is
  *               cut and ends with NUL.
  *             - In a larger struct that the library reads, the bytes that it does not know must be
- *               0, so that no option is ignored silently. In a larger struct that it fills it
- *               leaves those bytes alone.
+ *               0, so that no option is ignored silently. When the library fills a larger struct,
+ *               it does not change those bytes.
  *             - A struct_size below 4 or above 4096 is refused with INVALID_ARGUMENT. An error of
  *               such a size is not filled.
  *             Languages without macros call the function behind the macro, with the size of the
@@ -177,8 +177,8 @@ SIDECALL_API sidecall_status sidecall_model_open(const char *uri,
                                                  sidecall_model **out_model, sidecall_error *err);
 
 /* Opens a local model from the `length` bytes of an ONNX file at `data`. The bytes are copied, so
- * the caller may release them afterwards. Such a model cannot have external data. Otherwise, and in
- * its errors, like sidecall_model_open. */
+ * the caller may release them afterwards. Such a model cannot have external data. In all other
+ * respects this function behaves like sidecall_model_open and returns the same errors. */
 SIDECALL_API sidecall_status sidecall_model_open_bytes(const void *data, size_t length,
                                                        const sidecall_model_options *options,
                                                        sidecall_model **out_model,
@@ -204,9 +204,9 @@ struct sidecall_model_options {
   int32_t extra;              /* SIDECALL_EXTRA_* */
   int32_t allow_exec;         /* 1 allows exec: URIs. Leave it 0 if URIs may come from outside. */
   int64_t timeout_ns;         /* deadline of sidecall_predict_json; the default is -1 */
-  /* How long to wait for the server of a remote model while it is still starting: at open, and in
-   * every run when it restarts, then within the deadline of the run. 0, the default, does not wait;
-   * -1 waits forever. */
+  /* How long to wait for the server of a remote model to start. Applies at open, and to a run that
+   * finds the server restarting; such a run never waits beyond its own deadline. 0, the default,
+   * does not wait; -1 waits forever. */
   int64_t wait_ns;
   /* Path of the ONNX Runtime library; NULL searches as sidecall_engine_describe documents. */
   const char *onnxruntime;
@@ -408,7 +408,8 @@ SIDECALL_API void sidecall_text_close(sidecall_text *text);
  *
  * The order of keys does not matter. An absent key and null are missing values; NaN is not JSON. An
  * answer that is NaN or infinite is written as null. Integers are accepted for floats, and whole
- * floats for integers; no other type is converted. The deadline is options.timeout_ns of the open.
+ * floats for integers; no other type is converted. The timeout is the timeout_ns of the options
+ * with which the model was opened.
  *
  * Any number of threads may call this at once: each uses a workspace of its own, which the model
  * keeps and reuses. Takes about one and a half times as long as the same run through a call.
@@ -462,7 +463,8 @@ typedef struct sidecall_tensor_spec {
   const int64_t *dims;        /* `rank` sizes; -1 for a free dimension */
   const char *const *dim_names; /* `rank` names; "" for a dimension without a name in the graph */
   int32_t dtype;              /* an element type, such as SIDECALL_DTYPE_FLOAT32 */
-  /* 0 for a scalar, and for an output without a shape in the graph, which only a run can tell. */
+  /* 0 for a scalar. Also 0 for an output whose shape the graph does not declare; its shape is known
+   * after a run. */
   int32_t rank;
   int32_t has_rows;           /* 1 if the first dimension is free: it is the number of rows */
   int32_t reserved;
@@ -536,7 +538,7 @@ SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
 
 /* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of the graph as stored and
- * of its external files. Models with the same id compute the same numbers.
+ * of its external files. Models with the same id have the same graph and weights.
  *
  * With a contract it is the id that is written there (sidecall_model_verify recomputes it). Without
  * one it is computed when it is first asked for. For a remote model it is the id of what the server
@@ -570,7 +572,7 @@ SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, 
  * - copy it (sidecall_call_copy_input), which is the fastest way for a few KiB
  * - write into the memory that the engine reads (sidecall_call_input)
  * - let the engine read the caller's memory (sidecall_call_bind_input)
- * Features and tensors may be mixed: what was set last in an input counts. */
+ * Features and tensors may be mixed: the value that was set last is used. */
 
 /* A tensor in memory, in C order (the last dimension varies fastest). The strings of a string
  * tensor lie back to back in `data` as UTF-8. `offsets` has one entry more than there are elements,
@@ -656,8 +658,8 @@ SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32
  * memory must stay readable, and it must not change while a run is under way.
  *
  * Strings, and memory that is not aligned to its element type, are copied. No type is converted: a
- * type other than the input's own is DTYPE_MISMATCH. Otherwise like sidecall_call_copy_input, also
- * in its errors. */
+ * type other than the input's own is DTYPE_MISMATCH. In all other respects this function behaves
+ * like sidecall_call_copy_input and returns the same errors. */
 SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input,
                                                       const sidecall_view *view,
                                                       sidecall_error *err);
@@ -666,8 +668,8 @@ SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32
  * to NULL or the shape of any input changes; the memory must stay writable until then.
  *
  * data        aligned to the element type; NULL makes the call use memory of its own again
- * data_bytes  exactly the bytes of the output, which sidecall_call_output tells before a run;
- *             ignored if `data` is NULL
+ * data_bytes  the exact size of the output in bytes; sidecall_call_output reports it (data_bytes of
+ *             the view) before a run. Ignored if `data` is NULL.
  *
  * Errors: UNKNOWN_NAME (output is -1), DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (another
  * number of bytes, or only a run can tell the shape), INVALID_ARGUMENT (not aligned), BUSY. */
@@ -827,11 +829,11 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
 /* Returns a descriptor for poll, epoll or an event loop, which tells when to call
  * sidecall_call_finish.
  *
- * It becomes readable when sidecall_call_finish has the outcome of a started run, also because its
- * deadline passed or it was cancelled, and once more when the memory of a run that was given up is
- * free. sidecall_call_finish makes it unreadable
- * again. For a remote model it also becomes readable every 10 ms during a run, and sometimes
- * without a run. Call sidecall_call_finish in these cases too; it answers PENDING or NOT_RUN.
+ * It becomes readable when a started run has an outcome, including TIMEOUT and CANCELLED. If the
+ * run was given up, it becomes readable again when the memory of the run is free.
+ * sidecall_call_finish makes it unreadable again. For a remote model it also becomes readable every
+ * 10 ms during a run, and sometimes without a run. Call sidecall_call_finish in these cases too; it
+ * answers PENDING or NOT_RUN.
  *
  * The descriptor belongs to the call: do not read or close it. It is made on first use and stays
  * the same until the call is closed, even if the call connects to another server, so it may stay
@@ -842,10 +844,10 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
                                               sidecall_error *err);
 
-/* Asks the run that is under way, or waits for a thread, to end with CANCELLED. It may still end
- * with another outcome if it completes first. Without a run it does nothing. May be called from any
- * thread, but not at the same time as sidecall_call_close or after it. NULL is allowed; cannot
- * fail. */
+/* Asks the run to end with CANCELLED. The run may be executing, or still be in the queue. It may
+ * still end with another outcome if it completes first. Without a run it does nothing. May be
+ * called from any thread, but not at the same time as sidecall_call_close or after it. NULL is
+ * allowed; cannot fail. */
 SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
 
 /* Like sidecall_call_open, but for event loops: opening, giving inputs and changing shapes never
@@ -880,8 +882,9 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
 
 /* ==== 7. Errors ================================================================================
  *
- * Every function that can fail returns a status and takes a sidecall_error, which says why in one
- * line of text, in fields for programs, and for a run with every fault of every row. */
+ * Every function that can fail returns a status and takes a sidecall_error. It holds the reason as
+ * one line of text and as fields for programs. For a run it can also list every fault of every
+ * row. */
 
 /* The tens digit of a status is its family: 10 usage, 20 files, 30 model, 40 data, 50 channel (the
  * connection to another process), 60 engine; 99 is a bug of sidecall. After a retryable status the
@@ -893,7 +896,8 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
  * UNSUPPORTED       the graph has sequences, maps or optionals, or the URI has a scheme of another
  *                   platform or version
  * CONTRACT_CHANGED  a restarted server has other inputs or outputs: open the model again
- * INVALID_JSON      not JSON, nested too deep, or a key twice; the message gives the byte
+ * INVALID_JSON      not JSON, nested too deep, or a key that occurs twice; the message gives the
+ *                   position in bytes
  * ENGINE            ONNX Runtime refused the model or failed during a run; the message quotes it */
 #define SIDECALL_OK 0
 #define SIDECALL_INVALID_ARGUMENT 10    /* NULL, a bad index or option, a wrong struct_size */
@@ -904,7 +908,7 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
 #define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
 #define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
 #define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
-#define SIDECALL_FILE_TOO_LARGE 23      /* beyond 2 GiB of protobuf, or of address space */
+#define SIDECALL_FILE_TOO_LARGE 23      /* over 2 GiB of protobuf, or 1 TiB of external data */
 #define SIDECALL_FILE_FORBIDDEN 24      /* external data outside the model's own folder */
 #define SIDECALL_CONTRACT_INVALID 30    /* a contract that is not JSON or does not fit the graph */
 #define SIDECALL_CONTRACT_FORMAT 31     /* a contract format that this version does not know */
@@ -1022,12 +1026,12 @@ SIDECALL_API const char *sidecall_version(void);
  * out         a JSON object, which the caller closes:
  *
  *   {"engine": "onnxruntime", "version": "1.32.0", "api": 21, "path": "...",
- *    "found_by": "SIDECALL_ONNXRUNTIME", "telemetry": "off"}
+ *    "found_by": "SIDECALL_ONNXRUNTIME", "oldest": "1.22", "telemetry": "off"}
  *
- * "telemetry" is "off", or "host" if the program has set ORT_DISABLE_TELEMETRY to something other
- * than 1.
+ * "oldest" is the oldest version of ONNX Runtime that the library accepts. "telemetry" is "off", or
+ * "host" if the program has set ORT_DISABLE_TELEMETRY to something other than 1.
  *
- * The search, in this order. The first two, if set, are the only place:
+ * The search, in this order. If 1 or 2 is set, only that place is searched:
  * 1. options->onnxruntime
  * 2. the environment variable SIDECALL_ONNXRUNTIME (ignored in a setuid program)
  * 3. a copy that is already loaded in the process

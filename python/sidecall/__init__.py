@@ -1,4 +1,4 @@
-"""sidecall: call models that were trained in Python at the speed of a function call.
+"""sidecall: calls models that were trained in Python, as fast as a function call.
 
 open    reads an .onnx file into a Model: `run` takes tensors, `predict` records and DataFrames
 export  writes a fitted scikit-learn, xgboost or lightgbm model to an .onnx file with its contract

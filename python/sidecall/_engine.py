@@ -15,7 +15,8 @@ def engine(
 ) -> dict[str, Any]:
     """Finds and loads ONNX Runtime as the first `open` would, and describes it.
 
-    The keys of the answer: engine, version, path, found_by, telemetry.
+    The keys of the answer: engine, version, oldest (the oldest version that is accepted), api,
+    path, found_by, telemetry.
 
     Raises EngineNotFound, EngineTooOld.
 

@@ -191,12 +191,12 @@ class Model:
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
-        For a DataFrame of pandas or polars it is one with the flat columns of `columns`, in pandas
-        with the same index. The order of keys does not matter. Absent keys, None, NaN and pandas.NA
-        are missing values. An integer is accepted for a float, and a whole float for an integer;
-        nothing else is converted. A number is rounded once, to the type of its feature; a float32
-        number stands for its exact value. `timeout` is in seconds, as for `run`. Millions of
-        records take gigabytes: pass them in batches.
+        For a DataFrame of pandas or polars, the answer is a DataFrame of the same package with the
+        columns of `columns`. In pandas it has the same index. The order of keys does not matter.
+        Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
+        and a whole float for an integer; nothing else is converted. A number is rounded once, to
+        the type of its feature; a float32 number stands for its exact value. `timeout` is in
+        seconds, as for `run`. Millions of records take gigabytes: pass them in batches.
 
         Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange,
         Refused, ShapeMismatch (no row), NoContract, Timeout, Engine, OutOfMemory. A call finds all
@@ -325,7 +325,11 @@ class Model:
 
     @property
     def id(self) -> str:
-        """SHA-256 of the graph. Models with the same id compute the same numbers."""
+        """SHA-256 of the graph and its external files.
+
+        Models with the same id have the same nodes and weights. The versions of the operators, and
+        functions that the file defines, are not part of it.
+        """
         return self._native.id()
 
     @property

@@ -112,7 +112,7 @@ class FileInvalid(Error, ValueError):
 
 
 class FileTooLarge(Error, ValueError):
-    """The file is larger than protobuf allows (2 GiB), or than the address space."""
+    """The file has more than 2 GiB of protobuf, or more than 1 TiB of external data."""
 
     status, code, family = 23, "FILE_TOO_LARGE", 20
 
@@ -202,7 +202,7 @@ class InvalidString(Error, ValueError):
 
 
 class InvalidJson(Error, ValueError):
-    """The text is not JSON, is nested too deep, or has a key twice."""
+    """The text is not JSON, is nested too deep, or contains the same key twice."""
 
     status, code, family = 47, "INVALID_JSON", 40
 

@@ -1,5 +1,5 @@
-// One call over a connection: publishing the request, handling the server's words and messages, and
-// recovering when the server dies.
+// One call over a connection: publishing the request, reading the atomic words that the server
+// writes in shared memory and its socket messages, and recovering when the server dies.
 #include "channel.h"
 
 #include <algorithm>
@@ -118,8 +118,8 @@ Outcome Channel::State::give_up(Outcome why) {
     handshake.reset();
   } else {
     is_given_up = true;
-    // Only a hint. Partner: the server loads it when it takes the request and while the model runs.
-    // No other access is ordered by it.
+    // Only a hint. Partner: the acquire load in ServerSlot::is_cancelled(), before the model runs
+    // and while it runs. Neither side uses the order of the two for any other access.
     request_head()->mark.store(sequence, std::memory_order_release);
     fault_point("client.given_up");
   }

@@ -64,8 +64,8 @@ struct Channel::State {
 
   void publish(bool same_layout, int64_t timeout, Awaited awaited);
   void send();  // publishes the request, or begins to connect if that is needed first
-  // Publishes one descriptor and sends a ring if the server sleeps. Returns false if the server has
-  // hung up.
+  // Publishes the request entry, and sends a wake-up message if the server sleeps. Returns false if
+  // the server has hung up.
   bool publish_request();
   // Whether the sequence word of the awaited response has changed.
   bool has_response(std::memory_order order) const noexcept;
@@ -76,7 +76,8 @@ struct Channel::State {
   Outcome on_death();               // the server is gone; kPending if the request was sent again
   void read_socket(bool* is_gone);  // reads all messages that are there, without waiting
   void handle(Received* received, const char* buffer, bool* is_gone);
-  Deadline deadline();       // reads the clock on first use, which short calls never reach
+  // Computed from the clock at first use: a short call ends before it needs the deadline.
+  Deadline deadline();
   void end_call() noexcept;  // ends the call because of an exception
 
   // ---- channel_wait.cpp ----
@@ -152,7 +153,7 @@ struct Channel::State {
   SpinPolicy spin_policy;
 
   // Whether each side may use SAME_LAYOUT. layout_sent: the server has our table. may_be_same: we
-  // have received the server's table, so it may leave it out.
+  // have the server's table, so the server may leave the table out of its answer.
   bool layout_sent = false;
   bool may_be_same = false;
   bool is_table_known = false;  // `tensors` is the checked copy of the table in the response slot

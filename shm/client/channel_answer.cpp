@@ -43,7 +43,8 @@ Answer Channel::State::take() {
 // Prefetches the inputs for writing. The server has read them, so the cache lines are at its CPU;
 // without the prefetch, the next request would wait for each line.
 void Channel::State::fetch_inputs() noexcept {
-  // The offset of our own table, or any other value: a prefetch of any address is harmless.
+  // The offset of the first input, from our own table. If there is none, the value is arbitrary.
+  // That is harmless, because a prefetch never faults.
   const uint64_t offset = reinterpret_cast<const TensorEntry*>(request_slot())->offset;
   for (uint64_t i = 0; i < kLinesFetched; ++i) fetch_to_write(request_slot() + offset + i * kLine);
 }

@@ -71,7 +71,8 @@ void Channel::State::adopt(Connection connection) {
   fault_point("client.connected");
 }
 
-// Copies the caller's inputs into the new memory; heads and ring start with zeros.
+// Copies only the caller's inputs into the new memory: its head and its ring of request entries
+// start with zeros.
 void Channel::State::adopt_request(Mapping fresh) {
   if (!request) {
     request = std::move(fresh);

@@ -33,10 +33,10 @@ int Channel::State::fd() {
 }
 
 // The kernel removes a socket from the set when it is closed. The socket of a handshake is already
-// in the set when its connection is complete (EEXIST). The pidfd is not added: all connections
-// share one file of the server, and the kernel refuses to watch one file through more than a
-// hundred nested event loops. The hang-up of the socket also reports the server's death, and the
-// timer makes poll() look at the process in the meantime.
+// in the set when its connection is complete (EEXIST). The pidfd is not added: the pidfds of all
+// connections are duplicates of one open file that the server sent, and the kernel does not allow
+// more than about a hundred nested epoll sets to watch the same file. The hang-up of the socket
+// also reports the server's death, and the timer makes poll() look at the process in the meantime.
 void Channel::State::watch(int descriptor) {
   epoll_event readable{};
   readable.events = EPOLLIN;

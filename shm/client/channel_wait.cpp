@@ -10,7 +10,7 @@ constexpr int64_t kLookAtSocket = 1000 * 1000;  // interval of checks of the soc
 // receive_soon is used only if more time than this is left, because its timeout is rounded up to
 // the kernel's tick, 10 ms at worst.
 constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;
-// If the caller calls poll() in a loop, only one call in so many checks the socket.
+// If the caller calls poll() in a loop, only every 64th call checks the socket.
 constexpr int kPollsPerLook = 64;
 
 Deadline at_once() { return Deadline::after(0); }
@@ -191,8 +191,8 @@ bool Channel::State::is_free(bool will_sleep) {
 bool Channel::State::await_free(Deadline end, const std::atomic<bool>& stop) {
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   while (!is_free(true)) {
-    // Partner: the thread that stops the wait stores `stop`; then its cancel() finds the event,
-    // which exists already.
+    // Partner: another thread sets `stop` and then calls cancel(), which raises the event. The
+    // event was created above, so either we see `stop` here or the event wakes us.
     if (stop.load(std::memory_order_seq_cst) || end.passed()) return false;
     if (wait_readable(fds, 3, end) & 4u) clear_event();
   }

@@ -36,8 +36,8 @@ class Child {
   // Sends a signal to the child if it is running.
   void signal(int number) noexcept;
 
-  // For a forked process, of which the child is a sibling: it must not be signalled or reaped
-  // there.
+  // Call this in a forked process. There the child is a sibling, so it must not be signalled or
+  // reaped.
   void forget() noexcept { pid_ = 0; }
 
   // How the last child ended: " (the child process ended with exit status 3)". "" while it runs.

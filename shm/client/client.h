@@ -136,8 +136,9 @@ class Channel {
 
   // Checks for the answer, and does not block. kTimedOut and kCancelled mean that the call was
   // given up: the server has been told, and its late answer will be dropped.
-  // Throws PEER_DIED, and as publish: a request that a dead server never took is sent to the next
-  // server.
+  // Throws PEER_DIED if the server took the request and died. If it died without taking the
+  // request, the request is sent to the next server (a few times at most, then PEER_DIED too), and
+  // poll() can also throw the errors of publish().
   Outcome poll();
 
   // Polls for a while, then sleeps, until the outcome is not kPending or `until` has passed. Throws

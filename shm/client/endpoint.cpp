@@ -66,7 +66,8 @@ class SocketEndpoint final : public Endpoint {
     }
   }
 
-  bool is_default_ = false;  // socket_path sets it while it initialises path_, so it comes first
+  // Must be declared before path_: the initialiser of path_ calls socket_path(), which sets it.
+  bool is_default_ = false;
   std::string label_, path_;
 };
 

@@ -47,7 +47,8 @@ class RunWatch {
   bool is_interrupted_ = false;
 };
 
-// Checks a request descriptor on its own. Throws PROTOCOL.
+// Checks the fields of a request entry, without looking at the rest of the request. Throws
+// PROTOCOL.
 void check_request(const RequestFields& fields, uint32_t slots);
 
 // What a connection uses of its server.

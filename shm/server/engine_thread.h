@@ -115,8 +115,8 @@ class EngineThread {
   QuickClock clock_;
   SpinPolicy spin_policy_;
   int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_yield_ns_ = 0;
-  // The CPU of the last client served, except that a recent client on another CPU takes precedence
-  // over a client on this one.
+  // The CPU of the client that was served last. Exception: if that client is on the CPU of this
+  // thread, and a client on another CPU was served recently, the other CPU is kept.
   uint32_t peer_cpu_ = 0;
   int64_t last_far_ns_ = 0;  // when a client on another CPU was last served
   bool has_near_ = false;    // a client on this CPU was served in this round

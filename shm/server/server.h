@@ -109,7 +109,7 @@ class Response {
   // Answers with this error instead. Outputs placed before are discarded.
   virtual void fail(const Error& error) = 0;
 
-  // Sets the run time of the model that the client is told. Without this call it is the time from
+  // Sets the model run time that is reported to the client. Without this call it is the time from
   // taking the request to its answer.
   virtual void set_run_ns(uint64_t nanoseconds) noexcept = 0;
 };
@@ -149,8 +149,8 @@ struct ServerOptions {
   // it.
   int32_t spin_us = -1;
   std::vector<uint32_t> allowed_uids;
-  // Users whose primary group this is are admitted, and the socket and its folder are opened to the
-  // group. -1 for none.
+  // Admits users who have this primary group, and gives the group access to the socket and its
+  // folder. -1 for none.
   int64_t group = -1;
   uint32_t max_connections = 1024;
   uint32_t max_connections_per_user = 512;
@@ -194,7 +194,8 @@ class Server {
 
   // Stops accepting, answers the requests that were taken, and closes the connections. Returns true
   // if that was done before the deadline. Otherwise running handlers are interrupted and their
-  // connections closed. Later calls wait for the same end.
+  // connections closed. Later calls wait for the end of the same drain; the earliest deadline of
+  // all calls counts.
   bool drain(Deadline deadline);
 
   // A descriptor that becomes readable once the server has ended, by drain(), close() or the

@@ -25,19 +25,21 @@ class Counter {
 
 // ---- Latencies ----
 
-// There are four buckets for each power of two, so a percentile is at most a quarter too high. The
-// last bucket holds everything above 2^38 ns (275 s).
+// There are four buckets for each power of two, so a percentile below 2^38 ns is at most a quarter
+// too high. The last bucket holds everything from 2^38 ns (275 s) on; a percentile there is given
+// as 2^38 ns, which may be too low.
 constexpr size_t kBuckets = 4 * 37 + 1;
 size_t latency_bucket(uint64_t ns) noexcept;
 // The largest latency of a bucket; UINT64_MAX for the last.
 uint64_t latency_bound(size_t bucket) noexcept;
 
-// The bound of the bucket in which the fraction `q` of all counts is reached; 0 if there are none.
+// The bound of the bucket in which the fraction `q` of all counts is reached: 2^38 for the last
+// bucket, 0 if there are no counts.
 uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double q) noexcept;
 
 // ---- Counters ----
 
-// Status numbers are below this. Other numbers are counted under the last one.
+// Status numbers are below this. Any other number is counted as kStatuses - 1.
 constexpr size_t kStatuses = 100;
 
 // The counters of one engine thread. Only that thread writes them.

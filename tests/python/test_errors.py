@@ -18,7 +18,7 @@ from vector_files import BACKENDS
 
 TEXT = header().read_text(encoding="utf-8")
 # The status constants are between these two places.
-SECTION = TEXT[TEXT.index("typedef int32_t sidecall_status;") : TEXT.index("sidecall_status_name")]
+SECTION = TEXT[TEXT.index("#define SIDECALL_OK 0") : TEXT.index("sidecall_status_name")]
 # OK and PENDING are not failures; the finish() of a backend returns false for PENDING.
 STATUSES = {
     name: int(number)

@@ -247,8 +247,8 @@ class Task {
 
   /**
    * Called on the event loop with the outcome of the run. `isReleasedOnly`: the run was cancelled
-   * or its deadline passed, but the engine still uses the memory; a second call follows when it
-   * does not.
+   * or its deadline passed, but the engine still uses the memory. This function is called again
+   * when the engine has released the memory.
    */
   onFinish(error, isReleasedOnly) {
     if (isReleasedOnly) return this.settle(this.reject, error)

@@ -1,4 +1,7 @@
-"""A fitted model and its data, described: what exporting a model and serving it unchanged share."""
+"""Describes a fitted model and its data.
+
+Used both to export a model and to serve it unchanged.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class Description:
     data, schema   the rows, and the features and input tensors that they make
     original       the model: its outputs and its answers
     generator      makes rows that the model accepts
-    golden_rows    the rows that are verified whenever the file is opened
+    golden_rows    the rows that a process verifies when it first opens the file
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""The golden rows: a few rows with the model's own answers, which every reader checks on open.
+"""The golden rows: a few rows with the model's own answers.
 
-See docs/contract.md, verification.
+A process checks them when it first opens the file. See docs/contract.md, verification.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 def verification(
     source: str, columns: list[Column], measure: Measure, largest: dict[str, float]
 ) -> dict[str, Any]:
-    """Returns the verification part of the contract: as many of the rows, from the first, as fit.
+    """Returns the verification part of the contract, with the first rows up to the size limit.
 
     `largest` is the largest difference that parity measured for each output.
     """

@@ -45,9 +45,9 @@ def search(
 ) -> dict[int, Intervals]:
     """Returns, for each key of `grids`, the intervals of accepted numbers within its grid.
 
-    All keys are searched together. `rows` is the best number of values for one call of `accepts`:
-    if that is more than one for each key, each step divides the rest of a key's line into more
-    than two parts.
+    All keys are searched together. `rows` is how many values one call of `accepts` should get. If
+    fewer intervals than that are left, each step tries several values in each interval, and so
+    divides it into more than two parts.
     """
     places = {key: sorted({line.place(value) for value in grid}) for key, grid in grids.items()}
     asked = sorted(

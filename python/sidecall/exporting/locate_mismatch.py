@@ -48,13 +48,14 @@ def locate_mismatch(
     types: Mapping[int, str],
     precision: str,
 ) -> tuple[str, str]:
-    """Returns the path of the step with its class, and a hint about such steps or "".
+    """Returns the path and class of the step, and a hint about this kind of step, or "".
 
     Parts of the model are converted and compared on their own: each prefix of the steps, and each
     branch of a ColumnTransformer or FeatureUnion. The compared rows are rounded as the inputs round
-    them. The first part that differs names the step, with one exception: if its last step has
-    discontinuous answers, or is the last step of the model and agrees when it is given the
-    original's own numbers, then an earlier step is named whose numbers differ in their last digits.
+    them. Usually the last step of the first part that differs is named. An earlier step, whose
+    numbers differ in their last digits, is named in two cases: the last step has discontinuous
+    answers; or it is the last step of the model, and agrees when it gets the original's own
+    numbers.
     """
     comparer = _StepComparer(
         data, schema, [batch for batch in batches if len(batch[0])], types, precision

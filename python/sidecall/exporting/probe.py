@@ -64,7 +64,7 @@ def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
 
 
 def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
-    """Returns what is accepted, and the base row of which one feature at a time was changed.
+    """Returns what is accepted, and the base row, in which one feature at a time was changed.
 
     Rows that probably have the same outcome are asked together.
     """

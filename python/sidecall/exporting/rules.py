@@ -41,10 +41,11 @@ def delegates(step: Any) -> bool:
 
 
 def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
-    """Returns a rule by the id() of each step whose columns all have the same rule.
+    """Returns a dict from the id() of a step to its rule.
 
-    A step that accepts every number has a rule too. If no such rule explains what is refused, the
-    domains of the features describe it (domain.py).
+    It has only steps whose columns all have the same rule. A step that accepts every number has a
+    rule too. If no such rule explains what is refused, the domains of the features describe it
+    (domain.py).
     """
     rules, known = {}, {}
     for place, item in given.items():

@@ -54,8 +54,8 @@ def export(
                    data, synthetic numbers are tried, which works only for a model of plain numbers.
     name, version  for people and logs; by default the name is the file's stem
     metadata       a JSON object to store in the contract
-    golden         which rows are verified on every open: "synthetic", "real" (rows of `data` are
-                   then stored in the file) or "none"
+    golden         which rows each process verifies when it first opens the file: "synthetic",
+                   "real" (rows of `data` are then stored in the file) or "none"
     ranges         False leaves minimum, maximum and categories seen out of the file
     dtype          "float32" or "float64" for numbers, for all or by feature name, instead of the
                    type in `data`: the number that a caller passes is rounded to it once
@@ -178,8 +178,8 @@ class Conversion:
         from sidecall.convert.checks import REFUSED, Checks
 
         step = type(self.model).__name__
-        # What the number in a float32 input of a float32 graph stands for: for itself if the data
-        # holds nothing wider than float32, else for a rounded float64.
+        # In a float32 graph, an input number is exact if the data has no type wider than float32.
+        # Otherwise it is a float64 that was rounded.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
         values = reserved.values(self.schema)
         inputs = [

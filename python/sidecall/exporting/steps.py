@@ -35,8 +35,8 @@ class Given(NamedTuple):
 class StepTypes:
     """The types in which the steps compute.
 
-    `of` is "float32" or "float64" by the id() of each step that has answered with numbers. `given`
-    holds one row that each step got.
+    `of` maps the id() of each step that has answered with numbers to "float32" or "float64".
+    `given` holds one row that each step got.
 
     A step that answers in float32 computes in float32: scikit-learn's scalers and linear models
     keep the type that they were fitted on, and XGBoost has no other. Every other step computes in
@@ -68,7 +68,8 @@ class StepTypes:
         self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any
     ) -> Any:
         result = answer(*args, **options)
-        # With options such as check_input=False, a step skips the checks that are tested later.
+        # The rules of the steps are tested later, with the rows recorded here. In a call with an
+        # option such as check_input=False the step skips its checks, so do not record its row.
         if (
             len(args) == 1
             and not options

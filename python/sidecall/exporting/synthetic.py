@@ -90,8 +90,8 @@ class Source:
         if self.kind == "int":
             return low + int((high - low) * _BETWEEN)
         value = low + (high - low) * _BETWEEN
-        # The shortest decimal of the float32, like a value that a caller writes: the float32 then
-        # stands for the same decimal.
+        # Use the shortest decimal that rounds to this float32, because a caller would write this
+        # decimal.
         short = float(np.format_float_positional(np.float32(value), unique=True))
         return short if low < short < high else value
 

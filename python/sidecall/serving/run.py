@@ -246,7 +246,11 @@ class Server:
         return self._opened().drain(int(seconds * 1e9))
 
     def close(self) -> None:
-        """Ends the server at once, but waits for running calls. May be called twice."""
+        """Ends the server without draining it. May be called twice.
+
+        Calls that run in this process are asked to stop, and `close` waits for them. Worker
+        processes are killed.
+        """
         self._stop_watching()
         if self._workers is not None:
             self._workers.end(0.0)
