@@ -106,7 +106,8 @@ TEST_CASE("the open fails if the child process dies at once, does not exist or n
   CHECK(status_of_open("", &message, 5 * kSecond, "/no/such/program") == SIDECALL_UNREACHABLE);
   CHECK(status_of_open("", &message, 5 * kSecond, "no-such-program-anywhere") ==
         SIDECALL_UNREACHABLE);
-  if (!mapping_registry::kIsUsed) CHECK(message.find("expected an executable program") != std::string::npos);
+  if (!mapping_registry::kIsUsed)
+    CHECK(message.find("expected an executable program") != std::string::npos);
   CHECK(status_of_open("", &message, 5 * kSecond, "/dev/null") == SIDECALL_UNREACHABLE);
   CHECK(status_of_open("-c 'kill -9 $$'", &message, 5 * kSecond, "/bin/sh") ==
         SIDECALL_UNREACHABLE);
