@@ -101,6 +101,7 @@ bool Binding::is_pending() noexcept {
   if (!is_pending_.load(std::memory_order_relaxed)) return false;
   if (process_ == platform::process_id()) {
     if (!is_settled()) return true;
+    discard_results();
     clear_pending();
     return false;
   }

@@ -32,6 +32,9 @@ class ResultCheck {
   // the run, or nullptr.
   virtual std::exception_ptr check_results() noexcept = 0;
 
+  // Called on the owner's thread if a run completed after its outcome was taken early.
+  virtual void discard_results() noexcept = 0;
+
  protected:
   ~ResultCheck() = default;
 };
@@ -179,6 +182,9 @@ class Binding {
   std::exception_ptr execute_claimed(int64_t timeout_ns) noexcept;
   std::exception_ptr check_results() noexcept {
     return check_ == nullptr ? nullptr : check_->check_results();
+  }
+  void discard_results() noexcept {
+    if (check_ != nullptr) check_->discard_results();
   }
   void set_pending() noexcept;
   void clear_pending() noexcept { is_pending_.store(false, std::memory_order_relaxed); }

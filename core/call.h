@@ -136,6 +136,7 @@ class Call final : private ResultCheck {
   void check_columns(size_t input, bool is_clean, FaultList* faults);
   std::string_view check_text(int32_t input, int64_t element, std::string_view text);
   std::exception_ptr check_results() noexcept override;
+  void discard_results() noexcept override { has_results_ = false; }
   bool has_finite_outputs();
   int32_t column_not_finite(int64_t row) const;
   void judge_rows();

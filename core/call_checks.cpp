@@ -243,6 +243,7 @@ std::exception_ptr Call::check_results() noexcept {
     }
     const bool is_refused = refusals_ != nullptr && any_of(refusals_, rows_) != 0;
     if (is_refused || !has_finite_outputs()) judge_rows();
+    has_results_ = true;
     return nullptr;
   } catch (...) {
     return std::current_exception();

@@ -51,7 +51,6 @@ void Call::claim(int64_t timeout_ns, bool may_wait) {
 void Call::run(int64_t timeout_ns) {
   claim(timeout_ns, true);
   binding_->run(timeout_ns);
-  has_results_ = true;
 }
 
 void Call::start(int64_t timeout_ns) {
@@ -68,9 +67,7 @@ bool Call::finish(int64_t wait_ns) {
   if (wait_ns < -1)
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
-  if (!binding_->finish(wait_ns)) return false;
-  has_results_ = true;
-  return true;
+  return binding_->finish(wait_ns);
 }
 
 bool Call::borrows_memory() const noexcept {

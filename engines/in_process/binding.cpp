@@ -79,6 +79,7 @@ bool InProcessBinding::finish(int64_t wait_ns) {
     started.is_taken = true;
     throw ended_early(started.released);
   }
+  if (was_taken) discard_results();
   clear_pending();
   if (was_taken) throw_nothing_to_finish();
   if (started.failure) std::rethrow_exception(started.failure);
@@ -98,6 +99,7 @@ void InProcessBinding::settle(bool may_wait) {
   if (!started_->is_taken) return;
   started_->changed.wait(lock, [&] { return started_->is_done; });
   if (started_->event) started_->event->drain();
+  discard_results();
   clear_pending();
 }
 
