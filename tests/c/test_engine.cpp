@@ -97,8 +97,8 @@ TEST_CASE("a setgid program does not let its caller's environment choose what it
   const std::string folder = "/tmp/sidecall-engine-tests-" + std::to_string(getpid());
   std::filesystem::create_directories(folder + "/sidecall");
   std::filesystem::permissions(folder + "/sidecall", std::filesystem::perms::all);
-  CHECK(has(open_model("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-nobody"), "DENIED"));
-  CHECK(has(program.run("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-nobody"), "UNREACHABLE"));
+  CHECK(has(open_model("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-absent"), "DENIED"));
+  CHECK(has(program.run("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-absent"), "UNREACHABLE"));
   std::filesystem::remove_all(folder);
 }
 

@@ -38,9 +38,9 @@ std::vector<double> counted(int64_t count) {
 }  // namespace
 
 TEST_CASE("an address without a server is unreachable") {
-  CHECK(open_status("shm:/tmp/sidecall-route-nobody.sock") == "UNREACHABLE");
+  CHECK(open_status("shm:/tmp/sidecall-route-absent.sock") == "UNREACHABLE");
   CHECK(last().retryable == 1);
-  CHECK(std::string(last().message).find("'shm:/tmp/sidecall-route-nobody.sock'") !=
+  CHECK(std::string(last().message).find("'shm:/tmp/sidecall-route-absent.sock'") !=
         std::string::npos);
   CHECK(open_status("shm:") == "INVALID_ARGUMENT");
   CHECK(open_status("shm:no such name") == "INVALID_ARGUMENT");

@@ -105,7 +105,7 @@ def test_a_model_whose_golden_rows_disagree_is_refused(sidecall, tmp_path):
 
 
 def test_a_missing_server_fails_with_code_4(sidecall):
-    done = sidecall("bench", "shm:nobody-here")
+    done = sidecall("bench", "shm:absent")
     assert (done.code, done.out) == (4, "")
 
 

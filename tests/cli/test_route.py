@@ -46,11 +46,11 @@ def test_info_verify_types_and_diff_work_over_shm(sidecall, jobs, served):
 
 @pytest.mark.parametrize("command", ["predict", "info", "verify", "types"])
 def test_a_missing_server_fails_with_code_4(sidecall, command):
-    done = sidecall(command, f"shm:{sidecall.cwd}/nobody.sock", stdin=ROW)
+    done = sidecall(command, f"shm:{sidecall.cwd}/absent.sock", stdin=ROW)
     assert done.code == 4
     assert (
         done.err
-        == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': no server is listening (its socket does not exist)\n"
+        == f"sidecall: 'shm:{sidecall.cwd}/absent.sock': no server is listening (its socket does not exist)\n"
     )
 
 

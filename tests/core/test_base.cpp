@@ -118,7 +118,7 @@ TEST_CASE("element types have one name and one size for each number") {
   CHECK(dtype_bits(SIDECALL_DTYPE_INT4) == 4);
 }
 
-TEST_CASE("the folder for sockets must belong to the user and to nobody else") {
+TEST_CASE("the folder for sockets must belong to the user, and only the user may use it") {
   std::string folder = "/tmp/sidecall-test-" + std::string(6, 'X');
   REQUIRE(::mkdtemp(folder.data()) != nullptr);
   const auto fault_with = [&](mode_t mode) {

@@ -202,9 +202,9 @@ def test_other_objects_than_records_are_refused(
 def test_no_rows_and_a_model_without_a_contract_are_refused(
     matrix: sidecall.Model, load: Load, backend: str
 ) -> None:
-    for nothing in ([], pd.DataFrame({name: [] for name in RECORD})):
+    for no_rows in ([], pd.DataFrame({name: [] for name in RECORD})):
         with pytest.raises(errors.ShapeMismatch):
-            matrix.predict(nothing)
+            matrix.predict(no_rows)
     with pytest.raises(errors.NoContract):
         load("add.onnx").predict({"x": 1})
 
