@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sidecall.exporting.columns import Column
+from sidecall.exporting.data.columns import Column
 
 from .edges import find_jumps
 from .values import FLOATS, INTEGERS, TEXTS, around, converted, nudged, printed, respelt, single

@@ -20,7 +20,7 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 from sidecall.comparing.rows import Rows
 from sidecall.comparing.sides import Answers, OriginalSide, Output
-from sidecall.exporting.original import Original
+from sidecall.exporting.model.original import Original
 
 _TIMEOUT_S = 300
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sidecall.exporting.columns import Column
+from sidecall.exporting.data.columns import Column
 
 _ROUNDS = 64
 # stands for the answer to a row that the original refuses; far away from all answers

@@ -23,9 +23,9 @@ from sidecall.comparing.sides import Answers, ModelSide, OriginalSide, outputs_o
 from sidecall.comparing.sides import _stacked as stacked
 from sidecall.comparing.stability import _Range as Range
 from sidecall.comparing.stability import unstable
-from sidecall.exporting.columns import Column
-from sidecall.exporting.data import Data, read_data
-from sidecall.exporting.original import Original, quiet
+from sidecall.exporting.data.columns import Column
+from sidecall.exporting.data.containers import Data, read_data
+from sidecall.exporting.model.original import Original, quiet
 from threadpoolctl import threadpool_limits
 
 from . import cpus

@@ -31,9 +31,9 @@ PYTHON = {
     "What a model takes and returns": ["Signature", "Tensor", "Feature", "Column"],
     "Tensors of a call": ["_call.Inputs", "_call.Outputs"],
     "Reports": [
-        "exporting.report.Report",
-        "exporting.report.CheckReport",
-        "exporting.report.StepRow",
+        "exporting.reports.report.Report",
+        "exporting.reports.report.CheckReport",
+        "exporting.reports.report.StepRow",
         "comparing.Comparison",
     ],
 }

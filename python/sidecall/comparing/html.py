@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidecall.exporting.html import (
+from sidecall.exporting.reports.html import (
     CALM,
     COOL,
     WARM,

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sidecall.exporting.columns import Column
-from sidecall.exporting.data import Data, read_data
-from sidecall.exporting.engine import Session
-from sidecall.exporting.locate_mismatch import flat_steps
-from sidecall.exporting.original import Original
-from sidecall.exporting.schema import Feature, Schema, as_float32
+from sidecall.exporting.data.columns import Column
+from sidecall.exporting.data.containers import Data, read_data
+from sidecall.exporting.inputs.schema import Feature, Schema, as_float32
+from sidecall.exporting.model.original import Original
+from sidecall.exporting.parity.engine import Session
+from sidecall.exporting.parity.locate_mismatch import flat_steps
 
 from .differences import amounts, differences
 from .report import Begin, Stage
@@ -282,7 +282,7 @@ class _PrefixComparer:
         """
         from sklearn.pipeline import Pipeline
 
-        from sidecall.exporting.original import quiet
+        from sidecall.exporting.model.original import quiet
 
         pipeline_prefix = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
         answers = self._ask(pipeline_prefix, self.represented_type)

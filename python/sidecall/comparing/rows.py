@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sidecall.exporting.data import fitted_names
+from sidecall.exporting.data.containers import fitted_names
+from sidecall.exporting.data.missing import as_fitted, to_pandas
 from sidecall.exporting.errors import DataError
-from sidecall.exporting.missing import as_fitted, to_pandas
 
 
 @dataclass

@@ -16,8 +16,8 @@ from sidecall import errors
 from sidecall._model import Model
 from sidecall._model import open as open_model
 from sidecall.exporting.errors import DataError
-from sidecall.exporting.original import Original
-from sidecall.exporting.progress import Progress
+from sidecall.exporting.model.original import Original
+from sidecall.exporting.reports.progress import Progress
 
 from .differences import HELD, MOVED, UNSTABLE, Difference, Histogram, Worst, amounts, differences
 from .locate import locate

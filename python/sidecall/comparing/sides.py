@@ -14,8 +14,8 @@ import numpy as np
 from sidecall import errors
 from sidecall._methods import method_of
 from sidecall.exporting.errors import ModelError
-from sidecall.exporting.original import Original, quiet
-from sidecall.exporting.steps import estimators_in, is_xgboost
+from sidecall.exporting.model.original import Original, quiet
+from sidecall.exporting.model.steps import estimators_in, is_xgboost
 
 from .rows import Rows
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidecall.exporting.report import table
+from sidecall.exporting.reports.report import table
 
 if TYPE_CHECKING:
     from .report import Begin, Comparison

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import DataError, ExportError, FileError, ModelError, ParityError, StepError
 
 if TYPE_CHECKING:
-    from .report import CheckReport, Report
+    from .reports.report import CheckReport, Report
     from .run import check, export
 
 __all__ = [
@@ -26,7 +26,12 @@ __all__ = [
     "export",
 ]
 
-_LAZY = {"export": "run", "check": "run", "Report": "report", "CheckReport": "report"}
+_LAZY = {
+    "export": "run",
+    "check": "run",
+    "Report": "reports.report",
+    "CheckReport": "reports.report",
+}
 
 
 def __getattr__(name: str) -> Any:

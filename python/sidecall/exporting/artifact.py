@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FileError
-from .golden import dumps
+from .parity.golden import dumps
 
 CONTRACT_KEY = "sidecall.contract"
 MAX_BYTES = 1_900_000_000  # protobuf allows 2 GiB, and the contract needs room

@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from . import artifact, golden
-from .data import Data, read_data
-from .decision import find_decision
-from .domain import find_domains
+from . import artifact
+from .data.containers import Data, read_data
+from .data.synthetic_data import synthetic_data
 from .errors import DataError, FileError, ParityError
-from .original import Original
-from .parity import Measure, Parity
-from .probe import probe
-from .report import WEAK_ROWS, Report
-from .rules import find_rules
-from .schema import Schema, infer
-from .synthetic import Generator
-from .synthetic_data import synthetic_data
+from .inputs.domain import find_domains
+from .inputs.probe import probe
+from .inputs.rules import find_rules
+from .inputs.schema import Schema, infer
+from .inputs.synthetic import Generator
+from .model.original import Original
+from .parity import golden
+from .parity.decision import find_decision
+from .parity.measure import Measure, Parity
+from .reports.report import WEAK_ROWS, Report
 
 SAMPLE_ROWS = 1000
 PROBE_ROWS = 500

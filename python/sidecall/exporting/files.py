@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .data import fitted_names
+from .data.containers import fitted_names
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .schema import Schema
+from .inputs.schema import Schema
 
 
 def values(schema: Schema) -> dict[str, int]:

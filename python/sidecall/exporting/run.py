@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import artifact, golden, reserved
-from .columns import Column
+from . import artifact, reserved
+from .data.columns import Column
 from .describe import PROBE_ROWS, SAMPLE_ROWS, Description, about
-from .domain import input_ranges
-from .engine import Session, declare_shapes
 from .errors import DataError, ModelError, ParityError, StepError
-from .locate_mismatch import locate_mismatch
-from .original import Original
-from .parity import Measure, Parity
-from .progress import Progress
-from .refusals import Refusals
-from .report import CheckReport, Report, StepRow
+from .inputs.domain import input_ranges
+from .model.original import Original
+from .parity import golden
+from .parity.engine import Session, declare_shapes
+from .parity.locate_mismatch import locate_mismatch
+from .parity.measure import Measure, Parity
+from .parity.refusals import Refusals
+from .reports.progress import Progress
+from .reports.report import CheckReport, Report, StepRow
 
 Golden = Literal["synthetic", "real", "none"]
 Precision = Literal["original", "float32"]

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from sidecall.exporting.columns import Column
-from sidecall.exporting.data import Data
+from sidecall.exporting.data.columns import Column
+from sidecall.exporting.data.containers import Data
 from sidecall.exporting.describe import PROBE_ROWS, SAMPLE_ROWS, Description, about
-from sidecall.exporting.golden import mark_random
-from sidecall.exporting.parity import Measure, Parity
-from sidecall.exporting.report import Report
-from sidecall.exporting.schema import Feature, Schema
+from sidecall.exporting.inputs.schema import Feature, Schema
+from sidecall.exporting.parity.golden import mark_random
+from sidecall.exporting.parity.measure import Measure, Parity
+from sidecall.exporting.reports.report import Report
 
 from . import rows
 from .estimators import Answer, Estimator
@@ -88,7 +88,7 @@ class _Served:
         self.inputs = [name for name, _, _ in described.schema.inputs]
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        from sidecall.exporting.original import quiet
+        from sidecall.exporting.model.original import quiet
 
         with quiet():
             results = self.estimator(*(tensors[name] for name in self.inputs))

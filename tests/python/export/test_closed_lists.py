@@ -11,7 +11,7 @@ import sidecall
 from contract_reader import File, check_contract
 from sidecall import errors
 from sidecall.exporting import export
-from sidecall.exporting.codes import accepted_codes
+from sidecall.exporting.inputs.codes import accepted_codes
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression

@@ -10,8 +10,8 @@ import pytest
 from contract_reader import File, check_contract
 from export_data import houses, messages, payments
 from sidecall.exporting import DataError, export
-from sidecall.exporting.compare import compare, tolerated
-from sidecall.exporting.original import Output
+from sidecall.exporting.model.original import Output
+from sidecall.exporting.parity.compare import compare, tolerated
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sidecall.convert.checks import Range, Rule
-from sidecall.exporting.intervals import Line, holds, outside, search
-from sidecall.exporting.original import Original
-from sidecall.exporting.rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE, find_rules
-from sidecall.exporting.trials import Trials
+from sidecall.exporting.inputs.intervals import Line, holds, outside, search
+from sidecall.exporting.inputs.rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE, find_rules
+from sidecall.exporting.inputs.trials import Trials
+from sidecall.exporting.model.original import Original
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression

@@ -13,8 +13,8 @@ from contract_reader import File, check_contract
 from export_data import houses, payments
 from onnx import numpy_helper
 from sidecall.exporting import ParityError, StepError, export
-from sidecall.exporting.columns import column_of_array
-from sidecall.exporting.precision import decimals, is_short
+from sidecall.exporting.data.columns import column_of_array
+from sidecall.exporting.data.precision import decimals, is_short
 from sklearn.cluster import DBSCAN
 from sklearn.ensemble import (
     ExtraTreesRegressor,

@@ -18,8 +18,8 @@ from fidelity.ledger import Ledger
 from fidelity.pipelines import Drawn, draw
 from sidecall.comparing.rows import Rows
 from sidecall.comparing.sides import OriginalSide, Output
-from sidecall.exporting.columns import column_of_array
-from sidecall.exporting.original import Original
+from sidecall.exporting.data.columns import column_of_array
+from sidecall.exporting.model.original import Original
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression

@@ -15,7 +15,7 @@ import numpy as np
 
 from sidecall._methods import method_of
 
-from .errors import ModelError
+from ..errors import ModelError
 from .steps import StepTypes
 
 # Models whose methods do not take rows, and what the user can do.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import StepError
+from ..errors import StepError
 
 
 class Session:

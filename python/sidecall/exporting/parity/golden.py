@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Column
+from ..data.columns import Column
+from ..model.original import Output, labels_as_json
 from .compare import as_matrix, compare
-from .original import Output, labels_as_json
-from .parity import Measure
+from .measure import Measure
 
 MAX_BYTES = 64 * 1024
 ROWS = 32

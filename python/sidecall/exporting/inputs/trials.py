@@ -16,10 +16,10 @@ import numpy as np
 from sidecall._methods import method_of
 from sidecall.convert.checks import Rule
 
-from .original import Original, quiet
+from ..model.original import Original, quiet
+from ..model.steps import METHODS, answers, estimators_in, replaced, taken
 from .probe import accepted_rows
 from .rules import delegates, numbers_of
-from .steps import METHODS, answers, estimators_in, replaced, taken
 
 _BATCH = 4096
 

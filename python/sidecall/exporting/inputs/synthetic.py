@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Column, column_of
-from .data import Data
+from ..data.columns import Column, column_of
+from ..data.containers import Data
+from ..data.precision import decimals
+from ..model.original import Original
 from .intervals import holds
-from .original import Original
-from .precision import decimals
 from .probe import UNKNOWN, Acceptance, accepted_rows
 from .schema import Feature, Schema
 

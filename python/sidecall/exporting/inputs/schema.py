@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .columns import MISSING_STRING, Column
-from .data import Data
-from .errors import DataError
+from ..data.columns import MISSING_STRING, Column
+from ..data.containers import Data
+from ..errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53

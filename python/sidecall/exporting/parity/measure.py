@@ -10,11 +10,11 @@ import numpy as np
 
 from sidecall.convert.checks import REFUSED
 
-from .columns import Column
+from ..data.columns import Column
+from ..data.containers import Data
+from ..inputs.schema import Schema
+from ..model.original import Original
 from .compare import Difference, compare
-from .data import Data
-from .original import Original
-from .schema import Schema
 
 _BATCH = 10_000
 # With precision "float32", at most this fraction of the rows may get another answer. A wrong graph

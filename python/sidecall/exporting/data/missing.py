@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..model.original import Original
+from ..model.steps import estimators_in
 from .columns import is_missing
-from .original import Original
-from .steps import estimators_in
 
 _SAMPLE = 100
 

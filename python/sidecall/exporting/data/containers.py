@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
 from .columns import Column, column_of_array, is_missing
-from .errors import DataError
 from .missing import as_fitted, to_pandas
 from .unused import readable, with_advice
 

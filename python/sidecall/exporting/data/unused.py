@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError, ModelError
+from ..model.original import Original
 from .columns import Column
-from .errors import DataError, ModelError
-from .original import Original
 
 _ROWS = 10_000  # the model is asked for this many rows, with the column and without it
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .columns import Column
+from ..data.columns import Column
+from ..data.containers import Data
+from ..inputs.schema import Schema
+from ..model.original import Original
 from .compare import compare
-from .data import Data
 from .engine import Session
-from .original import Original
-from .schema import Schema
 
 _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 # Transformers with discontinuous answers: the last digit of a number decides between two answers.

@@ -12,8 +12,8 @@ import numpy as np
 
 from sidecall.convert.checks import Rule
 
-from .original import quiet
-from .steps import Given
+from ..model.original import quiet
+from ..model.steps import Given
 
 LARGEST = float(np.finfo(np.float64).max)
 LARGEST_SINGLE = float(np.finfo(np.float32).max)

@@ -12,14 +12,14 @@ import numpy as np
 
 from sidecall.convert.checks import Range, Rule
 
-from .columns import Column
-from .data import Data
+from ..data.columns import Column
+from ..data.containers import Data
+from ..model.original import Original
+from ..model.steps import estimators_in
 from .intervals import Intervals, Line, Number, holds, outside, search
-from .original import Original
 from .probe import Acceptance
 from .rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE
 from .schema import Feature, Schema
-from .steps import estimators_in
 from .trials import Trials
 
 # Rows to try for all features together, in addition to the numbers that are tried for each feature.

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..data.columns import Column
+from ..data.containers import Data
+from ..data.missing import fitted_categories
+from ..errors import ModelError
+from ..model.original import Original
+from ..model.steps import taken
 from .codes import accepted_codes
-from .columns import Column
-from .data import Data
-from .errors import ModelError
-from .missing import fitted_categories
-from .original import Original
-from .steps import taken
 
 UNKNOWN = "unknown category"
 _BATCH = 256

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .original import Output
+from ..model.original import Output
 
 # The key is the type in which the answers are computed. An answer may differ by this fraction of
 # 1 + |expected|. If the root mean square of all answers is below 1, it takes the place of the 1.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..model.original import Original
 from .compare import as_matrix, positions
-from .original import Original
 
 
 def find_decision(original: Original, answers: dict[str, np.ndarray]) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
+from ..model.original import Original
 from .columns import column_of_array
-from .data import ArrayData, Data, FrameData, fitted_names
-from .errors import DataError
-from .original import Original
+from .containers import ArrayData, Data, FrameData, fitted_names
 
 _ROWS = 1000
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from sidecall.convert.checks import REFUSED
 
-from .columns import Column
-from .errors import ModelError, StepError
-from .intervals import holds
-from .parity import Measure
-from .probe import accepted_rows
+from ..data.columns import Column
+from ..errors import ModelError, StepError
+from ..inputs.intervals import holds
+from ..inputs.probe import accepted_rows
+from .measure import Measure
 
 
 class Refusals:

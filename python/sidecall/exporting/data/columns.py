@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError
+from ..errors import DataError
 
 # Stands for a missing value in a string tensor, because ONNX has no null. It is a Unicode
 # noncharacter, so no text contains it.

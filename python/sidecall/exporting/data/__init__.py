@@ -1,0 +1,1 @@
+"""The user's data, in its own container and as columns."""

@@ -1,0 +1,1 @@
+"""What the model accepts: features, their types, ranges and categories."""

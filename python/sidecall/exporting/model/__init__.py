@@ -1,0 +1,1 @@
+"""The fitted model as the reference: its answers, and what each of its steps computes."""

@@ -1,0 +1,1 @@
+"""Comparison of a graph's answers with those of the model."""

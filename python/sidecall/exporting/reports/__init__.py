@@ -1,0 +1,1 @@
+"""What export and check show: tables, HTML for notebooks, a progress bar."""
