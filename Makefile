@@ -32,7 +32,8 @@ pytest_options := -n $(JOBS) --dist loadfile --durations=20 --durations-min=5
 # with --prefix npm would also look for the global npmrc there.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
-# Runs a make of its own that downloads and compiles at the same time, unless -j was given already.
+# Runs make again with -j3, so that it downloads and compiles at the same time. If make was called
+# with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
 .PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
@@ -63,16 +64,16 @@ $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
 	@touch $@
 
-# iceoryx, with which the channel is compared. The build makes its programs once it finds the
-# headers.
+# iceoryx, with which the channel is compared. Once the build finds the headers of iceoryx, it makes
+# the programs that need them.
 $(BUILD)/.system-bench-shm: | build
 	@command -v iox-roudi >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log iceoryx libiceoryx-posh-dev
 	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
 	@$(quietly) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
-# Packages that the network approaches need: client libraries and brokers. The build makes the
-# programs once it finds the headers.
+# Packages that the network approaches need: client libraries and brokers. Once the build finds the
+# headers, it makes the programs that need them.
 network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev libprotobuf-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
 $(BUILD)/.system-network: | build
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(network_packages) 2>/dev/null | grep -cx installed)" = $(words $(network_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
@@ -85,7 +86,7 @@ $(VENV)/.created: | $(BUILD)/.system
 	@$(quietly) build-requirements "installing what builds the Python package" $(install) $$($(BIN)/python tools/requirements.py --build-only)
 	@touch $@
 
-# A separate step, which downloads while the native code compiles.
+# A separate step, so that the downloads run while the native code compiles.
 $(VENV)/.requirements: $(VENV)/.created pyproject.toml tools/requirements.py
 	@$(quietly) requirements "installing what the Python package and the demo need" $(install) $$($(BIN)/python tools/requirements.py export demo)
 	@touch $@
@@ -94,8 +95,8 @@ $(VENV)/.tests: $(VENV)/.requirements
 	@$(quietly) test-requirements "installing what the tests and make lint need" $(install) $$($(BIN)/python tools/requirements.py test lint)
 	@touch $@
 
-# The package is editable: a change of a Python file takes effect immediately, a change of a native
-# file through this rule. `native` has compiled it already.
+# The package is editable: a change of a Python file takes effect immediately. A change of a native
+# file takes effect when this rule installs the package again, after `native` has compiled the file.
 $(VENV)/.package: $(VENV)/.requirements pyproject.toml setup.py $(native_files) | native
 	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)" $(quietly) editable "installing the Python package into $(VENV)" $(install) --no-deps --no-build-isolation --reinstall -e .
 	@touch $@
@@ -123,8 +124,8 @@ $(NODE)/node_modules/.created: $(NODE)/package-lock.json | $(BUILD)/.system
 	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) $(NODE)
 	@touch $@
 
-# onnxruntime-node, for the benchmark and for tests that load it into their process. It is outside
-# of the source tree, because it has 291 MB.
+# onnxruntime-node, for the benchmark and for tests that load it into their process. It is installed
+# outside of the source tree, because it takes 291 MB.
 $(BUILD)/node-peers/.created: benchmarks/node/package-lock.json | $(BUILD)/.system
 	@mkdir -p $(@D) && cp benchmarks/node/package.json benchmarks/node/package-lock.json $(@D)
 	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) $(@D)
@@ -197,8 +198,8 @@ lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check forma
 	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/onnx_fields.py
 
-# TIDY_BASE=COMMIT: what changed since that commit. TIDY=all: every file.
-tidy: $(BUILD)/build.ninja $(BUILD)/.system-tidy ## check the native files that changed with clang-tidy; TIDY=all checks every file
+# TIDY_BASE=COMMIT checks the files that changed since that commit, TIDY=all checks every file.
+tidy: $(BUILD)/build.ninja $(BUILD)/.system-tidy ## run clang-tidy on the native files that changed; TIDY=all checks every file
 	@cmake --build $(BUILD) --target build.ninja >$(BUILD)/log/configure.log
 	@$(BIN)/python tools/tidy.py $(BUILD) --clang-tidy $(CLANG_TIDY) --jobs $(JOBS) $(if $(filter all,$(TIDY)),--all,--base "$(TIDY_BASE)")
 
@@ -240,8 +241,8 @@ bench-shm: $(BUILD)/.system-bench-shm
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
-# Packages run on older systems than this one, so that their native code is compiled anew, once for
-# all of them, in $(BUILD)/portable.
+# The packages must also run on older systems than this one. Therefore their native code is compiled
+# separately, in $(BUILD)/portable, once for all packages.
 portable_build := tools/portable_build.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
 
 package: package-python package-node ## build an sdist, a wheel and the npm tarballs in dist/

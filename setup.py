@@ -8,7 +8,7 @@ from setuptools import Command, setup
 
 
 class BuildScripts(Command):
-    """Stands in for setuptools' own, which reads scripts as text: this one is a program that CMake has linked."""
+    """Replaces setuptools' build_scripts, which reads scripts as text: this script is a binary."""
 
     user_options: ClassVar[list] = []
 

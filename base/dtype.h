@@ -14,7 +14,7 @@ struct Dtype {
   int32_t bits = 0;            // of one element; 0 for strings
 };
 
-// Indexed by SIDECALL_DTYPE_*. The numbers 0, 14 and 15 are no types here.
+// Indexed by SIDECALL_DTYPE_*. The numbers 0, 14 and 15 are not types here.
 inline constexpr Dtype kDtypes[] = {{},
                                     {"float32", 32},
                                     {"uint8", 8},

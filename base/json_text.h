@@ -7,7 +7,8 @@
 
 namespace sidecall {
 
-// Appends "\u001b" for the character with this number, which must be below 0x10000.
+// Appends the escape of a character, for example "\u001b". `character` is its number, which must be
+// below 0x10000.
 inline void append_unicode_escape(unsigned character, std::string* out) {
   static constexpr char kHex[] = "0123456789abcdef";
   const char escape[] = {'\\',

@@ -7,8 +7,8 @@
 namespace sidecall {
 namespace {
 
-// For a number that no double holds: true if it is above 1 and so too large, false if it is too
-// close to zero.
+// For the text of a number that no double can hold: true if its magnitude is too large, false if it
+// is too close to zero.
 bool is_large(std::string_view text) noexcept {
   const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
   const std::string_view mantissa = text.substr(0, mantissa_end);

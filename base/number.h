@@ -27,10 +27,11 @@ struct Number {
   double real;
 };
 
-// Reads a text that consists of one JSON number and nothing else. A number that fits int64 and has
-// neither point nor exponent is an integer. A number too close to zero for a double is 0 or -0; one
-// that is too large for a double has no value. kNone if the text is not a number; callers must
-// exclude the words "nan" and "inf" themselves.
+// Reads a text that consists of one number and nothing else. Accepts every JSON number, and also
+// forms such as ".5" and "1."; callers must exclude the words "nan" and "inf" themselves. A number
+// that fits int64 and has neither point nor exponent is an integer. A number that is too close to
+// zero for a double is read as 0 or -0. The kind is kTooLarge if the number is too large for a
+// double, and kNone if the text is not a number.
 Number read_number(std::string_view text) noexcept;
 
 }  // namespace sidecall

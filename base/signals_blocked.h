@@ -1,6 +1,6 @@
-// Blocks all signals for this thread while the object lives. Threads that it starts meanwhile
-// inherit the mask and keep it, so the signal handlers of the host program never run on them. Used
-// wherever the library starts a thread or a process.
+// Blocks all signals for this thread while the object lives. Threads that this thread starts
+// meanwhile inherit the mask and keep it, so the signal handlers of the host program never run on
+// those threads. Used wherever the library starts a thread or a process.
 #pragma once
 
 #include <pthread.h>

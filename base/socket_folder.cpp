@@ -26,7 +26,7 @@ const char* socket_folder_fault(const std::string& folder, int* error_number) no
   if (!S_ISDIR(found.st_mode)) return "expected a folder, got another kind of file";
   if (found.st_uid != ::geteuid()) return "expected a folder of this user, got another user's";
   if ((found.st_mode & 022) != 0)
-    return "expected a folder that only its user may change, got another";
+    return "expected a folder that only its user may change, got one that others may change";
   return nullptr;
 }
 

@@ -1,4 +1,5 @@
-// The folder in which servers with a name listen: the rules of shm/PROTOCOL.md, section 1.
+// Finds and checks the folder in which servers that have a name listen. The rules are in
+// shm/PROTOCOL.md, section 1.
 #pragma once
 
 #include <string>

@@ -32,8 +32,9 @@ TOLERANCE = 1e-8  # the accuracy that an exported file promises, here for probab
 
 @dataclass(frozen=True)
 class Workload:
-    """A folder with model.onnx, model.pickle, features.f64, records.jsonl, shape.txt and perhaps a
-    twin.
+    """A folder with model.onnx, model.pickle, features.f64, records.jsonl and shape.txt.
+
+    The folder of gbm also holds the LightGBM twin.
     """
 
     name: str
@@ -44,7 +45,10 @@ class Workload:
     def checker(
         self, rows: int, report_fault: Callable[[str], None]
     ) -> Callable[["Contender", int, np.ndarray], None]:
-        """The `check` of `run_rounds`: raises if answers of calls with `rows` rows are wrong."""
+        """The `check` of `run_rounds`, for calls with `rows` rows.
+
+        It passes a text about each wrong answer to `report_fault`.
+        """
 
         def check(contender: "Contender", first_call: int, answers: np.ndarray) -> None:
             fault = self.check(
@@ -198,8 +202,8 @@ def write_workloads(folder: Path, max_rows: int, only: list[str]) -> list[Worklo
 
 
 def write_variants(folder: Path, model: Path, count: int) -> None:
-    """Copies of a model with different versions in the contract, so that each copy is verified
-    anew.
+    """Writes `count` + 1 copies of a model with different versions in the contract, so that each
+    copy is verified again.
     """
     import onnx
 

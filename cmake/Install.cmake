@@ -7,8 +7,8 @@ install(TARGETS sidecall sidecall-static EXPORT sidecall
 install(DIRECTORY include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET sidecall-cli)
   install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-  # The command writes its own completions and manual page. A cross build cannot run it and
-  # therefore installs none.
+  # The command writes its own completions and manual page. A cross build cannot run the
+  # command and therefore installs none of them.
   if(NOT CMAKE_CROSSCOMPILING)
     set(made "${PROJECT_BINARY_DIR}/share")
     add_custom_command(OUTPUT "${made}/sidecall" "${made}/_sidecall" "${made}/sidecall.fish" "${made}/sidecall.1"
@@ -26,8 +26,8 @@ if(TARGET sidecall-cli)
   endif()
 endif()
 
-# What a C program that links libsidecall.a needs besides: the libraries that the C++ compiler links
-# and the C compiler does not.
+# The further libraries that a C program needs if it links libsidecall.a: those that the C++
+# compiler links by itself and the C compiler does not.
 set(cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
 foreach(library IN LISTS CMAKE_C_IMPLICIT_LINK_LIBRARIES)
   list(REMOVE_ITEM cxx_libraries "${library}")
@@ -65,8 +65,8 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
     message(FATAL_ERROR "SIDECALL_BUNDLE_ONNXRUNTIME: no such file: ${SIDECALL_BUNDLE_ONNXRUNTIME}")
   endif()
   get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
-  # Installed beside libsidecall, which searches there before the packages of other package
-  # managers. It has its full name, so that only libsidecall finds it.
+  # Install the library beside libsidecall, which searches there before the packages of other
+  # package managers. The library keeps its full name, so that only libsidecall finds it.
   install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT onnxruntime)
 elseif(TARGET sidecall-cli)
   install(CODE "message(STATUS \"ONNX Runtime is not part of this installation:\"

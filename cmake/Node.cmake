@@ -1,5 +1,5 @@
-# Finds the headers of Node-API for bindings/node in the npm packages of its lock file. Nothing is
-# linked, because node itself has the symbols.
+# Finds the headers of Node-API for bindings/node in the npm packages that its lock file names.
+# Nothing is linked, because node itself defines the symbols.
 function(sidecall_require_npm_header variable header folder)
   find_path(${variable} ${header} PATHS "${folder}" NO_DEFAULT_PATH DOC "Folder that holds ${header}")
   mark_as_advanced(${variable})
@@ -14,5 +14,5 @@ sidecall_require_npm_header(SIDECALL_NODE_ADDON_API_INCLUDE napi.h "${modules}/n
 
 add_library(sidecall-node-api INTERFACE)
 target_include_directories(sidecall-node-api SYSTEM INTERFACE "${SIDECALL_NODE_API_INCLUDE}" "${SIDECALL_NODE_ADDON_API_INCLUDE}")
-# target sidecall-node; writes lib/sidecall.node in the build folder
+# This adds the target sidecall-node, which writes lib/sidecall.node in the build folder.
 add_subdirectory(bindings/node)

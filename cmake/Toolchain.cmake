@@ -34,8 +34,8 @@ if(SIDECALL_FAULTS)
   target_compile_definitions(sidecall-flags INTERFACE SIDECALL_FAULTS)
 endif()
 if(SIDECALL_SANITIZE)
-  # The whole tree is instrumented: a test that is not would miss its own errors in the library's
-  # memory.
+  # Instrument the whole tree: a test that is not instrumented would miss its own errors in the
+  # library's memory.
   add_compile_options(-fsanitize=${SIDECALL_SANITIZE} -fno-omit-frame-pointer -g -O1)
   add_link_options(-fsanitize=${SIDECALL_SANITIZE})
   if(SIDECALL_SANITIZE MATCHES "undefined")

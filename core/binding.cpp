@@ -1,5 +1,5 @@
-// The part of runs that all engines share: one run at a time, and its early end. Derived by
-// engines/in_process and engines/out_of_process.
+// The part of runs that all engines share: one run at a time, and its early end. The bindings in
+// engines/in_process and engines/out_of_process derive from this class.
 #include "binding.h"
 
 #include <thread>
@@ -15,7 +15,7 @@ Error Binding::ended_early(Reason reason) {
 
 void Binding::throw_nothing_to_finish() {
   throw Error(SIDECALL_NOT_RUN,
-              "finish: expected a run that was started and whose outcome was not taken, got none");
+              "finish: expected a started run whose outcome is still to be taken, got none");
 }
 
 void Binding::claim(bool may_wait) {
@@ -34,8 +34,8 @@ void Binding::require_idle() {
 }
 
 // The interrupt request of the engine is sticky and would end the next run too. So this function
-// waits for a thread that is making the request, and then clears it. A thread that comes later
-// finds the binding idle and does nothing.
+// waits for a thread that is making the request, and then clears the request. A thread that wants
+// to interrupt later finds the binding idle and does nothing.
 Binding::Reason Binding::leave() noexcept {
   int running = kRunning;
   if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel))
@@ -52,8 +52,8 @@ void Binding::interrupt(Reason reason) noexcept {
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
   interrupt_engine();
-  // This must come before the store, for which leave() waits. After the store the next run may
-  // start, and release_waiter() would then end the wait for that run instead.
+  // release_waiter() must come before the store, because leave() waits for the store. After the
+  // store the next run may start, and release_waiter() would end the wait for that run instead.
   release_waiter(reason);
   phase_.store(kInterrupted, std::memory_order_release);
 }

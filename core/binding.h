@@ -32,7 +32,8 @@ class ResultCheck {
   // the run, or nullptr.
   virtual std::exception_ptr check_results() noexcept = 0;
 
-  // Called on the owner's thread if a run completed after its outcome was taken early.
+  // Called on the owner's thread if a run completed although the owner had already received TIMEOUT
+  // or CANCELLED for it.
   virtual void discard_results() noexcept = 0;
 
  protected:
@@ -58,23 +59,23 @@ class Binding {
 
   // Sets the shape of an output. `dims` is nullptr if the shape is known only after a run. `data`
   // is the caller's memory, or nullptr for memory of the binding. Returns the address to which the
-  // engine will write; nullptr for strings and unknown shapes. At first, outputs are shaped in the
-  // order of the signature.
+  // engine will write; nullptr for strings and unknown shapes. The first call for each output comes
+  // in the order of the signature.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
-  // Returns an array with one entry per row. In each following run the engine writes there 0, or
-  // the number of the step that refuses the row (see Engine::expect_refusals()). nullptr if another
-  // process checks for refusals.
+  // Returns an array with one entry per row. Each following run sets every entry to 0, or to the
+  // number of the step that refuses the row (see Engine::expect_refusals()). Returns nullptr if
+  // another process checks for refusals.
   virtual const int64_t* shape_refusals(int64_t /*rows*/) { return nullptr; }
 
   // Whether all tensors of the call lie in one block of memory, whose size depends on all shapes.
-  // Then expect() must be called before allocate_input() changes a shape, and outputs may lie at
-  // other addresses after each run. The answer never changes.
+  // If so, expect() must be called before allocate_input() changes a shape, and outputs may lie at
+  // other addresses after each run. This function always returns the same value.
   virtual bool has_joint_layout() const noexcept { return false; }
 
   // Announces the shapes that inputs and outputs are going to have (nullopt: known only after a
-  // run). One or more calls of allocate_input() follow. This is a hint, so that memory of the right
-  // size is requested only once.
+  // run). One or more calls of allocate_input() follow; the final shapes may still differ. The
+  // announcement lets the binding request memory of the right size only once.
   virtual void expect(const std::vector<Dims>& /*inputs*/,
                       const std::vector<std::optional<Dims>>& /*outputs*/) {}
 
@@ -91,13 +92,15 @@ class Binding {
 
   // ---- Runs ----
   // claim() reserves the binding, the owner checks its inputs, and then exactly one of run(),
-  // start() and release() follows. All of them throw the errors of the run: ENGINE, OUT_OF_MEMORY,
-  // those of the connection to another process, and TIMEOUT and CANCELLED for a run that was ended
-  // early. timeout_ns is more than 0, or -1 for the default of the engine.
+  // start() and release() follows. run(), start() and finish() throw the errors of the run: ENGINE,
+  // OUT_OF_MEMORY, those of the connection to another process, and TIMEOUT and CANCELLED for a run
+  // that was ended early. timeout_ns is more than 0, or -1 for the default of the engine.
+  //
+  // A run is given up if run() or finish() throws TIMEOUT or CANCELLED before the engine has ended
+  // it. The engine may then still use the memory of the run.
 
-  // Throws BUSY while another run has the binding. An earlier run may have been given up while the
-  // engine of this process still uses the memory of that run. Then claim() waits for the engine, or
-  // throws BUSY if `may_wait` is false.
+  // Throws BUSY while another run has the binding. If the engine of this process still uses the
+  // memory of a run that was given up, waits for the engine, or throws BUSY if `may_wait` is false.
   void claim(bool may_wait);
   void release() noexcept { leave(); }
 
@@ -113,8 +116,9 @@ class Binding {
   // there is no outcome to take.
   virtual bool finish(int64_t wait_ns) = 0;
 
-  // Readable when finish() has an outcome, or when the memory of a run that was given up is free.
-  // Made by the first call, which must not happen during a run; stays the same afterwards.
+  // A descriptor that is readable when finish() has an outcome, or when the memory of a run that
+  // was given up is free. The first call makes the descriptor and must not happen during a run;
+  // later calls return the same one.
   virtual int fd() = 0;
 
   // Whether a run has the binding, or the memory of a run that was given up is still in use. Never
@@ -158,18 +162,18 @@ class Binding {
   // Before and after a synchronous run: watches its deadline.
   virtual void arm(int64_t /*timeout_ns*/) {}
   virtual void disarm() noexcept {}
-  // Called during interrupt(): lets the waiting thread have its outcome before the run has ended.
+  // Called by interrupt(): lets finish() report the outcome before the run has ended.
   virtual void release_waiter(Reason /*reason*/) noexcept {}
   // For a started run: whether its outcome was taken and its memory is free.
   virtual bool is_settled() noexcept = 0;
-  // For a started run whose outcome was taken early: makes the next run possible. If the engine is
-  // in this process, waits for it, provided that `may_wait` is true. If it is in another process,
-  // does not wait: the next run does. Does nothing if the outcome was not taken.
+  // For a started run that was given up: makes the next run possible. If the engine is in this
+  // process, waits for the engine, provided that `may_wait` is true. If the engine is in another
+  // process, does not wait; the next run does that. Does nothing for a run that was not given up.
   virtual void settle(bool may_wait) = 0;
   // In a child of fork(): forgets the copy of the parent's run. False if memory is exhausted.
   virtual bool forget_run() noexcept = 0;
 
-  // ---- For both ----
+  // ---- What both kinds share ----
 
   static Error ended_early(Reason reason);
   [[noreturn]] static void throw_nothing_to_finish();
@@ -200,7 +204,7 @@ class Binding {
   std::atomic<int> phase_{kIdle};
   // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.
   Reason reason_ = Reason::kNone;
-  // A run was started, and its outcome was not taken or its memory is still in use.
+  // True if a run was started, and its outcome was not taken or its memory is still in use.
   std::atomic<bool> is_pending_{false};
   int32_t process_ = 0;  // id of the process that started the run
   ResultCheck* check_ = nullptr;

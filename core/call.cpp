@@ -157,7 +157,7 @@ void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets,
   FaultList invalid;
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
-            "offsets: expected ascending numbers, got a smaller one after a larger one");
+            "offsets: expected ascending numbers, got a smaller number after a larger one");
     const std::string_view text(data + offsets[i],
                                 static_cast<size_t>(offsets[i + 1] - offsets[i]));
     if (const char* fault = string_fault(text)) {
@@ -205,7 +205,7 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   if (spec.dtype == SIDECALL_DTYPE_STRING)
     throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
-                           "a tensor of fixed size elements", "string"});
+                           "a tensor whose elements have a fixed size", "string"});
   if (shapes_changed_) settle_shapes();
   if (!output.is_known)
     throw Error("output",

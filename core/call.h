@@ -43,12 +43,13 @@ class Call final : private ResultCheck {
   void view_output(int32_t output, sidecall_view* view);
   void bind_output(int32_t output, void* data, uint64_t data_bytes);
   // Discards the results of the last run, so that view_output() shows the shapes of the next run. A
-  // server needs them before that run.
+  // server needs these shapes before that run.
   void drop_results() noexcept { has_results_ = false; }
 
-  // Each set function throws the fault that it finds in a value or name, and also remembers it, so
-  // that the run reports it. Thrown but not remembered are BUSY, UNKNOWN_NAME for feature -1,
-  // INVALID_ARGUMENT, NO_CONTRACT, and the fault of a record that is not an object (set_invalid).
+  // Each set function throws the fault that it finds in a value or name. The call also remembers
+  // the fault, and the run reports it. These errors are thrown but not remembered: BUSY,
+  // UNKNOWN_NAME for feature -1, INVALID_ARGUMENT, NO_CONTRACT, and the fault of a record that is
+  // not an object (set_invalid).
   void set_f64(int64_t row, int32_t feature, double value);
   void set_i64(int64_t row, int32_t feature, int64_t value);
   void set_bool(int64_t row, int32_t feature, int32_t value);
@@ -166,7 +167,7 @@ class Call final : private ResultCheck {
   bool shapes_changed_ = true;
   bool has_results_ = false;
 
-  bool has_records_ = false;   // a feature was set since the last reset
+  bool has_records_ = false;   // clear() or a set function was called since the last reset
   std::vector<State> states_;  // rows * features, row by row
   int64_t num_set_ = 0;
   // By feature (kNoFeature for an unknown name). If a feature's fault was not kept because the list

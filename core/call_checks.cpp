@@ -182,7 +182,7 @@ void Call::check_values(FaultList* faults) {
       case SIDECALL_DTYPE_INT64:
         check_columns<int64_t>(i, is_clean, faults);
         break;
-      default:  // bool: no other element type has such features
+      default:  // bool: tensors of other types have neither bounds nor listed features
         check_columns<uint8_t>(i, is_clean, faults);
     }
   }

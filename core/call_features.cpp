@@ -14,7 +14,7 @@ namespace sidecall {
 namespace {
 
 constexpr int32_t kNoRecord = -1;
-// Stands for a name that is not a feature. Such faults come last in their row.
+// Stands for a name that is not a feature. The fault of such a name comes last in its row.
 constexpr int32_t kNoFeature = INT32_MAX;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
@@ -30,7 +30,7 @@ void Call::require_contract() const {
   if (!signature_.has_contract)
     throw Error(
         SIDECALL_NO_CONTRACT,
-        "records need a contract and the file carries none: export it with sidecall.export");
+        "records need a contract and the file carries none: export the model with sidecall.export");
 }
 
 // Checks the row, and marks the call as one whose inputs come from records (has_records_).
@@ -53,7 +53,7 @@ const Feature& Call::feature_at(int64_t row, int32_t feature) {
           "feature: expected the index of a feature, got another number");
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
-  // The tensor may have been given another number of rows; the next run checks that.
+  // The caller may have given the tensor a different number of rows; the next run checks that.
   use_row(row, std::min(rows_, input.dims[0]));
   if (!input.is_borrowed) return found;
   if (input.is_given)
@@ -97,7 +97,7 @@ void Call::mark_set(int64_t row, int32_t feature) {
   ++num_set_;
 }
 
-// The values of an input are lost, so its features must be set again.
+// Called when the values of an input are lost: its features must be set again.
 void Call::unset_features(int32_t input) {
   for (size_t i = 0; has_records_ && i < signature_.features.size(); ++i) {
     if (signature_.features[i].input != input) continue;

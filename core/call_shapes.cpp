@@ -93,8 +93,8 @@ int64_t Call::agree_on_rows() const {
   return rows;
 }
 
-// The shape of an output, from the rows of the call and the named dimensions of its inputs; nullopt
-// if they do not determine it.
+// Derives the shape of an output from the rows of the call and the named dimensions of the inputs.
+// Returns nullopt if these do not determine the shape.
 std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDims& named) const {
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   if (!spec.is_shaped) return std::nullopt;
@@ -171,8 +171,8 @@ std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inpu
   return all;
 }
 
-// Announces that one input gets another shape. If it has rows, the other inputs with rows usually
-// follow, so their new shapes are announced too.
+// Announces that one input gets another shape. If that input has rows, the caller usually gives the
+// other inputs the same number of rows, so their new shapes are announced too.
 void Call::announce(int32_t index, const Dims& dims) {
   std::vector<Dims> all = input_dims();
   all[static_cast<size_t>(index)] = dims;

@@ -142,7 +142,7 @@ ConfinedFile ConfinedFolder::open(const std::string& location) const {
 }
 
 ConfinedFile ConfinedFolder::open_by_component(const std::string& location) const {
-  std::vector<Step> steps;  // the open folders from here down to the current one
+  std::vector<Step> steps;  // the open folders below this one; the last is the current one
   std::deque<std::string> names = split(location);
   int links = 0;
   while (!names.empty()) {

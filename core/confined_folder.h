@@ -33,7 +33,8 @@ class ConfinedFile {
   ConfinedFile& operator=(ConfinedFile&&) = delete;
 
   // 0 if the file is open; EXDEV if the path leads out of the folder or is the folder itself;
-  // ENOTSUP if it is not a regular file; otherwise the errno of the system.
+  // EISDIR if it names another folder; ENOTSUP if it names anything else that is not a regular
+  // file; otherwise the errno of the system.
   int error() const noexcept { return error_; }
 
   uint64_t size() const noexcept { return size_; }

@@ -135,8 +135,8 @@ void check_places(const JsonNode& list, const Signature& signature) {
       });
   if (twice != places.end()) {
     const Feature& second = **std::next(twice);
-    list.fail("one feature per place", "two in column " + std::to_string(second.column) +
-                                           " of the input of '" + second.name + "'");
+    list.fail("one feature for each column", "two in column " + std::to_string(second.column) +
+                                                 " of the input of '" + second.name + "'");
   }
   auto next = places.begin();
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
@@ -145,8 +145,8 @@ void check_places(const JsonNode& list, const Signature& signature) {
       if (next != places.end() && (*next)->input == static_cast<int32_t>(i) &&
           (*next)->column == column)
         continue;
-      list.fail("a feature for every place", "none for column " + std::to_string(column) +
-                                                 " of input '" + signature.inputs[i].name + "'");
+      list.fail("a feature for every column", "none for column " + std::to_string(column) +
+                                                  " of input '" + signature.inputs[i].name + "'");
     }
   }
 }

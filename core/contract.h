@@ -62,7 +62,7 @@ struct Contract {
 
 // Reads the contract, and fills features and columns of a signature whose inputs and outputs must
 // already be those of the graph. Error messages begin with `where`, for example "file
-// 'fraud.onnx'". Without a graph the contract needs no id. Throws CONTRACT_FORMAT,
+// 'fraud.onnx'". If `has_graph` is false, the contract needs no id. Throws CONTRACT_FORMAT,
 // CONTRACT_INVALID.
 Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
                         Signature* signature);

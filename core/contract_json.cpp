@@ -93,7 +93,7 @@ void parse_json(const std::string& json, rapidjson::Document* document) {
   }
   if (!result.IsError()) return;
   const bool is_number = result.Code() == rapidjson::kParseErrorTermination;
-  fail(is_number ? "a number that float64 does not hold"
+  fail(is_number ? "a number that float64 cannot hold"
                  : parser_words(rapidjson::GetParseError_En(result.Code())),
        begin + result.Offset());
 }

@@ -41,16 +41,17 @@ class JsonNode {
   bool is_bool() const { return value_ != nullptr && value_->IsBool(); }
   bool is_array() const { return value_ != nullptr && value_->IsArray(); }
 
-  // A value of a feature or output of that type; null gives a missing value.
+  // Reads a value of a feature or output whose type is `dtype`; null gives a missing value.
   Value value(int32_t dtype) const;
 
-  // All values of an array, without making a node for each: golden rows are most of a contract.
+  // All values of an array. Makes no node for each value, because golden rows are the largest part
+  // of a contract.
   std::vector<Value> values(int32_t dtype) const;
   size_t size() const;        // throws if this is not an array
   bool holds_arrays() const;  // whether this is an array whose first element is an array
 
-  // Checks this object and all objects inside it, because JSON readers differ in which of two equal
-  // keys they use. Also limits the depth.
+  // Throws if this object, or one inside it, has the same key twice: JSON readers differ in which
+  // of the two values they use. Also limits the depth.
   void require_unique_keys() const;
 
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
@@ -112,13 +113,13 @@ auto at_place(const std::string& where, Body body) {
 // "none".
 Golden parse_golden(const JsonNode& contract, const Signature& signature);
 
-// Reads `classes` of an output; they are strings, integers or bools. class_text() is a class as
-// text.
+// Reads `classes` of an output; they are strings, integers or bools. class_text() returns a class
+// as text.
 std::vector<Value> parse_classes(const JsonNode& output);
 std::string class_text(const Value& value);
 
-// The largest number of columns of all outputs together. A graph or contract could claim any
-// number.
+// The limit on the number of columns of all outputs together. Without it, a graph or contract could
+// declare any number.
 constexpr int64_t kMaxWidth = 1 << 20;
 
 // How the columns of an output appear in a record.

@@ -44,7 +44,7 @@ double read_end(const JsonNode& node, bool is_float32) {
   if (!is_float32) return number;
   const auto rounded = static_cast<float>(number);
   if (std::isinf(rounded) && !std::isinf(number))
-    node.fail("a number that float32 holds", "a larger one");
+    node.fail("a number that float32 can hold", "a larger one");
   return static_cast<double>(rounded);
 }
 
@@ -56,7 +56,7 @@ void read_intervals(const JsonNode& domain, std::vector<Interval<Number>>* inter
     const std::vector<JsonNode> ends = node.elements();
     const Interval<Number> interval{read(ends[0]), read(ends[1])};
     if (interval.low > interval.high)
-      node.fail("a low end of at most the high end", "a larger one");
+      node.fail("a low end that is not above the high end", "a larger one");
     if (!intervals->empty() && interval.low <= intervals->back().high)
       node.fail("intervals in ascending order without overlap", "others");
     intervals->push_back(interval);
@@ -123,7 +123,7 @@ void read_steps(const JsonNode& contract, bool has_graph, Signature* signature) 
     signature->steps.push_back({name.text(), expected.text()});
     if (signature->steps.back().name.empty()) name.fail("a name", "an empty one");
     if (signature->steps.back().expected.empty())
-      expected.fail("what the step takes", "an empty text");
+      expected.fail("a text that says what the step accepts", "an empty text");
   }
   if (signature->steps.empty()) steps.fail("at least one step", "none");
   if (output.text().empty()) output.fail("a name", "an empty one");

@@ -19,8 +19,8 @@ class Engine {
   virtual void describe(std::vector<TensorSpec>* inputs,
                         std::vector<TensorSpec>* outputs) const = 0;
 
-  // Called before the first bind() if the last output of describe() is hidden from callers. It is
-  // int64[N] or int64[N,1] and tells which rows are refused.
+  // Called before the first bind() if the last output of describe() is hidden from callers. That
+  // output is int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
   // `is_lazy`: bind(), giving inputs and setting shapes must not wait for another process. Only the

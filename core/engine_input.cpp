@@ -183,7 +183,8 @@ EngineInput write_engine_input(std::string_view bytes, const OnnxContent& conten
   if (size > max_bytes) {
     throw Error(SIDECALL_FILE_TOO_LARGE,
                 "file '" + label + "': expected at most " + std::to_string(max_bytes) +
-                    " bytes, including external data outside the main graph's initializers, got " +
+                    " bytes, including all external data except large initializers of the main "
+                    "graph, got " +
                     std::to_string(size));
   }
   input.written = writer.write(size);

@@ -31,9 +31,9 @@ struct EngineInput {
 // The largest size of a protobuf message.
 constexpr uint64_t kMaxMessageBytes = (UINT64_C(1) << 31) - 1;
 
-// Writes the data of each tensor into its message. If the model would then be longer than
-// `max_bytes`, initializers of the main graph of at least 1 KiB are passed separately. Throws
-// FILE_TOO_LARGE if that is not enough.
+// Writes the data of each tensor into the tensor's message. If the model would then be longer than
+// `max_bytes`, those initializers of the main graph that have at least 1 KiB are passed separately.
+// Throws FILE_TOO_LARGE if that is not enough.
 EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content,
                                const ExternalData& data, const std::string& label,
                                uint64_t max_bytes);

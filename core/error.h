@@ -34,8 +34,9 @@ class Error : public std::exception {
   // feature, column, step.
   Error(const char* what, const Fault& fault);
 
-  // All faults of one run, sorted by row and feature, unknown names last; at least one. `total`
-  // also counts faults that were not kept. `name_rows`: the message names the row of each fault.
+  // All faults of one run; at least one. They are sorted by row, and within a row by feature, with
+  // unknown names last. `total` also counts faults that were not kept. `name_rows`: the message
+  // names the row of each fault.
   Error(std::vector<Fault> faults, size_t total, bool name_rows);
 
   // The same with a given message, for faults that another process reported.

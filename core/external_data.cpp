@@ -72,7 +72,7 @@ uint64_t parse_number(const std::string& text, const std::string& label) {
   return value;
 }
 
-// The bytes that follow from type and dimensions; nullopt if the type has no fixed size.
+// The number of bytes that type and dimensions require; nullopt if the type has no fixed size.
 std::optional<uint64_t> expected_bytes(const ExternalTensor& tensor, const std::string& label) {
   if (dtype_bits(tensor.dtype) == 0) return std::nullopt;
   try {

@@ -30,7 +30,7 @@ struct Source {
   const Signature& signature;
   const std::vector<Range> ranges;
   const int64_t rows;
-  const JsonMembers expected, tolerances;  // by output
+  const JsonMembers expected, tolerances;  // by the name of an output
 };
 
 Decision parse_decision(const JsonNode& node, const Source& source) {
@@ -42,7 +42,7 @@ Decision parse_decision(const JsonNode& node, const Source& source) {
   if (decision.output < 0) output.fail("an output of the graph", "'" + output.text() + "'");
   const TensorSpec& scores = source.signature.outputs[static_cast<size_t>(decision.output)];
   if (scores.dtype != SIDECALL_DTYPE_FLOAT32 && scores.dtype != SIDECALL_DTYPE_FLOAT64)
-    output.fail("an output of scores", dtype_name(scores.dtype));
+    output.fail("an output of type float32 or float64", dtype_name(scores.dtype));
   if (rule == "argmax") {
     decision.rule = Decision::Rule::kArgmax;
   } else if (rule == "threshold") {

@@ -45,8 +45,8 @@ const std::vector<Group>& groups() {
        {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}},
       // tensor/shape_op.cc, size.cc: they read the shape alone and no element.
       {"", false, false, Reading::kEnds, {"Shape", "Size"}},
-      // tensor/cast_op.cc: each element gives one element. A Cast to string is excluded
-      // (casts_to_string below).
+      // tensor/cast_op.cc: each input element gives one output element. A Cast to string is
+      // excluded (casts_to_string below).
       {"", false, false, Reading::kPasses, {"Cast"}},
       // math/element_wise_ops.cc, tensor/where_op.cc, tensor/isnan.cc, isinf.cc,
       // activation/activations.h: element by element, broadcast by shapes.

@@ -13,8 +13,8 @@ namespace sidecall {
 
 // For each input: true if no value in its memory can lead a kernel that reads it to an invalid
 // address. Most kernels compute addresses from shapes alone; those of trees also compare values,
-// but either result leads to a node of the tree. Then a value that changes between two reads
-// changes the answer and nothing else. docs/decisions/013-first-readers.md gives the reasons. False
+// but either result leads to a node of the tree. So a value that changes between two reads changes
+// the answer and nothing else. docs/decisions/013-inputs-read-in-place.md gives the reasons. False
 // for strings, booleans and types of less than a byte, and for every input of a graph that defines
 // functions.
 std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<TensorSpec>& inputs);
@@ -23,18 +23,18 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
 enum class Reading : uint8_t {
   kEnds,  // always writes its results to memory of its own
   // The same, but ONNX Runtime's optimiser may remove this kernel, or move it after the kernel that
-  // reads its output. That kernel then reads the memory of the input itself.
+  // reads its output. In both cases that other kernel reads the memory of the input.
   kPasses,
   kAliases,  // may pass on the memory of the input as its output
 };
 
-// One kernel of the list. For the tests, which run each kernel while another thread changes the
+// One kernel of the list. The tests use it: they run each kernel while another thread changes the
 // values.
 struct ListedKernel {
   std::string_view domain;
   std::string_view op;
-  bool every_input;  // otherwise only the first input is safe
-  bool floats_alone;
+  bool every_input;   // otherwise only the first input is safe
+  bool floats_alone;  // only floating-point inputs are safe
   Reading reading;
 };
 const std::vector<ListedKernel>& listed_kernels();

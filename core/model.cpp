@@ -41,7 +41,7 @@ std::string percent_decode(const std::string& text) {
 }
 
 // A URI begins with a scheme: lower-case letters, digits, "+", "-" or ".", and then a colon. A file
-// with such a name can be opened as ./name.
+// whose name begins like a scheme can be opened as ./name.
 std::string path_of(const std::string& uri) {
   const size_t colon = uri.find(':');
   const bool has_scheme = colon != std::string::npos && colon > 1 &&
@@ -213,7 +213,7 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
 }
 
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
-  // A large workspace would occupy too much memory; making a new one costs less.
+  // A large workspace is not kept, because it would occupy too much memory.
   if (workspace->call.rows() > kMaxKeptRows) return;
   const std::lock_guard lock(workspaces_mutex_);
   if (workspaces_.size() < kMaxKeptWorkspaces) workspaces_.push_back(std::move(workspace));
@@ -223,7 +223,7 @@ std::string Model::predict_json(std::string_view json) const {
   if (!has_contract_)
     throw Error(
         SIDECALL_NO_CONTRACT,
-        "records need a contract and the file carries none: export it with sidecall.export");
+        "records need a contract and the file carries none: export the model with sidecall.export");
   const int64_t rows = count_records(json);
   if (rows == 0)
     throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"},

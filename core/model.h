@@ -47,7 +47,7 @@ class Model {
                                                  const sidecall_model_options& options,
                                                  OpenEngine open_engine);
 
-  // A model without a file in this process: the engine describes its tensors.
+  // Makes a model that has no file in this process; the engine describes its tensors.
   static std::shared_ptr<const Model> from_engine(std::unique_ptr<Engine> engine,
                                                   const Origin& origin,
                                                   const sidecall_model_options& options);

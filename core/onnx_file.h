@@ -17,10 +17,10 @@ namespace sidecall {
 class OnnxFile {
  public:
   // Takes the bytes of a model and reads its external data; no file is read later. `folder` is the
-  // only place where the external data may lie; if it is empty, they are not allowed. `label` names
-  // the model in errors. `max_message_bytes` is the largest model that the engine receives as one
-  // message; tests pass a smaller number. Throws FILE_INVALID, FILE_FORBIDDEN, FILE_NOT_FOUND,
-  // FILE_UNREADABLE, FILE_TOO_LARGE.
+  // only place where the external data may lie; if it is empty, external data are not allowed.
+  // `label` names the model in errors. `max_message_bytes` is the size of the largest model that
+  // the engine receives as one message; tests pass a smaller number. Throws FILE_INVALID,
+  // FILE_FORBIDDEN, FILE_NOT_FOUND, FILE_UNREADABLE, FILE_TOO_LARGE.
   OnnxFile(std::string bytes, const std::string& folder, const std::string& label,
            uint64_t max_message_bytes = kMaxMessageBytes);
 

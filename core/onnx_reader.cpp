@@ -82,7 +82,9 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
     const bool is_packed = field.is_packable && (tag & 7) == schema::kLength;
     if ((tag & 7) != field.wire && !is_packed)
       fail(start, quoted(field) + " with the wrong wire type");
-    if ((seen & field.once) != 0) fail(start, quoted(field) + " or its alternative twice");
+    if ((seen & field.once) != 0)
+      fail(start, quoted(field) +
+                      (field.once == 1 ? ", or another member of its oneof, twice" : " twice"));
     seen |= field.once;
     if (is_packed) {
       at = read_packed(field, at, end);
@@ -161,7 +163,7 @@ const char* OnnxReader::read_packed(const Field& field, const char* at, const ch
   return stop;
 }
 
-// Reads a number of at most 64 bits, which must be in its shortest form. Moves `at` behind it.
+// Reads a number of at most 64 bits, which must be in its shortest form. Moves `at` past it.
 uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
   const char* const start = *at;
   uint64_t value = 0;
@@ -177,7 +179,7 @@ uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
   fail(start, "a number of more than 64 bits");
 }
 
-// Reads a length. Moves `at` behind it and returns the end of the payload.
+// Reads a length. Moves `at` past the length and returns the end of the payload.
 const char* OnnxReader::read_length(const char** at, const char* end) const {
   const char* const start = *at;
   const uint64_t length = read_varint(at, end);
@@ -250,7 +252,7 @@ std::string OnnxReader::place_of(const char* wanted) const {
       counts.fill(0);
     }
   } catch (const Error&) {
-    // The bytes behind the position cannot be parsed. The path so far is right.
+    // The bytes after `wanted` cannot be parsed. The path so far is right.
   }
   return path;
 }

@@ -73,15 +73,15 @@ constexpr std::array<Fields, kNumMessages> make_fields() {
 #define ONNX_MESSAGE(message)
 #define ONNX_FIELD(message, number, name, count, oneof, kind)     \
   static_assert(number > 0 && number < kNumNumbers && oneof <= 1, \
-                "onnx_schema.h has no room for it");              \
+                "onnx_schema.h has no room for this field");      \
   all[message][number] = make_field(number, #name, count, oneof, kind, 0);
 #define ONNX_ENUM_FIELD(message, number, name, count, oneof, largest) \
   static_assert(number > 0 && number < kNumNumbers && oneof <= 1,     \
-                "onnx_schema.h has no room for it");                  \
+                "onnx_schema.h has no room for this field");          \
   all[message][number] = make_field(number, #name, count, oneof, kEnum, largest);
 #define ONNX_MESSAGE_FIELD(message, number, name, count, oneof, inner) \
   static_assert(number > 0 && number < kNumNumbers && oneof <= 1,      \
-                "onnx_schema.h has no room for it");                   \
+                "onnx_schema.h has no room for this field");           \
   all[message][number] = make_field(number, #name, count, oneof, kMessage, inner);
 #include "onnx_fields.inc"
 #undef ONNX_MESSAGE

@@ -1,6 +1,6 @@
 // One object per process for services that own threads: deadlines and workers. A child of fork()
-// has a copy of the object of its parent, but not the threads, and perhaps a mutex that one of them
-// held. So the child makes another object.
+// has a copy of its parent's object, but not the threads. If one of the threads held a mutex, the
+// copy of the mutex stays locked for ever. So the child makes another object.
 #pragma once
 
 #include <atomic>

@@ -163,7 +163,7 @@ std::string find_resident_library(const std::string& prefix) {
 
 std::string own_path() {
   // For the program itself, dladdr returns argv[0], which the caller of the program chooses. So
-  // this uses the link map, in which only libraries have a name.
+  // this function uses the link map, in which only libraries have a name.
   Dl_info info{};
   link_map* library = nullptr;
   const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info,

@@ -9,7 +9,7 @@
 namespace sidecall::platform {
 
 // Reads the whole file. Throws FILE_NOT_FOUND, FILE_UNREADABLE, FILE_TOO_LARGE (more than `limit`
-// bytes).
+// bytes), OUT_OF_MEMORY (no file descriptor is left).
 std::string read_file(const std::string& path, uint64_t limit);
 
 // The absolute path without symbolic links. Throws FILE_NOT_FOUND, FILE_UNREADABLE.

@@ -1,5 +1,5 @@
-// Reads and writes records as JSON; see records.h. Used by model.cpp. RapidJSON parses the text,
-// and the standard library the numbers in it.
+// Reads and writes records as JSON; see records.h. Used by model.cpp. RapidJSON parses the text but
+// not the numbers in it, which Handler::set_number() converts.
 #include "records.h"
 
 #if defined(__SSE2__)
@@ -32,8 +32,8 @@ constexpr int kMaxDepth = 64;
 constexpr size_t kReadAhead = 16;
 
 // Receives RapidJSON's events. Depth 0 is outside of everything, 1 is the list or the single
-// record, 2 is a record of the list. Values inside a record's values are nested; no feature accepts
-// them.
+// record, 2 is a record of the list. A value of a record may itself be an object or an array. No
+// feature accepts such a value, and everything inside it is skipped.
 class Handler {
  public:
   // `seen` must hold -1 for each feature.
@@ -90,7 +90,8 @@ class Handler {
   int depth_ = 0;
   int64_t row_ = -1;
   int32_t feature_ = -1;  // of the last key; -1 if it names no feature
-  size_t guess_ = 0;      // the next feature, if the record has them in order, as most do
+  // The feature of the next key, if the record has the features in their order, as most records do.
+  size_t guess_ = 0;
   std::vector<int64_t>& seen_;
   std::string complaint_;
   int32_t status_ = SIDECALL_INVALID_JSON;
@@ -306,7 +307,7 @@ void RecordReader::read(std::string_view json, Call* call) {
     throw Error(handler.status(), "records: " + handler.complaint() + where);
   if (result.Code() == rapidjson::kParseErrorNumberTooBig)
     throw Error(SIDECALL_OUT_OF_RANGE,
-                "records: expected numbers that float64 holds, got a larger one" + where);
+                "records: expected numbers that float64 can hold, got a larger one" + where);
   // find_non_json() accepts tab, line feed and carriage return, because they may stand between
   // values. Inside a string they are refused here.
   const bool is_in_string = result.Code() == rapidjson::kParseErrorStringEscapeInvalid ||

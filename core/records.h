@@ -14,7 +14,7 @@ namespace sidecall {
 // opening braces in the text if that is larger.
 int64_t count_records(std::string_view json);
 
-// Reads records. Kept together with a call, so that its memory is reused too.
+// Reads records. A reader is kept together with its call, so that the memory of both is reused.
 class RecordReader {
  public:
   // Sets the call's features from the text. The call must have count_records() rows and must have

@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4), for model ids. Implemented here because no header-only or
-// position-independent static library of it is packaged.
+// SHA-256 (FIPS 180-4), for model ids. Implemented here because Debian packages no implementation
+// that is header-only or a position-independent static library.
 #pragma once
 
 #include <array>

@@ -31,7 +31,8 @@ uint64_t count_bytes(int32_t dtype, const Dims& dims) {
   const auto bits = static_cast<uint64_t>(dtype_bits(dtype));
   if (bits == 4) return count / 2 + count % 2;
   const uint64_t bytes = bits / 8;
-  // Half of the address space is more than any allocator gives, and leaves room for sums.
+  // The limit, 2^47 bytes, is half of a 48-bit address space. No allocator gives more, and sums of
+  // such sizes do not overflow.
   if (bytes != 0 && count > (UINT64_C(1) << 47) / bytes) {
     throw Error(SIDECALL_OUT_OF_RANGE,
                 "expected a tensor that fits in memory, got " + describe_tensor(dtype, dims));

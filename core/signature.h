@@ -21,8 +21,8 @@
 
 namespace sidecall {
 
-// In tensors and records of callers: a missing value of any string feature, whichever string the
-// contract reserves for it.
+// In tensors and records of callers, this string stands for a missing value of any string feature,
+// whichever string the contract reserves for missing values.
 constexpr std::string_view kMissingString = SIDECALL_MISSING_STRING;
 
 // One key of a record, and the place in a tensor where its value goes.
@@ -36,7 +36,8 @@ struct Feature {
   int32_t tensor_dtype = 0;
   int64_t width = 1;  // elements of one row of the tensor
 
-  // How the model's tensor holds a missing value; tensor_dtype decides which of the two is used.
+  // How the model's tensor holds a missing value: `missing_int` in an int64 tensor,
+  // `missing_string` in a string tensor. A floating-point tensor holds NaN.
   int64_t missing_int = 0;
   std::string missing_string;
 
@@ -125,7 +126,7 @@ struct Signature {
   std::vector<Feature> features;
   std::vector<Column> columns;
   std::vector<InputCheck> checks;       // by input
-  std::vector<int64_t> output_width;    // by output: its columns in the contract; 0 if it has none
+  std::vector<int64_t> output_width;    // by output: how many columns the contract gives it
   std::vector<int32_t> finite_outputs;  // outputs that must hold only finite numbers
   std::vector<Step> steps;              // steps that refuse rows
   bool has_refusals = false;            // the engine reports for each row which step refuses it

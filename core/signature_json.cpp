@@ -138,7 +138,7 @@ void write_list(Writer* writer, const char* key, const Items& items, Write write
   writer->EndArray();
 }
 
-// `may_lack_shape`: null instead of dims is allowed, and means that there is no shape.
+// `may_lack_shape`: `dims` may be null, which means that the graph declares no shape.
 TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
   TensorSpec spec;
   const JsonNode name = node.member("name"), dtype = node.member("dtype"),

@@ -15,8 +15,9 @@ namespace sidecall {
 // hash of the text shows whether a client would have to prepare its calls again.
 std::string signature_text(const Signature& signature);
 
-// Reads the tensors of that JSON, which may also be spread over several lines. Throws `status` with
-// a message that begins with `where`, unless that is "".
+// Reads the tensors from JSON of the same form as the first line of signature_text(); this JSON may
+// be spread over several lines. Throws `status` with a message that begins with `where`, unless
+// `where` is "".
 void read_signature_text(std::string_view text, const std::string& where, int32_t status,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 

@@ -7,9 +7,10 @@
 
 namespace sidecall {
 
-// The position of the first byte that no JSON text holds, or the length of the text. Such a byte is
-// a control character below 0x20 other than tab, line feed and carriage return, or is not UTF-8.
-// The parser must still refuse these three characters inside strings.
+// The position of the first byte that cannot occur in JSON text, or the length of the text if there
+// is none. Such a byte is a control character below 0x20 other than tab, line feed and carriage
+// return, or is not UTF-8. JSON allows tab, line feed and carriage return only outside strings; the
+// parser must check that.
 size_t find_non_json(std::string_view text) noexcept;
 
 // What is wrong with a string value, as the text after "got" in a message; nullptr if nothing is
@@ -23,8 +24,8 @@ std::string printable(const std::string& text);
 // A parser's message in our style: "Invalid value." becomes "invalid value".
 std::string parser_words(std::string words);
 
-// The message of another library as part of ours: line ends become spaces, or are removed at the
-// end.
+// Prepares the message of another library for use inside one of our messages: line ends become
+// spaces, and line ends and spaces at the end of the message are removed.
 std::string one_line(std::string text);
 
 }  // namespace sidecall

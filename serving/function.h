@@ -18,8 +18,8 @@ namespace sidecall {
 
 class FunctionEngine final : public Engine {
  public:
-  // `log` receives the events that the function logs while golden rows run. In requests of clients
-  // events go to the log of the channel.
+  // `log` receives the events that the function logs while golden rows run. The events that it logs
+  // during requests of clients go to the log of the channel.
   FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs,
                  sidecall_handler handler, void* context, shm::LogFunction log)
       : tensors_(std::move(inputs), std::move(outputs)),

@@ -1,5 +1,6 @@
-// Sends the events of one server to the program's callback, or as lines to a descriptor. Both run
-// on a thread of the log, not on a thread of the server. Used by servers and supervisors.
+// Sends the events of one server to the program's callback, or as lines to a descriptor. A thread
+// of the log, not a thread of the server, calls the callback or writes the lines. Used by servers
+// and supervisors.
 #pragma once
 
 #include <sidecall/server.h>
@@ -26,7 +27,7 @@ class ServerLog {
   ServerLog(const ServerLog&) = delete;
   ServerLog& operator=(const ServerLog&) = delete;
 
-  // Never blocks. False when the event was dropped.
+  // Never blocks. Returns false if the event was dropped.
   bool add(shm::LogLevel level, const char* event, const std::string& facts);
 
   // Drops all further events. Used when a server could not be opened: the caller gets the error,

@@ -94,7 +94,7 @@ void sidecall_request::view_input(int32_t index, sidecall_view* view) {
     view->data_bytes = input.text.bytes.size();
     view->offsets = input.text.offsets.data();
   } else {
-    view->data = const_cast<void*>(input.data);  // only read; views are also used for writing
+    view->data = const_cast<void*>(input.data);  // only read, although a view is writable
     view->data_bytes = sidecall::count_bytes(dtype, input.dims);
     view->offsets = nullptr;
   }
@@ -105,7 +105,7 @@ void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t r
   const TensorSpec& spec = output_spec(index);
   if (spec.dtype == SIDECALL_DTYPE_STRING)
     throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
-                           "a tensor of fixed size elements", "string"});
+                           "a tensor whose elements have a fixed size", "string"});
   auto& output = shape(index, dims, rank);
   output.is_given = false;  // until there is memory for it
   const uint64_t bytes = sidecall::count_bytes(spec.dtype, output.dims);
@@ -133,7 +133,7 @@ void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t r
   require(data != nullptr || offsets[count] == 0, "data must not be NULL");
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1],
-            "offsets: expected ascending numbers, got a smaller one after a larger one");
+            "offsets: expected ascending numbers, got a smaller number after a larger one");
     const std::string_view text(data + offsets[i],
                                 static_cast<size_t>(offsets[i + 1] - offsets[i]));
     if (const char* fault = sidecall::string_fault(text))

@@ -1,6 +1,6 @@
 // One request as a served function sees it: inputs to read, outputs to fill, and how to report a
-// failure. A binding in function.cpp keeps one from run to run. The C ABI forwards
-// sidecall_request_* to it.
+// failure. Each binding in function.cpp has one sidecall_request and uses it for all its runs. The
+// C ABI forwards sidecall_request_* to it.
 #pragma once
 
 #include <sidecall/server.h>

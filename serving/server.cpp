@@ -1,4 +1,4 @@
-// Describes a model or function to the channel and opens its address; see server.h.
+// Describes a model or function to the channel, and opens the address of the server; see server.h.
 #include "server.h"
 
 #include <array>
@@ -57,8 +57,8 @@ std::string given_text(const char* text, size_t length) {
   return text == nullptr ? std::string() : std::string(text, length);
 }
 
-// Opens a function with a signature, a contract, or both as a model of core. This runs the golden
-// rows of the contract through the function.
+// Makes a Model of core from a function and its signature, its contract, or both. Runs the golden
+// rows of the contract through the function, unless `verification` turns that off.
 std::shared_ptr<const Model> model_of(const sidecall_service& service,
                                       const sidecall_model_options& verification,
                                       shm::LogFunction log) {
@@ -124,9 +124,9 @@ std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_servi
                                             const sidecall_server_options& options,
                                             const std::shared_ptr<ServerLog>& log) {
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
-  // server.h tells the function that a client may change its inputs at any moment. Bool inputs are
-  // copied all the same: a bool that is neither 0 nor 1 is undefined behaviour for compilers and
-  // libraries, so the bytes must stay as they were checked.
+  // Numeric inputs are read in place: server.h documents that a client may change them at any
+  // moment. Bool inputs are copied all the same: a bool that is neither 0 nor 1 is undefined
+  // behaviour for compilers and libraries, so the bytes must not change after they were checked.
   std::vector<bool> in_place;
   for (const TensorSpec& input : model->signature().inputs)
     in_place.push_back(input.dtype != SIDECALL_DTYPE_BOOL);

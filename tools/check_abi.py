@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include/sidecall"
 SYMBOLS = ROOT / "bindings/c/abi/symbols.txt"
-# Their size or signedness differs between compilers and languages.
+# Words that a public header must not contain: the size, signedness or layout of these types differs
+# between compilers and languages.
 FORBIDDEN = (
     "bool",
     "_Bool",

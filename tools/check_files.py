@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
 BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
 MAX_LINES = 600
-MAX_COLUMNS = 100  # of comments; the formatters hold code to the same
+MAX_COLUMNS = 100  # of comments; the formatters apply the same limit to code
 LONE_COMMENT = re.compile(r"\s*(?://|\* |/\*|# )")
 # These files may be longer: a public header is a single file and also the manual.
 LONG_FILES = {"include/sidecall/sidecall.h", "include/sidecall/sidecall.hpp"}

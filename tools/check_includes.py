@@ -54,7 +54,7 @@ LAYERS = {
 }
 PUBLIC = "include"
 BASE = "base"
-# Built as a program of a user would be: with nothing but the public headers.
+# Layers that are built as a user's program would be: with nothing but the public headers.
 USERS = {"include", "examples", "benchmarks", "tests/c"}
 
 

@@ -33,7 +33,7 @@ TOKEN_OF_C = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL
 )
 
-# Names that are not those of files of this repository: other projects' files, and examples.
+# File names that do not exist in this repository: files of other projects, and examples.
 OTHER_FILES = {
     "Node.js",
     "MODEL/1/model.py",
@@ -56,8 +56,8 @@ OTHER_FILES = {
     "tensor/identity_op.h",
     "train.py",
 }
-# Functions of other projects that comments explain and no code here uses, and names that look like
-# functions: approaches of the benchmarks.
+# Functions of other projects that comments explain and no code here uses; and the names of some
+# approaches of the benchmarks, which look like names of functions.
 OTHER_FUNCTIONS = {"pthread_exit", "sidecall_MODE", "sidecall_sleep", "sidecall_spin"}
 
 Lines = list[tuple[int, str]]
@@ -178,7 +178,7 @@ def main() -> int:
     names = Names(paths, [code for _, code, _ in files])
     faults = []
     for path, _, prose in files:
-        if path.name == "CHANGELOG.md":  # tells of what is gone
+        if path.name == "CHANGELOG.md":  # it also names what was removed
             continue
         for number, line in prose:
             place = f"{path.relative_to(ROOT)}:{number}"

@@ -88,8 +88,8 @@ def release(text: str) -> tuple[int, ...]:
 
 
 def check(kept: str) -> list[str]:
-    """The entries that the kept table lacks. Entries that an older onnx does not have are not an
-    error.
+    """The differences between the kept table and the installed onnx. If the installed onnx is older
+    than the one that the table was written with, entries that it does not have are not an error.
     """
     version = re.search(r"as onnx (\S+) describes", kept)
     kept_lines, derived = [

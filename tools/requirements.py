@@ -1,7 +1,7 @@
 """requirements.py EXTRA...: prints the requirements of the package and these extras.
 
-This lets pip download them while the native code compiles. requirements.py --build-only prints the
-requirements for building the package. make runs it.
+make runs this in a step of its own, so that the requirements are downloaded while the native code
+compiles. requirements.py --build-only prints the requirements for building the package.
 """
 
 import re

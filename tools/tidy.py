@@ -2,9 +2,10 @@
 
 tidy.py BUILD [--base COMMIT | --all] [--jobs N] [--clang-tidy PROGRAM]
 
-BUILD holds compile_commands.json. What changed: all since COMMIT, also what is not committed. The
-default is where the branch left origin/main, or on origin/main itself the commit before. A changed
-header is checked with one source file that includes it.
+BUILD holds compile_commands.json. The files that changed are those that differ from COMMIT,
+including changes that are not committed. By default, COMMIT is the commit at which the branch left
+origin/main, or, on origin/main itself, the commit before HEAD. A changed header is checked with one
+source file that includes it.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from check_files import ROOT, listed_files
 
 SOURCES = {".c", ".cpp"}
 HEADERS = {".h", ".hpp"}
-# Folders of programs that are written as a user would write them, and of their headers.
+# Folders that are not checked: programs that are written as a user would write them, and the public
+# headers, which those programs include.
 LEFT_OUT = ("benchmarks/", "examples/", "include/", "tests/")
 
 

@@ -26,10 +26,10 @@ _TREES = {
 
 
 def raw_tree_output(model: Any) -> str | None:
-    """The output whose bits must be equal, for trees that see the unchanged numbers of the row.
+    """The output that must be equal bit by bit, if the row's numbers reach trees unchanged.
 
-    None for other models. Boosting classifiers belong to the others, because they answer with an
-    exponential of the trees' sum.
+    None for all other models. Boosting classifiers are among these, because they answer with an
+    exponential of the sum of the trees.
     """
     if not isinstance(model, Pipeline) or not all(_is_exact(step) for _, step in model.steps[:-1]):
         return None

@@ -45,7 +45,7 @@ def fingerprint() -> str:
 class Ledger:
     """Results by seed and number.
 
-    A pipeline that was begun twice without a result crashes the process. This is a result, too.
+    If a pipeline was begun twice without a result, it is taken to crash the process (`died`).
     """
 
     def __init__(self, path: Path, settings: str) -> None:

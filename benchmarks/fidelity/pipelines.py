@@ -65,9 +65,9 @@ class Drawn:
 
 
 def draw(seed: int, number: int) -> Drawn:
-    """Draws a pipeline; the same one for the same seed and number.
+    """Draws a pipeline. The same seed and number always give the same pipeline.
 
-    Draws again if scikit-learn cannot fit the result. Raises UndrawnError.
+    Draws again if scikit-learn cannot fit the result. Raises UndrawnError after _ATTEMPTS draws.
     """
     for attempt in range(_ATTEMPTS):
         sampler = Sampler(np.random.default_rng([seed, number, attempt]))
@@ -248,7 +248,7 @@ class _Drawing:
         ]
 
     def _assembled(self, steps: list[Any], width: int = 99, wide: bool = False) -> Any:
-        """The steps, sometimes with steps that mix columns, and the last step."""
+        """A pipeline of the steps, sometimes some steps that mix columns, and the last step."""
         sampler = self.sampler
         columns = Columns(99 if wide else width, task=self.task)
         signed = not (self.last is not None and self.last.positive)

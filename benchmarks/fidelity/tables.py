@@ -316,7 +316,7 @@ WEIGHTS = np.array([spec.weight for spec in SPECS]) / sum(spec.weight for spec i
 
 @cache
 def load(name: str) -> Table:
-    """Loads at most 20 000 rows, always the same; targets and free text are never missing."""
+    """Loads at most 20 000 rows, always the same ones. No target and no free text is missing."""
     spec = next(spec for spec in SPECS if spec.name == name)
     features, numbers, classes = spec.features.split(), spec.numbers.split(), spec.classes.split()
     wanted = list(

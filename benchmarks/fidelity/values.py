@@ -12,7 +12,7 @@ import numpy as np
 
 Array = np.ndarray
 
-# Conversions there and back: the result differs from the value by one or two roundings.
+# Conversions to another unit and back: the result differs from the value by one or two roundings.
 CONVERSIONS: list[Callable[[Array], Array]] = [
     lambda v: v / 25.4 * 25.4,
     lambda v: v * 25.4 / 25.4,
@@ -96,7 +96,9 @@ def nudged(values: Array, dtype: np.dtype[Any], rng: np.random.Generator) -> Arr
 
 
 def around(low: float, high: float) -> list[float]:
-    """Two adjacent values between which an answer jumps, their neighbours, and nearby float32."""
+    """Two adjacent values between which an answer jumps, their neighbours, and the nearest numbers
+    in float32.
+    """
     left, right = np.float32(low), np.float32(high)
     beyond = [np.nextafter(low, -np.inf), np.nextafter(high, np.inf)]
     beyond += [np.nextafter(left, np.float32(-np.inf)), np.nextafter(right, np.float32(np.inf))]

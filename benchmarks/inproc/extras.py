@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rounds import Client
 
-# Import numpy first: the measurement is what sidecall adds to a program that has arrays already.
+# Import numpy first: the measured time is that which sidecall adds to a program that uses numpy.
 IMPORT = """
 import sys, time, json
 import numpy
@@ -39,10 +39,10 @@ def time_import(runs: int) -> tuple[np.ndarray, set[str]]:
 
 
 def time_opening(client: Client, variants: Path, count: int) -> np.ndarray:
-    """Times in ns, [count, 3]; the three alternate.
+    """Times in ns, [count, 3], of three ways to open a file, which alternate.
 
-    They are sidecall with verification, a session with default options, and one with sidecall's
-    options.
+    The ways are sidecall with verification, an ONNX Runtime session with default options, and a
+    session with sidecall's options.
     """
     times, _ = client.ask("opening", variants, count)
     return times.reshape(count, 3)

@@ -1,7 +1,6 @@
-"""The Python side of benchmarks/inproc: the requests `load` and `round` of native/main.c, for
-Python.
+"""The Python client of benchmarks/inproc.
 
-Started by run.py.
+Started by run.py. It answers the same requests, `load` and `round`, as native/main.c.
 """
 
 import gc

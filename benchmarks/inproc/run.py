@@ -19,7 +19,7 @@ from models import Workload, write_variants, write_workloads
 from rounds import Client, Contender, run_rounds
 
 HERE = Path(__file__).resolve().parent
-# The approaches of each client. The last lists apply only for some numbers of rows or workloads.
+# The approaches of each client. `contenders_of` adds others for some workloads or numbers of rows.
 NATIVE = ["raw_run", "raw_run_arena", "raw_kept", "raw_kept_arena", "call", "setters", "json"]
 PYTHON = ["onnxruntime", "run", "call", "call_run", "predict"]
 PACKAGES = [

@@ -23,7 +23,7 @@ class Approach:
     name: ClassVar[str]  # in tables, documents and on the command line: rest-json
     title: ClassVar[str]  # for readers: "FastAPI on uvicorn, JSON"
     group: ClassVar[str]  # in process, shared memory, command, REST, gRPC, queue, Triton, service
-    transport: ClassVar[str]  # clients/README.md
+    transport: ClassVar[str]  # one of the transports in clients/README.md
     body: ClassVar[str] = "none"
     clients: ClassVar[tuple[str, ...]] = CLIENTS
     workloads: ClassVar[tuple[str, ...]] = ("gbm", "null", "image")

@@ -121,7 +121,7 @@ class Collection:
     ) -> float | None:
         """The median of the ratios within a repetition, or None if one of the two was not measured.
 
-        A disturbance during a repetition affects both.
+        A disturbance during a repetition affects both approaches.
         """
         first, second = self.find(*above, cell), self.find(*below, cell)
         if first is None or second is None:
@@ -144,7 +144,10 @@ class Collection:
         ]
 
     def cold_rows(self, approaches: list[Approach]) -> list[dict]:
-        """Seconds from nothing running to the first right answer, including brokers and servers."""
+        """The rows for cold starts.
+
+        A cold start lasts from the start of brokers and servers to the first correct answer.
+        """
         titles = {one.name: one for one in approaches}
         rows = []
         for (approach, client), seconds in self.cold.items():

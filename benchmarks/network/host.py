@@ -27,7 +27,7 @@ class UnavailableError(Exception):
 
 @dataclass
 class Host:
-    """The resources of one visit of an approach.
+    """The resources of one visit, in which an approach is started, measured and ended.
 
     `close` ends every process that it started, including their children.
     """
@@ -96,8 +96,9 @@ class Host:
         return process
 
     def wait_until(self, ready: Callable[[], bool], what: str) -> None:
-        """Raises RuntimeError with the end of the logs if a process ends or READY_S passes before
-        `ready`.
+        """Waits until `ready` returns true.
+
+        Raises RuntimeError with the end of the logs if a process fails, or after READY_S.
         """
         deadline = time.monotonic() + READY_S
         while not ready():

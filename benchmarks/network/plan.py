@@ -50,10 +50,11 @@ GLANCE = Effort(repetitions=1, seconds=0.01, open_seconds=0.1, warm_up=1, rates=
 def cells_of(
     approach: Approach, client: str, workloads: list[Workload], effort: Effort
 ) -> dict[tuple[str, int], list[Cell]]:
-    """The cells of each combination of workload and rows per call; a client opens each of them
+    """The cells of each combination of workload and rows per call; a client opens each combination
     once.
 
-    Many clients and fixed rates are measured only with one row of the first model.
+    Many clients and fixed rates are measured only with one row of gbm, or of the approach's first
+    workload if the approach has no gbm.
     """
     found: dict[tuple[str, int], list[Cell]] = {}
     for workload in workloads:

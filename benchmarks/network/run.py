@@ -235,7 +235,7 @@ def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
 
 
 def print_rows(rows: list[dict]) -> None:
-    """One row of the first model, closed loop, one client: the most common case."""
+    """Prints the most common case of each workload: one row, closed loop, one client."""
     asked = sorted(
         (row for row in rows if row["load"] == "closed 1" and row["rows"] == 1),
         key=lambda row: (row["workload"], row["p50_us"]),

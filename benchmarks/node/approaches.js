@@ -87,7 +87,7 @@ const approaches = {
     }
   },
 
-  /** Input and outputs are kept; copying the row into the input is timed. */
+  /** Input and outputs are reused; copying the row into the input is timed. */
   async run_kept(work) {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const given = new Float64Array(work.rows * work.width)

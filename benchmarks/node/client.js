@@ -8,8 +8,8 @@ const readline = require('node:readline')
 const { approaches, loadWork, openOnnxRuntime, openSidecall } = require('./approaches.js')
 
 const RING = 1024
-// V8 compiles code only after it has run often. Before its first round, an approach is called this
-// number of times, or for this time.
+// V8 compiles code only after it has run often. Before its first round, an approach is called
+// repeatedly until one of these limits is reached.
 const WARM_UP_CALLS = 5000
 const WARM_UP_MS = 300
 
@@ -33,7 +33,7 @@ async function approachOf(name) {
   return made.get(name)
 }
 
-/** Writes labels (-1: none) and probabilities, one row of the document each. */
+/** Writes the label (-1: none) and the probabilities of each row of one call. */
 function writeAnswer(answers, call, [labels, probabilities]) {
   const { rows, classes } = work
   for (let row = 0; row < rows; ++row) {

@@ -1,4 +1,4 @@
-"""announce.py SOCKET COMMAND...: replaces itself by COMMAND; a child process prints "ready" on
+"""announce.py SOCKET COMMAND...: replaces itself with COMMAND. A child process prints "ready" to
 stdout once SOCKET exists. Used by servers.py.
 """
 

@@ -1,6 +1,6 @@
 """The Python side of benchmarks/shm: times scikit-learn's predict_proba on one row.
 
-It times as benchmarks/inproc does. Used by run.py.
+It times calls in the same way as benchmarks/inproc. Used by run.py.
 """
 
 import gc

@@ -1,6 +1,6 @@
-"""`make bench-shm`: the channel, the machine's floors, iceoryx and in-process calls in one run.
+"""`make bench-shm`: the channel, the machine's lower bounds, iceoryx and in-process calls.
 
-The contenders alternate. Writes results/shm.json, prints the table and bars.
+The contenders alternate in one run. Writes results/shm.json, prints the table and bars.
 """
 
 import os
@@ -66,7 +66,9 @@ class Paired(Contender):
 
 @dataclass
 class Ping(Contender):
-    """A floor; its child process lives only during the round."""
+    """A floor: the machine's lower bound for a round trip. Its child process lives only during the
+    round.
+    """
 
     kind: str = ""
     place: Place | None = None
@@ -136,7 +138,9 @@ class Run:
 
 
 def measure_echo(run: Run) -> None:
-    """Sends a row, receives an answer, in each waiting mode; compares with the machine's floors."""
+    """Sends a row and receives an answer, in each waiting mode, and does the same with the floors
+    and iceoryx.
+    """
     measured: dict[str, Contender] = {}
     for place in run.places.values():
         modes = (
@@ -199,9 +203,9 @@ def measure_echo(run: Run) -> None:
 
 
 def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None:
-    """The main bar is the worst mode; each mode also has its own bar.
+    """Adds the main bar, which is the ratio of the worst mode, and a bar for each mode.
 
-    For the sleeping modes, a note reports the floor.
+    For the sleeping modes, a note reports the floors.
     """
     ratios = {
         name.removeprefix("iceoryx_"): measured[name.replace("iceoryx", "sidecall")].ratio_to(rival)
@@ -225,8 +229,8 @@ def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None
 
 
 def measure_payload(run: Run, place: Place) -> None:
-    """In place: one element is written and read. Copied: all elements, on both sides, in both
-    directions.
+    """Measures payloads of growing size. In place: only one element is written and read. Copied:
+    both sides copy all elements, in both directions.
     """
     for kind, label in (("scalar", "in place"), ("copy", "copied")):
         served = run.servers.bare(kind, "spin", place.server_cpu)

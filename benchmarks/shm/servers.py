@@ -17,10 +17,10 @@ HERE = Path(__file__).resolve().parent
 
 
 def bound(command: list[str], cpu: int | None) -> list[str]:
-    """The command, pinned to that CPU, and killed when this process ends.
+    """The command with a prefix that pins it to that CPU and kills it when this process ends.
 
-    A process that is stopped, or that waits for a stopped process, would otherwise not notice the
-    end.
+    A process that is stopped, or that waits for a stopped process, would otherwise not notice that
+    this process has ended.
     """
     pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
     return ["setpriv", "--pdeathsig", "KILL", *pinned, *command]

@@ -1,5 +1,5 @@
-// Error handling of the C ABI: no exception leaves it, and an error is filled no further than its
-// struct_size.
+// Error handling of the C ABI: no exception leaves the library, and a sidecall_error is filled only
+// as far as its struct_size says.
 #pragma once
 
 #include <sidecall/sidecall.h>

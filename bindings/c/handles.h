@@ -21,7 +21,7 @@ struct sidecall_model {
 
 struct sidecall_call {
   std::shared_ptr<const sidecall::Model> model;  // outlives the call below
-  // Callers hold pointers into it until the last call is closed.
+  // Callers may use pointers into the specs until the model and its last call are closed.
   std::shared_ptr<const sidecall::Specs> specs;
   sidecall::Call call;
 };

@@ -168,7 +168,7 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
     require(model != nullptr && out != nullptr, "model and out must not be NULL");
     if (model->model->contract() == nullptr)
       throw Error(SIDECALL_NO_CONTRACT,
-                  "verification needs a contract and the file carries none: export it with "
+                  "verification needs a contract, and the model has none: export it with "
                   "sidecall.export");
     sidecall::Verification result;
     *out = make_text(sidecall::verification_report(*model->model, &result));

@@ -15,10 +15,12 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   require(known.copy_inputs == SIDECALL_COPY_AUTO || known.copy_inputs == SIDECALL_COPY_ALWAYS,
           "options.copy_inputs: expected a SIDECALL_COPY_* value, got another number");
   require(known.spin_us >= -1, "options.spin_us: expected 0 or more, or -1, got less");
-  require(known.num_allow_uids >= 0 && (known.num_allow_uids == 0 || known.allow_uids != nullptr),
+  require(known.num_allow_uids >= 0, "options.num_allow_uids: expected 0 or more, got less");
+  require(known.num_allow_uids == 0 || known.allow_uids != nullptr,
           "options.allow_uids: expected num_allow_uids numbers, got none");
-  require(known.max_connections >= 0 && known.max_connections_per_user >= 0,
-          "options.max_connections: expected 0 or more, got less");
+  require(known.max_connections >= 0, "options.max_connections: expected 0 or more, got less");
+  require(known.max_connections_per_user >= 0,
+          "options.max_connections_per_user: expected 0 or more, got less");
   require(known.group >= -1 && known.group <= INT64_C(0xffffffff),
           "options.group: expected the number of a group, or -1, got another number");
   require(known.drain_ns >= 0, "options.drain_ns: expected 0 or more, got less");
@@ -28,8 +30,8 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
 std::shared_ptr<ServerLog> make_log(const sidecall_server_options& options) {
   if (options.log != sidecall_log_line || options.log_context == nullptr)
     return std::make_shared<ServerLog>(options.log, options.log_context);
-  // Write the lines directly: sidecall_log_line as a callback would put each one into a second
-  // queue.
+  // Write the lines directly: if sidecall_log_line were used as a callback, each line would pass
+  // through a second queue.
   const auto* given = static_cast<const sidecall_log_lines*>(options.log_context);
   return std::make_shared<ServerLog>(read_struct(given, default_log_lines(), "log_context"));
 }

@@ -10,7 +10,8 @@ template <typename Struct>
 void init(Struct* out, size_t size, const Struct& defaults) noexcept {
   if (out == nullptr || size < sizeof(uint32_t)) return;
   if (size > kLargestStruct) {
-    // Not a valid size: every function refuses the struct, or leaves it unfilled if it is an error.
+    // 0 is not a valid size: every function refuses the struct, or leaves it unfilled if it is a
+    // sidecall_error.
     out->struct_size = 0;
     return;
   }
@@ -23,10 +24,10 @@ void init(Struct* out, size_t size, const Struct& defaults) noexcept {
 
 void check_struct_size(uint32_t size, const char* name) {
   if (is_struct_size(size)) return;
-  throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected " +
-                                             std::to_string(sizeof(uint32_t)) + " to " +
-                                             std::to_string(kLargestStruct) + ", got " +
-                                             std::to_string(size) + "; use its init");
+  throw Error(SIDECALL_INVALID_ARGUMENT,
+              std::string(name) + ".struct_size: expected " + std::to_string(sizeof(uint32_t)) +
+                  " to " + std::to_string(kLargestStruct) + ", got " + std::to_string(size) +
+                  "; initialise the struct with its init function");
 }
 
 void check_struct(const void* given, uint32_t size, size_t known, const char* name) {

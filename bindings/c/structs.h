@@ -14,7 +14,7 @@
 
 namespace sidecall {
 
-// A larger struct_size is taken for memory that was never initialised.
+// A struct_size above this limit is treated as memory that was never initialised.
 constexpr uint32_t kLargestStruct = 4096;
 
 constexpr bool is_struct_size(uint32_t size) noexcept {
@@ -71,12 +71,12 @@ void copy_fields(const Struct& layout, const void* from, void* to, size_t size) 
 // Throws INVALID_ARGUMENT if `size` cannot be a valid struct_size.
 void check_struct_size(uint32_t size, const char* name);
 
-// The same, and also throws if a byte beyond `known` is not 0: that byte belongs to an option that
-// this library does not know and would ignore.
+// Like check_struct_size(), but also throws if a byte beyond the first `known` bytes is not 0: that
+// byte belongs to an option that this library does not know and would ignore.
 void check_struct(const void* given, uint32_t size, size_t known, const char* name);
 
-// The caller's struct as this library knows it. Fields that a smaller struct does not have are
-// taken from `defaults`. Throws INVALID_ARGUMENT.
+// Returns a copy of the caller's struct that has all fields that this library knows. Fields that a
+// smaller struct does not have are taken from `defaults`. Throws INVALID_ARGUMENT.
 template <typename Struct>
 Struct read_struct(const Struct* given, const Struct& defaults, const char* name) {
   check_struct(given, given->struct_size, sizeof(Struct), name);
@@ -86,7 +86,8 @@ Struct read_struct(const Struct* given, const Struct& defaults, const char* name
   return known;
 }
 
-// Calls `fill` to fill the caller's view, no further than its struct_size. Throws INVALID_ARGUMENT.
+// Lets `fill` fill the caller's view, but writes only as far as the struct_size of the view says.
+// Throws INVALID_ARGUMENT.
 template <typename Fill>
 void fill_view(sidecall_view* view, Fill fill) {
   require(view != nullptr, "view must not be NULL");

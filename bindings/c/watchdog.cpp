@@ -1,5 +1,5 @@
-// sidecall_watchdog_*: a thread that ends the process if the program does not end it in time. Used
-// by programs that serve.
+// sidecall_watchdog_*: a thread that ends the process if the program does not close the watchdog
+// within some time after a descriptor became readable. Used by programs that run a server.
 #include <fcntl.h>
 #include <sidecall/server.h>
 #include <sys/eventfd.h>

@@ -56,8 +56,7 @@ const std::vector<Setting>& settings() {
       {"SIDECALL_SPIN_US",
        "microseconds for which a call to another process polls before it sleeps"},
       {"XDG_RUNTIME_DIR", "if set, shm:NAME is the socket sidecall/NAME.sock in this folder"},
-      {"ORT_DISABLE_TELEMETRY",
-       "1 unless set otherwise; 1 turns the telemetry of ONNX Runtime off"},
+      {"ORT_DISABLE_TELEMETRY", "1 (the default) turns the telemetry of ONNX Runtime off"},
   };
   return table;
 }

@@ -82,7 +82,8 @@ int main(int argc, char** argv) {
   // Some parent processes pass on SIGPIPE as ignored. With the default action, the process ends
   // without a message when the reader of its output has closed the pipe.
   std::signal(SIGPIPE, SIG_DFL);
-  // When a file reaches its size limit, write() then fails, and is handled like a full disk.
+  // With SIGXFSZ ignored, a write() beyond the file size limit (ulimit -f) fails, and the command
+  // handles this like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
   int exit_code = guarded([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
   exit_code = guarded([&] {

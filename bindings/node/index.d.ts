@@ -98,9 +98,9 @@ export type Tensor<Data extends TensorData = TensorData> = Data & {
  *   Typed arrays of other types are not converted;
  * - a plain array of numbers, bigints, booleans or strings, optionally nested by dimension. It is
  *   converted, and each value must fit the type. In an array for a string feature, `null`,
- *   `undefined` and NaN stand for a missing value. Not available for types without a JavaScript
- *   number type (bfloat16, 8-bit floats, 4-bit types, and float16 in versions of Node without
- *   Float16Array);
+ *   `undefined` and NaN stand for a missing value. A plain array is refused for types without a
+ *   JavaScript number type (bfloat16, 8-bit floats, 4-bit types, and float16 in versions of Node
+ *   without Float16Array);
  * - `{ data, dims }`, where `data` is one of the above.
  *
  * If the value is not nested and has no `dims`, the shape is inferred from the signature; this
@@ -164,8 +164,8 @@ export function openSync<Types extends ModelTypes = AnyModel>(source: string | U
 
 /**
  * What `predict` takes: one record, or an array of records. The compiler infers `List` from an
- * array, and leaves it `never` for one record. With one signature, the compiler's error about a
- * wrong record is shorter than with two overloads.
+ * array, and leaves it `never` for one record. This type lets `predict` have one signature instead
+ * of two overloads, which makes the compiler's error about a wrong record shorter.
  */
 export type Records<Features, List> = Features | (readonly Features[] & { readonly [Symbol.iterator]: List })
 
@@ -197,9 +197,9 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   /**
    * Predicts for one record, or for an array of records (one answer for each). Never blocks the
    * event loop. If the data is wrong, the error lists all faults of all records: see `faults`. The
-   * records are read before this function returns. Their features are their own enumerable string
-   * keys; plain objects and instances of classes are both accepted. Arrays, Maps, Sets, Dates and
-   * typed arrays are not records.
+   * records are read before this function returns. The features of a record are the object's own
+   * enumerable string keys; plain objects and instances of classes are both accepted. Arrays, Maps,
+   * Sets, Dates and typed arrays are not records.
    *
    * An int64 answer is a number if its absolute value is at most 2^53, otherwise a bigint. The
    * members of an answer are in the order of the contract, except that JavaScript always puts keys
@@ -224,9 +224,9 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   /**
    * Opens a reusable workspace for `rows` rows (default 1). For a model in this process, the engine
    * reads and writes the buffers of the workspace directly. For `shm:` and `exec:`, each run copies
-   * the inputs from there to the shared memory. The workspace then connects to the other process in
-   * its first run, not before: `runSync` waits for the connection within its deadline, and `run`
-   * waits on another thread, so the event loop is not blocked.
+   * the inputs from these buffers to the shared memory, and the workspace connects to the other
+   * process only in its first run: `runSync` waits for the connection within its deadline, and
+   * `run` waits on another thread, so the event loop is not blocked.
    */
   call(options?: { rows?: number }): Call<Types>
 
@@ -277,9 +277,9 @@ export interface Call<Types extends ModelTypes = AnyModel> {
    */
   run(options?: AsyncOptions): Promise<void>
   /**
-   * Sets the shape of one input, for inputs with free dimensions other than rows. Returns its new
-   * view. Older views keep the old memory, which the engine no longer reads. For a string input it
-   * returns undefined.
+   * Sets the shape of one input, for inputs with free dimensions other than rows. Returns the new
+   * view of the input, or undefined for a string input. Older views keep the old memory, which the
+   * engine no longer reads.
    */
   reshape<Name extends keyof Types['views'] & string>(input: Name, dims: readonly number[]): Types['views'][Name]
   /**
@@ -335,8 +335,8 @@ export interface Signature {
 }
 
 /**
- * One fault of one value, or of one row that the model refuses. It has enough to build an HTTP 400
- * response without parsing text. It never holds a value of the data.
+ * One fault of one value, or of one row that the model refuses. Its fields are enough to build an
+ * HTTP 400 response without parsing text. They never hold a value of the data.
  */
 export interface Fault {
   readonly code: ErrorCode
@@ -349,8 +349,8 @@ export interface Fault {
   readonly name: string | null
   readonly expected: string | null
   /**
-   * What came instead. The type names are those of the model, in every language: a JavaScript
-   * number that is whole counts as 'int64', any other as 'float64', and a boolean as 'bool'.
+   * What was found instead. Types have the same names in every language: a JavaScript number that
+   * is whole counts as 'int64', any other number as 'float64', and a boolean as 'bool'.
    */
   readonly got: string | null
   readonly message: string

@@ -117,7 +117,8 @@ std::vector<std::string> feature_types(const Feature& feature, const JsonNode& n
   return types;
 }
 
-// A constraint on the values that no type can express.
+// A sentence about a constraint on the values that a TypeScript type cannot express; "" if there is
+// none.
 std::string about_feature(const Feature& feature) {
   if (feature.domain.exists()) return "Takes " + feature.domain.expected + ".";
   return feature.takes_empty ? "" : "Takes a string that is not empty.";
@@ -136,7 +137,7 @@ std::string features_type(const Signature& signature, const JsonNode& contract) 
 
 using Nodes = std::unordered_map<std::string, JsonNode, SeededHash>;
 
-// The contract's nodes of the outputs that are labels, by name.
+// The nodes of the contract that describe outputs with the role label, by the name of the output.
 Nodes label_nodes(const JsonNode& contract) {
   Nodes labels;
   for (const JsonNode& node : contract.member("outputs").elements()) {
@@ -145,8 +146,8 @@ Nodes label_nodes(const JsonNode& contract) {
   return labels;
 }
 
-// The classes of an output as literals. Empty if the output has no classes, or if their type is not
-// the type of its values.
+// The classes of an output as literals. Empty if the output has no classes, or if the classes are
+// not of the type of the output's values.
 std::vector<std::string> class_literals(const Nodes& labels, const std::string& output,
                                         int32_t dtype) {
   const Value::Kind wanted = dtype == SIDECALL_DTYPE_STRING ? Value::Kind::kString
@@ -162,7 +163,7 @@ std::vector<std::string> class_literals(const Nodes& labels, const std::string& 
   return literals;
 }
 
-// The columns from `first` up to, but not including, `last` are those of one output.
+// The type of one output. Its columns are those from `first` up to, but not including, `last`.
 std::string output_type(const Signature& signature, const Nodes& labels, size_t first,
                         size_t last) {
   const Column& column = signature.columns[first];
@@ -213,7 +214,8 @@ std::string outputs_type(const std::vector<TensorSpec>& specs) {
   return members.text();
 }
 
-// The types of `call.inputs`: memory of the call, except that a string input is assigned.
+// The types of `call.inputs`. A numeric input is a read-only property: a typed array over memory of
+// the call. A string input is a property to which the user assigns an array.
 std::string views_type(const std::vector<TensorSpec>& specs) {
   Members members(1);
   for (const TensorSpec& spec : specs) {
@@ -243,9 +245,9 @@ std::string heading(const Contract* contract, const std::string& id, const std::
     text += ", version " + comment_text(contract->version);
   text += ", id " + comment_text(id) + ".\n";
   if (contract == nullptr)
-    text += " * The file carries no contract: `run` takes tensors, `predict` needs one.\n";
+    text += " * The file carries no contract: `run` takes tensors; `predict` needs a contract.\n";
   return text + " * Written by `sidecall types`, for `open<" + name +
-         ">(...)`: generate it again when the model changes.\n */\n";
+         ">(...)`.\n * Generate this file again when the model changes.\n */\n";
 }
 
 }  // namespace

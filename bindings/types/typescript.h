@@ -15,8 +15,8 @@ namespace sidecall {
 std::string checked_type_name(const std::string& given);
 std::string type_name_from(const std::string& words);
 
-// The complete source, always the same for the same model. `contract` is nullptr for a file without
-// one; `id` is the model's.
+// The complete source, always the same for the same model. `contract` is nullptr if the file has no
+// contract; `id` is the id of the model.
 std::string typescript_declaration(const Signature& signature, const Contract* contract,
                                    const std::string& id, const std::string& name);
 

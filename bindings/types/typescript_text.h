@@ -12,7 +12,7 @@ namespace sidecall::typescript {
 // the direction of text are escaped, so that the source means what an editor displays.
 std::string quoted(std::string_view text);
 
-// `text` as one line for a doc comment; it cannot end the comment.
+// `text` as one line for a doc comment, changed so that it cannot end the comment.
 std::string comment_text(const std::string& text);
 
 // A union of the types without duplicates. It is on one line if it fits; otherwise each type is on

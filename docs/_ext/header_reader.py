@@ -1,4 +1,4 @@
-"""Reads the declarations of a public C or C++ header, with the comments before and behind them.
+"""Reads the declarations of a public C or C++ header, with the comments before and after them.
 
 It relies on how our headers are written: a comment stands before what it describes, an empty line
 ends the group of declarations that share a comment, and /* ---- Title ---- */ begins a section.
@@ -33,7 +33,7 @@ class Group:
 
     comment: str
     declarations: list[Declaration] = field(default_factory=list)
-    section: str = ""  # not empty: a title, and nothing else
+    section: str = ""  # if set, the group is only the title of a section
 
 
 def comment_text(comment: str) -> str:
@@ -45,7 +45,7 @@ def comment_text(comment: str) -> str:
 
 
 def without_cpp_branch(text: str) -> str:
-    """Leaves out what is for C++ alone, and keeps the branch for C, of a header for both."""
+    """Removes the code that only C++ compiles from a header for C and C++."""
     return re.sub(
         r"^#ifdef __cplusplus\n(?:(?!#).*\n|#define.*\n)*?(?:#else\n((?:(?!#endif).*\n)*))?#endif\n",
         lambda match: match[1] or "",
@@ -152,7 +152,7 @@ def head_of(text: str) -> str:
 
 
 def declaration_of(text: str, owner: str) -> Declaration | None:
-    """What a piece of code declares; None for what readers of the reference do not call."""
+    """The declaration in a piece of code; None if it does not belong in the reference."""
     head = head_of(text.replace("SIDECALL_API ", ""))
     if re.search(r"= (?:delete|default)$|^static_assert|^friend ", head):
         return None

@@ -1,8 +1,8 @@
 """A Sphinx extension: links to files of the repository lead to pages that show these files.
 
-Markdown links to a source file or a folder, and the role :source:`path`, become links to a page
-below _source/, which holds the file with colours, or the list of the files of the folder. A link to
-a file that does not exist is a warning, and so an error of `make docs`.
+A Markdown link to a source file or a folder, and the role :source:`path`, become links to a page
+below _source/. The page of a file shows it with syntax colours; the page of a folder lists its
+files. A link to a file that does not exist is a warning, which `make docs` treats as an error.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxRole
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "_source"
-# The lexer of Pygments by the end of the name.
+# The Pygments lexer for each file name extension.
 LEXERS = {
     ".c": "c",
     ".cpp": "cpp",
@@ -38,7 +38,7 @@ LEXERS = {
 
 
 def listed_files() -> list[str]:
-    """The files that git knows or would add, or all files where there is no git."""
+    """The files that git tracks or would add; empty outside of a git repository."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

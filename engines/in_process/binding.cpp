@@ -33,7 +33,7 @@ bool InProcessBinding::start(int64_t timeout_ns, bool /*may_wait*/) {
 }
 
 // Runs on a thread of the pool. The owner may destroy the binding as soon as the lock is released,
-// unless it has left that to this thread (leave_to_worker()).
+// unless the owner has left the destruction to this thread (leave_to_worker()).
 void InProcessBinding::work() noexcept {
   std::exception_ptr failure = execute_claimed(-1);
   std::unique_lock lock(started_->mutex);
@@ -47,7 +47,7 @@ void InProcessBinding::work() noexcept {
   if (dispose != nullptr) dispose(context);
 }
 
-// Wakes the thread that waits in finish(), although the engine may still run.
+// Wakes the thread that waits in finish(), although the engine may still be executing the run.
 void InProcessBinding::release_waiter(Reason reason) noexcept {
   if (!was_started()) return;
   const std::lock_guard lock(started_->mutex);
@@ -103,8 +103,8 @@ void InProcessBinding::settle(bool may_wait) {
   clear_pending();
 }
 
-// The thread of the parent may have held the mutex when fork() copied it, so the child makes a new
-// one.
+// A thread of the parent may have held the mutex when fork() copied the memory, so the child makes
+// a new mutex.
 bool InProcessBinding::forget_run() noexcept {
   auto* fresh = new (std::nothrow) Started;
   if (fresh == nullptr) return false;

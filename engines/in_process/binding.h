@@ -1,6 +1,6 @@
-// A binding whose runs are executed by threads of this process: the caller's own, or one of the
-// pool (workers.h). Deadlines are watched by one thread (deadline.h). The base of bindings of
-// ONNX Runtime and of served functions.
+// A binding whose runs are executed by threads of this process: by the caller's thread, or by a
+// thread of the pool (workers.h). One thread watches the deadlines (deadline.h). This is the base
+// class of the bindings of ONNX Runtime and of served functions.
 #pragma once
 
 #include <condition_variable>
@@ -41,7 +41,7 @@ class InProcessBinding : public Binding, private Watched, private Job {
     bool is_done = false;  // the engine no longer uses the memory of the binding
     // The owner received the outcome TIMEOUT or CANCELLED before the engine was done.
     bool is_taken = false;
-    // Why the owner may receive its outcome before the engine is done.
+    // Why the owner may receive the outcome of the run before the engine is done.
     Reason released = Reason::kNone;
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;

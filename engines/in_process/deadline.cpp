@@ -23,14 +23,15 @@ class Watcher {
     if (!is_started_) start();
     const uint64_t id = ++last_id_;
     armed_.emplace(Key{when, id}, watched);
-    // Only an earlier deadline wakes the watcher. If a run ends in time, the watcher sleeps on
-    // until the deadline that it saw last, because waking it costs microseconds.
+    // Only an earlier deadline wakes the watcher. A run that ends before its deadline does not wake
+    // it, because a wake-up costs microseconds: the watcher sleeps until the time in wakes_at_.
     if (when < wakes_at_) changed_.notify_one();
     return id;
   }
 
   void remove(Clock::time_point when, uint64_t id) noexcept {
-    // Armed before a fork(): a thread that does not exist in this process may hold the lock.
+    // The deadline was armed before a fork(): the lock may be held by a thread that does not exist
+    // in this process.
     if (platform::process_id() != process) return;
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});

@@ -15,8 +15,8 @@ class Watched {
   virtual void on_deadline() noexcept = 0;  // on the watching thread; must be quick
 };
 
-// Arms a deadline. The destructor disarms it: from then on on_deadline() is not running and will
-// not be called.
+// Arms a deadline. The destructor disarms it: after the destructor has returned, on_deadline() is
+// not running and will not be called.
 class Deadline {
  public:
   Deadline(Clock::time_point when, Watched* watched);

@@ -142,8 +142,8 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
   return memory;
 }
 
-// The output that says which rows are refused is bound after all others, so that their order in the
-// binding stays that of the signature. fetch_outputs() relies on it.
+// The output that says which rows are refused is bound after all other outputs, so that these are
+// bound in the order of the signature. fetch_outputs() relies on this order.
 const int64_t* OrtBinding::shape_refusals(int64_t rows) {
   const TensorSpec& spec = engine_.refusals();
   Dims dims(spec.dims.size(), 1);
@@ -168,7 +168,7 @@ Outcome OrtBinding::execute(int64_t /*timeout_ns*/) {
 }
 
 // Binds outputs of unknown shape anew before each run. An OrtIoBinding keeps the value of the last
-// run and would write the next result into it, even if the shape is another one.
+// run and would write the next result into that value, even if the next result has another shape.
 void OrtBinding::unbind_unknown() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) continue;
@@ -177,8 +177,8 @@ void OrtBinding::unbind_unknown() {
   }
 }
 
-// Empties all string outputs before a run. Kernels may append to the strings that they find, as
-// StringConcat does.
+// Empties the string outputs of known shape before a run, because some kernels, such as
+// StringConcat, append to the strings that they find there.
 void OrtBinding::clear_strings() {
   for (const Tensor& tensor : outputs_) {
     if (tensor.is_known && !tensor.empty.empty())

@@ -11,8 +11,8 @@
 
 namespace sidecall {
 
-// Creates an engine with its own session: one thread, no spinning, no log output. Of the options it
-// reads only those that say which ONNX Runtime to load. Pass it to Model::open().
+// Creates an engine with its own session: one thread, no spinning, no log output. Reads only the
+// options that say which ONNX Runtime to load. Pass this function to Model::open().
 // Throws ENGINE (ONNX Runtime refuses the model), UNSUPPORTED (sequences, maps, optionals),
 // ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
 std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,

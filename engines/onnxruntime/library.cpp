@@ -45,8 +45,8 @@ void add_files(std::vector<Candidate>* candidates, const std::string& folder,
     candidates->push_back({path, found_by});
 }
 
-// Adds the places where Python's package managers put the library, relative to our own file, which
-// is in site-packages or in the bin folder of an environment.
+// Adds the places where Python's package managers put the library. `own_folder` is the folder of
+// this code: a package in site-packages, or the bin folder of an environment.
 void add_packages(std::vector<Candidate>* candidates, const std::string& own_folder) {
   const char* found_by = "beside the package";
   add_files(candidates, own_folder + "/../onnxruntime/capi", found_by);
@@ -87,8 +87,8 @@ uint32_t minor_version(const std::string& version) {
   return minor;
 }
 
-// The environment is a singleton of ONNX Runtime. If the host program has already created one, this
-// returns that one, with the logger and threads of the host.
+// The environment is a singleton of ONNX Runtime. If the host program has already created it, this
+// returns the environment of the host, with the host's logger and threads.
 OrtEnv* create_env(const OrtApi* api) {
   OrtEnv* env = nullptr;
   platform::set_environment_if_unset("ORT_DISABLE_TELEMETRY", "1");
@@ -145,8 +145,8 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
 }  // namespace
 
 const OrtLibrary& load_ort_library(const char* option, const char* package) {
-  // Never destroyed: sessions may outlive any static object, and the static destructors of ONNX
-  // Runtime must not find an environment that is partly released.
+  // The two objects are never destroyed: sessions may outlive any static object, and the static
+  // destructors of ONNX Runtime must not find an environment that is partly released.
   static auto* mutex = new std::mutex;
   static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
   const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");

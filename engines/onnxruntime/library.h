@@ -1,6 +1,6 @@
-// Finds and loads ONNX Runtime at run time, once per process and path. It is not linked: its only
-// exported symbol is bound to one version, and the host program may have a copy of its own. Used by
-// engine.cpp and the C ABI.
+// Finds and loads ONNX Runtime at run time, once per process and path. sidecall does not link ONNX
+// Runtime, because its only exported symbol is bound to one version, and because the host program
+// may have a copy of its own. Used by engine.cpp and the C ABI.
 #pragma once
 
 #include <cstdint>

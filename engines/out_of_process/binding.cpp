@@ -31,8 +31,8 @@ bool OutOfProcessBinding::finish(int64_t wait_ns) {
   if (progress == Progress::kInterrupted) {
     const Reason reason = leave();
     is_given_up_ = true;
-    // If the peer still uses the memory, this call makes the peer's late answer send a wake-up, so
-    // that the descriptor becomes readable then.
+    // is_pending() is called for its side effect: if the peer still uses the memory, it will send a
+    // wake-up with its late answer, so that the descriptor becomes readable then.
     is_pending();
     throw ended_early(reason);
   }

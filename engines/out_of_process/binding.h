@@ -1,6 +1,6 @@
 // A binding whose runs are executed by another process. No thread of this process works on such a
 // run or watches its deadline: the waiting functions themselves return when the deadline passes.
-// The base of the binding in engines/remote.
+// This is the base class of the binding in engines/remote.
 #pragma once
 
 #include <cstdint>

@@ -16,8 +16,8 @@ namespace sidecall {
 namespace {
 
 constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
-// Answers larger than this do not raise answer_hint. They are sent as one-shot results, which is
-// better than slots that have room for them.
+// Answers larger than this do not raise answer_hint. It is better that the server sends them as
+// one-shot results than that every slot has room for them.
 constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;
 
 shm::Deadline deadline_of(int64_t timeout_ns) {
@@ -115,8 +115,8 @@ void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) 
       [&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
 }
 
-// The same, but only to an idle channel that exists already, so it never waits. False if there is
-// none.
+// Like move(), but uses only an idle channel that exists already, so it never waits. Returns false
+// if there is no such channel.
 bool RemoteBinding::move_to_idle() {
   const Sizes sizes = wanted_sizes();
   std::unique_ptr<shm::Channel> fresh =
@@ -144,8 +144,8 @@ void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
   retired_.push_back(std::move(channel));
 }
 
-// Gives back retired channels that hold no input any more. Called by the next run and not earlier,
-// because the caller may still read outputs of the last run there.
+// Gives back retired channels that hold no input any more. Called at the beginning of the next run
+// and not earlier, because until then the caller may still read outputs of the last run in them.
 void RemoteBinding::release_retired() {
   if (retired_.empty()) return;
   const auto is_used = [&](const auto& channel) {
@@ -165,9 +165,10 @@ bool RemoteBinding::is_laid_out() {
 }
 
 // Makes sure that a request can be written. The slot must have room for the request. The server
-// must have finished reading the previous request, so that the table does not change while it
-// reads. A call whose owner polls the descriptor must not wait for the server, so it gets another
-// channel instead. False if the deadline passed or interrupt_engine() was called.
+// must have finished reading the previous request, so that the table does not change while the
+// server reads it. A call whose owner polls the descriptor must not wait until the server has
+// finished, so such a call moves to another channel instead. Returns false if the deadline passed
+// or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
     move(deadline, &should_stop_);

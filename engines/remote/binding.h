@@ -35,7 +35,8 @@ struct RemoteShared {
 
 class RemoteBinding final : public OutOfProcessBinding {
  public:
-  // `is_lazy`: it connects only when it runs, and keeps its inputs in its own memory.
+  // `is_lazy`: the binding connects only when a run needs it. It keeps the inputs in its own
+  // memory, and every run copies them to the channel.
   RemoteBinding(RemoteShared* shared, bool is_lazy);
   ~RemoteBinding() override;
 

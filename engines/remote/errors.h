@@ -11,8 +11,8 @@ namespace sidecall {
 shm::Error to_channel(const Error& error);
 Error to_core(const shm::Error& error);
 
-// The text of an error for a request whose client no longer waits. `status` is that of
-// shm::Request::stop_status().
+// The text of an error for a request whose client no longer waits. `status` is the value that
+// shm::Request::stop_status() returned.
 const char* stop_text(int32_t status) noexcept;
 
 // Runs `body` and converts an error that the channel throws to an Error of core.

@@ -47,8 +47,8 @@ void* RemoteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   return data;  // own memory is allocated when the first answer is read
 }
 
-// The room for an answer that is an error. It may have to name every row as faulty, with a few
-// different texts.
+// The room for an answer that is an error. The error may have to name every row as faulty, with a
+// few different texts.
 uint64_t RemoteOutputs::failure_bytes() const {
   uint64_t rows = 1;
   for (const Output& output : outputs_) {

@@ -14,11 +14,11 @@
 
 namespace sidecall {
 
-// Small outputs are copied out of the server's memory. The copy is cheap. Unlike the
-// server's memory, the copy does not change while the caller reads it, and the caller may write to
-// it. A large output is read in place in two cases: if the shapes of all outputs are known before
-// the run, so that it is at the same address each time; or if its own shape is not known, because
-// the caller then asks for its address after each run.
+// Small outputs are copied out of the server's memory. The copy is cheap. Unlike the server's
+// memory, the copy does not change while the caller reads it, and the caller may write to it. A
+// large output is read in place in two cases: if the shapes of all outputs are known before the
+// run, because the output is then at the same address each time; or if the shape of this output is
+// not known, because the caller then asks for its address after each run.
 class RemoteOutputs {
  public:
   // `may_move`: the call may need another slot although no shape has changed, because string inputs

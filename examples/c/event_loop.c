@@ -15,8 +15,8 @@ typedef struct {
   sidecall_call* call;
   int32_t fd;    /* stays registered with epoll, even when the call reconnects to another server */
   int is_asking; /* from the start of a run until the call may be used again */
-  pthread_t starter;      /* owns the call while a start has to wait for another process */
-  sidecall_status status; /* the result of that start */
+  pthread_t starter;      /* owns the call while sidecall_call_start waits for another process */
+  sidecall_status status; /* what sidecall_call_start returned on that thread */
   sidecall_error error;
 } workspace;
 
@@ -65,8 +65,8 @@ static void start_on_thread(loop* self, workspace* one) {
   if (arguments == NULL) abort();
   arguments[0] = self;
   arguments[1] = one;
-  /* A call belongs to one thread at a time: the loop does not finish it before the starter returns
-   * it. */
+  /* A call belongs to one thread at a time: the loop must not use this one before the starter
+   * thread has returned its workspace. */
   watch(self, one, 0);
   if (pthread_create(&one->starter, NULL, start, arguments) != 0) abort();
 }
@@ -105,7 +105,7 @@ static void on_readable(loop* self, workspace* one) {
   if (status == SIDECALL_PENDING) return; /* no outcome yet: poll again */
   if (status != SIDECALL_NOT_RUN) report(self, one, status);
   /* After an early TIMEOUT the call's memory may still be in use. The descriptor becomes readable
-   * when it is free. */
+   * when that memory is free. */
   if (one->is_asking && !sidecall_call_is_busy(one->call)) ask(self, one);
 }
 

@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass
 class Asked:
-    """The answers of one way of calling, and the time of a call."""
+    """The answers that one way of calling gave, and the time that a call took."""
 
     way: str
     answers: list[Answer]
@@ -210,7 +210,7 @@ def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
 
 
 def largest_difference(asked: list[list[Answer]]) -> float:
-    """The largest difference of any answer from the first one; infinite if a label differs."""
+    """The largest difference between the first list and the others; infinite if a label differs."""
     first, *others = asked
     largest = 0.0
     for answers in others:

@@ -1,7 +1,7 @@
 #!/usr/bin/env perl
 # Asks a model about one penguin, and shows how a bad record is refused. Usage: penguins.pl [MODEL]
 # MODEL is a file or the address of a server, such as shm:penguins; penguins.onnx by default.
-# Works alike in any language that can start a program: write a line to the command, read a line.
+# Any language that can start a program can do the same: write a line to the command, read a line.
 use strict;
 use warnings;
 use IPC::Open2;
@@ -9,9 +9,9 @@ use JSON::PP;
 
 my $model = $ARGV[0] // 'penguins.onnx';
 my $process = open2(my $answers, my $records, 'sidecall', 'predict', $model, '--stream');
-$SIG{PIPE} = 'IGNORE';    # if the command has ended, reading its answer finds that out
+$SIG{PIPE} = 'IGNORE';    # if the command has ended, predict reads no line and exits
 
-# Returns the answer to one record. The command has already printed why if it gives none.
+# Returns the answer to one record. If the command gives no answer, it has already printed why.
 sub predict {
     my ($record) = @_;
     print $records encode_json($record), "\n";

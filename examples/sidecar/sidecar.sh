@@ -12,8 +12,8 @@ command=${SIDECALL_COMMAND:-sidecall}
 shared=$(mktemp -d)
 if [ "$(id -u)" = 0 ]; then user=; else user="--user --map-root-user"; fi
 
-# contain COMMAND...: runs COMMAND in a container that sees the shared folder at /mnt/app, on a file
-# system of its own, and an empty /dev/shm.
+# contain COMMAND...: runs COMMAND in a container. Its /mnt and its /dev/shm are new, empty file
+# systems, and the shared folder is mounted at /mnt/app.
 contain() {
   # shellcheck disable=SC2086
   exec unshare $user --pid --mount --fork --kill-child=TERM --mount-proc sh -ec '

@@ -1,4 +1,4 @@
-/* binding.h: what only bindings for other languages need, besides sidecall.h.
+/* binding.h: functions that only bindings for other languages need, besides sidecall.h.
  *
  * A binding converts values of its language and turns an error into an exception. The library
  * writes the message for every wrong value, so that the message is the same in every language. The
@@ -51,10 +51,10 @@ SIDECALL_API sidecall_status sidecall_call_set_unknown(sidecall_call *call, int6
 SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t input,
                                                   const char *got, sidecall_error *err);
 
-/* Describes the model's types as source code of another language: complete, and always the same for
- * the same model. The Node.js package uses it for open<Fraud>(): an interface whose `features` are
- * exactly the model's features, and whose `answer` has the labels as a union type. Without a
- * contract only the tensors are typed.
+/* Describes the model's types as source code of another language. The source is a complete file,
+ * and the same model always gives the same source. The Node.js package uses it for open<Fraud>():
+ * an interface whose `features` are exactly the model's features, and whose `answer` has the labels
+ * as a union type. Without a contract only the tensors are typed.
  *
  * language    "typescript" is the only one so far
  * name        name of the interface; must be an identifier. NULL derives it from the name of the

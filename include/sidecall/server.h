@@ -245,7 +245,7 @@ SIDECALL_API sidecall_status sidecall_request_output(sidecall_request *request, 
  *             sidecall_view
  *
  * Errors: UNKNOWN_NAME (no such output), DTYPE_MISMATCH (not a string output), SHAPE_MISMATCH,
- * INVALID_ARGUMENT (offsets that fall or do not start at 0), INVALID_STRING, OUT_OF_MEMORY. */
+ * INVALID_ARGUMENT (offsets that decrease or do not start at 0), INVALID_STRING, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *request, int32_t output,
                                                           const int64_t *dims, int32_t rank,
                                                           const char *data, const int64_t *offsets,

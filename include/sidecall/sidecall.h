@@ -12,7 +12,7 @@
  *   8. Versions and the engine  what is loaded
  *
  * Further headers: sidecall.hpp (the same in C++17), server.h (offers a model to other processes),
- * binding.h (what only bindings for other languages need).
+ * binding.h (functions that only bindings for other languages need).
  *
  * Terms:
  *
@@ -23,7 +23,8 @@
  *             can be used through its tensors only.
  * Record      One row of data as a set of features, such as {"amount": 12.5, "country": "DE"}.
  * Feature     One key of a record. Its value lands in one column of an input tensor.
- * Column      One value per row of the outputs, such as "label" or "probabilities.fraud".
+ * Column      One value that the model returns for each row, such as "label" or
+ *             "probabilities.fraud".
  * Golden rows A few rows with the answers that the Python model gave at export. Opening a model
  *             runs them and compares the answers.
  * Call        A reusable workspace: the memory of the inputs and outputs for a number of rows.
@@ -49,8 +50,8 @@
  *             differs: the caller closes it.
  * Threads     Any number of threads may use a `const sidecall_model *` at once. A call belongs to
  *             one thread at a time; only sidecall_call_cancel may be called from another thread. If
- *             two threads use a call at once, the library answers BUSY where it notices, which is
- *             not always. An `err` must not be shared between threads either.
+ *             two threads use a call at once, the library may answer BUSY, but it cannot always
+ *             detect this. An `err` must not be shared between threads either.
  * Fork        After fork() the child may close all handles, and may go on using local models. An
  *             asynchronous run that was pending in the parent is not pending in the child. Remote
  *             models answer FORKED in the child until it opens them again.
@@ -68,8 +69,8 @@
  *             - In a larger struct that the library reads, the bytes that it does not know must be
  *               0, so that no option is ignored silently. When the library fills a larger struct,
  *               it does not change those bytes.
- *             - A struct_size below 4 or above 4096 is refused with INVALID_ARGUMENT. An error of
- *               such a size is not filled.
+ *             - A struct_size below 4 or above 4096 is refused with INVALID_ARGUMENT. If it is the
+ *               struct_size of a sidecall_error, that error is not filled.
  *             Languages without macros call the function behind the macro, with the size of the
  *             struct as they declare it: sidecall_error_init_sized(err, size). Structs that the
  *             library allocates (specs and texts) also grow at their end: use them by pointer, and
@@ -164,10 +165,10 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  * already created an ONNX Runtime environment. If the program has threads that read the
  * environment, set the variable yourself before you start them.
  *
- * A remote model: asks the server for the signature and the contract. A server verifies the golden
- * rows when it starts; if it did not, they run here, through the server. Once the server is there
- * (see wait_ns), all of this ends within 30 seconds, or opening fails with TIMEOUT. ONNX Runtime is
- * neither needed nor loaded.
+ * A remote model: asks the server for the signature and the contract. A server normally verifies
+ * the golden rows when it starts. If it has not, opening sends them to the server and checks the
+ * answers. Once the server is there (see wait_ns), all of this ends within 30 seconds, or opening
+ * fails with TIMEOUT. ONNX Runtime is neither needed nor loaded.
  *
  * Errors: INVALID_ARGUMENT (also exec: without allow_exec), FILE_*, CONTRACT_INVALID,
  * CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE, ENGINE_NOT_FOUND, ENGINE_TOO_OLD,
@@ -234,7 +235,7 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * the server for more memory, and can then also fail with the errors of sidecall_call_run.
  *
  * While a run is under way, the functions of its call answer BUSY. Exceptions:
- * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close.
+ * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close. Part 5 has a table.
  *
  * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also those of sidecall_call_run. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows,
@@ -270,7 +271,7 @@ SIDECALL_API void sidecall_call_close(sidecall_call *call);
  *     printf("%.*s\n", (int)length, text);
  *   }
  *
- * Which set and get functions fit a name depends on its type, which the contract says. A program
+ * Which set and get functions fit a name depends on its type, which is in the contract. A program
  * that does not know its model asks sidecall_model_feature_spec and sidecall_model_column_spec
  * (part 3).
  *
@@ -293,9 +294,10 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  * set_str     for string features only; `value` has `length` bytes and is copied
  * set_missing for every nullable feature
  *
- * Values stay for the next run, until sidecall_call_clear. A nullable feature that is not set is
- * missing. A feature that is neither nullable nor set makes the run fail with MISSING_VALUE. A run
- * before the first set or clear fails with MISSING_INPUT.
+ * Values stay for the next run, until sidecall_call_clear: to change one feature of the same
+ * record, set only that one. A nullable feature that is not set is missing. A feature that is
+ * neither nullable nor set makes the run fail with MISSING_VALUE. A run before the first set or
+ * clear fails with MISSING_INPUT.
  *
  * A value that is refused is remembered too, until the feature is set again or sidecall_call_clear
  * is called. The run then fails and reports all such faults together, so a program may ignore the
@@ -321,8 +323,9 @@ SIDECALL_API sidecall_status sidecall_call_set_str(sidecall_call *call, int64_t 
 SIDECALL_API sidecall_status sidecall_call_set_missing(sidecall_call *call, int64_t row,
                                                        int32_t feature, sidecall_error *err);
 
-/* Begins the next record or records: makes every feature of every row missing, and forgets all
- * inputs and refused values. Call it before every record, the first one too.
+/* Begins the next record or records: makes every feature of every row missing, and forgets tensors
+ * that were given and values that were refused. Call it before every new record, the first one too.
+ * A run directly after it is allowed, if every feature is nullable.
  *
  * Errors: NO_CONTRACT, BUSY. */
 SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_error *err);
@@ -353,8 +356,8 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  *
  * Errors: INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs
  * disagree), MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, CANCELLED, ENGINE,
- * OUT_OF_MEMORY, BUSY; DTYPE_MISMATCH, INVALID_STRING and UNKNOWN_NAME if a set function refused a
- * value; for remote models also PEER_DIED (the process died during this run; a run that it had not
+ * OUT_OF_MEMORY, BUSY; DTYPE_MISMATCH and INVALID_STRING if a set function refused a value; for
+ * remote models also PEER_DIED (the process died during this run; a run that it had not
  * begun is sent to the restarted server), UNREACHABLE, CONTRACT_CHANGED (open the model again),
  * DENIED, PROTOCOL, FORKED. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns,
@@ -640,13 +643,14 @@ SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t o
  * view        dtype, rank, dims, data and data_bytes; offsets for strings. The caller keeps its
  *             memory. A missing string is SIDECALL_MISSING_STRING.
  *
- * A float32 tensor is converted for a float64 input, without loss, and a float64 tensor for a
- * float32 input, to the nearest float32. A finite double whose nearest float32 is an infinity is
- * OUT_OF_RANGE, as in a record, unless the contract says that the model accepts the infinity. NaN
- * and infinities are accepted. Every other type must be the input's own.
+ * A float64 input also takes a float32 tensor, which is converted without loss. A float32 input
+ * also takes a float64 tensor: each number is rounded to the nearest float32. A finite double whose
+ * nearest float32 is an infinity is OUT_OF_RANGE, as in a record, unless the contract says that the
+ * model accepts the infinity. NaN and infinities are accepted. Every other type must be the input's
+ * own.
  *
  * Errors: UNKNOWN_NAME (input is -1), DTYPE_MISMATCH, SHAPE_MISMATCH (does not fit the spec, or
- * data_bytes does not fit the shape), INVALID_ARGUMENT (offsets that fall), INVALID_STRING,
+ * data_bytes does not fit the shape), INVALID_ARGUMENT (offsets that decrease), INVALID_STRING,
  * OUT_OF_RANGE, BUSY, OUT_OF_MEMORY. After a failure the input is as it was before, except that
  * after invalid strings or offsets it must be given again. */
 SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input,
@@ -685,7 +689,7 @@ SIDECALL_API sidecall_status sidecall_call_bind_output(sidecall_call *call, int3
  * num_strings the number of elements of the input's present shape
  *
  * Errors: UNKNOWN_NAME (input is -1), DTYPE_MISMATCH (not a string input), SHAPE_MISMATCH (another
- * number of strings), INVALID_ARGUMENT (offsets that fall), INVALID_STRING (not UTF-8, or a NUL
+ * number of strings), INVALID_ARGUMENT (offsets that decrease), INVALID_STRING (not UTF-8, or a NUL
  * inside), BUSY. After invalid strings or offsets the input must be given again. */
 SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int32_t input,
                                                        const char *data, const int64_t *offsets,
@@ -699,7 +703,7 @@ SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_e
 
 /* Gives one input a shape of its own, for inputs that vary in more than the number of rows. The
  * values of that input are lost. When the run starts, inputs that share the number of rows or a
- * named dimension must agree in it.
+ * named dimension must have the same size there.
  *
  * dims        `rank` sizes, which are copied
  *
@@ -725,13 +729,14 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  *                                            | given up |
  *                                            +----------+
  *
- *              is_busy  finish returns                 run, start, try_start      other functions
- * idle         0        NOT_RUN                        work                       work
- * under way    1        PENDING, then the outcome      BUSY                       BUSY
- * given up     1        NOT_RUN; see below             see below                  BUSY
+ *              is_busy  finish returns              run, start, try_start, resize  other functions
+ * idle         0        NOT_RUN                     work                           work
+ * under way    1        PENDING, then the outcome   BUSY                           BUSY
+ * given up     1        NOT_RUN; see below          see below                      BUSY
  *
- * Exceptions: sidecall_call_cancel, _close, _fd, _is_busy and _rows work in every state. So a
- * program may close a call at any time, without waiting for outcomes.
+ * Exceptions: sidecall_call_cancel, _close, _is_busy and _rows work in every state, and so does
+ * _fd once it has returned a descriptor. So a program may close a call at any time, without waiting
+ * for outcomes. The inputs stay whatever the outcome is.
  *
  * The state "given up" exists because the outcome TIMEOUT or CANCELLED is there at once, while the
  * engine may need some time to stop. In this state
@@ -742,9 +747,12 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  *   process within its own deadline.
  * - sidecall_call_try_start answers BUSY for a local model. For a remote model it starts the next
  *   run, or sets *out_started to 0.
+ * - The functions that change inputs answer BUSY, so the next run has the inputs of the last one.
  *
  * The descriptor of sidecall_call_fd becomes readable at the end of "under way" and at the end of
- * "given up".
+ * "given up". The engine of this process always ends "given up" soon, at the next node of the
+ * graph. A remote process that hangs may never end it. sidecall_call_start then uses another
+ * connection; to change the inputs as well, close the call and open another.
  *
  * The pattern for an event loop with one thread (examples/c/event_loop.c is a complete program).
  * sidecall_model_open may wait: call it before the loop, or on another thread.
@@ -755,6 +763,7 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  *
  *   // To start a run: set the inputs, then
  *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
+ *   if (status == SIDECALL_BUSY && sidecall_call_is_busy(call)) return;  // wait for the descriptor
  *   if (status == SIDECALL_BUSY) ...                         // the queue is full: see below
  *   else if (status != SIDECALL_OK) report(status);          // no run was started
  *   else if (!started) ...                                   // it would have to wait: see below
@@ -769,9 +778,16 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  * another run has ended, or from a timer.
  *
  * If `started` is 0, starting would have to wait for another process; this never happens for a
- * local model. Either try again from a timer. Or stop watching the descriptor, let another thread
- * call sidecall_call_start, which may wait until the deadline, and send its status to the loop;
- * then watch the descriptor again.
+ * local model. There are two reasons:
+ * - The call has no connection: before its first run, or because the server restarts. Trying again
+ *   does not help, because sidecall_call_try_start never connects. Stop watching the descriptor and
+ *   let another thread call sidecall_call_start, which may wait until the deadline. It waits for a
+ *   server that restarts if options.wait_ns allows it, and answers UNREACHABLE otherwise. That
+ *   thread sends the status to the loop, which then watches the descriptor again.
+ * - The other process still uses the memory of an earlier run. Do the same, or try again from a
+ *   timer. Each attempt counts timeout_ns anew, so pass what is left of the run's time.
+ * A program that does not tell the reasons apart uses the thread. To have the connection before the
+ * first run, open the call with sidecall_call_open before the loop starts.
  *
  * If the call is still busy after the outcome TIMEOUT or CANCELLED, its memory is not free yet. The
  * descriptor becomes readable when it is; finish then answers NOT_RUN, and the call is not busy.
@@ -789,8 +805,8 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  * passes. A remote run needs no thread here, but starting may wait, within the run's own deadline:
  * to connect, or until the other process no longer uses the memory of an earlier run of this call.
  *
- * Errors: those of sidecall_call_run that can be detected before the run, and BUSY if the call is
- * busy (sidecall_call_is_busy) or the queue of the pool is full. After a failure no run was
+ * Errors: those of sidecall_call_run except REFUSED and ENGINE, and BUSY if the call is busy
+ * (sidecall_call_is_busy) or the queue of the pool is full. After a failure no run was
  * started, and there is nothing to finish. */
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns,
                                                  sidecall_error *err);
@@ -803,7 +819,7 @@ SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t ti
  *             failure.
  *
  * Errors: those of sidecall_call_start, and BUSY also while the engine of this process still uses
- * the memory of an earlier run. */
+ * the memory of an earlier run: sidecall_call_is_busy is then 1, and 0 if the queue is full. */
 SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns,
                                                      int32_t *out_started, sidecall_error *err);
 
@@ -814,8 +830,8 @@ SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_
  *
  * Returns PENDING if the run is not over yet: call again. Returns NOT_RUN if there is no outcome to
  * take. Every other status is the outcome of the run, with the meaning that it has for
- * sidecall_call_run. For example, BUSY is then an answer of the server. (INVALID_ARGUMENT for a
- * wait_ns below -1 takes no outcome.)
+ * sidecall_call_run. For example, BUSY is then an answer of the server. If wait_ns is below -1, the
+ * function returns INVALID_ARGUMENT and does not take the outcome.
  *
  * Errors: NOT_RUN, PENDING, INVALID_ARGUMENT (wait_ns), and those of sidecall_call_run. */
 SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns,
@@ -839,8 +855,8 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
  * the same until the call is closed, even if the call connects to another server, so it may stay
  * registered between runs. Remove it from the event loop before you close the call.
  *
- * Errors: BUSY (ask before the first start), OUT_OF_MEMORY, UNREACHABLE, FORKED. *out_fd is then
- * -1. */
+ * Errors: BUSY (the first use is during a run: ask before the first start), OUT_OF_MEMORY,
+ * UNREACHABLE, FORKED. *out_fd is then -1. */
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
                                               sidecall_error *err);
 
@@ -963,16 +979,18 @@ typedef struct sidecall_fault {
  * PENDING and NOT_RUN of sidecall_call_finish fill it too.
  *
  * `message` is one line in lower case. It lists the first three faults, separated by "; ", and says
- * how many more there are. The row of a fault is named if the call has several rows.
+ * how many more there are. The row of a fault is named if the call has several rows. Faults are
+ * sorted by row, and within a row by feature; unknown names come last.
  *
  * To get each fault, point `faults` to an array of your own and set faults_capacity. After a
  * failure the first min(num_faults, faults_capacity) elements are filled. Runs and
- * sidecall_predict_json may report many faults and other functions one; num_faults is 0 if no
- * value, name or row is to blame. The library keeps 1000 faults and counts all of them; if your
- * array has room for more than were kept, num_faults is the number that was kept. */
+ * sidecall_predict_json may report many faults, other functions at most one; num_faults is 0 if no
+ * value, name or row is to blame. The library keeps at most 1000 faults, but num_faults counts all
+ * of them. If your array has room for more faults than were kept, num_faults is the number that was
+ * kept. */
 struct sidecall_error {
   uint32_t struct_size;
-  int32_t status;
+  int32_t status;             /* the status that was returned: that of the first fault, if any */
   int32_t retryable;          /* 1 if the same function may succeed later */
   uint32_t num_faults;        /* all faults that were found */
   int64_t row;                /* row, name, expected and got describe the first fault */

@@ -496,7 +496,7 @@ class Call {
   template <typename T>
   void set(int64_t row, int32_t feature, const T &value) {
     static_assert(!std::is_same_v<T, uint64_t>,
-                  "convert to int64_t, and decide what happens beyond it");
+                  "convert to int64_t first, and decide what to do with larger values");
     detail::check([&](sidecall_error *err) -> sidecall_status {
       if constexpr (std::is_same_v<T, bool>)
         return sidecall_call_set_bool(call_, row, feature, value ? 1 : 0, err);

@@ -41,7 +41,7 @@ def plain(array: Array) -> Array:
 
 
 def is_masked(array: Array) -> bool:
-    """Whether the array has a mask, which the values in its memory do not show."""
+    """Whether the array has a mask. Its memory alone does not show which values are masked."""
     return isinstance(array, np.ma.MaskedArray)
 
 

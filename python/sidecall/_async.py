@@ -1,7 +1,7 @@
 """Waits for runs on an event loop, for `Model.arun` and `Model.apredict`.
 
 A run never blocks the loop: when it ends, a thread of the library or another process makes a
-descriptor readable. Starting a run that first has to wait for another process: see _starting.py.
+descriptor readable. _starting.py starts a run that first has to wait for another process.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ KIND_INPUT, KIND_OUTPUT, KIND_FEATURE, KIND_COLUMN = range(4)
 
 
 def load(name: str | None) -> Backend:
-    """Loads the backend of that name; None means SIDECALL_PYTHON_BACKEND, else native."""
+    """Loads a backend. None means the one that SIDECALL_PYTHON_BACKEND names, or else native."""
     name = name or os.environ.get("SIDECALL_PYTHON_BACKEND") or "native"
     if name == "native":
         from sidecall import _native

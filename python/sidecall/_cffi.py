@@ -1,6 +1,6 @@
 """The cffi backend: the same functions as `_native`, in Python over the C ABI.
 
-PyPy uses it, and it checks that the C header is correct.
+PyPy uses this backend. cffi parses the C headers, so this also checks that they are correct.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ class Workspace:
         return bool(is_started[0])
 
     def set_input(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
-        """Gives one input to the library, and returns what must stay alive with it.
+        """Gives one input to the library, and returns the objects that hold its memory.
 
         `may_bind` lets the engine read a large array in place; the caller must then keep the result
-        until the run is over. Only an array of the input's own type is read in place. Any other is
-        copied, which also converts between float32 and float64.
+        until the run is over. Only an array of the input's own type is read in place. Any other
+        array is copied, which also converts between float32 and float64.
         """
         if (
             spec.dtype in ("float32", "float64")
@@ -95,7 +95,7 @@ def output_view(workspace: Workspace, index: int) -> Any:
 
 
 class Pending:
-    """A run under way, or a run not yet started because that would wait for another process."""
+    """A run under way, or one not yet started, because its start would wait for another process."""
 
     def __init__(self, workspace: Workspace, timeout_ns: int, collect: Callable[[], Any]) -> None:
         self._workspace: Workspace | None = workspace
@@ -183,7 +183,7 @@ class Call:
         )
         if spec.dtype == "string":
             raise errors.InvalidArgument(
-                f"input '{spec.name}': strings are assigned, they have no array to be written into"
+                f"input '{spec.name}': strings are set by assignment; there is no array to write into"
             )
         return array_of(view, spec.dtype, workspace.lease(view.data))
 

@@ -61,7 +61,7 @@ _VIEW_SIZE = ffi.sizeof("sidecall_view")
 def new_view() -> Any:
     """Makes an empty sidecall_view, as SIDECALL_VIEW_INIT does.
 
-    One is made for each tensor of a call, so this does not call the library.
+    Each tensor of a call needs a view, so for speed this function does not call the library.
     """
     view = ffi.new("sidecall_view *")
     view.struct_size = _VIEW_SIZE
@@ -116,7 +116,7 @@ class CallError:
         )
 
     def reserve_faults(self) -> None:
-        """Makes room for all faults. A call needs it, because a run reports its outcome only once.
+        """Makes room for all faults. Calls need the room: a run reports its outcome only once.
 
         The memory is not touched before a failure.
         """

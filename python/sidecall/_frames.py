@@ -35,9 +35,9 @@ def _is_of(package: str, value: object) -> bool:
 
 
 def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
-    """Predicts a DataFrame. Returns one of the same package with the flat columns of the outputs.
+    """Predicts a DataFrame, and returns a DataFrame of the same package.
 
-    In pandas the answer has the same index.
+    It has the flat columns of the outputs and, in pandas, the same index.
     """
     if _is_of("polars", frame):
         columns = [_from_polars(series) for series in frame]
@@ -81,7 +81,7 @@ def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
         mask = series.isna().to_numpy(dtype=np.bool_)
         if kind == "u":
             return name, series.to_numpy(dtype=object), mask, None
-        nothing = False if kind == "b" else 0  # pyarrow takes no other type
+        nothing = False if kind == "b" else 0  # pyarrow needs a value of the column's type
         return (
             name,
             series.to_numpy(dtype=_PLAIN[kind], na_value=nothing),

@@ -270,7 +270,8 @@ class Model:
     def call(self, rows: int = 1) -> Call:
         """Returns a reusable workspace for that many rows. Raises InvalidArgument.
 
-        This is the fastest way to run a model, because its arrays are the engine's own memory.
+        This is the fastest way to run a model, because the arrays of the workspace are the engine's
+        own memory.
         """
         from sidecall._call import Call
 

@@ -1,7 +1,7 @@
 """Starts runs in another process without blocking the event loop, for `Model.arun`.
 
-Starting such a run may have to connect first, and then it waits for the other process. A thread
-does that.
+Starting such a run may first have to connect, which waits for the other process. So a thread starts
+the run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Starter:
     async def start(self, pending: _backend.Pending, timeout_ns: int) -> None:
         """Returns when the run is under way.
 
-        If it raises, the run is closed, or the thread will close it.
+        If this function raises, the run is closed, or the thread will close it.
         """
         start = _Start(pending, timeout_ns)
         with self._lock:

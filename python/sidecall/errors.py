@@ -1,6 +1,6 @@
 """The exceptions of sidecall, one class for each status of the C ABI.
 
-Each class is also the standard exception that fits.
+Each class also derives from the standard exception that fits.
 
 >>> issubclass(Timeout, TimeoutError), Timeout.code, Timeout.family
 (True, 'TIMEOUT', 50)
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Fault(NamedTuple):
-    """One fault: of a value, or of a row that the model refuses.
+    """A fault of one value, or of one row that the model refuses.
 
     A call finds all faults before it fails.
     """

@@ -17,8 +17,9 @@ struct Storage {
   int type_num;
 };
 
-// An array is taken for a tensor of the first entry that has its type number. Later entries with
-// the same number are types that numpy does not have: an array of that number holds their raw bits.
+// The element type of an array is that of the first entry with the array's type number. Later
+// entries with the same number are types that numpy does not have: an array of that number holds
+// their raw bits.
 constexpr std::array kStorage = {
     Storage{SIDECALL_DTYPE_FLOAT32, Npy::NPY_FLOAT_},
     Storage{SIDECALL_DTYPE_FLOAT64, Npy::NPY_DOUBLE_},
@@ -74,7 +75,7 @@ void read_strings(PyObject* array, bool takes_missing, Tensor* tensor) {
 
 py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data,
                      bool is_writeable) {
-  Py_INCREF(spec.descr.ptr());  // the function below takes a reference
+  Py_INCREF(spec.descr.ptr());  // the function below steals a reference
   const auto& npy = Npy::get();
   return py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(
       npy.PyArray_Type_, spec.descr.ptr(), rank, reinterpret_cast<const Py_intptr_t*>(dims),

@@ -17,7 +17,7 @@
 namespace sidecall_python {
 
 static_assert(sizeof(Py_intptr_t) == sizeof(int64_t),
-              "numpy's dimensions are handed over as they are");
+              "numpy's dimensions are passed to the library unchanged");
 
 // The numpy type number of the arrays that hold tensors of this type. 16-bit and 8-bit floats that
 // numpy does not have are stored as unsigned integers, and 4-bit types as packed bytes.

@@ -53,15 +53,15 @@ class Call {
     workspace().error().check(
         sidecall_call_input(workspace().call(), index, &view, workspace().error().get()));
     if (view.dtype == SIDECALL_DTYPE_STRING) {
-      raise_status(
-          SIDECALL_INVALID_ARGUMENT,
-          "input '" + spec.text + "': strings are assigned, they have no array to be written into");
+      raise_status(SIDECALL_INVALID_ARGUMENT,
+                   "input '" + spec.text +
+                       "': strings are set by assignment; there is no array to write into");
     }
     return array_of(view, spec, share(workspace_));
   }
 
-  // An array over the memory of the call if that stays the same from run to run. A copy for strings
-  // and for outputs whose shape is known only after a run.
+  // Returns an array over the memory of the call if this memory stays the same from run to run.
+  // Returns a copy for strings and for outputs whose shape is known only after a run.
   py::object output(int32_t index) const {
     sidecall_view view = SIDECALL_VIEW_INIT;
     workspace().error().check(

@@ -51,7 +51,7 @@ Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
     columns_.push_back(
         {interned(spec.name), interned(spec.key), spec.dtype, spec.output, spec.column, spec.form});
   }
-  // In a model with features, every place of every input belongs to one.
+  // In a model with features, every place of every input belongs to a feature.
   for (TensorSpec& input : inputs_)
     input.takes_missing = input.dtype == SIDECALL_DTYPE_STRING && !features_.empty();
 }

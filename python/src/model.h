@@ -78,8 +78,7 @@ class Model {
                                          int64_t timeout_ns);
 
   // Takes the columns of a data frame, each as (name, array, mask or None, type name or None), and
-  // returns a list of (name, array). The type name is set only for a
-  // column whose type is refused.
+  // returns a list of (name, array). The type name is set only for a column whose type is refused.
   py::list predict_columns(const py::list& columns, int64_t rows, int64_t timeout_ns);
 
   // The answer of a run that is over. Gives the workspace back to its pool.

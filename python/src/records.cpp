@@ -18,7 +18,8 @@ int32_t Model::feature_of(PyObject* name) const {
 }
 
 // Sets the features of one row. The library remembers faults and the run reports them, so this
-// checks a status only for a record that is not a mapping, which the library refuses at once.
+// function checks a status only for a record that is not a mapping, which the library refuses at
+// once.
 void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) const {
   sidecall_call* const call = workspace->call();
   if (!PyDict_Check(record) &&
@@ -34,7 +35,8 @@ void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) cons
   PyObject* value = nullptr;
   for (Py_ssize_t at = 0; PyDict_Next(record, &at, &name, &value) != 0;) {
     const bool guessed = guess < features_.size() && features_[guess].name.ptr() == name;
-    // The look-up of a name may run code of its class, which may remove both from the record.
+    // Looking up a name may run code of its class, which may remove the name and its value from the
+    // record.
     py::object kept_name, kept_value;
     if (!guessed) {
       kept_name = py::reinterpret_borrow<py::object>(name);
@@ -75,7 +77,7 @@ std::unique_ptr<Workspace> Model::fill(PyObject* records, int64_t rows) {
     return workspace;
   }
   for (int64_t row = 0; row < rows; ++row) {
-    // Access by index, because code of a value may shorten the list meanwhile.
+    // Access by index, because setting a record may run Python code that shortens the list.
     const auto record = py::reinterpret_steal<py::object>(PySequence_GetItem(records, row));
     if (!record) throw py::error_already_set();
     set_record(workspace.get(), row, record.ptr());

@@ -70,7 +70,8 @@ class Pool {
   // oldest one, resized.
   std::unique_ptr<Workspace> take_rows(const ModelHandle& model, int64_t rows);
 
-  // An idle workspace to whose memory these inputs were written (Workspace::write), or nullptr.
+  // Writes these inputs to an idle workspace that remembers inputs of this kind (Workspace::write),
+  // and takes it from the pool. Returns nullptr if there is none.
   std::unique_ptr<Workspace> take_written(const std::vector<TensorSpec>& specs, PyObject* inputs);
 
   // A workspace without remembered inputs: an idle one or, if there is none, a new one; if the pool

@@ -1,5 +1,5 @@
-// One call over a connection: publishing the request, reading the atomic words that the server
-// writes in shared memory and its socket messages, and recovering when the server dies.
+// One call over a connection: publishing the request, reading the server's answer from shared
+// memory and its messages from the socket, and recovering when the server dies.
 #include "channel.h"
 
 #include <algorithm>
@@ -49,7 +49,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
-    is_armed = awaited == Awaited::kByFd;  // set again: accept() clears it if there is an answer
+    is_armed = awaited == Awaited::kByFd;  // set again: accepting an answer clears it
     if (is_armed) arm();
   } catch (...) {
     end_call();
@@ -119,7 +119,7 @@ Outcome Channel::State::give_up(Outcome why) {
   } else {
     is_given_up = true;
     // Only a hint. Partner: the acquire load in ServerSlot::is_cancelled(), before the model runs
-    // and while it runs. Neither side uses the order of the two for any other access.
+    // and while it runs. Neither side relies on this pair to order any other access.
     request_head()->mark.store(sequence, std::memory_order_release);
     fault_point("client.given_up");
   }
@@ -159,7 +159,8 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
     *is_gone = true;
     return;
   }
-  if (++rings_read > kMaxRings) violation("it sent more wake-ups than one for each answer");
+  if (++rings_read > kMaxRings)
+    violation("it sent more than " + std::to_string(kMaxRings) + " messages for one request");
   // This process had no descriptor left for the file of a one-shot result.
   const bool is_lost = received->lacks_descriptors && received->num_fds == 0;
   if (received->is_cut && !is_lost) violation("it sent a message that is too long");

@@ -47,12 +47,12 @@ struct Channel::State {
 
   // ---- channel_connect.cpp ----
 
-  // Makes the first connection, and waits for it. Throws as Client::borrow.
+  // Makes the first connection, and waits for it. Throws the same errors as Client::borrow.
   void connect(Deadline deadline, const std::atomic<bool>* stop);
 
   // reconnect() begins a new connection, whose memory replaces the old memory; go_on_connecting()
   // continues it. Neither waits. Both return true once the channel is connected. On failure the old
-  // memory stays mapped and can still be accessed. They throw as Channel::publish.
+  // memory stays mapped and can still be accessed. They throw the same errors as Channel::publish.
   bool reconnect();
   bool go_on_connecting();
   void adopt(Connection fresh);
@@ -73,7 +73,8 @@ struct Channel::State {
   // that was given up.
   Outcome accept();
   Outcome give_up(Outcome why);
-  Outcome on_death();               // the server is gone; kPending if the request was sent again
+  // Call it when the server is gone. Returns kPending if it sends the request again.
+  Outcome on_death();
   void read_socket(bool* is_gone);  // reads all messages that are there, without waiting
   void handle(Received* received, const char* buffer, bool* is_gone);
   // Computed from the clock at first use: a short call ends before it needs the deadline.
@@ -86,8 +87,10 @@ struct Channel::State {
   Outcome wait(Deadline end);
   bool is_free(bool will_sleep);
   bool await_free(Deadline end, const std::atomic<bool>& stop);
-  bool spin();      // returns true if the sequence word has changed
-  Outcome sleep();  // until there is an outcome, or kPending after a request was sent again
+  bool spin();  // returns true if the sequence word has changed
+  // Sleeps until there is an outcome. Returns kPending when the time limit of wait() has passed, or
+  // after the server died and the request was sent again.
+  Outcome sleep();
   void wait_for_connection();            // one step of connecting
   bool wait_for_socket(bool* is_first);  // true if the server is gone or will not answer any more
   bool is_lost();  // whether the server's process is ending and has already taken the request
@@ -114,14 +117,14 @@ struct Channel::State {
   void map_one_shot();
 
   std::shared_ptr<Client::Shared> shared;
-  const uint64_t request_bytes, response_bytes;  // as requested
+  const uint64_t request_bytes, response_bytes;  // as the caller requested
   ForkMark fork;
 
   // The connection, or the attempt to make one. `request` and `response` outlive it.
   std::optional<Handshake> handshake;
   Socket socket;
   Fd pidfd;
-  std::optional<pid_t> pid;  // of the process of the pidfd; determined on first use
+  std::optional<pid_t> pid;  // the process that `pidfd` refers to; determined on first use
   Mapping request, response;
   std::vector<Mapping> retired;  // former response mappings of other sizes, now zero pages
   uint64_t granted = 0;          // bytes of the response slot

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kLinesFetched = 4;
 
-// Reads a text of the error record. It goes into messages and logs of this process, so it is
+// Reads a text of the error record. The text goes into messages and logs of this process, so it is
 // checked.
 std::string text_of(const char* field, size_t capacity) {
   const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
@@ -40,8 +40,8 @@ Answer Channel::State::take() {
   return answer;
 }
 
-// Prefetches the inputs for writing. The server has read them, so the cache lines are at its CPU;
-// without the prefetch, the next request would wait for each line.
+// Prefetches the inputs for writing. The server has read them, so the cache lines are in the cache
+// of the server's CPU; without the prefetch, the next request would wait for each line.
 void Channel::State::fetch_inputs() noexcept {
   // The offset of the first input, from our own table. If there is none, the value is arbitrary.
   // That is harmless, because a prefetch never faults.
@@ -71,8 +71,8 @@ void Channel::State::read_answer(Answer* answer) {
     answer->slot = one_shot.data();
     return;
   }
-  // If the last answer was dropped unread, its table was not read either. It is still in the slot,
-  // also if this answer has SAME_LAYOUT.
+  // If the last answer was dropped unread, its table has not been read either. That table is still
+  // in the slot even if this answer has SAME_LAYOUT, so read it now.
   if (!is_table_known) read_table(response_slot(), granted, shared->outputs, "output", &tensors);
   is_table_known = true;
   answer->tensors = &tensors;

@@ -46,8 +46,8 @@ void Channel::State::adopt(Connection connection) {
                     "': the server now serves another signature: open the model again");
   check_file(connection.request.get(), Kind::kRequest, segment_bytes(1, welcome.request_bytes));
   check_file(connection.response.get(), Kind::kResponse, segment_bytes(1, welcome.response_bytes));
-  // Of REQUEST map only what we shall write, so that the size of the mapping does not depend on the
-  // server.
+  // Map only the part of REQUEST that we shall write, so that the size of the mapping does not
+  // depend on the server.
   adopt_request(Mapping::of(connection.request.get(), head_bytes(1) + request_bytes, true));
   adopt_response(
       Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
@@ -71,7 +71,7 @@ void Channel::State::adopt(Connection connection) {
   fault_point("client.connected");
 }
 
-// Copies only the caller's inputs into the new memory: its head and its ring of request entries
+// Copies only the caller's inputs into the new memory. The head and the ring of the new memory
 // start with zeros.
 void Channel::State::adopt_request(Mapping fresh) {
   if (!request) {

@@ -58,7 +58,8 @@ void Channel::State::arm() {
     if (look_at.is_never() || look_at.passed()) look_at = Deadline::after(kLookAtProcess);
     set_timer(Deadline::earlier(deadline(), look_at));
   }
-  // As in sleep(). An answer that arrived before this store sends no wake-up, so look once more.
+  // Announce sleep, as in sleep(). An answer that arrived before this store sends no wake-up, so
+  // look once more.
   request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
   if (outcome == Outcome::kPending && !has_response(std::memory_order_seq_cst)) return;
   const uint64_t one = 1;

@@ -178,7 +178,7 @@ bool Channel::State::is_free(bool will_sleep) {
     const unsigned ready = wait_readable(fds, 2, at_once());
     bool is_gone = (ready & 2u) != 0;
     if (ready & 1u) read_socket(&is_gone);
-    // As in sleep(): from here on the server sends a ring with the late answer.
+    // Announce sleep, as in sleep(): from here on the server sends a ring with the late answer.
     if (will_sleep) request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
     if (has_response(std::memory_order_seq_cst)) accept();
     else if (is_gone) drop();

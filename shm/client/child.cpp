@@ -71,15 +71,16 @@ Plan make_plan(const std::vector<std::string>& words, int socket) {
   return plan;
 }
 
-// Runs in the new process, which shares our memory until exec. Returns errno.
+// Runs in the new process, which shares our memory until exec. Returns only after a failure: the
+// errno of the call that failed.
 int become(const Plan& plan) noexcept {
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
     sigaction(number, &standard, nullptr);  // fails for SIGKILL, SIGSTOP and reserved signals
   }
-  // If the program has closed its standard descriptors, other files may have their numbers. Such
-  // files are recognised by their close-on-exec flag.
+  // If our program has closed its standard descriptors, other files may now have those numbers.
+  // Such files are recognised by their close-on-exec flag.
   const int socket =
       plan.socket > STDERR_FILENO ? plan.socket : fcntl(plan.socket, F_DUPFD, kSocketNumber);
   const int empty = open("/dev/null", O_RDWR);
@@ -213,7 +214,8 @@ void Child::reap(bool wait) {
   } while (result != 0 && errno == EINTR);
   if (result == 0 && info.si_pid == 0) return;  // it is still running
   if (result != 0)
-    // The program reaps all children in a handler of its own, so the status is not known.
+    // The child has already been reaped, for example by a SIGCHLD handler of our program, so its
+    // exit status is not known.
     exit_text_ = " (the child process ended)";
   else if (info.si_code == CLD_EXITED)
     exit_text_ =

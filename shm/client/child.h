@@ -26,11 +26,11 @@ class Child {
 
   bool is_running() { return pid_ > 0 && !is_over(Deadline::after(0)); }
 
-  // Waits until the child has ended, and reaps it. Returns false when the deadline passes first.
-  // True also if no child was started.
+  // Waits until the child has ended, and reaps it. Returns false if the deadline passes first, and
+  // true at once if no child was started.
   bool is_over(Deadline deadline);
 
-  // Sends SIGTERM, and SIGKILL after `grace_ns`, and reaps the child.
+  // Sends SIGTERM, then SIGKILL if the child still runs after `grace_ns`, and reaps the child.
   void end(int64_t grace_ns);
 
   // Sends a signal to the child if it is running.

@@ -172,7 +172,7 @@ void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
 void Channel::clear_fd() noexcept { state_->disarm(); }
 bool Channel::is_alive() const noexcept {
-  // Of the socket only a hang-up counts. poll skips a missing pidfd.
+  // The socket is checked only for a hang-up. poll skips the pidfd if there is none.
   pollfd polls[2] = {{state_->socket.fd(), 0, 0}, {state_->pidfd.get(), POLLIN, 0}};
   return state_->socket && ::poll(polls, 2, 0) == 0;
 }

@@ -20,14 +20,14 @@
 
 namespace sidecall::shm {
 
-// What the server announced when it was opened. Copied and checked for form only; the texts are not
-// trusted.
+// What the server announced when the model was opened. The members are copies. Only their form was
+// checked; the contents of the texts are not trusted.
 struct Served {
   bool has_contract = false;
   bool is_verified = false;  // the golden rows passed when the server started
   // The signature part of the manifest: JSON, a newline, and further JSON if there is a contract.
   std::string signature;
-  std::string contract;  // "" without one
+  std::string contract;  // "" if there is none
   std::string model_id;  // 64 hexadecimal digits, or ""
   uint64_t max_request_bytes = 0;
   uint64_t max_response_bytes = 0;
@@ -63,8 +63,8 @@ class Client {
 
   // Returns a channel whose slots hold at least the given numbers of bytes: an idle channel, or a
   // new connection. The contents of its memory are undefined.
-  // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's
-  // limits), CANCELLED (soon after `stop` was set).
+  // Throws the same errors as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond
+  // the server's limits), CANCELLED (soon after `stop` was set).
   std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes,
                                   Deadline deadline, const std::atomic<bool>* stop = nullptr);
 
@@ -125,8 +125,8 @@ class Channel {
   uint64_t response_bytes() const noexcept;
 
   // Sends the contents of request(), without waiting. `same_layout` says that the table is the same
-  // as at the previous publish; the channel still lets the server read it when the protocol
-  // requires that. A negative timeout_ns means no timeout.
+  // as at the previous publish; the channel nevertheless lets the server read the table when the
+  // protocol requires that. A negative timeout_ns means no timeout.
   // If the late answer to a call that was given up is still to come, or the server is gone, poll()
   // and wait() send the request later, within the timeout: after that answer, or over a new
   // connection. How long they wait for the new connection is set by ClientOptions.
@@ -142,13 +142,13 @@ class Channel {
   Outcome poll();
 
   // Polls for a while, then sleeps, until the outcome is not kPending or `until` has passed. Throws
-  // as poll.
+  // the same errors as poll.
   Outcome wait(Deadline until = Deadline::never());
 
   // Whether the server no longer reads request(): true unless a call was given up and its late
-  // answer is still to come. Another table may be written there only if this is true. Does not
-  // block. If fd() was created, it becomes readable when the result may have changed from false to
-  // true.
+  // answer is still to come. Only if this is true may another table be written into request(). Does
+  // not block. If fd() was created, it becomes readable when the result may have changed from false
+  // to true.
   bool is_free();
 
   // Waits until is_free() is true. Returns false if the deadline passes first, or if another thread

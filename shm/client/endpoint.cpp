@@ -41,8 +41,9 @@ class SocketEndpoint final : public Endpoint {
  private:
   Socket admit(Fd fd) const {
     if (is_default_ && peer_credentials(fd.get()).uid != geteuid())
-      throw Error(SIDECALL_DENIED,
-                  "'" + label_ + "': expected a server of this user, got another user's");
+      throw Error(
+          SIDECALL_DENIED,
+          "'" + label_ + "': expected a server that runs as this user, got one of another user");
     return Socket(std::move(fd));
   }
 

@@ -19,8 +19,8 @@ class Endpoint {
 
   // Makes one attempt at a new connection, before the handshake, without waiting. Returns an empty
   // socket if a server exists or is being started but cannot take the connection yet; the caller
-  // throws `not_yet` if its deadline passes meanwhile. `started` belongs to one handshake; the
-  // caller sets it to 0 at first.
+  // throws `not_yet` if its deadline passes meanwhile. In `started` the endpoint keeps a number
+  // from one attempt of a handshake to the next; the caller sets it to 0 before the first attempt.
   // Throws UNREACHABLE (there is no server; another attempt may find one), DENIED, OUT_OF_MEMORY.
   virtual Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) = 0;
 
@@ -45,9 +45,9 @@ class Endpoint {
 // `address` is the part after "shm:". Throws INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
 
-// `command` is the part after "exec:": words in the quoting of a shell, without expansion. The
-// first connect starts the child. A child that died is started again, at the earliest 100 ms after
-// its last start; this time doubles with each start within 10 s of the one before, up to 5 s. After
+// `command` is the part after "exec:": words, quoted as in a shell, without expansion. The first
+// connect starts the child. A child that died is started again, at the earliest 100 ms after its
+// last start; this time doubles with each start within 10 s of the one before, up to 5 s. After
 // three such starts in a row a handshake does not wait for another. The child ends with the
 // endpoint: its control socket is closed, it gets SIGTERM, and 2 s later SIGKILL. Throws
 // INVALID_ARGUMENT.

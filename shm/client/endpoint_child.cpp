@@ -1,5 +1,6 @@
 // The endpoint for a child process: exec:. Each connection is a socket pair whose other end is sent
-// over the control socket of PROTOCOL.md, section 1. It needs no thread and no SIGCHLD handler.
+// over the control socket of PROTOCOL.md, section 1. The endpoint needs no thread and no SIGCHLD
+// handler.
 #include <signal.h>
 
 #include <algorithm>
@@ -47,7 +48,7 @@ class ChildEndpoint final : public Endpoint {
   Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) override {
     *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child process was not ready in time");
     const std::unique_lock guard(lock_, std::try_to_lock);
-    if (!guard) return Socket();  // another thread is starting it
+    if (!guard) return Socket();  // another thread may be starting the child
     not_yet->message = "'" + label_ + "': the child process " +
                        (previous_exit_.empty() ? "" : "died, and the next one ") +
                        "was not ready in time" + previous_exit_;
@@ -171,7 +172,7 @@ class ChildEndpoint final : public Endpoint {
   int64_t started_ = 0;
   uint64_t num_starts_ = 0;
   int64_t pause_ = 0;
-  Deadline kill_at_ = Deadline::never();  // not never: the child was asked to end
+  Deadline kill_at_ = Deadline::never();  // if not never, the child was asked to end
   std::string previous_exit_;             // how the previous child ended
   bool is_program_ = true;                // the last start found a program that can be run
   bool is_ready_ = false;                 // the first LOAD has arrived

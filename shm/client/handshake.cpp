@@ -85,8 +85,8 @@ void check_welcome(const Welcome& welcome, const ConnectionRequest& request) {
   if (!is_granted) violation("it granted other sizes than were requested");
 }
 
-// A descriptor that is not a pidfd could become readable although the server lives, or never. For a
-// process in another PID namespace the kernel answers EINVAL.
+// A descriptor that is not a pidfd could become readable although the server lives, or could never
+// become readable. For a process in another PID namespace the kernel answers EINVAL.
 void check_pidfd(int fd) {
   if (syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) != 0 && errno != EPERM && errno != ESRCH &&
       errno != EINVAL)

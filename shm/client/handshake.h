@@ -33,21 +33,22 @@ struct Connection {
 };
 
 // Connects and performs the handshake step by step, so that an event loop can wait in between.
-// Until `retry_until` passes, it tries again if the server is absent, draining, busy, or dies
-// during the handshake. A server that exists may take `answer_ns` to answer; a negative value means
-// no limit. The deadline limits all of this.
+// Until `retry_until` passes, it tries again if the server is absent, draining or busy, or if it
+// dies during the handshake. A server that exists may take `answer_ns` to answer; a negative value
+// means no limit. The deadline limits all of this.
 class Handshake {
  public:
   Handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
             Deadline deadline, int64_t answer_ns);
 
   // Does everything that is possible without waiting. Returns true once take() has the connection.
-  // Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL.
+  // Throws the errors of Endpoint::connect, the error with which the server refused the connection,
+  // TIMEOUT, PROTOCOL.
   bool step();
   Connection take() noexcept { return std::move(connection_); }
 
-  // What to wait for before the next step: until fd() is readable (-1 means there is no
-  // descriptor), but no longer than until next().
+  // Before the next step the caller waits until fd() is readable (-1 means there is no descriptor),
+  // but no longer than until next().
   int fd() const noexcept { return connection_.socket.fd(); }
   Deadline next() const noexcept { return connection_.socket ? answer_by_ : pause_until_; }
 
@@ -69,7 +70,8 @@ class Handshake {
   Connection connection_;
 };
 
-// The same, but waits. Throws as Handshake::step, and CANCELLED soon after `stop` was set.
+// Performs the whole handshake, and waits for it. Throws the errors of Handshake::step, and
+// CANCELLED soon after `stop` was set.
 Connection run_handshake(Endpoint& endpoint, const ConnectionRequest& request, Deadline retry_until,
                          Deadline deadline, int64_t answer_ns = -1,
                          const std::atomic<bool>* stop = nullptr);

@@ -42,7 +42,7 @@ unsigned flags_of(const char* stat_path) noexcept {
 }
 
 // Whether the flags have the expected meaning. A kernel that used these bits in another way would
-// set some of them in this thread, which is alive.
+// probably set some of them in this thread, which is alive.
 bool flags_are_known() noexcept {
   static const bool is = (flags_of("/proc/thread-self/stat") & kEnding) == 0;
   return is;

@@ -35,8 +35,9 @@ struct Error : std::exception {
   int64_t row = -1;
   std::string name, expected, got, message;
 
-  // All faults, ordered by row. Empty when the error has only the first fault, which the fields
-  // above describe. The order of the texts is the order in which the rows first refer to them.
+  // All faults, ordered by row. Empty if the error came without a list; the fields above then
+  // describe the only fault that is known, if any. The order of the texts is the order in which the
+  // rows first refer to them.
   std::vector<FaultText> texts;
   std::vector<FaultRow> rows;
   uint32_t num_faults = 0;  // includes the faults that are not listed

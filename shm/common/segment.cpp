@@ -110,7 +110,7 @@ void Mapping::replace(Mapping fresh) {
     *this = std::move(fresh);
     return;
   }
-  if (fresh.bytes_ != bytes_) throw Error(SIDECALL_INTERNAL, "mappings of different sizes");
+  if (fresh.bytes_ != bytes_) throw Error(SIDECALL_INTERNAL, "expected a mapping of the same size");
   if (mremap(fresh.data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     const int error_number = errno;
     replace_by_zeroes();  // mremap may already have unmapped the old pages
@@ -151,7 +151,7 @@ Segment make_request_segment(uint64_t bytes) {
 
 Segment make_response_segment(uint64_t bytes) {
   Segment segment = make_file(bytes);
-  // Seal after our own mapping was made: it keeps the right to write.
+  // Seal after our own mapping was made: a mapping that exists already keeps the right to write.
   seal(segment.file.get(), kFixedSize | F_SEAL_FUTURE_WRITE);
   return segment;
 }

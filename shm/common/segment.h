@@ -17,8 +17,8 @@ namespace sidecall::shm {
 // same address.
 //
 // ThreadSanitizer cannot relate accesses through two mappings of one file. In its builds a client
-// in the same process therefore gets the server's own mapping, and only there replace() changes the
-// address: it takes over the address of the other mapping.
+// in the same process therefore gets the server's own mapping. Only in these builds does replace()
+// change the address: to that of the other mapping.
 class Mapping final : public ForkAware {
  public:
   Mapping() = default;

@@ -86,7 +86,8 @@ unsigned wait_readable(const int* fds, size_t count, Deadline deadline) {
     const int64_t left = deadline.left_ns();
     const timespec timeout = to_timespec(left);
     const int ready = ppoll(polls, count, deadline.is_never() ? nullptr : &timeout, nullptr);
-    if (ready < 0 && errno != EINTR) system_failure(SIDECALL_INTERNAL, "poll", errno);
+    if (ready < 0 && errno != EINTR)
+      system_failure(SIDECALL_INTERNAL, "cannot wait for a descriptor", errno);
     if (ready == 0) return 0;
     unsigned bits = 0;
     for (size_t i = 0; ready > 0 && i < count; ++i) bits |= polls[i].revents ? 1u << i : 0u;

@@ -62,7 +62,8 @@ class Fd final : public ForkAware {
 // in `fds` are skipped.
 unsigned wait_readable(const int* fds, size_t count, Deadline deadline);
 
-// More than any message has. A message with more descriptors is a violation.
+// The limit on the descriptors of one received message. No message of the protocol has that many;
+// a message with more is a violation.
 constexpr size_t kMaxDescriptors = 8;
 
 // A received message.
@@ -71,7 +72,7 @@ struct Received {
   enum Kind { kMessage, kNothing, kEnd };
   Kind kind = kNothing;
   size_t bytes = 0;
-  bool is_cut = false;  // the message, or the list of its descriptors, was longer than fits
+  bool is_cut = false;  // the message, or the list of its descriptors, did not fit
   // The message was cut because this process has no descriptor left for those that came with it.
   bool lacks_descriptors = false;
   size_t num_fds = 0;

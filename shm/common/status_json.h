@@ -1,5 +1,5 @@
-// Checks the form of an answer to STATUS. Used by clients and by the supervisor, which read it from
-// another process.
+// Checks the form of an answer to STATUS. Used by clients and by the supervisor, which receive the
+// answer from another process.
 #pragma once
 
 #include <string_view>

@@ -17,8 +17,8 @@ std::string text_of(const int64_t* dims, size_t rank) {
   return text + "]";
 }
 
-// Throws the violation of one tensor. Its text may contain shapes: they are not values of the data,
-// and they help to find out which side is wrong.
+// Throws PROTOCOL for one tensor. The text may contain shapes: they are not values of the data, and
+// they help to find out which side is wrong.
 [[noreturn]] void refuse(const char* what, const std::string& name, const std::string& text) {
   violation(std::string(what) + " '" + name + "': " + text);
 }
@@ -152,7 +152,8 @@ void read_strings(const unsigned char* slot, const Tensor& tensor, const char* w
   asm volatile("" : : "r"(offsets->data()), "r"(bytes->data()) : "memory");
   if (offsets->front() != 0 || static_cast<uint64_t>(offsets->back()) != text_bytes ||
       !std::is_sorted(offsets->begin(), offsets->end()))
-    refuse(what, name, "its string offsets do not ascend from 0 to its size");
+    refuse(what, name,
+           "its string offsets must start at 0, never decrease and end at the size of its text");
   if (!is_text) return;
   if (!is_utf8_without_nul(*bytes)) refuse(what, name, "expected UTF-8 without NUL");
   for (const int64_t offset : *offsets)

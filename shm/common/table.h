@@ -40,13 +40,14 @@ bool count_bytes(int32_t dtype, int64_t elements, uint64_t* bytes) noexcept;
 
 // Copies the table of a slot of `slot_bytes` and checks everything that PROTOCOL.md requires of
 // tables, except the contents of strings. `what` is "input" or "output". Afterwards `tensors` has
-// one entry per spec; later calls with the same specs do not reallocate it. Throws PROTOCOL.
-// check_rows checks whether the inputs have the same number of rows.
+// one entry per spec; later calls with the same specs do not reallocate it. Throws PROTOCOL. Does
+// not check whether the inputs have the same number of rows; check_rows does.
 void read_table(const unsigned char* slot, uint64_t slot_bytes,
                 const std::vector<TensorSpec>& specs, const char* what,
                 std::vector<Tensor>* tensors);
 
-// Throws PROTOCOL unless all tensors whose spec has a free first dimension agree on it.
+// Throws PROTOCOL unless all tensors whose spec has a free first dimension have the same size in
+// that dimension.
 void check_rows(const std::vector<TensorSpec>& specs, const std::vector<Tensor>& tensors);
 
 // Writes one entry of the table in a slot.
@@ -58,9 +59,9 @@ void write_entry(unsigned char* slot, size_t index, const Tensor& tensor) noexce
 uint64_t place(std::vector<Tensor>* tensors) noexcept;
 
 // Copies a string tensor into private memory and then checks the copy: the offsets start at 0,
-// never fall, and end at the number of bytes. With `is_text`, as PROTOCOL.md requires of requests,
-// also checks that the bytes are UTF-8 without NUL and that no offset lies inside a character. A
-// model may answer any bytes. Throws PROTOCOL.
+// never decrease, and end at the number of bytes. With `is_text`, as PROTOCOL.md requires of
+// requests, also checks that the bytes are UTF-8 without NUL and that no offset lies inside a
+// character. The strings of a model's answer may hold any bytes. Throws PROTOCOL.
 void read_strings(const unsigned char* slot, const Tensor& tensor, const char* what,
                   const std::string& name, std::vector<int64_t>* offsets, std::string* bytes,
                   bool is_text = true);

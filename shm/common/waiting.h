@@ -34,8 +34,8 @@ inline void fetch_to_write(const void* at) noexcept {
 #endif
 }
 
-// 1 + the number of the CPU that this thread runs on, or 0 if unknown, as in descriptors. Takes a
-// few nanoseconds.
+// 1 + the number of the CPU that this thread runs on, or 0 if unknown: the value of the field `cpu`
+// in requests and responses. Takes a few nanoseconds.
 inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() + 1); }
 
 // The variable SIDECALL_SPIN_US, read once. -1: not set, adaptive polling. 0: never poll.
@@ -77,7 +77,7 @@ constexpr int kReadsPerRest = 64;
 // One wait polls for at most kSpin, not counting the time in which other threads ran. If the answer
 // did not come within that time, the next wait does not poll; after a second failure the next 3
 // waits do not poll, then 7, and so on up to 1023. A slow peer therefore costs almost no polling.
-// The first success makes polling the rule again.
+// After the first success every wait polls again.
 template <class M>
 class BasicSpinPolicy {
  public:
@@ -94,8 +94,8 @@ class BasicSpinPolicy {
   // and at the earliest after kMinWork.
   static constexpr int64_t kWorkPerYield = 5;
   static constexpr int64_t kMinWork = 15 * 1000;
-  // A yield that takes longer is too long. This is about a time slice of the scheduler, and longer
-  // than a round in which a few clients run once each.
+  // A yield that takes longer than this counts as too long. This is about a time slice of the
+  // scheduler, and longer than a round in which a few clients run once each.
   static constexpr int64_t kLongYield = 1000 * 1000;
   // Added to kLongYield for each thread that waits, because each of them, and the server, runs
   // meanwhile.
@@ -122,8 +122,8 @@ class BasicSpinPolicy {
   // word once more before it sleeps. `now` receives the present time.
   bool rest(int64_t* now) noexcept;
 
-  // Ends the wait. `ns` is how long the answer took, or 0 if polling saw it. If it is more than
-  // kSpin, polling counts as failed.
+  // Ends the wait. `ns` is how long the answer took, or 0 if the thread saw the answer while it
+  // polled. If `ns` is more than kSpin, polling counts as failed.
   void note(int64_t ns) noexcept;
 
   // Called by a server between two answers if peers run, or may run, on this CPU: yields, so that
@@ -210,7 +210,8 @@ int64_t BasicSpinPolicy<M>::yield(int64_t before) noexcept {
   M::yield();
   const int64_t took = M::now() - before;
   least_yield_ns_ = std::min(least_yield_ns_, took);
-  other_thread_ran_ = took > 2 * least_yield_ns_;  // that takes two context switches
+  // If another thread ran, the yield took two context switches.
+  other_thread_ran_ = took > 2 * least_yield_ns_;
   if (took > limit) {
     long_yields_ = std::min(long_yields_ + 2, kMaxExponent);
     waits_without_yield_ = (1u << long_yields_) - 1;

@@ -63,7 +63,7 @@ class Client:
 def client() -> Iterator[Client]:
     one = Client()
     yield one
-    assert one.end() == 0, "it ends with its stdin"
+    assert one.end() == 0, "the client ends when its stdin is closed"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def serving(answer: Answer) -> Iterator[str]:
 
 
 def after_the_first(later: Answer) -> Answer:
-    """Answers rightly the two calls of opening, which must be right, and then with `later`."""
+    """Answers the first two calls, those of `open`, correctly, and later calls with `later`."""
     opening = [right, right]
     return lambda rows: (opening.pop() if opening else later)(rows)
 

@@ -223,7 +223,7 @@ def test_an_approach_that_starts_only_once_is_not_measured(tmp_path: Path) -> No
     assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
 
 
-def test_a_run_without_one_row_of_gbm_has_no_report(tmp_path: Path) -> None:
+def test_a_run_without_the_single_row_gbm_cell_has_no_report(tmp_path: Path) -> None:
     output = tmp_path / "results/network.json"
     words = [
         "--glance",

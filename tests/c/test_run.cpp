@@ -367,7 +367,7 @@ TEST_CASE("more runs than the pool has threads all end or are refused with BUSY"
   }
 }
 
-TEST_CASE("records as JSON are run with the model's timeout") {
+TEST_CASE("predict_json uses the timeout of the model") {
   sidecall::Options options;
   options.timeout_ns = 1;
   const Model model(test_paths::model("matrix.onnx"), options);

@@ -1,5 +1,5 @@
-// server.h and server.hpp: functions and models behind an address, valid and invalid answers,
-// options, refusals, closing.
+// server.h and server.hpp: serving functions and models at an address. Also valid and invalid
+// answers, invalid options, addresses and services, and closing.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,7 +51,7 @@ std::string call_twice(const std::string& address) {
   return std::to_string(y[0]) + " " + std::to_string(y[1]);
 }
 
-// What a client of a function server receives when the server answers with `answer`.
+// The values, or the error, that a client gets if the served function is `answer`.
 std::string answer_or_error(support::Answer answer) {
   const FunctionServer server(fresh_address(), kTwice, std::move(answer));
   try {
@@ -227,7 +227,8 @@ TEST_CASE("calls can be as large as a limit that is not a power of two") {
   sidecall_server_close(server);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they end the process instead
+// The sanitizers end the process when an allocation is too large.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("an output whose memory could not be allocated counts as missing") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";

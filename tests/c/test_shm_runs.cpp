@@ -249,8 +249,8 @@ TEST_CASE("a call can be closed while the server still works for it") {
 }
 
 TEST_CASE(
-    "a BUSY status of a served function is the outcome of every kind of run, and a status about "
-    "handles is an internal error") {
+    "BUSY from a served function ends every kind of run with BUSY; PENDING and NOT_RUN become "
+    "INTERNAL") {
   struct Case {
     sidecall_status status;
     const char* expected;
@@ -282,7 +282,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("records as JSON are run with the model's timeout") {
+TEST_CASE("predict_json uses the timeout of the model") {
   const std::string contract = R"({"format": 1, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}]})";

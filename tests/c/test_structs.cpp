@@ -157,7 +157,7 @@ TEST_CASE("the init macros pass the size that the caller was compiled with") {
   CHECK(server_options().struct_size == sizeof(sidecall_server_options));
 }
 
-TEST_CASE("an error struct of any size is filled as far as it goes") {
+TEST_CASE("an error struct can have any size, and only the fields within its size are filled") {
   const auto fail = [](sidecall_error* err) {
     sidecall_model* model = nullptr;
     return sidecall_model_open("no such file.onnx", nullptr, &model, err);
@@ -251,7 +251,7 @@ TEST_CASE("server options of any size are read, and missing fields have their de
   check_refused_sizes([&](void* options) { CHECK(open(options) == "INVALID_ARGUMENT"); });
 }
 
-TEST_CASE("a service struct of any size that includes its handler is served") {
+TEST_CASE("a service struct is accepted if its size includes the handler") {
   sidecall_service whole;
   sidecall_service_init(&whole);
   whole.signature = support::kDouble;
@@ -298,7 +298,8 @@ TEST_CASE("log line structs of any size are read, and missing fields have their 
   close(ends[1]);
 }
 
-TEST_CASE("a view struct of any size is read and filled as far as it goes") {
+TEST_CASE(
+    "a view struct can have any size, and only the fields within its size are read and filled") {
   const sidecall::Model model(test_paths::model("add.onnx"));
   sidecall::Call call(model, 2);
   const int64_t dims[] = {2, 2};

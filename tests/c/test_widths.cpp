@@ -69,7 +69,7 @@ TEST_CASE("float64 is rounded to the nearest float32, and float32 keeps its valu
   CHECK(std::isnan(doubles[1]));
 }
 
-TEST_CASE("large tensors and unaligned memory of the other width are converted") {
+TEST_CASE("large tensors and unaligned memory of the other float type are converted") {
   const Model narrow = support::open("identity_float32.onnx"),
               wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
@@ -175,7 +175,7 @@ TEST_CASE("with a contract, each number beyond float32 is a fault that names its
   CHECK(last().message == std::string(faults[0].message));
 }
 
-TEST_CASE("one number is the same in a record, in JSON and in a tensor of either width") {
+TEST_CASE("one number is the same in a record, in JSON and in a tensor of either float type") {
   for (const char* name : {"floats_float32.onnx", "floats_float64.onnx"}) {
     INFO(name);
     const Model model = support::open(name);

@@ -390,7 +390,7 @@ def test_a_wrong_row_is_reported_with_its_line_and_column(sidecall, jobs, tmp_pa
         ),
         pytest.param(
             'ag"e,income,kids,job',
-            "1:1: expected a name, or one in quotes, got other text",
+            "1:1: expected a column name, quoted or unquoted, got other text",
             id="quote",
         ),
         pytest.param(
@@ -525,7 +525,7 @@ def test_a_row_beyond_the_limit_is_refused(sidecall, jobs, start):
         (["--keep=age,tx,age"], "predict: --keep: expected each name once, got 'age' twice"),
         (
             ["--keep=label"],
-            "predict: --keep: expected a name that no answer has, got 'label' (--only can leave it out)",
+            "predict: --keep: expected a name that no answer has, got 'label' (--only can leave that answer out)",
         ),
         (
             ["--keep=probabilities", "--to=jsonl"],
@@ -544,5 +544,5 @@ def test_a_kept_column_that_is_missing_is_reported(sidecall, jobs):
     assert (done.code, done.out, done.err) == (
         2,
         "",
-        "<stdin>:1:1: column 'tx': expected a column that --keep names, got none\n",
+        "<stdin>:1:1: --keep: column 'tx' is not in the header\n",
     )

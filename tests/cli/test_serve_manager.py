@@ -68,7 +68,7 @@ def test_a_server_that_does_not_start_is_never_ready(sidecall, at, manager, tmp_
     assert manager.rest() == []
 
 
-def test_a_server_that_a_client_started_does_not_speak_for_the_client(
+def test_a_server_that_a_client_started_reports_nothing_to_the_manager_of_the_client(
     sidecall, jobs, manager, command_path
 ):
     done = sidecall(
@@ -116,7 +116,7 @@ def test_a_manager_that_does_not_read_delays_neither_calls_nor_the_end(sidecall,
 
 
 @pytest.mark.parametrize("name", ["", "relative", "@", "/no/such/socket", "/" + "x" * 200])
-def test_a_manager_that_is_not_there_changes_nothing(sidecall, jobs, at, name):
+def test_an_absent_manager_changes_nothing(sidecall, jobs, at, name):
     env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "x"}
     with serving(sidecall, jobs, at, env=env) as served:
         assert served.end() == 0

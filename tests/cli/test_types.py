@@ -15,7 +15,8 @@ import type {{ Tensor, TensorLike }} from 'sidecall'
 
 /**
  * Model 'jobs', version 1, id {id}.
- * Written by `sidecall types`, for `open<Jobs>(...)`: generate it again when the model changes.
+ * Written by `sidecall types`, for `open<Jobs>(...)`.
+ * Generate this file again when the model changes.
  */
 export interface Jobs {{
   /** A record that `predict` takes. */

@@ -1,4 +1,4 @@
-"""float32 and float64 represent one number in .npy files of either width, JSON Lines and CSV."""
+"""A number gets the same answer in .npy files of float32 and float64, in JSON Lines and in CSV."""
 
 from __future__ import annotations
 

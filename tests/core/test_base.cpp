@@ -18,7 +18,7 @@
 using namespace sidecall;
 using Kind = Number::Kind;
 
-TEST_CASE("UTF-8 is what RFC 3629 allows, at every position of a text") {
+TEST_CASE("only UTF-8 as RFC 3629 defines it is accepted, at every position of a text") {
   const std::string good[] = {"",
                               "a",
                               "\xc2\x80",

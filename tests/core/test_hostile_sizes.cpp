@@ -223,7 +223,9 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
   CHECK(signature.columns.size() == kMany + 1);
 }
 
-TEST_CASE("golden rows of a hundred thousand outputs are compared in time, each label wrong") {
+TEST_CASE(
+    "golden rows of a hundred thousand outputs are compared in time, although a label of each "
+    "output differs") {
   auto engine = wide_engine(kMany);
   sidecall::Origin origin;
   origin.label = "test";
@@ -353,7 +355,9 @@ TEST_CASE("a name of one megabyte above many golden rows is read in time") {
         }) < kSeconds);
 }
 
-TEST_CASE("outputs that declare a million columns each are refused before they are allocated") {
+TEST_CASE(
+    "outputs that declare more than a million columns together are refused before they are "
+    "allocated") {
   std::string outputs;
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1, 1})};
@@ -396,13 +400,13 @@ TEST_CASE("inputs that declare more columns than there are features are refused"
   CHECK(refusal("[" + place("b", 0, 1) + "," + place("c", 1, 0) + "," + place("a", 0, 0) + "]",
                 {{-1, 2}, {-1}}) == "");
   CHECK(refusal("[" + place("a", 0, 0) + "," + place("b", 0, 0) + "]", {{-1, 2}}) ==
-        "test: contract: features: expected one feature per place, got two in column 0 of the "
-        "input of 'b'");
+        "test: contract: features: expected one feature for each column, got two in column 0 of "
+        "the input of 'b'");
   CHECK(refusal("[" + place("a", 0, 1) + "," + place("b", 1, 0) + "]", {{-1, 2}, {-1, 1}}) ==
-        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "test: contract: features: expected a feature for every column, got none for column 0 of "
         "input 'x0'");
   CHECK(refusal("[" + place("a", 0, 0) + "]", {{-1, 1}, {-1, 1}}) ==
-        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "test: contract: features: expected a feature for every column, got none for column 0 of "
         "input 'x1'");
   const std::string many =
       list_of(kMany, [&](int i) { return place(numbered("f", i).c_str(), 0, i); });
@@ -410,6 +414,6 @@ TEST_CASE("inputs that declare more columns than there are features are refused"
   CHECK(seconds_of([&] { text = refusal(many, std::vector<Dims>(1000, Dims{-1, kMany})); }) <
         kSeconds);
   CHECK(text ==
-        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "test: contract: features: expected a feature for every column, got none for column 0 of "
         "input 'x1'");
 }

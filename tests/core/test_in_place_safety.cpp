@@ -1,5 +1,5 @@
-// Which inputs may be read in place: the listed kernels, nodes that the optimiser may remove, and
-// everything that must be copied.
+// Which inputs are read in place and which are copied: inputs of listed and of unlisted kernels,
+// nodes that the optimiser may remove, and element types.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <string>
@@ -217,13 +217,16 @@ TEST_CASE("integer inputs of a division are copied, because it checks for zeros 
 }
 
 TEST_CASE(
-    "inputs of a graph with its own functions are copied, because these can have listed names") {
+    "inputs of a graph with its own functions are copied, because a function can have the name of "
+    "a listed kernel") {
   const std::string function = onnx::bytes(25, onnx::bytes(1, "Relu"));
   CHECK(ask(one("Relu")) == std::vector<bool>{true});
   CHECK(ask(one("Relu"), function) == std::vector<bool>{false});
 }
 
-TEST_CASE("unused inputs, absent optional inputs and cyclic graphs are read in place") {
+TEST_CASE(
+    "unused inputs, inputs beside absent optional ones and inputs of cyclic graphs are read in "
+    "place") {
   Graph graph;
   graph.input("unused", kFloat, {2})
       .input("x", kFloat, {2})

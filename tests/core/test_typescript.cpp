@@ -67,7 +67,8 @@ TEST_CASE("the declaration of a model with all types is exactly this text") {
 
 /**
  * Model 'all types', version 1, id 00.
- * Written by `sidecall types`, for `open<AllTypes>(...)`: generate it again when the model changes.
+ * Written by `sidecall types`, for `open<AllTypes>(...)`.
+ * Generate this file again when the model changes.
  */
 export interface AllTypes {
   /** A record that `predict` takes. */
@@ -212,7 +213,7 @@ TEST_CASE("a comment above each feature says what it accepts") {
                        "Takes"));
 }
 
-TEST_CASE("answers have types by role and classes") {
+TEST_CASE("the type of an answer depends on its role and classes") {
   CHECK(output_line(R"("role": "prediction", "type": "float64")", SIDECALL_DTYPE_FLOAT64) ==
         "y: number");
   CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)",
@@ -253,7 +254,7 @@ TEST_CASE("hundreds of classes are written one per line") {
         "\n| '" + std::string(60, 'a') + "'\n| '" + std::string(60, 'b') + "'");
 }
 
-TEST_CASE("text of a model cannot end its quotes or its comment") {
+TEST_CASE("a model's text cannot close the quotes or the comment around it") {
   CHECK(quoted("") == "''");
   CHECK(quoted("a'b\\c\"d`e") == R"('a\'b\\c"d`e')");
   CHECK(quoted("line\nand\r\ttab") == R"('line\nand\r\ttab')");

@@ -1,6 +1,6 @@
 """Executes blocks of code as a reader would: one after the other, in one shell or interpreter.
 
-What one block defines is there for the next block of the same language on the page.
+A block can use the variables and functions of earlier blocks of its language on the same page.
 """
 
 import json
@@ -13,8 +13,8 @@ import uuid
 from pathlib import Path
 from types import TracebackType
 
-# Reads blocks as lines of JSON and executes them in one namespace. The line {"end": ...} of the
-# answer follows the output of the block.
+# Reads blocks as lines of JSON and executes them in one namespace. After the output of a block it
+# prints the block's "end" text, and 1 if the block failed, otherwise 0.
 PYTHON = """
 import json, sys, traceback
 sys.path.insert(0, "")
@@ -31,7 +31,7 @@ for line in sys.stdin:
 """
 
 
-# After this time a block is taken to wait for something that does not come.
+# After this time a block is assumed to hang.
 PATIENCE_S = 600
 
 
@@ -77,7 +77,7 @@ class Session:
             self.process.stdin.write(text)
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the reader has ended; its output says why
+            pass  # the interpreter has ended; its output says why
         try:
             return self._output(end)
         finally:

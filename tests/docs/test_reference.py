@@ -208,7 +208,7 @@ def test_names_become_code_and_the_rest_is_escaped() -> None:
     )
 
 
-def test_what_holds_for_one_route_is_a_paragraph() -> None:
+def test_a_description_for_one_route_is_a_paragraph() -> None:
     comment = """
         uri  local: a path
              remote: an address, such as

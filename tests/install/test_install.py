@@ -1,5 +1,5 @@
 """cmake --install: a foreign C program and a foreign CMake project find the library in a moved
-tree, and link it in both ways; the target uninstall removes what was installed.
+tree, and link the shared and the static one; the target uninstall removes what was installed.
 """
 
 import os

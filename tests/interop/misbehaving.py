@@ -1,4 +1,4 @@
-"""The toy server with wrong answers or none, for tests that every call ends nevertheless.
+"""The toy server with wrong answers or none. Tests check that every call to it ends nevertheless.
 
     python tests/interop/misbehaving.py /run/app/toy.sock BEHAVIOUR
 

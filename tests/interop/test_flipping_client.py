@@ -93,7 +93,7 @@ MODELS = {
     "If": (FLAG, ["x"], [], {}),
     "Scan": (NUMBER, ["x"], [SIZE], {"num_scan_inputs": 1}),
 }
-# Operators whose output rank shape inference cannot determine.
+# Ranks of outputs, for the operators where shape inference does not determine them.
 RANKS = {"FeatureVectorizer": 2, "Split": 1, "Unsqueeze": 2}
 ML = {"LabelEncoder", "CategoryMapper", "OneHotEncoder", "FeatureVectorizer"}
 

@@ -112,7 +112,7 @@ test('runs wait at the same time, not one after the other, for a server that nev
     assert.ok(performance.now() - start < 10_000)
   }))
 
-test('a deadline that passes at the gate releases the workspace once', () =>
+test('a deadline that ends the wait for another connection releases the workspace once', () =>
   withOrphan({ waitMs: 300 }, async (model, restart) => {
     // The first run waits for the server, and the others wait for the first one.
     const options = [{}, {}, ...Array(8).fill({ timeoutMs: 50 })]

@@ -33,7 +33,7 @@ test('every shared case runs, or is listed with a reason', () => {
     assert.ok(one.expect_status === undefined || statuses.has(one.expect_status), one.name)
 })
 
-test('every case that is listed as inexpressible is so', () => {
+test('every case that is listed as inexpressible cannot be expressed', () => {
   for (const [name, reason] of INEXPRESSIBLE) {
     const one = cases.get(name)
     if (reason === REASONS.REFUSED)

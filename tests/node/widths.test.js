@@ -1,5 +1,5 @@
-// float32 and float64 represent one number: typed arrays of either width, plain arrays and records
-// mean the same for inputs of either width.
+// A number gets the same answer in a typed array of either float type, a plain array and a record,
+// for inputs of both float types.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -47,7 +47,7 @@ async function heldBy(model, x, { asFloat32 = false } = {}) {
   return ways[0]
 }
 
-test('one number is the same in typed arrays of either width, plain arrays and records', async () => {
+test('one number is the same in float32 and float64 arrays, plain arrays and records', async () => {
   for (const x of NUMBERS) {
     const rounded = Math.fround(x)
     assert.ok(Object.is(await heldBy(narrow, x), rounded), `${x} as double in a float32 input`)
@@ -77,7 +77,7 @@ test('one number is the same in typed arrays of either width, plain arrays and r
   assert.ok(Number.isNaN(await heldBy(wide, Number.NaN, { asFloat32: true })))
 })
 
-test('arrays of changing length, shape and width are converted in turn', async () => {
+test('arrays of changing length, shape and float type are converted in turn', async () => {
   for (const length of [1, 3, BIG, 3, BIG + 1]) {
     const doubles = Float64Array.from({ length }, (_, i) => i / 7)
     const floats = Float32Array.from(doubles)

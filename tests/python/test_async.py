@@ -119,7 +119,7 @@ def test_closing_the_coroutine_ends_its_run(load: Load) -> None:
 
     async def begin() -> Coroutine[Any, Any, Any]:
         run = model.arun(ENDLESS)
-        run.send(None)  # runs as far as the event loop would run it
+        run.send(None)  # runs up to the first await, as in the event loop
         return run
 
     run = asyncio.run(begin())

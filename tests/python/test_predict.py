@@ -190,7 +190,7 @@ def test_unknown_features_are_refused_or_ignored_as_requested(load: Load) -> Non
 
 
 @pytest.mark.parametrize("records", [3, "text", b"bytes", None, {1, 2}])
-def test_other_objects_than_records_are_refused(
+def test_objects_that_are_not_records_are_refused(
     matrix: sidecall.Model, backend: str, records: object
 ) -> None:
     with pytest.raises(errors.DtypeMismatch, match="expected a record"):

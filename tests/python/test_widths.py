@@ -1,6 +1,6 @@
-"""float32 and float64 represent one number in inputs of either width.
+"""Inputs of type float32 and float64 take numbers of both types.
 
-Arrays of either width, integers, lists, records and DataFrames mean the same.
+A number gets the same answer as a float32 or float64 array, integer, list, record or DataFrame.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def model(load: Load, width: str) -> sidecall.Model:
 
 
 def held(x: np.ndarray, width: str) -> np.ndarray:
-    """The values that a tensor of that type holds, exactly."""
+    """The numbers after rounding to the type `width`, as exact float64 values."""
     return x.astype(width).astype(np.float64)
 
 
@@ -69,7 +69,7 @@ def assert_same(got: Any, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("given", WIDTHS)
-def test_arrays_of_either_width_give_the_answers_of_records(
+def test_arrays_of_either_float_type_give_the_answers_of_records(
     model: sidecall.Model, width: str, given: str, backend: str
 ) -> None:
     x = np.array(NUMBERS, dtype=given)
@@ -164,7 +164,7 @@ def test_numbers_beyond_float32_are_refused_in_every_form(
         assert call.outputs["transformed"].tolist() == [[np.inf, 1]]
 
 
-def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(
+def test_the_first_thousand_faults_of_an_array_are_listed_in_the_same_way_as_for_records(
     load: Load, backend: str
 ) -> None:
     model = load("floats_float32.onnx")
@@ -216,7 +216,7 @@ def test_integers_are_rounded_once(load: Load, backend: str) -> None:
 
 
 @pytest.mark.parametrize("integer", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**64 - 1])
-def test_integers_beyond_2_53_are_rounded_as_by_numpy(
+def test_integers_beyond_2_53_are_rounded_as_numpy_does(
     load: Load, width: str, integer: int, backend: str
 ) -> None:
     model = load(f"identity_{width}.onnx")

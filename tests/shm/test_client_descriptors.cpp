@@ -1,5 +1,5 @@
-// A client without a free file descriptor for those that the server sends: the error is its own,
-// not a violation by the server.
+// The server sends descriptors to a client that has no free descriptor number. The client reports
+// this as its own shortage, not as a violation by the server.
 #include <sys/resource.h>
 
 #include <catch2/catch_test_macros.hpp>

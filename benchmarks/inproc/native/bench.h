@@ -29,7 +29,7 @@ typedef struct bench_state {
 typedef struct bench_approach {
   const char* name;
   bench_state* (*open)(const bench_workload* workload);
-  /* Receives a request before the clock starts; or NULL. */
+  /* Receives a request before the clock starts. NULL if the approach does not need this. */
   void (*prepare)(bench_state* state, int64_t row);
   void (*run)(bench_state* state, int64_t row, void* slot);
   /* Runs after the clock stopped. Writes per row the label (-1: none) and the probabilities. */
@@ -51,8 +51,9 @@ int64_t bench_now_ns(void);
 void bench_load_workload(bench_workload* workload, const char* folder, int64_t rows);
 void bench_free_workload(bench_workload* workload);
 
-/* opening.c. Times opening each of `count` files of a folder: by sidecall, by a session with
- * default options and by one with sidecall's options, in turns. Writes 3 * count numbers. */
+/* opening.c. Opens each of `count` files of a folder in three ways, in turns, and times them:
+ * sidecall, a session with default options, and a session with sidecall's options. Writes
+ * 3 * count numbers. */
 void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns);
 /* Growth of resident memory in KiB over `count` opens and closes, after `warm_up` of them. */
 int64_t bench_growth(const char* path, int64_t warm_up, int64_t count);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* glibc's own entry points: they need no dlsym, which would allocate itself. */
+/* glibc's own entry points, because dlsym, the alternative, would itself allocate memory. */
 extern void* __libc_malloc(size_t bytes);
 extern void* __libc_calloc(size_t count, size_t bytes);
 extern void* __libc_realloc(void* memory, size_t bytes);

@@ -32,7 +32,7 @@ typedef struct twin_state {
 
 static void* symbol(void* library, const char* name) {
   void* found = library == NULL ? NULL : dlsym(library, name);
-  if (found == NULL) bench_fail("%s is not there: %s", name, dlerror());
+  if (found == NULL) bench_fail("no symbol '%s': %s", name, dlerror());
   return found;
 }
 

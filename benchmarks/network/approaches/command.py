@@ -1,4 +1,4 @@
-"""The `sidecall` command: one process per call, and one that stays open and answers by line."""
+"""The `sidecall` command: one process per call, and one that stays open and answers line by line."""
 
 from approach import Approach
 from host import Host
@@ -6,7 +6,7 @@ from host import Host
 
 class Command(Approach):
     name = "command"
-    title = "sidecall predict, a process a call"
+    title = "sidecall predict, one process per call"
     group = "command"
     transport = "process"
     workloads = ("penguins",)

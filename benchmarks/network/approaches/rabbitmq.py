@@ -20,7 +20,7 @@ class RabbitMq(Broker):
             "RABBITMQ_NODE_PORT": str(port),
             "RABBITMQ_DIST_PORT": str(
                 distribution
-            ),  # otherwise 20 000 above the other port, where no port may exist
+            ),  # the default is RABBITMQ_NODE_PORT + 20 000, which can be more than 65 535
             "RABBITMQ_CONFIG_FILE": str(host.servers / "rabbitmq/rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(host.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(host.folder / "mnesia"),

@@ -38,8 +38,8 @@ class Model:
     def _open_records(self) -> None:
         import sidecall
 
-        # This includes encoding of strings and missing values. No peer has a faster way to score a
-        # record.
+        # sidecall also encodes the strings and the missing values. No peer has a faster way to
+        # score a record.
         self.answer_record = sidecall.open(self.folder / "model.onnx").predict
 
     def _open_onnx(self) -> None:

@@ -1,5 +1,5 @@
-// bench-shm-iceoryx-server spin|sleep SERVICE: the same echo over iceoryx's request-response; it
-// polls or waits on a WaitSet, until it is killed.
+// bench-shm-iceoryx-server spin|sleep SERVICE: the echo of server.c over iceoryx's
+// request-response. It polls or waits on a WaitSet, until it is killed.
 #include <cstring>
 #include <iceoryx_posh/popo/server.hpp>
 #include <iceoryx_posh/popo/wait_set.hpp>

@@ -27,9 +27,9 @@ void peer_pin(int cpu); /* -1 does not pin the thread */
 void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers,
                  int64_t num_answers);
 
-/* floors.c: time `calls` round trips with a child process that is forked for it. The variants are:
- * two cache lines, polled; one byte over a SEQPACKET socket, with blocking reads; one blocking
- * semaphore in each direction. The two processes run on the given CPUs. */
+/* floors.c. These functions time `calls` round trips with a child process, which they fork. They
+ * use two cache lines that are polled, one byte over a SEQPACKET socket with blocking reads, and
+ * one blocking semaphore in each direction. The two processes run on the given CPUs. */
 void peer_ping_cacheline(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);
 void peer_ping_socket(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);
 void peer_ping_semaphore(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);

@@ -30,7 +30,8 @@ struct BenchOptions {
   bool json = false;
 };
 
-// One call as a program makes it: sets the features of its rows, runs, reads every column.
+// A call as a program would use it: call() sets the features of its rows, runs the model and reads
+// every column.
 class GoldenCall {
  public:
   GoldenCall(const Model& model, const std::string& uri, int64_t rows, int64_t timeout_ns)

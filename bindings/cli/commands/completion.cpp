@@ -49,7 +49,7 @@ _sidecall_files() {
 _sidecall() {
   local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"
   COMPREPLY=()
-  # --from=csv comes as three words
+  # bash passes --from=csv as three words
   if [ "$cur" = = ]; then
     cur=
   elif [ "$prev" = = ] && [ "$COMP_CWORD" -gt 2 ]; then
@@ -161,7 +161,8 @@ std::string zsh() {
          "*) return ;;\n  esac\n"
          "  case $words[1] in\n" +
          cases + "  esac\n}\n" +
-         "# As a file of fpath this is the function's body; sourced, it announces the function.\n"
+         "# In a file on fpath, this is the body of the function. If it is sourced, it registers\n"
+         "# the function.\n"
          "if [ \"$funcstack[1]\" = _sidecall ]; then _sidecall \"$@\"; else compdef _sidecall "
          "sidecall; fi\n";
 }

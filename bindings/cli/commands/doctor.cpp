@@ -112,8 +112,9 @@ std::string page(const Findings& findings) {
     table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") +
                        "in " + python->package});
   } else {
-    table.add(
-        {"python", "package sidecall not found; export and check need it (pip install sidecall)"});
+    table.add({"python",
+               "package sidecall not found; export, check, compare, and serve of Python objects "
+               "need it (pip install sidecall)"});
     for (const auto& tried : findings.pythons)
       table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
   }

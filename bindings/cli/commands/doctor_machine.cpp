@@ -57,7 +57,8 @@ Json node(JsonDocument& document) {
   return result;
 }
 
-// "" if nothing is wrong, or if the folder does not exist: the first server makes it.
+// Returns "" if nothing is wrong, or if the status of the folder cannot be read. The latter
+// includes a folder that does not exist yet: the first server creates it.
 std::string problem_of(const std::string& folder) {
   int error_number = 0;
   const char* fault = socket_folder_fault(folder, &error_number);

@@ -10,7 +10,7 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr int64_t kMaxToldRows = 100;  // rows whose faults are printed; the rest is only counted
+constexpr int64_t kMaxToldRows = 100;  // rows whose faults are printed; others are only counted
 
 // Whether the status is a failure of the model on some rows: the engine or a served function
 // failed, or the rows need more memory than is available.
@@ -64,7 +64,7 @@ int Batches::answer_all() {
   return worst_;
 }
 
-// Runs the call and finds its answers.
+// Runs the call and fetches the memory of its outputs, from which the answers are read.
 sidecall_status Batches::run_call() {
   const sidecall_status status = run_.call.run();
   return status == SIDECALL_OK ? run_.answers.fetch(run_.call) : status;

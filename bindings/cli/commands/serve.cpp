@@ -48,8 +48,8 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// Whether the model is for the Python package: module:object or a pickle. file: URIs and everything
-// else are model files.
+// Whether the Python package must serve the model. It serves `module:object` and pickles. All other
+// models, including file: URIs, are model files.
 bool is_for_python(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     if (word.empty() || word[0] == '-') continue;
@@ -129,7 +129,7 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->option_text("SECONDS");
   app.add_flag("--json-log", options.as_json, "write log lines as JSON");
   app.add_option("--log-level", options.level,
-                 "least level to log: debug, info (default), warning or error")
+                 "lowest level to log: debug, info (default), warning or error")
       ->check(one_of({"debug", "info", "warning", "error"}))
       ->option_text("LEVEL");
   add_engine_option(app, options.model);
@@ -194,7 +194,7 @@ bool is_answering(const std::string& at) {
 }
 
 // Serves until a signal arrives, or until the parent process closes its control socket and the
-// server has ended. Returns whether it was a signal.
+// server has ended. Returns whether a signal arrived.
 bool serve_until_end(sidecall_server* server, const std::string& at,
                      const ServiceManager& manager) {
   for (;;) {
@@ -204,12 +204,12 @@ bool serve_until_end(sidecall_server* server, const std::string& at,
   }
 }
 
-// Serves to the end. After a signal, running calls have `drain_ns` to complete. Returns false if
-// some were still running after that.
+// Serves, then drains the server. After a signal, running calls have `drain_ns` to complete.
+// Returns false if some were still running after that.
 bool serve_to_the_end(sidecall_server* server, const std::string& at, int64_t drain_ns,
                       sidecall_log_lines* log) {
-  const ServiceManager manager(
-      !at.empty());  // without an address, a client has started this process
+  // Without an address, this process was started by a client and is not the service itself.
+  const ServiceManager manager(!at.empty());
   manager.send("READY=1\nSTATUS=serving at " + printable(at));
   const bool is_signal = serve_until_end(server, at, manager);
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");

@@ -60,8 +60,8 @@ std::string answer_line(const PredictRun& run, JsonSource& source, const Row& ro
   };
   if (source.fill(run.call, 0, row.text) != Fill::kFilled) return judged();
   sidecall_status status = run.call.run();
-  // Values that were written directly to memory give only the first fault. Let the library read the
-  // record as text, which reports all faults.
+  // The run reports only the first fault of the values that were written directly to memory. If the
+  // library reads the record as text, it reports all faults.
   if (exit_code_of(status) == kBadInput) return judged();
   if (status == SIDECALL_OK) status = run.answers.fetch(run.call);
   if (status != SIDECALL_OK) return error_line(status, run.call.error());

@@ -114,12 +114,13 @@ bool CsvSource::open(RowReader& reader) {
   for (bool is_more = true; is_more; ++at) {
     const char* begin = at;
     CsvField field;
-    // The place is only computed for a message, because that counts all characters before it.
+    // Compute the place only if there is an error, because computing it counts all preceding
+    // characters.
     const auto fail_here = [&](const std::string& problem) {
       throw InputFailure(place_in(reader.name(), header, begin) + problem);
     };
     if (!next_field(at, end, &field))
-      fail_here("expected a name, or one in quotes, got other text");
+      fail_here("expected a column name, quoted or unquoted, got other text");
     std::string name(unquoted(field, &memory_));
     if (!is_utf8_without_nul(name)) fail_here("expected a name in UTF-8, got other bytes");
     if (columns_.size() == kMaxColumns)
@@ -131,8 +132,8 @@ bool CsvSource::open(RowReader& reader) {
   for (const auto& name : options_.keep) {
     if (std::none_of(columns_.begin(), columns_.end(),
                      [&](const Column& column) { return column.name == name; }))
-      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "column '" + name +
-                         "': expected a column that --keep names, got none");
+      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "--keep: column '" +
+                         name + "' is not in the header");
   }
   for (int32_t i = 0; i < call_.num_features(); ++i) {
     if (std::any_of(columns_.begin(), columns_.end(),

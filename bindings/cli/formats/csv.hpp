@@ -1,4 +1,4 @@
-// Splits a CSV row into fields; used by the CSV reader of predict and for kept values.
+// Splits a CSV row into fields; used by the CSV reader of predict and diff, and for kept values.
 #pragma once
 
 #include <string>

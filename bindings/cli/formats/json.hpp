@@ -43,8 +43,8 @@ inline void write_text(JsonWriter& json, std::string_view text) {
 }
 void write_member(JsonWriter& json, const char* key, std::string_view text);
 
-// Returns the indented JSON that `write` produces. It is complete text, so that stdout never gets a
-// part of it.
+// Returns the indented JSON that `write` produces. The text is complete before any of it is
+// written, so stdout never receives only a part of it.
 template <typename Write>
 std::string to_json(Write write) {
   rapidjson::StringBuffer buffer;

@@ -14,7 +14,7 @@ namespace sidecall::cli {
 // file.
 struct Array {
   int32_t dtype = 0;        // 0: a type that tensors do not have; `numpy_dtype` names it
-  std::string numpy_dtype;  // "<f4", or other text for a type that is not simple
+  std::string numpy_dtype;  // "<f4", or the longer text of a structured type
   std::vector<int64_t> dims;
   std::string data;
   std::vector<int64_t> offsets;

@@ -8,7 +8,8 @@
 
 namespace sidecall::cli {
 
-// Whether the format of the contract has domains; in format 1 these keys have no meaning.
+// Whether the contract has a format with domains (2 or newer). In format 1 the keys `domain` and
+// `empty` of a feature have no meaning.
 bool has_domains(const Json& contract);
 
 // Returns "0 to 1 or 2 to inf", "finite" or "not empty"; "" if every value is accepted.

@@ -27,16 +27,17 @@ ExitCode exit_code_of(sidecall_status status);
 
 sidecall_model_options to_options(const ModelOptions& options);
 
-// Returns the deadline of a run: the one that the user gave, otherwise none in process and 30
-// seconds for another process, as in every language. -1 is no deadline.
+// Returns the timeout of a run: the one that the user gave. If the user gave none, it is -1 (no
+// deadline) for a model in this process and 30 seconds for a model in another process, as in every
+// language.
 int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options);
 
 // Opens a model, or throws a Failure whose message contains `uri`. With verify=warn, a warning goes
 // to stderr.
 Model open_model(const std::string& uri, const ModelOptions& options);
 
-// Opens a model, for callers that continue after a failure: then `model` stays empty, and `err` has
-// the reason.
+// Opens a model, for callers that continue after a failure: in that case `model` stays empty, and
+// `err` has the reason.
 sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
                                sidecall_error& err);
 

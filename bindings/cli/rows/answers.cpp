@@ -16,7 +16,8 @@
 namespace sidecall::cli {
 namespace {
 
-// Marks the columns that a name of --only selects. Returns false if it selects none.
+// Marks the columns that `name`, one of the names in --only, selects. Returns false if there are
+// none.
 bool mark(const sidecall_model* model, const std::string& name, std::vector<bool>* wanted) {
   bool any = false;
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
@@ -67,7 +68,7 @@ void Answers::check_kept() const {
                                   : sidecall_model_output_spec(model_, column.spec->output)->name;
       if (answer == name)
         throw Failure(kUsage, "predict: --keep: expected a name that no answer has, got '" + name +
-                                  "' (--only can leave it out)");
+                                  "' (--only can leave that answer out)");
     }
   }
 }
@@ -167,7 +168,8 @@ void Answers::append_nothing(const RowSource& source, int64_t kept_at, bool has_
   if (is_after_kept) append_kept(source, kept_at, out);
   const size_t fields = columns_.size() + (is_after_kept ? 0 : rows_.keep.size());
   out->append(is_after_kept ? fields : fields - 1, ',');
-  *out += fields == 1 && !is_after_kept ? "\"\"\n" : "\n";  // an empty line is not a row
+  // Quote a single empty field, because an empty line would not be read as a row.
+  *out += fields == 1 && !is_after_kept ? "\"\"\n" : "\n";
 }
 
 void Answers::append_kept(const RowSource& source, int64_t kept_at, std::string* out) const {

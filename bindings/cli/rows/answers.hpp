@@ -21,9 +21,9 @@ class Answers {
   // Returns the CSV header; "" for JSON Lines.
   std::string header() const;
 
-  // Finds the answers of a successful run in memory. A graph or a served function may return
-  // another shape than it declares, possibly only for some rows; then the status is an error, which
-  // call.error() describes.
+  // Locates the answers of a successful run in the output memory of the call. A graph or a served
+  // function may return another shape than it declares, possibly only for some rows. In that case
+  // the status is an error, which call.error() describes.
   sidecall_status fetch(RowCall& call);
 
   // Appends the line of one row. `at` is the index of the row in the run, `kept_at` its index in

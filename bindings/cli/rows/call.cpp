@@ -95,7 +95,8 @@ sidecall_status RowCall::run() { return sidecall_call_run(call_.get(), timeout_n
 
 size_t RowCall::num_faults() const { return std::min<size_t>(err_.num_faults, kMaxFaults); }
 
-// For functions that only fail if memory runs out or the server is gone.
+// Throws a Failure if the status is an error. Used for functions that fail only if memory runs out
+// or the server is gone.
 void RowCall::check(sidecall_status status) const {
   if (status != SIDECALL_OK) throw Failure(exit_code_of(status), err_.message);
 }

@@ -1,5 +1,5 @@
 // Reads JSON records into the reusable call; see json_lines.hpp. A record with any error is passed
-// to the library as text, which reports what is wrong with it.
+// to the library as text, and the library reports what is wrong with the record.
 #include "json_lines.hpp"
 
 #include <rapidjson/reader.h>
@@ -64,7 +64,7 @@ class JsonSource::Handler {
   bool EndArray(rapidjson::SizeType) { return leave(); }
   bool Key(const char* text, rapidjson::SizeType length, bool);
 
-  // Sets the features that the record did not have to missing.
+  // Sets to missing all features that the record did not contain.
   bool set_absent();
 
  private:
@@ -186,8 +186,9 @@ sidecall_status JsonSource::judge(std::string_view text) {
   // Both readers should accept the same rows. If they ever differ, report an error for this row
   // only.
   err_.num_faults = 0;
-  std::strcpy(err_.message,
-              "expected a record that the command can parse, got one that only the library can");
+  std::strcpy(
+      err_.message,
+      "expected a record that the command can parse, got one that only the library can parse");
   return SIDECALL_INVALID_JSON;
 }
 

@@ -1,5 +1,5 @@
-// Reads rows of JSON Lines, each a record of values by feature name; used by predict, its --stream,
-// and diff.
+// Reads rows of JSON Lines, each a record of values by feature name; used by predict (with and
+// without --stream) and by diff.
 #pragma once
 
 #include <array>

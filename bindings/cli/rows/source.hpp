@@ -38,12 +38,12 @@ class RowSource {
   // Sets the features of row `at` of the call.
   virtual Fill fill(RowCall& call, int64_t at, std::string_view text) = 0;
 
-  // Returns a kept value of the row that fill() read as row `at`, exactly as in the text; valid as
-  // long as that text. Empty if the row does not have the value.
+  // Returns a kept value of the row that fill() read as row `at`, exactly as it is in the text of
+  // the row. The view is valid as long as that text, and empty if the row does not have the value.
   virtual std::string_view kept(int64_t at, size_t index) const = 0;
 
-  // Returns why a row has no answer: lines for people that begin with the place. Call it after a
-  // fill() or run of only this row has failed.
+  // Returns why a row has no answer, as lines for people to read; each begins with a place
+  // (file:line:column). Call it after fill() or the run has failed for a call of this row alone.
   virtual std::vector<std::string> explain(const RowCall& call, const Row& row,
                                            const std::string& file) = 0;
 };

@@ -18,8 +18,8 @@ class Arguments {
  public:
   Arguments(const Command& command, const std::string& notes);
 
-  // Returns false if --help was given, after printing the help, and if an observer is set by
-  // describe_instead(). Throws a Failure with kUsage for a wrong command line.
+  // Returns false if --help was given (after printing the help), or if describe_instead() has set
+  // an observer. Throws a Failure with kUsage for a wrong command line.
   bool parse(std::vector<std::string> arguments);
 
   const Command& command() const { return command_; }
@@ -36,8 +36,8 @@ class Arguments {
 // and the manual page are made from these definitions. An empty observer ends this mode.
 void describe_instead(std::function<void(Arguments&)> observer);
 
-// Validators whose error texts say what was expected. The validator name of one_of is kChoices
-// followed by the choices, which completions read.
+// Validators whose error texts say what was expected. The validator that one_of() returns is named
+// kChoices followed by the choices; describe.cpp reads the choices from this name.
 constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
 CLI::Validator positive_seconds();

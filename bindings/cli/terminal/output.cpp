@@ -1,4 +1,5 @@
-// The checked stdout, the lines on stderr and the tables of every command; see output.hpp.
+// Writes to stdout with checks for errors, writes lines to stderr, and formats tables, for every
+// command; see output.hpp.
 #include "output.hpp"
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Writes text for people and programs: a checked stdout, lines on stderr, and tables. Every command
-// writes through this file.
+// Writes text for people and programs: stdout, where every write is checked for errors, lines on
+// stderr, and tables. Every command writes through this file.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace sidecall::cli {
 
 // Buffers stdout and checks every write. A failed write, such as on a full disk, throws a Failure
-// once. If the reader has closed the pipe, the process ends as by SIGPIPE.
+// once. If the reader has closed the pipe, SIGPIPE ends the process.
 class Output {
  public:
   void write(std::string_view text);
@@ -39,8 +39,8 @@ void complain(std::string_view line);
 std::string error_text(int error);
 
 // Returns `text` with control characters escaped, such as \u001b, so that a name from an untrusted
-// file cannot control the terminal or fake a line of output. JSON keeps its meaning. kKeep keeps
-// line feeds, for text of several lines.
+// file cannot control the terminal or fake a line of output. JSON text keeps its meaning,
+// because \u001b is an escape in JSON too. kKeep keeps line feeds, for text of several lines.
 enum class LineEnds { kEscape, kKeep };
 std::string printable(std::string_view text, LineEnds line_ends = LineEnds::kEscape);
 

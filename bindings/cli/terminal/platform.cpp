@@ -63,7 +63,7 @@ void raise_descriptor_limit() {
 void occupy_standard_streams() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
-    // Open it with the opposite access mode, so that reads or writes still fail with EBADF.
+    // Open /dev/null with the opposite access mode, so that reads or writes still fail with EBADF.
     if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) == -1) return;
   }
 }

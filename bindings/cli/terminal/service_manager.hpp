@@ -1,6 +1,6 @@
 // Reports the state of this process to the service manager that started it, in systemd's notify
 // protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket in $NOTIFY_SOCKET. Used
-// by `sidecall serve`; sidecall/serving/service_manager.py is the same for Python.
+// by `sidecall serve`; sidecall/serving/service_manager.py does the same for Python.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace sidecall::cli {
 
-// Without a service manager every function does nothing.
+// If no service manager started this process, send() does nothing.
 class ServiceManager {
  public:
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. `is_service`: false for a process that
@@ -20,7 +20,7 @@ class ServiceManager {
   void send(const std::string& lines) const;
 
   // How often the manager expects WATCHDOG=1: half of the time after which it restarts this
-  // process. -1 if it does not expect it.
+  // process. -1 if the manager does not expect WATCHDOG=1.
   int64_t keep_alive_ns() const { return keep_alive_ns_; }
 
  private:

@@ -15,8 +15,8 @@ function fail(error) {
 }
 
 /**
- * For Node 20, which has no process.execve: runs a child that shares the terminal, forwards signals
- * to it, and exits as it does.
+ * For versions of Node without process.execve: runs a child process that shares the terminal,
+ * forwards signals to the child, and ends with the exit code or the signal of the child.
  */
 function run(command, words) {
   const child = spawn(command, words, { stdio: 'inherit' })

@@ -23,7 +23,8 @@ addon.configure({ makeError, copies: process.env.SIDECALL_NODE_COPIES === '1' })
 // the exit runs the engine's destructors does no harm (docs/decisions/023-ends-of-programs.md).
 process.on('exit', () => addon.drain())
 
-const OLDEST_MINOR = 22 // the oldest supported minor version of ONNX Runtime 1.x, as in core
+// The oldest supported minor version of ONNX Runtime 1.x, as in engines/onnxruntime/library.cpp.
+const OLDEST_MINOR = 22
 
 /**
  * Finds the library of the package onnxruntime-node. We prefer it to our own copy: both have the
@@ -56,8 +57,8 @@ function findInPlatformPackage() {
 let found = null
 
 /**
- * The path that becomes the option `onnxruntime_package` of the C library; undefined if none is
- * found. The search runs only once.
+ * Returns the path of a library for the option `onnxruntime_package` of the C API; undefined if no
+ * library is found. The search runs only once.
  */
 function findOnnxruntime() {
   if (found === null) found = findInOnnxruntimeNode() ?? findInPlatformPackage()

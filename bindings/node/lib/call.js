@@ -9,8 +9,8 @@ const { Workspace } = require('./workspace.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
-// These use the error texts of core. Core cannot report them itself, because it does not know about
-// runs that wait in the queue of tasks.js. tests/node/core_texts.test.js compares the texts.
+// These errors have the same texts as in core. Core cannot report them, because it does not know
+// about runs that wait in the queue of tasks.js. tests/node/core_texts.test.js compares the texts.
 const busy = () => fail('BUSY', 'the call is running')
 const notRun = () =>
   fail('NOT_RUN', 'outputs: expected a successful run before they are read, got none')
@@ -97,8 +97,8 @@ class Call {
   }
 
   /**
-   * Runs before each run: throws if a view of an input was transferred, and makes sure that outputs
-   * whose view was transferred get new memory.
+   * Called before each run: throws if a view of an input was transferred, and makes sure that
+   * outputs whose view was transferred get new memory.
    */
   #prepare() {
     const { inputs, outputs } = this.#workspace

@@ -32,7 +32,7 @@ const DTYPES = {
   int4: { ...raw8, perByte: 2 }
 }
 
-// The type name that the library uses for a tensor of that class.
+// For each class of typed arrays, the name that the library uses for the type of such a tensor.
 const NAME_OF_CLASS = {
   Float16Array: 'float16',
   Float32Array: 'float32',
@@ -63,7 +63,7 @@ const lengthOf = getter('length')
 const bufferOf = getter('buffer')
 const offsetOf = getter('byteOffset')
 
-/** For float32 and float64, the dtype number of the other one in the C library. */
+/** For float32 the dtype number of float64 in the C API, and for float64 that of float32. */
 const OTHER_WIDTH = { float32: 11, float64: 1 }
 
 const nameOfClass = name => NAME_OF_CLASS[name] ?? name

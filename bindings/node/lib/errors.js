@@ -81,8 +81,8 @@ function fail(code, message, name = '', expected = '', got = '') {
 }
 
 /**
- * Makes the error for an input of a run that is wrong in a way that exists only in JavaScript. The
- * text has the same form as in core.
+ * Makes the error for a wrong input of a run, if the fault is one that exists only in JavaScript.
+ * The text has the same form as in core.
  */
 function failInput(code, name, expected, got) {
   return fail(code, `input '${name}': expected ${expected}, got ${got}`, name, expected, got)

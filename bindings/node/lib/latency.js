@@ -7,7 +7,7 @@ const os = require('node:os')
 const { performance } = require('node:perf_hooks')
 const { setImmediate } = require('node:timers') // the original, even if tests replace the global
 
-// A run is short below this time. A hop to a thread and back takes 20 to 70 us.
+// A run that takes less time than this is short. A hop to a thread and back takes 20 to 70 us.
 const SHORT_NS = 50_000
 // If runs take at most this long on threads, including the hop, they may be short. Then a few of
 // them are tried on the event loop; at this length they do not delay other work noticeably.
@@ -17,11 +17,11 @@ const TRIAL_NS = 300_000
 const LONG_NS = 2_000_000
 // The time that all short runs together may take in one turn of the event loop.
 const TURN_NS = 1_000_000
-// Runs in a trial. More than one, because the first run of a workspace is slow.
+// The number of runs in a trial. It is more than one, because the first run of a workspace is slow.
 const TRIALS = 4
 // The largest number of runs between two failed trials.
 const MAX_WAIT = 4096
-// Runs over which the mean time on threads is taken.
+// The number of runs over which the mean time on threads is computed.
 const WINDOW = 64
 // The maximum number of threads in the pool of the library.
 const THREADS = Math.max(2, os.availableParallelism())
@@ -85,8 +85,8 @@ class Estimate {
 }
 
 /**
- * The latency estimates for one kind of run of a model, one for each power of two of the input
- * size.
+ * The latency estimates for one kind of run of a model: one estimate for each power of two of the
+ * input size.
  */
 class LatencyEstimates {
   /**

@@ -144,7 +144,7 @@ class Model {
 
   /** What console.log prints. Without a contract there are no features, so it prints the inputs. */
   [inspect.custom](depth, options, print) {
-    // The prototype, and objects that inherit from a model, are printed as any object.
+    // Print the prototype, and objects that inherit from a model, like any other object.
     if (!(#described in this)) return print(this, { ...options, customInspect: false })
     if (depth < 0) return options.stylize('[Model]', 'special')
     const { name, version, inputs, outputs, features } = this.#described

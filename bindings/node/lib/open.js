@@ -8,7 +8,7 @@ const { onAbort } = require('./signals.js')
 
 const ENGINE = new Set(['onnxruntime'])
 
-/** 'shm:' or 'exec:' for a model in another process, which may stop responding. */
+/** Returns 'shm:' or 'exec:' for a model in another process, otherwise IN_PROCESS. */
 function routeOf(source) {
   return (typeof source === 'string' && /^(shm|exec):/.exec(source)?.[0]) || IN_PROCESS
 }

@@ -1,6 +1,6 @@
-// Checks and converts arguments; used by open.js, model.js and call.js. A wrong type is a
-// TypeError. A time that is out of range is a SidecallError that is made here, because the library
-// would report nanoseconds where the user gave milliseconds.
+// Checks and converts arguments; used by open.js, model.js and call.js. A value of a wrong type
+// throws a TypeError. A time that is out of range throws a SidecallError. It is made here, because
+// the library would report nanoseconds where the user gave milliseconds.
 'use strict'
 
 const { fileURLToPath } = require('node:url')
@@ -18,7 +18,7 @@ function wrongType(what, expected, value) {
   return new TypeError(`${what}: expected ${expected}, got ${typeName(value)}`)
 }
 
-/** The error for a value that is not `expected`, which is a kind of whole number. */
+/** The error for a value that is not the kind of whole number that `expected` describes. */
 function notWhole(what, expected, value) {
   if (typeof value !== 'number') return wrongType(what, expected, value)
   const got = !Number.isInteger(value)

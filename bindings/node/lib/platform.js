@@ -10,7 +10,10 @@ const path = require('node:path')
 const platform = `${process.platform}-${process.arch}`
 const platformPackage = `@sidecall/${platform}`
 
-/** The folders of the program: as it was started, and after following symbolic links. */
+/**
+ * Returns the folder of the program's main file: first with symbolic links resolved, then as the
+ * path was given, if that is another folder.
+ */
 function programFolders() {
   const program = process.argv[1]
   if (program === undefined) return []
@@ -22,14 +25,14 @@ function programFolders() {
 }
 
 const fromProgram = programFolders()
-// An ES module has no __dirname; only a bundle can have turned this file into one.
+// This file is CommonJS, so __dirname is missing only if a bundler converted it to an ES module.
 const here = typeof __dirname === 'string' ? __dirname : path.resolve(fromProgram[0] ?? '.')
 const isBundled = typeof __filename !== 'string' || path.basename(__filename) !== 'platform.js'
 const load = createRequire(path.join(here, 'platform.js'))
 // A bundle may be in another folder than the packages, so the program's folders count as well.
 const searched = isBundled ? [...new Set([here, ...fromProgram])] : [here]
 
-/** Returns the path of a module as seen from the first of the folders that has it; or undefined. */
+/** Resolves a module, starting from each of the folders in turn; undefined if it is not found. */
 function resolve(request, folders) {
   try {
     return load.resolve(request, { paths: folders })
@@ -40,8 +43,8 @@ function resolve(request, folders) {
 
 /**
  * Returns the folder of the platform package; undefined if it is not installed. For a bundle, the
- * search also starts from an installed package sidecall: pnpm makes its dependencies visible only
- * from there.
+ * search also starts from an installed package sidecall, because pnpm makes the dependencies of a
+ * package visible only from the folder of that package.
  */
 function findPlatformPackage() {
   const main = isBundled ? resolve('sidecall/package.json', searched) : undefined
@@ -58,8 +61,8 @@ function isGlibc() {
 }
 
 function reason() {
-  if (process.platform !== 'linux') return `sidecall runs on Linux, got ${process.platform}`
-  if (!isGlibc()) return 'sidecall needs glibc 2.28 or newer, got another C library (musl)'
+  if (process.platform !== 'linux') return `expected Linux, got ${process.platform}`
+  if (!isGlibc()) return 'expected glibc 2.28 or newer, got another C library (musl)'
   if (!isBundled)
     return `the package ${platformPackage} is not installed: was npm told to omit optional dependencies?`
   return (

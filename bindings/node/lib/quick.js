@@ -26,7 +26,8 @@ const key = name => `[${JSON.stringify(name)}]`
 /**
  * Compiles a function (record, names, out, at) => boolean. It writes the values of the record to
  * `out` from index `at` on. It returns true if the keys are exactly `names` in this order and each
- * value is a number in the range of its feature; otherwise the contents of `out` are not valid.
+ * value is a number in the range of its feature. Otherwise it returns false, and the contents of
+ * `out` are not valid.
  * Runs code of the user if a property is a getter.
  */
 function compileReader(layout) {

@@ -17,7 +17,7 @@ const FALSE = 3
 const TRUE = 4
 const MISSING = 5
 const STRING = 6
-const INVALID_VALUE = 7 // setInvalid() passes its fault
+const INVALID_VALUE = 7 // setInvalid() reports this value
 
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
@@ -343,8 +343,8 @@ class Layout {
       feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''
     )
     this.isInteger = features.map(feature => feature.dtype === 'int64')
-    // Core checks features that have a closed list of values. These records must use the setters,
-    // because core reports all faults of setters together, but only the first fault of a tensor.
+    // If a feature has a closed list of values, the records go through the setters of core, which
+    // compare each value with the list.
     this.isPlain =
       features.length > 0 &&
       isFloat.every(Boolean) &&

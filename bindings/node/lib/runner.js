@@ -10,7 +10,7 @@ const { Gate, hasWaiting, submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
-// Each remote workspace is a connection, and the kernel limits how many descriptors may watch one
+// Each remote workspace has a connection, and the kernel limits how many descriptors may watch one
 // server.
 const MAX_KEPT_REMOTE = 32
 // The maximum bytes in bulky workspaces that are kept. Keeping them pays, because fresh memory for
@@ -51,9 +51,9 @@ class Runner {
 
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
-    // While runs wait in the queue, do not keep a remote workspace: runs that wait already have one
-    // of their own, and the next new run would take this one and hold its connection idle while it
-    // waits.
+    // While runs wait in the queue, close a remote workspace instead of keeping it. The waiting
+    // runs already have workspaces, so only the next new run would take this one. Its connection
+    // would then be idle while that run waits.
     if (this.gate !== null && hasWaiting()) return workspace.close()
     if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
       return workspace.close()
@@ -118,7 +118,7 @@ class Runner {
     }
   }
 
-  /** Returns a promise. Errors before the start may be thrown instead of rejecting it. */
+  /** Returns a promise. Errors that occur before the run is started may be thrown instead. */
   run(tensors, timeoutNs, signal) {
     const workspace = this.take(this.tensors)
     let estimate

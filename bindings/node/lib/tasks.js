@@ -23,9 +23,9 @@ let isRetrying = false
 const queue = { tasks: [], first: 0 }
 
 /**
- * One for each model in another process. The start of a run may have to connect, and then waits for
- * that process on a thread of its own. The gate lets only one run of a model do this at a time; the
- * others wait.
+ * Each model in another process has one Gate. Starting a run may have to connect first; a separate
+ * thread then does this, because it waits for the other process. The gate lets only one run of the
+ * model do this at a time; the other runs wait.
  */
 class Gate {
   constructor() {
@@ -48,22 +48,22 @@ class Gate {
   }
 
   /**
-   * A start that began at `start` found no server. Runs that began to wait at that time or earlier
-   * fail with the same error.
+   * Called when an attempt to start a run found no server. `start` is the time when that attempt
+   * began. Runs that were submitted at that time or earlier fail with the same error.
    */
   refuse(error, start) {
     while (this.waiting.length > 0 && this.waiting[0].begin <= start) {
       const task = this.waiting.shift()
       --numGated
       task.leaveGate()
-      // An abort or a deadline has ended a settled task already, and released its workspace.
+      // A settled task was ended by an abort or a deadline, which also released its workspace.
       if (!task.isSettled) task.fail(error)
     }
   }
 
   /**
-   * If no task holds the gate, moves the next waiting task to the head of the queue, which starts
-   * it again.
+   * If no task holds the gate, moves the next waiting task to the head of the queue. The caller
+   * must then start the tasks of the queue.
    */
   offer() {
     if (this.isTaken) return
@@ -77,9 +77,10 @@ class Gate {
 
 class Task {
   /**
-   * The inputs of `workspace` are set. `read` makes the answer from it. `release` is called when
-   * the engine no longer uses the memory; after an abort, that is later than the rejection of the
-   * promise. `estimate` is null for a run that must always use a thread.
+   * The inputs of `workspace` must be set already. `read` makes the answer from the workspace after
+   * the run. `release` is called when the engine no longer uses the memory; after an abort, that is
+   * later than the rejection of the promise. `estimate` is null for a run that must always use a
+   * thread.
    */
   constructor({ workspace, timeoutNs, signal, estimate, read, release }) {
     this.workspace = workspace
@@ -150,7 +151,7 @@ class Task {
     this.stop()
   }
 
-  /** Starts the timer of a task that waits. The deadline counts from the call of the user. */
+  /** Starts the timer of a task that waits. The deadline counts from the creation of the task. */
   watchDeadline() {
     if (this.timeoutNs === -1) return
     const ms = Math.min(this.timeoutNs / 1e6, 2 ** 31 - 1)
@@ -207,7 +208,10 @@ class Task {
     clearTimeout(this.timer)
   }
 
-  /** Starts a run whose start may have to wait for another process, or waits for the gate first. */
+  /**
+   * Lets a separate thread start the run, because starting it may have to wait for another process.
+   * If another task holds the gate, the task waits at the gate first.
+   */
   pass(gate) {
     if (gate.isTaken) {
       gate.wait(this)
@@ -226,8 +230,8 @@ class Task {
   }
 
   /**
-   * Called on the event loop when the thread has finished the start and no longer uses the
-   * workspace.
+   * Called on the event loop when the thread has started the run, or has failed to start it, and no
+   * longer uses the workspace.
    */
   onStart(error) {
     const { gate, native, isCancelled } = this.workspace

@@ -98,8 +98,8 @@ function converterOf(spec) {
 }
 
 /**
- * Appends the elements of nested arrays to `flat`. The first array at each depth sets its entry of
- * `dims`; later arrays must have the same length.
+ * Appends the elements of nested arrays to `flat`. The first array at each depth sets the entry of
+ * `dims` for that depth; later arrays at the same depth must have the same length.
  */
 function flatten(array, depth, dims, flat, convert, spec) {
   const length = array.length
@@ -152,8 +152,8 @@ function readDims(dims, spec) {
 }
 
 /**
- * Returns the shape for `length` elements, if the signature has at most one free dimension;
- * otherwise, or if it does not fit, [length].
+ * Returns the shape for an array of `length` entries. Returns [length] if the signature has more
+ * than one free dimension, or if the array does not fit the signature.
  */
 function inferDims(spec, length) {
   const perByte = DTYPES[spec.dtype].perByte ?? 1

@@ -27,7 +27,7 @@ function count(dims, perByte = 1) {
   return perByte === 1 ? product : Math.ceil(product / perByte)
 }
 
-/** Sets the shape of a tensor; `dims` is frozen. */
+/** Sets the shape of a tensor; `dims` must already be frozen. */
 function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
@@ -72,8 +72,8 @@ class Output {
     this.Class = DTYPES[spec.dtype].Array
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.dims = null // null if the shape does not follow from the inputs
-    // A view of the memory that the engine writes; null for strings, and if only a run shows the
-    // shape.
+    // A view of the memory that the engine writes; null for strings, and if the shape is known only
+    // after a run.
     this.view = null
     this.fetched = null // the tensor of the last run, if there is no view
   }
@@ -141,7 +141,7 @@ class Workspace {
   }
 
   /**
-   * Passes the data that read() stored to the engine. No code of the user may run between this call
+   * Passes the data of the last read() to the engine. No code of the user may run between this call
    * and the end of the run, because it could detach borrowed memory. The data may be an instance of
    * a subclass that the user wrote, so do not read its properties directly.
    *
@@ -284,7 +284,7 @@ class Workspace {
     return bytes
   }
 
-  /** Cancels the run under way; close() follows when it has ended. */
+  /** Cancels the run under way. The caller must call close() when the run has ended. */
   cancel() {
     this.isCancelled = true
     this.native.cancel()

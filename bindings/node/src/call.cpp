@@ -18,8 +18,8 @@ constexpr int64_t kCallBytes = 16 * 1024;
 
 }  // namespace
 
-// A start of a run on a separate thread. Shared by that thread, the call, and the threadsafe
-// function that calls the event loop.
+// The state of one run that a separate thread is starting. Shared by that thread, the call, and the
+// threadsafe function that calls back on the event loop.
 struct Call::Starting {
   Call* call = nullptr;  // only for the thread of the loop
   int64_t timeout_ns = -1;
@@ -30,7 +30,7 @@ struct Call::Starting {
   std::mutex mutex;
   bool is_over = false;       // the thread no longer uses the call
   bool is_abandoned = false;  // the environment has ended: the thread closes the call
-  Abandoned own;              // the call; its memory too, if `is_abandoned`
+  Abandoned own;              // the call, and its memory if `is_abandoned`
   napi_threadsafe_function callback = nullptr;  // null when Node has freed it
 
   void work() {
@@ -83,7 +83,8 @@ void Call::define(Napi::Env env, Napi::Object exports) {
 }
 
 // new Call(model, rows, onFinish). Every function of Node-API may throw while a worker is being
-// terminated, and then the destructor does not run. So this takes ownership of the handle last.
+// terminated, and then the destructor does not run. So the constructor takes ownership of the
+// handle in its last line.
 Call::Call(const Napi::CallbackInfo& info)
     : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
   const Napi::Env env = info.Env();
@@ -137,7 +138,7 @@ void Call::close(std::vector<Abandoned>* abandoned) {
     Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
 }
 
-// Must only be called when no run is under way, because it would wait for the end of that run.
+// Must not be called while a run is under way: it would wait for the end of that run.
 Napi::Value Call::close_call(const Napi::CallbackInfo& info) {
   close();
   return info.Env().Undefined();
@@ -176,7 +177,7 @@ Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Called before a start, so that the event loop notices the end of the run.
+// Called before a run is started, so that the event loop notices the end of the run.
 void Call::watch() {
   if (poll_ == nullptr) {
     int32_t fd = -1;
@@ -196,10 +197,11 @@ void Call::note_started() {
   Ref();
 }
 
-// start(timeoutNs): starts a run without blocking. Returns null if the start would have to wait for
-// another process; then the caller must use startOnThread. Returns false if the queue is full.
-// Otherwise it returns true and onFinish(error, isReleasedOnly) follows; if the engine still uses
-// the memory then (isReleasedOnly is true), onFinish is called a second time when it does not.
+// start(timeoutNs): starts a run without blocking. Returns null if starting it would have to wait
+// for another process; then the caller must use startOnThread. Returns false if the queue is full.
+// Otherwise returns true, and onFinish(error, isReleasedOnly) is called with the outcome. If
+// isReleasedOnly is true, the engine still uses the memory, and onFinish is called a second time
+// when the engine no longer uses it.
 Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
@@ -214,8 +216,8 @@ Napi::Value Call::start(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, true);
 }
 
-// startOnThread(timeoutNs, done): starts a run on a thread, because the start may have to wait for
-// another process. done(error) is called first, then onFinish as for start().
+// startOnThread(timeoutNs, done): lets a separate thread start a run, because starting it may have
+// to wait for another process. done(error) is called first, then onFinish as for start().
 Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();

@@ -25,9 +25,9 @@ class Call final : public Napi::ObjectWrap<Call> {
     std::vector<std::shared_ptr<Memory>> memory;
   };
 
-  // While a thread starts a run, close() only cancels it and takes effect when the thread is done.
-  // At the end of the environment, which passes `abandoned`, close() is not deferred; a call whose
-  // run is still under way is appended to `abandoned` instead of being waited for.
+  // While a thread starts a run, close() only cancels the run; the call is closed when the thread
+  // is done. At the end of the environment, close() gets `abandoned` and takes effect at once: if a
+  // run is still under way, close() appends the call to `abandoned` and does not wait for the run.
   void cancel() { sidecall_call_cancel(handle_); }
   void await(std::chrono::steady_clock::time_point deadline);
   void close(std::vector<Abandoned>* abandoned = nullptr);

@@ -1,5 +1,5 @@
-// Records of a call: sets the values that lib/records.js staged one by one, so that core remembers
-// and reports every fault; see call.h.
+// Records of a call: takes the values that lib/records.js has staged and sets them one by one, so
+// that core remembers and reports every fault; see call.h.
 #include <sidecall/binding.h>
 #include <cmath>
 
@@ -18,7 +18,7 @@ enum Kind : uint8_t {
   kTrue = 4,
   kMissing = 5,
   kString = 6,
-  kInvalid = 7  // setInvalid() has passed its fault
+  kInvalid = 7  // setInvalid() has already reported this value
 };
 
 constexpr double kTwoTo53 = 9007199254740992.0;
@@ -36,9 +36,9 @@ void set_number(sidecall_call* call, int64_t row, int32_t feature, double value)
 
 }  // namespace
 
-// setRecords(rows, numFeatures, kinds, numbers, lengths, text): the arrays have one value for each
-// feature of each row, row by row. For a string, its number is the offset into `text`. The call
-// remembers refused values, and the run reports them.
+// setRecords(rows, numFeatures, kinds, numbers, lengths, text): `kinds`, `numbers` and `lengths`
+// have one entry for each feature of each row, row by row. For a string, the entry in `numbers` is
+// the offset in `text`. The call remembers refused values, and the run reports them.
 Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
   const auto rows = info[0].As<Napi::Number>().Int64Value();
   const int32_t num_features = info[1].As<Napi::Number>().Int32Value();

@@ -66,7 +66,7 @@ Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   read_dims(info[2], &dims_);
   const uint64_t bytes = count_bytes(dims_, dtype);
   // First check the shape without memory, so that an invalid shape is refused before anything is
-  // allocated. INVALID_ARGUMENT is about the missing memory.
+  // allocated. INVALID_ARGUMENT is ignored here, because the probe has no memory.
   const sidecall_view probe = view_of(dtype, dims_, nullptr, bytes);
   const auto input = static_cast<int32_t>(index);
   const sidecall_status status =
@@ -133,8 +133,8 @@ Napi::Value Call::reset(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// outputDims(): returns an array with the dims of each output, or null if only a run shows them.
-// Throws if the shapes of inputs do not agree.
+// outputDims(): returns an array with the dims of each output; null stands for dims that are known
+// only after a run. Throws if the shapes of the inputs do not agree.
 Napi::Value Call::output_dims(const Napi::CallbackInfo& info) {
   // After a run, sidecall_call_output shows the outputs of that run. Unbinding makes the call
   // derive the shapes from its inputs again. Errors can be ignored here, because

@@ -33,8 +33,8 @@ class Environment {
   void check(sidecall_status status) {
     if (status != SIDECALL_OK) throw Napi::Error(env, make_error(status));
   }
-  // Makes a SidecallError with the function that the JavaScript side registered, from `from`, or
-  // from error() if `from` is null.
+  // Makes a SidecallError from `from`, or from error() if `from` is null. Calls the function that
+  // the JavaScript side registered for this.
   napi_value make_error(sidecall_status status, const sidecall_error* from = nullptr);
 
   // The error struct of this thread. The library writes to it only on failure.
@@ -55,7 +55,8 @@ class Environment {
   napi_async_context context = nullptr;
   Napi::FunctionReference error_factory;
   Napi::FunctionReference model_constructor;
-  // External ArrayBuffers are not allowed, as in Electron, so views are copies (see Window).
+  // True if external ArrayBuffers are not allowed, as in Electron. Views are then copies (see
+  // Window).
   bool copies = false;
   bool is_closing = false;          // JavaScript must not be called any more
   std::unordered_set<Call*> calls;  // the calls that hold an open sidecall_call
@@ -70,7 +71,7 @@ class Environment {
   std::unique_ptr<sidecall_fault[]> faults_;
 };
 
-// Converts a number for which -1 means that there is none.
+// Converts a number to a JavaScript number; -1, which means that there is none, becomes null.
 inline Napi::Value number_or_null(Napi::Env env, int64_t value) {
   return value < 0 ? env.Null()
                    : Napi::Number::New(env, static_cast<double>(value)).As<Napi::Value>();

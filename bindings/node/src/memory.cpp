@@ -23,7 +23,8 @@ Napi::Error no_room(Environment& environment, uint64_t bytes) {
 
 }  // namespace
 
-// A large buffer is made with the JavaScript constructor, because that can fail with an exception.
+// A large buffer is made with the JavaScript constructor, because that throws an exception if there
+// is no memory.
 Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes) {
   const Napi::Env env = environment.env;
   if (bytes < kSmall) return Napi::ArrayBuffer::New(env, bytes);

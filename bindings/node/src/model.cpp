@@ -63,8 +63,8 @@ Napi::Object Model::make(Environment& environment, sidecall_model** opened, int6
                                             Napi::Number::New(env, static_cast<double>(bytes))});
 }
 
-// This takes ownership of the handle last: the lines before it may throw, and then the handle still
-// belongs to the caller.
+// The constructor takes ownership of the handle in its last line: the lines before may throw, and
+// then the handle still belongs to the caller.
 Model::Model(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()),

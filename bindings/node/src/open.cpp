@@ -1,5 +1,5 @@
-// Opens models: on this thread, on a thread of Node's pool, or, if it may have to wait for another
-// process, on a thread of its own; see open.h.
+// Opens models on this thread, on a thread of Node's pool, or on a separate thread if opening may
+// have to wait for another process; see open.h.
 #include "open.h"
 
 #include <filesystem>

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         help="count the answers of an exported model that differ from the original's, and find the step where the difference begins",
         epilog="Exit codes: 0 at most --max-moved rows moved; 1 more rows moved, or wrong usage; "
         "2 bad input, or both models answer none of the rows; "
-        "3 bad model, or not its original; 4 engine or environment.",
+        "3 bad model, or an original that the model was not made from; 4 engine or environment.",
     )
     compare.add_argument("model", metavar="MODEL", help="an exported model: a file or a URI")
     compare.add_argument(

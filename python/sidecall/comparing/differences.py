@@ -64,7 +64,8 @@ def _difference(output: Output, want: np.ndarray, have: np.ndarray) -> Differenc
 def amounts(want: np.ndarray, have: np.ndarray) -> np.ndarray:
     """Returns |have - want| for each number.
 
-    0 if both are NaN or the same infinity, inf if only one of them is.
+    The result is 0 if both numbers are NaN or the same infinity. It is inf for any other pair that
+    has NaN or an infinity.
     """
     with np.errstate(all="ignore"):
         amount: np.ndarray = np.abs(have - want)
@@ -127,7 +128,7 @@ class Worst:
         self.entries: list[tuple[float, int, Any]] = []
 
     def wants(self, severity: np.ndarray) -> np.ndarray:
-        """Returns the positions that may get in: at most `limit`."""
+        """Returns the positions that may become entries: at most `limit`."""
         return np.argsort(-severity, kind="stable")[: self.limit]
 
     def add(self, severity: float, row: int, entry: Any) -> None:

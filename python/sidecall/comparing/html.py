@@ -1,6 +1,7 @@
 """Shows a comparison in a notebook.
 
-It has the counts, a picture of the differences, the step where they begin, and the worst rows.
+The page has the counts, a picture of the differences, the step where the differences begin, and the
+worst rows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Finds the step of a pipeline where the exported model's answers begin to differ.
 
-It uses the rows that moved most, in two experiments. First, the original is asked with other values
-that the file's float32 inputs cannot tell from the given ones: if most of the difference is gone
-then, the inputs are the cause. Otherwise, each prefix of the pipeline is converted again in the
-file's precision and compared. That counts only if the whole pipeline, converted in the same way,
-gives the file's own answers.
+Two experiments use the rows that moved most. First, the original gets other values, which the
+file's float32 inputs cannot tell from the given ones: if most of the difference is then gone, the
+inputs are the cause. Otherwise, each prefix of the pipeline is converted again in the file's
+precision and compared. This comparison is used only if the whole pipeline, converted in the same
+way, gives the file's own answers.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _replaced(
 def _distance(original_side: OriginalSide, rows: Rows, got: dict[str, np.ndarray]) -> np.ndarray:
     """Returns how far the original's answers for these rows are from the file's answers `got`.
 
-    inf for all rows if the original refuses one of them.
+    The distance is inf for all rows if the original refuses one of them.
     """
     answers = original_side.ask(rows)
     if len(answers.index) < len(rows):
@@ -216,7 +216,7 @@ def _branches(step: Any, path: str, found: np.ndarray) -> str:
 
 
 class _PrefixComparer:
-    """Converts prefixes of the pipeline as the file was made, and runs them on the same rows."""
+    """Converts prefixes of the pipeline in the way in which the file was made, and runs them."""
 
     def __init__(
         self,
@@ -248,7 +248,7 @@ class _PrefixComparer:
     def find_represented_type(
         self, original_side: OriginalSide, got: dict[str, np.ndarray]
     ) -> None:
-        """Finds out how the file was made.
+        """Finds out which type the float32 inputs of the file stand for (`rows` of to_graph).
 
         Raises _NotComparableError if the model, converted again, does not give the answers of the
         file.
@@ -278,7 +278,7 @@ class _PrefixComparer:
     def difference_after(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
         """Returns |got - expected| / (1 + |expected|) after these steps, [rows, columns].
 
-        None if that cannot be compared.
+        Returns None if the numbers after these steps cannot be compared.
         """
         from sklearn.pipeline import Pipeline
 

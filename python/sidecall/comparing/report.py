@@ -53,7 +53,7 @@ class WorstRow:
 class Bin:
     """Rows whose largest |got - expected| / (1 + |expected|) is in [low, high).
 
-    low = high = 0 holds the rows without any difference.
+    The bin with low = high = 0 holds the rows without any difference.
     """
 
     low: float

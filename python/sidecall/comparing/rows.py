@@ -1,6 +1,7 @@
-"""Rows in the two forms of a comparison.
+"""Rows in the two forms that a comparison needs.
 
-The original takes the container that it was trained on, the exported model takes a DataFrame.
+The original takes the kind of container that it was trained on; the exported model takes a
+DataFrame.
 """
 
 from __future__ import annotations

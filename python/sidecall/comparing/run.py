@@ -1,4 +1,4 @@
-"""sidecall.compare: asks the original and the exported model for any number of rows.
+"""sidecall.compare: compares the answers of two models for any number of rows.
 
 Reads the rows in pieces, so that memory is bounded.
 """
@@ -51,9 +51,9 @@ def compare(
     original            the fitted model that the file was made from
     model               an .onnx file with a contract, a URI such as "shm:fraud", or an open
                         `sidecall.Model`
-    data                rows as the model was trained on: a DataFrame, an array [rows, features], a
-                        list of text; an iterator of these; or the path of a .csv, .tsv, .jsonl,
-                        .parquet, .npy or .txt file, which is read in pieces
+    data                rows in the form that the model was trained on: a DataFrame, an array [rows,
+                        features], a list of text; an iterator of these; or the path of a .csv,
+                        .tsv, .jsonl, .parquet, .npy or .txt file, which is read in pieces
     absolute, relative  a number has moved if |got - expected| > absolute + relative x |expected|.
                         By default both are 1e-8, or 1e-5 for an output that the original itself
                         computes in float32
@@ -69,16 +69,17 @@ def compare(
                         slow
     trust_pickle        True lets `data` be the path of a .joblib or .pkl file; loading such a file
                         can run any code of its author
-    progress            True or False for a bar on stderr, or a function (rows done, rows in all, or
-                        0 if that is not known); by default a bar if the comparison takes long and
-                        runs on a terminal
+    progress            True or False for a bar on stderr, or a function that gets the number of
+                        rows done and the number of all rows (0 if it is not known); by default a
+                        bar if the comparison takes long and runs on a terminal
 
     Rows are numbered from 0 over all pieces. A row has also moved if the labels differ, or if one
     side refuses it and the other answers.
 
     Raises DataError (no rows, or other columns than the model's), ModelError (the original is not a
-    fitted model, or not the file's), ValueError for a file that cannot be read, NoContract, and the
-    errors of `sidecall.open`. Rows that a side refuses are counted and raise no error.
+    fitted model, or not the one that the file was made from), ValueError for a file that cannot be
+    read, NoContract, and the errors of `sidecall.open`. Rows that a side refuses are counted and
+    raise no error.
 
     >>> import sidecall
     >>> from sklearn.linear_model import LinearRegression
@@ -146,7 +147,7 @@ def _notes(shaper: Shaper, model: Model, contract: dict[str, Any]) -> list[str]:
 
 
 class _Run:
-    """The results for all rows so far; the size does not grow with the number of rows."""
+    """The results for all rows so far. Their size does not grow with the number of rows."""
 
     def __init__(
         self, original: OriginalSide, model: ModelSide, worst: int, stability: int | None
@@ -343,7 +344,7 @@ def _worst_row(
     want: dict[str, np.ndarray],
     have: dict[str, np.ndarray],
 ) -> WorstRow:
-    """Describes a row by the output, and the column in that output, that differ most."""
+    """Describes a row by the output that differs most, and its column that differs most."""
     candidates = [d for d in found if d.is_bad[place] and d.output.is_number == (kind == "value")]
     output = max(candidates, key=lambda d: d.scaled[place]).output
     expected, got = want[output.name][place], have[output.name][place]

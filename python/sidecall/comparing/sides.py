@@ -1,4 +1,4 @@
-"""The two sides of a comparison: asks the original and the exported model for many rows.
+"""The two sides of a comparison: the original and the exported model, which answer many rows.
 
 Rows that a side refuses are found and left out.
 """
@@ -19,7 +19,7 @@ from sidecall.exporting.model.steps import estimators_in, is_xgboost
 
 from .rows import Rows
 
-BATCH = 1000  # how many rows the original is asked at once
+BATCH = 1000  # how many rows the original gets in one call
 _TOLERANCE, _FLOAT32_TOLERANCE = 1e-8, 1e-5
 
 
@@ -27,10 +27,10 @@ _TOLERANCE, _FLOAT32_TOLERANCE = 1e-8, 1e-5
 class Output:
     """One output that both sides have.
 
-    `columns` are its names in the exported model's answers. `order` lists the original's columns in
-    that order. A number differs by more than the tolerance if
+    `columns` are the names of its columns in the exported model's answers. `order` lists the
+    original's columns in that order. A number differs by more than the tolerance if
     |got - expected| > absolute + relative x |expected|. `is_float32` means that the original
-    computes the output in float32; tolerances that were not given depend on it.
+    computes the output in float32; the default tolerances depend on this.
     """
 
     name: str

@@ -32,7 +32,7 @@ class Source:
 def open_source(
     data: Any, features: list[dict[str, Any]], size: int, *, trusted: bool = False
 ) -> Source:
-    """Opens `data`. `features` are those of the contract, because text files have no types.
+    """Opens `data`. The contract's `features` give the types that text files lack.
 
     Raises DataError, InputError, ModuleNotFoundError.
     """

@@ -17,8 +17,9 @@ def unstable(
 ) -> np.ndarray:
     """Returns the rows of `wanted` whose answers vary by more than the tolerance.
 
-    The answers are those for batches of 1, 7 and 1 000 rows; `expected` has those for 1 000. A row
-    is asked again in the batch of `rows` that contains it. `wanted` are ascending positions.
+    The answers are those for batches of 1, 7 and 1 000 rows; `expected` has those for 1 000. For a
+    row of `wanted`, the original gets again the whole batch that contains the row. `wanted` are
+    ascending positions.
     """
     # For single rows, starting and stopping threads would take most of the time. The number of
     # threads does not change a sum within a row.

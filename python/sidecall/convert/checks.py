@@ -1,6 +1,6 @@
-"""Which numbers a step accepts, which values a tensor can have, and the checks that follow.
+"""Which numbers a step accepts and which values a tensor can have.
 
-The checks of computed values become the output `refused`.
+The necessary checks follow from both. The checks of computed values become the output `refused`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Range:
         """The range after `function`, or None if it is unknown.
 
         `function` maps [N, width] to [N, width] and must be monotonic in each column by itself. It
-        is applied to the two bounds in the arithmetic `dtype` that it uses for rows.
+        is applied to the two bounds in `dtype`, the type in which it computes rows.
         """
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
             return None

@@ -1,4 +1,4 @@
-"""Finds the converter of a step and keeps its path for messages.
+"""Finds the converter of a step, and keeps the path of the step for messages.
 
 Every family of converters registers here.
 """
@@ -259,8 +259,8 @@ class Conversion(Graph):
         return Frame(self, result.parts, answers_sparse(model, isinstance(x, Frame) and x.sparse))
 
     def labels(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
-        """The predicted classes as numbers, [N, 1], for a step inside another step that computes
-        with them.
+        """The predicted classes of an inner step as numbers, [N, 1]; the outer step computes with
+        them.
         """
         classes = np.asarray(model.classes_)
         if classes.dtype.kind not in "iufb":

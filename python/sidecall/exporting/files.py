@@ -20,7 +20,7 @@ def load_model(path: str, trusted: bool) -> Any:
 
 
 def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
-    """Returns a DataFrame, an array or a list of text, as the model was trained on."""
+    """Returns a DataFrame, an array or a list of text, whichever the model was trained on."""
     file = existing(path)
     suffix = file.suffix.lower()
     try:

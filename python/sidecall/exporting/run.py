@@ -120,7 +120,7 @@ def check(
 
 
 class Conversion:
-    """The way of one described model to a graph that gives the same answers."""
+    """Converts one described model to a graph that gives the same answers."""
 
     def __init__(self, described: Description) -> None:
         self.described = described
@@ -247,6 +247,6 @@ class Conversion:
     def _held(self, parity: Parity, where: str) -> Parity:
         if parity.refused:
             step, expected = self.refusing[parity.refusing - 1].values()
-            reason = f"the converted graph expects {expected} there and refuses {parity.refused} of {parity.rows} rows of {where}"
+            reason = f"in this step the converted graph expects {expected} and refuses {parity.refused} of {parity.rows} rows of {where}"
             raise StepError(step, reason + ", which the model answers")
         return self.described.require_parity(parity, where)

@@ -228,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
-        help="least level to log (default: info)",
+        help="lowest level to log (default: info)",
     )
     return parser
 

@@ -37,7 +37,10 @@ def service_of(
     dtype: Any = None,
     feature_names: Sequence[str] | None = None,
 ) -> Service:
-    """Makes the service. Raises as `sidecall.export`, except for steps that cannot be converted."""
+    """Makes the service.
+
+    Raises the errors of `sidecall.export`, except those about steps that cannot be converted.
+    """
     described = Description(model, data, feature_names, dtype, ranges, golden)
     sample = described.original.ask(described.data.original(slice(0, 100)))
     for output in described.original.outputs:
@@ -72,7 +75,7 @@ def _report(described: Description, served: _Served) -> Report:
 
 
 class _Served:
-    """Takes the place of export's session: answers tensors as the server answers its callers."""
+    """Used in place of the session of export: answers tensors as the server will."""
 
     def __init__(self, described: Description) -> None:
         answers = [_answer(output) for output in described.original.outputs]
@@ -99,7 +102,7 @@ class _Served:
 
 
 def row_builder(data: Data, schema: Schema) -> Any:
-    """Returns a callable from the tensors of a request to rows in the container of training."""
+    """Returns a callable that makes rows of the training container from a request's tensors."""
     inputs = [name for name, _, _ in schema.inputs]
     places = [_place(feature, inputs) for feature in schema.features]
     if data.layout == "text":

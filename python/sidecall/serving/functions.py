@@ -145,7 +145,7 @@ def input_names(features: list[dict[str, Any]]) -> list[str]:
 
 
 def records_of(data: Any) -> list[dict[str, Any]]:
-    """Returns a list of dicts with None for missing values, from such a list or a DataFrame."""
+    """Converts a list of dicts or a DataFrame to a list of dicts with None for missing values."""
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         data = data.to_dict("records")
     if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):

@@ -14,7 +14,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass
 class Log:
-    """Writes log lines to a descriptor, on a thread of the library. None instead of it: no log."""
+    """Writes log lines to a descriptor, on a thread of the library."""
 
     fd: int = 2
     as_json: bool = False
@@ -49,7 +49,7 @@ class Options:
     verify: int = 0
     drain_ns: int = 10_000_000_000
     native: dict[str, Any] = field(default_factory=dict)
-    log: Log | None = None
+    log: Log | None = None  # None: nothing is logged
 
 
 def native_options(

@@ -82,7 +82,7 @@ def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
 
 
 class Matrix:
-    """Makes the array that the object was trained on from one tensor."""
+    """Makes an array of the type that the object was trained on, from one tensor."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -97,7 +97,7 @@ class Matrix:
 class Objects:
     """Makes an array of Python objects.
 
-    For text and numbers in one array, or for missing values that are not NaN.
+    It is used for text and numbers in one array, and for missing values that are not NaN.
     """
 
     def __init__(self, places: list[Place], sentinels: list[object]) -> None:

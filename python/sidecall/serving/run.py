@@ -61,7 +61,7 @@ def serve(
     log_level: str = "info",
     block: bool = True,
 ) -> Any:
-    """Lets other processes of this host call an object: `sidecall.open("shm:NAME")`, any language.
+    """Lets programs in any language on this host call an object: `sidecall.open("shm:NAME")`.
 
     target         a fitted estimator or pipeline; a function over records or arrays;
                    "module:object"; the path of an .onnx file (served without Python) or, with
@@ -150,7 +150,8 @@ def serve(
         )
     if not block:
         return Server(served, workers, options)
-    # A supervisor needs more time, because it kills workers that hang only after their own grace.
+    # A supervisor needs more time: it kills a worker that hangs only after the worker's own grace
+    # period.
     after_ns = drain_ns + (GRACE_NS if workers is None else 2 * GRACE_NS)
     with Signals() as signals, ended_by(signals.fd, after_ns):
         try:

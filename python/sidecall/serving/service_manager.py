@@ -1,7 +1,7 @@
 """Reports the state of a server to the service manager that started it, such as systemd.
 
 It speaks systemd's notify protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket
-in NOTIFY_SOCKET. bindings/cli/terminal/service_manager.cpp is the same for the native command.
+in NOTIFY_SOCKET. bindings/cli/terminal/service_manager.cpp does the same for the native command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _NEVER = float("inf")
 class ServiceManager:
     """The service manager of a server at `at`. Without one, every method does nothing.
 
-    Without an address, a client has started this process, and it is not the manager's service.
+    Without an address, a client has started this process, so the process is not the manager's
+    service.
     """
 
     def __init__(self, at: str | None) -> None:
@@ -64,7 +65,7 @@ class ServiceManager:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        # The manager notices by itself that it got nothing.
+        # If sending fails, the manager notices by itself that no message has arrived.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.settimeout(1.0)
             manager.sendto(lines.encode(), address)

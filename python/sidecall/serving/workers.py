@@ -150,7 +150,7 @@ class Workers:
         )
 
     def _start_again(self, place: int) -> None:
-        """Starts a worker as `_start`. If processes or descriptors run out, tries again later."""
+        """Starts a worker as `_start` does, and later if processes or descriptors run out."""
         try:
             self._start(place)
         except (OSError, errors.OutOfMemory) as error:
@@ -198,7 +198,7 @@ class Workers:
         """Waits until a worker is ready.
 
         If a worker fails before that, the start fails. A worker that is killed or asked to end is
-        started again, because the kernel or an operator may have done that.
+        started again, because the kernel or an operator may have ended it.
         """
         killed = 0
         while not self._native().listen(int(_POLL_INTERVAL * 1e9)):
@@ -241,7 +241,7 @@ def _pickled(served: Service | ModelFile) -> bytes:
         return content
     except Exception as error:
         raise errors.InvalidArgument(
-            f"workers: expected an object that can be pickled, got {type(error).__name__}; serve it from a module, as app:object"
+            f"workers: expected an object that can be pickled, got one whose pickling raises {type(error).__name__}; serve it from a module, as app:object"
         ) from error
 
 

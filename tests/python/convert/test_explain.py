@@ -79,6 +79,6 @@ def test_steps_that_are_not_fitted_do_not_convert():
     assert [(row.converts, row.reason) for row in rows] == [(False, "it is not fitted")] * 2
 
 
-def test_other_objects_than_models_do_not_convert():
+def test_objects_that_are_not_models_do_not_convert():
     (row,) = explain(object())
     assert not row.converts and row.reason

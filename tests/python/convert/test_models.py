@@ -278,7 +278,7 @@ def test_unsupported_models_are_refused(model, reason):
         to_graph(model, [("X", "float32", 13)], precision="float32")
 
 
-def test_optimisations_per_row_are_refused():
+def test_models_that_run_an_optimisation_for_each_row_are_refused():
     model = NMF(2, max_iter=20).fit(np.abs(X))
     with pytest.raises(NotConvertible, match="optimisation"):
         to_graph(model, [("X", "float32", 13)], precision="float32")

@@ -65,9 +65,7 @@ def test_numeric_transformers_agree(model):
 
 @pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue", "periodic"])
 @pytest.mark.parametrize("degree", [1, 2, 3])
-def test_splines_have_the_bits_of_the_original_at_equal_knots_and_beyond_them(
-    extrapolation, degree
-):
+def test_splines_agree_bit_by_bit_at_equal_knots_and_outside_them(extrapolation, degree):
     rows = np.repeat(np.round(X[:, :3]), 2, axis=0)
     model = SplineTransformer(6, degree=degree, knots="quantile", extrapolation=extrapolation).fit(
         rows

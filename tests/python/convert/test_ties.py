@@ -40,7 +40,7 @@ def double(model, rows):
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree", "brute"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev"])
 @pytest.mark.parametrize("neighbours", [1, 2, 5, 16])
-def test_the_same_rows_count_among_equally_near_ones(algorithm, metric, neighbours):
+def test_the_same_neighbours_are_chosen_among_equally_near_rows(algorithm, metric, neighbours):
     model = KNeighborsRegressor(neighbours, algorithm=algorithm, metric=metric, leaf_size=10).fit(
         GRID, TARGETS
     )

@@ -1,7 +1,7 @@
-"""Frames with pandas' nullable types, of pyarrow and of polars, at export, check, compare and
+"""Frames with pandas' nullable types, Arrow tables and polars frames, at export, check, compare and
 serve.
 
-Text, integers, floats and booleans, each with missing values.
+They hold text, integers, floats and booleans, each with missing values.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def trained():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_file_answers_for_missing_values_as_fit_saw_them(tmp_path, trained, kind):
+def test_the_file_treats_missing_values_as_fit_saw_them(tmp_path, trained, kind):
     frame, model = trained
     report = sidecall.export(model, tmp_path / "m.onnx", converted(frame, kind))
     check_contract(File(tmp_path / "m.onnx"))

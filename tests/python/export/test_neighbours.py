@@ -127,8 +127,8 @@ def test_models_are_served_with_a_contract_instead_of_data(tmp_path, model):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (KernelDensity(kernel="tophat"), "'gaussian' and 'exponential' kernels convert"),
-        (KernelDensity(rtol=1e-3), "with 0, the default, it converts"),
+        (KernelDensity(kernel="tophat"), "'gaussian' and 'exponential' kernels are supported"),
+        (KernelDensity(rtol=1e-3), "only 0, the default, is supported"),
         (
             KernelDensity(metric="minkowski", metric_params={"p": 3}),
             "metric_params are not supported",

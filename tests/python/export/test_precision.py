@@ -101,7 +101,8 @@ def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):
         File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
     )
     assert (
-        f"{report.parity['rounded']} rows get a different answer than from the model" in str(report)
+        f"{report.parity['rounded']} rows get another answer from the file than from the model"
+        in str(report)
         and report.parity["rounded"] > 0
     )
 

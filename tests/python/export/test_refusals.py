@@ -125,7 +125,7 @@ def test_a_bare_lightgbm_booster_is_refused_with_advice(tmp_path):
 
 
 def test_neighbours_with_several_outputs_are_refused_with_advice(tmp_path):
-    with pytest.raises(StepError, match="MultiOutputClassifier around it converts"):
+    with pytest.raises(StepError, match="MultiOutputClassifier around it is supported"):
         sidecall.export(KNeighborsClassifier().fit(X, LABELS), tmp_path / "m.onnx", X)
 
 

@@ -75,7 +75,7 @@ def test_check_names_the_step_that_does_not_convert():
     assert not with_data.ok and with_data.report is None and "cannot export" in str(with_data)
 
 
-def test_check_refuses_other_objects_than_models():
+def test_check_refuses_objects_that_are_not_models():
     for thing in (object(), 5, "text"):
         try:
             check(thing)

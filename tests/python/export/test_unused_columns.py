@@ -130,7 +130,7 @@ def test_serve_also_leaves_out_unused_columns(tmp_path, first):
 def test_a_used_column_of_an_unsupported_type_is_refused_with_advice(tmp_path, kind):
     frame, target = data(UNREADABLE[kind])
     model = make_pipeline(FunctionTransformer(weekday), LogisticRegression()).fit(frame, target)
-    message = "column 'when': expected numbers, strings or booleans, got datetime; drop the column before fit, or convert it to numbers"
+    message = "column 'when': expected numbers, strings or booleans, got datetime; before fit, drop the column or convert it to numbers"
     with pytest.raises(DataError, match=message) as caught:
         sidecall.export(model, tmp_path / "m.onnx", frame)
     assert caught.value.name == "when" and not (tmp_path / "m.onnx").exists()
@@ -162,7 +162,7 @@ def test_a_column_that_changes_the_answers_is_refused(tmp_path):
 def test_an_array_with_an_unsupported_column_is_refused_with_advice(tmp_path):
     frame, target = data()
     model = LogisticRegression().fit(frame[["amount", "count"]].to_numpy(), target)
-    with pytest.raises(DataError, match=r"column 'x1'.*drop the column before fit"):
+    with pytest.raises(DataError, match=r"column 'x1'.*before fit, drop the column"):
         sidecall.export(model, tmp_path / "m.onnx", frame[["amount", "when"]].to_numpy())
     assert "column 'x1'" in str(sidecall.check(model, frame[["amount", "when"]].to_numpy()))
 

@@ -1,4 +1,4 @@
-"""The harness of `make parity`: it finds the differences, and reports no others."""
+"""The harness of `make parity` finds the differences that exist and reports no others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def drawn_of(model: Any, frame: pd.DataFrame = FRAME) -> Drawn:
 
 
 def compared(original: Any, other: Any, folder: Path, rows: int = 200) -> dict[str, Any]:
-    """The counts of the judge if the file answers as `other` does."""
+    """Compares `original` with a file that answers as `other`; returns the judge's counts."""
     sidecall.export(other, folder / "model.onnx", FRAME, progress=False, dtype="float64")
     with sidecall.open(folder / "model.onnx") as opened:
         judging = Judge(drawn_of(original), opened)
@@ -83,7 +83,7 @@ def test_a_seed_and_a_number_give_the_same_pipeline_and_the_same_rows(tmp_path: 
     assert results[0] == results[1]
 
 
-def test_numbers_of_a_seed_give_different_pipelines() -> None:
+def test_different_numbers_of_one_seed_give_different_pipelines() -> None:
     assert len({draw(11, number).steps for number in range(3)}) > 1
 
 

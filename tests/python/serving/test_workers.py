@@ -158,7 +158,7 @@ def test_an_object_that_cannot_be_pickled_is_refused(at):
 
     with pytest.raises(
         errors.InvalidArgument,
-        match="workers: expected an object that can be pickled, got TypeError",
+        match="workers: expected an object that can be pickled, got one whose pickling raises TypeError",
     ):
         sidecall.serve(locked, at, workers=1, block=False, log=None)
 

@@ -1,5 +1,5 @@
-"""Models with a hand-written contract after docs/contract.md: every feature type, encoding, role
-and rule.
+"""Models with a contract that is written by hand, as docs/contract.md describes it: every feature
+type, encoding, role and rule.
 
 Used by records.py and opening.py.
 """

@@ -381,7 +381,7 @@ def roles() -> Cases:
         "add.onnx",
         "NO_CONTRACT",
         {
-            "message": "records need a contract and the file carries none: export it with sidecall.export"
+            "message": "records need a contract and the file carries none: export the model with sidecall.export"
         },
         record={"x": 1},
         after="shapes/add",

@@ -389,7 +389,7 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
         "limits",
         "features.0.domain",
         [[1, 0]],
-        "a low end of at most the high end",
+        "a low end that is not above the high end",
     ),
     "domain_not_sorted": (
         "limits",
@@ -415,7 +415,7 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
         "limits",
         "features.0.domain",
         [[0, 1e39]],
-        "a number that float32 holds",
+        "a number that float32 can hold",
     ),
     "domain_touching_after_rounding": (
         "limits",

@@ -1,5 +1,4 @@
-"""float32 and float64 represent one number: tensors of either width, and records, for both input
-types.
+"""The same numbers in float32 tensors, in float64 tensors and in records, for inputs of both types.
 
 Used by ../generate.py.
 """

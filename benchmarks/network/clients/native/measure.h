@@ -11,7 +11,7 @@ namespace bench {
 
 struct Plan {
   int clients = 1;
-  double rate = 0;  // calls per second of all clients, at fixed times; 0 is the closed loop
+  double rate = 0;  // calls per second of all clients together, at fixed times; 0: closed loop
   double seconds = 1;
   int64_t warm_up = 0;  // calls of each client that are not counted
   int64_t first = 0;    // the row of call 0

@@ -25,8 +25,8 @@ class Session {
 
   // Connects those of `count` workers that have no connection yet.
   void connect(int count);
-  // The caller of worker `number`; makes a new connection if its last call failed. Throws if that
-  // fails.
+  // The caller of worker `number`; makes a new connection if its last call failed. Throws if it
+  // cannot connect.
   Caller& caller(int number);
   void drop(int number) { callers_[static_cast<size_t>(number)].reset(); }
   Lengths lengths(int number) const;

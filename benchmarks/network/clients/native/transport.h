@@ -1,8 +1,9 @@
 // Defines a transport: a file of transports/ that registers itself by name. Used by session.cpp and
 // transports/.
 //
-// Most transports move bytes; they implement Transport and use `register_transport`. Those whose
-// users never see bytes (sidecall, gRPC, generated code) implement Approach.
+// Most transports move bytes; they implement Transport and Connector, and register with
+// RegisterTransport. Transports whose users never see bytes (sidecall, gRPC, generated code)
+// implement Approach and register with RegisterApproach.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -34,8 +35,7 @@ struct Lengths {
   int64_t response = 0;
 };
 
-// The connection of one worker. Threads create callers one after the other, and one thread at a
-// time uses a caller.
+// The connection of one worker. Only one thread at a time uses a caller.
 class Caller {
  public:
   virtual ~Caller() = default;
@@ -50,6 +50,7 @@ class Caller {
 class Approach {
  public:
   virtual ~Approach() = default;
+  // Several threads may connect at once: a worker makes a new connection after a lost call.
   virtual std::unique_ptr<Caller> connect() = 0;
   // The file in the workload's folder with the expected answers of this approach; null: the usual
   // file.
@@ -64,10 +65,12 @@ class Transport {
   virtual void call(const std::string& request, std::string& response) = 0;
 };
 
-// The state that the transports of one opening share. It outlives them, but not the Opening.
+// The state that the transports of one opening share. It outlives these transports. It also
+// outlives the Opening, so it copies what it needs from there.
 class Connector {
  public:
   virtual ~Connector() = default;
+  // Several threads may connect at once.
   virtual std::unique_ptr<Transport> connect() = 0;
 };
 

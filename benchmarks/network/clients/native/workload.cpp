@@ -55,8 +55,8 @@ std::vector<Record> read_records(const std::string& path) {
   for (std::string line; std::getline(file, line);) {
     rapidjson::Document document;
     if (document.Parse(line.c_str()).HasParseError() || !document.IsObject())
-      throw std::runtime_error(path + ": expected a JSON object a line, line " +
-                               std::to_string(records.size() + 1) + " is none");
+      throw std::runtime_error(path + ": expected one JSON object per line, got none in line " +
+                               std::to_string(records.size() + 1));
     records.push_back(read_record(document));
   }
   return records;

@@ -111,7 +111,7 @@ class Measurement {
   }
 }
 
-/** Waits for all promises, but not longer than the given time; true if they all ended. */
+/** Waits for all promises, at most for the given time. Returns true if all of them ended. */
 async function inTime(promises, milliseconds) {
   let timer
   const late = new Promise(resolve => {

@@ -1,5 +1,7 @@
-"""The Python client of benchmarks/network: requests of clients/README.md on stdin, one JSON line
-each on stdout. Started by run.py.
+"""The Python client of benchmarks/network.
+
+Started by run.py. It reads requests from stdin and answers each with one line of JSON on stdout;
+clients/README.md describes both.
 """
 
 import gc
@@ -23,9 +25,7 @@ PERCENTILES = {"p50_us": 50.0, "p90_us": 90.0, "p99_us": 99.0, "p999_us": 99.9}
 
 
 class Client:
-    """The state between requests; at most one transport is open, with one connection of this
-    thread.
-    """
+    """The state between requests: at most one open transport, and this thread's connection."""
 
     def __init__(self) -> None:
         self._transport: BaseTransport | None = None

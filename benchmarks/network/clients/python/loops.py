@@ -53,9 +53,9 @@ def closed_loop(
 def open_loop(
     transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float, rate: float
 ) -> Loop:
-    """The open loop: call i is due i / rate after the start, however late answers are.
+    """The open loop: call i is due i / rate seconds after the start, however late answers are.
 
-    The time of a call starts when it is due.
+    The time of a call counts from the moment at which it was due.
     """
     calls = max(1, round(rate * seconds))
 

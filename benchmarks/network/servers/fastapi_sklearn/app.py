@@ -52,7 +52,7 @@ def predict_penguin(penguin: Penguin) -> Species:
     model = load("penguins")
     row = (
         pd.DataFrame([penguin.model_dump()]).fillna(math.nan).astype(ROW)
-    )  # as in training: NaN, also in text columns
+    )  # as in training: a missing value is NaN, also in text columns
     probabilities = model.predict_proba(row)[0]
     return Species(
         label=model.predict(row)[0],
@@ -73,4 +73,4 @@ ROW = {
     "bill_depth_mm": float,
     "flipper_length_mm": float,
     "body_mass_g": float,
-}  # also if all values are missing
+}  # these columns are float even if all their values are missing

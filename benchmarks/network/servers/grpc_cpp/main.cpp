@@ -6,12 +6,15 @@
 #include <grpcpp/grpcpp.h>
 #include <prediction.grpc.pb.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "onnx_model.h"
 #include "record_model.h"
@@ -20,10 +23,11 @@ namespace {
 
 // Finds the model of a request, and turns its exceptions into a status.
 template <class Models, class Request, class Response>
-grpc::Status answer(Models& models, const Request& request, Response& response) {
+grpc::Status answer(const char* kind, Models& models, const Request& request, Response& response) {
   const auto found = models.find(request.model());
   if (found == models.end())
-    return {grpc::StatusCode::NOT_FOUND, "no model '" + request.model() + "' of that kind"};
+    return {grpc::StatusCode::NOT_FOUND,
+            std::string("no ") + kind + " model '" + request.model() + "'"};
   try {
     found->second.predict(request, response);
   } catch (const std::exception& error) {
@@ -47,11 +51,11 @@ class Service final : public prediction::Prediction::Service {
 
   grpc::Status Predict(grpc::ServerContext*, const prediction::PredictRequest* request,
                        prediction::PredictResponse* response) override {
-    return answer(tensors_, *request, *response);
+    return answer("tensor", tensors_, *request, *response);
   }
   grpc::Status PredictRecord(grpc::ServerContext*, const prediction::RecordRequest* request,
                              prediction::RecordResponse* response) override {
-    return answer(records_, *request, *response);
+    return answer("record", records_, *request, *response);
   }
 
  private:
@@ -70,8 +74,10 @@ int serve(const char* folder, char** addresses, int count) {
                   nullptr);
   Service service(folder);
   grpc::ServerBuilder builder;
+  std::vector<int> ports(static_cast<size_t>(count), 0);  // 0 where the server does not listen
   for (int i = 0; i < count; ++i)
-    builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials());
+    builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials(),
+                             &ports[static_cast<size_t>(i)]);
   builder.RegisterService(&service);
   builder.SetMaxReceiveMessageSize(-1);
   // Measured with one client, medians of eleven rounds in us, TCP and Unix socket: 44 and 45 with
@@ -83,7 +89,9 @@ int serve(const char* folder, char** addresses, int count) {
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
-    std::fprintf(stderr, "bench-network-grpc-server: cannot listen there\n");
+    const auto failed = std::find(ports.begin(), ports.end(), 0) - ports.begin();
+    std::fprintf(stderr, "bench-network-grpc-server: cannot listen at %s\n",
+                 failed < count ? addresses[failed] : "its addresses");
     return 1;
   }
   int number = 0;

@@ -27,6 +27,6 @@ for name in models.all_names():
     channel.queue_declare(f"queue.{name}", auto_delete=True)
     channel.basic_consume(
         f"queue.{name}", answer, auto_ack=True
-    )  # no acknowledgement is needed; messages are not persistent
+    )  # no acknowledgements, because messages are not persistent either
 print("ready", flush=True)
 channel.start_consuming()

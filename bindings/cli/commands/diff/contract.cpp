@@ -84,7 +84,7 @@ void compare_order(const char* noun, const std::vector<Item>& before,
 }
 
 // Returns the features that only this side has. They are grouped by the last feature before them
-// that both sides have; "" if there is none.
+// that both sides have. The group without such a feature has the key "".
 std::map<std::string, std::vector<const Entry*>> gaps_between_common(
     const std::vector<Entry>& entries, const std::vector<Entry>& other_side) {
   const Names others(other_side);
@@ -305,8 +305,9 @@ void compare_steps(const Json& before, const Json& after, Changes& changes) {
 // Compares only the sizes: a free dimension accepts every size, whatever its name is.
 bool same_shape(const Tensor& before, const Tensor& after) { return before.dims == after.dims; }
 
-// `noun` is input or output. If both models have a contract, the contracts describe the differences
-// better, except the types of inputs; then `types_only` is set.
+// `noun` is "input" or "output". `types_only` is set if both models have a contract. Then only the
+// types and the order of the tensors are compared, because the comparison of the contracts reports
+// all other differences.
 void compare_tensors(const char* noun, const std::vector<Tensor>& before,
                      const std::vector<Tensor>& after, bool types_only, Changes& changes) {
   const bool inputs = std::string(noun) == "input";

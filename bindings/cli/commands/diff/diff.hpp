@@ -66,7 +66,8 @@ struct MovedAnswers {
   std::vector<Movement> movements;
   std::string problem;  // why nothing could be compared, or ""
 
-  // Whether at least one row compared the two models.
+  // Whether there was something to compare: an output that both files have, and a row that at least
+  // one of the models answers.
   bool is_compared() const {
     return problem.empty() && rows > refused_by_both && !movements.empty();
   }

@@ -34,7 +34,7 @@ refuses(
 refuses(
     "catboost",
     "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker",
-    "CatBoost has no converter; LightGBM, XGBoost and scikit-learn's boosting convert",
+    "CatBoost has no converter; LightGBM, XGBoost and scikit-learn's boosting are supported",
 )
 
 
@@ -48,7 +48,7 @@ def _codes(g: Conversion, model: Any, categories: list[list[Any]] | None, x: Fra
         return x
     if not categories or len(categories) != len(strings):
         raise g.refuse(
-            "its categories do not belong to the columns of strings: categories of numbers are not supported"
+            "its categories do not match its string columns; categories of numbers are not supported"
         )
     frames = []
     for k in range(x.width):
@@ -121,8 +121,8 @@ def _split(
 ) -> tuple[int, float, bool]:
     feature, missing_type = int(node["split_feature"]), node["missing_type"]
     if node["decision_type"] == "==":
-        # A category in the set goes left; everything else, including missing and negative, goes
-        # right.
+        # A category in the set goes left; every other value, including a missing or negative one,
+        # goes right.
         left = [int(c) for c in str(node["threshold"]).split("||")]
         return sets.split(feature, left, [], False), 0.5, False
     if missing_type == "Zero":
@@ -224,7 +224,7 @@ def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("xgboost", XGBOOST, "trees")
 def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
     if model.missing is not None and not np.isnan(model.missing):
-        raise g.refuse("missing other than NaN is not supported")
+        raise g.refuse("missing: expected NaN, got another value")
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
     booster = learner["gradient_booster"]
     name = (
@@ -261,7 +261,9 @@ def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise g.refuse("multi_strategy='multi_output_tree' is not supported")
     if any(tree["split_type"]) or tree["categories"]:
-        raise g.refuse("splits by category are not supported; encode categories before it")
+        raise g.refuse(
+            "splits by category are not supported; encode the categories in an earlier step"
+        )
     left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
     leaf = left == -1
     values = np.array(tree["split_conditions"], "float32")

@@ -18,9 +18,9 @@ from .linear_model import normalized, pair
 def response(
     g: Conversion, model: Any, x: Frame, methods: list[str], step: str
 ) -> tuple[Tensor, str]:
-    """The response of the first of `methods` that the fitted object has, as scikit-learn chooses.
+    """Calls the first of `methods` that the fitted object has, as scikit-learn does.
 
-    It is [N, 1] for two classes. Also returns the name of the method.
+    Returns the response, [N, 1] for two classes, and the name of the method.
     """
     for method in methods:
         if hasattr(model, method):
@@ -141,8 +141,8 @@ def threshold_index(g: Conversion, model: Any, x: Frame) -> Tensor:
         threshold = model.threshold
         if threshold == "auto":
             threshold = 0.5 if method == "predict_proba" else 0.0
-    # Both sides have the type of the graph: a tuned threshold is itself one of the scores, and a
-    # score equal to it must compare as equal.
+    # Both sides of the comparison have the type of the graph: a tuned threshold is itself one of
+    # the scores, and a score equal to it must compare as equal.
     index = g.cast(g.flatten(scores >= float(threshold)), "int64")
     return index if at == 1 else 1 - index
 

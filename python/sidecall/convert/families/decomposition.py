@@ -20,7 +20,7 @@ def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
     components = np.asarray(model.components_)
     centre: np.ndarray = np.asarray(model.mean_).reshape(1, -1) @ components.T
     # The mean is subtracted after the projection, as in the model: for rows far away from the mean,
-    # the last digits depend on the order.
+    # the last digits depend on the order of these two operations.
     y = (x.matrix() @ components.T) - centre
     if model.whiten:
         scale = np.sqrt(np.asarray(model.explained_variance_, "float64"))
@@ -109,7 +109,7 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
     dictionary = model.dictionary if dictionary is None else dictionary
     if model.transform_algorithm != "threshold":
         raise g.refuse(
-            f"transform_algorithm='{model.transform_algorithm}' needs an iterative optimisation for each row; 'threshold' converts"
+            f"transform_algorithm='{model.transform_algorithm}' needs an iterative optimisation for each row; 'threshold' is supported"
         )
     alpha = (
         model.transform_alpha
@@ -316,7 +316,7 @@ def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
     """|c|^2 - 2 x c, by which k-means compares centres.
 
-    It leaves out |x|^2: for large numbers, the other terms would be lost when added to it.
+    It leaves out |x|^2: if |x|^2 is large, adding it would round the other terms away.
     """
     centres = np.asarray(centres)
     return x @ (-2.0 * centres.T) + (centres * centres).sum(axis=1).reshape(1, -1)

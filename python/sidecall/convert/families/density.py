@@ -22,11 +22,11 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse(
-            "beyond the bandwidth its answers are only the rounding error of a sum; 'gaussian' and 'exponential' kernels convert"
+            "beyond the bandwidth its answers are only the rounding error of a sum; 'gaussian' and 'exponential' kernels are supported"
         )
     if model.atol or model.rtol:
         raise g.refuse(
-            "with atol or rtol its trees approximate the sum; with 0, the default, it converts"
+            "with atol or rtol its trees approximate the sum; only 0, the default, is supported"
         )
     if model.metric_params:
         raise g.refuse("metric_params are not supported")

@@ -149,8 +149,8 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: boo
 
 def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     if ascii_only:
-        # Nearly every non-ASCII character is removed: that is the default, and the table lists only
-        # the characters that are kept or replaced by text.
+        # Nearly every non-ASCII character is removed. So removal is the default, and the table
+        # lists only the characters that are kept or replaced by text.
         kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {
             c: d for c, d in table.items() if d
         }
@@ -280,7 +280,7 @@ def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int])
     expression = token_expression(model.token_pattern)
     if expression is None:
         raise g.refuse(
-            f"its token_pattern {model.token_pattern!r} has no exact translation; runs of \\w, \\S or of a class like [a-z] convert"
+            f"its token_pattern {model.token_pattern!r} has no exact translation; supported are runs of \\w, of \\S, or of a class such as [a-z]"
         )
     tokens = _padded(g, _tokens(g, text, expression))
     stop = model.get_stop_words() or frozenset()

@@ -78,7 +78,7 @@ def _nan_to_num(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
     if positive is None or negative is None:
         # numpy inserts the largest number of the data's own type here; the graph does not know that
         # type.
-        raise g.refuse("np.nan_to_num needs posinf and neginf in kw_args to convert")
+        raise g.refuse("np.nan_to_num is supported only with posinf and neginf in kw_args")
     x = g.where(g.isnan(x), float(value), x)
     infinite = g.unary("IsInf", x, "bool")
     return g.where(

@@ -185,7 +185,7 @@ def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "SVC NuSVC", "predict_proba")
 def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     raise g.refuse(
-        "libsvm computes probabilities with an iterative algorithm; CalibratedClassifierCV converts"
+        "libsvm computes probabilities with an iterative algorithm; CalibratedClassifierCV is supported"
     )
 
 

@@ -35,8 +35,8 @@ def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
     """[-z, z] for two classes from one node.
 
     The sigmoid of each value is the probability of its class; the larger value gives the class. The
-    class is computed here and not from the probabilities, because both round to 0.5 for small z. A
-    tie gives the first class.
+    class is computed from these values and not from the probabilities, because for small z both
+    probabilities round to 0.5. A tie gives the first class.
     """
     weights = np.asarray(coef, dtype="float64").reshape(1, -1)
     bias = np.asarray(intercept, dtype="float64").reshape(-1)
@@ -58,7 +58,8 @@ def normalized(g: Conversion, x: Tensor, classes: int) -> Tensor:
 def sign_index(g: Conversion, scores: Tensor, strict: bool = True) -> Tensor:
     """The class index of decision values.
 
-    A single value gives class 1 if it is above zero; several values give the position of the largest.
+    A single value gives class 1 if it is above zero; several values give the position of the
+    largest.
     """
     if scores.width == 1:
         positive = scores > 0.0 if strict else scores >= 0.0

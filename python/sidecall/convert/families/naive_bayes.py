@@ -267,5 +267,5 @@ def mixture_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 def envelope(g: Conversion, model: Any, x: Frame) -> Tensor:
     d = x.matrix("float64") - np.asarray(model.location_).reshape(1, -1)
     distance = g.sum((d @ np.asarray(model.get_precision(), "float64")) * d)
-    # scikit-learn's pairwise distance takes a root and squares it again.
+    # scikit-learn takes the root of the distance and squares it again; the graph leaves out both.
     return g.cast(-distance - float(model.offset_), g.real)

@@ -90,7 +90,7 @@ def nearest_rows(
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    # Brute force counts classes while it searches for neighbours; there it computes differences.
+    # Brute force counts classes while it searches for neighbours; that search computes differences.
     by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
     return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
 
@@ -114,7 +114,7 @@ def _targets(model: Any) -> np.ndarray:
 def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
         raise g.refuse(
-            "several outputs are not supported; MultiOutputClassifier around it converts"
+            "several outputs are not supported; MultiOutputClassifier around it is supported"
         )
     near, place = _nearest(g, model, x)
     weights = _weights(g, model, near)
@@ -174,7 +174,7 @@ def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
         raise g.refuse(
-            "several outputs are not supported; MultiOutputClassifier around it converts"
+            "several outputs are not supported; MultiOutputClassifier around it is supported"
         )
     if model.outlier_label_ is None:
         raise g.refuse(

@@ -303,8 +303,8 @@ def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
             column.range = Range.of(0.0, float(len(edges)), False, 1)
             columns.append(column)
         else:
-            # The column has only one bin, whose number is known, so no lookup of categories is
-            # needed.
+            # The categories of the encoder are the numbers of the bins, so the number of a value's
+            # bin is compared with them directly.
             categories = np.asarray(model._encoder.categories_[k]).astype(int)
             columns.append(one_hot(g, index, categories))
     return g.concat(columns)

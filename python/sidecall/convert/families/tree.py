@@ -26,8 +26,9 @@ def rounded_float32(g: Conversion, x: Frame) -> Tensor:
 def tree_rows(g: Conversion, x: Frame) -> Tensor:
     """The row as a scikit-learn tree compares it: rounded to float32.
 
-    The tensor has the type in which the step sums. A float64 row stays unchanged, because its
-    thresholds include the rounding (`rounding`). An int64 is rounded once, to float32.
+    The tensor has the type in which the step sums. A float64 row stays unchanged, because the
+    thresholds of the trees include the rounding (see `rounding`). An int64 is rounded once, to
+    float32.
     """
     if g.real == "float64" and all(
         part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
@@ -44,7 +45,7 @@ def rounding(targets: int) -> Ensemble:
 def compared(x: Frame) -> Tensor:
     """The row as histogram gradient boosting compares it.
 
-    It is double if any column was computed in double, otherwise the type of the graph.
+    Its type is double if any column was computed in double, otherwise the type of the graph.
     """
     return x.matrix("float64" if any(part.wide is not None for part in x.parts) else None)
 

@@ -32,7 +32,8 @@ class Tensor:
     """A value of the graph. Arithmetic adds nodes; `width` is its last dimension, if known.
 
     `single`: its numbers are the caller's float32 values, and no computation has changed them.
-    `wide`: the same numbers in double; a float32 graph keeps them for steps that split at thresholds.
+    `wide`: the same numbers in double; a float32 graph keeps them for steps that split at
+    thresholds.
     `range`: the bounds of its numbers, if known.
     """
 
@@ -210,8 +211,8 @@ class Graph:
         if key in self.seen:
             return self.seen[key]
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
-        # Give every node a name: onnxruntime before 1.22 gives two fused nodes without names the
-        # same one.
+        # Give every node a name: onnxruntime before 1.22 gives the same name to two fused nodes
+        # that have none.
         node = helper.make_node(
             op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes
         )

@@ -23,9 +23,9 @@ class CategoricalSets:
         self.count = 0
 
     def split(self, feature: int, left: Any, right: Any, other_left: bool) -> int:
-        """The column that stands for a split of whole numbers.
+        """The column of the matrix that holds the result of this split of categories.
 
-        Numbers in neither list, including missing values, go left if `other_left`.
+        Categories in neither list, and missing values, go left if `other_left`.
         """
         key = (tuple(int(c) for c in left), tuple(int(c) for c in right), other_left)
         columns = self.found.setdefault(feature, {})

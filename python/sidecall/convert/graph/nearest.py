@@ -1,8 +1,8 @@
 """Finds the nearest fitted rows exactly as scikit-learn does, also if several are equally near.
 
 scikit-learn's trees visit their nearest leaves first and keep the k best rows in a heap; brute
-force takes the rows in their order. Both decide which of several equally near rows is kept. The
-graph repeats both bit by bit for inputs that have such ties.
+force takes the rows in their order. The order of the rows and the heap decide which of several
+equally near rows are kept. For inputs that have such ties, the graph repeats both exactly.
 """
 
 from __future__ import annotations

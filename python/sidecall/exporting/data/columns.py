@@ -85,7 +85,7 @@ def is_missing(value: object) -> bool:
 def column_of_array(name: str, array: np.ndarray) -> Column:
     """Makes a column from a numpy array.
 
-    It holds numbers, booleans, text, or objects of one of these kinds and missing values.
+    The array holds numbers, booleans, text, or objects of one of these kinds and missing values.
     """
     kind = array.dtype.kind
     if kind == "f":

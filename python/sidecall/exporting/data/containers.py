@@ -22,15 +22,16 @@ class Data:
     columns: list[Column]
     layout: str  # "array", "frame" or "text"
     notes: list[str]
-    # Indices, in the model's own columns, of columns that it does not use and no feature can hold.
+    # The columns that the model does not use and that no feature can hold, by their index among the
+    # model's own columns.
     left_out: list[int]
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
         self.notes = []
         self.left_out = []
-        # What stands for a missing value in object columns. A probe may find that the model expects
-        # another one.
+        # The value that stands for a missing one in object columns. A probe may find that the model
+        # expects another value.
         self.sentinels: list[object] = [np.nan] * len(columns)
 
     @property
@@ -155,7 +156,7 @@ class FrameData(Data):
         parts = zip(columns, self.frame.dtypes, self.sentinels, strict=True)
         values = [_values_of(column, dtype, sentinel) for column, dtype, sentinel in parts]
         if all(isinstance(part, np.ndarray) and part.dtype == values[0].dtype for part in values):
-            # Many times faster than one column at a time if there are many columns.
+            # With many columns, this is many times faster than adding one column at a time.
             frame = pandas.DataFrame(np.column_stack(values))
         else:
             frame = pandas.DataFrame(dict(enumerate(values)))
@@ -172,7 +173,7 @@ class FrameData(Data):
 def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
     """Reads any container that a model can be trained on.
 
-    Raises DataError; it names the column if the error concerns one.
+    Raises DataError, which names the column if it concerns a single one.
     """
     names = None if feature_names is None else [str(name) for name in feature_names]
     if data is None:

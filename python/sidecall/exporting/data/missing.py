@@ -1,6 +1,6 @@
 """Finds which kind of missing value fit saw: NaN, None or pd.NA.
 
-They are the same for callers, but encoders distinguish them.
+The three are the same for callers, but encoders distinguish them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SAMPLE = 100
 
 
 def to_pandas(data: Any) -> tuple[Any, bool]:
-    """Converts a frame or series of another library to pandas, and says whether it did."""
+    """Converts a frame or series of another library to pandas. Also returns whether it did so."""
     if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
         return data.to_pandas(), True
     return data, False

@@ -1,4 +1,7 @@
-"""Finds with how many decimals a column is written, for synthetic values between those of data."""
+"""Finds how many decimals a column is written with.
+
+A synthetic value in the middle between two values of the data is rounded to that many.
+"""
 
 from __future__ import annotations
 

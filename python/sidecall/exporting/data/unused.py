@@ -11,7 +11,7 @@ from ..errors import DataError, ModelError
 from ..model.original import Original
 from .columns import Column
 
-_ROWS = 10_000  # the model is asked for this many rows, with the column and without it
+_ROWS = 10_000  # the model answers at most this many rows, with and without the column
 
 
 def readable(
@@ -35,7 +35,7 @@ def readable(
 def with_advice(error: DataError) -> DataError:
     """Returns the same error with advice on what to do about the column."""
     return DataError(
-        f"{error}; drop the column before fit, or convert it to numbers, text or booleans there",
+        f"{error}; before fit, drop the column or convert it to numbers, text or booleans",
         error.name,
     )
 

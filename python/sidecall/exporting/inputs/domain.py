@@ -79,7 +79,7 @@ def find_domains(
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
-    """Returns, for each input, the range of the numbers that pass the checks of a reader."""
+    """Returns, for each input, the range of the numbers that the contract admits."""
     by_input: dict[str, list[tuple[int, Range]]] = {}
     for feature in schema.features:
         if feature.tensor != "string":
@@ -217,7 +217,7 @@ class _Search:
 def _constants(model: Any) -> list[float]:
     """Returns numbers that fitted steps hold for each column, such as means and knots.
 
-    The set of numbers that a model accepts may have gaps there.
+    The set of numbers that a model accepts may have gaps at these numbers.
     """
     found: set[float] = set()
     for step in estimators_in(model):

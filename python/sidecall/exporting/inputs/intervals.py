@@ -1,4 +1,4 @@
-"""Finds the intervals of accepted numbers: asks for a grid, then bisects between its points.
+"""Finds the intervals of accepted numbers: tests the points of a grid, then bisects between them.
 
 Bisection follows the order of the numbers that the type can hold.
 """

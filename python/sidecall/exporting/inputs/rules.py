@@ -1,6 +1,6 @@
 """Finds the rule by which each step of a fitted model refuses numbers.
 
-The fitted step is asked with one number of a row replaced.
+The fitted step is called with a row in which one number is replaced.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def delegates(step: Any) -> bool:
 def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
     """Returns a dict from the id() of a step to its rule.
 
-    It has only steps whose columns all have the same rule. A step that accepts every number has a
-    rule too. If no such rule explains what is refused, the domains of the features describe it
+    The dict has only steps whose columns all have the same rule. A step that accepts every number
+    has a rule too. Refusals that no such rule explains are described by the domains of the features
     (domain.py).
     """
     rules, known = {}, {}
@@ -60,7 +60,7 @@ def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
 
 
 def _alike(item: Given) -> Any:
-    """Returns the same key for equal members of an ensemble, so that they are asked only once."""
+    """Returns the same key for equal members of an ensemble, so that only one is tested."""
     try:
         return (
             type(item.step),
@@ -107,7 +107,7 @@ def _asked(item: Given, column: int) -> Rule | None:
 def _largest(takes: Callable[[float], bool], single: bool, sign: float) -> float:
     """Returns the last finite number, on one side of 0, that a step accepts.
 
-    If only the step's own sums overflow for a number, that is not part of the rule.
+    A number for which only the step's own sums overflow does not limit the rule.
     """
     if single:
         return LARGEST_SINGLE

@@ -22,7 +22,8 @@ _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
 # The position, from 0 to 1, of a new value between two values of the data. It is not the middle:
-# trees put their thresholds there, and a value rounded to float32 may fall on either side.
+# trees put their thresholds in the middle, and a value that is rounded to float32 may then lie on
+# either side of the threshold.
 _BETWEEN = 0.37
 # The fraction of new values that lie in the middle nevertheless, if the middle has no more decimals
 # than the data. A caller may pass such a number, so the answer must be right.
@@ -188,7 +189,8 @@ class Generator:
     def extremes(self, schema: Schema) -> list[Column]:
         """Returns rows with the ends of what the features accept.
 
-        One feature alone, all features together, and mixtures. The model may refuse some rows.
+        A row has the ends in all features, in one feature, or in a random mixture of features. The
+        model may refuse some rows.
         """
         ends = [
             _extremes(self.data, i, feature, source)

@@ -39,7 +39,7 @@ class Trials:
     ) -> None:
         self.original = original
         self.rules = rules
-        self.build, self.base = build, base  # `base` is a change to the value that is there already
+        self.build, self.base = build, base  # `base` is a change that changes nothing
         self.last = _last_step(original.model)
         self.steps = [
             step

@@ -67,7 +67,10 @@ class Output:
 
 
 class Original:
-    """`ask` returns an array per output: [N], or [N, width] if the output has several columns."""
+    """The fitted model and its outputs.
+
+    `ask` returns an array per output: [N], or [N, width] if the output has several columns.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -39,8 +39,8 @@ class StepTypes:
     `given` holds one row that each step got.
 
     A step that answers in float32 computes in float32: scikit-learn's scalers and linear models
-    keep the type that they were fitted on, and XGBoost has no other. Every other step computes in
-    float64.
+    keep the type that they were fitted on, and XGBoost knows no other type. Every other step
+    computes in float64.
     """
 
     def __init__(self, model: Any) -> None:
@@ -89,7 +89,7 @@ class StepTypes:
 
 @contextmanager
 def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[None]:
-    """Calls `instead` for a method of this object, inside the block.
+    """Calls `instead` in place of a method of this object, inside the block.
 
     `instead` gets the method itself and its arguments.
     """
@@ -111,7 +111,7 @@ def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[No
 
 
 def taken(rows: Any, index: Any) -> Any:
-    """Returns some rows, by a slice or an array of numbers, in their own container.
+    """Returns some rows, by a slice or an array of row numbers, in their own container.
 
     None if `rows` is not a container of rows.
     """

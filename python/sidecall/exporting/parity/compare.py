@@ -13,7 +13,7 @@ import numpy as np
 from ..model.original import Output
 
 # The key is the type in which the answers are computed. An answer may differ by this fraction of
-# 1 + |expected|. If the root mean square of all answers is below 1, it takes the place of the 1.
+# 1 + |expected|. If the root mean square of all answers is below 1, it replaces the 1 in this sum.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 
 

@@ -61,7 +61,7 @@ class Session:
 def declare_shapes(graph: Any, session: Session, tensors: dict[str, np.ndarray]) -> None:
     """Writes the shape of each output into the graph if a run shows more than the graph declares.
 
-    Readers rely on the rank and the width.
+    Programs that read the file rely on the rank and the width.
     """
     for output in graph.graph.output:
         shape = session.shape(output.name, tensors)

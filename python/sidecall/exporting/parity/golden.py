@@ -71,8 +71,8 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
 def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
     """Returns the rows on which graph and model agree.
 
-    Left out are rows within float32 rounding of a threshold, because two correct engines may differ
-    there.
+    Rows within float32 rounding of a threshold are left out, because two correct engines may give
+    different answers for them.
     """
     if len(columns[0]) == 0:
         return np.arange(0)

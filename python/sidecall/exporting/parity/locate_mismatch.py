@@ -53,9 +53,9 @@ def locate_mismatch(
     Parts of the model are converted and compared on their own: each prefix of the steps, and each
     branch of a ColumnTransformer or FeatureUnion. The compared rows are rounded as the inputs round
     them. Usually the last step of the first part that differs is named. An earlier step, whose
-    numbers differ in their last digits, is named in two cases: the last step has discontinuous
-    answers; or it is the last step of the model, and agrees when it gets the original's own
-    numbers.
+    numbers differ in their last digits, is named in two cases: the last step of the part has
+    discontinuous answers; or it is also the last step of the model, and its answers agree when it
+    gets the original's own numbers.
     """
     comparer = _StepComparer(
         data, schema, [batch for batch in batches if len(batch[0])], types, precision

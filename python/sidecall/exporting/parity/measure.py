@@ -131,7 +131,7 @@ class Parity:
 
 
 class Runs(Protocol):
-    """What answers tensors in place of the original: a converted graph or a served model."""
+    """Answers tensors in place of the original: a converted graph or a served model."""
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 

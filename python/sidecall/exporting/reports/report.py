@@ -123,7 +123,7 @@ class Report:
                 1,
                 (
                     "rounding",
-                    f"{parity['rounded']} rows get a different answer than from the model, because float32 cannot represent their values",
+                    f"{parity['rounded']} rows get another answer from the file than from the model, because float32 cannot represent their values",
                 ),
             )
         if self.seconds:

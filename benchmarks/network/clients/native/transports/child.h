@@ -1,4 +1,4 @@
-// A child process with pipes to its stdin and from its stdout. Used by process.cpp and stream.cpp.
+// A child process with pipes to its stdin and from its stdout. Used by process.cpp.
 #pragma once
 
 #include <sys/types.h>
@@ -8,7 +8,7 @@
 
 namespace bench {
 
-// Reads {"command": [...]} of `at`.
+// Starts a command: the program and its arguments.
 class Child {
  public:
   explicit Child(const std::vector<std::string>& command);  // throws std::runtime_error
@@ -18,8 +18,8 @@ class Child {
 
   void write(const std::string& text);
   void close_input();
-  // Appends the input up to a newline, without the newline, or up to the end. Returns false at the
-  // end. Throws if nothing arrives for too long.
+  // Appends the child's output up to a newline, without the newline, or up to its end. Returns
+  // false at the end. Throws if nothing arrives within kPatienceSeconds.
   bool read_line(std::string& line);
   // Waits for the process to end and throws if its exit status is not 0.
   void wait();
@@ -28,7 +28,7 @@ class Child {
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
-  std::string rest_;  // input after the last line
+  std::string rest_;  // the child's output after the last line
 };
 
 }  // namespace bench

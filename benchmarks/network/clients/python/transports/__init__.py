@@ -1,5 +1,6 @@
-"""Defines a transport: a file of this folder that holds a class `Transport`. Used by client.py and
-every transport.
+"""The base classes of transports. Used by client.py and by every transport.
+
+Each other file of this folder is one transport and defines a class `Transport`.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,11 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Connection:
-    """One thread's connection. `call` takes the caller's row and returns the caller's answer."""
+    """One thread's connection.
+
+    `call` takes a row and returns an answer in the form in which a Python program has them, such as
+    an array or a dict.
+    """
 
     call: Callable[[Any], Any]
     close: Callable[[], None] = field(default=nothing)
@@ -41,9 +46,7 @@ class BaseTransport:
         raise NotImplementedError
 
     def unpack(self, answer: Any) -> Any:
-        """Converts the caller's answer to the mapping that WorkloadFolder checks; this is not
-        timed.
-        """
+        """Converts an answer of `call` to the mapping that WorkloadFolder checks; not timed."""
         return answer
 
     def sizes(self, row: Any) -> tuple[int, int]:
@@ -62,8 +65,8 @@ class BytesTransport(BaseTransport):
         self.encode, self.decode = codec(body, folder)
 
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        """Returns the function from request to response, and the function that closes the
-        connection.
+        """Returns the function that sends a request and returns its response, and the function that
+        closes the connection.
         """
         raise NotImplementedError
 

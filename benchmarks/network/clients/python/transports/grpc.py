@@ -42,7 +42,7 @@ class Transport(BaseTransport):
         return Connection(lambda row: method(request(row), timeout=CALL_TIMEOUT_S))
 
     def _rows(self, rows: np.ndarray) -> messages.PredictRequest:
-        # Three times as fast as a list if there are many values, and as fast if there are few.
+        # A memoryview is three times as fast as a list for many values, and as fast for few.
         return messages.PredictRequest(
             model=self.folder.name, shape=rows.shape, values=memoryview(rows.reshape(-1))
         )

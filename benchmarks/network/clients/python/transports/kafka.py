@@ -47,10 +47,11 @@ class Transport(BytesTransport):
         self._reader: threading.Thread | None = None
 
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        """Returns the function from request to response, and the function that ends its use.
+        """Returns the function that sends a request and returns its response, and the function that
+        a caller calls at its end.
 
-        A single caller polls by itself. With many callers, a separate thread polls and hands out
-        the replies as long as one of them is connected.
+        A single caller polls by itself. If there are many callers, a separate thread polls and
+        distributes the replies, as long as at least one caller is connected.
         """
         if not crowded:
             return self._exchange_alone, nothing
