@@ -51,6 +51,7 @@ class Report:
     rows: list[dict] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, list[dict]] = field(default_factory=dict)  # rows that are not latencies
 
     def document(self) -> dict:
         return {
@@ -60,6 +61,7 @@ class Report:
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "notes": self.notes,
             "rows": self.rows,
+            **self.tables,
             "bars": [bar.document() for bar in self.bars],
         }
 
@@ -212,7 +214,7 @@ def _check_row(row: dict, kinds: dict[str, type]) -> None:
 def print_table(
     head: list[str], rows: list[list[str]], *, write: Callable[[str], object] = print
 ) -> None:
-    """The first column is text, the others are numbers."""
+    """Prints a table. The first column is text, the others are numbers."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, *rows]:
         write(

@@ -19,6 +19,8 @@ namespace sidecall {
 // How the execution of a run ended. Failures are thrown instead.
 enum class Outcome { kDone, kInterrupted };
 
+constexpr uint64_t kMaxKeptText = 65536;
+
 // A tensor after a run. `data` is nullptr for strings.
 struct OutputTensor {
   Dims dims;
@@ -85,6 +87,7 @@ class Binding {
 
   // Only after a successful run. output() is for outputs whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;
+  // The engine may keep up to kMaxKeptText bytes of strings of earlier runs.
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
 
   // Whether an output's memory may be read but not written.

@@ -45,6 +45,10 @@ class Call final : private ResultCheck {
   // Discards the results of the last run, so that view_output() shows the shapes of the next run. A
   // server needs these shapes before that run.
   void drop_results() noexcept { has_results_ = false; }
+  // Frees the faults of strings that were given. The next run does not report them.
+  void drop_faults() noexcept {
+    for (Input& input : inputs_) input.faults.clear();
+  }
 
   // Each set function throws the fault that it finds in a value or name. The call also remembers
   // the fault, and the run reports it. These errors are thrown but not remembered: BUSY,

@@ -20,7 +20,7 @@ class FunctionBinding final : public InProcessBinding {
     const int32_t dtype = request_.engine.inputs()[static_cast<size_t>(index)].dtype;
     input.dims = dims;
     if (dtype == SIDECALL_DTYPE_STRING) {
-      input.strings.assign(static_cast<size_t>(count_elements(dims)), std::string());
+      input.strings = std::vector<std::string>(static_cast<size_t>(count_elements(dims)));
       input.is_changed = true;
     } else {
       const uint64_t bytes = count_bytes(dtype, dims);

@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "core/call.h"
@@ -42,6 +43,9 @@ class ModelSession final : public shm::Session {
       place_other_outputs(response);
       is_bound_ = true;
     } catch (const Error& error) {
+      call_.drop_faults();
+      // The engine may have made results of a size that nobody has seen.
+      if (has_unknown_ || !is_fault_of_inputs(error.status())) response.drop_session();
       const int32_t stopped = request.stop_status();
       if (stopped != 0 &&
           (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
@@ -72,7 +76,7 @@ class ModelSession final : public shm::Session {
       view.dtype = input.dtype;
       view.rank = static_cast<int32_t>(input.rank);
       view.dims = input.dims;
-      view.data = const_cast<void*>(input.data);  // only read; views are also used for writing
+      view.data = const_cast<void*>(input.data);  // only read, although a view is writable
       view.data_bytes = input.bytes;
       view.offsets = input.offsets;
       call_.give_input(static_cast<int32_t>(i), view, true);
@@ -88,6 +92,8 @@ class ModelSession final : public shm::Session {
       if (!is_same) {
         sidecall_view view = SIDECALL_VIEW_INIT;
         call_.view_output(index, &view);
+        if (view.rank >= 0) response.hold(i, made_bytes(view, i == 0));
+        has_unknown_ = has_unknown_ || view.rank < 0;
         output.is_known = view.rank >= 0 && dtype != SIDECALL_DTYPE_STRING;
         output.dims.assign(view.dims, view.dims + (view.rank < 0 ? 0 : view.rank));
       }
@@ -100,12 +106,14 @@ class ModelSession final : public shm::Session {
     }
   }
 
+  // The engine and the call keep these outputs until the next run.
   void place_other_outputs(shm::Response& response) {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (outputs_[i].is_known) continue;
       sidecall_view view = SIDECALL_VIEW_INIT;
       call_.view_output(static_cast<int32_t>(i), &view);
       const auto rank = static_cast<uint32_t>(view.rank);
+      response.hold(i, held_bytes(view));
       if (view.dtype == SIDECALL_DTYPE_STRING) {
         response.place_strings(i, view.dims, rank, view.offsets,
                                {static_cast<const char*>(view.data), view.data_bytes});
@@ -116,11 +124,44 @@ class ModelSession final : public shm::Session {
     }
   }
 
+  // What the engine makes for an output of known shape before a run: memory of its own, or one
+  // std::string and one pointer for each element. With the first output, also the numbers of the
+  // steps that refuse each row.
+  uint64_t made_bytes(const sidecall_view& view, bool is_first) const {
+    const uint64_t bytes = view.dtype == SIDECALL_DTYPE_STRING
+                               ? count_elements(view) * (kBytesOfString + sizeof(char*))
+                               : view.data_bytes;
+    return bytes + (is_first ? static_cast<uint64_t>(call_.rows()) * sizeof(int64_t) : 0);
+  }
+
+  // What is kept of an output after a run. Strings are kept one by one in the engine, and as one
+  // text with offsets in the call.
+  static uint64_t held_bytes(const sidecall_view& view) {
+    if (view.dtype != SIDECALL_DTYPE_STRING) return view.data_bytes;
+    return count_elements(view) * (kBytesOfString + sizeof(char*) + sizeof(int64_t)) +
+           2 * view.data_bytes + kMaxKeptText;
+  }
+
+  static uint64_t count_elements(const sidecall_view& view) {
+    uint64_t count = 1;
+    for (int32_t i = 0; i < view.rank; ++i) count *= static_cast<uint64_t>(view.dims[i]);
+    return count;
+  }
+
+  // Whether an error is found before the engine runs.
+  static bool is_fault_of_inputs(int32_t status) {
+    return status >= SIDECALL_DTYPE_MISMATCH && status < SIDECALL_REFUSED;
+  }
+
+  // A std::string, and the header of its block.
+  static constexpr uint64_t kBytesOfString = sizeof(std::string) + 16;
+
   const std::shared_ptr<const Model> model_;
   Call call_;
   std::vector<Output> outputs_;
   bool has_strings_ = false;
-  bool is_bound_ = false;  // the call is still bound to the memory of the previous request
+  bool has_unknown_ = false;  // an output whose shape only a run determines
+  bool is_bound_ = false;     // the call is still bound to the memory of the previous request
 };
 
 }  // namespace
@@ -129,6 +170,14 @@ const shm::Request* current_request() noexcept { return t_request; }
 
 std::unique_ptr<shm::Session> ModelHandler::open_session() {
   return std::make_unique<ModelSession>(model_);
+}
+
+// An estimate: a call, and a binding of ONNX Runtime. `make bench-reliability` compares it with the
+// memory that a server takes ("many slots").
+uint64_t ModelHandler::session_bytes() const noexcept {
+  constexpr uint64_t kCall = 16384, kTensor = 2048;
+  const Signature& signature = model_->signature();
+  return kCall + kTensor * (signature.inputs.size() + signature.outputs.size());
 }
 
 }  // namespace sidecall

@@ -2,6 +2,7 @@
 // the memory of the slot. Used by server.cpp.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "core/model.h"
@@ -13,6 +14,7 @@ class ModelHandler final : public shm::Handler {
  public:
   explicit ModelHandler(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
   std::unique_ptr<shm::Session> open_session() override;
+  uint64_t session_bytes() const noexcept override;
 
  private:
   const std::shared_ptr<const Model> model_;

@@ -26,6 +26,7 @@ shm::ServerOptions channel_options(const sidecall_server_options& options, shm::
   if (options.max_request_bytes > 0) result.max_request_bytes = options.max_request_bytes;
   if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
   if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
+  result.max_memory_per_user = options.max_memory_per_user_bytes;
   result.log = std::move(log);
   return result;
 }

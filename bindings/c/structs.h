@@ -43,9 +43,9 @@ inline auto fields_of(const sidecall_log_lines& from) {
 }
 inline auto fields_of(const sidecall_server_options& from) {
   const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain,
-               request, response, memory, log, context] = from;
+               request, response, memory, log, context, memory_per_user] = from;
   return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request,
-                  response, memory, log, context);
+                  response, memory, log, context, memory_per_user);
 }
 inline auto fields_of(const sidecall_service& from) {
   const auto& [size, reserved, signature, signature_length, contract, contract_length, handler,

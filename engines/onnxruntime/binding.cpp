@@ -34,12 +34,14 @@ class OrtBinding final : public InProcessBinding {
     Owned<OrtValue> value = own<OrtValue>(nullptr, nullptr);
     bool is_known = true;            // outputs only: the shape is known before the run
     std::vector<const char*> empty;  // string outputs of known shape only: one "" for each element
+    uint64_t text_bytes = 0;         // of all runs since its strings were made
   };
 
   Owned<OrtValue> wrap(void* data, int32_t dtype, const Dims& dims) const;
   Owned<OrtValue> make_strings(const Dims& dims) const;
   void unbind_unknown();
   void clear_strings();
+  void remake_strings(int32_t output);
   void fetch_outputs();
   static Tensor& at(std::vector<Tensor>& slots, int32_t index) {
     return slots[static_cast<size_t>(index)];
@@ -180,10 +182,23 @@ void OrtBinding::unbind_unknown() {
 // Empties the string outputs of known shape before a run, because some kernels, such as
 // StringConcat, append to the strings that they find there.
 void OrtBinding::clear_strings() {
-  for (const Tensor& tensor : outputs_) {
-    if (tensor.is_known && !tensor.empty.empty())
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    Tensor& tensor = outputs_[i];
+    if (!tensor.is_known || tensor.empty.empty()) continue;
+    if (tensor.text_bytes > kMaxKeptText) {
+      remake_strings(static_cast<int32_t>(i));
+    } else {
       check(api_->FillStringTensor(tensor.value.get(), tensor.empty.data(), tensor.empty.size()));
+    }
   }
+}
+
+// Empty strings keep their memory. New ones free what earlier runs have left.
+void OrtBinding::remake_strings(int32_t output) {
+  Tensor& tensor = at(outputs_, output);
+  tensor.value = make_strings(this->output(output).dims);
+  tensor.text_bytes = 0;
+  check(api_->BindOutput(binding_.get(), engine_.output(output).name.c_str(), tensor.value.get()));
 }
 
 // Takes the values that ONNX Runtime allocated for outputs of unknown shape.
@@ -234,6 +249,7 @@ void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<in
   size_t length = 0;
   check(api_->GetStringTensorDataLength(value, &length));
   bytes->resize(length);
+  at(outputs_, output).text_bytes += length;
   std::vector<size_t> starts(count);
   if (count > 0)
     check(api_->GetStringTensorContent(value, bytes->data(), length, starts.data(), count));

@@ -92,7 +92,8 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 /* ---- Serving a model ------------------------------------------------------------------------- */
 
 /* Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
- * beyond max_request_bytes and OUT_OF_MEMORY beyond max_memory_bytes. */
+ * beyond max_request_bytes, and OUT_OF_MEMORY beyond max_memory_bytes and
+ * max_memory_per_user_bytes. */
 typedef struct sidecall_server_options {
   uint32_t struct_size;
   /* Number of threads that run the model, at most 1024; 0, the default, means one thread. Each has
@@ -117,11 +118,16 @@ typedef struct sidecall_server_options {
   /* Shared memory for the outputs of one call; 0 is 256 MiB. Larger answers, up to 2 GiB, use
    * memory of their own. */
   uint64_t max_response_bytes;
-  /* Shared memory of all connections together; 0 is 4 GiB. Does not count answers that exceed
-   * max_response_bytes, or private copies of inputs. */
+  /* What all clients together can make the server hold; 0 is 4 GiB. Counts connections and their
+   * shared memory, private copies of inputs, answers that exceed max_response_bytes until the
+   * client has received them, and the state that the engine keeps for each client. Does not count
+   * the memory that the engine uses during a run. Workers of one supervisor share one limit. */
   uint64_t max_memory_bytes;
   sidecall_log log;           /* receives events; NULL for no log */
   void *log_context;          /* passed to `log` */
+  /* The same for the clients of one user. 0, the default, is half of max_memory_bytes if
+   * allow_uids or group admit other users, and all of it otherwise. */
+  uint64_t max_memory_per_user_bytes;
 } sidecall_server_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */

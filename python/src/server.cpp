@@ -61,6 +61,7 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
   read(values, "max_request_bytes", &options_.max_request_bytes);
   read(values, "max_response_bytes", &options_.max_response_bytes);
   read(values, "max_memory_bytes", &options_.max_memory_bytes);
+  read(values, "max_memory_per_user_bytes", &options_.max_memory_per_user_bytes);
   read(values, "drain_ns", &options_.drain_ns);
   options_.allow_uids = allow_uids_.data();
   options_.num_allow_uids = static_cast<int32_t>(allow_uids_.size());

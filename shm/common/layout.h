@@ -20,8 +20,10 @@ constexpr uint64_t kMaxManifest = UINT64_C(64) << 20;
 // ---- Messages (section 2) ----
 
 constexpr uint8_t kRing = 0x01;
-constexpr uint8_t kAttach = 0x02;  // only on control sockets, like kLoad
+// Only on control sockets.
+constexpr uint8_t kAttach = 0x02;
 constexpr uint8_t kLoad = 0x03;
+constexpr uint8_t kMemory = 0x04;
 
 enum HelloKind : uint32_t { kOpen = 1, kConnect = 2, kStatus = 3 };
 enum HelloFlags : uint32_t { kAlwaysRing = 1 };

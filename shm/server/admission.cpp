@@ -54,6 +54,13 @@ bool is_hello(const void* data, size_t bytes) noexcept {
   return bytes >= 16 && std::memcmp(data, kMagic, sizeof(kMagic)) == 0;
 }
 
+bool asks_for_status(const std::string& hello) noexcept {
+  Hello parsed{};
+  if (hello.size() != sizeof(parsed)) return false;
+  std::memcpy(&parsed, hello.data(), sizeof(parsed));
+  return parsed.kind == kStatus;
+}
+
 Grant parse_hello(const void* data, size_t bytes, const Limits& limits) {
   if (!is_hello(data, bytes)) malformed("expected the magic word");
   Hello hello{};
@@ -78,7 +85,7 @@ Grant parse_hello(const void* data, size_t bytes, const Limits& limits) {
   grant.always_ring = (hello.flags & kAlwaysRing) != 0;
   if (grant.kind != kConnect) {
     if (hello.slots != 0 || hello.request_bytes != 0 || hello.response_bytes != 0)
-      malformed("expected sizes of 0 without CONNECT, got others");
+      malformed("expected 0 slots and 0 bytes for OPEN and STATUS, got other values");
     return grant;
   }
   if (hello.slots == 0 || (hello.slots & (hello.slots - 1)) != 0) {

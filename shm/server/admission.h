@@ -1,5 +1,5 @@
-// Decides which users may connect, and what is granted to a HELLO. Used by the server's control
-// thread and by the supervisor of several workers.
+// Decides which users may connect, and what the sender of a HELLO is granted. Used by the server's
+// control thread and by the supervisor of several workers.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,8 @@ class Admission {
   uint32_t overflow_uid_;
 };
 
-// What a connection may have. The least_* sizes are those that the tables of the signature need.
+// What a connection may request. A granted slot has at least least_* bytes: enough for the tables
+// of the signature, and in a response slot for the error record.
 struct Limits {
   uint32_t max_slots = kMaxSlots;
   uint64_t max_request_bytes = 0, max_response_bytes = 0;
@@ -47,12 +48,19 @@ struct Grant {
   }
 };
 
+// What a connection takes besides the memory that is granted to it: the state of its slots here,
+// and its socket in the kernel.
+constexpr uint64_t kConnectionBytes = 8192;
+
 // Whether a first message is a HELLO of any protocol version, so that REFUSED is a valid answer.
 // After any other message the connection is closed without an answer.
 bool is_hello(const void* data, size_t bytes) noexcept;
 
-// Checks a HELLO and returns what it is granted. Throws PROTOCOL (no common version, or not as
-// PROTOCOL.md requires), OUT_OF_RANGE.
+// Whether a first message asks for the status.
+bool asks_for_status(const std::string& hello) noexcept;
+
+// Checks a HELLO and returns what the client is granted. Throws PROTOCOL (no common version, or a
+// HELLO that PROTOCOL.md forbids), OUT_OF_RANGE.
 Grant parse_hello(const void* data, size_t bytes, const Limits& limits);
 
 // Builds the message REFUSED, ready to send.

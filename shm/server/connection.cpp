@@ -83,8 +83,10 @@ void RunWatch::interrupt(int32_t status) noexcept {
 // ---- Creating ----
 
 ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& peer,
-                                   const Grant& grant, const ServerContext& context)
-    : id_(id),
+                                   const Grant& grant, const ServerContext& context,
+                                   Reservation memory)
+    : memory_(std::move(memory)),
+      id_(id),
       context_(context),
       peer_(peer),
       pidfd_(peer_pidfd(fd)),
@@ -95,6 +97,7 @@ ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& p
       response_bytes_(grant.response_bytes),
       always_ring_(grant.always_ring),
       awaited_(&request_entry(1)),
+      one_shots_(context.memory, peer.uid),
       slot_states_(grant.slots) {}
 
 bool ServerConnection::welcome(Socket socket, Welcome message, int process) {
@@ -135,6 +138,13 @@ bool ServerConnection::has_sessions() const noexcept {
                      [](const auto& state) { return state && state->session(); });
 }
 
+uint64_t ServerConnection::held_bytes() const noexcept {
+  uint64_t bytes = memory_.bytes() + one_shots_.bytes();
+  for (const auto& state : slot_states_)
+    if (state) bytes += state->held_bytes();
+  return bytes;
+}
+
 ServerSlot& ServerConnection::slot(uint32_t index) {
   std::unique_ptr<ServerSlot>& state = slot_states_[index];
   if (!state) {
@@ -143,7 +153,7 @@ ServerSlot& ServerConnection::slot(uint32_t index) {
                             response_.memory.data() + head_bytes(slots_) + index * response_bytes_,
                             response_bytes_, &request_head().mark};
     state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory,
-                                         SlotLog{context_.log, peer_.uid});
+                                         SlotLog{context_.log, peer_.uid}, context_.memory);
   }
   return *state;
 }
@@ -157,8 +167,8 @@ ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
-  // Store this before any work that would be left half done if the server died. Partner: the client
-  // loads it after a hang-up, which the kernel reports after all stores of this process.
+  // Store `taken` before any work that would be left half done if the server died. Partner: the
+  // client loads it after a hang-up, which the kernel reports after all stores of this process.
   response_head().mark.store(next_, std::memory_order_release);
   fault_point("server.taken");
   unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;
@@ -170,6 +180,7 @@ ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
 
 bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock) {
   const Taken taken = take(clock);
+  if (has_one_shots()) reclaim_one_shots();
   peer_cpu = taken.fields.cpu;
   ServerSlot& state = slot(taken.fields.slot);
   state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0,
@@ -183,7 +194,8 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
     if (send_one_shot(taken.sequence, fields.one_shot_bytes, state.take_one_shot())) {
       counters->one_shots.add(1);
     } else {
-      state.fail(Error(SIDECALL_OUT_OF_MEMORY, "earlier one-shot results were not received"));
+      state.fail(
+          Error(SIDECALL_OUT_OF_MEMORY, "the client has not received earlier large results"));
       state.finish(&fields);
     }
   }
@@ -195,11 +207,15 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
 }
 
 void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns) {
-  // A longer timeout cannot have passed before the start, unless many bytes were copied. Reading
-  // the clock costs about a tenth of a short call, so it is avoided.
+  // A timeout of kShort or more cannot have passed yet, unless many bytes were copied. Reading the
+  // clock costs about a tenth of a short call, so it is avoided.
   bool may_be_late = timeout_ns != 0 && timeout_ns < kShort;
   try {
     may_be_late = state->copy_inputs() > kMuch || may_be_late;
+  } catch (const Error& error) {
+    if (error.status != SIDECALL_OUT_OF_MEMORY) throw;
+    state->close_dropped_session();
+    return state->fail(error);
   } catch (const std::bad_alloc&) {
     return state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
   }
@@ -213,10 +229,12 @@ void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_
   watch->enter(state, state->session().get());
   state->handle(state->session().get());
   watch->leave();
+  state->close_dropped_session();
 }
 
 bool ServerConnection::open_session(ServerSlot* state) {
   try {
+    state->reserve_session(context_.handler->session_bytes());
     state->session() = context_.handler->open_session();
   } catch (const Error& error) {
     state->fail(error);
@@ -236,7 +254,8 @@ void ServerConnection::check_slot_is_free(uint64_t answered, uint32_t slot) cons
     RequestFields fields;
     copy_once(&fields, &entry.fields, sizeof(fields));
     if (fields.slot == slot)
-      violation("request: slot " + std::to_string(slot) + " is still in flight");
+      violation("request: slot " + std::to_string(slot) +
+                " still belongs to a request without a response");
   }
 }
 
@@ -264,33 +283,37 @@ bool ServerConnection::park() noexcept {
 
 // ---- One-shot results ----
 
-// Limits the files that lie unread in the socket, because no other quota counts their memory.
-bool ServerConnection::has_room_for_one_shot(uint64_t bytes) noexcept {
+// While the socket holds messages that the client has not received, the client may not have
+// received the files of its answers either.
+void ServerConnection::reclaim_one_shots() noexcept {
+  const std::lock_guard<std::mutex> lock(one_shots_mutex_);
   int unread = 0;
-  if (one_shot_bytes_ > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0)
-    one_shot_bytes_ = 0;
-  return one_shot_bytes_ == 0 || bytes <= context_.options->max_one_shot - one_shot_bytes_;
+  if (one_shots_.bytes() > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0)
+    one_shots_.shrink_to(0);
 }
 
-bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file) {
-  if (!has_room_for_one_shot(bytes)) return false;
+bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, OneShot answer) {
   FileMessage message{};
   std::memcpy(message.magic, kMagic, sizeof(kMagic));
   message.version = kVersion;
   message.kind = kOneShotFile;
   message.first = sequence;
   message.second = bytes;
-  const int fd = file.get();
+  const int fd = answer.file.get();
+  const std::lock_guard<std::mutex> lock(one_shots_mutex_);
+  const uint64_t unread = one_shots_.bytes();
+  if (unread > 0 && unread + bytes > context_.options->max_one_shot) return false;
   if (socket_.send(&message, sizeof(message), &fd, 1) != Sent::kDone) return false;
-  one_shot_bytes_ += bytes;
+  one_shots_.absorb(std::move(answer.memory));
   return true;
 }
 
 // ---- The socket ----
 
 ServerConnection::SocketEvent ServerConnection::listen() noexcept {
-  // A client without atomic operations rings for every request, so many rings may have accumulated
-  // while it was polled. Other clients send one.
+  // A client without atomic operations rings for every request, so many unread rings may have
+  // accumulated while the server polled for its requests. Other clients ring at most once each time
+  // that the server announces sleep.
   for (int i = always_ring_ ? 64 : 1; i > 0; --i) {
     uint8_t bytes[2];
     iovec part{bytes, sizeof(bytes)};

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "admission.h"
 #include "clock.h"
 #include "event_log.h"
+#include "memory_budget.h"
 #include "server.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
@@ -57,13 +59,15 @@ struct ServerContext {
   Handler* handler;
   const ServerOptions* options;
   EventLog* log;
+  MemoryBudget* memory;
 };
 
 class ServerConnection {
  public:
-  // Creates the memory. `fd` is the socket that is later passed to welcome(). Throws OUT_OF_MEMORY.
+  // Creates the memory. `fd` is the socket that is later passed to welcome(). `memory` has reserved
+  // grant.memory() + kConnectionBytes. Throws OUT_OF_MEMORY.
   ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant,
-                   const ServerContext& context);
+                   const ServerContext& context, Reservation memory);
 
   // ---- The control thread, before the connection is given to an engine thread ----
 
@@ -76,15 +80,21 @@ class ServerConnection {
   int pidfd() const noexcept { return pidfd_.get(); }
   const PeerCredentials& peer() const noexcept { return peer_; }
   uint64_t bytes() const noexcept { return request_.memory.bytes() + response_.memory.bytes(); }
+  // Any thread. has_one_shots(): the client may not have received the files of some answers yet.
+  // reclaim_one_shots() gives the memory of these files back to the budget once the client has.
+  bool has_one_shots() const noexcept { return one_shots_.bytes() > 0; }
+  void reclaim_one_shots() noexcept;
 
   // ---- Any thread, while the connection lives ----
 
   uint64_t taken() const noexcept { return response_head().mark.load(std::memory_order_relaxed); }
   uint64_t count_queued() const noexcept;  // requests that are published and not yet taken
-  void hang_up() noexcept;                 // the client sees it at once; the memory stays
+  void hang_up() noexcept;                 // the client sees the hang-up at once; the memory stays
   // Only after the connection was retired. If true, freeing the connection may take long, because
   // the handler's sessions are closed with it.
   bool has_sessions() const noexcept;
+  // Only after the connection was retired: everything that is reserved for it.
+  uint64_t held_bytes() const noexcept;
 
   // ---- Its engine thread ----
 
@@ -125,12 +135,12 @@ class ServerConnection {
   Taken take(QuickClock* clock);
   void run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns);
   bool open_session(ServerSlot* state);
-  bool send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file);
-  bool has_room_for_one_shot(uint64_t bytes) noexcept;
+  bool send_one_shot(uint64_t sequence, uint64_t bytes, OneShot answer);
   void check_slot_is_free(uint64_t answered, uint32_t slot) const;
   bool publish(uint64_t sequence, const ResponseFields& fields) noexcept;
   ServerSlot& slot(uint32_t index);
 
+  Reservation memory_;  // before the segments, so that it is given back after they are freed
   const uint64_t id_;
   const ServerContext& context_;
   Socket socket_;
@@ -143,11 +153,12 @@ class ServerConnection {
 
   uint64_t next_ = 1;
   const RequestEntry* awaited_;
-  uint64_t unchanged_ = 0;       // the awaited entry's sequence before request `next_` comes
-  uint64_t sleeping_ = 0;        // our sleeping word, as last written
-  uint64_t rung_ = 0;            // the client's sleeping word when we last sent it a ring
-  uint32_t idle_rings_ = 0;      // rings received since the last request
-  uint64_t one_shot_bytes_ = 0;  // bytes of files that were sent and perhaps not received yet
+  uint64_t unchanged_ = 0;   // the awaited entry's sequence before request `next_` comes
+  uint64_t sleeping_ = 0;    // our sleeping word, as last written
+  uint64_t rung_ = 0;        // the client's sleeping word when we last sent it a ring
+  uint32_t idle_rings_ = 0;  // rings received since the last request
+  std::mutex one_shots_mutex_;
+  Reservation one_shots_;  // for answers that were sent and perhaps not received yet
   std::vector<std::unique_ptr<ServerSlot>> slot_states_;
 };
 

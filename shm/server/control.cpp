@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -27,10 +28,13 @@ namespace {
 // client no longer waits.
 constexpr int64_t kTick = 5 * 1000 * 1000;
 
+// How many first messages are answered before more connections are accepted.
+constexpr int kMaxAnswers = 16;
+
 // After this many ticks without a call the control thread sleeps until an engine thread wakes up.
 constexpr int kQuietTicks = 20;
 
-// When to send the load again to a parent that has not read earlier messages.
+// How long to wait before sending the load again, if the parent has not read earlier messages.
 constexpr int64_t kLoadRetry = 20 * 1000 * 1000;
 
 constexpr unsigned kSourceShift = 56;
@@ -58,26 +62,33 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
   if (options.threads < 1 || options.threads > 1024)
     refuse_argument("num_threads: expected 1 to 1024, got " + std::to_string(options.threads));
   if (options.max_slots < 1 || options.max_slots > kMaxSlots) {
-    refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " +
+    refuse_argument("max_slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " +
                     std::to_string(options.max_slots));
   }
   constexpr uint64_t kMost = UINT64_C(1) << 46;  // prevents overflow in sums of sizes
-  for (const uint64_t bytes :
-       {options.max_request_bytes, options.max_response_bytes, options.max_one_shot}) {
-    if (bytes > kMost)
-      refuse_argument("largest slot or result: expected at most " + std::to_string(kMost) +
-                      " bytes, got " + std::to_string(bytes));
+  const struct {
+    const char* name;
+    uint64_t bytes, least;
+  } sizes[] = {{"max_request_bytes", options.max_request_bytes, limits.least_request_bytes},
+               {"max_response_bytes", options.max_response_bytes, limits.least_response_bytes},
+               {"max_one_shot", options.max_one_shot, 0}};
+  for (const auto& size : sizes) {
+    if (size.bytes < size.least || size.bytes > kMost)
+      refuse_argument(std::string(size.name) + ": expected " + std::to_string(size.least) + " to " +
+                      std::to_string(kMost) + " bytes, got " + std::to_string(size.bytes));
   }
-  if (limits.least_request_bytes > options.max_request_bytes ||
-      limits.least_response_bytes > options.max_response_bytes) {
-    refuse_argument("largest slot: expected at least the size of the signature's tables, got less");
-  }
+}
+
+uint64_t memory_of_user(const ServerOptions& options) {
+  if (options.max_memory_per_user > 0) return options.max_memory_per_user;
+  const bool has_others = !options.allowed_uids.empty() || options.group >= 0;
+  return has_others ? options.max_memory / 2 : options.max_memory;
 }
 
 Limits limits_of(const Service& service, const ServerOptions& options) {
   Limits limits;
   limits.max_slots = options.max_slots;
-  // Rounded up as granted slots are.
+  // Rounded up to whole pages, like the sizes that parse_hello() grants.
   limits.max_request_bytes = align_up(options.max_request_bytes, kPage);
   limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
   limits.least_request_bytes = table_bytes(service.inputs.size());
@@ -116,7 +127,8 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
     : service_(std::move(service)),
       options_(std::move(options)),
       log_(options_.log),
-      context_{&service_, handler, &options_, &log_},
+      budget_(options_.max_memory, memory_of_user(options_)),
+      context_{&service_, handler, &options_, &log_, &budget_},
       admission_(options_.allowed_uids, options_.group),
       limits_(limits_of(service_, options_)),
       started_ns_(now_ns()),
@@ -210,6 +222,10 @@ void Control::note_awake() noexcept {
   if (is_deeply_asleep_.load(std::memory_order_seq_cst)) wake();
 }
 
+void Control::note_one_shot() noexcept {
+  if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) wake();
+}
+
 void Control::post(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(tasks_mutex_);
@@ -249,8 +265,8 @@ void Control::run() {
     epoll_event events[64];
     const int count = epoll_wait(epoll_.get(), events, 64, wait_ms(now_ns()));
     is_deeply_asleep_.store(false, std::memory_order_relaxed);
-    // Handled last: new connections may displace half-open ones, so read the HELLOs that have
-    // arrived first.
+    // Handled last: new connections may displace half-open ones, so first read the HELLOs that
+    // have arrived.
     std::vector<int> ready_listeners;
     for (int i = 0; i < count; ++i) {
       const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);
@@ -262,11 +278,14 @@ void Control::run() {
       }
     }
     for (const int listener : ready_listeners) run_logging_errors([&] { accept_all(listener); });
+    answer_arrived(is_draining_ ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
-    expire_half_open(now);
+    run_logging_errors([&] { expire_half_open(now); });
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
-    tick(now);
+    run_logging_errors([&] { tick(now); });
     reap_retired();
+    run_logging_errors([&] { await_memory(now); });
+    reclaim_one_shots(now);
     send_load();
     if (now >= log_.report_due_ns()) run_logging_errors([&] { log_.report(); });
     check_drain(now);
@@ -288,23 +307,15 @@ void Control::dispatch(Source source, uint64_t number) {
   }
 }
 
-// Runs one handler of an event. If it fails, for example because memory or descriptors are
-// exhausted, the other events are still handled.
-template <typename Body>
-void Control::run_logging_errors(const Body& body) noexcept {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    log(LogLevel::kError, "server.error", std::move(Facts().text("message", error.what())));
-  }
-}
-
 int Control::wait_ms(int64_t now) {
+  if (!arrived_.empty()) return 0;
   int64_t until = log_.report_due_ns();
   if (is_active()) until = std::max(next_tick_ns_, now);
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
-  if (control_ && sent_load_ != num_connections_) until = std::min(until, now + kLoadRetry);
+  if (control_ && sent_load_ != load()) until = std::min(until, now + kLoadRetry);
+  if (!short_of_memory_.empty()) until = std::min(until, std::max(next_memory_check_ns_, now));
+  if (has_one_shots_) until = std::min(until, std::max(next_reclaim_ns_, now));
   if (is_draining_ && !is_cut_off_ && num_connections_ > 0)
     until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
@@ -376,6 +387,7 @@ void Control::check_drain(int64_t now) {
 }
 
 void Control::end(bool all_answered) {
+  answer_arrived(INT_MAX);
   half_open_.clear();
   num_half_open_ = 0;
   {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -45,6 +46,7 @@ class Control final : public EngineOwner {
   // Called by engine threads.
   void retire(ServerConnection* connection, Ending ending, const std::string& text) override;
   void note_awake() noexcept override;
+  void note_one_shot() noexcept override;
 
  private:
   // The source of an epoll event: the kind is in the upper bits, a number in the lower bits.
@@ -55,6 +57,11 @@ class Control final : public EngineOwner {
     PeerCredentials peer;
     bool is_admitted;
     int64_t deadline_ns;
+  };
+  // A connection of an admitted user whose first message has arrived.
+  struct Arrived {
+    HalfOpen half;
+    std::string hello;
   };
   struct Retired {
     ServerConnection* connection;
@@ -67,6 +74,9 @@ class Control final : public EngineOwner {
     Socket socket;
     PeerCredentials peer;
     Grant grant;
+    Reservation memory;
+    int64_t deadline_ns;  // until when to wait for memory that other connections give back
+    bool is_counted = false;
     std::unique_ptr<ServerConnection> connection;
     std::string failure;
   };
@@ -79,8 +89,16 @@ class Control final : public EngineOwner {
   // ---- The control thread: control.cpp ----
   void run();
   void dispatch(Source source, uint64_t number);
+  // Runs one handler of an event. If it fails, for example because memory or descriptors are
+  // exhausted, the other events are still handled.
   template <typename Body>
-  void run_logging_errors(const Body& body) noexcept;
+  void run_logging_errors(const Body& body) noexcept {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, "server.error", std::move(Facts().text("message", error.what())));
+    }
+  }
   int wait_ms(int64_t now);
   void work_tasks();
   void tick(int64_t now);
@@ -99,29 +117,44 @@ class Control final : public EngineOwner {
   void make_room();
   void expire_half_open(int64_t now);
   bool read_hello(uint64_t id);  // returns false if no message has arrived yet
-  void answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello,
-                    size_t bytes);
+  void await_turn(Arrived arrived);
+  void answer_arrived(int most);
+  size_t load() const noexcept { return num_connections_ + num_arriving_; }
+  void answer_hello(HalfOpen half, const std::string& hello);
   void refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text);
   void send_manifest(Socket* socket);
   void send_status(Socket* socket);
-  void check_quotas(const PeerCredentials& peer, const Grant& grant) const;
+  void check_quotas(const PeerCredentials& peer) const;
   void read_control();
   void send_load() noexcept;
 
   // ---- The control thread: control_connections.cpp ----
-  void connect(Socket socket, const PeerCredentials& peer, const Grant& grant);
+  void connect(HalfOpen half, const Grant& grant);
+  bool reserve_memory(Draft* draft);
+  bool may_wait_for_memory(const Draft& draft) const;
+  void await_memory(int64_t now);
+  void make_connection(const std::shared_ptr<Draft>& draft);
+  void make_next_large(uint32_t user);
+  uint64_t memory_of(const Grant& grant) const;
   void make_memory(Draft* draft) noexcept;  // may run on any thread
   void finish_connect(Draft* draft);
-  void reserve(const PeerCredentials& peer, uint64_t memory);
-  void give_back(const PeerCredentials& peer, uint64_t memory);
+  template <typename Step>
+  void advance(Draft* draft, const Step& step) noexcept;
+  void return_free_memory() noexcept;  // any thread
+  void refuse_draft(Draft* draft, int32_t status, const std::string& text);
+  void count_connection(const PeerCredentials& peer);
+  void uncount_connection(const PeerCredentials& peer);
   void handle_death(uint64_t id);
   void reap_retired();
+  void free_connection(ServerConnection* retired);
+  void reclaim_one_shots(int64_t now);
   void log_end(const ServerConnection& connection, const Retired& retired);
   Status count() const;
 
   const Service service_;
   const ServerOptions options_;
   EventLog log_;
+  MemoryBudget budget_;
   const ServerContext context_;
   const Admission admission_;
   const Limits limits_;
@@ -132,7 +165,7 @@ class Control final : public EngineOwner {
 
   Fd epoll_, alarm_, ended_fd_, spare_;
   std::vector<std::unique_ptr<EngineThread>> engines_;
-  TaskThread making_, freeing_;  // create and free large memory, and close what handlers keep
+  TaskThread making_, freeing_;  // create and free large memory, and close sessions
   std::thread thread_;
 
   std::mutex tasks_mutex_;
@@ -150,11 +183,14 @@ class Control final : public EngineOwner {
   struct Registered {
     std::unique_ptr<ServerConnection> connection;
     EngineThread* engine;
+    bool is_dying = false;
   };
   std::unordered_map<uint64_t, Registered> registry_;
   std::atomic<bool> is_ready_{false}, is_draining_{false};
-  std::atomic<size_t> num_half_open_{0};
-  std::atomic<uint64_t> memory_{0};
+  std::atomic<size_t> num_half_open_{0}, num_waiting_{0};
+  std::atomic<bool> has_one_shots_{false};
+  std::atomic<size_t> num_dying_{0};  // connections that have ended, with memory that is not free
+  std::atomic<int64_t> trimmed_ns_{0};
   Counter accepted_, refused_, violations_, closed_;
 
   // Members that only the control thread uses.
@@ -165,9 +201,19 @@ class Control final : public EngineOwner {
   int64_t control_drain_ns_ = 0;
   uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
+  // No queue is empty. A key is a user, and whether the queue is for requests of the status: these
+  // must be answered even if the same user's other connections wait.
+  std::map<uint64_t, std::deque<Arrived>> arrived_;
+  uint64_t answered_ = 0;    // the key whose turn was last
+  size_t num_arriving_ = 0;  // connections in arrived_, without requests of the status
   std::map<uint32_t, uint32_t> per_user_;
   uint64_t next_id_ = 1;
   size_t num_connections_ = 0;  // including those whose memory is being created
+  std::vector<std::shared_ptr<Draft>> short_of_memory_;
+  int64_t next_memory_check_ns_ = 0;
+  // By user: connections whose large memory is created by making_, one at a time.
+  std::map<uint32_t, std::deque<std::shared_ptr<Draft>>> large_;
+  int64_t next_reclaim_ns_ = 0;
   int64_t next_tick_ns_ = 0;
   uint64_t calls_at_tick_ = 0;
   int quiet_ticks_ = 0;

@@ -19,6 +19,9 @@ namespace {
 // How many connections of one listener are accepted before other events are handled.
 constexpr int kMaxAccepts = 64;
 
+// How many requests of the status of one user may wait.
+constexpr size_t kMaxStatusRequests = 32;
+
 // For how long a server that has run out of descriptors stops accepting connections.
 constexpr int64_t kPause = 50 * 1000 * 1000;
 
@@ -80,18 +83,27 @@ void Control::admit_socket(Socket socket) {
   num_half_open_ = half_open_.size();
 }
 
-// Closes the oldest connections without HELLO until few enough are left. Connections of users who
-// are not admitted go first, so that those users cannot displace others.
+// Closes connections without HELLO until few enough are left: first those of users who are not
+// admitted, then the oldest one of the user who has the most, so that no user can displace others.
 void Control::make_room() {
   while (half_open_.size() > options_.max_half_open) {
-    auto oldest = std::find_if(half_open_.begin(), half_open_.end(),
+    auto victim = std::find_if(half_open_.begin(), half_open_.end(),
                                [](const auto& entry) { return !entry.second.is_admitted; });
-    if (oldest == half_open_.end()) oldest = half_open_.begin();
-    const uint64_t id = oldest->first;
+    if (victim == half_open_.end()) {
+      std::map<uint32_t, size_t> counts;
+      for (const auto& [id, half] : half_open_) ++counts[half.peer.uid];
+      const auto most = std::max_element(
+          counts.rbegin(), counts.rend(),
+          [](const auto& one, const auto& other) { return one.second < other.second; });
+      victim = std::find_if(half_open_.begin(), half_open_.end(), [&](const auto& entry) {
+        return entry.second.peer.uid == most->first;
+      });
+    }
+    const uint64_t id = victim->first;
     if (read_hello(id)) continue;  // its HELLO had arrived
     log(LogLevel::kWarning, "connection.silent",
-        std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
-        oldest->second.peer.uid);
+        std::move(Facts().number("uid", uint64_t{victim->second.peer.uid})),
+        victim->second.peer.uid);
     half_open_.erase(id);
     sent_load_ = UINT64_MAX;
   }
@@ -129,28 +141,63 @@ bool Control::read_hello(uint64_t id) {
         half.peer.uid);
     return true;
   }
-  answer_hello(std::move(half.socket), half.peer, half.is_admitted, buffer, received.bytes);
+  if (!half.is_admitted) {
+    refuse(std::move(half.socket), half.peer, SIDECALL_DENIED,
+           "user " + std::to_string(half.peer.uid) + " is not admitted");
+    return true;
+  }
+  await_turn({std::move(half), std::string(buffer, received.bytes)});
   return true;
 }
 
-void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted,
-                           const void* hello, size_t bytes) {
-  if (!is_admitted) {
-    return refuse(std::move(socket), peer, SIDECALL_DENIED,
-                  "user " + std::to_string(peer.uid) + " is not admitted");
+// ---- Connections with HELLO ----
+
+// An answer may take long, because it may create memory. So connections are accepted first, which
+// is quick, and then answered user by user: during one user's flood of connections, another user
+// waits for at most one answer to that user.
+void Control::await_turn(Arrived arrived) {
+  const uint32_t user = arrived.half.peer.uid;
+  const bool is_status = asks_for_status(arrived.hello);
+  const uint64_t key = uint64_t{user} << 1 | (is_status ? 1 : 0);
+  const size_t most = is_status ? kMaxStatusRequests : options_.max_connections_per_user;
+  const auto queue = arrived_.find(key);
+  if (queue != arrived_.end() && queue->second.size() >= most) {
+    return refuse(std::move(arrived.half.socket), arrived.half.peer, SIDECALL_BUSY,
+                  "expected at most " + std::to_string(most) +
+                      " connections of one user that wait for an answer, got one more");
   }
-  // The socket must survive a failure, because refuse() needs it. connect() takes it only if it
-  // does not throw.
+  arrived_[key].push_back(std::move(arrived));
+  num_arriving_ += is_status ? 0 : 1;
+  ++num_waiting_;
+}
+
+void Control::answer_arrived(int most) {
+  for (int i = 0; i < most && !arrived_.empty(); ++i) {
+    auto turn = arrived_.upper_bound(answered_);
+    if (turn == arrived_.end()) turn = arrived_.begin();
+    answered_ = turn->first;
+    Arrived arrived = std::move(turn->second.front());
+    turn->second.pop_front();
+    if (turn->second.empty()) arrived_.erase(turn);
+    num_arriving_ -= (answered_ & 1) != 0 ? 0 : 1;
+    --num_waiting_;
+    run_logging_errors([&] { answer_hello(std::move(arrived.half), arrived.hello); });
+    sent_load_ = UINT64_MAX;  // the parent has counted this connection, even if it is refused
+  }
+}
+
+void Control::answer_hello(HalfOpen half, const std::string& hello) {
+  Grant grant;
   try {
-    const Grant grant = parse_hello(hello, bytes, limits_);
-    if (grant.kind == kStatus) return send_status(&socket);
+    grant = parse_hello(hello.data(), hello.size(), limits_);
+    if (grant.kind == kStatus) return send_status(&half.socket);
     if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
-    if (grant.kind == kOpen) return send_manifest(&socket);
-    check_quotas(peer, grant);
-    connect(std::move(socket), peer, grant);
+    if (grant.kind == kOpen) return send_manifest(&half.socket);
+    check_quotas(half.peer);
   } catch (const Error& error) {
-    refuse(std::move(socket), peer, error.status, error.message);
+    return refuse(std::move(half.socket), half.peer, error.status, error.message);
   }
+  connect(std::move(half), grant);
 }
 
 void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status,
@@ -185,7 +232,7 @@ void Control::send_status(Socket* socket) {
   socket->send(&message, sizeof(message), &fd, 1);
 }
 
-void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) const {
+void Control::check_quotas(const PeerCredentials& peer) const {
   if (num_connections_ >= options_.max_connections) {
     throw Error(SIDECALL_BUSY, "max_connections: expected at most " +
                                    std::to_string(options_.max_connections) +
@@ -197,12 +244,6 @@ void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) cons
                                    std::to_string(options_.max_connections_per_user) +
                                    " connections of one user, got one more");
   }
-  const uint64_t used = memory_.load(std::memory_order_relaxed);
-  if (used > options_.max_memory || grant.memory() > options_.max_memory - used) {
-    throw Error(SIDECALL_OUT_OF_MEMORY, "max_memory_bytes: expected at most " +
-                                            std::to_string(options_.max_memory) +
-                                            " bytes in all connections, got more");
-  }
 }
 
 // ---- The control socket ----
@@ -210,26 +251,33 @@ void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) cons
 // Sends the number of connections. A supervisor distributes new connections by it. If the message
 // cannot be sent now, it is sent later.
 void Control::send_load() noexcept {
-  if (!control_ || sent_load_ == num_connections_) return;
+  if (!control_ || sent_load_ == load()) return;
   unsigned char message[1 + sizeof(uint32_t)] = {kLoad};
-  const auto load = static_cast<uint32_t>(num_connections_);
-  std::memcpy(message + 1, &load, sizeof(load));
-  if (control_.send(message, sizeof(message)) == Sent::kDone) sent_load_ = num_connections_;
+  const auto connections = static_cast<uint32_t>(load());
+  std::memcpy(message + 1, &connections, sizeof(connections));
+  if (control_.send(message, sizeof(message)) == Sent::kDone) sent_load_ = connections;
 }
 
 void Control::read_control() {
   if (!control_) return;
-  char buffer[2];
+  unsigned char buffer[sizeof(kMemory) + sizeof(uint32_t) + 1];
   Received received = control_.receive(buffer, sizeof(buffer));
   if (received.kind == Received::kNothing) return;
   if (received.kind == Received::kEnd) return begin_drain(Deadline::after(control_drain_ns_));
-  if (received.bytes != 1 || static_cast<uint8_t>(buffer[0]) != kAttach || received.num_fds != 1 ||
-      received.is_cut) {
-    log(LogLevel::kWarning, "control.violation",
-        std::move(Facts().text("message", "expected ATTACH with one descriptor")));
-    return;
+  const auto is = [&](uint8_t kind, size_t bytes, size_t fds) {
+    return !received.is_cut && received.bytes == bytes && buffer[0] == kind &&
+           received.num_fds == fds;
+  };
+  if (is(kAttach, 1, 1)) return attach(std::move(received.fds[0]));
+  if (is(kMemory, 1 + sizeof(uint32_t), 2) && budget_.held_here() == 0) {
+    uint32_t row = 0;
+    std::memcpy(&row, buffer + 1, sizeof(row));
+    return budget_.join(received.fds[0], std::move(received.fds[1]), row);
   }
-  attach(std::move(received.fds[0]));
+  log(LogLevel::kWarning, "control.violation",
+      std::move(Facts().text("message",
+                             "expected ATTACH with one descriptor or, before the first "
+                             "connection, MEMORY with two")));
 }
 
 }  // namespace sidecall::shm

@@ -1,5 +1,6 @@
 // A connection from HELLO to its end, as the control thread handles it, and the status of all
 // connections.
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -19,55 +20,151 @@ namespace {
 // it.
 constexpr uint64_t kLarge = UINT64_C(1) << 20;
 
+// How long a connection may wait for memory that is being freed, how often it is tried again, and
+// how many connections of one user may wait.
+constexpr int64_t kMemoryWait = INT64_C(1000) * 1000 * 1000;
+constexpr int64_t kMemoryInterval = 5 * 1000 * 1000;
+constexpr int64_t kMaxShortOfMemory = 4;
+
+// How often the control thread checks whether clients have received the files of their answers.
+constexpr int64_t kReclaimInterval = 50 * 1000 * 1000;
+
+// After freeing this much private memory, and at most this often, free memory is returned to the
+// system.
+constexpr uint64_t kMuchPrivate = UINT64_C(8) << 20;
+constexpr int64_t kTrimInterval = INT64_C(1000) * 1000 * 1000;
+
 }  // namespace
 
-void Control::reserve(const PeerCredentials& peer, uint64_t memory) {
+void Control::count_connection(const PeerCredentials& peer) {
   ++num_connections_;
   ++per_user_[peer.uid];
-  memory_.fetch_add(memory, std::memory_order_relaxed);
 }
 
-void Control::give_back(const PeerCredentials& peer, uint64_t memory) {
+void Control::uncount_connection(const PeerCredentials& peer) {
   --num_connections_;
-  memory_.fetch_sub(memory, std::memory_order_relaxed);
   const auto found = per_user_.find(peer.uid);
   if (found != per_user_.end() && --found->second == 0) per_user_.erase(found);
 }
 
-void Control::connect(Socket socket, const PeerCredentials& peer, const Grant& grant) {
+void Control::connect(HalfOpen half, const Grant& grant) {
   const auto draft = std::make_shared<Draft>();
   draft->id = next_id_++;
-  draft->socket = std::move(socket);
-  draft->peer = peer;
+  draft->socket = std::move(half.socket);
+  draft->peer = half.peer;
   draft->grant = grant;
-  reserve(peer, grant.memory());
-  if (grant.memory() <= kLarge) {
+  draft->memory = Reservation(&budget_, draft->peer.uid);
+  draft->deadline_ns = now_ns() + kMemoryWait;
+  count_connection(draft->peer);
+  draft->is_counted = true;
+  advance(draft.get(), [&] {
+    if (reserve_memory(draft.get())) return make_connection(draft);
+    if (!may_wait_for_memory(*draft))
+      return refuse_draft(draft.get(), SIDECALL_OUT_OF_MEMORY, draft->failure);
+    short_of_memory_.push_back(draft);
+  });
+}
+
+// Everything that is reserved for a connection: its segments, its socket, and the state of its
+// slots.
+uint64_t Control::memory_of(const Grant& grant) const {
+  constexpr uint64_t kSlot = 512, kInput = 384, kOutput = 256;
+  return grant.memory() + kConnectionBytes +
+         grant.slots *
+             (kSlot + kInput * service_.inputs.size() + kOutput * service_.outputs.size());
+}
+
+bool Control::reserve_memory(Draft* draft) {
+  try {
+    draft->memory.grow_to(memory_of(draft->grant));
+    return true;
+  } catch (const Error& error) {
+    draft->failure = error.message;
+    return false;
+  }
+}
+
+// A client that replaces its connection by a larger one has just closed the old one, here or at
+// another worker. Its memory is soon free.
+bool Control::may_wait_for_memory(const Draft& draft) const {
+  if (num_dying_ == 0 && !budget_.is_shared()) return false;
+  const auto of_user =
+      std::count_if(short_of_memory_.begin(), short_of_memory_.end(),
+                    [&](const auto& other) { return other->peer.uid == draft.peer.uid; });
+  return of_user < kMaxShortOfMemory;
+}
+
+// Tries again to reserve memory for the connections that wait for it.
+void Control::await_memory(int64_t now) {
+  if (short_of_memory_.empty() || now < next_memory_check_ns_) return;
+  next_memory_check_ns_ = now + kMemoryInterval;
+  std::vector<std::shared_ptr<Draft>> waiting;
+  waiting.swap(short_of_memory_);
+  for (const std::shared_ptr<Draft>& draft : waiting) {
+    advance(draft.get(), [&] {
+      if (reserve_memory(draft.get())) return make_connection(draft);
+      if (now >= draft->deadline_ns || is_draining_)
+        return refuse_draft(draft.get(), SIDECALL_OUT_OF_MEMORY, draft->failure);
+      short_of_memory_.push_back(draft);
+    });
+  }
+}
+
+void Control::make_connection(const std::shared_ptr<Draft>& draft) {
+  if (draft->grant.memory() <= kLarge) {
     make_memory(draft.get());
     return finish_connect(draft.get());
   }
-  making_.run([this, draft] {
+  std::deque<std::shared_ptr<Draft>>& queue = large_[draft->peer.uid];
+  queue.push_back(draft);
+  if (queue.size() == 1) make_next_large(draft->peer.uid);
+}
+
+// Creates the memory of the first connection in the queue of a user. Only one connection of each
+// user is with making_, so that no user waits for all connections of another.
+void Control::make_next_large(uint32_t user) {
+  const std::shared_ptr<Draft> draft = large_[user].front();
+  making_.run([this, draft, user] {
     make_memory(draft.get());
-    post([this, draft] { finish_connect(draft.get()); });
+    post([this, draft, user] {
+      advance(draft.get(), [&] { finish_connect(draft.get()); });
+      large_[user].pop_front();
+      if (large_[user].empty()) large_.erase(user);
+      else make_next_large(user);
+    });
   });
+}
+
+// Makes one step with a connection that was granted. If the step fails, for example because memory
+// is exhausted, the connection is refused.
+template <typename Step>
+void Control::advance(Draft* draft, const Step& step) noexcept {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    run_logging_errors([&] { refuse_draft(draft, SIDECALL_OUT_OF_MEMORY, error.what()); });
+  }
 }
 
 void Control::make_memory(Draft* draft) noexcept {
   try {
-    draft->connection = std::make_unique<ServerConnection>(draft->id, draft->socket.fd(),
-                                                           draft->peer, draft->grant, context_);
+    draft->connection =
+        std::make_unique<ServerConnection>(draft->id, draft->socket.fd(), draft->peer, draft->grant,
+                                           context_, std::move(draft->memory));
   } catch (const std::exception& error) {
     draft->failure = error.what();
   }
 }
 
+void Control::refuse_draft(Draft* draft, int32_t status, const std::string& text) {
+  if (std::exchange(draft->is_counted, false)) uncount_connection(draft->peer);
+  draft->connection.reset();
+  refuse(std::move(draft->socket), draft->peer, status, text);
+}
+
 void Control::finish_connect(Draft* draft) {
-  const uint64_t memory = draft->grant.memory();
-  const auto fail = [&](int32_t status, const std::string& text) {
-    give_back(draft->peer, memory);
-    refuse(std::move(draft->socket), draft->peer, status, text);
-  };
-  if (is_draining_) return fail(SIDECALL_UNREACHABLE, "the server is shutting down");
-  if (!draft->connection) return fail(SIDECALL_OUT_OF_MEMORY, draft->failure);
+  if (is_draining_) return refuse_draft(draft, SIDECALL_UNREACHABLE, "the server is shutting down");
+  if (!draft->connection) return refuse_draft(draft, SIDECALL_OUT_OF_MEMORY, draft->failure);
   ServerConnection* const connection = draft->connection.get();
   try {
     // epoll always reports EPOLLHUP. Data on the socket is read by the engine thread, so EPOLLIN is
@@ -76,18 +173,19 @@ void Control::finish_connect(Draft* draft) {
     if (connection->pidfd() >= 0)
       watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
   } catch (const Error& error) {
-    return fail(error.status, error.message);
+    return refuse_draft(draft, error.status, error.message);
   }
   if (!connection->welcome(std::move(draft->socket), welcome_, own_pidfd_.get())) {
     draft->connection.reset();
-    return give_back(draft->peer, memory);
+    draft->is_counted = false;
+    return uncount_connection(draft->peer);
   }
   fault_point("server.welcome");
   Facts facts;
   facts.number("connection", draft->id)
       .number("uid", uint64_t{draft->peer.uid})
       .number("process", int64_t{draft->peer.pid});
-  log(LogLevel::kDebug, "connection.opened", std::move(facts.number("bytes", memory)));
+  log(LogLevel::kDebug, "connection.opened", std::move(facts.number("bytes", connection->bytes())));
   const auto engine = std::min_element(
       engines_.begin(), engines_.end(),
       [](const auto& a, const auto& b) { return a->num_connections() < b->num_connections(); });
@@ -101,6 +199,7 @@ void Control::finish_connect(Draft* draft) {
 void Control::handle_death(uint64_t id) {
   const auto found = registry_.find(id);
   if (found == registry_.end()) return;
+  if (!std::exchange(found->second.is_dying, true)) ++num_dying_;
   ServerConnection* const connection = found->second.connection.get();
   unwatch(connection->fd());
   unwatch(connection->pidfd());
@@ -124,29 +223,63 @@ void Control::reap_retired() {
   for (const Retired& one : retired) {
     // Update the counters first: a status that no longer shows the connection then already counts
     // its end and no longer counts its memory.
-    log_end(*one.connection, one);
-    give_back(one.connection->peer(), one.connection->bytes());
-    std::unique_ptr<ServerConnection> connection;
-    {
-      const std::lock_guard<std::mutex> lock(registry_mutex_);
-      const auto found = registry_.find(one.connection->id());
-      connection = std::move(found->second.connection);
-      registry_.erase(found);
-    }
-    unwatch(connection->fd());
-    unwatch(connection->pidfd());
-    if (connection->bytes() <= kLarge && !connection->has_sessions()) continue;
-    connection->hang_up();
-    freeing_.run([shared = std::shared_ptr<ServerConnection>(std::move(connection))]() mutable {
-      shared.reset();
-    });
+    closed_.add(1);
+    if (one.ending == Ending::kViolation) violations_.add(1);
+    run_logging_errors([&] { log_end(*one.connection, one); });
+    run_logging_errors([&] { free_connection(one.connection); });
   }
 }
 
+void Control::free_connection(ServerConnection* retired) {
+  uncount_connection(retired->peer());
+  std::unique_ptr<ServerConnection> connection;
+  {
+    const std::lock_guard<std::mutex> lock(registry_mutex_);
+    const auto found = registry_.find(retired->id());
+    if (!found->second.is_dying) ++num_dying_;
+    connection = std::move(found->second.connection);
+    registry_.erase(found);
+  }
+  unwatch(connection->fd());
+  unwatch(connection->pidfd());
+  const auto freed = std::shared_ptr<void>(nullptr, [this](void*) { --num_dying_; });
+  if (connection->held_bytes() <= kLarge && !connection->has_sessions()) return;
+  connection->hang_up();
+  freeing_.run(
+      [this, freed, shared = std::shared_ptr<ServerConnection>(std::move(connection))]() mutable {
+        const uint64_t private_bytes = shared->held_bytes() - shared->bytes();
+        shared.reset();
+        if (private_bytes > kMuchPrivate) return_free_memory();
+      });
+}
+
+// Makes the allocator return freed memory to the system, at most once a second. Otherwise it may
+// keep that memory for later allocations of the thread that first allocated it.
+void Control::return_free_memory() noexcept {
+  const int64_t now = now_ns();
+  if (now - trimmed_ns_ < kTrimInterval) return;
+  trimmed_ns_ = now;
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
+// Checks at intervals, because no event tells when a client receives a message.
+void Control::reclaim_one_shots(int64_t now) {
+  if (!has_one_shots_ || now < next_reclaim_ns_) return;
+  has_one_shots_ = false;
+  next_reclaim_ns_ = now + kReclaimInterval;
+  bool is_unread = false;
+  for (const auto& entry : registry_) {
+    ServerConnection* const connection = entry.second.connection.get();
+    connection->reclaim_one_shots();
+    is_unread = is_unread || connection->has_one_shots();
+  }
+  if (is_unread) has_one_shots_ = true;
+}
+
 void Control::log_end(const ServerConnection& connection, const Retired& retired) {
-  closed_.add(1);
   const bool is_violation = retired.ending == Ending::kViolation;
-  if (is_violation) violations_.add(1);
   Facts facts;
   facts.number("connection", connection.id()).number("uid", uint64_t{connection.peer().uid});
   facts.number("process", int64_t{connection.peer().pid}).number("calls", connection.taken());
@@ -171,7 +304,7 @@ Status Control::count() const {
   status.is_draining = is_draining_;
   status.is_verified = service_.is_verified;
   status.workers = engines_.size();
-  status.half_open = num_half_open_;
+  status.half_open = num_half_open_ + num_waiting_;
   status.accepted = accepted_.value();
   status.refused = refused_.value();
   status.log_suppressed = log_.num_suppressed();
@@ -184,9 +317,11 @@ Status Control::count() const {
   status.connections = registry_.size();
   status.violations = violations_.value();
   status.closed = closed_.value();
-  status.bytes_mapped = memory_;
+  status.memory_bytes = budget_.held_here();
+  status.memory_limit_bytes = options_.max_memory;
   for (const auto& entry : registry_) {
     const ServerConnection& connection = *entry.second.connection;
+    status.bytes_mapped += connection.bytes();
     status.queued += connection.count_queued();
     status.clients.push_back(
         {connection.peer().pid, connection.peer().uid, connection.bytes(), connection.taken()});

@@ -16,8 +16,8 @@ namespace sidecall::shm {
 
 namespace {
 
-// How often a busy thread looks at the sockets of connections that sleep. This is the longest delay
-// that it adds to their wake-up.
+// How often a busy thread looks at the sockets of connections that are not active. This is the
+// longest delay that the interval adds to their wake-up.
 constexpr int64_t kCheckInterval = 50 * 1000;
 
 // How often a busy thread with several clients yields its CPU if no client is known to run there.
@@ -95,8 +95,8 @@ void EngineThread::read_commands() {
   }
 }
 
-// Handles one command. Returns false if it must wait until the request in progress is answered; the
-// next tick tries again.
+// Handles one command. Returns false if the command must wait until the request in progress is
+// answered; the next tick tries again.
 bool EngineThread::handle(const Command& command) {
   ServerConnection* const connection = command.connection;
   switch (command.order) {
@@ -208,6 +208,7 @@ void EngineThread::serve(ServerConnection* connection) {
     text = error.what();
   }
   running_ = nullptr;
+  if (connection->has_one_shots()) owner_->note_one_shot();
   last_work_ns_ = connection->last_ns;
   note_cpu(connection->peer_cpu);
   if (goes_on && is_draining_) goes_on = false, ending = Ending::kDrained;
@@ -247,7 +248,8 @@ void EngineThread::sleep() {
   }
   close_gaps();
   if (!active_.empty()) return;
-  // Announce sleep, then look for commands. Partner: post() stores has_commands_, then loads this.
+  // Announce sleep, then look for commands. Partner: post() stores has_commands_, then loads
+  // is_asleep_.
   is_asleep_.store(true, std::memory_order_seq_cst);
   if (!has_commands_.load(std::memory_order_seq_cst)) poll_sockets(-1);
   is_asleep_.store(false, std::memory_order_seq_cst);
@@ -304,7 +306,7 @@ void EngineThread::activate(ServerConnection* connection) {
 void EngineThread::deactivate(ServerConnection* connection) noexcept {
   if (!connection->is_active) return;
   connection->is_active = false;
-  // Only cleared here and removed later, because serve_active() walks by index.
+  // The entry is only cleared here and removed later, because serve_active() walks by index.
   *std::find(active_.begin(), active_.end(), connection) = nullptr;
   has_gaps_ = true;
 }

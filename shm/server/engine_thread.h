@@ -31,6 +31,9 @@ class EngineOwner {
   // A sleeping engine thread woke up: the control thread must watch its deadlines again.
   virtual void note_awake() noexcept = 0;
 
+  // An answer was sent whose memory must be given back when the client has received it.
+  virtual void note_one_shot() noexcept = 0;
+
  protected:
   ~EngineOwner() = default;
 };
@@ -43,7 +46,8 @@ class EngineThread {
 
   // ---- The control thread ----
 
-  // Gives a connection to this thread. The control thread must not access it until it is retired.
+  // Gives a connection to this thread. The control thread must not change the connection until it
+  // is retired.
   void add(ServerConnection* connection);
   // Says that the client of a connection is gone. The connection is retired soon, even while the
   // handler of another connection runs.

@@ -22,7 +22,7 @@ namespace sidecall::shm {
 struct Service {
   std::string name, version;  // of the model, only for the status
   std::string signature;      // the signature part of the manifest, see PROTOCOL.md
-  std::string contract;       // the contract part; "" without one
+  std::string contract;       // the contract part; "" if there is none
   std::array<uint8_t, 32> signature_digest{};
   std::string model_id;  // 64 hexadecimal digits, or ""
   bool is_verified = false;
@@ -53,11 +53,11 @@ struct InputView {
   uint32_t rank = 0;
   const int64_t* dims = nullptr;
   int64_t elements = 0;
-  // 64-byte aligned, in C order. Of a string tensor it is the text, checked to be UTF-8 without
+  // 64-byte aligned, in C order. For a string tensor this is the text, checked to be UTF-8 without
   // NUL.
   const void* data = nullptr;
   uint64_t bytes = 0;
-  // Of a string tensor: elements + 1 offsets that start at 0, never fall, and end at `bytes`.
+  // For a string tensor: elements + 1 offsets that start at 0, never decrease, and end at `bytes`.
   // Otherwise nullptr.
   const int64_t* offsets = nullptr;
 };
@@ -102,21 +102,31 @@ class Response {
   virtual void* place(size_t index, const int64_t* dims, uint32_t rank) = 0;
 
   // Copies a string tensor into the answer. Its bytes may be any bytes. `offsets` has elements + 1
-  // values that start at 0, never fall, and end at most at bytes.size(). Throws as place().
+  // values that start at 0, never decrease, and end at most at bytes.size(). Throws the same errors
+  // as place().
   virtual void place_strings(size_t index, const int64_t* dims, uint32_t rank,
                              const int64_t* offsets, std::string_view bytes) = 0;
+
+  // Says that the session now keeps `bytes` of memory for output `index`, besides the memory that
+  // place() returns. These bytes count as held for this client until the session is destroyed.
+  // Throws OUT_OF_MEMORY if the client may not hold that much; the session should then free the
+  // memory.
+  virtual void hold(size_t index, uint64_t bytes) = 0;
+
+  // Closes the session after this request, because it may keep memory that hold() does not know.
+  virtual void drop_session() noexcept = 0;
 
   // Answers with this error instead. Outputs placed before are discarded.
   virtual void fail(const Error& error) = 0;
 
-  // Sets the model run time that is reported to the client. Without this call it is the time from
-  // taking the request to its answer.
+  // Sets the model run time that is reported to the client. Without this call, the time from taking
+  // the request to its answer is reported.
   virtual void set_run_ns(uint64_t nanoseconds) noexcept = 0;
 };
 
 // The handler's state for one slot of one connection, which it can keep from request to request
 // (for example a binding). handle() is always called by the same thread, one request at a time. The
-// destructor is called by another thread, which no request waits for.
+// destructor is called by another thread, which no request waits for, except after drop_session().
 class Session {
  public:
   virtual ~Session() = default;
@@ -139,6 +149,9 @@ class Handler {
   // Called by engine threads, possibly by several at once, when the first request of a slot
   // arrives. If it throws, that request fails.
   virtual std::unique_ptr<Session> open_session() = 0;
+
+  // The memory that a session takes, without that of strings and of Response::hold().
+  virtual uint64_t session_bytes() const noexcept { return 0; }
 };
 
 // ---- The server ----
@@ -158,10 +171,15 @@ struct ServerOptions {
   uint32_t max_slots = 64;
   uint64_t max_request_bytes = UINT64_C(256) << 20;   // of one slot
   uint64_t max_response_bytes = UINT64_C(256) << 20;  // of one slot
-  uint64_t max_memory = UINT64_C(4) << 30;            // of all connections
-  uint64_t max_one_shot = UINT64_C(2) << 30;
-  int64_t hello_ns = INT64_C(2000000000);  // how long a connection may take to send HELLO
-  LogFunction log;                         // may be empty
+  // How much clients can make the server hold: slots, private copies of inputs, answers that exceed
+  // their slots, sessions.
+  uint64_t max_memory = UINT64_C(4) << 30;
+  // The same for one user. 0 means half of max_memory if other users are admitted, otherwise all of
+  // it.
+  uint64_t max_memory_per_user = 0;
+  uint64_t max_one_shot = UINT64_C(2) << 30;  // the largest answer that does not fit its slot
+  int64_t hello_ns = INT64_C(2000000000);     // how long a connection may take to send HELLO
+  LogFunction log;                            // may be empty
 };
 
 class Control;

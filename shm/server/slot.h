@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "event_log.h"
+#include "memory_budget.h"
 #include "server.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
@@ -48,13 +49,19 @@ struct SlotMemory {
 // The log for events of a slot's handler, and the user they are attributed to.
 struct SlotLog {
   EventLog* log;
-  int64_t user;
+  uint32_t user;
+};
+
+// A file with an answer that does not fit the slot, and what was reserved for it.
+struct OneShot {
+  Fd file;
+  Reservation memory;
 };
 
 class ServerSlot final : public Request, public Response {
  public:
   ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory,
-             const SlotLog& log);
+             const SlotLog& log, MemoryBudget* budget);
 
   // ---- The engine thread calls these in this order ----
 
@@ -66,15 +73,23 @@ class ServerSlot final : public Request, public Response {
   // OUT_OF_MEMORY.
   uint64_t copy_inputs();
 
+  // Reserves memory for the session. Throws OUT_OF_MEMORY.
+  void reserve_session(uint64_t bytes) { session_memory_.grow_to(bytes); }
+  // Closes the session if it may keep more memory than is reserved.
+  void close_dropped_session() noexcept;
+
   // Runs the handler. An exception that it throws becomes the answer.
   void handle(Session* session);
 
   // Completes the answer except for its sequence. If ONE_SHOT is set, the caller must send the file
   // before it publishes the sequence.
   void finish(ResponseFields* fields);
-  Fd take_one_shot() noexcept { return std::move(one_shot_); }
+  OneShot take_one_shot() noexcept { return std::move(one_shot_); }
 
   std::unique_ptr<Session>& session() noexcept { return session_; }
+  uint64_t held_bytes() const noexcept {
+    return inputs_memory_.bytes() + session_memory_.bytes() + results_memory_.bytes();
+  }
   uint64_t run_ns() const noexcept { return run_ns_; }
   bool is_cancelled() const noexcept {
     return memory_.cancelled->load(std::memory_order_acquire) >= sequence_;
@@ -97,6 +112,8 @@ class ServerSlot final : public Request, public Response {
   void* place(size_t index, const int64_t* dims, uint32_t rank) override;
   void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets,
                      std::string_view bytes) override;
+  void hold(size_t index, uint64_t bytes) override;
+  void drop_session() noexcept override { is_dropped_ = true; }
   void fail(const Error& error) override { failure_ = error; }
   void set_run_ns(uint64_t nanoseconds) noexcept override { run_ns_ = nanoseconds; }
 
@@ -105,8 +122,19 @@ class ServerSlot final : public Request, public Response {
     OverflowBuffer data;
     std::vector<int64_t> offsets;
     std::string text;
+    uint64_t reserved = 0;  // the most that a request has needed so far
+    // Of a string tensor: the longest string so far of each element, and their sum. The engine's
+    // strings keep the memory of the longest ones.
+    std::vector<int64_t> longest;
+    uint64_t longest_bytes = 0;
   };
 
+  bool is_in_place(size_t input) const noexcept {
+    return input < service_.in_place.size() && service_.in_place[input];
+  }
+  void note_lengths(size_t input);
+  void reserve_inputs();
+  uint64_t copied_bytes(size_t input) const noexcept;
   void show_inputs();
   void* reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
                 uint64_t text_bytes);
@@ -121,6 +149,10 @@ class ServerSlot final : public Request, public Response {
   const uint64_t max_one_shot_;
   const SlotMemory memory_;
   const SlotLog log_;
+
+  // Memory that is counted in the server's budget. These come first among the members that own
+  // memory, so that it is given back after it is freed.
+  Reservation inputs_memory_, session_memory_, results_memory_, overflow_memory_;
   std::unique_ptr<Session> session_;
 
   // State of the request.
@@ -138,12 +170,14 @@ class ServerSlot final : public Request, public Response {
   std::vector<Tensor> outputs_;  // the table in the response slot; valid if has_answer_table_
   std::vector<char> is_placed_;
   std::vector<OverflowBuffer> overflow_;  // by output; an empty list while all outputs fit the slot
+  std::vector<uint64_t> held_;            // by output: the most that hold() was called with
+  bool is_dropped_ = false;               // the session is to be closed
   uint64_t next_offset_ = 0;
   uint64_t overflow_bytes_ = 0;
   bool has_answer_table_ = false;
   bool is_changed_ = false;
   bool is_one_shot_ = false;
-  Fd one_shot_;
+  OneShot one_shot_;
   std::optional<Error> failure_;
   uint64_t run_ns_ = 0;
 };

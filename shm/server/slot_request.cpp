@@ -11,6 +11,14 @@ namespace {
 
 constexpr int32_t kBool = 9;
 
+// What one string of an input takes besides its characters: an offset and a length here, a
+// std::string and the header of its block in the engine, and an offset in the engine.
+constexpr uint64_t kBytesOfString = 3 * sizeof(int64_t) + sizeof(std::string) + 16;
+
+// The characters of all strings are copied here, and for a served function into one text. The
+// engine's strings come on top of that.
+constexpr uint64_t kCopiesOfText = 2;
+
 // Copies a tensor. Bytes of a bool tensor become 0 or 1, because engines may misbehave on other
 // values.
 void copy(const Tensor& tensor, const unsigned char* from, void* to) noexcept {
@@ -32,15 +40,22 @@ void* OverflowBuffer::resize(uint64_t bytes) {
 }
 
 ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory,
-                       const SlotLog& log)
+                       const SlotLog& log, MemoryBudget* budget)
     : service_(service),
       max_one_shot_(max_one_shot),
       memory_(memory),
       log_(log),
+      inputs_memory_(budget, log.user),
+      session_memory_(budget, log.user),
+      results_memory_(budget, log.user),
+      overflow_memory_(budget, log.user),
       inputs_(service.inputs.size()),
       private_(service.inputs.size()),
       outputs_(service.outputs.size()),
-      is_placed_(service.outputs.size()) {}
+      is_placed_(service.outputs.size()),
+      held_(service.outputs.size()) {
+  one_shot_.memory = Reservation(budget, log.user);
+}
 
 void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns) {
   if (same_layout && !has_table_) violation("request: SAME_LAYOUT before any table");
@@ -62,7 +77,10 @@ void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns)
 }
 
 uint64_t ServerSlot::copy_inputs() {
-  if (!is_same_layout_) show_inputs();
+  if (!is_same_layout_) {
+    reserve_inputs();
+    show_inputs();
+  }
   uint64_t copied = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
@@ -71,6 +89,7 @@ uint64_t ServerSlot::copy_inputs() {
     if (tensor.dtype == SIDECALL_DTYPE_STRING) {
       read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets,
                    &own.text);
+      note_lengths(i);
       view.data = own.text.data();
       view.bytes = own.text.size();
       view.offsets = own.offsets.data();
@@ -84,6 +103,48 @@ uint64_t ServerSlot::copy_inputs() {
   return copied;
 }
 
+// Reserves the memory of private copies. They are kept for the next request, so each input counts
+// with the most that it has needed.
+void ServerSlot::reserve_inputs() {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    bytes += std::max(private_[i].reserved, copied_bytes(i));
+  try {
+    inputs_memory_.grow_to(bytes);
+  } catch (...) {
+    is_dropped_ = true;  // closing the session frees the longest strings
+    throw;
+  }
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    private_[i].reserved = std::max(private_[i].reserved, copied_bytes(i));
+}
+
+uint64_t ServerSlot::copied_bytes(size_t input) const noexcept {
+  const Tensor& tensor = tensors_[input];
+  if (tensor.dtype == SIDECALL_DTYPE_STRING) {
+    return static_cast<uint64_t>(tensor.elements) * kBytesOfString + kCopiesOfText * tensor.bytes +
+           std::max(private_[input].longest_bytes, tensor.bytes);
+  }
+  return is_in_place(input) ? 0 : align_up(tensor.bytes, kLine);
+}
+
+// Updates the longest strings of an input with those of this request.
+void ServerSlot::note_lengths(size_t input) {
+  Private& own = private_[input];
+  const auto elements = static_cast<size_t>(tensors_[input].elements);
+  if (own.longest.size() != elements) {
+    own.longest.assign(elements, 0);  // the engine makes new strings
+    own.longest_bytes = 0;
+  }
+  for (size_t i = 0; i < elements; ++i) {
+    const int64_t length = own.offsets[i + 1] - own.offsets[i];
+    if (length <= own.longest[i]) continue;
+    own.longest_bytes += static_cast<uint64_t>(length - own.longest[i]);
+    own.longest[i] = length;
+  }
+  if (copied_bytes(input) > own.reserved) reserve_inputs();
+}
+
 void ServerSlot::show_inputs() {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
@@ -95,9 +156,8 @@ void ServerSlot::show_inputs() {
     view.bytes = tensor.bytes;
     view.offsets = nullptr;
     if (tensor.dtype == SIDECALL_DTYPE_STRING) continue;
-    const bool is_in_place = i < service_.in_place.size() && service_.in_place[i];
     view.data =
-        is_in_place ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);
+        is_in_place(i) ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);
   }
 }
 

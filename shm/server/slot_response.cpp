@@ -92,7 +92,7 @@ Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool 
 void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
                           uint64_t text_bytes) {
   if (index >= outputs_.size())
-    handler_bug("expected an output below " + std::to_string(outputs_.size()) + ", got " +
+    handler_bug("expected an output index below " + std::to_string(outputs_.size()) + ", got " +
                 std::to_string(index));
   if (is_placed_[index])
     handler_bug("output '" + service_.outputs[index].name + "' was placed twice");
@@ -103,7 +103,7 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
   if (!same_shape) {
     if (is_string != (service_.outputs[index].dtype == SIDECALL_DTYPE_STRING))
       handler_bug("output '" + service_.outputs[index].name +
-                  "': strings go through another function");
+                  "': expected place_strings() for strings and place() for other types");
     Tensor tensor = shape(index, dims, rank, is_string, text_bytes);
     tensor.offset = next_offset_;
     is_changed_ = is_changed_ || !has_answer_table_ || kept.rank != tensor.rank ||
@@ -123,6 +123,7 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
                                             "': expected a result of at most " +
                                             std::to_string(max_one_shot_) + " bytes, got more");
   }
+  overflow_memory_.grow_to(overflow_bytes_);
   kept.offset = 0;
   overflow_.resize(outputs_.size());
   return overflow_[index].resize(kept.bytes);
@@ -140,10 +141,35 @@ void ServerSlot::place_strings(size_t index, const int64_t* dims, uint32_t rank,
   bool fits = offsets[0] == 0;
   for (int64_t i = 0; fits && i < elements; ++i) fits = offsets[i] <= offsets[i + 1];
   if (!fits || static_cast<uint64_t>(offsets[elements]) > bytes.size())
-    handler_bug("strings: expected ascending offsets within the bytes");
+    handler_bug(
+        "strings: expected offsets that start at 0, never decrease and end within the bytes");
   const std::string_view text = bytes.substr(0, static_cast<size_t>(offsets[elements]));
   auto* at = static_cast<unsigned char*>(reserve(index, dims, rank, true, text.size()));
   write_strings(at, offsets, elements, text);
+}
+
+void ServerSlot::hold(size_t index, uint64_t bytes) {
+  if (index >= held_.size() || bytes <= held_[index]) return;
+  try {
+    results_memory_.grow_by(bytes - held_[index]);
+  } catch (...) {
+    is_dropped_ = true;
+    throw;
+  }
+  held_[index] = bytes;
+}
+
+void ServerSlot::close_dropped_session() noexcept {
+  if (!is_dropped_) return;
+  is_dropped_ = false;
+  session_.reset();
+  std::fill(held_.begin(), held_.end(), uint64_t{0});
+  results_memory_.shrink_to(0);
+  session_memory_.shrink_to(0);
+  for (Private& own : private_) {
+    std::fill(own.longest.begin(), own.longest.end(), int64_t{0});
+    own.longest_bytes = 0;
+  }
 }
 
 void ServerSlot::finish(ResponseFields* fields) {
@@ -159,9 +185,15 @@ void ServerSlot::finish(ResponseFields* fields) {
     } catch (const std::bad_alloc&) {
       failure_ = Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory");
     }
-    if (failure_) finish_failed(fields);
+    if (failure_) {
+      finish_failed(fields);
+      failure_.reset();  // it may be large
+      one_shot_.file.reset();
+      one_shot_.memory.shrink_to(0);
+    }
     has_table_ = has_answer_table_ = false;  // both sides must send their table again
     overflow_.clear();
+    overflow_memory_.shrink_to(0);
   }
   fields->run_ns = run_ns_;
 }
@@ -183,6 +215,7 @@ void ServerSlot::finish_one_shot(ResponseFields* fields) {
                                             std::to_string(max_one_shot_) + " bytes, got " +
                                             std::to_string(bytes));
   }
+  one_shot_.memory.grow_to(bytes);
   Segment file = make_file(bytes);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const void* from =
@@ -190,7 +223,7 @@ void ServerSlot::finish_one_shot(ResponseFields* fields) {
     std::memcpy(file.memory.data() + laid_out[i].offset, from, outputs_[i].bytes);
     write_entry(file.memory.data(), i, laid_out[i]);
   }
-  one_shot_ = seal_file(std::move(file));
+  one_shot_.file = seal_file(std::move(file));
   fields->flags = kOneShot;
   fields->one_shot_bytes = bytes;
 }

@@ -127,6 +127,7 @@ std::string Status::json() const {
   facts.number("in_flight", in_flight)
       .number("queued", queued)
       .number("bytes_mapped", bytes_mapped);
+  facts.number("memory_bytes", memory_bytes).number("memory_limit_bytes", memory_limit_bytes);
   facts.number("calls", calls)
       .number("errors", errors)
       .number("one_shots", one_shots)

@@ -76,6 +76,7 @@ struct Status {
   uint64_t log_suppressed = 0, log_dropped = 0;
   uint64_t in_flight = 0, queued = 0;
   uint64_t bytes_mapped = 0;
+  uint64_t memory_bytes = 0, memory_limit_bytes = 0;
   uint64_t calls = 0, errors = 0, one_shots = 0, run_ns = 0, latency_ns = 0;
   std::array<uint64_t, kStatuses> statuses{};
   std::array<uint64_t, kBuckets> latencies{};

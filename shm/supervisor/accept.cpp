@@ -13,8 +13,9 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int kMaxAccepts = 64;            // then other events are handled
-constexpr size_t kMaxUnassigned = 64;      // connections that wait for a worker
+constexpr int kMaxAccepts = 64;         // then other events are handled
+constexpr size_t kMaxUnassigned = 512;  // connections of one user that wait for a worker
+constexpr size_t kMaxAllUnassigned = 4096;
 constexpr size_t kMaxStatusRequests = 32;  // requests for STATUS that wait for an answer
 
 }  // namespace
@@ -55,14 +56,23 @@ void Supervisor::Impl::admit(Fd fd) {
   make_room();
 }
 
-// Closes the oldest connections without a first message until few enough are left. Connections of
-// users who are not admitted go first, so that those users cannot displace others.
+// Closes connections without a first message until few enough are left: first those of users who
+// are not admitted, then the oldest one of the user who has the most, so that no user can displace
+// others.
 void Supervisor::Impl::make_room() {
   while (waiting_.size() > options_.max_half_open) {
-    const auto denied = std::find_if(waiting_.begin(), waiting_.end(),
-                                     [](const Waiting& each) { return !each.is_admitted; });
-    const auto oldest = denied != waiting_.end() ? denied : waiting_.begin();
-    if (!read_first_message(oldest)) drop_silent(oldest);
+    auto victim = std::find_if(waiting_.begin(), waiting_.end(),
+                               [](const Waiting& each) { return !each.is_admitted; });
+    if (victim == waiting_.end()) {
+      std::map<uint32_t, size_t> counts;
+      for (const Waiting& each : waiting_) ++counts[each.user];
+      const auto most = std::max_element(
+          counts.begin(), counts.end(),
+          [](const auto& one, const auto& other) { return one.second < other.second; });
+      victim = std::find_if(waiting_.begin(), waiting_.end(),
+                            [&](const Waiting& each) { return each.user == most->first; });
+    }
+    if (!read_first_message(victim)) drop_silent(victim);
   }
 }
 
@@ -109,24 +119,33 @@ void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
     return warn("connection.violation", std::move(Facts().text("message", "expected HELLO")));
   }
   std::unique_lock lock(mutex_);
+  // Of the connections that wait for a worker, only those of the same user count here, so that one
+  // user's flood does not use up the connections of others.
+  const auto queue = unassigned_.find(one.user);
+  const size_t num_waiting = queue == unassigned_.end() ? 0 : queue->second.size();
   const char* full = nullptr;
   if (first == Peeked::kStatus) {
     if (status_requests_.size() >= kMaxStatusRequests) full = "too many status requests";
-  } else if (count_connections() >= options_.max_connections) {
+  } else if (count_connections() + num_waiting >= options_.max_connections) {
     full = "too many connections";
-  } else if (unassigned_.size() >= kMaxUnassigned) {
+  } else if (num_waiting >= kMaxUnassigned || num_unassigned_ >= kMaxAllUnassigned) {
     full = "too many connections wait for a worker";
   }
-  if (full == nullptr) {
-    (first == Peeked::kStatus ? status_requests_ : unassigned_).push_back(std::move(one.fd));
+  if (full == nullptr && first == Peeked::kStatus) {
+    status_requests_.push_back(std::move(one.fd));
     return changed_.notify_all();
+  }
+  if (full == nullptr) {
+    unassigned_[one.user].push_back(std::move(one.fd));
+    ++num_unassigned_;
+    return;
   }
   lock.unlock();
   refuse(Socket(std::move(one.fd)), SIDECALL_BUSY, full);
 }
 
 uint64_t Supervisor::Impl::count_connections() const {
-  uint64_t connections = unassigned_.size();
+  uint64_t connections = 0;
   for (const auto& [number, worker] : workers_) connections += worker.connections;
   return connections;
 }

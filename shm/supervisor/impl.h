@@ -1,5 +1,6 @@
-// The two threads of a supervisor and their shared state. supervisor.cpp implements the functions
-// that other threads call, the workers and both threads; accept.cpp handles new connections.
+// The two threads of a supervisor and their shared state. accept.cpp handles new connections.
+// supervisor.cpp implements everything else: the loops of both threads, the communication with the
+// workers, and the functions that other threads call.
 #pragma once
 
 #include <atomic>
@@ -17,6 +18,7 @@
 #include "shm/server/admission.h"
 #include "shm/server/event_log.h"
 #include "shm/server/listener.h"
+#include "shm/server/memory_budget.h"
 #include "status.h"
 #include "supervisor.h"
 
@@ -53,14 +55,17 @@ class Supervisor::Impl {
   // The source of an epoll event is in the upper half of its number. The lower half is the number
   // of a worker, or a descriptor.
   static constexpr uint64_t kWake = UINT64_C(1) << 32, kListener = UINT64_C(2) << 32,
-                            kWorker = UINT64_C(3) << 32, kHello = UINT64_C(4) << 32;
+                            kWorker = UINT64_C(3) << 32, kHello = UINT64_C(4) << 32,
+                            kEnded = UINT64_C(5) << 32;
 
   void watch(int fd, uint64_t about);
   void end_threads();
   void wake() noexcept;
-  int32_t count_ready() const;  // the caller holds mutex_
+  void send_memory_row(Socket* worker);  // the caller holds mutex_
+  int32_t count_ready() const;           // the caller holds mutex_
   void refuse(Socket socket, int32_t status, const char* text);
   void refuse_all(std::deque<Fd>& fds);
+  void refuse_unassigned();
 
   // ---- The control thread: supervisor.cpp ----
   void control();
@@ -92,7 +97,7 @@ class Supervisor::Impl {
   bool read_first_message(int number);
   bool read_first_message(std::list<Waiting>::iterator one);
   void answer_hello(Waiting one, Peeked first);
-  uint64_t count_connections() const;  // the caller holds mutex_
+  uint64_t count_connections() const;  // of all workers; the caller holds mutex_
 
   const int64_t started_ns_ = now_ns();
   const std::string address_;
@@ -114,12 +119,16 @@ class Supervisor::Impl {
   bool is_closing_ = false;
   Listener listener_;
   std::map<int32_t, Worker> workers_;
-  std::deque<Fd> unassigned_;  // connections that wait for a worker
+  MemoryRows memory_;
+  std::map<uint32_t, std::deque<Fd>> unassigned_;  // by user: connections that wait for a worker
+  size_t num_unassigned_ = 0;
+  uint32_t assigned_user_ = 0;  // whose connection was passed to a worker last
   std::deque<Fd> status_requests_;
 
   // Members that only the control thread uses.
   std::list<Waiting> waiting_;  // the oldest first
-  int paused_listener_ = -1;    // a listener that is not watched for a moment
+  // The descriptor of a listener that is not watched until the next round of the loop, or -1.
+  int paused_listener_ = -1;
   std::thread control_thread_, answer_thread_;
 };
 

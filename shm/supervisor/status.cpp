@@ -70,11 +70,10 @@ void add_clients(const rapidjson::Value& from, Status* sum) {
 }
 
 using Number = uint64_t Status::*;
-constexpr std::pair<const char*, Number> kLevels[] = {{"connections", &Status::connections},
-                                                      {"half_open", &Status::half_open},
-                                                      {"in_flight", &Status::in_flight},
-                                                      {"queued", &Status::queued},
-                                                      {"bytes_mapped", &Status::bytes_mapped}};
+constexpr std::pair<const char*, Number> kLevels[] = {
+    {"connections", &Status::connections},   {"half_open", &Status::half_open},
+    {"in_flight", &Status::in_flight},       {"queued", &Status::queued},
+    {"bytes_mapped", &Status::bytes_mapped}, {"memory_bytes", &Status::memory_bytes}};
 constexpr std::pair<const char*, Number> kCounters[] = {{"accepted", &Status::accepted},
                                                         {"closed", &Status::closed},
                                                         {"refused", &Status::refused},
@@ -142,6 +141,7 @@ void StatusSum::add(int32_t worker, const std::string& json) {
     sum_.version = text_at(document, "version");
     sum_.model_id = text_at(document, "model_id");
     sum_.is_verified = true;
+    sum_.memory_limit_bytes = number_at(document, "memory_limit_bytes");
   }
   sum_.is_ready = sum_.is_ready || true_at(document, "ready");
   sum_.is_verified = sum_.is_verified && true_at(document, "verified");

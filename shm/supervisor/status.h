@@ -13,11 +13,11 @@
 namespace sidecall::shm {
 
 // The latest counters of each worker. They are kept when a worker ends or does not answer, so that
-// sums never fall, which metrics systems rely on.
+// sums never decrease, which metrics systems rely on.
 class CounterHistory {
  public:
   void note(int32_t worker, const Status& counters);
-  // Adds the counters of all other workers, which have ended, to one common sum.
+  // All workers that are not in `workers` have ended: moves their counters to one common sum.
   void keep_only(const std::vector<int32_t>& workers);
   void add_to(Status* sum) const;
 

@@ -2,8 +2,10 @@
 // supervisor.h.
 #include "supervisor.h"
 
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +22,17 @@ namespace {
 
 constexpr int kRetryMs = 5;  // while control sockets are full or descriptors are exhausted
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
+// How many bytes a worker may leave unread in its control socket before it gets no more
+// connections, as the kernel counts them: about ten messages.
+constexpr int kMaxUnread = 8192;
+
+// Whether a worker has not yet taken the connections that it was given. More of them wait here,
+// where users take turns: in the socket they would wait in the order of their arrival. The socket
+// also keeps room for a request of the status.
+bool is_behind(const Socket& control) {
+  int unread = 0;
+  return ::ioctl(control.fd(), SIOCOUTQ, &unread) == 0 && unread > kMaxUnread;
+}
 
 }  // namespace
 
@@ -51,7 +64,7 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
 Supervisor::Impl::~Impl() {
   end_threads();
   listener_.close();
-  refuse_all(unassigned_);
+  refuse_unassigned();
   for (Waiting& waiting : waiting_)
     refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
   refuse_all(status_requests_);
@@ -69,6 +82,20 @@ Fd Supervisor::Impl::add(int32_t number) {
   watch(ours.fd(), kWorker + static_cast<uint32_t>(number));
   workers_.emplace(number, Worker{std::move(ours)});
   return theirs.take();
+}
+
+// Tells a worker that is ready, before it gets its first connection, where to count the memory of
+// its clients. Without this message it counts alone.
+void Supervisor::Impl::send_memory_row(Socket* worker) {
+  const MemoryRows::Row row = memory_.assign();
+  unsigned char message[1 + sizeof row.number] = {kMemory};
+  std::memcpy(message + 1, &row.number, sizeof row.number);
+  const int fds[] = {memory_.file(), row.life.get()};
+  if (worker->send(message, sizeof message, fds, 2) != Sent::kDone) return;  // it has ended
+  epoll_event event{};  // EPOLLHUP is always reported
+  event.data.u64 = kEnded;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, row.ended_fd, &event) != 0)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a pipe", errno);
 }
 
 void Supervisor::Impl::remove(int32_t number) noexcept {
@@ -112,7 +139,7 @@ std::string Supervisor::Impl::status() {
       request_status(ours);  // send all requests before reading: one slow worker delays no other
       requests.push_back({number, std::move(ours)});
     }
-    own.half_open = unassigned_.size() + num_waiting_;
+    own.half_open = num_unassigned_ + num_waiting_;
   }
   own.uptime_ns = now_ns() - started_ns_;
   own.refused = refused_;
@@ -164,6 +191,12 @@ void Supervisor::Impl::refuse_all(std::deque<Fd>& fds) {
   fds.clear();
 }
 
+void Supervisor::Impl::refuse_unassigned() {
+  for (auto& [user, fds] : unassigned_) refuse_all(fds);
+  unassigned_.clear();
+  num_unassigned_ = 0;
+}
+
 // ---- The control thread ----
 
 void Supervisor::Impl::control() {
@@ -209,6 +242,10 @@ void Supervisor::Impl::handle(uint64_t about) {
       return accept_some(static_cast<int>(low));
     case kWorker:
       return read(static_cast<int32_t>(low));
+    case kEnded: {
+      const std::lock_guard lock(mutex_);
+      return memory_.clear_ended();
+    }
     default:
       return static_cast<void>(read_first_message(static_cast<int>(low)));
   }
@@ -233,6 +270,7 @@ void Supervisor::Impl::read(int32_t number) {
     std::memcpy(&connections, message + 1, sizeof connections);
     worker.connections = connections;
     if (worker.is_ready) continue;
+    run_logging_errors([&] { send_memory_row(&worker.control); });
     worker.is_ready = true;
     log_.add(LogLevel::kInfo, "worker.ready", Facts().number("worker", int64_t{number}).take());
     changed_.notify_all();
@@ -241,7 +279,16 @@ void Supervisor::Impl::read(int32_t number) {
 
 void Supervisor::Impl::hand_over_all() {
   const std::lock_guard lock(mutex_);
-  while (!unassigned_.empty() && hand_over(unassigned_.front().get())) unassigned_.pop_front();
+  // The users take turns, so that one user's flood of connections delays no other user for long.
+  while (!unassigned_.empty()) {
+    auto turn = unassigned_.upper_bound(assigned_user_);
+    if (turn == unassigned_.end()) turn = unassigned_.begin();
+    if (!hand_over(turn->second.front().get())) return;
+    assigned_user_ = turn->first;
+    turn->second.pop_front();
+    --num_unassigned_;
+    if (turn->second.empty()) unassigned_.erase(turn);
+  }
 }
 
 // Passes a connection to a worker. Returns false if no worker can take it now. The caller holds
@@ -253,6 +300,7 @@ bool Supervisor::Impl::hand_over(int fd) {
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [connections, worker] : order) {
+    if (is_behind(worker->control)) continue;
     if (worker->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
     ++worker->connections;
     return true;
@@ -291,7 +339,7 @@ int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 std::string Supervisor::status() { return impl_->status(); }
 void Supervisor::close() noexcept {
-  // A forked child does not have the threads that it would wait for, so it leaks the object.
+  // A forked child does not have the threads that ~Impl() would wait for, so it leaks the object.
   if (mark_.is_forked()) static_cast<void>(impl_.release());
   impl_.reset();
 }

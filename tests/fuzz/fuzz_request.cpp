@@ -134,7 +134,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const shm::SlotMemory where{memory.request, kSlot, memory.response, kSlot, &memory.cancelled};
   shm::EventLog log(nullptr);
-  shm::ServerSlot slot(service, UINT64_C(1) << 20, where, {&log, shm::EventLog::kNoUser});
+  shm::MemoryBudget budget(UINT64_C(1) << 30, UINT64_C(1) << 30);
+  shm::ServerSlot slot(service, UINT64_C(1) << 20, where, {&log, 0}, &budget);
   Checker checker(service, memory);
   fuzz::require(!serve(&slot, 1, true, &checker), "no layout before the first");
   if (!serve(&slot, 1, false, &checker)) return 0;

@@ -216,9 +216,9 @@ TEST_CASE("quotas refuse new connections, and closed connections free their shar
 
   options = {};
   options.max_connections = 1;
-  options.max_memory = 32768;
+  options.max_memory = 65536;
   Host small(host::numbers(), host::echo, options);
-  CHECK(raw::ask(small.path, raw::hello(shm::kConnect, 1, 32768, 0)).refusal() ==
+  CHECK(raw::ask(small.path, raw::hello(shm::kConnect, 1, 65536, 0)).refusal() ==
         SIDECALL_OUT_OF_MEMORY);
   Client client(small.path);
   CHECK(raw::ask(small.path, hello).refusal() == SIDECALL_BUSY);

@@ -5,7 +5,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <mutex>
+#include <vector>
 
 #include "raw_client.h"
 #include "server_host.h"
@@ -121,6 +125,63 @@ TEST_CASE("connections of refused users do not displace those of admitted users"
     CHECK(raw::receive(&second).kind() == shm::kWelcome);
     CHECK(raw::is_closed(&crowd[0]));
     CHECK(ask(&crowd[2]).kind() == shm::kWelcome);
+  }
+}
+
+TEST_CASE("users whose connections wait for an answer take turns") {
+  if (geteuid() != 0) return;
+  // The log stops the control thread at its first event, until all connections wait for it.
+  std::mutex mutex;
+  std::vector<std::string> events;
+  std::atomic<bool> is_held{true};
+  shm::ServerOptions options = options_for(INT64_C(10000000000), 64);
+  options.log = [&](shm::LogLevel, const char* event, const std::string& facts) {
+    while (is_held) usleep(1000);
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (std::string(event) == "connection.opened") events.push_back(facts);
+    return true;
+  };
+  host::FunctionHandler handler(host::echo);
+  shm::Server server(host::numbers(), &handler, options);
+  const shm::Hello hello = raw::hello(shm::kConnect, 1, 0, 0);
+  std::vector<shm::Socket> clients;
+  const auto attach = [&](uint32_t uid) {
+    become(uid);
+    shm::Socket ours, theirs;
+    shm::Socket::pair(&ours, &theirs);
+    become(0);
+    ours.send(&hello, sizeof(hello));
+    server.attach(theirs.take().release());
+    clients.push_back(std::move(ours));
+  };
+  attach(kFriend);  // the control thread stops after its answer
+  usleep(100000);
+  for (int i = 0; i < 40; ++i) attach(kFriend);
+  attach(0);
+  is_held = false;
+  for (shm::Socket& client : clients) CHECK(raw::receive(&client).kind() == shm::kWelcome);
+  REQUIRE(host::eventually([&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return events.size() == 42;
+  }));
+  const auto of_root = std::find_if(events.begin(), events.end(), [](const std::string& facts) {
+    return facts.find("\"uid\":0,") != std::string::npos;
+  });
+  CHECK(of_root - events.begin() <= 2);
+}
+
+TEST_CASE("of the connections without a first message, the user who has most loses the oldest") {
+  if (geteuid() != 0) return;
+  for (const bool is_supervised : {false, true}) {
+    CAPTURE(is_supervised);
+    Door door(is_supervised, INT64_C(100000000000), 4);
+    shm::Socket only = connect_as(0, door.path);
+    std::vector<shm::Socket> crowd;
+    for (int i = 0; i < 6; ++i) crowd.push_back(connect_as(kFriend, door.path));
+    for (int i = 0; i < 3; ++i) CHECK(raw::is_closed(&crowd[static_cast<size_t>(i)]));
+    CHECK(is_open(only));
+    CHECK(ask(&only).kind() == shm::kWelcome);
+    CHECK(ask(&crowd[5]).kind() == shm::kWelcome);
   }
 }
 

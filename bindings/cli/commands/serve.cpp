@@ -35,6 +35,7 @@ struct ServeOptions {
   int32_t max_connections_per_user = 512;
   double max_call_mib = 256;
   double max_memory_mib = 4096;
+  double max_memory_per_user_mib = 0;  // 0: the default of the library
   double drain_s = 10;
   bool as_json = false;
 };
@@ -120,7 +121,12 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->check(number_between(0.001, 1048576.0))
       ->option_text("MIB");
   app.add_option("--max-memory", options.max_memory_mib,
-                 "memory of all connections in MiB (default: 4096)")
+                 "memory that all clients can make the server hold, in MiB (default: 4096)")
+      ->check(number_between(0.001, 1e9))
+      ->option_text("MIB");
+  app.add_option("--max-memory-per-user", options.max_memory_per_user_mib,
+                 "the limit for one user, in MiB (default: half of --max-memory if other users are "
+                 "admitted, else all of it)")
       ->check(number_between(0.001, 1e9))
       ->option_text("MIB");
   app.add_option("--drain-timeout", options.drain_s,
@@ -156,6 +162,8 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.max_request_bytes = result.max_response_bytes =
       static_cast<uint64_t>(options.max_call_mib * kMebibyte);
   result.max_memory_bytes = static_cast<uint64_t>(options.max_memory_mib * kMebibyte);
+  result.max_memory_per_user_bytes =
+      static_cast<uint64_t>(options.max_memory_per_user_mib * kMebibyte);
   result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
   result.log = sidecall_log_line;
   result.log_context = &log;

@@ -17,6 +17,10 @@ double number_at(const Json& value, const char* key) {
   return at(value, key).IsNumber() ? at(value, key).GetDouble() : 0;
 }
 
+std::string mebibytes(double bytes) {
+  return short_number(std::round(bytes / 1048576.0 * 10) / 10);
+}
+
 std::string failures_text(const Json& status) {
   std::string text;
   const Json& statuses = at(status, "statuses");
@@ -82,9 +86,8 @@ std::string page(const Json& status) {
   if (number_at(status, "log_suppressed") + number_at(status, "log_dropped") > 0)
     table.add({"log", text_at(status, "log_suppressed") + " events suppressed, " +
                           text_at(status, "log_dropped") + " dropped"});
-  table.add(
-      {"memory",
-       short_number(std::round(number_at(status, "bytes_mapped") / 1048576.0 * 10) / 10) + " MiB"});
+  table.add({"memory", mebibytes(number_at(status, "memory_bytes")) + " of " +
+                           mebibytes(number_at(status, "memory_limit_bytes")) + " MiB"});
   return table.text() + workers_table(status);
 }
 

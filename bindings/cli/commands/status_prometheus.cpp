@@ -1,5 +1,5 @@
-// Writes the counters for Prometheus, see status.hpp: in seconds and bytes, with one HELP and TYPE
-// line for each name.
+// Writes the counters for Prometheus (see status.hpp) in seconds and bytes, with one HELP and one
+// TYPE line for each name.
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
@@ -16,8 +16,9 @@ namespace sidecall::cli {
 namespace {
 
 // The bounds of the histogram in nanoseconds: close together up to 1 ms, where most models answer,
-// and wider up to 10 s. A server has about five times as many buckets. They are merged, and of its
-// bounds the nearest to each of these is used, so that every count stays exact.
+// and wider up to 10 s. A server has about five times as many buckets. Each of these bounds is
+// replaced by the nearest bound of the server, and all of the server's buckets between two such
+// bounds are merged, so that every count stays exact.
 constexpr uint64_t kUs = 1000, kMs = 1000 * kUs, kS = 1000 * kMs;
 constexpr uint64_t kBoundsNs[] = {1 * kUs,   2 * kUs,   3 * kUs,   5 * kUs,   7 * kUs,   10 * kUs,
                                   15 * kUs,  20 * kUs,  30 * kUs,  50 * kUs,  70 * kUs,  100 * kUs,
@@ -82,7 +83,7 @@ void write_calls(const Json& status, Exposition& out) {
   }
 }
 
-// The indices of the bounds that are nearest to kBoundsNs; ascending, like the bounds.
+// Returns, in ascending order, the indices of the bounds that are nearest to those in kBoundsNs.
 std::vector<size_t> shown_bounds(const std::vector<uint64_t>& bounds) {
   std::vector<size_t> shown;
   for (const uint64_t wanted : kBoundsNs) {
@@ -156,7 +157,12 @@ std::string prometheus_text(const Json& status) {
              "Log events dropped because the log was not read.", "log_dropped");
   out.number("sidecall_calls_in_flight", "gauge", "Calls that run.", "in_flight");
   out.number("sidecall_calls_queued", "gauge", "Calls that wait for a thread.", "queued");
-  out.number("sidecall_memory_bytes", "gauge", "Shared memory of all connections.", "bytes_mapped");
+  out.number("sidecall_shared_memory_bytes", "gauge", "Shared memory of all connections.",
+             "bytes_mapped");
+  out.number("sidecall_memory_bytes", "gauge", "Memory that clients make the server hold.",
+             "memory_bytes");
+  out.number("sidecall_memory_limit_bytes", "gauge", "The limit of sidecall_memory_bytes.",
+             "memory_limit_bytes");
   out.number("sidecall_one_shot_results_total", "counter", "Results that exceeded their slot.",
              "one_shots");
   write_calls(status, out);

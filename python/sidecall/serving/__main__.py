@@ -52,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             max_connections_per_user=options.max_connections_per_user,
             max_call_bytes=int(options.max_call * (1 << 20)),
             max_memory_bytes=int(options.max_memory * (1 << 20)),
+            max_memory_per_user_bytes=(
+                None
+                if options.max_memory_per_user is None
+                else int(options.max_memory_per_user * (1 << 20))
+            ),
             drain_timeout=options.drain_timeout,
             log="json" if options.json_log else "text",
             log_level=options.log_level,
@@ -214,7 +219,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIB",
         type=float,
         default=4096,
-        help="memory of all connections in MiB (default: 4096)",
+        help="memory that all clients can make the server hold, in MiB (default: 4096)",
+    )
+    add(
+        "--max-memory-per-user",
+        metavar="MIB",
+        type=float,
+        help="the limit for one user, in MiB (default: half of --max-memory if other users are admitted, else all of it)",
     )
     add(
         "--drain-timeout",

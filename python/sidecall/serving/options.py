@@ -62,6 +62,7 @@ def native_options(
     max_connections_per_user: int,
     max_call_bytes: int,
     max_memory_bytes: int,
+    max_memory_per_user_bytes: int,
     drain_ns: int,
 ) -> dict[str, Any]:
     if copy not in ("auto", "always"):
@@ -76,6 +77,7 @@ def native_options(
         "max_request_bytes": max_call_bytes,
         "max_response_bytes": max_call_bytes,
         "max_memory_bytes": max_memory_bytes,
+        "max_memory_per_user_bytes": max_memory_per_user_bytes,
         "drain_ns": drain_ns,
     }
 

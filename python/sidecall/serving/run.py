@@ -56,6 +56,7 @@ def serve(
     max_connections_per_user: int = 512,
     max_call_bytes: int = 256 * _MIB,
     max_memory_bytes: int = 4096 * _MIB,
+    max_memory_per_user_bytes: int | None = None,
     drain_timeout: float = 10.0,
     log: LogForm | None = "text",
     log_level: str = "info",
@@ -84,8 +85,11 @@ def serve(
     copy           "always" also copies the inputs of a model file; Python objects always get copies
     allow_uids,    users and a group that are admitted in addition to this user and root
     group
-    max_connections   for the whole server; max_connections_per_user and max_memory_bytes are
-                   limits of each worker
+    max_connections   for the whole server; max_connections_per_user is a limit of each worker
+    max_memory_bytes   what all clients together can make the server and its workers hold
+    max_memory_per_user_bytes   the same for the clients of one user; None is half of
+                   max_memory_bytes if allow_uids or group admit other users, and all of it
+                   otherwise
     drain_timeout  how many seconds running calls get at the end
     log            lines on stderr, as "text" or "json"; None for no log
     block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal
@@ -126,6 +130,7 @@ def serve(
         max_connections_per_user=max_connections_per_user,
         max_call_bytes=max_call_bytes,
         max_memory_bytes=max_memory_bytes,
+        max_memory_per_user_bytes=max_memory_per_user_bytes or 0,
         drain_ns=drain_ns,
     )
     options = Options(at, _VERIFY[verify], drain_ns, native, log_of(log, log_level))

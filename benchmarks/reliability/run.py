@@ -1,0 +1,137 @@
+"""`make bench-reliability`: what hostile clients can do to a server, and what others notice of it.
+
+`admission`: how long another user's `open` takes while one user floods the server with connections.
+`memory`: how much memory clients can make a server hold, relative to its limit. Needs root, because
+the clients are different users. Writes results/reliability.json, prints the table and bars.
+"""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from attacks import ATTACKS, Attack
+from common import Bar, Report, describe_versions, guarded, parse, print_table
+from processes import Flood, Newcomer, Server, write_models
+
+# Users that need not exist. They have no rights except those that the server gives them.
+FLOODER, NEWCOMER = 20001, 20002
+LIMIT_MIB = 512
+
+
+@dataclass(frozen=True)
+class Deployment:
+    name: str
+    options: tuple[str, ...]
+
+
+DEPLOYMENTS = (
+    Deployment("native", ()),
+    Deployment("workers", ("--workers", "2")),
+)
+RATES = {"1000 per second": 1000, "unlimited": 0}
+
+
+def measure_admission(folder: Path, deployment: Deployment, rate: int, opens: int) -> np.ndarray:
+    """The durations of the newcomer's opens, in microseconds."""
+    options = ("--allow-uid", str(FLOODER), "--allow-uid", str(NEWCOMER), *deployment.options)
+    with Server(folder, "echo.onnx", options) as server, Flood(server.address, FLOODER, rate):
+        return Newcomer(server.address, NEWCOMER).open_times_us(opens)
+
+
+def admission_rows(folder: Path, opens: int) -> list[dict]:
+    rows = []
+    for deployment in DEPLOYMENTS:
+        for load, rate in RATES.items():
+            times = measure_admission(folder, deployment, rate, opens)
+            rows.append(
+                {
+                    "scenario": f"open during a flood, {load}",
+                    "approach": deployment.name,
+                    "client": "python",
+                    "rows": 1,
+                    "p50_us": float(np.percentile(times, 50)),
+                    "p99_us": float(np.percentile(times, 99)),
+                    "calls": opens,
+                }
+            )
+    return rows
+
+
+def measure_memory(folder: Path, deployment: Deployment, attack: Attack) -> dict:
+    options = ("--max-memory", str(LIMIT_MIB), *attack.options, *deployment.options)
+    with Server(folder, attack.model, options) as server:
+        idle = server.memory_mib()
+        refused = attack.run(server)
+        peak = server.peak_mib()
+    return {
+        "attack": attack.name,
+        "approach": deployment.name,
+        "limit_mib": LIMIT_MIB,
+        "idle_mib": round(idle, 1),
+        "peak_mib": round(peak, 1),
+        "ratio": round((peak - idle) / LIMIT_MIB, 3),
+        "refused": refused,
+    }
+
+
+def memory_rows(folder: Path) -> list[dict]:
+    rows = []
+    for deployment in DEPLOYMENTS:
+        for attack in ATTACKS:
+            rows.append(measure_memory(folder, deployment, attack))
+    return rows
+
+
+def bars_of(report: Report) -> list[Bar]:
+    def newcomer_ms(load: str) -> float:
+        return max(row["p99_us"] for row in report.rows if row["scenario"].endswith(load)) / 1000
+
+    return [
+        Bar("newcomer_p99_ms", newcomer_ms("per second"), 50),
+        Bar("newcomer_unlimited_p99_ms", newcomer_ms("unlimited"), 250),
+        Bar("max_memory_ratio", max(row["ratio"] for row in report.tables["memory"]), 1.1),
+    ]
+
+
+def show(rows: list[dict]) -> None:
+    head = list(rows[0])
+    print_table(
+        head,
+        [
+            [f"{row[key]:.0f}" if key.endswith("_us") else str(row[key]) for key in head]
+            for row in rows
+        ],
+    )
+    print()
+
+
+def main() -> int:
+    options = parse(__doc__.splitlines()[0], "reliability")
+    if os.geteuid() != 0:
+        print("bench-reliability: expected root, whose clients are other users", file=sys.stderr)
+        return 2
+    report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_models(folder, options.build)
+        report.rows = admission_rows(folder, 20 if options.quick else 500)
+        show(report.rows)
+        report.tables["memory"] = memory_rows(folder)
+        show(report.tables["memory"])
+    report.bars = bars_of(report)
+    report.print_bars()
+    if options.quick:
+        report.notes.append("a quick run: it checks the scenarios and measures nothing")
+    report.write(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,61 @@
+"""Tests of benchmarks/reliability: its clients reach the server, every attack is refused in the end,
+and the document is complete.
+
+Timings are never asserted. The memory of a server under attack is: it is a promise.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+SERVERS = ["native", "workers"]
+ATTACKS = [
+    "answers not received",
+    "copies of numbers",
+    "copies of strings",
+    "large slots",
+    "many slots",
+]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: its clients are other users")
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    output = tmp_path_factory.mktemp("results") / "reliability.json"
+    command = [sys.executable, ROOT / "benchmarks/reliability/run.py", "--build", BUILD]
+    done = subprocess.run(
+        [*command, "--quick", "--output", output],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().splitlines()[-1].startswith("max_memory_ratio")
+    return json.loads(output.read_text(encoding="utf-8"))
+
+
+def test_newcomers_open_the_model_during_each_flood(document: dict) -> None:
+    loads = ["1000 per second", "unlimited"]
+    assert [(row["approach"], row["scenario"]) for row in document["rows"]] == [
+        (server, f"open during a flood, {load}") for server in SERVERS for load in loads
+    ]
+
+
+def test_every_attack_is_refused_and_the_server_holds_no_more_than_its_limit(
+    document: dict,
+) -> None:
+    found = document["memory"]
+    assert [(row["approach"], row["attack"]) for row in found] == [
+        (server, attack) for server in SERVERS for attack in ATTACKS
+    ]
+    for row in found:
+        assert row["refused"] > 0, row
+        assert row["ratio"] <= 1.1, row
