@@ -45,6 +45,12 @@ class Call final : private ResultCheck {
   // Discards the results of the last run, so that view_output() shows the shapes of the next run. A
   // server needs these shapes before that run.
   void drop_results() noexcept { has_results_ = false; }
+  // The shapes that the outputs of the next run will have; nullopt if only the run determines them.
+  std::vector<std::optional<Dims>> expected_outputs() const {
+    return outputs_for(input_dims(), agree_on_rows());
+  }
+  // Whether the last run() passed all checks of its inputs, so that the engine was called.
+  bool has_reached_engine() const noexcept { return has_reached_engine_; }
   // Frees the faults of strings that were given. The next run does not report them.
   void drop_faults() noexcept {
     for (Input& input : inputs_) input.faults.clear();
@@ -169,6 +175,7 @@ class Call final : private ResultCheck {
   // engine does not report refusals.
   const int64_t* refusals_ = nullptr;
   bool shapes_changed_ = true;
+  bool has_reached_engine_ = false;
   bool has_results_ = false;
 
   bool has_records_ = false;   // clear() or a set function was called since the last reset

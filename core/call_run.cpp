@@ -49,7 +49,9 @@ void Call::claim(int64_t timeout_ns, bool may_wait) {
 }
 
 void Call::run(int64_t timeout_ns) {
+  has_reached_engine_ = false;
   claim(timeout_ns, true);
+  has_reached_engine_ = true;
   binding_->run(timeout_ns);
 }
 

@@ -2,6 +2,8 @@
 #include "model.h"
 
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,14 @@ class ModelSession final : public shm::Session {
 
   void handle(const shm::Request& request, shm::Response& response) override {
     const Current current(request);
+    bool is_complete = false;
+    const auto drop_if_incomplete = [&](void*) {
+      if (is_complete) return;
+      call_.drop_faults();
+      // The engine may have made results of a size that nobody has seen.
+      if (has_late_ && call_.has_reached_engine()) response.drop_session();
+    };
+    const std::unique_ptr<void, decltype(drop_if_incomplete)> guard(this, drop_if_incomplete);
     try {
       const bool is_same = is_bound_ && request.is_same_layout();
       is_bound_ = false;
@@ -41,11 +51,8 @@ class ModelSession final : public shm::Session {
         throw shm::Error(stopped, stop_text(stopped));
       call_.run(-1);
       place_other_outputs(response);
-      is_bound_ = true;
+      is_bound_ = is_complete = true;
     } catch (const Error& error) {
-      call_.drop_faults();
-      // The engine may have made results of a size that nobody has seen.
-      if (has_unknown_ || !is_fault_of_inputs(error.status())) response.drop_session();
       const int32_t stopped = request.stop_status();
       if (stopped != 0 &&
           (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
@@ -84,7 +91,10 @@ class ModelSession final : public shm::Session {
   }
 
   void place_known_outputs(shm::Response& response, bool is_same) {
-    if (!is_same) call_.drop_results();
+    if (!is_same) {
+      call_.drop_results();
+      hold_known_outputs(response);
+    }
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Output& output = outputs_[i];
       const auto index = static_cast<int32_t>(i);
@@ -92,8 +102,6 @@ class ModelSession final : public shm::Session {
       if (!is_same) {
         sidecall_view view = SIDECALL_VIEW_INIT;
         call_.view_output(index, &view);
-        if (view.rank >= 0) response.hold(i, made_bytes(view, i == 0));
-        has_unknown_ = has_unknown_ || view.rank < 0;
         output.is_known = view.rank >= 0 && dtype != SIDECALL_DTYPE_STRING;
         output.dims.assign(view.dims, view.dims + (view.rank < 0 ? 0 : view.rank));
       }
@@ -103,6 +111,27 @@ class ModelSession final : public shm::Session {
       if (!is_same || memory != output.memory)
         call_.bind_output(index, memory, count_bytes(dtype, output.dims));
       output.memory = memory;
+    }
+  }
+
+  // Counts what the engine is about to make for outputs of known shape: memory of its own, or one
+  // std::string and one pointer for each element. With the first output, also the numbers of the
+  // steps that refuse each row.
+  void hold_known_outputs(shm::Response& response) {
+    const std::vector<std::optional<Dims>> expected = call_.expected_outputs();
+    has_late_ = false;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const int32_t dtype = model_->signature().outputs[i].dtype;
+      const bool is_string = dtype == SIDECALL_DTYPE_STRING;
+      has_late_ = has_late_ || is_string || !expected[i];
+      if (!expected[i]) continue;
+      const Dims& dims = *expected[i];
+      const uint64_t bytes =
+          is_string ? static_cast<uint64_t>(count_elements(dims)) * (kBytesOfString + sizeof(char*))
+                    : count_bytes(dtype, dims);
+      const uint64_t refusals =
+          i == 0 && !dims.empty() ? static_cast<uint64_t>(dims[0]) * sizeof(int64_t) : 0;
+      response.hold(i, bytes + refusals);
     }
   }
 
@@ -124,33 +153,18 @@ class ModelSession final : public shm::Session {
     }
   }
 
-  // What the engine makes for an output of known shape before a run: memory of its own, or one
-  // std::string and one pointer for each element. With the first output, also the numbers of the
-  // steps that refuse each row.
-  uint64_t made_bytes(const sidecall_view& view, bool is_first) const {
-    const uint64_t bytes = view.dtype == SIDECALL_DTYPE_STRING
-                               ? count_elements(view) * (kBytesOfString + sizeof(char*))
-                               : view.data_bytes;
-    return bytes + (is_first ? static_cast<uint64_t>(call_.rows()) * sizeof(int64_t) : 0);
-  }
-
   // What is kept of an output after a run. Strings are kept one by one in the engine, and as one
   // text with offsets in the call.
   static uint64_t held_bytes(const sidecall_view& view) {
     if (view.dtype != SIDECALL_DTYPE_STRING) return view.data_bytes;
-    return count_elements(view) * (kBytesOfString + sizeof(char*) + sizeof(int64_t)) +
+    return elements_of(view) * (kBytesOfString + sizeof(char*) + sizeof(int64_t)) +
            2 * view.data_bytes + kMaxKeptText;
   }
 
-  static uint64_t count_elements(const sidecall_view& view) {
+  static uint64_t elements_of(const sidecall_view& view) {
     uint64_t count = 1;
     for (int32_t i = 0; i < view.rank; ++i) count *= static_cast<uint64_t>(view.dims[i]);
     return count;
-  }
-
-  // Whether an error is found before the engine runs.
-  static bool is_fault_of_inputs(int32_t status) {
-    return status >= SIDECALL_DTYPE_MISMATCH && status < SIDECALL_REFUSED;
   }
 
   // A std::string, and the header of its block.
@@ -160,8 +174,8 @@ class ModelSession final : public shm::Session {
   Call call_;
   std::vector<Output> outputs_;
   bool has_strings_ = false;
-  bool has_unknown_ = false;  // an output whose shape only a run determines
-  bool is_bound_ = false;     // the call is still bound to the memory of the previous request
+  bool has_late_ = false;  // an output whose size only a run determines
+  bool is_bound_ = false;  // the call is still bound to the memory of the previous request
 };
 
 }  // namespace

@@ -22,7 +22,7 @@
  *             features, the meaning of the outputs, and the golden rows. A file without a contract
  *             can be used through its tensors only.
  * Record      One row of data as a set of features, such as {"amount": 12.5, "country": "DE"}.
- * Feature     One key of a record. Its value lands in one column of an input tensor.
+ * Feature     One key of a record. Its value is written to one column of an input tensor.
  * Column      One value that the model returns for each row, such as "label" or
  *             "probabilities.fraud".
  * Golden rows A few rows with the answers that the Python model gave at export. Opening a model

@@ -58,9 +58,9 @@ void Control::connect(HalfOpen half, const Grant& grant) {
   count_connection(draft->peer);
   draft->is_counted = true;
   advance(draft.get(), [&] {
+    const bool may_wait = may_wait_for_memory(*draft);  // before memory is freed meanwhile
     if (reserve_memory(draft.get())) return make_connection(draft);
-    if (!may_wait_for_memory(*draft))
-      return refuse_draft(draft.get(), SIDECALL_OUT_OF_MEMORY, draft->failure);
+    if (!may_wait) return refuse_draft(draft.get(), SIDECALL_OUT_OF_MEMORY, draft->failure);
     short_of_memory_.push_back(draft);
   });
 }
@@ -117,7 +117,12 @@ void Control::make_connection(const std::shared_ptr<Draft>& draft) {
   }
   std::deque<std::shared_ptr<Draft>>& queue = large_[draft->peer.uid];
   queue.push_back(draft);
-  if (queue.size() == 1) make_next_large(draft->peer.uid);
+  try {
+    if (queue.size() == 1) make_next_large(draft->peer.uid);
+  } catch (...) {
+    large_.erase(draft->peer.uid);
+    throw;
+  }
 }
 
 // Creates the memory of the first connection in the queue of a user. Only one connection of each

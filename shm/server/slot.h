@@ -54,8 +54,8 @@ struct SlotLog {
 
 // A file with an answer that does not fit the slot, and what was reserved for it.
 struct OneShot {
+  Reservation memory;  // given back after the file is closed
   Fd file;
-  Reservation memory;
 };
 
 class ServerSlot final : public Request, public Response {
@@ -122,17 +122,17 @@ class ServerSlot final : public Request, public Response {
     OverflowBuffer data;
     std::vector<int64_t> offsets;
     std::string text;
-    uint64_t reserved = 0;  // the most that a request has needed so far
-    // Of a string tensor: the longest string so far of each element, and their sum. The engine's
-    // strings keep the memory of the longest ones.
-    std::vector<int64_t> longest;
-    uint64_t longest_bytes = 0;
+    uint64_t most_bytes = 0, most_elements = 0;  // of any request so far
+    // Of a string tensor: how much memory each string of the engine has, and the sum. A string
+    // keeps its memory, and when it grows it takes at least twice as much as before.
+    std::vector<int64_t> capacities;
+    uint64_t capacity = 0;
   };
 
   bool is_in_place(size_t input) const noexcept {
     return input < service_.in_place.size() && service_.in_place[input];
   }
-  void note_lengths(size_t input);
+  void note_capacities(size_t input);
   void reserve_inputs();
   uint64_t copied_bytes(size_t input) const noexcept;
   void show_inputs();
@@ -163,6 +163,7 @@ class ServerSlot final : public Request, public Response {
   std::vector<InputView> inputs_;
   std::vector<Private> private_;
   bool has_table_ = false;
+  bool is_resized_ = false;    // the engine must make new strings for an input of this request
   bool is_new_layout_ = true;  // the layout has changed since the session's last success
   bool is_same_layout_ = false;
 

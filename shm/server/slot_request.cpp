@@ -66,7 +66,7 @@ void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns)
   run_ns_ = 0;
   next_offset_ = table_bytes(outputs_.size());
   std::fill(is_placed_.begin(), is_placed_.end(), char{0});
-  is_changed_ = is_one_shot_ = false;
+  is_changed_ = is_one_shot_ = is_resized_ = false;
   if (!same_layout) {
     has_table_ = false;
     read_table(memory_.request, memory_.request_bytes, service_.inputs, "input", &tensors_);
@@ -89,7 +89,7 @@ uint64_t ServerSlot::copy_inputs() {
     if (tensor.dtype == SIDECALL_DTYPE_STRING) {
       read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets,
                    &own.text);
-      note_lengths(i);
+      note_capacities(i);
       view.data = own.text.data();
       view.bytes = own.text.size();
       view.offsets = own.offsets.data();
@@ -107,42 +107,49 @@ uint64_t ServerSlot::copy_inputs() {
 // with the most that it has needed.
 void ServerSlot::reserve_inputs() {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < tensors_.size(); ++i)
-    bytes += std::max(private_[i].reserved, copied_bytes(i));
+  for (size_t i = 0; i < tensors_.size(); ++i) bytes += copied_bytes(i);
   try {
     inputs_memory_.grow_to(bytes);
   } catch (...) {
-    is_dropped_ = true;  // closing the session frees the longest strings
+    is_dropped_ = true;  // closing the session frees the engine's strings
     throw;
   }
-  for (size_t i = 0; i < tensors_.size(); ++i)
-    private_[i].reserved = std::max(private_[i].reserved, copied_bytes(i));
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    Private& own = private_[i];
+    own.most_bytes = std::max(own.most_bytes, tensors_[i].bytes);
+    own.most_elements = std::max(own.most_elements, static_cast<uint64_t>(tensors_[i].elements));
+  }
 }
 
 uint64_t ServerSlot::copied_bytes(size_t input) const noexcept {
   const Tensor& tensor = tensors_[input];
+  const Private& own = private_[input];
+  const uint64_t bytes = std::max(own.most_bytes, tensor.bytes);
   if (tensor.dtype == SIDECALL_DTYPE_STRING) {
-    return static_cast<uint64_t>(tensor.elements) * kBytesOfString + kCopiesOfText * tensor.bytes +
-           std::max(private_[input].longest_bytes, tensor.bytes);
+    return std::max(own.most_elements, static_cast<uint64_t>(tensor.elements)) * kBytesOfString +
+           kCopiesOfText * bytes + std::max(own.capacity, tensor.bytes);
   }
-  return is_in_place(input) ? 0 : align_up(tensor.bytes, kLine);
+  return is_in_place(input) ? 0 : align_up(bytes, kLine);
 }
 
-// Updates the longest strings of an input with those of this request.
-void ServerSlot::note_lengths(size_t input) {
+// Updates the memory that the engine's strings have with the lengths of this request.
+void ServerSlot::note_capacities(size_t input) {
   Private& own = private_[input];
   const auto elements = static_cast<size_t>(tensors_[input].elements);
-  if (own.longest.size() != elements) {
-    own.longest.assign(elements, 0);  // the engine makes new strings
-    own.longest_bytes = 0;
+  if (own.capacities.size() != elements) {
+    is_resized_ = true;  // the engine makes new strings, unless this request fails before
+    own.capacities.assign(elements, 0);
+    own.capacity = 0;
   }
+  const uint64_t before = own.capacity;
   for (size_t i = 0; i < elements; ++i) {
     const int64_t length = own.offsets[i + 1] - own.offsets[i];
-    if (length <= own.longest[i]) continue;
-    own.longest_bytes += static_cast<uint64_t>(length - own.longest[i]);
-    own.longest[i] = length;
+    if (length <= own.capacities[i]) continue;
+    const int64_t grown = std::max(length, 2 * own.capacities[i]);
+    own.capacity += static_cast<uint64_t>(grown - own.capacities[i]);
+    own.capacities[i] = grown;
   }
-  if (copied_bytes(input) > own.reserved) reserve_inputs();
+  if (own.capacity != before) reserve_inputs();
 }
 
 void ServerSlot::show_inputs() {

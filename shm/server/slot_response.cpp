@@ -167,8 +167,8 @@ void ServerSlot::close_dropped_session() noexcept {
   results_memory_.shrink_to(0);
   session_memory_.shrink_to(0);
   for (Private& own : private_) {
-    std::fill(own.longest.begin(), own.longest.end(), int64_t{0});
-    own.longest_bytes = 0;
+    std::fill(own.capacities.begin(), own.capacities.end(), int64_t{0});
+    own.capacity = 0;
   }
 }
 
@@ -190,6 +190,9 @@ void ServerSlot::finish(ResponseFields* fields) {
       failure_.reset();  // it may be large
       one_shot_.file.reset();
       one_shot_.memory.shrink_to(0);
+      // The session may still have the strings of an earlier request.
+      is_dropped_ = is_dropped_ || (is_resized_ && session_);
+      close_dropped_session();
     }
     has_table_ = has_answer_table_ = false;  // both sides must send their table again
     overflow_.clear();

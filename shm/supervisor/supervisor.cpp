@@ -283,7 +283,11 @@ void Supervisor::Impl::hand_over_all() {
   while (!unassigned_.empty()) {
     auto turn = unassigned_.upper_bound(assigned_user_);
     if (turn == unassigned_.end()) turn = unassigned_.begin();
-    if (!hand_over(turn->second.front().get())) return;
+    if (count_connections() >= options_.max_connections) {
+      refuse(Socket(std::move(turn->second.front())), SIDECALL_BUSY, "too many connections");
+    } else if (!hand_over(turn->second.front().get())) {
+      return;
+    }
     assigned_user_ = turn->first;
     turn->second.pop_front();
     --num_unassigned_;
