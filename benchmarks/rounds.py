@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Client:
-    """A process that answers the requests of native/main.c.
+    """A process that understands the requests that inproc/native/main.c describes.
 
     Requests are sent one at a time, so that no two clients run at the same time.
     """

@@ -104,8 +104,8 @@ const std::vector<Group>& groups() {
        false,
        Reading::kEnds,
        {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"}},
-      // ml/tree_ensemble_common.h: features are read from columns that the nodes of the trees name,
-      // and compared. Either result of a comparison leads to a node of the tree.
+      // ml/tree_ensemble_common.h: each node of a tree compares the value of one column, and the
+      // model fixes the column. Either result of the comparison leads to a node of the tree.
       {kMl,
        false,
        false,

@@ -193,7 +193,8 @@ void OrtBinding::clear_strings() {
   }
 }
 
-// Empty strings keep their memory. New ones free what earlier runs have left.
+// Emptying a string does not free its memory, so this replaces the tensor by a new one, which frees
+// the memory that the strings of earlier runs used.
 void OrtBinding::remake_strings(int32_t output) {
   Tensor& tensor = at(outputs_, output);
   tensor.value = make_strings(this->output(output).dims);

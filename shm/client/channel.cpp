@@ -64,7 +64,7 @@ void Channel::State::send() {
 }
 
 bool Channel::State::publish_request() {
-  // Bytes that never change stay zero. Store each field on its own: if a struct were filled first
+  // The reserved bytes of the entry are zero from the start. Store each field on its own: if a struct were filled first
   // and then copied as a whole, the copy would have to wait for the stores of the fields.
   RequestEntry* entry = request_entry();
   entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
@@ -92,7 +92,8 @@ bool Channel::State::publish_request() {
 }
 
 Outcome Channel::State::accept() {
-  // Load again with acquire: has_response() may have seen an older value, and this value decides.
+  // Load again with acquire: has_response() may have seen an older value. The value loaded here
+  // decides whether this is the response to this request.
   if (response_entry()->sequence.load(std::memory_order_acquire) != sequence)
     violation("it answered a request that was never sent");
   snapshot(&fields, &response_entry()->fields);

@@ -133,8 +133,8 @@ Outcome Channel::State::poll() {
   }
   try {
     if (handshake) {
-      // Clear the event of an earlier cancel(). A cancel() of this call is not lost: it stored
-      // `is_cancelled`, which is read next, before it raised the event.
+      // Clear the event of an earlier cancel(). A cancel() of this call is not lost: it stores
+      // `is_cancelled` before it raises the event, and `is_cancelled` is loaded next.
       if (event) clear_event();
       if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
       if (go_on_connecting()) send();

@@ -97,11 +97,11 @@ static_assert(sizeof(Word) == 8 && Word::is_always_lock_free,
               "words of the segments are plain memory");
 
 // Stores `value` so that no later load of this thread can come before the store. Publishing a
-// sequence and announcing sleep both need this order; PROTOCOL.md, section 5, has the two pairs. A
-// release store followed by a fence is faster than a seq_cst store (a locked instruction on x86-64)
-// for a word that the peer polls: the peer has no chance to take the cache line away between the
-// writes of the bytes before the word and the write of the word itself. ThreadSanitizer does not
-// support fences, so its builds use the seq_cst store.
+// sequence and announcing sleep both need this order; PROTOCOL.md, section 5, has the two pairs.
+// For a word that the peer polls, a release store followed by a fence is faster than a seq_cst
+// store. On x86-64 a seq_cst store is a locked instruction, which waits until all earlier stores
+// have reached the cache. Meanwhile the peer could take the cache line away before the word itself
+// is written. ThreadSanitizer does not support fences, so its builds use the seq_cst store.
 inline void store_before_looking(Word* word, uint64_t value) noexcept {
 #if defined(__SANITIZE_THREAD__)
   word->store(value, std::memory_order_seq_cst);

@@ -72,7 +72,8 @@ struct Status {
   uint64_t workers = 0;
   uint64_t connections = 0, half_open = 0;
   uint64_t accepted = 0, refused = 0, violations = 0, closed = 0;
-  // Events left out by the limit, and events dropped by the LogFunction.
+  // Log events left out by the limit for each user and kind of event (event_log.h), and events
+  // dropped by the LogFunction.
   uint64_t log_suppressed = 0, log_dropped = 0;
   uint64_t in_flight = 0, queued = 0;
   uint64_t bytes_mapped = 0;

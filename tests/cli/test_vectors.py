@@ -54,7 +54,7 @@ def reason_to_leave_out(case: dict[str, Any]) -> str | None:
     if "inputs" in case and EXIT_CODE.get(case.get("expect_status", ""), 0) != 3:
         return "tensors: predict takes records"
     if case.get("record") == [] or ("json" in case and raw_bytes(case["json"]).strip() == b"[]"):
-        return "a list without records: an input without lines is fine"
+        return "a list without records: bindings refuse it, the command accepts an empty input"
     if "json" in case and raw_bytes(case["json"]).lstrip()[:1] == b"[":
         return "a list as text: a line is one record"
     if "json" in case and (b"\n" in raw_bytes(case["json"]) or not raw_bytes(case["json"]).strip()):

@@ -1,5 +1,5 @@
-// The program that the tests of exec: start. It serves over SIDECALL_FD, or misbehaves as its first
-// argument says.
+// The program that the tests of `exec:` addresses start. It serves over SIDECALL_FD, or misbehaves
+// as its first argument says.
 #include <dirent.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -45,7 +45,7 @@ void serve(Peer* peer, int requests) try {
   peer->serve(requests);
   if (requests == 1) _exit(5);
 } catch (const std::exception&) {
-  // The client disconnected: its own test knows why.
+  // The client disconnected. Some tests do this on purpose; they check the outcome themselves.
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ LINES = (
 
 
 class Results:
-    """A document of results/network.json with access by name."""
+    """The contents of results/network.json, with functions that find its parts by name."""
 
     def __init__(self, document: dict):
         self.document = document

@@ -37,8 +37,8 @@ class WorstRow:
 
     `kind` is "label", "value" or "refusal". `expected` is the original's answer, `got` the exported
     model's, and `output` the column that differs most. `difference` is the absolute difference; it
-    is None except for values. For a refusal `output` is "refused"; the side that answered has
-    "answered", and the other side has the class of its error.
+    is None unless `kind` is "value". For a refusal, `output` is "refused"; `expected` and `got` are
+    "answered" for the side that answered, and the class of the error for the other side.
     """
 
     row: int

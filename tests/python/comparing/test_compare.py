@@ -152,7 +152,7 @@ def test_rows_that_both_models_refuse_have_not_moved(fraud):
     model, path, frame = fraud
     rows = frame.head(60).reset_index(drop=True)
     rows.loc[3, "country"] = "XX"  # refused by both
-    rows.loc[7, "amount"] = np.inf  # refused by both: the contract contains the domain
+    rows.loc[7, "amount"] = np.inf  # refused by both: `amount` must be finite
     report = sidecall.compare(model, path, rows, absolute=1e-5)
     assert (report.refused_by_both, report.refused_by_original, report.refused_by_model) == (
         2,

@@ -294,8 +294,8 @@ def boltzmann(g: Conversion, model: Any, x: Frame) -> Tensor:
 def centre_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
     """Distances to the cluster centres, [N, clusters].
 
-    Squares are rounded to the type of the step before the root is taken, as in scikit-learn, so
-    that they overflow in the same cases.
+    Before the root is taken, the squares are rounded to the type of this step, as in scikit-learn,
+    so that they overflow in the same cases.
     """
     return g.sqrt(g.cast(squared_distances(g, x.matrix("float64"), model.cluster_centers_), g.real))
 
