@@ -89,7 +89,7 @@ class Contender:
     def ratio_to(self, other: "Contender") -> float:
         """The median over rounds of the ratio within a round.
 
-        A disturbance in a round affects both contenders.
+        A disturbance in a round affects both contenders, so it hardly affects the ratio.
         """
         return float(np.median(np.array(self.medians) / np.array(other.medians)))
 

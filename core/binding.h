@@ -61,8 +61,8 @@ class Binding {
 
   // Sets the shape of an output. `dims` is nullptr if the shape is known only after a run. `data`
   // is the caller's memory, or nullptr for memory of the binding. Returns the address to which the
-  // engine will write; nullptr for strings and unknown shapes. The first call for each output comes
-  // in the order of the signature.
+  // engine will write; nullptr for strings and unknown shapes. The first calls, one for each
+  // output, come in the order of the signature.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
   // Returns an array with one entry per row. Each following run sets every entry to 0, or to the
@@ -77,7 +77,7 @@ class Binding {
 
   // Announces the shapes that inputs and outputs are going to have (nullopt: known only after a
   // run). One or more calls of allocate_input() follow; the final shapes may still differ. The
-  // announcement lets the binding request memory of the right size only once.
+  // announcement lets the binding request its memory once, in the right size.
   virtual void expect(const std::vector<Dims>& /*inputs*/,
                       const std::vector<std::optional<Dims>>& /*outputs*/) {}
 
@@ -102,8 +102,9 @@ class Binding {
   // A run is given up if run() or finish() throws TIMEOUT or CANCELLED before the engine has ended
   // it. The engine may then still use the memory of the run.
 
-  // Throws BUSY while another run has the binding. If the engine of this process still uses the
-  // memory of a run that was given up, waits for the engine, or throws BUSY if `may_wait` is false.
+  // Throws BUSY while the binding is reserved for another run. If the engine of this process still
+  // uses the memory of a run that was given up, waits for the engine, or throws BUSY if `may_wait`
+  // is false.
   void claim(bool may_wait);
   void release() noexcept { leave(); }
 
@@ -124,8 +125,8 @@ class Binding {
   // later calls return the same one.
   virtual int fd() = 0;
 
-  // Whether a run has the binding, or the memory of a run that was given up is still in use. Never
-  // blocks.
+  // Whether the binding is reserved for a run, or the memory of a run that was given up is still in
+  // use. Never blocks.
   bool is_busy() noexcept;
   void require_idle();  // throws BUSY
   // Waits until the engine of this process no longer uses the memory of a run that was given up.
@@ -162,7 +163,7 @@ class Binding {
 
   // ---- What the two kinds of bindings implement ----
 
-  // Before and after a synchronous run: watches its deadline.
+  // Called before and after a synchronous run: arm() lets its deadline be watched until disarm().
   virtual void arm(int64_t /*timeout_ns*/) {}
   virtual void disarm() noexcept {}
   // Called by interrupt(): lets finish() report the outcome before the run has ended.

@@ -189,7 +189,7 @@ void Call::check_values(FaultList* faults) {
 }
 
 // Checks value by value. `is_clean`: check_values() has found no missing value in a feature that is
-// not nullable, and no value beyond the outer ends of its domain.
+// not nullable, and no value beyond the outer ends of the domain of its feature.
 template <typename Number>
 void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   const InputCheck& check = signature_.checks[input];
@@ -286,7 +286,8 @@ int32_t Call::column_not_finite(int64_t row) const {
   return -1;
 }
 
-// Throws one fault for each refused row, with the earliest cause.
+// Throws an error with one fault for each refused row, if there are any. A fault names the step
+// that refused the row or, if no step did, the first column that is not finite.
 void Call::judge_rows() {
   FaultList faults;
   for (int64_t row = 0; row < rows_; ++row) {

@@ -110,8 +110,8 @@ void Call::unset_features(int32_t input) {
   }
 }
 
-// Writes `value` to a floating-point column, where float32 rounds it as the model does, and
-// `integer` to any other column.
+// Writes `value` to a floating-point column, and `integer` to any other column. A float32 column
+// gets the float32 that is nearest to `value`; the model rounds its input in the same way.
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
   void* data = inputs_[static_cast<size_t>(feature.input)].data;
   const int64_t index = row * feature.width + feature.column;

@@ -20,7 +20,8 @@ struct Value {
   std::string text;
 };
 
-// How a label follows from another output, so that a different label at a tie is not an error.
+// How a label follows from the scores in another output. Verification needs this to recognise a tie
+// of the scores, at which a different label is not an error.
 struct Decision {
   enum class Rule { kExact, kArgmax, kThreshold };
   Rule rule = Rule::kExact;

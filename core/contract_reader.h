@@ -27,7 +27,7 @@ class JsonNode {
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
   bool is_null() const { return value_ != nullptr && value_->IsNull(); }
-  // Throws if this is not an object. For an absent member, exists() is false.
+  // Throws if this is not an object. exists() of the result is false if the member is absent.
   JsonNode member(const char* key) const;
   std::vector<JsonNode> elements() const;  // throws if this is not an array
 

@@ -92,9 +92,9 @@ Range range_of(const ExternalTensor& tensor, uint64_t size, const std::string& l
   const uint64_t offset = parse_number(tensor.offset, label);
   uint64_t length = parse_number(tensor.length, label);
   const std::optional<uint64_t> expected = expected_bytes(tensor, label);
-  // A length of 0 means that none is given, as in ONNX Runtime. A length that does not match type
-  // and dimensions is not checked here: ONNX Runtime refuses it, as it refuses raw data of a wrong
-  // length.
+  // A length of 0 means that none is given, as in ONNX Runtime. Whether a length matches type and
+  // dimensions is not checked here: ONNX Runtime refuses a length that does not, as it refuses raw
+  // data of a wrong length.
   if (length == 0) length = expected.value_or(size > offset ? size - offset : 0);
   if (offset + length > size) {
     fail(SIDECALL_FILE_INVALID, label, tensor.location,

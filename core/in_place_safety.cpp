@@ -28,11 +28,11 @@ struct Group {
 };
 
 // The list of safe kernels. Each comment names the sources of the kernels in ONNX Runtime's
-// core/providers/cpu, and says why their addresses are safe. An input that can reach anything else
-// is copied first. For example, Gather (with its indices), GatherND, ScatterND, OneHot, NonZero and
-// TopK check a value and then read it again as an index; integer Div and Mod look for zeros and
-// then divide; LabelEncoder and CategoryMapper look up keys; DequantizeLinear may be fused into
-// kernels with lookup tables.
+// core/providers/cpu, and says why their addresses are safe. An input that can reach a kernel
+// outside of the list is copied first. For example, Gather (with its indices), GatherND, ScatterND,
+// OneHot, NonZero and TopK check a value and then read it again as an index; integer Div and Mod
+// look for zeros and then divide; LabelEncoder and CategoryMapper look up keys; DequantizeLinear
+// may be fused into kernels with lookup tables.
 const std::vector<Group>& groups() {
   static const auto* all = new std::vector<Group>{
       // tensor/identity_op.h, reshape.cc, squeeze.h, unsqueeze.cc, flatten.cc, nn/dropout_op.h: no

@@ -15,8 +15,8 @@ namespace sidecall {
 // address. Most kernels compute addresses from shapes alone; those of trees also compare values,
 // but either result leads to a node of the tree. So a value that changes between two reads changes
 // the answer and nothing else. docs/decisions/013-inputs-read-in-place.md gives the reasons. False
-// for strings, booleans and types of less than a byte, and for every input of a graph that defines
-// functions.
+// for strings, booleans, bfloat16, 8-bit floats and 4-bit integers, and for every input of a graph
+// that defines functions.
 std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<TensorSpec>& inputs);
 
 // What a kernel does with the memory that it reads.

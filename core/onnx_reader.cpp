@@ -191,7 +191,7 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
   ExternalTensor tensor;
   tensor.begin = offset_of(begin);
   tensor.end = offset_of(end);
-  // Initializers of training_info are nested more deeply.
+  // Depth 2 is that of the main graph's initializers; those of training_info lie deeper.
   tensor.is_in_main_graph = depth == 2;
   bool has_entries = false;
   const std::array<std::pair<std::string_view, std::string*>, 3> targets = {

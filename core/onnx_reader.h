@@ -43,10 +43,11 @@ struct OnnxContent {
 // ONNX Runtime would neither fuse these nor compute anything in advance.
 bool is_tree_operator(std::string_view op_type);
 
-// Reads a whole ModelProto. Every protobuf parser gives the same result for a file that is
-// accepted: known fields in their own wire type, singular fields once, numbers in their shortest
-// form and within the range of their type, text in UTF-8, and nesting that protobuf accepts. Throws
-// FILE_INVALID, whose message names the position.
+// Reads a whole ModelProto. Accepts only files for which every protobuf parser gives the same
+// result: all fields must be known and have their own wire type, singular fields must occur at most
+// once, numbers must be in their shortest form and within the range of their type, text must be
+// UTF-8, and protobuf must accept the depth of nesting. Throws FILE_INVALID, whose message names
+// the position.
 OnnxContent read_onnx(std::string_view bytes, const std::string& label);
 
 }  // namespace sidecall

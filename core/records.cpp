@@ -90,7 +90,8 @@ class Handler {
   int depth_ = 0;
   int64_t row_ = -1;
   int32_t feature_ = -1;  // of the last key; -1 if it names no feature
-  // The feature of the next key, if the record has the features in their order, as most records do.
+  // The feature of the next key, if the record has its keys in the order of the contract, as most
+  // records do.
   size_t guess_ = 0;
   std::vector<int64_t>& seen_;
   std::string complaint_;

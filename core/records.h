@@ -10,8 +10,8 @@
 namespace sidecall {
 
 // Counts the records of a JSON text: 1 for an object, the objects in an array, 0 for an empty
-// array. For any other text the result is only an estimate: at most 1, or at most the number of
-// opening braces in the text if that is larger.
+// array. For any other text the result is only an estimate. It is at most the number of opening
+// braces in the text, or 1 if there are none.
 int64_t count_records(std::string_view json);
 
 // Reads records. A reader is kept together with its call, so that the memory of both is reused.

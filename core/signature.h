@@ -110,7 +110,7 @@ struct Bounds {
   std::vector<Word> refuses_missing;  // all bits are set if NaN is refused, else none
 };
 
-// The values of an input that must be checked before each run, because the graph would silently
+// Which values of an input each run must refuse before it starts, because the graph would silently
 // compute an answer for them.
 struct InputCheck {
   // std::monostate if every number is accepted.

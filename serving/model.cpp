@@ -38,7 +38,8 @@ class ModelSession final : public shm::Session {
     const auto drop_if_incomplete = [&](void*) {
       if (is_complete) return;
       call_.drop_faults();
-      // The engine may have made results of a size that nobody has seen.
+      // The engine may have made results that hold() did not count, because only the run determines
+      // their size.
       if (has_late_ && call_.has_reached_engine()) response.drop_session();
     };
     const std::unique_ptr<void, decltype(drop_if_incomplete)> guard(this, drop_if_incomplete);
@@ -115,8 +116,8 @@ class ModelSession final : public shm::Session {
   }
 
   // Counts what the engine is about to make for outputs of known shape: memory of its own, or one
-  // std::string and one pointer for each element. With the first output, also the numbers of the
-  // steps that refuse each row.
+  // std::string and one pointer for each element. The first output also counts the memory of the
+  // refusals, which hold one step number for each row.
   void hold_known_outputs(shm::Response& response) {
     const std::vector<std::optional<Dims>> expected = call_.expected_outputs();
     has_late_ = false;
@@ -167,7 +168,7 @@ class ModelSession final : public shm::Session {
     return count;
   }
 
-  // A std::string, and the header of its block.
+  // The size of a std::string plus the header of the heap block that holds its text.
   static constexpr uint64_t kBytesOfString = sizeof(std::string) + 16;
 
   const std::shared_ptr<const Model> model_;

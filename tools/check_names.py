@@ -108,7 +108,7 @@ def split_shell(text: str) -> tuple[str, Lines]:
 
 
 def split_page(text: str) -> tuple[str, Lines]:
-    """Examples in a page are code; tests run them."""
+    """No code, and the lines of a page outside of its examples, which the tests run."""
     prose: Lines = []
     is_code = False
     for number, line in numbered(text, 1):

@@ -1,6 +1,6 @@
 #!/bin/sh
-# oldest_onnxruntime.sh PYTHON FOLDER: unpacks the wheel of the oldest ONNX Runtime that
-# engines/onnxruntime/library.cpp accepts into FOLDER. make runs it. The wheel is always that of
+# oldest_onnxruntime.sh PYTHON FOLDER: unpacks into FOLDER the wheel of the oldest ONNX Runtime that
+# engines/onnxruntime/library.cpp accepts. make runs it. The wheel is always that of
 # Python 3.11, whatever PYTHON is, because only its library is used.
 set -eu
 minor=$(sed -n 's/^constexpr uint32_t kOldestVersion = \([0-9]*\);$/\1/p' engines/onnxruntime/library.cpp)

@@ -89,7 +89,8 @@ def release(text: str) -> tuple[int, ...]:
 
 def check(kept: str) -> list[str]:
     """The differences between the kept table and the installed onnx. If the installed onnx is older
-    than the one that the table was written with, entries that it does not have are not an error.
+    than the one that the table was written with, entries that are missing in the installed one are
+    not an error.
     """
     version = re.search(r"as onnx (\S+) describes", kept)
     kept_lines, derived = [

@@ -15,7 +15,8 @@ mkdir -p "$build/headers"
 exec 9>"$build/lock" # make -j may run this script for the wheel and for npm at the same time
 flock 9
 
-# Header folders that do not include this machine's C library. Debian's pyconfig.h is in the last.
+# Header folders that do not include this machine's C library. Debian's pyconfig.h is in the
+# last of these folders.
 for folder in rapidjson CLI "$(uname -m)-linux-gnu"; do ln -sfn "/usr/include/$folder" "$build/headers/$folder"; done
 
 cmake -S . -B "$build" -G Ninja -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python" \

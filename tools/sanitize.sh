@@ -1,6 +1,6 @@
 #!/bin/sh
 # sanitize.sh BUILD_FOLDER SANITIZERS JOBS [LABEL]: builds with the sanitizers and runs the C tests
-# (with LABEL, only those that have it). `make sanitize` runs it.
+# (with LABEL, only the tests with this label). `make sanitize` runs it.
 set -eu
 folder="$1/$(echo "$2" | tr , -)"  # a comma in a path breaks the linker's -Wl,-rpath
 suppressions="$(pwd)/tools/sanitize"

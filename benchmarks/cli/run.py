@@ -33,7 +33,7 @@ from processes import (
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "joblib", "pandas", "pyarrow"]
-DISTINCT = 20_000  # rows of the large file; after them it repeats
+DISTINCT = 20_000  # distinct rows of the large file, which repeats them
 
 
 class Settings:
@@ -157,7 +157,7 @@ def width_of(workload: Workload) -> int:
 
 
 def write_csv(path: Path, workload: Workload, rows: int) -> None:
-    """Writes features with seven digits; repeats the first DISTINCT rows."""
+    """Writes `rows` rows of features: the first DISTINCT rows of the workload, again and again."""
     width = width_of(workload)
     values = np.fromfile(workload.folder / "features.f64").reshape(-1, width)[:DISTINCT].tolist()
     block = "".join(",".join(map(repr, row)) + "\n" for row in values)

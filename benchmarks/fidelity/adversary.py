@@ -1,8 +1,8 @@
 """The rows that a pipeline is tested with: ordinary rows, and rows made to find a difference.
 
 Used by judge.py. Rows are columns of sidecall's exporter (values and a mask of missing ones). The
-original answers most of them. Rows that it may refuse come last. Each of these has one odd value
-and must be sent alone.
+original answers most of them. Rows that it may refuse come last, in batches of their own. Most
+of these have one odd value each; the rest are rows of the table that the original refused.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class Adversary:
     def batches(self, rows: int, odd: int, *, with_jumps: bool) -> Iterator[Batch]:
         """Yields about `rows` rows that the original answers, then rows that it may refuse.
 
-        Up to `odd` of those have one odd value each; the others are rows of the table.
+        Of the rows that it may refuse, up to `odd` have one odd value each; the rest are rows of
+        the table that it refused.
         """
         if self.count:
             jumps = self._jumps(rows // _ROWS_A_JUMP) if with_jumps else None

@@ -1,7 +1,8 @@
 """Exports one pipeline and compares the file with the original on adversarial rows.
 
 Used by run.py and by tests. The comparison is that of sidecall.compare, with its sides, tolerances
-and rule of stability. This file adds the family of each row, and the bits of trees.
+and rule of stability. This file adds the family of each row, and compares the output of trees bit
+by bit.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from .routes import differing_routes
 
 # Number of agreeing rows of each batch that are checked again, to estimate how many are unstable.
 _SAMPLE = 5
-# Number of differing rows that are checked again: first, and in total if some of these were
-# unstable.
+# _FIRST_LOOK differing rows are checked again. If some of these are unstable, more differing rows
+# are checked, at most _MOST_LOOKS in total.
 _FIRST_LOOK, _MOST_LOOKS = 100, 2000
 # Number of wrong rows that are followed to the step where they begin to differ.
 _LOCATED = 50

@@ -130,7 +130,8 @@ def searched(d: Sampler) -> Any:
 
 
 def transformed_target(d: Sampler) -> Any:
-    # log1p needs numbers above -1. If the target has others, the pipeline is drawn again.
+    # log1p needs numbers above -1. If the target has a number of -1 or less, the fit fails and the
+    # pipeline is drawn again.
     function, inverse = d.one([(np.log1p, np.expm1), (np.sqrt, np.square), (np.cbrt, np.square)])
     return compose.TransformedTargetRegressor(
         one_regressor(d), func=function, inverse_func=inverse, check_inverse=False

@@ -25,7 +25,7 @@ _FEW_VALUES = 60
 
 
 class UndrawnError(Exception):
-    """None of the attempts for a number gave a combination of steps that could be fitted."""
+    """None of the pipelines that were drawn for a seed and a number could be fitted."""
 
 
 @dataclass

@@ -34,7 +34,7 @@ from fidelity.pipelines import UndrawnError, draw
 FIXED_SEED = 11
 _PIPELINES, _FRESH = 300, 30
 _ROWS, _ODD_ROWS = 17_000, 300
-_MOST_TRIES = 3  # numbers that are tried per wanted pipeline, because export refuses some
+_MOST_TRIES = 3  # pipelines that are tried for each wanted one, because export refuses some
 
 
 def _parse() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rounds import Client
 
-# Import numpy first: the measured time is that which sidecall adds to a program that uses numpy.
+# Import numpy first: the measured time is the time that sidecall adds to a program with numpy.
 IMPORT = """
 import sys, time, json
 import numpy

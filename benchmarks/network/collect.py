@@ -121,7 +121,7 @@ class Collection:
     ) -> float | None:
         """The median of the ratios within a repetition, or None if one of the two was not measured.
 
-        A disturbance during a repetition affects both approaches.
+        A disturbance during a repetition affects both approaches, so it hardly affects ratios.
         """
         first, second = self.find(*above, cell), self.find(*below, cell)
         if first is None or second is None:

@@ -99,7 +99,7 @@ def _median_us(call: Callable[[], object]) -> float:
 
 
 def _rest(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
-    """Engine, serialisation and kernel in us; HTTP headers count only for the kernel."""
+    """Engine, serialisation and kernel in us; only the kernel part includes HTTP headers."""
     import orjson
 
     answers = models.answer_tensors("gbm", row)

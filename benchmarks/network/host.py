@@ -29,7 +29,7 @@ class UnavailableError(Exception):
 class Host:
     """The resources of one visit, in which an approach is started, measured and ended.
 
-    `close` ends every process that it started, including their children.
+    `close` ends all processes that `start` started, and their children.
     """
 
     build: Path  # CMake's build folder: bin/sidecall, bin/bench-network-*, and peers/
@@ -127,7 +127,8 @@ class Host:
     def wait_for_file(self, path: Path, what: str) -> None:
         """Waits until a server has created its socket, without connecting to it.
 
-        For a server that is ready when its socket appears; its counters would include a connection.
+        Use this for a server that is ready as soon as its socket appears. A connection that only
+        tests whether the server is ready would appear in the counters of the server.
         """
         self.wait_until(path.exists, what)
 

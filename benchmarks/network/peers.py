@@ -36,8 +36,8 @@ def install_tansu(folder: Path) -> None:
 
 
 def install_triton(folder: Path) -> None:
-    """Installs the server in the nvidia-pytriton wheel, without its Python dependencies, because it
-    pins an old numpy.
+    """Installs the server that the nvidia-pytriton wheel contains. The Python dependencies of the
+    wheel are left out, because the wheel pins an old numpy.
     """
     if not (folder / "triton/pytriton").exists():
         uv_install(folder / "triton", "nvidia-pytriton", "--no-deps")

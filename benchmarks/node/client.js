@@ -131,7 +131,8 @@ async function delay(name, file, rows, width, milliseconds) {
   const found = [histogram.percentile(50), histogram.percentile(99), histogram.max].map(
     ns => ns / 1e6
   )
-  // Replies are converted from ms to ns; dividing by 1e6 makes the number of runs arrive unchanged.
+  // reply() multiplies every number by 1e6, from ms to ns. Divide the number of runs by 1e6, so
+  // that it arrives unchanged.
   return [Float64Array.from([...found, each, runs / 1e6]), Float64Array.from(last ?? [])]
 }
 

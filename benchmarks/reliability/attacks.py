@@ -35,14 +35,14 @@ class Attack:
         with ExitStack() as stack:
             attacker = Client(client.open(server.address), stack)
             self.hold(attacker)
-            time.sleep(0.2)  # the peak is sampled
+            time.sleep(0.2)  # long enough for the peak to be sampled
             if client.status(server.address)["memory_bytes"] == 0:
                 raise RuntimeError(f"{self.name}: the server counts nothing")
             return attacker.refused
 
 
 class Client:
-    """Connections that never receive an answer, and what they were refused."""
+    """Connections that never receive an answer, and how often the server refused something."""
 
     def __init__(self, model: client.Model, stack: ExitStack):
         self.model, self._stack, self.refused, self.connections = model, stack, 0, 0
@@ -62,7 +62,10 @@ class Client:
             return None
 
     def call(self, connection: client.Connection, slot: int = 0) -> int:
-        """Publishes what is in the slot and waits for the answer's status, but receives nothing."""
+        """Publishes the request in the slot and waits for the status of the answer.
+
+        Does not read from the socket, by which the server sends what does not fit the slot.
+        """
         number = connection.publish(slot)
         connection.pending.clear()
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((number - 1) % connection.slots)
@@ -98,7 +101,7 @@ def hold_copies(attacker: Client) -> None:
 
 
 def hold_strings(attacker: Client) -> None:
-    """Strings of one character, which take most memory for each byte of the request."""
+    """Strings of one character, which take the most memory for each byte of the request."""
     strings = wire.Tensor.of_strings(["x"] * 200_000, (200_000,))
     while attacker.goes_on and (connection := attacker.connect(1, 2 * MIB, 2 * MIB)):
         wire.write_tensors(connection.request_slot(0), [strings])

@@ -1,7 +1,7 @@
 """flood.py ADDRESS USER RATE: connects as USER, RATE times a second (0: as fast as it can).
 
-Every connection asks for memory for one call. With a rate it closes when the server has answered;
-without one it closes at once, so that the server's queues fill up.
+Every connection asks for memory for one call. With a rate, each connection is closed when the
+server has answered. Without a rate, it is closed immediately, so that the server's queues fill up.
 """
 
 import os

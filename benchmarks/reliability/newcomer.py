@@ -1,4 +1,6 @@
-"""newcomer.py ADDRESS USER OPENS: opens the model as USER and prints the microseconds of each."""
+"""newcomer.py ADDRESS USER OPENS: opens the model OPENS times as USER, and prints each
+duration in microseconds.
+"""
 
 import os
 import random

@@ -127,7 +127,10 @@ def shared_kib() -> int:
 
 
 class Flood:
-    """Two processes of one user that connect again and again; `rate` a second, 0 for no limit."""
+    """Two processes of one user that connect again and again.
+
+    `rate`: connections a second of both processes together; 0 for no limit.
+    """
 
     def __init__(self, address: str, user: int, rate: int):
         words = [sys.executable, HERE / "flood.py", address, str(user), str(rate // 2)]

@@ -138,9 +138,7 @@ class Run:
 
 
 def measure_echo(run: Run) -> None:
-    """Sends a row and receives an answer, in each waiting mode, and does the same with the floors
-    and iceoryx.
-    """
+    """Measures the echo in each waiting mode, over the channel and over iceoryx, and the floors."""
     measured: dict[str, Contender] = {}
     for place in run.places.values():
         modes = (

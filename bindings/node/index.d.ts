@@ -174,8 +174,8 @@ export type Answers<Answer, List> = [List] extends [never] ? Answer : Answer[]
 
 /**
  * An opened model. Any number of runs may be under way at the same time. A model cannot be
- * transferred to another thread: each worker thread opens its own. The golden rows run only once
- * per process.
+ * transferred to another thread: each worker thread opens its own. The golden rows still run only
+ * once per process, even if several threads open the model.
  */
 export interface Model<Types extends ModelTypes = AnyModel> {
   /** The name of the model, from the contract; '' without a contract. */

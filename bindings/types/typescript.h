@@ -10,8 +10,8 @@
 namespace sidecall {
 
 // Both return the name of the interface that a declaration exports. checked_type_name() returns the
-// given name and throws INVALID_ARGUMENT unless it is an identifier that TypeScript does not
-// reserve. type_name_from() makes a name from any words: "fraud model-v2" becomes FraudModelV2.
+// given name, or throws INVALID_ARGUMENT if the name is not an identifier or is reserved.
+// type_name_from() makes a name from any words: "fraud model-v2" becomes FraudModelV2.
 std::string checked_type_name(const std::string& given);
 std::string type_name_from(const std::string& words);
 

@@ -23,8 +23,8 @@ class Watcher {
     if (!is_started_) start();
     const uint64_t id = ++last_id_;
     armed_.emplace(Key{when, id}, watched);
-    // Only an earlier deadline wakes the watcher. A run that ends before its deadline does not wake
-    // it, because a wake-up costs microseconds: the watcher sleeps until the time in wakes_at_.
+    // Only a deadline before wakes_at_ wakes the watcher. A wake-up costs microseconds, so a run
+    // that ends before its deadline does not wake the watcher, which sleeps on until wakes_at_.
     if (when < wakes_at_) changed_.notify_one();
     return id;
   }

@@ -39,7 +39,8 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
   for (size_t i = 0; i < num_outputs; ++i) {
     outputs_.push_back(read_spec(false, i, label));
     // For an output without a shape ONNX Runtime reports rank 0, as for a scalar, so ask the file.
-    // If the rank is above 0, the shape is known: ONNX Runtime may have inferred it.
+    // If the rank is above 0, the shape is known, even if the file does not declare it: ONNX
+    // Runtime has then inferred it.
     TensorSpec& spec = outputs_.back();
     spec.is_shaped = !spec.dims.empty() || file.has_output_shape(spec.name);
   }

@@ -1,6 +1,7 @@
 // Finds and loads ONNX Runtime at run time, once per process and path. sidecall does not link ONNX
-// Runtime, because its only exported symbol is bound to one version, and because the host program
-// may have a copy of its own. Used by engine.cpp and the C ABI.
+// Runtime, for two reasons. The only symbol that ONNX Runtime exports has a symbol version, which
+// would bind sidecall to one release. And the host program may have a copy of its own. Used by
+// engine.cpp and the C ABI.
 #pragma once
 
 #include <cstdint>

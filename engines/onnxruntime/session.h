@@ -56,7 +56,7 @@ class OrtEngine final : public Engine {
   Owned<OrtMemoryInfo> memory_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
-  TensorSpec refusals_;  // the output after those in `outputs_`, set by expect_refusals()
+  TensorSpec refusals_;  // expect_refusals() moves the last output here from `outputs_`
 };
 
 // Makes the binding of one call: its tensors are bound once and used by every run.

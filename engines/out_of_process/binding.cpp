@@ -31,8 +31,9 @@ bool OutOfProcessBinding::finish(int64_t wait_ns) {
   if (progress == Progress::kInterrupted) {
     const Reason reason = leave();
     is_given_up_ = true;
-    // is_pending() is called for its side effect: if the peer still uses the memory, it will send a
-    // wake-up with its late answer, so that the descriptor becomes readable then.
+    // is_pending() is called for its side effect: it calls is_free(). If the peer still uses the
+    // memory, is_free() asks the peer for a wake-up with the late answer. The wake-up makes the
+    // descriptor readable.
     is_pending();
     throw ended_early(reason);
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keeps a model open in a coprocess: one line in, one line out, in microseconds.
+# Keeps a model open in a coprocess, which answers each line with one line, within microseconds.
 # Usage: coproc.sh penguins.onnx
 set -euo pipefail
 

@@ -15,7 +15,7 @@ printf 'label: %s\nprobabilities.Gentoo: %.4f\n' "$label" "$gentoo"
 bad='{"island": "Biscoe", "bill_length_mm": "long", "body_mass_g": "heavy"}'
 code=0
 faults=$(sidecall predict "$model" 2>&1 >/dev/null <<<"$bad") || code=$?
-if ((code == 2)); then # a bad row: each line is a place, then what is wrong there
+if ((code == 2)); then # a bad row: each line names a place, then says what is wrong there
   while read -r fault; do echo "refused: ${fault#*: }"; done <<<"$faults"
 else
   echo "$faults" >&2

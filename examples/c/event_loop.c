@@ -1,4 +1,4 @@
-/* Keeps several calls in flight from one thread that never waits for the model, with epoll.
+/* Keeps several calls in flight from one thread, which uses epoll and never waits for the model.
  *   ./event_loop penguins.onnx 1000     ./event_loop shm:penguins 1000 */
 #include <pthread.h>
 #include <sidecall/sidecall.h>
@@ -65,8 +65,8 @@ static void start_on_thread(loop* self, workspace* one) {
   if (arguments == NULL) abort();
   arguments[0] = self;
   arguments[1] = one;
-  /* A call belongs to one thread at a time: the loop must not use this one before the starter
-   * thread has returned its workspace. */
+  /* A call belongs to one thread at a time: the loop must not use the call before the starter
+   * thread has returned the workspace. */
   watch(self, one, 0);
   if (pthread_create(&one->starter, NULL, start, arguments) != 0) abort();
 }

@@ -20,7 +20,8 @@ void ask(const sidecall::Model& model) {
   std::printf("label: %s\nprobabilities.Gentoo: %.4f\n", species.c_str(), probability);
 }
 
-// predict_json takes a record as one text. Its exception lists everything that is wrong.
+// predict_json takes a record as one text. If the record is refused, the exception lists all
+// faults.
 void ask_badly(const sidecall::Model& model) {
   try {
     model.predict_json(R"({"island": "Biscoe", "bill_length_mm": "long", "body_mass_g": "heavy"})");

@@ -12,7 +12,7 @@
 
 #define MAX_ROWS 16
 #define MAX_CELLS 64
-#define ROUNDS 25 /* the fastest round counts: a short one is unlikely to be interrupted */
+#define ROUNDS 25 /* short rounds, some of which nothing interrupts; the fastest counts */
 
 static char text[1 << 16];
 static char* cells[MAX_ROWS + 1][MAX_CELLS];

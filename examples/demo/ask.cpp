@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr int kRounds = 25;  // the fastest round counts: a short one is unlikely to be interrupted
+constexpr int kRounds = 25;  // short rounds, some of which nothing interrupts; the fastest counts
 
 std::vector<std::string> read_lines(const char* path) {
   std::ifstream file(path);

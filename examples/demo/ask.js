@@ -6,7 +6,7 @@ const { readFileSync } = require('node:fs')
 // An application would write require('sidecall').
 const { openSync } = require('../../bindings/node')
 
-const ROUNDS = 25 // the fastest round counts: a short one is unlikely to be interrupted
+const ROUNDS = 25 // short rounds, some of which nothing interrupts; the fastest counts
 
 const [file, recordsFile, calls] = process.argv.slice(2)
 const model = openSync(file)

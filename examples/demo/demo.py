@@ -29,8 +29,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-# Each language is timed in rounds. The fastest round counts: a short one is unlikely to be
-# interrupted.
+# Each language is timed in rounds. They are short, so that some are not interrupted. The fastest
+# round counts.
 ROUNDS, CALLS = 25, 500
 
 
@@ -84,7 +84,7 @@ def train_cancer() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[st
 
 
 def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as records the way another language holds them: missing values are absent."""
+    """The rows as records that every language can hold: a missing value has no key."""
     return [
         {name: value for name, value in row.items() if not pd.isna(value)}
         for row in rows.to_dict("records")
@@ -186,7 +186,7 @@ class Programs:
 
 
 def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
-    """Runs the file with ONNX Runtime alone.
+    """Runs the file with ONNX Runtime, without sidecall.
 
     The file is an ordinary ONNX model. Running it needs no part of sidecall, only the knowledge of
     how the model encodes missing values.
@@ -233,7 +233,7 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
 
 
 def print_report(report: object, with_features: bool) -> None:
-    """Prints the report of the export. A model of thirty numeric features needs no list of them."""
+    """Prints the report of the export, without its list of features unless `with_features`."""
     parts = str(report).split("\n\n")
     print(
         "\n\n".join(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs two containers side by side, made with unshare alone.
+# Runs two containers side by side. Only the program unshare is needed to make them.
 #
 # Each has its own processes, mounts and /dev/shm; they share only one mounted folder. The first
 # container serves a Python pipeline, the second queries it with the native command. Needs root, or

@@ -1,9 +1,9 @@
 /* binding.h: functions that only bindings for other languages need, besides sidecall.h.
  *
  * A binding converts values of its language and turns an error into an exception. The library
- * writes the message for every wrong value, so that the message is the same in every language. The
- * functions here tell the library about values that C cannot express. The rules of sidecall.h hold
- * for them.
+ * writes the message for every wrong value, so that the message is the same in every language. With
+ * the first three functions here a binding tells the library about values that C cannot express.
+ * The rules of sidecall.h hold for all functions here.
  *
  * A binding loads the library and calls sidecall_abi_version; it declares the structs with their
  * struct_size and calls the functions that end in _init_sized. */

@@ -30,7 +30,7 @@ typedef struct sidecall_server sidecall_server;
 /* What a server does with the inputs of a request, which lie in memory that the client can write.
  * With AUTO the input of a model is read in place if no write by the client can do harm during the
  * run; otherwise it is copied first. A served function gets numeric inputs in place (see
- * sidecall_request_input). Strings and bool inputs of a function are always copied. */
+ * sidecall_request_input). Strings are always copied, and so are bool inputs of a function. */
 #define SIDECALL_COPY_AUTO 0
 #define SIDECALL_COPY_ALWAYS 1          /* every input is copied first */
 
@@ -84,7 +84,7 @@ SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_
  * written is lost. Cannot fail. Any thread. */
 SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
 
-/* Waits until all lines of sidecall_log_line are written, at most timeout_ns (0 or more), and drops
+/* Waits up to timeout_ns (0 or more) until all lines of sidecall_log_line are written, and drops
  * the lines that are not written by then. Call it at the end of a program: lines that still wait
  * when a process exits are lost. Cannot fail. Any thread. */
 SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
@@ -118,14 +118,15 @@ typedef struct sidecall_server_options {
   /* Shared memory for the outputs of one call; 0 is 256 MiB. Larger answers, up to 2 GiB, use
    * memory of their own. */
   uint64_t max_response_bytes;
-  /* What all clients together can make the server hold; 0 is 4 GiB. Counts connections and their
-   * shared memory, private copies of inputs, answers that exceed max_response_bytes until the
-   * client has received them, and the state that the engine keeps for each client. Does not count
-   * the memory that the engine uses during a run. Workers of one supervisor share one limit. */
+  /* How many bytes the server holds at most for all clients together; 0 is 4 GiB. Counts
+   * connections and their shared memory, private copies of inputs, the state that the engine keeps
+   * for each client, and, until the client has received them, answers that exceed
+   * max_response_bytes. Does not count the memory that the engine uses during a run. Workers of one
+   * supervisor share one limit. */
   uint64_t max_memory_bytes;
   sidecall_log log;           /* receives events; NULL for no log */
   void *log_context;          /* passed to `log` */
-  /* The same for the clients of one user. 0, the default, is half of max_memory_bytes if
+  /* Like max_memory_bytes, for the clients of one user. 0, the default, is half of it if
    * allow_uids or group admit other users, and all of it otherwise. */
   uint64_t max_memory_per_user_bytes;
 } sidecall_server_options;
@@ -211,8 +212,8 @@ SIDECALL_API sidecall_status sidecall_server_open_service(const char *at,
                                                           sidecall_error *err);
 
 /* Return how many inputs and outputs the signature has, and describe one of them by its index from
- * 0: the same for every request of a service. A spec is NULL if the index is out of range; it lives
- * as long as the server. */
+ * 0. The answers are the same for every request of a service. A spec is NULL if the index is out of
+ * range; it lives as long as the server. */
 SIDECALL_API int32_t sidecall_request_num_inputs(const sidecall_request *request);
 SIDECALL_API int32_t sidecall_request_num_outputs(const sidecall_request *request);
 SIDECALL_API const sidecall_tensor_spec *sidecall_request_input_spec(
@@ -258,8 +259,8 @@ SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *requ
                                                           sidecall_error *err);
 
 /* Returns the nanoseconds until the client's deadline: -1 without a deadline, 0 if it has passed,
- * the client gave up, or the server is ending. A handler that runs for long should ask now and
- * then, and return a failure when it is 0. */
+ * the client gave up, or the server is ending. A handler that runs for long should call this
+ * function now and then, and return a failure when the answer is 0. */
 SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request);
 
 /* Says why the request fails. The handler must then return `status`.
@@ -356,8 +357,9 @@ SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at,
  *
  * worker      the caller's number for the worker: 0 or more, and not in use
  * out_fd      the worker's end of the socket; -1 on failure. Start the worker so that it inherits
- *             this descriptor (clear FD_CLOEXEC in the child) and has its number in the environment
- *             variable SIDECALL_FD; then close the descriptor in this process.
+ *             this descriptor (clear FD_CLOEXEC in the child), and set SIDECALL_FD in the
+ *             environment of the worker to the number of the descriptor. Then close the descriptor
+ *             in this process.
  *
  * The worker is ready when it reports so over the socket, which sidecall_server_open does. It is
  * removed when its end of the socket closes.

@@ -40,7 +40,7 @@
  *             passed in stay usable.
  * Error       `err` may be NULL. It belongs to the caller and holds nothing that must be released.
  *             It is filled on failure only; success leaves it as it was.
- * Handles     A function that opens returns a handle that the caller owns, and must give to the
+ * Handles     An open function returns a handle. The caller owns it, and must give it to the
  *             matching close function once. Close functions and functions that return a number or a
  *             text accept NULL.
  * Strings     UTF-8 without NUL bytes. Strings without a length argument end with NUL; lengths
@@ -64,8 +64,9 @@
  *             sets it and fills in the defaults. Structs grow at their end only, so a program that
  *             was built with an older or a newer header keeps working:
  *             - The library never reads or writes beyond struct_size. A field that does not lie
- *               completely within it has its default, or is not filled. A text that does not fit is
- *               cut and ends with NUL.
+ *               completely within it has its default if the library reads the struct, and is not
+ *               filled if the library fills the struct. A text that does not fit is cut and ends
+ *               with NUL.
  *             - In a larger struct that the library reads, the bytes that it does not know must be
  *               0, so that no option is ignored silently. When the library fills a larger struct,
  *               it does not change those bytes.
@@ -84,11 +85,11 @@
  *             keeps its inputs.
  * Exit        A program may end while runs are in progress, pending or given up: by return from
  *             main, exit(), quick_exit() or a signal. The threads of the library work on until the
- *             process is gone, and nothing that they use is destroyed before. The child process of
- *             an exec: URI ends with the program. One restriction: while exit() runs, no other
- *             thread may be opening a local model, because ONNX Runtime then destroys objects that
- *             opening needs. The library stays loaded after dlclose(), because its threads execute
- *             its code.
+ *             process is gone, and nothing that they use is destroyed before that. The child
+ *             process of an exec: URI ends with the program. One restriction: while exit() runs,
+ *             no other thread may be opening a local model, because ONNX Runtime then destroys
+ *             objects that opening needs. The library stays loaded after dlclose(), because its
+ *             threads execute its code.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
 
@@ -148,27 +149,28 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  * uri         local: a path ("fraud.onnx") or file:///m/fraud.onnx (percent-encoded)
  *             remote: shm:NAME, shm:/run/app/fraud.sock or shm:///run/app/fraud.sock for a model
  *             that a server of this host serves (server.h)
- *             remote: exec:COMMAND ARGUMENTS for a program that is started as the server and ends
- *             with the model. Words are quoted as in a shell, but nothing is expanded and no shell
- *             runs. Needs options->allow_exec.
+ *             remote: exec:COMMAND ARGUMENTS for a program that is started as the server, and is
+ *             ended when the model is released. Words are quoted as in a shell, but nothing is
+ *             expanded and no shell runs. Needs options->allow_exec.
  * options     NULL for the defaults
  * out_model   the handle, which the caller closes with sidecall_model_close
  *
- * A local model: loads ONNX Runtime unless an earlier open did, reads the contract, and runs the
- * golden rows once per process and file content. This takes milliseconds, so open a model once and
- * keep it. The file and its external data are read once, into private memory, and never again.
- * N bytes of model take up to 3 N bytes of memory while opening and 2 N afterwards; N bytes of
- * external data take up to 4 N while opening (docs/contract.md has the figures).
+ * For a local model, this function loads ONNX Runtime unless an earlier open did, reads the
+ * contract, and runs the golden rows once per process and file content. This takes milliseconds, so
+ * open a model once and keep it. The file and its external data are read once, into private memory,
+ * and never again. N bytes of model take up to 3 N bytes of memory while opening and 2 N
+ * afterwards; N bytes of external data take up to 4 N while opening (docs/contract.md has the
+ * figures).
  *
  * Official builds of ONNX Runtime may send telemetry. So the first open sets
  * ORT_DISABLE_TELEMETRY=1 in the environment if it is unset; this has no effect if the program has
  * already created an ONNX Runtime environment. If the program has threads that read the
  * environment, set the variable yourself before you start them.
  *
- * A remote model: asks the server for the signature and the contract. A server normally verifies
- * the golden rows when it starts. If it has not, opening sends them to the server and checks the
- * answers. Once the server is there (see wait_ns), all of this ends within 30 seconds, or opening
- * fails with TIMEOUT. ONNX Runtime is neither needed nor loaded.
+ * For a remote model, this function asks the server for the signature and the contract. A server
+ * normally verifies the golden rows when it starts. If it has not, opening sends them to the server
+ * and checks the answers. Once the server is there (see wait_ns), all of this ends within 30
+ * seconds, or opening fails with TIMEOUT. ONNX Runtime is neither needed nor loaded.
  *
  * Errors: INVALID_ARGUMENT (also exec: without allow_exec), FILE_*, CONTRACT_INVALID,
  * CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE, ENGINE_NOT_FOUND, ENGINE_TOO_OLD,
@@ -211,8 +213,8 @@ struct sidecall_model_options {
   int64_t wait_ns;
   /* Path of the ONNX Runtime library; NULL searches as sidecall_engine_describe documents. */
   const char *onnxruntime;
-  /* For bindings: where their package manager installed ONNX Runtime, as one more place to search
-   * (its position in the search: sidecall_engine_describe); or NULL. */
+  /* For bindings: the path of the ONNX Runtime library that a package manager has installed; or
+   * NULL. It is one more place to search (sidecall_engine_describe gives the order). */
   const char *onnxruntime_package;
 };
 
@@ -340,14 +342,14 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  *             that process still uses the memory of the call after a TIMEOUT, the next run first
  *             waits for it, within its own deadline.
  *
- * Before the engine starts, the values are checked: missing values in features that are not
- * nullable, numbers that the model does not accept, and values outside a closed list of categories,
- * also in tensors that were given whole. All values that the set functions refused are reported
- * again here, together.
+ * Before the engine starts, the values are checked, including those of tensors that were given
+ * whole. The checks find missing values in features that are not nullable, numbers that the model
+ * does not accept, and values outside a closed list of categories. All values that the set
+ * functions refused are reported again here, together.
  *
  * Each row is judged on its own. If a run over many rows fails because of their values, the error
- * names every bad row (see sidecall_error). First come the faults of features. Only if there are
- * none, the model runs, and each row that it cannot answer gets one REFUSED. There are two reasons:
+ * names every bad row (see sidecall_error). The features are checked first. The model runs only if
+ * they have no fault; each row that it cannot answer then gets one REFUSED, for one of two reasons:
  * a step of the model does not accept a number that an earlier step computed (`name` is the step),
  * or the answer is not finite although all answers of this model should be (`name` is the column).
  *
@@ -407,7 +409,8 @@ SIDECALL_API void sidecall_text_close(sidecall_text *text);
  *
  * json        `length` bytes of JSON text; a NUL at the end is not needed
  * out         the answer, which the caller closes: an object for one record, an array for an array.
- *             {"label":"no","probabilities":{"no":0.9,"yes":0.1}}, classes in the contract's order.
+ *             {"label":"no","probabilities":{"no":0.9,"yes":0.1}}. The classes are in the order of
+ *             the contract.
  *
  * The order of keys does not matter. An absent key and null are missing values; NaN is not JSON. An
  * answer that is NaN or infinite is written as null. Integers are accepted for floats, and whole
@@ -491,17 +494,20 @@ typedef struct sidecall_feature_spec {
  * output stand together, in order. */
 typedef struct sidecall_column_spec {
   const char *name;
-  const char *key;            /* "fraud", "0": class or number in the output; "" for a scalar */
+  const char *key;            /* the class ("fraud") or the position ("0"); "" for a scalar */
   int32_t dtype;              /* what sidecall_call_get_* reads: FLOAT32, INT64, STRING, ... */
   int32_t output;             /* index of the output tensor; its name is the key in the record */
   int32_t column;             /* and the column of that tensor, from 0 */
   int32_t form;               /* SIDECALL_FORM_* */
 } sidecall_column_spec;
 
-/* Return how many there are, and describe one of them by its index from 0. A spec is NULL if the
- * index is out of range; it belongs to the model. Without a contract there are no features. Outputs
- * whose first dimension is the number of rows then have columns: one if their rank is 1, and one
- * for each element of a row if their rank is 2 with a fixed width of at most 2^20. */
+/* The num_ functions return the number of inputs, outputs, features or columns. The _spec functions
+ * describe one of them, by its index from 0; they return NULL if the index is out of range. A spec
+ * belongs to the model.
+ *
+ * A model without a contract has no features. It still has columns, for each output whose first
+ * dimension is the number of rows: an output of rank 1 has one column, and an output of rank 2 with
+ * a fixed width of at most 2^20 has one column for each element of a row. */
 SIDECALL_API int32_t sidecall_model_num_inputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_outputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_features(const sidecall_model *model);
@@ -646,8 +652,8 @@ SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t o
  * A float64 input also takes a float32 tensor, which is converted without loss. A float32 input
  * also takes a float64 tensor: each number is rounded to the nearest float32. A finite double whose
  * nearest float32 is an infinity is OUT_OF_RANGE, as in a record, unless the contract says that the
- * model accepts the infinity. NaN and infinities are accepted. Every other type must be the input's
- * own.
+ * model accepts the infinity. NaN and infinities are accepted. Apart from these two conversions,
+ * the tensor must have the type of the input.
  *
  * Errors: UNKNOWN_NAME (input is -1), DTYPE_MISMATCH, SHAPE_MISMATCH (does not fit the spec, or
  * data_bytes does not fit the shape), INVALID_ARGUMENT (offsets that decrease), INVALID_STRING,
@@ -800,10 +806,11 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  *
  * timeout_ns  as for sidecall_call_run, counted from here
  *
- * A local run: returns at once. A pool of threads, one for each CPU and at least two, works on all
- * started runs. Unlike sidecall_call_run, a started run reports TIMEOUT as soon as its deadline
- * passes. A remote run needs no thread here, but starting may wait, within the run's own deadline:
- * to connect, or until the other process no longer uses the memory of an earlier run of this call.
+ * For a local run, this function returns at once. A pool of threads, one for each CPU and at least
+ * two, works on all started runs. Unlike sidecall_call_run, a started run reports TIMEOUT as soon
+ * as its deadline passes. A remote run needs no thread here, but starting may wait, within the
+ * deadline of the run: to connect, or until the other process no longer uses the memory of an
+ * earlier run of this call.
  *
  * Errors: those of sidecall_call_run except REFUSED and ENGINE, and BUSY if the call is busy
  * (sidecall_call_is_busy) or the queue of the pool is full. After a failure no run was
@@ -985,9 +992,9 @@ typedef struct sidecall_fault {
  * To get each fault, point `faults` to an array of your own and set faults_capacity. After a
  * failure the first min(num_faults, faults_capacity) elements are filled. Runs and
  * sidecall_predict_json may report many faults, other functions at most one; num_faults is 0 if no
- * value, name or row is to blame. The library keeps at most 1000 faults, but num_faults counts all
- * of them. If your array has room for more faults than were kept, num_faults is the number that was
- * kept. */
+ * value, name or row is to blame. The library keeps at most 1000 faults. num_faults also counts
+ * those that were not kept, unless your array has room for more faults than were kept; in that case
+ * num_faults is the number that was kept. */
 struct sidecall_error {
   uint32_t struct_size;
   int32_t status;             /* the status that was returned: that of the first fault, if any */

@@ -146,8 +146,8 @@ void check(Body body) {
   throw Error(error);
 }
 
-/* The same with room for several faults. It is on the stack, so a run that succeeds allocates
- * nothing. */
+/* Like check(), but also collects the faults. Their array is on the stack, so a run that succeeds
+ * allocates nothing. */
 template <typename Body>
 void check_rows(Body body) {
   sidecall_fault faults[Error::kMaxFaults];
@@ -548,7 +548,7 @@ class Call {
         [&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });
   }
 
-  /* Starts a run on a thread of the library. */
+  /* Starts a run and returns before it is over (sidecall_call_start). */
   void start(int64_t timeout_ns = -1) {
     detail::check_rows(
         [&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });

@@ -1,4 +1,4 @@
-"""Makes arrays of the right kind for both backends: from lists, other layouts, 4-bit types."""
+"""Makes arrays that both backends can read, from lists, other layouts and 4-bit elements."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Call:
     """A workspace for a number of rows, from `Model.call`.
 
     One thread at a time may use it, for any number of runs. Arrays of `inputs` and `outputs` stay
-    safe to use after the call is closed or resized, but they no longer belong to the call.
+    safe to use after the call is closed or resized, but later runs do not use them.
 
     >>> model = getfixture("matrix")
     >>> with model.call(rows=2) as call:
@@ -171,7 +171,7 @@ class Call:
     def run(self, timeout: float | None = None) -> None:
         """Runs the model once, with the GIL released.
 
-        timeout  seconds; checked between graph nodes, and a run that completes late succeeds
+        timeout  seconds; checked between graph nodes. A run succeeds if it completes, even late
 
         Raises MissingInput, MissingValue, OutOfRange, InvalidString, UnknownCategory, Refused,
         ShapeMismatch, Timeout, Cancelled, Engine, Busy.
@@ -214,7 +214,7 @@ class Call:
     def resize(self, rows: int) -> None:
         """Changes the number of rows.
 
-        The values of the inputs are lost. Arrays taken before no longer belong to the call.
+        The values of the inputs are lost. Arrays taken earlier no longer belong to the call.
         """
         if rows == self._native.rows:
             return
@@ -228,7 +228,7 @@ class Call:
     def reshape(self, name: str, shape: Sequence[int]) -> None:
         """Changes the shape of one input.
 
-        Its values are lost. Arrays taken before no longer belong to the call. If such an array
+        Its values are lost. Arrays taken earlier no longer belong to the call. If such an array
         still exists, the call moves to new memory: the other inputs keep their values, except that
         strings and features have to be set again.
 

@@ -1,6 +1,6 @@
 """The cffi backend: the same functions as `_native`, in Python over the C ABI.
 
-PyPy uses this backend. cffi parses the C headers, so this also checks that they are correct.
+PyPy uses this backend. cffi parses the C headers, so using this backend also checks the headers.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def output_view(workspace: Workspace, index: int) -> Any:
 
 
 class Pending:
-    """A run under way, or one not yet started, because its start would wait for another process."""
+    """A run that is under way, or that waits for `start` because starting could block."""
 
     def __init__(self, workspace: Workspace, timeout_ns: int, collect: Callable[[], Any]) -> None:
         self._workspace: Workspace | None = workspace
@@ -252,7 +252,7 @@ class Call:
         self._workspace = None
 
     def _find_dynamic_outputs(self) -> None:
-        # Looked up before a run only, because after a run every output has a shape. If the shapes
+        # Must be called before a run, because after a run every output has a shape. If the shapes
         # of the inputs still disagree, no output has a shape yet and all outputs are copied.
         self._is_dynamic = []
         for index in range(len(self._model.outputs)):

@@ -81,7 +81,7 @@ def text_of(pointer: Any, length: int | None = None) -> str:
 
 
 def encoded(text: object) -> bytes:
-    """Returns a name or string as UTF-8. A lone surrogate passes; the library refuses it."""
+    """Returns UTF-8. A lone surrogate is encoded too, so that the library can refuse it."""
     return str(text).encode("utf-8", "surrogatepass")
 
 
@@ -116,9 +116,10 @@ class CallError:
         )
 
     def reserve_faults(self) -> None:
-        """Makes room for all faults. Calls need the room: a run reports its outcome only once.
+        """Makes room for all faults. The memory is not touched before a failure.
 
-        The memory is not touched before a failure.
+        Calls need the room from the start: a run reports its outcome only once, so the faults
+        cannot be asked for again with more room.
         """
         self._allocate_faults(self.MAX_FAULTS)
 

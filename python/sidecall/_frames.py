@@ -37,7 +37,7 @@ def _is_of(package: str, value: object) -> bool:
 def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
     """Predicts a DataFrame, and returns a DataFrame of the same package.
 
-    It has the flat columns of the outputs and, in pandas, the same index.
+    The result has the flat columns of the outputs and, in pandas, the index of `frame`.
     """
     if _is_of("polars", frame):
         columns = [_from_polars(series) for series in frame]

@@ -52,7 +52,7 @@ def open(
                  that this process has loaded, else that of the installed package, which is not
                  imported
     timeout      seconds that each call may take, if the call does not pass its own timeout. None
-                 waits forever; in another process it means 30 seconds.
+                 waits forever; for a model in another process, None means 30 seconds.
     wait         seconds to wait for a server that is still starting: in `open`, and in every call
                  while the server restarts, within the timeout of the call. None waits forever.
     allow_exec   True lets `path` start with exec:; leave it False if paths may come from outside
@@ -126,13 +126,13 @@ class Model:
 
         inputs   arrays by input name, or the array itself if the model has one input. float32 and
                  float64 are converted to the input's type, rounded once, as in a record. So are
-                 integers and float16 for an input of float32 or float64. An array of any other type
-                 must have the input's own type. Lists take the input's type. Large arrays of the
-                 input's type in C order are read in place and must not change during the run.
-                 bfloat16 is passed as uint16, an 8-bit float as uint8, and two 4-bit elements as
-                 one uint8.
+                 integers and float16 for an input of float32 or float64. In all other cases
+                 an array must have the input's own type. Lists take the input's type. Large arrays
+                 of the input's type in C order are read in place and must not change during the
+                 run. bfloat16 is passed as uint16, an 8-bit float as uint8, and two 4-bit elements
+                 as one uint8.
         outputs  names of the outputs to return; all by default
-        timeout  seconds; checked between graph nodes, and a run that completes late succeeds
+        timeout  seconds; checked between graph nodes. A run succeeds if it completes, even late
 
         Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, OutOfRange, InvalidString,
         MissingValue, UnknownCategory, Refused, Timeout, Engine, OutOfMemory. Every bad row is a
@@ -328,8 +328,8 @@ class Model:
     def id(self) -> str:
         """SHA-256 of the graph and its external files.
 
-        Models with the same id have the same nodes and weights. The versions of the operators, and
-        functions that the file defines, are not part of it.
+        Models with the same id have the same nodes and weights. The id does not cover the versions
+        of the operators and the functions that the file defines.
         """
         return self._native.id()
 

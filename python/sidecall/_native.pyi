@@ -1,4 +1,4 @@
-# Types of the compiled backend; checked against it by stubtest.
+# Types of the compiled backend. stubtest compares them with the compiled module.
 from collections.abc import Callable, Sequence
 from typing import Any, final
 

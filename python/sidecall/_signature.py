@@ -21,7 +21,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One key of a record, and the input and the column of that input that it fills."""
+    """One key of a record. Its values fill the column `column` of the input `input`."""
 
     name: str
     dtype: str

@@ -25,9 +25,9 @@ _CONNECT_NS = 30_000_000_000
 class Starter:
     """Starts the runs of one model, one after the other, on one thread.
 
-    With a thread for each run, a server that hangs would block one thread for each run. The thread
-    ends when no run waits to be started. It is a daemon thread, because the program may end while
-    the thread waits for a server.
+    If each run had its own thread, a server that hangs would block as many threads as there are
+    runs. The thread ends when no run waits to be started. It is a daemon thread, because the
+    program may end while the thread waits for a server.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Start:
             )
 
     def _give_up(self) -> bool:
-        """Gives the run up. False if the thread has handed it back: the caller then closes it."""
+        """Gives the run up. False if it was handed back: then the caller must close the run."""
         with self._lock:
             before = self._state
             if before is _State.HANDED_BACK:

@@ -28,7 +28,7 @@ class Call {
     find_dynamic_outputs();
   }
 
-  // Another call of the same model. The Python model may be closed by now.
+  // Opens another call of the same model, even if the Python model is closed by now.
   Call(const Call& other, int64_t rows)
       : owner_(other.owner_),
         model_(other.model_),

@@ -12,7 +12,7 @@ namespace sidecall_python {
 namespace py = pybind11;
 
 // Classes of the module have the metaclass `type`, as their stubs say. pybind11's own metaclass
-// supports features that they do not use, such as static properties.
+// supports features that these classes do not use, such as static properties.
 inline py::metaclass plain_type() {
   return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
 }

@@ -123,7 +123,7 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
       continue;
     }
     if (feature < 0) {
-      // Reported once, not for each row, because the whole column is unknown.
+      // Reported once, not for each row, because no feature has the name of this column.
       sidecall_call_set_unknown(call, 0, text.data(), text.size(), nullptr);
       continue;
     }

@@ -1,5 +1,5 @@
-// Releases and acquires the GIL, safely even while the interpreter ends. No other file of the
-// module does either.
+// Releases and acquires the GIL, safely even while the interpreter ends. The other files of the
+// module do both only through the functions and classes of this file.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -18,8 +18,8 @@ int32_t Model::feature_of(PyObject* name) const {
 }
 
 // Sets the features of one row. The library remembers faults and the run reports them, so this
-// function checks a status only for a record that is not a mapping, which the library refuses at
-// once.
+// function does not check most statuses. A record that is not a mapping is refused here, before the
+// run.
 void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) const {
   sidecall_call* const call = workspace->call();
   if (!PyDict_Check(record) &&

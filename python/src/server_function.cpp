@@ -34,8 +34,8 @@ std::string text_or_empty(const py::handle& value) {
   return value.is_none() ? std::string() : value.cast<std::string>();
 }
 
-// Fails the request with one of sidecall's own exceptions: the client gets its status and all its
-// attributes.
+// Fails the request with one of sidecall's own exceptions: the client gets the status and all
+// attributes of the exception.
 sidecall_status fail_as(sidecall_request* request, const py::handle& error) {
   const auto status = error.attr("status").cast<sidecall_status>();
   const py::object row = error.attr("row");

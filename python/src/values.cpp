@@ -1,5 +1,5 @@
 // Converts single values: Python values to features through the library's setters, and elements of
-// its views to Python values. Used by records.cpp, frames.cpp and call.cpp.
+// the library's views to Python values. Used by records.cpp, frames.cpp and call.cpp.
 #include <sidecall/binding.h>
 #include <cmath>
 #include <cstring>

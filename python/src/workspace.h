@@ -14,8 +14,8 @@ using ModelHandle = std::shared_ptr<sidecall_model>;
 
 class Workspace {
  public:
-  // kLazy connects to another process when the call runs. kConnected connects at once, without the
-  // GIL.
+  // kLazy connects to another process when the call runs. kConnected connects immediately,
+  // without the GIL.
   enum class Kind { kLazy, kConnected };
 
   Workspace(const ModelHandle& model, int64_t rows, Kind kind = Kind::kLazy);

@@ -64,8 +64,9 @@ void Channel::State::send() {
 }
 
 bool Channel::State::publish_request() {
-  // The reserved bytes of the entry are zero from the start. Store each field on its own: if a struct were filled first
-  // and then copied as a whole, the copy would have to wait for the stores of the fields.
+  // The slot number and the reserved bytes of the entry are zero from the start. Store each other
+  // field on its own: if a struct were filled first and then copied as a whole, the copy would have
+  // to wait for the stores of the fields.
   RequestEntry* entry = request_entry();
   entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
   entry->fields.timeout_ns =

@@ -126,8 +126,9 @@ struct Channel::State {
   Fd pidfd;
   std::optional<pid_t> pid;  // the process that `pidfd` refers to; determined on first use
   Mapping request, response;
-  std::vector<Mapping> retired;  // former response mappings of other sizes, now zero pages
-  uint64_t granted = 0;          // bytes of the response slot
+  // Earlier response mappings of other sizes. Their addresses stay mapped, to pages of zeros.
+  std::vector<Mapping> retired;
+  uint64_t granted = 0;  // bytes of the response slot
 
   // Private copies of our own words, and the values last read from the server's words.
   uint64_t sequence = 0;  // of the last request

@@ -71,8 +71,8 @@ void Channel::State::read_answer(Answer* answer) {
     answer->slot = one_shot.data();
     return;
   }
-  // If the last answer was dropped unread, its table has not been read either. That table is still
-  // in the slot even if this answer has SAME_LAYOUT, so read it now.
+  // If this answer sets SAME_LAYOUT, its table came with an earlier answer, which may have been
+  // dropped before the table was read. The table is still in the slot, so read it now.
   if (!is_table_known) read_table(response_slot(), granted, shared->outputs, "output", &tensors);
   is_table_known = true;
   answer->tensors = &tensors;

@@ -112,9 +112,10 @@ struct Answer {
 //   wait(), or poll() until it does not return kPending
 //   take()
 //
-// publish, wait and poll throw all failures except that of the answer itself, which take() throws.
-// The channel stays usable, and connects again when necessary. Then request() keeps its address and
-// contents, and response() keeps its address if the new server grants the same size.
+// If the server answered with a failure, take() throws it. publish, wait and poll throw all other
+// failures. After a failure the channel stays usable, and connects again when necessary. Then
+// request() keeps its address and contents, and response() keeps its address if the new server
+// grants the same size.
 class Channel {
  public:
   ~Channel();

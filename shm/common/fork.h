@@ -1,6 +1,6 @@
 // What a fork does to the channel: before fork() returns in the child, the child's descriptors are
 // closed and its mappings become private. Used by every owner of a descriptor or a mapping, and by
-// handles that answer FORKED.
+// handles whose functions fail with FORKED in a child.
 #pragma once
 
 #include <atomic>

@@ -74,7 +74,8 @@ Segment make_file(uint64_t bytes);
 // Removes the mapping and seals the file WRITE, SHRINK, GROW and SEAL.
 Fd seal_file(Segment segment);
 
-// Creates a file with the same seals from contents that already exist: the manifest, STATUS.
+// Creates a file with the same seals from contents that already exist. Used for the manifest and
+// for the answer to STATUS.
 Fd make_sealed_file(std::string_view first, std::string_view second = {},
                     std::string_view third = {});
 

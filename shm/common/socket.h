@@ -73,7 +73,7 @@ struct Received {
   Kind kind = kNothing;
   size_t bytes = 0;
   bool is_cut = false;  // the message, or the list of its descriptors, did not fit
-  // The message was cut because this process has no descriptor left for those that came with it.
+  // The message was cut: it carried descriptors, and this process may not open more of them.
   bool lacks_descriptors = false;
   size_t num_fds = 0;
   std::array<Fd, kMaxDescriptors> fds;

@@ -59,9 +59,9 @@ struct Machine {
   static std::atomic<int> waiting;
 };
 
-// How often a waiting thread reads the word, with relax() in between, before it calls rest() again:
-// reading the clock takes as long as moving a cache line between cores. If the thread yields to
-// others on its CPU, it reads the word only once before each rest().
+// How often a waiting thread reads the word, with relax() in between, before it calls rest() again.
+// rest() reads the clock, which takes as long as moving a cache line between cores. If the thread
+// yields to others on its CPU, it reads the word only once before each rest().
 constexpr int kReadsPerRest = 64;
 
 // The spin policy: decides how one side waits before it sleeps, and learns from earlier waits.
@@ -71,8 +71,8 @@ constexpr int kReadsPerRest = 64;
 // threads of the process wait for their answers there, the thread calls sched_yield between two
 // reads of the word. Waiting then takes no CPU time from the others, and the kernel does not have
 // to wake a thread up. The duration of the yield shows whether another thread ran. After a yield
-// that took too long, the thread does not yield in the next waits: a sleeping thread gets the CPU
-// back sooner.
+// that took too long, the thread does not yield in the next waits. Where it would have yielded, it
+// sleeps at once, because a sleeping thread gets the CPU back sooner.
 //
 // One wait polls for at most kSpin, not counting the time in which other threads ran. If the answer
 // did not come within that time, the next wait does not poll; after a second failure the next 3
@@ -109,7 +109,7 @@ class BasicSpinPolicy {
   ~BasicSpinPolicy() { count(false); }
 
   // Starts a wait. Returns false if the thread should sleep at once. `peer_cpu` is 1 + the number
-  // of the peer's CPU, or 0 if it is unknown. `fixed_us` is the polling time, with the values of
+  // of the peer's CPU, or 0 if it is unknown. `fixed_us` is the polling time in microseconds, as in
   // ServerOptions::spin_us; a negative value means adaptive polling.
   bool begin(uint32_t peer_cpu, int32_t fixed_us = -1) noexcept;
 

@@ -48,8 +48,8 @@ struct Grant {
   }
 };
 
-// What a connection takes besides the memory that is granted to it: the state of its slots here,
-// and its socket in the kernel.
+// What a connection takes besides the memory that is granted to it and the state of its slots: its
+// own state here, and its socket in the kernel.
 constexpr uint64_t kConnectionBytes = 8192;
 
 // Whether a first message is a HELLO of any protocol version, so that REFUSED is a valid answer.

@@ -167,8 +167,9 @@ ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
-  // Store `taken` before any work that would be left half done if the server died. Partner: the
-  // client loads it after a hang-up, which the kernel reports after all stores of this process.
+  // Store the word `taken` (PROTOCOL.md) before any work that would be left half done if the server
+  // died. Partner: the client loads it after a hang-up, which the kernel reports after all stores
+  // of this process.
   response_head().mark.store(next_, std::memory_order_release);
   fault_point("server.taken");
   unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;

@@ -64,8 +64,8 @@ struct ServerContext {
 
 class ServerConnection {
  public:
-  // Creates the memory. `fd` is the socket that is later passed to welcome(). `memory` has reserved
-  // grant.memory() + kConnectionBytes. Throws OUT_OF_MEMORY.
+  // Creates the memory. `fd` is the socket that is later passed to welcome(). `memory` is the
+  // reservation of everything that Control::memory_of() counts. Throws OUT_OF_MEMORY.
   ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant,
                    const ServerContext& context, Reservation memory);
 
@@ -81,7 +81,8 @@ class ServerConnection {
   const PeerCredentials& peer() const noexcept { return peer_; }
   uint64_t bytes() const noexcept { return request_.memory.bytes() + response_.memory.bytes(); }
   // Any thread. has_one_shots(): the client may not have received the files of some answers yet.
-  // reclaim_one_shots() gives the memory of these files back to the budget once the client has.
+  // reclaim_one_shots() gives the memory of these files back to the budget if the client has
+  // received all of them.
   bool has_one_shots() const noexcept { return one_shots_.bytes() > 0; }
   void reclaim_one_shots() noexcept;
 
@@ -140,7 +141,7 @@ class ServerConnection {
   bool publish(uint64_t sequence, const ResponseFields& fields) noexcept;
   ServerSlot& slot(uint32_t index);
 
-  Reservation memory_;  // before the segments, so that it is given back after they are freed
+  Reservation memory_;  // declared before the segments, so that it is destroyed after them
   const uint64_t id_;
   const ServerContext& context_;
   Socket socket_;

@@ -265,8 +265,8 @@ void Control::run() {
     epoll_event events[64];
     const int count = epoll_wait(epoll_.get(), events, 64, wait_ms(now_ns()));
     is_deeply_asleep_.store(false, std::memory_order_relaxed);
-    // Handled last: new connections may displace half-open ones, so first read the HELLOs that
-    // have arrived.
+    // Listeners are handled last: new connections may displace half-open ones, so first read the
+    // HELLOs that have arrived.
     std::vector<int> ready_listeners;
     for (int i = 0; i < count; ++i) {
       const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);

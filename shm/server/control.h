@@ -189,7 +189,7 @@ class Control final : public EngineOwner {
   std::atomic<bool> is_ready_{false}, is_draining_{false};
   std::atomic<size_t> num_half_open_{0}, num_waiting_{0};
   std::atomic<bool> has_one_shots_{false};
-  std::atomic<size_t> num_dying_{0};  // connections that have ended, with memory that is not free
+  std::atomic<size_t> num_dying_{0};  // connections that have ended but still hold their memory
   std::atomic<int64_t> trimmed_ns_{0};
   Counter accepted_, refused_, violations_, closed_;
 
@@ -201,11 +201,11 @@ class Control final : public EngineOwner {
   int64_t control_drain_ns_ = 0;
   uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
-  // No queue is empty. A key is a user, and whether the queue is for requests of the status: these
+  // No queue is empty. A key is a user, and whether the queue is for requests for the status: these
   // must be answered even if the same user's other connections wait.
   std::map<uint64_t, std::deque<Arrived>> arrived_;
   uint64_t answered_ = 0;    // the key whose turn was last
-  size_t num_arriving_ = 0;  // connections in arrived_, without requests of the status
+  size_t num_arriving_ = 0;  // connections in arrived_, not counting requests for the status
   std::map<uint32_t, uint32_t> per_user_;
   uint64_t next_id_ = 1;
   size_t num_connections_ = 0;  // including those whose memory is being created

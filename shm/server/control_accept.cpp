@@ -19,7 +19,7 @@ namespace {
 // How many connections of one listener are accepted before other events are handled.
 constexpr int kMaxAccepts = 64;
 
-// How many requests of the status of one user may wait.
+// The largest number of status requests of one user that may wait for an answer.
 constexpr size_t kMaxStatusRequests = 32;
 
 // For how long a server that has run out of descriptors stops accepting connections.
@@ -153,8 +153,8 @@ bool Control::read_hello(uint64_t id) {
 // ---- Connections with HELLO ----
 
 // An answer may take long, because it may create memory. So connections are accepted first, which
-// is quick, and then answered user by user: during one user's flood of connections, another user
-// waits for at most one answer to that user.
+// is quick, and then answered user by user. If one user opens very many connections, every other
+// user waits for at most one of that user's answers before its own turn.
 void Control::await_turn(Arrived arrived) {
   const uint32_t user = arrived.half.peer.uid;
   const bool is_status = asks_for_status(arrived.hello);

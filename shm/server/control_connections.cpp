@@ -58,7 +58,9 @@ void Control::connect(HalfOpen half, const Grant& grant) {
   count_connection(draft->peer);
   draft->is_counted = true;
   advance(draft.get(), [&] {
-    const bool may_wait = may_wait_for_memory(*draft);  // before memory is freed meanwhile
+    // Ask this before the attempt. If the last memory were freed between the two, the answer would
+    // be false although a second attempt could succeed.
+    const bool may_wait = may_wait_for_memory(*draft);
     if (reserve_memory(draft.get())) return make_connection(draft);
     if (!may_wait) return refuse_draft(draft.get(), SIDECALL_OUT_OF_MEMORY, draft->failure);
     short_of_memory_.push_back(draft);
@@ -84,8 +86,8 @@ bool Control::reserve_memory(Draft* draft) {
   }
 }
 
-// A client that replaces its connection by a larger one has just closed the old one, here or at
-// another worker. Its memory is soon free.
+// Whether it is worthwhile to wait. A client that replaces its connection by a larger one has just
+// closed the old one, here or at another worker. The memory of the old one is soon free.
 bool Control::may_wait_for_memory(const Draft& draft) const {
   if (num_dying_ == 0 && !budget_.is_shared()) return false;
   const auto of_user =
@@ -125,8 +127,8 @@ void Control::make_connection(const std::shared_ptr<Draft>& draft) {
   }
 }
 
-// Creates the memory of the first connection in the queue of a user. Only one connection of each
-// user is with making_, so that no user waits for all connections of another.
+// Creates the memory of the first connection in the queue of a user. making_ gets only one
+// connection of each user at a time, so that no user waits for all connections of another.
 void Control::make_next_large(uint32_t user) {
   const std::shared_ptr<Draft> draft = large_[user].front();
   making_.run([this, draft, user] {
@@ -227,7 +229,7 @@ void Control::reap_retired() {
   }
   for (const Retired& one : retired) {
     // Update the counters first: a status that no longer shows the connection then already counts
-    // its end and no longer counts its memory.
+    // its end.
     closed_.add(1);
     if (one.ending == Ending::kViolation) violations_.add(1);
     run_logging_errors([&] { log_end(*one.connection, one); });

@@ -7,7 +7,7 @@ namespace sidecall::shm {
 
 namespace {
 
-// If there are more kinds and users than this, all others share one bucket.
+// If there are more pairs of a kind and a user than this, all others share one bucket.
 constexpr size_t kMaxBuckets = 1024;
 
 }  // namespace

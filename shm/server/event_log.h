@@ -36,8 +36,8 @@ class EventLog {
   // When report() is due. INT64_MAX if no event was suppressed since the last report.
   int64_t report_due_ns() const noexcept { return report_due_ns_.load(std::memory_order_relaxed); }
 
-  // Logs one event "log.suppressed" for each kind of event and user with suppressed events since
-  // the last report.
+  // Logs one event "log.suppressed" for each pair of a kind and a user of which events were
+  // suppressed since the last report.
   void report();
 
   // How many events the limit suppressed, and how many the LogFunction dropped.

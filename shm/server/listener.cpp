@@ -125,8 +125,8 @@ Listener::Listener(std::string_view address, const Access& access) {
   if (lstat(fresh.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) unlink(fresh.c_str());
   Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) fail(path, errno);
-  // Set the mode before the socket has a name, so that its permissions are never wider than in the
-  // end.
+  // Set the mode before the socket has a name, so that its permissions are never wider than the
+  // final ones.
   const mode_t mode = access.is_for_others ? 0666 : access.group >= 0 ? 0660 : 0600;
   if (fchmod(socket.get(), mode) != 0) fail(path, errno);
   bind_at(socket.get(), fresh);

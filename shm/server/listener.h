@@ -18,7 +18,7 @@ struct Access {
   // The socket is opened to this group, and so is its folder if we create it or if it is the
   // default folder. -1 for none.
   int64_t group = -1;
-  bool is_for_others = false;  // other users are allowed by uid: all users can reach the socket
+  bool is_for_others = false;  // some users are admitted by uid, so all users can reach the socket
 };
 
 // A listening socket. The path is removed at the end if it still belongs to this socket.

@@ -20,8 +20,9 @@ MemoryTable* table_of(const Mapping& mapping) noexcept {
   return reinterpret_cast<MemoryTable*>(mapping.data());
 }
 
-// The sum of one number over the rows of a table. A row that a worker left in disorder, because its
-// program closed descriptors that are not its own, may hold a negative number, which counts as 0.
+// The sum of one number over the rows of a table. If a worker's program closes the pipe by mistake,
+// the supervisor clears the worker's row. The worker then subtracts bytes that the row no longer
+// holds, so the number can become negative. A negative number counts as 0.
 template <typename Number>
 uint64_t sum(const MemoryTable& table, Number number) noexcept {
   const uint32_t count = std::min(table.num_rows.load(std::memory_order_acquire), kMaxMemoryRows);

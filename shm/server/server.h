@@ -29,8 +29,8 @@ struct Service {
   std::vector<TensorSpec> inputs, outputs;
 
   // For each input: whether the handler can take memory that the client may change while the
-  // handler runs. Inputs with false, or beyond the end of the list, are copied before the handler
-  // gets them, and the bytes of a bool tensor are then 0 or 1. Strings are always copied.
+  // handler runs. An input with the value false, or without a value, is copied before the handler
+  // gets it. In the copy of a bool tensor every byte is 0 or 1. Strings are always copied.
   std::vector<bool> in_place;
 };
 
@@ -113,7 +113,8 @@ class Response {
   // memory.
   virtual void hold(size_t index, uint64_t bytes) = 0;
 
-  // Closes the session after this request, because it may keep memory that hold() does not know.
+  // Closes the session after this request, because it may keep memory that was not reported with
+  // hold().
   virtual void drop_session() noexcept = 0;
 
   // Answers with this error instead. Outputs placed before are discarded.
@@ -150,7 +151,7 @@ class Handler {
   // arrives. If it throws, that request fails.
   virtual std::unique_ptr<Session> open_session() = 0;
 
-  // The memory that a session takes, without that of strings and of Response::hold().
+  // The memory that a session takes, not counting its strings and what Response::hold() reports.
   virtual uint64_t session_bytes() const noexcept { return 0; }
 };
 
@@ -158,8 +159,8 @@ class Handler {
 
 struct ServerOptions {
   uint32_t threads = 1;  // number of threads that call the handler
-  // How long these threads poll before they sleep: -1 adapts, 0 never. SIDECALL_SPIN_US overrides
-  // it.
+  // How many microseconds these threads poll before they sleep. -1: adaptive polling. 0: they never
+  // poll. SIDECALL_SPIN_US overrides this value.
   int32_t spin_us = -1;
   std::vector<uint32_t> allowed_uids;
   // Admits users who have this primary group, and gives the group access to the socket and its
@@ -177,7 +178,7 @@ struct ServerOptions {
   // The same for one user. 0 means half of max_memory if other users are admitted, otherwise all of
   // it.
   uint64_t max_memory_per_user = 0;
-  uint64_t max_one_shot = UINT64_C(2) << 30;  // the largest answer that does not fit its slot
+  uint64_t max_one_shot = UINT64_C(2) << 30;  // the largest one-shot result
   int64_t hello_ns = INT64_C(2000000000);     // how long a connection may take to send HELLO
   LogFunction log;                            // may be empty
 };

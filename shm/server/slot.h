@@ -123,8 +123,8 @@ class ServerSlot final : public Request, public Response {
     std::vector<int64_t> offsets;
     std::string text;
     uint64_t most_bytes = 0, most_elements = 0;  // of any request so far
-    // Of a string tensor: how much memory each string of the engine has, and the sum. A string
-    // keeps its memory, and when it grows it takes at least twice as much as before.
+    // Of a string tensor: how much memory each of the engine's strings has allocated, and the sum.
+    // A string keeps its memory, and when it grows it takes at least twice as much as before.
     std::vector<int64_t> capacities;
     uint64_t capacity = 0;
   };
@@ -150,8 +150,9 @@ class ServerSlot final : public Request, public Response {
   const SlotMemory memory_;
   const SlotLog log_;
 
-  // Memory that is counted in the server's budget. These come first among the members that own
-  // memory, so that it is given back after it is freed.
+  // Memory that is counted in the server's budget. These members are declared before those that own
+  // the memory. They are therefore destroyed later, and the memory is freed before the budget gets
+  // the bytes back.
   Reservation inputs_memory_, session_memory_, results_memory_, overflow_memory_;
   std::unique_ptr<Session> session_;
 

@@ -12,11 +12,11 @@ namespace {
 constexpr int32_t kBool = 9;
 
 // What one string of an input takes besides its characters: an offset and a length here, a
-// std::string and the header of its block in the engine, and an offset in the engine.
+// std::string and the header of its heap block in the engine, and an offset in the engine.
 constexpr uint64_t kBytesOfString = 3 * sizeof(int64_t) + sizeof(std::string) + 16;
 
-// The characters of all strings are copied here, and for a served function into one text. The
-// engine's strings come on top of that.
+// The characters of all strings are copied once here, and once more into one text for a served
+// function. The memory of the engine's strings is counted in addition.
 constexpr uint64_t kCopiesOfText = 2;
 
 // Copies a tensor. Bytes of a bool tensor become 0 or 1, because engines may misbehave on other
@@ -103,8 +103,8 @@ uint64_t ServerSlot::copy_inputs() {
   return copied;
 }
 
-// Reserves the memory of private copies. They are kept for the next request, so each input counts
-// with the most that it has needed.
+// Reserves the memory of private copies. The copies are kept for the next request, so the most that
+// any request has needed stays reserved for each input.
 void ServerSlot::reserve_inputs() {
   uint64_t bytes = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) bytes += copied_bytes(i);
@@ -132,7 +132,8 @@ uint64_t ServerSlot::copied_bytes(size_t input) const noexcept {
   return is_in_place(input) ? 0 : align_up(bytes, kLine);
 }
 
-// Updates the memory that the engine's strings have with the lengths of this request.
+// Computes how much memory the engine's strings have allocated after this request, from the lengths
+// of its strings.
 void ServerSlot::note_capacities(size_t input) {
   Private& own = private_[input];
   const auto elements = static_cast<size_t>(tensors_[input].elements);

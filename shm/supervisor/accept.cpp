@@ -13,7 +13,7 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int kMaxAccepts = 64;         // then other events are handled
+constexpr int kMaxAccepts = 64;         // in a row, before other events are handled
 constexpr size_t kMaxUnassigned = 512;  // connections of one user that wait for a worker
 constexpr size_t kMaxAllUnassigned = 4096;
 constexpr size_t kMaxStatusRequests = 32;  // requests for STATUS that wait for an answer
@@ -119,8 +119,8 @@ void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
     return warn("connection.violation", std::move(Facts().text("message", "expected HELLO")));
   }
   std::unique_lock lock(mutex_);
-  // Of the connections that wait for a worker, only those of the same user count here, so that one
-  // user's flood does not use up the connections of others.
+  // Connections that wait for a worker are added to the sum only if they are of the same user.
+  // Otherwise one user's flood would use up the connections of others.
   const auto queue = unassigned_.find(one.user);
   const size_t num_waiting = queue == unassigned_.end() ? 0 : queue->second.size();
   const char* full = nullptr;

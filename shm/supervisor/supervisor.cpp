@@ -26,9 +26,9 @@ constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
 // connections, as the kernel counts them: about ten messages.
 constexpr int kMaxUnread = 8192;
 
-// Whether a worker has not yet taken the connections that it was given. More of them wait here,
-// where users take turns: in the socket they would wait in the order of their arrival. The socket
-// also keeps room for a request of the status.
+// Whether a worker has not yet taken the connections that it was given. If so, further connections
+// wait in the supervisor, where users take turns; in the control socket they would wait in the
+// order of their arrival. The limit also leaves room in the socket for a request for the status.
 bool is_behind(const Socket& control) {
   int unread = 0;
   return ::ioctl(control.fd(), SIOCOUTQ, &unread) == 0 && unread > kMaxUnread;
@@ -85,7 +85,7 @@ Fd Supervisor::Impl::add(int32_t number) {
 }
 
 // Tells a worker that is ready, before it gets its first connection, where to count the memory of
-// its clients. Without this message it counts alone.
+// its clients. Without this message the worker applies the limit to its own clients alone.
 void Supervisor::Impl::send_memory_row(Socket* worker) {
   const MemoryRows::Row row = memory_.assign();
   unsigned char message[1 + sizeof row.number] = {kMemory};

@@ -37,9 +37,9 @@ class Supervisor {
   // create it again. Returns false if the deadline passes first. Throws what Listener throws.
   bool listen(Deadline deadline);
 
-  // Returns the summed counters of all workers, and the status of each worker under "each". A
-  // worker that has ended counts with its last answer, if it ever gave one; so does a worker that
-  // does not answer within a second.
+  // Returns the summed counters of all workers, and the status of each worker under "each". For a
+  // worker that has ended, or that does not answer within a second, the sum includes the counters
+  // of its last answer, if it ever gave one.
   std::string status();
 
   // Stops accepting, refuses the connections that wait, closes the control socket of every worker,

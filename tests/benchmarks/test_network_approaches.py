@@ -47,9 +47,9 @@ def client_of(approach: Approach) -> str:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Commands of the processes that have the visit's folder in their environment.
+    """Commands of the processes whose environment contains the visit's folder.
 
-    Every process that a visit starts has it there.
+    That is so for every process that a visit starts.
     """
     found = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -216,7 +216,7 @@ def test_a_wrong_or_lost_answer_fails_only_its_approach(
     assert document["bars"] == [{"name": "wrong_answers", "value": 1, "limit": 0, "holds": False}]
 
 
-def test_an_approach_that_starts_only_once_is_not_measured(tmp_path: Path) -> None:
+def test_an_approach_that_does_not_start_again_is_reported_as_unavailable(tmp_path: Path) -> None:
     done, document = measure_beside("StartsOnce", tmp_path / "network.json", "--repetitions", "2")
     assert done.returncode == 0, done.stderr
     assert document["unavailable"] == {"in-process": "it does not start again"}

@@ -1,7 +1,8 @@
 """Tests of benchmarks/reliability: its clients reach the server, every attack is refused in the end,
 and the document is complete.
 
-Timings are never asserted. The memory of a server under attack is: it is a promise.
+Timings are never asserted. The memory of a server under attack is asserted, because its limit is
+promised to users.
 """
 
 import json

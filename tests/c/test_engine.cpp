@@ -102,7 +102,7 @@ TEST_CASE("a setgid program does not let its caller's environment choose what it
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a path of an engine that does not exist is reported with the setting to change") {
+TEST_CASE("a path without an engine is reported with the setting to change") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent/libonnxruntime.so", add());
   CHECK(out.substr(0, 17) == "ENGINE_NOT_FOUND\n");
   CHECK(has(

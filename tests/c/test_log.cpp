@@ -197,7 +197,7 @@ TEST_CASE(
   CHECK(written.size() - num_reports + num_dropped == kLines);
 }
 
-TEST_CASE("a process waits only briefly at its end for an unread pipe and then writes nothing") {
+TEST_CASE("a log flush waits only briefly for an unread pipe, and later nothing is written") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(0);
   const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";

@@ -217,7 +217,8 @@ TEST_CASE("the types of a model are written as TypeScript") {
   CHECK(derived.find(R"(label: 'no' | 'yes' | 'don\'t "know"')") != std::string::npos);
   CHECK(derived == model.types("typescript", "Classifier"));
   CHECK(model.types("typescript", "Answer").find("export interface Answer {") != std::string::npos);
-  // Opened from the file, which gives the name; a server reports another name.
+  // A model without a contract is named after its file. A server would report another name, so this
+  // model is opened from the file.
   const sidecall::Model plain(test_paths::model("odd_names.onnx"));
   CHECK(plain.types("typescript").find("export interface OddNames {") != std::string::npos);
 

@@ -281,7 +281,8 @@ TEST_CASE("rows out of range are refused") {
     CHECK(status(sidecall_call_open(model.get(), rows, &call, error())) == "INVALID_ARGUMENT");
     CHECK(call == nullptr);
   }
-  // First a size in bytes that overflows, then one that no machine has.
+  // The first number of rows overflows the size in bytes, the second needs more memory than any
+  // machine has.
   CHECK(status(sidecall_call_open(model.get(), INT64_MAX, &call, error())) == "OUT_OF_RANGE");
   CHECK(call == nullptr);
   const std::string answer =

@@ -92,13 +92,13 @@ TEST_CASE("a late deadline never ends the next run") {
     support::give_rounds(call, 5, 64);
     REQUIRE(status(sidecall_call_run(call.get(), -1, error())) == "OK");
   }
-  // Both must have happened, otherwise the race was not tested.
+  // Both outcomes must have occurred, otherwise the race was not tested.
   CHECK(ended > 0);
   CHECK(completed > 0);
 }
 
 TEST_CASE("strings of one run are not kept for the next") {
-  // Its engine appends to strings that are already there.
+  // The engine's StringConcat appends to strings that are already there.
   const sidecall::Model model = support::open("strings.onnx");
   sidecall::Call call(model, 2);
   const int64_t offsets[] = {0, 1, 3};
@@ -330,7 +330,7 @@ TEST_CASE("closing a call waits for the engine") {
   CHECK(watch.seconds() < 2.0);
 }
 
-TEST_CASE("faults that are visible before the start are reported at once") {
+TEST_CASE("start itself reports missing inputs and values, and finish reports engine errors") {
   const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"),
               gather = support::open("gather.onnx");
   Call call(add), records(kinds), failing(gather);

@@ -75,7 +75,7 @@ TEST_CASE("a C++ function can be served, and its server can be moved") {
   CHECK_THROWS_AS(call_twice(address), sidecall::Error);
 }
 
-TEST_CASE("a model can be served, and its handle can be closed at once") {
+TEST_CASE("a model can be served, and its handle can be closed while the server runs") {
   const std::string address = fresh_address();
   const sidecall::Server server(address, sidecall::Model(test_paths::model("add.onnx")));
   const sidecall::Model model(address);
@@ -237,7 +237,7 @@ TEST_CASE("an output whose memory could not be allocated counts as missing") {
     sidecall_view y = SIDECALL_VIEW_INIT;
     const int64_t huge[] = {1, INT64_C(1) << 40};
     status = sidecall_request_output(request, 0, huge, 2, &y, nullptr);
-    return sidecall_status{SIDECALL_OK};  // although that failed
+    return sidecall_status{SIDECALL_OK};  // although the output could not be made
   });
   const sidecall::Model model(server.address());
   sidecall::Call call(model, 1);
@@ -397,7 +397,7 @@ TEST_CASE("another process can read a server's counters") {
   sidecall_text_close(text);
 }
 
-TEST_CASE("NULL is refused by server functions, and closing it does nothing") {
+TEST_CASE("server functions refuse NULL, and closing NULL does nothing") {
   sidecall_server* server = nullptr;
   sidecall_supervisor* supervisor = nullptr;
   sidecall_text* text = nullptr;

@@ -320,7 +320,7 @@ TEST_CASE("a refusal by the server keeps its status, text and fields") {
   }
 }
 
-TEST_CASE("the client runs golden rows that the server did not verify, as its option says") {
+TEST_CASE("the client runs golden rows that the server did not verify, as the option verify says") {
   const std::string contract = R"({"format": 1, "model": {"name": "twice", "version": "1"},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],
@@ -348,7 +348,7 @@ TEST_CASE("the client runs golden rows that the server did not verify, as its op
   CHECK_THROWS(trusted.verify());
 }
 
-TEST_CASE("many calls of one model work at the same time and in turn") {
+TEST_CASE("many calls of one model can be open at the same time and run one after the other") {
   const Model model(serve("matrix.onnx"));
   std::vector<Call> calls;
   for (int i = 0; i < 20; ++i) calls.emplace_back(model);

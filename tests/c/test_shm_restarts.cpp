@@ -169,7 +169,7 @@ TEST_CASE("a call that cannot grow because the server is gone keeps its size") {
   CHECK(doubles(call.output(0))[1] == 8);
 }
 
-TEST_CASE("the id is that of the current model, and earlier ids stay readable") {
+TEST_CASE("after a restart the id is that of the new model, and the earlier id stays readable") {
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {
     const std::string contract =

@@ -53,8 +53,8 @@ struct Fixture {
   }
 };
 
-// Polls after an abandoned run until the server releases the call. There is no other outcome in the
-// meantime.
+// Polls after an abandoned run until the server releases the call. Until then every poll must
+// report NOT_RUN.
 void await_release(Fixture* f, int fd) {
   while (f->call.is_busy()) {
     CHECK(f->finish(0) == "NOT_RUN");
@@ -65,7 +65,7 @@ void await_release(Fixture* f, int fd) {
 }  // namespace
 
 TEST_CASE(
-    "a deadline ends a run at once even if the server is busy, and the next run has its own "
+    "a deadline ends a run on time even if the server is busy, and the next run has its own "
     "deadline") {
   Fixture f(false);
   CHECK(f.run(20 * kMillisecond) == "TIMEOUT");

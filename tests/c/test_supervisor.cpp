@@ -195,7 +195,7 @@ TEST_CASE("the counters of a worker stay in the sum after it ends") {
   }
 }
 
-TEST_CASE("OPEN does not count as a connection, and a refusal is delivered") {
+TEST_CASE("OPEN does not count as a connection, and a client beyond the limit gets the refusal") {
   const std::string address = fresh_address();
   Supervisor supervisor(address, 2);
   const sidecall::Server one = worker(supervisor.add(1), 1);

@@ -16,8 +16,8 @@ using support::status;
 
 namespace {
 
-// Catch2's macros may be used by one thread only: the threads count, and the test checks the
-// counts.
+// Catch2's macros may be used by one thread only. The threads therefore count their outcomes, and
+// the test checks the counts after they have ended.
 template <typename Body>
 void in_threads(int count, Body body) {
   std::vector<std::thread> threads;

@@ -1,5 +1,5 @@
-// Single values: every type into every feature, values that are forgotten or refused, and reading
-// them back.
+// Single values: every type is set in every feature, values are missing or refused, and values are
+// read back.
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <limits>

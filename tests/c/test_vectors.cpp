@@ -37,7 +37,7 @@ TEST_CASE("every vector passes over shm: with sidecall.hpp", "[vectors][shm]") {
   run_all(*vectors::over_shm(vectors::cpp_backend()));
 }
 
-TEST_CASE("every failing vector that names the next vector names one that succeeds", "[vectors]") {
+TEST_CASE("every vector that another vector names under 'after' must succeed", "[vectors]") {
   const vectors::Suite suite = vectors::read_suite(test_paths::vectors());
   for (const vectors::Case& one : suite.cases) {
     if (one.after.empty()) continue;

@@ -105,7 +105,7 @@ TEST_CASE(
   CHECK(bind<float>(to_double, {1}) == "DTYPE_MISMATCH");
   CHECK(last().message == std::string("input 'x': expected float64, got float32; memory of "
                                       "another type can be copied, but not bound"));
-  // Other types are refused by both, with the same message as before.
+  // A copy and a binding both refuse other types, and the message does not suggest a copy.
   for (const bool is_bound : {false, true}) {
     CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) ==
           "DTYPE_MISMATCH");

@@ -78,8 +78,8 @@ void append_element(const Value& value, int32_t dtype, Tensor* out) {
     default:
       break;
   }
-  // Integers of other widths, and raw types given by their bits: the low bytes of a 64-bit number
-  // (little-endian).
+  // Integers of other widths, and raw types given by their bits, are stored as the low bytes of a
+  // little-endian 64-bit number.
   const int64_t number = value.GetInt64();
   const auto* bytes = reinterpret_cast<const unsigned char*>(&number);
   out->bytes.insert(out->bytes.end(), bytes, bytes + std::max(1, sidecall_dtype_bits(dtype) / 8));

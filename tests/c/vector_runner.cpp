@@ -150,7 +150,7 @@ std::string compare(const Case& one, const sidecall_error& error) {
   return problem.empty() ? "" : problem + " in: " + error.message;
 }
 
-// Runs one way of calling. A failure is compared here; `ask` itself compares an answer.
+// Runs the case in one way of calling. `ask` compares the answer; this function compares a failure.
 std::string attempt(const Case& one, const char* way, const std::function<std::string()>& ask) {
   std::string problem;
   try {

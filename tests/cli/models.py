@@ -157,7 +157,11 @@ def _contract_feature(feature: Feature) -> Feature:
 def save(
     path: Path, graph: onnx.GraphProto, contract: dict[str, Any] | None, *, raw: str | None = None
 ) -> Path:
-    """Writes the model. `contract` gets the model's id; `raw` is stored verbatim in its place."""
+    """Writes the model with its contract.
+
+    Adds the model's id to `contract` if it has none. `raw` is a text that is stored instead of the
+    contract.
+    """
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     )

@@ -116,6 +116,6 @@ def test_an_interrupt_shows_what_was_measured(sidecall, jobs):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (-signal.SIGINT, b"")
-        if out:  # otherwise it had not started to measure
+        if out:  # otherwise the command had not started to measure
             break
     check(json.loads(out))

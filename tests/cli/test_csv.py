@@ -109,7 +109,7 @@ def test_a_nullable_feature_needs_no_column(sidecall, jobs):
 
 
 @pytest.mark.parametrize("order", [["csv", "jsonl"], ["jsonl", "csv"]], ids="_to_".join)
-def test_answers_can_have_the_other_format(sidecall, jobs, as_json, order):
+def test_answers_to_csv_can_be_json_lines_and_the_other_way_round(sidecall, jobs, as_json, order):
     source = (
         text_of(*ROWS) if order[0] == "csv" else "".join(json.dumps(row) + "\n" for row in RECORDS)
     )
@@ -262,7 +262,8 @@ def test_progress_is_shown_only_on_a_terminal(sidecall, jobs, tmp_path):
         os.close(theirs)
         process.stdin.write(b'{"income": 1, "kids": 0, "job": "nurse"}\n')
         process.stdin.flush()
-        # The two seconds begin when the command starts, which may be late on a busy machine.
+        # Progress is shown two seconds after the command started. It may start late on a busy
+        # machine, so the test waits from its first answer on.
         while not answers.read_bytes() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(2.1)

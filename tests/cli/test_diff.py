@@ -107,7 +107,7 @@ def test_a_retrained_model_moves_answers_and_breaks_no_caller(diff):
     }
 
 
-def test_a_guessed_rename_is_used_for_the_answers(diff):
+def test_answers_are_compared_under_a_guessed_new_feature_name(diff):
     rows = [{("salary" if k == "income" else k): v for k, v in row.items()} for row in models.ROWS]
     report = diff({}, {"features": [AGE, INCOME | {"name": "salary"}, KIDS, JOB], "rows": rows})
     assert kinds(report) == {"feature_renamed": BOTH}

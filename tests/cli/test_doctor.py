@@ -169,7 +169,7 @@ def test_an_extra_argument_is_refused(sidecall):
 
 
 def test_the_program_name_does_not_affect_the_search_for_the_engine(sidecall, tmp_path):
-    """The caller chooses argv[0]: a setuid program must not load a library from that folder."""
+    """The caller chooses argv[0], so no library may be loaded from the folder that it names."""
     planted = tmp_path / "bin/libonnxruntime.so"
     planted.parent.mkdir()
     planted.write_bytes(b"not a library")

@@ -73,7 +73,7 @@ def test_every_help_fits_80_columns_and_has_an_example(sidecall, command):
         assert "-h,--help" in done.out
 
 
-def test_the_help_of_serve_names_the_options_of_python(sidecall):
+def test_the_help_of_serve_names_the_options_for_python_objects(sidecall):
     usage = sidecall("serve", "--help").out.split("Arguments:")[0]
     assert "sidecall serve app:model --help" in usage
     assert all(option in usage for option in ("--workers", "--trust-pickle", "--data"))

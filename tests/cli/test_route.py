@@ -54,7 +54,7 @@ def test_a_missing_server_fails_with_code_4(sidecall, command):
     )
 
 
-def test_wait_waits_for_a_server_that_is_still_starting(sidecall, jobs):
+def test_predict_with_wait_succeeds_if_the_server_starts_later(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/late.sock"
     codes = []
     client = threading.Thread(

@@ -1,4 +1,4 @@
-"""An invalid line has its own outcome, whatever its bytes, and the next line is answered."""
+"""Each invalid line is reported by itself, whatever bytes it has, and the next line is answered."""
 
 from __future__ import annotations
 

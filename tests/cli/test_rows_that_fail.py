@@ -1,4 +1,4 @@
-"""Rows on which the model itself fails have their own outcome; other rows are answered."""
+"""Each row on which the model itself fails is reported by itself; other rows are answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 @pytest.fixture(params=["kernel", "shape"])
 def picky(request, tmp_path):
-    """Answers 10 * x for x of 0 to 4. Other values fail in a kernel or get no row."""
+    """A model that answers 10 * x if x is 0 to 4.
+
+    For any other x, the run fails ("kernel"), or the output has no row for it ("shape").
+    """
     constants = {"table": np.arange(5, dtype=np.float32) * 10, "five": np.array(5, np.int64)}
     nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
     if request.param == "shape":

@@ -178,7 +178,10 @@ def test_a_signal_ends_a_server_whose_clients_are_stopped(sidecall, jobs, at):
 
 
 def test_a_closed_control_socket_ends_a_server_after_its_drain_timeout(sidecall, at, slow):
-    """A client with an `exec:` address, or a supervisor, that closes the socket acts like SIGTERM."""
+    """A closed control socket has the same effect as SIGTERM.
+
+    It is closed by a client with an `exec:` address or by a supervisor.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}
     words = [sidecall.path, "serve", str(SLOW), "--drain-timeout", "0.5"]

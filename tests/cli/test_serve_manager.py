@@ -91,11 +91,11 @@ def test_the_watchdog_is_fed_while_the_server_answers_at_its_address(
         assert manager.next()[0] == "READY=1"
         for _ in range(3):
             assert manager.next() == ["WATCHDOG=1"]
-        # A server that no client can reach is one that the manager must restart.
+        # The manager must restart a server that no client can reach, so the server stops feeding.
         (tmp_path / "jobs.sock").unlink()
         manager.socket.settimeout(1)
         with pytest.raises(TimeoutError):
-            for _ in range(3):  # at most two were under way
+            for _ in range(3):  # at most two reports were still under way
                 manager.next()
         assert served.end() == 0
 
@@ -116,7 +116,7 @@ def test_a_manager_that_does_not_read_delays_neither_calls_nor_the_end(sidecall,
 
 
 @pytest.mark.parametrize("name", ["", "relative", "@", "/no/such/socket", "/" + "x" * 200])
-def test_an_absent_manager_changes_nothing(sidecall, jobs, at, name):
+def test_a_server_without_a_reachable_manager_starts_and_ends_as_usual(sidecall, jobs, at, name):
     env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "x"}
     with serving(sidecall, jobs, at, env=env) as served:
         assert served.end() == 0

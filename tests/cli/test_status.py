@@ -93,7 +93,8 @@ def test_the_metrics_follow_the_format_of_prometheus(sidecall, jobs, at):
     assert buckets[-1][1] == count == 2
     calls = {labels: value for name, labels, value in samples if name == "sidecall_calls_total"}
     assert calls == {'status="OK"': 2}
-    # As many series as the docs say, close together up to 1 ms, and near to round numbers.
+    # There are as many series as docs/serving.md says. Their bounds are close together up to 1 ms,
+    # and near round numbers.
     assert len(bounds) == 31
     us = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1e3, 2e3, 5e3]
     us += [1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7]

@@ -33,7 +33,7 @@ def stream(sidecall, jobs):
         yield Stream(process)
 
 
-def test_each_line_is_answered_at_once(stream):
+def test_each_line_is_answered_before_the_next_line_is_sent(stream):
     for row in models.ROWS * 20:
         expected = models.answer(models.FEATURES, row)
         got = stream.ask(json.dumps(row))

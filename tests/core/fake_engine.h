@@ -78,8 +78,8 @@ class Engine final : public sidecall::Engine {
  public:
   std::vector<sidecall::TensorSpec> inputs;
   std::vector<sidecall::TensorSpec> outputs;
-  // By output: its shape after a run, if the signature does not give it. Empty: one row with no
-  // elements.
+  // The shape of each output after a run, used if the signature does not give the shape. Outputs
+  // beyond the end of the list get the shape {1}.
   std::vector<Dims> answers;
   std::function<sidecall::Outcome(Binding&)> on_run;
   std::function<void()> on_interrupt;  // may be called from any thread

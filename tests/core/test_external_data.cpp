@@ -201,7 +201,7 @@ TEST_CASE(
         model_of(inlined("t", 0, "")));
   CHECK(written(model_of(tensor("t", 16, file, entry("checksum", "00")))) ==
         model_of(inlined("t", 16, "0123456789abcdef")));
-  // If a tensor names a file, numbers in the message itself are ignored.
+  // If a tensor names a file, elements in the tensor's own message are ignored.
   CHECK(written(model_of(tensor("t", 4, file, bytes(9, "zzzz") + bytes(5, "z")))) ==
         model_of(inlined("t", 4, "0123")));
 }
@@ -277,7 +277,7 @@ TEST_CASE("initializers of a model that would be too large are passed separately
         SIDECALL_FILE_TOO_LARGE);
 }
 
-TEST_CASE("the id is that of the bytes that were read, even if the files change") {
+TEST_CASE("the id is computed from the bytes that were read, even if the files change afterwards") {
   const Folder folder;
   const std::string w(300, 'w'), s = "0123456789abcdef";
   const std::string model =

@@ -95,7 +95,7 @@ TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
       parse(
           R"([{"name": "y", "role": "probabilities", "type": "float32", "classes": ["\udc00"]}])") ==
       SIDECALL_CONTRACT_INVALID);
-  // A label that follows from a tensor without scores would accept any value.
+  // If the decision of a label named a tensor without scores, verification would accept any label.
   CHECK(
       parse(
           R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
@@ -163,7 +163,7 @@ TEST_CASE("a graph's width is checked before memory is allocated for it") {
         }) == SIDECALL_CONTRACT_INVALID);
 }
 
-TEST_CASE("a repeated column name is found at its first index, and other columns keep theirs") {
+TEST_CASE("a repeated column name gives its first index, and any other name gives its own index") {
   fake::Engine engine;
   engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {-1, 2}),
                     fake::tensor("y.1", SIDECALL_DTYPE_FLOAT32, {-1}),

@@ -1,8 +1,8 @@
 // Signatures and contracts that a hostile server or file makes as large, deep or awkward as it can.
 // Reading them takes time in proportion to their bytes, or they are refused.
 //
-// The bound is far above the time that they take (some tenths of a second at most, without
-// sanitizers). It counts the CPU time of this thread, so a busy machine does not matter. Linear
+// The tests bound the time far above what reading takes (some tenths of a second at most, without
+// sanitizers). They measure the CPU time of this thread, so a busy machine does not matter. Linear
 // searches in lists took minutes.
 #include <time.h>
 
@@ -32,7 +32,7 @@ namespace {
 
 constexpr int kMany = 100000;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kSeconds = 100;  // 5 to 12 s with a sanitizer on a busy machine
+constexpr double kSeconds = 100;  // a test takes 5 to 12 s with a sanitizer on a busy machine
 #else
 constexpr double kSeconds = 10;
 #endif
@@ -113,8 +113,8 @@ uint64_t inverse(uint64_t odd) {
   return found;
 }
 
-// The mixing step of the hash for a block of eight bytes; with the inverse multiplier it is its own
-// inverse.
+// The mixing step of the hash for a block of eight bytes. A second call with the inverse factor
+// restores the block.
 uint64_t scrambled(uint64_t block, uint64_t factor) {
   block *= factor;
   block ^= block >> 47;

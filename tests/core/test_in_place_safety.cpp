@@ -201,7 +201,7 @@ TEST_CASE("strings, bools and packed types are copied for every kernel") {
   }
 }
 
-TEST_CASE("integer inputs of a division are copied, because it checks for zeros first") {
+TEST_CASE("integer inputs of a division are copied, because the kernel checks for zeros first") {
   for (const auto& [dtype, expected] :
        std::vector<std::pair<int32_t, bool>>{{SIDECALL_DTYPE_FLOAT64, true},
                                              {SIDECALL_DTYPE_INT32, false},

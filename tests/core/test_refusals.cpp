@@ -174,7 +174,9 @@ TEST_CASE("the faults of the first rows are kept, and all faults are counted") {
   CHECK((error.faults().back().row == 499 && error.faults().back().name == "c"));
 }
 
-TEST_CASE("each refused row has one fault, of the step before the value that is not finite") {
+TEST_CASE(
+    "each refused row has one fault: the step that refused it, or else the output that is not "
+    "finite") {
   Model model;
   model.engine.on_run = [](fake::Binding& binding) {
     binding.refusals[1] = 2;
@@ -224,7 +226,7 @@ TEST_CASE("a step index outside the list is an ENGINE error") {
   }
 }
 
-TEST_CASE("an output that must be finite is checked also if only the run determines its shape") {
+TEST_CASE("an output that must be finite is checked even if only the run determines its shape") {
   Model model;
   model.signature.outputs[0].is_shaped = false;
   model.engine.answers = {{2, 2}};

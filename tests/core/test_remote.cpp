@@ -338,7 +338,7 @@ TEST_CASE("an output in another process's memory is marked as such") {
   CHECK(f.x.flags == 0);
 }
 
-TEST_CASE("a model without a file follows the id of its engine, and old ids stay readable") {
+TEST_CASE("a model without a file reports the current id of its engine; old ids stay readable") {
   Peer peer;
   auto engine = std::make_unique<RemoteEngine>(&peer);
   RemoteEngine* const current = engine.get();

@@ -53,7 +53,8 @@ TEST_CASE("runs with deadlines of every length end with OK or TIMEOUT") {
 }
 
 TEST_CASE(
-    "closing a call does not wait for an engine that cannot be interrupted, whose memory is kept") {
+    "closing a call does not wait for an engine that cannot be interrupted, and the call's memory "
+    "is kept until the engine returns") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {4})};
   engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {4})};
@@ -87,7 +88,7 @@ TEST_CASE(
   is_gone.get_future().wait();
 }
 
-TEST_CASE("a call that is idle or has bound memory is not left to the thread of its run") {
+TEST_CASE("leave_to_worker refuses a call that is idle or has bound memory") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {4})};
   engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {4})};

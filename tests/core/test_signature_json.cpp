@@ -91,7 +91,7 @@ TEST_CASE("the text of a signature without a contract has one line") {
   CHECK(read(text).inputs[0].name == signature.inputs[0].name);
 }
 
-TEST_CASE("a signature can have several lines, and its errors need no name of a server") {
+TEST_CASE("a signature can have several lines, and its errors name no server if none sent it") {
   std::vector<TensorSpec> inputs, outputs;
   sidecall::read_signature_text(
       "{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": "

@@ -55,7 +55,10 @@ def snippets_of(page: Path) -> list[Snippet]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Whether an output is the expected one. `...` stands for any text, blanks at line ends too."""
+    """Whether an output is the expected one. `...` stands for any text.
+
+    Blanks at line ends are ignored.
+    """
     pieces = [re.escape(piece) for piece in tidy(expected).split("...")]
     return re.fullmatch(".*".join(pieces), tidy(got), re.DOTALL) is not None
 

@@ -208,7 +208,7 @@ def test_names_become_code_and_the_rest_is_escaped() -> None:
     )
 
 
-def test_a_description_for_one_route_is_a_paragraph() -> None:
+def test_each_labelled_part_of_a_description_is_a_paragraph() -> None:
     comment = """
         uri  local: a path
              remote: an address, such as
@@ -230,7 +230,7 @@ def test_statuses_of_a_list_of_errors_are_linked() -> None:
     )
 
 
-def test_docstrings_lose_the_fixtures_of_the_tests() -> None:
+def test_examples_of_docstrings_show_file_names_instead_of_test_fixtures() -> None:
     lines = reference.python_lines(
         ['>>> model = open(getfixture("models") / "a.onnx")', '>>> getfixture("matrix").name'],
         lambda name, quoted, lists_errors: None,

@@ -128,7 +128,7 @@ class Page:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_page_does_what_it_says(
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(
     path: Path, folder: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # The page gets a home and addresses of servers that no other test uses.
@@ -152,7 +152,7 @@ def test_readme_is_correct_code(
     parse(snippet, tmp_path, environment)
 
 
-def test_every_page_has_its_language_named() -> None:
+def test_every_block_names_its_language() -> None:
     """A block without a language would be shown without colours and would not be tested."""
     for page in PAGES:
         fences = [
@@ -163,7 +163,7 @@ def test_every_page_has_its_language_named() -> None:
         assert not bare, f"{page}: {len(bare)} blocks without a language; write ```text"
 
 
-def test_outputs_match_with_gaps() -> None:
+def test_dots_in_an_expected_output_match_any_lines() -> None:
     assert matches("a\n...\nd\n", "a\nb\nc\nd\n")
     assert matches("0.729\n", "0.729  \n")
     assert not matches("a\n...\nd\n", "a\nb\nc\n")

@@ -1,8 +1,8 @@
 """Exits while runs are in flight.
 
 `python program.py` reads scenarios as JSON from stdin, runs each in its own process and prints the
-outcomes as JSON; test_exits.py checks them. Each process is forked when only the imports have
-happened, and then exits like an interpreter that was started for it.
+outcomes as JSON; test_exits.py checks them. Each process is forked directly after the imports, and
+then exits like an interpreter that was started for its scenario.
 
 Nothing may be imported later. A module that defines a dataclass or a namedtuple calls `exec` with a
 string. If that happens in a thread, CPython forgets that the main thread ended with
@@ -163,7 +163,7 @@ def run_all(scenarios: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, lis
     for scenario in scenarios:
         while len(running) == AT_ONCE:
             await_one(running)
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115  # the child's, until that has ended
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115  # open until the child has ended
         parent_end, end_pipe = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:

@@ -1,6 +1,6 @@
 """Programs in C++, Node.js and Python that exit while runs are in flight.
 
-They exit with the right code, at once, without output on stderr and without leaving a child
+They exit promptly, with the right code, without output on stderr and without leaving a child
 process.
 
 Each way to exit is tried fifty times: in every state of the runs, over every route, and at moments
@@ -175,7 +175,7 @@ def is_expected(text: str, last_line: str) -> bool:
 def test_a_cpp_program_ends_in_time_with_its_exit_code(
     address: Address, end: str, code: int, last_line: str
 ) -> None:
-    # A call that another thread uses must not be closed.
+    # Destructors close calls, and a call that another thread uses must not be closed.
     states = STATES if "destructors" in end else (*STATES, "thread")
     all_scenarios = scenarios(address, end, states)
     check(

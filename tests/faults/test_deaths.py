@@ -30,10 +30,10 @@ ON_FAILURE = {
 ON_THE_WAY = [point for point in fault_points("client") if point not in ON_FAILURE]
 
 
-# A fault happens when its point is reached for the N-th time; these are the N of the points of the
-# handshake. A client makes two handshakes: the first only asks what is served, the second gets
-# memory. The fault happens in the second. Three points are reached in both, the others only in the
-# second. For other points see nth().
+# A fault happens when its point is reached for the N-th time. This is N for each point of the
+# handshake; for other points see nth(). A client makes two handshakes: the first only asks what is
+# served, the second gets memory. The fault is meant for the second handshake. Three points are
+# reached in both handshakes, so their N is 2; the others are reached only in the second.
 HANDSHAKE = {
     "server.hello": 2,
     "client.hello": 2,
@@ -44,9 +44,9 @@ HANDSHAKE = {
 
 
 def choose(points: list[str], actions: list[str]) -> list[tuple[str, str, str]]:
-    """With SIDECALL_LONG=1, all combinations.
+    """Returns (language, point, action): with SIDECALL_LONG=1 every combination.
 
-    Otherwise every point and language with one action, and C with all actions.
+    Otherwise C gets all actions at each point, and the other languages get one action at each.
     """
     # In Node.js's asynchronous calls the event loop sleeps, not the channel.
     pairs = [pair for pair in product(CLIENTS, points) if pair != ("node", "client.sleeps")]
@@ -182,7 +182,8 @@ def test_a_client_that_dies_while_it_resends_does_no_harm(
 def test_killed_clients_leak_no_resources_in_the_server(address: str) -> None:
     """Clients are killed at random moments.
 
-    Afterwards the server has as many descriptors, mappings and as much memory as before.
+    Afterwards the server has as many descriptors and mappings as before, and its memory has not
+    grown.
     """
     deaths = 10_000 if IS_LONG else 60
     random = Random(0)

@@ -1,7 +1,6 @@
 """A server that is killed repeatedly under load.
 
-Clients wait for its successor. Only the calls that the dead server had taken fail, and they report
-it.
+Clients wait for its successor. Only the calls that the dead server had taken fail, with PEER_DIED.
 """
 
 import json

@@ -33,8 +33,8 @@ inline void check(const sidecall::Error& error) {
   }
 }
 
-// Runs `body`. Anything but an Error that it throws ends the process. Returns true if nothing was
-// thrown.
+// Runs `body`. If it throws anything but an Error, the process ends. Returns true if it throws
+// nothing.
 template <typename Body>
 bool run(Body body) {
   try {

@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   signature.index_records();
   check_signature(signature, contract);
   fuzz::require(contract.text == json, "the contract as stored");
-  // An accepted contract can be called, and its golden rows are either accepted or refused.
+  // A model with an accepted contract can be called, whether the run succeeds or fails.
   sidecall::Call call(signature, model.engine, false, 2);
   fuzz::run([&] {
     call.clear();

@@ -1,5 +1,5 @@
 """cmake --install: a foreign C program and a foreign CMake project find the library in a moved
-tree, and link the shared and the static one; the target uninstall removes what was installed.
+tree and link to it, shared and static. The target uninstall removes what was installed.
 """
 
 import os
@@ -112,7 +112,7 @@ def test_find_package_of_a_later_version_fails(
 
 @pytest.fixture
 def scratch_build(tmp_path: Path) -> Path:
-    """A build of its own that can be installed: configured, with the files of the real build."""
+    """A separate build folder for one test: configured by CMake, with copies of the built files."""
     build = tmp_path / "scratch"
     run("cmake", "-S", ROOT, "-B", build)
     for pattern in ("lib/libsidecall.*", "bin/sidecall", "share/*"):

@@ -256,7 +256,9 @@ def shared(tarballs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize(
     "order", [["sidecall", "onnxruntime-node"], ["onnxruntime-node", "sidecall"]]
 )
-def test_both_packages_work_in_one_process(shared: Application, order: list[str]) -> None:
+def test_sidecall_and_onnxruntime_node_work_in_one_process(
+    shared: Application, order: list[str]
+) -> None:
     (shared.folder / "together.js").write_text(TOGETHER, encoding="utf-8")
     answers = {"sidecall": "Gentoo", "onnxruntime-node": "7"}
     assert shared.run("node", "together.js", *order).split() == [answers[name] for name in order]

@@ -441,7 +441,7 @@ class Model:
 def tensor_of(value: Any, spec: Spec) -> Tensor:
     """Converts a Tensor, a buffer or a flat list of strings to a Tensor.
 
-    A list gets the dims of the signature, of which one may be free.
+    A list gets the dims of the signature. At most one of them may be free.
     """
     if isinstance(value, Tensor):
         return value

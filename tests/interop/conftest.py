@@ -35,6 +35,6 @@ def start(tmp_path: Path) -> Generator[Start, None, None]:
 
 @pytest.fixture(scope="module")
 def start_for_all(tmp_path_factory: pytest.TempPathFactory) -> Generator[Start, None, None]:
-    """The same for servers that all tests of a file share."""
+    """Like `start`, for servers that all tests of a file share and that end after the file."""
     with starting_in(tmp_path_factory.mktemp("servers")) as start_one:
         yield start_one

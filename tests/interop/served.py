@@ -19,7 +19,10 @@ MODELS = ROOT / "tests/vectors/models"
 
 
 def environment() -> dict[str, str]:
-    """The environment of this process, plus the ONNX Runtime of this Python unless one is set."""
+    """The environment of this process.
+
+    If it does not set SIDECALL_ONNXRUNTIME, the variable names the ONNX Runtime of this Python.
+    """
     engine = find_spec("onnxruntime")
     if (
         engine is None

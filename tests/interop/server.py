@@ -339,7 +339,7 @@ class Server:
         )
 
     def _wait(self, milliseconds: int | None) -> bool:
-        """Handles the events of that time span. Returns whether there were any."""
+        """Waits for events, at most this long, and handles them. Returns whether there were any."""
         ready = self.poll.poll(milliseconds)
         for fd, _ in ready:
             if fd == self.listener.fileno():
@@ -356,7 +356,7 @@ class Server:
         return bool(ready)
 
     def _guarded(self, connection: Connection, step: Callable[[], bool]) -> bool:
-        """A violation or a client that disconnected ends only its own connection."""
+        """Runs a step of a connection. A violation or a hang-up closes only this connection."""
         try:
             return step()
         except (Violation, OSError):

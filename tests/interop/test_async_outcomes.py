@@ -21,7 +21,7 @@ from sidecall import errors
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT = 0.5  # seconds
-GRACE = 5.0  # seconds beyond it, for a busy machine
+GRACE = 5.0  # seconds beyond the timeout, for a busy machine
 INPUTS = {"x": np.ones((1, 2), np.float32), "text": np.array(["a"], dtype=object)}
 
 Outcome = tuple[str, str, float]  # way, code of the outcome, seconds
@@ -108,7 +108,7 @@ def test_node_calls_end_with_the_expected_outcome(server: ServerProcess, case: s
 
 @pytest.mark.parametrize("way", ["by the descriptor", "by looking"])
 def test_c_calls_end_with_the_expected_outcome(server: ServerProcess, case: str, way: str) -> None:
-    """Through the C ABI itself: a program with an event loop, and a program that polls."""
+    """Calls the C ABI directly, like a program with an event loop and like one that polls."""
     with sidecall.open(server.address, backend="cffi") as model:
         call = c.ffi.new("sidecall_call **")
         assert c.lib.sidecall_call_open(model._native.handle, 1, call, c.NULL) == 0

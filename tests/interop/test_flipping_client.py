@@ -99,7 +99,7 @@ ML = {"LabelEncoder", "CategoryMapper", "OneHotEncoder", "FeatureVectorizer"}
 
 
 def branch(name: str, takes: str = "") -> onnx.GraphProto:
-    """A nested graph that reads `takes`, or a value of the enclosing graph."""
+    """A nested graph that reads its input `takes` or, without one, a value of the outer graph."""
     inputs = [helper.make_tensor_value_info(takes, FLOAT, [])] if takes else []
     nodes = [helper.make_node("Neg", [takes or "line"], [name])]
     return helper.make_graph(

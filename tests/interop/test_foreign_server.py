@@ -38,7 +38,7 @@ def check(result: dict[str, np.ndarray], rows: int, text: str = "é") -> None:
 
 
 def test_calls_of_all_sizes_are_answered(model: sidecall.Model) -> None:
-    # The largest answers arrive as one-shot files, or over larger slots.
+    # The largest answers arrive as one-shot files or in larger slots.
     for rows in (
         1,
         2,

@@ -60,7 +60,7 @@ def honest(server: ServerProcess, model: Model) -> Generator[None, None, None]:
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Reads messages until the hang-up; False if there is none in time."""
+    """Reads messages until the server hangs up. Returns False if it does not do so in time."""
     sock.settimeout(GRACE)
     try:
         while True:
@@ -316,9 +316,9 @@ def test_a_client_may_disconnect_at_any_time(server: ServerProcess, model: Model
 
 
 def test_segments_that_change_during_a_run_do_no_harm(model: Model) -> None:
-    """Random bytes over a whole segment while the server reads it.
+    """Random bytes are written into a segment while the server reads it.
 
-    The sequence numbers among them make the server read requests.
+    Only the sequence numbers are left out, so that the server goes on to read requests.
     """
     rng = random.Random(1)
     until = time.monotonic() + (20 if os.environ.get("SIDECALL_LONG") == "1" else 1.5)

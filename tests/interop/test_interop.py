@@ -34,7 +34,7 @@ FORMATS = {
     10: "H",
     16: "H",
 }
-# Errors that the server's model reports. A library reports others itself: an honest client never
+# Errors that the server's model reports. A client library reports all other errors itself: it never
 # sends a table that does not fit the signature.
 OF_THE_SERVER = {"ENGINE", "UNKNOWN_CATEGORY", "MISSING_VALUE", "REFUSED"}
 # Errors that the server reports too, if they concern the values of a feature.
@@ -315,7 +315,8 @@ def test_a_second_server_at_the_same_address_fails(
 
 def start_beside(start: Start, first: ServerProcess) -> None:
     server = start("native", "add.onnx")
-    # The check says that it listens, because the first server does; the second must exit by itself.
+    # start() finds that the address answers, but that is the first server. The second one must exit
+    # by itself.
     assert server.process.wait(20) == 0, server.said()
 
 

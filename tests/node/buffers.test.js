@@ -120,7 +120,7 @@ test('a view that is outside of its shrunk buffer is refused', () => {
   }
 })
 
-test('a getter that shrinks or detaches an input that was read before it does no harm', async () => {
+test('a getter may shrink or detach an input that was read before the getter runs', async () => {
   const attempts = [
     buffer => buffer.resize(0),
     buffer => structuredClone(buffer, { transfer: [buffer] })

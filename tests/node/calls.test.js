@@ -1,5 +1,5 @@
-// Reusable calls: rows, shapes, strings, use by two runs at once, outputs before the first run.
-// views.test.js covers their memory.
+// Reusable calls: rows, shapes, strings, use by two runs at the same time, outputs before the first
+// run. views.test.js covers the memory of calls.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -56,7 +56,7 @@ test('rows that were never written take no physical memory', () => {
   call.close()
 })
 
-test('a call that is used by two runs at once is busy', async () => {
+test('a call that is used by two runs at the same time is busy', async () => {
   const call = openSync(slow.source).call()
   call.reshape('x', [2]).set([1, 2])
   call.inputs.n[0] = 100_000n

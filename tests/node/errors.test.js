@@ -90,7 +90,7 @@ const provoked = {
 }
 
 for (const [code, provoke] of Object.entries(provoked)) {
-  test(`${code}, as an error of that code and family`, () => {
+  test(`${code} is reported as an error of that code and family`, () => {
     let failure
     try {
       provoke()

@@ -251,7 +251,7 @@ function optionsClosing(model) {
 }
 
 test('the declaration `using` closes models and calls', () => {
-  // Node has the symbol under this name since 18.18; older versions have nothing to test.
+  // Node has had the symbol under this name since 18.18; older versions have nothing to test.
   if (typeof Symbol.dispose !== 'symbol') return
   const model = openSync(modelPath('add.onnx'))
   const call = model.call()

@@ -1,5 +1,5 @@
-// All operations at once, in a random order that a seed repeats: each outcome is right, or an error
-// that the operation may have.
+// All operations at the same time, in a random order that depends only on a seed. Each outcome is
+// right, or an error that the operation may report.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -53,7 +53,7 @@ class Mixture {
     promise.then(forget, forget)
   }
 
-  /** Awaits the result of a step. `codes` are the errors that it may have. */
+  /** Awaits the result of a step. `codes` are the errors that it may end with. */
   outcome(name, answer, check, codes) {
     const promise = Promise.resolve(answer).then(check, error => {
       if (error === 'aborted') return

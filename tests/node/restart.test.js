@@ -1,5 +1,5 @@
-// A server that restarts: with waitMs every kind of call waits for its successor, within its own
-// deadline, and the event loop continues.
+// A server that restarts: with waitMs every kind of call waits for the next server until the
+// deadline of the call, and the event loop continues.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -132,7 +132,7 @@ test('a deadline that ends the wait for another connection releases the workspac
     assert.deepEqual(answers, Array(8).fill(621))
   }))
 
-test('without a wait a call during the restart is refused at once', () =>
+test('without waitMs a call during the restart fails immediately', () =>
   withOrphan({}, async model => {
     for (const ask of Object.values(WAYS))
       await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })

@@ -21,8 +21,8 @@ const WAIT = { waitMs: 20_000 }
 const LONG = 60_000
 
 /**
- * The cases of each file that a server can open: those that run something on a model opened by its
- * path.
+ * The cases that a server can run, by model file: the cases that open a model by its path and then
+ * run something on it.
  */
 function casesByFile() {
   const files = new Map()
@@ -134,7 +134,7 @@ test('runs that wait in the queue hold no connection', () =>
     assert.ok(most - before < 64, `${most - before} sockets for 400 runs at once`)
   }))
 
-test('hundreds of calls of one server can run at once', () =>
+test('hundreds of calls of one server can run at the same time', () =>
   withSlow(async model => {
     const calls = Array.from({ length: 300 }, () => model.call())
     const runs = calls.map(async (call, i) => {
@@ -159,8 +159,8 @@ test('an abort and a deadline end a served run, and the model stays usable', () 
     controller.abort('enough')
     await assert.rejects(run, error => error === 'enough')
     assert.throws(() => model.runSync(slow.inputsFor(LONG), { timeoutMs: 5 }), { code: 'TIMEOUT' })
-    // The server may still be busy with the last run. Only the promise waits for it, because the
-    // event loop has to report the abort to the server.
+    // The server may still be busy with the last run. Only an asynchronous run may wait for it:
+    // the event loop has to continue, because it reports the abort to the server.
     const { y } = await model.run(slow.inputsFor(1, Float32Array.of(9)), { timeoutMs: 10_000 })
     assert.equal(y[0], 9)
     await assertWorks(model)

@@ -19,8 +19,8 @@ const folder = temporaryFolder()
 const LATER = 60_000 // ms; a deadline that no test waits for
 
 /**
- * Stops the process and returns when none of its threads runs any more, which is later than kill()
- * returns.
+ * Stops the process and returns when none of its threads runs any more. kill() alone returns before
+ * that.
  */
 function stop({ pid }) {
   process.kill(pid, 'SIGSTOP')
@@ -118,7 +118,7 @@ test('a run that is too large for its connection connects again without blocking
     await assertWorks(model)
   }))
 
-test('inputs are read before run returns, and wrong inputs are refused at once', () =>
+test('inputs are read before run returns, and wrong inputs are refused immediately', () =>
   withSlow(async (model, server) => {
     server.stop()
     const x = Float32Array.of(3, 4)

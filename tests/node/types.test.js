@@ -101,7 +101,7 @@ test('declarations compile for an older target, without @types/node and the libr
   assert.equal(compile(folder), '')
 })
 
-test('a wrong record is one error, which names the feature', () => {
+test('a wrong record causes one compiler error, which names the feature', () => {
   for (const [body, error] of [
     [
       'return model.predict({ prize: 1 })',

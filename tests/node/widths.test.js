@@ -98,7 +98,7 @@ test('arrays of changing length, shape and float type are converted in turn', as
   }
 })
 
-test('an asynchronous run has converted its input when it returns', async () => {
+test('an asynchronous run has converted its input when it returns its promise', async () => {
   const doubles = new Float64Array(BIG).fill(0.1)
   const run = bareNarrow.run({ x: doubles })
   doubles.fill(7)

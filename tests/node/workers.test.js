@@ -35,8 +35,8 @@ function assertWorks({ openSync }) {
 }
 
 /**
- * Copies the package to a folder of its own. The copy has its own native addon, or shares the file,
- * as npm may arrange it.
+ * Copies the package to a folder of its own. The copy has its own native addon, or a link to the
+ * addon of the package: npm can produce either.
  */
 function copyPackage({ isShared = false } = {}) {
   const copy = path.join(temporaryFolder(), 'sidecall')
@@ -109,7 +109,7 @@ test('a worker may exit or throw while its run is pending', async () => {
   assertWorks(sidecall)
 })
 
-test('many threads can open and verify one file at once', async () => {
+test('many threads can open and verify one file at the same time', async () => {
   const done = await runScript(
     `
     const { Worker, isMainThread } = require('node:worker_threads')

@@ -138,7 +138,7 @@ def test_changing_an_array_does_not_affect_a_run_that_waits(load: Load) -> None:
         others = [
             asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(2 * (os.cpu_count() or 1) + 2)
         ]
-        await asyncio.sleep(0.02)  # they occupy every thread of the library
+        await asyncio.sleep(0.02)  # by then these runs occupy every thread
         run = asyncio.ensure_future(model.arun({"x": x, "n": np.array(0, dtype=np.int64)}))
         await asyncio.sleep(0)
         x[:] = 7

@@ -1,4 +1,4 @@
-"""Every example in a docstring runs and gives the shown output; every public object has one."""
+"""Every example in a docstring runs and gives its output; every public object has a docstring."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every status of the header has its exception class.
 
-Each is also a standard exception, and can be pickled to another process.
+Each class is also a standard exception, and its exceptions can be pickled to another process.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_both_backends_load_the_same_library() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_opening_a_wrong_file_or_with_wrong_options_raises_the_right_class(
+def test_opening_with_a_wrong_file_or_wrong_options_raises_the_right_class(
     backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path, kind in (

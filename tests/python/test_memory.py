@@ -1,4 +1,4 @@
-"""Memory does not grow: opens and closes, runs, and errors at any point."""
+"""Opening and closing a model, running it and errors at any point do not make memory grow."""
 
 from __future__ import annotations
 

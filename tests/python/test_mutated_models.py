@@ -1,6 +1,6 @@
 """Mutated model files: if sidecall accepts one, protobuf reads it in the same way.
 
-Nothing is unknown, and nothing is left out.
+Protobuf finds no unknown field in the file, and what it has read is as long as the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MODELS = Path(__file__).resolve().parents[1] / "vectors/models"
 def is_accepted(data: bytes) -> bool:
     """False if the reader refuses the bytes.
 
-    If only ONNX Runtime or the contract refuses the model, the bytes were read.
+    True if only ONNX Runtime or the contract refuses the model: the reader accepted the bytes then.
     """
     try:
         sidecall.open(data, verify="off")
@@ -55,6 +55,6 @@ def test_protobuf_reads_accepted_files_in_the_same_way(name):
         assert known.SerializeToString(deterministic=True) == read.SerializeToString(
             deterministic=True
         )
-        # Overlong numbers or duplicate fields would make it shorter.
+        # Without the overlong numbers or duplicate fields of `data`, `read` would be shorter.
         assert read.ByteSize() == len(data)
     assert accepted > 50

@@ -51,7 +51,7 @@ assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 
 
 def test_too_many_records_for_the_memory_raise_out_of_memory(backend: str) -> None:
-    """Runs under a memory limit. If NumPy itself cannot make an array, its MemoryError stays."""
+    """Runs under a memory limit. If NumPy itself cannot make an array, it raises MemoryError."""
     path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
     done = subprocess.run(
         [sys.executable, "-c", TOO_MANY, str(path), backend],

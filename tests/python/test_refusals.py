@@ -96,7 +96,7 @@ def test_the_first_refused_rows_of_thousands_are_named(
     assert "and 1497 more" in str(caught.value)
 
 
-def test_an_infinity_is_refused_where_the_model_refuses_it(
+def test_an_infinity_is_refused_by_the_domain_of_its_feature_or_by_the_output(
     opened: Callable[[str], sidecall.Model],
 ) -> None:
     # The features of the model accept every number, but its answer must be finite.

@@ -32,7 +32,7 @@ def test_the_number_of_rows_may_change_from_run_to_run(
         np.testing.assert_array_equal(matrix.run({"X": x})["prediction"].ravel(), expected)
 
 
-def test_other_layouts_are_copied(matrix: sidecall.Model, backend: str) -> None:
+def test_arrays_in_an_unsuitable_layout_are_copied(matrix: sidecall.Model, backend: str) -> None:
     wide = np.zeros((1, 8), dtype=np.float32)
     wide[:, ::2] = ROW
     unaligned = (

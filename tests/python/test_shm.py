@@ -147,8 +147,8 @@ def test_abandoned_runs_hold_no_descriptors(backend: str) -> None:
             servers.stop("matrix.onnx")
             num_files = num_descriptors()
             try:
-                # One run waits for a connection. Those after it are late when they are started, so
-                # the starting thread raises their errors.
+                # One run waits for a connection. The runs behind it are started only after their
+                # deadlines, so the starting thread raises their errors.
                 outcomes = asyncio.run(give_up(model))
                 assert {type(outcome) for outcome in outcomes} == {errors.Timeout}
                 await_starters()

@@ -12,7 +12,7 @@ from sidecall._starting import Starter
 class SlowRun:
     """A run whose start waits until it is cancelled.
 
-    Its cancel takes longer than the thread needs to close it.
+    `cancel` takes longer than the thread needs to close the run.
     """
 
     fd = -1

@@ -125,7 +125,8 @@ def test_large_arrays_are_copied_and_converted(load: Load, rows: int) -> None:
         np.testing.assert_array_equal(wide.run({"x": doubles})["y"], doubles)
         np.testing.assert_array_equal(asyncio.run(narrow.arun({"x": doubles}))["y"], floats)
     assert wide.run({"x": floats})["y"].dtype == np.float64
-    other = doubles.reshape(-1, 1).repeat(2, axis=1)[:, 0]  # another layout, another byte order
+    # Arrays in another layout and in another byte order.
+    other = doubles.reshape(-1, 1).repeat(2, axis=1)[:, 0]
     np.testing.assert_array_equal(narrow.run({"x": other})["y"], floats)
     np.testing.assert_array_equal(narrow.run({"x": doubles.astype(">f8")})["y"], floats)
 
@@ -236,7 +237,9 @@ def test_integers_beyond_2_53_are_rounded_as_numpy_does(
         ["1"],
     ],
 )
-def test_other_types_are_refused(load: Load, width: str, x: object, backend: str) -> None:
+def test_values_other_than_real_numbers_are_refused(
+    load: Load, width: str, x: object, backend: str
+) -> None:
     model = load(f"identity_{width}.onnx")
     with pytest.raises(errors.DtypeMismatch, match=f"input 'x': expected {width}"):
         model.run({"x": x})
@@ -244,7 +247,7 @@ def test_other_types_are_refused(load: Load, width: str, x: object, backend: str
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("name", ["int64", "int32", "uint8", "bool", "float16", "string"])
-def test_inputs_of_other_types_refuse_floats(
+def test_inputs_that_are_neither_float32_nor_float64_refuse_both(
     load: Load, name: str, given: str, backend: str
 ) -> None:
     with pytest.raises(errors.DtypeMismatch, match=f"input 'x': expected {name}, got {given}"):

@@ -1,5 +1,5 @@
-// Calls of the client to a server that follows the protocol: one outcome each, for every way of
-// waiting, deadline and restart.
+// Calls of the client to a server that follows the protocol. Each call has exactly one outcome,
+// however the client waits, and also after a deadline, a cancel or the end of the server.
 #include <fcntl.h>
 #include <poll.h>
 
@@ -212,7 +212,7 @@ TEST_CASE("an event loop can wait on the descriptor") {
   CHECK(outcome == Outcome::kTimedOut);
   CHECK(!is_readable(fd, 0));
   // The next request is not sent before the late answer has arrived. The descriptor becomes
-  // readable for both.
+  // readable for the late answer and again for the next one.
   pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
   CHECK(pair.channel->poll() == Outcome::kPending);
   BackgroundThread late([&] { pair.peer.serve(2); });

@@ -1,4 +1,4 @@
-// exec: programs that serve, die, hang or do not exist. None is left running.
+// Programs of `exec:` addresses that serve, die, hang or do not exist. No program is left running.
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -185,7 +185,7 @@ TEST_CASE("the end of a child process is noticed in a program that reaps all chi
   sigaction(SIGCHLD, &before, nullptr);
 }
 
-TEST_CASE("a caller whose deadline ends before the pause does not retry at once") {
+TEST_CASE("a caller whose deadline is before the end of the pause does not retry immediately") {
   const Folder folder;
   const std::string path = folder.path() + "/end";
   REQUIRE(mkfifo(path.c_str(), 0600) == 0);

@@ -261,7 +261,7 @@ TEST_CASE("a refusal keeps its status and text, and a malformed one is a violati
   for (const auto& lie : lies) CHECK(refuse_with(lie) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("a refusal that is sent before HELLO is received") {
+TEST_CASE("the client receives a refusal that the server sends before it reads HELLO") {
   struct Refusing final : Endpoint {
     const std::string name = "shm:refusing";
     const std::string& label() const noexcept override { return name; }
@@ -282,7 +282,7 @@ TEST_CASE("a client retries twice after a disconnect, because a worker may have 
   CHECK(open_with([](Welcome&) {}, manifest(kSignature, ""), 2) == SIDECALL_OK);
 }
 
-TEST_CASE("a server that disconnects, stalls or is absent each gives its own status") {
+TEST_CASE("servers that disconnect, stall or are absent give different statuses") {
   CHECK(open_against([](Peer& peer) { peer.socket.close(); }, nullptr, 2) == SIDECALL_UNREACHABLE);
   Server server;
   ClientOptions options;
@@ -318,8 +318,9 @@ TEST_CASE("sizes and memory files of CONNECT that differ from the request are a 
   CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get()}; }) ==
         SIDECALL_PROTOCOL);
   CHECK(with_files([](Peer&) { return std::vector<int>{}; }) == SIDECALL_PROTOCOL);
-  // The request file has no FUTURE_WRITE seal, so as the response file the client could change it
-  // while the server uses it. In the opposite case the client could not write its requests.
+  // The request file has no FUTURE_WRITE seal. If it were accepted as the response file, the client
+  // could change it while the server uses it. In the opposite case the client could not write its
+  // requests.
   CHECK(with_files([](Peer& peer) {
           return std::vector<int>{peer.request.file.get(), peer.request.file.get()};
         }) == SIDECALL_PROTOCOL);

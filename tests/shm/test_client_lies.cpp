@@ -180,7 +180,7 @@ TEST_CASE("a descriptor that is wrong in any field is a violation") {
           }) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("the same layout after a failure is a violation") {
+TEST_CASE("an answer with the flag SAME_LAYOUT after a failure is a violation") {
   Pair pair;
   BackgroundThread serving([&] {
     pair.peer.serve(1);

@@ -124,7 +124,7 @@ TEST_CASE("an answer that arrived just before the server died is used") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("servers that disconnect at each request in turn do not delay a call without limit") {
+TEST_CASE("a call fails if one server after another disconnects when it gets the request") {
   Pair pair;
   BackgroundThread serving([&] {
     for (int i = 0; i < 4; ++i) {
@@ -166,7 +166,7 @@ TEST_CASE("the pidfd reports the death of a server whose socket is still open el
     channel->publish(false, -1);
     CHECK(status_of([&] { channel->wait(); }) == SIDECALL_PEER_DIED);
   }
-  SECTION("to one that an event loop awaits") {
+  SECTION("to a call that an event loop awaits") {
     channel->publish(false, -1, Awaited::kByFd);
     const int fd = channel->fd();
     CHECK(status_of([&] {

@@ -53,7 +53,7 @@ TEST_CASE("polling and the descriptor wait for a restarted server without blocki
   CHECK(starting.join().empty());
 }
 
-TEST_CASE("polling alone, short waits and one long wait also wait for a restarted server") {
+TEST_CASE("a call that polls, waits briefly or waits long continues with a restarted server") {
   for (const int64_t wait_ns : {INT64_C(-1), INT64_C(0), 5 * kMillisecond}) {
     Orphan pair;
     std::atomic<int> num_looks{0};

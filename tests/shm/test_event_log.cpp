@@ -1,4 +1,4 @@
-// How many events of one kind and user the log of a server passes on, and which it counts instead.
+// Which events of one kind and user the log of a server passes on, and which it only counts.
 #include <catch2/catch_test_macros.hpp>
 
 #include <string>

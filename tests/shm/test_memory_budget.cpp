@@ -1,5 +1,5 @@
-// The limit of the memory that clients make a server hold: its arithmetic, alone and over several
-// workers, and what a server counts.
+// The limit of the memory that clients make a server hold: how one worker counts, how several
+// workers share one limit, and which memory counts.
 #include <catch2/catch_test_macros.hpp>
 
 #include <unistd.h>
@@ -73,7 +73,7 @@ TEST_CASE("a budget gives out what it has and takes it back") {
   CHECK(take(&budget, 2, UINT64_C(1) << 46) == SIDECALL_OUT_OF_MEMORY);
 }
 
-TEST_CASE("a user who takes more than a user may is refused, and others are not") {
+TEST_CASE("a user who exceeds the limit for one user is refused, and other users are not") {
   shm::MemoryBudget budget(100, 50);
   CHECK(take(&budget, 1, 50) == 0);
   CHECK(take(&budget, 1, 1) == SIDECALL_OUT_OF_MEMORY);
@@ -93,7 +93,7 @@ TEST_CASE("a user who takes more than a user may is refused, and others are not"
   }
 }
 
-TEST_CASE("workers share one limit, and the bytes of one that ended are free again") {
+TEST_CASE("workers share one limit, and the bytes of a worker that ended are free again") {
   shm::MemoryRows rows;
   shm::MemoryBudget first(100, 60), second(100, 60);
   shm::MemoryRows::Row row = rows.assign();
@@ -113,7 +113,7 @@ TEST_CASE("workers share one limit, and the bytes of one that ended are free aga
     CHECK(second.held() == 100);
     CHECK(second.held_here() == 20);
     rows.clear_ended();
-    CHECK(second.held() == 100);  // it lives
+    CHECK(second.held() == 100);  // `ended` still exists
   }
   rows.clear_ended();
   CHECK(second.held() == 50);
@@ -184,10 +184,10 @@ TEST_CASE("a reservation gives back what it holds when it ends, moves or shrinks
   CHECK(budget.held() == 0);
 }
 
-TEST_CASE("answers that a client does not receive count, and only its own calls are refused") {
+TEST_CASE("answers that a client has not received count, and only its calls are refused") {
   Host server(host::numbers(), grow, with_memory(4 * kMiB));
   Client hoarder(server.path), other(server.path);
-  // One MiB each; the answer is assembled in private memory, so two MiB are needed for a moment.
+  // Each answer has one MiB and is assembled in private memory, so it needs two MiB for a moment.
   uint64_t k = 0;
   while (call(&hoarder, ++k, 65536.0F) == 0) REQUIRE(k < 10);
   CHECK(k >= 3);
@@ -246,7 +246,7 @@ TEST_CASE("strings count with all their copies") {
   CHECK(std::string(client.failure().message).find("max_memory_bytes") == 0);
 }
 
-TEST_CASE("a connection that does not fit waits for the memory of one that has just been closed") {
+TEST_CASE("a connection that does not fit waits for the memory of a client that has disconnected") {
   Host server(host::numbers(), host::echo, with_memory(100 * kMiB));
   const shm::Hello hello = raw::hello(shm::kConnect, 1, 60 * kMiB, 4096);
   for (int i = 0; i < 20; ++i) {

@@ -52,7 +52,7 @@ void write_texts(Client* client, const std::vector<int64_t>& offsets, const std:
 
 }  // namespace
 
-TEST_CASE("a request is answered, and again with the same layout") {
+TEST_CASE("a request is answered, and so is another one with the same layout") {
   Host server;
   Client client(server.path);
   client.write_numbers(3, 1.0F);
@@ -118,7 +118,7 @@ TEST_CASE("many calls of many clients on a few engine threads are all answered")
   CHECK(server.number("bytes_mapped") == 0);
 }
 
-TEST_CASE("a ring wakes a sleeping server, and a sleeping client gets one") {
+TEST_CASE("a ring of the client wakes a sleeping server, and the server rings a sleeping client") {
   Host server;
   Client client(server.path);
   for (uint64_t k = 1; k <= 20; ++k) {
@@ -202,7 +202,7 @@ TEST_CASE("inputs are read in place only where the service says so") {
   }
 }
 
-TEST_CASE("SAME_LAYOUT and equal addresses are used only after a success with that layout") {
+TEST_CASE("only a request with SAME_LAYOUT counts as the same layout, and addresses stay equal") {
   struct Seen {
     bool same;
     const void* in;

@@ -1,5 +1,5 @@
-// Failures over the channel from the server's side: one record, whatever was thrown, followed by
-// the list of faults.
+// Failures over the channel from the server's side: whatever was thrown, the server sends one error
+// record, followed by the list of faults.
 #include <catch2/catch_test_macros.hpp>
 
 #include <cstring>

@@ -157,7 +157,7 @@ TEST_CASE("a first message other than HELLO only closes the connection") {
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).is_end);
   }
   for (const std::string& bytes :
-       {good.substr(0, 63), good + '\0'}) {  // of another version, perhaps
+       {good.substr(0, 63), good + '\0'}) {  // another version might have this size
     shm::Socket socket = raw::connect(server.path);
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).refusal() == SIDECALL_PROTOCOL);
   }

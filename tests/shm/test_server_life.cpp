@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // A client in a process of its own, forked before the server has threads: waits for the path,
-// connects, publishes one request unless it is `idle`, reports that and then waits.
+// connects, publishes one request unless it is `idle`, reports through a pipe that it has done so,
+// and waits.
 class OtherProcess {
  public:
   explicit OtherProcess(bool idle) {
@@ -247,7 +248,7 @@ TEST_CASE("sockets from a supervisor are served like accepted ones") {
   CHECK_THROWS_AS(server.attach(dup(0)), shm::Error);
 }
 
-TEST_CASE("the control socket passes connections and their number, and its end starts a drain") {
+TEST_CASE("the control socket passes connections and counts, and its closing starts a drain") {
   host::FunctionHandler handler(host::echo);
   shm::Server server(host::numbers(), &handler, {});
   shm::Socket parent, child;

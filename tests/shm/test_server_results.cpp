@@ -47,8 +47,8 @@ TEST_CASE("a result that does not fit into its slot is sent as a file") {
 }
 
 TEST_CASE(
-    "results beyond the limit are refused, and so are new ones while earlier ones are not "
-    "received") {
+    "results beyond the limit are refused, and so are new results until the client has received "
+    "the earlier ones") {
   shm::ServerOptions options;
   options.max_one_shot = 100000;
   Host server(

@@ -59,7 +59,7 @@ Wait wait(SpinPolicy* policy, uint32_t peer_cpu, int32_t fixed_us = -1) {
   return {done.began, Fake::time - start, Fake::yields - yields};
 }
 
-// How many waits in a row sleep at once, without polling.
+// The number of consecutive waits that sleep immediately, without polling.
 int asleep(SpinPolicy* policy, uint32_t peer_cpu) {
   int count = 0;
   while (!policy->begin(peer_cpu)) ++count;
@@ -99,7 +99,9 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(
-    Fresh, "spin policy: a peer on this CPU runs between two polls, and its time is not counted") {
+    Fresh,
+    "spin policy: a yield between two polls lets a peer on this CPU run, and the time of the peer "
+    "does not count as polling") {
   SpinPolicy policy;
   Fake::yield_takes = 50 * kUs;
   REQUIRE(policy.begin(kHere));
@@ -137,8 +139,8 @@ TEST_CASE_METHOD(Fresh, "spin policy: waiting threads of one process yield to ea
   CHECK(Fake::yields == 0);
   const Wait together = wait(&one, kElsewhere);
   CHECK(together.yields > 0);
-  CHECK(together.yields <=
-        SpinPolicy::kSpin / SpinPolicy::kYieldInterval + 1);  // no thread used them, so it polls
+  // No other thread used the yields, so `one` yields only once per interval and polls in between.
+  CHECK(together.yields <= SpinPolicy::kSpin / SpinPolicy::kYieldInterval + 1);
   one.note(0);
   Fake::yield_takes = 20 * kUs;
   CHECK(wait(&one, kElsewhere).yields > 50);
@@ -149,8 +151,8 @@ TEST_CASE_METHOD(Fresh, "spin policy: waiting threads of one process yield to ea
 }
 
 TEST_CASE_METHOD(Fresh,
-                 "spin policy: after yields that take too long more and more waits do not yield, "
-                 "until one is short") {
+                 "spin policy: after yields that take too long, more and more waits sleep without "
+                 "yielding, until a yield is short") {
   SpinPolicy policy;
   Fake::yield_takes = 2 * SpinPolicy::kMaxWait;
   for (const int forgone : {3, 15, 63, 255, 1023, 1023}) {

@@ -130,7 +130,7 @@ TEST_CASE("connections of refused users do not displace those of admitted users"
 
 TEST_CASE("users whose connections wait for an answer take turns") {
   if (geteuid() != 0) return;
-  // The log stops the control thread at its first event, until all connections wait for it.
+  // The log function blocks the control thread at its first event until all clients have connected.
   std::mutex mutex;
   std::vector<std::string> events;
   std::atomic<bool> is_held{true};
@@ -154,7 +154,7 @@ TEST_CASE("users whose connections wait for an answer take turns") {
     server.attach(theirs.take().release());
     clients.push_back(std::move(ours));
   };
-  attach(kFriend);  // the control thread stops after its answer
+  attach(kFriend);  // the control thread answers this client and then blocks
   usleep(100000);
   for (int i = 0; i < 40; ++i) attach(kFriend);
   attach(0);
@@ -170,7 +170,8 @@ TEST_CASE("users whose connections wait for an answer take turns") {
   CHECK(of_root - events.begin() <= 2);
 }
 
-TEST_CASE("of the connections without a first message, the user who has most loses the oldest") {
+TEST_CASE(
+    "if too many connections are silent, the oldest of the user who has most of them is closed") {
   if (geteuid() != 0) return;
   for (const bool is_supervised : {false, true}) {
     CAPTURE(is_supervised);

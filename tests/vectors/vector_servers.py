@@ -47,7 +47,7 @@ def reason_to_leave_out(case: Case) -> str | None:
 
 
 class Servers:
-    """Addresses by model. Only a few server processes run at a time; `close` ends the last."""
+    """Addresses by model. Only a few server processes run at a time; `close` ends them."""
 
     MOST = 8
 

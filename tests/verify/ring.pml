@@ -1,12 +1,17 @@
-/* Sleep and wake of one connection (shm/PROTOCOL.md, sections 4 and 5) on a machine with store buffers; check.sh runs it.
+/* Sleep and wake of one connection (shm/PROTOCOL.md, sections 4 and 5) on a machine with store
+ * buffers; check.sh runs it.
  *
- * Each side has a FIFO of stores that others do not see yet; it drains at any moment. A seq_cst store is a store and a fence, which
- * waits until the FIFO is empty. All loads are of words that the other side writes, so none is served from the own FIFO.
- * Polling is one look: a side that looks for longer does nothing that two looks do not. A socket that is full drops the byte.
+ * Each side has a FIFO of stores that others do not see yet; it drains at any moment. A seq_cst
+ * store is a store and a fence, which waits until the FIFO is empty. A side loads only words that
+ * the other side writes, so no load is answered from its own FIFO. Polling is modelled as one look,
+ * because looking for longer is the same as looking later. A socket that is full drops the byte.
  *
- *   WEAK_CLIENT, WEAK_SERVER   that side's stores have no fence (release and acquire): a wake-up gets lost
- *   ALWAYS_RING                the client has no atomic operations, as section 5 says for it; the server is an ordinary one
- *   PLAIN_SERVER               the server has none; the client is an ordinary one
+ *   WEAK_CLIENT, WEAK_SERVER   that side's stores have no fence (release and acquire): a wake-up
+ *                              gets lost
+ *   ALWAYS_RING                the client has no atomic operations and follows section 5; the
+ *                              server is an ordinary one
+ *   PLAIN_SERVER               the server has no atomic operations and follows section 5; the
+ *                              client is an ordinary one
  */
 #ifndef CALLS
 #define CALLS 4
@@ -73,7 +78,7 @@ end:
 #define server_fence fence(server_stores)
 #endif
 
-/* A system call orders the stores before it; the byte is dropped where the socket is full. */
+/* A system call orders the stores before it; the byte is dropped if the socket is full. */
 inline ring(stores, socket) {
   fence(stores);
   if
@@ -119,7 +124,7 @@ active proctype client() {
     client_fence;
     seen = response_sequence[(waited - 1) % SLOTS];
     if
-    :: seen == waited -> goto got  /* the server may ring for nothing */
+    :: seen == waited -> goto got  /* the server may ring spuriously */
     :: else
     fi;
 #endif
@@ -147,7 +152,8 @@ active proctype server() {
     own++;
     server_stores ! server_sleeping, 0, own;
 #ifdef PLAIN_SERVER
-    /* A millisecond on the socket: a byte comes, or the kernel took the CPU away. */
+    /* Waits a millisecond for the socket. Either a byte arrives, or the kernel takes the thread off
+     * the CPU, which orders its stores. */
     if
     :: nempty(to_server) -> drop_rings(to_server); goto next_turn
     :: fence(server_stores)
@@ -183,5 +189,6 @@ next_turn:
   od
 }
 
-/* A lost wake-up is a client that never ends: it sleeps while a response lies ready, or the server does while a request does. */
+/* After a lost wake-up the client never ends: it sleeps although a response is ready, or the server
+ * sleeps although a request is ready. */
 ltl no_lost_wake_up { <> (received == CALLS) }

@@ -1,5 +1,5 @@
-/* The main baseline: ONNX Runtime's C API as a careful C programmer would use it, with one thread
- * and either a kept I/O binding or a fresh Run. */
+/* The main baseline: ONNX Runtime's C API as a careful C programmer would use it, with one thread.
+ * It uses either a kept I/O binding, or Run with fresh inputs and outputs. */
 #define ORT_API_MANUAL_INIT
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>

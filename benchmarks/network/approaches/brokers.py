@@ -12,7 +12,7 @@ from host import Host, UnavailableError
 class Broker(Approach):
     group = "queue"
     workloads = ("gbm", "null", "image", "penguins", "forest")
-    crossings = 4  # into the kernel and out of it, to the broker and to the worker
+    crossings = 4  # into the kernel and out of it, once to the broker and once to the worker
 
     def body_of(self, kind: str) -> str:
         """The faster body: arrays as bytes. Records have strings and need JSON."""

@@ -1,5 +1,5 @@
-"""Shared by the model servers whose packages are separate, in build/peers: JSON over HTTP, from one
-Python program.
+"""Shared by the model servers whose packages are installed separately, in build/peers: JSON over
+HTTP, from one Python program.
 """
 
 import os

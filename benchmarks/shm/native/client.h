@@ -36,7 +36,7 @@ void bench_call_open(bench_call* call, const char* name, const char* kind, const
 void bench_call_close(bench_call* call);
 int64_t bench_call_answers(const bench_call* call); /* number of float64s per call */
 /* One round trip: writes the values, runs, reads the values; returns its time in ns. Ends the
- * program if it can check the answer and the answer is wrong. */
+ * program if the answer can be checked and is wrong. */
 int64_t bench_call_run(bench_call* call, const bench_rows* rows, int64_t number, double* answers);
 
 /* `clients` threads call for `duration_ns`; writes calls per second, p50 and p99 in ns. */

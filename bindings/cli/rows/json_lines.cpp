@@ -113,7 +113,7 @@ class JsonSource::Handler {
   int32_t feature_ = kNoFeature;  // of the last key
   size_t kept_ = kNotKept;
   size_t nested_from_ = 0;
-  int32_t guess_ = 0;  // the next feature, if the record has the order of the model
+  int32_t guess_ = 0;  // the next feature, if the keys are in the order of the model
 };
 
 bool JsonSource::Handler::Key(const char* text, rapidjson::SizeType length, bool) {

@@ -33,7 +33,7 @@ class JsonSource : public RowSource {
   const RowCall& call_;
   const RowOptions& options_;
   std::string text_;           // a copy of the row, which the parser modifies in place
-  std::vector<int32_t> seen_;  // for each feature, how often the row has it
+  std::vector<int32_t> seen_;  // for each feature, how often it occurs in the row
   std::vector<std::string_view> kept_;
   sidecall_error err_;
   std::array<sidecall_fault, kMaxFaults> faults_;

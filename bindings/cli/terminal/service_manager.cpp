@@ -34,7 +34,8 @@ ServiceManager::ServiceManager(bool is_service)
     : address_(is_service ? variable("NOTIFY_SOCKET") : "") {
   const bool is_address = address_.size() > 1 && (address_[0] == '/' || address_[0] == '@');
   if (!is_address || address_.size() >= sizeof(sockaddr_un::sun_path)) address_.clear();
-  // WATCHDOG_PID keeps a child process from answering for its parent.
+  // A child process inherits WATCHDOG_USEC. If WATCHDOG_PID is set, only the process that it names
+  // sends WATCHDOG=1.
   const std::string process = variable("WATCHDOG_PID");
   if (address_.empty() || (!process.empty() && process != std::to_string(::getpid()))) return;
   const int64_t limit_us = positive_number(variable("WATCHDOG_USEC"));

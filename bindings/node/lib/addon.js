@@ -19,8 +19,9 @@ process.dlopen(loaded, path.resolve(file))
 const addon = loaded.exports
 // Electron does not allow external ArrayBuffers. SIDECALL_NODE_COPIES=1 lets tests simulate that.
 addon.configure({ makeError, copies: process.env.SIDECALL_NODE_COPIES === '1' })
-// At exit, cancel the runs under way and wait at most 200 ms for them. A run that continues while
-// the exit runs the engine's destructors does no harm (docs/decisions/023-ends-of-programs.md).
+// At exit, cancel the runs under way and wait at most 200 ms for them. A run may take longer and
+// continue after the engine's static destructors have run; this does no harm
+// (docs/decisions/023-ends-of-programs.md).
 process.on('exit', () => addon.drain())
 
 // The oldest supported minor version of ONNX Runtime 1.x, as in engines/onnxruntime/library.cpp.

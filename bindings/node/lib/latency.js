@@ -53,8 +53,8 @@ class Estimate {
       if (this.ns < SHORT_NS) this.nextTrial = TRIALS
       return
     }
-    // A slower run raises the estimate quickly (up to 4 times per run); faster runs lower it
-    // gradually.
+    // A slower run raises the estimate quickly: to at most 4 times its value, or to any value if
+    // the run is long. Faster runs lower the estimate gradually.
     if (ns <= this.ns) this.ns = this.ns * 0.9 + ns * 0.1
     else this.ns = ns >= LONG_NS ? ns : Math.min(ns, this.ns * 4)
   }

@@ -1,6 +1,6 @@
 // Checks and converts arguments; used by open.js, model.js and call.js. A value of a wrong type
-// throws a TypeError. A time that is out of range throws a SidecallError. It is made here, because
-// the library would report nanoseconds where the user gave milliseconds.
+// throws a TypeError. A time that is out of range throws a SidecallError. This file checks times
+// itself, because the library would report nanoseconds where the user gave milliseconds.
 'use strict'
 
 const { fileURLToPath } = require('node:url')

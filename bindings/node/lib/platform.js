@@ -11,8 +11,8 @@ const platform = `${process.platform}-${process.arch}`
 const platformPackage = `@sidecall/${platform}`
 
 /**
- * Returns the folder of the program's main file: first with symbolic links resolved, then as the
- * path was given, if that is another folder.
+ * Returns the folders of the program's main file: first the folder after symbolic links are
+ * resolved, then the folder in the path as it was given, if that is another one.
  */
 function programFolders() {
   const program = process.argv[1]
@@ -29,7 +29,7 @@ const fromProgram = programFolders()
 const here = typeof __dirname === 'string' ? __dirname : path.resolve(fromProgram[0] ?? '.')
 const isBundled = typeof __filename !== 'string' || path.basename(__filename) !== 'platform.js'
 const load = createRequire(path.join(here, 'platform.js'))
-// A bundle may be in another folder than the packages, so the program's folders count as well.
+// A bundle may be in another folder than the packages, so the program's folders are searched too.
 const searched = isBundled ? [...new Set([here, ...fromProgram])] : [here]
 
 /** Resolves a module, starting from each of the folders in turn; undefined if it is not found. */

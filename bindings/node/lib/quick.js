@@ -61,8 +61,8 @@ function partText(part, p) {
 }
 
 /**
- * Compiles a function (d0, d1, ...) => record, where d0, d1, ... are the data of the output of each
- * part.
+ * Compiles a function (d0, d1, ...) => record, where d0 is the data of the output of the first
+ * part, d1 that of the second part, and so on.
  */
 function compileAnswer(parts) {
   if (parts.some(part => part.columns.length > MAX_FEATURES)) return null

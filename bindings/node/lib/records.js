@@ -1,5 +1,6 @@
-// Reads records into a staging area; used by runner.js. Each property of a record is read only
-// once. The values then go either directly into the engine's memory (if all are plain numbers) or
+// Reads records into a staging area; used by runner.js. This code reads each property of a record
+// only once; if the compiled reader of quick.js gave up before, the property has been read there
+// too. The values then go either directly into the engine's memory (if all are plain numbers) or
 // through the setters of core, which report every fault.
 'use strict'
 

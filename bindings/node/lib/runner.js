@@ -52,8 +52,8 @@ class Runner {
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
     // While runs wait in the queue, close a remote workspace instead of keeping it. The waiting
-    // runs already have workspaces, so only the next new run would take this one. Its connection
-    // would then be idle while that run waits.
+    // runs already have workspaces, so only the next new run would take this one. That run would
+    // wait too, and meanwhile the connection of this workspace would be idle.
     if (this.gate !== null && hasWaiting()) return workspace.close()
     if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
       return workspace.close()

@@ -1,5 +1,5 @@
-// AbortSignals: one listener for each signal, even if many runs use it, and none after the last of
-// these runs; used by open.js and tasks.js.
+// Listens to AbortSignals; used by open.js and tasks.js. Each signal gets only one listener, even
+// if many runs use the signal. The listener is removed after the last of these runs.
 'use strict'
 
 const watched = new WeakMap() // signal -> {waiting: a set of callbacks, listener}

@@ -23,9 +23,10 @@ let isRetrying = false
 const queue = { tasks: [], first: 0 }
 
 /**
- * Each model in another process has one Gate. Starting a run may have to connect first; a separate
- * thread then does this, because it waits for the other process. The gate lets only one run of the
- * model do this at a time; the other runs wait.
+ * Each model in another process has one Gate. Before a run can start, its workspace may have to
+ * connect, and connecting waits for the other process. A separate thread then connects and starts
+ * the run. The gate lets only one run of the model use such a thread at a time; the other runs
+ * wait.
  */
 class Gate {
   constructor() {

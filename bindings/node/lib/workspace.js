@@ -89,7 +89,8 @@ class Workspace {
       this.task.onFinish(error, isReleasedOnly)
     )
     this.run = this.native.run // without arguments and result
-    // In a model with features, every column of every input belongs to a feature.
+    // Only a feature can be missing. In a model with features, every column of every input belongs
+    // to a feature, so every string input of such a model takes missing values.
     const takesMissing = signature.features.length > 0
     this.inputs = signature.inputs.map((spec, i) => new Input({ ...spec, takesMissing }, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))

@@ -279,8 +279,8 @@ void Call::on_ready() {
   const sidecall_status status = sidecall_call_finish(handle_, 0, environment_->error());
   if (status == SIDECALL_PENDING || environment_->is_closing) return;
   // A run that was cancelled or whose deadline passed has its outcome at once. After the outcome
-  // has been taken, finish answers NOT_RUN, and the descriptor becomes readable once more when the
-  // engine no longer uses the memory.
+  // has been taken, sidecall_call_finish returns NOT_RUN, and the descriptor becomes readable once
+  // more when the engine no longer uses the memory.
   const bool is_released_only = sidecall_call_is_busy(handle_) != 0;
   if (is_released_only && status == SIDECALL_NOT_RUN) return;
   if (!is_released_only) {
@@ -310,7 +310,7 @@ Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {
 }
 
 // Call cancel() first, so that the outcome is available. When the outcome has been taken,
-// sidecall_call_finish waits until the engine no longer uses the memory, and answers NOT_RUN.
+// sidecall_call_finish waits until the engine no longer uses the memory, and returns NOT_RUN.
 void Call::await(std::chrono::steady_clock::time_point deadline) {
   while (is_pending_) {
     const int64_t left =

@@ -66,7 +66,8 @@ Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   read_dims(info[2], &dims_);
   const uint64_t bytes = count_bytes(dims_, dtype);
   // First check the shape without memory, so that an invalid shape is refused before anything is
-  // allocated. INVALID_ARGUMENT is ignored here, because the probe has no memory.
+  // allocated. If the shape is valid, the status is INVALID_ARGUMENT, because the probe has no
+  // memory; this is not an error here.
   const sidecall_view probe = view_of(dtype, dims_, nullptr, bytes);
   const auto input = static_cast<int32_t>(index);
   const sidecall_status status =

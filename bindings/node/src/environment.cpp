@@ -27,8 +27,8 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   return fields;
 }
 
-// The engine may still write to the memory of these runs, and closing them waits until it stops. A
-// separate thread closes them, so that the end of a worker does not wait.
+// The engine may still write to the memory of the abandoned calls, and closing a call waits until
+// the engine stops. A separate thread closes the calls, so that the end of a worker does not wait.
 void close_on_thread(std::vector<Call::Abandoned> abandoned) {
   if (abandoned.empty()) return;
   const auto shared = std::make_shared<std::vector<Call::Abandoned>>(std::move(abandoned));

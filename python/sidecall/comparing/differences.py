@@ -77,7 +77,7 @@ def amounts(want: np.ndarray, have: np.ndarray) -> np.ndarray:
 def power_of(scaled: np.ndarray) -> np.ndarray:
     """Returns the power of ten of each difference: -7 for 1e-7 <= x < 1e-6.
 
-    The lowest and the highest power hold everything beyond them as well.
+    Smaller differences get the lowest power of the histogram, larger ones the highest.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.floor(np.log10(scaled) + 1e-12)
@@ -90,7 +90,7 @@ def power_of(scaled: np.ndarray) -> np.ndarray:
 class Histogram:
     """Counts rows by the power of ten of their largest difference; key None means no difference.
 
-    Rows that held, moved and are unstable are counted separately.
+    Rows that held, rows that moved, and unstable rows are counted separately.
     """
 
     def __init__(self) -> None:

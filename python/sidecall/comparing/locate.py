@@ -53,7 +53,7 @@ def locate(
     contract: dict[str, Any],
     rows: Rows,
 ) -> Begin:
-    """Finds where the difference begins. `rows` have moved and are answered by both sides."""
+    """Finds where the difference begins. `rows` are moved rows that both sides answer."""
     got = model.ask(rows).values
     tensors = {tensor.name: tensor.dtype for tensor in model.model.inputs}
     narrow = [
@@ -98,7 +98,7 @@ def _shortest_decimals(values: np.ndarray) -> np.ndarray:
 def _replaced(
     rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Rows, list[str]]:
-    """Returns rows with other values that have the same float32, and the features that changed.
+    """Returns rows with other values that round to the same float32, and the changed features.
 
     The types stay the same.
     """
@@ -206,7 +206,7 @@ def _in_steps(
 
 
 def _branches(step: Any, path: str, found: np.ndarray) -> str:
-    """Returns the transformers of a ColumnTransformer whose columns differ."""
+    """Returns those transformers of a ColumnTransformer that make the columns that differ."""
     slices = getattr(step, "output_indices_", None)
     if not isinstance(slices, dict):
         return ""

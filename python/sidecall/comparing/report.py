@@ -15,10 +15,10 @@ import numpy as np
 class OutputComparison:
     """One output over the rows that both sides answered and that are stable.
 
-    `largest` is the largest absolute difference in the output's own unit, and inf for NaN or an
-    infinity against another number. `largest_row` is its row, counted from 0. Both are None for
-    labels and other exact answers, and if no row was compared. `moved` counts rows. A number may
-    differ by `absolute` + `relative` x |expected|.
+    `largest` is the largest absolute difference in the output's own unit. It is inf if one side
+    gave NaN or an infinity and the other side gave another number. `largest_row` is its row,
+    counted from 0. Both are None for labels and other exact answers, and if no row was compared.
+    `moved` counts rows. A number may differ by `absolute` + `relative` x |expected|.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Comparison:
                          differs, or only one side refuses the row
     refused_by_original  rows that only the original refuses; part of `moved`
     refused_by_model     rows that only the exported model refuses; part of `moved`
-    refused_by_both      rows that both sides refuse; they agree
+    refused_by_both      rows that both sides refuse; not part of `moved`
     unstable             rows for which the original gives other answers in other batches; not part
                          of `moved`
     checked              rows whose stability was checked

@@ -57,8 +57,8 @@ def compare(
     absolute, relative  a number has moved if |got - expected| > absolute + relative x |expected|.
                         By default both are 1e-8, or 1e-5 for an output that the original itself
                         computes in float32
-    dtypes              the types that fit saw, by feature name or one for all numbers, if `data`
-                        has other types: the original gets the rows in these types
+    dtypes              the types that fit saw, if `data` has other types: a type for each feature
+                        name, or one type for all numbers. The original gets the rows in these types
     worst               how many of the worst rows the report keeps, for each of refusals, labels
                         and values
     chunk               how many rows are read and held at a time; the original is always asked in
@@ -344,7 +344,7 @@ def _worst_row(
     want: dict[str, np.ndarray],
     have: dict[str, np.ndarray],
 ) -> WorstRow:
-    """Describes a row by the output that differs most, and its column that differs most."""
+    """Describes a row by the column that differs most, in the output that differs most."""
     candidates = [d for d in found if d.is_bad[place] and d.output.is_number == (kind == "value")]
     output = max(candidates, key=lambda d: d.scaled[place]).output
     expected, got = want[output.name][place], have[output.name][place]

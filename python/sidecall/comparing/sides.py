@@ -82,7 +82,7 @@ def outputs_of(
 ) -> list[Output]:
     """Returns the deterministic outputs of the contract.
 
-    Raises ModelError if the original is another model: it has other outputs or classes.
+    Raises ModelError if the original has other outputs or classes than the contract.
     """
     methods = {output.name: output.method for output in original.outputs}
     is_float32 = any(map(is_xgboost, estimators_in(original.model)))
@@ -137,7 +137,7 @@ def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
 
 
 class OriginalSide:
-    """Asks the original in batches; if it refuses a batch, the batch is split to find the rows."""
+    """Asks the original in batches. A batch that it refuses is split to find the refused rows."""
 
     def __init__(self, original: Original, outputs: list[Output]) -> None:
         self.model = original.model

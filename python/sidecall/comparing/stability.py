@@ -1,4 +1,4 @@
-"""Finds rows for which the original gives other answers alone or in other batches."""
+"""Finds rows for which the original gives different answers in batches of different sizes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def unstable(
 ) -> np.ndarray:
     """Returns the rows of `wanted` whose answers vary by more than the tolerance.
 
-    The answers are those for batches of 1, 7 and 1 000 rows; `expected` has those for 1 000. For a
-    row of `wanted`, the original gets again the whole batch that contains the row. `wanted` are
-    ascending positions.
+    The answers are those for batches of 1, 7 and 1 000 rows; `expected` has those for 1 000. To
+    check a row of `wanted`, the original is asked for the whole batch that contains the row.
+    `wanted` are ascending positions.
     """
     # For single rows, starting and stopping threads would take most of the time. The number of
     # threads does not change a sum within a row.

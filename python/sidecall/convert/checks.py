@@ -18,7 +18,7 @@ REFUSED = "refused"
 class Rule:
     """The numbers that a step accepts in each of its columns.
 
-    They lie between `low` and `high`; NaN is accepted if `missing`.
+    A step accepts the numbers from `low` to `high`, and NaN if `missing`.
     """
 
     low: float
@@ -117,9 +117,9 @@ class Range:
 class Checks:
     """What a conversion knows about steps and inputs, and the checks that it found necessary.
 
-    `rules` has the id() of a step as key, `inputs` the name of an input. `steps` lists the steps
-    that the output `refused` refers to by number. `notes` are remarks for the user of the exported
-    file.
+    The keys of `rules` are the id() of steps, and the keys of `inputs` are the names of inputs.
+    `steps` lists the steps that the output `refused` refers to by number. `notes` are remarks for
+    the user of the exported file.
     """
 
     rules: dict[int, Rule] = field(default_factory=dict)

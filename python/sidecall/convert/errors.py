@@ -1,6 +1,6 @@
 """The only error of sidecall.convert.
 
-Every converter raises it; export and `sidecall check` read it.
+Every converter raises this error; export and `sidecall check` report its step and reason.
 """
 
 from __future__ import annotations

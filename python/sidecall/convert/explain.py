@@ -74,7 +74,7 @@ def _explain_step(path: str, model: Any) -> Step:
 
 
 def _inputs(model: Any) -> list[tuple[str, int]]:
-    """Guesses the types of a step's columns: string if it holds strings, otherwise float32."""
+    """Guesses the types of a step's columns: string for columns of text, else float32."""
     if hasattr(model, "vocabulary_") or hasattr(model, "token_pattern"):
         return [("string", 1)]
     if hasattr(model, "categories_"):

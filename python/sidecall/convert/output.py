@@ -43,8 +43,8 @@ def to_graph(
                model for the float32 row. "float64": a rounded float64 value; the graph answers
                like the model for the float64 row, also where thresholds, bin edges or categories
                are closer to the value than the rounding.
-    unused     The positions, among the columns that the model was trained on, of columns that it
-               does not use. They have no input.
+    unused     The positions of the columns that the model does not use, counted among all columns
+               that it was trained on. Such columns have no input.
     checks     The rules of steps and the ranges of inputs. If a computed number may break a
                rule, the last output is `refused` (docs/contract.md). It holds a number that
                refers to an entry of `checks.steps`, counted from 1.
@@ -245,7 +245,7 @@ def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> lis
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
     outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
-    # A ClassifierChain gives one probability per label: that of the label being set. Other
+    # A ClassifierChain gives one probability per label: that the label is set. Other
     # classifiers give one array per label, which no contract can describe.
     if type(final_step(model)).__name__ == "ClassifierChain":
         for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):

@@ -12,7 +12,8 @@ import numpy as np
 
 from .checks import Range
 
-# Each output column of these steps depends on the same input column only, and monotonically.
+# In these steps, an output column depends only on the input column at the same position, and this
+# dependence is monotonic.
 _MONOTONE = {
     "Binarizer",
     "MaxAbsScaler",

@@ -26,10 +26,11 @@ _refusals: dict[tuple[str, str], str] = {}
 
 
 def converts(library: str, classes: str, *methods: str) -> Callable[[Rule], Rule]:
-    """Registers a function as the converter of methods of classes (names separated by spaces).
+    """Registers a function as the converter of the given methods of the given classes.
 
-    Methods are those of scikit-learn, and `index`: the position of the predicted class in
-    `classes_`, [N]. Responses are [N, K], also with a single column; only `index` is [N].
+    `classes` are names, separated by spaces. Methods are those of scikit-learn, and `index`: the
+    position of the predicted class in `classes_`, [N]. Responses are [N, K], also with a single
+    column; only `index` is [N].
     """
 
     def register(rule: Rule) -> Rule:
@@ -119,7 +120,7 @@ class Conversion(Graph):
             self.real = outer
 
     def snap(self, values: Any, single: Any) -> Any:
-        """Adapts values that are compared with rows in double.
+        """Adapts values that the graph compares with rows; the comparison is in double.
 
         `single`: whether the caller's column is float32.
 
@@ -147,7 +148,7 @@ class Conversion(Graph):
         return _refusals.get((_library(model), type(model).__name__), "")
 
     def call(self, model: Any, method: str, x: Frame | Tensor, step: str = "") -> Any:
-        """The result of `model.method(x)` as a tensor; for transform it may be a frame."""
+        """The result of `model.method(x)`: a tensor, or for transform possibly a frame."""
         frame = x if isinstance(x, Frame) else Frame(self, [x])
         key = (id(model), method, frame.key)
         if key in self.memo:

@@ -92,7 +92,7 @@ def _own_version() -> str:
     try:
         return importlib.metadata.version("sidecall")
     except importlib.metadata.PackageNotFoundError:
-        # In a source tree that is not installed, the native library knows its version.
+        # In a source tree, the package may not be installed; the library has the same version.
         import sidecall
 
         return str(sidecall.__version__)

@@ -131,7 +131,7 @@ class Description:
         refusing: Sequence[dict[str, str]] = (),
         notes: Sequence[str] = (),
     ) -> Report:
-        """Returns the report, whose contract lacks only the model's name and id.
+        """Returns the report. Its contract lacks only the part `model`, which the caller adds.
 
         parities   of the data, of probe rows and of the golden rows
         refusing   the checks in the graph that can refuse a row

@@ -20,7 +20,10 @@ def load_model(path: str, trusted: bool) -> Any:
 
 
 def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
-    """Returns a DataFrame, an array or a list of text, whichever the model was trained on."""
+    """Returns a DataFrame, an array, a list of text or the pickled object, depending on the file.
+
+    A DataFrame with a single column becomes a Series for a model that was trained on text.
+    """
     file = existing(path)
     suffix = file.suffix.lower()
     try:
@@ -58,8 +61,8 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
 def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
     """Returns a DataFrame of JSON Lines.
 
-    Values stay as they are written: only numbers become numbers, and nothing becomes a date. Null
-    and absent keys are missing values.
+    Values keep their JSON types: no text becomes a number or a date. Null and absent keys are
+    missing values.
     """
     import json
 
@@ -101,8 +104,8 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
         and not hasattr(model, "n_features_in_")
         and data.shape[1] == 1
     ):
-        # A model without feature names or a number of features is a text pipeline: its vectorizer
-        # takes a flat list of text.
+        # A model that has neither feature names nor a number of features is a text pipeline: its
+        # vectorizer takes a flat list of text.
         return data.iloc[:, 0]
     return data
 

@@ -1,4 +1,4 @@
-"""Adds nodes in front of a graph that turn the reserved value of an int64 input into NaN."""
+"""Turns the reserved value of an int64 input into NaN, with nodes in front of the graph."""
 
 from __future__ import annotations
 

@@ -58,8 +58,9 @@ def export(
     golden         which rows each process verifies when it first opens the file: "synthetic",
                    "real" (rows of `data` are then stored in the file) or "none"
     ranges         False leaves minimum, maximum and categories seen out of the file
-    dtype          "float32" or "float64" for numbers, for all or by feature name, instead of the
-                   type in `data`: the number that a caller passes is rounded to it once
+    dtype          "float32" or "float64", the type of numbers instead of the type in `data`: one
+                   for all features, or one for each feature name. A number that a caller passes is
+                   rounded once, to this type
     precision      "original": each step computes in the type of the model's own step. "float32":
                    inputs and arithmetic are float32, for a smaller file and shorter calls; the
                    report says how many rows get another answer

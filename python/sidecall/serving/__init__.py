@@ -18,7 +18,7 @@ _LAZY = {"serve": "run", "Server": "run", "status": "run"}
 def remaining() -> float | None:
     """Returns how many seconds remain until the caller stops waiting; 0 if it waits no longer.
 
-    For a function that is being served, while it computes an answer. None if the caller has no
+    A served function may call this while it computes an answer. Returns None if the caller has no
     deadline, and outside a request.
 
     >>> remaining() is None

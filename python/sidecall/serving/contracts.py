@@ -75,7 +75,7 @@ def _report(described: Description, served: _Served) -> Report:
 
 
 class _Served:
-    """Used in place of the session of export: answers tensors as the server will."""
+    """Takes the place of export's Session: for the same tensors, it answers as the server will."""
 
     def __init__(self, described: Description) -> None:
         answers = [_answer(output) for output in described.original.outputs]

@@ -23,7 +23,7 @@ class Answer:
     method: str
     dtype: str
     width: int | None  # the columns of an [N, width] tensor; None for [N]
-    # For a label that is the class of the largest probability: the classes.
+    # The classes, if this is a label that is the class of the largest probability.
     classes: list[Any] | None = None
 
     def __post_init__(self) -> None:
@@ -35,7 +35,7 @@ class Estimator:
 
     Can be pickled, for workers. `predict` of a classifier usually computes again what
     `predict_proba` has computed. So if the contract says that the label is the class of the largest
-    probability, the label is looked up; `predict` is called only if two probabilities tie.
+    probability, the label is looked up; `predict` is called only if probabilities tie or are NaN.
     """
 
     def __init__(self, model: Any, rows: Callable[[Any], Any], answers: list[Answer]) -> None:
@@ -54,7 +54,7 @@ class Estimator:
     def _look_up(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Returns the class of the largest probability in each row.
 
-        None if two probabilities are the largest in a row, or if one is NaN.
+        None if, in any row, the largest probability occurs twice or a probability is NaN.
         """
         assert self._classes is not None
         if len(probabilities) == 1:  # for one row, lists are several times faster than numpy

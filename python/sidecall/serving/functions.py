@@ -1,6 +1,7 @@
 """Functions as services: over one record, over many records, or over arrays.
 
-The inputs and outputs follow from type hints, from data, from a contract, or from written shapes.
+The inputs and outputs follow from type hints, from data, from a contract, or from shapes that the
+caller of `serve` passes, such as "float32[N,30]".
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ class RecordFunction:
 
 
 class ArrayFunction:
-    """A function over arrays with written shapes. It may return a dict with the outputs by name."""
+    """A function over arrays, for which the caller of `serve` passed types and shapes.
+
+    The function may return a dict with the outputs by name.
+    """
 
     def __init__(self, function: Callable[..., Any], outputs: dict[str, str]) -> None:
         self.function = function

@@ -163,7 +163,7 @@ def _fields(kind: Any) -> dict[str, Any] | None:
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     """Returns the defaults that replace missing values, except None.
 
-    They are the defaults of parameters, or of the fields of a dataclass or NamedTuple.
+    These are the defaults of parameters, or of the fields of a dataclass or NamedTuple.
     """
     return {
         name: default

@@ -1,6 +1,6 @@
 """One process that serves: opens the native server and waits for its end.
 
-It serves a service or a model file. Used by `serve` itself and by workers.
+The process serves a Service or a ModelFile. Used by `serve` itself and by workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CUT = 4  # the exit status if calls were cut off
-GRACE_NS = 2_000_000_000  # time after the drain timeout before a process that hangs is ended
+GRACE_NS = 2_000_000_000  # how long after the drain timeout a process that hangs is ended
 CLOSE_NS = 5_000_000_000  # how long closing a server that has ended may take
 
 
@@ -132,7 +132,7 @@ def ended_by(fd: int, after_ns: int, status: int = CUT) -> Iterator[None]:
 
 
 def cut_off(log: Log | None) -> NoReturn:
-    """Ends the process at once. Closing the server would wait for the calls that still run."""
+    """Ends the process immediately. Closing the server would wait for the calls that still run."""
     if log is not None:
         log.write(2, "serve.cut", reason="calls were still running at the drain timeout")
         log.flush()

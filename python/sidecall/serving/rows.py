@@ -33,7 +33,7 @@ class Place:
     reserved: Any = None  # the value that means missing, if that is not NaN
 
     def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns the values, and which of them are missing; None if none is."""
+        """Returns the values and a mask of the missing ones; the mask is None if none is."""
         tensor = tensors[self.input]
         values = tensor[:, self.column] if tensor.ndim == 2 else tensor
         if values.dtype.kind == "f":
@@ -97,7 +97,7 @@ class Matrix:
 class Objects:
     """Makes an array of Python objects.
 
-    It is used for text and numbers in one array, and for missing values that are not NaN.
+    Such an array holds text together with numbers, or missing values that are not NaN.
     """
 
     def __init__(self, places: list[Place], sentinels: list[object]) -> None:

@@ -73,8 +73,8 @@ def serve(
                    replaced. None serves in this process
     threads        how many threads of each process run the object; more than one helps if the
                    object releases the GIL
-    data           rows as the object takes them; the contract of an estimator is made from them, as
-                   at export, and so is that of a function without type hints
+    data           rows as the object takes them. The contract of an estimator is made from them, as
+                   at export. For a function without type hints, they show its inputs and outputs
     contract       the contract itself, or the path of a .contract.json, instead of data
     inputs,        for a function over arrays: its tensors by name, {"X": "float32[N,30]"}; the
     outputs        function is called with copies in this order and returns an array, a tuple or a
@@ -97,9 +97,10 @@ def serve(
                    the process. False returns a `Server`
 
     A function over records needs type hints (one TypedDict or dataclass, a list of them, or a
-    parameter for each feature) or `data`. Its defaults replace missing values. If it raises an
-    exception, the caller gets Engine with the type and the message of the exception; the traceback
-    only goes to the log. Errors of `sidecall.errors` go to the caller unchanged.
+    parameter for each feature) or `data`. The defaults of the parameters or fields replace missing
+    values. If the function raises an exception, the caller gets Engine with the type and the
+    message of the exception; the traceback only goes to the log. Errors of `sidecall.errors` go to
+    the caller unchanged.
 
     Raises Busy (a running server has the address), Denied, InvalidArgument, ContractInvalid,
     VerificationFailed, PeerDied (no worker started); and the errors of `sidecall.export` for data
@@ -202,8 +203,8 @@ class Server:
         self._workers: Workers | None = None
         self._watcher: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
-        # If the program ends without closing the server, no call may arrive while the interpreter
-        # shuts down.
+        # The finalizers close the server if the program ends without closing it, because no call
+        # may arrive while the interpreter shuts down.
         if workers is None:
             self._native = open_server(served, options)
             weakref.finalize(self, self._native.close)

@@ -1,6 +1,6 @@
 """The objects that a server process serves: a described function over tensors, or a model file.
 
-They can be pickled, for workers.
+These objects can be pickled, so that workers can be given them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports the state of a server to the service manager that started it, such as systemd.
 
-It speaks systemd's notify protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket
+Uses systemd's notify protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket
 in NOTIFY_SOCKET. bindings/cli/terminal/service_manager.cpp does the same for the native command.
 """
 
@@ -41,7 +41,7 @@ class ServiceManager:
         self._send("STOPPING=1\nSTATUS=draining")
 
     def pause(self) -> float:
-        """Returns the seconds until `keep_alive` is due; infinity if the manager expects none."""
+        """Returns the seconds until `keep_alive` is due; infinity if it is never due."""
         return max(0.0, self._due - time.monotonic())
 
     def keep_alive(self) -> None:

@@ -28,7 +28,7 @@ def pack(service: bytes, options: Options) -> int:
 
 
 def main(fd: int) -> int:
-    # Opening the file again gives an offset of its own: other workers read the same file.
+    # Other workers read the same file. Opening it again gives this process its own file offset.
     with Path(f"/proc/self/fd/{fd}").open("rb") as file:
         payload = pickle.load(file)
     os.close(fd)

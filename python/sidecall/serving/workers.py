@@ -1,6 +1,6 @@
 """Worker processes behind one address.
 
-They are started as fresh interpreters, replaced when they die, and drained together.
+Workers are started as fresh interpreters, replaced when they die, and drained together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MIN_LIFETIME = 2.0
 _MAX_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_GRACE = 2.0  # seconds after the drain timeout before a worker is killed
+_GRACE = 2.0  # how many seconds after the drain timeout a worker is killed
 _POLL_INTERVAL = 0.05
 
 # The native command starts Python with -P. Its workers must not import from the current folder
@@ -64,7 +64,7 @@ class Workers:
         self._process = os.getpid()
         self._payload = pack(_pickled(served), _of_worker(options))
         self._running: dict[int, _Worker] = {}
-        # When each dead worker is to be started again, and its place.
+        # For each dead worker: when to start it again, and its place.
         self._due: list[tuple[float, int]] = []
         self._pauses: dict[int, float] = {}
         self._next = 0
@@ -150,7 +150,10 @@ class Workers:
         )
 
     def _start_again(self, place: int) -> None:
-        """Starts a worker as `_start` does, and later if processes or descriptors run out."""
+        """Starts a worker as `_start` does.
+
+        If processes or descriptors run out, the worker is started later.
+        """
         try:
             self._start(place)
         except (OSError, errors.OutOfMemory) as error:

@@ -1,4 +1,4 @@
-// Models whose names, classes and lists are as odd as a file allows. Used by types.test.js, by key.
+// Models whose names, classes and lists are as odd as a file allows. Used by types.test.js.
 'use strict'
 
 const { classifier, echo, identity } = require('./models.js')

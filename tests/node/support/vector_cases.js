@@ -84,8 +84,8 @@ function dataOf({ dtype, data }) {
 }
 
 /**
- * The same as plain values, nested by dimension; undefined if plain values cannot express the
- * tensor.
+ * The elements of a tensor as plain values, nested by dimension; undefined if plain values cannot
+ * express the tensor.
  */
 function nestedOf({ dtype, shape, data, raw }) {
   if (raw) return undefined

@@ -1,5 +1,5 @@
-// Runs one case of tests/vectors in every way of JavaScript: synchronous and asynchronous, typed
-// and plain arrays, runs and reusable calls. Used by vectors.test.js, and by shm.test.js over
+// Runs one case of tests/vectors in every way that JavaScript offers: synchronous and asynchronous,
+// typed and plain arrays, runs and reusable calls. Used by vectors.test.js, and by shm.test.js over
 // shared memory.
 'use strict'
 
@@ -17,7 +17,7 @@ const NO_SUCH_STRING = 'a JavaScript string has no such bytes'
 const REFUSED = 'JSON.parse refuses the text, so no value of it reaches the package'
 const LAST_KEY = 'JSON.parse keeps the last of two equal keys'
 const SAME_ARRAY = 'Uint8Array is both uint8 and bool'
-const JSON_ONLY = 'the status is that of text; as a value it has another (values.test.js)'
+const JSON_ONLY = 'a JavaScript value gets another status than its JSON text (values.test.js)'
 const CONTROL_CHARACTERS = Array.from({ length: 0x20 }, (_, code) =>
   code.toString(16).padStart(2, '0')
 ).flatMap(code => [`byte_${code}_in_value`, `byte_${code}_in_key`])

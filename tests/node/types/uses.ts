@@ -138,7 +138,7 @@ export async function labels(): Promise<void> {
 
   // @ts-expect-error 1 is no class
   integers.label = 1
-  // @ts-expect-error nor is the text of one
+  // @ts-expect-error '7' is no class either: the classes are integers
   integers.label = '7'
   // @ts-expect-error one class too many
   many.label = 'class number 400'
@@ -156,7 +156,7 @@ export async function odd(): Promise<void> {
   // @ts-expect-error no such name
   names.push('new\\nline')
   const model = await open<OddNames>('odd.onnx')
-  // @ts-expect-error a bag of numbers is not known to have them all
+  // @ts-expect-error a Record may lack some of the features
   await model.predict(value as Record<string, number>)
 }
 

@@ -78,7 +78,7 @@ def test_differences_are_counted_measured_and_put_in_order(steps):
     ],
 )
 def test_tolerances_decide_which_rows_moved(steps, options, moved):
-    """The difference is 0.2. A tolerance of 1 % of the answer allows it from 19.8 on."""
+    """Every answer differs by 0.2, which is within a tolerance of 1 % if the answer is above 20."""
     _, path, data = steps
     assert (
         sidecall.compare(
@@ -211,7 +211,7 @@ def test_the_report_says_when_no_row_was_compared(fraud):
 def test_an_unstable_row_has_not_moved(steps):
     _, path, data = steps
 
-    def by_batch(values):  # row 30 changes if it is asked alone, row 31 always differs
+    def by_batch(values):  # row 30 changes in a batch of one row, row 31 always differs
         return (
             floor_half(values)
             + np.where(values == 30, 0.5 * (len(values) > 1), 0)
@@ -253,8 +253,8 @@ def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
 # The first step that differs.
 
 
-def test_rounded_inputs_are_named(folder):
-    """The table of issue 11: values so close to a threshold that they equal it in float32."""
+def test_an_input_that_the_file_rounds_is_named_as_the_first_difference(folder):
+    """The table of issue 11: values so close to a threshold that, in float32, they equal it."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -297,8 +297,8 @@ def test_the_last_step_is_named_if_all_steps_before_it_agree(folder):
         ),
     )
     report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
-    # Converted again, this model does not give the answers of the file, so the report makes no
-    # claim about its steps.
+    # A new conversion of this model does not give the answers of the file, so the report makes no
+    # claim about the steps.
     assert (
         report.moved > 0
         and report.begin.step == ""

@@ -88,7 +88,7 @@ def test_missing_values_are_compared_in_every_container(folder):
         assert (report.compared, report.moved) == (400, 0)
 
 
-def test_dtypes_gives_the_original_the_types_of_fit(folder):
+def test_the_original_gets_rows_in_the_type_of_the_option_dtypes(folder):
     """The original gets float64 although the rows are float32."""
     data = np.random.default_rng(0).normal(size=(300, 4)) * [1, 10, 100, 1000]
     model = StandardScaler().fit(data)
@@ -203,7 +203,7 @@ def test_a_model_that_was_open_stays_open(steps):
 
 
 def test_a_model_served_without_conversion_is_compared(steps, tmp_path):
-    """The file has no graph whose steps could be compared; the answers are still compared."""
+    """Such a server has no graph whose steps could be compared, but its answers are compared."""
     model, _, data = steps
     doubled = make_pipeline(
         FunctionTransformer(np.negative), FunctionTransformer(np.negative), model

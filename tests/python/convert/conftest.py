@@ -1,4 +1,4 @@
-"""Limits every library that fits models to one thread: on small data more threads cost time."""
+"""Gives every library that fits models only one thread: on small data more threads cost time."""
 
 import os
 

@@ -18,8 +18,8 @@ onnxruntime.set_default_logger_severity(3)
 
 
 def case_name(value: object) -> str:
-    """A short name for a parametrized case. It contains no address, so it is equal in every
-    process.
+    """A short name for a parametrized case. It contains no memory address, so it is the
+    same in every process.
     """
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:60]
 

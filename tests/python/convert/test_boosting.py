@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost: alone, with missing values and categories, inside other models."""
+"""LightGBM and XGBoost: as models and inside other models, with missing values and categories."""
 
 import lightgbm
 import numpy as np

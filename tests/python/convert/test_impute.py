@@ -35,7 +35,7 @@ def test_imputers_of_strings_agree(strategy):
     assert_agrees(SimpleImputer(strategy=strategy).fit(WORDS), WORDS[::-1])
 
 
-def test_strings_with_another_missing_value_agree():
+def test_strings_with_a_question_mark_as_the_missing_value_agree():
     marked = WORDS.fillna("?")
     assert_agrees(SimpleImputer(strategy="most_frequent", missing_values="?").fit(marked), marked)
 
@@ -49,7 +49,7 @@ def test_imputed_strings_before_an_encoder_agree():
     assert_agrees(model, WORDS)
 
 
-def test_integers_with_another_missing_value_agree():
+def test_integers_with_minus_one_as_the_missing_value_agree():
     x = RNG.integers(-1, 5, size=(60, 3))
     assert_agrees(SimpleImputer(missing_values=-1, strategy="median", add_indicator=True).fit(x), x)
 

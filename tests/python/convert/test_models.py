@@ -58,7 +58,7 @@ def test_support_vector_classifiers_agree(cls, kernel):
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
-def test_other_kernel_methods_agree(kernel):
+def test_kernel_methods_that_are_not_classifiers_agree(kernel):
     assert_agrees(SVR(kernel=kernel).fit(X, Y), ROWS)
     assert_agrees(OneClassSVM(kernel=kernel).fit(X), ROWS, tolerance=1e-4)
     assert_agrees(KernelRidge(kernel=kernel, gamma=0.05, alpha=1.0).fit(X, Y), ROWS, exact=1e-8)

@@ -169,7 +169,7 @@ def test_regressors_agree(model):
 
 
 def test_boosting_that_starts_from_a_regressor_agrees():
-    # scikit-learn passes the rows to the first regressor as float32, which answers in float32.
+    # scikit-learn passes the rows as float32, so the first regressor answers in float32.
     model = GradientBoostingRegressor(n_estimators=5, init=Ridge()).fit(DIABETES, PROGRESS)
     assert_agrees(model, DIABETES.astype("float32"), exact=1e-6)
 

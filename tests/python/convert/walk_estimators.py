@@ -90,7 +90,7 @@ BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 
 
 def make(cls: Any) -> Any:
-    """An instance, with values for parameters without a default, that fits in a moment."""
+    """An instance that fits in a moment. Parameters without a default get a value."""
     name = cls.__name__
     classifier, regressor = LogisticRegression(max_iter=30), Ridge()
     special: dict[str, dict[str, Any]] = {

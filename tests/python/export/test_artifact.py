@@ -1,4 +1,4 @@
-"""The file: identity, atomicity, permissions, metadata, versions, and limits."""
+"""The exported file: identity, atomicity, permissions, metadata, versions, and limits."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_a_check_that_intervals_prove_unnecessary_is_left_out(both):
     )
 
 
-def test_a_power_of_minus_9999_before_pca_is_answered_as_the_model_answers(both):
+def test_minus_9999_before_a_power_transformer_and_pca_gets_the_answer_of_the_model(both):
     found = both(make_pipeline(PowerTransformer(), PCA(2), LogisticRegression()))
     assert found.assert_alike(-9999.0) != "refused"
     assert steps(found) == ["logisticregression"]
@@ -107,7 +107,7 @@ def test_a_power_of_minus_9999_before_pca_is_answered_as_the_model_answers(both)
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, -INF, INF])
-def test_box_cox_of_a_number_that_is_not_positive_is_refused(both, value):
+def test_box_cox_of_a_number_that_is_not_positive_or_not_finite_is_refused(both, value):
     found = both(make_pipeline(PowerTransformer("box-cox"), LogisticRegression()))
     assert found.assert_alike(value) == "refused"
     assert domain(found)[0][0] == 5e-324 and found.assert_alike(0.5) != "refused"

@@ -83,7 +83,8 @@ def test_the_file_treats_missing_values_as_fit_saw_them(tmp_path, trained, kind)
         "b": ("bool", True),
     }
     with sidecall.open(tmp_path / "m.onnx") as opened:
-        # pandas frames as they are; None in a record is the same missing value.
+        # A pandas frame is passed as it is. An Arrow table or a polars frame is replaced by the
+        # pandas frame that it was made from.
         source = frame if kind in ("arrow table", "polars") else converted(frame, kind)
         answers = opened.predict(source)["probabilities.true"].to_numpy()
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
@@ -113,8 +114,9 @@ def test_serve_accepts_each_kind_of_frame(tmp_path, trained, kind):
 
 
 def test_a_model_that_was_trained_on_polars_is_exported(tmp_path):
-    """The null of polars is None for an encoder, and NaN in the pandas frame that polars converts
-    to.
+    """An encoder that is fitted on a polars frame sees a null as None.
+
+    In the pandas frame that polars makes of it, the null is NaN.
     """
     frame, target = rows(missing=None)
     frame = polars.from_pandas(frame)

@@ -64,7 +64,7 @@ def test_golden_answers_are_those_of_the_original(tmp_path, paid):
     assert part["outputs"]["label"] == model.predict(rows).tolist()
 
 
-def test_golden_rows_are_real_or_none_on_request(tmp_path, paid):
+def test_the_option_golden_chooses_real_rows_or_no_rows(tmp_path, paid):
     model, frame = paid
     part = exported(tmp_path, model, frame, golden="real").contract["verification"]
     assert part["source"] == "real" and set(part["features"][0]) <= set(frame["amount"])

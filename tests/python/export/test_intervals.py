@@ -50,7 +50,7 @@ def test_integers_are_searched_as_integers():
     assert found == {0: [(3, 2**53 + 1)]}
 
 
-def test_numbers_outside_are_next_to_the_ends():
+def test_the_numbers_tried_outside_the_intervals_are_next_to_their_ends():
     assert outside(Line("int64"), [(1, 3), (5, 9)], (0, 9)) == [0, 4]
     assert holds([(1, 3), (5, 9)], np.array([0, 1, 4, 9])).tolist() == [False, True, False, True]
 

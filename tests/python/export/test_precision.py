@@ -68,7 +68,7 @@ def test_dtype_sets_the_types_of_the_inputs(tmp_path):
 def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):
     """60.4 lies in the middle of 60.3 and 60.5, and no float32 equals it.
 
-    After a scaler, one bit of the input decides.
+    After a scaler, one bit of the input decides which branch of a tree a row takes.
     """
     data = np.round(np.tile(np.arange(0.1, 60, 0.2), 10), 1).reshape(-1, 1)
     target = np.where(np.arange(len(data)) % 300 % 2 == 0, 1.0, 5.0)
@@ -119,9 +119,10 @@ def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_steps_compute_in_the_types_of_the_original(tmp_path, scaler, dtype):
-    """A scaler keeps float32.
+    """A scaler of scikit-learn keeps float32.
 
-    The boosting after it has thresholds between such values, so one bit decides.
+    The boosting model after the scaler has thresholds between the scaled numbers, so one bit
+    decides which branch a row takes.
     """
     rng = np.random.default_rng(0)
     data = rng.normal(size=(1500, 3)).astype(dtype)
@@ -233,7 +234,8 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
         export(model, tmp_path / "m.onnx", numbers)
     assert caught.value.output == output and caught.value.largest > 0
     text = str(caught.value)
-    # The same change affects the partial pipelines too, if they contain a weight.
+    # To find the wrong step, export converts the first step by itself as well. If the change
+    # affects that graph too, the error names the first step.
     assert text.startswith(
         (
             "cannot export standardscaler (StandardScaler): ",
@@ -320,7 +322,10 @@ def test_a_model_without_predict_is_refused(tmp_path):
 
 
 def test_labels_that_contradict_probabilities_compare_exactly(tmp_path):
-    """Platt scaling: the label is not the argmax of the probabilities, so no rule may say so."""
+    """With Platt scaling the label is not the argmax of the probabilities.
+
+    The contract must therefore derive it from the scores.
+    """
     rng = np.random.default_rng(3)
     data = np.round(rng.normal(size=(300, 2)), 2)
     target = (data[:, 0] + rng.normal(size=300) > 0.9).astype(int)

@@ -62,7 +62,7 @@ class Checked(TransformerMixin, BaseEstimator):
 
 
 class BatchDependent(RegressorMixin, BaseEstimator):
-    """Answers a row differently if it comes alone."""
+    """Answers a row differently if it is the only row of its batch."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -1,6 +1,6 @@
 """A sample of `make parity`: exported pipelines answer and refuse as their originals do.
 
-SIDECALL_LONG=1 takes a larger sample. A failure prints the command that checks the pipeline alone.
+SIDECALL_LONG=1 takes a larger sample. A failure prints a command that checks only that pipeline.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def program(at: str, environment: dict[str, str]) -> Iterator[Callable[..., Prog
 
 @pytest.fixture
 def caller(at: str) -> Iterator[Callable[[str], None]]:
-    """Makes calls on threads of their own, and returns once the server has taken them."""
+    """Makes each call on its own thread, and returns once the server has taken the call."""
     threads: list[threading.Thread] = []
 
     def call(how: str) -> None:
@@ -127,7 +127,7 @@ def send_garbage(at: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-def test_a_full_log_pipe_stops_neither_the_server_nor_its_end(program, at, workers):
+def test_a_full_log_pipe_blocks_neither_the_server_nor_its_shutdown(program, at, workers):
     server = program(workers)
     send_garbage(at, 100)
     client = sidecall.open(at)
@@ -188,7 +188,7 @@ def test_a_signal_ends_a_server_whose_object_never_returns(
     eventually(lambda: not any(is_running(child) for child in children))
 
 
-def test_a_signal_ends_a_server_under_all_adverse_conditions_at_once(program, at, caller):
+def test_a_signal_ends_a_server_under_all_adverse_conditions_together(program, at, caller):
     """The log pipe is full, an object holds the GIL, a client does not read, garbage arrives."""
     server = program(None)
     send_garbage(at, 100)
@@ -224,7 +224,7 @@ def test_a_worker_whose_object_never_returns_ends_after_its_supervisor_was_kille
     eventually(lambda: not is_running(worker), BOUND)
 
 
-def test_a_worker_that_was_cut_off_makes_the_server_end_with_4(program, at, caller):
+def test_a_server_exits_with_4_if_a_worker_was_cut_off(program, at, caller):
     server = program(2)
     caller("sleep 600")
     assert server.end()[0] == 4
@@ -300,7 +300,7 @@ def test_a_worker_that_never_becomes_ready_ends_after_its_supervisor_was_killed(
         server.close()
 
 
-def test_a_program_that_serves_without_blocking_logs_start_and_end(at, environment):
+def test_start_and_end_are_logged_if_serve_does_not_block_the_program(at, environment):
     code = f"import sidecall\nwith sidecall.serve('serving_parts:double', {at!r}, block=False, log='json'): pass\n"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120

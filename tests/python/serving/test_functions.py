@@ -152,7 +152,7 @@ def test_a_function_may_keep_and_change_its_arrays(serve, at):
     assert [array.tolist() for array in kept] == [[[i + 1.0, i + 1.0]] for i in range(5)]
 
 
-def test_a_large_answer_does_not_run_twice(serve, at):
+def test_a_function_with_a_large_answer_runs_once_per_call(serve, at):
     calls: list[int] = []
 
     def grow(n: np.ndarray) -> np.ndarray:
@@ -219,7 +219,7 @@ def test_remaining_returns_the_time_left_for_the_call(serve, at, each_backend):
     serve(misbehave)
     client = sidecall.open(at)
     assert 4.0 < client.predict({"how": "left"}, timeout=5)["prediction"] <= 5.0
-    # Without a timeout, the default of the route applies.
+    # Without a timeout, the default timeout for served models applies.
     assert 20.0 < client.predict({"how": "left"})["prediction"] <= 30.0
     with pytest.raises(errors.Timeout):
         client.predict({"how": "sleep 0.5"}, timeout=0.05)
@@ -382,7 +382,7 @@ def test_a_running_server_keeps_its_address(serve, at):
     assert sidecall.open(at).predict({"amount": 1}) == {"prediction": 2.0}
 
 
-def test_status_is_read_from_outside(serve, at):
+def test_status_is_read_through_the_address(serve, at):
     from sidecall.serving import status
 
     with pytest.raises(errors.Unreachable):

@@ -67,13 +67,13 @@ def start(at: str, environment: dict[str, str], manager: socket.socket) -> Itera
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_the_server_is_ready_when_it_says_so_and_reports_that_it_stops(
+def test_the_server_answers_once_it_has_reported_ready_and_reports_that_it_stops(
     start: Start, at: str, manager: socket.socket, workers: int | None
 ) -> None:
     process = start(workers)
     assert manager.recv(4096).decode() == f"READY=1\nSTATUS=serving at {at}"
     answer = sidecall.open(at).predict({"name": "NOTIFY_SOCKET"})["prediction"]
-    # Workers do not speak for the service.
+    # Workers do not see the variable, so they cannot report to the manager.
     assert answer == ("" if workers else address_of(manager))
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
@@ -88,11 +88,11 @@ def test_the_watchdog_is_fed_while_the_server_answers_at_its_address(
     assert manager.recv(4096).startswith(b"READY=1")
     for _ in range(3):
         assert manager.recv(4096) == b"WATCHDOG=1"
-    # A server that no client can reach is one that the manager must restart.
+    # The manager must restart a server that no client can reach.
     Path(at.removeprefix("shm:")).unlink()
     manager.settimeout(1)
     with pytest.raises(TimeoutError):
-        for _ in range(3):  # at most two were under way
+        for _ in range(3):  # at most two messages were under way
             manager.recv(4096)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0

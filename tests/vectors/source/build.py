@@ -119,7 +119,7 @@ def tensor(dtype: str, shape: list[int], data: list[Any], raw: bool = False) -> 
 
 
 class Cases:
-    """Collects the cases of one file and writes them, one per line block, in a stable order."""
+    """Collects the cases of one file and writes them in the order of collection, one per line."""
 
     def __init__(self, group: str) -> None:
         self.group = group

@@ -95,9 +95,9 @@ def matrix() -> tuple[onnx.ModelProto, Contract]:
 
 
 def kinds() -> tuple[onnx.ModelProto, Contract]:
-    """One input per feature, of every type, nullable or not.
+    """A model with one input per feature: two features of each type, of which one is nullable.
 
-    `transformed` echoes each as float64; a table maps the strings to numbers.
+    `transformed` returns each value as float64; a table maps the strings to numbers.
     """
     table = {
         "keys_strings": ["a", "b", "Größe", "\ufdd0"],
@@ -114,7 +114,7 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
     columns += [(name + "_must", dtype, None) for name, dtype, _ in columns]
     inputs, nodes, features = [], [], []
     for name, dtype, missing in columns:
-        # A bool tensor has no spare value for missing; a floating-point column has NaN.
+        # A bool tensor has no spare value that could mean missing; a floating-point column has NaN.
         inputs.append((name, "float32" if dtype == "bool" and missing else dtype, ["N", 1]))
         features.append(feature(name, dtype, missing=missing))
         if dtype == "string":
@@ -178,7 +178,7 @@ def classifier(
 ) -> tuple[onnx.ModelProto, Contract]:
     """probabilities are the inputs x0, x1, (x2) themselves.
 
-    The label is their argmax, or class 1 if x1 lies above the threshold.
+    The label is their argmax. With a threshold it is class 1 if x1 lies above it, else class 0.
     """
     classes = LABELS[label_type]
     if threshold is not None:
@@ -238,7 +238,7 @@ def wide(
     width: int | None = 2,
     rank1: bool = False,
 ) -> tuple[onnx.ModelProto, Contract]:
-    """Output `role` holds x0 and x1, or only their sum if it has no width, in `dtype`."""
+    """The output named `role` holds x0 and x1 if `width` is 2, and otherwise their sum."""
     shape: list[Any] = ["N", width] if width and width > 1 else ["N"] if rank1 else ["N", 1]
     nodes = (
         [node("Identity", ["X"], ["values"])]
@@ -285,7 +285,7 @@ def text() -> tuple[onnx.ModelProto, Contract]:
 
 
 def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
-    """`transformed` holds, as float64, the values that the input tensor of that type holds.
+    """`transformed` holds, as float64, the values of the input tensor, whose type is `dtype`.
 
     The values are a number x, which may be missing, and an integer n.
     """

@@ -42,8 +42,8 @@ def types() -> Cases:
         )
         given = tensor(dtype, [3], RAW[dtype] if raw else SAMPLES[dtype], raw)
         cases.ok(f"identity_{dtype}", name, inputs={"x": given}, outputs={"y": given})
-        # widths.py tests the wrong types of float32 and float64; in some languages an array of
-        # integers is valid for them.
+        # In some languages an array of integers is valid for float32 and float64. Only strings are
+        # wrong in all languages; widths.py tests the other types.
         wrong = (
             "string"
             if dtype in ("float32", "float64")

@@ -1,4 +1,4 @@
-"""Files that must not open, or only with a warning.
+"""Files that must not open, or that must open only with a warning.
 
 Broken files, foreign files, external data, false contracts. Used by ../generate.py.
 """
@@ -54,9 +54,9 @@ def group_in_output() -> bytes:
 
 
 def hidden_location() -> bytes:
-    """A second location whose key is followed by a number with the same field number.
+    """A second location. A number with the field number of the key follows the key.
 
-    Protobuf drops that number; a reader that accepts it loses the key.
+    Protobuf ignores that number. A reader that takes the number for the key overlooks the location.
     """
     shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
     hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))
@@ -211,7 +211,7 @@ def external_model(
 ) -> bytes:
     """y = x + w, with w of two float32 in an external file.
 
-    nested: where w is, instead of among the graph's initializers.
+    nested: the part of the model that holds w instead of the graph's initializers.
     """
     weight = TensorProto(
         name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
@@ -330,7 +330,7 @@ def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
 
 
 def put(path: str, value: Any) -> Callable[[Any], None]:
-    """Changes one place, such as `features.0.name`; the value ... removes it."""
+    """Changes one place, such as `features.0.name`. The value `...` removes the place."""
     *steps, last = [int(s) if s.isdigit() else s for s in path.split(".")]
 
     def change(made: Any) -> None:
@@ -409,7 +409,7 @@ def contracts() -> Cases:
 
 
 def verification() -> Cases:
-    """Golden rows that disagree, and some that only seem to."""
+    """Golden rows that disagree with the model, and some that only seem to disagree."""
     c = Cases("verification")
     record, result = {"a": 1, "b": 2, "c": True, "d": 0.5}, {"prediction": 621}
     x3, r3 = (

@@ -167,7 +167,7 @@ def kinds() -> Cases:
         name="i64",
         expected="int64",
     )
-    # As text, the float is an integer one above the range.
+    # Written without a fraction, this float is the first integer above the range of int64.
     bad(
         "float_two_to_63",
         {"i64": 9223372036854775808.0},
@@ -437,7 +437,7 @@ def json_texts() -> Cases:
         json='{"word": "\\ud800"}',
         after="kinds/all",
     )
-    # In the middle of a long string, because parsers read blocks of 16 bytes.
+    # Each control character stands inside a long string, because parsers read blocks of 16 bytes.
     for code in range(0x20):
         long = f"{'a' * 21}{chr(code)}{'b' * 21}"
         for what, text in (("value", f'{{"word": "{long}"}}'), ("key", f'{{"{long}": 1}}')):

@@ -24,7 +24,7 @@ Made = tuple[onnx.ModelProto, Contract]
 
 
 def limits() -> Made:
-    """A domain of each kind; `transformed` echoes each number, and 1 for a string."""
+    """A domain of each kind; `transformed` holds each number, and 1 for each string."""
     features = [
         feature("share", "float32", "X", 0, NAN, domain=[[0, 1]]),
         feature("speed", "float32", "X", 1, domain=[[-LARGEST["float32"], LARGEST["float32"]]]),
@@ -494,7 +494,8 @@ def contract_cases(c: Cases) -> None:
         "VERIFICATION_FAILED",
         {"name": "log"},
     )
-    # In format 1 the keys mean nothing, and the output is an ordinary one.
+    # In format 1 the keys `domain`, `empty` and `refused` mean nothing, and the output `refused` is
+    # an ordinary output.
     build.write_model("contracts/format_1_with_a_domain.onnx", bytes_of("limits", put("format", 1)))
     c.ok("format_1_with_a_domain", "contracts/format_1_with_a_domain.onnx", record={**GOOD, "share": 2, "word": ""},
          result={"transformed": [2, *GOOD_OUT[1:]]})  # fmt: skip

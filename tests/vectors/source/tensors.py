@@ -137,8 +137,8 @@ def shape_models() -> None:
             [node("Neg", ['Größe (cm) / "x"'], ["y.0"])],
         ),
     )
-    # Takes as long as requested: n rounds of a few nodes each, between which a run can be
-    # interrupted. For the tests of deadlines.
+    # For the tests of deadlines: a run takes as long as requested, namely n rounds of a few nodes,
+    # and can be interrupted between two rounds.
     body = helper.make_graph([node("Identity", ["go"], ["go_on"]), node("Erf", ["a"], ["b"])], "round",
                              [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info("a", 1, ["N"])],
                              [helper.make_tensor_value_info("go_on", TensorProto.BOOL, []), helper.make_tensor_value_info("b", 1, ["N"])])  # fmt: skip
@@ -150,7 +150,7 @@ def shape_models() -> None:
             [node("Loop", ["n", "", "x"], ["y"], body=body)],
         ),
     )
-    # The width is not in the graph's signature, so it can differ from run to run.
+    # The signature does not give the width of the output, which can differ from run to run.
     write_model(
         "tile.onnx",
         model(

@@ -10,7 +10,8 @@ from typing import Any
 from .build import Cases, tensor
 
 LARGEST = 3.4028234663852886e38  # the largest float32
-# The last double that rounds to it; the next one is half-way to the following float32.
+# The largest double that rounds to LARGEST. The next double rounds to infinity: it lies half-way
+# between LARGEST and 2**128, which would be the next float32.
 LAST = 3.4028235677973362e38
 SMALLEST = 1.401298464324817e-45
 ULP = 2.0**-23  # the distance between float32 numbers at 1
@@ -79,9 +80,9 @@ def widths() -> Cases:
 
 
 def beyond_where_infinity_is_taken(c: Cases) -> None:
-    """inverse.onnx accepts minus infinity, and so numbers that round to it, as the model does.
+    """inverse.onnx accepts minus infinity, but not infinity.
 
-    It does not accept infinity.
+    It therefore accepts numbers that become minus infinity when they are rounded to float32.
     """
     for k, number in enumerate(TOO_LARGE):
         low = -abs(number)
@@ -188,7 +189,7 @@ def refusals(c: Cases) -> None:
         after=features_after,
     )
     beyond_where_infinity_is_taken(c)
-    # An integer is rounded as the model rounds it.
+    # An integer that float32 cannot hold exactly is rounded, as the model itself rounds it.
     held = {"transformed": tensor("float64", [1, 2], [0.5, 16777216])}
     c.ok(
         "integer_rounded",

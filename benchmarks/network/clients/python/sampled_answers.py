@@ -4,7 +4,7 @@ from typing import Any
 
 from transports import BaseTransport
 
-FIRST_CALLS = 100  # every answer of these calls is checked
+FIRST_CALLS = 100  # the answer to each of these is checked; fewer calls if answers are large
 MOST_ANSWERS = 1000
 MOST_BYTES = 64 << 20
 
@@ -26,8 +26,8 @@ class SampledAnswers:
         self.error: str | None = None
 
     def add(self, number: int, call: int, answer: Any) -> None:
-        """Keeps an answer if it is due. `number` counts the calls of this measurement from 0,
-        `call` selects the rows that were sent.
+        """Keeps an answer if it is one of the first, or a k-th one. `number` counts the calls of
+        this measurement from 0, `call` selects the rows that were sent.
         """
         if number % self._every and number >= FIRST_CALLS:
             return

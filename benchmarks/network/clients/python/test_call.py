@@ -80,7 +80,8 @@ MACHINE: dict[str, Any] = {}
 def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any], first: int) -> int:
     """The number of calls that fill the given time, from the median time of some trial calls.
 
-    The trial calls fill a tenth of the time, or are at least ten if these fit into half of it.
+    The trial calls end after a tenth of the time if there were at least ten of them, and after half
+    of the time in any case.
     """
     times: list[float] = []
     while not times or sum(times) < seconds / (10 if len(times) >= 10 else 2):

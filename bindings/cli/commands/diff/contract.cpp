@@ -48,7 +48,7 @@ std::string quoted(const char* noun, const std::string& name) {
   return std::string(noun) + " '" + name + "'";
 }
 
-// Returns the names that both lists have, in the order of the first list.
+// Returns the names that are in both lists, in the order of the first list.
 template <typename Item>
 std::vector<std::string> common_names(const std::vector<Item>& first,
                                       const std::vector<Item>& second) {
@@ -83,8 +83,8 @@ void compare_order(const char* noun, const std::vector<Item>& before,
                      false, true});
 }
 
-// Returns the features that only this side has. They are grouped by the last feature before them
-// that both sides have. The group without such a feature has the key "".
+// Returns the features that are only in `entries`. They are grouped by the last feature before them
+// that is in both lists. The group without such a feature gets the key "".
 std::map<std::string, std::vector<const Entry*>> gaps_between_common(
     const std::vector<Entry>& entries, const std::vector<Entry>& other_side) {
   const Names others(other_side);

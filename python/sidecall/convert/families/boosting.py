@@ -134,7 +134,7 @@ def _split(
 
 
 def averages(model: Any) -> bool:
-    """Whether the model answers with the mean of its trees (a random forest) or with their sum."""
+    """Whether the model answers with the mean of its trees, as a random forest does."""
     return bool(model.booster_.dump_model(num_iteration=1)["average_output"])
 
 

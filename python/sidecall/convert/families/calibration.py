@@ -42,7 +42,7 @@ def calibrated(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 def _member(g: Conversion, member: Any, x: Frame, number: int) -> Tensor:
     # Calibrators are fitted on decision values if the classifier has them, so probabilities in
-    # their place would give wrong results.
+    # place of decision values would give wrong results.
     scores, method = response(
         g,
         member.estimator,

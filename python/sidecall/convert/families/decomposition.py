@@ -161,9 +161,10 @@ def additive_chi2(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PolynomialCountSketch", "transform")
 def count_sketch(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """The product of the sketches' Fourier transforms is a circular convolution.
+    """The circular convolution of the sketches of all degrees.
 
-    The graph computes it with one table of indices and without a transform.
+    scikit-learn multiplies the Fourier transforms of the sketches. The graph computes the
+    convolution directly, with a table of indices.
     """
     size = model.n_components
     y = x.matrix("float64") * float(np.sqrt(model.gamma))

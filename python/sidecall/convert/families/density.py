@@ -53,7 +53,7 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _log_norm(model: Any) -> float:
     """The logarithm of the kernel's norm.
 
-    It is the log density of a single fitted row at its own position, where the kernel is 1.
+    This is the log density of a single fitted row at its own position, where the kernel is 1.
     """
     from sklearn.neighbors import KDTree
 

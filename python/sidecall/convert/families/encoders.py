@@ -50,8 +50,8 @@ def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
     """One table [categories + 1, columns] per feature.
 
-    It holds the encoder's answer for each category, and in its last row the answer for an unknown
-    category.
+    A table holds the encoder's answer for each category, and in its last row the answer for an
+    unknown category.
     """
     lists = [list(c) for c in model.categories_]
     longest = max(len(c) for c in lists)

@@ -174,9 +174,9 @@ def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _ada_table(model: Any, member: Any, weight: float) -> np.ndarray:
-    """The scores that a member adds to each class, for each class that it may predict.
+    """The scores that a member adds to the classes, as a table [classes, classes].
 
-    The table is [classes, classes].
+    Row i has the scores that the member adds if it predicts the i-th of its own classes.
     """
     classes = len(model.classes_)
     table = np.full((classes, classes), -weight / (classes - 1))
@@ -210,7 +210,7 @@ def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     """The weighted median of the members' answers.
 
-    It is the smallest answer at which the cumulated weight reaches one half.
+    The weighted median is the smallest answer at which the cumulated weight reaches one half.
     """
     answers = g.concat(
         [g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
@@ -298,9 +298,10 @@ def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int) -> Tensor:
-    """Votes of class pairs (0 or 1 each) plus confidences scaled to less than one third.
+    """The score of each class: how many pairs it wins, plus a fraction for its confidence.
 
-    scikit-learn adds them in the same way.
+    A vote is 0 if the first class of the pair wins, and 1 if the second class wins. The sum of the
+    confidences is scaled to less than one third. scikit-learn computes the same scores.
     """
     pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
     lose, win, signed = (np.zeros((len(pairs), classes)) for _ in range(3))

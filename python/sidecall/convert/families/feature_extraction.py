@@ -1,5 +1,7 @@
-"""Converters of text vectorizers; they give the same tokens as Python's re and str.lower, or
-refuse.
+"""Converters of text vectorizers.
+
+The graphs give the same tokens as Python's re and str.lower. If that is impossible, the model is
+refused.
 
 Python's rules become data of the graph: its word characters are ranges of a regular expression, its
 lower case is a table of characters. Neither depends on the locale or the Unicode version of the
@@ -122,8 +124,10 @@ def _tokens(g: Graph, text: Tensor, expression: str) -> Tensor:
 
 
 def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
-    """Replaces the characters of each text. Texts with ASCII only take a faster path without the
-    table.
+    """Replaces the characters of each text.
+
+    If no text contains a non-ASCII character of the table, the graph takes a faster path without
+    the table.
     """
     special = {c for c in table if ord(c) > 127}
     needs = _tokens(g, text, f"[{character_class(special.__contains__)}]")

@@ -135,7 +135,7 @@ def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
 def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
     """Squared distances over the coordinates present in both rows, scaled up to all coordinates.
 
-    They are infinite where the two rows have no coordinate in common.
+    The distance of two rows without a common coordinate is infinite.
     """
     here = ~g.isnan(y)
     a, there = g.where(here, y, 0.0), ~np.isnan(fitted)

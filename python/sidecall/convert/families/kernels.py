@@ -21,7 +21,7 @@ from .linear_model import pair, sign_index
 def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
     """|x - p|^2 for every point, [N, points].
 
-    It is expanded into products in the order of scikit-learn's euclidean_distances.
+    The square is expanded into products, in the order of scikit-learn's euclidean_distances.
     """
     points = np.asarray(points, "float64")
     norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
@@ -51,7 +51,7 @@ def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
 def kernel(
     g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any
 ) -> Any:
-    """scikit-learn's named pairwise kernels between x and the fitted points."""
+    """The pairwise kernel that scikit-learn calls `name`, between x and the fitted points."""
     points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
     gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
     if name == "linear":
@@ -133,7 +133,10 @@ def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
 
 @converts("sklearn", "SVC NuSVC", "pairs")
 def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
-    """libsvm's decision values of all pairs of classes, [N, pairs]; positive: the first class."""
+    """libsvm's decision values of all pairs of classes, [N, pairs].
+
+    A positive value means the first class of the pair.
+    """
     coef = (
         model._dual_coef_.toarray()
         if hasattr(model._dual_coef_, "toarray")

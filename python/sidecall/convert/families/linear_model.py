@@ -80,7 +80,8 @@ def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _two_sided(model: Any) -> bool:
     """Whether the model has two classes and probabilities.
 
-    Its outputs are then label and probabilities; decision values would need an additional node.
+    The outputs of such a model are the label and the probabilities. Both follow from `sides`, which
+    is one node; decision values would need an additional node.
     """
     return hasattr(model, "predict_proba") and np.shape(model.coef_)[0] == 1
 

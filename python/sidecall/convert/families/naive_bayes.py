@@ -188,7 +188,7 @@ def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "GaussianMixture BayesianGaussianMixture", "weighted")
 def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
-    """Log density of each component times its weight, [N, components]."""
+    """The log density of each component plus the logarithm of its weight, [N, components]."""
     y = x.matrix() if g.steps is not None else x.matrix("float64")
     means = np.asarray(model.means_)
     components, features = means.shape
@@ -206,8 +206,8 @@ def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
 def _mixture_squares(g: Conversion, model: Any, y: Tensor, means: np.ndarray) -> Any:
     """|(x - mean) root|^2 of each component, [N, components].
 
-    The product is expanded in the same way as in the model, because for large numbers the rounding
-    errors of the two forms differ.
+    The product is expanded if the model expands it: for large numbers, the rounding errors of the
+    expanded form differ from those of the other form.
     """
     roots = np.asarray(model.precisions_cholesky_)
     if model.covariance_type in ("full", "tied"):

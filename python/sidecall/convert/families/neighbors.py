@@ -38,7 +38,7 @@ def _points(model: Any) -> np.ndarray:
 def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
     """Whether the model computes distances as |x|^2 - 2 x p + |p|^2.
 
-    Brute force does so, except where it counts classes.
+    With the metric euclidean, only brute force does so, except where it counts classes.
     """
     return metric == "sqeuclidean" or (
         metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class
@@ -48,9 +48,10 @@ def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
 def _reduced(
     g: Conversion, model: Any, x: Tensor, by_class: bool = False
 ) -> tuple[Tensor, str, float]:
-    """The values [N, rows] by which the model compares the distances to its fitted rows.
+    """Reduced distances to the fitted rows, [N, rows].
 
-    Also returns the metric and its exponent, for from_reduced.
+    They order the rows as the distances do; for Euclidean they are the squared distances. Also
+    returns the metric and its exponent, for from_reduced.
     """
     metric, p = _metric(g, model)
     points = _points(model)
@@ -90,7 +91,8 @@ def nearest_rows(
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    # Brute force counts classes while it searches for neighbours; that search computes differences.
+    # With brute force, scikit-learn counts the classes of the neighbours while it searches for the
+    # neighbours. That search computes distances from differences.
     by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
     return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
 

@@ -1,4 +1,4 @@
-"""Converters of numeric preprocessing: scalers, powers, quantiles, bins, polynomials, splines."""
+"""Converters of numeric preprocessing: scalers, powers, quantiles, bins, polynomials."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _column(g: Conversion, model: Any, basis: Any, c: Tensor, is_first: bool) ->
 def _linear(g: Conversion, basis: Any, c: Tensor, is_first: bool) -> Tensor:
     """Continues functions as lines beyond the boundaries.
 
-    It continues the functions that scikit-learn continues; the others are 0 beyond the boundaries.
+    Only the functions that scikit-learn continues are continued; the others are 0 there.
     For degree 1, scikit-learn continues two functions, and from the second column on it places the
     boundaries one knot further inside.
     """

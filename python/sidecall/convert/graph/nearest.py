@@ -28,9 +28,9 @@ def sequential(g: Conversion, terms: list[Tensor], metric: str) -> Tensor:
 
 
 def reduced_distances(g: Conversion, x: Tensor, points: Any, metric: str, p: float) -> Tensor:
-    """Distances [N, points] before the root that `from_reduced` takes.
+    """Distances [N, points] without the root, which `from_reduced` takes afterwards.
 
-    Differences are taken before squares, as in scikit-learn's trees.
+    Coordinates are subtracted and then squared, as in scikit-learn's trees.
     """
     points = np.asarray(points, "float64")
     width = points.shape[1]
@@ -63,8 +63,8 @@ def nearest(
     """Distances and indices of the k nearest rows, [N, k], nearest first.
 
     `order` lists the rows in the order in which scikit-learn visits them: [N, rows], or [rows] if
-    it is the same for every query. A row at an infinite distance never enters the heap, whose
-    indices are initially 0.
+    it is the same for every query. A row at an infinite distance never enters the heap. Its index
+    is then 0, because the heap initially holds the index 0 everywhere.
     """
     rows = reduced.width or 0
     near, place = g.topk(reduced, min(k + 1, rows))
@@ -193,8 +193,8 @@ def order_in_tree(
 ) -> Tensor | np.ndarray:
     """The order in which a query of a KDTree or BallTree visits the rows.
 
-    It is [N, rows], or [rows] for a tree with a single leaf. At each node the child with the nearer
-    bound comes first; the left child if both bounds are equal.
+    The result is [N, rows], or [rows] for a tree with a single leaf. At each node the child with
+    the nearer bound comes first; the left child if both bounds are equal.
     """
     _, index, nodes, bounds = tree.get_arrays()
     inner = [i for i, node in enumerate(nodes) if not node["is_leaf"]]

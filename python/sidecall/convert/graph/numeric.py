@@ -29,7 +29,7 @@ def log1p(g: Conversion, x: Tensor) -> Tensor:
 def expm1(g: Conversion, x: Tensor) -> Tensor:
     """exp(x) - 1 without loss of precision near zero.
 
-    For |x| < 1e-3 it uses a series, which is exact in double there.
+    For |x| < 1e-3, a series is used, whose relative error is below 1e-14 there.
     """
     small = g.abs(x) < 1e-3
     series = x * (x * (x * (x * (1.0 / 24.0) + 1.0 / 6.0) + 0.5) + 1.0)

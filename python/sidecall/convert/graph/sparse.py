@@ -1,6 +1,6 @@
 """Whether a scikit-learn step returns a sparse matrix.
 
-This matters because XGBoost treats the values that a sparse matrix does not store as missing.
+This matters because XGBoost treats a value as missing if a sparse matrix does not store it.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Ensemble:
     def start_with(self, base: Any) -> None:
         """Sets the value at which the sum of each target starts.
 
-        It is stored as a first tree of one leaf, because floating-point sums depend on their order.
+        The value becomes a first tree of one leaf, because the order of a sum affects rounding.
         """
         values = np.broadcast_to(np.asarray(base, "float64").reshape(-1), (self.targets,))
         if not np.any(values):

@@ -47,7 +47,7 @@ class Data:
         raise NotImplementedError
 
     def build(self, columns: list[Column]) -> Any:
-        """Returns other values in the container and the types of the user's data."""
+        """Returns rows of `columns` in the container and with the types of the user's data."""
         raise NotImplementedError
 
     def holds_objects(self, index: int) -> bool:

@@ -1,6 +1,6 @@
 """Finds how many decimals a column is written with.
 
-A synthetic value in the middle between two values of the data is rounded to that many.
+A synthetic value in the middle between two values of the data is rounded to these decimals.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import numpy as np
 
 from .columns import Column
 
-# A double keeps every decimal of this many digits; a value with more digits was computed.
+# A double keeps every decimal of this many digits. A value that needs more digits was therefore
+# computed, not written as a decimal.
 _SHORT_DIGITS = 15
 
 

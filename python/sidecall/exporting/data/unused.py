@@ -43,8 +43,8 @@ def with_advice(error: DataError) -> DataError:
 def _is_unused(frame: Any, place: int, model: Any) -> bool:
     """Whether the model gives identical answers without the column.
 
-    It does if a ColumnTransformer drops the column, or if the first step selects other columns by
-    name.
+    This is so if a ColumnTransformer drops the column, or if the first step selects other columns
+    by name.
     """
     sample = frame.iloc[:_ROWS]
     without = sample.drop(columns=sample.columns[place])

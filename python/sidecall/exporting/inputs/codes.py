@@ -1,4 +1,4 @@
-"""Finds the integers that a model accepts as indices of a table, as CategoricalNB does."""
+"""Finds which integers are accepted by a model that uses them as indices (CategoricalNB)."""
 
 from __future__ import annotations
 

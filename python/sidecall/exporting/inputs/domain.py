@@ -1,6 +1,6 @@
 """Finds the numbers that the model accepts for each feature, and whether it accepts "".
 
-Both are found by asking the model, as probe.py finds which features are nullable.
+Both are found by asking the model. probe.py finds the nullable features in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE
 from .schema import Feature, Schema
 from .trials import Trials
 
-# Rows to try for all features together, in addition to the numbers that are tried for each feature.
+# About how many rows to try for all features together. In a wide model there are more, because the
+# numbers of _CORE are tried for every feature.
 _ROWS = 4000
 _ROWS_AT_ONCE = 1000
 # In a wide model, numbers that the rules refuse are tried on the model for only this many features.

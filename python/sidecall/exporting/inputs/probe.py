@@ -153,7 +153,7 @@ class _Probe:
     def _unknown(self, i: int) -> list[Any]:
         """Returns values that the data does not have and that the column's type can hold.
 
-        One value is near the data; for numbers, another one is far from the data.
+        One value is near the data; for numbers, a second value is far from the data.
         """
         column = self.data.columns[i]
         near = _unknown_value(column)

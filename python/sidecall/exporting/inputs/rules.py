@@ -17,8 +17,8 @@ from ..model.steps import Given
 
 LARGEST = float(np.finfo(np.float64).max)
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
-# The largest number that rounds to a finite float32: the number half-way between the largest
-# float32 and 2^128 rounds to infinity.
+# The largest double that rounds to a finite float32. It is the double below the number half-way
+# between the largest float32 and 2^128, because that number itself rounds to infinity.
 LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
 # Models of these modules pass rows on to their parts, which have rules of their own.
 _DELEGATING_MODULES = (

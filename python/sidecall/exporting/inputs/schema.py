@@ -176,7 +176,7 @@ def _input_name(name: str, taken: list[str]) -> str:
 def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
     """Whether one tensor holds all features.
 
-    It does for numbers that are all float32 or all float64, and for an array of text.
+    This is so for numbers that are all float32 or all float64, and for an array of text.
     """
     kinds = {column.kind for column in data.columns}
     types = {hints[column.name] or column.dtype for column in data.columns}

@@ -31,7 +31,7 @@ _MIDDLE_SHARE = 0.5
 # An end of a domain outside of these magnitudes comes from floating point, not from the model.
 _SMALL, _LARGE = 1e-30, 1e15
 _WHOLE = (-(2**53), -(2**31), 0, 2**31 - 1, 2**53)
-_MOST_EXTREMES = 12  # features whose extremes are tried alone
+_MOST_EXTREMES = 12  # the most features that get a row for each of their own extremes
 _MIXTURES = 24
 _MAX_VALUES = 200_000  # in one table; wide models get fewer rows
 

@@ -25,9 +25,9 @@ _BATCH = 4096
 
 
 class Trials:
-    """Tries changes of one row that the model accepts.
+    """Starts from a row that the model accepts, and tries changes of this row.
 
-    `build` makes rows in the model's own container from such changes.
+    `build` makes rows in the model's own container from a list of changes.
     """
 
     def __init__(

@@ -62,8 +62,8 @@ def compare(
 def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
     """Returns how far each value may be off.
 
-    In float32 the root mean square of the column counts too: if large numbers cancel, digits are
-    lost in proportion to those numbers.
+    In float32, an |expected| below the root mean square of its column is replaced by that root mean
+    square: if large numbers cancel, digits are lost in proportion to those numbers.
     """
     expected = as_matrix(expected).astype(np.float64)
     finite = np.abs(np.where(np.isfinite(expected), expected, 0.0))

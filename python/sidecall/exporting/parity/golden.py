@@ -23,7 +23,7 @@ _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 def verification(
     source: str, columns: list[Column], measure: Measure, largest: dict[str, float]
 ) -> dict[str, Any]:
-    """Returns the verification part of the contract, with the first rows up to the size limit.
+    """Returns the verification part of the contract: the first rows that fit in the size limit.
 
     `largest` is the largest difference that parity measured for each output.
     """

@@ -24,7 +24,7 @@ _MOST_ROUNDED_SYNTHETIC = 0.5
 # If the answers for a row differ, the original is asked again for that row in batches of these
 # sizes, to find out whether its own answer depends on the batch.
 _OTHER_BATCHES = (1, 7)
-_MOST_ASKED_AGAIN = 500  # rows of a batch; for a wrong graph most rows differ
+_MOST_ASKED_AGAIN = 500  # rows of a batch; a limit, because with a wrong graph most rows differ
 
 
 @dataclass
@@ -88,10 +88,11 @@ class OutputParity:
 class Parity:
     """How far a graph agrees with the original.
 
-    `rounded` rows differ because the float32 inputs, which the user asked for, cannot hold their
-    values. For `unstable` rows the original's answer depends on the other rows of the batch.
-    `refused` rows are answered by the original but not by the graph; `refusing` is the number, from
-    1, of the check in the graph that refuses them.
+    `rounded` rows differ because float32, which the user asked for, cannot hold their values. With
+    precision "float32", every row that differs counts as rounded. For `unstable` rows the
+    original's answer depends on the other rows of the batch. `refused` rows are answered by the
+    original but not by the graph; `refusing` is the number, from 1, of the check in the graph that
+    refuses them.
     """
 
     rows: int = 0
@@ -131,7 +132,7 @@ class Parity:
 
 
 class Runs(Protocol):
-    """Answers tensors in place of the original: a converted graph or a served model."""
+    """Gives answers in place of the original: a converted graph or a served model."""
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 

@@ -51,8 +51,8 @@ class Refusals:
     def _note_finite(self, columns: list[Column]) -> None:
         """Notes whether the model's answers are finite.
 
-        If a sum is close to overflow, it may overflow in one batch and not in another. If the model
-        refuses the batch now, the model is asked row by row.
+        A sum that is close to overflow may overflow in one batch and not in another. So the model
+        may refuse this batch although it has answered each row; it is then asked row by row.
         """
         measure = self.measure
         try:

@@ -13,7 +13,7 @@ _PATIENCE_S = 1.0
 class Progress:
     """Call `advance(rows)` after each batch. If all rows are measured again, the bar starts again.
 
-    `total` is None if the number of rows is not known; the callback then gets 0 for it.
+    `total` is None if the number of rows is not known; the callback then gets 0 as the total.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-// NATS request-reply with nats.c. All workers share one connection, as its documentation
-// recommends; it sends each request immediately.
+// NATS request-reply with nats.c. All workers share one connection, as the documentation of nats.c
+// recommends; the connection sends each request immediately.
 #include <nats/nats.h>
 
 #include <stdexcept>

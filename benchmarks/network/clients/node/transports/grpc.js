@@ -1,4 +1,4 @@
-// gRPC with @grpc/grpc-js. All callers share one channel, as its documentation recommends.
+// gRPC with @grpc/grpc-js. All callers share one channel, as gRPC's documentation recommends.
 'use strict'
 
 const path = require('node:path')

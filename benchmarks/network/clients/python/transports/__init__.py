@@ -23,8 +23,8 @@ def nothing() -> None:
 class Connection:
     """One thread's connection.
 
-    `call` takes a row and returns an answer in the form in which a Python program has them, such as
-    an array or a dict.
+    `call` takes a row and returns the answer to it, both in the form that a Python program uses,
+    such as an array or a dict.
     """
 
     call: Callable[[Any], Any]

@@ -49,7 +49,7 @@ class Transport(BytesTransport):
         def close() -> None:
             with suppress(
                 pika.exceptions.AMQPError
-            ):  # the broker may have closed it; its calls were counted as lost
+            ):  # the broker may have closed the connection; calls on it already count as lost
                 connection.close()
 
         return exchange, close

@@ -1,5 +1,5 @@
-"""Triton over HTTP with tritonclient and binary tensors. One client per thread, as its
-documentation requires.
+"""Triton over HTTP with tritonclient and binary tensors. One client per thread, as the
+documentation of tritonclient requires.
 """
 
 from typing import Any
