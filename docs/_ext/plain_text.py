@@ -34,7 +34,7 @@ def escaped(text: str) -> str:
 
 
 def is_code(name: str) -> bool:
-    """Whether a word of a comment can only be a name of the program."""
+    """Whether a word in a comment is certainly an identifier, such as `a_b`, `f()` or `x->y`."""
     bare = name.strip("*")
     if bare.endswith("()") or "->" in bare or "::" in bare or name != bare:
         return True

@@ -265,7 +265,7 @@ void add_products(Cases* cases) {
       .node("Relu", {"c"}, {"r"})
       .node("GlobalAveragePool", {"r"}, {"y"});
   cases->add("Conv", blocked.output("y", kFloat, {1, 16, 1, 1}));
-  // Nodes behind others that the optimiser moves, fuses or removes.
+  // The optimiser moves, fuses or removes the nodes in front of the node that is tested here.
   Graph fused;
   fused.input("x", kFloat, kMatrix)
       .constant("w", {64, 5}, Floats(320, 0.5F))

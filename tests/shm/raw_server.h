@@ -162,7 +162,7 @@ struct Peer {
     return true;
   }
 
-  // Writes a right answer: y[i] = x[i, 0] + x[i, 1]. It always writes the table.
+  // Writes the right answer, y[i] = x[i, 0] + x[i, 1], and the table of the slot.
   void write_answer(unsigned char* slot) {
     TensorEntry x;
     std::memcpy(&x, request_slot(), sizeof x);

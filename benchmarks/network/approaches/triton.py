@@ -89,7 +89,7 @@ class TritonHttp(_Triton):
     title = "Triton, HTTP"
     transport = "triton_http"
     body = "binary"
-    crossings = 3  # through the kernel to Triton, and through shared memory to the Python process
+    crossings = 3  # into the kernel, out of it to Triton, through shared memory to Python
 
 
 class TritonGrpc(_Triton):

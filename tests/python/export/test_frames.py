@@ -25,7 +25,7 @@ KINDS = ["numpy_nullable", "pyarrow", "arrow table", "polars"]
 
 
 def rows(dtype=object, missing=np.nan):
-    """Training data in the usual form: NaN in numbers, text and booleans as objects."""
+    """Training data in the usual form: number columns with NaN; text and booleans as objects."""
     rng = np.random.default_rng(3)
     frame = pd.DataFrame(
         {"i": rng.integers(0, 50, ROWS).astype(float), "f": np.round(rng.normal(size=ROWS), 2)}

@@ -14,7 +14,7 @@ from .kernels import kernel, squared_distances
 
 
 def _metric(g: Conversion, model: Any) -> tuple[str, float]:
-    """The metric of the model under one name, and the exponent of minkowski."""
+    """The model's metric, with synonyms such as l2 replaced by one name; the exponent of minkowski."""
     metric = model.effective_metric_ if hasattr(model, "effective_metric_") else model.metric
     params = getattr(model, "effective_metric_params_", None) or {}
     p = params.get("p", getattr(model, "p", 2))
@@ -38,7 +38,8 @@ def _points(model: Any) -> np.ndarray:
 def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
     """Whether the model computes distances as |x|^2 - 2 x p + |p|^2.
 
-    With the metric euclidean, only brute force does so, except where it counts classes.
+    For euclidean, only the brute-force search of `kneighbors` does so, not the one that counts
+    classes at the same time (see _nearest).
     """
     return metric == "sqeuclidean" or (
         metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class

@@ -9,8 +9,8 @@ import numpy as np
 
 from .columns import Column
 
-# A double keeps every decimal of this many digits. A value that needs more digits was therefore
-# computed, not written as a decimal.
+# A double represents every decimal number of this many significant digits without loss. A value
+# that needs more digits was therefore computed, not typed in.
 _SHORT_DIGITS = 15
 
 
@@ -40,8 +40,8 @@ def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
 def decimals(column: Column) -> int | None:
     """Returns the number of decimals with which a column of short decimals is written.
 
-    None for columns of other types or of float32, for whole numbers, and if most of the values have
-    full precision.
+    Returns None for columns that are not float64, for columns of whole numbers, and if most of the
+    values need more than 15 digits.
     """
     if column.kind != "float" or column.narrow:
         return None
