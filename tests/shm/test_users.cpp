@@ -171,7 +171,7 @@ TEST_CASE("users whose connections wait for an answer take turns") {
 }
 
 TEST_CASE(
-    "if too many connections are silent, the oldest of the user who has most of them is closed") {
+    "if too many connections are silent, the user with the most of them loses the oldest one") {
   if (geteuid() != 0) return;
   for (const bool is_supervised : {false, true}) {
     CAPTURE(is_supervised);
