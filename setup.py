@@ -1,4 +1,7 @@
-"""Builds the package through CMake (pyproject.toml says how) and ships CMake's `sidecall` binary as the wheel's command."""
+"""Builds the package through CMake, as pyproject.toml says.
+
+The `sidecall` program that CMake links becomes the command of the wheel.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,7 +11,7 @@ from setuptools import Command, setup
 
 
 class BuildScripts(Command):
-    """Replaces setuptools' build_scripts, which reads scripts as text: this script is a binary."""
+    """Replaces setuptools' build_scripts, which reads scripts as text; our script is a binary."""
 
     user_options: ClassVar[list] = []
 

@@ -65,8 +65,8 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
     message(FATAL_ERROR "SIDECALL_BUNDLE_ONNXRUNTIME: no such file: ${SIDECALL_BUNDLE_ONNXRUNTIME}")
   endif()
   get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
-  # Install the library beside libsidecall, which searches there before the packages of other
-  # package managers. The library keeps its full name, so that only libsidecall finds it.
+  # Install the library beside libsidecall, which searches there before it searches the packages
+  # that pip or npm installed. The library keeps its full name, so that only libsidecall finds it.
   install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT onnxruntime)
 elseif(TARGET sidecall-cli)
   install(CODE "message(STATUS \"ONNX Runtime is not part of this installation:\"

@@ -1,4 +1,5 @@
-# Finds the headers of Node-API for bindings/node in the npm packages that its lock file names.
+# Finds the headers of Node-API for bindings/node in the npm packages that the lock file of
+# bindings/node names.
 # Nothing is linked, because node itself defines the symbols.
 function(sidecall_require_npm_header variable header folder)
   find_path(${variable} ${header} PATHS "${folder}" NO_DEFAULT_PATH DOC "Folder that holds ${header}")

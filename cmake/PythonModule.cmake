@@ -1,6 +1,6 @@
 # Builds the parts of the wheel that are not Python files: the module, the one shared library for
-# both backends, and the header that cffi reads. An ordinary build writes the module
-# and the library to the folder `python` of the build folder, where PythonPrebuilt.cmake finds them.
+# both backends, and the header that cffi reads. An ordinary build writes the module and the library
+# to the folder `python` of the build folder, where PythonPrebuilt.cmake finds them.
 find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
 if(NOT pybind11_DIR)
   execute_process(COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir

@@ -69,7 +69,7 @@ void read_domain(const JsonNode& node, Feature* feature) {
   if (!domain.exists()) return;
   if (feature->dtype == SIDECALL_DTYPE_STRING || feature->dtype == SIDECALL_DTYPE_BOOL)
     domain.fail("a feature of type float32, float64 or int64",
-                std::string("one of ") + dtype_name(feature->dtype));
+                std::string("one of type ") + dtype_name(feature->dtype));
   if (feature->is_closed) domain.fail("a feature without 'allowed'", "one with it");
   if (feature->tensor_dtype == SIDECALL_DTYPE_INT64) {
     read_intervals(domain, &feature->domain.integers,
@@ -103,14 +103,16 @@ void read_refusals(const JsonNode& node, Feature* feature) {
   if (!empty.exists()) return;
   feature->takes_empty = empty.boolean();
   if (feature->dtype != SIDECALL_DTYPE_STRING)
-    empty.fail("a feature of type string", std::string("one of ") + dtype_name(feature->dtype));
+    empty.fail("a feature of type string",
+               std::string("one of type ") + dtype_name(feature->dtype));
 }
 
 bool read_finite(const JsonNode& node, int32_t dtype) {
   const JsonNode finite = node.member("finite");
   if (!finite.exists() || !finite.boolean()) return false;
   if (dtype != SIDECALL_DTYPE_FLOAT32 && dtype != SIDECALL_DTYPE_FLOAT64)
-    finite.fail("an output of type float32 or float64", std::string("one of ") + dtype_name(dtype));
+    finite.fail("an output of type float32 or float64",
+                std::string("one of type ") + dtype_name(dtype));
   return true;
 }
 

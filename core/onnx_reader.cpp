@@ -84,7 +84,7 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
       fail(start, quoted(field) + " with the wrong wire type");
     if ((seen & field.once) != 0)
       fail(start, quoted(field) +
-                      (field.once == 1 ? ", or another member of its oneof, twice" : " twice"));
+                      (field.once == 1 ? " or another member of the same oneof twice" : " twice"));
     seen |= field.once;
     if (is_packed) {
       at = read_packed(field, at, end);

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Programs under test that run pytest themselves are not workers of this run.
+# Programs under test may run pytest themselves. That pytest is not a worker of this run.
 for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
     os.environ.pop(variable, None)
 

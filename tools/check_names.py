@@ -1,8 +1,8 @@
 """Checks that the files and functions that comments, docstrings and pages name exist.
 
 `make lint` runs it. What counts as a function: a word with "()" behind it, two words with "::"
-between them, and names of the C ABI. It exists if code of this repository uses it as an identifier;
-so functions of other libraries that are called here pass too.
+between them, and names of the C ABI. A function exists if code of this repository uses its name as
+an identifier. So functions of other libraries pass too if they are called here.
 """
 
 import io

@@ -1,7 +1,7 @@
 #!/bin/sh
 # oldest_onnxruntime.sh PYTHON FOLDER: unpacks into FOLDER the wheel of the oldest ONNX Runtime that
 # engines/onnxruntime/library.cpp accepts. make runs it. The wheel is always that of
-# Python 3.11, whatever PYTHON is, because only its library is used.
+# Python 3.11, whatever PYTHON is, because only the library in the wheel is used.
 set -eu
 minor=$(sed -n 's/^constexpr uint32_t kOldestVersion = \([0-9]*\);$/\1/p' engines/onnxruntime/library.cpp)
 mkdir -p "$2"

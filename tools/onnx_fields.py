@@ -19,7 +19,8 @@ HEAD = """\
 // The messages and fields of ONNX, as onnx {version} describes them: written by
 // tools/onnx_fields.py, included by onnx_schema.h.
 """
-# FieldDescriptor's numbers of types. The generator stops at a group, a map or any other type.
+# The name in the table for each value of FieldDescriptor.type. A field of any other type, such as a
+# group, makes line_of() raise KeyError.
 KINDS = {
     1: "kDouble",
     2: "kFloat",
@@ -117,8 +118,9 @@ def main() -> int:
         print(f"core/onnx_fields.inc: {fault}", file=sys.stderr)
     if faults:
         print(
-            f"core/onnx_fields.inc does not describe onnx {onnx.__version__}, so files with its new fields would be refused: run "
-            "python tools/onnx_fields.py --write, and look whether a new field can name a file, as external_data does",
+            f"core/onnx_fields.inc does not describe onnx {onnx.__version__}, so sidecall would "
+            "refuse files that have its new fields. Run `python tools/onnx_fields.py --write`. "
+            "Then check whether a new field can name a file, as external_data can.",
             file=sys.stderr,
         )
     return 1 if faults else 0

@@ -1,5 +1,5 @@
 #!/bin/sh
-# quietly.sh LOG_FOLDER NAME TEXT COMMAND...: prints TEXT and runs a step of the set-up. Its output
+# quietly.sh LOG_FOLDER NAME TEXT COMMAND...: prints TEXT and runs COMMAND. Its output
 # goes to LOG_FOLDER/NAME.log and is shown only on failure. While a step runs, its last line of
 # output is shown: on a terminal every second, elsewhere every half minute.
 log="$1/$2.log"

@@ -14,7 +14,7 @@ node --expose-gc --test --test-reporter=spec $files >"$log" 2>&1
 code=$?
 if [ "$code" != 0 ]; then
   sed -n '/failing tests:/,$p' "$log" | grep . || tail -n 40 "$log"
-  echo "-- failed: node --test $tests; all of it is in $log"
+  echo "-- failed: node --test $tests; the whole output is in $log"
   exit "$code"
 fi
 summary=$(sed -n 's/^[^ ]* \(tests\|pass\|skipped\|todo\|duration_ms\) /\1 /p' "$log" | tail -n 5 | tr '\n' ' ')
@@ -22,5 +22,5 @@ echo "-- node --test $tests: $summary"
 case "$summary" in
   "tests 0 "* | "") echo "-- failed: no test ran"; exit 1 ;;
   *"skipped 0 todo 0 "*) ;;
-  *) [ "$SIDECALL_REQUIRE" != all ] || { grep -nE '# (SKIP|TO.O)' "$log"; echo "-- failed: SIDECALL_REQUIRE=all"; exit 1; } ;;
+  *) [ "$SIDECALL_REQUIRE" != all ] || { grep -nE '# (SKIP|TO.O)' "$log"; echo "-- failed: SIDECALL_REQUIRE=all forbids skipped tests"; exit 1; } ;;
 esac

@@ -1,8 +1,8 @@
 """The rows that a pipeline is tested with: ordinary rows, and rows made to find a difference.
 
-Used by judge.py. Rows are columns of sidecall's exporter (values and a mask of missing ones). The
-original answers most of them. Rows that it may refuse come last, in batches of their own. Most
-of these have one odd value each; the rest are rows of the table that the original refused.
+Used by judge.py. Rows are held as columns of sidecall's exporter (values and a mask of missing
+ones). The original answers most rows. Rows that it may refuse come last, in batches of their own.
+Most of these have one odd value each; the rest are rows of the table that the original refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .values import FLOATS, INTEGERS, TEXTS, around, converted, nudged, printed,
 
 Ask = Callable[[list[Column]], np.ndarray]
 
-# Relative numbers of rows in each family that the original answers.
+# The families of rows that the original answers, each with its relative number of rows.
 FAMILIES = {
     "fresh": 12,
     "mixed": 10,

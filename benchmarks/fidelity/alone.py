@@ -39,7 +39,7 @@ def examine(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
         counts = judging.compare(rows, odd, folder)
         print(f"\n{counts.rows} rows, {counts.compared} compared, {counts.wrong} wrong")
         print(f"about {counts.unstable_rows():g} rows are unstable in the original")
-        print(f"bits of trees: {counts.tree_bits} of {counts.tree_rows} rows differ")
+        print(f"outputs of trees: {counts.tree_bits} of {counts.tree_rows} rows differ in a bit")
         print(f"records: {counts.routes} rows differ from the answers for a DataFrame")
         for family, (total, wrong) in counts.families.items():
             print(f"  {family:<16}{total:>8}{wrong:>8} wrong")

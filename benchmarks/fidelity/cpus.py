@@ -1,8 +1,8 @@
-"""The original on other CPUs, as far as numpy and OpenBLAS can imitate them.
+"""Asks the original as if it ran on other CPUs, as far as numpy and OpenBLAS can imitate these.
 
 judge.py uses it for rows that differ: if the original's own answer depends on the CPU, the row is
-unstable. Each CPU is a separate process, because both libraries choose their kernels when they
-load.
+unstable. Each imitated CPU has a process of its own, because both libraries choose their kernels
+when they load.
 """
 
 from __future__ import annotations

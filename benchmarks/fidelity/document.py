@@ -142,7 +142,7 @@ def print_found(results: list[Result]) -> None:
         _wrong_line,
     )
     _print_list(
-        "bits of trees that differ",
+        "outputs of trees that differ in a bit",
         [r for r in compared if r["tree_bits"]],
         lambda r: f"{r['tree_bits']} of {r['tree_rows']} rows",
     )

@@ -1,7 +1,7 @@
 """Finds values at which a model's answers jump; adversary.py puts rows one ulp beside them.
 
-Thresholds, bin edges and categories are read from the model where its columns are still those of
-the row. After a scaler, bisection finds the two adjacent numbers between which the answer changes
+Thresholds, bin edges and categories are read from those steps whose columns are still those of the
+row. After a scaler, bisection finds the two adjacent numbers between which the answer changes
 most.
 """
 
@@ -167,7 +167,7 @@ def find_jumps(
     count: int,
     rng: np.random.Generator,
 ) -> list[Jump]:
-    """Bisects `count` times between a value of a row and the same column of another row.
+    """Bisects `count` times between two rows' values in the same column.
 
     The columns take turns. `ask` returns numbers [rows, width], NaN for a row that is refused.
     `dtypes` lists the columns that may change. All bisections advance together, with one request

@@ -234,8 +234,8 @@ def judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
 
     "outcome" is "compared", "refused" (export says why) or "defect" (any other failure).
     """
-    # Sums over several threads change in their last bits, and a short call has no work for two
-    # threads.
+    # Use one thread: sums over several threads change in their last bits. The calls are short, so
+    # more threads would not make them faster.
     with threadpool_limits(limits=1):
         return _judge(drawn, folder, rows, odd)
 

@@ -82,7 +82,10 @@ class Ledger:
             )
 
     def fresh_seed(self, new: int) -> int:
-        """The fresh seed of the run that is continued, or `new`."""
+        """Returns the random seed that the stopped run drew.
+
+        If no stopped run is continued, records `new` and returns it.
+        """
         if self.seed is None:
             self.seed = new
             self._write("seed", seed=new)

@@ -252,7 +252,7 @@ class _Drawing:
         sampler = self.sampler
         columns = Columns(99 if wide else width, task=self.task)
         signed = not (self.last is not None and self.last.positive)
-        # A transformer alone would be a pipeline of one step.
+        # Without a last step, a single transformer would be a pipeline of one step, so add another.
         is_one = (
             self.last is None and len(steps) == 1 and not isinstance(steps[0], ColumnTransformer)
         )

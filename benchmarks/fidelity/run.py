@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Set this before numpy loads: sums over several threads change in their last bits.
+# Use one thread, because sums over several threads change in their last bits. numpy reads these
+# variables when it loads, so set them before.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -34,7 +35,7 @@ from fidelity.pipelines import UndrawnError, draw
 FIXED_SEED = 11
 _PIPELINES, _FRESH = 300, 30
 _ROWS, _ODD_ROWS = 17_000, 300
-_MOST_TRIES = 3  # pipelines that are tried for each wanted one, because export refuses some
+_MOST_TRIES = 3  # at most so many are tried for each wanted pipeline, because export refuses some
 
 
 def _parse() -> argparse.Namespace:
@@ -152,7 +153,7 @@ def _summary(result: dict[str, Any]) -> str:
     domain = result["refused_by_original"] + result["refused_by_file"]
     parts += [f"{domain} refused by one model"] if domain else []
     parts += [f"{result['routes']} differ as records"] if result["routes"] else []
-    parts += [f"bits of {result['tree_bits']} differ"] if result["tree_bits"] else []
+    parts += [f"{result['tree_bits']} tree outputs differ"] if result["tree_bits"] else []
     parts += [f"about {result['unstable']:g} unstable"] if result["unstable"] else []
     return ", ".join(parts)
 

@@ -316,7 +316,7 @@ WEIGHTS = np.array([spec.weight for spec in SPECS]) / sum(spec.weight for spec i
 
 @cache
 def load(name: str) -> Table:
-    """Loads at most 20 000 rows, always the same ones. No target and no free text is missing."""
+    """Loads at most 20 000 rows, always the same ones, all with their targets and free text."""
     spec = next(spec for spec in SPECS if spec.name == name)
     features, numbers, classes = spec.features.split(), spec.numbers.split(), spec.classes.split()
     wanted = list(

@@ -106,7 +106,7 @@ class Client:
         return self.build_call("given[...] = x; run()")
 
     def make_call_run(self) -> Approach:
-        """Times the run alone: the row is written before the clock starts."""
+        """Times only the run: the row is written before the clock starts."""
         return self.build_call("run()", ready="given[...] = x")
 
     def build_call(self, statement: str, ready: str = "pass") -> Approach:

@@ -31,7 +31,7 @@ class Approach:
     engine: ClassVar[str] = "onnxruntime"
     without: ClassVar[dict[str, str]] = {}  # clients that are left out, with the reason
     crossings: ClassVar[int] = (
-        0  # number of times a body is copied into or out of a kernel or another process
+        0  # number of times a body is copied into or out of the kernel or another process
     )
     max_rows: ClassVar[int] = 10_000
     warm_up: ClassVar[int] = (

@@ -98,7 +98,7 @@ class Host:
     def wait_until(self, ready: Callable[[], bool], what: str) -> None:
         """Waits until `ready` returns true.
 
-        Raises RuntimeError with the end of the logs if a process fails, or after READY_S.
+        Raises RuntimeError with the end of the logs if a process fails, or after READY_S seconds.
         """
         deadline = time.monotonic() + READY_S
         while not ready():

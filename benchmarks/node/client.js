@@ -98,7 +98,7 @@ const slow = {
     const model = await openSidecall(file)
     return async () => (await model.run({ X: { data: x, dims } })).Y
   },
-  /** Measures the delay of the loop while nothing runs, which is the machine's own share. */
+  /** Measures the delay of the loop while nothing runs, which the machine itself causes. */
   async idle() {
     return () => new Promise(resolve => setTimeout(resolve, 50))
   }

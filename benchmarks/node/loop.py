@@ -1,5 +1,5 @@
-"""Measurements of benchmarks/node apart from single calls: many calls at once, and the delay of the
-event loop while a slow model runs. Used by run.py.
+"""Measurements of benchmarks/node other than single calls: many concurrent calls, and the delay of
+the event loop while a slow model runs. Used by run.py.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ PROBE_LAYERS = 8
 
 @dataclass
 class Crowd:
-    """An approach with `width` calls in progress at once, and the results of its rounds."""
+    """An approach with `width` calls in progress at any time, and the results of its rounds."""
 
     client: Client
     approach: str

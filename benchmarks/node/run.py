@@ -212,7 +212,7 @@ def print_calls(report: Report) -> None:
         for size in sizes:
             head += [f"{size} row{'s' if size > 1 else ''}", *(["p99"] if size == 1 else []), "x"]
         print(
-            f"\n{scenario}: p50 in us, p99 for one row, and the ratio to onnxruntime-node's better way"
+            f"\n{scenario}: p50 in us, for one row also p99; x: how many times as long as the faster way of onnxruntime-node"
         )
         print_table(head, table)
 

@@ -37,7 +37,7 @@ class Attack:
             self.hold(attacker)
             time.sleep(0.2)  # long enough for the peak to be sampled
             if client.status(server.address)["memory_bytes"] == 0:
-                raise RuntimeError(f"{self.name}: the server counts nothing")
+                raise RuntimeError(f"{self.name}: expected memory_bytes above 0, got 0")
             return attacker.refused
 
 
@@ -64,7 +64,7 @@ class Client:
     def call(self, connection: client.Connection, slot: int = 0) -> int:
         """Publishes the request in the slot and waits for the status of the answer.
 
-        Does not read from the socket, by which the server sends what does not fit the slot.
+        Leaves unread what the server sends over the socket: answers that do not fit the slot.
         """
         number = connection.publish(slot)
         connection.pending.clear()

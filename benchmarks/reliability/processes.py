@@ -16,7 +16,7 @@ SAMPLE_INTERVAL = 0.01
 
 
 def write_models(folder: Path, build: Path) -> None:
-    """Writes two models that answer with their input, and remembers where the command is."""
+    """Writes two models that answer with their input, and links the command into the folder."""
     import onnx
     from onnx import TensorProto, helper
 

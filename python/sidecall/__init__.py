@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# Official builds of ONNX Runtime send telemetry unless this variable is set before their
-# environment is created.
+# Official builds of ONNX Runtime send telemetry unless this variable is set before ONNX Runtime
+# creates its environment.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from sidecall import errors

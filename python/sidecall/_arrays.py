@@ -1,4 +1,4 @@
-"""Makes arrays that both backends can read, from lists, other layouts and 4-bit elements."""
+"""Makes arrays that both backends can read: from lists, and from arrays of any layout."""
 
 from __future__ import annotations
 

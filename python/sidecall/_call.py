@@ -48,9 +48,10 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
 class Inputs(_Tensors):
     """Inputs by name.
 
-    Each array is the memory that the engine reads: write into the array, and numpy converts.
-    Assigning to a name writes too, and raises OutOfRange if the input's type cannot hold a number.
-    Strings can only be assigned.
+    Each array is the memory that the engine reads. Numbers that are written into an array are
+    converted to its type by numpy. Assigning to a name also writes into the array, and raises
+    OutOfRange if the type of the array cannot hold one of the numbers. Strings can only be
+    assigned.
     """
 
     def __getitem__(self, name: str) -> NDArray[Any]:

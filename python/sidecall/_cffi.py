@@ -144,7 +144,7 @@ class Model:
             text_of(lib.sidecall_model_feature_spec(handle, i).name): i
             for i in range(lib.sidecall_model_num_features(handle))
         }
-        if self._features:  # then every place of every input belongs to a feature
+        if self._features:  # with a contract, every column of every input belongs to a feature
             self._inputs = [
                 spec._replace(takes_missing=spec.dtype == "string") for spec in self._inputs
             ]

@@ -51,9 +51,9 @@ class Workspace:
     def set_input(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
         """Gives one input to the library, and returns the objects that hold its memory.
 
-        `may_bind` lets the engine read a large array in place; the caller must then keep the result
-        until the run is over. Only an array of the input's own type is read in place. Any other
-        array is copied, which also converts between float32 and float64.
+        `may_bind` lets the engine read a large array in place; the caller must then keep the
+        returned objects until the run is over. Only an array of the input's own type is read in
+        place. Any other array is copied, which also converts between float32 and float64.
         """
         if (
             spec.dtype in ("float32", "float64")
@@ -115,13 +115,13 @@ class Pending:
 
     def start(self, timeout_ns: int) -> None:
         if self._workspace is None:
-            raise errors.NotRun("the run has no outcome left")
+            raise errors.NotRun("the run was closed, or its outcome was already returned")
         self._workspace.start(timeout_ns)
         self._is_started = True
 
     def finish(self) -> bool:
         if self._workspace is None:
-            raise errors.NotRun("the run has no outcome left")
+            raise errors.NotRun("the run was closed, or its outcome was already returned")
         status = lib.sidecall_call_finish(self._workspace.call, 0, self._workspace.error.struct)
         if status == _PENDING:
             return False
@@ -130,7 +130,7 @@ class Pending:
 
     def result(self) -> Any:
         if self._workspace is None:
-            raise errors.NotRun("the run has no outcome left")
+            raise errors.NotRun("the run was closed, or its outcome was already returned")
         self._workspace = None
         return self._collect()
 

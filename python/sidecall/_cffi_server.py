@@ -144,7 +144,7 @@ class Server:
 
 
 class Supervisor:
-    """One address in front of worker processes."""
+    """Accepts connections at one address for several worker processes."""
 
     def __init__(self, handle: Any, *keep: Any) -> None:
         self._handle, self._keep_alive = handle, keep

@@ -1,4 +1,4 @@
-"""What runs the models: which ONNX Runtime was found, and the version of sidecall itself."""
+"""Tells which ONNX Runtime runs the models, and the version of sidecall itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """DataFrames of pandas and polars as records, for `Model.predict`.
 
-Neither package is imported here: the caller has passed one of its objects.
+Neither package is imported here: a caller who passes a DataFrame has imported its package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models: opening one, running it over tensors, predicting over records and frames."""
+"""Opens models, runs them over tensors, and predicts over records and DataFrames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def open(
     allow_exec: bool = False,
     backend: Literal["native", "cffi"] | None = None,
 ) -> Model:
-    """Opens the model in a file, or in another process. Costs milliseconds: open once and keep it.
+    """Opens the model in a file, or in another process.
+
+    Opening a model costs milliseconds: open it once and keep it.
 
     path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file; "shm:NAME" or
                  "shm:/run/app/fraud.sock" for a model that a server of this host serves;
@@ -124,10 +126,10 @@ class Model:
     ) -> dict[str, NDArray[Any]]:
         """Runs the model over tensors. The GIL is released while the engine runs.
 
-        inputs   arrays by input name, or the array itself if the model has one input. float32 and
-                 float64 are converted to the input's type, rounded once, as in a record. So are
-                 integers and float16 for an input of float32 or float64. In all other cases
-                 an array must have the input's own type. Lists take the input's type. Large arrays
+        inputs   arrays by input name, or the array itself if the model has one input. For an input
+                 of float32 or float64, arrays of float16, float32, float64 and integers are
+                 converted, and each number is rounded once, as in a record. In all other cases an
+                 array must have the input's own type. Lists take the input's type. Large arrays
                  of the input's type in C order are read in place and must not change during the
                  run. bfloat16 is passed as uint16, an 8-bit float as uint8, and two 4-bit elements
                  as one uint8.
@@ -135,8 +137,8 @@ class Model:
         timeout  seconds; checked between graph nodes. A run succeeds if it completes, even late
 
         Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, OutOfRange, InvalidString,
-        MissingValue, UnknownCategory, Refused, Timeout, Engine, OutOfMemory. Every bad row is a
-        fault: see `Error.faults`.
+        MissingValue, UnknownCategory, Refused, Timeout, Engine, OutOfMemory. A call finds all
+        faults before it fails: see `Error.faults`.
 
         >>> import numpy as np
         >>> model = getfixture("matrix")
@@ -161,7 +163,7 @@ class Model:
         Cancelling the await cancels the run. Inputs are copied when the coroutine first runs, so
         arrays may be changed while the coroutine waits.
 
-        Raises also Busy, if more runs wait than the library queues.
+        Also raises Busy, if the library's queue of runs is full.
 
         >>> import asyncio
         >>> model = getfixture("matrix")
@@ -192,7 +194,8 @@ class Model:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
         For a DataFrame of pandas or polars, the answer is a DataFrame of the same package with the
-        columns of `columns`. In pandas it has the same index. The order of keys does not matter.
+        columns that `Model.columns` lists. In pandas it has the index of `records`. The order of
+        keys does not matter.
         Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
         and a whole float for an integer; nothing else is converted. A number is rounded once, to
         the type of its feature; a float32 number stands for its exact value. `timeout` is in
@@ -328,8 +331,8 @@ class Model:
     def id(self) -> str:
         """SHA-256 of the graph and its external files.
 
-        Models with the same id have the same nodes and weights. The id does not cover the versions
-        of the operators and the functions that the file defines.
+        Models with the same id have the same nodes and weights. The id covers neither the versions
+        of the operators nor the functions that the file defines.
         """
         return self._native.id()
 

@@ -85,7 +85,7 @@ class Server(Protocol):
 
 
 class Supervisor(Protocol):
-    """One address in front of worker processes."""
+    """Accepts connections at one address for several worker processes."""
 
     def add(self, worker: int) -> int: ...
     def remove(self, worker: int) -> None: ...

@@ -1,7 +1,7 @@
 """Starts runs in another process without blocking the event loop, for `Model.arun`.
 
-Starting such a run may first have to connect, which waits for the other process. So a thread starts
-the run.
+Before such a run starts, the library may have to connect to the other process and wait for it. So a
+separate thread starts the run.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _Start:
             )
 
     def _give_up(self) -> bool:
-        """Gives the run up. False if it was handed back: then the caller must close the run."""
+        """Gives the run up. False if the run was handed back: the caller must then close it."""
         with self._lock:
             before = self._state
             if before is _State.HANDED_BACK:

@@ -1,4 +1,4 @@
-"""Converts deadlines from seconds, as in Python, to nanoseconds, as in the library."""
+"""Converts timeouts from seconds, as in Python, to nanoseconds, as in the library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 9e18  # nanoseconds, 285 years: about the most that int64 holds
 
 
 def nanoseconds(timeout: float | None) -> int:
-    """Returns -1 for None and infinity.
+    """Converts the timeout of a call. None and infinity become -1.
 
     Zero, negative numbers and NaN become 0, which the library refuses.
     """
@@ -22,9 +22,10 @@ def nanoseconds(timeout: float | None) -> int:
 
 
 def waiting(wait: float | None) -> int:
-    """Returns -1 for None and infinity, and 0 for not waiting at all.
+    """Converts the time to wait for a server. None and infinity become -1, which waits forever.
 
-    Negative numbers and NaN become -2, which the library refuses.
+    Zero stays 0, which does not wait at all. Negative numbers and NaN become -2, which the library
+    refuses.
     """
     if wait is None or wait == math.inf:
         return FOREVER

@@ -1,6 +1,6 @@
 """The exceptions of sidecall, one class for each status of the C ABI.
 
-Each class also derives from the standard exception that fits.
+Each class also derives from the built-in exception with the closest meaning.
 
 >>> issubclass(Timeout, TimeoutError), Timeout.code, Timeout.family
 (True, 'TIMEOUT', 50)

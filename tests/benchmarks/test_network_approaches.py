@@ -49,7 +49,7 @@ def client_of(approach: Approach) -> str:
 def processes_of(folder: Path) -> list[str]:
     """Commands of the processes whose environment contains the visit's folder.
 
-    That is so for every process that a visit starts.
+    Every process that a visit starts has the folder in its environment.
     """
     found = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -167,7 +167,7 @@ def test_the_report_is_complete_and_self_contained(results: Path) -> None:
 
 
 def test_the_committed_report_follows_from_the_committed_results(tmp_path: Path) -> None:
-    """`python benchmarks/network/page/write.py` writes it again, without measuring."""
+    """`python benchmarks/network/page/write.py` writes the report again, without measuring."""
     subprocess.run(
         [sys.executable, NETWORK / "page/write.py", "--out", tmp_path], check=True, timeout=300
     )

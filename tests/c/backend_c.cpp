@@ -1,4 +1,4 @@
-// The backend of the test vectors over sidecall.h, used the way that a binding uses it.
+// Runs the test vectors through sidecall.h, in the way that a language binding uses this header.
 #include <sidecall/binding.h>
 
 #include <cstring>
@@ -44,7 +44,7 @@ class CModel : public Model {
   Value get_record(int64_t row, rapidjson::Document::AllocatorType& allocator);
 
   sidecall_model* model_;
-  // One call for all cases of a model: it must stay usable after a failed run.
+  // One call for all runs of this model, because a call must stay usable after a failed run.
   sidecall_call* call_ = nullptr;
 };
 

@@ -1,5 +1,5 @@
-// The backend of the test vectors over sidecall.hpp, used the way that a C++ program uses it: names
-// are looked up with throwing methods, values are set one by one.
+// Runs the test vectors through sidecall.hpp, in the way that a C++ program uses this header: it
+// looks up names with methods that throw, and sets values one by one.
 #include <sidecall/sidecall.hpp>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ class CppModel : public Model {
                                           dims)
                 : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
         // Binds instead of copying, because the C backend already covers copying. A tensor that
-        // needs a conversion cannot be bound.
+        // needs a conversion cannot be bound, so it is copied.
         const bool is_own = input < 0 || tensor.dtype == model_.input_spec(input)->dtype;
         is_own ? call.bind_input(input, view) : call.copy_input(input, view);
       }
@@ -100,8 +100,8 @@ class CppModel : public Model {
     return out;
   }
 
-  // Ignores the exception: the call remembers what was refused, and its run reports it together
-  // with the rest.
+  // Ignores the exception of a refused value: the call remembers the refusal, and its run reports
+  // all refusals together.
   template <typename Body>
   static void remembered(Body body) {
     try {
@@ -148,7 +148,8 @@ class CppModel : public Model {
       const std::string name =
           spec->form == SIDECALL_FORM_SCALAR ? output : output + "." + spec->key;
       if (model_.column(name) != i)
-        throw std::runtime_error("column '" + name + "' is not where its name says");
+        throw std::runtime_error("column '" + name +
+                                 "': the lookup of this name gives another index");
       if (spec->form == SIDECALL_FORM_SCALAR) {
         record.AddMember(text(output, allocator), value, allocator);
         continue;

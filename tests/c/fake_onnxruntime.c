@@ -1,5 +1,5 @@
-/* A library that looks like an ONNX Runtime of a version that is too old (FAKE_VERSION). Used by
- * test_engine.cpp. */
+/* A library that looks like an ONNX Runtime of the version FAKE_VERSION, which is too old or not a
+ * number. Used by test_engine.cpp. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
-// A served C++ function for tests of the shm: route: the test decides what the server answers, and
-// when.
+// Serves a C++ function, for tests of models in other processes. The test decides what the server
+// answers, and when.
 #pragma once
 
 #include <sidecall/server.h>
@@ -28,7 +28,8 @@ inline std::string fresh_address() {
 
 class FunctionServer {
  public:
-  // `tensors` is the signature; `contract` may be "".
+  // `tensors` is the signature as JSON. It may be "" if there is a contract, from which the server
+  // then derives the signature.
   FunctionServer(std::string address, const std::string& tensors, Answer answer,
                  const std::string& contract = "", int32_t verify = SIDECALL_VERIFY_ERROR)
       : address_(std::move(address)), answer_(std::move(answer)) {
@@ -59,7 +60,7 @@ class FunctionServer {
   sidecall_server* server_ = nullptr;
 };
 
-// Holds answers back until the gate is opened.
+// Blocks the threads that call pass() until the gate is opened.
 class Gate {
  public:
   ~Gate() { open(); }

@@ -1,5 +1,5 @@
-/* Opens one model and prints the status and message, or the engine. Used by tests that need a
- * process and an environment of their own.
+/* Opens one model, or describes the engine, and prints the status and the message. Used by tests
+ * that need a process and an environment of their own.
  *
  * Usage: open_model [--maps] MODEL | open_model --engine [ONNXRUNTIME]. --maps prints the mappings
  * of the process while the model is open. */

@@ -28,7 +28,7 @@ inline sidecall_error* error() {
   return &last();
 }
 
-// The name of a status, with the message if it is an error. This is what a failed check prints.
+// The name of a status, so that a failed check prints the name instead of a number.
 inline std::string status(sidecall_status status) { return sidecall_status_name(status); }
 
 // The status that sidecall_call_describe_mismatch writes into the error.
@@ -44,7 +44,7 @@ inline bool is_shm() {
   return route != nullptr && std::string(route) == "shm";
 }
 
-// Serves one model until the process exits; the server's threads end with it.
+// Serves one model until the process exits. Returns the address.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
   // The servers end with the process. The list keeps them reachable for LeakSanitizer.

@@ -85,7 +85,7 @@ TEST_CASE("resize clears the values unless the number of rows stays the same") {
   for (const int64_t rows : {int64_t{0}, int64_t{-5}})
     CHECK(status(sidecall_call_resize(call.get(), rows, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_resize(call.get(), INT64_MAX, error())) == "OUT_OF_RANGE");
-  // The call is still usable after it is resized.
+  // The call is still usable after the refused sizes.
   call.resize(1);
   support::give_x(call, {5, 6});
   call.run();
@@ -273,7 +273,7 @@ TEST_CASE("a bool is a byte of 0 or 1") {
   call.run();
 }
 
-TEST_CASE("a failed run leaves no outputs and a usable call") {
+TEST_CASE("after a failed run there are no outputs, and the call stays usable") {
   const Model model = support::open("gather.onnx");
   Call call(model);
   call.input(0).as<int64_t>()[0] = 1;

@@ -1,5 +1,5 @@
-// Finding ONNX Runtime: no library, a version that is too old, foreign libraries. Each test uses
-// its own process, because the engine is found once per process.
+// Finding ONNX Runtime: no library, a version that is too old, foreign libraries. Each test starts
+// processes of its own, because a process looks for the engine only once.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +15,7 @@
 
 namespace {
 
-// What open_model prints when it runs with the given environment, for example "A=1 B=2".
+// What `program` prints when it runs with the given environment, for example "A=1 B=2".
 std::string run_program(const std::string& program, const std::string& environment,
                         const std::string& arguments) {
   const std::string command = "env " + environment + " '" + program + "' " + arguments + " 2>&1";
@@ -51,7 +51,7 @@ TEST_CASE("the engine that the environment names is used, and nothing is printed
   CHECK(has(engine, "\"telemetry\": \"off\"") + has(engine, "\"telemetry\":\"off\"") == 1);
 }
 
-// open_model as a setgid program: it has a group that its caller lacks.
+// open_model as a setgid program: it runs with another group than its caller's primary group.
 class WithAnotherGroup {
  public:
   WithAnotherGroup() {
@@ -78,9 +78,10 @@ class WithAnotherGroup {
   bool is_made_ = false;
 };
 
-TEST_CASE("a setgid program does not let its caller's environment choose what it loads and opens") {
+TEST_CASE("the environment of the caller does not choose what a setgid program loads and opens") {
   const WithAnotherGroup program;
-  if (!program.is_made()) SKIP("this user has one group only, and is not root");
+  if (!program.is_made())
+    SKIP("a setgid program needs a second group, or root: this user has one group and is not root");
   const std::string out =
       program.run("SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", "--engine");
   CHECK_FALSE(has(out, "/tmp/evil"));

@@ -39,7 +39,8 @@ struct Pipe {
     return {sizeof(sidecall_log_lines), ends[1], as_json, least_level};
   }
 
-  // In seconds. It is long because on a busy machine a process or a thread may start late.
+  // How long read_all waits for the next byte, in seconds. Long, because on a busy machine a
+  // process or a thread may start late.
   static constexpr int kUntilEnd = 60;
 
   // Reads until no byte arrives for `seconds`, or until every writer has closed the pipe.
@@ -84,7 +85,8 @@ size_t count(const std::vector<std::string>& lines, const std::string& part) {
   return found;
 }
 
-// Opens a connection that violates the protocol. The server has noticed it when this returns.
+// Opens a connection that violates the protocol. When this function returns, the server has noticed
+// the violation.
 void send_garbage(const std::string& address) {
   const int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   sockaddr_un where{};
@@ -197,7 +199,9 @@ TEST_CASE(
   CHECK(written.size() - num_reports + num_dropped == kLines);
 }
 
-TEST_CASE("a log flush waits only briefly for an unread pipe, and later nothing is written") {
+TEST_CASE(
+    "a log flush waits for an unread pipe until its timeout, and then drops the lines that are "
+    "left") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(0);
   const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";
@@ -266,9 +270,10 @@ TEST_CASE("log lines of several processes do not mix") {
   }
 }
 
-TEST_CASE("a log callback runs on its own thread, and one that blocks does not stop the server") {
+TEST_CASE(
+    "a log callback runs on its own thread, and a callback that blocks does not block the server") {
   const std::string address = fresh_address();
-  static LogCollector collected;  // outlives the server, because its callback may still run then
+  static LogCollector collected;  // its callback may still run after the server is closed
   sidecall_server* const server = open_server(address, options_with(&collected));
   collected.gate.await_caller();
   CHECK(collected.thread.load() != std::this_thread::get_id());
@@ -343,7 +348,9 @@ TEST_CASE("warnings are limited for each event, and one line reports how many we
   CHECK(count(lines, report) >= 1);
 }
 
-TEST_CASE("log lines of a handler name the calling user and are limited") {
+TEST_CASE(
+    "errors that a handler logs are limited, and the report of the suppressed ones names the "
+    "user") {
   const std::string address = fresh_address();
   LogCollector collected;
   collected.gate.open();

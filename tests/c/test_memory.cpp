@@ -1,7 +1,7 @@
 // Counts the allocations of a run and compares them with a plain ONNX Runtime program; also checks
 // that the process does not grow.
 //
-// It replaces malloc, so it is a separate program and is not built with sanitizers.
+// This file replaces malloc, so it is a separate program and is not built with sanitizers.
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -308,7 +308,7 @@ TEST_CASE("a byte below 0x20 is refused at every position in a string") {
       R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
   CHECK(model.predict_json("{" + good + "}").find("transformed") != std::string::npos);
   size_t num_wrong = 0;
-  // 48 bytes are more than two blocks of 16 bytes, the unit that parsers look at.
+  // A parser may look at 16 bytes at a time, and 48 bytes are more than two such blocks.
   for (char byte = 0; byte < 0x20; ++byte) {
     for (size_t offset = 0; offset < 48; ++offset) {
       const std::string text = std::string(offset, 'a') + byte + std::string(47 - offset, 'b');

@@ -125,7 +125,7 @@ TEST_CASE("another thread can cancel a run") {
   other.join();
   CHECK(watch.seconds() < 1.0);
   require_runs(call);
-  // No run is in flight, so there is nothing to cancel, now or later.
+  // No run is in flight, so this cancels nothing, not even the next run.
   call.cancel();
   require_runs(call);
 }
@@ -151,7 +151,7 @@ TEST_CASE("cancelling at any moment never affects a later run") {
   require_runs(call);
 }
 
-TEST_CASE("a started run ends without further calls") {
+TEST_CASE("a started run ends without further function calls of its caller") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   support::give_rounds(call, 2000, kWidth);
@@ -213,7 +213,7 @@ TEST_CASE("finish polls, waits and returns the outcome") {
   CHECK(call.fd() >= 0);
 }
 
-TEST_CASE("the deadline of a started run ends the wait for it") {
+TEST_CASE("the deadline of a started run ends the wait for that run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
   const int32_t fd = call.fd();
@@ -225,7 +225,7 @@ TEST_CASE("the deadline of a started run ends the wait for it") {
     CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
     CHECK(watch.seconds() < 1.0);
     require_runs(call);  // waits until the engine has released the call
-    // Another process may send its wake-up late.
+    // If the run was in another process, its wake-up may arrive late.
     if (is_readable(fd, 0))
       CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
     CHECK_FALSE(is_readable(fd, 0));
@@ -347,7 +347,7 @@ TEST_CASE("start itself reports missing inputs and values, and finish reports en
   CHECK(failing.get_f64(0, 0) == 5);
 }
 
-TEST_CASE("more runs than the pool has threads all end or are refused with BUSY") {
+TEST_CASE("if more runs are started than the pool has threads, each ends or is refused with BUSY") {
   const Model model = support::open("slow.onnx");
   std::vector<Call> calls;
   for (int i = 0; i < 64; ++i) {

@@ -250,7 +250,8 @@ TEST_CASE("an output whose memory could not be allocated counts as missing") {
 }
 #endif
 
-TEST_CASE("a bool input of a function keeps the value that was checked") {
+TEST_CASE(
+    "a served function gets the bool that was checked, even if the client changes it afterwards") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";
   std::atomic<int> step{0};

@@ -87,7 +87,7 @@ TEST_CASE("a client that only uses shm: does not load ONNX Runtime") {
   CHECK(out.substr(out.size() - 4) == "OK\n\n");
 }
 
-TEST_CASE("a client without free descriptors reports it at every step") {
+TEST_CASE("a client that runs out of file descriptors says so, at whichever step this happens") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const bool is_sanitized = std::getenv("SIDECALL_SANITIZE") != nullptr;
   bool was_short = false, was_opened = false;
@@ -146,7 +146,7 @@ TEST_CASE("a served model has the file's signature, contract and id") {
   CHECK(report.find("\"computed\":\"" + std::string(file.id()) + "\"") != std::string::npos);
 }
 
-TEST_CASE("a call grows and shrinks with its rows") {
+TEST_CASE("a call can be run again with more rows and with fewer rows") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
   Call call(model);
@@ -178,7 +178,7 @@ TEST_CASE("memory of inputs is zero at first and keeps its address") {
   }
 }
 
-TEST_CASE("an input keeps its address when another input needs a larger connection") {
+TEST_CASE("an input keeps its address when another input needs a connection with more memory") {
   const char* const tensors =
       R"({"inputs": [{"name": "a", "dtype": "float64", "dims": [2]}, {"name": "b", "dtype": "float64", "dims": [-1]}],
                                   "outputs": [{"name": "sum", "dtype": "float64", "dims": [2]}]})";
@@ -206,7 +206,7 @@ TEST_CASE("an input keeps its address when another input needs a larger connecti
   }
 }
 
-TEST_CASE("bound memory is read before each run and written after it") {
+TEST_CASE("bound inputs are read before each run, and bound outputs are written after it") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
   Call call(model);
@@ -320,7 +320,9 @@ TEST_CASE("a refusal by the server keeps its status, text and fields") {
   }
 }
 
-TEST_CASE("the client runs golden rows that the server did not verify, as the option verify says") {
+TEST_CASE(
+    "golden rows that the server did not run are run by the client, unless its verify option is "
+    "off") {
   const std::string contract = R"({"format": 1, "model": {"name": "twice", "version": "1"},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],

@@ -114,8 +114,8 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
   CHECK(watch.seconds() < 10);
 }
 
-// In ThreadSanitizer builds both ends share one mapping, which cannot be replaced. After a restart
-// a large answer therefore fails once because it moved.
+// In ThreadSanitizer builds both ends share one mapping, which cannot be replaced. After the first
+// restart, one run with a large answer therefore fails, because the answer lies at another address.
 #ifdef __SANITIZE_THREAD__
 constexpr bool kAnswersMove = true;
 #else

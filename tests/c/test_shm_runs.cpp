@@ -24,7 +24,7 @@ bool is_readable(int fd, int timeout_ms) {
 
 double* doubles(const sidecall::View& view) { return static_cast<double*>(view.get().data); }
 
-// A server that doubles its input once the gate is open, and a call to it with two numbers.
+// A server that doubles its input once the gate is open, and a call whose input is one number.
 struct Fixture {
   Gate gate;
   FunctionServer server{fresh_address(), kDouble, [this](sidecall_request* request) {
@@ -114,7 +114,7 @@ TEST_CASE("a thread can wait for a started run without polling") {
   }
 }
 
-TEST_CASE("a lazy call connects at its first run, and a start without waiting needs a connection") {
+TEST_CASE("a lazy call connects at its first run, and try_start needs a connection") {
   Fixture f(true);
   Call call = Call::lazy(f.model);
   double* x = doubles(call.input(0));
@@ -148,7 +148,7 @@ TEST_CASE("a lazy call connects at its first run, and a start without waiting ne
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
 }
 
-TEST_CASE("a start without waiting is refused while the server still works on an earlier run") {
+TEST_CASE("try_start is refused while the server still works on an earlier run") {
   Fixture f(false);
   CHECK(f.run(5 * kMillisecond) == "TIMEOUT");
   CHECK_FALSE(f.call.try_start());

@@ -63,7 +63,7 @@ void check_init(Init init, const std::vector<Field>& defaults) {
   init(nullptr, sizeof(Struct));
 }
 
-// Each of `faults` is a field with an invalid value. `use` refuses it if and only if the caller's
+// Each of `faults` is a field with an invalid value. `use` refuses the struct if and only if the
 // struct contains the whole field.
 template <typename Struct, typename Use>
 void check_read(const Struct& good, const std::vector<Field>& faults, Use use) {
@@ -91,7 +91,8 @@ struct AlignedSize {
   alignas(void*) uint32_t size;
 };
 
-// The functions read only struct_size.
+// Calls `use` with sizes that every function refuses. The memory ends after struct_size, so nothing
+// else may be read.
 template <typename Use>
 void check_refused_sizes(Use use) {
   for (const uint32_t size : {0U, 1U, 3U, 4097U, 0xa5a5a5a5U}) {

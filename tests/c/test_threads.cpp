@@ -17,7 +17,7 @@ using support::status;
 namespace {
 
 // Catch2's macros may be used by one thread only. The threads therefore count their outcomes, and
-// the test checks the counts after they have ended.
+// the test checks the counts after the threads have ended.
 template <typename Body>
 void in_threads(int count, Body body) {
   std::vector<std::thread> threads;
@@ -48,7 +48,8 @@ TEST_CASE("many threads can use one model") {
   CHECK(right == 8 * 500);
 }
 
-TEST_CASE("a call that two threads use succeeds or fails with BUSY") {
+TEST_CASE(
+    "each run of a call that several threads use at the same time succeeds or fails with BUSY") {
   const Model model = support::open("slow.onnx");
   Call call(model, 64);
   support::give_rounds(call, 50, 64);
@@ -132,7 +133,7 @@ TEST_CASE("started runs of many threads all end") {
 // ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("a forked child can use and close models") {
-  // The model runs in process; test_shm.cpp tests models of servers.
+  // The model runs in process. test_shm_runs.cpp tests forks with models of servers.
   const Model model(test_paths::model("matrix.onnx"));
   Call call(model);
   const auto use = [](Call* one, const Model& other) {
@@ -170,8 +171,8 @@ TEST_CASE("a run that is pending in the parent is not pending in a forked child"
   call.start();
   const pid_t child = fork();
   if (child == 0) {
-    // finish must return, with any status, and not wait for a thread that does not exist in the
-    // child.
+    // finish must return with any status but OK, and must not wait for a thread that does not exist
+    // in the child.
     alarm(10);
     const sidecall_status answer =
         sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);

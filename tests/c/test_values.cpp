@@ -83,7 +83,9 @@ TEST_CASE("every setter accepts or refuses every type of feature") {
   }
 }
 
-TEST_CASE("numbers at the limits of their types are accepted, and beyond them refused") {
+TEST_CASE(
+    "numbers at the limits of their types are accepted, and numbers beyond the limits are "
+    "refused") {
   const Model model = support::open("kinds.onnx");
   Call call(model);
   CHECK(f64(call, kI64, 1.5) == "DTYPE_MISMATCH");

@@ -35,7 +35,9 @@ int exit_status_of(Body body) {
 
 }  // namespace
 
-TEST_CASE("a watchdog ends a process whose handler never returns") {
+TEST_CASE(
+    "a watchdog ends a process that still runs some time after the watched descriptor is "
+    "readable") {
   CHECK(exit_status_of([] {
           Pipe pipe;
           sidecall_watchdog* watchdog = nullptr;
@@ -50,7 +52,7 @@ TEST_CASE("a watchdog ends a process whose handler never returns") {
           sidecall_watchdog* watchdog = nullptr;
           if (sidecall_watchdog_open(pipe.ends[0], 0, 8, &watchdog, nullptr) != SIDECALL_OK)
             _exit(98);
-          close(pipe.ends[1]);  // a hang-up also triggers it
+          close(pipe.ends[1]);  // a hang-up also triggers the watchdog
           for (;;) pause();
         }) == 8);
 }

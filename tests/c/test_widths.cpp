@@ -137,7 +137,8 @@ TEST_CASE("a float64 beyond float32 is refused, and the input does not change") 
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   REQUIRE(copy<float>(call, {5}) == "OK");
-  // Half-way from the largest float32 to what would be the next one, so it rounds to infinity.
+  // Half-way between the largest float32 and the number that would follow it, so this rounds to
+  // infinity.
   constexpr double kFirst = 3.4028235677973366e38;
   for (const double beyond : {kFirst, 1e39, -1e39, DBL_MAX, -DBL_MAX}) {
     CHECK(copy<double>(call, {1, 2, beyond, beyond}) == "OUT_OF_RANGE");
@@ -175,7 +176,9 @@ TEST_CASE("with a contract, each number beyond float32 is a fault that names its
   CHECK(last().message == std::string(faults[0].message));
 }
 
-TEST_CASE("one number is the same in a record, in JSON and in a tensor of either float type") {
+TEST_CASE(
+    "a number gives the same answer in a record, in JSON and in a tensor, except for float32 "
+    "rounding") {
   for (const char* name : {"floats_float32.onnx", "floats_float64.onnx"}) {
     INFO(name);
     const Model model = support::open(name);

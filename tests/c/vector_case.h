@@ -1,5 +1,5 @@
-// The cases of tests/vectors as C++ values. vector_case.cpp reads them, vector_runner.cpp runs them
-// over two backends.
+// The cases of tests/vectors as C++ values. vector_case.cpp reads them, and vector_runner.cpp runs
+// them over a backend.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -51,8 +51,8 @@ struct Suite {
   const Case& at(const std::string& name) const;  // throws if there is no such case
 };
 
-// Reads every file of `folder`/cases. Throws std::runtime_error on an unknown key, so that a typing
-// error does not pass as a test.
+// Reads every file of `folder`/cases. Throws std::runtime_error on an unknown key, so that a case
+// with a misspelt key does not pass.
 Suite read_suite(const std::string& folder);
 
 std::string read_file(const std::string& path);

@@ -114,7 +114,7 @@ std::string check_form(const sidecall_error& error) {
                   [](char c) { return static_cast<unsigned char>(c) < 0x20; }))
     return "control characters in the message: " + message;
   if (std::isupper(static_cast<unsigned char>(message[0])))
-    return "a message in upper case: " + message;
+    return "a message that starts with a capital letter: " + message;
   if (std::strcmp(sidecall_status_name(error.status), "UNKNOWN") == 0)
     return "a status without a name";
   if (error.status == SIDECALL_INTERNAL) return "our own bug: " + message;

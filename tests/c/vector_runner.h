@@ -23,7 +23,8 @@ class Model {
   virtual ~Model() = default;
   virtual Named run(const Named& inputs) = 0;
   virtual std::string predict_json(const std::string& json) = 0;
-  // A record or list of records through the typed setters and getters. NaN stays NaN.
+  // Runs a record, or a list of records, through the typed setters and getters. Unlike in JSON, NaN
+  // stays NaN.
   virtual rapidjson::Document predict(const rapidjson::Value& record) = 0;
 };
 
@@ -40,7 +41,8 @@ std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner);
 // Returns "" if the case passes, otherwise what is wrong.
 std::string run_case(Backend& backend, const Suite& suite, const Case& one);
 
-// An empty list has no rows and therefore no call to set values in: only JSON can express it.
+// Whether the typed setters can express `record`, which may also be a list of records. An empty
+// list can be passed only as JSON, because a call has at least one row.
 bool has_native_form(const rapidjson::Value& record);
 
 }  // namespace vectors

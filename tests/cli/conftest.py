@@ -104,7 +104,7 @@ def sidecall(command_path: str, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def no_neighbour(command_path: str, sidecall: Command, tmp_path: Path) -> Command:
-    """The command alone in a folder, so that it finds no Python next to itself."""
+    """A copy of the command in a folder of its own, so that it finds no Python next to itself."""
     (tmp_path / "alone").mkdir()
     sidecall.path = shutil.copy(command_path, tmp_path / "alone/sidecall")
     return sidecall

@@ -1,5 +1,6 @@
-"""sidecall diff: which clients would break. One page is compared literally, then each kind of
-change.
+"""sidecall diff, which reports the changes that break callers.
+
+The first test compares a whole printed report. Most of the others test one kind of change each.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def test_a_retrained_model_moves_answers_and_breaks_no_caller(diff):
     }
 
 
-def test_answers_are_compared_under_a_guessed_new_feature_name(diff):
+def test_answers_are_compared_even_if_a_feature_is_guessed_to_be_renamed(diff):
     rows = [{("salary" if k == "income" else k): v for k, v in row.items()} for row in models.ROWS]
     report = diff({}, {"features": [AGE, INCOME | {"name": "salary"}, KIDS, JOB], "rows": rows})
     assert kinds(report) == {"feature_renamed": BOTH}

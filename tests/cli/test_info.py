@@ -162,9 +162,9 @@ def test_the_domain_of_a_feature_is_shown_with_its_seen_values(sidecall, tmp_pat
 
     models.classifier(tmp_path / "limits.onnx", change=limit)
     lines = {line.split()[0]: line for line in sidecall("info", "limits.onnx").lines() if line}
-    assert ("18 to 90, takes 0 to 150" in lines["age"]) == (contract_format == 2)
+    assert ("18 to 90 in the data; accepts 0 to 150" in lines["age"]) == (contract_format == 2)
     assert ("not empty" in lines["job"]) == (contract_format == 2)
-    assert "takes" not in lines["income"]
+    assert "accepts" not in lines["income"]
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["page", "json"])

@@ -16,7 +16,7 @@ from serving import row_of, serving
 
 
 class Caller:
-    """Calls one handle without a pause and without waiting for a server, on a thread of its own."""
+    """A thread that calls one open model without pauses and never waits for a server."""
 
     def __init__(self, at: str, record: dict) -> None:
         self.model, self.record = python_client.open(at), record

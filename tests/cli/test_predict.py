@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(sidecall, jobs, tmp_path):
         return usage.ru_maxrss
 
     small = peak_kib(few)
-    assert peak_kib(many) - small < 4096  # the input alone has 11 MiB, the answers have 13
+    assert peak_kib(many) - small < 4096  # the input has 11 MiB, the answers 13 MiB
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 200_000
 
 

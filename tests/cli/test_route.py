@@ -96,6 +96,6 @@ def test_no_command_starts_a_program_without_allow_exec(sidecall, tmp_path, comm
     assert (done.code, done.out) == (1, "")
     assert (
         done.err
-        == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening the model starts a program, got none\n"
+        == f"sidecall: exec:touch {tmp_path}/started: expected the option --allow-exec, got none: opening an exec: model starts a program\n"
     )
     assert not (tmp_path / "started").exists()

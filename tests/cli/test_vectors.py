@@ -54,15 +54,15 @@ def reason_to_leave_out(case: dict[str, Any]) -> str | None:
     if "inputs" in case and EXIT_CODE.get(case.get("expect_status", ""), 0) != 3:
         return "tensors: predict takes records"
     if case.get("record") == [] or ("json" in case and raw_bytes(case["json"]).strip() == b"[]"):
-        return "a list without records: bindings refuse it, the command accepts an empty input"
+        return "an empty list: bindings refuse it, but the command accepts an empty input"
     if "json" in case and raw_bytes(case["json"]).lstrip()[:1] == b"[":
-        return "a list as text: a line is one record"
+        return "a list as JSON text: the command takes one record per line"
     if "json" in case and (b"\n" in raw_bytes(case["json"]) or not raw_bytes(case["json"]).strip()):
-        return "text over several lines or none: a line is one record"
+        return "text of several lines, or blank text: the command takes one record per line"
     if isinstance(case.get("record"), list) and not all(
         isinstance(record, dict) for record in case["record"]
     ):
-        return "a list with something else than records: a line is one record"
+        return "a list with an element that is not a record: the command takes one record per line"
     return None
 
 

@@ -40,7 +40,8 @@ class Cases {
         "", opset);
   }
 
-  // x, z -> op -> y, once with equal shapes and once with one row that is broadcast.
+  // x, z -> op -> y: with equal shapes, with a row z that is broadcast, and with a single element z
+  // that is broadcast.
   void binary(const std::string& op, int32_t takes = kFloat, int32_t gives = kFloat) {
     for (const Dims& dims : {kMatrix, Dims{8}, Dims{1}}) {
       add(op, Graph()
@@ -51,8 +52,8 @@ class Cases {
     }
   }
 
-  // x and constants -> op -> Neg -> y, because some kernels pass their memory on, and the next
-  // kernel reads it.
+  // x and a constant -> op -> Neg -> y. Some kernels return the memory of their input as it is, and
+  // only the next kernel, here Neg, reads it.
   void with(const std::string& op, const Ints& second, const Dims& gives,
             const Attributes& attributes = {}) {
     Graph graph;
@@ -373,7 +374,7 @@ void add_machine_learning(Cases* cases) {
              {"replaced_value_float", std::numeric_limits<float>::quiet_NaN()}},
             kMatrix);
   cases->ml("Binarizer", {{"threshold", 0.5F}}, kMatrix);
-  cases->made.back().may_refuse = true;  // because of NaN
+  cases->made.back().may_refuse = true;  // the kernel does not accept NaN
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Writes small ONNX models, field by field (onnx.proto3 defines the field numbers). Used by the
-// tests of in-place safety.
+// tests of ONNX files and of in-place safety.
 #pragma once
 
 #include <sidecall/sidecall.h>

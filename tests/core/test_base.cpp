@@ -28,7 +28,7 @@ TEST_CASE("only UTF-8 as RFC 3629 defines it is accepted, at every position of a
                               "\xee\x80\x80",
                               "\xf0\x90\x80\x80",
                               "\xf4\x8f\xbf\xbf"};
-  const std::string bad[] = {"\x80",              // continues nothing
+  const std::string bad[] = {"\x80",              // no lead byte
                              "\xc1\xbf",          // overlong
                              "\xe0\x9f\xbf",      // overlong
                              "\xf0\x8f\xbf\xbf",  // overlong
@@ -81,7 +81,7 @@ TEST_CASE("numbers are written with as many digits as they need") {
   CHECK(number_text(-std::numeric_limits<double>::max()) == "-1.7976931348623157e+308");
 }
 
-TEST_CASE("numbers are read as integers, doubles, or too large") {
+TEST_CASE("a text is read as an integer, a double, a number that is too large, or no number") {
   const auto check = [](const char* text, Kind kind, int64_t integer, double real) {
     const Number number = read_number(text);
     INFO(text);
@@ -106,7 +106,7 @@ TEST_CASE("numbers are read as integers, doubles, or too large") {
     check(text, Kind::kNone, 0, 0);
 }
 
-TEST_CASE("element types have one name and one size for each number") {
+TEST_CASE("each element type has one number, one name and one size") {
   for (int32_t dtype = -3; dtype < 40; ++dtype) {
     CHECK(is_dtype(dtype) == (std::string(dtype_name(dtype)) != "unknown"));
     if (is_dtype(dtype)) CHECK(dtype_from_name(dtype_name(dtype)) == dtype);
@@ -118,7 +118,7 @@ TEST_CASE("element types have one name and one size for each number") {
   CHECK(dtype_bits(SIDECALL_DTYPE_INT4) == 4);
 }
 
-TEST_CASE("the folder for sockets must belong to the user, and only the user may use it") {
+TEST_CASE("the folder for sockets must belong to the user, and only the user may write to it") {
   std::string folder = "/tmp/sidecall-test-" + std::string(6, 'X');
   REQUIRE(::mkdtemp(folder.data()) != nullptr);
   const auto fault_with = [&](mode_t mode) {

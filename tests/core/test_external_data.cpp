@@ -29,7 +29,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A temporary folder for the model at `m`, and a file outside `m` that must not be readable.
+// A temporary folder that contains `m`, the folder of the model, and beside `m` a file that the
+// model must not reach.
 class Folder {
  public:
   Folder()
@@ -185,7 +186,8 @@ TEST_CASE("external data are written into their tensors at every place of a mode
 }
 
 TEST_CASE(
-    "external data are cut by offset and length, or by type and dimensions without a length") {
+    "external data are cut by offset and length, or, if no length is given, by type and "
+    "dimensions") {
   const Folder folder;
   const auto written = [&](const std::string& model) {
     return std::string(OnnxFile(model, folder.path(), "m").engine_input().model());

@@ -22,7 +22,7 @@ sidecall_view view_of(int32_t dtype, void* data, const Dims& dims) {
   return view;
 }
 
-// One float input with one nullable feature; the engine's own memory starts with one row.
+// One float input with one nullable feature.
 struct OneFeature {
   fake::Engine engine;
   sidecall::Signature signature;
@@ -56,7 +56,7 @@ TEST_CASE("a row beyond the given tensor is refused") {
   call.set_f64(0, 0, 1);
 }
 
-TEST_CASE("memory that was bound before a reset is not written") {
+TEST_CASE("memory that was bound is not written after the call was cleared") {
   const OneFeature model;
   for (const bool sets : {false, true}) {
     Call call(model.signature, model.engine, false, 2);

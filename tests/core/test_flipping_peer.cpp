@@ -1,5 +1,5 @@
-// Every listed kernel computes in place while a peer changes its input: it must finish and stay
-// inside its memory. SIDECALL_LONG=1 runs longer.
+// Runs every listed kernel in place while a peer changes the kernel's input. The kernel must finish
+// and stay inside its memory. SIDECALL_LONG=1 runs longer.
 #include <sys/mman.h>
 #include <unistd.h>
 

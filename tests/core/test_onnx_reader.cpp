@@ -116,10 +116,10 @@ TEST_CASE("a singular field or a oneof that appears twice is refused") {
   CHECK(refuses(initializer(bytes(9, "") + bytes(9, "")), "'raw_data' twice"));
   CHECK(refuses(initializer(number(14, 0) + number(14, 1)), "'data_location' twice"));
   CHECK(refuses(graph(bytes(11, bytes(2, bytes(1, "") + bytes(4, "")))),
-                "'sequence_type', or another member of its oneof, twice"));
+                "'sequence_type' or another member of the same oneof twice"));
   CHECK(refuses(
       graph(bytes(11, bytes(2, bytes(1, bytes(2, bytes(1, number(1, 2) + bytes(2, "N"))))))),
-      "'dim_param', or another member of its oneof, twice"));
+      "'dim_param' or another member of the same oneof twice"));
 }
 
 TEST_CASE("numbers that are not in the shortest form or exceed their type are refused") {

@@ -52,12 +52,12 @@ const char* onnxruntime() {
   const char* const path = std::getenv(name);
   if (path == nullptr || *path == '\0')
     throw std::runtime_error(std::string("set ") + name +
-                             " to an ONNX Runtime library; make test does");
+                             " to the path of an ONNX Runtime library, as make test does");
   return path;
 }
 
-// Reports each call that opens a file through SECCOMP_RET_USER_NOTIF. Returns the descriptor that
-// delivers the reports.
+// Makes the kernel report each call that opens a file (SECCOMP_RET_USER_NOTIF). Returns the
+// descriptor that delivers the reports.
 int install_filter() {
   std::vector<sock_filter> program = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
@@ -105,7 +105,8 @@ Paths opened_by(const std::function<void()>& body) {
     const char* const required = std::getenv("SIDECALL_REQUIRE");
     if (required != nullptr && std::string(required) == "all")
       FAIL("seccomp: " << std::strerror(-listener));
-    SKIP("seccomp cannot report to a program here: " << std::strerror(-listener));
+    SKIP("the system does not let a seccomp filter report calls to this process: "
+         << std::strerror(-listener));
   }
   Paths paths;
   const auto is_over = done.get_future();
@@ -166,7 +167,8 @@ Opening open_bytes(const std::string& path) {
   return opening;
 }
 
-// The first model of a process loads the library, which opens files.
+// The first model that a process opens also loads ONNX Runtime, and loading opens files. So a test
+// does this before it records paths.
 void load_library() {
   sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine);
 }

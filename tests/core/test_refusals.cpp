@@ -20,7 +20,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 // Two inputs of two numbers each and a string input; three outputs: scores that must be finite, a
-// prediction, and the steps that refused.
+// prediction, and for each row the number of the step that refused it.
 struct Model {
   fake::Engine engine;
   sidecall::Signature signature;
@@ -76,7 +76,7 @@ Number* numbers_of(Call* call, int32_t input) {
 
 }  // namespace
 
-TEST_CASE("the output that refuses rows is not an output of the model") {
+TEST_CASE("the output that reports refused rows is not listed among the outputs of the model") {
   const Model model;
   CHECK(model.signature.outputs.size() == 2);
   CHECK(model.signature.output_names.find("refused") == -1);
@@ -150,7 +150,7 @@ TEST_CASE("refused strings of a tensor are reported by the run unless they are s
   call.run(-1);
 }
 
-TEST_CASE("every row with text that no tensor can hold is named") {
+TEST_CASE("the faults name every row whose text is not UTF-8") {
   const Model model;
   Call call(model.signature, model.engine, false, 3);
   const int64_t offsets[] = {0, 1, 2, 3};

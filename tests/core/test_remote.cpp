@@ -192,7 +192,7 @@ TEST_CASE("a failed remote run reports its error, and the call stays usable") {
 TEST_CASE("a call is busy until its remote run has ended") {
   Fixture f;
   f.call->start(-1);
-  // fd() must be called before the run starts.
+  // The first call of fd() must come before the run starts.
   CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);
   f.peer.answer();
   f.call->finish(0);
@@ -241,7 +241,7 @@ TEST_CASE("the next run waits for the peer within its own deadline") {
   f.call->finish(0);
 }
 
-TEST_CASE("a start without waiting is refused while the peer still works on an earlier run") {
+TEST_CASE("try_start is refused while the peer still works on an earlier run") {
   Fixture f;
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   CHECK_FALSE(f.call->try_start(-1));
@@ -327,7 +327,7 @@ TEST_CASE("the shapes that a run needs are announced to the peer beforehand") {
   CHECK(peer.expected_outputs == std::vector<std::optional<Dims>>{Dims{5, 9}, std::nullopt});
 }
 
-TEST_CASE("an output in another process's memory is marked as such") {
+TEST_CASE("an output that lies in the memory of another process is marked as read-only") {
   Fixture f;
   f.call->start(-1);
   f.peer.answer();
@@ -365,7 +365,7 @@ TEST_CASE("an error in a served contract names the server") {
   try {
     sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer),
                                  {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
-    FAIL("it was taken");
+    FAIL("expected an error");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);
     CHECK(std::string(error.what()) == "server 'shm:x': contract: expected format 1 or 2, got 3");

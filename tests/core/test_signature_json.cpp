@@ -91,7 +91,8 @@ TEST_CASE("the text of a signature without a contract has one line") {
   CHECK(read(text).inputs[0].name == signature.inputs[0].name);
 }
 
-TEST_CASE("a signature can have several lines, and its errors name no server if none sent it") {
+TEST_CASE(
+    "a signature can have several lines, and its errors name no server if no server sent it") {
   std::vector<TensorSpec> inputs, outputs;
   sidecall::read_signature_text(
       "{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": "
@@ -102,14 +103,14 @@ TEST_CASE("a signature can have several lines, and its errors name no server if 
   try {
     sidecall::read_signature_text("{\"inputs\": []}", "", SIDECALL_CONTRACT_INVALID, &inputs,
                                   &outputs);
-    FAIL("it was taken");
+    FAIL("expected an error");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_INVALID);
     CHECK(std::string(error.what()) == "signature: outputs: expected an array, got nothing");
   }
 }
 
-TEST_CASE("every change that callers depend on changes the text") {
+TEST_CASE("the text of a signature differs if anything differs that callers depend on") {
   const std::string text = sidecall::signature_text(fake::RecordsModel().signature);
   const auto changed = [&](const std::function<void(Signature*)>& change) {
     fake::RecordsModel model;

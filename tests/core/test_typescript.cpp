@@ -21,8 +21,8 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// Declares a model with one feature and one output. Both arguments are JSON members besides name,
-// input and column.
+// Declares a model with one feature and one output. `feature` and `output` are their JSON members
+// without name, input and column.
 std::string declare(const std::string& feature, int32_t input_dtype, const std::string& output,
                     int32_t output_dtype, int64_t width = 1,
                     const std::string& model = R"("name": "m")") {
@@ -56,7 +56,7 @@ std::string output_line(const std::string& output, int32_t dtype, int64_t width 
 
 }  // namespace
 
-TEST_CASE("the declaration of a model with all types is exactly this text") {
+TEST_CASE("a declaration has the types of the features, the answer and the tensors of a model") {
   const fake::RecordsModel model;
   sidecall::Contract contract;
   contract.text = fake::kRecordsContract;

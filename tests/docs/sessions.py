@@ -65,7 +65,7 @@ class Session:
         if self.is_python:
             text = json.dumps({"code": code, "place": place, "end": end}) + "\n"
         else:
-            # A block fails where one of its commands fails, as with set -e, but the shell goes on.
+            # A block fails if one of its commands fails, as with set -e, but the shell goes on.
             # The script comes from standard input, which its commands must not read.
             text = (
                 f"trap 'failed=1' ERR; failed=0; {{\n{code}\n}} </dev/null\n"

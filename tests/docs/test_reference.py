@@ -42,7 +42,7 @@ def test_private_parts_of_classes_are_left_out(pages: dict[str, str]) -> None:
 def test_every_public_name_of_python_is_documented(pages: dict[str, str]) -> None:
     for name in sidecall.__all__:
         found = f"sidecall.{name}\n" in pages["python.rst"]
-        assert found or name == "Error", name  # Error stands with the other errors
+        assert found or name == "Error", name  # Error is documented with the other errors
 
 
 def test_the_glossary_has_the_terms_of_the_header() -> None:

@@ -31,7 +31,7 @@ def command() -> str:
 def namespaces() -> str | None:
     """The reason why this process cannot create namespaces; None if it can."""
     if shutil.which("unshare") is None:
-        return "no unshare on this machine"
+        return "the command unshare is not installed"
     user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
     tried = subprocess.run(
         ["unshare", *user, "--pid", "--mount", "--fork", "--mount-proc", "true"],
@@ -42,7 +42,7 @@ def namespaces() -> str | None:
     return (
         None
         if tried.returncode == 0
-        else f"this machine gives no namespaces: {tried.stderr.strip()}"
+        else f"unshare cannot create namespaces: {tried.stderr.strip()}"
     )
 
 
@@ -50,7 +50,7 @@ REASON = namespaces()
 
 
 @pytest.mark.skipif(REASON is not None, reason=REASON or "")
-def test_a_container_calls_a_model_of_another_one_through_a_shared_folder():
+def test_a_container_calls_a_model_of_another_container_through_a_shared_folder():
     environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command()}
     done = subprocess.run(
         [ROOT / "examples/sidecar/sidecar.sh"],

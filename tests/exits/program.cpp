@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
   std::atexit([] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
   const std::string state = argv[3], how = argv[4];
   Runs own_runs;
-  // Leaked if the calls are to stay open until the process is gone.
+  // The last one is never deleted, so that its calls stay open until the process is gone.
   Runs* const runs = how == "destructors"              ? &own_runs
                      : how == "destructors of globals" ? &global_runs
                                                        : new Runs;

@@ -4,8 +4,8 @@
 outcomes as JSON; test_exits.py checks them. Each process is forked directly after the imports, and
 then exits like an interpreter that was started for its scenario.
 
-Nothing may be imported later. A module that defines a dataclass or a namedtuple calls `exec` with a
-string. If that happens in a thread, CPython forgets that the main thread ended with
+Nothing may be imported after the fork. A module that defines a dataclass or a namedtuple calls
+`exec` with a string. If that happens in a thread, CPython forgets that the main thread ended with
 KeyboardInterrupt (pythonrun.c, run_eval_code_obj), and the process exits with 1 instead of dying by
 the signal.
 """
@@ -50,7 +50,7 @@ class ExitDelay:
     """Delays the end of the interpreter, so that the engine returns in the middle of it."""
 
     def __init__(self) -> None:
-        self.sleep = time.sleep  # modules may be empty when this object is deleted
+        self.sleep = time.sleep  # kept, because modules may be empty when this object is deleted
 
     def __del__(self) -> None:
         self.sleep(0.1)
@@ -190,6 +190,6 @@ if mine is None:
     print(json.dumps([child.outcome for child in children]))
 else:
     exit_delay = ExitDelay()
-    # Shells start background jobs with SIGINT ignored.
+    # Restores the handler, because shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(end_in_coroutine(mine))

@@ -1,7 +1,7 @@
 """Programs in C++, Node.js and Python that exit while runs are in flight.
 
-They exit promptly, with the right code, without output on stderr and without leaving a child
-process.
+They exit promptly, with the right code, without unexpected output on stderr and without leaving a
+child process.
 
 Each way to exit is tried fifty times: in every state of the runs, over every route, and at moments
 that are spread over the time in which the engine releases an abandoned run. In these programs,

@@ -81,7 +81,10 @@ class Peer:
         return self.process.pid
 
     def line(self, timeout: float = 30) -> str:
-        """The next line; "" at the end of the output. Raises after a timeout, because of a hang."""
+        """The next line, or "" at the end of the output.
+
+        Raises queue.Empty after the timeout: the process then hangs.
+        """
         return self._lines.get(timeout=timeout)
 
     def lines(self, timeout: float = 60) -> list[str]:

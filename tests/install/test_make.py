@@ -41,7 +41,7 @@ def test_a_step_shows_its_last_line_of_output_on_a_terminal(tmp_path: Path) -> N
     assert (tmp_path / "step.log").read_text(encoding="utf-8") == "compiling\ndone\n"
 
 
-def test_a_step_that_succeeds_prints_one_line_elsewhere(tmp_path: Path) -> None:
+def test_a_step_that_succeeds_prints_one_line_without_a_terminal(tmp_path: Path) -> None:
     assert run(QUIETLY, tmp_path, "step", "building", "echo", "compiled") == "-- building\n"
 
 

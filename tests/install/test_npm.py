@@ -110,7 +110,7 @@ def test_manifests_have_the_expected_fields(tarballs: dict[str, Path]) -> None:
     assert main["peerDependenciesMeta"] == {"onnxruntime-node": {"optional": True}}
     for package in (main, platform):
         assert not {"scripts", "dependencies", "devDependencies"} & set(package), (
-            "nothing to run, nothing to download"
+            "expected nothing to run and nothing to download"
         )
     assert main["gypfile"] is False
 

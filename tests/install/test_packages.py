@@ -17,7 +17,7 @@ LOGS = ROOT / "build" / "log"
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    # A make that runs the tests must not pass its options on.
+    # If make runs the tests, its options must not reach the make that is started below.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }

@@ -56,7 +56,8 @@ class Failed(Exception):
 def raise_failed(status: int, slot: memoryview, rows: int, texts: int, found: int) -> None:
     again, zero, row, *fields = wire.ERROR.unpack_from(slot)
     require(
-        again == status and zero == 0, f"expected an error record of status {status}, got {again}"
+        again == status and zero == 0,
+        f"expected an error record of status {status} and a zero, got {again} and {zero}",
     )
     failed = Failed(status, row, *wire.texts_of(fields))
     failed.faults, failed.num_faults = wire.read_faults(slot, rows, texts), found
@@ -134,7 +135,7 @@ def read_welcome(answer: bytes) -> Welcome:
     )
     require(
         (version, zero, kind) == (wire.VERSION, 0, wire.WELCOME_KIND),
-        "expected WELCOME of version 1, got another",
+        "expected WELCOME of version 1, got another message",
     )
     return Welcome(*numbers, digest, model_id.rstrip(b"\0").decode("ascii"), instance, pid)
 
@@ -167,7 +168,7 @@ class Connection:
         slots, *sizes = wanted
         require(
             welcome.slots == slots and welcome.manifest_bytes == 0,
-            "expected the slots wanted, got others",
+            f"expected {slots} slots and no manifest, got {welcome.slots} slots and {welcome.manifest_bytes} bytes",
         )
         for size, granted in zip(
             sizes, (welcome.request_bytes, welcome.response_bytes), strict=True
@@ -260,7 +261,8 @@ class Connection:
         status, flags, _, _, zero, size, *faults, _ = wire.RESPONSE.unpack(descriptor)
         memory = self.response_slot(slot)
         require(
-            zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT), "expected zeros, got others"
+            zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT),
+            "expected zeros, and a size only with ONE_SHOT, got others",
         )
         if status != 0:
             raise_failed(status, memory, *faults)
@@ -362,7 +364,7 @@ class Model:
                 self.welcome = read_welcome(answer)
                 require(
                     len(fds) == 1 + bool(self.welcome.flags & wire.HAS_PIDFD),
-                    f"expected the manifest, got {len(fds)} descriptors",
+                    f"expected the descriptors that WELCOME names, got {len(fds)}",
                 )
                 self._read_manifest(fds[0])
             finally:

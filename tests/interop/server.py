@@ -57,7 +57,7 @@ def check_text(tensor: Tensor) -> None:
         texts = tensor.strings()
     except UnicodeDecodeError as error:
         raise Violation("expected UTF-8, got other bytes") from error
-    require(not any("\0" in text for text in texts), "expected text without NUL, got one")
+    require(not any("\0" in text for text in texts), "expected text without NUL, got text with NUL")
 
 
 def add(inputs: list[Tensor]) -> list[Tensor]:
@@ -97,7 +97,10 @@ class Connection:
             return self._refuse("PROTOCOL", "this server speaks version 1")
         require(len(message) == wire.HELLO.size, f"expected HELLO, got {len(message)} bytes")
         _, _, _, _, flags, slots, request, response, zero = wire.HELLO.unpack(message)
-        require(not any(zero) and flags & ~wire.ALWAYS_RING == 0, "expected zeros, got others")
+        require(
+            not any(zero) and flags & ~wire.ALWAYS_RING == 0,
+            "expected known flags and zeros, got others",
+        )
         if kind == wire.CONNECT:
             return self._connect(slots, request, response)
         require(

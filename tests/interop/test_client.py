@@ -68,7 +68,7 @@ def test_inputs_larger_than_the_slot_get_a_larger_connection(model: Model) -> No
         assert len(floats(model.run(inputs_of(count))["sum"])) == count
 
 
-def test_several_slots_in_flight_are_answered_in_order(model: Model) -> None:
+def test_each_of_several_requests_in_flight_gets_its_own_answer(model: Model) -> None:
     with model.connect(slots=4) as connection:
         for turn in range(50):
             numbers = [connection.start(inputs_of(1, f"{turn}.{i}")) for i in range(4)]

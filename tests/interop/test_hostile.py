@@ -19,7 +19,7 @@ from client import Connection, Model, Refused
 from served import ServerProcess, Start
 from wire import Tensor
 
-GRACE = 10  # after so many seconds a connection counts as not closed
+GRACE = 10  # seconds after which a connection counts as not closed
 
 
 @pytest.fixture(scope="module", params=["native", "python", "toy"])
@@ -276,7 +276,7 @@ def test_wrong_string_offsets_close_the_connection(violator: Violator, text: byt
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"a\0b"])
-def test_text_that_is_not_utf8_closes_the_connection(
+def test_text_with_invalid_utf8_or_nul_closes_the_connection(
     model: Model, violator: Violator, text: bytes
 ) -> None:
     wrong = inputs_of(model)

@@ -167,7 +167,7 @@ def run_cases(server: ServerProcess, name: str) -> None:
     model.close()
 
 
-def test_there_are_enough_vectors() -> None:
+def test_the_vectors_hold_50_cases_and_every_status_of_the_server() -> None:
     assert sum(map(len, cases().values())) >= 50
     assert {
         case["expect_status"]

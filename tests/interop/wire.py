@@ -136,7 +136,7 @@ def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
     end = ERROR.size + texts * FAULT_TEXT.size + rows * FAULT_ROW.size
     require(
         rows <= 1000 and texts <= rows and end <= len(slot),
-        f"expected faults that the slot holds, got {rows} of {texts} texts",
+        f"expected at most 1000 faults that fit in the slot, got {rows} with {texts} texts",
     )
     listed = bytes(slot[ERROR.size : end])
     shared = []
@@ -147,7 +147,7 @@ def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
     for row, text, zero in FAULT_ROW.iter_unpack(listed[texts * FAULT_TEXT.size :]):
         require(
             row >= -1 and text < texts and zero == 0,
-            "expected a row of a text that is listed, got another",
+            "expected a fault with a row of -1 or more and a listed text, got another",
         )
         status_name, what, fields = shared[text]
         faults.append(Fault(status_name, row, what, *fields))
@@ -215,7 +215,7 @@ def read_table(
         require(number == code, f"{name}: expected dtype {code}, got {number}")
         require(
             rank <= 16 and not any(dims[rank:]) and not any(zero),
-            f"{name}: expected zeros behind the dims, got others",
+            f"{name}: expected a rank of at most 16 and zeros behind the dims, got others",
         )
         shape = tuple(dims[:rank])
         wanted = spec.dims if spec.dims is not None else (-1,) * rank
@@ -229,13 +229,16 @@ def read_table(
             if spec.dtype == "string"
             else size != (elements * bits + 7) // 8
         )
-        require(not wrong, f"{name}: expected the bytes of {shape}, got {size}")
+        require(not wrong, f"{name}: expected the size of {shape}, got {size} bytes")
         inside = (
             offset % 64 == 0
             and ENTRY.size * len(specs) <= offset <= limit
             and size <= limit - offset
         )
-        require(inside, f"{name}: expected to lie inside of {limit} bytes, got {offset} and {size}")
+        require(
+            inside,
+            f"{name}: expected a place in {limit} bytes, got offset {offset} and {size} bytes",
+        )
         layout.append((spec, shape, offset, size))
     return layout
 
@@ -245,7 +248,7 @@ def check_strings(tensor: Tensor) -> Tensor:
     rises = all(begin <= end for begin, end in pairwise(offsets))
     require(
         offsets[0] == 0 and rises and offsets[-1] == len(tensor.data) - 8 * len(offsets),
-        "expected rising offsets, got others",
+        "expected offsets from 0 to the end of the text that never decrease, got others",
     )
     return tensor
 

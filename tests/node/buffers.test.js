@@ -11,7 +11,7 @@ const { openSync, SidecallError } = require('../../bindings/node')
 const { modelPath } = require('./support/paths.js')
 const slow = require('./support/slow.js')
 
-const BIG = 4_000_000 // elements: so much memory is returned to the system when it is freed
+const BIG = 4_000_000 // elements; the system gets memory of this size back when it is freed
 
 const identity = openSync(modelPath('identity_float32.onnx'))
 const slowModel = openSync(slow.source)

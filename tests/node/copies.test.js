@@ -1,5 +1,5 @@
-// Views are copies if external ArrayBuffers are not allowed, as in Electron. The tests that
-// are listed below must pass in this mode too. SIDECALL_NODE_COPIES selects it.
+// Views are copies if external ArrayBuffers are not allowed, as in Electron. The tests that are
+// listed below must pass in this mode too. SIDECALL_NODE_COPIES=1 selects this mode.
 'use strict'
 
 const assert = require('node:assert/strict')

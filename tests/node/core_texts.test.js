@@ -23,7 +23,7 @@ function errorOf(run) {
   return null
 }
 
-test('JavaScript and core give the same error for outputs before a run', () => {
+test('JavaScript and core give the same error for outputs that are read before a run', () => {
   const native = addon.openSync(path.join(models, 'gbm.onnx'), OPTIONS)
   const call = new addon.Call(native, 1, () => {})
   const own = openSync(path.join(models, 'gbm.onnx')).call()
@@ -80,7 +80,7 @@ test('a deadline that passes in the queue gives the same error as one that passe
     }),
     expected
   )
-  // More runs than can be started at once, and one more that has to wait.
+  // More runs than can run at the same time, and one more, which has to wait.
   const stop = new AbortController()
   const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () =>
     model.run(inputs, { signal: stop.signal })

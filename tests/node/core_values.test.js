@@ -86,7 +86,7 @@ test('every way to pass a record accepts and refuses the same values', () => {
   }
 })
 
-test('a list of records is accepted or refused as its records are one by one', () => {
+test('a list of records gets the answers of its single records, or all of their faults', () => {
   const random = generator(3)
   const records = Array.from({ length: 20 }, () =>
     Object.fromEntries(names.map(name => [name, random() * 4 - 2]))

@@ -44,7 +44,7 @@ test('Dtype of index.d.ts is exactly the element types of sidecall.h', () => {
     'utf8'
   )
   const names = [...header.matchAll(/#define SIDECALL_(DTYPE_(\w+)) \d+/g)]
-    .filter(([, name]) => !statuses.has(name)) // not DTYPE_MISMATCH
+    .filter(([, name]) => !statuses.has(name)) // leaves out the status DTYPE_MISMATCH
     .map(([, , name]) => name.toLowerCase())
   assert.deepEqual([...unionOf('Dtype')].sort(), names.sort())
 })

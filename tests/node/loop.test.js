@@ -133,7 +133,7 @@ test('a pending run keeps the process alive until it is over', async () => {
   assert.deepEqual(done, { code: 0, signal: null, out: 'done 10000\n', err: '' })
 })
 
-test('models, calls and views alone do not keep the process alive', async () => {
+test('models, calls and views do not keep the process alive when no run is pending', async () => {
   const done = await runScript(`
     const model = sidecall.openSync(modelPath('add.onnx'))
     const call = model.call()

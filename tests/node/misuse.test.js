@@ -1,4 +1,4 @@
-// Arguments of a wrong type throw TypeErrors, closed or busy objects say so, wrong tensors throw
+// Arguments of a wrong type throw TypeErrors. Closed or busy objects and wrong tensors throw
 // SidecallErrors. No operation is left half done.
 'use strict'
 

@@ -40,7 +40,7 @@ async function withOrphan(options, use) {
   }
 }
 
-/** Ways to call the model; each returns 621 for the record. */
+/** Ways to call the model; each returns 621 for `record`. */
 const WAYS = {
   predict: async model => (await model.predict(record)).prediction,
   'predict of many': async model => (await model.predict([record, record]))[1].prediction,
@@ -138,7 +138,7 @@ test('without waitMs a call during the restart fails immediately', () =>
       await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })
   }))
 
-test('a run that the dead server had taken fails, and the runs behind it succeed', async () => {
+test('a run that the dead server had taken fails, and the runs that wait behind it succeed', async () => {
   const file = path.join(temporaryFolder(), 'slow.onnx')
   fs.writeFileSync(file, slow.source)
   const first = serve(file)

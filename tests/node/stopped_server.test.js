@@ -217,7 +217,7 @@ test('a run after a synchronous run that timed out does not block', () =>
     await assertWorks(model)
   }))
 
-test('idle connections are renewed on a thread when the next server is stopped', () =>
+test('idle connections are renewed without blocking the event loop when the next server is stopped', () =>
   withSlow(async (model, server) => {
     await Promise.all(Array.from({ length: 8 }, (_, i) => model.run(give(i))))
     await server.kill()
@@ -257,7 +257,7 @@ test('a worker that is terminated while a run connects does not wait for the ser
     server.stop()
     worker.postMessage('run')
     await once(worker, 'message')
-    // Half of the time that the run itself would wait.
+    // 15 s are half of the time for which the run itself would wait.
     const isLate = sleep(15_000, true, { ref: false })
     assert.notEqual(await Promise.race([worker.terminate(), isLate]), true)
     server.goOn()

@@ -12,7 +12,7 @@ const narrow = openSync(modelPath('floats_float32.onnx'))
 const wide = openSync(modelPath('floats_float64.onnx'))
 const bareNarrow = openSync(modelPath('identity_float32.onnx'))
 const bareWide = openSync(modelPath('identity_float64.onnx'))
-const BIG = 100_000 // elements; a synchronous run reads so many in place
+const BIG = 100_000 // elements; a synchronous run reads an array of this size in place
 const NUMBERS = [
   0.1,
   7.315,
@@ -29,7 +29,7 @@ const NUMBERS = [
   -Infinity
 ]
 
-/** The value that the model's tensor held for the number x, the same for all ways to pass it. */
+/** The value that the input tensor holds for the number x. All ways to pass x must agree. */
 async function heldBy(model, x, { asFloat32 = false } = {}) {
   const Class = asFloat32 ? Float32Array : Float64Array
   const data = Class.of(x, 1)

@@ -168,7 +168,7 @@ test('a failed run without a handler is an unhandled rejection with the whole er
 })
 
 for (const isShared of [false, true]) {
-  test(`two copies of the package in one process, ${isShared ? 'of one native file' : 'each with its own'}`, async () => {
+  test(`two copies of the package work in one process, ${isShared ? 'with one native file' : 'each with its own native file'}`, async () => {
     const other = requireCopy(copyPackage({ isShared }))
     assert.notEqual(other.open, sidecall.open)
     for (const each of [sidecall, other]) assertWorks(each)

@@ -30,8 +30,9 @@ def load(backend: str) -> Callable[..., sidecall.Model]:
 
 @pytest.fixture
 def matrix(request: pytest.FixtureRequest) -> Iterator[sidecall.Model]:
-    """prediction = a + 10 b + 100 c + 1000 d over one float32 input X: a and b nullable, b int64, c
-    bool.
+    """A model with prediction = a + 10 b + 100 c + 1000 d and one float32 input X.
+
+    The features a and b are nullable; b is an int64 and c a bool.
     """
     chosen = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
     with sidecall.open(MODELS / "matrix.onnx", backend=chosen) as model:

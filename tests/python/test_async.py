@@ -1,5 +1,5 @@
-"""arun and apredict: the event loop continues, deadlines and cancellation end a run, memory is
-freed.
+"""arun and apredict: they never block the event loop, deadlines and cancellation end a run, and
+abandoned runs leave no thread and no descriptor.
 """
 
 from __future__ import annotations

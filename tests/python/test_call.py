@@ -1,4 +1,4 @@
-"""Calls: arrays over the engine's memory, their lifetime, and values by name."""
+"""Calls: arrays that are the memory of the engine, and values that are accessed by name."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_views_stay_valid_after_resize_and_reshape(load: Load) -> None:
         assert old.tolist() == [[1, 1, 1, 1]]
 
 
-def test_other_inputs_keep_their_values_when_one_is_reshaped(load: Load) -> None:
+def test_inputs_keep_their_values_when_another_input_is_reshaped(load: Load) -> None:
     with load("matmul.onnx").call(rows=1) as call:
         call.reshape("a", (1, 2))
         call.reshape("b", (2, 1))
@@ -136,7 +136,7 @@ def test_features_are_set_and_columns_read_by_name(matrix: sidecall.Model, backe
         with pytest.raises(errors.DtypeMismatch, match="feature 'c': expected bool, got int64"):
             call.set(0, "c", 1)
         with pytest.raises(errors.DtypeMismatch):
-            call.run()  # the refused value is remembered
+            call.run()  # fails until the feature gets a value that is accepted
         call.set(0, "c", False)
         call.run()
         assert call.get(0, "prediction") == 521
@@ -185,7 +185,9 @@ def test_outputs_cannot_be_read_after_a_failed_run(matrix: sidecall.Model, backe
             _ = call.outputs["prediction"]
 
 
-def test_a_closed_call_refuses_every_use(matrix: sidecall.Model, backend: str) -> None:
+def test_a_closed_call_refuses_every_use_but_close_and_cancel(
+    matrix: sidecall.Model, backend: str
+) -> None:
     call = matrix.call()
     call.close()
     call.close()

@@ -1,6 +1,6 @@
 """Every status of the header has its exception class.
 
-Each class is also a standard exception, and its exceptions can be pickled to another process.
+Each class is also a standard exception, and its exceptions can be pickled.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ def test_every_struct_that_callers_allocate_is_tested() -> None:
 
 @pytest.mark.parametrize("name", STRUCTS)
 def test_the_library_and_cffi_agree_on_the_layout_of_a_struct(name: str) -> None:
-    """Each field of the library's defaults is where cffi expects it.
+    """The library writes each default where cffi expects the field.
 
-    Nothing is written beyond the given size.
+    It writes nothing beyond the given size.
     """
     struct = new_struct(name)
     assert struct.struct_size == ffi.sizeof(name)

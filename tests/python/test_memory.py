@@ -1,4 +1,4 @@
-"""Opening and closing a model, running it and errors at any point do not make memory grow."""
+"""Memory does not grow when models are opened, run and closed, or when errors occur."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_runs_leave_reference_counts_unchanged(load: Load) -> None:
     assert abs(sys.getrefcount(None) - none) < 150
 
 
-def test_a_model_is_freed_with_its_last_owner(load: Load) -> None:
+def test_a_model_is_freed_although_a_view_of_its_call_remains(load: Load) -> None:
     import weakref
 
     model = load("matrix.onnx")

@@ -1,6 +1,6 @@
-"""Mutated model files: if sidecall accepts one, protobuf reads it in the same way.
+"""If sidecall accepts a mutated model file, protobuf reads the file in the same way.
 
-Protobuf finds no unknown field in the file, and what it has read is as long as the file.
+Protobuf finds no unknown field in the file, and would write as many bytes as it has read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ MODELS = Path(__file__).resolve().parents[1] / "vectors/models"
 
 
 def is_accepted(data: bytes) -> bool:
-    """False if the reader refuses the bytes.
+    """Whether the reader of sidecall accepts the bytes.
 
-    True if only ONNX Runtime or the contract refuses the model: the reader accepted the bytes then.
+    If only ONNX Runtime or the contract refuses the model, the reader has accepted the bytes.
     """
     try:
         sidecall.open(data, verify="off")
@@ -55,6 +55,6 @@ def test_protobuf_reads_accepted_files_in_the_same_way(name):
         assert known.SerializeToString(deterministic=True) == read.SerializeToString(
             deterministic=True
         )
-        # Without the overlong numbers or duplicate fields of `data`, `read` would be shorter.
+        # Overlong numbers or duplicate fields would make `data` longer than `read`, which has none.
         assert read.ByteSize() == len(data)
     assert accepted > 50

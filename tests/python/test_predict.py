@@ -51,7 +51,7 @@ assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 
 
 def test_too_many_records_for_the_memory_raise_out_of_memory(backend: str) -> None:
-    """Runs under a memory limit. If NumPy itself cannot make an array, it raises MemoryError."""
+    """Runs under a memory limit. NumPy raises MemoryError if it cannot allocate an array itself."""
     path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
     done = subprocess.run(
         [sys.executable, "-c", TOO_MANY, str(path), backend],
@@ -98,7 +98,7 @@ def test_a_record_that_is_cleared_while_it_is_read_is_read_safely(
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, np.float32("nan"), pd.NA])
-def test_every_missing_value_counts_as_an_absent_key(
+def test_every_kind_of_missing_value_counts_as_an_absent_key(
     matrix: sidecall.Model, backend: str, missing: object
 ) -> None:
     assert matrix.predict({**RECORD, "a": missing}) == matrix.predict(
@@ -274,7 +274,7 @@ def test_frame_columns_of_every_type_are_accepted(
         [np.nan, 0],
     ],
 )
-def test_every_missing_value_of_a_frame_column_is_missing(
+def test_missing_values_of_every_kind_get_the_same_answer_in_a_frame_as_in_a_record(
     matrix: sidecall.Model, backend: str, column: object
 ) -> None:
     expected = matrix.predict({**RECORD, "a": None})["prediction"]

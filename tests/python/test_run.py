@@ -199,7 +199,9 @@ def test_a_missing_string_in_a_tensor_is_a_missing_value(load: Load, note: objec
 
 
 @pytest.mark.parametrize("word", [None, float("nan"), pd.NA])
-def test_a_missing_string_is_refused_where_the_model_takes_none(load: Load, word: object) -> None:
+def test_a_missing_string_is_refused_unless_the_feature_is_nullable(
+    load: Load, word: object
+) -> None:
     model = load("limits.onnx")
     with pytest.raises(errors.MissingValue, match="feature 'word': expected string") as caught:
         model.run({**LIMITS, "word": [[word]]})

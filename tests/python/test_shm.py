@@ -1,4 +1,4 @@
-"""Models of other processes from Python, with both backends.
+"""Models that other processes serve, opened from Python with both backends.
 
 Options, arrays, asyncio, errors, and servers that restart.
 """
@@ -89,7 +89,7 @@ def test_arrays_of_a_served_call_stay_valid(served: Callable[..., sidecall.Model
             call.run()
             assert call.outputs["prediction"].tolist() == [[run], [1000]]
         small = call.outputs["prediction"]
-        small[0] = 5  # the memory of the call
+        small[0] = 5  # `small` is the memory of the call, so it is writable
     assert x[1, 3] == 1  # the memory is still valid
     with model.call(rows=100_000) as call:
         call.inputs["X"][:] = 1
@@ -152,7 +152,8 @@ def test_abandoned_runs_hold_no_descriptors(backend: str) -> None:
                 outcomes = asyncio.run(give_up(model))
                 assert {type(outcome) for outcome in outcomes} == {errors.Timeout}
                 await_starters()
-                assert num_descriptors() <= num_files  # even while the exceptions are still alive
+                # The exceptions in `outcomes` must not hold descriptors either.
+                assert num_descriptors() <= num_files
             finally:
                 servers.signal("matrix.onnx", signal.SIGCONT)
     finally:
@@ -168,7 +169,7 @@ async def give_up(model: sidecall.Model) -> list[object]:
 
 
 async def run_until_timeout(model: sidecall.Model) -> None:
-    """No run has a connection yet, and the server grants none."""
+    """No run has a connection yet, and the stopped server accepts no new connection."""
     turns = 0
 
     async def count_turns() -> None:

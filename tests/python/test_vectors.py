@@ -31,9 +31,13 @@ NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 SERVED = {name: case for name, case in RUNNABLE.items() if reason_to_leave_out(case) is None}
 
 # Cases that Python cannot express, each with its reason.
-ODD = "an odd number of 4-bit elements along a free dimension: numpy knows the bytes only"
+ODD = (
+    "an odd number of 4-bit elements along a free dimension: two elements share a byte, and the "
+    "size of a numpy array gives only the number of bytes"
+)
 NUMBER = (
-    "an array of integers, which Python takes for numbers as it does in a record (test_widths.py)"
+    "the case expects that an input of floats refuses an array of integers, but Python converts "
+    "the array, as it converts integers in a record (test_widths.py)"
 )
 INEXPRESSIBLE = {
     "types/from_int4_odd": ODD,
@@ -107,7 +111,7 @@ def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
 
 
 def assert_record(got: Any, expected: Any, tolerance: float) -> None:
-    """`expected` comes from JSON: null is NaN or infinity, a float32 has its shortest digits."""
+    """`expected` comes from JSON: null is NaN or infinity, a float32 has the fewest digits."""
     if isinstance(expected, dict):
         assert isinstance(got, dict)
         assert list(got) == list(expected)

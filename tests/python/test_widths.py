@@ -1,6 +1,7 @@
 """Inputs of type float32 and float64 take numbers of both types.
 
-A number gets the same answer as a float32 or float64 array, integer, list, record or DataFrame.
+A number gets the same answer in a float32 array, a float64 array, a list, a record and a DataFrame,
+and also if it is an integer.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ NUMBERS = [
     -0.0,
 ]
 BEYOND = [3.4028235677973366e38, 1e39, -1e39, float(np.finfo(np.float64).max)]
-LARGE = 100_000  # elements; a run reads an array of this size in place if it has the input's type
+LARGE = 100_000  # elements; a run reads so large an array in place if its type is that of the input
 
 FRAMES: dict[str, Callable[[np.ndarray], Any]] = {
     "pandas": lambda x: pd.DataFrame({"x": x, "n": 1}),
@@ -247,7 +248,7 @@ def test_values_other_than_real_numbers_are_refused(
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("name", ["int64", "int32", "uint8", "bool", "float16", "string"])
-def test_inputs_that_are_neither_float32_nor_float64_refuse_both(
+def test_inputs_of_other_types_refuse_float32_and_float64_arrays(
     load: Load, name: str, given: str, backend: str
 ) -> None:
     with pytest.raises(errors.DtypeMismatch, match=f"input 'x': expected {name}, got {given}"):

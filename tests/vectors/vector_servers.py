@@ -40,7 +40,7 @@ def reason_to_leave_out(case: Case) -> str | None:
     if how.get("as") == "bytes":
         return "opened as bytes: a server takes a path"
     if "uri" in how:
-        return "another URI: the server's is tested instead"
+        return "opened by a file URI: a served model has the address of its server"
     if "expect_status" in case and not {"inputs", "record", "json"} & set(case):
         return "refused when it is opened: nothing is served"
     return None

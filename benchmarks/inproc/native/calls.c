@@ -160,7 +160,7 @@ static void run_json(bench_state* base, int64_t row, void* slot) {
   check(state, sidecall_predict_json(state->model, state->request, state->request_length, &text,
                                      &state->err));
   if (text->length >= state->base.slot_bytes)
-    bench_fail("predict_json: expected less than %zu bytes", state->base.slot_bytes);
+    bench_fail("predict_json: expected an answer below %zu bytes", state->base.slot_bytes);
   memcpy(slot, text->data, text->length + 1);
   sidecall_text_close(text);
 }

@@ -30,8 +30,8 @@ static int64_t time_session(const char* path, int tuned) {
   return spent;
 }
 
-/* The order changes with each file. Before the times count, each of the three ways opens the first
- * file once, so that one-time initialisation is not measured. */
+/* The order of the three ways changes with each file. Before the times count, each of the three
+ * ways opens the first file once, so that one-time initialisation is not measured. */
 void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns) {
   for (int64_t i = -1; i < count; ++i) {
     char name[64];

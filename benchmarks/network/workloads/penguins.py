@@ -1,4 +1,7 @@
-"""A record of strings and numbers, some missing, as web backends send it; a whole pipeline."""
+"""A record of strings and numbers, some of them missing, as web backends send it.
+
+The model is a pipeline that includes the preprocessing.
+"""
 
 from pathlib import Path
 

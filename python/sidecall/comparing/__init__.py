@@ -1,6 +1,6 @@
 """Comparison of an exported model with its original over any number of rows: `sidecall.compare`.
 
-Nothing heavy is imported before the first use.
+Modules that take long to import are imported only when they are first used.
 """
 
 from __future__ import annotations

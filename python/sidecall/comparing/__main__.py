@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[FEATURE=]TYPE",
         action="append",
         default=[],
-        help="the type that fit saw, if ROWS have another one; may be repeated",
+        help="the type that fit saw, if it is not the type in ROWS; may be repeated",
     )
     compare.add_argument(
         "--stability",

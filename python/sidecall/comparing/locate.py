@@ -1,10 +1,10 @@
 """Finds the step of a pipeline where the exported model's answers begin to differ.
 
-Two experiments use the rows that moved most. First, the original gets other values, which the
-file's float32 inputs cannot tell from the given ones: if most of the difference is then gone, the
-inputs are the cause. Otherwise, each prefix of the pipeline is converted again in the file's
-precision and compared. This comparison is used only if the whole pipeline, converted in the same
-way, gives the file's own answers.
+Two experiments use the rows that moved most. First, the original is asked for changed rows, whose
+values round to the same float32 inputs of the file: if most of the difference is then gone, the
+difference begins in the inputs. Otherwise, each prefix of the pipeline is converted again in the
+file's precision and compared. This comparison is used only if the whole pipeline, converted in the
+same way, gives the file's own answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .rows import Rows
 from .sides import ModelSide, OriginalSide, words
 from .text import number
 
-# The inputs are the cause if other inputs leave at most this fraction of the difference.
+# The inputs explain the difference of a row if changed inputs leave at most this fraction of it.
 _EXPLAINED = 0.1
 _FAR_LESS = 1e-3
 _SAME_FILE = 1e-6
@@ -73,10 +73,10 @@ def locate(
         most = before >= _FAR_LESS * before.max()
         explained = int((np.isfinite(after) & (after <= _EXPLAINED * before))[most].sum())
         if explained >= 0.5 * most.sum():
-            reason = f"the file takes float32, in which values of {_listed(changed)} become equal to others for which the original gives the "
+            reason = f"the file takes float32: if values of {_listed(changed)} are replaced by others that round to the same float32, the original gives the "
             return Begin(
                 "input",
-                reason + f"file's answers, in {explained} of the {most.sum()} rows that moved most",
+                reason + f"file's answers in {explained} of the {most.sum()} rows that moved most",
             )
     try:
         return _in_steps(original, original_side, model, contract, tensors, rounded, got)
@@ -98,7 +98,7 @@ def _shortest_decimals(values: np.ndarray) -> np.ndarray:
 def _replaced(
     rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Rows, list[str]]:
-    """Returns rows with other values that round to the same float32, and the changed features.
+    """Returns rows with changed values that round to the same float32, and the changed features.
 
     The types stay the same.
     """
@@ -248,7 +248,7 @@ class _PrefixComparer:
     def find_represented_type(
         self, original_side: OriginalSide, got: dict[str, np.ndarray]
     ) -> None:
-        """Finds out which type the float32 inputs of the file stand for (`rows` of to_graph).
+        """Finds which type the numbers had before they became float32 inputs (`rows` of to_graph).
 
         Raises _NotComparableError if the model, converted again, does not give the answers of the
         file.

@@ -16,8 +16,9 @@ class OutputComparison:
     """One output over the rows that both sides answered and that are stable.
 
     `largest` is the largest absolute difference in the output's own unit. It is inf if one side
-    gave NaN or an infinity and the other side gave another number. `largest_row` is its row,
-    counted from 0. Both are None for labels and other exact answers, and if no row was compared.
+    gave NaN or an infinity and the other side gave another number. `largest_row` is the row
+    with this difference, counted from 0. Both are None for labels and other exact answers, and if
+    no row was compared.
     `moved` counts rows. A number may differ by `absolute` + `relative` x |expected|.
     """
 

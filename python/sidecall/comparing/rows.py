@@ -63,7 +63,8 @@ def concatenate(parts: list[Rows]) -> Rows:
 class Shaper:
     """Turns frames, arrays and lists of text into Rows.
 
-    `notes` says which columns were left out and which were taken unchanged.
+    `notes` says which columns were left out, in which columns missing values were changed, and
+    whether float32 columns were passed unchanged.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def open_source(
     Raises DataError, InputError, ModuleNotFoundError.
     """
     if data is None:
-        raise DataError("expected data")
+        raise DataError("expected data, got None")
     if isinstance(data, (str, os.PathLike)):
         return _of_file(existing(os.fspath(data)), features, size, trusted)
     if (

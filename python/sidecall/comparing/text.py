@@ -57,7 +57,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         lines.append(("refused by both", f"{comparison.refused_by_both:,}"))
     text = f"{comparison.unstable:,} rows that the original answers differently in batches of 1, 7 or 1,000; not counted as moved"
     lines.append(("unstable", text if comparison.unstable else "0"))
-    looked = f"{comparison.checked:,} rows were checked for this"
+    looked = f"{comparison.checked:,} rows were checked for stability"
     lines.append(
         (
             "",

@@ -1,6 +1,7 @@
-"""Which numbers a step accepts and which values a tensor can have.
+"""Describes which numbers a step accepts and which values a tensor can have.
 
-The necessary checks follow from both. The checks of computed values become the output `refused`.
+Both together determine which checks the graph needs. Checks of computed values become the output
+`refused`.
 """
 
 from __future__ import annotations

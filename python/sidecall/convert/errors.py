@@ -1,6 +1,6 @@
-"""The only error of sidecall.convert.
+"""The error for a step that sidecall.convert cannot convert.
 
-Every converter raises this error; export and `sidecall check` report its step and reason.
+Export and `sidecall check` report the step and the reason that the error holds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 class NotConvertible(ValueError):
     """A step cannot be converted to a graph that computes the same numbers.
 
-    `step` is its path, such as "preprocess > cat > encoder (TargetEncoder)"; `reason` says why.
+    `step` is the path of the step, such as "preprocess > cat > encoder (TargetEncoder)". `reason`
+    says why.
     """
 
     def __init__(self, step: str, reason: str) -> None:

@@ -89,7 +89,7 @@ def _inputs(model: Any) -> list[tuple[str, int]]:
 
 
 def _string_columns(model: Any) -> set[int]:
-    """Columns that a boosting model with its own handling of categories reads as strings."""
+    """The columns that a boosting model reads as strings, because it handles categories itself."""
     inner = getattr(model, "_preprocessor", None)
     if inner is not None:
         indices = np.flatnonzero(np.asarray(model.is_categorical_))

@@ -37,17 +37,19 @@ def to_graph(
                dtype is float32, float64, int64, bool or string. Tensors are [N, width].
     precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of
                its outputs.
-    steps      With precision "float64": the steps, by their id(), that still compute in
-               "float32", because the model's own steps do.
-    rows       What a float32 input value means. "float32": itself; the graph answers like the
-               model for the float32 row. "float64": a rounded float64 value; the graph answers
-               like the model for the float64 row, also where thresholds, bin edges or categories
-               are closer to the value than the rounding.
+    steps      With precision "float64": the type in which a step of the original computes,
+               "float32" or "float64", by the id() of the step. The graph computes the step in the
+               same type. Steps that are not listed compute in "float64".
+    rows       What a float32 input value means. "float32": the number itself; the graph answers
+               like the model for the float32 row. "float64": a float64 number that was rounded.
+               The graph then rounds thresholds, bin edges and categories in the same way, so that
+               a number that equals one of them before it is rounded still equals it afterwards.
     unused     The positions of the columns that the model does not use, counted among all columns
                that it was trained on. Such columns have no input.
     checks     The rules of steps and the ranges of inputs. If a computed number may break a
-               rule, the last output is `refused` (docs/contract.md). It holds a number that
-               refers to an entry of `checks.steps`, counted from 1.
+               rule, the last output is `refused` (docs/contract.md). For each row it holds the
+               position, counted from 1, of the first step in `checks.steps` that refuses the row,
+               or 0 if none does.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -57,7 +59,9 @@ def to_graph(
         raise ValueError(f"rows: expected 'float32' or 'float64', got {rows!r}")
     names = [name for name, _, _ in inputs]
     if clash := set(names) & {*OUTPUTS, REFUSED}:
-        raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
+        raise NotConvertible(
+            "", f"the input '{min(clash)}' has a name that is reserved for outputs"
+        )
     checks = checks or Checks()
     graph, both = _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=False)
     return (
@@ -232,7 +236,7 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
     if len(kinds) != 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(k.__name__ for k in kinds))
         raise NotConvertible(
-            "", f"classes must be strings, integers or booleans of one type, got {names}"
+            "", f"classes: expected strings, integers or booleans, all of one type, got {names}"
         )
     if kinds != {str} and np.array_equal(classes.astype("int64"), np.arange(len(classes))):
         return index
@@ -245,8 +249,8 @@ def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> lis
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
     outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
-    # A ClassifierChain gives one probability per label: that the label is set. Other
-    # classifiers give one array per label, which no contract can describe.
+    # A ClassifierChain gives one number for each label: the probability or the score of the label
+    # being set. Other classifiers give one array per label, which no contract can describe.
     if type(final_step(model)).__name__ == "ClassifierChain":
         for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):
             if hasattr(model, method):

@@ -28,9 +28,10 @@ _refusals: dict[tuple[str, str], str] = {}
 def converts(library: str, classes: str, *methods: str) -> Callable[[Rule], Rule]:
     """Registers a function as the converter of the given methods of the given classes.
 
-    `classes` are names, separated by spaces. Methods are those of scikit-learn, and `index`: the
-    position of the predicted class in `classes_`, [N]. Responses are [N, K], also with a single
-    column; only `index` is [N].
+    `classes` are names, separated by spaces. A method is either one of scikit-learn's, or `index`,
+    or a name such as `raw` for an intermediate result that several methods of the class share.
+    `index` is the position of the predicted class in `classes_`, [N], or [N, K] for K outputs.
+    scikit-learn's methods return [N, K], also with a single column.
     """
 
     def register(rule: Rule) -> Rule:
@@ -54,11 +55,12 @@ def _library(model: object) -> str:
 class Conversion(Graph):
     """A graph that is being built from one model.
 
-    `real` is the type in which the current step computes. `steps` holds this type for each step, by
-    the step's id(). Without `steps`, every step computes in the initial `real`.
+    `real` is the type in which the current step computes. `steps` holds this type by the id() of
+    the step; steps that are not listed compute in float64, and XGBoost always computes in float32.
+    If `steps` is None, every step computes in the initial `real`.
 
-    `rows` says what a float32 input value means: itself ("float32"), or the rounded form of the
-    float64 value that the model was trained on ("float64").
+    `rows` says what a float32 input value means: the number itself ("float32"), or a float64 number
+    that was rounded to float32 ("float64").
 
     `checks` holds the rules by which steps refuse numbers. The graph checks a computed value that
     may break a rule.
@@ -74,14 +76,15 @@ class Conversion(Graph):
         super().__init__(real, reserved)
         self.rows = rows
         self.steps = steps
-        self.new_trees = False  # whether float32 trees use TreeEnsemble of ai.onnx.ml 5 too
+        self.new_trees = False  # whether float32 trees use TreeEnsemble, as float64 trees do
         self.checks = Checks()
         self.checked: dict[tuple[int, tuple[str, ...]], object] = {}
-        # Key: a step and what it expects. Values: tensors [N, 1], true where it refuses the row.
+        # Key: a step and what it expects. Values: tensors [N, 1], true where the step refuses the
+        # row.
         self.refusals: dict[tuple[str, str], list[Tensor]] = {}
         self.path: list[tuple[str, str]] = []
-        # The value also holds the model, because Python may reuse an id after its object is
-        # destroyed.
+        # The value also holds the model, so that the model is not destroyed: Python could then give
+        # its id to another object.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
 
     def refuse(self, reason: str) -> NotConvertible:
@@ -108,7 +111,7 @@ class Conversion(Graph):
 
     @contextmanager
     def computing_as(self, model: object) -> Iterator[None]:
-        """Sets `real` to the type in which this step of the original computes, during the block."""
+        """During the block, `real` is the type in which this step of the original computes."""
         outer = self.real
         if self.steps is not None:
             self.real = (
@@ -124,10 +127,10 @@ class Conversion(Graph):
 
         `single`: whether the caller's column is float32.
 
-        If float32 inputs stand for float64 values, the values are rounded to float32 like the rows.
-        Rounding preserves order: v <= t implies float32(v) <= float32(t). It also preserves
-        equality. Equal values are common, because bin edges and categories are values of the
-        training data.
+        If float32 inputs stand for float64 numbers, `values` are rounded to float32 like the rows.
+        Rounding preserves order: v <= t implies float32(v) <= float32(t). Rounding also preserves
+        equality. A row often equals one of `values`, because bin edges and categories are values of
+        the training data.
         """
         values = np.asarray(values, dtype="float64")
         if self.rows != "float64":
@@ -136,8 +139,8 @@ class Conversion(Graph):
             return np.where(single, values.astype("float32").astype("float64"), values)
 
     def narrow(self, x: Tensor) -> Tensor:
-        # With `steps`, the graph rounds wherever the model does. Later thresholds must then see the
-        # rounded result, so the double is not kept.
+        # With `steps`, the graph rounds wherever the model does. Later steps must then compare the
+        # rounded result with their thresholds, so the double is not kept.
         return super().narrow(x) if self.steps is None else self.cast(x, self.real)
 
     def handles(self, model: object, method: str) -> bool:
@@ -167,7 +170,7 @@ class Conversion(Graph):
         return result
 
     def check(self, model: Any, x: Frame) -> None:
-        """Adds a check for the rows that the step refuses, if any row can break its rule."""
+        """Adds a check for the rows that the step refuses, if a row can break the step's rule."""
         rule = self.checks.rules.get(id(model))
         if rule is None or rule.takes_all or (id(model), x.key) in self.checked:
             return
@@ -193,8 +196,8 @@ class Conversion(Graph):
             x = self.cast(x, "float64")
         largest = float(np.finfo(x.dtype).max)
         if not rule.missing and -np.inf < rule.low <= -largest and largest <= rule.high < np.inf:
-            # A finite number times zero is zero; infinity or NaN times zero is NaN. So one node
-            # checks all columns.
+            # A finite number times zero is zero; infinity or NaN times zero is NaN. So one matrix
+            # product checks all columns.
             return self.isnan(x @ self.const(np.zeros((width, 1)), x.dtype))
         low, high = (
             float(np.clip(end, -largest, largest)) if np.isfinite(end) else end
@@ -265,7 +268,7 @@ class Conversion(Graph):
         """
         classes = np.asarray(model.classes_)
         if classes.dtype.kind not in "iufb":
-            raise self.refuse("another step computes with its labels, and they are not numbers")
+            raise self.refuse("its labels are not numbers, but another step computes with them")
         return self.column(
             self.gather(
                 self.const(classes.astype("float64"), self.real), self.call(model, "index", x, step)

@@ -1,6 +1,6 @@
 """Export of fitted Python models: `sidecall.export`, `sidecall.check` and their errors.
 
-Nothing heavy is imported before the first use.
+Modules that take long to import are imported only when they are first used.
 """
 
 from __future__ import annotations

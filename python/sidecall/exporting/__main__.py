@@ -181,7 +181,7 @@ def dtype_of(items: list[str]) -> str | dict[str, str] | None:
     plain = [item for item in items if "=" not in item]
     if plain and (named or len(plain) > 1):
         raise DataError(
-            "dtype: expected one type for all features, or FEATURE=TYPE for each, got both"
+            "dtype: expected one type for all features, or FEATURE=TYPE for each feature, got several types for all features, or both forms"
         )
     return plain[0] if plain else named or None
 

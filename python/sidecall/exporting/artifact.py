@@ -20,7 +20,7 @@ _GRAPH_FIELD = 7
 
 
 def graph_id(serialised: bytes) -> str:
-    """Returns the SHA-256 of the graph field's payload as stored (docs/contract.md, model)."""
+    """Returns the SHA-256 of the bytes of the graph field (docs/contract.md, `model`)."""
     return hashlib.sha256(_payload(serialised, _GRAPH_FIELD)).hexdigest()
 
 

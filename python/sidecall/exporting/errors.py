@@ -30,7 +30,7 @@ class FileError(ExportError):
 
 
 class StepError(ExportError):
-    """A step cannot be converted to the same numbers. `step` is its path, `reason` says why."""
+    """No conversion of a step gives the same numbers. `step` is its path, `reason` says why."""
 
     def __init__(self, step: str, reason: str) -> None:
         super().__init__(f"cannot export {step}: {reason}\n{SERVE_INSTEAD}")

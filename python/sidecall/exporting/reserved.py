@@ -17,7 +17,7 @@ def values(schema: Schema) -> dict[str, int]:
 
 
 def prepend(graph: Any, reserved: dict[str, int]) -> None:
-    """Turns the named float64 inputs into int64 inputs, with nodes in front of their readers."""
+    """Turns the float64 inputs in `reserved` into int64 inputs, with nodes before their readers."""
     from onnx import TensorProto
 
     names = {name for node in graph.graph.node for name in (*node.input, *node.output)} | {

@@ -1,4 +1,4 @@
-"""sidecall.export and sidecall.check: writes a model as a file after checking its answers."""
+"""`sidecall.export` writes a model as a file if the answers agree; `sidecall.check` only checks."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def export(
     metadata       a JSON object to store in the contract
     golden         which rows each process verifies when it first opens the file: "synthetic",
                    "real" (rows of `data` are then stored in the file) or "none"
-    ranges         False leaves minimum, maximum and categories seen out of the file
-    dtype          "float32" or "float64", the type of numbers instead of the type in `data`: one
-                   for all features, or one for each feature name. A number that a caller passes is
-                   rounded once, to this type
+    ranges         False leaves the minimum, maximum and categories of the data out of the file
+    dtype          "float32" or "float64", to be used for numbers instead of the type in `data`: one
+                   type for all features, or a type for each feature name. A number that a caller
+                   passes is rounded once, to this type
     precision      "original": each step computes in the type of the model's own step. "float32":
                    inputs and arithmetic are float32, for a smaller file and shorter calls; the
                    report says how many rows get another answer
@@ -97,9 +97,9 @@ def check(
 ) -> CheckReport:
     """Says which steps of a fitted model can be converted, and why the others cannot.
 
-    With data, it also says whether the numbers agree. If the model cannot be converted, or no
-    contract can describe the data, it does not raise: `ok` is False and `str(report)` says why.
-    Writes no file.
+    With data, the report also says whether the numbers agree. If the model cannot be converted, or
+    no contract can describe the data, `check` does not raise an error: `ok` is False and
+    `str(report)` says why. Writes no file.
     """
     from sidecall.convert import explain
 

@@ -26,7 +26,7 @@ const ARRAYS = {
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, uint64: BigUint64Array, bool: Uint8Array, bfloat16: Uint16Array
 } // biome-ignore format: one table
 
-// JSON.parse rounds integers beyond 2^53, so these are parsed as bigint.
+// JSON.parse rounds integers beyond 2^53, so integers of 16 or more digits are parsed as bigint.
 function parse(text) {
   const mark = part => (/^-?\d{16,}$/.test(part) ? `{"bigint":"${part}"}` : part)
   const marked = text.replace(/"(?:[^"\\]|\\.)*"|[-+.\w]+/g, mark)
@@ -53,7 +53,10 @@ function loadCases() {
 /** A number of a case as a JavaScript number or bigint. */
 const number = value => (typeof value === 'string' ? NUMBERS[value] : value)
 
-/** The typed array class for a dtype of the vectors; raw bytes for 8-bit and 4-bit types. */
+/**
+ * The typed array class for a dtype of the vectors. It is Uint8Array, for the raw bytes, if the
+ * dtype is an 8-bit float or a 4-bit type.
+ */
 function arrayClass(dtype) {
   if (dtype === 'float16') return globalThis.Float16Array ?? Uint16Array
   return ARRAYS[dtype] ?? Uint8Array

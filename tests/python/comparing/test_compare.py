@@ -1,4 +1,4 @@
-"""sidecall.compare: moved answers, refusals of either side, unstable rows, the first step that
+"""sidecall.compare: moved answers, refusals by either model, unstable rows, the first step that
 differs.
 """
 
@@ -211,7 +211,7 @@ def test_the_report_says_when_no_row_was_compared(fraud):
 def test_an_unstable_row_has_not_moved(steps):
     _, path, data = steps
 
-    def by_batch(values):  # row 30 changes in a batch of one row, row 31 always differs
+    def by_batch(values):  # row 30 agrees only in a batch of one row, row 31 never agrees
         return (
             floor_half(values)
             + np.where(values == 30, 0.5 * (len(values) > 1), 0)
@@ -235,7 +235,7 @@ def test_the_report_states_how_many_rows_were_not_checked(steps):
     _, path, data = steps
     report = sidecall.compare(Echo(lambda values: floor_half(values) + 1), path, data, stability=5)
     assert (report.moved, report.checked, report.unchecked) == (400, 5, 395)
-    assert "5 rows were checked for this, and 395 others that differ were not" in str(report)
+    assert "5 rows were checked for stability, and 395 others that differ were not" in str(report)
 
 
 def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
@@ -254,7 +254,7 @@ def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
 
 
 def test_an_input_that_the_file_rounds_is_named_as_the_first_difference(folder):
-    """The table of issue 11: values so close to a threshold that, in float32, they equal it."""
+    """Some values are so close to a threshold that, rounded to float32, they equal it."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -284,7 +284,7 @@ def test_the_step_that_computes_in_float32_is_named(fraud):
     ]
 
 
-def test_the_last_step_is_named_if_all_steps_before_it_agree(folder):
+def test_no_step_is_named_if_a_new_conversion_does_not_give_the_answers_of_the_file(folder):
     data = np.round(np.random.default_rng(0).normal(size=(300, 2)), 2)
     model = make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=0)).fit(
         data, data[:, 0].round()
@@ -297,8 +297,8 @@ def test_the_last_step_is_named_if_all_steps_before_it_agree(folder):
         ),
     )
     report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
-    # A new conversion of this model does not give the answers of the file, so the report makes no
-    # claim about the steps.
+    # The file was made from `model`. A new conversion of `changed` does not give the answers of the
+    # file, so the report makes no claim about the steps.
     assert (
         report.moved > 0
         and report.begin.step == ""

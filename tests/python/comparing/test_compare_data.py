@@ -53,7 +53,7 @@ def test_rows_are_read_from_files(fraud, folder, suffix):
     assert "columns that are not features were left out: extra" in report.notes
 
 
-def test_text_codes_of_digits_stay_text(folder):
+def test_text_that_consists_of_digits_stays_text(folder):
     frame = pd.DataFrame({"code": ["007", "8", "x9"] * 20, "n": range(60)})
     first = make_column_transformer((OneHotEncoder(), ["code"]), remainder="passthrough")
     model = make_pipeline(first, LinearRegression()).fit(frame, frame["n"])
@@ -136,7 +136,7 @@ def test_invalid_data_is_refused(steps, data, message):
         ("rows.pkl", "secret", "--trust-pickle"),
     ],
 )
-def test_unreadable_files_are_refused_without_their_content(steps, tmp_path, name, text, message):
+def test_the_error_for_an_unreadable_file_does_not_quote_it(steps, tmp_path, name, text, message):
     model, path, _ = steps
     if text is not None:
         (tmp_path / name).write_text(text)
@@ -195,7 +195,7 @@ def test_a_file_without_a_contract_is_refused(steps, models):
         sidecall.compare(model, "none.onnx", data)
 
 
-def test_a_model_that_was_open_stays_open(steps):
+def test_compare_does_not_close_a_model_that_the_caller_opened(steps):
     model, path, data = steps
     with sidecall.open(path) as opened:
         assert sidecall.compare(model, opened, data).holds

@@ -33,9 +33,9 @@ def session(graph: Any) -> onnxruntime.InferenceSession:
 
 
 def layout(rows: Any) -> tuple[list[tuple[str, str, int]], dict[str, np.ndarray]]:
-    """Inputs and their tensors as export lays them out.
+    """The inputs and their tensors, laid out as export does.
 
-    One matrix X, text, or one input per column.
+    A frame has one input per column, a matrix the input X, and a list of texts the input `text`.
     """
     if hasattr(rows, "columns"):
         feeds = {str(name): column_tensor(rows[name]) for name in rows.columns}
@@ -77,7 +77,7 @@ def run(
 
 
 def truth(model: Any, table: Any, output: str) -> np.ndarray:
-    """The original's answer for exactly the numbers that the graph got, computed in float64."""
+    """The original's answer, computed in float64, for exactly the numbers that the graph got."""
     if isinstance(table, np.ndarray) and table.dtype == np.float32:
         table = table.astype("float64")
     methods = {

@@ -64,7 +64,7 @@ def test_lightgbm_with_reg_sqrt_agrees():
     )
 
 
-def test_lightgbm_missing_values_agree_if_seen_in_training_or_not():
+def test_lightgbm_missing_values_agree_whether_or_not_training_had_them():
     assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(HOLES, CULTIVAR), HOLES.astype("float32"))
     assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(WINE, CULTIVAR), HOLES.astype("float32"))
 

@@ -23,7 +23,8 @@ CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
 WINE, CULTIVAR = load_wine(return_X_y=True)
 ROWS, WINES = CANCER.astype("float32"), WINE.astype("float32")
 
-# Models with decision values (LightGBM too, since 4.6) or with probabilities only.
+# Models that have decision values (LightGBM has them since 4.6), and models that have only
+# probabilities.
 INNER = [
     LGBMClassifier(n_estimators=10, verbose=-1),
     XGBClassifier(n_estimators=5),
@@ -50,9 +51,10 @@ def test_calibrated_classifiers_agree(inner, method, ensemble):
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
-def test_calibration_of_extreme_probabilities_needs_float64(method):
+def test_calibration_of_extreme_probabilities_agrees_roughly_in_float64(method):
     model = CalibratedClassifierCV(GaussianNB(), method=method, cv=2).fit(CANCER, MALIGNANT)
-    # Probabilities within 1e-12 of one: cancellation in 1 - p differs between two programs.
+    # The probabilities p are within 1e-12 of 1. Two programs therefore compute different values of
+    # 1 - p, in which most digits cancel.
     assert differences(model, ROWS, "float64")["probabilities"] < 2e-3
 
 

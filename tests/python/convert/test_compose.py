@@ -80,7 +80,7 @@ def columns(remainder="drop", **kwargs):
 )
 def test_pipelines_over_a_frame_of_mixed_types_agree(last):
     model = make_pipeline(columns(), last).fit(TRAINED, LABELS)
-    # The tree models see scaled numbers: only float64 is certain to take the same branch.
+    # The tree models see scaled numbers, so only a float64 graph certainly takes the same branch.
     tolerance = 1e-5 if isinstance(last, LogisticRegression) else 1.0
     assert_agrees(model, FRESH, tolerance=tolerance, exact=1e-9) if tolerance < 1 else assert_exact(
         model
@@ -164,7 +164,7 @@ def test_transformed_targets_agree(inner):
     )
 
 
-def test_targets_transformed_by_a_function_are_refused():
+def test_a_target_whose_inverse_is_a_python_function_is_refused():
     x, y = load_diabetes(return_X_y=True)
     model = TransformedTargetRegressor(
         LinearRegression(), func=np.log, inverse_func=lambda v: np.exp(v)
@@ -199,7 +199,7 @@ def test_names_are_kept_unchanged():
     onnx.checker.check_model(graph)
 
 
-def test_the_order_and_the_names_of_inputs_may_differ():
+def test_the_order_and_the_names_of_inputs_may_differ_from_training():
     model = make_pipeline(columns(), LogisticRegression()).fit(TRAINED, LABELS)
     expected = run(model, FRESH)["probabilities"]
     turned = FRESH[FRESH.columns[::-1]]

@@ -30,5 +30,5 @@ def test_refusals_name_the_step_and_the_reason(rows):
 def test_the_page_is_up_to_date(rows):
     written = without_magnitudes(PAGE.read_text(encoding="utf-8"))
     assert written == without_magnitudes(page(rows)), (
-        "run python tests/python/convert/walk_estimators.py --update"
+        "the page is out of date: run python tests/python/convert/walk_estimators.py --update"
     )

@@ -153,7 +153,7 @@ def test_a_column_of_another_type_is_refused(dtype, values):
         to_graph(model, [("X", dtype, 1)], precision="float32")
 
 
-def test_mixed_categories_and_the_reserved_string_are_refused():
+def test_a_category_that_is_the_reserved_string_is_refused():
     for values, reason in (([["a"], ["b"], [MISSING]], "stands for a missing string"),):
         model = OneHotEncoder().fit(np.array(values, dtype=object))
         with pytest.raises(NotConvertible, match=reason):

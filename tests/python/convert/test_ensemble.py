@@ -179,7 +179,7 @@ def test_a_step_that_computes_with_class_names_is_refused():
     assert_agrees(model, WINE.astype("float32"))
     chain = ClassifierChain(LogisticRegression()).fit(CANCER, np.c_[MALIGNANT, 1 - MALIGNANT])
     chain.estimators_[0].classes_ = np.array(["no", "yes"])
-    with pytest.raises(NotConvertible, match="labels, and they are not numbers"):
+    with pytest.raises(NotConvertible, match="its labels are not numbers"):
         to_graph(chain, [("X", "float32", 30)], precision="float32")
 
 

@@ -64,7 +64,7 @@ def test_columns_without_any_value_agree():
         assert_agrees(KNNImputer(keep_empty_features=keep).fit(x), rows)
 
 
-def test_mixed_types_keep_their_columns():
+def test_an_imputer_of_float_and_integer_columns_agrees():
     frame = pd.DataFrame({"n": [1.0, np.nan, 3.0], "k": [1, 2, 2]})
     assert_agrees(SimpleImputer(strategy="most_frequent").fit(frame), frame)
 
@@ -111,14 +111,14 @@ def test_unsupported_imputers_are_refused():
     callable_metric = KNNImputer(metric=lambda a, b, missing_values=None: 0.0).fit(HOLES)
     for model, reason in (
         (random, "at random"),
-        (callable_weights, "named weights"),
+        (callable_weights, "weights='uniform'"),
         (callable_metric, "nan_euclidean"),
     ):
         with pytest.raises(NotConvertible, match=reason):
             to_graph(model, inputs, precision="float32")
 
 
-def test_strings_filled_with_numbers_are_refused():
+def test_numbers_filled_with_a_string_are_refused():
     model = SimpleImputer(strategy="most_frequent").fit(WORDS)
     with pytest.raises(NotConvertible, match="numbers with a string"):
         to_graph(model, [("one", "float32", 1), ("two", "string", 1)], precision="float32")

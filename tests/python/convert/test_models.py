@@ -154,7 +154,7 @@ def test_nearest_centroids_agree_on_rows_far_away():
     )
 
 
-def test_a_projection_is_centred_afterwards_as_the_model_does():
+def test_pca_subtracts_the_mean_after_the_product_as_scikit_learn_does():
     model = PCA(1).fit(X[:, :2])
     model.mean_, model.components_ = np.array([1e9, 0.0]), np.array([[0.6, 0.8]])
     rows = np.c_[1e9 + np.linspace(0, 1, 50), np.zeros(50)]

@@ -1,4 +1,4 @@
-"""Linear classifiers and networks have few nodes, and are exact on ties and far from zero."""
+"""Linear classifiers and networks convert to few nodes, which handle ties and huge scores."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def logistic(weights, intercept, y=TWO):
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 64])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_a_tie_is_the_first_class(precision, rows):
+def test_a_tie_gives_the_first_class(precision, rows):
     for weights, row in (([1.0, 1.0, 2.0], [0.0, 0.0, 0.0]), ([1.0, 1.0, 2.0], [1.0, 1.0, -1.0])):
         got = run(logistic(weights, 0.0), np.full((rows, 3), row, dtype="float32"), precision)
         assert got["label"].tolist() == [0] * rows
@@ -97,7 +97,7 @@ def test_labels_of_random_rows_agree():
         assert_agrees(model.fit(X, TWO), rows, tolerance=1e-4)
 
 
-def test_a_network_tie_is_the_first_class():
+def test_a_tie_in_a_network_gives_the_first_class():
     model = MLPClassifier(4, max_iter=300, random_state=0).fit(X, TWO)
     model.coefs_[-1][:] = 0.0
     model.intercepts_[-1][:] = 0.0

@@ -1,4 +1,4 @@
-"""Equally near neighbours, and rows so far away that all are equally near.
+"""Equally near neighbours, and rows so far away that all fitted rows are equally near.
 
 The converted model must choose the same neighbours as scikit-learn.
 """
@@ -26,8 +26,8 @@ ASKED = np.vstack(
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """With several threads, scikit-learn's brute-force search chooses other rows among equally near
-    ones.
+    """With several threads, scikit-learn's brute-force search may choose other rows of equal
+    distance.
     """
     with threadpool_limits(1):
         yield
@@ -54,7 +54,7 @@ def test_the_same_neighbours_are_chosen_among_equally_near_rows(algorithm, metri
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("algorithm", ["kd_tree", "brute"])
-def test_classes_of_rows_that_are_equally_near_have_the_same_shares(algorithm, weights):
+def test_class_probabilities_agree_if_neighbours_are_equally_near(algorithm, weights):
     model = KNeighborsClassifier(5, algorithm=algorithm, metric="manhattan", weights=weights).fit(
         GRID, RNG.integers(0, 3, 300)
     )
@@ -89,7 +89,7 @@ def test_mixtures_of_far_rows_agree(covariance):
     )
 
 
-def test_naive_bayes_computes_in_the_float32_that_it_was_fitted_in():
+def test_naive_bayes_that_was_fitted_in_float32_computes_in_float32():
     model = GaussianNB().fit(GRID.astype("float32"), TARGETS > 0)
     rows = np.vstack([GRID, np.full((1, 3), 1e30)]).astype("float32")
     got = run(model, rows, precision="float64", steps={id(model): "float32"})["probabilities"]

@@ -64,7 +64,7 @@ def test_histogram_boosting_with_double_inputs_is_exact():
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_a_histogram_regressor_after_a_scaler_is_exact(scaled):
+def test_a_histogram_regressor_is_exact_with_and_without_a_scaler(scaled):
     steps = [StandardScaler()] if scaled else []
     model = make_pipeline(*steps, HistGradientBoostingRegressor(max_iter=30)).fit(
         DIABETES, PROGRESS
@@ -260,7 +260,7 @@ def test_a_forest_with_several_outputs_has_no_probabilities():
 def grow(rng, depth):
     """A random tree as nested tuples.
 
-    Either (feature, threshold, missing goes left, left, right) or the values of a leaf.
+    A node is (feature, threshold, missing goes left, left, right); a leaf is an array of values.
     """
     if depth == 0 or rng.random() < 0.35:
         return rng.normal(size=2)

@@ -90,7 +90,7 @@ BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 
 
 def make(cls: Any) -> Any:
-    """An instance that fits in a moment. Parameters without a default get a value."""
+    """An instance that fits quickly. Parameters without a default get a value."""
     name = cls.__name__
     classifier, regressor = LogisticRegression(max_iter=30), Ridge()
     special: dict[str, dict[str, Any]] = {
@@ -266,13 +266,18 @@ def page(rows: list[Row]) -> str:
         "",
         "# Which estimators convert",
         "",
-        f"Every estimator of scikit-learn {sklearn_version} that fits on the small data of `tests/python/convert/walk_estimators.py`, converted",
-        "as `sidecall.export` does and compared with the original on 200 fresh rows, or refused with the reason below. Written by",
-        "`python tests/python/convert/walk_estimators.py --update`; a test fails when it is stale.",
+        f"This page lists every estimator of scikit-learn {sklearn_version} that can be fitted on the small data",
+        "of `tests/python/convert/walk_estimators.py`. Each estimator is fitted and then converted",
+        "as `sidecall.export` does it. The answers of the converted model for up to 200 rows are",
+        "compared with those of the original. If the conversion is refused, the last column gives",
+        "the reason. The command `python tests/python/convert/walk_estimators.py --update` writes",
+        "this page. A test fails if the page is out of date.",
         "",
-        f"A difference is relative to 1 + |expected|. Every estimator agrees within {LIMIT:g}, and no label differs. The column",
-        f'`float32` says whether `precision="float32"` agrees within {FLOAT32_LIMIT:g} on the same rows rounded to float32, without a label',
-        "that differs. Other parameters of an estimator may be refused: export then says which step and why.",
+        "A difference is relative to 1 + |expected|. Every estimator that converts agrees within",
+        f'{LIMIT:g}, and no label differs. The column `float32` says "yes" if the conversion with',
+        f'`precision="float32"` agrees within {FLOAT32_LIMIT:g} on the same rows, rounded to float32, and no',
+        "label differs. An estimator that converts here may be refused if it has other parameters.",
+        "The error of the export then names the step and the reason.",
         "",
         "| estimator | outcome | largest difference | float32 | reason |",
         "|---|---|---|---|---|",

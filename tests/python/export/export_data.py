@@ -1,6 +1,6 @@
 """Realistic business data made with fixed seeds.
 
-Mixed types, missing values, epoch seconds, amounts in cents.
+It has mixed types, missing values, epoch seconds, and amounts that are rounded to cents.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def payments(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Amounts in cents, epoch seconds, text with missing values. A target of 1 is fraud."""
+    """Amounts with two decimals, epoch seconds, text with missing values. Target 1 is fraud."""
     rng = np.random.default_rng(seed)
     amount = np.round(np.exp(rng.normal(4, 1.5, rows)), 2)
     country = rng.choice(
@@ -35,7 +35,7 @@ def payments(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def houses(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """A regression target in whole cents."""
+    """A regression problem: the target is a price with two decimals."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {

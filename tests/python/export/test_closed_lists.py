@@ -83,7 +83,7 @@ def test_a_float_outside_the_table_fails_without_a_list_in_the_contract(tmp_path
 
 
 class LookupTable(TransformerMixin, BaseEstimator):
-    """A table that is indexed by position, from both ends."""
+    """A table that is indexed by position. Negative positions count from its end."""
 
     def fit(self, rows, labels=None):
         return self
@@ -92,7 +92,7 @@ class LookupTable(TransformerMixin, BaseEstimator):
         return np.arange(5.0)[np.asarray(rows)]
 
 
-def test_a_served_step_that_does_not_convert_has_a_list(tmp_path):
+def test_the_integers_that_a_served_lookup_table_accepts_are_listed(tmp_path):
     data, target = codes()
     model = make_pipeline(LookupTable(), LogisticRegression()).fit(data, target)
     at = f"shm:{tmp_path}/looked.sock"

@@ -54,7 +54,7 @@ class Both:
         return row
 
     def outcomes(self, *values):
-        """The answers of the model and of the file for one row; "refused" for a typed error."""
+        """The answers of the model and of the file for one row. "refused" stands for a refusal."""
         row = self.with_value(*values)
         try:
             expected = self.model.predict(row)[0]
@@ -117,14 +117,14 @@ def test_a_logarithm_of_zero_before_ridge_is_refused(both):
     found = both(make_pipeline(FunctionTransformer(np.log10), Ridge()))
     assert found.assert_alike(0.0) == found.assert_alike(-2.0) == "refused"
     assert found.assert_alike(1e-5) != "refused"
-    assert steps(found) == [], "the domain tells it all"
+    assert steps(found) == [], "the domain excludes these numbers, so no step checks them"
 
 
 @pytest.mark.parametrize(
     "model",
     [LogisticRegression(), RandomForestClassifier(5), GradientBoostingClassifier(n_estimators=3)],
 )
-def test_infinities_are_refused_and_large_numbers_answered(both, model):
+def test_infinities_are_refused_and_large_numbers_are_answered(both, model):
     found = both(model)
     for value in (
         INF,
@@ -200,7 +200,7 @@ def test_negative_numbers_are_refused_if_the_step_does_not_accept_them(both):
     assert found.assert_alike(-1e-9) == "refused" and found.assert_alike(0.0) != "refused"
 
 
-def test_ends_of_a_float32_tensor_are_numbers_of_its_type(both):
+def test_the_domain_of_a_float32_feature_ends_at_float32_numbers(both):
     data = X.astype(np.float32)
     found = both(make_pipeline(FunctionTransformer(np.log1p), Ridge()), data)
     ((low, high),) = domain(found)
@@ -301,7 +301,7 @@ def test_an_output_that_overflows_is_not_marked_as_finite(both):
 
 
 class NoEmptyText:
-    """Counts letters and refuses text without any."""
+    """Counts the characters of each text, and refuses the empty text."""
 
     def fit(self, texts, target=None):
         self.is_fitted_ = True
@@ -343,7 +343,7 @@ def test_the_report_of_a_model_without_refusals_names_none(both):
     assert "refused" not in str(both(LinearRegression()).report)
 
 
-def test_compare_counts_the_refusals_of_both(both):
+def test_compare_counts_the_rows_that_both_models_refuse(both):
     found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
     rows = np.concatenate([X[:20], found.with_value(1e200, 1e200), found.with_value(INF)])
     comparison = sidecall.compare(found.model, found.file, rows, progress=False)

@@ -74,7 +74,7 @@ def test_the_file_treats_missing_values_as_fit_saw_them(tmp_path, trained, kind)
         feature["name"]: (feature["type"], feature["nullable"])
         for feature in report.contract["features"]
     }
-    # A polars column of integers becomes one of floats in pandas as soon as a value is missing.
+    # In pandas, a polars column of integers becomes a column of floats if a value is missing.
     whole = "float64" if kind == "polars" else "int64"
     assert types == {
         "i": (whole, True),

@@ -176,7 +176,7 @@ def test_labels_keep_their_type(tmp_path, labels, kind, classes):
 
 
 class Noisy(LinearRegression):
-    """Returns another number each time."""
+    """Returns a different number on each call."""
 
     calls = 0
 
@@ -208,7 +208,7 @@ def test_a_forest_with_threads_is_verified(tmp_path):
     assert set(part["outputs"]) == {"label", "probabilities"}
 
 
-def test_margins_tolerate_ties_but_not_errors():
+def test_a_label_may_differ_at_a_tie_but_not_elsewhere():
     rule = {"rule": "argmax", "output": "probabilities"}
     label = Output("label", "predict", "string", ["a", "b"], decision=rule, computed_in="float32")
     scores = Output("probabilities", "predict_proba", "float32", ["a", "b"], computed_in="float32")
@@ -224,7 +224,9 @@ def test_margins_tolerate_ties_but_not_errors():
     assert difference[0].bad.tolist() == [False, True] and difference[0].differs.all()
     assert not difference[1].bad.any()
     label.decision = None
-    assert compare([label], expected, got)[0].bad.all(), "without a rule labels compare exactly"
+    assert compare([label], expected, got)[0].bad.all(), (
+        "without a decision rule, labels are compared exactly"
+    )
 
 
 def test_the_tolerance_follows_the_magnitude_of_each_column():

@@ -21,7 +21,7 @@ Y = (X[:, 0] > 1).astype(int)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_adjacent_places_are_adjacent_numbers_of_the_type(dtype):
+def test_a_line_maps_consecutive_integers_to_adjacent_floats(dtype):
     line, kind = Line(dtype), np.dtype(dtype).type
     for value in (0.0, -0.0, 1.0, -1.5, float(np.finfo(dtype).max)):
         place = line.place(value)
@@ -31,7 +31,7 @@ def test_adjacent_places_are_adjacent_numbers_of_the_type(dtype):
 
 
 @pytest.mark.parametrize("rows", [1, 1000])
-def test_ends_are_exact_for_every_batch_size(rows):
+def test_the_ends_of_the_found_intervals_are_exact_for_every_batch_size(rows):
     def accepts(changes):
         return [-1.0 < value <= 7.3 if key == 0 else value != 0.0 for key, value in changes]
 
@@ -139,7 +139,7 @@ def test_trials_leave_the_steps_unchanged():
     )
 
 
-def test_an_unknown_range_proves_nothing():
+def test_only_a_known_finite_range_without_missing_values_satisfies_a_rule():
     rule = Rule(-LARGEST, LARGEST, False)
     assert Range.beside([Range.of(0.0, 1.0, False, 2), None]) is None
     assert Range.of(0.0, 1.0, False, 2).within(rule)

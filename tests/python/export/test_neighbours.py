@@ -45,7 +45,7 @@ def test_kernel_density_answers_scores(tmp_path, kernel, metric, weights):
 
 
 def test_far_from_all_fitted_rows_the_density_is_exact_and_the_report_says_so(tmp_path):
-    """There scikit-learn's own answer is only the rounding error of its tree."""
+    """Far from all fitted rows, the answer of scikit-learn is only the rounding error of a sum."""
     model = KernelDensity().fit(FITTED)
     report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
     assert "more than six bandwidths away" in str(report)
@@ -127,7 +127,7 @@ def test_models_are_served_with_a_contract_instead_of_data(tmp_path, model):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (KernelDensity(kernel="tophat"), "'gaussian' and 'exponential' kernels are supported"),
+        (KernelDensity(kernel="tophat"), "the kernels 'gaussian' and 'exponential' are supported"),
         (KernelDensity(rtol=1e-3), "only 0, the default, is supported"),
         (
             KernelDensity(metric="minkowski", metric_params={"p": 3}),

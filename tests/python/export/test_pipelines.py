@@ -57,7 +57,10 @@ def preprocess(numbers, categories, **encoder):
 
 
 def with_edges(frame, text=(), numbers=()):
-    """New rows. The first ones have an unknown category or a missing value in each named column."""
+    """A copy of the rows with an unknown category in each column of `text`.
+
+    Each column of `text` and `numbers` also gets a missing value.
+    """
     frame = frame.copy()
     for i, name in enumerate(text):
         frame.loc[frame.index[2 * i], name] = "never seen"

@@ -1,4 +1,4 @@
-"""Inputs and steps have the types of the model, and no wrong number gets through."""
+"""Inputs and steps have the types of the model, and a graph with wrong numbers is refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_dtype_sets_the_types_of_the_inputs(tmp_path):
         "rooms": "int64",
     }
     assert file.ask([{"area": 60.4, "rooms": 3}])["prediction"].dtype == np.float64, (
-        "arithmetic is the model's all the same"
+        "the steps still compute in float64, as the model does"
     )
     for hint, message in (
         ({"nope": "float64"}, "dtype: expected names of features, got 'nope'"),
@@ -66,9 +66,10 @@ def test_dtype_sets_the_types_of_the_inputs(tmp_path):
 
 
 def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):
-    """60.4 lies in the middle of 60.3 and 60.5, and no float32 equals it.
+    """Each further row, such as 0.4, lies half-way between two training rows, such as 0.3 and 0.5.
 
-    After a scaler, one bit of the input decides which branch of a tree a row takes.
+    Most of these numbers equal no float32. After a scaler, one bit of the input decides which
+    branch of a tree a row takes.
     """
     data = np.round(np.tile(np.arange(0.1, 60, 0.2), 10), 1).reshape(-1, 1)
     target = np.where(np.arange(len(data)) % 300 % 2 == 0, 1.0, 5.0)
@@ -321,11 +322,8 @@ def test_a_model_without_predict_is_refused(tmp_path):
         export(DBSCAN().fit([[0.0], [1.0]]), tmp_path / "m.onnx", [[0.0], [1.0]])
 
 
-def test_labels_that_contradict_probabilities_compare_exactly(tmp_path):
-    """With Platt scaling the label is not the argmax of the probabilities.
-
-    The contract must therefore derive it from the scores.
-    """
+def test_the_contract_derives_the_label_of_an_svc_from_its_scores(tmp_path):
+    """An SVC decides by the sign of its score."""
     rng = np.random.default_rng(3)
     data = np.round(rng.normal(size=(300, 2)), 2)
     target = (data[:, 0] + rng.normal(size=300) > 0.9).astype(int)
@@ -351,9 +349,10 @@ def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
 
 
 def test_values_on_a_bin_edge_keep_their_bin(tmp_path):
-    """Bin edges are data values of full precision.
+    """Bin edges are data values with all digits of a float64.
 
-    After a scaler, one bit changes the branch of every second row that equals an edge.
+    After a scaler, an error of one bit would change the branch of every second row that equals an
+    edge.
     """
     rng = np.random.default_rng(0)
     data = rng.normal(size=(3000, 1))

@@ -1,6 +1,6 @@
 """A refusal names the step at fault, not a later one, and says what to do.
 
-Models that resemble refused ones, but for which the reason does not hold, are converted.
+Models that only resemble the refused models are converted.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_a_bare_lightgbm_booster_is_refused_with_advice(tmp_path):
 
 
 def test_neighbours_with_several_outputs_are_refused_with_advice(tmp_path):
-    with pytest.raises(StepError, match="MultiOutputClassifier around it is supported"):
+    with pytest.raises(StepError, match="inside MultiOutputClassifier"):
         sidecall.export(KNeighborsClassifier().fit(X, LABELS), tmp_path / "m.onnx", X)
 
 

@@ -76,7 +76,7 @@ def test_a_frame_with_text_has_one_input_per_column(tmp_path):
     assert features["b"]["seen"] == {"categories": [False, True]}
 
 
-def test_nullable_is_what_the_pipeline_accepts_not_what_the_data_has(tmp_path):
+def test_nullable_depends_on_the_pipeline_and_not_on_the_data(tmp_path):
     frame = mixed().drop(columns="b")
     first = ColumnTransformer(
         [
@@ -101,7 +101,9 @@ def test_nullable_is_what_the_pipeline_accepts_not_what_the_data_has(tmp_path):
 def test_closed_lists_come_from_the_encoder(tmp_path):
     frame = mixed()
     features, _ = features_of(tmp_path, fit(frame, encode("error", ["s", "b"])), frame.iloc[:2])
-    assert features["s"]["allowed"] == ["a", "b", "c"], "also what the data at export does not hold"
+    assert features["s"]["allowed"] == ["a", "b", "c"], (
+        "also the categories that the data at export does not contain"
+    )
     assert "allowed" not in features["n"] and not features["s"]["nullable"]
 
 
@@ -124,7 +126,7 @@ def test_a_missing_value_may_be_a_category(tmp_path):
 
 
 @pytest.mark.parametrize("sentinel", [None, np.nan, pd.NA], ids=["None", "nan", "NA"])
-def test_object_columns_with_each_missing_value_are_nullable(tmp_path, sentinel):
+def test_object_columns_with_each_kind_of_missing_value_are_nullable(tmp_path, sentinel):
     frame = mixed()
     frame["s"] = frame["s"].astype(object)
     frame.loc[::7, "s"] = sentinel

@@ -1,6 +1,6 @@
-"""Columns of types that no feature has.
+"""Columns whose types no feature can have.
 
-They are left out if the model does not use them, otherwise refused with advice.
+They are left out if the model does not use them, and are otherwise refused with advice.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def test_a_used_column_of_an_unsupported_type_is_refused_with_advice(tmp_path, k
 
 
 class Sometimes(TransformerMixin, BaseEstimator):
-    """Uses the column if it is there, and for some rows only."""
+    """Uses the column `when` for some rows only, and works without this column."""
 
     def fit(self, frame, target=None):
         return self

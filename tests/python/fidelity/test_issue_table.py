@@ -1,4 +1,4 @@
-"""Cases of silently wrong answers that users reported: each row answers as the original does."""
+"""Cases in which users reported silently wrong answers: the file must answer like the original."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def boosting(diamonds: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
 def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None = None) -> int:
     """Counts rows that differ by more than 1e-8 x (1 + |expected|).
 
-    The original gets `asked`, if given.
+    The original gets `asked` if this is given, and otherwise `rows`.
     """
     expected = model.predict(rows if asked is None else asked)
     with sidecall.open(path) as opened:
@@ -48,7 +48,7 @@ def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None
     return int((np.abs(got - expected) > 1e-8 * (1 + np.abs(expected))).sum())
 
 
-def test_converting_a_unit_and_back_changes_no_answer(
+def test_rows_that_were_converted_to_another_unit_and_back_get_the_answers_of_the_original(
     boosting: tuple[Any, Path], diamonds: pd.DataFrame
 ) -> None:
     assert wrong(*boosting, diamonds[15_000:][NUMBERS] / 25.4 * 25.4) == 0
@@ -126,7 +126,7 @@ def test_a_float32_matches_a_category_only_with_its_exact_value(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-8), (np.float32, 1e-5)])
-def test_centroids_of_products_of_a_million_keep_their_probabilities(
+def test_centroids_of_products_of_numbers_near_a_million_get_the_probabilities_of_the_original(
     dtype: Any, tolerance: float, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)

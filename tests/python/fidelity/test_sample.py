@@ -1,6 +1,7 @@
 """A sample of `make parity`: exported pipelines answer and refuse as their originals do.
 
-SIDECALL_LONG=1 takes a larger sample. A failure prints a command that checks only that pipeline.
+SIDECALL_LONG=1 takes a larger sample. A failure prints a command that checks only the pipeline
+that failed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from fidelity.judge import judge
 from fidelity.pipelines import draw
 
 SEED = 11
-# Linear models, trees, forests, boosting of three libraries, a network, clusters, outlier detectors
-# and transformers; frames of every type, arrays and text.
+# The pipelines of these numbers contain linear models, trees, forests, boosting of three libraries,
+# a network, clusters, outlier detectors and transformers. Their data are frames of every type,
+# arrays and text.
 FEW = (3, 5, 6, 9, 13, 16, 20, 22, 25, 28, 34, 36, 38, 41, 51, 52, 58)
 IS_LONG = os.environ.get("SIDECALL_LONG") == "1"
 NUMBERS, ROWS, ODD = (range(100), 3000, 200) if IS_LONG else (FEW, 300, 60)

@@ -54,9 +54,10 @@ def group_in_output() -> bytes:
 
 
 def hidden_location() -> bytes:
-    """A second location. A number with the field number of the key follows the key.
+    """External data with a second location, whose key is followed by a number.
 
-    Protobuf ignores that number. A reader that takes the number for the key overlooks the location.
+    The number has the field number of the key. Protobuf ignores the number and keeps the key. A
+    reader that takes the number for the key overlooks the second location.
     """
     shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
     hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))

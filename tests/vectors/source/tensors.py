@@ -98,8 +98,8 @@ def shape_models() -> None:
             [node("MatMul", ["a", "b"], ["y"])],
         ),
     )
-    # An initializer with an input's name is its default value. The engine does not list such
-    # inputs, so sidecall treats them as constants.
+    # An initializer with the name of an input is the input's default value. The engine does not
+    # list such inputs, so sidecall treats them as constants.
     write_model(
         "optional_input.onnx",
         model(

@@ -16,7 +16,7 @@ LAST = 3.4028235677973362e38
 SMALLEST = 1.401298464324817e-45
 ULP = 2.0**-23  # the distance between float32 numbers at 1
 
-# The value that a double becomes in a float32 input. A tie rounds to even.
+# Name, doubles, and the values that these become in a float32 input. A tie rounds to even.
 ROUNDED: list[tuple[str, list[Any], list[Any]]] = [
     ("decimals", [0.1, 7.315, -1e-3], [0.10000000149011612, 7.315000057220459, -0.0010000000474974513]),
     ("ties", [1 + ULP / 2, 1 + 3 * ULP / 2, -1 - ULP / 2], [1.0, 1 + 2 * ULP, -1.0]),

@@ -41,7 +41,7 @@ class BinaryBody : public Body {
   template <class Element, class Kept>
   static const char* read(const char* from, const char* end, size_t count, std::vector<Kept>& to) {
     if (static_cast<size_t>(end - from) < count * sizeof(Element))
-      throw std::runtime_error("body binary: expected more bytes");
+      throw std::runtime_error("body binary: expected more bytes, got a short answer");
     const size_t before = to.size();
     to.resize(before + count);
     if constexpr (std::is_same_v<Element, Kept>) {

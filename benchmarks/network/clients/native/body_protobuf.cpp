@@ -39,7 +39,7 @@ void read(const Workload& workload, const prediction::RecordResponse& response, 
   for (const std::string& name : workload.class_names) {
     const auto found = response.probabilities().find(name);
     if (found == response.probabilities().end())
-      throw std::runtime_error("protobuf: no probability of " + name);
+      throw std::runtime_error("protobuf: expected a probability of " + name);
     answer.numbers.push_back(static_cast<float>(found->second));
   }
 }

@@ -63,7 +63,7 @@ class Client {
       writer.Key("first_answer_s");
       writer.Double(session_->first_answer_s());
     } else if (what == "closed" || what == "open_loop") {
-      if (!session_) throw std::runtime_error(what + ": nothing is open");
+      if (!session_) throw std::runtime_error(what + ": expected an open request before");
       write_measurement(writer, measure(*session_, plan(request, what == "open_loop")));
     } else if (what == "close") {
       session_.reset();

@@ -94,8 +94,8 @@ class Loop {
     worker.end_ns = now_ns();
   }
 
-  // Each worker takes the next call and waits until it is due. The time of a call counts from then,
-  // even if the worker is late.
+  // Each worker takes the next call and waits until the call is due. The time of a call counts from
+  // the moment at which it was due, even if the worker is late.
   void call_when_due(Worker& worker, int64_t start) {
     const int64_t count = std::llround(plan_.rate * plan_.seconds);
     for (int64_t i = due_++; i < count; i = due_++) {
@@ -143,8 +143,8 @@ class Loop {
   const Plan plan_;
   std::vector<Worker> workers_;
   std::shared_future<int64_t> start_;
-  std::atomic<int64_t> next_{0};  // numbers of calls; a number selects the rows
-  std::atomic<int64_t> due_{0};   // numbers of due times
+  std::atomic<int64_t> next_{0};  // the number of the next call; it selects the rows
+  std::atomic<int64_t> due_{0};   // the number of the next due time that no worker has taken
 };
 
 }  // namespace

@@ -138,7 +138,7 @@ Workload load_workload(const std::string& folder) {
   if (workload.is_record) {
     workload.records = read_records(folder + "/records.jsonl");
     if (static_cast<int64_t>(workload.records.size()) < rows)
-      throw std::runtime_error("records.jsonl: expected ring lines");
+      throw std::runtime_error("records.jsonl: expected at least 'ring' lines (workload.json)");
   } else {
     workload.input = read_elements<float>(folder + "/input.f32", rows * workload.row_values);
   }

@@ -52,7 +52,7 @@ const requests = {
 }
 
 function opened() {
-  if (approach === undefined) throw new Error('expected an open before a measurement')
+  if (approach === undefined) throw new Error('do: expected open before a measurement')
   return approach
 }
 

@@ -12,7 +12,7 @@ function read(file, Type) {
   return new Type(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
 }
 
-/** The number with the fewest digits that gives the same float32, as a program sends 5.1 as 5.1. */
+/** The shortest decimal that gives the same float32: a program sends 5.1, not 5.099999904632568. */
 function shorten(value) {
   for (let digits = 6; digits < 9; ++digits) {
     const short = Number(value.toPrecision(digits))

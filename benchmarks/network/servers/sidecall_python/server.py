@@ -1,4 +1,4 @@
-"""A Python server for clients of `shm:`, or without an address the child of a client of `exec:`.
+"""A Python server for clients of `shm:`; without an address, the child of a client of `exec:`.
 
 It serves a function with the ONNX session of the other Python servers here, or the scikit-learn
 model.

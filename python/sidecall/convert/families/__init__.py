@@ -1,4 +1,4 @@
-"""The converters, one file per family of estimators. Importing this package registers all."""
+"""The converters, one file per family of estimators. Importing this package registers them."""
 
 from . import (  # noqa: F401
     boosting,

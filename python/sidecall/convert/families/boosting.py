@@ -86,7 +86,8 @@ def _add_lightgbm(
     sets: CategoricalSets,
     singles: np.ndarray,
 ) -> None:
-    # feature, threshold, left, right, whether a missing value goes left, leaf, value
+    # One list per node: feature, threshold, left, right, whether a missing value goes left, whether
+    # the node is a leaf, value.
     rows: list[list[Any]] = []
     stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
     while stack:

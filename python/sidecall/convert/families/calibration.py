@@ -28,7 +28,7 @@ def response(
             if method == "predict_proba" and len(model.classes_) == 2:
                 values = g.columns(values, [1])
             return values, method
-    raise g.refuse(f"its estimator has none of {', '.join(methods)}")
+    raise g.refuse(f"its estimator has none of the methods {', '.join(methods)}")
 
 
 @converts("sklearn", "CalibratedClassifierCV", "predict_proba")

@@ -23,7 +23,7 @@ def _register_pipeline(method: str) -> None:
     @converts("sklearn", "Pipeline", method)
     def pipeline(g: Conversion, model: Any, x: Frame) -> Any:
         if getattr(model, "transform_input", None):
-            raise g.refuse("transform_input sends fitting data through the steps")
+            raise g.refuse("transform_input is not supported")
         x = _through(g, model, x)
         name, last = model.steps[-1]
         if last is None or last == "passthrough":

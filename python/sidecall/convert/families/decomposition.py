@@ -317,7 +317,7 @@ def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
     """|c|^2 - 2 x c, by which k-means compares centres.
 
-    It leaves out |x|^2: if |x|^2 is large, adding it would round the other terms away.
+    The term |x|^2 is left out: if |x|^2 is large, adding it would round the other terms away.
     """
     centres = np.asarray(centres)
     return x @ (-2.0 * centres.T) + (centres * centres).sum(axis=1).reshape(1, -1)

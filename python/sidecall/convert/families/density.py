@@ -17,12 +17,12 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     """The logarithm of the weighted mean of the kernels around the fitted rows.
 
     More than about six bandwidths away from all fitted rows, the sum is smaller than the rounding
-    errors of scikit-learn's tree, whose answers stop falling near -36. The graph computes the sum
-    there too.
+    errors of scikit-learn's tree. The answers of the tree then stay near -36, however far away the
+    row is. The graph computes the sum for such rows too.
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse(
-            "beyond the bandwidth its answers are only the rounding error of a sum; 'gaussian' and 'exponential' kernels are supported"
+            "with this kernel, answers beyond the bandwidth are only the rounding error of a sum; the kernels 'gaussian' and 'exponential' are supported"
         )
     if model.atol or model.rtol:
         raise g.refuse(

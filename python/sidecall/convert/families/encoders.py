@@ -95,7 +95,7 @@ def _widths(model: Any, lists: list[list[Any]], total: int) -> list[int]:
     else:
         widths = [1] * len(lists)
     if sum(widths) != total:
-        raise ValueError(f"{total} columns where {sum(widths)} were expected")
+        raise ValueError(f"expected {sum(widths)} output columns, got {total}")
     return widths
 
 

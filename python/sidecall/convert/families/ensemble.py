@@ -155,7 +155,7 @@ def bagging_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     classes = len(model.classes_)
     if classes < 2:
-        raise g.refuse("it was fitted on one class")
+        raise g.refuse("it was fitted on only one class")
     weights = (
         np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64")
         / model.estimator_weights_.sum()
@@ -291,7 +291,7 @@ def rest_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "OneVsOneClassifier", "decision_function")
 def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.pairwise_indices_ is not None:
-        raise g.refuse("an estimator of precomputed kernels needs its training rows")
+        raise g.refuse("its estimators use a precomputed kernel, which is not supported")
     votes = [g.labels(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
     scores = ovr_decision(g, g.concat(votes), g.concat(_each(g, model, x)), len(model.classes_))
     return g.columns(scores, [1]) if len(model.classes_) == 2 else scores

@@ -224,10 +224,10 @@ def _join(g: Graph, characters: Tensor) -> Tensor:
 @converts("sklearn", "CountVectorizer TfidfVectorizer", "transform")
 def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     if x.width != 1 or x.dtypes != ["string"]:
-        raise g.refuse("it reads one column of strings")
+        raise g.refuse("it expects exactly one column of strings")
     _check(g, model)
-    # Add one text, so that no node receives an empty batch or only empty texts. The end of the
-    # graph removes it again.
+    # Add one text, so that no node receives an empty batch or only empty texts. The Slice below
+    # removes the row of this text again.
     text = g.op("Concat", g.const(["a"]), g.op("Reshape", x.column(0), g.const([-1])), axis=0)
     table = _changes(model.lowercase, model.strip_accents)
     if table:
@@ -277,7 +277,7 @@ def _check(g: Conversion, model: Any) -> None:
     if model.analyzer not in ("word", "char"):
         raise g.refuse(f"analyzer='{model.analyzer}' is not supported; 'word' and 'char' are")
     if model.input != "content":
-        raise g.refuse(f"input='{model.input}' reads files")
+        raise g.refuse(f"input='{model.input}' reads files; only 'content' is supported")
 
 
 def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int]) -> Tensor:
@@ -291,9 +291,11 @@ def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int])
     if not stop:
         return tokens
     if any(word in stop for term in terms for word in term.split()):
-        raise g.refuse("its vocabulary has stop words, which it would never count")
-    # With single words, a stop word is never counted, because it is not in the vocabulary. With
-    # longer sequences it must be removed, so that the words around it become adjacent.
+        raise g.refuse(
+            "its vocabulary has stop words, which are removed and therefore never counted"
+        )
+    # With single words only, a stop word is never counted, because it is not in the vocabulary.
+    # With longer sequences it must be removed, so that the words around it become adjacent.
     if model.ngram_range[1] == 1:
         return tokens
     flags = g.op(

@@ -1,4 +1,4 @@
-"""Converts FunctionTransformer for numpy functions that have a graph; refuses the others."""
+"""Converts FunctionTransformer for the numpy functions in the tables below; refuses others."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def _nan_to_num(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
         args.pop("neginf", None),
     )
     if positive is None or negative is None:
-        # numpy inserts the largest number of the data's own type here; the graph does not know that
-        # type.
+        # Without these arguments, numpy inserts the largest or smallest number of the data's type,
+        # and the graph does not know that type.
         raise g.refuse("np.nan_to_num is supported only with posinf and neginf in kw_args")
     x = g.where(g.isnan(x), float(value), x)
     infinite = g.unary("IsInf", x, "bool")
@@ -119,7 +119,7 @@ def apply(g: Conversion, function: Any, args: dict[str, Any] | None, x: Frame) -
             function, "__name__", type(function).__name__
         )
         raise g.refuse(
-            f"it calls the Python function '{name}'; numpy's element-wise functions convert, others do not"
+            f"it calls the Python function '{name}'; only some element-wise functions of numpy convert, such as np.log1p, np.sqrt and np.clip"
         )
     y = x.matrix("float64")
     if general is not None:

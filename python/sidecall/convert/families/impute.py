@@ -14,7 +14,7 @@ from .encoders import is_missing
 
 
 def missing_mask(g: Conversion, x: Tensor, missing_values: Any) -> Tensor | None:
-    """Where x counts as missing for the imputer, or None if the type of x has no missing values."""
+    """Where x counts as missing for the imputer; None if no value of this type can be missing."""
     if x.dtype == "string":
         return x.equals(g.const(MISSING if is_missing(missing_values) else str(missing_values)))
     if is_missing(missing_values):
@@ -29,7 +29,7 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
     statistics = list(model.statistics_)
     kept = [k for k, s in enumerate(statistics) if model.keep_empty_features or not is_missing(s)]
     if not kept:
-        raise g.refuse("no column had a value when it was fitted, so no column is left")
+        raise g.refuse("no column had a value when the imputer was fitted, so it returns no column")
     frames = []
     for dtype, group in _runs(x, kept):
         part = x.select(group)
@@ -60,7 +60,7 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
 
 
 def _filled_range(x: Frame, values: list[Any], is_nan: bool) -> Range | None:
-    """The range after filling. `is_nan`: the imputer fills NaN, so that no NaN is left."""
+    """The range after filling. `is_nan`: the imputer replaces NaN; other imputers leave NaN."""
     given, filled = x.range, np.array(values, dtype=np.float64)
     if given is None:
         return None
@@ -108,7 +108,7 @@ def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
         or model.weights not in ("uniform", "distance")
     ):
         raise g.refuse(
-            "only missing_values=NaN, metric='nan_euclidean' and named weights are supported"
+            "expected missing_values=NaN, metric='nan_euclidean' and weights='uniform' or 'distance'"
         )
     y = x.matrix("float64")
     fitted = np.asarray(model._fit_X, "float64")
@@ -177,15 +177,15 @@ def _neighbours(
 @converts("sklearn", "IterativeImputer", "transform")
 def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
     if model.sample_posterior:
-        raise g.refuse("sample_posterior draws at random")
+        raise g.refuse("with sample_posterior=True it draws values at random")
     y = x.matrix()
     mask = missing_mask(g, y, model.missing_values)
     if mask is None or not np.all(model._valid_mask if hasattr(model, "_valid_mask") else True):
-        raise g.refuse("a column without any value when it was fitted is not supported")
+        raise g.refuse("a column that had no value when the imputer was fitted is not supported")
     filled = g.transform(model.initial_imputer_, x, "initial_imputer_").matrix()
     width = y.width or 0
     if filled.width != width:
-        raise g.refuse("a column without any value when it was fitted is not supported")
+        raise g.refuse("a column that had no value when the imputer was fitted is not supported")
     if model.n_iter_ == 0:  # for example, if there is only one column
         return _with_indicator(g, model, x, g.frame(filled))
     columns = [g.columns(filled, [k]) for k in range(width)]

@@ -1,4 +1,4 @@
-"""Converters of kernel methods: support vectors, kernel ridge and PCA, Gaussian processes.
+"""Converters of kernel methods: support vectors, kernel ridge, kernel PCA, Gaussian processes.
 
 All of them compute in double.
 """
@@ -30,10 +30,10 @@ def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
 
 
 def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
-    """|x - p|^2 for models that subtract before they square, so that no digits cancel.
+    """|x - p|^2 for models that subtract before they square.
 
-    The points are first centred on their mean. For very large x the result is infinite, as in the
-    model.
+    The graph expands the square, but first centres the points on their mean, so that fewer digits
+    cancel. For very large x the result is infinite, as in the model.
     """
     points = np.asarray(points, "float64")
     centre = points.mean(axis=0)
@@ -284,7 +284,9 @@ def _stationary(g: Conversion, k: Any, name: str, x: Tensor, points: np.ndarray)
     if k.nu == 2.5:
         s = r * float(np.sqrt(5.0))
         return (s + 1.0 + s * s / 3.0) * g.exp(-s)
-    raise g.refuse(f"Matern with nu={k.nu} needs Bessel functions")
+    raise g.refuse(
+        f"Matern with nu={k.nu} needs Bessel functions; 0.5, 1.5, 2.5 and inf are supported"
+    )
 
 
 @converts("sklearn", "GaussianProcessRegressor", "predict")
@@ -355,7 +357,7 @@ def process_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "GaussianProcessClassifier", "predict_proba")
 def process_classifier(g: Conversion, model: Any, x: Frame) -> Any:
     if model.n_classes_ > 2 and model.multi_class == "one_vs_one":
-        raise g.refuse("one_vs_one gives no probabilities")
+        raise g.refuse("multi_class='one_vs_one' gives no probabilities; 'one_vs_rest' does")
     return g.call(model.base_estimator_, "predict_proba", x, "base_estimator_")
 
 

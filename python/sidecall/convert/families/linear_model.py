@@ -32,7 +32,7 @@ def affine(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
 
 
 def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
-    """[-z, z] for two classes from one node.
+    """Computes [-z, z] for two classes in one node.
 
     The sigmoid of each value is the probability of its class; the larger value gives the class. The
     class is computed from these values and not from the probabilities, because for small z both

@@ -43,8 +43,8 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
 def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
     """Naive Bayes with normal densities.
 
-    Computes in float32 where the model was fitted on float32 and receives float32: there, squares
-    of large numbers overflow to infinity, and the graph must do the same.
+    Computes in float32 if the model was fitted on float32 and receives float32: the model's squares
+    of large numbers then overflow to infinity, and those of the graph must overflow too.
     """
     is_single = (
         g.steps is not None
@@ -67,8 +67,8 @@ def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
     for k, logs in enumerate(model.feature_log_prob_):
         # A fraction counts as its integer part. An unknown code makes the graph fail when it runs,
-        # as in scikit-learn. The engine's error names the position that it did not find. That
-        # position is always the same constant here, because an error must not hold a value of the
+        # as in scikit-learn. The engine's error names the index that is out of range. Every
+        # unknown code becomes the same index here, because an error must not hold a value of the
         # data.
         column = g.cast(x.column(k), "float64")
         known = (column > -1.0) & (column < float(np.shape(logs)[1]))
@@ -88,8 +88,8 @@ def naive_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 def shares(g: Conversion, logs: Tensor) -> Tensor:
     """exp(logs - logsumexp(logs)), computed as in scikit-learn.
 
-    If the logs are so large that adding the logarithm of a sum does not change them, every result
-    is 1.
+    If the logs are so large that adding the logarithm of a sum does not change them, every class
+    with the largest log gets 1.
     """
     return g.exp(logs - g.logsumexp(logs))
 

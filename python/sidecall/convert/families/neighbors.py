@@ -1,4 +1,4 @@
-"""Converters of nearest-neighbour models, in double; graph/nearest.py finds the nearest rows."""
+"""Converters of nearest-neighbour models; they compute in double and use graph/nearest.py."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .kernels import kernel, squared_distances
 
 
 def _metric(g: Conversion, model: Any) -> tuple[str, float]:
-    """The model's metric, with synonyms such as l2 replaced by one name; the exponent of minkowski."""
+    """Returns the model's metric, under one name for all synonyms, and minkowski's exponent."""
     metric = model.effective_metric_ if hasattr(model, "effective_metric_") else model.metric
     params = getattr(model, "effective_metric_params_", None) or {}
     p = params.get("p", getattr(model, "p", 2))
     if metric == "minkowski":
         metric = {1: "manhattan", 2: "euclidean", np.inf: "chebyshev"}.get(p, "minkowski")
     if not isinstance(metric, str) or {k for k, v in params.items() if v is not None} - {"p"}:
-        raise g.refuse("a metric with parameters or a Python function is not supported")
+        raise g.refuse("its metric has parameters or is a Python function; neither is supported")
     return {
         "l2": "euclidean",
         "cityblock": "manhattan",
@@ -38,8 +38,8 @@ def _points(model: Any) -> np.ndarray:
 def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
     """Whether the model computes distances as |x|^2 - 2 x p + |p|^2.
 
-    For euclidean, only the brute-force search of `kneighbors` does so, not the one that counts
-    classes at the same time (see _nearest).
+    For euclidean, only the brute-force search of `kneighbors` does so. The search that counts
+    classes at the same time does not (see _nearest).
     """
     return metric == "sqeuclidean" or (
         metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class
@@ -92,8 +92,9 @@ def nearest_rows(
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    # With brute force, scikit-learn counts the classes of the neighbours while it searches for the
-    # neighbours. That search computes distances from differences.
+    # With brute force and uniform weights, scikit-learn's classifier counts the classes of the
+    # neighbours while it searches for the neighbours. That search computes distances from
+    # differences.
     by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
     return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
 
@@ -117,7 +118,7 @@ def _targets(model: Any) -> np.ndarray:
 def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
         raise g.refuse(
-            "several outputs are not supported; MultiOutputClassifier around it is supported"
+            "several outputs are not supported; use this class inside MultiOutputClassifier"
         )
     near, place = _nearest(g, model, x)
     weights = _weights(g, model, near)
@@ -151,7 +152,7 @@ def neighbours_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    """Weights of all fitted rows (zero outside the radius), and whether any row is inside it."""
+    """Weights of all fitted rows, zero outside the radius, and whether any of them is inside."""
     d = distances(g, model, x.matrix("float64"))
     inside = g.cast(d <= float(model.radius), "float64")
     if model.weights in (None, "uniform"):
@@ -177,7 +178,7 @@ def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
         raise g.refuse(
-            "several outputs are not supported; MultiOutputClassifier around it is supported"
+            "several outputs are not supported; use this class inside MultiOutputClassifier"
         )
     if model.outlier_label_ is None:
         raise g.refuse(
@@ -216,7 +217,7 @@ def outlier_decision(g: Conversion, model: Any, x: Frame) -> Any:
 
 @converts("sklearn", "KNeighborsTransformer", "transform")
 def neighbours_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """A row of zeros except at the nearest fitted rows."""
+    """One column per fitted row, zero for all except the nearest fitted rows."""
     fitted = model._fit_X
     # If distances are requested, scikit-learn searches for one more neighbour, because a fitted row
     # is its own nearest neighbour.

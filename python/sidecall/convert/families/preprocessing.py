@@ -132,7 +132,7 @@ def normalizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
-    """The norm of each row, or 1 if it is (nearly) zero, as in scikit-learn's
+    """The norm of each row, or 1 if the norm is (nearly) zero, as in scikit-learn's
     _handle_zeros_in_scale.
     """
     if kind == "l1":
@@ -249,7 +249,7 @@ _BOUND = 1e-7
 def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
     """Maps each column to its quantiles.
 
-    For float32 rows, scikit-learn shifts a column by the bound in float32, interpolates in double
+    For float32 rows, scikit-learn shifts a column by _BOUND in float32, interpolates in double
     and stores each result in float32.
     """
     from scipy import stats

@@ -18,7 +18,7 @@ from ..registry import Conversion, converts
 @converts("sklearn", "SplineTransformer", "transform")
 def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
     if getattr(model, "handle_missing", "error") != "error":
-        raise g.refuse("handle_missing is not supported")
+        raise g.refuse("handle_missing: only 'error', the default, is supported")
     if model.extrapolation == "error":
         raise g.refuse(
             "extrapolation='error' raises an error for values outside the knots, which a graph cannot do"

@@ -76,7 +76,7 @@ def missing_left(tree: Any) -> Any:
 def _class_ensemble(trees: list[Any], classes: int, output: int = 0) -> Ensemble:
     """Sums the class fractions of the leaves over the trees, without a division.
 
-    Sums of whole votes are exact, so that ties stay ties.
+    Sums of whole votes are exact, so that ties stay ties; dividing each vote first would round.
     """
     ensemble = rounding(classes)
     for tree in trees:
@@ -160,7 +160,9 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
         )
         offset += len(nodes)
     if g.real == "float64" and total > 512:
-        raise g.refuse(f"{total} leaves are too many for precision float64")
+        raise g.refuse(
+            f"{total} leaves are too many for precision float64; at most 512 are supported"
+        )
     return ensemble.scores(g, tree_rows(g, x))
 
 

@@ -1,4 +1,4 @@
-"""The machinery that every converter uses.
+"""The building blocks of the converters.
 
-Tensors of a graph, frames of columns, numeric functions, trees, nearest rows.
+They are tensors of a graph, frames of columns, numeric functions, trees and nearest rows.
 """

@@ -29,9 +29,10 @@ ELEMENT_TYPES = {
 
 
 class Tensor:
-    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension, if known.
+    """A value of the graph. Arithmetic adds nodes; `width` is the last dimension, if known.
 
-    `single`: its numbers are the caller's float32 values, and no computation has changed them.
+    `single`: its numbers are float32 values from the caller or from a table of an encoder, and no
+    computation has changed them.
     `wide`: the same numbers in double; a float32 graph keeps them for steps that split at
     thresholds.
     `range`: the bounds of its numbers, if known.
@@ -211,8 +212,8 @@ class Graph:
         if key in self.seen:
             return self.seen[key]
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
-        # Give every node a name: onnxruntime before 1.22 gives the same name to two fused nodes
-        # that have none.
+        # Give every node a name: if nodes have none, onnxruntime before 1.22 can fuse them into two
+        # nodes with the same name.
         node = helper.make_node(
             op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes
         )
@@ -238,7 +239,7 @@ class Graph:
     def narrow(self, x: Tensor) -> Tensor:
         """Casts a double to the type of the graph.
 
-        Steps that split at thresholds still find the double.
+        The result keeps the double as `wide`, for steps that split at thresholds.
         """
         result = self.cast(x, self.real)
         if result is not x:
@@ -444,7 +445,11 @@ def _tensor_proto(array: np.ndarray, name: str) -> onnx.TensorProto:
 
 
 def _live(nodes: list[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeProto]:
-    """The nodes that some output needs. The builder adds nodes in topological order."""
+    """The nodes that some output needs.
+
+    The builder adds nodes in topological order, so one pass from the last node to the first is
+    enough.
+    """
     needed = set(wanted)
     kept = []
     for node in reversed(nodes):

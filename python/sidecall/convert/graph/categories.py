@@ -11,9 +11,9 @@ from .builder import Tensor
 
 
 class CategoricalSets:
-    """Turns "category in set" into columns beside the matrix, one per distinct set.
+    """Adds a column to the matrix for each distinct test "the category is in this set".
 
-    A value of 0 goes left, 1 goes right.
+    A row with 0 in this column goes left at the split, a row with 1 goes right.
     """
 
     def __init__(self, g: Conversion, matrix: Tensor) -> None:
@@ -23,7 +23,7 @@ class CategoricalSets:
         self.count = 0
 
     def split(self, feature: int, left: Any, right: Any, other_left: bool) -> int:
-        """The column of the matrix that holds the result of this split of categories.
+        """The index of the column that holds the result of this split.
 
         Categories in neither list, and missing values, go left if `other_left`.
         """

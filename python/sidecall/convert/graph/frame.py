@@ -60,7 +60,7 @@ class Frame:
         """All columns as one tensor [N, width], by default in the type of the graph."""
         dtype = dtype or self.graph.real
         if LEFT_OUT in self.dtypes:
-            raise TypeError("a column that was left out reaches this step")
+            raise TypeError("this step uses a column that was left out as unused")
         if dtype != "string" and "string" in self.dtypes:
             raise TypeError("a column of strings reaches a step that computes with numbers")
         parts = []

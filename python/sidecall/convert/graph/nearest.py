@@ -63,8 +63,8 @@ def nearest(
     """Distances and indices of the k nearest rows, [N, k], nearest first.
 
     `order` lists the rows in the order in which scikit-learn visits them: [N, rows], or [rows] if
-    it is the same for every query. A row at an infinite distance never enters the heap. Its index
-    is then 0, because the heap initially holds the index 0 everywhere.
+    this order is the same for every query. A row at an infinite distance never enters the heap. Its
+    place in the result then has the index 0, with which the heap is filled initially.
     """
     rows = reduced.width or 0
     near, place = g.topk(reduced, min(k + 1, rows))

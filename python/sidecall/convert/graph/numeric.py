@@ -76,8 +76,8 @@ def row_sum(g: Conversion, x: Tensor) -> Tensor:
     whole = width - width % 8
     if whole == 0:
         return _added_in_order(g, x, 1, [width - 1], 1)
-    # Eight partial sums, each over every eighth column; then these added in pairs; then the
-    # remaining columns.
+    # Compute eight partial sums, each over every eighth column. Add these sums in pairs, and then
+    # add the remaining columns.
     lanes = _added_in_order(
         g, g.reshape(g.columns(x, range(whole)), [-1, whole // 8, 8]), 1, whole // 8 - 1, 8
     )
@@ -122,7 +122,8 @@ def _added_in_order(
 ) -> Tensor:
     """The sum along an axis, added one by one from the first number to the last.
 
-    `last` is the index of the last number. If it is a scalar, the result loses the axis.
+    `last` is the index of the last number. If `last` is a scalar, the result loses the axis; if it
+    is a list, the axis stays.
     """
     return g.op("Gather", g.op("CumSum", x, g.const(axis)), g.const(last), axis=axis, width=width)
 
@@ -130,7 +131,8 @@ def _added_in_order(
 def cos(g: Conversion, x: Tensor) -> Tensor:
     """Cosine, computed from the sine of half the angle.
 
-    ONNX Runtime before 1.22 has no cosine of doubles, and x + pi / 2 would round a large x.
+    ONNX Runtime before 1.22 has no cosine of doubles. The sine of x + pi / 2 would be inaccurate
+    for a large x, because the addition rounds.
     """
     half = g.unary("Sin", x * 0.5)
     return 1.0 - half * half * 2.0

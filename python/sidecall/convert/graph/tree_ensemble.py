@@ -1,11 +1,12 @@
 """Builds tree ensembles that split exactly as the original model does; used by all tree converters.
 
-float32: a threshold is rounded down to a float32, because x <= t and x <= down(t) agree for every
-float32 x.
+In a float32 graph, a threshold t is rounded down to a float32. This changes no split, because
+x <= t and x <= down(t) agree for every float32 x.
 
-float64: thresholds, weights and sums are double. This needs the operator TreeEnsemble of ai.onnx.ml
-5, because the older operators return float32. A graph with trees of both types uses TreeEnsemble
-for all of them, because a version of ai.onnx.ml has either the older operators or the new one.
+In a float64 graph, thresholds, weights and sums are double. This needs the operator TreeEnsemble of
+ai.onnx.ml 5, because the older operators return float32. A graph with trees of both types uses
+TreeEnsemble for all of them, because a version of ai.onnx.ml has either the older operators or the
+new one.
 
 scikit-learn's trees round a row to float32 before they compare it. In a float64 graph the
 thresholds include that rounding, so that the row need not be rounded: x <= largest_rounded_below(t)
@@ -40,7 +41,7 @@ def largest_rounded_below(values: np.ndarray) -> np.ndarray:
         above = np.nextafter(below, np.float32(np.inf))
     # Numbers beyond the largest float32 round as if 2**128 were the next float32.
     low, high = (np.clip(end.astype("float64"), -(2.0**128), 2.0**128) for end in (below, above))
-    # exact; the middle itself rounds to the neighbour whose last bit is 0
+    # This division is exact. The middle rounds to the neighbour whose last bit is 0.
     middle = (low + high) / 2
     is_even = below.view("uint32") % 2 == 0
     return np.where(
@@ -49,7 +50,10 @@ def largest_rounded_below(values: np.ndarray) -> np.ndarray:
 
 
 class Ensemble:
-    """The trees of one model. Leaves hold weights for targets; a score is the sum over the trees.
+    """The trees of one model.
+
+    A target is one output of the ensemble. A leaf holds a weight for each of its targets. The score
+    of a target is the sum of its weights over the trees.
 
     `rounds_rows`: the model rounds each number of a row to float32 before it compares.
     """
@@ -116,7 +120,8 @@ class Ensemble:
     def start_with(self, base: Any) -> None:
         """Sets the value at which the sum of each target starts.
 
-        The value becomes a first tree of one leaf, because the order of a sum affects rounding.
+        The value becomes a first tree of one leaf: the model adds the value first, and the order of
+        a sum affects rounding.
         """
         values = np.broadcast_to(np.asarray(base, "float64").reshape(-1), (self.targets,))
         if not np.any(values):
@@ -134,8 +139,9 @@ class Ensemble:
     def _with_negative_leaf(self) -> Ensemble:
         """The same scores with at least one negative leaf.
 
-        Without one, ONNX Runtime takes the score of two classes for a probability and compares it
-        with one half. The leaf that is added is too small to change a sum of normal numbers.
+        If no leaf is negative, ONNX Runtime takes the score of the second class for a probability
+        and compares it with one half. The weight of the leaf that is added is too small to change a
+        sum of normal numbers.
         """
         if any(np.any(weight < 0) for _, _, weight in self.weights):
             return self
@@ -292,7 +298,7 @@ class Ensemble:
         leaf_targets += [target] * len(leaves)
         if leaf[0] or leaf[tree["left"][0]]:
             # onnxruntime before 1.24 misreads a tree whose root has a leaf on its true side, unless
-            # it is the first tree. Such a tree gets an additional root that sends every value,
+            # that tree is the first. Such a tree gets an additional root that sends every value,
             # including a missing one, to the real root.
             leaf_weights.append(0.0)
             leaf_targets.append(target)

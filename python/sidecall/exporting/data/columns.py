@@ -30,12 +30,12 @@ class Column:
     kind: str
     values: np.ndarray
     missing: np.ndarray
-    # The source holds float32 or narrower: a float32 tensor holds every value exactly.
+    # Whether the source has float32 or a narrower type, so that float32 holds every value exactly.
     narrow: bool = False
 
     @property
     def dtype(self) -> str:
-        """The type of a tensor that holds the numbers as the model gets them, NaN for missing."""
+        """The type of a float tensor that holds these numbers, with NaN for missing values."""
         return "float32" if self.narrow else "float64"
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ def column_of_array(name: str, array: np.ndarray) -> Column:
 def _as_int64(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "u" and len(array) and int(array.max()) > np.iinfo(np.int64).max:
         raise DataError(
-            f"column '{name}': expected integers in the range of int64, got others", name
+            f"column '{name}': expected integers in the range of int64, got one outside of it", name
         )
     return array.astype(np.int64)
 
@@ -128,13 +128,15 @@ def _column_of_objects(name: str, array: np.ndarray) -> Column:
     if any(issubclass(t, (bool, np.bool_)) or not issubclass(t, numbers.Real) for t in types):
         words = ", ".join(sorted({_type_word(t) for t in types}))
         raise DataError(
-            f"column '{name}': expected one of numbers, strings or booleans, got {words}", name
+            f"column '{name}': expected only numbers, only strings or only booleans, got {words}",
+            name,
         )
     if all(issubclass(t, numbers.Integral) for t in types):
         limit = np.iinfo(np.int64)
         if any(v is not None and not limit.min <= v <= limit.max for v in items):
             raise DataError(
-                f"column '{name}': expected integers in the range of int64, got others", name
+                f"column '{name}': expected integers in the range of int64, got one outside of it",
+                name,
             )
         return column_of(name, "int", items)
     return column_of(name, "float", items)
@@ -149,7 +151,7 @@ def _checked(column: Column) -> Column:
             )
         if text == MISSING_STRING:
             raise DataError(
-                f"column '{column.name}': contains U+FDD0, which is reserved for missing values",
+                f"column '{column.name}': expected text other than U+FDD0, which is reserved for missing values, got U+FDD0",
                 column.name,
             )
         try:

@@ -1,4 +1,4 @@
-"""The user's data in its own container, for the model, and as canonical columns, for the schema."""
+"""Holds the user's data twice: in its own container for the model, as columns for the schema."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Data:
         raise NotImplementedError
 
     def holds(self, index: int, value: Any) -> bool:
-        """Whether both the column's own type and int64 can hold the integer.
+        """Whether both the column's own type and int64 can hold `value`, if it is an integer.
 
         True for any value that is not an integer.
         """
@@ -177,7 +177,7 @@ def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None)
     """
     names = None if feature_names is None else [str(name) for name in feature_names]
     if data is None:
-        raise DataError("expected data")
+        raise DataError("expected data, got None")
     data, is_converted = to_pandas(data)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         result: Data = _read_frame(data, model, names, is_converted)

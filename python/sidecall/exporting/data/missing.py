@@ -27,10 +27,11 @@ def to_pandas(data: Any) -> tuple[Any, bool]:
 def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[Any, list[str]]:
     """Returns the frame with missing values of the kind that fit saw, and the changed columns.
 
-    Only text and booleans are changed. The nullable types of pandas, and the conversion of another
-    library's frame (`is_converted`), determine how a missing value is written, so the frame does
-    not show which kind the model was trained with. If the categories of the model's encoders hold
-    one kind of missing value, that kind is used; otherwise the first kind that the model accepts.
+    Only columns of text and booleans are changed. The nullable types of pandas, and the conversion
+    of another library's frame (`is_converted`), determine how a missing value is written, so the
+    frame does not show which kind the model was trained with. If the categories of the model's
+    encoders hold one kind of missing value, that kind is used; otherwise the first kind that the
+    model accepts.
     Python objects of a pandas frame stay as they are.
     """
     places = [i for i, dtype in enumerate(frame.dtypes) if _is_dictated(dtype, is_converted)]

@@ -20,7 +20,7 @@ def is_short(values: np.ndarray) -> np.ndarray:
 
 
 def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
-    """True for values that are the double nearest to a decimal of that many significant digits."""
+    """True for values that are the double nearest to a decimal of `digits` significant digits."""
     result: np.ndarray = values == 0
     rest = np.isfinite(values) & ~result
     magnitude = np.abs(values[rest])

@@ -23,7 +23,7 @@ def synthetic_data(original: Original, feature_names: Sequence[str] | None) -> D
     count = getattr(original.model, "n_features_in_", None)
     if count is None:
         raise DataError(
-            "data: expected representative rows, because the model does not store its number of features, got None"
+            "data: expected representative rows, got None; the model does not store its number of features"
         )
     fitted = fitted_names(original.model)
     names = (
@@ -42,7 +42,7 @@ def synthetic_data(original: Original, feature_names: Sequence[str] | None) -> D
         if original.accepts(data.original(slice(0, 20))):
             return data
     raise DataError(
-        "data: expected representative rows, because the model fails on synthetic numbers, got None"
+        "data: expected representative rows, got None; the model fails on synthetic numbers"
     )
 
 

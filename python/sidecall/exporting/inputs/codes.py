@@ -10,9 +10,9 @@ Accepts = Callable[[Sequence[int]], list[bool]]
 
 
 def accepted_codes(accepts: Accepts, smallest: int, largest: int) -> list[int] | None:
-    """Returns the accepted integers around `smallest` and `largest`, or None for more than _MOST.
+    """Returns the accepted integers, or None if they span a range of more than _MOST integers.
 
-    `smallest` and `largest` themselves must be accepted.
+    The search goes down from `smallest` and up from `largest`. Both must be accepted.
     """
     low, high = _last(accepts, smallest, -1), _last(accepts, largest, 1)
     if low is None or high is None or high - low >= _MOST:

@@ -62,8 +62,9 @@ def find_domains(
 ) -> None:
     """Sets `domain` and `takes_empty` of the features and of `accepts`.
 
-    A feature gets no domain if the domain would exclude a number of `data`. The model has answered
-    that number, so whether it is accepted also depends on other features.
+    A feature gets no domain if the domain would exclude a number of `data`. The model accepted this
+    number in a row of `data` but refused it in the base row. Acceptance then depends on other
+    features too, and a domain for this feature alone would be wrong.
     """
     search_of = _Search(data, original, schema, base, rules)
     for i, intervals in search_of.domains(

@@ -19,7 +19,7 @@ Intervals = list[tuple[Number, Number]]
 class Line:
     """Assigns an integer, the place, to each value of "float32", "float64" or "int64".
 
-    The order is that of the values, and the places of adjacent values differ by one.
+    A larger value has a larger place, and the places of adjacent values differ by one.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -106,7 +106,7 @@ def _joined(line: Line, known: Mapping[int, bool]) -> Intervals:
 
 
 def outside(line: Line, intervals: Intervals, last: tuple[Number, Number]) -> list[Number]:
-    """Returns the numbers next to the ends of the intervals that lie in no interval.
+    """Returns the numbers that are next to an end of an interval but lie in no interval.
 
     `last` holds the smallest and the largest number to consider.
     """

@@ -1,7 +1,7 @@
-"""Finds what the fitted model accepts by asking it.
+"""Asks the fitted model what it accepts.
 
-That is, for each feature: whether it may be missing, and the categories if only certain ones are
-accepted.
+This module finds, for each feature, whether a value may be missing, and the list of accepted values
+if the model refuses all others.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ Change = tuple[int, Any]  # a feature and its new value; None means missing
 class Acceptance:
     """What the model accepts for one feature.
 
-    `allowed` is the list of the only accepted values, or None. `unknown` is an accepted value that
-    the data does not have, or None. `domain` are the accepted numbers, or None for all.
-    `takes_empty` says whether the empty string is accepted. domain.py finds the last two.
+    `allowed` lists the accepted values if the model refuses all others; it is None otherwise.
+    `unknown` is an accepted value that the data does not have, or None. `domain` holds the
+    intervals of accepted numbers, or None for all. `takes_empty` says whether the empty string is
+    accepted. domain.py finds `domain` and `takes_empty`.
     """
 
     nullable: bool

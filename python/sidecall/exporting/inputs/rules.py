@@ -1,6 +1,6 @@
 """Finds the rule by which each step of a fitted model refuses numbers.
 
-The fitted step is called with a row in which one number is replaced.
+To find the rule, the fitted step is called with rows in which one number is replaced.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
     """Returns a dict from the id() of a step to its rule.
 
     The dict has only steps whose columns all have the same rule. A step that accepts every number
-    has a rule too. Refusals that no such rule explains are described by the domains of the features
-    (domain.py).
+    has a rule too. Refusals that none of these rules explains are described by the domains of the
+    features (domain.py).
     """
     rules, known = {}, {}
     for place, item in given.items():
@@ -107,7 +107,7 @@ def _asked(item: Given, column: int) -> Rule | None:
 def _largest(takes: Callable[[float], bool], single: bool, sign: float) -> float:
     """Returns the last finite number, on one side of 0, that a step accepts.
 
-    A number for which only the step's own sums overflow does not limit the rule.
+    A number that the step refuses only because its own sums overflow does not limit the rule.
     """
     if single:
         return LARGEST_SINGLE

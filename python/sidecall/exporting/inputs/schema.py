@@ -165,7 +165,7 @@ def _missing(column: Column, tensor: str) -> Any:
 
 
 def _input_name(name: str, taken: list[str]) -> str:
-    """Returns the feature's name, changed if an output has it: tensor names are unique in ONNX."""
+    """Returns the feature's name, extended if an output has it: tensor names must be unique."""
     while name in _OUTPUT_NAMES:
         name += "_input"
         while name in taken:

@@ -1,4 +1,4 @@
-"""Makes synthetic rows: columns drawn independently, and edge cases.
+"""Makes synthetic rows: each column is drawn independently, and some rows hold edge cases.
 
 Used for golden rows, and to test what the data does not cover.
 """
@@ -37,7 +37,11 @@ _MAX_VALUES = 200_000  # in one table; wide models get fewer rows
 
 
 class Source:
-    """The values to draw from for a feature. With `exact` False, no number of the data is drawn."""
+    """The values to draw from for a feature.
+
+    With `exact` False, numbers are drawn from between the numbers of the data, unless the feature
+    has only one number or a list of allowed values.
+    """
 
     def __init__(
         self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool
@@ -97,9 +101,9 @@ class Source:
         return short if low < short < high else value
 
     def middle(self, low: Any, high: Any) -> Any:
-        """Returns the middle, rounded to the decimals of the data.
+        """Returns the middle of `low` and `high`, rounded to the decimals of the data.
 
-        None if there is no such number between the two.
+        Returns None if the rounded number is not between the two, or the data has full precision.
         """
         if self.places is None:
             return None
@@ -147,14 +151,14 @@ class Generator:
         ]
 
     def golden(self, rows: int) -> list[Column]:
-        """Returns a few rows that cover much: edges of all features together, then random rows."""
+        """Returns a few rows: first rows in which every feature is at an edge, then random rows."""
         by_feature = [source.edges() for source in self.sources]
         most_edges = max(len(edges) for edges in by_feature)
         edges = [[edges[min(i, len(edges) - 1)] for edges in by_feature] for i in range(most_edges)]
         return self._accepted(edges + [self._draw() for _ in range(max(0, rows - len(edges)))])
 
     def probe_rows(self, rows: int) -> list[Column]:
-        """Returns random rows, and random rows with one edge of one feature each."""
+        """Returns random rows, and then random rows in which one feature is at an edge."""
         affordable = max(32, _MAX_VALUES // len(self.sources))
         result = [self._draw() for _ in range(min(rows, affordable))]
         for i, source in enumerate(self.sources[: affordable // 4]):
@@ -218,7 +222,7 @@ class Generator:
 
 
 def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
-    """Returns the ends that come from the model itself, not from the limits of the type."""
+    """Returns those ends of the intervals that come from the model, not from the number type."""
     ends = {end for interval in domain or () for end in interval}
     if kind == "int":
         ends = {

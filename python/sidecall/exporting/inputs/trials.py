@@ -50,7 +50,8 @@ class Trials:
     def expected(self, changes: Sequence[Any]) -> list[bool]:
         """Whether each change is accepted, according to the rules of the steps.
 
-        If the rules do not explain what happens, the model is asked.
+        The model itself is asked if no step has a rule that refuses numbers, or if the model fails
+        in a way that the rules do not explain.
         """
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
@@ -75,9 +76,10 @@ class Trials:
         return [self.original.accepts(taken(rows, slice(k, k + 1))) for k in range(len(changes))]
 
     def _by_rules(self, rows: Any, count: int) -> np.ndarray | None:
-        """Returns, for each row, whether a step's rule refuses it; None after any other failure.
+        """Returns, for each row, whether the rule of a step refuses the row.
 
-        The first row must be one that is accepted.
+        Returns None if no step has a rule that refuses numbers, or if the rules do not explain a
+        failure. The first row must be one that the model accepts.
         """
         if not self.steps:
             return None

@@ -134,7 +134,7 @@ class Original:
     def classes(self, answers: dict[str, np.ndarray] | None = None) -> list[Any] | None:
         """Returns the class labels as JSON values in the model's order.
 
-        None for several outputs, for regressors and for clusters.
+        Returns None for regressors and clusterers, and if a label has several columns.
         """
         if self.task == "outlier":
             return [-1, 1]
@@ -189,7 +189,7 @@ def _task_of(model: Any) -> str:
 def _answers_about_neighbours(model: Any) -> bool:
     """Whether the model is like KernelDensity or NearestNeighbors, or contains such a model.
 
-    A model with fit_predict is not: it answers only for the rows of its training.
+    A model with fit_predict does not count: it answers only for the rows of its training.
     """
     if any(hasattr(model, method) for method in ("predict", "transform", "fit_predict")):
         return False
@@ -264,7 +264,8 @@ def _label_type(labels: list[Any]) -> str:
 def _json_label(label: Any) -> Any:
     """Returns a string, integer or boolean.
 
-    A whole float becomes an integer: a column of integers with missing values is read as float.
+    A whole float becomes an integer, because pandas reads a column of integers with missing values
+    as floats.
     """
     if isinstance(label, (bool, np.bool_)):
         return bool(label)
@@ -280,7 +281,7 @@ def _json_label(label: Any) -> Any:
 
 
 def labels_as_json(array: np.ndarray) -> list[Any]:
-    """Returns labels of one column or of several as the contract writes them."""
+    """Returns labels, in one column or several, in the form that the contract has."""
     if array.ndim == 2:
         return [[_json_label(label) for label in row] for row in array.tolist()]
     return [_json_label(label) for label in array.tolist()]

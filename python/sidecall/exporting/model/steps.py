@@ -89,9 +89,9 @@ class StepTypes:
 
 @contextmanager
 def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[None]:
-    """Calls `instead` in place of a method of this object, inside the block.
+    """Inside the block, `instead` is called in place of a method of this object.
 
-    `instead` gets the method itself and its arguments.
+    `instead` gets the replaced method, and the arguments of the call.
     """
     answer: Callable[..., Any] = getattr(step, method)
 

@@ -48,7 +48,7 @@ def dumps(value: Any) -> str:
 
 
 def mark_random(columns: list[Column], measure: Measure) -> None:
-    """Marks outputs as not deterministic; those are not verified.
+    """Marks the random outputs as not deterministic, so that they are not verified.
 
     Runs the model twice and the graph twice: an output is marked if two runs differ by more than
     parity tolerates. The last bits of a sum over threads may differ, and that is tolerated.
@@ -71,8 +71,8 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
 def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
     """Returns the rows on which graph and model agree.
 
-    Rows within float32 rounding of a threshold are left out, because two correct engines may give
-    different answers for them.
+    The other rows are left out, because two correct engines may give different answers for them:
+    their answers change with rounding to float32 or with the batch.
     """
     if len(columns[0]) == 0:
         return np.arange(0)

@@ -19,7 +19,7 @@ _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 # Transformers with discontinuous answers: the last digit of a number decides between two answers.
 _DISCONTINUOUS = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
 _FLOAT32_HINT = "; it computes in float32, where a sum depends on the order of additions, which differs between CPUs: fit the model on float64 columns"
-_TIES_HINT = "; it orders neighbours at equal distances, up to rounding, in a way that a graph cannot reproduce"
+_TIES_HINT = "; it orders neighbours that are at equal distances (up to rounding), and a graph cannot reproduce this order"
 
 
 class Leaf(NamedTuple):
@@ -52,10 +52,10 @@ def locate_mismatch(
 
     Parts of the model are converted and compared on their own: each prefix of the steps, and each
     branch of a ColumnTransformer or FeatureUnion. The compared rows are rounded as the inputs round
-    them. Usually the last step of the first part that differs is named. An earlier step, whose
-    numbers differ in their last digits, is named in two cases: the last step of the part has
-    discontinuous answers; or it is also the last step of the model, and its answers agree when it
-    gets the original's own numbers.
+    them. Usually the last step of the first part that differs is named. With precision "float64",
+    an earlier step, whose numbers differ in their last digits, is named in two cases. In the first,
+    the last step of the part has discontinuous answers. In the second, this last step is also the
+    last step of the model, and its answers agree when it gets the original's own numbers.
     """
     comparer = _StepComparer(
         data, schema, [batch for batch in batches if len(batch[0])], types, precision
@@ -79,7 +79,7 @@ def locate_mismatch(
         if inexact is not None:
             return inexact.label, (
                 f"; its numbers differ from the original's in their last digits, and the answer of {found.label} after it depends on these digits: "
-                "round the numbers before fit, with FunctionTransformer(np.round, kw_args={'decimals': 6}) after this step"
+                "round the numbers by adding FunctionTransformer(np.round, kw_args={'decimals': 6}) after this step, and fit again"
             )
     if kind in _NEIGHBOURS:
         return found.label, _TIES_HINT
@@ -179,7 +179,9 @@ class _StepComparer:
             return False
 
     def agrees_alone(self, steps: list[Any]) -> bool:
-        """Whether the last step, converted, agrees when it is given the original's own numbers."""
+        """Whether the converted last step agrees with the original last step if both get the output
+        of the original's earlier steps.
+        """
         try:
             *before, last = steps
             batches = [

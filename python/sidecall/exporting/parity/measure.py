@@ -17,8 +17,9 @@ from ..model.original import Original
 from .compare import Difference, compare
 
 _BATCH = 10_000
-# With precision "float32", at most this fraction of the rows may get another answer. A wrong graph
-# changes most rows. Synthetic rows lie beside thresholds more often than rows of the data.
+# With precision "float32", at most this fraction of the rows may get an answer that differs from
+# the original's. With a wrong graph, most answers differ. Synthetic rows lie beside thresholds more
+# often than rows of the data.
 _MOST_ROUNDED = 0.1
 _MOST_ROUNDED_SYNTHETIC = 0.5
 # If the answers for a row differ, the original is asked again for that row in batches of these

@@ -1,4 +1,4 @@
-"""A progress bar for exports that take longer than a second; needs rich and a terminal."""
+"""A progress bar for exports and comparisons that take longer than a second; needs rich."""
 
 from __future__ import annotations
 

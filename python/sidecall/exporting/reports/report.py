@@ -229,7 +229,7 @@ def _refused(contract: dict[str, Any]) -> str:
             shown = " or ".join(f"{_number(low)} to {_number(high)}" for low, high in domain[:3])
             parts.append(
                 f"'{feature['name']}' outside of {shown}"
-                + (" or others" if len(domain) > 3 else "")
+                + (" or other intervals" if len(domain) > 3 else "")
             )
         elif not feature.get("empty", True):
             parts.append(f"'{feature['name']}' where it is empty")

@@ -58,7 +58,7 @@ class Amqp : public Transport {
     response.assign(static_cast<const char*>(envelope.message.body.bytes),
                     envelope.message.body.len);
     amqp_destroy_envelope(&envelope);
-    if (!is_ours) throw std::runtime_error("amqp: an answer with another correlation id");
+    if (!is_ours) throw std::runtime_error("amqp: expected our correlation id, got another");
   }
 
  private:

@@ -18,8 +18,8 @@ class Child {
 
   void write(const std::string& text);
   void close_input();
-  // Appends the child's output up to a newline, without the newline, or up to its end. Returns
-  // false at the end. Throws if nothing arrives within kPatienceSeconds.
+  // Appends the child's output up to a newline (which is left out) or up to the end of the output.
+  // Returns false at the end. Throws if nothing arrives within kPatienceSeconds.
   bool read_line(std::string& line);
   // Waits for the process to end and throws if its exit status is not 0.
   void wait();

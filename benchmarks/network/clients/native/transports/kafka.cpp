@@ -106,7 +106,7 @@ class Broker : public Connector {
                                 [&] { return waiting.is_answered; });
     waiting_.erase(id);
     check(code, "produce");
-    if (!waiting.is_answered) throw std::runtime_error("kafka: no answer came");
+    if (!waiting.is_answered) throw std::runtime_error("kafka: no answer came in time");
   }
 
  private:

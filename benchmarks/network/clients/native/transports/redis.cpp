@@ -36,10 +36,10 @@ class Redis : public Transport {
     append({"RPUSH", list_, message_});
     append({"BLPOP", reply_name, std::to_string(kPatienceSeconds)});
     if (const Reply pushed = next(); pushed->type != REDIS_REPLY_INTEGER)
-      throw std::runtime_error("redis: RPUSH was refused");
+      throw std::runtime_error("redis: expected a number from RPUSH");
     const Reply taken = next();
     if (taken->type != REDIS_REPLY_ARRAY || taken->elements != 2)
-      throw std::runtime_error("redis: no answer came");
+      throw std::runtime_error("redis: no answer came in time");
     response.assign(taken->element[1]->str, taken->element[1]->len);
   }
 

@@ -1,5 +1,5 @@
-// libsidecall in process, over shm: or exec:. Each worker reuses one sidecall_call, which takes a
-// row as a tensor or a record feature by feature.
+// libsidecall in process, over shm: or exec:. Each worker reuses one sidecall_call. A row of
+// numbers is passed as one tensor; a record is passed one feature at a time.
 #include <sidecall/sidecall.h>
 
 #include <cstring>

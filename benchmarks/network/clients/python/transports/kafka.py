@@ -42,7 +42,7 @@ class Transport(BytesTransport):
         self._consumer.assign([replies])
         self._caller, self._numbers = os.urandom(4), itertools.count()
         self._lock = threading.Lock()
-        self._crowd = 0  # number of connections of threads that call together with others
+        self._crowd = 0  # number of open connections whose replies the reader thread distributes
         self._waiting: dict[bytes, queue.SimpleQueue[bytes]] = {}
         self._reader: threading.Thread | None = None
 

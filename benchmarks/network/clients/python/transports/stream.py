@@ -8,8 +8,8 @@ from transports import CALL_TIMEOUT_S, BytesTransport
 
 class Transport(BytesTransport):
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        # Its stdin is unbuffered: a line is one write. Its stdout is buffered: a line is rarely
-        # more than one read.
+        # The process's stdin is unbuffered: a line is one write. Its stdout is buffered: a line is
+        # rarely more than one read.
         process = subprocess.Popen(
             self.at["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
