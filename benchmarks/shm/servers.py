@@ -1,7 +1,7 @@
 """The server processes of benchmarks/shm; used by run.py.
 
-They start with the run and end with it, however it ends. A server is stopped (SIGSTOP) while it is
-not its turn, so that its polling does not disturb the others.
+They start with the run and end with it, however the run ends. A server is stopped (SIGSTOP) while
+it is not its turn, so that its polling does not disturb the others.
 """
 
 import os
@@ -58,7 +58,8 @@ class Server:
         if line != "ready":
             said = self._log.read_text()[-2000:]
             raise RuntimeError(
-                f"{' '.join(self._command[:2])}: expected ready, got {line or 'its end'}\n{said}"
+                f"{' '.join(self._command[:2])}: expected 'ready' on stdout, "
+                f"got {repr(line) if line else 'end of file'}\n{said}"
             )
         self._signal(signal.SIGSTOP)
 

@@ -143,7 +143,8 @@ struct Peer {
   unsigned char* request_slot() { return request.memory.data() + head_bytes(1); }
   unsigned char* response_slot() { return response.memory.data() + head_bytes(1); }
 
-  // Waits for the next request, asleep on the socket. Returns false if the client hung up instead.
+  // Waits for the next request by sleeping on the socket. Returns false if the client hung up
+  // instead.
   bool await_request() {
     while (true) {
       response_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);

@@ -89,7 +89,7 @@ class FunctionHandler final : public shm::Handler {
   Body body_;
 };
 
-// A folder that is removed with the test.
+// A temporary folder that the destructor removes.
 class Folder {
  public:
   Folder() {
@@ -157,7 +157,7 @@ class Host {
   std::vector<std::pair<std::string, std::string>> events_;
 
  public:
-  shm::Server server;  // last: it writes to the log until it is destroyed
+  shm::Server server;  // destroyed first, because it writes to the log until then
 };
 
 // Checks the condition repeatedly, for at most ten seconds.

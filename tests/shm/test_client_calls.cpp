@@ -108,7 +108,8 @@ TEST_CASE("a deadline ends the call, and its late answer is dropped") {
   Pair pair;
   REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
   CHECK(pair.peer.request_head()->mark.load() == 1);
-  // The server does not release the call within the next deadline either: nothing is sent.
+  // The server does not release the first call within the next deadline either, so the second
+  // request is not sent.
   REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
   CHECK(pair.peer.request_entry()->sequence.load() == 1);
   BackgroundThread serving([&] {

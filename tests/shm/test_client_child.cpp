@@ -99,7 +99,7 @@ TEST_CASE("a command is split into words as in a shell, without expansion") {
     CHECK(status_of([&] { make_child_endpoint(wrong); }) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("the open fails if the child process dies at once, does not exist or never answers") {
+TEST_CASE("the open fails if the child process dies immediately, does not exist or never answers") {
   std::string message;
   CHECK(status_of_open("die", &message) == SIDECALL_UNREACHABLE);
   CHECK(message.find("exit status 3") != std::string::npos);
@@ -164,7 +164,7 @@ TEST_CASE("a child process that died is started again after a pause") {
     REQUIRE(channel->wait() == Outcome::kAnswered);
     CHECK(is_right(channel->take(), 2));
   }
-  // The timeout is shorter than the pause before the next child.
+  // The timeout of the second call is shorter than the pause before the next child is started.
   channel->publish(false, 5 * kSecond);
   CHECK(channel->wait() == Outcome::kAnswered);
   const int32_t status = status_of([&] {
@@ -175,7 +175,7 @@ TEST_CASE("a child process that died is started again after a pause") {
          status == SIDECALL_PEER_DIED));
 }
 
-TEST_CASE("the end of a child process is noticed in a program that reaps all children itself") {
+TEST_CASE("the end of a child process is noticed even in a program that ignores SIGCHLD") {
   struct sigaction ignore{}, before{};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGCHLD, &ignore, &before);
@@ -189,7 +189,7 @@ TEST_CASE("a caller whose deadline is before the end of the pause does not retry
   const Folder folder;
   const std::string path = folder.path() + "/end";
   REQUIRE(mkfifo(path.c_str(), 0600) == 0);
-  // Serves until it is told to end.
+  // The child reports that it is ready, and ends when a line is written to the FIFO.
   const auto endpoint = make_child_endpoint(
       R"(/bin/sh -c 'printf "\003\0\0\0\0" >&$SIDECALL_FD; read line <)" + path + "; exit 7'");
   Error not_yet(SIDECALL_OK, "");

@@ -17,7 +17,7 @@ class NoDescriptors {
   NoDescriptors() {
     getrlimit(RLIMIT_NOFILE, &before_);
     rlimit few = before_;
-    few.rlim_cur = 4;  // poll() accepts no more entries than this limit either
+    few.rlim_cur = 4;  // not less, because this also limits the entries of poll()
     setrlimit(RLIMIT_NOFILE, &few);
   }
   ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
@@ -190,7 +190,7 @@ TEST_CASE("a large answer without a free descriptor fails only its own call") {
   CHECK(pair.run() == Outcome::kAnswered);
   try {
     pair.channel->take();
-    FAIL("it was taken");
+    FAIL("expected an error");
   } catch (const Error& error) {
     check(error);
   }

@@ -54,7 +54,7 @@ int32_t open_with(const std::function<void(Welcome&)>& change,
       nullptr, hang_ups);
 }
 
-// The same for CONNECT with one slot of 4096 bytes each way.
+// Like open_against, but the server answers CONNECT, with one slot of 4096 bytes each way.
 int32_t connect_against(const std::function<void(Peer&, Welcome&)>& answer) {
   Server server;
   std::unique_ptr<Client> client;
@@ -261,7 +261,7 @@ TEST_CASE("a refusal keeps its status and text, and a malformed one is a violati
   for (const auto& lie : lies) CHECK(refuse_with(lie) == SIDECALL_PROTOCOL);
 }
 
-TEST_CASE("the client receives a refusal that the server sends before it reads HELLO") {
+TEST_CASE("the client receives a refusal that the server sends without reading HELLO") {
   struct Refusing final : Endpoint {
     const std::string name = "shm:refusing";
     const std::string& label() const noexcept override { return name; }
@@ -282,7 +282,8 @@ TEST_CASE("a client retries twice after a disconnect, because a worker may have 
   CHECK(open_with([](Welcome&) {}, manifest(kSignature, ""), 2) == SIDECALL_OK);
 }
 
-TEST_CASE("servers that disconnect, stall or are absent give different statuses") {
+TEST_CASE(
+    "a server that disconnects or is absent gives UNREACHABLE, and one that stalls gives TIMEOUT") {
   CHECK(open_against([](Peer& peer) { peer.socket.close(); }, nullptr, 2) == SIDECALL_UNREACHABLE);
   Server server;
   ClientOptions options;

@@ -1,5 +1,5 @@
-// Servers that violate the protocol in answers, messages and memory: each violation ends that call
-// with a status, and the channel continues with the next server.
+// Servers that violate the protocol in answers, messages and memory: a violation ends the current
+// call with a status, and the channel continues with the next server.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <random>

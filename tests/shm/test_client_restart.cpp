@@ -124,7 +124,7 @@ TEST_CASE("an answer that arrived just before the server died is used") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE("a call fails if one server after another disconnects when it gets the request") {
+TEST_CASE("a call fails if every restarted server disconnects when the request arrives") {
   Pair pair;
   BackgroundThread serving([&] {
     for (int i = 0; i < 4; ++i) {
@@ -246,7 +246,8 @@ TEST_CASE("another model with the same signature is used, and its id is reported
 }
 
 TEST_CASE(
-    "calls in a forked child fail with FORKED, its views are private, and the parent continues") {
+    "calls in a forked child fail with FORKED, the child's views are private, and the parent "
+    "continues") {
   Pair pair;
   BackgroundThread serving([&] { pair.peer.serve(2); });
   REQUIRE(pair.run() == Outcome::kAnswered);
@@ -264,7 +265,7 @@ TEST_CASE(
     failures += status_of([&] { pair.channel->fd(); }) != SIDECALL_FORKED;
     failures += status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) != SIDECALL_FORKED;
     failures += std::memcmp(view, &before, sizeof before) != 0;
-    // These pages belong to the child alone.
+    // Only the child sees this change.
     std::memset(pair.channel->request(), 0xff, pair.channel->request_bytes());
     pair.channel->cancel();
     pair.client->give_back(std::move(pair.channel));

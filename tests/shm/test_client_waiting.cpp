@@ -9,7 +9,7 @@ using namespace raw;
 
 namespace {
 
-// The successor: accepts the client and answers one request.
+// The restarted server: accepts the client and answers one request.
 void serve_again(Pair& pair) {
   pair.peer = pair.server.accept_honest();
   pair.peer.serve(1);
@@ -31,7 +31,8 @@ struct Orphan : Pair {
 
 }  // namespace
 
-TEST_CASE("polling and the descriptor wait for a restarted server without blocking") {
+TEST_CASE(
+    "a caller that polls and waits on the descriptor is not blocked while the server restarts") {
   Orphan pair;
   const int fd = pair.channel->fd();
   std::atomic<int> num_polls{0};

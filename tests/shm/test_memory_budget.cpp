@@ -59,7 +59,8 @@ shm::ServerOptions with_memory(uint64_t bytes, uint64_t of_user = 0) {
 
 }  // namespace
 
-TEST_CASE("a budget gives out what it has and takes it back") {
+TEST_CASE(
+    "a budget grants bytes up to its limit, and bytes that are given back can be taken again") {
   shm::MemoryBudget budget(100, 100);
   CHECK(take(&budget, 1, 60) == 0);
   CHECK(take(&budget, 2, 41) == SIDECALL_OUT_OF_MEMORY);
@@ -120,7 +121,8 @@ TEST_CASE("workers share one limit, and the bytes of a worker that ended are fre
   CHECK(take(&second, 3, 40) == 0);
 }
 
-TEST_CASE("a file that is not a supervisor's is refused") {
+TEST_CASE(
+    "a budget refuses to join a file that is not from a supervisor, or a row beyond its end") {
   shm::MemoryBudget budget(100, 100);
   shm::MemoryRows rows;
   const shm::Fd other = shm::make_sealed_file("other");
@@ -184,7 +186,8 @@ TEST_CASE("a reservation gives back what it holds when it ends, moves or shrinks
   CHECK(budget.held() == 0);
 }
 
-TEST_CASE("answers that a client has not received count, and only its calls are refused") {
+TEST_CASE(
+    "answers that a client has not received count, and only the calls of that client are refused") {
   Host server(host::numbers(), grow, with_memory(4 * kMiB));
   Client hoarder(server.path), other(server.path);
   // Each answer has one MiB and is assembled in private memory, so it needs two MiB for a moment.
@@ -220,7 +223,7 @@ TEST_CASE("private copies of inputs count for as long as the connection lives") 
     second.write_numbers(65536, 0);
     second.publish(1);
     CHECK(second.await(1).status == SIDECALL_OUT_OF_MEMORY);
-    CHECK(call(&second, 2, 1.0F) == 0);  // the connection goes on
+    CHECK(call(&second, 2, 1.0F) == 0);  // the connection is still usable
   }
   CHECK(host::eventually([&] { return server.number("memory_bytes") == 0; }));
 }
@@ -314,7 +317,8 @@ TEST_CASE("two workers of a supervisor keep one limit") {
   second->server.control(supervisor.add(2).release(), 1000000000);
   REQUIRE(host::eventually([&] { return supervisor.num_ready() == 2; }));
   REQUIRE(supervisor.listen(shm::Deadline::after(INT64_C(10000000000))));
-  const Client one(path, 1, 2 * kMiB);  // at the first worker; the next one goes to the second
+  // This connection is at the first worker, and the next one goes to the second worker.
+  const Client one(path, 1, 2 * kMiB);
   const shm::Hello hello = raw::hello(shm::kConnect, 1, 2 * kMiB, 0);
   CHECK(raw::ask(path, hello).refusal() == SIDECALL_OUT_OF_MEMORY);
   CHECK(Client(path, 1, kMiB).echo(1, 1.0F));

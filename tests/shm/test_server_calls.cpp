@@ -1,5 +1,5 @@
-// Calls over the channel from the server's side: layouts, strings, deadlines, several slots,
-// results that do not fit.
+// Calls over the channel from the server's side: layouts, strings, wake-ups, deadlines and several
+// slots.
 #include <catch2/catch_test_macros.hpp>
 
 #include <stdexcept>
@@ -308,7 +308,7 @@ TEST_CASE("a client that disconnects before its handler starts does not keep the
   CHECK(stopped);
 }
 
-TEST_CASE("several slots are served in the order of their numbers") {
+TEST_CASE("requests in several slots are served in the order of their sequence numbers") {
   std::vector<float> order;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
     order.push_back(*static_cast<const float*>(request.input(0).data));

@@ -268,7 +268,7 @@ TEST_CASE("invalid options and services are refused") {
         SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("a server without free descriptors refuses one client and serves the others later") {
+TEST_CASE("a server without free descriptors refuses new clients and still serves connected ones") {
   Host server;
   Client client(server.path);
   REQUIRE(client.echo(1, 1.0F));

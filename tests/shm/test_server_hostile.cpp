@@ -71,7 +71,8 @@ const std::vector<Lie>& ring_lies() {
          c->publish(2, f);
        }},
       {"a sequence too high", [](Client* c) { c->publish_sequence(2, 3); }},
-      {"a sequence of long ago", [](Client* c) { c->publish_sequence(2, UINT64_MAX); }},
+      {"a sequence far behind the expected one",
+       [](Client* c) { c->publish_sequence(2, UINT64_MAX); }},
       {"a sequence that goes back to zero",
        [](Client* c) {
          c->publish(2);
@@ -99,7 +100,7 @@ const std::vector<Lie>& ring_lies() {
   return lies;
 }
 
-// Each changes one entry of a table that is otherwise valid.
+// Each lie changes one entry of a table that is otherwise valid.
 struct TableLie {
   const char* what;
   std::function<void(shm::TensorEntry*)> tell;
@@ -110,9 +111,9 @@ const std::vector<TableLie>& table_lies() {
       {"another type", [](auto* e) { e->dtype = 11; }},
       {"no type", [](auto* e) { e->dtype = -1; }},
       {"another rank", [](auto* e) { e->rank = 1; }},
-      {"a rank of many", [](auto* e) { e->rank = UINT32_MAX; }},
+      {"a rank far above the maximum", [](auto* e) { e->rank = UINT32_MAX; }},
       {"an offset inside the table", [](auto* e) { e->offset = 0; }},
-      {"an offset between lines", [](auto* e) { e->offset += 8; }},
+      {"an offset that is not a multiple of 64", [](auto* e) { e->offset += 8; }},
       {"an offset beyond the slot", [](auto* e) { e->offset = 1 << 20; }},
       {"an offset that wraps", [](auto* e) { e->offset = UINT64_MAX - 63; }},
       {"an end beyond the slot",
@@ -121,7 +122,7 @@ const std::vector<TableLie>& table_lies() {
       {"too many bytes", [](auto* e) { e->bytes += 4; }},
       {"no bytes", [](auto* e) { e->bytes = 0; }},
       {"rows below zero", [](auto* e) { e->dims[0] = -1; }},
-      {"rows beyond counting", [](auto* e) { e->dims[0] = INT64_MAX; }},
+      {"the largest possible number of rows", [](auto* e) { e->dims[0] = INT64_MAX; }},
       {"rows whose bytes wrap", [](auto* e) { e->dims[0] = INT64_C(1) << 60, e->bytes = 0; }},
       {"another fixed dimension", [](auto* e) { e->dims[1] = 5, e->bytes = 40; }},
       {"a dimension beyond the rank", [](auto* e) { e->dims[2] = 1; }},

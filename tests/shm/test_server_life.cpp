@@ -27,8 +27,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // A client in a process of its own, forked before the server has threads: waits for the path,
-// connects, publishes one request unless it is `idle`, reports through a pipe that it has done so,
-// and waits.
+// connects, publishes one request unless it is `idle`, reports through a pipe that it is ready, and
+// waits.
 class OtherProcess {
  public:
   explicit OtherProcess(bool idle) {
@@ -321,7 +321,7 @@ TEST_CASE("a server takes over a path only from a server that has died") {
   CHECK(status_of_listening(path) == 0);
   CHECK_FALSE(fs::exists(path));
 
-  // A server that uses no lock file.
+  // This server is alive, although it uses no lock file.
   const shm::Fd foreign(::socket(AF_UNIX, SOCK_SEQPACKET, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -339,7 +339,8 @@ TEST_CASE("a server takes over a path only from a server that has died") {
   CHECK(status_of_listening(std::string(200, 'x')) == SIDECALL_INVALID_ARGUMENT);
 }
 
-TEST_CASE("the socket has the mode of its allowed users, and a missing folder is created") {
+TEST_CASE(
+    "the mode of the socket follows from the allowed users, and a missing folder is created") {
   const host::Folder folder;
   const auto mode_of = [](const std::string& path) {
     struct stat found{};

@@ -68,7 +68,7 @@ int asleep(SpinPolicy* policy, uint32_t peer_cpu) {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fresh, "spin policy: polling ends with its budget") {
+TEST_CASE_METHOD(Fresh, "spin policy: polling ends when its time is used up") {
   SpinPolicy policy;
   const Wait far = wait(&policy, kElsewhere);
   CHECK(far.began);
@@ -87,8 +87,9 @@ TEST_CASE_METHOD(Fresh, "spin policy: polling ends with its budget") {
   CHECK(Fake::yields == 0);
 }
 
-TEST_CASE_METHOD(
-    Fresh, "spin policy: a thread with fewer than two CPUs polls only for a peer on another CPU") {
+TEST_CASE_METHOD(Fresh,
+                 "spin policy: with a quota below two CPUs no thread polls, and a thread that is "
+                 "pinned to one CPU does not poll for a peer whose CPU is unknown") {
   SpinPolicy policy;
   Fake::paid = 1;
   CHECK(!wait(&policy, kElsewhere).began);
@@ -151,14 +152,14 @@ TEST_CASE_METHOD(Fresh, "spin policy: waiting threads of one process yield to ea
 }
 
 TEST_CASE_METHOD(Fresh,
-                 "spin policy: after yields that take too long, more and more waits sleep without "
-                 "yielding, until a yield is short") {
+                 "spin policy: each yield that takes too long increases the number of following "
+                 "waits that sleep without yielding; short yields reduce it") {
   SpinPolicy policy;
   Fake::yield_takes = 2 * SpinPolicy::kMaxWait;
   for (const int forgone : {3, 15, 63, 255, 1023, 1023}) {
     const Wait lost = wait(&policy, kHere);
     CHECK(lost.yields == 1);
-    policy.note(INT64_MAX);  // not a measurement of polling
+    policy.note(INT64_MAX);  // ignored, because this wait measured no polling
     CHECK(asleep(&policy, kHere) == forgone);
   }
   Fake::yield_takes = 20 * kUs;

@@ -23,7 +23,7 @@ namespace {
 
 constexpr uint32_t kFriend = 1001, kStranger = 1002;
 
-// Changes the user id of this thread alone; the server's threads keep theirs.
+// Changes the user id of the calling thread only; the server's threads keep theirs.
 void become(uint32_t uid) {
   if (syscall(SYS_setresuid, -1, uid, -1) != 0) throw std::runtime_error("setresuid");
 }
@@ -76,7 +76,7 @@ struct Door {
   std::string path = server.path;
   std::mutex mutex;
   std::string log;
-  std::unique_ptr<shm::Supervisor> supervisor;  // last: it writes to the log until it is destroyed
+  std::unique_ptr<shm::Supervisor> supervisor;  // destroyed first: it writes to the log until then
 };
 
 raw::Answer ask(shm::Socket* socket) {

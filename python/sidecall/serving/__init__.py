@@ -1,6 +1,6 @@
 """Serving of Python objects: `sidecall.serve`, and functions that a served object may call.
 
-Nothing heavy is imported before the first use.
+Modules that take long to import are imported only when they are first used.
 """
 
 from __future__ import annotations

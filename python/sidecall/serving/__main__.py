@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from sidecall import errors
 
-# Exit codes, the same for every command of sidecall. 1 also means wrong usage.
+# Exit codes, the same for every command of sidecall.
 OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
 
 
@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         "--copy",
         choices=("auto", "always"),
         default="auto",
-        help="auto (default) copies inputs only where reading them in place would be unsafe, always copies all",
+        help="auto (default): copy an input only if reading it in place is unsafe; always: copy every input",
     )
     add(
         "--max-connections",

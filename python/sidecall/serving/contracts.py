@@ -102,7 +102,7 @@ class _Served:
 
 
 def row_builder(data: Data, schema: Schema) -> Any:
-    """Returns a callable that makes rows of the training container from a request's tensors."""
+    """Returns a callable that makes rows of the kind used in training from a request's tensors."""
     inputs = [name for name, _, _ in schema.inputs]
     places = [_place(feature, inputs) for feature in schema.features]
     if data.layout == "text":
@@ -189,7 +189,11 @@ def signature_text(schema: Schema, answers: list[Answer]) -> str:
 
 
 def _identity(model: Any, contract: dict[str, Any]) -> str:
-    """Returns the id: SHA-256 of the pickled model, or of its answers if it cannot be pickled."""
+    """Returns the id: the SHA-256 of the pickled model.
+
+    If the model cannot be pickled, the id is the SHA-256 of the features, the outputs and the
+    golden rows in the contract.
+    """
     import pickle
 
     try:

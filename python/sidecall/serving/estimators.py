@@ -23,7 +23,7 @@ class Answer:
     method: str
     dtype: str
     width: int | None  # the columns of an [N, width] tensor; None for [N]
-    # The classes, if this is a label that is the class of the largest probability.
+    # The classes, if this output is the label and the label has the largest probability.
     classes: list[Any] | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Estimator:
 def tensor_of(value: Any, answer: Answer) -> np.ndarray:
     """Returns the answer of a method as the output's tensor.
 
-    Raises sidecall.errors.Engine if it does not fit.
+    Raises sidecall.errors.Engine if the tensor cannot hold the answer.
     """
     if type(value) is not np.ndarray:
         value = np.asarray(value.toarray() if hasattr(value, "toarray") else value)

@@ -210,7 +210,7 @@ def _over_arrays(
 ) -> Service:
     if not inputs or not outputs:
         raise errors.ContractInvalid(
-            "inputs, outputs: expected both, each with at least one tensor, got only one of them"
+            "inputs, outputs: expected at least one tensor in each, got none in one of them"
         )
     signature = {
         "inputs": [_tensor(name, text) for name, text in inputs.items()],
@@ -265,7 +265,7 @@ class Column:
         if isinstance(value, Mapping) and key in value:
             return value[key]
         raise errors.Engine(
-            f"output '{self.tensor.name}': expected a value for each class, got an answer without one"
+            f"output '{self.tensor.name}': expected a value for each class, got an answer without a value for one of them"
         )
 
 

@@ -161,9 +161,10 @@ def _fields(kind: Any) -> dict[str, Any] | None:
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the defaults that replace missing values, except None.
+    """Returns the defaults that replace missing values.
 
-    These are the defaults of parameters, or of the fields of a dataclass or NamedTuple.
+    These are the defaults of parameters, or of the fields of a dataclass or NamedTuple. A default
+    of None is left out.
     """
     return {
         name: default
@@ -216,7 +217,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def first_hint(function: Callable[..., Any]) -> Any:
-    """Returns the hint of the first parameter, with names resolved; None without one."""
+    """Returns the type hint of the first parameter, or None. Hints in quotes are resolved."""
     parameters = list(_parameters(function))
     return _hints(function).get(parameters[0]) if parameters else None
 

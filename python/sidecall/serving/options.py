@@ -25,7 +25,7 @@ class Log:
 
     @staticmethod
     def flush() -> None:
-        """Waits a short time until all lines are written. Called before a process ends."""
+        """Waits, but not long, until all lines are written. Called before a process ends."""
         from sidecall import _backend
 
         _backend.load(None).log_flush(_FLUSH_NS)

@@ -120,7 +120,7 @@ class Signals:
 
 @contextmanager
 def ended_by(fd: int, after_ns: int, status: int = CUT) -> Iterator[None]:
-    """Ends the process with `status` if the block runs for `after_ns` after `fd` becomes readable.
+    """Ends the process with `status` if the block still runs `after_ns` after `fd` is readable.
 
     This is necessary because an object may never return, and may never release the GIL.
     """

@@ -33,7 +33,7 @@ class Place:
     reserved: Any = None  # the value that means missing, if that is not NaN
 
     def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns the values and a mask of the missing ones; the mask is None if none is."""
+        """Returns the values and a mask of the missing ones; the mask is None if none are."""
         tensor = tensors[self.input]
         values = tensor[:, self.column] if tensor.ndim == 2 else tensor
         if values.dtype.kind == "f":

@@ -79,21 +79,22 @@ def serve(
     inputs,        for a function over arrays: its tensors by name, {"X": "float32[N,30]"}; the
     outputs        function is called with copies in this order and returns an array, a tuple or a
                    dict
-    verify         what happens if the golden rows give other answers: "error", "warn" or "off";
-                   SIDECALL_VERIFY overrides it
+    verify         what happens if the golden rows give answers other than the expected ones:
+                   "error", "warn" or "off"; SIDECALL_VERIFY overrides this option
     golden, ranges, dtype, feature_names, metadata, name, version   as for `sidecall.export`
     copy           "always" also copies the inputs of a model file; Python objects always get copies
     allow_uids,    users and a group that are admitted in addition to this user and root
     group
     max_connections   for the whole server; max_connections_per_user is a limit of each worker
-    max_memory_bytes   what all clients together can make the server and its workers hold
-    max_memory_per_user_bytes   the same for the clients of one user; None is half of
+    max_memory_bytes   the most memory, in bytes, that the server and its workers hold for all
+                   clients together
+    max_memory_per_user_bytes   the same limit for the clients of one user; None is half of
                    max_memory_bytes if allow_uids or group admit other users, and all of it
                    otherwise
-    drain_timeout  how many seconds running calls get at the end
+    drain_timeout  how many seconds calls in progress get to finish when the server stops
     log            lines on stderr, as "text" or "json"; None for no log
     block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal
-                   ends the process. It also reports to systemd (Type=notify) if systemd started
+                   ends the process. True also reports to systemd (Type=notify) if systemd started
                    the process. False returns a `Server`
 
     A function over records needs type hints (one TypedDict or dataclass, a list of them, or a
@@ -187,7 +188,7 @@ def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
 
 
 class Server:
-    """A running server, from `serve(..., block=False)`. As a context manager it closes itself."""
+    """A running server, from `serve(..., block=False)`. A `with` block closes it at its end."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The objects that a server process serves: a described function over tensors, or a model file.
 
-These objects can be pickled, so that workers can be given them.
+These objects can be pickled, so that they can be passed to workers.
 """
 
 from __future__ import annotations

@@ -13,17 +13,17 @@ from contextlib import suppress
 
 from sidecall import _backend, errors
 
-# Child processes must not speak for the service.
+# Child processes must not get these variables: only the server itself reports to the manager.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 _NEVER = float("inf")
 
 
 class ServiceManager:
-    """The service manager of a server at `at`. Without one, every method does nothing.
+    """The service manager of a server at `at`. If there is no manager, every method does nothing.
 
-    Without an address, a client has started this process, so the process is not the manager's
-    service.
+    If `at` is None, a client has started this process, so the process is not the service that a
+    manager watches.
     """
 
     def __init__(self, at: str | None) -> None:

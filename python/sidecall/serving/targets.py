@@ -130,7 +130,9 @@ def read_contract(contract: Any) -> dict[str, Any]:
     except FileNotFoundError:
         raise errors.FileNotFound(f"{where}: no such file") from None
     except RecursionError:
-        raise errors.ContractInvalid(f"{where}: expected at most 64 levels, got more") from None
+        raise errors.ContractInvalid(
+            f"{where}: expected JSON of at most 64 levels, got more"
+        ) from None
     except (OSError, ValueError) as error:
         if isinstance(error, errors.Error):
             raise

@@ -1,6 +1,7 @@
 """`python -m sidecall.serving.worker FD`: one worker of a supervised server.
 
-FD is a file with the pickled service and options. SIDECALL_FD is the worker's control socket.
+FD is the descriptor of a file with the pickled service and options. SIDECALL_FD is the descriptor
+of the worker's control socket.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def pack(service: bytes, options: Options) -> int:
 
 
 def main(fd: int) -> int:
-    # Other workers read the same file. Opening it again gives this process its own file offset.
+    # Other workers read the same file. Opening the file again gives this process its own offset.
     with Path(f"/proc/self/fd/{fd}").open("rb") as file:
         payload = pickle.load(file)
     os.close(fd)

@@ -140,7 +140,7 @@ class Slow:
 class DiesAtStart:
     """An object whose first `deaths` copies kill the worker that loads them.
 
-    With `number` 0, they never finish loading instead.
+    With `number` 0, these copies kill no worker: they never finish loading.
     """
 
     def __init__(self, folder: Path, deaths: int, number: int = signal.SIGKILL) -> None:

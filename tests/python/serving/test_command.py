@@ -1,4 +1,4 @@
-"""sidecall serve of Python objects through `python -m sidecall.serving`, and exec: of a program."""
+"""`python -m sidecall.serving serve` serves Python objects; an exec: URI starts a program."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_missing_data_file_is_refused(command, at, tmp_path):
 
 
 def test_exec_starts_a_program_that_serves(environment, tmp_path, monkeypatch):
-    """No server is deployed: opening the model starts it, closing ends it."""
+    """No server runs yet: opening the model starts the server, and closing the model ends it."""
     (tmp_path / "served.py").write_text(
         "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\nif __name__ == '__main__':\n    sidecall.serve(double)\n"
     )

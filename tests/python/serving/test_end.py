@@ -31,7 +31,7 @@ from serving_parts import misbehave
 sidecall.serve(misbehave, {at!r}, workers={workers}, log="json", drain_timeout={drain}, log_level="debug")
 """
 DRAIN = 1.0
-BOUND = 20.0  # far beyond drain timeout and grace, for a busy machine
+BOUND = 20.0  # seconds, far beyond the drain timeout and grace period, for a busy machine
 
 X = {"inputs": {"x": "float64[N]"}, "outputs": {"y": "float64[N]"}}
 

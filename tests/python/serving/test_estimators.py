@@ -1,4 +1,4 @@
-"""Estimators behind an address: exactly the answers of the object, for any training container."""
+"""A served estimator answers exactly as in process, for any container of training data."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_a_contract_file_replaces_data(serve, at, penguins, tmp_path):
 
 
 def test_a_contract_of_another_model_fails_verification(at, penguins):
-    """With golden rows that disagree, the address is not created."""
+    """If the model does not give the answers of the golden rows, the address is not created."""
     model, rows, labels = penguins
     with sidecall.serve(model, at, data=rows, block=False, log=None):
         contract = sidecall.open(at).contract

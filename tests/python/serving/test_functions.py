@@ -1,4 +1,4 @@
-"""Functions behind an address: signatures from hints, data or tensors, and their errors."""
+"""Served functions and their errors. Type hints, data or tensor types describe a function."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_a_function_without_hints_data_or_contract_is_refused(at):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"features": ' + b"[" * 200_000, "expected at most 64 levels, got more"),
+        (b'{"features": ' + b"[" * 200_000, "expected JSON of at most 64 levels, got more"),
         (b'{"features": [', "expected JSON"),
         (b'{"features": [], "outputs": [], "x": ' + b"9" * 5000 + b"}", "expected JSON"),
         (b'{"features": "\xff"}', "expected JSON"),
@@ -363,7 +363,7 @@ def test_a_pickle_needs_trust_pickle(at, tmp_path):
         )
 
 
-def test_a_closed_server_refuses_every_use(serve, at):
+def test_a_closed_server_refuses_status_and_clients_cannot_connect(serve, at):
     server = serve(double)
     assert server.at == at
     assert server.drain(1.0) is True

@@ -1,4 +1,4 @@
-"""A Python server under a service manager: what it reports, in systemd's notify protocol."""
+"""What a Python server reports to a service manager, in systemd's notify protocol."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def address_of(manager: socket.socket) -> str:
 
 
 def everything(manager: socket.socket) -> list[str]:
-    """Everything that has arrived and was not read yet."""
+    """The messages that have arrived and were not read yet."""
     manager.setblocking(False)
     found = []
     while True:
@@ -81,14 +81,15 @@ def test_the_server_answers_once_it_has_reported_ready_and_reports_that_it_stops
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-def test_the_watchdog_is_fed_while_the_server_answers_at_its_address(
+def test_the_server_notifies_the_watchdog_while_it_answers_at_its_address(
     start: Start, at: str, manager: socket.socket, workers: int | None
 ) -> None:
     process = start(workers, WATCHDOG_USEC="200000")
     assert manager.recv(4096).startswith(b"READY=1")
     for _ in range(3):
         assert manager.recv(4096) == b"WATCHDOG=1"
-    # The manager must restart a server that no client can reach.
+    # Without the socket no client can reach the server, so the server must stop its notifications:
+    # the manager then restarts it.
     Path(at.removeprefix("shm:")).unlink()
     manager.settimeout(1)
     with pytest.raises(TimeoutError):
@@ -98,7 +99,7 @@ def test_the_watchdog_is_fed_while_the_server_answers_at_its_address(
     assert process.wait(60) == 0
 
 
-def test_the_watchdog_of_another_process_is_not_fed(
+def test_the_server_does_not_notify_the_watchdog_of_another_process(
     start: Start, at: str, manager: socket.socket
 ) -> None:
     process = start(None, WATCHDOG_USEC="2000", WATCHDOG_PID=str(os.getpid()))
@@ -111,7 +112,7 @@ def test_the_watchdog_of_another_process_is_not_fed(
 def test_a_server_that_does_not_block_the_program_reports_nothing(
     at: str, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The program is the service, and it alone knows when it is ready."""
+    """The program is the service, so only the program knows when the service is ready."""
     monkeypatch.setenv("NOTIFY_SOCKET", address_of(manager))
     with sidecall.serve("serving_parts:double", at, block=False, log=None):
         assert sidecall.open(at).predict({"amount": 2}) == {"prediction": 4.0}

@@ -1,6 +1,4 @@
-"""Worker processes: distributed, killed, replaced, drained, and ended with their supervising
-process.
-"""
+"""Worker processes are drained, are replaced if they are killed, and end with their supervisor."""
 
 from __future__ import annotations
 
@@ -82,8 +80,8 @@ def test_a_killed_worker_is_replaced(serve, at, options):
     victim = int(client.predict({"how": "fine"})["prediction"])
     assert victim in before
     os.kill(victim, signal.SIGKILL)
-    # The client finds the connection dead and connects again to a living worker, so this call
-    # succeeds.
+    # The client finds that its connection is closed and connects again, to a worker that runs, so
+    # this call succeeds.
     survivor = int(client.predict({"how": "fine"})["prediction"])
     assert survivor != victim
     eventually(
@@ -282,7 +280,7 @@ from serving_parts import double
 with sidecall.serve(double, {at!r}, workers=1, block=False, log=None) as server:
     child = os.fork()
     if child == 0:
-        sys.exit(0)  # through the end of the block, and the interpreter's
+        sys.exit(0)  # also leaves the with block
     print(os.waitpid(child, 0)[1], flush=True)
     input()
 """
