@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz verify faults anomalies parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -73,7 +73,7 @@ $(BUILD)/.system-bench-shm: | build
 	@touch $@
 
 # Packages that the network approaches need: client libraries and brokers. Once the build finds the
-# headers, it makes the programs that need them.
+# headers of the libraries, it makes the programs that need them.
 network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev libprotobuf-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
 $(BUILD)/.system-network: | build
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(network_packages) 2>/dev/null | grep -cx installed)" = $(words $(network_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
@@ -111,7 +111,7 @@ $(VENV)/.bench: $(VENV)/.tests
 
 # Servers and clients of the network approaches that are installed outside of .venv.
 $(BUILD)/peers/.created: benchmarks/network/peers.py benchmarks/network/servers/prediction.proto $(VENV)/.bench
-	@$(quietly) peers "installing what the network approaches are served and called with" $(BIN)/python benchmarks/network/peers.py --build $(BUILD)
+	@$(quietly) peers "installing servers and clients of the network approaches" $(BIN)/python benchmarks/network/peers.py --build $(BUILD)
 	@touch $@
 
 $(BUILD)/peers/node/.created: benchmarks/network/clients/node/package-lock.json | $(BUILD)/.system
@@ -182,7 +182,7 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-long: setup ## run the tests that take long: packages, benchmarks, a program's end in each state
+test-long: setup ## run the tests that take long: packages, benchmarks, programs that end in each state
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -227,6 +227,9 @@ verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the c
 faults: test-setup ## kill processes at each step of the channel, ten thousand times
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m "" tests/faults
 
+anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of each scenario fail: about half an hour
+	@$(BIN)/python tests/anomalies/run.py --build $(BUILD)
+
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 
 bench: bench-network ## measure every route, its rivals and the network approaches; write results and the report
@@ -251,13 +254,13 @@ package: package-python package-node ## build an sdist, a wheel and the npm tarb
 package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
 	@$(quietly) package-requirements "installing build and ziglang" $(install) build ziglang==0.17.1
 
-package-python: package-setup ## build the sdist and the wheel alone
+package-python: package-setup ## build only the sdist and the wheel
 	@$(quietly) portable-python "building the Python module and the command for glibc 2.28" $(portable_build) sidecall-python sidecall-cli
 	@$(quietly) sdist "packing the sdist" $(BIN)/python -m build --no-isolation --sdist --outdir $(DIST)
 	@rm -rf $(BUILD)/python/lib.* $(BUILD)/python/temp.*
 	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)/portable" $(quietly) wheel "packing the wheel" $(BIN)/python -m build --no-isolation --wheel --outdir $(DIST) "-C--build-option=--plat-name=manylinux_2_28_$$(uname -m)"
 
-package-node: package-setup ## build the npm tarballs alone
+package-node: package-setup ## build only the npm tarballs
 	@$(quietly) portable-node "building the Node.js addon and the command for glibc 2.28" $(portable_build) sidecall-node sidecall-cli
 	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out $(DIST)
 

@@ -65,10 +65,13 @@ class Report:
             "bars": [bar.document() for bar in self.bars],
         }
 
-    def write(self, path: Path | None = None) -> Path:
+    def write(self, path: Path | None = None, keep_others: bool = False) -> Path:
+        """Writes the document. `keep_others`: bars and tables of other targets in the file stay."""
         document = self.document()
-        check_document(document)
         path = path or RESULTS / f"{self.name}.json"
+        if keep_others and path.exists():
+            document = _merged(document, json.loads(path.read_text(encoding="utf-8")))
+        check_document(document)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         return path
@@ -80,6 +83,13 @@ class Report:
             print(
                 f"{bar.name:<{width}}  {bar.value:>9.3f}  {bar.limit:>9.3f}  {'holds' if bar.holds else 'MISSED'}"
             )
+
+
+def _merged(new: dict, old: dict) -> dict:
+    names = {bar["name"] for bar in new["bars"]}
+    bars = [bar for bar in old["bars"] if bar["name"] not in names] + new["bars"]
+    rows = new["rows"] or old["rows"]
+    return old | new | {"rows": rows, "bars": bars}
 
 
 def parse(

@@ -8,3 +8,7 @@ foreach(folder tests/c tests/abi tests/core tests/exits tests/shm tests/fuzz tes
     add_subdirectory(${folder})
   endif()
 endforeach()
+# This library replaces malloc, which sanitizers do too.
+if(NOT SIDECALL_SANITIZE)
+  add_subdirectory(tests/anomalies)
+endif()

@@ -1,4 +1,5 @@
-# Language, warnings, sanitizers and output folders of every target; sidecall-flags carries them.
+# Language, sanitizers and output folders of every target, and the target sidecall-flags: what links
+# it is compiled with our warnings.
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -27,6 +28,8 @@ endif()
 
 add_library(sidecall-flags INTERFACE)
 target_compile_options(sidecall-flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# RapidJSON takes std::string only if every file says so.
+target_compile_definitions(sidecall-flags INTERFACE RAPIDJSON_HAS_STDSTRING=1)
 if(SIDECALL_WERROR)
   target_compile_options(sidecall-flags INTERFACE -Werror)
 endif()
@@ -34,8 +37,8 @@ if(SIDECALL_FAULTS)
   target_compile_definitions(sidecall-flags INTERFACE SIDECALL_FAULTS)
 endif()
 if(SIDECALL_SANITIZE)
-  # Instrument the whole tree: a test that is not instrumented would miss its own errors in the
-  # library's memory.
+  # Instrument the tests too: a test that is not instrumented could access the library's memory
+  # wrongly without being noticed.
   add_compile_options(-fsanitize=${SIDECALL_SANITIZE} -fno-omit-frame-pointer -g -O1)
   add_link_options(-fsanitize=${SIDECALL_SANITIZE})
   if(SIDECALL_SANITIZE MATCHES "undefined")

@@ -215,7 +215,7 @@ void check_columns(const JsonNode& list, const Signature& signature) {
 }
 
 Contract read_contract(const std::string& json, bool has_graph, Signature* signature) {
-  rapidjson::Document document;
+  json::Document document;
   const JsonNode root = open_contract(json, &document);
   Contract contract;
   contract.text = json;

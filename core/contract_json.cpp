@@ -2,7 +2,6 @@
 #include <rapidjson/encodedstream.h>
 #include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
-#include <rapidjson/reader.h>
 
 #include <charconv>
 #include <string_view>
@@ -25,7 +24,7 @@ constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
 // decimals; its default mode rounds incorrectly.
 class Builder {
  public:
-  explicit Builder(rapidjson::Document* document) : document_(document) {}
+  explicit Builder(json::Document* document) : document_(document) {}
 
   bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
     const char* end = text + length;
@@ -55,7 +54,7 @@ class Builder {
   bool Uint64(uint64_t) { return false; }
 
  private:
-  rapidjson::Document* document_;
+  json::Document* document_;
 };
 
 [[noreturn]] void fail(const std::string& words, size_t byte) {
@@ -65,15 +64,15 @@ class Builder {
 
 }  // namespace
 
-void parse_json(const std::string& json, rapidjson::Document* document) {
+void parse_json(const std::string& json, json::Document* document) {
   // RapidJSON would stop at a NUL.
   if (const size_t nul = json.find('\0'); nul != std::string::npos) fail("a NUL", nul);
   size_t begin = 0;
   rapidjson::ParseResult result;
   const auto parse = [&](auto& stream) {
-    const auto generate = [&](rapidjson::Document& target) {
+    const auto generate = [&](json::Document& target) {
       Builder builder(&target);
-      rapidjson::Reader reader;
+      json::Reader reader;
       result = reader.Parse<kParseFlags>(stream, builder);
       return !result.IsError();
     };

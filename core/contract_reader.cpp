@@ -50,10 +50,9 @@ std::string path_to(const std::string& root, const Step* step) {
   return step->is_member ? with_key(before, step->key) : with_index(before, step->index);
 }
 
-bool is_nested(const rapidjson::Value& value) { return value.IsObject() || value.IsArray(); }
+bool is_nested(const json::Value& value) { return value.IsObject() || value.IsArray(); }
 
-void check_keys(const rapidjson::Value& value, const std::string& root, const Step* step,
-                int depth) {
+void check_keys(const json::Value& value, const std::string& root, const Step* step, int depth) {
   const auto fail = [&](const std::string& expected, const std::string& got) {
     JsonNode(&value, path_to(root, step)).fail(expected, got);
   };
@@ -174,7 +173,7 @@ bool JsonNode::boolean() const {
 }
 
 // Handles the common cases. Returns false if value() must convert or refuse the value.
-bool JsonNode::read(const rapidjson::Value& from, int32_t dtype, Value* to) {
+bool JsonNode::read(const json::Value& from, int32_t dtype, Value* to) {
   if (from.IsNull()) return true;
   switch (dtype) {
     case SIDECALL_DTYPE_STRING:
@@ -242,7 +241,7 @@ std::vector<Value> parse_classes(const JsonNode& output) {
   return classes;
 }
 
-JsonNode open_contract(const std::string& json, rapidjson::Document* document) {
+JsonNode open_contract(const std::string& json, json::Document* document) {
   parse_json(json, document);
   const JsonNode root(document, "/");
   root.require_unique_keys();

@@ -3,14 +3,13 @@
 // signature_json.cpp.
 #pragma once
 
-#include <rapidjson/document.h>
-
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "contract.h"
 #include "error.h"
 #include "hash.h"
@@ -18,12 +17,11 @@
 namespace sidecall {
 
 // Parses the text of a contract. Throws CONTRACT_INVALID.
-void parse_json(const std::string& json, rapidjson::Document* document);
+void parse_json(const std::string& json, json::Document* document);
 
 class JsonNode {
  public:
-  JsonNode(const rapidjson::Value* value, std::string path)
-      : value_(value), path_(std::move(path)) {}
+  JsonNode(const json::Value* value, std::string path) : value_(value), path_(std::move(path)) {}
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
   bool is_null() const { return value_ != nullptr && value_->IsNull(); }
@@ -60,9 +58,9 @@ class JsonNode {
   friend class JsonMembers;
   const char* kind() const;
   JsonNode element(size_t index) const;
-  static bool read(const rapidjson::Value& from, int32_t dtype, Value* to);
+  static bool read(const json::Value& from, int32_t dtype, Value* to);
 
-  const rapidjson::Value* value_;
+  const json::Value* value_;
   std::string path_;
 };
 
@@ -75,12 +73,12 @@ class JsonMembers {
 
  private:
   JsonNode object_;
-  std::unordered_map<std::string_view, const rapidjson::Value*, SeededHash> values_;
+  std::unordered_map<std::string_view, const json::Value*, SeededHash> values_;
 };
 
 // Parses a contract and returns its root. Checks that the format is known and each key occurs once.
 // Throws CONTRACT_INVALID, CONTRACT_FORMAT.
-JsonNode open_contract(const std::string& json, rapidjson::Document* document);
+JsonNode open_contract(const std::string& json, json::Document* document);
 
 // Whether the format of the contract describes what the model refuses. In format 1 the keys for
 // this have no meaning.

@@ -72,7 +72,7 @@ TensorSpec output_tensor(const JsonNode& output) {
 void tensors_of_contract(const std::string& json, const std::string& where,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) {
   at_place(where, [&] {
-    rapidjson::Document document;
+    json::Document document;
     const JsonNode root = open_contract(json, &document);
     Places places;
     for (const JsonNode& feature : root.member("features").elements())

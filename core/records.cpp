@@ -8,11 +8,11 @@
 #define RAPIDJSON_NEON
 #endif
 #include <rapidjson/error/en.h>
-#include <rapidjson/reader.h>
 
 #include <cmath>
 #include <utility>
 
+#include "base/json.h"
 #include "base/json_text.h"
 #include "base/number.h"
 #include "error.h"
@@ -299,7 +299,7 @@ void RecordReader::read(std::string_view json, Call* call) {
   seen_.assign(call->signature().features.size(), -1);
   Handler handler(call, is_list, &seen_);
   rapidjson::InsituStringStream stream(text_.data());
-  rapidjson::Reader reader;
+  json::Reader reader;
   const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
   if (!result.IsError()) return;
   const size_t byte = result.Offset();

@@ -1,9 +1,6 @@
 // Writes and reads signatures as text; see signature_json.h.
 #include "signature_json.h"
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
 #include <algorithm>
 #include <cmath>
 #include <unordered_set>
@@ -15,7 +12,7 @@
 namespace sidecall {
 namespace {
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+using Writer = json::Writer;
 
 constexpr size_t kMaxRank = 16;  // the largest rank of a tensor on a channel
 
@@ -181,7 +178,7 @@ void read_tensors(const JsonNode& list, bool may_lack_shapes, std::vector<Tensor
 }  // namespace
 
 std::string signature_text(const Signature& signature) {
-  rapidjson::StringBuffer buffer;
+  json::Buffer buffer;
   Writer tensors(buffer);
   tensors.StartObject();
   write_tensors(&tensors, "inputs", signature.inputs);
@@ -201,7 +198,7 @@ std::string signature_text(const Signature& signature) {
 void read_signature_text(std::string_view text, const std::string& where, int32_t status,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) {
   try {
-    rapidjson::Document document;
+    json::Document document;
     parse_json(std::string(text), &document);
     const JsonNode root(&document, "/");
     root.require_unique_keys();

@@ -1,13 +1,11 @@
 // Runs golden rows and compares the answers; used by model.cpp at open and by the C ABI.
 #include "verify.h"
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "base/json.h"
 #include "base/number.h"
 #include "error.h"
 #include "model.h"
@@ -178,8 +176,8 @@ std::string verification_report(const Model& model, Verification* checked) {
     result.failure = "verification: the graph is not the one that was exported: expected id " +
                      contract.id + ", got " + computed;
   }
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  json::Buffer buffer;
+  json::Writer writer(buffer);
   const auto text = [&](const char* key, const std::string& value) {
     writer.Key(key);
     writer.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));

@@ -3,9 +3,6 @@
 
 #include <limits.h>
 #include <poll.h>
-#include <rapidjson/document.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +15,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "core/per_process.h"
 #include "core/text.h"
@@ -47,20 +45,20 @@ std::string time_text(int64_t time_ms) {
 
 template <typename Value>
 std::string json_text(const Value& value) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  json::Buffer buffer;
+  json::Writer writer(buffer);
   value.Accept(writer);
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-std::string value_text(const rapidjson::Value& value) {
+std::string value_text(const json::Value& value) {
   return value.IsString() ? printable({value.GetString(), value.GetStringLength()})
                           : json_text(value);
 }
 
 // Formats an event as: event key=value key="two words".
 std::string plain_text(const std::string& json) {
-  rapidjson::Document document;
+  json::Document document;
   document.Parse(json.c_str());
   if (document.HasParseError() || !document.IsObject()) return printable(json);
   const auto event = document.FindMember("event");
@@ -94,10 +92,10 @@ std::string without_middle(const std::string& text) {
 
 // The JSON object with its longest text shortened, or kTooLong if that is not possible.
 std::string shortened(const std::string& json) {
-  rapidjson::Document document;
+  json::Document document;
   document.Parse(json.c_str());
   if (document.HasParseError() || !document.IsObject()) return kTooLong;
-  rapidjson::Value* longest = nullptr;
+  json::Value* longest = nullptr;
   for (auto& member : document.GetObject()) {
     if (!member.value.IsString()) continue;
     if (longest == nullptr || member.value.GetStringLength() > longest->GetStringLength())

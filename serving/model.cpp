@@ -184,7 +184,11 @@ class ModelSession final : public shm::Session {
 const shm::Request* current_request() noexcept { return t_request; }
 
 std::unique_ptr<shm::Session> ModelHandler::open_session() {
-  return std::make_unique<ModelSession>(model_);
+  try {
+    return std::make_unique<ModelSession>(model_);
+  } catch (const Error& error) {
+    throw to_channel(error);
+  }
 }
 
 // An estimate: a call, and a binding of ONNX Runtime. `make bench-reliability` compares it with the

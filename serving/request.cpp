@@ -1,12 +1,11 @@
 // Checks what a served function reads and what it returns; see request.h.
 #include "request.h"
 
-#include <rapidjson/document.h>
-
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
+#include "base/json.h"
 #include "core/text.h"
 #include "model.h"
 #include "shm/common/socket.h"
@@ -28,7 +27,7 @@ bool is_event_name(std::string_view text) {
 
 // The text itself if it is a JSON object, otherwise an object that holds it as "message".
 std::string facts_of(const char* text) {
-  rapidjson::Document document;
+  sidecall::json::Document document;
   document.Parse<rapidjson::kParseIterativeFlag>(text);
   return !document.HasParseError() && document.IsObject()
              ? text

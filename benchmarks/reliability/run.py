@@ -114,7 +114,7 @@ def show(rows: list[dict]) -> None:
 def main() -> int:
     options = parse(__doc__.splitlines()[0], "reliability")
     if os.geteuid() != 0:
-        print("bench-reliability: expected root, whose clients are other users", file=sys.stderr)
+        print("bench-reliability: expected root: its clients run as other users", file=sys.stderr)
         return 2
     report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
     with tempfile.TemporaryDirectory() as name:
@@ -129,7 +129,7 @@ def main() -> int:
     report.print_bars()
     if options.quick:
         report.notes.append("a quick run: it checks the scenarios and measures nothing")
-    report.write(options.output)
+    report.write(options.output, keep_others=True)
     return 0
 
 

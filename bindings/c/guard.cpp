@@ -7,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 
 #include "base/utf8.h"
 #include "core/text.h"
@@ -104,6 +105,10 @@ sidecall_status report_unknown(sidecall_error* err) noexcept {
     return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
   } catch (const std::length_error&) {
     return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::resource_unavailable_try_again)
+      return report_text(SIDECALL_OUT_OF_MEMORY, "no thread can be started: raise ulimit -u", err);
+    return report_text(SIDECALL_INTERNAL, "internal error: an unexpected error of the system", err);
   } catch (const std::exception& error) {
     try {
       return report(Error(SIDECALL_INTERNAL, std::string("internal error: ") + error.what()), err);

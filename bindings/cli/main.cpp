@@ -52,6 +52,25 @@ int run(const std::vector<std::string>& words) {
   throw Failure(kUsage, "unknown command '" + words[0] + "' (see sidecall --help)");
 }
 
+// Needs no memory itself.
+void complain_about_memory() {
+  static constexpr std::string_view kText = "sidecall: out of memory\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
+}
+
+// Called for an exception that nobody can catch, for example in a function of CLI11 that promises to
+// throw nothing.
+[[noreturn]] void end_without_memory() {
+  try {
+    if (const std::exception_ptr error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    complain_about_memory();
+    ::_exit(kEnvironment);
+  } catch (...) {  // a defect
+  }
+  std::abort();
+}
+
 // Catches every exception, prints it and returns an exit code. Also used for the final flush of the
 // output buffer.
 template <typename Body>
@@ -65,7 +84,7 @@ int guarded(Body body) {
     complain(std::string("sidecall: ") + failure.what());
     return failure.exit_code;
   } catch (const std::bad_alloc&) {
-    complain("sidecall: out of memory");
+    complain_about_memory();
   } catch (const std::exception& error) {
     complain(std::string("sidecall: internal error: ") + error.what());
   }
@@ -77,6 +96,7 @@ int guarded(Body body) {
 
 int main(int argc, char** argv) {
   using namespace sidecall::cli;
+  std::set_terminate(end_without_memory);
   occupy_standard_streams();
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before any thread or engine exists
   // Some parent processes pass on SIGPIPE as ignored. With the default action, the process ends

@@ -2,8 +2,6 @@
 // text, so all of them go through quoted() or comment_text().
 #include "typescript.h"
 
-#include <rapidjson/document.h>
-
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
@@ -255,7 +253,7 @@ std::string heading(const Contract* contract, const std::string& id, const std::
 
 std::string typescript_declaration(const Signature& signature, const Contract* contract,
                                    const std::string& id, const std::string& name) {
-  rapidjson::Document document;
+  json::Document document;
   if (contract != nullptr) parse_json(contract->text, &document);
   const JsonNode root(&document, "/");
   std::string text =

@@ -4,8 +4,6 @@
 
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_c_api.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <charconv>
@@ -15,6 +13,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/json.h"
 #include "core/error.h"
 #include "core/platform.h"
 
@@ -162,8 +161,8 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
 
 std::string describe_ort_library(const OrtLibrary& library) {
   const char* telemetry = std::getenv("ORT_DISABLE_TELEMETRY");  // ONNX Runtime reads it this way
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  json::Buffer buffer;
+  json::Writer writer(buffer);
   const auto text = [&](const char* key, const std::string& value) {
     writer.Key(key);
     writer.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));

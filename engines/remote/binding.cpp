@@ -50,7 +50,10 @@ RemoteBinding::RemoteBinding(RemoteShared* shared, bool is_lazy)
 
 RemoteBinding::~RemoteBinding() {
   if (is_under_way_) channel_.reset();  // closes the connection, which gives the run up
-  if (channel_) retire(std::move(channel_));
+  if (channel_) {
+    unwatch();
+    shared_->client.give_back(std::move(channel_));
+  }
   for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
 }
 
@@ -140,8 +143,12 @@ void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
 }
 
 void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
-  if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
+  unwatch();
   retired_.push_back(std::move(channel));
+}
+
+void RemoteBinding::unwatch() noexcept {
+  if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
 }
 
 // Gives back retired channels that hold no input any more. Called at the beginning of the next run

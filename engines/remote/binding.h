@@ -85,6 +85,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
   void adopt(std::unique_ptr<shm::Channel> fresh);
   void retire(std::unique_ptr<shm::Channel> channel);
+  void unwatch() noexcept;
   void release_retired();
   bool is_laid_out();
   bool make_ready(shm::Deadline deadline, shm::Awaited awaited);

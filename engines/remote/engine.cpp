@@ -49,7 +49,7 @@ std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri,
   if (options.allow_exec == 0) {
     throw Error(
         SIDECALL_INVALID_ARGUMENT,
-        "uri 'exec:': expected allow_exec = 1, because opening the model starts a program, got 0");
+        "uri 'exec:': expected allow_exec = 1, got 0: opening an exec: model starts a program");
   }
   return shm::make_child_endpoint(text.substr(kExec.size()));
 }

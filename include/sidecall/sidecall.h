@@ -958,7 +958,7 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
 #define SIDECALL_ENGINE 60              /* ONNX Runtime refused the model or failed in a run */
 #define SIDECALL_ENGINE_NOT_FOUND 61    /* no ONNX Runtime; the message lists where it looked */
 #define SIDECALL_ENGINE_TOO_OLD 62      /* ONNX Runtime is older than this library needs */
-#define SIDECALL_OUT_OF_MEMORY 63       /* no memory or no file descriptor is left; retryable */
+#define SIDECALL_OUT_OF_MEMORY 63       /* no memory, descriptors or threads are left; retryable */
 #define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
 
 /* Returns the name of a status as a static string: "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH,

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <exception>
+#include <memory>
 #include <new>
 
 namespace sidecall_python {
@@ -54,6 +55,14 @@ py::object bind(PyMethodDef* method, const py::object& owner) {
 template <typename T>
 T* bound(PyObject* self) {
   return static_cast<T*>(PyCapsule_GetPointer(self, nullptr));
+}
+
+// Gives a new object to Python. If a function returned the std::unique_ptr itself and pybind11 had
+// no memory to register the object, pybind11 would release the object's memory, and then the
+// std::unique_ptr would delete the object again. Here only what the object owns is lost.
+template <typename T>
+py::object give_to_python(std::unique_ptr<T> made) {
+  return py::cast(made.release(), py::return_value_policy::take_ownership);
 }
 
 inline int64_t nanoseconds(PyObject* value) {

@@ -36,7 +36,8 @@ TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
   return spec;
 }
 
-Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
+void Model::take(sidecall_model* model) {
+  handle_ = {model, sidecall_model_close};
   for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i)
     inputs_.push_back(spec_of(*sidecall_model_input_spec(model, i)));
   for (int32_t i = 0; i < sidecall_model_num_outputs(model); ++i)
@@ -241,13 +242,15 @@ Pending::Pending(py::object owner, Model* model, std::unique_ptr<Workspace> work
 }
 
 void Pending::start(int64_t timeout_ns) {
-  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  if (workspace_ == nullptr)
+    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
   workspace_->start(timeout_ns);
   is_started_ = true;
 }
 
 bool Pending::finish() {
-  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  if (workspace_ == nullptr)
+    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
   const sidecall_status status =
       sidecall_call_finish(workspace_->call(), 0, workspace_->error().get());
   if (status == SIDECALL_PENDING) return false;
@@ -256,7 +259,8 @@ bool Pending::finish() {
 }
 
 py::object Pending::result() {
-  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  if (workspace_ == nullptr)
+    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
   return model_->collect(std::move(workspace_), kind_, outputs_);
 }
 

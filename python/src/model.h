@@ -57,7 +57,10 @@ class Pending {
 
 class Model {
  public:
-  explicit Model(sidecall_model* model);
+  Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  void take(sidecall_model* model);  // once, before any other function; owns the model from here on
 
   const ModelHandle& handle() const;  // throws INVALID_ARGUMENT once closed
   void close();

@@ -23,9 +23,9 @@ using Text = std::optional<std::string>;
 
 const char* c_str(const Text& text) { return text ? text->c_str() : nullptr; }
 
-std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra,
-                            int64_t timeout_ns, const Text& onnxruntime, const Text& package,
-                            int64_t wait_ns, bool allow_exec) {
+py::object open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra,
+                int64_t timeout_ns, const Text& onnxruntime, const Text& package, int64_t wait_ns,
+                bool allow_exec) {
   sidecall_model_options options = options_of(c_str(onnxruntime), c_str(package));
   options.verify = verify;
   options.extra = extra;
@@ -40,7 +40,11 @@ std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verif
     return is_file ? sidecall_model_open(data, &options, &model, error.get())
                    : sidecall_model_open_bytes(data, length, &options, &model, error.get());
   }));
-  return std::make_unique<Model>(model);
+  std::unique_ptr<sidecall_model, decltype(&sidecall_model_close)> owner(model,
+                                                                         sidecall_model_close);
+  auto made = std::make_unique<Model>();
+  made->take(owner.release());
+  return give_to_python(std::move(made));
 }
 
 py::str describe_engine(const Text& onnxruntime, const Text& package) {
@@ -101,13 +105,15 @@ void add_model(py::module_& module) {
           "start_run",
           [](const py::object& self, const py::object& inputs, const py::object& outputs,
              int64_t timeout_ns) {
-            return self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns);
+            return give_to_python(
+                self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns));
           },
           py::arg("inputs"), py::arg("outputs"), py::arg("timeout_ns"))
       .def(
           "start_predict",
           [](const py::object& self, const py::object& records, int64_t timeout_ns) {
-            return self.cast<Model*>()->start_predict(self, records.ptr(), timeout_ns);
+            return give_to_python(
+                self.cast<Model*>()->start_predict(self, records.ptr(), timeout_ns));
           },
           py::arg("records"), py::arg("timeout_ns"));
 }

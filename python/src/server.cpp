@@ -74,8 +74,8 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
   options_.log_context = &log_;
 }
 
-std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, const Model& model,
-                                         const py::dict& options, const py::object& log) {
+py::object Server::of_model(const std::optional<std::string>& at, const Model& model,
+                            const py::dict& options, const py::object& log) {
   auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log), nullptr);
   const ModelHandle handle = model.handle();
   CallError error;
@@ -88,15 +88,14 @@ std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, c
   }
   error.check(status);
   server->server_ = {opened, sidecall_server_close};
-  return server;
+  return give_to_python(std::move(server));
 }
 
-std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at,
-                                            const std::optional<std::string>& signature,
-                                            const std::optional<std::string>& contract,
-                                            py::object function, py::object on_error,
-                                            int32_t verify, const py::dict& options,
-                                            const py::object& log) {
+py::object Server::of_function(const std::optional<std::string>& at,
+                               const std::optional<std::string>& signature,
+                               const std::optional<std::string>& contract, py::object function,
+                               py::object on_error, int32_t verify, const py::dict& options,
+                               const py::object& log) {
   auto server = std::make_unique<Server>(
       std::make_unique<ServerOptions>(options, log),
       std::make_unique<ServedFunction>(std::move(function), std::move(on_error)));
@@ -118,7 +117,7 @@ std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at
   }
   error.check(status);
   server->server_ = {opened, sidecall_server_close};
-  return server;
+  return give_to_python(std::move(server));
 }
 
 std::shared_ptr<sidecall_server> Server::handle() const {
@@ -248,7 +247,7 @@ void add_server(py::module_& module) {
   module.def(
       "supervise",
       [](const std::string& at, const py::dict& options, const py::object& log) {
-        return std::make_unique<Supervisor>(at, options, log);
+        return give_to_python(std::make_unique<Supervisor>(at, options, log));
       },
       py::arg("at"), py::arg("options"), py::arg("log"));
   module.def("query", &query, py::arg("at"), py::arg("wait_ns"));

@@ -64,14 +64,13 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  static std::unique_ptr<Server> of_model(const std::optional<std::string>& at, const Model& model,
-                                          const py::dict& options, const py::object& log);
-  static std::unique_ptr<Server> of_function(const std::optional<std::string>& at,
-                                             const std::optional<std::string>& signature,
-                                             const std::optional<std::string>& contract,
-                                             py::object function, py::object on_error,
-                                             int32_t verify, const py::dict& options,
-                                             const py::object& log);
+  static py::object of_model(const std::optional<std::string>& at, const Model& model,
+                             const py::dict& options, const py::object& log);
+  static py::object of_function(const std::optional<std::string>& at,
+                                const std::optional<std::string>& signature,
+                                const std::optional<std::string>& contract, py::object function,
+                                py::object on_error, int32_t verify, const py::dict& options,
+                                const py::object& log);
 
   py::str status() const;
   int fd() const;

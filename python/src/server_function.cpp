@@ -164,8 +164,8 @@ void log_event(int32_t level, const std::string& event, const std::string& facts
   sidecall_request_log(t_request, level, event.c_str(), facts.c_str());
 }
 
-// The seconds until the deadline of the request, for the served function. None outside a request
-// and without a deadline.
+// Returns the seconds until the deadline of the request, for the served function. Returns None
+// outside a request, or if the request has no deadline.
 py::object remaining_seconds() {
   const int64_t left = t_request == nullptr ? -1 : sidecall_request_remaining(t_request);
   return left < 0 ? py::object(py::none())

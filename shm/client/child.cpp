@@ -136,7 +136,8 @@ std::vector<std::string> split_command(std::string_view command) {
   for (size_t i = 0; i < command.size(); ++i) {
     char c = command[i];
     if (c == '\0')
-      throw Error(SIDECALL_INVALID_ARGUMENT, "exec: expected a command without NUL, got one");
+      throw Error(SIDECALL_INVALID_ARGUMENT,
+                  "exec: expected a command without NUL, got one with NUL");
     if (quote == '\0' && (c == ' ' || c == '\t' || c == '\n')) {
       is_word = false;
       continue;
@@ -154,7 +155,8 @@ std::vector<std::string> split_command(std::string_view command) {
       // Inside double quotes a backslash is literal unless one of these characters follows.
       if (quote == '\0' || std::strchr("\"\\$`", command[i + 1])) c = command[++i];
       if (c == '\0')
-        throw Error(SIDECALL_INVALID_ARGUMENT, "exec: expected a command without NUL, got one");
+        throw Error(SIDECALL_INVALID_ARGUMENT,
+                    "exec: expected a command without NUL, got one with NUL");
     }
     words.back() += c;
   }
@@ -169,7 +171,7 @@ std::vector<std::string> split_command(std::string_view command) {
 int Child::start(const std::vector<std::string>& words, int socket) {
   const Plan plan = make_plan(words, socket);
   volatile int error_number = 0;
-  exit_text_.clear();
+  ending_ = Ending::kNone;
   pid_ = spawn(plan, &error_number);
   if (pid_ < 0) {
     pid_ = 0;
@@ -178,7 +180,7 @@ int Child::start(const std::vector<std::string>& words, int socket) {
   pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   if (error_number != 0) {
     reap(true);
-    exit_text_.clear();
+    ending_ = Ending::kNone;
   }
   return error_number;
 }
@@ -204,7 +206,7 @@ void Child::end(int64_t grace_ns) {
   reap(true);
 }
 
-void Child::reap(bool wait) {
+void Child::reap(bool wait) noexcept {
   siginfo_t info{};
   const int options = WEXITED | (wait ? 0 : WNOHANG);
   int result;
@@ -213,17 +215,28 @@ void Child::reap(bool wait) {
                     : waitid(P_PID, static_cast<id_t>(pid_), &info, options);
   } while (result != 0 && errno == EINTR);
   if (result == 0 && info.si_pid == 0) return;  // it is still running
-  if (result != 0)
-    // The child has already been reaped, for example by a SIGCHLD handler of our program, so its
-    // exit status is not known.
-    exit_text_ = " (the child process ended)";
-  else if (info.si_code == CLD_EXITED)
-    exit_text_ =
-        " (the child process ended with exit status " + std::to_string(info.si_status) + ")";
-  else
-    exit_text_ = " (the child process was killed by signal " + std::to_string(info.si_status) + ")";
+  // If waitid failed, the child has already been reaped, for example by a SIGCHLD handler of our
+  // program, so its exit status is not known.
+  ending_ = result != 0                  ? Ending::kUnknown
+            : info.si_code == CLD_EXITED ? Ending::kExited
+                                         : Ending::kSignalled;
+  exit_number_ = info.si_status;
   pid_ = 0;
   pidfd_.reset();
+}
+
+std::string Child::exit_text() const {
+  switch (ending_) {
+    case Ending::kNone:
+      return "";
+    case Ending::kUnknown:
+      return " (the child process ended)";
+    case Ending::kExited:
+      return " (the child process ended with exit status " + std::to_string(exit_number_) + ")";
+    case Ending::kSignalled:
+      return " (the child process was killed by signal " + std::to_string(exit_number_) + ")";
+  }
+  return "";
 }
 
 }  // namespace sidecall::shm

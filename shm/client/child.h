@@ -41,13 +41,16 @@ class Child {
   void forget() noexcept { pid_ = 0; }
 
   // How the last child ended: " (the child process ended with exit status 3)". "" while it runs.
-  const std::string& exit_text() const noexcept { return exit_text_; }
+  std::string exit_text() const;
 
  private:
-  void reap(bool wait);
+  enum class Ending { kNone, kUnknown, kExited, kSignalled };
+
+  void reap(bool wait) noexcept;
   pid_t pid_ = 0;
   Fd pidfd_;
-  std::string exit_text_;
+  Ending ending_ = Ending::kNone;
+  int exit_number_ = 0;  // the exit status, or the signal
 };
 
 }  // namespace sidecall::shm

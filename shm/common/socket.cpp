@@ -150,8 +150,10 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   message.msg_controllen = sizeof control;
   const ssize_t bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   if (bytes < 0) {
-    received.kind = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Received::kNothing
-                                                                              : Received::kEnd;
+    // If the kernel has no memory, the message stays and can be read later.
+    const bool is_later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ||
+                          errno == ENOMEM || errno == ENOBUFS;
+    received.kind = is_later ? Received::kNothing : Received::kEnd;
     return received;
   }
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {

@@ -3,7 +3,8 @@
 #include "status_json.h"
 
 #include <rapidjson/memorystream.h>
-#include <rapidjson/reader.h>
+
+#include "base/json.h"
 
 namespace sidecall::shm {
 namespace {
@@ -26,7 +27,7 @@ struct LevelCounter : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, LevelCount
 bool is_status_json(std::string_view text) {
   rapidjson::MemoryStream stream(text.data(), text.size());
   LevelCounter counter;
-  return !rapidjson::Reader().Parse<rapidjson::kParseIterativeFlag>(stream, counter).IsError();
+  return !json::Reader().Parse<rapidjson::kParseIterativeFlag>(stream, counter).IsError();
 }
 
 }  // namespace sidecall::shm

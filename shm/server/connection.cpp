@@ -333,4 +333,12 @@ ServerConnection::SocketEvent ServerConnection::listen() noexcept {
   return SocketEvent::kWakeUp;
 }
 
+void ServerConnection::set_end(Ending why, const char* text) noexcept {
+  ending = why;
+  if (text == end_text) return;
+  const size_t length = std::min(std::strlen(text), sizeof(end_text) - 1);
+  std::memcpy(end_text, text, length);
+  end_text[length] = '\0';
+}
+
 }  // namespace sidecall::shm

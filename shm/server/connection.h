@@ -62,6 +62,9 @@ struct ServerContext {
   MemoryBudget* memory;
 };
 
+// Why a connection ended.
+enum class Ending { kGone, kViolation, kFailed, kDrained };
+
 class ServerConnection {
  public:
   // Creates the memory. `fd` is the socket that is later passed to welcome(). `memory` is the
@@ -118,6 +121,18 @@ class ServerConnection {
   int64_t last_ns = 0;     // when its last request was answered, or when it was activated
   uint32_t peer_cpu = 0;   // from its last request
   bool is_active = false;  // active: the engine thread polls it and has not announced sleep to it
+
+  // ---- Lists of its owners, linked here so that handing it over needs no memory ----
+
+  // Guarded by the engine thread's lock on its orders.
+  ServerConnection* next_ordered = nullptr;
+  bool is_listed = false, is_retired = false, is_add_ordered = false, is_drop_ordered = false;
+
+  // Set by the engine thread before it retires the connection.
+  void set_end(Ending why, const char* text) noexcept;
+  Ending ending = Ending::kGone;
+  char end_text[256] = "";  // cut if it is longer
+  ServerConnection* next_retired = nullptr;
 
  private:
   struct Taken {

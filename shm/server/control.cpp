@@ -45,7 +45,7 @@ constexpr unsigned kSourceShift = 56;
 
 void check(const Service& service, const ServerOptions& options, const Limits& limits) {
   if (!service.model_id.empty() && service.model_id.size() != sizeof(Welcome::model_id)) {
-    refuse_argument("model id: expected 64 digits or none, got " +
+    refuse_argument("model id: expected 64 hexadecimal digits or none, got " +
                     std::to_string(service.model_id.size()));
   }
   for (const auto* specs : {&service.inputs, &service.outputs}) {
@@ -157,12 +157,14 @@ void Control::listen(std::string_view address) {
   auto listener =
       std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
   if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
-  is_ready_ = true;
-  post([this, listener] {
+  run_here([this, listener] {
     if (is_draining_) return;
-    log(LogLevel::kInfo, "server.listening", std::move(Facts().text("path", listener->path())));
+    listeners_.reserve(listeners_.size() + 1);
     watch(listener->fd(), EPOLLIN, Source::kListener, static_cast<uint64_t>(listener->fd()));
+    log_.log(LogLevel::kInfo, "server.listening",
+             [&](Facts& facts) { facts.text("path", listener->path()); });
     listeners_.push_back(std::move(*listener));
+    is_ready_ = true;
   });
 }
 
@@ -180,10 +182,10 @@ void Control::attach(Fd fd) {
 }
 
 void Control::control(Fd fd, int64_t drain_ns) {
-  is_ready_ = !is_draining_;
   auto shared = std::make_shared<Socket>(std::move(fd));
-  post([this, shared, drain_ns] {
+  run_here([this, shared, drain_ns] {
     if (is_draining_) return;
+    is_ready_ = true;
     control_ = std::move(*shared);
     // The descriptor was inherited. A program that a handler starts must not keep it open, or the
     // parent would not see the death of this process.
@@ -195,9 +197,11 @@ void Control::control(Fd fd, int64_t drain_ns) {
 
 std::string Control::status() const { return count().json(); }
 
-bool Control::drain(Deadline deadline) {
-  post([this, deadline] { begin_drain(deadline); });
+bool Control::drain(Deadline deadline) noexcept {
   std::unique_lock<std::mutex> lock(end_mutex_);
+  wanted_drain_ = Deadline::earlier(wanted_drain_, deadline);
+  is_drain_wanted_ = true;
+  wake();
   ended_.wait(lock, [&] { return has_ended_; });
   return all_answered_;
 }
@@ -210,7 +214,8 @@ void Control::close() noexcept {
   if (!thread_.joinable()) return;
   drain(Deadline::after(0));
   for (const auto& engine : engines_) engine->stop();
-  post([this] { is_stopping_ = true; });
+  is_stop_wanted_ = true;
+  wake();
   thread_.join();
   making_.finish();
   freeing_.finish();
@@ -226,6 +231,27 @@ void Control::note_one_shot() noexcept {
   if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) wake();
 }
 
+// Runs a task on the control thread, and throws here what it throws there.
+void Control::run_here(const std::function<void()>& task) {
+  std::exception_ptr failure;
+  std::mutex mutex;
+  std::condition_variable done;
+  bool is_done = false;
+  post([&] {
+    try {
+      task();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    is_done = true;
+    done.notify_all();
+  });
+  std::unique_lock<std::mutex> lock(mutex);
+  done.wait(lock, [&] { return is_done; });
+  if (failure) std::rethrow_exception(failure);
+}
+
 void Control::post(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(tasks_mutex_);
@@ -238,10 +264,6 @@ void Control::wake() noexcept {
   const uint64_t one = 1;
   // The write fails only if the counter is full, and then the event is already readable.
   [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
-}
-
-void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) {
-  log_.add(level, event, facts.take(), user);
 }
 
 // ---- The loop ----
@@ -261,33 +283,36 @@ void Control::unwatch(int fd) noexcept {
 void Control::run() {
   pthread_setname_np(pthread_self(), "sidecall-ctl");
   spare_.reset(eventfd(0, EFD_CLOEXEC));
-  while (!is_stopping_) {
-    epoll_event events[64];
-    const int count = epoll_wait(epoll_.get(), events, 64, wait_ms(now_ns()));
+  while (!is_stop_wanted_) {
+    constexpr int kMaxEvents = 64;
+    epoll_event events[kMaxEvents];
+    const int count = epoll_wait(epoll_.get(), events, kMaxEvents, wait_ms(now_ns()));
     is_deeply_asleep_.store(false, std::memory_order_relaxed);
     // Listeners are handled last: new connections may displace half-open ones, so first read the
     // HELLOs that have arrived.
-    std::vector<int> ready_listeners;
+    int ready_listeners[kMaxEvents], num_ready = 0;
     for (int i = 0; i < count; ++i) {
       const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);
       const auto source = static_cast<Source>(events[i].data.u64 >> kSourceShift);
       if (source == Source::kListener) {
-        ready_listeners.push_back(static_cast<int>(number));
+        ready_listeners[num_ready++] = static_cast<int>(number);
       } else {
         run_logging_errors([&] { dispatch(source, number); });
       }
     }
-    for (const int listener : ready_listeners) run_logging_errors([&] { accept_all(listener); });
+    for (int i = 0; i < num_ready; ++i) run_logging_errors([&] { accept_all(ready_listeners[i]); });
+    if (is_drain_wanted_) begin_wanted_drain();
     answer_arrived(is_draining_ ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
-    run_logging_errors([&] { expire_half_open(now); });
+    expire_half_open(now);
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
     run_logging_errors([&] { tick(now); });
+    finish_large();
     reap_retired();
     run_logging_errors([&] { await_memory(now); });
     reclaim_one_shots(now);
     send_load();
-    if (now >= log_.report_due_ns()) run_logging_errors([&] { log_.report(); });
+    if (now >= log_.report_due_ns()) log_.report();
     check_drain(now);
   }
 }
@@ -362,13 +387,19 @@ void Control::work_tasks() {
 
 // ---- The end ----
 
-void Control::begin_drain(Deadline deadline) {
+void Control::begin_wanted_drain() {
+  const std::lock_guard<std::mutex> lock(end_mutex_);
+  is_drain_wanted_ = false;
+  begin_drain(wanted_drain_);
+}
+
+void Control::begin_drain(Deadline deadline) noexcept {
   drain_deadline_ = Deadline::earlier(drain_deadline_, deadline);
   if (is_draining_) return;
   is_ready_ = false;
   is_draining_ = true;
-  log(LogLevel::kInfo, "server.draining",
-      std::move(Facts().number("connections", uint64_t{registry_.size()})));
+  log_.log(LogLevel::kInfo, "server.draining",
+           [&](Facts& facts) { facts.number("connections", uint64_t{registry_.size()}); });
   for (const Listener& listener : listeners_) unwatch(listener.fd());
   listeners_.clear();
   if (control_) unwatch(control_.fd());
@@ -401,8 +432,8 @@ void Control::end(bool all_answered) {
     ended_.notify_all();
   }
   log_.report();
-  log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended",
-      std::move(Facts().boolean("all_answered", all_answered)));
+  log_.log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended",
+           [&](Facts& facts) { facts.boolean("all_answered", all_answered); });
 }
 
 }  // namespace sidecall::shm

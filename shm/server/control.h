@@ -39,12 +39,12 @@ class Control final : public EngineOwner {
   void attach(Fd fd);
   void control(Fd fd, int64_t drain_ns);
   std::string status() const;
-  bool drain(Deadline deadline);
+  bool drain(Deadline deadline) noexcept;
   void close() noexcept;
   int ended_fd() const noexcept { return ended_fd_.get(); }
 
   // Called by engine threads.
-  void retire(ServerConnection* connection, Ending ending, const std::string& text) override;
+  void retire(ServerConnection* connection) noexcept override;
   void note_awake() noexcept override;
   void note_one_shot() noexcept override;
 
@@ -63,11 +63,6 @@ class Control final : public EngineOwner {
     HalfOpen half;
     std::string hello;
   };
-  struct Retired {
-    ServerConnection* connection;
-    Ending ending;
-    std::string text;
-  };
   // A connection that was granted and whose memory is being created.
   struct Draft {
     uint64_t id;
@@ -79,12 +74,13 @@ class Control final : public EngineOwner {
     bool is_counted = false;
     std::unique_ptr<ServerConnection> connection;
     std::string failure;
+    std::atomic<bool> is_made{false};  // making_ has set `connection` or `failure`
   };
 
   // ---- Any thread ----
+  void run_here(const std::function<void()>& task);
   void post(std::function<void()> task);
   void wake() noexcept;
-  void log(LogLevel level, const char* event, Facts facts, int64_t user = EventLog::kNoUser);
 
   // ---- The control thread: control.cpp ----
   void run();
@@ -96,14 +92,16 @@ class Control final : public EngineOwner {
     try {
       body();
     } catch (const std::exception& error) {
-      log(LogLevel::kError, "server.error", std::move(Facts().text("message", error.what())));
+      log_.log(LogLevel::kError, "server.error",
+               [&](Facts& facts) { facts.text("message", error.what()); });
     }
   }
   int wait_ms(int64_t now);
   void work_tasks();
   void tick(int64_t now);
   bool is_active() noexcept;
-  void begin_drain(Deadline deadline);
+  void begin_wanted_drain();
+  void begin_drain(Deadline deadline) noexcept;
   void check_drain(int64_t now);
   void end(bool all_answered);
   void watch(int fd, uint32_t events, Source source, uint64_t number);
@@ -115,7 +113,8 @@ class Control final : public EngineOwner {
   void pause_listeners(bool pause);
   void admit_socket(Socket socket);
   void make_room();
-  void expire_half_open(int64_t now);
+  void expire_half_open(int64_t now) noexcept;
+  void drop_silent(std::map<uint64_t, HalfOpen>::iterator one) noexcept;
   bool read_hello(uint64_t id);  // returns false if no message has arrived yet
   void await_turn(Arrived arrived);
   void answer_arrived(int most);
@@ -134,7 +133,8 @@ class Control final : public EngineOwner {
   bool may_wait_for_memory(const Draft& draft) const;
   void await_memory(int64_t now);
   void make_connection(const std::shared_ptr<Draft>& draft);
-  void make_next_large(uint32_t user);
+  void make_next_large(uint32_t user) noexcept;
+  void finish_large() noexcept;
   uint64_t memory_of(const Grant& grant) const;
   void make_memory(Draft* draft) noexcept;  // may run on any thread
   void finish_connect(Draft* draft);
@@ -145,10 +145,10 @@ class Control final : public EngineOwner {
   void count_connection(const PeerCredentials& peer);
   void uncount_connection(const PeerCredentials& peer);
   void handle_death(uint64_t id);
-  void reap_retired();
+  void reap_retired() noexcept;
   void free_connection(ServerConnection* retired);
   void reclaim_one_shots(int64_t now);
-  void log_end(const ServerConnection& connection, const Retired& retired);
+  void log_end(const ServerConnection& connection) noexcept;
   Status count() const;
 
   const Service service_;
@@ -171,12 +171,16 @@ class Control final : public EngineOwner {
   std::mutex tasks_mutex_;
   std::vector<std::function<void()>> tasks_;
   std::mutex retired_mutex_;
-  std::vector<Retired> retired_;
+  ServerConnection* retired_ = nullptr;  // a list, linked by next_retired
   std::atomic<bool> is_deeply_asleep_{false};
 
   std::mutex end_mutex_;
   std::condition_variable ended_;
   bool has_ended_ = false, all_answered_ = false, is_closed_ = false;
+  // What drain() and close() want, for the control thread. No task is posted for it, because
+  // drain() and close() must work even if there is no memory for a task.
+  Deadline wanted_drain_ = Deadline::never();
+  std::atomic<bool> is_drain_wanted_{false}, is_stop_wanted_{false};
 
   // Members that status() reads from any thread. Only the control thread changes the registry.
   mutable std::mutex registry_mutex_;
@@ -219,7 +223,6 @@ class Control final : public EngineOwner {
   int quiet_ticks_ = 0;
   Deadline drain_deadline_ = Deadline::never();
   bool is_cut_off_ = false;
-  bool is_stopping_ = false;
 };
 
 }  // namespace sidecall::shm

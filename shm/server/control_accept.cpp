@@ -101,23 +101,24 @@ void Control::make_room() {
     }
     const uint64_t id = victim->first;
     if (read_hello(id)) continue;  // its HELLO had arrived
-    log(LogLevel::kWarning, "connection.silent",
-        std::move(Facts().number("uid", uint64_t{victim->second.peer.uid})),
-        victim->second.peer.uid);
-    half_open_.erase(id);
-    sent_load_ = UINT64_MAX;
+    drop_silent(victim);
   }
 }
 
-void Control::expire_half_open(int64_t now) {
+void Control::expire_half_open(int64_t now) noexcept {
   while (!half_open_.empty() && half_open_.begin()->second.deadline_ns <= now) {
-    const uint32_t user = half_open_.begin()->second.peer.uid;
-    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{user})),
-        user);
-    half_open_.erase(half_open_.begin());
-    sent_load_ = UINT64_MAX;
+    drop_silent(half_open_.begin());
   }
   num_half_open_ = half_open_.size();
+}
+
+void Control::drop_silent(std::map<uint64_t, HalfOpen>::iterator one) noexcept {
+  const uint32_t user = one->second.peer.uid;
+  log_.log(
+      LogLevel::kWarning, "connection.silent",
+      [&](Facts& facts) { facts.number("uid", uint64_t{user}); }, user);
+  half_open_.erase(one);
+  sent_load_ = UINT64_MAX;
 }
 
 bool Control::read_hello(uint64_t id) {
@@ -136,8 +137,11 @@ bool Control::read_hello(uint64_t id) {
   fault_point("server.hello");
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {
     violations_.add(1);
-    log(LogLevel::kWarning, "connection.violation",
-        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "expected HELLO")),
+    log_.log(
+        LogLevel::kWarning, "connection.violation",
+        [&](Facts& facts) {
+          facts.number("uid", uint64_t{half.peer.uid}).text("message", "expected HELLO");
+        },
         half.peer.uid);
     return true;
   }
@@ -204,12 +208,15 @@ void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status,
                      const std::string& text) {
   refused_.add(1);
   shm::refuse(&socket, status, text);
-  Facts facts;
-  facts.number("uid", uint64_t{peer.uid})
-      .number("process", int64_t{peer.pid})
-      .number("status", int64_t{status})
-      .text("message", text);
-  log(LogLevel::kWarning, "connection.refused", std::move(facts), peer.uid);
+  log_.log(
+      LogLevel::kWarning, "connection.refused",
+      [&](Facts& facts) {
+        facts.number("uid", uint64_t{peer.uid})
+            .number("process", int64_t{peer.pid})
+            .number("status", int64_t{status})
+            .text("message", text);
+      },
+      peer.uid);
 }
 
 void Control::send_manifest(Socket* socket) {
@@ -274,10 +281,11 @@ void Control::read_control() {
     std::memcpy(&row, buffer + 1, sizeof(row));
     return budget_.join(received.fds[0], std::move(received.fds[1]), row);
   }
-  log(LogLevel::kWarning, "control.violation",
-      std::move(Facts().text("message",
-                             "expected ATTACH with one descriptor or, before the first "
-                             "connection, MEMORY with two")));
+  log_.log(LogLevel::kWarning, "control.violation", [](Facts& facts) {
+    facts.text("message",
+               "expected ATTACH with one descriptor or, before the first connection, MEMORY with "
+               "two");
+  });
 }
 
 }  // namespace sidecall::shm

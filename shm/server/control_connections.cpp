@@ -118,28 +118,47 @@ void Control::make_connection(const std::shared_ptr<Draft>& draft) {
     return finish_connect(draft.get());
   }
   std::deque<std::shared_ptr<Draft>>& queue = large_[draft->peer.uid];
-  queue.push_back(draft);
   try {
-    if (queue.size() == 1) make_next_large(draft->peer.uid);
+    queue.push_back(draft);
   } catch (...) {
-    large_.erase(draft->peer.uid);
+    if (queue.empty()) large_.erase(draft->peer.uid);
     throw;
   }
+  if (queue.size() == 1) make_next_large(draft->peer.uid);
 }
 
 // Creates the memory of the first connection in the queue of a user. making_ gets only one
 // connection of each user at a time, so that no user waits for all connections of another.
-void Control::make_next_large(uint32_t user) {
-  const std::shared_ptr<Draft> draft = large_[user].front();
-  making_.run([this, draft, user] {
-    make_memory(draft.get());
-    post([this, draft, user] {
-      advance(draft.get(), [&] { finish_connect(draft.get()); });
-      large_[user].pop_front();
-      if (large_[user].empty()) large_.erase(user);
-      else make_next_large(user);
+void Control::make_next_large(uint32_t user) noexcept {
+  const auto queue = large_.find(user);
+  while (!queue->second.empty()) {
+    const std::shared_ptr<Draft>& draft = queue->second.front();
+    bool is_started = false;
+    advance(draft.get(), [&] {
+      making_.run([this, raw = draft.get()] {
+        make_memory(raw);
+        raw->is_made = true;
+        wake();
+      });
+      is_started = true;
     });
-  });
+    if (is_started) return;  // finish_large() goes on
+    queue->second.pop_front();
+  }
+  large_.erase(queue);
+}
+
+// Connects those whose large memory was created.
+void Control::finish_large() noexcept {
+  for (auto queue = large_.begin(); queue != large_.end();) {
+    const uint32_t user = queue->first;
+    Draft* const draft = queue->second.front().get();
+    ++queue;  // make_next_large() may erase the present one
+    if (!draft->is_made) continue;
+    advance(draft, [&] { finish_connect(draft); });
+    large_.find(user)->second.pop_front();
+    make_next_large(user);
+  }
 }
 
 // Makes one step with a connection that was granted. If the step fails, for example because memory
@@ -188,11 +207,12 @@ void Control::finish_connect(Draft* draft) {
     return uncount_connection(draft->peer);
   }
   fault_point("server.welcome");
-  Facts facts;
-  facts.number("connection", draft->id)
-      .number("uid", uint64_t{draft->peer.uid})
-      .number("process", int64_t{draft->peer.pid});
-  log(LogLevel::kDebug, "connection.opened", std::move(facts.number("bytes", connection->bytes())));
+  log_.log(LogLevel::kDebug, "connection.opened", [&](Facts& facts) {
+    facts.number("connection", draft->id)
+        .number("uid", uint64_t{draft->peer.uid})
+        .number("process", int64_t{draft->peer.pid})
+        .number("bytes", connection->bytes());
+  });
   const auto engine = std::min_element(
       engines_.begin(), engines_.end(),
       [](const auto& a, const auto& b) { return a->num_connections() < b->num_connections(); });
@@ -206,34 +226,36 @@ void Control::finish_connect(Draft* draft) {
 void Control::handle_death(uint64_t id) {
   const auto found = registry_.find(id);
   if (found == registry_.end()) return;
-  if (!std::exchange(found->second.is_dying, true)) ++num_dying_;
+  if (std::exchange(found->second.is_dying, true)) return;
+  ++num_dying_;
   ServerConnection* const connection = found->second.connection.get();
   unwatch(connection->fd());
   unwatch(connection->pidfd());
   found->second.engine->drop(connection);
 }
 
-void Control::retire(ServerConnection* connection, Ending ending, const std::string& text) {
+void Control::retire(ServerConnection* connection) noexcept {
   {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
-    retired_.push_back({connection, ending, text});
+    connection->next_retired = std::exchange(retired_, connection);
   }
   wake();
 }
 
-void Control::reap_retired() {
-  std::vector<Retired> retired;
+void Control::reap_retired() noexcept {
+  ServerConnection* next = nullptr;
   {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
-    retired.swap(retired_);
+    next = std::exchange(retired_, nullptr);
   }
-  for (const Retired& one : retired) {
+  while (next != nullptr) {
+    ServerConnection* const connection = std::exchange(next, next->next_retired);
     // Update the counters first: a status that no longer shows the connection then already counts
     // its end.
     closed_.add(1);
-    if (one.ending == Ending::kViolation) violations_.add(1);
-    run_logging_errors([&] { log_end(*one.connection, one); });
-    run_logging_errors([&] { free_connection(one.connection); });
+    if (connection->ending == Ending::kViolation) violations_.add(1);
+    log_end(*connection);
+    run_logging_errors([&] { free_connection(connection); });
   }
 }
 
@@ -285,18 +307,20 @@ void Control::reclaim_one_shots(int64_t now) {
   if (is_unread) has_one_shots_ = true;
 }
 
-void Control::log_end(const ServerConnection& connection, const Retired& retired) {
-  const bool is_violation = retired.ending == Ending::kViolation;
-  Facts facts;
-  facts.number("connection", connection.id()).number("uid", uint64_t{connection.peer().uid});
-  facts.number("process", int64_t{connection.peer().pid}).number("calls", connection.taken());
-  if (!retired.text.empty()) facts.text("message", retired.text);
-  const bool is_usual = retired.ending == Ending::kGone || retired.ending == Ending::kDrained;
-  log(is_usual ? LogLevel::kDebug : LogLevel::kWarning,
+void Control::log_end(const ServerConnection& connection) noexcept {
+  const bool is_violation = connection.ending == Ending::kViolation;
+  const bool is_usual = connection.ending == Ending::kGone || connection.ending == Ending::kDrained;
+  log_.log(
+      is_usual ? LogLevel::kDebug : LogLevel::kWarning,
       is_violation ? "connection.violation"
       : is_usual   ? "connection.closed"
                    : "connection.failed",
-      std::move(facts), connection.peer().uid);
+      [&](Facts& facts) {
+        facts.number("connection", connection.id()).number("uid", uint64_t{connection.peer().uid});
+        facts.number("process", int64_t{connection.peer().pid}).number("calls", connection.taken());
+        if (connection.end_text[0] != '\0') facts.text("message", connection.end_text);
+      },
+      connection.peer().uid);
 }
 
 Status Control::count() const {

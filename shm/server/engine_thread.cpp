@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <utility>
 
 #include "shm/common/error.h"
 
@@ -43,34 +44,59 @@ EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
 
 void EngineThread::start() { thread_ = std::thread(&EngineThread::run, this); }
 
-// ---- Commands ----
+// ---- Orders ----
+//
+// The control thread gives an order even if there is no memory left, so an order is a flag in the
+// connection, and the connections that have orders form a list.
 
-void EngineThread::add(ServerConnection* connection) {
+void EngineThread::add(ServerConnection* connection) noexcept {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
-  post(Order::kAdd, connection);
+  post([&] {
+    connection->is_add_ordered = true;
+    list(connection);
+  });
 }
-void EngineThread::drop(ServerConnection* connection) { post(Order::kDrop, connection); }
-void EngineThread::drain() { post(Order::kDrain, nullptr); }
+
+void EngineThread::drop(ServerConnection* connection) noexcept {
+  post([&] {
+    connection->is_drop_ordered = true;
+    list(connection);
+  });
+}
+
+void EngineThread::drain() noexcept {
+  post([&] { is_drain_ordered_ = true; });
+}
 
 void EngineThread::stop() noexcept {
   if (!thread_.joinable()) return;
-  post(Order::kStop, nullptr);
+  post([&] { is_stop_ordered_ = true; });
   thread_.join();
 }
 
-void EngineThread::post(Order order, ServerConnection* connection) {
+// Appends a connection to the list of those with orders, unless it is there or was retired. The
+// caller holds orders_mutex_.
+void EngineThread::list(ServerConnection* connection) noexcept {
+  if (connection->is_retired || std::exchange(connection->is_listed, true)) return;
+  connection->next_ordered = nullptr;
+  (last_ordered_ == nullptr ? first_ordered_ : last_ordered_->next_ordered) = connection;
+  last_ordered_ = connection;
+}
+
+template <typename Note>
+void EngineThread::post(const Note& note) noexcept {
   {
-    const std::lock_guard<std::mutex> lock(commands_mutex_);
-    commands_.push_back({order, connection});
+    const std::lock_guard<std::mutex> lock(orders_mutex_);
+    note();
   }
   // Store the flag, then look for a sleeper. Partner: sleep() stores is_asleep_, then loads the
   // flag. Each side stores and then loads, so both need seq_cst.
-  has_commands_.store(true, std::memory_order_seq_cst);
+  has_orders_.store(true, std::memory_order_seq_cst);
   if (is_asleep_.load(std::memory_order_seq_cst)) return wake();
   // The thread is awake, but a handler may run for long. If none runs at this moment, the loop or
-  // the next tick() reads the commands.
+  // the next tick() reads the orders.
   if (!watch_.hold()) return;
-  read_commands();
+  read_orders();
   watch_.release();
 }
 
@@ -80,68 +106,93 @@ void EngineThread::wake() noexcept {
   [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
 }
 
-void EngineThread::read_commands() {
-  std::vector<Command> commands;
+// An order to drop the connection whose request is in progress must wait until the request is
+// answered; the next tick tries again.
+void EngineThread::read_orders() noexcept {
+  ServerConnection* next = nullptr;
+  bool is_drain_ordered = false;
   {
-    const std::lock_guard<std::mutex> lock(commands_mutex_);
-    commands.swap(commands_);
-    has_commands_.store(false, std::memory_order_relaxed);
+    const std::lock_guard<std::mutex> lock(orders_mutex_);
+    next = std::exchange(first_ordered_, nullptr);
+    last_ordered_ = nullptr;
+    is_drain_ordered = std::exchange(is_drain_ordered_, false);
+    is_stopping_ = is_stopping_ || is_stop_ordered_;
+    has_orders_.store(false, std::memory_order_relaxed);
   }
-  for (const Command& command : commands) {
-    if (handle(command)) continue;
-    const std::lock_guard<std::mutex> lock(commands_mutex_);
-    commands_.push_back(command);
-    has_commands_.store(true, std::memory_order_relaxed);
+  while (next != nullptr) {
+    ServerConnection* const connection = next;
+    bool is_add_ordered = false, is_drop_ordered = false;
+    {
+      const std::lock_guard<std::mutex> lock(orders_mutex_);
+      next = connection->next_ordered;
+      is_add_ordered = std::exchange(connection->is_add_ordered, false);
+      is_drop_ordered = std::exchange(connection->is_drop_ordered, false);
+      connection->is_listed = false;
+    }
+    // The connection may be freed as soon as it is retired.
+    if (is_add_ordered && !add_now(connection)) continue;
+    if (!is_drop_ordered || drop_now(connection)) continue;
+    const std::lock_guard<std::mutex> lock(orders_mutex_);
+    connection->is_drop_ordered = true;
+    list(connection);
+    has_orders_.store(true, std::memory_order_relaxed);
   }
+  if (is_drain_ordered) drain_now();
 }
 
-// Handles one command. Returns false if the command must wait until the request in progress is
-// answered; the next tick tries again.
-bool EngineThread::handle(const Command& command) {
-  ServerConnection* const connection = command.connection;
-  switch (command.order) {
-    case Order::kAdd: {
-      all_.push_back(connection);
-      epoll_event event{};
-      event.events = EPOLLIN | EPOLLRDHUP;
-      event.data.ptr = connection;
-      if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0) {
-        retire(connection, Ending::kFailed, "cannot watch its socket");
-      } else if (is_draining_) {
-        retire(connection, Ending::kDrained, "");
-      } else {
-        activate(connection);  // poll it: without an announced sleep the client does not ring
-      }
-      return true;
+// Returns false if the connection was retired immediately.
+bool EngineThread::add_now(ServerConnection* connection) noexcept {
+  try {
+    if (all_.size() == all_.capacity()) {
+      const size_t room = 2 * all_.size() + 8;
+      active_.reserve(room);
+      all_.reserve(room);
     }
-    case Order::kDrop:
-      // Only the control thread gets here, with watch_ held: the engine thread itself reads no
-      // commands during a request.
-      if (connection == running_) {
-        watch_.interrupt(SIDECALL_PEER_DIED);
-        return false;
-      }
-      // The thread may have released the connection already.
-      if (std::find(all_.begin(), all_.end(), connection) != all_.end())
-        retire(connection, Ending::kGone, "");
-      return true;
-    case Order::kDrain:
-      is_draining_ = true;
-      for (size_t i = all_.size(); i-- > 0;) {
-        if (all_[i] != running_) retire(all_[i], Ending::kDrained, "");
-      }
-      return true;
-    case Order::kStop:
-      is_stopping_ = true;
-      return true;
+  } catch (const std::exception& error) {
+    num_connections_.fetch_sub(1, std::memory_order_relaxed);
+    connection->set_end(Ending::kFailed, error.what());
+    hand_back(connection);
+    return false;
   }
+  all_.push_back(connection);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  event.data.ptr = connection;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0) {
+    retire(connection, Ending::kFailed, "cannot watch its socket");
+    return false;
+  }
+  if (is_draining_) {
+    retire(connection, Ending::kDrained);
+    return false;
+  }
+  activate(connection);  // poll it: without an announced sleep the client does not ring
   return true;
+}
+
+// Returns false if the order must wait.
+bool EngineThread::drop_now(ServerConnection* connection) noexcept {
+  // Only the control thread finds the connection running, with watch_ held: the engine thread
+  // itself reads no orders during a request.
+  if (connection == running_) {
+    watch_.interrupt(SIDECALL_PEER_DIED);
+    return false;
+  }
+  retire(connection, Ending::kGone);
+  return true;
+}
+
+void EngineThread::drain_now() noexcept {
+  is_draining_ = true;
+  for (size_t i = all_.size(); i-- > 0;) {
+    if (all_[i] != running_) retire(all_[i], Ending::kDrained);
+  }
 }
 
 void EngineThread::tick() noexcept {
   if (!watch_.hold()) return;
   if (const int32_t status = watch_.stop_status(); status != 0) watch_.interrupt(status);
-  if (has_commands_.load(std::memory_order_relaxed)) read_commands();
+  if (has_orders_.load(std::memory_order_relaxed)) read_orders();
   watch_.release();
 }
 
@@ -157,7 +208,7 @@ void EngineThread::cut_off() noexcept {
 void EngineThread::run() {
   pthread_setname_np(pthread_self(), "sidecall-engine");
   while (true) {
-    if (has_commands_.load(std::memory_order_acquire)) read_commands();
+    if (has_orders_.load(std::memory_order_acquire)) read_orders();
     if (is_stopping_) return;
     if (!serve_active()) {
       idle();
@@ -195,24 +246,21 @@ bool EngineThread::serve_active() {
 
 void EngineThread::serve(ServerConnection* connection) {
   running_ = connection;
-  Ending ending = Ending::kGone;
-  std::string text;
   bool goes_on = false;
   try {
     goes_on = connection->serve(&watch_, &counters_, &clock_);
   } catch (const Error& error) {
-    ending = error.status == SIDECALL_PROTOCOL ? Ending::kViolation : Ending::kFailed;
-    text = error.message;
+    connection->set_end(error.status == SIDECALL_PROTOCOL ? Ending::kViolation : Ending::kFailed,
+                        error.message.c_str());
   } catch (const std::exception& error) {
-    ending = Ending::kFailed;
-    text = error.what();
+    connection->set_end(Ending::kFailed, error.what());
   }
   running_ = nullptr;
   if (connection->has_one_shots()) owner_->note_one_shot();
   last_work_ns_ = connection->last_ns;
   note_cpu(connection->peer_cpu);
-  if (goes_on && is_draining_) goes_on = false, ending = Ending::kDrained;
-  if (!goes_on) retire(connection, ending, text);
+  if (goes_on && is_draining_) retire(connection, Ending::kDrained);
+  else if (!goes_on) retire(connection, connection->ending, connection->end_text);
 }
 
 void EngineThread::note_cpu(uint32_t cpu) noexcept {
@@ -248,10 +296,10 @@ void EngineThread::sleep() {
   }
   close_gaps();
   if (!active_.empty()) return;
-  // Announce sleep, then look for commands. Partner: post() stores has_commands_, then loads
+  // Announce sleep, then look for orders. Partner: post() stores has_orders_, then loads
   // is_asleep_.
   is_asleep_.store(true, std::memory_order_seq_cst);
-  if (!has_commands_.load(std::memory_order_seq_cst)) poll_sockets(-1);
+  if (!has_orders_.load(std::memory_order_seq_cst)) poll_sockets(-1);
   is_asleep_.store(false, std::memory_order_seq_cst);
   owner_->note_awake();
   last_poll_ns_ = clock_.now();
@@ -287,7 +335,7 @@ void EngineThread::dispatch(ServerConnection* connection) {
     case ServerConnection::SocketEvent::kWakeUp:
       return activate(connection);
     case ServerConnection::SocketEvent::kEnd:
-      return retire(connection, Ending::kGone, "");
+      return retire(connection, Ending::kGone);
     case ServerConnection::SocketEvent::kViolation:
       return retire(connection, Ending::kViolation,
                     "socket: expected wake-ups of one byte, 0x01, each with a request");
@@ -296,8 +344,9 @@ void EngineThread::dispatch(ServerConnection* connection) {
 
 // ---- Lists ----
 
-void EngineThread::activate(ServerConnection* connection) {
+void EngineThread::activate(ServerConnection* connection) noexcept {
   if (connection->is_active) return;
+  if (active_.size() == active_.capacity()) close_gaps();
   active_.push_back(connection);
   connection->is_active = true;
   connection->last_ns = clock_.now();
@@ -316,12 +365,32 @@ void EngineThread::close_gaps() noexcept {
   has_gaps_ = false;
 }
 
-void EngineThread::retire(ServerConnection* connection, Ending ending, const std::string& text) {
+void EngineThread::retire(ServerConnection* connection, Ending ending, const char* text) noexcept {
+  connection->set_end(ending, text);
   deactivate(connection);
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->fd(), nullptr);
   all_.erase(std::find(all_.begin(), all_.end(), connection));
   num_connections_.fetch_sub(1, std::memory_order_relaxed);
-  owner_->retire(connection, ending, text);
+  hand_back(connection);
+}
+
+// Returns a connection to the control thread, which may free it at any time from here on. So it
+// must not stay in the list of those with orders.
+void EngineThread::hand_back(ServerConnection* connection) noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(orders_mutex_);
+    connection->is_retired = true;
+    ServerConnection* before = nullptr;
+    for (ServerConnection* one = first_ordered_; one != nullptr; one = one->next_ordered) {
+      if (one == connection) {
+        (before == nullptr ? first_ordered_ : before->next_ordered) = one->next_ordered;
+        if (last_ordered_ == one) last_ordered_ = before;
+        break;
+      }
+      before = one;
+    }
+  }
+  owner_->retire(connection);
 }
 
 }  // namespace sidecall::shm

@@ -19,14 +19,11 @@
 
 namespace sidecall::shm {
 
-// Why a connection ended.
-enum class Ending { kGone, kViolation, kFailed, kDrained };
-
 // What engine threads report to the control thread. Any engine thread may call it at any time.
 class EngineOwner {
  public:
   // The engine thread will not access the connection again.
-  virtual void retire(ServerConnection* connection, Ending ending, const std::string& text) = 0;
+  virtual void retire(ServerConnection* connection) noexcept = 0;
 
   // A sleeping engine thread woke up: the control thread must watch its deadlines again.
   virtual void note_awake() noexcept = 0;
@@ -48,12 +45,12 @@ class EngineThread {
 
   // Gives a connection to this thread. The control thread must not change the connection until it
   // is retired.
-  void add(ServerConnection* connection);
+  void add(ServerConnection* connection) noexcept;
   // Says that the client of a connection is gone. The connection is retired soon, even while the
   // handler of another connection runs.
-  void drop(ServerConnection* connection);
+  void drop(ServerConnection* connection) noexcept;
   // Retires all connections, each as soon as no request of it is in progress.
-  void drain();
+  void drain() noexcept;
   void stop() noexcept;  // joins the thread; connections are not retired
 
   // Called every few milliseconds while Control::is_active(): interrupts a handler whose client no
@@ -71,13 +68,9 @@ class EngineThread {
   const EngineCounters& counters() const noexcept { return counters_; }
 
  private:
-  enum class Order { kAdd, kDrop, kDrain, kStop };
-  struct Command {
-    Order order;
-    ServerConnection* connection;
-  };
-
-  void post(Order order, ServerConnection* connection);
+  template <typename Note>
+  void post(const Note& note) noexcept;
+  void list(ServerConnection* connection) noexcept;
   void wake() noexcept;
 
   void run();
@@ -89,13 +82,16 @@ class EngineThread {
   void poll_sockets(int timeout_ms);
   void dispatch(ServerConnection* connection);
   // Called by the engine thread, or by the control thread while it holds watch_.
-  void read_commands();
-  bool handle(const Command& command);
+  void read_orders() noexcept;
+  bool add_now(ServerConnection* connection) noexcept;
+  bool drop_now(ServerConnection* connection) noexcept;
+  void drain_now() noexcept;
   void check_clients(int64_t now);
-  void activate(ServerConnection* connection);
+  void activate(ServerConnection* connection) noexcept;
   void deactivate(ServerConnection* connection) noexcept;
   void close_gaps() noexcept;
-  void retire(ServerConnection* connection, Ending ending, const std::string& text);
+  void retire(ServerConnection* connection, Ending ending, const char* text = "") noexcept;
+  void hand_back(ServerConnection* connection) noexcept;
 
   EngineOwner* const owner_;
   const int32_t spin_us_;
@@ -104,17 +100,19 @@ class EngineThread {
   RunWatch watch_;
   EngineCounters counters_;
 
-  std::mutex commands_mutex_;
-  std::vector<Command> commands_;
-  std::atomic<bool> has_commands_{false};
+  // Orders of the control thread. Those for a connection are noted in the connection itself.
+  std::mutex orders_mutex_;
+  ServerConnection *first_ordered_ = nullptr, *last_ordered_ = nullptr;
+  bool is_drain_ordered_ = false, is_stop_ordered_ = false;
+  std::atomic<bool> has_orders_{false};
   std::atomic<bool> is_asleep_{false};
   std::atomic<size_t> num_connections_{0};
 
   // Members used by the engine thread, or by the control thread while it holds watch_.
-  std::vector<ServerConnection*> all_,
-      active_;                           // active_ holds the active connections, which are polled
-  ServerConnection* running_ = nullptr;  // the connection whose request is in progress
-  bool has_gaps_ = false;                // active_ contains null pointers
+  std::vector<ServerConnection*> all_;
+  std::vector<ServerConnection*> active_;  // those that are polled; has room for all_.size()
+  ServerConnection* running_ = nullptr;    // the connection whose request is in progress
+  bool has_gaps_ = false;                  // active_ contains null pointers
   bool is_draining_ = false, is_stopping_ = false;
   QuickClock clock_;
   SpinPolicy spin_policy_;

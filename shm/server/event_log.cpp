@@ -22,20 +22,26 @@ void EventLog::add(LogLevel level, const std::string& event, const std::string& 
   pass_on(level, event, facts);
 }
 
-void EventLog::report() {
-  std::map<Key, uint64_t> found;
-  {
-    const std::lock_guard lock(mutex_);
-    report_due_ns_.store(INT64_MAX, std::memory_order_relaxed);
-    for (auto& [key, bucket] : buckets_) {
-      if (bucket.suppressed > 0) found.emplace(key, std::exchange(bucket.suppressed, 0));
+void EventLog::report() noexcept {
+  report_due_ns_.store(INT64_MAX, std::memory_order_relaxed);
+  try {
+    std::map<Key, uint64_t> found;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto& [key, bucket] : buckets_) {
+        if (bucket.suppressed == 0) continue;
+        found.emplace(key, bucket.suppressed);
+        bucket.suppressed = 0;
+      }
     }
-  }
-  for (const auto& [key, lines] : found) {
-    Facts facts;
-    facts.text("of", key.second);
-    if (key.first != kNoUser) facts.number("uid", key.first);
-    pass_on(LogLevel::kWarning, "log.suppressed", facts.number("lines", lines).take());
+    for (const auto& [key, lines] : found) {
+      Facts facts;
+      facts.text("of", key.second);
+      if (key.first != kNoUser) facts.number("uid", key.first);
+      pass_on(LogLevel::kWarning, "log.suppressed", facts.number("lines", lines).take());
+    }
+  } catch (const std::exception&) {
+    num_dropped_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

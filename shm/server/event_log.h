@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <string>
@@ -29,6 +30,19 @@ class EventLog {
 
   explicit EventLog(LogFunction pass_on) : pass_on_(std::move(pass_on)) {}
 
+  // Logs an event with the facts that `fill(facts)` adds. An event for which there is no memory
+  // counts as dropped.
+  template <typename Fill>
+  void log(LogLevel level, const char* event, const Fill& fill, int64_t user = kNoUser) noexcept {
+    try {
+      Facts facts;
+      fill(facts);
+      add(level, event, facts.take(), user);
+    } catch (const std::exception&) {
+      num_dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
   // `user` is the uid of the client that caused the event.
   void add(LogLevel level, const std::string& event, const std::string& facts,
            int64_t user = kNoUser);
@@ -38,9 +52,9 @@ class EventLog {
 
   // Logs one event "log.suppressed" for each pair of a kind and a user of which events were
   // suppressed since the last report.
-  void report();
+  void report() noexcept;
 
-  // How many events the limit suppressed, and how many the LogFunction dropped.
+  // How many events the limit suppressed, and how many the LogFunction or a lack of memory dropped.
   uint64_t num_suppressed() const noexcept {
     return num_suppressed_.load(std::memory_order_relaxed);
   }

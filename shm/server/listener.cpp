@@ -58,8 +58,7 @@ void prepare_folder(const std::string& path, bool is_default, int64_t group) {
 
 // Takes the lock file, which is held until the server ends. Its previous holder may have removed
 // the file between our open and our flock; a removed file protects nothing, so try again.
-Fd lock(const std::string& path) {
-  const std::string name = path + ".lock";
+Fd lock(const std::string& path, const std::string& name) {
   for (;;) {
     Fd file(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) fail(path, errno);
@@ -69,8 +68,10 @@ Fd lock(const std::string& path) {
       continue;
     }
     struct stat held{}, named{};
-    if (fstat(file.get(), &held) == 0 && lstat(name.c_str(), &named) == 0 &&
-        held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+    if (fstat(file.get(), &held) != 0) fail(path, errno);
+    if (lstat(name.c_str(), &named) != 0) {
+      if (errno != ENOENT) fail(path, errno);
+    } else if (held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
       return file;
     }
   }
@@ -115,9 +116,10 @@ void bind_at(int socket, const std::string& path) {
 
 Listener::Listener(std::string_view address, const Access& access) {
   bool is_default = false;
-  const std::string path = socket_path(address, &is_default);
+  std::string path = socket_path(address, &is_default);
+  std::string lock_path = path + ".lock";
   prepare_folder(path, is_default, access.group);
-  Fd held = lock(path);
+  Fd held = lock(path, lock_path);
   check_vacant(path);
 
   const std::string fresh = path + ".new";
@@ -143,7 +145,8 @@ Listener::Listener(std::string_view address, const Access& access) {
     unlink(fresh.c_str());
     throw;
   }
-  path_ = path;
+  path_ = std::move(path);
+  lock_path_ = std::move(lock_path);
   lock_ = std::move(held);
   socket_ = std::move(socket);
   device_ = found.st_dev;
@@ -154,6 +157,7 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   if (this == &other) return *this;
   close();
   path_ = std::exchange(other.path_, std::string());
+  lock_path_ = std::exchange(other.lock_path_, std::string());
   lock_ = std::move(other.lock_);
   socket_ = std::move(other.socket_);
   device_ = other.device_;
@@ -170,7 +174,7 @@ void Listener::close() noexcept {
       unlink(path_.c_str());
     // Remove the lock file before releasing the lock: a server that has already opened the file
     // then notices in lock() that it was removed, and creates another.
-    unlink((path_ + ".lock").c_str());
+    unlink(lock_path_.c_str());
   }
   socket_.reset();
   lock_.reset();

@@ -39,7 +39,7 @@ class Listener {
   void close() noexcept;
 
  private:
-  std::string path_;
+  std::string path_, lock_path_;
   Fd lock_;
   Fd socket_;
   dev_t device_ = 0;

@@ -58,7 +58,8 @@ ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const Slot
 }
 
 void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns) {
-  if (same_layout && !has_table_) violation("request: SAME_LAYOUT before any table");
+  if (same_layout && !has_table_)
+    violation("request: expected a table, got SAME_LAYOUT in a slot without a valid table");
   sequence_ = sequence;
   deadline_ns_ = deadline_ns;
   stopped_.store(0, std::memory_order_relaxed);

@@ -26,8 +26,9 @@ void Supervisor::Impl::accept_some(int listener) {
     if (fd) {
       run_logging_errors([&] { admit(std::move(fd)); });
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      log_.add(LogLevel::kWarning, "supervisor.exhausted",
-               Facts().text("reason", std::strerror(errno)).take());
+      const int error = errno;
+      log_.log(LogLevel::kWarning, "supervisor.exhausted",
+               [&](Facts& facts) { facts.text("reason", std::strerror(error)); });
       // The listener would stay readable, so do not watch it until the next round of the loop.
       if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0)
         paused_listener_ = listener;
@@ -80,8 +81,9 @@ void Supervisor::Impl::drop_silent(std::list<Waiting>::iterator one) {
   const uint32_t user = one->user;
   waiting_.erase(one);
   num_waiting_ = waiting_.size();
-  log_.add(LogLevel::kWarning, "connection.silent", Facts().number("uid", uint64_t{user}).take(),
-           user);
+  log_.log(
+      LogLevel::kWarning, "connection.silent",
+      [&](Facts& facts) { facts.number("uid", uint64_t{user}); }, user);
 }
 
 void Supervisor::Impl::drop_expired() {
@@ -107,16 +109,22 @@ bool Supervisor::Impl::read_first_message(std::list<Waiting>::iterator one) {
 }
 
 void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
-  const auto warn = [&](const char* event, Facts facts) {
-    log_.add(LogLevel::kWarning, event, facts.number("uid", uint64_t{one.user}).take(), one.user);
+  const auto warn = [&](const char* event, const char* message) {
+    log_.log(
+        LogLevel::kWarning, event,
+        [&](Facts& facts) {
+          facts.number("uid", uint64_t{one.user});
+          if (message != nullptr) facts.text("message", message);
+        },
+        one.user);
   };
   if (!one.is_admitted) {
-    warn("connection.denied", Facts());
+    warn("connection.denied", nullptr);
     return refuse(Socket(std::move(one.fd)), SIDECALL_DENIED, "this user is not admitted");
   }
   if (first == Peeked::kNotHello) {
     violations_.fetch_add(1, std::memory_order_relaxed);
-    return warn("connection.violation", std::move(Facts().text("message", "expected HELLO")));
+    return warn("connection.violation", "expected HELLO");
   }
   std::unique_lock lock(mutex_);
   // Connections that wait for a worker are added to the sum only if they are of the same user.

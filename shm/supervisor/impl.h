@@ -41,6 +41,7 @@ class Supervisor::Impl {
     Socket control;
     bool is_ready = false;
     uint64_t connections = 0;
+    bool was_tried = false;  // by hand_over(), for the present connection
   };
   struct Waiting {  // a connection whose first message has not come yet
     Fd fd;
@@ -76,14 +77,15 @@ class Supervisor::Impl {
     try {
       body();
     } catch (const std::exception& error) {
-      log_.add(LogLevel::kError, "supervisor.failed", Facts().text("reason", error.what()).take());
+      log_.log(LogLevel::kError, "supervisor.failed",
+               [&](Facts& facts) { facts.text("reason", error.what()); });
     }
   }
   int wait_ms();
   void handle(uint64_t about);
   void read(int32_t number);
   void hand_over_all();
-  bool hand_over(int fd);
+  bool hand_over(int fd) noexcept;
 
   // ---- The answering thread: supervisor.cpp ----
   void answer();

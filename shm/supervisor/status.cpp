@@ -1,13 +1,12 @@
 // Reads the JSON that shm/server/status.cpp writes; see status.h.
 #include "status.h"
 
-#include <rapidjson/document.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
+#include "base/json.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
 #include "shm/common/status_json.h"
@@ -18,35 +17,35 @@ namespace {
 
 constexpr uint64_t kMaxStatus = UINT64_C(16) << 20;
 
-uint64_t number_at(const rapidjson::Value& object, const char* key) {
+uint64_t number_at(const json::Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsUint64() ? found->value.GetUint64() : 0;
 }
 
-bool true_at(const rapidjson::Value& object, const char* key) {
+bool true_at(const json::Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsBool() && found->value.GetBool();
 }
 
-std::string text_at(const rapidjson::Value& object, const char* key) {
+std::string text_at(const json::Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsString() ? found->value.GetString() : "";
 }
 
-const rapidjson::Value* object_at(const rapidjson::Value& object, const char* key) {
+const json::Value* object_at(const json::Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsObject() ? &found->value : nullptr;
 }
 
-void add_statuses(const rapidjson::Value& from, Status* sum) {
-  const rapidjson::Value* statuses = object_at(from, "statuses");
+void add_statuses(const json::Value& from, Status* sum) {
+  const json::Value* statuses = object_at(from, "statuses");
   if (statuses == nullptr) return;
   for (size_t i = 0; i < kStatuses; ++i)
     sum->statuses[i] += number_at(*statuses, std::to_string(i).c_str());
 }
 
-void add_latency(const rapidjson::Value& from, Status* sum) {
-  const rapidjson::Value* latency = object_at(from, "latency_ns");
+void add_latency(const json::Value& from, Status* sum) {
+  const json::Value* latency = object_at(from, "latency_ns");
   if (latency == nullptr) return;
   sum->latency_ns += number_at(*latency, "sum");
   const auto counts = latency->FindMember("counts");
@@ -58,7 +57,7 @@ void add_latency(const rapidjson::Value& from, Status* sum) {
   }
 }
 
-void add_clients(const rapidjson::Value& from, Status* sum) {
+void add_clients(const json::Value& from, Status* sum) {
   const auto clients = from.FindMember("clients");
   if (clients == from.MemberEnd() || !clients->value.IsArray()) return;
   for (const auto& client : clients->value.GetArray()) {
@@ -85,12 +84,12 @@ constexpr std::pair<const char*, Number> kCounters[] = {{"accepted", &Status::ac
                                                         {"log_suppressed", &Status::log_suppressed},
                                                         {"log_dropped", &Status::log_dropped}};
 
-void add_levels(const rapidjson::Value& from, Status* sum) {
+void add_levels(const json::Value& from, Status* sum) {
   for (const auto& [key, level] : kLevels) sum->*level += number_at(from, key);
   add_clients(from, sum);
 }
 
-Status read_counters(const rapidjson::Value& from) {
+Status read_counters(const json::Value& from) {
   Status counters;
   for (const auto& [key, counter] : kCounters) counters.*counter = number_at(from, key);
   add_statuses(from, &counters);
@@ -134,7 +133,7 @@ void CounterHistory::add_to(Status* sum) const {
 
 void StatusSum::add(int32_t worker, const std::string& json) {
   if (!is_status_json(json)) return;
-  rapidjson::Document document;
+  json::Document document;
   document.Parse(json.data(), json.size());
   if (sum_.workers++ == 0) {
     sum_.name = text_at(document, "name");

@@ -69,7 +69,7 @@ Supervisor::Impl::~Impl() {
     refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
   refuse_all(status_requests_);
   log_.report();
-  log_.add(LogLevel::kInfo, "supervisor.closed", Facts().take());
+  log_.log(LogLevel::kInfo, "supervisor.closed", [](Facts&) {});
 }
 
 Fd Supervisor::Impl::add(int32_t number) {
@@ -117,7 +117,8 @@ bool Supervisor::Impl::listen(Deadline deadline) {
   if (listener_.fd() >= 0) return true;
   listener_ = Listener(address_, {options_.group, !options_.allowed_uids.empty()});
   watch(listener_.fd(), kListener + static_cast<uint32_t>(listener_.fd()));
-  log_.add(LogLevel::kInfo, "supervisor.listening", Facts().text("path", listener_.path()).take());
+  log_.log(LogLevel::kInfo, "supervisor.listening",
+           [&](Facts& facts) { facts.text("path", listener_.path()); });
   return true;
 }
 
@@ -214,7 +215,7 @@ void Supervisor::Impl::control() {
     });
     run_logging_errors([&] { drop_expired(); });
     run_logging_errors([&] { hand_over_all(); });
-    if (now_ns() >= log_.report_due_ns()) run_logging_errors([&] { log_.report(); });
+    if (now_ns() >= log_.report_due_ns()) log_.report();
   }
 }
 
@@ -257,12 +258,13 @@ void Supervisor::Impl::read(int32_t number) {
   const auto found = workers_.find(number);
   if (found == workers_.end()) return;
   Worker& worker = found->second;
+  const auto add_number = [&](Facts& facts) { facts.number("worker", int64_t{number}); };
   for (;;) {
     unsigned char message[8];
     const Received received = worker.control.receive(message, sizeof message);
     if (received.kind == Received::kNothing) return;
     if (received.kind == Received::kEnd || received.bytes != 5 || message[0] != kLoad) {
-      log_.add(LogLevel::kWarning, "worker.gone", Facts().number("worker", int64_t{number}).take());
+      log_.log(LogLevel::kWarning, "worker.gone", add_number);
       workers_.erase(found);
       return;
     }
@@ -272,7 +274,7 @@ void Supervisor::Impl::read(int32_t number) {
     if (worker.is_ready) continue;
     run_logging_errors([&] { send_memory_row(&worker.control); });
     worker.is_ready = true;
-    log_.add(LogLevel::kInfo, "worker.ready", Facts().number("worker", int64_t{number}).take());
+    log_.log(LogLevel::kInfo, "worker.ready", add_number);
     changed_.notify_all();
   }
 }
@@ -295,21 +297,23 @@ void Supervisor::Impl::hand_over_all() {
   }
 }
 
-// Passes a connection to a worker. Returns false if no worker can take it now. The caller holds
-// mutex_.
-bool Supervisor::Impl::hand_over(int fd) {
-  std::vector<std::pair<uint64_t, Worker*>> order;
-  for (auto& [number, worker] : workers_)
-    if (worker.is_ready) order.emplace_back(worker.connections, &worker);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [connections, worker] : order) {
-    if (is_behind(worker->control)) continue;
-    if (worker->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
-    ++worker->connections;
+// Passes a connection to the worker with the fewest connections that can take it. Returns false if
+// no worker can take it now. Needs no memory, because a connection that cannot be passed on waits.
+// The caller holds mutex_.
+bool Supervisor::Impl::hand_over(int fd) noexcept {
+  for (auto& each : workers_) each.second.was_tried = !each.second.is_ready;
+  for (;;) {
+    Worker* best = nullptr;
+    for (auto& [number, worker] : workers_)
+      if (!worker.was_tried && (best == nullptr || worker.connections < best->connections))
+        best = &worker;
+    if (best == nullptr) return false;
+    best->was_tried = true;
+    if (is_behind(best->control)) continue;
+    if (best->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
+    ++best->connections;
     return true;
   }
-  return false;
 }
 
 // ---- The answering thread: only this thread waits for answers of workers ----
@@ -327,7 +331,8 @@ void Supervisor::Impl::answer() {
     try {
       send_status(client, status());
     } catch (const std::exception& error) {
-      log_.add(LogLevel::kError, "status.failed", Facts().text("reason", error.what()).take());
+      log_.log(LogLevel::kError, "status.failed",
+               [&](Facts& facts) { facts.text("reason", error.what()); });
     }
   }
 }

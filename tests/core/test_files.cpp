@@ -104,7 +104,7 @@ TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
 }
 
 TEST_CASE("a zero in a contract is read in every notation") {
-  rapidjson::Document document;
+  sidecall::json::Document document;
   sidecall::parse_json(
       "[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]",
       &document);
@@ -121,7 +121,7 @@ TEST_CASE("a zero in a contract is read in every notation") {
 TEST_CASE("a contract can begin with one UTF-8 byte order mark") {
   const auto error_of = [](const std::string& json) -> std::string {
     try {
-      rapidjson::Document document;
+      sidecall::json::Document document;
       sidecall::parse_json(json, &document);
       return "";
     } catch (const sidecall::Error& error) {

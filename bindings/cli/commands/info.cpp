@@ -25,14 +25,15 @@ std::string describe_seen(const Json& feature) {
   return "";
 }
 
-// Returns text such as "32.1 to 59.6, takes 0 to 100". Does not mention that infinities are
-// refused, because that is the usual case.
+// Returns text such as "32.1 to 59.6 in the data; accepts 0 to 100". Does not mention that
+// infinities are refused, because that is the usual case.
 std::string describe_values(const Json& feature, bool has_domain) {
   std::string seen = describe_seen(feature);
   const std::string domain = has_domain ? describe_domain(feature) : "";
   if (domain.empty() || domain == "finite") return seen;
-  return domain == "not empty" ? (seen.empty() ? domain : seen + ", not empty")
-                               : (seen.empty() ? "" : seen + ", ") + "takes " + domain;
+  return domain == "not empty"
+             ? (seen.empty() ? domain : seen + "; not empty")
+             : (seen.empty() ? "" : seen + " in the data; ") + "accepts " + domain;
 }
 
 std::string features_table(const sidecall_model* model, const Json& contract) {

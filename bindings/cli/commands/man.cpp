@@ -77,9 +77,9 @@ std::string page() {
       ".SH EXIT STATUS\n" + roff(kExitCodes) + "\n.PP\n" +
       roff(
           "If the reader of the output closes the pipe (SIGPIPE), on Ctrl-C (SIGINT) and on "
-          "SIGTERM, the command ends by that signal. On the last two, predict first writes the "
-          "answers that it has, serve finishes the running calls and ends with 0, and on Ctrl-C "
-          "export, check and compare end with 130.\n");
+          "SIGTERM, the command ends by that signal, with these exceptions. On Ctrl-C and on "
+          "SIGTERM, predict first writes the answers that it has, and serve finishes the running "
+          "calls and ends with 0. On Ctrl-C, export, check and compare end with 130.\n");
   text += ".SH ENVIRONMENT\n";
   for (const auto& setting : settings())
     text += tagged(std::string("\\fB") + setting.name + "\\fR", setting.meaning);

@@ -55,8 +55,8 @@ void add_options(CLI::App& app, PredictOptions& options) {
                                "rows in one run of the model, 1 to 1048576 (default: 512)");
   batch->check(whole_number(1, 1 << 20))->option_text("N");
   app.add_flag("--stream", options.stream,
-               "answer each line of JSON at once, and a wrong line with an error; not with --from, "
-               "--to, --on-error, --batch")
+               "answer each line of JSON as soon as it is read, and a wrong line with an error; "
+               "not with --from, --to, --on-error, --batch")
       ->option_text(" ")
       ->excludes(from, to, on_error, batch);
   app.add_option("--max-line", options.max_line,
@@ -64,11 +64,12 @@ void add_options(CLI::App& app, PredictOptions& options) {
       ->check(whole_number(1, 1 << 30))
       ->option_text("BYTES");
   app.add_option("--extra", options.model.extra,
-                 "names that are not features: error (default) or ignore")
+                 "what to do with names that are not features: error (default) or ignore")
       ->check(one_of({"error", "ignore"}))
       ->option_text("HOW");
   app.add_option("--verify", options.model.verify,
-                 "golden rows that fail when MODEL is opened: error (default), warn or off")
+                 "what to do if a golden row fails when MODEL is opened: error (default), warn or "
+                 "off (do not run the golden rows)")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
   app.add_option("--timeout", options.model.timeout_s,

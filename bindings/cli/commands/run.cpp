@@ -166,7 +166,8 @@ int run_run(const Command& self, std::vector<std::string> words) {
       ->take_all()
       ->expected(1);
   app.add_option("--verify", options.verify,
-                 "golden rows that fail when MODEL is opened: error (default), warn or off")
+                 "what to do if a golden row fails when MODEL is opened: error (default), warn or "
+                 "off (do not run the golden rows)")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
   app.add_option("--timeout", options.timeout_s,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.h"
 #include "formats/json.hpp"
 #include "predict.hpp"
 #include "rows/json_lines.hpp"
@@ -12,7 +13,7 @@
 namespace sidecall::cli {
 namespace {
 
-using LineWriter = rapidjson::Writer<rapidjson::StringBuffer>;
+using LineWriter = json::Writer;
 
 void add(LineWriter& json, const char* key, std::string_view text) {
   json.Key(key);
@@ -20,7 +21,7 @@ void add(LineWriter& json, const char* key, std::string_view text) {
 }
 
 std::string error_line(sidecall_status status, const sidecall_error& error) {
-  rapidjson::StringBuffer buffer;
+  json::Buffer buffer;
   LineWriter json(buffer);
   json.StartObject();
   json.Key("error");

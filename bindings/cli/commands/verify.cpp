@@ -100,7 +100,8 @@ int run_verify(const Command& self, std::vector<std::string> words) {
   Arguments arguments(
       self,
       "Golden rows are rows that the export stored in the file with their answers.\n"
-      "Exit code 1 if an answer differs, or if the id (the hash) of the file does.");
+      "Exit code 1 if an answer differs from the stored one, or if the id (the hash)\n"
+      "of the file differs from the stored id.");
   ModelOptions options;
   options.verify = "off";  // otherwise open would stop at the first failure, without a report
   std::vector<std::string> uris;

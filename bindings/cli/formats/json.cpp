@@ -1,8 +1,6 @@
 // Reads and writes JSON for the commands; see json.hpp.
 #include "json.hpp"
 
-#include <rapidjson/writer.h>
-
 namespace sidecall::cli {
 
 namespace {
@@ -44,8 +42,8 @@ const Json& at(const Json& value, const char* key) {
 std::string text_of(const Json& value) {
   if (value.IsNull()) return "";
   if (value.IsString()) return std::string(value.GetString(), value.GetStringLength());
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  json::Buffer buffer;
+  json::Writer writer(buffer);
   value.Accept(writer);
   return std::string(buffer.GetString(), buffer.GetSize());
 }

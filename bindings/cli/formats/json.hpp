@@ -2,21 +2,20 @@
 // absent or has a value of another type they return a default.
 #pragma once
 
-#define RAPIDJSON_HAS_STDSTRING 1
-#include <rapidjson/document.h>
 #include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
 
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
 #include "terminal/output.hpp"
 
 namespace sidecall::cli {
 
-using Json = rapidjson::Value;
-using JsonDocument = rapidjson::Document;
-using JsonWriter = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using Json = json::Value;
+using JsonDocument = json::Document;
+using JsonWriter =
+    rapidjson::PrettyWriter<json::Buffer, json::Encoding, json::Encoding, json::Memory>;
 
 // Parses text that the library has already accepted. Returns an empty object for any other text.
 // Text with more than 64 levels also gives an empty object, because RapidJSON writes and compares
@@ -47,7 +46,7 @@ void write_member(JsonWriter& json, const char* key, std::string_view text);
 // written, so stdout never receives only a part of it.
 template <typename Write>
 std::string to_json(Write write) {
-  rapidjson::StringBuffer buffer;
+  json::Buffer buffer;
   JsonWriter json(buffer);
   json.SetIndent(' ', 2);
   write(json);

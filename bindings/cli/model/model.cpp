@@ -47,9 +47,9 @@ sidecall_status try_open_model(const std::string& uri, const ModelOptions& optio
                                sidecall_error& err) {
   // The error text of the library would name a field of the C API instead of the option.
   if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
-    throw Failure(
-        kUsage,
-        uri + ": expected --allow-exec, because opening the model starts a program, got none");
+    throw Failure(kUsage, uri +
+                              ": expected the option --allow-exec, got none: opening an exec: "
+                              "model starts a program");
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* opened = nullptr;
   const sidecall_status status = sidecall_model_open(uri.c_str(), &opened_with, &opened, &err);

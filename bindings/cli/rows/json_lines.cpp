@@ -2,12 +2,11 @@
 // to the library as text, and the library reports what is wrong with the record.
 #include "json_lines.hpp"
 
-#include <rapidjson/reader.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "json_places.hpp"
 #include "terminal/output.hpp"
@@ -166,7 +165,7 @@ Fill JsonSource::fill(RowCall& call, int64_t at, std::string_view text) {
   seen_.assign(static_cast<size_t>(call.num_features()), 0);
   rapidjson::InsituStringStream stream(text_.data());
   Handler handler(*this, call, at, text, stream);
-  rapidjson::Reader reader;
+  json::Reader reader;
   const bool is_record = !reader.Parse<kParseFlags>(stream, handler).IsError();
   return is_record && handler.set_absent() ? Fill::kFilled : Fill::kBroken;
 }

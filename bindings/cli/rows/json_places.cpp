@@ -1,11 +1,10 @@
 // Parses a line of JSON again to find the places of its values; see json_places.hpp.
 #include "json_places.hpp"
 
-#include <rapidjson/reader.h>
-
 #include <algorithm>
 #include <charconv>
 
+#include "base/json.h"
 #include "text.hpp"
 
 namespace sidecall::cli {
@@ -80,7 +79,7 @@ JsonPlaces::JsonPlaces(std::string_view line) : record_(begin_of(line, trimmed(l
   const std::string text(trimmed(line));
   rapidjson::StringStream stream(text.c_str());
   Handler handler(*this, text, stream);
-  rapidjson::Reader().Parse<kParseFlags>(stream, handler);
+  json::Reader().Parse<kParseFlags>(stream, handler);
 }
 
 size_t JsonPlaces::of(std::string_view name) const {

@@ -46,39 +46,39 @@ struct Call::Starting {
 
   // Gives the call to the thread, which then closes it. Returns false if the thread no longer uses
   // the call.
-  bool abandon(std::vector<std::shared_ptr<Memory>> memory) {
+  bool abandon(std::vector<std::shared_ptr<Memory>>* memory) noexcept {
     const std::lock_guard lock(mutex);
     if (is_over) return false;
-    own.memory = std::move(memory);
+    own.memory = std::move(*memory);
     is_abandoned = true;
     return true;
   }
 };
 
 void Call::define(Napi::Env env, Napi::Object exports) {
-  const Napi::Function constructor =
-      DefineClass(env, "Call",
-                  {
-                      InstanceMethod<&Call::run_until>("runUntil"),
-                      InstanceMethod<&Call::start>("start"),
-                      InstanceMethod<&Call::start_on_thread>("startOnThread"),
-                      InstanceMethod<&Call::cancel_run>("cancel"),
-                      InstanceMethod<&Call::close_call>("close"),
-                      InstanceMethod<&Call::own_input>("ownInput"),
-                      InstanceMethod<&Call::borrow_input>("borrowInput"),
-                      InstanceMethod<&Call::copy_input>("copyInput"),
-                      InstanceMethod<&Call::give_strings>("giveStrings"),
-                      InstanceMethod<&Call::refuse_input>("refuseInput"),
-                      InstanceMethod<&Call::reset>("reset"),
-                      InstanceMethod<&Call::output_dims>("outputDims"),
-                      InstanceMethod<&Call::own_output>("ownOutput"),
-                      InstanceMethod<&Call::read_output>("readOutput"),
-                      InstanceMethod<&Call::set_records>("setRecords"),
-                      InstanceMethod<&Call::set_invalid>("setInvalid"),
-                      InstanceMethod<&Call::set_unknown>("setUnknown"),
-                      InstanceMethod<&Call::clear>("clear"),
-                      InstanceMethod<&Call::refuse_column>("refuseColumn"),
-                  });
+  const Napi::Function constructor = DefineClass(
+      env, "Call",
+      {
+          InstanceMethod<&Call::guarded_method<&Call::run_until>>("runUntil"),
+          InstanceMethod<&Call::guarded_method<&Call::start>>("start"),
+          InstanceMethod<&Call::guarded_method<&Call::start_on_thread>>("startOnThread"),
+          InstanceMethod<&Call::guarded_method<&Call::cancel_run>>("cancel"),
+          InstanceMethod<&Call::guarded_method<&Call::close_call>>("close"),
+          InstanceMethod<&Call::guarded_method<&Call::own_input>>("ownInput"),
+          InstanceMethod<&Call::guarded_method<&Call::borrow_input>>("borrowInput"),
+          InstanceMethod<&Call::guarded_method<&Call::copy_input>>("copyInput"),
+          InstanceMethod<&Call::guarded_method<&Call::give_strings>>("giveStrings"),
+          InstanceMethod<&Call::guarded_method<&Call::refuse_input>>("refuseInput"),
+          InstanceMethod<&Call::guarded_method<&Call::reset>>("reset"),
+          InstanceMethod<&Call::guarded_method<&Call::output_dims>>("outputDims"),
+          InstanceMethod<&Call::guarded_method<&Call::own_output>>("ownOutput"),
+          InstanceMethod<&Call::guarded_method<&Call::read_output>>("readOutput"),
+          InstanceMethod<&Call::guarded_method<&Call::set_records>>("setRecords"),
+          InstanceMethod<&Call::guarded_method<&Call::set_invalid>>("setInvalid"),
+          InstanceMethod<&Call::guarded_method<&Call::set_unknown>>("setUnknown"),
+          InstanceMethod<&Call::guarded_method<&Call::clear>>("clear"),
+          InstanceMethod<&Call::guarded_method<&Call::refuse_column>>("refuseColumn"),
+      });
   exports.Set("Call", constructor);
 }
 
@@ -90,11 +90,17 @@ Call::Call(const Napi::CallbackInfo& info)
   const Napi::Env env = info.Env();
   const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
   const int64_t rows = info[1].As<Napi::Number>().Int64Value();
+  guarded_body(env, [&] { open(model, rows, info); });
+}
+
+void Call::open(const sidecall_model* model, int64_t rows, const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
   sidecall_call* opened = nullptr;
   environment_->check(sidecall_call_open_lazy(model, rows, &opened, environment_->error()));
   std::unique_ptr<sidecall_call, void (*)(sidecall_call*)> handle(opened, sidecall_call_close);
   inputs_.resize(static_cast<size_t>(sidecall_model_num_inputs(model)));
   outputs_.resize(static_cast<size_t>(sidecall_model_num_outputs(model)));
+  closed_memory_.reserve(inputs_.size() + outputs_.size());
 
   // `run` is the most frequent function, so it is a plain function without arguments whose data
   // pointer is the call: 60 ns instead of 150 ns for a method.
@@ -107,7 +113,12 @@ Call::Call(const Napi::CallbackInfo& info)
   self.Set("run", function);
   self.Set("onFinish", info[2]);
   Napi::MemoryManagement::AdjustExternalMemory(env, kCallBytes);
-  environment_->calls.insert(this);
+  try {
+    environment_->calls.insert(this);
+  } catch (...) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, -kCallBytes);
+    throw;
+  }
   handle_ = handle.release();
 }
 
@@ -120,14 +131,11 @@ void Call::close(std::vector<Abandoned>* abandoned) {
     return cancel();
   }
   environment_->calls.erase(this);
-  if (poll_ != nullptr)
-    std::exchange(poll_, nullptr)->close([environment = environment_] {
-      environment->poll_closed();
-    });
-  Abandoned closed{std::exchange(handle_, nullptr), {}};
+  if (poll_ != nullptr) std::exchange(poll_, nullptr)->close();
+  Abandoned closed{std::exchange(handle_, nullptr), std::move(closed_memory_)};
   for (Window& window : inputs_) closed.memory.push_back(window.close());
   for (Window& window : outputs_) closed.memory.push_back(window.close());
-  if (starting_ != nullptr && starting_->abandon(closed.memory)) {
+  if (starting_ != nullptr && starting_->abandon(&closed.memory)) {
     // The thread closes the handle.
   } else if (is_pending_ && abandoned != nullptr) {
     abandoned->push_back(std::move(closed));
@@ -182,7 +190,9 @@ void Call::watch() {
   if (poll_ == nullptr) {
     int32_t fd = -1;
     environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
-    poll_ = Poll::open(environment_->loop, fd, [this] { on_ready(); });
+    poll_ = Poll::open(
+        environment_->loop, fd, [this] { on_ready(); },
+        [environment = environment_] { environment->poll_closed(); });
     if (poll_ == nullptr)
       throw Napi::Error::New(environment_->env, "libuv cannot watch the descriptor of a run");
     environment_->poll_opened();
@@ -244,7 +254,7 @@ Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
     std::thread([starting] { starting->work(); }).detach();
   } catch (const std::system_error&) {
     napi_release_threadsafe_function(starting->callback, napi_tsfn_release);
-    throw Napi::Error::New(env, "the system cannot start a thread to connect to the server");
+    throw;
   }
   starting_ = starting;
   Ref();

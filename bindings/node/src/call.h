@@ -35,6 +35,12 @@ class Call final : public Napi::ObjectWrap<Call> {
  private:
   struct Starting;
 
+  template <Napi::Value (Call::*kMethod)(const Napi::CallbackInfo&)>
+  Napi::Value guarded_method(const Napi::CallbackInfo& info) {
+    return guarded_body(info.Env(), [&] { return (this->*kMethod)(info); });
+  }
+
+  void open(const sidecall_model* model, int64_t rows, const Napi::CallbackInfo& info);
   static napi_value run_now(napi_env env, napi_callback_info info);
 
   // call.cpp
@@ -73,7 +79,8 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_call* handle_ = nullptr;
   std::vector<Window> inputs_;
   std::vector<Window> outputs_;
-  std::vector<int64_t> dims_;  // of the input that is being set
+  std::vector<std::shared_ptr<Memory>> closed_memory_;  // has room for what close() puts there
+  std::vector<int64_t> dims_;                           // of the input that is being set
   Poll* poll_ = nullptr;
   bool is_pending_ = false;             // a run was started, and the engine still uses the memory
   std::shared_ptr<Starting> starting_;  // set while a thread starts a run

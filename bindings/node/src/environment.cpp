@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -97,6 +98,13 @@ void Environment::drain() {
   for (Call* call : calls) call->cancel();
   const auto deadline = std::chrono::steady_clock::now() + kExitPatience;
   for (Call* call : calls) call->await(deadline);
+}
+
+napi_value Environment::make_exhausted(const char* text) {
+  sidecall_error error = empty_error();
+  error.retryable = 1;
+  std::strncpy(error.message, text, sizeof error.message - 1);
+  return make_error(SIDECALL_OUT_OF_MEMORY, &error);
 }
 
 napi_value Environment::make_error(sidecall_status status, const sidecall_error* from) {

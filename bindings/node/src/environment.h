@@ -7,7 +7,10 @@
 #include <sidecall/sidecall.h>
 
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <unordered_set>
 #include <vector>
 
@@ -36,6 +39,9 @@ class Environment {
   // Makes a SidecallError from `from`, or from error() if `from` is null. Calls the function that
   // the JavaScript side registered for this.
   napi_value make_error(sidecall_status status, const sidecall_error* from = nullptr);
+
+  // Makes an OUT_OF_MEMORY error. `text` says what there was too little of.
+  napi_value make_exhausted(const char* text);
 
   // The error struct of this thread. The library writes to it only on failure.
   sidecall_error* error() { return &error_; }
@@ -70,6 +76,28 @@ class Environment {
   sidecall_error error_;
   std::unique_ptr<sidecall_fault[]> faults_;
 };
+
+// Runs the body of a function that JavaScript calls. If there is no memory or no thread for it, the
+// function throws OUT_OF_MEMORY.
+template <typename Body>
+auto guarded_body(Napi::Env env, const Body& body) {
+  const char* text = nullptr;
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    text = "out of memory";
+  } catch (const std::length_error&) {
+    text = "out of memory";
+  } catch (const std::system_error&) {
+    text = "no thread can be started: raise ulimit -u";
+  }
+  throw Napi::Error(env, Environment::of(env).make_exhausted(text));
+}
+
+template <Napi::Value (*kFunction)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  return guarded_body(info.Env(), [&] { return kFunction(info); });
+}
 
 // Converts a number to a JavaScript number; -1, which means that there is none, becomes null.
 inline Napi::Value number_or_null(Napi::Env env, int64_t value) {

@@ -46,12 +46,12 @@ void Model::define(Napi::Env env, Napi::Object exports) {
   const Napi::Function constructor =
       DefineClass(env, "Model",
                   {
-                      InstanceMethod<&Model::describe>("describe"),
-                      InstanceMethod<&Model::id>("id"),
-                      InstanceMethod<&Model::find>("find"),
-                      InstanceMethod<&Model::types>("types"),
-                      InstanceMethod<&Model::refuse_empty>("refuseEmpty"),
-                      InstanceMethod<&Model::close>("close"),
+                      InstanceMethod<&Model::guarded_method<&Model::describe>>("describe"),
+                      InstanceMethod<&Model::guarded_method<&Model::id>>("id"),
+                      InstanceMethod<&Model::guarded_method<&Model::find>>("find"),
+                      InstanceMethod<&Model::guarded_method<&Model::types>>("types"),
+                      InstanceMethod<&Model::guarded_method<&Model::refuse_empty>>("refuseEmpty"),
+                      InstanceMethod<&Model::guarded_method<&Model::close>>("close"),
                   });
   Environment::of(env).model_constructor = Napi::Persistent(constructor);
   exports.Set("Model", constructor);

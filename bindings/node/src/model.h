@@ -21,6 +21,11 @@ class Model final : public Napi::ObjectWrap<Model> {
   const sidecall_model* handle() const { return handle_; }
 
  private:
+  template <Napi::Value (Model::*kMethod)(const Napi::CallbackInfo&)>
+  Napi::Value guarded_method(const Napi::CallbackInfo& info) {
+    return guarded_body(info.Env(), [&] { return (this->*kMethod)(info); });
+  }
+
   Napi::Value describe(const Napi::CallbackInfo& info);
   Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value find(const Napi::CallbackInfo& info);

@@ -94,12 +94,18 @@ void settle(Opening* opening, napi_value done) {
   Environment& environment = *opening->environment;
   try {
     const Napi::Value null = environment.env.Null();
+    Napi::Value model = null;
+    napi_value error = null;
     if (opening->status == SIDECALL_OK) {
-      Napi::Function(environment.env, done).Call({null, take_model(environment, opening)});
+      try {
+        model = take_model(environment, opening);
+      } catch (const std::bad_alloc&) {
+        error = environment.make_exhausted("out of memory");
+      }
     } else {
-      Napi::Function(environment.env, done)
-          .Call({environment.make_error(opening->status, &opening->error), null});
+      error = environment.make_error(opening->status, &opening->error);
     }
+    Napi::Function(environment.env, done).Call({error, model});
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
   }
@@ -160,7 +166,7 @@ Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
     }).detach();
   } catch (const std::system_error&) {
     napi_release_threadsafe_function(callback->function, napi_tsfn_release);
-    throw Napi::Error::New(env, "the system cannot start a thread that opens the model");
+    throw;
   }
   opening.release();  // NOLINT(bugprone-unused-return-value): on_opened() or the thread frees it
   return Napi::Function::New(env, [callback](const Napi::CallbackInfo& call) {
@@ -201,10 +207,11 @@ Napi::Value describe_engine(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void define_open(Napi::Env env, Napi::Object exports) {
-  exports.Set("openSync", Napi::Function::New<open_sync>(env, "openSync"));
-  exports.Set("open", Napi::Function::New<open_async>(env, "open"));
-  exports.Set("openOnThread", Napi::Function::New<open_on_thread>(env, "openOnThread"));
-  exports.Set("describeEngine", Napi::Function::New<describe_engine>(env, "describeEngine"));
+  exports.Set("openSync", Napi::Function::New<guarded<open_sync>>(env, "openSync"));
+  exports.Set("open", Napi::Function::New<guarded<open_async>>(env, "open"));
+  exports.Set("openOnThread", Napi::Function::New<guarded<open_on_thread>>(env, "openOnThread"));
+  exports.Set("describeEngine",
+              Napi::Function::New<guarded<describe_engine>>(env, "describeEngine"));
 }
 
 }  // namespace sidecall_node

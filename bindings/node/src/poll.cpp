@@ -9,17 +9,20 @@
 
 namespace sidecall_node {
 
-Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready) {
+Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready,
+                 std::function<void()> on_closed) {
   const char* name = uv_handle_type_name(kUvPoll);
   if (name == nullptr || std::strcmp(name, "poll") != 0) return nullptr;
+  auto* poll = new Poll;
+  poll->on_ready_ = std::move(on_ready);
+  poll->on_closed_ = std::move(on_closed);
   auto* handle = static_cast<uv_handle_s*>(std::calloc(1, uv_handle_size(kUvPoll)));
   if (handle == nullptr || uv_poll_init(loop, handle, fd) != 0) {
     std::free(handle);
+    delete poll;
     return nullptr;
   }
-  auto* poll = new Poll;
   poll->handle_ = handle;
-  poll->on_ready_ = std::move(on_ready);
   uv_handle_set_data(handle, poll);
   poll->arm();
   uv_unref(handle);
@@ -47,8 +50,7 @@ void Poll::hold() { uv_ref(handle_); }
 
 void Poll::release() { uv_unref(handle_); }
 
-void Poll::close(std::function<void()> on_closed) {
-  on_closed_ = std::move(on_closed);
+void Poll::close() noexcept {
   uv_close(handle_, [](uv_handle_s* handle) {
     auto* self = static_cast<Poll*>(uv_handle_get_data(handle));
     const std::function<void()> done = std::move(self->on_closed_);

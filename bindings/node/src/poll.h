@@ -13,8 +13,9 @@ namespace sidecall_node {
 class Poll {
  public:
   // Returns nullptr if libuv reports an error. `on_ready` is called on the loop whenever `fd` is
-  // readable.
-  static Poll* open(uv_loop_s* loop, int fd, std::function<void()> on_ready);
+  // readable, and `on_closed` after close().
+  static Poll* open(uv_loop_s* loop, int fd, std::function<void()> on_ready,
+                    std::function<void()> on_closed);
 
   void hold();
   void release();
@@ -26,7 +27,7 @@ class Poll {
 
   // Closes the handle and frees the object. Afterwards only `on_closed` is called, on the loop. The
   // descriptor must stay open until this function returns.
-  void close(std::function<void()> on_closed);
+  void close() noexcept;
 
  private:
   Poll() = default;

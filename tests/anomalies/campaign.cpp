@@ -1,0 +1,320 @@
+// The campaign; see campaign.h.
+#include "campaign.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <fstream>
+
+#include "inject.h"
+
+namespace anomalies {
+namespace {
+
+// A run that takes longer hangs. The longest wait is that for a server while a model is opened, 30
+// s.
+constexpr unsigned kHangSeconds = 40;
+
+// Threads and connections end a little after the call that ended them.
+constexpr int kSettleMs = 5000;
+
+// Which call fails next.
+struct Position {
+  int function = 0;
+  int error = 0;  // index in the errors of the function
+  int mode = 0;   // 0: one call fails, 1: all later calls fail too
+  long n = 0;     // 0: not begun
+  long misses = 0;
+};
+
+// Shared with the child process that runs the scenario.
+struct Progress {
+  Position position;
+  long runs, refused;
+  bool is_done;
+  bool is_ready;  // the scenario works without failures
+  size_t text_length;
+  char text[1 << 20];  // the defects, one per line
+
+  void add(const char* format, ...) __attribute__((format(printf, 2, 3)));
+};
+
+void Progress::add(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(text + text_length, sizeof text - text_length, format, arguments);
+  va_end(arguments);
+  if (length > 0)
+    text_length = std::min(text_length + static_cast<size_t>(length), sizeof text - 1);
+}
+
+size_t count_entries(const char* path) {
+  size_t count = 0;
+  DIR* const folder = opendir(path);
+  if (folder == nullptr) std::abort();
+  while (readdir(folder) != nullptr) ++count;
+  closedir(folder);
+  return count;
+}
+
+size_t count_mappings() {
+  std::ifstream maps("/proc/self/maps");
+  size_t count = 0;
+  for (std::string line; std::getline(maps, line);)
+    count += line.find("memfd:sidecall") != std::string::npos ? 1 : 0;
+  return count;
+}
+
+// What the process holds.
+struct Held {
+  size_t descriptors = count_entries("/proc/self/fd");
+  size_t threads = count_entries("/proc/self/task");
+  size_t mappings = count_mappings();
+  size_t blocks = sidecall_inject_live_blocks();
+
+  bool is_at_most(const Held& other) const {
+    // A pool starts its threads when it needs them, perhaps after the first runs.
+    return descriptors <= other.descriptors && threads <= other.threads + 2 &&
+           mappings <= other.mappings && blocks <= other.blocks;
+  }
+  std::string text() const {
+    return std::to_string(descriptors) + " descriptors, " + std::to_string(threads) + " threads, " +
+           std::to_string(mappings) + " mappings, " + std::to_string(blocks) + " blocks";
+  }
+};
+
+std::string name_threads() {
+  std::string names;
+  DIR* const folder = opendir("/proc/self/task");
+  while (const dirent* const entry = readdir(folder)) {
+    std::string name;
+    std::getline(std::ifstream(std::string("/proc/self/task/") + entry->d_name + "/comm"), name);
+    if (!name.empty()) names += " " + name;
+  }
+  closedir(folder);
+  return names;
+}
+
+bool settles_at(const Held& most) {
+  for (int i = 0; i < kSettleMs; ++i) {
+    if (Held().is_at_most(most)) return true;
+    usleep(1000);
+  }
+  return false;
+}
+
+// How many calls fail in the second mode. A call that was interrupted may be repeated for as long
+// as it takes, and a client waits 30 s for a server that cannot accept, so these do not fail for
+// ever.
+long count_failures(int mode, int function, int error) {
+  if (mode == 0) return 1;
+  const bool is_passing =
+      error == EINTR || std::strcmp(sidecall_inject_name(function), "accept4") == 0;
+  return is_passing ? 20 : LONG_MAX / 2;
+}
+
+const char* name_of_error(int error) {
+  return error == SIDECALL_INJECT_SHORT ? "one byte only" : strerrorname_np(error);
+}
+
+std::string name_of(const Position& position) {
+  const int error = sidecall_inject_errors(position.function)[position.error];
+  return std::string(sidecall_inject_name(position.function)) + " call " +
+         std::to_string(position.n) + (position.mode == 0 ? "" : " and later") + " fails with " +
+         name_of_error(error);
+}
+
+// Goes to the next call that must fail. False at the end.
+bool advance(Position* position, long share, bool was_hit) {
+  // Two runs without a failure end the series: the order of calls of several threads varies.
+  if (position->n > 0 && !was_hit) ++position->misses;
+  if (position->n > 0 && position->misses < 2) {
+    position->n += share;
+    return true;
+  }
+  if (position->n > 0) {
+    position->misses = 0;
+    position->n = 0;
+    ++position->mode;
+    if (position->mode == 2) {
+      position->mode = 0;
+      ++position->error;
+      if (sidecall_inject_errors(position->function)[position->error] == 0) {
+        position->error = 0;
+        ++position->function;
+      }
+    }
+  }
+  if (sidecall_inject_name(position->function) == nullptr) return false;
+  position->n = 1 + (position->function * 7 + position->error * 3 + position->mode * 5) % share;
+  return true;
+}
+
+// The child that is running, for its signal handler.
+Progress* g_progress = nullptr;
+
+// Notes where a crash or a hang happened. Not safe in every signal handler; good enough in a test
+// that has failed anyway.
+void note_crash(int number) {
+  signal(number, SIG_DFL);
+  sidecall_inject_stop();
+  g_progress->add("%s: %s at", name_of(g_progress->position).c_str(),
+                  number == SIGALRM ? "hang" : strsignal(number));
+  void* frames[24];
+  const int count = backtrace(frames, 24);
+  for (int i = 0; i < count; ++i) {
+    Dl_info found;
+    if (dladdr(frames[i], &found) == 0 || found.dli_fname == nullptr) continue;
+    const char* const slash = strrchr(found.dli_fname, '/');
+    g_progress->add(
+        " %s+0x%zx", slash == nullptr ? found.dli_fname : slash + 1,
+        static_cast<size_t>(static_cast<char*>(frames[i]) - static_cast<char*>(found.dli_fbase)));
+  }
+  g_progress->add("\n");
+  raise(number);
+}
+
+class Child {
+ public:
+  Child(const Scenario& scenario, Progress* progress, long share, size_t max_defects)
+      : scenario_(scenario), progress_(*progress), share_(share), max_defects_(max_defects) {}
+
+  void work();
+
+ private:
+  void defect(const std::string& what) {
+    ++num_defects_;
+    progress_.add("%s: %s\n", name_of(progress_.position).c_str(), what.c_str());
+  }
+  bool run_with_failure(const Held& most);
+
+  const Scenario& scenario_;
+  Progress& progress_;
+  const long share_;
+  const size_t max_defects_;
+  size_t num_defects_ = 0;
+};
+
+// Returns whether a call failed.
+bool Child::run_with_failure(const Held& most) {
+  const Position& position = progress_.position;
+  const int error = sidecall_inject_errors(position.function)[position.error];
+  const uint64_t last_block = sidecall_inject_last_block();
+  alarm(kHangSeconds);
+  sidecall_inject_plan(position.function, position.n, error,
+                       count_failures(position.mode, position.function, error));
+  sidecall_inject_start();
+  const Outcome outcome = scenario_.run();
+  sidecall_inject_stop();
+  const bool was_hit = sidecall_inject_failed() > 0;
+  sidecall_inject_plan(0, 0, 0, 0);
+  alarm(kHangSeconds);
+  if (was_hit) {
+    ++progress_.runs;
+    progress_.refused += outcome.status != SIDECALL_OK ? 1 : 0;
+  }
+  if (outcome.is_wrong) defect("wrong: " + outcome.text);
+  else if (outcome.status == SIDECALL_INTERNAL) defect("INTERNAL: " + outcome.text);
+  else if (outcome.status != SIDECALL_OK && outcome.text.empty())
+    defect(std::string(sidecall_status_name(outcome.status)) + " without a message");
+  else if (outcome.status != SIDECALL_OK && !was_hit)
+    defect("failed without a failing call: " + outcome.text);
+  const Outcome next = scenario_.run();
+  if (next.status != SIDECALL_OK || next.is_wrong)
+    defect("the next run failed with " + std::string(sidecall_status_name(next.status)) + ": " +
+           next.text);
+  if (!settles_at(most)) {
+    std::string blocks(4096, '\0');
+    blocks.resize(sidecall_inject_list_blocks(last_block, blocks.data(), blocks.size()));
+    std::replace(blocks.begin(), blocks.end(), '\n', ';');
+    defect("leak: holds " + Held().text() + ", expected " + most.text() +
+           "; threads:" + name_threads() + "; " + blocks);
+    _exit(2);  // the next process begins with nothing leaked
+  }
+  alarm(0);
+  return was_hit;
+}
+
+void Child::work() {
+  alarm(kHangSeconds);
+  scenario_.before();
+  // The first runs fill caches, for example the pool of threads.
+  for (int i = 0; i < 4; ++i) {
+    const Outcome outcome = scenario_.run();
+    if (outcome.status == SIDECALL_OK && !outcome.is_wrong) continue;
+    progress_.add("without a failing call: %s: %s\n", sidecall_status_name(outcome.status),
+                  outcome.text.c_str());
+    return;
+  }
+  progress_.is_ready = true;
+  usleep(100000);
+  const Held most;
+  bool was_hit = true;
+  while (num_defects_ < max_defects_ && advance(&progress_.position, share_, was_hit))
+    was_hit = run_with_failure(most);
+  progress_.is_done = true;
+}
+
+void run_child(const Scenario& scenario, Progress* progress, long share, size_t max_defects) {
+  g_progress = progress;
+  for (const int number : {SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGILL, SIGSEGV})
+    signal(number, note_crash);
+  try {
+    Child(scenario, progress, share, max_defects).work();
+  } catch (const std::exception& error) {
+    progress->add("the preparation failed: %s\n", error.what());
+  }
+  // Without exit handlers: these are not part of the scenario.
+  _exit(0);
+}
+
+}  // namespace
+
+Result run_campaign(const Scenario& scenario, long share, size_t max_defects) {
+  const auto begin = std::chrono::steady_clock::now();
+  void* const memory =
+      mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) std::abort();
+  Progress* const progress = static_cast<Progress*>(memory);
+  new (&progress->position) Position;
+  Result result;
+  result.scenario = scenario.name;
+  while (!progress->is_done) {
+    progress->is_ready = false;
+    sidecall_inject_stop();  // a child that crashed could not
+    sidecall_inject_plan(0, 0, 0, 0);
+    const pid_t child = fork();
+    if (child == 0) run_child(scenario, progress, share, max_defects);
+    int status = 0;
+    waitpid(child, &status, 0);
+    const auto num_defects = static_cast<size_t>(
+        std::count(progress->text, progress->text + progress->text_length, '\n'));
+    if (!progress->is_ready || num_defects >= max_defects) break;
+  }
+  for (const char* at = progress->text; *at != '\0';) {
+    const char* const end = strchr(at, '\n');
+    result.defects.emplace_back(at, end == nullptr ? strlen(at) : static_cast<size_t>(end - at));
+    at = end == nullptr ? at + strlen(at) : end + 1;
+  }
+  result.runs = progress->runs;
+  result.refused = progress->refused;
+  munmap(memory, sizeof(Progress));
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace anomalies

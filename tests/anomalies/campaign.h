@@ -1,0 +1,23 @@
+// Runs a scenario again and again. Each time another allocation or system call of sidecall fails.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scenario.h"
+
+namespace anomalies {
+
+struct Result {
+  std::string scenario;
+  long runs = 0;     // runs in which a call failed
+  long refused = 0;  // runs that ended with a typed error; the others succeeded all the same
+  double seconds = 0;
+  std::vector<std::string> defects;
+};
+
+// `share`: only every share-th call of each function fails; 1 for all. `max_defects`: gives up
+// after so many. The scenario runs in child processes, so that a crash or a hang is one defect.
+Result run_campaign(const Scenario& scenario, long share, size_t max_defects);
+
+}  // namespace anomalies

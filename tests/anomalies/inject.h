@@ -1,0 +1,66 @@
+/* Makes allocations and system calls of sidecall's code fail. A program loads this library with
+ * LD_PRELOAD: it then stands in front of the functions in errors.inc. Calls of other code, such as
+ * ONNX Runtime, Node.js or Python, never fail and are not counted.
+ *
+ * A call is sidecall's if the innermost stack frame outside of the C and C++ libraries lies in
+ * libsidecall, in the addon for Node.js or in the sidecall command. The module for Python is left
+ * out, because pybind11, which is compiled into it, ends the process if it has no memory to call a
+ * function.
+ *
+ * Thread-safe. The plan, the counts and the call sites are in memory that forked children share. If
+ * the environment variable SIDECALL_INJECT_STATE names a file of sidecall_inject_state_bytes()
+ * zeros, they are in that file, so that a program that is started can be planned for. */
+#ifndef SIDECALL_TESTS_INJECT_H
+#define SIDECALL_TESTS_INJECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The functions that can fail, as numbers from 0. NULL beyond the last. */
+const char* sidecall_inject_name(int function);
+
+/* The errors of a function, ending with 0. SIDECALL_INJECT_SHORT: transfer only one byte. */
+#define SIDECALL_INJECT_SHORT (-1)
+const int* sidecall_inject_errors(int function);
+
+/* From now on the n-th call of the function, counted from 1, fails with this error, and the
+ * `count - 1` calls after it too. With n = 0 no call fails. The counts start again at 0. */
+void sidecall_inject_plan(int function, long n, int error, long count);
+
+/* Since the last plan: the calls of one function, and the number of calls that failed. */
+long sidecall_inject_count(int function);
+long sidecall_inject_failed(void);
+
+size_t sidecall_inject_state_bytes(void);
+
+/* From now on until sidecall_inject_stop(), calls are counted and every call site is noted. */
+void sidecall_inject_start(void);
+void sidecall_inject_stop(void);
+
+/* Call sites: one for each function and return address in sidecall's code. `errors` has bit i set
+ * if the i-th error of the function was injected there. Returns how many there are; fills at most
+ * `space` of them. */
+typedef struct sidecall_inject_site {
+  char module[32];
+  uint64_t offset; /* of the return address in the module's file */
+  int function;
+  uint32_t errors;
+} sidecall_inject_site;
+size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space);
+
+/* The blocks of memory that sidecall's code has allocated and not freed yet: their number, and a
+ * list of the stacks that allocated the blocks with a number above `since`, as lines of
+ * "BYTES module+offset module+offset ...". */
+size_t sidecall_inject_live_blocks(void);
+uint64_t sidecall_inject_last_block(void);
+size_t sidecall_inject_list_blocks(uint64_t since, char* text, size_t space);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

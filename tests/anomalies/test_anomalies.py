@@ -1,0 +1,135 @@
+"""Every scenario, while allocations and system calls of sidecall fail, one after the other.
+
+`make test` checks that the table of errors is complete, and `make test-long` makes every tenth call
+of each function fail. `make anomalies` (run.py) makes every call fail.
+"""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+INJECT = BUILD / "lib/libsidecall-inject.so"
+MODELS = ROOT / "tests/vectors/models"
+SHARE = 10
+SCENARIOS = (
+    *("open", "open-external-data", "records", "tensors", "json", "asynchronous-run"),
+    *("serve-model", "serve-function", "connect", "remote-records", "remote-json"),
+    *("remote-asynchronous-run", "reconnect", "exec", "supervisor", "command-info"),
+    "command-predict",
+)
+
+# Functions of the C library that cannot fail for our arguments, or whose failure has no effect:
+# closing, freeing, locking, reading clocks and identities, and work in memory.
+CANNOT_FAIL = re.compile(
+    r"(mem|str|wmem|wcs|sig(add|empty|fill)set|pthread_(cond|mutex|once|self|detach|setname|sigmask)"
+    r"|__|_|get(env|euid|pid|rlimit)|secure_getenv|clock_gettime|(f|)close(dir|)$|free$|munmap"
+    r"|dl|sched_(getcpu|yield)|gmtime_r|snprintf|llround|ldexp|pow|ceil|round|isprint|isatty"
+    r"|environ|malloc_trim|sysconf|vfork|eventfd_(read|write)|raise|signal$|sigprocmask|sigaction"
+    r"|uname|uv_|napi_|node_api)"
+)
+# Used by the command only, at its start or end, or with answers that it ignores.
+COMMAND_ONLY = {
+    *("execv", "getgrnam", "posix_spawn", "posix_spawn_file_actions_adddup2"),
+    *("posix_spawn_file_actions_addopen", "posix_spawn_file_actions_destroy"),
+    *("posix_spawn_file_actions_init", "sendto", "setrlimit", "unsetenv", "waitpid"),
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The C functions that a program or library imports."""
+    names = subprocess.run(
+        ["nm", "-D", "--undefined-only", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    return {line.split()[-1].split("@")[0] for line in names.splitlines()}
+
+
+@pytest.mark.parametrize("file", ["lib/libsidecall.so", "lib/sidecall.node", "bin/sidecall"])
+def test_the_table_of_errors_has_every_imported_function(file: str) -> None:
+    known = set(re.findall(r"^FUNCTION\((\w+),", (HERE / "errors.inc").read_text(), re.M))
+    unknown = {
+        name
+        for name in imported(BUILD / file)
+        if not name.startswith("_Z") and name not in known and not CANNOT_FAIL.match(name)
+    }
+    assert unknown - COMMAND_ONLY == set()
+
+
+def run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LD_PRELOAD": str(INJECT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_failure_has_an_outcome(scenario: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    program = [str(BUILD / "bin/sidecall-anomalies"), str(MODELS), "--only", scenario]
+    done = run([*program, "--share", str(SHARE), "--report", str(report)], 3600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = json.loads(report.read_text())["scenarios"]
+    print(f"{result['runs']} failures, {result['refused']} of them with an error")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("language", ["python", "node"])
+def test_every_failure_within_a_language_has_an_outcome(language: str) -> None:
+    model, share = str(MODELS / "penguins.onnx"), str(SHARE)
+    program = (
+        [sys.executable, str(HERE / "loop.py"), model, share]
+        if language == "python"
+        else ["node", str(HERE / "loop.js"), str(BUILD / "lib/inject.node"), model, share]
+    )
+    done = run(program, 3600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["failures"] > 0
+
+
+# Failures that strace injects also meet the C library and ONNX Runtime.
+TRACED = {
+    "openat": ("EMFILE", "ENOMEM", "EACCES"),
+    "read": ("EIO", "EINTR"),
+    "mmap": ("ENOMEM",),
+    "fstat": ("ENOMEM",),
+    "write": ("EIO", "ENOSPC", "EINTR"),
+    "futex": ("EINTR",),
+    "clone3": ("EAGAIN",),
+    "getrandom": ("EINTR",),
+}
+
+
+@pytest.mark.long
+def test_a_whole_process_ends_with_an_exit_code_if_system_calls_fail(tmp_path: Path) -> None:
+    record = '{"bill_length_mm": 39.1, "island": "Torgersen"}'
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(record + "\n")
+    command = [str(BUILD / "bin/sidecall"), "predict", str(MODELS / "penguins.onnx"), str(rows)]
+    expected = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    number = random.Random(0)
+    for call, errors in TRACED.items():
+        for error in errors:
+            for _ in range(4):
+                when = number.randint(1, 60)
+                inject = f"inject={call}:error={error}:when={when}"
+                done = subprocess.run(
+                    ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", inject, *command],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=False,
+                )
+                assert 0 <= done.returncode < 128, (inject, done.returncode, done.stderr)
+                if done.returncode == 0:
+                    assert done.stdout == expected, inject
+                else:
+                    assert done.stderr, inject
