@@ -19,31 +19,11 @@ namespace {
   throw Error(SIDECALL_INVALID_ARGUMENT, "address 'shm:" + std::string(address) + "': " + text);
 }
 
-int hex(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-  return -1;
-}
-
 std::string decode_path(std::string_view address) {
-  std::string_view path = address;
-  if (path.substr(0, 2) == "//") path.remove_prefix(2);
-  if (path.empty() || path[0] != '/') refuse(address, "expected an absolute path after 'shm://'");
-  std::string decoded;
-  for (size_t i = 0; i < path.size(); ++i) {
-    char character = path[i];
-    if (character == '%') {
-      const int high = i + 2 < path.size() ? hex(path[i + 1]) : -1;
-      const int low = high < 0 ? -1 : hex(path[i + 2]);
-      if (low < 0) refuse(address, "expected two hexadecimal digits after '%'");
-      character = static_cast<char>(high * 16 + low);
-      i += 2;
-    }
-    if (character == '\0') refuse(address, "expected a path without NUL");
-    decoded += character;
-  }
-  return decoded;
+  const char* fault = nullptr;
+  const std::string path = decode_socket_path(address, &fault);
+  if (fault != nullptr) refuse(address, fault);
+  return path;
 }
 
 bool is_name(std::string_view name) {

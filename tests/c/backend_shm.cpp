@@ -1,8 +1,11 @@
-// The backend of the test vectors over shared memory: this process serves each model, and another
-// backend opens it through its socket.
+// Runs the test vectors over shared memory: this process serves each model, and another backend
+// opens the model through the server's socket.
 #include <sidecall/server.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -15,11 +18,12 @@ void check(sidecall_status status, const sidecall_error& error) {
   if (status != SIDECALL_OK) throw Failure{error};
 }
 
-// A server of one model, at its own address.
+// A server of one model, at an address that contains the process id. If SIDECALL_TEST_SERVE names
+// the sidecall command, it serves in its sandbox; otherwise this process serves.
 class Server {
  public:
-  // A failure here is a failure of the model file, before anything is served. It must be the same
-  // as in process.
+  // A faulty model file fails here, before anything is served. The error must be the same as in
+  // process.
   explicit Server(const Case& one)
       : address_("shm:/tmp/sidecall-vectors-" + std::to_string(getpid()) + ".sock") {
     sidecall_error error = SIDECALL_ERROR_INIT;
@@ -32,20 +36,45 @@ class Server {
               ? sidecall_model_open_bytes(bytes.data(), bytes.size(), &options, &model, &error)
               : sidecall_model_open(one.uri.c_str(), &options, &model, &error),
           error);
+    const char* const command = std::getenv("SIDECALL_TEST_SERVE");
     const sidecall_status status =
-        sidecall_server_open(address_.c_str(), model, nullptr, &server_, &error);
+        command != nullptr
+            ? start(command, one, &error)
+            : sidecall_server_open(address_.c_str(), model, nullptr, &server_, &error);
     sidecall_model_close(model);
     check(status, error);
   }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  ~Server() { sidecall_server_close(server_); }
+  ~Server() {
+    sidecall_server_close(server_);
+    if (process_ <= 0) return;
+    kill(process_, SIGTERM);
+    waitpid(process_, nullptr, 0);
+  }
 
   const std::string& address() const { return address_; }
 
  private:
+  sidecall_status start(const char* command, const Case& one, sidecall_error* error) {
+    process_ = fork();
+    if (process_ == 0) {
+      const char* const verify[] = {"error", "warn", "off"};
+      setenv("SIDECALL_VERIFY", verify[one.verify], 1);
+      execl(command, command, "serve", one.uri.c_str(), "--at", address_.c_str(),
+            "--sandbox=require", "--log-level=error", nullptr);
+      _exit(127);
+    }
+    sidecall_text* text = nullptr;
+    const sidecall_status status =
+        sidecall_server_query(address_.c_str(), int64_t{10} * 1000 * 1000 * 1000, &text, error);
+    sidecall_text_close(text);
+    return status;
+  }
+
   const std::string address_;
   sidecall_server* server_ = nullptr;
+  pid_t process_ = 0;
 };
 
 class ServedModel : public Model {

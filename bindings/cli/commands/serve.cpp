@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <sidecall/server.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,11 +11,14 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/json.h"
+#include "base/socket_folder.h"
 #include "formats/json.hpp"
 #include "model/model.hpp"
 #include "python.hpp"
 #include "terminal/output.hpp"
 #include "terminal/platform.hpp"
+#include "terminal/sandbox.hpp"
 #include "terminal/service_manager.hpp"
 
 namespace sidecall::cli {
@@ -29,6 +33,7 @@ struct ServeOptions {
   std::string copy = "auto";
   std::string group;
   std::string level = "info";
+  std::string sandbox = "off";
   std::vector<uint32_t> allow_uids;
   int32_t threads = 1;
   int32_t max_connections = 1024;
@@ -104,8 +109,8 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   app.add_option("--group", options.group, "group to admit, by name or number (default: none)")
       ->option_text("GROUP");
   app.add_option("--copy", options.copy,
-                 "auto (default) copies inputs only where reading them in place would be unsafe, "
-                 "always copies all")
+                 "auto (default): copy an input only if reading it in place is unsafe; "
+                 "always: copy every input")
       ->check(one_of({"auto", "always"}))
       ->option_text("WHEN");
   app.add_option("--max-connections", options.max_connections,
@@ -138,6 +143,12 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                  "lowest level to log: debug, info (default), warning or error")
       ->check(one_of({"debug", "info", "warning", "error"}))
       ->option_text("LEVEL");
+  // As a flag with a value, --sandbox takes no word of its own: the next word is the model.
+  app.add_flag("--sandbox{on}", options.sandbox,
+               "once the golden rows have run, take files, network and other processes away from "
+               "the server; =require: fail if this system cannot (see docs/hardening.md)")
+      ->check(one_of({"on", "require"}))
+      ->option_text("[=require]");
   add_engine_option(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
   if (at->count() == 0 && std::getenv("SIDECALL_FD") == nullptr)
@@ -171,8 +182,8 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
 }
 
 std::string listening_event(const ServeOptions& options, const sidecall_model* model) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+  json::Buffer buffer;
+  json::Writer json(buffer);
   const auto text = [&](const char* key, const std::string& value) {
     json.Key(key);
     json.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));
@@ -193,33 +204,69 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
 
 constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
 
-// Whether the server answers at its own address, as a client would see it.
-bool is_answering(const std::string& at) {
+// Whether the server answers at its own address, as a client would see it. A server in the sandbox
+// cannot connect, so it is asked within the process.
+bool is_answering(const sidecall_server* server, const ServeOptions& options) {
   sidecall_text* raw = nullptr;
-  const sidecall_status status = sidecall_server_query(at.c_str(), 0, &raw, nullptr);
+  const sidecall_status status = options.sandbox == "off"
+                                     ? sidecall_server_query(options.at.c_str(), 0, &raw, nullptr)
+                                     : sidecall_server_status(server, &raw, nullptr);
   const Text text(raw);
   return status == SIDECALL_OK || status == SIDECALL_BUSY;
 }
 
+// Logs whether one part of the sandbox is in place, or fails if it must be.
+void note_confined(const ServeOptions& options, const char* part, const std::string& failure,
+                   sidecall_log_lines* log) {
+  if (!failure.empty() && options.sandbox == "require")
+    throw Failure(kEnvironment,
+                  "serve: --sandbox=require: cannot confine " + std::string(part) + ": " + failure);
+  json::Buffer buffer;
+  json::Writer json(buffer);
+  json.StartObject();
+  json.Key("event");
+  json.String(failure.empty() ? "sandbox.confined" : "sandbox.failed");
+  json.Key("part");
+  json.String(part);
+  if (!failure.empty()) {
+    json.Key("reason");
+    json.String(failure);
+  }
+  json.EndObject();
+  sidecall_log_line(log, failure.empty() ? 1 : 2, buffer.GetString());
+}
+
+// The folder in which the server makes its socket; "" if it has no address.
+std::string folder_of(const std::string& at) {
+  if (at.empty()) return "";
+  const std::string address = at.substr(at.find(':') + 1);
+  if (address.empty() || address[0] != '/') {
+    const std::string folder = socket_folder();
+    ::mkdir(folder.c_str(), 0700);  // the server checks it
+    return folder;
+  }
+  const char* fault = nullptr;
+  const std::string path = decode_socket_path(address, &fault);
+  return path.substr(0, path.rfind('/') + 1);
+}
+
 // Serves until a signal arrives, or until the parent process closes its control socket and the
 // server has ended. Returns whether a signal arrived.
-bool serve_until_end(sidecall_server* server, const std::string& at,
+bool serve_until_end(sidecall_server* server, const ServeOptions& options,
                      const ServiceManager& manager) {
   for (;;) {
     const Wake wake = wait_readable_for(sidecall_server_fd(server), manager.keep_alive_ns());
     if (wake != Wake::kTimeout) return wake == Wake::kSignal;
-    if (is_answering(at)) manager.send("WATCHDOG=1");
+    if (is_answering(server, options)) manager.send("WATCHDOG=1");
   }
 }
 
 // Serves, then drains the server. After a signal, running calls have `drain_ns` to complete.
 // Returns false if some were still running after that.
-bool serve_to_the_end(sidecall_server* server, const std::string& at, int64_t drain_ns,
-                      sidecall_log_lines* log) {
-  // Without an address, this process was started by a client and is not the service itself.
-  const ServiceManager manager(!at.empty());
-  manager.send("READY=1\nSTATUS=serving at " + printable(at));
-  const bool is_signal = serve_until_end(server, at, manager);
+bool serve_to_the_end(sidecall_server* server, const ServeOptions& options, int64_t drain_ns,
+                      const ServiceManager& manager, sidecall_log_lines* log) {
+  manager.send("READY=1\nSTATUS=serving at " + printable(options.at));
+  const bool is_signal = serve_until_end(server, options, manager);
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
   manager.send("STOPPING=1\nSTATUS=draining");
   return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
@@ -240,6 +287,15 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   raise_descriptor_limit();
   note_interrupts();
   const Model model = open_model(options.uri, options.model);
+  // Without an address, this process was started by a client and is not the service itself.
+  const ServiceManager manager(!options.at.empty());
+  // Before the threads of the server start, because they inherit it.
+  bool may_unlink = false;
+  if (options.sandbox != "off") {
+    const std::string failure = confine_files(folder_of(options.at));
+    note_confined(options, "files", failure, &log);
+    may_unlink = failure.empty();
+  }
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_server* opened = nullptr;
   const sidecall_status status = sidecall_server_open(
@@ -247,8 +303,11 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   Server server(opened);
   if (status != SIDECALL_OK)
     throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
+  // Afterwards, because opening a server makes a socket and starts threads.
+  if (options.sandbox != "off")
+    note_confined(options, "system calls", confine_calls(may_unlink), &log);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
-  if (!serve_to_the_end(server.get(), options.at, known.drain_ns, &log)) {
+  if (!serve_to_the_end(server.get(), options, known.drain_ns, manager, &log)) {
     sidecall_log_line(
         &log, 2,
         "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");

@@ -28,34 +28,43 @@ int64_t positive_number(const std::string& text) {
                                                                                        : -1;
 }
 
+// A socket to a path, or to an abstract name after '@'. Returns -1 if it is not an address, or if
+// nothing is there.
+int connect_to(const std::string& address) {
+  const bool is_address = address.size() > 1 && (address[0] == '/' || address[0] == '@');
+  sockaddr_un to = {};
+  if (!is_address || address.size() >= sizeof to.sun_path) return -1;
+  to.sun_family = AF_UNIX;
+  std::memcpy(to.sun_path, address.data(), address.size());
+  if (address[0] == '@') to.sun_path[0] = '\0';
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.size());
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const timeval second = {1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), length) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
 }  // namespace
 
-ServiceManager::ServiceManager(bool is_service)
-    : address_(is_service ? variable("NOTIFY_SOCKET") : "") {
-  const bool is_address = address_.size() > 1 && (address_[0] == '/' || address_[0] == '@');
-  if (!is_address || address_.size() >= sizeof(sockaddr_un::sun_path)) address_.clear();
+ServiceManager::ServiceManager(bool is_service) {
+  if (is_service) socket_ = connect_to(variable("NOTIFY_SOCKET"));
   // A child process inherits WATCHDOG_USEC. If WATCHDOG_PID is set, only the process that it names
   // sends WATCHDOG=1.
   const std::string process = variable("WATCHDOG_PID");
-  if (address_.empty() || (!process.empty() && process != std::to_string(::getpid()))) return;
+  if (socket_ < 0 || (!process.empty() && process != std::to_string(::getpid()))) return;
   const int64_t limit_us = positive_number(variable("WATCHDOG_USEC"));
   if (limit_us > 0 && limit_us < INT64_MAX / 1000) keep_alive_ns_ = limit_us * 1000 / 2;
 }
 
+ServiceManager::~ServiceManager() {
+  if (socket_ >= 0) ::close(socket_);
+}
+
 void ServiceManager::send(const std::string& lines) const {
-  if (address_.empty()) return;
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  const timeval second = {1, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second);
-  sockaddr_un to = {};
-  to.sun_family = AF_UNIX;
-  std::memcpy(to.sun_path, address_.data(), address_.size());
-  if (address_[0] == '@') to.sun_path[0] = '\0';  // an abstract name
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
-  static_cast<void>(::sendto(fd, lines.data(), lines.size(), MSG_NOSIGNAL,
-                             reinterpret_cast<const sockaddr*>(&to), length));
-  ::close(fd);
+  if (socket_ >= 0) static_cast<void>(::send(socket_, lines.data(), lines.size(), MSG_NOSIGNAL));
 }
 
 }  // namespace sidecall::cli

@@ -13,7 +13,11 @@ class ServiceManager {
  public:
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. `is_service`: false for a process that
   // inherited these variables from the service, and is not the service itself.
+  // The socket to the manager stays open: a sandbox may forbid to make another.
   explicit ServiceManager(bool is_service);
+  ~ServiceManager();
+  ServiceManager(const ServiceManager&) = delete;
+  ServiceManager& operator=(const ServiceManager&) = delete;
 
   // Sends lines such as "READY=1". Waits at most a second for a manager that does not read. A
   // failure is ignored: the manager notices by itself that it got nothing.
@@ -24,7 +28,7 @@ class ServiceManager {
   int64_t keep_alive_ns() const { return keep_alive_ns_; }
 
  private:
-  std::string address_;  // a path, or an abstract name after '@'; "" without a manager
+  int socket_ = -1;  // -1 without a manager
   int64_t keep_alive_ns_ = -1;
 };
 

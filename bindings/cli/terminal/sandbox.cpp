@@ -1,0 +1,226 @@
+// Confines the process with Landlock and seccomp; see sandbox.hpp.
+#include "sandbox.hpp"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <vector>
+
+namespace sidecall::cli {
+namespace {
+
+std::string because(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
+
+bool give_up_privileges() { return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0; }
+
+// ---- Files: Landlock ----
+
+// The kernel's interface. The headers of the system on which sidecall is built may be too old for
+// it.
+constexpr long kCreateRuleset = 444, kAddRule = 445, kRestrictSelf = 446;  // on every processor
+constexpr int kPathBeneath = 1;
+
+struct Ruleset {  // struct landlock_ruleset_attr of version 6
+  uint64_t files, network, scopes;
+};
+struct __attribute__((packed)) PathBeneath {  // struct landlock_path_beneath_attr
+  uint64_t allowed;
+  int32_t folder;
+};
+
+constexpr uint64_t right(int bit) { return UINT64_C(1) << bit; }
+constexpr uint64_t kAllFiles = right(13) - 1;  // version 1
+constexpr uint64_t kWriteFile = right(1), kReadFile = right(2), kReadFolder = right(3),
+                   kRemoveFile = right(5), kMakeFile = right(8), kMakeSocket = right(9);
+constexpr uint64_t kRefer = right(13);     // version 2
+constexpr uint64_t kTruncate = right(14);  // version 3
+constexpr uint64_t kTcp = 3;               // version 4: bind and connect
+constexpr uint64_t kDevices = right(15);   // version 5
+constexpr uint64_t kScopes = 3;            // version 6: abstract sockets and signals
+
+// What a server does in the folder of its socket: it makes a lock file and a socket, and removes
+// them.
+constexpr uint64_t kSocketFolder =
+    kWriteFile | kReadFile | kReadFolder | kRemoveFile | kMakeFile | kMakeSocket | kTruncate;
+
+Ruleset rules_of(long version) {
+  Ruleset rules{kAllFiles, 0, 0};
+  if (version >= 2) rules.files |= kRefer;
+  if (version >= 3) rules.files |= kTruncate;
+  if (version >= 4) rules.network = kTcp;
+  if (version >= 5) rules.files |= kDevices;
+  if (version >= 6) rules.scopes = kScopes;
+  return rules;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(long fd) : fd_(static_cast<int>(fd)) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// ---- System calls: seccomp ----
+
+#if defined(__x86_64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
+#else
+constexpr uint32_t kArchitecture = 0;
+#endif
+
+// What a running server calls: its engine threads and control thread, memory, waiting, and the end
+// of the process. None of them opens a file, makes a socket or starts a program.
+// clang-format off
+constexpr int kAllowed[] = {
+    // Those of each call first, because the kernel compares in this order.
+    SYS_recvmsg, SYS_sendmsg, SYS_epoll_pwait, SYS_futex, SYS_write, SYS_read, SYS_ppoll,
+    SYS_recvfrom, SYS_sched_yield, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep,
+    SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getcpu, SYS_madvise, SYS_munmap, SYS_mremap,
+    SYS_brk, SYS_close, SYS_epoll_ctl, SYS_accept4, SYS_shutdown, SYS_getsockopt, SYS_setsockopt,
+    SYS_fcntl, SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_eventfd2, SYS_fstat,
+    SYS_newfstatat, SYS_lseek, SYS_pread64, SYS_readv, SYS_writev, SYS_getrandom,
+    SYS_timerfd_create, SYS_timerfd_settime, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_sigaltstack, SYS_restart_syscall, SYS_set_robust_list, SYS_membarrier,
+    SYS_sched_getaffinity, SYS_getrusage, SYS_sysinfo, SYS_uname, SYS_getuid, SYS_geteuid,
+    SYS_getgid, SYS_getegid, SYS_exit, SYS_exit_group,
+#ifdef SYS_epoll_wait
+    SYS_epoll_wait, SYS_poll,
+#endif
+#ifdef SYS_pidfd_open
+    SYS_pidfd_open,
+#endif
+#ifdef SYS_rseq
+    SYS_rseq,
+#endif
+};
+// clang-format on
+
+// Builds a filter for seccomp: a program that reads struct seccomp_data.
+class Filter {
+ public:
+  Filter() {
+    load(offsetof(seccomp_data, arch));
+    // Another architecture has other numbers.
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0));
+    answer(SECCOMP_RET_KILL_PROCESS);
+    load(offsetof(seccomp_data, nr));
+  }
+
+  void allow(long call) { answer_if(call, SECCOMP_RET_ALLOW); }
+  void fail(long call, uint32_t error) { answer_if(call, SECCOMP_RET_ERRNO | error); }
+
+  // Allows the call if (argument & mask) is one of the values. Looks at the lower 32 bits.
+  void allow_if(long call, int argument, uint32_t mask, std::initializer_list<uint32_t> values) {
+    std::vector<sock_filter> test;
+    const size_t where = offsetof(seccomp_data, args) + sizeof(uint64_t) * size_t(argument);
+    test.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where)));
+    test.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask));
+    for (const uint32_t value : values) {
+      test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1));
+      test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    }
+    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0,
+                             static_cast<uint8_t>(test.size())));
+    code_.insert(code_.end(), test.begin(), test.end());
+  }
+
+  std::vector<sock_filter>& finish() {
+    answer(SECCOMP_RET_ERRNO | EPERM);
+    return code_;
+  }
+
+ private:
+  void load(size_t offset) {
+    code_.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)));
+  }
+  void answer(uint32_t value) { code_.push_back(BPF_STMT(BPF_RET | BPF_K, value)); }
+  void answer_if(long call, uint32_t value) {
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1));
+    answer(value);
+  }
+
+  std::vector<sock_filter> code_;
+};
+
+}  // namespace
+
+std::string confine_files(const std::string& folder) {
+  constexpr uint32_t kVersionFlag = 1;  // LANDLOCK_CREATE_RULESET_VERSION
+  const long version = ::syscall(kCreateRuleset, nullptr, 0, kVersionFlag);
+  if (version < 1) return because("this kernel has no Landlock");
+  const Ruleset rules = rules_of(version);
+  const size_t size = version >= 6   ? sizeof rules
+                      : version >= 4 ? offsetof(Ruleset, scopes)
+                                     : offsetof(Ruleset, network);
+  const Descriptor ruleset(::syscall(kCreateRuleset, &rules, size, 0));
+  if (ruleset.get() < 0) return because("Landlock: cannot make a ruleset");
+  if (!folder.empty()) {
+    const Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (opened.get() < 0) return because("Landlock: cannot open the folder of the socket");
+    const PathBeneath rule{kSocketFolder & rules.files, opened.get()};
+    if (::syscall(kAddRule, ruleset.get(), kPathBeneath, &rule, 0) != 0)
+      return because("Landlock: cannot add a rule");
+  }
+  if (!give_up_privileges()) return because("cannot give up privileges");
+  if (::syscall(kRestrictSelf, ruleset.get(), 0) != 0)
+    return because("Landlock: cannot confine this process");
+  return "";
+}
+
+std::string confine_calls(bool may_unlink) {
+  if (kArchitecture == 0) return "seccomp: no filter for this processor";
+  Filter filter;
+  for (const int call : kAllowed) filter.allow(call);
+  // Memory that can be executed would let a model bring its own code.
+  filter.allow_if(SYS_mmap, 2, PROT_EXEC, {0});
+  filter.allow_if(SYS_mprotect, 2, PROT_EXEC, {0});
+  // Answers and keep-alive messages go to sockets that are connected: no address.
+  filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
+  filter.allow_if(SYS_ioctl, 1, UINT32_MAX, {SIOCOUTQ, FIONREAD});
+  filter.allow_if(SYS_prctl, 0, UINT32_MAX, {PR_SET_NAME});
+  // A thread, not a process. The flags of clone3 are in memory, where no filter can see them; glibc
+  // uses clone instead if clone3 does not exist.
+  filter.allow_if(SYS_clone, 0, CLONE_THREAD, {CLONE_THREAD});
+  filter.fail(SYS_clone3, ENOSYS);
+  // abort() sends a signal to its own process.
+  filter.allow_if(SYS_tgkill, 0, UINT32_MAX, {static_cast<uint32_t>(::getpid())});
+  if (may_unlink) {
+#ifdef SYS_unlink
+    filter.allow(SYS_unlink);
+#endif
+    filter.allow(SYS_unlinkat);
+  }
+  std::vector<sock_filter>& code = filter.finish();
+  const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  if (!give_up_privileges()) return because("cannot give up privileges");
+  const long result =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  if (result > 0) return "seccomp: a thread has a filter of its own";
+  return result == 0 ? "" : because("seccomp: cannot set a filter");
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,136 @@
+"""sidecall serve --sandbox: what it takes away, that the server still works, and how it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from serving import row_of, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+ALLOWED = {"remove the socket", "start a thread", "allocate"}
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> str:
+    return f"shm:{tmp_path}/jobs.sock"
+
+
+def test_a_confined_process_can_do_nothing_but_serve(tmp_path: Path) -> None:
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    folder.mkdir()
+    (folder / "socket").touch()
+    other.touch()
+    done = subprocess.run(
+        [BUILD / "bin/sandbox-probe", folder, other], capture_output=True, text=True, check=True
+    )
+    found = [tuple(line.split("|")) for line in done.stdout.splitlines()]
+    assert {thread for thread, _, _ in found} == {"earlier", "main"}
+    assert len(found) >= 36
+    for thread, what, result in found:
+        if what == "remove the socket":
+            assert result == ("done" if thread == "earlier" else "ENOENT")
+        elif what in ALLOWED:
+            assert result == "done", (thread, what)
+        else:
+            assert result in ("EPERM", "EACCES"), (thread, what, result)
+    assert other.exists()
+
+
+def test_a_confined_server_gives_the_same_answers_and_removes_its_socket(
+    sidecall, jobs, at, tmp_path
+):
+    row = row_of(sidecall, jobs)
+    here = sidecall("predict", jobs, stdin=row * 3)
+    with serving(sidecall, jobs, at, "--sandbox=require", "--json-log") as served:
+        there = sidecall("predict", at, stdin=row * 3)
+        assert (there.code, there.out, there.err) == (0, here.out, here.err)
+        assert sidecall("status", at).code == 0
+        for task in Path(f"/proc/{served.process.pid}/task").iterdir():
+            status = dict(
+                line.split(":\t", 1)
+                for line in (task / "status").read_text().splitlines()
+                if ":\t" in line
+            )
+            assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+        assert served.end() == 0
+        parts = [each["part"] for each in served.events() if each["event"] == "sandbox.confined"]
+        assert parts == ["files", "system calls"]
+    assert list(tmp_path.glob("jobs.sock*")) == []
+
+
+def test_a_model_may_follow_the_flag(sidecall, jobs, at):
+    row = row_of(sidecall, jobs)
+    with serving(sidecall, jobs, at, "--sandbox") as served:
+        assert sidecall("predict", at, stdin=row).code == 0
+        assert served.end() == 0
+
+
+def test_another_value_is_refused(sidecall, jobs, at):
+    done = sidecall("serve", jobs, "--at", at, "--sandbox=maybe")
+    assert done.code == 1
+    assert "--sandbox: expected on or require, got 'maybe'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("call", "part"), [("landlock_create_ruleset", "files"), ("seccomp", "system calls")]
+)
+def test_a_system_that_cannot_confine(sidecall, jobs, at, call, part, tmp_path) -> None:
+    """With =require the server does not start; without, it logs what is missing."""
+    traced = ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", f"inject={call}:error=ENOSYS"]
+    command = [*traced, sidecall.path, "serve", jobs, "--at", at]
+    where = {"cwd": sidecall.cwd, "env": sidecall.env}
+    refused = subprocess.run(
+        [*command, "--sandbox=require"],
+        **where,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 4
+    assert f"--sandbox=require: cannot confine {part}: " in refused.stderr
+    with subprocess.Popen(
+        [*command, "--sandbox"],
+        **where,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as served:
+        assert served.stderr is not None
+        lines = []
+        while not (lines and "serve.ready" in lines[-1]):
+            lines.append(served.stderr.readline())
+        os.killpg(served.pid, 15)
+        served.communicate()
+    assert any("sandbox.failed" in line and part in line for line in lines)
+
+
+def failed_vectors(environment: dict[str, str]) -> list[str]:
+    done = subprocess.run(
+        [BUILD / "bin/sidecall-vectors", "every vector passes over shm: with the C ABI"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = re.findall(r"with message:\n  (\S+)", done.stdout)
+    assert (done.returncode == 0) == (names == []), done.stdout
+    return names
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("onnxruntime", ["newest", "oldest"])
+def test_the_sandbox_makes_no_vector_fail(sidecall, onnxruntime) -> None:
+    """The oldest ONNX Runtime lacks some operators, with and without the sandbox."""
+    environment = sidecall.env
+    if onnxruntime == "oldest":
+        (library,) = BUILD.glob("onnxruntime-oldest/onnxruntime/capi/libonnxruntime.so.*")
+        environment["SIDECALL_ONNXRUNTIME"] = str(library)
+    without = failed_vectors(environment)
+    assert failed_vectors(environment | {"SIDECALL_TEST_SERVE": sidecall.path}) == without
+    assert onnxruntime == "oldest" or without == []
