@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -63,13 +64,13 @@ std::deque<std::string> split(const std::string& path) {
 // Finds the target of an absolute link, relative to the folder. Returns false if the target is
 // outside or does not exist.
 bool enter(const std::string& folder, const std::string& target, std::string* inside, int* error) {
-  char* resolved = ::realpath(target.c_str(), nullptr);
+  const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(target.c_str(), nullptr),
+                                                             std::free);
   if (resolved == nullptr) {
     *error = errno;
     return false;
   }
-  const std::string real = resolved;
-  std::free(resolved);
+  const std::string real = resolved.get();
   const std::string start = folder == "/" ? folder : folder + "/";
   *error = EXDEV;
   if (real.compare(0, start.size(), start) != 0) return false;

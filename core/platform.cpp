@@ -17,6 +17,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "base/signals_blocked.h"
@@ -54,15 +55,16 @@ class Descriptor {
   int fd_;
 };
 
+using CString = std::unique_ptr<char, decltype(&std::free)>;  // what the C library allocated
+
 std::vector<std::string> list(const std::string& folder, const std::string& prefix, bool folders) {
   std::vector<std::string> names;
-  DIR* dir = ::opendir(folder.c_str());
-  if (dir == nullptr) return names;
-  while (const dirent* entry = ::readdir(dir)) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(folder.c_str()), ::closedir);
+  if (opened == nullptr) return names;
+  while (const dirent* entry = ::readdir(opened.get())) {
     if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0)
       names.emplace_back(entry->d_name);
   }
-  ::closedir(dir);
   std::sort(names.begin(), names.end(),
             [](const auto& a, const auto& b) { return ::strverscmp(a.c_str(), b.c_str()) > 0; });
   std::vector<std::string> paths;
@@ -106,11 +108,9 @@ std::string read_file(const std::string& path, uint64_t limit) {
 }
 
 std::string real_path(const std::string& path) {
-  char* resolved = ::realpath(path.c_str(), nullptr);
+  const CString resolved(::realpath(path.c_str(), nullptr), std::free);
   if (resolved == nullptr) fail_file(path, errno);
-  std::string result = resolved;
-  std::free(resolved);
-  return result;
+  return resolved.get();
 }
 
 std::string folder_of(const std::string& path) {
@@ -169,11 +169,8 @@ std::string own_path() {
   const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info,
                               reinterpret_cast<void**>(&library), RTLD_DL_LINKMAP);
   if (found != 0 && library != nullptr && library->l_name[0] != '\0') {
-    if (char* resolved = ::realpath(library->l_name, nullptr)) {
-      std::string result = resolved;
-      std::free(resolved);
-      return result;
-    }
+    const CString resolved(::realpath(library->l_name, nullptr), std::free);
+    if (resolved != nullptr) return resolved.get();
   }
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);

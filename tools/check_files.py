@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
-BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
+BINARY = {".onnx", ".bin", ".data", ".joblib", ".npy", ".png"}
 MAX_LINES = 600
 MAX_COLUMNS = 100  # of comments; the formatters apply the same limit to code
 LONE_COMMENT = re.compile(r"\s*(?://|\* |/\*|# )")

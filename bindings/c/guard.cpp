@@ -105,11 +105,10 @@ sidecall_status report_unknown(sidecall_error* err) noexcept {
     return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
   } catch (const std::length_error&) {
     return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
-  } catch (const std::system_error& error) {
-    if (error.code() == std::errc::resource_unavailable_try_again)
-      return report_text(SIDECALL_OUT_OF_MEMORY, "no thread can be started: raise ulimit -u", err);
-    return report_text(SIDECALL_INTERNAL, "internal error: an unexpected error of the system", err);
   } catch (const std::exception& error) {
+    const auto* const system = dynamic_cast<const std::system_error*>(&error);
+    if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again)
+      return report_text(SIDECALL_OUT_OF_MEMORY, "no thread can be started: raise ulimit -u", err);
     try {
       return report(Error(SIDECALL_INTERNAL, std::string("internal error: ") + error.what()), err);
     } catch (...) {

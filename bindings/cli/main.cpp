@@ -60,6 +60,8 @@ void complain_about_memory() {
 
 // Called for an exception that nobody can catch, for example in a function of CLI11 that promises to
 // throw nothing.
+std::terminate_handler g_default_end = nullptr;
+
 [[noreturn]] void end_without_memory() {
   try {
     if (const std::exception_ptr error = std::current_exception()) std::rethrow_exception(error);
@@ -68,6 +70,7 @@ void complain_about_memory() {
     ::_exit(kEnvironment);
   } catch (...) {  // a defect
   }
+  g_default_end();
   std::abort();
 }
 
@@ -96,7 +99,7 @@ int guarded(Body body) {
 
 int main(int argc, char** argv) {
   using namespace sidecall::cli;
-  std::set_terminate(end_without_memory);
+  g_default_end = std::set_terminate(end_without_memory);
   occupy_standard_streams();
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before any thread or engine exists
   // Some parent processes pass on SIGPIPE as ignored. With the default action, the process ends

@@ -59,10 +59,13 @@ T* bound(PyObject* self) {
 
 // Gives a new object to Python. If a function returned the std::unique_ptr itself and pybind11 had
 // no memory to register the object, pybind11 would release the object's memory, and then the
-// std::unique_ptr would delete the object again. Here only what the object owns is lost.
+// std::unique_ptr would delete the object again. So Python first gets an empty object, whose loss
+// costs nothing.
 template <typename T>
 py::object give_to_python(std::unique_ptr<T> made) {
-  return py::cast(made.release(), py::return_value_policy::take_ownership);
+  py::object object = py::cast(new T(), py::return_value_policy::take_ownership);
+  *object.cast<T*>() = std::move(*made);
+  return object;
 }
 
 inline int64_t nanoseconds(PyObject* value) {

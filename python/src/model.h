@@ -32,6 +32,7 @@ class Pending {
  public:
   enum class Kind { kTensors, kRecord, kRecords };
 
+  Pending() = default;
   Pending(py::object owner, Model* model, std::unique_ptr<Workspace> workspace, Kind kind,
           py::object outputs, int64_t timeout_ns);
 
@@ -47,9 +48,9 @@ class Pending {
 
  private:
   py::object owner_;  // keeps model_ alive
-  Model* model_;
+  Model* model_ = nullptr;
   std::unique_ptr<Workspace> workspace_;
-  Kind kind_;
+  Kind kind_ = Kind::kTensors;
   py::object outputs_;
   int32_t fd_ = -1;
   bool is_started_ = false;
@@ -60,6 +61,7 @@ class Model {
   Model() = default;
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
+  Model& operator=(Model&&) = default;
   void take(sidecall_model* model);  // once, before any other function; owns the model from here on
 
   const ModelHandle& handle() const;  // throws INVALID_ARGUMENT once closed

@@ -60,9 +60,11 @@ class Server {
  public:
   Server(std::unique_ptr<ServerOptions> options, std::unique_ptr<ServedFunction> function)
       : options_(std::move(options)), function_(std::move(function)) {}
+  Server() = default;
   ~Server() { close(); }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+  Server& operator=(Server&&) = default;
 
   static py::object of_model(const std::optional<std::string>& at, const Model& model,
                              const py::dict& options, const py::object& log);
@@ -90,9 +92,11 @@ class Server {
 class Supervisor {
  public:
   Supervisor(const std::string& at, const py::dict& options, const py::object& log);
+  Supervisor() = default;
   ~Supervisor() { close(); }
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
+  Supervisor& operator=(Supervisor&&) = default;
 
   int add(int32_t worker);
   void remove(int32_t worker);

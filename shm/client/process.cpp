@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -69,12 +70,17 @@ bool is_ending(pid_t pid) noexcept {
   DIR* const tasks = opendir(path);
   if (tasks == nullptr) return false;
   bool is = true;
-  while (const dirent* task = readdir(tasks)) {
+  size_t found = 0;
+  for (;;) {
+    errno = 0;  // readdir reports a failure only by errno
+    const dirent* const task = readdir(tasks);
+    if (task == nullptr) break;
     if (task->d_name[0] == '.') continue;
+    ++found;
     std::snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", pid, task->d_name);
-    const unsigned flags = flags_of(path);
-    is = is && (flags & kEnding) != 0;
+    is = is && (flags_of(path) & kEnding) != 0;
   }
+  is = is && errno == 0 && found > 0;
   closedir(tasks);
   return is;
 }

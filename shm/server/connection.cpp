@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "base/utf8.h"
 #include "shm/common/fault.h"
 #include "shm/common/waiting.h"
 
@@ -323,8 +324,12 @@ ServerConnection::SocketEvent ServerConnection::listen() noexcept {
     message.msg_iovlen = 1;
     // There is no buffer for descriptors, so the kernel closes any that arrive and sets MSG_CTRUNC.
     const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0)
-      return errno == EAGAIN || errno == EINTR ? SocketEvent::kWakeUp : SocketEvent::kEnd;
+    if (got < 0) {
+      // If the kernel has no memory, the message stays and can be read later.
+      const bool is_later =
+          errno == EAGAIN || errno == EINTR || errno == ENOMEM || errno == ENOBUFS;
+      return is_later ? SocketEvent::kWakeUp : SocketEvent::kEnd;
+    }
     if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return SocketEvent::kEnd;
     if (got != 1 || bytes[0] != kRing || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
       return SocketEvent::kViolation;
@@ -336,7 +341,7 @@ ServerConnection::SocketEvent ServerConnection::listen() noexcept {
 void ServerConnection::set_end(Ending why, const char* text) noexcept {
   ending = why;
   if (text == end_text) return;
-  const size_t length = std::min(std::strlen(text), sizeof(end_text) - 1);
+  const size_t length = cut_length(text, sizeof(end_text) - 1);
   std::memcpy(end_text, text, length);
   end_text[length] = '\0';
 }

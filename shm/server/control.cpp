@@ -255,6 +255,7 @@ void Control::run_here(const std::function<void()>& task) {
 void Control::post(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(tasks_mutex_);
+    if (is_over_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
     tasks_.push_back(std::move(task));
   }
   wake();
@@ -315,6 +316,9 @@ void Control::run() {
     if (now >= log_.report_due_ns()) log_.report();
     check_drain(now);
   }
+  // close() stops this thread after the engine threads, which have retired connections meanwhile.
+  reap_retired();
+  end_tasks();
 }
 
 void Control::dispatch(Source source, uint64_t number) {
@@ -383,6 +387,21 @@ void Control::work_tasks() {
     tasks.swap(tasks_);
   }
   for (const auto& task : tasks) run_logging_errors(task);
+}
+
+// Runs the tasks that came last, so that no thread waits for them in run_here(). Afterwards post()
+// refuses tasks.
+void Control::end_tasks() {
+  for (;;) {
+    std::vector<std::function<void()>> tasks;
+    {
+      const std::lock_guard<std::mutex> lock(tasks_mutex_);
+      is_over_ = tasks_.empty();
+      if (is_over_) return;
+      tasks.swap(tasks_);
+    }
+    for (const auto& task : tasks) run_logging_errors(task);
+  }
 }
 
 // ---- The end ----

@@ -98,6 +98,7 @@ class Control final : public EngineOwner {
   }
   int wait_ms(int64_t now);
   void work_tasks();
+  void end_tasks();
   void tick(int64_t now);
   bool is_active() noexcept;
   void begin_wanted_drain();
@@ -170,6 +171,7 @@ class Control final : public EngineOwner {
 
   std::mutex tasks_mutex_;
   std::vector<std::function<void()>> tasks_;
+  bool is_over_ = false;  // nobody runs tasks any more
   std::mutex retired_mutex_;
   ServerConnection* retired_ = nullptr;  // a list, linked by next_retired
   std::atomic<bool> is_deeply_asleep_{false};

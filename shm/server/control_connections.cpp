@@ -243,10 +243,16 @@ void Control::retire(ServerConnection* connection) noexcept {
 }
 
 void Control::reap_retired() noexcept {
-  ServerConnection* next = nullptr;
+  ServerConnection* last = nullptr;
   {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
-    next = std::exchange(retired_, nullptr);
+    last = std::exchange(retired_, nullptr);
+  }
+  // The list begins with the connection that ended last. Turn it round.
+  ServerConnection* next = nullptr;
+  while (last != nullptr) {
+    ServerConnection* const before = std::exchange(last->next_retired, next);
+    next = std::exchange(last, before);
   }
   while (next != nullptr) {
     ServerConnection* const connection = std::exchange(next, next->next_retired);

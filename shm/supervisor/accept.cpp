@@ -29,9 +29,8 @@ void Supervisor::Impl::accept_some(int listener) {
       const int error = errno;
       log_.log(LogLevel::kWarning, "supervisor.exhausted",
                [&](Facts& facts) { facts.text("reason", std::strerror(error)); });
-      // The listener would stay readable, so do not watch it until the next round of the loop.
-      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0)
-        paused_listener_ = listener;
+      pause_listener(listener, true);  // until the next round of the loop
+      paused_listener_ = listener;
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
       return;

@@ -60,6 +60,7 @@ class Supervisor::Impl {
                             kEnded = UINT64_C(5) << 32;
 
   void watch(int fd, uint64_t about);
+  void pause_listener(int listener, bool pause) noexcept;
   void end_threads();
   void wake() noexcept;
   void send_memory_row(Socket* worker);  // the caller holds mutex_

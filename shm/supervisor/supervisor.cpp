@@ -115,8 +115,9 @@ bool Supervisor::Impl::listen(Deadline deadline) {
   else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready))
     return false;
   if (listener_.fd() >= 0) return true;
-  listener_ = Listener(address_, {options_.group, !options_.allowed_uids.empty()});
-  watch(listener_.fd(), kListener + static_cast<uint32_t>(listener_.fd()));
+  Listener listener(address_, {options_.group, !options_.allowed_uids.empty()});
+  watch(listener.fd(), kListener + static_cast<uint32_t>(listener.fd()));
+  listener_ = std::move(listener);
   log_.log(LogLevel::kInfo, "supervisor.listening",
            [&](Facts& facts) { facts.text("path", listener_.path()); });
   return true;
@@ -164,6 +165,15 @@ void Supervisor::Impl::watch(int fd, uint64_t about) {
     system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
 }
 
+// A listener that cannot accept would stay readable. It stays in the epoll instance, because adding
+// it again could fail.
+void Supervisor::Impl::pause_listener(int listener, bool pause) noexcept {
+  epoll_event event{};
+  event.events = pause ? 0U : static_cast<uint32_t>(EPOLLIN);
+  event.data.u64 = kListener + static_cast<uint32_t>(listener);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener, &event);
+}
+
 void Supervisor::Impl::end_threads() {
   std::unique_lock lock(mutex_);
   is_closing_ = true;
@@ -209,10 +219,7 @@ void Supervisor::Impl::control() {
       if (is_closing_) return;
     }
     for (int i = 0; i < count; ++i) run_logging_errors([&] { handle(events[i].data.u64); });
-    run_logging_errors([&] {
-      if (const int listener = std::exchange(paused_listener_, -1); listener >= 0)
-        watch(listener, kListener + static_cast<uint32_t>(listener));
-    });
+    if (paused_listener_ >= 0) pause_listener(std::exchange(paused_listener_, -1), false);
     run_logging_errors([&] { drop_expired(); });
     run_logging_errors([&] { hand_over_all(); });
     if (now_ns() >= log_.report_due_ns()) log_.report();
@@ -285,8 +292,9 @@ void Supervisor::Impl::hand_over_all() {
   while (!unassigned_.empty()) {
     auto turn = unassigned_.upper_bound(assigned_user_);
     if (turn == unassigned_.end()) turn = unassigned_.begin();
+    Fd refused;
     if (count_connections() >= options_.max_connections) {
-      refuse(Socket(std::move(turn->second.front())), SIDECALL_BUSY, "too many connections");
+      refused = std::move(turn->second.front());
     } else if (!hand_over(turn->second.front().get())) {
       return;
     }
@@ -294,6 +302,8 @@ void Supervisor::Impl::hand_over_all() {
     turn->second.pop_front();
     --num_unassigned_;
     if (turn->second.empty()) unassigned_.erase(turn);
+    if (refused)  // last, because it needs memory
+      refuse(Socket(std::move(refused)), SIDECALL_BUSY, "too many connections");
   }
 }
 

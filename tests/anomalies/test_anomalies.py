@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from vector_servers import engine_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
@@ -64,7 +65,8 @@ def test_the_table_of_errors_has_every_imported_function(file: str) -> None:
 
 
 def run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LD_PRELOAD": str(INJECT), "OMP_NUM_THREADS": "1"}
+    environment = {"SIDECALL_ONNXRUNTIME": engine_path(), "OMP_NUM_THREADS": "1"} | os.environ
+    environment["LD_PRELOAD"] = str(INJECT)
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -114,7 +116,10 @@ def test_a_whole_process_ends_with_an_exit_code_if_system_calls_fail(tmp_path: P
     rows = tmp_path / "rows.jsonl"
     rows.write_text(record + "\n")
     command = [str(BUILD / "bin/sidecall"), "predict", str(MODELS / "penguins.onnx"), str(rows)]
-    expected = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
+    expected = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
     number = random.Random(0)
     for call, errors in TRACED.items():
         for error in errors:
@@ -123,6 +128,7 @@ def test_a_whole_process_ends_with_an_exit_code_if_system_calls_fail(tmp_path: P
                 inject = f"inject={call}:error={error}:when={when}"
                 done = subprocess.run(
                     ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", inject, *command],
+                    env=environment,
                     capture_output=True,
                     text=True,
                     timeout=60,

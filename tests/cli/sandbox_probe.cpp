@@ -1,6 +1,6 @@
 // sandbox-probe FOLDER FILE: confines itself as `sidecall serve --sandbox` does, then tries what a
 // model that has taken over the process would try, on the main thread and on a thread that was
-// there before. Prints one line for each: what, the thread, and the error or "done".
+// there before. Prints one line for each to standard error: the thread, what, and the error or "done".
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -55,6 +55,7 @@ std::vector<std::pair<const char*, std::function<long()>>> attempts(const std::s
          return long{child};
        }},
       {"signal the parent", [] { return kill(getppid(), 0); }},
+      {"let the kernel signal the parent", [] { return fcntl(0, F_SETOWN, getppid()); }},
       {"trace the parent", [] { return ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr); }},
       {"map executable memory",
        [] {
@@ -88,8 +89,7 @@ void try_all(const char* thread, const std::string& folder, const std::string& f
   for (const auto& [what, attempt] : attempts(folder, file)) {
     errno = 0;
     const long result = attempt();
-    std::printf("%s|%s|%s\n", thread, what, result < 0 ? strerrorname_np(errno) : "done");
-    std::fflush(stdout);
+    std::fprintf(stderr, "%s|%s|%s\n", thread, what, result < 0 ? strerrorname_np(errno) : "done");
   }
 }
 
@@ -106,8 +106,8 @@ int main(int argc, char** argv) {
     const std::lock_guard<std::mutex> wait(confined);
     try_all("earlier", folder, file);
   });
-  if (failure.empty()) failure = sidecall::cli::confine_calls(true);
-  if (!failure.empty()) std::printf("failed|%s|\n", failure.c_str());
+  if (failure.empty()) failure = sidecall::cli::confine_calls();
+  if (!failure.empty()) std::fprintf(stderr, "failed|%s|\n", failure.c_str());
   confined.unlock();
   earlier.join();
   try_all("main", folder, file);

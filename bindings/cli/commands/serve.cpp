@@ -204,13 +204,10 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
 
 constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
 
-// Whether the server answers at its own address, as a client would see it. A server in the sandbox
-// cannot connect, so it is asked within the process.
-bool is_answering(const sidecall_server* server, const ServeOptions& options) {
+// Whether the server answers at its own address, as a client would see it.
+bool is_answering(const std::string& at) {
   sidecall_text* raw = nullptr;
-  const sidecall_status status = options.sandbox == "off"
-                                     ? sidecall_server_query(options.at.c_str(), 0, &raw, nullptr)
-                                     : sidecall_server_status(server, &raw, nullptr);
+  const sidecall_status status = sidecall_server_query(at.c_str(), 0, &raw, nullptr);
   const Text text(raw);
   return status == SIDECALL_OK || status == SIDECALL_BUSY;
 }
@@ -252,21 +249,20 @@ std::string folder_of(const std::string& at) {
 
 // Serves until a signal arrives, or until the parent process closes its control socket and the
 // server has ended. Returns whether a signal arrived.
-bool serve_until_end(sidecall_server* server, const ServeOptions& options,
+bool serve_until_end(sidecall_server* server, const std::string& at,
                      const ServiceManager& manager) {
   for (;;) {
     const Wake wake = wait_readable_for(sidecall_server_fd(server), manager.keep_alive_ns());
     if (wake != Wake::kTimeout) return wake == Wake::kSignal;
-    if (is_answering(server, options)) manager.send("WATCHDOG=1");
+    if (is_answering(at)) manager.send("WATCHDOG=1");
   }
 }
 
 // Serves, then drains the server. After a signal, running calls have `drain_ns` to complete.
 // Returns false if some were still running after that.
-bool serve_to_the_end(sidecall_server* server, const ServeOptions& options, int64_t drain_ns,
+bool serve_to_the_end(sidecall_server* server, const std::string& at, int64_t drain_ns,
                       const ServiceManager& manager, sidecall_log_lines* log) {
-  manager.send("READY=1\nSTATUS=serving at " + printable(options.at));
-  const bool is_signal = serve_until_end(server, options, manager);
+  const bool is_signal = serve_until_end(server, at, manager);
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
   manager.send("STOPPING=1\nSTATUS=draining");
   return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
@@ -284,18 +280,22 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   log.least_level = level_of(options.level);
   const sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
+  if (options.sandbox != "off") {
+    const char* const parent = std::getenv("SIDECALL_FD");
+    close_inherited(parent == nullptr ? -1 : std::atoi(parent));
+  }
   raise_descriptor_limit();
   note_interrupts();
   const Model model = open_model(options.uri, options.model);
   // Without an address, this process was started by a client and is not the service itself.
-  const ServiceManager manager(!options.at.empty());
+  ServiceManager manager(!options.at.empty());
+  const bool is_confined = options.sandbox != "off";
+  if (is_confined && manager.keep_alive_ns() >= 0)
+    throw Failure(kUsage,
+                  "serve: --sandbox: expected a service without WatchdogSec=, got one with it: a "
+                  "confined server cannot send messages to its manager");
   // Before the threads of the server start, because they inherit it.
-  bool may_unlink = false;
-  if (options.sandbox != "off") {
-    const std::string failure = confine_files(folder_of(options.at));
-    note_confined(options, "files", failure, &log);
-    may_unlink = failure.empty();
-  }
+  if (is_confined) note_confined(options, "files", confine_files(folder_of(options.at)), &log);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_server* opened = nullptr;
   const sidecall_status status = sidecall_server_open(
@@ -303,11 +303,14 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   Server server(opened);
   if (status != SIDECALL_OK)
     throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
+  manager.send("READY=1\nSTATUS=serving at " + printable(options.at));
   // Afterwards, because opening a server makes a socket and starts threads.
-  if (options.sandbox != "off")
-    note_confined(options, "system calls", confine_calls(may_unlink), &log);
+  if (is_confined) {
+    manager.close();
+    note_confined(options, "system calls", confine_calls(), &log);
+  }
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
-  if (!serve_to_the_end(server.get(), options, known.drain_ns, manager, &log)) {
+  if (!serve_to_the_end(server.get(), options.at, known.drain_ns, manager, &log)) {
     sidecall_log_line(
         &log, 2,
         "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");

@@ -9,11 +9,14 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -52,8 +55,8 @@ constexpr uint64_t kTcp = 3;               // version 4: bind and connect
 constexpr uint64_t kDevices = right(15);   // version 5
 constexpr uint64_t kScopes = 3;            // version 6: abstract sockets and signals
 
-// What a server does in the folder of its socket: it makes a lock file and a socket, and removes
-// them.
+// What a server does in the folder of its socket before confine_calls(): it makes a lock file and a
+// socket, and removes what a dead server left.
 constexpr uint64_t kSocketFolder =
     kWriteFile | kReadFile | kReadFolder | kRemoveFile | kMakeFile | kMakeSocket | kTruncate;
 
@@ -81,6 +84,11 @@ class Descriptor {
   int fd_;
 };
 
+bool allow(int ruleset, int path, uint64_t rights) {
+  const PathBeneath rule{rights, path};
+  return ::syscall(kAddRule, ruleset, kPathBeneath, &rule, 0) == 0;
+}
+
 // ---- System calls: seccomp ----
 
 #if defined(__x86_64__)
@@ -91,6 +99,8 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 constexpr uint32_t kArchitecture = 0;
 #endif
 
+constexpr int kPidfdOpen = 434, kClone3 = 435;  // on every processor; old headers lack them
+
 // What a running server calls: its engine threads and control thread, memory, waiting, and the end
 // of the process. None of them opens a file, makes a socket or starts a program.
 // clang-format off
@@ -98,9 +108,8 @@ constexpr int kAllowed[] = {
     // Those of each call first, because the kernel compares in this order.
     SYS_recvmsg, SYS_sendmsg, SYS_epoll_pwait, SYS_futex, SYS_write, SYS_read, SYS_ppoll,
     SYS_recvfrom, SYS_sched_yield, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep,
-    SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getcpu, SYS_madvise, SYS_munmap, SYS_mremap,
-    SYS_brk, SYS_close, SYS_epoll_ctl, SYS_accept4, SYS_shutdown, SYS_getsockopt, SYS_setsockopt,
-    SYS_fcntl, SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_eventfd2, SYS_fstat,
+    SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getcpu, SYS_munmap, SYS_mremap, SYS_brk,
+    SYS_close, SYS_epoll_ctl, SYS_accept4, SYS_shutdown, SYS_getsockopt, SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_eventfd2, SYS_fstat,
     SYS_newfstatat, SYS_lseek, SYS_pread64, SYS_readv, SYS_writev, SYS_getrandom,
     SYS_timerfd_create, SYS_timerfd_settime, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
     SYS_sigaltstack, SYS_restart_syscall, SYS_set_robust_list, SYS_membarrier,
@@ -109,9 +118,7 @@ constexpr int kAllowed[] = {
 #ifdef SYS_epoll_wait
     SYS_epoll_wait, SYS_poll,
 #endif
-#ifdef SYS_pidfd_open
-    SYS_pidfd_open,
-#endif
+    kPidfdOpen,
 #ifdef SYS_rseq
     SYS_rseq,
 #endif
@@ -132,10 +139,14 @@ class Filter {
   void allow(long call) { answer_if(call, SECCOMP_RET_ALLOW); }
   void fail(long call, uint32_t error) { answer_if(call, SECCOMP_RET_ERRNO | error); }
 
-  // Allows the call if (argument & mask) is one of the values. Looks at the lower 32 bits.
+  // Allows the call if the upper half of the argument is 0, and (lower half & mask) is one of the
+  // values.
   void allow_if(long call, int argument, uint32_t mask, std::initializer_list<uint32_t> values) {
     std::vector<sock_filter> test;
     const size_t where = offsetof(seccomp_data, args) + sizeof(uint64_t) * size_t(argument);
+    test.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where + 4)));
+    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
+    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
     test.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where)));
     test.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask));
     for (const uint32_t value : values) {
@@ -168,6 +179,16 @@ class Filter {
 
 }  // namespace
 
+void close_inherited(int keep) {
+  const auto close_range = [](unsigned first, unsigned last) {
+    constexpr long kCloseRange = 436;  // on every processor, since Linux 5.9
+    if (first <= last) static_cast<void>(::syscall(kCloseRange, first, last, 0));
+  };
+  if (keep < 3) return close_range(3, UINT_MAX);
+  close_range(3, static_cast<unsigned>(keep) - 1);
+  close_range(static_cast<unsigned>(keep) + 1, UINT_MAX);
+}
+
 std::string confine_files(const std::string& folder) {
   constexpr uint32_t kVersionFlag = 1;  // LANDLOCK_CREATE_RULESET_VERSION
   const long version = ::syscall(kCreateRuleset, nullptr, 0, kVersionFlag);
@@ -181,8 +202,13 @@ std::string confine_files(const std::string& folder) {
   if (!folder.empty()) {
     const Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (opened.get() < 0) return because("Landlock: cannot open the folder of the socket");
-    const PathBeneath rule{kSocketFolder & rules.files, opened.get()};
-    if (::syscall(kAddRule, ruleset.get(), kPathBeneath, &rule, 0) != 0)
+    if (!allow(ruleset.get(), opened.get(), kSocketFolder & rules.files))
+      return because("Landlock: cannot add a rule");
+  }
+  // The server reads there which user stands for unknown users, and opens /dev/null.
+  for (const char* path : {"/proc/sys/kernel/overflowuid", "/dev/null"}) {
+    const Descriptor file(::open(path, O_PATH | O_CLOEXEC));
+    if (file.get() >= 0 && !allow(ruleset.get(), file.get(), kReadFile | kWriteFile))
       return because("Landlock: cannot add a rule");
   }
   if (!give_up_privileges()) return because("cannot give up privileges");
@@ -191,29 +217,33 @@ std::string confine_files(const std::string& folder) {
   return "";
 }
 
-std::string confine_calls(bool may_unlink) {
+std::string confine_calls() {
   if (kArchitecture == 0) return "seccomp: no filter for this processor";
+  if ((::personality(0xffffffff) & READ_IMPLIES_EXEC) != 0)
+    return "this process runs with READ_IMPLIES_EXEC, so all of its memory is executable";
+  const Descriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (nothing.get() < 0 || ::dup2(nothing.get(), 0) < 0 || ::dup2(nothing.get(), 1) < 0)
+    return because("cannot open /dev/null");
   Filter filter;
+  // send() is a sendto() without an address.
+  filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
   for (const int call : kAllowed) filter.allow(call);
   // Memory that can be executed would let a model bring its own code.
   filter.allow_if(SYS_mmap, 2, PROT_EXEC, {0});
   filter.allow_if(SYS_mprotect, 2, PROT_EXEC, {0});
-  // Answers and keep-alive messages go to sockets that are connected: no address.
-  filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
+  filter.allow_if(SYS_madvise, 2, UINT32_MAX, {MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE});
+  // Others could make the kernel signal another process (F_SETOWN).
+  filter.allow_if(SYS_fcntl, 1, UINT32_MAX,
+                  {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS});
+  filter.allow_if(SYS_setsockopt, 2, UINT32_MAX, {SO_RCVTIMEO});
   filter.allow_if(SYS_ioctl, 1, UINT32_MAX, {SIOCOUTQ, FIONREAD});
   filter.allow_if(SYS_prctl, 0, UINT32_MAX, {PR_SET_NAME});
   // A thread, not a process. The flags of clone3 are in memory, where no filter can see them; glibc
   // uses clone instead if clone3 does not exist.
   filter.allow_if(SYS_clone, 0, CLONE_THREAD, {CLONE_THREAD});
-  filter.fail(SYS_clone3, ENOSYS);
+  filter.fail(kClone3, ENOSYS);
   // abort() sends a signal to its own process.
   filter.allow_if(SYS_tgkill, 0, UINT32_MAX, {static_cast<uint32_t>(::getpid())});
-  if (may_unlink) {
-#ifdef SYS_unlink
-    filter.allow(SYS_unlink);
-#endif
-    filter.allow(SYS_unlinkat);
-  }
   std::vector<sock_filter>& code = filter.finish();
   const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
   if (!give_up_privileges()) return because("cannot give up privileges");

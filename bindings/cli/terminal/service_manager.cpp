@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace sidecall::cli {
 namespace {
@@ -59,8 +60,10 @@ ServiceManager::ServiceManager(bool is_service) {
   if (limit_us > 0 && limit_us < INT64_MAX / 1000) keep_alive_ns_ = limit_us * 1000 / 2;
 }
 
-ServiceManager::~ServiceManager() {
-  if (socket_ >= 0) ::close(socket_);
+ServiceManager::~ServiceManager() { close(); }
+
+void ServiceManager::close() {
+  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
 }
 
 void ServiceManager::send(const std::string& lines) const {

@@ -13,7 +13,7 @@ class ServiceManager {
  public:
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. `is_service`: false for a process that
   // inherited these variables from the service, and is not the service itself.
-  // The socket to the manager stays open: a sandbox may forbid to make another.
+  // The socket to the manager stays open until close().
   explicit ServiceManager(bool is_service);
   ~ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
@@ -22,6 +22,10 @@ class ServiceManager {
   // Sends lines such as "READY=1". Waits at most a second for a manager that does not read. A
   // failure is ignored: the manager notices by itself that it got nothing.
   void send(const std::string& lines) const;
+
+  // Later messages are not sent. A sandbox needs it: through such a socket a process could write to
+  // any other local datagram socket.
+  void close();
 
   // How often the manager expects WATCHDOG=1: half of the time after which it restarts this
   // process. -1 if the manager does not expect WATCHDOG=1.

@@ -252,7 +252,7 @@ Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   context.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
   try {
     std::thread([starting] { starting->work(); }).detach();
-  } catch (const std::system_error&) {
+  } catch (...) {
     napi_release_threadsafe_function(starting->callback, napi_tsfn_release);
     throw;
   }

@@ -30,16 +30,18 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
 
 // The engine may still write to the memory of the abandoned calls, and closing a call waits until
 // the engine stops. A separate thread closes the calls, so that the end of a worker does not wait.
-void close_on_thread(std::vector<Call::Abandoned> abandoned) {
+void close_on_thread(std::vector<Call::Abandoned> abandoned) noexcept {
   if (abandoned.empty()) return;
-  const auto shared = std::make_shared<std::vector<Call::Abandoned>>(std::move(abandoned));
-  const auto close = [shared] {
-    for (const Call::Abandoned& each : *shared) sidecall_call_close(each.handle);
-  };
+  std::shared_ptr<std::vector<Call::Abandoned>> shared;
   try {
-    std::thread(close).detach();
-  } catch (const std::system_error&) {  // no thread could be started
-    close();
+    shared = std::make_shared<std::vector<Call::Abandoned>>();
+    shared->swap(abandoned);
+    std::thread([shared] {
+      for (const Call::Abandoned& each : *shared) sidecall_call_close(each.handle);
+    }).detach();
+  } catch (const std::exception&) {  // no memory, or no thread
+    if (shared != nullptr) shared->swap(abandoned);
+    for (const Call::Abandoned& each : abandoned) sidecall_call_close(each.handle);
   }
 }
 
@@ -77,13 +79,21 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   self->model_constructor.Reset();
   napi_async_destroy(self->env, self->context);
   for (Call* call : self->calls) call->cancel();
-  const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
   self->hook_ = handle;
   // Count one more, so that a handle that closes in the loop below does not remove the hook too
   // early.
   ++self->num_polls_;
   std::vector<Call::Abandoned> abandoned;
-  for (Call* call : open_calls) call->close(&abandoned);
+  bool has_room = true;
+  try {
+    abandoned.reserve(self->calls.size());
+  } catch (const std::bad_alloc&) {
+    has_room = false;  // each close then waits for the engine
+  }
+  for (auto next = self->calls.begin(); next != self->calls.end();) {
+    Call* const call = *next++;  // close() takes it out of the set
+    call->close(has_room ? &abandoned : nullptr);
+  }
   close_on_thread(std::move(abandoned));
   self->poll_closed();
 }

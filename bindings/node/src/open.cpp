@@ -164,7 +164,7 @@ Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
         delete work;
       }
     }).detach();
-  } catch (const std::system_error&) {
+  } catch (...) {
     napi_release_threadsafe_function(callback->function, napi_tsfn_release);
     throw;
   }
