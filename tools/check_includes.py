@@ -50,7 +50,14 @@ LAYERS = {
         "engines/out_of_process",
     ),
     "tests/shm": ("shm/common", "shm/client", "shm/server", "shm/supervisor"),
-    "tests/fuzz": ("core", "shm/common", "shm/client", "shm/server", "tests/core"),
+    "tests/fuzz": (
+        "core",
+        "shm/common",
+        "shm/client",
+        "shm/server",
+        "bindings/cli",
+        "tests/core",
+    ),
 }
 PUBLIC = "include"
 BASE = "base"

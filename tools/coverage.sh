@@ -1,7 +1,7 @@
 #!/bin/sh
 # coverage.sh BUILD_FOLDER JOBS PYTHON: builds the native code with clang's coverage, runs the tests
-# that use it, and writes a table of the lines and branches of each folder (table.md in
-# BUILD_FOLDER/coverage).
+# that use it, and writes a table of the lines and branches of each folder to
+# BUILD_FOLDER/coverage.
 # `make coverage` runs it. Needs SIDECALL_ONNXRUNTIME and SIDECALL_ONNXRUNTIME_OLDEST.
 set -eu
 folder=$(cd "$1" && pwd)/coverage

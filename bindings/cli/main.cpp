@@ -58,8 +58,8 @@ void complain_about_memory() {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
 }
 
-// Called for an exception that nobody can catch, for example in a function of CLI11 that promises to
-// throw nothing.
+// Called for an exception that nobody can catch, for example in a function of CLI11 that promises
+// to throw nothing.
 std::terminate_handler g_default_end = nullptr;
 
 [[noreturn]] void end_without_memory() {

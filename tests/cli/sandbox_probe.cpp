@@ -1,6 +1,7 @@
 // sandbox-probe FOLDER FILE: confines itself as `sidecall serve --sandbox` does, then tries what a
 // model that has taken over the process would try, on the main thread and on a thread that was
-// there before. Prints one line for each to standard error: the thread, what, and the error or "done".
+// there before. Prints one line for each to standard error: the thread, what, and the error or
+// "done".
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -18,16 +18,17 @@ void check_array(const cli::Array& array, size_t size) {
   int64_t elements = 1;
   for (const int64_t dim : array.dims) {
     fuzz::require(dim >= 0 && dim <= INT32_MAX, "sizes that the file can hold");
-    fuzz::require(!__builtin_mul_overflow(elements, dim, &elements), "elements that can be counted");
+    fuzz::require(!__builtin_mul_overflow(elements, dim, &elements),
+                  "elements that can be counted");
   }
   if (array.offsets.empty()) {
     fuzz::require(array.data.size() <= size, "no more data than the file holds");
     return;
   }
   fuzz::require(array.offsets.size() == static_cast<size_t>(elements) + 1, "an offset per string");
-  fuzz::require(array.offsets.front() == 0 &&
-                    array.offsets.back() == static_cast<int64_t>(array.data.size()),
-                "offsets from end to end");
+  fuzz::require(
+      array.offsets.front() == 0 && array.offsets.back() == static_cast<int64_t>(array.data.size()),
+      "offsets from end to end");
   for (size_t i = 1; i < array.offsets.size(); ++i)
     fuzz::require(array.offsets[i - 1] <= array.offsets[i], "offsets that never fall");
   fuzz::require(sidecall::is_utf8(array.data), "strings in UTF-8");

@@ -18,8 +18,8 @@ void close_inherited(int keep);
 std::string confine_files(const std::string& folder);
 
 // From now on all threads may only make the system calls that a running server needs. All others
-// fail with EPERM: among them those that open or remove files, start programs, make sockets, connect
-// and send signals. Standard input and output become /dev/null.
+// fail with EPERM: among them those that open or remove files, start programs, make sockets,
+// connect and send signals. Standard input and output become /dev/null.
 std::string confine_calls();
 
 }  // namespace sidecall::cli
