@@ -40,6 +40,7 @@ void Call::prepare() {
 void Call::claim(int64_t timeout_ns, bool may_wait) {
   require_timeout(timeout_ns);
   binding_->claim(may_wait);
+  has_reached_engine_ = false;
   try {
     prepare();
   } catch (...) {
@@ -49,7 +50,6 @@ void Call::claim(int64_t timeout_ns, bool may_wait) {
 }
 
 void Call::run(int64_t timeout_ns) {
-  has_reached_engine_ = false;
   claim(timeout_ns, true);
   has_reached_engine_ = true;
   binding_->run(timeout_ns);
