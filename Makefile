@@ -238,7 +238,7 @@ faults: test-setup ## kill processes at each step of the channel, ten thousand t
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m "" tests/faults
 
 anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of each scenario fail: about half an hour
-	@$(with_onnxruntime) $(BIN)/python tests/anomalies/run.py --build $(BUILD)
+	@$(with_onnxruntime) $(BIN)/python tests/anomalies/campaign.py --build $(BUILD)
 
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <map>
 
 #include "inject.h"
 
@@ -138,7 +139,7 @@ std::string name_of(const Position& position) {
          name_of_error(error);
 }
 
-// Goes to the next call that must fail. False at the end.
+// Goes to the next call that may have to fail. False at the end.
 bool advance(Position* position, long share, bool was_hit) {
   // Two runs without a failure end the series: the order of calls of several threads varies.
   if (position->n > 0 && !was_hit) ++position->misses;
@@ -200,6 +201,8 @@ class Child {
     ++num_defects_;
     progress_.add("%s: %s\n", name_of(progress_.position).c_str(), what.c_str());
   }
+  void note_sites();
+  bool is_needed();
   bool run_with_failure(const Held& most);
 
   const Scenario& scenario_;
@@ -207,7 +210,29 @@ class Child {
   const long share_;
   const size_t max_defects_;
   size_t num_defects_ = 0;
+  std::map<int, std::vector<int>> sites_;  // by function: the call site of each call
 };
+
+// Runs once more without failures, to learn where the calls of a slow scenario are made.
+void Child::note_sites() {
+  sidecall_inject_plan(0, 0, 0, 0);
+  sidecall_inject_start();
+  scenario_.run();
+  sidecall_inject_stop();
+  for (int function = 0; sidecall_inject_name(function) != nullptr; ++function)
+    for (long n = 1; n <= sidecall_inject_count(function); ++n)
+      sites_[function].push_back(sidecall_inject_site_of_call(function, n));
+}
+
+// Whether the call at this position must fail: in a slow scenario only the first one at each site.
+bool Child::is_needed() {
+  if (!scenario_.is_slow) return true;
+  const std::vector<int>& sites = sites_[progress_.position.function];
+  const auto index = static_cast<size_t>(progress_.position.n - 1);
+  if (index >= sites.size() || share_ > 1) return true;
+  return std::find(sites.begin(), sites.begin() + static_cast<ptrdiff_t>(index), sites[index]) ==
+         sites.begin() + static_cast<ptrdiff_t>(index);
+}
 
 // Returns whether a call failed.
 bool Child::run_with_failure(const Held& most) {
@@ -260,12 +285,13 @@ void Child::work() {
                   outcome.text.c_str());
     return;
   }
+  if (scenario_.is_slow) note_sites();
   progress_.is_ready = true;
   usleep(100000);
   const Held most;
   bool was_hit = true;
   while (num_defects_ < max_defects_ && advance(&progress_.position, share_, was_hit))
-    was_hit = run_with_failure(most);
+    was_hit = !is_needed() || run_with_failure(most);
   progress_.is_done = true;
 }
 

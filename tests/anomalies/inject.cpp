@@ -26,6 +26,7 @@ namespace {
 constexpr int kMaxErrors = 8;
 constexpr int kMaxFrames = 10;
 constexpr size_t kMaxSites = 1 << 14;
+constexpr long kMaxCalls = 1 << 14;
 constexpr size_t kMaxBlocks = 1 << 20;
 constexpr size_t kMaxModules = 256;
 
@@ -54,6 +55,7 @@ struct Shared {
   std::atomic<int> error;
   std::atomic<long> failed;
   std::atomic<long> counts[kNumFunctions];
+  std::atomic<uint16_t> site_of_call[kNumFunctions][kMaxCalls];  // 1 + index in `sites`; 0: none
   Site sites[kMaxSites];
 };
 
@@ -242,6 +244,8 @@ int error_of_call(int function, void* caller) {
   Shared& state = shared();
   Site* const site = site_of(function, stack.frames[0]);
   const long n = state.counts[function].fetch_add(1) + 1;
+  if (n <= kMaxCalls)
+    state.site_of_call[function][n - 1].store(static_cast<uint16_t>(site - state.sites + 1));
   if (state.function.load() != function || n < state.first.load() || n > state.last.load())
     return 0;
   const int error = state.error.load();
@@ -301,7 +305,10 @@ const int* sidecall_inject_errors(int function) { return kFunctions[function].er
 void sidecall_inject_plan(int function, long n, int error, long count) {
   inject::Shared& state = inject::shared();
   state.function.store(-1);
-  for (auto& each : state.counts) each.store(0);
+  for (int i = 0; i < inject::kNumFunctions; ++i) {
+    const long calls = std::min(state.counts[i].exchange(0), inject::kMaxCalls);
+    for (long j = 0; j < calls; ++j) state.site_of_call[i][j].store(0);
+  }
   state.failed.store(0);
   state.first.store(n);
   state.last.store(n + count - 1);
@@ -330,6 +337,11 @@ size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space) {
     ++count;
   }
   return count;
+}
+
+int sidecall_inject_site_of_call(int function, long n) {
+  if (n < 1 || n > inject::kMaxCalls) return -1;
+  return inject::shared().site_of_call[function][n - 1].load() - 1;
 }
 
 size_t sidecall_inject_live_blocks() {

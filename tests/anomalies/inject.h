@@ -52,6 +52,10 @@ typedef struct sidecall_inject_site {
 } sidecall_inject_site;
 size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space);
 
+/* The call site of the n-th call of a function since the last plan, as an index of the list above;
+ * -1 if there was no such call, or for calls beyond the 16384th. */
+int sidecall_inject_site_of_call(int function, long n);
+
 /* The blocks of memory that sidecall's code has allocated and not freed yet: their number, and a
  * list of the stacks that allocated the blocks with a number above `since`, as lines of
  * "BYTES module+offset module+offset ...". */

@@ -16,7 +16,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -31,28 +30,6 @@ struct Arguments {
   size_t max_defects = 20;
 };
 
-// A site and an error that the scenarios reached.
-struct Pairs {
-  size_t reached = 0, missed = 0;
-};
-
-Pairs count_pairs() {
-  std::vector<sidecall_inject_site> sites(sidecall_inject_sites(nullptr, 0));
-  sites.resize(std::min(sites.size(), sidecall_inject_sites(sites.data(), sites.size())));
-  Pairs pairs;
-  for (const sidecall_inject_site& site : sites) {
-    for (int i = 0; sidecall_inject_errors(site.function)[i] != 0; ++i) {
-      ++pairs.reached;
-      if ((site.errors >> i & 1) != 0) continue;
-      ++pairs.missed;
-      std::fprintf(stderr, "missed: %s error %d at %s+0x%llx\n",
-                   sidecall_inject_name(site.function), sidecall_inject_errors(site.function)[i],
-                   site.module, static_cast<unsigned long long>(site.offset));
-    }
-  }
-  return pairs;
-}
-
 std::string quoted(const std::string& text) {
   std::string result = "\"";
   for (const char each : text) {
@@ -62,8 +39,7 @@ std::string quoted(const std::string& text) {
   return result + '"';
 }
 
-void write_report(const std::string& path, const std::vector<anomalies::Result>& results,
-                  const Pairs& pairs) {
+void write_report(const std::string& path, const std::vector<anomalies::Result>& results) {
   std::ofstream file(path);
   file << "{\"scenarios\": [";
   const char* separator = "";
@@ -79,8 +55,20 @@ void write_report(const std::string& path, const std::vector<anomalies::Result>&
     file << "]}";
     separator = ",";
   }
-  file << "\n], \"sites_reached\": " << pairs.reached << ", \"sites_missed\": " << pairs.missed
-       << "}\n";
+  file << "\n], \"sites\": [";
+  separator = "";
+  std::vector<sidecall_inject_site> sites(sidecall_inject_sites(nullptr, 0));
+  sites.resize(std::min(sites.size(), sidecall_inject_sites(sites.data(), sites.size())));
+  for (const sidecall_inject_site& site : sites) {
+    for (uint32_t i = 0; sidecall_inject_errors(site.function)[i] != 0; ++i) {
+      file << separator << "\n  {\"place\": \"" << site.module << "+" << site.offset
+           << "\", \"function\": \"" << sidecall_inject_name(site.function)
+           << "\", \"error\": " << sidecall_inject_errors(site.function)[i]
+           << ", \"has_failed\": " << ((site.errors >> i & 1) != 0 ? "true" : "false") << "}";
+      separator = ",";
+    }
+  }
+  file << "\n]}\n";
 }
 
 // Runs this program again with its plan in a file, so that a command that a scenario starts reads
@@ -137,10 +125,7 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     num_defects += result.defects.size();
   }
-  const Pairs pairs = count_pairs();
-  std::printf("%zu pairs of a call site and an error, %zu missed; %zu defects\n", pairs.reached,
-              pairs.missed, num_defects);
-  if (!arguments.report.empty()) write_report(arguments.report, results, pairs);
+  if (!arguments.report.empty()) write_report(arguments.report, results);
   std::filesystem::remove_all(folder);
   return num_defects == 0 ? 0 : 1;
 }

@@ -22,6 +22,9 @@ struct Scenario {
   // Prepares what `run` needs, without failures. Runs once in each process.
   std::function<void()> before;
   std::function<Outcome()> run;
+  // Each run takes long, so only the first call at each call site fails with each error. In other
+  // scenarios every call does.
+  bool is_slow = false;
 };
 
 // `models` is the folder tests/vectors/models; `folder` is a new one for sockets; `program` is this

@@ -400,6 +400,10 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
                       return steps.outcome();
                     }};
   };
+  const auto slow = [](Scenario one) {
+    one.is_slow = true;
+    return one;
+  };
 
   return {
       scenario("open", nothing, [=](Steps& steps) { open_model(steps, penguins); }),
@@ -457,39 +461,41 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
                [=](Steps& steps) { run_json(steps, world->penguins.get()); }),
       scenario("remote-asynchronous-run", open_remote,
                [=](Steps& steps) { run_started(steps, world->penguins.get(), true); }),
-      scenario("reconnect", nothing,
-               [=](Steps& steps) {
-                 const auto serve = [&] {
-                   auto peer = std::make_unique<Peer>(program, models, peer_address);
-                   return peer;
-                 };
-                 auto peer = serve();
-                 const Model model = open_model(steps, peer_address);
-                 const Call call =
-                     steps.ok() ? open_call(steps, model.get(), 1) : Call(nullptr, nullptr);
-                 if (!steps.ok() || !set_penguin(steps, call.get(), model.get()) ||
-                     !steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
-                   return;
-                 peer.reset();
-                 peer = serve();
-                 if (steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
-                   expect_adelie(steps, call.get());
-               }),
-      scenario("exec", nothing,
-               [=](Steps& steps) {
-                 const Model model = open_model(steps, "exec:" + program + " --child " + models);
-                 if (steps.ok()) run_record(steps, model.get());
-               }),
-      scenario(
-          "command-info", nothing,
-          [=](Steps& steps) { run_command(steps, folder, {command, "info", penguins}, "island"); }),
-      scenario("command-predict", nothing,
-               [=](Steps& steps) {
-                 run_command(steps, folder, {command, "predict", penguins, folder + "/rows.csv"},
-                             "Adelie");
-               }),
-      scenario("supervisor", open_penguins,
-               [=](Steps& steps) { run_supervised(steps, address, world->penguins.get()); }),
+      slow(scenario("reconnect", nothing,
+                    [=](Steps& steps) {
+                      const auto serve = [&] {
+                        auto peer = std::make_unique<Peer>(program, models, peer_address);
+                        return peer;
+                      };
+                      auto peer = serve();
+                      const Model model = open_model(steps, peer_address);
+                      const Call call =
+                          steps.ok() ? open_call(steps, model.get(), 1) : Call(nullptr, nullptr);
+                      if (!steps.ok() || !set_penguin(steps, call.get(), model.get()) ||
+                          !steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
+                        return;
+                      peer.reset();
+                      peer = serve();
+                      if (steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
+                        expect_adelie(steps, call.get());
+                    })),
+      slow(scenario("exec", nothing,
+                    [=](Steps& steps) {
+                      const Model model =
+                          open_model(steps, "exec:" + program + " --child " + models);
+                      if (steps.ok()) run_record(steps, model.get());
+                    })),
+      slow(scenario("command-info", nothing,
+                    [=](Steps& steps) {
+                      run_command(steps, folder, {command, "info", penguins}, "island");
+                    })),
+      slow(scenario("command-predict", nothing,
+                    [=](Steps& steps) {
+                      run_command(steps, folder,
+                                  {command, "predict", penguins, folder + "/rows.csv"}, "Adelie");
+                    })),
+      slow(scenario("supervisor", open_penguins,
+                    [=](Steps& steps) { run_supervised(steps, address, world->penguins.get()); })),
   };
 }
 

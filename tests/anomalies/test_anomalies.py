@@ -1,7 +1,7 @@
 """Every scenario, while allocations and system calls of sidecall fail, one after the other.
 
 `make test` checks that the table of errors is complete, and `make test-long` makes every tenth call
-of each function fail. `make anomalies` (run.py) makes every call fail.
+of each function fail. `make anomalies` (campaign.py) makes every call fail.
 """
 
 import json
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import campaign
 import pytest
 from vector_servers import engine_path
 
@@ -21,13 +22,6 @@ BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 INJECT = BUILD / "lib/libsidecall-inject.so"
 MODELS = ROOT / "tests/vectors/models"
 SHARE = 10
-SCENARIOS = (
-    *("open", "open-external-data", "records", "tensors", "json", "asynchronous-run"),
-    *("serve-model", "serve-function", "connect", "remote-records", "remote-json"),
-    *("remote-asynchronous-run", "reconnect", "exec", "supervisor", "command-info"),
-    "command-predict",
-)
-
 # Functions of the C library that cannot fail for our arguments, or whose failure has no effect:
 # closing, freeing, locking, reading clocks and identities, and work in memory.
 CANNOT_FAIL = re.compile(
@@ -35,13 +29,14 @@ CANNOT_FAIL = re.compile(
     r"|__|_|get(env|euid|pid|rlimit)|secure_getenv|clock_gettime|(f|)close(dir|)$|free$|munmap"
     r"|dl|sched_(getcpu|yield)|gmtime_r|snprintf|llround|ldexp|pow|ceil|round|isprint|isatty"
     r"|environ|malloc_trim|sysconf|vfork|eventfd_(read|write)|raise|signal$|sigprocmask|sigaction"
-    r"|uname|uv_|napi_|node_api)"
+    r"|abort|uname|uv_|napi_|node_api)"
 )
 # Used by the command only, at its start or end, or with answers that it ignores.
 COMMAND_ONLY = {
     *("execv", "getgrnam", "posix_spawn", "posix_spawn_file_actions_adddup2"),
     *("posix_spawn_file_actions_addopen", "posix_spawn_file_actions_destroy"),
-    *("posix_spawn_file_actions_init", "sendto", "setrlimit", "unsetenv", "waitpid"),
+    *("posix_spawn_file_actions_init", "personality", "prctl", "sendto", "setrlimit", "unsetenv"),
+    "waitpid",
 }
 
 
@@ -73,7 +68,7 @@ def run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", campaign.SCENARIOS)
 def test_every_failure_has_an_outcome(scenario: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     program = [str(BUILD / "bin/sidecall-anomalies"), str(MODELS), "--only", scenario]

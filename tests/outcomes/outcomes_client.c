@@ -1,6 +1,6 @@
-/* outcomes_client URI MODE ASKED...: makes one call for each ASKED, and prints its outcome, one name
- * in a line. The modes are those of outcomes.py. outcomes_client.py and outcomes_client.js do the
- * same. */
+/* outcomes_client URI MODE ASKED...: makes one call for each ASKED, and prints its outcome, one
+ * name in a line. The modes are those of outcomes.py. outcomes_client.py and outcomes_client.js do
+ * the same. */
 #include <poll.h>
 #include <sidecall/sidecall.h>
 #include <stdio.h>
