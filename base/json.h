@@ -1,5 +1,5 @@
-// RapidJSON with memory that throws std::bad_alloc when none is left. RapidJSON's own allocator
-// then returns a null pointer, which RapidJSON uses.
+// RapidJSON with an allocator that throws std::bad_alloc when no memory is left. RapidJSON's own
+// allocator then returns a null pointer, and RapidJSON accesses memory through it.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -13,7 +13,7 @@
 
 namespace sidecall::json {
 
-// RapidJSON's concept of an allocator.
+// Meets RapidJSON's concept of an allocator.
 class Memory {
  public:
   static constexpr bool kNeedFree = true;

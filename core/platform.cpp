@@ -55,7 +55,7 @@ class Descriptor {
   int fd_;
 };
 
-using CString = std::unique_ptr<char, decltype(&std::free)>;  // what the C library allocated
+using CString = std::unique_ptr<char, decltype(&std::free)>;  // a text that the C library allocated
 
 std::vector<std::string> list(const std::string& folder, const std::string& prefix, bool folders) {
   std::vector<std::string> names;

@@ -1,12 +1,12 @@
 #!/bin/sh
 # coverage.sh BUILD_FOLDER JOBS PYTHON: builds the native code with clang's coverage, runs the tests
-# that use it, and writes a table of the lines and branches of each folder to
-# BUILD_FOLDER/coverage.
-# `make coverage` runs it. Needs SIDECALL_ONNXRUNTIME and SIDECALL_ONNXRUNTIME_OLDEST.
+# that use it, and prints a table of the lines and branches of each folder that they reach. Also
+# writes the table to BUILD_FOLDER/coverage/table.md. `make coverage` runs this. Needs
+# SIDECALL_ONNXRUNTIME and SIDECALL_ONNXRUNTIME_OLDEST.
 set -eu
 folder=$(cd "$1" && pwd)/coverage
 clang=$(command -v clang++-19)
-# The counters are in mapped files, so that a process that is killed, or ends by _exit, counts too.
+# The counters are in mapped files, so that processes that are killed or end by _exit count too.
 flags="-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation"
 tools/quietly.sh "$1/log" configure-coverage "configuring with coverage" \
   cmake -S . -B "$folder" -G Ninja "-DCMAKE_CXX_COMPILER=$clang" "-DCMAKE_C_COMPILER=${clang%++-19}-19" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS=$flags" "-DCMAKE_C_FLAGS=$flags" -DSIDECALL_BUILD_TESTS=ON -DSIDECALL_BUILD_NODE=ON
@@ -15,7 +15,7 @@ rm -rf "$folder/counts"
 mkdir -p "$folder/counts"
 export LLVM_PROFILE_FILE="$folder/counts/%m-%p%c.profraw" SIDECALL_BUILD="$folder"
 
-# Failures of tests are not of interest here: `make test` finds them.
+# Tests that fail do not end this script: `make test` reports them.
 {
   ctest --test-dir "$folder" -j "$2" || true
   "$3" -m pytest -n "$2" --dist loadfile -m "" tests/cli tests/interop tests/anomalies || true

@@ -1,4 +1,6 @@
-"""coverage_table.py SUMMARY: prints lines and branches of each folder as a Markdown table.
+"""coverage_table.py SUMMARY: prints which share of lines and branches was reached in each folder.
+
+The output is a Markdown table.
 
 SUMMARY is what `llvm-cov export -summary-only` writes. tools/coverage.sh runs this.
 """

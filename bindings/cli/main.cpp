@@ -52,14 +52,14 @@ int run(const std::vector<std::string>& words) {
   throw Failure(kUsage, "unknown command '" + words[0] + "' (see sidecall --help)");
 }
 
-// Needs no memory itself.
+// Allocates nothing.
 void complain_about_memory() {
   static constexpr std::string_view kText = "sidecall: out of memory\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
 }
 
-// Called for an exception that nobody can catch, for example in a function of CLI11 that promises
-// to throw nothing.
+// end_without_memory() is called for an exception that cannot be caught, for example one that a
+// noexcept function of CLI11 throws. If it is not std::bad_alloc, g_default_end is called.
 std::terminate_handler g_default_end = nullptr;
 
 [[noreturn]] void end_without_memory() {

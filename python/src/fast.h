@@ -1,5 +1,6 @@
-// Makes functions that Python calls without pybind11's dispatch. The dispatch would cost more than
-// all that these functions do besides running the engine. Used by the methods that run a model.
+// Makes functions that Python calls without pybind11's dispatch. The dispatch would take longer
+// than everything else that these functions do, except running the engine. The methods that run a
+// model use this.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -57,10 +58,10 @@ T* bound(PyObject* self) {
   return static_cast<T*>(PyCapsule_GetPointer(self, nullptr));
 }
 
-// Gives a new object to Python. If a function returned the std::unique_ptr itself and pybind11 had
-// no memory to register the object, pybind11 would release the object's memory, and then the
-// std::unique_ptr would delete the object again. So Python first gets an empty object, whose loss
-// costs nothing.
+// Gives a new object to Python. A function must not return the std::unique_ptr itself: if pybind11
+// had no memory to register the object, pybind11 would free the object, and then the
+// std::unique_ptr would delete it again. So pybind11 registers an empty object first, and the
+// contents are moved into it afterwards.
 template <typename T>
 py::object give_to_python(std::unique_ptr<T> made) {
   py::object object = py::cast(new T(), py::return_value_policy::take_ownership);

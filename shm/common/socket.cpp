@@ -150,7 +150,7 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   message.msg_controllen = sizeof control;
   const ssize_t bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   if (bytes < 0) {
-    // If the kernel has no memory, the message stays and can be read later.
+    // If the kernel has no memory, the message stays in the socket and can be read later.
     const bool is_later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ||
                           errno == ENOMEM || errno == ENOBUFS;
     received.kind = is_later ? Received::kNothing : Received::kEnd;

@@ -325,7 +325,7 @@ ServerConnection::SocketEvent ServerConnection::listen() noexcept {
     // There is no buffer for descriptors, so the kernel closes any that arrive and sets MSG_CTRUNC.
     const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0) {
-      // If the kernel has no memory, the message stays and can be read later.
+      // If the kernel has no memory, the message stays in the socket and can be read later.
       const bool is_later =
           errno == EAGAIN || errno == EINTR || errno == ENOMEM || errno == ENOBUFS;
       return is_later ? SocketEvent::kWakeUp : SocketEvent::kEnd;

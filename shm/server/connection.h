@@ -122,16 +122,16 @@ class ServerConnection {
   uint32_t peer_cpu = 0;   // from its last request
   bool is_active = false;  // active: the engine thread polls it and has not announced sleep to it
 
-  // ---- Lists of its owners, linked here so that handing it over needs no memory ----
+  // ---- Members for the lists of its owners: with them, handing it over needs no memory ----
 
-  // Guarded by the engine thread's lock on its orders.
+  // Guarded by orders_mutex_ of the engine thread.
   ServerConnection* next_ordered = nullptr;
   bool is_listed = false, is_retired = false, is_add_ordered = false, is_drop_ordered = false;
 
   // Set by the engine thread before it retires the connection.
   void set_end(Ending why, const char* text) noexcept;
   Ending ending = Ending::kGone;
-  char end_text[256] = "";  // cut if it is longer
+  char end_text[256] = "";  // a longer text is cut
   ServerConnection* next_retired = nullptr;
 
  private:

@@ -231,7 +231,7 @@ void Control::note_one_shot() noexcept {
   if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) wake();
 }
 
-// Runs a task on the control thread, and throws here what it throws there.
+// Runs a task on the control thread and waits for it. Throws what the task throws.
 void Control::run_here(const std::function<void()>& task) {
   std::exception_ptr failure;
   std::mutex mutex;
@@ -316,7 +316,7 @@ void Control::run() {
     if (now >= log_.report_due_ns()) log_.report();
     check_drain(now);
   }
-  // close() stops this thread after the engine threads, which have retired connections meanwhile.
+  // close() stops the engine threads first. They may have retired connections since the last round.
   reap_retired();
   end_tasks();
 }
@@ -389,7 +389,7 @@ void Control::work_tasks() {
   for (const auto& task : tasks) run_logging_errors(task);
 }
 
-// Runs the tasks that came last, so that no thread waits for them in run_here(). Afterwards post()
+// Runs the remaining tasks, because threads may wait for them in run_here(). Afterwards post()
 // refuses tasks.
 void Control::end_tasks() {
   for (;;) {

@@ -171,7 +171,7 @@ class Control final : public EngineOwner {
 
   std::mutex tasks_mutex_;
   std::vector<std::function<void()>> tasks_;
-  bool is_over_ = false;  // nobody runs tasks any more
+  bool is_over_ = false;  // the control thread runs no more tasks
   std::mutex retired_mutex_;
   ServerConnection* retired_ = nullptr;  // a list, linked by next_retired
   std::atomic<bool> is_deeply_asleep_{false};
@@ -179,8 +179,8 @@ class Control final : public EngineOwner {
   std::mutex end_mutex_;
   std::condition_variable ended_;
   bool has_ended_ = false, all_answered_ = false, is_closed_ = false;
-  // What drain() and close() want, for the control thread. No task is posted for it, because
-  // drain() and close() must work even if there is no memory for a task.
+  // What drain() and close() want from the control thread. They set these members and post no task,
+  // because they must work even if there is no memory for a task.
   Deadline wanted_drain_ = Deadline::never();
   std::atomic<bool> is_drain_wanted_{false}, is_stop_wanted_{false};
 

@@ -127,8 +127,9 @@ void Control::make_connection(const std::shared_ptr<Draft>& draft) {
   if (queue.size() == 1) make_next_large(draft->peer.uid);
 }
 
-// Creates the memory of the first connection in the queue of a user. making_ gets only one
-// connection of each user at a time, so that no user waits for all connections of another.
+// Gives the first connection in the queue of a user to making_, which creates its memory. making_
+// gets only one connection of each user at a time, so that no user waits for all connections of
+// another.
 void Control::make_next_large(uint32_t user) noexcept {
   const auto queue = large_.find(user);
   while (!queue->second.empty()) {
@@ -142,18 +143,18 @@ void Control::make_next_large(uint32_t user) noexcept {
       });
       is_started = true;
     });
-    if (is_started) return;  // finish_large() goes on
+    if (is_started) return;  // finish_large() does the next step
     queue->second.pop_front();
   }
   large_.erase(queue);
 }
 
-// Connects those whose large memory was created.
+// Completes the connections whose large memory has been created.
 void Control::finish_large() noexcept {
   for (auto queue = large_.begin(); queue != large_.end();) {
     const uint32_t user = queue->first;
     Draft* const draft = queue->second.front().get();
-    ++queue;  // make_next_large() may erase the present one
+    ++queue;  // now, because make_next_large() may erase the queue of this user
     if (!draft->is_made) continue;
     advance(draft, [&] { finish_connect(draft); });
     large_.find(user)->second.pop_front();
@@ -248,7 +249,7 @@ void Control::reap_retired() noexcept {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
     last = std::exchange(retired_, nullptr);
   }
-  // The list begins with the connection that ended last. Turn it round.
+  // The list begins with the connection that was retired last. Reverse it.
   ServerConnection* next = nullptr;
   while (last != nullptr) {
     ServerConnection* const before = std::exchange(last->next_retired, next);

@@ -46,8 +46,8 @@ void EngineThread::start() { thread_ = std::thread(&EngineThread::run, this); }
 
 // ---- Orders ----
 //
-// The control thread gives an order even if there is no memory left, so an order is a flag in the
-// connection, and the connections that have orders form a list.
+// The control thread must be able to give orders when no memory is left. So an order is a flag, and
+// the connections with orders form a linked list.
 
 void EngineThread::add(ServerConnection* connection) noexcept {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
@@ -106,8 +106,8 @@ void EngineThread::wake() noexcept {
   [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
 }
 
-// An order to drop the connection whose request is in progress must wait until the request is
-// answered; the next tick tries again.
+// Carries out all orders. Only an order to drop the connection whose request is in progress must
+// wait until the request is answered. It stays in the list, and the next tick tries again.
 void EngineThread::read_orders() noexcept {
   ServerConnection* next = nullptr;
   bool is_drain_ordered = false;
@@ -172,7 +172,7 @@ bool EngineThread::add_now(ServerConnection* connection) noexcept {
 
 // Returns false if the order must wait.
 bool EngineThread::drop_now(ServerConnection* connection) noexcept {
-  // Only the control thread finds the connection running, with watch_ held: the engine thread
+  // Only the control thread, which then holds watch_, can get into this branch: the engine thread
   // itself reads no orders during a request.
   if (connection == running_) {
     watch_.interrupt(SIDECALL_PEER_DIED);
@@ -374,8 +374,8 @@ void EngineThread::retire(ServerConnection* connection, Ending ending, const cha
   hand_back(connection);
 }
 
-// Returns a connection to the control thread, which may free it at any time from here on. So it
-// must not stay in the list of those with orders.
+// Returns a connection to the control thread, which may free it at any time from then on. So the
+// connection must first leave the list of those with orders.
 void EngineThread::hand_back(ServerConnection* connection) noexcept {
   {
     const std::lock_guard<std::mutex> lock(orders_mutex_);

@@ -110,7 +110,7 @@ class EngineThread {
 
   // Members used by the engine thread, or by the control thread while it holds watch_.
   std::vector<ServerConnection*> all_;
-  std::vector<ServerConnection*> active_;  // those that are polled; has room for all_.size()
+  std::vector<ServerConnection*> active_;  // those that are polled; has capacity for all of all_
   ServerConnection* running_ = nullptr;    // the connection whose request is in progress
   bool has_gaps_ = false;                  // active_ contains null pointers
   bool is_draining_ = false, is_stopping_ = false;

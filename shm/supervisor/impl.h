@@ -41,7 +41,7 @@ class Supervisor::Impl {
     Socket control;
     bool is_ready = false;
     uint64_t connections = 0;
-    bool was_tried = false;  // by hand_over(), for the present connection
+    bool was_tried = false;  // hand_over() has tried it for the present connection
   };
   struct Waiting {  // a connection whose first message has not come yet
     Fd fd;

@@ -165,8 +165,9 @@ void Supervisor::Impl::watch(int fd, uint64_t about) {
     system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
 }
 
-// A listener that cannot accept would stay readable. It stays in the epoll instance, because adding
-// it again could fail.
+// Stops or resumes watching a listener. While no connection can be accepted, the listener stays
+// readable, and the loop would never sleep. A paused listener stays in the epoll instance, because
+// adding it again could fail.
 void Supervisor::Impl::pause_listener(int listener, bool pause) noexcept {
   epoll_event event{};
   event.events = pause ? 0U : static_cast<uint32_t>(EPOLLIN);
@@ -307,9 +308,9 @@ void Supervisor::Impl::hand_over_all() {
   }
 }
 
-// Passes a connection to the worker with the fewest connections that can take it. Returns false if
-// no worker can take it now. Needs no memory, because a connection that cannot be passed on waits.
-// The caller holds mutex_.
+// Passes a connection to a worker: of those that can take it, to the one with the fewest
+// connections. Returns false if no worker can take it now. Allocates nothing. The caller holds
+// mutex_.
 bool Supervisor::Impl::hand_over(int fd) noexcept {
   for (auto& each : workers_) each.second.was_tried = !each.second.is_ready;
   for (;;) {

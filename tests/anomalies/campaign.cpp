@@ -26,23 +26,25 @@
 namespace anomalies {
 namespace {
 
-// A run that takes longer hangs. The longest wait is that for a server while a model is opened, 30
-// s.
+// A run that takes longer counts as a hang. The longest wait, 30 s, is that for the answer of a
+// server while a model is opened.
 constexpr unsigned kHangSeconds = 40;
 
-// Threads and connections end a little after the call that ended them.
+// How long to wait until the process holds no more than before: threads and connections end a
+// little after the call that ended them.
 constexpr int kSettleMs = 5000;
 
 // Which call fails next.
 struct Position {
   int function = 0;
   int error = 0;  // index in the errors of the function
-  int mode = 0;   // 0: one call fails, 1: all later calls fail too
-  long n = 0;     // 0: not begun
+  int mode = 0;   // 0: one call fails, 1: all later calls of the function fail too
+  long n = 0;     // the number of the call, from 1; 0: this mode has not begun
+  // Runs in this mode in which no call failed, because fewer than n calls were made.
   long misses = 0;
 };
 
-// Shared with the child process that runs the scenario.
+// What the parent process and the child process that runs the scenario share.
 struct Progress {
   Position position;
   long runs, refused;
@@ -118,9 +120,9 @@ bool settles_at(const Held& most) {
   return false;
 }
 
-// How many calls fail in the second mode. A call that was interrupted may be repeated for as long
-// as it takes, and a client waits 30 s for a server that cannot accept, so these do not fail for
-// ever.
+// How many calls fail one after the other. In mode 1 these are all later calls, with two
+// exceptions: a call that is always interrupted may be repeated forever, and a client waits 30 s
+// for a server that cannot accept. So interrupted calls and accept4 fail 20 times.
 long count_failures(int mode, int function, int error) {
   if (mode == 0) return 1;
   const bool is_passing =
@@ -139,9 +141,10 @@ std::string name_of(const Position& position) {
          name_of_error(error);
 }
 
-// Goes to the next call that may have to fail. False at the end.
+// Goes to the next call that may have to fail. Returns false if there is none.
 bool advance(Position* position, long share, bool was_hit) {
-  // Two runs without a failure end the series: the order of calls of several threads varies.
+  // The second run without a failure ends a mode. One is not enough, because several threads make
+  // their calls in a varying order.
   if (position->n > 0 && !was_hit) ++position->misses;
   if (position->n > 0 && position->misses < 2) {
     position->n += share;
@@ -165,11 +168,11 @@ bool advance(Position* position, long share, bool was_hit) {
   return true;
 }
 
-// The child that is running, for its signal handler.
+// The progress of this child process, for its signal handler.
 Progress* g_progress = nullptr;
 
-// Notes where a crash or a hang happened. Not safe in every signal handler; good enough in a test
-// that has failed anyway.
+// Notes where a crash or a hang happened. Calls functions that are not async-signal-safe. This is
+// acceptable, because the run has failed anyway.
 void note_crash(int number) {
   signal(number, SIG_DFL);
   sidecall_inject_stop();
@@ -224,7 +227,8 @@ void Child::note_sites() {
       sites_[function].push_back(sidecall_inject_site_of_call(function, n));
 }
 
-// Whether the call at this position must fail: in a slow scenario only the first one at each site.
+// Whether the call at this position must fail. In a slow scenario only the first call at each site
+// must, unless a share was asked for.
 bool Child::is_needed() {
   if (!scenario_.is_slow) return true;
   const std::vector<int>& sites = sites_[progress_.position.function];
@@ -277,7 +281,7 @@ bool Child::run_with_failure(const Held& most) {
 void Child::work() {
   alarm(kHangSeconds);
   scenario_.before();
-  // The first runs fill caches, for example the pool of threads.
+  // The first runs fill caches, for example a pool of threads.
   for (int i = 0; i < 4; ++i) {
     const Outcome outcome = scenario_.run();
     if (outcome.status == SIDECALL_OK && !outcome.is_wrong) continue;
@@ -304,7 +308,7 @@ void run_child(const Scenario& scenario, Progress* progress, long share, size_t 
   } catch (const std::exception& error) {
     progress->add("the preparation failed: %s\n", error.what());
   }
-  // Without exit handlers: these are not part of the scenario.
+  // Skip the exit handlers: they are not part of the scenario.
   _exit(0);
 }
 
@@ -321,7 +325,7 @@ Result run_campaign(const Scenario& scenario, long share, size_t max_defects) {
   result.scenario = scenario.name;
   while (!progress->is_done) {
     progress->is_ready = false;
-    sidecall_inject_stop();  // a child that crashed could not
+    sidecall_inject_stop();  // a child that was killed has not done this
     sidecall_inject_plan(0, 0, 0, 0);
     const pid_t child = fork();
     if (child == 0) run_child(scenario, progress, share, max_defects);

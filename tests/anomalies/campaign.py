@@ -1,7 +1,8 @@
 """`make anomalies`: every scenario with every failure, and the loops in Python and Node.js.
 
-Prints a line for each scenario and each defect. Adds the table and the bars to
-benchmarks/results/reliability.json.
+Prints a line for each scenario, for each defect, and for each error that was never injected at a
+call site. Adds the table and the bars to benchmarks/results/reliability.json, unless only every
+tenth call fails (--quick).
 """
 
 import json
@@ -20,7 +21,7 @@ from common import Bar, Report, describe_versions, parse
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MODELS = ROOT / "tests/vectors/models"
-# The scenarios of scenarios.cpp, those that take longest first.
+# The scenarios of scenarios.cpp. Those that take longest come first.
 SCENARIOS = (
     *("reconnect", "serve-model", "supervisor", "serve-function", "exec", "command-predict"),
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),

@@ -47,7 +47,8 @@ struct Site {
   char module[32];
 };
 
-// Shared with forked children, so that the parent process knows what a child that crashed reached.
+// Shared with forked children, so that the parent process knows which call sites a child reached
+// before it crashed.
 struct Shared {
   std::atomic<bool> is_counting;
   std::atomic<int> function;
@@ -101,7 +102,7 @@ class Spinlock {
   std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
 };
 
-// ---- Whose code is at an address? ----
+// ---- Which module the code at an address belongs to ----
 
 enum class Owner : uint8_t { kUnknown, kSidecall, kSystem, kOther };
 
@@ -152,8 +153,8 @@ Place place_of(uintptr_t address) {
   return place;
 }
 
-// Collects the frames from the innermost one that is not the system's. Stops there if that frame is
-// not sidecall's.
+// Collects frames, beginning with the innermost one outside of the C and C++ libraries. Collects
+// none if that frame is not sidecall's.
 _Unwind_Reason_Code visit_frame(_Unwind_Context* context, void* argument) {
   Stack& stack = *static_cast<Stack*>(argument);
   const uintptr_t address = _Unwind_GetIP(context);
@@ -174,7 +175,7 @@ struct Inside {
   ~Inside() { --t_depth; }
 };
 
-// Is this a call of sidecall? Then fills `stack`.
+// Returns whether sidecall's code made this call. If so, fills `stack`.
 bool is_ours(void* caller, Stack* stack) {
   switch (place_of(reinterpret_cast<uintptr_t>(caller)).owner) {
     case Owner::kSidecall:
@@ -224,7 +225,7 @@ size_t slot_of(const void* memory) {
   return (reinterpret_cast<uintptr_t>(memory) * 0x9E3779B97F4A7C15U >> 40) % kMaxBlocks;
 }
 
-// Constructors of global objects run before; nobody can handle their errors.
+// No call fails before main(): no code can handle an error in the constructor of a global object.
 std::atomic<bool> g_is_in_main{false};
 
 }  // namespace

@@ -1,6 +1,7 @@
-/* Makes allocations and system calls of sidecall's code fail. A program loads this library with
- * LD_PRELOAD: it then stands in front of the functions in errors.inc. Calls of other code, such as
- * ONNX Runtime, Node.js or Python, never fail and are not counted.
+/* Makes allocations and system calls of sidecall's code fail. errors.inc lists the functions that
+ * can fail. The library is loaded with LD_PRELOAD, so programs call its functions instead of those
+ * of the C library. Calls of other code, such as ONNX Runtime, Node.js or Python, never fail and
+ * are not counted.
  *
  * A call is sidecall's if the innermost stack frame outside of the C and C++ libraries lies in
  * libsidecall, in the addon for Node.js or in the sidecall command. The module for Python is left
@@ -9,7 +10,7 @@
  *
  * Thread-safe. The plan, the counts and the call sites are in memory that forked children share. If
  * the environment variable SIDECALL_INJECT_STATE names a file of sidecall_inject_state_bytes()
- * zeros, they are in that file, so that a program that is started can be planned for. */
+ * zeros, they are in that file, so programs that the process starts follow the plan too. */
 #ifndef SIDECALL_TESTS_INJECT_H
 #define SIDECALL_TESTS_INJECT_H
 
@@ -20,24 +21,25 @@
 extern "C" {
 #endif
 
-/* The functions that can fail, as numbers from 0. NULL beyond the last. */
+/* The functions that can fail are numbered from 0. Returns NULL for a number beyond the last. */
 const char* sidecall_inject_name(int function);
 
 /* The errors of a function, ending with 0. SIDECALL_INJECT_SHORT: transfer only one byte. */
 #define SIDECALL_INJECT_SHORT (-1)
 const int* sidecall_inject_errors(int function);
 
-/* From now on the n-th call of the function, counted from 1, fails with this error, and the
- * `count - 1` calls after it too. With n = 0 no call fails. The counts start again at 0. */
+/* Plans that the n-th call of the function, counted from 1, and the `count - 1` calls after it fail
+ * with this error. With n = 0 no call fails. Sets all counts to 0. */
 void sidecall_inject_plan(int function, long n, int error, long count);
 
-/* Since the last plan: the calls of one function, and the number of calls that failed. */
+/* Since the last plan: how many calls of one function were made, and how many calls failed. */
 long sidecall_inject_count(int function);
 long sidecall_inject_failed(void);
 
 size_t sidecall_inject_state_bytes(void);
 
-/* From now on until sidecall_inject_stop(), calls are counted and every call site is noted. */
+/* From now on until sidecall_inject_stop(), calls are counted, call sites are noted, and calls fail
+ * as planned. */
 void sidecall_inject_start(void);
 void sidecall_inject_stop(void);
 
@@ -56,11 +58,12 @@ size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space);
  * -1 if there was no such call, or for calls beyond the 16384th. */
 int sidecall_inject_site_of_call(int function, long n);
 
-/* The blocks of memory that sidecall's code has allocated and not freed yet: their number, and a
- * list of the stacks that allocated the blocks with a number above `since`, as lines of
- * "BYTES module+offset module+offset ...". */
+/* How many blocks of memory sidecall's code in this process has allocated and not freed yet. */
 size_t sidecall_inject_live_blocks(void);
+/* Blocks are numbered in the order in which they are allocated. Returns the number of the last. */
 uint64_t sidecall_inject_last_block(void);
+/* Lists the live blocks whose number is above `since`, each with the stack that allocated it, in
+ * lines of "BYTES module+offset module+offset ...". Returns the length of the text. */
 size_t sidecall_inject_list_blocks(uint64_t since, char* text, size_t space);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* Makes the functions of inject.h available to Node.js. They are found in the library that
- * LD_PRELOAD has loaded. */
+/* Makes the functions of inject.h available to Node.js. The library with these functions must have
+ * been loaded with LD_PRELOAD. */
 #include <node_api.h>
 
 #include "inject.h"

@@ -37,8 +37,8 @@
 
 namespace {
 
-// The function of the library behind this one. dlsym() may allocate: by then malloc() works,
-// because it calls __libc_malloc() directly.
+// Finds the function of this name in the libraries that are searched after this one. dlsym() may
+// allocate. This works, because malloc() below calls __libc_malloc() and does not need dlsym().
 void* real_function(int function, const char* name) {
   static std::atomic<void*> found[inject::kNumFunctions];
   void* known = found[function].load(std::memory_order_acquire);
@@ -198,7 +198,7 @@ WRAP(int, waitid, (idtype_t type, id_t id, siginfo_t* found, int options),
      (type, id, found, options), -1)
 WRAP(ssize_t, writev, (int fd, const iovec* parts, int count), (fd, parts, count), -1)
 
-// Functions that return their error.
+// Functions that return their error instead of setting errno.
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*body)(void*),
                    void* argument) {
   if (const int error = inject::error_of_call(inject::k_pthread_create, CALLER)) return error;
@@ -213,8 +213,9 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
   return REAL(clock_nanosleep)(clock, flags, time, left);
 }
 
-// Functions that may transfer less than they were asked for. Those on an eventfd or a timerfd,
-// which have no type of file, never fail: ours do not block.
+// Functions that may transfer less than they were asked for. Calls on an eventfd or a timerfd, for
+// which fstat() reports no file type, are not made to fail: they cannot have these errors, because
+// sidecall's do not block.
 int error_of_transfer(int function, int fd, void* caller) {
   struct stat found{};
   const bool has_type = REAL(fstat)(fd, &found) == 0 && (found.st_mode & S_IFMT) != 0;
@@ -275,7 +276,7 @@ long syscall(long number, ...) {
   long words[6];
   for (long& word : words) word = va_arg(rest, long);
   va_end(rest);
-  // A futex wakes and waits in memory: it fails only if our code is wrong.
+  // A futex call cannot have these errors.
   const int error = number == SYS_futex ? 0 : inject::error_of_call(inject::k_syscall, CALLER);
   if (error != 0) {
     errno = error;

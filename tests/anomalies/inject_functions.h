@@ -5,7 +5,7 @@
 
 namespace inject {
 
-constexpr int kShort = -1;  // see errors.inc
+constexpr int kShort = -1;  // SIDECALL_INJECT_SHORT; see errors.inc
 
 enum : int {
 #define FUNCTION(name, ...) k_##name,
@@ -14,17 +14,19 @@ enum : int {
   kNumFunctions
 };
 
-// From now on calls fail: main() has begun.
+// Says that main() has begun. Before that no call fails.
 void reach_main();
 
 // The error with which this call must fail; 0: the call goes on. `caller` is the return address.
 int error_of_call(int function, void* caller);
 
-// Notes a block if sidecall's code allocated it; forgets a block that was noted.
+// note_block() notes a block if sidecall's code allocated it. forget_block() is called for every
+// block that is freed, and forgets it if it was noted.
 void note_block(void* memory, size_t bytes, void* caller);
 void forget_block(void* memory);
 
-// Maps new memory, filled with zeros, or a file. Never fails by plan. MAP_FAILED on failure.
+// Map new memory, filled with zeros, or a file. The plan does not apply to these calls. Return
+// MAP_FAILED on failure.
 void* mmap_unchecked(size_t bytes, int sharing);
 void* map_file_unchecked(const char* path, size_t bytes);
 

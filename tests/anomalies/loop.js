@@ -1,6 +1,7 @@
-// loop.js INJECT_ADDON MODEL SHARE: the campaign of campaign.h within Node.js, over the functions
-// of the package. Needs LD_PRELOAD=libsidecall-inject.so. Prints each defect, and at the end a line
-// of JSON with the number of failures. Only every SHARE-th call of each function fails.
+// loop.js INJECT_ADDON MODEL SHARE: a campaign like that of campaign.h, for the functions of the
+// Node.js package. Only every SHARE-th call of each function fails. Needs
+// LD_PRELOAD=libsidecall-inject.so. Prints each defect, and at the end a line of JSON with the
+// numbers of failures and defects. Gives up after MOST_DEFECTS defects, without that line.
 const { open, openSync } = require('../../bindings/node')
 
 const [addon, path, shareText] = process.argv.slice(2)
@@ -16,7 +17,7 @@ const PENGUIN = {
   sex: 'male'
 }
 const EINTR = 4
-const LASTING = 2 ** 30 // so many calls fail in the second mode
+const LASTING = 2 ** 30 // a number of calls that stands for all later calls
 const MOST_DEFECTS = 10
 
 function expectAdelie(answer) {
@@ -34,7 +35,7 @@ function makeScenarios(model) {
   }
 }
 
-// Runs a scenario; returns what is wrong with how it ended, or undefined.
+// Runs a scenario. Returns a text if it ended neither with success nor with a typed error.
 async function attempt(run) {
   try {
     await run()

@@ -1,7 +1,8 @@
-"""loop.py MODEL SHARE: the campaign of campaign.h within Python, over the functions of the package.
+"""loop.py MODEL SHARE: a campaign like that of campaign.h, for the functions of the Python package.
 
-Needs LD_PRELOAD=libsidecall-inject.so. Prints each defect, and at the end a line of JSON: the number
-of failures and the call sites. Only every SHARE-th call of each function fails.
+Only every SHARE-th call of each function fails. Needs LD_PRELOAD=libsidecall-inject.so. Prints each
+defect, and at the end a line of JSON with the numbers of failures and defects. Gives up after
+MOST_DEFECTS defects, without that line.
 """
 
 import asyncio
@@ -28,12 +29,12 @@ PENGUIN = {
     "island": "Torgersen",
     "sex": "male",
 }
-LASTING = 1 << 30  # so many calls fail in the second mode
+LASTING = 1 << 30  # a number of calls that stands for all later calls
 MOST_DEFECTS = 10
 
 
 def functions() -> Iterator[tuple[int, str, list[int]]]:
-    """Yields each function that can fail, with its name and errors."""
+    """Yields the number, the name and the errors of each function that can fail."""
     number = 0
     while (name := inject.sidecall_inject_name(number)) is not None:
         errors = inject.sidecall_inject_errors(number)
@@ -80,7 +81,7 @@ def scenarios(path: str) -> dict[str, Callable[[], None]]:
 
 
 def attempt(run: Callable[[], None]) -> str | None:
-    """Runs a scenario; returns what is wrong with how it ended, or None."""
+    """Runs a scenario. Returns a text if it ended neither with success nor with a typed error."""
     try:
         run()
     except sidecall.Error as error:

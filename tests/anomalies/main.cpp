@@ -1,11 +1,13 @@
 // sidecall-anomalies MODELS [--only SCENARIO] [--share N] [--max-defects N] [--report FILE]
 //
-// Runs every scenario with every failure and prints a line for each. The report is JSON. Exits
+// Runs every scenario with every failure. Prints a line for each scenario and each defect. Exits
 // with 1 if there are defects. Needs LD_PRELOAD=libsidecall-inject.so.
 //
 //   MODELS           the folder tests/vectors/models
+//   --only SCENARIO  runs only this scenario
 //   --share N        only every N-th call of each function fails
 //   --max-defects N  gives a scenario up after N defects; the default is 20
+//   --report FILE    writes the results and the call sites as JSON
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,8 +73,8 @@ void write_report(const std::string& path, const std::vector<anomalies::Result>&
   file << "\n]}\n";
 }
 
-// Runs this program again with its plan in a file, so that a command that a scenario starts reads
-// the plan too.
+// Runs this program again with SIDECALL_INJECT_STATE set, so that a command that a scenario starts
+// follows the plan too. Returns its exit code.
 int run_with_state_file(char** argv) {
   std::string path = "/tmp/sidecall-inject-" + std::string(6, 'X');
   const int fd = mkstemp(path.data());

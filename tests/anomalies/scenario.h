@@ -22,8 +22,8 @@ struct Scenario {
   // Prepares what `run` needs, without failures. Runs once in each process.
   std::function<void()> before;
   std::function<Outcome()> run;
-  // Each run takes long, so only the first call at each call site fails with each error. In other
-  // scenarios every call does.
+  // True if a run takes long. Then only the first call at each call site fails, with each error. In
+  // other scenarios every call fails.
   bool is_slow = false;
 };
 
@@ -32,8 +32,8 @@ struct Scenario {
 std::vector<Scenario> make_scenarios(const std::string& models, const std::string& folder,
                                      const std::string& program);
 
-// Serves the penguins model at the address until standard input ends. For scenarios in which only
-// the client's calls fail.
+// Serves the penguins model at the address until standard input ends. Without an address, it is the
+// child process of an exec: client and ends with it. Returns the exit code.
 int serve_peer(const std::string& models, const std::string& address);
 
 }  // namespace anomalies

@@ -23,7 +23,7 @@ namespace {
 constexpr int64_t kSecond = 1000000000;
 constexpr int64_t kTimeout = kSecond;
 
-// Runs steps until one fails, and keeps its status and message.
+// Keeps the status and the message of the first step that fails.
 class Steps {
  public:
   sidecall_error* error() { return &error_; }
@@ -63,7 +63,7 @@ using Call = Handle<sidecall_call>;
 using Server = Handle<sidecall_server>;
 using Text = Handle<sidecall_text>;
 
-// A handle must be NULL after a failure.
+// Takes what an open function returned. The handle must be NULL after a failure.
 template <typename T>
 Handle<T> own(Steps& steps, sidecall_status status, T* made, void (*close)(T*)) {
   if (!steps(status) && made != nullptr) steps.wrong("a failed open returned a handle");
@@ -87,7 +87,7 @@ Call open_call(Steps& steps, const sidecall_model* model, int64_t rows) {
   return own(steps, status, call, sidecall_call_close);
 }
 
-// A penguin of which everything is known. The model says "Adelie".
+// Sets the features of a penguin for which the model answers "Adelie".
 bool set_penguin(Steps& steps, sidecall_call* call, const sidecall_model* model) {
   if (!steps(sidecall_call_clear(call, steps.error()))) return false;
   const auto number = [&](const char* name, double value) {
@@ -152,7 +152,7 @@ void run_started(Steps& steps, const sidecall_model* model, bool is_lazy) {
   steps.wrong("a started run has no outcome after 10 s");
 }
 
-// Whole tensors: a string tensor and one whose shape only a run can tell.
+// Runs with whole tensors: a string tensor, and an output whose shape is known only after the run.
 void run_tensors(Steps& steps, const sidecall_model* strings, const sidecall_model* nonzero) {
   {
     const Call call = open_call(steps, strings, 2);
@@ -279,7 +279,8 @@ class Peer {
 // ---- The command ----
 
 // Runs the sidecall command, whose calls fail as planned. It must end with the right output, or
-// with an exit code and a message. Any failure counts as OUT_OF_MEMORY here.
+// with an exit code and a message. A failure counts as INTERNAL if the message says so, and
+// otherwise as OUT_OF_MEMORY.
 void run_command(Steps& steps, const std::string& folder, const std::vector<std::string>& arguments,
                  const char* expected) {
   const std::string output = folder + "/output", errors = folder + "/errors";
@@ -336,8 +337,8 @@ void run_supervised(Steps& steps, const std::string& address, const sidecall_mod
     return;
   }
   if (!steps(sidecall_supervisor_listen(made, kTimeout, steps.error()))) return;
-  // Without a worker, clients would wait for 30 s. A program that has a supervisor starts the
-  // worker again; this one gives up.
+  // If the worker ends, clients would wait 30 s for another one. Other programs with a supervisor
+  // start a new worker; this one closes the supervisor.
   int ends[2];
   if (pipe(ends) != 0) std::abort();
   std::thread manager([&] {

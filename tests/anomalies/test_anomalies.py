@@ -1,7 +1,7 @@
-"""Every scenario, while allocations and system calls of sidecall fail, one after the other.
+"""Runs every scenario again and again; in each run another allocation or system call fails.
 
-`make test` checks that the table of errors is complete, and `make test-long` makes every tenth call
-of each function fail. `make anomalies` (campaign.py) makes every call fail.
+`make test` checks that the table of errors is complete. `make test-long` makes every tenth call of
+each function fail. `make anomalies` (campaign.py) makes every call fail.
 """
 
 import json
@@ -22,8 +22,9 @@ BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 INJECT = BUILD / "lib/libsidecall-inject.so"
 MODELS = ROOT / "tests/vectors/models"
 SHARE = 10
-# Functions of the C library that cannot fail for our arguments, or whose failure has no effect:
-# closing, freeing, locking, reading clocks and identities, and work in memory.
+# Functions that cannot fail with our arguments, or whose failure has no effect: closing, freeing,
+# locking, reading clocks and identities, and work in memory. Also the functions of Node.js, and
+# vfork, for which another function cannot stand in.
 CANNOT_FAIL = re.compile(
     r"(mem|str|wmem|wcs|sig(add|empty|fill)set|pthread_(cond|mutex|once|self|detach|setname|sigmask)"
     r"|__|_|get(env|euid|pid|rlimit)|secure_getenv|clock_gettime|(f|)close(dir|)$|free$|munmap"
@@ -31,7 +32,7 @@ CANNOT_FAIL = re.compile(
     r"|environ|malloc_trim|sysconf|vfork|eventfd_(read|write)|raise|signal$|sigprocmask|sigaction"
     r"|abort|uname|uv_|napi_|node_api)"
 )
-# Used by the command only, at its start or end, or with answers that it ignores.
+# Functions that only the command uses: at its start or end, or without reading their results.
 COMMAND_ONLY = {
     *("execv", "getgrnam", "posix_spawn", "posix_spawn_file_actions_adddup2"),
     *("posix_spawn_file_actions_addopen", "posix_spawn_file_actions_destroy"),
@@ -92,7 +93,7 @@ def test_every_failure_within_a_language_has_an_outcome(language: str) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["failures"] > 0
 
 
-# Failures that strace injects also meet the C library and ONNX Runtime.
+# strace also makes calls of the C library and of ONNX Runtime fail.
 TRACED = {
     "openat": ("EMFILE", "ENOMEM", "EACCES"),
     "read": ("EIO", "EINTR"),

@@ -1,7 +1,7 @@
-// sandbox-probe FOLDER FILE: confines itself as `sidecall serve --sandbox` does, then tries what a
-// model that has taken over the process would try, on the main thread and on a thread that was
-// there before. Prints one line for each to standard error: the thread, what, and the error or
-// "done".
+// sandbox-probe FOLDER FILE: confines itself as `sidecall serve --sandbox` does, then attempts what
+// a model that controls the process might attempt: on the main thread, and on a thread that started
+// between the two steps of the confinement. Prints one line for each attempt to standard error: the
+// thread, the attempt, and the error or "done".
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -28,7 +28,7 @@
 
 namespace {
 
-// Each returns -1 and sets errno on failure.
+// Each attempt returns -1 and sets errno on failure.
 std::vector<std::pair<const char*, std::function<long()>>> attempts(const std::string& folder,
                                                                     const std::string& file) {
   return {
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
   const std::string folder = argv[1], file = argv[2];
   std::mutex confined;
   confined.lock();
-  // Landlock holds for the threads that the confined thread starts. seccomp holds for all.
+  // Landlock confines this thread and the threads that it starts from now on. seccomp confines all.
   std::string failure = sidecall::cli::confine_files(folder);
   std::thread earlier([&] {
     const std::lock_guard<std::mutex> wait(confined);

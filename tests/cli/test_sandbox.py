@@ -1,4 +1,4 @@
-"""sidecall serve --sandbox: what it takes away, that the server still works, and how it fails."""
+"""sidecall serve --sandbox takes rights away, the server still works, and failures are reported."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_a_model_may_follow_the_flag(sidecall, jobs, at):
         assert served.end() == 0
 
 
-def test_a_watchdog_is_refused(sidecall, jobs, at, tmp_path):
-    """A confined server holds no socket to its service manager."""
+def test_readiness_is_sent_and_a_watchdog_is_refused(sidecall, jobs, at, tmp_path):
+    """A confined server has no socket to its service manager, so it cannot serve a watchdog."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         variables = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
@@ -100,8 +100,8 @@ def test_another_value_is_refused(sidecall, jobs, at):
 @pytest.mark.parametrize(
     ("call", "part"), [("landlock_create_ruleset", "files"), ("seccomp", "system calls")]
 )
-def test_a_system_that_cannot_confine(sidecall, jobs, at, call, part, tmp_path) -> None:
-    """With =require the server does not start; without, it logs what is missing."""
+def test_a_part_that_the_system_lacks_is_named(sidecall, jobs, at, call, part, tmp_path) -> None:
+    """With --sandbox=require the server ends; with --sandbox it logs the part and serves."""
     traced = ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", f"inject={call}:error=ENOSYS"]
     command = [*traced, sidecall.path, "serve", jobs, "--at", at]
     where = {"cwd": sidecall.cwd, "env": sidecall.env}
@@ -146,7 +146,7 @@ def failed_vectors(environment: dict[str, str]) -> list[str]:
 @pytest.mark.long
 @pytest.mark.parametrize("onnxruntime", ["newest", "oldest"])
 def test_the_sandbox_makes_no_vector_fail(sidecall, onnxruntime) -> None:
-    """The oldest ONNX Runtime lacks some operators, with and without the sandbox."""
+    """The oldest ONNX Runtime lacks some operators, so some vectors fail even without it."""
     environment = sidecall.env
     if onnxruntime == "oldest":
         (library,) = BUILD.glob("onnxruntime-oldest/onnxruntime/capi/libonnxruntime.so.*")

@@ -1,4 +1,4 @@
-"""What every call ends with: the one description that test_outcomes.py runs in each language.
+"""Describes what every call ends with. test_outcomes.py checks this in each language.
 
 `python tests/outcomes/outcomes.py --update` writes docs/outcomes.md from it.
 """
@@ -26,8 +26,8 @@ class Event:
     """Something that happens to a call; the same in every language."""
 
     text: str
-    mode: str  # of the clients
-    asked: int  # of the server
+    mode: str  # the argument MODE of the clients
+    asked: int  # what the client asks the server for: the argument ASKED
     outcome: str
     when: str
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -73,9 +73,9 @@ EVENTS = (
 
 
 def answered(status: str) -> str:
-    """What the client gets if the server's function ends with a status.
+    """Returns the status that the client gets if the server's function ends with `status`.
 
-    NOT_RUN and PENDING say nothing about a request.
+    NOT_RUN and PENDING describe a call in the client's program, not the outcome of a request.
     """
     return "INTERNAL" if status in ("NOT_RUN", "PENDING") else status
 
@@ -84,10 +84,13 @@ def page() -> str:
     lines = [
         "# Outcomes",
         "",
-        "Every call ends with exactly one outcome, which is the same in C, C++, Python and Node.js.",
-        "`tests/outcomes/outcomes.py` writes this page from the description that the tests run in",
-        "C, Python and Node.js. Python raises `asyncio.CancelledError` for a call that was cancelled,",
-        "and Node.js the reason of the `AbortSignal`.",
+        "Every call ends with exactly one outcome, unless the program closes it first. The outcome",
+        "is the same in C, C++, Python and Node.js. If a call was cancelled, Python raises",
+        "`asyncio.CancelledError`, and Node.js throws the reason of the `AbortSignal`.",
+        "",
+        "`tests/outcomes/outcomes.py` writes this page. The tests check it in C, Python and",
+        "Node.js. A program can wait for a call, or start the call and go on. A cell is empty if",
+        "the event cannot happen there.",
         "",
         "| what happens to a call | " + " | ".join(ROUTES.values()) + " | when |",
         "|---|" + "---|" * len(ROUTES) + "---|",
@@ -97,8 +100,9 @@ def page() -> str:
         lines.append(f"| {event.text} | {' | '.join(cells)} | {event.when} |")
     lines += [
         "",
-        "A served function can end a request with any status. Its client gets, over `shm:` and over",
-        "`exec:`, whether its thread waits or the call was started:",
+        "A served function can end a request with any status. The client then gets the status in",
+        "this table, over `shm:` and over `exec:`, for a call that its thread waits for and for a",
+        "call that was started:",
         "",
         "| the function ends with | the client gets |",
         "|---|---|",

@@ -1,6 +1,6 @@
-/* outcomes_client URI MODE ASKED...: makes one call for each ASKED, and prints its outcome, one
- * name in a line. The modes are those of outcomes.py. outcomes_client.py and outcomes_client.js do
- * the same. */
+/* outcomes_client URI MODE ASKED...: makes one call for each number ASKED, and prints the name of
+ * its outcome on a line. outcomes_server.c says what the numbers ask for, and outcomes.py has the
+ * modes. outcomes_client.py and outcomes_client.js do the same. */
 #include <poll.h>
 #include <sidecall/sidecall.h>
 #include <stdio.h>
@@ -15,7 +15,8 @@ static sidecall_status finish(sidecall_call* call, sidecall_error* err) {
   return sidecall_call_finish(call, kLong, err);
 }
 
-/* Opens a call and gives it its input. The input `n` of the model file is a number of rounds. */
+/* Opens a call and sets its inputs. The server has the input `asked`. The model file has the input
+ * `n`, a number of rounds, with which a run takes long or not. */
 static sidecall_call* open_call(sidecall_model* model, int64_t asked) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_view view = SIDECALL_VIEW_INIT;

@@ -8,7 +8,7 @@ const MOMENT = 10
 
 const WAIT = 1000 // as in outcomes_server.c
 
-// The input of the server, or those of the model file: `n` is a number of rounds.
+// The input of the server is `asked`. The model file has `x` and `n`, a number of rounds.
 function inputsOf(model, asked) {
   if (model.signature.inputs[0].name === 'asked') return { asked: BigInt64Array.of(BigInt(asked)) }
   const rounds = BigInt64Array.of(asked === WAIT ? 1000000000n : 0n)

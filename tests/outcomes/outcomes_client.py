@@ -11,7 +11,7 @@ WAIT = 1000  # as in outcomes_server.c
 
 
 def inputs_of(model: sidecall.Model, asked: int) -> dict[str, np.ndarray]:
-    """The input of the server, or those of the model file: `n` is a number of rounds."""
+    """The input of the server is `asked`. The model file has `x` and `n`, a number of rounds."""
     if model.inputs[0].name == "asked":
         return {"asked": np.array([asked])}
     return {"x": np.zeros(1, np.float32), "n": np.array(10**9 if asked == WAIT else 0)}

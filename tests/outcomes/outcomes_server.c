@@ -1,7 +1,8 @@
 /* outcomes_server [ADDRESS]: serves a function that ends each request with the status that its
- * input asks for. Two other inputs: 1000 waits until the client gives the run up, 1001 kills this
- * process. With ADDRESS it prints "ready" and ends when stdin is closed. Without ADDRESS it is the
- * child process of an exec: client. */
+ * input asks for. There are two other inputs: 1000 waits until the client cancels the run or the
+ * deadline passes, at most about 10 s, and 1001 kills this process. With ADDRESS the program prints
+ * "ready" and ends when stdin is closed. Without ADDRESS it is the child process of an exec:
+ * client. */
 #include <poll.h>
 #include <sidecall/server.h>
 #include <signal.h>

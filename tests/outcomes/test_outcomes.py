@@ -1,4 +1,4 @@
-"""Every event and every status of outcomes.py, over every route, in each language."""
+"""Checks every event and every status of outcomes.py, over every route, in each language."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ CLIENTS = {
 
 @pytest.fixture
 def uri_of(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The URI of each route; a server listens for shm:."""
+    """Yields the URI of each route. The server of shm: runs until the test has ended."""
     at = f"shm:{tmp_path}/outcomes.sock"
     with subprocess.Popen(
         [SERVER, at], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -39,7 +39,7 @@ def uri_of(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def call(language: str, uri: str, mode: str, asked: list[int]) -> list[str]:
-    """The outcomes of one call for each number that is asked for."""
+    """Makes one call for each number in `asked`. Returns the outcomes of the calls."""
     environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
     done = subprocess.run(
         [*CLIENTS[language], uri, mode, *map(str, asked)],

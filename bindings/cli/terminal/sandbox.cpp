@@ -32,8 +32,8 @@ bool give_up_privileges() { return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
 
 // ---- Files: Landlock ----
 
-// The kernel's interface. The headers of the system on which sidecall is built may be too old for
-// it.
+// Declarations of the kernel's interface. The headers of the system on which sidecall is built may
+// be too old to have them.
 constexpr long kCreateRuleset = 444, kAddRule = 445, kRestrictSelf = 446;  // on every processor
 constexpr int kPathBeneath = 1;
 
@@ -55,8 +55,8 @@ constexpr uint64_t kTcp = 3;               // version 4: bind and connect
 constexpr uint64_t kDevices = right(15);   // version 5
 constexpr uint64_t kScopes = 3;            // version 6: abstract sockets and signals
 
-// What a server does in the folder of its socket before confine_calls(): it makes a lock file and a
-// socket, and removes what a dead server left.
+// What a server needs in the folder of its socket before confine_calls(): it makes a lock file and
+// a socket, and removes those that a dead server left.
 constexpr uint64_t kSocketFolder =
     kWriteFile | kReadFile | kReadFolder | kRemoveFile | kMakeFile | kMakeSocket | kTruncate;
 
@@ -101,11 +101,12 @@ constexpr uint32_t kArchitecture = 0;
 
 constexpr int kPidfdOpen = 434, kClone3 = 435;  // on every processor; old headers lack them
 
-// What a running server calls: its engine threads and control thread, memory, waiting, and the end
-// of the process. None of them opens a file, makes a socket or starts a program.
+// The system calls of a running server: those of its engine threads and its control thread, for
+// memory, for waiting, and for the end of the process. None of them opens a file by its path,
+// connects to another process or starts a program.
 // clang-format off
 constexpr int kAllowed[] = {
-    // Those of each call first, because the kernel compares in this order.
+    // The kernel compares in this order, so the system calls that serve each request come first.
     SYS_recvmsg, SYS_sendmsg, SYS_epoll_pwait, SYS_futex, SYS_write, SYS_read, SYS_ppoll,
     SYS_recvfrom, SYS_sched_yield, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep,
     SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getcpu, SYS_munmap, SYS_mremap, SYS_brk,
@@ -130,7 +131,7 @@ class Filter {
  public:
   Filter() {
     load(offsetof(seccomp_data, arch));
-    // Another architecture has other numbers.
+    // The numbers of system calls differ between architectures.
     code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0));
     answer(SECCOMP_RET_KILL_PROCESS);
     load(offsetof(seccomp_data, nr));
@@ -140,7 +141,7 @@ class Filter {
   void fail(long call, uint32_t error) { answer_if(call, SECCOMP_RET_ERRNO | error); }
 
   // Allows the call if the upper half of the argument is 0, and (lower half & mask) is one of the
-  // values.
+  // values. Otherwise it fails with EPERM.
   void allow_if(long call, int argument, uint32_t mask, std::initializer_list<uint32_t> values) {
     std::vector<sock_filter> test;
     const size_t where = offsetof(seccomp_data, args) + sizeof(uint64_t) * size_t(argument);
@@ -205,7 +206,8 @@ std::string confine_files(const std::string& folder) {
     if (!allow(ruleset.get(), opened.get(), kSocketFolder & rules.files))
       return because("Landlock: cannot add a rule");
   }
-  // The server reads there which user stands for unknown users, and opens /dev/null.
+  // The server reads overflowuid, the user id that stands for unknown users. confine_calls() opens
+  // /dev/null.
   for (const char* path : {"/proc/sys/kernel/overflowuid", "/dev/null"}) {
     const Descriptor file(::open(path, O_PATH | O_CLOEXEC));
     if (file.get() >= 0 && !allow(ruleset.get(), file.get(), kReadFile | kWriteFile))
@@ -228,21 +230,21 @@ std::string confine_calls() {
   // send() is a sendto() without an address.
   filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
   for (const int call : kAllowed) filter.allow(call);
-  // Memory that can be executed would let a model bring its own code.
+  // With executable memory a model could run code that it brings along.
   filter.allow_if(SYS_mmap, 2, PROT_EXEC, {0});
   filter.allow_if(SYS_mprotect, 2, PROT_EXEC, {0});
   filter.allow_if(SYS_madvise, 2, UINT32_MAX, {MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE});
-  // Others could make the kernel signal another process (F_SETOWN).
+  // Other commands are not allowed: F_SETOWN could make the kernel signal another process.
   filter.allow_if(SYS_fcntl, 1, UINT32_MAX,
                   {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS});
   filter.allow_if(SYS_setsockopt, 2, UINT32_MAX, {SO_RCVTIMEO});
   filter.allow_if(SYS_ioctl, 1, UINT32_MAX, {SIOCOUTQ, FIONREAD});
   filter.allow_if(SYS_prctl, 0, UINT32_MAX, {PR_SET_NAME});
-  // A thread, not a process. The flags of clone3 are in memory, where no filter can see them; glibc
-  // uses clone instead if clone3 does not exist.
+  // clone may make a thread, not a process. The flags of clone3 are in memory, where no filter can
+  // see them, so clone3 fails with ENOSYS, and glibc then uses clone.
   filter.allow_if(SYS_clone, 0, CLONE_THREAD, {CLONE_THREAD});
   filter.fail(kClone3, ENOSYS);
-  // abort() sends a signal to its own process.
+  // abort() sends a signal to its own process. No other process may be signalled.
   filter.allow_if(SYS_tgkill, 0, UINT32_MAX, {static_cast<uint32_t>(::getpid())});
   std::vector<sock_filter>& code = filter.finish();
   const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};

@@ -1,5 +1,6 @@
-// Takes rights away from this process, so that a model that takes it over gets neither files nor
-// network. Used by `sidecall serve --sandbox`. docs/hardening.md says what is left.
+// Takes rights away from this process, so that a model that gains control of it can access neither
+// files nor network. Used by `sidecall serve --sandbox`. docs/hardening.md says what remains
+// possible.
 #pragma once
 
 #include <string>
@@ -10,16 +11,18 @@ namespace sidecall::cli {
 void close_inherited(int keep);
 
 // The process cannot undo the next two functions. They return "" if they succeeded, and otherwise
-// why not.
+// the reason of the failure.
 
 // From now on this thread, and every thread that it starts, can open, create and remove files only
-// in `folder` and below ("" for nowhere), and connect to no TCP port. Needs Landlock (Linux 5.13;
-// for TCP ports 6.7).
+// in `folder` and below ("" for nowhere), and can neither bind nor connect to a TCP port. It can
+// also open /dev/null and /proc/sys/kernel/overflowuid. Needs Landlock (Linux 5.13; for TCP ports
+// 6.7).
 std::string confine_files(const std::string& folder);
 
 // From now on all threads may only make the system calls that a running server needs. All others
-// fail with EPERM: among them those that open or remove files, start programs, make sockets,
-// connect and send signals. Standard input and output become /dev/null.
+// fail with EPERM (clone3 with ENOSYS): among them those that open or remove files, start programs,
+// make sockets, connect, and send signals to other processes. Standard input and output become
+// /dev/null.
 std::string confine_calls();
 
 }  // namespace sidecall::cli

@@ -79,7 +79,7 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_call* handle_ = nullptr;
   std::vector<Window> inputs_;
   std::vector<Window> outputs_;
-  std::vector<std::shared_ptr<Memory>> closed_memory_;  // has room for what close() puts there
+  std::vector<std::shared_ptr<Memory>> closed_memory_;  // has room for all that close() puts there
   std::vector<int64_t> dims_;                           // of the input that is being set
   Poll* poll_ = nullptr;
   bool is_pending_ = false;             // a run was started, and the engine still uses the memory

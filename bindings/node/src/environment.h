@@ -40,7 +40,7 @@ class Environment {
   // the JavaScript side registered for this.
   napi_value make_error(sidecall_status status, const sidecall_error* from = nullptr);
 
-  // Makes an OUT_OF_MEMORY error. `text` says what there was too little of.
+  // Makes an OUT_OF_MEMORY error with this message.
   napi_value make_exhausted(const char* text);
 
   // The error struct of this thread. The library writes to it only on failure.
@@ -77,8 +77,8 @@ class Environment {
   std::unique_ptr<sidecall_fault[]> faults_;
 };
 
-// Runs the body of a function that JavaScript calls. If there is no memory or no thread for it, the
-// function throws OUT_OF_MEMORY.
+// Runs the body of a function that JavaScript calls. If memory runs out or no thread can be
+// started, JavaScript gets an OUT_OF_MEMORY error.
 template <typename Body>
 auto guarded_body(Napi::Env env, const Body& body) {
   const char* text = nullptr;

@@ -13,7 +13,7 @@ namespace sidecall_node {
 class Poll {
  public:
   // Returns nullptr if libuv reports an error. `on_ready` is called on the loop whenever `fd` is
-  // readable, and `on_closed` after close().
+  // readable, and `on_closed` once after close().
   static Poll* open(uv_loop_s* loop, int fd, std::function<void()> on_ready,
                     std::function<void()> on_closed);
 
