@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long coverage verify faults anomalies parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults anomalies parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -58,10 +58,6 @@ $(BUILD)/.system-tidy: $(BUILD)/.system
 
 $(BUILD)/.system-fuzz: $(BUILD)/.system
 	@command -v clang++-19 >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev
-	@touch $@
-
-$(BUILD)/.system-coverage: $(BUILD)/.system
-	@command -v llvm-cov-19 >/dev/null && command -v clang++-19 >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev llvm-19
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -227,9 +223,6 @@ fuzz: $(BUILD)/.system-fuzz ## fuzz contracts, records, signatures, model files,
 
 fuzz-long: $(BUILD)/.system-fuzz ## the same, five million inputs each: hours
 	@tools/fuzz.sh $(BUILD) -runs=5000000 $(JOBS)
-
-coverage: test-setup $(BUILD)/.system-coverage ## measure which lines and branches of the native code the tests reach
-	@$(with_onnxruntime) tools/coverage.sh $(BUILD) $(JOBS) $(CURDIR)/$(BIN)/python
 
 verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the channel's ring with the model checker SPIN
 	@tests/verify/check.sh $(BUILD)

@@ -28,6 +28,9 @@ SCENARIOS = (
     *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json"),
 )
 
+# Each of their runs takes long.
+SLOW = {"reconnect", "supervisor", "exec", "command-predict", "command-info"}
+
 
 class Campaign:
     def __init__(self, build: Path, share: int) -> None:
