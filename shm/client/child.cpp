@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 
 #include "base/signals_blocked.h"
 #include "shm/common/error.h"
@@ -198,10 +199,17 @@ void Child::signal(int number) noexcept {
   else kill(pid_, number);  // not reaped yet, so the process id cannot belong to another process
 }
 
-void Child::end(int64_t grace_ns) {
-  if (is_over(Deadline::after(0))) return;
+void Child::end(int64_t grace_ns) noexcept {
+  const auto has_ended = [&](int64_t wait_ns) {
+    try {
+      return is_over(Deadline::after(wait_ns));
+    } catch (const std::exception&) {  // the kernel has no memory for a wait
+      return false;
+    }
+  };
+  if (has_ended(0)) return;
   signal(SIGTERM);
-  if (is_over(Deadline::after(grace_ns))) return;
+  if (has_ended(grace_ns)) return;
   signal(SIGKILL);
   reap(true);
 }

@@ -31,7 +31,7 @@ class Child {
   bool is_over(Deadline deadline);
 
   // Sends SIGTERM, then SIGKILL if the child still runs after `grace_ns`, and reaps the child.
-  void end(int64_t grace_ns);
+  void end(int64_t grace_ns) noexcept;
 
   // Sends a signal to the child if it is running.
   void signal(int number) noexcept;
