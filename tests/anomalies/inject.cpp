@@ -44,6 +44,7 @@ const Function kFunctions[] = {
 struct Site {
   std::atomic<uint64_t> key;  // 0: free; otherwise the function and the address in its module
   std::atomic<uint32_t> errors;
+  std::atomic<bool> is_usual;  // a run without failures reaches it
   char module[32];
 };
 
@@ -244,11 +245,12 @@ int error_of_call(int function, void* caller) {
   if (!ours) return 0;
   Shared& state = shared();
   Site* const site = site_of(function, stack.frames[0]);
+  const int planned = state.function.load();
+  if (planned < 0) site->is_usual.store(true);
   const long n = state.counts[function].fetch_add(1) + 1;
   if (n <= kMaxCalls)
     state.site_of_call[function][n - 1].store(static_cast<uint16_t>(site - state.sites + 1));
-  if (state.function.load() != function || n < state.first.load() || n > state.last.load())
-    return 0;
+  if (planned != function || n < state.first.load() || n > state.last.load()) return 0;
   const int error = state.error.load();
   state.failed.fetch_add(1);
   site->errors.fetch_or(1U << index_of_error(function, error));
@@ -319,6 +321,9 @@ void sidecall_inject_plan(int function, long n, int error, long count) {
 
 long sidecall_inject_count(int function) { return inject::shared().counts[function].load(); }
 long sidecall_inject_failed() { return inject::shared().failed.load(); }
+const char* sidecall_inject_planned() {
+  return sidecall_inject_name(inject::shared().function.load());
+}
 size_t sidecall_inject_state_bytes() { return sizeof(inject::Shared); }
 void sidecall_inject_start() { inject::shared().is_counting.store(true); }
 void sidecall_inject_stop() { inject::shared().is_counting.store(false); }
@@ -334,6 +339,7 @@ size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space) {
       out.offset = key & ((uint64_t{1} << 48) - 1);
       out.function = static_cast<int>(key >> 48) - 1;
       out.errors = site.errors.load();
+      out.is_usual = site.is_usual.load() ? 1 : 0;
     }
     ++count;
   }

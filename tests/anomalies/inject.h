@@ -36,6 +36,9 @@ void sidecall_inject_plan(int function, long n, int error, long count);
 long sidecall_inject_count(int function);
 long sidecall_inject_failed(void);
 
+/* The name of the function that the last plan makes fail, or NULL. */
+const char* sidecall_inject_planned(void);
+
 size_t sidecall_inject_state_bytes(void);
 
 /* From now on until sidecall_inject_stop(), calls are counted, call sites are noted, and calls fail
@@ -51,6 +54,7 @@ typedef struct sidecall_inject_site {
   uint64_t offset; /* of the return address in the module's file */
   int function;
   uint32_t errors;
+  int is_usual; /* 1 if a run without failures reached it, too */
 } sidecall_inject_site;
 size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space);
 

@@ -62,6 +62,7 @@ void write_report(const std::string& path, const std::vector<anomalies::Result>&
   std::vector<sidecall_inject_site> sites(sidecall_inject_sites(nullptr, 0));
   sites.resize(std::min(sites.size(), sidecall_inject_sites(sites.data(), sites.size())));
   for (const sidecall_inject_site& site : sites) {
+    if (site.is_usual == 0) continue;
     for (uint32_t i = 0; sidecall_inject_errors(site.function)[i] != 0; ++i) {
       file << separator << "\n  {\"place\": \"" << site.module << "+" << site.offset
            << "\", \"function\": \"" << sidecall_inject_name(site.function)

@@ -17,6 +17,8 @@
 #include <thread>
 #include <utility>
 
+#include "inject.h"
+
 namespace anomalies {
 namespace {
 
@@ -302,6 +304,13 @@ void run_command(Steps& steps, const std::string& folder, const std::vector<std:
     std::ifstream file(path);
     return std::string(std::istreambuf_iterator<char>(file), {});
   };
+  // A command that cannot write cannot give a reason either, and ends like other programs do if the
+  // reader of its output has gone.
+  const char* const planned = sidecall_inject_planned();
+  const bool cannot_write = planned != nullptr && std::string(planned) == "write";
+  if (cannot_write &&
+      (WIFSIGNALED(status) ? WTERMSIG(status) == SIGPIPE : WEXITSTATUS(status) != 0))
+    return steps.fail(SIDECALL_OUT_OF_MEMORY, "the command cannot write");
   if (!WIFEXITED(status)) return steps.wrong("the command was ended by a signal");
   if (WEXITSTATUS(status) == 0)
     return steps.expect(text_of(output).find(expected) != std::string::npos,

@@ -104,6 +104,9 @@ function withGot(error, got) {
   )
 }
 
+const outOfMemory = () =>
+  makeError('OUT_OF_MEMORY', 63, true, 'out of memory', null, '', '', '', [])
+
 const closed = what => fail('INVALID_ARGUMENT', `the ${what} is closed`)
 
-module.exports = { SidecallError, makeError, fail, failInput, withGot, closed }
+module.exports = { SidecallError, makeError, fail, failInput, outOfMemory, withGot, closed }

@@ -4,7 +4,7 @@
 
 const { addon } = require('./addon.js')
 const { DTYPES, LARGEST_FLOAT32, OTHER_WIDTH, bufferOf, lengthOf } = require('./dtypes.js')
-const { SidecallError, withGot } = require('./errors.js')
+const { SidecallError, outOfMemory, withGot } = require('./errors.js')
 const { types } = require('node:util')
 const { encodeStrings } = require('./text.js')
 const { Refusal, inferDims, readTensor } = require('./tensors.js')
@@ -85,9 +85,14 @@ class Workspace {
     this.gate = gate
     this.isCancelled = false
     this.task = null // the asynchronous run under way
-    this.native = new addon.Call(native, rows, (error, isReleasedOnly) =>
-      this.task.onFinish(error, isReleasedOnly)
-    )
+    try {
+      this.native = new addon.Call(native, rows, (error, isReleasedOnly) =>
+        this.task.onFinish(error, isReleasedOnly)
+      )
+    } catch (error) {
+      // The addon had no memory for the object itself.
+      throw error.message === 'std::bad_alloc' ? outOfMemory() : error
+    }
     this.run = this.native.run // without arguments and result
     // Only a feature can be missing. In a model with features, every column of every input belongs
     // to a feature, so every string input of such a model takes missing values.

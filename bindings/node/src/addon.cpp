@@ -36,8 +36,8 @@ static Napi::Object define(Napi::Env env, Napi::Object exports) {
   Model::define(env, exports);
   Call::define(env, exports);
   define_open(env, exports);
-  exports.Set("configure", Napi::Function::New<configure>(env, "configure"));
-  exports.Set("drain", Napi::Function::New<drain>(env, "drain"));
+  exports.Set("configure", Napi::Function::New<guarded<configure>>(env, "configure"));
+  exports.Set("drain", Napi::Function::New<guarded<drain>>(env, "drain"));
   exports.Set("version", sidecall_version());
   return exports;
 }

@@ -84,6 +84,11 @@ auto guarded_body(Napi::Env env, const Body& body) {
   const char* text = nullptr;
   try {
     return body();
+  } catch (const Napi::Error& error) {
+    // The text that node-addon-api gives a std::bad_alloc of a constructor that JavaScript calls.
+    // No C++ exception may cross JavaScript's frames.
+    if (error.Message() != "std::bad_alloc") throw;
+    text = "out of memory";
   } catch (const std::bad_alloc&) {
     text = "out of memory";
   } catch (const std::length_error&) {

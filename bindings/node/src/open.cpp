@@ -98,9 +98,9 @@ void settle(Opening* opening, napi_value done) {
     napi_value error = null;
     if (opening->status == SIDECALL_OK) {
       try {
-        model = take_model(environment, opening);
-      } catch (const std::bad_alloc&) {
-        error = environment.make_exhausted("out of memory");
+        model = guarded_body(environment.env, [&] { return take_model(environment, opening); });
+      } catch (const Napi::Error& failure) {
+        error = failure.Value();
       }
     } else {
       error = environment.make_error(opening->status, &opening->error);
