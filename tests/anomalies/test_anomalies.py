@@ -36,8 +36,7 @@ CANNOT_FAIL = re.compile(
 COMMAND_ONLY = {
     *("execv", "getgrnam", "posix_spawn", "posix_spawn_file_actions_adddup2"),
     *("posix_spawn_file_actions_addopen", "posix_spawn_file_actions_destroy"),
-    *("posix_spawn_file_actions_init", "personality", "prctl", "sendto", "setrlimit", "unsetenv"),
-    "waitpid",
+    *("posix_spawn_file_actions_init", "personality", "prctl", "setrlimit", "unsetenv", "waitpid"),
 }
 
 
