@@ -3,6 +3,7 @@
 // cryptographic hash, and hashes never leave the process.
 #include "hash.h"
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
@@ -26,12 +27,21 @@ uint64_t read(const char* at) noexcept {
 }
 
 struct Seeds {
-  uint64_t first = platform::random_number(), second = platform::random_number();
+  uint64_t first, second;
 };
 
-const Seeds& seeds() noexcept {
-  static const Seeds drawn;
-  return drawn;
+// Draws a number once. A local static object would not do: if another thread initialises it while
+// this process forks, the child waits for ever.
+uint64_t draw_once(std::atomic<uint64_t>* number) noexcept {
+  uint64_t drawn = number->load(std::memory_order_relaxed);
+  if (drawn != 0) return drawn;
+  const uint64_t fresh = platform::random_number() | 1;
+  return number->compare_exchange_strong(drawn, fresh, std::memory_order_relaxed) ? fresh : drawn;
+}
+
+Seeds seeds() noexcept {
+  static std::atomic<uint64_t> first{0}, second{0};
+  return {draw_once(&first), draw_once(&second)};
 }
 
 // Up to eight bytes as one number. Different texts of the same length give different numbers.
@@ -45,7 +55,7 @@ uint64_t read_short(const char* at, size_t length) noexcept {
 }  // namespace
 
 size_t SeededHash::operator()(std::string_view text) const noexcept {
-  const Seeds& seed = seeds();
+  const Seeds seed = seeds();
   const char* at = text.data();
   size_t left = text.size();
   uint64_t hash = fold(seed.first ^ left, seed.second);
@@ -60,7 +70,8 @@ size_t SeededHash::operator()(std::string_view text) const noexcept {
 size_t SeededHash::operator()(double number) const noexcept {
   uint64_t bits = 0;
   if (number != 0) std::memcpy(&bits, &number, sizeof bits);
-  return fold(fold(bits ^ seeds().first, seeds().second), seeds().first);
+  const Seeds seed = seeds();
+  return fold(fold(bits ^ seed.first, seed.second), seed.first);
 }
 
 }  // namespace sidecall

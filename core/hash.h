@@ -1,6 +1,6 @@
 // Hashes for tables whose keys an untrusted party may choose: names, classes and allowed values of
-// a contract. The seed is random in each process. So an attacker cannot prepare keys that share a
-// bucket, which would make look-ups linear.
+// a contract, and contents of files. The seed is random in each process. So an attacker cannot
+// prepare keys that share a bucket, which would make look-ups linear, or that have the same hash.
 #pragma once
 
 #include <cstddef>

@@ -76,24 +76,20 @@ int32_t verify_mode(int32_t option) {
 // The models that were verified in this process, by content and engine.
 class Verified {
  public:
-  static bool contains(const std::string& key) {
-    const std::lock_guard lock(mutex());
-    return keys().count(key) != 0;
+  explicit Verified(int32_t created_in) : process(created_in) {}
+  bool contains(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    return keys_.count(key) != 0;
   }
-  static void add(const std::string& key) {
-    const std::lock_guard lock(mutex());
-    keys().insert(key);
+  void add(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    keys_.insert(key);
   }
+  const int32_t process;
 
  private:
-  static std::mutex& mutex() {
-    static auto* mutex = new std::mutex;
-    return *mutex;
-  }
-  static std::set<std::string>& keys() {
-    static auto* keys = new std::set<std::string>;
-    return *keys;
-  }
+  std::mutex mutex_;
+  std::set<std::string> keys_;
 };
 
 }  // namespace
@@ -168,12 +164,12 @@ void Model::read_contract(const Origin& origin) {
 void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline) {
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
   const std::string key = file_ ? file_->fingerprint() + "|" + engine_->version() : "";
-  is_verified_ = file_ && Verified::contains(key);
+  is_verified_ = file_ && per_process<Verified>().contains(key);
   if (is_verified_) return;
   const Verification result = run_golden_rows(*this, deadline);
   is_verified_ = result.failure.empty();
   if (is_verified_) {
-    if (file_) Verified::add(key);
+    if (file_) per_process<Verified>().add(key);
     return;
   }
   if (mode == SIDECALL_VERIFY_ERROR) throw Error(result.fault, result.failure);
@@ -183,13 +179,16 @@ void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline)
 const std::string& Model::id() const {
   if (file_) {
     if (has_contract_) return contract_.id;
-    std::call_once(id_once_, [&] { id_ = file_->compute_id(); });
-    return id_;
+    Kept& kept = kept_.get();
+    const std::lock_guard lock(kept.ids_mutex);
+    if (kept.ids.empty()) kept.ids.insert(file_->compute_id());
+    return *kept.ids.begin();
   }
   std::string current = engine_->model_id();
   if (current.empty()) return contract_.id;
-  const std::lock_guard lock(ids_mutex_);
-  return *ids_.insert(std::move(current)).first;
+  Kept& kept = kept_.get();
+  const std::lock_guard lock(kept.ids_mutex);
+  return *kept.ids.insert(std::move(current)).first;
 }
 
 std::string Model::title() const {
@@ -198,10 +197,11 @@ std::string Model::title() const {
 
 std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   {
-    const std::lock_guard lock(workspaces_mutex_);
-    if (!workspaces_.empty()) {
-      std::unique_ptr<Workspace> workspace = std::move(workspaces_.back());
-      workspaces_.pop_back();
+    Kept& kept = kept_.get();
+    const std::lock_guard lock(kept.workspaces_mutex);
+    if (!kept.workspaces.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(kept.workspaces.back());
+      kept.workspaces.pop_back();
       return workspace;
     }
   }
@@ -215,8 +215,9 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
   // A large workspace is not kept, because it would occupy too much memory.
   if (workspace->call.rows() > kMaxKeptRows) return;
-  const std::lock_guard lock(workspaces_mutex_);
-  if (workspaces_.size() < kMaxKeptWorkspaces) workspaces_.push_back(std::move(workspace));
+  Kept& kept = kept_.get();
+  const std::lock_guard lock(kept.workspaces_mutex);
+  if (kept.workspaces.size() < kMaxKeptWorkspaces) kept.workspaces.push_back(std::move(workspace));
 }
 
 std::string Model::predict_json(std::string_view json) const {

@@ -17,6 +17,7 @@
 #include "contract.h"
 #include "engine.h"
 #include "onnx_file.h"
+#include "per_process.h"
 #include "records.h"
 #include "signature.h"
 
@@ -96,12 +97,18 @@ class Model {
   std::string warning_;
   bool is_verified_ = false;
 
-  mutable std::once_flag id_once_;
-  mutable std::string id_;  // computed from the file
-  mutable std::mutex ids_mutex_;
-  mutable std::set<std::string> ids_;  // all ids that the engine ever returned; id() refers to them
-  mutable std::mutex workspaces_mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
+  // What calls of several threads share.
+  struct Kept {
+    explicit Kept(int32_t created_in) : process(created_in) {}
+    const int32_t process;
+    std::mutex ids_mutex;
+    // The id of a file without a contract, or all ids that the engine ever returned. id() refers to
+    // them.
+    std::set<std::string> ids;
+    std::mutex workspaces_mutex;
+    std::vector<std::unique_ptr<Workspace>> workspaces;
+  };
+  mutable PerProcess<Kept> kept_;
 };
 
 }  // namespace sidecall

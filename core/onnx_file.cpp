@@ -2,10 +2,10 @@
 // numbers.
 #include "onnx_file.h"
 
-#include <functional>
 #include <optional>
 
 #include "error.h"
+#include "hash.h"
 #include "protobuf.h"
 #include "sha256.h"
 
@@ -89,8 +89,7 @@ std::string OnnxFile::compute_id() const {
 
 std::string OnnxFile::fingerprint() const {
   const auto part = [](std::string_view bytes) {
-    return std::to_string(bytes.size()) + ":" +
-           std::to_string(std::hash<std::string_view>{}(bytes));
+    return std::to_string(bytes.size()) + ":" + std::to_string(SeededHash{}(bytes));
   };
   std::string text = part(bytes_);
   for (const ExternalData::File& file : data_.files()) text += "|" + part(file.content->view());

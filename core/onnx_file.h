@@ -48,7 +48,8 @@ class OnnxFile {
   // The id of the model (model.id in docs/contract.md).
   std::string compute_id() const;
 
-  // Identifies equal content within one process; cheap, not cryptographic.
+  // Identifies equal content within one process. Its hash is seeded, so that nobody can prepare two
+  // contents with the same fingerprint.
   std::string fingerprint() const;
 
  private:

@@ -1,6 +1,6 @@
-// One object per process for services that own threads: deadlines and workers. A child of fork()
-// has a copy of its parent's object, but not the threads. If one of the threads held a mutex, the
-// copy of the mutex stays locked for ever. So the child makes another object.
+// An object of which each process has its own. A child of fork() has a copy of its parent's object,
+// but not the threads. If one of the threads held a mutex of the object, the copy of the mutex
+// stays locked for ever, and what it guards may be half changed. So the child makes another object.
 #pragma once
 
 #include <atomic>
@@ -10,19 +10,45 @@
 
 namespace sidecall {
 
-// T is constructed from the process id and stores it in `process`. The object is never destroyed,
-// because its threads may run until the process ends.
+// T is constructed from the process id and stores it in `process`. `current` is where the object is
+// kept; at first it is null.
 template <typename T>
-T& per_process() {
-  static std::atomic<T*> current{nullptr};
-  T* object = current.load(std::memory_order_acquire);
+T& own_object(std::atomic<T*>* current) {
+  T* object = current->load(std::memory_order_acquire);
   const int32_t process = platform::process_id();
   while (object == nullptr || object->process != process) {
     auto* fresh = new T(process);
-    if (current.compare_exchange_strong(object, fresh, std::memory_order_acq_rel)) return *fresh;
+    if (current->compare_exchange_strong(object, fresh, std::memory_order_acq_rel)) return *fresh;
     delete fresh;
   }
   return *object;
 }
+
+// The only T of this process. It is never destroyed, because other threads may use it until the
+// process ends.
+template <typename T>
+T& per_process() {
+  static std::atomic<T*> current{nullptr};
+  return own_object(&current);
+}
+
+// A member of another object.
+template <typename T>
+class PerProcess {
+ public:
+  PerProcess() = default;
+  PerProcess(const PerProcess&) = delete;
+  PerProcess& operator=(const PerProcess&) = delete;
+  // The object of a parent process is not destroyed, because its mutex may be locked.
+  ~PerProcess() {
+    T* object = current_.load(std::memory_order_acquire);
+    if (object != nullptr && object->process == platform::process_id()) delete object;
+  }
+
+  T& get() { return own_object(&current_); }
+
+ private:
+  std::atomic<T*> current_{nullptr};
+};
 
 }  // namespace sidecall

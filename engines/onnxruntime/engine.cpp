@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "fork_guard.h"
 #include "session.h"
 
 namespace sidecall {
@@ -174,6 +175,7 @@ std::unique_ptr<Binding> OrtEngine::bind(bool) const { return bind_ort(*this); }
 
 std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,
                                         const sidecall_model_options& options) {
+  const ForkGuard guard;
   return std::make_unique<OrtEngine>(
       file, label, load_ort_library(options.onnxruntime, options.onnxruntime_package));
 }

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "core/error.h"
 #include "core/platform.h"
+#include "fork_guard.h"
 
 namespace sidecall {
 namespace {
@@ -144,6 +145,7 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
 }  // namespace
 
 const OrtLibrary& load_ort_library(const char* option, const char* package) {
+  const ForkGuard guard;  // so that a forked child never finds the mutex locked
   // The two objects are never destroyed: sessions may outlive any static object, and the static
   // destructors of ONNX Runtime must not find an environment that is partly released.
   static auto* mutex = new std::mutex;

@@ -42,10 +42,16 @@ struct ForkList {
 std::mutex ForkList::lock;
 ForkAware* ForkList::first = nullptr;
 
+namespace {
+
+// Registered when the library is loaded. A local static object would not do: if another thread
+// initialises it while this process forks, the child waits for ever.
+[[maybe_unused]] const int registered =
+    pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
+
+}  // namespace
+
 void ForkAware::watch() noexcept {
-  static const int registered =
-      pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
-  static_cast<void>(registered);
   const std::lock_guard guard(ForkList::lock);
   if (!is_watched_) ForkList::link(this);
 }

@@ -164,6 +164,34 @@ TEST_CASE("a forked child can use and close models") {
   CHECK(use(&call, model));
 }
 
+TEST_CASE("a child that is forked while other threads open files can open files") {
+  const auto use = [] {
+    const Model model(test_paths::model("matrix.onnx"));
+    return model.predict_json(R"({"c":true,"d":2})") == R"({"prediction":2089})";
+  };
+  std::atomic<bool> is_over{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i)
+    threads.emplace_back([&] {
+      while (!is_over) wrong += use() ? 0 : 1;
+    });
+  int bad_children = 0;
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // a child that waits for a mutex of a thread of the parent ends here
+      _exit(use() ? 0 : 1);
+    }
+    int result = -1;
+    if (waitpid(child, &result, 0) != child || result != 0) ++bad_children;
+  }
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(bad_children == 0);
+}
+
 TEST_CASE("a run that is pending in the parent is not pending in a forked child") {
   const Model model = support::open("slow.onnx");
   Call call(model, 10000);

@@ -1,8 +1,14 @@
 // JSON records with the fake engine: memory use, numbers at the limits, locales.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <clocale>
 #include <string>
+#include <thread>
 
+#include "core/model.h"
 #include "core/records.h"
 #include "core/text.h"
 #include "records_model.h"
@@ -79,4 +85,34 @@ TEST_CASE("numbers beyond float64 become zero or are refused in every locale") {
   CHECK(status_of([] { read_time("-1" + std::string(400, '0') + ".5"); }) == SIDECALL_OUT_OF_RANGE);
   CHECK(status_of([] { read_time("1e400"); }) == SIDECALL_OUT_OF_RANGE);
   if (has_comma) std::setlocale(LC_NUMERIC, "C");
+}
+
+TEST_CASE("a child that is forked while another thread predicts can predict with the same model") {
+  auto engine = std::make_unique<fake::Engine>(RecordsModel().engine);
+  sidecall_model_options options{};
+  options.timeout_ns = -1;
+  const auto model = sidecall::Model::from_engine(
+      std::move(engine), {"test", "test", fake::kRecordsContract, true}, options);
+  const auto use = [&] {
+    return !model->predict_json(R"({"amount": 1, "flag": true, "on": true, "sex": "male"})")
+                .empty();
+  };
+  REQUIRE(use());
+  std::atomic<bool> is_over{false};
+  std::thread thread([&] {
+    while (!is_over) use();
+  });
+  int bad_children = 0;
+  for (int i = 0; i < 300; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // ends a child that waits for a mutex that the thread held
+      _exit(use() ? 0 : 1);
+    }
+    int result = -1;
+    if (waitpid(child, &result, 0) != child || result != 0) ++bad_children;
+  }
+  is_over = true;
+  thread.join();
+  CHECK(bad_children == 0);
 }

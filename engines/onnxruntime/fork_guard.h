@@ -1,0 +1,16 @@
+// Keeps fork() out while ONNX Runtime is loaded or creates a session. Both take mutexes that all
+// sessions share: a child that was forked in between would wait for them for ever.
+#pragma once
+
+namespace sidecall {
+
+// While an object exists, fork() in another thread waits. fork() in this thread does not.
+class ForkGuard {
+ public:
+  ForkGuard() noexcept;
+  ~ForkGuard();
+  ForkGuard(const ForkGuard&) = delete;
+  ForkGuard& operator=(const ForkGuard&) = delete;
+};
+
+}  // namespace sidecall
