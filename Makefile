@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults anomalies parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults anomalies soak parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -57,11 +57,15 @@ $(BUILD)/.system-tidy: $(BUILD)/.system
 	@touch $@
 
 $(BUILD)/.system-fuzz: $(BUILD)/.system
-	@command -v clang++-19 >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev
+	@{ command -v clang++-19 && command -v protoc && pkg-config --exists protobuf; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev libprotobuf-dev protobuf-compiler
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
+	@touch $@
+
+$(BUILD)/.system-soak: $(BUILD)/.system
+	@dpkg-query -W libfaketime >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libfaketime
 	@touch $@
 
 # iceoryx, with which the channel is compared. Once the build finds the headers of iceoryx, it makes
@@ -182,7 +186,7 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-long: setup ## run the tests that take long: packages, benchmarks, programs that end in each state
+test-long: setup $(BUILD)/.system-soak ## run the tests that take long: packages, benchmarks, programs that end in each state
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -218,11 +222,11 @@ sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 
-fuzz: $(BUILD)/.system-fuzz ## fuzz contracts, records, signatures, model files, messages of the channel, CSV and .npy, a minute each
-	@tools/fuzz.sh $(BUILD) -max_total_time=60 $(JOBS)
+fuzz: $(BUILD)/.system-fuzz $(VENV)/.requirements ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; a minute each
+	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD) --quick
 
-fuzz-long: $(BUILD)/.system-fuzz ## the same, five million inputs each: hours
-	@tools/fuzz.sh $(BUILD) -runs=5000000 $(JOBS)
+fuzz-long: $(BUILD)/.system-fuzz $(VENV)/.requirements ## the same, five million inputs each, or a million model files; writes results: two hours
+	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD)
 
 verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the channel's ring with the model checker SPIN
 	@tests/verify/check.sh $(BUILD)
@@ -232,6 +236,11 @@ faults: test-setup ## kill processes at each step of the channel, ten thousand t
 
 anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of each scenario fail: about half an hour
 	@$(with_onnxruntime) $(BIN)/python tests/anomalies/campaign.py --build $(BUILD)
+
+# MINUTES=3 for a look; SEED=1 chooses other moments.
+MINUTES ?= 30
+soak: test-setup $(VENV)/.bench $(BUILD)/.system-soak ## servers and clients in every language while processes are killed, disks full and clocks jump: half an hour
+	@$(with_onnxruntime) $(BIN)/python tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 

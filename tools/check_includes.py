@@ -52,6 +52,7 @@ LAYERS = {
     "tests/shm": ("shm/common", "shm/client", "shm/server", "shm/supervisor"),
     "tests/fuzz": (
         "core",
+        "engines/remote",
         "shm/common",
         "shm/client",
         "shm/server",

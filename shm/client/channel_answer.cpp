@@ -87,6 +87,8 @@ void Channel::State::throw_failure() const {
   if (!is_failure(record.status))
     violation("its error record has a status that a server must not send");
   Error error(record.status, text_of(record.message, sizeof record.message));
+  if (error.message.empty())
+    error.message = "'" + shared->endpoint->label() + "': the server gave no reason for its error";
   error.row = record.row;
   error.name = text_of(record.name, sizeof record.name);
   error.expected = text_of(record.expected, sizeof record.expected);

@@ -24,6 +24,8 @@ constexpr int64_t kLongestPause = 5000 * kMillisecond;
 constexpr int64_t kGiveUpPause = 4 * kFirstPause;
 constexpr int64_t kStableUptime = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
+// How long a child may drain: the server's default, and the 2 s in which it ends its runs.
+constexpr int64_t kDrain = 12000 * kMillisecond;
 // How long to wait for the end of a child whose sockets have hung up.
 constexpr int64_t kExitWait = 20 * kMillisecond;
 
@@ -57,6 +59,10 @@ class ChildEndpoint final : public Endpoint {
         if (kill_at_.passed()) child_.signal(SIGKILL);
         return Socket();
       }
+      if (!drained_at_.is_never()) {
+        if (drained_at_.passed()) begin_end();
+        return Socket();
+      }
       if (is_ready_) is_newly_started_ = false;
     } else {
       if (*started != 0 && *started == num_starts_) {
@@ -81,7 +87,7 @@ class ChildEndpoint final : public Endpoint {
                          "'" + label_ + "': the child process did not take the connection in time");
         break;
       case Sent::kGone:
-        begin_end();  // the child is running, but does not serve any more
+        let_drain();
         break;
     }
     return Socket();
@@ -115,7 +121,7 @@ class ChildEndpoint final : public Endpoint {
       const Received received = control_.receive(message, sizeof message);
       if (received.kind == Received::kNothing) return is_ready_;
       if (received.kind == Received::kEnd) {
-        begin_end();
+        let_drain();
         return false;
       }
       if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) ||
@@ -126,6 +132,10 @@ class ChildEndpoint final : public Endpoint {
       is_ready_ = true;
     }
   }
+
+  // The child has closed its control socket, so it drains: it still answers the calls that it has
+  // taken. A signal would cut these calls off. connect() asks it to end if it takes too long.
+  void let_drain() { drained_at_ = Deadline::after(kDrain); }
 
   // Asks a child that does not serve any more to end. connect() kills it if that takes too long.
   void begin_end() {
@@ -147,7 +157,7 @@ class ChildEndpoint final : public Endpoint {
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
     started_ = now_ns();
     is_ready_ = false;
-    kill_at_ = Deadline::never();
+    kill_at_ = drained_at_ = Deadline::never();
     ++num_starts_;
     previous_exit_ = child_.exit_text();
     Socket theirs;
@@ -172,11 +182,12 @@ class ChildEndpoint final : public Endpoint {
   int64_t started_ = 0;
   uint64_t num_starts_ = 0;
   int64_t pause_ = 0;
-  Deadline kill_at_ = Deadline::never();  // if not never, the child was asked to end
-  std::string previous_exit_;             // how the previous child ended
-  bool is_program_ = true;                // the last start found a program that can be run
-  bool is_ready_ = false;                 // the first LOAD has arrived
-  bool is_newly_started_ = false;         // the last connection was the first to this child
+  Deadline drained_at_ = Deadline::never();  // if not never, the child drains
+  Deadline kill_at_ = Deadline::never();     // if not never, the child was asked to end
+  std::string previous_exit_;                // how the previous child ended
+  bool is_program_ = true;                   // the last start found a program that can be run
+  bool is_ready_ = false;                    // the first LOAD has arrived
+  bool is_newly_started_ = false;            // the last connection was the first to this child
 };
 
 }  // namespace

@@ -132,8 +132,8 @@ def test_a_file_that_is_not_a_socket_fails_with_code_4(sidecall, at, tmp_path):
         (["jobs"], "at: expected shm:NAME or shm:///path, got 'jobs'"),
         (["exec:cat"], "at: expected shm:NAME or shm:///path, got 'exec:cat'"),
         (
-            ["shm:x", "--wait", "0"],
-            "status: --wait: expected a positive number of seconds, got '0' (see sidecall status --help)",
+            ["shm:x", "--wait", "-1"],
+            "status: --wait: expected a positive number of seconds or 0, got '-1' (see sidecall status --help)",
         ),
     ],
 )

@@ -9,12 +9,14 @@ import builtins
 import copy
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 import sidecall
 from sidecall import _backend, _native, errors
 from sidecall._library import header
-from vector_files import BACKENDS
+from vector_files import BACKENDS, MODELS
 
 TEXT = header().read_text(encoding="utf-8")
 # The status constants are between these two places.
@@ -100,3 +102,32 @@ def test_opening_with_a_wrong_file_or_wrong_options_raises_the_right_class(
     for options in ({"verify": "maybe"}, {"extra": "keep"}, {"backend": "rust"}, {"timeout": 0}):
         with pytest.raises(errors.InvalidArgument):
             sidecall.open(tmp_path / "no.onnx", **{"backend": backend, **options})
+
+
+NO_DESCRIPTOR = """
+import os, resource, sys
+import sidecall
+from sidecall import errors
+
+sidecall.open(sys.argv[1], backend=sys.argv[2])
+lowest = os.dup(0)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for path in (sys.argv[1], "shm:/no/server.sock", "exec:/bin/true"):
+    try:
+        sidecall.open(path, backend=sys.argv[2], allow_exec=True)
+    except errors.OutOfMemory as error:
+        print(error.code, error.retryable)
+"""
+
+
+def test_opening_without_a_free_descriptor_raises_out_of_memory(backend: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_DESCRIPTOR, str(MODELS / "matrix.onnx"), backend],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["OUT_OF_MEMORY True"] * 3

@@ -75,9 +75,11 @@ int main(int argc, char** argv) {
     if (received.kind != Received::kMessage || received.num_fds != 1 ||
         byte != static_cast<char>(kAttach))
       _exit(0);
+    if (mode == "drain" && !peers.empty()) control.close();
     peers.emplace_back();
     peers.back().socket = Socket(std::move(received.fds[0]));
     Peer* peer = &peers.back();
     std::thread([peer, mode] { serve(peer, mode == "once" ? 1 : 1000); }).detach();
+    if (!control) pause();
   }
 }

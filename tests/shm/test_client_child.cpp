@@ -155,6 +155,19 @@ TEST_CASE("waiting for a child process succeeds if it serves at its second start
   CHECK(message.empty());
 }
 
+TEST_CASE("a child process that drains is not cut off when a call needs another connection") {
+  // The child closes its control socket when it takes its second connection. The first one is that
+  // of the open.
+  const auto client = open_child("drain");
+  const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
+  CHECK(status_of([&] { client->borrow(1, 1, Deadline::after(kSecond / 10)); }) ==
+        SIDECALL_TIMEOUT);
+  write_request(*channel, 3);
+  channel->publish(false, 5 * kSecond);
+  REQUIRE(channel->wait() == Outcome::kAnswered);
+  CHECK(is_right(channel->take(), 3));
+}
+
 TEST_CASE("a child process that died is started again after a pause") {
   const auto client = open_child("once");
   const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));

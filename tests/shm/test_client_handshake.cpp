@@ -261,6 +261,19 @@ TEST_CASE("a refusal keeps its status and text, and a malformed one is a violati
   for (const auto& lie : lies) CHECK(refuse_with(lie) == SIDECALL_PROTOCOL);
 }
 
+TEST_CASE("messages are received although the peer closed before it had read all of ours") {
+  Socket ours, theirs;
+  Socket::pair(&ours, &theirs);
+  REQUIRE(theirs.send("answer", 6) == Sent::kDone);
+  REQUIRE(ours.ring());
+  theirs.close();
+  char text[8];
+  const Received received = ours.receive(text, sizeof text);
+  REQUIRE(received.kind == Received::kMessage);
+  CHECK(std::string(text, received.bytes) == "answer");
+  CHECK(ours.receive(text, sizeof text).kind == Received::kEnd);
+}
+
 TEST_CASE("the client receives a refusal that the server sends without reading HELLO") {
   struct Refusing final : Endpoint {
     const std::string name = "shm:refusing";

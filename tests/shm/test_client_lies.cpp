@@ -246,6 +246,8 @@ TEST_CASE("an error record that is malformed is a violation") {
       [](ErrorRecord& record) { std::memset(record.got, 0xed, 4); },
   };
   for (const auto& lie : lies) CHECK(fail_with(lie) == SIDECALL_PROTOCOL);
+  // An error without a message is allowed, and the client writes one.
+  CHECK(fail_with([](ErrorRecord& record) { record.message[0] = '\0'; }) == SIDECALL_ENGINE);
 }
 
 TEST_CASE("a list of faults that is malformed is a violation") {

@@ -103,14 +103,17 @@ CLI::Validator one_of(std::vector<std::string> choices) {
       "", name);
 }
 
-CLI::Validator positive_seconds() {
+CLI::Validator positive_seconds(ZeroSeconds zero) {
   return CLI::Validator(
-      [](const std::string& given) {
+      [zero](const std::string& given) {
         double seconds = 0;
         const bool is_number = CLI::detail::lexical_cast(given, seconds);
+        const bool may_be_zero = zero == ZeroSeconds::kAllowed;
+        if (is_number && may_be_zero && seconds == 0) return std::string();
         return is_number && seconds >= 1e-9 && seconds <= 1e9
                    ? std::string()
-                   : "expected a positive number of seconds, got '" + given + "'";
+                   : std::string("expected a positive number of seconds") +
+                         (may_be_zero ? " or 0" : "") + ", got '" + given + "'";
       },
       "");
 }
@@ -151,7 +154,7 @@ void add_engine_option(CLI::App& app, ModelOptions& options) {
 void add_route_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--wait", options.wait_s,
                  "how long to wait for a server that is still starting (default: 0)")
-      ->check(positive_seconds())
+      ->check(positive_seconds(ZeroSeconds::kAllowed))
       ->option_text("SECONDS");
   app.add_flag("--allow-exec", options.allow_exec,
                "allow MODEL to be exec:COMMAND, which starts COMMAND as the server");

@@ -40,7 +40,8 @@ void describe_instead(std::function<void(Arguments&)> observer);
 // kChoices followed by the choices; describe.cpp reads the choices from this name.
 constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
-CLI::Validator positive_seconds();
+enum class ZeroSeconds { kRefused, kAllowed };
+CLI::Validator positive_seconds(ZeroSeconds zero = ZeroSeconds::kRefused);
 CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator number_between(double least, double most);
 

@@ -110,15 +110,21 @@ std::string printable(std::string_view text, LineEnds line_ends) {
   result.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    // C1 control characters (U+0080 to U+009F) also control terminals; in UTF-8 they are C2 80 to
-    // C2 9F.
-    const bool is_c1 =
-        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if ((c >= 0x20 && c != 0x7F && !is_c1) || (c == '\n' && line_ends == LineEnds::kKeep)) {
+    if (c >= 0x80) {
+      const size_t length = character_length(text, i);
+      const auto next = static_cast<unsigned char>(length == 2 ? text[i + 1] : 0);
+      // C1 control characters (U+0080 to U+009F) also control terminals; in UTF-8 they are C2 80 to
+      // C2 9F.
+      if (c == 0xC2 && length == 2 && next < 0xA0) append_unicode_escape(next, &result);
+      else result += length == 0 ? "?" : text.substr(i, length);  // "?" for what is not UTF-8
+      i += length == 0 ? 0 : length - 1;
+      continue;
+    }
+    if ((c >= 0x20 && c != 0x7F) || (c == '\n' && line_ends == LineEnds::kKeep)) {
       result += text[i];
       continue;
     }
-    append_unicode_escape(is_c1 ? static_cast<unsigned char>(text[++i]) : c, &result);
+    append_unicode_escape(c, &result);
   }
   return result;
 }

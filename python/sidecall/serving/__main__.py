@@ -6,6 +6,7 @@ The native command runs `python -m sidecall.serving serve` for them.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,12 @@ def _code_of_export(error: Exception) -> int | None:
 
 
 def _fail(code: int, error: object) -> int:
-    print(f"sidecall: {error}", file=sys.stderr)
+    try:
+        print(f"sidecall: {error}", file=sys.stderr, flush=True)
+    except OSError:
+        # Standard error may be on a full disk. Without this, Python would fail again when it flushes
+        # the text at exit, and end with another code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
 
 

@@ -47,6 +47,17 @@ def test_an_object_of_a_module_is_served(command, at):
     assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "serve.ended"
 
 
+def test_the_exit_code_is_right_if_standard_error_cannot_be_written(environment, tmp_path):
+    """A service manager reads the code. /dev/full is a disk that is always full."""
+    with Path("/dev/full").open("w") as full:
+        for target, code in (("os:getcwd", 3), ("serving_parts:double", 4)):
+            words = ["-m", "sidecall.serving", "serve", target, "--at", "shm:/no/folder/x"]
+            done = subprocess.run(
+                [sys.executable, *words], env=environment, cwd=tmp_path, stderr=full, timeout=60
+            )
+            assert done.returncode == code
+
+
 def test_a_module_of_the_current_folder_is_found(command, at, tmp_path):
     (tmp_path / "local_app.py").write_text("def half(x: float) -> float:\n    return x / 2\n")
     process = command("local_app:half", "--at", at, "--workers", 1)
