@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults anomalies soak parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -233,6 +233,9 @@ verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the c
 
 faults: test-setup ## kill processes at each step of the channel, ten thousand times
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m "" tests/faults
+
+exits: test-setup ## end programs in each way and each state, a thousand times each: more than an hour
+	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m long tests/exits
 
 anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of each scenario fail: about half an hour
 	@$(with_onnxruntime) $(BIN)/python tests/anomalies/campaign.py --build $(BUILD)

@@ -3,9 +3,10 @@
 They exit promptly, with the right code, without unexpected output on stderr and without leaving a
 child process.
 
-Each way to exit is tried fifty times: in every state of the runs, over every route, and at moments
-that are spread over the time in which the engine releases an abandoned run. In these programs,
-destructors at exit take longer than usual, so that the engine returns in the middle of them.
+Each way to exit is tried fifty times, or with SIDECALL_LONG=1 a thousand times: in every state of
+the runs, over every route, and at moments that are spread over the time in which the engine releases
+an abandoned run. In these programs, destructors at exit take longer than usual, so that the engine
+returns in the middle of them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HERE = Path(__file__).parent
 BUILD = Path(os.environ.get("SIDECALL_BUILD", Path(__file__).parents[2] / "build"))
 ROUTES = ("file", "shm", "exec")
 STATES = ("under_way", "pending", "timed_out", "cancelled")
-TIMES = 50
+TIMES = 1000 if os.environ.get("SIDECALL_LONG") == "1" else 50
 AT_ONCE = 4
 LONGEST_SECONDS = 0.06  # by then the engine has released an abandoned run
 END_SECONDS = 60.0  # a program that has not ended by then hangs; the machine may be busy
@@ -103,7 +104,7 @@ def address(mark: str) -> Iterator[Address]:
 def scenarios(
     address: Address, end: str, states: tuple[str, ...] = STATES, backends: tuple[str, ...] = ("",)
 ) -> list[Scenario]:
-    """Fifty scenarios: states, routes and backends in turn, with increasing delays."""
+    """One scenario for each time: states, routes and backends in turn, with increasing delays."""
     turns = itertools.cycle(itertools.product(states, ROUTES, backends))
     moments = [LONGEST_SECONDS * i / TIMES for i in range(TIMES)]
     return [
