@@ -179,16 +179,16 @@ void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline)
 const std::string& Model::id() const {
   if (file_) {
     if (has_contract_) return contract_.id;
-    Kept& kept = kept_.get();
-    const std::lock_guard lock(kept.ids_mutex);
-    if (kept.ids.empty()) kept.ids.insert(file_->compute_id());
-    return *kept.ids.begin();
+    Shared& shared = shared_.get();
+    const std::lock_guard lock(shared.ids_mutex);
+    if (shared.ids.empty()) shared.ids.insert(file_->compute_id());
+    return *shared.ids.begin();
   }
   std::string current = engine_->model_id();
   if (current.empty()) return contract_.id;
-  Kept& kept = kept_.get();
-  const std::lock_guard lock(kept.ids_mutex);
-  return *kept.ids.insert(std::move(current)).first;
+  Shared& shared = shared_.get();
+  const std::lock_guard lock(shared.ids_mutex);
+  return *shared.ids.insert(std::move(current)).first;
 }
 
 std::string Model::title() const {
@@ -197,11 +197,11 @@ std::string Model::title() const {
 
 std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   {
-    Kept& kept = kept_.get();
-    const std::lock_guard lock(kept.workspaces_mutex);
-    if (!kept.workspaces.empty()) {
-      std::unique_ptr<Workspace> workspace = std::move(kept.workspaces.back());
-      kept.workspaces.pop_back();
+    Shared& shared = shared_.get();
+    const std::lock_guard lock(shared.workspaces_mutex);
+    if (!shared.workspaces.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(shared.workspaces.back());
+      shared.workspaces.pop_back();
       return workspace;
     }
   }
@@ -215,9 +215,10 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
   // A large workspace is not kept, because it would occupy too much memory.
   if (workspace->call.rows() > kMaxKeptRows) return;
-  Kept& kept = kept_.get();
-  const std::lock_guard lock(kept.workspaces_mutex);
-  if (kept.workspaces.size() < kMaxKeptWorkspaces) kept.workspaces.push_back(std::move(workspace));
+  Shared& shared = shared_.get();
+  const std::lock_guard lock(shared.workspaces_mutex);
+  if (shared.workspaces.size() < kMaxKeptWorkspaces)
+    shared.workspaces.push_back(std::move(workspace));
 }
 
 std::string Model::predict_json(std::string_view json) const {

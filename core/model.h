@@ -97,9 +97,10 @@ class Model {
   std::string warning_;
   bool is_verified_ = false;
 
-  // What calls of several threads share.
-  struct Kept {
-    explicit Kept(int32_t created_in) : process(created_in) {}
+  // What the threads of a process share. A forked child makes its own, because a thread of the
+  // parent may have locked a mutex.
+  struct Shared {
+    explicit Shared(int32_t created_in) : process(created_in) {}
     const int32_t process;
     std::mutex ids_mutex;
     // The id of a file without a contract, or all ids that the engine ever returned. id() refers to
@@ -108,7 +109,7 @@ class Model {
     std::mutex workspaces_mutex;
     std::vector<std::unique_ptr<Workspace>> workspaces;
   };
-  mutable PerProcess<Kept> kept_;
+  mutable PerProcess<Shared> shared_;
 };
 
 }  // namespace sidecall

@@ -11,24 +11,47 @@
 namespace sidecall {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+// After this time fork() goes on, because it might hold a lock that the guarded code needs: the
+// loader's, for example, if a library forks while it is loaded.
+constexpr std::chrono::seconds kLongestWait{10};
+
 // Held while a thread makes its first guard, and across fork(). So no thread makes one while fork()
 // copies memory, and the child finds the mutex locked by its only thread.
 std::mutex making;
 std::atomic<int> num_threads{0};  // that have guards
 thread_local int num_own_guards = 0;
+thread_local int num_own_forks = 0;  // more than one if a handler of another library forks
 
 void before_fork() {
+  if (++num_own_forks > 1) return;
   making.lock();
   const int num_own = num_own_guards > 0 ? 1 : 0;
-  while (num_threads.load(std::memory_order_acquire) > num_own)
+  const Clock::time_point end = Clock::now() + kLongestWait;
+  while (num_threads.load(std::memory_order_acquire) > num_own && Clock::now() < end)
     std::this_thread::sleep_for(std::chrono::microseconds(50));
+  // Handlers of other libraries may open models. Their guards do not wait for `making`.
+  ++num_own_guards;
 }
 
-void after_fork() { making.unlock(); }
+void after_fork() {
+  if (--num_own_forks > 0) return;
+  --num_own_guards;
+  making.unlock();
+}
+
+void after_fork_in_child() {
+  // If the wait was too long, other threads had guards. They do not exist in the child.
+  if (num_own_forks == 1) num_threads.store(num_own_guards > 1 ? 1 : 0, std::memory_order_relaxed);
+  after_fork();
+}
 
 // Registered when the library is loaded. A local static object would not do: if another thread
-// initialises it while this process forks, the child waits for ever.
-[[maybe_unused]] const int registered = pthread_atfork(before_fork, after_fork, after_fork);
+// initialises it while this process forks, the child waits for ever. Without memory for the
+// handlers, fork() does not wait.
+[[maybe_unused]] const int registered =
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
 
 }  // namespace
 

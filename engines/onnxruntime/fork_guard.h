@@ -4,7 +4,8 @@
 
 namespace sidecall {
 
-// While an object exists, fork() in another thread waits. fork() in this thread does not.
+// While an object exists, fork() in another thread waits, but at most 10 s. fork() in this thread
+// does not wait. Signal handlers must not fork.
 class ForkGuard {
  public:
   ForkGuard() noexcept;

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+from sidecall import errors
 
 PACKAGE = Path(__file__).parent
 
@@ -11,17 +14,21 @@ PACKAGE = Path(__file__).parent
 def onnxruntime_package() -> str | None:
     """Returns the path of the library inside the installed `onnxruntime` package, or None.
 
-    The package is not imported.
+    The package is not imported. Raises OutOfMemory if no descriptor or no memory is left.
     """
     from importlib.util import find_spec
 
     try:
         spec = find_spec("onnxruntime")
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for library in sorted(Path(folder, "capi").glob("libonnxruntime.so*")):
+                return os.fspath(library)
     except (ImportError, ValueError):
-        return None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for library in sorted(Path(folder, "capi").glob("libonnxruntime.so*")):
-            return os.fspath(library)
+        pass
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            text = f"cannot look for the package onnxruntime: {error}"
+            raise errors.OutOfMemory(text, retryable=True) from error
     return None
 
 

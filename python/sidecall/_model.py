@@ -69,10 +69,13 @@ def open(
     >>> model.predict({"a": 1, "b": 2, "c": True, "d": 0.5})
     {'prediction': 621.0}
     """
+    from sidecall._library import onnxruntime_package
+
     source, is_file = _source(path)
     module = _backend.load(backend)
     timeout_ns = nanoseconds(timeout)
     explicit = None if onnxruntime is None else os.fspath(onnxruntime)
+    is_remote = is_file and source.startswith((b"shm:", b"exec:"))
     native = module.open(
         source,
         is_file,
@@ -80,7 +83,7 @@ def open(
         _choice("extra", _EXTRA, extra),
         timeout_ns,
         explicit,
-        _onnxruntime_package(source, is_file),
+        None if is_remote or explicit is not None else onnxruntime_package(),
         waiting(wait),
         bool(allow_exec),
     )
@@ -386,19 +389,6 @@ def _source(path: Path) -> tuple[bytes, bool]:
     if not isinstance(path, str) and b":" in encoded and not os.path.isabs(encoded):
         encoded = os.path.join(b".", encoded)
     return encoded, True
-
-
-def _onnxruntime_package(source: bytes, is_file: bool) -> str | None:
-    """Returns the library in the package `onnxruntime`; None if another process runs the model."""
-    from sidecall._library import onnxruntime_package
-
-    if is_file and source.startswith((b"shm:", b"exec:")):
-        return None
-    try:
-        return onnxruntime_package()
-    except OSError as error:  # no descriptor or no memory is left
-        text = f"cannot look for the package onnxruntime: {error}"
-        raise errors.OutOfMemory(text, retryable=True) from error
 
 
 def _choice(name: str, known: dict[str, int], value: str) -> int:

@@ -48,7 +48,9 @@ std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
 // `command` is the part after "exec:": words, quoted as in a shell, without expansion. The first
 // connect starts the child. A child that died is started again, at the earliest 100 ms after its
 // last start; this time doubles with each start within 10 s of the one before, up to 5 s. After
-// three such starts in a row a handshake does not wait for another. The child ends with the
+// three such starts in a row a handshake does not wait for another. A child that closes its control
+// socket drains: it may answer its calls for 12 s before it gets SIGTERM, and 2 s later SIGKILL.
+// Meanwhile connect() waits, and then starts the next child. The child ends with the
 // endpoint: its control socket is closed, it gets SIGTERM, and 2 s later SIGKILL. Throws
 // INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command);

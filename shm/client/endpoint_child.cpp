@@ -60,6 +60,8 @@ class ChildEndpoint final : public Endpoint {
         return Socket();
       }
       if (!drained_at_.is_never()) {
+        not_yet->message =
+            "'" + label_ + "': the child process ends, and has not finished its calls in time";
         if (drained_at_.passed()) begin_end();
         return Socket();
       }
@@ -97,8 +99,12 @@ class ChildEndpoint final : public Endpoint {
   // another thread that holds the lock while it starts the next child.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    return !guard || (!is_newly_started_ &&
-                      child_.is_over(Deadline::earlier(deadline, Deadline::after(kExitWait))));
+    if (!guard) return true;
+    if (is_newly_started_) return false;
+    // A child that drains closes its control socket, and with it a connection that it had not taken
+    // yet.
+    return control_.is_hung_up() ||
+           child_.is_over(Deadline::earlier(deadline, Deadline::after(kExitWait)));
   }
 
   bool may_still_appear() override {
@@ -121,7 +127,8 @@ class ChildEndpoint final : public Endpoint {
       const Received received = control_.receive(message, sizeof message);
       if (received.kind == Received::kNothing) return is_ready_;
       if (received.kind == Received::kEnd) {
-        let_drain();
+        if (is_ready_) let_drain();
+        else begin_end();  // it has taken no connection yet
         return false;
       }
       if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) ||

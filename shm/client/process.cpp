@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -45,8 +46,14 @@ unsigned flags_of(const char* stat_path) noexcept {
 // Whether the flags have the expected meaning. A kernel that used these bits in another way would
 // probably set some of them in this thread, which is alive.
 bool flags_are_known() noexcept {
-  static const bool is = (flags_of("/proc/thread-self/stat") & kEnding) == 0;
-  return is;
+  enum Known : int { kNot, kNo, kYes };
+  static std::atomic<Known> known{kNot};
+  Known is = known.load(std::memory_order_relaxed);
+  if (is == kNot) {
+    is = (flags_of("/proc/thread-self/stat") & kEnding) == 0 ? kYes : kNo;
+    known.store(is, std::memory_order_relaxed);
+  }
+  return is == kYes;
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ ForkAware* ForkList::first = nullptr;
 namespace {
 
 // Registered when the library is loaded. A local static object would not do: if another thread
-// initialises it while this process forks, the child waits for ever.
+// initialises it while this process forks, the child waits for ever. Without memory for the
+// handlers, a child keeps the descriptors and mappings of its parent.
 [[maybe_unused]] const int registered =
     pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
 

@@ -151,8 +151,7 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   ssize_t bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   // If the peer closed its end before it had read all our messages, the kernel reports that once,
   // and before it delivers the messages that the peer had sent.
-  if (bytes < 0 && errno == ECONNRESET)
-    bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
+  if (bytes < 0 && errno == ECONNRESET) bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   if (bytes < 0) {
     // If the kernel has no memory, the message stays in the socket and can be read later.
     const bool is_later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ||

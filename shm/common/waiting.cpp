@@ -2,6 +2,7 @@
 #include "waiting.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -53,24 +54,33 @@ int cgroup_cpus(int fallback) {
 }
 
 struct Cpus {
-  int allowed = 1;  // by the affinity of the thread that asked first
-  int paid = 1;     // by the cgroup quota
+  int32_t allowed = 1;  // by the affinity of the thread that asked first
+  int32_t paid = 1;     // by the cgroup quota
 };
 
-const Cpus& cpus() noexcept {
-  static const Cpus found = [] {
-    Cpus counted;
-    cpu_set_t set;
-    counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0
-                          ? CPU_COUNT(&set)
-                          : CPU_SETSIZE;  // the call fails beyond 1024 CPUs
-    try {
-      counted.paid = cgroup_cpus(CPU_SETSIZE);
-    } catch (...) {
-      counted.paid = 1;
-    }
-    return counted;
-  }();
+Cpus count_cpus() noexcept {
+  Cpus counted;
+  cpu_set_t set;
+  counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0
+                        ? CPU_COUNT(&set)
+                        : CPU_SETSIZE;  // the call fails beyond 1024 CPUs
+  try {
+    counted.paid = cgroup_cpus(CPU_SETSIZE);
+  } catch (...) {
+    counted.paid = 1;
+  }
+  return counted;
+}
+
+// Counted once. A local static object would not do: if another thread initialises it while this
+// process forks, the child waits for ever.
+Cpus cpus() noexcept {
+  static std::atomic<Cpus> known{{0, 0}};
+  Cpus found = known.load(std::memory_order_relaxed);
+  if (found.allowed == 0) {
+    found = count_cpus();
+    known.store(found, std::memory_order_relaxed);
+  }
   return found;
 }
 
@@ -85,7 +95,13 @@ int64_t read_override() {
 }  // namespace
 
 int64_t spin_override_ns() noexcept {
-  static const int64_t value = read_override();
+  constexpr int64_t kUnknown = INT64_MIN;
+  static std::atomic<int64_t> known{kUnknown};
+  int64_t value = known.load(std::memory_order_relaxed);
+  if (value == kUnknown) {
+    value = read_override();
+    known.store(value, std::memory_order_relaxed);
+  }
   return value;
 }
 

@@ -18,6 +18,15 @@ inline void require(bool condition, const char* what) {
   std::abort();
 }
 
+inline void check_faults(const sidecall::Error& error) {
+  require(error.num_faults() >= error.faults().size(), "no more faults than were counted");
+  for (const sidecall::Fault& fault : error.faults()) {
+    require(sidecall::is_utf8(fault.name) && sidecall::is_utf8(fault.expected) &&
+                sidecall::is_utf8(fault.got),
+            "faults in UTF-8");
+  }
+}
+
 inline void check(const sidecall::Error& error) {
   const std::string message = error.what();
   require(error.status() != SIDECALL_OK && error.status() != SIDECALL_INTERNAL,
@@ -25,12 +34,7 @@ inline void check(const sidecall::Error& error) {
   require(std::strcmp(sidecall::status_name(error.status()), "UNKNOWN") != 0, "a known status");
   require(!message.empty() && sidecall::is_utf8(message), "a message in UTF-8");
   require(message.find('\n') == std::string::npos, "a message of one line");
-  require(error.num_faults() >= error.faults().size(), "no more faults than were counted");
-  for (const sidecall::Fault& fault : error.faults()) {
-    require(sidecall::is_utf8(fault.name) && sidecall::is_utf8(fault.expected) &&
-                sidecall::is_utf8(fault.got),
-            "faults in UTF-8");
-  }
+  check_faults(error);
 }
 
 // Runs `body`. If it throws anything but an Error, the process ends. Returns true if it throws

@@ -2,8 +2,6 @@
 // folder and keeps its id; the model that the engine gets names no file.
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,19 +11,9 @@
 #include "check.h"
 #include "core/in_place_safety.h"
 #include "core/onnx_file.h"
+#include "model_folder.h"
 
 namespace {
-
-// A folder with one file of external data and one link that leads out of it.
-std::string make_folder() {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / "sidecall-fuzz-onnx";
-  std::filesystem::create_directories(folder / "sub");
-  std::ofstream(folder / "w.bin", std::ios::trunc) << std::string(64, 'w');
-  if (!std::filesystem::is_symlink(std::filesystem::symlink_status(folder / "out")))
-    std::filesystem::create_symlink("/etc/hostname", folder / "out");
-  return std::filesystem::canonical(folder).string();
-}
 
 // The model that the engine gets names no file, and is unchanged when it is read and written again.
 void check_engine_input(const sidecall::OnnxFile& file) {
@@ -40,7 +28,7 @@ void check_engine_input(const sidecall::OnnxFile& file) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::string folder = make_folder();
+  static const std::string folder = fuzz::make_folder();
   const std::string bytes(reinterpret_cast<const char*>(data), size);
   fuzz::run([&] {
     sidecall::OnnxFile file(bytes, folder, "fuzz");

@@ -238,7 +238,7 @@ int run_bench(const Command& self, std::vector<std::string> words) {
   CLI::App& app = arguments.app;
   app.add_option("MODEL", options.uri, kModelHelp)->required()->option_text(" ");
   app.add_option("--seconds", options.seconds, "how long to measure (default: 2)")
-      ->check(positive_seconds())
+      ->check(number_of_seconds())
       ->option_text("SECONDS");
   app.add_option("--rows", options.rows, "golden rows in each call, 1 to 1048576 (default: 1)")
       ->check(whole_number(1, 1 << 20))
@@ -246,7 +246,7 @@ int run_bench(const Command& self, std::vector<std::string> words) {
   app.add_flag("--json", options.json, "write quantiles and the histogram as JSON, in ns");
   app.add_option("--timeout", options.model.timeout_s,
                  "deadline of each call (default: none in process, otherwise 30)")
-      ->check(positive_seconds())
+      ->check(number_of_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);
   if (!arguments.parse(std::move(words))) return kOk;

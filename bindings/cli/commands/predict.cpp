@@ -74,7 +74,7 @@ void add_options(CLI::App& app, PredictOptions& options) {
       ->option_text("HOW");
   app.add_option("--timeout", options.model.timeout_s,
                  "deadline of each run (default: none in process, otherwise 30)")
-      ->check(positive_seconds())
+      ->check(number_of_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);
 }

@@ -172,7 +172,7 @@ int run_run(const Command& self, std::vector<std::string> words) {
       ->option_text("HOW");
   app.add_option("--timeout", options.timeout_s,
                  "deadline of the run (default: none in process, otherwise 30)")
-      ->check(positive_seconds())
+      ->check(number_of_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options);
   if (!arguments.parse(std::move(words))) return kOk;

@@ -136,7 +136,7 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->option_text("MIB");
   app.add_option("--drain-timeout", options.drain_s,
                  "time for running calls to end after SIGTERM (default: 10)")
-      ->check(positive_seconds())
+      ->check(number_of_seconds())
       ->option_text("SECONDS");
   app.add_flag("--json-log", options.as_json, "write log lines as JSON");
   app.add_option("--log-level", options.level,

@@ -116,7 +116,7 @@ int run_status(const Command& self, std::vector<std::string> words) {
   arguments.app
       .add_option("--wait", wait_s,
                   "how long to wait for a server that is still starting (default: 0)")
-      ->check(positive_seconds(ZeroSeconds::kAllowed))
+      ->check(number_of_seconds(ZeroSeconds::kAllowed))
       ->option_text("SECONDS");
   if (!arguments.parse(std::move(words))) return kOk;
 

@@ -103,7 +103,7 @@ CLI::Validator one_of(std::vector<std::string> choices) {
       "", name);
 }
 
-CLI::Validator positive_seconds(ZeroSeconds zero) {
+CLI::Validator number_of_seconds(ZeroSeconds zero) {
   return CLI::Validator(
       [zero](const std::string& given) {
         double seconds = 0;
@@ -154,7 +154,7 @@ void add_engine_option(CLI::App& app, ModelOptions& options) {
 void add_route_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--wait", options.wait_s,
                  "how long to wait for a server that is still starting (default: 0)")
-      ->check(positive_seconds(ZeroSeconds::kAllowed))
+      ->check(number_of_seconds(ZeroSeconds::kAllowed))
       ->option_text("SECONDS");
   app.add_flag("--allow-exec", options.allow_exec,
                "allow MODEL to be exec:COMMAND, which starts COMMAND as the server");

@@ -41,7 +41,7 @@ void describe_instead(std::function<void(Arguments&)> observer);
 constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
 enum class ZeroSeconds { kRefused, kAllowed };
-CLI::Validator positive_seconds(ZeroSeconds zero = ZeroSeconds::kRefused);
+CLI::Validator number_of_seconds(ZeroSeconds zero = ZeroSeconds::kRefused);
 CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator number_between(double least, double most);
 

@@ -6,6 +6,7 @@ The native command runs `python -m sidecall.serving serve` for them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"sidecall: serve: {message} (see sidecall serve app:model --help)\n")
+        text = f"serve: {message} (see sidecall serve app:model --help)"
+        raise SystemExit(_fail(USAGE, text))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,12 +112,10 @@ def _code_of_export(error: Exception) -> int | None:
 
 
 def _fail(code: int, error: object) -> int:
-    try:
-        print(f"sidecall: {error}", file=sys.stderr, flush=True)
-    except OSError:
-        # Standard error may be on a full disk. Without this, Python would fail again when it flushes
-        # the text at exit, and end with another code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    # Standard error may be closed, or on a full disk. print() would keep the text, and Python would
+    # fail again when it writes the text at exit, and end with another code.
+    with contextlib.suppress(OSError):
+        os.write(2, f"sidecall: {error}\n".encode(errors="backslashreplace"))
     return code
 
 

@@ -50,8 +50,12 @@ def test_an_object_of_a_module_is_served(command, at):
 def test_the_exit_code_is_right_if_standard_error_cannot_be_written(environment, tmp_path):
     """A service manager reads the code. /dev/full is a disk that is always full."""
     with Path("/dev/full").open("w") as full:
-        for target, code in (("os:getcwd", 3), ("serving_parts:double", 4)):
-            words = ["-m", "sidecall.serving", "serve", target, "--at", "shm:/no/folder/x"]
+        for target, option, code in (
+            ("os:getcwd", "--json-log", 3),
+            ("serving_parts:double", "--json-log", 4),
+            ("serving_parts:double", "--no-such-option", 1),
+        ):
+            words = ["-m", "sidecall.serving", "serve", target, option, "--at", "shm:/no/folder/x"]
             done = subprocess.run(
                 [sys.executable, *words], env=environment, cwd=tmp_path, stderr=full, timeout=60
             )

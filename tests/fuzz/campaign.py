@@ -1,0 +1,158 @@
+"""`make fuzz` and `make fuzz-long`: builds the targets of tests/fuzz with clang, and runs each.
+
+With --quick each target runs for a minute. Otherwise each runs for five million inputs, or one
+million where an input is a whole model file. Then inputs that reach new edges of the code are added
+to tests/fuzz/corpus, and the table and the bars to benchmarks/results/reliability.json. Inputs that
+cause a failure stay in BUILD/fuzz/found.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from common import Bar, Report, describe_versions, parse
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+# The longest input of each target. Those that take longest come first.
+TARGETS = {
+    "answer": 4096,
+    "signature": 2048,
+    "manifest": 4096,
+    "contract": 4096,
+    "records": 2048,
+    "request": 8192,
+    "npy": 2048,
+    "model": 4096,
+    "onnx_file": 4096,
+    "csv": 1024,
+    "hello": 256,
+}
+WHOLE_FILES = {"model", "onnx_file"}
+EXECUTIONS, EXECUTIONS_OF_WHOLE_FILES, QUICK_SECONDS = 5_000_000, 1_000_000, 60
+# Exceptions and allocations are frequent, and are faster without these parts of AddressSanitizer.
+FASTER = {"ASAN_OPTIONS": "detect_stack_use_after_return=0:malloc_context_size=8"}
+
+
+class Campaign:
+    def __init__(self, build: Path, is_quick: bool) -> None:
+        self.folder, self.log, self.is_quick = build / "fuzz", build / "log", is_quick
+        self.jobs = len(os.sched_getaffinity(0))
+
+    def build(self) -> None:
+        clang = shutil.which("clang++-19") or shutil.which("clang++")
+        if clang is None:
+            sys.exit("missing: install what Debian calls clang-19 and libclang-rt-19-dev")
+        self.quietly(
+            *("configure-fuzz", f"configuring the fuzz targets with {clang}"),
+            *("cmake", "-S", ROOT, "-B", self.folder, "-G", "Ninja"),
+            *(f"-DCMAKE_CXX_COMPILER={clang}", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
+            *("-DSIDECALL_BUILD_TESTS=ON", "-DSIDECALL_BUILD_FUZZERS=ON"),
+        )
+        programs = [f"fuzz-{target}" for target in TARGETS]
+        self.quietly(
+            *("build-fuzz", "building the fuzz targets", "cmake", "--build", self.folder),
+            *("-j", str(self.jobs), "--target", *programs),
+        )
+        (self.folder / "found").mkdir(exist_ok=True)
+
+    def quietly(self, *command: str | Path) -> None:
+        subprocess.run([ROOT / "tools/quietly.sh", self.log, *command], check=True)
+
+    def fuzz(self, target: str) -> dict:
+        """Runs one target and returns its row of the table."""
+        new, corpus = self.folder / "new" / target, HERE / "corpus" / target
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        wanted = EXECUTIONS_OF_WHOLE_FILES if target in WHOLE_FILES else EXECUTIONS
+        words = HERE / f"{target}.dict"
+        begin = time.monotonic()
+        code, text = self.run(
+            target,
+            *(new, corpus, f"-artifact_prefix={self.folder}/found/{target}-"),
+            *("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"),
+            f"-max_total_time={QUICK_SECONDS}" if self.is_quick else f"-runs={wanted}",
+            *([f"-dict={words}"] if words.exists() else []),
+        )
+        row = {"target": target, **figures(text), "seconds": round(time.monotonic() - begin)}
+        row["defects"] = int(code != 0)
+        print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        if code != 0:
+            print("\n".join(text.splitlines()[-40:]), flush=True)
+        elif not self.is_quick:
+            self.merge(target, corpus, new)
+        return row
+
+    def merge(self, target: str, corpus: Path, new: Path) -> None:
+        """Adds few inputs that together reach all new edges. Without counters, nothing but edges
+        counts."""
+        self.run(target, corpus, new, "-set_cover_merge=1", "-use_counters=0")
+        for path in corpus.iterdir():
+            if not path.suffix:
+                path.rename(path.with_name(f"{path.name[:16]}.bin"))
+
+    def run(self, target: str, *options: str | Path) -> tuple[int, str]:
+        program = self.folder / f"bin/fuzz-{target}"
+        log = self.log / f"fuzz-{target}.log"
+        with log.open("w", encoding="utf-8") as file:
+            done = subprocess.run(
+                [program, *options, f"-max_len={TARGETS[target]}"],
+                env=FASTER | os.environ,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        return done.returncode, log.read_text(encoding="utf-8", errors="replace")
+
+
+def figures(text: str) -> dict:
+    """The figures in the output of libFuzzer, which prints a line for each input that it keeps."""
+    lines = re.findall(r"^#(\d+)\t.* cov: (\d+)", text, flags=re.MULTILINE)
+    steps = [(int(executions), int(edges)) for executions, edges in lines]
+    total, edges = steps[-1] if steps else (0, 0)
+    earlier = [reached for executions, reached in steps if 3 * executions <= 2 * total]
+    before = earlier[-1] if earlier else 0
+    return {
+        "executions": total,
+        "edges": edges,
+        "edges_at_two_thirds": before,
+        "new_edges": edges - before,
+    }
+
+
+def main() -> int:
+    options = parse(__doc__.splitlines()[0], "reliability")
+    campaign = Campaign(options.build.resolve(), options.quick)
+    campaign.build()
+    with ThreadPoolExecutor(max_workers=campaign.jobs) as pool:
+        rows = list(pool.map(campaign.fuzz, TARGETS))
+    defects = sum(row["defects"] for row in rows)
+    if options.quick:
+        return 1 if defects else 0
+    report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
+    report.tables["fuzz"] = rows
+    files, others = (
+        min(row["executions"] for row in rows if (row["target"] in WHOLE_FILES) == is_whole)
+        for is_whole in (True, False)
+    )
+    new_edges = sum(row["new_edges"] for row in rows)
+    report.bars = [
+        Bar("fuzz_executions_each", others, EXECUTIONS, at_least=True),
+        Bar("fuzz_executions_whole_files", files, EXECUTIONS_OF_WHOLE_FILES, at_least=True),
+        Bar("fuzz_new_edges_last_third", new_edges, 0),
+        Bar("fuzz_defects", defects, 0),
+    ]
+    report.print_bars()
+    report.write(options.output, keep_others=True)
+    return 0 if all(bar.holds for bar in report.bars) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
