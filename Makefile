@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -58,6 +58,10 @@ $(BUILD)/.system-tidy: $(BUILD)/.system
 
 $(BUILD)/.system-fuzz: $(BUILD)/.system
 	@{ command -v clang++-19 && command -v protoc && pkg-config --exists protobuf; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev libprotobuf-dev protobuf-compiler
+	@touch $@
+
+$(BUILD)/.system-coverage: $(BUILD)/.system
+	@{ command -v clang++-19 && command -v llvm-cov-19; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev llvm-19
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -244,6 +248,9 @@ anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of
 MINUTES ?= 30
 soak: test-setup $(VENV)/.bench $(BUILD)/.system-soak ## servers and clients in every language while processes are killed, disks full and clocks jump: half an hour
 	@$(with_onnxruntime) $(BIN)/python tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+coverage: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-coverage $(BUILD)/.system-soak ## which lines and branches of the native code the tests reach, into docs/test-coverage.md
+	@$(with_onnxruntime) tools/coverage.sh $(BUILD) $(JOBS) $(CURDIR)/$(BIN)/python
 
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 

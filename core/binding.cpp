@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "platform.h"
+#include "base/fork_generation.h"
 
 namespace sidecall {
 
@@ -93,13 +93,13 @@ std::exception_ptr Binding::execute_claimed(int64_t timeout_ns) noexcept {
 }
 
 void Binding::set_pending() noexcept {
-  process_ = platform::process_id();
+  generation_ = fork_generation();
   is_pending_.store(true, std::memory_order_relaxed);
 }
 
 bool Binding::is_pending() noexcept {
   if (!is_pending_.load(std::memory_order_relaxed)) return false;
-  if (process_ == platform::process_id()) {
+  if (generation_ == fork_generation()) {
     if (!is_settled()) return true;
     discard_results();
     clear_pending();

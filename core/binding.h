@@ -210,7 +210,7 @@ class Binding {
   Reason reason_ = Reason::kNone;
   // True if a run was started, and its outcome was not taken or its memory is still in use.
   std::atomic<bool> is_pending_{false};
-  int32_t process_ = 0;  // id of the process that started the run
+  uint64_t generation_ = 0;  // the fork generation in which the run was started
   ResultCheck* check_ = nullptr;
 };
 

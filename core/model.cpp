@@ -76,7 +76,7 @@ int32_t verify_mode(int32_t option) {
 // The models that were verified in this process, by content and engine.
 class Verified {
  public:
-  explicit Verified(int32_t created_in) : process(created_in) {}
+  explicit Verified(uint64_t created_in) : generation(created_in) {}
   bool contains(const std::string& key) {
     const std::lock_guard lock(mutex_);
     return keys_.count(key) != 0;
@@ -85,7 +85,7 @@ class Verified {
     const std::lock_guard lock(mutex_);
     keys_.insert(key);
   }
-  const int32_t process;
+  const uint64_t generation;
 
  private:
   std::mutex mutex_;

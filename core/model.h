@@ -100,8 +100,8 @@ class Model {
   // What the threads of a process share. A forked child makes its own, because a thread of the
   // parent may have locked a mutex.
   struct Shared {
-    explicit Shared(int32_t created_in) : process(created_in) {}
-    const int32_t process;
+    explicit Shared(uint64_t created_in) : generation(created_in) {}
+    const uint64_t generation;
     std::mutex ids_mutex;
     // The id of a file without a contract, or all ids that the engine ever returned. id() refers to
     // them.

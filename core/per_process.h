@@ -6,18 +6,18 @@
 #include <atomic>
 #include <cstdint>
 
-#include "platform.h"
+#include "base/fork_generation.h"
 
 namespace sidecall {
 
-// T is constructed from the process id and stores it in `process`. `current` is where the object is
-// kept; at first it is null.
+// T is constructed from the fork generation and stores it in `generation`. `current` is where the
+// object is kept; at first it is null.
 template <typename T>
 T& own_object(std::atomic<T*>* current) {
   T* object = current->load(std::memory_order_acquire);
-  const int32_t process = platform::process_id();
-  while (object == nullptr || object->process != process) {
-    auto* fresh = new T(process);
+  const uint64_t generation = fork_generation();
+  while (object == nullptr || object->generation != generation) {
+    auto* fresh = new T(generation);
     if (current->compare_exchange_strong(object, fresh, std::memory_order_acq_rel)) return *fresh;
     delete fresh;
   }
@@ -42,7 +42,7 @@ class PerProcess {
   // The object of a parent process is not destroyed, because its mutex may be locked.
   ~PerProcess() {
     T* object = current_.load(std::memory_order_acquire);
-    if (object != nullptr && object->process == platform::process_id()) delete object;
+    if (object != nullptr && object->generation == fork_generation()) delete object;
   }
 
   T& get() { return own_object(&current_); }

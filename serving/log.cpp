@@ -150,8 +150,8 @@ void write_line(int fd, LogEntry entry) noexcept {
 // The queues of all descriptors that lines are written to, one queue per descriptor.
 class Descriptors {
  public:
-  explicit Descriptors(int32_t id) : process(id) {}
-  const int32_t process;
+  explicit Descriptors(uint64_t created_in) : generation(created_in) {}
+  const uint64_t generation;
 
   std::shared_ptr<LogQueue> queue_of(int fd) {
     const std::lock_guard lock(mutex_);

@@ -14,9 +14,9 @@ namespace {
 
 class Watcher {
  public:
-  explicit Watcher(int32_t id) : process(id) {}
+  explicit Watcher(uint64_t created_in) : generation(created_in) {}
 
-  const int32_t process;
+  const uint64_t generation;
 
   uint64_t add(Clock::time_point when, Watched* watched) {
     const std::lock_guard lock(mutex_);
@@ -32,7 +32,7 @@ class Watcher {
   void remove(Clock::time_point when, uint64_t id) noexcept {
     // The deadline was armed before a fork(): the lock may be held by a thread that does not exist
     // in this process.
-    if (platform::process_id() != process) return;
+    if (fork_generation() != generation) return;
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});
   }

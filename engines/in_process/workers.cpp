@@ -19,10 +19,10 @@ constexpr size_t kMaxQueue = 4096;
 
 class Pool {
  public:
-  explicit Pool(int32_t id)
-      : process(id), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
+  explicit Pool(uint64_t created_in)
+      : generation(created_in), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
 
-  const int32_t process;
+  const uint64_t generation;
 
   bool submit(Job* job) {
     const std::lock_guard lock(mutex_);

@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 
-#include <atomic>
 #include <mutex>
 
 namespace sidecall::shm {
@@ -30,7 +29,6 @@ struct ForkList {
   static void before() { lock.lock(); }
   static void in_parent() { lock.unlock(); }
   static void in_child() {
-    fork_generation.fetch_add(1, std::memory_order_relaxed);
     for (ForkAware* item = first; item; item = item->next_) item->in_child();
     lock.unlock();
   }

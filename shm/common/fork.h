@@ -3,8 +3,9 @@
 // handles whose functions fail with FORKED in a child.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "base/fork_generation.h"
 
 namespace sidecall::shm {
 
@@ -33,20 +34,12 @@ class ForkAware {
   bool is_watched_ = false;
 };
 
-// How many forks lie between the process that loaded the library and this process. Only the fork
-// handler of a new child changes it. A handle stores the value when it is created.
-inline std::atomic<uint64_t> fork_generation{0};
-
-// Relaxed is enough: the generation changes only while the process has one thread, and threads that
-// start later see the new value.
 class ForkMark {
  public:
-  bool is_forked() const noexcept {
-    return generation_ != fork_generation.load(std::memory_order_relaxed);
-  }
+  bool is_forked() const noexcept { return generation_ != fork_generation(); }
 
  private:
-  uint64_t generation_ = fork_generation.load(std::memory_order_relaxed);
+  uint64_t generation_ = fork_generation();
 };
 
 }  // namespace sidecall::shm

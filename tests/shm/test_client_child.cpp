@@ -155,6 +155,14 @@ TEST_CASE("waiting for a child process succeeds if it serves at its second start
   CHECK(message.empty());
 }
 
+TEST_CASE("a child process that closes its socket before it serves is ended at once") {
+  std::string message;
+  CHECK(status_of_open("-c 'exec 3>&-; exec sleep 60'", &message, 10 * kSecond, "/bin/sh") ==
+        SIDECALL_UNREACHABLE);
+  CHECK(message.find("ended as soon as it was started") != std::string::npos);
+  CHECK(!has_children());
+}
+
 TEST_CASE("a child process that drains is not cut off when a call needs another connection") {
   // The child closes its control socket when it takes its second connection. The first one is that
   // of the open.

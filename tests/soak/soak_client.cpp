@@ -221,7 +221,7 @@ class Client {
 
   int run_kept(const Request& request, bool is_started) {
     Call& call = kept();
-    if (is_started && call.is_busy()) {  // the server has not released the memory of the last run
+    if (call.is_busy()) {  // the server has not released the memory of the last run
       kept_.reset();
       return run_kept(request, is_started);
     }

@@ -263,9 +263,12 @@ class Disturber(threading.Thread):
 
     def _kill_command(self) -> None:
         client = self._group.clients[-1]
-        with self._history.event("command killed", [client.name]):
-            signal_all(client.pids(), signal.SIGKILL)
-            self._over.wait(0.1)
+        event = self._history.begin("command killed", [client.name])
+        signal_all(client.pids(), signal.SIGKILL)
+        # The client may notice it only when it makes its next call.
+        event.ended_by_ok_after = time.monotonic()
+        while event.end == math.inf and not self._over.wait(0.05):
+            pass
 
 
 def set_clock(clock: Path, hours: int) -> None:
