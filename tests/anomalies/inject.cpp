@@ -54,6 +54,7 @@ struct Shared {
   std::atomic<bool> is_counting;
   std::atomic<int> function;
   std::atomic<long> first, last;
+  std::atomic<long> site;  // if not 0, only calls from the site of this number - 1 fail
   std::atomic<int> error;
   std::atomic<long> failed;
   std::atomic<long> counts[kNumFunctions];
@@ -250,7 +251,12 @@ int error_of_call(int function, void* caller) {
   const long n = state.counts[function].fetch_add(1) + 1;
   if (n <= kMaxCalls)
     state.site_of_call[function][n - 1].store(static_cast<uint16_t>(site - state.sites + 1));
-  if (planned != function || n < state.first.load() || n > state.last.load()) return 0;
+  if (planned != function) return 0;
+  if (const long wanted = state.site.load(); wanted != 0) {
+    if (site - state.sites != wanted - 1 || state.failed.load() > 0) return 0;
+  } else if (n < state.first.load() || n > state.last.load()) {
+    return 0;
+  }
   const int error = state.error.load();
   state.failed.fetch_add(1);
   site->errors.fetch_or(1U << index_of_error(function, error));
@@ -313,10 +319,18 @@ void sidecall_inject_plan(int function, long n, int error, long count) {
     for (long j = 0; j < calls; ++j) state.site_of_call[i][j].store(0);
   }
   state.failed.store(0);
+  state.site.store(0);
   state.first.store(n);
   state.last.store(n + count - 1);
   state.error.store(error);
   if (n > 0) state.function.store(function);
+}
+
+void sidecall_inject_plan_site(int number, int error) {
+  inject::Shared& state = inject::shared();
+  sidecall_inject_plan(0, 0, error, 0);
+  state.site.store(number + 1);
+  state.function.store(static_cast<int>(state.sites[number].key.load() >> 48) - 1);
 }
 
 long sidecall_inject_count(int function) { return inject::shared().counts[function].load(); }
@@ -335,6 +349,7 @@ size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space) {
     if (key == 0) continue;
     if (count < space) {
       sidecall_inject_site& out = sites[count];
+      out.number = static_cast<int>(&site - inject::shared().sites);
       memcpy(out.module, site.module, sizeof out.module);
       out.offset = key & ((uint64_t{1} << 48) - 1);
       out.function = static_cast<int>(key >> 48) - 1;

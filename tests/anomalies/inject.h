@@ -32,6 +32,10 @@ const int* sidecall_inject_errors(int function);
  * with this error. With n = 0 no call fails. Sets all counts to 0. */
 void sidecall_inject_plan(int function, long n, int error, long count);
 
+/* Plans that the first call from one call site fails, whichever call of its function that is. The
+ * number is that of sidecall_inject_site. */
+void sidecall_inject_plan_site(int number, int error);
+
 /* Since the last plan: how many calls of one function were made, and how many calls failed. */
 long sidecall_inject_count(int function);
 long sidecall_inject_failed(void);
@@ -50,6 +54,7 @@ void sidecall_inject_stop(void);
  * if the i-th error of the function was injected there. Returns how many there are; fills at most
  * `space` of them. */
 typedef struct sidecall_inject_site {
+  int number; /* stays the same when further sites are found */
   char module[32];
   uint64_t offset; /* of the return address in the module's file */
   int function;
@@ -58,8 +63,8 @@ typedef struct sidecall_inject_site {
 } sidecall_inject_site;
 size_t sidecall_inject_sites(sidecall_inject_site* sites, size_t space);
 
-/* The call site of the n-th call of a function since the last plan, as an index of the list above;
- * -1 if there was no such call, or for calls beyond the 16384th. */
+/* The number of the call site of the n-th call of a function since the last plan; -1 if there was
+ * no such call, or for calls beyond the 16384th. */
 int sidecall_inject_site_of_call(int function, long n);
 
 /* How many blocks of memory sidecall's code in this process has allocated and not freed yet. */
