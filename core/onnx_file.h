@@ -48,8 +48,8 @@ class OnnxFile {
   // The id of the model (model.id in docs/contract.md).
   std::string compute_id() const;
 
-  // Identifies equal content within one process. Its hash is seeded, so that nobody can prepare two
-  // contents with the same fingerprint.
+  // A key for a cache within one process: files with equal bytes have equal fingerprints. The hash
+  // is seeded, so an attacker cannot create two files with the same fingerprint.
   std::string fingerprint() const;
 
  private:
