@@ -190,7 +190,7 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-long: setup $(BUILD)/.system-soak ## run the tests that take long: packages, benchmarks, programs that end in each state
+test-long: setup $(BUILD)/.system-soak ## run the tests that take long: packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -238,18 +238,18 @@ verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the c
 faults: test-setup ## kill processes at each step of the channel, ten thousand times
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m "" tests/faults
 
-exits: test-setup ## end programs in each way and each state, a thousand times each: more than an hour
+exits: test-setup ## end programs in each way, a thousand times each, in all states: more than an hour
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest -m long tests/exits
 
-anomalies: test-setup $(VENV)/.bench ## make every allocation and system call of each scenario fail: about half an hour
+anomalies: test-setup $(VENV)/.bench ## make allocations and system calls fail, one after the other: about an hour; writes results
 	@$(with_onnxruntime) $(BIN)/python tests/anomalies/campaign.py --build $(BUILD)
 
 # MINUTES=3 for a look; SEED=1 chooses other moments.
 MINUTES ?= 30
-soak: test-setup $(VENV)/.bench $(BUILD)/.system-soak ## servers and clients in every language while processes are killed, disks full and clocks jump: half an hour
+soak: test-setup $(VENV)/.bench $(BUILD)/.system-soak ## servers and clients while processes are killed, disks full and clocks jump; needs root or namespaces; MINUTES=30
 	@$(with_onnxruntime) $(BIN)/python tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-coverage: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-coverage $(BUILD)/.system-soak ## which lines and branches of the native code the tests reach, into docs/test-coverage.md
+coverage: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-coverage $(BUILD)/.system-soak ## which lines and branches of the native code the tests reach; writes docs/test-coverage.md and results
 	@$(with_onnxruntime) tools/coverage.sh $(BUILD) $(JOBS) $(CURDIR)/$(BIN)/python
 
 parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour

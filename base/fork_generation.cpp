@@ -1,4 +1,4 @@
-// The fork handler that counts; see fork_generation.h.
+// The fork handler that counts forks; see fork_generation.h.
 #include "fork_generation.h"
 
 #include <pthread.h>
@@ -8,8 +8,8 @@
 namespace sidecall {
 namespace {
 
-// Relaxed is enough: it changes only in a new child, which has one thread, and threads that start
-// later see the new value.
+// Relaxed is enough: the value changes only in a new child, which has one thread, and threads that
+// start later see the new value.
 std::atomic<uint64_t> generation{0};
 
 // Registered when the library is loaded, before any object can store a generation.

@@ -1,6 +1,7 @@
-// An object of which each process has its own. A child of fork() has a copy of its parent's object,
-// but not the threads. If one of the threads held a mutex of the object, the copy of the mutex
-// stays locked for ever, and what it guards may be half changed. So the child makes another object.
+// An object that each process makes for itself. A child of fork() has a copy of its parent's
+// object, but not the parent's threads. If one of these threads held a mutex of the object, the
+// copy of the mutex stays locked for ever, and the data that it guards may be half changed. So the
+// child makes another object.
 #pragma once
 
 #include <atomic>
@@ -10,8 +11,8 @@
 
 namespace sidecall {
 
-// T is constructed from the fork generation and stores it in `generation`. `current` is where the
-// object is kept; at first it is null.
+// Returns the T of this process, and makes it if there is none yet. T is constructed from the fork
+// generation and stores it in `generation`. *current points to the object; at first it is null.
 template <typename T>
 T& own_object(std::atomic<T*>* current) {
   T* object = current->load(std::memory_order_acquire);
@@ -32,7 +33,7 @@ T& per_process() {
   return own_object(&current);
 }
 
-// A member of another object.
+// A T for each process, as a member of another object.
 template <typename T>
 class PerProcess {
  public:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # coverage.sh BUILD_FOLDER JOBS PYTHON: builds the native code with clang's coverage in
-# BUILD_FOLDER/coverage, runs the tests that use it, and writes the tables of docs/test-coverage.md.
+# BUILD_FOLDER/coverage, runs the tests that use it, and writes the table of docs/test-coverage.md.
 # `make coverage` runs this. Needs SIDECALL_ONNXRUNTIME and SIDECALL_ONNXRUNTIME_OLDEST.
 set -eu
 folder=$(cd "$1" && pwd)/coverage
@@ -22,7 +22,7 @@ export SIDECALL_BUILD="$folder" SIDECALL_CLI="$folder/bin/sidecall" SIDECALL_NOD
 # Tests that fail do not end this script: `make test` reports them.
 tools/quietly.sh "$1/log" coverage-c "running the C tests" ctest --test-dir "$folder" -j "$2" || true
 tools/quietly.sh "$1/log" coverage-node "running the tests of Node.js" tools/test_node.sh tests/node "$folder" || true
-# The parts of tests/python that use native code in more than one way.
+# The other folders of tests/python test the export, and would reach little more native code.
 tools/quietly.sh "$1/log" coverage-python "running the tests of Python and of the command" \
   "$3" -m pytest -n "$2" --dist loadfile -m "" tests/anomalies tests/cli tests/exits tests/faults tests/interop tests/outcomes tests/python/serving tests/python/test_*.py || true
 

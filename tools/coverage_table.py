@@ -1,8 +1,9 @@
 """coverage_table.py COVERAGE PAGE: writes the table of docs/test-coverage.md.
 
-COVERAGE is what `llvm-cov export` writes. The table says which share of lines and branches of each
-folder the tests reached. `make coverage` runs this. It also adds the shares to
-benchmarks/results/reliability.json, and prints which lines of each file no test reached.
+COVERAGE is the file that `llvm-cov export` writes. The table says which share of the lines and
+branches of each folder the tests reached. The program also adds the shares of all folders together
+to benchmarks/results/reliability.json, and prints which lines of each file no test reached. `make
+coverage` runs it.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from common import Bar, Report
+from common import Bar, Report, describe_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
@@ -33,7 +34,7 @@ def files_of(coverage: dict) -> Iterator[tuple[str, dict]]:
 
 
 def missed_lines(file: dict) -> list[int]:
-    """The lines that begin with a region of code that no test reached, and lines inside it."""
+    """The lines that hold code of a region that no test reached, from its start to its end."""
     missed: list[int] = []
     count, at = 1, 1
     for line, _, times, has_count, _, is_gap in file["segments"]:
@@ -78,7 +79,7 @@ def main(source: str, page: str) -> None:
     text = Path(page).read_text()
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     Path(page).write_text(text[:begin] + "\n".join(rows) + "\n" + text[end:])
-    report = Report("reliability", {})
+    report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
     report.bars = [
         Bar("coverage_lines", round(shares["all"][0], 2), 95, at_least=True),
         Bar("coverage_branches", round(shares["all"][1], 2), 85, at_least=True),

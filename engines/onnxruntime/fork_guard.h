@@ -1,5 +1,5 @@
-// Keeps fork() out while ONNX Runtime is loaded or creates a session. Both take mutexes that all
-// sessions share: a child that was forked in between would wait for them for ever.
+// Makes fork() wait while another thread loads ONNX Runtime or creates a session. Both lock mutexes
+// that all sessions share, and a child that was forked meanwhile would wait for them for ever.
 #pragma once
 
 namespace sidecall {

@@ -52,12 +52,12 @@
  *             one thread at a time; only sidecall_call_cancel may be called from another thread. If
  *             two threads use a call at once, the library may answer BUSY, but it cannot always
  *             detect this. An `err` must not be shared between threads either.
- * Fork        After fork() the child may close all handles, and may go on using local models, but
- *             not a model that another thread was running during the fork: ONNX Runtime may then
- *             wait for ever, so open the file again. fork() itself waits, but at most 10 s, while
- *             another thread opens a file. An asynchronous run that was pending in the parent is
- *             not pending in the child. Remote models answer FORKED in the child until it opens
- *             them again.
+ * Fork        After fork() the child may close all handles, and may go on using local models. The
+ *             exception is a model that another thread was running during the fork: ONNX Runtime
+ *             may then wait for ever in the child, so the child must open the file again. An
+ *             asynchronous run that was pending in the parent is not pending in the child. Remote
+ *             models answer FORKED in the child until it opens them again. fork() itself waits
+ *             while another thread opens a file, but at most 10 s.
  * Lifetime    A model and its calls may be closed in any order: the model is released when its
  *             handle and its last call are closed. Specs live as long as the model. A view of a
  *             call lives until the next run, start, resize, reshape or bind of that call, or its

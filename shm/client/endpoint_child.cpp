@@ -1,6 +1,6 @@
-// The endpoint for a child process: exec:. Each connection is a socket pair whose other end is sent
-// over the control socket of PROTOCOL.md, section 1. The endpoint needs no thread and no SIGCHLD
-// handler.
+// The endpoint for a child process (exec:). Each connection is a socket pair. One end goes to the
+// child over the control socket of PROTOCOL.md, section 1. The endpoint needs no thread and no
+// SIGCHLD handler.
 #include <signal.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ constexpr int64_t kLongestPause = 5000 * kMillisecond;
 constexpr int64_t kGiveUpPause = 4 * kFirstPause;
 constexpr int64_t kStableUptime = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
-// How long a child may drain: the server's default, and the 2 s in which it ends its runs.
+// How long a child may drain: the server's default of 10 s, and the 2 s in which it ends its runs.
 constexpr int64_t kDrain = 12000 * kMillisecond;
 // How long to wait for the end of a child whose sockets have hung up.
 constexpr int64_t kExitWait = 20 * kMillisecond;
@@ -95,7 +95,7 @@ class ChildEndpoint final : public Endpoint {
     return Socket();
   }
 
-  // The following functions are called after a call has lost its server. They must not wait for
+  // The next three functions are called after a call has lost its server. They must not wait for
   // another thread that holds the lock while it starts the next child.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
@@ -141,16 +141,17 @@ class ChildEndpoint final : public Endpoint {
   }
 
   // The child has closed its control socket, so it drains: it still answers the calls that it has
-  // taken. A signal would cut these calls off. connect() asks it to end if it takes too long.
+  // taken. A signal would cut these calls off. If the drain takes too long, connect() calls
+  // begin_end().
   void let_drain() { drained_at_ = Deadline::after(kDrain); }
 
-  // Asks a child that does not serve any more to end. connect() kills it if that takes too long.
+  // Asks a child that takes no more connections to end. connect() kills it if that takes too long.
   void begin_end() {
     child_.signal(SIGTERM);
     kill_at_ = Deadline::after(kTermination);
   }
 
-  // Starts the child. Returns false during the pause after a child that died.
+  // Starts the child. Returns false during the pause that follows the start of the previous child.
   bool start(Deadline deadline) {
     if (pause_ > 0) {
       if (now_ns() - started_ >= kStableUptime) pause_ = 0;

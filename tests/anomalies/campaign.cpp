@@ -30,8 +30,8 @@ namespace {
 // server while a model is opened.
 constexpr unsigned kHangSeconds = 40;
 
-// How long to wait until the process holds no more than before: threads and connections end a
-// little after the call that ended them.
+// How long to wait until the process holds no more than before a run. Threads and connections end a
+// little later than the call that closes them.
 constexpr int kSettleMs = 5000;
 
 // Which call fails next.
@@ -121,7 +121,7 @@ bool settles_at(const Held& most) {
   return false;
 }
 
-// How often the campaign tries to make calls fail that no run has made fail yet.
+// How many times run_missed() goes through the call sites where no call has failed yet.
 constexpr int kPassesOverMissed = 3;
 
 // How many calls fail one after the other. In mode 1 these are all later calls, with two
@@ -315,8 +315,9 @@ Outcome Child::run_planned() {
   return outcome;
 }
 
-// The process holds more than before. Whether it holds still more after the same failure again: a
-// leak grows, but an object in a pool may only have been replaced by another one.
+// Called when the process holds more than before. Repeats the same failure, and returns whether the
+// process then holds still more: a leak grows, but an object in a pool may only have been replaced
+// by another one.
 bool Child::leaks() {
   const Held first;
   for (int i = 0; i < 2; ++i) {
@@ -332,7 +333,7 @@ bool Child::leaks() {
 void Child::work() {
   alarm(kHangSeconds);
   scenario_.before();
-  // The first runs fill caches, for example a pool of threads.
+  // The first runs create what later runs use again, for example a pool of threads.
   for (int i = 0; i < 4; ++i) {
     const Outcome outcome = scenario_.run();
     if (outcome.status == SIDECALL_OK && !outcome.is_wrong) continue;
@@ -372,7 +373,7 @@ void run_in_child(Progress* progress, Body body) {
   _exit(0);
 }
 
-// Call sites that the campaign has noted in a run without failures.
+// The call sites that a run without failures has reached.
 std::vector<sidecall_inject_site> usual_sites() {
   std::vector<sidecall_inject_site> sites(sidecall_inject_sites(nullptr, 0));
   sites.resize(std::min(sites.size(), sidecall_inject_sites(sites.data(), sites.size())));
@@ -381,8 +382,8 @@ std::vector<sidecall_inject_site> usual_sites() {
   return sites;
 }
 
-// Some call sites are reached only in the first run of a process, or not in every run. Here each of
-// them fails in a process of its own.
+// Some call sites are reached only in the first run of a process, or not in every run. Makes each
+// of them fail with each error that is still missing, each time in a process of its own.
 void run_missed(const Scenario& scenario, Progress* progress) {
   for (int pass = 0; pass < kPassesOverMissed; ++pass) {
     for (const sidecall_inject_site& site : usual_sites()) {

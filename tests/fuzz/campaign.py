@@ -1,9 +1,9 @@
 """`make fuzz` and `make fuzz-long`: builds the targets of tests/fuzz with clang, and runs each.
 
-With --quick each target runs for a minute. Otherwise each runs for five million inputs, or one
-million where an input is a whole model file. Then inputs that reach new edges of the code are added
-to tests/fuzz/corpus, and the table and the bars to benchmarks/results/reliability.json. Inputs that
-cause a failure stay in BUILD/fuzz/found.
+With --quick (`make fuzz`) each target runs for a minute. Without it (`make fuzz-long`) each target
+runs for five million inputs, or one million where an input is a whole model file. The long campaign
+also adds inputs that reach new edges of the code to tests/fuzz/corpus, and the table and the bars
+to benchmarks/results/reliability.json. Inputs that cause a failure stay in BUILD/fuzz/found.
 """
 
 import os
@@ -21,7 +21,7 @@ from common import Bar, Report, describe_versions, parse
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# The longest input of each target. Those that take longest come first.
+# The maximum length of an input of each target, in bytes. The targets that take longest come first.
 TARGETS = {
     "answer": 4096,
     "signature": 2048,
@@ -91,8 +91,8 @@ class Campaign:
         return row
 
     def merge(self, target: str, corpus: Path, new: Path) -> None:
-        """Adds few inputs that together reach all new edges. Without counters, nothing but edges
-        counts."""
+        """Adds a small set of inputs that together reach all new edges to the corpus. With
+        -use_counters=0 it does not matter how often an input reaches an edge."""
         self.run(target, corpus, new, "-set_cover_merge=1", "-use_counters=0")
         for path in corpus.iterdir():
             if not path.suffix:

@@ -1,5 +1,5 @@
-// What holds for every signature and contract that was accepted. Used by the targets `signature`,
-// `contract`, `manifest` and `answer`.
+// The invariants of every signature and contract that was accepted. Used by the targets
+// `signature`, `contract` and `manifest`.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ void check_domain(const std::vector<sidecall::Interval<Number>>& intervals) {
   }
 }
 
-// The invariants of a signature that code relies on when it uses it as an index.
+// Checks the numbers of a signature that code uses as indices without further checks.
 inline void check_signature(const sidecall::Signature& signature,
                             const sidecall::Contract& contract) {
   for (size_t i = 0; i < signature.features.size(); ++i) {

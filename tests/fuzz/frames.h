@@ -1,5 +1,5 @@
-// The form of the inputs of the target `answer`: a list of frames. Each frame has a kind of one
-// byte, a length of two bytes, and its contents.
+// The format of the inputs of the target `answer`: a list of frames. Each frame has a kind (one
+// byte), a length (two bytes, the low one first), and its contents.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ enum FrameKind : uint8_t {
   kHandshake,  // how the server answers the next HELLO
   kMessage,    // a message of the server before its next answer
   kAnswer,     // how it answers the next request
-  kCalls,      // what the client does, a byte each
+  kCalls,      // what the client does: one byte for each action
   kNumFrameKinds
 };
 

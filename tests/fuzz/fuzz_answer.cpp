@@ -1,5 +1,5 @@
 // Fuzzes what a server sends to a client: handshakes, memory files, answers, faults, one-shot
-// results and the status. Each call ends with outputs of the model's signature, or with an error.
+// results and the status. Each call ends with outputs that match the signature, or with an error.
 // frames.h describes the inputs.
 #include <cstddef>
 #include <cstdint>
@@ -23,10 +23,10 @@ namespace {
 
 constexpr size_t kMaxCalls = 6;
 constexpr int64_t kMaxElements = 1 << 16;
-// Where the client has to wait for an answer that does not come, it waits this long.
+// How long the client waits for an answer that does not come.
 constexpr int64_t kTimeout = INT64_C(20) * 1000 * 1000;
 
-// An error that the server sent may have any status of a failure.
+// Like fuzz::run(), but allows every status of a failure, because the server may send any of them.
 void run(const std::function<void()>& body) {
   try {
     body();
@@ -39,7 +39,7 @@ void run(const std::function<void()>& body) {
   }
 }
 
-// Whether a call for that many rows takes little memory in this process.
+// Whether a call for `rows` rows takes little memory in this process.
 bool is_small(const std::vector<sidecall::TensorSpec>& specs, int64_t rows) {
   int64_t elements = 1;
   for (const sidecall::TensorSpec& spec : specs) {
@@ -118,7 +118,7 @@ class Client {
     }
   }
 
-  // The answer is there before the request, and the server is gone.
+  // The server publishes its answer before the request, and has gone when the run begins.
   void run_at_once() {
     give_inputs();
     server_->answer(true);
@@ -127,7 +127,7 @@ class Client {
     check_outputs();
   }
 
-  // The server answers between the looks of the client.
+  // The server answers between the client's checks for an answer.
   void run_while_present(bool cancels) {
     give_inputs();
     server_->set_present(true);
@@ -177,7 +177,7 @@ class Client {
         sidecall::shm::count_elements(dims.data(), static_cast<uint32_t>(dims.size()), &elements),
         "elements that can be counted");
     fuzz::require(view.data_bytes <= fuzz::kResponseSlot, "an output that lies in its slot");
-    // Reads all of it.
+    // Reads the whole output, so that AddressSanitizer checks its memory.
     const std::string copy(static_cast<const char*>(view.data), view.data_bytes);
     if (spec.dtype == SIDECALL_DTYPE_STRING) return check_strings(view, elements);
     uint64_t bytes = 0;

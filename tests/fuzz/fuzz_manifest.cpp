@@ -1,5 +1,5 @@
-// Fuzzes the manifest of a server: any bytes, opened as a model. An accepted one has the signature
-// and the contract that it says, and can be called.
+// Fuzzes the manifest of a server: any bytes, opened as a model. A model that opens has a valid
+// signature, and exactly the contract that the manifest holds.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

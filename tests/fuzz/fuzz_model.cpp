@@ -4,7 +4,7 @@
 // - singular fields, and the members of a oneof, occur at most once (`follows_rules`);
 // - numbers are in their shortest form and fit their type; enums have a known value;
 // - text is UTF-8, except for the values of StringStringEntryProto;
-// - `location`, `offset` and `length` occur once in external_data (`names_once`);
+// - `location`, `offset` and `length` occur at most once in external_data (`names_once`);
 // - there is a graph, and each key of metadata_props occurs once (`is_model`);
 // - external data lie in the model's folder.
 #include <google/protobuf/io/coded_stream.h>
@@ -34,7 +34,7 @@ using pb::FieldDescriptor;
 using pb::internal::WireFormat;
 using pb::internal::WireFormatLite;
 
-// ---- The rules of the wire format, by the official descriptors ----
+// ---- The rules of the wire format, checked with the official descriptors ----
 
 class Wire {
  public:
@@ -156,7 +156,8 @@ bool is_external(const onnx::TensorProto& tensor) {
   return tensor.external_data_size() > 0 || tensor.data_location() == onnx::TensorProto::EXTERNAL;
 }
 
-// Name, type, dimensions, entries, and whether the data lie in the file.
+// Name, type, dimensions, the entries `location`, `offset` and `length`, and whether data_location
+// is EXTERNAL.
 using External =
     std::tuple<std::string, int32_t, sidecall::Dims, std::string, std::string, std::string, bool>;
 
@@ -241,7 +242,7 @@ void compare_file(const sidecall::OnnxFile& file, const onnx::ModelProto& model)
   }
 }
 
-// Checks the model that the engine gets: as the file, with the data of the tensors inside.
+// Checks that the engine gets the model of the file, with the external data of its tensors inside.
 void compare_engine_input(const sidecall::OnnxFile& file, onnx::ModelProto* model) {
   onnx::ModelProto given;
   const sidecall::EngineInput input = file.engine_input();
@@ -271,7 +272,7 @@ void compare_engine_input(const sidecall::OnnxFile& file, onnx::ModelProto* mode
                 "the model with its data inside");
 }
 
-// Returns the status, 0 if the file is accepted.
+// Returns the status: SIDECALL_OK if the file is accepted.
 int32_t open(const std::string& bytes, const std::string& folder,
              const std::function<void(const sidecall::OnnxFile&)>& check) {
   try {

@@ -1,6 +1,7 @@
-// A server that answers as the input of a fuzzer says. It runs in the thread of the client: what it
-// has to say waits in the socket and in the shared memory before the client looks. Used by the
-// targets `manifest` and `answer`; it stands in for shm/client/endpoint.cpp.
+// A server that answers as the input of a fuzzer says. It runs in the client's thread, so it must
+// put its messages into the socket and its answers into the shared memory before the client looks
+// for them. Used by the targets `manifest` and `answer`, in which it replaces the endpoint of
+// shm/client/endpoint.cpp.
 #pragma once
 
 #include <fcntl.h>
@@ -97,7 +98,7 @@ class Server {
  public:
   explicit Server(const std::string_view input) : frames_(split(input)) {
     status_ = std::string(take(kStatus, ""));
-    // The content of manifests is the business of the target `manifest`.
+    // A few fixed models are enough: the target `manifest` varies the content of manifests.
     const unsigned model = byte_at(take(kModel, ""), 0) % 5;
     signature_ = model == 4 ? kNumbers : kEveryKind;
     if (model >= 1 && model <= 3) contract_ = contract(model > 1);
@@ -115,7 +116,7 @@ class Server {
     if (!is_present) sockets_.clear();
   }
   void set_rows(int64_t rows) { rows_ = std::clamp<int64_t>(rows, 0, 1 << 14); }
-  // Sends these bytes as the manifest.
+  // From now on the server sends these bytes as its manifest.
   void set_manifest(std::string_view bytes) {
     manifest_ = bytes;
     uint64_t contract_bytes = 0;
@@ -134,7 +135,7 @@ class Server {
       throw shm::Error(SIDECALL_UNREACHABLE, "no server is listening");
     const bool is_sent = answer_hello(kind, frame, server);
     if (kind == shm::kConnect && !is_present_) answer(true, &server);
-    // Without an answer the client would wait for a server that is present.
+    // If no answer was sent, the socket is closed here. Otherwise the client would wait for one.
     if (is_present_ && is_sent) sockets_.push_back(std::move(server));
     return client;
   }
@@ -173,8 +174,8 @@ class Server {
     return otherwise;
   }
 
-  // The frame starts with the form of the answer, which descriptors come with it, and its length if
-  // that is not 0. Patches follow.
+  // The frame starts with three bytes: the form of the answer, the descriptors that come with it,
+  // and its length (0: the usual one). Patches follow. Returns whether an answer was sent.
   bool answer_hello(shm::HelloKind kind, std::string_view frame, const shm::Socket& socket) {
     const unsigned form = byte_at(frame, 0) % 5, files = byte_at(frame, 1);
     const size_t length = byte_at(frame, 2);
@@ -282,7 +283,7 @@ class Server {
     return descriptors;
   }
 
-  // The sequence of the last request.
+  // The sequence number of the last request.
   uint64_t published() const {
     uint64_t sequence = 0;
     std::memcpy(&sequence, request_.memory.data() + sizeof(shm::Head), sizeof sequence);
@@ -344,7 +345,7 @@ class Server {
     std::memcpy(entry, &image.sequence, sizeof image.sequence);
   }
 
-  // The right answer for the signature, if it fits. Returns the bytes that it takes.
+  // Writes a right answer for the signature, if it fits into the image. Returns its size.
   uint64_t write_tensors(AnswerImage* image) const {
     std::vector<shm::Tensor> tensors(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) shape(outputs_[i], &tensors[i]);
@@ -428,7 +429,7 @@ class HostileEndpoint final : public shm::Endpoint {
 // Calls `body` with a server of that input, and checks that no descriptor stays open.
 template <typename Body>
 void with_server(std::string_view input, Body body) {
-  // Clients do not poll, so that a run takes the same way each time.
+  // Clients do not poll, so that an input takes the same path through the code each time.
   static const int no_polling = setenv("SIDECALL_SPIN_US", "0", 1);
   require(no_polling == 0, "an environment");
   const auto lowest_free = [] {
@@ -441,7 +442,7 @@ void with_server(std::string_view input, Body body) {
     current_server = &server;
     body(&server);
   };
-  // The first run creates what stays until the process ends.
+  // The first run opens the descriptors that stay open until the process ends.
   static const bool is_warm = (run({}), true);
   require(is_warm, "a first run");
   const int before = lowest_free();

@@ -1,4 +1,4 @@
-// The folder of the model in the targets `onnx_file` and `model`.
+// Makes the folder in which the targets `onnx_file` and `model` open a model.
 #pragma once
 
 #include <unistd.h>

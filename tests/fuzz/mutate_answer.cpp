@@ -1,5 +1,5 @@
-// Changes an input of the target `answer` frame by frame, and writes the right lengths. Frames are
-// also added, removed, repeated and moved.
+// Changes one frame of an input of the target `answer`, or adds, removes, copies or swaps frames,
+// and writes the right lengths.
 #include <cstdint>
 #include <cstring>
 #include <random>

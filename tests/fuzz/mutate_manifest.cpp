@@ -1,5 +1,5 @@
-// Changes a manifest and then usually mends the sizes of its parts, so that both parts are parsed.
-// The signature part ends at the first line end.
+// Changes a manifest, and then usually writes the right sizes of its two parts, so that both parts
+// are parsed. The first part, the signature, ends at the first line end.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

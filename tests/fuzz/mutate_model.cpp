@@ -1,4 +1,4 @@
-// Changes a model file field by field, by the schema of ONNX, and writes the right lengths. So most
+// Changes one field of a model file by the schema of ONNX, and writes the right lengths. So most
 // files stay readable. Used by the targets `model` and `onnx_file`.
 #include <algorithm>
 #include <array>
@@ -131,7 +131,7 @@ class Mutator {
  private:
   size_t below(size_t limit) { return static_cast<size_t>(random_()) % limit; }
 
-  // Every message of the model, with the messages inside it.
+  // Collects the fields of this message and of all messages inside it.
   void collect(std::vector<Node>* fields, schema::Message type) {
     lists_.emplace_back(fields, type);
     for (Node& node : *fields) {
@@ -139,7 +139,8 @@ class Mutator {
     }
   }
 
-  // A field that such a message may have. A message is a copy of another one, or empty.
+  // Makes a field that a message of this type may have, or rarely an unknown one. A field that is a
+  // message is a copy of another message of the model, or empty.
   Node make(schema::Message type) {
     Node node;
     const schema::Field* field = nullptr;

@@ -1,15 +1,14 @@
-"""`make soak MINUTES=30`: clients in every language and every kind of server, while processes are
-killed, stopped and restarted with other models, disks are full, descriptors run out, and clocks
-jump.
+"""`make soak MINUTES=30`: runs clients in every language against every kind of server.
 
-Every call must have exactly one outcome, which what happened meanwhile explains, and the right
-answer; processes that live through the run must not grow; nothing may be left behind. Prints the
-outcomes by language, the events and the memory; adds them and the bars to
-benchmarks/results/reliability.json, if the soak takes half an hour or more.
+Meanwhile processes are killed, stopped and restarted with other models, disks are full, descriptors
+run out, and clocks jump. Every call must have exactly one outcome: the right answer, or an error
+that an event at the same time explains. Processes that live through the run must not grow, and
+nothing may be left behind. Prints the outcomes by language, the events and the memory. If the soak
+takes half an hour or more, adds them and the bars to benchmarks/results/reliability.json.
 
-The processes run in namespaces of their own: PIDs, so that none can be left behind unseen, and
-mounts, for the small file systems that become full. This needs root, or a system where users may
-create namespaces.
+The processes run in new namespaces. In a PID namespace, every process that is left behind is found;
+in a mount namespace, small file systems can be mounted that become full. This needs root, or a
+system where users may create namespaces.
 """
 
 import argparse
@@ -41,8 +40,8 @@ MIN_CALLS = 300_000
 MIN_KILLS = 200
 KILLS = ("server killed", "worker killed", "client killed", "command killed")
 MOST_DEFECTS_PRINTED = 50
-END_SECONDS = 10.0  # by then the processes have ended whose parent was killed
-# The small file system of a server: its socket, its lock file and its log.
+END_SECONDS = 10.0  # by then every process whose parent was killed must have ended
+# The options of the small file system that holds a server's socket, lock file and log.
 DISK = "size=1m,nr_inodes=32"
 
 
@@ -68,7 +67,7 @@ class Soak:
 
     def run(self) -> None:
         self._prepare()
-        # In a short run each event happens about once.
+        # In a short run the pauses are shorter, so that each event happens about once.
         pause = min(2.0, self._seconds / 40)
         disturbers = [Disturber(group, self._seed, pause, self._over) for group in self.groups]
         for disturber in disturbers:
@@ -116,10 +115,10 @@ class Soak:
         self.left_behind += [f"process: {words}" for words in self._remaining_processes()]
 
     def _remaining_processes(self) -> list[str]:
-        """The command lines of the processes that are still there after a while.
+        """The command lines of the processes that still exist after END_SECONDS.
 
-        This process is the first of its namespace, so it is the parent of those whose own parent
-        was killed.
+        This process is the first of its PID namespace, so processes whose parent was killed become
+        its children, and it must reap them.
         """
         until = time.monotonic() + END_SECONDS
         while True:
@@ -140,7 +139,10 @@ class Soak:
         self.left_behind += [f"file: {path}" for path in paths]
 
     def _look_at_logs(self, group: Group) -> None:
-        """Clients write nothing to stderr, except the command and servers of exec:."""
+        """Adds a defect for each client that wrote to stderr.
+
+        The command may write there. Servers of exec: write their log there too.
+        """
         for client in group.clients:
             said = client.log.read_text()
             if said and group.kind != "exec" and client.language != "command":
@@ -233,7 +235,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, required=True, help="the CMake build folder")
     parser.add_argument("--minutes", type=float, default=MINUTES_OF_REPORT)
     parser.add_argument("--seed", default="0", help="chooses the events and their moments")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--output", type=Path, help="JSON file to write after a soak of any length")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -1,8 +1,9 @@
 """The models of soak_models.py as Python functions; served by soak_fleet.py.
 
-The contract of the model is in the file that SOAK_CONTRACT names. Run as a program it serves a
-function over arrays at the address that is its argument, or, without an argument, as a child of a
-client (exec:). `sidecall serve soak_app:over_records` serves a function over records.
+The environment variable SOAK_CONTRACT names the file with the contract of the model. When this file
+runs as a program, it serves a function over arrays: at the address in its argument, or, without an
+argument, as a child process of a client (exec:). `sidecall serve soak_app:over_records` serves a
+function over records.
 """
 
 import json
@@ -21,7 +22,7 @@ SECONDS_PER_ROUND = 1e-6
 
 
 def work(rounds: int) -> None:
-    """Takes a time, but not much longer than the caller waits; there is no answer then."""
+    """Sleeps for the time of the rounds. If the caller waits less, sleeps that long and raises."""
     left = sidecall.serving.remaining()
     seconds = rounds * SECONDS_PER_ROUND
     if left is not None and left < seconds:

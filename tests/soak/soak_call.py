@@ -2,9 +2,10 @@
 soak_command.py; soak_client.cpp and soak_client.js do the same.
 
 A client writes one line for each call, a JSON array: the number of the call, its kind, its outcome
-(a status, or WRONG), the model that answered (0 for none), the columns of `x`, the seconds of the
-monotonic clock at which the call began and ended, its deadline in seconds, and the message of its
-error.
+(a status, WRONG for a wrong answer, or an end of the command that soak_command.py describes), the
+number of the model that answered (0 for none), the number of columns of `x` (0 if it is not known
+yet), the seconds of the monotonic clock at which the call began and ended, its deadline in seconds,
+and the message of its error. Its last line is "end" and the number of its calls.
 """
 
 import json
@@ -19,10 +20,10 @@ DEADLINE = 5.0
 SHORT_DEADLINE = 0.02
 PAUSE = 0.03
 LONG_RUN = 5000  # rounds that take some milliseconds
-ENDLESS = 10**9  # rounds that last beyond every deadline
+ENDLESS = 10**9  # rounds that last longer than every deadline
 LARGE_ROWS = 3000
 MANY_PIECES = 50_000
-RARELY = 100  # large and unusual calls: one in so many
+RARELY = 100  # each kind in `rare` is about one call in 100
 
 
 class Request(NamedTuple):

@@ -1,4 +1,5 @@
-// soak_client URI FIRST SEED WAIT: the client of the soak in C++; soak_call.py describes it.
+// sidecall-soak-client URI FIRST SEED WAIT: the client of the soak in C++; soak_call.py describes
+// what a client writes.
 #include <poll.h>
 #include <unistd.h>
 
@@ -99,7 +100,7 @@ class Client {
   int draw(int below) { return std::uniform_int_distribution(0, below - 1)(random_); }
 
   // Makes one call and writes its line. `body` returns the model that answered, 0 for a wrong
-  // answer, or nothing if no answer was asked for.
+  // answer, or nothing if the call only opens a model.
   void outcome(int64_t number, const std::string& kind, double deadline,
                const std::function<std::optional<int>()>& body) {
     const int64_t width = width_;

@@ -1,4 +1,5 @@
-// soak_client.js URI FIRST SEED WAIT: the client of the soak in Node.js; soak_call.py describes it.
+// soak_client.js URI FIRST SEED WAIT: the client of the soak in Node.js; soak_call.py describes
+// what a client writes.
 const { open } = require('../../bindings/node')
 
 const DEADLINE = 5
@@ -11,7 +12,7 @@ const MANY_PIECES = 50000
 const RARELY = 100
 const USUAL = ['runSync', 'run', 'call', 'callSync', 'several', 'predict', 'predictSync']
 const RARE = ['large', 'one-shot', 'late', 'wrong', 'open']
-// Without a contract these become 'run'.
+// If the model has no contract, calls of these kinds become 'run'.
 const WITH_RECORDS = ['predict', 'predictSync', 'wrong']
 
 const [uri, first, seed, wait] = [process.argv[2], ...process.argv.slice(3).map(Number)]
@@ -37,7 +38,7 @@ const pause = () => new Promise(resolve => setTimeout(resolve, PAUSE))
 
 /**
  * Makes one call and writes its line. `call` returns the model that answered, 0 for a wrong answer,
- * or nothing if no answer was asked for.
+ * or nothing if the call only opens a model.
  */
 async function outcome(id, kind, deadline, call) {
   const head = [id, kind]
@@ -92,7 +93,7 @@ function answererOf({ pieces, x }, y, more) {
   return found
 }
 
-/** A call of the workspace that is kept. Its inputs can be written only if no run uses them. */
+/** Runs the workspace that is kept. Its inputs can be written only while no run uses them. */
 async function callKept(request, isSync) {
   kept ??= model.call()
   const inputs = inputsOf(request)

@@ -1,4 +1,5 @@
-"""soak_client.py URI FIRST SEED WAIT: the client of the soak in Python; soak_call.py describes it.
+"""soak_client.py URI FIRST SEED WAIT: the client of the soak in Python; soak_call.py describes what
+a client writes.
 
 Numbers its calls from FIRST + 1 on, and waits up to WAIT seconds for a server that restarts.
 """
@@ -13,7 +14,7 @@ from soak_call import DEADLINE, SHORT_DEADLINE, Caller, Line, Request
 
 USUAL = ["run", "call", "arun", "several", "predict", "apredict"]
 RARE = ["large", "one-shot", "late", "wrong", "open"]
-# Without a contract these become "run".
+# If the model has no contract, calls of these kinds become "run".
 WITH_RECORDS = ["predict", "apredict", "wrong"]
 
 

@@ -1,7 +1,7 @@
 /* Loaded before libfaketime into each process of the soak (soak_fleet.py). libfaketime moves the
- * wall clock. But two of its functions also move times of the monotonic clock, which a step of the
- * wall clock does not: timers then fire hours too late, and waits end immediately. Here these
- * functions are those of the C library again. */
+ * wall clock. But two of its functions also move times of the monotonic clock, which a real step of
+ * the wall clock leaves alone. Timers then fire hours too late, and waits end immediately. The
+ * functions below pass these calls on to the C library. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 """soak_command.py COMMAND URI FIRST SEED WAIT: the client of the soak that keeps
-`COMMAND predict URI --stream` running; soak_call.py describes it.
+`COMMAND predict URI --stream` running; soak_call.py describes what a client writes.
 
-If the command ends by itself, or does not start, the outcome of the call is EXIT and the exit code.
-If a signal ends the command, it is KILLED. The command is then started again.
+If the command ends by itself, for example because it cannot open the model, the outcome of the call
+is EXIT and the exit code. If a signal ends the command, the outcome is KILLED. The next call starts
+the command again.
 """
 
 import json
@@ -21,7 +22,7 @@ class Client:
         options = ["--stream", "--allow-exec", "--timeout", str(DEADLINE)]
         if wait > 0:
             options += ["--wait", str(wait)]
-        # A record has the features of every model.
+        # Each record has the features of all models, so some models do not know all of them.
         self._words = [command, "predict", uri, *options, "--extra", "ignore"]
         self._wait = wait
         self._process: subprocess.Popen | None = None

@@ -1,7 +1,7 @@
 """The events of the soak: what happens to the servers and clients of one group. Used by soak.py.
 
-A thread for each group lets its events happen one after the other, in a random order in which none
-comes a second time before every event has happened.
+Each group has a thread that makes its events happen one after the other, in rounds. A round has
+every event of the group, in a random order.
 """
 
 import math
@@ -48,9 +48,11 @@ class Disturber(threading.Thread):
             raise
 
     def _replace_the_dead(self) -> None:
-        """A client that ended by itself is a defect; the soak goes on with another one."""
+        """Starts clients again that have ended by themselves, which is a defect."""
         for client in self._group.clients:
-            if client.process.poll() is not None:
+            code = client.process.poll()
+            if code is not None:
+                self._history.add_defect(f"{client.name}: ended too early, with exit code {code}")
                 client.end()
                 self._start(client)
 
@@ -100,7 +102,7 @@ class Disturber(threading.Thread):
         return self._random.choice(self._group.clients)
 
     def _victim(self) -> tuple[list[int], list[str], Path]:
-        """A server: its processes, the clients that it serves, and its clock."""
+        """Chooses a server. Returns its processes, the clients that it serves, and its clock."""
         server = self._group.server
         if server is not None:
             return server.pids(), self._group.client_names(), server.clock
@@ -150,7 +152,7 @@ class Disturber(threading.Thread):
             server.end(number)
 
     def _restart_children(self, kind: str, number: int, model: int | None) -> None:
-        """The same for exec:. Only if the model changes, all clients lose their servers."""
+        """The same for exec:, for all clients if the model changes, and otherwise for one."""
         earlier = None if model is None else self._group.choose(model)
         children: list[int] = []
         events = []
@@ -212,7 +214,7 @@ class Disturber(threading.Thread):
             self._sleep()
 
     def _restart_on_full_disk(self) -> None:
-        """A server that ends while the disk is full cannot start before there is room again."""
+        """Ends the server, and checks that the next one cannot start while the disk is full."""
         server, number = self._group.server, self._ending()
         kind = "disk full, restart refused"
         deaths = server.num_threads if number == signal.SIGKILL else 0
@@ -265,7 +267,7 @@ class Disturber(threading.Thread):
         client = self._group.clients[-1]
         event = self._history.begin("command killed", [client.name])
         signal_all(client.pids(), signal.SIGKILL)
-        # The client may notice it only when it makes its next call.
+        # The client may notice the death only when it makes its next call.
         event.ended_by_ok_after = time.monotonic()
         while event.end == math.inf and not self._over.wait(0.05):
             pass
@@ -288,7 +290,7 @@ def stopped(pids: list[int]) -> Iterator[None]:
 
 @contextmanager
 def exhausted(pids: list[int]) -> Iterator[None]:
-    """No process gets a descriptor that it does not have yet."""
+    """While the body runs, the processes cannot get further descriptors."""
     limits = {}
     for pid in pids:
         with suppress(ProcessLookupError, FileNotFoundError):
@@ -306,7 +308,7 @@ def exhausted(pids: list[int]) -> Iterator[None]:
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """The file system of the folder has no room for another byte and for another file."""
+    """While the body runs, the folder's file system has no room for more bytes or files."""
     (folder / "log").write_bytes(b"")
     files: list[Path] = []
     try:

@@ -135,7 +135,7 @@ class Client:
         self.clock = site.folder / "clocks" / self.name
         self._contract = contract
         self.counts: Counter = Counter()
-        self.last_line = math.inf  # when the client last wrote one
+        self.last_line = math.inf  # when the client last wrote a line
         self.num_lines = 0  # since it was started
 
     def _words(self, wait: float) -> list[str]:
@@ -205,7 +205,7 @@ class Client:
         self._finish()
 
     def end(self) -> None:
-        """Ends stdin, upon which the client ends by itself."""
+        """Closes stdin, and waits until the client ends."""
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -245,7 +245,7 @@ def _is_server(pid: int) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
@@ -263,9 +263,9 @@ def signal_all(pids: list[int], number: int) -> None:
 class Group:
     """A server of one kind and a client of each language.
 
-    If the group is calm, no process of it is ever killed, and its memory is watched. The server of
-    exec: is a child of each client: native for C++ and the command, in Python for Python and
-    Node.js.
+    If the group is calm, none of its processes is ever killed, and their memory is watched. Over
+    exec: each client has a server of its own, as its child process: a native server for C++ and the
+    command, and a server in Python for Python and Node.js.
     """
 
     def __init__(self, kind: str, is_calm: bool, site: Site):
@@ -274,7 +274,7 @@ class Group:
         self.folder = site.folder / "servers" / self.name.replace(" ", "-")
         self.history = History(self.name, is_exec=kind == "exec")
         self.server = None if kind == "exec" else Server(kind, site, self.history, self.folder)
-        # The model of exec:, which a link names.
+        # Two links, this path with .onnx and with .json, lead to the model that exec: serves.
         self._site, self._current = site, site.models / self.folder.name
         self._serving: Serving | None = None
         contract = self._current.with_suffix(".json")
@@ -294,9 +294,10 @@ class Group:
         return f"exec:'{sys.executable}' '{HERE}/soak_app.py'"
 
     def choose(self, model: int) -> Serving | None:
-        """Makes servers that start from now on (exec:) use another model.
+        """Makes the servers of exec: that start from now on use another model.
 
-        Returns the life of the earlier model, which ends when its servers have ended.
+        Returns the record of the earlier model. The caller sets its end when the servers that still
+        have this model have ended.
         """
         earlier, self._serving = self._serving, self.history.serve(model)
         for suffix in (".onnx", ".json"):

@@ -1,8 +1,9 @@
 """Says for each call of the soak whether its outcome is right, given what happened meanwhile. Used
 by soak_fleet.py and soak_events.py.
 
-A call has no other outcome than OK unless it asked for one (EXPECTED), or an event that overlaps
-with it may cause that outcome (ALLOWED).
+The outcome of a call is right if it is OK with the right answer, the error that its kind must cause
+(EXPECTED), an error that an event during the call may cause (ALLOWED), or CONTRACT_CHANGED after
+the signature has changed. Calls of the kinds in EXPECTED must not end with OK.
 """
 
 import math
@@ -24,7 +25,7 @@ LATE_START = 0.5  # seconds; a server that starts so shortly before a deadline m
 # Calls that must fail.
 EXPECTED = {"late": "TIMEOUT", "wrong": "MISSING_VALUE", "garbage": "INVALID_JSON"}
 
-# What the calls of the disturbed clients may end with while an event lasts.
+# The errors with which calls of the clients that an event disturbs may end while the event lasts.
 ALLOWED = {
     "server killed": {"PEER_DIED", "UNREACHABLE"},
     "worker killed": {"PEER_DIED"},
@@ -32,7 +33,8 @@ ALLOWED = {
     "server drained": {"UNREACHABLE"},
     "server stopped": {"TIMEOUT"},
     "descriptors of the server": {"OUT_OF_MEMORY"},
-    # A process that gets its connections from its parent gets none that it could refuse.
+    # Such a process gets its connections from its parent. Without a free descriptor it gets none,
+    # so it cannot always refuse a connection with OUT_OF_MEMORY.
     "descriptors of a worker": {"OUT_OF_MEMORY", "UNREACHABLE"},
     "clock of the server": set(),
     "disk full": set(),
@@ -43,7 +45,7 @@ ALLOWED = {
     "descriptors of the client": {"OUT_OF_MEMORY"},
     "clock of the client": set(),
 }
-# The command ends with these if it cannot open the model.
+# The outcomes of the command if it cannot open the model.
 EXIT_OF_CHANGED_CONTRACT = "EXIT 3"
 EXIT_OF_COMMAND = "EXIT 4"
 REASONS_TO_EXIT = {"UNREACHABLE", "PEER_DIED", "TIMEOUT", "OUT_OF_MEMORY"}
@@ -70,7 +72,7 @@ class Event:
     begin: float
     end: float = math.inf
     deaths: int = 0  # how many more calls may end with PEER_DIED
-    # If this is set, the event ends when a call that began later has had an answer.
+    # If this is set, the event ends when a call that began after this time gets an answer.
     ended_by_ok_after: float | None = None
 
     def overlaps(self, begin: float, end: float) -> bool:
@@ -79,7 +81,7 @@ class Event:
 
 @dataclass
 class Serving:
-    """A server's life with one model."""
+    """The time during which a server has one model."""
 
     model: int
     begin: float
@@ -88,10 +90,10 @@ class Serving:
 
 @dataclass
 class History:
-    """What happened to one server and its clients, and the defects that were found there."""
+    """What happened to one group, and the defects that were found in it."""
 
     name: str
-    is_exec: bool  # clients then start the server themselves, but not at once if it dies often
+    is_exec: bool  # clients then start their servers, with a pause if a server dies often
     events: list[Event] = field(default_factory=list)
     servings: list[Serving] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
@@ -175,7 +177,7 @@ class History:
     def _has_changed(self, call: Outcome) -> bool:
         if call.width != 0:
             return any(WIDTHS[each] != call.width for each in self._served(call.begin, call.end))
-        # The client opened the model shortly before, and has had no answer yet.
+        # The width is 0: the client opened the model shortly before, and has had no answer yet.
         return len({WIDTHS[each] for each in self._served(call.begin - 60, call.end)}) > 1
 
     def _served(self, begin: float, end: float) -> set[int]:
@@ -203,7 +205,7 @@ def _may_cause(event: Event, call: Outcome, patience: float) -> bool:
     if call.outcome == EXIT_OF_COMMAND:
         return bool(allowed & REASONS_TO_EXIT)
     if call.outcome == "TIMEOUT" and "UNREACHABLE" in allowed and patience > 0:
-        # The server came back just before the deadline, and too late for an answer.
+        # The server came back just before the deadline, which was too late for an answer.
         lasted = min(event.end, call.end) - max(event.begin, call.begin)
         return lasted > patience - LATE_START
     return call.outcome in allowed

@@ -10,15 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# How much more a process may hold at the end than after the warm-up. Memory is in MiB: less than
-# 100 bytes per call in half an hour. The garbage collector of Node.js decides when to return
-# memory. The other figures differ between two moments, because some calls open further connections.
+# How much more a process may hold at the end than after the warm-up. Memory is in MiB: after the
+# calls of half an hour, 4 MiB are less than 100 bytes per call. Node.js may hold more, because its
+# garbage collector decides when to return memory. The other figures differ between two moments,
+# because some calls open further connections.
 MOST_GROWTH = {"memory": 4.0, "descriptors": 20, "threads": 3, "mappings": 40}
 MOST_GROWTH_OF_NODE = 16.0
-# In a shorter run the warm-up is not over, and twice as much memory is allowed.
+# In a shorter run the warm-up is not over at WARM_UP, so twice as much memory is allowed.
 MINUTES_OF_WARM_UP = 10.0
-WARM_UP = (0.25, 0.45)  # shares of the run: the samples after the warm-up
-LAST = (0.85, 1.0)  # and at the end
+# When the samples that are compared are taken, as shares of the run.
+WARM_UP = (0.25, 0.45)  # after the warm-up
+LAST = (0.85, 1.0)  # at the end
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""The models of the soak: almost alike, but each gives other answers, so that an answer names its
-model.
+"""The models of the soak. They are almost alike, but each gives other answers, so an answer shows
+which model gave it.
 
-Model K answers `y = x + K / 16` and `more`, which has as many elements as `pieces` in all rows ask
-for, each of them K / 16. The client sends whole numbers in `x`, different ones in each call. So it
-can tell the answer of another call and the answer of another model apart. `rounds` says how long a
-run takes. Used by soak.py; soak_app.py answers the same in Python.
+Model K answers `y = x + K / 16` and `more`. The number of elements of `more` is the sum of `pieces`
+over all rows, and each element is K / 16. The client sends whole numbers in `x`, and different ones
+in each call. So it can recognise the answer of another call and the answer of another model. The
+largest `rounds` says how long a run takes. Used by soak.py; soak_app.py answers the same in Python.
 """
 
 import json
@@ -39,7 +39,7 @@ def _graph(number: int, width: int) -> onnx.ModelProto:
     before, after = (
         helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", width]) for name in "uv"
     )
-    # The numbers are not negative, so this changes nothing and only takes time.
+    # The numbers are not negative, so Abs changes nothing and only takes time.
     nodes = [node("Identity", ["go"], ["go_on"]), node("Abs", ["u"], ["v"])]
     body = helper.make_graph(nodes, "round", [count, go, before], [go_on, after])
     return model(

@@ -1,4 +1,4 @@
-"""Runs the soak for half a minute, in which every event happens. `make soak` runs it for longer."""
+"""Runs the soak for half a minute, or until every event has happened."""
 
 import json
 import os
