@@ -213,6 +213,15 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
   return REAL(clock_nanosleep)(clock, flags, time, left);
 }
 
+int nanosleep(const timespec* time, timespec* left) {
+  if (const int error = inject::error_of_call(inject::k_nanosleep, CALLER)) {
+    if (left != nullptr) *left = *time;
+    errno = error;
+    return -1;
+  }
+  return REAL(nanosleep)(time, left);
+}
+
 // Functions that may transfer less than they were asked for. Calls on an eventfd or a timerfd, for
 // which fstat() reports no file type, are not made to fail: they cannot have these errors, because
 // sidecall's do not block.
