@@ -31,4 +31,4 @@ llvm-profdata-19 merge -sparse -failure-mode=warn -f "$folder/counts/list" -o "$
 objects="-object $folder/bin/sidecall -object $folder/lib/sidecall.node"
 for file in "$folder"/bin/sidecall-*-tests "$folder"/python/*.so; do objects="$objects -object $file"; done
 llvm-cov-19 export "$folder/lib/libsidecall.so" $objects "-instr-profile=$folder/all.profdata" -skip-functions >"$folder/coverage.json" 2>/dev/null
-"$3" tools/coverage_table.py "$folder/coverage.json" --write docs/test-coverage.md
+"$3" tools/coverage_table.py "$folder/coverage.json" docs/test-coverage.md
