@@ -1,5 +1,6 @@
 """The processes of benchmarks/reliability: servers, a flood of connections, and a newcomer."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SAMPLE_INTERVAL = 0.01
+LONG_NODES = 1000
 
 
 def write_models(folder: Path, build: Path) -> None:
-    """Writes two models that answer with their input, and links the command into the folder."""
+    """Writes two models that answer with their input and one that takes long, and links the command
+    into the folder.
+    """
     import onnx
     from onnx import TensorProto, helper
 
@@ -32,6 +36,15 @@ def write_models(folder: Path, build: Path) -> None:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.save(model, folder / name)
+    names = ["x", *(f"x{i}" for i in range(1, LONG_NODES)), "y"]
+    graph = helper.make_graph(
+        [helper.make_node("Sin", [a], [b]) for a, b in itertools.pairwise(names)],
+        "long",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "long.onnx")
     (folder / "sidecall").symlink_to(build.resolve() / "bin/sidecall")
 
 
@@ -91,12 +104,21 @@ class Server:
     def peak_mib(self) -> float:
         return self._peak
 
+    def freeze(self) -> None:
+        """Stops the process, as a debugger or a machine without free memory would.
+
+        Returns when all threads of the process have stopped.
+        """
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
     def __enter__(self) -> "Server":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._sampler.join()
+        self._process.send_signal(signal.SIGCONT)
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
 

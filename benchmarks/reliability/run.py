@@ -1,17 +1,22 @@
 """`make bench-reliability`: what hostile clients can do to a server, and what others notice of it.
 
-`admission`: how long another user's `open` takes while one user floods the server with connections.
-`memory`: how much memory clients can make a server hold, relative to its limit. Needs root, because
-the clients are different users. Writes results/reliability.json, prints the table and bars.
+`deadline`: how long after its deadline a call ends. `admission`: how long another user's `open`
+takes while one user floods the server with connections. `memory`: how much memory clients can make
+a server hold, relative to its limit. Needs root, because the clients are different users. Writes
+results/reliability.json, prints the table and bars.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import sidecall
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -22,6 +27,8 @@ from processes import Flood, Newcomer, Server, write_models
 # Users that need not exist. They have no rights except those that the server gives them.
 FLOODER, NEWCOMER = 20001, 20002
 LIMIT_MIB = 512
+DEADLINE = 0.02
+LONG_ELEMENTS = 100_000  # of the input of long.onnx; a run then takes about half a second
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,51 @@ def admission_rows(folder: Path, opens: int) -> list[dict]:
     return rows
 
 
+def measure_deadline(address: str, calls: int, freeze: Callable[[], None]) -> np.ndarray:
+    """How long after its deadline each call ended, in microseconds."""
+    with sidecall.open(address) as model:
+        (tensor,) = model.signature.inputs
+        row = np.ones((1, 1024) if len(tensor.shape) == 2 else LONG_ELEMENTS, "f4")
+        with contextlib.suppress(sidecall.errors.Timeout):
+            model.run({tensor.name: row}, timeout=DEADLINE)  # the first run also allocates memory
+        freeze()
+        times = []
+        for _ in range(calls):
+            begin = time.perf_counter()
+            try:
+                model.run({tensor.name: row}, timeout=DEADLINE)
+            except sidecall.errors.Timeout:
+                times.append(1e6 * (time.perf_counter() - begin - DEADLINE))
+            else:
+                raise RuntimeError(f"{address}: expected a timeout, got an answer")
+    return np.array(times)
+
+
+def deadline_rows(folder: Path, calls: int) -> list[dict]:
+    def row(situation: str, approach: str, times: np.ndarray) -> dict:
+        return {
+            "scenario": f"time beyond a deadline of {DEADLINE * 1000:.0f} ms, {situation}",
+            "approach": approach,
+            "client": "python",
+            "rows": 1,
+            "p50_us": float(np.percentile(times, 50)),
+            "p99_us": float(np.percentile(times, 99)),
+            "calls": calls,
+        }
+
+    def nothing() -> None:
+        pass
+
+    long, rows = "the run takes longer", []
+    rows.append(row(long, "file", measure_deadline(str(folder / "long.onnx"), calls, nothing)))
+    with Server(folder, "long.onnx", ()) as server:
+        rows.append(row(long, "native", measure_deadline(server.address, calls, nothing)))
+    with Server(folder, "echo.onnx", ()) as server:
+        times = measure_deadline(server.address, calls, server.freeze)
+        rows.append(row("the server is frozen", "native", times))
+    return rows
+
+
 def measure_memory(folder: Path, deployment: Deployment, attack: Attack) -> dict:
     options = ("--max-memory", str(LIMIT_MIB), *attack.options, *deployment.options)
     with Server(folder, attack.model, options) as server:
@@ -92,7 +144,9 @@ def bars_of(report: Report) -> list[Bar]:
     def newcomer_ms(load: str) -> float:
         return max(row["p99_us"] for row in report.rows if row["scenario"].endswith(load)) / 1000
 
+    overruns = [row["p99_us"] for row in report.rows if "beyond a deadline" in row["scenario"]]
     return [
+        Bar("deadline_overrun_p99_ms", max(overruns) / 1000, 5),
         Bar("newcomer_p99_ms", newcomer_ms("per second"), 50),
         Bar("newcomer_unlimited_p99_ms", newcomer_ms("unlimited"), 250),
         Bar("max_memory_ratio", max(row["ratio"] for row in report.tables["memory"]), 1.1),
@@ -121,7 +175,8 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         write_models(folder, options.build)
-        report.rows = admission_rows(folder, 20 if options.quick else 500)
+        calls = 20 if options.quick else 500
+        report.rows = deadline_rows(folder, calls) + admission_rows(folder, calls)
         show(report.rows)
         report.tables["memory"] = memory_rows(folder)
         show(report.tables["memory"])
