@@ -243,6 +243,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     if options.inside is not None:
+        del sys.argv[-2:]  # the report shows the command that the user typed
         return soak(options)
     if not FAKETIME:
         print("soak: expected Debian's package libfaketime, got none", file=sys.stderr)
