@@ -12,6 +12,8 @@
 
 namespace sidecall {
 
+class OnnxFile;
+
 // A loaded model; shared by all threads.
 class Engine {
  public:
@@ -27,6 +29,10 @@ class Engine {
   // runs of the binding may.
   virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
+
+  // For each input: whether a run may read it in memory that a client of a server can change during
+  // the run. An input without a value is copied first. `file` is the file of this engine.
+  virtual std::vector<bool> readable_in_place(const OnnxFile& /*file*/) const { return {}; }
 
   // The id of the model that runs now, if only the engine knows it: a restarted server may have
   // another model. Otherwise "".

@@ -1,5 +1,5 @@
-// Tells which inputs the engine may read in memory that a client can change during the run; used by
-// the server of the channel.
+// Tells which inputs ONNX Runtime may read in memory that a client can change during the run; used
+// by its engine, which a server asks.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include "platform.h"
 #include "records.h"
 #include "text.h"
+#include "uri.h"
 #include "verify.h"
 
 namespace sidecall {
@@ -14,53 +15,6 @@ namespace {
 
 constexpr size_t kMaxKeptWorkspaces = 64;
 constexpr int64_t kMaxKeptRows = 1024;
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string percent_decode(const std::string& text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-    const int byte = high * 16 + low;
-    if (high < 0 || low < 0 || byte == 0)
-      throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + text + "': expected %XX, got other text");
-    decoded += static_cast<char>(byte);
-    i += 2;
-  }
-  return decoded;
-}
-
-// A URI begins with a scheme: lower-case letters, digits, "+", "-" or ".", and then a colon. A file
-// whose name begins like a scheme can be opened as ./name.
-std::string path_of(const std::string& uri) {
-  const size_t colon = uri.find(':');
-  const bool has_scheme = colon != std::string::npos && colon > 1 &&
-                          uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
-  if (!has_scheme) return uri;
-  const std::string scheme = uri.substr(0, colon);
-  if (scheme != "file")
-    throw Error(SIDECALL_UNSUPPORTED,
-                "uri '" + uri + "': expected a path, file:, shm: or exec:, got the scheme '" +
-                    scheme + "'");
-  const std::string rest = uri.substr(colon + 1);
-  const std::string localhost = "//localhost/";
-  if (rest.compare(0, localhost.size(), localhost) == 0)
-    return percent_decode(rest.substr(localhost.size() - 1));
-  if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
-  if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
-  throw Error(SIDECALL_INVALID_ARGUMENT,
-              "uri '" + uri + "': expected file:///path, got another form");
-}
 
 int32_t verify_mode(int32_t option) {
   const char* text = platform::environment("SIDECALL_VERIFY");
@@ -98,10 +52,12 @@ std::shared_ptr<const Model> Model::open(const std::string& uri,
                                          const sidecall_model_options& options,
                                          OpenEngine open_engine) {
   require(!uri.empty(), "uri: expected a path or a URI, got an empty string");
-  const std::string path = path_of(uri);
-  std::string bytes = platform::read_file(path, kMaxMessageBytes);
-  const std::string folder = platform::folder_of(platform::real_path(path));
-  return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options, open_engine);
+  const FileUri file = read_file_uri(uri);
+  sidecall_model_options known = options;
+  if (file.engine) known.engine = *file.engine;
+  std::string bytes = platform::read_file(file.path, kMaxMessageBytes);
+  const std::string folder = platform::folder_of(platform::real_path(file.path));
+  return open_file(OnnxFile(std::move(bytes), folder, uri), uri, known, open_engine);
 }
 
 std::shared_ptr<const Model> Model::open_bytes(std::string bytes,

@@ -12,6 +12,7 @@
 namespace sidecall::protobuf {
 
 // One field of a message: its number, and its payload if it is length-delimited, or else its value.
+// A number of fixed length, such as a float, is in `bytes`, in little-endian order.
 struct Field {
   uint64_t number;
   bool is_bytes;
@@ -37,14 +38,14 @@ class Reader {
         field->value = varint();
         return true;
       case 1:
-        take(8);
+        field->bytes = take(8);
         return true;
       case 2:
         field->is_bytes = true;
         field->bytes = take(varint());
         return true;
       case 5:
-        take(4);
+        field->bytes = take(4);
         return true;
       default:
         fail();

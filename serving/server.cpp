@@ -8,7 +8,6 @@
 
 #include "core/contract.h"
 #include "core/error.h"
-#include "core/in_place_safety.h"
 #include "core/sha256.h"
 #include "core/signature_json.h"
 #include "engines/remote/errors.h"
@@ -113,8 +112,7 @@ std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<c
                                          const sidecall_server_options& options,
                                          const std::shared_ptr<ServerLog>& log) {
   std::vector<bool> in_place;
-  if (const OnnxFile* file = model->file())
-    in_place = readable_in_place(*file, model->signature().inputs);
+  if (const OnnxFile* file = model->file()) in_place = model->engine().readable_in_place(*file);
   return with_core_errors(
       [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
 }

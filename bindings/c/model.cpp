@@ -5,7 +5,7 @@
 #include "base/dtype.h"
 #include "bindings/types/typescript.h"
 #include "core/verify.h"
-#include "engines/onnxruntime/engine.h"
+#include "engines/local/engine.h"
 #include "engines/onnxruntime/library.h"
 #include "engines/remote/engine.h"
 #include "guard.h"
@@ -30,6 +30,8 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
           "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
   require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
           "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
+  require(known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
+          "options.engine: expected a SIDECALL_ENGINE_* value, got another number");
   require(known.allow_exec == 0 || known.allow_exec == 1,
           "options.allow_exec: expected 0 or 1, got another number");
   require(known.timeout_ns == -1 || known.timeout_ns > 0,
@@ -110,7 +112,7 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
     const sidecall_model_options known = with_defaults(options);
     *out_model = new sidecall_model(sidecall::is_remote(uri)
                                         ? sidecall::open_remote(uri, known)
-                                        : Model::open(uri, known, sidecall::open_ort_engine));
+                                        : Model::open(uri, known, sidecall::open_local_engine));
   });
 }
 
@@ -122,7 +124,7 @@ sidecall_status sidecall_model_open_bytes(const void* data, size_t length,
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
     std::string bytes(static_cast<const char*>(data), length);
     *out_model = new sidecall_model(
-        Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_ort_engine));
+        Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_local_engine));
   });
 }
 

@@ -30,8 +30,10 @@ inline auto fields_of(const sidecall_error& from) {
                   capacity, reserved);
 }
 inline auto fields_of(const sidecall_model_options& from) {
-  const auto& [size, verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package] = from;
-  return std::tie(verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package);
+  const auto& [size, verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package, engine,
+               reserved] = from;
+  return std::tie(verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package, engine,
+                  reserved);
 }
 inline auto fields_of(const sidecall_view& from) {
   const auto& [size, dtype, rank, flags, dims, data, data_bytes, offsets] = from;

@@ -51,6 +51,8 @@ const std::vector<Command>& commands() {
 const std::vector<Setting>& settings() {
   static const std::vector<Setting> table = {
       {"SIDECALL_ONNXRUNTIME", "path of the ONNX Runtime library to load (default: a search)"},
+      {"SIDECALL_ENGINE",
+       "auto, native or onnxruntime; overrides --engine and the settings of programs"},
       {"SIDECALL_PYTHON", "Python interpreter for export, check, compare and serve"},
       {"SIDECALL_VERIFY", "error, warn or off; overrides --verify and the settings of programs"},
       {"SIDECALL_SPIN_US",

@@ -133,6 +133,13 @@ export interface OpenOptions {
    * Default false.
    */
   allowExec?: boolean
+  /**
+   * What runs a file: 'onnxruntime'; 'native' for sidecall's own engine, which does not load ONNX
+   * Runtime and refuses a graph that it cannot run with UNSUPPORTED; or 'auto', which is ONNX
+   * Runtime. A query of the source overrides this option (`fraud.onnx?engine=native`), and the
+   * environment variable SIDECALL_ENGINE overrides both. Default 'auto'.
+   */
+  engine?: 'auto' | 'native' | 'onnxruntime'
   /** Path of the ONNX Runtime library. Default: the library is searched for, see `engine()`. */
   onnxruntime?: string
 }

@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "core/error.h"
+#include "core/in_place_safety.h"
 #include "core/text.h"
 #include "fork_guard.h"
 #include "session.h"
@@ -169,6 +170,10 @@ void OrtEngine::describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec
 void OrtEngine::expect_refusals() {
   refusals_ = std::move(outputs_.back());
   outputs_.pop_back();
+}
+
+std::vector<bool> OrtEngine::readable_in_place(const OnnxFile& file) const {
+  return sidecall::readable_in_place(file, inputs_);
 }
 
 std::unique_ptr<Binding> OrtEngine::bind(bool) const { return bind_ort(*this); }

@@ -36,6 +36,7 @@ class OrtEngine final : public Engine {
   void expect_refusals() override;
   std::unique_ptr<Binding> bind(bool is_lazy) const override;
   std::string version() const override { return "onnxruntime " + library_.version; }
+  std::vector<bool> readable_in_place(const OnnxFile& file) const override;
 
   const OrtApi* api() const { return library_.api; }
   OrtSession* session() const { return session_.get(); }

@@ -149,7 +149,9 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
 
 /* Opens the model that `uri` names.
  *
- * uri         local: a path ("fraud.onnx") or file:///m/fraud.onnx (percent-encoded)
+ * uri         local: a path ("fraud.onnx") or file:///m/fraud.onnx (percent-encoded).
+ *             ?engine=auto, ?engine=native or ?engine=onnxruntime at the end is a query, which
+ *             chooses the engine. The name of a file that exists may contain any other "?".
  *             remote: shm:NAME, shm:/run/app/fraud.sock or shm:///run/app/fraud.sock for a model
  *             that a server of this host serves (server.h)
  *             remote: exec:COMMAND ARGUMENTS for a program that is started as the server, and is
@@ -158,12 +160,12 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  * options     NULL for the defaults
  * out_model   the handle, which the caller closes with sidecall_model_close
  *
- * For a local model, this function loads ONNX Runtime unless an earlier open did, reads the
- * contract, and runs the golden rows once per process and file content. This takes milliseconds, so
- * open a model once and keep it. The file and its external data are read once, into private memory,
- * and never again. N bytes of model take up to 3 N bytes of memory while opening and 2 N
- * afterwards; N bytes of external data take up to 4 N while opening (docs/contract.md has the
- * figures).
+ * For a local model, this function reads the contract, and runs the golden rows once per process,
+ * engine and file content. It also loads ONNX Runtime, unless an earlier open did or the native
+ * engine runs the model. All of this takes milliseconds, so open a model once and keep it. The file
+ * and its external data are read once, into private memory, and never again. N bytes of model take
+ * up to 3 N bytes of memory while opening and 2 N afterwards; N bytes of external data take up to
+ * 4 N while opening (docs/contract.md has the figures).
  *
  * Official builds of ONNX Runtime may send telemetry. So the first open sets
  * ORT_DISABLE_TELEMETRY=1 in the environment if it is unset; this has no effect if the program has
@@ -203,6 +205,11 @@ SIDECALL_API void sidecall_model_close(sidecall_model *model);
 #define SIDECALL_EXTRA_ERROR 0          /* the record is refused with UNKNOWN_NAME; the default */
 #define SIDECALL_EXTRA_IGNORE 1         /* such features are skipped */
 
+/* Which engine runs a local model. The report of sidecall_model_verify names it. */
+#define SIDECALL_ENGINE_AUTO 0          /* ONNX Runtime; the default */
+#define SIDECALL_ENGINE_NATIVE 1        /* sidecall's own engine; ONNX Runtime is not loaded */
+#define SIDECALL_ENGINE_ONNXRUNTIME 2
+
 struct sidecall_model_options {
   uint32_t struct_size;
   /* SIDECALL_VERIFY_*. The environment variable SIDECALL_VERIFY=error|warn|off takes precedence. */
@@ -219,6 +226,11 @@ struct sidecall_model_options {
   /* For bindings: the path of the ONNX Runtime library that a package manager has installed; or
    * NULL. It is one more place to search (sidecall_engine_describe gives the order). */
   const char *onnxruntime_package;
+  /* SIDECALL_ENGINE_*. A query of the URI takes precedence over this option, and the environment
+   * variable SIDECALL_ENGINE=auto|native|onnxruntime over both. Opening fails with UNSUPPORTED if
+   * the native engine lacks an operator of the model; the message names the node. */
+  int32_t engine;
+  int32_t reserved;           /* 0 */
 };
 
 /* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */

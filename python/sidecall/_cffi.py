@@ -82,6 +82,7 @@ def open(
     package: str | None,
     wait_ns: int = 0,
     allow_exec: bool = False,
+    engine: int = 0,
 ) -> Model:
     options, keep = _options(onnxruntime, package)
     options.verify, options.extra, options.timeout_ns, options.wait_ns, options.allow_exec = (
@@ -91,6 +92,7 @@ def open(
         wait_ns,
         allow_exec,
     )
+    options.engine = engine
     error, model = CallError(), ffi.new("sidecall_model **")
     if is_file:
         status = lib.sidecall_model_open(source, options, model, error.struct)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Path = str | bytes | bytearray | memoryview | os.PathLike[str] | os.PathLike[bytes]
 
-_VERIFY = {"error": 0, "warn": 1, "off": 2}
-_EXTRA = {"error": 0, "ignore": 1}
+VERIFY = {"error": 0, "warn": 1, "off": 2}
+EXTRA = {"error": 0, "ignore": 1}
+ENGINE = {"auto": 0, "native": 1, "onnxruntime": 2}
 
 
 def open(
@@ -32,6 +33,7 @@ def open(
     *,
     verify: Literal["error", "warn", "off"] = "error",
     extra: Literal["error", "ignore"] = "error",
+    engine: Literal["auto", "native", "onnxruntime"] = "auto",
     onnxruntime: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
     wait: float | None = 0,
@@ -50,6 +52,11 @@ def open(
                  them. SIDECALL_VERIFY in the environment overrides this.
     extra        what happens to keys of a record that are not features: "error" raises UnknownName,
                  "ignore" skips them
+    engine       what runs a file: "onnxruntime"; "native" for sidecall's own engine, which needs no
+                 ONNX Runtime and raises Unsupported for a graph that it cannot run; or "auto",
+                 which is ONNX Runtime. A query of the path overrides this
+                 ("fraud.onnx?engine=native"), and SIDECALL_ENGINE in the environment overrides
+                 both. `Model.verify` reports the engine
     onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else a library
                  that this process has loaded, else that of the installed package, which is not
                  imported
@@ -79,13 +86,14 @@ def open(
     native = module.open(
         source,
         is_file,
-        _choice("verify", _VERIFY, verify),
-        _choice("extra", _EXTRA, extra),
+        choice("verify", VERIFY, verify),
+        choice("extra", EXTRA, extra),
         timeout_ns,
         explicit,
         None if is_remote or explicit is not None else onnxruntime_package(),
         waiting(wait),
         bool(allow_exec),
+        choice("engine", ENGINE, engine),
     )
     return Model(module, native, timeout_ns)
 
@@ -385,13 +393,17 @@ def _source(path: Path) -> tuple[bytes, bool]:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
         raise errors.InvalidArgument("path: expected a path without NUL, got one with NUL")
-    # A PathLike is always a path, even if it looks like a URI.
+    # A PathLike is always a path, even if it looks like a URI or has a query.
     if not isinstance(path, str) and b":" in encoded and not os.path.isabs(encoded):
         encoded = os.path.join(b".", encoded)
+    if not isinstance(path, str) and b"?engine=" in encoded:
+        import pathlib
+
+        encoded = pathlib.Path(os.fsdecode(encoded)).absolute().as_uri().encode()
     return encoded, True
 
 
-def _choice(name: str, known: dict[str, int], value: str) -> int:
+def choice(name: str, known: dict[str, int], value: str) -> int:
     if value not in known:
         *first, last = (f"'{word}'" for word in known)
         raise errors.InvalidArgument(

@@ -64,6 +64,7 @@ def open(
     package: str | None,
     wait_ns: int = 0,
     allow_exec: bool = False,
+    engine: int = 0,
 ) -> Model: ...
 
 @final

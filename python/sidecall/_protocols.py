@@ -116,6 +116,7 @@ class Backend(Protocol):
         package: str | None,
         wait_ns: int = 0,
         allow_exec: bool = False,
+        engine: int = 0,
     ) -> Model: ...
     def Call(self, model: Model, rows: int) -> Call: ...  # noqa: N802
     def describe_engine(self, onnxruntime: str | None, package: str | None) -> str: ...

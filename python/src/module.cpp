@@ -25,13 +25,14 @@ const char* c_str(const Text& text) { return text ? text->c_str() : nullptr; }
 
 py::object open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra,
                 int64_t timeout_ns, const Text& onnxruntime, const Text& package, int64_t wait_ns,
-                bool allow_exec) {
+                bool allow_exec, int32_t engine) {
   sidecall_model_options options = options_of(c_str(onnxruntime), c_str(package));
   options.verify = verify;
   options.extra = extra;
   options.timeout_ns = timeout_ns;
   options.wait_ns = wait_ns;
   options.allow_exec = allow_exec ? 1 : 0;
+  options.engine = engine;
   const char* const data = PyBytes_AS_STRING(source.ptr());
   const auto length = static_cast<size_t>(PyBytes_GET_SIZE(source.ptr()));
   CallError error;
@@ -128,7 +129,7 @@ PYBIND11_MODULE(_native, module) {
   add_server(module);
   module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"),
              py::arg("extra"), py::arg("timeout_ns"), py::arg("onnxruntime"), py::arg("package"),
-             py::arg("wait_ns") = 0, py::arg("allow_exec") = false);
+             py::arg("wait_ns") = 0, py::arg("allow_exec") = false, py::arg("engine") = 0);
   module.def("describe_engine", &describe_engine, py::arg("onnxruntime"), py::arg("package"));
   module.def("status_name", &sidecall_status_name, py::arg("status"));
   module.def("version", &sidecall_version);

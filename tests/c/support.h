@@ -90,6 +90,18 @@ inline void give_rounds(sidecall::Call& call, int64_t rounds, int64_t width) {
   call.copy_input(1, sidecall::View::of<int64_t>({&rounds, 1}, {}));
 }
 
+// Sets an environment variable for one scope.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Variable() { unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
+
 class Stopwatch {
  public:
   double seconds() const {

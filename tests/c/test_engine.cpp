@@ -93,6 +93,8 @@ TEST_CASE("the environment of the caller does not choose what a setgid program l
                 label()),
             "SIDECALL_VERIFY"));
   CHECK_FALSE(has(program.run("SIDECALL_VERIFY=nonsense", label()), "SIDECALL_VERIFY"));
+  CHECK(has(open_model("SIDECALL_ENGINE=nonsense", label()), "SIDECALL_ENGINE"));
+  CHECK_FALSE(has(program.run("SIDECALL_ENGINE=nonsense", label()), "SIDECALL_ENGINE"));
   // In the default location, a socket folder that every user may write to is refused. The setgid
   // program ignores XDG_RUNTIME_DIR, so it does not look there.
   const std::string folder = "/tmp/sidecall-engine-tests-" + std::to_string(getpid());
@@ -141,6 +143,12 @@ TEST_CASE("a file that is not a library is refused, and so is a library other th
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=" + add(), add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=libm.so.6", add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/tmp", add()), "ENGINE_NOT_FOUND"));
+}
+
+TEST_CASE("the native engine opens a model where there is no ONNX Runtime") {
+  const std::string none = "SIDECALL_ONNXRUNTIME=/nonexistent/libonnxruntime.so ";
+  CHECK(open_model(none + "SIDECALL_ENGINE=native", add()) == "OK\n\n");
+  CHECK(has(open_model(none + "SIDECALL_ENGINE=onnxruntime", add()), "ENGINE_NOT_FOUND"));
 }
 
 TEST_CASE("a missing model file is reported as FILE_NOT_FOUND") {

@@ -13,20 +13,9 @@
 using support::error;
 using support::last;
 using support::status;
+using support::Variable;
 
 namespace {
-
-// Sets an environment variable for one scope.
-class Variable {
- public:
-  Variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
-  ~Variable() { unsetenv(name_); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* name_;
-};
 
 std::string open_status(const std::string& name, int32_t verify = SIDECALL_VERIFY_ERROR) {
   sidecall_model_options options;

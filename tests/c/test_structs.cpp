@@ -224,7 +224,8 @@ TEST_CASE("model options of any size are read, and missing fields have their def
       {FIELD(sidecall_model_options, verify, 7), FIELD(sidecall_model_options, extra, 7),
        FIELD(sidecall_model_options, allow_exec, 7), FIELD(sidecall_model_options, timeout_ns, 0),
        FIELD(sidecall_model_options, wait_ns, -2),
-       FIELD(sidecall_model_options, onnxruntime, "/nowhere/libonnxruntime.so")},
+       FIELD(sidecall_model_options, onnxruntime, "/nowhere/libonnxruntime.so"),
+       FIELD(sidecall_model_options, engine, 3)},
       describe);
   check_refused_sizes([&](void* options) { CHECK(describe(options) == "INVALID_ARGUMENT"); });
 }

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "core/in_place_safety.h"
+#include "engines/native/engine.h"
+#include "engines/onnxruntime/engine.h"
 #include "onnx_builder.h"
 
 using onnx::Attributes;
@@ -241,4 +243,13 @@ TEST_CASE(
       .node("Neg", {"a"}, {"b"})
       .output("b", kFloat, {2});
   CHECK(in_place(ring));
+}
+
+TEST_CASE("ONNX Runtime reads the inputs of listed kernels in place, and the native engine none") {
+  const OnnxFile file(one("Relu").model(17, 3, ""), "", "test");
+  sidecall_model_options options;
+  sidecall_model_options_init(&options);
+  CHECK(sidecall::open_ort_engine(file, "test", options)->readable_in_place(file) ==
+        std::vector<bool>{true});
+  CHECK(sidecall::open_native_engine(file, "test", options)->readable_in_place(file).empty());
 }

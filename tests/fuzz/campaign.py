@@ -30,12 +30,13 @@ TARGETS = {
     "records": 2048,
     "request": 8192,
     "npy": 2048,
+    "native": 4096,
     "model": 4096,
     "onnx_file": 4096,
     "csv": 1024,
     "hello": 256,
 }
-WHOLE_FILES = {"model", "onnx_file"}
+WHOLE_FILES = {"model", "native", "onnx_file"}
 EXECUTIONS, EXECUTIONS_OF_WHOLE_FILES, QUICK_SECONDS = 5_000_000, 1_000_000, 60
 # Exceptions and allocations are frequent, and are faster without these parts of AddressSanitizer.
 FASTER = {"ASAN_OPTIONS": "detect_stack_use_after_return=0:malloc_context_size=8"}

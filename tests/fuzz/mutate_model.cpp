@@ -1,5 +1,5 @@
 // Changes one field of a model file by the schema of ONNX, and writes the right lengths. So most
-// files stay readable. Used by the targets `model` and `onnx_file`.
+// files stay readable. Used by the targets `model`, `native` and `onnx_file`.
 #include <algorithm>
 #include <array>
 #include <cstdint>

@@ -11,7 +11,7 @@ const { addon } = require('../../bindings/node/lib/addon.js')
 const { fail } = require('../../bindings/node/lib/errors.js')
 
 const models = path.join(__dirname, '..', 'vectors', 'models')
-const OPTIONS = { verify: 0, extra: 0, allowExec: 0, timeoutNs: -1, waitNs: 0 }
+const OPTIONS = { verify: 0, extra: 0, engine: 0, allowExec: 0, timeoutNs: -1, waitNs: 0 }
 
 function errorOf(run) {
   try {

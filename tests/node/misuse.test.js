@@ -108,7 +108,7 @@ test('wrong options are refused', async () => {
   const file = modelPath('add.onnx')
   const wrong = [
     ...NOT_OBJECTS,
-    { verify: 'maybe' }, { verify: true }, { extra: 1 }, { timeoutMs: '5' }, { waitMs: null }, { allowExec: 'yes' }, { onnxruntime: 1 }, { timeout: 5 }, { Verify: 'off' }
+    { verify: 'maybe' }, { verify: true }, { extra: 1 }, { timeoutMs: '5' }, { waitMs: null }, { allowExec: 'yes' }, { onnxruntime: 1 }, { engine: 'fast' }, { engine: 1 }, { timeout: 5 }, { Verify: 'off' }
   ] // biome-ignore format: one table
   for (const options of wrong)
     await bothThrow(
@@ -168,6 +168,7 @@ test('the error of a wrong option names the option, the legal values and what it
     [{ verify: true }, "options.verify: expected 'error', 'warn' or 'off', got boolean"],
     [{ extra: 'drop' }, "options.extra: expected 'error' or 'ignore', got 'drop'"],
     [{ waitMs: null }, 'options.waitMs: expected a number of milliseconds, got null'],
+    [{ engine: 'fast' }, "options.engine: expected 'auto', 'native' or 'onnxruntime', got 'fast'"],
     [{ allowExec: 1 }, 'options.allowExec: expected a boolean, got number'],
     [{ onnxruntime: [] }, 'options.onnxruntime: expected a path, got array']
   ])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sidecall import _backend, _cffi_header
+from sidecall import _backend, _cffi_header, _model
 from sidecall._cffi_header import NULL, constants, declarations, ffi, lib, new_struct
 
 
@@ -40,6 +40,17 @@ def test_kinds_and_the_abi_version_equal_those_of_the_header() -> None:
         _backend.KIND_COLUMN,
     )
     assert lib.sidecall_abi_version() == constants["SIDECALL_ABI_VERSION"]
+
+
+@pytest.mark.parametrize("name", ["VERIFY", "EXTRA", "ENGINE"])
+def test_the_choices_of_open_have_the_numbers_of_the_header(name: str) -> None:
+    prefix = f"SIDECALL_{name}_"
+    in_header = {
+        key.removeprefix(prefix).lower(): number
+        for key, number in constants.items()
+        if key.startswith(prefix) and key.removeprefix(prefix) not in ("NOT_FOUND", "TOO_OLD")
+    }
+    assert in_header == getattr(_model, name)
 
 
 def test_a_macro_over_several_lines_is_filtered_as_a_whole() -> None:

@@ -91,6 +91,17 @@ except ImportError as error:
     assert run(code).strip() == "EngineNotFound True"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_native_engine_needs_no_onnxruntime(backend: str) -> None:
+    code = f"""
+import sidecall
+model = sidecall.open({str(MODELS / "matrix.onnx")!r}, engine="native", onnxruntime="/no/such.so")
+print(model.predict({{"a": 1, "b": 2, "c": True, "d": 0.5}}))
+print("libonnxruntime" in open("/proc/self/maps").read())
+"""
+    assert run(code, SIDECALL_PYTHON_BACKEND=backend) == "{'prediction': 621.0}\nFalse\n"
+
+
 def test_lazy_names_load_and_unknown_names_raise() -> None:
     code = """
 import sidecall

@@ -180,7 +180,7 @@ int run_doctor(const Command& self, std::vector<std::string> words) {
   ModelOptions options;
   bool json = false;
   arguments.app.add_flag("--json", json, "write the findings as JSON");
-  add_engine_option(arguments.app, options);
+  add_onnxruntime_option(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 
   const Findings findings = look(options);

@@ -150,7 +150,7 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->check(one_of({"on", "require"}))
       ->transform([](std::string given) { return given == "true" ? "on" : given; })
       ->option_text("[=require]");
-  add_engine_option(app, options.model);
+  add_engine_options(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
   if (at->count() == 0 && std::getenv("SIDECALL_FD") == nullptr)
     throw Failure(kUsage, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)");

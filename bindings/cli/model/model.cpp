@@ -32,6 +32,9 @@ sidecall_model_options to_options(const ModelOptions& options) {
   result.extra = options.extra == "ignore" ? SIDECALL_EXTRA_IGNORE : SIDECALL_EXTRA_ERROR;
   if (options.timeout_s > 0) result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
   if (options.wait_s > 0) result.wait_ns = static_cast<int64_t>(options.wait_s * 1e9);
+  result.engine = options.engine == "native"        ? SIDECALL_ENGINE_NATIVE
+                  : options.engine == "onnxruntime" ? SIDECALL_ENGINE_ONNXRUNTIME
+                                                    : SIDECALL_ENGINE_AUTO;
   result.allow_exec = options.allow_exec ? 1 : 0;
   if (!options.onnxruntime.empty()) result.onnxruntime = options.onnxruntime.c_str();
   return result;

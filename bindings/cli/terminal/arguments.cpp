@@ -145,10 +145,19 @@ CLI::Validator number_between(double least, double most) {
       "");
 }
 
-void add_engine_option(CLI::App& app, ModelOptions& options) {
+void add_onnxruntime_option(CLI::App& app, ModelOptions& options) {
   app.add_option("--onnxruntime", options.onnxruntime,
                  "ONNX Runtime library to load (default: SIDECALL_ONNXRUNTIME, otherwise a search)")
       ->option_text("PATH");
+}
+
+void add_engine_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("--engine", options.engine,
+                 "engine that runs a file: auto (default) or onnxruntime, which are both ONNX "
+                 "Runtime, or native, which is sidecall's own")
+      ->check(one_of({"auto", "native", "onnxruntime"}))
+      ->option_text("NAME");
+  add_onnxruntime_option(app, options);
 }
 
 void add_route_options(CLI::App& app, ModelOptions& options) {
@@ -158,7 +167,7 @@ void add_route_options(CLI::App& app, ModelOptions& options) {
       ->option_text("SECONDS");
   app.add_flag("--allow-exec", options.allow_exec,
                "allow MODEL to be exec:COMMAND, which starts COMMAND as the server");
-  add_engine_option(app, options);
+  add_engine_options(app, options);
 }
 
 }  // namespace sidecall::cli

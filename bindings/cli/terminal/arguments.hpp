@@ -55,12 +55,16 @@ struct ModelOptions {
   double timeout_s = -1;
   double wait_s = 0;
   bool allow_exec = false;
+  std::string engine = "auto";
   std::string onnxruntime;
 };
 
-void add_engine_option(CLI::App& app, ModelOptions& options);
+void add_onnxruntime_option(CLI::App& app, ModelOptions& options);
 
-// Adds the options for a model that may run in another process, and the option of the engine.
+// Adds the options for a model that this process runs.
+void add_engine_options(CLI::App& app, ModelOptions& options);
+
+// Adds the options for a model that may run in another process, and those of the engine.
 void add_route_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace sidecall::cli

@@ -10,6 +10,7 @@ const { fail } = require('./errors.js')
 
 const VERIFY = { error: 0, warn: 1, off: 2 }
 const EXTRA = { error: 0, ignore: 1 }
+const ENGINE = { auto: 0, native: 1, onnxruntime: 2 }
 const LONGEST_NS = 9e18 // just below the largest int64; 285 years
 
 const typeName = value => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
@@ -73,7 +74,15 @@ function toPath(value, what) {
   return value
 }
 
-const OPEN = new Set(['verify', 'extra', 'timeoutMs', 'waitMs', 'allowExec', 'onnxruntime'])
+const OPEN = new Set([
+  'verify',
+  'extra',
+  'timeoutMs',
+  'waitMs',
+  'allowExec',
+  'engine',
+  'onnxruntime'
+])
 const OPEN_ASYNC = new Set([...OPEN, 'signal'])
 const RUN = new Set(['timeoutMs'])
 const RUN_ASYNC = new Set(['timeoutMs', 'signal'])
@@ -81,12 +90,13 @@ const RUN_ASYNC = new Set(['timeoutMs', 'signal'])
 /** Returns the fields of sidecall_model_options, with the names that src/open.cpp reads. */
 function readOpenOptions(options = {}, isAsync = false) {
   checkNames(options, isAsync ? OPEN_ASYNC : OPEN)
-  const { verify, extra, timeoutMs, waitMs, allowExec, onnxruntime } = options
+  const { verify, extra, timeoutMs, waitMs, allowExec, engine, onnxruntime } = options
   if (allowExec !== undefined && typeof allowExec !== 'boolean')
     throw wrongType('options.allowExec', 'a boolean', allowExec)
   return {
     verify: choose(verify, VERIFY, 'options.verify'),
     extra: choose(extra, EXTRA, 'options.extra'),
+    engine: choose(engine, ENGINE, 'options.engine'),
     allowExec: allowExec ? 1 : 0,
     timeoutNs: toNanoseconds(timeoutMs, 'options.timeoutMs'),
     waitNs: toWait(waitMs, 'options.waitMs'),
@@ -97,8 +107,11 @@ function readOpenOptions(options = {}, isAsync = false) {
 
 function readSource(source) {
   if (typeof source === 'string') return toPath(source, 'source')
+  // The library reads a query, and a "?" in the name of a file, from the URL itself.
   if (source instanceof URL)
-    return source.protocol === 'file:' ? fileURLToPath(source) : source.href
+    return source.protocol === 'file:' && !/\?|%3f/i.test(source.href)
+      ? fileURLToPath(source)
+      : source.href
   if (types.isUint8Array(source)) return source
   throw wrongType('source', 'a path, a URL or a Uint8Array', source)
 }

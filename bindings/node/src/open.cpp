@@ -51,6 +51,7 @@ void read_options(const Napi::Object& from, Opening* opening) {
   sidecall_model_options_init(&opening->options);
   opening->options.verify = static_cast<int32_t>(number_of(from, "verify"));
   opening->options.extra = static_cast<int32_t>(number_of(from, "extra"));
+  opening->options.engine = static_cast<int32_t>(number_of(from, "engine"));
   opening->options.allow_exec = static_cast<int32_t>(number_of(from, "allowExec"));
   opening->options.timeout_ns = number_of(from, "timeoutNs");
   opening->options.wait_ns = number_of(from, "waitNs");

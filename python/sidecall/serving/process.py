@@ -41,7 +41,14 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
 
         source = os.fsencode(served.path)
         model = backend.open(
-            source, True, options.verify, 0, -1, served.onnxruntime, onnxruntime_package()
+            source,
+            True,
+            options.verify,
+            0,
+            -1,
+            served.onnxruntime,
+            onnxruntime_package(),
+            engine=served.engine,
         )
         return backend.serve_model(options.at, model, options.native, log)
     report = _Report(options.log)

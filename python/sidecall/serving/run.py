@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sidecall import errors
+from sidecall._model import ENGINE, VERIFY, choice
 
 from .options import Options, log_of, native_options
 from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
@@ -23,7 +24,6 @@ from .workers import Stopped, Workers
 if TYPE_CHECKING:
     from sidecall._protocols import Server as NativeServer
 
-_VERIFY = {"error": 0, "warn": 1, "off": 2}
 _MIB = 1 << 20
 
 Verify = Literal["error", "warn", "off"]
@@ -44,6 +44,7 @@ def serve(
     version: str = "",
     metadata: Mapping[str, Any] | None = None,
     verify: Verify = "error",
+    engine: Literal["auto", "native", "onnxruntime"] = "auto",
     golden: Literal["synthetic", "real", "none"] = "synthetic",
     ranges: bool = True,
     dtype: str | Mapping[str, str] | None = None,
@@ -81,6 +82,7 @@ def serve(
                    dict
     verify         what happens if the golden rows give answers other than the expected ones:
                    "error", "warn" or "off"; SIDECALL_VERIFY overrides this option
+    engine         which engine runs an .onnx file, as for `sidecall.open`
     golden, ranges, dtype, feature_names, metadata, name, version   as for `sidecall.export`
     copy           "always" also copies the inputs of a model file; Python objects always get copies
     allow_uids,    users and a group that are admitted in addition to this user and root
@@ -114,8 +116,8 @@ def serve(
     ...     sidecall.open("shm:double").predict({"amount": 21})
     {'prediction': 42.0}
     """
-    if verify not in _VERIFY:
-        raise errors.InvalidArgument(f"verify: expected 'error', 'warn' or 'off', got {verify!r}")
+    verify_mode = choice("verify", VERIFY, verify)
+    engine_number = choice("engine", ENGINE, engine)
     if workers is not None and workers < 1:
         raise errors.InvalidArgument(f"workers: expected 1 or more, or None, got {workers}")
     if drain_timeout <= 0:
@@ -135,11 +137,16 @@ def serve(
         max_memory_per_user_bytes=max_memory_per_user_bytes or 0,
         drain_ns=drain_ns,
     )
-    options = Options(at, _VERIFY[verify], drain_ns, native, log_of(log, log_level))
+    options = Options(at, verify_mode, drain_ns, native, log_of(log, log_level))
     found, found_name = resolve(target, trust_pickle=trust_pickle)
     served: Service | ModelFile
     if isinstance(found, ModelFile):
         served = found
+        served.engine = engine_number
+    elif engine != "auto":
+        raise errors.InvalidArgument(
+            f"engine: expected 'auto' for a target that is not an .onnx file, got {engine!r}"
+        )
     else:
         served = service_of(
             found,

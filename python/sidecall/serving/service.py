@@ -29,3 +29,4 @@ class ModelFile:
 
     path: str
     onnxruntime: str | None = None
+    engine: int = 0  # SIDECALL_ENGINE_*

@@ -241,6 +241,8 @@ def test_a_text_pipeline_needs_data_or_a_contract(at):
         ("serving_parts:double", {"workers": 0}, errors.InvalidArgument),
         ("serving_parts:double", {"copy": "never"}, errors.InvalidArgument),
         ("serving_parts:double", {"verify": "maybe"}, errors.InvalidArgument),
+        ("serving_parts:double", {"engine": "fast"}, errors.InvalidArgument),
+        ("serving_parts:double", {"engine": "native"}, errors.InvalidArgument),
         ("serving_parts:double", {"group": "no such group"}, errors.InvalidArgument),
         ("serving_parts:double", {"drain_timeout": 0}, errors.InvalidArgument),
         ("serving_parts:double", {"log_level": "loud"}, errors.InvalidArgument),

@@ -339,6 +339,20 @@ def test_a_module_path_and_a_model_file_are_served(serve, at, models):
     assert serving_parts.slow(1.0) == 1.0
 
 
+@pytest.mark.parametrize("workers", [None, 1])
+@pytest.mark.parametrize(("query", "options"), [("", {"engine": "native"}), ("?engine=native", {})])
+def test_a_model_file_is_served_by_the_native_engine(
+    at, models, monkeypatch, workers, query, options
+):
+    monkeypatch.delenv("SIDECALL_ENGINE", raising=False)
+    monkeypatch.setenv("SIDECALL_ONNXRUNTIME", "/no/libonnxruntime.so")
+    target = f"{models / 'matrix.onnx'}{query}"
+    with sidecall.serve(target, at, workers=workers, block=False, log=None, **options):
+        assert sidecall.open(at, wait=60).predict({"a": 1, "b": 2, "c": True, "d": 0.5}) == {
+            "prediction": 621.0
+        }
+
+
 def test_a_pickle_needs_trust_pickle(at, tmp_path):
     import joblib
     from sklearn.linear_model import Ridge

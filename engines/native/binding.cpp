@@ -1,0 +1,198 @@
+// Gives the tensors of one call to a program, and runs it; see binding.h.
+#include "binding.h"
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "engines/in_process/binding.h"
+#include "float_environment.h"
+
+namespace sidecall::native {
+namespace {
+
+class NativeBinding final : public InProcessBinding {
+ public:
+  NativeBinding(const Plan& plan, bool has_refusals)
+      : plan_(plan),
+        has_refusals_(has_refusals),
+        program_(plan),
+        inputs_(plan.graph().inputs.size()),
+        outputs_(plan.graph().outputs.size()) {}
+
+  void allocate_input(int32_t input, const Dims& dims) override {
+    Input& slot = inputs_[static_cast<size_t>(input)];
+    const int32_t dtype = spec(input).dtype;
+    set_dims(&slot, dims);
+    if (dtype == SIDECALL_DTYPE_STRING) {
+      const auto count = static_cast<size_t>(count_elements(dims));
+      slot.texts.assign(count, plan_.graph().vocabulary.find(""));
+      slot.bytes.resize(count);
+      slot.data = slot.texts.data();
+      return;
+    }
+    slot.buffer.reserve(count_bytes(dtype, dims));
+    slot.data = slot.buffer.data();
+  }
+
+  void* input_data(int32_t input) override {
+    return inputs_[static_cast<size_t>(input)].buffer.data();
+  }
+
+  // A string that the graph mentions becomes a position in the vocabulary. Only other strings are
+  // copied.
+  void set_string(int32_t input, int64_t element, std::string_view value) override {
+    Input& slot = inputs_[static_cast<size_t>(input)];
+    if (value.size() > UINT32_MAX)
+      throw Error(SIDECALL_OUT_OF_RANGE, "input '" + spec(input).name +
+                                             "': expected strings of less than 4 GiB, got more");
+    Text text = plan_.graph().vocabulary.find(value);
+    if (text.id == kNotInVocabulary) {
+      std::string& copy = slot.bytes[static_cast<size_t>(element)];
+      copy.assign(value);
+      text.data = copy.data();
+    }
+    slot.texts[static_cast<size_t>(element)] = text;
+  }
+
+  void borrow_input(int32_t input, const void* data, const Dims& dims) override {
+    Input& slot = inputs_[static_cast<size_t>(input)];
+    set_dims(&slot, dims);
+    slot.data = const_cast<void*>(data);  // no step writes to an input
+  }
+
+  void* shape_output(int32_t output, const Dims* dims, void* data) override {
+    Output& slot = outputs_[static_cast<size_t>(output)];
+    const int32_t dtype = plan_.graph().outputs[static_cast<size_t>(output)].dtype;
+    slot.is_expected = dims != nullptr;
+    slot.expected = dims != nullptr ? *dims : Dims();
+    slot.data = nullptr;
+    is_prepared_ = false;
+    if (dims == nullptr || dtype == SIDECALL_DTYPE_STRING) return nullptr;
+    if (data == nullptr) {
+      slot.buffer.reserve(count_bytes(dtype, *dims));
+      data = slot.buffer.data();
+    }
+    slot.data = data;
+    return data;
+  }
+
+  const int64_t* shape_refusals(int64_t rows) override {
+    Output& slot = outputs_.back();
+    slot.buffer.reserve(static_cast<uint64_t>(rows) * sizeof(int64_t));
+    slot.data = slot.buffer.data();
+    num_refusals_ = rows;
+    is_prepared_ = false;
+    return static_cast<const int64_t*>(slot.data);
+  }
+
+  OutputTensor output(int32_t output) override {
+    const Tensor& tensor = program_.output(static_cast<size_t>(output));
+    OutputTensor result;
+    result.dims = tensor.dims;
+    if (tensor.dtype != SIDECALL_DTYPE_STRING) result.data = tensor.place->data;
+    return result;
+  }
+
+  void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
+    const Tensor& tensor = program_.output(static_cast<size_t>(output));
+    const Text* texts = tensor.as<Text>();
+    bytes->clear();
+    offsets->resize(static_cast<size_t>(tensor.count) + 1);
+    for (int64_t i = 0; i < tensor.count; ++i) {
+      (*offsets)[static_cast<size_t>(i)] = static_cast<int64_t>(bytes->size());
+      bytes->append(texts[i].view());
+    }
+    offsets->back() = static_cast<int64_t>(bytes->size());
+  }
+
+ protected:
+  Outcome execute(int64_t) override {
+    const FloatEnvironment environment;
+    if (!is_prepared_) prepare();
+    for (size_t i = 0; i < inputs_.size(); ++i) program_.set_input(i, inputs_[i].data);
+    try {
+      program_.run(Interrupt(interrupted_));
+    } catch (const Interrupted&) {
+      return Outcome::kInterrupted;
+    }
+    return Outcome::kDone;
+  }
+
+  void interrupt_engine() noexcept override { interrupted_.store(true, std::memory_order_relaxed); }
+  void rearm() noexcept override { interrupted_.store(false, std::memory_order_relaxed); }
+
+ private:
+  struct Input {
+    Dims dims;
+    void* data = nullptr;
+    Buffer buffer;                   // unless the memory is borrowed
+    std::vector<Text> texts;         // of a string input
+    std::vector<std::string> bytes;  // of those texts that are not in the vocabulary
+  };
+  struct Output {
+    bool is_expected = false;  // the caller knows the shape before the run
+    Dims expected;
+    void* data = nullptr;
+    Buffer buffer;  // unless the caller gave memory
+  };
+
+  const TensorSpec& spec(int32_t input) const {
+    return plan_.graph().inputs[static_cast<size_t>(input)];
+  }
+
+  void set_dims(Input* slot, const Dims& dims) {
+    if (slot->dims == dims && is_prepared_) return;
+    slot->dims = dims;
+    is_prepared_ = false;
+  }
+
+  void prepare() {
+    std::vector<Dims> dims;
+    for (const Input& input : inputs_) dims.push_back(input.dims);
+    program_.prepare(dims);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      Output& slot = outputs_[i];
+      const Tensor& tensor = program_.output(i);
+      const bool is_refusals = has_refusals_ && i + 1 == outputs_.size();
+      if (is_refusals) {
+        check(i, tensor, tensor.count == num_refusals_, {num_refusals_});
+      } else if (slot.is_expected) {
+        check(i, tensor, tensor.dims == slot.expected, slot.expected);
+      }
+      if (slot.data == nullptr || (!slot.is_expected && !is_refusals)) {
+        slot.buffer.reserve(static_cast<uint64_t>(tensor.count) * element_bytes(tensor.dtype));
+        slot.data = slot.buffer.data();
+      }
+      program_.set_output(i, slot.data);
+    }
+    is_prepared_ = true;
+  }
+
+  void check(size_t output, const Tensor& tensor, bool fits, const Dims& expected) const {
+    if (fits) return;
+    throw Error(SIDECALL_ENGINE, "output '" + plan_.graph().outputs[output].name +
+                                     "': expected the shape " +
+                                     describe_tensor(tensor.dtype, expected) + ", got " +
+                                     describe_tensor(tensor.dtype, tensor.dims));
+  }
+
+  const Plan& plan_;
+  const bool has_refusals_;
+  Program program_;
+  bool is_prepared_ = false;  // the program fits the shapes of all inputs and outputs
+  std::vector<Input> inputs_;
+  std::vector<Output> outputs_;  // as in the graph, so the refusals are the last
+  int64_t num_refusals_ = 0;
+  std::atomic<bool> interrupted_{false};
+};
+
+}  // namespace
+
+std::unique_ptr<Binding> bind_plan(const Plan& plan, bool has_refusals) {
+  return std::make_unique<NativeBinding>(plan, has_refusals);
+}
+
+}  // namespace sidecall::native

@@ -1,0 +1,44 @@
+// The native engine as the core sees it; see engine.h. Calls are bound in binding.cpp.
+#include "engine.h"
+
+#include "binding.h"
+#include "core/error.h"
+#include "plan.h"
+
+namespace sidecall {
+namespace {
+
+// Increases when answers can change in any bit. A file whose golden rows passed with one version is
+// verified again with another one.
+constexpr const char* kVersion = "native 1";
+
+class NativeEngine final : public Engine {
+ public:
+  NativeEngine(const OnnxFile& file, const std::string& what) : plan_(file.engine_input(), what) {}
+
+  void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override {
+    *inputs = plan_.graph().inputs;
+    *outputs = plan_.graph().outputs;
+  }
+
+  void expect_refusals() override { has_refusals_ = true; }
+
+  std::unique_ptr<Binding> bind(bool) const override {
+    return native::bind_plan(plan_, has_refusals_);
+  }
+
+  std::string version() const override { return kVersion; }
+
+ private:
+  const native::Plan plan_;
+  bool has_refusals_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_native_engine(const OnnxFile& file, const std::string& label,
+                                           const sidecall_model_options& /*options*/) {
+  return std::make_unique<NativeEngine>(file, "file '" + label + "': ");
+}
+
+}  // namespace sidecall

@@ -1,0 +1,476 @@
+// Reads the graph of a model file; see graph.h. OnnxFile has checked the bytes: every field has its
+// own type and wire type, and text is UTF-8.
+#include "graph.h"
+
+#include <cstring>
+
+#include "core/error.h"
+#include "core/protobuf.h"
+#include "core/text.h"
+
+namespace sidecall::native {
+
+using protobuf::Field;
+using protobuf::Reader;
+
+// ---- Vocabulary, constants, attributes ----
+
+Text Vocabulary::add(std::string_view text) {
+  const auto found = positions_.find(text);
+  if (found != positions_.end()) {
+    const std::string& known = *texts_[static_cast<size_t>(found->second)];
+    return {known.data(), static_cast<uint32_t>(known.size()), found->second};
+  }
+  const auto position = static_cast<int32_t>(texts_.size());
+  texts_.push_back(std::make_unique<std::string>(text));
+  const std::string& copy = *texts_.back();
+  positions_.emplace(copy, position);
+  return {copy.data(), static_cast<uint32_t>(copy.size()), position};
+}
+
+Text Vocabulary::find(std::string_view text) const {
+  const auto found = positions_.find(text);
+  if (found == positions_.end())
+    return {text.data(), static_cast<uint32_t>(text.size()), kNotInVocabulary};
+  return {found->first.data(), static_cast<uint32_t>(text.size()), found->second};
+}
+
+std::unique_ptr<Constant> make_constant(int32_t dtype, Dims dims) {
+  auto constant = std::make_unique<Constant>();
+  constant->dtype = dtype;
+  constant->count = count_elements(dims);
+  constant->dims = std::move(dims);
+  const auto count = static_cast<uint64_t>(constant->count);
+  if (count > UINT64_MAX / 16) throw Error(SIDECALL_OUT_OF_RANGE, "a tensor is too large");
+  constant->buffer.reserve(count * element_bytes(dtype));
+  constant->place.data = constant->buffer.data();
+  return constant;
+}
+
+bool Node::has(std::string_view attribute) const {
+  for (const Attribute& each : attributes) {
+    if (each.name == attribute) return true;
+  }
+  return false;
+}
+
+const Attribute* Node::find(std::string_view attribute, AttributeType type) const {
+  for (const Attribute& each : attributes) {
+    if (each.name != attribute) continue;
+    if (each.type == type) return &each;
+    throw Error(SIDECALL_FILE_INVALID,
+                describe() + ": attribute '" + std::string(attribute) + "' has an unexpected type");
+  }
+  return nullptr;
+}
+
+int64_t Node::integer(std::string_view attribute, int64_t otherwise) const {
+  const Attribute* found = find(attribute, AttributeType::kInteger);
+  return found == nullptr ? otherwise : found->integer;
+}
+
+float Node::real(std::string_view attribute, float otherwise) const {
+  const Attribute* found = find(attribute, AttributeType::kReal);
+  return found == nullptr ? otherwise : found->real;
+}
+
+std::string_view Node::text(std::string_view attribute, std::string_view otherwise) const {
+  const Attribute* found = find(attribute, AttributeType::kText);
+  return found == nullptr ? otherwise : found->text;
+}
+
+const std::vector<int64_t>& Node::integers(std::string_view attribute) const {
+  static const std::vector<int64_t> none;
+  const Attribute* found = find(attribute, AttributeType::kIntegers);
+  return found == nullptr ? none : found->integers;
+}
+
+const std::vector<float>& Node::reals(std::string_view attribute) const {
+  static const std::vector<float> none;
+  const Attribute* found = find(attribute, AttributeType::kReals);
+  return found == nullptr ? none : found->reals;
+}
+
+const std::vector<std::string_view>& Node::texts(std::string_view attribute) const {
+  static const std::vector<std::string_view> none;
+  const Attribute* found = find(attribute, AttributeType::kTexts);
+  return found == nullptr ? none : found->texts;
+}
+
+const Constant* Node::tensor(std::string_view attribute) const {
+  const Attribute* found = find(attribute, AttributeType::kTensor);
+  return found == nullptr ? nullptr : found->tensor.get();
+}
+
+std::string Node::describe() const {
+  std::string type(op);
+  if (!domain.empty()) type = std::string(domain) + "." + type;
+  return "node '" + printable(std::string(name)) + "' (" + printable(type) + ")";
+}
+
+namespace {
+
+template <typename Number>
+Number from_little_endian(std::string_view bytes) {
+  Number number{};
+  std::memcpy(&number, bytes.data(), sizeof number);
+  return number;
+}
+
+// Reads the messages of one model. The message types and field numbers are those of onnx.proto.
+class GraphReader {
+ public:
+  GraphReader(const EngineInput& input, const std::string& what) : input_(input), what_(what) {}
+
+  Graph read() {
+    std::string_view graph;
+    Reader reader(input_.model());
+    for (Field field; reader.next(&field);) {
+      if (field.number == 7) graph = field.bytes;
+      if (field.number == 8) read_import(field.bytes);
+    }
+    read_graph(graph);
+    return std::move(graph_);
+  }
+
+ private:
+  [[noreturn]] void refuse(int32_t status, const std::string& problem) const {
+    throw Error(status, what_ + problem);
+  }
+
+  void read_import(std::string_view message) {
+    std::string_view domain;
+    int64_t version = 0;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) domain = field.bytes;
+      if (field.number == 2) version = static_cast<int64_t>(field.value);
+    }
+    versions_[canonical(domain)] = version;
+  }
+
+  static std::string_view canonical(std::string_view domain) {
+    return domain == "ai.onnx" ? std::string_view() : domain;
+  }
+
+  // Values must exist before a node reads them, so initializers and inputs are read first.
+  void read_graph(std::string_view message) {
+    Reader first(message);
+    for (Field field; first.next(&field);) {
+      if (field.number == 5) read_initializer(field.bytes);
+      if (field.number == 15) refuse(SIDECALL_UNSUPPORTED, "the graph has sparse initializers");
+    }
+    Reader second(message);
+    for (Field field; second.next(&field);) {
+      if (field.number == 11) read_input(field.bytes);
+    }
+    Reader third(message);
+    for (Field field; third.next(&field);) {
+      if (field.number == 1) read_node(field.bytes);
+    }
+    Reader last(message);
+    for (Field field; last.next(&field);) {
+      if (field.number != 12) continue;
+      TensorSpec spec = read_spec(field.bytes, "output");
+      graph_.output_values.push_back(find_value(spec.name, "the graph's outputs"));
+      graph_.outputs.push_back(std::move(spec));
+    }
+  }
+
+  int32_t add_value(std::string_view name) {
+    const auto index = static_cast<int32_t>(graph_.values.size());
+    if (!name.empty() && !indices_.emplace(name, index).second)
+      refuse(SIDECALL_FILE_INVALID,
+             "value '" + printable(std::string(name)) + "' is made more than once");
+    graph_.values.push_back({name, nullptr});
+    return index;
+  }
+
+  int32_t find_value(std::string_view name, const std::string& reader) const {
+    const auto found = indices_.find(name);
+    if (found == indices_.end())
+      refuse(SIDECALL_FILE_INVALID, reader + " read the value '" + printable(std::string(name)) +
+                                        "', which nothing before makes");
+    return found->second;
+  }
+
+  void read_initializer(std::string_view message) {
+    std::string_view name;
+    std::unique_ptr<Constant> constant = read_tensor(message, &name);
+    const int32_t index = add_value(name);
+    graph_.values[static_cast<size_t>(index)].constant = std::move(constant);
+  }
+
+  void read_input(std::string_view message) {
+    TensorSpec spec = read_spec(message, "input");
+    // An initializer is the default of an input of the same name. Such an input is not offered to
+    // callers.
+    if (indices_.count(spec.name) != 0) return;
+    graph_.input_values.push_back(add_value(name_of(message)));
+    graph_.inputs.push_back(std::move(spec));
+  }
+
+  static std::string_view name_of(std::string_view message) {
+    std::string_view name;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) name = field.bytes;
+    }
+    return name;
+  }
+
+  TensorSpec read_spec(std::string_view message, const std::string& kind) const {
+    TensorSpec spec;
+    spec.name = name_of(message);
+    spec.is_shaped = false;
+    std::string_view type;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 2) type = field.bytes;
+    }
+    std::string_view tensor;
+    Reader types(type);
+    for (Field field; types.next(&field);) {
+      if (field.number == 1) tensor = field.bytes;
+    }
+    Reader parts(tensor);
+    for (Field field; parts.next(&field);) {
+      if (field.number == 1) spec.dtype = static_cast<int32_t>(field.value);
+      if (field.number != 2) continue;
+      spec.is_shaped = true;
+      Reader dims(field.bytes);
+      for (Field dim; dims.next(&dim);) {
+        if (dim.number == 1) read_dim(dim.bytes, &spec);
+      }
+    }
+    if (!is_supported(spec.dtype))
+      refuse(SIDECALL_UNSUPPORTED, kind + " '" + spec.name +
+                                       "' is not a tensor of a type that this "
+                                       "engine computes with");
+    return spec;
+  }
+
+  static void read_dim(std::string_view message, TensorSpec* spec) {
+    int64_t size = -1;
+    std::string name;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) size = static_cast<int64_t>(field.value);
+      if (field.number == 2) name = field.bytes;
+    }
+    spec->dims.push_back(size < 0 ? -1 : size);
+    spec->dim_names.push_back(size < 0 ? name : "");
+  }
+
+  void read_node(std::string_view message) {
+    Node node;
+    std::vector<std::string_view> outputs;
+    std::vector<std::string_view> inputs;
+    std::vector<std::string_view> attributes;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) inputs.push_back(field.bytes);
+      if (field.number == 2) outputs.push_back(field.bytes);
+      if (field.number == 3) node.name = field.bytes;
+      if (field.number == 4) node.op = field.bytes;
+      if (field.number == 5) attributes.push_back(field.bytes);
+      if (field.number == 7) node.domain = canonical(field.bytes);
+    }
+    const auto version = versions_.find(node.domain);
+    if (version == versions_.end())
+      refuse(SIDECALL_FILE_INVALID,
+             node.describe() + ": the model does not import its operator set");
+    node.version = version->second;
+    for (const std::string_view attribute : attributes) read_attribute(attribute, &node);
+    for (const std::string_view name : inputs)
+      node.inputs.push_back(name.empty() ? -1 : find_value(name, node.describe()));
+    for (const std::string_view name : outputs)
+      node.outputs.push_back(name.empty() ? -1 : add_value(name));
+    graph_.nodes.push_back(std::move(node));
+  }
+
+  void read_attribute(std::string_view message, Node* node) {
+    Attribute attribute;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      switch (field.number) {
+        case 1:
+          attribute.name = field.bytes;
+          break;
+        case 2:
+          attribute.real = from_little_endian<float>(field.bytes);
+          break;
+        case 3:
+          attribute.integer = static_cast<int64_t>(field.value);
+          break;
+        case 4:
+          attribute.text = field.bytes;
+          break;
+        case 5: {
+          std::string_view name;
+          attribute.tensor = read_tensor(field.bytes, &name);
+          break;
+        }
+        case 7:
+          add_fixed(field, &attribute.reals);
+          break;
+        case 8:
+          add_varints(field, &attribute.integers);
+          break;
+        case 9:
+          attribute.texts.push_back(field.bytes);
+          break;
+        case 20:
+          attribute.type = static_cast<AttributeType>(field.value);
+          break;
+        case 21:
+          refuse(SIDECALL_FILE_INVALID,
+                 node->describe() + ": an attribute outside of a function names another one");
+        default:
+          break;  // other types: an operator that needs one is not among those of this engine
+      }
+    }
+    if (attribute.type == AttributeType::kTensor && !attribute.tensor)
+      refuse(SIDECALL_FILE_INVALID, node->describe() + ": an attribute lacks its tensor");
+    if (node->has(attribute.name))
+      refuse(SIDECALL_FILE_INVALID, node->describe() + ": attribute '" +
+                                        printable(std::string(attribute.name)) + "' occurs twice");
+    node->attributes.push_back(std::move(attribute));
+  }
+
+  template <typename Number>
+  static void add_fixed(const Field& field, std::vector<Number>* numbers) {
+    const size_t count = field.bytes.size() / sizeof(Number);
+    const size_t before = numbers->size();
+    numbers->resize(before + count);
+    if (count > 0)
+      std::memcpy(numbers->data() + before, field.bytes.data(), count * sizeof(Number));
+  }
+
+  template <typename Number>
+  static void add_varints(const Field& field, std::vector<Number>* numbers) {
+    if (!field.is_bytes) {
+      numbers->push_back(static_cast<Number>(field.value));
+      return;
+    }
+    Reader packed(field.bytes);
+    for (uint64_t value = 0; packed.next_varint(&value);)
+      numbers->push_back(static_cast<Number>(value));
+  }
+
+  // The elements of a TensorProto in its different forms.
+  struct Elements {
+    std::string_view raw;
+    bool has_raw = false;
+    std::vector<float> floats;
+    std::vector<double> doubles;
+    std::vector<int32_t> int32s;
+    std::vector<int64_t> int64s;
+    std::vector<std::string_view> texts;
+  };
+
+  std::unique_ptr<Constant> read_tensor(std::string_view message, std::string_view* name) {
+    int32_t dtype = 0;
+    Dims dims;
+    Elements elements;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) add_varints(field, &dims);
+      if (field.number == 2) dtype = static_cast<int32_t>(field.value);
+      if (field.number == 4) add_fixed(field, &elements.floats);
+      if (field.number == 5) add_varints(field, &elements.int32s);
+      if (field.number == 6) elements.texts.push_back(field.bytes);
+      if (field.number == 7) add_varints(field, &elements.int64s);
+      if (field.number == 8) *name = field.bytes;
+      if (field.number == 10) add_fixed(field, &elements.doubles);
+      if (field.number != 9) continue;
+      elements.raw = field.bytes;
+      elements.has_raw = true;
+    }
+    for (const MemoryInitializer& beside : input_.initializers) {
+      if (beside.name != *name) continue;
+      elements.raw = beside.data;
+      elements.has_raw = true;
+    }
+    const std::string tensor = "tensor '" + printable(std::string(*name)) + "'";
+    // The modes of tree nodes are uint8.
+    if (!is_supported(dtype) && dtype != SIDECALL_DTYPE_UINT8)
+      refuse(SIDECALL_UNSUPPORTED, tensor + " has the type " + std::string(dtype_name(dtype)) +
+                                       ", with which this "
+                                       "engine does not compute");
+    return fill(dtype, std::move(dims), elements, tensor);
+  }
+
+  std::unique_ptr<Constant> fill(int32_t dtype, Dims dims, const Elements& elements,
+                                 const std::string& tensor) {
+    const auto expected = static_cast<uint64_t>(count_elements(dims));
+    const auto check = [&](uint64_t got) {
+      if (got != expected)
+        refuse(SIDECALL_FILE_INVALID, tensor + ": expected " + std::to_string(expected) +
+                                          " elements, got " + std::to_string(got));
+    };
+    if (dtype == SIDECALL_DTYPE_STRING) {
+      check(elements.texts.size());
+      auto constant = make_constant(dtype, std::move(dims));
+      Text* to = static_cast<Text*>(constant->place.data);
+      for (const std::string_view text : elements.texts) *to++ = graph_.vocabulary.add(text);
+      return constant;
+    }
+    const uint64_t size = element_bytes(dtype);
+    if (elements.has_raw) {
+      if (elements.raw.size() % size != 0)
+        refuse(SIDECALL_FILE_INVALID, tensor + ": its data end within an element");
+      check(elements.raw.size() / size);
+      auto constant = make_constant(dtype, std::move(dims));
+      if (expected > 0) std::memcpy(constant->place.data, elements.raw.data(), elements.raw.size());
+      return make_bools_canonical(std::move(constant));
+    }
+    switch (dtype) {
+      case SIDECALL_DTYPE_FLOAT32:
+        check(elements.floats.size());
+        return copy<float>(dtype, std::move(dims), elements.floats);
+      case SIDECALL_DTYPE_FLOAT64:
+        check(elements.doubles.size());
+        return copy<double>(dtype, std::move(dims), elements.doubles);
+      case SIDECALL_DTYPE_INT32:
+        check(elements.int32s.size());
+        return copy<int32_t>(dtype, std::move(dims), elements.int32s);
+      case SIDECALL_DTYPE_INT64:
+        check(elements.int64s.size());
+        return copy<int64_t>(dtype, std::move(dims), elements.int64s);
+      default:
+        check(elements.int32s.size());
+        return make_bools_canonical(copy<uint8_t>(dtype, std::move(dims), elements.int32s));
+    }
+  }
+
+  template <typename T, typename From>
+  static std::unique_ptr<Constant> copy(int32_t dtype, Dims dims, const std::vector<From>& from) {
+    auto constant = make_constant(dtype, std::move(dims));
+    T* to = static_cast<T*>(constant->place.data);
+    for (const From element : from) *to++ = static_cast<T>(element);
+    return constant;
+  }
+
+  // A bool of a file may be any byte. Here it is 0 or 1.
+  static std::unique_ptr<Constant> make_bools_canonical(std::unique_ptr<Constant> constant) {
+    if (constant->dtype != SIDECALL_DTYPE_BOOL) return constant;
+    auto* bools = static_cast<uint8_t*>(constant->place.data);
+    for (int64_t i = 0; i < constant->count; ++i) bools[i] = bools[i] != 0 ? 1 : 0;
+    return constant;
+  }
+
+  const EngineInput& input_;
+  const std::string& what_;
+  Graph graph_;
+  std::unordered_map<std::string_view, int64_t, SeededHash> versions_;
+  std::unordered_map<std::string_view, int32_t, SeededHash> indices_;
+};
+
+}  // namespace
+
+Graph read_graph(const EngineInput& input, const std::string& what) {
+  return GraphReader(input, what).read();
+}
+
+}  // namespace sidecall::native

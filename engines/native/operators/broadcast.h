@@ -1,0 +1,128 @@
+// Element-wise loops over tensors of different shapes, by ONNX's (numpy's) broadcasting.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/shapes.h"
+#include "engines/native/tensor.h"
+
+namespace sidecall::native {
+
+// Walks over K operands whose shapes broadcast to one shape. Dimensions that all operands walk
+// through alike are merged, so most pairs of shapes need one or two loops. The innermost stride of
+// each operand is 0 or 1.
+template <size_t K>
+class Broadcast {
+ public:
+  // Throws ENGINE if the shapes do not fit together.
+  explicit Broadcast(const std::array<const Tensor*, K>& operands) {
+    size_t rank = 0;
+    for (const Tensor* operand : operands) rank = std::max(rank, operand->dims.size());
+    dims_.assign(rank, 1);
+    for (size_t axis = 0; axis < rank; ++axis) {
+      for (const Tensor* operand : operands) {
+        const int64_t size = size_at(*operand, axis, rank);
+        if (size == 1 || size == dims_[axis]) continue;
+        if (dims_[axis] != 1)
+          throw Error(SIDECALL_ENGINE, "shapes do not broadcast: " + std::to_string(dims_[axis]) +
+                                           " and " + std::to_string(size) + " elements at axis " +
+                                           std::to_string(axis));
+        dims_[axis] = size;
+      }
+    }
+    merge(operands, rank);
+  }
+
+  const Dims& dims() const { return dims_; }  // the common shape
+
+  // Calls inner(count, offsets, output_offset) for each innermost loop. `offsets` are those of the
+  // operands, in elements.
+  template <typename Inner>
+  void for_each(Inner&& inner) const {
+    if (is_empty_) return;
+    std::array<int64_t, K> offsets{};
+    if (outer_.empty()) {
+      inner(count_, offsets, int64_t{0});
+      return;
+    }
+    std::array<int64_t, kMaxLoops> index{};
+    int64_t output = 0;
+    for (;;) {
+      inner(count_, offsets, output);
+      output += count_;
+      size_t loop = outer_.size();
+      for (;;) {
+        if (loop == 0) return;
+        --loop;
+        const Loop& at = outer_[loop];
+        for (size_t k = 0; k < K; ++k) offsets[k] += at.strides[k];
+        if (++index[loop] < at.size) break;
+        for (size_t k = 0; k < K; ++k) offsets[k] -= at.strides[k] * at.size;
+        index[loop] = 0;
+      }
+    }
+  }
+
+  // The innermost stride of an operand: 1, or 0 if it stays at one element.
+  int64_t stride(size_t operand) const { return inner_[operand]; }
+
+ private:
+  static constexpr size_t kMaxLoops = 16;
+  struct Loop {
+    int64_t size;
+    std::array<int64_t, K> strides;
+  };
+
+  static int64_t size_at(const Tensor& tensor, size_t axis, size_t rank) {
+    const size_t missing = rank - tensor.dims.size();
+    return axis < missing ? 1 : tensor.dims[axis - missing];
+  }
+
+  void merge(const std::array<const Tensor*, K>& operands, size_t rank) {
+    is_empty_ = std::find(dims_.begin(), dims_.end(), 0) != dims_.end();
+    if (is_empty_) return;
+    std::array<int64_t, K> strides;
+    strides.fill(1);
+    std::vector<Loop> loops;  // from the innermost
+    for (size_t axis = rank; axis-- > 0;) {
+      Loop loop{dims_[axis], {}};
+      for (size_t k = 0; k < K; ++k) {
+        const int64_t size = size_at(*operands[k], axis, rank);
+        loop.strides[k] = size == 1 ? 0 : strides[k];
+        strides[k] *= size;
+      }
+      if (dims_[axis] == 1) continue;
+      if (!loops.empty() && continues(loops.back(), loop)) loops.back().size *= loop.size;
+      else loops.push_back(loop);
+    }
+    if (loops.size() > kMaxLoops)
+      throw Error(SIDECALL_UNSUPPORTED, "shapes have too many dimensions to broadcast");
+    count_ = 1;
+    if (!loops.empty()) {
+      count_ = loops.front().size;
+      inner_ = loops.front().strides;
+    }
+    for (size_t i = loops.size(); i-- > 1;) outer_.push_back(loops[i]);
+  }
+
+  static bool continues(const Loop& inside, const Loop& outside) {
+    for (size_t k = 0; k < K; ++k) {
+      if (outside.strides[k] != inside.strides[k] * inside.size) return false;
+    }
+    return true;
+  }
+
+  Dims dims_;
+  int64_t count_ = 1;               // of the innermost loop
+  std::array<int64_t, K> inner_{};  // its strides
+  std::vector<Loop> outer_;         // from the outermost
+  bool is_empty_ = false;
+};
+
+}  // namespace sidecall::native

@@ -1,0 +1,421 @@
+// Matrix products.
+//
+// The right operand is rearranged into panels, so that the innermost loop reads it in order. If it
+// is constant, this happens once, when the model is opened. A result does not depend on the number
+// of rows: each is the sum of its terms in the same order.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "broadcast.h"
+#include "core/buffer.h"
+#include "core/error.h"
+#include "tables.h"
+
+namespace sidecall::native {
+namespace {
+
+// The processor adds and multiplies this much at once. All x86-64 and AArch64 processors can.
+constexpr size_t kVectorBytes = 16;
+constexpr int64_t kRegisters = 8;  // for sums; the others hold operands
+
+template <typename T>
+constexpr int64_t kLanes = kVectorBytes / sizeof(T);
+
+template <typename T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+};
+template <typename T>
+using Vector = typename VectorOf<T>::type;
+
+template <typename T>
+Vector<T> load(const T* from) {
+  Vector<T> vector;
+  std::memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
+// A matrix of which both dimensions can be walked in any stride.
+template <typename T>
+struct View {
+  const T* data;
+  int64_t row_stride, column_stride;
+};
+
+// ---- Panels ----
+
+// A panel has the elements of some columns, row by row. It is as wide as 4, 2 or 1 vectors, and
+// padded with zeros. A matrix with one column is one panel without padding.
+constexpr int64_t kMaxVectors = 4;
+
+template <typename T>
+int64_t vectors_for(int64_t columns) {
+  const int64_t vectors = (columns + kLanes<T> - 1) / kLanes<T>;
+  return vectors >= 3 ? kMaxVectors : vectors;
+}
+
+template <typename T>
+uint64_t packed_bytes(int64_t terms, int64_t columns) {
+  constexpr int64_t kWidth = kMaxVectors * kLanes<T>;
+  int64_t width = columns;
+  if (columns > 1) width = columns / kWidth * kWidth + vectors_for<T>(columns % kWidth) * kLanes<T>;
+  return static_cast<uint64_t>(terms) * static_cast<uint64_t>(width) * sizeof(T);
+}
+
+template <typename T>
+void pack(const View<T>& matrix, int64_t terms, int64_t columns, T* to) {
+  if (columns == 1) {
+    for (int64_t k = 0; k < terms; ++k) to[k] = matrix.data[k * matrix.row_stride];
+    return;
+  }
+  int64_t width = 0;
+  for (int64_t first = 0; first < columns; first += width) {
+    width = vectors_for<T>(columns - first) * kLanes<T>;
+    const int64_t used = std::min(width, columns - first);
+    for (int64_t k = 0; k < terms; ++k, to += width) {
+      const T* from = matrix.data + k * matrix.row_stride + first * matrix.column_stride;
+      for (int64_t i = 0; i < used; ++i) to[i] = from[i * matrix.column_stride];
+      std::fill(to + used, to + width, T{0});
+    }
+  }
+}
+
+// ---- Kernels ----
+
+// The product of a row and a panel. Sums of a column wait for each other, so terms take turns on
+// several of them.
+template <typename T, int64_t vectors>
+void multiply_panel(const T* row, const T* panel, int64_t terms, T* sums) {
+  constexpr int64_t kTurns = kRegisters / vectors;
+  constexpr int64_t kWidth = vectors * kLanes<T>;
+  Vector<T> totals[kRegisters] = {};
+  int64_t k = 0;
+  for (; k + kTurns <= terms; k += kTurns) {
+#pragma GCC unroll 8
+    for (int64_t turn = 0; turn < kTurns; ++turn) {
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < vectors; ++i)
+        totals[turn * vectors + i] += row[k + turn] * load(panel + turn * kWidth + i * kLanes<T>);
+    }
+    panel += kTurns * kWidth;
+  }
+  // The loop is unrolled so that each total stays in its register.
+#pragma GCC unroll 8
+  for (int64_t turn = 0; turn < kTurns - 1; ++turn) {
+    if (k == terms) break;
+    for (int64_t i = 0; i < vectors; ++i)
+      totals[turn * vectors + i] += row[k] * load(panel + i * kLanes<T>);
+    panel += kWidth;
+    ++k;
+  }
+#pragma GCC unroll 4
+  for (int64_t half = kRegisters / 2; half >= vectors; half /= 2) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < half; ++i) totals[i] += totals[i + half];
+  }
+  std::memcpy(sums, totals, sizeof(T) * kWidth);
+}
+
+// The product of a row and a column.
+template <typename T>
+T multiply_column(const T* row, const T* column, int64_t terms) {
+  constexpr int64_t kWidth = 4 * kLanes<T>;
+  Vector<T> totals[4] = {};
+  int64_t k = 0;
+  for (; k + kWidth <= terms; k += kWidth) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < 4; ++i)
+      totals[i] += load(row + k + i * kLanes<T>) * load(column + k + i * kLanes<T>);
+  }
+  for (; k + kLanes<T> <= terms; k += kLanes<T>) totals[0] += load(row + k) * load(column + k);
+  const Vector<T> total = (totals[0] + totals[2]) + (totals[1] + totals[3]);
+  T sum = total[0] + total[1];
+  if constexpr (kLanes<T> == 4) sum += total[2] + total[3];
+  for (; k < terms; ++k) sum += row[k] * column[k];
+  return sum;
+}
+
+// ---- Products ----
+
+struct Sizes {
+  int64_t rows = 0, terms = 0, columns = 0;
+};
+
+// Rows that share a panel while it is in the cache.
+constexpr int64_t kRowsPerBlock = 16;
+
+// `left` is dense. `store(row, column, sum)` takes each result.
+template <typename T, typename Store>
+void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrupt& interrupt,
+              const Store& store) {
+  std::array<T, static_cast<size_t>(kMaxVectors * kLanes<T>)> sums;
+  for (int64_t block = 0; block < sizes.rows; block += kRowsPerBlock) {
+    interrupt.poll();
+    const int64_t end = std::min(block + kRowsPerBlock, sizes.rows);
+    if (sizes.columns == 1) {
+      for (int64_t i = block; i < end; ++i)
+        store(i, 0, multiply_column(left + i * sizes.terms, packed, sizes.terms));
+      continue;
+    }
+    const T* panel = packed;
+    int64_t width = 0;
+    for (int64_t first = 0; first < sizes.columns; first += width) {
+      const int64_t vectors = vectors_for<T>(sizes.columns - first);
+      width = vectors * kLanes<T>;
+      const int64_t used = std::min(width, sizes.columns - first);
+      for (int64_t i = block; i < end; ++i) {
+        const T* row = left + i * sizes.terms;
+        if (vectors == 4) multiply_panel<T, 4>(row, panel, sizes.terms, sums.data());
+        else if (vectors == 2) multiply_panel<T, 2>(row, panel, sizes.terms, sums.data());
+        else multiply_panel<T, 1>(row, panel, sizes.terms, sums.data());
+        for (int64_t j = 0; j < used; ++j) store(i, first + j, sums[static_cast<size_t>(j)]);
+      }
+      panel += sizes.terms * width;
+    }
+  }
+}
+
+// The right operand in panels: those that were made when the node was compiled, or memory for those
+// of each run.
+class RightOperand {
+ public:
+  RightOperand(const Buffer* compiled, uint64_t bytes) : compiled_(compiled) {
+    if (compiled == nullptr) buffer_.reserve(bytes);
+  }
+
+  template <typename T>
+  const T* panels(const View<T>& matrix, const Sizes& sizes) {
+    if (compiled_ != nullptr) return static_cast<const T*>(compiled_->data());
+    T* to = static_cast<T*>(buffer_.data());
+    pack(matrix, sizes.terms, sizes.columns, to);
+    return to;
+  }
+
+ private:
+  const Buffer* compiled_;
+  Buffer buffer_;
+};
+
+template <typename T>
+View<T> right_view(const T* data, const Sizes& sizes, bool is_transposed) {
+  if (is_transposed) return {data, 1, sizes.terms};
+  return {data, sizes.columns, 1};
+}
+
+// The panels of a constant right operand; nullptr if it is none.
+template <typename T>
+std::unique_ptr<Buffer> pack_constant(const Constant& b, bool is_transposed) {
+  const bool is_column = b.dims.size() == 1;
+  Sizes sizes{0, b.dims[0], is_column ? 1 : b.dims[1]};
+  if (is_transposed) std::swap(sizes.terms, sizes.columns);
+  const T* data = static_cast<const T*>(b.place.data);
+  auto buffer = std::make_unique<Buffer>();
+  buffer->reserve(packed_bytes<T>(sizes.terms, sizes.columns));
+  pack(right_view(data, sizes, is_transposed), sizes.terms, sizes.columns,
+       static_cast<T*>(buffer->data()));
+  return buffer;
+}
+
+class MatrixOperator : public Operator {
+ protected:
+  MatrixOperator(const Compile& compile, bool is_transposed) : node_(compile.node) {
+    const Constant* b = compile.constant(1);
+    if (b == nullptr || b->dims.empty() || b->dims.size() > 2 || b->count == 0) return;
+    if (b->dtype == SIDECALL_DTYPE_FLOAT64) packed_ = pack_constant<double>(*b, is_transposed);
+    if (b->dtype == SIDECALL_DTYPE_FLOAT32) packed_ = pack_constant<float>(*b, is_transposed);
+  }
+
+  [[noreturn]] void refuse(int32_t status, const std::string& problem) const {
+    refuse_node(node_, status, problem);
+  }
+
+  // Throws unless both are float64, or both float32.
+  void check_types(const Tensor& a, const Tensor& b) const {
+    if (a.dtype != b.dtype)
+      refuse(SIDECALL_FILE_INVALID, std::string("expected inputs of one type, got ") +
+                                        dtype_name(a.dtype) + " and " + dtype_name(b.dtype));
+    if (a.dtype != SIDECALL_DTYPE_FLOAT64 && a.dtype != SIDECALL_DTYPE_FLOAT32)
+      refuse_type(node_, a);
+  }
+
+  void check_terms(int64_t left, int64_t right) const {
+    if (left != right)
+      refuse(SIDECALL_ENGINE, "rows of " + std::to_string(left) + " elements and columns of " +
+                                  std::to_string(right));
+  }
+
+  const Node& node_;
+  std::unique_ptr<Buffer> packed_;
+};
+
+template <typename T>
+std::unique_ptr<Step> zero_step(const Tensor* out) {
+  return make_step([out] { std::fill_n(out->as<T>(), out->count, T{0}); });
+}
+
+// ---- MatMul ----
+
+class MatMul final : public MatrixOperator {
+ public:
+  explicit MatMul(const Compile& compile) : MatrixOperator(compile, false) {}
+
+  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
+    const Tensor& a = required(node_, in, 0);
+    const Tensor& b = required(node_, in, 1);
+    check_types(a, b);
+    if (a.rank() == 0 || b.rank() == 0) refuse(SIDECALL_FILE_INVALID, "an operand of rank 0");
+    // A list is a matrix with one row on the left, and with one column on the right.
+    Dims left = a.dims, right = b.dims;
+    if (left.size() == 1) left.insert(left.begin(), 1);
+    if (right.size() == 1) right.push_back(1);
+    Sizes sizes{left[left.size() - 2], left.back(), right.back()};
+    check_terms(sizes.terms, right[right.size() - 2]);
+    Tensor left_batch, right_batch;
+    left_batch.shape(a.dtype, Dims(left.begin(), left.end() - 2));
+    right_batch.shape(b.dtype, Dims(right.begin(), right.end() - 2));
+    const Broadcast<2> batches({&left_batch, &right_batch});
+    Dims dims = batches.dims();
+    if (a.rank() > 1) dims.push_back(sizes.rows);
+    if (b.rank() > 1) dims.push_back(sizes.columns);
+    out[0]->shape(a.dtype, std::move(dims));
+    // One matrix on the right multiplies all rows on the left.
+    if (right_batch.count == 1) sizes.rows *= left_batch.count;
+    return a.dtype == SIDECALL_DTYPE_FLOAT64
+               ? step<double>(sizes, right_batch.count == 1, batches, a, b, out[0])
+               : step<float>(sizes, right_batch.count == 1, batches, a, b, out[0]);
+  }
+
+ private:
+  template <typename T>
+  std::unique_ptr<Step> step(const Sizes& sizes, bool is_one, const Broadcast<2>& batches,
+                             const Tensor& a, const Tensor& b, const Tensor* out) const {
+    if (out->count == 0 || sizes.terms == 0) return zero_step<T>(out);
+    std::vector<std::array<int64_t, 2>> pairs;  // of matrices, for each product
+    if (is_one) {
+      pairs.push_back({0, 0});
+    } else {
+      batches.for_each([&](int64_t count, const std::array<int64_t, 2>& offsets, int64_t) {
+        for (int64_t i = 0; i < count; ++i)
+          pairs.push_back({offsets[0] + i * batches.stride(0), offsets[1] + i * batches.stride(1)});
+      });
+    }
+    RightOperand operand(packed_.get(), packed_bytes<T>(sizes.terms, sizes.columns));
+    return make_step([sizes, pairs = std::move(pairs), operand = std::move(operand), &a, &b,
+                      out](const Interrupt& interrupt) mutable {
+      T* to = out->as<T>();
+      const T* panels = nullptr;
+      int64_t packed = -1;
+      for (const auto& [left, right] : pairs) {
+        if (right != packed) {
+          const int64_t offset = right * sizes.terms * sizes.columns;
+          panels = operand.panels(right_view(b.as<T>() + offset, sizes, false), sizes);
+          packed = right;
+        }
+        multiply(sizes, a.as<T>() + left * sizes.rows * sizes.terms, panels, interrupt,
+                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = sum; });
+        to += sizes.rows * sizes.columns;
+      }
+    });
+  }
+};
+
+// ---- Gemm ----
+
+// alpha * A * B + beta * C
+class Gemm final : public MatrixOperator {
+ public:
+  explicit Gemm(const Compile& compile)
+      : MatrixOperator(compile, compile.node.integer("transB", 0) != 0),
+        transposes_a_(compile.node.integer("transA", 0) != 0),
+        transposes_b_(compile.node.integer("transB", 0) != 0),
+        alpha_(compile.node.real("alpha", 1)),
+        beta_(compile.node.real("beta", 1)) {}
+
+  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
+    const Tensor& a = required(node_, in, 0);
+    const Tensor& b = required(node_, in, 1);
+    const Tensor* c = optional(in, 2);
+    check_types(a, b);
+    if (a.rank() != 2 || b.rank() != 2)
+      refuse(SIDECALL_FILE_INVALID, "an operand that is not a matrix");
+    const Sizes sizes{a.dims[transposes_a_ ? 1 : 0], a.dims[transposes_a_ ? 0 : 1],
+                      b.dims[transposes_b_ ? 0 : 1]};
+    check_terms(sizes.terms, b.dims[transposes_b_ ? 1 : 0]);
+    if (c != nullptr) check_addend(a, *c, sizes);
+    out[0]->shape(a.dtype, {sizes.rows, sizes.columns});
+    return a.dtype == SIDECALL_DTYPE_FLOAT64 ? step<double>(sizes, a, b, c, out[0])
+                                             : step<float>(sizes, a, b, c, out[0]);
+  }
+
+ private:
+  void check_addend(const Tensor& a, const Tensor& c, const Sizes& sizes) const {
+    check_types(a, c);
+    const size_t rank = c.dims.size();
+    const int64_t rows = rank < 2 ? 1 : c.dims[0];
+    const int64_t columns = rank == 0 ? 1 : c.dims.back();
+    if (rank > 2 || (rows != 1 && rows != sizes.rows) || (columns != 1 && columns != sizes.columns))
+      refuse(SIDECALL_ENGINE, "C does not broadcast to [" + std::to_string(sizes.rows) + "," +
+                                  std::to_string(sizes.columns) + "]");
+  }
+
+  template <typename T>
+  std::unique_ptr<Step> step(const Sizes& sizes, const Tensor& a, const Tensor& b, const Tensor* c,
+                             const Tensor* out) const {
+    if (out->count == 0) return zero_step<T>(out);
+    const bool is_left_transposed = transposes_a_, is_right_transposed = transposes_b_;
+    const T alpha = alpha_, beta = beta_;
+    if (beta == T{0}) c = nullptr;
+    const int64_t columns_of_c = c == nullptr || c->rank() == 0 ? 1 : c->dims.back();
+    const int64_t c_column = columns_of_c == 1 ? 0 : 1;
+    const int64_t c_row = c == nullptr || c->rank() < 2 || c->dims[0] == 1 ? 0 : columns_of_c;
+    Buffer rows;
+    if (transposes_a_) rows.reserve(static_cast<uint64_t>(a.count) * sizeof(T));
+    RightOperand operand(packed_.get(), packed_bytes<T>(sizes.terms, sizes.columns));
+    return make_step([=, &a, &b, rows = std::move(rows),
+                      operand = std::move(operand)](const Interrupt& interrupt) mutable {
+      const T* left = a.as<T>();
+      if (is_left_transposed) left = transpose(left, sizes, static_cast<T*>(rows.data()));
+      const T* panels = operand.panels(right_view(b.as<T>(), sizes, is_right_transposed), sizes);
+      T* to = out->as<T>();
+      if (c == nullptr) {
+        multiply(sizes, left, panels, interrupt,
+                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = alpha * sum; });
+      } else {
+        const T* addend = c->as<T>();
+        multiply(sizes, left, panels, interrupt, [&](int64_t i, int64_t j, T sum) {
+          to[i * sizes.columns + j] = alpha * sum + beta * addend[i * c_row + j * c_column];
+        });
+      }
+    });
+  }
+
+  // The rows of a matrix that was given by its columns.
+  template <typename T>
+  static const T* transpose(const T* from, const Sizes& sizes, T* to) {
+    for (int64_t i = 0; i < sizes.rows; ++i) {
+      for (int64_t k = 0; k < sizes.terms; ++k) to[i * sizes.terms + k] = from[k * sizes.rows + i];
+    }
+    return to;
+  }
+
+  const bool transposes_a_, transposes_b_;
+  const float alpha_, beta_;
+};
+
+template <typename MatrixOperation>
+std::unique_ptr<Operator> make_matrix_operator(const Compile& compile) {
+  return std::make_unique<MatrixOperation>(compile);
+}
+
+}  // namespace
+
+const std::vector<OperatorEntry>& matrix_operators() {
+  static const auto* all = new std::vector<OperatorEntry>{
+      {"", "MatMul", 1, kAnyVersion, make_matrix_operator<MatMul>},
+      {"", "Gemm", 7, kAnyVersion, make_matrix_operator<Gemm>},
+  };
+  return *all;
+}
+
+}  // namespace sidecall::native

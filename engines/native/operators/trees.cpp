@@ -1,0 +1,255 @@
+// The tree operators: TreeEnsemble, TreeEnsembleRegressor, TreeEnsembleClassifier.
+#include <algorithm>
+#include <cmath>
+
+#include "engines/native/post_transform.h"
+#include "engines/native/trees/ensemble.h"
+#include "engines/native/trees/forest.h"
+#include "tables.h"
+
+namespace sidecall::native {
+namespace {
+
+// The rows of an input [N, columns] or [columns].
+struct Rows {
+  int64_t count = 1;
+  int64_t columns = 1;
+};
+
+Rows rows_of(const Node& node, const Tensor& x, int32_t num_features) {
+  if (x.rank() != 1 && x.rank() != 2)
+    refuse_node(node, SIDECALL_ENGINE,
+                "expected an input of rank 1 or 2, got rank " + std::to_string(x.rank()));
+  const Rows rows = {x.rank() == 2 ? x.dims[0] : 1, x.dims.back()};
+  if (rows.columns < num_features)
+    refuse_node(node, SIDECALL_ENGINE,
+                "the trees read " + std::to_string(num_features) + " columns, but the input has " +
+                    std::to_string(rows.columns));
+  return rows;
+}
+
+// What happens to the sums of a row.
+template <typename Number>
+struct Finish {
+  explicit Finish(const Ensemble& ensemble)
+      : num_targets(ensemble.num_targets),
+        transform(ensemble.transform),
+        base_values(ensemble.base_values.begin(), ensemble.base_values.end()) {
+    if (ensemble.aggregate == Aggregate::kAverage)
+      divisor = static_cast<Number>(ensemble.roots.size());
+    // With one target ONNX Runtime adds 0 if there is no base value, which turns -0 into 0.
+    if (num_targets == 1 && base_values.empty()) base_values.push_back(0);
+    if (base_values.size() != static_cast<size_t>(num_targets)) base_values.clear();
+  }
+
+  void operator()(Number* sums) const {
+    if (divisor != Number{1}) {
+      for (int32_t i = 0; i < num_targets; ++i) sums[i] /= divisor;
+    }
+    for (size_t i = 0; i < base_values.size(); ++i) sums[i] += base_values[i];
+    apply(transform, sums, num_targets);
+  }
+
+  int32_t num_targets;
+  PostTransform transform;
+  Number divisor = 1;
+  std::vector<Number> base_values;  // one for each target, or none
+};
+
+// ---- TreeEnsemble and TreeEnsembleRegressor ----
+
+// `Out` is the type of the output: TreeEnsembleRegressor sums in the type of its input, and then
+// always returns float.
+template <typename Number, typename Out>
+class Regressor final : public Operator {
+ public:
+  Regressor(const Node& node, Ensemble ensemble)
+      : node_(node),
+        num_features_(ensemble.num_features),
+        finish_(ensemble),
+        forest_(node, std::move(ensemble)) {}
+
+  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
+    const Tensor& x = required(node_, in, 0);
+    if (x.dtype != dtype_of<Number>()) refuse_type(node_, x);
+    const Rows rows = rows_of(node_, x, num_features_);
+    out[0]->shape(dtype_of<Out>(), {rows.count, finish_.num_targets});
+    const bool sums_apart = !std::is_same_v<Number, Out>;
+    std::vector<Number> apart(sums_apart ? static_cast<size_t>(out[0]->count) : 0);
+    return make_step([this, rows, &x, y = out[0], sums = std::move(apart),
+                      scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
+      const int64_t targets = finish_.num_targets;
+      Number* totals = sums.data();
+      if constexpr (std::is_same_v<Number, Out>) totals = y->template as<Number>();
+      std::fill(totals, totals + rows.count * targets, Number{0});
+      forest_.add(x.as<Number>(), rows.count, rows.columns, totals, &scratch, interrupt);
+      for (int64_t row = 0; row < rows.count; ++row) finish_(totals + row * targets);
+      if constexpr (!std::is_same_v<Number, Out>) {
+        Out* to = y->template as<Out>();
+        for (int64_t i = 0; i < rows.count * targets; ++i) to[i] = static_cast<Out>(totals[i]);
+      }
+    });
+  }
+
+ private:
+  const Node& node_;
+  const int32_t num_features_;
+  const Finish<Number> finish_;
+  const Forest<Number> forest_;
+};
+
+// ---- TreeEnsembleClassifier ----
+
+// Returns labels and scores. With two classes, the weights may belong to one of them alone: then
+// their sum decides, and the scores of both classes follow from it.
+template <typename Number>
+class Classifier final : public Operator {
+ public:
+  Classifier(const Compile& compile, Ensemble ensemble)
+      : node_(compile.node),
+        num_features_(ensemble.num_features),
+        num_classes_(ensemble.num_targets),
+        all_positive_(std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
+                                  [](const Weight& weight) { return weight.value >= 0; })),
+        labels_(compile.node.integers("classlabels_int64s")),
+        base_(ensemble.base_values.begin(), ensemble.base_values.end()),
+        transform_(ensemble.transform),
+        forest_(compile.node, check(std::move(ensemble))) {
+    for (const std::string_view text : compile.node.texts("classlabels_strings"))
+      texts_.push_back(compile.vocabulary.add(text));
+  }
+
+  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
+    const Tensor& x = required(node_, in, 0);
+    if (x.dtype != dtype_of<Number>()) refuse_type(node_, x);
+    const Rows rows = rows_of(node_, x, num_features_);
+    Tensor* labels = out[0];
+    Tensor* scores = optional_output(out, 1);
+    if (labels != nullptr)
+      labels->shape(texts_.empty() ? SIDECALL_DTYPE_INT64 : SIDECALL_DTYPE_STRING, {rows.count});
+    if (scores != nullptr) scores->shape(SIDECALL_DTYPE_FLOAT32, {rows.count, num_classes_});
+    std::vector<Number> sums(static_cast<size_t>(rows.count * num_classes_));
+    return make_step([this, rows, &x, labels, scores, sums = std::move(sums),
+                      scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
+      std::fill(sums.begin(), sums.end(), Number{0});
+      forest_.add(x.as<Number>(), rows.count, rows.columns, sums.data(), &scratch, interrupt);
+      for (int64_t row = 0; row < rows.count; ++row) {
+        Number* of_row = sums.data() + row * num_classes_;
+        const size_t label = num_classes_ == 2 ? finish_pair(of_row) : finish_many(of_row);
+        if (labels != nullptr) write_label(label, row, labels);
+        if (scores == nullptr) continue;
+        float* to = scores->as<float>() + row * num_classes_;
+        for (int32_t i = 0; i < num_classes_; ++i) to[i] = static_cast<float>(of_row[i]);
+      }
+    });
+  }
+
+ private:
+  Ensemble check(Ensemble ensemble) const {
+    if (num_classes_ < 2)
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "a classifier with fewer than 2 classes");
+    if (ensemble.aggregate != Aggregate::kSum)
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "a classifier that does not sum");
+    const bool one_class = std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
+                                       [](const Weight& weight) { return weight.target == 0; });
+    if (num_classes_ == 2 && (!one_class || ensemble.base_values.size() > 1))
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "weights for both of two classes");
+    if (num_classes_ == 2 && ensemble.transform == PostTransform::kProbit)
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "the post transform PROBIT for two classes");
+    if (num_classes_ == 2) return ensemble;
+    if (!ensemble.base_values.empty() &&
+        ensemble.base_values.size() != static_cast<size_t>(num_classes_))
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "one base value for several classes");
+    // ONNX Runtime passes over a class without a score. Here each class must always have one.
+    std::vector<bool> is_scored(static_cast<size_t>(num_classes_), !ensemble.base_values.empty());
+    for (const Tree& tree : order_trees(ensemble)) {
+      std::vector<size_t> leaves(is_scored.size());
+      for (const Weight& weight : tree.weights) ++leaves[static_cast<size_t>(weight.target)];
+      for (size_t i = 0; i < leaves.size(); ++i)
+        is_scored[i] = is_scored[i] || leaves[i] >= tree.leaf_begins.size() - 1;
+    }
+    if (!std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; }))
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "a class that may have no score");
+    return ensemble;
+  }
+
+  size_t finish_pair(Number* sums) const {
+    Number sum = sums[0];
+    if (!base_.empty()) sum += base_[0];
+    const bool is_second = all_positive_ ? sum > Number{0.5} : sum > Number{0};
+    if (transform_ == PostTransform::kLogistic) {
+      sums[0] = logistic(-sum);
+      sums[1] = logistic(sum);
+    } else {
+      sums[0] = all_positive_ ? Number{1} - sum : -sum;
+      sums[1] = sum;
+    }
+    return is_second ? 1 : 0;
+  }
+
+  size_t finish_many(Number* sums) const {
+    for (size_t i = 0; i < base_.size(); ++i) sums[i] += base_[i];
+    const auto label = static_cast<size_t>(std::max_element(sums, sums + num_classes_) - sums);
+    apply(transform_, sums, num_classes_);
+    return label;
+  }
+
+  void write_label(size_t label, int64_t row, const Tensor* labels) const {
+    if (texts_.empty()) {
+      labels->as<int64_t>()[row] = labels_[label];
+    } else {
+      labels->as<Text>()[row] = texts_[label];
+    }
+  }
+
+  const Node& node_;
+  const int32_t num_features_;
+  const int32_t num_classes_;
+  const bool all_positive_;
+  const std::vector<int64_t> labels_;
+  std::vector<Text> texts_;
+  const std::vector<Number> base_;
+  const PostTransform transform_;
+  const Forest<Number> forest_;
+};
+
+void require_sums(const Node& node, const Ensemble& ensemble) {
+  if (ensemble.aggregate != Aggregate::kSum && ensemble.aggregate != Aggregate::kAverage)
+    refuse_node(node, SIDECALL_UNSUPPORTED, "the smallest or largest weight instead of a sum");
+}
+
+std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {
+  Ensemble ensemble = read_tree_ensemble(compile.node);
+  require_sums(compile.node, ensemble);
+  if (ensemble.is_double)
+    return std::make_unique<Regressor<double, double>>(compile.node, std::move(ensemble));
+  return std::make_unique<Regressor<float, float>>(compile.node, std::move(ensemble));
+}
+
+std::unique_ptr<Operator> make_tree_regressor(const Compile& compile) {
+  Ensemble ensemble = read_tree_nodes(compile.node, "target");
+  require_sums(compile.node, ensemble);
+  if (ensemble.is_double)
+    return std::make_unique<Regressor<double, float>>(compile.node, std::move(ensemble));
+  return std::make_unique<Regressor<float, float>>(compile.node, std::move(ensemble));
+}
+
+std::unique_ptr<Operator> make_tree_classifier(const Compile& compile) {
+  Ensemble ensemble = read_tree_nodes(compile.node, "class");
+  require_sums(compile.node, ensemble);
+  if (ensemble.is_double) return std::make_unique<Classifier<double>>(compile, std::move(ensemble));
+  return std::make_unique<Classifier<float>>(compile, std::move(ensemble));
+}
+
+}  // namespace
+
+const std::vector<OperatorEntry>& tree_operators() {
+  static const auto* all = new std::vector<OperatorEntry>{
+      {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble},
+      {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor},
+      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier},
+  };
+  return *all;
+}
+
+}  // namespace sidecall::native

@@ -1,0 +1,307 @@
+// Compiles a graph and lays out programs; see plan.h.
+#include "plan.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "core/error.h"
+#include "float_environment.h"
+
+namespace sidecall::native {
+namespace {
+
+// The memory that nodes with constant inputs may make. A node such as Expand makes much from
+// little, so a small file could otherwise exhaust the memory.
+constexpr uint64_t kMaxFoldedBytes = UINT64_C(1) << 28;
+constexpr uint64_t kAlignment = 64;
+// Beyond this number of places, memory is not reused: finding a gap looks at all of them.
+constexpr size_t kMaxReusedPlaces = 1000;
+
+uint64_t bytes_of(const Tensor& tensor) {
+  const uint64_t size = element_bytes(tensor.dtype);
+  const auto count = static_cast<uint64_t>(tensor.count);
+  if (count > (UINT64_MAX >> 8) / size)
+    throw Error(SIDECALL_OUT_OF_MEMORY, "out of memory: a value of the graph is too large");
+  return count * size;
+}
+
+Tensor constant_tensor(Constant* constant) {
+  Tensor tensor;
+  tensor.dtype = constant->dtype;
+  tensor.dims = constant->dims;
+  tensor.count = constant->count;
+  tensor.is_known = true;
+  tensor.place = &constant->place;
+  return tensor;
+}
+
+std::unique_ptr<Step> copy_step(const Tensor* from, const Tensor* to) {
+  const uint64_t bytes = bytes_of(*from);
+  return make_step([from, to, bytes] {
+    if (bytes > 0) std::memcpy(to->place->data, from->place->data, bytes);
+  });
+}
+
+const Interrupt& never() {
+  static const std::atomic<bool> request{false};
+  static const Interrupt interrupt(request);
+  return interrupt;
+}
+
+}  // namespace
+
+// ---- Plan ----
+
+Plan::Plan(EngineInput input, const std::string& what)
+    : input_(std::move(input)), graph_(read_graph(input_, what)) {
+  const FloatEnvironment environment;
+  try {
+    keep_needed_nodes();
+    for (const Node& node : graph_.nodes) compile(node);
+    try_shapes();
+  } catch (const Error& error) {
+    throw Error(error.status(), what + error.what());
+  }
+}
+
+void Plan::keep_needed_nodes() {
+  is_needed_.resize(graph_.values.size());
+  for (const int32_t value : graph_.output_values) is_needed_[static_cast<size_t>(value)] = true;
+  std::vector<Node> kept;
+  for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
+    const auto is_needed = [&](int32_t value) {
+      return value >= 0 && is_needed_[static_cast<size_t>(value)];
+    };
+    if (std::none_of(node->outputs.begin(), node->outputs.end(), is_needed)) continue;
+    for (const int32_t value : node->inputs) {
+      if (value >= 0) is_needed_[static_cast<size_t>(value)] = true;
+    }
+    kept.push_back(std::move(*node));
+  }
+  std::reverse(kept.begin(), kept.end());
+  graph_.nodes = std::move(kept);
+}
+
+void Plan::compile(const Node& node) {
+  const MakeOperator make = find_operator(node);
+  if (make == nullptr)
+    refuse_node(node, SIDECALL_UNSUPPORTED,
+                "this engine does not have the operator in version " +
+                    std::to_string(node.version) + " of its operator set");
+  Compile context{node, {}, graph_.vocabulary};
+  bool all_constant = true;
+  for (const int32_t value : node.inputs) {
+    const Constant* constant =
+        value < 0 ? nullptr : graph_.values[static_cast<size_t>(value)].constant.get();
+    context.constants.push_back(constant);
+    all_constant = all_constant && (value < 0 || constant != nullptr);
+  }
+  std::unique_ptr<Operator> op = make(context);
+  if (all_constant) fold(node, *op);
+  else nodes_.push_back({&node, std::move(op)});
+}
+
+// Computes a node whose inputs are all constant; its outputs become constants.
+void Plan::fold(const Node& node, const Operator& op) {
+  std::deque<Tensor> tensors;
+  std::deque<Place> places;
+  std::vector<const Tensor*> in;
+  std::vector<Tensor*> out;
+  for (const int32_t value : node.inputs) {
+    if (value < 0) {
+      in.push_back(nullptr);
+      continue;
+    }
+    tensors.push_back(constant_tensor(graph_.values[static_cast<size_t>(value)].constant.get()));
+    in.push_back(&tensors.back());
+  }
+  for (const int32_t value : node.outputs) {
+    const bool is_read = value >= 0 && is_needed_[static_cast<size_t>(value)];
+    out.push_back(is_read ? &tensors.emplace_back() : nullptr);
+  }
+  const std::unique_ptr<Step> step = op.prepare(in, out);
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (out[i] == nullptr) continue;
+    folded_bytes_ += std::min(bytes_of(*out[i]), kMaxFoldedBytes + 1);
+    if (folded_bytes_ > kMaxFoldedBytes)
+      refuse_node(node, SIDECALL_UNSUPPORTED, "the constants that it makes are too large");
+    auto constant = make_constant(out[i]->dtype, out[i]->dims);
+    if (out[i]->place != nullptr) {
+      const uint64_t bytes = bytes_of(*out[i]);
+      if (bytes > 0) std::memcpy(constant->place.data, out[i]->place->data, bytes);
+    }
+    out[i]->place = &constant->place;
+    graph_.values[static_cast<size_t>(node.outputs[i])].constant = std::move(constant);
+  }
+  if (step) step->run(never());
+}
+
+// Types and shapes that never fit are refused when the model is opened. Some graphs need more than
+// one element along a free dimension, such as one that takes the three largest.
+void Plan::try_shapes() const {
+  constexpr int64_t kMany = 16;
+  try {
+    try_shapes(1);
+  } catch (const Error& error) {
+    if (error.status() != SIDECALL_ENGINE) throw;
+    try_shapes(kMany);
+  }
+}
+
+// Prepares a program once, with this size for each free dimension.
+void Plan::try_shapes(int64_t size) const {
+  std::vector<Dims> dims;
+  for (const TensorSpec& input : graph_.inputs) {
+    dims.push_back(input.dims);
+    for (int64_t& dim : dims.back()) dim = dim < 0 ? size : dim;
+  }
+  Program program(*this);
+  program.prepare(dims);
+  for (size_t i = 0; i < graph_.outputs.size(); ++i) {
+    const TensorSpec& declared = graph_.outputs[i];
+    const Tensor& output = program.output(i);
+    if (output.dtype != declared.dtype ||
+        (declared.is_shaped && output.dims.size() != declared.dims.size()))
+      throw Error(SIDECALL_FILE_INVALID,
+                  "output '" + declared.name + "': the graph declares " +
+                      describe_tensor(declared.dtype, declared.dims, &declared.dim_names) +
+                      ", but its nodes make " + describe_tensor(output.dtype, output.dims));
+  }
+}
+
+// ---- Program ----
+
+Tensor* Program::tensor_of(int32_t value) {
+  return value < 0 ? nullptr : &tensors_[static_cast<size_t>(value)];
+}
+
+Place* Program::new_place() { return &places_.emplace_back(); }
+
+void Program::prepare(const std::vector<Dims>& inputs) {
+  const Graph& graph = plan_.graph_;
+  steps_.clear();
+  lifetimes_.clear();
+  known_.clear();
+  copies_.clear();
+  places_.clear();
+  inputs_.clear();
+  outputs_.clear();
+  tensors_.assign(graph.values.size(), Tensor());
+  for (size_t i = 0; i < graph.values.size(); ++i) {
+    if (graph.values[i].constant) tensors_[i] = constant_tensor(graph.values[i].constant.get());
+  }
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    Tensor* input = tensor_of(graph.input_values[i]);
+    input->shape(graph.inputs[i].dtype, inputs[i]);
+    input->place = new_place();
+    inputs_.push_back(input);
+  }
+  for (const Plan::CompiledNode& node : plan_.nodes_) add_node(node);
+  separate_outputs();
+  lay_out();
+}
+
+void Program::add_node(const Plan::CompiledNode& compiled) {
+  const Node& node = *compiled.node;
+  std::vector<const Tensor*> in;
+  std::vector<Tensor*> out;
+  bool all_known = true;
+  for (const int32_t value : node.inputs) {
+    const Tensor* tensor = tensor_of(value);
+    in.push_back(tensor);
+    if (tensor == nullptr) continue;
+    use(*tensor);
+    all_known = all_known && tensor->is_known;
+  }
+  for (const int32_t value : node.outputs) {
+    const bool is_read = value >= 0 && plan_.is_needed_[static_cast<size_t>(value)];
+    out.push_back(is_read ? tensor_of(value) : nullptr);
+  }
+  std::unique_ptr<Step> step = compiled.op->prepare(in, out);
+  const bool is_known = all_known || std::any_of(out.begin(), out.end(), [](const Tensor* tensor) {
+                          return tensor != nullptr && tensor->is_known;
+                        });
+  if (is_known) {
+    compute_now(step.get(), out);
+    return;
+  }
+  for (Tensor* tensor : out) {
+    if (tensor == nullptr || tensor->place != nullptr) continue;
+    tensor->place = new_place();
+    tensor->place->lifetime = static_cast<int64_t>(lifetimes_.size());
+    lifetimes_.push_back({tensor->place, bytes_of(*tensor), steps_.size(), steps_.size()});
+  }
+  if (step) steps_.push_back(std::move(step));
+}
+
+void Program::compute_now(Step* step, const std::vector<Tensor*>& out) {
+  for (Tensor* tensor : out) {
+    if (tensor == nullptr) continue;
+    tensor->is_known = true;
+    if (tensor->place != nullptr) continue;
+    tensor->place = new_place();
+    Buffer& buffer = known_.emplace_back();
+    buffer.reserve(bytes_of(*tensor));
+    tensor->place->data = buffer.data();
+  }
+  if (step != nullptr) step->run(never());
+}
+
+// Notes that the next step reads the tensor.
+void Program::use(const Tensor& tensor) {
+  if (tensor.place->lifetime >= 0)
+    lifetimes_[static_cast<size_t>(tensor.place->lifetime)].end = steps_.size();
+}
+
+// Each output gets a place of its own, to which the binding can give any memory. An output that
+// shares the place of an input, a constant or another output is copied at the end.
+void Program::separate_outputs() {
+  for (const int32_t value : plan_.graph_.output_values) {
+    Tensor* tensor = tensor_of(value);
+    if (tensor->place->lifetime >= 0) {
+      lifetimes_[static_cast<size_t>(tensor->place->lifetime)].place = nullptr;
+      tensor->place->lifetime = -1;
+      outputs_.push_back(tensor);
+      continue;
+    }
+    Tensor& copy = copies_.emplace_back(*tensor);
+    copy.place = new_place();
+    steps_.push_back(copy_step(tensor, &copy));
+    outputs_.push_back(&copy);
+  }
+}
+
+// Gives each place its part of one block of memory. Places that are never in use at the same time
+// may share a part.
+void Program::lay_out() {
+  struct Part {
+    uint64_t offset, bytes;
+    size_t end;
+  };
+  std::vector<Part> parts;  // in use now, by offset
+  std::vector<std::pair<Place*, uint64_t>> offsets;
+  uint64_t total = 0;
+  const bool reuse = lifetimes_.size() <= kMaxReusedPlaces;
+  for (const Lifetime& lifetime : lifetimes_) {
+    if (lifetime.place == nullptr) continue;
+    const uint64_t bytes = (lifetime.bytes / kAlignment + 1) * kAlignment;
+    uint64_t offset = total;
+    if (reuse) {
+      const auto is_over = [&](const Part& part) { return part.end < lifetime.begin; };
+      parts.erase(std::remove_if(parts.begin(), parts.end(), is_over), parts.end());
+      offset = 0;
+      auto at = parts.begin();
+      for (; at != parts.end() && at->offset - offset < bytes; ++at)
+        offset = at->offset + at->bytes;
+      parts.insert(at, {offset, bytes, lifetime.end});
+    }
+    offsets.emplace_back(lifetime.place, offset);
+    total = std::max(total, offset + bytes);
+  }
+  memory_.reserve(total);
+  for (const auto& [place, offset] : offsets)
+    place->data = static_cast<char*>(memory_.data()) + offset;
+}
+
+}  // namespace sidecall::native

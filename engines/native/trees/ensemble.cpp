@@ -1,0 +1,359 @@
+// Reads and checks tree ensembles; see ensemble.h.
+#include "ensemble.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace sidecall::native {
+namespace {
+
+// The comparison of a node, in the order in which TreeEnsemble numbers them.
+enum class Mode : uint8_t { kLeq, kLt, kGte, kGt, kEq, kNeq, kMember, kLeaf };
+
+// The largest number below x; NaN if there is none, so that no number is <= the result.
+double number_below(double x, bool is_double) {
+  if (std::isnan(x) || x == -std::numeric_limits<double>::infinity())
+    return std::numeric_limits<double>::quiet_NaN();
+  if (is_double) return std::nextafter(x, -std::numeric_limits<double>::infinity());
+  return std::nextafter(static_cast<float>(x), -std::numeric_limits<float>::infinity());
+}
+
+class EnsembleReader {
+ public:
+  explicit EnsembleReader(const Node& node) : node_(node) {}
+
+ protected:
+  [[noreturn]] void invalid(const std::string& problem) const {
+    refuse_node(node_, SIDECALL_FILE_INVALID, problem);
+  }
+  [[noreturn]] void unsupported(const std::string& problem) const {
+    refuse_node(node_, SIDECALL_UNSUPPORTED, problem);
+  }
+
+  void require_length(const char* name, size_t got, size_t expected) const {
+    if (got != expected)
+      invalid(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
+              std::to_string(got));
+  }
+
+  // The numbers of a tensor attribute, as double. Notes whether they are double.
+  std::vector<double> numbers(const Constant& tensor) {
+    std::vector<double> result(static_cast<size_t>(tensor.count));
+    if (tensor.dtype == SIDECALL_DTYPE_FLOAT64) {
+      ensemble_.is_double = true;
+      const auto* from = static_cast<const double*>(tensor.place.data);
+      std::copy(from, from + tensor.count, result.begin());
+    } else if (tensor.dtype == SIDECALL_DTYPE_FLOAT32) {
+      const auto* from = static_cast<const float*>(tensor.place.data);
+      std::copy(from, from + tensor.count, result.begin());
+    } else {
+      invalid(std::string("expected a tensor of real numbers, got ") + dtype_name(tensor.dtype));
+    }
+    return result;
+  }
+
+  int32_t feature(int64_t id) {
+    if (id < 0 || id >= std::numeric_limits<int32_t>::max())
+      invalid("feature " + std::to_string(id) + " is out of range");
+    ensemble_.num_features = std::max(ensemble_.num_features, static_cast<int32_t>(id) + 1);
+    return static_cast<int32_t>(id);
+  }
+
+  int32_t target(int64_t id) const {
+    if (id < 0 || id >= ensemble_.num_targets)
+      invalid("target " + std::to_string(id) + " is out of range");
+    return static_cast<int32_t>(id);
+  }
+
+  void read_targets(int64_t count) {
+    if (count < 1 || count > kMaxTargets)
+      invalid("expected 1 to " + std::to_string(kMaxTargets) + " targets, got " +
+              std::to_string(count));
+    ensemble_.num_targets = static_cast<int32_t>(count);
+  }
+
+  // x < t is x <= the number below t. x > t is the opposite of x <= t, except that NaN answers no
+  // to both.
+  Split make_split(Mode mode, int32_t feature, double threshold, bool nan_is_yes, int32_t yes,
+                   int32_t no) const {
+    switch (mode) {
+      case Mode::kLeq:
+        return {feature, nan_is_yes, threshold, yes, no};
+      case Mode::kLt:
+        return {feature, nan_is_yes, number_below(threshold, ensemble_.is_double), yes, no};
+      case Mode::kGt:
+        if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
+        return {feature, !nan_is_yes, threshold, no, yes};
+      case Mode::kGte:
+        if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
+        return {feature, !nan_is_yes, number_below(threshold, ensemble_.is_double), no, yes};
+      default:
+        unsupported("a comparison other than <=, <, >= and >");
+    }
+  }
+
+  // Each node must be reached exactly once. So a row always arrives at a leaf, after at most as
+  // many steps as there are nodes.
+  void check_reachable() const {
+    std::vector<bool> split_seen(ensemble_.splits.size()), leaf_seen(ensemble_.num_leaves());
+    std::vector<int32_t> open(ensemble_.roots.rbegin(), ensemble_.roots.rend());
+    while (!open.empty()) {
+      const int32_t at = open.back();
+      open.pop_back();
+      auto&& seen =
+          at < 0 ? leaf_seen[static_cast<size_t>(~at)] : split_seen[static_cast<size_t>(at)];
+      if (seen) invalid("a node has two parents");
+      seen = true;
+      if (at < 0) continue;
+      open.push_back(ensemble_.splits[static_cast<size_t>(at)].no);
+      open.push_back(ensemble_.splits[static_cast<size_t>(at)].yes);
+    }
+  }
+
+  static constexpr int64_t kMaxTargets = 1 << 20;
+  const Node& node_;
+  Ensemble ensemble_;
+};
+
+// ---- TreeEnsemble, ai.onnx.ml 5 ----
+
+class NewReader : EnsembleReader {
+ public:
+  using EnsembleReader::EnsembleReader;
+
+  Ensemble read() {
+    read_targets(node_.integer("n_targets", 1));
+    const int64_t aggregate = node_.integer("aggregate_function", 1);
+    if (aggregate < 0 || aggregate > 3) invalid("aggregate_function: expected 0 to 3");
+    ensemble_.aggregate = static_cast<Aggregate>(aggregate);
+    const int64_t transform = node_.integer("post_transform", 0);
+    if (transform < 0 || transform > 4) invalid("post_transform: expected 0 to 4");
+    ensemble_.transform = static_cast<PostTransform>(transform);
+    if (node_.has("membership_values")) unsupported("splits by membership in a set");
+    read_leaves();
+    read_splits();
+    const auto& roots = node_.integers("tree_roots");
+    for (const int64_t root : roots) ensemble_.roots.push_back(child(root, false));
+    if (roots.empty()) invalid("tree_roots: expected at least 1 tree, got none");
+    check_reachable();
+    return std::move(ensemble_);
+  }
+
+ private:
+  const Constant& tensor(const char* name) const {
+    const Constant* found = node_.tensor(name);
+    if (found == nullptr) invalid(std::string(name) + ": expected a tensor, got nothing");
+    return *found;
+  }
+
+  void read_leaves() {
+    const auto& targets = node_.integers("leaf_targetids");
+    const std::vector<double> weights = numbers(tensor("leaf_weights"));
+    require_length("leaf_weights", weights.size(), targets.size());
+    for (size_t i = 0; i < targets.size(); ++i) {
+      ensemble_.leaf_begins.push_back(static_cast<int32_t>(i));
+      ensemble_.weights.push_back({target(targets[i]), weights[i]});
+    }
+    ensemble_.leaf_begins.push_back(static_cast<int32_t>(targets.size()));
+  }
+
+  void read_splits() {
+    const Constant& modes = tensor("nodes_modes");
+    if (modes.dtype != SIDECALL_DTYPE_UINT8) invalid("nodes_modes: expected uint8");
+    const auto count = static_cast<size_t>(modes.count);
+    num_splits_ = modes.count;
+    const std::vector<double> thresholds = numbers(tensor("nodes_splits"));
+    const auto& features = node_.integers("nodes_featureids");
+    const auto& yes = node_.integers("nodes_truenodeids");
+    const auto& no = node_.integers("nodes_falsenodeids");
+    const auto& yes_leaf = node_.integers("nodes_trueleafs");
+    const auto& no_leaf = node_.integers("nodes_falseleafs");
+    const auto& missing = node_.integers("nodes_missing_value_tracks_true");
+    require_length("nodes_splits", thresholds.size(), count);
+    require_length("nodes_featureids", features.size(), count);
+    require_length("nodes_truenodeids", yes.size(), count);
+    require_length("nodes_falsenodeids", no.size(), count);
+    require_length("nodes_trueleafs", yes_leaf.size(), count);
+    require_length("nodes_falseleafs", no_leaf.size(), count);
+    if (!missing.empty()) require_length("nodes_missing_value_tracks_true", missing.size(), count);
+    const auto* mode = static_cast<const uint8_t*>(modes.place.data);
+    for (size_t i = 0; i < count; ++i) {
+      if (mode[i] > static_cast<uint8_t>(Mode::kMember)) invalid("nodes_modes: expected 0 to 6");
+      ensemble_.splits.push_back(make_split(static_cast<Mode>(mode[i]), feature(features[i]),
+                                            thresholds[i], !missing.empty() && missing[i] != 0,
+                                            child(yes[i], yes_leaf[i] != 0),
+                                            child(no[i], no_leaf[i] != 0)));
+    }
+  }
+
+  int32_t child(int64_t id, bool is_leaf) const {
+    const int64_t end = is_leaf ? static_cast<int64_t>(ensemble_.num_leaves()) : num_splits_;
+    if (id < 0 || id >= end)
+      invalid(std::string(is_leaf ? "leaf " : "node ") + std::to_string(id) + " is out of range");
+    return is_leaf ? ~static_cast<int32_t>(id) : static_cast<int32_t>(id);
+  }
+
+  int64_t num_splits_ = 0;
+};
+
+// ---- TreeEnsembleRegressor and TreeEnsembleClassifier ----
+
+class OldReader : EnsembleReader {
+ public:
+  OldReader(const Node& node, const char* target) : EnsembleReader(node), target_(target) {}
+
+  Ensemble read() {
+    read_targets(num_targets());
+    ensemble_.aggregate = aggregate();
+    ensemble_.transform = post_transform_of(node_);
+    read_base_values();
+    read_nodes();
+    read_weights();
+    check_reachable();
+    return std::move(ensemble_);
+  }
+
+ private:
+  std::string key(const char* suffix) const { return std::string(target_) + suffix; }
+
+  int64_t num_targets() const {
+    if (std::string(target_) == "target") return node_.integer("n_targets", 1);
+    return static_cast<int64_t>(std::max(node_.integers("classlabels_int64s").size(),
+                                         node_.texts("classlabels_strings").size()));
+  }
+
+  Aggregate aggregate() const {
+    const std::string_view text = node_.text("aggregate_function", "SUM");
+    if (text == "AVERAGE") return Aggregate::kAverage;
+    if (text == "SUM") return Aggregate::kSum;
+    if (text == "MIN") return Aggregate::kMin;
+    if (text == "MAX") return Aggregate::kMax;
+    invalid("aggregate_function: expected AVERAGE, SUM, MIN or MAX");
+  }
+
+  // A list of real numbers is an attribute of float, or a tensor in its place.
+  std::vector<double> numbers_of(const std::string& name) {
+    if (const Constant* tensor = node_.tensor(name + "_as_tensor")) return numbers(*tensor);
+    const auto& reals = node_.reals(name);
+    return {reals.begin(), reals.end()};
+  }
+
+  void read_base_values() {
+    ensemble_.base_values = numbers_of("base_values");
+    const size_t count = ensemble_.base_values.size();
+    if (count != 0 && count != 1 && count != static_cast<size_t>(ensemble_.num_targets))
+      invalid("base_values: expected one value, or one for each target");
+  }
+
+  static Mode mode_of(std::string_view text) {
+    static constexpr std::string_view kModes[] = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE",
+                                                  "BRANCH_GT",  "BRANCH_EQ", "BRANCH_NEQ"};
+    for (size_t i = 0; i < std::size(kModes); ++i) {
+      if (text == kModes[i]) return static_cast<Mode>(i);
+    }
+    return text == "LEAF" ? Mode::kLeaf : Mode::kMember;
+  }
+
+  struct Id {
+    int64_t tree, node;
+    bool operator==(const Id& other) const { return tree == other.tree && node == other.node; }
+  };
+  struct IdHash {
+    size_t operator()(const Id& id) const {
+      const std::string_view bytes(reinterpret_cast<const char*>(&id), sizeof id);
+      return SeededHash{}(bytes);
+    }
+  };
+
+  // Node ids count within a tree. The first node of a tree is its root.
+  void read_nodes() {
+    const auto& trees = node_.integers("nodes_treeids");
+    const auto& ids = node_.integers("nodes_nodeids");
+    const auto& features = node_.integers("nodes_featureids");
+    const auto& modes = node_.texts("nodes_modes");
+    const auto& yes = node_.integers("nodes_truenodeids");
+    const auto& no = node_.integers("nodes_falsenodeids");
+    const auto& missing = node_.integers("nodes_missing_value_tracks_true");
+    const std::vector<double> thresholds = numbers_of("nodes_values");
+    const size_t count = trees.size();
+    require_length("nodes_nodeids", ids.size(), count);
+    require_length("nodes_featureids", features.size(), count);
+    require_length("nodes_modes", modes.size(), count);
+    require_length("nodes_truenodeids", yes.size(), count);
+    require_length("nodes_falsenodeids", no.size(), count);
+    require_length("nodes_values", thresholds.size(), count);
+    if (!missing.empty()) require_length("nodes_missing_value_tracks_true", missing.size(), count);
+    if (count == 0) invalid("nodes_treeids: expected at least 1 node, got none");
+    if (count >= static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+      invalid("nodes_treeids: too many nodes");
+    places_.reserve(count);
+    int32_t num_splits = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const bool is_leaf = mode_of(modes[i]) == Mode::kLeaf;
+      const int32_t place = is_leaf ? ~num_leaves_++ : num_splits++;
+      if (!places_.emplace(Id{trees[i], ids[i]}, place).second)
+        invalid("node " + std::to_string(ids[i]) + " of tree " + std::to_string(trees[i]) +
+                " occurs twice");
+      if (i == 0 || trees[i] != trees[i - 1]) ensemble_.roots.push_back(place);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Mode mode = mode_of(modes[i]);
+      if (mode == Mode::kLeaf) continue;
+      ensemble_.splits.push_back(make_split(mode, feature(features[i]), thresholds[i],
+                                            !missing.empty() && missing[i] == 1,
+                                            find(trees[i], yes[i]), find(trees[i], no[i])));
+    }
+  }
+
+  int32_t find(int64_t tree, int64_t id) const {
+    const auto found = places_.find(Id{tree, id});
+    if (found == places_.end())
+      invalid("node " + std::to_string(id) + " of tree " + std::to_string(tree) +
+              " does not exist");
+    return found->second;
+  }
+
+  // The weights of a leaf need not stand together, so they are sorted by leaf first.
+  void read_weights() {
+    const auto& trees = node_.integers(key("_treeids"));
+    const auto& ids = node_.integers(key("_nodeids"));
+    const auto& targets = node_.integers(key("_ids"));
+    const std::vector<double> values = numbers_of(key("_weights"));
+    require_length("the target's nodes", ids.size(), trees.size());
+    require_length("the target's ids", targets.size(), trees.size());
+    require_length("the target's weights", values.size(), trees.size());
+    std::vector<std::pair<int32_t, Weight>> sorted;
+    for (size_t i = 0; i < trees.size(); ++i) {
+      const int32_t place = find(trees[i], ids[i]);
+      if (place >= 0) continue;  // the weight of an inner node is never used
+      sorted.emplace_back(~place, Weight{target(targets[i]), values[i]});
+    }
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    size_t at = 0;
+    for (int32_t leaf = 0; leaf < num_leaves_; ++leaf) {
+      ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
+      for (; at < sorted.size() && sorted[at].first == leaf; ++at)
+        ensemble_.weights.push_back(sorted[at].second);
+    }
+    ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
+  }
+
+  const char* target_;
+  int32_t num_leaves_ = 0;
+  std::unordered_map<Id, int32_t, IdHash> places_;  // a split, or ~leaf
+};
+
+}  // namespace
+
+Ensemble read_tree_ensemble(const Node& node) { return NewReader(node).read(); }
+
+Ensemble read_tree_nodes(const Node& node, const char* target) {
+  return OldReader(node, target).read();
+}
+
+}  // namespace sidecall::native
