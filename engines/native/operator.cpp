@@ -10,7 +10,7 @@
 
 namespace sidecall::native {
 
-MakeOperator find_operator(const Node& node) {
+const OperatorEntry* find_operator(const Node& node) {
   static const auto* by_name = [] {
     auto* map = new std::unordered_multimap<std::string_view, const OperatorEntry*>;
     for (const auto* table :
@@ -26,7 +26,7 @@ MakeOperator find_operator(const Node& node) {
     const OperatorEntry& entry = *at->second;
     if (entry.domain == node.domain && entry.first_version <= node.version &&
         node.version <= entry.last_version)
-      return entry.make;
+      return &entry;
   }
   return nullptr;
 }

@@ -86,9 +86,21 @@ struct Compile {
 
 using MakeOperator = std::unique_ptr<Operator> (*)(const Compile& compile);
 
-// The function that compiles a node, or nullptr if this engine does not have its operator, or not
-// in that version.
-MakeOperator find_operator(const Node& node);
+// An entry of a table of operators: the versions of its operator set in which it behaves as this
+// engine computes it.
+struct OperatorEntry {
+  const char* domain;
+  const char* op;
+  int64_t first_version;
+  int64_t last_version;
+  MakeOperator make;
+  size_t max_outputs = 1;
+};
+constexpr int64_t kAnyVersion = INT64_MAX;
+constexpr size_t kAnyNumber = SIZE_MAX;
+
+// The operator of a node, or nullptr if this engine does not have it, or not in that version.
+const OperatorEntry* find_operator(const Node& node);
 
 // ---- For operators without compiled state ----
 
@@ -105,17 +117,6 @@ std::unique_ptr<Operator> make_plain(const Compile& compile) {
   };
   return std::make_unique<Plain>(compile.node);
 }
-
-// An entry of a table of operators: the versions of its operator set in which it behaves as this
-// engine computes it.
-struct OperatorEntry {
-  const char* domain;
-  const char* op;
-  int64_t first_version;
-  int64_t last_version;
-  MakeOperator make;
-};
-constexpr int64_t kAnyVersion = INT64_MAX;
 
 // ---- Checks ----
 

@@ -84,11 +84,15 @@ void Plan::keep_needed_nodes() {
 }
 
 void Plan::compile(const Node& node) {
-  const MakeOperator make = find_operator(node);
-  if (make == nullptr)
+  const OperatorEntry* entry = find_operator(node);
+  if (entry == nullptr)
     refuse_node(node, SIDECALL_UNSUPPORTED,
                 "this engine does not have the operator in version " +
                     std::to_string(node.version) + " of its operator set");
+  if (node.outputs.size() > entry->max_outputs)
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                "expected at most " + std::to_string(entry->max_outputs) + " outputs, got " +
+                    std::to_string(node.outputs.size()));
   Compile context{node, {}, graph_.vocabulary};
   bool all_constant = true;
   for (const int32_t value : node.inputs) {
@@ -97,7 +101,7 @@ void Plan::compile(const Node& node) {
     context.constants.push_back(constant);
     all_constant = all_constant && (value < 0 || constant != nullptr);
   }
-  std::unique_ptr<Operator> op = make(context);
+  std::unique_ptr<Operator> op = entry->make(context);
   if (all_constant) fold(node, *op);
   else nodes_.push_back({&node, std::move(op)});
 }

@@ -122,7 +122,7 @@ bool settles_at(const Held& most) {
 }
 
 // How many times run_missed() goes through the call sites where no call has failed yet.
-constexpr int kPassesOverMissed = 3;
+constexpr int kPassesOverMissed = 10;
 
 // How many calls fail one after the other. In mode 1 these are all later calls, with two
 // exceptions: a call that is always interrupted may be repeated forever, and a client waits 30 s

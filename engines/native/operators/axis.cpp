@@ -376,7 +376,7 @@ const std::vector<OperatorEntry>& axis_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {"", "ArgMax", 1, kAnyVersion, make_plain<prepare_arg<Greater>>},
       {"", "ArgMin", 1, kAnyVersion, make_plain<prepare_arg<Less>>},
-      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>},
+      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, 2},
       {"", "CumSum", 11, kAnyVersion, make_plain<prepare_cumsum>},
       {"", "Softmax", 1, kAnyVersion, make_plain<prepare_softmax<false>>},
       {"", "LogSoftmax", 1, kAnyVersion, make_plain<prepare_softmax<true>>},

@@ -521,7 +521,7 @@ const std::vector<OperatorEntry>& feature_operators() {
       {kDomain, "Normalizer", 1, kAnyVersion, make_plain<prepare_normalizer>},
       {kDomain, "FeatureVectorizer", 1, kAnyVersion, make_plain<prepare_vectorizer>},
       {kDomain, "LinearRegressor", 1, kAnyVersion, make_plain<prepare_linear_regressor>},
-      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier},
+      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier, 2},
   };
   return *all;
 }

@@ -430,8 +430,8 @@ const std::vector<OperatorEntry>& rearrange_operators() {
       {"", "Slice", 1, 9, make_plain<prepare_slice_before_10>},
       {"", "Slice", 10, kAnyVersion, make_plain<prepare_slice>},
       {"", "Concat", 4, kAnyVersion, make_plain<prepare_concat>},
-      {"", "Split", 2, 12, make_plain<prepare_split_before_13>},
-      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>},
+      {"", "Split", 2, 12, make_plain<prepare_split_before_13>, kAnyNumber},
+      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>, kAnyNumber},
       {"", "Pad", 2, 10, make_plain<prepare_pad_before_11>},
       {"", "Pad", 11, kAnyVersion, make_plain<prepare_pad>},
   };

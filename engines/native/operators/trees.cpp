@@ -247,7 +247,7 @@ const std::vector<OperatorEntry>& tree_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble},
       {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor},
-      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier},
+      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier, 2},
   };
   return *all;
 }
