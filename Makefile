@@ -226,11 +226,13 @@ sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 
-fuzz: $(BUILD)/.system-fuzz $(VENV)/.requirements ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; a minute each
+fuzz: $(BUILD)/.system-fuzz $(VENV)/.package ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; and compare the engines; a minute each
 	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD) --quick
+	@$(BIN)/python tests/native/random_graphs.py --graphs 3000 --rows 240
 
-fuzz-long: $(BUILD)/.system-fuzz $(VENV)/.requirements ## the same, five million inputs each, or a million model files; writes results: two hours
+fuzz-long: $(BUILD)/.system-fuzz $(VENV)/.package ## the same, five million inputs each, or a million model files, and a million rows for the engines; writes results: two hours
 	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD)
+	@$(BIN)/python tests/native/random_graphs.py --graphs 1000 --rows 1000
 
 verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the channel's ring with the model checker SPIN
 	@tests/verify/check.sh $(BUILD)

@@ -29,15 +29,18 @@ std::string percent_decode(const std::string& text) {
     const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
     const int byte = high * 16 + low;
     if (high < 0 || low < 0 || byte == 0)
-      throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + text + "': expected %XX, got other text");
+      throw Error(
+          SIDECALL_INVALID_ARGUMENT,
+          "uri '" + text + "': expected two hexadecimal digits (not 00) after '%', got other text");
     decoded += static_cast<char>(byte);
     i += 2;
   }
   return decoded;
 }
 
-// A URI begins with a scheme: lower-case letters, digits, "+", "-" or ".", and then a colon. A file
-// whose name begins like a scheme can be opened as ./name.
+// The path that `uri` names. It is a URI if it begins with a scheme: at least two lower-case
+// letters, digits, "+", "-" or ".", then a colon. All else is a path, also "C:...". A file whose
+// name begins like a scheme can be opened as ./name.
 std::string path_of(const std::string& uri) {
   const size_t colon = uri.find(':');
   const bool has_scheme = colon != std::string::npos && colon > 1 &&
@@ -55,7 +58,7 @@ std::string path_of(const std::string& uri) {
   if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
   if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
   throw Error(SIDECALL_INVALID_ARGUMENT,
-              "uri '" + uri + "': expected file:///path, got another form");
+              "uri '" + uri + "': expected file:///path or file:/path, got another form");
 }
 
 }  // namespace

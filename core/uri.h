@@ -1,4 +1,4 @@
-// What a path or a file: URI names: a file, and the engine that runs it. Used to open models.
+// Splits the path or file: URI of a local model into the path of the file and the chosen engine.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,15 @@ std::optional<int32_t> engine_named(std::string_view word) noexcept;
 
 struct FileUri {
   std::string path;
-  std::optional<int32_t> engine;  // of a query such as ?engine=native
+  std::optional<int32_t> engine;  // set by a query such as ?engine=native
 };
 
-// Reads "fraud.onnx" or "file:///m/fraud.onnx", either of them with or without a query. Only
-// ?engine=auto, ?engine=native and ?engine=onnxruntime at the end are queries; any other "?" is a
-// part of the path. To find mistyped queries, it must then be in the name of a folder, or in the
-// name of a file that exists. Throws INVALID_ARGUMENT, UNSUPPORTED.
+// Reads a path ("fraud.onnx") or a URI ("file:///m/fraud.onnx"). Either may end with the query
+// ?engine=auto, ?engine=native or ?engine=onnxruntime. Any other "?" is part of the path. To detect
+// a mistyped query, a path whose last "?" is in the name of the file must name an existing file.
+//
+// Throws INVALID_ARGUMENT for a malformed URI or a query that is none of the three, UNSUPPORTED for
+// a scheme other than file.
 FileUri read_file_uri(const std::string& uri);
 
 }  // namespace sidecall

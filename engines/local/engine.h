@@ -11,9 +11,9 @@
 
 namespace sidecall {
 
-// Opens the engine that options.engine names, or the environment variable SIDECALL_ENGINE, which
-// takes precedence. Pass this function to Model::open(). Throws INVALID_ARGUMENT for another value
-// of the variable, and the errors of the engine.
+// Opens the file with the engine that the environment variable SIDECALL_ENGINE names or, if it is
+// not set, with that of options.engine. Pass this function to Model::open(). Throws
+// INVALID_ARGUMENT if the variable names no engine, and whatever opening the engine throws.
 std::unique_ptr<Engine> open_local_engine(const OnnxFile& file, const std::string& label,
                                           const sidecall_model_options& options);
 

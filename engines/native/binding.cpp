@@ -1,4 +1,4 @@
-// Gives the tensors of one call to a program, and runs it; see binding.h.
+// Connects the tensors of one call to a program and runs it; see binding.h.
 #include "binding.h"
 
 #include <cstring>
@@ -41,7 +41,7 @@ class NativeBinding final : public InProcessBinding {
     return inputs_[static_cast<size_t>(input)].buffer.data();
   }
 
-  // A string that the graph mentions becomes a position in the vocabulary. Only other strings are
+  // A string of the vocabulary becomes a view of the vocabulary's copy. Only other strings are
   // copied.
   void set_string(int32_t input, int64_t element, std::string_view value) override {
     Input& slot = inputs_[static_cast<size_t>(input)];
@@ -128,15 +128,15 @@ class NativeBinding final : public InProcessBinding {
   struct Input {
     Dims dims;
     void* data = nullptr;
-    Buffer buffer;                   // unless the memory is borrowed
-    std::vector<Text> texts;         // of a string input
-    std::vector<std::string> bytes;  // of those texts that are not in the vocabulary
+    Buffer buffer;                   // the elements, unless they are strings or borrowed
+    std::vector<Text> texts;         // the elements of a string input
+    std::vector<std::string> bytes;  // by element: the copy of a string outside the vocabulary
   };
   struct Output {
-    bool is_expected = false;  // the caller knows the shape before the run
+    bool is_expected = false;  // the caller gave the shape before the run, in `expected`
     Dims expected;
     void* data = nullptr;
-    Buffer buffer;  // unless the caller gave memory
+    Buffer buffer;  // used unless the caller gave memory
   };
 
   const TensorSpec& spec(int32_t input) const {
@@ -182,9 +182,9 @@ class NativeBinding final : public InProcessBinding {
   const Plan& plan_;
   const bool has_refusals_;
   Program program_;
-  bool is_prepared_ = false;  // the program fits the shapes of all inputs and outputs
+  bool is_prepared_ = false;  // program_ was prepared for the current inputs and outputs
   std::vector<Input> inputs_;
-  std::vector<Output> outputs_;  // as in the graph, so the refusals are the last
+  std::vector<Output> outputs_;  // in the order of the graph, so the refusals come last
   int64_t num_refusals_ = 0;
   std::atomic<bool> interrupted_{false};
 };

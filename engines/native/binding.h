@@ -8,7 +8,7 @@
 
 namespace sidecall::native {
 
-// `has_refusals`: the last output of the graph is hidden from callers; see
+// `has_refusals`: the last output of the graph holds the refusals, and callers do not see it; see
 // Engine::expect_refusals(). The plan must outlive the binding.
 std::unique_ptr<Binding> bind_plan(const Plan& plan, bool has_refusals);
 

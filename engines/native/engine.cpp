@@ -1,4 +1,4 @@
-// The native engine as the core sees it; see engine.h. Calls are bound in binding.cpp.
+// Implements the core's Engine interface with a plan; see engine.h. binding.cpp binds calls.
 #include "engine.h"
 
 #include "binding.h"
@@ -8,8 +8,8 @@
 namespace sidecall {
 namespace {
 
-// Increases when answers can change in any bit. A file whose golden rows passed with one version is
-// verified again with another one.
+// Increase this whenever a change can alter any bit of an answer: a file whose golden rows passed
+// with one version is then verified again with the next.
 constexpr const char* kVersion = "native 1";
 
 class NativeEngine final : public Engine {

@@ -1,4 +1,5 @@
-// Our own engine: runs graphs of preprocessing, trees and linear models without any other library.
+// The native engine: sidecall's own engine, which runs preprocessing, tree ensembles and linear
+// models without any other library.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -10,9 +11,10 @@
 
 namespace sidecall {
 
-// Compiles the graph of a file. Pass this function to Model::open(). Throws UNSUPPORTED, whose
-// message names the node that this engine cannot run; FILE_INVALID for a graph that contradicts
-// itself; OUT_OF_MEMORY.
+// Compiles the graph of a file. Pass this function to Model::open().
+//
+// Throws UNSUPPORTED if the engine cannot run a node, whose name is in the message; FILE_INVALID if
+// the graph is inconsistent; ENGINE if its shapes do not fit; OUT_OF_MEMORY.
 std::unique_ptr<Engine> open_native_engine(const OnnxFile& file, const std::string& label,
                                            const sidecall_model_options& options);
 

@@ -1,5 +1,7 @@
-// The floating-point environment in which this engine computes: round to nearest, with denormal
-// numbers. A program may have changed it, for example by a library compiled with -ffast-math.
+// Sets the floating-point environment in which this engine computes, round to nearest with
+// denormal numbers, and restores the previous one at the end of the scope. A program may have
+// changed it: loading a library that was compiled with -ffast-math, for example, turns denormals
+// off.
 #pragma once
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -23,8 +25,9 @@ class FloatEnvironment {
   FloatEnvironment& operator=(const FloatEnvironment&) = delete;
 
  private:
-  static constexpr unsigned kFlags = 0x3f;      // the exceptions that occurred
-  static constexpr unsigned kDefault = 0x1f80;  // all exceptions masked, and nothing else
+  // Bits of the MXCSR register.
+  static constexpr unsigned kFlags = 0x3f;      // exceptions that have occurred
+  static constexpr unsigned kDefault = 0x1f80;  // all exceptions masked, all else off
   const unsigned before_;
 };
 #else

@@ -1,5 +1,5 @@
-// Reads the graph of a model file; see graph.h. OnnxFile has checked the bytes: every field has its
-// own type and wire type, and text is UTF-8.
+// Reads the graph of a model file; see graph.h. OnnxFile has already checked the bytes: every field
+// has the wire type that onnx.proto gives it, and text is UTF-8.
 #include "graph.h"
 
 #include <cstring>
@@ -41,11 +41,36 @@ std::unique_ptr<Constant> make_constant(int32_t dtype, Dims dims) {
   constant->count = count_elements(dims);
   constant->dims = std::move(dims);
   const auto count = static_cast<uint64_t>(constant->count);
-  if (count > UINT64_MAX / 16) throw Error(SIDECALL_OUT_OF_RANGE, "a tensor is too large");
+  if (count > UINT64_MAX / sizeof(Text))
+    throw Error(SIDECALL_OUT_OF_MEMORY, "out of memory: a tensor of the graph is too large");
   constant->buffer.reserve(count * element_bytes(dtype));
   constant->place.data = constant->buffer.data();
   return constant;
 }
+
+namespace {
+
+const char* type_name(AttributeType type) {
+  switch (type) {
+    case AttributeType::kReal:
+      return "a float";
+    case AttributeType::kInteger:
+      return "an int";
+    case AttributeType::kText:
+      return "a string";
+    case AttributeType::kTensor:
+      return "a tensor";
+    case AttributeType::kReals:
+      return "floats";
+    case AttributeType::kIntegers:
+      return "ints";
+    case AttributeType::kTexts:
+      return "strings";
+  }
+  return "another type";
+}
+
+}  // namespace
 
 bool Node::has(std::string_view attribute) const {
   for (const Attribute& each : attributes) {
@@ -58,8 +83,9 @@ const Attribute* Node::find(std::string_view attribute, AttributeType type) cons
   for (const Attribute& each : attributes) {
     if (each.name != attribute) continue;
     if (each.type == type) return &each;
-    throw Error(SIDECALL_FILE_INVALID,
-                describe() + ": attribute '" + std::string(attribute) + "' has an unexpected type");
+    throw Error(SIDECALL_FILE_INVALID, describe() + ": attribute '" + std::string(attribute) +
+                                           "' has an unexpected type: expected " + type_name(type) +
+                                           ", got " + type_name(each.type));
   }
   return nullptr;
 }
@@ -110,6 +136,12 @@ std::string Node::describe() const {
 
 namespace {
 
+// The newest versions whose changes are known here. A newer version may give an operator another
+// meaning.
+constexpr int64_t kNewestOpset = 28;
+constexpr int64_t kNewestMlOpset = 5;
+constexpr uint64_t kNewestIr = 14;
+
 template <typename Number>
 Number from_little_endian(std::string_view bytes) {
   Number number{};
@@ -117,7 +149,7 @@ Number from_little_endian(std::string_view bytes) {
   return number;
 }
 
-// Reads the messages of one model. The message types and field numbers are those of onnx.proto.
+// Reads the protobuf messages of one model. The field numbers are those of onnx.proto.
 class GraphReader {
  public:
   GraphReader(const EngineInput& input, const std::string& what) : input_(input), what_(what) {}
@@ -126,6 +158,9 @@ class GraphReader {
     std::string_view graph;
     Reader reader(input_.model());
     for (Field field; reader.next(&field);) {
+      if (field.number == 1 && field.value > kNewestIr)
+        refuse(SIDECALL_UNSUPPORTED, "expected ir_version " + std::to_string(kNewestIr) +
+                                         " or older, got " + std::to_string(field.value));
       if (field.number == 7) graph = field.bytes;
       if (field.number == 8) read_import(field.bytes);
     }
@@ -146,19 +181,30 @@ class GraphReader {
       if (field.number == 1) domain = field.bytes;
       if (field.number == 2) version = static_cast<int64_t>(field.value);
     }
-    versions_[canonical(domain)] = version;
+    domain = canonical(domain);
+    const int64_t newest = domain.empty()           ? kNewestOpset
+                           : domain == "ai.onnx.ml" ? kNewestMlOpset
+                                                    : version;
+    if (version > newest)
+      refuse(SIDECALL_UNSUPPORTED, "expected version " + std::to_string(newest) +
+                                       " or older of the operator set '" +
+                                       (domain.empty() ? "ai.onnx" : std::string(domain)) +
+                                       "', got " + std::to_string(version));
+    versions_[domain] = version;
   }
 
   static std::string_view canonical(std::string_view domain) {
     return domain == "ai.onnx" ? std::string_view() : domain;
   }
 
-  // Values must exist before a node reads them, so initializers and inputs are read first.
+  // A value must be known before a node refers to it, so initializers and inputs are read first.
+  // One pass over the message for each kind, because fields may come in any order.
   void read_graph(std::string_view message) {
     Reader first(message);
     for (Field field; first.next(&field);) {
       if (field.number == 5) read_initializer(field.bytes);
-      if (field.number == 15) refuse(SIDECALL_UNSUPPORTED, "the graph has sparse initializers");
+      if (field.number == 15)
+        refuse(SIDECALL_UNSUPPORTED, "expected dense initializers, got sparse ones");
     }
     Reader second(message);
     for (Field field; second.next(&field);) {
@@ -172,7 +218,7 @@ class GraphReader {
     for (Field field; last.next(&field);) {
       if (field.number != 12) continue;
       TensorSpec spec = read_spec(field.bytes, "output");
-      graph_.output_values.push_back(find_value(spec.name, "the graph's outputs"));
+      graph_.output_values.push_back(find_value(spec.name, "outputs of the graph"));
       graph_.outputs.push_back(std::move(spec));
     }
   }
@@ -181,7 +227,8 @@ class GraphReader {
     const auto index = static_cast<int32_t>(graph_.values.size());
     if (!name.empty() && !indices_.emplace(name, index).second)
       refuse(SIDECALL_FILE_INVALID,
-             "value '" + printable(std::string(name)) + "' is made more than once");
+             "value '" + printable(std::string(name)) +
+                 "': expected one initializer, input or node that defines it, got more");
     graph_.values.push_back({name, nullptr});
     return index;
   }
@@ -189,8 +236,10 @@ class GraphReader {
   int32_t find_value(std::string_view name, const std::string& reader) const {
     const auto found = indices_.find(name);
     if (found == indices_.end())
-      refuse(SIDECALL_FILE_INVALID, reader + " read the value '" + printable(std::string(name)) +
-                                        "', which nothing before makes");
+      refuse(SIDECALL_FILE_INVALID,
+             reader +
+                 ": expected an initializer, an input or an earlier node that defines value '" +
+                 printable(std::string(name)) + "', got none");
     return found->second;
   }
 
@@ -203,8 +252,8 @@ class GraphReader {
 
   void read_input(std::string_view message) {
     TensorSpec spec = read_spec(message, "input");
-    // An initializer is the default of an input of the same name. Such an input is not offered to
-    // callers.
+    // An initializer with the name of an input is the default value of that input. Callers cannot
+    // set such an input, so it is a constant here.
     if (indices_.count(spec.name) != 0) return;
     graph_.input_values.push_back(add_value(name_of(message)));
     graph_.inputs.push_back(std::move(spec));
@@ -244,9 +293,10 @@ class GraphReader {
       }
     }
     if (!is_supported(spec.dtype))
-      refuse(SIDECALL_UNSUPPORTED, kind + " '" + spec.name +
-                                       "' is not a tensor of a type that this "
-                                       "engine computes with");
+      refuse(SIDECALL_UNSUPPORTED,
+             kind + " '" + printable(spec.name) +
+                 "': expected a tensor of float32, float64, int32, int64, bool or string, got " +
+                 (spec.dtype == 0 ? "another kind of value" : dtype_name(spec.dtype)));
     return spec;
   }
 
@@ -279,7 +329,7 @@ class GraphReader {
     const auto version = versions_.find(node.domain);
     if (version == versions_.end())
       refuse(SIDECALL_FILE_INVALID,
-             node.describe() + ": the model does not import its operator set");
+             node.describe() + ": expected an import of its operator set, got none");
     node.version = version->second;
     for (const std::string_view attribute : attributes) read_attribute(attribute, &node);
     for (const std::string_view name : inputs)
@@ -325,13 +375,17 @@ class GraphReader {
           break;
         case 21:
           refuse(SIDECALL_FILE_INVALID,
-                 node->describe() + ": an attribute outside of a function names another one");
+                 node->describe() +
+                     ": expected attributes with values, got a reference to an attribute of a "
+                     "function");
         default:
-          break;  // other types: an operator that needs one is not among those of this engine
+          break;  // no operator of this engine has an attribute of another type
       }
     }
     if (attribute.type == AttributeType::kTensor && !attribute.tensor)
-      refuse(SIDECALL_FILE_INVALID, node->describe() + ": an attribute lacks its tensor");
+      refuse(SIDECALL_FILE_INVALID, node->describe() + ": attribute '" +
+                                        printable(std::string(attribute.name)) +
+                                        "': expected a tensor, got none");
     if (node->has(attribute.name))
       refuse(SIDECALL_FILE_INVALID, node->describe() + ": attribute '" +
                                         printable(std::string(attribute.name)) + "' occurs twice");
@@ -358,7 +412,7 @@ class GraphReader {
       numbers->push_back(static_cast<Number>(value));
   }
 
-  // The elements of a TensorProto in its different forms.
+  // The fields of a TensorProto that can hold its elements. Which one does depends on the type.
   struct Elements {
     std::string_view raw;
     bool has_raw = false;
@@ -387,17 +441,17 @@ class GraphReader {
       elements.raw = field.bytes;
       elements.has_raw = true;
     }
-    for (const MemoryInitializer& beside : input_.initializers) {
-      if (beside.name != *name) continue;
-      elements.raw = beside.data;
+    for (const MemoryInitializer& separate : input_.initializers) {
+      if (separate.name != *name) continue;
+      elements.raw = separate.data;
       elements.has_raw = true;
     }
     const std::string tensor = "tensor '" + printable(std::string(*name)) + "'";
-    // The modes of tree nodes are uint8.
+    // uint8 is only for the attribute nodes_modes of TreeEnsemble.
     if (!is_supported(dtype) && dtype != SIDECALL_DTYPE_UINT8)
-      refuse(SIDECALL_UNSUPPORTED, tensor + " has the type " + std::string(dtype_name(dtype)) +
-                                       ", with which this "
-                                       "engine does not compute");
+      refuse(SIDECALL_UNSUPPORTED,
+             tensor + ": expected float32, float64, int32, int64, bool, string or uint8, got " +
+                 dtype_name(dtype));
     return fill(dtype, std::move(dims), elements, tensor);
   }
 
@@ -419,7 +473,9 @@ class GraphReader {
     const uint64_t size = element_bytes(dtype);
     if (elements.has_raw) {
       if (elements.raw.size() % size != 0)
-        refuse(SIDECALL_FILE_INVALID, tensor + ": its data end within an element");
+        refuse(SIDECALL_FILE_INVALID, tensor + ": expected elements of " + std::to_string(size) +
+                                          " bytes, got " + std::to_string(elements.raw.size()) +
+                                          " bytes of data");
       check(elements.raw.size() / size);
       auto constant = make_constant(dtype, std::move(dims));
       if (expected > 0) std::memcpy(constant->place.data, elements.raw.data(), elements.raw.size());
@@ -438,7 +494,7 @@ class GraphReader {
       case SIDECALL_DTYPE_INT64:
         check(elements.int64s.size());
         return copy<int64_t>(dtype, std::move(dims), elements.int64s);
-      default:
+      default:  // bool and uint8
         check(elements.int32s.size());
         return make_bools_canonical(copy<uint8_t>(dtype, std::move(dims), elements.int32s));
     }
@@ -452,7 +508,7 @@ class GraphReader {
     return constant;
   }
 
-  // A bool of a file may be any byte. Here it is 0 or 1.
+  // In a file, any byte other than 0 is true. Operators expect 0 or 1.
   static std::unique_ptr<Constant> make_bools_canonical(std::unique_ptr<Constant> constant) {
     if (constant->dtype != SIDECALL_DTYPE_BOOL) return constant;
     auto* bools = static_cast<uint8_t*>(constant->place.data);

@@ -1,4 +1,4 @@
-// The graph of a model file as the native engine compiles it: values, nodes and constants.
+// The graph of a model file before it is compiled: values, nodes and constants.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@
 
 namespace sidecall::native {
 
-// All strings that the graph mentions. A string that a caller gives is looked up once, when it is
-// set; operators then compare positions.
+// All strings that occur in the graph, each with a position. A caller's string is looked up once,
+// when it is set. Operators then compare positions instead of bytes.
 class Vocabulary {
  public:
-  // Returns the string with its position. Copies its bytes when it is new.
+  // Returns a view of the vocabulary's copy of the string, which is made if the string is new.
   Text add(std::string_view text);
-  // The string with its position if it is known; otherwise a view of `text`.
+  // The same for a string that was added; otherwise a view of `text` with kNotInVocabulary.
   Text find(std::string_view text) const;
   size_t size() const { return texts_.size(); }
 
@@ -31,7 +31,7 @@ class Vocabulary {
   std::vector<std::unique_ptr<std::string>> texts_;
 };
 
-// The memory of a constant.
+// A tensor whose elements are known when the file is opened; owns its memory.
 struct Constant {
   int32_t dtype = 0;
   Dims dims;
@@ -40,7 +40,8 @@ struct Constant {
   Place place;
 };
 
-// The types of attributes that operators of this engine use; the numbers are those of ONNX.
+// The attribute types that the operators of this engine use. The numbers are those of
+// AttributeProto.AttributeType in onnx.proto.
 enum class AttributeType : uint8_t {
   kReal = 1,
   kInteger = 2,
@@ -68,16 +69,17 @@ struct Node {
   std::string_view op;
   std::string_view domain;  // "" for the operators of ONNX itself
   std::string_view name;
-  int64_t version = 0;  // of the operator set of `domain`, as the file imports it
+  int64_t version = 0;  // of the operator set of `domain` that the file imports
   std::vector<int32_t> inputs;
   std::vector<int32_t> outputs;
   std::vector<Attribute> attributes;
 
-  // Each throws FILE_INVALID if the attribute has another type.
+  // Each returns `otherwise` if the node has no such attribute, and throws FILE_INVALID if it has
+  // another type.
   int64_t integer(std::string_view attribute, int64_t otherwise) const;
   float real(std::string_view attribute, float otherwise) const;
   std::string_view text(std::string_view attribute, std::string_view otherwise) const;
-  // Empty, or nullptr, if the node has no such attribute.
+  // Each returns an empty list or nullptr if the node has no such attribute.
   const std::vector<int64_t>& integers(std::string_view attribute) const;
   const std::vector<float>& reals(std::string_view attribute) const;
   const std::vector<std::string_view>& texts(std::string_view attribute) const;
@@ -94,23 +96,23 @@ struct Node {
 
 struct Value {
   std::string_view name;
-  std::unique_ptr<Constant> constant;  // nullptr if a caller or a node gives the value
+  std::unique_ptr<Constant> constant;  // nullptr for a graph input or the output of a node
 };
 
 struct Graph {
   std::vector<Value> values;
-  std::vector<Node> nodes;  // in an order in which each value is made before it is read
+  std::vector<Node> nodes;  // in topological order
   std::vector<TensorSpec> inputs, outputs;
   std::vector<int32_t> input_values, output_values;
   Vocabulary vocabulary;
 };
 
-// Reads the main graph. The graph holds views into `input`, which must stay. Throws FILE_INVALID
-// for a graph that contradicts itself, UNSUPPORTED for what this engine cannot represent. `what`
-// begins each message: "file 'fraud.onnx': ".
+// Reads the main graph. The result holds views into `input`, which must outlive it. Throws
+// FILE_INVALID if the graph is inconsistent, UNSUPPORTED if this engine cannot represent it. Each
+// message begins with `what`: "file 'fraud.onnx': ".
 Graph read_graph(const EngineInput& input, const std::string& what);
 
-// Memory for a constant of this type and shape; zeroed.
+// Returns a constant of this type and shape. Its elements are zero.
 std::unique_ptr<Constant> make_constant(int32_t dtype, Dims dims);
 
 }  // namespace sidecall::native

@@ -1,4 +1,4 @@
-// Finds operators, and the checks that they share; see operator.h.
+// Looks operators up by name, and implements the checks that they share; see operator.h.
 #include "operator.h"
 
 #include <string>
@@ -56,8 +56,10 @@ const Tensor& required(const Node& node, Inputs in, size_t position) {
 
 std::vector<int64_t> known_integers(const Node& node, const Tensor& tensor) {
   if (!tensor.is_known)
-    refuse_node(node, SIDECALL_UNSUPPORTED,
-                "a shape, an axis or an index that depends on the inputs' values");
+    refuse_node(
+        node, SIDECALL_UNSUPPORTED,
+        "expected shapes, axes and indices that are known before the run, got a tensor that "
+        "depends on the inputs' values");
   const auto count = static_cast<size_t>(tensor.count);
   if (tensor.dtype == SIDECALL_DTYPE_INT64) {
     const auto* values = tensor.as<int64_t>();
@@ -74,7 +76,8 @@ std::vector<int64_t> known_integers(const Node& node, const Tensor& tensor) {
 size_t normal_axis(const Node& node, int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
     refuse_node(node, SIDECALL_FILE_INVALID,
-                "axis " + std::to_string(axis) + " of a tensor of rank " + std::to_string(rank));
+                "expected an axis that the tensor has, got axis " + std::to_string(axis) +
+                    " of a tensor of rank " + std::to_string(rank));
   return static_cast<size_t>(axis < 0 ? axis + rank : axis);
 }
 

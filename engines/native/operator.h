@@ -1,4 +1,5 @@
-// The interface of the operators, and the table that finds them.
+// The interfaces of operators and of the steps that they prepare, the entries of operator tables,
+// and checks that operators share.
 #pragma once
 
 #include <atomic>
@@ -13,11 +14,11 @@
 
 namespace sidecall::native {
 
-// Thrown by a step that noticed the request to stop.
+// Thrown to end a run early; see Interrupt.
 struct Interrupted {};
 
-// The request to end a run early. A step whose work can take more than about a millisecond polls it
-// in its outermost loop.
+// A request to end a run early. A step that can take more than about a millisecond polls it in its
+// outermost loop.
 class Interrupt {
  public:
   explicit Interrupt(const std::atomic<bool>& request) : request_(request) {}
@@ -29,15 +30,15 @@ class Interrupt {
   const std::atomic<bool>& request_;
 };
 
-// The work of one node in one program, for fixed shapes. It belongs to one binding, so it may have
-// scratch memory. run() allocates no memory.
+// The work of one node in one program, for fixed shapes. A step belongs to one binding, so it may
+// have scratch memory of its own. run() allocates no memory.
 class Step {
  public:
   virtual ~Step() = default;
   virtual void run(const Interrupt& interrupt) = 0;
 };
 
-// A step from a function object: work() or work(interrupt).
+// Makes a step of a function object, which is called as work(interrupt) or work().
 template <typename Work>
 std::unique_ptr<Step> make_step(Work work) {
   struct WorkStep final : Step {
@@ -51,32 +52,33 @@ std::unique_ptr<Step> make_step(Work work) {
   return std::make_unique<WorkStep>(std::move(work));
 }
 
-// One entry for each input or output of the node; nullptr for one that is omitted, and for an
-// output that nothing reads. Trailing entries are missing if the node does not have them.
+// One entry for each input or output that the node lists: nullptr if it is omitted or, for an
+// output, if nothing reads it. The list is shorter if the node omits trailing inputs or outputs.
 using Inputs = const std::vector<const Tensor*>&;
 using Outputs = const std::vector<Tensor*>&;
 
-// A node that has been compiled. Immutable; shared by all programs of the model.
+// A compiled node. Immutable, and shared by all programs of the model.
 class Operator {
  public:
   virtual ~Operator() = default;
 
-  // Sets type and shape of each output (Tensor::shape) and returns the step that computes them. If
-  // an output has the elements of an input in the same order, this function may set its `place` to
-  // that of the input instead; if nothing is left to do, it returns nullptr. The elements of an
-  // input may be read here if it is known. An output that depends on shapes alone is computed here:
-  // see known().
+  // Sets the type and shape of each output (Tensor::shape) and returns the step that computes them.
   //
-  // Throws ENGINE if the shapes of the inputs do not fit, UNSUPPORTED for types that the operator
-  // does not compute with.
+  // An output with the same elements in the same order as an input may share the `place` of that
+  // input. Returns nullptr if nothing is left to compute. Only the elements of inputs that are
+  // known (Tensor::is_known) may be read here. An operator sets `is_known` of an output that
+  // depends on shapes alone, and the step is then run at once; if all inputs are known, it is run
+  // at once in any case.
+  //
+  // Throws ENGINE if the shapes of the inputs do not fit, UNSUPPORTED for types that this engine
+  // does not compute.
   virtual std::unique_ptr<Step> prepare(Inputs in, Outputs out) const = 0;
 };
 
-// What an operator may use while it is compiled.
+// What is available to an operator while it is compiled.
 struct Compile {
   const Node& node;
-  // By input: a constant, or nullptr.
-  std::vector<const Constant*> constants;
+  std::vector<const Constant*> constants;  // by input; nullptr if the input is not constant
   Vocabulary& vocabulary;
 
   const Constant* constant(size_t input) const {
@@ -86,8 +88,8 @@ struct Compile {
 
 using MakeOperator = std::unique_ptr<Operator> (*)(const Compile& compile);
 
-// An entry of a table of operators: the versions of its operator set in which it behaves as this
-// engine computes it.
+// An entry of a table of operators. first_version to last_version are the versions of the operator
+// set in which the operator behaves as `make` implements it.
 struct OperatorEntry {
   const char* domain;
   const char* op;
@@ -99,11 +101,12 @@ struct OperatorEntry {
 constexpr int64_t kAnyVersion = INT64_MAX;
 constexpr size_t kAnyNumber = SIZE_MAX;
 
-// The operator of a node, or nullptr if this engine does not have it, or not in that version.
+// The table entry for a node; nullptr if this engine does not have the operator in that version.
 const OperatorEntry* find_operator(const Node& node);
 
 // ---- For operators without compiled state ----
 
+// Operator::prepare() as a function of the node.
 using Prepare = std::unique_ptr<Step> (*)(const Node& node, Inputs in, Outputs out);
 
 template <Prepare prepare_node>
@@ -120,16 +123,19 @@ std::unique_ptr<Operator> make_plain(const Compile& compile) {
 
 // ---- Checks ----
 
+// Throws an error whose message is "node 'name' (Op): " and the problem.
 [[noreturn]] void refuse_node(const Node& node, int32_t status, const std::string& problem);
 
+// Throws UNSUPPORTED for the type of the tensor.
 [[noreturn]] void refuse_type(const Node& node, const Tensor& tensor);
 
-// The step, unless it is nullptr because with_type() found no function for the type of the tensor.
+// Returns the step. If it is nullptr, because with_type() does not have the type of the tensor,
+// throws UNSUPPORTED.
 std::unique_ptr<Step> or_refuse(std::unique_ptr<Step> step, const Node& node, const Tensor& tensor);
 
-// The tensor at that position; throws FILE_INVALID if the node does not have it.
+// The input at that position. Throws FILE_INVALID if the node omits it.
 const Tensor& required(const Node& node, Inputs in, size_t position);
-// nullptr if it is omitted.
+// Each returns nullptr if the node omits the input or output.
 inline const Tensor* optional(Inputs in, size_t position) {
   return position < in.size() ? in[position] : nullptr;
 }
@@ -137,11 +143,11 @@ inline Tensor* optional_output(Outputs out, size_t position) {
   return position < out.size() ? out[position] : nullptr;
 }
 
-// The elements of a tensor of int64 or int32 whose elements are known when shapes are, such as
-// axes.
+// The elements of a tensor of int64 or int32, such as axes. Throws UNSUPPORTED if they are not
+// known before the run, FILE_INVALID for another type.
 std::vector<int64_t> known_integers(const Node& node, const Tensor& tensor);
 
-// An axis of -rank to rank - 1 as 0 to rank - 1; throws FILE_INVALID for others.
+// Converts an axis from -rank..rank - 1 to 0..rank - 1. Throws FILE_INVALID for other values.
 size_t normal_axis(const Node& node, int64_t axis, int64_t rank);
 
 }  // namespace sidecall::native

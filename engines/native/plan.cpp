@@ -1,4 +1,4 @@
-// Compiles a graph and lays out programs; see plan.h.
+// Compiles graphs and prepares programs; see plan.h.
 #include "plan.h"
 
 #include <algorithm>
@@ -11,19 +11,16 @@
 namespace sidecall::native {
 namespace {
 
-// The memory that nodes with constant inputs may make. A node such as Expand makes much from
-// little, so a small file could otherwise exhaust the memory.
+// The limit for all constants that folding makes. A node such as Expand makes a large tensor of a
+// small one, so without a limit a small file could exhaust the memory.
 constexpr uint64_t kMaxFoldedBytes = UINT64_C(1) << 28;
 constexpr uint64_t kAlignment = 64;
-// Beyond this number of places, memory is not reused: finding a gap looks at all of them.
+// Beyond this number of places no memory is reused, because the search for a gap is linear in the
+// number of places in use, and is repeated for each place.
 constexpr size_t kMaxReusedPlaces = 1000;
 
 uint64_t bytes_of(const Tensor& tensor) {
-  const uint64_t size = element_bytes(tensor.dtype);
-  const auto count = static_cast<uint64_t>(tensor.count);
-  if (count > (UINT64_MAX >> 8) / size)
-    throw Error(SIDECALL_OUT_OF_MEMORY, "out of memory: a value of the graph is too large");
-  return count * size;
+  return static_cast<uint64_t>(tensor.count) * element_bytes(tensor.dtype);
 }
 
 Tensor constant_tensor(Constant* constant) {
@@ -43,6 +40,19 @@ std::unique_ptr<Step> copy_step(const Tensor* from, const Tensor* to) {
   });
 }
 
+// For steps that run outside of a call.
+// Names the node in errors that do not name it yet, such as those about shapes.
+std::unique_ptr<Step> prepare_node(const Node& node, const Operator& op, Inputs in, Outputs out) {
+  try {
+    return op.prepare(in, out);
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    const std::string name = node.describe() + ": ";
+    if (text.compare(0, name.size(), name) == 0) throw;
+    throw Error(error.status(), name + text);
+  }
+}
+
 const Interrupt& never() {
   static const std::atomic<bool> request{false};
   static const Interrupt interrupt(request);
@@ -50,6 +60,19 @@ const Interrupt& never() {
 }
 
 }  // namespace
+
+void Tensor::shape(int32_t element_type, Dims sizes) {
+  constexpr int64_t kMaxElements = INT64_C(1) << 56;
+  int64_t capacity = 1;
+  for (const int64_t size : sizes) {
+    if (size > 1 && capacity > kMaxElements / size)
+      throw Error(SIDECALL_OUT_OF_MEMORY, "out of memory: a tensor of the graph is too large");
+    capacity *= std::max<int64_t>(size, 1);
+  }
+  dtype = element_type;
+  dims = std::move(sizes);
+  count = count_elements(dims);
+}
 
 // ---- Plan ----
 
@@ -106,7 +129,7 @@ void Plan::compile(const Node& node) {
   else nodes_.push_back({&node, std::move(op)});
 }
 
-// Computes a node whose inputs are all constant; its outputs become constants.
+// Computes a node whose inputs are all constant. Its outputs become constants.
 void Plan::fold(const Node& node, const Operator& op) {
   std::deque<Tensor> tensors;
   std::deque<Place> places;
@@ -124,12 +147,14 @@ void Plan::fold(const Node& node, const Operator& op) {
     const bool is_read = value >= 0 && is_needed_[static_cast<size_t>(value)];
     out.push_back(is_read ? &tensors.emplace_back() : nullptr);
   }
-  const std::unique_ptr<Step> step = op.prepare(in, out);
+  const std::unique_ptr<Step> step = prepare_node(node, op, in, out);
   for (size_t i = 0; i < out.size(); ++i) {
     if (out[i] == nullptr) continue;
     folded_bytes_ += std::min(bytes_of(*out[i]), kMaxFoldedBytes + 1);
     if (folded_bytes_ > kMaxFoldedBytes)
-      refuse_node(node, SIDECALL_UNSUPPORTED, "the constants that it makes are too large");
+      refuse_node(node, SIDECALL_UNSUPPORTED,
+                  "expected at most " + std::to_string(kMaxFoldedBytes) +
+                      " bytes from all nodes with constant inputs, got more");
     auto constant = make_constant(out[i]->dtype, out[i]->dims);
     if (out[i]->place != nullptr) {
       const uint64_t bytes = bytes_of(*out[i]);
@@ -141,8 +166,9 @@ void Plan::fold(const Node& node, const Operator& op) {
   if (step) step->run(never());
 }
 
-// Types and shapes that never fit are refused when the model is opened. Some graphs need more than
-// one element along a free dimension, such as one that takes the three largest.
+// Refuses a model whose types or shapes never fit when it is opened. Dynamic dimensions are tried
+// with 1 and, if that does not fit, with kMany: a graph that takes the three largest elements of a
+// dynamic axis, for example, does not fit 1.
 void Plan::try_shapes() const {
   constexpr int64_t kMany = 16;
   try {
@@ -153,7 +179,7 @@ void Plan::try_shapes() const {
   }
 }
 
-// Prepares a program once, with this size for each free dimension.
+// Prepares a program once, with this size for each dynamic dimension.
 void Plan::try_shapes(int64_t size) const {
   std::vector<Dims> dims;
   for (const TensorSpec& input : graph_.inputs) {
@@ -168,9 +194,10 @@ void Plan::try_shapes(int64_t size) const {
     if (output.dtype != declared.dtype ||
         (declared.is_shaped && output.dims.size() != declared.dims.size()))
       throw Error(SIDECALL_FILE_INVALID,
-                  "output '" + declared.name + "': the graph declares " +
+                  "output '" + declared.name + "': expected " +
                       describe_tensor(declared.dtype, declared.dims, &declared.dim_names) +
-                      ", but its nodes make " + describe_tensor(output.dtype, output.dims));
+                      " as the graph declares, got " + describe_tensor(output.dtype, output.dims) +
+                      " from its nodes");
   }
 }
 
@@ -222,7 +249,7 @@ void Program::add_node(const Plan::CompiledNode& compiled) {
     const bool is_read = value >= 0 && plan_.is_needed_[static_cast<size_t>(value)];
     out.push_back(is_read ? tensor_of(value) : nullptr);
   }
-  std::unique_ptr<Step> step = compiled.op->prepare(in, out);
+  std::unique_ptr<Step> step = prepare_node(node, *compiled.op, in, out);
   const bool is_known = all_known || std::any_of(out.begin(), out.end(), [](const Tensor* tensor) {
                           return tensor != nullptr && tensor->is_known;
                         });
@@ -239,6 +266,7 @@ void Program::add_node(const Plan::CompiledNode& compiled) {
   if (step) steps_.push_back(std::move(step));
 }
 
+// Computes outputs that do not depend on the elements of inputs, in memory of their own.
 void Program::compute_now(Step* step, const std::vector<Tensor*>& out) {
   for (Tensor* tensor : out) {
     if (tensor == nullptr) continue;
@@ -252,14 +280,14 @@ void Program::compute_now(Step* step, const std::vector<Tensor*>& out) {
   if (step != nullptr) step->run(never());
 }
 
-// Notes that the next step reads the tensor.
+// Extends the lifetime of the tensor's place to the step that is added next.
 void Program::use(const Tensor& tensor) {
   if (tensor.place->lifetime >= 0)
     lifetimes_[static_cast<size_t>(tensor.place->lifetime)].end = steps_.size();
 }
 
-// Each output gets a place of its own, to which the binding can give any memory. An output that
-// shares the place of an input, a constant or another output is copied at the end.
+// Gives each output a place of its own, so that the binding can choose its memory. An output that
+// shares the place of an input, a constant or another output is copied by a step at the end.
 void Program::separate_outputs() {
   for (const int32_t value : plan_.graph_.output_values) {
     Tensor* tensor = tensor_of(value);
@@ -276,14 +304,14 @@ void Program::separate_outputs() {
   }
 }
 
-// Gives each place its part of one block of memory. Places that are never in use at the same time
-// may share a part.
+// Assigns each place a part of memory_: the first gap that is large enough (first fit). Places
+// whose lifetimes do not overlap may share memory.
 void Program::lay_out() {
   struct Part {
     uint64_t offset, bytes;
     size_t end;
   };
-  std::vector<Part> parts;  // in use now, by offset
+  std::vector<Part> parts;  // in use at lifetime.begin, sorted by offset
   std::vector<std::pair<Place*, uint64_t>> offsets;
   uint64_t total = 0;
   const bool reuse = lifetimes_.size() <= kMaxReusedPlaces;

@@ -1,4 +1,4 @@
-// A compiled graph, and the program that a binding makes of it for the shapes of its inputs.
+// The compiled graph (Plan), and its form for fixed shapes, which one binding runs (Program).
 #pragma once
 
 #include <deque>
@@ -12,12 +12,12 @@
 
 namespace sidecall::native {
 
-// The compiled graph; immutable, shared by all bindings. Nodes whose inputs are all constant were
-// computed when it was made, and nodes that no output needs were left out.
+// A compiled graph. Immutable, and shared by all bindings. The constructor leaves out nodes that no
+// output needs, and computes nodes whose inputs are all constant (constant folding).
 class Plan {
  public:
-  // `what` begins each message: "file 'fraud.onnx': ". Throws FILE_INVALID, UNSUPPORTED (names the
-  // node that this engine cannot run), ENGINE (shapes that do not fit), OUT_OF_MEMORY.
+  // Each error message begins with `what`: "file 'fraud.onnx': ". Throws FILE_INVALID, UNSUPPORTED
+  // (the message names the node), ENGINE (shapes that do not fit), OUT_OF_MEMORY.
   Plan(EngineInput input, const std::string& what);
 
   const Graph& graph() const { return graph_; }
@@ -38,26 +38,26 @@ class Plan {
   const EngineInput input_;  // the graph holds views into it
   Graph graph_;
   std::vector<CompiledNode> nodes_;
-  std::vector<bool> is_needed_;  // by value
-  uint64_t folded_bytes_ = 0;
+  std::vector<bool> is_needed_;  // by value: an output or a node that is kept reads it
+  uint64_t folded_bytes_ = 0;    // of all constants that fold() made
 };
 
-// The steps of a plan for fixed shapes, with the memory of all values between inputs and outputs.
+// The steps of a plan for fixed shapes, with the memory of all intermediate values.
 class Program {
  public:
   explicit Program(const Plan& plan) : plan_(plan) {}
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Lays out everything for inputs of these shapes. Afterwards inputs and outputs need memory:
-  // set_input() and set_output().
+  // Makes the steps and lays out the memory for inputs of these shapes. Afterwards set_input() and
+  // set_output() must give memory to every input and output, before run().
   void prepare(const std::vector<Dims>& inputs);
 
   void set_input(size_t input, void* data) { inputs_[input]->place->data = data; }
   void set_output(size_t output, void* data) { outputs_[output]->place->data = data; }
   const Tensor& output(size_t output) const { return *outputs_[output]; }
 
-  // Throws Interrupted if the request to stop is noticed before the end.
+  // Throws Interrupted if a step notices the request to stop.
   void run(const Interrupt& interrupt) {
     for (const auto& step : steps_) {
       interrupt.poll();
@@ -66,7 +66,8 @@ class Program {
   }
 
  private:
-  // The steps between which a place holds values. `place` is nullptr for the place of an output.
+  // The steps from the one that writes a place (begin) to the last that reads it (end). `place` is
+  // nullptr if it became the place of an output, whose memory the binding gives.
   struct Lifetime {
     Place* place;
     uint64_t bytes;
@@ -84,13 +85,13 @@ class Program {
 
   const Plan& plan_;
   std::vector<Tensor> tensors_;  // by value
-  std::deque<Tensor> copies_;    // of outputs that share their elements with another value
+  std::deque<Tensor> copies_;    // outputs that must be copied; see separate_outputs()
   std::deque<Place> places_;
   std::vector<Tensor*> inputs_, outputs_;
   std::vector<std::unique_ptr<Step>> steps_;
-  std::vector<Lifetime> lifetimes_;  // of the places that nodes write; Place::lifetime points here
-  std::deque<Buffer> known_;         // values that follow from shapes alone
-  Buffer memory_;
+  std::vector<Lifetime> lifetimes_;  // of the places that steps write; Place::lifetime is an index
+  std::deque<Buffer> known_;         // the elements of values that depend on shapes alone
+  Buffer memory_;                    // all places of lifetimes_
 };
 
 }  // namespace sidecall::native

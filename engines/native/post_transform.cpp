@@ -1,7 +1,10 @@
-// The parts of post transforms that do not depend on a type; see post_transform.h.
+// The parts of the post transforms that are not templates; see post_transform.h.
 #include "post_transform.h"
 
 #include <iterator>
+#include <string>
+
+#include "core/text.h"
 
 namespace sidecall::native {
 
@@ -13,7 +16,8 @@ PostTransform post_transform_of(const Node& node) {
     if (name == kNames[i]) return static_cast<PostTransform>(i);
   }
   refuse_node(node, SIDECALL_FILE_INVALID,
-              "post_transform: expected NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT");
+              "post_transform: expected NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT, got '" +
+                  printable(std::string(name)) + "'");
 }
 
 float probit(float x) {

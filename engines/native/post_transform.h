@@ -1,4 +1,4 @@
-// What trees and linear models do to the scores of a row at the end.
+// The post transforms of ai.onnx.ml, which tree ensembles and linear models apply to their scores.
 #pragma once
 
 #include <algorithm>
@@ -10,13 +10,14 @@
 
 namespace sidecall::native {
 
-// Numbered as by the operator TreeEnsemble.
+// The numbers are those of the attribute post_transform of TreeEnsemble.
 enum class PostTransform : uint8_t { kNone, kSoftmax, kLogistic, kSoftmaxZero, kProbit };
 
-// The attribute post_transform of the other operators. Throws FILE_INVALID for other texts.
+// The attribute post_transform of the other operators, which is a text. Throws FILE_INVALID if it
+// is not the name of a transform.
 PostTransform post_transform_of(const Node& node);
 
-// 1 / (1 + exp(-x)), in the form that does not overflow and keeps small probabilities exact.
+// 1 / (1 + exp(-x)), in the form that neither overflows nor loses the digits of small results.
 template <typename T>
 T logistic(T x) {
   if (x >= T{0}) return T{1} / (T{1} + std::exp(-x));
@@ -24,11 +25,12 @@ T logistic(T x) {
   return power / (T{1} + power);
 }
 
-// The inverse of the distribution function of the normal distribution, by the approximation of
-// Winitzki with 0.147, in float, as ONNX Runtime computes it.
+// An approximation of the quantile function of the normal distribution: sqrt(2) times the inverse
+// error function of Winitzki with a = 0.147. In float, as ONNX Runtime computes it.
 float probit(float x);
 
-// With `keeps_zeros`, scores of about 0 are not part of the sum.
+// Softmax of a row. With `keeps_zeros` (SOFTMAX_ZERO), scores of nearly 0 are only multiplied by
+// exp(-largest) and divided by the sum, of which they are no part, as in ONNX Runtime.
 template <typename T>
 void softmax(T* scores, int64_t count, bool keeps_zeros) {
   T largest = std::numeric_limits<T>::lowest();
@@ -45,7 +47,7 @@ void softmax(T* scores, int64_t count, bool keeps_zeros) {
   for (int64_t i = 0; i < count; ++i) scores[i] /= sum;
 }
 
-// A single score is changed by PROBIT only.
+// Transforms the scores of one row. As in ONNX Runtime, only PROBIT changes a single score.
 template <typename T>
 void apply(PostTransform transform, T* scores, int64_t count) {
   switch (count == 1 && transform != PostTransform::kProbit ? PostTransform::kNone : transform) {

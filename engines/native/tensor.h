@@ -1,4 +1,4 @@
-// The values of a graph while the native engine compiles and runs it.
+// Tensors while the native engine prepares and runs a program, and their element types.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -12,13 +12,12 @@
 
 namespace sidecall::native {
 
-// An element of a string tensor. The bytes belong to the plan, to the binding, or to the operator
-// that made the string.
+// An element of a string tensor. The plan or the binding owns the bytes.
 struct Text {
   const char* data = "";
   uint32_t size = 0;
-  // The position of the string in the vocabulary of the plan, or kNotInVocabulary. Every string
-  // that is in the vocabulary has its position here, so strings with different ids differ.
+  // The position of the string in the vocabulary of the plan, or kNotInVocabulary. It is always set
+  // if the vocabulary has the string, so strings with different ids differ.
   int32_t id = -1;
 
   std::string_view view() const { return {data, size}; }
@@ -29,28 +28,26 @@ inline bool operator==(const Text& a, const Text& b) {
   return a.id == b.id && (a.id != kNotInVocabulary || a.view() == b.view());
 }
 
-// Where the elements of a tensor lie. The binding sets `data` before each run; tensors that share
-// their elements share the place.
+// Where the elements of a tensor are. Tensors that share their elements share the place. The
+// binding sets `data` of inputs and outputs before each run; that of all others stays the same.
 struct Place {
   void* data = nullptr;
   int64_t lifetime = -1;  // used while a program is prepared; see Program
 };
 
-// One value of the graph in one program. `dtype` and `dims` are set when the program is prepared.
+// One value of the graph in one program. Type and shape are set when the program is prepared.
 class Tensor {
  public:
   int32_t dtype = 0;
   Dims dims;
   int64_t count = 0;  // elements
-  // The elements are known before the run: a constant, or computed from shapes alone.
+  // The elements are known before the run: they are constant, or depend on shapes alone.
   bool is_known = false;
   Place* place = nullptr;
 
-  void shape(int32_t element_type, Dims sizes) {
-    dtype = element_type;
-    dims = std::move(sizes);
-    count = count_elements(dims);
-  }
+  // Sets type and shape. Throws OUT_OF_MEMORY if the product of the dimensions, with 1 in place of
+  // 0, exceeds every memory. So no product of some dimensions of an empty tensor overflows.
+  void shape(int32_t element_type, Dims sizes);
   int64_t rank() const { return static_cast<int64_t>(dims.size()); }
 
   // The elements. T must be the type of `dtype`; a bool is a uint8_t.
@@ -65,8 +62,8 @@ constexpr uint64_t element_bytes(int32_t dtype) {
                                         : static_cast<uint64_t>(dtype_bits(dtype)) / 8;
 }
 
-// The element type that a C++ type stands for. A bool is stored as a uint8_t, so uint8 has no type
-// of its own here; no supported operator computes with it.
+// The element type that is stored as T. uint8_t stores bool; the operators of this engine do not
+// compute uint8.
 template <typename T>
 constexpr int32_t dtype_of();
 template <>
@@ -100,8 +97,8 @@ constexpr bool is_supported(int32_t dtype) {
          dtype == SIDECALL_DTYPE_BOOL || dtype == SIDECALL_DTYPE_STRING;
 }
 
-// Calls `function` with a value of the C++ type of `dtype`, and returns its result. Only the types
-// of the list `Types` are possible; for others the result is a default value.
+// Calls function(T{}), where T is the C++ type of `dtype`, and returns its result. If T is not in
+// the list First, Rest..., returns a default value instead (nullptr for a step).
 template <typename First, typename... Rest, typename Function>
 auto with_type(int32_t dtype, Function&& function) -> decltype(function(First{})) {
   if (dtype == dtype_of<First>()) return function(First{});

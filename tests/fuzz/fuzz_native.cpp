@@ -1,9 +1,10 @@
-// Fuzzes the native engine with model files: whatever the graph says, opening and running it end
-// with answers or with a typed error.
+// Fuzzes the native engine with model files. Opening and running any file must end with answers or
+// with a typed error.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,30 @@
 #include "core/onnx_file.h"
 #include "engines/native/engine.h"
 
+// A model may ask for any amount of memory. Here it gets little.
+constexpr size_t kMaxBytes = size_t{1} << 28;
+
+void* operator new(size_t bytes) {
+  void* memory = bytes > kMaxBytes ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
 namespace {
 
 constexpr int64_t kMaxInputElements = 4096;
 constexpr int64_t kRows = 3;
 
-// Numbers with which comparisons and indices go wrong first.
+// Numbers at the edges of what comparisons, casts and indices can handle.
 constexpr double kNumbers[] = {0, 1, -1, 0.5, 2, 1e300, -1e300, 1e-310, 3, -7};
 constexpr const char* kTexts[] = {"", "a", "b", "x", "\xef\xb7\x90"};
 
+// The shape of an input with `rows` in place of each dynamic dimension.
 sidecall::Dims dims_of(const sidecall::TensorSpec& spec, int64_t rows) {
   sidecall::Dims dims = spec.dims;
   for (int64_t& dim : dims) dim = dim < 0 ? rows : dim;
@@ -36,12 +52,13 @@ void fill(void* data, int64_t count, double scale) {
     numbers[i] = static_cast<T>(kNumbers[static_cast<size_t>(i) % std::size(kNumbers)] * scale);
 }
 
-void give(sidecall::Binding* binding, int32_t input, const sidecall::TensorSpec& spec,
-          int64_t rows) {
+void fill_input(sidecall::Binding* binding, int32_t input, const sidecall::TensorSpec& spec,
+                int64_t rows) {
   const sidecall::Dims dims = dims_of(spec, rows);
   const int64_t count = sidecall::count_elements(dims);
   if (count > kMaxInputElements)
-    throw sidecall::Error(SIDECALL_OUT_OF_MEMORY, "more elements than this test gives");
+    throw sidecall::Error(SIDECALL_OUT_OF_MEMORY,
+                          "expected at most 4096 elements of an input, got more");
   binding->allocate_input(input, dims);
   void* data = binding->input_data(input);
   switch (spec.dtype) {
@@ -67,7 +84,7 @@ void run(const sidecall::Engine& engine, int64_t rows) {
   engine.describe(&inputs, &outputs);
   const std::unique_ptr<sidecall::Binding> binding = engine.bind(false);
   for (size_t i = 0; i < inputs.size(); ++i)
-    give(binding.get(), static_cast<int32_t>(i), inputs[i], rows);
+    fill_input(binding.get(), static_cast<int32_t>(i), inputs[i], rows);
   for (size_t i = 0; i < outputs.size(); ++i)
     binding->shape_output(static_cast<int32_t>(i), nullptr, nullptr);
   binding->claim(true);
@@ -81,10 +98,10 @@ void run(const sidecall::Engine& engine, int64_t rows) {
       binding->read_strings(output, &bytes, &offsets);
       continue;
     }
-    // Reads every byte of the answer.
+    // Copies the answer, so that a sanitizer checks the access to each byte.
     const uint64_t size = sidecall::count_bytes(outputs[i].dtype, tensor.dims);
     const std::string copy(static_cast<const char*>(tensor.data), size);
-    fuzz::require(copy.size() == size, "an answer of its own size");
+    fuzz::require(copy.size() == size, "the size of an answer follows from its shape");
   }
 }
 
@@ -95,9 +112,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::run([&] {
     const sidecall::OnnxFile file(bytes, "", "fuzz");
     sidecall_model_options options{};
-    const auto engine = sidecall::open_native_engine(file, "fuzz", options);
-    run(*engine, 1);
-    run(*engine, kRows);
+    try {
+      const auto engine = sidecall::open_native_engine(file, "fuzz", options);
+      run(*engine, 1);
+      run(*engine, kRows);
+    } catch (const std::bad_alloc&) {
+      // The C ABI answers OUT_OF_MEMORY.
+    }
   });
   return 0;
 }

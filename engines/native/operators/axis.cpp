@@ -1,5 +1,4 @@
-// Operators that work along one axis: the position of an extreme, the largest elements, cumulated
-// sums, softmax.
+// Operators that work along one axis: ArgMax, ArgMin, TopK, CumSum, Softmax, LogSoftmax.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -16,12 +15,12 @@ std::unique_ptr<Step> do_nothing() {
   return make_step([] {});
 }
 
-// A tensor as [outer, size, inner]: one axis, with those before and behind it merged.
+// A tensor as [outer, size, inner]: the axes before one axis, this axis, and those after it.
 struct AxisView {
   int64_t outer = 1, size = 1, inner = 1;
 };
 
-// The tensor has at least one element.
+// The tensor must have at least one element.
 AxisView view_axis(const Tensor& x, size_t axis) {
   AxisView view;
   for (size_t i = 0; i < x.dims.size(); ++i)
@@ -29,7 +28,8 @@ AxisView view_axis(const Tensor& x, size_t axis) {
   return view;
 }
 
-// The position of the best element of each row or column. `or_equal`: the last of equal ones.
+// The index of the best element along the axis: the first of equal ones or, with `or_equal`, the
+// last.
 template <typename T, typename Better, bool or_equal>
 std::unique_ptr<Step> arg_step(AxisView view, const Tensor& x, const Tensor* out) {
   const auto is_better = [](T a, T b) { return Better()(a, b) || (or_equal && a == b); };
@@ -95,7 +95,8 @@ std::unique_ptr<Step> prepare_arg(const Node& node, Inputs in, Outputs out) {
 
 // ---- TopK ----
 
-// Orders positions of `x` by their elements, and equal ones by position. NaN is the greatest.
+// Compares indices of `x` by their elements, the better one first, and equal elements by index. NaN
+// counts as greater than all numbers.
 template <typename T, typename Better>
 class Ranking {
  public:
@@ -117,8 +118,9 @@ class Ranking {
   const T* x_;
 };
 
-// Finds the first `k` positions of a ranking. If they need not be sorted, their order is that of
-// ONNX Runtime: as a heap has them if `k` is small, otherwise as std::nth_element leaves them.
+// Finds the first `k` indices of a ranking. If they need not be sorted, they come in the order of
+// ONNX Runtime: that of a heap if `k` is small, otherwise that in which std::nth_element leaves
+// them.
 class Selection {
  public:
   Selection(int64_t count, int64_t k, bool is_sorted)
@@ -147,7 +149,7 @@ class Selection {
     positions_[0] = best;
   }
 
-  // The root of the heap is the last of the ranking among those found so far.
+  // The root of the heap is the worst of the indices found so far.
   template <typename Before>
   void select_by_heap(const Before& before) {
     for (int64_t i = 0; i < k_; ++i) positions_[static_cast<size_t>(k_ - 1 - i)] = i;
@@ -244,7 +246,7 @@ std::unique_ptr<Step> prepare_topk(const Node& node, Inputs in, Outputs out) {
 
 // ---- CumSum ----
 
-// Integers that overflow wrap around.
+// Signed integers wrap around on overflow.
 template <typename T>
 T add_wrapping(T a, T b) {
   if constexpr (std::is_integral_v<T>) {
@@ -300,15 +302,15 @@ std::unique_ptr<Step> prepare_cumsum(const Node& node, Inputs in, Outputs out) {
 
 // ---- Softmax ----
 
-// `offset` is the position of the row in its tensor.
+// `offset` is the index of x[0] in its tensor; see fold_packets().
 template <typename T, bool is_log>
 void softmax_row(const T* x, int64_t count, int64_t offset, T* y) {
   const T greatest = fold_packets(x, count, offset, Itself(), BetterOf<Greater>());
   for (int64_t i = 0; i < count; ++i) y[i] = std::exp(x[i] - greatest);
   const T sum = fold_packets(y, count, 0, Itself(), Plus());
   if constexpr (is_log) {
-    // The sum is at least 1, or NaN. ONNX Runtime replaces a NaN by this limit if the elements are
-    // double numbers, so a NaN need not make the whole row NaN.
+    // The sum is at least 1, or NaN. For double, ONNX Runtime replaces a sum that is NaN by this
+    // limit, so a NaN element need not make the whole row NaN.
     constexpr T kLimit = 1e-20F;
     const bool is_limited = std::is_same_v<T, double> && !(sum > kLimit);
     const T log_sum = std::log(is_limited ? kLimit : sum);
@@ -341,7 +343,8 @@ std::unique_ptr<Step> softmax_step(AxisView view, const Tensor& x, const Tensor*
             const T* from = x.as<T>() + at;
             T* to = out->as<T>() + at;
             for (int64_t k = 0; k < view.size; ++k) column[k] = from[k * view.inner];
-            const int64_t row = i * view.inner + c;  // of the transposed tensor
+            // ONNX Runtime transposes the tensor, so the offset is that in the transposed one.
+            const int64_t row = i * view.inner + c;
             softmax_row<T, is_log>(column, view.size, row * view.size, result);
             for (int64_t k = 0; k < view.size; ++k) to[k * view.inner] = result[k];
           }
@@ -349,7 +352,7 @@ std::unique_ptr<Step> softmax_step(AxisView view, const Tensor& x, const Tensor*
       });
 }
 
-// Before version 13 all axes from `axis` on are one.
+// Before version 13, all axes from `axis` on are merged into one.
 template <bool is_log>
 std::unique_ptr<Step> prepare_softmax(const Node& node, Inputs in, Outputs out) {
   const Tensor& x = required(node, in, 0);

@@ -1,4 +1,5 @@
-// Element-wise loops over tensors of different shapes, by ONNX's (numpy's) broadcasting.
+// Element-wise loops over tensors of different shapes, with the broadcasting rules of numpy, which
+// are those of ONNX.
 #pragma once
 
 #include <algorithm>
@@ -14,13 +15,13 @@
 
 namespace sidecall::native {
 
-// Walks over K operands whose shapes broadcast to one shape. Dimensions that all operands walk
-// through alike are merged, so most pairs of shapes need one or two loops. The innermost stride of
-// each operand is 0 or 1.
+// Iterates over K operands whose shapes broadcast to one shape. Neighbouring dimensions are merged
+// where no operand needs separate loops, so most pairs of shapes need one or two loops. In the
+// innermost loop, the stride of each operand is 0 or 1.
 template <size_t K>
 class Broadcast {
  public:
-  // Throws ENGINE if the shapes do not fit together.
+  // Throws ENGINE if the shapes do not broadcast.
   explicit Broadcast(const std::array<const Tensor*, K>& operands) {
     size_t rank = 0;
     for (const Tensor* operand : operands) rank = std::max(rank, operand->dims.size());
@@ -41,8 +42,8 @@ class Broadcast {
 
   const Dims& dims() const { return dims_; }  // the common shape
 
-  // Calls inner(count, offsets, output_offset) for each innermost loop. `offsets` are those of the
-  // operands, in elements.
+  // Calls inner(count, offsets, output_offset) for each run of the innermost loop, of `count`
+  // elements. Offsets are in elements: `offsets` those of the operands.
   template <typename Inner>
   void for_each(Inner&& inner) const {
     if (is_empty_) return;
@@ -69,7 +70,7 @@ class Broadcast {
     }
   }
 
-  // The innermost stride of an operand: 1, or 0 if it stays at one element.
+  // The stride of an operand in the innermost loop: 1, or 0 if it stays at one element.
   int64_t stride(size_t operand) const { return inner_[operand]; }
 
  private:
@@ -79,6 +80,7 @@ class Broadcast {
     std::array<int64_t, K> strides;
   };
 
+  // The size of the tensor along an axis of the common shape, which has `rank` axes.
   static int64_t size_at(const Tensor& tensor, size_t axis, size_t rank) {
     const size_t missing = rank - tensor.dims.size();
     return axis < missing ? 1 : tensor.dims[axis - missing];
@@ -111,6 +113,7 @@ class Broadcast {
     for (size_t i = loops.size(); i-- > 1;) outer_.push_back(loops[i]);
   }
 
+  // Whether both loops can be one: each operand's stride continues that of the inner loop.
   static bool continues(const Loop& inside, const Loop& outside) {
     for (size_t k = 0; k < K; ++k) {
       if (outside.strides[k] != inside.strides[k] * inside.size) return false;
@@ -119,9 +122,9 @@ class Broadcast {
   }
 
   Dims dims_;
-  int64_t count_ = 1;               // of the innermost loop
-  std::array<int64_t, K> inner_{};  // its strides
-  std::vector<Loop> outer_;         // from the outermost
+  int64_t count_ = 1;               // the size of the innermost loop
+  std::array<int64_t, K> inner_{};  // the strides of the innermost loop
+  std::vector<Loop> outer_;         // the other loops, from the outermost
   bool is_empty_ = false;
 };
 

@@ -1,5 +1,4 @@
-// Operators that compute each element of the output from the elements at the same place:
-// arithmetic, comparisons, logic, and functions of one number.
+// Element-wise operators: arithmetic, comparisons, logic, functions of one number, casts.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,8 +9,8 @@
 namespace sidecall::native {
 namespace {
 
-// Runs `function` on all elements of two operands. The three loops let the compiler vectorise each
-// combination of strides.
+// Applies `function` to the elements of two operands, with broadcasting. There is a loop for each
+// combination of strides, so that the compiler can vectorise it.
 template <typename A, typename B, typename R, typename Function>
 std::unique_ptr<Step> binary_step(const Tensor& a, const Tensor& b, Tensor* out,
                                   Function function) {
@@ -60,7 +59,7 @@ void require_same_types(const Node& node, const Tensor& a, const Tensor& b) {
 
 // ---- Two operands ----
 
-// A signed integer that overflows wraps around.
+// Signed integers wrap around on overflow: they are computed as unsigned ones.
 template <typename T, typename Function>
 T wrapping(T a, T b, Function function) {
   if constexpr (std::is_integral_v<T>) {
@@ -130,7 +129,7 @@ std::unique_ptr<Step> prepare_arithmetic(const Node& node, Inputs in, Outputs ou
                    node, a);
 }
 
-// An integer that is divided by zero would end the process, so only real numbers are divided.
+// Integers are not supported: a division by zero would end the process.
 std::unique_ptr<Step> prepare_div(const Node& node, Inputs in, Outputs out) {
   const Tensor& a = required(node, in, 0);
   const Tensor& b = required(node, in, 1);
@@ -153,7 +152,8 @@ std::unique_ptr<Step> prepare_variadic(const Node& node, Inputs in, Outputs out)
     return nullptr;
   }
   if (in.size() == 2) return prepare_arithmetic<Function>(node, in, out);
-  // The steps of the pairs follow each other, with one scratch tensor for each result but the last.
+  // Combines the result so far with one operand after the other. Each intermediate result has a
+  // scratch tensor.
   struct Chain final : Step {
     std::vector<std::unique_ptr<Tensor>> tensors;
     std::vector<std::unique_ptr<Place>> places;
@@ -387,7 +387,7 @@ struct Erf {
     return std::erf(x);
   }
 };
-// The form that has no overflow and keeps small probabilities exact.
+// The form that neither overflows nor loses the digits of small results.
 struct Sigmoid {
   template <typename T>
   T operator()(T x) const {
@@ -450,14 +450,14 @@ std::unique_ptr<Step> prepare_isinf(const Node& node, Inputs in, Outputs out) {
 
 // ---- Cast ----
 
-// From a real number to an integer as the x86 instructions convert: a number that does not fit
-// becomes the smallest integer.
+// Converts as the x86 instructions do: a real number that does not fit becomes the smallest
+// integer, and so does NaN.
 template <typename To, typename From>
 To convert(From x) {
   if constexpr (std::is_same_v<To, uint8_t>) {
     return x != From{0} ? 1 : 0;
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    // 2 to the power of the number of value bits is exact in either type.
+    // 2^31 or 2^63, which float and double represent exactly.
     const From limit = std::ldexp(From{1}, std::numeric_limits<To>::digits);
     if (!(x < limit) || x < -limit) return std::numeric_limits<To>::min();
     return static_cast<To>(x);

@@ -1,11 +1,13 @@
-// Operators of ai.onnx.ml that prepare features, and its linear models. Most return float32 for any
-// input. All compute in the order in which ONNX Runtime does, except the sums of linear models.
+// Operators of ai.onnx.ml that prepare features, and its linear models. Most return float32 for
+// inputs of any type. Except for the sums of linear models, all compute in the order of ONNX
+// Runtime.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
+#include "core/text.h"
 #include "engines/native/post_transform.h"
 #include "tables.h"
 
@@ -20,10 +22,10 @@ constexpr const char* kDomain = "ai.onnx.ml";
 
 [[noreturn]] void refuse_rank(const Node& node, const Tensor& x) {
   refuse_node(node, SIDECALL_ENGINE,
-              "an input of rank " + std::to_string(x.rank()) + ", which it does not take");
+              "the operator does not take an input of rank " + std::to_string(x.rank()));
 }
 
-// The rows of an input [rows, columns], or [columns] for one row.
+// The size of an input: [count, columns], or [columns] for one row.
 struct Rows {
   int64_t count = 1;
   int64_t columns = 0;
@@ -34,9 +36,9 @@ Rows rows_of(const Node& node, const Tensor& x) {
   return {x.rank() == 2 ? x.dims[0] : 1, x.dims.back()};
 }
 
-// For Scaler and Imputer, columns are those of axis 1, and elements count in the order of memory:
-// after the last column comes the first one. With a rank above 2 this is hardly what is meant, but
-// it is what ONNX Runtime computes.
+// For Scaler and Imputer, the number of columns is the size of axis 1, and consecutive elements
+// belong to consecutive columns, starting again after the last one. With a rank above 2 this is
+// hardly what users mean, but it is what ONNX Runtime computes.
 Rows cycles_of(const Node& node, const Tensor& x) {
   if (x.rank() == 0) refuse_rank(node, x);
   const int64_t columns = x.rank() == 1 ? x.dims[0] : x.dims[1];
@@ -91,7 +93,7 @@ std::unique_ptr<Step> prepare_scaler(const Node& node, Inputs in, Outputs out) {
   return step;
 }
 
-// A value to be replaced; NaN stands for all NaN.
+// The value that Imputer replaces. If it is NaN, every NaN is replaced.
 template <typename T>
 struct Replaced {
   T value;
@@ -103,8 +105,8 @@ struct Replaced {
   }
 };
 
-// `values` are those for each column; if their number is not that of the columns, the first one
-// counts for all.
+// `values` has one value for each column. If it has another number of them, the first one is used
+// for all columns, as in ONNX Runtime.
 template <typename T>
 std::unique_ptr<Step> impute_step(const Tensor& x, Tensor* out, Rows rows, T replaced,
                                   const std::vector<T>& values) {
@@ -162,7 +164,7 @@ std::unique_ptr<Step> prepare_binarizer(const Node& node, Inputs in, Outputs out
 
 // ---- Normalizer ----
 
-// |x| and x * x. A signed integer that overflows wraps around.
+// |x| and x * x as float. Signed integers wrap around on overflow.
 template <typename T>
 float absolute(T x) {
   if constexpr (std::is_integral_v<T>) {
@@ -183,8 +185,8 @@ float square(T x) {
   }
 }
 
-// Each divides a row by its norm; a norm of 0 leaves the row as it is. MAX is the largest element,
-// not the largest absolute one.
+// Each class has the norm of a row, and the division of an element by it. A row whose norm is 0 is
+// not divided. As in ONNX Runtime, MAX is the largest element, not the largest absolute value.
 struct MaxNorm {
   template <typename T>
   static float norm(const T* x, int64_t count) {
@@ -209,7 +211,7 @@ struct L1Norm {
     return static_cast<float>(x) / norm;
   }
 };
-// The norm here is its square; the root is drawn after the division.
+// norm() is the square of the norm; divide() takes the square root after the division.
 struct L2Norm {
   template <typename T>
   static float norm(const T* x, int64_t count) {
@@ -246,7 +248,8 @@ std::unique_ptr<Step> normalize_step(const Tensor& x, Tensor* out, Rows rows) {
 std::unique_ptr<Step> prepare_normalizer(const Node& node, Inputs in, Outputs out) {
   const Tensor& x = required(node, in, 0);
   const std::string_view norm = node.text("norm", "MAX");
-  if (norm != "MAX" && norm != "L1" && norm != "L2") invalid(node, "norm: expected MAX, L1 or L2");
+  if (norm != "MAX" && norm != "L1" && norm != "L2")
+    invalid(node, "norm: expected MAX, L1 or L2, got '" + printable(std::string(norm)) + "'");
   const Rows rows = rows_of(node, x);
   out[0]->shape(SIDECALL_DTYPE_FLOAT32, x.dims);
   std::unique_ptr<Step> step = with_type<float, double, int64_t, int32_t>(x.dtype, [&](auto zero) {
@@ -261,8 +264,8 @@ std::unique_ptr<Step> prepare_normalizer(const Node& node, Inputs in, Outputs ou
 
 // ---- FeatureVectorizer ----
 
-// Writes the columns of one input into its part of each row. An input may have more columns than
-// its part, which are left out, or fewer, which leaves zeros.
+// Writes one input into its part of each output row, which begins at `offset` and has `part`
+// columns. Further columns of the input are left out, and missing ones become zeros.
 template <typename T>
 std::unique_ptr<Step> part_step(const Tensor& x, Tensor* out, int64_t rows, int64_t columns,
                                 int64_t offset, int64_t part) {
@@ -279,12 +282,13 @@ std::unique_ptr<Step> part_step(const Tensor& x, Tensor* out, int64_t rows, int6
   });
 }
 
-// The length of each input's part, and their sum, which is the length of a row of the output.
+// The number of columns of the output, given the number for each input.
 int64_t sum_of_parts(const Node& node, const std::vector<int64_t>& parts) {
   constexpr int64_t kMaxWidth = INT64_C(1) << 40;
   int64_t sum = 0;
   for (const int64_t part : parts) {
-    if (part < 0 || part > kMaxWidth - sum) invalid(node, "inputdimensions: out of range");
+    if (part < 0 || part > kMaxWidth - sum)
+      invalid(node, "inputdimensions: out of range, expected 0 to 2^40 columns in total");
     sum += part;
   }
   return sum;
@@ -325,7 +329,7 @@ std::unique_ptr<Step> prepare_vectorizer(const Node& node, Inputs in, Outputs ou
 
 // ---- Scores of linear models ----
 
-// Several sums side by side, so that the compiler can vectorise the loop.
+// The dot product. It has several accumulators, so that the compiler can vectorise the loop.
 float dot(const float* a, const float* b, int64_t count) {
   constexpr int64_t kLanes = 8;
   float lanes[kLanes] = {};
@@ -339,7 +343,7 @@ float dot(const float* a, const float* b, int64_t count) {
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest;
 }
 
-// As in ONNX Runtime, coefficients beyond those that the input's columns need are left out.
+// Throws ENGINE if there are too few coefficients. As in ONNX Runtime, surplus ones are ignored.
 void require_columns(const Node& node, size_t num_coefficients, int64_t targets, int64_t columns) {
   const int64_t expected = static_cast<int64_t>(num_coefficients) / targets;
   if (columns > expected)
@@ -348,7 +352,7 @@ void require_columns(const Node& node, size_t num_coefficients, int64_t targets,
                     " columns, but its input has " + std::to_string(columns));
 }
 
-// A matrix [targets, columns], and one intercept for each target, or none.
+// The coefficients, a matrix [targets, columns], and either an intercept for each target or none.
 struct Weights {
   const float* coefficients;
   const float* intercepts;
@@ -363,7 +367,8 @@ struct Weights {
   }
 };
 
-// The elements of a row as float; `scratch` has room for them.
+// The elements of a row as float. If they must be converted, they are written to `scratch`, which
+// must have `count` elements.
 template <typename T>
 const float* as_floats(const T* row, int64_t count, std::vector<float>* scratch) {
   if constexpr (std::is_same_v<T, float>) {
@@ -384,7 +389,9 @@ std::unique_ptr<Step> prepare_linear_regressor(const Node& node, Inputs in, Outp
   const auto& intercepts = node.reals("intercepts");
   const int64_t targets = node.integer("targets", 1);
   if (targets < 1 || static_cast<uint64_t>(targets) > coefficients.size())
-    invalid(node, "targets: expected 1 or more, and coefficients for each");
+    invalid(node, "targets: expected 1 or more, and coefficients for each, got " +
+                      std::to_string(targets) + " targets and " +
+                      std::to_string(coefficients.size()) + " coefficients");
   const Rows rows = rows_of(node, x);
   require_columns(node, coefficients.size(), targets, rows.columns);
   const bool has_intercepts = intercepts.size() == static_cast<size_t>(targets);
@@ -429,7 +436,8 @@ class LinearClassifier final : public Operator {
     has_second_score_ = num_scores_ == 1 && num_labels == 2;
     if (num_labels == 0) numbers_ = {0, 1};
     if (has_second_score_ && transform_ == PostTransform::kProbit)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "the post transform PROBIT for two classes");
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "this engine does not compute PROBIT for two classes");
   }
 
   std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
@@ -448,7 +456,7 @@ class LinearClassifier final : public Operator {
   }
 
  private:
-  // The scores of a row.
+  // The number of scores of a row.
   int64_t width() const { return num_scores_ + (has_second_score_ ? 1 : 0); }
 
   template <typename T>
@@ -472,7 +480,8 @@ class LinearClassifier final : public Operator {
     });
   }
 
-  // The first of the largest scores. A single score belongs to the second label.
+  // The label of the largest score; of equal scores, the first. A single score is that of the
+  // second label.
   size_t best(const float* scores) const {
     if (num_scores_ == 1) return scores[0] > 0 ? 1 : 0;
     int64_t best = 0;
@@ -485,7 +494,8 @@ class LinearClassifier final : public Operator {
     else labels->as<Text>()[row] = texts_[label];
   }
 
-  // ONNX Runtime treats the score as a probability here, unless the transform is LOGISTIC.
+  // Turns the single score into the scores of two classes. As in ONNX Runtime, it is taken as a
+  // probability, unless the transform is LOGISTIC.
   void add_second_score(float* scores) const {
     const float score = scores[0];
     if (transform_ != PostTransform::kLogistic) {
@@ -502,9 +512,9 @@ class LinearClassifier final : public Operator {
   const std::vector<float>& intercepts_;
   const int64_t num_scores_;
   const PostTransform transform_;
-  std::vector<int64_t> numbers_;  // the labels, or texts_
+  std::vector<int64_t> numbers_;  // the labels, unless they are texts_
   std::vector<Text> texts_;
-  bool has_second_score_ = false;  // the scores of two classes follow from one row of coefficients
+  bool has_second_score_ = false;  // two classes, whose scores follow from a single score
 };
 
 std::unique_ptr<Operator> make_linear_classifier(const Compile& compile) {

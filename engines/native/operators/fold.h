@@ -1,4 +1,4 @@
-// Combines many elements into one; used by the operators that work along axes.
+// Folds many elements into one. Used by reductions and by other operators that work along axes.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace sidecall::native {
 
-// A step that works on many rows looks for a request to stop once in this many.
+// A step with many short rows polls its Interrupt once in this many rows.
 constexpr int64_t kRowsPerPoll = 64;
 
 struct Itself {
@@ -42,7 +42,7 @@ struct Less {
   }
 };
 
-// Of equal elements the first counts, and a NaN counts if it comes first.
+// The better of two elements. The first one wins if they are equal, or if one of them is NaN.
 template <typename Better>
 struct BetterOf {
   template <typename T>
@@ -55,9 +55,10 @@ struct BetterOf {
   }
 };
 
-// Combines contiguous elements in packets of 16 bytes, as Eigen does in ONNX Runtime: two packets
-// alternate, and elements before the first and after the last aligned packet come at the end.
-// `offset` is the position of the first element in its tensor, which is aligned.
+// Folds contiguous elements in the order in which Eigen does in ONNX Runtime: in packets of 16
+// bytes, with two accumulators that take turns. The elements before the first and after the last
+// aligned packet come at the end. `offset` is the index of x[0] in its tensor, whose start is
+// aligned.
 template <typename T, typename Term, typename Combine>
 T fold_packets(const T* x, int64_t count, int64_t offset, Term term, Combine combine) {
   constexpr int64_t kLanes = 16 / sizeof(T);

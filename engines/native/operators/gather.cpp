@@ -1,4 +1,4 @@
-// Operators that select elements by indices.
+// Operators that select or set elements by indices.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,13 +14,15 @@ namespace {
   refuse_node(node, SIDECALL_ENGINE, "an index is outside of its axis");
 }
 
-// Indices may be wrong for some shapes only, so a model with such a node can be opened.
+// A step that fails when it runs. Indices can be invalid for some shapes of inputs and valid for
+// others, so invalid ones must not keep a model from being opened.
 std::unique_ptr<Step> refusing_step(const Node& node) {
   return make_step([&node] { refuse_index(node); });
 }
 
-// An index of an axis of `size` elements; a negative one counts from the end. Returns 0 and sets
-// `is_outside` if the axis does not have that index. A loop over many indices has no branches then.
+// Converts an index of an axis of `size` elements, where a negative one counts from the end, to 0
+// or more. Returns 0 and sets `is_outside` if the axis does not have the index, so that a loop over
+// many indices needs no branch.
 int64_t normal_index(int64_t index, int64_t size, bool* is_outside) {
   index += index < 0 ? size : 0;
   const bool is_inside = static_cast<uint64_t>(index) < static_cast<uint64_t>(size);
@@ -28,7 +30,7 @@ int64_t normal_index(int64_t index, int64_t size, bool* is_outside) {
   return is_inside ? index : 0;
 }
 
-// Calls `function` with a value of the type of the indices, and returns its result.
+// Calls function(T{}), where T is the type of the indices, and returns its result.
 template <typename Function>
 std::unique_ptr<Step> with_index(const Node& node, const Tensor& indices, Function&& function) {
   if (indices.dtype != SIDECALL_DTYPE_INT64 && indices.dtype != SIDECALL_DTYPE_INT32)
@@ -40,17 +42,19 @@ std::unique_ptr<Step> with_index(const Node& node, const Tensor& indices, Functi
 
 // ---- Gather and Compress ----
 
-// A tensor as Gather sees it: `rows` times `size` blocks, of which each row selects some.
+// A tensor as [rows, size, block]: the axes before the one of Gather, this axis, and those after
+// it.
 struct Axis {
   int64_t rows, size, block;
 
   Axis(const Dims& dims, size_t axis)
       : rows(span(dims, 0, axis)), size(dims[axis]), block(span(dims, axis + 1, dims.size())) {
-    // So that offsets within a row do not overflow, even if the tensor is empty.
+    // Throws if offsets within a row could overflow, which is possible if the tensor is empty.
     span(dims, axis, dims.size());
   }
 };
 
+// Copies the blocks at these offsets within each row.
 template <typename E>
 void copy_blocks(const E* from, const Axis& axis, const std::vector<int64_t>& offsets, E* to,
                  const Interrupt& interrupt) {
@@ -69,11 +73,12 @@ void copy_blocks(const E* from, const Axis& axis, const std::vector<int64_t>& of
   }
 }
 
-// Fills the output, whose shape is set, with the blocks at these offsets within each row.
+// A step that copies the blocks at these offsets within each row to the output, whose shape must be
+// set.
 std::unique_ptr<Step> gather_known(const Tensor& x, const Axis& axis, std::vector<int64_t> offsets,
                                    Tensor* out) {
   if (out->count == 0) return nullptr;
-  // Equal distances, such as neighbouring columns, need no table.
+  // Offsets at equal distances, such as those of adjacent columns, need no table.
   const auto count = static_cast<int64_t>(offsets.size());
   const int64_t distance = count > 1 ? offsets[1] - offsets[0] : 0;
   bool is_even = true;
@@ -92,7 +97,7 @@ std::unique_ptr<Step> gather_known(const Tensor& x, const Axis& axis, std::vecto
   });
 }
 
-// Looks up each index in one row of single elements, such as the labels of classes.
+// Gather from a list of elements, such as the labels of classes.
 template <typename E, typename Index>
 std::unique_ptr<Step> table_step(const Node& node, const Tensor& x, const Tensor& indices,
                                  Tensor* out) {
@@ -138,8 +143,8 @@ std::unique_ptr<Step> prepare_gather(const Node& node, Inputs in, Outputs out) {
   const auto place = dims.erase(dims.begin() + static_cast<ptrdiff_t>(at));
   dims.insert(place, indices.dims.begin(), indices.dims.end());
   out[0]->shape(x.dtype, std::move(dims));
-  // ONNX Runtime 1.32 copies only the first string of each block and leaves the others empty. The
-  // engines must not give different answers, and that one is wrong.
+  // ONNX Runtime 1.32 copies only the first string of each block and leaves the others empty. This
+  // is wrong, but the engines must not give different answers, so such a node is refused.
   if (x.dtype == SIDECALL_DTYPE_STRING && axis.block > 1)
     refuse_node(node, SIDECALL_UNSUPPORTED, "this engine gathers strings along the last axis only");
   if (indices.is_known) {
@@ -161,11 +166,14 @@ std::unique_ptr<Step> prepare_compress(const Node& node, Inputs in, Outputs out)
   const Tensor& x = required(node, in, 0);
   const Tensor& condition = required(node, in, 1);
   if (!condition.is_known)
-    refuse_node(node, SIDECALL_UNSUPPORTED, "a shape that depends on the inputs' values");
+    refuse_node(
+        node, SIDECALL_UNSUPPORTED,
+        "expected an output shape that is known before the run, got one that depends on the "
+        "inputs' values");
   if (condition.dtype != SIDECALL_DTYPE_BOOL)
     refuse_node(node, SIDECALL_FILE_INVALID,
                 std::string("expected a condition of bool, got ") + dtype_name(condition.dtype));
-  // Without an axis, the elements of the tensor are one row.
+  // Without an axis, the tensor is flattened.
   Dims dims = node.has("axis") ? x.dims : Dims{x.count};
   const size_t at = node.has("axis") ? normal_axis(node, node.integer("axis", 0), x.rank()) : 0;
   const Axis axis(dims, at);
@@ -180,14 +188,15 @@ std::unique_ptr<Step> prepare_compress(const Node& node, Inputs in, Outputs out)
 
 // ---- GatherElements and ScatterElements ----
 
-// How the elements of `indices` select elements of `data`: all coordinates are those of the index,
-// but for the one of the axis, which is its value.
+// How the elements of `indices` select elements of `data`. The element of `indices` at some
+// coordinates selects that of `data` at the same coordinates, except that its value replaces the
+// coordinate along the axis.
 struct Selection {
-  int64_t size;    // of the axis
+  int64_t size;    // of the axis in `data`
   int64_t stride;  // of the axis in `data`
   int64_t width;   // of the innermost dimension of `indices`
-  int64_t step;    // in `data` from one index of that dimension to the next, but for the axis
-  LoopNest rows;   // over the other dimensions; from `data` to `indices`
+  int64_t step;    // the stride of this dimension in `data`; 0 if it is the axis
+  LoopNest rows;   // the other dimensions, with offsets in `data` (from) and `indices` (to)
 
   // Neither tensor may be empty.
   Selection(const Dims& data, const Dims& indices, size_t axis) {
@@ -202,8 +211,8 @@ struct Selection {
     step = axis == last ? 0 : 1;
   }
 
-  // Calls work(data, index), with offsets, for each element of the indices, in their order. Throws
-  // if an index is outside of the axis.
+  // Calls work(selected, at) for each element of `indices`, in order: `at` is its offset, and
+  // `selected` the offset in `data`. Throws ENGINE at the end if an index is outside of the axis.
   template <typename Index, typename Work>
   void for_each(const Node& node, const Index* indices, const Interrupt& interrupt,
                 Work&& work) const {
@@ -219,6 +228,7 @@ struct Selection {
   }
 };
 
+// Checks the shapes, and returns the axis.
 size_t check_selection(const Node& node, const Tensor& data, const Tensor& indices) {
   const size_t axis = normal_axis(node, node.integer("axis", 0), data.rank());
   bool fits = data.rank() == indices.rank();
@@ -257,7 +267,7 @@ struct Assign {
     return update;
   }
 };
-// A signed integer that overflows wraps around.
+// Signed integers wrap around on overflow.
 struct Add {
   template <typename T>
   T operator()(T x, T update) const {
@@ -295,7 +305,9 @@ std::unique_ptr<Step> prepare_scatter_elements(const Node& node, Inputs in, Outp
   const Tensor& updates = required(node, in, 2);
   const size_t axis = check_selection(node, data, indices);
   if (updates.dtype != data.dtype)
-    refuse_node(node, SIDECALL_FILE_INVALID, "expected updates of the type of the data");
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                std::string("expected updates of the type of the data, ") + dtype_name(data.dtype) +
+                    ", got " + dtype_name(updates.dtype));
   if (updates.dims != indices.dims)
     refuse_node(node, SIDECALL_ENGINE, "the updates and the indices differ in shape");
   const std::string_view reduction = node.text("reduction", "none");
@@ -323,8 +335,8 @@ std::unique_ptr<Step> prepare_scatter_elements(const Node& node, Inputs in, Outp
 
 // ---- GatherND ----
 
-// Each tuple of indices selects a block of the data. The first `batch_dims` dimensions of data and
-// indices belong together.
+// The last dimension of the indices holds tuples. Each tuple selects a block of the data within its
+// batch: the first `batch_dims` dimensions of data and indices are the same.
 std::unique_ptr<Step> prepare_gather_nd(const Node& node, Inputs in, Outputs out) {
   const Tensor& data = required(node, in, 0);
   const Tensor& indices = required(node, in, 1);
@@ -381,7 +393,7 @@ std::unique_ptr<Step> prepare_gather_nd(const Node& node, Inputs in, Outputs out
 
 // ---- OneHot ----
 
-// Truncates a real number. One that no int64 is near to becomes the smallest one.
+// Truncates a real number. NaN and a number that does not fit become the smallest int64.
 template <typename T>
 int64_t truncated(T number) {
   if constexpr (std::is_floating_point_v<T>) {
@@ -393,7 +405,10 @@ int64_t truncated(T number) {
 
 int64_t known_depth(const Node& node, const Tensor& depth) {
   if (!depth.is_known)
-    refuse_node(node, SIDECALL_UNSUPPORTED, "a shape that depends on the inputs' values");
+    refuse_node(
+        node, SIDECALL_UNSUPPORTED,
+        "expected an output shape that is known before the run, got one that depends on the "
+        "inputs' values");
   int64_t value = 0;
   if (depth.count == 1)
     value = with_type<double, float, int64_t, int32_t>(
@@ -403,13 +418,15 @@ int64_t known_depth(const Node& node, const Tensor& depth) {
   return value;
 }
 
-// An index that is negative counts from the end. One that is outside sets no element.
+// A negative index counts from the end. An index outside of the depth sets no element.
 std::unique_ptr<Step> prepare_one_hot(const Node& node, Inputs in, Outputs out) {
   const Tensor& indices = required(node, in, 0);
   const int64_t depth = known_depth(node, required(node, in, 1));
   const Tensor& values = required(node, in, 2);
   if (values.count != 2)
-    refuse_node(node, SIDECALL_FILE_INVALID, "expected two values, for elements off and on");
+    refuse_node(
+        node, SIDECALL_FILE_INVALID,
+        "expected two values, for elements off and on, got " + std::to_string(values.count));
   const size_t axis = normal_axis(node, node.integer("axis", -1), indices.rank() + 1);
   Dims dims = indices.dims;
   dims.insert(dims.begin() + static_cast<ptrdiff_t>(axis), depth);

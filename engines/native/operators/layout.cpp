@@ -1,5 +1,5 @@
-// Operators that give elements another shape, and those whose output follows from shapes and
-// attributes alone.
+// Operators that change the shape of a tensor but not its elements, and operators whose output
+// depends on shapes and attributes alone.
 #include <algorithm>
 #include <cmath>
 
@@ -9,7 +9,7 @@
 namespace sidecall::native {
 namespace {
 
-// The output has the elements of the input in their order.
+// Makes the output share the elements of the input, with another shape.
 std::unique_ptr<Step> share(const Tensor& x, Tensor* out, Dims dims) {
   out->shape(x.dtype, std::move(dims));
   out->place = x.place;
@@ -23,8 +23,8 @@ std::unique_ptr<Step> prepare_identity(const Node& node, Inputs in, Outputs out)
   return share(x, out[0], x.dims);
 }
 
-// A 0 takes the dimension of the input, unless the node says otherwise. One dimension may be -1:
-// the one that makes the number of elements fit.
+// A dimension of 0 is copied from the input, unless allowzero is set. One dimension may be -1: it
+// is chosen so that the number of elements fits.
 std::unique_ptr<Step> prepare_reshape(const Node& node, Inputs in, Outputs out) {
   const Tensor& x = required(node, in, 0);
   Dims dims = known_integers(node, required(node, in, 1));
@@ -34,14 +34,15 @@ std::unique_ptr<Step> prepare_reshape(const Node& node, Inputs in, Outputs out) 
     if (dims[axis] < -1)
       refuse_node(node, SIDECALL_FILE_INVALID, "the shape has a negative dimension");
     if (dims[axis] == -1 && free != nullptr)
-      refuse_node(node, SIDECALL_FILE_INVALID, "the shape leaves more than one dimension open");
+      refuse_node(node, SIDECALL_FILE_INVALID,
+                  "the shape leaves more than one dimension open (-1)");
     if (dims[axis] == -1) {
       free = &dims[axis];
       *free = 1;
     } else if (dims[axis] == 0 && !keeps_zeros) {
       if (axis >= x.dims.size())
         refuse_node(node, SIDECALL_FILE_INVALID,
-                    "the shape takes a dimension from the input that the input does not have");
+                    "the shape takes a dimension from the input (0) that the input does not have");
       dims[axis] = x.dims[axis];
     }
   }
@@ -52,7 +53,7 @@ std::unique_ptr<Step> prepare_reshape(const Node& node, Inputs in, Outputs out) 
   return share(x, out[0], std::move(dims));
 }
 
-// Without axes, all dimensions of 1 are removed.
+// Without axes, removes all dimensions of 1.
 std::unique_ptr<Step> squeeze(const Node& node, const Tensor& x, const std::vector<int64_t>& axes,
                               Tensor* out) {
   std::vector<bool> is_removed(x.dims.size(), false);
@@ -61,7 +62,9 @@ std::unique_ptr<Step> squeeze(const Node& node, const Tensor& x, const std::vect
   for (size_t axis = 0; axis < x.dims.size(); ++axis) {
     const bool is_one = x.dims[axis] == 1;
     if (is_removed[axis] && !is_one)
-      refuse_node(node, SIDECALL_ENGINE, "only a dimension of 1 can be removed");
+      refuse_node(
+          node, SIDECALL_ENGINE,
+          "only a dimension of 1 can be removed, got one of " + std::to_string(x.dims[axis]));
     if (axes.empty() ? !is_one : !is_removed[axis]) dims.push_back(x.dims[axis]);
   }
   return share(x, out, std::move(dims));
@@ -173,7 +176,7 @@ class ConstantOperator final : public Operator {
   }
 
   const Constant* value_;
-  std::unique_ptr<Constant> own_;  // unless the value belongs to the node
+  std::unique_ptr<Constant> own_;  // holds the value, unless it is a tensor of the node
 };
 
 std::unique_ptr<Operator> make_constant_operator(const Compile& compile) {
@@ -186,9 +189,10 @@ std::unique_ptr<Step> prepare_constant_of_shape(const Node& node, Inputs in, Out
     refuse_node(node, SIDECALL_FILE_INVALID, "the shape has a negative dimension");
   const Constant* value = node.tensor("value");
   if (value != nullptr && value->count != 1)
-    refuse_node(node, SIDECALL_FILE_INVALID, "attribute 'value' does not have one element");
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                "attribute 'value' does not have one element, but " + std::to_string(value->count));
   if (value != nullptr && value->dtype == SIDECALL_DTYPE_STRING)
-    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not make strings");
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not fill a tensor with strings");
   out[0]->shape(value == nullptr ? SIDECALL_DTYPE_FLOAT32 : value->dtype, std::move(dims));
   return with_element(out[0]->dtype, [&](auto element) {
     using E = decltype(element);
@@ -199,7 +203,7 @@ std::unique_ptr<Step> prepare_constant_of_shape(const Node& node, Inputs in, Out
   });
 }
 
-// The number of elements of a range; computed in double, as ONNX Runtime does.
+// The number of elements of a range, computed in double as in ONNX Runtime.
 template <typename T>
 int64_t count_range(const Node& node, T start, T limit, T delta) {
   if (delta == T{0}) refuse_node(node, SIDECALL_ENGINE, "the difference of two elements is 0");
@@ -210,8 +214,8 @@ int64_t count_range(const Node& node, T start, T limit, T delta) {
   return count > 0 ? static_cast<int64_t>(count) : 0;
 }
 
-// Each element is the sum of the one before and the difference, so real numbers are rounded after
-// each addition. An integer beyond the largest one is never stored.
+// As in ONNX Runtime, each element is the previous one plus delta, so real numbers accumulate
+// rounding errors. The addition after the last element may overflow, so integers wrap around.
 template <typename T>
 std::unique_ptr<Step> range_step(const Node& node, Inputs in, Tensor* out) {
   const T start = *in[0]->as<T>(), delta = *in[2]->as<T>();
@@ -236,7 +240,10 @@ std::unique_ptr<Step> prepare_range(const Node& node, Inputs in, Outputs out) {
   for (size_t i = 0; i < 3; ++i) {
     const Tensor& x = required(node, in, i);
     if (!x.is_known)
-      refuse_node(node, SIDECALL_UNSUPPORTED, "a shape that depends on the inputs' values");
+      refuse_node(
+          node, SIDECALL_UNSUPPORTED,
+          "expected an output shape that is known before the run, got one that depends on the "
+          "inputs' values");
     if (x.dtype != dtype || x.count != 1)
       refuse_node(node, SIDECALL_FILE_INVALID, "expected three numbers of one type");
   }

@@ -1,8 +1,9 @@
-// Operators that look up keys in tables, or elements at given positions: LabelEncoder,
-// CategoryMapper, OneHotEncoder and ArrayFeatureExtractor of ai.onnx.ml.
+// Operators of ai.onnx.ml that look up keys in tables or elements by index: LabelEncoder,
+// CategoryMapper, OneHotEncoder and ArrayFeatureExtractor.
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <variant>
 
@@ -14,7 +15,7 @@ namespace {
 
 constexpr const char* kDomain = "ai.onnx.ml";
 
-// Calls work(begin, end) for one block after the other, and notices a request to stop in between.
+// Calls work(begin, end) for each block of [0, count), and polls the interrupt before each.
 template <typename Work>
 void in_blocks(const Interrupt& interrupt, int64_t count, int64_t block, Work&& work) {
   for (int64_t begin = 0; begin < count; begin += block) {
@@ -22,17 +23,17 @@ void in_blocks(const Interrupt& interrupt, int64_t count, int64_t block, Work&& 
     work(begin, std::min(count, begin + block));
   }
 }
-constexpr int64_t kBlock = 4096;  // elements
+constexpr int64_t kBlock = 4096;  // the number of elements of a block
 
 // ---- Keys ----
 
-// Keys become numbers that are equal if and only if the keys are. Zeros of both signs are one key,
-// and so are all NaN; for real numbers the bits are used, because a program that computes without
-// denormal numbers would take them for zeros.
+// Keys are converted to numbers, key_of(), which are equal if and only if the keys are. 0 and -0
+// are the same key, and so are all NaN. Real numbers are compared by their bits, not as numbers, so
+// that the result does not depend on the processor's treatment of denormal numbers.
 constexpr uint64_t kNanKey = UINT64_MAX;
 
-// All strings outside of the vocabulary get the same number. It is in no table, since the keys of a
-// table are in the vocabulary.
+// All strings outside of the vocabulary get the same number. No table has it, because all keys of
+// tables are in the vocabulary.
 uint64_t key_of(const Text& key) { return static_cast<uint64_t>(int64_t{key.id}); }
 uint64_t key_of(int64_t key) { return static_cast<uint64_t>(key); }
 
@@ -40,19 +41,18 @@ template <typename Bits, typename Real>
 uint64_t key_of_real(Real key) {
   Bits bits{};
   std::memcpy(&bits, &key, sizeof bits);
-  const Bits size = static_cast<Bits>(bits << 1);  // without the sign
+  const Bits magnitude = static_cast<Bits>(bits << 1);  // without the sign bit
   const Real infinity = std::numeric_limits<Real>::infinity();
   Bits largest{};
   std::memcpy(&largest, &infinity, sizeof largest);
-  if (size > static_cast<Bits>(largest << 1)) return kNanKey;
-  return size == 0 ? 0 : bits;
+  if (magnitude > static_cast<Bits>(largest << 1)) return kNanKey;
+  return magnitude == 0 ? 0 : bits;
 }
 uint64_t key_of(float key) { return key_of_real<uint32_t>(key); }
 uint64_t key_of(double key) { return key_of_real<uint64_t>(key); }
 
-// Finds the position that belongs to a key. Three forms, so that each look-up is quick: an array
-// for keys that lie close together, such as most ids of a vocabulary; a list for few keys; a hash
-// table.
+// Finds the position of a key. It has the fastest of three forms: an array for keys that are close
+// together, as positions in a vocabulary mostly are; a list for few keys; otherwise a hash table.
 class KeyTable {
  public:
   struct Entry {
@@ -60,8 +60,8 @@ class KeyTable {
     uint32_t position;
   };
 
-  // If a key occurs more than once, its first entry counts. `missing` is the position for keys
-  // without an entry.
+  // If a key occurs more than once, its first entry is used. `missing` is returned for keys without
+  // an entry.
   KeyTable(const std::vector<Entry>& entries, uint32_t missing) : missing_(missing) {
     const auto [low, high] =
         std::minmax_element(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
@@ -77,8 +77,8 @@ class KeyTable {
     }
   }
 
-  // Calls use(find), where find(key) is the position of a key. The form is decided outside of the
-  // caller's loop.
+  // Calls use(find), where find(key) returns the position of a key. The type of `find` depends on
+  // the form, so that a loop inside of `use` does not test it.
   template <typename Use>
   void with_finder(Use&& use) const {
     const uint32_t missing = missing_;
@@ -106,12 +106,12 @@ class KeyTable {
 
  private:
   enum class Form : uint8_t { kArray, kList, kHashTable };
-  // An array may have this many elements, and this many more for each key. So a file cannot demand
-  // much memory by few keys.
+  // The limit for arrays is kMinArray elements and kMaxSpread for each key, so a file with few keys
+  // cannot demand much memory.
   static constexpr uint64_t kMinArray = 256;
   static constexpr uint64_t kMaxSpread = 16;
   static constexpr size_t kMaxList = 16;
-  static constexpr uint32_t kEmpty = UINT32_MAX;  // more entries than fit into a file
+  static constexpr uint32_t kEmpty = UINT32_MAX;  // no position: a file cannot have as many keys
 
   static size_t hash(uint64_t key) {
     return SeededHash{}(std::string_view(reinterpret_cast<const char*>(&key), sizeof key));
@@ -147,7 +147,8 @@ class KeyTable {
 
 enum class Duplicates : uint8_t { kFirstCounts, kLastCounts };
 
-// The position of a key is its index in `keys`; that of a missing key is keys.size().
+// A table in which the position of a key is its index in `keys`, and that of a missing key is
+// keys.size().
 template <typename Key>
 KeyTable make_table(const std::vector<Key>& keys, Duplicates duplicates, bool nan_is_a_key = true) {
   std::vector<KeyTable::Entry> entries;
@@ -169,8 +170,8 @@ std::vector<Text> in_vocabulary(const std::vector<std::string_view>& texts,
   return result;
 }
 
-// Replaces each key by the value at its position. `values` has one more element than there are
-// keys: the value for missing ones.
+// Replaces each key by the value at its position. The last element of `values` is that for missing
+// keys.
 template <typename Key, typename Value>
 std::unique_ptr<Step> lookup_step(const KeyTable& table, const std::vector<Value>& values,
                                   const Tensor& x, Tensor* out) {
@@ -235,16 +236,20 @@ class LabelEncoder final : public Operator {
   }
 
   Column column_of(const Constant& tensor, const std::string& name) const {
-    if (tensor.dims.size() != 1) invalid(node_, name + ": expected a tensor of rank 1");
-    return with_type<Text, int64_t, float, double, int32_t>(tensor.dtype, [&](auto zero) -> Column {
-      using T = decltype(zero);
-      if constexpr (std::is_same_v<T, int32_t>) {
-        refuse_node(node_, SIDECALL_UNSUPPORTED, name + ": a tensor of int32");
-      } else {
-        const T* elements = static_cast<const T*>(tensor.place.data);
-        return std::vector<T>(elements, elements + tensor.count);
-      }
-    });
+    if (tensor.dims.size() != 1)
+      invalid(node_, name + ": expected a tensor of rank 1, got rank " +
+                         std::to_string(tensor.dims.size()));
+    std::optional<Column> column =
+        with_type<Text, int64_t, float, double>(tensor.dtype, [&](auto zero) {
+          using T = decltype(zero);
+          const T* elements = static_cast<const T*>(tensor.place.data);
+          return std::optional<Column>(std::vector<T>(elements, elements + tensor.count));
+        });
+    if (!column)
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  name + ": expected a tensor of string, int64, float32 or float64, got one of " +
+                      dtype_name(tensor.dtype));
+    return *std::move(column);
   }
 
   KeyTable read_keys(Vocabulary& vocabulary) {
@@ -256,7 +261,7 @@ class LabelEncoder final : public Operator {
             invalid(node_, "expected one value for each key, got " + std::to_string(keys.size()) +
                                " keys and " + std::to_string(num_values) + " values");
           keys_dtype_ = dtype_of<Key>();
-          // ONNX Runtime finds NaN among the keys since version 4.
+          // In ONNX Runtime, a NaN key matches only since version 4.
           return make_table(keys, Duplicates::kFirstCounts, node_.version >= 4);
         },
         read_column("keys", vocabulary));
@@ -324,7 +329,7 @@ std::unique_ptr<Operator> make_category_mapper(const Compile& compile) {
   const auto& texts = node.texts("cats_strings");
   const auto& numbers = node.integers("cats_int64s");
   if (!node.has("cats_strings") || !node.has("cats_int64s"))
-    invalid(node, "expected cats_strings and cats_int64s");
+    invalid(node, "expected cats_strings and cats_int64s, got only one of them or none");
   if (texts.size() != numbers.size())
     invalid(node, "expected one number for each string, got " + std::to_string(texts.size()) +
                       " strings and " + std::to_string(numbers.size()) + " numbers");
@@ -333,7 +338,8 @@ std::unique_ptr<Operator> make_category_mapper(const Compile& compile) {
 
 std::unique_ptr<Operator> make_old_label_encoder(const Compile& compile) {
   const auto& texts = compile.node.texts("classes_strings");
-  if (!compile.node.has("classes_strings")) invalid(compile.node, "expected classes_strings");
+  if (!compile.node.has("classes_strings"))
+    invalid(compile.node, "expected classes_strings, got none");
   std::vector<int64_t> numbers(texts.size());
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<int64_t>(i);
   return std::make_unique<TwoWayMapper>(compile, texts, std::move(numbers));
@@ -357,7 +363,9 @@ class OneHotEncoder final : public Operator {
                                      Duplicates::kLastCounts)
                         : make_table(node_.integers("cats_int64s"), Duplicates::kLastCounts)) {
     if (node_.has("cats_int64s") == is_text_)
-      invalid(node_, "expected either cats_int64s or cats_strings");
+
+      invalid(node_, std::string("expected either cats_int64s or cats_strings, got ") +
+                         (is_text_ ? "both" : "neither"));
     if (num_categories_ == 0) invalid(node_, "expected at least 1 category, got none");
   }
 
@@ -376,8 +384,8 @@ class OneHotEncoder final : public Operator {
   }
 
  private:
-  // A real number is truncated to an integer, as the x86 instructions convert: one that does not
-  // fit becomes the smallest integer.
+  // Truncates a real number to an integer as the x86 instructions do: a number that does not fit
+  // becomes the smallest integer, and so does NaN.
   template <typename T>
   static uint64_t category_of(const T& x) {
     if constexpr (std::is_floating_point_v<T>) {
@@ -422,8 +430,9 @@ std::unique_ptr<Operator> make_one_hot_encoder(const Compile& compile) {
 
 // ---- ArrayFeatureExtractor ----
 
-// Picks columns of the last axis. Indices are checked when the step runs, even if they are known: a
-// width that is free until a caller sets it is 1 when the model is opened.
+// Selects elements along the last axis. Indices are checked only when the step runs, even if they
+// are known earlier: when the model is opened, a dynamic width is tried with 1, which would be too
+// small for most indices.
 template <typename T>
 std::unique_ptr<Step> pick_step(const Node& node, const Tensor& x, const Tensor& indices,
                                 const Tensor* out, int64_t rows, int64_t width) {

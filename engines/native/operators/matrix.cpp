@@ -1,8 +1,8 @@
-// Matrix products.
+// Matrix products: MatMul and Gemm.
 //
-// The right operand is rearranged into panels, so that the innermost loop reads it in order. If it
-// is constant, this happens once, when the model is opened. A result does not depend on the number
-// of rows: each is the sum of its terms in the same order.
+// The right operand is packed into panels, so that the innermost loop reads it sequentially. A
+// constant operand is packed once, when the model is opened. The terms of a result are always added
+// in the same order, so a result does not depend on the number of rows.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -15,9 +15,9 @@
 namespace sidecall::native {
 namespace {
 
-// The processor adds and multiplies this much at once. All x86-64 and AArch64 processors can.
+// The size of vectors that all x86-64 and AArch64 processors have.
 constexpr size_t kVectorBytes = 16;
-constexpr int64_t kRegisters = 8;  // for sums; the others hold operands
+constexpr int64_t kRegisters = 8;  // vector registers for sums; the others hold operands
 
 template <typename T>
 constexpr int64_t kLanes = kVectorBytes / sizeof(T);
@@ -36,7 +36,7 @@ Vector<T> load(const T* from) {
   return vector;
 }
 
-// A matrix of which both dimensions can be walked in any stride.
+// A matrix with any stride in either dimension, in elements.
 template <typename T>
 struct View {
   const T* data;
@@ -45,10 +45,12 @@ struct View {
 
 // ---- Panels ----
 
-// A panel has the elements of some columns, row by row. It is as wide as 4, 2 or 1 vectors, and
-// padded with zeros. A matrix with one column is one panel without padding.
+// A panel holds some columns of the right operand, row by row. Its width is 4, 2 or 1 vectors; the
+// columns that are missing at the end are zeros. A matrix with one column is one panel without
+// padding.
 constexpr int64_t kMaxVectors = 4;
 
+// The width of the next panel, in vectors, if so many columns are left.
 template <typename T>
 int64_t vectors_for(int64_t columns) {
   const int64_t vectors = (columns + kLanes<T> - 1) / kLanes<T>;
@@ -83,8 +85,8 @@ void pack(const View<T>& matrix, int64_t terms, int64_t columns, T* to) {
 
 // ---- Kernels ----
 
-// The product of a row and a panel. Sums of a column wait for each other, so terms take turns on
-// several of them.
+// The product of a row and a panel. Additions to one accumulator depend on each other, so each
+// column has kTurns accumulators, which take turns and are added up at the end.
 template <typename T, int64_t vectors>
 void multiply_panel(const T* row, const T* panel, int64_t terms, T* sums) {
   constexpr int64_t kTurns = kRegisters / vectors;
@@ -142,10 +144,11 @@ struct Sizes {
   int64_t rows = 0, terms = 0, columns = 0;
 };
 
-// Rows that share a panel while it is in the cache.
+// A panel is multiplied with this many rows while it is in the cache.
 constexpr int64_t kRowsPerBlock = 16;
 
-// `left` is dense. `store(row, column, sum)` takes each result.
+// Multiplies `left`, [rows, terms] without gaps, by the panels of the right operand, and calls
+// store(row, column, sum) for each result.
 template <typename T, typename Store>
 void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrupt& interrupt,
               const Store& store) {
@@ -176,8 +179,7 @@ void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrup
   }
 }
 
-// The right operand in panels: those that were made when the node was compiled, or memory for those
-// of each run.
+// The panels of the right operand: packed when the node was compiled, or else in each run.
 class RightOperand {
  public:
   RightOperand(const Buffer* compiled, uint64_t bytes) : compiled_(compiled) {
@@ -203,7 +205,7 @@ View<T> right_view(const T* data, const Sizes& sizes, bool is_transposed) {
   return {data, sizes.columns, 1};
 }
 
-// The panels of a constant right operand; nullptr if it is none.
+// The panels of a constant right operand: a matrix, or a list that is one column.
 template <typename T>
 std::unique_ptr<Buffer> pack_constant(const Constant& b, bool is_transposed) {
   const bool is_column = b.dims.size() == 1;
@@ -217,6 +219,7 @@ std::unique_ptr<Buffer> pack_constant(const Constant& b, bool is_transposed) {
   return buffer;
 }
 
+// Packs a constant right operand (input 1), and has the checks that MatMul and Gemm share.
 class MatrixOperator : public Operator {
  protected:
   MatrixOperator(const Compile& compile, bool is_transposed) : node_(compile.node) {
@@ -230,7 +233,7 @@ class MatrixOperator : public Operator {
     refuse_node(node_, status, problem);
   }
 
-  // Throws unless both are float64, or both float32.
+  // Throws unless both are float64 or both are float32.
   void check_types(const Tensor& a, const Tensor& b) const {
     if (a.dtype != b.dtype)
       refuse(SIDECALL_FILE_INVALID, std::string("expected inputs of one type, got ") +
@@ -241,7 +244,8 @@ class MatrixOperator : public Operator {
 
   void check_terms(int64_t left, int64_t right) const {
     if (left != right)
-      refuse(SIDECALL_ENGINE, "rows of " + std::to_string(left) + " elements and columns of " +
+      refuse(SIDECALL_ENGINE, "expected rows and columns of equal length, got rows of " +
+                                  std::to_string(left) + " elements and columns of " +
                                   std::to_string(right));
   }
 
@@ -264,7 +268,8 @@ class MatMul final : public MatrixOperator {
     const Tensor& a = required(node_, in, 0);
     const Tensor& b = required(node_, in, 1);
     check_types(a, b);
-    if (a.rank() == 0 || b.rank() == 0) refuse(SIDECALL_FILE_INVALID, "an operand of rank 0");
+    if (a.rank() == 0 || b.rank() == 0)
+      refuse(SIDECALL_FILE_INVALID, "expected rank 1 or more, got an operand of rank 0");
     // A list is a matrix with one row on the left, and with one column on the right.
     Dims left = a.dims, right = b.dims;
     if (left.size() == 1) left.insert(left.begin(), 1);
@@ -279,7 +284,7 @@ class MatMul final : public MatrixOperator {
     if (a.rank() > 1) dims.push_back(sizes.rows);
     if (b.rank() > 1) dims.push_back(sizes.columns);
     out[0]->shape(a.dtype, std::move(dims));
-    // One matrix on the right multiplies all rows on the left.
+    // If there is one matrix on the right, the matrices on the left are one with all their rows.
     if (right_batch.count == 1) sizes.rows *= left_batch.count;
     return a.dtype == SIDECALL_DTYPE_FLOAT64
                ? step<double>(sizes, right_batch.count == 1, batches, a, b, out[0])
@@ -288,11 +293,11 @@ class MatMul final : public MatrixOperator {
 
  private:
   template <typename T>
-  std::unique_ptr<Step> step(const Sizes& sizes, bool is_one, const Broadcast<2>& batches,
+  std::unique_ptr<Step> step(const Sizes& sizes, bool has_one_right, const Broadcast<2>& batches,
                              const Tensor& a, const Tensor& b, const Tensor* out) const {
     if (out->count == 0 || sizes.terms == 0) return zero_step<T>(out);
-    std::vector<std::array<int64_t, 2>> pairs;  // of matrices, for each product
-    if (is_one) {
+    std::vector<std::array<int64_t, 2>> pairs;  // by product: indices of the left and right matrix
+    if (has_one_right) {
       pairs.push_back({0, 0});
     } else {
       batches.for_each([&](int64_t count, const std::array<int64_t, 2>& offsets, int64_t) {
@@ -305,7 +310,7 @@ class MatMul final : public MatrixOperator {
                       out](const Interrupt& interrupt) mutable {
       T* to = out->as<T>();
       const T* panels = nullptr;
-      int64_t packed = -1;
+      int64_t packed = -1;  // the index of the right matrix that `panels` holds
       for (const auto& [left, right] : pairs) {
         if (right != packed) {
           const int64_t offset = right * sizes.terms * sizes.columns;
@@ -338,7 +343,7 @@ class Gemm final : public MatrixOperator {
     const Tensor* c = optional(in, 2);
     check_types(a, b);
     if (a.rank() != 2 || b.rank() != 2)
-      refuse(SIDECALL_FILE_INVALID, "an operand that is not a matrix");
+      refuse(SIDECALL_FILE_INVALID, "expected two matrices, got an operand that is not a matrix");
     const Sizes sizes{a.dims[transposes_a_ ? 1 : 0], a.dims[transposes_a_ ? 0 : 1],
                       b.dims[transposes_b_ ? 0 : 1]};
     check_terms(sizes.terms, b.dims[transposes_b_ ? 1 : 0]);
@@ -390,7 +395,7 @@ class Gemm final : public MatrixOperator {
     });
   }
 
-  // The rows of a matrix that was given by its columns.
+  // Writes a [terms, rows] matrix as [rows, terms].
   template <typename T>
   static const T* transpose(const T* from, const Sizes& sizes, T* to) {
     for (int64_t i = 0; i < sizes.rows; ++i) {

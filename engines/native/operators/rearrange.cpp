@@ -1,4 +1,4 @@
-// Operators that copy the elements of tensors to other places, which follow from the shapes alone.
+// Operators that rearrange or repeat elements in a way that depends on shapes and attributes alone.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -9,7 +9,7 @@
 namespace sidecall::native {
 namespace {
 
-// 0, 1, ... for so many axes.
+// The axes 0 to count - 1.
 std::vector<int64_t> first_axes(size_t count) {
   std::vector<int64_t> axes(count);
   std::iota(axes.begin(), axes.end(), 0);
@@ -44,7 +44,9 @@ std::unique_ptr<Step> prepare_tile(const Node& node, Inputs in, Outputs out) {
   const Tensor& x = required(node, in, 0);
   const auto repeats = known_integers(node, required(node, in, 1));
   if (repeats.size() != x.dims.size())
-    refuse_node(node, SIDECALL_ENGINE, "expected a number of repeats for each dimension");
+    refuse_node(node, SIDECALL_ENGINE,
+                "expected a number of repeats for each dimension, got " +
+                    std::to_string(repeats.size()) + " for rank " + std::to_string(x.rank()));
   Dims dims;
   for (size_t axis = 0; axis < repeats.size(); ++axis) {
     if (repeats[axis] < 0)
@@ -91,7 +93,7 @@ std::unique_ptr<Step> prepare_transpose(const Node& node, Inputs in, Outputs out
 
 // ---- Slice ----
 
-// The part of an axis that a slice takes: `count` elements from `start` on, every `step`-th.
+// The elements of an axis that a slice takes: `count` of them, from `start` on, `step` apart.
 struct Range {
   int64_t start, count, step;
 };
@@ -101,8 +103,8 @@ Range slice_axis(int64_t size, int64_t start, int64_t end, int64_t step) {
   const bool is_forward = step > 0;
   if (start < 0) start += size;
   start = std::clamp<int64_t>(start, 0, is_forward ? size : size - 1);
-  // As in ONNX Runtime, the largest int32 or int64 means the last element in the direction of the
-  // step, so also the first one of the axis.
+  // As in ONNX Runtime, the largest int32 or int64 means "up to the last element in the direction
+  // of the step", which is the first element of the axis if the step is negative.
   const bool is_open =
       end == std::numeric_limits<int32_t>::max() || end == std::numeric_limits<int64_t>::max();
   if (is_open) {
@@ -113,7 +115,7 @@ Range slice_axis(int64_t size, int64_t start, int64_t end, int64_t step) {
   }
   const int64_t distance = is_forward ? end - start : start - end;
   if (distance <= 0) return {0, 0, 1};
-  // The smallest int64 has no positive counterpart.
+  // -step in unsigned arithmetic, because the negative of the smallest int64 overflows.
   const uint64_t width = is_forward ? static_cast<uint64_t>(step) : -static_cast<uint64_t>(step);
   const auto count = static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / width) + 1;
   return {start, count, count == 1 ? 1 : step};
@@ -167,21 +169,23 @@ std::unique_ptr<Step> prepare_slice_before_10(const Node& node, Inputs in, Outpu
 
 // ---- Concat and Split ----
 
-// A tensor beside others in a larger one. Both have the same number of rows: the indices of the
-// axes before the one along which the tensors are joined.
+// A tensor that Concat joins with others into a larger one, or that Split cuts from it. The axes
+// before the one of the node are merged into rows, so both tensors have the same number of rows.
 struct Part {
   const Tensor* tensor;
-  int64_t width;   // elements of a row
-  int64_t offset;  // of its rows within the rows of the larger tensor
+  int64_t width;   // the number of elements of a row
+  int64_t offset;  // of a row of this tensor within the row of the larger one
 };
 
-// The number of rows that are copied for one part before the next, so that the rows of the larger
-// tensor stay in the cache meanwhile.
+// How many rows of one part are copied before those of the next part: as many as keep the rows of
+// the larger tensor in the cache. `width` is that of the larger tensor, `bytes` those of an
+// element.
 int64_t rows_at_once(int64_t width, uint64_t bytes) {
   constexpr uint64_t kCacheBytes = 16384;
   return static_cast<int64_t>(kCacheBytes / bytes) / width + 1;
 }
 
+// `width` elements of each row are copied. Strides are those from row to row.
 template <typename E>
 void copy_rows(const E* from, int64_t from_stride, E* to, int64_t to_stride, int64_t width,
                int64_t rows) {
@@ -193,7 +197,7 @@ void copy_rows(const E* from, int64_t from_stride, E* to, int64_t to_stride, int
     std::memcpy(to + i * to_stride, from + i * from_stride, static_cast<size_t>(width) * sizeof(E));
 }
 
-// Calls copy(part, first, count) for each part and some rows at a time.
+// Calls copy(part, first, count) for each part, for `at_once` rows at a time.
 template <typename Copy>
 void for_each_part(const std::vector<Part>& parts, int64_t rows, int64_t at_once,
                    const Interrupt& interrupt, Copy&& copy) {
@@ -213,7 +217,9 @@ std::unique_ptr<Step> prepare_concat(const Node& node, Inputs in, Outputs out) {
   for (size_t i = 0; i < in.size(); ++i) {
     const Tensor& x = required(node, in, i);
     if (x.dtype != first.dtype)
-      refuse_node(node, SIDECALL_FILE_INVALID, "expected inputs of one type");
+      refuse_node(node, SIDECALL_FILE_INVALID,
+                  std::string("expected inputs of one type, got ") + dtype_name(first.dtype) +
+                      " and " + dtype_name(x.dtype));
     Dims others = x.dims;
     if (others.size() == dims.size()) others[axis] = dims[axis];
     if (others != dims)
@@ -249,7 +255,7 @@ std::unique_ptr<Step> prepare_concat(const Node& node, Inputs in, Outputs out) {
   });
 }
 
-// `sizes` are those of the outputs along the axis.
+// `sizes` has the size of each output along the axis.
 std::unique_ptr<Step> split(const Node& node, const Tensor& x, const std::vector<int64_t>& sizes,
                             Outputs out) {
   const size_t axis = normal_axis(node, node.integer("axis", 0), x.rank());
@@ -274,7 +280,7 @@ std::unique_ptr<Step> split(const Node& node, const Tensor& x, const std::vector
   }
   if (parts.empty()) return nullptr;
   if (parts[0].width == offset) {
-    // The other outputs are empty, or this one is the only one.
+    // This output has all elements: it is the only one, or the others are empty.
     for (Tensor* each : out) {
       if (each == parts[0].tensor) each->place = x.place;
     }
@@ -295,7 +301,7 @@ std::unique_ptr<Step> split(const Node& node, const Tensor& x, const std::vector
   });
 }
 
-// Equal sizes for the outputs; since version 18 the last one may be smaller.
+// Equal sizes for all outputs. Since version 18, that of the last output may be smaller.
 std::vector<int64_t> equal_sizes(const Node& node, const Tensor& x, size_t outputs) {
   const auto count = static_cast<int64_t>(outputs);
   const int64_t size = x.dims[normal_axis(node, node.integer("axis", 0), x.rank())];
@@ -325,7 +331,7 @@ std::unique_ptr<Step> prepare_split_before_13(const Node& node, Inputs in, Outpu
 
 // ---- Pad ----
 
-// The number that a node of before version 11 gives as an attribute.
+// The padding that a node before version 11 gives as the attribute `value`; 0 without it.
 template <typename E>
 E padding_of(const Node& node, int32_t dtype) {
   E element{};
@@ -339,8 +345,9 @@ E padding_of(const Node& node, int32_t dtype) {
   return element;
 }
 
-// `before` and `after` are the numbers of elements to add to each axis; negative ones are removed.
-// The padding is the only element of `padding`, or else an attribute, or else 0.
+// `before` and `after` have the number of elements to add on each side of each axis; a negative
+// number removes elements. The padding is the single element of `padding` or, if that is nullptr,
+// padding_of().
 std::unique_ptr<Step> pad(const Node& node, const Tensor& x, const std::vector<int64_t>& before,
                           const std::vector<int64_t>& after, const Tensor* padding, Tensor* out) {
   if (node.text("mode", "constant") != "constant")
@@ -389,12 +396,14 @@ std::unique_ptr<Step> pad(const Node& node, const Tensor& x, const std::vector<i
   });
 }
 
-// `pads` are the numbers before each of the axes and then those after them.
+// `pads` has the numbers for the beginning of each of the axes, and then those for their ends.
 std::unique_ptr<Step> pad_axes(const Node& node, const Tensor& x, const std::vector<int64_t>& pads,
                                const std::vector<int64_t>& axes, const Tensor* padding,
                                Tensor* out) {
   if (pads.size() != 2 * axes.size())
-    refuse_node(node, SIDECALL_FILE_INVALID, "expected two numbers for each axis to pad");
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                "expected two numbers for each axis to pad, got " + std::to_string(pads.size()) +
+                    " for " + std::to_string(axes.size()) + " axes");
   std::vector<int64_t> before(x.dims.size(), 0), after(x.dims.size(), 0);
   std::vector<bool> is_padded(x.dims.size(), false);
   for (size_t i = 0; i < axes.size(); ++i) {

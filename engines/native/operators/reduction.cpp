@@ -1,9 +1,9 @@
-// Operators that combine elements along axes: sums, products, extremes.
+// Reductions along axes: sums, products, minima, maxima, ReduceLogSumExp.
 //
-// The order of its terms decides the last bits of a sum of real numbers. If there are zeros of both
-// signs, or a NaN, the order also decides which element is the greatest. Reductions therefore
-// combine elements in the order of ONNX Runtime, which has different loops for different patterns
-// of axes. Sums over axes between others that are kept are an exception: ONNX Runtime computes them
+// The order of the terms decides the last bits of a sum of real numbers, and which element is the
+// greatest if there are zeros of both signs or NaN. These operators therefore combine elements in
+// the order of ONNX Runtime, which has different loops for different patterns of axes. Sums over
+// axes between axes that are kept (Pattern::kMiddle) are an exception: ONNX Runtime computes them
 // as matrix products.
 #include <algorithm>
 #include <array>
@@ -19,15 +19,18 @@ namespace {
 
 // ---- Which elements a reduction combines ----
 
-// The axes from the outermost, after neighbours that are both reduced, or both kept, were merged.
+// Which axes are reduced, after adjacent axes that are both reduced or both kept were merged. From
+// the outermost, with R for reduced and K for kept: kAll is R, kRows KR, kColumns RK, kMiddle KRK,
+// kOuterAndInner RKR.
 enum class Pattern : uint8_t { kAll, kRows, kColumns, kMiddle, kOuterAndInner, kOther };
 
-// The results lie in the order of the offsets `kept` and, for each, of `kept_size` elements that
-// are `kept_stride` apart. The terms of a result are found in the same way from there.
+// Where the terms of each result are in the input. Result k * kept_size + i has its first term at
+// offset kept[k] + i * kept_stride. From there, its terms are at the offsets
+// reduced[r] + j * reduced_stride, with j < reduced_size.
 struct Reduction {
   Pattern pattern = Pattern::kOther;
-  bool is_fast = false;  // ONNX Runtime has a loop of its own for the pattern with these sizes
-  int64_t terms = 1;     // of each result
+  bool is_fast = false;  // ONNX Runtime has a special loop for this pattern with these sizes
+  int64_t terms = 1;     // the number of terms of each result
   std::vector<int64_t> kept{0}, reduced{0};
   int64_t kept_size = 1, kept_stride = 0;
   int64_t reduced_size = 1, reduced_stride = 0;
@@ -39,7 +42,7 @@ struct Loop {
   bool is_reduced;
 };
 
-// The offsets of all combinations of these loops. The first is the innermost.
+// The offsets of all iterations of these nested loops, of which the first is the innermost.
 std::vector<int64_t> combine_offsets(const std::vector<Loop>& loops) {
   std::vector<int64_t> offsets{0};
   for (auto loop = loops.rbegin(); loop != loops.rend(); ++loop) {
@@ -61,6 +64,7 @@ Pattern find_pattern(const std::vector<Loop>& loops) {
   return Pattern::kOther;
 }
 
+// The conditions under which ONNX Runtime uses a special loop.
 bool find_fast(Pattern pattern, const std::vector<Loop>& loops) {
   if (pattern == Pattern::kRows) return true;
   if (pattern == Pattern::kColumns)
@@ -69,7 +73,7 @@ bool find_fast(Pattern pattern, const std::vector<Loop>& loops) {
   return pattern == Pattern::kOuterAndInner && loops[1].size >= 2;
 }
 
-// The tensor has at least one element.
+// The tensor must have at least one element.
 Reduction make_reduction(const Dims& dims, const std::vector<bool>& is_reduced) {
   std::vector<Loop> loops;  // from the innermost
   int64_t stride = 1;
@@ -112,8 +116,8 @@ void for_each_term(const Reduction& reduction, const T* first, Use&& use) {
 
 // ---- Loops ----
 
-// Combines all terms of a result in the order in which they lie in memory. A Fold is made from the
-// first term, and is given this term again.
+// Combines the terms of a result in the order of memory. A Fold is the accumulator of one result:
+// Fold(first_term, reduction), then add(term) for all terms, the first included, then result().
 template <typename Fold, typename T>
 std::unique_ptr<Step> sequential_step(Reduction r, const Tensor& x, const Tensor* out) {
   if (r.reduced_stride == 1) {
@@ -130,7 +134,7 @@ std::unique_ptr<Step> sequential_step(Reduction r, const Tensor& x, const Tensor
       }
     });
   }
-  // The innermost axis is kept: whole rows are combined with each other.
+  // The innermost axis is kept, so there is a Fold for each of its elements, and rows are added.
   std::vector<Fold> folds(static_cast<size_t>(r.kept_size), Fold(T{}, r));
   return make_step(
       [r = std::move(r), &x, out, folds = std::move(folds)](const Interrupt& interrupt) mutable {
@@ -151,7 +155,7 @@ std::unique_ptr<Step> sequential_step(Reduction r, const Tensor& x, const Tensor
       });
 }
 
-// For the patterns kAll, kRows and kOuterAndInner.
+// Combines the terms of a result in packets (fold_packets), for kAll, kRows and kOuterAndInner.
 template <typename T, typename Term, typename Combine, typename Finish>
 std::unique_ptr<Step> packet_step(Reduction r, const Tensor& x, const Tensor* out) {
   return make_step([r = std::move(r), &x, out](const Interrupt& interrupt) {
@@ -176,6 +180,7 @@ std::unique_ptr<Step> packet_step(Reduction r, const Tensor& x, const Tensor* ou
 
 // ---- Sums and products ----
 
+// What is summed: the elements themselves (Itself), their squares or their absolute values.
 struct Square {
   template <typename T>
   T operator()(T x) const {
@@ -189,6 +194,7 @@ struct Magnitude {
   }
 };
 
+// What the result is, given the sum and the number of terms.
 struct Total {
   template <typename T>
   T operator()(T total, int64_t) const {
@@ -219,8 +225,8 @@ struct Times {
   }
 };
 
-// Integers are summed and multiplied as double numbers, and a result that does not fit becomes the
-// nearest integer that does.
+// Integers are summed and multiplied as double, as in ONNX Runtime. A result that does not fit
+// becomes the nearest integer that does.
 template <typename T>
 T saturate(double x) {
   if (x >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
@@ -240,7 +246,7 @@ class RealSum {
   T total_;
 };
 
-// `is_compensated`: by Kahan's method, because int64 has more digits than double.
+// `is_compensated`: with Kahan summation, because int64 has more digits than double.
 template <typename T, typename Term, typename Finish, bool is_compensated>
 class IntegerSum {
  public:
@@ -278,6 +284,8 @@ class Product {
   Number total_{1};
 };
 
+// An operation of a Reduce operator. kKeepsOne: a single term is its own result. kTakesBool: bool
+// is supported. of_nothing(): the result without terms.
 template <typename Term, typename Finish>
 struct Summation {
   static constexpr bool kKeepsOne = std::is_same_v<Term, Itself>;
@@ -337,7 +345,8 @@ class Best {
   T best_;
 };
 
-// The extreme of each column. Eigen combines rows in groups of four where it has whole packets.
+// The extreme of each of `count` columns. Eigen combines rows in groups of four (`in_groups`) for
+// columns that fill whole packets.
 template <typename T, typename Combine>
 void fold_columns(const T* x, const Reduction& r, int64_t count, bool in_groups, T* to) {
   const int64_t stride = r.reduced_stride;
@@ -428,7 +437,8 @@ struct LogSumExp {
   }
 
  private:
-  // The power of a difference is an integer here: 1 for the greatest terms, 0 for others.
+  // exp(term - greatest) is truncated to an integer here, as in ONNX Runtime: it is 1 for the
+  // greatest terms and 0 for all others.
   template <typename T>
   static T of_integers(const Reduction& r, const T* first) {
     T greatest = *first;
@@ -463,12 +473,14 @@ struct LogSumExp {
 
 // ---- The Reduce operators ----
 
-// The axes of the node; none stands for all axes, or for no reduction.
+// The axes of the node. An empty list means all axes or, with noop_with_empty_axes, none.
 std::vector<int64_t> reduced_axes(const Node& node, Inputs in, bool has_axes_input) {
   if (!has_axes_input) return node.integers("axes");
   const Tensor* axes = optional(in, 1);
   if (axes == nullptr) return {};
-  if (axes->rank() != 1) refuse_node(node, SIDECALL_FILE_INVALID, "axes that are not a list");
+  if (axes->rank() != 1)
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                "axes: expected a tensor of rank 1, got rank " + std::to_string(axes->rank()));
   return known_integers(node, *axes);
 }
 
@@ -482,7 +494,7 @@ std::unique_ptr<Step> prepare_reduction(const Node& node, Inputs in, Outputs out
   const Tensor& x = required(node, in, 0);
   if (x.dtype == SIDECALL_DTYPE_BOOL) {
     if (node.version < 20) refuse_type(node, x);
-    if (x.count == 0) refuse_node(node, SIDECALL_ENGINE, "no elements");
+    if (x.count == 0) refuse_node(node, SIDECALL_ENGINE, "expected at least 1 element, got none");
   }
   const std::vector<int64_t> axes = reduced_axes(node, in, has_axes_input);
   const bool is_noop =

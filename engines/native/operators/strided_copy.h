@@ -1,4 +1,4 @@
-// Moves elements between tensors that are walked through with different strides.
+// Copies elements between tensors with different strides.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,9 @@
 
 namespace sidecall::native {
 
-// An element of this size. Operators that only move elements are compiled once for each size and
-// not for each type. The characters let it access memory in which elements of any type lie.
+// An element of this size and any type. Operators that only move elements are compiled once for
+// each size instead of each type. Because it consists of characters, it may alias elements of any
+// type.
 template <size_t size>
 struct alignas(size < 8 ? size : 8) Element {
   unsigned char bytes[size];
@@ -40,8 +41,8 @@ auto with_element(int32_t dtype, Function&& function) {
   }
 }
 
-// Sets all elements to one value. Compilers do not vectorise a loop of such elements, so most of
-// them are copied from the first ones.
+// Sets all elements to one value. Compilers do not vectorise a loop over Elements, so the first few
+// are set one by one, and the others are copied from them in growing chunks.
 template <typename E>
 void fill(E* to, int64_t count, E value) {
   constexpr int64_t kHead = 256 / sizeof(E), kChunk = 16384 / sizeof(E);
@@ -54,30 +55,30 @@ void fill(E* to, int64_t count, E value) {
   }
 }
 
-// The elements from one index of an axis to the next, for each axis. For tensors that are not
-// empty: the product of some dimensions of an empty tensor can overflow.
+// The stride of each axis, in elements. The tensor must not be empty: the product of some
+// dimensions of an empty tensor can overflow.
 inline std::vector<int64_t> strides_of(const Dims& dims) {
   std::vector<int64_t> strides(dims.size(), 1);
   for (size_t axis = dims.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * dims[axis];
   return strides;
 }
 
-// The number of elements that the axes from `begin` to before `end` span.
+// The product of the dimensions of the axes in [begin, end).
 inline int64_t span(const Dims& dims, size_t begin, size_t end) {
   const auto first = dims.begin();
   return count_elements(
       Dims(first + static_cast<ptrdiff_t>(begin), first + static_cast<ptrdiff_t>(end)));
 }
 
-// A loop over a dimension of two tensors, with the stride of each in elements. A stride of 0 stays
-// at one element.
+// A loop over a dimension of two tensors. `from` and `to` are the strides of the source and the
+// target, in elements; 0 stays at one element.
 struct Loop {
   int64_t size;
   int64_t from;
   int64_t to;
 };
 
-// Loops within each other, from the outermost. None of them may be empty.
+// Nested loops, the outermost first. None of them may be empty.
 class LoopNest {
  public:
   LoopNest() = default;
@@ -86,7 +87,7 @@ class LoopNest {
       throw Error(SIDECALL_UNSUPPORTED, "a tensor has too many dimensions to be rearranged");
   }
 
-  // Calls body(from, to) with the offsets of each pass.
+  // Calls body(from, to) with the offsets of each iteration.
   template <typename Body>
   void for_each(Body&& body) const {
     std::array<int64_t, kMaxLoops> index{};
@@ -132,7 +133,7 @@ class StridedCopy {
     is_block_ = merged.size() < 2 && columns_.from == 1 && columns_.to == 1;
   }
 
-  // The copy moves one contiguous block to another.
+  // Source and target are each one contiguous block, in the same order.
   bool is_block() const { return is_block_; }
 
   template <typename E>
@@ -143,8 +144,8 @@ class StridedCopy {
   }
 
  private:
-  // Of a transposition, this many columns are copied at a time: the lines of the cache that hold
-  // one row's part of them are then still there for the next row.
+  // A transposition copies this many columns at a time, so that the cache lines that one row
+  // touches are still in the cache for the next row.
   static constexpr int64_t kColumns = 64;
 
   template <typename E>
@@ -180,7 +181,8 @@ class StridedCopy {
   bool is_block_ = false;
 };
 
-// Fills the output, whose shape is set, from the elements of `x` from `start` on.
+// Copies elements of `x`, from offset `start` on, to the output, whose shape must be set. If that
+// is all of `x` in the same order, the output shares its place, and the result is nullptr.
 inline std::unique_ptr<Step> copy_step(const Tensor& x, int64_t start, Tensor* out,
                                        const std::vector<Loop>& loops) {
   const StridedCopy copy(loops);

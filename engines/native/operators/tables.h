@@ -1,4 +1,4 @@
-// The tables of operators, one for each file of this folder; operator.cpp searches them.
+// The tables of operators, one for each source file of this folder. operator.cpp searches them.
 #pragma once
 
 #include <vector>

@@ -10,7 +10,7 @@
 namespace sidecall::native {
 namespace {
 
-// The rows of an input [N, columns] or [columns].
+// The size of an input: [count, columns], or [columns] for one row.
 struct Rows {
   int64_t count = 1;
   int64_t columns = 1;
@@ -28,7 +28,7 @@ Rows rows_of(const Node& node, const Tensor& x, int32_t num_features) {
   return rows;
 }
 
-// What happens to the sums of a row.
+// Turns the sums of a row into its results: average, base values, post transform.
 template <typename Number>
 struct Finish {
   explicit Finish(const Ensemble& ensemble)
@@ -37,7 +37,7 @@ struct Finish {
         base_values(ensemble.base_values.begin(), ensemble.base_values.end()) {
     if (ensemble.aggregate == Aggregate::kAverage)
       divisor = static_cast<Number>(ensemble.roots.size());
-    // With one target ONNX Runtime adds 0 if there is no base value, which turns -0 into 0.
+    // With one target and no base value, ONNX Runtime adds 0, which turns -0 into 0.
     if (num_targets == 1 && base_values.empty()) base_values.push_back(0);
     if (base_values.size() != static_cast<size_t>(num_targets)) base_values.clear();
   }
@@ -58,8 +58,8 @@ struct Finish {
 
 // ---- TreeEnsemble and TreeEnsembleRegressor ----
 
-// `Out` is the type of the output: TreeEnsembleRegressor sums in the type of its input, and then
-// always returns float.
+// Sums are computed as Number, the type of the input, and returned as Out: TreeEnsembleRegressor
+// returns float even if its input is double.
 template <typename Number, typename Out>
 class Regressor final : public Operator {
  public:
@@ -74,9 +74,10 @@ class Regressor final : public Operator {
     if (x.dtype != dtype_of<Number>()) refuse_type(node_, x);
     const Rows rows = rows_of(node_, x, num_features_);
     out[0]->shape(dtype_of<Out>(), {rows.count, finish_.num_targets});
-    const bool sums_apart = !std::is_same_v<Number, Out>;
-    std::vector<Number> apart(sums_apart ? static_cast<size_t>(out[0]->count) : 0);
-    return make_step([this, rows, &x, y = out[0], sums = std::move(apart),
+    // Sums of another type than the output need memory of their own.
+    const bool is_separate = !std::is_same_v<Number, Out>;
+    std::vector<Number> separate(is_separate ? static_cast<size_t>(out[0]->count) : 0);
+    return make_step([this, rows, &x, y = out[0], sums = std::move(separate),
                       scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
       const int64_t targets = finish_.num_targets;
       Number* totals = sums.data();
@@ -100,8 +101,8 @@ class Regressor final : public Operator {
 
 // ---- TreeEnsembleClassifier ----
 
-// Returns labels and scores. With two classes, the weights may belong to one of them alone: then
-// their sum decides, and the scores of both classes follow from it.
+// Returns labels and scores. With two classes, all weights must belong to class 0 of the file.
+// Their sum is the score of the second class, and the score of the first class follows from it.
 template <typename Number>
 class Classifier final : public Operator {
  public:
@@ -147,20 +148,27 @@ class Classifier final : public Operator {
  private:
   Ensemble check(Ensemble ensemble) const {
     if (num_classes_ < 2)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "a classifier with fewer than 2 classes");
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "expected 2 or more classes, got fewer than 2 classes");
     if (ensemble.aggregate != Aggregate::kSum)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "a classifier that does not sum");
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "aggregate_function: expected SUM, got AVERAGE");
     const bool one_class = std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
                                        [](const Weight& weight) { return weight.target == 0; });
     if (num_classes_ == 2 && (!one_class || ensemble.base_values.size() > 1))
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "weights for both of two classes");
+      refuse_node(
+          node_, SIDECALL_UNSUPPORTED,
+          "expected weights and a base value for one class alone, got weights for both of two "
+          "classes");
     if (num_classes_ == 2 && ensemble.transform == PostTransform::kProbit)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "the post transform PROBIT for two classes");
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "this engine does not compute PROBIT for two classes");
     if (num_classes_ == 2) return ensemble;
     if (!ensemble.base_values.empty() &&
         ensemble.base_values.size() != static_cast<size_t>(num_classes_))
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "one base value for several classes");
-    // ONNX Runtime passes over a class without a score. Here each class must always have one.
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "base_values: expected none or one for each class, got one base value");
+    // ONNX Runtime ignores classes for which a row has no weight. Here every row must have a score
+    // for each class: a base value, or a weight in every leaf of some tree.
     std::vector<bool> is_scored(static_cast<size_t>(num_classes_), !ensemble.base_values.empty());
     for (const Tree& tree : order_trees(ensemble)) {
       std::vector<size_t> leaves(is_scored.size());
@@ -169,10 +177,12 @@ class Classifier final : public Operator {
         is_scored[i] = is_scored[i] || leaves[i] >= tree.leaf_begins.size() - 1;
     }
     if (!std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; }))
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "a class that may have no score");
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "expected a score for every class, got a class that may have no score");
     return ensemble;
   }
 
+  // Both turn the sums of a row into scores, and return the index of its label.
   size_t finish_pair(Number* sums) const {
     Number sum = sums[0];
     if (!base_.empty()) sum += base_[0];
@@ -215,7 +225,9 @@ class Classifier final : public Operator {
 
 void require_sums(const Node& node, const Ensemble& ensemble) {
   if (ensemble.aggregate != Aggregate::kSum && ensemble.aggregate != Aggregate::kAverage)
-    refuse_node(node, SIDECALL_UNSUPPORTED, "the smallest or largest weight instead of a sum");
+    refuse_node(
+        node, SIDECALL_UNSUPPORTED,
+        "aggregate_function: expected a sum or an average, got the smallest or largest weight");
 }
 
 std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {

@@ -8,13 +8,15 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/text.h"
+
 namespace sidecall::native {
 namespace {
 
-// The comparison of a node, in the order in which TreeEnsemble numbers them.
+// The comparison of a node. The numbers up to kMember are those of TreeEnsemble.
 enum class Mode : uint8_t { kLeq, kLt, kGte, kGt, kEq, kNeq, kMember, kLeaf };
 
-// The largest number below x; NaN if there is none, so that no number is <= the result.
+// The largest number below x as a double or a float. NaN if there is none: no number is <= NaN.
 double number_below(double x, bool is_double) {
   if (std::isnan(x) || x == -std::numeric_limits<double>::infinity())
     return std::numeric_limits<double>::quiet_NaN();
@@ -22,6 +24,7 @@ double number_below(double x, bool is_double) {
   return std::nextafter(static_cast<float>(x), -std::numeric_limits<float>::infinity());
 }
 
+// What the readers of both kinds of attributes share.
 class EnsembleReader {
  public:
   explicit EnsembleReader(const Node& node) : node_(node) {}
@@ -34,14 +37,14 @@ class EnsembleReader {
     refuse_node(node_, SIDECALL_UNSUPPORTED, problem);
   }
 
-  void require_length(const char* name, size_t got, size_t expected) const {
+  void require_length(const std::string& name, size_t got, size_t expected) const {
     if (got != expected)
-      invalid(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
+      invalid(name + ": expected " + std::to_string(expected) + " values, got " +
               std::to_string(got));
   }
 
-  // The numbers of a tensor attribute, as double. Notes whether they are double.
-  std::vector<double> numbers(const Constant& tensor) {
+  // The numbers of the tensor attribute `name`, as double. Sets is_double if their type is double.
+  std::vector<double> numbers(const std::string& name, const Constant& tensor) {
     std::vector<double> result(static_cast<size_t>(tensor.count));
     if (tensor.dtype == SIDECALL_DTYPE_FLOAT64) {
       ensemble_.is_double = true;
@@ -51,21 +54,22 @@ class EnsembleReader {
       const auto* from = static_cast<const float*>(tensor.place.data);
       std::copy(from, from + tensor.count, result.begin());
     } else {
-      invalid(std::string("expected a tensor of real numbers, got ") + dtype_name(tensor.dtype));
+      invalid(name + ": expected a tensor of float32 or float64, got " + dtype_name(tensor.dtype));
     }
     return result;
   }
 
   int32_t feature(int64_t id) {
     if (id < 0 || id >= std::numeric_limits<int32_t>::max())
-      invalid("feature " + std::to_string(id) + " is out of range");
+      invalid("nodes_featureids: expected 0 to 2147483646, got " + std::to_string(id));
     ensemble_.num_features = std::max(ensemble_.num_features, static_cast<int32_t>(id) + 1);
     return static_cast<int32_t>(id);
   }
 
   int32_t target(int64_t id) const {
     if (id < 0 || id >= ensemble_.num_targets)
-      invalid("target " + std::to_string(id) + " is out of range");
+      invalid("expected one of the " + std::to_string(ensemble_.num_targets) +
+              " targets, got target " + std::to_string(id));
     return static_cast<int32_t>(id);
   }
 
@@ -76,8 +80,9 @@ class EnsembleReader {
     ensemble_.num_targets = static_cast<int32_t>(count);
   }
 
-  // x < t is x <= the number below t. x > t is the opposite of x <= t, except that NaN answers no
-  // to both.
+  // Rewrites a comparison to <=. x < t is x <= the number below t. x > t is the negation of x <= t,
+  // so the branches are swapped; NaN satisfies neither, so nan_is_yes is inverted too. No number
+  // satisfies a comparison with a NaN threshold, so there the branches stay.
   Split make_split(Mode mode, int32_t feature, double threshold, bool nan_is_yes, int32_t yes,
                    int32_t no) const {
     switch (mode) {
@@ -92,12 +97,12 @@ class EnsembleReader {
         if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
         return {feature, !nan_is_yes, number_below(threshold, ensemble_.is_double), no, yes};
       default:
-        unsupported("a comparison other than <=, <, >= and >");
+        unsupported("this engine does not compute a comparison other than <=, <, >= and >");
     }
   }
 
-  // Each node must be reached exactly once. So a row always arrives at a leaf, after at most as
-  // many steps as there are nodes.
+  // No node may be reached twice from the roots. There are then no cycles, so a row arrives at a
+  // leaf after at most as many steps as there are nodes.
   void check_reachable() const {
     std::vector<bool> split_seen(ensemble_.splits.size()), leaf_seen(ensemble_.num_leaves());
     std::vector<int32_t> open(ensemble_.roots.rbegin(), ensemble_.roots.rend());
@@ -106,7 +111,7 @@ class EnsembleReader {
       open.pop_back();
       auto&& seen =
           at < 0 ? leaf_seen[static_cast<size_t>(~at)] : split_seen[static_cast<size_t>(at)];
-      if (seen) invalid("a node has two parents");
+      if (seen) invalid("expected one parent for each node, got a node with two");
       seen = true;
       if (at < 0) continue;
       open.push_back(ensemble_.splits[static_cast<size_t>(at)].no);
@@ -121,19 +126,23 @@ class EnsembleReader {
 
 // ---- TreeEnsemble, ai.onnx.ml 5 ----
 
-class NewReader : EnsembleReader {
+// In these attributes, nodes and leaves are numbered through all trees.
+class TreeEnsembleReader : EnsembleReader {
  public:
   using EnsembleReader::EnsembleReader;
 
   Ensemble read() {
     read_targets(node_.integer("n_targets", 1));
     const int64_t aggregate = node_.integer("aggregate_function", 1);
-    if (aggregate < 0 || aggregate > 3) invalid("aggregate_function: expected 0 to 3");
+    if (aggregate < 0 || aggregate > 3)
+      invalid("aggregate_function: expected 0 to 3, got " + std::to_string(aggregate));
     ensemble_.aggregate = static_cast<Aggregate>(aggregate);
     const int64_t transform = node_.integer("post_transform", 0);
-    if (transform < 0 || transform > 4) invalid("post_transform: expected 0 to 4");
+    if (transform < 0 || transform > 4)
+      invalid("post_transform: expected 0 to 4, got " + std::to_string(transform));
     ensemble_.transform = static_cast<PostTransform>(transform);
-    if (node_.has("membership_values")) unsupported("splits by membership in a set");
+    if (node_.has("membership_values"))
+      unsupported("expected splits by a threshold, got splits by membership in a set");
     read_leaves();
     read_splits();
     const auto& roots = node_.integers("tree_roots");
@@ -146,13 +155,13 @@ class NewReader : EnsembleReader {
  private:
   const Constant& tensor(const char* name) const {
     const Constant* found = node_.tensor(name);
-    if (found == nullptr) invalid(std::string(name) + ": expected a tensor, got nothing");
+    if (found == nullptr) invalid(std::string(name) + ": expected a tensor, got none");
     return *found;
   }
 
   void read_leaves() {
     const auto& targets = node_.integers("leaf_targetids");
-    const std::vector<double> weights = numbers(tensor("leaf_weights"));
+    const std::vector<double> weights = numbers("leaf_weights", tensor("leaf_weights"));
     require_length("leaf_weights", weights.size(), targets.size());
     for (size_t i = 0; i < targets.size(); ++i) {
       ensemble_.leaf_begins.push_back(static_cast<int32_t>(i));
@@ -163,10 +172,11 @@ class NewReader : EnsembleReader {
 
   void read_splits() {
     const Constant& modes = tensor("nodes_modes");
-    if (modes.dtype != SIDECALL_DTYPE_UINT8) invalid("nodes_modes: expected uint8");
+    if (modes.dtype != SIDECALL_DTYPE_UINT8)
+      invalid(std::string("nodes_modes: expected uint8, got ") + dtype_name(modes.dtype));
     const auto count = static_cast<size_t>(modes.count);
     num_splits_ = modes.count;
-    const std::vector<double> thresholds = numbers(tensor("nodes_splits"));
+    const std::vector<double> thresholds = numbers("nodes_splits", tensor("nodes_splits"));
     const auto& features = node_.integers("nodes_featureids");
     const auto& yes = node_.integers("nodes_truenodeids");
     const auto& no = node_.integers("nodes_falsenodeids");
@@ -182,7 +192,8 @@ class NewReader : EnsembleReader {
     if (!missing.empty()) require_length("nodes_missing_value_tracks_true", missing.size(), count);
     const auto* mode = static_cast<const uint8_t*>(modes.place.data);
     for (size_t i = 0; i < count; ++i) {
-      if (mode[i] > static_cast<uint8_t>(Mode::kMember)) invalid("nodes_modes: expected 0 to 6");
+      if (mode[i] > static_cast<uint8_t>(Mode::kMember))
+        invalid("nodes_modes: expected 0 to 6, got " + std::to_string(mode[i]));
       ensemble_.splits.push_back(make_split(static_cast<Mode>(mode[i]), feature(features[i]),
                                             thresholds[i], !missing.empty() && missing[i] != 0,
                                             child(yes[i], yes_leaf[i] != 0),
@@ -190,10 +201,12 @@ class NewReader : EnsembleReader {
     }
   }
 
+  // The index of a split, or ~leaf.
   int32_t child(int64_t id, bool is_leaf) const {
     const int64_t end = is_leaf ? static_cast<int64_t>(ensemble_.num_leaves()) : num_splits_;
     if (id < 0 || id >= end)
-      invalid(std::string(is_leaf ? "leaf " : "node ") + std::to_string(id) + " is out of range");
+      invalid("expected one of the " + std::to_string(end) + (is_leaf ? " leaves" : " nodes") +
+              ", got " + (is_leaf ? "leaf " : "node ") + std::to_string(id));
     return is_leaf ? ~static_cast<int32_t>(id) : static_cast<int32_t>(id);
   }
 
@@ -202,9 +215,10 @@ class NewReader : EnsembleReader {
 
 // ---- TreeEnsembleRegressor and TreeEnsembleClassifier ----
 
-class OldReader : EnsembleReader {
+// In these attributes, nodes are numbered within each tree, and a leaf is a node.
+class TreeNodesReader : EnsembleReader {
  public:
-  OldReader(const Node& node, const char* target) : EnsembleReader(node), target_(target) {}
+  TreeNodesReader(const Node& node, const char* target) : EnsembleReader(node), target_(target) {}
 
   Ensemble read() {
     read_targets(num_targets());
@@ -232,12 +246,14 @@ class OldReader : EnsembleReader {
     if (text == "SUM") return Aggregate::kSum;
     if (text == "MIN") return Aggregate::kMin;
     if (text == "MAX") return Aggregate::kMax;
-    invalid("aggregate_function: expected AVERAGE, SUM, MIN or MAX");
+    invalid("aggregate_function: expected AVERAGE, SUM, MIN or MAX, got '" +
+            printable(std::string(text)) + "'");
   }
 
-  // A list of real numbers is an attribute of float, or a tensor in its place.
+  // The numbers of the attribute `name`, which are floats, or of `name`_as_tensor instead.
   std::vector<double> numbers_of(const std::string& name) {
-    if (const Constant* tensor = node_.tensor(name + "_as_tensor")) return numbers(*tensor);
+    if (const Constant* tensor = node_.tensor(name + "_as_tensor"))
+      return numbers(name + "_as_tensor", *tensor);
     const auto& reals = node_.reals(name);
     return {reals.begin(), reals.end()};
   }
@@ -246,7 +262,8 @@ class OldReader : EnsembleReader {
     ensemble_.base_values = numbers_of("base_values");
     const size_t count = ensemble_.base_values.size();
     if (count != 0 && count != 1 && count != static_cast<size_t>(ensemble_.num_targets))
-      invalid("base_values: expected one value, or one for each target");
+      invalid("base_values: expected one value, or one for each target, got " +
+              std::to_string(count));
   }
 
   static Mode mode_of(std::string_view text) {
@@ -258,6 +275,7 @@ class OldReader : EnsembleReader {
     return text == "LEAF" ? Mode::kLeaf : Mode::kMember;
   }
 
+  // Names a node of the file.
   struct Id {
     int64_t tree, node;
     bool operator==(const Id& other) const { return tree == other.tree && node == other.node; }
@@ -269,7 +287,8 @@ class OldReader : EnsembleReader {
     }
   };
 
-  // Node ids count within a tree. The first node of a tree is its root.
+  // The nodes of a tree follow each other, and the first one is its root. All nodes get their
+  // places first, because a node may name children that come later.
   void read_nodes() {
     const auto& trees = node_.integers("nodes_treeids");
     const auto& ids = node_.integers("nodes_nodeids");
@@ -289,7 +308,7 @@ class OldReader : EnsembleReader {
     if (!missing.empty()) require_length("nodes_missing_value_tracks_true", missing.size(), count);
     if (count == 0) invalid("nodes_treeids: expected at least 1 node, got none");
     if (count >= static_cast<size_t>(std::numeric_limits<int32_t>::max()))
-      invalid("nodes_treeids: too many nodes");
+      invalid("nodes_treeids: expected fewer than 2147483647 nodes, got " + std::to_string(count));
     places_.reserve(count);
     int32_t num_splits = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -309,6 +328,7 @@ class OldReader : EnsembleReader {
     }
   }
 
+  // The index of a split, or ~leaf.
   int32_t find(int64_t tree, int64_t id) const {
     const auto found = places_.find(Id{tree, id});
     if (found == places_.end())
@@ -317,19 +337,20 @@ class OldReader : EnsembleReader {
     return found->second;
   }
 
-  // The weights of a leaf need not stand together, so they are sorted by leaf first.
+  // The weights of a leaf need not be adjacent in the file, so they are sorted by leaf. The sort is
+  // stable, because the order of the weights of a leaf is that of their summation.
   void read_weights() {
     const auto& trees = node_.integers(key("_treeids"));
     const auto& ids = node_.integers(key("_nodeids"));
     const auto& targets = node_.integers(key("_ids"));
     const std::vector<double> values = numbers_of(key("_weights"));
-    require_length("the target's nodes", ids.size(), trees.size());
-    require_length("the target's ids", targets.size(), trees.size());
-    require_length("the target's weights", values.size(), trees.size());
+    require_length(key("_nodeids"), ids.size(), trees.size());
+    require_length(key("_ids"), targets.size(), trees.size());
+    require_length(key("_weights"), values.size(), trees.size());
     std::vector<std::pair<int32_t, Weight>> sorted;
     for (size_t i = 0; i < trees.size(); ++i) {
       const int32_t place = find(trees[i], ids[i]);
-      if (place >= 0) continue;  // the weight of an inner node is never used
+      if (place >= 0) continue;  // no row ends at an inner node, so its weight is unused
       sorted.emplace_back(~place, Weight{target(targets[i]), values[i]});
     }
     std::stable_sort(sorted.begin(), sorted.end(),
@@ -345,15 +366,15 @@ class OldReader : EnsembleReader {
 
   const char* target_;
   int32_t num_leaves_ = 0;
-  std::unordered_map<Id, int32_t, IdHash> places_;  // a split, or ~leaf
+  std::unordered_map<Id, int32_t, IdHash> places_;  // the index of a split, or ~leaf
 };
 
 }  // namespace
 
-Ensemble read_tree_ensemble(const Node& node) { return NewReader(node).read(); }
+Ensemble read_tree_ensemble(const Node& node) { return TreeEnsembleReader(node).read(); }
 
 Ensemble read_tree_nodes(const Node& node, const char* target) {
-  return OldReader(node, target).read();
+  return TreeNodesReader(node, target).read();
 }
 
 }  // namespace sidecall::native

@@ -1,4 +1,4 @@
-// A tree ensemble as a model file describes it, checked and in one form for all tree operators.
+// A tree ensemble as a model file describes it: checked, and in one form for all tree operators.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@ namespace sidecall::native {
 
 enum class Aggregate : uint8_t { kAverage, kSum, kMin, kMax };
 
-// An inner node. A row goes to `yes` if x[feature] <= threshold, and also if x[feature] is NaN and
-// `nan_is_yes` is set; otherwise to `no`. The other comparisons of ONNX are rewritten to this one.
+// An inner node. A row takes the branch `yes` if x[feature] <= threshold, or if x[feature] is NaN
+// and `nan_is_yes` is set; otherwise it takes `no`. The other comparisons are rewritten to <=.
 struct Split {
   int32_t feature = 0;
   bool nan_is_yes = false;
   double threshold = 0;
-  int32_t yes = 0;  // a split, or ~leaf
+  int32_t yes = 0;  // the index of a split, or ~i for leaf i; `no` and the roots likewise
   int32_t no = 0;
 };
 
@@ -28,24 +28,27 @@ struct Weight {
 
 struct Ensemble {
   std::vector<Split> splits;
-  std::vector<int32_t> roots;        // of the trees, in the order in which they are summed
-  std::vector<int32_t> leaf_begins;  // the first weight of each leaf, and the end of the last
+  std::vector<int32_t> roots;        // by tree, in the order of summation
+  std::vector<int32_t> leaf_begins;  // by leaf: its first index in `weights`; then weights.size()
   std::vector<Weight> weights;
   int32_t num_targets = 1;
-  int32_t num_features = 0;  // 1 + the largest feature
+  int32_t num_features = 0;  // 1 + the largest index of a feature
   bool is_double = false;    // thresholds and sums are double, otherwise float
   Aggregate aggregate = Aggregate::kSum;
   PostTransform transform = PostTransform::kNone;
-  std::vector<double> base_values;
+  std::vector<double> base_values;  // none, one, or one for each target
 
   size_t num_leaves() const { return leaf_begins.size() - 1; }
 };
 
-// Each reads the attributes of one operator. Throws FILE_INVALID for attributes that contradict
-// each other: ids out of range, cycles, a node with two parents, lists of different lengths.
-// Throws UNSUPPORTED for what this engine does not compute.
-Ensemble read_tree_ensemble(const Node& node);                   // TreeEnsemble
-Ensemble read_tree_nodes(const Node& node, const char* target);  // TreeEnsembleRegressor: "target",
-                                                                 // TreeEnsembleClassifier: "class"
+// Both read the attributes of a node. They throw FILE_INVALID if the attributes are inconsistent
+// (ids out of range, cycles, a node with two parents, lists of different lengths), and UNSUPPORTED
+// for what this engine does not compute.
+
+// Reads a TreeEnsemble.
+Ensemble read_tree_ensemble(const Node& node);
+// Reads a TreeEnsembleRegressor (target: "target") or a TreeEnsembleClassifier ("class"). `target`
+// is the prefix of the attributes with the weights of the leaves.
+Ensemble read_tree_nodes(const Node& node, const char* target);
 
 }  // namespace sidecall::native

@@ -20,6 +20,7 @@ Forest<Number>::Forest(const Node& node, Ensemble* ensemble)
       encoding_(ensemble) {
   const std::vector<Tree> trees = order_trees(*ensemble);
   num_trees_ = trees.size();
+  // The encoding has changed the thresholds by now, so the finders compare encoded rows.
   finder_ = make_leaf_sets(*ensemble, trees);
   if (finder_ == nullptr) finder_ = make_walks(*ensemble, trees);
   if (finder_ == nullptr)

@@ -1,4 +1,4 @@
-// A tree ensemble in the form in which it is run.
+// Runs a tree ensemble: finds the leaf of each tree, then adds the weights of the leaves.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,23 @@
 
 namespace sidecall::native {
 
-// Sums the weights of the leaves that rows reach, in the order of the trees. `Number` is the type
-// of rows, weights and sums.
+// A compiled tree ensemble. Weights are added in the order of the trees, so sums do not depend on
+// how the leaves were found. `Number` is the type of rows, weights and sums.
 template <typename Number>
 class Forest {
  public:
   // Throws UNSUPPORTED if the ensemble is too large.
   Forest(const Node& node, Ensemble ensemble);
 
-  // Memory for add(), made once for each program.
+  // Memory for add(); each program has its own.
   struct Scratch {
-    std::vector<float> numbers;
-    std::vector<int32_t> leaves;
+    std::vector<float> numbers;   // encoded rows; see RowEncoding
+    std::vector<int32_t> leaves;  // what the LeafFinder found
   };
   Scratch make_scratch() const;
 
-  // rows: [num_rows, num_columns]; sums: [num_rows, num_targets], to which the weights are added.
+  // Adds the weights of the leaves that each row reaches to the sums of this row.
+  // rows: [num_rows, num_columns]; sums: [num_rows, num_targets].
   void add(const Number* rows, int64_t num_rows, int64_t num_columns, Number* sums,
            Scratch* scratch, const Interrupt& interrupt) const;
 

@@ -1,4 +1,4 @@
-// Finds the leaf of each tree for a row. There are two methods; both give the same leaves.
+// Finds the leaf that a row reaches in each tree. There are two methods, which give equal results.
 #pragma once
 
 #include <cstdint>
@@ -9,29 +9,32 @@
 
 namespace sidecall::native {
 
-// Leaves are numbered through all trees, in breadth-first order within a tree, as in LeafWeights.
+// Leaves are numbered consecutively through all trees, in breadth-first order within a tree, as in
+// LeafWeights.
 class LeafFinder {
  public:
   static constexpr int64_t kBlockRows = 16;
 
   virtual ~LeafFinder() = default;
 
-  // row: [num_features], encoded (see RowEncoding). leaves: by tree, in memory for room() numbers.
+  // row: [num_features], encoded (see RowEncoding). Writes the leaf of each tree to `leaves`, which
+  // must have room() elements: those after the results are scratch memory.
   virtual void find_row(const float* row, int32_t* leaves) const = 0;
 
-  // columns: [num_features][kBlockRows]; leaves: [num_trees][kBlockRows].
+  // The same for kBlockRows rows, column by column: columns[num_features][kBlockRows] and
+  // leaves[num_trees][kBlockRows].
   virtual void find_block(const float* columns, int32_t* leaves) const = 0;
 
   virtual size_t room() const = 0;
 };
 
-// Walks from the root to a leaf, through several trees or with several rows side by side. Returns
-// nullptr if there are too many leaves.
+// Walks from the root of a tree to a leaf. Many walks advance in parallel: through several trees
+// for one row, or with several rows. Returns nullptr if the ensemble has too many leaves.
 std::unique_ptr<LeafFinder> make_walks(const Ensemble& ensemble, const std::vector<Tree>& trees);
 
-// Compares every split, and crosses off the leaves that each comparison rules out (QuickScorer;
-// Lucchese et al., SIGIR 2015). Faster for trees with few leaves. Returns nullptr if a tree has too
-// many, or if this processor lacks AVX-512.
+// Evaluates every split of a tree, and removes the leaves that the result excludes from a bit set
+// (QuickScorer; Lucchese et al., SIGIR 2015). This is faster for trees with few leaves. Returns
+// nullptr if a tree has too many leaves, or if this processor lacks AVX-512.
 std::unique_ptr<LeafFinder> make_leaf_sets(const Ensemble& ensemble,
                                            const std::vector<Tree>& trees);
 

@@ -1,4 +1,5 @@
-// Finds leaves by crossing off those that cannot be reached; see leaf_finder.h.
+// Finds leaves with bit sets: each split removes the leaves that a row cannot reach; see
+// make_leaf_sets() in leaf_finder.h.
 #include <algorithm>
 #include <limits>
 
@@ -10,29 +11,30 @@
 namespace sidecall::native {
 namespace {
 
-constexpr size_t kLanes = 16;
-constexpr size_t kMaxLeaves = 32;  // of a tree: one bit for each
+constexpr size_t kLanes = 16;      // floats of an AVX-512 register
+constexpr size_t kMaxLeaves = 32;  // of a tree; a lane has one bit for each
 
-// The leaves of a tree are numbered from left to right, the branch `yes` first. A row that does not
-// take this branch at a split cannot reach the leaves below it, so their bits are cleared. After
-// all splits the first leaf that is left is the one that the row reaches.
+// Bits stand for the leaves of a tree from left to right, with the branch `yes` of a split on the
+// left. A row that takes `no` at a split cannot reach the leaves below `yes`, so their bits are
+// cleared. After all splits, the lowest bit that is still set is the leaf that the row reaches.
 struct SplitSet {
   float threshold;
   int32_t feature;
   bool nan_is_yes;
-  uint32_t keeps;  // the leaves that are left if the answer is no
+  uint32_t keeps;  // a mask: the leaves that a row which takes `no` may still reach
 };
 
 struct TreeSets {
   std::vector<SplitSet> splits;
-  std::vector<int32_t> leaves;  // the number of the leaf in the tree, from left to right
+  std::vector<int32_t> leaves;  // from left to right: the breadth-first number of the leaf
 };
 
+// Visits the tree depth first, `yes` before `no`, so leaves are met from left to right.
 TreeSets make_sets(const Ensemble& ensemble, const Tree& tree) {
   TreeSets sets;
   struct Open {
     int32_t entry;
-    size_t set;  // the split whose `yes` branch ends when this entry is reached; or kNone
+    size_t set;  // the split of which this entry is the branch `no`; kNone for other entries
   };
   constexpr size_t kNone = std::numeric_limits<size_t>::max();
   std::vector<Open> open = {{0, kNone}};
@@ -40,7 +42,7 @@ TreeSets make_sets(const Ensemble& ensemble, const Tree& tree) {
     const Open at = open.back();
     open.pop_back();
     if (at.set != kNone) {
-      // All leaves since the split was entered lie below its branch `yes`.
+      // The branch `yes` is complete: the leaves that were met since its split are all below it.
       const auto begin = static_cast<uint32_t>(sets.splits[at.set].keeps);
       const auto end = static_cast<uint32_t>(sets.leaves.size());
       const uint64_t below = (uint64_t{1} << end) - (uint64_t{1} << begin);
@@ -52,7 +54,7 @@ TreeSets make_sets(const Ensemble& ensemble, const Tree& tree) {
       continue;
     }
     const Split& split = ensemble.splits[static_cast<size_t>(entry.split)];
-    // `keeps` holds the first leaf below the split until the branch `yes` has been visited.
+    // Until the branch `yes` is complete, `keeps` holds the number of its first leaf.
     sets.splits.push_back({static_cast<float>(split.threshold), split.feature, split.nan_is_yes,
                            static_cast<uint32_t>(sets.leaves.size())});
     open.push_back({entry.child, sets.splits.size() - 1});
@@ -61,6 +63,7 @@ TreeSets make_sets(const Ensemble& ensemble, const Tree& tree) {
   return sets;
 }
 
+// kNanRules: some split sends NaN to `yes`. Most ensembles have none, and are compared faster.
 template <bool kNanRules>
 class LeafSets final : public LeafFinder {
  public:
@@ -91,7 +94,7 @@ class LeafSets final : public LeafFinder {
     }
   }
 
-  // With all rows side by side, through one tree after the other.
+  // One lane for each row; one tree after the other.
   SIDECALL_AVX512 void find_block(const float* columns, int32_t* leaves) const override {
     const SplitSet* split = splits_.data();
     for (size_t tree = 0; tree < num_splits_.size(); ++tree) {
@@ -99,7 +102,7 @@ class LeafSets final : public LeafFinder {
       for (int32_t i = 0; i < num_splits_[tree]; ++i, ++split) {
         const __m512 x = _mm512_loadu_ps(columns + split->feature * kBlockRows);
         const __m512 threshold = _mm512_set1_ps(split->threshold);
-        __mmask16 no = _mm512_cmp_ps_mask(x, threshold, _CMP_NLE_UQ);
+        __mmask16 no = _mm512_cmp_ps_mask(x, threshold, _CMP_NLE_UQ);  // true for NaN
         if (kNanRules && split->nan_is_yes) no = _mm512_cmp_ps_mask(x, threshold, _CMP_GT_OQ);
         left = _mm512_mask_and_epi32(left, no, left,
                                      _mm512_set1_epi32(static_cast<int32_t>(split->keeps)));
@@ -112,9 +115,9 @@ class LeafSets final : public LeafFinder {
   }
 
  private:
-  // 16 trees. The splits of the trees at one position stand side by side.
+  // kLanes trees, for find_row(): one lane for each tree. Slot i has split i of each of them.
   struct Group {
-    size_t first;  // in slots_
+    size_t first;  // the index in slots_
     size_t num_slots;
   };
   struct Slot {
@@ -133,7 +136,7 @@ class LeafSets final : public LeafFinder {
     for (size_t i = 0; i < num_slots; ++i) {
       Slot& slot = slots_.emplace_back();
       for (size_t lane = 0; lane < kLanes; ++lane) {
-        // A tree with fewer splits keeps all leaves here.
+        // For a tree with fewer splits, this one changes nothing.
         SplitSet split = {0, 0, false, UINT32_MAX};
         if (begin + lane < end && i < all[begin + lane].splits.size())
           split = all[begin + lane].splits[i];
@@ -146,13 +149,14 @@ class LeafSets final : public LeafFinder {
     leaves_.resize(std::max(leaves_.size(), groups_.size() * kLanes * kMaxLeaves));
   }
 
-  // The position of the lowest bit that is set, for each lane; at least one is.
+  // The position of the lowest set bit of each lane. At least one bit of each lane is set.
   SIDECALL_AVX512 static __m512i first_set(__m512i bits) {
     const __m512i lowest = _mm512_and_si512(bits, _mm512_sub_epi32(_mm512_setzero_si512(), bits));
     return _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_lzcnt_epi32(lowest));
   }
 
-  SIDECALL_AVX512 static void cross_off(const Slot& slot, __m512 x, __m512i* left) {
+  // Clears the bits of the leaves that x excludes.
+  SIDECALL_AVX512 static void exclude(const Slot& slot, __m512 x, __m512i* left) {
     const __m512 thresholds = _mm512_loadu_ps(slot.thresholds);
     __mmask16 no = _mm512_cmp_ps_mask(x, thresholds, _CMP_NLE_UQ);
     if (kNanRules) {
@@ -162,6 +166,7 @@ class LeafSets final : public LeafFinder {
     *left = _mm512_mask_and_epi32(*left, no, *left, _mm512_loadu_si512(slot.keeps));
   }
 
+  // Writes the leaves of a group of trees, given the bits that are left.
   SIDECALL_AVX512 void store(size_t group, __m512i left, int32_t* leaves) const {
     const __m512i lanes = _mm512_setr_epi32(0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352,
                                             384, 416, 448, 480);
@@ -171,7 +176,8 @@ class LeafSets final : public LeafFinder {
                         _mm512_i32gather_epi32(_mm512_add_epi32(first_set(left), lanes), from, 4));
   }
 
-  // A row of at most 32 numbers fits into two registers.
+  // A row of at most 32 numbers fits into two registers, from which a permutation selects features.
+  // A wide row is read from memory instead, by a gather.
   SIDECALL_AVX512 void find_narrow_row(const float* row, int32_t* leaves) const {
     const int32_t rest = num_features_ - static_cast<int32_t>(kLanes);
     const auto mask = [](int32_t count) {
@@ -184,7 +190,7 @@ class LeafSets final : public LeafFinder {
       const Slot* slot = slots_.data() + groups_[group].first;
       for (size_t i = 0; i < groups_[group].num_slots; ++i, ++slot) {
         const __m512i features = _mm512_loadu_si512(slot->features);
-        cross_off(*slot, _mm512_permutex2var_ps(low, features, high), &left);
+        exclude(*slot, _mm512_permutex2var_ps(low, features, high), &left);
       }
       store(group, left, leaves);
     }
@@ -195,17 +201,20 @@ class LeafSets final : public LeafFinder {
       __m512i left = _mm512_set1_epi32(-1);
       const Slot* slot = slots_.data() + groups_[group].first;
       for (size_t i = 0; i < groups_[group].num_slots; ++i, ++slot)
-        cross_off(*slot, _mm512_i32gather_ps(_mm512_loadu_si512(slot->features), row, 4), &left);
+        exclude(*slot, _mm512_i32gather_ps(_mm512_loadu_si512(slot->features), row, 4), &left);
       store(group, left, leaves);
     }
   }
 
   const int32_t num_features_;
-  std::vector<SplitSet> splits_;  // tree after tree
-  std::vector<int32_t> num_splits_;
+  // For find_block():
+  std::vector<SplitSet> splits_;     // of one tree after the other
+  std::vector<int32_t> num_splits_;  // by tree
+  // For find_row():
   std::vector<Slot> slots_;
   std::vector<Group> groups_;
-  std::vector<int32_t> leaves_;  // kMaxLeaves for each tree, from left to right
+  // For both: kMaxLeaves for each tree, from left to right, numbered through all trees.
+  std::vector<int32_t> leaves_;
 };
 
 }  // namespace

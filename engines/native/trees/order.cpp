@@ -9,7 +9,7 @@
 namespace sidecall::native {
 namespace {
 
-// A split that sends every row to `yes` is skipped.
+// Follows the branch `yes` of splits that send every row there.
 int32_t skip_trivial(const Ensemble& ensemble, int32_t at) {
   while (at >= 0) {
     const Split& split = ensemble.splits[static_cast<size_t>(at)];
@@ -21,7 +21,7 @@ int32_t skip_trivial(const Ensemble& ensemble, int32_t at) {
 
 Tree order_tree(const Ensemble& ensemble, int32_t root) {
   Tree tree;
-  std::vector<int32_t> nodes = {skip_trivial(ensemble, root)};  // as in Split: a split, or ~leaf
+  std::vector<int32_t> nodes = {skip_trivial(ensemble, root)};  // as Split::yes: a split or ~leaf
   std::vector<int32_t> depths = {0};
   tree.shallowest = std::numeric_limits<int32_t>::max();
   for (size_t i = 0; i < nodes.size(); ++i) {

@@ -1,4 +1,4 @@
-// Trees in breadth-first order, without splits that decide nothing.
+// Trees in breadth-first order, without splits that send every row to the same branch.
 #pragma once
 
 #include <cstdint>
@@ -8,23 +8,24 @@
 
 namespace sidecall::native {
 
-// One tree. A node is a split or a leaf; the children of a split stand next to each other.
+// One tree.
 struct Tree {
+  // A split or a leaf. The children of a split are adjacent.
   struct Entry {
-    int32_t split;  // -1 for a leaf
-    int32_t leaf;   // -1 for a split
-    int32_t child;  // of a split: the position of `no`; `yes` follows
+    int32_t split;  // the index in Ensemble::splits; -1 for a leaf
+    int32_t leaf;   // the number of the leaf in this tree; -1 for a split
+    int32_t child;  // of a split: the index of the entry `no`; that of `yes` follows
   };
   std::vector<Entry> entries;
-  int32_t depth = 0;            // the longest way to a leaf
-  int32_t shallowest = 0;       // the shortest way to a leaf
-  std::vector<Weight> weights;  // leaf_begins gives those of each leaf
-  std::vector<int32_t> leaf_begins;
+  int32_t depth = 0;                 // the number of splits on the longest path to a leaf
+  int32_t shallowest = 0;            // the same for the shortest path
+  std::vector<Weight> weights;       // of all leaves
+  std::vector<int32_t> leaf_begins;  // by leaf: its first index in `weights`; then weights.size()
 };
 
-// The trees of an ensemble, in the order in which they are summed. The operator TreeEnsemble has
-// one target for each leaf, so exporters write a tree with several targets once for each of them;
-// such neighbours become one tree again.
+// The trees of an ensemble, in the order of summation. A leaf of TreeEnsemble has a single target,
+// so exporters repeat a tree with several targets once for each target. Adjacent trees with equal
+// splits are merged into one here.
 std::vector<Tree> order_trees(const Ensemble& ensemble);
 
 }  // namespace sidecall::native

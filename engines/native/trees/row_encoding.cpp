@@ -12,8 +12,9 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The float f for which every double x has x <= threshold exactly if float(x) <= f; NaN if there is
-// none. Rounding keeps the order, so it is enough to look at both sides of the threshold.
+// The float f for which x <= threshold if and only if float(x) <= f, for every double x. NaN if
+// there is none. Rounding is monotonic, so f exists if and only if the next double after the
+// threshold rounds to a larger float than the threshold does.
 float narrow_threshold(double threshold) {
   const auto rounded = static_cast<float>(threshold);
   if (std::isnan(threshold) || threshold == kInfinity) return rounded;
@@ -45,8 +46,8 @@ bool RowEncoding<Number>::is_identity() const {
   return std::is_same_v<Number, float>;
 }
 
-// The rank of x is the number of thresholds below x. So x <= the threshold with k smaller ones
-// exactly if its rank is at most k.
+// The rank of x is the number of thresholds below x. Let t be the threshold with rank k: x <= t if
+// and only if the rank of x is at most k.
 template <typename Number>
 void RowEncoding<Number>::rank(Ensemble* ensemble) {
   has_ranks_ = true;

@@ -1,4 +1,4 @@
-// Rows of numbers as the trees compare them: as float, in which nodes are small.
+// Encodes rows and thresholds as float, so that the nodes of trees are small.
 #pragma once
 
 #include <cstdint>
@@ -8,27 +8,26 @@
 
 namespace sidecall::native {
 
-// Turns rows, and the thresholds of all splits, into floats for which every comparison has the same
-// result as for the original numbers. There are three ways:
+// Encodes rows, and the thresholds of all splits, as floats. Every comparison of encoded numbers
+// has the same result as that of the original ones. There are three encodings:
 //
-// - The numbers are float already.
-// - The numbers are double and can be rounded to float, because every threshold lies on the border
-//   between doubles that round to one float and those that round to the next. Models that round
-//   their rows to float have such thresholds.
-// - The numbers are double and are replaced by their rank among the thresholds of their column.
+// - Float stays as it is.
+// - Double is rounded to float if that changes no comparison: every threshold is the last double
+//   that rounds to some float. Models that round their rows to float have such thresholds.
+// - Any other double is replaced by its rank among the thresholds of its column.
 template <typename Number>
 class RowEncoding {
  public:
-  // Changes the thresholds of the ensemble to the encoded ones.
+  // Replaces the thresholds of the ensemble by their encoded forms.
   explicit RowEncoding(Ensemble* ensemble);
 
   bool is_identity() const;
 
-  // The cost of encoding a row, in comparisons.
+  // The cost of encoding a row, in comparisons; 0 without ranks.
   int64_t cost() const { return cost_; }
 
-  // out[row][feature] at out[row * row_stride + feature * feature_stride], for the features of the
-  // ensemble.
+  // Encodes the features that the ensemble uses. That of a row is written to
+  // out[row * row_stride + feature * feature_stride].
   void encode(const Number* rows, int64_t num_rows, int64_t num_columns, int64_t row_stride,
               int64_t feature_stride, float* out) const;
 
@@ -37,14 +36,14 @@ class RowEncoding {
 
   struct Column {
     int32_t feature;
-    int32_t steps;                   // of the search
-    std::vector<Number> thresholds;  // 2^steps - 1, sorted; filled up with infinities
+    int32_t steps;                   // of the binary search
+    std::vector<Number> thresholds;  // 2^steps - 1, sorted, padded with infinities
   };
 
   int32_t num_features_ = 0;
   bool has_ranks_ = false;
   int64_t cost_ = 0;
-  std::vector<Column> columns_;  // those that some split reads; only with ranks
+  std::vector<Column> columns_;  // with ranks: the columns that some split reads
 };
 
 }  // namespace sidecall::native

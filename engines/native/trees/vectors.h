@@ -1,4 +1,4 @@
-// Vector instructions that are chosen at run time.
+// AVX-512, which functions marked SIDECALL_AVX512 use if the processor has it at run time.
 #pragma once
 
 #if defined(__x86_64__)

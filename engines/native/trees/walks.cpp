@@ -1,4 +1,4 @@
-// Finds leaves by walks through the trees; see leaf_finder.h.
+// Finds leaves by walks from the roots of trees; see make_walks() in leaf_finder.h.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -9,19 +9,19 @@
 namespace sidecall::native {
 namespace {
 
-constexpr size_t kWalks = 32;       // that go on side by side
+constexpr size_t kWalks = 32;       // walks that advance in parallel
 constexpr size_t kScalarWalks = 8;  // the same without vector instructions
 constexpr uint32_t kQuietNan = 0x7fc00000;
-constexpr uint32_t kMaxLeaves = 0x3fffff;  // the payload of a NaN
+constexpr uint32_t kMaxLeaves = 0x3fffff;  // the payload bits of a quiet NaN
 
-// The next node is this one + `step`, and one more if the row takes the branch `yes`. In a leaf
-// `step` is 0 and the threshold is a NaN, so a walk that goes on stays there. The payload of the
-// NaN is the number of the leaf.
+// A split or a leaf. From node i a walk continues at node i + step, or at i + step + 1 if the row
+// takes the branch `yes`. At a leaf, `step` is 0 and the threshold is a NaN, which no number is <=,
+// so a walk stays there. The payload of the NaN is the number of the leaf.
 template <typename Index>
 struct Node {
   static constexpr Index kNanIsYes = Index{1} << (8 * sizeof(Index) - 1);
 
-  uint32_t threshold;  // a float, bit by bit
+  uint32_t threshold;  // the bits of a float
   Index feature;       // with kNanIsYes set if NaN takes the branch `yes`
   Index step;
 };
@@ -41,7 +41,7 @@ inline float number_of(uint32_t bits) {
   return number;
 }
 
-// No walk reaches a leaf in fewer steps than `shallowest`; every walk has after `deepest`.
+// Every walk reaches a leaf after at least `shallowest` and at most `deepest` steps.
 struct Limits {
   int32_t shallowest = std::numeric_limits<int32_t>::max();
   int32_t deepest = 0;
@@ -52,8 +52,8 @@ struct Limits {
   }
 };
 
-// `at` are the indices of the nodes where the walks are. The number that a walk compares is
-// numbers[feature * stride + base].
+// Advances kScalarWalks walks until all are at leaves. at[walk] is the index of the node where a
+// walk is. It compares numbers[feature * stride + bases[walk]].
 template <typename N, bool kNanRules>
 void walk_scalar(const N* nodes, const float* numbers, size_t stride, const int32_t* bases,
                  Limits limits, int32_t* at) {
@@ -75,13 +75,14 @@ void walk_scalar(const N* nodes, const float* numbers, size_t stride, const int3
 }
 
 #if defined(__x86_64__)
-// One step of 16 walks. Returns the steps of the nodes, which are all 0 when every walk is at a
-// leaf.
+// Advances 16 walks by one step. Returns Node::step of their nodes, which are all 0 when every walk
+// is at a leaf. The numbers are as in walk_scalar(), with a stride of 2^shift.
 template <bool kNanRules>
 SIDECALL_AVX512 inline __m512i step_avx512(const SmallNode* nodes, const float* numbers,
                                            int32_t shift, __m512i bases, __m512i* at) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  // A node has 8 bytes: the threshold, and `rest` with feature and step.
   const __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(*at), nodes, 8);
   const __m512i high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(*at, 1), nodes, 8);
   const __m512 thresholds = _mm512_castsi512_ps(_mm512_permutex2var_epi32(low, even, high));
@@ -131,18 +132,19 @@ class Walks final : public LeafFinder {
 
   size_t room() const override { return roots_.size() + group_roots_.size(); }
 
-  // Through all trees side by side.
+  // One walk for each tree. Their nodes are kept in `leaves`, behind the results.
   void find_row(const float* row, int32_t* leaves) const override {
-    static constexpr int32_t kNoOffsets[kWalks] = {};
+    static constexpr int32_t kZeroBases[kWalks] = {};
     int32_t* at = leaves + roots_.size();
     std::copy(group_roots_.begin(), group_roots_.end(), at);
     for (size_t group = 0; group < group_limits_.size(); ++group)
-      walk(row, 0, kNoOffsets, group_limits_[group], at + group * kWalks);
+      walk(row, 0, kZeroBases, group_limits_[group], at + group * kWalks);
     for (size_t tree = 0; tree < roots_.size(); ++tree)
       leaves[tree] = leaf_at(at[walk_of_tree_[tree]]);
   }
 
-  // With all rows side by side, through two trees at a time.
+  // One walk for each row, through two trees at a time. With an odd number of trees, the last walks
+  // are done twice.
   void find_block(const float* columns, int32_t* leaves) const override {
     static_assert(kWalks == 2 * kBlockRows);
     int32_t bases[kWalks];
@@ -162,7 +164,7 @@ class Walks final : public LeafFinder {
   }
 
  private:
-  static constexpr int32_t kBlockShift = 4;
+  static constexpr int32_t kBlockShift = 4;  // log2 of kBlockRows
   static_assert(int64_t{1} << kBlockShift == kBlockRows);
 
   void add_tree(const Ensemble& ensemble, const Tree& tree, uint32_t* leaf) {
@@ -184,8 +186,8 @@ class Walks final : public LeafFinder {
     }
   }
 
-  // Trees of similar depth walk together, so that few of them wait for others. The walks that fill
-  // up the last group stand at a leaf from the start.
+  // Groups trees of similar depth, because a group takes as many steps as its deepest tree. The
+  // walks that pad the last group start at a leaf.
   void make_groups(const std::vector<Tree>& trees) {
     std::vector<size_t> order(trees.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -238,7 +240,7 @@ class Walks final : public LeafFinder {
   std::vector<N> nodes_;
   std::vector<int32_t> roots_;         // by tree
   std::vector<Limits> limits_;         // by tree
-  std::vector<int32_t> walk_of_tree_;  // where a tree stands in group_roots_
+  std::vector<int32_t> walk_of_tree_;  // by tree: its index in group_roots_
   std::vector<int32_t> group_roots_;   // kWalks for each group
   std::vector<Limits> group_limits_;
 };

@@ -1,4 +1,4 @@
-// Finds the form in which the weights of leaves are stored; see weights.h.
+// Chooses the form in which the weights of leaves are stored; see weights.h.
 #include "weights.h"
 
 namespace sidecall::native {

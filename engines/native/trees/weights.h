@@ -8,13 +8,13 @@
 
 namespace sidecall::native {
 
-// Leaves are numbered through all trees, in breadth-first order within a tree.
+// Leaves are numbered consecutively through all trees, in breadth-first order within a tree.
 template <typename Sum>
 class LeafWeights {
  public:
   LeafWeights(const std::vector<Tree>& trees, int32_t num_targets);
 
-  // All leaves have one weight, for the same target.
+  // Every leaf has exactly one weight, and all weights belong to the same target.
   bool is_single() const { return form_ == Form::kSingle; }
   int32_t single_target() const { return single_target_; }
   const Sum* single_values() const { return values_.data(); }
@@ -36,14 +36,15 @@ class LeafWeights {
   }
 
  private:
-  // The weights of a leaf: one, for the same target everywhere; one for each target; or any.
+  // kSingle: every leaf has one weight, for the same target. kDense: every leaf has one weight for
+  // each target. kSparse: all else.
   enum class Form : uint8_t { kSingle, kDense, kSparse };
 
   const int32_t num_targets_;
   Form form_ = Form::kSparse;
   int32_t single_target_ = 0;
-  std::vector<Sum> values_;      // those of a leaf stand together
-  std::vector<int32_t> begins_;  // by leaf: its first weight in values_ and targets_
+  std::vector<Sum> values_;      // those of a leaf are adjacent
+  std::vector<int32_t> begins_;  // by leaf: its first index in values_ and targets_
   std::vector<int32_t> targets_;
 };
 
