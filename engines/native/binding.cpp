@@ -1,8 +1,10 @@
 // Connects the tensors of one call to a program and runs it; see binding.h.
 #include "binding.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/buffer.h"
@@ -25,16 +27,20 @@ class NativeBinding final : public InProcessBinding {
   void allocate_input(int32_t input, const Dims& dims) override {
     Input& slot = inputs_[static_cast<size_t>(input)];
     const int32_t dtype = spec(input).dtype;
-    set_dims(&slot, dims);
+    // Everything that can fail comes first. After a failure the old shape and memory still fit
+    // together.
+    Dims copy = dims;
     if (dtype == SIDECALL_DTYPE_STRING) {
       const auto count = static_cast<size_t>(count_elements(dims));
-      slot.texts.assign(count, plan_.graph().vocabulary.find(""));
-      slot.bytes.resize(count);
-      slot.data = slot.texts.data();
+      std::vector<Text> texts(count, plan_.graph().vocabulary.find(""));
+      std::vector<std::string> bytes(count);
+      slot.texts.swap(texts);
+      slot.bytes.swap(bytes);
+      set_input(&slot, std::move(copy), slot.texts.data());
       return;
     }
     slot.buffer.reserve(count_bytes(dtype, dims));
-    slot.data = slot.buffer.data();
+    set_input(&slot, std::move(copy), slot.buffer.data());
   }
 
   void* input_data(int32_t input) override {
@@ -59,24 +65,30 @@ class NativeBinding final : public InProcessBinding {
 
   void borrow_input(int32_t input, const void* data, const Dims& dims) override {
     Input& slot = inputs_[static_cast<size_t>(input)];
-    set_dims(&slot, dims);
-    slot.data = const_cast<void*>(data);  // no step writes to an input
+    set_input(&slot, Dims(dims), const_cast<void*>(data));  // no step writes to an input
   }
 
   void* shape_output(int32_t output, const Dims* dims, void* data) override {
     Output& slot = outputs_[static_cast<size_t>(output)];
     const int32_t dtype = plan_.graph().outputs[static_cast<size_t>(output)].dtype;
-    slot.is_expected = dims != nullptr;
-    slot.expected = dims != nullptr ? *dims : Dims();
-    slot.data = nullptr;
-    is_prepared_ = false;
-    if (dims == nullptr || dtype == SIDECALL_DTYPE_STRING) return nullptr;
-    if (data == nullptr) {
-      slot.buffer.reserve(count_bytes(dtype, *dims));
+    // Everything that can fail comes first, as in allocate_input().
+    Dims expected = dims != nullptr ? *dims : Dims();
+    const bool is_known = dims != nullptr && dtype != SIDECALL_DTYPE_STRING;
+    if (is_known && data == nullptr) {
+      slot.buffer.reserve(count_bytes(dtype, expected));
       data = slot.buffer.data();
     }
-    slot.data = data;
-    return data;
+    // A new address needs no new layout.
+    if (is_known && is_prepared_ && slot.is_expected && slot.expected == expected) {
+      slot.data = data;
+      program_.set_output(static_cast<size_t>(output), data);
+      return data;
+    }
+    slot.is_expected = dims != nullptr;
+    slot.expected = std::move(expected);
+    slot.data = is_known ? data : nullptr;
+    is_prepared_ = false;
+    return slot.data;
   }
 
   const int64_t* shape_refusals(int64_t rows) override {
@@ -111,10 +123,12 @@ class NativeBinding final : public InProcessBinding {
  protected:
   Outcome execute(int64_t) override {
     const FloatEnvironment environment;
-    if (!is_prepared_) prepare();
-    for (size_t i = 0; i < inputs_.size(); ++i) program_.set_input(i, inputs_[i].data);
+    const Interrupt interrupt(interrupted_);
     try {
-      program_.run(Interrupt(interrupted_));
+      if (!is_prepared_) prepare(interrupt);
+      for (size_t i = 0; i < inputs_.size(); ++i) program_.set_input(i, inputs_[i].data);
+      program_.run(interrupt);
+      for (size_t i = 0; i < outputs_.size(); ++i) keep_strings(i);
     } catch (const Interrupted&) {
       return Outcome::kInterrupted;
     }
@@ -136,27 +150,33 @@ class NativeBinding final : public InProcessBinding {
     bool is_expected = false;  // the caller gave the shape before the run, in `expected`
     Dims expected;
     void* data = nullptr;
-    Buffer buffer;  // used unless the caller gave memory
+    Buffer buffer;            // used unless the caller gave memory
+    std::vector<char> bytes;  // of the strings that are not in the vocabulary
   };
 
   const TensorSpec& spec(int32_t input) const {
     return plan_.graph().inputs[static_cast<size_t>(input)];
   }
 
-  void set_dims(Input* slot, const Dims& dims) {
-    if (slot->dims == dims && is_prepared_) return;
-    slot->dims = dims;
-    is_prepared_ = false;
+  void set_input(Input* slot, Dims&& dims, void* data) noexcept {
+    if (slot->dims != dims) is_prepared_ = false;
+    slot->dims = std::move(dims);
+    slot->data = data;
   }
 
-  void prepare() {
+  void prepare(const Interrupt& interrupt) {
     std::vector<Dims> dims;
     for (const Input& input : inputs_) dims.push_back(input.dims);
-    program_.prepare(dims);
+    program_.prepare(dims, interrupt);
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Output& slot = outputs_[i];
       const Tensor& tensor = program_.output(i);
       const bool is_refusals = has_refusals_ && i + 1 == outputs_.size();
+      // Normally checked when the file was opened, unless the shapes were not known then.
+      if (tensor.dtype != plan_.graph().outputs[i].dtype)
+        throw Error(SIDECALL_ENGINE, "output '" + plan_.graph().outputs[i].name + "': expected " +
+                                         dtype_name(plan_.graph().outputs[i].dtype) + ", got " +
+                                         dtype_name(tensor.dtype));
       if (is_refusals) {
         check(i, tensor, tensor.count == num_refusals_, {num_refusals_});
       } else if (slot.is_expected) {
@@ -169,6 +189,26 @@ class NativeBinding final : public InProcessBinding {
       program_.set_output(i, slot.data);
     }
     is_prepared_ = true;
+  }
+
+  // An output may hold strings that the caller gave. They are copied, because the caller may give
+  // others before it reads the output.
+  void keep_strings(size_t output) {
+    const Tensor& tensor = program_.output(output);
+    if (tensor.dtype != SIDECALL_DTYPE_STRING) return;
+    Text* const texts = tensor.as<Text>();
+    const auto is_foreign = [](const Text& text) { return text.id == kNotInVocabulary; };
+    size_t length = 0;
+    for (int64_t i = 0; i < tensor.count; ++i) length += is_foreign(texts[i]) ? texts[i].size : 0;
+    if (length == 0) return;
+    std::vector<char> copy(length);
+    char* to = copy.data();
+    for (int64_t i = 0; i < tensor.count; ++i) {
+      if (!is_foreign(texts[i])) continue;
+      to = std::copy_n(texts[i].data, texts[i].size, to);
+      texts[i].data = to - texts[i].size;
+    }
+    outputs_[output].bytes.swap(copy);
   }
 
   void check(size_t output, const Tensor& tensor, bool fits, const Dims& expected) const {

@@ -331,6 +331,11 @@ class GraphReader {
       refuse(SIDECALL_FILE_INVALID,
              node.describe() + ": expected an import of its operator set, got none");
     node.version = version->second;
+    constexpr size_t kMaxAttributes = 100;  // no operator has so many
+    if (attributes.size() > kMaxAttributes)
+      refuse(SIDECALL_FILE_INVALID, node.describe() + ": expected at most " +
+                                        std::to_string(kMaxAttributes) + " attributes, got " +
+                                        std::to_string(attributes.size()));
     for (const std::string_view attribute : attributes) read_attribute(attribute, &node);
     for (const std::string_view name : inputs)
       node.inputs.push_back(name.empty() ? -1 : find_value(name, node.describe()));
@@ -457,7 +462,12 @@ class GraphReader {
 
   std::unique_ptr<Constant> fill(int32_t dtype, Dims dims, const Elements& elements,
                                  const std::string& tensor) {
-    const auto expected = static_cast<uint64_t>(count_elements(dims));
+    uint64_t expected = 0;
+    try {
+      expected = static_cast<uint64_t>(count_elements(dims));
+    } catch (const Error& error) {
+      refuse(SIDECALL_FILE_INVALID, tensor + ": " + error.what());
+    }
     const auto check = [&](uint64_t got) {
       if (got != expected)
         refuse(SIDECALL_FILE_INVALID, tensor + ": expected " + std::to_string(expected) +
@@ -504,7 +514,10 @@ class GraphReader {
   static std::unique_ptr<Constant> copy(int32_t dtype, Dims dims, const std::vector<From>& from) {
     auto constant = make_constant(dtype, std::move(dims));
     T* to = static_cast<T*>(constant->place.data);
-    for (const From element : from) *to++ = static_cast<T>(element);
+    for (const From element : from) {
+      if (dtype == SIDECALL_DTYPE_BOOL) *to++ = static_cast<T>(element != 0);
+      else *to++ = static_cast<T>(element);
+    }
     return constant;
   }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <set>
+#include <string>
 
 #include "core/error.h"
 #include "float_environment.h"
@@ -41,10 +43,16 @@ std::unique_ptr<Step> copy_step(const Tensor* from, const Tensor* to) {
 }
 
 // For steps that run outside of a call.
-// Names the node in errors that do not name it yet, such as those about shapes.
+// Returns nullptr if nothing is to be computed, and names the node in errors that do not name it
+// yet, such as those about shapes.
 std::unique_ptr<Step> prepare_node(const Node& node, const Operator& op, Inputs in, Outputs out) {
   try {
-    return op.prepare(in, out);
+    std::unique_ptr<Step> step = op.prepare(in, out);
+    const auto is_empty = [](const Tensor* tensor) {
+      return tensor == nullptr || tensor->count == 0;
+    };
+    if (std::all_of(out.begin(), out.end(), is_empty)) return nullptr;
+    return step;
   } catch (const Error& error) {
     const std::string text = error.what();
     const std::string name = node.describe() + ": ";
@@ -170,12 +178,26 @@ void Plan::fold(const Node& node, const Operator& op) {
 // with 1 and, if that does not fit, with kMany: a graph that takes the three largest elements of a
 // dynamic axis, for example, does not fit 1.
 void Plan::try_shapes() const {
-  constexpr int64_t kMany = 16;
+  constexpr int64_t kMany = 960;  // a multiple of most numbers that a graph divides rows by
+  std::set<std::string> free_dims;
+  for (const TensorSpec& input : graph_.inputs) {
+    for (size_t axis = 0; axis < input.dims.size(); ++axis) {
+      if (input.dims[axis] >= 0) continue;
+      const std::string& name = input.dim_names[axis];
+      free_dims.insert(name.empty() ? input.name + "[" + std::to_string(axis) + "]" : name);
+    }
+  }
   try {
     try_shapes(1);
-  } catch (const Error& error) {
-    if (error.status() != SIDECALL_ENGINE) throw;
+    return;
+  } catch (const Error&) {
+    if (free_dims.empty()) throw;
+  }
+  try {
     try_shapes(kMany);
+  } catch (const Error& error) {
+    // With several free dimensions, sizes that fit together are not known here.
+    if (free_dims.size() < 2 || error.status() != SIDECALL_ENGINE) throw;
   }
 }
 
@@ -187,7 +209,7 @@ void Plan::try_shapes(int64_t size) const {
     for (int64_t& dim : dims.back()) dim = dim < 0 ? size : dim;
   }
   Program program(*this);
-  program.prepare(dims);
+  program.prepare(dims, never());
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
     const TensorSpec& declared = graph_.outputs[i];
     const Tensor& output = program.output(i);
@@ -209,11 +231,12 @@ Tensor* Program::tensor_of(int32_t value) {
 
 Place* Program::new_place() { return &places_.emplace_back(); }
 
-void Program::prepare(const std::vector<Dims>& inputs) {
+void Program::prepare(const std::vector<Dims>& inputs, const Interrupt& interrupt) {
   const Graph& graph = plan_.graph_;
   steps_.clear();
   lifetimes_.clear();
   known_.clear();
+  known_bytes_ = 0;
   copies_.clear();
   places_.clear();
   inputs_.clear();
@@ -228,12 +251,15 @@ void Program::prepare(const std::vector<Dims>& inputs) {
     input->place = new_place();
     inputs_.push_back(input);
   }
-  for (const Plan::CompiledNode& node : plan_.nodes_) add_node(node);
+  for (const Plan::CompiledNode& node : plan_.nodes_) {
+    interrupt.poll();
+    add_node(node, interrupt);
+  }
   separate_outputs();
   lay_out();
 }
 
-void Program::add_node(const Plan::CompiledNode& compiled) {
+void Program::add_node(const Plan::CompiledNode& compiled, const Interrupt& interrupt) {
   const Node& node = *compiled.node;
   std::vector<const Tensor*> in;
   std::vector<Tensor*> out;
@@ -254,7 +280,7 @@ void Program::add_node(const Plan::CompiledNode& compiled) {
                           return tensor != nullptr && tensor->is_known;
                         });
   if (is_known) {
-    compute_now(step.get(), out);
+    compute_now(step.get(), out, interrupt);
     return;
   }
   for (Tensor* tensor : out) {
@@ -267,17 +293,22 @@ void Program::add_node(const Plan::CompiledNode& compiled) {
 }
 
 // Computes outputs that do not depend on the elements of inputs, in memory of their own.
-void Program::compute_now(Step* step, const std::vector<Tensor*>& out) {
+void Program::compute_now(Step* step, const std::vector<Tensor*>& out, const Interrupt& interrupt) {
   for (Tensor* tensor : out) {
     if (tensor == nullptr) continue;
     tensor->is_known = true;
     if (tensor->place != nullptr) continue;
     tensor->place = new_place();
+    known_bytes_ += std::min(bytes_of(*tensor), kMaxFoldedBytes + 1);
+    if (known_bytes_ > kMaxFoldedBytes)
+      throw Error(SIDECALL_UNSUPPORTED,
+                  "expected at most " + std::to_string(kMaxFoldedBytes) +
+                      " bytes of values that depend on shapes alone, got more");
     Buffer& buffer = known_.emplace_back();
     buffer.reserve(bytes_of(*tensor));
     tensor->place->data = buffer.data();
   }
-  if (step != nullptr) step->run(never());
+  if (step != nullptr) step->run(interrupt);
 }
 
 // Extends the lifetime of the tensor's place to the step that is added next.

@@ -51,7 +51,7 @@ class Program {
 
   // Makes the steps and lays out the memory for inputs of these shapes. Afterwards set_input() and
   // set_output() must give memory to every input and output, before run().
-  void prepare(const std::vector<Dims>& inputs);
+  void prepare(const std::vector<Dims>& inputs, const Interrupt& interrupt);
 
   void set_input(size_t input, void* data) { inputs_[input]->place->data = data; }
   void set_output(size_t output, void* data) { outputs_[output]->place->data = data; }
@@ -77,8 +77,8 @@ class Program {
 
   Tensor* tensor_of(int32_t value);
   Place* new_place();
-  void add_node(const Plan::CompiledNode& compiled);
-  void compute_now(Step* step, const std::vector<Tensor*>& out);
+  void add_node(const Plan::CompiledNode& compiled, const Interrupt& interrupt);
+  void compute_now(Step* step, const std::vector<Tensor*>& out, const Interrupt& interrupt);
   void use(const Tensor& tensor);
   void separate_outputs();
   void lay_out();
@@ -91,7 +91,8 @@ class Program {
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<Lifetime> lifetimes_;  // of the places that steps write; Place::lifetime is an index
   std::deque<Buffer> known_;         // the elements of values that depend on shapes alone
-  Buffer memory_;                    // all places of lifetimes_
+  uint64_t known_bytes_ = 0;
+  Buffer memory_;  // all places of lifetimes_
 };
 
 }  // namespace sidecall::native

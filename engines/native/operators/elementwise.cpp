@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "broadcast.h"
+#include "engines/native/post_transform.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -184,12 +185,28 @@ std::unique_ptr<Step> prepare_variadic(const Node& node, Inputs in, Outputs out)
   return chain;
 }
 
-struct Pow {
-  template <typename T, typename E>
-  T operator()(T base, E exponent) const {
-    return static_cast<T>(std::pow(base, static_cast<T>(exponent)));
-  }
-};
+// As in ONNX Runtime, a single exponent of 2 or 3 multiplies, which rounds in another way than the
+// general function.
+template <typename T, typename E>
+std::unique_ptr<Step> pow_step(const Tensor& base, const Tensor& exponent, Tensor* out) {
+  std::unique_ptr<Step> general = binary_step<T, E, T>(
+      base, exponent, out, [](T x, E power) { return static_cast<T>(std::pow(x, power)); });
+  if (exponent.count != 1) return general;
+  return make_step(
+      [&base, &exponent, out, general = std::move(general)](const Interrupt& interrupt) {
+        const E power = *exponent.as<E>();
+        if (power != E{2} && power != E{3}) {
+          general->run(interrupt);
+          return;
+        }
+        const T* x = base.as<T>();
+        T* y = out->as<T>();
+        for (int64_t i = 0; i < base.count; ++i) {
+          const T square = x[i] * x[i];
+          y[i] = power == E{2} ? square : square * x[i];
+        }
+      });
+}
 
 std::unique_ptr<Step> prepare_pow(const Node& node, Inputs in, Outputs out) {
   const Tensor& base = required(node, in, 0);
@@ -199,9 +216,8 @@ std::unique_ptr<Step> prepare_pow(const Node& node, Inputs in, Outputs out) {
                                               using T = decltype(zero);
                                               return with_type<double, float, int64_t, int32_t>(
                                                   exponent.dtype, [&](auto other) {
-                                                    using E = decltype(other);
-                                                    return binary_step<T, E, T>(base, exponent,
-                                                                                out[0], Pow());
+                                                    return pow_step<T, decltype(other)>(
+                                                        base, exponent, out[0]);
                                                   });
                                             }),
                    node, base);
@@ -387,13 +403,10 @@ struct Erf {
     return std::erf(x);
   }
 };
-// The form that neither overflows nor loses the digits of small results.
 struct Sigmoid {
   template <typename T>
   T operator()(T x) const {
-    if (x >= T{0}) return T{1} / (T{1} + std::exp(-x));
-    const T power = std::exp(x);
-    return power / (T{1} + power);
+    return logistic(x);
   }
 };
 struct Relu {

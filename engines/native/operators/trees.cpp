@@ -28,6 +28,38 @@ Rows rows_of(const Node& node, const Tensor& x, int32_t num_features) {
   return rows;
 }
 
+bool has_leaf_without_weight(const Ensemble& ensemble) {
+  const auto& begins = ensemble.leaf_begins;
+  return std::adjacent_find(begins.begin(), begins.end()) != begins.end();
+}
+
+// Whether every row has a weight for each target: some tree has one in each of its leaves. The work
+// does not depend on the number of targets, which a small file can make large.
+bool scores_all_targets(const Ensemble& ensemble) {
+  const auto num_targets = static_cast<size_t>(ensemble.num_targets);
+  std::vector<bool> is_scored(num_targets);
+  std::vector<size_t> leaves(num_targets);     // of this tree with a weight for the target
+  std::vector<size_t> last_leaf(num_targets);  // of these leaves, counted over all trees
+  size_t leaf_number = 0;
+  const auto target_of = [](const Weight& weight) { return static_cast<size_t>(weight.target); };
+  for (const Tree& tree : order_trees(ensemble)) {
+    for (const Weight& weight : tree.weights) leaves[target_of(weight)] = 0;
+    const size_t num_leaves = tree.leaf_begins.size() - 1;
+    for (size_t leaf = 0; leaf < num_leaves; ++leaf) {
+      ++leaf_number;
+      for (int32_t w = tree.leaf_begins[leaf]; w < tree.leaf_begins[leaf + 1]; ++w) {
+        const size_t target = target_of(tree.weights[static_cast<size_t>(w)]);
+        if (last_leaf[target] != leaf_number) ++leaves[target];
+        last_leaf[target] = leaf_number;
+      }
+    }
+    for (const Weight& weight : tree.weights) {
+      if (leaves[target_of(weight)] == num_leaves) is_scored[target_of(weight)] = true;
+    }
+  }
+  return std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; });
+}
+
 // Turns the sums of a row into its results: average, base values, post transform.
 template <typename Number>
 struct Finish {
@@ -110,8 +142,8 @@ class Classifier final : public Operator {
       : node_(compile.node),
         num_features_(ensemble.num_features),
         num_classes_(ensemble.num_targets),
-        all_positive_(std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
-                                  [](const Weight& weight) { return weight.value >= 0; })),
+        all_positive_(std::none_of(ensemble.weights.begin(), ensemble.weights.end(),
+                                   [](const Weight& weight) { return weight.value < 0; })),
         labels_(compile.node.integers("classlabels_int64s")),
         base_(ensemble.base_values.begin(), ensemble.base_values.end()),
         transform_(ensemble.transform),
@@ -129,7 +161,9 @@ class Classifier final : public Operator {
     if (labels != nullptr)
       labels->shape(texts_.empty() ? SIDECALL_DTYPE_INT64 : SIDECALL_DTYPE_STRING, {rows.count});
     if (scores != nullptr) scores->shape(SIDECALL_DTYPE_FLOAT32, {rows.count, num_classes_});
-    std::vector<Number> sums(static_cast<size_t>(rows.count * num_classes_));
+    Tensor all;  // its shape is checked, even if no node reads the scores
+    all.shape(dtype_of<Number>(), {rows.count, num_classes_});
+    std::vector<Number> sums(static_cast<size_t>(all.count));
     return make_step([this, rows, &x, labels, scores, sums = std::move(sums),
                       scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
       std::fill(sums.begin(), sums.end(), Number{0});
@@ -147,6 +181,9 @@ class Classifier final : public Operator {
 
  private:
   Ensemble check(Ensemble ensemble) const {
+    if (!labels_.empty() && node_.has("classlabels_strings"))
+      refuse_node(node_, SIDECALL_FILE_INVALID,
+                  "expected either classlabels_int64s or classlabels_strings, got both");
     if (num_classes_ < 2)
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "expected 2 or more classes, got fewer than 2 classes");
@@ -162,21 +199,18 @@ class Classifier final : public Operator {
     if (num_classes_ == 2 && ensemble.transform == PostTransform::kProbit)
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "this engine does not compute PROBIT for two classes");
+    // ONNX Runtime leaves the base value out for a row without a weight.
+    if (num_classes_ == 2 && !ensemble.base_values.empty() && has_leaf_without_weight(ensemble))
+      refuse_node(node_, SIDECALL_UNSUPPORTED,
+                  "expected a weight for each leaf, got a base value and a leaf without a weight");
     if (num_classes_ == 2) return ensemble;
     if (!ensemble.base_values.empty() &&
         ensemble.base_values.size() != static_cast<size_t>(num_classes_))
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "base_values: expected none or one for each class, got one base value");
     // ONNX Runtime ignores classes for which a row has no weight. Here every row must have a score
-    // for each class: a base value, or a weight in every leaf of some tree.
-    std::vector<bool> is_scored(static_cast<size_t>(num_classes_), !ensemble.base_values.empty());
-    for (const Tree& tree : order_trees(ensemble)) {
-      std::vector<size_t> leaves(is_scored.size());
-      for (const Weight& weight : tree.weights) ++leaves[static_cast<size_t>(weight.target)];
-      for (size_t i = 0; i < leaves.size(); ++i)
-        is_scored[i] = is_scored[i] || leaves[i] >= tree.leaf_begins.size() - 1;
-    }
-    if (!std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; }))
+    // for each class: a base value or a weight.
+    if (ensemble.base_values.empty() && !scores_all_targets(ensemble))
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "expected a score for every class, got a class that may have no score");
     return ensemble;
@@ -233,6 +267,13 @@ void require_sums(const Node& node, const Ensemble& ensemble) {
 std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {
   Ensemble ensemble = read_tree_ensemble(compile.node);
   require_sums(compile.node, ensemble);
+  // By ONNX, 1 is SOFTMAX and 2 is LOGISTIC. ONNX Runtime 1.32 reads them the other way round.
+  if (ensemble.transform == PostTransform::kSoftmax ||
+      ensemble.transform == PostTransform::kLogistic)
+    refuse_node(compile.node, SIDECALL_UNSUPPORTED,
+                "post_transform: expected 0, 3 or 4, because engines differ in the meaning of 1 "
+                "and 2, got " +
+                    std::to_string(compile.node.integer("post_transform", 0)));
   if (ensemble.is_double)
     return std::make_unique<Regressor<double, double>>(compile.node, std::move(ensemble));
   return std::make_unique<Regressor<float, float>>(compile.node, std::move(ensemble));
@@ -241,6 +282,16 @@ std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {
 std::unique_ptr<Operator> make_tree_regressor(const Compile& compile) {
   Ensemble ensemble = read_tree_nodes(compile.node, "target");
   require_sums(compile.node, ensemble);
+  // ONNX Runtime does not add the base value of a target for which a row has no weight.
+  if (ensemble.num_targets > 1 && ensemble.base_values.size() == 1)
+    refuse_node(compile.node, SIDECALL_UNSUPPORTED,
+                "base_values: expected none or one for each target, got one base value");
+  if (ensemble.num_targets > 1 &&
+      ensemble.base_values.size() == static_cast<size_t>(ensemble.num_targets) &&
+      !scores_all_targets(ensemble))
+    refuse_node(compile.node, SIDECALL_UNSUPPORTED,
+                "expected a weight of every target for each row, got base values and a target "
+                "that may have no weight");
   if (ensemble.is_double)
     return std::make_unique<Regressor<double, float>>(compile.node, std::move(ensemble));
   return std::make_unique<Regressor<float, float>>(compile.node, std::move(ensemble));

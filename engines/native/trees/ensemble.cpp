@@ -168,6 +168,7 @@ class TreeEnsembleReader : EnsembleReader {
       ensemble_.weights.push_back({target(targets[i]), weights[i]});
     }
     ensemble_.leaf_begins.push_back(static_cast<int32_t>(targets.size()));
+    num_leaves_ = static_cast<int64_t>(targets.size());
   }
 
   void read_splits() {
@@ -194,23 +195,33 @@ class TreeEnsembleReader : EnsembleReader {
     for (size_t i = 0; i < count; ++i) {
       if (mode[i] > static_cast<uint8_t>(Mode::kMember))
         invalid("nodes_modes: expected 0 to 6, got " + std::to_string(mode[i]));
+      const int32_t on_yes = child(yes[i], yes_leaf[i] != 0);
+      int32_t on_no = child(no[i], no_leaf[i] != 0);
+      // A tree that is a leaf is written as a node of which both branches lead to this leaf.
+      if (on_yes < 0 && on_yes == on_no) on_no = copy_leaf(on_yes);
       ensemble_.splits.push_back(make_split(static_cast<Mode>(mode[i]), feature(features[i]),
-                                            thresholds[i], !missing.empty() && missing[i] != 0,
-                                            child(yes[i], yes_leaf[i] != 0),
-                                            child(no[i], no_leaf[i] != 0)));
+                                            thresholds[i], !missing.empty() && missing[i] == 1,
+                                            on_yes, on_no));
     }
+  }
+
+  // Each leaf has one parent, so a leaf with two branches to it is kept twice.
+  int32_t copy_leaf(int32_t leaf) {
+    ensemble_.weights.push_back(ensemble_.weights[static_cast<size_t>(~leaf)]);
+    ensemble_.leaf_begins.push_back(static_cast<int32_t>(ensemble_.weights.size()));
+    return ~static_cast<int32_t>(ensemble_.num_leaves() - 1);
   }
 
   // The index of a split, or ~leaf.
   int32_t child(int64_t id, bool is_leaf) const {
-    const int64_t end = is_leaf ? static_cast<int64_t>(ensemble_.num_leaves()) : num_splits_;
+    const int64_t end = is_leaf ? num_leaves_ : num_splits_;
     if (id < 0 || id >= end)
       invalid("expected one of the " + std::to_string(end) + (is_leaf ? " leaves" : " nodes") +
               ", got " + (is_leaf ? "leaf " : "node ") + std::to_string(id));
     return is_leaf ? ~static_cast<int32_t>(id) : static_cast<int32_t>(id);
   }
 
-  int64_t num_splits_ = 0;
+  int64_t num_leaves_ = 0, num_splits_ = 0;  // in the file
 };
 
 // ---- TreeEnsembleRegressor and TreeEnsembleClassifier ----
@@ -225,6 +236,7 @@ class TreeNodesReader : EnsembleReader {
     ensemble_.aggregate = aggregate();
     ensemble_.transform = post_transform_of(node_);
     read_base_values();
+    numbers_of(key("_weights"));  // notes whether they are double, which read_nodes() needs to know
     read_nodes();
     read_weights();
     check_reachable();
@@ -350,7 +362,8 @@ class TreeNodesReader : EnsembleReader {
     std::vector<std::pair<int32_t, Weight>> sorted;
     for (size_t i = 0; i < trees.size(); ++i) {
       const int32_t place = find(trees[i], ids[i]);
-      if (place >= 0) continue;  // no row ends at an inner node, so its weight is unused
+      if (place >= 0)
+        unsupported(key("_nodeids") + ": expected weights of leaves, got one of an inner node");
       sorted.emplace_back(~place, Weight{target(targets[i]), values[i]});
     }
     std::stable_sort(sorted.begin(), sorted.end(),
@@ -360,6 +373,10 @@ class TreeNodesReader : EnsembleReader {
       ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
       for (; at < sorted.size() && sorted[at].first == leaf; ++at)
         ensemble_.weights.push_back(sorted[at].second);
+      const auto count = static_cast<int32_t>(at) - ensemble_.leaf_begins.back();
+      if (ensemble_.num_targets == 1 && count != 1)
+        unsupported(key("_weights") + ": expected 1 weight for each leaf, got " +
+                    std::to_string(count));
     }
     ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
   }

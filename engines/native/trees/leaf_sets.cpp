@@ -103,7 +103,8 @@ class LeafSets final : public LeafFinder {
         const __m512 x = _mm512_loadu_ps(columns + split->feature * kBlockRows);
         const __m512 threshold = _mm512_set1_ps(split->threshold);
         __mmask16 no = _mm512_cmp_ps_mask(x, threshold, _CMP_NLE_UQ);  // true for NaN
-        if (kNanRules && split->nan_is_yes) no = _mm512_cmp_ps_mask(x, threshold, _CMP_GT_OQ);
+        if (kNanRules && split->nan_is_yes)
+          no = static_cast<__mmask16>(no & ~_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q));
         left = _mm512_mask_and_epi32(left, no, left,
                                      _mm512_set1_epi32(static_cast<int32_t>(split->keeps)));
       }
@@ -221,7 +222,8 @@ class LeafSets final : public LeafFinder {
 
 std::unique_ptr<LeafFinder> make_leaf_sets(const Ensemble& ensemble,
                                            const std::vector<Tree>& trees) {
-  if (!has_avx512()) return nullptr;
+  constexpr size_t kMaxTrees = size_t{1} << 20;  // positions of leaves are 32-bit numbers
+  if (!has_avx512() || trees.size() > kMaxTrees) return nullptr;
   for (const Tree& tree : trees) {
     if (tree.leaf_begins.size() - 1 > kMaxLeaves) return nullptr;
   }

@@ -62,33 +62,43 @@ bool have_equal_splits(const Ensemble& ensemble, const Tree& a, const Tree& b) {
   return true;
 }
 
-// Gives the leaves of `tree` the weights of another tree with the same splits, after their own.
-void append_weights(const Tree& other, Tree* tree) {
+// Gives the leaves of the first of these trees the weights of the others, which have equal splits,
+// after its own.
+void merge_weights(const std::vector<Tree>& trees, Tree* first) {
   std::vector<Weight> weights;
   std::vector<int32_t> begins;
-  for (size_t leaf = 0; leaf + 1 < tree->leaf_begins.size(); ++leaf) {
+  for (size_t leaf = 0; leaf + 1 < first->leaf_begins.size(); ++leaf) {
     begins.push_back(static_cast<int32_t>(weights.size()));
-    for (const Tree* from : {static_cast<const Tree*>(tree), &other}) {
-      for (int32_t w = from->leaf_begins[leaf]; w < from->leaf_begins[leaf + 1]; ++w)
-        weights.push_back(from->weights[static_cast<size_t>(w)]);
+    for (const Tree& tree : trees) {
+      weights.insert(weights.end(), tree.weights.begin() + tree.leaf_begins[leaf],
+                     tree.weights.begin() + tree.leaf_begins[leaf + 1]);
     }
   }
   begins.push_back(static_cast<int32_t>(weights.size()));
-  tree->weights = std::move(weights);
-  tree->leaf_begins = std::move(begins);
+  first->weights = std::move(weights);
+  first->leaf_begins = std::move(begins);
 }
 
 }  // namespace
 
 std::vector<Tree> order_trees(const Ensemble& ensemble) {
   std::vector<Tree> trees;
+  std::vector<Tree> equal;  // the trees of the present run of equal splits
+  const auto end_run = [&] {
+    if (equal.empty()) return;
+    Tree first = equal.front();
+    if (equal.size() > 1) merge_weights(equal, &first);
+    trees.push_back(std::move(first));
+    equal.clear();
+  };
   for (const int32_t root : ensemble.roots) {
     Tree tree = order_tree(ensemble, root);
-    if (ensemble.num_targets > 1 && !trees.empty() &&
-        have_equal_splits(ensemble, trees.back(), tree))
-      append_weights(tree, &trees.back());
-    else trees.push_back(std::move(tree));
+    const bool continues = ensemble.num_targets > 1 && !equal.empty() &&
+                           have_equal_splits(ensemble, equal.front(), tree);
+    if (!continues) end_run();
+    equal.push_back(std::move(tree));
   }
+  end_run();
   return trees;
 }
 

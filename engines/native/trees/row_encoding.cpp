@@ -7,6 +7,8 @@
 #include <map>
 #include <type_traits>
 
+#include "core/error.h"
+
 namespace sidecall::native {
 namespace {
 
@@ -60,6 +62,10 @@ void RowEncoding<Number>::rank(Ensemble* ensemble) {
   for (auto& [feature, sorted] : thresholds) {
     std::sort(sorted.begin(), sorted.end());
     sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    constexpr size_t kMaxRanks = size_t{1} << 24;  // a float holds integers up to here exactly
+    if (sorted.size() >= kMaxRanks)
+      throw Error(SIDECALL_UNSUPPORTED,
+                  "expected fewer than 2^24 thresholds of a column, got more");
     int32_t steps = 0;
     while ((size_t{1} << steps) - 1 < sorted.size()) ++steps;
     cost_ += steps + 1;
