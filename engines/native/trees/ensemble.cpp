@@ -240,6 +240,7 @@ class TreeNodesReader : EnsembleReader {
     read_nodes();
     read_weights();
     check_reachable();
+    check_single_weights();
     return std::move(ensemble_);
   }
 
@@ -373,12 +374,19 @@ class TreeNodesReader : EnsembleReader {
       ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
       for (; at < sorted.size() && sorted[at].first == leaf; ++at)
         ensemble_.weights.push_back(sorted[at].second);
-      const auto count = static_cast<int32_t>(at) - ensemble_.leaf_begins.back();
-      if (ensemble_.num_targets == 1 && count != 1)
+    }
+    ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
+  }
+
+  // With one target ONNX Runtime treats a leaf without a weight, or with several, in its own way.
+  void check_single_weights() const {
+    if (ensemble_.num_targets != 1) return;
+    for (size_t leaf = 0; leaf < ensemble_.num_leaves(); ++leaf) {
+      const int32_t count = ensemble_.leaf_begins[leaf + 1] - ensemble_.leaf_begins[leaf];
+      if (count != 1)
         unsupported(key("_weights") + ": expected 1 weight for each leaf, got " +
                     std::to_string(count));
     }
-    ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
   }
 
   const char* target_;

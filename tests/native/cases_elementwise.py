@@ -1,0 +1,219 @@
+"""Cases of operators that compute each element from the elements at the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from onnx import TensorProto
+from operator_cases import (
+    ALL,
+    NUMBERS,
+    REALS,
+    Case,
+    Known,
+    Random,
+    cases_of,
+    data,
+    odd_values,
+    pick,
+)
+from two_engines import Array, element_type
+
+# Pairs of shapes for each kind of loop: equal, one row, one column, one element, none.
+PAIRS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((40, 6), (40, 6)),
+    ((40, 6), (1, 6)),
+    ((40, 6), (40, 1)),
+    ((40, 1), (1, 6)),
+    ((1, 6), (40, 6)),
+    ((6,), (40, 6)),
+    ((40, 6), ()),
+    ((), (40, 6)),
+    ((1,), (40, 1)),
+    ((), ()),
+    ((2, 3, 1, 5), (4, 1)),
+    ((2, 1, 4, 1), (3, 1, 5)),
+    ((0, 6), (1, 6)),
+    ((0, 6), (6,)),
+]
+
+
+def pairs(op: str, rng: Random, dtypes: tuple[str, ...], kind: int | None = None) -> Iterator[Case]:
+    for dtype in dtypes:
+        for left, right in PAIRS:
+            x, y = data(rng, dtype, left), data(rng, dtype, right)
+            yield Case(op, [x, y], types=[kind])
+        # Every odd value against every other one.
+        odd = np.array(odd_values(dtype), dtype)
+        yield Case(op, [odd.reshape(-1, 1), odd.reshape(1, -1)], types=[kind])
+        x = data(rng, dtype, (17, 6))
+        yield Case(op, [x, Known(data(rng, dtype, (6,)))], types=[kind], is_free=True)
+        yield Case(op, [Known(data(rng, dtype, (1, 6))), x], types=[kind], is_free=True)
+
+
+@cases_of("Add", "Sub", "Mul")
+def arithmetic(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from pairs(op, rng, NUMBERS)
+
+
+@cases_of("Div")
+def division(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from pairs(op, rng, REALS)
+
+
+@cases_of("Max", "Min", "Sum")
+def variadic(op: str, version: int, rng: Random) -> Iterator[Case]:
+    dtypes = REALS if op == "Sum" or version < 12 else NUMBERS
+    yield from pairs(op, rng, dtypes)
+    for dtype in dtypes:
+        yield Case(op, [data(rng, dtype, (5, 3))])
+        for count in (3, 5):
+            shapes = [pick(rng, [(5, 3), (1, 3), (3,), (5, 1), ()]) for _ in range(count)]
+            yield Case(op, [data(rng, dtype, shape) for shape in shapes])
+
+
+@cases_of("Pow")
+def power(op: str, version: int, rng: Random) -> Iterator[Case]:
+    for dtype in REALS:
+        for other in NUMBERS:
+            exponents = np.array([2, 3, 1, 0, -1, -2, 7, 60, 61, 5], other)
+            x = data(rng, dtype, (40, 1))
+            yield Case(op, [x, exponents])
+            yield Case(op, [np.abs(x), data(rng, other, (40, 6), odd=0.1)])
+            for each in (2, 3, 1, 0, -1):
+                yield Case(op, [x, Known(each, other)])
+            if np.dtype(other).kind == "f":
+                yield Case(op, [np.abs(x), Known(0.5, other)])
+                odd = np.array(odd_values(dtype), dtype).reshape(-1, 1)
+                yield Case(op, [odd, np.array(odd_values(other), other)])
+
+
+@cases_of("Equal")
+def equality(op: str, version: int, rng: Random) -> Iterator[Case]:
+    dtypes = ALL if version >= 19 else ALL[:-1]
+    yield from pairs(op, rng, dtypes, TensorProto.BOOL)
+    if version >= 19:
+        known = Known(np.array([["a", "日本", "", "nowhere"]], object))
+        x = data(rng, object, (30, 1))
+        yield Case(op, [x, known], types=[TensorProto.BOOL], is_free=True)
+
+
+@cases_of("Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+def comparison(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from pairs(op, rng, NUMBERS, TensorProto.BOOL)
+
+
+@cases_of("And", "Or", "Xor")
+def logic(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from pairs(op, rng, ("bool",))
+
+
+@cases_of("Where")
+def where(op: str, version: int, rng: Random) -> Iterator[Case]:
+    shapes = [
+        ((40, 6), (40, 6), (40, 6)),
+        ((40, 6), (), (40, 6)),
+        ((40, 1), (1, 6), (40, 6)),
+        ((40, 6), (6,), ()),
+        ((1,), (40, 6), (40, 6)),
+        ((6,), (40, 1), (2, 1, 6)),
+        ((), (), ()),
+        ((0, 3), (1, 3), (3,)),
+    ]
+    for dtype in ALL:
+        kind = element_type(dtype)
+        for condition, yes, no in shapes:
+            inputs = [data(rng, "bool", condition), data(rng, dtype, yes), data(rng, dtype, no)]
+            yield Case(op, inputs, types=[kind])
+            yield Case(op, [inputs[0], Known(inputs[1]), inputs[2]], types=[kind])
+        rows = [
+            data(rng, "bool", (17, 1)),
+            data(rng, dtype, (17, 3)),
+            Known(data(rng, dtype, (3,))),
+        ]
+        yield Case(op, rows, types=[kind], is_free=True)
+
+
+# ---- One operand ----
+
+RANDOM_SHAPES: list[tuple[int, ...]] = [(40, 6), (7,), (), (2, 3, 5), (0, 3), (1, 1)]
+
+
+def one_operand(
+    op: str, rng: Random, dtypes: tuple[str, ...], kind: int | None = None
+) -> Iterator[Case]:
+    for dtype in dtypes:
+        for shape in RANDOM_SHAPES:
+            yield Case(op, [data(rng, dtype, shape)], types=[kind])
+        yield Case(op, [np.array(odd_values(dtype), dtype)], types=[kind])
+        yield Case(op, [data(rng, dtype, (3, 2))], types=[kind], is_free=True)
+
+
+@cases_of("Not")
+def negation(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, ("bool",))
+
+
+@cases_of("Neg", "Abs", "Sign")
+def of_numbers(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, NUMBERS)
+
+
+@cases_of("Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Relu")
+def of_reals(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, REALS)
+    for dtype in REALS:
+        halves = np.arange(-7, 8).astype(dtype) / 2
+        large = np.array([2.0**51 + 0.5, 2.0**52 + 1, 2.0**23 + 1, 8388607.5], dtype)
+        yield Case(op, [np.concatenate([halves, large, -large])])
+
+
+@cases_of("Exp", "Log", "Sin", "Cos", "Tanh", "Erf", "Sigmoid")
+def transcendental(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, REALS)
+    for dtype in REALS:
+        for size in (1e-30, 1e-4, 0.1, 1, 10, 100, 700, 1e6):
+            x = data(rng, dtype, (300,), odd=0, size=size)
+            yield Case(op, [x])
+            yield Case(op, [np.abs(x)])
+
+
+@cases_of("IsNaN")
+def is_nan(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, REALS, TensorProto.BOOL)
+
+
+@cases_of("IsInf")
+def is_inf(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from one_operand(op, rng, REALS, TensorProto.BOOL)
+    for positive, negative in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        x = data(rng, "float32", (20,), odd=0.9)
+        signs = {"detect_positive": positive, "detect_negative": negative}
+        yield Case(op, [x], signs, types=[TensorProto.BOOL])
+
+
+def near_limits(dtype: str) -> Array:
+    """Real numbers beside the largest and the smallest integers."""
+    values = []
+    for power in (31, 63):
+        for edge in (2.0**power, -(2.0**power)):
+            at = np.array(edge, dtype)
+            values += [at, np.nextafter(at, 0, dtype=dtype), np.nextafter(at, at * 2, dtype=dtype)]
+    return np.array(values, dtype)
+
+
+@cases_of("Cast")
+def cast(op: str, version: int, rng: Random) -> Iterator[Case]:
+    for dtype in ALL[:-1]:
+        for to in ALL[:-1]:
+            kind = element_type(to)
+            for shape in RANDOM_SHAPES:
+                x = data(rng, dtype, shape, size=100)
+                yield Case(op, [x], {"to": kind}, types=[kind])
+            odd = np.array(odd_values(dtype), dtype)
+            yield Case(op, [odd], {"to": kind}, types=[kind])
+            if np.dtype(dtype).kind == "f":
+                yield Case(op, [near_limits(dtype)], {"to": kind}, types=[kind])
+    texts = data(rng, object, (4, 2))
+    yield Case(op, [texts], {"to": TensorProto.STRING})

@@ -1,0 +1,501 @@
+"""Nodes that the native engine refuses: with which status, with which words, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+from operator_cases import Case, Input, Known
+from sidecall import errors
+from two_engines import ML, OPSET
+
+FILE, UNSUPPORTED, ENGINE = errors.FileInvalid, errors.Unsupported, errors.Engine
+INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+
+
+@dataclass
+class Refusal:
+    case: Case
+    version: int
+    status: type[errors.Error]
+    words: str
+    # Whether the model opens and only the run fails, as for indices that are data.
+    at_run: bool = False
+    # Whether ONNX Runtime answers, because only this engine does not support the node.
+    other_answers: bool = False
+
+
+REFUSALS: list[Refusal] = []
+
+
+@dataclass
+class Adder:
+    """Adds refusals of one operator."""
+
+    op: str
+    version: int = OPSET
+    domain: str = ""
+    types: tuple[int | None, ...] = (None,)
+    base: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        status: type[errors.Error],
+        words: str,
+        *inputs: Input,
+        version: int | None = None,
+        at_run: bool = False,
+        answers: bool = False,
+        types: tuple[int | None, ...] | None = None,
+        **attributes: Any,
+    ) -> None:
+        case = Case(self.op, inputs, {**self.base, **attributes}, types or self.types, self.domain)
+        number = self.version if version is None else version
+        REFUSALS.append(Refusal(case, number, status, words, at_run, answers))
+
+
+def of(dtype: str, *shape: int) -> Any:
+    return np.ones(shape, dtype) if dtype != "object" else np.full(shape, "a", object)
+
+
+def ints(*values: int) -> Known:
+    return Known(np.array(values, np.int64))
+
+
+REAL, WHOLE, FLAG, TEXT = (of(kind, 4, 3) for kind in ("float32", "int64", "bool", "object"))
+DOUBLE = of("float64", 4, 3)
+NO_TYPE = "this engine does not compute it for"
+
+# ---- Element-wise ----
+
+for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Equal"):
+    kind = (BOOL,) if op == "Equal" else (None,)
+    add = Adder(op, types=kind)
+    add(FILE, "expected inputs of one type, got float32 and int64", REAL, WHOLE)
+    add(ENGINE, "do not broadcast", REAL, of("float32", 3, 3))
+    if op != "Equal":
+        add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, TEXT)
+        add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, FLAG)
+Adder("Div")(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE, answers=True)
+Adder("Div")(UNSUPPORTED, f"{NO_TYPE} int32", of("int32", 2), of("int32", 2), answers=True)
+Adder("Max")(FILE, "expected inputs of one type", REAL, REAL, DOUBLE)
+Adder("Pow")(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE, answers=True)
+Adder("Pow")(UNSUPPORTED, f"{NO_TYPE} float32", REAL, FLAG)
+for op in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual"):
+    add = Adder(op, types=(BOOL,))
+    add(FILE, "expected inputs of one type", REAL, DOUBLE)
+    add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, TEXT)
+    add(ENGINE, "do not broadcast", REAL, of("float32", 2))
+for op in ("And", "Or", "Xor"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE)
+    Adder(op)(FILE, "expected inputs of one type", FLAG, REAL)
+    Adder(op)(ENGINE, "do not broadcast", FLAG, of("bool", 2))
+add = Adder("Where", types=(FLOAT,))
+add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, REAL, REAL)
+add(FILE, "expected inputs of one type", FLAG, REAL, DOUBLE)
+add(FILE, "expected an input at position 2", FLAG, REAL)
+add(ENGINE, "do not broadcast", FLAG, REAL, of("float32", 2))
+for op in ("Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Sin", "Cos", "Tanh"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+for op in ("Erf", "Sigmoid"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} int32", of("int32", 2))
+for op in ("Neg", "Abs", "Sign"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} bool", FLAG)
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} string", TEXT)
+Adder("Relu")(UNSUPPORTED, f"{NO_TYPE} int32", of("int32", 2), answers=True)
+Adder("Relu")(UNSUPPORTED, f"{NO_TYPE} string", TEXT)
+Adder("Not")(UNSUPPORTED, f"{NO_TYPE} float32", REAL)
+for op in ("IsNaN", "IsInf"):
+    Adder(op, types=(BOOL,))(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+add = Adder("Cast")
+add(UNSUPPORTED, "does not cast float32 to string", REAL, to=8, types=(8,), answers=True)
+add(UNSUPPORTED, "does not cast string to float32", TEXT, to=1, types=(1,), at_run=False)
+add(UNSUPPORTED, "does not cast float32 to float16", REAL, to=10, types=(FLOAT,))
+add(UNSUPPORTED, "does not cast float32 to", REAL, to=2**40, types=(FLOAT,))
+add(FILE, "attribute 'to' has an unexpected type", REAL, to=1.5)
+
+# ---- Shapes ----
+
+add = Adder("Reshape")
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([12], np.int64), answers=True)
+add(ENGINE, "does not fit the number of elements", REAL, ints(5, 2))
+add(ENGINE, "does not fit the number of elements", REAL, ints(-1, 5))
+add(FILE, "leaves more than one dimension open", REAL, ints(-1, -1))
+add(FILE, "has a negative dimension", REAL, ints(-2, 6))
+add(FILE, "takes a dimension from the input", REAL, ints(4, 3, 0))
+add(FILE, "expected integers, got float32", REAL, Known(np.ones(2, np.float32)))
+add(FILE, "expected an input at position 1", REAL)
+for version in (11, 21):
+    add = Adder("Squeeze", version)
+    axis = {"axes": [0]} if version == 11 else {}
+    add(ENGINE, "only a dimension of 1", *([REAL] if axis else [REAL, ints(0)]), **axis)
+    axis = {"axes": [2]} if version == 11 else {}
+    add(FILE, "axis 2 of a tensor of rank 2", *([REAL] if axis else [REAL, ints(2)]), **axis)
+    add = Adder("Unsqueeze", version)
+    axis = {"axes": [0, 0]} if version == 11 else {}
+    add(FILE, "an axis is given twice", *([REAL] if axis else [REAL, ints(0, 0)]), **axis)
+    axis = {"axes": [-4]} if version == 11 else {}
+    add(FILE, "axis -4 of a tensor of rank 3", *([REAL] if axis else [REAL, ints(-4)]), **axis)
+Adder("Squeeze")(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([0]), answers=False)
+Adder("Flatten")(FILE, "axis 3 of a tensor of rank 2", REAL, axis=3)
+Adder("Flatten")(FILE, "axis -3 of a tensor of rank 2", REAL, axis=-3)
+add = Adder("Constant", types=(FLOAT,))
+add(UNSUPPORTED, "does not know the kind of its value")
+add = Adder("ConstantOfShape", types=(FLOAT,))
+add(FILE, "negative dimension", ints(2, -1))
+add(UNSUPPORTED, "depends on the inputs' values", np.array([2], np.int64), answers=True)
+add(FILE, "does not have one element", ints(2), value=np.ones(2, np.float32))
+add(FILE, "expected integers", Known(np.ones(1, np.float32)))
+add = Adder("Range", types=(INT64,))
+zero = Known(np.array(0))
+add(ENGINE, "the difference of two elements is 0", zero, Known(np.array(5)), zero)
+add(FILE, "three numbers of one type", zero, Known(np.array(5.0)), Known(np.array(1)))
+add(FILE, "three numbers of one type", zero, Known(np.array([5, 6])), Known(np.array(1)))
+add(
+    UNSUPPORTED,
+    "depends on the inputs' values",
+    zero,
+    np.array(5),
+    Known(np.array(1)),
+    answers=True,
+)
+add(FILE, "expected an input at position 2", zero, zero)
+tiny, inf = Known(np.array(5e-324)), Known(np.array(np.inf))
+Adder("Range")(ENGINE, "not finite or too large", Known(np.array(0.0)), inf, Known(np.array(1.0)))
+Adder("Range")(ENGINE, "not finite or too large", Known(np.array(0.0)), Known(np.array(1.0)), tiny)
+
+# ---- Copies ----
+
+add = Adder("Expand")
+add(ENGINE, "does not broadcast to the shape", REAL, ints(4, 2))
+add(ENGINE, "does not broadcast to the shape", REAL, ints(-1, 3))
+add(FILE, "negative dimension", of("float32", 1, 3), ints(-1, 3))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([4, 3]), answers=True)
+add = Adder("Tile")
+add(ENGINE, "a number of repeats for each dimension", REAL, ints(2))
+add(FILE, "a number of repeats is negative", REAL, ints(2, -1))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([1, 2]), answers=True)
+add = Adder("Transpose")
+add(FILE, "is not a permutation", REAL, perm=[0, 0])
+add(FILE, "axis 2 of a tensor of rank 2", REAL, perm=[0, 2])
+add(FILE, "does not fit the input's rank", REAL, perm=[0])
+add(FILE, "is not a permutation", REAL, perm=[0, -1])
+add = Adder("Slice")
+add(FILE, "a step is 0", REAL, ints(0), ints(2), ints(0), ints(0))
+add(FILE, "an axis is given twice", REAL, ints(0, 0), ints(2, 2), ints(0, -2))
+add(FILE, "different numbers of elements", REAL, ints(0, 0), ints(2))
+add(FILE, "axis 2 of a tensor of rank 2", REAL, ints(0), ints(2), ints(2))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([0]), ints(2), answers=True)
+add(FILE, "different numbers of elements", REAL, version=9, starts=[0], ends=[1, 2])
+add = Adder("Concat")
+add(FILE, "attribute 'axis' is missing", REAL, REAL)
+add(ENGINE, "differ in another dimension", REAL, of("float32", 3, 3), axis=1)
+add(ENGINE, "differ in another dimension", REAL, of("float32", 4), axis=0)
+add(FILE, "expected inputs of one type", REAL, DOUBLE, axis=1)
+add(FILE, "axis 2 of a tensor of rank 2", REAL, REAL, axis=2)
+add = Adder("Split", types=(None, None))
+add(ENGINE, "do not add up", REAL, ints(1, 1), axis=1)
+add(ENGINE, "do not add up", REAL, ints(-1, 4), axis=1)
+add(ENGINE, "do not add up", REAL, ints(1, 1, 1), axis=1)
+add(ENGINE, "cannot be split into parts of one size", REAL, axis=1, version=13)
+add(FILE, "does not fit the outputs", REAL, axis=1, num_outputs=3)
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([1, 2]), axis=1, answers=True)
+add(ENGINE, "do not add up", REAL, axis=1, split=[1, 1], version=11)
+add = Adder("Pad")
+add(UNSUPPORTED, "pads with a constant only", REAL, ints(0, 1, 0, 1), mode="reflect", answers=True)
+add(FILE, "two numbers for each axis", REAL, ints(1, 2))
+add(ENGINE, "more elements are removed", REAL, ints(0, -4, 0, 0))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([0, 1, 0, 1]), answers=True)
+add(FILE, "expected one constant", REAL, ints(0, 1, 0, 1), Known(np.float64(1)))
+add(FILE, "an axis is given twice", REAL, ints(1, 1, 1, 1), None, ints(0, -2))
+add(UNSUPPORTED, "does not pad strings", TEXT, ints(0, 1, 0, 1), answers=False)
+add(
+    UNSUPPORTED,
+    "pads with a constant only",
+    REAL,
+    version=7,
+    mode="edge",
+    pads=[0, 1, 0, 1],
+    answers=True,
+)
+
+# ---- Indices ----
+
+add = Adder("Gather")
+out = "an index is outside of its axis"
+add(ENGINE, out, REAL, ints(4), at_run=True)
+add(ENGINE, out, REAL, ints(-5), at_run=True)
+add(ENGINE, out, REAL, np.array([0, 2**62]), at_run=True)
+add(ENGINE, out, Known([1.0, 2.0]), np.array([-(2**63)]), at_run=True, types=(11,))
+add(ENGINE, out, of("float32", 0, 3), np.array([0]), at_run=True)
+add(FILE, "expected indices of int64 or int32", REAL, REAL)
+add(FILE, "axis 2 of a tensor of rank 2", REAL, ints(0), axis=2)
+add(FILE, "axis 0 of a tensor of rank 0", of("float32"), ints(0))
+add(UNSUPPORTED, "gathers strings along the last axis only", TEXT, ints(0), answers=True)
+add = Adder("GatherElements")
+add(ENGINE, out, REAL, np.array([[0, 7, 0]]), at_run=True)
+add(ENGINE, "do not fit the shape", REAL, np.array([0, 1]))
+add(ENGINE, "do not fit the shape", REAL, np.zeros((4, 9), np.int64), axis=0)
+add(FILE, "expected indices of int64 or int32", REAL, REAL)
+add = Adder("GatherND")
+add(ENGINE, out, REAL, np.array([[0, 3]]), at_run=True)
+add(FILE, "do not fit the rank", REAL, np.array([[0, 0, 0]]))
+add(FILE, "do not fit the rank", REAL, np.array([[0]]), batch_dims=2)
+add(FILE, "do not fit the rank", REAL, np.array([[0]]), batch_dims=-1)
+add(ENGINE, "differ in shape", REAL, np.array([[0]]), batch_dims=1)
+for op, version in (("Scatter", 9), ("ScatterElements", 18)):
+    add = Adder(op, version)
+    one = of("float32", 1, 3)
+    add(ENGINE, out, REAL, np.array([[0, 9, 0]]), one, at_run=True)
+    add(ENGINE, "differ in shape", REAL, np.array([[0, 1, 0]]), of("float32", 1, 2))
+    add(FILE, "expected updates of the type", REAL, np.array([[0, 1, 0]]), of("float64", 1, 3))
+add = Adder("ScatterElements")
+index = np.array([[0, 1, 0]])
+add(
+    UNSUPPORTED, "reduces by 'none' and 'add' only", REAL, index, one, reduction="mul", answers=True
+)
+add(
+    UNSUPPORTED,
+    "does not add string",
+    TEXT,
+    index,
+    of("object", 1, 3),
+    reduction="add",
+    answers=True,
+)
+add = Adder("Compress")
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([True]), answers=True)
+add(FILE, "expected a condition of bool", REAL, ints(1))
+add(FILE, "axis 2 of a tensor of rank 2", REAL, Known([True]), axis=2)
+add = Adder("OneHot", types=(FLOAT,))
+two = Known(np.array([0, 1], np.float32))
+add(ENGINE, "more than 0 as the depth", WHOLE, ints(0), two)
+add(ENGINE, "more than 0 as the depth", WHOLE, ints(-3), two)
+add(UNSUPPORTED, "depends on the inputs' values", WHOLE, np.array([3]), two, answers=True)
+add(FILE, "expected two values", WHOLE, ints(3), Known(np.ones(3, np.float32)))
+add(FILE, "axis 3 of a tensor of rank 3", WHOLE, ints(3), two, axis=3)
+add(UNSUPPORTED, "does not take indices of bool", FLAG, ints(3), two)
+
+# ---- Reductions and products ----
+
+for op in (
+    *("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceProd"),
+    *("ReduceMax", "ReduceMin", "ReduceLogSumExp"),
+):
+    before = 11 if op == "ReduceSum" else 13
+    add = Adder(op)
+    add(FILE, "axis 2 of a tensor of rank 2", REAL, ints(2))
+    add(FILE, "axis -3 of a tensor of rank 2", REAL, version=before, axes=[-3])
+    add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, ints(1))
+    add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([1]), answers=True)
+    add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, version=before)
+for op in ("ArgMax", "ArgMin"):
+    add = Adder(op, types=(INT64,))
+    add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, axis=1)
+    add(FILE, "axis 2 of a tensor of rank 2", REAL, axis=2)
+    add(ENGINE, "the axis has no elements", of("float32", 3, 0), axis=1)
+add = Adder("TopK", types=(None, INT64))
+add(ENGINE, "k is 4, but the axis has 3 elements", REAL, ints(4))
+add(ENGINE, "k is -1, but the axis has 3 elements", REAL, ints(-1))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array([1]), answers=True)
+add(FILE, "expected k as a list of one number", REAL, ints(1, 2))
+add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, ints(1))
+add = Adder("CumSum")
+add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, Known(1))
+add(FILE, "axis 2 of a tensor of rank 2", REAL, Known(2))
+add(FILE, "expected one axis", REAL, ints(0, 1))
+add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array(1), answers=True)
+for op in ("Softmax", "LogSoftmax"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+    Adder(op)(FILE, "axis 2 of a tensor of rank 2", REAL, axis=2)
+add = Adder("MatMul")
+add(ENGINE, "rows of 3 elements and columns of 4", REAL, of("float32", 4, 2))
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, of("int64", 3, 2), answers=True)
+add(FILE, "expected inputs of one type", REAL, of("float64", 3, 2))
+add(FILE, "an operand of rank 0", REAL, of("float32"))
+add(ENGINE, "do not broadcast", of("float32", 2, 4, 3), of("float32", 3, 3, 2))
+add = Adder("Gemm")
+add(ENGINE, "rows of 3 elements and columns of 4", REAL, of("float32", 4, 2))
+add(ENGINE, "C does not broadcast to [4,2]", REAL, of("float32", 3, 2), of("float32", 3))
+add(FILE, "not a matrix", of("float32", 3), of("float32", 3, 2))
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, of("int64", 3, 2))
+
+
+def ml(op: str, version: int, types: tuple[int | None, ...], **base: Any) -> Adder:
+    return Adder(op, version, ML, types, base)
+
+
+# ---- Look-ups ----
+
+KEYS = of("int64", 3)
+add = ml("LabelEncoder", 4, (INT64,))
+add(FILE, "expected values in exactly 1 attribute, got 0", KEYS)
+add(FILE, "expected keys in exactly 1 attribute, got 0", KEYS, values_int64s=[1])
+two_keys = {"keys_int64s": [1], "keys_strings": ["a"], "values_int64s": [1]}
+add(FILE, "expected keys in exactly 1 attribute, got 2", KEYS, **two_keys)
+add(FILE, "got 2 keys and 1 values", KEYS, keys_int64s=[1, 2], values_int64s=[1])
+add(
+    FILE, "its keys are string, but its input is int64", KEYS, keys_strings=["a"], values_int64s=[1]
+)
+one_key = {"keys_int64s": [1], "values_int64s": [1]}
+add(FILE, "1 element of the type of the values", KEYS, **one_key, default_tensor=np.ones(1, "f4"))
+add(FILE, "1 element of the type of the values", KEYS, **one_key, default_tensor=np.ones(2, "i8"))
+square = np.ones((1, 1), np.int64)
+add(FILE, "expected a tensor of rank 1", KEYS, keys_tensor=square, values_int64s=[1])
+small = np.ones(1, np.int32)
+add(UNSUPPORTED, "got one of int32", KEYS, keys_int64s=[1], values_tensor=small, types=(6,))
+ml("LabelEncoder", 2, (INT64,))(FILE, "expected values in exactly 1 attribute, got 0", KEYS)
+add = ml("LabelEncoder", 1, (8,))
+add(FILE, "expected classes_strings", KEYS)
+add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, classes_strings=["a"])
+add = ml("CategoryMapper", 1, (8,))
+add(FILE, "expected cats_strings and cats_int64s", KEYS)
+add(FILE, "got 1 strings and 2 numbers", KEYS, cats_strings=["a"], cats_int64s=[1, 2])
+add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, cats_strings=["a"], cats_int64s=[1])
+add = ml("OneHotEncoder", 1, (FLOAT,))
+add(FILE, "expected either cats_int64s or cats_strings", KEYS)
+both_kinds = {"cats_int64s": [1], "cats_strings": ["a"]}
+add(FILE, "expected either cats_int64s or cats_strings", KEYS, **both_kinds)
+add(ENGINE, "unknown category", KEYS, cats_int64s=[5, 2], zeros=0, at_run=True)
+add(UNSUPPORTED, f"{NO_TYPE} int64", KEYS, cats_strings=["a"], answers=True)
+add = ml("ArrayFeatureExtractor", 1, (None,))
+add(ENGINE, "an index is out of range", REAL, ints(3), at_run=True)
+add(ENGINE, "an index is out of range", REAL, np.array([-1]), at_run=True)
+add(FILE, "expected indices of int64", REAL, Known(np.ones(1, np.int32)))
+add(ENGINE, "at least 1 index", REAL, Known(np.ones(0, np.int64)))
+add(ENGINE, "rank 1 or more", of("float32"), ints(0))
+add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, ints(0))
+
+# ---- Features and linear models ----
+
+add = ml("Scaler", 1, (FLOAT,))
+add(FILE, "got 0 and 0", REAL)
+add(FILE, "got 2 and 1", REAL, offset=[1.0, 2.0], scale=[1.0])
+add(ENGINE, "expected 1 or 2 columns, got 3", REAL, offset=[1.0, 2.0], scale=[1.0, 2.0])
+add(ENGINE, "rank 0", of("float32"), offset=[1.0], scale=[1.0])
+add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, offset=[1.0], scale=[1.0])
+add = ml("Imputer", 1, (None,))
+add(FILE, "expected either imputed_value_floats or imputed_value_int64s", REAL)
+both_kinds = {"imputed_value_floats": [1.0], "imputed_value_int64s": [1]}
+add(FILE, "expected either imputed_value_floats or imputed_value_int64s", REAL, **both_kinds)
+add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, imputed_value_int64s=[1])
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, imputed_value_floats=[1.0])
+add = ml("Binarizer", 1, (None,))
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE)
+add(ENGINE, "the input has a NaN", np.full((2, 2), np.nan, np.float32), at_run=True)
+add = ml("Normalizer", 1, (FLOAT,))
+add(FILE, "norm: expected MAX, L1 or L2", REAL, norm="L3")
+add(ENGINE, "rank 3", of("float32", 2, 2, 2))
+add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG)
+add = ml("FeatureVectorizer", 1, (FLOAT,))
+add(FILE, "expected one number for each of 1 inputs, got 0", REAL)
+add(FILE, "expected one number for each of 1 inputs, got 2", REAL, inputdimensions=[1, 2])
+add(FILE, "inputdimensions: out of range", REAL, inputdimensions=[-1])
+add(FILE, "inputdimensions: out of range", REAL, inputdimensions=[2**62])
+add(ENGINE, "different numbers of rows", REAL, of("float32", 2, 1), inputdimensions=[3, 1])
+add = ml("LinearRegressor", 1, (FLOAT,))
+add(FILE, "targets: expected 1 or more", REAL)
+add(FILE, "targets: expected 1 or more", REAL, coefficients=[1.0] * 3, targets=0)
+add(FILE, "targets: expected 1 or more", REAL, coefficients=[1.0] * 3, targets=2**62)
+add(ENGINE, "coefficients for 2 columns, but its input has 3", REAL, coefficients=[1.0, 2.0])
+add(FILE, "post_transform: expected NONE", REAL, coefficients=[1.0] * 3, post_transform="X")
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, coefficients=[1.0] * 3)
+model = {"coefficients": [1.0] * 3, "intercepts": [1.0], "classlabels_ints": [1, 2]}
+add = ml("LinearClassifier", 1, (INT64, FLOAT), **model)
+add(FILE, "a label for each class, got 1", REAL, classlabels_ints=[1])
+add(FILE, "a label for each class, got 3", REAL, classlabels_ints=[1, 2, 3])
+add(FILE, "either classlabels_ints or classlabels_strings", REAL, classlabels_strings=["a", "b"])
+add(FILE, "coefficients and an intercept for each class", REAL, intercepts=None)
+add(ENGINE, "coefficients for 2 columns", REAL, coefficients=[1.0, 2.0])
+add(FILE, "post_transform: expected NONE", REAL, post_transform="X")
+add(UNSUPPORTED, "PROBIT for two classes", REAL, post_transform="PROBIT", answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG)
+
+# ---- Trees ----
+
+STUMP: dict[str, Any] = {
+    "nodes_treeids": [0, 0, 0],
+    "nodes_nodeids": [0, 1, 2],
+    "nodes_featureids": [2, 0, 0],
+    "nodes_values": [0.5, 0.0, 0.0],
+    "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+    "nodes_truenodeids": [1, 0, 0],
+    "nodes_falsenodeids": [2, 0, 0],
+}
+
+
+def votes(target: str, number: int = 1) -> dict[str, Any]:
+    """Each leaf of STUMP has a weight for this target."""
+    return {
+        f"{target}_treeids": [0, 0],
+        f"{target}_nodeids": [1, 2],
+        f"{target}_ids": [number, number],
+        f"{target}_weights": [1.0, -2.0],
+    }
+
+
+one_target = {**STUMP, **votes("target", 0), "n_targets": 1}
+add = ml("TreeEnsembleRegressor", 3, (FLOAT,), **one_target)
+add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MIN", answers=True)
+add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MAX", answers=True)
+modes = ["BRANCH_EQ", "LEAF", "LEAF"]
+add(UNSUPPORTED, "a comparison other than <=, <, >= and >", REAL, nodes_modes=modes, answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
+add(ENGINE, "rank 1 or 2", of("float32", 4, 3, 1))
+add(FILE, "post_transform: expected NONE", REAL, post_transform="X")
+add(FILE, "aggregate_function: expected", REAL, aggregate_function="X")
+add(UNSUPPORTED, "does not have the operator in version 5", REAL, version=5)
+base = {"n_targets": 2, "base_values": [1.0, 2.0]}
+add(UNSUPPORTED, "a target that may have no weight", REAL, **base, answers=True)
+twice = {**base, "target_nodeids": [1, 1, 1], "target_treeids": [0] * 3, "target_ids": [0, 1, 1]}
+weights = [1.0, 2.0, 3.0]
+add(UNSUPPORTED, "no weight", REAL, **twice, target_weights=weights, answers=True)
+pair = {**STUMP, **votes("class", 0), "classlabels_int64s": [5, 7]}
+add = ml("TreeEnsembleClassifier", 3, (INT64, FLOAT), **pair)
+add(UNSUPPORTED, "weights for both of two classes", REAL, class_ids=[0, 1], answers=True)
+add(UNSUPPORTED, "weights for both of two classes", REAL, base_values=[1.0, 2.0], answers=True)
+add(UNSUPPORTED, "a class that may have no score", REAL, classlabels_int64s=[1, 2, 3], answers=True)
+add(UNSUPPORTED, "PROBIT for two classes", REAL, post_transform="PROBIT", answers=True)
+add(
+    UNSUPPORTED,
+    "one base value",
+    REAL,
+    classlabels_int64s=[1, 2, 3],
+    base_values=[1.0],
+    answers=False,
+)
+add(UNSUPPORTED, "fewer than 2 classes", REAL, classlabels_int64s=[1], answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, answers=True)
+add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
+stump = {
+    "nodes_featureids": [2],
+    "nodes_splits": np.array([0.5], np.float32),
+    "nodes_modes": np.array([0], np.uint8),
+    "nodes_truenodeids": [0],
+    "nodes_trueleafs": [1],
+    "nodes_falsenodeids": [1],
+    "nodes_falseleafs": [1],
+    "leaf_targetids": [0, 0],
+    "leaf_weights": np.array([1, -2], np.float32),
+    "tree_roots": [0],
+    "n_targets": 1,
+}
+add = ml("TreeEnsemble", 5, (FLOAT,), **stump)
+add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function=2, answers=True)
+add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function=3, answers=True)
+for transform in (1, 2):
+    words = f"engines differ in the meaning of 1 and 2, got {transform}"
+    add(UNSUPPORTED, words, REAL, post_transform=transform, answers=True)
+equal = np.array([4], np.uint8)
+add(UNSUPPORTED, "a comparison other than <=, <, >= and >", REAL, nodes_modes=equal, answers=True)
+members = {"nodes_modes": np.array([6], np.uint8), "membership_values": np.array([1, np.nan], "f4")}
+add(UNSUPPORTED, "splits by membership in a set", REAL, **members, answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, answers=False)
+add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
+add(FILE, "post_transform: expected 0 to 4", REAL, post_transform=9)
+add(FILE, "nodes_modes: expected 0 to 6", REAL, nodes_modes=np.array([9], np.uint8))
+add(FILE, "nodes_modes: expected uint8", REAL, nodes_modes=np.array([0], np.int64))
