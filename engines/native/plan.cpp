@@ -42,7 +42,6 @@ std::unique_ptr<Step> copy_step(const Tensor* from, const Tensor* to) {
   });
 }
 
-// For steps that run outside of a call.
 // Returns nullptr if nothing is to be computed, and names the node in errors that do not name it
 // yet, such as those about shapes.
 std::unique_ptr<Step> prepare_node(const Node& node, const Operator& op, Inputs in, Outputs out) {
@@ -61,6 +60,7 @@ std::unique_ptr<Step> prepare_node(const Node& node, const Operator& op, Inputs 
   }
 }
 
+// For steps that run outside of a call.
 const Interrupt& never() {
   static const std::atomic<bool> request{false};
   static const Interrupt interrupt(request);
@@ -140,7 +140,6 @@ void Plan::compile(const Node& node) {
 // Computes a node whose inputs are all constant. Its outputs become constants.
 void Plan::fold(const Node& node, const Operator& op) {
   std::deque<Tensor> tensors;
-  std::deque<Place> places;
   std::vector<const Tensor*> in;
   std::vector<Tensor*> out;
   for (const int32_t value : node.inputs) {
