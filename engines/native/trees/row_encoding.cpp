@@ -43,11 +43,6 @@ RowEncoding<Number>::RowEncoding(Ensemble* ensemble) : num_features_(ensemble->n
   }
 }
 
-template <typename Number>
-bool RowEncoding<Number>::is_identity() const {
-  return std::is_same_v<Number, float>;
-}
-
 // The rank of x is the number of thresholds below x. Let t be the threshold with rank k: x <= t if
 // and only if the rank of x is at most k.
 template <typename Number>
@@ -68,7 +63,6 @@ void RowEncoding<Number>::rank(Ensemble* ensemble) {
                   "expected fewer than 2^24 thresholds of a column, got more");
     int32_t steps = 0;
     while ((size_t{1} << steps) - 1 < sorted.size()) ++steps;
-    cost_ += steps + 1;
     place[feature] = columns_.size();
     columns_.push_back({feature, steps, sorted});
     columns_.back().thresholds.resize((size_t{1} << steps) - 1,

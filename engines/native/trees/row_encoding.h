@@ -21,11 +21,6 @@ class RowEncoding {
   // Replaces the thresholds of the ensemble by their encoded forms.
   explicit RowEncoding(Ensemble* ensemble);
 
-  bool is_identity() const;
-
-  // The cost of encoding a row, in comparisons; 0 without ranks.
-  int64_t cost() const { return cost_; }
-
   // Encodes the features that the ensemble uses. That of a row is written to
   // out[row * row_stride + feature * feature_stride].
   void encode(const Number* rows, int64_t num_rows, int64_t num_columns, int64_t row_stride,
@@ -42,7 +37,6 @@ class RowEncoding {
 
   int32_t num_features_ = 0;
   bool has_ranks_ = false;
-  int64_t cost_ = 0;
   std::vector<Column> columns_;  // with ranks: the columns that some split reads
 };
 
