@@ -32,6 +32,7 @@ class Buffer {
     capacity_ = rounded;
   }
   void* data() const { return data_; }
+  uint64_t capacity() const { return capacity_; }  // in bytes
 
  private:
   // A cache line. ONNX Runtime's own allocator aligns to the same size.

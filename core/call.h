@@ -51,6 +51,7 @@ class Call final : private ResultCheck {
   }
   // Whether the last run() passed all checks of its inputs, so that the engine was called.
   bool has_reached_engine() const noexcept { return has_reached_engine_; }
+  uint64_t working_bytes() const noexcept { return binding_->working_bytes(); }  // see Binding
   // Frees the faults of strings that were given. The next run does not report them.
   void drop_faults() noexcept {
     for (Input& input : inputs_) input.faults.clear();

@@ -214,11 +214,8 @@ void check_columns(const JsonNode& list, const Signature& signature) {
   }
 }
 
-Contract read_contract(const std::string& json, bool has_graph, Signature* signature) {
-  json::Document document;
-  const JsonNode root = open_contract(json, &document);
+Contract read_contract(const JsonNode& root, bool has_graph, Signature* signature) {
   Contract contract;
-  contract.text = json;
   const JsonNode model = root.member("model");
   contract.name = model.member("name").text_or("");
   contract.version = model.member("version").text_or("");
@@ -243,9 +240,36 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
 
 }  // namespace
 
+struct ContractDocument::Parsed {
+  explicit Parsed(const std::string& json) : root(open_contract(json, &document)) {}
+  json::Document document;
+  const JsonNode root;
+};
+
+ContractDocument::ContractDocument(std::string json, std::string where)
+    : json_(std::move(json)),
+      where_(std::move(where)),
+      parsed_(at_place(where_, [&] { return std::make_unique<const Parsed>(json_); })) {}
+
+ContractDocument::~ContractDocument() = default;
+
+std::string ContractDocument::proven_version(const char* engine) const {
+  return at_place(where_, [&]() -> std::string {
+    const JsonNode engines = parsed_->root.member("engines");
+    return engines.exists() ? engines.member(engine).text_or("") : "";
+  });
+}
+
+Contract ContractDocument::read(bool has_graph, Signature* signature) const {
+  Contract contract =
+      at_place(where_, [&] { return read_contract(parsed_->root, has_graph, signature); });
+  contract.text = json_;
+  return contract;
+}
+
 Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
                         Signature* signature) {
-  return at_place(where, [&] { return read_contract(json, has_graph, signature); });
+  return ContractDocument(json, where).read(has_graph, signature);
 }
 
 void add_plain_columns(Signature* signature) {

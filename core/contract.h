@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -61,10 +62,33 @@ struct Contract {
   Golden golden;
 };
 
-// Reads the contract, and fills features and columns of a signature whose inputs and outputs must
-// already be those of the graph. Error messages begin with `where`, for example "file
-// 'fraud.onnx'". If `has_graph` is false, the contract needs no id. Throws CONTRACT_FORMAT,
-// CONTRACT_INVALID.
+// A contract as JSON. Only its format was checked. The engine is chosen at this point: a contract
+// can be checked completely only with the tensors that an engine describes.
+class ContractDocument {
+ public:
+  // Error messages of all functions begin with `where`, for example "file 'fraud.onnx'". All
+  // functions throw CONTRACT_INVALID; this one also CONTRACT_FORMAT.
+  ContractDocument(std::string json, std::string where);
+  ContractDocument(const ContractDocument&) = delete;
+  ContractDocument& operator=(const ContractDocument&) = delete;
+  ~ContractDocument();
+
+  // The version of the engine on which the export found all answers of the file right; "" if the
+  // export did not prove the file on this engine.
+  std::string proven_version(const char* engine) const;
+
+  // Reads the whole contract, and fills features and columns of a signature whose inputs and
+  // outputs must already be those of the graph. If `has_graph` is false, the contract needs no id.
+  Contract read(bool has_graph, Signature* signature) const;
+
+ private:
+  struct Parsed;
+  const std::string json_;
+  const std::string where_;
+  std::unique_ptr<const Parsed> parsed_;
+};
+
+// ContractDocument::read() of a new document.
 Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
                         Signature* signature);
 

@@ -39,4 +39,10 @@ class Engine {
   virtual std::string model_id() const { return {}; }
 };
 
+// An engine, and one line for people that says why it runs the model: "the caller chose it".
+struct ChosenEngine {
+  std::unique_ptr<Engine> engine;
+  std::string reason;
+};
+
 }  // namespace sidecall

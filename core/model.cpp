@@ -71,15 +71,19 @@ std::shared_ptr<const Model> Model::open_bytes(std::string bytes,
 std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name,
                                               const sidecall_model_options& options,
                                               OpenEngine open_engine) {
-  std::unique_ptr<Engine> engine = open_engine(file, name, options);
   Origin origin;
   origin.label = "file '" + name + "'";
   if (file.has_folder()) {
     const std::string base = name.substr(name.rfind('/') + 1);
     origin.title = base.substr(0, base.rfind('.'));
   }
-  if (const std::string* json = file.metadata("sidecall.contract")) origin.contract = *json;
-  std::shared_ptr<Model> model(new Model(std::move(file), std::move(engine), origin, options));
+  std::optional<ContractDocument> document;
+  if (const std::string* json = file.metadata("sidecall.contract"))
+    document.emplace(*json, origin.label);
+  const ContractDocument* contract = document ? &*document : nullptr;
+  ChosenEngine engine = open_engine(file, name, options, contract);
+  std::shared_ptr<Model> model(
+      new Model(std::move(file), std::move(engine), origin, contract, options));
   model->verify_once(verify_mode(options.verify), std::nullopt);
   return model;
 }
@@ -88,29 +92,33 @@ std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine,
                                                 const Origin& origin,
                                                 const sidecall_model_options& options) {
   const int32_t mode = verify_mode(options.verify);
-  std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));
+  std::optional<ContractDocument> document;
+  if (origin.contract) document.emplace(*origin.contract, origin.label);
+  std::shared_ptr<Model> model(new Model(std::nullopt, {std::move(engine), ""}, origin,
+                                         document ? &*document : nullptr, options));
   model->is_verified_ = origin.is_verified;
   if (!origin.is_verified) model->verify_once(mode, origin.deadline);
   return model;
 }
 
-Model::Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin,
-             const sidecall_model_options& options)
+Model::Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& origin,
+             const ContractDocument* contract, const sidecall_model_options& options)
     : title_(origin.title),
       file_(std::move(file)),
       engine_(std::move(engine)),
+      engine_version_(engine_.engine->version()),
       ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
       timeout_ns_(options.timeout_ns) {
-  read_contract(origin);
+  read_contract(contract);
 }
 
-void Model::read_contract(const Origin& origin) {
-  engine_->describe(&signature_.inputs, &signature_.outputs);
+void Model::read_contract(const ContractDocument* document) {
+  engine_.engine->describe(&signature_.inputs, &signature_.outputs);
   signature_.index_tensors();
-  if (origin.contract) {
-    contract_ = parse_contract(*origin.contract, origin.label, file_.has_value(), &signature_);
+  if (document != nullptr) {
+    contract_ = document->read(file_.has_value(), &signature_);
     has_contract_ = true;
-    if (signature_.has_refusals) engine_->expect_refusals();
+    if (signature_.has_refusals) engine_.engine->expect_refusals();
   } else {
     add_plain_columns(&signature_);
   }
@@ -119,7 +127,7 @@ void Model::read_contract(const Origin& origin) {
 
 void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline) {
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
-  const std::string key = file_ ? file_->fingerprint() + "|" + engine_->version() : "";
+  const std::string key = file_ ? file_->fingerprint() + "|" + engine_version_ : "";
   is_verified_ = file_ && per_process<Verified>().contains(key);
   if (is_verified_) return;
   const Verification result = run_golden_rows(*this, deadline);
@@ -140,7 +148,7 @@ const std::string& Model::id() const {
     if (shared.ids.empty()) shared.ids.insert(file_->compute_id());
     return *shared.ids.begin();
   }
-  std::string current = engine_->model_id();
+  std::string current = engine_.engine->model_id();
   if (current.empty()) return contract_.id;
   Shared& shared = shared_.get();
   const std::lock_guard lock(shared.ids_mutex);
@@ -165,7 +173,7 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   // waiting.
   // NOLINTNEXTLINE(modernize-make-unique): Workspace has no constructor, and cannot be moved.
   return std::unique_ptr<Workspace>(
-      new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
+      new Workspace{{signature_, engine(), ignores_extra_, 1, true}, {}});
 }
 
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {

@@ -34,9 +34,11 @@ struct Origin {
   std::optional<Clock::time_point> deadline{};
 };
 
-// Makes the engine that runs a file. `label` names the file in messages.
-using OpenEngine = std::unique_ptr<Engine> (*)(const OnnxFile& file, const std::string& label,
-                                               const sidecall_model_options& options);
+// Makes the engine that runs a file. `label` names the file in messages. `contract` is nullptr if
+// the file has none.
+using OpenEngine = ChosenEngine (*)(const OnnxFile& file, const std::string& label,
+                                    const sidecall_model_options& options,
+                                    const ContractDocument* contract);
 
 class Model {
  public:
@@ -54,7 +56,9 @@ class Model {
                                                   const sidecall_model_options& options);
 
   const Signature& signature() const { return signature_; }
-  const Engine& engine() const { return *engine_; }
+  const Engine& engine() const { return *engine_.engine; }
+  const std::string& engine_version() const { return engine_version_; }  // Engine::version()
+  const std::string& engine_reason() const { return engine_.reason; }
   const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
   const std::string& warning() const { return warning_; }
   // Whether the golden rows passed, in this process or where the model runs.
@@ -78,17 +82,18 @@ class Model {
   std::unique_ptr<Workspace> borrow_workspace() const;
   void return_workspace(std::unique_ptr<Workspace> workspace) const;
 
-  Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin,
-        const sidecall_model_options& options);
+  Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& origin,
+        const ContractDocument* contract, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name,
                                                 const sidecall_model_options& options,
                                                 OpenEngine open_engine);
-  void read_contract(const Origin& origin);
+  void read_contract(const ContractDocument* document);
   void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
 
   const std::string title_;
   std::optional<OnnxFile> file_;
-  std::unique_ptr<Engine> engine_;
+  ChosenEngine engine_;
+  const std::string engine_version_;
   Signature signature_;
   bool has_contract_ = false;
   Contract contract_;

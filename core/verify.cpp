@@ -126,7 +126,7 @@ class Comparison {
     result_.failure = "verification: golden row " + std::to_string(row) + ", column '" +
                       result_.fault.name + "': expected " + expected + ", got " + got + " (" +
                       tolerance + "exported with onnxruntime " + model_.contract()->engine +
-                      ", running on " + model_.engine().version() + ")";
+                      ", running on " + model_.engine_version() + ")";
   }
 
   const Model& model_;
@@ -208,7 +208,7 @@ std::string verification_report(const Model& model, Verification* checked) {
   }
   writer.EndArray();
   text("source", contract.golden.source);
-  text("engine", model.engine().version());
+  text("engine", model.engine_version());
   if (!result.failure.empty()) text("failure", result.failure);
   writer.EndObject();
   return {buffer.GetString(), buffer.GetSize()};

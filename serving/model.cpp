@@ -52,6 +52,7 @@ class ModelSession final : public shm::Session {
         throw shm::Error(stopped, stop_text(stopped));
       call_.run(-1);
       place_other_outputs(response);
+      hold_working_memory(response);
       is_bound_ = is_complete = true;
     } catch (const Error& error) {
       const int32_t stopped = request.stop_status();
@@ -151,6 +152,16 @@ class ModelSession final : public shm::Session {
       }
       void* memory = response.place(i, view.dims, rank);
       if (view.data_bytes > 0) std::memcpy(memory, view.data, view.data_bytes);
+    }
+  }
+
+  // Counts what the engine keeps for the next run. It is counted after the run, because only the
+  // engine knows its size. If the client may not hold that much, the answer is sent nevertheless,
+  // and the session is closed.
+  void hold_working_memory(shm::Response& response) {
+    try {
+      response.hold(outputs_.size(), call_.working_bytes());
+    } catch (const shm::Error&) {
     }
   }
 

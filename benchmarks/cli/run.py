@@ -19,7 +19,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
+from common import (
+    Bar,
+    Report,
+    WrongAnswerError,
+    describe_versions,
+    guarded,
+    parse,
+    print_table,
+    run_on_onnxruntime,
+)
 from models import RING, TOLERANCE, Workload, write_workloads
 from processes import (
     JOBLIB,
@@ -302,9 +311,11 @@ def print_report(report: Report) -> None:
 
 def main() -> int:
     options = parse(__doc__, "cli")
+    note = run_on_onnxruntime()
     settings, programs = Settings(options.quick), Programs(options.build.resolve())
     faults: list[str] = []
     report = Report("cli", describe_versions(PACKAGES))
+    report.notes.append(note)
     report.notes.append(
         "cold: from the start of a process to its end, input and output by pipes; the C program releases its objects and returns"
     )

@@ -14,7 +14,16 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import extras
-from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
+from common import (
+    Bar,
+    Report,
+    WrongAnswerError,
+    describe_versions,
+    guarded,
+    parse,
+    print_table,
+    run_on_onnxruntime,
+)
 from models import Workload, write_variants, write_workloads
 from rounds import Client, Contender, run_rounds
 
@@ -263,10 +272,12 @@ def print_report(report: Report) -> None:
 
 def main() -> int:
     options = parse(__doc__, "inproc")
+    note = run_on_onnxruntime()
     settings = Settings(options.quick)
     clients = Clients(options.build.resolve())
     faults: list[str] = []
     report = Report("inproc", describe_versions(PACKAGES))
+    report.notes.append(note)
     with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as name:
         folder = Path(name)
         workloads = write_workloads(folder, max(settings.rounds), settings.workloads)

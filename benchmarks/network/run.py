@@ -25,7 +25,15 @@ import decompose
 from approach import CLIENTS, Approach, all_approaches, at_of, named
 from client_process import ClientError, ClientProcess, command_of
 from collect import Collection
-from common import RESULTS, Report, WrongAnswerError, describe_versions, guarded, print_table
+from common import (
+    RESULTS,
+    Report,
+    WrongAnswerError,
+    describe_versions,
+    guarded,
+    print_table,
+    run_on_onnxruntime,
+)
 from host import Host, UnavailableError, visit
 from plan import FULL, GLANCE, QUICK, WORKERS, Cell, Effort, cells_of
 from versions import PACKAGES, programs
@@ -304,6 +312,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
+    note = run_on_onnxruntime()
     approaches, workloads = named(all_approaches(), options.only), all_workloads()
     if options.workload:
         unknown = set(options.workload) - {one.name for one in workloads}
@@ -355,7 +364,7 @@ def main() -> int:
         report = Report("network", describe_versions(PACKAGES) | programs())
         report.rows = collection.rows() + collection.cold_rows(approaches)
         report.bars = bars.bars_of(collection)
-        report.notes = notes_of(effort, time.monotonic() - begin)
+        report.notes = [*notes_of(effort, time.monotonic() - begin), note]
         document = report.document() | {
             "approaches": [describe(one) for one in approaches],
             "workloads": [{"name": one.name, "title": one.title} for one in workloads],

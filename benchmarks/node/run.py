@@ -16,7 +16,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
+from common import (
+    Bar,
+    Report,
+    WrongAnswerError,
+    describe_versions,
+    guarded,
+    parse,
+    print_table,
+    run_on_onnxruntime,
+)
 from loop import Crowd, measure_delay, run_crowd_rounds
 from models import Workload, write_workloads
 from rounds import Client, Contender, run_rounds
@@ -251,10 +260,12 @@ def print_loop(report: Report) -> None:
 
 def main() -> int:
     options = parse(__doc__, "node", "the CMake build folder, with the addon and node-peers")
+    note = run_on_onnxruntime()
     settings = Settings(options.quick)
     clients = Clients(options.build.resolve())
     faults: list[str] = []
     report = Report("node", describe_versions(PACKAGES) | clients.versions())
+    report.notes.append(note)
     with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as name:
         folder = Path(name)
         workloads = write_workloads(folder, max(settings.rounds), settings.workloads)

@@ -17,7 +17,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
+from common import (
+    Bar,
+    Report,
+    WrongAnswerError,
+    describe_versions,
+    guarded,
+    parse,
+    print_table,
+    run_on_onnxruntime,
+)
 from models import Workload, write_workloads
 from rounds import Client, Contender, run_rounds
 from servers import MODES, Server, Servers, bound
@@ -403,11 +412,13 @@ def find_places() -> dict[str, Place]:
 
 def main() -> int:
     options = parse(__doc__, "shm")
+    note = run_on_onnxruntime()
     report = Report(
         "shm",
         describe_versions(["sidecall", "numpy", "onnxruntime", "scikit-learn"])
         | {"iceoryx": iceoryx_version()},
     )
+    report.notes.append(note)
     environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
     places = find_places()
     # If SIGTERM arrives while a server is just starting, the server may still write into the

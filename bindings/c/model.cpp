@@ -156,6 +156,14 @@ const char* sidecall_model_id(const sidecall_model* model) {
   return id;
 }
 
+const char* sidecall_model_engine(const sidecall_model* model) {
+  return model == nullptr ? "" : model->model->engine_version().c_str();
+}
+
+const char* sidecall_model_engine_reason(const sidecall_model* model) {
+  return model == nullptr ? "" : model->model->engine_reason().c_str();
+}
+
 const char* sidecall_model_warning(const sidecall_model* model) {
   return model == nullptr || model->model->warning().empty() ? nullptr
                                                              : model->model->warning().c_str();

@@ -135,9 +135,10 @@ export interface OpenOptions {
   allowExec?: boolean
   /**
    * What runs a file: 'onnxruntime'; 'native' for sidecall's own engine, which does not load ONNX
-   * Runtime and refuses a graph that it cannot run with UNSUPPORTED; or 'auto', which is ONNX
-   * Runtime. A query of the source overrides this option (`fraud.onnx?engine=native`), and the
-   * environment variable SIDECALL_ENGINE overrides both. Default 'auto'.
+   * Runtime and refuses a graph that it cannot run with UNSUPPORTED; or 'auto': the native engine
+   * if the export proved the file on it, otherwise ONNX Runtime if there is one. A query of the
+   * source overrides this option (`fraud.onnx?engine=native`), and the environment variable
+   * SIDECALL_ENGINE overrides both. `Model.engine` says which engine was taken. Default 'auto'.
    */
   engine?: 'auto' | 'native' | 'onnxruntime'
   /** Path of the ONNX Runtime library. Default: the library is searched for, see `engine()`. */
@@ -191,6 +192,10 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   readonly version: string
   /** SHA-256 of the graph and its external files, in hexadecimal. */
   readonly id: string
+  /** What runs the model: 'native 1', 'onnxruntime 1.32.0', or the name of a server. */
+  readonly engine: string
+  /** Why this engine was taken, in one line; '' for a model in another process. */
+  readonly engineReason: string
   /** With `verify: 'warn'`: why verification failed, or null if it passed. Otherwise null. */
   readonly warning: string | null
   /** The tensors, features and columns of the model, as plain frozen objects. */

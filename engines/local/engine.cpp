@@ -13,22 +13,94 @@
 namespace sidecall {
 namespace {
 
-int32_t chosen_engine(int32_t option) {
+std::optional<int32_t> engine_of_environment() {
   const char* text = platform::environment("SIDECALL_ENGINE");
-  if (text == nullptr || *text == '\0') return option;
-  if (const std::optional<int32_t> engine = engine_named(text)) return *engine;
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  if (const std::optional<int32_t> engine = engine_named(text)) return engine;
   throw Error(
       SIDECALL_INVALID_ARGUMENT,
       "SIDECALL_ENGINE: expected auto, native or onnxruntime, got '" + printable(text) + "'");
 }
 
+// Whether the caller or the environment names the library. A library that is named and cannot be
+// used is a mistake that must be shown, and not a machine without ONNX Runtime.
+bool names_onnxruntime(const sidecall_model_options& options) {
+  const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
+  return options.onnxruntime != nullptr || (path != nullptr && *path != '\0');
+}
+
+// Opens a file with the engine that "auto" takes.
+class AutomaticChoice {
+ public:
+  AutomaticChoice(const OnnxFile& file, const std::string& label,
+                  const sidecall_model_options& options, const ContractDocument* contract)
+      : file_(file), label_(label), options_(options) {
+    if (contract == nullptr) {
+      why_not_native_ = "the file has no contract, which could prove it on the native engine";
+      return;
+    }
+    const std::string version = contract->proven_version("native");
+    is_proven_ = version == kNativeNumerics;
+    if (is_proven_) return;
+    why_not_native_ = version.empty()
+                          ? "the export did not prove the file on the native engine"
+                          : "the export proved the file on version " + printable(version) +
+                                " of the native engine, and this is version " + kNativeNumerics;
+  }
+
+  ChosenEngine open() {
+    if (is_proven_) {
+      try {
+        return {open_native_engine(file_, label_, options_), "the export proved the file on it"};
+      } catch (const Error& error) {
+        if (error.status() != SIDECALL_UNSUPPORTED) throw;
+        why_not_native_ = "the native engine refuses the file: " + std::string(error.what());
+      }
+    }
+    try {
+      return {open_ort_engine(file_, label_, options_), why_not_native_};
+    } catch (const Error& error) {
+      const bool is_absent =
+          error.status() == SIDECALL_ENGINE_NOT_FOUND || error.status() == SIDECALL_ENGINE_TOO_OLD;
+      if (!is_absent || names_onnxruntime(options_)) throw;
+      return open_without_onnxruntime(error);
+    }
+  }
+
+ private:
+  ChosenEngine open_without_onnxruntime(const Error& absent) const {
+    try {
+      return {open_native_engine(file_, label_, options_),
+              "no usable ONNX Runtime was found, and it has all operators of the file"};
+    } catch (const Error& error) {
+      if (error.status() != SIDECALL_UNSUPPORTED) throw;
+      throw Error(absent.status(), "the native engine cannot run this model: " +
+                                       std::string(error.what()) + "; " + absent.what());
+    }
+  }
+
+  const OnnxFile& file_;
+  const std::string& label_;
+  const sidecall_model_options& options_;
+  bool is_proven_ = false;
+  std::string why_not_native_;
+};
+
 }  // namespace
 
-std::unique_ptr<Engine> open_local_engine(const OnnxFile& file, const std::string& label,
-                                          const sidecall_model_options& options) {
-  return chosen_engine(options.engine) == SIDECALL_ENGINE_NATIVE
-             ? open_native_engine(file, label, options)
-             : open_ort_engine(file, label, options);
+ChosenEngine open_local_engine(const OnnxFile& file, const std::string& label,
+                               const sidecall_model_options& options,
+                               const ContractDocument* contract) {
+  const std::optional<int32_t> of_environment = engine_of_environment();
+  const char* reason = of_environment ? "SIDECALL_ENGINE names it" : "the caller named it";
+  switch (of_environment.value_or(options.engine)) {
+    case SIDECALL_ENGINE_NATIVE:
+      return {open_native_engine(file, label, options), reason};
+    case SIDECALL_ENGINE_ONNXRUNTIME:
+      return {open_ort_engine(file, label, options), reason};
+    default:
+      return AutomaticChoice(file, label, options, contract).open();
+  }
 }
 
 }  // namespace sidecall

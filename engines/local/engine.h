@@ -3,18 +3,24 @@
 
 #include <sidecall/sidecall.h>
 
-#include <memory>
 #include <string>
 
+#include "core/contract.h"
 #include "core/engine.h"
 #include "core/onnx_file.h"
 
 namespace sidecall {
 
 // Opens the file with the engine that the environment variable SIDECALL_ENGINE names or, if it is
-// not set, with that of options.engine. Pass this function to Model::open(). Throws
-// INVALID_ARGUMENT if the variable names no engine, and whatever opening the engine throws.
-std::unique_ptr<Engine> open_local_engine(const OnnxFile& file, const std::string& label,
-                                          const sidecall_model_options& options);
+// not set, with that of options.engine. "auto" takes
+// 1. the native engine if the export proved the file on its present version,
+// 2. otherwise ONNX Runtime,
+// 3. and the native engine if there is no ONNX Runtime on this machine.
+//
+// Pass this function to Model::open(). Throws INVALID_ARGUMENT if the variable names no engine, and
+// whatever opening the engine throws.
+ChosenEngine open_local_engine(const OnnxFile& file, const std::string& label,
+                               const sidecall_model_options& options,
+                               const ContractDocument* contract);
 
 }  // namespace sidecall

@@ -108,6 +108,8 @@ class NativeBinding final : public InProcessBinding {
     return result;
   }
 
+  uint64_t working_bytes() const noexcept override { return program_.bytes(); }
+
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
     const Tensor& tensor = program_.output(static_cast<size_t>(output));
     const Text* texts = tensor.as<Text>();

@@ -56,6 +56,8 @@ class Program {
   void set_input(size_t input, void* data) { inputs_[input]->place->data = data; }
   void set_output(size_t output, void* data) { outputs_[output]->place->data = data; }
   const Tensor& output(size_t output) const { return *outputs_[output]; }
+  // The memory of all intermediate values, which is kept for the next run.
+  uint64_t bytes() const { return memory_.capacity() + known_bytes_; }
 
   // Throws Interrupted if a step notices the request to stop.
   void run(const Interrupt& interrupt) {

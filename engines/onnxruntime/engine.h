@@ -12,7 +12,7 @@
 namespace sidecall {
 
 // Creates an engine with its own session: one thread, no spinning, no log output. Reads only the
-// options that say which ONNX Runtime to load. Pass this function to Model::open().
+// options that say which ONNX Runtime to load.
 // Throws ENGINE (ONNX Runtime refuses the model), UNSUPPORTED (sequences, maps, optionals),
 // ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
 std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,

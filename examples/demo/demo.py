@@ -1,6 +1,7 @@
 """`make demo`: exports two models and compares the answers of five languages.
 
-The languages are Python, C, C++, Node.js and the shell. The models are trained on real data.
+The languages are Python, C, C++, Node.js and the shell. The models are trained on real data, and run
+on both engines: on the native engine, which is sidecall's own, and on ONNX Runtime.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 # Each language is timed in rounds. They are short, so that some are not interrupted. The fastest
 # round counts.
 ROUNDS, CALLS = 25, 500
+ENGINES = ["native", "onnxruntime"]
 
 
 @dataclass
@@ -116,8 +118,8 @@ def ask_scikit_learn(model: ClassifierMixin, rows: pd.DataFrame) -> Asked:
     )
 
 
-def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
-    model = sidecall.open(path)
+def ask_python(path: Path, engine: str, records: list[dict[str, Any]]) -> Asked:
+    model = sidecall.open(path, engine=engine)
     answers = answers_of([model.predict(record) for record in records])
     return Asked(
         "Python", answers, best_time(lambda i: model.predict(records[i % len(records)]), CALLS)
@@ -125,9 +127,9 @@ def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
 
 
 class Programs:
-    """Runs the programs in other languages with the ONNX Runtime of this Python."""
+    """Runs the programs in other languages with one engine, or the ONNX Runtime of this Python."""
 
-    def __init__(self, build: Path):
+    def __init__(self, build: Path, engine: str):
         self.bin = build / "bin"
         spec = importlib.util.find_spec("onnxruntime")
         library = next(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))
@@ -135,6 +137,7 @@ class Programs:
         self.environment = os.environ | {
             "SIDECALL_ONNXRUNTIME": str(library),
             "SIDECALL_NODE_ADDON": str(addon),
+            "SIDECALL_ENGINE": engine,
         }
 
     def run(self, program: Path | str, *words: object, text: str | None = None) -> list[str]:
@@ -245,36 +248,52 @@ def print_report(report: object, with_features: bool) -> None:
     )
 
 
-def show(title: str, file: Path, trained: tuple, programs: Programs) -> bool:
+def ask_all(
+    file: Path, engine: str, build: Path, names: list[str], records: list[dict[str, Any]]
+) -> list[Asked]:
+    """Asks in every language."""
+    programs = Programs(build, engine)
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    return [
+        ask_python(file, engine, records),
+        programs.ask_c(file, names, records),
+        programs.ask_cpp(file, text),
+        programs.ask_node(file, text),
+        programs.ask_shell(file, text),
+    ]
+
+
+def time_text(microseconds: float) -> str:
+    return f"{microseconds:.1f} us" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
+
+
+def show(title: str, file: Path, trained: tuple, build: Path) -> bool:
     model, features, rows, names = trained
     print(f"{title}\n")
     print_report(
         sidecall.export(model, file, features, progress=False),
         with_features=len(features.columns) < 10,
     )
-    records = records_of(rows)
-    text = "".join(json.dumps(record) + "\n" for record in records)
-    ways = [
-        ask_scikit_learn(model, rows),
-        ask_python(file, records),
-        programs.ask_c(file, list(features.columns), records),
-        programs.ask_cpp(file, text),
-        programs.ask_node(file, text),
-        programs.ask_shell(file, text),
-    ]
+    original = ask_scikit_learn(model, rows)
+    columns, records = list(features.columns), records_of(rows)
+    by_engine = {engine: ask_all(file, engine, build, columns, records) for engine in ENGINES}
+    asked = [way for ways in by_engine.values() for way in ways]
     print()
+    ways = [original, *by_engine["native"]]
     lines = [[name, *(str(way.answers[i]) for way in ways)] for i, name in enumerate(names)]
-    times = [
-        f"{way.microseconds:.1f} us"
-        if way.microseconds < 1000
-        else f"{way.microseconds / 1000:.1f} ms"
-        for way in ways
-    ]
-    print_table(["", *(way.way for way in ways)], [*lines, ["time per call", *times]])
-    difference = largest_difference([way.answers for way in ways] + [ask_onnxruntime(file, rows)])
+    lines.append(["time of scikit-learn", time_text(original.microseconds)] + [""] * 5)
+    for engine, answered in by_engine.items():
+        times = [time_text(way.microseconds) for way in answered]
+        lines.append([f"time on {engine}", "", *times])
+    print_table(["", *(way.way for way in ways)], lines)
+    chosen = sidecall.open(file)
+    print(f"sidecall opens this file with {chosen.engine}: {chosen.engine_reason}")
+    difference = largest_difference(
+        [way.answers for way in [original, *asked]] + [ask_onnxruntime(file, rows)]
+    )
     agree = difference <= 1e-5
     print(
-        f"{'all agree' if agree else 'THEY DIFFER'}, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n"
+        f"{'All agree' if agree else 'THEY DIFFER'}, on both engines, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n"
     )
     return agree
 
@@ -283,7 +302,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True, help="CMake's build folder")
     options = parser.parse_args()
-    programs = Programs(options.build.resolve())
+    build = options.build.resolve()
     folder = options.build / "demo"
     folder.mkdir(exist_ok=True)
     agree = [
@@ -291,13 +310,13 @@ def main() -> int:
             "Penguins: imputers, one-hot encoder, scaler, logistic regression; strings and missing values",
             folder / "penguins.onnx",
             train_penguins(),
-            programs,
+            build,
         ),
         show(
             "Breast cancer: gradient boosting, 100 trees, 30 numbers",
             folder / "cancer.onnx",
             train_cancer(),
-            programs,
+            build,
         ),
     ]
     print(

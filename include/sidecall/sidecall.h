@@ -162,10 +162,10 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  *
  * For a local model, this function reads the contract, and runs the golden rows once per process,
  * engine and file content. It also loads ONNX Runtime, unless an earlier open did or the native
- * engine runs the model. All of this takes milliseconds, so open a model once and keep it. The file
- * and its external data are read once, into private memory, and never again. N bytes of model take
- * up to 3 N bytes of memory while opening and 2 N afterwards; N bytes of external data take up to
- * 4 N while opening (docs/contract.md has the figures).
+ * engine runs the model (see SIDECALL_ENGINE_AUTO). All of this takes milliseconds, so open a model
+ * once and keep it. The file and its external data are read once, into private memory, and never
+ * again. N bytes of model take up to 3 N bytes of memory while opening and 2 N afterwards; N bytes
+ * of external data take up to 4 N while opening (docs/contract.md has the figures).
  *
  * Official builds of ONNX Runtime may send telemetry. So the first open sets
  * ORT_DISABLE_TELEMETRY=1 in the environment if it is unset; this has no effect if the program has
@@ -205,8 +205,12 @@ SIDECALL_API void sidecall_model_close(sidecall_model *model);
 #define SIDECALL_EXTRA_ERROR 0          /* the record is refused with UNKNOWN_NAME; the default */
 #define SIDECALL_EXTRA_IGNORE 1         /* such features are skipped */
 
-/* Which engine runs a local model. The report of sidecall_model_verify names it. */
-#define SIDECALL_ENGINE_AUTO 0          /* ONNX Runtime; the default */
+/* Which engine runs a local model; sidecall_model_engine returns the one that was taken.
+ *
+ * AUTO, the default, takes the native engine if the contract says that the export proved the file
+ * on it. Otherwise AUTO takes ONNX Runtime. If no usable ONNX Runtime is found, and the options and
+ * the environment name none, AUTO takes the native engine, if it has all operators of the file. */
+#define SIDECALL_ENGINE_AUTO 0
 #define SIDECALL_ENGINE_NATIVE 1        /* sidecall's own engine; ONNX Runtime is not loaded */
 #define SIDECALL_ENGINE_ONNXRUNTIME 2
 
@@ -227,8 +231,9 @@ struct sidecall_model_options {
    * NULL. It is one more place to search (sidecall_engine_describe gives the order). */
   const char *onnxruntime_package;
   /* SIDECALL_ENGINE_*. A query of the URI takes precedence over this option, and the environment
-   * variable SIDECALL_ENGINE=auto|native|onnxruntime over both. Opening fails with UNSUPPORTED if
-   * the native engine lacks an operator of the model; the message names the node. */
+   * variable SIDECALL_ENGINE=auto|native|onnxruntime over both. With SIDECALL_ENGINE_NATIVE,
+   * opening fails with UNSUPPORTED if the engine lacks an operator of the model; the message names
+   * the node. */
   int32_t engine;
   int32_t reserved;           /* 0 */
 };
@@ -569,6 +574,12 @@ SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
  * runs now: after a restart that may be another model with the same inputs and outputs. "" for a
  * served function without an id. */
 SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
+
+/* Return the engine that runs the model, with its version ("native 1", "onnxruntime 1.32.0"), and
+ * one line that says why it was taken ("the export proved the file on it"). For a remote model they
+ * are the name of the server and "". */
+SIDECALL_API const char *sidecall_model_engine(const sidecall_model *model);
+SIDECALL_API const char *sidecall_model_engine_reason(const sidecall_model *model);
 
 /* Returns why verification failed under SIDECALL_VERIFY_WARN; NULL if it did not fail. */
 SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
@@ -1049,7 +1060,7 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* Grows when this header changes. A program that was built against ABI n runs on every library with
  * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 5
+#define SIDECALL_ABI_VERSION 6
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */

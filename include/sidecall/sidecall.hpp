@@ -325,6 +325,12 @@ class Model {
   std::string_view version() const noexcept { return text_of(sidecall_model_version(model_)); }
   std::string_view id() const noexcept { return text_of(sidecall_model_id(model_)); }
 
+  /* The engine that runs the model ("native 1"), and why it was taken. */
+  std::string_view engine() const noexcept { return text_of(sidecall_model_engine(model_)); }
+  std::string_view engine_reason() const noexcept {
+    return text_of(sidecall_model_engine_reason(model_));
+  }
+
   /* With SIDECALL_VERIFY_WARN, why verification failed; otherwise empty. */
   std::string_view warning() const noexcept { return text_of(sidecall_model_warning(model_)); }
 

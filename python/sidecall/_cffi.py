@@ -193,6 +193,8 @@ class Model:
             "name": text_of(lib.sidecall_model_name(self.handle)),
             "version": text_of(lib.sidecall_model_version(self.handle)),
             "contract": None if contract == NULL else text_of(contract, length[0]),
+            "engine": text_of(lib.sidecall_model_engine(self.handle)),
+            "engine_reason": text_of(lib.sidecall_model_engine_reason(self.handle)),
             "warning": None if warning == NULL else text_of(warning),
         }
 

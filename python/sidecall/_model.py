@@ -53,10 +53,11 @@ def open(
     extra        what happens to keys of a record that are not features: "error" raises UnknownName,
                  "ignore" skips them
     engine       what runs a file: "onnxruntime"; "native" for sidecall's own engine, which needs no
-                 ONNX Runtime and raises Unsupported for a graph that it cannot run; or "auto",
-                 which is ONNX Runtime. A query of the path overrides this
-                 ("fraud.onnx?engine=native"), and SIDECALL_ENGINE in the environment overrides
-                 both. `Model.verify` reports the engine
+                 ONNX Runtime and raises Unsupported for a graph that it cannot run; or "auto": the
+                 native engine if the export proved the file on it, otherwise ONNX Runtime if there
+                 is one. A query of the path overrides this ("fraud.onnx?engine=native"), and
+                 SIDECALL_ENGINE in the environment overrides both. `Model.engine` says which engine
+                 was taken
     onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else a library
                  that this process has loaded, else that of the installed package, which is not
                  imported
@@ -344,6 +345,16 @@ class Model:
         of the operators nor the functions that the file defines.
         """
         return self._native.id()
+
+    @property
+    def engine(self) -> str:
+        """The engine that runs the model: "native 1", "onnxruntime 1.32.0", or a server's name."""
+        return str(self._description["engine"])
+
+    @property
+    def engine_reason(self) -> str:
+        """Why this engine was taken, in one line; "" for a model in another process."""
+        return str(self._description["engine_reason"])
 
     @property
     def warning(self) -> str | None:

@@ -163,6 +163,8 @@ py::dict Model::describe() const {
   result["version"] = sidecall_model_version(handle().get());
   result["contract"] =
       contract == nullptr ? py::object(py::none()) : py::object(py::str(contract, length));
+  result["engine"] = sidecall_model_engine(handle().get());
+  result["engine_reason"] = sidecall_model_engine_reason(handle().get());
   result["warning"] = warning == nullptr ? py::object(py::none()) : py::object(py::str(warning));
   return result;
 }

@@ -108,9 +108,10 @@ class Response {
                              const int64_t* offsets, std::string_view bytes) = 0;
 
   // Says that the session now keeps `bytes` of memory for output `index`, besides the memory that
-  // place() returns. These bytes count as held for this client until the session is destroyed.
-  // Throws OUT_OF_MEMORY if the client may not hold that much; the session should then free the
-  // memory.
+  // place() returns. The number of outputs, as `index`, stands for memory that belongs to no
+  // output. These bytes count as held for this client until the session is destroyed. Throws
+  // OUT_OF_MEMORY if the client may not hold that much; the session is then closed after this
+  // request.
   virtual void hold(size_t index, uint64_t bytes) = 0;
 
   // Closes the session after this request, because it may keep memory that was not reported with

@@ -172,7 +172,7 @@ class ServerSlot final : public Request, public Response {
   std::vector<Tensor> outputs_;  // the table in the response slot; valid if has_answer_table_
   std::vector<char> is_placed_;
   std::vector<OverflowBuffer> overflow_;  // by output; an empty list while all outputs fit the slot
-  std::vector<uint64_t> held_;            // by output: the most that hold() was called with
+  std::vector<uint64_t> held_;            // by index: the most that hold() was called with
   bool is_dropped_ = false;               // the session is to be closed
   uint64_t next_offset_ = 0;
   uint64_t overflow_bytes_ = 0;

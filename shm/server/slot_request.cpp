@@ -53,7 +53,7 @@ ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const Slot
       private_(service.inputs.size()),
       outputs_(service.outputs.size()),
       is_placed_(service.outputs.size()),
-      held_(service.outputs.size()) {
+      held_(service.outputs.size() + 1) {
   one_shot_.memory = Reservation(budget, log.user);
 }
 

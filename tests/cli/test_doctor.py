@@ -161,7 +161,7 @@ def test_a_missing_node_is_not_an_error(sidecall, tmp_path):
 
 
 def test_an_extra_argument_is_refused(sidecall):
-    done = sidecall("doctor", "please")
+    done = sidecall("doctor", "a.onnx", "please")
     assert (done.code, done.out) == (1, "")
     assert (
         done.err == "sidecall: doctor: unexpected argument: please (see sidecall doctor --help)\n"

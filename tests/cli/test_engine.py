@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import models
 import numpy as np
 import pytest
 
 from serving import row_of, serving
+
+NONZERO = Path(__file__).parents[1] / "vectors/models/nonzero.onnx"
 
 COMMANDS = [
     ("info",),
@@ -89,3 +92,44 @@ def test_doctor_shows_the_setting_and_has_no_option_for_it(sidecall):
     report = sidecall("doctor", "--json", env={"SIDECALL_ENGINE": "native"})
     assert json.loads(report.out)["settings"]["SIDECALL_ENGINE"] == "native"
     assert "--engine" not in sidecall("doctor", "--help").out
+
+
+def test_info_says_which_engine_opens_the_file_and_why(sidecall, jobs):
+    said = json.loads(sidecall("info", "--json", jobs).out)
+    assert said["engine"].startswith("onnxruntime ")
+    assert said["engine_reason"] == "the export did not prove the file on the native engine"
+    page = sidecall("info", jobs, "--engine", "native").out
+    assert "\nengine    native 1: the caller named it\n" in page
+
+
+def test_the_native_engine_runs_a_file_where_there_is_no_onnxruntime(no_neighbour, jobs):
+    nowhere = {"SIDECALL_ONNXRUNTIME": ""}
+    said = json.loads(no_neighbour("info", "--json", jobs, env=nowhere).out)
+    assert said["engine"] == "native 1"
+    assert (
+        said["engine_reason"]
+        == "no usable ONNX Runtime was found, and it has all operators of the file"
+    )
+
+
+def test_a_file_that_no_engine_can_run_names_the_node(no_neighbour):
+    done = no_neighbour("info", str(NONZERO), env={"SIDECALL_ONNXRUNTIME": ""})
+    assert done.code == 4
+    assert "the native engine cannot run this model: " in done.err and "(NonZero)" in done.err
+    assert "ONNX Runtime library" in done.err
+
+
+def test_doctor_says_which_engine_opens_a_model(sidecall, jobs):
+    page = sidecall("doctor", jobs, env={"SIDECALL_ENGINE": "native"}).out
+    assert "native engine: has all operators\n" in page
+    assert "opens with native 1: SIDECALL_ENGINE names it\n" in page
+    assert "SIDECALL_ENGINE=native\n" in page
+    said = json.loads(sidecall("doctor", "--json", str(NONZERO)).out)["model"]
+    assert "(NonZero)" in said["native_problem"] and said["problem"] is None
+    assert said["engine"].startswith("onnxruntime ")
+
+
+def test_doctor_says_why_a_model_cannot_be_opened(sidecall):
+    done = sidecall("doctor", "none.onnx")
+    assert "opens with no engine: " in done.out and "none.onnx" in done.out
+    assert json.loads(sidecall("doctor", "--json").out)["model"] is None

@@ -15,6 +15,7 @@ version   1
 task      classification
 created   2026-11-24T12:00:00Z
 id        {id}
+engine    {engine}
 metadata  {{"owner":"tests"}}
 
 feature  type     nullable  input   values
@@ -49,6 +50,7 @@ made with: sidecall 0.1.0, scikit-learn 1.9.1
 BARE_PAGE = """\
 file      bare.onnx
 id        {id}
+engine    {engine}
 contract  none: predict needs a contract (sidecall export), run does not
 
 tensor  name  type and shape
@@ -58,17 +60,32 @@ output  y     float32[N, 2]
 """
 
 
+def engine_line(info: dict[str, str]) -> str:
+    return f"{info['engine']}: {info['engine_reason']}"
+
+
 def test_the_page_shows_the_whole_contract(sidecall, jobs):
     done = sidecall("info", jobs)
     assert (done.code, done.err) == (0, "")
-    assert done.out == PAGE.format(id=json.loads(sidecall("info", jobs, "--json").out)["id"])
+    info = json.loads(sidecall("info", jobs, "--json").out)
+    assert info["engine_reason"] == "the export did not prove the file on the native engine"
+    assert done.out == PAGE.format(id=info["id"], engine=engine_line(info))
 
 
 def test_json_holds_the_contract_and_the_tensors(sidecall, jobs):
     done = sidecall("info", jobs, "--json")
     assert (done.code, done.err) == (0, "")
     info = json.loads(done.out)
-    assert list(info) == ["file", "id", "inputs", "outputs", "columns", "contract"]
+    assert list(info) == [
+        "file",
+        "id",
+        "engine",
+        "engine_reason",
+        "inputs",
+        "outputs",
+        "columns",
+        "contract",
+    ]
     assert info["file"] == "jobs.onnx"
     assert info["inputs"][2] == {"name": "kids", "type": "int64", "shape": ["N", 1]}
     assert info["outputs"][0] == {"name": "label", "type": "string", "shape": ["N"]}
@@ -87,7 +104,7 @@ def test_a_file_without_a_contract_shows_its_tensors(sidecall, tmp_path):
     assert info["contract"] is None
     done = sidecall("info", "bare.onnx")
     assert (done.code, done.err) == (0, "")
-    assert done.out == BARE_PAGE.format(id=info["id"])
+    assert done.out == BARE_PAGE.format(id=info["id"], engine=engine_line(info))
 
 
 def test_a_long_list_of_classes_is_shortened(sidecall, tmp_path):

@@ -141,6 +141,13 @@ sidecall_model_options options() {
   return made;
 }
 
+// Opens every file with ONNX Runtime.
+sidecall::ChosenEngine open_engine(const OnnxFile& file, const std::string& label,
+                                   const sidecall_model_options& options,
+                                   const sidecall::ContractDocument*) {
+  return {sidecall::open_ort_engine(file, label, options), ""};
+}
+
 // The status of an open, and the paths that were opened.
 struct Opening {
   int32_t status = SIDECALL_OK;
@@ -150,8 +157,7 @@ struct Opening {
 Opening open_file(const std::string& path) {
   Opening opening;
   opening.paths = opened_by([&] {
-    opening.status =
-        status_of([&] { sidecall::Model::open(path, options(), sidecall::open_ort_engine); });
+    opening.status = status_of([&] { sidecall::Model::open(path, options(), open_engine); });
   });
   return opening;
 }
@@ -161,17 +167,14 @@ Opening open_bytes(const std::string& path) {
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   Opening opening;
   opening.paths = opened_by([&] {
-    opening.status = status_of(
-        [&] { sidecall::Model::open_bytes(bytes, options(), sidecall::open_ort_engine); });
+    opening.status = status_of([&] { sidecall::Model::open_bytes(bytes, options(), open_engine); });
   });
   return opening;
 }
 
 // The first model that a process opens also loads ONNX Runtime, and loading opens files. So a test
 // does this before it records paths.
-void load_library() {
-  sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine);
-}
+void load_library() { sidecall::Model::open(model_path("add.onnx"), options(), open_engine); }
 
 }  // namespace
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import sidecall
 from sidecall import errors
@@ -72,3 +74,79 @@ def test_a_path_object_has_no_query(engine_of, tmp_path) -> None:
 def test_the_native_engine_refuses_a_graph_that_it_cannot_run(backend) -> None:
     with pytest.raises(errors.Unsupported, match="NonZero"):
         sidecall.open(MODELS / "nonzero.onnx", engine="native", backend=backend)
+
+
+def with_engines(engines: object) -> bytes:
+    """The bytes of the matrix model, whose contract has this member `engines`."""
+    model = onnx.load(MATRIX)
+    [entry] = [entry for entry in model.metadata_props if entry.key == "sidecall.contract"]
+    entry.value = json.dumps(json.loads(entry.value) | {"engines": engines})
+    return bytes(model.SerializeToString())
+
+
+def chosen(source: object, **options: object) -> tuple[str, str]:
+    with sidecall.open(source, **options) as model:
+        assert model.predict(RECORD) == {"prediction": 621.0}
+        return model.engine.split()[0], model.engine_reason
+
+
+def test_auto_takes_the_native_engine_where_the_export_proved_the_file(backend) -> None:
+    proven = with_engines({"onnxruntime": "1.32.0", "native": "1"})
+    assert chosen(proven, backend=backend) == ("native", "the export proved the file on it")
+    assert chosen(proven, engine="onnxruntime") == ("onnxruntime", "the caller named it")
+    # Also if the library that is named cannot be used, because it is not needed.
+    assert chosen(proven, onnxruntime="/no/libonnxruntime.so")[0] == "native"
+
+
+@pytest.mark.parametrize(
+    ("engines", "reason"),
+    [
+        ({"onnxruntime": "1.32.0"}, "the export did not prove the file on the native engine"),
+        ({}, "the export did not prove the file on the native engine"),
+        (
+            {"native": "2"},
+            "the export proved the file on version 2 of the native engine, and this is version 1",
+        ),
+        (
+            {"native": "1 "},
+            "the export proved the file on version 1  of the native engine, and this is version 1",
+        ),
+    ],
+)
+def test_auto_takes_onnxruntime_without_the_proof(engines, reason) -> None:
+    assert chosen(with_engines(engines)) == ("onnxruntime", reason)
+
+
+def test_a_file_without_a_contract_is_not_proven() -> None:
+    with sidecall.open(MODELS / "add.onnx") as model:
+        assert model.engine.startswith("onnxruntime ")
+        assert (
+            model.engine_reason
+            == "the file has no contract, which could prove it on the native engine"
+        )
+
+
+@pytest.mark.parametrize("engines", [[], "native", 1, {"native": 1}, {"native": True}])
+def test_engines_of_another_type_are_refused(engines) -> None:
+    with pytest.raises(errors.ContractInvalid, match="engines"):
+        sidecall.open(with_engines(engines))
+
+
+def test_onnxruntime_runs_a_proven_file_that_the_native_engine_refuses() -> None:
+    model = onnx.load_from_string(with_engines({"native": "1"}))
+    [output] = model.graph.output
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.add(
+        op_type="Einsum",
+        input=["before"],
+        output=[output.name],
+        attribute=[onnx.helper.make_attribute("equation", "ij->ij")],
+    )
+    engine, reason = chosen(model.SerializeToString())
+    assert engine == "onnxruntime"
+    assert "the native engine refuses the file: " in reason and "(Einsum)" in reason
+
+
+def test_a_named_library_that_cannot_be_used_is_an_error_without_the_proof() -> None:
+    with pytest.raises(errors.EngineNotFound, match="/no/libonnxruntime"):
+        sidecall.open(MATRIX, onnxruntime="/no/libonnxruntime.so")

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
+#include <string>
 
 #include "doctor_machine.hpp"
 #include "formats/json.hpp"
@@ -14,12 +16,21 @@
 namespace sidecall::cli {
 namespace {
 
+// What was found out about one model.
+struct ModelFindings {
+  std::string uri;
+  std::string native_problem;  // why the native engine cannot run it; "" if it can
+  std::string engine, reason;  // what "auto" takes, and why
+  std::string problem;         // why it cannot be opened; "" if it can
+};
+
 struct Findings {
   JsonDocument engine{rapidjson::kObjectType};
   ExitCode engine_code = kOk;
   std::string engine_problem;
   std::vector<PythonCandidate> pythons;
   JsonDocument machine{rapidjson::kObjectType};
+  std::optional<ModelFindings> model;
 
   const PythonCandidate* python() const {
     return pythons.empty() || pythons.back().package.empty() ? nullptr : &pythons.back();
@@ -37,6 +48,31 @@ Findings look(const ModelOptions& options) {
   else findings.engine_problem = err.message;
   findings.pythons = find_python();
   findings.machine = look_at_machine();
+  return findings;
+}
+
+// Opens the model with the native engine and with the one that "auto" takes. Golden rows do not
+// run, because a model that fails verification has an engine too.
+ModelFindings look_at_model(const std::string& uri, ModelOptions options) {
+  ModelFindings findings;
+  findings.uri = uri;
+  options.verify = "off";
+  unsetenv("SIDECALL_VERIFY");
+  const auto open = [&](const char* engine, Model& model) -> std::string {
+    options.engine = engine;
+    sidecall_error err = SIDECALL_ERROR_INIT;
+    return try_open_model(uri, options, model, err) == SIDECALL_OK ? "" : err.message;
+  };
+  Model native, automatic;
+  findings.problem = open("auto", automatic);
+  const char* setting = std::getenv("SIDECALL_ENGINE");
+  const std::string kept = setting == nullptr ? "" : setting;
+  unsetenv("SIDECALL_ENGINE");  // it would override "native"
+  findings.native_problem = open("native", native);
+  if (setting != nullptr) setenv("SIDECALL_ENGINE", kept.c_str(), 1);
+  if (!findings.problem.empty()) return findings;
+  findings.engine = sidecall_model_engine(automatic.get());
+  findings.reason = sidecall_model_engine_reason(automatic.get());
   return findings;
 }
 
@@ -118,6 +154,14 @@ std::string page(const Findings& findings) {
     for (const auto& tried : findings.pythons)
       table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
   }
+  if (findings.model) {
+    const ModelFindings& model = *findings.model;
+    table.add({"model", model.uri});
+    table.add({"", "native engine: " + (model.native_problem.empty() ? "has all operators"
+                                                                     : model.native_problem)});
+    table.add({"", "opens with " + (model.problem.empty() ? model.engine + ": " + model.reason
+                                                          : "no engine: " + model.problem)});
+  }
   add_machine(table, findings.machine);
   for (const auto& setting : settings()) {
     const std::string name = setting.name;
@@ -154,6 +198,23 @@ std::string as_json(const Findings& findings) {
     } else {
       json.Null();
     }
+    json.Key("model");
+    if (findings.model) {
+      const auto text_or_null = [&](const char* key, const std::string& value) {
+        json.Key(key);
+        if (value.empty()) json.Null();
+        else write_text(json, value);
+      };
+      json.StartObject();
+      write_member(json, "uri", findings.model->uri);
+      text_or_null("native_problem", findings.model->native_problem);
+      text_or_null("engine", findings.model->engine);
+      text_or_null("engine_reason", findings.model->reason);
+      text_or_null("problem", findings.model->problem);
+      json.EndObject();
+    } else {
+      json.Null();
+    }
     for (const auto& member : findings.machine.GetObject()) {
       write_key(json, text_of(member.name));
       member.value.Accept(json);
@@ -178,12 +239,19 @@ int run_doctor(const Command& self, std::vector<std::string> words) {
                       "Exit code 4 if no usable ONNX Runtime was found. Python is needed only for\n"
                       "export, check, compare, and serve of Python objects.");
   ModelOptions options;
+  std::string uri;
   bool json = false;
+  arguments.app
+      .add_option("MODEL", uri,
+                  "a model file: also shows which engine opens it, why, and which node the native "
+                  "engine lacks")
+      ->option_text(" ");
   arguments.app.add_flag("--json", json, "write the findings as JSON");
   add_onnxruntime_option(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 
-  const Findings findings = look(options);
+  Findings findings = look(options);
+  if (!uri.empty()) findings.model = look_at_model(uri, options);
   out().write(json ? as_json(findings) : page(findings));
   return findings.engine_code;
 }

@@ -110,6 +110,8 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   line("task", text_at(about, "task"));
   line("created", text_at(about, "created"));
   line("id", sidecall_model_id(model));
+  const std::string reason = sidecall_model_engine_reason(model);
+  if (!reason.empty()) line("engine", sidecall_model_engine(model) + (": " + reason));
   if (at(about, "metadata").IsObject() && at(about, "metadata").MemberCount() > 0)
     line("metadata", text_at(about, "metadata"));
   if (!contract.IsObject() || contract.ObjectEmpty())
@@ -155,6 +157,8 @@ std::string as_json(const std::string& uri, const sidecall_model* model,
     json.StartObject();
     write_member(json, "file", uri);
     write_member(json, "id", sidecall_model_id(model));
+    write_member(json, "engine", sidecall_model_engine(model));
+    write_member(json, "engine_reason", sidecall_model_engine_reason(model));
     write_tensors(json, "inputs", tensors_of(model, Side::kInput));
     write_tensors(json, "outputs", tensors_of(model, Side::kOutput));
     json.Key("columns");

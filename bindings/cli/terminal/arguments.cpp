@@ -153,8 +153,8 @@ void add_onnxruntime_option(CLI::App& app, ModelOptions& options) {
 
 void add_engine_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--engine", options.engine,
-                 "engine that runs a file: auto (default) or onnxruntime, which are both ONNX "
-                 "Runtime, or native, which is sidecall's own")
+                 "engine that runs a file: onnxruntime; native, which is sidecall's own; or auto "
+                 "(default): native if the export proved the file on it, otherwise onnxruntime")
       ->check(one_of({"auto", "native", "onnxruntime"}))
       ->option_text("NAME");
   add_onnxruntime_option(app, options);

@@ -72,6 +72,14 @@ class Model {
     return this.#id
   }
 
+  get engine() {
+    return this.#described.engine
+  }
+
+  get engineReason() {
+    return this.#described.engineReason
+  }
+
   get warning() {
     return this.#described.warning
   }

@@ -87,8 +87,8 @@ Napi::Value Model::close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// describe(): returns {name, version, warning, contract, inputs, outputs, features, columns};
-// `contract` is JSON text, or null.
+// describe(): returns {name, version, engine, engineReason, warning, contract, inputs, outputs,
+// features, columns}; `contract` is JSON text, or null.
 Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto text_or_null = [&](const char* text) {
@@ -97,6 +97,8 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   auto all = Napi::Object::New(env);
   all.Set("name", sidecall_model_name(handle_));
   all.Set("version", sidecall_model_version(handle_));
+  all.Set("engine", sidecall_model_engine(handle_));
+  all.Set("engineReason", sidecall_model_engine_reason(handle_));
   all.Set("warning", text_or_null(sidecall_model_warning(handle_)));
   all.Set("contract", text_or_null(sidecall_model_contract(handle_, nullptr)));
   const auto tensor = [&](const sidecall_tensor_spec& spec) { return describe_tensor(env, spec); };

@@ -137,8 +137,12 @@ class Description:
         refusing   the checks in the graph that can refuse a row
         """
         of_data, of_probes, of_golden = parities
+        proof = measure.proof
         largest = {
-            name: max(p.outputs[name].largest for p in (of_data, of_probes, of_golden))
+            name: max(
+                0.0 if proof is None else proof.largest(name),
+                *(p.outputs[name].largest for p in (of_data, of_probes, of_golden)),
+            )
             for name in of_data.outputs
         }
         columns = self.golden_rows
@@ -177,7 +181,14 @@ class Description:
             "parity": parity,
             "versions": artifact.versions(self.model),
         }
-        return Report(None, contract, precision, why, notes=[*self.data.notes, *notes])
+        if proof is not None:
+            engines = {"onnxruntime": artifact.versions(self.model)["onnxruntime"]}
+            if proof.failure is None:
+                engines["native"] = proof.version
+            contract["engines"] = engines
+        not_native = None if proof is None else proof.failure
+        all_notes = [*self.data.notes, *notes]
+        return Report(None, contract, precision, why, not_native=not_native, notes=all_notes)
 
 
 def about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:

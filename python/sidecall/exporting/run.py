@@ -20,6 +20,7 @@ from .parity import golden
 from .parity.engine import Session, declare_shapes
 from .parity.locate_mismatch import locate_mismatch
 from .parity.measure import Measure, Parity
+from .parity.proof import NativeProof
 from .parity.refusals import Refusals
 from .reports.progress import Progress
 from .reports.report import CheckReport, Report, StepRow
@@ -219,7 +220,12 @@ class Conversion:
         if len(self.golden_rows[0]):
             declare_shapes(graph, session, self.schema.tensors(self.golden_rows))
         return graph, Measure(
-            self.data, self.schema, self.original, session, rounds=self.precision == "float32"
+            self.data,
+            self.schema,
+            self.original,
+            session,
+            rounds=self.precision == "float32",
+            proof=NativeProof(graph),
         )
 
     def _measure(

@@ -111,6 +111,7 @@ def check_contract(file: File) -> None:
         "outputs",
         "verification",
         "parity",
+        "engines",
         "versions",
     }
     _check_model(contract["model"], file.bytes)
@@ -131,6 +132,8 @@ def check_contract(file: File) -> None:
     assert {"sidecall", "python", "scikit-learn", "onnx", "onnxruntime", "numpy"} <= set(
         contract["versions"]
     )
+    assert set(contract["engines"]) <= {"onnxruntime", "native"}
+    assert contract["engines"]["onnxruntime"] == contract["versions"]["onnxruntime"]
 
 
 def payload_of_graph(message: bytes) -> bytes:

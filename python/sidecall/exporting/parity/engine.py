@@ -47,7 +47,7 @@ class Session:
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         answers = self._answers(tensors)
-        return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
+        return {name: flat(answer) for name, answer in zip(self.names, answers, strict=True)}
 
     def _answers(self, tensors: dict[str, np.ndarray]) -> list[Any]:
         try:
@@ -85,7 +85,8 @@ _WORDS = {
 }
 
 
-def _flat(answer: Any) -> np.ndarray:
+def flat(answer: Any) -> np.ndarray:
+    """Returns [N] for an answer of shape [N, 1], and other answers as they are."""
     array = np.asarray(answer)
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 

@@ -69,17 +69,22 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
 
 
 def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
-    """Returns the rows on which graph and model agree.
+    """Returns the rows on which graph and model agree, on each engine that runs the graph.
 
     The other rows are left out, because two correct engines may give different answers for them:
     their answers change with rounding to float32 or with the batch.
     """
     if len(columns[0]) == 0:
         return np.arange(0)
-    got = measure.session.run(measure.schema.tensors(columns))
-    differences = compare(
-        measure.original.outputs, measure.original.ask(measure.data.build(columns)), got
-    )
+    tensors = measure.schema.tensors(columns)
+    expected = measure.original.ask(measure.data.build(columns))
+    of_native = None if measure.proof is None else measure.proof.run(tensors)
+    differences = [
+        difference
+        for got in (measure.session.run(tensors), of_native)
+        if got is not None
+        for difference in compare(measure.original.outputs, expected, got)
+    ]
     bad = (
         np.any([d.bad for d in differences], axis=0)
         if differences

@@ -15,6 +15,7 @@ from ..data.containers import Data
 from ..inputs.schema import Schema
 from ..model.original import Original
 from .compare import Difference, compare
+from .proof import NativeProof
 
 _BATCH = 10_000
 # With precision "float32", at most this fraction of the rows may get an answer that differs from
@@ -145,9 +146,18 @@ class Measure:
     """
 
     def __init__(
-        self, data: Data, schema: Schema, original: Original, session: Runs, rounds: bool = False
+        self,
+        data: Data,
+        schema: Schema,
+        original: Original,
+        session: Runs,
+        rounds: bool = False,
+        proof: NativeProof | None = None,
     ) -> None:
-        """`rounds`: the graph computes in float32 because the user asked for it."""
+        """`rounds`: the graph computes in float32 because the user asked for it.
+
+        `proof` runs the same rows on the native engine.
+        """
         self.data, self.schema, self.original, self.session, self.rounds = (
             data,
             schema,
@@ -155,27 +165,30 @@ class Measure:
             session,
             rounds,
         )
+        self.proof = proof
         # For each output, whether all answers of the original were finite.
         self.finite = {output.name: True for output in original.outputs}
 
     def of_data(self, on_rows: Callable[[int], None]) -> Parity:
-        parity = self._new(_MOST_ROUNDED)
+        parities = self._new(_MOST_ROUNDED), self._new(_MOST_ROUNDED)
         for rows in _slices(self.data.rows):
-            self._batch(
-                parity,
-                self.data.original(rows),
-                [column.take(rows) for column in self.data.columns],
-                rows.start,
-            )
+            columns = [column.take(rows) for column in self.data.columns]
+            self._batch(parities, self.data.original(rows), columns, rows.start)
             on_rows(rows.stop - rows.start)
-        return parity
+        return self._judged(parities, "the data")
 
     def of_columns(self, columns: list[Column]) -> Parity:
-        parity = self._new(_MOST_ROUNDED_SYNTHETIC)
+        parities = self._new(_MOST_ROUNDED_SYNTHETIC), self._new(_MOST_ROUNDED_SYNTHETIC)
         for rows in _slices(len(columns[0])):
             batch = [column.take(rows) for column in columns]
-            self._batch(parity, self.data.build(batch), batch, rows.start)
-        return parity
+            self._batch(parities, self.data.build(batch), batch, rows.start)
+        return self._judged(parities, "synthetic rows")
+
+    def _judged(self, parities: tuple[Parity, Parity], where: str) -> Parity:
+        measured, of_native = parities
+        if self.proof is not None:
+            self.proof.judge(of_native, measured.refused, where)
+        return measured
 
     def _new(self, most_rounded: float) -> Parity:
         return Parity(
@@ -187,10 +200,26 @@ class Measure:
             },
         )
 
-    def _batch(self, parity: Parity, rows: Any, columns: list[Column], offset: int) -> None:
+    def _batch(
+        self, parities: tuple[Parity, Parity], rows: Any, columns: list[Column], offset: int
+    ) -> None:
+        """Adds a batch to the parities of the session and of the native engine."""
         expected = self.original.ask(rows)
         self.note_finite(expected)
-        got = self.session.run(self.schema.tensors(columns))
+        tensors = self.schema.tensors(columns)
+        self._add(parities[0], expected, self.session.run(tensors), columns, offset)
+        got = None if self.proof is None else self.proof.run(tensors)
+        if got is not None:
+            self._add(parities[1], expected, got, columns, offset)
+
+    def _add(
+        self,
+        parity: Parity,
+        expected: dict[str, np.ndarray],
+        got: dict[str, np.ndarray],
+        columns: list[Column],
+        offset: int,
+    ) -> None:
         if REFUSED in got and got[REFUSED].any():
             parity.refused += int((got[REFUSED] != 0).sum())
             parity.refusing = int(got[REFUSED].max())

@@ -81,19 +81,31 @@ class Refusals:
         return result
 
     def _by_graph(self, columns: list[Column], by_steps: bool) -> np.ndarray:
-        result = np.ones(len(columns[0]), dtype=bool)
+        tensors = self.measure.schema.tensors(columns)
         try:
-            got = self.measure.session.run(self.measure.schema.tensors(columns))
+            got = self.measure.session.run(tensors)
         except StepError:
             # An index beyond the end of a table makes the graph fail, as it makes the model fail.
-            rows = range(len(result))
-            return (
-                np.concatenate(
-                    [self._by_graph([c.take([k]) for c in columns], by_steps) for k in rows]
+            count = len(columns[0])
+            if count > 1:
+                return np.concatenate(
+                    [self._by_graph([c.take([k]) for c in columns], by_steps) for k in range(count)]
                 )
-                if len(result) > 1
-                else ~result
-            )
+            if self.measure.proof is not None:
+                self.measure.proof.expect_error(tensors)
+            return np.zeros(1, dtype=bool)
+        result = self._answers(got, by_steps)
+        proof = self.measure.proof
+        of_native = None if proof is None else proof.run(tensors)
+        if proof is not None and of_native is not None:
+            others = int((self._answers(of_native, by_steps) != result).sum())
+            if others:
+                proof.failure = f"it refuses other rows with extreme values than ONNX Runtime ({others} of {len(result)})"
+        return result
+
+    def _answers(self, got: dict[str, np.ndarray], by_steps: bool) -> np.ndarray:
+        """Returns, for each row, whether neither a step nor an answer that is not finite refuses it."""
+        result = np.ones(len(next(iter(got.values()))), dtype=bool)
         if REFUSED in got:
             result &= got[REFUSED] == 0
         for output in self.measure.original.outputs:

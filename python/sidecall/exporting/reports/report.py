@@ -15,7 +15,10 @@ _LIMITS = (1.7976931348623157e308, 3.4028234663852886e38, 3.4028235677973362e38)
 
 @dataclass
 class Report:
-    """The result of one export. `contract` is what the file holds; `parity` is a part of it."""
+    """The result of one export. `contract` is what the file holds; `parity` is a part of it.
+
+    `not_native` says why the file is not proven on the native engine; None if it is proven.
+    """
 
     path: Path | None
     contract: dict[str, Any]
@@ -23,6 +26,7 @@ class Report:
     why: str
     size_bytes: int = 0
     seconds: float = 0.0
+    not_native: str | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -108,6 +112,14 @@ class Report:
             ("precision", f"{self.precision}: {self.why}"),
             ("golden rows", golden),
         ]
+        if engines := self.contract.get("engines"):
+            proven = ", ".join(f"{name} {version}" for name, version in engines.items())
+            lines.append(
+                (
+                    "engines",
+                    proven + (f"; not native: {self.not_native}" if self.not_native else ""),
+                )
+            )
         if refused := _refused(self.contract):
             lines.insert(2, ("refused", refused))
         if parity.get("unstable"):
