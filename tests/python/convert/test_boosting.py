@@ -69,6 +69,20 @@ def test_lightgbm_missing_values_agree_whether_or_not_training_had_them():
     assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(WINE, CULTIVAR), HOLES.astype("float32"))
 
 
+def test_numbers_that_lightgbm_reads_as_zero_agree():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2000, 2)) * (rng.random((2000, 2)) < 0.7)
+    model = lightgbm.LGBMClassifier(**QUICK).fit(rows, (rows[:, 0] < 0) ^ (rows[:, 1] < 0.5))
+    zero = float(np.float32(1e-35))
+    neighbours = [np.nextafter(np.float32(zero), np.float32(end)) for end in (0, 1)]
+    beside = [zero, *map(float, neighbours), 0.0, 1e-40, 1.0]
+    assert str(-zero) in model.booster_.model_to_string(), "no threshold beside zero"
+    numbers = np.array([sign * number for number in beside for sign in (-1, 1)])
+    edges = np.column_stack([numbers, rng.permutation(numbers)])
+    assert_agrees(model, edges)
+    assert_agrees(model, edges.astype("float32"))
+
+
 def test_lightgbm_agrees_on_rounded_float64_rows():
     model = lightgbm.LGBMClassifier(verbose=-1).fit(CANCER, MALIGNANT)
     got = run(model, CANCER.astype("float32"), rows="float64")["probabilities"]

@@ -19,6 +19,7 @@ from .linear_model import pair, sign_index
 from .tree import compared, rounded_float32
 
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
+LIGHTGBM_ZERO = float(np.float32(1e-35))
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
 
 refuses(
@@ -129,6 +130,10 @@ def _split(
     if missing_type == "Zero":
         raise g.refuse("zero_as_missing is not supported")
     threshold = float(g.snap(node["threshold"], singles[feature]))
+    # LightGBM reads numbers from -1e-35 to 1e-35 as zero. Its own thresholds beside zero are these
+    # two numbers, so the lower one must not go left.
+    if threshold == -LIGHTGBM_ZERO:
+        threshold = float(np.nextafter(threshold, -np.inf))
     # If training saw no missing value, LightGBM treats a missing value as zero.
     missing = bool(node["default_left"]) if missing_type == "NaN" else threshold >= 0.0
     return feature, threshold, missing
