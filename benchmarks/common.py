@@ -3,6 +3,7 @@ by */run.py.
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -179,6 +180,14 @@ def describe_versions(packages: Iterable[str]) -> dict[str, str]:
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in packages},
     }
+
+
+def find_in_package(package: str, pattern: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
+    if not found:
+        raise FileNotFoundError(f"expected {pattern} in package {package}: pip install '.[bench]'")
+    return found[-1]
 
 
 def check_document(document: dict) -> None:

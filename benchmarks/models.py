@@ -41,6 +41,7 @@ class Workload:
     folder: Path
     expected: np.ndarray  # [rows, classes] probabilities of the original model, for every row
     twin: np.ndarray | None  # the same for the LightGBM twin
+    tolerance: float = TOLERANCE
 
     def checker(
         self, rows: int, report_fault: Callable[[str], None]
@@ -71,12 +72,12 @@ class Workload:
         calls = len(answers)
         first_rows = (first_call + np.arange(calls)) % RING
         expected = reference[first_rows[:, None] + np.arange(rows)]
-        far = ~(np.abs(answers[..., 1:] - expected) <= TOLERANCE)  # NaN counts as far
+        far = ~(np.abs(answers[..., 1:] - expected) <= self.tolerance)  # NaN counts as far
         if far.any():
             return f"{self.name}, {approach}, {rows} rows: {int(far.any(axis=-1).sum())} answers of {calls * rows} are not those of the original model"
         labels = answers[..., 0]
         best = np.sort(expected, axis=-1)
-        is_tie = best[..., -1] - best[..., -2] <= 2 * TOLERANCE
+        is_tie = best[..., -1] - best[..., -2] <= 2 * self.tolerance
         if not ((labels == -1) | (labels == expected.argmax(axis=-1)) | is_tie).all():
             return (
                 f"{self.name}, {approach}, {rows} rows: a label is not that of the original model"

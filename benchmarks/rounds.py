@@ -3,10 +3,12 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+BLOCK = 64
 
 
 class Client:
@@ -56,12 +58,15 @@ class Contender:
     client: Client
     approach: str
     calls: int = 0
+    block: int = 1  # calls that are timed together; only native clients know blocks
     next_call: int = 0
     medians: list[float] = field(default_factory=list)  # one per round, ns
     times: list[np.ndarray] = field(default_factory=list)
 
     def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.client.ask("round", self.approach, self.next_call, calls, warm_up)
+        request = ["round", self.approach, self.next_call, calls, warm_up]
+        times, answers = self.client.ask(*request, *([self.block] if self.block > 1 else []))
+        return times / self.block, answers
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,7 +78,8 @@ class Contender:
     def row(self, scenario: str, rows: int, **more: float) -> dict:
         """The row of the document for this contender."""
         measured = {"p50_us": self.percentile_us(50), "p99_us": self.percentile_us(99)}
-        counts = {"calls": sum(len(times) for times in self.times), "rounds": len(self.medians)}
+        timed = sum(len(times) for times in self.times)
+        counts = {"calls": timed * self.block, "rounds": len(self.medians)}
         return (
             {
                 "scenario": scenario,
@@ -99,11 +105,16 @@ def run_rounds(
     rounds: int,
     budget_ns: float,
     check: Callable[[Contender, int, np.ndarray], None],
+    *,
+    blocks_below_ns: float = 0,
+    can_block: Sequence[Contender] = (),
+    warm: bool = True,
 ) -> None:
     """Lets each contender time about `budget_ns` of calls in each round.
 
     The order of the contenders is reversed after every round. `check` receives the contender, the
-    number of its first call and the answers.
+    number of its first call and the answers. Calls that take less than `blocks_below_ns` are timed
+    in blocks of BLOCK, if the contender is one of `can_block`. Without `warm` no call goes untimed, for calls that take seconds.
     """
 
     def run(contender: Contender, calls: int, warm_up: int) -> np.ndarray:
@@ -113,12 +124,15 @@ def run_rounds(
         return times
 
     for contender in contenders:
-        estimate = float(np.median(run(contender, 3, 2)))
+        estimate = float(np.median(run(contender, 3, 2) if warm else run(contender, 1, 0)))
         contender.calls = int(np.clip(budget_ns / estimate, 1, 1000))
+        if estimate < blocks_below_ns and contender in can_block:
+            contender.block = BLOCK
+            contender.calls = -(-contender.calls // BLOCK) * BLOCK
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
             # The process was asleep, so other processes have used its caches. A few untimed calls
             # fill them again.
-            times = run(contender, contender.calls, min(contender.calls, 20))
+            times = run(contender, contender.calls, min(contender.calls, 20) if warm else 0)
             contender.medians.append(float(np.median(times)))
             contender.times.append(times)

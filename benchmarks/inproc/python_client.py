@@ -1,4 +1,4 @@
-"""The Python client of benchmarks/inproc.
+"""The Python client of benchmarks/inproc and benchmarks/engine.
 
 Started by run.py. It answers the same requests, `load` and `round`, as native/main.c.
 """
@@ -184,13 +184,13 @@ class Client:
         return np.array(times, np.int64), answers
 
 
-def main() -> None:
+def main(kind: type[Client] = Client) -> None:
     client = None
     for line in sys.stdin:
         request, *words = line.split()
         times, answers = np.empty(0, np.int64), np.empty(0)
         if request == "load":
-            client = Client(Path(words[0]), int(words[1]))
+            client = kind(Path(words[0]), int(words[1]))
         else:
             times, answers = client.round(words[0], *map(int, words[1:]))
         sys.stdout.buffer.write(

@@ -3,7 +3,6 @@
 Writes results/inproc.json, prints tables and bars.
 """
 
-import importlib.util
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from common import (
     Report,
     WrongAnswerError,
     describe_versions,
+    find_in_package,
     guarded,
     parse,
     print_table,
@@ -80,14 +80,6 @@ class Clients:
         return Client(
             name, [sys.executable, str(HERE / "python_client.py")], self.environment | more
         )
-
-
-def find_in_package(package: str, pattern: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
-    if not found:
-        raise FileNotFoundError(f"expected {pattern} in package {package}: pip install '.[bench]'")
-    return found[-1]
 
 
 def contenders_of(

@@ -220,13 +220,15 @@ function loadWork(folder, rows, ring) {
   const features = new Float64Array(bytes.buffer, bytes.byteOffset, available * width)
   const lines = fs.readFileSync(path.join(folder, 'records.jsonl'), 'utf8').split('\n', ring + rows)
   const all = lines.map(line => JSON.parse(line))
+  const labels = path.join(folder, 'labels.txt') // only if the labels are strings
   const work = {
     folder,
     model: path.join(folder, 'model.onnx'),
     rows,
     width,
     classes,
-    names: Object.keys(all[0])
+    names: Object.keys(all[0]),
+    labels: fs.existsSync(labels) ? fs.readFileSync(labels, 'utf8').split('\n') : undefined
   }
   work.array = row => features.subarray(row * width, (row + rows) * width)
   work.row = row => features.subarray(row * width, (row + 1) * width)

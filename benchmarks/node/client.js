@@ -33,12 +33,17 @@ async function approachOf(name) {
   return made.get(name)
 }
 
+/** The number of a label; labels that are strings are numbered in the order of labels.txt. */
+function numberOf(label) {
+  return typeof label === 'string' ? work.labels.indexOf(label) : Number(label)
+}
+
 /** Writes the label (-1: none) and the probabilities of each row of one call. */
 function writeAnswer(answers, call, [labels, probabilities]) {
   const { rows, classes } = work
   for (let row = 0; row < rows; ++row) {
     const at = (call * rows + row) * (1 + classes)
-    answers[at] = labels === undefined ? -1 : Number(labels[row])
+    answers[at] = labels === undefined ? -1 : numberOf(labels[row])
     for (let i = 0; i < classes; ++i) answers[at + 1 + i] = probabilities[row * classes + i]
   }
 }

@@ -3,9 +3,6 @@
 Writes results/node.json, prints tables and bars.
 """
 
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,9 +25,9 @@ from common import (
 )
 from loop import Crowd, measure_delay, run_crowd_rounds
 from models import Workload, write_workloads
-from rounds import Client, Contender, run_rounds
+from node_clients import Clients
+from rounds import Contender, run_rounds
 
-HERE = Path(__file__).resolve().parent
 # The approaches of each client; see benchmarks/README.md.
 APPROACHES = {
     "onnxruntime-node": ["run", "run_kept", "record"],
@@ -52,48 +49,6 @@ class Settings:
         self.crowd_rounds = 2 if quick else 20
         self.crowd_budget_ns = 1e6 if quick else 5e7
         self.delay_rounds, self.delay_ms = (2, 100) if quick else (7, 2_000)
-
-
-class Clients:
-    """The measured processes, one per package, so that no two share a heap or a library."""
-
-    def __init__(self, build: Path):
-        self.node = shutil.which("node") or "node"
-        self.package = HERE.parents[1] / "bindings" / "node"
-        self.peer = build / "node-peers" / "node_modules" / "onnxruntime-node"
-        self.addon = build / "lib" / "sidecall.node"
-        for path in (self.addon, self.peer):
-            if not path.exists():
-                raise FileNotFoundError(f"expected {path}: make bench-node builds or installs it")
-        library = next(
-            self.peer.glob(f"bin/napi-v*/linux/{self.print_of('process.arch')}/libonnxruntime.so.1")
-        )
-        self.environment = {
-            "BENCH_ONNXRUNTIME_NODE": str(self.peer),
-            "BENCH_SIDECALL": os.environ.get(
-                "BENCH_SIDECALL", str(self.package)
-            ),  # a test sets this to a package with wrong answers
-            "SIDECALL_NODE_ADDON": str(self.addon),
-            "SIDECALL_ONNXRUNTIME": str(library),  # both packages run the same engine
-            "ORT_DISABLE_TELEMETRY": "1",
-        }
-
-    def open(self, name: str) -> Client:
-        return Client(name, [self.node, "--expose-gc", str(HERE / "client.js")], self.environment)
-
-    def print_of(self, expression: str) -> str:
-        done = subprocess.run(
-            [self.node, "-p", expression], check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    def versions(self) -> dict[str, str]:
-        peer = self.print_of(f"require({str(self.peer / 'package.json')!r}).version")
-        return {
-            "node": self.print_of("process.versions.node"),
-            "v8": self.print_of("process.versions.v8"),
-            "onnxruntime-node": peer,
-        }
 
 
 def measure_calls(

@@ -1,5 +1,5 @@
-/* Shared by the native approaches of benchmarks/inproc: a workload, and the functions by which an
- * approach answers calls over it. main.c uses them. */
+/* Shared by the native approaches of benchmarks/inproc and benchmarks/engine: a workload, and the
+ * functions by which an approach answers calls over it. main.c uses them. */
 #ifndef SIDECALL_BENCHMARKS_INPROC_BENCH_H
 #define SIDECALL_BENCHMARKS_INPROC_BENCH_H
 
@@ -17,8 +17,9 @@ typedef struct bench_workload {
   int64_t width;          /* features per row */
   int64_t classes;        /* probabilities per answer */
   const double* features; /* BENCH_RING + rows rows, or more */
-  char** records;         /* the same rows as JSON objects */
+  char** records;         /* the first rows as JSON objects */
   size_t* record_lengths;
+  int64_t num_records;
 } bench_workload;
 
 /* The first member of the state of every approach. */
@@ -41,6 +42,9 @@ extern const bench_approach bench_raw[];       /* raw.c; each list ends with a N
 extern const bench_approach bench_calls[];     /* calls.c */
 extern const bench_approach bench_generated[]; /* generated.c */
 
+/* The lists of a program, which end with NULL; each program has a file approaches.c. */
+extern const bench_approach* const bench_approaches[];
+
 /* Prints "error ..." as the answer to run.py and ends the program. */
 _Noreturn void bench_fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -62,5 +66,11 @@ int64_t bench_growth(const char* path, int64_t warm_up, int64_t count);
  * arena. */
 void* bench_raw_session_open(const char* path, int tuned);
 void bench_raw_session_close(void* session);
+
+/* machine.c. The time in ns of `loads` loads, each of which reads the address of the next one. The
+ * loads go through `bytes` of memory in random order. */
+int64_t bench_time_chase(int64_t bytes, int64_t loads);
+/* The time in ns to read `bytes` of memory `repeats` times. */
+int64_t bench_time_stream(int64_t bytes, int64_t repeats);
 
 #endif

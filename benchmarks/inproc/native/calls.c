@@ -132,6 +132,8 @@ static void decode_setters(bench_state* base, const void* slot, double* answers)
 static bench_state* open_json(const bench_workload* workload) {
   call_state* state = open_model(workload);
   size_t longest = 0;
+  if (workload->num_records < BENCH_RING + workload->rows)
+    bench_fail("records.jsonl: expected %ld lines", BENCH_RING + workload->rows);
   for (int64_t i = 0; i < BENCH_RING + workload->rows; ++i)
     longest = workload->record_lengths[i] > longest ? workload->record_lengths[i] : longest;
   state->request = bench_alloc((size_t)workload->rows * (longest + 1) + 2);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "raw.h"
 
 static const OrtApi* api;
 static OrtEnv* env;
@@ -47,6 +48,15 @@ void* bench_raw_session_open(const char* path, int tuned) {
   return open_session(path, tuned, !tuned);
 }
 void bench_raw_session_close(void* session) { api->ReleaseSession(session); }
+
+const OrtApi* bench_raw_api(void) {
+  load_onnxruntime();
+  return api;
+}
+void bench_raw_check(OrtStatus* status) { check(status); }
+OrtSession* bench_raw_session_one_thread(const char* path, int arena) {
+  return open_session(path, 1, arena);
+}
 
 typedef struct raw_state {
   bench_state base;
