@@ -139,6 +139,11 @@ $(BUILD)/node-peers/.created: benchmarks/node/package-lock.json | $(BUILD)/.syst
 	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) $(@D)
 	@touch $@
 
+# Other engines for trees. They take 700 MB, and only this benchmark needs them.
+$(BUILD)/engine-peers/.created: benchmarks/engine/install_peers.sh benchmarks/engine/requirements.txt | $(VENV)/.bench
+	@$(quietly) engine-peers "installing other engines for trees" benchmarks/engine/install_peers.sh $(BIN)/python $(@D)
+	@touch $@
+
 examples/node/node_modules/.created: examples/node/package-lock.json | $(BUILD)/.system
 	@$(quietly) npm-examples "installing what the Node.js examples need" $(npm_ci) examples/node
 	@ln -sfn ../../../$(NODE) $(@D)/sidecall
@@ -265,6 +270,7 @@ bench-network: bench-network-setup
 bench-network-setup: setup
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
+bench-engine: $(BUILD)/engine-peers/.created $(BUILD)/node-peers/.created
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 

@@ -38,6 +38,7 @@ NAVIGATION = {
             "docs/decisions/README",
             "benchmarks/README",
             "benchmarks/report/README",
+            "benchmarks/report/engine",
             "examples/README",
             "bindings/node/README",
             "tests/vectors/README",
@@ -57,7 +58,7 @@ root_doc = "docs/index"
 include_patterns = [
     "*.md",
     "benchmarks/README.md",
-    "benchmarks/report/README.md",
+    "benchmarks/report/*.md",
     "bindings/node/README.md",
     "docs/**/*.md",
     "docs/*.md",

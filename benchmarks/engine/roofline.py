@@ -1,0 +1,88 @@
+"""What the machine allows at best: the latency of loads and the bandwidth of caches, beside the
+measured times; used by run.py.
+"""
+
+import os
+
+import numpy as np
+import trees
+from calls import Measured
+from cases import Case
+from limits import ours_of
+from rounds import Client
+
+KIB = 1024
+NODE_BYTES = 8  # a node of the native engine; the bits of small trees take about as much
+# The memory that is read; each fits well into its cache.
+LEVELS = {"L1": 16 * KIB, "L2": 512 * KIB, "L3": 16 * KIB * KIB, "memory": 1024 * KIB * KIB}
+LOADS = 2_000_000
+STREAMED = 2_000_000_000  # bytes
+REPEATS = 5
+
+
+def measure_machine(client: Client) -> list[dict]:
+    """The best of some repetitions, because other processes can only slow them down."""
+    found = []
+    for level, size in LEVELS.items():
+        chase = min(client.ask("chase", size, LOADS)[0][0] for _ in range(REPEATS))
+        times = max(1, STREAMED // size)
+        stream = min(client.ask("stream", size, times)[0][0] for _ in range(REPEATS))
+        found.append(
+            {
+                "cache": level,
+                "bytes": size,
+                "load_ns": float(chase) / LOADS,
+                "gb_per_s": times * size / float(stream),
+            }
+        )
+    return found
+
+
+def _level_of(size: int) -> str:
+    """The smallest cache that the nodes fit into."""
+    sizes = {
+        "L1": os.sysconf("SC_LEVEL1_DCACHE_SIZE"),
+        "L2": os.sysconf("SC_LEVEL2_CACHE_SIZE"),
+        "L3": os.sysconf("SC_LEVEL3_CACHE_SIZE"),
+    }
+    return next((level for level, most in sizes.items() if size <= most), "memory")
+
+
+def roofline_rows(
+    cases: list[Case], measured: Measured, batch: int, machine: list[dict]
+) -> list[dict]:
+    """For each model of trees, times in us for one row.
+
+    `one_by_one`: all loads of nodes, one after the other. `overlapped`: the loads of the longest
+    path, if those of all other trees take place meanwhile. `bandwidth`: reading all visited nodes
+    from their cache, and the row from memory.
+    """
+    levels = {one["cache"]: one for one in machine}
+    found = []
+    for case in cases:
+        if not case.engines and case.judged is None:
+            continue
+        model = trees.read(case.folder / "model.onnx")
+        width = int((case.folder / "shape.txt").read_text(encoding="utf-8").split()[1])
+        rows = np.fromfile(case.folder / "features.f64", count=1024 * width).reshape(-1, width)
+        lengths = trees.path_lengths(model, rows)
+        size = NODE_BYTES * len(model.feature)
+        level = levels[_level_of(size)]
+        loads, longest = lengths.sum(axis=1).mean(), lengths.max(axis=1).mean()
+        nodes_us = loads * NODE_BYTES / level["gb_per_s"] / 1000
+        row_us = width * 8 / levels["memory"]["gb_per_s"] / 1000
+        ours, ours_batch = ours_of(measured[case.name, 1]), ours_of(measured[case.name, batch])
+        found.append(
+            {
+                "scenario": case.name,
+                "cache": level["cache"],
+                "nodes": len(model.feature),
+                "loads": float(loads),
+                "one_by_one_us": float(loads * level["load_ns"] / 1000),
+                "overlapped_us": float(longest * level["load_ns"] / 1000),
+                "one_row_us": ours.percentile_us(50) if ours else 0.0,
+                "bandwidth_us": float(nodes_us + row_us),
+                "batch_row_us": ours_batch.percentile_us(50) / batch if ours_batch else 0.0,
+            }
+        )
+    return found
