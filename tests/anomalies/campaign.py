@@ -26,6 +26,7 @@ SCENARIOS = (
     *("reconnect", "serve-model", "supervisor", "serve-function", "exec", "command-predict"),
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),
     *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json"),
+    *("open-native", "records-native", "json-native"),
 )
 
 # Each of their runs takes long.

@@ -90,14 +90,14 @@ Call open_call(Steps& steps, const sidecall_model* model, int64_t rows) {
 }
 
 // Sets the features of a penguin for which the model answers "Adelie".
-bool set_penguin(Steps& steps, sidecall_call* call, const sidecall_model* model) {
-  if (!steps(sidecall_call_clear(call, steps.error()))) return false;
+bool set_penguin(Steps& steps, sidecall_call* call, const sidecall_model* model, int64_t row = 0) {
+  if (row == 0 && !steps(sidecall_call_clear(call, steps.error()))) return false;
   const auto number = [&](const char* name, double value) {
-    return steps(
-        sidecall_call_set_f64(call, 0, sidecall_model_feature(model, name), value, steps.error()));
+    return steps(sidecall_call_set_f64(call, row, sidecall_model_feature(model, name), value,
+                                       steps.error()));
   };
   const auto text = [&](const char* name, const char* value) {
-    return steps(sidecall_call_set_str(call, 0, sidecall_model_feature(model, name), value,
+    return steps(sidecall_call_set_str(call, row, sidecall_model_feature(model, name), value,
                                        std::strlen(value), steps.error()));
   };
   return number("bill_length_mm", 39.1) && number("bill_depth_mm", 18.7) &&
@@ -116,6 +116,21 @@ void run_record(Steps& steps, const sidecall_model* model) {
   const Call call = open_call(steps, model, 1);
   if (steps.ok() && set_penguin(steps, call.get(), model) &&
       steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
+    expect_adelie(steps, call.get());
+}
+
+// Runs one row and then several, so that the engine prepares for other shapes.
+void run_growing(Steps& steps, const sidecall_model* model) {
+  constexpr int64_t kRows = 20;
+  const Call call = open_call(steps, model, 1);
+  if (!steps.ok() || !set_penguin(steps, call.get(), model) ||
+      !steps(sidecall_call_run(call.get(), kTimeout, steps.error())) ||
+      !steps(sidecall_call_resize(call.get(), kRows, steps.error())))
+    return;
+  for (int64_t row = 0; row < kRows; ++row) {
+    if (!set_penguin(steps, call.get(), model, row)) return;
+  }
+  if (steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
     expect_adelie(steps, call.get());
 }
 
@@ -388,6 +403,11 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
     world->penguins = open_model(steps, penguins);
     require(steps);
   };
+  const auto open_on_native_engine = [=] {
+    Steps steps;
+    world->penguins = open_model(steps, penguins + "?engine=native");
+    require(steps);
+  };
   const auto start_peer = [=] {
     world->peer = std::make_unique<Peer>(program, models, peer_address);
   };
@@ -419,6 +439,12 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
       scenario("open", nothing, [=](Steps& steps) { open_model(steps, penguins); }),
       scenario("open-external-data", nothing,
                [=](Steps& steps) { open_model(steps, models + "/external/inside.onnx"); }),
+      scenario("open-native", nothing,
+               [=](Steps& steps) { open_model(steps, penguins + "?engine=native"); }),
+      scenario("records-native", open_on_native_engine,
+               [=](Steps& steps) { run_growing(steps, world->penguins.get()); }),
+      scenario("json-native", open_on_native_engine,
+               [=](Steps& steps) { run_json(steps, world->penguins.get()); }),
       scenario("records", open_penguins,
                [=](Steps& steps) { run_record(steps, world->penguins.get()); }),
       scenario(

@@ -14,7 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sidecall::Signature signature;
   model.engine.sign(&signature);
   sidecall::Contract contract;
-  if (!fuzz::run([&] { contract = sidecall::parse_contract(json, "fuzz", true, &signature); }))
+  if (!fuzz::run([&] {
+        const sidecall::ContractDocument document(json, "fuzz");
+        fuzz::run([&] { document.proven_version("native"); });
+        contract = document.read(true, &signature);
+      }))
     return 0;
   signature.index_records();
   fuzz::check_signature(signature, contract);
