@@ -57,6 +57,12 @@ void add_packages(std::vector<Candidate>* candidates, const std::string& own_fol
   }
 }
 
+// Whether the caller or the environment names the one library to use.
+bool is_named(const char* option) {
+  const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
+  return option != nullptr || (path != nullptr && *path != '\0');
+}
+
 std::vector<Candidate> list_candidates(const char* option, const char* package) {
   if (option != nullptr) return {{option, "option"}};
   if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
@@ -135,8 +141,14 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   }
   const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found"
                                        : "no ONNX Runtime library was found";
+  // A package is of no use to a caller who has named a library.
+  const std::string install = is_named(option)
+                                  ? ""
+                                  : "install it with 'pip install onnxruntime' for Python or with "
+                                    "'npm install onnxruntime-node' for Node.js, or ";
   throw Error(is_too_old ? SIDECALL_ENGINE_TOO_OLD : SIDECALL_ENGINE_NOT_FOUND,
-              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " +
+              found + ": " + install +
+                  "set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " +
                   oldest_version() +
                   " or newer, for example from github.com/microsoft/onnxruntime/releases (tried " +
                   tried + ")");

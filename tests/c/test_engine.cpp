@@ -112,6 +112,7 @@ TEST_CASE("a path without an engine is reported with the setting to change") {
       out, "set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version 1.22 or newer"));
   CHECK(has(out, "for example from github.com/microsoft/onnxruntime/releases"));
   CHECK(has(out, "/nonexistent/libonnxruntime.so"));
+  CHECK_FALSE(has(out, "pip install"));  // of no use where a library is named
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/nonexistent", add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'",
                        "--engine /nonexistent"),
