@@ -11,22 +11,27 @@ function(sidecall_require_header variable header package)
   endif()
 endfunction()
 
-if(SIDECALL_ONNXRUNTIME_INCLUDE AND NOT EXISTS "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h")
-  message(FATAL_ERROR "SIDECALL_ONNXRUNTIME_INCLUDE: expected a folder with onnxruntime_c_api.h, got ${SIDECALL_ONNXRUNTIME_INCLUDE}")
-endif()
-sidecall_require_header(SIDECALL_ONNXRUNTIME_INCLUDE onnxruntime_c_api.h libonnxruntime-dev
-                        PATH_SUFFIXES onnxruntime onnxruntime/core/session)
-file(STRINGS "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h" api REGEX "^#define ORT_API_VERSION [0-9]+")
-string(REGEX MATCH "[0-9]+" api "${api}")
-if(NOT api OR api LESS 21)
-  message(FATAL_ERROR "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h: expected ORT_API_VERSION 21 or newer, got '${api}'")
+if(NOT SIDECALL_NATIVE_ONLY)
+  if(SIDECALL_ONNXRUNTIME_INCLUDE AND NOT EXISTS "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h")
+    message(FATAL_ERROR "SIDECALL_ONNXRUNTIME_INCLUDE: expected a folder with onnxruntime_c_api.h, got ${SIDECALL_ONNXRUNTIME_INCLUDE}")
+  endif()
+  sidecall_require_header(SIDECALL_ONNXRUNTIME_INCLUDE onnxruntime_c_api.h libonnxruntime-dev
+                          PATH_SUFFIXES onnxruntime onnxruntime/core/session)
+  file(STRINGS "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h" api REGEX "^#define ORT_API_VERSION [0-9]+")
+  string(REGEX MATCH "[0-9]+" api "${api}")
+  if(NOT api OR api LESS 21)
+    message(FATAL_ERROR "${SIDECALL_ONNXRUNTIME_INCLUDE}/onnxruntime_c_api.h: expected ORT_API_VERSION 21 or newer, got '${api}'")
+  endif()
 endif()
 
 sidecall_require_header(SIDECALL_RAPIDJSON_INCLUDE rapidjson/document.h rapidjson-dev)
 
 add_library(sidecall-dependencies INTERFACE)
 # SYSTEM suppresses our warnings in headers of other projects.
-target_include_directories(sidecall-dependencies SYSTEM INTERFACE "${SIDECALL_ONNXRUNTIME_INCLUDE}" "${SIDECALL_RAPIDJSON_INCLUDE}")
+target_include_directories(sidecall-dependencies SYSTEM INTERFACE "${SIDECALL_RAPIDJSON_INCLUDE}")
+if(NOT SIDECALL_NATIVE_ONLY)
+  target_include_directories(sidecall-dependencies SYSTEM INTERFACE "${SIDECALL_ONNXRUNTIME_INCLUDE}")
+endif()
 
 if(SIDECALL_BUILD_COMMAND)
   sidecall_require_header(SIDECALL_CLI11_INCLUDE CLI/CLI.hpp libcli11-dev)

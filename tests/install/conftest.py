@@ -11,11 +11,21 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 VERSION = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+
+INSTALL = (
+    "install it with 'pip install onnxruntime' for Python or with 'npm install onnxruntime-node' "
+    "for Node.js, or set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version 1.22 "
+    "or newer"
+)
+# Debian's library, which is too old, may be on this machine.
+ABSENT = ("ENGINE_NOT_FOUND: ", "ENGINE_TOO_OLD: ")
 
 
 def run(*command: object, expect: int = 0, **options: object) -> str:
@@ -50,6 +60,27 @@ def onnxruntime() -> Path:
     return next(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so.*"))
 
 
+def write_determinant(folder: Path) -> Path:
+    """Writes a model with one node, which the native engine does not have."""
+    graph = helper.make_graph(
+        [helper.make_node("Det", ["X"], ["Y"], name="determinant")],
+        "determinant",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [1, 2, 2])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1])],
+    )
+    path = folder / "determinant.onnx"
+    opset = [helper.make_opsetid("", 21)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+    return path
+
+
+def assert_says_what_to_install(text: str) -> None:
+    assert text.startswith(ABSENT), text
+    assert "node 'determinant'" in text
+    assert INSTALL in text
+    assert text.count("\n") <= 1, "expected one line"
+
+
 def library_dir(tree: Path) -> Path:
     return next(tree.rglob("libsidecall.so")).parent
 
@@ -76,7 +107,8 @@ class Application:
 def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The tarballs that `make package` builds for npm.
 
-    The keys are "main" for the main package and "platform" for the one of this platform.
+    The keys are "main" for the main package and "platform" for the one of this platform. The folder
+    `slim` beside them has the package of this platform without ONNX Runtime.
     """
     folder = tmp_path_factory.mktemp("npm")
     run(
@@ -97,7 +129,7 @@ def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {"main": found[0], "platform": found[1]}
 
 
-def make_application(folder: Path, tarballs: list[Path]) -> Application:
+def make_application(folder: Path, tarballs: list[object]) -> Application:
     tools = folder / "tools"
     tools.mkdir()
     for name in ("node", "npm", "sh", "env"):
