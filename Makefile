@@ -279,7 +279,7 @@ bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example
 portable_build := tools/portable_build.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
 
 package: package-python package-node ## build an sdist, a wheel and the npm tarballs in dist/
-	@ls -1 $(DIST)
+	@ls -1 $(DIST) $(DIST)/slim
 
 package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
 	@$(quietly) package-requirements "installing build and ziglang" $(install) build ziglang==0.17.1

@@ -26,16 +26,18 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_packages_are_an_sdist_a_wheel_and_two_tarballs(dist: Path) -> None:
+def test_the_packages_are_an_sdist_a_wheel_two_tarballs_and_a_slim_one(dist: Path) -> None:
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     machine = platform.machine()
     node = {"x86_64": "x64", "aarch64": "arm64"}[machine]
-    assert sorted(path.name for path in dist.iterdir()) == sorted(
+    files = [path for path in dist.rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(dist).as_posix() for path in files) == sorted(
         [
             f"sidecall-{VERSION}.tar.gz",
             f"sidecall-{VERSION}-{python}-{python}-manylinux_2_28_{machine}.whl",
             f"sidecall-{VERSION}.tgz",
             f"sidecall-linux-{node}-{VERSION}.tgz",
+            f"slim/sidecall-linux-{node}-slim-{VERSION}.tgz",
         ]
     )
 

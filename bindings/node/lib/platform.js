@@ -9,6 +9,8 @@ const path = require('node:path')
 
 const platform = `${process.platform}-${process.arch}`
 const platformPackage = `@sidecall/${platform}`
+// The slim package has no ONNX Runtime. If both are installed, the other one is used.
+const platformPackages = [platformPackage, `${platformPackage}-slim`]
 
 /**
  * Returns the folders of the program's main file: first the folder after symbolic links are
@@ -49,8 +51,11 @@ function resolve(request, folders) {
 function findPlatformPackage() {
   const main = isBundled ? resolve('sidecall/package.json', searched) : undefined
   const folders = main === undefined ? searched : [...searched, path.dirname(main)]
-  const found = resolve(`${platformPackage}/package.json`, folders)
-  return found && path.dirname(found)
+  for (const name of platformPackages) {
+    const found = resolve(`${name}/package.json`, folders)
+    if (found) return path.dirname(found)
+  }
+  return undefined
 }
 
 /**

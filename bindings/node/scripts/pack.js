@@ -1,5 +1,6 @@
-// `npm run pack -- --build DIR --onnxruntime FILE --out DIR`: writes both tarballs of a release,
-// sidecall and @sidecall/<platform>.
+// `npm run pack -- --build DIR --onnxruntime FILE --out DIR`: writes the tarballs of a release:
+// sidecall, @sidecall/<platform>, and in the folder slim of --out @sidecall/<platform>-slim, which
+// replaces @sidecall/<platform> where ONNX Runtime is not wanted.
 //
 // --build is a CMake build folder with the addon and the command. --onnxruntime is a
 // libonnxruntime.so whose LICENSE and ThirdPartyNotices.txt lie beside it or in one of the two
@@ -86,34 +87,48 @@ function copyStripped(from, to) {
   fs.chmodSync(to, 0o755)
 }
 
-/** Packs the package with the native files for the platform of this machine. */
-function packPlatform(manifest, { build, onnxruntime, out }) {
-  const name = `${process.platform}-${process.arch}`
-  if (!platforms.includes(name))
-    throw new Error(`expected one of ${platforms.join(', ')}, got ${name}`)
-  const folder = stage(out, name)
-  copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
-  copyStripped(path.join(build, 'bin', 'sidecall'), path.join(folder, 'bin', 'sidecall'))
+/** Adds ONNX Runtime and its notices to a platform package. */
+function addOnnxruntime(folder, onnxruntime) {
   // Put the library into lib/, not beside the addon: the addon would prefer a library beside itself
   // over the application's own copy. lib/addon.js decides which one to use.
   const library = fs.realpathSync(onnxruntime)
   fs.mkdirSync(path.join(folder, 'lib'))
   fs.copyFileSync(library, path.join(folder, 'lib', 'libonnxruntime.so.1'))
-  fs.copyFileSync(
-    path.join(source, 'ThirdPartyNotices.md'),
-    path.join(folder, 'ThirdPartyNotices.md')
-  )
   fs.copyFileSync(findNotice(library, 'LICENSE'), path.join(folder, 'LICENSE.onnxruntime'))
   fs.copyFileSync(
     findNotice(library, 'ThirdPartyNotices.txt'),
     path.join(folder, 'ThirdPartyNotices.onnxruntime.txt')
   )
-  const text = `The native part of sidecall for ${name}: addon, command, and Microsoft's ONNX Runtime (MIT).`
+  return ['lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.onnxruntime.txt']
+}
+
+/**
+ * Packs the package with the native files for the platform of this machine. Without `onnxruntime`,
+ * this is the slim package.
+ */
+function packPlatform(manifest, { build, onnxruntime, out }) {
+  const platform = `${process.platform}-${process.arch}`
+  if (!platforms.includes(platform))
+    throw new Error(`expected one of ${platforms.join(', ')}, got ${platform}`)
+  const name = onnxruntime ? platform : `${platform}-slim`
+  const folder = stage(out, name)
+  copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
+  copyStripped(path.join(build, 'bin', 'sidecall'), path.join(folder, 'bin', 'sidecall'))
+  fs.copyFileSync(
+    path.join(source, 'ThirdPartyNotices.md'),
+    path.join(folder, 'ThirdPartyNotices.md')
+  )
+  const files = ['sidecall.node', 'bin', 'ThirdPartyNotices.md']
+  if (onnxruntime) files.push(...addOnnxruntime(folder, onnxruntime))
+  const content = onnxruntime
+    ? "addon, command, and Microsoft's ONNX Runtime (MIT)."
+    : 'addon and command, without ONNX Runtime.'
+  const text = `The native part of sidecall for ${platform}: ${content}`
   fs.writeFileSync(path.join(folder, 'README.md'), `# @sidecall/${name}\n\n${text}\n`)
   writeJson(path.join(folder, 'package.json'), {
     name: `@sidecall/${name}`,
     version: manifest.version,
-    description: `The native part of sidecall for ${name}`,
+    description: `The native part of sidecall for ${platform}${onnxruntime ? '' : ', without ONNX Runtime'}`,
     license: 'Apache-2.0 AND MIT AND BSD-3-Clause',
     author: manifest.author,
     engines: manifest.engines,
@@ -122,14 +137,7 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
     libc: ['glibc'],
     type: 'commonjs',
     preferUnplugged: true,
-    files: [
-      'sidecall.node',
-      'bin',
-      'lib',
-      'LICENSE.onnxruntime',
-      'ThirdPartyNotices.md',
-      'ThirdPartyNotices.onnxruntime.txt'
-    ]
+    files
   })
   pack(folder, out)
 }
@@ -142,10 +150,12 @@ function main() {
     throw new Error(
       `package.json: expected version ${version} as in VERSION, got ${manifest.version}`
     )
-  fs.mkdirSync(options.out, { recursive: true })
+  const slim = path.join(options.out, 'slim')
+  fs.mkdirSync(slim, { recursive: true })
   packMain(manifest, options.out)
   packPlatform(manifest, options)
-  fs.rmSync(path.join(options.out, 'stage'), { recursive: true })
+  packPlatform(manifest, { build: options.build, out: slim })
+  for (const out of [options.out, slim]) fs.rmSync(path.join(out, 'stage'), { recursive: true })
 }
 
 try {
