@@ -39,9 +39,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib.util
 
-    missing = [
-        package for package in ("sklearn", "onnx") if importlib.util.find_spec(package) is None
-    ]
+    needed = ("sklearn", "onnx", "onnxruntime")
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
     if missing:
         raise ModuleNotFoundError(
             f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'",
