@@ -67,6 +67,7 @@ def test_a_server_uses_the_engine_of_its_option(sidecall, jobs, tmp_path):
     for model, options in ((jobs, ["--engine", "native"]), (f"{jobs}?engine=native", [])):
         with serving(sidecall, model, at, *options, env=none) as served:
             assert sidecall("predict", at, stdin=row, env=none).out == here.out
+            assert 'engine="native 1"' in served.log()
             assert served.end() == 0
 
 

@@ -195,6 +195,7 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
   text("model", sidecall_model_name(model));
   text("version", sidecall_model_version(model));
   text("id", sidecall_model_id(model));
+  text("engine", sidecall_model_engine(model));
   json.Key("threads");
   json.Int(options.threads);
   json.Key("process");
