@@ -179,30 +179,6 @@ def transcendental(op: str, version: int, rng: Random) -> Iterator[Case]:
             yield Case(op, [np.abs(x)])
 
 
-@cases_of("Clip")
-def clip(op: str, version: int, rng: Random) -> Iterator[Case]:
-    if version < 11:
-        for shape in RANDOM_SHAPES:
-            x = data(rng, "float32", shape)
-            for low, high in ((None, None), (0.0, 1.0), (-0.0, None), (None, -1.5), (2.0, 1.0)):
-                yield Case(op, [x], {"min": low, "max": high})
-        return
-    dtypes = ("float32",) if version < 12 else NUMBERS
-    for dtype in dtypes:
-        is_real = np.dtype(dtype).kind == "f"
-        limits = [None, 0, 1, -2, *((np.nan, -0.0, np.inf, -np.inf) if is_real else ())]
-        x = np.concatenate([np.array(odd_values(dtype), dtype), data(rng, dtype, (25,))])
-        for low in limits:
-            for high in limits:
-                pair = [None if each is None else Known(each, dtype) for each in (low, high)]
-                yield Case(op, [x, *pair])
-        rows = data(rng, dtype, (17, 3))
-        yield Case(op, [rows, np.zeros((), dtype), np.ones((1,), dtype)])
-        yield Case(op, [rows, Known(0, dtype)], is_free=True)
-        yield Case(op, [data(rng, dtype, (0, 3)), Known(0, dtype)])
-        yield Case(op, [data(rng, dtype, ()), Known(0, dtype)])
-
-
 @cases_of("IsNaN")
 def is_nan(op: str, version: int, rng: Random) -> Iterator[Case]:
     yield from one_operand(op, rng, REALS, TensorProto.BOOL)

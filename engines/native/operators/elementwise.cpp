@@ -461,53 +461,6 @@ std::unique_ptr<Step> prepare_isinf(const Node& node, Inputs in, Outputs out) {
       node, x);
 }
 
-// ---- Clip ----
-
-// Values below `low` become `low`, then values above `high` become `high`. As in ONNX Runtime, NaN
-// stays NaN, and a limit that is NaN has no effect.
-template <typename T>
-std::unique_ptr<Step> clip_step(const Tensor& x, Tensor* out, const Tensor* low, const Tensor* high,
-                                T lowest, T highest) {
-  out->shape(x.dtype, x.dims);
-  return make_step([&x, out, low, high, lowest, highest] {
-    const T least = low == nullptr ? lowest : *low->as<T>();
-    const T most = high == nullptr ? highest : *high->as<T>();
-    const T* from = x.as<T>();
-    T* to = out->as<T>();
-    for (int64_t i = 0; i < x.count; ++i) {
-      const T raised = from[i] < least ? least : from[i];
-      to[i] = most < raised ? most : raised;
-    }
-  });
-}
-
-std::unique_ptr<Step> prepare_clip(const Node& node, Inputs in, Outputs out) {
-  const Tensor& x = required(node, in, 0);
-  const Tensor* low = optional(in, 1);
-  const Tensor* high = optional(in, 2);
-  for (const Tensor* limit : {low, high}) {
-    if (limit == nullptr) continue;
-    require_same_types(node, x, *limit);
-    if (limit->count != 1 || limit->dims.size() > 1)
-      refuse_node(node, SIDECALL_ENGINE, "expected limits of one element, got another shape");
-  }
-  return or_refuse(with_type<double, float, int64_t, int32_t>(
-                       x.dtype,
-                       [&](auto zero) {
-                         using Limits = std::numeric_limits<decltype(zero)>;
-                         return clip_step(x, out[0], low, high, Limits::lowest(), Limits::max());
-                       }),
-                   node, x);
-}
-
-std::unique_ptr<Step> prepare_clip_before_11(const Node& node, Inputs in, Outputs out) {
-  using Limits = std::numeric_limits<float>;
-  const Tensor& x = required(node, in, 0);
-  if (x.dtype != SIDECALL_DTYPE_FLOAT32) refuse_type(node, x);
-  return clip_step(x, out[0], nullptr, nullptr, node.real("min", Limits::lowest()),
-                   node.real("max", Limits::max()));
-}
-
 // ---- Cast ----
 
 // Converts as the x86 instructions do: a real number that does not fit becomes the smallest
@@ -601,8 +554,6 @@ const std::vector<OperatorEntry>& elementwise_operators() {
       {"", "Relu", 6, kAnyVersion, real_unary<Relu>()},
       {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>},
       {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>},
-      {"", "Clip", 6, 10, make_plain<prepare_clip_before_11>},
-      {"", "Clip", 11, kAnyVersion, make_plain<prepare_clip>},
       {"", "Cast", 9, kAnyVersion, make_plain<prepare_cast>},
   };
   return *all;
