@@ -13,10 +13,10 @@ namespace sidecall::native {
 const OperatorEntry* find_operator(const Node& node) {
   static const auto* by_name = [] {
     auto* map = new std::unordered_multimap<std::string_view, const OperatorEntry*>;
-    for (const auto* table :
-         {&elementwise_operators(), &feature_operators(), &gather_operators(), &layout_operators(),
-          &lookup_operators(), &matrix_operators(), &rearrange_operators(), &reduction_operators(),
-          &axis_operators(), &tree_operators()}) {
+    for (const auto* table : {&elementwise_operators(), &function_operators(), &feature_operators(),
+                              &gather_operators(), &layout_operators(), &lookup_operators(),
+                              &matrix_operators(), &rearrange_operators(), &reduction_operators(),
+                              &axis_operators(), &svm_operators(), &tree_operators()}) {
       for (const OperatorEntry& entry : *table) map->emplace(entry.op, &entry);
     }
     return map;
@@ -44,6 +44,13 @@ std::unique_ptr<Step> or_refuse(std::unique_ptr<Step> step, const Node& node,
                                 const Tensor& tensor) {
   if (!step) refuse_type(node, tensor);
   return step;
+}
+
+void require_same_types(const Node& node, const Tensor& a, const Tensor& b) {
+  if (a.dtype != b.dtype)
+    refuse_node(node, SIDECALL_FILE_INVALID,
+                std::string("expected inputs of one type, got ") + dtype_name(a.dtype) + " and " +
+                    dtype_name(b.dtype));
 }
 
 const Tensor& required(const Node& node, Inputs in, size_t position) {

@@ -133,6 +133,9 @@ std::unique_ptr<Operator> make_plain(const Compile& compile) {
 // throws UNSUPPORTED.
 std::unique_ptr<Step> or_refuse(std::unique_ptr<Step> step, const Node& node, const Tensor& tensor);
 
+// Throws FILE_INVALID if the elements are of different types.
+void require_same_types(const Node& node, const Tensor& a, const Tensor& b);
+
 // The input at that position. Throws FILE_INVALID if the node omits it.
 const Tensor& required(const Node& node, Inputs in, size_t position);
 // Each returns nullptr if the node omits the input or output.

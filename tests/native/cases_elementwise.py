@@ -60,6 +60,35 @@ def arithmetic(op: str, version: int, rng: Random) -> Iterator[Case]:
 @cases_of("Div")
 def division(op: str, version: int, rng: Random) -> Iterator[Case]:
     yield from pairs(op, rng, REALS)
+    for dtype in ("int64", "int32"):
+        limits = np.iinfo(dtype)
+        divisors = np.array([1, 2, -3, 7, 2**30, limits.max, limits.min], dtype)
+        for shape in ((40, 7), (40, 1), (1,), ()):
+            yield Case(op, [data(rng, dtype, shape, size=100), divisors])
+        # ONNX Runtime crashes if the smallest integer is divided by -1.
+        numbers = np.maximum(data(rng, dtype, (17, 3), size=100), limits.min + 1)
+        yield Case(op, [numbers, Known(-1, dtype)], is_free=True)
+        yield Case(op, [Known(limits.max, dtype), np.array([5, -7], dtype)])
+
+
+@cases_of("Clip")
+def clipping(op: str, version: int, rng: Random) -> Iterator[Case]:
+    if version < 11:
+        x = data(rng, "float32", (40, 6))
+        for limits in ({}, {"min": -1.0}, {"max": 0.0}, {"min": 2.0, "max": -0.0}):
+            yield Case(op, [x], limits)
+            yield Case(op, [x], limits, is_free=True)
+        yield Case(op, [x[0]], {"min": float("nan"), "max": float("inf")})
+        return
+    for dtype in REALS if version < 12 else NUMBERS:
+        for shape in ((40, 6), (7,), (), (0, 3), (1, 1)):
+            for given in ((True, True), (True, False), (False, True), (False, False)):
+                limits = [data(rng, dtype, ()) if each else None for each in given]
+                yield Case(op, [data(rng, dtype, shape), *limits])
+        odd = np.array(odd_values(dtype), dtype)
+        for low in odd:
+            yield Case(op, [odd, Known(low, dtype), Known(pick(rng, odd), dtype)], is_free=True)
+        yield Case(op, [data(rng, dtype, (9, 2)), Known([-1], dtype), None], is_free=True)
 
 
 @cases_of("Max", "Min", "Sum")

@@ -152,6 +152,21 @@ def softmax(op: str, version: int, rng: Random) -> Iterator[Case]:
         yield Case(op, [np.zeros((0, 3), dtype)])
 
 
+@cases_of("LpNormalization")
+def normalization(op: str, version: int, rng: Random) -> Iterator[Case]:
+    for dtype in REALS:
+        for p in (None, 1, 2):
+            for _ in range(15):
+                dims = shape_of(rng, 1, 3, (1, 2, 3, 9, 20))
+                axis = int(rng.integers(-len(dims), len(dims)))
+                x = moderate(rng, dtype, dims, size=float(pick(rng, [0.1, 1, 1000])))
+                yield Case(op, [x], {"axis": axis, "p": p})
+            for x in (np.zeros((2, 3), dtype), np.array([[-0.0, 0], [1, -1]], dtype)):
+                yield Case(op, [x], {"p": p}, is_free=True)
+            yield Case(op, [data(rng, dtype, (9, 4), odd=0.5)], {"p": p})
+            yield Case(op, [np.zeros((0, 3), dtype)], {"p": p})
+
+
 @cases_of("MatMul")
 def product(op: str, version: int, rng: Random) -> Iterator[Case]:
     for dtype in REALS:

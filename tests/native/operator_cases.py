@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import ModelProto, NodeProto, defs
-from two_engines import ML, OPSET, OPSET_ML, Array, element_type, make_node, model_of
+from two_engines import (
+    MICROSOFT,
+    ML,
+    OPSET,
+    OPSET_MICROSOFT,
+    OPSET_ML,
+    Array,
+    element_type,
+    make_node,
+    model_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "engines/native/operators"
@@ -30,12 +40,12 @@ class Entry(NamedTuple):
 
 def table_entries() -> list[Entry]:
     """Reads the tables, which have lines such as {"", "Squeeze", 1, 12, ...}."""
-    line = re.compile(r'\{(""|kDomain|"ai\.onnx\.ml"), "(\w+)", (\d+),\s*(\d+|kAnyVersion),')
-    newest = {"": defs.onnx_opset_version(), ML: OPSET_ML}
+    line = re.compile(r'\{(""|kDomain|"[a-z.]+"), "(\w+)", (\d+),\s*(\d+|kAnyVersion),')
+    newest = {"": defs.onnx_opset_version(), ML: OPSET_ML, MICROSOFT: OPSET_MICROSOFT}
     entries = []
     for path in sorted(TABLES.glob("*.cpp")):
         for domain, op, first, last in line.findall(path.read_text(encoding="utf-8")):
-            domain = "" if domain == '""' else ML
+            domain = ML if domain == "kDomain" else domain.strip('"')
             end = newest[domain] if last == "kAnyVersion" else int(last)
             entries.append(Entry(domain, op, int(first), end))
     return entries
@@ -43,7 +53,7 @@ def table_entries() -> list[Entry]:
 
 def versions_of(entry: Entry) -> list[int]:
     """The versions that ONNX distinguishes and ONNX Runtime runs: those from 7 on."""
-    first = max(entry.first, 1 if entry.domain == ML else 7)
+    first = max(entry.first, 1 if entry.domain else 7)
     changes = {
         schema.since_version
         for schema in defs.get_all_schemas_with_history()
@@ -106,7 +116,9 @@ class Case:
             kinds[name] = (element_type(array.dtype), shape)
         outputs = {f"y{i}": kind for i, kind in enumerate(self.output_types())}
         constants = {f"x{i}": x.array for i, x in enumerate(self.inputs) if isinstance(x, Known)}
-        opset, opset_ml = (OPSET, version) if self.domain == ML else (version, OPSET_ML)
+        opset, opset_ml = (version, OPSET_ML) if not self.domain else (OPSET, version)
+        if self.domain == MICROSOFT:
+            opset_ml = OPSET_ML
         return model_of([self.node()], kinds, outputs, constants, opset=opset, opset_ml=opset_ml)
 
     def describe(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 from operator_cases import Case, Input, Known
 from sidecall import errors
-from two_engines import ML, OPSET
+from two_engines import MICROSOFT, ML, OPSET
 
 FILE, UNSUPPORTED, ENGINE = errors.FileInvalid, errors.Unsupported, errors.Engine
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
@@ -23,8 +23,9 @@ class Refusal:
     words: str
     # Whether the model opens and only the run fails, as for indices that are data.
     at_run: bool = False
-    # Whether ONNX Runtime answers, because only this engine does not support the node.
-    other_answers: bool = False
+    # Whether ONNX Runtime answers, because only this engine does not support the node. None if it
+    # is not asked, because it reads outside of its memory.
+    other_answers: bool | None = False
 
 
 REFUSALS: list[Refusal] = []
@@ -47,7 +48,7 @@ class Adder:
         *inputs: Input,
         version: int | None = None,
         at_run: bool = False,
-        answers: bool = False,
+        answers: bool | None = False,
         types: tuple[int | None, ...] | None = None,
         **attributes: Any,
     ) -> None:
@@ -78,8 +79,17 @@ for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Equal"):
     if op != "Equal":
         add(UNSUPPORTED, f"{NO_TYPE} string", TEXT, TEXT)
         add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, FLAG)
-Adder("Div")(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE, answers=True)
-Adder("Div")(UNSUPPORTED, f"{NO_TYPE} int32", of("int32", 2), of("int32", 2), answers=True)
+for dtype in ("int64", "int32"):
+    zeros = np.array([1, 0, 2], dtype)
+    Adder("Div")(ENGINE, "an integer is divided by 0", of(dtype, 4, 3), zeros, at_run=True)
+add = Adder("Clip")
+add(FILE, "expected inputs of one type", REAL, Known(0.0))
+add(FILE, "expected inputs of one type", REAL, None, Known(1))
+add(ENGINE, "expected limits of one element each", REAL, Known([1.0, 2.0], "float32"))
+add(ENGINE, "expected limits of one element each", REAL, None, Known([[1.0]], "float32"))
+add(UNSUPPORTED, f"{NO_TYPE} string", TEXT)
+Adder("Clip", 6)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+Adder("Clip", 6)(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE)
 Adder("Max")(FILE, "expected inputs of one type", REAL, REAL, DOUBLE)
 Adder("Pow")(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE, answers=True)
 Adder("Pow")(UNSUPPORTED, f"{NO_TYPE} float32", REAL, FLAG)
@@ -310,6 +320,11 @@ add(UNSUPPORTED, "depends on the inputs' values", REAL, np.array(1), answers=Tru
 for op in ("Softmax", "LogSoftmax"):
     Adder(op)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
     Adder(op)(FILE, "axis 2 of a tensor of rank 2", REAL, axis=2)
+add = Adder("LpNormalization")
+add(FILE, "p: expected 1 or 2, got 3", REAL, p=3)
+add(FILE, "p: expected 1 or 2, got 0", REAL, p=0)
+add(FILE, "axis 2 of a tensor of rank 2", REAL, axis=2)
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
 add = Adder("MatMul")
 add(ENGINE, "rows of 3 elements and columns of 4", REAL, of("float32", 4, 2))
 add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, of("int64", 3, 2), answers=True)
@@ -412,6 +427,68 @@ add(ENGINE, "coefficients for 2 columns", REAL, coefficients=[1.0, 2.0])
 add(FILE, "post_transform: expected NONE", REAL, post_transform="X")
 add(UNSUPPORTED, "PROBIT for two classes", REAL, post_transform="PROBIT", answers=True)
 add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG)
+
+# ---- Support vector machines and distances ----
+
+kernel: dict[str, Any] = {"kernel_type": "RBF", "kernel_params": [0.5, 0.0, 3.0]}
+model = {**kernel, "n_supports": 2, "support_vectors": [1.0] * 6, "coefficients": [1.0, -2.0]}
+model["rho"] = [0.25]
+add = ml("SVMRegressor", 1, (FLOAT,), **model)
+add(FILE, "expected coefficients and rho", REAL, coefficients=None)
+add(FILE, "expected coefficients and rho", REAL, rho=None)
+add(FILE, "a coefficient for each of 2 vectors, got 1", REAL, coefficients=[1.0], answers=None)
+add(FILE, "n_supports: expected 0 or more, got -1", REAL, n_supports=-1)
+add(FILE, "6 numbers for 4 vectors", REAL, n_supports=4)
+add(FILE, "6 numbers for 4611686018427387904 vectors", REAL, n_supports=2**62)
+add(FILE, "0 numbers for 2 vectors", REAL, support_vectors=None)
+add(FILE, "kernel_type: expected LINEAR, POLY, RBF or SIGMOID", REAL, kernel_type="X")
+add(FILE, "kernel_params: expected gamma, coef0 and degree", REAL, kernel_params=None)
+add(FILE, "got 2 numbers", REAL, kernel_params=[1.0, 2.0], answers=None)
+add(ENGINE, "vectors have 3 components, but its input has 2 columns", of("float32", 4, 2))
+add(ENGINE, "rank 3", of("float32", 4, 3, 1), answers=None)
+add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE)
+add(UNSUPPORTED, "no post_transform for it but NONE", REAL, post_transform="LOGISTIC", answers=True)
+add(FILE, "post_transform: expected NONE", REAL, post_transform="X")
+model = {**model, "n_supports": None, "vectors_per_class": [1, 1], "classlabels_ints": [3, 4]}
+add = ml("SVMClassifier", 1, (INT64, FLOAT), **model)
+add(FILE, "expected coefficients and rho", REAL, coefficients=None)
+add(FILE, "expected coefficients and rho", REAL, rho=None)
+add(FILE, "either classlabels_ints or classlabels_strings", REAL, classlabels_ints=None)
+both_kinds = {"classlabels_strings": ["a", "b"]}
+add(FILE, "either classlabels_ints or classlabels_strings", REAL, **both_kinds, answers=None)
+add(UNSUPPORTED, "expected 2 to 65535 classes, got 1", REAL, classlabels_ints=[1], answers=False)
+add(FILE, "one number for each of 2 classes, got 1", REAL, vectors_per_class=[2])
+add(FILE, "one number for each of 2 classes, got 3", REAL, vectors_per_class=[1, 1, 0])
+add(FILE, "got -1 for a class", REAL, vectors_per_class=[3, -1], answers=None)
+add(FILE, "got 4611686018427387904 for a class", REAL, vectors_per_class=[1, 2**62], answers=None)
+add(FILE, "got 6 for a class", REAL, vectors_per_class=[1, 6], answers=None)
+add(FILE, "6 numbers for 4 vectors", REAL, vectors_per_class=[1, 3], answers=None)
+add(FILE, "coefficients: expected at least 2 numbers, got 1", REAL, coefficients=[1.0])
+three = {"classlabels_ints": [1, 2, 3], "vectors_per_class": [1, 1, 1]}
+add(FILE, "coefficients: expected at least 6 numbers, got 2", REAL, **three)
+add(FILE, "rho: expected at least 3 numbers, got 1", REAL, **three, coefficients=[1.0] * 6)
+add(FILE, "prob_a and prob_b of one length, got 1 and 0", REAL, prob_a=[1.0])
+less = {**three, "coefficients": [1.0] * 6, "rho": [1.0] * 3, "prob_a": [1.0], "prob_b": [1.0]}
+add(FILE, "prob_a: expected at least 3 numbers, got 1", REAL, **less)
+add(FILE, "kernel_type: expected LINEAR, POLY, RBF or SIGMOID", REAL, kernel_type="X")
+add(FILE, "got 4 numbers", REAL, kernel_params=[1.0] * 4)
+add(
+    ENGINE,
+    "vectors have 3 components, but its input has 2 columns",
+    of("float32", 4, 2),
+    answers=None,
+)
+add(UNSUPPORTED, "PROBIT for two classes", REAL, post_transform="PROBIT", answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG)
+linear = {"vectors_per_class": None, "support_vectors": None, "coefficients": [1.0] * 5}
+add(FILE, "5 numbers for 2 vectors", REAL, **linear, answers=None)
+add = Adder("CDist", 1, MICROSOFT, base={"metric": "euclidean"})
+add(FILE, "metric: expected euclidean or sqeuclidean, got 'cosine'", REAL, REAL, metric="cosine")
+add(FILE, "expected inputs of one type, got float32 and float64", REAL, DOUBLE)
+add(ENGINE, "two matrices with rows of one length", REAL, of("float32", 2, 4))
+add(ENGINE, "two matrices with rows of one length", REAL, of("float32", 3))
+add(ENGINE, "two matrices with rows of one length", of("float32", 4, 0), of("float32", 2, 0))
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, WHOLE)
 
 # ---- Trees ----
 

@@ -14,8 +14,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, num
 onnxruntime.set_default_logger_severity(4)
 
 Array = NDArray[Any]
-ML = "ai.onnx.ml"
-OPSET, OPSET_ML = 21, 5
+ML, MICROSOFT = "ai.onnx.ml", "com.microsoft"
+OPSET, OPSET_ML, OPSET_MICROSOFT = 21, 5, 1
 IR_VERSION = 10
 # The name of a node in a graph of one node, which messages must repeat.
 NODE = "the_node"
@@ -98,6 +98,8 @@ def model_of(
         [tensor(array, name) for name, array in (constants or {}).items()],
     )
     imports = [helper.make_opsetid("", opset), helper.make_opsetid(ML, opset_ml)]
+    if any(node.domain == MICROSOFT for node in nodes):
+        imports.append(helper.make_opsetid(MICROSOFT, OPSET_MICROSOFT))
     return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
 
 

@@ -1,9 +1,11 @@
-// Operators that work along one axis: ArgMax, ArgMin, TopK, CumSum, Softmax, LogSoftmax.
+// Operators that work along one axis: ArgMax, ArgMin, TopK, CumSum, Softmax, LogSoftmax,
+// LpNormalization.
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include "arithmetic.h"
 #include "core/error.h"
 #include "fold.h"
 #include "tables.h"
@@ -121,9 +123,9 @@ class Ranking {
 // Finds the first `k` indices of a ranking. If they need not be sorted, they come in the order of
 // ONNX Runtime: that of a heap if `k` is small, otherwise that in which std::nth_element leaves
 // them.
-class Selection {
+class BestIndices {
  public:
-  Selection(int64_t count, int64_t k, bool is_sorted)
+  BestIndices(int64_t count, int64_t k, bool is_sorted)
       : count_(count),
         k_(k),
         is_sorted_(is_sorted),
@@ -190,7 +192,7 @@ std::unique_ptr<Step> topk_step(AxisView view, int64_t k, bool is_sorted, const 
   std::vector<T> column(static_cast<size_t>(view.inner == 1 ? 0 : view.size));
   return make_step(
       [view, k, &x, values, positions, column = std::move(column),
-       selection = Selection(view.size, k, is_sorted)](const Interrupt& interrupt) mutable {
+       selection = BestIndices(view.size, k, is_sorted)](const Interrupt& interrupt) mutable {
         const T* from = x.as<T>();
         for (int64_t i = 0; i < view.outer; ++i, from += view.size * view.inner) {
           for (int64_t c = 0; c < view.inner; ++c) {
@@ -246,17 +248,6 @@ std::unique_ptr<Step> prepare_topk(const Node& node, Inputs in, Outputs out) {
 
 // ---- CumSum ----
 
-// Signed integers wrap around on overflow.
-template <typename T>
-T add_wrapping(T a, T b) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
-  } else {
-    return a + b;
-  }
-}
-
 template <typename T>
 std::unique_ptr<Step> cumsum_step(AxisView view, bool is_exclusive, bool is_reverse,
                                   const Tensor& x, const Tensor* out) {
@@ -274,7 +265,7 @@ std::unique_ptr<Step> cumsum_step(AxisView view, bool is_exclusive, bool is_reve
         const T* term = is_exclusive ? from : from + step;
         from += step;
         to += step;
-        for (int64_t c = 0; c < view.inner; ++c) to[c] = add_wrapping(sum[c], term[c]);
+        for (int64_t c = 0; c < view.inner; ++c) to[c] = Add()(sum[c], term[c]);
       }
     }
   });
@@ -373,6 +364,55 @@ std::unique_ptr<Step> prepare_softmax(const Node& node, Inputs in, Outputs out) 
                    node, x);
 }
 
+// ---- LpNormalization ----
+
+// Divides by the sum of the absolute values, or by the root of the sum of squares (`is_squared`).
+// If that is 0, the results are 0.
+template <typename T, bool is_squared>
+std::unique_ptr<Step> normalize_step(AxisView view, const Tensor& x, const Tensor* out) {
+  std::vector<T> norms(static_cast<size_t>(view.inner));
+  return make_step([view, &x, out, norms = std::move(norms)](const Interrupt& interrupt) mutable {
+    const T* from = x.as<T>();
+    T* to = out->as<T>();
+    T* norm = norms.data();
+    for (int64_t i = 0; i < view.outer; ++i) {
+      std::fill(norms.begin(), norms.end(), T{0});
+      const T* row = from;
+      for (int64_t k = 0; k < view.size; ++k, row += view.inner) {
+        interrupt.poll();
+        for (int64_t c = 0; c < view.inner; ++c)
+          norm[c] += is_squared ? row[c] * row[c] : std::fabs(row[c]);
+      }
+      if (is_squared) {
+        for (T& each : norms) each = std::sqrt(each);
+      }
+      for (int64_t k = 0; k < view.size; ++k, from += view.inner, to += view.inner) {
+        interrupt.poll();
+        for (int64_t c = 0; c < view.inner; ++c) to[c] = norm[c] == T{0} ? T{0} : from[c] / norm[c];
+      }
+    }
+  });
+}
+
+std::unique_ptr<Step> prepare_lp_normalization(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  const size_t axis = normal_axis(node, node.integer("axis", -1), x.rank());
+  const int64_t p = node.integer("p", 2);
+  if (p != 1 && p != 2)
+    refuse_node(node, SIDECALL_FILE_INVALID, "p: expected 1 or 2, got " + std::to_string(p));
+  out[0]->shape(x.dtype, x.dims);
+  if (x.count == 0) return do_nothing();
+  const AxisView view = view_axis(x, axis);
+  return or_refuse(with_type<double, float>(x.dtype,
+                                            [&](auto zero) {
+                                              using T = decltype(zero);
+                                              return p == 1
+                                                         ? normalize_step<T, false>(view, x, out[0])
+                                                         : normalize_step<T, true>(view, x, out[0]);
+                                            }),
+                   node, x);
+}
+
 }  // namespace
 
 const std::vector<OperatorEntry>& axis_operators() {
@@ -381,6 +421,7 @@ const std::vector<OperatorEntry>& axis_operators() {
       {"", "ArgMin", 1, kAnyVersion, make_plain<prepare_arg<Less>>},
       {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, 2},
       {"", "CumSum", 11, kAnyVersion, make_plain<prepare_cumsum>},
+      {"", "LpNormalization", 1, kAnyVersion, make_plain<prepare_lp_normalization>},
       {"", "Softmax", 1, kAnyVersion, make_plain<prepare_softmax<false>>},
       {"", "LogSoftmax", 1, kAnyVersion, make_plain<prepare_softmax<true>>},
   };

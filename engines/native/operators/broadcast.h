@@ -11,9 +11,23 @@
 
 #include "core/error.h"
 #include "core/shapes.h"
+#include "engines/native/operator.h"
 #include "engines/native/tensor.h"
 
 namespace sidecall::native {
+
+// A loop over elements polls its Interrupt once in about this many elements, of which the slowest
+// functions compute some ten in a microsecond.
+constexpr int64_t kElementsPerPoll = 8192;
+
+// Calls body(begin, end) for consecutive parts of 0 to count - 1, and polls before each.
+template <typename Body>
+void for_each_part(int64_t count, const Interrupt& interrupt, Body&& body) {
+  for (int64_t begin = 0; begin < count; begin += kElementsPerPoll) {
+    interrupt.poll();
+    body(begin, std::min(begin + kElementsPerPoll, count));
+  }
+}
 
 // Iterates over K operands whose shapes broadcast to one shape. Neighbouring dimensions are merged
 // where no operand needs separate loops, so most pairs of shapes need one or two loops. In the
@@ -68,6 +82,26 @@ class Broadcast {
         index[loop] = 0;
       }
     }
+  }
+
+  // The same, but splits long runs and polls the interrupt.
+  template <typename Inner>
+  void for_each_part(const Interrupt& interrupt, Inner&& inner) const {
+    int64_t left = 0;  // elements until the next poll
+    for_each([&](int64_t count, std::array<int64_t, K> offsets, int64_t output) {
+      while (count > left) {
+        if (left > 0) {
+          inner(left, offsets, output);
+          for (size_t k = 0; k < K; ++k) offsets[k] += inner_[k] * left;
+          output += left;
+          count -= left;
+        }
+        interrupt.poll();
+        left = kElementsPerPoll;
+      }
+      inner(count, offsets, output);
+      left -= count;
+    });
   }
 
   // The stride of an operand in the innermost loop: 1, or 0 if it stays at one element.

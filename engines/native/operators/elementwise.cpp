@@ -1,10 +1,10 @@
-// Element-wise operators: arithmetic, comparisons, logic, functions of one number, casts.
+// Element-wise operators of several operands: arithmetic, comparisons, logic, selection.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "arithmetic.h"
 #include "broadcast.h"
-#include "engines/native/post_transform.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -17,13 +17,13 @@ std::unique_ptr<Step> binary_step(const Tensor& a, const Tensor& b, Tensor* out,
                                   Function function) {
   Broadcast<2> loops({&a, &b});
   out->shape(dtype_of<R>(), loops.dims());
-  return make_step([loops, &a, &b, out, function] {
+  return make_step([loops, &a, &b, out, function](const Interrupt& interrupt) {
     const A* left = a.as<A>();
     const B* right = b.as<B>();
     R* result = out->as<R>();
     const bool left_moves = loops.stride(0) != 0;
     const bool right_moves = loops.stride(1) != 0;
-    loops.for_each([&](int64_t count, const std::array<int64_t, 2>& offsets, int64_t at) {
+    const auto part = [&](int64_t count, const std::array<int64_t, 2>& offsets, int64_t at) {
       const A* x = left + offsets[0];
       const B* y = right + offsets[1];
       R* z = result + at;
@@ -37,64 +37,21 @@ std::unique_ptr<Step> binary_step(const Tensor& a, const Tensor& b, Tensor* out,
         for (int64_t i = 0; i < count; ++i)
           z[i] = right_moves ? function(fixed, y[i]) : function(fixed, *y);
       }
-    });
+    };
+    loops.for_each_part(interrupt, part);
   });
 }
 
-template <typename A, typename R, typename Function>
-std::unique_ptr<Step> unary_step(const Tensor& x, Tensor* out, Function function) {
-  out->shape(dtype_of<R>(), x.dims);
-  return make_step([&x, out, count = x.count, function] {
-    const A* from = x.as<A>();
-    R* to = out->as<R>();
-    for (int64_t i = 0; i < count; ++i) to[i] = function(from[i]);
-  });
-}
+// ---- Arithmetic ----
 
-void require_same_types(const Node& node, const Tensor& a, const Tensor& b) {
-  if (a.dtype != b.dtype)
-    refuse_node(node, SIDECALL_FILE_INVALID,
-                std::string("expected inputs of one type, got ") + dtype_name(a.dtype) + " and " +
-                    dtype_name(b.dtype));
-}
-
-// ---- Two operands ----
-
-// Signed integers wrap around on overflow: they are computed as unsigned ones.
-template <typename T, typename Function>
-T wrapping(T a, T b, Function function) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<T>(function(static_cast<U>(a), static_cast<U>(b)));
-  } else {
-    return function(a, b);
-  }
-}
-
-struct Add {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x + y; });
-  }
-};
-struct Sub {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x - y; });
-  }
-};
-struct Mul {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x * y; });
-  }
-};
 struct Div {
   template <typename T>
   T operator()(T a, T b) const {
     return a / b;
   }
 };
+// Of two zeros, the first one is the result, in every row. In ONNX Runtime, which of them it is
+// depends on the position of the row in the batch.
 struct Max {
   template <typename T>
   T operator()(T a, T b) const {
@@ -130,16 +87,41 @@ std::unique_ptr<Step> prepare_arithmetic(const Node& node, Inputs in, Outputs ou
                    node, a);
 }
 
-// Integers are not supported: a division by zero would end the process.
+// Sets `is_undefined` instead of dividing by zero, which would end the process.
+template <typename T>
+T divide(T a, T b, bool* is_undefined) {
+  *is_undefined |= b == 0;
+  // The quotient of the smallest integer and -1 wraps around.
+  if (b == 0 || b == -1) return Subtract()(T{0}, a);
+  return a / b;
+}
+
+template <typename T>
+std::unique_ptr<Step> integer_div_step(const Node& node, const Tensor& a, const Tensor& b,
+                                       Tensor* out) {
+  auto undefined = std::make_unique<bool>(false);
+  auto quotients = binary_step<T, T, T>(
+      a, b, out, [is = undefined.get()](T x, T y) { return divide(x, y, is); });
+  return make_step([&node, undefined = std::move(undefined),
+                    quotients = std::move(quotients)](const Interrupt& interrupt) {
+    *undefined = false;
+    quotients->run(interrupt);
+    if (*undefined) refuse_node(node, SIDECALL_ENGINE, "an integer is divided by 0");
+  });
+}
+
 std::unique_ptr<Step> prepare_div(const Node& node, Inputs in, Outputs out) {
   const Tensor& a = required(node, in, 0);
   const Tensor& b = required(node, in, 1);
   require_same_types(node, a, b);
-  return or_refuse(with_type<double, float>(a.dtype,
-                                            [&](auto zero) {
-                                              using T = decltype(zero);
-                                              return binary_step<T, T, T>(a, b, out[0], Div());
-                                            }),
+  return or_refuse(with_type<double, float, int64_t, int32_t>(
+                       a.dtype,
+                       [&](auto zero) -> std::unique_ptr<Step> {
+                         using T = decltype(zero);
+                         if constexpr (std::is_integral_v<T>)
+                           return integer_div_step<T>(node, a, b, out[0]);
+                         else return binary_step<T, T, T>(a, b, out[0], Div());
+                       }),
                    node, a);
 }
 
@@ -201,10 +183,12 @@ std::unique_ptr<Step> pow_step(const Tensor& base, const Tensor& exponent, Tenso
         }
         const T* x = base.as<T>();
         T* y = out->as<T>();
-        for (int64_t i = 0; i < base.count; ++i) {
-          const T square = x[i] * x[i];
-          y[i] = power == E{2} ? square : square * x[i];
-        }
+        for_each_part(base.count, interrupt, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const T square = x[i] * x[i];
+            y[i] = power == E{2} ? square : square * x[i];
+          }
+        });
       });
 }
 
@@ -300,212 +284,22 @@ std::unique_ptr<Step> prepare_where(const Node& node, Inputs in, Outputs out) {
           yes.dtype,
           [&](auto zero) {
             using T = decltype(zero);
-            return make_step([loops, &condition, &yes, &no, result = out[0]] {
-              const int64_t sc = loops.stride(0), sy = loops.stride(1), sn = loops.stride(2);
-              loops.for_each([&](int64_t count, const std::array<int64_t, 3>& offsets, int64_t at) {
-                const uint8_t* c = condition.as<uint8_t>() + offsets[0];
-                const T* y = yes.as<T>() + offsets[1];
-                const T* n = no.as<T>() + offsets[2];
-                T* z = result->as<T>() + at;
-                for (int64_t i = 0; i < count; ++i) z[i] = c[i * sc] != 0 ? y[i * sy] : n[i * sn];
-              });
-            });
+            return make_step(
+                [loops, &condition, &yes, &no, result = out[0]](const Interrupt& interrupt) {
+                  const int64_t sc = loops.stride(0), sy = loops.stride(1), sn = loops.stride(2);
+                  const auto part = [&](int64_t count, const std::array<int64_t, 3>& offsets,
+                                        int64_t at) {
+                    const uint8_t* c = condition.as<uint8_t>() + offsets[0];
+                    const T* y = yes.as<T>() + offsets[1];
+                    const T* n = no.as<T>() + offsets[2];
+                    T* z = result->as<T>() + at;
+                    for (int64_t i = 0; i < count; ++i)
+                      z[i] = c[i * sc] != 0 ? y[i * sy] : n[i * sn];
+                  };
+                  loops.for_each_part(interrupt, part);
+                });
           }),
       node, yes);
-}
-
-// ---- One operand ----
-
-struct Neg {
-  template <typename T>
-  T operator()(T x) const {
-    return wrapping(T{0}, x,
-                    [](auto zero, auto y) { return std::is_floating_point_v<T> ? -y : zero - y; });
-  }
-};
-struct Abs {
-  template <typename T>
-  T operator()(T x) const {
-    if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
-    else return x < 0 ? Neg()(x) : x;
-  }
-};
-struct Sign {
-  template <typename T>
-  T operator()(T x) const {
-    if (x != x) return x;  // NaN
-    return static_cast<T>((x > T{0}) - (x < T{0}));
-  }
-};
-struct Floor {
-  template <typename T>
-  T operator()(T x) const {
-    return std::floor(x);
-  }
-};
-struct Ceil {
-  template <typename T>
-  T operator()(T x) const {
-    return std::ceil(x);
-  }
-};
-struct Round {
-  template <typename T>
-  T operator()(T x) const {
-    return std::nearbyint(x);
-  }
-};
-struct Sqrt {
-  template <typename T>
-  T operator()(T x) const {
-    return std::sqrt(x);
-  }
-};
-struct Reciprocal {
-  template <typename T>
-  T operator()(T x) const {
-    return T{1} / x;
-  }
-};
-struct Exp {
-  template <typename T>
-  T operator()(T x) const {
-    return std::exp(x);
-  }
-};
-struct Log {
-  template <typename T>
-  T operator()(T x) const {
-    return std::log(x);
-  }
-};
-struct Sin {
-  template <typename T>
-  T operator()(T x) const {
-    return std::sin(x);
-  }
-};
-struct Cos {
-  template <typename T>
-  T operator()(T x) const {
-    return std::cos(x);
-  }
-};
-struct Tanh {
-  template <typename T>
-  T operator()(T x) const {
-    return std::tanh(x);
-  }
-};
-struct Erf {
-  template <typename T>
-  T operator()(T x) const {
-    return std::erf(x);
-  }
-};
-struct Sigmoid {
-  template <typename T>
-  T operator()(T x) const {
-    return logistic(x);
-  }
-};
-struct Relu {
-  template <typename T>
-  T operator()(T x) const {
-    return x < T{0} ? T{0} : x;
-  }
-};
-struct Not {
-  uint8_t operator()(uint8_t x) const { return x == 0; }
-};
-struct IsNaN {
-  template <typename T>
-  uint8_t operator()(T x) const {
-    return std::isnan(x);
-  }
-};
-
-template <typename Function, typename... Types>
-std::unique_ptr<Step> prepare_unary(const Node& node, Inputs in, Outputs out) {
-  const Tensor& x = required(node, in, 0);
-  return or_refuse(with_type<Types...>(x.dtype,
-                                       [&](auto zero) {
-                                         using T = decltype(zero);
-                                         return unary_step<T, T>(x, out[0], Function());
-                                       }),
-                   node, x);
-}
-
-std::unique_ptr<Step> prepare_isnan(const Node& node, Inputs in, Outputs out) {
-  const Tensor& x = required(node, in, 0);
-  return or_refuse(with_type<double, float>(x.dtype,
-                                            [&](auto zero) {
-                                              using T = decltype(zero);
-                                              return unary_step<T, uint8_t>(x, out[0], IsNaN());
-                                            }),
-                   node, x);
-}
-
-std::unique_ptr<Step> prepare_isinf(const Node& node, Inputs in, Outputs out) {
-  const Tensor& x = required(node, in, 0);
-  const bool positive = node.integer("detect_positive", 1) != 0;
-  const bool negative = node.integer("detect_negative", 1) != 0;
-  return or_refuse(
-      with_type<double, float>(x.dtype,
-                               [&](auto zero) {
-                                 using T = decltype(zero);
-                                 return unary_step<T, uint8_t>(x, out[0], [=](T value) -> uint8_t {
-                                   return std::isinf(value) && (value > 0 ? positive : negative);
-                                 });
-                               }),
-      node, x);
-}
-
-// ---- Cast ----
-
-// Converts as the x86 instructions do: a real number that does not fit becomes the smallest
-// integer, and so does NaN.
-template <typename To, typename From>
-To convert(From x) {
-  if constexpr (std::is_same_v<To, uint8_t>) {
-    return x != From{0} ? 1 : 0;
-  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    // 2^31 or 2^63, which float and double represent exactly.
-    const From limit = std::ldexp(From{1}, std::numeric_limits<To>::digits);
-    if (!(x < limit) || x < -limit) return std::numeric_limits<To>::min();
-    return static_cast<To>(x);
-  } else {
-    return static_cast<To>(x);
-  }
-}
-
-std::unique_ptr<Step> prepare_cast(const Node& node, Inputs in, Outputs out) {
-  const Tensor& x = required(node, in, 0);
-  const int64_t to = node.integer("to", 0);
-  if (x.dtype == to) {
-    out[0]->shape(x.dtype, x.dims);
-    out[0]->place = x.place;
-    return nullptr;
-  }
-  std::unique_ptr<Step> step =
-      with_type<double, float, int64_t, int32_t, uint8_t>(x.dtype, [&](auto zero) {
-        using From = decltype(zero);
-        return with_type<double, float, int64_t, int32_t, uint8_t>(
-            static_cast<int32_t>(to), [&](auto other) {
-              using To = decltype(other);
-              return unary_step<From, To>(x, out[0], [](From value) { return convert<To>(value); });
-            });
-      });
-  if (!step)
-    refuse_node(node, SIDECALL_UNSUPPORTED,
-                std::string("this engine does not cast ") + dtype_name(x.dtype) + " to " +
-                    dtype_name(static_cast<int32_t>(to)));
-  return step;
-}
-
-template <typename Function>
-constexpr MakeOperator real_unary() {
-  return make_plain<prepare_unary<Function, double, float>>;
 }
 
 }  // namespace
@@ -513,8 +307,8 @@ constexpr MakeOperator real_unary() {
 const std::vector<OperatorEntry>& elementwise_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {"", "Add", 7, kAnyVersion, make_plain<prepare_arithmetic<Add>>},
-      {"", "Sub", 7, kAnyVersion, make_plain<prepare_arithmetic<Sub>>},
-      {"", "Mul", 7, kAnyVersion, make_plain<prepare_arithmetic<Mul>>},
+      {"", "Sub", 7, kAnyVersion, make_plain<prepare_arithmetic<Subtract>>},
+      {"", "Mul", 7, kAnyVersion, make_plain<prepare_arithmetic<Multiply>>},
       {"", "Div", 7, kAnyVersion, make_plain<prepare_div>},
       {"", "Pow", 12, kAnyVersion, make_plain<prepare_pow>},
       {"", "Max", 8, kAnyVersion, make_plain<prepare_variadic<Max>>},
@@ -534,27 +328,6 @@ const std::vector<OperatorEntry>& elementwise_operators() {
       {"", "Or", 7, kAnyVersion, make_plain<prepare_logic<Or>>},
       {"", "Xor", 7, kAnyVersion, make_plain<prepare_logic<Xor>>},
       {"", "Where", 9, kAnyVersion, make_plain<prepare_where>},
-      {"", "Not", 1, kAnyVersion, make_plain<prepare_unary<Not, uint8_t>>},
-      {"", "Neg", 6, kAnyVersion, make_plain<prepare_unary<Neg, double, float, int64_t, int32_t>>},
-      {"", "Abs", 6, kAnyVersion, make_plain<prepare_unary<Abs, double, float, int64_t, int32_t>>},
-      {"", "Sign", 9, kAnyVersion,
-       make_plain<prepare_unary<Sign, double, float, int64_t, int32_t>>},
-      {"", "Floor", 6, kAnyVersion, real_unary<Floor>()},
-      {"", "Ceil", 6, kAnyVersion, real_unary<Ceil>()},
-      {"", "Round", 11, kAnyVersion, real_unary<Round>()},
-      {"", "Sqrt", 6, kAnyVersion, real_unary<Sqrt>()},
-      {"", "Reciprocal", 6, kAnyVersion, real_unary<Reciprocal>()},
-      {"", "Exp", 6, kAnyVersion, real_unary<Exp>()},
-      {"", "Log", 6, kAnyVersion, real_unary<Log>()},
-      {"", "Sin", 7, kAnyVersion, real_unary<Sin>()},
-      {"", "Cos", 7, kAnyVersion, real_unary<Cos>()},
-      {"", "Tanh", 6, kAnyVersion, real_unary<Tanh>()},
-      {"", "Erf", 9, kAnyVersion, real_unary<Erf>()},
-      {"", "Sigmoid", 6, kAnyVersion, real_unary<Sigmoid>()},
-      {"", "Relu", 6, kAnyVersion, real_unary<Relu>()},
-      {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>},
-      {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>},
-      {"", "Cast", 9, kAnyVersion, make_plain<prepare_cast>},
   };
   return *all;
 }

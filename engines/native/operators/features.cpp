@@ -7,8 +7,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "arithmetic.h"
+#include "broadcast.h"
 #include "core/text.h"
 #include "engines/native/post_transform.h"
+#include "rows.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -18,22 +21,6 @@ constexpr const char* kDomain = "ai.onnx.ml";
 
 [[noreturn]] void invalid(const Node& node, const std::string& problem) {
   refuse_node(node, SIDECALL_FILE_INVALID, problem);
-}
-
-[[noreturn]] void refuse_rank(const Node& node, const Tensor& x) {
-  refuse_node(node, SIDECALL_ENGINE,
-              "the operator does not take an input of rank " + std::to_string(x.rank()));
-}
-
-// The size of an input: [count, columns], or [columns] for one row.
-struct Rows {
-  int64_t count = 1;
-  int64_t columns = 0;
-};
-
-Rows rows_of(const Node& node, const Tensor& x) {
-  if (x.rank() != 1 && x.rank() != 2) refuse_rank(node, x);
-  return {x.rank() == 2 ? x.dims[0] : 1, x.dims.back()};
 }
 
 // For Scaler and Imputer, the number of columns is the size of axis 1, and consecutive elements
@@ -150,16 +137,19 @@ std::unique_ptr<Step> prepare_binarizer(const Node& node, Inputs in, Outputs out
   const Tensor& x = required(node, in, 0);
   if (x.dtype != SIDECALL_DTYPE_FLOAT32) refuse_type(node, x);
   out[0]->shape(x.dtype, x.dims);
-  return make_step([&node, &x, y = out[0], threshold = node.real("threshold", 0)] {
-    const float* from = x.as<float>();
-    float* to = y->as<float>();
-    bool has_nan = false;
-    for (int64_t i = 0; i < x.count; ++i) {
-      has_nan |= std::isnan(from[i]);
-      to[i] = from[i] > threshold ? 1.0F : 0.0F;
-    }
-    if (has_nan) refuse_node(node, SIDECALL_ENGINE, "the input has a NaN");
-  });
+  return make_step(
+      [&node, &x, y = out[0], threshold = node.real("threshold", 0)](const Interrupt& interrupt) {
+        const float* from = x.as<float>();
+        float* to = y->as<float>();
+        bool has_nan = false;
+        for_each_part(x.count, interrupt, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            has_nan |= std::isnan(from[i]);
+            to[i] = from[i] > threshold ? 1.0F : 0.0F;
+          }
+        });
+        if (has_nan) refuse_node(node, SIDECALL_ENGINE, "the input has a NaN");
+      });
 }
 
 // ---- Normalizer ----
@@ -167,22 +157,13 @@ std::unique_ptr<Step> prepare_binarizer(const Node& node, Inputs in, Outputs out
 // |x| and x * x as float. Signed integers wrap around on overflow.
 template <typename T>
 float absolute(T x) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<float>(x < 0 ? static_cast<T>(U{0} - static_cast<U>(x)) : x);
-  } else {
-    return static_cast<float>(std::fabs(x));
-  }
+  if constexpr (std::is_integral_v<T>) return static_cast<float>(x < 0 ? Subtract()(T{0}, x) : x);
+  else return static_cast<float>(std::fabs(x));
 }
 
 template <typename T>
 float square(T x) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<float>(static_cast<T>(static_cast<U>(x) * static_cast<U>(x)));
-  } else {
-    return static_cast<float>(x * x);
-  }
+  return static_cast<float>(Multiply()(x, x));
 }
 
 // Each class has the norm of a row, and the division of an element by it. A row whose norm is 0 is
@@ -329,20 +310,6 @@ std::unique_ptr<Step> prepare_vectorizer(const Node& node, Inputs in, Outputs ou
 
 // ---- Scores of linear models ----
 
-// The dot product. It has several accumulators, so that the compiler can vectorise the loop.
-float dot(const float* a, const float* b, int64_t count) {
-  constexpr int64_t kLanes = 8;
-  float lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
-  }
-  float rest = 0;
-  for (; i < count; ++i) rest += a[i] * b[i];
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest;
-}
-
 // Throws ENGINE if there are too few coefficients. As in ONNX Runtime, surplus ones are ignored.
 void require_columns(const Node& node, size_t num_coefficients, int64_t targets, int64_t columns) {
   const int64_t expected = static_cast<int64_t>(num_coefficients) / targets;
@@ -366,19 +333,6 @@ struct Weights {
     }
   }
 };
-
-// The elements of a row as float. If they must be converted, they are written to `scratch`, which
-// must have `count` elements.
-template <typename T>
-const float* as_floats(const T* row, int64_t count, std::vector<float>* scratch) {
-  if constexpr (std::is_same_v<T, float>) {
-    return row;
-  } else {
-    for (int64_t i = 0; i < count; ++i)
-      (*scratch)[static_cast<size_t>(i)] = static_cast<float>(row[i]);
-    return scratch->data();
-  }
-}
 
 // ---- LinearRegressor ----
 

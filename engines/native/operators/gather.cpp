@@ -4,6 +4,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "arithmetic.h"
 #include "strided_copy.h"
 #include "tables.h"
 
@@ -267,19 +268,6 @@ struct Assign {
     return update;
   }
 };
-// Signed integers wrap around on overflow.
-struct Add {
-  template <typename T>
-  T operator()(T x, T update) const {
-    if constexpr (std::is_integral_v<T>) {
-      using U = std::make_unsigned_t<T>;
-      return static_cast<T>(static_cast<U>(x) + static_cast<U>(update));
-    } else {
-      return x + update;
-    }
-  }
-};
-
 template <typename E, typename Reduce>
 std::unique_ptr<Step> scatter_step(const Node& node, Inputs in, size_t axis, Tensor* out,
                                    Reduce reduce) {

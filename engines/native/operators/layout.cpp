@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "arithmetic.h"
 #include "strided_copy.h"
 #include "tables.h"
 
@@ -225,12 +226,7 @@ std::unique_ptr<Step> range_step(const Node& node, Inputs in, Tensor* out) {
     T next = start;
     for (int64_t i = 0; i < out->count; ++i) {
       to[i] = next;
-      if constexpr (std::is_integral_v<T>) {
-        using U = std::make_unsigned_t<T>;
-        next = static_cast<T>(static_cast<U>(next) + static_cast<U>(delta));
-      } else {
-        next += delta;
-      }
+      next = Add()(next, delta);
     }
   });
 }

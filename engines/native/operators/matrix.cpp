@@ -235,9 +235,7 @@ class MatrixOperator : public Operator {
 
   // Throws unless both are float64 or both are float32.
   void check_types(const Tensor& a, const Tensor& b) const {
-    if (a.dtype != b.dtype)
-      refuse(SIDECALL_FILE_INVALID, std::string("expected inputs of one type, got ") +
-                                        dtype_name(a.dtype) + " and " + dtype_name(b.dtype));
+    require_same_types(node_, a, b);
     if (a.dtype != SIDECALL_DTYPE_FLOAT64 && a.dtype != SIDECALL_DTYPE_FLOAT32)
       refuse_type(node_, a);
   }

@@ -36,14 +36,14 @@ struct Reduction {
   int64_t reduced_size = 1, reduced_stride = 0;
 };
 
-struct Loop {
+struct AxisLoop {
   int64_t size;
   int64_t stride;
   bool is_reduced;
 };
 
 // The offsets of all iterations of these nested loops, of which the first is the innermost.
-std::vector<int64_t> combine_offsets(const std::vector<Loop>& loops) {
+std::vector<int64_t> combine_offsets(const std::vector<AxisLoop>& loops) {
   std::vector<int64_t> offsets{0};
   for (auto loop = loops.rbegin(); loop != loops.rend(); ++loop) {
     std::vector<int64_t> longer;
@@ -56,7 +56,7 @@ std::vector<int64_t> combine_offsets(const std::vector<Loop>& loops) {
   return offsets;
 }
 
-Pattern find_pattern(const std::vector<Loop>& loops) {
+Pattern find_pattern(const std::vector<AxisLoop>& loops) {
   const bool is_first_reduced = !loops.empty() && loops.back().is_reduced;
   if (loops.size() == 1) return is_first_reduced ? Pattern::kAll : Pattern::kOther;
   if (loops.size() == 2) return is_first_reduced ? Pattern::kColumns : Pattern::kRows;
@@ -65,7 +65,7 @@ Pattern find_pattern(const std::vector<Loop>& loops) {
 }
 
 // The conditions under which ONNX Runtime uses a special loop.
-bool find_fast(Pattern pattern, const std::vector<Loop>& loops) {
+bool find_fast(Pattern pattern, const std::vector<AxisLoop>& loops) {
   if (pattern == Pattern::kRows) return true;
   if (pattern == Pattern::kColumns)
     return loops[1].size > 16 && std::max(loops[0].size, loops[1].size) > 256;
@@ -75,7 +75,7 @@ bool find_fast(Pattern pattern, const std::vector<Loop>& loops) {
 
 // The tensor must have at least one element.
 Reduction make_reduction(const Dims& dims, const std::vector<bool>& is_reduced) {
-  std::vector<Loop> loops;  // from the innermost
+  std::vector<AxisLoop> loops;  // from the innermost
   int64_t stride = 1;
   for (size_t axis = dims.size(); axis-- > 0;) {
     if (!loops.empty() && loops.back().is_reduced == is_reduced[axis])
@@ -86,8 +86,8 @@ Reduction make_reduction(const Dims& dims, const std::vector<bool>& is_reduced) 
   Reduction reduction;
   reduction.pattern = find_pattern(loops);
   reduction.is_fast = find_fast(reduction.pattern, loops);
-  std::vector<Loop> kept, reduced;
-  for (const Loop& loop : loops) {
+  std::vector<AxisLoop> kept, reduced;
+  for (const AxisLoop& loop : loops) {
     if (loop.is_reduced) reduction.terms *= loop.size;
     (loop.is_reduced ? reduced : kept).push_back(loop);
   }

@@ -10,12 +10,14 @@ namespace sidecall::native {
 const std::vector<OperatorEntry>& axis_operators();
 const std::vector<OperatorEntry>& elementwise_operators();
 const std::vector<OperatorEntry>& feature_operators();
+const std::vector<OperatorEntry>& function_operators();
 const std::vector<OperatorEntry>& gather_operators();
 const std::vector<OperatorEntry>& layout_operators();
 const std::vector<OperatorEntry>& lookup_operators();
 const std::vector<OperatorEntry>& matrix_operators();
 const std::vector<OperatorEntry>& rearrange_operators();
 const std::vector<OperatorEntry>& reduction_operators();
+const std::vector<OperatorEntry>& svm_operators();
 const std::vector<OperatorEntry>& tree_operators();
 
 }  // namespace sidecall::native

@@ -1,0 +1,299 @@
+// Element-wise operators of one operand: functions, Clip, Cast.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "arithmetic.h"
+#include "broadcast.h"
+#include "engines/native/post_transform.h"
+#include "tables.h"
+
+namespace sidecall::native {
+namespace {
+
+template <typename A, typename R, typename Function>
+std::unique_ptr<Step> unary_step(const Tensor& x, Tensor* out, Function function) {
+  out->shape(dtype_of<R>(), x.dims);
+  return make_step([&x, out, function](const Interrupt& interrupt) {
+    const A* from = x.as<A>();
+    R* to = out->as<R>();
+    for_each_part(x.count, interrupt, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = function(from[i]);
+    });
+  });
+}
+
+// ---- Functions ----
+
+struct Neg {
+  template <typename T>
+  T operator()(T x) const {
+    if constexpr (std::is_floating_point_v<T>) return -x;
+    else return Subtract()(T{0}, x);
+  }
+};
+struct Abs {
+  template <typename T>
+  T operator()(T x) const {
+    if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
+    else return x < 0 ? Neg()(x) : x;
+  }
+};
+struct Sign {
+  template <typename T>
+  T operator()(T x) const {
+    if (x != x) return x;  // NaN
+    return static_cast<T>((x > T{0}) - (x < T{0}));
+  }
+};
+struct Floor {
+  template <typename T>
+  T operator()(T x) const {
+    return std::floor(x);
+  }
+};
+struct Ceil {
+  template <typename T>
+  T operator()(T x) const {
+    return std::ceil(x);
+  }
+};
+struct Round {
+  template <typename T>
+  T operator()(T x) const {
+    return std::nearbyint(x);
+  }
+};
+struct Sqrt {
+  template <typename T>
+  T operator()(T x) const {
+    return std::sqrt(x);
+  }
+};
+struct Reciprocal {
+  template <typename T>
+  T operator()(T x) const {
+    return T{1} / x;
+  }
+};
+struct Exp {
+  template <typename T>
+  T operator()(T x) const {
+    return std::exp(x);
+  }
+};
+struct Log {
+  template <typename T>
+  T operator()(T x) const {
+    return std::log(x);
+  }
+};
+struct Sin {
+  template <typename T>
+  T operator()(T x) const {
+    return std::sin(x);
+  }
+};
+struct Cos {
+  template <typename T>
+  T operator()(T x) const {
+    return std::cos(x);
+  }
+};
+struct Tanh {
+  template <typename T>
+  T operator()(T x) const {
+    return std::tanh(x);
+  }
+};
+struct Erf {
+  template <typename T>
+  T operator()(T x) const {
+    return std::erf(x);
+  }
+};
+struct Sigmoid {
+  template <typename T>
+  T operator()(T x) const {
+    return logistic(x);
+  }
+};
+struct Relu {
+  template <typename T>
+  T operator()(T x) const {
+    return x < T{0} ? T{0} : x;
+  }
+};
+struct Not {
+  uint8_t operator()(uint8_t x) const { return x == 0; }
+};
+struct IsNaN {
+  template <typename T>
+  uint8_t operator()(T x) const {
+    return std::isnan(x);
+  }
+};
+
+template <typename Function, typename... Types>
+std::unique_ptr<Step> prepare_unary(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  return or_refuse(with_type<Types...>(x.dtype,
+                                       [&](auto zero) {
+                                         using T = decltype(zero);
+                                         return unary_step<T, T>(x, out[0], Function());
+                                       }),
+                   node, x);
+}
+
+std::unique_ptr<Step> prepare_isnan(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  return or_refuse(with_type<double, float>(x.dtype,
+                                            [&](auto zero) {
+                                              using T = decltype(zero);
+                                              return unary_step<T, uint8_t>(x, out[0], IsNaN());
+                                            }),
+                   node, x);
+}
+
+std::unique_ptr<Step> prepare_isinf(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  const bool positive = node.integer("detect_positive", 1) != 0;
+  const bool negative = node.integer("detect_negative", 1) != 0;
+  return or_refuse(
+      with_type<double, float>(x.dtype,
+                               [&](auto zero) {
+                                 using T = decltype(zero);
+                                 return unary_step<T, uint8_t>(x, out[0], [=](T value) -> uint8_t {
+                                   return std::isinf(value) && (value > 0 ? positive : negative);
+                                 });
+                               }),
+      node, x);
+}
+
+// ---- Clip ----
+
+// A limit that is NaN does not limit. If the lower limit is greater, the result is the upper one.
+template <typename T>
+T clip(T x, T low, T high) {
+  const T raised = x < low ? low : x;
+  return high < raised ? high : raised;
+}
+
+// The limits are inputs from version 11 on, and attributes before. Both are optional.
+std::unique_ptr<Step> prepare_clip(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  const Tensor* low = optional(in, 1);
+  const Tensor* high = optional(in, 2);
+  for (const Tensor* limit : {low, high}) {
+    if (limit == nullptr) continue;
+    require_same_types(node, x, *limit);
+    if (limit->rank() > 1 || limit->count != 1)
+      refuse_node(node, SIDECALL_ENGINE, "expected limits of one element each");
+  }
+  out[0]->shape(x.dtype, x.dims);
+  return or_refuse(
+      with_type<double, float, int64_t, int32_t>(
+          x.dtype,
+          [&](auto zero) {
+            using T = decltype(zero);
+            return make_step([&x, low, high, result = out[0]](const Interrupt& interrupt) {
+              using Limits = std::numeric_limits<T>;
+              const T least = low == nullptr ? Limits::lowest() : *low->as<T>();
+              const T most = high == nullptr ? Limits::max() : *high->as<T>();
+              const T* from = x.as<T>();
+              T* to = result->as<T>();
+              for_each_part(x.count, interrupt, [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) to[i] = clip(from[i], least, most);
+              });
+            });
+          }),
+      node, x);
+}
+
+std::unique_ptr<Step> prepare_clip_before_11(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  using Limits = std::numeric_limits<float>;
+  const float low = node.real("min", Limits::lowest()), high = node.real("max", Limits::max());
+  if (x.dtype != SIDECALL_DTYPE_FLOAT32) refuse_type(node, x);
+  return unary_step<float, float>(x, out[0], [=](float value) { return clip(value, low, high); });
+}
+
+// ---- Cast ----
+
+// Converts as the x86 instructions do: a real number that does not fit becomes the smallest
+// integer, and so does NaN.
+template <typename To, typename From>
+To convert(From x) {
+  if constexpr (std::is_same_v<To, uint8_t>) {
+    return x != From{0} ? 1 : 0;
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    // 2^31 or 2^63, which float and double represent exactly.
+    const From limit = std::ldexp(From{1}, std::numeric_limits<To>::digits);
+    if (!(x < limit) || x < -limit) return std::numeric_limits<To>::min();
+    return static_cast<To>(x);
+  } else {
+    return static_cast<To>(x);
+  }
+}
+
+std::unique_ptr<Step> prepare_cast(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  const int64_t to = node.integer("to", 0);
+  if (x.dtype == to) {
+    out[0]->shape(x.dtype, x.dims);
+    out[0]->place = x.place;
+    return nullptr;
+  }
+  std::unique_ptr<Step> step =
+      with_type<double, float, int64_t, int32_t, uint8_t>(x.dtype, [&](auto zero) {
+        using From = decltype(zero);
+        return with_type<double, float, int64_t, int32_t, uint8_t>(
+            static_cast<int32_t>(to), [&](auto other) {
+              using To = decltype(other);
+              return unary_step<From, To>(x, out[0], [](From value) { return convert<To>(value); });
+            });
+      });
+  if (!step)
+    refuse_node(node, SIDECALL_UNSUPPORTED,
+                std::string("this engine does not cast ") + dtype_name(x.dtype) + " to " +
+                    dtype_name(static_cast<int32_t>(to)));
+  return step;
+}
+
+template <typename Function>
+constexpr MakeOperator real_unary() {
+  return make_plain<prepare_unary<Function, double, float>>;
+}
+
+}  // namespace
+
+const std::vector<OperatorEntry>& function_operators() {
+  static const auto* all = new std::vector<OperatorEntry>{
+      {"", "Clip", 6, 10, make_plain<prepare_clip_before_11>},
+      {"", "Clip", 11, kAnyVersion, make_plain<prepare_clip>},
+      {"", "Not", 1, kAnyVersion, make_plain<prepare_unary<Not, uint8_t>>},
+      {"", "Neg", 6, kAnyVersion, make_plain<prepare_unary<Neg, double, float, int64_t, int32_t>>},
+      {"", "Abs", 6, kAnyVersion, make_plain<prepare_unary<Abs, double, float, int64_t, int32_t>>},
+      {"", "Sign", 9, kAnyVersion,
+       make_plain<prepare_unary<Sign, double, float, int64_t, int32_t>>},
+      {"", "Floor", 6, kAnyVersion, real_unary<Floor>()},
+      {"", "Ceil", 6, kAnyVersion, real_unary<Ceil>()},
+      {"", "Round", 11, kAnyVersion, real_unary<Round>()},
+      {"", "Sqrt", 6, kAnyVersion, real_unary<Sqrt>()},
+      {"", "Reciprocal", 6, kAnyVersion, real_unary<Reciprocal>()},
+      {"", "Exp", 6, kAnyVersion, real_unary<Exp>()},
+      {"", "Log", 6, kAnyVersion, real_unary<Log>()},
+      {"", "Sin", 7, kAnyVersion, real_unary<Sin>()},
+      {"", "Cos", 7, kAnyVersion, real_unary<Cos>()},
+      {"", "Tanh", 6, kAnyVersion, real_unary<Tanh>()},
+      {"", "Erf", 9, kAnyVersion, real_unary<Erf>()},
+      {"", "Sigmoid", 6, kAnyVersion, real_unary<Sigmoid>()},
+      {"", "Relu", 6, kAnyVersion, real_unary<Relu>()},
+      {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>},
+      {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>},
+      {"", "Cast", 6, kAnyVersion, make_plain<prepare_cast>},
+  };
+  return *all;
+}
+
+}  // namespace sidecall::native
