@@ -245,7 +245,7 @@ class GraphReader {
 
   void read_initializer(std::string_view message) {
     std::string_view name;
-    std::unique_ptr<Constant> constant = read_tensor(message, &name);
+    std::unique_ptr<Constant> constant = read_tensor(message, &name, true);
     const int32_t index = add_value(name);
     graph_.values[static_cast<size_t>(index)].constant = std::move(constant);
   }
@@ -363,7 +363,7 @@ class GraphReader {
           break;
         case 5: {
           std::string_view name;
-          attribute.tensor = read_tensor(field.bytes, &name);
+          attribute.tensor = read_tensor(field.bytes, &name, false);
           break;
         }
         case 7:
@@ -428,7 +428,10 @@ class GraphReader {
     std::vector<std::string_view> texts;
   };
 
-  std::unique_ptr<Constant> read_tensor(std::string_view message, std::string_view* name) {
+  // Only initializers of the main graph may have data that stand beside the model. Their names are
+  // unique; a tensor of a node may have the same name.
+  std::unique_ptr<Constant> read_tensor(std::string_view message, std::string_view* name,
+                                        bool is_initializer) {
     int32_t dtype = 0;
     Dims dims;
     Elements elements;
@@ -447,7 +450,7 @@ class GraphReader {
       elements.has_raw = true;
     }
     for (const MemoryInitializer& separate : input_.initializers) {
-      if (separate.name != *name) continue;
+      if (!is_initializer || separate.name != *name) continue;
       elements.raw = separate.data;
       elements.has_raw = true;
     }

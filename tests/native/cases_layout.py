@@ -353,7 +353,7 @@ def indices(rng: Random, size: int, dims: tuple[int, ...], dtype: str | None = N
 def gather(op: str, version: int, rng: Random) -> Iterator[Case]:
     for dtype in ALL:
         for _ in range(16):
-            # Strings are gathered along the last axis only.
+            # ONNX Runtime gathers strings along the last axis only; see test_departures.py.
             dims = shape_of(rng, 1, 1 if dtype == "object" else 3)
             axis = int(rng.integers(0, len(dims)))
             at = axis - len(dims) if version >= 11 and rng.random() < 0.4 else axis

@@ -88,7 +88,7 @@ def same_bits(answer: Answer) -> list[str]:
     ]
 
 
-# Where of ONNX Runtime turns a -0 that the condition selects into 0; here it stays as it is.
+# The signs of zeros differ; see test_departures.py.
 @judged("Max", "Min", "Where")
 def same_numbers(answer: Answer) -> list[str]:
     got, want = answer.native[0], answer.other[0]

@@ -144,10 +144,8 @@ std::unique_ptr<Step> prepare_gather(const Node& node, Inputs in, Outputs out) {
   const auto place = dims.erase(dims.begin() + static_cast<ptrdiff_t>(at));
   dims.insert(place, indices.dims.begin(), indices.dims.end());
   out[0]->shape(x.dtype, std::move(dims));
-  // ONNX Runtime 1.32 copies only the first string of each block and leaves the others empty. This
-  // is wrong, but the engines must not give different answers, so such a node is refused.
-  if (x.dtype == SIDECALL_DTYPE_STRING && axis.block > 1)
-    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine gathers strings along the last axis only");
+  // For strings, ONNX Runtime 1.32 copies only the first element of each block, and leaves the
+  // others empty. Here all are copied, as the definition of the operator has it.
   if (indices.is_known) {
     std::vector<int64_t> offsets = known_integers(node, indices);
     bool is_outside = false;
