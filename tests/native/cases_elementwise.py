@@ -208,6 +208,46 @@ def transcendental(op: str, version: int, rng: Random) -> Iterator[Case]:
             yield Case(op, [np.abs(x)])
 
 
+@cases_of("LeakyRelu", "Elu", "Selu", "Softplus", "Softsign")
+def activation(op: str, version: int, rng: Random) -> Iterator[Case]:
+    choices: dict[str, list[dict[str, float]]] = {
+        "LeakyRelu": [{}, {"alpha": 0.3}, {"alpha": -1.0}],
+        "Elu": [{}, {"alpha": 0.5}],
+        "Selu": [{}, {"alpha": 1.5, "gamma": 2.0}],
+    }
+    for attributes in choices.get(op, [{}]):
+        for shape in RANDOM_SHAPES:
+            yield Case(op, [data(rng, "float32", shape)], attributes)
+        for size in (1e-30, 1e-4, 0.1, 1, 10, 100):
+            yield Case(op, [data(rng, "float32", (300,), odd=0, size=size)], attributes)
+        yield Case(op, [np.array(odd_values("float32"), np.float32)], attributes)
+        yield Case(op, [data(rng, "float32", (3, 2))], attributes, is_free=True)
+
+
+@cases_of("Dropout")
+def dropout(op: str, version: int, rng: Random) -> Iterator[Case]:
+    for dtype in REALS:
+        for shape in RANDOM_SHAPES:
+            yield Case(op, [data(rng, dtype, shape)])
+        if version >= 12:
+            ratio = Known(0.5, "float32")
+            yield Case(op, [data(rng, dtype, (3, 2)), ratio, Known(False)], is_free=True)
+            yield Case(op, [data(rng, dtype, (3, 2)), ratio], is_free=True)
+
+
+@cases_of("BatchNormalization")
+def batch_normalization(op: str, version: int, rng: Random) -> Iterator[Case]:
+    for dtype in REALS:
+        for shape in ((40, 6), (1, 6), (17, 1), (2, 3, 4), (2, 3, 2, 2)):
+            for epsilon in (None, 0.5):
+                lists = [data(rng, dtype, shape[1:2], odd=0.1) for _ in range(3)]
+                variance = np.abs(data(rng, dtype, shape[1:2], odd=0.1))
+                inputs = [data(rng, dtype, shape, odd=0.1), *lists, variance]
+                yield Case(op, inputs, {"epsilon": epsilon})
+                known = [inputs[0], *(Known(each) for each in inputs[1:])]
+                yield Case(op, known, {"epsilon": epsilon}, is_free=True)
+
+
 @cases_of("IsNaN")
 def is_nan(op: str, version: int, rng: Random) -> Iterator[Case]:
     yield from one_operand(op, rng, REALS, TensorProto.BOOL)

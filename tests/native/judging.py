@@ -172,6 +172,23 @@ def within_two_ulps(answer: Answer) -> list[str]:
     return in_ulps(answer.native[0], EXACT[op](x.astype(Exact)), LIMITS.get(op, LIMIT))
 
 
+@judged("Elu", "Selu", "Softplus")
+def activation_within_three_ulps(answer: Answer) -> list[str]:
+    (x,) = answer.inputs
+    assert x is not None
+    z, one = x.astype(Exact), np.float32(1)
+    if answer.node.op_type == "Softplus":
+        exact = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    elif answer.node.op_type == "Elu":
+        exact = np.where(x >= 0, z, Exact(np.float32(answer.get("alpha", one))) * np.expm1(z))
+    else:
+        alpha = Exact(np.float32(answer.get("alpha", 1.67326319)))
+        gamma = Exact(np.float32(answer.get("gamma", 1.05070102)))
+        exact = gamma * np.where(x > 0, z, alpha * np.expm1(z))
+    # A function within 1 unit, and one rounding for each of at most two products.
+    return in_ulps(answer.native[0], exact, 3)
+
+
 @judged("Pow")
 def power_within_two_ulps(answer: Answer) -> list[str]:
     base, exponent = answer.inputs

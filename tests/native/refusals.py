@@ -117,6 +117,27 @@ for op in ("Neg", "Abs", "Sign"):
 Adder("Relu")(UNSUPPORTED, f"{NO_TYPE} int32", of("int32", 2), answers=True)
 Adder("Relu")(UNSUPPORTED, f"{NO_TYPE} string", TEXT)
 Adder("Not")(UNSUPPORTED, f"{NO_TYPE} float32", REAL)
+for op in ("LeakyRelu", "Elu", "Selu", "Softplus", "Softsign"):
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+    Adder(op)(UNSUPPORTED, f"{NO_TYPE} string", TEXT)
+for op in ("LeakyRelu", "Elu", "Selu"):
+    Adder(op)(FILE, "attribute 'alpha' has an unexpected type", REAL, alpha=1)
+add = Adder("Dropout")
+half = Known(0.5, "float32")
+add(UNSUPPORTED, "this engine does not train", REAL, half, Known(True), answers=True)
+add(UNSUPPORTED, "this engine does not train", REAL, half, np.array(False), answers=True)
+add(UNSUPPORTED, "does not compute its mask", REAL, types=(None, BOOL), answers=True)
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
+add = Adder("BatchNormalization")
+per_channel = [of("float32", 3)] * 4
+add(ENGINE, "one number for each of 3 channels", REAL, *[of("float32", 2)] * 4)
+add(ENGINE, "one number for each of 3 channels", REAL, *per_channel[1:], of("float32", 3, 1))
+add(FILE, "expected inputs of one type", REAL, *per_channel[1:], of("float64", 3), answers=None)
+add(FILE, "expected an input at position 4", REAL, *per_channel[1:])
+add(ENGINE, "rank 2 or more", of("float32", 3), *per_channel, answers=None)
+add(UNSUPPORTED, "this engine does not train", REAL, *per_channel, training_mode=1, answers=None)
+add(UNSUPPORTED, "by channels only", REAL, *per_channel, version=7, spatial=0, answers=None)
+add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE, *[of("int64", 3)] * 4)
 for op in ("IsNaN", "IsInf"):
     Adder(op, types=(BOOL,))(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
 add = Adder("Cast")

@@ -459,11 +459,19 @@ def changed(model: ModelProto, rng: np.random.Generator) -> None:
     strange = [0, 1, -1, 2, 7, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63), -(2**31)]
     node = model.graph.node[0]
     lists = [each.ints for each in node.attribute if each.ints]
+    floats = [each.floats for each in node.attribute if each.floats]
     lists += [each.t.dims for each in node.attribute if each.HasField("t")]
     lists += [each.dims for each in model.graph.initializer]
     singles = [each for each in node.attribute if each.type == each.INT]
     if singles and rng.random() < 0.3:
         singles[int(rng.integers(0, len(singles)))].i = strange[int(rng.integers(0, len(strange)))]
+        return
+    if floats and rng.random() < 0.3:
+        values = floats[int(rng.integers(0, len(floats)))]
+        if values and rng.random() < 0.5:
+            del values[int(rng.integers(0, len(values)))]
+        else:
+            values.append(float(rng.normal()))
         return
     if not lists:
         return
@@ -492,6 +500,37 @@ def sources() -> dict[str, Callable[[], ModelProto]]:
         ).model(1),
         "Imputer": lambda: Case(
             "Imputer", [np.ones((2, 2), np.int64)], {"imputed_value_int64s": [1, 2]}, (None,), ML
+        ).model(1),
+        "SVMClassifier": lambda: Case(
+            "SVMClassifier",
+            [X],
+            {
+                "kernel_type": "POLY",
+                "kernel_params": [0.5, 0.0, 3.0],
+                "vectors_per_class": [1, 2, 1],
+                "classlabels_ints": [3, 4, 5],
+                "support_vectors": [1.0] * 12,
+                "coefficients": [1.0] * 8,
+                "rho": [0.5] * 3,
+                "prob_a": [-1.0] * 3,
+                "prob_b": [0.5] * 3,
+            },
+            (INT64, FLOAT),
+            ML,
+        ).model(1),
+        "SVMRegressor": lambda: Case(
+            "SVMRegressor",
+            [X],
+            {
+                "kernel_type": "RBF",
+                "kernel_params": [0.5, 0.0, 3.0],
+                "n_supports": 2,
+                "support_vectors": [1.0] * 6,
+                "coefficients": [1.0] * 2,
+                "rho": [0.5],
+            },
+            (FLOAT,),
+            ML,
         ).model(1),
         "GatherND": lambda: Case("GatherND", [X, Known([[0, 1]])], {"batch_dims": 0}).model(21),
     }

@@ -1,4 +1,4 @@
-// Element-wise operators of one operand: functions, Clip, Cast.
+// Element-wise operators of one operand: functions, activations, Clip, Cast.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -133,6 +133,112 @@ struct IsNaN {
     return std::isnan(x);
   }
 };
+
+// ---- Activations of neural networks ----
+
+// Each has the attributes of its node, with these defaults, and is defined for float only, as in
+// ONNX Runtime. Elu, Selu and Softplus lose no digits near 0.
+struct LeakyRelu {
+  explicit LeakyRelu(const Node& node) : alpha(node.real("alpha", 0.01F)) {}
+  float operator()(float x) const { return x >= 0 ? x : alpha * x; }
+  float alpha;
+};
+struct Elu {
+  explicit Elu(const Node& node) : alpha(node.real("alpha", 1)) {}
+  float operator()(float x) const { return x >= 0 ? x : alpha * std::expm1(x); }
+  float alpha;
+};
+struct Selu {
+  explicit Selu(const Node& node)
+      : alpha(node.real("alpha", 1.67326319F)), gamma(node.real("gamma", 1.05070102F)) {}
+  float operator()(float x) const { return gamma * (x > 0 ? x : alpha * std::expm1(x)); }
+  float alpha, gamma;
+};
+struct Softplus {
+  explicit Softplus(const Node&) {}
+  float operator()(float x) const {
+    return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+  }
+};
+struct Softsign {
+  explicit Softsign(const Node&) {}
+  // As in ONNX Runtime, which multiplies by the reciprocal.
+  float operator()(float x) const { return 1 / (1 + std::fabs(x)) * x; }
+};
+
+template <typename Activation>
+std::unique_ptr<Step> prepare_activation(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  if (x.dtype != SIDECALL_DTYPE_FLOAT32) refuse_type(node, x);
+  return unary_step<float, float>(x, out[0], Activation(node));
+}
+
+// Only training drops elements.
+std::unique_ptr<Step> prepare_dropout(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  const Tensor* training = optional(in, 2);
+  if (optional_output(out, 1) != nullptr)
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not compute its mask");
+  if (training != nullptr && (!training->is_known || training->dtype != SIDECALL_DTYPE_BOOL ||
+                              training->count != 1 || *training->as<uint8_t>() != 0))
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not train: expected training_mode 0");
+  if (x.dtype != SIDECALL_DTYPE_FLOAT32 && x.dtype != SIDECALL_DTYPE_FLOAT64) refuse_type(node, x);
+  out[0]->shape(x.dtype, x.dims);
+  out[0]->place = x.place;
+  return nullptr;
+}
+
+// The scale, bias, mean and variance of each channel, which is an index of axis 1. As in ONNX
+// Runtime, they are combined first, so that each element takes one product and one sum.
+template <typename T>
+std::unique_ptr<Step> batch_normalization_step(Inputs in, Tensor* out, float epsilon) {
+  const Tensor& x = *in[0];
+  const int64_t channels = in[1]->count;
+  const int64_t size = x.count / std::max<int64_t>(channels * x.dims[0], 1);
+  std::vector<T> factors(static_cast<size_t>(channels)), terms(factors);
+  return make_step([in, &x, out, size, epsilon, factors = std::move(factors),
+                    terms = std::move(terms)](const Interrupt& interrupt) mutable {
+    for (size_t i = 0; i < factors.size(); ++i) {
+      const T deviation = std::sqrt(in[4]->as<T>()[i] + static_cast<T>(epsilon));
+      factors[i] = T{1} / deviation * in[1]->as<T>()[i];
+      terms[i] = in[2]->as<T>()[i] - in[3]->as<T>()[i] * factors[i];
+    }
+    const T* from = x.as<T>();
+    T* to = out->as<T>();
+    for (int64_t row = 0; row < x.dims[0]; ++row) {
+      for (size_t i = 0; i < factors.size(); ++i, from += size, to += size) {
+        const T factor = factors[i], term = terms[i];
+        for_each_part(size, interrupt, [&](int64_t begin, int64_t end) {
+          for (int64_t k = begin; k < end; ++k) to[k] = from[k] * factor + term;
+        });
+      }
+    }
+  });
+}
+
+std::unique_ptr<Step> prepare_batch_normalization(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  if (node.integer("training_mode", 0) != 0)
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not train: expected training_mode 0");
+  if (node.integer("spatial", 1) != 1)
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine normalizes by channels only");
+  if (x.rank() < 2) refuse_node(node, SIDECALL_ENGINE, "expected an input of rank 2 or more");
+  for (size_t i = 1; i < 5; ++i) {
+    const Tensor& each = required(node, in, i);
+    require_same_types(node, x, each);
+    if (each.dims != Dims{x.dims[1]})
+      refuse_node(
+          node, SIDECALL_ENGINE,
+          "expected lists of one number for each of " + std::to_string(x.dims[1]) + " channels");
+  }
+  out[0]->shape(x.dtype, x.dims);
+  const float epsilon = node.real("epsilon", 1e-5F);
+  return or_refuse(
+      with_type<double, float>(
+          x.dtype,
+          [&](auto zero) { return batch_normalization_step<decltype(zero)>(in, out[0], epsilon); }),
+      node, x);
+}
 
 template <typename Function, typename... Types>
 std::unique_ptr<Step> prepare_unary(const Node& node, Inputs in, Outputs out) {
@@ -289,6 +395,13 @@ const std::vector<OperatorEntry>& function_operators() {
       {"", "Erf", 9, kAnyVersion, real_unary<Erf>()},
       {"", "Sigmoid", 6, kAnyVersion, real_unary<Sigmoid>()},
       {"", "Relu", 6, kAnyVersion, real_unary<Relu>()},
+      {"", "LeakyRelu", 6, kAnyVersion, make_plain<prepare_activation<LeakyRelu>>},
+      {"", "Elu", 6, kAnyVersion, make_plain<prepare_activation<Elu>>},
+      {"", "Selu", 6, kAnyVersion, make_plain<prepare_activation<Selu>>},
+      {"", "Softplus", 1, kAnyVersion, make_plain<prepare_activation<Softplus>>},
+      {"", "Softsign", 1, kAnyVersion, make_plain<prepare_activation<Softsign>>},
+      {"", "Dropout", 7, kAnyVersion, make_plain<prepare_dropout>, 2},
+      {"", "BatchNormalization", 7, kAnyVersion, make_plain<prepare_batch_normalization>},
       {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>},
       {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>},
       {"", "Cast", 6, kAnyVersion, make_plain<prepare_cast>},
