@@ -117,6 +117,47 @@ def transcendental(b: Builder) -> None:
 
 
 @end
+def activation(b: Builder) -> None:
+    value = choose(b, ["float32"])
+    if value is not None:
+        b.end(pick(b.rng, ["Elu", "Selu", "Softplus"]), [value.name], [value.dtype])
+
+
+@end
+def support_vectors(b: Builder) -> None:
+    value = choose(b, ["float32"], is_table)
+    if value is None:
+        return
+    low, high = b.constant(-4, "float32"), b.constant(4, "float32")
+    rounded = b.apply("Round", [value.name], value)
+    # Small integers have exact sums of products; see cases_svm.py.
+    name = b.offer(b.apply("Clip", [rounded, low, high], value), value, grid=4.0).name
+    classes = int(pick(b.rng, [2, 3, 5]))
+    per_class = [int(each) for each in b.rng.integers(1, 6, classes)]
+    count = sum(per_class)
+    attributes: dict[str, Any] = {
+        "kernel_type": str(pick(b.rng, ["LINEAR", "POLY", "RBF"])),
+        "kernel_params": [0.25, 1.0, float(pick(b.rng, [2, 3]))],
+        "support_vectors": [float(each) for each in b.rng.integers(-4, 5, count * value.width)],
+        "domain": ML,
+    }
+    if b.rng.random() < 0.5:
+        weights = [float(each) for each in b.rng.normal(size=count)]
+        regressor = {"coefficients": weights, "n_supports": count, "rho": [0.5]}
+        b.end("SVMRegressor", [name], ["float32"], **regressor, **attributes)
+        return
+    pairs = classes * (classes - 1) // 2
+    attributes["coefficients"] = [float(x) for x in b.rng.normal(size=(classes - 1) * count)]
+    attributes["rho"] = [float(each) for each in b.rng.normal(size=pairs)]
+    attributes["vectors_per_class"] = per_class
+    attributes["classlabels_ints"] = [int(each) for each in b.rng.permutation(50)[:classes]]
+    if b.rng.random() < 0.5:
+        attributes["prob_a"] = [-float(each) - 0.5 for each in b.rng.random(pairs)]
+        attributes["prob_b"] = [float(each) for each in b.rng.normal(size=pairs)]
+    b.end("SVMClassifier", [name], ["int64", "float32"], **attributes)
+
+
+@end
 def reduced(b: Builder) -> None:
     value = choose(b, REALS, is_table)
     if value is None:

@@ -149,6 +149,36 @@ def clipped(b: Builder) -> None:
 
 
 @step
+def limited(b: Builder) -> None:
+    value = choose(b, NUMBERS)
+    if value is None:
+        return
+    limits = [b.constant(each, value.dtype) for each in np.sort(numbers(b.rng, value.dtype, (2,)))]
+    chosen = pick(b.rng, [limits, limits[:1], ["", limits[1]]])
+    b.step("Clip", [value.name, *chosen], value)
+
+
+@step
+def divided_integers(b: Builder) -> None:
+    value = choose(b, ["int64", "int32"])
+    if value is None:
+        return
+    # Neither engine divides by 0, and only this one divides the smallest integer by -1.
+    divisors = b.rng.choice([1, 2, 3, -3, 7, 1000], row_shape(b, value))
+    b.step("Div", [value.name, b.constant(divisors, value.dtype)], value)
+
+
+@step
+def activated(b: Builder) -> None:
+    value = choose(b, ["float32"])
+    if value is None:
+        return
+    op = pick(b.rng, ["LeakyRelu", "Softsign"])
+    alpha = {"alpha": 0.3} if op == "LeakyRelu" else {}
+    b.offer(b.apply(op, [value.name], value, **alpha), value)
+
+
+@step
 def cast(b: Builder) -> None:
     value = choose(b, (*NUMBERS, "bool"))
     if value is None:
