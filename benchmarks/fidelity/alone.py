@@ -10,6 +10,8 @@ import pandas as pd
 import sidecall
 from sidecall.comparing.text import begin_text, stage_rows
 
+from .engines import Engines
+from .findings import Counts
 from .judge import Judge
 from .pipelines import draw
 
@@ -34,25 +36,33 @@ def examine(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
         print(f"refused at export: {error}")
         return 0
     print(report)
-    with sidecall.open(folder / f"{stem}.onnx") as opened:
-        judging = Judge(drawn, opened)
-        counts = judging.compare(rows, odd, folder)
-        print(f"\n{counts.rows} rows, {counts.compared} compared, {counts.wrong} wrong")
-        print(f"about {counts.unstable_rows():g} rows are unstable in the original")
-        print(f"outputs of trees: {counts.tree_bits} of {counts.tree_rows} rows differ in a bit")
-        print(f"records: {counts.routes} rows differ from the answers for a DataFrame")
-        for family, (total, wrong) in counts.families.items():
-            print(f"  {family:<16}{total:>8}{wrong:>8} wrong")
-        for (side, family, reason), total in counts.domain.most_common():
-            print(f"  refused only by the {side}: {family} ({reason}) x {total}")
-        for example in counts.worst:
-            print(f"  {json.dumps(example, ensure_ascii=False)}")
+    with Engines(folder / f"{stem}.onnx") as engines:
+        judging = Judge(drawn, engines)
+        for name, counts in judging.compare(rows, odd, folder).items():
+            _print_counts(name, counts)
+        for name, failed in engines.failed.items():
+            print(f"\n{name}: {failed['outcome']}: {failed['reason']}")
         begin = judging.begin()
         if begin is not None:
-            sent = pd.concat([wrong.rows.frame for wrong in judging.wrong])
-            sent.to_csv(folder / f"{stem}.csv", index=False)
             print(f"\n{begin_text(begin)}")
             for step, largest in stage_rows(begin):
                 print(f"  {step}: {largest}")
+        wrong = [each for side in judging.sides.values() for each in side.wrong]
+        if wrong:
+            sent = pd.concat([each.rows.frame for each in wrong])
+            sent.to_csv(folder / f"{stem}.csv", index=False)
     print(f"\nthe model, its file and the differing rows are in {folder}/{stem}.*")
-    return int(counts.wrong > 0)
+    return int(bool(wrong))
+
+
+def _print_counts(engine: str, counts: Counts) -> None:
+    print(f"\n{engine}: {counts.rows} rows, {counts.compared} compared, {counts.wrong} wrong")
+    print(f"about {counts.unstable_rows():g} rows are unstable in the original")
+    print(f"outputs of trees: {counts.tree_bits} of {counts.tree_rows} rows differ in a bit")
+    print(f"records: {counts.routes} rows differ from the answers for a DataFrame")
+    for family, (total, wrong) in counts.families.items():
+        print(f"  {family:<16}{total:>8}{wrong:>8} wrong")
+    for (side, family, reason), total in counts.domain.most_common():
+        print(f"  refused only by the {side}: {family} ({reason}) x {total}")
+    for example in counts.worst:
+        print(f"  {json.dumps(example, ensure_ascii=False)}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from common import Bar, Report
 
-ROWS, PIPELINES = 5_000_000, 300
+ROWS, PIPELINES, ESTIMATORS = 5_000_000, 300, 150
 _SHOWN = 25
 
 Result = dict[str, Any]
+_DEFECT = ("seed", "number", "steps", "where", "reason", "at")
 
 
 @dataclass
@@ -19,6 +21,8 @@ class Fidelity(Report):
     """The common document; it holds the results of each pipeline instead of times."""
 
     results: list[Result] = field(default_factory=list)
+    # The estimators of docs/coverage.md that the native engine does not run, with the reason.
+    estimators_refused: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         compared = [result for result in self.results if result["outcome"] == "compared"]
@@ -46,33 +50,80 @@ class Fidelity(Report):
                 if result["outcome"] == "refused"
             ],
             "defects": [
-                _pick(result, ("seed", "number", "steps", "where", "reason", "at"))
-                for result in self.results
-                if result["outcome"] == "defect"
+                _pick(result, _DEFECT) for result in self.results if result["outcome"] == "defect"
             ],
+            "native": {
+                "pipelines": sum(1 for _ in on_native(compared)),
+                "rows": sum(result["rows"] for result in on_native(compared)),
+                "differences": [_difference(r) for r in on_native(compared) if _differs(r)],
+                "refused": dict(refusals(compared).most_common()),
+                "defects": [_pick(result, _DEFECT) for result in native_defects(compared)],
+                "estimators_refused": self.estimators_refused,
+            },
             "pipelines": [_pick(result, keys) for result in compared],
         }
 
 
-def bars(results: list[Result]) -> list[Bar]:
+def on_native(compared: list[Result]) -> Iterator[Result]:
+    """The results of the pipelines whose files the native engine runs, as it answers them."""
+    for result in compared:
+        if result["native"]["outcome"] == "compared":
+            yield _pick(result, ("seed", "number", "steps")) | result["native"]
+
+
+def native_defects(compared: list[Result]) -> list[Result]:
+    return [
+        result | result["native"] for result in compared if result["native"]["outcome"] == "defect"
+    ]
+
+
+def refusals(compared: list[Result]) -> Counter[str]:
+    """The pipelines whose files the native engine refuses, by operator and reason."""
+    refused = [r["native"] for r in compared if r["native"]["outcome"] == "refused"]
+    return Counter(native["reason"] for native in refused)
+
+
+def bars(results: list[Result], estimators: int | None = None) -> list[Bar]:
+    """The bars; `estimators` is the number of those that run on the native engine, if counted."""
     compared = [result for result in results if result["outcome"] == "compared"]
     rows = sum(result["rows"] for result in compared)
-    differing = sum(
-        result["refused_by_original"] + result["refused_by_file"] for result in compared
-    )
     unstable = sum(result["unstable"] for result in compared) / max(
         1, sum(result["compared"] for result in compared)
     )
     return [
-        Bar("fidelity_wrong_rows", sum(result["wrong"] for result in compared), 0),
+        Bar("fidelity_wrong_rows", _sum(compared, "wrong"), 0),
         Bar("fidelity_rows", rows, ROWS, at_least=True),
         Bar("fidelity_pipelines", len(compared), PIPELINES, at_least=True),
-        Bar("fidelity_tree_bits_differ", sum(result["tree_bits"] for result in compared), 0),
-        Bar("fidelity_domain_differs", differing, 0),
+        Bar("fidelity_tree_bits_differ", _sum(compared, "tree_bits"), 0),
+        Bar("fidelity_domain_differs", _sum(compared, *_DOMAIN), 0),
         Bar("fidelity_unstable_share", unstable, 0.01),
-        Bar("fidelity_routes_differ", sum(result["routes"] for result in compared), 0),
+        Bar("fidelity_routes_differ", _sum(compared, "routes"), 0),
         Bar("fidelity_defects", sum(result["outcome"] == "defect" for result in results), 0),
+        *_native_bars(compared),
+        *([] if estimators is None else [_estimators_bar(estimators)]),
     ]
+
+
+def _native_bars(compared: list[Result]) -> list[Bar]:
+    native = list(on_native(compared))
+    return [
+        Bar("native_wrong_rows", _sum(native, "wrong"), 0),
+        Bar("native_tree_rows_differ", _sum(native, "tree_bits"), 0),
+        Bar("native_domain_differs", _sum(native, *_DOMAIN), 0),
+        Bar("native_routes_differ", _sum(native, "routes"), 0),
+        Bar("native_defects", len(native_defects(compared)), 0),
+    ]
+
+
+def _estimators_bar(estimators: int) -> Bar:
+    return Bar("native_estimators", estimators, ESTIMATORS, at_least=True)
+
+
+_DOMAIN = ("refused_by_original", "refused_by_file")
+
+
+def _sum(results: list[Result], *keys: str) -> int:
+    return sum(result[key] for result in results for key in keys)
 
 
 def _differs(result: Result) -> bool:
@@ -136,21 +187,13 @@ def again(result: Result) -> str:
 def print_found(results: list[Result]) -> None:
     """Prints the worst pipelines first, each with the command that examines it alone."""
     compared = [result for result in results if result["outcome"] == "compared"]
-    _print_list(
-        "wrong rows",
-        sorted((r for r in compared if r["wrong"]), key=lambda r: -r["wrong"]),
-        _wrong_line,
-    )
-    _print_list(
-        "outputs of trees that differ in a bit",
-        [r for r in compared if r["tree_bits"]],
-        lambda r: f"{r['tree_bits']} of {r['tree_rows']} rows",
-    )
-    _print_list(
-        "rows that only one model refuses", [r for r in compared if r["domain"]], _domain_line
-    )
-    for (side, family, reason), total in domain(compared).most_common(_SHOWN):
-        print(f"  {total:>6} refused only by the {side}: {family} ({reason})")
+    _print_differences("", compared)
+    _print_differences(" on the native engine", list(on_native(compared)))
+    refused = refusals(compared)
+    if refused:
+        print(f"\nfiles that the native engine refuses, {sum(refused.values())}:")
+        for reason, total in refused.most_common(_SHOWN):
+            print(f"  {total:>3}  {reason}")
     reasons = Counter(result["reason"] for result in results if result["outcome"] == "refused")
     if reasons:
         print(f"\nrefused at export, {sum(reasons.values())}:")
@@ -158,12 +201,32 @@ def print_found(results: list[Result]) -> None:
             print(f"  {total:>3}  {reason}")
     _print_list(
         "defects",
-        [r for r in results if r["outcome"] == "defect"],
+        [r for r in results if r["outcome"] == "defect"] + native_defects(compared),
         lambda r: f"{r['where']}: {r['reason']} ({r.get('at', '')})",
     )
     print("\nfamily            rows      wrong")
     for name, counts in families(compared).items():
         print(f"{name:<14}{counts['rows']:>9,}{counts['wrong']:>11,}")
+
+
+def _print_differences(where: str, compared: list[Result]) -> None:
+    _print_list(
+        f"wrong rows{where}",
+        sorted((r for r in compared if r["wrong"]), key=lambda r: -r["wrong"]),
+        _wrong_line,
+    )
+    _print_list(
+        f"outputs of trees that differ in a bit{where}",
+        [r for r in compared if r["tree_bits"]],
+        lambda r: f"{r['tree_bits']} of {r['tree_rows']} rows",
+    )
+    _print_list(
+        f"rows that only one model refuses{where}",
+        [r for r in compared if r["domain"]],
+        _domain_line,
+    )
+    for (side, family, reason), total in domain(compared).most_common(_SHOWN):
+        print(f"  {total:>6} refused only by the {side}{where}: {family} ({reason})")
 
 
 def _print_list(title: str, results: list[Result], line: Any) -> None:

@@ -2,7 +2,8 @@
 
 Used by run.py and by tests. The comparison is that of sidecall.compare, with its sides, tolerances
 and rule of stability. This file adds the family of each row, and compares the output of trees bit
-by bit.
+by bit. The original is asked once for each batch, and its answers are compared with those of every
+engine.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from threadpoolctl import threadpool_limits
 from . import cpus
 from .adversary import Adversary, Batch
 from .edges import held_edges
+from .engines import Engines, OneEngine
 from .exactness import gives_float32, jumps_are_fixed, raw_tree_output
 from .findings import Counts, Matrices, Wrong
 from .pipelines import Drawn
@@ -49,11 +52,12 @@ _ROUTED = 8
 
 
 class Judge:
-    """Compares an opened file with its pipeline; `wrong` holds the rows that differ."""
+    """Compares the file of a pipeline with its original, on every engine that runs the file."""
 
-    def __init__(self, drawn: Drawn, opened: sidecall.Model) -> None:
-        self.drawn, self.opened = drawn, opened
+    def __init__(self, drawn: Drawn, engines: Engines) -> None:
+        self.drawn, self.engines = drawn, engines
         self.data: Data = read_data(drawn.contained(drawn.pool), drawn.model)
+        opened = engines.models["onnxruntime"]
         contract = opened.contract
         assert contract is not None
         self.contract = contract
@@ -65,27 +69,32 @@ class Judge:
         for output in self.outputs:
             output.is_float32 = output.is_number and (output.is_float32 or is_float32)
         self.original = OriginalSide(self.reference, self.outputs)
-        self.file = ModelSide(opened, self.outputs)
+        self.sides = {
+            name: OneEngine(model, ModelSide(model, self.outputs))
+            for name, model in engines.models.items()
+        }
         self.tree_output = raw_tree_output(drawn.model)
         has_numbers = any(output.is_number for output in self.outputs)
         self.has_jumps = has_numbers and jumps_are_fixed(drawn.model)
-        self.counts = Counts()
-        self.wrong: list[Wrong] = []
         self.dtypes = [
             np.dtype(np.float32 if column.narrow else np.float64) for column in self.data.columns
         ]
 
-    def compare(self, rows: int, odd: int, folder: Path) -> Counts:
-        """Compares about `rows` rows and at most `odd` odd ones; `folder` holds temporary files."""
+    def compare(self, rows: int, odd: int, folder: Path) -> dict[str, Counts]:
+        """Compares about `rows` rows and at most `odd` odd ones; `folder` holds temporary files.
+
+        Returns what was counted, by the name of the engine.
+        """
         edges = held_edges(self.drawn.model, self.data.names)
         rng = np.random.default_rng([self.drawn.seed, self.drawn.number, 2**20])
         adversary = Adversary(self.data.columns, self.dtypes, edges, self._numbers, rng)
-        for batch in adversary.batches(rows, odd, with_jumps=self.has_jumps):
-            self._add(self.rows_of(batch), batch.families, rng)
-        self._ask_other_cpus(folder)
-        for wrong in self.wrong:
-            self.counts.add_wrong(differences(self.outputs, wrong.want, wrong.have), wrong)
-        return self.counts
+        for number, batch in enumerate(adversary.batches(rows, odd, with_jumps=self.has_jumps)):
+            self._add(self.rows_of(batch), batch.families, number)
+        for side in self.sides.values():
+            self._ask_other_cpus(side, folder)
+            for wrong in side.wrong:
+                side.counts.add_wrong(differences(self.outputs, wrong.want, wrong.have), wrong)
+        return {name: side.counts for name, side in self.sides.items()}
 
     def rows_of(self, batch: Batch) -> Rows:
         return Rows(self._built(batch.columns), self._sent(batch))
@@ -131,9 +140,29 @@ class Judge:
         )
         return result
 
-    def _add(self, rows: Rows, families: np.ndarray, rng: np.random.Generator) -> None:
-        expected, got = self.original.ask(rows), self.file.ask(rows)
-        counts = self.counts
+    def _add(self, rows: Rows, families: np.ndarray, number: int) -> None:
+        expected = self.original.ask(rows)
+        # Whether rows are unstable, as far as this is known; the engines share it.
+        known: dict[int, bool] = {}
+        for name, side in list(self.sides.items()):
+            # The same rows are sampled on every engine, and whatever the adversary drew before.
+            rng = np.random.default_rng([self.drawn.seed, self.drawn.number, 2**21, number])
+            try:
+                self._add_answers(side, rows, families, expected, known, rng)
+            except Exception as error:
+                self.engines.fail(name, error)
+                del self.sides[name]
+
+    def _add_answers(
+        self,
+        side: OneEngine,
+        rows: Rows,
+        families: np.ndarray,
+        expected: Answers,
+        known: dict[int, bool],
+        rng: np.random.Generator,
+    ) -> None:
+        got, counts = side.file.ask(rows), side.counts
         counts.rows += len(rows)
         counts.add_families(families, wrong=False)
         counts.add_refusals(expected, got, families)
@@ -144,28 +173,29 @@ class Judge:
         want, have = expected.at(both), got.at(both)
         bad = np.any([found.is_bad for found in differences(self.outputs, want, have)], axis=0)
         stable = np.ones(len(both), dtype=bool)
-        stable[self._find_unstable(rows, both, expected, bad, rng)] = False
-        self._count_bits(want, have, stable)
-        counts.routes += differing_routes(self.opened, rows.take(rng.choice(both, _ROUTED)))
+        again = _Again(self.original, rows, expected, known)
+        stable[_find_unstable(again, both, bad, counts, rng)] = False
+        self._count_bits(counts, want, have, stable)
+        counts.routes += differing_routes(side.opened, rows.take(rng.choice(both, _ROUTED)))
         places = np.flatnonzero(bad & stable)
         if len(places):
             chosen = both[places]
             answers = expected.at(chosen), got.at(chosen)
-            self.wrong.append(Wrong(rows.take(chosen), families[chosen], *answers))
+            side.wrong.append(Wrong(rows.take(chosen), families[chosen], *answers))
 
-    def _ask_other_cpus(self, folder: Path) -> None:
+    def _ask_other_cpus(self, side: OneEngine, folder: Path) -> None:
         """Removes rows from `wrong` for which the original's answer depends on the CPU.
 
         If very many rows differ, the CPU is not the reason, and nothing is checked.
         """
-        total = sum(len(wrong.families) for wrong in self.wrong)
+        total = sum(len(wrong.families) for wrong in side.wrong)
         if not 0 < total <= _MOST_LOOKS:
             return
-        rows = concatenate([wrong.rows for wrong in self.wrong])
-        families = np.concatenate([wrong.families for wrong in self.wrong])
+        rows = concatenate([wrong.rows for wrong in side.wrong])
+        families = np.concatenate([wrong.families for wrong in side.wrong])
         want, have = (
-            {o.name: stacked([getattr(w, side)[o.name] for w in self.wrong]) for o in self.outputs}
-            for side in ("want", "have")
+            {o.name: stacked([getattr(w, of)[o.name] for w in side.wrong]) for o in self.outputs}
+            for of in ("want", "have")
         )
         ranges = [Range(output, want[output.name]) for output in self.outputs]
         is_unstable = np.zeros(total, dtype=bool)
@@ -174,59 +204,73 @@ class Judge:
             for found in ranges if len(answers.index) else []:
                 found.add(answers.index, answers.values[found.output.name])
         is_unstable |= np.any([found.is_wide() for found in ranges], axis=0)
-        self.counts.unstable += int(is_unstable.sum())
+        side.counts.unstable += int(is_unstable.sum())
         kept = np.flatnonzero(~is_unstable)
-        answers_kept = ({k: v[kept] for k, v in side.items()} for side in (want, have))
-        self.wrong = [Wrong(rows.take(kept), families[kept], *answers_kept)] if len(kept) else []
+        answers_kept = ({k: v[kept] for k, v in each.items()} for each in (want, have))
+        side.wrong = [Wrong(rows.take(kept), families[kept], *answers_kept)] if len(kept) else []
 
-    def _find_unstable(
-        self,
-        rows: Rows,
-        both: np.ndarray,
-        expected: Answers,
-        bad: np.ndarray,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """Positions in `both` of rows that differ and are unstable in the original.
-
-        Also counts unstable rows in a sample of the rows that agree.
-        """
-        counts = self.counts
-        agreeing = np.flatnonzero(~bad)
-        sample = np.sort(rng.permutation(agreeing)[:_SAMPLE])
-        counts.sampled += len(sample)
-        counts.sampled_unstable += (
-            len(unstable(self.original, rows, expected, both[sample])) if len(sample) else 0
-        )
-        differ, found = rng.permutation(np.flatnonzero(bad)), [np.zeros(0, dtype=np.int64)]
-        for most in (_FIRST_LOOK, _MOST_LOOKS):
-            looked, differ = np.split(differ, [max(0, most - counts.looked)])
-            if len(looked):
-                counts.looked += len(looked)
-                again = unstable(self.original, rows, expected, both[np.sort(looked)])
-                found.append(np.searchsorted(both, again))
-                counts.unstable += len(again)
-            if not counts.unstable:
-                break
-        return np.concatenate(found)
-
-    def _count_bits(self, want: Matrices, have: Matrices, stable: np.ndarray) -> None:
+    def _count_bits(
+        self, counts: Counts, want: Matrices, have: Matrices, stable: np.ndarray
+    ) -> None:
         if self.tree_output is None or self.tree_output not in want:
             return
         left, right = want[self.tree_output], have[self.tree_output]
         differs = (left.view(np.int64) != right.view(np.int64)) & ~(
             np.isnan(left) & np.isnan(right)
         )
-        self.counts.tree_rows += int(stable.sum())
-        self.counts.tree_bits += int((differs.any(axis=1) & stable).sum())
+        counts.tree_rows += int(stable.sum())
+        counts.tree_bits += int((differs.any(axis=1) & stable).sum())
 
     def begin(self) -> Begin | None:
         """The step in which the difference begins, as sidecall.compare finds it."""
-        if not self.wrong:
+        side = self.sides["onnxruntime"]
+        if not side.wrong:
             return None
-        rows = concatenate([wrong.rows.take(slice(0, _LOCATED)) for wrong in self.wrong[:_LOCATED]])
+        rows = concatenate([wrong.rows.take(slice(0, _LOCATED)) for wrong in side.wrong[:_LOCATED]])
         few = rows.take(slice(0, _LOCATED))
-        return locate(self.reference, self.original, self.file, self.contract, few)
+        assert isinstance(side.file, ModelSide)
+        return locate(self.reference, self.original, side.file, self.contract, few)
+
+
+@dataclass
+class _Again:
+    """Asks the original again for rows of a batch, and keeps in `known` which are unstable."""
+
+    original: OriginalSide
+    rows: Rows
+    expected: Answers
+    known: dict[int, bool]
+
+    def unstable(self, wanted: np.ndarray) -> np.ndarray:
+        """The rows of `wanted` that are unstable; `wanted` are ascending positions."""
+        new = np.array([row for row in wanted.tolist() if row not in self.known], dtype=np.int64)
+        if len(new):
+            found = unstable(self.original, self.rows, self.expected, new)
+            self.known.update(zip(new.tolist(), np.isin(new, found).tolist(), strict=True))
+        return wanted[[self.known[row] for row in wanted.tolist()]]
+
+
+def _find_unstable(
+    again: _Again, both: np.ndarray, bad: np.ndarray, counts: Counts, rng: np.random.Generator
+) -> np.ndarray:
+    """Positions in `both` of rows that differ and are unstable in the original.
+
+    Also counts unstable rows in a sample of the rows that agree.
+    """
+    sample = np.sort(rng.permutation(np.flatnonzero(~bad))[:_SAMPLE])
+    counts.sampled += len(sample)
+    counts.sampled_unstable += len(again.unstable(both[sample])) if len(sample) else 0
+    differ, found = rng.permutation(np.flatnonzero(bad)), [np.zeros(0, dtype=np.int64)]
+    for most in (_FIRST_LOOK, _MOST_LOOKS):
+        looked, differ = np.split(differ, [max(0, most - counts.looked)])
+        if len(looked):
+            counts.looked += len(looked)
+            rows = again.unstable(both[np.sort(looked)])
+            found.append(np.searchsorted(both, rows))
+            counts.unstable += len(rows)
+        if not counts.unstable:
+            break
+    return np.concatenate(found)
 
 
 def judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
@@ -257,15 +301,19 @@ def _judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
         sidecall.export(drawn.model, path, drawn.training_data(), progress=False)
         about["export_s"] = round(time.monotonic() - started, 2)
         where = "open"
-        with sidecall.open(path) as opened:
+        with Engines(path) as engines:
             where = "compare"
-            judging = Judge(drawn, opened)
+            judging = Judge(drawn, engines)
             counts = judging.compare(rows, odd, folder)
             about |= {
                 "precision": judging.contract.get("parity", {}).get("precision", ""),
                 "float32": any(output.is_float32 for output in judging.outputs),
             }
-            about |= counts.as_json()
+            about |= counts["onnxruntime"].as_json()
+            about["native"] = engines.failed.get("native") or {
+                "outcome": "compared",
+                **counts["native"].as_json(),
+            }
             where = "locate"
             begin = judging.begin()
             if begin is not None:

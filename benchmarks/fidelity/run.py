@@ -1,4 +1,4 @@
-"""`make parity`: hundreds of random pipelines and millions of adversarial rows.
+"""`make parity`: hundreds of random pipelines and millions of adversarial rows, on both engines.
 
 python benchmarks/fidelity/run.py                             the fixed seed, then a fresh one
 python benchmarks/fidelity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from typing import Any
 # Use one thread, because sums over several threads change in their last bits. numpy reads these
 # variables when it loads, so set them before.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# It would override the engines that are compared.
+os.environ.pop("SIDECALL_ENGINE", None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import WrongAnswerError, describe_versions, guarded
@@ -98,6 +101,9 @@ class Run:
         self.deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         self.results: list[dict[str, Any]] = []
         self.is_complete = True
+        # The estimators of docs/coverage.md, and why the native engine does not run them; None
+        # until they were examined.
+        self.estimators: dict[str, str] | None = None
         self.started = time.monotonic()
 
     def visit(self, seed: int, numbers: range, wanted: int) -> None:
@@ -140,6 +146,12 @@ class Run:
         gc.collect()
         return result
 
+    def walk_estimators(self) -> None:
+        """Fits every estimator of scikit-learn, and runs those that convert on both engines."""
+        sys.path.insert(0, str(ROOT / "tests/python/convert"))
+        rows = importlib.import_module("walk_estimators").walk()
+        self.estimators = {row.name: row.native_reason for row in rows if row.converts}
+
     def _show(self, result: dict[str, Any], compared: int, wanted: int) -> None:
         seconds = int(time.monotonic() - self.started)
         found = result["reason"] if result["outcome"] != "compared" else _summary(result)
@@ -155,6 +167,11 @@ def _summary(result: dict[str, Any]) -> str:
     parts += [f"{result['routes']} differ as records"] if result["routes"] else []
     parts += [f"{result['tree_bits']} tree outputs differ"] if result["tree_bits"] else []
     parts += [f"about {result['unstable']:g} unstable"] if result["unstable"] else []
+    native = result["native"]
+    if native["outcome"] != "compared":
+        parts.append(f"native: {native['outcome']}: {native['reason']}")
+    elif native["wrong"]:
+        parts.append(f"native: {native['wrong']} wrong")
     return ", ".join(parts)
 
 
@@ -178,12 +195,19 @@ def main() -> int:
             and run.is_complete
         ):
             run.visit(run.ledger.fresh_seed(int(time.time())), range(_MOST_TRIES * _FRESH), _FRESH)
+            run.walk_estimators()
     return _conclude(run, options)
 
 
 def _conclude(run: Run, options: argparse.Namespace) -> int:
+    estimators = run.estimators or {}
+    refused = {name: reason for name, reason in estimators.items() if reason}
     report = Fidelity(
-        "fidelity", describe_versions(PACKAGES), results=run.results, bars=bars(run.results)
+        "fidelity",
+        describe_versions(PACKAGES),
+        results=run.results,
+        estimators_refused=refused,
+        bars=bars(run.results, len(estimators) - len(refused) if estimators else None),
     )
     rows = sum(result.get("rows", 0) for result in run.results)
     minutes = (time.monotonic() - run.started) / 60
@@ -194,7 +218,7 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
     path = report.write(options.output)
     print(f"\n{report.notes[0]}; written to {path}")
     report.print_bars()
-    wrong = next(bar.value for bar in report.bars if bar.name == "fidelity_wrong_rows")
+    wrong = sum(bar.value for bar in report.bars if bar.name.endswith("_wrong_rows"))
     if wrong:
         raise WrongAnswerError(
             f"{wrong} rows; the list above has the command that examines each pipeline"

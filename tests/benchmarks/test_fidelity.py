@@ -20,6 +20,11 @@ BARS = {
     "fidelity_unstable_share",
     "fidelity_routes_differ",
     "fidelity_defects",
+    "native_wrong_rows",
+    "native_tree_rows_differ",
+    "native_domain_differs",
+    "native_routes_differ",
+    "native_defects",
 }
 
 
@@ -38,7 +43,7 @@ def document(folder: Path) -> dict:
     output = folder / "fidelity.json"
     done = run(folder, "--quick", "--pipelines", "20:22", "--output", str(output))
     document = json.loads(output.read_text(encoding="utf-8"))
-    wrong = sum(result["wrong"] for result in document["pipelines"])
+    wrong = sum(bar["value"] for bar in document["bars"] if bar["name"].endswith("_wrong_rows"))
     assert done.returncode == (1 if wrong else 0), done.stderr
     return document
 
@@ -55,6 +60,15 @@ def test_each_pipeline_is_counted_once(document: dict) -> None:
     numbers = [item["number"] for kind in kinds for item in document[kind]]
     assert sorted(numbers) == [20, 21]
     assert bars["fidelity_rows"] == sum(family["rows"] for family in document["families"].values())
+
+
+def test_each_pipeline_has_a_result_of_the_native_engine(document: dict) -> None:
+    native = document["native"]
+    assert native["pipelines"] + sum(native["refused"].values()) == len(document["pipelines"])
+    assert native["rows"] > 0
+    bars = {bar["name"]: bar["value"] for bar in document["bars"]}
+    assert bars["native_wrong_rows"] == sum(each["wrong"] for each in native["differences"])
+    assert bars["native_defects"] == len(native["defects"])
 
 
 def test_a_second_run_reuses_all_results(document: dict, folder: Path) -> None:

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 import sidecall
 from fidelity import cpus
+from fidelity.document import bars, native_defects, refusals
 from fidelity.edges import find_jumps, held_edges
+from fidelity.engines import Engines, failure, without_names
 from fidelity.exactness import gives_float32, raw_tree_output
 from fidelity.judge import Judge, judge
 from fidelity.ledger import Ledger
@@ -26,23 +28,32 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from vector_files import MODELS
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.uniform(0, 10, 400), "b": RNG.uniform(-1, 1, 400)})
 TARGET = np.floor(FRAME["a"]) + FRAME["b"]
+# What the bars add up.
+COUNTED = ("rows", "compared", "wrong", "unstable", "tree_bits", "routes")
+COUNTED += ("refused_by_original", "refused_by_file")
 
 
 def drawn_of(model: Any, frame: pd.DataFrame = FRAME) -> Drawn:
     return Drawn(0, 0, "made up", "regression", "frame", model, frame, np.arange(200), "")
 
 
-def compared(original: Any, other: Any, folder: Path, rows: int = 200) -> dict[str, Any]:
-    """Compares `original` with a file that answers as `other`; returns the judge's counts."""
+def compared(
+    original: Any, other: Any, folder: Path, rows: int = 200, engine: str = "onnxruntime"
+) -> dict[str, Any]:
+    """Compares `original` with a file that answers as `other` on this engine.
+
+    Returns what the judge counts for the engine.
+    """
     sidecall.export(other, folder / "model.onnx", FRAME, progress=False, dtype="float64")
-    with sidecall.open(folder / "model.onnx") as opened:
-        judging = Judge(drawn_of(original), opened)
-        judging.file = OriginalSide(Original(other), judging.outputs)
-        return vars(judging.compare(rows, 30, folder))
+    with Engines(folder / "model.onnx") as engines:
+        judging = Judge(drawn_of(original), engines)
+        judging.sides[engine].file = OriginalSide(Original(other), judging.outputs)
+        return vars(judging.compare(rows, 30, folder)[engine])
 
 
 class Checked(TransformerMixin, BaseEstimator):
@@ -102,6 +113,51 @@ def test_a_threshold_that_moved_by_one_ulp_is_found(tmp_path: Path) -> None:
     counts = compared(model, bent, tmp_path, rows=2000)
     assert counts["wrong"] > 0
     assert {name for name, (_, wrong) in counts["families"].items() if wrong} <= {"edge", "jump"}
+
+
+def test_a_wrong_answer_of_the_native_engine_is_counted_for_it_alone(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(FRAME, TARGET)
+    other = deepcopy(model)
+    other[-1].intercept_ += 1e-3
+    sidecall.export(model, tmp_path / "model.onnx", FRAME, progress=False, dtype="float64")
+    with Engines(tmp_path / "model.onnx") as engines:
+        judging = Judge(drawn_of(model), engines)
+        judging.sides["native"].file = OriginalSide(Original(other), judging.outputs)
+        counts = judging.compare(200, 30, tmp_path)
+    assert counts["onnxruntime"].wrong == 0
+    assert counts["native"].wrong > 0.9 * counts["native"].compared
+    assert counts["native"].rows == counts["onnxruntime"].rows
+
+
+def test_a_file_that_the_native_engine_refuses_is_counted_by_operator() -> None:
+    with pytest.raises(sidecall.errors.Unsupported) as caught:
+        sidecall.open(MODELS / "nonzero.onnx", engine="native")
+    reason = without_names(caught.value)
+    assert reason.startswith("NonZero: this engine does not have the operator")
+    found = {"outcome": "compared", "native": failure(caught.value)}
+    assert refusals([found, found]) == {reason: 2}
+    assert native_defects([found]) == []
+
+
+def test_a_file_that_only_onnxruntime_runs_is_compared_there(tmp_path: Path) -> None:
+    with Engines(MODELS / "nonzero.onnx") as engines:
+        assert set(engines.models) == {"onnxruntime"}
+        assert engines.failed["native"]["outcome"] == "refused"
+    with pytest.raises(sidecall.errors.FileNotFound):
+        Engines(tmp_path / "none.onnx")
+
+
+def test_an_error_of_the_native_engine_that_is_no_refusal_is_a_defect() -> None:
+    try:
+        raise ValueError("a mistake")
+    except ValueError as error:
+        failed = failure(error)
+    assert (failed["outcome"], failed["reason"]) == ("defect", "ValueError: a mistake")
+    found = {"outcome": "compared", "native": failed, **dict.fromkeys(COUNTED, 0)}
+    holds = {bar.name: bar.holds for bar in bars([found], 149)}
+    assert not holds["native_defects"]
+    assert not holds["native_estimators"]
+    assert holds["native_wrong_rows"]
 
 
 def test_a_value_of_a_leaf_that_moved_by_one_bit_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A sample of `make parity`: exported pipelines answer and refuse as their originals do.
+"""A sample of `make parity`: exported pipelines answer and refuse as their originals do, on both
+engines.
 
 SIDECALL_LONG=1 takes a larger sample. A failure prints a command that checks only the pipeline
 that failed.
@@ -10,11 +11,12 @@ import os
 from typing import Any
 
 import pytest
-from fidelity.document import again
+from fidelity.document import again, native_defects, on_native, refusals
 from fidelity.judge import judge
 from fidelity.pipelines import draw
 
 SEED = 11
+DOMAIN = ("refused_by_original", "refused_by_file")
 # The pipelines of these numbers contain linear models, trees, forests, boosting of three libraries,
 # a network, clusters, outlier detectors and transformers. Their data are frames of every type,
 # arrays and text.
@@ -52,6 +54,21 @@ def test_no_answer_is_wrong(results: list[dict[str, Any]]) -> None:
 def test_trees_answer_with_the_same_bits(results: list[dict[str, Any]]) -> None:
     assert sum(result.get("tree_rows", 0) for result in results) > 0
     assert named(results, "tree_bits") == []
+
+
+def test_the_native_engine_gives_no_wrong_answer(results: list[dict[str, Any]]) -> None:
+    compared = [result for result in results if result["outcome"] == "compared"]
+    native = list(on_native(compared))
+    assert len(native) >= 0.7 * len(compared), refusals(compared)
+    assert named(native, "wrong", "tree_bits", "routes", *DOMAIN) == []
+    assert sum(result["tree_rows"] for result in native) > 0
+
+
+def test_the_native_engine_runs_a_file_or_names_the_operator(results: list[dict[str, Any]]) -> None:
+    compared = [result for result in results if result["outcome"] == "compared"]
+    assert native_defects(compared) == []
+    for reason in refusals(compared):
+        assert " " not in reason.partition(": ")[0]
 
 
 def test_records_get_the_answers_of_a_frame(results: list[dict[str, Any]]) -> None:
