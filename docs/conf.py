@@ -26,7 +26,8 @@ NAVIGATION = {
             for name in ("export", "c", "cpp", "node", "python", "shell", "operator")
         ],
         "Guides": [
-            f"docs/{name}" for name in ("python", "node", "c", "command", "serving", "coverage")
+            f"docs/{name}"
+            for name in ("python", "node", "c", "command", "serving", "coverage", "engine")
         ],
         "Reference": ["docs/reference", "docs/contract", "shm/PROTOCOL", "docs/glossary"],
         "Project": [

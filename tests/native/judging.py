@@ -39,6 +39,8 @@ class Answer:
 
 Judge = Callable[[Answer], list[str]]
 JUDGES: dict[str, Judge] = {}
+# What each judge accepts, in words; docs/engine.md has them.
+EQUALITY: dict[str, str] = {}
 
 
 def judge(answer: Answer) -> list[str]:
@@ -52,12 +54,26 @@ def judge(answer: Answer) -> list[str]:
         return wrong or JUDGES.get(answer.node.op_type, same_bits)(answer)
 
 
-def judged(*ops: str) -> Callable[[Judge], Judge]:
+def judged(*ops: str, equality: str) -> Callable[[Judge], Judge]:
+    """Registers the judge of these operators. In `equality`, "{limit}" is their limit in ulp."""
+
     def register(function: Judge) -> Judge:
         JUDGES.update(dict.fromkeys(ops, function))
+        for op in ops:
+            EQUALITY[op] = equality.format(limit=LIMITS.get(op, LIMIT))
         return function
 
     return register
+
+
+def equality_of(op: str) -> str:
+    """What judge() accepts of the operator, in words."""
+    return EQUALITY[op] if op in JUDGES else "bit for bit"
+
+
+# In units of the last place. tanh of glibc 2.41 has errors of up to 2.2 units for double.
+LIMIT = 2
+LIMITS = {"Tanh": 2.5}
 
 
 # ---- Comparing arrays ----
@@ -89,7 +105,7 @@ def same_bits(answer: Answer) -> list[str]:
 
 
 # The signs of zeros differ; see test_departures.py.
-@judged("Max", "Min", "Where")
+@judged("Max", "Min", "Where", equality="bit for bit, except for the sign of a zero")
 def same_numbers(answer: Answer) -> list[str]:
     got, want = answer.native[0], answer.other[0]
     return first_of(~is_equal(got, want, signed_zeros=False), got, want, "differs")
@@ -159,12 +175,9 @@ EXACT: Mapping[str, Callable[[Array], Array]] = {
     "Erf": exact_erf,
     "Sigmoid": exact_sigmoid,
 }
-# In units of the last place. tanh of glibc 2.41 has errors of up to 2.2 units for double.
-LIMIT = 2
-LIMITS = {"Tanh": 2.5}
 
 
-@judged(*EXACT)
+@judged(*EXACT, equality="within {limit} ulp of the function")
 def within_two_ulps(answer: Answer) -> list[str]:
     (x,) = answer.inputs
     assert x is not None
@@ -172,7 +185,7 @@ def within_two_ulps(answer: Answer) -> list[str]:
     return in_ulps(answer.native[0], EXACT[op](x.astype(Exact)), LIMITS.get(op, LIMIT))
 
 
-@judged("Elu", "Selu", "Softplus")
+@judged("Elu", "Selu", "Softplus", equality="within 3 ulp of the function")
 def activation_within_three_ulps(answer: Answer) -> list[str]:
     (x,) = answer.inputs
     assert x is not None
@@ -189,7 +202,7 @@ def activation_within_three_ulps(answer: Answer) -> list[str]:
     return in_ulps(answer.native[0], exact, 3)
 
 
-@judged("Pow")
+@judged("Pow", equality="within {limit} ulp of the function")
 def power_within_two_ulps(answer: Answer) -> list[str]:
     base, exponent = answer.inputs
     assert base is not None and exponent is not None
@@ -236,7 +249,7 @@ def softmax(x: Array, *, is_log: bool = False, has_zeros: bool = False) -> tuple
     return distance - log, eps * (size + count + 4 + 2 * np.abs(log))
 
 
-@judged("Softmax", "LogSoftmax")
+@judged("Softmax", "LogSoftmax", equality="within the rounding of the function")
 def near_softmax(answer: Answer) -> list[str]:
     (x,) = answer.inputs
     assert x is not None
@@ -272,7 +285,10 @@ def reduced(answer: Answer) -> tuple[int, ...] | None:
     return tuple(axis % x.ndim for axis in axes) or tuple(range(x.ndim))
 
 
-@judged("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceProd")
+@judged(
+    *("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceProd"),
+    equality="within the rounding of a sum; integers bit for bit",
+)
 def near_sum(answer: Answer) -> list[str]:
     x, axes = answer.inputs[0], reduced(answer)
     got, want = answer.native[0], answer.other[0]
@@ -293,7 +309,7 @@ def near_sum(answer: Answer) -> list[str]:
     return near(got, want.astype(Exact), rounding(bound.reshape(got.shape), count, x.dtype))
 
 
-@judged("ReduceLogSumExp")
+@judged("ReduceLogSumExp", equality="within the rounding of a sum; integers bit for bit")
 def near_log_sum(answer: Answer) -> list[str]:
     x, axes = answer.inputs[0], reduced(answer)
     got, want = answer.native[0], answer.other[0]
@@ -309,7 +325,7 @@ def near_log_sum(answer: Answer) -> list[str]:
     return near(got, want.astype(Exact), np.nan_to_num(bound, nan=0, posinf=0))
 
 
-@judged("MatMul", "Gemm")
+@judged("MatMul", "Gemm", equality="within the rounding of a sum")
 def near_product(answer: Answer) -> list[str]:
     a, b = (each for each in answer.inputs[:2] if each is not None)
     got, want = answer.native[0], answer.other[0]
@@ -349,7 +365,10 @@ def linear_scores(answer: Answer) -> tuple[Array, Array]:
     return scores, rounding(size, columns + 1, np.float32)
 
 
-@judged("LinearRegressor", "LinearClassifier")
+@judged(
+    *("LinearRegressor", "LinearClassifier"),
+    equality="within the rounding of a sum, and of the post transform",
+)
 def near_linear(answer: Answer) -> list[str]:
     scores, bound = linear_scores(answer)
     got, want = answer.native[-1], answer.other[-1]
@@ -421,7 +440,7 @@ def rows_and(answer: Answer, numbers: Any, count: int) -> tuple[Array, Array]:
     return rows, np.array(numbers, np.float32).astype(Exact).reshape(count, -1)
 
 
-@judged("SVMRegressor")
+@judged("SVMRegressor", equality="within the rounding of a sum")
 def near_svm(answer: Answer) -> list[str]:
     coefficients = np.array(answer.get("coefficients"), np.float32).astype(Exact)
     count, rho = answer.get("n_supports", 0), Exact(np.float32(answer.get("rho")[0]))
@@ -461,7 +480,7 @@ def pair_scores(answer: Answer) -> tuple[Array, Array]:
     return np.stack(scores, 1), np.stack(bounds, 1)
 
 
-@judged("SVMClassifier")
+@judged("SVMClassifier", equality="within the rounding of a sum; labels are equal, except for ties")
 def near_svm_classifier(answer: Answer) -> list[str]:
     labels = answer.get("classlabels_ints", []) or answer.get("classlabels_strings", [])
     transform, eps = answer.get("post_transform", "NONE"), epsilon(np.float32)
@@ -502,7 +521,7 @@ def near_svm_classifier(answer: Answer) -> list[str]:
 
 
 # The distances of ONNX Runtime have errors by cancellation, so those by definition are expected.
-@judged("CDist")
+@judged("CDist", equality="within the rounding of a sum")
 def near_distances(answer: Answer) -> list[str]:
     a, b = (each for each in answer.inputs if each is not None)
     differences = a.astype(Exact)[:, None] - b.astype(Exact)[None]
@@ -514,7 +533,7 @@ def near_distances(answer: Answer) -> list[str]:
     return near(answer.native[0], squares, bound)
 
 
-@judged("LpNormalization")
+@judged("LpNormalization", equality="within the rounding of a sum")
 def near_normalized(answer: Answer) -> list[str]:
     x = answer.inputs[0]
     assert x is not None
@@ -553,7 +572,10 @@ def raw_sums(answer: Answer) -> list[Array]:
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 
-@judged("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier")
+@judged(
+    *("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier"),
+    equality="bit for bit; after a post transform, within the rounding of its function",
+)
 def near_trees(answer: Answer) -> list[str]:
     transform = answer.get("post_transform", "NONE")
     if not isinstance(transform, str):

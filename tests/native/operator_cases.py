@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +38,7 @@ class Entry(NamedTuple):
     op: str
     first: int
     last: int
+    has_end: bool  # Later versions of the operator are refused.
 
 
 def table_entries() -> list[Entry]:
@@ -47,19 +50,24 @@ def table_entries() -> list[Entry]:
         for domain, op, first, last in line.findall(path.read_text(encoding="utf-8")):
             domain = ML if domain == "kDomain" else domain.strip('"')
             end = newest[domain] if last == "kAnyVersion" else int(last)
-            entries.append(Entry(domain, op, int(first), end))
+            entries.append(Entry(domain, op, int(first), end, last != "kAnyVersion"))
     return entries
 
 
 def versions_of(entry: Entry) -> list[int]:
     """The versions that ONNX distinguishes and ONNX Runtime runs: those from 7 on."""
     first = max(entry.first, 1 if entry.domain else 7)
-    changes = {
-        schema.since_version
-        for schema in defs.get_all_schemas_with_history()
-        if (schema.domain, schema.name) == (entry.domain, entry.op)
-    }
+    changes = all_changes()[entry.domain, entry.op]
     return sorted({first} | {change for change in changes if first <= change <= entry.last})
+
+
+@cache
+def all_changes() -> dict[tuple[str, str], set[int]]:
+    """The versions in which ONNX changes each operator."""
+    changes = defaultdict(set)
+    for schema in defs.get_all_schemas_with_history():
+        changes[schema.domain, schema.name].add(schema.since_version)
+    return changes
 
 
 # ---- Cases ----
