@@ -102,6 +102,33 @@ print("libonnxruntime" in open("/proc/self/maps").read())
     assert run(code, SIDECALL_PYTHON_BACKEND=backend) == "{'prediction': 621.0}\nFalse\n"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_native_engine_never_maps_onnxruntime(backend: str) -> None:
+    """Although ONNX Runtime is installed, and also if the native engine refuses a file."""
+    code = f"""
+import sidecall
+def is_mapped(): return "onnxruntime" in open("/proc/self/maps").read()
+for name in ("gbm.onnx", "penguins.onnx", "matrix.onnx"):
+    model = sidecall.open({str(MODELS)!r} + "/" + name, engine="native", verify="error")
+    assert model.verify()["engine"].startswith("native")
+print(is_mapped(), model.predict({{"a": 1, "b": 2, "c": True, "d": 0.5}}), is_mapped())
+for name in ("nonzero.onnx", "graphs/cycle.onnx", "graphs/unknown_op.onnx"):
+    try:
+        sidecall.open({str(MODELS)!r} + "/" + name, engine="native")
+    except sidecall.errors.Error as error:
+        print(error.code, is_mapped())
+sidecall.open({str(MODELS / "matrix.onnx")!r}, engine="onnxruntime")
+print(is_mapped())
+"""
+    assert run(code, SIDECALL_PYTHON_BACKEND=backend).splitlines() == [
+        "False {'prediction': 621.0} False",
+        "UNSUPPORTED False",
+        "FILE_INVALID False",
+        "UNSUPPORTED False",
+        "True",
+    ]
+
+
 def test_lazy_names_load_and_unknown_names_raise() -> None:
     code = """
 import sidecall
