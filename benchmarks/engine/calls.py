@@ -2,16 +2,16 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import node_clients
 import numpy as np
-from cases import JUDGED, Case
+from cases import JUDGED, Case, link_judged
 from common import Report, find_in_package
 from rounds import Client, Contender, run_rounds
 
@@ -35,14 +35,21 @@ NODE = {
     "penguins": {"sidecall": ["predict_sync"]},
 }
 COMPILED = ("tl2cgen", "lleaves")
+COMPILE_SECONDS = 240  # the most that one of them gets
+GENERATED = ("m2cgen", "tl2cgen", "lleaves")
 Measured = dict[tuple[str, int], dict[tuple[str, str], Contender]]
 
 
 class Clients:
-    """The measured processes. sidecall uses its own engine in all of them."""
+    """The measured processes. sidecall uses its own engine in all of them.
+
+    A process is started when it is first needed, and answers until the end, because some of the
+    packages take seconds to load.
+    """
 
     def __init__(self, build: Path):
         self.build = build
+        self.started: dict[str, Client] = {}
         self.program = build / "bin" / "bench-engine"
         self.peers_python = build / "engine-peers" / "bin" / "python"
         if not self.program.is_file():
@@ -60,6 +67,24 @@ class Clients:
             "ORT_DISABLE_TELEMETRY": "1",
             "OMP_NUM_THREADS": "1",
         }
+
+    def __enter__(self) -> "Clients":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for client in self.started.values():
+            client.__exit__(*error)
+
+    def get(self, name: str) -> Client:
+        if name not in self.started:
+            start = {"c": self.native, "python": self.python, "python-peers": self.peers}
+            made = start[name]() if name in start else self.node_client(name)
+            self.started[name] = made
+        return self.started[name]
+
+    def drop(self, name: str) -> None:
+        """Forgets a process that has ended because a request failed."""
+        self.started.pop(name).__exit__(RuntimeError)
 
     def native(self) -> Client:
         return Client("c", [str(self.program)], self.environment)
@@ -97,25 +122,27 @@ for name in {names!r}:
 
 
 def note_unavailable(
-    cases: list[Case], clients: Clients, compiled: list[str] | None, report: Report
+    cases: list[Case], clients: Clients, with_peers: list[str] | None, report: Report
 ) -> None:
-    """Compiles what is to be compiled, tries each approach once in a process of its own, removes
-    from the cases what does not work, and notes the reasons.
+    """Compiles what is to be compiled, tries each approach once, removes from the cases what does
+    not work, and notes the reasons.
+
+    `with_peers` has the cases that engine-peers is used for; None means all.
     """
     for case in cases:
         wanted = [name for name in case.engines if name in COMPILED]
         reasons = {}
-        if compiled is not None and case.name not in compiled:
-            reasons = dict.fromkeys(wanted, "not compiled in a quick run")
-        elif wanted and clients.has_peers():
-            print(f"compiling {case.name}: {', '.join(wanted)}", file=sys.stderr)
-            reasons = _compile(clients, case.folder, wanted)
         if not clients.has_peers():
             reasons = dict.fromkeys([*wanted, *case.peers], "not installed")
-        tried = [(clients.native, name) for name in [*_ours(case), *case.engines]]
-        tried += [(clients.peers, name) for name in case.peers]
-        for start, name in tried:
-            reason = reasons.get(name) or _try(start, case, name)
+        elif with_peers is not None and case.name not in with_peers:
+            reasons = dict.fromkeys([*wanted, *case.peers], "left out of a quick run")
+        elif wanted:
+            print(f"compiling {case.name}: {', '.join(wanted)}", file=sys.stderr)
+            reasons = _compile(clients, case.folder, wanted)
+        tried = [("c", name) for name in [*_ours(case), *case.engines]]
+        tried += [("python-peers", name) for name in case.peers]
+        for client, name in tried:
+            reason = reasons.get(name) or _try(clients, client, case, name)
             if reason is None:
                 continue
             report.notes.append(f"not measured: {name} with {case.name}: {reason}")
@@ -131,58 +158,63 @@ def _ours(case: Case) -> list[str]:
 
 
 def _compile(clients: Clients, folder: Path, names: list[str]) -> dict[str, str]:
-    done = subprocess.run(
-        [clients.peers_python, "-W", "ignore", HERE / "compile_peers.py", folder, *names],
-        check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | clients.environment,
-    )
-    lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
-    return {name: reason for name, reason in lines if reason}
-
-
-def _try(start: Callable[[], Client], case: Case, name: str) -> str | None:
-    with contextlib.ExitStack() as stack:
-        client = stack.enter_context(start())
+    """Returns the reasons why approaches cannot be measured."""
+    reasons = {}
+    for name in names:
+        command = [clients.peers_python, "-W", "ignore", HERE / "compile_peers.py", folder, name]
+        # A session of its own, so that the compilers that it started end too.
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | clients.environment,
+            start_new_session=True,
+        )
         try:
-            client.ask("load", case.folder, 1)
-            client.ask("round", name, 0, 1, 0)
-        except RuntimeError as error:
-            return str(error).split(": ", 1)[1]
+            out, _ = process.communicate(timeout=COMPILE_SECONDS)
+            reason = "" if process.returncode == 0 else (out.splitlines() or ["it crashed"])[-1]
+        except subprocess.TimeoutExpired:
+            reason = f"compiling takes more than {COMPILE_SECONDS} seconds"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+        if reason:
+            reasons[name] = reason
+    return reasons
+
+
+def _try(clients: Clients, client: str, case: Case, name: str) -> str | None:
+    try:
+        clients.get(client).ask("load", case.folder, 1)
+        clients.get(client).ask("round", name, 0, 1, 0)
+    except RuntimeError as error:
+        clients.drop(client)
+        return str(error).split(": ", 1)[1]
     return None
 
 
-def _contenders(case: Case, rows: int, stack: ExitStack, clients: Clients) -> list[Contender]:
-    native = stack.enter_context(clients.native())
+def _contenders(case: Case, rows: int, clients: Clients) -> list[Contender]:
     kinds = ["raw_record", "raw_record_arena"] if case.is_record else ["raw_kept", "raw_kept_arena"]
     names = [name for name in _ours(case) if name not in case.refused] + kinds + case.engines
     left_out = {"lightgbm_batch"} if rows == 1 else {"lightgbm_single_row"}
     if rows > LARGE:
-        left_out |= {"raw_kept_arena", "tl2cgen"}
-    found = [Contender(native, name) for name in names if name not in left_out]
-    if rows > LARGE:
-        _load([native], case, rows)
-        return found
-    processes = [native]
-    if case.peers:
-        processes.append(stack.enter_context(clients.peers()))
-        found += [Contender(processes[-1], name) for name in case.peers]
-    if case.name in PYTHON and not case.refused:
-        processes.append(stack.enter_context(clients.python()))
-        found += [Contender(processes[-1], name) for name in PYTHON[case.name]]
-    if case.name in NODE and not case.refused:
-        for name, approaches in NODE[case.name].items():
-            processes.append(stack.enter_context(clients.node_client(name)))
-            found += [Contender(processes[-1], approach) for approach in approaches]
-    _load(processes, case, rows)
-    return found
-
-
-def _load(processes: list[Client], case: Case, rows: int) -> None:
-    for process in processes:
-        process.ask("load", case.folder, rows)
+        left_out |= {"raw_kept_arena", *GENERATED}
+    found = [("c", name) for name in names if name not in left_out]
+    if rows <= LARGE:
+        found += [("python-peers", name) for name in case.peers]
+        if not case.refused:
+            found += [("python", name) for name in PYTHON.get(case.name, [])]
+            found += [
+                (client, name)
+                for client, approaches in NODE.get(case.name, {}).items()
+                for name in approaches
+            ]
+    for client in dict.fromkeys(client for client, _ in found):
+        clients.get(client).ask("load", case.folder, rows)
+    return [Contender(clients.get(client), name) for client, name in found]
 
 
 def is_other(contender: Contender) -> bool:
@@ -201,27 +233,24 @@ def measure_calls(
             if rows > LARGE and case.is_record:
                 continue
             print(f"measuring {case.name}, {rows} rows", file=sys.stderr)
-            with ExitStack() as stack:
-                contenders = _contenders(case, rows, stack, clients)
-                checks = {
-                    False: case.checker(rows, report_fault),
-                    True: case.checker(rows, lambda _: None),  # judge() counts these
-                }
+            contenders = _contenders(case, rows, clients)
+            checks = {
+                False: case.checker(rows, report_fault),
+                True: case.checker(rows, lambda _: None),  # judge() counts these
+            }
 
-                def check(contender: Contender, first: int, answers: np.ndarray) -> None:
-                    checks[is_other(contender)](contender, first, answers)  # noqa: B023
+            def check(contender: Contender, first: int, answers: np.ndarray) -> None:
+                checks[is_other(contender)](contender, first, answers)  # noqa: B023
 
-                warm = rows <= LARGE
-                native = [one for one in contenders if one.client.name == "c"]
-                run_rounds(
-                    contenders,
-                    rounds,
-                    settings.budget_ns,
-                    check,
-                    blocks_below_ns=BLOCKS_BELOW_NS,
-                    warm=warm,
-                    can_block=native,
-                )
+            run_rounds(
+                contenders,
+                rounds,
+                settings.budget_ns,
+                check,
+                blocks_below_ns=BLOCKS_BELOW_NS,
+                can_block=[one for one in contenders if one.client.name == "c"],
+                warm=rows <= LARGE,
+            )
             measured[case.name, rows] = {contender.key: contender for contender in contenders}
     return measured
 
@@ -242,6 +271,7 @@ def judge(
     for case in cases:
         if case.judged is None:
             continue
+        link_judged(case)
         names = dict.fromkeys(
             (key[0], key[1], is_other(contender))
             for (scenario, _), contenders in measured.items()
@@ -249,27 +279,23 @@ def judge(
             for key, contender in contenders.items()
             if key[0] in ("c", "python-peers") and key[1] != "lightgbm_single_row"
         )
-        with ExitStack() as stack:
-            processes: dict[str, Client] = {}
-            for client, approach, other in names:
-                if client not in processes:
-                    start = clients.native if client == "c" else clients.peers
-                    processes[client] = stack.enter_context(start())
-                    processes[client].ask("load", case.judged.folder, JUDGED)
-                _, answers = processes[client].ask("round", approach, 0, 1, 0)
-                answers = answers.reshape(JUDGED, -1)
-                expected = case.judged.expected[:JUDGED]
-                far = ~(np.abs(answers[:, 1:] - expected) <= case.tolerance).all(axis=1)
-                top = np.sort(expected, axis=1)
-                is_tie = top[:, -1] - top[:, -2] <= 2 * case.tolerance
-                labels = answers[:, 0]
-                far |= ~((labels == -1) | (labels == expected.argmax(axis=1)) | is_tie)
-                row = {"scenario": case.name, "client": client, "approach": approach}
-                row |= {"rows": JUDGED, "wrong": int(far.sum())}
-                row["bits_differ"] = int((answers[:, 1:] != expected).any(axis=1).sum())
-                found.append(row)
-                if approach in OURS and not other and row["wrong"]:
-                    report_fault(
-                        f"{case.name}, {approach}: {row['wrong']} of {JUDGED} rows beside thresholds are wrong"
-                    )
+        for client in dict.fromkeys(client for client, *_ in names):
+            clients.get(client).ask("load", case.judged.folder, JUDGED)
+        for client, approach, other in names:
+            _, answers = clients.get(client).ask("round", approach, 0, 1, 0)
+            answers = answers.reshape(JUDGED, -1)
+            expected = case.judged.expected[:JUDGED]
+            far = ~(np.abs(answers[:, 1:] - expected) <= case.tolerance).all(axis=1)
+            top = np.sort(expected, axis=1)
+            is_tie = top[:, -1] - top[:, -2] <= 2 * case.tolerance
+            labels = answers[:, 0]
+            far |= ~((labels == -1) | (labels == expected.argmax(axis=1)) | is_tie)
+            row = {"scenario": case.name, "client": client, "approach": approach}
+            row |= {"rows": JUDGED, "wrong": int(far.sum())}
+            row["bits_differ"] = int((answers[:, 1:] != expected).any(axis=1).sum())
+            found.append(row)
+            if approach in OURS and not other and row["wrong"]:
+                report_fault(
+                    f"{case.name}, {approach}: {row['wrong']} of {JUDGED} rows beside thresholds are wrong"
+                )
     return found

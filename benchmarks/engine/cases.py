@@ -103,17 +103,22 @@ def _probabilities(model: object, rows: np.ndarray) -> np.ndarray:
 
 def _write_judged(case: Workload, model: object, rows: np.ndarray, seed: int) -> Workload:
     """The folder of the same model with other rows: half of them beside thresholds."""
-    folder = case.folder.with_name(case.name + "-judged")
+    folder = case.folder.with_name(f"{case.name}-judged")
     folder.mkdir()
-    for path in case.folder.iterdir():
-        if path.name not in ("features.f64", "shape.txt"):
-            (folder / path.name).symlink_to(path)
     edges = trees.rows_beside_thresholds(case.folder / "model.onnx", rows, JUDGED // 2, seed)
     judged = np.concatenate([edges, rows[: JUDGED - len(edges)]])
     judged = _repeat(judged, RING + JUDGED)
     _write_rows(folder, judged, case.expected.shape[1])
     expected = _probabilities(model, judged)
     return Workload(case.name, folder, expected, expected, case.tolerance)
+
+
+def link_judged(case: Case) -> None:
+    """Adds the files of the model, some of which are compiled after the rows are written."""
+    for path in case.folder.iterdir():
+        link = case.judged.folder / path.name
+        if not link.exists():
+            link.symlink_to(path)
 
 
 def write_numbers(
@@ -143,8 +148,8 @@ def write_numbers(
         expected,
         expected,
         tolerance,
-        engines=engines or [],
-        peers=peers or [],
+        engines=list(engines or []),
+        peers=list(peers or []),
     )
     if not engines:
         return case

@@ -1,7 +1,7 @@
-"""compile_peers.py FOLDER APPROACH...: compiles the model of a folder with tl2cgen and lleaves.
+"""compile_peers.py FOLDER APPROACH: compiles the model of a folder with tl2cgen or lleaves.
 
-Started by run.py with the Python of engine-peers. Writes tl2cgen.so and lleaves.so into the folder,
-and prints a line for each approach: its name, and why it failed, if so.
+Started by run.py with the Python of engine-peers. Writes tl2cgen.so or lleaves.so into the folder.
+If that fails, its last line is the reason.
 """
 
 import os
@@ -41,15 +41,12 @@ def compile_lleaves(folder: Path) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    compilers = {"tl2cgen": compile_tl2cgen, "lleaves": compile_lleaves}
-    for name in sys.argv[2:]:
-        fault = ""
-        try:
-            compilers[name](folder)
-        except Exception as error:  # whatever fails in a package of others is a reason
-            fault = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{name}\t{fault}", flush=True)
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+    try:
+        (compile_tl2cgen if name == "tl2cgen" else compile_lleaves)(folder)
+    except Exception as error:  # whatever fails in a package of others is a reason
+        print(f"{type(error).__name__}: {error}".splitlines()[0])
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,14 @@
-"""Writes the page of benchmarks/engine and its figure; used by run.py."""
+"""Writes the page of benchmarks/engine and its figure; used by run.py.
 
+`python benchmarks/engine/page_of_engine.py` writes them again from results/engine.json, without
+measuring.
+"""
+
+import json
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "network"))
 
 from page import figures
 
@@ -76,15 +84,17 @@ def _draw(document: dict, sizes: list[int]) -> figures.Figure:
         axes.grid(True, axis="both", which="major", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.set_yticks(range(len(order)), [TITLES[case] for case in order])
-        axes.set_title(
-            "one row" if size == 1 else f"per row, {size:,} rows".replace(",", " "), loc="left"
-        )
+        axes.set_title("one row" if size == 1 else f"per row, {_count(size)} rows", loc="left")
     marks = [
         figures.plt.Line2D([], [], linestyle="", marker=marker, color=colour, label=engine)
         for engine, (_, colour, marker) in ENGINES.items()
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=5, fontsize=9)
     return figure
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _label(microseconds: float | None) -> str:
@@ -119,7 +129,7 @@ def _text(document: dict, sizes: list[int]) -> str:
         "![Times of one row by model and engine](engine.svg)",
     ]
     for size in sizes:
-        title = "One row" if size == 1 else f"{size:,} rows, time per row".replace(",", " ")
+        title = "One row" if size == 1 else f"{_count(size)} rows, time per row"
         parts += [f"## {title}", _of_calls(document, size)]
     parts += [
         "## Wrong rows",
@@ -196,3 +206,8 @@ def write(document: dict, folder: Path | None) -> Path:
     path = folder / "engine.md"
     path.write_text(_text(document, sizes), encoding="utf-8")
     return path
+
+
+if __name__ == "__main__":
+    results = REPORT.parent / "results" / "engine.json"
+    print(write(json.loads(results.read_text(encoding="utf-8")), None))

@@ -123,28 +123,22 @@ class BentClient:
         self.answers = answers.copy()
         self.answers[7, 2] += 1e-6
 
-    def __enter__(self) -> "BentClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def ask(self, *_: object) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0), self.answers
 
 
 @pytest.mark.parametrize(("approach", "faults"), [("call", 1), ("raw_kept", 0), ("tl2cgen", 0)])
 def test_a_wrong_row_counts_and_that_of_sidecall_fails_the_run(
-    monkeypatch: pytest.MonkeyPatch, approach: str, faults: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, approach: str, faults: int
 ) -> None:
     for name in ("node", "engine"):
         monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / name))
     calls = load("benchmarks/engine/calls.py")
     expected = np.tile([0.25, 0.75], (calls.JUDGED, 1))
-    judged = SimpleNamespace(folder=Path(), expected=expected)
-    case = SimpleNamespace(name="gbm", judged=judged, tolerance=1e-8)
+    judged = SimpleNamespace(folder=tmp_path, expected=expected)
+    case = SimpleNamespace(name="gbm", folder=tmp_path, judged=judged, tolerance=1e-8)
     answers = np.column_stack([np.ones(calls.JUDGED), expected])
-    clients = SimpleNamespace(native=lambda: BentClient(answers))
+    clients = SimpleNamespace(get=lambda _: BentClient(answers))
     contender = SimpleNamespace(client=SimpleNamespace(name="c"), approach=approach)
     measured = {("gbm", 1): {("c", approach): contender}}
     found: list[str] = []
