@@ -17,6 +17,7 @@ import cases_elementwise  # noqa: F401
 import cases_layout  # noqa: F401
 import cases_ml  # noqa: F401
 import cases_reduction  # noqa: F401
+import cases_svm  # noqa: F401
 import cases_trees  # noqa: F401
 import numpy as np
 from judging import equality_of
