@@ -39,22 +39,26 @@ bool scores_all_targets(const Ensemble& ensemble) {
   const auto num_targets = static_cast<size_t>(ensemble.num_targets);
   std::vector<bool> is_scored(num_targets);
   std::vector<size_t> leaves(num_targets);     // of this tree with a weight for the target
-  std::vector<size_t> last_leaf(num_targets);  // of these leaves, counted over all trees
-  size_t leaf_number = 0;
+  std::vector<size_t> last_leaf(num_targets);  // of these leaves: 1 + its number over all trees
   const auto target_of = [](const Weight& weight) { return static_cast<size_t>(weight.target); };
-  for (const Tree& tree : order_trees(ensemble)) {
-    for (const Weight& weight : tree.weights) leaves[target_of(weight)] = 0;
-    const size_t num_leaves = tree.leaf_begins.size() - 1;
-    for (size_t leaf = 0; leaf < num_leaves; ++leaf) {
-      ++leaf_number;
-      for (int32_t w = tree.leaf_begins[leaf]; w < tree.leaf_begins[leaf + 1]; ++w) {
-        const size_t target = target_of(tree.weights[static_cast<size_t>(w)]);
-        if (last_leaf[target] != leaf_number) ++leaves[target];
-        last_leaf[target] = leaf_number;
+  const OrderedTrees trees(ensemble);
+  const Weight* weights = trees.weights().data();
+  const std::vector<int32_t>& begins = trees.leaf_begins();
+  for (size_t i = 0; i < trees.size(); ++i) {
+    const Tree tree = trees[i];
+    const size_t end = tree.first_leaf + tree.num_leaves();
+    for (int32_t w = begins[tree.first_leaf]; w < begins[end]; ++w)
+      leaves[target_of(weights[w])] = 0;
+    for (size_t leaf = tree.first_leaf; leaf < end; ++leaf) {
+      for (int32_t w = begins[leaf]; w < begins[leaf + 1]; ++w) {
+        const size_t target = target_of(weights[w]);
+        if (last_leaf[target] != leaf + 1) ++leaves[target];
+        last_leaf[target] = leaf + 1;
       }
     }
-    for (const Weight& weight : tree.weights) {
-      if (leaves[target_of(weight)] == num_leaves) is_scored[target_of(weight)] = true;
+    for (int32_t w = begins[tree.first_leaf]; w < begins[end]; ++w) {
+      if (leaves[target_of(weights[w])] == tree.num_leaves())
+        is_scored[target_of(weights[w])] = true;
     }
   }
   return std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; });
@@ -109,19 +113,20 @@ class Regressor final : public Operator {
     // Sums of another type than the output need memory of their own.
     const bool is_separate = !std::is_same_v<Number, Out>;
     std::vector<Number> separate(is_separate ? static_cast<size_t>(out[0]->count) : 0);
-    return make_step([this, rows, &x, y = out[0], sums = std::move(separate),
-                      scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
-      const int64_t targets = finish_.num_targets;
-      Number* totals = sums.data();
-      if constexpr (std::is_same_v<Number, Out>) totals = y->template as<Number>();
-      std::fill(totals, totals + rows.count * targets, Number{0});
-      forest_.add(x.as<Number>(), rows.count, rows.columns, totals, &scratch, interrupt);
-      for (int64_t row = 0; row < rows.count; ++row) finish_(totals + row * targets);
-      if constexpr (!std::is_same_v<Number, Out>) {
-        Out* to = y->template as<Out>();
-        for (int64_t i = 0; i < rows.count * targets; ++i) to[i] = static_cast<Out>(totals[i]);
-      }
-    });
+    return make_step(
+        [this, rows, &x, y = out[0], sums = std::move(separate),
+         scratch = forest_.make_scratch(rows.count)](const Interrupt& interrupt) mutable {
+          const int64_t targets = finish_.num_targets;
+          Number* totals = sums.data();
+          if constexpr (std::is_same_v<Number, Out>) totals = y->template as<Number>();
+          std::fill(totals, totals + rows.count * targets, Number{0});
+          forest_.add(x.as<Number>(), rows.count, rows.columns, totals, &scratch, interrupt);
+          for (int64_t row = 0; row < rows.count; ++row) finish_(totals + row * targets);
+          if constexpr (!std::is_same_v<Number, Out>) {
+            Out* to = y->template as<Out>();
+            for (int64_t i = 0; i < rows.count * targets; ++i) to[i] = static_cast<Out>(totals[i]);
+          }
+        });
   }
 
  private:
@@ -164,19 +169,20 @@ class Classifier final : public Operator {
     Tensor all;  // its shape is checked, even if no node reads the scores
     all.shape(dtype_of<Number>(), {rows.count, num_classes_});
     std::vector<Number> sums(static_cast<size_t>(all.count));
-    return make_step([this, rows, &x, labels, scores, sums = std::move(sums),
-                      scratch = forest_.make_scratch()](const Interrupt& interrupt) mutable {
-      std::fill(sums.begin(), sums.end(), Number{0});
-      forest_.add(x.as<Number>(), rows.count, rows.columns, sums.data(), &scratch, interrupt);
-      for (int64_t row = 0; row < rows.count; ++row) {
-        Number* of_row = sums.data() + row * num_classes_;
-        const size_t label = num_classes_ == 2 ? finish_pair(of_row) : finish_many(of_row);
-        if (labels != nullptr) write_label(label, row, labels);
-        if (scores == nullptr) continue;
-        float* to = scores->as<float>() + row * num_classes_;
-        for (int32_t i = 0; i < num_classes_; ++i) to[i] = static_cast<float>(of_row[i]);
-      }
-    });
+    return make_step(
+        [this, rows, &x, labels, scores, sums = std::move(sums),
+         scratch = forest_.make_scratch(rows.count)](const Interrupt& interrupt) mutable {
+          std::fill(sums.begin(), sums.end(), Number{0});
+          forest_.add(x.as<Number>(), rows.count, rows.columns, sums.data(), &scratch, interrupt);
+          for (int64_t row = 0; row < rows.count; ++row) {
+            Number* of_row = sums.data() + row * num_classes_;
+            const size_t label = num_classes_ == 2 ? finish_pair(of_row) : finish_many(of_row);
+            if (labels != nullptr) write_label(label, row, labels);
+            if (scores == nullptr) continue;
+            float* to = scores->as<float>() + row * num_classes_;
+            for (int32_t i = 0; i < num_classes_; ++i) to[i] = static_cast<float>(of_row[i]);
+          }
+        });
   }
 
  private:

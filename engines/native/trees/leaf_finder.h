@@ -3,39 +3,57 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
+#include "kernels/kernels.h"
 #include "order.h"
 
 namespace sidecall::native {
 
-// Leaves are numbered consecutively through all trees, in breadth-first order within a tree, as in
-// LeafWeights.
-class LeafFinder {
+// Leaves are numbered consecutively through all trees, as in LeafWeights. `has_nan` must be set if
+// any of the numbers is NaN.
+
+class RowFinder {
  public:
-  static constexpr int64_t kBlockRows = 16;
+  virtual ~RowFinder() = default;
 
-  virtual ~LeafFinder() = default;
-
-  // row: [num_features], encoded (see RowEncoding). Writes the leaf of each tree to `leaves`, which
-  // must have room() elements: those after the results are scratch memory.
-  virtual void find_row(const float* row, int32_t* leaves) const = 0;
-
-  // The same for kBlockRows rows, column by column: columns[num_features][kBlockRows] and
-  // leaves[num_trees][kBlockRows].
-  virtual void find_block(const float* columns, int32_t* leaves) const = 0;
-
+  // row: [num_features], encoded (see RowEncoding). Writes the leaves of the trees begin to end - 1
+  // to `leaves`, which must have room() elements: those after the results are scratch memory. begin
+  // must be a multiple of step(), and end too unless it is the number of trees.
+  virtual void find_row(const float* row, bool has_nan, size_t begin, size_t end,
+                        int32_t* leaves) const = 0;
+  virtual size_t step() const = 0;
   virtual size_t room() const = 0;
 };
 
+class BlockFinder {
+ public:
+  virtual ~BlockFinder() = default;
+
+  // The leaves of kBlockRows rows, column by column, in the trees begin to end - 1:
+  // columns[num_features][kBlockRows] and leaves[end - begin][kBlockRows].
+  virtual void find_block(const float* columns, bool has_nan, size_t begin, size_t end,
+                          int32_t* leaves) const = 0;
+
+  // Fewer rows are quicker one by one than as a block.
+  virtual int64_t fewest_rows() const = 0;
+};
+
+struct LeafFinders {
+  std::shared_ptr<const RowFinder> row;
+  std::shared_ptr<const BlockFinder> block;
+};
+
+// The quickest finders. They are nullptr if a tree or the ensemble is too large.
+LeafFinders make_leaf_finders(const Ensemble& ensemble, const OrderedTrees& trees, Vectors vectors);
+
 // Walks from the root of a tree to a leaf. Many walks advance in parallel: through several trees
-// for one row, or with several rows. Returns nullptr if the ensemble has too many leaves.
-std::unique_ptr<LeafFinder> make_walks(const Ensemble& ensemble, const std::vector<Tree>& trees);
+// for one row, or with several rows. Both finders are nullptr if a tree or the ensemble is too
+// large.
+LeafFinders make_walks(const Ensemble& ensemble, const OrderedTrees& trees, Vectors vectors);
 
 // Evaluates every split of a tree, and removes the leaves that the result excludes from a bit set
-// (QuickScorer; Lucchese et al., SIGIR 2015). This is faster for trees with few leaves. Returns
-// nullptr if a tree has too many leaves, or if this processor lacks AVX-512.
-std::unique_ptr<LeafFinder> make_leaf_sets(const Ensemble& ensemble,
-                                           const std::vector<Tree>& trees);
+// (QuickScorer; Lucchese et al., SIGIR 2015). This is faster for trees with few leaves. A finder is
+// nullptr where walks are faster, or if a tree has too many leaves.
+LeafFinders make_leaf_sets(const Ensemble& ensemble, const OrderedTrees& trees, Vectors vectors);
 
 }  // namespace sidecall::native

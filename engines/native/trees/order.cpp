@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 namespace sidecall::native {
 namespace {
@@ -19,87 +18,107 @@ int32_t skip_trivial(const Ensemble& ensemble, int32_t at) {
   return at;
 }
 
-Tree order_tree(const Ensemble& ensemble, int32_t root) {
-  Tree tree;
-  std::vector<int32_t> nodes = {skip_trivial(ensemble, root)};  // as Split::yes: a split or ~leaf
-  std::vector<int32_t> depths = {0};
-  tree.shallowest = std::numeric_limits<int32_t>::max();
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    const int32_t at = nodes[i];
-    if (at < 0) {
-      const auto leaf = static_cast<size_t>(~at);
-      tree.entries.push_back({-1, static_cast<int32_t>(tree.leaf_begins.size()), 0});
-      tree.leaf_begins.push_back(static_cast<int32_t>(tree.weights.size()));
-      for (int32_t w = ensemble.leaf_begins[leaf]; w < ensemble.leaf_begins[leaf + 1]; ++w)
-        tree.weights.push_back(ensemble.weights[static_cast<size_t>(w)]);
-      tree.depth = std::max(tree.depth, depths[i]);
-      tree.shallowest = std::min(tree.shallowest, depths[i]);
-      continue;
-    }
-    const Split& split = ensemble.splits[static_cast<size_t>(at)];
-    tree.entries.push_back({at, -1, static_cast<int32_t>(nodes.size())});
-    nodes.push_back(skip_trivial(ensemble, split.no));
-    nodes.push_back(skip_trivial(ensemble, split.yes));
-    depths.insert(depths.end(), 2, depths[i] + 1);
-  }
-  tree.leaf_begins.push_back(static_cast<int32_t>(tree.weights.size()));
-  return tree;
-}
-
-bool have_equal_splits(const Ensemble& ensemble, const Tree& a, const Tree& b) {
-  if (a.entries.size() != b.entries.size()) return false;
-  for (size_t i = 0; i < a.entries.size(); ++i) {
-    const Tree::Entry& x = a.entries[i];
-    const Tree::Entry& y = b.entries[i];
-    if (x.child != y.child || x.leaf != y.leaf) return false;
-    if (x.split < 0) continue;
-    const Split& p = ensemble.splits[static_cast<size_t>(x.split)];
-    const Split& q = ensemble.splits[static_cast<size_t>(y.split)];
-    const bool same_threshold =
-        p.threshold == q.threshold || (std::isnan(p.threshold) && std::isnan(q.threshold));
-    if (p.feature != q.feature || p.nan_is_yes != q.nan_is_yes || !same_threshold) return false;
-  }
-  return true;
-}
-
-// Gives the leaves of the first of these trees the weights of the others, which have equal splits,
-// after its own.
-void merge_weights(const std::vector<Tree>& trees, Tree* first) {
-  std::vector<Weight> weights;
-  std::vector<int32_t> begins;
-  for (size_t leaf = 0; leaf + 1 < first->leaf_begins.size(); ++leaf) {
-    begins.push_back(static_cast<int32_t>(weights.size()));
-    for (const Tree& tree : trees) {
-      weights.insert(weights.end(), tree.weights.begin() + tree.leaf_begins[leaf],
-                     tree.weights.begin() + tree.leaf_begins[leaf + 1]);
-    }
-  }
-  begins.push_back(static_cast<int32_t>(weights.size()));
-  first->weights = std::move(weights);
-  first->leaf_begins = std::move(begins);
+bool are_equal(const Split& a, const Split& b) {
+  const bool same_threshold =
+      a.threshold == b.threshold || (std::isnan(a.threshold) && std::isnan(b.threshold));
+  return a.feature == b.feature && a.nan_is_yes == b.nan_is_yes && same_threshold;
 }
 
 }  // namespace
 
-std::vector<Tree> order_trees(const Ensemble& ensemble) {
-  std::vector<Tree> trees;
-  std::vector<Tree> equal;  // the trees of the present run of equal splits
-  const auto end_run = [&] {
-    if (equal.empty()) return;
-    Tree first = equal.front();
-    if (equal.size() > 1) merge_weights(equal, &first);
-    trees.push_back(std::move(first));
-    equal.clear();
+OrderedTrees::OrderedTrees(const Ensemble& ensemble) {
+  entries_.reserve(ensemble.splits.size() + ensemble.num_leaves());
+  ends_.reserve(ensemble.roots.size());
+  weights_.reserve(ensemble.weights.size());
+  leaf_begins_.reserve(ensemble.num_leaves() + 1);
+  for (const int32_t root : ensemble.roots) add_tree(ensemble, root);
+  add_weights(ensemble);
+  leaf_begins_.push_back(static_cast<int32_t>(weights_.size()));
+}
+
+void OrderedTrees::add_tree(const Ensemble& ensemble, int32_t root) {
+  const size_t begin = entries_.size();
+  depths_.clear();
+  const auto add = [&](int32_t at, int32_t depth) {
+    at = skip_trivial(ensemble, at);
+    // Until its number is known, a leaf has that of the ensemble.
+    entries_.push_back(at < 0 ? TreeEntry{-1, ~at} : TreeEntry{at, 0});
+    depths_.push_back(depth);
   };
-  for (const int32_t root : ensemble.roots) {
-    Tree tree = order_tree(ensemble, root);
-    const bool continues = ensemble.num_targets > 1 && !equal.empty() &&
-                           have_equal_splits(ensemble, equal.front(), tree);
-    if (!continues) end_run();
-    equal.push_back(std::move(tree));
+  add(root, 0);
+  End end;
+  end.shallowest = std::numeric_limits<int32_t>::max();
+  for (size_t i = begin; i < entries_.size(); ++i) {
+    const int32_t depth = depths_[i - begin];
+    if (entries_[i].split < 0) {
+      end.depth = std::max(end.depth, depth);
+      end.shallowest = std::min(end.shallowest, depth);
+      continue;
+    }
+    entries_[i].child_or_leaf = static_cast<int32_t>(entries_.size() - begin);
+    const Split& split = ensemble.splits[static_cast<size_t>(entries_[i].split)];
+    add(split.no, depth + 1);
+    add(split.yes, depth + 1);
   }
-  end_run();
-  return trees;
+  const bool is_repeated = ensemble.num_targets > 1 && repeats_last(ensemble, begin);
+  if (!is_repeated) add_weights(ensemble);
+  // Numbers the leaves from left to right.
+  int32_t num_leaves = 0;
+  open_.assign(1, begin);
+  while (!open_.empty()) {
+    TreeEntry& entry = entries_[open_.back()];
+    open_.pop_back();
+    if (entry.split >= 0) {
+      open_.push_back(begin + static_cast<size_t>(entry.child_or_leaf));
+      open_.push_back(begin + static_cast<size_t>(entry.child_or_leaf) + 1);
+      continue;
+    }
+    leaves_.push_back(entry.child_or_leaf);
+    entry.child_or_leaf = num_leaves++;
+  }
+  if (is_repeated) {
+    entries_.resize(begin);
+    return;
+  }
+  end.entry = entries_.size();
+  end.leaf = (ends_.empty() ? 0 : ends_.back().leaf) + static_cast<size_t>(num_leaves);
+  ends_.push_back(end);
+}
+
+// Whether the tree from entry `begin` on has the same splits as the last tree that was added.
+bool OrderedTrees::repeats_last(const Ensemble& ensemble, size_t begin) const {
+  if (ends_.empty()) return false;
+  const Tree last = (*this)[ends_.size() - 1];
+  if (entries_.size() - begin != last.num_entries) return false;
+  for (size_t i = 0; i < last.num_entries; ++i) {
+    const TreeEntry& a = entries_[begin + i];
+    const TreeEntry& b = last.entries[i];
+    if (a.split < 0 || b.split < 0) {
+      if (a.split != b.split) return false;
+      continue;
+    }
+    if (a.child_or_leaf != b.child_or_leaf ||
+        !are_equal(ensemble.splits[static_cast<size_t>(a.split)],
+                   ensemble.splits[static_cast<size_t>(b.split)]))
+      return false;
+  }
+  return true;
+}
+
+// Adds the weights of the last tree, leaf by leaf, and within a leaf in the order of the trees that
+// were merged.
+void OrderedTrees::add_weights(const Ensemble& ensemble) {
+  if (ends_.empty()) return;
+  const size_t num_leaves = (*this)[ends_.size() - 1].num_leaves();
+  for (size_t i = 0; i < num_leaves; ++i) {
+    leaf_begins_.push_back(static_cast<int32_t>(weights_.size()));
+    for (size_t of_tree = i; of_tree < leaves_.size(); of_tree += num_leaves) {
+      const auto leaf = static_cast<size_t>(leaves_[of_tree]);
+      weights_.insert(weights_.end(), ensemble.weights.begin() + ensemble.leaf_begins[leaf],
+                      ensemble.weights.begin() + ensemble.leaf_begins[leaf + 1]);
+    }
+  }
+  leaves_.clear();
 }
 
 }  // namespace sidecall::native

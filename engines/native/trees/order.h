@@ -8,24 +8,67 @@
 
 namespace sidecall::native {
 
-// One tree.
+// A split or a leaf. The children of a split are adjacent.
+struct TreeEntry {
+  int32_t split;  // the index in Ensemble::splits; -1 for a leaf
+  // Of a split: the place in its tree of the child `no`; that of `yes` follows. Of a leaf: its
+  // number in its tree, from left to right, with the branch `yes` of each split on the left.
+  int32_t child_or_leaf;
+};
+
+// One of the trees of OrderedTrees.
 struct Tree {
-  // A split or a leaf. The children of a split are adjacent.
-  struct Entry {
-    int32_t split;  // the index in Ensemble::splits; -1 for a leaf
-    int32_t leaf;   // the number of the leaf in this tree; -1 for a split
-    int32_t child;  // of a split: the index of the entry `no`; that of `yes` follows
-  };
-  std::vector<Entry> entries;
-  int32_t depth = 0;                 // the number of splits on the longest path to a leaf
-  int32_t shallowest = 0;            // the same for the shortest path
-  std::vector<Weight> weights;       // of all leaves
-  std::vector<int32_t> leaf_begins;  // by leaf: its first index in `weights`; then weights.size()
+  const TreeEntry* entries;
+  size_t num_entries;
+  size_t first_leaf;   // its number among the leaves of all trees
+  int32_t depth;       // the number of splits on the longest path to a leaf
+  int32_t shallowest;  // the same for the shortest path
+
+  // A tree in which each split has two children.
+  size_t num_leaves() const { return (num_entries + 1) / 2; }
 };
 
 // The trees of an ensemble, in the order of summation. A leaf of TreeEnsemble has a single target,
 // so exporters repeat a tree with several targets once for each target. Adjacent trees with equal
 // splits are merged into one here.
-std::vector<Tree> order_trees(const Ensemble& ensemble);
+class OrderedTrees {
+ public:
+  explicit OrderedTrees(const Ensemble& ensemble);
+
+  size_t size() const { return ends_.size(); }
+  Tree operator[](size_t tree) const {
+    const End begin = tree == 0 ? End() : ends_[tree - 1];
+    return {entries_.data() + begin.entry, ends_[tree].entry - begin.entry, begin.leaf,
+            ends_[tree].depth, ends_[tree].shallowest};
+  }
+  size_t num_leaves() const { return ends_.back().leaf; }
+  size_t num_entries() const { return entries_.size(); }
+
+  // The weights of leaf i, counted through all trees, are those from leaf_begins()[i] to
+  // leaf_begins()[i + 1] - 1.
+  const std::vector<Weight>& weights() const { return weights_; }
+  const std::vector<int32_t>& leaf_begins() const { return leaf_begins_; }
+
+ private:
+  struct End {
+    size_t entry = 0, leaf = 0;
+    int32_t depth = 0, shallowest = 0;
+  };
+
+  void add_tree(const Ensemble& ensemble, int32_t root);
+  bool repeats_last(const Ensemble& ensemble, size_t begin) const;
+  void add_weights(const Ensemble& ensemble);
+
+  std::vector<TreeEntry> entries_;
+  std::vector<End> ends_;  // by tree
+  std::vector<Weight> weights_;
+  std::vector<int32_t> leaf_begins_;
+  // The leaves of the last tree, and of those merged into it, from left to right: their numbers in
+  // the ensemble. Their weights follow when the next tree differs.
+  std::vector<int32_t> leaves_;
+  // Used by add_tree().
+  std::vector<int32_t> depths_;
+  std::vector<size_t> open_;
+};
 
 }  // namespace sidecall::native

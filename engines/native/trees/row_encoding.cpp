@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <type_traits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -30,10 +30,31 @@ bool can_narrow(const Ensemble& ensemble) {
   });
 }
 
+// The nodes of a level of which each child stands for `span` ranks. Ranks are at most `size`, so no
+// other node is reached.
+size_t num_nodes(size_t size, size_t span) { return size / span / kFanout + 1; }
+
+size_t num_keys(const RankTable& table) {
+  return (table.level_begins[table.num_levels - 1] + num_nodes(table.size, 1)) * kFanout;
+}
+
+// Ranks as floats, and NaN for NaN. Returns whether there is any.
+bool encode_ranks(const double* x, const int32_t* ranks, size_t count, float* out) {
+  int32_t nans = 0;
+  for (size_t i = 0; i < count; ++i) {
+    nans |= static_cast<int32_t>(x[i] != x[i]);
+    const auto rank = static_cast<float>(ranks[i]);
+    out[i] = x[i] != x[i] ? std::numeric_limits<float>::quiet_NaN() : rank;
+  }
+  return nans != 0;
+}
+
 }  // namespace
 
 template <typename Number>
-RowEncoding<Number>::RowEncoding(Ensemble* ensemble) : num_features_(ensemble->num_features) {
+RowEncoding<Number>::RowEncoding(Ensemble* ensemble, Vectors vectors)
+    : rank_(kernels_of(vectors).rank) {
+  select_features(ensemble);
   if constexpr (std::is_same_v<Number, double>) {
     if (!can_narrow(*ensemble)) {
       rank(ensemble);
@@ -43,65 +64,158 @@ RowEncoding<Number>::RowEncoding(Ensemble* ensemble) : num_features_(ensemble->n
   }
 }
 
+// Numbers the features that are read from 0 if that leaves out more than half of the columns.
+template <typename Number>
+void RowEncoding<Number>::select_features(Ensemble* ensemble) {
+  width_ = static_cast<size_t>(ensemble->num_features);
+  if (width_ <= 2 * static_cast<size_t>(kShortRow)) return;  // there is little to gain
+  std::vector<int32_t> used;
+  used.reserve(ensemble->splits.size());
+  for (const Split& split : ensemble->splits) used.push_back(split.feature);
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
+  if (used.size() > width_ / 2) return;
+  for (Split& split : ensemble->splits) {
+    const auto found = std::lower_bound(used.begin(), used.end(), split.feature);
+    split.feature = static_cast<int32_t>(found - used.begin());
+  }
+  width_ = used.size();
+  ensemble->num_features = static_cast<int32_t>(width_);
+  features_ = std::move(used);
+}
+
 // The rank of x is the number of thresholds below x. Let t be the threshold with rank k: x <= t if
 // and only if the rank of x is at most k.
 template <typename Number>
 void RowEncoding<Number>::rank(Ensemble* ensemble) {
   has_ranks_ = true;
-  std::map<int32_t, std::vector<Number>> thresholds;
-  for (const Split& split : ensemble->splits) {
-    auto& of_feature = thresholds[split.feature];
-    if (!std::isnan(split.threshold)) of_feature.push_back(static_cast<Number>(split.threshold));
+  struct Threshold {
+    double value;
+    Split* split;
+  };
+  std::vector<std::vector<Threshold>> thresholds(width_);  // by encoded number
+  for (Split& split : ensemble->splits) {
+    if (!std::isnan(split.threshold))
+      thresholds[static_cast<size_t>(split.feature)].push_back({split.threshold, &split});
   }
-  std::map<int32_t, size_t> place;
-  for (auto& [feature, sorted] : thresholds) {
-    std::sort(sorted.begin(), sorted.end());
-    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-    constexpr size_t kMaxRanks = size_t{1} << 24;  // a float holds integers up to here exactly
+  std::vector<double> sorted;  // without repetitions
+  for (std::vector<Threshold>& of_number : thresholds) {
+    std::sort(of_number.begin(), of_number.end(),
+              [](const Threshold& a, const Threshold& b) { return a.value < b.value; });
+    sorted.clear();
+    for (const Threshold& each : of_number) {
+      if (sorted.empty() || sorted.back() < each.value) sorted.push_back(each.value);
+      each.split->threshold = static_cast<double>(sorted.size() - 1);
+    }
+    // A float holds integers up to kMaxRanks exactly.
     if (sorted.size() >= kMaxRanks)
       throw Error(SIDECALL_UNSUPPORTED,
                   "expected fewer than 2^24 thresholds of a column, got more");
-    int32_t steps = 0;
-    while ((size_t{1} << steps) - 1 < sorted.size()) ++steps;
-    place[feature] = columns_.size();
-    columns_.push_back({feature, steps, sorted});
-    columns_.back().thresholds.resize((size_t{1} << steps) - 1,
-                                      std::numeric_limits<Number>::infinity());
+    tables_.push_back(add_table(sorted));
   }
-  for (Split& split : ensemble->splits) {
-    if (std::isnan(split.threshold)) continue;
-    const auto& sorted = columns_[place[split.feature]].thresholds;
-    const auto found = std::lower_bound(sorted.begin(), sorted.end(), split.threshold);
-    split.threshold = static_cast<double>(found - sorted.begin());
+  const float* keys = keys_.data();
+  const double* all = thresholds_.data();
+  for (RankTable& table : tables_) {
+    table.keys = keys;
+    table.thresholds = all;
+    keys += num_keys(table);
+    all += table.size + 1;
   }
 }
 
+// Appends to thresholds_ and keys_. The pointers into them are set when all tables are there.
 template <typename Number>
-void RowEncoding<Number>::encode(const Number* rows, int64_t num_rows, int64_t num_columns,
-                                 int64_t row_stride, int64_t feature_stride, float* out) const {
-  if (!has_ranks_) {
-    for (int64_t row = 0; row < num_rows; ++row) {
-      const Number* from = rows + row * num_columns;
-      float* to = out + row * row_stride;
-      for (int64_t feature = 0; feature < num_features_; ++feature)
-        to[feature * feature_stride] = static_cast<float>(from[feature]);
-    }
-    return;
-  }
-  for (const Column& column : columns_) {
-    const Number* thresholds = column.thresholds.data();
-    float* to = out + column.feature * feature_stride;
-    for (int64_t row = 0; row < num_rows; ++row) {
-      const Number x = rows[row * num_columns + column.feature];
-      size_t below = 0;
-      for (int32_t step = column.steps; step-- > 0;) {
-        const size_t half = size_t{1} << step;
-        below += thresholds[below + half - 1] < x ? half : 0;
+RankTable RowEncoding<Number>::add_table(const std::vector<double>& sorted) {
+  thresholds_.insert(thresholds_.end(), sorted.begin(), sorted.end());
+  thresholds_.push_back(kInfinity);
+  RankTable table = {};
+  table.size = static_cast<uint32_t>(sorted.size());
+  size_t span = 1;
+  while (sorted.size() >= span * kFanout) span *= kFanout;
+  size_t nodes = 0;
+  for (; span > 0; span /= kFanout) {
+    table.level_begins[table.num_levels++] = static_cast<uint32_t>(nodes);
+    const size_t of_level = num_nodes(sorted.size(), span);
+    nodes += of_level;
+    for (size_t node = 0; node < of_level; ++node) {
+      for (size_t j = 1; j <= kFanout; ++j) {
+        const size_t rank = (node * kFanout + j) * span;  // the first of the next child
+        const bool exists = j < kFanout && rank <= sorted.size();
+        keys_.push_back(static_cast<float>(exists ? sorted[rank - 1] : kInfinity));
       }
-      const auto rank = static_cast<float>(below);
-      to[row * row_stride] = x != x ? std::numeric_limits<float>::quiet_NaN() : rank;
     }
   }
+  return table;
+}
+
+template <typename Number>
+bool RowEncoding<Number>::encode_row(const Number* row, float* out) const {
+  if constexpr (std::is_same_v<Number, double>) {
+    if (has_ranks_) return rank_row(row, out);
+  }
+  int32_t nans = 0;  // no bool, so that the loop has no branches and is vectorised
+  if (features_.empty()) {
+    for (size_t i = 0; i < width_; ++i) {
+      const auto x = static_cast<float>(row[i]);
+      nans |= static_cast<int32_t>(x != x);
+      if (!is_identity()) out[i] = x;
+    }
+    return nans != 0;
+  }
+  for (size_t i = 0; i < width_; ++i) {
+    out[i] = static_cast<float>(row[features_[i]]);
+    nans |= static_cast<int32_t>(out[i] != out[i]);
+  }
+  return nans != 0;
+}
+
+template <typename Number>
+bool RowEncoding<Number>::rank_row(const double* row, float* out) const {
+  constexpr size_t kStep = 64;
+  double x[kStep];
+  int32_t ranks[kStep];
+  bool has_nan = false;
+  for (size_t begin = 0; begin < width_; begin += kStep) {
+    const size_t count = std::min(kStep, width_ - begin);
+    for (size_t i = 0; i < count; ++i) x[i] = row[column_of(begin + i)];
+    rank_(tables_.data() + begin, 1, x, count, ranks);
+    if (encode_ranks(x, ranks, count, out + begin)) has_nan = true;
+  }
+  return has_nan;
+}
+
+template <typename Number>
+bool RowEncoding<Number>::encode_block(const Number* rows, int64_t count, int64_t num_columns,
+                                       float* out) const {
+  if constexpr (std::is_same_v<Number, double>) {
+    if (has_ranks_) return rank_block(rows, count, num_columns, out);
+  }
+  int32_t nans = 0;
+  for (int64_t row = 0; row < count; ++row) {
+    const Number* from = rows + row * num_columns;
+    float* to = out + row;
+    for (size_t i = 0; i < width_; ++i, to += kBlockRows) {
+      *to = static_cast<float>(from[column_of(i)]);
+      nans |= static_cast<int32_t>(*to != *to);
+    }
+  }
+  return nans != 0;
+}
+
+template <typename Number>
+bool RowEncoding<Number>::rank_block(const double* rows, int64_t count, int64_t num_columns,
+                                     float* out) const {
+  double x[kBlockRows];
+  int32_t ranks[kBlockRows];
+  const auto num_rows = static_cast<size_t>(count);
+  bool has_nan = false;
+  for (size_t i = 0; i < width_; ++i) {
+    const double* from = rows + column_of(i);
+    for (int64_t row = 0; row < count; ++row) x[row] = from[row * num_columns];
+    rank_(&tables_[i], 0, x, num_rows, ranks);
+    if (encode_ranks(x, ranks, num_rows, out + i * kBlockRows)) has_nan = true;
+  }
+  return has_nan;
 }
 
 template class RowEncoding<float>;

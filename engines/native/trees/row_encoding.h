@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ensemble.h"
+#include "kernels/kernels.h"
 
 namespace sidecall::native {
 
@@ -15,29 +16,49 @@ namespace sidecall::native {
 // - Double is rounded to float if that changes no comparison: every threshold is the last double
 //   that rounds to some float. Models that round their rows to float have such thresholds.
 // - Any other double is replaced by its rank among the thresholds of its column.
+//
+// If the trees read few of many columns, only these are encoded, so the memory does not depend on
+// the numbers that a file gives to its columns.
 template <typename Number>
 class RowEncoding {
  public:
-  // Replaces the thresholds of the ensemble by their encoded forms.
-  explicit RowEncoding(Ensemble* ensemble);
+  // Replaces the features and thresholds of the ensemble by their encoded forms.
+  RowEncoding(Ensemble* ensemble, Vectors vectors);
+  RowEncoding(const RowEncoding&) = delete;
+  RowEncoding& operator=(const RowEncoding&) = delete;
 
-  // Encodes the features that the ensemble uses. That of a row is written to
-  // out[row * row_stride + feature * feature_stride].
-  void encode(const Number* rows, int64_t num_rows, int64_t num_columns, int64_t row_stride,
-              int64_t feature_stride, float* out) const;
+  // The numbers of an encoded row. Afterwards Ensemble::num_features has the same value.
+  size_t width() const { return width_; }
+
+  // The encoded row is the row itself.
+  bool is_identity() const { return std::is_same_v<Number, float> && features_.empty(); }
+
+  // Both return whether any encoded number is NaN.
+
+  // Writes width() numbers to `out`.
+  bool encode_row(const Number* row, float* out) const;
+  // Encodes at most kBlockRows rows column by column: out[width()][kBlockRows].
+  bool encode_block(const Number* rows, int64_t count, int64_t num_columns, float* out) const;
 
  private:
+  void select_features(Ensemble* ensemble);
   void rank(Ensemble* ensemble);
+  RankTable add_table(const std::vector<double>& sorted);
+  bool rank_row(const double* row, float* out) const;
+  bool rank_block(const double* rows, int64_t count, int64_t num_columns, float* out) const;
+  size_t column_of(size_t feature) const {
+    return features_.empty() ? feature : static_cast<size_t>(features_[feature]);
+  }
 
-  struct Column {
-    int32_t feature;
-    int32_t steps;                   // of the binary search
-    std::vector<Number> thresholds;  // 2^steps - 1, sorted, padded with infinities
-  };
-
-  int32_t num_features_ = 0;
+  size_t width_ = 0;
+  std::vector<int32_t>
+      features_;  // by encoded number: its column; empty if all columns are encoded
   bool has_ranks_ = false;
-  std::vector<Column> columns_;  // with ranks: the columns that some split reads
+  Rank rank_;
+  // With ranks:
+  std::vector<RankTable> tables_;   // by encoded number
+  std::vector<double> thresholds_;  // of all tables, which point into this
+  std::vector<float> keys_;         // likewise
 };
 
 }  // namespace sidecall::native
