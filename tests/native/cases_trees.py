@@ -30,9 +30,20 @@ def tree_ensemble(op: str, version: int, rng: Random) -> Iterator[Case]:
             attributes["aggregate_function"] = pick(rng, [1, 1, 0])
             if rng.random() < 0.3:
                 del attributes["nodes_missing_value_tracks_true"]
+            if rng.random() < 0.3:
+                share_leaves(rng, attributes)
             for rows in ROWS:
                 x = rows_near(rng, forest, rows, 5)
                 yield Case(op, [x], attributes, domain=ML, is_free=rows == 17)
+
+
+def share_leaves(rng: Random, attributes: dict[str, Any]) -> None:
+    """Lets some branches lead to leaves of other branches."""
+    for side in ("true", "false"):
+        children = attributes[f"nodes_{side}nodeids"]
+        for node, is_leaf in enumerate(attributes[f"nodes_{side}leafs"]):
+            if is_leaf and rng.random() < 0.3:
+                children[node] = int(rng.integers(0, len(attributes["leaf_targetids"])))
 
 
 def limit_leaves(tree: Any, targets: list[int]) -> None:

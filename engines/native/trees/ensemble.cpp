@@ -163,12 +163,15 @@ class TreeEnsembleReader : EnsembleReader {
     const auto& targets = node_.integers("leaf_targetids");
     const std::vector<double> weights = numbers("leaf_weights", tensor("leaf_weights"));
     require_length("leaf_weights", weights.size(), targets.size());
+    ensemble_.leaf_begins.reserve(targets.size() + 1);
+    ensemble_.weights.reserve(targets.size());
     for (size_t i = 0; i < targets.size(); ++i) {
       ensemble_.leaf_begins.push_back(static_cast<int32_t>(i));
       ensemble_.weights.push_back({target(targets[i]), weights[i]});
     }
     ensemble_.leaf_begins.push_back(static_cast<int32_t>(targets.size()));
     num_leaves_ = static_cast<int64_t>(targets.size());
+    has_parent_.resize(targets.size());
   }
 
   void read_splits() {
@@ -191,23 +194,29 @@ class TreeEnsembleReader : EnsembleReader {
     require_length("nodes_trueleafs", yes_leaf.size(), count);
     require_length("nodes_falseleafs", no_leaf.size(), count);
     if (!missing.empty()) require_length("nodes_missing_value_tracks_true", missing.size(), count);
+    ensemble_.splits.reserve(count);
     const auto* mode = static_cast<const uint8_t*>(modes.place.data);
     for (size_t i = 0; i < count; ++i) {
       if (mode[i] > static_cast<uint8_t>(Mode::kMember))
         invalid("nodes_modes: expected 0 to 6, got " + std::to_string(mode[i]));
-      const int32_t on_yes = child(yes[i], yes_leaf[i] != 0);
-      int32_t on_no = child(no[i], no_leaf[i] != 0);
-      // A tree that is a leaf is written as a node of which both branches lead to this leaf.
-      if (on_yes < 0 && on_yes == on_no) on_no = copy_leaf(on_yes);
+      const int32_t on_yes = own_leaf(child(yes[i], yes_leaf[i] != 0));
+      const int32_t on_no = own_leaf(child(no[i], no_leaf[i] != 0));
       ensemble_.splits.push_back(make_split(static_cast<Mode>(mode[i]), feature(features[i]),
                                             thresholds[i], !missing.empty() && missing[i] == 1,
                                             on_yes, on_no));
     }
   }
 
-  // Each leaf has one parent, so a leaf with two branches to it is kept twice.
-  int32_t copy_leaf(int32_t leaf) {
-    ensemble_.weights.push_back(ensemble_.weights[static_cast<size_t>(~leaf)]);
+  // Branches may share a leaf: a tree that is a leaf is written as a node with two branches to it.
+  // Here each leaf has one parent, so the leaf is copied for every further branch.
+  int32_t own_leaf(int32_t child) {
+    if (child >= 0) return child;
+    auto&& has_parent = has_parent_[static_cast<size_t>(~child)];
+    if (!has_parent) {
+      has_parent = true;
+      return child;
+    }
+    ensemble_.weights.push_back(ensemble_.weights[static_cast<size_t>(~child)]);
     ensemble_.leaf_begins.push_back(static_cast<int32_t>(ensemble_.weights.size()));
     return ~static_cast<int32_t>(ensemble_.num_leaves() - 1);
   }
@@ -222,6 +231,7 @@ class TreeEnsembleReader : EnsembleReader {
   }
 
   int64_t num_leaves_ = 0, num_splits_ = 0;  // in the file
+  std::vector<bool> has_parent_;             // by leaf of the file
 };
 
 // ---- TreeEnsembleRegressor and TreeEnsembleClassifier ----
