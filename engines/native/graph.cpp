@@ -465,6 +465,9 @@ class GraphReader {
 
   std::unique_ptr<Constant> fill(int32_t dtype, Dims dims, const Elements& elements,
                                  const std::string& tensor) {
+    if (dims.size() > kMaxRank)
+      refuse(SIDECALL_UNSUPPORTED, tensor + ": expected rank " + std::to_string(kMaxRank) +
+                                       " or less, got rank " + std::to_string(dims.size()));
     uint64_t expected = 0;
     try {
       expected = static_cast<uint64_t>(count_elements(dims));

@@ -70,6 +70,9 @@ const Interrupt& never() {
 }  // namespace
 
 void Tensor::shape(int32_t element_type, Dims sizes) {
+  if (sizes.size() > kMaxRank)
+    throw Error(SIDECALL_UNSUPPORTED, "expected tensors of rank " + std::to_string(kMaxRank) +
+                                          " or less, got rank " + std::to_string(sizes.size()));
   constexpr int64_t kMaxElements = INT64_C(1) << 56;
   int64_t capacity = 1;
   for (const int64_t size : sizes) {

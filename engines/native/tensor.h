@@ -35,6 +35,10 @@ struct Place {
   int64_t lifetime = -1;  // used while a program is prepared; see Program
 };
 
+// Every tensor of a graph keeps its dimensions. Without a limit, a small file with many dimensions
+// and many nodes could exhaust the memory.
+constexpr size_t kMaxRank = 64;
+
 // One value of the graph in one program. Type and shape are set when the program is prepared.
 class Tensor {
  public:
@@ -45,8 +49,9 @@ class Tensor {
   bool is_known = false;
   Place* place = nullptr;
 
-  // Sets type and shape. Throws OUT_OF_MEMORY if the product of the dimensions, with 1 in place of
-  // 0, exceeds every memory. So no product of some dimensions of an empty tensor overflows.
+  // Sets type and shape. Throws UNSUPPORTED for more than kMaxRank dimensions. Throws OUT_OF_MEMORY
+  // if the product of the dimensions, with 1 in place of 0, exceeds every memory. So no product of
+  // some dimensions of an empty tensor overflows.
   void shape(int32_t element_type, Dims sizes);
   int64_t rank() const { return static_cast<int64_t>(dims.size()); }
 

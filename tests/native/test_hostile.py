@@ -451,6 +451,27 @@ def test_many_dimensions_are_answered_or_unsupported(op: str) -> None:
         assert native.run(case.feeds())[0].size >= x.size // 8
 
 
+def test_a_constant_of_more_than_64_dimensions_is_unsupported() -> None:
+    for rank in (64, 65):
+        model = with_constant(raw(FLOAT, [1] * rank, bytes(4)))
+        if rank == 64:
+            Native(model.SerializeToString())
+        else:
+            assert isinstance(error := refused(model), errors.Unsupported)
+            assert "expected rank 64 or less, got rank 65" in str(error)
+
+
+def test_a_node_that_makes_more_than_64_dimensions_is_unsupported() -> None:
+    for rank in (64, 65):
+        case = Case("Reshape", [np.ones(1, np.float32), known(*(1,) * rank)])
+        model = case.model(21).SerializeToString()
+        if rank == 64:
+            assert Native(model).run(case.feeds())[0].ndim == rank
+        else:
+            assert isinstance(error := refused(model), errors.Unsupported)
+            assert "expected tensors of rank 64 or less, got rank 65" in str(error)
+
+
 # ---- Random changes ----
 
 
