@@ -81,8 +81,20 @@ const std::string* OnnxFile::metadata(std::string_view key) const {
 }
 
 std::string OnnxFile::compute_id() const {
+  constexpr uint64_t kOpsetImport = 8, kFunctions = 25;
+  std::vector<std::string_view> parts;
+  bool has_functions = false;
+  Reader reader(bytes_);
+  for (Field field; reader.next(&field);) {
+    if (field.number != kOpsetImport && field.number != kFunctions) continue;
+    has_functions |= field.number == kFunctions;
+    parts.push_back(reader.last());
+  }
+  // Files without functions keep the id that they had before ids covered functions.
+  if (!has_functions) parts.clear();
   Sha256 hash;
   hash.update(graph());
+  for (const std::string_view part : parts) hash.update(part);
   for (const ExternalData::File& file : data_.files()) hash.update(file.content->view());
   return hash.hex();
 }

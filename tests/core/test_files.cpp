@@ -81,6 +81,28 @@ TEST_CASE("the id of a very short file is kept when its object is moved") {
   CHECK(moved.compute_id() == hash.hex());
 }
 
+TEST_CASE("the id covers functions and, if there are any, the versions of operator sets") {
+  const auto id_of = [](const std::string& bytes) { return OnnxFile(bytes, "", "m").compute_id(); };
+  const auto hash_of = [](const std::string& bytes) {
+    sidecall::Sha256 hash;
+    hash.update(bytes);
+    return hash.hex();
+  };
+  const std::string graph = bytes_field("\x3a", bytes_field("\x12", "g"));
+  const std::string import = bytes_field("\x42", "\x10\x14");
+  const std::string other_import = bytes_field("\x42", "\x10\x15");
+  const std::string function = bytes_field("\xca\x01", bytes_field("\x0a", "f"));
+  const std::string other_function = bytes_field("\xca\x01", bytes_field("\x0a", "g"));
+  CHECK(id_of(import + graph) == hash_of(graph.substr(2)));
+  CHECK(id_of(other_import + graph) == hash_of(graph.substr(2)));
+  CHECK(id_of(import + graph + function) == hash_of(graph.substr(2) + import + function));
+  CHECK(id_of(function + graph + import) == hash_of(graph.substr(2) + function + import));
+  CHECK(id_of(import + graph + other_function) != id_of(import + graph + function));
+  CHECK(id_of(other_import + graph + function) != id_of(import + graph + function));
+  CHECK(id_of(import + graph + function + other_function) !=
+        id_of(import + graph + other_function + function));
+}
+
 TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
   const std::string y = R"({"name": "y", "role": "scores", "type": "float32", "width": 2})";
   CHECK(parse("[" + y + "]") == SIDECALL_OK);

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,24 @@ from .parity.golden import dumps
 
 CONTRACT_KEY = "sidecall.contract"
 MAX_BYTES = 1_900_000_000  # protobuf allows 2 GiB, and the contract needs room
-_GRAPH_FIELD = 7
+_GRAPH, _OPSET_IMPORT, _FUNCTIONS = 7, 8, 25
 
 
-def graph_id(serialised: bytes) -> str:
-    """Returns the SHA-256 of the bytes of the graph field (docs/contract.md, `model`)."""
-    return hashlib.sha256(_payload(serialised, _GRAPH_FIELD)).hexdigest()
+def model_id(serialised: bytes) -> str:
+    """Returns the id of a model without external data (docs/contract.md, `model`)."""
+    graph, others, has_functions = None, [], False
+    for field, payload, whole in _fields(memoryview(serialised)):
+        if field == _GRAPH:
+            graph = payload
+        elif field in (_OPSET_IMPORT, _FUNCTIONS):
+            has_functions |= field == _FUNCTIONS
+            others.append(whole)
+    if graph is None:
+        raise FileError("expected a model with a graph, got none")
+    digest = hashlib.sha256(graph)
+    for whole in others if has_functions else ():
+        digest.update(whole)
+    return digest.hexdigest()
 
 
 def seal(graph: Any, contract: dict[str, Any]) -> bytes:
@@ -34,11 +47,11 @@ def seal(graph: Any, contract: dict[str, Any]) -> bytes:
             f"expected a graph of at most {MAX_BYTES} bytes, the limit of an ONNX file, got {graph.ByteSize()}"
         )
     del graph.metadata_props[:]
-    contract["model"]["id"] = graph_id(graph.SerializeToString())
+    contract["model"]["id"] = model_id(graph.SerializeToString())
     entry = graph.metadata_props.add()
     entry.key, entry.value = CONTRACT_KEY, dumps(contract)
     content: bytes = graph.SerializeToString()
-    if graph_id(content) != contract["model"]["id"]:
+    if model_id(content) != contract["model"]["id"]:
         raise FileError("the bytes of the graph changed while the contract was added")
     return content
 
@@ -98,22 +111,25 @@ def _own_version() -> str:
         return str(sidecall.__version__)
 
 
-def _payload(message: bytes, wanted: int) -> memoryview:
-    """Returns one length-delimited field at the top level of a protobuf message."""
-    view, position = memoryview(message), 0
-    while position < len(view):
-        tag, position = _varint(view, position)
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Yields each length-delimited field at the top level of a protobuf message.
+
+    The items are the number, the payload, and the bytes of the whole field with tag and length.
+    """
+    position = 0
+    while position < len(message):
+        start = position
+        tag, position = _varint(message, position)
         field, wire = tag >> 3, tag & 7
         if wire == 0:
-            _, position = _varint(view, position)
+            _, position = _varint(message, position)
         elif wire == 2:
-            length, position = _varint(view, position)
-            if field == wanted:
-                return view[position : position + length]
-            position += length
+            length, position = _varint(message, position)
+            end = position + length
+            yield field, message[position:end], message[start:end]
+            position = end
         else:
             position += 8 if wire == 1 else 4
-    raise FileError("expected a model with a graph, got none")
 
 
 def _varint(view: memoryview, position: int) -> tuple[int, int]:

@@ -136,20 +136,25 @@ def check_contract(file: File) -> None:
     assert contract["engines"]["onnxruntime"] == contract["versions"]["onnxruntime"]
 
 
-def payload_of_graph(message: bytes) -> bytes:
-    """Finds field 7 of ModelProto without a protobuf library."""
-    position = 0
+def hashed_bytes(message: bytes) -> bytes:
+    """Finds the bytes that the id is computed over, without a protobuf library."""
+    graph, others, position = None, [], 0
     while position < len(message):
+        start = position
         tag, position = varint(message, position)
         if tag & 7 == 0:
             _, position = varint(message, position)
             continue
         assert tag & 7 == 2
         length, position = varint(message, position)
-        if tag >> 3 == 7:
-            return message[position : position + length]
         position += length
-    raise AssertionError("no graph")
+        if tag >> 3 == 7:
+            graph = message[position - length : position]
+        if tag >> 3 in (8, 25):
+            others.append((tag >> 3, message[start:position]))
+    assert graph is not None, "no graph"
+    has_functions = any(field == 25 for field, _ in others)
+    return graph + b"".join(whole for _, whole in others if has_functions)
 
 
 def varint(message: bytes, position: int) -> tuple[int, int]:
@@ -162,7 +167,7 @@ def varint(message: bytes, position: int) -> tuple[int, int]:
 
 
 def _check_model(model: dict[str, Any], content: bytes) -> None:
-    assert model["id"] == hashlib.sha256(payload_of_graph(content)).hexdigest()
+    assert model["id"] == hashlib.sha256(hashed_bytes(content)).hexdigest()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", model["created"])
     assert model["task"] in ("classification", "regression", "outlier", "clustering", "transform")
     assert (

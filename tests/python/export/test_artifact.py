@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from contract_reader import File, check_contract
+from sidecall.convert import to_graph
 from sidecall.exporting import FileError, artifact, export
 from sklearn.linear_model import LinearRegression
 
@@ -33,9 +35,35 @@ def test_a_change_of_the_contract_keeps_the_id(tmp_path):
     proto = onnx.load(tmp_path / "a.onnx")
     proto.metadata_props[0].value += " "
     assert (
-        artifact.graph_id(proto.SerializeToString())
+        artifact.model_id(proto.SerializeToString())
         == File(tmp_path / "a.onnx").contract["model"]["id"]
     )
+
+
+def test_the_id_covers_functions_and_then_the_versions_of_operator_sets():
+    proto = to_graph(MODEL, [("X", "float64", 2)])
+    with_function = onnx.ModelProto()
+    with_function.CopyFrom(proto)
+    with_function.functions.add(name="f", domain="d")
+
+    def id_after(change, model):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        change(copy)
+        return artifact.model_id(copy.SerializeToString())
+
+    def rename(model):
+        model.functions[0].name = "g"
+
+    def upgrade(model):
+        model.opset_import[0].version += 1
+
+    plain = artifact.model_id(proto.SerializeToString())
+    assert plain == hashlib.sha256(proto.graph.SerializeToString()).hexdigest()
+    assert id_after(upgrade, proto) == plain
+    known = {plain, artifact.model_id(with_function.SerializeToString())}
+    known |= {id_after(rename, with_function), id_after(upgrade, with_function)}
+    assert len(known) == 4
 
 
 def test_the_file_is_written_atomically(tmp_path, monkeypatch):
@@ -89,4 +117,4 @@ def test_versions_name_the_libraries_that_made_the_file(tmp_path):
 def test_messages_without_a_graph_are_refused():
     for content in (b"", b"\x08\x07", onnx.ModelProto(ir_version=8).SerializeToString()):
         with pytest.raises(FileError, match="expected a model with a graph"):
-            artifact.graph_id(content)
+            artifact.model_id(content)

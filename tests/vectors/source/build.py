@@ -43,20 +43,34 @@ node = helper.make_node
 def model(inputs: list[Any], outputs: list[Any], nodes: list[Any], init: list[Any] | None = None, *, opset: int = 17,
           ir: int = 8, ml: bool = False, functions: list[Any] | None = None, domains: tuple[str, ...] = ()) -> onnx.ModelProto:  # fmt: skip
     """Builds a model. inputs and outputs: (name, dtype, shape), or a ready ValueInfoProto."""
-    ready = [[v if isinstance(v, onnx.ValueInfoProto) else value(*v) for v in side] for side in (inputs, outputs)]
+    ready = [
+        [v if isinstance(v, onnx.ValueInfoProto) else value(*v) for v in side]
+        for side in (inputs, outputs)
+    ]
     graph = helper.make_graph(nodes, "vectors", ready[0], ready[1], init or [])
-    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("ai.onnx.ml", 3)] if ml else [])
+    opsets = [helper.make_opsetid("", opset)] + (
+        [helper.make_opsetid("ai.onnx.ml", 3)] if ml else []
+    )
     opsets += [helper.make_opsetid(domain, 1) for domain in domains]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=ir, functions=functions or [], producer_name="vectors")
+    return helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=ir,
+        functions=functions or [],
+        producer_name="vectors",
+    )
 
 
 def data_of(proto: onnx.ModelProto) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
-def graph_bytes(data: bytes) -> bytes:
-    """The payload of field 7 as stored; docs/contract.md defines the id over these bytes."""
+def hashed_bytes(data: bytes) -> bytes:
+    """The bytes that the id of a model without external data is the hash of (docs/contract.md)."""
     at = 0
+    graph = None
+    others = b""
+    has_functions = False
 
     def varint() -> int:
         nonlocal at
@@ -70,6 +84,7 @@ def graph_bytes(data: bytes) -> bytes:
                 return result
 
     while at < len(data):
+        start = at
         tag = varint()
         if tag & 7 == 0:
             varint()
@@ -77,17 +92,24 @@ def graph_bytes(data: bytes) -> bytes:
         if tag & 7 != 2:
             raise ValueError(f"wire type {tag & 7} in a model")
         length = varint()
-        if tag >> 3 == 7:
-            return data[at : at + length]
         at += length
-    raise ValueError("no graph")
+        if tag >> 3 == 7:
+            graph = data[at - length : at]
+        if tag >> 3 in (8, 25):  # opset_import and functions
+            others += data[start:at]
+            has_functions |= tag >> 3 == 25
+    if graph is None:
+        raise ValueError("no graph")
+    return graph + (others if has_functions else b"")
 
 
 def model_id(proto: onnx.ModelProto, external: bytes = b"") -> str:
-    return hashlib.sha256(graph_bytes(data_of(proto)) + external).hexdigest()
+    return hashlib.sha256(hashed_bytes(data_of(proto)) + external).hexdigest()
 
 
-def with_contract(proto: onnx.ModelProto, contract: dict[str, Any] | str | bytes, external: bytes = b"") -> bytes:
+def with_contract(
+    proto: onnx.ModelProto, contract: dict[str, Any] | str | bytes, external: bytes = b""
+) -> bytes:
     """The model's bytes with the contract inside.
 
     A str or bytes contract is stored as it is, however wrong.
@@ -128,12 +150,26 @@ class Cases:
     def ok(self, what: str, model_name: str, **keys: Any) -> None:
         self.list.append({"name": f"{self.group}/{what}", "model": model_name, **keys})
 
-    def bad(self, what: str, model_name: str, status: str, error: dict[str, Any] | None = None, **keys: Any) -> None:
-        case = {"name": f"{self.group}/{what}", "model": model_name, **keys, "expect_status": status}
+    def bad(
+        self,
+        what: str,
+        model_name: str,
+        status: str,
+        error: dict[str, Any] | None = None,
+        **keys: Any,
+    ) -> None:
+        case = {
+            "name": f"{self.group}/{what}",
+            "model": model_name,
+            **keys,
+            "expect_status": status,
+        }
         if error:
             case["expect_error"] = error
         if "after" in case:
-            case["after"] = f"{self.group}/{case['after']}" if "/" not in case["after"] else case["after"]
+            case["after"] = (
+                f"{self.group}/{case['after']}" if "/" not in case["after"] else case["after"]
+            )
         self.list.append(case)
 
     def write(self) -> int:
