@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -17,6 +17,7 @@ from ..checks import Range
 OPSETS = {"": 20, "ai.onnx.ml": 3, "com.microsoft": 1}
 DOUBLE_TREES = 5
 IR_VERSION = 9
+FUNCTIONS_VERSION = 1  # of the operator set that holds the model's own functions
 
 ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
@@ -26,6 +27,19 @@ ELEMENT_TYPES = {
     "bool": TensorProto.BOOL,
     "string": TensorProto.STRING,
 }
+
+
+class Attribute(NamedTuple):
+    """An attribute of a function, as the value of an attribute of a node in its body.
+
+    `kind` is the type of the attribute.
+    """
+
+    name: str
+    kind: onnx.AttributeProto.AttributeType
+
+    def proto(self, own_name: str) -> onnx.AttributeProto:
+        return onnx.AttributeProto(name=own_name, ref_attr_name=self.name, type=self.kind)
 
 
 class Tensor:
@@ -129,6 +143,7 @@ class Graph:
         self.reserved = set(reserved)
         self.counter = 0
         self.inner_domains: set[str] = set()
+        self.functions: dict[str, onnx.FunctionProto] = {}
 
     def branch(self) -> Graph:
         """A builder for a graph inside a node.
@@ -214,13 +229,57 @@ class Graph:
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
         # Give every node a name: if nodes have none, onnxruntime before 1.22 can fuse them into two
         # nodes with the same name.
+        own = {name: v for name, v in attributes.items() if not isinstance(v, Attribute)}
         node = helper.make_node(
-            op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes
+            op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **own
+        )
+        node.attribute.extend(
+            v.proto(name) for name, v in attributes.items() if isinstance(v, Attribute)
         )
         self.nodes.append(node)
         if key is not None:
             self.seen[key] = results
         return results
+
+    def call_function(
+        self,
+        function: onnx.FunctionProto,
+        *inputs: Tensor,
+        dtype: str,
+        width: int | None,
+        **attributes: Any,
+    ) -> Tensor:
+        """Adds a node that calls a function of the model."""
+        self.functions[function.name] = function
+        return self.op(
+            function.name, *inputs, dtype=dtype, width=width, domain=function.domain, **attributes
+        )
+
+    def function(
+        self, domain: str, name: str, inputs: Sequence[Tensor], output: Tensor
+    ) -> onnx.FunctionProto:
+        """The nodes of this graph as a function of a model.
+
+        The result depends only on the calls that built the graph, so the same calls give the same
+        bytes.
+        """
+        nodes = _live(self.nodes, [output.name])
+        used = {n for node in nodes for n in (*node.input, *_captured(node))}
+        constants = [
+            helper.make_node("Constant", [], [n], f"{n}_node", value=_tensor_proto(array, ""))
+            for n, array in self.constants.values()
+            if n in used
+        ]
+        versions = _versions({node.domain for node in nodes} | self.inner_domains, trees=False)
+        return helper.make_function(
+            domain,
+            name,
+            [t.name for t in inputs],
+            [output.name],
+            constants + nodes,
+            [helper.make_opsetid(d, v) for d, v in versions.items()],
+            sorted(_references(nodes)),
+        )
 
     # Functions with numpy's names. Tensors are [N, width] unless a converter documents another
     # shape.
@@ -426,14 +485,29 @@ class Graph:
             ],
             initializers,
         )
-        domains = {node.domain for node in nodes} | {""} | self.inner_domains
-        versions = dict(OPSETS)
-        if any(node.op_type == "TreeEnsemble" for node in nodes):
-            versions["ai.onnx.ml"] = DOUBLE_TREES
-        opsets = [helper.make_opsetid(d, v) for d, v in versions.items() if d in domains]
+        domains = {node.domain for node in nodes} | self.inner_domains
+        called = {(node.domain, node.op_type) for node in nodes}
+        functions = [f for f in self.functions.values() if (f.domain, f.name) in called]
+        domains |= {o.domain for f in functions for o in f.opset_import}
+        versions = _versions(domains, any(node.op_type == "TreeEnsemble" for node in nodes))
+        # A function and its model must import the same versions.
+        for function in functions:
+            for opset in function.opset_import:
+                opset.version = versions[opset.domain]
+        versions |= {f.domain: FUNCTIONS_VERSION for f in functions}
         return helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sidecall"
+            graph,
+            functions=functions,
+            opset_imports=[helper.make_opsetid(d, v) for d, v in versions.items()],
+            ir_version=IR_VERSION,
+            producer_name="sidecall",
         )
+
+
+def _versions(domains: Iterable[str], trees: bool) -> dict[str, int]:
+    """The versions of the operator sets; `trees`: whether there are newer tree operators."""
+    versions = OPSETS | ({"ai.onnx.ml": DOUBLE_TREES} if trees else {})
+    return {d: v for d, v in versions.items() if d in {"", *domains}}
 
 
 def _tensor_proto(array: np.ndarray, name: str) -> onnx.TensorProto:
@@ -467,3 +541,15 @@ def _captured(node: onnx.NodeProto) -> set[str]:
     names = {name for n in inner for name in n.input}
     names.update(output.name for graph in graphs for output in graph.output)
     return names.union(*(_captured(n) for n in inner)) if inner else names
+
+
+def _references(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Every attribute of the function that the nodes of its body refer to."""
+    names = set()
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                names.add(attribute.ref_attr_name)
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                names |= _references(attribute.g.node)
+    return names
