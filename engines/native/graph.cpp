@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/protobuf.h"
+#include "core/sha256.h"
 #include "core/text.h"
 
 namespace sidecall::native {
@@ -163,6 +164,7 @@ class GraphReader {
                                          " or older, got " + std::to_string(field.value));
       if (field.number == 7) graph = field.bytes;
       if (field.number == 8) read_import(field.bytes);
+      if (field.number == 25) read_function(field.bytes);
     }
     read_graph(graph);
     return std::move(graph_);
@@ -191,6 +193,32 @@ class GraphReader {
                                        (domain.empty() ? "ai.onnx" : std::string(domain)) +
                                        "', got " + std::to_string(version));
     versions_[domain] = version;
+  }
+
+  // Functions of the same name may differ in `overload`. As nodes of this engine have no overload,
+  // such functions are refused.
+  void read_function(std::string_view message) {
+    std::string_view domain, name;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 1) name = field.bytes;
+      if (field.number == 10) domain = canonical(field.bytes);
+      if (field.number == 13 && !field.bytes.empty())
+        refuse(SIDECALL_UNSUPPORTED, "function '" + printable(std::string(name)) +
+                                         "': expected a function without overload, got one with");
+    }
+    Sha256 hash;
+    hash.update(message);
+    if (!functions_[domain].emplace(name, hash.hex()).second)
+      refuse(SIDECALL_FILE_INVALID,
+             "function '" + printable(std::string(name)) + "': expected one definition, got more");
+  }
+
+  std::string hash_of_function(const Node& node) const {
+    const auto domain = functions_.find(node.domain);
+    if (domain == functions_.end()) return {};
+    const auto function = domain->second.find(node.op);
+    return function == domain->second.end() ? std::string() : function->second;
   }
 
   static std::string_view canonical(std::string_view domain) {
@@ -331,6 +359,7 @@ class GraphReader {
       refuse(SIDECALL_FILE_INVALID,
              node.describe() + ": expected an import of its operator set, got none");
     node.version = version->second;
+    node.function = hash_of_function(node);
     constexpr size_t kMaxAttributes = 100;  // no operator has so many
     if (attributes.size() > kMaxAttributes)
       refuse(SIDECALL_FILE_INVALID, node.describe() + ": expected at most " +
@@ -539,6 +568,9 @@ class GraphReader {
   const std::string& what_;
   Graph graph_;
   std::unordered_map<std::string_view, int64_t, SeededHash> versions_;
+  // The hashes of the model's functions, by domain and name.
+  using Hashes = std::unordered_map<std::string_view, std::string, SeededHash>;
+  std::unordered_map<std::string_view, Hashes, SeededHash> functions_;
   std::unordered_map<std::string_view, int32_t, SeededHash> indices_;
 };
 

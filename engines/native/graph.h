@@ -64,12 +64,25 @@ struct Attribute {
   std::unique_ptr<Constant> tensor;
 };
 
+// What a node that counts terms does with its counts (text/fusion.h). In brackets: the constants.
+enum class FusedStep : uint8_t {
+  kToFloat32,
+  kToFloat64,
+  kMultiply,           // each column by a weight [weights]
+  kNormalize,          // divides each row by its length, or by `one` [least length, one]
+  kProduct,            // [matrix, bias or none]
+  kProductTransposed,  // the same with the transposed matrix
+};
+
 // A node reads and writes values by their index. -1 stands for an omitted input or output.
 struct Node {
   std::string_view op;
   std::string_view domain;  // "" for the operators of ONNX itself
   std::string_view name;
   int64_t version = 0;  // of the operator set of `domain` that the file imports
+  // If the node calls a function of the model: the SHA-256 of that function's FunctionProto.
+  std::string function;
+  std::vector<FusedStep> fused;
   std::vector<int32_t> inputs;
   std::vector<int32_t> outputs;
   std::vector<Attribute> attributes;

@@ -11,6 +11,12 @@
 namespace sidecall::native {
 
 const OperatorEntry* find_operator(const Node& node) {
+  if (!node.function.empty()) {
+    const OperatorEntry* const entry = find_function(node);
+    if (entry == nullptr)
+      refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not know the model's function");
+    return entry;
+  }
   static const auto* by_name = [] {
     auto* map = new std::unordered_multimap<std::string_view, const OperatorEntry*>;
     for (const auto* table : {&elementwise_operators(), &function_operators(), &feature_operators(),

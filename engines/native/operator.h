@@ -102,6 +102,7 @@ constexpr int64_t kAnyVersion = INT64_MAX;
 constexpr size_t kAnyNumber = SIZE_MAX;
 
 // The table entry for a node; nullptr if this engine does not have the operator in that version.
+// Throws UNSUPPORTED for a function of the model that this engine does not know.
 const OperatorEntry* find_operator(const Node& node);
 
 // ---- For operators without compiled state ----

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "float_environment.h"
+#include "text/fusion.h"
 
 namespace sidecall::native {
 namespace {
@@ -92,6 +93,7 @@ Plan::Plan(EngineInput input, const std::string& what)
   const FloatEnvironment environment;
   try {
     keep_needed_nodes();
+    fuse_term_counts(&graph_);
     for (const Node& node : graph_.nodes) compile(node);
     try_shapes();
   } catch (const Error& error) {

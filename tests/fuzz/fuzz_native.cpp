@@ -36,7 +36,7 @@ constexpr int64_t kRows = 3;
 
 // Numbers at the edges of what comparisons, casts and indices can handle.
 constexpr double kNumbers[] = {0, 1, -1, 0.5, 2, 1e300, -1e300, 1e-310, 3, -7};
-constexpr const char* kTexts[] = {"", "a", "b", "x", "\xef\xb7\x90"};
+constexpr const char* kTexts[] = {"a b  A\xc3\x84 the b", "", "a", "b", "x", "\xef\xb7\x90"};
 
 // The shape of an input with `rows` in place of each dynamic dimension.
 sidecall::Dims dims_of(const sidecall::TensorSpec& spec, int64_t rows) {
