@@ -135,7 +135,7 @@ def note_unavailable(
         if not clients.has_peers():
             reasons = dict.fromkeys([*wanted, *case.peers], "not installed")
         elif with_peers is not None and case.name not in with_peers:
-            reasons = dict.fromkeys([*wanted, *case.peers], "left out of a quick run")
+            reasons = dict.fromkeys([*wanted, *case.peers], "left out of a short run")
         elif wanted:
             print(f"compiling {case.name}: {', '.join(wanted)}", file=sys.stderr)
             reasons = _compile(clients, case.folder, wanted)
@@ -145,6 +145,7 @@ def note_unavailable(
             reason = reasons.get(name) or _try(clients, client, case, name)
             if reason is None:
                 continue
+            reason = reason.replace(f"{case.folder}/", "")
             report.notes.append(f"not measured: {name} with {case.name}: {reason}")
             for names in (case.engines, case.peers):
                 if name in names:

@@ -2,7 +2,7 @@
 measured times; used by run.py.
 """
 
-import os
+from pathlib import Path
 
 import numpy as np
 import trees
@@ -38,14 +38,23 @@ def measure_machine(client: Client, quick: bool) -> list[dict]:
     return found
 
 
+def _cache_sizes() -> dict[str, int]:
+    """The bytes of each cache of data, as Linux reports them."""
+    found = {}
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        kind, level, size = (
+            (folder / name).read_text(encoding="utf-8").strip()
+            for name in ("type", "level", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = int(size.rstrip("K")) * KIB
+    return found or {"L1": 32 * KIB, "L2": 1024 * KIB, "L3": 32 * KIB * KIB}
+
+
 def _level_of(size: int) -> str:
     """The smallest cache that the nodes fit into."""
-    sizes = {
-        "L1": os.sysconf("SC_LEVEL1_DCACHE_SIZE"),
-        "L2": os.sysconf("SC_LEVEL2_CACHE_SIZE"),
-        "L3": os.sysconf("SC_LEVEL3_CACHE_SIZE"),
-    }
-    return next((level for level, most in sizes.items() if size <= most), "memory")
+    fitting = [level for level, most in _cache_sizes().items() if size <= most and level in LEVELS]
+    return min(fitting, default="memory")
 
 
 def roofline_rows(

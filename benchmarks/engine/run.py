@@ -137,9 +137,9 @@ def run(settings: Settings, clients: Clients, folder: Path, report: Report) -> N
     ]
     if faults:
         raise WrongAnswerError("\n".join(dict.fromkeys(faults)))
-    report.tables["machine"] = measure_machine(clients.get("c"), settings.quick)
+    report.tables["caches"] = measure_machine(clients.get("c"), settings.quick)
     report.tables["roofline"] = roofline_rows(
-        cases, measured, settings.batch, report.tables["machine"]
+        cases, measured, settings.batch, report.tables["caches"]
     )
     add_call_rows(report, measured)
     add_call_bars(report, measured, settings.batch)

@@ -40,7 +40,7 @@ int64_t bench_time_chase(int64_t bytes, int64_t loads) {
   const int64_t lines = bytes / LINE;
   if (lines < 2 || loads < 1) bench_fail("chase: expected at least two cache lines and a load");
   void** memory = make_cycle(lines);
-  void** volatile end = follow(memory, 2 * lines); /* fills the cache */
+  void** volatile end = follow(memory, lines); /* fills the cache */
   const int64_t start = bench_now_ns();
   end = follow(end, loads);
   const int64_t spent = bench_now_ns() - start;
