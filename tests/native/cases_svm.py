@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import judging_svm  # noqa: F401
 import numpy as np
 from onnx import TensorProto
 from operator_cases import NUMBERS, REALS, Case, Known, Random, cases_of, moderate, pick

@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import judging_svm  # noqa: F401
 import numpy as np
 import random_categories  # noqa: F401
 import random_layouts  # noqa: F401
