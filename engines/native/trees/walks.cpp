@@ -175,8 +175,8 @@ LeafFinders make_walks(const Ensemble& ensemble, const OrderedTrees& trees, Vect
   size_t largest_tree = 0;
   for (size_t tree = 0; tree < trees.size(); ++tree)
     largest_tree = std::max(largest_tree, trees[tree].num_entries);
-  // A node has the number of a leaf in a part of its bits; indices of nodes are 32-bit numbers.
-  if (largest_tree > kLeafBits || trees.num_entries() >= std::numeric_limits<int32_t>::max())
+  // A node has the number of a leaf in a part of its bits. Indices of nodes are 32-bit numbers.
+  if (largest_tree / 2 > kLeafBits || trees.num_entries() >= std::numeric_limits<int32_t>::max())
     return {};
   const Kernels& kernels = kernels_of(vectors);
   const auto both = [&](auto walks) { return LeafFinders{walks, walks}; };
