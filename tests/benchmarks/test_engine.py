@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -127,13 +128,24 @@ class BentClient:
         return np.empty(0), self.answers
 
 
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module calls.py. What it imports replaces modules of other tests until the test ends."""
+    for folder in ("benchmarks", "benchmarks/node", "benchmarks/engine"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+    names = ("cases", "common", "models", "node_clients", "rounds", "trees")
+    kept = {name: sys.modules.pop(name, None) for name in names}
+    yield load("benchmarks/engine/calls.py")
+    for name, module in kept.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+
+
 @pytest.mark.parametrize(("approach", "faults"), [("call", 1), ("raw_kept", 0), ("tl2cgen", 0)])
 def test_a_wrong_row_counts_and_that_of_sidecall_fails_the_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, approach: str, faults: int
+    calls: ModuleType, tmp_path: Path, approach: str, faults: int
 ) -> None:
-    for name in ("node", "engine"):
-        monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / name))
-    calls = load("benchmarks/engine/calls.py")
     expected = np.tile([0.25, 0.75], (calls.JUDGED, 1))
     judged = SimpleNamespace(folder=tmp_path, expected=expected)
     case = SimpleNamespace(name="gbm", folder=tmp_path, judged=judged, tolerance=1e-8)

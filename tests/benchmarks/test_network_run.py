@@ -174,7 +174,8 @@ def test_the_committed_report_follows_from_the_committed_results(tmp_path: Path)
     committed = ROOT / "benchmarks/report"
     written = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert written == (committed / "README.md").read_text(encoding="utf-8")
-    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in committed.iterdir()}
+    of_network = {file.name for file in committed.iterdir() if file.stem != "engine"}
+    assert {file.name for file in tmp_path.iterdir()} == of_network
     # A reader needs the answers first. The limits that the project sets itself come last.
     assert written.index("## When to use what") < written.index("## Method")
     assert written.index("## Method") < written.index("## Limits")
