@@ -190,7 +190,7 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   readonly name: string
   /** The version of the model, from the contract; '' without a contract. */
   readonly version: string
-  /** SHA-256 of the graph and its external files, in hexadecimal. */
+  /** SHA-256 of the graph, its functions and its external files, in hexadecimal. */
   readonly id: string
   /** What runs the model: 'native 1', 'onnxruntime 1.32.0', or the name of a server. */
   readonly engine: string

@@ -339,10 +339,10 @@ class Model:
 
     @property
     def id(self) -> str:
-        """SHA-256 of the graph and its external files.
+        """SHA-256 of the graph, its functions and its external files.
 
-        Models with the same id have the same nodes and weights. The id covers neither the versions
-        of the operators nor the functions that the file defines.
+        Models with the same id have the same nodes and weights. If the file defines functions, the
+        id covers them, and the versions of the operators.
         """
         return self._native.id()
 
