@@ -58,7 +58,7 @@ void prepare_folder(const std::string& path, bool is_default, int64_t group) {
 
 // Takes the lock file, which is held until the server ends. Its previous holder may have removed
 // the file between our open and our flock; a removed file protects nothing, so try again.
-Fd lock(const std::string& path, const std::string& name) {
+Fd take_lock(const std::string& path, const std::string& name) {
   for (;;) {
     Fd file(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) fail(path, errno);
@@ -119,7 +119,7 @@ Listener::Listener(std::string_view address, const Access& access) {
   std::string path = socket_path(address, &is_default);
   std::string lock_path = path + ".lock";
   prepare_folder(path, is_default, access.group);
-  Fd held = lock(path, lock_path);
+  Fd held = take_lock(path, lock_path);
   check_vacant(path);
 
   const std::string fresh = path + ".new";
@@ -173,7 +173,7 @@ void Listener::close() noexcept {
     if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
       unlink(path_.c_str());
     // Remove the lock file before releasing the lock: a server that has already opened the file
-    // then notices in lock() that it was removed, and creates another.
+    // then notices in take_lock() that it was removed, and creates another.
     unlink(lock_path_.c_str());
   }
   socket_.reset();
