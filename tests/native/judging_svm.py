@@ -37,6 +37,8 @@ def kernel(answer: Answer, rows: Array, vectors: Array) -> tuple[Array, Array]:
         "SIGMOID": lambda sums: np.tanh(gamma * sums + coef0),
     }
     function = functions[name]
+    # Dividing by 0.03, which is below every gamma of the cases, turns the rounding of coef0 into an
+    # error of `sums`.
     error = rounding(size, vectors.shape[1] + 1, np.float32) + 4 * eps * (size + abs(coef0 / 0.03))
     exact = function(sums)
     slack = [np.abs(function(sums + sign * error) - exact) for sign in (-1, 1)]
@@ -118,8 +120,11 @@ def near_svm_classifier(answer: Answer) -> list[str]:
         loose = 4 * eps * (1 + np.abs(want)) if is_same else Exact(0.02)
         return wrong + near(got, want.astype(Exact), loose)
     if len(labels) == 2 and not is_linear:
-        first = -scores if transform == "NONE" else 1 - scores
-        return wrong + near(got, np.hstack([first, scores]), np.hstack([bound, bound]) + 2 * eps)
+        both = {
+            "NONE": (-scores, scores),
+            "LOGISTIC": (exact_sigmoid(-scores), exact_sigmoid(scores)),
+        }.get(transform, (1 - scores, scores))
+        return wrong + near(got, np.hstack(both), np.hstack([bound, bound]) + 4 * eps)
     if transform == "NONE":
         return wrong + near(got, scores, bound)
     if transform == "LOGISTIC":
@@ -157,5 +162,5 @@ def near_normalized(answer: Answer) -> list[str]:
     exact = np.where(norm == 0, 0, x.astype(Exact) / norm)
     bound = 2 * (x.shape[axis] + 2) * epsilon(x.dtype) * np.abs(exact) + tiny(x.dtype)
     # Squares that are denormal have few digits.
-    is_small = norm < np.sqrt(Exact(np.finfo(x.dtype).tiny)) * 1e8
+    is_small = (norm > 0) & (norm < np.sqrt(Exact(np.finfo(x.dtype).tiny)) * 1e8)
     return near(got, exact, np.where(is_small, np.inf, bound))

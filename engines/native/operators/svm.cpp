@@ -413,12 +413,29 @@ class SvmClassifier final : public Operator {
     if (has_probabilities()) {
       set_probabilities(pairs, &scratch->coupling, scores);
     } else if (is_pair_) {
-      scores[0] = transform_ == PostTransform::kNone ? -pairs[0] : 1 - pairs[0];
-      scores[1] = pairs[0];
+      set_both_scores(pairs[0], scores);
     } else {
       std::copy_n(pairs, num_pairs(), scores);
     }
     return static_cast<size_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
+  }
+
+  // The scores of two classes, after the transform. As in ONNX Runtime, SOFTMAX and SOFTMAX_ZERO
+  // give the score and its difference from 1.
+  void set_both_scores(float score, float* scores) const {
+    switch (transform_) {
+      case PostTransform::kNone:
+        scores[0] = -score;
+        scores[1] = score;
+        break;
+      case PostTransform::kLogistic:
+        scores[0] = logistic(-score);
+        scores[1] = logistic(score);
+        break;
+      default:
+        scores[0] = 1 - score;
+        scores[1] = score;
+    }
   }
 
   // Adds the kernels of the vectors of a class, times their coefficients in a row of coefficients.
