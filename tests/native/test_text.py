@@ -1,5 +1,6 @@
-"""Functions that count the terms of texts: ONNX Runtime runs their bodies, the native engine its own
-code.
+"""Functions that count the terms of texts.
+
+ONNX Runtime runs the bodies of the functions, and the native engine runs its own code instead.
 """
 
 from __future__ import annotations
@@ -276,6 +277,7 @@ FAULTS: list[tuple[str, ModelProto]] = [
             "[a-z]*",
             "[a-z]{2}",
             "[a-z]{0,}",
+            "[a-z]{02,}",
             "[a-z]{1001,}",
             "[a-z]{99999999999,}",
             "[a-z]{1,}x",
@@ -479,6 +481,8 @@ SAME_ANSWER: dict[str, ModelProto] = {
     "no columns": with_nodes([plain("MatMul", "y w", "z")], {"w": np.zeros((3, 0))}),
     "norm": with_nodes(*norm()),
     "large least norm": with_nodes(*norm(least=1.5, one=4.0)),
+    "norm that may be zero": with_nodes(*norm(least=0.0)),
+    "norm replaced by zero": with_nodes(*norm(least=1.0, one=0.0)),
     "norm by column": with_nodes(*norm(axis=0)),
     "two readers": with_nodes(
         [

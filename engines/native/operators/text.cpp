@@ -17,12 +17,13 @@
 namespace sidecall::native {
 namespace {
 
+// What a token is. kKeptWords: a word that is not a stop word.
 enum class Unit : uint8_t { kWords, kKeptWords, kCharacters };
 
 // Every body that exported files have or have had. A body stays here when a newer one replaces it.
 struct KnownFunction {
   Unit unit;
-  bool replaces;  // characters, before tokens are formed
+  bool replaces;  // whether characters are replaced before tokens are formed
   std::string_view sha256;
 };
 
@@ -40,9 +41,9 @@ constexpr KnownFunction kKnownFunctions[] = {
     {Unit::kCharacters, true, "cb493d41cdd16a826f02cda9c900cc778f38b5e27be7d503711e02837d4371ff"},
 };
 
-// "Not in the table", in the function's body.
+// Stands for "not in the table" in the function's body.
 constexpr std::string_view kAbsent = "\xef\xb7\x92";  // U+FDD2
-// A run polls the interrupt after so many bytes of a text.
+// Within a text, a run polls the interrupt once in this many bytes.
 constexpr size_t kPollBytes = 1 << 16;
 
 [[noreturn]] void refuse(const Node& node, const std::string& problem) {
@@ -360,6 +361,28 @@ class TermCounter final : public Operator {
     return length;
   }
 
+  // Calls put_ascii(entry of ascii_) for each ASCII character of the text. For every other one,
+  // calls put() as put_replaced() does.
+  template <typename PutAscii, typename Put>
+  void read_text(std::string_view text, const Interrupt& interrupt, PutAscii&& put_ascii,
+                 Put&& put) const {
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    while (at != end) {
+      const char* const stop = at + std::min(kPollBytes, static_cast<size_t>(end - at));
+      while (at < stop) {
+        const auto byte = static_cast<unsigned char>(*at);
+        if (byte < kNumAscii) {
+          put_ascii(ascii_[byte]);
+          ++at;
+        } else {
+          at += put_replaced(at, end, put);
+        }
+      }
+      interrupt.poll();
+    }
+  }
+
   template <typename Count>
   void count_words(std::string_view text, Row* row, const Interrupt& interrupt,
                    Count&& count) const {
@@ -385,28 +408,16 @@ class TermCounter final : public Operator {
       bytes += length;
       ++characters;
     };
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (at != end) {
-      const char* const stop = at + std::min(kPollBytes, static_cast<size_t>(end - at));
-      while (at < stop) {
-        const auto byte = static_cast<unsigned char>(*at);
-        if (byte >= kNumAscii) {
-          at += put_replaced(at, end, put);
-          continue;
-        }
-        ++at;
-        const uint8_t c = ascii_[byte];
-        if (c == kSeparator) {
-          end_token();
-          continue;
-        }
-        if (bytes < capacity) token[bytes] = static_cast<char>(c);
-        ++bytes;
-        ++characters;
+    const auto put_ascii = [&](uint8_t c) {
+      if (c == kSeparator) {
+        end_token();
+        return;
       }
-      interrupt.poll();
-    }
+      if (bytes < capacity) token[bytes] = static_cast<char>(c);
+      ++bytes;
+      ++characters;
+    };
+    read_text(text, interrupt, put_ascii, put);
     end_token();
   }
 
@@ -439,21 +450,8 @@ class TermCounter final : public Operator {
       end_spaces();
       terms_.grams().push(id, &row->active, count);
     };
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (at != end) {
-      const char* const stop = at + std::min(kPollBytes, static_cast<size_t>(end - at));
-      while (at < stop) {
-        const auto byte = static_cast<unsigned char>(*at);
-        if (byte >= kNumAscii) {
-          at += put_replaced(at, end, put);
-        } else {
-          put(ascii_[byte], nullptr, 1);
-          ++at;
-        }
-      }
-      interrupt.poll();
-    }
+    const auto put_ascii = [&](uint8_t c) { put(c, nullptr, 1); };
+    read_text(text, interrupt, put_ascii, put);
     end_spaces();
   }
 

@@ -120,9 +120,10 @@ std::optional<TokenExpression> parse_token_expression(std::string_view text, boo
   ExpressionReader reader(text);
   if (!read_class(&reader, &expression.characters)) return std::nullopt;
   if (is_repeated && !reader.take("+")) {
-    if (!reader.take("{")) return std::nullopt;
+    // RE2 reads {02,} as text and not as a repetition.
+    if (!reader.take("{") || reader.is_at("0")) return std::nullopt;
     const std::optional<uint32_t> least = reader.take_number(10);
-    if (!least || *least == 0 || *least > kMaxRepeat || !reader.take(",}")) return std::nullopt;
+    if (!least || *least > kMaxRepeat || !reader.take(",}")) return std::nullopt;
     expression.least = *least;
   }
   if (!reader.is_at_end()) return std::nullopt;

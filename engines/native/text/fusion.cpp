@@ -157,8 +157,8 @@ class Fusion {
     const int32_t least = comparison.inputs[1], one = choice.inputs[1];
     if (!is(less, "Less", {length, least}) ||
         only_reader(result_of(less)) != std::optional(where) ||
-        !is(where, "Where", {result_of(less), one, length}) || !is_scalar(least) ||
-        !is_scalar(one) || only_reader(result_of(where)) != std::optional(second) ||
+        !is(where, "Where", {result_of(less), one, length}) || !is_positive_scalar(least) ||
+        !is_positive_scalar(one) || only_reader(result_of(where)) != std::optional(second) ||
         !is(second, "Div", {x, result_of(where)}))
       return std::nullopt;
     Match match;
@@ -209,9 +209,13 @@ class Fusion {
     return is_finite ? constant : nullptr;
   }
 
-  bool is_scalar(int32_t value) const {
+  // Not 0, because 0 / 0 is NaN, and the fused step leaves zeros as they are.
+  bool is_positive_scalar(int32_t value) const {
     const Constant* constant = finite_constant(value);
-    return constant != nullptr && constant->count == 1 && constant->dims.size() <= 2;
+    if (constant == nullptr || constant->count != 1 || constant->dims.size() > 2) return false;
+    return with_type<float, double>(dtype_, [&](auto zero) {
+      return *static_cast<const decltype(zero)*>(constant->place.data) > zero;
+    });
   }
 
   Graph& graph_;
