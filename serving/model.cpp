@@ -38,9 +38,10 @@ class ModelSession final : public shm::Session {
     const auto drop_if_incomplete = [&](void*) {
       if (is_complete) return;
       call_.drop_faults();
-      // The engine may have made results that hold() did not count, because only the run determines
-      // their size.
-      if (has_late_ && call_.has_reached_engine()) response.drop_session();
+      // The engine may have made results or intermediate values that hold() did not count, because
+      // only the run determines their size.
+      const bool is_larger = has_late_ || call_.working_bytes() > counted_working_bytes_;
+      if (is_larger && call_.has_reached_engine()) response.drop_session();
     };
     const std::unique_ptr<void, decltype(drop_if_incomplete)> guard(this, drop_if_incomplete);
     try {
@@ -157,10 +158,11 @@ class ModelSession final : public shm::Session {
 
   // Counts what the engine keeps for the next run. It is counted after the run, because only the
   // engine knows its size. If the client may not hold that much, the answer is sent nevertheless,
-  // and the session is closed.
+  // and hold() has the session closed after this request.
   void hold_working_memory(shm::Response& response) {
+    counted_working_bytes_ = call_.working_bytes();
     try {
-      response.hold(outputs_.size(), call_.working_bytes());
+      response.hold(outputs_.size(), counted_working_bytes_);
     } catch (const shm::Error&) {
     }
   }
@@ -185,6 +187,7 @@ class ModelSession final : public shm::Session {
   const std::shared_ptr<const Model> model_;
   Call call_;
   std::vector<Output> outputs_;
+  uint64_t counted_working_bytes_ = 0;  // see hold_working_memory()
   bool has_strings_ = false;
   bool has_late_ = false;  // an output whose size only a run determines
   bool is_bound_ = false;  // the call is still bound to the memory of the previous request
