@@ -134,3 +134,19 @@ def test_doctor_says_why_a_model_cannot_be_opened(sidecall):
     done = sidecall("doctor", "none.onnx")
     assert "opens with no engine: " in done.out and "none.onnx" in done.out
     assert json.loads(sidecall("doctor", "--json").out)["model"] is None
+
+
+def test_doctor_does_not_try_the_native_engine_against_the_address(sidecall, jobs, tmp_path):
+    at = f"shm:{tmp_path}/jobs.sock"
+    reason = "native engine: not tried, because the address of the model says what runs it\n"
+    with serving(sidecall, jobs, at):
+        page = sidecall("doctor", at).out
+    assert reason in page and f"opens with server '{at}'\n" in page
+    page = sidecall("doctor", f"{NONZERO}?engine=onnxruntime").out
+    assert reason in page and ": the caller named it\n" in page
+
+
+def test_doctor_shows_the_settings_that_it_leaves_out_for_the_model(sidecall, jobs):
+    settings = {"SIDECALL_ENGINE": "onnxruntime", "SIDECALL_VERIFY": "warn"}
+    page = sidecall("doctor", jobs, env=settings).out
+    assert "SIDECALL_ENGINE=onnxruntime\n" in page and "SIDECALL_VERIFY=warn\n" in page

@@ -51,13 +51,31 @@ Findings look(const ModelOptions& options) {
   return findings;
 }
 
+// Removes a variable from the environment while it exists.
+class Unset {
+ public:
+  explicit Unset(const char* name) : name_(name) {
+    if (const char* value = std::getenv(name)) value_ = value;
+    unsetenv(name);
+  }
+  ~Unset() {
+    if (value_) setenv(name_, value_->c_str(), 1);
+  }
+  Unset(const Unset&) = delete;
+  Unset& operator=(const Unset&) = delete;
+
+ private:
+  const char* const name_;
+  std::optional<std::string> value_;
+};
+
 // Opens the model with the native engine and with the one that "auto" takes. Golden rows do not
 // run, because a model that fails verification has an engine too.
 ModelFindings look_at_model(const std::string& uri, ModelOptions options) {
   ModelFindings findings;
   findings.uri = uri;
   options.verify = "off";
-  unsetenv("SIDECALL_VERIFY");
+  const Unset verify("SIDECALL_VERIFY");  // it would override "off"
   const auto open = [&](const char* engine, Model& model) -> std::string {
     options.engine = engine;
     sidecall_error err = SIDECALL_ERROR_INIT;
@@ -65,11 +83,13 @@ ModelFindings look_at_model(const std::string& uri, ModelOptions options) {
   };
   Model native, automatic;
   findings.problem = open("auto", automatic);
-  const char* setting = std::getenv("SIDECALL_ENGINE");
-  const std::string kept = setting == nullptr ? "" : setting;
-  unsetenv("SIDECALL_ENGINE");  // it would override "native"
-  findings.native_problem = open("native", native);
-  if (setting != nullptr) setenv("SIDECALL_ENGINE", kept.c_str(), 1);
+  {
+    const Unset engine("SIDECALL_ENGINE");  // it would override "native"
+    findings.native_problem = open("native", native);
+  }
+  // A query of the address overrides "native" too, and a server chooses its own engine.
+  if (native && std::string_view(sidecall_model_engine(native.get())).substr(0, 7) != "native ")
+    findings.native_problem = "not tried, because the address of the model says what runs it";
   if (!findings.problem.empty()) return findings;
   findings.engine = sidecall_model_engine(automatic.get());
   findings.reason = sidecall_model_engine_reason(automatic.get());
@@ -159,8 +179,9 @@ std::string page(const Findings& findings) {
     table.add({"model", model.uri});
     table.add({"", "native engine: " + (model.native_problem.empty() ? "has all operators"
                                                                      : model.native_problem)});
-    table.add({"", "opens with " + (model.problem.empty() ? model.engine + ": " + model.reason
-                                                          : "no engine: " + model.problem)});
+    table.add({"", "opens with " + (!model.problem.empty() ? "no engine: " + model.problem
+                                    : model.reason.empty() ? model.engine
+                                                           : model.engine + ": " + model.reason)});
   }
   add_machine(table, findings.machine);
   for (const auto& setting : settings()) {
