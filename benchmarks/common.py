@@ -183,6 +183,7 @@ def describe_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def find_in_package(package: str, pattern: str) -> Path:
+    """The last file that matches `pattern` in the folder of an installed Python package."""
     spec = importlib.util.find_spec(package)
     found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
     if not found:
@@ -241,6 +242,15 @@ def _check_row(row: dict, kinds: dict[str, type]) -> None:
         )
         if not fits or (kind is float and not math.isfinite(value)):
             raise DocumentError(f"{key}: expected {kind.__name__}, got {value!r}")
+
+
+def by_scenario(rows: Iterable[dict]) -> dict[str, dict[tuple[str, str, int], dict]]:
+    """The rows of each scenario, by client, approach and number of rows per call."""
+    found: dict[str, dict[tuple[str, str, int], dict]] = {}
+    for row in rows:
+        key = row["client"], row["approach"], row["rows"]
+        found.setdefault(row["scenario"], {})[key] = row
+    return found
 
 
 def print_table(

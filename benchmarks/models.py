@@ -72,17 +72,31 @@ class Workload:
         calls = len(answers)
         first_rows = (first_call + np.arange(calls)) % RING
         expected = reference[first_rows[:, None] + np.arange(rows)]
-        far = ~(np.abs(answers[..., 1:] - expected) <= self.tolerance)  # NaN counts as far
+        where = f"{self.name}, {approach}, {rows} rows"
+        far = is_far(answers[..., 1:], expected, self.tolerance)
         if far.any():
-            return f"{self.name}, {approach}, {rows} rows: {int(far.any(axis=-1).sum())} answers of {calls * rows} are not those of the original model"
-        labels = answers[..., 0]
-        best = np.sort(expected, axis=-1)
-        is_tie = best[..., -1] - best[..., -2] <= 2 * self.tolerance
-        if not ((labels == -1) | (labels == expected.argmax(axis=-1)) | is_tie).all():
             return (
-                f"{self.name}, {approach}, {rows} rows: a label is not that of the original model"
+                f"{where}: {int(far.sum())} answers of {calls * rows} are not those of the "
+                "original model"
             )
+        if is_other_label(answers[..., 0], expected, self.tolerance).any():
+            return f"{where}: a label is not that of the original model"
         return None
+
+
+def is_far(probabilities: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndarray:
+    """The rows with a probability that differs by more than `tolerance`, or is NaN."""
+    return ~(np.abs(probabilities - expected) <= tolerance).all(axis=-1)
+
+
+def is_other_label(labels: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndarray:
+    """The rows whose label (-1: none) is not that of the largest probability.
+
+    If the two largest probabilities are nearly equal, every label is right.
+    """
+    best = np.sort(expected, axis=-1)
+    is_tie = best[..., -1] - best[..., -2] <= 2 * tolerance
+    return ~((labels == -1) | (labels == expected.argmax(axis=-1)) | is_tie)
 
 
 def draw_rows(data: np.ndarray, count: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BLOCK = 64
+BLOCK = 64  # calls that are timed together if a call is short
 
 
 class Client:
@@ -114,7 +114,8 @@ def run_rounds(
 
     The order of the contenders is reversed after every round. `check` receives the contender, the
     number of its first call and the answers. Calls that take less than `blocks_below_ns` are timed
-    in blocks of BLOCK, if the contender is one of `can_block`. Without `warm` no call goes untimed, for calls that take seconds.
+    in blocks of BLOCK, if the contender is one of `can_block`. Without `warm` there are no untimed
+    calls, because the calls take seconds.
     """
 
     def run(contender: Contender, calls: int, warm_up: int) -> np.ndarray:

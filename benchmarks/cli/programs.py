@@ -1,4 +1,4 @@
-"""The measured programs, and the CSV files that they read and write.
+"""The measured programs, the CSV files that they read and write, and the rows of the document.
 
 Used by run.py and by benchmarks/engine.
 """
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from common import Report, find_in_package
 from models import TOLERANCE, Workload
 
 DISTINCT = 20_000  # distinct rows of the large file, which repeats them
@@ -25,13 +26,10 @@ class Programs:
         for path in (self.command, self.cold):
             if not path.is_file():
                 raise FileNotFoundError(
-                    f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-cli does)"
+                    f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON "
+                    "(make bench-cli does)"
                 )
-        import onnxruntime
-
-        self.library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[
-            -1
-        ]
+        self.library = find_in_package("onnxruntime", "capi/libonnxruntime.so.*")
         self.environment = os.environ | {
             "SIDECALL_ONNXRUNTIME": str(self.library),
             "ORT_DISABLE_TELEMETRY": "1",
@@ -58,6 +56,16 @@ class Programs:
                 yield
             finally:
                 server.terminate()
+
+
+def add_row(
+    report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray
+) -> dict:
+    """Adds a row of the document, and returns it."""
+    p50, p99 = np.percentile(times_us, [50, 99])
+    row = {"scenario": scenario, "rows": rows, "approach": approach, "client": client}
+    report.rows.append(row | {"p50_us": float(p50), "p99_us": float(p99), "calls": len(times_us)})
+    return report.rows[-1]
 
 
 def differs(got: np.ndarray, expected: np.ndarray) -> bool:

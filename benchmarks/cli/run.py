@@ -36,7 +36,7 @@ from processes import (
     run_cold_rounds,
     time_stream,
 )
-from programs import DISTINCT, Programs, check_csv, differs, width_of, write_csv
+from programs import DISTINCT, Programs, add_row, check_csv, differs, width_of, write_csv
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "joblib", "pandas", "pyarrow"]
@@ -91,7 +91,8 @@ def measure_cold(
     def check(contender: ColdStart, got: np.ndarray) -> None:
         if differs(got, gbm.expected[0]):
             report_fault(
-                f"cold, {contender.client}, {contender.approach}: the answer is not that of the original model"
+                f"cold, {contender.client}, {contender.approach}: the answer is not that of the "
+                "original model"
             )
 
     with programs.served(model, at):
@@ -191,15 +192,6 @@ def measure_stream(
     report.bars.append(Bar("stream_us", float(np.median(times)), 60))
 
 
-def add_row(
-    report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray
-) -> dict:
-    p50, p99 = np.percentile(times_us, [50, 99])
-    row = {"scenario": scenario, "rows": rows, "approach": approach, "client": client}
-    report.rows.append(row | {"p50_us": float(p50), "p99_us": float(p99), "calls": len(times_us)})
-    return report.rows[-1]
-
-
 def print_report(report: Report) -> None:
     table = []
     for row in report.rows:
@@ -226,10 +218,12 @@ def main() -> int:
     report = Report("cli", describe_versions(PACKAGES))
     report.notes.append(note)
     report.notes.append(
-        "cold: from the start of a process to its end, input and output by pipes; the C program releases its objects and returns"
+        "cold: from the start of a process to its end, input and output by pipes; the C program "
+        "releases its objects and returns"
     )
     report.notes.append(
-        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat, every process pinned to one CPU; onnxruntime with one thread"
+        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat, every process pinned "
+        "to one CPU; onnxruntime with one thread"
     )
     folder = Path(tempfile.mkdtemp(prefix="sidecall-bench-"))
     try:

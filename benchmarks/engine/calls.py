@@ -13,6 +13,7 @@ import node_clients
 import numpy as np
 from cases import JUDGED, Case, link_judged
 from common import Report, find_in_package
+from models import is_far, is_other_label
 from rounds import Client, Contender, run_rounds
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Clients:
         self.peers_python = build / "engine-peers" / "bin" / "python"
         if not self.program.is_file():
             raise FileNotFoundError(
-                f"expected {self.program}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-engine does)"
+                f"expected {self.program}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON "
+                "(make bench-engine does)"
             )
         self.node = node_clients.Clients(build)
         self.engine = "native"
@@ -124,10 +126,10 @@ for name in {names!r}:
 def note_unavailable(
     cases: list[Case], clients: Clients, with_peers: list[str] | None, report: Report
 ) -> None:
-    """Compiles what is to be compiled, tries each approach once, removes from the cases what does
-    not work, and notes the reasons.
+    """Compiles the generated code and tries each approach once. Removes those that fail from the
+    cases, and notes the reasons.
 
-    `with_peers` has the cases that engine-peers is used for; None means all.
+    `with_peers` has the names of the cases that engine-peers is used for; None means all.
     """
     for case in cases:
         wanted = [name for name in case.engines if name in COMPILED]
@@ -219,7 +221,9 @@ def _contenders(case: Case, rows: int, clients: Clients) -> list[Contender]:
 
 
 def is_other(contender: Contender) -> bool:
-    """Whether an engine of others, whose wrong answers are counted, answers this contender."""
+    """Whether the contender is another engine: its wrong answers are counted, and do not fail the
+    run.
+    """
     names = {*OURS, *ORT}
     return contender.client.name in ("c", "python-peers") and contender.approach not in names
 
@@ -274,29 +278,27 @@ def judge(
             continue
         link_judged(case)
         names = dict.fromkeys(
-            (key[0], key[1], is_other(contender))
+            (client, approach)
             for (scenario, _), contenders in measured.items()
             if scenario == case.name
-            for key, contender in contenders.items()
-            if key[0] in ("c", "python-peers") and key[1] != "lightgbm_single_row"
+            for client, approach in contenders
+            if client in ("c", "python-peers") and approach != "lightgbm_single_row"
         )
-        for client in dict.fromkeys(client for client, *_ in names):
+        for client in dict.fromkeys(client for client, _ in names):
             clients.get(client).ask("load", case.judged.folder, JUDGED)
-        for client, approach, other in names:
+        for client, approach in names:
             _, answers = clients.get(client).ask("round", approach, 0, 1, 0)
             answers = answers.reshape(JUDGED, -1)
             expected = case.judged.expected[:JUDGED]
-            far = ~(np.abs(answers[:, 1:] - expected) <= case.tolerance).all(axis=1)
-            top = np.sort(expected, axis=1)
-            is_tie = top[:, -1] - top[:, -2] <= 2 * case.tolerance
-            labels = answers[:, 0]
-            far |= ~((labels == -1) | (labels == expected.argmax(axis=1)) | is_tie)
+            is_wrong = is_far(answers[:, 1:], expected, case.tolerance)
+            is_wrong |= is_other_label(answers[:, 0], expected, case.tolerance)
             row = {"scenario": case.name, "client": client, "approach": approach}
-            row |= {"rows": JUDGED, "wrong": int(far.sum())}
+            row |= {"rows": JUDGED, "wrong": int(is_wrong.sum())}
             row["bits_differ"] = int((answers[:, 1:] != expected).any(axis=1).sum())
             found.append(row)
-            if approach in OURS and not other and row["wrong"]:
+            if approach in OURS and row["wrong"]:
                 report_fault(
-                    f"{case.name}, {approach}: {row['wrong']} of {JUDGED} rows beside thresholds are wrong"
+                    f"{case.name}, {approach}: {row['wrong']} of {JUDGED} rows beside thresholds "
+                    "are wrong"
                 )
     return found

@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 # XGBoost computes in float32.
 FLOAT32_TOLERANCE = 1e-6
 # More rows than this repeat the first ones: LightGBM's 500 trees take half a minute for a million.
-DISTINCT = 100_000
+MAX_DISTINCT = 100_000
 JUDGED = 10_000  # rows of which half lie beside thresholds
 LIGHTGBM = ["lightgbm_single_row", "lightgbm_batch", "m2cgen", "tl2cgen", "lleaves"]
 
@@ -59,7 +59,7 @@ class Sizes:
 
     @property
     def rows(self) -> int:
-        return RING + min(self.max_rows, DISTINCT)
+        return RING + min(self.max_rows, MAX_DISTINCT)
 
 
 def _repeat(values: np.ndarray, count: int) -> np.ndarray:
@@ -83,12 +83,15 @@ def _compile(source: Path, target: Path) -> None:
 
 
 def _write_engines(folder: Path, model: object, engines: list[str]) -> None:
-    """Writes what the approaches of bench-engine open, except for code of tl2cgen and lleaves."""
+    """Writes what the approaches of bench-engine open, except for code of tl2cgen and lleaves.
+
+    The approaches of benchmarks/inproc expect the names `twin.*`.
+    """
     import m2cgen
 
     (folder / "model.pickle").write_bytes(pickle.dumps(model))
     if "m2cgen" in engines:
-        sys.setrecursionlimit(10_000)
+        sys.setrecursionlimit(10_000)  # m2cgen recurses through the model
         (folder / "twin.c").write_text(m2cgen.export_to_c(model), encoding="utf-8")
         _compile(folder / "twin.c", folder / "twin.so")
     if "lightgbm_batch" in engines:
@@ -154,7 +157,7 @@ def write_numbers(
     if not engines:
         return case
     judged = _write_judged(case, model, rows, seed=len(folder.name))
-    return Case(**{**case.__dict__, "judged": judged})
+    return replace(case, judged=judged)
 
 
 def write_records(folder: Path, model: object, frame: pd.DataFrame, rows: pd.DataFrame) -> Case:
@@ -231,17 +234,18 @@ def write_cases(folder: Path, sizes: Sizes) -> list[Case]:
     features, target = make_classification(
         sizes.training_rows, 30, n_informative=15, n_redundant=5, flip_y=0.05, random_state=0
     )
-    made_data = (features, target, [f"x{i}" for i in range(30)])
-    made_rows = draw_rows(features, sizes.rows)
+    synthetic_data = (features, target, [f"x{i}" for i in range(30)])
+    synthetic_rows = draw_rows(features, sizes.rows)
     rng = np.random.default_rng(0)
 
-    def say(name: str) -> Path:
+    def begin(name: str) -> Path:
+        """Reports progress; returns the folder of the case."""
         print(f"training and exporting {name}", file=sys.stderr)
         return folder / name
 
     return [
         write_numbers(
-            say("gbm"),
+            begin("gbm"),
             GradientBoostingClassifier(n_estimators=100, random_state=0),
             cancer_data,
             cancer_rows,
@@ -250,7 +254,7 @@ def write_cases(folder: Path, sizes: Sizes) -> list[Case]:
             peers=["daal4py"],
         ),
         write_numbers(
-            say("gbm-lightgbm"),
+            begin("gbm-lightgbm"),
             lightgbm.LGBMClassifier(
                 n_estimators=100, max_depth=3, num_leaves=8, random_state=0, n_jobs=1, verbose=-1
             ),
@@ -261,7 +265,7 @@ def write_cases(folder: Path, sizes: Sizes) -> list[Case]:
             peers=["daal4py"],
         ),
         write_numbers(
-            say("forest"),
+            begin("forest"),
             RandomForestClassifier(n_estimators=100, random_state=0, n_jobs=1),
             cancer_data,
             cancer_rows,
@@ -270,27 +274,27 @@ def write_cases(folder: Path, sizes: Sizes) -> list[Case]:
             peers=["ydf"],
         ),
         write_numbers(
-            say("hgb"),
+            begin("hgb"),
             HistGradientBoostingClassifier(max_iter=min(sizes.boosting, 100), random_state=0),
-            made_data,
-            made_rows,
+            synthetic_data,
+            synthetic_rows,
             sizes,
             engines=["tl2cgen"],
             peers=["daal4py"],
         ),
         write_numbers(
-            say("lightgbm"),
+            begin("lightgbm"),
             lightgbm.LGBMClassifier(
                 n_estimators=sizes.boosting, num_leaves=31, random_state=0, n_jobs=1, verbose=-1
             ),
-            made_data,
-            made_rows,
+            synthetic_data,
+            synthetic_rows,
             sizes,
             engines=LIGHTGBM,
             peers=["daal4py"],
         ),
         write_numbers(
-            say("xgboost"),
+            begin("xgboost"),
             xgboost.XGBClassifier(
                 n_estimators=min(sizes.boosting, 300),
                 max_depth=6,
@@ -298,20 +302,20 @@ def write_cases(folder: Path, sizes: Sizes) -> list[Case]:
                 random_state=0,
                 n_jobs=1,
             ),
-            made_data,
-            made_rows,
+            synthetic_data,
+            synthetic_rows,
             sizes,
             engines=["xgboost", "m2cgen", "tl2cgen"],
             peers=["daal4py"],
             tolerance=FLOAT32_TOLERANCE,
         ),
         write_numbers(
-            say("logistic"),
+            begin("logistic"),
             make_pipeline(StandardScaler(), LogisticRegression()),
             cancer_data,
             cancer_rows,
             sizes,
         ),
-        _penguins(say("penguins"), sizes, rng),
-        _text(say("text"), sizes, rng),
+        _penguins(begin("penguins"), sizes, rng),
+        _text(begin("text"), sizes, rng),
     ]

@@ -34,17 +34,16 @@ def ours_of(contenders: Contenders) -> Contender | None:
 
 
 def _others(contenders: Contenders) -> list[Contender]:
-    """Other engines for trees. ONNX Runtime is one too."""
-    names = OURS
+    """All other engines, with ONNX Runtime."""
     return [
         one
         for key, one in contenders.items()
-        if key[0] in ("c", "python-peers") and key[1] not in names
+        if key[0] in ("c", "python-peers") and key[1] not in OURS
     ]
 
 
 def _add_best_batch(report: Report, measured: Measured, batch: int) -> None:
-    """The bars hold only if they hold for every kind of trees, so the largest ratio counts."""
+    """The value of each bar is the largest ratio of all cases with trees."""
     wrong = {
         (row["scenario"], row["client"], row["approach"])
         for row in report.tables["judged"]
@@ -65,8 +64,8 @@ def _add_best_batch(report: Report, measured: Measured, batch: int) -> None:
             parts.append(f"{best.approach} {ratios[bar][-1]:.2f}")
         texts.append(f"{name}: {' and '.join(dict.fromkeys(parts))}")
     report.notes.append(
-        f"time with {batch} rows / that of the fastest other engine without a wrong row, and of any: "
-        + "; ".join(texts)
+        f"time with {batch} rows / that of the fastest other engine without a wrong row, and of "
+        f"any: {'; '.join(texts)}"
     )
     for (bar, values), limit in zip(ratios.items(), (1.0, 1.5), strict=True):
         report.bars.append(Bar(bar, max(values), limit))

@@ -16,19 +16,10 @@ from cases import Case
 from common import Bar, Report
 from models import write_variants
 from processes import ColdStart, WholeFile, run_cold_rounds
-from programs import DISTINCT, Programs, check_csv, differs, width_of, write_csv
+from programs import DISTINCT, Programs, add_row, check_csv, differs, width_of, write_csv
 
 if TYPE_CHECKING:
     from run import Settings
-
-
-def _add_row(
-    report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray
-) -> dict:
-    p50, p99 = np.percentile(times_us, [50, 99])
-    row = {"scenario": scenario, "rows": rows, "approach": approach, "client": client}
-    report.rows.append(row | {"p50_us": float(p50), "p99_us": float(p99), "calls": len(times_us)})
-    return report.rows[-1]
 
 
 def measure_opening(gbm: Case, clients: Clients, count: int, folder: Path, report: Report) -> Bar:
@@ -44,7 +35,7 @@ def measure_opening(gbm: Case, clients: Clients, count: int, folder: Path, repor
             ("onnxruntime", "session, one thread, no arena"),
         ]
     ):
-        _add_row(report, "open", 0, client_name, approach, opening[:, i] / 1000)
+        add_row(report, "open", 0, client_name, approach, opening[:, i] / 1000)
     return Bar("native_open_vs_session", float(np.median(opening[:, 0] / opening[:, 1])), 0.3)
 
 
@@ -78,7 +69,7 @@ def measure_cold(
 
     run_cold_rounds(contenders, rounds, _environment(programs, clients), check)
     for one in contenders:
-        _add_row(report, "cold", 1, one.client, one.approach, np.array(one.times) / 1000)
+        add_row(report, "cold", 1, one.client, one.approach, np.array(one.times) / 1000)
     return Bar("native_cold_ms", float(np.median(ours.times)) / 1e6, 4)
 
 
@@ -115,10 +106,11 @@ def measure_csv(
                 report_fault(f"csv, {case.name}: {fault}")
     for one in contenders.values():
         times = np.array(one.seconds) * 1e6
-        row = _add_row(report, "csv", settings.csv_rows, one.client, one.approach, times)
+        row = add_row(report, "csv", settings.csv_rows, one.client, one.approach, times)
         row["rows_per_s"] = settings.csv_rows / float(np.median(one.seconds))
     report.notes.append(
-        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat; one CPU for each process"
+        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat; one CPU for each "
+        "process"
     )
     ratio = contenders["logistic"].ratio_to(contenders["gbm"])
     return Bar("native_csv_gbm_vs_lr", ratio, 0.8, at_least=True)

@@ -122,10 +122,10 @@ def _text(document: dict, sizes: list[int]) -> str:
     machine = document["machine"]
     parts = [
         "# The engines",
-        "`make bench-engine` writes this page. [The README](../README.md#scenarios-and-bars-of-engine)"
-        " says what is measured.",
-        f"{machine['cpu']}, {machine['cpus']} CPUs, one thread for every engine. sidecall's own engine"
-        " and ONNX Runtime run the same file. Times are medians.",
+        "`make bench-engine` writes this page. "
+        "[The README](../README.md#scenarios-and-bars-of-engine) says what is measured.",
+        f"{machine['cpu']}, {machine['cpus']} CPUs, one thread for every engine. sidecall's own "
+        "engine and ONNX Runtime run the same file. Times are medians.",
         "![Times of one row by model and engine](engine.svg)",
     ]
     for size in sizes:
@@ -133,8 +133,8 @@ def _text(document: dict, sizes: list[int]) -> str:
         parts += [f"## {title}", _of_calls(document, size)]
     parts += [
         "## Wrong rows",
-        "Half of the rows lie beside thresholds. A row is wrong if a probability is further from the"
-        " original's than 1e-8 (XGBoost: 1e-6), or if the label differs.",
+        "Half of the rows lie beside thresholds. A row is wrong if a probability is further from "
+        "the original's than 1e-8 (XGBoost: 1e-6), or if the label differs.",
         _table(
             ["model", "approach", "rows", "wrong"],
             [
@@ -200,9 +200,8 @@ def write(document: dict, folder: Path | None) -> Path:
     folder = folder or REPORT
     sizes = sorted({row["rows"] for row in document["rows"] if row["scenario"] == "gbm"})
     title = "Time of one row, by model and engine"
-    figures.draw(
-        folder, "engine", _draw(document, [1, 100 if 10_000 not in sizes else 10_000]), title
-    )
+    batch = 10_000 if 10_000 in sizes else 100  # a quick run has only 100
+    figures.draw(folder, "engine", _draw(document, [1, batch]), title)
     path = folder / "engine.md"
     path.write_text(_text(document, sizes), encoding="utf-8")
     return path

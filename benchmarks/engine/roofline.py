@@ -9,11 +9,14 @@ import trees
 from calls import Measured
 from cases import Case
 from limits import ours_of
+from models import RING
+from programs import width_of
 from rounds import Client
 
 KIB = 1024
 NODE_BYTES = 8  # a node of the native engine; the bits of small trees take about as much
-# The memory that is read; each fits well into its cache.
+# The bytes that are read to measure each cache. They fit into the caches of usual server CPUs, and
+# those of "memory" into none.
 LEVELS = {"L1": 16 * KIB, "L2": 512 * KIB, "L3": 16 * KIB * KIB, "memory": 256 * KIB * KIB}
 
 
@@ -72,8 +75,8 @@ def roofline_rows(
         if case.judged is None:
             continue
         model = trees.read(case.folder / "model.onnx")
-        width = int((case.folder / "shape.txt").read_text(encoding="utf-8").split()[1])
-        rows = np.fromfile(case.folder / "features.f64", count=1024 * width).reshape(-1, width)
+        width = width_of(case)
+        rows = np.fromfile(case.folder / "features.f64", count=RING * width).reshape(-1, width)
         lengths = trees.path_lengths(model, rows)
         size = NODE_BYTES * len(model.feature)
         level = levels[_level_of(size)]

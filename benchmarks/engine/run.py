@@ -10,14 +10,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "network"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "node"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
 
 import page_of_engine
 from calls import Clients, Measured, judge, measure_calls, note_unavailable
 from cases import Case, Sizes, write_cases
-from common import Report, WrongAnswerError, describe_versions, guarded, parse, print_table
+from common import (
+    Report,
+    WrongAnswerError,
+    by_scenario,
+    describe_versions,
+    guarded,
+    parse,
+    print_table,
+)
 from limits import add_call_bars, ort_of
 from outside import count_bits, measure_cold, measure_csv, measure_opening
 from programs import DISTINCT
@@ -44,9 +51,9 @@ class Settings:
         self.rounds = {1: 2, 100: 2} if quick else {1: 40, 100: 20, 10_000: 9, 1_000_000: 2}
         self.batch = 100 if quick else 10_000
         self.budget_ns = 2e5 if quick else 4e6
-        # CSV files need DISTINCT rows
+        # write_csv takes the first DISTINCT rows of the workload.
         self.sizes = Sizes(DISTINCT, 20, 1_000) if quick else Sizes(1_000_000, 500, 20_000)
-        # tl2cgen and lleaves compile for minutes, and the packages take seconds to load
+        # tl2cgen and lleaves compile for minutes, and the packages take seconds to load.
         self.with_peers = ["gbm-lightgbm"] if quick else None
         self.bit_rows = 1_200 if quick else 200_000
         self.openings = 3 if quick else 100
@@ -64,12 +71,7 @@ def add_call_rows(report: Report, measured: Measured) -> None:
 
 def print_calls(report: Report) -> None:
     calls = [row for row in report.rows if "vs_ort" in row]
-    for scenario in dict.fromkeys(row["scenario"] for row in calls):
-        cells = {
-            (row["client"], row["approach"], row["rows"]): row
-            for row in calls
-            if row["scenario"] == scenario
-        }
+    for scenario, cells in by_scenario(calls).items():
         sizes = sorted({rows for *_, rows in cells})
         first = {}
         for client, approach, rows in sorted(cells, key=lambda key: key[2]):

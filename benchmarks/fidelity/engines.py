@@ -67,10 +67,15 @@ def failure(error: Exception) -> dict[str, Any]:
     """What the document says of a file that an engine does not run."""
     if isinstance(error, errors.Unsupported):
         return {"outcome": "refused", "reason": without_names(error)}
+    return defect(error, "native engine")
+
+
+def defect(error: Exception, where: str) -> dict[str, Any]:
+    """What the document says of a failure that no documented error covers."""
     at = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     at_line = f"{Path(at.filename).name}:{at.lineno}"
-    return {"outcome": "defect", "where": "native engine", "reason": reason, "at": at_line}
+    return {"outcome": "defect", "where": where, "reason": reason, "at": at_line}
 
 
 def without_names(error: errors.Unsupported) -> str:

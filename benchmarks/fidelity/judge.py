@@ -9,7 +9,6 @@ engine.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from . import cpus
 from .adversary import Adversary, Batch
 from .edges import held_edges
-from .engines import Engines, OneEngine
+from .engines import Engines, OneEngine, defect
 from .exactness import gives_float32, jumps_are_fixed, raw_tree_output
 from .findings import Counts, Matrices, Wrong
 from .pipelines import Drawn
@@ -145,7 +144,8 @@ class Judge:
         # Whether rows are unstable, as far as this is known; the engines share it.
         known: dict[int, bool] = {}
         for name, side in list(self.sides.items()):
-            # The same rows are sampled on every engine, and whatever the adversary drew before.
+            # Seeded by the batch, so that every engine samples the same rows, however many numbers
+            # the adversary drew before.
             rng = np.random.default_rng([self.drawn.seed, self.drawn.number, 2**21, number])
             try:
                 self._add_answers(side, rows, families, expected, known, rng)
@@ -323,9 +323,6 @@ def _judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
         reason = f"{type(error).__name__}: {reason}".splitlines()[0][:300]
         return about | {"outcome": "refused", "step": step, "reason": reason}
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        at_line = f"{Path(at.filename).name}:{at.lineno}"
-        return about | {"outcome": "defect", "where": where, "reason": reason, "at": at_line}
+        return about | defect(error, where)
     about["seconds"] = round(time.monotonic() - started, 2)
     return about | {"outcome": "compared"}

@@ -101,8 +101,8 @@ class Run:
         self.deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         self.results: list[dict[str, Any]] = []
         self.is_complete = True
-        # The estimators of docs/coverage.md, and why the native engine does not run them; None
-        # until they were examined.
+        # The estimators of docs/coverage.md, and why the native engine does not run them (empty
+        # if it does); None until walk_estimators has run.
         self.estimators: dict[str, str] | None = None
         self.started = time.monotonic()
 
@@ -147,7 +147,7 @@ class Run:
         return result
 
     def walk_estimators(self) -> None:
-        """Fits every estimator of scikit-learn, and runs those that convert on both engines."""
+        """Fits every estimator of scikit-learn. Those that convert run on both engines."""
         sys.path.insert(0, str(ROOT / "tests/python/convert"))
         rows = importlib.import_module("walk_estimators").walk()
         self.estimators = {row.name: row.native_reason for row in rows if row.converts}

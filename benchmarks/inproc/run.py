@@ -17,6 +17,7 @@ from common import (
     Bar,
     Report,
     WrongAnswerError,
+    by_scenario,
     describe_versions,
     find_in_package,
     guarded,
@@ -207,23 +208,17 @@ def measure_extras(
 
 def print_report(report: Report) -> None:
     calls = [row for row in report.rows if row["rows"] > 0]
-    for scenario in dict.fromkeys(row["scenario"] for row in calls):
-        rows = [row for row in calls if row["scenario"] == scenario]
-        sizes = sorted({row["rows"] for row in rows})
-        cells = {(row["client"], row["approach"], row["rows"]): row for row in rows}
-        names = list(
-            dict.fromkeys(
-                (row["client"], row["approach"])
-                for row in sorted(rows, key=lambda row: -row["rows"])
-            )
-        )
+    for scenario, cells in by_scenario(calls).items():
+        sizes = sorted({rows for *_, rows in cells})
+        names = list(dict.fromkeys(key[:2] for key in sorted(cells, key=lambda key: -key[2])))
         names.sort(
             key=lambda name: min(
                 cells[(*name, size)]["p50_us"] for size in sizes if (*name, size) in cells
             )
         )
         print(
-            f"\n{scenario}: p50 in us, for one row also p99; x raw: how many times as long as the faster raw program with a kept binding"
+            f"\n{scenario}: p50 in us, for one row also p99; x raw: how many times as long as the "
+            "faster raw program with a kept binding"
         )
         table = []
         for name in names:

@@ -30,6 +30,7 @@ from common import (
     Report,
     WrongAnswerError,
     describe_versions,
+    find_in_package,
     guarded,
     print_table,
     run_on_onnxruntime,
@@ -318,7 +319,8 @@ def main() -> int:
         unknown = set(options.workload) - {one.name for one in workloads}
         if unknown:
             raise SystemExit(
-                f"--workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}"
+                "--workload: expected a name of benchmarks/network/workloads, "
+                f"got {', '.join(sorted(unknown))}"
             )
         workloads = [one for one in workloads if one.name in options.workload]
     if options.list:
@@ -338,9 +340,7 @@ def main() -> int:
             command_of(client, options.build.resolve())
     except ClientError as error:
         raise SystemExit(f"client {client}: {error}") from None
-    import onnxruntime
-
-    library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[-1]
+    library = find_in_package("onnxruntime", "capi/libonnxruntime.so.*")
     folder = Path(tempfile.mkdtemp(prefix="sidecall-bench-"))
     begin = time.monotonic()
     try:
@@ -406,13 +406,16 @@ def write_report(document: dict, folder: Path) -> None:
 
 def notes_of(effort: Effort, seconds: float) -> list[str]:
     notes = [
-        f"{effort.repetitions} repetitions, interleaved: each starts the servers of every approach again, one after the other; figures are medians over the repetitions",
-        f"closed loop of {effort.seconds} s per repetition; open loop at fixed rates with {WORKERS} workers, where latency counts from the scheduled start of a call",
+        f"{effort.repetitions} repetitions, interleaved: each starts the servers of every approach "
+        "again, one after the other; figures are medians over the repetitions",
+        f"closed loop of {effort.seconds} s per repetition; open loop at fixed rates with {WORKERS} "
+        "workers, where latency counts from the scheduled start of a call",
         f"the whole run took {seconds / 60:.0f} minutes",
     ]
     if len(os.sched_getaffinity(0)) < 8:
         notes.append(
-            "client, server and broker share fewer than eight cores: figures for many clients hold only for this machine and do not rank the approaches"
+            "client, server and broker share fewer than eight cores: figures for many clients hold "
+            "only for this machine and do not rank the approaches"
         )
     return notes
 

@@ -33,9 +33,14 @@ async function approachOf(name) {
   return made.get(name)
 }
 
-/** The number of a label; labels that are strings are numbered in the order of labels.txt. */
+/**
+ * The number of a label; labels that are strings are numbered in the order of labels.txt. An
+ * unknown string has the number -2, which is that of no class.
+ */
 function numberOf(label) {
-  return typeof label === 'string' ? work.labels.indexOf(label) : Number(label)
+  if (typeof label !== 'string') return Number(label)
+  const at = work.labels.indexOf(label)
+  return at === -1 ? -2 : at
 }
 
 /** Writes the label (-1: none) and the probabilities of each row of one call. */

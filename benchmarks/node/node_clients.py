@@ -26,11 +26,10 @@ class Clients:
         )
         self.environment = {
             "BENCH_ONNXRUNTIME_NODE": str(self.peer),
-            "BENCH_SIDECALL": os.environ.get(
-                "BENCH_SIDECALL", str(self.package)
-            ),  # a test sets this to a package with wrong answers
+            # A test sets this to a package with wrong answers.
+            "BENCH_SIDECALL": os.environ.get("BENCH_SIDECALL", str(self.package)),
             "SIDECALL_NODE_ADDON": str(self.addon),
-            "SIDECALL_ONNXRUNTIME": str(library),  # both packages run the same engine
+            "SIDECALL_ONNXRUNTIME": str(library),  # the library of both packages
             "ORT_DISABLE_TELEMETRY": "1",
         }
 

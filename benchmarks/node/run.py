@@ -17,6 +17,7 @@ from common import (
     Bar,
     Report,
     WrongAnswerError,
+    by_scenario,
     describe_versions,
     guarded,
     parse,
@@ -151,12 +152,7 @@ def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
 
 def print_calls(report: Report) -> None:
     calls = [row for row in report.rows if "vs_onnxruntime_node" in row]
-    for scenario in dict.fromkeys(row["scenario"] for row in calls):
-        cells = {
-            (row["client"], row["approach"], row["rows"]): row
-            for row in calls
-            if row["scenario"] == scenario
-        }
+    for scenario, cells in by_scenario(calls).items():
         sizes = sorted({rows for *_, rows in cells})
         names = sorted(
             {name[:2] for name in cells}, key=lambda name: cells[(*name, sizes[0])]["p50_us"]
@@ -176,7 +172,8 @@ def print_calls(report: Report) -> None:
         for size in sizes:
             head += [f"{size} row{'s' if size > 1 else ''}", *(["p99"] if size == 1 else []), "x"]
         print(
-            f"\n{scenario}: p50 in us, for one row also p99; x: how many times as long as the faster way of onnxruntime-node"
+            f"\n{scenario}: p50 in us, for one row also p99; x: how many times as long as the "
+            "faster way of onnxruntime-node"
         )
         print_table(head, table)
 

@@ -10,7 +10,6 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from common import (
     Report,
     WrongAnswerError,
     describe_versions,
+    find_in_package,
     guarded,
     parse,
     print_table,
@@ -397,11 +397,6 @@ def print_report(report: Report) -> None:
     print("\n" + "\n".join(report.notes))
 
 
-def find_onnxruntime() -> str:
-    spec = util.find_spec("onnxruntime")
-    return str(sorted(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))[-1])
-
-
 def find_places() -> dict[str, Place]:
     cpus = sorted(os.sched_getaffinity(0))
     places = {"one core": Place("one core", cpus[0], cpus[0])}
@@ -419,7 +414,8 @@ def main() -> int:
         | {"iceoryx": iceoryx_version()},
     )
     report.notes.append(note)
-    environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
+    library = find_in_package("onnxruntime", "capi/libonnxruntime.so.*")
+    environment = {"SIDECALL_ONNXRUNTIME": str(library), "ORT_DISABLE_TELEMETRY": "1"}
     places = find_places()
     # If SIGTERM arrives while a server is just starting, the server may still write into the
     # folder.

@@ -4,11 +4,13 @@ They need what the benchmarks need (the extra `bench`), so their files are not e
 long tests are left out.
 """
 
+import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for load_module.py
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:

@@ -4,13 +4,13 @@ complete.
 Timings are never asserted.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import common
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,13 +24,6 @@ BARS = [
     "pandas_vs_csv",
     "stream_us",
 ]
-
-spec = importlib.util.spec_from_file_location(
-    "benchmarks_cli_common", ROOT / "benchmarks/common.py"
-)
-common = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = common
-spec.loader.exec_module(common)
 
 
 def run_benchmark(output: Path, **environment: str) -> subprocess.CompletedProcess:

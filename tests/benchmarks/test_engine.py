@@ -3,7 +3,6 @@
 Timings are never asserted.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from common import check_document
+from load_module import load_module
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,16 +45,7 @@ BARS = {
 }
 
 
-def load(path: str) -> ModuleType:
-    """Loads a module by its file, because other tests have modules of the same name."""
-    spec = importlib.util.spec_from_file_location("engine_" + Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-trees = load("benchmarks/engine/trees.py")
+trees = load_module("benchmarks/engine/trees.py")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +126,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         monkeypatch.syspath_prepend(str(ROOT / folder))
     names = ("cases", "common", "models", "node_clients", "rounds", "trees")
     kept = {name: sys.modules.pop(name, None) for name in names}
-    yield load("benchmarks/engine/calls.py")
+    yield load_module("benchmarks/engine/calls.py")
     for name, module in kept.items():
         sys.modules.pop(name, None)
         if module is not None:

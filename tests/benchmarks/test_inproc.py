@@ -3,17 +3,17 @@
 Timings are never asserted.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
-from types import ModuleType
 
+import common
 import numpy as np
 import pytest
+from load_module import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
@@ -30,17 +30,7 @@ BARS = {
 }
 
 
-def load(path: str) -> ModuleType:
-    """Loads a module by its file, because other tests have modules of the same name."""
-    spec = importlib.util.spec_from_file_location("benchmarks_" + Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-common = load("benchmarks/common.py")
-models = load("benchmarks/models.py")
+models = load_module("benchmarks/models.py")
 
 
 @pytest.fixture(scope="module")

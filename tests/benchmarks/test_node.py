@@ -3,16 +3,16 @@
 Timings are never asserted.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import common
 import numpy as np
 import pytest
+from load_module import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
@@ -28,18 +28,6 @@ OURS = {
     ("sidecall", name)
     for name in ("run_sync", "run_async", "call", "call_run", "predict_sync", "predict")
 }
-
-
-def load(path: str) -> ModuleType:
-    """Loads a module by its file, because other tests have modules of the same name."""
-    spec = importlib.util.spec_from_file_location("benchmarks_node_" + Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-common = load("benchmarks/common.py")
 
 
 def run_benchmark(output: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -130,7 +118,7 @@ def test_a_wrong_answer_ends_the_run_without_a_document(tmp_path: Path) -> None:
 def test_answers_of_concurrent_calls_are_checked() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        loop = load("benchmarks/node/loop.py")
+        loop = load_module("benchmarks/node/loop.py")
     finally:
         sys.path.pop(0)
 

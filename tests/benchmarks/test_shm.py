@@ -1,6 +1,5 @@
 """Tests of benchmarks/shm: right answers and a complete document. Timings are never asserted."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from common import check_document
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
@@ -44,13 +44,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def test_the_document_is_complete(document: dict) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "benchmarks_shm_common", ROOT / "benchmarks/common.py"
-    )
-    common = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = common
-    spec.loader.exec_module(common)
-    common.check_document(document)
+    check_document(document)
 
 
 def test_the_document_has_every_bar(document: dict) -> None:

@@ -7,8 +7,8 @@
 extern const bench_approach bench_records[]; /* records.c, raw_records.c */
 extern const bench_approach bench_engines[]; /* engines.c */
 
-/* In a workload of records, a number of features.f64 whose column holds strings is the position of
- * a line in strings.txt. NaN means that the value is missing. */
+/* In a workload of records, a column of features.f64 that stands for strings holds line numbers of
+ * strings.txt, counted from 0. NaN means that the value is missing. */
 typedef struct records {
   const bench_workload* workload;
   int32_t width;

@@ -59,12 +59,6 @@ typedef struct engine_state {
   lleaves_fn lleaves;
 } engine_state;
 
-static void* symbol(void* library, const char* name) {
-  void* found = library == NULL ? NULL : dlsym(library, name);
-  if (found == NULL) bench_fail("no symbol '%s': %s", name, dlerror());
-  return found;
-}
-
 static engine_state* open_engine(const bench_workload* workload, char* library) {
   engine_state* state = bench_alloc(sizeof *state);
   state->workload = workload;
@@ -125,9 +119,9 @@ static void decode_floats(bench_state* base, const void* slot, double* answers) 
 static bench_state* open_lightgbm(const bench_workload* workload) {
   engine_state* state = open_installed(workload, "BENCH_LIGHTGBM");
   lightgbm_create_fn create = NULL;
-  *(void**)&create = symbol(state->library, "LGBM_BoosterCreateFromModelfile");
-  *(void**)&state->lightgbm = symbol(state->library, "LGBM_BoosterPredictForMat");
-  *(void**)&state->free_booster = symbol(state->library, "LGBM_BoosterFree");
+  *(void**)&create = bench_symbol(state->library, "LGBM_BoosterCreateFromModelfile");
+  *(void**)&state->lightgbm = bench_symbol(state->library, "LGBM_BoosterPredictForMat");
+  *(void**)&state->free_booster = bench_symbol(state->library, "LGBM_BoosterFree");
   char* path = bench_path(workload->folder, "twin.txt");
   int iterations = 0;
   if (create(path, &iterations, &state->booster) != 0)
@@ -151,11 +145,11 @@ static bench_state* open_xgboost(const bench_workload* workload) {
   xgboost_create_fn create = NULL;
   xgboost_load_fn load = NULL;
   xgboost_set_fn set = NULL;
-  *(void**)&create = symbol(state->library, "XGBoosterCreate");
-  *(void**)&load = symbol(state->library, "XGBoosterLoadModel");
-  *(void**)&set = symbol(state->library, "XGBoosterSetParam");
-  *(void**)&state->xgboost = symbol(state->library, "XGBoosterPredictFromDense");
-  *(void**)&state->free_booster = symbol(state->library, "XGBoosterFree");
+  *(void**)&create = bench_symbol(state->library, "XGBoosterCreate");
+  *(void**)&load = bench_symbol(state->library, "XGBoosterLoadModel");
+  *(void**)&set = bench_symbol(state->library, "XGBoosterSetParam");
+  *(void**)&state->xgboost = bench_symbol(state->library, "XGBoosterPredictFromDense");
+  *(void**)&state->free_booster = bench_symbol(state->library, "XGBoosterFree");
   char* path = bench_path(workload->folder, "xgboost.json");
   if (create(NULL, 0, &state->booster) != 0 || load(state->booster, path) != 0 ||
       set(state->booster, "nthread", "1") != 0)
@@ -190,14 +184,14 @@ static bench_state* open_tl2cgen(const bench_workload* workload) {
   engine_state* state = open_compiled(workload, "tl2cgen.so");
   const char* (*threshold_type)(void) = NULL;
   void (*num_class)(int32_t*) = NULL;
-  *(void**)&threshold_type = symbol(state->library, "get_threshold_type");
-  *(void**)&num_class = symbol(state->library, "get_num_class");
+  *(void**)&threshold_type = bench_symbol(state->library, "get_threshold_type");
+  *(void**)&num_class = bench_symbol(state->library, "get_num_class");
   int32_t classes = 0;
   num_class(&classes);
   state->width_of_result = classes;
   if (strcmp(threshold_type(), "float64") == 0)
-    *(void**)&state->tl2cgen64 = symbol(state->library, "predict");
-  else *(void**)&state->tl2cgen32 = symbol(state->library, "predict");
+    *(void**)&state->tl2cgen64 = bench_symbol(state->library, "predict");
+  else *(void**)&state->tl2cgen32 = bench_symbol(state->library, "predict");
   state->entries = bench_alloc((size_t)workload->width * sizeof(entry64));
   return &state->base;
 }
@@ -237,7 +231,7 @@ static void decode_tl2cgen(bench_state* base, const void* slot, double* answers)
 
 static bench_state* open_lleaves(const bench_workload* workload) {
   engine_state* state = open_compiled(workload, "lleaves.so");
-  *(void**)&state->lleaves = symbol(state->library, "forest_root");
+  *(void**)&state->lleaves = bench_symbol(state->library, "forest_root");
   return &state->base;
 }
 

@@ -5,25 +5,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine.h"
 
-/* Splits a file into lines in place. */
+/* The lines of a file, which are part of `out_text`; NULL if there is no such file. */
 static char** read_lines(const char* folder, const char* name, char** out_text,
                          int32_t* out_count) {
   char* path = bench_path(folder, name);
-  FILE* file = fopen(path, "rb");
+  const int exists = access(path, F_OK) == 0;
   free(path);
   *out_count = 0;
   *out_text = NULL;
-  if (file == NULL) return NULL;
-  fseek(file, 0, SEEK_END);
-  const long length = ftell(file);
-  rewind(file);
-  if (length < 0) bench_fail("cannot read '%s'", name);
-  char* text = bench_alloc((size_t)length + 1);
-  if (fread(text, 1, (size_t)length, file) != (size_t)length) bench_fail("cannot read '%s'", name);
-  fclose(file);
+  if (!exists) return NULL;
+  size_t length = 0;
+  char* text = bench_read_file(folder, name, &length);
   int32_t count = 0;
   for (const char* at = text; (at = strchr(at, '\n')) != NULL; ++at) ++count;
   char** lines = bench_alloc((size_t)(count + 1) * sizeof *lines);
@@ -78,7 +74,8 @@ void records_decode(const records* all, const void* slot, double* answers) {
   const char* at = slot;
   for (int64_t row = 0; row < all->workload->rows; ++row) {
     const records_answer* answer = (const void*)at;
-    int64_t label = answer->label;
+    /* An unknown string has the number -2, which is that of no class. */
+    int64_t label = all->num_labels > 0 ? -2 : answer->label;
     for (int32_t i = 0; i < all->num_labels; ++i) {
       if (strlen(all->labels[i]) == answer->label_length &&
           memcmp(all->labels[i], answer->label_text, answer->label_length) == 0)
@@ -154,7 +151,8 @@ static void run_record(bench_state* base, int64_t first, void* slot) {
       const char* text = NULL;
       size_t length = 0;
       check(state, sidecall_call_get_str(call, row, state->label, &text, &length, err));
-      answer->label_length = length < sizeof answer->label_text ? length : 0;
+      if (length > sizeof answer->label_text) bench_fail("label: expected a short string");
+      answer->label_length = length;
       memcpy(answer->label_text, text, answer->label_length);
     } else {
       check(state, sidecall_call_get_i64(call, row, state->label, &answer->label, err));

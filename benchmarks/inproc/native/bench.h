@@ -52,8 +52,13 @@ void* bench_alloc(size_t bytes); /* zeroed, aligned to a cache line; fails by be
 char* bench_path(const char* folder, const char* name);
 int64_t bench_now_ns(void);
 
+/* workload.c. The whole file, followed by a NUL. */
+char* bench_read_file(const char* folder, const char* name, size_t* out_length);
 void bench_load_workload(bench_workload* workload, const char* folder, int64_t rows);
 void bench_free_workload(bench_workload* workload);
+
+/* generated.c. Fails by bench_fail if `library` is NULL or does not have the symbol. */
+void* bench_symbol(void* library, const char* name);
 
 /* opening.c. Opens each of `count` files of a folder in three ways, in turns, and times them:
  * sidecall, a session with default options, and a session with sidecall's options. Writes

@@ -30,7 +30,7 @@ typedef struct twin_state {
   score_fn score;
 } twin_state;
 
-static void* symbol(void* library, const char* name) {
+void* bench_symbol(void* library, const char* name) {
   void* found = library == NULL ? NULL : dlsym(library, name);
   if (found == NULL) bench_fail("no symbol '%s': %s", name, dlerror());
   return found;
@@ -51,9 +51,9 @@ static bench_state* open_lightgbm(const bench_workload* workload) {
   state->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   create_booster_fn create = NULL;
   init_fast_fn init = NULL;
-  *(void**)&create = symbol(state->library, "LGBM_BoosterCreateFromModelfile");
-  *(void**)&init = symbol(state->library, "LGBM_BoosterPredictForMatSingleRowFastInit");
-  *(void**)&state->predict = symbol(state->library, "LGBM_BoosterPredictForMatSingleRowFast");
+  *(void**)&create = bench_symbol(state->library, "LGBM_BoosterCreateFromModelfile");
+  *(void**)&init = bench_symbol(state->library, "LGBM_BoosterPredictForMatSingleRowFastInit");
+  *(void**)&state->predict = bench_symbol(state->library, "LGBM_BoosterPredictForMatSingleRowFast");
   char* path = bench_path(workload->folder, "twin.txt");
   int iterations = 0;
   if (create(path, &iterations, &state->booster) != 0)
@@ -88,8 +88,8 @@ static void close_twin(bench_state* base) {
   twin_state* state = (twin_state*)base;
   if (state->booster != NULL) {
     free_fn free_config = NULL, free_booster = NULL;
-    *(void**)&free_config = symbol(state->library, "LGBM_FastConfigFree");
-    *(void**)&free_booster = symbol(state->library, "LGBM_BoosterFree");
+    *(void**)&free_config = bench_symbol(state->library, "LGBM_FastConfigFree");
+    *(void**)&free_booster = bench_symbol(state->library, "LGBM_BoosterFree");
     free_config(state->config);
     free_booster(state->booster);
   }
@@ -101,7 +101,7 @@ static bench_state* open_m2cgen(const bench_workload* workload) {
   twin_state* state = open_twin(workload);
   char* path = bench_path(workload->folder, "twin.so");
   state->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  *(void**)&state->score = symbol(state->library, "score");
+  *(void**)&state->score = bench_symbol(state->library, "score");
   free(path);
   return &state->base;
 }

@@ -37,8 +37,7 @@ int64_t bench_now_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The whole file, followed by a NUL. */
-static char* read_file(const char* folder, const char* name, size_t* out_length) {
+char* bench_read_file(const char* folder, const char* name, size_t* out_length) {
   char* path = bench_path(folder, name);
   FILE* file = fopen(path, "rb");
   if (file == NULL || fseek(file, 0, SEEK_END) != 0) bench_fail("cannot read '%s'", path);
@@ -55,7 +54,7 @@ static char* read_file(const char* folder, const char* name, size_t* out_length)
 
 void bench_load_workload(bench_workload* workload, const char* folder, int64_t rows) {
   size_t length = 0;
-  char* shape = read_file(folder, "shape.txt", &length);
+  char* shape = bench_read_file(folder, "shape.txt", &length);
   int64_t available = 0;
   if (sscanf(shape, "%ld %ld %ld", &available, &workload->width, &workload->classes) != 3)
     bench_fail("shape.txt: expected three numbers");
@@ -64,15 +63,15 @@ void bench_load_workload(bench_workload* workload, const char* folder, int64_t r
     bench_fail("expected %ld rows in the folder, got %ld", BENCH_RING + rows, available);
   workload->folder = strdup(folder);
   workload->rows = rows;
-  workload->features = (const double*)(void*)read_file(folder, "features.f64", &length);
+  workload->features = (const double*)(void*)bench_read_file(folder, "features.f64", &length);
   if (length != (size_t)(available * workload->width) * sizeof(double))
     bench_fail("features.f64: expected %ld rows", available);
 
-  char* text = read_file(folder, "records.jsonl", &length);
+  char* text = bench_read_file(folder, "records.jsonl", &length);
   workload->records = bench_alloc((size_t)available * sizeof(char*));
   workload->record_lengths = bench_alloc((size_t)available * sizeof(size_t));
   int64_t read = 0;
-  workload->records[0] = text;
+  workload->records[0] = text; /* bench_free_workload frees it, even if there is no line */
   for (char* end = strchr(text, '\n'); end != NULL && read < available; end = strchr(text, '\n')) {
     workload->records[read] = text;
     workload->record_lengths[read++] = (size_t)(end - text);
