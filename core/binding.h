@@ -91,7 +91,7 @@ class Binding {
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
 
   // The memory that the binding keeps between runs, besides inputs, outputs and a fixed part for
-  // the model. Only after a run.
+  // the model. Call it only after a run.
   virtual uint64_t working_bytes() const noexcept { return 0; }
 
   // Whether an output's memory may be read but not written.

@@ -267,11 +267,6 @@ Contract ContractDocument::read(bool has_graph, Signature* signature) const {
   return contract;
 }
 
-Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
-                        Signature* signature) {
-  return ContractDocument(json, where).read(has_graph, signature);
-}
-
 void add_plain_columns(Signature* signature) {
   for (size_t i = 0; i < signature->outputs.size(); ++i) {
     const TensorSpec& spec = signature->outputs[i];

@@ -62,8 +62,8 @@ struct Contract {
   Golden golden;
 };
 
-// A contract as JSON. Only its format was checked. The engine is chosen at this point: a contract
-// can be checked completely only with the tensors that an engine describes.
+// A contract that was parsed as JSON, and whose format was checked. That is enough to choose the
+// engine. read() checks the rest, because this needs the tensors that the engine describes.
 class ContractDocument {
  public:
   // Error messages of all functions begin with `where`, for example "file 'fraud.onnx'". All
@@ -88,11 +88,8 @@ class ContractDocument {
   std::unique_ptr<const Parsed> parsed_;
 };
 
-// ContractDocument::read() of a new document.
-Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
-                        Signature* signature);
-
-// Derives the tensors from a contract without a graph. Throws the same errors as parse_contract().
+// Derives the tensors from a contract without a graph. Throws the same errors as
+// ContractDocument, and its messages begin with `where` too.
 void tensors_of_contract(const std::string& json, const std::string& where,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 

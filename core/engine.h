@@ -39,7 +39,7 @@ class Engine {
   virtual std::string model_id() const { return {}; }
 };
 
-// An engine, and one line for people that says why it runs the model: "the caller chose it".
+// An engine, and one line for people that says why it runs the model: "the caller named it".
 struct ChosenEngine {
   std::unique_ptr<Engine> engine;
   std::string reason;

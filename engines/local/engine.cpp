@@ -9,6 +9,7 @@
 #include "core/uri.h"
 #include "engines/native/engine.h"
 #include "engines/onnxruntime/engine.h"
+#include "engines/onnxruntime/library.h"
 
 namespace sidecall {
 namespace {
@@ -20,13 +21,6 @@ std::optional<int32_t> engine_of_environment() {
   throw Error(
       SIDECALL_INVALID_ARGUMENT,
       "SIDECALL_ENGINE: expected auto, native or onnxruntime, got '" + printable(text) + "'");
-}
-
-// Whether the caller or the environment names the library. A library that is named and cannot be
-// used is a mistake that must be shown, and not a machine without ONNX Runtime.
-bool names_onnxruntime(const sidecall_model_options& options) {
-  const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
-  return options.onnxruntime != nullptr || (path != nullptr && *path != '\0');
 }
 
 // Opens a file with the engine that "auto" takes.
@@ -62,7 +56,8 @@ class AutomaticChoice {
     } catch (const Error& error) {
       const bool is_absent =
           error.status() == SIDECALL_ENGINE_NOT_FOUND || error.status() == SIDECALL_ENGINE_TOO_OLD;
-      if (!is_absent || names_onnxruntime(options_)) throw;
+      // If a library is named, but cannot be used, the caller must learn that.
+      if (!is_absent || names_ort_library(options_.onnxruntime)) throw;
       return open_without_onnxruntime(error);
     }
   }

@@ -13,9 +13,10 @@ namespace sidecall {
 
 // Opens the file with the engine that the environment variable SIDECALL_ENGINE names or, if it is
 // not set, with that of options.engine. "auto" takes
-// 1. the native engine if the export proved the file on its present version,
+// 1. the native engine if the export proved the file on this version of it (the contract says so),
 // 2. otherwise ONNX Runtime,
-// 3. and the native engine if there is no ONNX Runtime on this machine.
+// 3. and the native engine if there is no usable ONNX Runtime on this machine, and neither the
+//    options nor the environment name one.
 //
 // Pass this function to Model::open(). Throws INVALID_ARGUMENT if the variable names no engine, and
 // whatever opening the engine throws.

@@ -57,12 +57,6 @@ void add_packages(std::vector<Candidate>* candidates, const std::string& own_fol
   }
 }
 
-// Whether the caller or the environment names the one library to use.
-bool is_named(const char* option) {
-  const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
-  return option != nullptr || (path != nullptr && *path != '\0');
-}
-
 std::vector<Candidate> list_candidates(const char* option, const char* package) {
   if (option != nullptr) return {{option, "option"}};
   if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
@@ -141,8 +135,8 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   }
   const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found"
                                        : "no ONNX Runtime library was found";
-  // A package is of no use to a caller who has named a library.
-  const std::string install = is_named(option)
+  // If a library is named, a package would not be searched.
+  const std::string install = names_ort_library(option)
                                   ? ""
                                   : "install it with 'pip install onnxruntime' for Python or with "
                                     "'npm install onnxruntime-node' for Node.js, or ";

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/platform.h"
+
 struct OrtApi;
 struct OrtEnv;
 
@@ -20,6 +22,12 @@ struct OrtLibrary {
   std::string version;
   uint32_t api_version;
 };
+
+// Whether the caller (`option`) or the environment names the one library to use.
+inline bool names_ort_library(const char* option) {
+  const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
+  return option != nullptr || (path != nullptr && *path != '\0');
+}
 
 // `option` is the path of the library, or nullptr to search. `package` is one more place to search,
 // or nullptr. The result lives until the process ends. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD,

@@ -1,7 +1,7 @@
 """`make demo`: exports two models and compares the answers of five languages.
 
-The languages are Python, C, C++, Node.js and the shell. The models are trained on real data, and run
-on both engines: on the native engine, which is sidecall's own, and on ONNX Runtime.
+The languages are Python, C, C++, Node.js and the shell. The models are trained on real data, and
+run on both engines: on the native engine, which is sidecall's own, and on ONNX Runtime.
 """
 
 import argparse
@@ -127,7 +127,10 @@ def ask_python(path: Path, engine: str, records: list[dict[str, Any]]) -> Asked:
 
 
 class Programs:
-    """Runs the programs in other languages with one engine, or the ONNX Runtime of this Python."""
+    """Runs the programs in other languages with one engine.
+
+    If that is ONNX Runtime, they use the library of this Python.
+    """
 
     def __init__(self, build: Path, engine: str):
         self.bin = build / "bin"
@@ -281,7 +284,9 @@ def show(title: str, file: Path, trained: tuple, build: Path) -> bool:
     print()
     ways = [original, *by_engine["native"]]
     lines = [[name, *(str(way.answers[i]) for way in ways)] for i, name in enumerate(names)]
-    lines.append(["time of scikit-learn", time_text(original.microseconds)] + [""] * 5)
+    lines.append(
+        ["time of scikit-learn", time_text(original.microseconds)] + [""] * (len(ways) - 1)
+    )
     for engine, answered in by_engine.items():
         times = [time_text(way.microseconds) for way in answered]
         lines.append([f"time on {engine}", "", *times])

@@ -567,8 +567,8 @@ SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
 
 /* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of the graph as stored and
- * of its external files, and of the functions that the file defines. Models with the same id have
- * the same graph and weights.
+ * of its external files. If the file defines functions, the id also covers them and the versions
+ * of the operator sets. Models with the same id have the same graph and weights.
  *
  * With a contract it is the id that is written there (sidecall_model_verify recomputes it). Without
  * one it is computed when it is first asked for. For a remote model it is the id of what the server

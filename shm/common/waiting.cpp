@@ -12,8 +12,8 @@
 namespace sidecall::shm {
 namespace {
 
-// The beginning of a file of the kernel, which is all of it in practice; "" if there is no such
-// file. A file stream would do the same, but would make a statically linked program 0.4 MB larger.
+// Reads the first 16 KiB of a file of the kernel, which is all of it in practice. Returns "" if
+// there is no such file. A file stream would make a statically linked program 0.4 MB larger.
 std::string read_text(const std::string& path) {
   const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::string text(16384, '\0');

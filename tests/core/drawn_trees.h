@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -48,8 +49,10 @@ class Ensemble {
       const size_t first_node = nodes_.size();
       const size_t first_leaf = targets_.size();
       grow(tree % 5 == 0 ? plan.leaves : 2 + below(plan.leaves - 1));
-      for (int copy = 1; plan.repeats && copy < plan.targets; ++copy)
-        repeat(first_node, first_leaf);
+      const size_t num_nodes = nodes_.size() - first_node;
+      const size_t num_leaves = targets_.size() - first_leaf;
+      for (int target = 1; plan.repeats && target < plan.targets; ++target)
+        repeat(num_nodes, num_leaves, target);
     }
   }
 
@@ -198,24 +201,19 @@ class Ensemble {
     (is_yes ? nodes_[node].yes_is_leaf : nodes_[node].no_is_leaf) = is_leaf;
   }
 
-  // Adds a copy of the last tree with other weights, for the next target.
-  void repeat(size_t first_node, size_t first_leaf) {
-    const auto nodes = static_cast<int64_t>(nodes_.size() - first_node);
-    const auto leaves = static_cast<int64_t>(targets_.size() - first_leaf);
-    const int64_t copies = nodes_repeated_ == first_node ? copies_ + 1 : 1;
-    nodes_repeated_ = first_node;
-    copies_ = copies;
-    const int64_t of_one = nodes / copies;
-    const int64_t leaves_of_one = leaves / copies;
-    roots_.push_back(roots_.back() + of_one);
-    for (int64_t i = 0; i < of_one; ++i) {
-      Node<Number> node = nodes_[nodes_.size() - static_cast<size_t>(of_one)];
-      node.yes += node.yes_is_leaf ? leaves_of_one : of_one;
-      node.no += node.no_is_leaf ? leaves_of_one : of_one;
+  // Adds a copy of the last tree with other weights, for another target.
+  void repeat(size_t num_nodes, size_t num_leaves, int64_t target) {
+    const auto nodes = static_cast<int64_t>(num_nodes);
+    const auto leaves = static_cast<int64_t>(num_leaves);
+    roots_.push_back(roots_.back() + nodes);
+    for (size_t i = 0; i < num_nodes; ++i) {
+      Node<Number> node = nodes_[nodes_.size() - num_nodes];
+      node.yes += node.yes_is_leaf ? leaves : nodes;
+      node.no += node.no_is_leaf ? leaves : nodes;
       nodes_.push_back(node);
     }
-    for (int64_t i = 0; i < leaves_of_one; ++i) {
-      targets_.push_back(copies);
+    for (size_t i = 0; i < num_leaves; ++i) {
+      targets_.push_back(target);
       weights_.push_back(normal());
     }
   }
@@ -248,8 +246,6 @@ class Ensemble {
   std::vector<Node<Number>> nodes_;
   std::vector<int64_t> roots_, targets_;
   std::vector<Number> weights_;
-  size_t nodes_repeated_ = SIZE_MAX;
-  int64_t copies_ = 0;
 };
 
 }  // namespace drawn

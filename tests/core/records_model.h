@@ -36,6 +36,12 @@ inline constexpr const char* kRecordsContract = R"({
   ]
 })";
 
+// Reads a whole contract at once.
+inline sidecall::Contract parse_contract(const std::string& json, const std::string& where,
+                                         bool has_graph, sidecall::Signature* signature) {
+  return sidecall::ContractDocument(json, where).read(has_graph, signature);
+}
+
 struct RecordsModel {
   Engine engine;
   sidecall::Signature signature;
@@ -52,7 +58,7 @@ struct RecordsModel {
                       tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1, 1}),
                       tensor("scores", SIDECALL_DTYPE_INT64, {-1, 3})};
     engine.sign(&signature);
-    sidecall::parse_contract(kRecordsContract, "test", true, &signature);
+    parse_contract(kRecordsContract, "test", true, &signature);
     signature.index_records();
   }
 

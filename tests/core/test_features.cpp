@@ -31,7 +31,7 @@ struct OneFeature {
     engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
     engine.outputs = {fake::tensor("prediction", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
     engine.sign(&signature);
-    sidecall::parse_contract(
+    fake::parse_contract(
         R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
             "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
         "test", true, &signature);

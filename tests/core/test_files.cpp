@@ -41,7 +41,7 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
       R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
                               "outputs": )" +
       outputs + R"(, "verification": )" + verification + "}";
-  return status_of([&] { sidecall::parse_contract(json, "test", true, &signature); });
+  return status_of([&] { fake::parse_contract(json, "test", true, &signature); });
 }
 
 }  // namespace
@@ -179,7 +179,7 @@ TEST_CASE("a graph's width is checked before memory is allocated for it") {
   sidecall::add_plain_columns(&signature);
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
-          sidecall::parse_contract(
+          fake::parse_contract(
               R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
               "test", true, &signature);
         }) == SIDECALL_CONTRACT_INVALID);

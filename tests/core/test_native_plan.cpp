@@ -1,5 +1,5 @@
-// Our own engine: constants whose data stand beside the model, and the early end of loops. Through
-// the C ABI, these take a model of more than 2 GiB, and a request at an exact moment.
+// The native engine: constants whose data stand beside the model, and loops that end early. Through
+// the C ABI, a test would need a model of more than 2 GiB, and a request at an exact moment.
 #include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>

@@ -33,7 +33,7 @@ struct Model {
                       fake::tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1}),
                       fake::tensor("refused", SIDECALL_DTYPE_INT64, {-1})};
     engine.sign(&signature);
-    sidecall::parse_contract(R"({"format": 2, "model": {"id": ""}, "features": [
+    fake::parse_contract(R"({"format": 2, "model": {"id": ""}, "features": [
         {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0, "domain": [[0, 1]]},
         {"name": "b", "type": "float32", "nullable": true, "input": "X", "column": 1, "missing": "nan"},
         {"name": "c", "type": "float64", "nullable": true, "input": "Y", "column": 0, "missing": "nan", "domain": [["-inf", -1], [1, 2]]},
@@ -42,7 +42,7 @@ struct Model {
       "outputs": [{"name": "scores", "role": "scores", "type": "float32", "width": 2, "finite": true},
                   {"name": "prediction", "role": "prediction", "type": "float64"}],
       "refused": {"output": "refused", "steps": [{"step": "log", "expected": "numbers above 0"}, {"step": "pca", "expected": "finite numbers"}]}})",
-                             "test", true, &signature);
+                         "test", true, &signature);
     signature.index_records();
     engine.expect_refusals();
   }
@@ -266,13 +266,13 @@ TEST_CASE("without a graph no output is removed, and the steps are still read") 
   sidecall::Signature signature;
   const Model model;
   model.engine.sign(&signature);
-  sidecall::parse_contract(R"({"format": 2, "model": {}, "features": [
+  fake::parse_contract(R"({"format": 2, "model": {}, "features": [
       {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0}, {"name": "b", "type": "float32", "nullable": false, "input": "X", "column": 1},
       {"name": "c", "type": "float64", "nullable": false, "input": "Y", "column": 0}, {"name": "d", "type": "float64", "nullable": false, "input": "Y", "column": 1},
       {"name": "word", "type": "string", "nullable": false, "input": "word", "column": 0}],
       "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],
       "refused": {"output": "refused", "steps": [{"step": "log", "expected": "numbers above 0"}]}})",
-                           "test", false, &signature);
+                       "test", false, &signature);
   CHECK(signature.outputs.size() == 2);
   CHECK_FALSE(signature.has_refusals);
   CHECK(signature.steps.size() == 1);

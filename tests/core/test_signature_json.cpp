@@ -209,7 +209,7 @@ TEST_CASE("a derived signature fits the contract from which it was derived") {
   Signature signature;
   engine.sign(&signature);
   const sidecall::Contract contract =
-      sidecall::parse_contract(fake::kRecordsContract, "contract", false, &signature);
+      fake::parse_contract(fake::kRecordsContract, "contract", false, &signature);
   signature.index_records();
   CHECK(contract.id == "00");
   CHECK(signature.features.size() == 9);

@@ -69,7 +69,7 @@ drawn::Plan plan_of(int trees, int leaves, int features, int targets = 1) {
 
 // Trees of every size at which the engine changes its method, and rows of every width.
 std::vector<drawn::Plan> plans() {
-  std::vector<drawn::Plan> all = {
+  const std::vector<drawn::Plan> all = {
       plan_of(1, 2, 1),       plan_of(100, 8, 5),    plan_of(101, 8, 16),   plan_of(40, 32, 17),
       plan_of(40, 32, 33),    plan_of(20, 33, 8),    plan_of(33, 64, 30),   plan_of(17, 64, 40),
       plan_of(50, 65, 12),    plan_of(7, 300, 20),   plan_of(400, 31, 20),  plan_of(2, 3000, 1),

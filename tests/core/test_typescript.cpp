@@ -34,7 +34,7 @@ std::string declare(const std::string& feature, int32_t input_dtype, const std::
   const std::string contract = R"({"format": 2, "model": {"id": "00", )" + model +
                                R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" +
                                feature + R"(}], "outputs": [{"name": "y", )" + output + "}]}";
-  const sidecall::Contract parsed = sidecall::parse_contract(contract, "test", true, &signature);
+  const sidecall::Contract parsed = fake::parse_contract(contract, "test", true, &signature);
   signature.index_records();
   return sidecall::typescript_declaration(signature, &parsed, parsed.id, "M");
 }

@@ -179,24 +179,8 @@ target_link_libraries(program PRIVATE sidecall::static)
 
 def test_the_build_needs_no_header_of_onnxruntime_and_refuses_the_tests(tmp_path: Path) -> None:
     option = "-DSIDECALL_NATIVE_ONLY=ON"
-    run(
-        "cmake",
-        "-S",
-        ROOT,
-        "-B",
-        tmp_path / "build",
-        option,
-        "-DSIDECALL_ONNXRUNTIME_INCLUDE=/nonexistent",
-    )
-    output = run(
-        "cmake",
-        "-S",
-        ROOT,
-        "-B",
-        tmp_path / "tests",
-        option,
-        "-DSIDECALL_BUILD_TESTS=ON",
-        expect=1,
-    )
+    no_header, tests = "-DSIDECALL_ONNXRUNTIME_INCLUDE=/nonexistent", "-DSIDECALL_BUILD_TESTS=ON"
+    run("cmake", "-S", ROOT, "-B", tmp_path / "build", option, no_header)
+    output = run("cmake", "-S", ROOT, "-B", tmp_path / "tests", option, tests, expect=1)
     said = "SIDECALL_BUILD_TESTS: expected OFF with SIDECALL_NATIVE_ONLY"
     assert said in " ".join(output.split())

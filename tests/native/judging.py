@@ -189,11 +189,11 @@ def within_two_ulps(answer: Answer) -> list[str]:
 def activation_within_three_ulps(answer: Answer) -> list[str]:
     (x,) = answer.inputs
     assert x is not None
-    z, one = x.astype(Exact), np.float32(1)
+    z = x.astype(Exact)
     if answer.node.op_type == "Softplus":
         exact = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
     elif answer.node.op_type == "Elu":
-        exact = np.where(x >= 0, z, Exact(np.float32(answer.get("alpha", one))) * np.expm1(z))
+        exact = np.where(x >= 0, z, Exact(np.float32(answer.get("alpha", 1))) * np.expm1(z))
     else:
         alpha = Exact(np.float32(answer.get("alpha", 1.67326319)))
         gamma = Exact(np.float32(answer.get("gamma", 1.05070102)))

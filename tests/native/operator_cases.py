@@ -124,9 +124,8 @@ class Case:
             kinds[name] = (element_type(array.dtype), shape)
         outputs = {f"y{i}": kind for i, kind in enumerate(self.output_types())}
         constants = {f"x{i}": x.array for i, x in enumerate(self.inputs) if isinstance(x, Known)}
-        opset, opset_ml = (version, OPSET_ML) if not self.domain else (OPSET, version)
-        if self.domain == MICROSOFT:
-            opset_ml = OPSET_ML
+        opset = OPSET if self.domain else version
+        opset_ml = version if self.domain == ML else OPSET_ML
         return model_of([self.node()], kinds, outputs, constants, opset=opset, opset_ml=opset_ml)
 
     def describe(self) -> str:

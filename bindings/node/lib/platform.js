@@ -9,7 +9,7 @@ const path = require('node:path')
 
 const platform = `${process.platform}-${process.arch}`
 const platformPackage = `@sidecall/${platform}`
-// The slim package has no ONNX Runtime. If both are installed, the other one is used.
+// The slim package has no ONNX Runtime. If both packages are installed, the full one is used.
 const platformPackages = [platformPackage, `${platformPackage}-slim`]
 
 /**

@@ -1,7 +1,6 @@
 // Element-wise operators of several operands: arithmetic, comparisons, logic, selection.
-#include <algorithm>
+#include <array>
 #include <cmath>
-#include <limits>
 
 #include "arithmetic.h"
 #include "broadcast.h"

@@ -266,6 +266,7 @@ struct Assign {
     return update;
   }
 };
+
 template <typename E, typename Reduce>
 std::unique_ptr<Step> scatter_step(const Node& node, Inputs in, size_t axis, Tensor* out,
                                    Reduce reduce) {

@@ -71,7 +71,7 @@ class BlockSets final : public BlockFinder {
   explicit BlockSets(const LeafSetKernels<kWords>* kernels) : kernels_(kernels) {}
 
   void add_tree(const std::vector<LeafSet>& sets, size_t first_leaf) {
-    add_end();
+    add_end();  // of the tree before
     tables_.first_leaves.push_back(static_cast<int32_t>(first_leaf));
     for (const LeafSet& set : sets) {
       has_nan_rules_ = has_nan_rules_ || set.nan_is_yes;
@@ -110,7 +110,7 @@ class RowSets final : public RowFinder {
   void add_tree(const std::vector<LeafSet>& sets, size_t first_leaf) {
     const size_t lane = tables_.first_leaves.size() % kLanes;
     tables_.first_leaves.push_back(static_cast<int32_t>(first_leaf));
-    if (lane == 0) add_end();
+    if (lane == 0) begin_group();
     const size_t begin = tables_.slot_begins.back();
     const size_t at_once = tables_.is_short() ? kSlotsAtOnce : 1;
     while (tables_.slots.size() < begin + sets.size() || tables_.slots.size() % at_once != 0) {
@@ -131,8 +131,8 @@ class RowSets final : public RowFinder {
   }
 
   void add_end() {
-    tables_.slot_begins.push_back(static_cast<uint32_t>(tables_.slots.size()));
-    tables_.first_leaves.resize((tables_.slot_begins.size() - 1) * kLanes + 1);
+    tables_.first_leaves.resize(tables_.slot_begins.size() * kLanes);
+    begin_group();
   }
 
   void find_row(const float* row, bool has_nan, size_t begin, size_t end,
@@ -146,6 +146,8 @@ class RowSets final : public RowFinder {
   size_t room() const override { return step(); }
 
  private:
+  void begin_group() { tables_.slot_begins.push_back(static_cast<uint32_t>(tables_.slots.size())); }
+
   const LeafSetKernels<kWords>* const kernels_;
   LeafSetRows<kWords> tables_;
   bool has_nan_rules_ = false;

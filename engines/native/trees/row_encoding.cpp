@@ -153,7 +153,8 @@ bool RowEncoding<Number>::encode_row(const Number* row, float* out) const {
   if constexpr (std::is_same_v<Number, double>) {
     if (has_ranks_) return rank_row(row, out);
   }
-  int32_t nans = 0;  // no bool, so that the loop has no branches and is vectorised
+  // Not a bool, so that the loop has no branches and is vectorised.
+  int32_t nans = 0;
   if (features_.empty()) {
     for (size_t i = 0; i < width_; ++i) {
       const auto x = static_cast<float>(row[i]);

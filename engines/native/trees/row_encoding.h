@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "ensemble.h"
@@ -30,12 +31,12 @@ class RowEncoding {
   // The numbers of an encoded row. Afterwards Ensemble::num_features has the same value.
   size_t width() const { return width_; }
 
-  // The encoded row is the row itself.
+  // Whether an encoded row is the row itself.
   bool is_identity() const { return std::is_same_v<Number, float> && features_.empty(); }
 
-  // Both return whether any encoded number is NaN.
+  // encode_row() and encode_block() return whether any encoded number is NaN.
 
-  // Writes width() numbers to `out`.
+  // Writes width() numbers to `out`; nothing if is_identity().
   bool encode_row(const Number* row, float* out) const;
   // Encodes at most kBlockRows rows column by column: out[width()][kBlockRows].
   bool encode_block(const Number* rows, int64_t count, int64_t num_columns, float* out) const;
@@ -51,8 +52,8 @@ class RowEncoding {
   }
 
   size_t width_ = 0;
-  std::vector<int32_t>
-      features_;  // by encoded number: its column; empty if all columns are encoded
+  // By encoded number: its column. Empty if all columns are encoded.
+  std::vector<int32_t> features_;
   bool has_ranks_ = false;
   Rank rank_;
   // With ranks:

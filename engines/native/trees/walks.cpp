@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "leaf_finder.h"
 
@@ -10,8 +11,8 @@ namespace {
 
 constexpr size_t kScalarWalks = 8;  // walks that advance in parallel without vector instructions
 constexpr uint32_t kQuietNan = 0x7fc00000;
-constexpr uint32_t kLeafBits =
-    0x3fffff;  // the payload of a quiet NaN, which holds the number of a leaf
+// The payload of a quiet NaN, which holds the number of a leaf.
+constexpr uint32_t kLeafBits = 0x3fffff;
 
 uint32_t bits_of(float number) {
   uint32_t bits = 0;
@@ -175,7 +176,7 @@ LeafFinders make_walks(const Ensemble& ensemble, const OrderedTrees& trees, Vect
   size_t largest_tree = 0;
   for (size_t tree = 0; tree < trees.size(); ++tree)
     largest_tree = std::max(largest_tree, trees[tree].num_entries);
-  // A node has the number of a leaf in a part of its bits. Indices of nodes are 32-bit numbers.
+  // The number of a leaf must fit into kLeafBits, and the index of a node into 32 bits.
   if (largest_tree / 2 > kLeafBits || trees.num_entries() >= std::numeric_limits<int32_t>::max())
     return {};
   const Kernels& kernels = kernels_of(vectors);

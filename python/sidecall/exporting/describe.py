@@ -171,6 +171,7 @@ class Description:
                 + getattr(of_golden, word)
             ):
                 parity[word] = count
+        versions = artifact.versions(self.model)
         contract = {
             "format": 2,
             "model": {},
@@ -179,10 +180,10 @@ class Description:
             **({"refused": {"output": "refused", "steps": list(refusing)}} if refusing else {}),
             "verification": part,
             "parity": parity,
-            "versions": artifact.versions(self.model),
+            "versions": versions,
         }
         if proof is not None:
-            engines = {"onnxruntime": artifact.versions(self.model)["onnxruntime"]}
+            engines = {"onnxruntime": versions["onnxruntime"]}
             if proof.failure is None:
                 engines["native"] = proof.version
             contract["engines"] = engines

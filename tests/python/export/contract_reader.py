@@ -138,7 +138,7 @@ def check_contract(file: File) -> None:
 
 def hashed_bytes(message: bytes) -> bytes:
     """Finds the bytes that the id is computed over, without a protobuf library."""
-    graph, others, position = None, [], 0
+    graph, others, has_functions, position = None, b"", False, 0
     while position < len(message):
         start = position
         tag, position = varint(message, position)
@@ -150,11 +150,11 @@ def hashed_bytes(message: bytes) -> bytes:
         position += length
         if tag >> 3 == 7:
             graph = message[position - length : position]
-        if tag >> 3 in (8, 25):
-            others.append((tag >> 3, message[start:position]))
+        if tag >> 3 in (8, 25):  # opset_import and functions
+            others += message[start:position]
+            has_functions |= tag >> 3 == 25
     assert graph is not None, "no graph"
-    has_functions = any(field == 25 for field, _ in others)
-    return graph + b"".join(whole for _, whole in others if has_functions)
+    return graph + (others if has_functions else b"")
 
 
 def varint(message: bytes, position: int) -> tuple[int, int]:

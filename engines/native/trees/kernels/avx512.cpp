@@ -242,8 +242,8 @@ SIDECALL_AVX512 void add_doubles(const double* values, const int32_t* leaves, si
 const Kernels& avx512_kernels() {
   static constexpr Kernels kernels = {{kLeafSets<1, false>, kLeafSets<1, true>},
                                       {kLeafSets<2, false>, kLeafSets<2, true>},
-                                      64,
-                                      16,
+                                      64,  // most_leaves_of_short_row
+                                      16,  // most_leaves_of_long_row
                                       {walk<false>, walk<true>},
                                       rank,
                                       add_floats,

@@ -130,8 +130,8 @@ def _split(
     if missing_type == "Zero":
         raise g.refuse("zero_as_missing is not supported")
     threshold = float(g.snap(node["threshold"], singles[feature]))
-    # LightGBM reads numbers from -1e-35 to 1e-35 as zero. Its own thresholds beside zero are these
-    # two numbers, so the lower one must not go left.
+    # LightGBM reads numbers from -1e-35 to 1e-35 as zero, and its thresholds beside zero are these
+    # two numbers. So a value that equals the lower threshold is read as zero, and goes right.
     if threshold == -LIGHTGBM_ZERO:
         threshold = float(np.nextafter(threshold, -np.inf))
     # If training saw no missing value, LightGBM treats a missing value as zero.

@@ -65,7 +65,7 @@ def _spaces() -> tuple[str, ...]:
 
 @cache
 def _space_class() -> str:
-    return character_class(_spaces().__contains__)
+    return character_class(frozenset(_spaces()).__contains__)
 
 
 def token_expression(pattern: str) -> str | None:
@@ -184,7 +184,7 @@ def _word_tokens(
 
 @cache
 def _replacements(lowercase: bool, accents: str | None) -> dict[str, Any]:
-    """The attributes of a function that replaces characters; none if no character changes."""
+    """The attributes for a function that replaces characters; empty if no character changes."""
     table = _changes(lowercase, accents)
     if not table:
         return {}

@@ -30,7 +30,7 @@ ELEMENT_TYPES = {
 
 
 class Attribute(NamedTuple):
-    """An attribute of a function, as the value of an attribute of a node in its body.
+    """Refers to an attribute of a function; a node in the function's body takes its value.
 
     `kind` is the type of the attribute.
     """
@@ -490,22 +490,24 @@ class Graph:
         functions = [f for f in self.functions.values() if (f.domain, f.name) in called]
         domains |= {o.domain for f in functions for o in f.opset_import}
         versions = _versions(domains, any(node.op_type == "TreeEnsemble" for node in nodes))
-        # A function and its model must import the same versions.
-        for function in functions:
-            for opset in function.opset_import:
-                opset.version = versions[opset.domain]
-        versions |= {f.domain: FUNCTIONS_VERSION for f in functions}
-        return helper.make_model(
+        imports = versions | {f.domain: FUNCTIONS_VERSION for f in functions}
+        model = helper.make_model(
             graph,
             functions=functions,
-            opset_imports=[helper.make_opsetid(d, v) for d, v in versions.items()],
+            opset_imports=[helper.make_opsetid(d, v) for d, v in imports.items()],
             ir_version=IR_VERSION,
             producer_name="sidecall",
         )
+        # A function must import the same versions as its model. The model has copies of the
+        # functions; the originals are shared by all exports of this process.
+        for function in model.functions:
+            for opset in function.opset_import:
+                opset.version = versions[opset.domain]
+        return model
 
 
 def _versions(domains: Iterable[str], trees: bool) -> dict[str, int]:
-    """The versions of the operator sets; `trees`: whether there are newer tree operators."""
+    """The versions of the operator sets; `trees`: whether a node is a TreeEnsemble."""
     versions = OPSETS | ({"ai.onnx.ml": DOUBLE_TREES} if trees else {})
     return {d: v for d, v in versions.items() if d in {"", *domains}}
 

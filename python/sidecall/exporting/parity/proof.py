@@ -49,7 +49,7 @@ class NativeProof:
         return {name: flat(answer) for name, answer in answers.items()}
 
     def expect_error(self, tensors: dict[str, np.ndarray]) -> None:
-        """Takes a row on which the graph fails with ONNX Runtime, as the model does."""
+        """Runs a row on which the graph fails with ONNX Runtime: it must fail here too."""
         from sidecall import Error
 
         if self.failure is not None:
@@ -59,7 +59,7 @@ class NativeProof:
             self.failure = "it answers a row on which the graph fails with ONNX Runtime"
 
     def judge(self, parity: Parity, refused: int, where: str) -> None:
-        """Takes the differences of some rows; ONNX Runtime refuses `refused` of them."""
+        """Judges the answers to some rows, of which ONNX Runtime refuses `refused`."""
         if self.failure is None and parity.refused != refused:
             self.failure = f"it refuses {parity.refused} of {parity.rows} rows of {where}, and ONNX Runtime {refused}"
         if self.failure is None and not parity.holds:

@@ -104,7 +104,10 @@ class Refusals:
         return result
 
     def _answers(self, got: dict[str, np.ndarray], by_steps: bool) -> np.ndarray:
-        """Returns, for each row, whether neither a step nor an answer that is not finite refuses it."""
+        """Returns, for each row, whether the graph answers it.
+
+        A row is refused by a step or, without `by_steps`, because an answer is not finite.
+        """
         result = np.ones(len(next(iter(got.values()))), dtype=bool)
         if REFUSED in got:
             result &= got[REFUSED] == 0
