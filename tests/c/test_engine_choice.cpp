@@ -32,6 +32,8 @@ std::string chosen(const std::string& query, int32_t option = SIDECALL_ENGINE_AU
   const sidecall::Model model(test_paths::model("matrix.onnx") + query, with_engine(option));
   CHECK(model.predict_json(R"({"a": 1, "b": 2, "c": true, "d": 0.5})") == R"({"prediction":621})");
   const std::string engine = engine_of(model);
+  CHECK(model.engine() == engine);
+  CHECK(!model.engine_reason().empty());
   return engine.substr(0, engine.find(' '));
 }
 

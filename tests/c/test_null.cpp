@@ -36,7 +36,8 @@ TEST_CASE("functions of a model refuse NULL, and closing NULL does nothing") {
   CHECK(sidecall_model_contract(none, nullptr) == nullptr);
   CHECK(sidecall_model_warning(none) == nullptr);
   for (const char* text_of :
-       {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none)})
+       {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none),
+        sidecall_model_engine(none), sidecall_model_engine_reason(none)})
     CHECK((text_of == nullptr || *text_of == '\0'));
   CHECK(sidecall_model_num_inputs(none) == 0);
   CHECK(sidecall_model_num_outputs(none) == 0);

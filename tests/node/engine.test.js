@@ -74,3 +74,11 @@ test('the native engine refuses a graph that it cannot run', async () => {
   await assert.rejects(open(modelPath('nonzero.onnx'), { engine: 'native' }), expected)
   assert.throws(() => openSync(modelPath('nonzero.onnx'), { engine: 'native' }), expected)
 })
+
+test('a model says which engine runs it, and why', () => {
+  const model = openSync(matrix, { verify: 'off', engine: 'native' })
+  assert.deepEqual([model.engine, model.engineReason], ['native 1', 'the caller named it'])
+  const automatic = openSync(matrix, { verify: 'off' })
+  assert.match(automatic.engine, /^onnxruntime 1\./)
+  assert.equal(automatic.engineReason, 'the export did not prove the file on the native engine')
+})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
+MODELS = Path(__file__).parents[2] / "vectors/models"
 ROWS = np.random.default_rng(0).normal(size=(200, 3))
 BOTH = {"onnxruntime": onnxruntime.__version__, "native": "1"}
 
@@ -87,6 +89,41 @@ def test_a_failed_run_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(NativeProof, "run", fail)
     assert_not_proven(tmp_path, "node 'x' (Gather)")
+
+
+def gather() -> onnx.ModelProto:
+    """A graph that fails for each index beyond its table."""
+    node = onnx.helper.make_node("Gather", ["table", "x"], ["y"])
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node],
+        "gather",
+        [info("x", onnx.TensorProto.INT64, ["N"])],
+        [info("y", onnx.TensorProto.DOUBLE, ["N"])],
+        [onnx.numpy_helper.from_array(np.array([1.5, 2.5]), "table")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_graph_that_the_native_engine_refuses_is_not_proven() -> None:
+    refused = NativeProof(onnx.load(MODELS / "nonzero.onnx"))
+    assert "(NonZero)" in refused.failure and refused.run({}) is None
+
+
+def test_a_run_that_fails_only_natively_is_no_proof() -> None:
+    proof = NativeProof(gather())
+    assert proof.run({"x": np.array([0, 1])})["y"].tolist() == [1.5, 2.5]
+    assert proof.run({"x": np.array([0, 2])}) is None
+    assert "(Gather)" in proof.failure
+
+
+def test_a_row_that_fails_with_onnxruntime_must_fail_natively() -> None:
+    proof = NativeProof(gather())
+    proof.expect_error({"x": np.array([2])})
+    assert proof.failure is None
+    proof.expect_error({"x": np.array([1])})
+    assert proof.failure == "it answers a row on which the graph fails with ONNX Runtime"
 
 
 def test_the_environment_can_keep_the_export_from_the_proof(
