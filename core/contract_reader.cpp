@@ -68,6 +68,8 @@ void check_keys(const json::Value& value, const std::string& root, const Step* s
   keys.reserve(value.MemberCount());
   for (const auto& entry : value.GetObject()) {
     keys.emplace_back(entry.name.GetString(), entry.name.GetStringLength());
+    // RapidJSON reads the escape "\ud800" as bytes that are not UTF-8. A path must not show them.
+    if (!is_utf8(keys.back())) fail("keys in UTF-8", "half of a surrogate pair");
     const Step next{step, keys.back(), 0, true};
     if (is_nested(entry.value)) check_keys(entry.value, root, &next, depth + 1);
   }

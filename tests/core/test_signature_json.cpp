@@ -64,6 +64,26 @@ TEST_CASE("an output can lack a shape, but an input cannot") {
         std::string::npos);
 }
 
+TEST_CASE("a key with half of a surrogate pair is refused, and the fault is UTF-8") {
+  for (const std::string half : {"\\udc00", "\\udddd"}) {
+    const std::string tensor = R"([{"name": "x", "dtype": "float32", "dims": []}])";
+    for (const std::string& text :
+         {"{\"inputs\": [], \"outputs\": [], \"" + half + "\": 1}",
+          "{\"" + half + "\": [{\"a\": 1, \"a\": 2}], \"inputs\": [], \"outputs\": []}",
+          "{\"inputs\": " + tensor + ", \"outputs\": [], \"" + half + "\": {\"\": {}}}"}) {
+      try {
+        read(text);
+        FAIL("was read: " << text);
+      } catch (const sidecall::Error& error) {
+        CHECK(error.status() == SIDECALL_PROTOCOL);
+        REQUIRE(error.faults().size() == 1);
+        CHECK(error.faults().front().name == "/");
+        CHECK(error.faults().front().expected == "keys in UTF-8");
+      }
+    }
+  }
+}
+
 TEST_CASE("a signature is the same after writing and reading it") {
   const fake::RecordsModel model;
   const std::string text = sidecall::signature_text(model.signature);
