@@ -21,7 +21,7 @@ def tree_ensemble(op: str, version: int, rng: Random) -> Iterator[Case]:
         for number in range(24):
             targets = int(pick(rng, [1, 1, 2, 3]))
             # A leaf has one weight.
-            forest = draw_forest(rng, dtype, 5, targets, needs_branch=number % 6 != 0)
+            forest = draw_forest(rng, dtype, 5, targets, needs_branch=number % 6 != 0, members=True)
             for_one = [[target] for target in range(targets)]
             for tree in forest.trees:
                 limit_leaves(tree, pick(rng, for_one))
@@ -79,13 +79,17 @@ def tree_classifier(op: str, version: int, rng: Random) -> Iterator[Case]:
     for dtype in REALS if version >= 3 else ("float32",):
         for number in range(24):
             classes = int(pick(rng, [2, 2, 3, 4]))
-            # Of two classes, only one has weights; of more, each leaf has a weight for each class.
-            targets = [0] if classes == 2 else None
+            # Of two classes, only one has weights. Of more, each leaf has a weight for each class,
+            # or for the same of them.
+            targets = [0] if classes == 2 else pick(rng, [None, None, [1], [0, 2]])
             forest = draw_forest(rng, dtype, 5, classes, targets=targets, dense=True)
-            if classes == 2:
-                forest.base_values = forest.base_values[:1]
+            if targets is not None:
+                forest.base_values = forest.base_values[:1] if classes == 2 else []
             attributes = old_attributes(forest, "class")
-            attributes["post_transform"] = pick(rng, TRANSFORMS[: 4 if classes == 2 else 5])
+            transforms = TRANSFORMS[: 4 if classes == 2 else 5]
+            attributes["post_transform"] = pick(
+                rng, transforms if classes == 2 or targets is None else ["NONE"]
+            )
             labels: list[Any] = [f"é{i}" for i in range(classes)]
             is_text = number % 2 == 0
             if not is_text:

@@ -10,7 +10,8 @@ import numpy as np
 from operator_cases import Random, pick
 from two_engines import Array
 
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT")
+MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
+MEMBER = 6  # the mode of a branch that tests for several values; only TreeEnsemble has it
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Branch:
     missing_is_yes: bool
     yes: Branch | Leaf
     no: Branch | Leaf
+    members: list[float] = field(default_factory=list)
 
 
 Tree = Branch | Leaf
@@ -47,7 +49,7 @@ class Forest:
         while open_trees:
             tree = open_trees.pop()
             if isinstance(tree, Branch):
-                found.append(tree.threshold)
+                found += [tree.threshold, *tree.members]
                 open_trees += [tree.yes, tree.no]
         return np.array(found or [0.0], self.dtype)
 
@@ -56,11 +58,21 @@ class Drawing:
     """The choices that hold for all trees of a forest."""
 
     def __init__(
-        self, rng: Random, dtype: str, features: int, targets: Sequence[int], *, dense: bool = False
+        self,
+        rng: Random,
+        dtype: str,
+        features: int,
+        targets: Sequence[int],
+        *,
+        dense: bool = False,
+        members: bool = False,
     ) -> None:
         self.rng, self.dtype, self.features = rng, dtype, features
         self.targets, self.is_dense = list(targets), dense
-        self.modes = pick(rng, [[0], [0], [1], [2], [3], [0, 1, 2, 3]])
+        modes = [[0], [0], [1], [2], [3], [0, 1, 2, 3], [4], [5], [0, 5], [0, 1, 2, 3, 4, 5]]
+        if members:
+            modes += [[MEMBER], [0, 4, MEMBER], [0, 1, 2, 3, 4, 5, MEMBER]]
+        self.modes = pick(rng, modes)
         self.missing = float(pick(rng, [0, 0, 0.5, 1]))
         # Few thresholds make trees share them, as boosting on histograms does.
         count = int(pick(rng, [2, 20, 1000]))
@@ -84,13 +96,16 @@ class Drawing:
     def tree(self, depth: int, full: float) -> Tree:
         if depth == 0 or self.rng.random() > full:
             return self.leaf()
+        mode = int(pick(self.rng, self.modes))
+        count = int(self.rng.integers(0, 5)) if mode == MEMBER else 0
         return Branch(
             int(self.rng.integers(0, self.features)),
             float(pick(self.rng, self.choices)),
-            int(pick(self.rng, self.modes)),
+            mode,
             bool(self.rng.random() < self.missing),
             self.tree(depth - 1, full),
             self.tree(depth - 1, full),
+            [float(pick(self.rng, self.choices)) for _ in range(count)],
         )
 
     def like(self, tree: Tree) -> Tree:
@@ -104,6 +119,7 @@ class Drawing:
             tree.missing_is_yes,
             self.like(tree.yes),
             self.like(tree.no),
+            tree.members,
         )
 
 
@@ -116,9 +132,12 @@ def draw_forest(
     targets: Sequence[int] | None = None,
     dense: bool = False,
     needs_branch: bool = False,
+    members: bool = False,
 ) -> Forest:
     """A forest of different numbers and depths of trees."""
-    drawing = Drawing(rng, dtype, features, targets or range(num_targets), dense=dense)
+    drawing = Drawing(
+        rng, dtype, features, targets or range(num_targets), dense=dense, members=members
+    )
     count = int(pick(rng, [1, 1, 3, 10, 40, 120]))
     depth = int(pick(rng, [1, 2, 3, 5, 8] if count < 40 else [1, 3, 5]))
     full = float(pick(rng, [1, 0.9, 0.7]))
@@ -201,6 +220,7 @@ def new_attributes(forest: Forest) -> dict[str, Any]:
         )
     }
     leaves: list[tuple[int, float]] = []
+    members: dict[int, list[float]] = {}  # by node
     roots = []
 
     def place(tree: Tree) -> tuple[int, int]:
@@ -215,6 +235,8 @@ def new_attributes(forest: Forest) -> dict[str, Any]:
         nodes["featureids"][at] = tree.feature
         nodes["splits"][at] = tree.threshold
         nodes["modes"][at] = tree.mode
+        if tree.mode == MEMBER:
+            members[at] = tree.members
         nodes["missing_value_tracks_true"][at] = int(tree.missing_is_yes)
         nodes["truenodeids"][at], nodes["trueleafs"][at] = place(tree.yes)
         nodes["falsenodeids"][at], nodes["falseleafs"][at] = place(tree.no)
@@ -235,6 +257,11 @@ def new_attributes(forest: Forest) -> dict[str, Any]:
     attributes["nodes_modes"] = np.array(nodes["modes"], np.uint8)
     attributes["leaf_targetids"] = [to for to, _ in leaves]
     attributes["leaf_weights"] = np.array([weight for _, weight in leaves], forest.dtype)
+    if members:
+        lists = [[*values, np.nan] for _, values in sorted(members.items())]
+        attributes["membership_values"] = np.array(
+            [v for each in lists for v in each], forest.dtype
+        )
     attributes["tree_roots"] = roots
     attributes["n_targets"] = forest.num_targets
     return attributes

@@ -537,8 +537,8 @@ one_target = {**STUMP, **votes("target", 0), "n_targets": 1}
 add = ml("TreeEnsembleRegressor", 3, (FLOAT,), **one_target)
 add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MIN", answers=True)
 add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MAX", answers=True)
-modes = ["BRANCH_EQ", "LEAF", "LEAF"]
-add(UNSUPPORTED, "a comparison other than <=, <, >= and >", REAL, nodes_modes=modes, answers=True)
+modes = ["BRANCH_MEMBER", "LEAF", "LEAF"]
+add(FILE, "nodes_modes: expected BRANCH_LEQ", REAL, nodes_modes=modes, answers=None)
 add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, answers=True)
 add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
 add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
@@ -555,7 +555,9 @@ pair = {**STUMP, **votes("class", 0), "classlabels_int64s": [5, 7]}
 add = ml("TreeEnsembleClassifier", 3, (INT64, FLOAT), **pair)
 add(UNSUPPORTED, "weights for both of two classes", REAL, class_ids=[0, 1], answers=True)
 add(UNSUPPORTED, "weights for both of two classes", REAL, base_values=[1.0, 2.0], answers=True)
-add(UNSUPPORTED, "a class that may have no score", REAL, classlabels_int64s=[1, 2, 3], answers=True)
+for some in ({"class_ids": [0, 1]}, {"post_transform": "SOFTMAX"}):
+    some["classlabels_int64s"] = [1, 2, 3]
+    add(UNSUPPORTED, "a class that may have no score", REAL, **some, answers=True)
 add(UNSUPPORTED, "PROBIT for two classes", REAL, post_transform="PROBIT", answers=True)
 add(
     UNSUPPORTED,
@@ -587,10 +589,10 @@ add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function=3, answe
 for transform in (1, 2):
     words = f"engines differ in the meaning of 1 and 2, got {transform}"
     add(UNSUPPORTED, words, REAL, post_transform=transform, answers=True)
-equal = np.array([4], np.uint8)
-add(UNSUPPORTED, "a comparison other than <=, <, >= and >", REAL, nodes_modes=equal, answers=True)
-members = {"nodes_modes": np.array([6], np.uint8), "membership_values": np.array([1, np.nan], "f4")}
-add(UNSUPPORTED, "splits by membership in a set", REAL, **members, answers=True)
+member = {"nodes_modes": np.array([6], np.uint8)}
+for values in ([], [1, np.nan, 2], [1, np.nan, np.nan]):
+    lists = {"membership_values": np.array(values, "f4")}
+    add(FILE, "one list for each", REAL, **member, **lists, answers=None)
 add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, answers=False)
 add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
 add(FILE, "post_transform: expected 0 to 4", REAL, post_transform=9)

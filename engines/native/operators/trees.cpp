@@ -33,9 +33,9 @@ bool has_leaf_without_weight(const Ensemble& ensemble) {
   return std::adjacent_find(begins.begin(), begins.end()) != begins.end();
 }
 
-// Whether every row has a weight for each target: some tree has one in each of its leaves. The work
-// does not depend on the number of targets, which a small file can make large.
-bool scores_all_targets(const Ensemble& ensemble) {
+// By target: whether every row has a weight for it, because some tree has one in each of its
+// leaves. The work does not depend on the number of targets, which a small file can make large.
+std::vector<bool> always_scored(const Ensemble& ensemble) {
   const auto num_targets = static_cast<size_t>(ensemble.num_targets);
   std::vector<bool> is_scored(num_targets);
   std::vector<size_t> leaves(num_targets);     // of this tree with a weight for the target
@@ -61,7 +61,20 @@ bool scores_all_targets(const Ensemble& ensemble) {
         is_scored[target_of(weights[w])] = true;
     }
   }
-  return std::all_of(is_scored.begin(), is_scored.end(), [](bool is) { return is; });
+  return is_scored;
+}
+
+bool scores_all_targets(const Ensemble& ensemble) {
+  const std::vector<bool> is_scored = always_scored(ensemble);
+  return std::find(is_scored.begin(), is_scored.end(), false) == is_scored.end();
+}
+
+// By target: whether any leaf has a weight for it.
+std::vector<bool> ever_scored(const Ensemble& ensemble) {
+  std::vector<bool> is_scored(static_cast<size_t>(ensemble.num_targets));
+  for (const Weight& weight : ensemble.weights)
+    is_scored[static_cast<size_t>(weight.target)] = true;
+  return is_scored;
 }
 
 // Turns the sums of a row into its results: average, base values, post transform.
@@ -151,6 +164,8 @@ class Classifier final : public Operator {
                                    [](const Weight& weight) { return weight.value < 0; })),
         labels_(compile.node.integers("classlabels_int64s")),
         base_(ensemble.base_values.begin(), ensemble.base_values.end()),
+        has_score_(base_.empty() ? ever_scored(ensemble)
+                                 : std::vector<bool>(static_cast<size_t>(num_classes_), true)),
         transform_(ensemble.transform),
         forest_(compile.node, check(std::move(ensemble))) {
     for (const std::string_view text : compile.node.texts("classlabels_strings"))
@@ -214,9 +229,13 @@ class Classifier final : public Operator {
         ensemble.base_values.size() != static_cast<size_t>(num_classes_))
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "base_values: expected none or one for each class, got one base value");
-    // ONNX Runtime ignores classes for which a row has no weight. Here every row must have a score
-    // for each class: a base value or a weight.
-    if (ensemble.base_values.empty() && !scores_all_targets(ensemble))
+    // ONNX Runtime never chooses a class for which a row has no weight. Here either all rows must
+    // have a score for the class, a base value or a weight, or none; and without scores for some
+    // classes, no transform combines the scores.
+    if (ensemble.base_values.empty() &&
+        (ensemble.weights.empty() || always_scored(ensemble) != has_score_ ||
+         (ensemble.transform != PostTransform::kNone &&
+          std::find(has_score_.begin(), has_score_.end(), false) != has_score_.end())))
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "expected a score for every class, got a class that may have no score");
     return ensemble;
@@ -239,7 +258,10 @@ class Classifier final : public Operator {
 
   size_t finish_many(Number* sums) const {
     for (size_t i = 0; i < base_.size(); ++i) sums[i] += base_[i];
-    const auto label = static_cast<size_t>(std::max_element(sums, sums + num_classes_) - sums);
+    size_t label = first_class_;
+    for (size_t i = label + 1; i < has_score_.size(); ++i) {
+      if (has_score_[i] && sums[label] < sums[i]) label = i;
+    }
     apply(transform_, sums, num_classes_);
     return label;
   }
@@ -259,6 +281,9 @@ class Classifier final : public Operator {
   const std::vector<int64_t> labels_;
   std::vector<Text> texts_;
   const std::vector<Number> base_;
+  const std::vector<bool> has_score_;  // by class
+  const size_t first_class_ = static_cast<size_t>(
+      std::find(has_score_.begin(), has_score_.end(), true) - has_score_.begin());
   const PostTransform transform_;
   const Forest<Number> forest_;
 };

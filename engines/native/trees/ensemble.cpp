@@ -16,6 +16,9 @@ namespace {
 // The comparison of a node. The numbers up to kMember are those of TreeEnsemble.
 enum class Mode : uint8_t { kLeq, kLt, kGte, kGt, kEq, kNeq, kMember, kLeaf };
 
+// Between the values 0 and 1 of a membership.
+constexpr double kMembershipThreshold = 0.5;
+
 // The largest number below x as a double or a float. NaN if there is none: no number is <= NaN.
 double number_below(double x, bool is_double) {
   if (std::isnan(x) || x == -std::numeric_limits<double>::infinity())
@@ -84,7 +87,7 @@ class EnsembleReader {
   // so the branches are swapped; NaN satisfies neither, so nan_is_yes is inverted too. No number
   // satisfies a comparison with a NaN threshold, so there the branches stay.
   Split make_split(Mode mode, int32_t feature, double threshold, bool nan_is_yes, int32_t yes,
-                   int32_t no) const {
+                   int32_t no) {
     switch (mode) {
       case Mode::kLeq:
         return {feature, nan_is_yes, threshold, yes, no};
@@ -96,8 +99,45 @@ class EnsembleReader {
       case Mode::kGte:
         if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
         return {feature, !nan_is_yes, number_below(threshold, ensemble_.is_double), no, yes};
+      case Mode::kEq:
+        return equality(feature, threshold, nan_is_yes, yes, no);
+      case Mode::kNeq:  // NaN differs from every number
+        return equality(feature, threshold, false, no, yes);
       default:
-        unsupported("this engine does not compute a comparison other than <=, <, >= and >");
+        invalid(
+            "nodes_modes: expected BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, "
+            "BRANCH_NEQ or LEAF, got another text");
+    }
+  }
+
+  // The branch `yes` for x[feature] == value. Nodes with equal comparisons share a membership.
+  Split equality(int32_t feature, double value, bool nan_is_yes, int32_t yes, int32_t no) {
+    if (!ensemble_.is_double) value = static_cast<float>(value);
+    std::vector<double> values;  // none for NaN, because NaN equals nothing
+    if (!std::isnan(value)) values.push_back(value);
+    std::string key(reinterpret_cast<const char*>(&feature), sizeof feature);
+    key.append(1, nan_is_yes ? '1' : '0');
+    key.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof value);
+    const auto [found, is_new] =
+        equalities_.emplace(std::move(key), static_cast<int32_t>(ensemble_.memberships.size()));
+    if (is_new) return member_split({feature, nan_is_yes, std::move(values)}, yes, no);
+    return {~found->second, false, kMembershipThreshold, yes, no};
+  }
+
+  // The branch `yes` for members.
+  Split member_split(Membership membership, int32_t yes, int32_t no) {
+    ensemble_.memberships.push_back(std::move(membership));
+    return {~static_cast<int32_t>(ensemble_.memberships.size() - 1), false, kMembershipThreshold,
+            yes, no};
+  }
+
+  // Until all features of the row are known, a split names membership i as ~i.
+  void number_memberships() {
+    const auto total = static_cast<uint64_t>(ensemble_.num_features) + ensemble_.memberships.size();
+    if (total > static_cast<uint64_t>(std::numeric_limits<int32_t>::max()))
+      unsupported("expected fewer than 2147483647 features, got more");
+    for (Split& split : ensemble_.splits) {
+      if (split.feature < 0) split.feature = ensemble_.num_features + ~split.feature;
     }
   }
 
@@ -122,6 +162,10 @@ class EnsembleReader {
   static constexpr int64_t kMaxTargets = 1 << 20;
   const Node& node_;
   Ensemble ensemble_;
+
+ private:
+  // The index of a membership, by the bytes of its feature, nan_is_member and value.
+  std::unordered_map<std::string, int32_t, SeededHash> equalities_;
 };
 
 // ---- TreeEnsemble, ai.onnx.ml 5 ----
@@ -141,14 +185,14 @@ class TreeEnsembleReader : EnsembleReader {
     if (transform < 0 || transform > 4)
       invalid("post_transform: expected 0 to 4, got " + std::to_string(transform));
     ensemble_.transform = static_cast<PostTransform>(transform);
-    if (node_.has("membership_values"))
-      unsupported("expected splits by a threshold, got splits by membership in a set");
     read_leaves();
+    read_members();
     read_splits();
     const auto& roots = node_.integers("tree_roots");
     for (const int64_t root : roots) ensemble_.roots.push_back(child(root, false));
     if (roots.empty()) invalid("tree_roots: expected at least 1 tree, got none");
     check_reachable();
+    number_memberships();
     return std::move(ensemble_);
   }
 
@@ -201,10 +245,32 @@ class TreeEnsembleReader : EnsembleReader {
         invalid("nodes_modes: expected 0 to 6, got " + std::to_string(mode[i]));
       const int32_t on_yes = own_leaf(child(yes[i], yes_leaf[i] != 0));
       const int32_t on_no = own_leaf(child(no[i], no_leaf[i] != 0));
-      ensemble_.splits.push_back(make_split(static_cast<Mode>(mode[i]), feature(features[i]),
-                                            thresholds[i], !missing.empty() && missing[i] == 1,
-                                            on_yes, on_no));
+      const bool nan_is_yes = !missing.empty() && missing[i] == 1;
+      const int32_t column = feature(features[i]);
+      ensemble_.splits.push_back(
+          mode[i] == static_cast<uint8_t>(Mode::kMember)
+              ? member_split({column, nan_is_yes, next_members()}, on_yes, on_no)
+              : make_split(static_cast<Mode>(mode[i]), column, thresholds[i], nan_is_yes, on_yes,
+                           on_no));
     }
+    if (next_member_ < members_.size())
+      invalid("membership_values: expected one list for each node with mode 6, got more");
+  }
+
+  // The lists of all nodes with mode 6 follow each other. NaN ends each list; the last one may lack
+  // it.
+  void read_members() {
+    if (const Constant* values = node_.tensor("membership_values"))
+      members_ = numbers("membership_values", *values);
+  }
+
+  std::vector<double> next_members() {
+    if (next_member_ >= members_.size())
+      invalid("membership_values: expected one list for each node with mode 6, got fewer");
+    const auto begin = members_.begin() + static_cast<std::ptrdiff_t>(next_member_);
+    const auto end = std::find_if(begin, members_.end(), [](double x) { return std::isnan(x); });
+    next_member_ += static_cast<size_t>(end - begin) + 1;
+    return {begin, end};
   }
 
   // Branches may share a leaf: a tree that is a leaf is written as a node with two branches to it.
@@ -232,6 +298,8 @@ class TreeEnsembleReader : EnsembleReader {
 
   int64_t num_leaves_ = 0, num_splits_ = 0;  // in the file
   std::vector<bool> has_parent_;             // by leaf of the file
+  std::vector<double> members_;              // of the lists of all nodes
+  size_t next_member_ = 0;
 };
 
 // ---- TreeEnsembleRegressor and TreeEnsembleClassifier ----
@@ -251,6 +319,7 @@ class TreeNodesReader : EnsembleReader {
     read_weights();
     check_reachable();
     check_single_weights();
+    number_memberships();
     return std::move(ensemble_);
   }
 

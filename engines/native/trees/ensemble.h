@@ -11,8 +11,17 @@ namespace sidecall::native {
 
 enum class Aggregate : uint8_t { kAverage, kSum, kMin, kMax };
 
+// A feature that is computed from another one: 0 if x[feature] is one of the values, otherwise 1.
+// NaN is a member if `nan_is_member` is set.
+struct Membership {
+  int32_t feature = 0;
+  bool nan_is_member = false;
+  std::vector<double> values;
+};
+
 // An inner node. A row takes the branch `yes` if x[feature] <= threshold, or if x[feature] is NaN
-// and `nan_is_yes` is set; otherwise it takes `no`. The other comparisons are rewritten to <=.
+// and `nan_is_yes` is set; otherwise it takes `no`. The other comparisons are rewritten to <=; a
+// comparison with single values reads a Membership, whose features follow those of the row.
 struct Split {
   int32_t feature = 0;
   bool nan_is_yes = false;
@@ -32,8 +41,9 @@ struct Ensemble {
   std::vector<int32_t> leaf_begins;  // by leaf: its first index in `weights`; then weights.size()
   std::vector<Weight> weights;
   int32_t num_targets = 1;
-  int32_t num_features = 0;  // 1 + the largest index of a feature
-  bool is_double = false;    // thresholds and sums are double, otherwise float
+  int32_t num_features = 0;  // of the row: 1 + the largest index that a split or membership reads
+  std::vector<Membership> memberships;
+  bool is_double = false;  // thresholds and sums are double, otherwise float
   Aggregate aggregate = Aggregate::kSum;
   PostTransform transform = PostTransform::kNone;
   std::vector<double> base_values;  // none, one, or one for each target

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 
 #include "core/error.h"
@@ -24,9 +25,15 @@ float narrow_threshold(double threshold) {
   return next > rounded ? rounded : std::numeric_limits<float>::quiet_NaN();
 }
 
+// Whether the split reads a number of the row, and not a membership.
+bool is_plain(const Ensemble& ensemble, const Split& split) {
+  return split.feature < ensemble.num_features;
+}
+
 bool can_narrow(const Ensemble& ensemble) {
-  return std::all_of(ensemble.splits.begin(), ensemble.splits.end(), [](const Split& split) {
-    return std::isnan(split.threshold) || !std::isnan(narrow_threshold(split.threshold));
+  return std::all_of(ensemble.splits.begin(), ensemble.splits.end(), [&](const Split& split) {
+    return !is_plain(ensemble, split) || std::isnan(split.threshold) ||
+           !std::isnan(narrow_threshold(split.threshold));
   });
 }
 
@@ -56,30 +63,37 @@ RowEncoding<Number>::RowEncoding(Ensemble* ensemble, Vectors vectors)
     : rank_(kernels_of(vectors).rank) {
   select_features(ensemble);
   if constexpr (std::is_same_v<Number, double>) {
-    if (!can_narrow(*ensemble)) {
+    if (can_narrow(*ensemble)) {
+      for (Split& split : ensemble->splits) {
+        if (is_plain(*ensemble, split)) split.threshold = narrow_threshold(split.threshold);
+      }
+    } else {
       rank(ensemble);
-      return;
     }
-    for (Split& split : ensemble->splits) split.threshold = narrow_threshold(split.threshold);
   }
+  add_lookups(ensemble);
 }
 
 // Numbers the features that are read from 0 if that leaves out more than half of the columns.
 template <typename Number>
 void RowEncoding<Number>::select_features(Ensemble* ensemble) {
-  width_ = static_cast<size_t>(ensemble->num_features);
+  width_ = num_plain_ = static_cast<size_t>(ensemble->num_features);
   if (width_ <= 2 * static_cast<size_t>(kShortRow)) return;  // there is little to gain
   std::vector<int32_t> used;
   used.reserve(ensemble->splits.size());
-  for (const Split& split : ensemble->splits) used.push_back(split.feature);
+  for (const Split& split : ensemble->splits) {
+    if (is_plain(*ensemble, split)) used.push_back(split.feature);
+  }
   std::sort(used.begin(), used.end());
   used.erase(std::unique(used.begin(), used.end()), used.end());
   if (used.size() > width_ / 2) return;
+  const auto removed = ensemble->num_features - static_cast<int32_t>(used.size());
   for (Split& split : ensemble->splits) {
     const auto found = std::lower_bound(used.begin(), used.end(), split.feature);
-    split.feature = static_cast<int32_t>(found - used.begin());
+    if (is_plain(*ensemble, split)) split.feature = static_cast<int32_t>(found - used.begin());
+    else split.feature -= removed;
   }
-  width_ = used.size();
+  width_ = num_plain_ = used.size();
   ensemble->num_features = static_cast<int32_t>(width_);
   features_ = std::move(used);
 }
@@ -95,7 +109,7 @@ void RowEncoding<Number>::rank(Ensemble* ensemble) {
   };
   std::vector<std::vector<Threshold>> thresholds(width_);  // by encoded number
   for (Split& split : ensemble->splits) {
-    if (!std::isnan(split.threshold))
+    if (is_plain(*ensemble, split) && !std::isnan(split.threshold))
       thresholds[static_cast<size_t>(split.feature)].push_back({split.threshold, &split});
   }
   std::vector<double> sorted;  // without repetitions
@@ -120,6 +134,40 @@ void RowEncoding<Number>::rank(Ensemble* ensemble) {
     table.thresholds = all;
     keys += num_keys(table);
     all += table.size + 1;
+  }
+}
+
+template <typename Number>
+void RowEncoding<Number>::add_lookups(Ensemble* ensemble) {
+  std::unordered_map<int32_t, size_t> places;  // in lookups_, by column
+  for (size_t number = 0; number < ensemble->memberships.size(); ++number) {
+    const Membership& membership = ensemble->memberships[number];
+    const auto place = places.emplace(membership.feature, lookups_.size()).first->second;
+    if (place == lookups_.size())
+      lookups_.push_back({static_cast<size_t>(membership.feature), {}, {}});
+    for (const double value : membership.values) lookups_[place].members.push_back({value, number});
+    if (membership.nan_is_member) lookups_[place].nan_members.push_back(number);
+  }
+  for (Lookup& lookup : lookups_) {
+    std::sort(lookup.members.begin(), lookup.members.end(),
+              [](const Member& a, const Member& b) { return a.value < b.value; });
+  }
+  width_ += ensemble->memberships.size();
+  ensemble->num_features = static_cast<int32_t>(width_);
+}
+
+template <typename Number>
+void RowEncoding<Number>::look_up(const Number* row, size_t stride, float* out) const {
+  for (const Lookup& lookup : lookups_) {
+    const auto x = static_cast<double>(row[lookup.column]);
+    if (std::isnan(x)) {
+      for (const size_t number : lookup.nan_members) out[number * stride] = 0;
+      continue;
+    }
+    auto at =
+        std::lower_bound(lookup.members.begin(), lookup.members.end(), x,
+                         [](const Member& member, double value) { return member.value < value; });
+    for (; at != lookup.members.end() && at->value == x; ++at) out[at->number * stride] = 0;
   }
 }
 
@@ -150,20 +198,24 @@ RankTable RowEncoding<Number>::add_table(const std::vector<double>& sorted) {
 
 template <typename Number>
 bool RowEncoding<Number>::encode_row(const Number* row, float* out) const {
+  if (!lookups_.empty()) {
+    std::fill(out + num_plain_, out + width_, 1.0F);
+    look_up(row, 1, out + num_plain_);
+  }
   if constexpr (std::is_same_v<Number, double>) {
     if (has_ranks_) return rank_row(row, out);
   }
   // Not a bool, so that the loop has no branches and is vectorised.
   int32_t nans = 0;
   if (features_.empty()) {
-    for (size_t i = 0; i < width_; ++i) {
+    for (size_t i = 0; i < num_plain_; ++i) {
       const auto x = static_cast<float>(row[i]);
       nans |= static_cast<int32_t>(x != x);
       if (!is_identity()) out[i] = x;
     }
     return nans != 0;
   }
-  for (size_t i = 0; i < width_; ++i) {
+  for (size_t i = 0; i < num_plain_; ++i) {
     out[i] = static_cast<float>(row[features_[i]]);
     nans |= static_cast<int32_t>(out[i] != out[i]);
   }
@@ -176,8 +228,8 @@ bool RowEncoding<Number>::rank_row(const double* row, float* out) const {
   double x[kStep];
   int32_t ranks[kStep];
   bool has_nan = false;
-  for (size_t begin = 0; begin < width_; begin += kStep) {
-    const size_t count = std::min(kStep, width_ - begin);
+  for (size_t begin = 0; begin < num_plain_; begin += kStep) {
+    const size_t count = std::min(kStep, num_plain_ - begin);
     for (size_t i = 0; i < count; ++i) x[i] = row[column_of(begin + i)];
     rank_(tables_.data() + begin, 1, x, count, ranks);
     if (encode_ranks(x, ranks, count, out + begin)) has_nan = true;
@@ -188,6 +240,12 @@ bool RowEncoding<Number>::rank_row(const double* row, float* out) const {
 template <typename Number>
 bool RowEncoding<Number>::encode_block(const Number* rows, int64_t count, int64_t num_columns,
                                        float* out) const {
+  if (!lookups_.empty()) {
+    float* const results = out + num_plain_ * kBlockRows;
+    std::fill(results, out + width_ * kBlockRows, 1.0F);
+    for (int64_t row = 0; row < count; ++row)
+      look_up(rows + row * num_columns, kBlockRows, results + row);
+  }
   if constexpr (std::is_same_v<Number, double>) {
     if (has_ranks_) return rank_block(rows, count, num_columns, out);
   }
@@ -195,7 +253,7 @@ bool RowEncoding<Number>::encode_block(const Number* rows, int64_t count, int64_
   for (int64_t row = 0; row < count; ++row) {
     const Number* from = rows + row * num_columns;
     float* to = out + row;
-    for (size_t i = 0; i < width_; ++i, to += kBlockRows) {
+    for (size_t i = 0; i < num_plain_; ++i, to += kBlockRows) {
       *to = static_cast<float>(from[column_of(i)]);
       nans |= static_cast<int32_t>(*to != *to);
     }
@@ -210,7 +268,7 @@ bool RowEncoding<Number>::rank_block(const double* rows, int64_t count, int64_t 
   int32_t ranks[kBlockRows];
   const auto num_rows = static_cast<size_t>(count);
   bool has_nan = false;
-  for (size_t i = 0; i < width_; ++i) {
+  for (size_t i = 0; i < num_plain_; ++i) {
     const double* from = rows + column_of(i);
     for (int64_t row = 0; row < count; ++row) x[row] = from[row * num_columns];
     rank_(&tables_[i], 0, x, num_rows, ranks);

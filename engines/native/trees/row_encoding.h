@@ -18,6 +18,8 @@ namespace sidecall::native {
 //   that rounds to some float. Models that round their rows to float have such thresholds.
 // - Any other double is replaced by its rank among the thresholds of its column.
 //
+// The results of all memberships follow as 0 and 1.
+//
 // If the trees read few of many columns, only these are encoded, so the memory does not depend on
 // the numbers that a file gives to its columns.
 template <typename Number>
@@ -32,7 +34,9 @@ class RowEncoding {
   size_t width() const { return width_; }
 
   // Whether an encoded row is the row itself.
-  bool is_identity() const { return std::is_same_v<Number, float> && features_.empty(); }
+  bool is_identity() const {
+    return std::is_same_v<Number, float> && features_.empty() && lookups_.empty();
+  }
 
   // encode_row() and encode_block() return whether any encoded number is NaN.
 
@@ -50,8 +54,12 @@ class RowEncoding {
   size_t column_of(size_t feature) const {
     return features_.empty() ? feature : static_cast<size_t>(features_[feature]);
   }
+  void add_lookups(Ensemble* ensemble);
+  // Writes the results of all memberships, `stride` numbers apart.
+  void look_up(const Number* row, size_t stride, float* out) const;
 
   size_t width_ = 0;
+  size_t num_plain_ = 0;  // the encoded numbers that are not results of memberships
   // By encoded number: its column. Empty if all columns are encoded.
   std::vector<int32_t> features_;
   bool has_ranks_ = false;
@@ -60,6 +68,19 @@ class RowEncoding {
   std::vector<RankTable> tables_;   // by encoded number
   std::vector<double> thresholds_;  // of all tables, which point into this
   std::vector<float> keys_;         // likewise
+
+  // A value, and a membership that has it.
+  struct Member {
+    double value;
+    size_t number;  // of the membership
+  };
+  // The memberships of one column.
+  struct Lookup {
+    size_t column;
+    std::vector<Member> members;      // sorted by value
+    std::vector<size_t> nan_members;  // the memberships of NaN
+  };
+  std::vector<Lookup> lookups_;
 };
 
 }  // namespace sidecall::native
