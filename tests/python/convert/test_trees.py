@@ -306,7 +306,9 @@ def flat(tree, rows):
 @pytest.mark.parametrize("seed", range(12))
 def test_trees_of_any_shape_agree(seed, precision, new_trees):
     from sidecall.convert.graph.builder import Tensor
+    from sidecall.convert.graph.frame import Frame
     from sidecall.convert.graph.tree_ensemble import Ensemble
+    from sidecall.convert.graph.tree_rows import TreeRows
     from sidecall.convert.registry import Conversion
 
     rng = np.random.default_rng(seed)
@@ -320,7 +322,8 @@ def test_trees_of_any_shape_agree(seed, precision, new_trees):
     g = Conversion(precision, ["X"])
     g.new_trees = new_trees
     x = Tensor(g, "X", precision, 3)
-    graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, x), [2])])
+    columns = TreeRows.of(g, Frame(g, [x]), Frame.matrix)
+    graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, columns), [2])])
     table = rng.normal(size=(200, 3)).astype("float32")
     table[rng.random(table.shape) < 0.1] = np.nan
     expected = np.array([np.sum([answer(tree, row) for tree in trees], axis=0) for row in table])

@@ -5,6 +5,7 @@ dump.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from ..graph.builder import Tensor
 from ..graph.categories import CategoricalSets
 from ..graph.frame import Frame, join
+from ..graph.one_hot import OneHot
 from ..graph.tree_ensemble import Ensemble
+from ..graph.tree_rows import TreeRows
 from ..registry import Conversion, converts, refuses
 from .encoders import lookup
 from .linear_model import pair, sign_index
@@ -65,18 +68,18 @@ def _codes(g: Conversion, model: Any, categories: list[list[Any]] | None, x: Fra
 
 
 @converts("lightgbm", LIGHTGBM, "trees")
-def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
+def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRows, str]:
     dump = model.booster_.dump_model()
     objective = str(dump.get("objective", "custom"))
     frame = _codes(g, model, dump.get("pandas_categorical"), x)
-    sets = CategoricalSets(g, compared(frame))
+    sets = CategoricalSets(g, compared(g, frame))
     singles = np.array(frame.singles)
     outputs = int(dump["num_tree_per_iteration"])
     ensemble = Ensemble(outputs)
     trees = dump["tree_info"]
     for number, info in enumerate(trees):
         _add_lightgbm(g, ensemble, info["tree_structure"], number % outputs, sets, singles)
-    return ensemble, sets.matrix(), objective
+    return ensemble, sets.rows(), objective
 
 
 def _add_lightgbm(
@@ -146,8 +149,8 @@ def averages(model: Any) -> bool:
 
 @converts("lightgbm", "LGBMClassifier LGBMRegressor LGBMRanker", "raw")
 def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
-    ensemble, matrix, objective = g.call(model, "trees", x)
-    total = ensemble.scores(g, matrix)
+    ensemble, rows, objective = g.call(model, "trees", x)
+    total = ensemble.scores(g, rows)
     if averages(model):
         total = total / float(len(ensemble.trees) // ensemble.targets)
     return g.cast(total, g.real), objective
@@ -191,16 +194,16 @@ def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("lightgbm", "LGBMClassifier", "classified")
 def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
-    ensemble, matrix, objective = g.call(model, "trees", x)
+    ensemble, rows, objective = g.call(model, "trees", x)
     name, classes = objective.split()[0], len(model.classes_)
     sigmoid = _option(objective, "sigmoid", 1.0)
     is_sum = not averages(model)
-    if name == "binary" and sigmoid == 1.0 and matrix.dtype == "float32" and is_sum:
-        return ensemble.classify(g, matrix, 2, "LOGISTIC")
-    if name == "multiclass" and matrix.dtype == "float32" and is_sum:
-        return ensemble.classify(g, matrix, classes, "SOFTMAX")
+    if name == "binary" and sigmoid == 1.0 and rows.dtype == "float32" and is_sum:
+        return ensemble.classify(g, rows, 2, "LOGISTIC")
+    if name == "multiclass" and rows.dtype == "float32" and is_sum:
+        return ensemble.classify(g, rows, classes, "SOFTMAX")
     if name == "binary" and is_sum:
-        scores = g.cast(ensemble.against_zero().scores(g, matrix), g.real)
+        scores = g.cast(ensemble.against_zero().scores(g, rows), g.real)
         return g.argmax(scores), g.softmax(scores if sigmoid == 1.0 else scores * sigmoid)
     raw = g.call(model, "raw", x)[0]
     if name == "binary":
@@ -228,7 +231,7 @@ def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
 
 # XGBoost reads rows as float32 and sums in float32, whatever the precision of the graph.
 @converts("xgboost", XGBOOST, "trees")
-def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
+def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRows, str]:
     if model.missing is not None and not np.isnan(model.missing):
         raise g.refuse("missing: expected NaN, got another value")
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
@@ -253,14 +256,27 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
     ensemble = Ensemble(outputs)
     for tree, target in zip(trees, targets, strict=False):
         _add_xgboost(g, ensemble, tree, int(target))
-    matrix = rounded_float32(g, x)
-    if x.sparse:
-        # A sparse matrix does not store zeros, and XGBoost treats every value that is not stored as
-        # missing.
-        matrix = g.where(matrix.equals(0.0), float("nan"), matrix)
+    rows = TreeRows.of(g, _stored(g, x), lambda frame: rounded_float32(g, frame))
+    rows = replace(rows, zero_is_missing=x.sparse)
     objective = learner["objective"]["name"]
     ensemble.start_with(_margin(g, objective, base))
-    return ensemble, matrix, objective
+    return ensemble, rows, objective
+
+
+def _stored(g: Conversion, x: Frame) -> Frame:
+    """The row with NaN for each zero that a sparse matrix does not store.
+
+    XGBoost treats every value that is not stored as missing.
+    """
+    if not x.sparse:
+        return x
+    parts = []
+    for part in x.parts:
+        if not isinstance(part, OneHot):
+            numbers = rounded_float32(g, Frame(g, [part]))
+            part = g.where(numbers.equals(0.0), float("nan"), numbers)
+        parts.append(part)
+    return Frame(g, parts, x.sparse)
 
 
 def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int) -> None:
@@ -308,8 +324,8 @@ def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
 
 @converts("xgboost", "XGBRegressor XGBRFRegressor XGBRanker", "predict")
 def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble, matrix, objective = g.call(model, "trees", x)
-    raw = ensemble.scores(g, matrix)
+    ensemble, rows, objective = g.call(model, "trees", x)
+    raw = ensemble.scores(g, rows)
     if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
         return g.exp(raw)
     return g.sigmoid(raw) if objective in ("reg:logistic", "binary:logistic") else raw
@@ -317,11 +333,11 @@ def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("xgboost", "XGBClassifier XGBRFClassifier", "classified")
 def xgboost_classified(g: Conversion, model: Any, x: Frame) -> Any:
-    ensemble, matrix, objective = g.call(model, "trees", x)
+    ensemble, rows, objective = g.call(model, "trees", x)
     if objective == "binary:logistic" and ensemble.targets == 1:
-        return ensemble.classify(g, matrix, 2, "LOGISTIC")
+        return ensemble.classify(g, rows, 2, "LOGISTIC")
     if objective == "multi:softprob" and ensemble.targets == int(model.n_classes_):
-        return ensemble.classify(g, matrix, ensemble.targets, "SOFTMAX")
+        return ensemble.classify(g, rows, ensemble.targets, "SOFTMAX")
     raise g.refuse(f"the objective '{objective}' is not supported for a classifier")
 
 

@@ -10,8 +10,8 @@ from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import cos
 from ..registry import Conversion, converts, refuses
-from .kernels import squared_distances
-from .linear_model import affine, sides
+from .kernels import dense, squared_distances
+from .linear_model import affine, product, sides
 from .preprocessing import safe_norm
 
 
@@ -21,7 +21,7 @@ def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
     centre: np.ndarray = np.asarray(model.mean_).reshape(1, -1) @ components.T
     # The mean is subtracted after the projection, as in the model: for rows far away from the mean,
     # the last digits depend on the order of these two operations.
-    y = (x.matrix() @ components.T) - centre
+    y = product(g, x, components.T) - centre
     if model.whiten:
         scale = np.sqrt(np.asarray(model.explained_variance_, "float64"))
         y = y / np.maximum(scale, np.finfo("float64").eps).reshape(1, -1)
@@ -34,10 +34,7 @@ def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
     "transform",
 )
 def projection(g: Conversion, model: Any, x: Frame) -> Tensor:
-    components = (
-        model.components_.toarray() if hasattr(model.components_, "toarray") else model.components_
-    )
-    return x.matrix() @ np.asarray(components, "float64").T
+    return product(g, x, dense(model.components_).T)
 
 
 @converts("sklearn", "FactorAnalysis", "transform")
@@ -235,8 +232,8 @@ def forward(g: Conversion, model: Any, x: Frame) -> Tensor:
     return _activate(g, model.out_activation_, y)
 
 
-def _hidden(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
+def _hidden(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
+    y: Frame | Tensor = x
     for weights, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
         y = _activate(g, model.activation, affine(g, y, np.asarray(weights).T, bias))
     return y
@@ -285,7 +282,7 @@ def mlp_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "BernoulliRBM", "transform")
 def boltzmann(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.sigmoid(affine(g, x.matrix(), model.components_, model.intercept_hidden_))
+    return g.sigmoid(affine(g, x, model.components_, model.intercept_hidden_))
 
 
 # Clusters.

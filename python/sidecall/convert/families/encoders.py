@@ -1,6 +1,8 @@
 """Converters of category encoders.
 
-The fitted encoder is called once with every category; the graph looks the answers up in a table.
+The fitted encoder is called with every category; the graph looks the answers up in a table. For a
+one-hot encoder of many categories such a table would grow with the square of their number, so the
+graph keeps the number of the column that is 1 (graph/one_hot.py).
 """
 
 from __future__ import annotations
@@ -13,9 +15,16 @@ import numpy as np
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import MISSING, Frame
+from ..graph.one_hot import OneHot
 from ..registry import Conversion, converts
 
 ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
+# A feature with more columns than this is kept as the number of the column.
+_MANY_COLUMNS = 64
+# The largest number of values in one answer of the encoder, in case it answers with a dense matrix.
+_VALUES_AT_ONCE = 1 << 22
+# Above this number of whole categories, a look-up table is smaller and faster than comparisons.
+_MANY_CATEGORIES = 64
 
 
 def is_missing(value: Any) -> bool:
@@ -29,48 +38,78 @@ def is_missing(value: Any) -> bool:
 
 
 @converts("sklearn", ENCODERS, "transform")
-def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
-    tables = _tables(g, model)
+def encode(g: Conversion, model: Any, x: Frame) -> Tensor | Frame:
+    answers = _answers(model)
     accepts = _accepts_unknown(model)
-    columns = []
-    for k, (categories, table) in enumerate(zip(model.categories_, tables, strict=True)):
+    parts: list[Tensor] = []
+    for k, (categories, answer) in enumerate(zip(model.categories_, answers, strict=True)):
         index = lookup(g, x.column(k), list(categories))
-        if table.shape[1] == 0:
+        width = answer.shape[1]
+        if width == 0:
             continue
+        if type(model).__name__ == "OneHotEncoder" and width > _MANY_COLUMNS:
+            parts.append(_column_number(g, index, answer, accepts))
+            continue
+        table = answer.toarray()
+        if not accepts:
+            table[-1] = np.nan
         picked = g.gather(g.const(table), index)
-        picked.width = table.shape[1]
+        picked.width = width
         picked.range = _range_of(table if accepts else table[:-1])
         picked.single = g.real == "float64" and bool(np.all(table == table.astype("float32")))
-        columns.append(picked)
-    if not columns:
+        parts.append(picked)
+    if not parts:
         raise g.refuse("it has no output columns")
-    return g.concat(columns)
+    return Frame(g, parts) if any(isinstance(p, OneHot) for p in parts) else g.concat(parts)
 
 
-def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
-    """One table [categories + 1, columns] per feature.
+def _column_number(g: Conversion, index: Tensor, answer: Any, accepts: bool) -> OneHot:
+    """The position of the column that is 1; `answer` is sparse, [categories + 1, columns].
 
-    A table holds the encoder's answer for each category, and in its last row the answer for an
-    unknown category.
+    `accepts`: whether the encoder accepts unknown values.
     """
+    count, width = answer.shape[0] - 1, answer.shape[1]
+    codes = np.full(count + 1, width if accepts else width + 1, "int64")
+    categories, columns = answer.nonzero()
+    codes[categories] = columns
+    if not accepts:
+        codes[count] = width
+    if len(np.unique(categories)) != len(categories) or not np.all(answer.data == 1.0):
+        raise ValueError("expected at most one 1 in each row of a one-hot encoder, got others")
+    is_same = count == width and np.array_equal(codes, np.arange(count + 1))
+    code = index if is_same else g.gather(g.const(codes), index)
+    return OneHot(g, code, width, g.real, refuses_unknown=not accepts)
+
+
+def _answers(model: Any) -> list[Any]:
+    """One sparse matrix [categories + 1, columns] for each feature.
+
+    It holds the encoder's answer for each category, and in its last row the answer for an unknown
+    category.
+    """
+    from scipy import sparse
+
     lists = [list(c) for c in model.categories_]
     longest = max(len(c) for c in lists)
-    known = [[c[min(i, len(c) - 1)] for i in range(longest)] for c in lists]
-    answers = [_ask(model, known)]
+    total = sum(len(c) + 1 for c in lists)
+    step = max(1, _VALUES_AT_ONCE // total)
+    asked = []
+    for start in range(0, longest, step):
+        rows = range(start, min(start + step, longest))
+        asked.append(_ask(model, [[c[min(i, len(c) - 1)] for i in rows] for c in lists]))
+    known = sparse.vstack(asked).tocsc()
+    # If the encoder refuses unknown values, the contract refuses them too, and this row is never
+    # read.
     accepts = _accepts_unknown(model)
-    if accepts:
-        answers.append(_ask(model, [[_unseen_value(c)] for c in lists]))
-    widths = _widths(model, lists, answers[0].shape[1])
-    tables = []
+    unknown = _ask(model, [[_unseen_value(c)] for c in lists]).tocsc() if accepts else None
+    answers = []
     start = 0
-    for categories, width in zip(lists, widths, strict=True):
-        rows = answers[0][: len(categories), start : start + width]
-        # If the encoder refuses unknown values, the contract refuses them too, and this row is
-        # never read.
-        unknown = answers[1][:, start : start + width] if accepts else np.full((1, width), np.nan)
-        tables.append(np.concatenate([rows, unknown]).astype("float64"))
-        start += width
-    return tables
+    for categories, width in zip(lists, _widths(model, lists, known.shape[1]), strict=True):
+        stop = start + width
+        last = sparse.csr_matrix((1, width)) if unknown is None else unknown[:, start:stop]
+        answers.append(sparse.vstack([known[: len(categories), start:stop], last]).tocsr())
+        start = stop
+    return answers
 
 
 def _accepts_unknown(model: Any) -> bool:
@@ -111,8 +150,10 @@ def _unseen_value(categories: list[Any]) -> Any:
     )
 
 
-def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
-    """The encoder's own answers for rows that are given as columns."""
+def _ask(model: Any, columns: list[list[Any]]) -> Any:
+    """The encoder's own answers for rows that are given as columns, as a sparse matrix."""
+    from scipy import sparse
+
     kinds = {
         np.asarray(c).dtype.kind if np.asarray(c).dtype != object else "O"
         for c in model.categories_
@@ -143,9 +184,9 @@ def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
             for k, values in enumerate(columns):
                 data[:, k] = values
         answer: Any = model.transform(data)
-    if hasattr(answer, "toarray"):
-        answer = answer.toarray()
-    return np.asarray(answer, dtype="float64")
+    if not sparse.issparse(answer):
+        answer = np.asarray(answer, dtype="float64")
+    return sparse.csr_matrix(answer, dtype="float64")
 
 
 def _dtype_of(categories: Any) -> Any:
@@ -198,6 +239,16 @@ def _lookup_numbers(
     g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int
 ) -> Tensor:
     whole = x.dtype == "int64" and all(float(c) == int(c) for _, c in present)
+    if whole and len(present) > _MANY_CATEGORIES:
+        return g.op(
+            "LabelEncoder",
+            g.flatten(x),
+            dtype="int64",
+            domain="ai.onnx.ml",
+            keys_int64s=[int(c) for _, c in present],
+            values_int64s=[i for i, _ in present],
+            default_int64=count,
+        )
     # Compare in double (or as integers), so that a float32 value equals a category exactly or not
     # at all.
     value = x if whole else g.cast(x, "float64")

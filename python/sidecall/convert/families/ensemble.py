@@ -11,6 +11,7 @@ from sklearn.base import is_regressor
 
 from ..graph.builder import Tensor
 from ..graph.frame import Frame, join
+from ..graph.tree_rows import TreeRows
 from ..registry import Conversion, converts
 from .linear_model import pair, sign_index
 from .tree import add_tree, rounding, tree_rows
@@ -185,7 +186,7 @@ def _ada_table(model: Any, member: Any, weight: float) -> np.ndarray:
     return table
 
 
-def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: Tensor) -> Tensor:
+def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: TreeRows) -> Tensor:
     ensemble = rounding(len(model.classes_))
     for tree, weight in zip(model.estimators_, weights, strict=True):
         predicted = np.argmax(tree.tree_.value[:, 0, :], axis=1)

@@ -18,12 +18,17 @@ from .ensemble import ovr_decision
 from .linear_model import pair, sign_index
 
 
+def dense(values: Any) -> np.ndarray:
+    """A fitted array; it is sparse if the model was fitted on a sparse matrix."""
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, "float64")
+
+
 def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
     """|x - p|^2 for every point, [N, points].
 
     The square is expanded into products, in the order of scikit-learn's euclidean_distances.
     """
-    points = np.asarray(points, "float64")
+    points = dense(points)
     norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
     distance = (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
     return g.where(distance < 0.0, 0.0, distance)
@@ -35,7 +40,7 @@ def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
     The graph expands the square, but first centres the points on their mean, so that fewer digits
     cancel. For very large x the result is infinite, as in the model.
     """
-    points = np.asarray(points, "float64")
+    points = dense(points)
     centre = points.mean(axis=0)
     x = x - centre.reshape(1, -1)
     points = points - centre
@@ -52,7 +57,7 @@ def kernel(
     g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any
 ) -> Any:
     """The pairwise kernel that scikit-learn calls `name`, between x and the fitted points."""
-    points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
+    points = dense(points)
     gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
     if name == "linear":
         return x @ points.T
@@ -92,7 +97,7 @@ def manhattan(g: Conversion, x: Tensor, points: Any) -> Tensor:
 def differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
     """x - p for every point, [N, points, width]."""
     row = g.op("Unsqueeze", x, g.const([1]))
-    return row - g.const(np.asarray(points, "float64")[None], x.dtype)
+    return row - g.const(dense(points)[None], x.dtype)
 
 
 # Support vector machines.
@@ -119,10 +124,9 @@ def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
 
 @converts("sklearn", "SVR NuSVR", "predict")
 def svr(g: Conversion, model: Any, x: Frame) -> Any:
-    coef = model.dual_coef_.toarray() if hasattr(model.dual_coef_, "toarray") else model.dual_coef_
     # libsvm computes the products first and then their sum. If products overflow to both
     # infinities, the answer is NaN.
-    products = _svm_kernel(g, model, x) * np.asarray(coef, "float64").reshape(1, -1)
+    products = _svm_kernel(g, model, x) * dense(model.dual_coef_).reshape(1, -1)
     return g.cast(g.sum(products) + float(model.intercept_[0]), g.real)
 
 
@@ -137,11 +141,7 @@ def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
 
     A positive value means the first class of the pair.
     """
-    coef = (
-        model._dual_coef_.toarray()
-        if hasattr(model._dual_coef_, "toarray")
-        else np.asarray(model._dual_coef_)
-    )
+    coef = dense(model._dual_coef_)
     counts = np.asarray(model._n_support)
     starts = np.concatenate([[0], np.cumsum(counts)])
     classes = len(counts)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
+from ..graph.one_hot import OneHot
 from ..registry import Conversion, converts
 
 REGRESSORS = (
@@ -24,14 +25,48 @@ CLASSIFIERS = (
 )
 
 
-def affine(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
+def product(g: Conversion, x: Frame | Tensor, weights: Any, bias: Any = None) -> Tensor:
+    """x @ weights + bias, [N, K]; `weights` is [width, K], and `bias` [K] or a number.
+
+    A column of categories becomes a look-up of its weights.
+    """
+    weights = np.asarray(weights, dtype="float64")
+    if bias is not None:
+        bias = np.asarray(bias, dtype="float64").reshape(-1)
+        bias = np.broadcast_to(bias, (weights.shape[1],))
+    if isinstance(x, Frame) and any(isinstance(part, OneHot) for part in x.parts):
+        return _looked_up(g, x, weights, np.zeros(weights.shape[1]) if bias is None else bias)
+    matrix = x.matrix() if isinstance(x, Frame) else x
+    if bias is None:
+        result: Tensor = matrix @ weights
+        return result
+    return g.op("Gemm", matrix, g.const(weights), g.const(bias), width=weights.shape[1])
+
+
+def _looked_up(g: Conversion, x: Frame, weights: np.ndarray, bias: np.ndarray) -> Tensor:
+    ends = np.cumsum([part.width for part in x.parts])
+    rows = np.split(weights, ends[:-1])
+    plain = [(part, w) for part, w in zip(x.parts, rows, strict=True) if not _is_coded(part)]
+    terms = []
+    if plain:
+        matrix = Frame(g, [part for part, _ in plain])
+        terms.append(product(g, matrix, np.vstack([w for _, w in plain]), bias))
+    for part, w in zip(x.parts, rows, strict=True):
+        if isinstance(part, OneHot):
+            terms.append(part.weighted(w, 0.0 if terms else bias))
+    return sum(terms[1:], terms[0])
+
+
+def _is_coded(part: Tensor) -> bool:
+    return isinstance(part, OneHot)
+
+
+def affine(g: Conversion, x: Frame | Tensor, coef: Any, intercept: Any) -> Tensor:
     """x @ coef.T + intercept, [N, K]."""
-    weights = np.atleast_2d(np.asarray(coef, dtype="float64"))
-    bias = np.broadcast_to(np.asarray(intercept, dtype="float64").reshape(-1), (weights.shape[0],))
-    return g.op("Gemm", x, g.const(weights.T), g.const(bias), width=weights.shape[0])
+    return product(g, x, np.atleast_2d(np.asarray(coef, dtype="float64")).T, intercept)
 
 
-def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
+def sides(g: Conversion, x: Frame | Tensor, coef: Any, intercept: Any) -> Tensor:
     """Computes [-z, z] for two classes in one node.
 
     The sigmoid of each value is the probability of its class; the larger value gives the class. The
@@ -69,12 +104,12 @@ def sign_index(g: Conversion, scores: Tensor, strict: bool = True) -> Tensor:
 
 @converts("sklearn", REGRESSORS, "predict")
 def regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x.matrix(), model.coef_, model.intercept_)
+    return affine(g, x, model.coef_, model.intercept_)
 
 
 @converts("sklearn", CLASSIFIERS, "decision_function")
 def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x.matrix(), model.coef_, model.intercept_)
+    return affine(g, x, model.coef_, model.intercept_)
 
 
 def _two_sided(model: Any) -> bool:
@@ -89,7 +124,7 @@ def _two_sided(model: Any) -> bool:
 @converts("sklearn", CLASSIFIERS, "index")
 def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     if _two_sided(model):
-        return g.argmax(sides(g, x.matrix(), model.coef_, model.intercept_))
+        return g.argmax(sides(g, x, model.coef_, model.intercept_))
     binarizer = getattr(model, "_label_binarizer", None)
     scores = g.call(model, "decision_function", x)
     if binarizer is not None and binarizer.y_type_.startswith("multilabel"):
@@ -100,7 +135,7 @@ def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "LogisticRegression LogisticRegressionCV", "predict_proba")
 def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
     if _two_sided(model):
-        return g.sigmoid(sides(g, x.matrix(), model.coef_, model.intercept_))
+        return g.sigmoid(sides(g, x, model.coef_, model.intercept_))
     return g.softmax(g.call(model, "decision_function", x))
 
 
@@ -108,9 +143,7 @@ def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
 def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     two = _two_sided(model)
     scores = (
-        sides(g, x.matrix(), model.coef_, model.intercept_)
-        if two
-        else g.call(model, "decision_function", x)
+        sides(g, x, model.coef_, model.intercept_) if two else g.call(model, "decision_function", x)
     )
     p = (
         g.sigmoid(scores)
@@ -122,9 +155,7 @@ def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PoissonRegressor GammaRegressor TweedieRegressor", "predict")
 def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return inverse_link(
-        g, model._base_loss.link, affine(g, x.matrix(), model.coef_, model.intercept_)
-    )
+    return inverse_link(g, model._base_loss.link, affine(g, x, model.coef_, model.intercept_))
 
 
 def inverse_link(g: Conversion, link: Any, raw: Tensor) -> Tensor:
@@ -145,7 +176,7 @@ def ransac(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "SGDOneClassSVM", "decision_function")
 def one_class(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x.matrix(), model.coef_, -np.asarray(model.offset_))
+    return affine(g, x, model.coef_, -np.asarray(model.offset_))
 
 
 @converts("sklearn", "DummyClassifier", "predict_proba")

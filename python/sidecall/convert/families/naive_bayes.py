@@ -104,20 +104,20 @@ def naive_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "decision_function")
 def linear_discriminant(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x.matrix(), model.coef_, model.intercept_)
+    return affine(g, x, model.coef_, model.intercept_)
 
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "predict_proba")
 def linear_discriminant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if len(model.classes_) == 2:
-        return g.sigmoid(sides(g, x.matrix(), model.coef_, model.intercept_))
+        return g.sigmoid(sides(g, x, model.coef_, model.intercept_))
     return g.softmax(g.call(model, "decision_function", x))
 
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "index")
 def linear_discriminant_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     if len(model.classes_) == 2:
-        return g.argmax(sides(g, x.matrix(), model.coef_, model.intercept_))
+        return g.argmax(sides(g, x, model.coef_, model.intercept_))
     return g.argmax(g.call(model, "decision_function", x))
 
 

@@ -10,6 +10,7 @@ from ..graph.builder import Tensor
 from ..graph.categories import CategoricalSets
 from ..graph.frame import Frame
 from ..graph.tree_ensemble import Ensemble
+from ..graph.tree_rows import TreeRows
 from ..registry import Conversion, converts
 from .linear_model import inverse_link
 
@@ -23,18 +24,22 @@ def rounded_float32(g: Conversion, x: Frame) -> Tensor:
     return Frame(g, exact).matrix("float32")
 
 
-def tree_rows(g: Conversion, x: Frame) -> Tensor:
+def tree_rows(g: Conversion, x: Frame) -> TreeRows:
     """The row as a scikit-learn tree compares it: rounded to float32.
 
-    The tensor has the type in which the step sums. A float64 row stays unchanged, because the
+    The matrix has the type in which the step sums. A float64 row stays unchanged, because the
     thresholds of the trees include the rounding (see `rounding`). An int64 is rounded once, to
     float32.
     """
-    if g.real == "float64" and all(
-        part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
-    ):
-        return x.matrix("float64")
-    return g.cast(rounded_float32(g, x), g.real)
+
+    def matrix(x: Frame) -> Tensor:
+        if g.real == "float64" and all(
+            part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
+        ):
+            return x.matrix("float64")
+        return g.cast(rounded_float32(g, x), g.real)
+
+    return TreeRows.of(g, x, matrix)
 
 
 def rounding(targets: int) -> Ensemble:
@@ -42,12 +47,13 @@ def rounding(targets: int) -> Ensemble:
     return Ensemble(targets, rounds_rows=True)
 
 
-def compared(x: Frame) -> Tensor:
+def compared(g: Conversion, x: Frame) -> TreeRows:
     """The row as histogram gradient boosting compares it.
 
     Its type is double if any column was computed in double, otherwise the type of the graph.
     """
-    return x.matrix("float64" if any(part.wide is not None for part in x.parts) else None)
+    dtype = "float64" if any(part.wide is not None for part in x.parts) else None
+    return TreeRows.of(g, x, lambda frame: frame.matrix(dtype))
 
 
 def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
@@ -92,15 +98,15 @@ def _members(model: Any) -> list[Any]:
 def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     classes, members = len(model.classes_), _members(model)
     ensemble = _class_ensemble(members, classes)
-    matrix = tree_rows(g, x)
-    if matrix.dtype == "float64" or classes == 1:
-        total = ensemble.scores(g, matrix)
+    rows = tree_rows(g, x)
+    if rows.dtype == "float64" or classes == 1:
+        total = ensemble.scores(g, rows)
         index = g.argmax(total)
     else:
         # With two classes, the operator compares the share of the second class with one half. With
         # three or more, it takes the largest share, and the first of equal shares, as scikit-learn
         # does. So two classes get a third one that no leaf votes for.
-        index, total = ensemble.classify(g, matrix, max(classes, 3), "NONE")
+        index, total = ensemble.classify(g, rows, max(classes, 3), "NONE")
         total = g.columns(total, range(classes))
     return index, total / float(len(members)) if len(members) > 1 else total
 
@@ -258,7 +264,7 @@ def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 def _classify(
-    g: Conversion, loss: Any, ensemble: Ensemble, matrix: Tensor, zero_is_positive: bool
+    g: Conversion, loss: Any, ensemble: Ensemble, rows: TreeRows, zero_is_positive: bool
 ) -> tuple[Tensor, Tensor]:
     """Class index and probabilities.
 
@@ -268,7 +274,7 @@ def _classify(
     if name not in ("HalfBinomialLoss", "ExponentialLoss", "HalfMultinomialLoss"):
         raise g.refuse(f"the loss {name} is not supported")
     is_binary = ensemble.targets == 1
-    scores = g.cast((ensemble.against_zero() if is_binary else ensemble).scores(g, matrix), g.real)
+    scores = g.cast((ensemble.against_zero() if is_binary else ensemble).scores(g, rows), g.real)
     return g.argmax(scores, last=is_binary and zero_is_positive), g.softmax(
         scores * 2.0 if name == "ExponentialLoss" else scores
     )
@@ -277,12 +283,12 @@ def _classify(
 @converts("sklearn", "GradientBoostingClassifier", "classified")
 def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     name = type(model._loss).__name__
-    ensemble, matrix = _started(g, model), tree_rows(g, x)
+    ensemble, rows = _started(g, model), tree_rows(g, x)
     if g.real == "float32" and name != "ExponentialLoss":
         return ensemble.classify(
-            g, matrix, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
+            g, rows, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
         )
-    return _classify(g, model._loss, ensemble, matrix, zero_is_positive=True)
+    return _classify(g, model._loss, ensemble, rows, zero_is_positive=True)
 
 
 @converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba")
@@ -303,11 +309,11 @@ def _members_of(bits: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.unpackbits(np.asarray(bits, "<u4").view("uint8"), bitorder="little"))
 
 
-def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor]:
+def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRows]:
     if model._preprocessor is not None:
         x = g.transform(model._preprocessor, x, "preprocessor")
     singles = np.array(x.singles)
-    sets = CategoricalSets(g, compared(x))
+    sets = CategoricalSets(g, compared(g, x))
     known, columns = model._bin_mapper.make_known_categories_bitsets()
     ensemble = Ensemble(model.n_trees_per_iteration_)
     ensemble.start_with(model._baseline_prediction)
@@ -331,13 +337,13 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
             leaves = np.flatnonzero(leaf)
             weights = (leaves, np.full(len(leaves), k), nodes["value"][leaves])
             ensemble.add(feature, threshold, nodes["left"], nodes["right"], missing, leaf, weights)
-    return ensemble, sets.matrix()
+    return ensemble, sets.rows()
 
 
 @converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")
 def hist_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble, matrix = _hist_ensemble(g, model, x)
-    return g.cast(ensemble.scores(g, matrix), g.real)
+    ensemble, rows = _hist_ensemble(g, model, x)
+    return g.cast(ensemble.scores(g, rows), g.real)
 
 
 @converts("sklearn", "HistGradientBoostingRegressor", "predict")
@@ -353,8 +359,8 @@ def hist_decision(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "HistGradientBoostingClassifier", "classified")
 def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     binary = len(model.classes_) == 2
-    ensemble, matrix = _hist_ensemble(g, model, x)
-    if matrix.dtype == "float32":
+    ensemble, rows = _hist_ensemble(g, model, x)
+    if rows.dtype == "float32":
         transform = "LOGISTIC" if binary else "SOFTMAX"
-        return ensemble.classify(g, matrix, len(model.classes_), transform)
-    return _classify(g, model._loss, ensemble, matrix, zero_is_positive=False)
+        return ensemble.classify(g, rows, len(model.classes_), transform)
+    return _classify(g, model._loss, ensemble, rows, zero_is_positive=False)

@@ -52,16 +52,25 @@ class Tensor:
     `range`: the bounds of its numbers, if known.
     """
 
-    __slots__ = ("dtype", "graph", "name", "range", "single", "wide", "width")
+    __slots__ = ("_name", "dtype", "graph", "range", "single", "wide", "width")
 
     def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
         self.graph = graph
-        self.name = name
+        self._name = name
         self.dtype = dtype
         self.width = width
         self.single = False
         self.wide: Tensor | None = None
         self.range: Range | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def key(self) -> str:
+        """A text that only tensors with the same numbers share."""
+        return self.name
 
     def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
         left = self.graph.like(left, self)

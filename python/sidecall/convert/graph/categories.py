@@ -7,35 +7,36 @@ from typing import Any
 import numpy as np
 
 from ..registry import Conversion
-from .builder import Tensor
+from .tree_rows import TreeRows
 
 
 class CategoricalSets:
-    """Adds a column to the matrix for each distinct test "the category is in this set".
+    """Adds a feature for each distinct test "the category is in this set".
 
-    A row with 0 in this column goes left at the split, a row with 1 goes right.
+    A row with 0 in the column of this feature goes left at the split, a row with 1 goes right.
     """
 
-    def __init__(self, g: Conversion, matrix: Tensor) -> None:
+    def __init__(self, g: Conversion, rows: TreeRows) -> None:
         self.g = g
-        self.base = matrix
+        self.base = rows
         self.found: dict[int, dict[tuple[Any, ...], int]] = {}
         self.count = 0
 
     def split(self, feature: int, left: Any, right: Any, other_left: bool) -> int:
-        """The index of the column that holds the result of this split.
+        """The feature that holds the result of this split.
 
         Categories in neither list, and missing values, go left if `other_left`.
         """
         key = (tuple(int(c) for c in left), tuple(int(c) for c in right), other_left)
         columns = self.found.setdefault(feature, {})
         if key not in columns:
-            columns[key] = (self.base.width or 0) + self.count
+            columns[key] = len(self.base.columns) + self.count
             self.count += 1
         return columns[key]
 
-    def matrix(self) -> Tensor:
-        g, parts, places = self.g, [self.base], []
+    def rows(self) -> TreeRows:
+        g, matrix = self.g, self.base.matrix
+        parts, places = [matrix], []
         for feature, columns in self.found.items():
             size = 1 + max((c for left, right, _ in columns for c in (*left, *right)), default=0)
             table = np.zeros((size + 1, len(columns)))
@@ -43,15 +44,15 @@ class CategoricalSets:
                 table[:, k] = 0.0 if other_left else 1.0
                 table[list(right), k] = 1.0
                 table[list(left), k] = 0.0
-            x = g.columns(self.base, [feature])
+            x = g.columns(matrix, [self.base.columns[feature]])
             known = (x > -1.0) & (x < float(size))
             code = g.cast(g.flatten(g.where(known, x, float(size))), "int64")
-            picked = g.gather(g.const(table, self.base.dtype), code)
+            picked = g.gather(g.const(table, matrix.dtype), code)
             picked.width = len(columns)
             parts.append(picked)
             places += list(columns.values())
         if not places:
             return self.base
-        width = self.base.width or 0
-        order = list(range(width)) + [width + places.index(width + i) for i in range(len(places))]
-        return g.columns(g.concat(parts), order)
+        width, first = matrix.width or 0, len(self.base.columns)
+        order = list(range(width)) + [width + places.index(first + i) for i in range(len(places))]
+        return self.base.beside(g.columns(g.concat(parts), order), len(places))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..checks import Range
 from .builder import Graph, Tensor
+from .one_hot import OneHot
 
 # Represents a missing value in a string tensor (docs/contract.md); it is a non-character of
 # Unicode.
@@ -27,7 +28,7 @@ class Frame:
         self.sparse = sparse
         self.parts = [p for p in parts if p.width != 0]
         self.width = sum(p.width or 0 for p in self.parts)
-        self.key = tuple(p.name for p in self.parts)
+        self.key = tuple(p.key for p in self.parts)
 
     @property
     def dtypes(self) -> list[str]:
@@ -46,10 +47,14 @@ class Frame:
         """The chosen columns in this order; adjacent columns from one part stay in one part."""
         places = [(part, column) for part in self.parts for column in range(part.width or 0)]
         chosen = [places[int(i)] for i in indices]
-        parts = []
-        for _, group in groupby(chosen, key=lambda place: place[0].name):
+        parts: list[Tensor] = []
+        for _, group in groupby(chosen, key=lambda place: place[0].key):
             items = list(group)
-            parts.append(self.graph.columns(items[0][0], [column for _, column in items]))
+            part, columns = items[0][0], [column for _, column in items]
+            if isinstance(part, OneHot) and len(set(columns)) == len(columns):
+                parts.append(part.select(columns))
+            else:
+                parts.append(self.graph.columns(part, columns))
         return Frame(self.graph, parts, self.sparse)
 
     def column(self, index: int) -> Tensor:

@@ -11,6 +11,8 @@ new one.
 scikit-learn's trees round a row to float32 before they compare it. In a float64 graph the
 thresholds include that rounding, so that the row need not be rounded: x <= largest_rounded_below(t)
 and float32(x) <= t agree for every double x.
+
+A split at a column of a one-hot encoder compares the number of the category (see TreeRows).
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ from onnx import numpy_helper
 
 from ..registry import Conversion
 from .builder import Tensor
+from .tree_rows import TreeRows
+
+# Values of nodes_modes.
+_LESS_OR_EQUAL, _NOT_EQUAL = 0, 5
 
 
 def float32_below(values: np.ndarray) -> np.ndarray:
@@ -160,16 +166,16 @@ class Ensemble:
         pair.weights = [(node, target + 1, weight) for node, target, weight in self.weights]
         return pair
 
-    def scores(self, g: Conversion, x: Tensor) -> Tensor:
+    def scores(self, g: Conversion, x: TreeRows) -> Tensor:
         """Sums of leaf weights in the order of the trees, [N, targets], in the type of x."""
         if not self.trees:
             raise g.refuse("it holds no trees")
         if x.dtype == "float64" or g.new_trees:
             return self._new(g, x)
-        attributes = self._nodes() | self._targets("target")
+        attributes = self._nodes(x) | self._targets("target")
         return g.op(
             "TreeEnsembleRegressor",
-            x,
+            x.matrix,
             domain="ai.onnx.ml",
             width=self.targets,
             n_targets=self.targets,
@@ -177,7 +183,7 @@ class Ensemble:
         )
 
     def classify(
-        self, g: Conversion, x: Tensor, classes: int, transform: str
+        self, g: Conversion, x: TreeRows, classes: int, transform: str
     ) -> tuple[Tensor, Tensor]:
         """Class index [N] and probabilities [N, classes] from one node; float32 only.
 
@@ -186,10 +192,10 @@ class Ensemble:
         if g.new_trees:
             return self._classify(g, x, classes, transform)
         ensemble = self._with_negative_leaf() if self.targets == 1 and classes == 2 else self
-        attributes = ensemble._nodes() | ensemble._targets("class")
+        attributes = ensemble._nodes(x) | ensemble._targets("class")
         index, probabilities = g.ops(
             "TreeEnsembleClassifier",
-            (x,),
+            (x.matrix,),
             [("int64", None), ("float32", classes)],
             "ai.onnx.ml",
             classlabels_int64s=list(range(classes)),
@@ -199,7 +205,7 @@ class Ensemble:
         return index, probabilities
 
     def _classify(
-        self, g: Conversion, x: Tensor, classes: int, transform: str
+        self, g: Conversion, x: TreeRows, classes: int, transform: str
     ) -> tuple[Tensor, Tensor]:
         """The result of `classify` from several nodes, for graphs that use TreeEnsemble."""
         scores = self._new(g, x)
@@ -208,21 +214,20 @@ class Ensemble:
             return g.cast(g.flatten(scores >= 0.0), "int64"), g.concat([1.0 - positive, positive])
         return g.argmax(scores), g.softmax(scores) if transform == "SOFTMAX" else scores
 
-    def _all(self, key: str) -> np.ndarray:
-        return np.concatenate([tree[key] for tree in self.trees])
-
-    def _nodes(self) -> dict[str, Any]:
-        sizes = [len(tree["leaf"]) for tree in self.trees]
-        leaf = self._all("leaf")
+    def _nodes(self, x: TreeRows) -> dict[str, Any]:
+        trees = [x.place(tree) for tree in self.trees]
+        sizes = [len(tree["leaf"]) for tree in trees]
+        every = {key: np.concatenate([tree[key] for tree in trees]) for key in trees[0]}
+        modes = np.where(every["by_category"], "BRANCH_NEQ", "BRANCH_LEQ")
         return {
             "nodes_treeids": np.repeat(np.arange(len(sizes)), sizes).tolist(),
             "nodes_nodeids": np.concatenate([np.arange(n) for n in sizes]).tolist(),
-            "nodes_featureids": self._all("feature").tolist(),
-            "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
-            "nodes_values": float32_below(self._all("threshold")).astype("float64").tolist(),
-            "nodes_truenodeids": self._all("left").tolist(),
-            "nodes_falsenodeids": self._all("right").tolist(),
-            "nodes_missing_value_tracks_true": self._all("missing").astype(int).tolist(),
+            "nodes_featureids": every["feature"].tolist(),
+            "nodes_modes": np.where(every["leaf"], "LEAF", modes).tolist(),
+            "nodes_values": float32_below(every["threshold"]).astype("float64").tolist(),
+            "nodes_truenodeids": every["left"].tolist(),
+            "nodes_falsenodeids": every["right"].tolist(),
+            "nodes_missing_value_tracks_true": every["missing"].astype(int).tolist(),
         }
 
     def _targets(self, kind: str) -> dict[str, Any]:
@@ -238,36 +243,42 @@ class Ensemble:
             f"{kind}_weights": weights.tolist(),
         }
 
-    def _new(self, g: Conversion, x: Tensor) -> Tensor:
+    def _new(self, g: Conversion, x: TreeRows) -> Tensor:
         # A leaf of this operator has one target, so a tree is repeated for each of its targets.
         columns: dict[str, list[Any]] = {
             k: []
-            for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")
+            for k in (
+                *("feature", "by_category", "threshold", "missing"),
+                *("left", "right", "leftleaf", "rightleaf"),
+            )
         }
         roots: list[int] = []
         leaf_targets: list[int] = []
         leaf_weights: list[float] = []
-        for tree, (node, target, weight) in zip(self.trees, self.weights, strict=True):
+        for every, (node, target, weight) in zip(self.trees, self.weights, strict=True):
+            tree = x.place(every)
             for t in np.unique(target):
                 chosen = target == t
                 values = dict(zip(node[chosen].tolist(), weight[chosen].tolist(), strict=True))
                 self._one_tree(tree, values, int(t), columns, roots, leaf_targets, leaf_weights)
-        size = len(columns["feature"])
+        by_category = np.array(columns["by_category"], bool)
         splits = np.array(columns["threshold"], "float64")
         if x.dtype == "float32":
             splits = float32_below(splits)
         elif self.rounds_rows:
-            splits = largest_rounded_below(splits)
+            splits = np.where(by_category, splits, largest_rounded_below(splits))
         return g.op(
             "TreeEnsemble",
-            x,
+            x.matrix,
             domain="ai.onnx.ml",
             width=self.targets,
             aggregate_function=1,
             n_targets=self.targets,
             post_transform=0,
             tree_roots=roots,
-            nodes_modes=numpy_helper.from_array(np.zeros(size, "uint8")),
+            nodes_modes=numpy_helper.from_array(
+                np.where(by_category, _NOT_EQUAL, _LESS_OR_EQUAL).astype("uint8")
+            ),
             nodes_featureids=columns["feature"],
             nodes_splits=numpy_helper.from_array(splits),
             nodes_missing_value_tracks_true=columns["missing"],
@@ -302,16 +313,17 @@ class Ensemble:
             # including a missing one, to the real root.
             leaf_weights.append(0.0)
             leaf_targets.append(target)
-            _append(columns, 0, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
+            _append(columns, 0, False, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
         # A single leaf becomes both branches of a node. A leaf cannot have two parents, so it is
         # stored twice.
         if leaf[0]:
             leaf_weights.append(leaf_weights[place[0]])
             leaf_targets.append(target)
-            _append(columns, 0, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)
+            _append(columns, 0, False, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)
             return
         place[inner] = len(columns["feature"]) + np.arange(len(inner))
         columns["feature"] += tree["feature"][inner].tolist()
+        columns["by_category"] += tree["by_category"][inner].tolist()
         columns["threshold"] += tree["threshold"][inner].tolist()
         columns["missing"] += tree["missing"][inner].astype(int).tolist()
         for side in ("left", "right"):
