@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from drawn_trees import draw_forest, new_attributes, old_attributes, rows_near
 from judging import TRANSFORMS
 from onnx import TensorProto
 from operator_cases import REALS, Case, Random, cases_of, pick
-from two_engines import ML
+from two_engines import ML, Array
 
 FLOAT, STRING, INT64 = TensorProto.FLOAT, TensorProto.STRING, TensorProto.INT64
 ROWS = (1, 2, 17, 100)
@@ -55,6 +56,16 @@ def limit_leaves(tree: Any, targets: list[int]) -> None:
     limit_leaves(tree.no, targets)
 
 
+def typed(rng: Random, x: Array) -> Array:
+    """Some rows as double, with values beside those of float, for trees of float."""
+    if x.dtype != np.float32 or rng.random() < 0.7:
+        return x
+    wide = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        beside = np.nextafter(wide, pick(rng, [-np.inf, np.inf]))
+    return np.where(rng.random(x.shape) < 0.5, beside, wide)
+
+
 @cases_of("TreeEnsembleRegressor")
 def tree_regressor(op: str, version: int, rng: Random) -> Iterator[Case]:
     for dtype in REALS if version >= 3 else ("float32",):
@@ -70,7 +81,7 @@ def tree_regressor(op: str, version: int, rng: Random) -> Iterator[Case]:
             if rng.random() < 0.3:
                 del attributes["nodes_missing_value_tracks_true"]
             for rows in ROWS:
-                x = rows_near(rng, forest, rows, 5)
+                x = typed(rng, rows_near(rng, forest, rows, 5))
                 yield Case(op, [x], attributes, types=[FLOAT], domain=ML, is_free=rows == 17)
 
 
@@ -97,5 +108,5 @@ def tree_classifier(op: str, version: int, rng: Random) -> Iterator[Case]:
             attributes["classlabels_strings" if is_text else "classlabels_int64s"] = labels
             types = [STRING if is_text else INT64, FLOAT]
             for rows in ROWS:
-                x = rows_near(rng, forest, rows, 5)
+                x = typed(rng, rows_near(rng, forest, rows, 5))
                 yield Case(op, [x], attributes, types=types, domain=ML, is_free=rows == 17)

@@ -537,9 +537,9 @@ one_target = {**STUMP, **votes("target", 0), "n_targets": 1}
 add = ml("TreeEnsembleRegressor", 3, (FLOAT,), **one_target)
 add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MIN", answers=True)
 add(UNSUPPORTED, "smallest or largest weight", REAL, aggregate_function="MAX", answers=True)
-modes = ["BRANCH_MEMBER", "LEAF", "LEAF"]
-add(FILE, "nodes_modes: expected BRANCH_LEQ", REAL, nodes_modes=modes, answers=None)
-add(UNSUPPORTED, f"{NO_TYPE} float64", DOUBLE, answers=True)
+add(FILE, "expected BRANCH_LEQ", REAL, nodes_modes=["BRANCH_MEMBER"] * 3, answers=None)
+values = {"nodes_values": None, "nodes_values_as_tensor": np.array([0.5, 0, 0])}
+add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, **values, answers=None)
 add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
 add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
 add(ENGINE, "rank 1 or 2", of("float32", 4, 3, 1))

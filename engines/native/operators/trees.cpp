@@ -1,7 +1,11 @@
 // The tree operators: TreeEnsemble, TreeEnsembleRegressor, TreeEnsembleClassifier.
 #include <algorithm>
 #include <cmath>
+#include <exception>
+#include <functional>
+#include <mutex>
 
+#include "core/error.h"
 #include "engines/native/post_transform.h"
 #include "engines/native/trees/ensemble.h"
 #include "engines/native/trees/forest.h"
@@ -156,21 +160,19 @@ class Regressor final : public Operator {
 template <typename Number>
 class Classifier final : public Operator {
  public:
-  Classifier(const Compile& compile, Ensemble ensemble)
-      : node_(compile.node),
+  Classifier(const Node& node, const std::vector<Text>& texts, Ensemble ensemble)
+      : node_(node),
         num_features_(ensemble.num_features),
         num_classes_(ensemble.num_targets),
         all_positive_(std::none_of(ensemble.weights.begin(), ensemble.weights.end(),
                                    [](const Weight& weight) { return weight.value < 0; })),
-        labels_(compile.node.integers("classlabels_int64s")),
+        labels_(node.integers("classlabels_int64s")),
+        texts_(texts),
         base_(ensemble.base_values.begin(), ensemble.base_values.end()),
         has_score_(base_.empty() ? ever_scored(ensemble)
                                  : std::vector<bool>(static_cast<size_t>(num_classes_), true)),
         transform_(ensemble.transform),
-        forest_(compile.node, check(std::move(ensemble))) {
-    for (const std::string_view text : compile.node.texts("classlabels_strings"))
-      texts_.push_back(compile.vocabulary.add(text));
-  }
+        forest_(node, check(std::move(ensemble))) {}
 
   std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
     const Tensor& x = required(node_, in, 0);
@@ -279,13 +281,49 @@ class Classifier final : public Operator {
   const int32_t num_classes_;
   const bool all_positive_;
   const std::vector<int64_t> labels_;
-  std::vector<Text> texts_;
+  const std::vector<Text> texts_;
   const std::vector<Number> base_;
   const std::vector<bool> has_score_;  // by class
   const size_t first_class_ = static_cast<size_t>(
       std::find(has_score_.begin(), has_score_.end(), true) - has_score_.begin());
   const PostTransform transform_;
   const Forest<Number> forest_;
+};
+
+// An operator whose attributes can be float although its rows are double. The type of the rows is
+// known when a program is prepared, which happens once when the file is opened.
+class ByRowType final : public Operator {
+ public:
+  // Makes the operator for an ensemble whose `is_double` says the type of the rows.
+  using Make = std::function<std::unique_ptr<Operator>(Ensemble ensemble)>;
+
+  ByRowType(const Node& node, Ensemble ensemble, Make make)
+      : node_(node), ensemble_(std::move(ensemble)), make_(std::move(make)) {}
+
+  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
+    const Tensor& x = required(node_, in, 0);
+    const bool is_double = x.dtype == SIDECALL_DTYPE_FLOAT64;
+    if (!is_double && (x.dtype != SIDECALL_DTYPE_FLOAT32 || ensemble_.is_double))
+      refuse_type(node_, x);
+    std::call_once(is_made_, [&] {
+      try {
+        if (is_double) widen(&ensemble_);
+        op_ = make_(std::move(ensemble_));
+      } catch (const Error&) {
+        failure_ = std::current_exception();
+      }
+    });
+    if (failure_) std::rethrow_exception(failure_);
+    return op_->prepare(in, out);
+  }
+
+ private:
+  const Node& node_;
+  mutable std::once_flag is_made_;
+  mutable Ensemble ensemble_;  // empty once op_ is there
+  const Make make_;
+  mutable std::unique_ptr<Operator> op_;
+  mutable std::exception_ptr failure_;  // why there is no op_
 };
 
 void require_sums(const Node& node, const Ensemble& ensemble) {
@@ -323,16 +361,26 @@ std::unique_ptr<Operator> make_tree_regressor(const Compile& compile) {
     refuse_node(compile.node, SIDECALL_UNSUPPORTED,
                 "expected a weight of every target for each row, got base values and a target "
                 "that may have no weight");
-  if (ensemble.is_double)
-    return std::make_unique<Regressor<double, float>>(compile.node, std::move(ensemble));
-  return std::make_unique<Regressor<float, float>>(compile.node, std::move(ensemble));
+  const Node& node = compile.node;
+  const auto make = [&node](Ensemble typed) -> std::unique_ptr<Operator> {
+    if (typed.is_double) return std::make_unique<Regressor<double, float>>(node, std::move(typed));
+    return std::make_unique<Regressor<float, float>>(node, std::move(typed));
+  };
+  return std::make_unique<ByRowType>(node, std::move(ensemble), make);
 }
 
 std::unique_ptr<Operator> make_tree_classifier(const Compile& compile) {
   Ensemble ensemble = read_tree_nodes(compile.node, "class");
   require_sums(compile.node, ensemble);
-  if (ensemble.is_double) return std::make_unique<Classifier<double>>(compile, std::move(ensemble));
-  return std::make_unique<Classifier<float>>(compile, std::move(ensemble));
+  const Node& node = compile.node;
+  std::vector<Text> texts;
+  for (const std::string_view text : node.texts("classlabels_strings"))
+    texts.push_back(compile.vocabulary.add(text));
+  const auto make = [&node, texts](Ensemble typed) -> std::unique_ptr<Operator> {
+    if (typed.is_double) return std::make_unique<Classifier<double>>(node, texts, std::move(typed));
+    return std::make_unique<Classifier<float>>(node, texts, std::move(typed));
+  };
+  return std::make_unique<ByRowType>(node, std::move(ensemble), make);
 }
 
 }  // namespace

@@ -90,15 +90,15 @@ class EnsembleReader {
                    int32_t no) {
     switch (mode) {
       case Mode::kLeq:
-        return {feature, nan_is_yes, threshold, yes, no};
+        return {feature, nan_is_yes, false, threshold, yes, no};
       case Mode::kLt:
-        return {feature, nan_is_yes, number_below(threshold, ensemble_.is_double), yes, no};
+        return {feature, nan_is_yes, true, number_below(threshold, ensemble_.is_double), yes, no};
       case Mode::kGt:
-        if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
-        return {feature, !nan_is_yes, threshold, no, yes};
+        if (std::isnan(threshold)) return {feature, nan_is_yes, false, threshold, yes, no};
+        return {feature, !nan_is_yes, false, threshold, no, yes};
       case Mode::kGte:
-        if (std::isnan(threshold)) return {feature, nan_is_yes, threshold, yes, no};
-        return {feature, !nan_is_yes, number_below(threshold, ensemble_.is_double), no, yes};
+        if (std::isnan(threshold)) return {feature, nan_is_yes, false, threshold, yes, no};
+        return {feature, !nan_is_yes, true, number_below(threshold, ensemble_.is_double), no, yes};
       case Mode::kEq:
         return equality(feature, threshold, nan_is_yes, yes, no);
       case Mode::kNeq:  // NaN differs from every number
@@ -121,14 +121,18 @@ class EnsembleReader {
     const auto [found, is_new] =
         equalities_.emplace(std::move(key), static_cast<int32_t>(ensemble_.memberships.size()));
     if (is_new) return member_split({feature, nan_is_yes, std::move(values)}, yes, no);
-    return {~found->second, false, kMembershipThreshold, yes, no};
+    return {~found->second, false, false, kMembershipThreshold, yes, no};
   }
 
   // The branch `yes` for members.
   Split member_split(Membership membership, int32_t yes, int32_t no) {
     ensemble_.memberships.push_back(std::move(membership));
-    return {~static_cast<int32_t>(ensemble_.memberships.size() - 1), false, kMembershipThreshold,
-            yes, no};
+    return {~static_cast<int32_t>(ensemble_.memberships.size() - 1),
+            false,
+            false,
+            kMembershipThreshold,
+            yes,
+            no};
   }
 
   // Until all features of the row are known, a split names membership i as ~i.
@@ -479,6 +483,17 @@ Ensemble read_tree_ensemble(const Node& node) { return TreeEnsembleReader(node).
 
 Ensemble read_tree_nodes(const Node& node, const char* target) {
   return TreeNodesReader(node, target).read();
+}
+
+void widen(Ensemble* ensemble) {
+  if (ensemble->is_double) return;
+  for (Split& split : ensemble->splits) {
+    if (!split.is_below || std::isnan(split.threshold)) continue;
+    const auto own =
+        std::nextafter(static_cast<float>(split.threshold), std::numeric_limits<float>::infinity());
+    split.threshold = number_below(own, true);
+  }
+  ensemble->is_double = true;
 }
 
 }  // namespace sidecall::native

@@ -25,6 +25,7 @@ struct Membership {
 struct Split {
   int32_t feature = 0;
   bool nan_is_yes = false;
+  bool is_below = false;  // `threshold` is the number below that of the file
   double threshold = 0;
   int32_t yes = 0;  // the index of a split, or ~i for leaf i; `no` and the roots likewise
   int32_t no = 0;
@@ -60,5 +61,8 @@ Ensemble read_tree_ensemble(const Node& node);
 // Reads a TreeEnsembleRegressor (target: "target") or a TreeEnsembleClassifier ("class"). `target`
 // is the prefix of the attributes with the weights of the leaves.
 Ensemble read_tree_nodes(const Node& node, const char* target);
+
+// Makes the ensemble one for rows of double; its thresholds and weights stay those of the file.
+void widen(Ensemble* ensemble);
 
 }  // namespace sidecall::native
