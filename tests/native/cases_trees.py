@@ -28,7 +28,10 @@ def tree_ensemble(op: str, version: int, rng: Random) -> Iterator[Case]:
                 limit_leaves(tree, pick(rng, for_one))
             attributes = new_attributes(forest)
             attributes["post_transform"] = pick(rng, [0, 0, 3, 4])
-            attributes["aggregate_function"] = pick(rng, [1, 1, 0])
+            # With several targets, a tree has weights for one of them.
+            attributes["aggregate_function"] = pick(
+                rng, [1, 1, 0, 2, 3] if targets == 1 else [1, 0]
+            )
             if rng.random() < 0.3:
                 del attributes["nodes_missing_value_tracks_true"]
             if rng.random() < 0.3:
@@ -77,7 +80,10 @@ def tree_regressor(op: str, version: int, rng: Random) -> Iterator[Case]:
                 forest.base_values = []  # a target may have no weight then
             attributes = old_attributes(forest, "target", rng if rng.random() < 0.3 else None)
             attributes["post_transform"] = pick(rng, ["NONE", *TRANSFORMS])
-            attributes["aggregate_function"] = pick(rng, ["SUM", "SUM", "AVERAGE"])
+            aggregates = ["SUM", "SUM", "AVERAGE"]
+            if targets == 1 or is_dense:
+                aggregates += ["MIN", "MAX"]
+            attributes["aggregate_function"] = pick(rng, aggregates)
             if rng.random() < 0.3:
                 del attributes["nodes_missing_value_tracks_true"]
             for rows in ROWS:

@@ -22,7 +22,8 @@ import cases_trees  # noqa: F401
 import numpy as np
 from judging import equality_of
 from operator_cases import ALL, CASES, ROOT, Case, Entry, table_entries, versions_of
-from refusals import NO_TYPE, REFUSALS
+from refusals import NO_TYPE
+from refusals_trees import REFUSALS
 from sidecall import errors
 from two_engines import ML, Native
 

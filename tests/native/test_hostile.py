@@ -12,8 +12,8 @@ import pytest
 import sidecall
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from operator_cases import Case, Known
-from refusals import STUMP, votes
-from refusals import stump as new_stump
+from refusals_trees import STUMP, votes
+from refusals_trees import stump as new_stump
 from sidecall import errors
 from two_engines import ML, NODE, Array, Native, make_node, model_of
 

@@ -21,7 +21,8 @@ import sidecall
 from judging import Answer, judge
 from onnx import ModelProto, TensorProto
 from operator_cases import CASES, TABLES, Case, Entry, table_entries, versions_of
-from refusals import REFUSALS, Refusal
+from refusals import Refusal
+from refusals_trees import REFUSALS
 from sidecall import errors
 from two_engines import (
     MICROSOFT,

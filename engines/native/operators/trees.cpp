@@ -3,6 +3,7 @@
 #include <cmath>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <mutex>
 
 #include "core/error.h"
@@ -119,6 +120,7 @@ class Regressor final : public Operator {
   Regressor(const Node& node, Ensemble ensemble)
       : node_(node),
         num_features_(ensemble.num_features),
+        start_(start_of(ensemble.aggregate)),
         finish_(ensemble),
         forest_(node, std::move(ensemble)) {}
 
@@ -136,7 +138,7 @@ class Regressor final : public Operator {
           const int64_t targets = finish_.num_targets;
           Number* totals = sums.data();
           if constexpr (std::is_same_v<Number, Out>) totals = y->template as<Number>();
-          std::fill(totals, totals + rows.count * targets, Number{0});
+          std::fill(totals, totals + rows.count * targets, start_);
           forest_.add(x.as<Number>(), rows.count, rows.columns, totals, &scratch, interrupt);
           for (int64_t row = 0; row < rows.count; ++row) finish_(totals + row * targets);
           if constexpr (!std::is_same_v<Number, Out>) {
@@ -147,8 +149,15 @@ class Regressor final : public Operator {
   }
 
  private:
+  static Number start_of(Aggregate aggregate) {
+    constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
+    if (aggregate == Aggregate::kMin) return kInfinity;
+    return aggregate == Aggregate::kMax ? -kInfinity : Number{0};
+  }
+
   const Node& node_;
   const int32_t num_features_;
+  const Number start_;  // of the sums
   const Finish<Number> finish_;
   const Forest<Number> forest_;
 };
@@ -211,7 +220,7 @@ class Classifier final : public Operator {
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "expected 2 or more classes, got fewer than 2 classes");
     if (ensemble.aggregate != Aggregate::kSum)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "aggregate_function: expected SUM, got AVERAGE");
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "aggregate_function: expected SUM, got another one");
     const bool one_class = std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
                                        [](const Weight& weight) { return weight.target == 0; });
     if (num_classes_ == 2 && (!one_class || ensemble.base_values.size() > 1))
@@ -326,16 +335,20 @@ class ByRowType final : public Operator {
   mutable std::exception_ptr failure_;  // why there is no op_
 };
 
-void require_sums(const Node& node, const Ensemble& ensemble) {
-  if (ensemble.aggregate != Aggregate::kSum && ensemble.aggregate != Aggregate::kAverage)
-    refuse_node(
-        node, SIDECALL_UNSUPPORTED,
-        "aggregate_function: expected a sum or an average, got the smallest or largest weight");
+// The smallest or largest of no weights, and of weights that are NaN, differs between engines.
+void check_aggregate(const Node& node, const Ensemble& ensemble) {
+  if (ensemble.aggregate == Aggregate::kSum || ensemble.aggregate == Aggregate::kAverage) return;
+  const bool has_nan = std::any_of(ensemble.weights.begin(), ensemble.weights.end(),
+                                   [](const Weight& weight) { return std::isnan(weight.value); });
+  if (has_nan || !scores_all_targets(ensemble))
+    refuse_node(node, SIDECALL_UNSUPPORTED,
+                "aggregate_function: expected a sum or an average, or a weight of every target for "
+                "each row and no NaN, got the smallest or largest of other weights");
 }
 
 std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {
   Ensemble ensemble = read_tree_ensemble(compile.node);
-  require_sums(compile.node, ensemble);
+  check_aggregate(compile.node, ensemble);
   // By ONNX, 1 is SOFTMAX and 2 is LOGISTIC. ONNX Runtime 1.32 reads them the other way round.
   if (ensemble.transform == PostTransform::kSoftmax ||
       ensemble.transform == PostTransform::kLogistic)
@@ -350,7 +363,7 @@ std::unique_ptr<Operator> make_tree_ensemble(const Compile& compile) {
 
 std::unique_ptr<Operator> make_tree_regressor(const Compile& compile) {
   Ensemble ensemble = read_tree_nodes(compile.node, "target");
-  require_sums(compile.node, ensemble);
+  check_aggregate(compile.node, ensemble);
   // ONNX Runtime does not add the base value of a target for which a row has no weight.
   if (ensemble.num_targets > 1 && ensemble.base_values.size() == 1)
     refuse_node(compile.node, SIDECALL_UNSUPPORTED,
@@ -371,7 +384,6 @@ std::unique_ptr<Operator> make_tree_regressor(const Compile& compile) {
 
 std::unique_ptr<Operator> make_tree_classifier(const Compile& compile) {
   Ensemble ensemble = read_tree_nodes(compile.node, "class");
-  require_sums(compile.node, ensemble);
   const Node& node = compile.node;
   std::vector<Text> texts;
   for (const std::string_view text : node.texts("classlabels_strings"))

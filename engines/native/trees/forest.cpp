@@ -28,7 +28,8 @@ Forest<Number>::Forest(const Node& node, Ensemble* ensemble, Vectors vectors)
   finders_ = make_leaf_finders(*ensemble, trees, vectors);
   if (finders_.row == nullptr || finders_.block == nullptr)
     refuse_node(node, SIDECALL_UNSUPPORTED, "the tree ensemble has too many leaves");
-  weights_ = std::make_unique<LeafWeights<Number>>(trees, num_targets_, vectors);
+  weights_ =
+      std::make_unique<LeafWeights<Number>>(trees, num_targets_, ensemble->aggregate, vectors);
 }
 
 template <typename Number>

@@ -29,7 +29,8 @@ class Forest {
   };
   Scratch make_scratch(int64_t num_rows) const;
 
-  // Adds the weights of the leaves that each row reaches to the sums of this row.
+  // Adds the weights of the leaves that each row reaches to the sums of this row, or combines them
+  // as the ensemble's aggregate says.
   // rows: [num_rows, num_columns]; sums: [num_rows, num_targets]. `scratch` was made for num_rows.
   void add(const Number* rows, int64_t num_rows, int64_t num_columns, Number* sums,
            Scratch* scratch, const Interrupt& interrupt) const;

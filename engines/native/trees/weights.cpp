@@ -26,8 +26,9 @@ AddValues<Sum> add_values_of(Vectors vectors) {
 }  // namespace
 
 template <typename Sum>
-LeafWeights<Sum>::LeafWeights(const OrderedTrees& trees, int32_t num_targets, Vectors vectors)
-    : num_targets_(num_targets), add_values_(add_values_of<Sum>(vectors)) {
+LeafWeights<Sum>::LeafWeights(const OrderedTrees& trees, int32_t num_targets, Aggregate aggregate,
+                              Vectors vectors)
+    : num_targets_(num_targets), aggregate_(aggregate), add_values_(add_values_of<Sum>(vectors)) {
   if (!trees.weights().empty()) single_target_ = trees.weights().front().target;
   const bool is_single = all_leaves(trees, [&](const Weight* begin, const Weight* end) {
     return end - begin == 1 && begin->target == single_target_;
@@ -39,7 +40,8 @@ LeafWeights<Sum>::LeafWeights(const OrderedTrees& trees, int32_t num_targets, Ve
     }
     return true;
   });
-  if (is_single) form_ = Form::kSingle;
+  if (aggregate == Aggregate::kMin || aggregate == Aggregate::kMax) form_ = Form::kSparse;
+  else if (is_single) form_ = Form::kSingle;
   else if (is_dense) form_ = Form::kDense;
   values_.reserve(trees.weights().size());
   for (const Weight& weight : trees.weights()) values_.push_back(static_cast<Sum>(weight.value));
@@ -58,12 +60,20 @@ void LeafWeights<Sum>::with_add(Visit visit) const {
       for (int32_t t = 0; t < num_targets; ++t) sums[t] += from[t];
     };
   };
-  if (form_ == Form::kSparse) {
-    visit([this](int32_t leaf, Sum* sums) {
+  // combine(sum, value) for each weight of a leaf.
+  const auto add_sparse = [this](auto combine) {
+    return [this, combine](int32_t leaf, Sum* sums) {
       const int32_t end = begins_[static_cast<size_t>(leaf) + 1];
       for (int32_t w = begins_[static_cast<size_t>(leaf)]; w < end; ++w)
-        sums[targets_[static_cast<size_t>(w)]] += values_[static_cast<size_t>(w)];
-    });
+        combine(sums + targets_[static_cast<size_t>(w)], values_[static_cast<size_t>(w)]);
+    };
+  };
+  if (aggregate_ == Aggregate::kMin) {
+    visit(add_sparse([](Sum* sum, Sum value) { *sum = value < *sum ? value : *sum; }));
+  } else if (aggregate_ == Aggregate::kMax) {
+    visit(add_sparse([](Sum* sum, Sum value) { *sum = *sum < value ? value : *sum; }));
+  } else if (form_ == Form::kSparse) {
+    visit(add_sparse([](Sum* sum, Sum value) { *sum += value; }));
   } else if (num_targets_ == 2) {
     visit(add_dense(std::integral_constant<int32_t, 2>()));
   } else if (num_targets_ == 3) {

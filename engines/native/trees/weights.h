@@ -13,9 +13,10 @@ namespace sidecall::native {
 template <typename Sum>
 class LeafWeights {
  public:
-  LeafWeights(const OrderedTrees& trees, int32_t num_targets, Vectors vectors);
+  LeafWeights(const OrderedTrees& trees, int32_t num_targets, Aggregate aggregate, Vectors vectors);
 
-  // Adds the weights of the leaves that a row reached to its sums, one tree after the other.
+  // Adds the weights of the leaves that a row reached to its sums, one tree after the other. If the
+  // aggregate is kMin or kMax, a weight replaces a sum that is larger or smaller.
   // leaves: [num_trees]; sums: [num_targets].
   void add_row(const int32_t* leaves, size_t num_trees, Sum* sums) const;
   // The same for the first `count` rows of a block. leaves: [num_trees][kBlockRows];
@@ -24,7 +25,7 @@ class LeafWeights {
 
  private:
   // kSingle: every leaf has one weight, for the same target. kDense: every leaf has one weight for
-  // each target. kSparse: all else.
+  // each target. kSparse: all else, and if weights are not added.
   enum class Form : uint8_t { kSingle, kDense, kSparse };
 
   // Calls visit(add), where add(leaf, sums) adds the weights of one leaf.
@@ -32,6 +33,7 @@ class LeafWeights {
   void with_add(Visit visit) const;
 
   const int32_t num_targets_;
+  const Aggregate aggregate_;
   const AddValues<Sum> add_values_;
   Form form_ = Form::kSparse;
   int32_t single_target_ = 0;
