@@ -1,4 +1,4 @@
-"""DataFrames of pandas and polars as records, for `Model.predict`.
+"""DataFrames of pandas and polars, and arrays, as records, for `Model.predict`.
 
 Neither package is imported here: a caller who passes a DataFrame has imported its package.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from sidecall import errors
+from sidecall._arrays import is_masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sidecall import _backend
+    from sidecall._signature import Feature
 
     FrameColumn = tuple[str, NDArray[Any] | None, NDArray[np.bool_] | None, str | None]
 
@@ -47,6 +49,28 @@ def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
     columns = [column_of(str(name), series) for name, series in frame.items()]
     answers = model.predict_columns(columns, len(frame), timeout_ns)
     return type(frame)(dict(answers), index=frame.index)
+
+
+def predict_array(
+    model: _backend.Model, table: NDArray[Any], features: tuple[Feature, ...], timeout_ns: int
+) -> dict[str, NDArray[Any]]:
+    """Predicts an array [rows, features], and returns the flat columns of the outputs by name."""
+    if features and (table.ndim != 2 or table.shape[1] != len(features)):
+        raise errors.ShapeMismatch(
+            f"records: expected an array of the shape [rows, {len(features)}], which has a column "
+            f"for each feature, got {list(table.shape)}"
+        )
+    columns = []
+    for feature, column in zip(features, table.T, strict=False):
+        mask = None
+        if is_masked(column):
+            mask = np.ascontiguousarray(np.ma.getmaskarray(column))
+            column = np.ma.getdata(column)
+        if column.dtype.kind in "UT":
+            column = column.astype(object)
+        name, values, _, refused = _from_numpy(feature.name, column)
+        columns.append((name, values, mask, refused))
+    return dict(model.predict_columns(columns, len(table) if table.ndim else 1, timeout_ns))
 
 
 def _from_polars(series: pl.Series) -> FrameColumn:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
 
 from sidecall import _backend, errors
 from sidecall._timeouts import nanoseconds, waiting
@@ -79,6 +82,16 @@ def open(
     """
     from sidecall._library import onnxruntime_package
 
+    options = {
+        "verify": verify,
+        "extra": extra,
+        "engine": engine,
+        "onnxruntime": onnxruntime,
+        "timeout": timeout,
+        "wait": wait,
+        "allow_exec": allow_exec,
+        "backend": backend,
+    }
     source, is_file = _source(path)
     module = _backend.load(backend)
     timeout_ns = nanoseconds(timeout)
@@ -96,11 +109,50 @@ def open(
         bool(allow_exec),
         choice("engine", ENGINE, engine),
     )
-    return Model(module, native, timeout_ns)
+    origin = _absolute(source) if is_file else source
+    model = Model(module, native, timeout_ns, (origin, options))
+    _log_open(model, _name_of(origin))
+    return model
+
+
+def _reopen(source: str | bytes, options: dict[str, Any], expected: str) -> Model:
+    """Opens a model that was pickled; `expected` is its id."""
+    model = open(source, **options)
+    if model.id != expected:
+        raise errors.VerificationFailed(
+            f"{_name_of(source)}: expected the pickled model with the id {expected}, got the id {model.id}"
+        )
+    return model
+
+
+def _absolute(source: bytes) -> str:
+    """The path or URI for a process with another working directory."""
+    is_uri = source.startswith((b"shm:", b"exec:", b"file:"))
+    return os.fsdecode(source if is_uri else os.path.abspath(source))
+
+
+def _name_of(source: str | bytes) -> str:
+    return repr(source) if isinstance(source, str) else "bytes"
+
+
+def _log_open(model: Model, name: str) -> None:
+    """Logs how the model was opened, if the program uses logging."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return
+    logger = logging.getLogger("sidecall")
+    if model.warning is not None:
+        logger.warning("%s: %s", name, model.warning)
+    reason = model.engine_reason
+    logger.info("opened %s on %s%s", name, model.engine, f": {reason}" if reason else "")
 
 
 class Model:
     """An open model, from `sidecall.open`. Any number of threads may use it at the same time.
+
+    A Model can be pickled: the pickle holds the absolute path or URI, or the bytes, the options of
+    `open` and the id. Unpickling opens the model again, and raises VerificationFailed if the file
+    or the server has another model by then.
 
     >>> with open(getfixture("models") / "matrix.onnx") as model:
     ...     [feature.name for feature in model.features]
@@ -112,6 +164,7 @@ class Model:
         "_backend",
         "_description",
         "_native",
+        "_origin",
         "_predict",
         "_run",
         "_signature",
@@ -119,8 +172,15 @@ class Model:
         "_timeout_ns",
     )
 
-    def __init__(self, backend: _backend.Backend, native: _backend.Model, timeout_ns: int) -> None:
+    def __init__(
+        self,
+        backend: _backend.Backend,
+        native: _backend.Model,
+        timeout_ns: int,
+        origin: tuple[str | bytes, dict[str, Any]],
+    ) -> None:
         self._backend, self._native, self._timeout_ns = backend, native, timeout_ns
+        self._origin = origin
         self._run = native.runner()
         self._predict = native.predictor()
         self._description = native.describe()
@@ -196,6 +256,10 @@ class Model:
         self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None
     ) -> list[Record]: ...
     @overload
+    def predict(
+        self, records: NDArray[Any], *, timeout: float | None = None
+    ) -> dict[str, NDArray[Any]]: ...
+    @overload
     def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
     def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
@@ -205,7 +269,8 @@ class Model:
 
         For a DataFrame of pandas or polars, the answer is a DataFrame of the same package with the
         columns that `Model.columns` lists. In pandas it has the index of `records`. The order of
-        keys does not matter.
+        keys does not matter. An array [rows, features] has its columns in the order of
+        `Model.features`; the answer is a dict of arrays [rows] by the names of `Model.columns`.
         Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
         and a whole float for an integer; nothing else is converted. A number is rounded once, to
         the type of its feature; a float32 number stands for its exact value. `timeout` is in
@@ -223,10 +288,12 @@ class Model:
         try:
             if isinstance(records, (dict, list)):
                 return self._predict(records, timeout_ns)
-            from sidecall._frames import is_frame, predict_frame
+            from sidecall._frames import is_frame, predict_array, predict_frame
 
             if is_frame(records):
                 return predict_frame(self._native, records, timeout_ns)
+            if isinstance(records, np.ndarray):
+                return predict_array(self._native, records, self.features, timeout_ns)
             return self._predict(_plain_records(records), timeout_ns)
         except MemoryError as error:
             raise _too_many_rows("records") from error
@@ -241,6 +308,10 @@ class Model:
     ) -> list[Record]: ...
     @overload
     async def apredict(
+        self, records: NDArray[Any], *, timeout: float | None = None
+    ) -> dict[str, NDArray[Any]]: ...
+    @overload
+    async def apredict(
         self, records: pl.DataFrame, *, timeout: float | None = None
     ) -> pl.DataFrame: ...
     @overload
@@ -249,7 +320,7 @@ class Model:
     ) -> pd.DataFrame: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """As `predict`, for asyncio. A DataFrame is predicted on another thread.
+        """As `predict`, for asyncio. A DataFrame or array is predicted on another thread.
 
         >>> import asyncio
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
@@ -257,7 +328,7 @@ class Model:
         """
         from sidecall._frames import is_frame
 
-        if is_frame(records):
+        if is_frame(records) or isinstance(records, np.ndarray):
             import asyncio
 
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
@@ -391,7 +462,7 @@ class Model:
         self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Model cannot be pickled: open the file in each process")
+        return _reopen, (*self._origin, self.id)
 
     def __repr__(self) -> str:
         return f"<sidecall.Model {self.name!r} {self.version!r}>"
@@ -440,5 +511,5 @@ def _plain_records(records: Any) -> Any:
     if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
         return [dict(record) if isinstance(record, Mapping) else record for record in records]
     raise errors.DtypeMismatch(
-        f"records: expected a record, a list of records or a DataFrame, got {type(records).__name__}"
+        f"records: expected a record, a list of records, a DataFrame or an array, got {type(records).__name__}"
     )

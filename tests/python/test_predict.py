@@ -74,6 +74,50 @@ def test_the_order_of_keys_and_the_kind_of_mapping_do_not_matter(
     assert matrix.predict([types.MappingProxyType(turned)]) == [{"prediction": 621.0}]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.array([[1, 2, True, 0.5]], object),
+        np.asfortranarray(np.array([[1, 2, True, 0.5]] * 3, object))[1:2],
+        np.ma.masked_array(np.array([[1, 2, True, 0.5]], object), mask=False),
+    ],
+    ids=["objects", "strided", "masked"],
+)
+def test_predict_takes_an_array_with_a_column_for_each_feature(
+    table: Any, matrix: sidecall.Model, backend: str
+) -> None:
+    answer = matrix.predict(table)
+    assert list(answer) == [column.name for column in matrix.columns]
+    assert answer["prediction"].tolist() == [621.0]
+
+
+def test_an_array_of_numbers_has_missing_values_where_it_is_nan_or_masked(load: Load) -> None:
+    model = load("finite.onnx")
+    width = len(model.features)
+    table = np.linspace(0, 1, 2 * width).reshape(2, width)
+    names = [feature.name for feature in model.features]
+    expected = model.predict(pd.DataFrame(table, columns=names))
+    for column, values in model.predict(table).items():
+        assert values.tolist() == expected[column].tolist()
+    for missing in (np.where(table == 0, np.nan, table), np.ma.masked_equal(table, 0)):
+        with pytest.raises(errors.MissingValue, match=rf"feature '{names[0]}'.*\(row 0\)"):
+            model.predict(missing)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 5), (1, 4, 1)], ids=str)
+def test_an_array_of_another_shape_is_refused(
+    shape: tuple[int, ...], matrix: sidecall.Model, backend: str
+) -> None:
+    with pytest.raises(errors.ShapeMismatch, match=r"shape \[rows, 4\].*got \["):
+        matrix.predict(np.zeros(shape))
+
+
+def test_an_array_of_other_types_is_refused(matrix: sidecall.Model, backend: str) -> None:
+    for table, got in ((np.full((1, 4), "1"), "string"), (np.zeros((1, 4), complex), "complex128")):
+        with pytest.raises(errors.DtypeMismatch, match=f"'a': expected float32, got {got}"):
+            matrix.predict(table)
+
+
 def test_a_record_that_is_cleared_while_it_is_read_is_read_safely(
     matrix: sidecall.Model,
 ) -> None:
