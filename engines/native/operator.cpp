@@ -12,10 +12,10 @@ namespace sidecall::native {
 
 const OperatorEntry* find_operator(const Node& node) {
   if (!node.function.empty()) {
-    const OperatorEntry* const entry = find_function(node);
-    if (entry == nullptr)
-      refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not know the model's function");
-    return entry;
+    for (const auto find : {find_neighbor_function, find_text_function}) {
+      if (const OperatorEntry* const entry = find(node)) return entry;
+    }
+    refuse_node(node, SIDECALL_UNSUPPORTED, "this engine does not know the model's function");
   }
   static const auto* by_name = [] {
     auto* map = new std::unordered_multimap<std::string_view, const OperatorEntry*>;

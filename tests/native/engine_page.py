@@ -145,15 +145,16 @@ def estimators(rows: Sequence[Any]) -> str:
     """The estimators that convert, by whether the native engine runs them."""
     converted = [row for row in rows if row.converts]
     running = [row.name for row in converted if not row.native_reason]
+    refused = [row for row in converted if row.native_reason]
+    count = f"{len(running)} of the" if refused else "All"
     lines = [
-        f"{len(running)} of the {len(converted)} estimators that convert run on the native engine:",
+        f"{count} {len(converted)} estimators that convert run on the native engine:",
         "",
         *wrapped(", ".join(running) + "."),
-        "",
-        "| does not run | the operator in the way |",
-        "|---|---|",
     ]
-    lines += [f"| {row.name} | {row.native_reason} |" for row in converted if row.native_reason]
+    if refused:
+        lines += ["", "| does not run | the operator in the way |", "|---|---|"]
+    lines += [f"| {row.name} | {row.native_reason} |" for row in refused]
     return "\n".join(lines) + "\n"
 
 

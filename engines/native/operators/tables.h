@@ -21,7 +21,8 @@ const std::vector<OperatorEntry>& svm_operators();
 const std::vector<OperatorEntry>& tree_operators();
 
 // The entry for a node that calls a function of the model, by the hash of that function; nullptr if
-// this engine does not know the function.
-const OperatorEntry* find_function(const Node& node);
+// it is not one of these functions.
+const OperatorEntry* find_neighbor_function(const Node& node);
+const OperatorEntry* find_text_function(const Node& node);
 
 }  // namespace sidecall::native

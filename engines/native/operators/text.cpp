@@ -482,7 +482,7 @@ std::unique_ptr<Operator> make_counter(const Compile& compile) {
 
 }  // namespace
 
-const OperatorEntry* find_function(const Node& node) {
+const OperatorEntry* find_text_function(const Node& node) {
   static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_counter};
   return find_known(node) == nullptr ? nullptr : &entry;
 }

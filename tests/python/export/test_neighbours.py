@@ -81,6 +81,7 @@ def test_nearest_neighbors_answers_distances_and_indices(tmp_path, algorithm, co
     assert outputs[1][2] == "int64"
     distances, indices = model.kneighbors(FRESH)
     with sidecall.open(tmp_path / "m.onnx") as opened:
+        assert opened.engine.startswith("native")
         answers = opened.predict([dict(zip(NAMES, row, strict=True)) for row in FRESH.tolist()])
     np.testing.assert_array_equal([np.atleast_1d(answer["indices"]) for answer in answers], indices)
     np.testing.assert_allclose(

@@ -131,11 +131,10 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     else:
         unit, tokens = _word_tokens(g, model, terms)
         grams = [(t.split(), i) for t, i in terms.items()]
-    counts = g.call_function(
+    (counts,) = g.call_function(
         counting_function(unit, bool(replacements)),
-        g.op("Reshape", x.column(0), g.const([-1])),
-        dtype="float32",
-        width=len(terms),
+        [g.op("Reshape", x.column(0), g.const([-1]))],
+        [("float32", len(terms))],
         **tokens,
         **replacements,
         **_grams(grams),

@@ -8,7 +8,13 @@ import numpy as np
 
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..graph.nearest import from_reduced, nearest, order_in_tree, reduced_distances
+from ..graph.nearest import (
+    fixed_ranks,
+    from_reduced,
+    nearest,
+    ranks_in_tree,
+    reduced_distances,
+)
 from ..registry import Conversion, converts
 from .kernels import kernel, squared_distances
 
@@ -86,8 +92,11 @@ def nearest_rows(
     """Distances and indices of the k nearest fitted rows, [N, k], nearest first."""
     reduced, metric, p = _reduced(g, model, x, by_class)
     tree = getattr(model, "_tree", None)
-    order = None if tree is None else order_in_tree(g, tree, x, metric, p)
-    near, place = nearest(g, reduced, k, order)
+    if tree is None:
+        ranks = fixed_ranks(g, np.arange(reduced.width or 0))
+    else:
+        ranks = ranks_in_tree(g, tree, x, metric, p)
+    near, place = nearest(g, reduced, k, ranks)
     return from_reduced(g, near, metric, p), place
 
 

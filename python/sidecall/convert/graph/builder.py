@@ -253,26 +253,23 @@ class Graph:
     def call_function(
         self,
         function: onnx.FunctionProto,
-        *inputs: Tensor,
-        dtype: str,
-        width: int | None,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[tuple[str, int | None]],
         **attributes: Any,
-    ) -> Tensor:
-        """Adds a node that calls a function of the model."""
+    ) -> tuple[Tensor, ...]:
+        """Adds a node that calls a function of the model. `outputs` are (dtype, width)."""
         self.functions[function.name] = function
-        return self.op(
-            function.name, *inputs, dtype=dtype, width=width, domain=function.domain, **attributes
-        )
+        return self.ops(function.name, inputs, outputs, function.domain, **attributes)
 
     def function(
-        self, domain: str, name: str, inputs: Sequence[Tensor], output: Tensor
+        self, domain: str, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
     ) -> onnx.FunctionProto:
         """The nodes of this graph as a function of a model.
 
         The result depends only on the calls that built the graph, so the same calls give the same
         bytes.
         """
-        nodes = _live(self.nodes, [output.name])
+        nodes = _live(self.nodes, [t.name for t in outputs])
         used = {n for node in nodes for n in (*node.input, *_captured(node))}
         constants = [
             helper.make_node("Constant", [], [n], f"{n}_node", value=_tensor_proto(array, ""))
@@ -284,7 +281,7 @@ class Graph:
             domain,
             name,
             [t.name for t in inputs],
-            [output.name],
+            [t.name for t in outputs],
             constants + nodes,
             [helper.make_opsetid(d, v) for d, v in versions.items()],
             sorted(_references(nodes)),

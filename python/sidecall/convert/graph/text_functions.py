@@ -74,7 +74,7 @@ def counting_function(unit: TokenUnit, replaces: bool) -> onnx.FunctionProto:
     last = g.const([np.iinfo("int64").max])
     counts = g.op("Slice", counts, g.const([1]), last, g.const([0]))
     return g.function(
-        DOMAIN, ("Replace" if replaces else "") + "Count" + _NAMES[unit], [text], counts
+        DOMAIN, ("Replace" if replaces else "") + "Count" + _NAMES[unit], [text], [counts]
     )
 
 
