@@ -19,10 +19,11 @@ const OperatorEntry* find_operator(const Node& node) {
   }
   static const auto* by_name = [] {
     auto* map = new std::unordered_multimap<std::string_view, const OperatorEntry*>;
-    for (const auto* table : {&elementwise_operators(), &function_operators(), &feature_operators(),
-                              &gather_operators(), &layout_operators(), &lookup_operators(),
-                              &matrix_operators(), &rearrange_operators(), &reduction_operators(),
-                              &axis_operators(), &svm_operators(), &tree_operators()}) {
+    for (const auto* table :
+         {&elementwise_operators(), &function_operators(), &feature_operators(),
+          &gather_operators(), &layout_operators(), &lookup_operators(), &matrix_operators(),
+          &rearrange_operators(), &reduction_operators(), &axis_operators(), &distance_operators(),
+          &svm_operators(), &tree_operators()}) {
       for (const OperatorEntry& entry : *table) map->emplace(entry.op, &entry);
     }
     return map;

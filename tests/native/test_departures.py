@@ -4,10 +4,14 @@ and numpy, have another answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from operator_cases import Case, Known
-from two_engines import MICROSOFT, Array, Native
+from scipy.spatial.distance import cdist
+from two_engines import MICROSOFT, ML, Array, Native
 
 # Lengths with and without a rest after whole vector registers.
 LENGTHS = (1, 2, 3, 4, 5, 8, 17)
@@ -86,3 +90,82 @@ def test_near_points_have_exact_distances(dtype: str) -> None:
         np.testing.assert_array_equal(
             answer, np.array([[0, 1], [1, 0], [9, 10]]).astype(dtype) ** np.dtype(dtype).type(power)
         )
+
+
+# The products give NaN for a row with an infinite number. scipy, with which scikit-learn computes
+# these distances, subtracts first too.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_numbers_have_infinite_distances(dtype: str) -> None:
+    a = np.array([[1, np.inf], [-np.inf, 2], [np.inf, np.inf], [3, 4], [np.nan, 1]], dtype)
+    for metric in ("sqeuclidean", "euclidean"):
+        answer = run(Case("CDist", [a, Known(a[:4])], {"metric": metric}, domain=MICROSOFT))
+        np.testing.assert_allclose(answer, cdist(a, a[:4], metric), rtol=1e-6)
+        assert np.isinf(answer).any()
+
+
+# ONNX Runtime does not round products before it adds them, so the first term that overflows decides
+# about the sign of an infinite sum.
+LARGE = np.array([[3e38, 3e38, 1], [-3e38, 2, 3e38], [1e30, -1e30, 1e30]], np.float32)
+VECTORS = np.array([[3e38, -3e38, 5], [-2e38, 2e38, 1], [1, -1, -3e38]], np.float32)
+KERNELS: dict[str, Callable[[Array], Array]] = {
+    "LINEAR": lambda products: products,
+    "POLY": lambda products: (0.5 * products + 1) ** 3,
+    "SIGMOID": lambda products: np.tanh(0.5 * products + 1),
+}
+
+
+def narrowed(exact: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return exact.astype(np.float32)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_support_vector_machines_answer_large_numbers_as_in_double(kernel: str) -> None:
+    attributes = {
+        "kernel_type": kernel,
+        "kernel_params": [0.5, 1.0, 3.0],
+        "support_vectors": VECTORS.ravel().tolist(),
+        "rho": [0.25, 0.5, -0.5],
+    }
+    values = KERNELS[kernel](LARGE.astype(float) @ VECTORS.T.astype(float))
+    weights = np.array([1, -0.5, 2])
+    regressor = {**attributes, "coefficients": weights.tolist(), "n_supports": 3}
+    answer = run(Case("SVMRegressor", [LARGE], regressor, types=[1], domain=ML), 1)
+    np.testing.assert_allclose(answer[:, 0], narrowed(values @ weights + 0.25), rtol=1e-6)
+
+    coefficients = np.array([[1, -0.5, 2], [3, 1, -1]])
+    classifier = {
+        **attributes,
+        "coefficients": coefficients.ravel().tolist(),
+        "vectors_per_class": [1, 1, 1],
+        "classlabels_ints": [0, 1, 2],
+    }
+    expected = np.stack(
+        [
+            values[:, i] * coefficients[j - 1, i] + values[:, j] * coefficients[i, j] + rho
+            for i, j, rho in ((0, 1, 0.25), (0, 2, 0.5), (1, 2, -0.5))
+        ],
+        axis=1,
+    )
+    case = Case("SVMClassifier", [LARGE], classifier, types=[7, 1], domain=ML)
+    _, scores = Native(case.model(1).SerializeToString()).run(case.feeds())
+    np.testing.assert_allclose(scores, narrowed(expected), rtol=1e-6)
+
+
+def test_linear_support_vector_machines_answer_large_numbers_as_in_double() -> None:
+    attributes: dict[str, Any] = {
+        "coefficients": VECTORS[0].tolist(),
+        "rho": [0.25],
+        "n_supports": 0,
+    }
+    answer = run(Case("SVMRegressor", [LARGE], attributes, types=[1], domain=ML), 1)
+    sums = LARGE.astype(float) @ VECTORS.T.astype(float) + 0.25
+    np.testing.assert_allclose(answer[:, 0], narrowed(sums[:, 0]), rtol=1e-6)
+
+    attributes["coefficients"] = VECTORS.ravel().tolist()
+    attributes |= {"classlabels_ints": [0, 1, 2]}
+    del attributes["n_supports"]
+    case = Case("SVMClassifier", [LARGE], attributes, types=[7, 1], domain=ML)
+    labels, scores = Native(case.model(1).SerializeToString()).run(case.feeds())
+    np.testing.assert_allclose(scores, narrowed(sums), rtol=1e-6)
+    np.testing.assert_array_equal(labels, narrowed(sums).argmax(axis=1))

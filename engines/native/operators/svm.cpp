@@ -1,6 +1,8 @@
-// Support vector machines and distances: SVMClassifier, SVMRegressor, CDist.
+// Support vector machines: SVMClassifier, SVMRegressor.
 //
-// As in ONNX Runtime, support vector machines compute in float whatever the type of the input.
+// As in ONNX Runtime, support vector machines compute in float whatever the type of the input. If
+// the result is NaN, because terms of both signs overflowed, it is computed again in double, as
+// libsvm does.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -99,6 +101,26 @@ class SupportVectors {
     }
   }
 
+  // The kernel of the row and a vector.
+  double evaluate_in_double(const float* row, int64_t vector) const {
+    const double gamma = kernel_.gamma, coef0 = kernel_.coef0;
+    double sum = 0;
+    for (int64_t k = 0; k < columns(); ++k) {
+      const double a = row[k], b = panels_.at(vector, k);
+      sum += kernel_.type == KernelType::kRbf ? SquaredDifference()(a, b) : Product()(a, b);
+    }
+    switch (kernel_.type) {
+      case KernelType::kPolynomial:
+        return std::pow(gamma * sum + coef0, double{kernel_.degree});
+      case KernelType::kRbf:
+        return std::exp(-gamma * sum);
+      case KernelType::kSigmoid:
+        return std::tanh(gamma * sum + coef0);
+      default:
+        return sum;
+    }
+  }
+
  private:
   Kernel kernel_;
   VectorPanels<float> panels_;
@@ -158,12 +180,23 @@ class SvmRegressor final : public Operator {
         float sum = values[0];
         if (!is_linear_) sum = dot(values.data(), coefficients_.data(), vectors_->count());
         sum += rho_;
+        if (std::isnan(sum)) sum = static_cast<float>(sum_in_double(from, interrupt));
         to[row] = !is_one_class_ ? sum : sum > 0 ? 1.0F : -1.0F;
       }
     });
   }
 
  private:
+  double sum_in_double(const float* row, const Interrupt& interrupt) const {
+    double sum = rho_;
+    for (int64_t i = 0; i < vectors_->count(); ++i) {
+      interrupt.poll();
+      const double factor = is_linear_ ? 1 : coefficients_[static_cast<size_t>(i)];
+      sum += factor * vectors_->evaluate_in_double(row, i);
+    }
+    return sum;
+  }
+
   const Node& node_;
   const std::vector<float>& coefficients_;
   const bool is_one_class_;
@@ -197,8 +230,9 @@ class PairwiseCoupling {
   float& pair(int64_t i, int64_t j) { return pairs_[static_cast<size_t>(i * classes_ + j)]; }
 
   // Sets the probabilities of all classes.
-  void combine(float* p) {
+  void combine(const Interrupt& interrupt, float* p) {
     for (int64_t i = 0; i < classes_; ++i) {
+      interrupt.poll();
       p[i] = 1.0F / static_cast<float>(classes_);
       q(i, i) = 0;
       for (int64_t j = 0; j < classes_; ++j) {
@@ -209,14 +243,17 @@ class PairwiseCoupling {
     }
     const float limit = 0.005F / static_cast<float>(classes_);
     for (int round = 0; round < kMaxRounds; ++round) {
-      float pqp = product(p);
+      float pqp = product(interrupt, p);
       float error = 0;
       for (const float each : qp_) {
         const float distance = std::fabs(each - pqp);
         if (distance > error) error = distance;
       }
       if (error < limit) break;
-      for (int64_t i = 0; i < classes_; ++i) step(i, p, &pqp);
+      for (int64_t i = 0; i < classes_; ++i) {
+        interrupt.poll();
+        step(i, p, &pqp);
+      }
     }
   }
 
@@ -226,9 +263,10 @@ class PairwiseCoupling {
   float& q(int64_t i, int64_t j) { return q_[static_cast<size_t>(i * classes_ + j)]; }
 
   // Computes Q p, and returns p Q p.
-  float product(const float* p) {
+  float product(const Interrupt& interrupt, const float* p) {
     float pqp = 0;
     for (int64_t i = 0; i < classes_; ++i) {
+      interrupt.poll();
       float sum = 0;
       for (int64_t j = 0; j < classes_; ++j) sum += q(i, j) * p[j];
       qp_[static_cast<size_t>(i)] = sum;
@@ -308,6 +346,7 @@ class SvmClassifier final : public Operator {
   // Memory for one row.
   struct Scratch {
     std::vector<float> row, values, pairs, scores;
+    std::vector<double> exact;  // the values in double, once they are needed
     std::vector<int64_t> votes;
     PairwiseCoupling coupling;
   };
@@ -366,6 +405,7 @@ class SvmClassifier final : public Operator {
                        std::vector<float>(size(vectors_->count())),
                        std::vector<float>(size(is_linear_ ? 0 : num_pairs())),
                        std::vector<float>(size(width())),
+                       std::vector<double>(size(is_linear_ ? 0 : vectors_->count())),
                        std::vector<int64_t>(size(classes_)),
                        PairwiseCoupling(has_probabilities() ? classes_ : 0)};
     return make_step([this, &x, rows, labels, scores,
@@ -386,7 +426,11 @@ class SvmClassifier final : public Operator {
   // Both return the position of the label.
   size_t score_linear(const float* row, const Interrupt& interrupt, float* scores) const {
     vectors_->evaluate(row, interrupt, scores);
-    for (int64_t i = 0; i < classes_; ++i) scores[i] += rho_[0];
+    for (int64_t i = 0; i < classes_; ++i) {
+      scores[i] += rho_[0];
+      if (std::isnan(scores[i]))
+        scores[i] = static_cast<float>(vectors_->evaluate_in_double(row, i) + rho_[0]);
+    }
     const float* best = std::max_element(scores, scores + classes_);
     // As in ONNX Runtime: of two classes, the second one is chosen if any score is high enough.
     if (classes_ == 2 && prob_a_.empty() && (is_positive_ ? *best >= 0.5F : *best > 0)) return 1;
@@ -397,21 +441,30 @@ class SvmClassifier final : public Operator {
                      float* scores) const {
     vectors_->evaluate(row, interrupt, scratch->values.data());
     float* pairs = scratch->pairs.data();
+    double* exact = scratch->exact.data();
+    bool has_exact = false;
     std::vector<int64_t>& votes = scratch->votes;
     std::fill(votes.begin(), votes.end(), int64_t{0});
     int64_t pair = 0;
     for (int64_t i = 0; i < classes_ - 1; ++i) {
+      interrupt.poll();
       for (int64_t j = i + 1; j < classes_; ++j, ++pair) {
-        double sum = 0;
-        add_votes(scratch->values.data(), j - 1, i, &sum);
-        add_votes(scratch->values.data(), i, j, &sum);
+        double sum = sum_pair(scratch->values.data(), i, j);
+        if (std::isnan(sum)) {
+          for (int64_t k = 0; !has_exact && k < vectors_->count(); ++k) {
+            interrupt.poll();
+            exact[k] = vectors_->evaluate_in_double(row, k);
+          }
+          has_exact = true;
+          sum = sum_pair(exact, i, j);
+        }
         sum += rho_[static_cast<size_t>(pair)];
         pairs[pair] = static_cast<float>(sum);
         ++votes[static_cast<size_t>(sum > 0 ? i : j)];
       }
     }
     if (has_probabilities()) {
-      set_probabilities(pairs, &scratch->coupling, scores);
+      set_probabilities(pairs, interrupt, &scratch->coupling, scores);
     } else if (is_pair_) {
       set_both_scores(pairs[0], scores);
     } else {
@@ -438,25 +491,36 @@ class SvmClassifier final : public Operator {
     }
   }
 
-  // Adds the kernels of the vectors of a class, times their coefficients in a row of coefficients.
-  // As in ONNX Runtime, the products are float and their sum is double.
-  void add_votes(const float* values, int64_t row, int64_t of_class, double* sum) const {
+  // The sum of the kernels of the vectors of two classes, times their coefficients. As in ONNX
+  // Runtime, products of float are rounded to float, and their sum is double.
+  template <typename Value>
+  double sum_pair(const Value* values, int64_t i, int64_t j) const {
+    double sum = 0;
+    add_class(values, j - 1, i, &sum);
+    add_class(values, i, j, &sum);
+    return sum;
+  }
+
+  template <typename Value>
+  void add_class(const Value* values, int64_t row, int64_t of_class, double* sum) const {
     const int64_t begin = begins_[static_cast<size_t>(of_class)];
     const float* coefficients = coefficients_.data() + row * vectors_->count();
     for (int64_t i = begin; i < begin + vectors_per_class_[static_cast<size_t>(of_class)]; ++i)
       *sum += coefficients[i] * values[i];
   }
 
-  void set_probabilities(const float* pairs, PairwiseCoupling* coupling, float* scores) const {
+  void set_probabilities(const float* pairs, const Interrupt& interrupt, PairwiseCoupling* coupling,
+                         float* scores) const {
     size_t at = 0;
     for (int64_t i = 0; i < classes_ - 1; ++i) {
+      interrupt.poll();
       for (int64_t j = i + 1; j < classes_; ++j, ++at) {
         const float probability = pair_probability(pairs[at], prob_a_[at], prob_b_[at]);
         coupling->pair(i, j) = probability;
         coupling->pair(j, i) = 1 - probability;
       }
     }
-    coupling->combine(scores);
+    coupling->combine(interrupt, scores);
   }
 
   void write_label(size_t label, Tensor* labels, int64_t row) const {
@@ -481,70 +545,6 @@ class SvmClassifier final : public Operator {
   std::unique_ptr<SupportVectors> vectors_;
 };
 
-// ---- CDist ----
-
-// The distances between the rows of two matrices. ONNX Runtime computes them from products, which
-// loses most digits of small distances. Here the differences are squared, as the definition has it.
-class CDist final : public Operator {
- public:
-  explicit CDist(const Compile& compile) : node_(compile.node) {
-    const std::string_view metric = node_.text("metric", "sqeuclidean");
-    if (metric != "euclidean" && metric != "sqeuclidean")
-      invalid(node_, "metric: expected euclidean or sqeuclidean, got '" +
-                         printable(std::string(metric)) + "'");
-    is_squared_ = metric == "sqeuclidean";
-    const Constant* b = compile.constant(1);
-    if (b == nullptr || b->dims.size() != 2 || b->count == 0) return;
-    pack(*b, &floats_);
-    pack(*b, &doubles_);
-  }
-
-  std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
-    const Tensor& a = required(node_, in, 0);
-    const Tensor& b = required(node_, in, 1);
-    require_same_types(node_, a, b);
-    if (a.rank() != 2 || b.rank() != 2 || a.dims[1] != b.dims[1] || a.dims[1] == 0)
-      refuse_node(node_, SIDECALL_ENGINE, "expected two matrices with rows of one length");
-    out[0]->shape(a.dtype, {a.dims[0], b.dims[0]});
-    if (a.dtype == SIDECALL_DTYPE_FLOAT64) return step(a, b, doubles_.get(), out[0]);
-    if (a.dtype == SIDECALL_DTYPE_FLOAT32) return step(a, b, floats_.get(), out[0]);
-    refuse_type(node_, a);
-  }
-
- private:
-  template <typename T>
-  static void pack(const Constant& b, std::unique_ptr<VectorPanels<T>>* panels) {
-    if (b.dtype != dtype_of<T>()) return;
-    *panels = std::make_unique<VectorPanels<T>>(b.dims[0], b.dims[1]);
-    (*panels)->pack(static_cast<const T*>(b.place.data));
-  }
-
-  template <typename T>
-  std::unique_ptr<Step> step(const Tensor& a, const Tensor& b, const VectorPanels<T>* compiled,
-                             const Tensor* out) const {
-    std::unique_ptr<VectorPanels<T>> own;
-    if (compiled == nullptr) own = std::make_unique<VectorPanels<T>>(b.dims[0], b.dims[1]);
-    return make_step([&a, &b, compiled, out, own = std::move(own),
-                      is_squared = is_squared_](const Interrupt& interrupt) {
-      if (own) own->pack(b.as<T>());
-      const VectorPanels<T>& panels = own ? *own : *compiled;
-      const T* row = a.as<T>();
-      T* to = out->as<T>();
-      for (int64_t i = 0; i < a.dims[0]; ++i, row += panels.size(), to += panels.count()) {
-        if (is_squared)
-          panels.sum(row, interrupt, to, SquaredDifference(), [](T sum) { return sum; });
-        else
-          panels.sum(row, interrupt, to, SquaredDifference(), [](T sum) { return std::sqrt(sum); });
-      }
-    });
-  }
-
-  const Node& node_;
-  bool is_squared_ = false;
-  std::unique_ptr<VectorPanels<float>> floats_;
-  std::unique_ptr<VectorPanels<double>> doubles_;
-};
-
 template <typename Class>
 std::unique_ptr<Operator> make_class(const Compile& compile) {
   return std::make_unique<Class>(compile);
@@ -556,7 +556,6 @@ const std::vector<OperatorEntry>& svm_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {kDomain, "SVMRegressor", 1, kAnyVersion, make_class<SvmRegressor>},
       {kDomain, "SVMClassifier", 1, kAnyVersion, make_class<SvmClassifier>, 2},
-      {"com.microsoft", "CDist", 1, kAnyVersion, make_class<CDist>},
   };
   return *all;
 }

@@ -8,6 +8,7 @@
 namespace sidecall::native {
 
 const std::vector<OperatorEntry>& axis_operators();
+const std::vector<OperatorEntry>& distance_operators();
 const std::vector<OperatorEntry>& elementwise_operators();
 const std::vector<OperatorEntry>& feature_operators();
 const std::vector<OperatorEntry>& function_operators();

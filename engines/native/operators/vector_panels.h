@@ -38,6 +38,12 @@ class VectorPanels {
     }
   }
 
+  // Component k of vector i.
+  T at(int64_t i, int64_t k) const {
+    const T* panel = static_cast<const T*>(buffer_.data()) + i / kVectors * size_ * kVectors;
+    return panel[k * kVectors + i % kVectors];
+  }
+
   // For each vector i, sets sums[i] to finish(sum), where the terms of the sum are
   // term(row[k], vector[k]).
   template <typename Term, typename Finish>
