@@ -30,6 +30,9 @@ class Interrupt {
   const std::atomic<bool>& request_;
 };
 
+// A step with many short rows polls its Interrupt once in this many rows.
+constexpr int64_t kRowsPerPoll = 64;
+
 // The work of one node in one program, for fixed shapes. A step belongs to one binding, so it may
 // have scratch memory of its own. run() allocates no memory.
 class Step {

@@ -283,28 +283,43 @@ std::unique_ptr<Step> prepare_softmax(const Node& node, Inputs in, Outputs out) 
 // If that is 0, the results are 0.
 template <typename T, bool is_squared>
 std::unique_ptr<Step> normalize_step(AxisView view, const Tensor& x, const Tensor* out) {
+  const auto term = [](T value) { return is_squared ? value * value : std::fabs(value); };
+  if (view.inner == 1) {
+    return make_step([view, &x, out, term](const Interrupt& interrupt) {
+      const T* row = x.as<T>();
+      T* to = out->as<T>();
+      for (int64_t i = 0; i < view.outer; ++i, row += view.size, to += view.size) {
+        if (i % kRowsPerPoll == 0) interrupt.poll();
+        T norm = 0;
+        for (int64_t k = 0; k < view.size; ++k) norm += term(row[k]);
+        if (is_squared) norm = std::sqrt(norm);
+        for (int64_t k = 0; k < view.size; ++k) to[k] = norm == T{0} ? T{0} : row[k] / norm;
+      }
+    });
+  }
   std::vector<T> norms(static_cast<size_t>(view.inner));
-  return make_step([view, &x, out, norms = std::move(norms)](const Interrupt& interrupt) mutable {
-    const T* from = x.as<T>();
-    T* to = out->as<T>();
-    T* norm = norms.data();
-    for (int64_t i = 0; i < view.outer; ++i) {
-      std::fill(norms.begin(), norms.end(), T{0});
-      const T* row = from;
-      for (int64_t k = 0; k < view.size; ++k, row += view.inner) {
-        interrupt.poll();
-        for (int64_t c = 0; c < view.inner; ++c)
-          norm[c] += is_squared ? row[c] * row[c] : std::fabs(row[c]);
-      }
-      if (is_squared) {
-        for (T& each : norms) each = std::sqrt(each);
-      }
-      for (int64_t k = 0; k < view.size; ++k, from += view.inner, to += view.inner) {
-        interrupt.poll();
-        for (int64_t c = 0; c < view.inner; ++c) to[c] = norm[c] == T{0} ? T{0} : from[c] / norm[c];
-      }
-    }
-  });
+  return make_step(
+      [view, &x, out, term, norms = std::move(norms)](const Interrupt& interrupt) mutable {
+        const T* from = x.as<T>();
+        T* to = out->as<T>();
+        T* norm = norms.data();
+        for (int64_t i = 0; i < view.outer; ++i) {
+          std::fill(norms.begin(), norms.end(), T{0});
+          const T* row = from;
+          for (int64_t k = 0; k < view.size; ++k, row += view.inner) {
+            interrupt.poll();
+            for (int64_t c = 0; c < view.inner; ++c) norm[c] += term(row[c]);
+          }
+          if (is_squared) {
+            for (T& each : norms) each = std::sqrt(each);
+          }
+          for (int64_t k = 0; k < view.size; ++k, from += view.inner, to += view.inner) {
+            interrupt.poll();
+            for (int64_t c = 0; c < view.inner; ++c)
+              to[c] = norm[c] == T{0} ? T{0} : from[c] / norm[c];
+          }
+        }
+      });
 }
 
 std::unique_ptr<Step> prepare_lp_normalization(const Node& node, Inputs in, Outputs out) {

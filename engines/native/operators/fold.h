@@ -8,9 +8,6 @@
 
 namespace sidecall::native {
 
-// A step with many short rows polls its Interrupt once in this many rows.
-constexpr int64_t kRowsPerPoll = 64;
-
 struct Itself {
   template <typename T>
   T operator()(T x) const {

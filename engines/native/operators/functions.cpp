@@ -196,7 +196,7 @@ std::unique_ptr<Step> batch_normalization_step(Inputs in, Tensor* out, float eps
   const int64_t channels = in[1]->count;
   const int64_t size = x.count / std::max<int64_t>(channels * x.dims[0], 1);
   std::vector<T> factors(static_cast<size_t>(channels)), terms(factors);
-  return make_step([in, &x, out, size, epsilon, factors = std::move(factors),
+  return make_step([in, &x, out, channels, size, epsilon, factors = std::move(factors),
                     terms = std::move(terms)](const Interrupt& interrupt) mutable {
     for (size_t i = 0; i < factors.size(); ++i) {
       const T deviation = std::sqrt(in[4]->as<T>()[i] + static_cast<T>(epsilon));
@@ -206,6 +206,14 @@ std::unique_ptr<Step> batch_normalization_step(Inputs in, Tensor* out, float eps
     const T* from = x.as<T>();
     T* to = out->as<T>();
     for (int64_t row = 0; row < x.dims[0]; ++row) {
+      if (size == 1) {
+        if (row % kRowsPerPoll == 0) interrupt.poll();
+        for (int64_t i = 0; i < channels; ++i)
+          to[i] = from[i] * factors[static_cast<size_t>(i)] + terms[static_cast<size_t>(i)];
+        from += channels;
+        to += channels;
+        continue;
+      }
       for (size_t i = 0; i < factors.size(); ++i, from += size, to += size) {
         const T factor = factors[i], term = terms[i];
         for_each_part(size, interrupt, [&](int64_t begin, int64_t end) {
