@@ -53,7 +53,7 @@ values = {"nodes_values": None, "nodes_values_as_tensor": np.array([0.5, 0, 0])}
 add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, **values, answers=None)
 add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)
 add(ENGINE, "the trees read 3 columns, but the input has 2", of("float32", 4, 2))
-add(ENGINE, "rank 1 or 2", of("float32", 4, 3, 1))
+add(ENGINE, "an input of rank 3", of("float32", 4, 3, 1))
 add(FILE, "post_transform: expected NONE", REAL, post_transform="X")
 add(FILE, "aggregate_function: expected", REAL, aggregate_function="X")
 add(UNSUPPORTED, "does not have the operator in version 5", REAL, version=5)

@@ -42,11 +42,11 @@ const float* as_floats(const T* row, int64_t count, std::vector<float>* scratch)
 
 // The dot product. It has several accumulators, so that the compiler can vectorise the loop.
 inline float dot(const float* a, const float* b, int64_t count) {
-  constexpr int64_t kLanes = 8;
-  float lanes[kLanes] = {};
+  constexpr int64_t kSums = 8;
+  float lanes[kSums] = {};
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+  for (; i + kSums <= count; i += kSums) {
+    for (int64_t lane = 0; lane < kSums; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
   }
   float rest = 0;
   for (; i < count; ++i) rest += a[i] * b[i];

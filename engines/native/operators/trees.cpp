@@ -10,27 +10,17 @@
 #include "engines/native/post_transform.h"
 #include "engines/native/trees/ensemble.h"
 #include "engines/native/trees/forest.h"
+#include "rows.h"
 #include "tables.h"
 
 namespace sidecall::native {
 namespace {
 
-// The size of an input: [count, columns], or [columns] for one row.
-struct Rows {
-  int64_t count = 1;
-  int64_t columns = 1;
-};
-
-Rows rows_of(const Node& node, const Tensor& x, int32_t num_features) {
-  if (x.rank() != 1 && x.rank() != 2)
-    refuse_node(node, SIDECALL_ENGINE,
-                "expected an input of rank 1 or 2, got rank " + std::to_string(x.rank()));
-  const Rows rows = {x.rank() == 2 ? x.dims[0] : 1, x.dims.back()};
+void require_columns(const Node& node, const Rows& rows, int32_t num_features) {
   if (rows.columns < num_features)
     refuse_node(node, SIDECALL_ENGINE,
                 "the trees read " + std::to_string(num_features) + " columns, but the input has " +
                     std::to_string(rows.columns));
-  return rows;
 }
 
 bool has_leaf_without_weight(const Ensemble& ensemble) {
@@ -127,7 +117,8 @@ class Regressor final : public Operator {
   std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
     const Tensor& x = required(node_, in, 0);
     if (x.dtype != dtype_of<Number>()) refuse_type(node_, x);
-    const Rows rows = rows_of(node_, x, num_features_);
+    const Rows rows = rows_of(node_, x);
+    require_columns(node_, rows, num_features_);
     out[0]->shape(dtype_of<Out>(), {rows.count, finish_.num_targets});
     // Sums of another type than the output need memory of their own.
     const bool is_separate = !std::is_same_v<Number, Out>;
@@ -186,7 +177,8 @@ class Classifier final : public Operator {
   std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
     const Tensor& x = required(node_, in, 0);
     if (x.dtype != dtype_of<Number>()) refuse_type(node_, x);
-    const Rows rows = rows_of(node_, x, num_features_);
+    const Rows rows = rows_of(node_, x);
+    require_columns(node_, rows, num_features_);
     Tensor* labels = out[0];
     Tensor* scores = optional_output(out, 1);
     if (labels != nullptr)
