@@ -23,6 +23,8 @@ class Fidelity(Report):
     results: list[Result] = field(default_factory=list)
     # The estimators of docs/coverage.md that the native engine does not run, with the reason.
     estimators_refused: dict[str, str] = field(default_factory=dict)
+    # Exports of one-hot encoders with many categories; see sizes.py.
+    categories: list[dict[str, Any]] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         compared = [result for result in self.results if result["outcome"] == "compared"]
@@ -42,6 +44,7 @@ class Fidelity(Report):
         )
         return super().document() | {
             "families": families(compared),
+            "categories": self.categories,
             "domain": [[*key, total] for key, total in domain(compared).most_common()],
             "differences": [_difference(result) for result in compared if _differs(result)],
             "refused": [

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import WrongAnswerError, describe_versions, guarded
 
+from fidelity import sizes
 from fidelity.alone import examine
 from fidelity.document import Fidelity, bars, print_found
 from fidelity.judge import judge
@@ -104,6 +105,7 @@ class Run:
         # The estimators of docs/coverage.md, and why the native engine does not run them (empty
         # if it does); None until walk_estimators has run.
         self.estimators: dict[str, str] | None = None
+        self.categories: list[dict[str, Any]] = []  # what sizes.py found
         self.started = time.monotonic()
 
     def visit(self, seed: int, numbers: range, wanted: int) -> None:
@@ -196,6 +198,7 @@ def main() -> int:
         ):
             run.visit(run.ledger.fresh_seed(int(time.time())), range(_MOST_TRIES * _FRESH), _FRESH)
             run.walk_estimators()
+            run.categories = sizes.export_categories()
     return _conclude(run, options)
 
 
@@ -207,7 +210,11 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
         describe_versions(PACKAGES),
         results=run.results,
         estimators_refused=refused,
-        bars=bars(run.results, len(estimators) - len(refused) if estimators else None),
+        categories=run.categories,
+        bars=[
+            *bars(run.results, len(estimators) - len(refused) if estimators else None),
+            *(sizes.bars(run.categories) if run.categories else []),
+        ],
     )
     rows = sum(result.get("rows", 0) for result in run.results)
     minutes = (time.monotonic() - run.started) / 60
