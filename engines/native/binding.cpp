@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "batch.h"
 #include "core/buffer.h"
 #include "core/error.h"
 #include "engines/in_process/binding.h"
@@ -20,7 +21,7 @@ class NativeBinding final : public InProcessBinding {
   NativeBinding(const Plan& plan, bool has_refusals)
       : plan_(plan),
         has_refusals_(has_refusals),
-        program_(plan),
+        batch_(plan),
         inputs_(plan.graph().inputs.size()),
         outputs_(plan.graph().outputs.size()) {}
 
@@ -81,7 +82,7 @@ class NativeBinding final : public InProcessBinding {
     // A new address needs no new layout.
     if (is_known && is_prepared_ && slot.is_expected && slot.expected == expected) {
       slot.data = data;
-      program_.set_output(static_cast<size_t>(output), data);
+      batch_.set_output(static_cast<size_t>(output), data);
       return data;
     }
     slot.is_expected = dims != nullptr;
@@ -101,17 +102,17 @@ class NativeBinding final : public InProcessBinding {
   }
 
   OutputTensor output(int32_t output) override {
-    const Tensor& tensor = program_.output(static_cast<size_t>(output));
+    const Tensor& tensor = batch_.output(static_cast<size_t>(output));
     OutputTensor result;
     result.dims = tensor.dims;
     if (tensor.dtype != SIDECALL_DTYPE_STRING) result.data = tensor.place->data;
     return result;
   }
 
-  uint64_t working_bytes() const noexcept override { return program_.bytes(); }
+  uint64_t working_bytes() const noexcept override { return batch_.bytes(); }
 
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
-    const Tensor& tensor = program_.output(static_cast<size_t>(output));
+    const Tensor& tensor = batch_.output(static_cast<size_t>(output));
     const Text* texts = tensor.as<Text>();
     bytes->clear();
     offsets->resize(static_cast<size_t>(tensor.count) + 1);
@@ -128,8 +129,8 @@ class NativeBinding final : public InProcessBinding {
     const Interrupt interrupt(interrupted_);
     try {
       if (!is_prepared_) prepare(interrupt);
-      for (size_t i = 0; i < inputs_.size(); ++i) program_.set_input(i, inputs_[i].data);
-      program_.run(interrupt);
+      for (size_t i = 0; i < inputs_.size(); ++i) batch_.set_input(i, inputs_[i].data);
+      batch_.run(interrupt);
       for (size_t i = 0; i < outputs_.size(); ++i) keep_strings(i);
     } catch (const Interrupted&) {
       return Outcome::kInterrupted;
@@ -169,10 +170,10 @@ class NativeBinding final : public InProcessBinding {
   void prepare(const Interrupt& interrupt) {
     std::vector<Dims> dims;
     for (const Input& input : inputs_) dims.push_back(input.dims);
-    program_.prepare(dims, interrupt);
+    batch_.prepare(dims, interrupt);
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Output& slot = outputs_[i];
-      const Tensor& tensor = program_.output(i);
+      const Tensor& tensor = batch_.output(i);
       const bool is_refusals = has_refusals_ && i + 1 == outputs_.size();
       // Normally checked when the file was opened, unless the shapes were not known then.
       if (tensor.dtype != plan_.graph().outputs[i].dtype)
@@ -188,7 +189,7 @@ class NativeBinding final : public InProcessBinding {
         slot.buffer.reserve(static_cast<uint64_t>(tensor.count) * element_bytes(tensor.dtype));
         slot.data = slot.buffer.data();
       }
-      program_.set_output(i, slot.data);
+      batch_.set_output(i, slot.data);
     }
     is_prepared_ = true;
   }
@@ -196,7 +197,7 @@ class NativeBinding final : public InProcessBinding {
   // An output may hold strings that the caller gave. They are copied, because the caller may give
   // others before it reads the output.
   void keep_strings(size_t output) {
-    const Tensor& tensor = program_.output(output);
+    const Tensor& tensor = batch_.output(output);
     if (tensor.dtype != SIDECALL_DTYPE_STRING) return;
     Text* const texts = tensor.as<Text>();
     const auto is_foreign = [](const Text& text) { return text.id == kNotInVocabulary; };
@@ -223,8 +224,8 @@ class NativeBinding final : public InProcessBinding {
 
   const Plan& plan_;
   const bool has_refusals_;
-  Program program_;
-  bool is_prepared_ = false;  // program_ was prepared for the current inputs and outputs
+  Batch batch_;
+  bool is_prepared_ = false;  // batch_ was prepared for the current inputs and outputs
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;  // in the order of the graph, so the refusals come last
   int64_t num_refusals_ = 0;

@@ -91,6 +91,28 @@ struct Compile {
 
 using MakeOperator = std::unique_ptr<Operator> (*)(const Compile& compile);
 
+// How a value depends on the batch, which is the first axis of every input of the graph.
+enum class RowKind : uint8_t {
+  kOther,  // in none of the following ways, or in a way that is not known
+  kFixed,  // not at all: neither its shape nor its elements
+  kRows,   // its first axis is the batch. Row i depends on row i of the inputs alone
+  kShape,  // a known list of integers: the number of rows, and then numbers that are fixed
+};
+
+// A node that was prepared.
+struct RowQuery {
+  const Node& node;
+  Inputs in;
+  Outputs out;
+  const std::vector<RowKind>& kinds;  // by input; kFixed for one that is omitted
+
+  RowKind kind(size_t input) const { return kinds[input]; }
+};
+
+// Returns the kind of all outputs of a node of which some input is not kFixed. A wrong kOther costs
+// time, any other wrong kind gives wrong answers.
+using RowRule = RowKind (*)(const RowQuery& query);
+
 // An entry of a table of operators. first_version to last_version are the versions of the operator
 // set in which the operator behaves as `make` implements it.
 struct OperatorEntry {
@@ -99,6 +121,7 @@ struct OperatorEntry {
   int64_t first_version;
   int64_t last_version;
   MakeOperator make;
+  RowRule rows;  // nullptr: the outputs are kOther
   size_t max_outputs = 1;
 };
 constexpr int64_t kAnyVersion = INT64_MAX;

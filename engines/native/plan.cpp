@@ -22,9 +22,9 @@ constexpr uint64_t kAlignment = 64;
 // number of places in use, and is repeated for each place.
 constexpr size_t kMaxReusedPlaces = 1000;
 
-uint64_t bytes_of(const Tensor& tensor) {
-  return static_cast<uint64_t>(tensor.count) * element_bytes(tensor.dtype);
-}
+// A slice has as many rows as keep about this number of bytes in use, within these limits.
+constexpr uint64_t kSliceBytes = UINT64_C(1) << 18;
+constexpr int64_t kFewestRows = 64, kMostRows = 1024;
 
 Tensor constant_tensor(Constant* constant) {
   Tensor tensor;
@@ -34,6 +34,11 @@ Tensor constant_tensor(Constant* constant) {
   tensor.is_known = true;
   tensor.place = &constant->place;
   return tensor;
+}
+
+// Whether the first axis of an input can be the batch, if that of the first input is.
+bool has_batch(const TensorSpec& spec, const Dims& dims, const Dims& first) {
+  return spec.has_rows() && !dims.empty() && !first.empty() && dims[0] == first[0];
 }
 
 std::unique_ptr<Step> copy_step(const Tensor* from, const Tensor* to) {
@@ -139,7 +144,7 @@ void Plan::compile(const Node& node) {
   }
   std::unique_ptr<Operator> op = entry->make(context);
   if (all_constant) fold(node, *op);
-  else nodes_.push_back({&node, std::move(op)});
+  else nodes_.push_back({&node, std::move(op), entry->rows});
 }
 
 // Computes a node whose inputs are all constant. Its outputs become constants.
@@ -181,7 +186,7 @@ void Plan::fold(const Node& node, const Operator& op) {
 // Refuses a model whose types or shapes never fit when it is opened. Dynamic dimensions are tried
 // with 1 and, if that does not fit, with kMany: a graph that takes the three largest elements of a
 // dynamic axis, for example, does not fit 1.
-void Plan::try_shapes() const {
+void Plan::try_shapes() {
   constexpr int64_t kMany = 960;  // a multiple of most numbers that a graph divides rows by
   std::set<std::string> free_dims;
   for (const TensorSpec& input : graph_.inputs) {
@@ -205,15 +210,15 @@ void Plan::try_shapes() const {
   }
 }
 
-// Prepares a program once, with this size for each dynamic dimension.
-void Plan::try_shapes(int64_t size) const {
+// Prepares a program once, with this size for each dynamic dimension, and chooses slice_rows_.
+void Plan::try_shapes(int64_t size) {
   std::vector<Dims> dims;
   for (const TensorSpec& input : graph_.inputs) {
     dims.push_back(input.dims);
     for (int64_t& dim : dims.back()) dim = dim < 0 ? size : dim;
   }
   Program program(*this);
-  program.prepare(dims, never());
+  program.prepare(dims, never(), true);
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
     const TensorSpec& declared = graph_.outputs[i];
     const Tensor& output = program.output(i);
@@ -225,6 +230,13 @@ void Plan::try_shapes(int64_t size) const {
                       " as the graph declares, got " + describe_tensor(output.dtype, output.dims) +
                       " from its nodes");
   }
+  if (!program.is_row_wise()) return;
+  uint64_t bytes = program.bytes();
+  for (size_t i = 0; i < dims.size(); ++i) bytes += bytes_of(program.input(i));
+  for (size_t i = 0; i < graph_.outputs.size(); ++i) bytes += bytes_of(program.output(i));
+  const auto rows = static_cast<int64_t>(kSliceBytes / (bytes / static_cast<uint64_t>(size) + 1));
+  slice_rows_ = kMostRows;
+  while (slice_rows_ > std::max(rows, kFewestRows)) slice_rows_ /= 2;
 }
 
 // ---- Program ----
@@ -235,9 +247,12 @@ Tensor* Program::tensor_of(int32_t value) {
 
 Place* Program::new_place() { return &places_.emplace_back(); }
 
-void Program::prepare(const std::vector<Dims>& inputs, const Interrupt& interrupt) {
+void Program::prepare(const std::vector<Dims>& inputs, const Interrupt& interrupt,
+                      bool finds_rows) {
   const Graph& graph = plan_.graph_;
   steps_.clear();
+  node_numbers_.clear();
+  kinds_.assign(finds_rows ? graph.values.size() : 0, RowKind::kOther);
   lifetimes_.clear();
   known_.clear();
   known_bytes_ = 0;
@@ -247,13 +262,17 @@ void Program::prepare(const std::vector<Dims>& inputs, const Interrupt& interrup
   outputs_.clear();
   tensors_.assign(graph.values.size(), Tensor());
   for (size_t i = 0; i < graph.values.size(); ++i) {
-    if (graph.values[i].constant) tensors_[i] = constant_tensor(graph.values[i].constant.get());
+    if (!graph.values[i].constant) continue;
+    tensors_[i] = constant_tensor(graph.values[i].constant.get());
+    if (finds_rows) kinds_[i] = RowKind::kFixed;
   }
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     Tensor* input = tensor_of(graph.input_values[i]);
     input->shape(graph.inputs[i].dtype, inputs[i]);
     input->place = new_place();
     inputs_.push_back(input);
+    if (finds_rows && has_batch(graph.inputs[i], inputs[i], inputs[0]))
+      kinds_[static_cast<size_t>(graph.input_values[i])] = RowKind::kRows;
   }
   for (const Plan::CompiledNode& node : plan_.nodes_) {
     interrupt.poll();
@@ -280,6 +299,7 @@ void Program::add_node(const Plan::CompiledNode& compiled, const Interrupt& inte
     out.push_back(is_read ? tensor_of(value) : nullptr);
   }
   std::unique_ptr<Step> step = prepare_node(node, *compiled.op, in, out);
+  if (!kinds_.empty()) find_kind(compiled, in, out);
   const bool is_known = all_known || std::any_of(out.begin(), out.end(), [](const Tensor* tensor) {
                           return tensor != nullptr && tensor->is_known;
                         });
@@ -293,7 +313,51 @@ void Program::add_node(const Plan::CompiledNode& compiled, const Interrupt& inte
     tensor->place->lifetime = static_cast<int64_t>(lifetimes_.size());
     lifetimes_.push_back({tensor->place, bytes_of(*tensor), steps_.size(), steps_.size()});
   }
-  if (step) steps_.push_back(std::move(step));
+  if (step) add_step(std::move(step), static_cast<size_t>(&compiled - plan_.nodes_.data()));
+}
+
+void Program::add_step(std::unique_ptr<Step> step, size_t node) {
+  steps_.push_back(std::move(step));
+  node_numbers_.push_back(node);
+}
+
+// Sets the kind of the outputs of a node that was prepared.
+void Program::find_kind(const Plan::CompiledNode& compiled, Inputs in, Outputs out) {
+  std::vector<RowKind> kinds;
+  for (const int32_t value : compiled.node->inputs)
+    kinds.push_back(value < 0 ? RowKind::kFixed : kinds_[static_cast<size_t>(value)]);
+  const auto number = [&](RowKind kind) { return std::count(kinds.begin(), kinds.end(), kind); };
+  RowKind found = RowKind::kFixed;
+  if (number(RowKind::kFixed) < static_cast<std::ptrdiff_t>(kinds.size())) {
+    const bool is_known = number(RowKind::kOther) == 0 && compiled.rows != nullptr;
+    found = is_known ? compiled.rows({*compiled.node, in, out, kinds}) : RowKind::kOther;
+  }
+  for (const int32_t value : compiled.node->outputs) {
+    if (value >= 0) kinds_[static_cast<size_t>(value)] = found;
+  }
+}
+
+bool Program::is_row_wise() const {
+  const Graph& graph = plan_.graph_;
+  const auto has_rows = [&](int32_t value) {
+    return kinds_[static_cast<size_t>(value)] == RowKind::kRows;
+  };
+  return !graph.input_values.empty() &&
+         std::all_of(graph.input_values.begin(), graph.input_values.end(), has_rows) &&
+         std::all_of(graph.output_values.begin(), graph.output_values.end(), has_rows);
+}
+
+void Program::run_before(size_t* end, const Interrupt& interrupt) {
+  size_t at = 0;
+  try {
+    for (; at < steps_.size() && node_numbers_[at] < *end; ++at) {
+      interrupt.poll();
+      steps_[at]->run(interrupt);
+    }
+  } catch (const Error&) {
+    *end = node_numbers_[at];
+    throw;
+  }
 }
 
 // Computes outputs that do not depend on the elements of inputs, in memory of their own.
@@ -334,7 +398,7 @@ void Program::separate_outputs() {
     }
     Tensor& copy = copies_.emplace_back(*tensor);
     copy.place = new_place();
-    steps_.push_back(copy_step(tensor, &copy));
+    add_step(copy_step(tensor, &copy), plan_.nodes_.size());
     outputs_.push_back(&copy);
   }
 }

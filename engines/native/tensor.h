@@ -67,6 +67,10 @@ constexpr uint64_t element_bytes(int32_t dtype) {
                                         : static_cast<uint64_t>(dtype_bits(dtype)) / 8;
 }
 
+inline uint64_t bytes_of(const Tensor& tensor) {
+  return static_cast<uint64_t>(tensor.count) * element_bytes(tensor.dtype);
+}
+
 // The element type that is stored as T. uint8_t stores bool; the operators of this engine do not
 // compute uint8.
 template <typename T>

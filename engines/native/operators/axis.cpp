@@ -9,6 +9,7 @@
 #include "best_indices.h"
 #include "core/error.h"
 #include "fold.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -345,13 +346,14 @@ std::unique_ptr<Step> prepare_lp_normalization(const Node& node, Inputs in, Outp
 
 const std::vector<OperatorEntry>& axis_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "ArgMax", 1, kAnyVersion, make_plain<prepare_arg<Greater>>},
-      {"", "ArgMin", 1, kAnyVersion, make_plain<prepare_arg<Less>>},
-      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, 2},
-      {"", "CumSum", 11, kAnyVersion, make_plain<prepare_cumsum>},
-      {"", "LpNormalization", 1, kAnyVersion, make_plain<prepare_lp_normalization>},
-      {"", "Softmax", 1, kAnyVersion, make_plain<prepare_softmax<false>>},
-      {"", "LogSoftmax", 1, kAnyVersion, make_plain<prepare_softmax<true>>},
+      {"", "ArgMax", 1, kAnyVersion, make_plain<prepare_arg<Greater>>, rows::along<0>},
+      {"", "ArgMin", 1, kAnyVersion, make_plain<prepare_arg<Less>>, rows::along<0>},
+      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, rows::along<-1>, 2},
+      {"", "CumSum", 11, kAnyVersion, make_plain<prepare_cumsum>, rows::cumsum},
+      {"", "LpNormalization", 1, kAnyVersion, make_plain<prepare_lp_normalization>,
+       rows::along<-1>},
+      {"", "Softmax", 1, kAnyVersion, make_plain<prepare_softmax<false>>, rows::softmax},
+      {"", "LogSoftmax", 1, kAnyVersion, make_plain<prepare_softmax<true>>, rows::softmax},
   };
   return *all;
 }

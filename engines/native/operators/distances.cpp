@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "row_rules.h"
 #include "tables.h"
 #include "vector_panels.h"
 
@@ -81,7 +82,7 @@ std::unique_ptr<Operator> make_cdist(const Compile& compile) {
 
 const std::vector<OperatorEntry>& distance_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"com.microsoft", "CDist", 1, kAnyVersion, make_cdist},
+      {"com.microsoft", "CDist", 1, kAnyVersion, make_cdist, rows::by_row},
   };
   return *all;
 }

@@ -4,6 +4,7 @@
 
 #include "arithmetic.h"
 #include "broadcast.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -305,28 +306,31 @@ std::unique_ptr<Step> prepare_where(const Node& node, Inputs in, Outputs out) {
 
 const std::vector<OperatorEntry>& elementwise_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "Add", 7, kAnyVersion, make_plain<prepare_arithmetic<Add>>},
-      {"", "Sub", 7, kAnyVersion, make_plain<prepare_arithmetic<Subtract>>},
-      {"", "Mul", 7, kAnyVersion, make_plain<prepare_arithmetic<Multiply>>},
-      {"", "Div", 7, kAnyVersion, make_plain<prepare_div>},
-      {"", "Pow", 12, kAnyVersion, make_plain<prepare_pow>},
-      {"", "Max", 8, kAnyVersion, make_plain<prepare_variadic<Max>>},
-      {"", "Min", 8, kAnyVersion, make_plain<prepare_variadic<Min>>},
-      {"", "Sum", 8, kAnyVersion, make_plain<prepare_variadic<Add>>},
+      {"", "Add", 7, kAnyVersion, make_plain<prepare_arithmetic<Add>>, rows::by_element},
+      {"", "Sub", 7, kAnyVersion, make_plain<prepare_arithmetic<Subtract>>, rows::by_element},
+      {"", "Mul", 7, kAnyVersion, make_plain<prepare_arithmetic<Multiply>>, rows::by_element},
+      {"", "Div", 7, kAnyVersion, make_plain<prepare_div>, rows::by_element},
+      {"", "Pow", 12, kAnyVersion, make_plain<prepare_pow>, rows::by_element},
+      {"", "Max", 8, kAnyVersion, make_plain<prepare_variadic<Max>>, rows::by_element},
+      {"", "Min", 8, kAnyVersion, make_plain<prepare_variadic<Min>>, rows::by_element},
+      {"", "Sum", 8, kAnyVersion, make_plain<prepare_variadic<Add>>, rows::by_element},
       {"", "Equal", 7, kAnyVersion,
-       make_plain<prepare_comparison<Equal, double, float, int64_t, int32_t, uint8_t, Text>>},
+       make_plain<prepare_comparison<Equal, double, float, int64_t, int32_t, uint8_t, Text>>,
+       rows::by_element},
       {"", "Less", 9, kAnyVersion,
-       make_plain<prepare_comparison<Less, double, float, int64_t, int32_t>>},
+       make_plain<prepare_comparison<Less, double, float, int64_t, int32_t>>, rows::by_element},
       {"", "LessOrEqual", 12, kAnyVersion,
-       make_plain<prepare_comparison<LessOrEqual, double, float, int64_t, int32_t>>},
+       make_plain<prepare_comparison<LessOrEqual, double, float, int64_t, int32_t>>,
+       rows::by_element},
       {"", "Greater", 9, kAnyVersion,
-       make_plain<prepare_comparison<Greater, double, float, int64_t, int32_t>>},
+       make_plain<prepare_comparison<Greater, double, float, int64_t, int32_t>>, rows::by_element},
       {"", "GreaterOrEqual", 12, kAnyVersion,
-       make_plain<prepare_comparison<GreaterOrEqual, double, float, int64_t, int32_t>>},
-      {"", "And", 7, kAnyVersion, make_plain<prepare_logic<And>>},
-      {"", "Or", 7, kAnyVersion, make_plain<prepare_logic<Or>>},
-      {"", "Xor", 7, kAnyVersion, make_plain<prepare_logic<Xor>>},
-      {"", "Where", 9, kAnyVersion, make_plain<prepare_where>},
+       make_plain<prepare_comparison<GreaterOrEqual, double, float, int64_t, int32_t>>,
+       rows::by_element},
+      {"", "And", 7, kAnyVersion, make_plain<prepare_logic<And>>, rows::by_element},
+      {"", "Or", 7, kAnyVersion, make_plain<prepare_logic<Or>>, rows::by_element},
+      {"", "Xor", 7, kAnyVersion, make_plain<prepare_logic<Xor>>, rows::by_element},
+      {"", "Where", 9, kAnyVersion, make_plain<prepare_where>, rows::by_element},
   };
   return *all;
 }

@@ -11,6 +11,7 @@
 #include "broadcast.h"
 #include "core/text.h"
 #include "engines/native/post_transform.h"
+#include "row_rules.h"
 #include "rows.h"
 #include "tables.h"
 
@@ -479,13 +480,14 @@ std::unique_ptr<Operator> make_linear_classifier(const Compile& compile) {
 
 const std::vector<OperatorEntry>& feature_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {kDomain, "Scaler", 1, kAnyVersion, make_plain<prepare_scaler>},
-      {kDomain, "Imputer", 1, kAnyVersion, make_plain<prepare_imputer>},
-      {kDomain, "Binarizer", 1, kAnyVersion, make_plain<prepare_binarizer>},
-      {kDomain, "Normalizer", 1, kAnyVersion, make_plain<prepare_normalizer>},
-      {kDomain, "FeatureVectorizer", 1, kAnyVersion, make_plain<prepare_vectorizer>},
-      {kDomain, "LinearRegressor", 1, kAnyVersion, make_plain<prepare_linear_regressor>},
-      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier, 2},
+      {kDomain, "Scaler", 1, kAnyVersion, make_plain<prepare_scaler>, rows::by_row},
+      {kDomain, "Imputer", 1, kAnyVersion, make_plain<prepare_imputer>, rows::by_row},
+      {kDomain, "Binarizer", 1, kAnyVersion, make_plain<prepare_binarizer>, rows::by_element},
+      {kDomain, "Normalizer", 1, kAnyVersion, make_plain<prepare_normalizer>, rows::by_row},
+      {kDomain, "FeatureVectorizer", 1, kAnyVersion, make_plain<prepare_vectorizer>, rows::by_rows},
+      {kDomain, "LinearRegressor", 1, kAnyVersion, make_plain<prepare_linear_regressor>,
+       rows::by_row},
+      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier, rows::by_row, 2},
   };
   return *all;
 }

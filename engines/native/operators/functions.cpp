@@ -6,6 +6,7 @@
 #include "arithmetic.h"
 #include "broadcast.h"
 #include "engines/native/post_transform.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -383,36 +384,40 @@ constexpr MakeOperator real_unary() {
 
 const std::vector<OperatorEntry>& function_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "Clip", 6, 10, make_plain<prepare_clip_before_11>},
-      {"", "Clip", 11, kAnyVersion, make_plain<prepare_clip>},
-      {"", "Not", 1, kAnyVersion, make_plain<prepare_unary<Not, uint8_t>>},
-      {"", "Neg", 6, kAnyVersion, make_plain<prepare_unary<Neg, double, float, int64_t, int32_t>>},
-      {"", "Abs", 6, kAnyVersion, make_plain<prepare_unary<Abs, double, float, int64_t, int32_t>>},
-      {"", "Sign", 9, kAnyVersion,
-       make_plain<prepare_unary<Sign, double, float, int64_t, int32_t>>},
-      {"", "Floor", 6, kAnyVersion, real_unary<Floor>()},
-      {"", "Ceil", 6, kAnyVersion, real_unary<Ceil>()},
-      {"", "Round", 11, kAnyVersion, real_unary<Round>()},
-      {"", "Sqrt", 6, kAnyVersion, real_unary<Sqrt>()},
-      {"", "Reciprocal", 6, kAnyVersion, real_unary<Reciprocal>()},
-      {"", "Exp", 6, kAnyVersion, real_unary<Exp>()},
-      {"", "Log", 6, kAnyVersion, real_unary<Log>()},
-      {"", "Sin", 7, kAnyVersion, real_unary<Sin>()},
-      {"", "Cos", 7, kAnyVersion, real_unary<Cos>()},
-      {"", "Tanh", 6, kAnyVersion, real_unary<Tanh>()},
-      {"", "Erf", 9, kAnyVersion, real_unary<Erf>()},
-      {"", "Sigmoid", 6, kAnyVersion, real_unary<Sigmoid>()},
-      {"", "Relu", 6, kAnyVersion, real_unary<Relu>()},
-      {"", "LeakyRelu", 6, kAnyVersion, make_plain<prepare_activation<LeakyRelu>>},
-      {"", "Elu", 6, kAnyVersion, make_plain<prepare_activation<Elu>>},
-      {"", "Selu", 6, kAnyVersion, make_plain<prepare_activation<Selu>>},
-      {"", "Softplus", 1, kAnyVersion, make_plain<prepare_activation<Softplus>>},
-      {"", "Softsign", 1, kAnyVersion, make_plain<prepare_activation<Softsign>>},
-      {"", "Dropout", 7, kAnyVersion, make_plain<prepare_dropout>, 2},
-      {"", "BatchNormalization", 7, kAnyVersion, make_plain<prepare_batch_normalization>},
-      {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>},
-      {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>},
-      {"", "Cast", 6, kAnyVersion, make_plain<prepare_cast>},
+      {"", "Clip", 6, 10, make_plain<prepare_clip_before_11>, rows::by_element},
+      {"", "Clip", 11, kAnyVersion, make_plain<prepare_clip>, rows::by_element},
+      {"", "Not", 1, kAnyVersion, make_plain<prepare_unary<Not, uint8_t>>, rows::by_element},
+      {"", "Neg", 6, kAnyVersion, make_plain<prepare_unary<Neg, double, float, int64_t, int32_t>>,
+       rows::by_element},
+      {"", "Abs", 6, kAnyVersion, make_plain<prepare_unary<Abs, double, float, int64_t, int32_t>>,
+       rows::by_element},
+      {"", "Sign", 9, kAnyVersion, make_plain<prepare_unary<Sign, double, float, int64_t, int32_t>>,
+       rows::by_element},
+      {"", "Floor", 6, kAnyVersion, real_unary<Floor>(), rows::by_element},
+      {"", "Ceil", 6, kAnyVersion, real_unary<Ceil>(), rows::by_element},
+      {"", "Round", 11, kAnyVersion, real_unary<Round>(), rows::by_element},
+      {"", "Sqrt", 6, kAnyVersion, real_unary<Sqrt>(), rows::by_element},
+      {"", "Reciprocal", 6, kAnyVersion, real_unary<Reciprocal>(), rows::by_element},
+      {"", "Exp", 6, kAnyVersion, real_unary<Exp>(), rows::by_element},
+      {"", "Log", 6, kAnyVersion, real_unary<Log>(), rows::by_element},
+      {"", "Sin", 7, kAnyVersion, real_unary<Sin>(), rows::by_element},
+      {"", "Cos", 7, kAnyVersion, real_unary<Cos>(), rows::by_element},
+      {"", "Tanh", 6, kAnyVersion, real_unary<Tanh>(), rows::by_element},
+      {"", "Erf", 9, kAnyVersion, real_unary<Erf>(), rows::by_element},
+      {"", "Sigmoid", 6, kAnyVersion, real_unary<Sigmoid>(), rows::by_element},
+      {"", "Relu", 6, kAnyVersion, real_unary<Relu>(), rows::by_element},
+      {"", "LeakyRelu", 6, kAnyVersion, make_plain<prepare_activation<LeakyRelu>>,
+       rows::by_element},
+      {"", "Elu", 6, kAnyVersion, make_plain<prepare_activation<Elu>>, rows::by_element},
+      {"", "Selu", 6, kAnyVersion, make_plain<prepare_activation<Selu>>, rows::by_element},
+      {"", "Softplus", 1, kAnyVersion, make_plain<prepare_activation<Softplus>>, rows::by_element},
+      {"", "Softsign", 1, kAnyVersion, make_plain<prepare_activation<Softsign>>, rows::by_element},
+      {"", "Dropout", 7, kAnyVersion, make_plain<prepare_dropout>, rows::itself, 2},
+      {"", "BatchNormalization", 7, kAnyVersion, make_plain<prepare_batch_normalization>,
+       rows::by_row},
+      {"", "IsNaN", 9, kAnyVersion, make_plain<prepare_isnan>, rows::by_element},
+      {"", "IsInf", 10, kAnyVersion, make_plain<prepare_isinf>, rows::by_element},
+      {"", "Cast", 6, kAnyVersion, make_plain<prepare_cast>, rows::cast},
   };
   return *all;
 }

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "arithmetic.h"
+#include "row_rules.h"
 #include "strided_copy.h"
 #include "tables.h"
 
@@ -451,13 +452,15 @@ std::unique_ptr<Step> prepare_one_hot(const Node& node, Inputs in, Outputs out) 
 
 const std::vector<OperatorEntry>& gather_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "Gather", 1, kAnyVersion, make_plain<prepare_gather>},
-      {"", "GatherElements", 11, kAnyVersion, make_plain<prepare_gather_elements>},
-      {"", "GatherND", 11, kAnyVersion, make_plain<prepare_gather_nd>},
-      {"", "Scatter", 9, 10, make_plain<prepare_scatter_elements>},
-      {"", "ScatterElements", 11, kAnyVersion, make_plain<prepare_scatter_elements>},
-      {"", "Compress", 9, kAnyVersion, make_plain<prepare_compress>},
-      {"", "OneHot", 9, kAnyVersion, make_plain<prepare_one_hot>},
+      {"", "Gather", 1, kAnyVersion, make_plain<prepare_gather>, rows::gather},
+      {"", "GatherElements", 11, kAnyVersion, make_plain<prepare_gather_elements>,
+       rows::gather_elements},
+      {"", "GatherND", 11, kAnyVersion, make_plain<prepare_gather_nd>, rows::gather_nd},
+      {"", "Scatter", 9, 10, make_plain<prepare_scatter_elements>, rows::scatter_elements},
+      {"", "ScatterElements", 11, kAnyVersion, make_plain<prepare_scatter_elements>,
+       rows::scatter_elements},
+      {"", "Compress", 9, kAnyVersion, make_plain<prepare_compress>, rows::compress},
+      {"", "OneHot", 9, kAnyVersion, make_plain<prepare_one_hot>, rows::one_hot},
   };
   return *all;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "arithmetic.h"
+#include "row_rules.h"
 #include "strided_copy.h"
 #include "tables.h"
 
@@ -255,18 +256,19 @@ std::unique_ptr<Step> prepare_range(const Node& node, Inputs in, Outputs out) {
 
 const std::vector<OperatorEntry>& layout_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "Identity", 1, kAnyVersion, make_plain<prepare_identity>},
-      {"", "Reshape", 5, kAnyVersion, make_plain<prepare_reshape>},
-      {"", "Squeeze", 1, 12, make_plain<prepare_squeeze_before_13>},
-      {"", "Squeeze", 13, kAnyVersion, make_plain<prepare_squeeze>},
-      {"", "Unsqueeze", 1, 12, make_plain<prepare_unsqueeze_before_13>},
-      {"", "Unsqueeze", 13, kAnyVersion, make_plain<prepare_unsqueeze>},
-      {"", "Flatten", 1, kAnyVersion, make_plain<prepare_flatten>},
-      {"", "Shape", 1, kAnyVersion, make_plain<prepare_shape>},
-      {"", "Size", 1, kAnyVersion, make_plain<prepare_size>},
-      {"", "Constant", 1, kAnyVersion, make_constant_operator},
-      {"", "ConstantOfShape", 9, kAnyVersion, make_plain<prepare_constant_of_shape>},
-      {"", "Range", 11, kAnyVersion, make_plain<prepare_range>},
+      {"", "Identity", 1, kAnyVersion, make_plain<prepare_identity>, rows::itself},
+      {"", "Reshape", 5, kAnyVersion, make_plain<prepare_reshape>, rows::reshape},
+      {"", "Squeeze", 1, 12, make_plain<prepare_squeeze_before_13>, rows::squeeze_before_13},
+      {"", "Squeeze", 13, kAnyVersion, make_plain<prepare_squeeze>, rows::squeeze},
+      {"", "Unsqueeze", 1, 12, make_plain<prepare_unsqueeze_before_13>, rows::unsqueeze_before_13},
+      {"", "Unsqueeze", 13, kAnyVersion, make_plain<prepare_unsqueeze>, rows::unsqueeze},
+      {"", "Flatten", 1, kAnyVersion, make_plain<prepare_flatten>, rows::flatten},
+      {"", "Shape", 1, kAnyVersion, make_plain<prepare_shape>, rows::shape},
+      {"", "Size", 1, kAnyVersion, make_plain<prepare_size>, nullptr},
+      {"", "Constant", 1, kAnyVersion, make_constant_operator, nullptr},
+      {"", "ConstantOfShape", 9, kAnyVersion, make_plain<prepare_constant_of_shape>,
+       rows::constant_of_shape},
+      {"", "Range", 11, kAnyVersion, make_plain<prepare_range>, nullptr},
   };
   return *all;
 }

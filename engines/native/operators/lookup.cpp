@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "core/hash.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -483,11 +484,12 @@ std::unique_ptr<Step> prepare_extractor(const Node& node, Inputs in, Outputs out
 
 const std::vector<OperatorEntry>& lookup_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {kDomain, "LabelEncoder", 1, 1, make_old_label_encoder},
-      {kDomain, "LabelEncoder", 2, kAnyVersion, make_label_encoder},
-      {kDomain, "CategoryMapper", 1, kAnyVersion, make_category_mapper},
-      {kDomain, "OneHotEncoder", 1, kAnyVersion, make_one_hot_encoder},
-      {kDomain, "ArrayFeatureExtractor", 1, kAnyVersion, make_plain<prepare_extractor>},
+      {kDomain, "LabelEncoder", 1, 1, make_old_label_encoder, rows::by_element},
+      {kDomain, "LabelEncoder", 2, kAnyVersion, make_label_encoder, rows::by_element},
+      {kDomain, "CategoryMapper", 1, kAnyVersion, make_category_mapper, rows::by_element},
+      {kDomain, "OneHotEncoder", 1, kAnyVersion, make_one_hot_encoder, rows::by_item},
+      {kDomain, "ArrayFeatureExtractor", 1, kAnyVersion, make_plain<prepare_extractor>,
+       rows::by_row},
   };
   return *all;
 }

@@ -10,6 +10,7 @@
 #include "broadcast.h"
 #include "core/buffer.h"
 #include "core/error.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -415,8 +416,8 @@ std::unique_ptr<Operator> make_matrix_operator(const Compile& compile) {
 
 const std::vector<OperatorEntry>& matrix_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "MatMul", 1, kAnyVersion, make_matrix_operator<MatMul>},
-      {"", "Gemm", 7, kAnyVersion, make_matrix_operator<Gemm>},
+      {"", "MatMul", 1, kAnyVersion, make_matrix_operator<MatMul>, rows::matmul},
+      {"", "Gemm", 7, kAnyVersion, make_matrix_operator<Gemm>, rows::gemm},
   };
   return *all;
 }

@@ -142,6 +142,12 @@ class NearestRows final : public Operator {
   std::vector<int64_t> order_;  // of the visit, if it is the same for all queries
 };
 
+// Each query has distances of its own. The ranks are its own too, or those of all queries.
+RowKind by_query(const RowQuery& query) {
+  const bool has_own_ranks = query.kind(1) == RowKind::kRows || query.kind(1) == RowKind::kFixed;
+  return query.kind(0) == RowKind::kRows && has_own_ranks ? RowKind::kRows : RowKind::kOther;
+}
+
 std::unique_ptr<Operator> make_nearest(const Compile& compile) {
   return std::make_unique<NearestRows>(compile);
 }
@@ -149,7 +155,7 @@ std::unique_ptr<Operator> make_nearest(const Compile& compile) {
 }  // namespace
 
 const OperatorEntry* find_neighbor_function(const Node& node) {
-  static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_nearest, 2};
+  static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_nearest, by_query, 2};
   const auto* const end = std::end(kKnownFunctions);
   return std::find(std::begin(kKnownFunctions), end, node.function) == end ? nullptr : &entry;
 }

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "row_rules.h"
 #include "strided_copy.h"
 #include "tables.h"
 
@@ -433,16 +434,16 @@ std::unique_ptr<Step> prepare_pad_before_11(const Node& node, Inputs in, Outputs
 
 const std::vector<OperatorEntry>& rearrange_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "Expand", 8, kAnyVersion, make_plain<prepare_expand>},
-      {"", "Tile", 6, kAnyVersion, make_plain<prepare_tile>},
-      {"", "Transpose", 1, kAnyVersion, make_plain<prepare_transpose>},
-      {"", "Slice", 1, 9, make_plain<prepare_slice_before_10>},
-      {"", "Slice", 10, kAnyVersion, make_plain<prepare_slice>},
-      {"", "Concat", 4, kAnyVersion, make_plain<prepare_concat>},
-      {"", "Split", 2, 12, make_plain<prepare_split_before_13>, kAnyNumber},
-      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>, kAnyNumber},
-      {"", "Pad", 2, 10, make_plain<prepare_pad_before_11>},
-      {"", "Pad", 11, kAnyVersion, make_plain<prepare_pad>},
+      {"", "Expand", 8, kAnyVersion, make_plain<prepare_expand>, rows::expand},
+      {"", "Tile", 6, kAnyVersion, make_plain<prepare_tile>, rows::tile},
+      {"", "Transpose", 1, kAnyVersion, make_plain<prepare_transpose>, rows::transpose},
+      {"", "Slice", 1, 9, make_plain<prepare_slice_before_10>, rows::slice_before_10},
+      {"", "Slice", 10, kAnyVersion, make_plain<prepare_slice>, rows::slice},
+      {"", "Concat", 4, kAnyVersion, make_plain<prepare_concat>, rows::concat},
+      {"", "Split", 2, 12, make_plain<prepare_split_before_13>, rows::along<0>, kAnyNumber},
+      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>, rows::along<0>, kAnyNumber},
+      {"", "Pad", 2, 10, make_plain<prepare_pad_before_11>, rows::pad_before_11},
+      {"", "Pad", 11, kAnyVersion, make_plain<prepare_pad>, rows::pad},
   };
   return *all;
 }

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "fold.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -542,26 +543,26 @@ const std::vector<OperatorEntry>& reduction_operators() {
   using L1 = Summation<Magnitude, Total>;
   using L2 = Summation<Square, Root>;
   static const auto* all = new std::vector<OperatorEntry>{
-      {"", "ReduceSum", 1, 12, reduce<Sum, false>()},
-      {"", "ReduceSum", 13, kAnyVersion, reduce<Sum, true>()},
-      {"", "ReduceMean", 1, 17, reduce<Mean, false>()},
-      {"", "ReduceMean", 18, kAnyVersion, reduce<Mean, true>()},
-      {"", "ReduceSumSquare", 1, 17, reduce<SumSquare, false>()},
-      {"", "ReduceSumSquare", 18, kAnyVersion, reduce<SumSquare, true>()},
-      {"", "ReduceL1", 1, 17, reduce<L1, false>()},
-      {"", "ReduceL1", 18, kAnyVersion, reduce<L1, true>()},
-      {"", "ReduceL2", 1, 17, reduce<L2, false>()},
-      {"", "ReduceL2", 18, kAnyVersion, reduce<L2, true>()},
-      {"", "ReduceProd", 1, 17, reduce<Multiplication, false>()},
-      {"", "ReduceProd", 18, kAnyVersion, reduce<Multiplication, true>()},
-      {"", "ReduceMax", 1, 17, reduce<Extreme<Greater>, false>()},
-      {"", "ReduceMax", 18, kAnyVersion, reduce<Extreme<Greater>, true>()},
-      {"", "ReduceMin", 1, 17, reduce<Extreme<Less>, false>()},
-      {"", "ReduceMin", 18, kAnyVersion, reduce<Extreme<Less>, true>()},
-      {"", "ReduceLogSumExp", 1, 17, reduce<LogSumExp, false>()},
+      {"", "ReduceSum", 1, 12, reduce<Sum, false>(), rows::reduce_by_attribute},
+      {"", "ReduceSum", 13, kAnyVersion, reduce<Sum, true>(), rows::reduce},
+      {"", "ReduceMean", 1, 17, reduce<Mean, false>(), rows::reduce_by_attribute},
+      {"", "ReduceMean", 18, kAnyVersion, reduce<Mean, true>(), rows::reduce},
+      {"", "ReduceSumSquare", 1, 17, reduce<SumSquare, false>(), rows::reduce_by_attribute},
+      {"", "ReduceSumSquare", 18, kAnyVersion, reduce<SumSquare, true>(), rows::reduce},
+      {"", "ReduceL1", 1, 17, reduce<L1, false>(), rows::reduce_by_attribute},
+      {"", "ReduceL1", 18, kAnyVersion, reduce<L1, true>(), rows::reduce},
+      {"", "ReduceL2", 1, 17, reduce<L2, false>(), rows::reduce_by_attribute},
+      {"", "ReduceL2", 18, kAnyVersion, reduce<L2, true>(), rows::reduce},
+      {"", "ReduceProd", 1, 17, reduce<Multiplication, false>(), rows::reduce_by_attribute},
+      {"", "ReduceProd", 18, kAnyVersion, reduce<Multiplication, true>(), rows::reduce},
+      {"", "ReduceMax", 1, 17, reduce<Extreme<Greater>, false>(), rows::reduce_by_attribute},
+      {"", "ReduceMax", 18, kAnyVersion, reduce<Extreme<Greater>, true>(), rows::reduce},
+      {"", "ReduceMin", 1, 17, reduce<Extreme<Less>, false>(), rows::reduce_by_attribute},
+      {"", "ReduceMin", 18, kAnyVersion, reduce<Extreme<Less>, true>(), rows::reduce},
+      {"", "ReduceLogSumExp", 1, 17, reduce<LogSumExp, false>(), rows::reduce_by_attribute},
       // ONNX Runtime 1.32 computes version 28 as a function of other operators, with other results
       // for NaN.
-      {"", "ReduceLogSumExp", 18, 27, reduce<LogSumExp, true>()},
+      {"", "ReduceLogSumExp", 18, 27, reduce<LogSumExp, true>(), rows::reduce},
   };
   return *all;
 }

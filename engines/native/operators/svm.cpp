@@ -10,6 +10,7 @@
 
 #include "core/text.h"
 #include "engines/native/post_transform.h"
+#include "row_rules.h"
 #include "rows.h"
 #include "tables.h"
 #include "vector_panels.h"
@@ -554,8 +555,8 @@ std::unique_ptr<Operator> make_class(const Compile& compile) {
 
 const std::vector<OperatorEntry>& svm_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {kDomain, "SVMRegressor", 1, kAnyVersion, make_class<SvmRegressor>},
-      {kDomain, "SVMClassifier", 1, kAnyVersion, make_class<SvmClassifier>, 2},
+      {kDomain, "SVMRegressor", 1, kAnyVersion, make_class<SvmRegressor>, rows::by_row},
+      {kDomain, "SVMClassifier", 1, kAnyVersion, make_class<SvmClassifier>, rows::by_row, 2},
   };
   return *all;
 }

@@ -12,6 +12,7 @@
 #include "engines/native/text/characters.h"
 #include "engines/native/text/fused_steps.h"
 #include "engines/native/text/terms.h"
+#include "row_rules.h"
 #include "tables.h"
 
 namespace sidecall::native {
@@ -483,7 +484,7 @@ std::unique_ptr<Operator> make_counter(const Compile& compile) {
 }  // namespace
 
 const OperatorEntry* find_text_function(const Node& node) {
-  static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_counter};
+  static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
   return find_known(node) == nullptr ? nullptr : &entry;
 }
 

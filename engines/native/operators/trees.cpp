@@ -10,6 +10,7 @@
 #include "engines/native/post_transform.h"
 #include "engines/native/trees/ensemble.h"
 #include "engines/native/trees/forest.h"
+#include "row_rules.h"
 #include "rows.h"
 #include "tables.h"
 
@@ -391,9 +392,9 @@ std::unique_ptr<Operator> make_tree_classifier(const Compile& compile) {
 
 const std::vector<OperatorEntry>& tree_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble},
-      {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor},
-      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier, 2},
+      {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble, rows::by_row},
+      {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor, rows::by_row},
+      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier, rows::by_row, 2},
   };
   return *all;
 }
