@@ -80,7 +80,11 @@ typename Forest<Number>::Scratch Forest<Number>::make_scratch(int64_t num_rows) 
 template <typename Number>
 void Forest<Number>::add(const Number* rows, int64_t num_rows, int64_t num_columns, Number* sums,
                          Scratch* scratch, const Interrupt& interrupt) const {
-  const int64_t step = blocks_at_once(num_rows) * kBlockRows;
+  // In parts of about the same number of blocks, because a part reads all trees from memory.
+  const int64_t blocks = (num_rows + kBlockRows - 1) / kBlockRows;
+  const int64_t at_once = blocks_at_once(num_rows);
+  const int64_t parts = std::max<int64_t>((blocks + at_once - 1) / at_once, 1);
+  const int64_t step = std::max<int64_t>((blocks + parts - 1) / parts, 1) * kBlockRows;
   for (int64_t begin = 0; begin < num_rows; begin += step) {
     const int64_t count = std::min(step, num_rows - begin);
     const Number* from = rows + begin * num_columns;

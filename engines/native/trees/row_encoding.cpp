@@ -45,22 +45,11 @@ size_t num_keys(const RankTable& table) {
   return (table.level_begins[table.num_levels - 1] + num_nodes(table.size, 1)) * kFanout;
 }
 
-// Ranks as floats, and NaN for NaN. Returns whether there is any.
-bool encode_ranks(const double* x, const int32_t* ranks, size_t count, float* out) {
-  int32_t nans = 0;
-  for (size_t i = 0; i < count; ++i) {
-    nans |= static_cast<int32_t>(x[i] != x[i]);
-    const auto rank = static_cast<float>(ranks[i]);
-    out[i] = x[i] != x[i] ? std::numeric_limits<float>::quiet_NaN() : rank;
-  }
-  return nans != 0;
-}
-
 }  // namespace
 
 template <typename Number>
 RowEncoding<Number>::RowEncoding(Ensemble* ensemble, Vectors vectors)
-    : rank_(kernels_of(vectors).rank) {
+    : rank_(kernels_of(vectors).rank), rank_column_(kernels_of(vectors).rank_column) {
   select_features(ensemble);
   if constexpr (std::is_same_v<Number, double>) {
     if (can_narrow(*ensemble)) {
@@ -264,15 +253,10 @@ bool RowEncoding<Number>::encode_block(const Number* rows, int64_t count, int64_
 template <typename Number>
 bool RowEncoding<Number>::rank_block(const double* rows, int64_t count, int64_t num_columns,
                                      float* out) const {
-  double x[kBlockRows];
-  int32_t ranks[kBlockRows];
-  const auto num_rows = static_cast<size_t>(count);
   bool has_nan = false;
   for (size_t i = 0; i < num_plain_; ++i) {
-    const double* from = rows + column_of(i);
-    for (int64_t row = 0; row < count; ++row) x[row] = from[row * num_columns];
-    rank_(&tables_[i], 0, x, num_rows, ranks);
-    if (encode_ranks(x, ranks, num_rows, out + i * kBlockRows)) has_nan = true;
+    float* const to = out + i * kBlockRows;
+    if (rank_column_(tables_[i], rows + column_of(i), num_columns, count, to)) has_nan = true;
   }
   return has_nan;
 }

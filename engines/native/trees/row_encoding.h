@@ -64,6 +64,7 @@ class RowEncoding {
   std::vector<int32_t> features_;
   bool has_ranks_ = false;
   Rank rank_;
+  RankColumn rank_column_;
   // With ranks:
   std::vector<RankTable> tables_;   // by encoded number
   std::vector<double> thresholds_;  // of all tables, which point into this

@@ -204,6 +204,7 @@ const Kernels& avx2_kernels() {
     all.wide_leaf_sets[1] = {find_block<2, true>, nullptr, nullptr};
     all.most_leaves_of_short_row = 16;
     all.rank = rank;
+    all.rank_column = rank_column_by<rank>;
     return all;
   }();
   return kernels;

@@ -216,6 +216,42 @@ SIDECALL_AVX512 void rank(const RankTable* tables, size_t table_step, const doub
   }
 }
 
+// Counts the thresholds below each of 16 numbers, in two registers.
+SIDECALL_AVX512 inline __m512 count_all_below(const RankTable& table, __m512d low, __m512d high) {
+  const __m512i one = _mm512_set1_epi64(1);
+  __m512i ranks_low = _mm512_setzero_si512(), ranks_high = ranks_low;
+  for (uint32_t i = 0; i < table.size; ++i) {
+    const __m512d threshold = _mm512_set1_pd(table.thresholds[i]);
+    const __mmask8 below_low = _mm512_cmp_pd_mask(threshold, low, _CMP_LT_OQ);
+    const __mmask8 below_high = _mm512_cmp_pd_mask(threshold, high, _CMP_LT_OQ);
+    ranks_low = _mm512_mask_add_epi64(ranks_low, below_low, ranks_low, one);
+    ranks_high = _mm512_mask_add_epi64(ranks_high, below_high, ranks_high, one);
+  }
+  const __m256i both[] = {_mm512_cvtepi64_epi32(ranks_low), _mm512_cvtepi64_epi32(ranks_high)};
+  return _mm512_cvtepi32_ps(_mm512_inserti64x4(_mm512_castsi256_si512(both[0]), both[1], 1));
+}
+
+// With few thresholds, it is quicker to compare all of them with 16 numbers at once.
+SIDECALL_AVX512 bool rank_block_column(const RankTable& table, const double* x, int64_t stride,
+                                       int64_t count, float* out) {
+  constexpr uint32_t kMostCompared = 64;
+  static_assert(kBlockRows == 16);
+  if (table.size > kMostCompared) return rank_column_by<rank>(table, x, stride, count, out);
+  const auto exists = static_cast<__mmask16>((1U << count) - 1);
+  const __m512i places = _mm512_setr_epi64(0, stride, 2 * stride, 3 * stride, 4 * stride,
+                                           5 * stride, 6 * stride, 7 * stride);
+  const __m512d zero = _mm512_setzero_pd();
+  const __m512d low = _mm512_mask_i64gather_pd(zero, static_cast<__mmask8>(exists), places, x, 8);
+  const __m512d high =
+      _mm512_mask_i64gather_pd(zero, static_cast<__mmask8>(exists >> 8), places, x + 8 * stride, 8);
+  const __mmask8 nan_low = _mm512_cmp_pd_mask(low, low, _CMP_UNORD_Q);
+  const __mmask8 nan_high = _mm512_cmp_pd_mask(high, high, _CMP_UNORD_Q);
+  const auto is_nan = static_cast<__mmask16>(nan_low | nan_high << 8);
+  const __m512 nan = _mm512_set1_ps(std::numeric_limits<float>::quiet_NaN());
+  _mm512_storeu_ps(out, _mm512_mask_mov_ps(count_all_below(table, low, high), is_nan, nan));
+  return is_nan != 0;
+}
+
 SIDECALL_AVX512 void add_floats(const float* values, const int32_t* leaves, size_t num_trees,
                                 float* totals) {
   __m512 sums = _mm512_loadu_ps(totals);
@@ -246,6 +282,7 @@ const Kernels& avx512_kernels() {
                                       16,  // most_leaves_of_long_row
                                       {walk<false>, walk<true>},
                                       rank,
+                                      rank_block_column,
                                       add_floats,
                                       add_doubles};
   return kernels;

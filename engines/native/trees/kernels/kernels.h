@@ -140,6 +140,11 @@ struct RankTable {
 using Rank = void (*)(const RankTable* tables, size_t table_step, const double* x, size_t count,
                       int32_t* ranks);
 
+// The same for numbers of one column of a block: x[i * stride], with i < count. Writes the ranks as
+// floats, and NaN for NaN. Returns whether there is any.
+using RankColumn = bool (*)(const RankTable& table, const double* x, int64_t stride, int64_t count,
+                            float* out);
+
 // The end of a search: `rank` is the number of thresholds whose keys are less than that of x.
 inline int32_t exact_rank(const RankTable& table, size_t rank, double x) {
   const double* const at = table.thresholds + rank;
@@ -147,6 +152,28 @@ inline int32_t exact_rank(const RankTable& table, size_t rank, double x) {
   // The keys of this threshold and of x are equal, and perhaps those of more thresholds.
   const double* const end = table.thresholds + table.size;
   return static_cast<int32_t>(std::lower_bound(at, end, x) - table.thresholds);
+}
+
+// Ranks as floats, and NaN for NaN. Returns whether there is any.
+inline bool encode_ranks(const double* x, const int32_t* ranks, size_t count, float* out) {
+  int32_t nans = 0;
+  for (size_t i = 0; i < count; ++i) {
+    nans |= static_cast<int32_t>(x[i] != x[i]);
+    const auto rank = static_cast<float>(ranks[i]);
+    out[i] = x[i] != x[i] ? std::numeric_limits<float>::quiet_NaN() : rank;
+  }
+  return nans != 0;
+}
+
+// RankColumn with the function for rows.
+template <Rank rank>
+bool rank_column_by(const RankTable& table, const double* x, int64_t stride, int64_t count,
+                    float* out) {
+  double numbers[kBlockRows] = {};
+  int32_t ranks[kBlockRows];
+  for (int64_t i = 0; i < count; ++i) numbers[i] = x[i * stride];
+  rank(&table, 0, numbers, static_cast<size_t>(count), ranks);
+  return encode_ranks(numbers, ranks, static_cast<size_t>(count), out);
 }
 
 // ---- Sums; see weights.cpp ----
@@ -166,6 +193,7 @@ struct Kernels {
   size_t most_leaves_of_long_row;
   Walk walk[2];  // nullptr: walks.cpp has a loop without vectors
   Rank rank;
+  RankColumn rank_column;
   AddValues<float> add_floats;
   AddValues<double> add_doubles;
 };

@@ -33,6 +33,7 @@ const Kernels& plain_kernels() {
   static const Kernels kernels = [] {
     Kernels all = {};
     all.rank = rank;
+    all.rank_column = rank_column_by<rank>;
     all.add_floats = add_values<float>;
     all.add_doubles = add_values<double>;
     return all;
