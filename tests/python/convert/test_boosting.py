@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from convert_harness import assert_agrees, differences, run
+from convert_harness import assert_agrees, differences, layout, run, run_graph
 from sidecall.convert import NotConvertible, to_graph
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
@@ -121,11 +121,61 @@ def test_lightgbm_integer_categories_agree():
     assert_agrees(model, np.vstack([x, [[99, 0.0], [np.nan, 0.0]]]).astype("float32"))
 
 
-@pytest.mark.parametrize("params", [{"linear_tree": True}, {"zero_as_missing": True}], ids=str)
-def test_unsupported_lightgbm_options_are_refused(params):
-    model = lightgbm.LGBMRegressor(**QUICK, **params).fit(DIABETES, PROGRESS)
-    with pytest.raises(NotConvertible, match="not supported"):
-        to_graph(model, [("X", "float32", 10)], precision="float32")
+@pytest.mark.parametrize("share", [0.0, 0.2], ids=["complete", "missing"])
+@pytest.mark.parametrize("boosting", ["gbdt", "rf", "dart"])
+def test_linear_trees_agree(boosting, share):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(800, 4)).round(2)
+    target = rows[:, 0] * rows[:, 1] + np.abs(rows[:, 2])
+    rows[rng.random(rows.shape) < share] = np.nan
+    bagging = {"bagging_freq": 1, "bagging_fraction": 0.5} if boosting == "rf" else {}
+    params = {"linear_tree": True, "boosting_type": boosting, "linear_lambda": 0.1, **bagging}
+    model = lightgbm.LGBMRegressor(**QUICK, **params).fit(rows, target)
+    fresh = np.vstack([rows, rng.normal(size=(200, 4)) * 3])
+    fresh[rng.random(fresh.shape) < 0.1] = np.nan
+    assert_agrees(model, fresh.astype("float32"), tolerance=1e-4)
+
+
+def test_linear_trees_of_classifiers_agree():
+    rows = CANCER[:, :5].astype("float32")
+    model = lightgbm.LGBMClassifier(**QUICK, linear_tree=True).fit(rows, MALIGNANT)
+    assert_agrees(model, rows, tolerance=1e-4)
+    model = lightgbm.LGBMClassifier(**QUICK, linear_tree=True).fit(WINE[:, :5], CULTIVAR)
+    assert_agrees(model, WINE[:, :5].astype("float32"), tolerance=1e-4)
+
+
+@pytest.mark.parametrize("use_categories", [False, True])
+def test_zeros_that_are_missing_agree(use_categories):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-2, 3, (600, 3)).astype("float64")
+    rows[:, 2] = rng.integers(0, 4, 600)
+    rows[rng.random(600) < 0.1, 0] = np.nan
+    target = np.nan_to_num(rows[:, 0]) * 3 + (rows[:, 1] == 0) * 7 + (rows[:, 2] == 0) * 5
+    categories = {"categorical_feature": [2]} if use_categories else {}
+    model = lightgbm.LGBMRegressor(**QUICK, **SMALL_GROUPS, zero_as_missing=True)
+    model.fit(rows, target, **categories)
+    tiny = np.float32([[1e-36, -1e-35, 1], [np.nan, 1e-35, 0], [2e-35, -2e-35, np.nan]])
+    assert_agrees(model, np.vstack([rows, tiny]).astype("float32"))
+
+
+def test_lightgbm_pandas_categories_of_numbers_agree():
+    rows, y = frame()
+    rows = rows.assign(code=rows["code"] * 10, city=rows["city"].astype("category"))
+    rows["code"] = rows["code"].astype("category")
+    model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(rows, y)
+    fresh = rows.assign(code=rows["code"].astype("int64"), city=rows["city"].astype(object))
+    fresh.loc[:5, "code"] = 7
+    inputs, feeds = layout(fresh)
+    wanted = model.predict_proba(
+        fresh.assign(
+            code=pd.Categorical(fresh["code"], rows["code"].cat.categories),
+            city=pd.Categorical(fresh["city"], rows["city"].cat.categories),
+        )
+    )
+    for precision in ("float32", "float64"):
+        graph = to_graph(model, inputs, precision=precision)
+        got = run_graph(graph, feeds)["probabilities"]
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
 def test_a_bare_booster_is_refused_with_advice():
@@ -232,6 +282,25 @@ def test_xgboost_after_bins_agrees(encode):
     )
 
 
+@pytest.mark.parametrize("model", [xgboost.XGBClassifier, xgboost.XGBRFClassifier])
+@pytest.mark.parametrize("missing", [-1.0, 0.0, 1.0, 0.1])
+def test_values_that_xgboost_takes_as_missing_agree(missing, model):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-2, 3, (500, 4)).astype("float32")
+    rows[rng.random(rows.shape) < 0.1] = np.float32(0.1)
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    fitted = model(n_estimators=8, missing=missing).fit(rows, rng.integers(0, 2, 500))
+    assert_agrees(fitted, rows, **XGB)
+
+
+def test_xgboost_dart_agrees():
+    params = {"n_estimators": 20, "booster": "dart", "rate_drop": 0.3}
+    model = xgboost.XGBClassifier(**params).fit(CANCER, MALIGNANT)
+    assert_agrees(model, CANCER.astype("float32"), **XGB)
+    model = xgboost.XGBClassifier(**params).fit(HOLES, CULTIVAR)
+    assert_agrees(model, HOLES.astype("float32"), **XGB)
+
+
 def test_xgboost_stops_at_its_best_iteration():
     model = xgboost.XGBClassifier(n_estimators=40, early_stopping_rounds=2)
     model.fit(
@@ -244,9 +313,7 @@ def test_xgboost_stops_at_its_best_iteration():
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"booster": "dart"}, "'dart' is not supported"),
         ({"booster": "gblinear"}, "'gblinear' is not supported"),
-        ({"missing": -1.0}, "missing: expected NaN, got another value"),
         ({"objective": "binary:hinge"}, "'binary:hinge' is not supported"),
     ],
     ids=str,

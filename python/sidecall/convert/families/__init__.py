@@ -1,7 +1,6 @@
 """The converters, one file per family of estimators. Importing this package registers them."""
 
 from . import (  # noqa: F401
-    boosting,
     calibration,
     compose,
     decomposition,
@@ -12,10 +11,12 @@ from . import (  # noqa: F401
     functions,
     impute,
     kernels,
+    lightgbm_models,
     linear_model,
     naive_bayes,
     neighbors,
     preprocessing,
     splines,
     tree,
+    xgboost_models,
 )
