@@ -56,7 +56,9 @@ def lightgbm_options(d: Sampler) -> dict[str, Any]:
         "random_state": d.seed(),
         "verbose": -1,
         "n_jobs": 1,
-    } | bagging
+    } | d.one(
+        [bagging, bagging, bagging | {"linear_tree": True}, bagging | {"zero_as_missing": True}]
+    )
 
 
 def xgboost_options(d: Sampler) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def xgboost_options(d: Sampler) -> dict[str, Any]:
         "learning_rate": d.one([0.1, 0.3]),
         "random_state": d.seed(),
         "n_jobs": 1,
-    }
+    } | d.one([{}, {}, {"booster": "dart", "rate_drop": 0.2}, {"missing": 0.0}])
 
 
 def network_options(d: Sampler) -> dict[str, Any]:
