@@ -76,10 +76,50 @@ bool is_within(const Number* values, size_t count, Number lowest, Number highest
   return is_within(values, count, Limits<Number>{low.data(), high.data(), missing.data(), 0});
 }
 
+// The same for rows of which no number may be missing. A NaN is within no bounds, so two
+// comparisons are enough. The bounds are loaded once for several rows.
+template <typename Number>
+bool are_within(const Bounds<Number>& bounds, const Number* values, int64_t rows) {
+  using Lane = Lanes<Number>;
+  using Numbers = typename Lane::Numbers;
+  constexpr int64_t kRows = 4;
+  const auto width = static_cast<int64_t>(bounds.low.size());
+  constexpr auto kLanes = static_cast<int64_t>(Lane::kCount);
+  auto outside = typename Lane::Words{};
+  bool is_outside = false;
+  for (int64_t row = 0; row < rows; row += kRows, values += kRows * width) {
+    const int64_t count = std::min(kRows, rows - row);
+    int64_t i = 0;
+    for (; count == kRows && i + kLanes <= width; i += kLanes) {
+      const auto low = Lane::template load<Numbers>(bounds.low.data() + i);
+      const auto high = Lane::template load<Numbers>(bounds.high.data() + i);
+      for (int64_t k = 0; k < kRows; ++k) {
+        const auto number = Lane::template load<Numbers>(values + k * width + i);
+        outside |= ~((number >= low) & (number <= high));
+      }
+    }
+    for (; i < width; ++i) {
+      const auto at = static_cast<size_t>(i);
+      for (int64_t k = 0; k < count; ++k) {
+        const Number number = values[k * width + i];
+        is_outside |= !(number >= bounds.low[at] && number <= bounds.high[at]);
+      }
+    }
+  }
+  for (size_t lane = 0; lane < Lane::kCount; ++lane) is_outside |= outside[lane] != 0;
+  return !is_outside;
+}
+
 template <typename Number>
 bool is_within(const Bounds<Number>& bounds, const void* data, int64_t rows) {
+  // With fewer rows, it takes longer to see which form of the loop is right.
+  constexpr int64_t kManyRows = 16;
   const auto* values = static_cast<const Number*>(data);
   const size_t width = bounds.low.size();
+  const auto& refused = bounds.refuses_missing;
+  if (rows >= kManyRows && width > 1 &&
+      std::find(refused.begin(), refused.end(), 0) == refused.end())
+    return are_within(bounds, values, rows);
   if (width == 1)
     return is_within(values, static_cast<size_t>(rows), bounds.low[0], bounds.high[0],
                      bounds.refuses_missing[0]);

@@ -74,6 +74,46 @@ Number* numbers_of(Call* call, int32_t input) {
   return static_cast<Number*>(view.data);
 }
 
+// A model of five numbers of this type between -1 and 1, none of which may be missing.
+template <typename Number>
+void check_each_place(int32_t dtype, const std::string& type) {
+  constexpr int64_t kColumns = 5;
+  fake::Engine engine;
+  sidecall::Signature signature;
+  engine.inputs = {fake::tensor("X", dtype, {-1, kColumns})};
+  engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT64, {-1})};
+  engine.sign(&signature);
+  std::string features;
+  for (int64_t i = 0; i < kColumns; ++i)
+    features += std::string(i == 0 ? "" : ",") + R"({"name": "f)" + std::to_string(i) +
+                R"(", "type": ")" + type + R"(", "nullable": false, "input": "X", "column": )" +
+                std::to_string(i) + R"(, "domain": [[-1, 1]]})";
+  fake::parse_contract(
+      R"({"format": 2, "model": {"id": ""}, "features": [)" + features +
+          R"(], "outputs": [{"name": "y", "role": "prediction", "type": "float64"}]})",
+      "test", true, &signature);
+  signature.index_records();
+  for (const int64_t rows : {1, 15, 16, 17, 19, 22}) {
+    Call call(signature, engine, false, rows);
+    Number* const x = numbers_of<Number>(&call, 0);
+    for (int64_t at = 0; at < rows * kColumns; ++at) x[at] = at % 2 == 0 ? Number{1} : Number{-1};
+    CHECK_NOTHROW(call.run(-1));
+    int64_t refused = 0;
+    for (int64_t at = 0; at < rows * kColumns; ++at) {
+      const Number before = x[at];
+      for (const Number wrong : {Number{1.5}, Number{-1.5}, Number{kInfinity}, Number{kNan}}) {
+        x[at] = wrong;
+        const Error error = error_of([&] { call.run(-1); });
+        if (error.num_faults() == 1 && error.faults()[0].row == at / kColumns &&
+            error.faults()[0].name == "f" + std::to_string(at % kColumns))
+          ++refused;
+      }
+      x[at] = before;
+    }
+    CHECK(refused == 4 * rows * kColumns);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("the output that reports refused rows is not listed among the outputs of the model") {
@@ -109,6 +149,11 @@ TEST_CASE("all values in tensors are checked by row and feature") {
   CHECK(
       (faults[3].row == 2 && faults[3].name == "d" && faults[3].status == SIDECALL_MISSING_VALUE));
   CHECK(std::string(error.what()).find("(row 0); feature 'a'") != std::string::npos);
+}
+
+TEST_CASE("a wrong number is found in each place of a batch of any size") {
+  check_each_place<double>(SIDECALL_DTYPE_FLOAT64, "float64");
+  check_each_place<float>(SIDECALL_DTYPE_FLOAT32, "float32");
 }
 
 TEST_CASE("faults of records and of tensors form one list without repetition") {
