@@ -58,6 +58,37 @@ class Heap {
   BestIndices sorting_;
 };
 
+// Sorts rows by their ranks; rows of one rank by their index.
+class Visits {
+ public:
+  explicit Visits(int64_t rows) : order_(static_cast<size_t>(rows)), sorting_(rows, rows, true) {}
+
+  const int64_t* sort(const float* ranks) {
+    if (is_permutation(ranks)) return order_.data();
+    return sorting_.select(Ranking<float, Less>(ranks));
+  }
+
+ private:
+  // Whether the ranks are the numbers from 0 on, each once, as those of a tree are. Then each row is
+  // written to its place.
+  bool is_permutation(const float* ranks) {
+    constexpr float kLimit = 1 << 24;  // from here on, float does not have all integers
+    constexpr int64_t kNone = -1;
+    std::fill(order_.begin(), order_.end(), kNone);
+    for (size_t row = 0; row < order_.size(); ++row) {
+      if (!(ranks[row] >= 0 && ranks[row] < kLimit)) return false;
+      const auto at = static_cast<size_t>(ranks[row]);
+      if (at >= order_.size() || static_cast<float>(at) != ranks[row] || order_[at] != kNone)
+        return false;
+      order_[at] = static_cast<int64_t>(row);
+    }
+    return true;
+  }
+
+  std::vector<int64_t> order_;
+  BestIndices sorting_;
+};
+
 class NearestRows final : public Operator {
  public:
   explicit NearestRows(const Compile& compile) : node_(compile.node), k_(node_.integer("k", 0)) {
@@ -71,9 +102,8 @@ class NearestRows final : public Operator {
     if (ranks == nullptr || ranks->dtype != SIDECALL_DTYPE_FLOAT32 || ranks->dims.size() != 2 ||
         ranks->dims[0] != 1 || ranks->count == 0)
       return;
-    BestIndices sorting(ranks->count, ranks->count, true);
-    const auto* numbers = static_cast<const float*>(ranks->place.data);
-    const int64_t* order = sorting.select(Ranking<float, Less>(numbers));
+    Visits visits(ranks->count);
+    const int64_t* order = visits.sort(static_cast<const float*>(ranks->place.data));
     order_.assign(order, order + ranks->count);
   }
 
@@ -121,17 +151,16 @@ class NearestRows final : public Operator {
  private:
   // Memory for one query.
   struct Scratch {
-    Scratch(int64_t rows, int64_t k)
-        : nearest(rows, k + 1, true), visits(rows, rows, true), heap(k) {}
-    BestIndices nearest, visits;
+    Scratch(int64_t rows, int64_t k) : nearest(rows, k + 1, true), visits(rows), heap(k) {}
+    BestIndices nearest;
+    Visits visits;
     Heap heap;
   };
 
   // The rows that are kept if the distance of the last one is not unique.
   void keep(const double* distances, int64_t rows, const float* ranks, Scratch* scratch,
             int64_t* to) const {
-    const int64_t* order =
-        order_.empty() ? scratch->visits.select(Ranking<float, Less>(ranks)) : order_.data();
+    const int64_t* order = order_.empty() ? scratch->visits.sort(ranks) : order_.data();
     scratch->heap.clear();
     for (int64_t i = 0; i < rows; ++i) scratch->heap.push(distances[order[i]], order[i]);
     scratch->heap.copy_rows(to);
