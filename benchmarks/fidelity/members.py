@@ -56,9 +56,7 @@ def lightgbm_options(d: Sampler) -> dict[str, Any]:
         "random_state": d.seed(),
         "verbose": -1,
         "n_jobs": 1,
-    } | d.one(
-        [bagging, bagging, bagging | {"linear_tree": True}, bagging | {"zero_as_missing": True}]
-    )
+    } | d.one([bagging, bagging, bagging | {"zero_as_missing": True}])
 
 
 def xgboost_options(d: Sampler) -> dict[str, Any]:

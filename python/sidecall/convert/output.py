@@ -142,6 +142,9 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     kind = final_step(model)
     if reason := g.refusal(kind):
         raise NotConvertible(type(kind).__name__, reason)
+    if not hasattr(kind, "__sklearn_tags__") and g.handles(kind, "predict"):
+        y = g.predict(model, x)
+        return [("prediction", g.cast(y, g.real), [_width(y)])]
     if not hasattr(kind, "__sklearn_tags__"):
         raise NotConvertible(
             type(kind).__name__,

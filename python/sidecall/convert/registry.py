@@ -175,6 +175,10 @@ class Conversion(Graph):
         if rule is None or rule.takes_all or (id(model), x.key) in self.checked:
             return
         self.checked[id(model), x.key] = model
+        self.require(x, rule)
+
+    def require(self, x: Frame, rule: NumberRule) -> None:
+        """Refuses the rows in which a number breaks the rule, in the name of the current step."""
         doubtful = [
             p
             for p in x.parts

@@ -136,6 +136,13 @@ def test_linear_trees_agree(boosting, share):
     assert_agrees(model, fresh.astype("float32"), tolerance=1e-4)
 
 
+def test_linear_trees_refuse_rows_whose_products_are_infinite():
+    model = lightgbm.LGBMRegressor(**QUICK, linear_tree=True).fit(DIABETES, PROGRESS)
+    rows = DIABETES[:4].astype("float64").copy()
+    rows[1, 2], rows[2, 3], rows[3, 2] = np.inf, -1e101, np.nan
+    assert run(model, rows, "float64")["refused"].tolist() == [0, 1, 1, 0]
+
+
 def test_linear_trees_of_classifiers_agree():
     rows = CANCER[:, :5].astype("float32")
     model = lightgbm.LGBMClassifier(**QUICK, linear_tree=True).fit(rows, MALIGNANT)
@@ -178,10 +185,15 @@ def test_lightgbm_pandas_categories_of_numbers_agree():
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-def test_a_bare_booster_is_refused_with_advice():
-    booster = lightgbm.LGBMRegressor(**QUICK).fit(DIABETES, PROGRESS).booster_
-    with pytest.raises(NotConvertible, match="LGBMRegressor"):
-        to_graph(booster, [("X", "float32", 10)], precision="float32")
+@pytest.mark.parametrize("objective", ["regression", "poisson", "binary", "multiclass"])
+def test_bare_boosters_agree(objective):
+    x, y = {"binary": (CANCER, MALIGNANT), "multiclass": (WINE, CULTIVAR)}.get(
+        objective, (DIABETES, PROGRESS)
+    )
+    params = {"objective": objective, "verbose": -1}
+    params |= {"num_class": 3} if objective == "multiclass" else {}
+    booster = lightgbm.train(params, lightgbm.Dataset(x, y), num_boost_round=10)
+    assert_agrees(booster, x.astype("float32"))
 
 
 # XGBoost itself computes in float32, which limits the agreement.

@@ -8,24 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import Rule as NumberRule
 from ..graph.builder import Tensor
 from ..graph.categories import CategoricalSets
 from ..graph.frame import Frame, join
 from ..graph.tree_ensemble import Ensemble
 from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts, refuses
+from ..registry import Conversion, converts
 from .encoders import lookup
 from .linear_model import pair, sign_index
 from .tree import compared
 
-LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
+LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker Booster"
 LIGHTGBM_ZERO = float(np.float32(1e-35))
-
-refuses(
-    "lightgbm",
-    "Booster",
-    "a bare Booster does not know its classes; train LGBMClassifier, LGBMRegressor or LGBMRanker",
-)
+# Linear trees take numbers up to this magnitude.
+_LARGEST_FACTOR = 1e100
 
 
 def _codes(g: Conversion, dump: dict[str, Any], x: Frame) -> Frame:
@@ -153,10 +150,15 @@ class _Reader:
         sums = self.ensemble.scores(g, self.rows)
         if not self.linear:
             return sums
-        sums, matrix = g.cast(sums, "float64"), self.x.matrix("float64")
+        sums = g.cast(sums, "float64")
+        factors = self.x.select(self.linear)
+        # LightGBM adds the products of each tree, and here the coefficients are added first. For
+        # infinite products, the sums would differ.
+        g.require(factors, NumberRule(-_LARGEST_FACTOR, _LARGEST_FACTOR, missing=True))
+        matrix = factors.matrix("float64")
         total = g.columns(sums, range(self.outputs))
-        for k, feature in enumerate(self.linear, 1):
-            number = g.columns(matrix, [feature])
+        for k in range(1, len(self.linear) + 1):
+            number = g.columns(matrix, [k - 1])
             number = g.where(g.isnan(number), 0.0, number)
             places = range(self.outputs * k, self.outputs * (k + 1))
             total = total + g.columns(sums, places) * number
@@ -176,16 +178,20 @@ def _leaf_features(tree: dict[str, Any]) -> set[int]:
 
 @converts("lightgbm", LIGHTGBM, "trees")
 def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[_Reader, str]:
-    dump = model.booster_.dump_model()
+    dump = _booster(model).dump_model()
     return _Reader(g, dump, x), str(dump.get("objective", "custom"))
+
+
+def _booster(model: Any) -> Any:
+    return getattr(model, "booster_", model)
 
 
 def averages(model: Any) -> bool:
     """Whether the model answers with the mean of its trees, as a random forest does."""
-    return bool(model.booster_.dump_model(num_iteration=1)["average_output"])
+    return bool(_booster(model).dump_model(num_iteration=1)["average_output"])
 
 
-@converts("lightgbm", "LGBMClassifier LGBMRegressor LGBMRanker", "raw")
+@converts("lightgbm", LIGHTGBM, "raw")
 def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
     reader, objective = g.call(model, "trees", x)
     total = reader.scores()
@@ -224,6 +230,16 @@ def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     raise g.refuse(f"the objective '{name}' is not supported")
 
 
+@converts("lightgbm", "Booster", "predict")
+def lightgbm_booster(g: Conversion, model: Any, x: Frame) -> Any:
+    """A Booster predicts what its objective is about: probabilities, or a number."""
+    objective = g.call(model, "trees", x)[1].split()[0]
+    if objective in ("binary", "multiclass", "multiclassova"):
+        probabilities = _classified(g, model, x)[1]
+        return g.columns(probabilities, [1]) if objective == "binary" else probabilities
+    return lightgbm_regressor(g, model, x)
+
+
 @converts("lightgbm", "LGBMClassifier", "decision_function")
 def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     raw: Tensor = g.call(model, "raw", x)[0]
@@ -232,9 +248,14 @@ def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("lightgbm", "LGBMClassifier", "classified")
 def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
+    return _classified(g, model, x)
+
+
+def _classified(g: Conversion, model: Any, x: Frame) -> Any:
+    """Class index and probabilities."""
     reader, objective = g.call(model, "trees", x)
     ensemble, rows = reader.ensemble, reader.rows
-    name, classes = objective.split()[0], len(model.classes_)
+    name, classes = objective.split()[0], max(reader.outputs, 2)
     sigmoid = _option(objective, "sigmoid", 1.0)
     is_sum = not averages(model) and not reader.linear
     if name == "binary" and sigmoid == 1.0 and rows.dtype == "float32" and is_sum:
