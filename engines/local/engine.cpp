@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/utf8.h"
 #include "core/error.h"
 #include "core/platform.h"
 #include "core/text.h"
@@ -21,6 +22,14 @@ std::optional<int32_t> engine_of_environment() {
   throw Error(
       SIDECALL_INVALID_ARGUMENT,
       "SIDECALL_ENGINE: expected auto, native or onnxruntime, got '" + printable(text) + "'");
+}
+
+// A reason may repeat texts of the file, which may have any length.
+std::string shortened(std::string reason) {
+  constexpr size_t kMaxBytes = 500;
+  if (reason.size() <= kMaxBytes) return reason;
+  reason.resize(cut_length(reason, kMaxBytes));
+  return reason + "...";
 }
 
 // Opens a file with the engine that "auto" takes.
@@ -52,7 +61,7 @@ class AutomaticChoice {
       }
     }
     try {
-      return {open_ort_engine(file_, label_, options_), why_not_native_};
+      return {open_ort_engine(file_, label_, options_), shortened(why_not_native_)};
     } catch (const Error& error) {
       const bool is_absent =
           error.status() == SIDECALL_ENGINE_NOT_FOUND || error.status() == SIDECALL_ENGINE_TOO_OLD;

@@ -117,6 +117,12 @@ def test_auto_takes_onnxruntime_without_the_proof(engines, reason) -> None:
     assert chosen(with_engines(engines)) == ("onnxruntime", reason)
 
 
+def test_a_reason_that_repeats_the_file_is_cut() -> None:
+    _, reason = chosen(with_engines({"native": "é" * 1_000_000}))
+    assert reason.startswith("the export proved the file on version éé")
+    assert reason.endswith("é...") and 400 < len(reason.encode()) < 510
+
+
 def test_a_file_without_a_contract_is_not_proven() -> None:
     with sidecall.open(MODELS / "add.onnx") as model:
         assert model.engine.startswith("onnxruntime ")
