@@ -463,6 +463,23 @@ def norm(least: float = 1e-6, one: float = 1.0, axis: int = 1) -> tuple[list[Nod
 
 
 MATRIX = [[0.5, -1.0], [2.0, 3.0], [0.25, 7.0]]
+
+
+def scaled_norm(
+    first: list[float], second: list[float], product: NodeProto | None = None
+) -> tuple[list[NodeProto], Any]:
+    """The norm of counts that were multiplied twice, which can overflow and then give NaN."""
+    nodes, constants = norm()
+    for node in nodes:
+        node.input[:] = ["v2" if name == "y" else name for name in node.input]
+    if product is not None:
+        nodes[-1].name, nodes[-1].output[:] = "make_u", ["u"]
+        nodes.append(product)
+        constants["m"] = MATRIX
+    nodes = [plain("Mul", "y w1", "v1"), plain("Mul", "v1 w2", "v2"), *nodes]
+    return nodes, constants | {"w1": first, "w2": second}
+
+
 SAME_ANSWER: dict[str, ModelProto] = {
     "weights": with_nodes([plain("Mul", "y w", "z")], {"w": [[2.0, 0.1, -3.0]]}),
     "weights before": with_nodes([plain("Mul", "w y", "z")], {"w": [2.0, 0.1, -3.0]}),
@@ -484,6 +501,11 @@ SAME_ANSWER: dict[str, ModelProto] = {
     "norm that may be zero": with_nodes(*norm(least=0.0)),
     "norm replaced by zero": with_nodes(*norm(least=1.0, one=0.0)),
     "norm by column": with_nodes(*norm(axis=0)),
+    "norm that is NaN": with_nodes(*scaled_norm([3e38, 1.0, 1.0], [0.0, 1.0, 1.0])),
+    "norm that is infinite": with_nodes(*scaled_norm([3e38, 1.0, 1.0], [1.0, 2.0, 3.0])),
+    "product behind a norm that is NaN": with_nodes(
+        *scaled_norm([3e38, 1.0, 1.0], [0.0, 1.0, 1.0], plain("MatMul", "u m", "z")),
+    ),
     "two readers": with_nodes(
         [
             plain("Mul", "y w", "v"),

@@ -75,10 +75,12 @@ FusedSteps::Row FusedSteps::make_row() const {
   return row;
 }
 
-// Each operation is rounded to Number. Products, quotients, sums and roots of float32 numbers
-// have the same bits whether they are computed in float32 or computed in double and rounded.
+// Returns what the columns that are zero become. Each operation is rounded to Number. Products,
+// quotients, sums and roots of float32 numbers have the same bits whether they are computed in
+// float32 or computed in double and rounded.
 template <typename Number>
-void FusedSteps::apply(const Compiled& step, const int32_t* columns, double* values, size_t count) {
+double FusedSteps::apply(const Compiled& step, const int32_t* columns, double* values,
+                         size_t count) {
   const auto rounded = [](double number) { return double{static_cast<Number>(number)}; };
   if (step.step == FusedStep::kToFloat32) {
     for (size_t i = 0; i < count; ++i) values[i] = rounded(values[i]);
@@ -91,7 +93,9 @@ void FusedSteps::apply(const Compiled& step, const int32_t* columns, double* val
     double length = rounded(std::sqrt(sum));
     if (length < step.first[0]) length = step.second[0];
     for (size_t i = 0; i < count; ++i) values[i] = rounded(values[i] / length);
+    return 0 / length;
   }
+  return 0;
 }
 
 template <typename T>
@@ -117,14 +121,15 @@ void FusedSteps::run(Row* row, T* results) const {
     values[i] = static_cast<float>(counted);  // as the function does
     counted = 0;
   }
+  double zero = 0;  // may become NaN
   for (const Compiled& step : steps_) {
-    if (step.is_float) apply<float>(step, columns, values, count);
-    else apply<double>(step, columns, values, count);
+    zero += step.is_float ? apply<float>(step, columns, values, count)
+                          : apply<double>(step, columns, values, count);
   }
   if (has_product_) {
     multiply(steps_.back(), columns, values, count, results);
   } else {
-    std::fill_n(results, width_, T{});
+    std::fill_n(results, width_, static_cast<T>(zero));
     for (size_t i = 0; i < count; ++i) results[columns[i]] = static_cast<T>(values[i]);
   }
   row->columns.clear();

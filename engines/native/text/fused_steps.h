@@ -37,7 +37,7 @@ class FusedSteps {
   };
 
   template <typename Number>
-  static void apply(const Compiled& step, const int32_t* columns, double* values, size_t count);
+  static double apply(const Compiled& step, const int32_t* columns, double* values, size_t count);
   template <typename T>
   void multiply(const Compiled& step, const int32_t* columns, const double* values, size_t count,
                 T* results) const;
