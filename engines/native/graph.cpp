@@ -306,9 +306,13 @@ class GraphReader {
       if (field.number == 2) type = field.bytes;
     }
     std::string_view tensor;
+    std::string got = "another type";
     Reader types(type);
     for (Field field; types.next(&field);) {
       if (field.number == 1) tensor = field.bytes;
+      if (field.number == 4) got = "a sequence";
+      if (field.number == 5) got = "a map";
+      if (field.number == 9) got = "an optional";
     }
     Reader parts(tensor);
     for (Field field; parts.next(&field);) {
@@ -320,12 +324,15 @@ class GraphReader {
         if (dim.number == 1) read_dim(dim.bytes, &spec);
       }
     }
-    if (!is_supported(spec.dtype))
-      refuse(SIDECALL_UNSUPPORTED,
-             kind + " '" + printable(spec.name) +
-                 "': expected a tensor of float32, float64, int32, int64, bool or string, got " +
-                 (spec.dtype == 0 ? "another kind of value" : dtype_name(spec.dtype)));
-    return spec;
+    if (is_supported(spec.dtype)) return spec;
+    std::string expected = "a tensor";
+    if (spec.dtype != 0) {
+      expected += " of float32, float64, int32, int64, bool or string";
+      got = dtype_name(spec.dtype);
+    }
+    const Fault fault{SIDECALL_UNSUPPORTED, -1, spec.name, expected, got};
+    throw Error(fault, what_ + kind + " '" + printable(spec.name) + "': expected " + expected +
+                           ", got " + got);
   }
 
   static void read_dim(std::string_view message, TensorSpec* spec) {

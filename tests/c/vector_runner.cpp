@@ -204,8 +204,9 @@ std::string run_case(Backend& backend, const Suite& suite, const Case& one) {
   try {
     model = backend.open(one);
   } catch (const Failure& failure) {
-    return one.expect_status.empty() ? std::string("open: ") + failure.error.message
-                                     : compare(one, failure.error);
+    if (!one.expect_status.empty()) return compare(one, failure.error);
+    return std::string("open: ") + sidecall_status_name(failure.error.status) + ": " +
+           failure.error.message;
   }
   std::string problem = ask(*model, one);
   if (problem.empty() && !one.after.empty()) {
