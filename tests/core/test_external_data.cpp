@@ -302,6 +302,25 @@ TEST_CASE("the id is computed from the bytes that were read, even if the files c
   CHECK(OnnxFile(model, folder.path(), "m").fingerprint() != fingerprint);
 }
 
+TEST_CASE("the id of a model with functions and external data covers both, functions first") {
+  const Folder folder;
+  const std::string w(300, 'w'), s = "0123456789abcdef";
+  const std::string import = bytes(8, number(2, 20));
+  // A constant inside the function has its content in a file too.
+  const std::string constant = bytes(5, bytes(1, "value") + bytes(5, tensor("c", 16, "sub/s.bin")));
+  const std::string function = bytes(25, bytes(1, "f") + bytes(7, constant) + bytes(10, "d"));
+  const std::string graph = bytes(2, "g") + bytes(5, tensor("w", 300, "w.bin"));
+  const auto id_of = [&](const std::string& model) {
+    return OnnxFile(model, folder.path(), "m").compute_id();
+  };
+  CHECK(id_of(import + bytes(7, graph)) == hash_of({graph, w}));
+  CHECK(id_of(import + bytes(7, graph) + function) == hash_of({graph, import, function, w, s}));
+  // The files count in the order in which the bytes of the model name them.
+  CHECK(id_of(function + bytes(7, graph) + import) == hash_of({graph, function, import, s, w}));
+  folder.write("sub/s.bin", "0123456789abcdeF");
+  CHECK(id_of(import + bytes(7, graph) + function) != hash_of({graph, import, function, w, s}));
+}
+
 TEST_CASE("a model with more files than a process can open is read") {
   const Folder folder;
   std::string more;
