@@ -30,7 +30,7 @@ TARGETS = {
     "records": 2048,
     "request": 8192,
     "npy": 2048,
-    "native": 4096,
+    "native": 8192,
     "model": 4096,
     "onnx_file": 4096,
     "csv": 1024,

@@ -484,8 +484,8 @@ std::unique_ptr<Operator> make_counter(const Compile& compile) {
 }  // namespace
 
 const OperatorEntry* find_text_function(const Node& node) {
-  static constexpr OperatorEntry entry = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
-  return find_known(node) == nullptr ? nullptr : &entry;
+  static constexpr OperatorEntry kEntry = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
+  return find_known(node) == nullptr ? nullptr : &kEntry;
 }
 
 }  // namespace sidecall::native
