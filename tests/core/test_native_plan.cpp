@@ -1,14 +1,17 @@
-// The native engine: constants whose data stand beside the model, and loops that end early. Through
-// the C ABI, a test would need a model of more than 2 GiB, and a request at an exact moment.
+// The native engine: constants whose data stand beside the model, loops that end early, and
+// products with other vector instructions. Through the C ABI, a test would need a model of more
+// than 2 GiB, a request at an exact moment, and other processors.
 #include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engines/native/operators/broadcast.h"
 #include "engines/native/plan.h"
+#include "engines/native/trees/kernels/vectors.h"
 #include "onnx_builder.h"
 
 using onnx::Attribute;
@@ -23,7 +26,9 @@ using sidecall::native::Interrupt;
 using sidecall::native::Interrupted;
 using sidecall::native::kElementsPerPoll;
 using sidecall::native::Plan;
+using sidecall::native::Program;
 using sidecall::native::Tensor;
+using sidecall::native::Vectors;
 
 namespace {
 
@@ -37,6 +42,47 @@ std::vector<float> constant(const Plan& plan, const std::string& name) {
     return {elements, elements + value.constant->count};
   }
   return {};
+}
+
+// The bytes of a product of 5 rows with a constant matrix, in float32 and float64, and of the same
+// products with a bias.
+std::string product(const Vectors vectors, int64_t terms, int64_t columns) {
+  const auto numbers = [](int64_t count, int64_t step) {
+    std::vector<float> result;
+    for (int64_t i = 0; i < count; ++i)
+      result.push_back(static_cast<float>((i * step) % 1013) / 97 - 5);
+    return result;
+  };
+  const std::vector<float> rows = numbers(5 * terms, 7919);
+  sidecall::native::force_vectors(vectors);
+  EngineInput input;
+  input.written = Graph()
+                      .input("x", kFloat, {5, terms})
+                      .constant("w", {terms, columns}, numbers(terms * columns, 6151))
+                      .constant("b", {columns}, numbers(columns, 3571))
+                      .node("Cast", {"x"}, {"x64"}, {{"to", SIDECALL_DTYPE_FLOAT64}})
+                      .node("Cast", {"w"}, {"w64"}, {{"to", SIDECALL_DTYPE_FLOAT64}})
+                      .node("MatMul", {"x", "w"}, {"y"})
+                      .node("MatMul", {"x64", "w64"}, {"y64"})
+                      .node("Gemm", {"x", "w", "b"}, {"z"})
+                      .output("y", kFloat, {5, columns})
+                      .output("y64", SIDECALL_DTYPE_FLOAT64, {5, columns})
+                      .output("z", kFloat, {5, columns})
+                      .model();
+  const Plan plan(std::move(input), "test: ");
+  sidecall::native::force_vectors(std::nullopt);
+  const std::atomic<bool> request{false};
+  const Interrupt never(request);
+  Program program(plan);
+  program.prepare({Dims{5, terms}}, never);
+  program.set_input(0, const_cast<float*>(rows.data()));
+  std::vector<std::vector<double>> answers(3,
+                                           std::vector<double>(static_cast<size_t>(5 * columns)));
+  for (size_t i = 0; i < answers.size(); ++i) program.set_output(i, answers[i].data());
+  program.run(never);
+  std::string all;
+  for (const std::vector<double>& answer : answers) all += onnx::raw(answer);
+  return all;
 }
 
 }  // namespace
@@ -117,4 +163,16 @@ TEST_CASE("a loop over several operands reaches each element once") {
                         done += count;
                       });
   CHECK(done == left.count);
+}
+
+TEST_CASE("products have the same bits with all vector instructions") {
+  for (const Vectors vectors : {Vectors::kNeon, Vectors::kAvx2, Vectors::kAvx512}) {
+    if (!sidecall::native::has_vectors(vectors)) continue;
+    for (const int64_t terms : {1, 2, 7, 8, 9, 31, 64}) {
+      for (const int64_t columns : {1, 2, 3, 4, 7, 8, 9, 16, 21}) {
+        CAPTURE(terms, columns);
+        CHECK(product(vectors, terms, columns) == product(Vectors::kNone, terms, columns));
+      }
+    }
+  }
 }

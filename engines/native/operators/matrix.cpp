@@ -10,6 +10,7 @@
 #include "broadcast.h"
 #include "core/buffer.h"
 #include "core/error.h"
+#include "engines/native/trees/kernels/vectors.h"
 #include "row_rules.h"
 #include "tables.h"
 
@@ -31,7 +32,7 @@ template <typename T>
 using Vector = typename VectorOf<T>::type;
 
 template <typename T>
-Vector<T> load(const T* from) {
+__attribute__((always_inline)) inline Vector<T> load(const T* from) {
   Vector<T> vector;
   std::memcpy(&vector, from, sizeof vector);
   return vector;
@@ -89,7 +90,8 @@ void pack(const View<T>& matrix, int64_t terms, int64_t columns, T* to) {
 // The product of a row and a panel. Additions to one accumulator depend on each other, so each
 // column has kTurns accumulators, which take turns and are added up at the end.
 template <typename T, int64_t vectors>
-void multiply_panel(const T* row, const T* panel, int64_t terms, T* sums) {
+__attribute__((always_inline)) inline void multiply_panel(const T* row, const T* panel,
+                                                          int64_t terms, T* sums) {
   constexpr int64_t kTurns = kRegisters / vectors;
   constexpr int64_t kWidth = vectors * kLanes<T>;
   Vector<T> totals[kRegisters] = {};
@@ -107,6 +109,7 @@ void multiply_panel(const T* row, const T* panel, int64_t terms, T* sums) {
 #pragma GCC unroll 8
   for (int64_t turn = 0; turn < kTurns - 1; ++turn) {
     if (k == terms) break;
+#pragma GCC unroll 4
     for (int64_t i = 0; i < vectors; ++i)
       totals[turn * vectors + i] += row[k] * load(panel + i * kLanes<T>);
     panel += kWidth;
@@ -117,12 +120,17 @@ void multiply_panel(const T* row, const T* panel, int64_t terms, T* sums) {
 #pragma GCC unroll 4
     for (int64_t i = 0; i < half; ++i) totals[i] += totals[i + half];
   }
-  std::memcpy(sums, totals, sizeof(T) * kWidth);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < vectors; ++i) {
+    const Vector<T> total = totals[i];
+    std::memcpy(sums + i * kLanes<T>, &total, sizeof total);
+  }
 }
 
 // The product of a row and a column.
 template <typename T>
-T multiply_column(const T* row, const T* column, int64_t terms) {
+__attribute__((always_inline)) inline T multiply_column(const T* row, const T* column,
+                                                        int64_t terms) {
   constexpr int64_t kWidth = 4 * kLanes<T>;
   Vector<T> totals[4] = {};
   int64_t k = 0;
@@ -143,6 +151,7 @@ T multiply_column(const T* row, const T* column, int64_t terms) {
 
 struct Sizes {
   int64_t rows = 0, terms = 0, columns = 0;
+  bool has_avx2 = false;  // the processor has AVX2
 };
 
 // A panel is multiplied with this many rows while it is in the cache.
@@ -151,9 +160,10 @@ constexpr int64_t kRowsPerBlock = 16;
 // Multiplies `left`, [rows, terms] without gaps, by the panels of the right operand, and calls
 // store(row, column, sum) for each result.
 template <typename T, typename Store>
-void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrupt& interrupt,
-              const Store& store) {
-  std::array<T, static_cast<size_t>(kMaxVectors * kLanes<T>)> sums;
+__attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, const T* left,
+                                                         const T* packed,
+                                                         const Interrupt& interrupt,
+                                                         const Store& store) {
   for (int64_t block = 0; block < sizes.rows; block += kRowsPerBlock) {
     interrupt.poll();
     const int64_t end = std::min(block + kRowsPerBlock, sizes.rows);
@@ -168,16 +178,42 @@ void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrup
       const int64_t vectors = vectors_for<T>(sizes.columns - first);
       width = vectors * kLanes<T>;
       const int64_t used = std::min(width, sizes.columns - first);
-      for (int64_t i = block; i < end; ++i) {
-        const T* row = left + i * sizes.terms;
-        if (vectors == 4) multiply_panel<T, 4>(row, panel, sizes.terms, sums.data());
-        else if (vectors == 2) multiply_panel<T, 2>(row, panel, sizes.terms, sums.data());
-        else multiply_panel<T, 1>(row, panel, sizes.terms, sums.data());
-        for (int64_t j = 0; j < used; ++j) store(i, first + j, sums[static_cast<size_t>(j)]);
-      }
+      const auto rows_by_panel = [&](auto constant) {
+        constexpr int64_t kVectors = decltype(constant)::value;
+        T sums[kVectors * kLanes<T>];
+        for (int64_t i = block; i < end; ++i) {
+          multiply_panel<T, kVectors>(left + i * sizes.terms, panel, sizes.terms, sums);
+          for (int64_t j = 0; j < used; ++j) store(i, first + j, sums[j]);
+        }
+      };
+      if (vectors == 4) rows_by_panel(std::integral_constant<int64_t, 4>());
+      else if (vectors == 2) rows_by_panel(std::integral_constant<int64_t, 2>());
+      else rows_by_panel(std::integral_constant<int64_t, 1>());
       panel += sizes.terms * width;
     }
   }
+}
+
+#if defined(__x86_64__)
+// The same operations, compiled with AVX2: its instructions need fewer copies of registers.
+template <typename T, typename Store>
+__attribute__((target("avx2"))) void multiply_avx2(const Sizes& sizes, const T* left,
+                                                   const T* packed, const Interrupt& interrupt,
+                                                   const Store& store) {
+  multiply_here(sizes, left, packed, interrupt, store);
+}
+#endif
+
+template <typename T, typename Store>
+void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrupt& interrupt,
+              const Store& store) {
+#if defined(__x86_64__)
+  if (sizes.has_avx2) {
+    multiply_avx2(sizes, left, packed, interrupt, store);
+    return;
+  }
+#endif
+  multiply_here(sizes, left, packed, interrupt, store);
 }
 
 // The panels of the right operand: packed when the node was compiled, or else in each run.
@@ -223,7 +259,9 @@ std::unique_ptr<Buffer> pack_constant(const Constant& b, bool is_transposed) {
 // Packs a constant right operand (input 1), and has the checks that MatMul and Gemm share.
 class MatrixOperator : public Operator {
  protected:
-  MatrixOperator(const Compile& compile, bool is_transposed) : node_(compile.node) {
+  MatrixOperator(const Compile& compile, bool is_transposed)
+      : node_(compile.node),
+        has_avx2_(chosen_vectors() == Vectors::kAvx2 || chosen_vectors() == Vectors::kAvx512) {
     const Constant* b = compile.constant(1);
     if (b == nullptr || b->dims.empty() || b->dims.size() > 2 || b->count == 0) return;
     if (b->dtype == SIDECALL_DTYPE_FLOAT64) packed_ = pack_constant<double>(*b, is_transposed);
@@ -249,6 +287,7 @@ class MatrixOperator : public Operator {
   }
 
   const Node& node_;
+  const bool has_avx2_;
   std::unique_ptr<Buffer> packed_;
 };
 
@@ -273,7 +312,7 @@ class MatMul final : public MatrixOperator {
     Dims left = a.dims, right = b.dims;
     if (left.size() == 1) left.insert(left.begin(), 1);
     if (right.size() == 1) right.push_back(1);
-    Sizes sizes{left[left.size() - 2], left.back(), right.back()};
+    Sizes sizes{left[left.size() - 2], left.back(), right.back(), has_avx2_};
     check_terms(sizes.terms, right[right.size() - 2]);
     Tensor left_batch, right_batch;
     left_batch.shape(a.dtype, Dims(left.begin(), left.end() - 2));
@@ -344,7 +383,7 @@ class Gemm final : public MatrixOperator {
     if (a.rank() != 2 || b.rank() != 2)
       refuse(SIDECALL_FILE_INVALID, "expected two matrices, got an operand that is not a matrix");
     const Sizes sizes{a.dims[transposes_a_ ? 1 : 0], a.dims[transposes_a_ ? 0 : 1],
-                      b.dims[transposes_b_ ? 0 : 1]};
+                      b.dims[transposes_b_ ? 0 : 1], has_avx2_};
     check_terms(sizes.terms, b.dims[transposes_b_ ? 1 : 0]);
     if (c != nullptr) check_addend(a, *c, sizes);
     out[0]->shape(a.dtype, {sizes.rows, sizes.columns});
@@ -385,6 +424,11 @@ class Gemm final : public MatrixOperator {
       if (c == nullptr) {
         multiply(sizes, left, panels, interrupt,
                  [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = alpha * sum; });
+      } else if (alpha == T{1} && beta == T{1} && c_row == 0 && c_column == 1) {
+        // A bias, as most models have: products with 1 are left out.
+        const T* bias = c->as<T>();
+        multiply(sizes, left, panels, interrupt,
+                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = sum + bias[j]; });
       } else {
         const T* addend = c->as<T>();
         multiply(sizes, left, panels, interrupt, [&](int64_t i, int64_t j, T sum) {
