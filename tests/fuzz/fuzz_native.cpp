@@ -1,8 +1,11 @@
 // Fuzzes the native engine with model files. Opening and running any file must end with answers or
 // with a typed error.
+#include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <string>
@@ -13,7 +16,12 @@
 #include "check.h"
 #include "core/error.h"
 #include "core/onnx_file.h"
+#include "engines/native/batch.h"
 #include "engines/native/engine.h"
+#include "engines/native/plan.h"
+
+using sidecall::native::Plan;
+using sidecall::native::Text;
 
 // A model may ask for any amount of memory. Here it gets little.
 constexpr size_t kMaxBytes = size_t{1} << 28;
@@ -105,6 +113,101 @@ void run(const sidecall::Engine& engine, int64_t rows) {
   }
 }
 
+// ---- Slices of a batch ----
+
+template <typename T>
+std::vector<char> numbers(int64_t count, double scale) {
+  std::vector<char> bytes(static_cast<size_t>(count) * sizeof(T));
+  fill<T>(bytes.data(), count, scale);
+  return bytes;
+}
+
+// The elements of an input, in the form in which the engine reads them.
+std::vector<char> elements(const Plan& plan, int32_t dtype, int64_t count) {
+  switch (dtype) {
+    case SIDECALL_DTYPE_FLOAT32:
+      return numbers<float>(count, 1e-270);
+    case SIDECALL_DTYPE_FLOAT64:
+      return numbers<double>(count, 1);
+    case SIDECALL_DTYPE_INT32:
+      return numbers<int32_t>(count, 1e-299);
+    case SIDECALL_DTYPE_INT64:
+      return numbers<int64_t>(count, 1e-290);
+    case SIDECALL_DTYPE_BOOL:
+      return numbers<bool>(count, 1);
+    default: {
+      std::vector<char> bytes(static_cast<size_t>(count) * sizeof(Text));
+      for (int64_t i = 0; i < count; ++i) {
+        const auto at = static_cast<size_t>(i);
+        const Text text = plan.graph().vocabulary.find(kTexts[at % std::size(kTexts)]);
+        std::memcpy(bytes.data() + at * sizeof text, &text, sizeof text);
+      }
+      return bytes;
+    }
+  }
+}
+
+// The answers as a text, or the error. All NaN count as equal.
+template <typename Runner>
+std::string answers(Runner* runner, const std::vector<sidecall::Dims>& dims,
+                    std::vector<std::vector<char>>* inputs, size_t num_outputs) {
+  static const std::atomic<bool> request{false};
+  const sidecall::native::Interrupt never(request);
+  std::string all;
+  try {
+    runner->prepare(dims, never);
+    std::vector<std::vector<char>> outputs;
+    for (size_t i = 0; i < num_outputs; ++i)
+      outputs.emplace_back(sidecall::native::bytes_of(runner->output(i)) + 1);
+    for (size_t i = 0; i < inputs->size(); ++i) runner->set_input(i, (*inputs)[i].data());
+    for (size_t i = 0; i < num_outputs; ++i) runner->set_output(i, outputs[i].data());
+    runner->run(never);
+    for (size_t i = 0; i < num_outputs; ++i) {
+      const sidecall::native::Tensor& y = runner->output(i);
+      for (const int64_t size : y.dims) all += std::to_string(size) + ",";
+      for (int64_t k = 0; k < y.count; ++k) {
+        if (y.dtype == SIDECALL_DTYPE_STRING) {
+          all += y.as<Text>()[k].view();
+          continue;
+        }
+        const uint64_t size = sidecall::native::element_bytes(y.dtype);
+        const char* at = outputs[i].data() + static_cast<uint64_t>(k) * size;
+        const bool is_nan = (y.dtype == SIDECALL_DTYPE_FLOAT32 && std::isnan(y.as<float>()[k])) ||
+                            (y.dtype == SIDECALL_DTYPE_FLOAT64 && std::isnan(y.as<double>()[k]));
+        if (is_nan) all += "nan";
+        else all.append(at, size);
+      }
+    }
+  } catch (const sidecall::Error& error) {
+    // Slices need less memory, so these may come for the whole batch alone.
+    if (error.status() == SIDECALL_OUT_OF_MEMORY || error.status() == SIDECALL_UNSUPPORTED) throw;
+    return error.what();
+  }
+  return all;
+}
+
+// A batch in slices has the answers, or the error, of a batch that runs at once.
+void compare_slices(const sidecall::OnnxFile& file) {
+  const Plan plan(file.engine_input(), "fuzz: ");
+  if (plan.slice_rows() == 0) return;
+  const int64_t rows = plan.slice_rows() + 37;
+  std::vector<sidecall::Dims> dims;
+  std::vector<std::vector<char>> inputs;
+  for (const sidecall::TensorSpec& spec : plan.graph().inputs) {
+    dims.push_back(dims_of(spec, 1));
+    dims.back()[0] = rows;
+    const int64_t count = sidecall::count_elements(dims.back());
+    if (count > 8 * kMaxInputElements) return;
+    inputs.push_back(elements(plan, spec.dtype, count));
+  }
+  const size_t num_outputs = plan.graph().outputs.size();
+  sidecall::native::Batch batch(plan);
+  const std::string sliced = answers(&batch, dims, &inputs, num_outputs);
+  sidecall::native::Program program(plan);
+  fuzz::require(sliced == answers(&program, dims, &inputs, num_outputs),
+                "slices change no answer and no error");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -116,6 +219,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto engine = sidecall::open_native_engine(file, "fuzz", options);
       run(*engine, 1);
       run(*engine, kRows);
+      compare_slices(file);
     } catch (const std::bad_alloc&) {
       // The C ABI answers OUT_OF_MEMORY.
     }
