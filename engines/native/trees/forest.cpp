@@ -66,6 +66,16 @@ int64_t Forest<Number>::blocks_at_once(int64_t num_rows) const {
   return std::max<int64_t>(1, std::min({fit, needed, kMaxBlocks}));
 }
 
+// Divides the rows into parts of about the same number of blocks, because each part passes through
+// all trees.
+template <typename Number>
+int64_t Forest<Number>::rows_at_once(int64_t num_rows) const {
+  const int64_t blocks = (num_rows + kBlockRows - 1) / kBlockRows;
+  const int64_t most = blocks_at_once(num_rows);
+  const int64_t parts = (blocks + most - 1) / most;
+  return (blocks + parts - 1) / parts * kBlockRows;
+}
+
 template <typename Number>
 typename Forest<Number>::Scratch Forest<Number>::make_scratch(int64_t num_rows) const {
   Scratch scratch;
@@ -80,16 +90,13 @@ typename Forest<Number>::Scratch Forest<Number>::make_scratch(int64_t num_rows) 
 template <typename Number>
 void Forest<Number>::add(const Number* rows, int64_t num_rows, int64_t num_columns, Number* sums,
                          Scratch* scratch, const Interrupt& interrupt) const {
-  // In parts of about the same number of blocks, because a part reads all trees from memory.
-  const int64_t blocks = (num_rows + kBlockRows - 1) / kBlockRows;
-  const int64_t at_once = blocks_at_once(num_rows);
-  const int64_t parts = std::max<int64_t>((blocks + at_once - 1) / at_once, 1);
-  const int64_t step = std::max<int64_t>((blocks + parts - 1) / parts, 1) * kBlockRows;
+  const int64_t fewest = finders_.block->fewest_rows();
+  const int64_t step = num_rows < fewest ? fewest : rows_at_once(num_rows);
   for (int64_t begin = 0; begin < num_rows; begin += step) {
     const int64_t count = std::min(step, num_rows - begin);
     const Number* from = rows + begin * num_columns;
     Number* to = sums + begin * num_targets_;
-    if (count >= finders_.block->fewest_rows()) {
+    if (count >= fewest) {
       add_blocks(from, count, num_columns, to, scratch, interrupt);
       continue;
     }

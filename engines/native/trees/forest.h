@@ -39,6 +39,7 @@ class Forest {
   Forest(const Node& node, Ensemble* ensemble, Vectors vectors);
   void make_chunks(const OrderedTrees& trees);
   int64_t blocks_at_once(int64_t num_rows) const;
+  int64_t rows_at_once(int64_t num_rows) const;
   void add_row(const Number* row, Number* sums, Scratch* scratch) const;
   void add_blocks(const Number* rows, int64_t num_rows, int64_t num_columns, Number* sums,
                   Scratch* scratch, const Interrupt& interrupt) const;
