@@ -21,7 +21,10 @@ struct Lanes {
   using Word = typename Bounds<Number>::Word;
   static constexpr size_t kCount = 16 / sizeof(Number);
   typedef Number Numbers __attribute__((vector_size(16)));
-  typedef Word Words __attribute__((vector_size(16)));
+  // Masks are combined as other numbers: GCC 12 computes with single numbers where it sees that
+  // masks of double are combined.
+  typedef int32_t Bits __attribute__((vector_size(16)));
+  static constexpr size_t kBits = 4;
 
   template <typename Vector, typename Element>
   static Vector load(const Element* from) {
@@ -45,18 +48,19 @@ template <typename Number>
 bool is_within(const Number* values, size_t count, Limits<Number> limits) {
   using Lane = Lanes<Number>;
   using Numbers = typename Lane::Numbers;
-  using Words = typename Lane::Words;
-  Words found = {};
+  using Bits = typename Lane::Bits;
+  Bits found = {};
   size_t i = 0;
   for (; i + Lane::kCount <= count; i += Lane::kCount) {
     const size_t at = i * limits.step;
     const auto number = Lane::template load<Numbers>(values + i);
-    found |= (number < Lane::template load<Numbers>(limits.low + at)) |
-             (number > Lane::template load<Numbers>(limits.high + at)) |
-             ((number != number) & Lane::template load<Words>(limits.refuses_missing + at));
+    found |= reinterpret_cast<Bits>(number < Lane::template load<Numbers>(limits.low + at));
+    found |= reinterpret_cast<Bits>(number > Lane::template load<Numbers>(limits.high + at));
+    found |= reinterpret_cast<Bits>(number != number) &
+             Lane::template load<Bits>(limits.refuses_missing + at);
   }
   bool is_outside = false;
-  for (size_t lane = 0; lane < Lane::kCount; ++lane) is_outside |= found[lane] != 0;
+  for (size_t lane = 0; lane < Lane::kBits; ++lane) is_outside |= found[lane] != 0;
   for (; i < count; ++i) {
     const size_t at = i * limits.step;
     is_outside |= (values[i] < limits.low[at]) | (values[i] > limits.high[at]) |
@@ -82,10 +86,11 @@ template <typename Number>
 bool are_within(const Bounds<Number>& bounds, const Number* values, int64_t rows) {
   using Lane = Lanes<Number>;
   using Numbers = typename Lane::Numbers;
+  using Bits = typename Lane::Bits;
   constexpr int64_t kRows = 4;
   const auto width = static_cast<int64_t>(bounds.low.size());
   constexpr auto kLanes = static_cast<int64_t>(Lane::kCount);
-  auto outside = typename Lane::Words{};
+  Bits within = ~Bits{};
   bool is_outside = false;
   for (int64_t row = 0; row < rows; row += kRows, values += kRows * width) {
     const int64_t count = std::min(kRows, rows - row);
@@ -95,7 +100,8 @@ bool are_within(const Bounds<Number>& bounds, const Number* values, int64_t rows
       const auto high = Lane::template load<Numbers>(bounds.high.data() + i);
       for (int64_t k = 0; k < kRows; ++k) {
         const auto number = Lane::template load<Numbers>(values + k * width + i);
-        outside |= ~((number >= low) & (number <= high));
+        within &= reinterpret_cast<Bits>(number >= low);
+        within &= reinterpret_cast<Bits>(number <= high);
       }
     }
     for (; i < width; ++i) {
@@ -106,7 +112,7 @@ bool are_within(const Bounds<Number>& bounds, const Number* values, int64_t rows
       }
     }
   }
-  for (size_t lane = 0; lane < Lane::kCount; ++lane) is_outside |= outside[lane] != 0;
+  for (size_t lane = 0; lane < Lane::kBits; ++lane) is_outside |= within[lane] == 0;
   return !is_outside;
 }
 
