@@ -3,6 +3,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +20,18 @@ inline std::string number_text(double number) {
   std::string text;
   append_number(number, &text);
   return text;
+}
+
+// Computes digits / 10^decimals. If both are small enough, a double holds both exactly, so a single
+// division rounds correctly (Clinger 1990). Returns false otherwise.
+inline bool divide_by_power_of_ten(uint64_t digits, size_t decimals, double* quotient) {
+  static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  constexpr uint64_t kTwoTo53 = UINT64_C(1) << 53;
+  if (digits > kTwoTo53 || decimals >= sizeof kPowers / sizeof kPowers[0]) return false;
+  *quotient = static_cast<double>(digits) / kPowers[decimals];
+  return true;
 }
 
 struct Number {

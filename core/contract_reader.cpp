@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include "base/utf8.h"
@@ -17,65 +18,57 @@ constexpr int64_t kFormat = 2;  // the newest
 constexpr const char* kFormats = "1 or 2";
 constexpr size_t kMaxKeyInPath = 100;  // keeps paths short, because a key can have any length
 
-// Allocates once, because a path is made for every member and element that is read.
 std::string with_key(const std::string& path, std::string_view key) {
   std::string_view shown = key.substr(0, kMaxKeyInPath);
   if (shown.size() < key.size()) shown = shown.substr(0, utf8_length(shown));
-  std::string whole;
-  whole.reserve(path.size() + shown.size() + 4);
-  if (path != "/") whole.append(path).append(1, '.');
+  std::string whole = path == "/" ? "" : path + ".";
   whole.append(shown);
-  if (shown.size() < key.size()) whole.append("...");
-  return whole;
+  return shown.size() < key.size() ? whole.append("...") : whole;
 }
 
-std::string with_index(const std::string& path, size_t index) {
-  const std::string number = std::to_string(index);
-  std::string whole;
-  whole.reserve(path.size() + number.size() + 2);
-  return whole.append(path).append(1, '[').append(number).append(1, ']');
-}
-
-// One step on the path from the root. The text of the path is made for errors only.
-struct Step {
-  const Step* before;
-  std::string_view key;  // if it is a member of an object
-  size_t index;          // if it is an element of an array
-  bool is_member;
-};
-
-std::string path_to(const std::string& root, const Step* step) {
-  if (step == nullptr) return root;
-  const std::string before = path_to(root, step->before);
-  return step->is_member ? with_key(before, step->key) : with_index(before, step->index);
+std::string_view text_of(const json::Value& string) {
+  return {string.GetString(), string.GetStringLength()};
 }
 
 bool is_nested(const json::Value& value) { return value.IsObject() || value.IsArray(); }
 
-void check_keys(const json::Value& value, const std::string& root, const Step* step, int depth) {
-  const auto fail = [&](const std::string& expected, const std::string& got) {
-    JsonNode(&value, path_to(root, step)).fail(expected, got);
-  };
-  if (depth > kMaxDepth) fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
+// Looks for `wanted` in `value`, whose path is `path`. Changes `path` to that of `wanted` and
+// returns true if it is found. Does not look deeper than check_keys(), where all nodes are.
+bool find_path(const json::Value& value, const json::Value* wanted, int depth, std::string* path) {
+  if (&value == wanted) return true;
+  if (depth > kMaxDepth || !is_nested(value)) return false;
+  const std::string here = *path;
   if (value.IsArray()) {
     for (rapidjson::SizeType i = 0; i < value.Size(); ++i) {
-      const Step next{step, {}, i, false};
-      if (is_nested(value[i])) check_keys(value[i], root, &next, depth + 1);
+      *path = here + "[" + std::to_string(i) + "]";
+      if (find_path(value[i], wanted, depth + 1, path)) return true;
     }
+    return false;
   }
-  if (!value.IsObject()) return;
-  std::vector<std::string_view> keys;
-  keys.reserve(value.MemberCount());
   for (const auto& entry : value.GetObject()) {
-    keys.emplace_back(entry.name.GetString(), entry.name.GetStringLength());
-    // RapidJSON reads the escape "\ud800" as bytes that are not UTF-8. A path must not show them.
-    if (!is_utf8(keys.back())) fail("keys in UTF-8", "half of a surrogate pair");
-    const Step next{step, keys.back(), 0, true};
-    if (is_nested(entry.value)) check_keys(entry.value, root, &next, depth + 1);
+    *path = with_key(here, text_of(entry.name));
+    if (find_path(entry.value, wanted, depth + 1, path)) return true;
   }
+  return false;
+}
+
+// A key that the object has twice; nullopt if there is none.
+std::optional<std::string_view> repeated_key(const json::Value& object) {
+  constexpr rapidjson::SizeType kFew = 16;  // comparing them all is quicker than sorting them
+  const auto begin = object.MemberBegin(), end = object.MemberEnd();
+  bool may_repeat = object.MemberCount() > kFew;
+  for (auto a = begin; !may_repeat && a != end; ++a) {
+    for (auto b = begin; !may_repeat && b != a; ++b)
+      may_repeat = text_of(a->name) == text_of(b->name);
+  }
+  if (!may_repeat) return std::nullopt;
+  std::vector<std::string_view> keys;
+  keys.reserve(object.MemberCount());
+  for (auto entry = begin; entry != end; ++entry) keys.push_back(text_of(entry->name));
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) fail("each key once", "'" + std::string(*twice) + "' twice");
+  if (twice == keys.end()) return std::nullopt;
+  return *twice;
 }
 
 }  // namespace
@@ -100,14 +93,29 @@ const char* JsonNode::kind() const {
 }
 
 void JsonNode::fail(const std::string& expected, const std::string& got) const {
-  const Fault fault{SIDECALL_CONTRACT_INVALID, -1, path_, expected, got};
-  throw Error(fault, "contract: " + path_ + ": expected " + expected + ", got " + got);
+  const std::string path = this->path();
+  const Fault fault{SIDECALL_CONTRACT_INVALID, -1, path, expected, got};
+  throw Error(fault, "contract: " + path + ": expected " + expected + ", got " + got);
 }
 
-JsonNode JsonNode::member(const char* key) const {
-  if (value_ == nullptr || !value_->IsObject()) fail("an object", kind());
-  const auto found = value_->FindMember(key);
-  return {found == value_->MemberEnd() ? nullptr : &found->value, with_key(path_, key)};
+std::string JsonNode::path() const {
+  std::string path = "/";
+  find_path(*root_, value_ != nullptr ? value_ : object_, 0, &path);
+  return value_ != nullptr ? path : with_key(path, key_);
+}
+
+JsonNode JsonNode::member(std::string_view key, const json::Value* found) const {
+  JsonNode node(root_, found);
+  if (found == nullptr) node.object_ = value_, node.key_ = key;
+  return node;
+}
+
+JsonNode JsonNode::member(std::string_view key) const {
+  if (!is_object()) fail("an object", kind());
+  for (const auto& entry : value_->GetObject()) {
+    if (text_of(entry.name) == key) return member(key, &entry.value);
+  }
+  return member(key, nullptr);
 }
 
 std::vector<JsonNode> JsonNode::elements() const {
@@ -119,7 +127,7 @@ std::vector<JsonNode> JsonNode::elements() const {
 }
 
 JsonNode JsonNode::element(size_t index) const {
-  return {&(*value_)[static_cast<rapidjson::SizeType>(index)], with_index(path_, index)};
+  return {root_, &(*value_)[static_cast<rapidjson::SizeType>(index)]};
 }
 
 size_t JsonNode::size() const {
@@ -127,23 +135,38 @@ size_t JsonNode::size() const {
   return value_->Size();
 }
 
-void JsonNode::require_unique_keys() const { check_keys(*value_, path_, nullptr, 0); }
+void JsonNode::check_keys(const json::Value& value, int depth) const {
+  if (depth > kMaxDepth)
+    JsonNode(root_, &value).fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
+  if (value.IsArray()) {
+    for (const json::Value& element : value.GetArray()) {
+      if (is_nested(element)) check_keys(element, depth + 1);
+    }
+  }
+  if (!value.IsObject()) return;
+  for (const auto& entry : value.GetObject()) {
+    if (is_nested(entry.value)) check_keys(entry.value, depth + 1);
+  }
+  if (const auto twice = repeated_key(value))
+    JsonNode(root_, &value).fail("each key once", "'" + std::string(*twice) + "' twice");
+}
+
+void JsonNode::require_unique_keys() const { check_keys(*value_, 0); }
 
 bool JsonNode::holds_arrays() const {
   return is_array() && !value_->Empty() && value_->Begin()->IsArray();
 }
 
-JsonMembers::JsonMembers(JsonNode object) : object_(std::move(object)) {
+JsonMembers::JsonMembers(const JsonNode& object) : object_(object) {
   if (!object_.is_object()) return;
   for (const auto& entry : object_.value_->GetObject())
-    values_.emplace(std::string_view(entry.name.GetString(), entry.name.GetStringLength()),
-                    &entry.value);
+    values_.emplace(text_of(entry.name), &entry.value);
 }
 
-JsonNode JsonMembers::member(const std::string& key) const {
+JsonNode JsonMembers::member(std::string_view key) const {
   if (!object_.is_object()) object_.fail("an object", object_.kind());
   const auto found = values_.find(key);
-  return {found == values_.end() ? nullptr : found->second, with_key(object_.path_, key)};
+  return object_.member(key, found == values_.end() ? nullptr : found->second);
 }
 
 std::string JsonNode::text() const {
@@ -245,7 +268,7 @@ std::vector<Value> parse_classes(const JsonNode& output) {
 
 JsonNode open_contract(const std::string& json, json::Document* document) {
   parse_json(json, document);
-  const JsonNode root(document, "/");
+  const JsonNode root(document);
   root.require_unique_keys();
   const int64_t format = root.member("format").integer();
   if (format < 1 || format > kFormat) {

@@ -19,14 +19,17 @@ namespace sidecall {
 // Parses the text of a contract. Throws CONTRACT_INVALID.
 void parse_json(const std::string& json, json::Document* document);
 
+// A value of a document, or a member that is absent. The document must outlive its nodes. Errors
+// name the path of the value, which is looked for only then.
 class JsonNode {
  public:
-  JsonNode(const json::Value* value, std::string path) : value_(value), path_(std::move(path)) {}
+  explicit JsonNode(const json::Value* root) : root_(root), value_(root) {}
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
   bool is_null() const { return value_ != nullptr && value_->IsNull(); }
-  // Throws if this is not an object. exists() of the result is false if the member is absent.
-  JsonNode member(const char* key) const;
+  // Throws if this is not an object. exists() of the result is false if the member is absent. The
+  // key must outlive the result.
+  JsonNode member(std::string_view key) const;
   std::vector<JsonNode> elements() const;  // throws if this is not an array
 
   std::string text() const;
@@ -56,20 +59,27 @@ class JsonNode {
 
  private:
   friend class JsonMembers;
+  JsonNode(const json::Value* root, const json::Value* value) : root_(root), value_(value) {}
   const char* kind() const;
+  JsonNode member(std::string_view key, const json::Value* found) const;
   JsonNode element(size_t index) const;
+  std::string path() const;
+  void check_keys(const json::Value& value, int depth) const;
   static bool read(const json::Value& from, int32_t dtype, Value* to);
 
-  const json::Value* value_;
-  std::string path_;
+  const json::Value* root_;
+  const json::Value* value_;  // nullptr if it is absent
+  // Of an absent member: the object, and the key that it does not have.
+  const json::Value* object_ = nullptr;
+  std::string_view key_;
 };
 
 // Makes look-ups of many members of one object fast: RapidJSON itself compares all keys for each
 // look-up.
 class JsonMembers {
  public:
-  explicit JsonMembers(JsonNode object);
-  JsonNode member(const std::string& key) const;  // see JsonNode::member()
+  explicit JsonMembers(const JsonNode& object);
+  JsonNode member(std::string_view key) const;  // see JsonNode::member()
 
  private:
   JsonNode object_;

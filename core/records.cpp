@@ -163,13 +163,9 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   return true;
 }
 
-// Parses most numbers quickly: an optional sign, digits, a point, digits. If the digits are at most
-// 2^53 and the power of ten is one that a double holds exactly, a single division rounds correctly
-// (Clinger 1990). Returns false for any other number.
+// Parses most numbers quickly: an optional sign, digits, a point, digits. Returns false for any
+// other number.
 bool parse_plain(std::string_view text, double* number, bool* is_whole) {
-  static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
-                                       1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
-  constexpr uint64_t kTwoTo53 = UINT64_C(1) << 53;
   const bool is_negative = text.front() == '-';
   uint64_t digits = 0;
   size_t decimals = 0;
@@ -186,8 +182,8 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
       return false;
     }
   }
-  if (digits > kTwoTo53) return false;
-  const double magnitude = static_cast<double>(digits) / kPowers[decimals];
+  double magnitude = 0;
+  if (!divide_by_power_of_ten(digits, decimals, &magnitude)) return false;
   *number = is_negative ? -magnitude : magnitude;
   return true;
 }

@@ -200,7 +200,7 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
   try {
     json::Document document;
     parse_json(std::string(text), &document);
-    const JsonNode root(&document, "/");
+    const JsonNode root(&document);
     root.require_unique_keys();
     read_tensors(root.member("inputs"), false, inputs);
     read_tensors(root.member("outputs"), true, outputs);

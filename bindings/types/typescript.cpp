@@ -255,7 +255,7 @@ std::string typescript_declaration(const Signature& signature, const Contract* c
                                    const std::string& id, const std::string& name) {
   json::Document document;
   if (contract != nullptr) parse_json(contract->text, &document);
-  const JsonNode root(&document, "/");
+  const JsonNode root(&document);
   std::string text =
       import_line(signature) + heading(contract, id, name) + "export interface " + name + " {\n";
   const auto member = [&](const char* key, const char* about, const std::string& type) {

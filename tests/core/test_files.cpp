@@ -164,6 +164,145 @@ TEST_CASE("a contract can begin with one UTF-8 byte order mark") {
   CHECK_FALSE(error_of("").empty());
 }
 
+// A byte order mark leads to RapidJSON, which also reads what the quick reader leaves to it.
+TEST_CASE("the quick reader of contracts accepts the texts that RapidJSON accepts") {
+  const auto read = [](const std::string& text, sidecall::json::Document* document) {
+    return status_of([&] { sidecall::parse_json(text, document); });
+  };
+  const std::string levels_64(64, '['), levels_65(65, '['), levels_70(70, '[');
+  for (const std::string& text : {
+           // Accepted.
+           R"({})"s,
+           R"([])"s,
+           " [ 1 ,\t2\r\n, {\"a\" : [ ] , \"\":{ } } ] "s,
+           R"("x")"s,
+           "true"s,
+           "[null, true, false]"s,
+           R"({"a": "\u00e9\n", "b": "é", "c": "\ud800"})"s,
+           R"({"__proto__": 1, "a.b": 2, "a.b": 3})"s,
+           levels_64 + std::string(64, ']'),
+           levels_65 + std::string(65, ']'),
+           levels_70 + std::string(70, ']'),
+           // Numbers.
+           "[0, -0, 0.0, -0.0, 0e5, 0E-5, -0.0e+5]"s,
+           "[1.5, -2.25, 123456789.125, 0.1, 0.3]"s,
+           "[999999999999999999, 1000000000000000000, -999999999999999999]"s,
+           "[9223372036854775807, 9223372036854775808, -9223372036854775808]"s,
+           "[-9223372036854775809, 18446744073709551616, 100000000000000000000000]"s,
+           "[9007199254740992.5, 9007199254740993.0, 0.000000000000000000000012345]"s,
+           "[0.1234567890123456789, 3.4028235677973362e+38, 5e-324, 1e-324]"s,
+           "[1.7976931348623157e308, 2.2250738585072014e-308, 1e300, 1e301, 12e299]"s,
+           "[1e0000001, 1e+000000000000000000000000000001, 0.0001e310, 0e400, 0e-400]"s,
+           "[" + std::string(310, '1') + "e-300]",
+           "[0." + std::string(400, '0') + "1e300]",
+           // Refused.
+           ""s,
+           " "s,
+           "{"s,
+           "["s,
+           "[1"s,
+           "[1,"s,
+           "[1,]"s,
+           "[,1]"s,
+           "[1 2]"s,
+           "{\"a\"}"s,
+           "{\"a\":}"s,
+           "{\"a\":1,}"s,
+           "{a:1}"s,
+           "{1:2}"s,
+           "[1]x"s,
+           "[1] [2]"s,
+           "nul"s,
+           "nulll"s,
+           "True"s,
+           "[01]"s,
+           "[-]"s,
+           "[-01]"s,
+           "[1.]"s,
+           "[.5]"s,
+           "[+1]"s,
+           "[1e]"s,
+           "[1e+]"s,
+           "[1.e5]"s,
+           "[0x1]"s,
+           "[NaN]"s,
+           "[Infinity]"s,
+           "[1e400]"s,
+           "[-1e400]"s,
+           "[1e99999999999999999999]"s,
+           "[\"a\nb\"]"s,
+           "[\"a\x1f\"]"s,
+           "[\"a]"s,
+           R"(["\x"])"s,
+           R"(["\u12"])"s,
+           "['a']"s,
+           "// 1\n[1]"s,
+           "[1]//"s,
+           "[\xa0]"s,
+       }) {
+    CAPTURE(text);
+    sidecall::json::Document quick, other;
+    CHECK(read(text, &quick) == read("\xef\xbb\xbf" + text, &other));
+    const auto write = [](const sidecall::json::Document& document) {
+      sidecall::json::Buffer buffer;
+      sidecall::json::Writer writer(buffer);
+      document.Accept(writer);
+      return std::string(buffer.GetString(), buffer.GetSize());
+    };
+    CHECK(write(quick) == write(other));
+  }
+}
+
+TEST_CASE("errors of a contract name the path of the value") {
+  const auto error_of = [](const std::string& features) -> std::string {
+    fake::Engine engine;
+    engine.inputs = {fake::tensor("x", SIDECALL_DTYPE_FLOAT32, {-1})};
+    engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT32, {-1})};
+    sidecall::Signature signature;
+    engine.sign(&signature);
+    try {
+      fake::parse_contract(
+          R"({"format": 2, "model": {"id": ""}, "outputs": [], "features": )" + features + "}",
+          "test", true, &signature);
+    } catch (const sidecall::Error& error) {
+      REQUIRE(error.faults().size() == 1);
+      return error.faults().front().name + ": " + error.what();
+    }
+    return "";
+  };
+  const std::string good =
+      R"({"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0)";
+  CHECK(error_of("[{}]") ==
+        "features[0].name: test: contract: features[0].name: expected a string, got nothing");
+  CHECK(error_of(R"([{"name": 1}])") ==
+        "features[0].name: test: contract: features[0].name: expected a string, got a number");
+  CHECK(error_of("{}") == "features: test: contract: features: expected an array, got an object");
+  CHECK(error_of("[" + good + R"(, "domain": [[1, 2], [3, "x"]]}])") ==
+        "features[0].domain[1][1]: test: contract: features[0].domain[1][1]: expected a number, "
+        "got a string");
+  CHECK(error_of("[" + good + R"(, "k": {"a": [{"b": 1, "b": 2}]}}])") ==
+        "features[0].k.a[0]: test: contract: features[0].k.a[0]: expected each key once, got 'b' "
+        "twice");
+  const std::string key(300, 'k');
+  CHECK(
+      error_of("[{\"" + key + "\": {\"b\": 1, \"b\": 2}}]").find(std::string(100, 'k') + "...: ") !=
+      std::string::npos);
+}
+
+TEST_CASE("a key that occurs twice is found among many") {
+  sidecall::json::Document document;
+  std::string members = R"("b": 0)";
+  for (int i = 0; i < 40; ++i) {
+    const auto refused = [&](const std::string& more) {
+      sidecall::parse_json("{" + members + more + "}", &document);
+      return status_of([&] { sidecall::JsonNode(&document).require_unique_keys(); });
+    };
+    CHECK(refused("") == SIDECALL_OK);
+    CHECK(refused(R"(, "b": 1)") == SIDECALL_CONTRACT_INVALID);
+    members += ", \"" + std::to_string(i) + "\": 0";
+  }
+}
+
 TEST_CASE("a deeply nested contract is refused") {
   constexpr size_t kDepth = 200000;
   CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) ==
