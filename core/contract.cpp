@@ -153,14 +153,14 @@ void check_places(const JsonNode& list, const Signature& signature) {
 
 void read_features(const JsonNode& root, bool has_refusals, Signature* signature) {
   const JsonNode list = root.member("features");
-  Names seen;
-  std::vector<JsonNode> nodes = list.elements();
+  const JsonElements nodes = list.elements();
   signature->features.reserve(nodes.size());
   for (const JsonNode& node : nodes) {
     signature->features.push_back(read_feature(node, *signature, has_refusals));
     const std::string& name = signature->features.back().name;
-    if (seen.find(name) >= 0) node.member("name").fail("a unique name", "'" + name + "' again");
-    seen.add(name, signature->features.size());
+    if (signature->feature_names.find(name) >= 0)
+      node.member("name").fail("a unique name", "'" + name + "' again");
+    signature->feature_names.add(name, signature->features.size() - 1);
   }
   check_places(list, *signature);
 }

@@ -118,12 +118,9 @@ JsonNode JsonNode::member(std::string_view key) const {
   return member(key, nullptr);
 }
 
-std::vector<JsonNode> JsonNode::elements() const {
-  if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
-  std::vector<JsonNode> nodes;
-  nodes.reserve(value_->Size());
-  for (size_t i = 0; i < value_->Size(); ++i) nodes.push_back(element(i));
-  return nodes;
+JsonElements JsonNode::elements() const {
+  if (!is_array()) fail("an array", kind());
+  return JsonElements(*this);
 }
 
 JsonNode JsonNode::element(size_t index) const {

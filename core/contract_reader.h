@@ -21,6 +21,7 @@ void parse_json(const std::string& json, json::Document* document);
 
 // A value of a document, or a member that is absent. The document must outlive its nodes. Errors
 // name the path of the value, which is looked for only then.
+class JsonElements;
 class JsonNode {
  public:
   explicit JsonNode(const json::Value* root) : root_(root), value_(root) {}
@@ -30,7 +31,7 @@ class JsonNode {
   // Throws if this is not an object. exists() of the result is false if the member is absent. The
   // key must outlive the result.
   JsonNode member(std::string_view key) const;
-  std::vector<JsonNode> elements() const;  // throws if this is not an array
+  JsonElements elements() const;  // throws if this is not an array
 
   std::string text() const;
   std::string text_or(const char* fallback) const { return exists() ? text() : fallback; }
@@ -58,6 +59,7 @@ class JsonNode {
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
 
  private:
+  friend class JsonElements;
   friend class JsonMembers;
   JsonNode(const json::Value* root, const json::Value* value) : root_(root), value_(value) {}
   const char* kind() const;
@@ -72,6 +74,34 @@ class JsonNode {
   // Of an absent member: the object, and the key that it does not have.
   const json::Value* object_ = nullptr;
   std::string_view key_;
+};
+
+// The elements of an array.
+class JsonElements {
+ public:
+  class Iterator {
+   public:
+    Iterator(const JsonElements* list, size_t index) : list_(list), index_(index) {}
+    JsonNode operator*() const { return (*list_)[index_]; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return index_ != other.index_; }
+
+   private:
+    const JsonElements* list_;
+    size_t index_;
+  };
+
+  explicit JsonElements(const JsonNode& array) : array_(array) {}
+  size_t size() const { return array_.size(); }
+  JsonNode operator[](size_t index) const { return array_.element(index); }
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, size()}; }
+
+ private:
+  const JsonNode array_;
 };
 
 // Makes look-ups of many members of one object fast: RapidJSON itself compares all keys for each

@@ -53,7 +53,7 @@ void read_intervals(const JsonNode& domain, std::vector<Interval<Number>>* inter
   for (const JsonNode& node : domain.elements()) {
     if (node.size() != 2)
       node.fail("a low and a high end", std::to_string(node.size()) + " values");
-    const std::vector<JsonNode> ends = node.elements();
+    const JsonElements ends = node.elements();
     const Interval<Number> interval{read(ends[0]), read(ends[1])};
     if (interval.low > interval.high)
       node.fail("a low end that is not above the high end", "a larger one");

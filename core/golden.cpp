@@ -134,7 +134,7 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
   golden.rows = node.member("rows").integer();
   if (golden.rows < 1 || golden.rows > kMaxRows)
     node.member("rows").fail("1 to " + std::to_string(kMaxRows), std::to_string(golden.rows));
-  const std::vector<JsonNode> columns = node.member("features").elements();
+  const JsonElements columns = node.member("features").elements();
   if (columns.size() != signature.features.size()) {
     node.member("features")
         .fail(std::to_string(signature.features.size()) + " features",

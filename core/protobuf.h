@@ -52,8 +52,21 @@ class Reader {
     }
   }
 
+  // How many bytes are left.
+  size_t num_left() const { return rest_.size(); }
+
   // The bytes of the field that next() returned, including its tag.
   std::string_view last() const { return {start_, static_cast<size_t>(rest_.data() - start_)}; }
+
+  // After next() has returned a number that is a varint: reads the next field if it has the same
+  // tag, and returns its value. Otherwise returns false and reads nothing. This is quicker than
+  // next(), because repeated numbers without packing are most of the fields of a tree model.
+  bool next_same(uint64_t* value) {
+    if (rest_.empty() || rest_.front() != *start_ || (*start_ & 0x80) != 0) return false;
+    rest_.remove_prefix(1);
+    *value = varint();
+    return true;
+  }
 
   // Like next(), but for a payload of packed numbers.
   bool next_varint(uint64_t* value) {
@@ -68,6 +81,15 @@ class Reader {
   }
 
   uint64_t varint() {
+    if (!rest_.empty() && static_cast<uint8_t>(rest_.front()) < 0x80) {
+      const auto byte = static_cast<uint8_t>(rest_.front());
+      rest_.remove_prefix(1);
+      return byte;
+    }
+    return long_varint();
+  }
+
+  uint64_t long_varint() {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
       if (rest_.empty()) fail();

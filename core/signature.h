@@ -87,7 +87,7 @@ class Names {
  public:
   // If a name is added twice, the first index is found.
   void add(const std::string& name, size_t index) {
-    map_.emplace(name, static_cast<int32_t>(index));
+    map_.try_emplace(name, static_cast<int32_t>(index));
   }
   void remove(std::string_view name) { map_.erase(name); }
   int32_t find(std::string_view name) const {

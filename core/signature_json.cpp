@@ -156,7 +156,7 @@ TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
   if (!dim_names.exists()) return spec;
   if (dim_names.size() != spec.dims.size())
     dim_names.fail(std::to_string(spec.dims.size()) + " names", std::to_string(dim_names.size()));
-  const std::vector<JsonNode> names = dim_names.elements();
+  const JsonElements names = dim_names.elements();
   for (size_t i = 0; i < names.size(); ++i) {
     spec.dim_names[i] = names[i].text();
     if (spec.dim_names[i].find('\0') != std::string::npos)

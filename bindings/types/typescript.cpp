@@ -125,7 +125,7 @@ std::string about_feature(const Feature& feature) {
 
 std::string features_type(const Signature& signature, const JsonNode& contract) {
   Members members(1);
-  const std::vector<JsonNode> nodes = contract.member("features").elements();
+  const JsonElements nodes = contract.member("features").elements();
   for (size_t i = 0; i < signature.features.size(); ++i) {
     const Feature& feature = signature.features[i];
     members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3),

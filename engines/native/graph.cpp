@@ -407,6 +407,7 @@ class GraphReader {
           break;
         case 8:
           add_varints(field, &attribute.integers);
+          if (!field.is_bytes) add_following(&reader, &attribute.integers);
           break;
         case 9:
           attribute.texts.push_back(field.bytes);
@@ -449,8 +450,16 @@ class GraphReader {
       return;
     }
     Reader packed(field.bytes);
+    numbers->reserve(numbers->size() + field.bytes.size());
     for (uint64_t value = 0; packed.next_varint(&value);)
       numbers->push_back(static_cast<Number>(value));
+  }
+
+  // The numbers of the following fields with the same tag. Each takes at least two bytes.
+  static void add_following(Reader* reader, std::vector<int64_t>* numbers) {
+    numbers->reserve(numbers->size() + reader->num_left() / 2);
+    for (uint64_t value = 0; reader->next_same(&value);)
+      numbers->push_back(static_cast<int64_t>(value));
   }
 
   // The fields of a TensorProto that can hold its elements. Which one does depends on the type.

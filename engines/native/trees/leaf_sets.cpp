@@ -30,21 +30,25 @@ uint32_t word_of(const LeafSet& set, size_t word) {
   return static_cast<uint32_t>(set.removes >> (word * kWordBits));
 }
 
+// An entry of a tree that is still to be visited.
+struct Open {
+  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
+  int32_t entry;
+  size_t set;  // the split of which this entry is the branch `no`; kNone for other entries
+};
+
 // Visits the tree depth first, `yes` before `no`, so leaves are met from left to right. Replaces
-// `sets`.
-void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>* sets) {
-  struct Open {
-    int32_t entry;
-    size_t set;  // the split of which this entry is the branch `no`; kNone for other entries
-  };
-  constexpr size_t kNone = std::numeric_limits<size_t>::max();
+// `sets`. `open_entries` only keeps its memory for the next tree.
+void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>* sets,
+               std::vector<Open>* open_entries) {
+  std::vector<Open>& open = *open_entries;
+  open.assign(1, {0, Open::kNone});
   sets->clear();
-  std::vector<Open> open = {{0, kNone}};
   uint64_t num_leaves = 0;
   while (!open.empty()) {
     const Open at = open.back();
     open.pop_back();
-    if (at.set != kNone) {
+    if (at.set != Open::kNone) {
       // The branch `yes` is complete: the leaves that were met since its split are all below it.
       uint64_t& removes = (*sets)[at.set].removes;
       removes = leaf_range(removes, num_leaves);
@@ -59,7 +63,7 @@ void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>*
     sets->push_back(
         {static_cast<float>(split.threshold), split.feature, split.nan_is_yes, num_leaves});
     open.push_back({entry.child_or_leaf, sets->size() - 1});
-    open.push_back({entry.child_or_leaf + 1, kNone});
+    open.push_back({entry.child_or_leaf + 1, Open::kNone});
   }
 }
 
@@ -69,6 +73,12 @@ template <size_t kWords>
 class BlockSets final : public BlockFinder {
  public:
   explicit BlockSets(const LeafSetKernels<kWords>* kernels) : kernels_(kernels) {}
+
+  void reserve(const OrderedTrees& trees) {
+    tables_.splits.reserve(trees.num_entries() - trees.num_leaves());
+    tables_.split_begins.reserve(trees.size() + 1);
+    tables_.first_leaves.reserve(trees.size());
+  }
 
   void add_tree(const std::vector<LeafSet>& sets, size_t first_leaf) {
     add_end();  // of the tree before
@@ -160,10 +170,12 @@ LeafFinders make_finders(const Ensemble& ensemble, const OrderedTrees& trees,
   const auto block = std::make_shared<BlockSets<kWords>>(kernels);
   std::shared_ptr<RowSets<kWords>> row;
   if (for_rows) row = std::make_shared<RowSets<kWords>>(kernels, ensemble.num_features);
+  block->reserve(trees);
   std::vector<LeafSet> sets;
+  std::vector<Open> open;
   for (size_t i = 0; i < trees.size(); ++i) {
     const Tree tree = trees[i];
-    make_sets(ensemble, tree, &sets);
+    make_sets(ensemble, tree, &sets, &open);
     block->add_tree(sets, tree.first_leaf);
     if (row != nullptr) row->add_tree(sets, tree.first_leaf);
   }

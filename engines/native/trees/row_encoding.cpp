@@ -30,11 +30,17 @@ bool is_plain(const Ensemble& ensemble, const Split& split) {
   return split.feature < ensemble.num_features;
 }
 
-bool can_narrow(const Ensemble& ensemble) {
-  return std::all_of(ensemble.splits.begin(), ensemble.splits.end(), [&](const Split& split) {
-    return !is_plain(ensemble, split) || std::isnan(split.threshold) ||
-           !std::isnan(narrow_threshold(split.threshold));
-  });
+// Replaces the thresholds by floats. Returns false, and changes nothing, if one has no such float.
+bool narrow_thresholds(Ensemble* ensemble) {
+  std::vector<float> narrowed;
+  narrowed.reserve(ensemble->splits.size());
+  for (const Split& split : ensemble->splits) {
+    narrowed.push_back(is_plain(*ensemble, split) ? narrow_threshold(split.threshold)
+                                                  : static_cast<float>(split.threshold));
+    if (std::isnan(narrowed.back()) && !std::isnan(split.threshold)) return false;
+  }
+  for (size_t i = 0; i < narrowed.size(); ++i) ensemble->splits[i].threshold = narrowed[i];
+  return true;
 }
 
 // The nodes of a level of which each child stands for `span` ranks. Ranks are at most `size`, so no
@@ -52,13 +58,7 @@ RowEncoding<Number>::RowEncoding(Ensemble* ensemble, Vectors vectors)
     : rank_(kernels_of(vectors).rank), rank_column_(kernels_of(vectors).rank_column) {
   select_features(ensemble);
   if constexpr (std::is_same_v<Number, double>) {
-    if (can_narrow(*ensemble)) {
-      for (Split& split : ensemble->splits) {
-        if (is_plain(*ensemble, split)) split.threshold = narrow_threshold(split.threshold);
-      }
-    } else {
-      rank(ensemble);
-    }
+    if (!narrow_thresholds(ensemble)) rank(ensemble);
   }
   add_lookups(ensemble);
 }
