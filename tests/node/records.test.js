@@ -232,6 +232,23 @@ test('classes may have the names of properties of Object.prototype', () => {
   assert.equal({}.x, undefined)
 })
 
+test('the answer of one record and that of a list have the same label', async () => {
+  const classes = ['plain', '', '\u007f', 'größe', '日本', '🐧', ''.padEnd(300, 'long')]
+  const model = openSync(classifier({ features: [f32('x')], classes }))
+  const records = classes.map((_, i) => ({ x: i }))
+  const labelsOf = answers => answers.map(answer => answer.label)
+  assert.deepEqual(labelsOf(model.predictSync(records)), classes)
+  assert.deepEqual(labelsOf(records.map(record => model.predictSync(record))), classes)
+  assert.deepEqual(
+    labelsOf(await Promise.all(records.map(record => model.predict(record)))),
+    classes
+  )
+  // After an error, the label of an earlier answer does not appear.
+  assert.throws(() => model.predictSync({ x: 'text' }), { code: 'DTYPE_MISMATCH' })
+  assert.throws(() => model.predictSync({}), { code: 'MISSING_VALUE' })
+  assert.equal(model.predictSync({ x: 4 }).label, '日本')
+})
+
 test("an unknown name is an error, unless the option extra is 'ignore'", async () => {
   const failure = await failureOf(pair, { a: 1, b: 2, secret: 3 })
   assert.deepEqual([failure.code, failure.feature, failure.row], ['UNKNOWN_NAME', 'secret', 0])

@@ -48,6 +48,7 @@ class Part {
     this.widest = Math.max(...this.columns)
     this.read = readerOf(columns[first], spec)
     this.isDirect = columns[first].dtype.startsWith('float')
+    this.isText = this.form === SCALAR && columns[first].dtype === 'string'
   }
 
   valueAt(data, at) {
@@ -97,20 +98,24 @@ class Answers {
     return { data, width }
   }
 
+  /** Returns the data of one output of a run with one record; the string itself if isText. */
+  static takeOne(workspace, part) {
+    return part.isText
+      ? workspace.readText(part.first)
+      : Answers.take(workspace, part, 1).data
+  }
+
   /** Returns the answer for a run with one record. */
   one(workspace) {
     const { parts, quick } = this
     if (quick !== null && parts.length === 2)
-      return quick(
-        Answers.take(workspace, parts[0], 1).data,
-        Answers.take(workspace, parts[1], 1).data
-      )
-    if (quick !== null) return quick(...parts.map(part => Answers.take(workspace, part, 1).data))
+      return quick(Answers.takeOne(workspace, parts[0]), Answers.takeOne(workspace, parts[1]))
+    if (quick !== null) return quick(...parts.map(part => Answers.takeOne(workspace, part)))
     const record = {}
     for (let i = 0; i < parts.length; ++i) {
       const part = parts[i]
-      const { data } = Answers.take(workspace, part, 1)
-      defineMember(record, part.name, part.value(data, 0))
+      const data = Answers.takeOne(workspace, part)
+      defineMember(record, part.name, part.isText ? data : part.value(data, 0))
     }
     return record
   }

@@ -52,6 +52,7 @@ return true`
 }
 
 function partText(part, p) {
+  if (part.isText) return `d${p}`
   const element = column => (part.isDirect ? `d${p}[${column}]` : `r${p}(d${p}[${column}])`)
   if (part.form === SCALAR) return element(part.columns[0])
   const elements = part.columns.map((column, i) =>
@@ -62,7 +63,7 @@ function partText(part, p) {
 
 /**
  * Compiles a function (d0, d1, ...) => record, where d0 is the data of the output of the first
- * part, d1 that of the second part, and so on.
+ * part, d1 that of the second part, and so on; the string itself if the part is a text.
  */
 function compileAnswer(parts) {
   if (parts.some(part => part.columns.length > MAX_FEATURES)) return null

@@ -295,13 +295,19 @@ class Staging {
   }
 
   /** Passes all values and faults to the setters of core. */
-  set(native) {
-    native.clear(this.rows)
-    for (const [row, feature, got] of this.invalid ?? []) native.setInvalid(row, feature, got)
-    for (const [row, name] of this.unknown ?? []) native.setUnknown(row, name)
-    native.setRecords(
+  set(workspace) {
+    const { invalid, unknown } = this
+    const isCleared = invalid !== null || unknown !== null
+    if (isCleared) {
+      const { native } = workspace
+      native.clear(this.rows)
+      for (const [row, feature, got] of invalid ?? []) native.setInvalid(row, feature, got)
+      for (const [row, name] of unknown ?? []) native.setUnknown(row, name)
+    }
+    workspace.setRecords(
       this.rows,
       this.layout.names.length,
+      isCleared,
       this.kinds,
       this.numbers,
       this.lengths,

@@ -164,7 +164,7 @@ class Runner {
         for (let i = 0; i < workspace.inputs.length; ++i) this.ownRows(workspace, i, rows)
         staging.write(workspace.inputs)
       } else {
-        staging.set(workspace.native)
+        staging.set(workspace)
         if (workspace.rows !== rows) workspace.isShapeStale = true
         workspace.rows = rows
       }

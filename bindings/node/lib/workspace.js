@@ -94,6 +94,8 @@ class Workspace {
       throw error.message === 'std::bad_alloc' ? outOfMemory() : error
     }
     this.run = this.native.run // without arguments and result
+    this.setRecords = this.native.setRecords
+    this.readText = this.native.readText
     // Only a feature can be missing. In a model with features, every column of every input belongs
     // to a feature, so every string input of such a model takes missing values.
     const takesMissing = signature.features.length > 0

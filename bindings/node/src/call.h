@@ -62,13 +62,17 @@ class Call final : public Napi::ObjectWrap<Call> {
   Napi::Value read_output(const Napi::CallbackInfo& info);
 
   // call_records.cpp
-  Napi::Value set_records(const Napi::CallbackInfo& info);
+  static napi_value set_records(napi_env env, napi_callback_info info);
+  static napi_value read_text(napi_env env, napi_callback_info info);
   Napi::Value set_invalid(const Napi::CallbackInfo& info);
   Napi::Value set_unknown(const Napi::CallbackInfo& info);
   Napi::Value clear(const Napi::CallbackInfo& info);
   Napi::Value refuse_column(const Napi::CallbackInfo& info);
 
+  void add_function(Napi::Object self, const char* name, napi_callback callback);
+  void throw_error(napi_env env, sidecall_status status);
   sidecall_status run(int64_t timeout_ns);
+  sidecall_status clear_records(int64_t rows);
   void give_tensor(const Napi::CallbackInfo& info, bool borrow);
   void on_ready();
   void watch();
