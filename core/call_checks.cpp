@@ -122,6 +122,11 @@ bool is_within(const Bounds<Number>& bounds, const void* data, int64_t rows) {
   constexpr int64_t kManyRows = 16;
   const auto* values = static_cast<const Number*>(data);
   const size_t width = bounds.low.size();
+  if (width == 1 && rows == 1) {
+    const Number value = *values;
+    return !(value < bounds.low[0]) && !(value > bounds.high[0]) &&
+           (value == value || bounds.refuses_missing[0] == 0);
+  }
   const auto& refused = bounds.refuses_missing;
   if (rows >= kManyRows && width > 1 &&
       std::find(refused.begin(), refused.end(), 0) == refused.end())
@@ -173,7 +178,7 @@ std::optional<Refusal> refusal_of(const Feature& feature, double number, int64_t
   if (feature.is_closed && feature.allowed_numbers.count(number) == 0)
     return Refusal{SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one"};
   if (feature.domain.holds(number) && feature.domain.holds(integer)) return std::nullopt;
-  return Refusal{SIDECALL_OUT_OF_RANGE, feature.domain.expected,
+  return Refusal{SIDECALL_OUT_OF_RANGE, describe_domain(feature),
                  std::isinf(number) ? "an infinite one" : "another"};
 }
 

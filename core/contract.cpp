@@ -86,30 +86,29 @@ void read_allowed(const JsonNode& node, Feature* feature) {
   }
 }
 
-Feature read_feature(const JsonNode& node, const Signature& signature, bool has_refusals) {
-  Feature feature;
-  feature.name = node.member("name").text();
-  if (feature.name.empty() || feature.name.find('\0') != std::string::npos)
+void read_feature(const JsonNode& node, const Signature& signature, bool has_refusals,
+                  Feature* feature) {
+  feature->name = node.member("name").text();
+  if (feature->name.empty() || feature->name.find('\0') != std::string::npos)
     node.member("name").fail("a name", "an empty one or one with a NUL");
   const JsonNode input = node.member("input");
-  feature.input = signature.input_names.find(input.text());
-  if (feature.input < 0) input.fail("an input of the graph", "'" + input.text() + "'");
-  const TensorSpec& tensor = signature.inputs[static_cast<size_t>(feature.input)];
+  feature->input = signature.input_names.find(input.text());
+  if (feature->input < 0) input.fail("an input of the graph", "'" + input.text() + "'");
+  const TensorSpec& tensor = signature.inputs[static_cast<size_t>(feature->input)];
   const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2 && width_of(tensor) > 0;
   if (!is_table)
     input.fail("an input of shape [N] or [N,width]",
                describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
-  feature.width = width_of(tensor);
-  feature.column = node.member("column").integer();
-  if (feature.column < 0 || feature.column >= feature.width) {
-    node.member("column").fail("a column below " + std::to_string(feature.width),
-                               std::to_string(feature.column));
+  feature->width = width_of(tensor);
+  feature->column = node.member("column").integer();
+  if (feature->column < 0 || feature->column >= feature->width) {
+    node.member("column").fail("a column below " + std::to_string(feature->width),
+                               std::to_string(feature->column));
   }
-  read_type(node, tensor, &feature);
-  read_missing(node, &feature);
-  read_allowed(node, &feature);
-  if (has_refusals) read_refusals(node, &feature);
-  return feature;
+  read_type(node, tensor, feature);
+  read_missing(node, feature);
+  read_allowed(node, feature);
+  if (has_refusals) read_refusals(node, feature);
 }
 
 // Every column of every input must belong to exactly one feature. Otherwise a record could not fill
@@ -156,7 +155,7 @@ void read_features(const JsonNode& root, bool has_refusals, Signature* signature
   const JsonElements nodes = list.elements();
   signature->features.reserve(nodes.size());
   for (const JsonNode& node : nodes) {
-    signature->features.push_back(read_feature(node, *signature, has_refusals));
+    read_feature(node, *signature, has_refusals, &signature->features.emplace_back());
     const std::string& name = signature->features.back().name;
     if (signature->feature_names.find(name) >= 0)
       node.member("name").fail("a unique name", "'" + name + "' again");

@@ -30,26 +30,46 @@ std::string_view text_of(const json::Value& string) {
   return {string.GetString(), string.GetStringLength()};
 }
 
+// Most keys differ in their first character, so they are rarely compared as a whole.
+bool are_equal(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && (a.empty() || (a.front() == b.front() && a == b));
+}
+
 bool is_nested(const json::Value& value) { return value.IsObject() || value.IsArray(); }
 
-// Looks for `wanted` in `value`, whose path is `path`. Changes `path` to that of `wanted` and
-// returns true if it is found. Does not look deeper than check_keys(), where all nodes are.
-bool find_path(const json::Value& value, const json::Value* wanted, int depth, std::string* path) {
-  if (&value == wanted) return true;
-  if (depth > kMaxDepth || !is_nested(value)) return false;
-  const std::string here = *path;
+// One step on the path from the root. The text of the path is made for errors only.
+struct Step {
+  const Step* before;
+  std::string_view key;  // if it is a member of an object
+  size_t index;          // if it is an element of an array
+  bool is_member;
+};
+
+std::string path_to(const Step* step) {
+  if (step == nullptr) return "/";
+  const std::string before = path_to(step->before);
+  return step->is_member ? with_key(before, step->key)
+                         : before + "[" + std::to_string(step->index) + "]";
+}
+
+// The path of `wanted`, if it is `value`, to which `step` leads, or lies within it. Does not look
+// deeper than check_keys(), so all nodes are found.
+std::optional<std::string> find_path(const json::Value& value, const json::Value* wanted,
+                                     const Step* step, int depth) {
+  if (&value == wanted) return path_to(step);
+  if (depth > kMaxDepth) return std::nullopt;
   if (value.IsArray()) {
     for (rapidjson::SizeType i = 0; i < value.Size(); ++i) {
-      *path = here + "[" + std::to_string(i) + "]";
-      if (find_path(value[i], wanted, depth + 1, path)) return true;
+      const Step next{step, {}, i, false};
+      if (auto found = find_path(value[i], wanted, &next, depth + 1)) return found;
     }
-    return false;
   }
+  if (!value.IsObject()) return std::nullopt;
   for (const auto& entry : value.GetObject()) {
-    *path = with_key(here, text_of(entry.name));
-    if (find_path(entry.value, wanted, depth + 1, path)) return true;
+    const Step next{step, text_of(entry.name), 0, true};
+    if (auto found = find_path(entry.value, wanted, &next, depth + 1)) return found;
   }
-  return false;
+  return std::nullopt;
 }
 
 // A key that the object has twice; nullopt if there is none.
@@ -59,7 +79,7 @@ std::optional<std::string_view> repeated_key(const json::Value& object) {
   bool may_repeat = object.MemberCount() > kFew;
   for (auto a = begin; !may_repeat && a != end; ++a) {
     for (auto b = begin; !may_repeat && b != a; ++b)
-      may_repeat = text_of(a->name) == text_of(b->name);
+      may_repeat = are_equal(text_of(a->name), text_of(b->name));
   }
   if (!may_repeat) return std::nullopt;
   std::vector<std::string_view> keys;
@@ -99,9 +119,8 @@ void JsonNode::fail(const std::string& expected, const std::string& got) const {
 }
 
 std::string JsonNode::path() const {
-  std::string path = "/";
-  find_path(*root_, value_ != nullptr ? value_ : object_, 0, &path);
-  return value_ != nullptr ? path : with_key(path, key_);
+  if (value_ != nullptr) return find_path(*root_, value_, nullptr, 0).value_or("");
+  return with_key(find_path(*root_, object_, nullptr, 0).value_or(""), key_);
 }
 
 JsonNode JsonNode::member(std::string_view key, const json::Value* found) const {
@@ -113,7 +132,7 @@ JsonNode JsonNode::member(std::string_view key, const json::Value* found) const 
 JsonNode JsonNode::member(std::string_view key) const {
   if (!is_object()) fail("an object", kind());
   for (const auto& entry : value_->GetObject()) {
-    if (text_of(entry.name) == key) return member(key, &entry.value);
+    if (are_equal(text_of(entry.name), key)) return member(key, &entry.value);
   }
   return member(key, nullptr);
 }
@@ -236,13 +255,14 @@ Value JsonNode::value(int32_t dtype) const {
   return value;
 }
 
-std::vector<Value> JsonNode::values(int32_t dtype) const {
-  std::vector<Value> values(size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &values[i]))
-      values[i] = element(i).value(dtype);
+void JsonNode::append_values(int32_t dtype, std::vector<Value>* values) const {
+  const size_t count = size(), before = values->size();
+  values->resize(before + count);
+  for (size_t i = 0; i < count; ++i) {
+    Value& value = (*values)[before + i];
+    if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &value))
+      value = element(i).value(dtype);
   }
-  return values;
 }
 
 std::vector<Value> parse_classes(const JsonNode& output) {

@@ -46,9 +46,9 @@ class JsonNode {
   // Reads a value of a feature or output whose type is `dtype`; null gives a missing value.
   Value value(int32_t dtype) const;
 
-  // All values of an array. Makes no node for each value, because golden rows are the largest part
-  // of a contract.
-  std::vector<Value> values(int32_t dtype) const;
+  // Appends all values of an array. Makes no node for each value, because golden rows are the
+  // largest part of a contract.
+  void append_values(int32_t dtype, std::vector<Value>* values) const;
   size_t size() const;        // throws if this is not an array
   bool holds_arrays() const;  // whether this is an array whose first element is an array
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "contract_reader.h"
+#include "feature_refusal.h"
 
 namespace sidecall {
 namespace {
@@ -74,13 +75,11 @@ void read_domain(const JsonNode& node, Feature* feature) {
   if (feature->tensor_dtype == SIDECALL_DTYPE_INT64) {
     read_intervals(domain, &feature->domain.integers,
                    [](const JsonNode& end) { return end.integer(); });
-    feature->domain.expected = describe_intervals(feature->domain.integers, shortest<int64_t>);
     return;
   }
   const bool is_float32 = feature->tensor_dtype == SIDECALL_DTYPE_FLOAT32;
   read_intervals(domain, &feature->domain.numbers,
                  [&](const JsonNode& end) { return read_end(end, is_float32); });
-  feature->domain.expected = describe_numbers(feature->domain.numbers, is_float32);
 }
 
 void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
@@ -95,6 +94,12 @@ void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
 }
 
 }  // namespace
+
+std::string describe_domain(const Feature& feature) {
+  if (feature.tensor_dtype == SIDECALL_DTYPE_INT64)
+    return describe_intervals(feature.domain.integers, shortest<int64_t>);
+  return describe_numbers(feature.domain.numbers, feature.tensor_dtype == SIDECALL_DTYPE_FLOAT32);
+}
 
 void read_refusals(const JsonNode& node, Feature* feature) {
   read_domain(node, feature);

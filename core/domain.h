@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace sidecall {
@@ -21,7 +20,6 @@ struct Interval {
 struct Domain {
   std::vector<Interval<double>> numbers;    // of a floating-point tensor
   std::vector<Interval<int64_t>> integers;  // of an int64 tensor
-  std::string expected;                     // for faults: "a number from 0 to 1"
 
   bool exists() const { return !numbers.empty() || !integers.empty(); }
   bool has_holes() const { return numbers.size() + integers.size() > 1; }

@@ -24,4 +24,8 @@ std::optional<Refusal> refusal_of(const Feature& feature, double number, int64_t
 // For a string that is valid text and not missing.
 std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text);
 
+// The numbers that the domain of a feature holds, for faults: "a number from 0 to 1". The domain
+// must exist.
+std::string describe_domain(const Feature& feature);
+
 }  // namespace sidecall

@@ -65,12 +65,12 @@ std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t wi
     node.fail(std::to_string(rows) + " rows", std::to_string(node.size()));
   std::vector<Value> values;
   if (width == 1 && !node.holds_arrays()) {
-    values = node.values(dtype);
+    node.append_values(dtype, &values);
   } else {
     for (const JsonNode& entry : node.elements()) {
       if (static_cast<int64_t>(entry.size()) != width)
         entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
-      for (Value& value : entry.values(dtype)) values.push_back(std::move(value));
+      entry.append_values(dtype, &values);
     }
   }
   for (const Value& value : values) {
@@ -140,8 +140,10 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
         .fail(std::to_string(signature.features.size()) + " features",
               std::to_string(columns.size()));
   }
+  golden.features.reserve(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) {
-    std::vector<Value> values = columns[i].values(signature.features[i].dtype);
+    std::vector<Value> values;
+    columns[i].append_values(signature.features[i].dtype, &values);
     if (static_cast<int64_t>(values.size()) != golden.rows)
       columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
     golden.features.push_back(std::move(values));

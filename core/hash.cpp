@@ -59,6 +59,13 @@ size_t SeededHash::operator()(std::string_view text) const noexcept {
   const char* at = text.data();
   size_t left = text.size();
   uint64_t hash = fold(seed.first ^ left, seed.second);
+  // Long texts in two chains, because each multiplication waits for the one before it.
+  uint64_t other = seed.second;
+  for (; left > 64; left -= 32, at += 32) {
+    hash = fold(read<uint64_t>(at) ^ seed.first, read<uint64_t>(at + 8) ^ hash);
+    other = fold(read<uint64_t>(at + 16) ^ seed.second, read<uint64_t>(at + 24) ^ other);
+  }
+  hash ^= other;
   for (; left > 16; left -= 16, at += 16)
     hash = fold(read<uint64_t>(at) ^ seed.first, read<uint64_t>(at + 8) ^ hash);
   const uint64_t low = left > 8 ? read<uint64_t>(at) : read_short(at, left);

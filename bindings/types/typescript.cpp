@@ -10,6 +10,7 @@
 #include "base/number.h"
 #include "core/contract_reader.h"
 #include "core/error.h"
+#include "core/feature_refusal.h"
 #include "core/hash.h"
 #include "typescript_text.h"
 
@@ -119,7 +120,7 @@ std::vector<std::string> feature_types(const Feature& feature, const JsonNode& n
 // A sentence about a constraint on the values that a TypeScript type cannot express; "" if there is
 // none.
 std::string about_feature(const Feature& feature) {
-  if (feature.domain.exists()) return "Takes " + feature.domain.expected + ".";
+  if (feature.domain.exists()) return "Takes " + describe_domain(feature) + ".";
   return feature.takes_empty ? "" : "Takes a string that is not empty.";
 }
 
