@@ -29,7 +29,7 @@ bool Binding::is_busy() noexcept {
   return is_pending() || phase_.load(std::memory_order_acquire) != kIdle;
 }
 
-void Binding::require_idle() {
+void Binding::throw_if_busy() {
   if (is_busy()) throw Error(SIDECALL_BUSY, "the call is running");
 }
 
@@ -97,8 +97,8 @@ void Binding::set_pending() noexcept {
   is_pending_.store(true, std::memory_order_relaxed);
 }
 
-bool Binding::is_pending() noexcept {
-  if (!is_pending_.load(std::memory_order_relaxed)) return false;
+// For a run that was started.
+bool Binding::is_still_pending() noexcept {
   if (generation_ == fork_generation()) {
     if (!is_settled()) return true;
     discard_results();

@@ -132,7 +132,9 @@ class Binding {
   // Whether the binding is reserved for a run, or the memory of a run that was given up is still in
   // use. Never blocks.
   bool is_busy() noexcept;
-  void require_idle();  // throws BUSY
+  void require_idle() {  // throws BUSY
+    if (was_started() || phase_.load(std::memory_order_acquire) != kIdle) throw_if_busy();
+  }
   // Waits until the engine of this process no longer uses the memory of a run that was given up.
   void await_given_up() {
     if (is_pending()) settle(true);
@@ -200,11 +202,14 @@ class Binding {
   }
   void set_pending() noexcept;
   void clear_pending() noexcept { is_pending_.store(false, std::memory_order_relaxed); }
-  bool is_pending() noexcept;
+  bool is_pending() noexcept { return was_started() && is_still_pending(); }
   // May be called from any thread: whether a run was started.
   bool was_started() const noexcept { return is_pending_.load(std::memory_order_relaxed); }
 
  private:
+  bool is_still_pending() noexcept;
+  void throw_if_busy();
+
   // The owner changes kIdle to kRunning. The thread that ends a run early changes kRunning to
   // kInterrupting and then to kInterrupted. At the end of the run the owner or a worker thread
   // changes kRunning or kInterrupted to kIdle.

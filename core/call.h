@@ -129,6 +129,7 @@ class Call final : private ResultCheck {
   void require_contract() const;
   void use_row(int64_t row, int64_t rows);
   const Feature& feature_at(int64_t row, int32_t feature);
+  const Feature& open_feature(int64_t row, int32_t feature);
   State& state_at(int64_t row, int32_t feature);
   [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
                            const char* got);

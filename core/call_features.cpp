@@ -43,8 +43,20 @@ void Call::use_row(int64_t row, int64_t rows) {
   has_records_ = true;
 }
 
+// Returns the feature. In most calls, its value can be written at once.
 const Feature& Call::feature_at(int64_t row, int32_t feature) {
   require_idle();
+  const std::vector<Feature>& features = signature_.features;
+  if (!has_records_ || static_cast<size_t>(feature) >= features.size())
+    return open_feature(row, feature);
+  const Feature& found = features[static_cast<size_t>(feature)];
+  const Input& input = inputs_[static_cast<size_t>(found.input)];
+  const bool is_ready = row >= 0 && row < rows_ && row < input.dims[0] && !input.is_borrowed;
+  return is_ready ? found : open_feature(row, feature);
+}
+
+// Makes it possible to write a value of the feature, and checks the arguments.
+const Feature& Call::open_feature(int64_t row, int32_t feature) {
   require_contract();
   if (feature == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
@@ -139,7 +151,9 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
   }
   if (!feature.takes_all()) {
     const double held = is_float32 ? static_cast<double>(static_cast<float>(value)) : value;
-    if (const auto refusal = refusal_of(feature, held, integer))
+    const bool is_taken =
+        !feature.is_closed && feature.domain.holds(held) && feature.domain.holds(integer);
+    if (const auto refusal = is_taken ? std::nullopt : refusal_of(feature, held, integer))
       refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   write_number(row, feature, value, integer);

@@ -73,6 +73,12 @@ std::string one_line(std::string text) {
 }
 
 const char* string_fault(std::string_view text) noexcept {
+  // Most strings of records are short and consist of ASCII without NUL.
+  constexpr size_t kShort = 64;
+  bool is_plain = text.size() <= kShort;
+  for (size_t i = 0; is_plain && i < text.size(); ++i)
+    is_plain = static_cast<unsigned char>(text[i] - 1) < 0x7f;
+  if (is_plain) return nullptr;
   if (!is_utf8(text)) return "a string that is not UTF-8";
   if (text.find('\0') != std::string_view::npos) return "a string with a NUL";
   return nullptr;

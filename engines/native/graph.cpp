@@ -3,8 +3,10 @@
 #include "graph.h"
 
 #include <cstring>
+#include <unordered_map>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/protobuf.h"
 #include "core/sha256.h"
 #include "core/text.h"
@@ -14,27 +16,7 @@ namespace sidecall::native {
 using protobuf::Field;
 using protobuf::Reader;
 
-// ---- Vocabulary, constants, attributes ----
-
-Text Vocabulary::add(std::string_view text) {
-  const auto found = positions_.find(text);
-  if (found != positions_.end()) {
-    const std::string& known = *texts_[static_cast<size_t>(found->second)];
-    return {known.data(), static_cast<uint32_t>(known.size()), found->second};
-  }
-  const auto position = static_cast<int32_t>(texts_.size());
-  texts_.push_back(std::make_unique<std::string>(text));
-  const std::string& copy = *texts_.back();
-  positions_.emplace(copy, position);
-  return {copy.data(), static_cast<uint32_t>(copy.size()), position};
-}
-
-Text Vocabulary::find(std::string_view text) const {
-  const auto found = positions_.find(text);
-  if (found == positions_.end())
-    return {text.data(), static_cast<uint32_t>(text.size()), kNotInVocabulary};
-  return {found->first.data(), static_cast<uint32_t>(text.size()), found->second};
-}
+// ---- Constants, attributes ----
 
 std::unique_ptr<Constant> make_constant(int32_t dtype, Dims dims) {
   auto constant = std::make_unique<Constant>();

@@ -5,31 +5,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/tensor_spec.h"
 #include "core/buffer.h"
 #include "core/engine_input.h"
-#include "core/hash.h"
 #include "tensor.h"
+#include "vocabulary.h"
 
 namespace sidecall::native {
-
-// All strings that occur in the graph, each with a position. A caller's string is looked up once,
-// when it is set. Operators then compare positions instead of bytes.
-class Vocabulary {
- public:
-  // Returns a view of the vocabulary's copy of the string, which is made if the string is new.
-  Text add(std::string_view text);
-  // The same for a string that was added; otherwise a view of `text` with kNotInVocabulary.
-  Text find(std::string_view text) const;
-  size_t size() const { return texts_.size(); }
-
- private:
-  std::unordered_map<std::string_view, int32_t, SeededHash> positions_;
-  std::vector<std::unique_ptr<std::string>> texts_;
-};
 
 // A tensor whose elements are known when the file is opened; owns its memory.
 struct Constant {

@@ -32,6 +32,8 @@ using sidecall::native::Vectors;
 
 namespace {
 
+using namespace std::string_literals;
+
 constexpr int32_t kFloat = SIDECALL_DTYPE_FLOAT32;
 
 // The elements of a constant of the plan, all of which are float.
@@ -86,6 +88,32 @@ std::string product(const Vectors vectors, int64_t terms, int64_t columns) {
 }
 
 }  // namespace
+
+TEST_CASE("a vocabulary finds each of its strings, and no other") {
+  sidecall::native::Vocabulary vocabulary;
+  CHECK(vocabulary.find("").id == sidecall::native::kNotInVocabulary);
+  std::vector<std::string> texts = {
+      "", "a", std::string("a\0", 2), std::string(300, 'x'), std::string(301, 'x'), "\xef\xb7\x90"};
+  for (int i = 0; i < 1000; ++i) texts.push_back("text " + std::to_string(i));
+  std::vector<sidecall::native::Text> added;
+  for (const std::string& text : texts) added.push_back(vocabulary.add(text));
+  REQUIRE(vocabulary.size() == texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    CHECK(added[i].id == static_cast<int32_t>(i));
+    for (const sidecall::native::Text& found :
+         {vocabulary.find(texts[i]), vocabulary.add(std::string(texts[i]))}) {
+      CHECK(found.id == added[i].id);
+      CHECK(found.data == added[i].data);  // of the copy, which does not move
+      CHECK(found.view() == texts[i]);
+    }
+  }
+  CHECK(vocabulary.size() == texts.size());
+  for (const std::string& text : {"text"s, "text 1000"s, "A"s, "a\0b"s, std::string(299, 'x')}) {
+    const sidecall::native::Text found = vocabulary.find(text);
+    CHECK(found.id == sidecall::native::kNotInVocabulary);
+    CHECK(found.view() == text);
+  }
+}
 
 TEST_CASE("data beside the model belong to the initializer, not to a tensor of a node") {
   const std::string data = onnx::raw(std::vector<float>{5, 6});

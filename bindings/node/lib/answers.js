@@ -100,9 +100,7 @@ class Answers {
 
   /** Returns the data of one output of a run with one record; the string itself if isText. */
   static takeOne(workspace, part) {
-    return part.isText
-      ? workspace.readText(part.first)
-      : Answers.take(workspace, part, 1).data
+    return part.isText ? workspace.readText(part.first) : Answers.take(workspace, part, 1).data
   }
 
   /** Returns the answer for a run with one record. */

@@ -194,6 +194,13 @@ void copy_rows(const E* from, int64_t from_stride, E* to, int64_t to_stride, int
     for (int64_t i = 0; i < rows; ++i) to[i * to_stride] = from[i * from_stride];
     return;
   }
+  constexpr int64_t kFew = 8;  // the call of memcpy would take longer than the copy
+  if (width <= kFew) {
+    for (int64_t i = 0; i < rows; ++i, from += from_stride, to += to_stride) {
+      for (int64_t j = 0; j < width; ++j) to[j] = from[j];
+    }
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i)
     std::memcpy(to + i * to_stride, from + i * from_stride, static_cast<size_t>(width) * sizeof(E));
 }

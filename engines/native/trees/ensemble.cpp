@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/hash.h"
 #include "core/text.h"
 
 namespace sidecall::native {
