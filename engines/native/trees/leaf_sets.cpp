@@ -1,7 +1,6 @@
 // Finds leaves with bit sets: each split removes the leaves that a row cannot reach; see
 // make_leaf_sets() in leaf_finder.h.
 #include <algorithm>
-#include <limits>
 
 #include "leaf_finder.h"
 
@@ -30,40 +29,17 @@ uint32_t word_of(const LeafSet& set, size_t word) {
   return static_cast<uint32_t>(set.removes >> (word * kWordBits));
 }
 
-// An entry of a tree that is still to be visited.
-struct Open {
-  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
-  int32_t entry;
-  size_t set;  // the split of which this entry is the branch `no`; kNone for other entries
-};
-
-// Visits the tree depth first, `yes` before `no`, so leaves are met from left to right. Replaces
-// `sets`. `open_entries` only keeps its memory for the next tree.
-void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>* sets,
-               std::vector<Open>* open_entries) {
-  std::vector<Open>& open = *open_entries;
-  open.assign(1, {0, Open::kNone});
+// Replaces `sets`.
+void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>* sets) {
   sets->clear();
-  uint64_t num_leaves = 0;
-  while (!open.empty()) {
-    const Open at = open.back();
-    open.pop_back();
-    if (at.set != Open::kNone) {
-      // The branch `yes` is complete: the leaves that were met since its split are all below it.
-      uint64_t& removes = (*sets)[at.set].removes;
-      removes = leaf_range(removes, num_leaves);
-    }
-    const TreeEntry& entry = tree.entries[at.entry];
-    if (entry.split < 0) {
-      ++num_leaves;
-      continue;
-    }
+  for (size_t i = 0; i < tree.num_entries; ++i) {
+    const TreeEntry& entry = tree.entries[i];
+    if (entry.split < 0) continue;
     const Split& split = ensemble.splits[static_cast<size_t>(entry.split)];
-    // Until the branch `yes` is complete, `removes` holds the number of its first leaf.
+    const TreeEntry& yes = tree.entries[entry.child_or_leaf + 1];
     sets->push_back(
-        {static_cast<float>(split.threshold), split.feature, split.nan_is_yes, num_leaves});
-    open.push_back({entry.child_or_leaf, sets->size() - 1});
-    open.push_back({entry.child_or_leaf + 1, Open::kNone});
+        {static_cast<float>(split.threshold), split.feature, split.nan_is_yes,
+         leaf_range(static_cast<uint64_t>(yes.first_leaf), static_cast<uint64_t>(yes.end_leaf))});
   }
 }
 
@@ -172,10 +148,9 @@ LeafFinders make_finders(const Ensemble& ensemble, const OrderedTrees& trees,
   if (for_rows) row = std::make_shared<RowSets<kWords>>(kernels, ensemble.num_features);
   block->reserve(trees);
   std::vector<LeafSet> sets;
-  std::vector<Open> open;
   for (size_t i = 0; i < trees.size(); ++i) {
     const Tree tree = trees[i];
-    make_sets(ensemble, tree, &sets, &open);
+    make_sets(ensemble, tree, &sets);
     block->add_tree(sets, tree.first_leaf);
     if (row != nullptr) row->add_tree(sets, tree.first_leaf);
   }

@@ -38,44 +38,32 @@ OrderedTrees::OrderedTrees(const Ensemble& ensemble) {
 
 void OrderedTrees::add_tree(const Ensemble& ensemble, int32_t root) {
   const size_t begin = entries_.size();
-  depths_.clear();
-  const auto add = [&](int32_t at, int32_t depth) {
+  const auto add = [&](int32_t at) {
     at = skip_trivial(ensemble, at);
     // Until its number is known, a leaf has that of the ensemble.
     entries_.push_back(at < 0 ? TreeEntry{-1, ~at} : TreeEntry{at, 0});
-    depths_.push_back(depth);
   };
-  add(root, 0);
+  add(root);
   End end;
   end.shallowest = std::numeric_limits<int32_t>::max();
+  size_t end_of_level = entries_.size();
   for (size_t i = begin; i < entries_.size(); ++i) {
-    const int32_t depth = depths_[i - begin];
+    if (i == end_of_level) {
+      ++end.depth;
+      end_of_level = entries_.size();
+    }
     if (entries_[i].split < 0) {
-      end.depth = std::max(end.depth, depth);
-      end.shallowest = std::min(end.shallowest, depth);
+      end.shallowest = std::min(end.shallowest, end.depth);
       continue;
     }
     entries_[i].child_or_leaf = static_cast<int32_t>(entries_.size() - begin);
     const Split& split = ensemble.splits[static_cast<size_t>(entries_[i].split)];
-    add(split.no, depth + 1);
-    add(split.yes, depth + 1);
+    add(split.no);
+    add(split.yes);
   }
   const bool is_repeated = ensemble.num_targets > 1 && repeats_last(ensemble, begin);
   if (!is_repeated) add_weights(ensemble);
-  // Numbers the leaves from left to right.
-  int32_t num_leaves = 0;
-  open_.assign(1, begin);
-  while (!open_.empty()) {
-    TreeEntry& entry = entries_[open_.back()];
-    open_.pop_back();
-    if (entry.split >= 0) {
-      open_.push_back(begin + static_cast<size_t>(entry.child_or_leaf));
-      open_.push_back(begin + static_cast<size_t>(entry.child_or_leaf) + 1);
-      continue;
-    }
-    leaves_.push_back(entry.child_or_leaf);
-    entry.child_or_leaf = num_leaves++;
-  }
+  const int32_t num_leaves = number_leaves(begin);
   if (is_repeated) {
     entries_.resize(begin);
     return;
@@ -83,6 +71,38 @@ void OrderedTrees::add_tree(const Ensemble& ensemble, int32_t root) {
   end.entry = entries_.size();
   end.leaf = (ends_.empty() ? 0 : ends_.back().leaf) + static_cast<size_t>(num_leaves);
   ends_.push_back(end);
+}
+
+// Numbers the leaves of the tree from entry `begin` on from left to right, and appends them to
+// leaves_. Returns how many there are. Children come after their parents, so one pass from the end
+// counts the leaves below each entry, and one from the beginning places them.
+int32_t OrderedTrees::number_leaves(size_t begin) {
+  TreeEntry* const tree = entries_.data() + begin;
+  const size_t count = entries_.size() - begin;
+  for (size_t i = count; i-- > 0;) {
+    // Until the second pass, end_leaf is the number of leaves.
+    tree[i].end_leaf = 1;
+    if (tree[i].split < 0) continue;
+    const TreeEntry* const no = tree + tree[i].child_or_leaf;
+    tree[i].end_leaf = no[0].end_leaf + no[1].end_leaf;
+  }
+  const int32_t num_leaves = tree[0].end_leaf;
+  const size_t before = leaves_.size();
+  leaves_.resize(before + static_cast<size_t>(num_leaves));
+  for (size_t i = 0; i < count; ++i) {
+    TreeEntry& entry = tree[i];
+    if (entry.split < 0) {
+      leaves_[before + static_cast<size_t>(entry.first_leaf)] = entry.child_or_leaf;
+      entry.child_or_leaf = entry.first_leaf;
+    } else {
+      TreeEntry* const no = tree + entry.child_or_leaf;
+      TreeEntry* const yes = no + 1;
+      yes->first_leaf = entry.first_leaf;
+      no->first_leaf = entry.first_leaf + yes->end_leaf;
+    }
+    entry.end_leaf += entry.first_leaf;
+  }
+  return num_leaves;
 }
 
 // Whether the tree from entry `begin` on has the same splits as the last tree that was added.

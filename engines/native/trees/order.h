@@ -14,6 +14,8 @@ struct TreeEntry {
   // Of a split: the place in its tree of the child `no`; that of `yes` follows. Of a leaf: its
   // number in its tree, from left to right, with the branch `yes` of each split on the left.
   int32_t child_or_leaf;
+  // The leaves below this entry, or the leaf itself: those from first_leaf to end_leaf - 1.
+  int32_t first_leaf = 0, end_leaf = 0;
 };
 
 // One of the trees of OrderedTrees.
@@ -57,6 +59,7 @@ class OrderedTrees {
 
   void add_tree(const Ensemble& ensemble, int32_t root);
   bool repeats_last(const Ensemble& ensemble, size_t begin) const;
+  int32_t number_leaves(size_t begin);
   void add_weights(const Ensemble& ensemble);
 
   std::vector<TreeEntry> entries_;
@@ -66,9 +69,6 @@ class OrderedTrees {
   // The leaves of the last tree, and of those merged into it, from left to right: their numbers in
   // the ensemble. Their weights follow when the next tree differs.
   std::vector<int32_t> leaves_;
-  // Used by add_tree().
-  std::vector<int32_t> depths_;
-  std::vector<size_t> open_;
 };
 
 }  // namespace sidecall::native
