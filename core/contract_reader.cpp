@@ -161,6 +161,9 @@ void JsonNode::check_keys(const json::Value& value, int depth) const {
   }
   if (!value.IsObject()) return;
   for (const auto& entry : value.GetObject()) {
+    // RapidJSON reads the escape "\ud800" as bytes that are not UTF-8. A path must not show them.
+    if (!is_utf8(text_of(entry.name)))
+      JsonNode(root_, &value).fail("keys in UTF-8", "half of a surrogate pair");
     if (is_nested(entry.value)) check_keys(entry.value, depth + 1);
   }
   if (const auto twice = repeated_key(value))
