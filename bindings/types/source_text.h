@@ -1,0 +1,27 @@
+// What the writers of all languages share: escapes, and names made from words.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sidecall::source {
+
+// Of ASCII.
+inline bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Escapes control characters, line separators and characters that change the direction of text, so
+// that the source means what an editor displays. The escapes \n, \r, \t and \u202e mean the same in
+// strings of all languages here.
+std::string with_escapes(std::string_view text);
+
+// The same for text in a comment, which need not be UTF-8.
+std::string comment_line(const std::string& text);
+
+void replace_all(std::string* text, std::string_view from, std::string_view to);
+
+// Joins words as in the name of a type: "fraud model-v2" becomes FraudModelV2. Letters that are not
+// ASCII are left out, so the result may be empty, or begin with a digit.
+std::string join_words(std::string_view words);
+
+}  // namespace sidecall::source
