@@ -1,9 +1,8 @@
 // sidecall_model_*, records as JSON, and the engine: checks pointers and forwards to core/model.h.
 #include <sidecall/binding.h>
-#include <cstring>
 
 #include "base/dtype.h"
-#include "bindings/types/typescript.h"
+#include "bindings/types/languages.h"
 #include "core/verify.h"
 #include "engines/local/engine.h"
 #include "engines/onnxruntime/library.h"
@@ -192,14 +191,9 @@ sidecall_status sidecall_model_types(const sidecall_model* model, const char* la
   return guard(err, [&] {
     require(model != nullptr && language != nullptr && out != nullptr,
             "model, language and out must not be NULL");
-    if (std::strcmp(language, "typescript") != 0)
-      throw Error(SIDECALL_INVALID_ARGUMENT,
-                  std::string("language: expected typescript, got '") + language + "'");
     const Model& described = *model->model;
-    const std::string type = name == nullptr ? sidecall::type_name_from(described.title())
-                                             : sidecall::checked_type_name(name);
-    *out = make_text(sidecall::typescript_declaration(described.signature(), described.contract(),
-                                                      described.id(), type));
+    *out = make_text(sidecall::types_source(language, described.signature(), described.contract(),
+                                            described.id(), described.title(), name));
   });
 }
 

@@ -18,7 +18,7 @@ const std::vector<Command>& commands() {
        run_bench},
       {"diff", "show whether a new model would break the callers of the old one",
        "sidecall diff old.onnx new.onnx", run_diff},
-      {"types", "write the types of a model as TypeScript",
+      {"types", "write the types of a model as TypeScript or Python",
        "sidecall types fraud.onnx > fraud.d.ts", run_types},
       {"serve", "serve a model to other processes of this host",
        "sidecall serve fraud.onnx --at shm:fraud", run_serve,

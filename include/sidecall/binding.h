@@ -52,17 +52,20 @@ SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t i
                                                   const char *got, sidecall_error *err);
 
 /* Describes the model's types as source code of another language. The source is a complete file,
- * and the same model always gives the same source. The Node.js package uses it for open<Fraud>():
- * an interface whose `features` are exactly the model's features, and whose `answer` has the labels
- * as a union type. Without a contract only the tensors are typed.
+ * and the same model always gives the same source.
  *
- * language    "typescript" is the only one so far
- * name        name of the interface; must be an identifier. NULL derives it from the name of the
- *             model, or from the file name if the model has no name.
+ * language    "typescript": an interface whose `features` are exactly the model's features, and
+ *             whose `answer` has the labels as a union type. The Node.js package uses it for
+ *             open<Fraud>(). Without a contract only the tensors are typed.
+ *             "python": the TypedDicts FraudFeatures (a record) and FraudAnswer (its answer)
+ *             "pydantic": models of pydantic with the same names, which check values
+ * name        name of the interface, or the beginning of the names of the classes; must be an
+ *             identifier. NULL derives it from the name of the model, or from the file name if the
+ *             model has no name.
  * out         the source, which the caller closes
  *
  * Errors: INVALID_ARGUMENT (another language, or a name that is not an identifier or is reserved),
- * OUT_OF_MEMORY. */
+ * NO_CONTRACT (the language is not "typescript"), OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_model_types(const sidecall_model *model, const char *language,
                                                   const char *name, sidecall_text **out,
                                                   sidecall_error *err);

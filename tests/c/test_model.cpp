@@ -199,7 +199,7 @@ TEST_CASE(
   CHECK(open_status(bad) == "VERIFICATION_FAILED");
 }
 
-TEST_CASE("the types of a model are written as TypeScript") {
+TEST_CASE("the types of a model are written as TypeScript and as Python") {
   const sidecall::Model model = support::open("label_string.onnx");
   const std::string derived = model.types("typescript");
   CHECK(derived.find("export interface Classifier {") != std::string::npos);
@@ -211,13 +211,24 @@ TEST_CASE("the types of a model are written as TypeScript") {
   const sidecall::Model plain(test_paths::model("odd_names.onnx"));
   CHECK(plain.types("typescript").find("export interface OddNames {") != std::string::npos);
 
+  CHECK(model.types("python").find("class ClassifierFeatures(TypedDict):") != std::string::npos);
+  CHECK(model.types("python", "Fraud").find("class FraudAnswer(TypedDict):") != std::string::npos);
+  CHECK(model.types("pydantic").find("class ClassifierAnswer(BaseModel):") != std::string::npos);
+
   sidecall_text* text = nullptr;
-  CHECK(status(sidecall_model_types(model.get(), "typescript", "a b", &text, error())) ==
-        "INVALID_ARGUMENT");
+  for (const char* language : {"typescript", "python", "pydantic"}) {
+    CHECK(status(sidecall_model_types(model.get(), language, "a b", &text, error())) ==
+          "INVALID_ARGUMENT");
+  }
+  for (const char* language : {"python", "pydantic"}) {
+    CHECK(status(sidecall_model_types(plain.get(), language, nullptr, &text, error())) ==
+          "NO_CONTRACT");
+  }
   CHECK(text == nullptr);
   CHECK(status(sidecall_model_types(model.get(), "go", nullptr, &text, error())) ==
         "INVALID_ARGUMENT");
-  CHECK(last().message == std::string("language: expected typescript, got 'go'"));
+  CHECK(last().message ==
+        std::string("language: expected typescript, python or pydantic, got 'go'"));
   CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) ==
         "INVALID_ARGUMENT");
   CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) ==

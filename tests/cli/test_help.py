@@ -31,7 +31,7 @@ info        show the features, outputs and origin of a model
 verify      run the golden rows of models on this machine
 bench       measure calls of a model with its golden rows
 diff        show whether a new model would break the callers of the old one
-types       write the types of a model as TypeScript
+types       write the types of a model as TypeScript or Python
 serve       serve a model to other processes of this host
 status      show the state and the counters of a server
 export      export a pipeline as a model file (uses Python)

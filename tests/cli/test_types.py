@@ -131,7 +131,7 @@ def test_an_invalid_name_is_refused(sidecall, jobs, name, message):
         (["types"], "types: expected MODEL, got nothing (see sidecall types --help)"),
         (
             ["types", "m", "--lang", "go"],
-            "types: --lang: expected typescript, got 'go' (see sidecall types --help)",
+            "types: --lang: expected typescript, python or pydantic, got 'go' (see sidecall types --help)",
         ),
         (
             ["types", "m", "--name"],

@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "bindings/types/typescript.h"
+#include "bindings/types/languages.h"
 #include "core/model.h"
 #include "core/signature_json.h"
 #include "records_model.h"
@@ -215,8 +215,10 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
   CHECK(seconds_of([&] {
           const sidecall::Contract contract = fake::parse_contract(json, "test", true, &signature);
           signature.index_records();
-          CHECK(sidecall::typescript_declaration(signature, &contract, "0", "Model").size() >
-                1000 * 1000);
+          for (const char* language : {"typescript", "python", "pydantic"}) {
+            CHECK(sidecall::types_source(language, signature, &contract, "0", "m", nullptr).size() >
+                  1000 * 1000);
+          }
         }) < kSeconds);
   CHECK(signature.columns.size() == kMany + 1);
 }

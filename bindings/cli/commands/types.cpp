@@ -11,7 +11,9 @@ int run_types(const Command& self, std::vector<std::string> words) {
   Arguments arguments(
       self,
       "Writes an interface for open<NAME>() of the Node.js package: `predict` then\n"
-      "accepts only the model's features, and its labels are a union type.");
+      "accepts only the model's features, and its labels are a union type. In Python,\n"
+      "NAMEFeatures is the type of a record and NAMEAnswer that of its answer, as\n"
+      "TypedDicts (python) or as models that check values (pydantic).");
   ModelOptions options;
   options.verify = "off";
   std::string uri;
@@ -21,10 +23,12 @@ int run_types(const Command& self, std::vector<std::string> words) {
   const CLI::Option* named =
       arguments.app
           .add_option("--name", name,
-                      "name of the interface (default: made from the name of the model)")
+                      "name of the types (default: made from the name of the model)")
           ->option_text("NAME");
-  arguments.app.add_option("--lang", language, "language of the types: typescript (default)")
-      ->check(one_of({"typescript"}))
+  arguments.app
+      .add_option("--lang", language,
+                  "language of the types: typescript (default), python or pydantic")
+      ->check(one_of({"typescript", "python", "pydantic"}))
       ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;

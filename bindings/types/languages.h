@@ -1,0 +1,19 @@
+// Writes the types of a model as source code of any of the languages. Used by the C ABI.
+#pragma once
+
+#include <string>
+
+#include "core/contract.h"
+#include "core/signature.h"
+
+namespace sidecall {
+
+// The complete source, always the same for the same model. `contract` is nullptr if the file has no
+// contract; `id` and `title` are those of the model. `name` is what the names of the types are made
+// of; nullptr derives it from the title. Throws INVALID_ARGUMENT for another language or a name
+// that is not valid in it, and NO_CONTRACT if the language has types for records only.
+std::string types_source(const std::string& language, const Signature& signature,
+                         const Contract* contract, const std::string& id, const std::string& title,
+                         const char* name);
+
+}  // namespace sidecall
