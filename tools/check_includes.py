@@ -62,6 +62,7 @@ LAYERS = {
         "shm/client",
         "shm/server",
         "bindings/cli",
+        "bindings/types",
         "tests/core",
     ),
 }

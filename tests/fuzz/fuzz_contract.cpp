@@ -1,8 +1,10 @@
-// Fuzzes the contract parser: any text, with a fixed graph that has tensors of every kind.
+// Fuzzes the contract parser, and the writers of types: any text, with a fixed graph that has
+// tensors of every kind.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "bindings/types/languages.h"
 #include "check_signature.h"
 #include "core/contract.h"
 #include "fake_engine.h"
@@ -23,6 +25,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   signature.index_records();
   fuzz::check_signature(signature, contract);
   fuzz::require(contract.text == json, "the contract as stored");
+  // A model with an accepted contract has types in every language.
+  for (const char* language : {"typescript", "python", "pydantic"}) {
+    const std::string source =
+        sidecall::types_source(language, signature, &contract, contract.id, contract.name, nullptr);
+    fuzz::require(sidecall::is_utf8_without_nul(source), "types in UTF-8");
+  }
   // A model with an accepted contract can be called, whether the run succeeds or fails.
   sidecall::Call call(signature, model.engine, false, 2);
   fuzz::run([&] {
