@@ -69,8 +69,8 @@ class Visits {
   }
 
  private:
-  // Whether the ranks are the numbers from 0 on, each once, as those of a tree are. Then each row is
-  // written to its place.
+  // Whether the ranks are the numbers from 0 on, each once, as those of a tree are. Then each row
+  // is written to its place.
   bool is_permutation(const float* ranks) {
     constexpr float kLimit = 1 << 24;  // from here on, float does not have all integers
     constexpr int64_t kNone = -1;
