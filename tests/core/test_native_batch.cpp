@@ -23,7 +23,6 @@ using sidecall::native::Interrupted;
 using sidecall::native::kRowStep;
 using sidecall::native::Plan;
 using sidecall::native::Program;
-using sidecall::native::Tensor;
 
 namespace {
 
@@ -32,7 +31,7 @@ constexpr int32_t kInt64 = SIDECALL_DTYPE_INT64;
 constexpr int32_t kBool = SIDECALL_DTYPE_BOOL;
 constexpr int64_t kN = -1;  // the number of rows
 
-const std::atomic<bool> kNever{false};
+const std::atomic<bool> not_requested{false};
 
 Plan compile(const Graph& graph) {
   EngineInput input;
@@ -66,7 +65,7 @@ Graph sums() {
 // What a Batch or a Program answers for x.
 template <typename Runner>
 std::vector<std::string> answers(Runner* runner, std::vector<float> x, int64_t rows) {
-  const Interrupt never(kNever);
+  const Interrupt never(not_requested);
   runner->prepare({Dims{rows, 5}}, never);
   runner->set_input(0, x.data());
   std::vector<std::string> results;
@@ -80,7 +79,7 @@ std::vector<std::string> answers(Runner* runner, std::vector<float> x, int64_t r
 // The error of dividing a by b and then looking up `at`, all of int64.
 std::string error_of(const Plan& plan, std::vector<int64_t> b, std::vector<int64_t> at) {
   const auto rows = static_cast<int64_t>(b.size());
-  const Interrupt never(kNever);
+  const Interrupt never(not_requested);
   std::vector<int64_t> quotients(b.size()), found(b.size());
   Batch batch(plan);
   batch.prepare({Dims{rows}, Dims{rows}}, never);
@@ -222,7 +221,7 @@ TEST_CASE("inputs of different numbers of rows run at once") {
                                 .node("Add", {"x", "z"}, {"y"})
                                 .output("y", kFloat, {kN, 1}));
   REQUIRE(plan.slice_rows() > 0);
-  const Interrupt never(kNever);
+  const Interrupt never(not_requested);
   const int64_t rows = 3 * plan.slice_rows();
   std::vector<float> x = numbers(rows), y(x.size());
   float one = 1000;
@@ -291,7 +290,7 @@ TEST_CASE("a request to stop ends a batch before the next slice") {
   CHECK(y[rows - 1] == 7);
   // The next run is complete.
   y[static_cast<size_t>(slice / 2)] = 0;
-  const Interrupt never(kNever);
+  const Interrupt never(not_requested);
   batch.run(never);
   CHECK(y == std::vector<unsigned char>(rows, 1));
 }

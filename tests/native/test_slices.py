@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import cases_elementwise  # noqa: F401
 import cases_layout  # noqa: F401
@@ -17,9 +18,11 @@ import cases_svm  # noqa: F401
 import cases_trees  # noqa: F401
 import numpy as np
 import pytest
+import sidecall
 from judging import Answer, judge
 from operator_cases import CASES, Case, Entry, table_entries, versions_of
 from random_graphs import Comparison, draw
+from sidecall import errors
 from two_engines import Native, OnnxRuntime, Refused
 
 # A slice has at most 1024 rows. The last one is shorter, or longer.
@@ -85,3 +88,15 @@ def test_random_graphs_answer_large_batches_as_onnxruntime_does(number: int) -> 
     drawn = draw(rng)
     with np.errstate(all="ignore"):
         assert Comparison(drawn).compare(drawn.rows(rng, MANY)) in ([], None)
+
+
+def test_rows_that_a_model_refuses_are_named_in_every_slice() -> None:
+    path = Path(__file__).resolve().parents[1] / "vectors/models/steps.onnx"
+    rows = np.tile(np.array([[6, 2]], np.float32), (2 * MANY, 1))
+    with sidecall.open(path, engine="native") as model:
+        assert len(model.run({"X": rows})) > 0
+        rows[[3, MANY, 2 * MANY - 1]] = [[101, 2], [-5, 0], [101, 2]]
+        with pytest.raises(errors.Refused) as caught:
+            model.run({"X": rows})
+    faults = [(fault.row, fault.name) for fault in caught.value.faults]
+    assert faults == [(3, "pca"), (MANY, "log"), (2 * MANY - 1, "pca")]
