@@ -1,7 +1,9 @@
 """The engines that the file of a pipeline is opened with, and what is found about each.
 
 Used by judge.py. The limits are the same for both engines. A file that the native engine refuses is
-no failure: it is counted, by the operator for which it was refused.
+no failure: it is counted, by the operator for which it was refused. Files that the export did not
+prove on the native engine are counted too, and not run there, because `auto` does not run them
+there either.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from sidecall.comparing.sides import ModelSide, OriginalSide
 from .findings import Counts, Wrong
 
 ENGINES: tuple[Literal["onnxruntime", "native"], ...] = ("onnxruntime", "native")
+
+NOT_PROVEN = "the export did not prove the file on it"
 
 
 @dataclass
@@ -44,11 +48,19 @@ class Engines:
         self.models: dict[str, sidecall.Model] = {}
         self._stack = ExitStack()
         for engine in ENGINES:
+            if engine == "native" and not self._is_proven():
+                self.failed[engine] = {"outcome": "refused", "reason": NOT_PROVEN}
+                continue
             try:
                 opened = sidecall.open(path, engine=engine)
                 self.models[engine] = self._stack.enter_context(opened)
             except Exception as error:
                 self.fail(engine, error)
+
+    def _is_proven(self) -> bool:
+        """Whether the contract names the native engine, or says nothing about engines."""
+        contract = self.models["onnxruntime"].contract or {}
+        return "native" in contract.get("engines", {"native": ""})
 
     def __enter__(self) -> Engines:
         return self

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import sidecall
 from fidelity import cpus
 from fidelity.document import bars, native_defects, refusals
 from fidelity.edges import find_jumps, held_edges
-from fidelity.engines import Engines, failure, without_names
+from fidelity.engines import NOT_PROVEN, Engines, failure, without_names
 from fidelity.exactness import gives_float32, raw_tree_output
 from fidelity.judge import Judge, judge
 from fidelity.ledger import Ledger
@@ -137,6 +139,25 @@ def test_a_file_that_the_native_engine_refuses_is_counted_by_operator() -> None:
     found = {"outcome": "compared", "native": failure(caught.value)}
     assert refusals([found, found]) == {reason: 2}
     assert native_defects([found]) == []
+
+
+def test_a_file_that_is_not_proven_on_the_native_engine_is_not_compared_there(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.onnx"
+    model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(FRAME, TARGET)
+    sidecall.export(model, path, FRAME, progress=False)
+    with Engines(path) as engines:
+        assert set(engines.models) == {"onnxruntime", "native"}
+    file = onnx.load(path)
+    (entry,) = (each for each in file.metadata_props if each.key == "sidecall.contract")
+    contract = json.loads(entry.value)
+    del contract["engines"]["native"]
+    entry.value = json.dumps(contract)
+    onnx.save(file, path)
+    with Engines(path) as engines:
+        assert set(engines.models) == {"onnxruntime"}
+        assert engines.failed["native"] == {"outcome": "refused", "reason": NOT_PROVEN}
 
 
 def test_a_file_that_only_onnxruntime_runs_is_compared_there(tmp_path: Path) -> None:
