@@ -35,7 +35,7 @@ def explain(model: Any) -> list[Step]:
 
 def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
     library = type(model).__module__.partition(".")[0]
-    kind = type(model).__name__ if library == "sklearn" else ""
+    kind = type(model).__name__ if library in ("sklearn", "imblearn") else ""
     if kind == "Pipeline":
         steps = model.steps
     elif kind == "ColumnTransformer" and hasattr(model, "transformers_"):
@@ -48,7 +48,7 @@ def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
         yield path or type(model).__name__, model
         return
     for name, step in steps:
-        if step is not None and not isinstance(step, str):
+        if step is not None and not isinstance(step, str) and not hasattr(step, "fit_resample"):
             yield from _leaves(f"{path} > {name}" if path else name, step)
 
 

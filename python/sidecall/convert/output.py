@@ -182,7 +182,8 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
 
 def final_step(model: Any) -> Any:
     """The step that decides what the whole model answers."""
-    while type(model).__module__.startswith("sklearn.") and type(model).__name__ in _HOLDERS:
+    libraries = ("sklearn.", "imblearn.")
+    while type(model).__module__.startswith(libraries) and type(model).__name__ in _HOLDERS:
         model = _HOLDERS[type(model).__name__](model)
     return model
 

@@ -153,7 +153,7 @@ _BY_PROBABILITY = {
 
 
 def _decides_by_probability(model: Any) -> bool:
-    while type(model).__module__.startswith("sklearn."):
+    while type(model).__module__.startswith(("sklearn.", "imblearn.")):
         if type(model).__name__ == "Pipeline":
             model = model.steps[-1][1]
         elif type(model).__name__ in ("GridSearchCV", "RandomizedSearchCV"):

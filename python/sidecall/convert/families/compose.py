@@ -14,12 +14,14 @@ RESPONSES = ("predict", "predict_proba", "decision_function", "score_samples", "
 
 def _through(g: Conversion, pipeline: Any, x: Frame) -> Frame:
     for name, step in pipeline.steps[:-1]:
-        if step is not None and step != "passthrough":
+        # Samplers of imbalanced-learn only change what fit gets.
+        if step is not None and step != "passthrough" and not hasattr(step, "fit_resample"):
             x = g.transform(step, x, name)
     return x
 
 
 def _register_pipeline(method: str) -> None:
+    @converts("imblearn", "Pipeline", method)
     @converts("sklearn", "Pipeline", method)
     def pipeline(g: Conversion, model: Any, x: Frame) -> Any:
         if getattr(model, "transform_input", None):

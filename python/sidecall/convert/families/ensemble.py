@@ -134,6 +134,7 @@ def _bag(model: Any) -> list[tuple[int, tuple[Any, Any]]]:
     return list(enumerate(zip(model.estimators_, model.estimators_features_, strict=True)))
 
 
+@converts("imblearn", "BalancedBaggingClassifier EasyEnsembleClassifier", "predict_proba")
 @converts("sklearn", "BaggingClassifier", "predict_proba")
 def bagging_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     parts = []
@@ -152,6 +153,7 @@ def bagging_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     return _mean(g, parts)
 
 
+@converts("imblearn", "RUSBoostClassifier", "decision_function")
 @converts("sklearn", "AdaBoostClassifier", "decision_function")
 def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     classes = len(model.classes_)
@@ -194,11 +196,13 @@ def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: TreeRows) -> T
     return ensemble.scores(g, x)
 
 
+@converts("imblearn", "RUSBoostClassifier", "index")
 @converts("sklearn", "AdaBoostClassifier", "index")
 def ada_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     return sign_index(g, g.call(model, "decision_function", x))
 
 
+@converts("imblearn", "RUSBoostClassifier", "predict_proba")
 @converts("sklearn", "AdaBoostClassifier", "predict_proba")
 def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     scores = g.call(model, "decision_function", x)

@@ -94,6 +94,7 @@ def _members(model: Any) -> list[Any]:
     return list(model.estimators_) if hasattr(model, "estimators_") else [model]
 
 
+@converts("imblearn", "BalancedRandomForestClassifier", "classified")
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "classified")
 def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     classes, members = len(model.classes_), _members(model)
@@ -111,6 +112,7 @@ def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     return index, total / float(len(members)) if len(members) > 1 else total
 
 
+@converts("imblearn", "BalancedRandomForestClassifier", "predict_proba")
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")
 def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     if isinstance(model.classes_, list):
@@ -118,6 +120,7 @@ def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[1]
 
 
+@converts("imblearn", "BalancedRandomForestClassifier", "index")
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "index")
 def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
     if not isinstance(model.classes_, list):

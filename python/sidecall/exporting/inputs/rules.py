@@ -22,6 +22,7 @@ LARGEST_SINGLE = float(np.finfo(np.float32).max)
 LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
 # Models of these modules pass rows on to their parts, which have rules of their own.
 _DELEGATING_MODULES = (
+    "imblearn.pipeline",
     "sklearn.pipeline",
     "sklearn.compose",
     "sklearn.model_selection",

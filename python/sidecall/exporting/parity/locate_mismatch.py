@@ -99,6 +99,7 @@ def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
     return [
         leaf
         for name, step in model.steps
+        if not hasattr(step, "fit_resample")
         for leaf in flat_steps(step, f"{path} > {name}" if path else name)
     ]
 
@@ -109,7 +110,8 @@ def _leaves(model: Any, path: str, before: list[Any]) -> Iterator[Leaf]:
         yield from _leaves(model.best_estimator_, _joined(path, "best_estimator_"), before)
     elif kind == "Pipeline":
         for name, step in model.steps:
-            if step is not None and step != "passthrough":
+            is_sampler = hasattr(step, "fit_resample")
+            if step is not None and step != "passthrough" and not is_sampler:
                 yield from _leaves(step, _joined(path, name), before)
                 before = [*before, step]
     elif kind == "ColumnTransformer" and hasattr(model, "transformers_"):
