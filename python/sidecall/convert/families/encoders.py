@@ -101,7 +101,7 @@ def _answers(model: Any) -> list[Any]:
     # If the encoder refuses unknown values, the contract refuses them too, and this row is never
     # read.
     accepts = _accepts_unknown(model)
-    unknown = _ask(model, [[_unseen_value(c)] for c in lists]).tocsc() if accepts else None
+    unknown = _ask(model, [[unseen_value(c)] for c in lists]).tocsc() if accepts else None
     answers = []
     start = 0
     for categories, width in zip(lists, _widths(model, lists, known.shape[1]), strict=True):
@@ -138,7 +138,7 @@ def _widths(model: Any, lists: list[list[Any]], total: int) -> list[int]:
     return widths
 
 
-def _unseen_value(categories: list[Any]) -> Any:
+def unseen_value(categories: list[Any]) -> Any:
     """A value of the same kind that is not among the categories."""
     present = [c for c in categories if not is_missing(c)]
     if any(isinstance(c, str) for c in present) or not present:

@@ -49,5 +49,5 @@ def answers_sparse(model: Any, sparse: bool) -> bool:
     if kind == "KBinsDiscretizer":
         return bool(model.encode == "onehot")
     if kind in ("OneHotEncoder", "SplineTransformer", "RandomTreesEmbedding"):
-        return bool(model.sparse_output)
+        return bool(getattr(model, "sparse_output", False))  # category_encoders has none
     return kind in _ALWAYS or (kind in _AS_IT_CAME and sparse)
