@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     neighbors,
     preprocessing,
     splines,
+    statsmodels_models,
     tree,
     xgboost_models,
 )

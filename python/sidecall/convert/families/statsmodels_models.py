@@ -1,0 +1,52 @@
+"""Converters of fitted linear models of statsmodels: OLS and its relatives, and GLM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion, converts
+from .linear_model import product
+
+LINEAR = "RegressionResultsWrapper OLSResults RegressionResults"
+GENERALIZED = "GLMResultsWrapper GLMResults BinaryResultsWrapper"
+
+
+def _linear(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if getattr(model.model, "formula", None) is not None:
+        raise g.refuse(
+            "it was fitted with a formula, by which it computes its columns; fit it with endog and "
+            "exog instead, and compute the columns in an earlier step"
+        )
+    return product(g, x, np.asarray(model.params, "float64").reshape(-1, 1))
+
+
+@converts("statsmodels", LINEAR, "predict")
+def least_squares(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _linear(g, model, x)
+
+
+@converts("statsmodels", GENERALIZED, "predict")
+def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
+    raw = _linear(g, model, x)
+    # Logit of statsmodels.discrete has no family.
+    link = getattr(getattr(model.model, "family", None), "link", None)
+    name = type(link).__name__ if link is not None else type(model.model).__name__
+    if name == "Identity":
+        return raw
+    if name == "Log":
+        return g.exp(raw)
+    if name == "Logit":
+        return g.sigmoid(raw)
+    if name == "InversePower":
+        return 1.0 / raw
+    if name == "InverseSquared":
+        return 1.0 / g.sqrt(raw)
+    if name == "Sqrt":
+        return raw * raw
+    if name == "CLogLog":
+        return 1.0 - g.exp(-g.exp(raw))
+    raise g.refuse(f"the link {name} is not supported")
