@@ -22,7 +22,8 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestRegressor,
 )
-from sklearn.impute import KNNImputer
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -63,6 +64,20 @@ def test_dtype_sets_the_types_of_the_inputs(tmp_path):
     ):
         with pytest.raises(sidecall.exporting.DataError, match=message):
             export(model, tmp_path / "no.onnx", numbers, dtype=hint)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_iterative_imputer_writes_its_guesses_in_the_type_of_the_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc")).astype("float32")
+    rows["c"] = rows["a"] * 2 + rows["b"]
+    rows = rows.mask(rng.random(rows.shape) < 0.1)
+    imputer = IterativeImputer(max_iter=3, random_state=0)
+    model = make_pipeline(imputer, ExtraTreesRegressor(5, max_depth=6, random_state=0))
+    model.fit(rows, rng.normal(size=300))
+    export(model, tmp_path / "m.onnx", rows)
+    answers = sidecall.open(tmp_path / "m.onnx").predict(rows)["prediction"]
+    assert np.array_equal(answers, model.predict(rows))
 
 
 def test_the_report_of_precision_float32_counts_rounded_rows(tmp_path):

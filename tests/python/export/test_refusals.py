@@ -118,12 +118,6 @@ def test_a_bare_xgboost_booster_is_refused_with_advice(tmp_path):
     assert outputs_of(tmp_path / "m.onnx", wrapped) == ["prediction"]
 
 
-def test_a_bare_lightgbm_booster_is_refused_with_advice(tmp_path):
-    booster = lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, Y), 3)
-    with pytest.raises(StepError, match="train LGBMClassifier, LGBMRegressor or LGBMRanker"):
-        sidecall.export(booster, tmp_path / "m.onnx", X)
-
-
 def test_neighbours_with_several_outputs_are_refused_with_advice(tmp_path):
     with pytest.raises(StepError, match="inside MultiOutputClassifier"):
         sidecall.export(KNeighborsClassifier().fit(X, LABELS), tmp_path / "m.onnx", X)

@@ -195,5 +195,7 @@ def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
         inputs = g.concat([columns[int(j)] for j in step.neighbor_feat_idx])
         guess = g.predict(step.estimator, inputs, f"imputation of column {k}")
         guess = g.minimum(g.maximum(guess, float(low[k])), float(high[k]))
+        # The imputer writes the guess to its matrix, which has the type of the rows.
+        guess = g.cast(guess, columns[k].dtype)
         columns[k] = g.where(g.columns(mask, [k]), guess, columns[k])
     return _with_indicator(g, model, x, g.frame(g.concat(columns)))
