@@ -313,6 +313,14 @@ def test_xgboost_dart_agrees():
     assert_agrees(model, HOLES.astype("float32"), **XGB)
 
 
+@pytest.mark.parametrize("base", [None, 0.25])
+def test_the_sums_of_dart_have_the_same_bits(base):
+    params = {"n_estimators": 30, "booster": "dart", "rate_drop": 0.2, "base_score": base}
+    model = xgboost.XGBRegressor(**params).fit(DIABETES, PROGRESS)
+    rows = DIABETES.astype("float32")
+    assert np.array_equal(run(model, rows)["prediction"].ravel(), model.predict(rows))
+
+
 def test_xgboost_stops_at_its_best_iteration():
     model = xgboost.XGBClassifier(n_estimators=40, early_stopping_rounds=2)
     model.fit(

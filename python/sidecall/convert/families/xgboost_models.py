@@ -56,13 +56,20 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRo
         1,
     )
     ensemble = Ensemble(outputs)
+    objective = learner["objective"]["name"]
+    margin = _margin(g, objective, base)
+    starts = np.broadcast_to(margin, (outputs,)).astype("float32")
     for number, (tree, target) in enumerate(zip(trees, targets, strict=False)):
-        _add_xgboost(g, ensemble, tree, int(target), 1.0 if shares is None else shares[number])
+        leaves = np.array(tree["split_conditions"], "float32")
+        if shares is not None:
+            # XGBoost predicts each tree of dart from the start value, and subtracts that again.
+            start = starts[int(target)]
+            leaves = ((start + leaves) - start) * np.float32(shares[number])
+        _add_xgboost(g, ensemble, tree, int(target), leaves)
     missing = np.float32(np.nan if model.missing is None else model.missing)
     rows = TreeRows.of(g, _stored(g, x, missing), lambda frame: rounded_float32(g, frame))
     rows = replace(rows, zero_is_missing=x.sparse or missing == 0)
-    objective = learner["objective"]["name"]
-    ensemble.start_with(_margin(g, objective, base))
+    ensemble.start_with(margin)
     return ensemble, rows, objective
 
 
@@ -85,9 +92,9 @@ def _stored(g: Conversion, x: Frame, missing: np.float32) -> Frame:
 
 
 def _add_xgboost(
-    g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int, share: float
+    g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int, scores: np.ndarray
 ) -> None:
-    """Adds a tree whose leaves count with this weight."""
+    """Adds a tree; `scores` holds the weight of each node that is a leaf."""
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise g.refuse("multi_strategy='multi_output_tree' is not supported")
     if any(tree["split_type"]) or tree["categories"]:
@@ -100,8 +107,7 @@ def _add_xgboost(
     # XGBoost reads float32 rows, and for those `x < t` is the same as `x <= (the float32 below t)`.
     below = np.nextafter(values, np.float32(-np.inf)).astype("float64")
     leaves = np.flatnonzero(leaf)
-    scores = values[leaves] * np.float32(share)
-    weights = (leaves, np.full(len(leaves), target), scores.astype("float64"))
+    weights = (leaves, np.full(len(leaves), target), scores[leaves].astype("float64"))
     ensemble.add(
         np.array(tree["split_indices"]),
         below,
