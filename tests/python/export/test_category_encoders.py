@@ -37,7 +37,14 @@ def check(model: Any, path: Path, rows: pd.DataFrame) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ENCODERS.split())
+QUICK = ("BinaryEncoder", "CatBoostEncoder", "CountEncoder", "OneHotEncoder", "TargetEncoder")
+CASES = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+    for name in ENCODERS.split()
+]
+
+
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore")
 def test_the_file_answers_as_the_model(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
