@@ -13,12 +13,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "campaign.h"
@@ -129,6 +132,12 @@ int main(int argc, char** argv) {
     num_defects += result.defects.size();
   }
   if (!arguments.report.empty()) write_report(arguments.report, results);
-  std::filesystem::remove_all(folder);
+  // A server that ends may remove its socket at the same time, which makes one attempt fail.
+  std::error_code error;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::filesystem::remove_all(folder, error);
+    if (!error) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   return num_defects == 0 ? 0 : 1;
 }
