@@ -120,15 +120,17 @@ def _reopen(source: str | bytes, options: dict[str, Any], expected: str) -> Mode
     model = open(source, **options)
     if model.id != expected:
         raise errors.VerificationFailed(
-            f"{_name_of(source)}: expected the pickled model with the id {expected}, got the id {model.id}"
+            f"{_name_of(source)}: expected the pickled model with the id {expected}, got the id "
+            f"{model.id}"
         )
     return model
 
 
 def _absolute(source: bytes) -> str:
     """The path or URI for a process with another working directory."""
-    is_uri = source.startswith((b"shm:", b"exec:", b"file:"))
-    return os.fsdecode(source if is_uri else os.path.abspath(source))
+    is_complete = source.startswith((b"/", b"shm:", b"exec:", b"file:"))
+    # os.path.abspath would remove "..", which changes the meaning of a path through a link.
+    return os.fsdecode(source if is_complete else os.path.join(os.getcwdb(), source))
 
 
 def _name_of(source: str | bytes) -> str:
@@ -511,5 +513,6 @@ def _plain_records(records: Any) -> Any:
     if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
         return [dict(record) if isinstance(record, Mapping) else record for record in records]
     raise errors.DtypeMismatch(
-        f"records: expected a record, a list of records, a DataFrame or an array, got {type(records).__name__}"
+        "records: expected a record, a list of records, a DataFrame or an array, got "
+        f"{type(records).__name__}"
     )

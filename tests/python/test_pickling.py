@@ -55,6 +55,18 @@ def test_every_kind_of_source_is_opened_again(protocol: int, tmp_path: Path) -> 
     assert twin._timeout_ns == model._timeout_ns
 
 
+def test_a_relative_path_through_a_link_keeps_its_meaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real/inner")
+    shutil.copy(MODELS / "matrix.onnx", tmp_path / "real/model.onnx")
+    monkeypatch.chdir(tmp_path)
+    data = pickle.dumps(sidecall.open("link/../model.onnx"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).predict(RECORD) == ANSWER
+
+
 def test_workers_of_other_processes_take_a_model() -> None:
     model = sidecall.open(MODELS / "matrix.onnx")
     context = multiprocessing.get_context("spawn")

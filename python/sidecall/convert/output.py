@@ -142,10 +142,9 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     kind = final_step(model)
     if reason := g.refusal(kind):
         raise NotConvertible(type(kind).__name__, reason)
-    if not hasattr(kind, "__sklearn_tags__") and g.handles(kind, "predict"):
-        y = g.predict(model, x)
-        return [("prediction", g.cast(y, g.real), [_width(y)])]
     if not hasattr(kind, "__sklearn_tags__"):
+        if g.handles(kind, "predict"):
+            return _prediction(g, model, x)
         raise NotConvertible(
             type(kind).__name__,
             f"there is no converter for the class {type(kind).__module__}.{type(kind).__name__}",
@@ -158,8 +157,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
     # scikit-learn does not count a ranker as a regressor, but its outputs are those of one.
     if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "index")):
-        y = g.predict(model, x)
-        return [("prediction", g.cast(y, g.real), [_width(y)])]
+        return _prediction(g, model, x)
     if hasattr(model, "predict") and (is_clusterer(kind) or not hasattr(model, "transform")):
         return _clusterer(g, model, x)
     if hasattr(model, "predict") and g.handles(kind, "index"):
@@ -178,6 +176,11 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     dtype = "string" if set(answer.dtypes) == {"string"} else g.real
     matrix = answer.matrix(dtype)
     return [("transformed", matrix, [_width(matrix)])]
+
+
+def _prediction(g: Conversion, model: Any, x: Frame) -> list[Output]:
+    y = g.predict(model, x)
+    return [("prediction", g.cast(y, g.real), [_width(y)])]
 
 
 def final_step(model: Any) -> Any:

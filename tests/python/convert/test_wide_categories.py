@@ -152,6 +152,14 @@ def test_encoders_with_options_agree(model, options, precision):
     check(fitted, FRESH, precision, 2e-5 if precision == "float32" else 1e-6)
 
 
+@pytest.mark.parametrize("missing", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_columns_before_xgboost_with_missing_values_agree(is_sparse, missing):
+    model = xgboost.XGBClassifier(n_estimators=10, max_depth=5, missing=missing)
+    fitted = make_pipeline(encode(sparse_output=is_sparse), model).fit(TRAINED, SOLD)
+    check(fitted, FRESH, "float64", 1e-6)
+
+
 def test_an_encoder_alone_agrees():
     fitted = OneHotEncoder(handle_unknown="ignore").fit(TRAINED[["shop", "city"]])
     check(fitted, FRESH[["shop", "city"]], "float32", 0)

@@ -53,6 +53,17 @@ def test_the_file_answers_as_the_model(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_column_of_numbers_can_be_encoded(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = export(
+        category_encoders.TargetEncoder(cols=["hour", "country"]),
+        path,
+        FRAME[["hour", "country", "amount"]],
+    )
+    check(model, path, FRESH[["hour", "country", "amount"]].assign(hour=FRESH["hour"] + 12))
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_values_that_an_encoder_refuses_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     encoder = category_encoders.TargetEncoder(handle_unknown="error", handle_missing="error")

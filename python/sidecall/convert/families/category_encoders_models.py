@@ -42,13 +42,12 @@ def encode(g: Conversion, model: Any, x: Frame) -> Frame:
             warnings.simplefilter("ignore")
             return model.transform(frame.astype(dict.fromkeys(encoded, object)))
 
-    answers = {name: ask(name, [0.0, 1.0]) for name in names if name not in encoded}
     tables = {name: _answers(g, model, name, encoded[name], ask) for name in encoded}
     outputs = list(ask(names[0], [base[names[0]]]).columns)
     parts: list[Tensor] = []
     for output in outputs:
         varying = [n for n, table in tables.items() if table[output].nunique(dropna=False) > 1]
-        if output in answers and output not in encoded and not varying:
+        if output in names and output not in encoded:
             parts.append(x.column(names.index(output)))
             continue
         if len(varying) > 1:

@@ -46,19 +46,16 @@ def product(g: Conversion, x: Frame | Tensor, weights: Any, bias: Any = None) ->
 def _looked_up(g: Conversion, x: Frame, weights: np.ndarray, bias: np.ndarray) -> Tensor:
     ends = np.cumsum([part.width for part in x.parts])
     rows = np.split(weights, ends[:-1])
-    plain = [(part, w) for part, w in zip(x.parts, rows, strict=True) if not _is_coded(part)]
+    pairs = list(zip(x.parts, rows, strict=True))
+    plain = [(part, w) for part, w in pairs if not isinstance(part, OneHot)]
     terms = []
     if plain:
         matrix = Frame(g, [part for part, _ in plain])
         terms.append(product(g, matrix, np.vstack([w for _, w in plain]), bias))
-    for part, w in zip(x.parts, rows, strict=True):
+    for part, w in pairs:
         if isinstance(part, OneHot):
             terms.append(part.weighted(w, 0.0 if terms else bias))
     return sum(terms[1:], terms[0])
-
-
-def _is_coded(part: Tensor) -> bool:
-    return isinstance(part, OneHot)
 
 
 def affine(g: Conversion, x: Frame | Tensor, coef: Any, intercept: Any) -> Tensor:

@@ -83,7 +83,8 @@ def _stored(g: Conversion, x: Frame, missing: np.float32) -> Frame:
         return x
     parts = []
     for part in x.parts:
-        if not isinstance(part, OneHot) or absent != {0.0}:
+        # The zeros of a OneHot are in TreeRows.zero_is_missing.
+        if not isinstance(part, OneHot) or 1.0 in absent:
             part = rounded_float32(g, Frame(g, [part]))
             for value in sorted(absent):
                 part = g.where(part.equals(value), float("nan"), part)
