@@ -59,9 +59,9 @@ class Builder {
   json::Document* document_;
 };
 
-// Reads JSON as exporters write it: without escapes in strings, and with few levels. read() returns
-// false for any other text, also for one that is not JSON, and leaves it to RapidJSON, which needs
-// three times as long.
+// Reads JSON as exporters write it: without escapes in strings, and with few levels. For any other
+// text, and for one that is not JSON, read() returns false. Then RapidJSON must read it, which
+// takes three times as long.
 class QuickReader {
  public:
   // The text must be UTF-8 without NUL, and end with a NUL.
@@ -159,8 +159,9 @@ class QuickReader {
   }
 
   bool read_number() {
-    constexpr size_t kMostDigits = 18;  // less than 2^63
-    // RapidJSON also refuses larger ones if the number as a whole is not large.
+    constexpr size_t kMostDigits = 18;  // any number of so many digits is less than 2^63
+    // RapidJSON refuses some larger exponents even if a double can hold the number. So larger ones,
+    // and as many digits, are left to it.
     constexpr uint64_t kLargestExponent = 300;
     const char* const begin = at_;
     const bool is_negative = *at_ == '-';

@@ -125,7 +125,10 @@ std::string JsonNode::path() const {
 
 JsonNode JsonNode::member(std::string_view key, const json::Value* found) const {
   JsonNode node(root_, found);
-  if (found == nullptr) node.object_ = value_, node.key_ = key;
+  if (found == nullptr) {
+    node.object_ = value_;
+    node.key_ = key;
+  }
   return node;
 }
 

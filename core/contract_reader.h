@@ -19,9 +19,10 @@ namespace sidecall {
 // Parses the text of a contract. Throws CONTRACT_INVALID.
 void parse_json(const std::string& json, json::Document* document);
 
-// A value of a document, or a member that is absent. The document must outlive its nodes. Errors
-// name the path of the value, which is looked for only then.
 class JsonElements;
+
+// A value of a document, or a member that is absent. The document must outlive its nodes. Errors
+// name the path of the value. A node does not hold its path; fail() searches the document for it.
 class JsonNode {
  public:
   explicit JsonNode(const json::Value* root) : root_(root), value_(root) {}

@@ -56,7 +56,7 @@ bool Batch::prepare_slices(const std::vector<Dims>& inputs, const Interrupt& int
     if (!prepare_main(with_rows(inputs, rows), interrupt)) return false;
     if (tail > 0) tail_.prepare(with_rows(inputs, tail), interrupt);
   } catch (const Error&) {
-    return false;  // the whole batch has the error, too, or has another one
+    return false;  // the whole batch is prepared next, and reports its own error
   }
   num_slices_ = slices;
   tail_rows_ = tail;

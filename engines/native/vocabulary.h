@@ -22,7 +22,7 @@ class Vocabulary {
   size_t size() const { return texts_.size(); }
 
  private:
-  // A slot of the hash table, which is searched from the place of the hash on, up to an empty slot.
+  // A slot of the hash table (open addressing with linear probing).
   struct Slot {
     size_t hash = 0;
     Text text;  // kNotInVocabulary if the slot is empty

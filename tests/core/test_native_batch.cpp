@@ -183,6 +183,11 @@ TEST_CASE("a graph is sliced only if its nodes work row by row") {
             .node("Squeeze", {"shape"}, {"rows"})
             .node("Range", {"zero", "rows", "one"}, {"y"})
             .output("y", kInt64, {kN}),
+        // The batch is the second axis of the result, because the constant has more axes.
+        x().constant("c", {1, 1}, numbers(1))
+            .node("Shape", {"x"}, {"rows"}, {{"start", 0}, {"end", 1}})
+            .node("Expand", {"c", "rows"}, {"y"})
+            .output("y", kFloat, {1, kN}),
         // A mean over the batch, which a later node gives to each row.
         x().constant("axis", {1}, std::vector<int64_t>{0})
             .node("ReduceSum", {"x", "axis"}, {"sums"})

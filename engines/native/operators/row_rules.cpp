@@ -41,7 +41,7 @@ bool spare_rows(const RowQuery& query, const std::vector<int64_t>& axes, int64_t
 
 // Whether a fixed operand has the same elements for each row of a result of this rank.
 bool broadcasts_to_rows(const Tensor& operand, int64_t rank) {
-  return operand.rank() < rank || operand.dims[0] == 1;
+  return operand.rank() < rank || (operand.rank() == rank && operand.dims[0] == 1);
 }
 
 RowKind sliced(const RowQuery& query, size_t starts, std::vector<int64_t> axes) {
@@ -201,10 +201,9 @@ RowKind matmul(const RowQuery& query) {
   const RowKind left = query.kind(0), right = query.kind(1);
   // A matrix on the left has rows in its first axis, one on the right has not.
   if (left == RowKind::kRows && right == RowKind::kFixed)
-    return rows_if(a.rank() >= 2 &&
-                   (b.rank() <= 2 || (b.rank() <= a.rank() && broadcasts_to_rows(b, a.rank()))));
+    return rows_if(a.rank() >= 2 && (b.rank() <= 2 || broadcasts_to_rows(b, a.rank())));
   if (left == RowKind::kFixed && right == RowKind::kRows)
-    return rows_if(b.rank() >= 3 && a.rank() <= b.rank() && broadcasts_to_rows(a, b.rank()));
+    return rows_if(b.rank() >= 3 && broadcasts_to_rows(a, b.rank()));
   return rows_if(left == RowKind::kRows && right == RowKind::kRows && a.rank() >= 3 &&
                  a.rank() == b.rank());
 }

@@ -293,25 +293,28 @@ class Classifier final : public Operator {
 };
 
 // An operator whose attributes can be float although its rows are double. The type of the rows is
-// known when a program is prepared, which happens once when the file is opened.
+// known when a program is prepared for the first time. Usually this is when the file is opened; if
+// the shapes were not known then, several bindings may do it at the same time.
 class ByRowType final : public Operator {
  public:
   // Makes the operator for an ensemble whose `is_double` says the type of the rows.
   using Make = std::function<std::unique_ptr<Operator>(Ensemble ensemble)>;
 
   ByRowType(const Node& node, Ensemble ensemble, Make make)
-      : node_(node), ensemble_(std::move(ensemble)), make_(std::move(make)) {}
+      : node_(node),
+        needs_double_(ensemble.is_double),
+        ensemble_(std::move(ensemble)),
+        make_(std::move(make)) {}
 
   std::unique_ptr<Step> prepare(Inputs in, Outputs out) const override {
     const Tensor& x = required(node_, in, 0);
     const bool is_double = x.dtype == SIDECALL_DTYPE_FLOAT64;
-    if (!is_double && (x.dtype != SIDECALL_DTYPE_FLOAT32 || ensemble_.is_double))
-      refuse_type(node_, x);
+    if (!is_double && (x.dtype != SIDECALL_DTYPE_FLOAT32 || needs_double_)) refuse_type(node_, x);
     std::call_once(is_made_, [&] {
       try {
         if (is_double) widen(&ensemble_);
         op_ = make_(std::move(ensemble_));
-      } catch (const Error&) {
+      } catch (...) {  // no second attempt: the ensemble may be gone
         failure_ = std::current_exception();
       }
     });
@@ -321,8 +324,9 @@ class ByRowType final : public Operator {
 
  private:
   const Node& node_;
+  const bool needs_double_;  // float rows are refused
   mutable std::once_flag is_made_;
-  mutable Ensemble ensemble_;  // empty once op_ is there
+  mutable Ensemble ensemble_;  // only for the call under is_made_, which moves it away
   const Make make_;
   mutable std::unique_ptr<Operator> op_;
   mutable std::exception_ptr failure_;  // why there is no op_

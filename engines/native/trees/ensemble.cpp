@@ -121,22 +121,23 @@ class EnsembleReader {
     key.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof value);
     const auto [found, is_new] =
         equalities_.emplace(std::move(key), static_cast<int32_t>(ensemble_.memberships.size()));
-    if (is_new) return member_split({feature, nan_is_yes, std::move(values)}, yes, no);
-    return {~found->second, false, false, kMembershipThreshold, yes, no};
+    if (is_new) add_membership({feature, nan_is_yes, std::move(values)});
+    return member_split(found->second, yes, no);
   }
 
-  // The branch `yes` for members.
-  Split member_split(Membership membership, int32_t yes, int32_t no) {
+  // Returns the index of the membership.
+  int32_t add_membership(Membership membership) {
     ensemble_.memberships.push_back(std::move(membership));
-    return {~static_cast<int32_t>(ensemble_.memberships.size() - 1),
-            false,
-            false,
-            kMembershipThreshold,
-            yes,
-            no};
+    return static_cast<int32_t>(ensemble_.memberships.size() - 1);
   }
 
-  // Until all features of the row are known, a split names membership i as ~i.
+  // The branch `yes` for members. Until number_memberships(), the feature of the split is ~index.
+  static Split member_split(int32_t index, int32_t yes, int32_t no) {
+    return {~index, false, false, kMembershipThreshold, yes, no};
+  }
+
+  // Lets the splits read the memberships as features that follow those of the row. Call this last:
+  // the number of features of the row must be known.
   void number_memberships() {
     const auto total = static_cast<uint64_t>(ensemble_.num_features) + ensemble_.memberships.size();
     if (total > static_cast<uint64_t>(std::numeric_limits<int32_t>::max()))
@@ -254,7 +255,7 @@ class TreeEnsembleReader : EnsembleReader {
       const int32_t column = feature(features[i]);
       ensemble_.splits.push_back(
           mode[i] == static_cast<uint8_t>(Mode::kMember)
-              ? member_split({column, nan_is_yes, next_members()}, on_yes, on_no)
+              ? member_split(add_membership({column, nan_is_yes, next_members()}), on_yes, on_no)
               : make_split(static_cast<Mode>(mode[i]), column, thresholds[i], nan_is_yes, on_yes,
                            on_no));
     }

@@ -55,7 +55,8 @@ class RowEncoding {
     return features_.empty() ? feature : static_cast<size_t>(features_[feature]);
   }
   void add_lookups(Ensemble* ensemble);
-  // Writes the results of all memberships, `stride` numbers apart.
+  // Writes 0 for each membership of which the row is a member, `stride` numbers apart. The others
+  // must be 1 already.
   void look_up(const Number* row, size_t stride, float* out) const;
 
   size_t width_ = 0;

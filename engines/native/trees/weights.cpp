@@ -40,9 +40,9 @@ LeafWeights<Sum>::LeafWeights(const OrderedTrees& trees, int32_t num_targets, Ag
     }
     return true;
   });
-  if (aggregate == Aggregate::kMin || aggregate == Aggregate::kMax) form_ = Form::kSparse;
-  else if (is_single) form_ = Form::kSingle;
-  else if (is_dense) form_ = Form::kDense;
+  const bool adds = aggregate != Aggregate::kMin && aggregate != Aggregate::kMax;
+  if (adds && is_single) form_ = Form::kSingle;
+  else if (adds && is_dense) form_ = Form::kDense;
   values_.reserve(trees.weights().size());
   for (const Weight& weight : trees.weights()) values_.push_back(static_cast<Sum>(weight.value));
   if (form_ != Form::kSparse) return;

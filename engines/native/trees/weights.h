@@ -16,7 +16,7 @@ class LeafWeights {
   LeafWeights(const OrderedTrees& trees, int32_t num_targets, Aggregate aggregate, Vectors vectors);
 
   // Adds the weights of the leaves that a row reached to its sums, one tree after the other. If the
-  // aggregate is kMin or kMax, a weight replaces a sum that is larger or smaller.
+  // aggregate is kMin (kMax), a weight that is smaller (larger) than the sum replaces it instead.
   // leaves: [num_trees]; sums: [num_targets].
   void add_row(const int32_t* leaves, size_t num_trees, Sum* sums) const;
   // The same for the first `count` rows of a block. leaves: [num_trees][kBlockRows];
@@ -25,7 +25,7 @@ class LeafWeights {
 
  private:
   // kSingle: every leaf has one weight, for the same target. kDense: every leaf has one weight for
-  // each target. kSparse: all else, and if weights are not added.
+  // each target. kSparse: otherwise, and always for kMin and kMax.
   enum class Form : uint8_t { kSingle, kDense, kSparse };
 
   // Calls visit(add), where add(leaf, sums) adds the weights of one leaf.
