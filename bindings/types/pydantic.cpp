@@ -18,8 +18,8 @@ constexpr double kMaxDouble = std::numeric_limits<double>::max();
 constexpr Interval<int64_t> kInt64 = {std::numeric_limits<int64_t>::min(),
                                       std::numeric_limits<int64_t>::max()};
 
-// A list of integers or booleans is a Literal. Pydantic compares a value with it as Python does,
-// also in strict mode.
+// Belongs to a Literal of integers or booleans. Pydantic compares a value with a Literal as Python
+// does, also in strict mode, so Literal[1] alone would take True and 1.0.
 constexpr const char* kStrictly = R"(def _strictly(kind: type) -> BeforeValidator:
     """Refuses values of another type that are equal: for Python, True and 1.0 equal 1."""
 
@@ -66,17 +66,18 @@ std::string attribute_for(const std::string& key, const Module& module) {
   return is_attribute(words, module) ? words : "field_" + words;
 }
 
-// By field.
-std::vector<std::string> attributes(const std::vector<Field>& fields, const Module& module) {
-  Names names({});
-  std::vector<std::string> attributes(fields.size());
+// The attribute names of the fields, in the same order. Keys that can be attributes are unchanged,
+// so the others get their names afterwards.
+std::vector<std::string> attribute_names(const std::vector<Field>& fields, const Module& module) {
+  Names taken({});
+  std::vector<std::string> names(fields.size());
   for (size_t i = 0; i < fields.size(); ++i) {
-    if (is_attribute(fields[i].key, module)) attributes[i] = names.take(fields[i].key);
+    if (is_attribute(fields[i].key, module)) names[i] = taken.take(fields[i].key);
   }
   for (size_t i = 0; i < fields.size(); ++i) {
-    if (attributes[i].empty()) attributes[i] = names.take(attribute_for(fields[i].key, module));
+    if (names[i].empty()) names[i] = taken.take(attribute_for(fields[i].key, module));
   }
-  return attributes;
+  return names;
 }
 
 // As Python's formatters write it: without the plus sign of an exponent.
@@ -128,7 +129,7 @@ class Writer {
     if (!feature.numbers) return "float";
     const auto [low, high] = *feature.numbers;
     std::vector<std::string> constraints;
-    // The largest numbers need no end if infinities are refused anyway.
+    // If infinities are refused, no number is beyond the largest double: it needs no constraint.
     const bool is_finite = std::isfinite(low) && std::isfinite(high);
     if (std::isfinite(low) && !(is_finite && low == -kMaxDouble))
       constraints.push_back("ge=" + number(low));
@@ -179,7 +180,10 @@ class Writer {
     const bool is_none = feature.is_nullable && feature.allowed.empty();
     if (feature.is_closed) return is_none ? "" : python::about_list(feature);
     const bool is_float = python::type_of(feature.dtype) == "float";
-    if (is_float && !feature.is_nullable && !feature.numbers) return "Does not take NaN.";
+    const bool has_limits =
+        feature.has_holes || (feature.numbers && (std::isfinite(feature.numbers->low) ||
+                                                  std::isfinite(feature.numbers->high)));
+    if (is_float && !feature.is_nullable && !has_limits) return "Does not take NaN.";
     return python::about_domain(feature, feature.has_holes);
   }
 
@@ -205,7 +209,7 @@ class Writer {
                        "\"\"\"\n\n    model_config = " + module_.use("ConfigDict") +
                        "(extra=\"forbid\", strict=True)\n";
     if (!fields.empty()) text += "\n";
-    const std::vector<std::string> names = attributes(fields, module_);
+    const std::vector<std::string> names = attribute_names(fields, module_);
     for (size_t i = 0; i < fields.size(); ++i) {
       const Field& field = fields[i];
       if (!field.about.empty()) text += "    # " + field.about + "\n";

@@ -1,5 +1,5 @@
 // Writes the types of a model's records as Python source: TypedDicts, or models of pydantic. Used
-// by the C ABI.
+// by languages.cpp.
 #pragma once
 
 #include <string>

@@ -1,7 +1,6 @@
 // Writes pieces of Python source; see python_text.h.
 #include "python_text.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/number.h"
@@ -33,12 +32,7 @@ std::string literal_of(const Value& value) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
-  std::string inner(text);
-  source::replace_all(&inner, "\\", "\\\\");
-  source::replace_all(&inner, "\"", "\\\"");
-  return "\"" + source::with_escapes(inner) + "\"";
-}
+std::string quoted(std::string_view text) { return source::quoted(text, '"'); }
 
 std::string docstring_text(const std::string& text) {
   std::string shown = source::comment_line(text);
@@ -47,11 +41,7 @@ std::string docstring_text(const std::string& text) {
   return shown;
 }
 
-bool is_identifier(std::string_view text) {
-  const auto fits = [](char c) { return source::is_letter(c) || source::is_digit(c) || c == '_'; };
-  return !text.empty() && !source::is_digit(text.front()) &&
-         std::all_of(text.begin(), text.end(), fits);
-}
+bool is_identifier(std::string_view text) { return source::is_identifier(text, "_"); }
 
 bool is_keyword(std::string_view text) {
   static const std::set<std::string, std::less<>> keywords = {
@@ -154,7 +144,6 @@ std::string Module::text() const {
 }
 
 std::string about_list(const FeatureType& feature) {
-  if (!feature.is_closed) return "";
   if (feature.allowed.empty()) return "Takes no value.";
   std::vector<std::string> numbers;
   for (const Value& value : feature.allowed) {

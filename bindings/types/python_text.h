@@ -77,7 +77,8 @@ class Module {
   std::string docs_, aliases_, body_;
 };
 
-// "Takes 1, 2 or 3." for a list of numbers that Python cannot write as a Literal; "" for others.
+// About a closed list: "Takes 1, 2 or 3." if it has numbers that Python cannot write as a Literal,
+// "Takes no value." if it is empty, and otherwise "".
 std::string about_list(const FeatureType& feature);
 // "Takes a number from 0 to 9. Does not take -1, which stands for a missing value." The first
 // sentence is left out unless `has_domain`, and the second one if there is no such value.

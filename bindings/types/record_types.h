@@ -1,5 +1,5 @@
-// The types of a model's records, in no language: what `predict` takes and returns. One writer for
-// each language turns this into source code.
+// Describes the types of a model's records, which `predict` takes and returns. The writer of each
+// language turns this description into source code.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Escapes text and joins words; see source_text.h.
 #include "source_text.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/json_text.h"
@@ -32,6 +33,13 @@ uint32_t code_at(std::string_view text, size_t at, size_t* length) {
 
 }  // namespace
 
+bool is_identifier(std::string_view text, std::string_view others) {
+  const auto fits = [others](char c) {
+    return is_letter(c) || is_digit(c) || others.find(c) != std::string_view::npos;
+  };
+  return !text.empty() && !is_digit(text.front()) && std::all_of(text.begin(), text.end(), fits);
+}
+
 std::string with_escapes(std::string_view text) {
   std::string shown;
   for (size_t at = 0, length = 0; at < text.size(); at += length) {
@@ -42,6 +50,13 @@ std::string with_escapes(std::string_view text) {
     else shown += text.substr(at, length);
   }
   return shown;
+}
+
+std::string quoted(std::string_view text, char quote) {
+  std::string inner(text);
+  replace_all(&inner, "\\", "\\\\");
+  replace_all(&inner, std::string(1, quote), std::string("\\") + quote);
+  return quote + with_escapes(inner) + quote;
 }
 
 std::string comment_line(const std::string& text) { return with_escapes(printable(text)); }

@@ -10,12 +10,19 @@ namespace sidecall::source {
 inline bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+// Whether the text has only letters, digits and `others`, is not empty and does not begin with a
+// digit.
+bool is_identifier(std::string_view text, std::string_view others);
+
 // Escapes control characters, line separators and characters that change the direction of text, so
 // that the source means what an editor displays. The escapes \n, \r, \t and \u202e mean the same in
 // strings of all languages here.
 std::string with_escapes(std::string_view text);
 
-// The same for text in a comment, which need not be UTF-8.
+// A string literal between two `quote` characters, with these escapes.
+std::string quoted(std::string_view text, char quote);
+
+// Escapes like with_escapes() for text in a comment, which need not be UTF-8.
 std::string comment_line(const std::string& text);
 
 void replace_all(std::string* text, std::string_view from, std::string_view to);

@@ -1,5 +1,5 @@
 // Writes a model's types as a TypeScript declaration, for `open<Name>()` of the Node.js package.
-// Used by the C ABI.
+// Used by languages.cpp.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@ namespace sidecall {
 
 // Both return the name of the interface that a declaration exports. checked_type_name() returns the
 // given name, or throws INVALID_ARGUMENT if the name is not an identifier or is reserved.
-// type_name_from() makes a name from any words: "fraud model-v2" becomes FraudModelV2.
+// type_name_from() makes a name from any words: "fraud model-v2" becomes FraudModelV2. The names of
+// Python's classes begin with it too.
 std::string checked_type_name(const std::string& given);
 std::string type_name_from(const std::string& words);
 

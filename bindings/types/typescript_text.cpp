@@ -14,13 +14,7 @@ namespace {
 
 constexpr size_t kMaxColumns = 100;
 
-bool is_identifier(std::string_view text) {
-  const auto fits = [](char c) {
-    return source::is_letter(c) || source::is_digit(c) || c == '_' || c == '$';
-  };
-  return !text.empty() && !source::is_digit(text.front()) &&
-         std::all_of(text.begin(), text.end(), fits);
-}
+bool is_identifier(std::string_view text) { return source::is_identifier(text, "_$"); }
 
 // True for keywords of the language, names of built-in types, and names that the declaration itself
 // uses.
@@ -48,12 +42,7 @@ std::string indent(int depth) { return std::string(static_cast<size_t>(depth) * 
 
 namespace typescript {
 
-std::string quoted(std::string_view text) {
-  std::string inner(text);
-  source::replace_all(&inner, "\\", "\\\\");
-  source::replace_all(&inner, "'", "\\'");
-  return "'" + source::with_escapes(inner) + "'";
-}
+std::string quoted(std::string_view text) { return source::quoted(text, '\''); }
 
 std::string comment_text(const std::string& text) {
   std::string shown = source::comment_line(text);

@@ -103,7 +103,6 @@ def test_the_types_of_a_classifier_are_exactly_this_text(sidecall, jobs):
         assert (done.code, done.err) == (0, "")
         assert done.out == text.format(id=identity)
         assert sidecall("types", jobs, "--lang", language, "--name", "Jobs").out == done.out
-        assert "class __" not in done.out
 
 
 def test_values_that_a_type_cannot_refuse_have_a_comment(sidecall, tmp_path):
@@ -113,6 +112,7 @@ def test_values_that_a_type_cannot_refuse_have_a_comment(sidecall, tmp_path):
         tmp_path / "comments.onnx",
         [
             {"name": "a", "type": "float64", "domain": [[0, 1], [2, 3]]},
+            {"name": "a0", "type": "float64", "domain": [["-inf", "inf"]]},
             {"name": "b", "type": "float32", "allowed": [1, 2.5, 0.1]},
             {"name": "c", "type": "int64"} | missing,
             {"name": "d", "type": "int64", "domain": [[-1, 5]]} | missing,
@@ -131,6 +131,8 @@ def test_values_that_a_type_cannot_refuse_have_a_comment(sidecall, tmp_path):
         == """\
     # Takes a number from 0 to 1 or from 2 to 3.
     a: float
+    # Takes a number from -inf to inf.
+    a0: float
     # Takes 1, 2.5 or 0.1.
     b: float
     # Does not take -1, which stands for a missing value.
@@ -156,6 +158,8 @@ def test_values_that_a_type_cannot_refuse_have_a_comment(sidecall, tmp_path):
         == """\
     # Takes a number from 0 to 1 or from 2 to 3.
     a: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
+    # Does not take NaN.
+    a0: float
     # Takes 1, 2.5 or 0.1.
     b: float
     # Does not take -1, which stands for a missing value.

@@ -179,7 +179,7 @@ std::string answers(Runner* runner, const std::vector<sidecall::Dims>& dims,
       }
     }
   } catch (const sidecall::Error& error) {
-    // Slices need less memory, so these may come for the whole batch alone.
+    // Slices need less memory, so a batch that runs at once may be the only one with these errors.
     if (error.status() == SIDECALL_OUT_OF_MEMORY || error.status() == SIDECALL_UNSUPPORTED) throw;
     return error.what();
   }

@@ -1,7 +1,7 @@
-"""A server for exec: that closes its control socket at once, and ends at no signal it can ignore.
+"""A server for exec: that closes its control socket at once and does not end on SIGTERM.
 
-stubborn_server.py LOG COMMAND...: the first start does so, and writes to LOG what happens. Every
-later start becomes COMMAND.
+stubborn_server.py LOG COMMAND...: only the first start does this, and writes to LOG what happens.
+Every later start executes COMMAND.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+# The message LOAD of shm/PROTOCOL.md, with no connections. It says that the server is ready.
 LOAD = b"\x03\0\0\0\0"
 
 log, command = Path(sys.argv[1]), sys.argv[2:]

@@ -51,7 +51,7 @@ Findings look(const ModelOptions& options) {
   return findings;
 }
 
-// Removes a variable from the environment while it exists.
+// Removes a variable from the environment until the end of its scope.
 class Unset {
  public:
   explicit Unset(const char* name) : name_(name) {

@@ -86,6 +86,8 @@ def ranks_in_tree(g: Conversion, tree: Any, x: Tensor, metric: str, p: float) ->
     equal.
     """
     _, index, nodes, bounds = tree.get_arrays()
+    # `start` has the ranks for a query that visits every right child first. `moved` has, for each
+    # inner node, how they change if its left child is visited first.
     inner = [i for i, node in enumerate(nodes) if not node["is_leaf"]]
     start, moved = np.zeros(len(index)), np.zeros((len(inner), len(index)))
     for leaf in (node for node in nodes if node["is_leaf"] and node["idx_end"] > node["idx_start"]):
@@ -97,8 +99,6 @@ def ranks_in_tree(g: Conversion, tree: Any, x: Tensor, metric: str, p: float) ->
         left, right = (
             slice(nodes[c]["idx_start"], nodes[c]["idx_end"]) for c in (2 * i + 1, 2 * i + 2)
         )
-        # The rows of a child come after those of the other child if the other child is visited
-        # first.
         start[index[left]] += right.stop - right.start
         moved[number, index[left]] = -(right.stop - right.start)
         moved[number, index[right]] = left.stop - left.start
