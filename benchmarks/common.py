@@ -99,6 +99,11 @@ def parse(
     build_help: str = "the CMake build folder, in which the benchmarks were built",
 ) -> argparse.Namespace:
     """The options of every benchmark except network."""
+    return make_parser(description, name, build_help).parse_args()
+
+
+def make_parser(description: str, name: str, build_help: str) -> argparse.ArgumentParser:
+    """The parser of these options, to which a benchmark can add its own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--build", type=Path, required=True, help=build_help)
     parser.add_argument(
@@ -111,7 +116,7 @@ def parse(
         action="store_true",
         help="few calls: checks the answers, does not measure",
     )
-    return parser.parse_args()
+    return parser
 
 
 def run_on_onnxruntime() -> str:
