@@ -11,7 +11,8 @@ if [ $# -gt 3 ]; then  # the program of such a test has the name of its target
 fi
 tools/quietly.sh "$1/log" "build-$2" "building with -fsanitize=$2" cmake --build "$folder" -j "$3" ${targets:-}
 
-export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+# A model may ask for any amount of memory; a large allocation then fails as it does without ASan.
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:allocator_may_return_null=1
 export LSAN_OPTIONS="suppressions=$suppressions/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS="suppressions=$suppressions/tsan.supp:halt_on_error=1:second_deadlock_stack=1"
