@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -39,17 +40,19 @@ PAIRS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
 ]
 
 
-def pairs(op: str, rng: Random, dtypes: tuple[str, ...], kind: int | None = None) -> Iterator[Case]:
+def pairs(
+    op: str, rng: Random, dtypes: tuple[str, ...], kind: int | None = None, **attributes: Any
+) -> Iterator[Case]:
     for dtype in dtypes:
         for left, right in PAIRS:
             x, y = data(rng, dtype, left), data(rng, dtype, right)
-            yield Case(op, [x, y], types=[kind])
+            yield Case(op, [x, y], attributes, types=[kind])
         # Every odd value against every other one.
         odd = np.array(odd_values(dtype), dtype)
-        yield Case(op, [odd.reshape(-1, 1), odd.reshape(1, -1)], types=[kind])
+        yield Case(op, [odd.reshape(-1, 1), odd.reshape(1, -1)], attributes, types=[kind])
         x = data(rng, dtype, (17, 6))
-        yield Case(op, [x, Known(data(rng, dtype, (6,)))], types=[kind], is_free=True)
-        yield Case(op, [Known(data(rng, dtype, (1, 6))), x], types=[kind], is_free=True)
+        yield Case(op, [x, Known(data(rng, dtype, (6,)))], attributes, types=[kind], is_free=True)
+        yield Case(op, [Known(data(rng, dtype, (1, 6))), x], attributes, types=[kind], is_free=True)
 
 
 @cases_of("Add", "Sub", "Mul")
@@ -68,6 +71,17 @@ def division(op: str, version: int, rng: Random) -> Iterator[Case]:
         # ONNX Runtime crashes if the smallest integer is divided by -1.
         numbers = np.maximum(data(rng, dtype, (17, 3), size=100), limits.min + 1)
         yield Case(op, [numbers, Known(-1, dtype)], is_free=True)
+        yield Case(op, [Known(limits.max, dtype), np.array([5, -7], dtype)])
+
+
+@cases_of("Mod")
+def remainder(op: str, version: int, rng: Random) -> Iterator[Case]:
+    yield from pairs(op, rng, REALS, fmod=1)
+    for dtype in ("int64", "int32"):
+        limits = np.iinfo(dtype)
+        divisors = np.array([1, 2, -3, 7, 2**30, limits.max, limits.min], dtype)
+        for shape in ((40, 7), (40, 1), (1,), ()):
+            yield Case(op, [data(rng, dtype, shape, size=100), divisors])
         yield Case(op, [Known(limits.max, dtype), np.array([5, -7], dtype)])
 
 

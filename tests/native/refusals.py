@@ -81,7 +81,11 @@ for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Equal"):
         add(UNSUPPORTED, f"{NO_TYPE} bool", FLAG, FLAG)
 for dtype in ("int64", "int32"):
     zeros = np.array([1, 0, 2], dtype)
-    Adder("Div")(ENGINE, "an integer is divided by 0", of(dtype, 4, 3), zeros, at_run=True)
+    for op in ("Div", "Mod"):
+        Adder(op)(ENGINE, "an integer is divided by 0", of(dtype, 4, 3), zeros, at_run=True)
+Adder("Mod")(UNSUPPORTED, "expected fmod 1 for floating-point numbers, got 0", REAL, REAL)
+Adder("Mod")(UNSUPPORTED, "expected fmod 0 for integers, got 1", WHOLE, WHOLE, fmod=1, answers=True)
+Adder("Mod")(FILE, "expected inputs of one type", REAL, DOUBLE, fmod=1)
 add = Adder("Clip")
 add(FILE, "expected inputs of one type", REAL, Known(0.0))
 add(FILE, "expected inputs of one type", REAL, None, Known(1))

@@ -87,25 +87,37 @@ std::unique_ptr<Step> prepare_arithmetic(const Node& node, Inputs in, Outputs ou
                    node, a);
 }
 
-// Sets `is_undefined` instead of dividing by zero, which would end the process.
-template <typename T>
-T divide(T a, T b, bool* is_undefined) {
-  *is_undefined |= b == 0;
-  // The quotient of the smallest integer and -1 wraps around.
-  if (b == 0 || b == -1) return Subtract()(T{0}, a);
-  return a / b;
-}
+// Division by zero would end the process. It sets `is_undefined` instead.
+struct WholeQuotient {
+  template <typename T>
+  T operator()(T a, T b, bool* is_undefined) const {
+    *is_undefined |= b == 0;
+    // The quotient of the smallest integer and -1 wraps around.
+    if (b == 0 || b == -1) return Subtract()(T{0}, a);
+    return a / b;
+  }
+};
+// The remainder has the sign of the divisor, as in Python.
+struct WholeRemainder {
+  template <typename T>
+  T operator()(T a, T b, bool* is_undefined) const {
+    *is_undefined |= b == 0;
+    if (b == 0 || b == -1) return 0;
+    const T rest = a % b;
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+  }
+};
 
-template <typename T>
-std::unique_ptr<Step> integer_div_step(const Node& node, const Tensor& a, const Tensor& b,
-                                       Tensor* out) {
+template <typename T, typename Function>
+std::unique_ptr<Step> whole_division_step(const Node& node, const Tensor& a, const Tensor& b,
+                                          Tensor* out) {
   auto undefined = std::make_unique<bool>(false);
-  auto quotients = binary_step<T, T, T>(
-      a, b, out, [is = undefined.get()](T x, T y) { return divide(x, y, is); });
+  auto results = binary_step<T, T, T>(
+      a, b, out, [is = undefined.get()](T x, T y) { return Function()(x, y, is); });
   return make_step([&node, undefined = std::move(undefined),
-                    quotients = std::move(quotients)](const Interrupt& interrupt) {
+                    results = std::move(results)](const Interrupt& interrupt) {
     *undefined = false;
-    quotients->run(interrupt);
+    results->run(interrupt);
     if (*undefined) refuse_node(node, SIDECALL_ENGINE, "an integer is divided by 0");
   });
 }
@@ -119,8 +131,35 @@ std::unique_ptr<Step> prepare_div(const Node& node, Inputs in, Outputs out) {
                        [&](auto zero) -> std::unique_ptr<Step> {
                          using T = decltype(zero);
                          if constexpr (std::is_integral_v<T>)
-                           return integer_div_step<T>(node, a, b, out[0]);
+                           return whole_division_step<T, WholeQuotient>(node, a, b, out[0]);
                          else return binary_step<T, T, T>(a, b, out[0], Div());
+                       }),
+                   node, a);
+}
+
+// Floating-point numbers need the attribute `fmod`, with which the remainder has the sign of the
+// dividend, as in C. Integers must not have it, because ONNX Runtime then computes with doubles.
+std::unique_ptr<Step> prepare_mod(const Node& node, Inputs in, Outputs out) {
+  const Tensor& a = required(node, in, 0);
+  const Tensor& b = required(node, in, 1);
+  require_same_types(node, a, b);
+  const bool has_sign_of_dividend = node.integer("fmod", 0) != 0;
+  const auto require_fmod = [&](bool wanted) {
+    if (wanted != has_sign_of_dividend)
+      refuse_node(node, SIDECALL_UNSUPPORTED,
+                  wanted ? "expected fmod 1 for floating-point numbers, got 0"
+                         : "expected fmod 0 for integers, got 1");
+  };
+  return or_refuse(with_type<double, float, int64_t, int32_t>(
+                       a.dtype,
+                       [&](auto zero) -> std::unique_ptr<Step> {
+                         using T = decltype(zero);
+                         require_fmod(std::is_floating_point_v<T>);
+                         if constexpr (std::is_integral_v<T>)
+                           return whole_division_step<T, WholeRemainder>(node, a, b, out[0]);
+                         else
+                           return binary_step<T, T, T>(a, b, out[0],
+                                                       [](T x, T y) { return std::fmod(x, y); });
                        }),
                    node, a);
 }
@@ -310,6 +349,7 @@ const std::vector<OperatorEntry>& elementwise_operators() {
       {"", "Sub", 7, kAnyVersion, make_plain<prepare_arithmetic<Subtract>>, rows::by_element},
       {"", "Mul", 7, kAnyVersion, make_plain<prepare_arithmetic<Multiply>>, rows::by_element},
       {"", "Div", 7, kAnyVersion, make_plain<prepare_div>, rows::by_element},
+      {"", "Mod", 10, kAnyVersion, make_plain<prepare_mod>, rows::by_element},
       {"", "Pow", 12, kAnyVersion, make_plain<prepare_pow>, rows::by_element},
       {"", "Max", 8, kAnyVersion, make_plain<prepare_variadic<Max>>, rows::by_element},
       {"", "Min", 8, kAnyVersion, make_plain<prepare_variadic<Min>>, rows::by_element},
