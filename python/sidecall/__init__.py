@@ -5,6 +5,8 @@ export  writes a fitted scikit-learn, xgboost or lightgbm model to an .onnx file
 check   says which steps of a pipeline can be converted
 compare compares the original with its exported model, row by row, over any number of rows
 serve   serves a Python object, a function or a file to other processes of this host
+
+register_converter  lets export convert a class of your own
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sidecall._engine import engine
     from sidecall._signature import Column, Feature, Signature, Tensor
     from sidecall.comparing import compare
+    from sidecall.converters import register_converter
     from sidecall.exporting import ExportError, check, export
     from sidecall.serving import Server, serve
 
@@ -46,6 +49,7 @@ __all__ = [
     "errors",
     "export",
     "open",
+    "register_converter",
     "serve",
 ]
 
@@ -61,6 +65,7 @@ _LAZY = {
     "compare": "sidecall.comparing",
     "engine": "sidecall._engine",
     "export": "sidecall.exporting",
+    "register_converter": "sidecall.converters",
     "Server": "sidecall.serving",
     "serve": "sidecall.serving",
 }

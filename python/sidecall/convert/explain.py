@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from .errors import NotConvertible
 from .graph.builder import Tensor
 from .graph.frame import Frame
 from .output import build
+from .registered import is_registered
 from .registry import Conversion
 
 
@@ -23,14 +24,20 @@ class Step(NamedTuple):
     reason: str
 
 
-def explain(model: Any) -> list[Step]:
+def explain(model: Any, examples: Mapping[int, Any] | None = None) -> list[Step]:
     """Tries to convert every step of a fitted pipeline by itself, to report all problems.
+
+    `examples` holds a row that each step got, by the id() of the step. Without it the types of the
+    columns are guessed.
 
     Steps inside a ColumnTransformer or FeatureUnion are rows of their own. A model that contains
     other models (stacking, voting, calibration, ...) is one row; its reason names the part that
     fails.
     """
-    return [_explain_step(path, step) for path, step in _leaves("", model)]
+    return [
+        _explain_step(path, step, (examples or {}).get(id(step)))
+        for path, step in _leaves("", model)
+    ]
 
 
 def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
@@ -52,25 +59,39 @@ def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path} > {name}" if path else name, step)
 
 
-def _explain_step(path: str, model: Any) -> Step:
+def _explain_step(path: str, model: Any, example: Any) -> Step:
     kind = type(model).__name__
+    columns = _columns_of(example)
+    if is_registered(model) and columns is None:  # its converter may need the names of the columns
+        return Step(path, kind, True, "")
     g = Conversion("float32", [])
+    g.examples = {} if example is None else {id(model): example}
+    tensors = [
+        Tensor(g, f"x{k}", dtype, width)
+        for k, (dtype, width) in enumerate(columns or _inputs(model))
+    ]
     try:
-        build(
-            g,
-            model,
-            Frame(
-                g,
-                [
-                    Tensor(g, f"x{k}", dtype, width)
-                    for k, (dtype, width) in enumerate(_inputs(model))
-                ],
-            ),
-        )
+        build(g, model, Frame(g, tensors))
     except NotConvertible as error:
         inner = "" if error.step in ("", kind) else f"{error.step}: "
         return Step(path, kind, False, inner + error.reason)
     return Step(path, kind, True, "")
+
+
+def _columns_of(example: Any) -> list[tuple[str, int]] | None:
+    """The types of the columns of a DataFrame or an array; None for other containers."""
+    if hasattr(example, "columns"):
+        return [(_type_of(example.iloc[:, k]), 1) for k in range(example.shape[1])]
+    if isinstance(example, np.ndarray) and example.ndim == 2 and example.dtype != object:
+        return [(_type_of(example), example.shape[1])]
+    return None
+
+
+def _type_of(values: Any) -> str:
+    kind = getattr(values.dtype, "kind", "O")
+    if kind in "iu":
+        return "int64"
+    return {"b": "bool", "f": "float32"}.get(kind, "string")
 
 
 def _inputs(model: Any) -> list[tuple[str, int]]:

@@ -30,6 +30,7 @@ def to_graph(
     steps: Mapping[int, str] | None = None,
     unused: Sequence[int] = (),
     checks: Checks | None = None,
+    examples: Mapping[int, Any] | None = None,
 ) -> onnx.ModelProto:
     """Builds the ONNX graph of a fitted model.
 
@@ -50,6 +51,8 @@ def to_graph(
                rule, the last output is `refused` (docs/contract.md). For each row it holds the
                position, counted from 1, of the first step in `checks.steps` that refuses the row,
                or 0 if none does.
+    examples   A row as each step gets it in the original, by the id() of the step. Converters of
+               users and functions need its container, names and types.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -57,18 +60,20 @@ def to_graph(
         raise ValueError(f"precision: expected 'float32' or 'float64', got {precision!r}")
     if rows not in ("float32", "float64"):
         raise ValueError(f"rows: expected 'float32' or 'float64', got {rows!r}")
-    names = [name for name, _, _ in inputs]
-    if clash := set(names) & {*OUTPUTS, REFUSED}:
+    input_names = {name for name, _, _ in inputs}
+    if clash := input_names & {*OUTPUTS, REFUSED}:
         raise NotConvertible(
             "", f"the input '{min(clash)}' has a name that is reserved for outputs"
         )
     checks = checks or Checks()
-    graph, both = _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=False)
-    return (
-        _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=True)[0]
-        if both
-        else graph
-    )
+
+    def convert(new_trees: bool) -> tuple[onnx.ModelProto, bool]:
+        return _convert(
+            model, inputs, precision, rows, steps, unused, checks, examples or {}, new_trees
+        )
+
+    graph, both = convert(new_trees=False)
+    return convert(new_trees=True)[0] if both else graph
 
 
 def _convert(
@@ -79,6 +84,7 @@ def _convert(
     steps: Mapping[int, str] | None,
     unused: Sequence[int],
     checks: Checks,
+    examples: Mapping[int, Any],
     new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
     """Builds the graph once.
@@ -92,7 +98,7 @@ def _convert(
         if precision == "float32"
         else Conversion("float64", names, rows, steps or {})
     )
-    g.new_trees, g.checks = new_trees, checks
+    g.new_trees, g.checks, g.examples = new_trees, checks, examples
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"

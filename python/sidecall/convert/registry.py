@@ -10,14 +10,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import onnx
+
+from sidecall.converters import METHODS
 
 from .checks import REFUSED, Checks
 from .checks import Rule as NumberRule
 from .errors import NotConvertible
 from .graph.builder import Graph, Tensor
-from .graph.frame import Frame
+from .graph.frame import MISSING, Frame
+from .graph.inline import inline
 from .graph.sparse import answers_sparse
 from .ranges import range_behind
+from .registered import registered
+from .skl2onnx_steps import skl2onnx_rule
 
 Rule = Callable[["Conversion", Any, Frame], Any]
 _NUMBERS = ("float32", "float64", "int64", "int32")
@@ -83,6 +89,8 @@ class Conversion(Graph):
         # row.
         self.refusals: dict[tuple[str, str], list[Tensor]] = {}
         self.path: list[tuple[str, str]] = []
+        # A row as each step gets it in the original, by the id() of the step.
+        self.examples: Mapping[int, Any] = {}
         # The value also holds the model, so that the model is not destroyed: Python could then give
         # its id to another object.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -144,10 +152,12 @@ class Conversion(Graph):
         return super().narrow(x) if self.steps is None else self.cast(x, self.real)
 
     def handles(self, model: object, method: str) -> bool:
-        return (_library(model), type(model).__name__, method) in _rules
+        return self._find(model, method) is not None
 
     def refusal(self, model: object) -> str:
         """The reason why the class as a whole cannot be converted, if there is one."""
+        if any(self._find(model, method) for method in METHODS):
+            return ""
         return _refusals.get((_library(model), type(model).__name__), "")
 
     def call(self, model: Any, method: str, x: Frame | Tensor, step: str = "") -> Any:
@@ -244,10 +254,20 @@ class Conversion(Graph):
             if known is not None and len(known.low) == result.width:
                 result.range = known
 
+    @staticmethod
+    def _find(model: object, method: str) -> Rule | None:
+        """Our converter; for other classes, one that users registered here or with skl2onnx."""
+        library, name = _library(model), type(model).__name__
+        if any(key[:2] == (library, name) for key in _rules):
+            return _rules.get((library, name, method))
+        rule = registered(model, method)
+        if rule is None and not (library == "sklearn" and (library, name) in _refusals):
+            rule = skl2onnx_rule(model, method)
+        return rule
+
     def _rule(self, model: object, method: str) -> Rule:
         library, name = _library(model), type(model).__name__
-        rule = _rules.get((library, name, method))
-        if rule is not None:
+        if (rule := self._find(model, method)) is not None:
             return rule
         if method == "index" and (library, name, "predict_proba") in _rules:
             return lambda g, m, x: g.argmax(g.call(m, "predict_proba", x))
@@ -258,6 +278,24 @@ class Conversion(Graph):
         if any(key[:2] == (library, name) for key in _rules):
             raise self.refuse(f"{method} of this class has no converter")
         raise self.refuse(f"there is no converter for the class {type(model).__module__}.{name}")
+
+    def column_names(self, model: object) -> list[str] | None:
+        """The names of the columns that the step gets; None if it gets an array, or is unknown."""
+        columns = getattr(self.examples.get(id(model)), "columns", None)
+        return None if columns is None else [str(name) for name in columns]
+
+    def missing(self, x: Tensor) -> Tensor:
+        """For each element whether the caller's value is missing."""
+        if x.dtype == "string":
+            return x.equals(MISSING)
+        return self.isnan(x) if x.dtype.startswith("float") else ~x.equals(x)
+
+    def inline(self, model: onnx.ModelProto, *inputs: Tensor) -> list[Tensor]:
+        """The outputs of another ONNX model, whose nodes become part of this graph."""
+        try:
+            return inline(self, model, inputs)
+        except ValueError as error:
+            raise self.refuse(str(error)) from error
 
     def frame(self, result: Any) -> Frame:
         return result if isinstance(result, Frame) else Frame(self, [result])

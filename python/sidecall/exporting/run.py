@@ -104,20 +104,23 @@ def check(
     """
     from sidecall.convert import explain
 
-    Original(model)  # raises ModelError if the object is not a model
-    result = CheckReport([StepRow(*row) for row in explain(model)])
-    if data is None:
-        return result
-    try:
-        described = Description(model, data, feature_names, None, True, "synthetic")
-        report, graph = Conversion(described).convert(lambda rows: None)
-        report.contract["model"] = about(type(model).__name__, "", None) | {
-            "task": described.original.task
-        }
-        artifact.seal(graph, report.contract)
-        result.report = report
-    except (StepError, DataError, ModelError) as error:
-        result.refusal = str(error)
+    original = Original(model)  # raises ModelError if the object is not a model
+    result = CheckReport([])
+    if data is not None:
+        try:
+            described = Description(model, data, feature_names, None, True, "synthetic")
+            original = described.original
+            report, graph = Conversion(described).convert(lambda rows: None)
+            report.contract["model"] = about(type(model).__name__, "", None) | {
+                "task": original.task
+            }
+            artifact.seal(graph, report.contract)
+            result.report = report
+        except (StepError, DataError, ModelError) as error:
+            result.refusal = str(error)
+    result.steps = [StepRow(*row) for row in explain(model, original.steps.examples())]
+    if result.report is not None:  # explain guesses the types of some columns
+        result.steps = [StepRow(row.step, row.kind, True, "") for row in result.steps]
     return result
 
 
@@ -194,6 +197,7 @@ class Conversion:
             precision = "float32" if self.precision == "float32" else "float64"
             steps, unused = self.original.steps.of, self.data.left_out
             checks = Checks(self.described.rules, input_ranges(self.schema))
+            examples = self.original.steps.examples()
             graph = to_graph(
                 self.model,
                 inputs,
@@ -202,6 +206,7 @@ class Conversion:
                 steps=steps,
                 unused=unused,
                 checks=checks,
+                examples=examples,
             )
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error

@@ -21,14 +21,38 @@ class Frame:
     """Tensors [N, width] side by side. Their types stay unchanged until a step asks for a matrix.
 
     `sparse`: scikit-learn holds these columns as a sparse matrix.
+    `names`: the names of the columns; only frames for converters of users have them.
+    This class is what such converters know as sidecall.converters.Columns.
     """
 
-    def __init__(self, graph: Graph, parts: Sequence[Tensor], sparse: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parts: Sequence[Tensor],
+        sparse: bool = False,
+        names: list[str] | None = None,
+    ) -> None:
         self.graph = graph
         self.sparse = sparse
+        self.names = names
         self.parts = [p for p in parts if p.width != 0]
         self.width = sum(p.width or 0 for p in self.parts)
         self.key = tuple(p.key for p in self.parts)
+
+    def __len__(self) -> int:
+        return self.width
+
+    def __getitem__(self, column: str | int) -> Tensor:
+        """One column by its name or position, [N, 1], in its own type."""
+        if isinstance(column, str):
+            if self.names is None:
+                raise KeyError(f"column '{column}': the columns of this step have no names")
+            if column not in self.names:
+                raise KeyError(f"column '{column}': expected one of {', '.join(self.names)}")
+            column = self.names.index(column)
+        if not -self.width <= column < self.width:
+            raise IndexError(f"column {column}: the step gets {self.width} columns")
+        return self.column(column % self.width)
 
     @property
     def dtypes(self) -> list[str]:

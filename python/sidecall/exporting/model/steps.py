@@ -52,6 +52,10 @@ class StepTypes:
     def any_float32(self) -> bool:
         return "float32" in self.of.values() or any(map(is_xgboost, self._steps))
 
+    def examples(self) -> dict[int, Any]:
+        """A row that each step got, in its own container, by the id() of the step."""
+        return {key: given.rows for key, given in self.given.items()}
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Records, inside the block, what the steps get and answer."""

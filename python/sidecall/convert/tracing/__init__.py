@@ -1,0 +1,81 @@
+"""Calls a user's function once with placeholders, and records what it computes with numpy.
+
+Placeholders stand for the array or the DataFrame that a FunctionTransformer gives to its function.
+Each operation on them adds nodes to the graph, in the types in which numpy computes it. Whatever
+cannot be recorded raises Untraceable: numbers of rows, the values themselves (`if`, `float()`,
+`len()`), several rows together, and functions of numpy that have no converter. So a function either
+is recorded as a whole, or is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion
+from . import numpy_functions  # noqa: F401
+from .placeholders import Array, Table, Untraceable, matrix_of
+
+__all__ = ["Untraceable", "trace"]
+
+
+def trace(
+    g: Conversion, function: Callable[..., Any], args: dict[str, Any], x: Frame, example: Any
+) -> Frame:
+    """The columns that function(x, **args) returns. Raises Untraceable.
+
+    `example` is a row as the function of the original gets it: a DataFrame or an array. It decides
+    the container and the types of the numbers; without it the function gets an array.
+    """
+    source: Any
+    if hasattr(example, "columns"):
+        names = [str(name) for name in example.columns]
+        if len(set(names)) != len(names) or len(names) != len(x):
+            raise Untraceable("the names of its columns are not unique")
+        types = [_type_of(dtype) for dtype in example.dtypes] or [None] * len(names)
+        parts = [_given(g, x.column(k), dtype) for k, dtype in enumerate(types)]
+        source = Table(g, dict(zip(names, parts, strict=True)))
+    else:
+        dtype = _type_of(example.dtype) if hasattr(example, "dtype") else None
+        parts = [_given(g, part, dtype) for part in x.parts]
+        source = Array(g, matrix_of(Frame(g, parts)), 2)
+    try:
+        result = function(source, **args)
+    except Untraceable:
+        raise
+    except Exception as error:
+        raise Untraceable(f"{type(error).__name__}: {error}") from error
+    if isinstance(result, Table):
+        return Frame(g, [_narrow(g, x) for x in result.parts.values()])
+    if isinstance(result, Array) and result.ndim == 2:
+        return Frame(g, [_narrow(g, result.tensor)])
+    raise Untraceable(f"it returns {type(result).__name__}, expected an array or a DataFrame")
+
+
+def _narrow(g: Conversion, x: Tensor) -> Tensor:
+    return g.narrow(x) if x.dtype.startswith("float") else x
+
+
+def _type_of(dtype: Any) -> str | None:
+    """The type of a tensor for a column or an array of this type."""
+    kind = getattr(dtype, "kind", "O")
+    if kind == "f":
+        return str(np.dtype(getattr(dtype, "numpy_dtype", dtype)))
+    return {"i": "int64", "u": "int64", "b": "bool"}.get(kind)
+
+
+def _given(g: Conversion, x: Tensor, dtype: str | None) -> Tensor:
+    """A column in the type in which the function of the original gets it."""
+    if x.dtype == "string":
+        return x
+    may_be_missing = dtype in ("int64", "bool") and x.dtype.startswith("float")
+    if dtype is None or may_be_missing:
+        computes_in_double = g.steps is None or g.real == "float64"
+        dtype = "float64" if x.dtype == "float32" and computes_in_double else x.dtype
+    if dtype not in ("float32", "float64", "int64", "bool"):
+        raise Untraceable(f"it computes with numbers of type {dtype}")
+    return g.cast(x, dtype)

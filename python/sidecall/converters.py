@@ -1,0 +1,225 @@
+"""Converters for classes that sidecall does not convert itself.
+
+A library of transformers or estimators registers a converter for each class, once, when it is
+imported. sidecall.export then calls the converter for every fitted step of this class, and compares
+the answers of the file with those of the step, as it does for all steps:
+
+    @sidecall.register_converter(Ratio)
+    def convert(step, columns, g):
+        x = columns.matrix()
+        return g.columns(x, [0]) / g.columns(x, [1])
+
+The types in this module describe what a converter gets. docs/tutorials/converters.md has examples.
+Importing this module loads neither onnx nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["Columns", "Converter", "Graph", "Tensor", "register_converter"]
+
+METHODS = (
+    "transform",
+    "predict",
+    "predict_proba",
+    "decision_function",
+    "score_samples",
+    "class_index",
+    "inverse_transform",
+)
+
+
+class Tensor(Protocol):
+    """A value of the graph: a matrix [N, width] with a row for each row of the caller.
+
+    The operators of numpy add nodes to the graph: + - * / ** @ < <= > >= & | ~, with a tensor of
+    the same type, or with a number or an array, which becomes a constant of this type. `==` compares
+    Python objects; use equals().
+    """
+
+    @property
+    def dtype(self) -> str:
+        """float32, float64, int32, int64, bool or string."""
+
+    @property
+    def width(self) -> int | None:
+        """The number of columns, if known."""
+
+    def equals(self, other: Any) -> Any:
+        """For each element whether it equals `other`, bool."""
+
+
+class Columns(Protocol):
+    """The columns that a step gets, in the order in which its `fit` got them."""
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the columns; None if the step gets an array, or if no data is known."""
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The type of each column. Text is "string"."""
+
+    def __len__(self) -> int:
+        """The number of columns."""
+
+    def __getitem__(self, column: str | int) -> Any:
+        """One column by its name or position, a tensor [N, 1] of its own type.
+
+        Raises KeyError or IndexError if there is no such column.
+        """
+
+    def matrix(self, dtype: str | None = None) -> Any:
+        """All columns as one tensor [N, width], by default in the type in which the step computes.
+
+        Raises TypeError if a column holds text and `dtype` is not "string".
+        """
+
+
+class Graph(Protocol):
+    """Adds nodes to the graph. The functions named like numpy's do what these do."""
+
+    @property
+    def real(self) -> str:
+        """The type in which this step of the original computes: "float32" or "float64"."""
+
+    def const(self, value: Any, dtype: str | None = None) -> Any:
+        """A constant of any shape. Without `dtype`, floating-point numbers have the type `real`,
+        and integers are int64.
+        """
+
+    def cast(self, x: Any, dtype: str) -> Any:
+        """x in another type."""
+
+    def where(self, condition: Any, yes: Any, no: Any) -> Any: ...
+    def exp(self, x: Any) -> Any: ...
+    def log(self, x: Any) -> Any: ...
+    def sqrt(self, x: Any) -> Any: ...
+    def abs(self, x: Any) -> Any: ...
+    def isnan(self, x: Any) -> Any: ...
+    def maximum(self, x: Any, low: Any) -> Any: ...
+    def minimum(self, x: Any, high: Any) -> Any: ...
+
+    def sum(self, x: Any, axis: int = 1) -> Any:
+        """The sum of each row, [N, 1]."""
+
+    def mean(self, x: Any, axis: int = 1) -> Any:
+        """The mean of each row, [N, 1]."""
+
+    def max(self, x: Any, axis: int = 1) -> Any:
+        """The largest number of each row, [N, 1]."""
+
+    def min(self, x: Any, axis: int = 1) -> Any:
+        """The smallest number of each row, [N, 1]."""
+
+    def argmax(self, x: Any) -> Any:
+        """The position of the largest number of each row, int64 [N]."""
+
+    def columns(self, x: Any, indices: Iterable[int]) -> Any:
+        """The given columns of a matrix, in this order."""
+
+    def concat(self, parts: Sequence[Any]) -> Any:
+        """Matrices of one type side by side."""
+
+    def gather(self, table: Any, index: Any) -> Any:
+        """The elements or rows of a table at the positions in an int64 tensor."""
+
+    def missing(self, x: Any) -> Any:
+        """For each element whether the caller's value is missing, bool. Missing numbers are NaN,
+        and missing text is a text that no caller can send; integers and bools are never missing.
+        """
+
+    def op(
+        self,
+        op_type: str,
+        *inputs: Any,
+        dtype: str | None = None,
+        width: int | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> Any:
+        """Any operator of ONNX (operator set 20, ai.onnx.ml 3) with one output.
+
+        `dtype` is the type of its output, by default that of the first input. `width` is the last
+        dimension of the output, which the last result of a converter must have.
+        """
+
+    def inline(self, model: Any, *inputs: Any) -> list[Any]:
+        """The outputs of an onnx.ModelProto, whose nodes become part of this graph.
+
+        The inputs are tensors of the types that the model declares, in its order. Outputs are
+        matrices [N, width] whose width the model declares. So a converter can be written with
+        onnxscript or with another package that makes ONNX graphs.
+        """
+
+    def transform(self, step: Any, columns: Any) -> Any:
+        """The Columns that `step.transform(columns)` returns, for a fitted step inside of this one.
+        It can be of any class that sidecall converts, or that has a registered converter.
+        """
+
+    def predict(self, step: Any, columns: Any) -> Any:
+        """What a fitted estimator inside of this one predicts, [N, K]; its classes must be numbers.
+        Its other methods: call(step, "predict_proba", columns).
+        """
+
+    def call(self, step: Any, method: str, columns: Any) -> Any:
+        """The tensor that any other method of a fitted estimator inside of this one returns."""
+
+    def refuse(self, reason: str) -> Exception:
+        """The exception to raise if a fitted step cannot be converted; export reports the reason."""
+
+    def note(self, text: str) -> None:
+        """A remark about this step for the report of the export."""
+
+
+Converter = Callable[[Any, Any, Any], Any]
+_C = TypeVar("_C", bound=Converter)
+_converters: dict[tuple[str, str], Converter] = {}
+
+
+def register_converter(model_class: type | str, method: str = "transform") -> Callable[[_C], _C]:
+    """Registers the converter of one method of a class; used as a decorator.
+
+    model_class  The class, or its name with its module, such as "shop.features.Ratio", so that its
+                 package need not be imported. Subclasses need a converter of their own.
+    method       transform, predict, predict_proba, decision_function, score_samples,
+                 inverse_transform or class_index. A classifier needs predict_proba or
+                 decision_function, and class_index if its predict is not the class with the largest
+                 of these: the position of the predicted class in `classes_`, int64 [N].
+
+    The converter is called as converter(step, columns, g) with the fitted step (object), the columns
+    that it gets (Columns) and the graph (Graph). It returns a tensor [N, width], or from transform
+    also a list of tensors, which are columns side by side. It must not keep `columns` or `g`.
+
+    Registering a second converter for the same method replaces the first one. Classes that sidecall
+    converts itself keep their own converters.
+
+    Raises ValueError if `method` is none of these, and TypeError if `model_class` is no class or
+    name, or the converter cannot be called.
+    """
+    if isinstance(model_class, type):
+        name = f"{model_class.__module__}.{model_class.__qualname__}"
+    elif isinstance(model_class, str) and "." in model_class:
+        name = model_class
+    else:
+        raise TypeError(
+            f"model_class: expected a class or its name with its module, got {model_class!r}"
+        )
+    if method not in METHODS:
+        raise ValueError(f"method: expected {', '.join(METHODS)}, got {method!r}")
+
+    def register(converter: _C) -> _C:
+        if not callable(converter):
+            raise TypeError(f"converter: expected a function, got {type(converter).__name__}")
+        _converters[name, method] = converter
+        return converter
+
+    return register
+
+
+def find_converter(model: object, method: str) -> Converter | None:
+    """The converter that was registered for this method of the class of `model`."""
+    kind = type(model)
+    return _converters.get((f"{kind.__module__}.{kind.__qualname__}", method))

@@ -1,0 +1,165 @@
+"""Functions of FunctionTransformer that are traced: the graph computes what numpy and pandas do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from convert_harness import layout, run_graph, run_graph_natively
+from sidecall.convert import NotConvertible, to_graph
+from sklearn.preprocessing import FunctionTransformer
+
+HARD = [0.0, -0.0, 1.0, -1.0, 0.3, 7.0, -7.0, 6.999999999999999, 2.5, 1e300, 1e-310, np.inf, -np.inf, np.nan]  # fmt: skip
+NUMBERS = np.array(
+    [[a, b, c] for a in HARD for b, c in zip(HARD, HARD[3:] + HARD[:3], strict=True)]
+)
+WHOLE = np.array([[-8, 0, 3], [7, -1, 2], [0, 14, -14], [100, -100, 6]])
+FRAME = pd.DataFrame(
+    {
+        "a": [1.5, -2.0, np.nan, 0.0],
+        "b": [0.5, np.nan, 3.0, -1.0],
+        "n": [3, -8, 0, 14],
+        "s": ["x", "y", "zé", "x"],
+        "f": [True, False, True, True],
+    }
+)
+MIXED = FRAME[["a", "b", "n"]]
+
+ARRAY_FUNCTIONS = {
+    "arithmetic": lambda x: 2 * x + 1 - x / 3,
+    "columns": lambda x: np.column_stack([x[:, 0] / x[:, 1], x[:, 2] * x[:, 0]]),
+    "columns beside": lambda x: np.hstack([x, x[:, [0]] - x[:, [1]]]),
+    "concatenate": lambda x: np.concatenate([x[:, 2:], x[:, :1]], axis=1),
+    "stack": lambda x: np.stack([x[:, 0], x[:, -1]], axis=1),
+    "reversed": lambda x: x[:, ::-1],
+    "sum": lambda x: x.sum(axis=1, keepdims=True),
+    "mean": lambda x: np.mean(x, axis=1).reshape(-1, 1),
+    "largest": lambda x: np.max(x, axis=1)[:, None],
+    "smallest": lambda x: np.expand_dims(x.min(axis=1), 1),
+    "where": lambda x: np.where(x > 0.3, x, -1),
+    "nested where": lambda x: np.where((x >= 0) & ~(x == 1), np.sqrt(np.abs(x)), x * 0 + 5),
+    "clip": lambda x: np.clip(x, -1, 1.5),
+    "clip from below": lambda x: x.clip(min=0),
+    "round": lambda x: np.round(x, 1),
+    "comparison": lambda x: (x > 0.3).astype(float),
+    "comparison of bools": lambda x: ((x > 0) < (x < 7)) * 2,
+    "remainder": lambda x: x % 7,
+    "remainder of a negative number": lambda x: x % -2.5,
+    "floor division": lambda x: x // 0.3,
+    "logic": lambda x: np.logical_or(x, x > 0) ^ np.logical_not(x),
+    "fmax": lambda x: np.fmax(x, 0.5) + np.fmin(x, 2.0),
+    "constants for each column": lambda x: np.maximum(x, [0, 1, 2]),
+    "tests": lambda x: np.isnan(x) | np.isfinite(x),
+    "nan_to_num": lambda x: np.nan_to_num(x),
+    "shape": lambda x: (x * 2).reshape((x.shape[0], x.shape[1])),
+    "isinstance": lambda x: -x if isinstance(x, np.ndarray) else x,
+    "isin": lambda x: np.isin(x, [1.0, 7]),
+}
+FRAME_FUNCTIONS = {
+    "assign": lambda df: df.assign(r=df["a"] / df["b"], q=lambda d: d.r * 2),
+    "set a column": lambda df: _with_column(df),
+    "choose": lambda df: df[["n", "a"]] * 2,
+    "attribute": lambda df: df.a.to_frame("a"),
+    "drop": lambda df: df.drop(columns="n"),
+    "rename": lambda df: df.rename(columns={"a": "z"}),
+    "loc and iloc": lambda df: df.loc[:, ["b", "a"]].iloc[:, 1:] > 0,
+    "missing": lambda df: df.isna().astype(float),
+    "fillna": lambda df: df.fillna(0),
+    "apply": lambda df: df.apply(np.square),
+    "ufunc": lambda df: np.log1p(df.abs()),
+    "values": lambda df: df.values * 2,
+    "clip": lambda df: df.clip(lower=0),
+    "sum without missing": lambda df: df.assign(s=df.sum(axis=1), m=df.mean(axis=1)),
+    "largest without missing": lambda df: df.assign(s=df.max(axis=1), m=df.min(axis=1))[["s", "m"]],
+    "whole numbers": lambda df: df.assign(d=df["n"] // 7, r=df["n"] % -7, p=df.n**3, q=df.n / 3),
+    "constant": lambda df: df.assign(c=1.5)[["c"]],
+}
+TEXT_FUNCTIONS = {
+    "equal": lambda df: (df[["s"]] == "x").astype(int),
+    "where": lambda df: df.assign(g=np.where(df["s"] != "zé", 1, 2))[["g"]],
+    "isin": lambda df: df["s"].isin(["x", "y"]).to_frame(),
+    "bool": lambda df: df[["f"]] * 2,
+}
+
+
+def _with_column(frame):
+    frame = frame.copy()
+    frame["c"] = frame["a"] - 1
+    return frame
+
+
+def check(function, data):
+    """Compares the graph with the function on both engines, bit for bit except for NaN."""
+    with np.errstate(all="ignore"):
+        expected = np.asarray(FunctionTransformer(function).fit_transform(data))
+    model = FunctionTransformer(function).fit(data)
+    inputs, feeds = layout(data)
+    steps = {id(model): "float32" if expected.dtype == np.float32 else "float64"}
+    examples = {id(model): data.iloc[:1] if hasattr(data, "iloc") else data[:1]}
+    graph = to_graph(model, inputs, precision="float64", steps=steps, examples=examples)
+    for engine in (run_graph, run_graph_natively):
+        got = engine(graph, feeds)["transformed"]
+        np.testing.assert_allclose(got, expected.astype(got.dtype), rtol=4e-16, atol=0)
+
+
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+@pytest.mark.parametrize("data", [NUMBERS, NUMBERS.astype("float32")], ids=["float64", "float32"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_of_arrays_agree(name, data):
+    check(ARRAY_FUNCTIONS[name], data)
+
+
+@pytest.mark.parametrize(
+    "name", ["arithmetic", "sum", "where", "remainder", "comparison", "clip", "isin", "shape"]
+)
+def test_functions_of_whole_numbers_agree(name):
+    check(ARRAY_FUNCTIONS[name], WHOLE)
+
+
+@pytest.mark.parametrize("name", FRAME_FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_of_frames_agree(name):
+    check(FRAME_FUNCTIONS[name], MIXED)
+
+
+@pytest.mark.parametrize("name", TEXT_FUNCTIONS)
+def test_functions_of_text_and_bools_agree(name):
+    check(TEXT_FUNCTIONS[name], FRAME[["f"]] if name == "bool" else FRAME[["s"]])
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "reason"),
+    [
+        (lambda x: x - x.mean(axis=0), WHOLE, "it combines the values of several rows"),
+        (lambda x: x[:2], WHOLE, "it chooses rows"),
+        (lambda x: x if (x > 0).any() else -x, WHOLE, "it uses .any"),
+        (lambda x: x if x[:, 0] > 0 else -x, WHOLE, "values in a condition (use np.where)"),
+        (lambda x: len(x) * x, WHOLE, "the number of rows"),
+        (lambda x: np.array(list(x)), WHOLE, "a loop over rows"),
+        (lambda x: np.c_[x, x], WHOLE, "needs the values"),
+        (lambda x: np.sort(x, axis=1), WHOLE, "numpy.sort, which is not supported"),
+        (lambda x: np.linalg.norm(x, axis=1), WHOLE, "numpy.linalg.norm"),
+        (lambda x: np.arctan2(x, x), WHOLE, "np.arctan2, which is not supported"),
+        (lambda x: np.add.reduce(x, axis=1)[:, None], WHOLE, "np.add.reduce"),
+        (lambda x: x.T, WHOLE, "it uses .T"),
+        (lambda x: x + np.ones((4, 1)), WHOLE, "a number for each row"),
+        (lambda x: x // x, WHOLE, "a divisor that is not one number other than 0"),
+        (lambda x: x % 0, WHOLE, "a divisor that is not one number other than 0"),
+        (lambda x: x**x, WHOLE, "a power other than 1 to 8"),
+        (lambda x: x & 1, WHOLE, "combines the bits"),
+        (lambda x: (x / 2).astype(int), WHOLE, "it converts float64 to int64"),
+        (lambda x: x.astype("float16"), WHOLE, "the type float16"),
+        (lambda x: x[:, 0], WHOLE, "expected an array or a DataFrame"),
+        (lambda df: df["z"], MIXED, "column 'z': expected one of a, b, n"),
+        (lambda df: df.fillna(df.mean()), MIXED, "it combines the values of several rows"),
+        (lambda df: df[df["a"] > 0], MIXED, "it chooses rows"),
+        (lambda df: df["s"].str.len().to_frame(), FRAME, "it uses .str"),
+        (lambda df: (df[["s"]] > "a"), FRAME, "np.greater with text"),
+        (lambda df: pd.concat([df, df], axis=1), MIXED, "is not supported"),
+        (lambda df: df.values * 2, FRAME, "its array holds numbers and text"),
+    ],
+)  # fmt: skip
+def test_functions_that_cannot_be_traced_are_refused(function, data, reason):
+    model = FunctionTransformer(function)
+    inputs, _ = layout(data)
+    with pytest.raises(NotConvertible) as caught:
+        to_graph(model, inputs, precision="float64", steps={}, examples={id(model): data[:1]})
+    assert "cannot be traced" in caught.value.reason and reason in caught.value.reason
