@@ -15,7 +15,7 @@ Importing this module loads neither onnx nor scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["Columns", "Converter", "Graph", "Tensor", "register_converter"]
@@ -60,7 +60,7 @@ class Columns(Protocol):
 
     @property
     def dtypes(self) -> list[str]:
-        """The type of each column. Text is "string"."""
+        """The type of each column. Text is "string"; integers that may be missing are float64."""
 
     def __len__(self) -> int:
         """The number of columns."""
@@ -125,6 +125,13 @@ class Graph(Protocol):
 
     def gather(self, table: Any, index: Any) -> Any:
         """The elements or rows of a table at the positions in an int64 tensor."""
+
+    def lookup(self, x: Any, table: Mapping[Any, Any], default: Any) -> Any:
+        """The value that a dict has for each element of x, or `default`; x keeps its shape.
+
+        The keys are all texts or all integers, like x. The values are of one type: numbers, bools
+        or texts. Missing text has no key.
+        """
 
     def missing(self, x: Any) -> Any:
         """For each element whether the caller's value is missing, bool. Missing numbers are NaN,

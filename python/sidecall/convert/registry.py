@@ -284,6 +284,27 @@ class Conversion(Graph):
         columns = getattr(self.examples.get(id(model)), "columns", None)
         return None if columns is None else [str(name) for name in columns]
 
+    def lookup(self, x: Tensor, table: Mapping[Any, Any], default: Any) -> Tensor:
+        """The value that the table has for each element of x, or `default`."""
+        keys = "keys_strings" if x.dtype == "string" else "keys_int64s"
+        if x.dtype.startswith("float"):  # whole numbers that may be missing
+            absent = max(table, default=0) + 1
+            is_whole = (self.abs(x) < 2.0**53) & self.unary("Floor", x).equals(x)
+            x = self.cast(self.where(is_whole, x, float(absent)), "int64")
+        place = self.op(
+            "LabelEncoder",
+            x,
+            dtype="int64",
+            width=x.width,
+            domain="ai.onnx.ml",
+            values_int64s=list(range(len(table))),
+            default_int64=len(table),
+            **{keys: list(table)},
+        )
+        result = self.gather(self.const(np.asarray([*table.values(), default])), place)
+        result.width = x.width
+        return result
+
     def missing(self, x: Tensor) -> Tensor:
         """For each element whether the caller's value is missing."""
         if x.dtype == "string":

@@ -251,6 +251,26 @@ def test_a_converter_can_refuse_and_note(tmp_path):
     )
 
 
+def test_a_lookup_of_texts_and_of_integers(tmp_path):
+    class Looked(TransformerMixin, BaseEstimator):
+        def fit(self, frame, y=None):
+            self.texts_, self.numbers_ = {"x": 0.1, "Łódź": -2.5}, {3: 10, -1: 20}
+            return self
+
+        def transform(self, frame):
+            texts = frame["city"].map(self.texts_).fillna(0.7)
+            numbers = frame["n"].map(self.numbers_).fillna(0).astype("int64")
+            return pd.DataFrame({"texts": texts, "numbers": numbers})
+
+    @sidecall.register_converter(Looked)
+    def looked(step, columns, g):
+        texts = g.lookup(columns["city"], step.texts_, 0.7)
+        return [texts, g.lookup(columns["n"], step.numbers_, 0)]
+
+    frame = FRAME[["city"]].assign(n=RNG.integers(-2, 5, 120))
+    export(make_pipeline(Looked(), Ridge()).fit(frame, MATRIX[:, 0]), frame, tmp_path).close()
+
+
 def test_missing_values_of_each_type(tmp_path):
     class Missing(TransformerMixin, BaseEstimator):
         def fit(self, frame, y=None):
