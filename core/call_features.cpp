@@ -162,6 +162,10 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
 
 void Call::set_f64(int64_t row, int32_t index, double value) {
   const Feature& feature = feature_at(row, index);
+  if (value >= feature.plain_low && value <= feature.plain_high) {
+    write_number(row, feature, value, 0);
+    return mark_set(row, index);
+  }
   if (std::isnan(value) && feature.dtype != SIDECALL_DTYPE_STRING &&
       feature.dtype != SIDECALL_DTYPE_BOOL)
     return set_missing(row, index);

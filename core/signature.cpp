@@ -3,6 +3,7 @@
 
 #include <sidecall/sidecall.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -70,6 +71,18 @@ bool Feature::takes_beyond_float32(double value) const {
   return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));
 }
 
+void Feature::find_plain_range() {
+  const bool is_float = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
+  if (!is_float || is_closed || domain.has_holes()) return;
+  const double largest =
+      tensor_dtype == SIDECALL_DTYPE_FLOAT32 ? std::numeric_limits<float>::max() : kInfinity64;
+  plain_low = -largest;
+  plain_high = largest;
+  if (domain.numbers.empty()) return;
+  plain_low = std::max(plain_low, domain.numbers.front().low);
+  plain_high = std::min(plain_high, domain.numbers.front().high);
+}
+
 void Signature::index_tensors() {
   for (size_t i = 0; i < inputs.size(); ++i) input_names.add(inputs[i].name, i);
   for (size_t i = 0; i < outputs.size(); ++i) output_names.add(outputs[i].name, i);
@@ -90,7 +103,8 @@ void Signature::drop_last_output() {
 
 void Signature::index_records() {
   for (size_t i = 0; i < features.size(); ++i) {
-    const Feature& feature = features[i];
+    Feature& feature = features[i];
+    feature.find_plain_range();
     feature_names.add(feature.name, i);
     InputCheck& check = checks[static_cast<size_t>(feature.input)];
     check.feature_at.resize(static_cast<size_t>(feature.width));

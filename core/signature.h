@@ -53,12 +53,17 @@ struct Feature {
   bool is_domain_known = false;
   bool takes_empty = true;  // accepts the empty string
 
+  // Numbers between these two need no other check before they are stored in the tensor, which is
+  // a floating-point one then. If low > high, each number needs the checks.
+  double plain_low = 1, plain_high = 0;
+
   // Whether a string that a caller gives stands for a missing value.
   bool is_missing(std::string_view text) const {
     return text == kMissingString || (nullable && text == missing_string);
   }
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
   bool takes_beyond_float32(double value) const;
+  void find_plain_range();  // after all members above were set
 };
 
 // Whether a finite number rounds to an infinity in float32.

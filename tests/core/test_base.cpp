@@ -40,7 +40,7 @@ TEST_CASE("only UTF-8 as RFC 3629 defines it is accepted, at every position of a
                              "\xe2\x82",
                              "\xf0\x9f\x98",
                              "\xe2\x28\xa1"};
-  for (size_t before = 0; before < 20; ++before) {
+  for (size_t before = 0; before < 80; ++before) {
     const std::string start(before, 'x');
     for (const std::string& text : good) {
       const std::string whole = start + text + "end";
@@ -54,6 +54,16 @@ TEST_CASE("only UTF-8 as RFC 3629 defines it is accepted, at every position of a
   }
   CHECK(is_utf8(std::string_view("a\0b", 3)));
   CHECK_FALSE(is_utf8_without_nul(std::string_view("a\0b", 3)));
+}
+
+TEST_CASE("the next double is that of the C library") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const double largest = std::numeric_limits<double>::max();
+  for (const double number :
+       {0.0, -0.0, 1.0, -1.0, 0.1, 5e-324, -5e-324, 2.2250738585072014e-308, largest, -largest}) {
+    CHECK(next_above(number) == std::nextafter(number, infinity));
+    CHECK(next_below(number) == std::nextafter(number, -infinity));
+  }
 }
 
 TEST_CASE("a text is cut between characters") {

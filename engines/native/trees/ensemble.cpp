@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/number.h"
 #include "core/hash.h"
 #include "core/text.h"
 
@@ -24,7 +25,7 @@ constexpr double kMembershipThreshold = 0.5;
 double number_below(double x, bool is_double) {
   if (std::isnan(x) || x == -std::numeric_limits<double>::infinity())
     return std::numeric_limits<double>::quiet_NaN();
-  if (is_double) return std::nextafter(x, -std::numeric_limits<double>::infinity());
+  if (is_double) return std::isinf(x) ? std::numeric_limits<double>::max() : next_below(x);
   return std::nextafter(static_cast<float>(x), -std::numeric_limits<float>::infinity());
 }
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/number.h"
 #include "core/error.h"
 
 namespace sidecall::native {
@@ -21,7 +22,9 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 float narrow_threshold(double threshold) {
   const auto rounded = static_cast<float>(threshold);
   if (std::isnan(threshold) || threshold == kInfinity) return rounded;
-  const auto next = static_cast<float>(std::nextafter(threshold, kInfinity));
+  const double above =
+      threshold == -kInfinity ? std::numeric_limits<double>::lowest() : next_above(threshold);
+  const auto next = static_cast<float>(above);
   return next > rounded ? rounded : std::numeric_limits<float>::quiet_NaN();
 }
 
