@@ -85,6 +85,7 @@ highlight_language = "none"
 suppress_warnings = ["misc.highlighting_failure"]
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["mlflow"]  # sidecall.mlflow needs it, and the pages do not
 autodoc_class_signature = "separated"  # users do not call the constructors
 autodoc_typehints_format = "short"
 add_module_names = False

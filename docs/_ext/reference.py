@@ -27,6 +27,13 @@ CPP_HEADERS = {
 }
 PYTHON = {
     "Functions": ["open", "export", "check", "compare", "serve", "engine"],
+    "Converters of your own": [
+        "register_converter",
+        "converters.Graph",
+        "converters.Columns",
+        "converters.Tensor",
+    ],
+    "MLflow": ["mlflow.log_model", "mlflow.save_model", "mlflow.load_model"],
     "Models and calls": ["Model", "Call", "Server"],
     "What a model takes and returns": ["Signature", "Tensor", "Feature", "Column"],
     "Tensors of a call": ["_call.Inputs", "_call.Outputs"],

@@ -21,6 +21,7 @@ HEAVY = (
     "cffi",
     "lightgbm",
     "xgboost",
+    "mlflow",
 )
 
 
