@@ -469,6 +469,28 @@ class Model:
     def __repr__(self) -> str:
         return f"<sidecall.Model {self.name!r} {self.version!r}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: features, answers and the engine."""
+        from sidecall._html import heading, html_table, paragraph, section
+
+        features = [
+            (feature.name, feature.dtype, "yes" if feature.nullable else "no")
+            for feature in self.features
+        ]
+        columns = [(column.name, column.dtype) for column in self.columns]
+        shown = 100
+        reason = f" ({self.engine_reason})" if self.engine_reason else ""
+        return section(
+            " ".join(filter(None, ("sidecall.Model", self.name, self.version))),
+            heading(f"{len(features)} features of a record"),
+            html_table(("feature", "type", "may be missing"), features[:shown]),
+            paragraph("..." if len(features) > shown else ""),
+            heading(f"{len(columns)} columns of an answer"),
+            html_table(("column", "type"), columns[:shown]),
+            paragraph("..." if len(columns) > shown else ""),
+            paragraph(f"Runs on {self.engine}{reason}."),
+        )
+
 
 def _source(path: Path) -> tuple[bytes, bool]:
     if isinstance(path, (bytes, bytearray, memoryview)):

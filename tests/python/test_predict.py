@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import sidecall
 from sidecall import errors
+from vector_files import MODELS
 
 RECORD = {"a": 1, "b": 2, "c": True, "d": 0.5}
 Load = Callable[..., sidecall.Model]
@@ -31,6 +32,7 @@ import asyncio, resource, sys
 import numpy as np
 import sidecall
 from sidecall import errors
+from vector_files import MODELS
 
 model = sidecall.open(sys.argv[1], backend=sys.argv[2])
 record = {"a": 1, "b": 2, "c": True, "d": 0.5}
@@ -369,3 +371,13 @@ def test_large_batches_are_answered_in_order(matrix: sidecall.Model, backend: st
     expected = (whole["a"] + 110).tolist()
     assert matrix.predict(whole)["prediction"].tolist() == expected
     assert [answer["prediction"] for answer in matrix.predict(whole.to_dict("records"))] == expected
+
+
+def test_a_notebook_shows_features_answers_and_engine() -> None:
+    with sidecall.open(MODELS / "penguins.onnx") as model:
+        html = model._repr_html_()
+        assert all(feature.name in html for feature in model.features)
+        assert all(column.name in html for column in model.columns)
+        assert model.engine in html and "may be missing" in html
+    with sidecall.open(MODELS / "add.onnx") as model:
+        assert "0 features of a record" in model._repr_html_()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidecall.exporting.reports.html import (
+from sidecall._html import (
     CALM,
     COOL,
     WARM,

@@ -62,7 +62,7 @@ class Report:
         return "\n".join([*parts, "", self._made_with()])
 
     def _repr_html_(self) -> str:
-        from .html import heading, html_table, paragraph, section
+        from sidecall._html import heading, html_table, paragraph, section
 
         features, more = _features(self.contract["features"])
         parts = [
@@ -296,7 +296,7 @@ def _picture(contract: dict[str, Any], parity: dict[str, Any]) -> str:
 
     The scale is logarithmic.
     """
-    from .html import CALM, WARM, bar_at, picture, text_at
+    from sidecall._html import CALM, WARM, bar_at, picture, text_at
 
     width, left, right, lowest = 720.0, 130.0, 90.0, -17.0
 

@@ -1,4 +1,4 @@
-"""Pieces of HTML for reports in notebooks; the colours suit light and dark pages.
+"""Pieces of HTML for models and reports in notebooks; the colours suit light and dark pages.
 
 No script, no style sheet, nothing is loaded from a network.
 """
