@@ -7,12 +7,15 @@ to benchmarks/results/reliability.json. With names of targets only these run, an
 the rows of the others. Inputs that cause a failure stay in BUILD/fuzz/found.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +42,7 @@ TARGETS = {
     "hello": 256,
 }
 WHOLE_FILES = {"model", "native", "onnx_file"}
+OTHERS = set(TARGETS) - WHOLE_FILES
 EXECUTIONS, EXECUTIONS_OF_WHOLE_FILES, QUICK_SECONDS = 5_000_000, 1_000_000, 60
 # Exceptions and allocations are frequent, and are faster without the first two parts of
 # AddressSanitizer. A model may ask for any amount of memory; large allocations fail here.
@@ -49,8 +53,10 @@ SANITIZER = {
 
 
 class Campaign:
-    def __init__(self, build: Path, is_quick: bool) -> None:
-        self.folder, self.log, self.is_quick = build / "fuzz", build / "log", is_quick
+    """Builds and runs targets. Without `results` each runs for a minute, and nothing is kept."""
+
+    def __init__(self, build: Path, results: Results | None) -> None:
+        self.folder, self.log, self.results = build / "fuzz", build / "log", results
         self.jobs = len(os.sched_getaffinity(0))
 
     def build(self) -> None:
@@ -85,7 +91,7 @@ class Campaign:
             target,
             *(new, corpus, f"-artifact_prefix={self.folder}/found/{target}-"),
             *("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"),
-            f"-max_total_time={QUICK_SECONDS}" if self.is_quick else f"-runs={wanted}",
+            f"-max_total_time={QUICK_SECONDS}" if self.results is None else f"-runs={wanted}",
             *([f"-dict={words}"] if words.exists() else []),
         )
         row = {"target": target, **figures(text), "seconds": round(time.monotonic() - begin)}
@@ -93,8 +99,10 @@ class Campaign:
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         if code != 0:
             print("\n".join(text.splitlines()[-40:]), flush=True)
-        elif not self.is_quick:
+        elif self.results is not None:
             self.merge(target, corpus, new)
+        if self.results is not None:
+            self.results.add(row)
         return row
 
     def merge(self, target: str, corpus: Path, new: Path) -> None:
@@ -134,10 +142,36 @@ def figures(text: str) -> dict:
     }
 
 
-def rows_of_table(path: Path) -> dict[str, dict]:
-    """The rows that earlier campaigns wrote, by target."""
-    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {row["target"]: row for row in document.get("fuzz", [])}
+class Results:
+    """The table and the bars in the results file, with the rows of earlier campaigns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self.by_target = {row["target"]: row for row in document.get("fuzz", [])}
+        self.lock = threading.Lock()
+
+    def add(self, row: dict) -> None:
+        """Writes the file, so that the row is kept if the campaign is interrupted."""
+        with self.lock:
+            self.by_target[row["target"]] = row
+            self.report().write(self.path, keep_others=True)
+
+    def report(self) -> Report:
+        report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
+        rows = [self.by_target[name] for name in TARGETS if name in self.by_target]
+        report.tables["fuzz"] = rows
+        whole = self.fewest_executions(WHOLE_FILES)
+        report.bars = [
+            Bar("fuzz_executions_each", self.fewest_executions(OTHERS), EXECUTIONS, at_least=True),
+            Bar("fuzz_executions_whole_files", whole, EXECUTIONS_OF_WHOLE_FILES, at_least=True),
+            Bar("fuzz_new_edges_last_third", sum(row["new_edges"] for row in rows), 0),
+            Bar("fuzz_defects", sum(row["defects"] for row in rows), 0),
+        ]
+        return report
+
+    def fewest_executions(self, targets: set[str]) -> int:
+        return min(self.by_target.get(name, {}).get("executions", 0) for name in targets)
 
 
 def main() -> int:
@@ -146,36 +180,16 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.targets) - set(TARGETS):
         parser.error(f"TARGET: expected {', '.join(TARGETS)}, got {', '.join(sorted(unknown))}")
-    campaign = Campaign(options.build.resolve(), options.quick)
+    results = None if options.quick else Results(options.output or RESULTS / "reliability.json")
+    campaign = Campaign(options.build.resolve(), results)
     campaign.build()
     targets = [name for name in TARGETS if name in options.targets or not options.targets]
     with ThreadPoolExecutor(max_workers=campaign.jobs) as pool:
-        new_rows = list(pool.map(campaign.fuzz, targets))
-    if options.quick:
-        return 1 if any(row["defects"] for row in new_rows) else 0
-    path = options.output or RESULTS / "reliability.json"
-    by_target = rows_of_table(path) | {row["target"]: row for row in new_rows}
-    rows = [by_target[name] for name in TARGETS if name in by_target]
-    report = Report("reliability", describe_versions(["numpy", "onnxruntime"]))
-    report.tables["fuzz"] = rows
-
-    def fewest_executions(is_whole: bool) -> int:
-        kind = [name for name in TARGETS if (name in WHOLE_FILES) == is_whole]
-        return min(by_target[name]["executions"] if name in by_target else 0 for name in kind)
-
-    report.bars = [
-        Bar("fuzz_executions_each", fewest_executions(False), EXECUTIONS, at_least=True),
-        Bar(
-            "fuzz_executions_whole_files",
-            fewest_executions(True),
-            EXECUTIONS_OF_WHOLE_FILES,
-            at_least=True,
-        ),
-        Bar("fuzz_new_edges_last_third", sum(row["new_edges"] for row in rows), 0),
-        Bar("fuzz_defects", sum(row["defects"] for row in rows), 0),
-    ]
+        rows = list(pool.map(campaign.fuzz, targets))
+    if results is None:
+        return 1 if any(row["defects"] for row in rows) else 0
+    report = results.report()
     report.print_bars()
-    report.write(path, keep_others=True)
     return 0 if all(bar.holds for bar in report.bars) else 1
 
 
