@@ -316,6 +316,7 @@ class _PrefixComparer:
                 rows=represented_type,
                 steps=steps,
                 unused=unused,
+                examples=self.original.steps.examples(),
             )
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:

@@ -120,10 +120,13 @@ class Checks:
 
     The keys of `rules` are the id() of steps, and the keys of `inputs` are the names of inputs.
     `steps` lists the steps that the output `refused` refers to by number. `notes` are remarks for
-    the user of the exported file.
+    the user of the exported file. `unproven` are steps whose converter is not one of ours, and
+    functions that were traced: nothing but the comparison with the original shows that they are
+    right.
     """
 
     rules: dict[int, Rule] = field(default_factory=dict)
     inputs: dict[str, Range] = field(default_factory=dict)
     steps: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)

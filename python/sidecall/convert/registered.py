@@ -41,6 +41,7 @@ def _rule(model: object, method: str) -> Callable[[Conversion, Any, Frame], Any]
         return None
 
     def rule(g: Conversion, step: Any, x: Frame) -> Any:
+        g.distrust()
         try:
             result = converter(step, Frame(g, x.parts, x.sparse, g.column_names(step)), g)
         except NotConvertible:

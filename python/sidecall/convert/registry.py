@@ -96,15 +96,21 @@ class Conversion(Graph):
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
 
     def refuse(self, reason: str) -> NotConvertible:
-        return NotConvertible(self._where(), reason)
+        return NotConvertible(self.step_path, reason)
 
     def note(self, text: str) -> None:
         """Records a remark about this step for the user; it becomes part of the export report."""
-        note = f"{self._where()}: {text}"
+        note = f"{self.step_path}: {text}"
         if note not in self.checks.notes:
             self.checks.notes.append(note)
 
-    def _where(self) -> str:
+    def distrust(self) -> None:
+        """Notes that only the comparison with the original shows whether this step is right."""
+        if self.step_path not in self.checks.unproven:
+            self.checks.unproven.append(self.step_path)
+
+    @property
+    def step_path(self) -> str:
         steps = [name for name, _ in self.path if name]
         label = self.path[-1][1] if self.path else ""
         return f"{' > '.join(steps)} ({label})" if steps else label

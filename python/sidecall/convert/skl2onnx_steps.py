@@ -35,6 +35,7 @@ def skl2onnx_rule(model: object, method: str) -> Callable[[Conversion, Any, Fram
 
 def _rule(method: str) -> Callable[[Conversion, Any, Frame], Any]:
     def rule(g: Conversion, model: Any, x: Frame) -> Any:
+        g.distrust()
         outputs = _outputs(g, model, method == "decision_function", x)
         result = outputs[_OUTPUTS[method]] if len(outputs) > 1 else outputs[0]
         if method == "index":

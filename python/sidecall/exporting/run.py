@@ -17,6 +17,7 @@ from .errors import DataError, ModelError, ParityError, StepError
 from .inputs.domain import input_ranges
 from .model.original import Original
 from .parity import golden
+from .parity.compare import compare
 from .parity.engine import Session, declare_shapes
 from .parity.locate_mismatch import locate_mismatch
 from .parity.measure import Measure, Parity
@@ -135,6 +136,7 @@ class Conversion:
         self.golden_rows = described.golden_rows
         self.refusing: list[dict[str, str]] = []  # the checks in the graph that can refuse a row
         self.notes: list[str] = []  # what converters say about their steps
+        self.unproven: list[str] = []  # steps that only the comparison shows to be right
 
     def convert(self, on_rows: Callable[[int], None]) -> tuple[Report, Any]:
         """Returns a report on how far the graph's answers are from the model's, and the graph.
@@ -172,8 +174,9 @@ class Conversion:
             [column.take(near) for column in self.data.columns],
         ]
         precision = "float32" if self.precision == "float32" else "float64"
+        steps = self.original.steps
         step, hint = locate_mismatch(
-            self.model, self.data, self.schema, batches, self.original.steps.of, precision
+            self.model, self.data, self.schema, batches, steps.of, steps.examples(), precision
         )
         return ParityError(
             step, error.reason + hint, output=error.output, row=error.row, largest=error.largest
@@ -212,7 +215,7 @@ class Conversion:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)
         session = Session(graph, step)
-        self.refusing, self.notes = checks.steps, checks.notes
+        self.refusing, self.notes, self.unproven = checks.steps, checks.notes, checks.unproven
         wanted = [output.name for output in self.original.outputs] + [REFUSED] * bool(self.refusing)
         if session.names != wanted:
             raise StepError(
@@ -238,6 +241,8 @@ class Conversion:
     ) -> tuple[Parity, Parity, Parity]:
         if len(self.golden_rows[0]):
             golden.mark_random(self.golden_rows, measure)
+            if self.unproven:
+                self._require_comparable(measure)
         # Take the cheap measurements first: synthetic rows usually reveal a wrong conversion.
         of_golden = self._held(measure.of_columns(self.golden_rows), "synthetic rows")
         of_probes = self._held(measure.of_columns(probe_rows), "synthetic rows")
@@ -255,6 +260,25 @@ class Conversion:
                 f"{refusals.strict} rows at the very limits of what the model accepts are refused only by the file, because the last digits differ there"
             )
         return of_data, of_probes, of_golden
+
+    def _require_comparable(self, measure: Measure) -> None:
+        """Refuses steps that the comparison cannot show to be right."""
+        for output in self.original.outputs:
+            if not output.deterministic:
+                raise StepError(
+                    self.unproven[0],
+                    f"{output.name} changes from one call to the next, so nothing shows that the converted step is right",
+                )
+        tensors = self.schema.tensors(self.golden_rows)
+        together = measure.session.run(tensors)
+        for row in range(min(len(self.golden_rows[0]), 4)):
+            alone = measure.session.run({name: x[row : row + 1] for name, x in tensors.items()})
+            of_row = {name: answer[row : row + 1] for name, answer in together.items()}
+            if any(found.bad.any() for found in compare(self.original.outputs, of_row, alone)):
+                raise StepError(
+                    self.unproven[0],
+                    "the converted graph computes the answer to a row from other rows of its batch",
+                )
 
     def _held(self, parity: Parity, where: str) -> Parity:
         if parity.refused:

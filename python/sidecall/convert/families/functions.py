@@ -40,6 +40,7 @@ def apply(
 
 def _traced(g: Conversion, function: Any, args: dict[str, Any], x: Frame, example: Any) -> Frame:
     """function(x, **args) for any other function, if it consists of functions that convert."""
+    g.distrust()
     try:
         return trace(g, function, args, x, example)
     except Untraceable as error:

@@ -73,11 +73,17 @@ class Tensor:
         return self.name
 
     def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
-        left = self.graph.like(left, self)
-        right = self.graph.like(right, self)
+        left, right = self.graph.promoted(op, left, right)
         widths = [t.width for t in (left, right)]
         width = None if None in widths else max(w for w in widths if w is not None)
-        return self.graph.op(op, left, right, dtype=dtype or self.dtype, width=width)
+        return self.graph.op(op, left, right, dtype=dtype or left.dtype, width=width)
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a tensor has no truth value: combine conditions with & | ~, and choose with where()"
+        )
+
+    __array_ufunc__ = None  # so that numpy's numbers and arrays leave operators to this class
 
     def __add__(self, other: Any) -> Tensor:
         return self._binary("Add", self, other)
@@ -105,6 +111,12 @@ class Tensor:
 
     def __pow__(self, other: Any) -> Tensor:
         return self._binary("Pow", self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return self._binary("Pow", other, self)
+
+    def __abs__(self) -> Tensor:
+        return self.graph.abs(self)
 
     def __neg__(self) -> Tensor:
         return self.graph.op("Neg", self, width=self.width)
@@ -203,6 +215,41 @@ class Graph:
         width = int(array.shape[array.ndim - 1]) if array.ndim else 1
         return Tensor(self, self.constants[key][0], dtype, width)
 
+    def promoted(self, op: str, left: Any, right: Any) -> tuple[Tensor, Tensor]:
+        """The operands of an operator as tensors of the type in which numpy computes.
+
+        A constant has the type of its partner if it can be represented there.
+        """
+        operands = [x if isinstance(x, Tensor) else np.asarray(x) for x in (left, right)]
+        types = {x.dtype for x in operands if isinstance(x, Tensor)}
+        if types == {"string"}:
+            if op not in ("Equal", "Where"):
+                raise TypeError("texts can only be compared with equals()")
+            first, second = (
+                x if isinstance(x, Tensor) else self.const(x, "string") for x in (left, right)
+            )
+            return first, second
+        if "string" in types or any(
+            not isinstance(x, Tensor) and x.dtype.kind not in "fiub" for x in operands
+        ):
+            raise TypeError("an operator cannot combine text and numbers")
+        dtype = str(np.result_type(*types))
+        for x in operands:
+            if isinstance(x, Tensor):
+                continue
+            if dtype == "bool" and x.dtype.kind != "b":
+                dtype = "int64"
+            if dtype.startswith("int") and x.dtype.kind == "f" and not (x == np.rint(x)).all():
+                dtype = "float64"
+        if dtype == "bool" and op not in ("And", "Or", "Equal", "Where"):
+            dtype = "int64"
+        if dtype.startswith("int") and op == "Div":
+            dtype = "float64"
+        first, second = (
+            self.cast(x, dtype) if isinstance(x, Tensor) else self.const(x, dtype) for x in operands
+        )
+        return first, second
+
     def like(self, value: Any, partner: Tensor) -> Tensor:
         return value if isinstance(value, Tensor) else self.const(value, partner.dtype)
 
@@ -293,6 +340,8 @@ class Graph:
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         if x.dtype == dtype:
             return x
+        if dtype not in ELEMENT_TYPES:
+            raise ValueError(f"type: expected {', '.join(ELEMENT_TYPES)}, got '{dtype}'")
         if dtype == "float64" and x.wide is not None:
             return x.wide
         result = self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
@@ -315,13 +364,17 @@ class Graph:
         return self.op(op, x, dtype=dtype, width=x.width, **attributes)
 
     def exp(self, x: Tensor) -> Tensor:
-        return self.unary("Exp", x)
+        return self.unary("Exp", self.real_numbers(x))
 
     def log(self, x: Tensor) -> Tensor:
-        return self.unary("Log", x)
+        return self.unary("Log", self.real_numbers(x))
 
     def sqrt(self, x: Tensor) -> Tensor:
-        return self.unary("Sqrt", x)
+        return self.unary("Sqrt", self.real_numbers(x))
+
+    def real_numbers(self, x: Tensor) -> Tensor:
+        """x as floating-point numbers, which are doubles for integers, as in numpy."""
+        return x if x.dtype.startswith("float") else self.cast(x, "float64")
 
     def abs(self, x: Tensor) -> Tensor:
         return self.unary("Abs", x)
@@ -333,7 +386,7 @@ class Graph:
         return self.unary("Softmax", x, axis=1)
 
     def isnan(self, x: Tensor) -> Tensor:
-        return self.unary("IsNaN", x, "bool")
+        return self.unary("IsNaN", self.real_numbers(x), "bool")
 
     def reduce(self, op: str, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
         axes = [axis]
@@ -341,10 +394,11 @@ class Graph:
         return self.op(op, x, self.const(axes), width=width, keepdims=int(keep))
 
     def sum(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        x = self.cast(x, "int64") if x.dtype == "bool" else x
         return self.reduce("ReduceSum", x, axis, keep)
 
     def mean(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
-        return self.reduce("ReduceMean", x, axis, keep)
+        return self.reduce("ReduceMean", self.real_numbers(x), axis, keep)
 
     def max(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
         return self.reduce("ReduceMax", x, axis, keep)
@@ -380,13 +434,12 @@ class Graph:
         return values, indices
 
     def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
-        model = yes if isinstance(yes, Tensor) else no
-        if not isinstance(model, Tensor):
-            model = self.const(float(yes))
-        yes, no = self.like(yes, model), self.like(no, model)
+        if not isinstance(yes, Tensor) and not isinstance(no, Tensor):
+            yes = self.const(float(yes))
+        yes, no = self.promoted("Where", yes, no)
         widths = [t.width for t in (condition, yes, no)]
         width = None if None in widths else max(w for w in widths if w is not None)
-        return self.op("Where", condition, yes, no, dtype=model.dtype, width=width)
+        return self.op("Where", condition, yes, no, dtype=yes.dtype, width=width)
 
     def maximum(self, x: Tensor, low: Any) -> Tensor:
         return x._binary("Max", x, low)

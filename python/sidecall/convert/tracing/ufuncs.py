@@ -135,7 +135,7 @@ def remainder(g: Conversion, a: Tensor, b: float) -> Tensor:
 def floor_divide(g: Conversion, a: Tensor, b: float) -> Tensor:
     """a // b for a number b other than 0, as numpy computes it: by the exact remainder."""
     if a.dtype == "int64":
-        return (a - remainder(g, a, b)) / g.const(b, "int64")
+        return g.op("Div", a - remainder(g, a, b), g.const(b, "int64"), width=a.width)
     rest = g.op("Mod", a, g.const(b, a.dtype), width=a.width, fmod=1)
     other_side = rest > 0.0 if b < 0 else rest < 0.0
     quotient = (a - rest) / g.const(b, a.dtype)

@@ -85,7 +85,7 @@ class Original:
         """Returns the exception that the model raises for these rows, or None."""
         try:
             with quiet():
-                method_of(self.model, self.outputs[0].method)(rows)
+                method_of(self.model, self.outputs[0].method)(_copy_of(rows))
         except Exception as error:
             return error
         return None
@@ -96,7 +96,7 @@ class Original:
     def _ask(self, output: Output, rows: Any) -> np.ndarray:
         try:
             with quiet():
-                return _as_array(method_of(self.model, output.method)(rows))
+                return _as_array(method_of(self.model, output.method)(_copy_of(rows)))
         except Exception as error:
             kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
             reason = _NO_ROWS.get(
@@ -217,6 +217,11 @@ def _methods_of(model: Any, task: str) -> list[tuple[str, str]]:
     return result + next(([pair] for pair in second if hasattr(model, pair[1])), [])
 
 
+def _copy_of(rows: Any) -> Any:
+    """Rows that the model may change; some transformers write into what they get."""
+    return rows.copy() if hasattr(rows, "copy") else rows
+
+
 def _as_array(answer: Any) -> np.ndarray:
     if isinstance(answer, list) and answer and getattr(answer[0], "ndim", 0) == 2:
         # A multi-output classifier returns one array per output, which a contract cannot hold.
@@ -224,6 +229,10 @@ def _as_array(answer: Any) -> np.ndarray:
     if hasattr(answer, "toarray"):
         answer = answer.toarray()
     array = np.asarray(answer)
+    if array.dtype == object and all(
+        isinstance(v, bool | np.bool_ | int | float) for v in array.flat
+    ):
+        array = array.astype(np.float64)  # a DataFrame with columns of numbers and of bools
     return (
         array[:, 0]
         if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "O"

@@ -46,6 +46,7 @@ def locate_mismatch(
     schema: Schema,
     batches: list[list[Column]],
     types: Mapping[int, str],
+    examples: Mapping[int, Any],
     precision: str,
 ) -> tuple[str, str]:
     """Returns the path and class of the step, and a hint about this kind of step, or "".
@@ -58,7 +59,7 @@ def locate_mismatch(
     last step of the model, and its answers agree when it gets the original's own numbers.
     """
     comparer = _StepComparer(
-        data, schema, [batch for batch in batches if len(batch[0])], types, precision
+        data, schema, [batch for batch in batches if len(batch[0])], types, examples, precision
     )
     leaves = list(_leaves(model, "", []))
     found = next((leaf for leaf in leaves[:-1] if comparer.differs(leaf.steps)), leaves[-1])
@@ -159,9 +160,11 @@ class _StepComparer:
         schema: Schema,
         batches: list[list[Column]],
         types: Mapping[int, str],
+        examples: Mapping[int, Any],
         precision: str,
     ) -> None:
-        self.data, self.schema, self.types, self.precision = data, schema, types, precision
+        self.data, self.schema, self.precision = data, schema, precision
+        self.types, self.examples = types, examples
         self.batches = [schema.rounds(batch) for batch in batches]
 
     def differs(self, steps: list[Any], *, exactly: bool = False) -> bool:
@@ -201,7 +204,14 @@ class _StepComparer:
         from sidecall.convert import to_graph
 
         return Session(
-            to_graph(model, inputs, precision=self.precision, steps=self.types, unused=unused),
+            to_graph(
+                model,
+                inputs,
+                precision=self.precision,
+                steps=self.types,
+                unused=unused,
+                examples=self.examples,
+            ),
             type(model).__name__,
         )
 
