@@ -2,7 +2,7 @@
 
 A library of transformers or estimators registers a converter for each class, once, when it is
 imported. sidecall.export then calls the converter for every fitted step of this class, and compares
-the answers of the file with those of the step, as it does for all steps:
+the answers of the file with those of the model on the rows of the data and on synthetic rows:
 
     @sidecall.register_converter(Ratio)
     def convert(step, columns, g):
@@ -34,9 +34,10 @@ METHODS = (
 class Tensor(Protocol):
     """A value of the graph: a matrix [N, width] with a row for each row of the caller.
 
-    The operators of numpy add nodes to the graph: + - * / ** @ < <= > >= & | ~, with a tensor of
-    the same type, or with a number or an array, which becomes a constant of this type. `==` compares
-    Python objects; use equals().
+    The operators of numpy add nodes to the graph: + - * / ** @ < <= > >= & | ~ and abs(), with
+    another tensor, a number or an array. Types are promoted as in numpy. A tensor has no truth
+    value: combine conditions with & and |, and compare for equality with equals(), because `==`
+    compares Python objects.
     """
 
     @property
@@ -56,11 +57,15 @@ class Columns(Protocol):
 
     @property
     def names(self) -> list[str] | None:
-        """The names of the columns; None if the step gets an array, or if no data is known."""
+        """The names of the columns; None if the step gets an array, as after most steps of
+        scikit-learn, or if no data is known.
+        """
 
     @property
     def dtypes(self) -> list[str]:
-        """The type of each column. Text is "string"; integers that may be missing are float64."""
+        """The type of each column. Text is "string". Integers and bools are float64 if they may be
+        missing, or if all features of the model are numbers.
+        """
 
     def __len__(self) -> int:
         """The number of columns."""
@@ -102,17 +107,17 @@ class Graph(Protocol):
     def maximum(self, x: Any, low: Any) -> Any: ...
     def minimum(self, x: Any, high: Any) -> Any: ...
 
-    def sum(self, x: Any, axis: int = 1) -> Any:
+    def sum(self, x: Any) -> Any:
         """The sum of each row, [N, 1]."""
 
-    def mean(self, x: Any, axis: int = 1) -> Any:
+    def mean(self, x: Any) -> Any:
         """The mean of each row, [N, 1]."""
 
-    def max(self, x: Any, axis: int = 1) -> Any:
-        """The largest number of each row, [N, 1]."""
+    def max(self, x: Any) -> Any:
+        """The largest number of each row, [N, 1]. Unlike in numpy, NaN may be left out."""
 
-    def min(self, x: Any, axis: int = 1) -> Any:
-        """The smallest number of each row, [N, 1]."""
+    def min(self, x: Any) -> Any:
+        """The smallest number of each row, [N, 1]. Unlike in numpy, NaN may be left out."""
 
     def argmax(self, x: Any) -> Any:
         """The position of the largest number of each row, int64 [N]."""
@@ -134,8 +139,9 @@ class Graph(Protocol):
         """
 
     def missing(self, x: Any) -> Any:
-        """For each element whether the caller's value is missing, bool. Missing numbers are NaN,
-        and missing text is a text that no caller can send; integers and bools are never missing.
+        """For each element whether the caller's value is missing, bool. A missing number is NaN,
+        and a missing text is one that no caller can send. int64 and bool tensors hold no missing
+        values.
         """
 
     def op(

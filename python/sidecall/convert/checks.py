@@ -19,12 +19,14 @@ REFUSED = "refused"
 class Rule:
     """The numbers that a step accepts in each of its columns.
 
-    A step accepts the numbers from `low` to `high`, and NaN if `missing`.
+    A step accepts the numbers from `low` to `high`, and NaN if `missing`. `words` describe them in
+    an error message, if not the bounds.
     """
 
     low: float
     high: float
     missing: bool
+    words: str = ""
 
     @property
     def takes_all(self) -> bool:
@@ -33,6 +35,8 @@ class Rule:
     @property
     def expected(self) -> str:
         """The accepted numbers in the words of an error message."""
+        if self.words:
+            return self.words
         single = float(np.finfo(np.float32).max)
         if self.low > 0:
             words = "finite numbers above 0"

@@ -14,7 +14,7 @@ from .checks import REFUSED, Checks
 from .errors import NotConvertible
 from .graph.builder import Tensor
 from .graph.frame import LEFT_OUT, Frame
-from .registry import Conversion
+from .registry import Conversion, no_converter
 
 OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed", "distances", "indices")
 
@@ -153,7 +153,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
             return _prediction(g, model, x)
         raise NotConvertible(
             type(kind).__name__,
-            f"there is no converter for the class {type(kind).__module__}.{type(kind).__name__}",
+            no_converter(kind),
         )
     if is_classifier(kind) and hasattr(model, "classes_"):
         return _classifier(g, model, x)

@@ -51,7 +51,10 @@ def _rule(model: object, method: str) -> Callable[[Conversion, Any, Frame], Any]
             raise g.refuse(
                 f"its registered converter raised {type(error).__name__}: {text}"
             ) from error
-        return _checked(g, method, result)
+        answer = _checked(g, method, result)
+        if method == "transform":
+            _require_width(g, step, answer)
+        return answer
 
     return rule
 
@@ -75,6 +78,22 @@ def _checked(g: Conversion, method: str, result: Any) -> Any:
             )
     parts = [g.narrow(part) if part.dtype.startswith("float") else part for part in parts]
     return Frame(g, parts) if method == "transform" else Frame(g, parts).matrix()
+
+
+def _require_width(g: Conversion, step: Any, answer: Frame) -> None:
+    """Refuses a result that has not as many columns as that of the step, if a row is known."""
+    if id(step) not in g.examples:
+        return
+    try:
+        example = g.examples[id(step)]
+        expected = np.shape(step.transform(example.copy() if hasattr(example, "copy") else example))
+    except Exception:  # the step needs more than one row, for example
+        return
+    if len(expected) == 2 and expected[1] != answer.width:
+        columns = f"{answer.width} column" + "s" * (answer.width != 1)
+        raise g.refuse(
+            f"its registered converter returned {columns}, and transform of the step returns {expected[1]}"
+        )
 
 
 def _index_by_scores(g: Conversion, model: Any, x: Frame) -> Tensor:

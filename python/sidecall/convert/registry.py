@@ -58,6 +58,15 @@ def _library(model: object) -> str:
     return type(model).__module__.partition(".")[0]
 
 
+def no_converter(model: object) -> str:
+    """Why a model of this class does not convert, and what to do."""
+    kind = type(model)
+    return (
+        f"there is no converter for the class {kind.__module__}.{kind.__name__}; "
+        "sidecall.register_converter takes one"
+    )
+
+
 class Conversion(Graph):
     """A graph that is being built from one model.
 
@@ -283,7 +292,7 @@ class Conversion(Graph):
             raise self.refuse(reason)
         if any(key[:2] == (library, name) for key in _rules):
             raise self.refuse(f"{method} of this class has no converter")
-        raise self.refuse(f"there is no converter for the class {type(model).__module__}.{name}")
+        raise self.refuse(no_converter(model))
 
     def column_names(self, model: object) -> list[str] | None:
         """The names of the columns that the step gets; None if it gets an array, or is unknown."""
@@ -292,6 +301,16 @@ class Conversion(Graph):
 
     def lookup(self, x: Tensor, table: Mapping[Any, Any], default: Any) -> Tensor:
         """The value that the table has for each element of x, or `default`."""
+        table = dict(table)
+        kinds = {str if isinstance(key, str) else type(key) for key in table}
+        whole = all(isinstance(key, int | np.integer) for key in table)
+        if not table:
+            raise ValueError("table: expected a dict with at least one key, got none")
+        if not (whole if x.dtype != "string" else kinds == {str}):
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise TypeError(
+                f"table: expected keys that are all texts or all integers, as the tensor of {x.dtype}, got {names}"
+            )
         keys = "keys_strings" if x.dtype == "string" else "keys_int64s"
         if x.dtype.startswith("float"):  # whole numbers that may be missing
             absent = max(table, default=0) + 1

@@ -167,7 +167,10 @@ def test_transformed_targets_agree(inner):
 def test_a_target_whose_inverse_is_a_python_function_is_refused():
     x, y = load_diabetes(return_X_y=True)
     model = TransformedTargetRegressor(
-        LinearRegression(), check_inverse=False, func=np.log, inverse_func=lambda v: np.exp(v) - np.exp(v).min()
+        LinearRegression(),
+        check_inverse=False,
+        func=np.log,
+        inverse_func=lambda v: np.exp(v) - np.exp(v).min(),
     ).fit(x, y)
     with pytest.raises(NotConvertible, match="transformer_"):
         to_graph(model, [("X", "float32", 10)], precision="float32")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from convert_harness import layout, run_graph, run_graph_natively
 from sidecall.convert import NotConvertible, to_graph
+from sidecall.convert.checks import Checks, Range
 from sklearn.preprocessing import FunctionTransformer
 
 HARD = [0.0, -0.0, 1.0, -1.0, 0.3, 7.0, -7.0, 6.999999999999999, 2.5, 1e300, 1e-310, np.inf, -np.inf, np.nan]  # fmt: skip
@@ -118,6 +119,57 @@ def test_functions_of_whole_numbers_agree(name):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_functions_of_frames_agree(name):
     check(FRAME_FUNCTIONS[name], MIXED)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_powers_have_the_shorter_ways_of_numpy():
+    check(lambda x: x**0.5, NUMBERS)
+    check(lambda x: x**2 + x**-1.0, NUMBERS)
+    check(lambda df: np.isnan(df**0.5), MIXED.astype(float))
+
+
+def traced(function, data, ranges):
+    """The graph of a function of a DataFrame whose columns are float64 tensors in the file."""
+    model = FunctionTransformer(function).fit(data)
+    checks = Checks(inputs=ranges)
+    inputs = [(name, "float64", 1) for name in data.columns]
+    examples = {id(model): data.iloc[:1]}
+    graph = to_graph(model, inputs, precision="float64", steps={}, examples=examples, checks=checks)
+    return lambda **columns: run_graph(
+        graph,
+        {name: np.array(values, "float64").reshape(-1, 1) for name, values in columns.items()},
+    )
+
+
+def test_integers_that_cannot_be_missing_wrap_around_as_in_numpy():
+    data = pd.DataFrame({"n": [1, 2, 3]})
+    run = traced(lambda df: df * df, data, {"n": Range.of(-np.inf, np.inf, False, 1)})
+    values = [4_000_000_000, -7, 2**53]
+    got = run(n=values)
+    np.testing.assert_array_equal(got["transformed"].ravel(), np.array(values) * np.array(values))
+    np.testing.assert_array_equal(run(n=[2.0**54, 1])["refused"], [1, 0])
+
+
+def test_integers_that_may_be_missing_are_refused_where_doubles_are_not_exact():
+    data = pd.DataFrame({"n": [1, 2, 3]})
+    run = traced(lambda df: df * df, data, {"n": Range.of(-np.inf, np.inf, True, 1)})
+    got = run(n=[3, np.nan, 94_906_265, 94_906_267])
+    np.testing.assert_array_equal(got["transformed"].ravel()[:2], [9, np.nan])
+    np.testing.assert_array_equal(got["refused"], [0, 0, 0, 1])
+
+
+def test_bools_that_may_be_missing_can_be_filled_and_asked_for():
+    data = pd.DataFrame({"f": [True, False]})
+    ranges = {"f": Range.of(0, 1, True, 1)}
+    run = traced(lambda df: df.assign(g=df.f.isna(), f=df.f.fillna(True)) * 1, data, ranges)
+    np.testing.assert_array_equal(run(f=[1, 0, np.nan])["transformed"], [[1, 0], [0, 0], [1, 1]])
+    for function in (
+        lambda df: df * 2,
+        lambda df: ~df,
+        lambda df: df.assign(g=np.where(df.f, 1, 0)),
+    ):
+        with pytest.raises(NotConvertible, match="a bool column that may be missing"):
+            traced(function, data, ranges)
 
 
 @pytest.mark.parametrize("name", TEXT_FUNCTIONS)

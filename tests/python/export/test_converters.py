@@ -18,7 +18,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(
@@ -286,6 +286,87 @@ def test_missing_values_of_each_type(tmp_path):
     frame = FRAME.astype({"city": object})
     frame.loc[3, ["paid", "city"]] = None
     export(make_pipeline(Missing(), Ridge()).fit(frame, MATRIX[:, 0]), frame, tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("convert", "truth"),
+    [
+        (lambda c, g: c["n"] < 10.5, lambda df: df["n"] < 10.5),
+        (lambda c, g: c["n"] * 1.5 + 0.5, lambda df: df["n"] * 1.5 + 0.5),
+        (lambda c, g: c["n"] / 300, lambda df: df["n"] / 300),
+        (lambda c, g: g.maximum(c["n"], 0.5), lambda df: np.maximum(df["n"], 0.5)),
+        (lambda c, g: g.where(c["n"] > 3, c["n"], 0.5), lambda df: np.where(df["n"] > 3, df["n"], 0.5)),
+        (lambda c, g: c["n"].equals(0.5), lambda df: df["n"] == 0.5),
+        (lambda c, g: (c["n"] > 3) + (c["n"] > 9), lambda df: (df["n"] > 3) * 1 + (df["n"] > 9)),
+        (lambda c, g: c["n"] - (c["n"] > 3), lambda df: df["n"] - (df["n"] > 3)),
+        (lambda c, g: g.sqrt(c["n"]) + c["paid"], lambda df: np.sqrt(df["n"]) + df["paid"]),
+        (lambda c, g: np.float64(2) * c["n"], lambda df: 2.0 * df["n"]),
+    ],
+)  # fmt: skip
+def test_operators_promote_types_as_numpy_does(tmp_path, convert, truth):
+    class Step(TransformerMixin, BaseEstimator):
+        def fit(self, frame, y=None):
+            return self
+
+        def transform(self, frame):
+            return np.column_stack([truth(frame), frame["paid"]]).astype(float)
+
+    @sidecall.register_converter(Step)
+    def step(fitted, columns, g):
+        return [g.cast(convert(columns, g), "float64"), columns["paid"]]
+
+    frame = FRAME[["paid", "city"]].assign(n=RNG.permutation(120))
+    export(make_pipeline(Step(), Ridge()).fit(frame, MATRIX[:, 0]), frame, tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("converter", "reason"),
+    [
+        (lambda s, c, g: g.where(0 < c[0] < 1, c[0], c[1]), "a tensor has no truth value"),
+        (lambda s, c, g: c[0] if c[0] > 0 else c[1], "a tensor has no truth value"),
+        (lambda s, c, g: c.matrix() - g.sum(c.matrix(), axis=0), "from other rows of its batch"),
+        (lambda s, c, g: g.cast(c.matrix(), "int"), "expected float32, .*, got 'int'"),
+        (lambda s, c, g: g.lookup(c[0], {}, 0.0), "expected a dict with at least one key"),
+        (lambda s, c, g: g.lookup(c[0], {1: 1.0, "a": 2.0}, 0.0), "keys .* all texts or all integers"),
+        (lambda s, c, g: [c[0]], "returned 1 column, and transform of the step returns 2"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_converter_are_named(tmp_path, converter, reason):
+    sidecall.register_converter(Halved)(converter)
+    with pytest.raises(sidecall.ExportError, match=reason):
+        export(make_pipeline(Halved(), Ridge()).fit(MATRIX, MATRIX[:, 0]), MATRIX, tmp_path)
+
+
+def test_a_step_that_changes_its_argument_is_compared(tmp_path):
+    class Doubling(Halved):
+        def transform(self, x):
+            x *= 2
+            return x
+
+    sidecall.register_converter(Doubling)(lambda step, columns, g: columns.matrix() * 3.0)
+    model = make_pipeline(Doubling(), Ridge()).fit(MATRIX.copy(), MATRIX[:, 0])
+    with pytest.raises(sidecall.ExportError, match="different answers"):
+        export(model, MATRIX.copy(), tmp_path)
+    sidecall.register_converter(Doubling)(lambda step, columns, g: columns.matrix() * 2.0)
+    export(model, MATRIX.copy(), tmp_path).close()
+
+
+def test_a_function_with_random_numbers_is_refused(tmp_path):
+    model = FunctionTransformer(lambda x: x + np.random.default_rng().normal()).fit(MATRIX)
+    with pytest.raises(sidecall.ExportError, match="changes from one call to the next"):
+        export(model, MATRIX, tmp_path)
+
+
+def test_columns_of_numbers_and_of_bools_make_one_matrix(tmp_path):
+    model = FunctionTransformer(lambda df: df.assign(late=df["owed"] > 0))
+    frame = FRAME[["paid", "owed"]]
+    with export(model.fit(frame), frame, tmp_path) as opened:
+        assert opened.predict({"paid": 1.0, "owed": 2.0})["transformed"] == [1.0, 2.0, 1.0]
+
+
+def test_a_class_without_a_converter_is_told_about_the_hook():
+    with pytest.raises(sidecall.ExportError, match=r"sidecall\.register_converter"):
+        sidecall.export(Halved().fit(MATRIX), "unused.onnx", MATRIX)
 
 
 def test_subclasses_need_a_converter_of_their_own():

@@ -18,7 +18,7 @@ from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion
 from . import numpy_functions  # noqa: F401
-from .placeholders import Array, Table, Untraceable, matrix_of
+from .placeholders import EXACT_RULE, Array, Flag, Table, Untraceable, matrix_of, whole
 
 __all__ = ["Untraceable", "trace"]
 
@@ -42,7 +42,7 @@ def trace(
     else:
         dtype = _type_of(example.dtype) if hasattr(example, "dtype") else None
         parts = [_given(g, part, dtype) for part in x.parts]
-        source = Array(g, matrix_of(Frame(g, parts)), 2)
+        source = Array(g, matrix_of(g, Frame(g, parts)), 2)
     try:
         result = function(source, **args)
     except Untraceable:
@@ -72,8 +72,15 @@ def _given(g: Conversion, x: Tensor, dtype: str | None) -> Tensor:
     """A column in the type in which the function of the original gets it."""
     if x.dtype == "string":
         return x
-    may_be_missing = dtype in ("int64", "bool") and x.dtype.startswith("float")
-    if dtype is None or may_be_missing:
+    if dtype in ("int64", "bool") and x.dtype.startswith("float"):
+        doubles = g.cast(x, "float64")
+        if x.range is not None and not x.range.missing.any():
+            g.require(Frame(g, [doubles]), EXACT_RULE)
+            return g.cast(doubles, dtype)
+        if dtype == "bool":
+            return Flag(g, doubles.name, "float64", doubles.width)
+        return whole(g, doubles)
+    if dtype is None:
         computes_in_double = g.steps is None or g.real == "float64"
         dtype = "float64" if x.dtype == "float32" and computes_in_double else x.dtype
     if dtype not in ("float32", "float64", "int64", "bool"):

@@ -14,11 +14,13 @@ from .placeholders import (
     Array,
     Table,
     Untraceable,
+    Whole,
     elementwise,
     kind_of,
     matrix_of,
     operand,
     part_of,
+    whole,
 )
 
 
@@ -64,7 +66,11 @@ def _where(condition: Any, yes: Any, no: Any) -> Any:
         dtype = str(np.result_type(*examples))
     if dtype not in (*TYPES, "string"):
         raise Untraceable(f"np.where computes in {dtype}, which is not supported")
-    return Array(g, g.where(test, operand(g, yes, dtype), operand(g, no, dtype)), ndim)
+    is_whole = dtype == "int64" and any(isinstance(x.tensor, Whole) for x in arrays)
+    if is_whole:
+        dtype = "float64"
+    chosen = g.where(test, operand(g, yes, dtype), operand(g, no, dtype))
+    return Array(g, whole(g, chosen) if is_whole else chosen, ndim)
 
 
 def _is_text(x: Any) -> bool:
@@ -95,7 +101,7 @@ def _beside(arrays: Sequence[Any], ndim_of_columns: int) -> Array:
     if any(ndim_of_columns and x.ndim != ndim_of_columns for x in parts):
         raise Untraceable("it puts arrays of different dimensions side by side")
     g = parts[0].g
-    return Array(g, matrix_of(Frame(g, [x.tensor for x in parts])), 2)
+    return Array(g, matrix_of(g, Frame(g, [x.tensor for x in parts])), 2)
 
 
 @implements(np.concatenate)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from ..checks import Rule
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
@@ -21,6 +22,36 @@ class Untraceable(Exception):
     """The function does something that a graph cannot do; the text says what."""
 
 
+class Whole(Tensor):
+    """A column of integers of the original that may be missing: float64, with NaN.
+
+    numpy computes with integers as long as none is missing in the batch. They wrap around beyond
+    2^63, and doubles are exact up to 2^53, so rows with larger numbers are refused.
+    """
+
+    __slots__ = ()
+
+
+class Flag(Tensor):
+    """A column of bools of the original that may be missing: float64, with NaN.
+
+    Whether pandas takes a missing bool as True depends on what stands for it, so a function may
+    only ask whether it is missing, or fill it.
+    """
+
+    __slots__ = ()
+
+
+_EXACT = 2**53
+EXACT_RULE = Rule(-float(_EXACT), float(_EXACT), True, "whole numbers of at most 2^53")
+
+
+def whole(g: Conversion, x: Tensor) -> Whole:
+    """x as a column of integers that may be missing; rows with large numbers are refused."""
+    g.require(Frame(g, [x]), EXACT_RULE)
+    return Whole(g, x.name, "float64", x.width)
+
+
 class _Rows:
     """Stands for the number of rows, which only reshape() accepts."""
 
@@ -30,12 +61,18 @@ _ROWS = _Rows()
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 
-def matrix_of(x: Frame) -> Tensor:
+def matrix_of(g: Conversion, x: Frame) -> Tensor:
     """The columns as one array has them: of their common type."""
     if set(x.dtypes) == {"string"}:
         return x.matrix("string")
     if "string" in x.dtypes:
         raise Untraceable("its array holds numbers and text")
+    if any(isinstance(part, Flag) for part in x.parts):
+        raise Untraceable(_FLAG)
+    if any(isinstance(part, Whole) for part in x.parts) and all(
+        isinstance(part, Whole) or part.dtype in ("int64", "bool") for part in x.parts
+    ):
+        return whole(g, x.matrix("float64"))
     return x.matrix(str(np.result_type(*set(x.dtypes))))
 
 
@@ -102,6 +139,11 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
     notnull = notna
 
     def fillna(self, value: Any) -> Any:
+        if isinstance(self, Array) and isinstance(self.tensor, Flag):
+            if not isinstance(value, bool):
+                raise Untraceable("it fills a bool column with another type")
+            filled = self.g.where(self.g.isnan(self.tensor), float(value), self.tensor)
+            return Array(self.g, self.g.cast(filled, "bool"), self.ndim)
         return FUNCTIONS[np.where](self.isna(), value, self)
 
     def isin(self, values: Any) -> Any:
@@ -113,6 +155,10 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
             raise Untraceable(f"it uses the type {name}, expected one of {', '.join(TYPES)}")
 
         def cast(g: Conversion, x: Tensor) -> Tensor:
+            if isinstance(x, Flag):
+                raise Untraceable(_FLAG)
+            if isinstance(x, Whole):
+                return x if name == "int64" else g.cast(Tensor(g, x.name, x.dtype, x.width), name)
             if x.dtype == "string" or (x.dtype.startswith("float") and name == "int64"):
                 raise Untraceable(f"it converts {x.dtype} to {name}")
             return g.cast(x, name)
@@ -121,6 +167,9 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
 
     def copy(self, *_: Any, **__: Any) -> Any:
         return self.map(lambda g, x: x)
+
+
+_FLAG = "it computes with a bool column that may be missing; fill it with fillna() first"
 
 
 class Array(Placeholder):
@@ -137,6 +186,10 @@ class Array(Placeholder):
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        if isinstance(self.tensor, Flag):
+            raise Untraceable(_FLAG)
+        if isinstance(self.tensor, Whole):
+            return np.dtype("int64")
         return np.dtype(object if self.tensor.dtype == "string" else self.tensor.dtype)
 
     @property
@@ -149,6 +202,16 @@ class Array(Placeholder):
 
     def to_numpy(self) -> Array:
         return self
+
+    def __pow__(self, exponent: Any) -> Any:
+        """numpy's operator has shorter ways for some exponents, with other results at infinity."""
+        shortcuts = {0.5: np.sqrt, 2: np.square, 1: np.positive}
+        if np.ndim(exponent) == 0 and not isinstance(exponent, Placeholder):
+            if exponent in shortcuts:
+                return elementwise(self.g, shortcuts[exponent], (self,))
+            if exponent == -1 and self.dtype.kind == "f":
+                return elementwise(self.g, np.reciprocal, (self,))
+        return elementwise(self.g, np.power, (self, exponent))
 
     def to_frame(self, name: str = "0") -> Table:
         return Table(self.g, {name: self.tensor})
@@ -230,7 +293,7 @@ class Table(Placeholder):
 
     @property
     def values(self) -> Array:
-        return Array(self.g, matrix_of(Frame(self.g, list(self.parts.values()))), 2)
+        return Array(self.g, matrix_of(self.g, Frame(self.g, list(self.parts.values()))), 2)
 
     def to_numpy(self) -> Array:
         return self.values
@@ -393,7 +456,25 @@ def _computed(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Tensor:
     loop = [str(dtype) for dtype in ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))]
     if not set(loop) <= set(TYPES):
         raise Untraceable(f"np.{ufunc.__name__} computes in {loop[0]}, which is not supported")
-    operands = [operand(g, x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
+    is_whole = any(isinstance(x, Array) and isinstance(x.tensor, Whole) for x in inputs)
+    operands = [
+        operand(g, x, "float64" if is_whole and dtype == "int64" else dtype)
+        for x, dtype in zip(inputs, loop, strict=False)
+    ]
+    if is_whole and loop[0] == "int64":
+        if any(not isinstance(x, Array) and (np.abs(x) > _EXACT).any() for x in inputs):
+            raise Untraceable("it computes with whole numbers beyond 2^53")
+        if ufunc is np.power:
+            return whole(g, _whole_power(operands[0], inputs[1]))
+        types = ["float64" if dtype == "int64" else dtype for dtype in loop]
+        result = _of_operands(g, ufunc, operands, types, inputs)
+        return whole(g, result) if loop[-1] == "int64" else result
+    return _of_operands(g, ufunc, operands, loop, inputs)
+
+
+def _of_operands(
+    g: Conversion, ufunc: np.ufunc, operands: list[Tensor], loop: list[str], inputs: Sequence[Any]
+) -> Tensor:
     if ufunc in (np.logical_not, np.invert):
         if loop[0] != "bool":
             if ufunc is np.invert:
@@ -431,6 +512,8 @@ def kind_of(x: Any) -> Any:
 
 def operand(g: Conversion, x: Any, dtype: str) -> Tensor:
     if isinstance(x, Array):
+        if isinstance(x.tensor, Flag):
+            raise Untraceable(_FLAG)
         return g.cast(x.tensor, dtype)
     return g.const(np.asarray(x), dtype)
 
@@ -455,6 +538,8 @@ def _divided(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any], kinds: list[
     if dtype not in ("int64", "float32", "float64"):
         raise Untraceable(f"it uses // or % with {dtype}")
     body = remainder if ufunc is np.remainder else floor_divide
+    if dtype == "int64" and isinstance(inputs[0].tensor, Whole):
+        return whole(g, body(g, operand(g, inputs[0], "float64"), divisor))
     return body(g, operand(g, inputs[0], dtype), divisor)
 
 
@@ -470,6 +555,8 @@ def _whole_power(base: Tensor, exponent: Any) -> Tensor:
 def _is_one_of(g: Conversion, x: Tensor, values: list[Any]) -> Tensor:
     if (x.dtype == "string") != all(isinstance(value, str) for value in values) or not values:
         raise Untraceable("it uses isin() with values of another type, or with none")
+    if isinstance(x, Whole) and any(abs(value) > _EXACT for value in values):
+        raise Untraceable("it computes with whole numbers beyond 2^53")
     found = [x.equals(value) for value in values]
     result = found[0]
     for other in found[1:]:
@@ -491,6 +578,8 @@ def _rounded(g: Conversion, x: Tensor, decimals: int) -> Tensor:
 
 
 def _sum(g: Conversion, x: Tensor) -> Tensor:
+    if isinstance(x, Whole):
+        return whole(g, g.sum(x))
     x = g.cast(x, "int64") if x.dtype == "bool" else x
     return row_sum(g, x) if x.dtype.startswith("float") else g.sum(x)
 
