@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..checks import Range
+from .promotion import common_type
 
 # Every onnxruntime since 1.21 supports these versions. The tree operators of ai.onnx.ml 3 return
 # float32 for every input type. Version 5 has an operator that returns double but no longer has the
@@ -216,35 +217,11 @@ class Graph:
         return Tensor(self, self.constants[key][0], dtype, width)
 
     def promoted(self, op: str, left: Any, right: Any) -> tuple[Tensor, Tensor]:
-        """The operands of an operator as tensors of the type in which numpy computes.
-
-        A constant has the type of its partner if it can be represented there.
-        """
+        """The operands of an operator as tensors of the type in which numpy computes."""
         operands = [x if isinstance(x, Tensor) else np.asarray(x) for x in (left, right)]
         types = {x.dtype for x in operands if isinstance(x, Tensor)}
-        if types == {"string"}:
-            if op not in ("Equal", "Where"):
-                raise TypeError("texts can only be compared with equals()")
-            first, second = (
-                x if isinstance(x, Tensor) else self.const(x, "string") for x in (left, right)
-            )
-            return first, second
-        if "string" in types or any(
-            not isinstance(x, Tensor) and x.dtype.kind not in "fiub" for x in operands
-        ):
-            raise TypeError("an operator cannot combine text and numbers")
-        dtype = str(np.result_type(*types))
-        for x in operands:
-            if isinstance(x, Tensor):
-                continue
-            if dtype == "bool" and x.dtype.kind != "b":
-                dtype = "int64"
-            if dtype.startswith("int") and x.dtype.kind == "f" and not (x == np.rint(x)).all():
-                dtype = "float64"
-        if dtype == "bool" and op not in ("And", "Or", "Equal", "Where"):
-            dtype = "int64"
-        if dtype.startswith("int") and op == "Div":
-            dtype = "float64"
+        constants = [x for x in operands if isinstance(x, np.ndarray)]
+        dtype = common_type(op, types, constants)
         first, second = (
             self.cast(x, dtype) if isinstance(x, Tensor) else self.const(x, dtype) for x in operands
         )

@@ -18,7 +18,8 @@ from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion
 from . import numpy_functions  # noqa: F401
-from .placeholders import EXACT_RULE, Array, Flag, Table, Untraceable, matrix_of, whole
+from .columns import EXACT_RULE, Flag, Untraceable, whole
+from .placeholders import Array, Table, matrix_of
 
 __all__ = ["Untraceable", "trace"]
 

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..graph.frame import Frame
+from .columns import Untraceable, Whole, whole
 from .placeholders import (
     FUNCTIONS,
     TYPES,
     Array,
     Table,
-    Untraceable,
-    Whole,
     elementwise,
     kind_of,
     matrix_of,
     operand,
     part_of,
-    whole,
 )
 
 

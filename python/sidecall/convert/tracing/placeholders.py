@@ -8,48 +8,14 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from ..checks import Rule
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
 from ..registry import Conversion
+from .columns import EXACT, FLAG, Flag, Untraceable, Whole, whole
 from .ufuncs import BINARY, TESTS, UNARY, floor_divide, remainder
 
 TYPES = ("float32", "float64", "int64", "bool")
-
-
-class Untraceable(Exception):
-    """The function does something that a graph cannot do; the text says what."""
-
-
-class Whole(Tensor):
-    """A column of integers of the original that may be missing: float64, with NaN.
-
-    numpy computes with integers as long as none is missing in the batch. They wrap around beyond
-    2^63, and doubles are exact up to 2^53, so rows with larger numbers are refused.
-    """
-
-    __slots__ = ()
-
-
-class Flag(Tensor):
-    """A column of bools of the original that may be missing: float64, with NaN.
-
-    Whether pandas takes a missing bool as True depends on what stands for it, so a function may
-    only ask whether it is missing, or fill it.
-    """
-
-    __slots__ = ()
-
-
-_EXACT = 2**53
-EXACT_RULE = Rule(-float(_EXACT), float(_EXACT), True, "whole numbers of at most 2^53")
-
-
-def whole(g: Conversion, x: Tensor) -> Whole:
-    """x as a column of integers that may be missing; rows with large numbers are refused."""
-    g.require(Frame(g, [x]), EXACT_RULE)
-    return Whole(g, x.name, "float64", x.width)
 
 
 class _Rows:
@@ -68,7 +34,7 @@ def matrix_of(g: Conversion, x: Frame) -> Tensor:
     if "string" in x.dtypes:
         raise Untraceable("its array holds numbers and text")
     if any(isinstance(part, Flag) for part in x.parts):
-        raise Untraceable(_FLAG)
+        raise Untraceable(FLAG)
     if any(isinstance(part, Whole) for part in x.parts) and all(
         isinstance(part, Whole) or part.dtype in ("int64", "bool") for part in x.parts
     ):
@@ -156,7 +122,7 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
 
         def cast(g: Conversion, x: Tensor) -> Tensor:
             if isinstance(x, Flag):
-                raise Untraceable(_FLAG)
+                raise Untraceable(FLAG)
             if isinstance(x, Whole):
                 return x if name == "int64" else g.cast(Tensor(g, x.name, x.dtype, x.width), name)
             if x.dtype == "string" or (x.dtype.startswith("float") and name == "int64"):
@@ -167,9 +133,6 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
 
     def copy(self, *_: Any, **__: Any) -> Any:
         return self.map(lambda g, x: x)
-
-
-_FLAG = "it computes with a bool column that may be missing; fill it with fillna() first"
 
 
 class Array(Placeholder):
@@ -187,7 +150,7 @@ class Array(Placeholder):
     @property
     def dtype(self) -> np.dtype[Any]:
         if isinstance(self.tensor, Flag):
-            raise Untraceable(_FLAG)
+            raise Untraceable(FLAG)
         if isinstance(self.tensor, Whole):
             return np.dtype("int64")
         return np.dtype(object if self.tensor.dtype == "string" else self.tensor.dtype)
@@ -462,7 +425,7 @@ def _computed(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Tensor:
         for x, dtype in zip(inputs, loop, strict=False)
     ]
     if is_whole and loop[0] == "int64":
-        if any(not isinstance(x, Array) and (np.abs(x) > _EXACT).any() for x in inputs):
+        if any(not isinstance(x, Array) and (np.abs(x) > EXACT).any() for x in inputs):
             raise Untraceable("it computes with whole numbers beyond 2^53")
         if ufunc is np.power:
             return whole(g, _whole_power(operands[0], inputs[1]))
@@ -513,7 +476,7 @@ def kind_of(x: Any) -> Any:
 def operand(g: Conversion, x: Any, dtype: str) -> Tensor:
     if isinstance(x, Array):
         if isinstance(x.tensor, Flag):
-            raise Untraceable(_FLAG)
+            raise Untraceable(FLAG)
         return g.cast(x.tensor, dtype)
     return g.const(np.asarray(x), dtype)
 
@@ -555,7 +518,7 @@ def _whole_power(base: Tensor, exponent: Any) -> Tensor:
 def _is_one_of(g: Conversion, x: Tensor, values: list[Any]) -> Tensor:
     if (x.dtype == "string") != all(isinstance(value, str) for value in values) or not values:
         raise Untraceable("it uses isin() with values of another type, or with none")
-    if isinstance(x, Whole) and any(abs(value) > _EXACT for value in values):
+    if isinstance(x, Whole) and any(abs(value) > EXACT for value in values):
         raise Untraceable("it computes with whole numbers beyond 2^53")
     found = [x.equals(value) for value in values]
     result = found[0]

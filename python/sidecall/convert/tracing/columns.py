@@ -1,0 +1,43 @@
+"""Columns of traced functions whose values a double stands for."""
+
+from __future__ import annotations
+
+from ..checks import Rule
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion
+
+
+class Untraceable(Exception):
+    """The function does something that a graph cannot do; the text says what."""
+
+
+class Whole(Tensor):
+    """A column of integers of the original that may be missing: float64, with NaN.
+
+    numpy computes with integers as long as none is missing in the batch. They wrap around beyond
+    2^63, and doubles are exact up to 2^53, so rows with larger numbers are refused.
+    """
+
+    __slots__ = ()
+
+
+class Flag(Tensor):
+    """A column of bools of the original that may be missing: float64, with NaN.
+
+    Whether pandas takes a missing bool as True depends on what stands for it, so a function may
+    only ask whether it is missing, or fill it.
+    """
+
+    __slots__ = ()
+
+
+FLAG = "it computes with a bool column that may be missing; fill it with fillna() first"
+EXACT = 2**53  # doubles hold all integers up to here
+EXACT_RULE = Rule(-float(EXACT), float(EXACT), True, "whole numbers of at most 2^53")
+
+
+def whole(g: Conversion, x: Tensor) -> Whole:
+    """x as a column of integers that may be missing; rows with large numbers are refused."""
+    g.require(Frame(g, [x]), EXACT_RULE)
+    return Whole(g, x.name, "float64", x.width)
