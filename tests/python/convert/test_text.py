@@ -8,6 +8,7 @@ from convert_harness import assert_agrees, case_name, differences, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidecall.convert import NotConvertible, to_graph
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -107,6 +108,37 @@ def test_a_column_of_texts_beside_numbers_agrees():
     assert_agrees(make_pipeline(columns, LogisticRegression()).fit(frame, np.arange(8) % 2), frame)
 
 
+PARTS = [
+    "Hello  World a",
+    "a",
+    "",
+    " \t\u2003 ",
+    "NA\tna\n x\x1cq\x1dr",
+    "Ångström été\u00a0b c",
+    "\u2003x\u1680y",
+    "İstanbul",
+    "  trail  ",
+]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        CountVectorizer(analyzer="char_wb", ngram_range=(1, 2)),
+        CountVectorizer(analyzer="char_wb", ngram_range=(4, 6), lowercase=False),
+        CountVectorizer(analyzer="char_wb", ngram_range=(1, 3), binary=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4)),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3), strip_accents="ascii"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3), strip_accents="unicode"),
+    ],
+    ids=case_name,
+)
+def test_parts_of_words_agree(model):
+    model = clone(model).fit(PARTS[:7])
+    assert_agrees(model, np.array([*PARTS, *FRESH], dtype=object))
+    assert_agrees(model, np.array(PARTS[3:5], dtype=object))
+
+
 def shout(text):
     return text.upper()
 
@@ -114,7 +146,16 @@ def shout(text):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (CountVectorizer(analyzer="char_wb"), "analyzer='char_wb'"),
+        (CountVectorizer(vocabulary=["a b", "c"]), "a term that ngram_range=(1, 1) excludes"),
+        (CountVectorizer(analyzer="char", vocabulary=["ab"]), "ngram_range=(1, 1) excludes"),
+        (
+            CountVectorizer(analyzer="char_wb", ngram_range=(3, 4), vocabulary=["ab"]),
+            "ngram_range=(3, 4) excludes",
+        ),
+        (
+            CountVectorizer(analyzer="char_wb", ngram_range=(3, 4), vocabulary=["a b"]),
+            "a term that analyzer='char_wb' never counts",
+        ),
         (CountVectorizer(analyzer=str.split), "analyzer is a Python function"),
         (
             CountVectorizer(tokenizer=str.split, token_pattern=None),

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
@@ -64,7 +66,7 @@ def _spaces() -> tuple[str, ...]:
 
 
 @cache
-def _space_class() -> str:
+def space_class() -> str:
     return character_class(frozenset(_spaces()).__contains__)
 
 
@@ -89,14 +91,17 @@ def token_expression(pattern: str) -> str | None:
         return f"[{_word_class()}]{{{count + least},}}"
     if bounded or repeat is None:
         return None
-    return f"[^{_space_class()}]{repeat}" if atom == r"\S" else atom + repeat
+    return f"[^{space_class()}]{repeat}" if atom == r"\S" else atom + repeat
 
 
 # Lower case and accents, character by character.
 
 
-def _changes(lowercase: bool, accents: str | None) -> dict[str, str]:
-    """A table of the characters that change, with their replacements."""
+def _changes(lowercase: bool, accents: str | None, spaces: bool) -> dict[str, str]:
+    """A table of the characters that change, with their replacements.
+
+    `spaces`: whitespace becomes a space.
+    """
     table = {}
     for c in _characters():
         changed = c.lower() if lowercase else c
@@ -106,6 +111,8 @@ def _changes(lowercase: bool, accents: str | None) -> dict[str, str]:
             changed = "".join(d for d in changed if not unicodedata.combining(d))
         elif accents == "ascii":
             changed = changed.encode("ascii", "ignore").decode("ascii")
+        if spaces and not changed.isalnum():
+            changed = "".join(" " if d.isspace() else d for d in changed)
         if changed != c:
             table[c] = changed
     return table
@@ -124,27 +131,63 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse(
             "its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours"
         )
-    replacements = _replacements(model.lowercase, model.strip_accents)
-    if model.analyzer == "char":
+    is_padded = model.analyzer == "char_wb"
+    replacements = _replacements(model.lowercase, model.strip_accents, is_padded)
+    text = x.column(0)
+    if model.analyzer in ("char", "char_wb"):
         unit, tokens = "characters", {"spaces": list(_spaces())}
         grams = [(list(t), i) for t, i in terms.items()]
     else:
         unit, tokens = _word_tokens(g, model, terms)
         grams = [(t.split(), i) for t, i in terms.items()]
+    if is_padded:
+        text = _padded(g, terms, text)
+    _check_lengths(g, model, grams)
     (counts,) = g.call_function(
         counting_function(unit, bool(replacements)),
-        [g.op("Reshape", x.column(0), g.const([-1]))],
+        [g.op("Reshape", text, g.const([-1]))],
         [("float32", len(terms))],
         **tokens,
         **replacements,
         **_grams(grams),
     )
+    if is_padded and " " in terms:
+        # Every word has a space before and behind it, and adjacent words share one of them here.
+        is_space = np.arange(len(terms)) == terms[" "]
+        counts = counts * np.where(is_space, 2.0, 1.0) - np.where(is_space, 2.0, 0.0)
     if model.binary:
         counts = g.cast(counts > 0.0, "float32")
     counts.range = Range.of(0.0, 2.0**31, False, len(terms))
     if type(model).__name__ == "TfidfVectorizer":
         return g.transform(model._tfidf, counts, "").matrix()
     return g.cast(counts, g.real)
+
+
+def _check_lengths(g: Conversion, model: Any, grams: list[tuple[list[str], int]]) -> None:
+    """Refuses terms that are never counted because of their length; only users can give such ones.
+
+    analyzer='char_wb' counts a word that is shorter than every sequence as a whole.
+    """
+    shortest, longest = model.ngram_range
+    for tokens, _ in grams:
+        is_word = model.analyzer == "char_wb" and tokens[0] == tokens[-1] == " " and len(tokens) > 2
+        if len(tokens) > longest or (len(tokens) < shortest and not is_word):
+            raise g.refuse(
+                f"its vocabulary has a term that ngram_range={model.ngram_range} excludes"
+            )
+
+
+def _padded(g: Conversion, terms: dict[str, int], text: Tensor) -> Tensor:
+    """The text of analyzer='char_wb' with a space before and behind it.
+
+    scikit-learn takes the parts of each word between two spaces of its own. Here adjacent words
+    share a space. This gives the same counts, because no part has a space inside.
+    """
+    if any(" " in term[1:-1] or (not term.strip(" ") and term != " ") for term in terms):
+        raise g.refuse("its vocabulary has a term that analyzer='char_wb' never counts")
+    space = g.const([[" "]])
+    text = g.op("StringConcat", space, text, width=1)
+    return g.op("StringConcat", text, space, width=1)
 
 
 def _check(g: Conversion, model: Any) -> None:
@@ -155,8 +198,10 @@ def _check(g: Conversion, model: Any) -> None:
         raise g.refuse("its strip_accents is a Python function")
     if callable(model.analyzer):
         raise g.refuse("its analyzer is a Python function")
-    if model.analyzer not in ("word", "char"):
-        raise g.refuse(f"analyzer='{model.analyzer}' is not supported; 'word' and 'char' are")
+    if model.analyzer not in ("word", "char", "char_wb"):
+        raise g.refuse(
+            f"analyzer='{model.analyzer}' is not supported; 'word', 'char' and 'char_wb' are"
+        )
     if model.input != "content":
         raise g.refuse(f"input='{model.input}' reads files; only 'content' is supported")
 
@@ -182,13 +227,14 @@ def _word_tokens(
 
 
 @cache
-def _replacements(lowercase: bool, accents: str | None) -> dict[str, Any]:
+def _replacements(lowercase: bool, accents: str | None, spaces: bool = False) -> dict[str, Any]:
     """The attributes for a function that replaces characters; empty if no character changes."""
-    table = _changes(lowercase, accents)
+    table = _changes(lowercase, accents, spaces)
     if not table:
         return {}
-    special = {c for c in table if ord(c) > 127}
-    case = "LOWER" if any(ord(c) < 128 for c in table) else "NONE"
+    # Without any of these, only the case of ASCII letters changes.
+    special = {c for c in table if ord(c) > 127 or c.isspace()}
+    case = "LOWER" if lowercase else "NONE"
     if accents == "ascii":
         # Nearly every non-ASCII character is removed. So removal is the default, and the table
         # lists only the characters that are kept or replaced by text.
