@@ -57,6 +57,30 @@ def test_support_vector_classifiers_agree(cls, kernel):
     assert_agrees(cls(kernel=kernel, break_ties=True).fit(X, CULTIVAR), ROWS)
 
 
+@pytest.mark.parametrize("cls", [SVC, NuSVC], ids=lambda c: c.__name__)
+@pytest.mark.filterwarnings("ignore:The `probability`:FutureWarning")
+def test_probabilities_of_libsvm_agree_also_near_the_boundary(cls):
+    options = {"probability": True, "random_state": 0}
+    # Scores near 0 give exactly 1/2, because libsvm's iteration stops before its first step.
+    near = np.repeat(X[:1], 2000, axis=0) + np.linspace(-3, 3, 2000).reshape(-1, 1)
+    two = cls(kernel="linear", **options).fit(X, TWO)
+    assert (two.predict_proba(near) == 0.5).any()
+    three = cls(**options).fit(X, np.array(["a", "b", "c"])[CULTIVAR])
+    five = cls(kernel="poly", **options).fit(X, np.arange(len(X)) % 5)
+    for model in (two, three, five):
+        found = differences(model, near, "float64")
+        assert found["label"] == 0
+        assert found["probabilities"] < 1e-9
+
+
+def test_probabilities_of_too_many_classes_are_refused():
+    model = SVC(probability=True).fit(
+        np.repeat(np.arange(41.0), 6)[:, None], np.repeat(range(41), 6)
+    )
+    with pytest.raises(NotConvertible, match="at most 40 are supported"):
+        to_graph(model, [("X", "float64", 1)], precision="float64")
+
+
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
 def test_kernel_methods_that_are_not_classifiers_agree(kernel):
     assert_agrees(SVR(kernel=kernel).fit(X, Y), ROWS)

@@ -12,6 +12,7 @@ from . import (  # noqa: F401
     functions,
     impute,
     kernels,
+    libsvm_probabilities,
     lightgbm_models,
     linear_model,
     naive_bayes,

@@ -185,13 +185,6 @@ def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.argmax(first @ win + (1.0 - first) @ lose)
 
 
-@converts("sklearn", "SVC NuSVC", "predict_proba")
-def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raise g.refuse(
-        "libsvm computes probabilities with an iterative algorithm; CalibratedClassifierCV is supported"
-    )
-
-
 @converts("sklearn", "KernelRidge", "predict")
 def kernel_ridge(g: Conversion, model: Any, x: Frame) -> Tensor:
     k = kernel(
