@@ -42,7 +42,7 @@ def explain(model: Any, examples: Mapping[int, Any] | None = None) -> list[Step]
 
 def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
     library = type(model).__module__.partition(".")[0]
-    kind = type(model).__name__ if library in ("sklearn", "imblearn") else ""
+    kind = type(model).__name__ if library in ("sklearn", "imblearn", "feature_engine") else ""
     if kind == "Pipeline":
         steps = model.steps
     elif kind == "ColumnTransformer" and hasattr(model, "transformers_"):
@@ -110,18 +110,33 @@ def _inputs(model: Any) -> list[tuple[str, int]]:
 
 
 def _string_columns(model: Any) -> set[int]:
-    """The columns that a boosting model reads as strings, because it handles categories itself."""
+    """The columns that a step reads as strings, because it handles categories itself."""
     inner = getattr(model, "_preprocessor", None)
     if inner is not None:
         indices = np.flatnonzero(np.asarray(model.is_categorical_))
         categories = inner.named_transformers_["encoder"].categories_
         return {int(k) for k, c in zip(indices, categories, strict=True) if _dtype(c) == "string"}
+    if names := _text_columns(model):
+        return {k for k, name in enumerate(model.feature_names_in_) if name in names}
     booster = getattr(model, "booster_", None)
     if booster is not None and getattr(booster, "pandas_categorical", None):
         infos = booster.dump_model()["feature_infos"]
         names = booster.feature_name()
         return {k for k, name in enumerate(names) if infos.get(name, {}).get("values")}
     return set()
+
+
+def _text_columns(model: Any) -> set[Any]:
+    """The names of the columns of text of a step of feature_engine or skrub."""
+    names: set[Any] = set()
+    for attribute in ("encoder_dict_", "category_dict_", "imputer_dict_"):
+        for name, values in (getattr(model, attribute, None) or {}).items():
+            if isinstance(values, str) or (np.iterable(values) and _dtype(values) == "string"):
+                names.add(name)
+    for step in getattr(model, "_preprocessors", ()):
+        if type(getattr(step, "transformer", None)).__name__ == "CleanNullStrings":
+            names.update(step.used_inputs_)
+    return names
 
 
 def _dtype(values: Any) -> str:

@@ -191,7 +191,7 @@ def _prediction(g: Conversion, model: Any, x: Frame) -> list[Output]:
 
 def final_step(model: Any) -> Any:
     """The step that decides what the whole model answers."""
-    libraries = ("sklearn.", "imblearn.")
+    libraries = ("sklearn.", "imblearn.", "feature_engine.")
     while type(model).__module__.startswith(libraries) and type(model).__name__ in _HOLDERS:
         model = _HOLDERS[type(model).__name__](model)
     return model

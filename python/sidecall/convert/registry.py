@@ -5,7 +5,7 @@ Every family of converters registers here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -212,11 +212,23 @@ class Conversion(Graph):
             and not (p.range is not None and p.range.within(rule))
         ]
         if doubtful:
-            names = [name for name, _ in self.path if name]
-            step = " > ".join(names) or self.path[-1][1]
-            self.refusals.setdefault((step, rule.expected), []).extend(
-                self._broken(part, rule) for part in doubtful
-            )
+            self.refuse_rows([self._broken(part, rule) for part in doubtful], rule.expected)
+
+    def refuse_missing(self, parts: Sequence[Tensor]) -> None:
+        """Refuses the rows in which a value of these tensors is missing."""
+        numbers = [part for part in parts if part.dtype != "string"]
+        self.require(Frame(self, numbers), NumberRule(-np.inf, np.inf, False))
+        texts = [
+            p for p in parts if p.dtype == "string" and (p.range is None or p.range.missing.any())
+        ]
+        if texts:
+            self.refuse_rows([self.missing(part) for part in texts], "values that are not missing")
+
+    def refuse_rows(self, broken: Sequence[Tensor], expected: str) -> None:
+        """Refuses the rows in which one of the tensors [N, 1] is true, in the name of this step."""
+        names = [name for name, _ in self.path if name]
+        step = " > ".join(names) or self.path[-1][1]
+        self.refusals.setdefault((step, expected), []).extend(broken)
 
     def _broken(self, x: Tensor, rule: NumberRule) -> Tensor:
         """[N, 1], true where a number of the row breaks the rule."""

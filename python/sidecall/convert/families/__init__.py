@@ -8,6 +8,8 @@ from . import (  # noqa: F401
     density,
     encoders,
     ensemble,
+    feature_engine_models,
+    feature_engine_numbers,
     feature_extraction,
     functions,
     impute,

@@ -21,6 +21,7 @@ def _through(g: Conversion, pipeline: Any, x: Frame) -> Frame:
 
 
 def _register_pipeline(method: str) -> None:
+    @converts("feature_engine", "Pipeline", method)
     @converts("imblearn", "Pipeline", method)
     @converts("sklearn", "Pipeline", method)
     def pipeline(g: Conversion, model: Any, x: Frame) -> Any:

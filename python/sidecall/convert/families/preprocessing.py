@@ -18,7 +18,7 @@ from ..ranges import range_behind
 from ..registry import Conversion, converts
 
 
-def _scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> Tensor:
+def scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> Tensor:
     """Applies operations between x and a row of float64 numbers, one after the other.
 
     scikit-learn computes in place: if its array is float32, each operation is computed in double
@@ -60,7 +60,7 @@ def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
         for row in (model.mean_, model.scale_)
     )
     operations = [("Sub", model.mean_ if mean is None else mean)] if model.with_mean else []
-    return _scaled(
+    return scaled(
         g,
         x,
         operations
@@ -79,7 +79,7 @@ def standard_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "RobustScaler", "transform")
 def robust(g: Conversion, model: Any, x: Frame) -> Tensor:
     operations = [("Sub", model.center_)] if model.with_centering else []
-    return _scaled(g, x, operations + ([("Div", model.scale_)] if model.with_scaling else []))
+    return scaled(g, x, operations + ([("Div", model.scale_)] if model.with_scaling else []))
 
 
 @converts("sklearn", "RobustScaler", "inverse_transform")
@@ -92,7 +92,7 @@ def robust_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MinMaxScaler", "transform")
 def min_max(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = _scaled(g, x, [("Mul", model.scale_), ("Add", model.min_)])
+    y = scaled(g, x, [("Mul", model.scale_), ("Add", model.min_)])
     return _clipped(g, y, *model.feature_range) if model.clip else y
 
 
@@ -103,7 +103,7 @@ def min_max_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MaxAbsScaler", "transform")
 def max_abs(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = _scaled(g, x, [("Div", model.scale_)])
+    y = scaled(g, x, [("Div", model.scale_)])
     return _clipped(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
 
 
@@ -163,7 +163,7 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
     y = g.cast(x.matrix(), "float64") if is_single else x.matrix("float64")
     lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
     if model.method == "box-cox":
-        y = _power_of(g, g.log(y), lambdas)
+        y = power_of(g, g.log(y), lambdas)
     else:
         logs = [log1p(g, g.maximum(part, 0.0)) for part in (y, -y)]
         if is_single:
@@ -173,8 +173,8 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
             1, -1
         )  # subtract in the type of lambdas_
         positive, negative = (
-            _power_of(g, logs[0], lambdas, all_single),
-            -_power_of(g, logs[1], others, all_single),
+            power_of(g, logs[0], lambdas, all_single),
+            -power_of(g, logs[1], others, all_single),
         )
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
     if model.standardize and is_single:
@@ -209,7 +209,7 @@ def _rounded(g: Conversion, x: Tensor) -> Tensor:
     return g.cast(g.cast(x, "float32"), "float64")
 
 
-def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray, is_single: bool = False) -> Tensor:
+def power_of(g: Conversion, log: Tensor, lambdas: np.ndarray, is_single: bool = False) -> Tensor:
     """(exp(lambda * log) - 1) / lambda, or `log` itself where lambda is zero.
 
     `is_single`: round as the computation in float32 does.

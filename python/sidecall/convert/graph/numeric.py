@@ -138,6 +138,35 @@ def cos(g: Conversion, x: Tensor) -> Tensor:
     return 1.0 - half * half * 2.0
 
 
+def arcsinh(g: Conversion, x: Tensor) -> Tensor:
+    """The inverse of the hyperbolic sine, in double. For large x, it is the logarithm of 2 x."""
+    a = g.abs(x)
+    near = g.minimum(a, 1e9)
+    square = near * near
+    small = log1p(g, near + square / (1.0 + g.sqrt(square + 1.0)))
+    return g.unary("Sign", x) * g.where(a > 1e9, g.log(a) + float(np.log(2.0)), small)
+
+
+# From FreeBSD's e_asin.c: arcsin(x) = x + x r(x^2) for |x| <= 1/2.
+_ARCSIN = (
+    (3.47933107596021167570e-05, 7.91534994289814532176e-04, -4.00555345006794114027e-02,
+     2.01212532134862925881e-01, -3.25565818622400915405e-01, 1.66666666666666657415e-01, 0.0),
+    (7.70381505559019352791e-02, -6.88283971605453293030e-01, 2.02094576023350569471e+00,
+     -2.40339491173441421878e+00, 1.0),
+)  # fmt: skip
+
+
+def arcsin(g: Conversion, x: Tensor) -> Tensor:
+    """The inverse of the sine for numbers from 0 to 1, in double."""
+    near = g.minimum(x, 0.5)
+    small = near + near * _ratio(g, near * near, _ARCSIN)
+    # arcsin(x) = pi / 2 - 2 arcsin(sqrt((1 - x) / 2))
+    square = g.maximum((1.0 - x) * 0.5, 0.0)
+    root = g.sqrt(g.minimum(square, 0.25))
+    large = float(np.pi / 2.0) - 2.0 * (root + root * _ratio(g, root * root, _ARCSIN))
+    return g.where(x > 0.5, large, small)
+
+
 def erf(g: Conversion, x: Tensor) -> Tensor:
     """The error function in double, which onnxruntime lacks.
 

@@ -56,6 +56,10 @@ def fitted_categories(model: Any) -> Iterator[list[Any]]:
         categories = vars(item).get("categories_")
         for group in categories if isinstance(categories, (list, tuple)) else ():
             yield np.asarray(group, dtype=object).tolist()
+        for name in ("encoder_dict_", "category_dict_"):  # of feature_engine
+            by_column = vars(item).get(name)
+            for group in by_column.values() if isinstance(by_column, dict) else ():
+                yield list(group)
 
 
 def missing_categories(model: Any) -> list[Any]:

@@ -20,8 +20,10 @@ LARGEST_SINGLE = float(np.finfo(np.float32).max)
 # The largest double that rounds to a finite float32. It is the double below the number half-way
 # between the largest float32 and 2^128, because that number itself rounds to infinity.
 LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
-# Models of these modules pass rows on to their parts, which have rules of their own.
+# Models of these modules pass rows on to their parts, which have rules of their own. Transformers
+# of feature_engine have a rule for each column, which their converters know.
 _DELEGATING_MODULES = (
+    "feature_engine",
     "imblearn.pipeline",
     "sklearn.pipeline",
     "sklearn.compose",

@@ -1,0 +1,294 @@
+"""Converters of feature_engine: imputers, encoders, selectors, wrappers and preprocessing.
+
+Transformers of numbers are in feature_engine_numbers.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..checks import Range
+from ..graph.builder import Tensor
+from ..graph.frame import MISSING, Frame, join
+from ..graph.one_hot import OneHot
+from ..registry import Conversion, converts, refuses
+from .encoders import is_missing, lookup, unseen_value
+from .feature_engine_columns import NamedColumns, is_input
+
+ENCODERS = "CountFrequencyEncoder DecisionTreeEncoder MeanEncoder OrdinalEncoder WoEEncoder"
+SELECTORS = (
+    "DropConstantFeatures DropCorrelatedFeatures DropDuplicateFeatures DropFeatures "
+    "DropHighPSIFeatures MRMR ProbeFeatureSelection RecursiveFeatureAddition "
+    "RecursiveFeatureElimination SelectByInformationValue SelectByShuffling "
+    "SelectBySingleFeaturePerformance SelectByTargetMeanPerformance SmartCorrelatedSelection"
+)
+# A feature with more categories than this is kept as the number of its column.
+_MANY_COLUMNS = 64
+
+refuses(
+    "feature_engine",
+    "DropMissingData OutlierTrimmer",
+    "it removes rows, but a file answers every row; leave it out of the pipeline that you export",
+)
+refuses("feature_engine", "RandomSampleImputer", "it draws values at random; use another imputer")
+refuses(
+    "feature_engine",
+    "StringSimilarityEncoder",
+    "it compares every text with the categories; use OneHotEncoder or OrdinalEncoder",
+)
+refuses("feature_engine", "TextFeatures", "it measures texts, which no operator does")
+refuses(
+    "feature_engine",
+    "DatetimeFeatures DatetimeOrdinal DatetimeSubtraction",
+    "it computes with dates, and no feature can be a date; compute these columns before",
+)
+refuses(
+    "feature_engine",
+    "LagFeatures WindowFeatures ExpandingWindowFeatures",
+    "it combines several rows, but a file answers each row by itself",
+)
+
+
+# Imputers.
+
+
+@converts("feature_engine", "ArbitraryNumberImputer EndTailImputer MeanMedianImputer", "transform")
+@converts("feature_engine", "CategoricalImputer", "transform")
+def impute(g: Conversion, model: Any, x: Frame) -> Frame:
+    columns = NamedColumns(g, model, x)
+    filled = dict(model.imputer_dict_)
+    parts = [_filled(g, columns.column(name), value) for name, value in filled.items()]
+    return columns.replaced(list(filled), Frame(g, parts))
+
+
+def _filled(g: Conversion, x: Tensor, value: Any) -> Tensor:
+    if x.dtype == "string":
+        if is_missing(value):
+            return x
+        if not isinstance(value, str):
+            raise g.refuse("it fills a column of strings with a number")
+        text = g.where(x.equals(MISSING), g.const([[value]]), x)
+        text.range = Range.of(-np.inf, np.inf, False, 1)  # never missing
+        return text
+    if not x.dtype.startswith("float"):  # never missing
+        return x
+    if isinstance(value, str):
+        raise g.refuse("it fills a column of numbers with a string")
+    known, value = x.range, float(value)
+    # A column of float32 becomes one of float64 if the value does not fit into it.
+    dtype = "float32" if x.dtype == "float32" and np.float32(value) == value else "float64"
+    x = g.cast(x, dtype)
+    filled = g.where(g.isnan(x), g.const([[value]], dtype), x)
+    filled.single = x.single and dtype == "float32"
+    if g.steps is None:
+        filled = g.narrow(filled)
+    if known is not None:
+        low, high = np.minimum(known.low, value), np.maximum(known.high, value)
+        filled.range = Range(low, high, np.isnan([value]))
+    return filled
+
+
+@converts("feature_engine", "AddMissingIndicator", "transform")
+def indicate(g: Conversion, model: Any, x: Frame) -> Frame:
+    columns = NamedColumns(g, model, x)
+    flags = []
+    for name in model.variables_:
+        flag = g.cast(g.missing(columns.column(name)), g.real)
+        flag.range = Range.of(0.0, 1.0, False, 1)
+        flags.append(flag)
+    return columns.appended(flags)
+
+
+# Encoders. The fitted encoder is called with every category of a column, with an unknown one and
+# with a missing value.
+
+
+class Answers(NamedTuple):
+    """What an encoder answers for the values of one column.
+
+    `values` and `refused` have an entry for each category, one for a missing value and one for an
+    unknown one.
+    """
+
+    categories: list[Any]
+    values: list[Any]
+    refused: np.ndarray
+
+
+def _answers(columns: NamedColumns, name: Any, x: Tensor, categories: list[Any]) -> Answers:
+    dtype = columns.example().dtypes.iloc[columns.example_place(name)]
+    categories = [c for c in categories if not is_missing(c)]
+    # Types may list categories that fit did not see.
+    listed = [False, True] if x.dtype == "bool" else list(getattr(dtype, "categories", ()))
+    categories += [c for c in listed if c not in categories]
+    missing = _asked(columns, name, np.nan)
+    unknown = None if x.dtype == "bool" else _asked(columns, name, unseen_value(categories))
+    try:
+        values = columns.ask(name, categories) if categories else []
+    except (ValueError, TypeError):
+        values = [_asked(columns, name, category) for category in categories]
+    values += [missing, unknown]
+    refused = np.array([value is _REFUSED for value in values])
+    return Answers(categories, [None if value is _REFUSED else value for value in values], refused)
+
+
+_REFUSED = object()
+
+
+def _asked(columns: NamedColumns, name: Any, value: Any) -> Any:
+    try:
+        return columns.ask(name, [value])[0]
+    except (ValueError, TypeError):
+        return _REFUSED
+
+
+def _known(model: Any) -> dict[Any, Any]:
+    """The categories that an encoder has seen, by column."""
+    return dict(getattr(model, "encoder_dict_", None) or getattr(model, "category_dict_", {}))
+
+
+def _position(g: Conversion, x: Tensor, known: Answers) -> Tensor:
+    """The position in `known.values`, [N]. Refuses the rows for which the encoder has no answer."""
+    index = lookup(g, x, [*known.categories, np.nan])
+    refused = known.refused.copy()
+    if x.range is not None and not x.range.missing.any():
+        refused[-2] = False
+    # The contract lists the categories of a column of text that callers send.
+    if refused.any() and not (x.dtype == "string" and is_input(g, x)):
+        bad = g.column(g.gather(g.const(refused), index))
+        g.refuse_rows([bad], "known categories")
+    return index
+
+
+@converts("feature_engine", ENCODERS, "transform")
+def encode(g: Conversion, model: Any, x: Frame) -> Frame:
+    columns = NamedColumns(g, model, x)
+    parts = []
+    for name, mapping in model.encoder_dict_.items():
+        column = columns.column(name)
+        known = _answers(columns, name, column, list(mapping))
+        table = np.array([np.nan if is_missing(v) else float(v) for v in known.values])
+        picked = g.gather(g.const(table.reshape(-1, 1)), _position(g, column, known))
+        picked.width = 1
+        answered = table[~known.refused]
+        picked.range = Range.of(
+            np.nanmin(answered, initial=np.inf),
+            np.nanmax(answered, initial=-np.inf),
+            np.isnan(answered).any(),
+            1,
+        )
+        parts.append(picked)
+    return columns.replaced(list(model.encoder_dict_), Frame(g, parts))
+
+
+@converts("feature_engine", "OneHotEncoder", "transform")
+def one_hot(g: Conversion, model: Any, x: Frame) -> Frame:
+    columns = NamedColumns(g, model, x)
+    parts: list[Tensor] = []
+    for name in model.variables_:
+        column, categories = columns.column(name), list(model.encoder_dict_[name])
+        if not (column.dtype == "string" and is_input(g, column)):
+            g.refuse_missing([column])
+        index = lookup(g, column, categories)
+        if len(categories) > _MANY_COLUMNS:
+            parts.append(OneHot(g, index, len(categories), g.real, refuses_unknown=False))
+        elif categories:
+            table = np.vstack([np.eye(len(categories)), np.zeros(len(categories))])
+            picked = g.gather(g.const(table), index)
+            picked.width = len(categories)
+            picked.range = Range.of(0.0, 1.0, False, len(categories))
+            picked.single = True
+            parts.append(picked)
+    return columns.appended(parts, model.variables_)
+
+
+@converts("feature_engine", "RareLabelEncoder MatchCategories", "transform")
+def relabel(g: Conversion, model: Any, x: Frame) -> Frame:
+    """Replaces the values that are not in a list, by a label or by a missing value."""
+    columns = NamedColumns(g, model, x)
+    label = getattr(model, "replace_with", np.nan)
+    known = _known(model)
+    parts = []
+    for name, categories in known.items():
+        column = columns.column(name)
+        answers = _answers(columns, name, column, list(categories))
+        given = [*answers.categories, np.nan, None]
+        keeps = [
+            refused or value == own or (is_missing(value) and is_missing(own) and own is not None)
+            for value, own, refused in zip(answers.values, given, answers.refused, strict=True)
+        ]
+        lost = [not k and is_missing(v) for k, v in zip(keeps, answers.values, strict=True)]
+        labelled = [not k and not out for k, out in zip(keeps, lost, strict=True)]
+        if any(v != label for v, new in zip(answers.values, labelled, strict=True) if new):
+            raise g.refuse(f"it answers a category of '{name}' with an unexpected value")
+        index = _position(g, column, answers)
+        for changes, value in ((labelled, label), (lost, np.nan)):
+            if any(changes):
+                stays = g.column(g.gather(g.const(~np.array(changes)), index))
+                column = _replaced(g, column, stays, value)
+        parts.append(column)
+    return columns.replaced(list(known), Frame(g, parts))
+
+
+def _replaced(g: Conversion, x: Tensor, keeps: Tensor, value: Any) -> Tensor:
+    if x.dtype == "string":
+        if not (isinstance(value, str) or is_missing(value)):
+            raise g.refuse("it replaces strings by a number")
+        return g.where(keeps, x, g.const([[MISSING if is_missing(value) else value]]))
+    if isinstance(value, str):
+        raise g.refuse("it replaces numbers by a string; convert the column to strings before")
+    return g.where(keeps, g.cast(x, "float64"), g.const([[float(value)]], "float64"))
+
+
+# Steps that select columns, or call a step of scikit-learn.
+
+
+@converts("feature_engine", SELECTORS, "transform")
+def select(g: Conversion, model: Any, x: Frame) -> Frame:
+    return NamedColumns(g, model, x).appended([], model.features_to_drop_)
+
+
+@converts("feature_engine", "SklearnTransformerWrapper", "transform")
+def wrapper(g: Conversion, model: Any, x: Frame) -> Frame:
+    columns = NamedColumns(g, model, x)
+    if hasattr(model, "features_to_drop_"):
+        return columns.appended([], model.features_to_drop_)
+    inner = g.transform(model.transformer_, columns.select(model.variables_), "transformer_")
+    if type(model.transformer_).__name__ in ("OneHotEncoder", "PolynomialFeatures"):
+        return columns.appended(inner.parts, model.variables_)
+    if inner.width != len(model.variables_):
+        raise g.refuse("its transformer returns another number of columns")
+    return columns.replaced(list(model.variables_), inner)
+
+
+@converts("feature_engine", "MatchVariables", "transform")
+def match_variables(g: Conversion, model: Any, x: Frame) -> Frame:
+    example = g.examples.get(id(model))
+    if model.match_dtypes and (
+        example is None
+        or any(example.dtypes.get(name) != dtype for name, dtype in model.dtype_dict_.items())
+    ):
+        raise g.refuse("it changes the types of columns (match_dtypes=True)")
+    names = list(model.feature_names_in_)
+    given = list(names if example is None else example.columns)
+    if x.width != len(given):
+        raise g.refuse(f"expected {len(given)} columns, got {x.width}")
+    frames = []
+    for name in names:
+        part = x.select([given.index(name)]) if name in given else _constant(g, x, model.fill_value)
+        frames.append(part)
+        if name in given and model.missing_values == "raise":
+            g.refuse_missing(
+                [t for t in part.parts if not (t.dtype == "string" and is_input(g, t))]
+            )
+    return join(g, frames)
+
+
+def _constant(g: Conversion, x: Frame, value: Any) -> Frame:
+    """A column with the same value in each row."""
+    shape = g.concat([g.rows_of(x.column(0)), g.const([1])], axis=0)
+    is_text = isinstance(value, str)
+    one = g.const([[value]]) if is_text else g.const([[float(value)]], "float64")
+    return g.frame(g.op("Expand", one, shape, dtype=one.dtype, width=1))
