@@ -20,6 +20,7 @@ from . import (  # noqa: F401
     naive_bayes,
     neighbors,
     preprocessing,
+    skrub_models,
     splines,
     statsmodels_models,
     tree,

@@ -24,6 +24,7 @@ LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
 # of feature_engine have a rule for each column, which their converters know.
 _DELEGATING_MODULES = (
     "feature_engine",
+    "skrub",
     "imblearn.pipeline",
     "sklearn.pipeline",
     "sklearn.compose",

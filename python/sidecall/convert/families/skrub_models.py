@@ -1,0 +1,237 @@
+"""Converters of skrub: TableVectorizer, its steps, and the transformers of single columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from ..checks import Range
+from ..graph.builder import Tensor
+from ..graph.frame import MISSING, Frame, join
+from ..registry import Conversion, converts, refuses
+from .encoders import is_missing
+from .feature_extraction import space_class
+from .preprocessing import scaled
+
+_DATES = "it reads a column of dates, and no feature can be a date; compute its parts before"
+refuses("skrub", "ToDatetime DatetimeEncoder DurationToFloat", _DATES)
+_INSTEAD = "use StringEncoder, or an encoder of scikit-learn"
+refuses("skrub", "GapEncoder", f"it optimises for each text; {_INSTEAD}")
+refuses("skrub", "MinHashEncoder", f"it computes hashes of each text; {_INSTEAD}")
+refuses("skrub", "TextEncoder", f"it calls a language model; {_INSTEAD}")
+refuses("skrub", "SimilarityEncoder", f"it compares every text with the categories; {_INSTEAD}")
+refuses(
+    "skrub",
+    "Joiner AggJoiner MultiAggJoiner InterpolationJoiner AggTarget",
+    "it looks rows up in another table; join the tables before",
+)
+
+Convert = Callable[[Any, Frame, str], Frame]
+
+
+# Steps that apply transformers to columns.
+
+
+@converts("skrub", "TableVectorizer", "transform")
+def table_vectorizer(g: Conversion, model: Any, x: Frame) -> Frame:
+    for name, step in model._pipeline.steps:
+        with g.step(name, type(step).__name__):
+            if type(getattr(step, "transformer", None)).__name__ == "CleanNullStrings":
+                x = _each_column(
+                    g, step, x, lambda t, part, column: _clean(g, t, part, _needs(model, column))
+                )
+            else:
+                x = g.transform(step, x)
+    return x
+
+
+def _needs(model: Any, column: str) -> bool:
+    """Whether the encoder of this column distinguishes a blank text from a missing one."""
+    encoder = model.transformers_.get(column)
+    kind = type(encoder).__name__
+    if kind == "StringEncoder":
+        return encoder.analyzer not in ("word", "char_wb")
+    if kind in ("OneHotEncoder", "OrdinalEncoder"):
+        # Both are unknown categories if fit saw no missing value.
+        return encoder.handle_unknown == "error" or any(map(is_missing, encoder.categories_[0]))
+    return True
+
+
+@converts("skrub", "Cleaner", "transform")
+def cleaner(g: Conversion, model: Any, x: Frame) -> Frame:
+    return g.transform(model._pipeline, x)
+
+
+@converts("skrub", "CheckInputDataFrame", "transform")
+def checked(g: Conversion, model: Any, x: Frame) -> Frame:
+    return x
+
+
+@converts("skrub", "ApplyToCols", "transform")
+def apply_to_columns(g: Conversion, model: Any, x: Frame) -> Frame:
+    return g.transform(model._wrapped_transformer, x)
+
+
+@converts("skrub", "ApplyToEachCol", "transform")
+def apply_to_each(g: Conversion, model: Any, x: Frame) -> Frame:
+    return _each_column(g, model, x, g.transform)
+
+
+def _each_column(g: Conversion, model: Any, x: Frame, convert: Convert) -> Frame:
+    names = list(model.all_inputs_)
+    _check_width(g, x, names)
+    frames = []
+    # Adjacent columns that stay, or that become float32, remain one tensor.
+    for _, group in groupby(range(len(names)), lambda k: _alike(model.transformers_, names, k)):
+        places = list(group)
+        columns, transformer = x.select(places), model.transformers_.get(names[places[0]])
+        if transformer is None or model.keep_original:
+            frames.append(columns)
+        if transformer is not None:
+            frames.append(convert(transformer, columns, str(names[places[0]])))
+    return join(g, frames)
+
+
+def _alike(transformers: dict[Any, Any], names: list[Any], place: int) -> Any:
+    transformer = transformers.get(names[place])
+    is_plain = transformer is None or type(transformer).__name__ in ("PassThrough", "ToFloat")
+    return type(transformer) if is_plain else place
+
+
+@converts("skrub", "ApplyToSubFrame", "transform")
+def apply_to_frame(g: Conversion, model: Any, x: Frame) -> Frame:
+    names = list(model.all_inputs_)
+    _check_width(g, x, names)
+    kept = names if model.keep_original else [n for n in names if n not in model._columns]
+    frames = [x.select(names.index(name) for name in kept)]
+    if model._columns:
+        chosen = x.select(names.index(name) for name in model._columns)
+        frames.append(g.transform(model.transformer_, chosen, "transformer_"))
+    return join(g, frames)
+
+
+@converts("skrub", "SelectCols DropCols", "transform")
+def select(g: Conversion, model: Any, x: Frame) -> Frame:
+    names = g.column_names(model)
+    if names is None:
+        raise g.refuse("the names of its columns are not known; call it with data")
+    kept = model.columns_ if hasattr(model, "columns_") else model.kept_cols_
+    return x.select(names.index(str(name)) for name in kept)
+
+
+def _check_width(g: Conversion, x: Frame, names: list[Any]) -> None:
+    if x.width != len(names):
+        raise g.refuse(f"expected {len(names)} columns, got {x.width}")
+
+
+# Transformers of one column.
+
+
+@converts("skrub", "CleanNullStrings", "transform")
+def clean_null_strings(g: Conversion, model: Any, x: Frame) -> Frame:
+    return _clean(g, model, x, finds_blank=True)
+
+
+def _clean(g: Conversion, model: Any, x: Frame, finds_blank: bool) -> Frame:
+    """Texts such as "N/A" become missing, and so do blank texts if `finds_blank`."""
+    column = x.column(0)
+    if column.dtype != "string":
+        return x
+    nulls = list(dict.fromkeys(model.null_strings_))
+    found = g.op(
+        "LabelEncoder",
+        column,
+        dtype="int64",
+        width=1,
+        domain="ai.onnx.ml",
+        keys_strings=nulls,
+        values_int64s=[1] * len(nulls),
+        default_int64=0,
+    ).equals(1)
+    if finds_blank:
+        blank = f"[{space_class()}]*"
+        found = found | g.op("RegexFullMatch", column, dtype="bool", width=1, pattern=blank)
+    return g.frame(g.where(found, g.const([[MISSING]]), column))
+
+
+@converts("skrub", "DropUninformative Drop", "transform")
+def drop(g: Conversion, model: Any, x: Frame) -> Frame:
+    return x if getattr(model, "drop_", True) is False else Frame(g, [])
+
+
+@converts("skrub", "PassThrough", "transform")
+def pass_through(g: Conversion, model: Any, x: Frame) -> Frame:
+    return x
+
+
+@converts("skrub", "ToStr CleanCategories ToCategorical", "transform")
+def to_text(g: Conversion, model: Any, x: Frame) -> Frame:
+    if x.dtypes != ["string"]:
+        raise g.refuse("it converts numbers to texts or categories; use a column of strings")
+    return x
+
+
+@converts("skrub", "ToFloat", "transform")
+def to_float(g: Conversion, model: Any, x: Frame) -> Frame:
+    if "string" in x.dtypes:
+        raise g.refuse(
+            "it reads numbers from texts; convert this column to numbers before fit, and send numbers"
+        )
+    return Frame(g, [g.cast(part, "float32") for part in x.parts])
+
+
+@converts("skrub", "StringEncoder", "transform")
+def string_encoder(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """Counts of the parts of a text, projected: in double, and then in float32."""
+    column = x.column(0)
+    if column.dtype != "string":
+        raise g.refuse("it expects exactly one column of strings")
+    text = g.where(column.equals(MISSING), g.const([[""]]), column)
+    counts = g.transform(model.vectorizer_, Frame(g, [text]), "vectorizer_").matrix()
+    counts = g.cast(counts, g.real)
+    if hasattr(model, "tsvd_"):
+        counts = g.transform(model.tsvd_, Frame(g, [counts]), "tsvd_").matrix()
+    else:
+        counts = g.columns(counts, range(model.n_components_))
+    divided = g.cast(counts, "float64") / float(model.scaling_factor_)
+    return g.cast(divided, g.real)
+
+
+@converts("skrub", "SquashingScaler", "transform")
+def squashing_scaler(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """A scaler of quantiles, whose results are squashed between two bounds."""
+    y = x.matrix()
+    infinite = g.unary("IsInf", y, "bool")
+    finite = g.where(infinite, float("nan"), y)
+    parts, order = [], []
+    for chosen, operations in (
+        (model.robust_cols_, _robust(model)),
+        (model.minmax_cols_, _min_max(model)),
+        (model.zero_cols_, [("Mul", [0.0])]),
+    ):
+        columns = np.flatnonzero(chosen).tolist()
+        if columns:
+            parts.append(scaled(g, Frame(g, [g.columns(finite, columns)]), operations))
+            order += columns
+    values = g.columns(g.concat(parts), np.argsort(order))
+    largest = float(model.max_absolute_value)
+    ratio = values / largest
+    squashed = values / g.sqrt(ratio * ratio + 1.0)
+    bound = g.unary("Sign", y) * largest
+    result = g.where(infinite, bound, squashed)
+    missing = np.ones(x.width, dtype=bool) if x.range is None else x.range.missing
+    result.range = Range.of(-2.0 * largest, 2.0 * largest, missing, x.width)
+    return result
+
+
+def _robust(model: Any) -> list[tuple[str, Any]]:
+    inner = model.robust_scaler_
+    return [] if inner is None else [("Sub", inner.center_), ("Div", inner.scale_)]
+
+
+def _min_max(model: Any) -> list[tuple[str, Any]]:
+    inner = model.minmax_scaler_
+    return [] if inner is None else [("Sub", inner.median_), ("Mul", inner.scale_)]
