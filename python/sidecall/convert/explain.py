@@ -24,18 +24,22 @@ class Step(NamedTuple):
     reason: str
 
 
-def explain(model: Any, examples: Mapping[int, Any] | None = None) -> list[Step]:
+def explain(
+    model: Any,
+    examples: Mapping[int, Any] | None = None,
+    categories: Mapping[int, Mapping[int, list[Any]]] | None = None,
+) -> list[Step]:
     """Tries to convert every step of a fitted pipeline by itself, to report all problems.
 
     `examples` holds a row that each step got, by the id() of the step. Without it the types of the
-    columns are guessed.
+    columns are guessed. `categories` is that of `to_graph`.
 
     Steps inside a ColumnTransformer or FeatureUnion are rows of their own. A model that contains
     other models (stacking, voting, calibration, ...) is one row; its reason names the part that
     fails.
     """
     return [
-        _explain_step(path, step, (examples or {}).get(id(step)))
+        _explain_step(path, step, (examples or {}).get(id(step)), categories or {})
         for path, step in _leaves("", model)
     ]
 
@@ -59,13 +63,15 @@ def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path} > {name}" if path else name, step)
 
 
-def _explain_step(path: str, model: Any, example: Any) -> Step:
+def _explain_step(
+    path: str, model: Any, example: Any, categories: Mapping[int, Mapping[int, list[Any]]]
+) -> Step:
     kind = type(model).__name__
     columns = _columns_of(example)
     if is_registered(model) and columns is None:  # its converter may need the names of the columns
         return Step(path, kind, True, "")
     g = Conversion("float32", [])
-    g.examples = {} if example is None else {id(model): example}
+    g.examples, g.categories = {} if example is None else {id(model): example}, categories
     tensors = [
         Tensor(g, f"x{k}", dtype, width)
         for k, (dtype, width) in enumerate(columns or _inputs(model))
@@ -102,7 +108,7 @@ def _inputs(model: Any) -> list[tuple[str, int]]:
         return [(_dtype(c), 1) for c in model.categories_]
     if hasattr(model, "statistics_"):
         return [(_dtype([s]), 1) for s in model.statistics_]
-    width = int(getattr(model, "n_features_in_", 1))
+    width = int(getattr(model, "n_features_in_", 1) or 1)  # None if a CatBoost is not fitted
     strings = _string_columns(model)
     if strings:
         return [("string" if k in strings else "float32", 1) for k in range(width)]
@@ -118,6 +124,8 @@ def _string_columns(model: Any) -> set[int]:
         return {int(k) for k, c in zip(indices, categories, strict=True) if _dtype(c) == "string"}
     if names := _text_columns(model):
         return {k for k, name in enumerate(model.feature_names_in_) if name in names}
+    if hasattr(model, "get_cat_feature_indices") and model.is_fitted():
+        return set(model.get_cat_feature_indices())
     booster = getattr(model, "booster_", None)
     if booster is not None and getattr(booster, "pandas_categorical", None):
         infos = booster.dump_model()["feature_infos"]

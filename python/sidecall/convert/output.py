@@ -31,6 +31,7 @@ def to_graph(
     unused: Sequence[int] = (),
     checks: Checks | None = None,
     examples: Mapping[int, Any] | None = None,
+    categories: Mapping[int, Mapping[int, list[Any]]] | None = None,
 ) -> onnx.ModelProto:
     """Builds the ONNX graph of a fitted model.
 
@@ -53,6 +54,8 @@ def to_graph(
                or 0 if none does.
     examples   A row as each step gets it in the original, by the id() of the step. Converters of
                users and functions need its container, names and types.
+    categories The values that a step got in its columns of categories, by the id() of the step and
+               the position of the column. Converters of models that hold only hashes need them.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -69,7 +72,16 @@ def to_graph(
 
     def convert(new_trees: bool) -> tuple[onnx.ModelProto, bool]:
         return _convert(
-            model, inputs, precision, rows, steps, unused, checks, examples or {}, new_trees
+            model,
+            inputs,
+            precision,
+            rows,
+            steps,
+            unused,
+            checks,
+            examples or {},
+            categories or {},
+            new_trees,
         )
 
     graph, both = convert(new_trees=False)
@@ -85,6 +97,7 @@ def _convert(
     unused: Sequence[int],
     checks: Checks,
     examples: Mapping[int, Any],
+    categories: Mapping[int, Mapping[int, list[Any]]],
     new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
     """Builds the graph once.
@@ -98,7 +111,7 @@ def _convert(
         if precision == "float32"
         else Conversion("float64", names, rows, steps or {})
     )
-    g.new_trees, g.checks, g.examples = new_trees, checks, examples
+    g.new_trees, g.checks, g.examples, g.categories = new_trees, checks, examples, categories
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
@@ -155,7 +168,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
             type(kind).__name__,
             no_converter(kind),
         )
-    if is_classifier(kind) and hasattr(model, "classes_"):
+    if is_classifier(kind) and hasattr(model, "classes_") and not g.predicts_numbers(kind):
         return _classifier(g, model, x)
     if is_outlier_detector(kind) and hasattr(model, "predict"):
         scores = g.call(model, "decision_function", x)

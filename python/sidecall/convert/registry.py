@@ -100,6 +100,9 @@ class Conversion(Graph):
         self.path: list[tuple[str, str]] = []
         # A row as each step gets it in the original, by the id() of the step.
         self.examples: Mapping[int, Any] = {}
+        # The values of columns of categories that a step got, by the id() of the step and the
+        # position of the column.
+        self.categories: Mapping[int, Mapping[int, list[Any]]] = {}
         # The value also holds the model, so that the model is not destroyed: Python could then give
         # its id to another object.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -379,5 +382,12 @@ class Conversion(Graph):
         """`predict` as numbers, [N, K], of a regressor or of a classifier whose classes are
         numbers.
         """
-        classifies = len(getattr(model, "classes_", ())) > 0  # CatBoostRegressor has an empty list
-        return self.labels(model, x, step) if classifies else self.call(model, "predict", x, step)
+        classes = getattr(model, "classes_", None)  # CatBoostRegressor has an empty list
+        is_label = classes is not None and len(classes) > 0 and not self.predicts_numbers(model)
+        return self.labels(model, x, step) if is_label else self.call(model, "predict", x, step)
+
+    def predicts_numbers(self, model: object) -> bool:
+        """Whether `predict` gives numbers, as for a CatBoost or a Booster that has classes."""
+        return self.handles(model, "predict") and not (
+            self.handles(model, "index") or self.handles(model, "predict_proba")
+        )

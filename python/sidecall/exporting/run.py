@@ -119,7 +119,8 @@ def check(
             result.report = report
         except (StepError, DataError, ModelError) as error:
             result.refusal = str(error)
-    result.steps = [StepRow(*row) for row in explain(model, original.steps.examples())]
+    steps = original.steps
+    result.steps = [StepRow(*row) for row in explain(model, steps.examples(), steps.categories)]
     if result.report is not None:  # explain guesses the types of some columns
         result.steps = [StepRow(row.step, row.kind, True, "") for row in result.steps]
     return result
@@ -201,6 +202,7 @@ class Conversion:
             steps, unused = self.original.steps.of, self.data.left_out
             checks = Checks(self.described.rules, input_ranges(self.schema))
             examples = self.original.steps.examples()
+            categories = self.original.categories(self.data.original, self.data.rows)
             graph = to_graph(
                 self.model,
                 inputs,
@@ -210,6 +212,7 @@ class Conversion:
                 unused=unused,
                 checks=checks,
                 examples=examples,
+                categories=categories,
             )
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error

@@ -15,7 +15,6 @@ from contract_reader import File, check_contract
 from sidecall.convert.families import functions
 from sidecall.exporting import ModelError, StepError
 from sidecall.exporting.errors import ParityError
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import KNNImputer
@@ -76,31 +75,6 @@ def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second,
         assert answer["label"] == labels.tolist()
         got = list(answer[second].values()) if second == "probabilities" else answer[second]
         np.testing.assert_allclose(got, numbers, rtol=1e-6)
-
-
-class CatBoostRegressor(RegressorMixin, BaseEstimator):
-    """Like the class of catboost, which has an empty list of classes."""
-
-    classes_ = ()
-
-    def fit(self, rows, target):
-        self.n_features_in_ = rows.shape[1]
-        return self
-
-    def predict(self, rows):
-        return np.asarray(rows)[:, 0]
-
-
-CatBoostRegressor.__module__ = "catboost.core"
-
-
-@pytest.mark.parametrize("inside", [False, True])
-def test_catboost_is_refused_by_its_name(tmp_path, inside):
-    model = CatBoostRegressor().fit(X, Y)
-    model = make_pipeline(StandardScaler(), model).fit(X, Y) if inside else model
-    with pytest.raises(StepError, match="CatBoost has no converter; LightGBM") as caught:
-        sidecall.export(model, tmp_path / "m.onnx", X)
-    assert "CatBoostRegressor" in caught.value.step and "labels" not in str(caught.value)
 
 
 def test_a_bare_xgboost_booster_is_refused_with_advice(tmp_path):

@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401
     calibration,
+    catboost_models,
     category_encoders_models,
     compose,
     decomposition,

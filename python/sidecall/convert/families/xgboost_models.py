@@ -26,11 +26,6 @@ refuses(
     "Booster",
     "a bare Booster does not know its classes; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
 )
-refuses(
-    "catboost",
-    "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker",
-    "CatBoost has no converter; LightGBM, XGBoost and scikit-learn's boosting are supported",
-)
 
 
 @converts("xgboost", XGBOOST, "trees")

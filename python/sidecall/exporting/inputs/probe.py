@@ -127,10 +127,18 @@ class _Probe:
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
-            result += (
-                accepted_rows(self.original, self._rows(part), len(part)).tolist() if part else []
-            )
+            rows = self._rows([*part, self._no_change()])
+            # A missing integer changes the type of its column in all rows that are asked together.
+            # If the model refuses even the base row then, each row is asked alone.
+            accepted = accepted_rows(self.original, rows, len(part) + 1).tolist()
+            if not accepted.pop() and len(part) > 1:
+                accepted = [self.original.accepts(self._rows([change])) for change in part]
+            result += accepted
         return result
+
+    def _no_change(self) -> Change:
+        first = self.base[0]
+        return 0, None if first.missing[0] else first.values[0]
 
     def _nullable(self, features: Sequence[int]) -> list[bool]:
         # Wide models usually treat all features alike: if the model accepts a missing value for no

@@ -6,7 +6,7 @@ Used by parity, probes and golden rows.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from sidecall._methods import method_of
 
 from ..errors import ModelError
 from .steps import StepTypes
+
+_BATCH = 10_000  # rows that the model answers at once
 
 # Models whose methods do not take rows, and what the user can do.
 _NO_ROWS = {
@@ -96,13 +98,17 @@ class Original:
     def _ask(self, output: Output, rows: Any) -> np.ndarray:
         try:
             with quiet():
-                return _as_array(method_of(self.model, output.method)(_copy_of(rows)))
+                answer = _as_array(method_of(self.model, output.method)(_copy_of(rows)))
         except Exception as error:
             kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
             reason = _NO_ROWS.get(
                 kind, f"{type(error).__name__} in {output.method.partition('.')[0]}"
             )
             raise ModelError(f"the model fails on the data: {reason}") from error
+        if output.is_label and answer.ndim == 2 and answer.shape[1] == 1:
+            # CatBoost answers with one column if it has three or more classes.
+            return answer if isinstance(self.model.classes_, list) else answer[:, 0]
+        return answer
 
     def describe(self, rows: Any) -> None:
         """Completes the classes and widths of the outputs and the types of the steps.
@@ -130,6 +136,18 @@ class Original:
                 self.outputs.remove(output)
                 continue
             _complete(output, answers[output.name], self.task, self.classes(answers))
+
+    def categories(
+        self, rows: Callable[[slice], Any], count: int
+    ) -> dict[int, dict[int, list[Any]]]:
+        """The values that steps got in columns of which they hold only hashes (steps.py).
+
+        The model answers all rows for this; `rows` returns some of them.
+        """
+        with self.steps.collecting() as is_needed:
+            for start in range(0, count if is_needed else 0, _BATCH):
+                self.ask(rows(slice(start, min(start + _BATCH, count))))
+        return self.steps.categories
 
     def classes(self, answers: dict[str, np.ndarray] | None = None) -> list[Any] | None:
         """Returns the class labels as JSON values in the model's order.
@@ -161,8 +179,12 @@ def quiet() -> Iterator[None]:
 def _task_of(model: Any) -> str:
     from sklearn import base
 
+    from sidecall.convert.output import final_step
+
     if _answers_about_neighbours(model):
         return "transform"
+    if type(final_step(model)).__name__ == "CatBoost":  # predicts sums, whatever its loss
+        return "regression"
     if not any(hasattr(model, method) for method in ("predict", "transform")):
         raise ModelError(
             f"expected a fitted model with predict or transform, got {type(model).__name__}"

@@ -36,7 +36,8 @@ class StepTypes:
     """The types in which the steps compute.
 
     `of` maps the id() of each step that has answered with numbers to "float32" or "float64".
-    `given` holds one row that each step got.
+    `given` holds one row that each step got. `categories` holds, for each step that keeps only
+    hashes of its categories, the values that it got, by the position of the column.
 
     A step that answers in float32 computes in float32: scikit-learn's scalers and linear models
     keep the type that they were fitted on, and XGBoost knows no other type. Every other step
@@ -46,6 +47,7 @@ class StepTypes:
     def __init__(self, model: Any) -> None:
         self.of: dict[int, str] = {}
         self.given: dict[int, Given] = {}
+        self.categories: dict[int, dict[int, list[Any]]] = {}
         self._steps = list(estimators_in(model))
 
     @property
@@ -67,6 +69,28 @@ class StepTypes:
                             replaced(step, method, partial(self._noting, step, method))
                         )
             yield
+
+    @contextmanager
+    def collecting(self) -> Iterator[bool]:
+        """Records, inside the block, the values of columns of which a step holds only hashes.
+
+        Gives whether there is such a step.
+        """
+        found: dict[int, dict[int, dict[Any, None]]] = {
+            id(step): {k: {} for k in hashed_columns(step)} for step in self._steps
+        }
+        with ExitStack() as stack:
+            for step in self._steps:
+                for method in METHODS:
+                    if found[id(step)] and answers(step, method):
+                        collect = partial(_collect, found[id(step)])
+                        stack.enter_context(replaced(step, method, collect))
+            yield any(found.values())
+        self.categories = {
+            key: {k: list(values) for k, values in columns.items()}
+            for key, columns in found.items()
+            if columns
+        }
 
     def _noting(
         self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any
@@ -158,6 +182,31 @@ def estimators_in(model: Any) -> Iterator[Any]:
 def is_xgboost(step: Any) -> bool:
     """Whether the step is from xgboost, which adds in float32 even if it answers in float64."""
     return type(step).__module__.partition(".")[0] == "xgboost"
+
+
+def hashed_columns(step: Any) -> list[int]:
+    """The columns of categories of which the step holds only hashes."""
+    if type(step).__module__.partition(".")[0] != "catboost" or not step.is_fitted():
+        return []
+    return list(step.get_cat_feature_indices())
+
+
+def _collect(
+    columns: dict[int, dict[Any, None]],
+    answer: Callable[..., Any],
+    rows: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    for place, values in columns.items():
+        if hasattr(rows, "iloc"):
+            column = rows.iloc[:, place].unique().tolist()
+        elif hasattr(rows, "to_series"):  # a frame of polars
+            column = rows.to_series(place).unique().to_list()
+        else:
+            column = np.asarray(rows, dtype=object)[:, place].tolist()
+        values.update(dict.fromkeys(column))
+    return answer(rows, *args, **options)
 
 
 def _may_hold_estimators(part: Any) -> bool:
