@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import NotConvertible
+from .families.xgboost_models import categories_of
 from .graph.builder import Tensor
 from .graph.frame import Frame
 from .output import build
@@ -109,6 +110,8 @@ def _inputs(model: Any) -> list[tuple[str, int]]:
     if hasattr(model, "statistics_"):
         return [(_dtype([s]), 1) for s in model.statistics_]
     width = int(getattr(model, "n_features_in_", 1) or 1)  # None if a CatBoost is not fitted
+    for name in ("num_feature", "num_features"):  # Boosters of LightGBM and XGBoost
+        width = int(getattr(model, name)()) if hasattr(model, name) else width
     strings = _string_columns(model)
     if strings:
         return [("string" if k in strings else "float32", 1) for k in range(width)]
@@ -126,6 +129,8 @@ def _string_columns(model: Any) -> set[int]:
         return {k for k, name in enumerate(model.feature_names_in_) if name in names}
     if hasattr(model, "get_cat_feature_indices") and model.is_fitted():
         return set(model.get_cat_feature_indices())
+    if type(model).__module__.partition(".")[0] == "xgboost":
+        return {k for k, values in categories_of(model).items() if isinstance(values[0], str)}
     booster = getattr(model, "booster_", None)
     if booster is not None and getattr(booster, "pandas_categorical", None):
         infos = booster.dump_model()["feature_infos"]

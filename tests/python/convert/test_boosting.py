@@ -344,23 +344,103 @@ def test_unsupported_xgboost_options_are_refused(params, reason):
         to_graph(model, [("X", "float32", 30)], precision="float32")
 
 
-def test_xgboost_categories_are_refused():
+@pytest.mark.parametrize("largest_one_hot", [1, 100])
+@pytest.mark.parametrize("model", [xgboost.XGBRegressor, xgboost.XGBRFRegressor])
+def test_xgboost_categories_of_text_agree(model, largest_one_hot):
     rows, y = frame()
-    model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(
-        rows.assign(city=rows["city"].astype("category")), y
+    rows = rows.assign(city=rows["city"].mask(rows["x"] > 1).astype("category"))
+    rows.loc[rows["x"] < -1, "x"] = np.nan
+    params = {"n_estimators": 8, "enable_categorical": True, "max_cat_to_onehot": largest_one_hot}
+    fitted = model(**params).fit(rows, y + rows["code"])
+    assert_agrees(fitted, rows, **XGB)
+    # XGBoost numbers the categories of new rows as in training.
+    fresh = rows[::-1].iloc[:150].copy()
+    fresh["city"] = pd.Categorical(fresh["city"].astype(object), list("gfeda"))
+    assert_agrees(fitted, fresh, **XGB)
+
+
+@pytest.mark.parametrize("missing", [np.nan, -1.0])
+def test_xgboost_categories_that_are_numbers_agree(missing):
+    rng = np.random.default_rng(0)
+    rows = np.c_[rng.integers(0, 40, 500), rng.normal(size=500)]
+    y = np.isin(rows[:, 0], [1, 5, 9, 31, 33]) ^ (rows[:, 1] > 0)
+    rows[:50, 0] = missing
+    kinds = {"feature_types": ["c", "q"], "enable_categorical": True, "max_cat_to_onehot": 1}
+    model = xgboost.XGBClassifier(n_estimators=8, missing=missing, **kinds).fit(rows, y)
+    odd = [-0.0, -0.5, -1, 2.5, 39, 39.99, 40, 1e9, 2.0**24, 2.0**31, 3e38, np.nan]
+    assert_agrees(model, np.c_[odd, np.zeros(len(odd))], **XGB)
+    assert_agrees(model, rows, **XGB)
+
+
+def test_xgboost_categories_that_cannot_be_told_apart_are_refused():
+    inputs = [("city", "string", 1), ("x", "float64", 1)]
+    rows, y = frame()
+    rows = rows[["city", "x"]]
+    params = {"n_estimators": 3, "enable_categorical": True}
+
+    def fitted(city, **options):
+        table = rows.assign(city=city.astype("category"))
+        return xgboost.XGBClassifier(**params, **options).fit(table, y)
+
+    with pytest.raises(NotConvertible, match="categories that are not ASCII"):
+        to_graph(fitted(rows["city"].replace("a", "é")), inputs)
+    with pytest.raises(NotConvertible, match="missing=2 is also the number of a category"):
+        to_graph(fitted(rows["city"], missing=2), inputs)
+    codes = xgboost.XGBClassifier(feature_types=["c", "q"], **params)
+    codes.fit(np.c_[np.arange(len(y)) % 7, rows["x"]], y)
+    with pytest.raises(NotConvertible, match="the categories of its columns of text"):
+        to_graph(codes, inputs)
+
+
+BOOSTERS = {
+    "reg:squarederror": {},
+    "reg:logistic": {},
+    "reg:gamma": {},
+    "reg:quantileerror": {"quantile_alpha": [0.2, 0.8]},
+    "count:poisson": {"booster": "dart", "rate_drop": 0.3},
+    "binary:logistic": {"base_score": 0.2},
+    "binary:logitraw": {},
+    "multi:softprob": {"num_class": 3},
+    "multi:softmax": {"num_class": 3},
+    "rank:ndcg": {},
+}
+
+
+@pytest.mark.parametrize("objective", BOOSTERS)
+def test_boosters_of_xgboost_agree(objective):
+    y = {"m": CULTIVAR, "b": CULTIVAR > 0, "c": CULTIVAR}.get(objective[0], (CULTIVAR + 1) / 4)
+    y = CULTIVAR if objective.startswith("rank") else y
+    data = xgboost.DMatrix(HOLES, y)
+    if objective.startswith("rank"):
+        data.set_group([10] * 17 + [8])
+    params = {"objective": objective, "max_depth": 3} | BOOSTERS[objective]
+    booster = xgboost.train(params, data, 10)
+    assert_agrees(booster, HOLES.astype("float32"), **XGB)
+
+
+def test_a_booster_of_xgboost_answers_with_all_trees():
+    data = xgboost.DMatrix(CANCER[::2], MALIGNANT[::2])
+    others = [(xgboost.DMatrix(CANCER[1::2], MALIGNANT[1::2]), "others")]
+    booster = xgboost.train(
+        {"objective": "binary:logistic"}, data, 60, others, early_stopping_rounds=3, verbose_eval=0
     )
-    with pytest.raises(NotConvertible):
-        to_graph(
-            model,
-            [("city", "string", 1), ("x", "float64", 1), ("code", "int64", 1)],
-            precision="float32",
-        )
-    coded = xgboost.XGBClassifier(
-        n_estimators=3, enable_categorical=True, feature_types=["c", "q"], max_cat_to_onehot=1
-    )
-    coded.fit(rows[["code", "x"]].to_numpy("float64"), y)
-    with pytest.raises(NotConvertible, match="splits by category"):
-        to_graph(coded, [("X", "float32", 2)], precision="float32")
+    assert booster.best_iteration < booster.num_boosted_rounds() - 1
+    assert_agrees(booster, CANCER.astype("float32"), **XGB)
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"booster": "gblinear"}, "'gblinear' is not supported"),
+        ({"objective": "binary:hinge"}, "'binary:hinge' is not supported"),
+        ({"objective": "survival:cox"}, "'survival:cox' is not supported"),
+    ],
+    ids=str,
+)
+def test_unsupported_boosters_of_xgboost_are_refused(params, reason):
+    booster = xgboost.train(params, xgboost.DMatrix(CANCER, MALIGNANT), 3)
+    with pytest.raises(NotConvertible, match=reason):
+        to_graph(booster, [("X", "float32", 30)], precision="float32")
 
 
 def test_boosting_inside_stacking_and_voting_agrees():

@@ -13,7 +13,7 @@ import sidecall
 import xgboost
 from contract_reader import File, check_contract
 from sidecall.convert.families import functions
-from sidecall.exporting import ModelError, StepError
+from sidecall.exporting import StepError
 from sidecall.exporting.errors import ParityError
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -75,21 +75,6 @@ def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second,
         assert answer["label"] == labels.tolist()
         got = list(answer[second].values()) if second == "probabilities" else answer[second]
         np.testing.assert_allclose(got, numbers, rtol=1e-6)
-
-
-def test_a_bare_xgboost_booster_is_refused_with_advice(tmp_path):
-    booster = xgboost.train({}, xgboost.DMatrix(X, Y), 3)
-    with pytest.raises(
-        ModelError,
-        match="takes a DMatrix instead of rows; load it into XGBClassifier, XGBRegressor or XGBRanker",
-    ):
-        sidecall.export(booster, tmp_path / "m.onnx", X)
-    report = sidecall.check(booster, X)
-    assert not report.ok and "load it into XGBClassifier" in report.steps[0].reason
-    booster.save_model(tmp_path / "b.json")
-    wrapped = xgboost.XGBRegressor()
-    wrapped.load_model(tmp_path / "b.json")
-    assert outputs_of(tmp_path / "m.onnx", wrapped) == ["prediction"]
 
 
 def test_neighbours_with_several_outputs_are_refused_with_advice(tmp_path):

@@ -1,4 +1,4 @@
-"""Tree splits by sets of categories; used by histogram gradient boosting and LightGBM."""
+"""Tree splits by sets of categories; used by histogram gradient boosting, LightGBM and XGBoost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ class CategoricalSets:
     """Adds a feature for each distinct test "the category is in this set".
 
     A row with 0 in the column of this feature goes left at the split, a row with 1 goes right.
+
+    `keeps_missing`: as in XGBoost, a missing category is missing in this column as well, so that
+    the node decides, and numbers from -1 to 0 are no category.
     """
 
-    def __init__(self, g: Conversion, rows: TreeRows) -> None:
+    def __init__(self, g: Conversion, rows: TreeRows, keeps_missing: bool = False) -> None:
         self.g = g
         self.base = rows
+        self.keeps_missing = keeps_missing
         self.found: dict[int, dict[tuple[Any, ...], int]] = {}
         self.count = 0
 
@@ -39,14 +43,20 @@ class CategoricalSets:
         parts, places = [matrix], []
         for feature, columns in self.found.items():
             size = 1 + max((c for left, right, _ in columns for c in (*left, *right)), default=0)
-            table = np.zeros((size + 1, len(columns)))
+            table = np.zeros((size + 2, len(columns)))
+            table[size + 1] = np.nan
             for k, (left, right, other_left) in enumerate(columns):
-                table[:, k] = 0.0 if other_left else 1.0
+                table[: size + 1, k] = 0.0 if other_left else 1.0
                 table[list(right), k] = 1.0
                 table[list(left), k] = 0.0
             x = g.columns(matrix, [self.base.columns[feature]])
-            known = (x > -1.0) & (x < float(size))
-            code = g.cast(g.flatten(g.where(known, x, float(size))), "int64")
+            known = (x >= 0.0 if self.keeps_missing else x > -1.0) & (x < float(size))
+            number = g.where(known, x, float(size))
+            if self.keeps_missing:
+                number = g.where(g.isnan(x), float(size + 1), number)
+            else:
+                table = table[:-1]
+            code = g.cast(g.flatten(number), "int64")
             picked = g.gather(g.const(table, matrix.dtype), code)
             picked.width = len(columns)
             parts.append(picked)

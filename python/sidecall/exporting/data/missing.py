@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..model.original import Original
-from ..model.steps import estimators_in
+from ..model.steps import estimators_in, is_xgboost
 from .columns import is_missing
 
 _SAMPLE = 100
@@ -51,8 +51,13 @@ def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[An
 
 
 def fitted_categories(model: Any) -> Iterator[list[Any]]:
-    """Yields the categories of each column of every fitted encoder in the model."""
-    for item in estimators_in(model):
+    """Yields the categories of each column of every fitted encoder and XGBoost in the model."""
+    from sidecall.convert.families.xgboost_models import categories_of
+
+    for item in {id(item): item for item in (model, *estimators_in(model))}.values():
+        if is_xgboost(item):
+            yield from categories_of(item).values()
+            continue
         categories = vars(item).get("categories_")
         for group in categories if isinstance(categories, (list, tuple)) else ():
             yield np.asarray(group, dtype=object).tolist()

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.convert.families.xgboost_models import categories_of
+
 from ..data.columns import Column
 from ..data.containers import Data
 from ..data.missing import fitted_categories
 from ..errors import ModelError
 from ..model.original import Original
-from ..model.steps import taken
+from ..model.steps import is_xgboost, taken
 from .codes import accepted_codes
 
 UNKNOWN = "unknown category"
 _BATCH = 256
 _SAMPLE = 24
+_LAST_TEXT = "\x7f\x7f\x7f"  # the last in XGBoost's order, which reads bytes as signed
 _FAR = 2**20  # larger than the codes of most tables
 
 Change = tuple[int, Any]  # a feature and its new value; None means missing
@@ -162,11 +165,15 @@ class _Probe:
     def _unknown(self, i: int) -> list[Any]:
         """Returns values that the data does not have and that the column's type can hold.
 
-        One value is near the data; for numbers, a second value is far from the data.
+        One value is near the data; for numbers, a second value is far from the data. XGBoost
+        refuses an unknown category only if it is above all categories of the training, so its
+        second text is the last one.
         """
         column = self.data.columns[i]
         near = _unknown_value(column)
         values = [] if near is None else [near] if column.kind == "string" else [near, near + _FAR]
+        if column.kind == "string" and self.original.steps.holds_xgboost:
+            values.append(_LAST_TEXT)
         return [value for value in values if self.data.holds(i, value)]
 
     def _closed_list(self, i: int, refused: list[Any]) -> list[Any] | None:
@@ -199,6 +206,13 @@ class _Probe:
         }
         return [code in accepted for code in codes]
 
+    def _groups(self, i: int) -> list[list[Any]]:
+        """Lists of categories that the model knows; one of them may be that of this feature."""
+        model = self.original.model
+        if is_xgboost(model):
+            return [categories_of(model).get(i, [])]
+        return list(fitted_categories(model))
+
     def _allowed(self, i: int) -> list[Any]:
         column = self.data.columns[i]
         seen = (
@@ -207,13 +221,16 @@ class _Probe:
             else set(column.present().tolist())
         )
         exact = {"string": str, "int": int, "float": float, "bool": bool}[column.kind]
-        known = {
-            exact(value)
-            for group in fitted_categories(self.original.model)
-            for value in group
-            if _fits(value, column.kind)
-        }
-        candidates = sorted(seen | known)
+        groups = [
+            {exact(value) for value in group if _fits(value, column.kind)}
+            for group in self._groups(i)
+        ]
+        if self.original.steps.holds_xgboost:
+            # XGBoost also answers some unknown categories, namely with the answer of another one.
+            # So the categories of other columns do not count.
+            holding = [group for group in groups if seen <= group]
+            groups = [min(holding, key=len)] if holding else groups
+        candidates = sorted(seen.union(*groups))
         accepted = self._accepted([(i, value) for value in candidates])
         return [value for value, good in zip(candidates, accepted, strict=True) if good]
 

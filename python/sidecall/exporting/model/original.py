@@ -20,14 +20,6 @@ from .steps import StepTypes
 
 _BATCH = 10_000  # rows that the model answers at once
 
-# Models whose methods do not take rows, and what the user can do.
-_NO_ROWS = {
-    (
-        "xgboost",
-        "Booster",
-    ): "a Booster takes a DMatrix instead of rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
-}
-
 
 @dataclass
 class Output:
@@ -100,10 +92,7 @@ class Original:
             with quiet():
                 answer = _as_array(method_of(self.model, output.method)(_copy_of(rows)))
         except Exception as error:
-            kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
-            reason = _NO_ROWS.get(
-                kind, f"{type(error).__name__} in {output.method.partition('.')[0]}"
-            )
+            reason = f"{type(error).__name__} in {output.method.partition('.')[0]}"
             raise ModelError(f"the model fails on the data: {reason}") from error
         if output.is_label and answer.ndim == 2 and answer.shape[1] == 1:
             # CatBoost answers with one column if it has three or more classes.

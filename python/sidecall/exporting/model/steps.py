@@ -49,10 +49,11 @@ class StepTypes:
         self.given: dict[int, Given] = {}
         self.categories: dict[int, dict[int, list[Any]]] = {}
         self._steps = list(estimators_in(model))
+        self.holds_xgboost = is_xgboost(model) or any(map(is_xgboost, self._steps))
 
     @property
     def any_float32(self) -> bool:
-        return "float32" in self.of.values() or any(map(is_xgboost, self._steps))
+        return "float32" in self.of.values() or self.holds_xgboost
 
     def examples(self) -> dict[int, Any]:
         """A row that each step got, in its own container, by the id() of the step."""
