@@ -201,7 +201,8 @@ class Conversion:
             precision = "float32" if self.precision == "float32" else "float64"
             steps, unused = self.original.steps.of, self.data.left_out
             checks = Checks(self.described.rules, input_ranges(self.schema))
-            examples = self.original.steps.examples()
+            row = self.data.original(slice(0, 1))
+            examples = {id(self.model): row, **self.original.steps.examples()}
             categories = self.original.categories(self.data.original, self.data.rows)
             graph = to_graph(
                 self.model,

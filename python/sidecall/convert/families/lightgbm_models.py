@@ -25,19 +25,25 @@ LIGHTGBM_ZERO = float(np.float32(1e-35))
 _LARGEST_FACTOR = 1e100
 
 
-def _codes(g: Conversion, dump: dict[str, Any], x: Frame) -> Frame:
-    """Replaces columns of pandas categories by their codes; NaN where unknown or missing."""
+def _codes(g: Conversion, dump: dict[str, Any], x: Frame, example: Any) -> Frame:
+    """Replaces columns of pandas categories by their codes; NaN where unknown or missing.
+
+    `example` is a row as the model gets it, if it is known.
+    """
     categories = dump.get("pandas_categorical") or []
     strings = [k for k, dtype in enumerate(x.dtypes) if dtype == "string"]
     if not categories and not strings:
         return x
-    infos = (dump["feature_infos"].get(name, {}) for name in dump["feature_names"])
-    # The dump lists values for features that are split by category.
-    coded = sorted({*strings, *(k for k, info in enumerate(infos) if info.get("values"))})
+    if hasattr(example, "iloc"):
+        coded = [k for k, dtype in enumerate(example.dtypes) if hasattr(dtype, "categories")]
+    else:
+        # The dump lists values for features that are split by category.
+        infos = (dump["feature_infos"].get(name, {}) for name in dump["feature_names"])
+        coded = sorted({*strings, *(k for k, info in enumerate(infos) if info.get("values"))})
     if len(categories) != len(coded):
         raise g.refuse(
-            f"expected {len(categories)} columns of categories, as in training, got {len(coded)}; a "
-            "column of categories that is constant in training is not supported"
+            f"expected {len(categories)} columns of pandas categories, as in training, got "
+            f"{len(coded)}; pass `data` with the types of the training data"
         )
     frames = []
     for k in range(x.width):
@@ -59,9 +65,9 @@ class _Reader:
     targets, which sum the coefficients of each feature.
     """
 
-    def __init__(self, g: Conversion, dump: dict[str, Any], x: Frame) -> None:
+    def __init__(self, g: Conversion, dump: dict[str, Any], x: Frame, example: Any) -> None:
         self.g = g
-        self.x = _codes(g, dump, x)
+        self.x = _codes(g, dump, x, example)
         self.sets = CategoricalSets(g, compared(g, self.x))
         self.singles = np.array(self.x.singles)
         self.outputs = int(dump["num_tree_per_iteration"])
@@ -179,7 +185,7 @@ def _leaf_features(tree: dict[str, Any]) -> set[int]:
 @converts("lightgbm", LIGHTGBM, "trees")
 def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[_Reader, str]:
     dump = _booster(model).dump_model()
-    return _Reader(g, dump, x), str(dump.get("objective", "custom"))
+    return _Reader(g, dump, x, g.examples.get(id(model))), str(dump.get("objective", "custom"))
 
 
 def _booster(model: Any) -> Any:
@@ -221,6 +227,7 @@ def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
         "mape",
         "lambdarank",
         "rank_xendcg",
+        "custom",  # answers are the sums themselves
     ):
         return raw * g.abs(raw) if "sqrt" in options else raw
     if name in ("poisson", "gamma", "tweedie"):
@@ -273,6 +280,10 @@ def _classified(g: Conversion, model: Any, x: Frame) -> Any:
     if name == "multiclassova":
         p = g.sigmoid(raw if sigmoid == 1.0 else raw * sigmoid)
         return g.argmax(p), p
+    if name == "custom":
+        raise g.refuse(
+            "with a custom objective it answers with scores instead of classes; export its booster_"
+        )
     raise g.refuse(f"the objective '{name}' is not supported")
 
 

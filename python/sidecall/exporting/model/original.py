@@ -121,10 +121,20 @@ class Original:
                     raise
                 self.outputs.remove(output)
                 continue
+            if output.is_label and answers[output.name].dtype.kind == "f":
+                self._require_classes(answers[output.name])
             if answers[output.name].ndim > 2:
                 self.outputs.remove(output)
                 continue
             _complete(output, answers[output.name], self.task, self.classes(answers))
+
+    def _require_classes(self, answer: np.ndarray) -> None:
+        classes = getattr(self.model, "classes_", None)
+        if isinstance(classes, np.ndarray) and not np.isin(answer, classes).all():
+            raise ModelError(
+                "predict answers with scores instead of classes, as LightGBM does with a custom "
+                "objective; export its booster_"
+            )
 
     def categories(
         self, rows: Callable[[slice], Any], count: int
