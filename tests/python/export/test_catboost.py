@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sidecall
-from catboost import CatBoost, CatBoostClassifier, CatBoostRanker, CatBoostRegressor
+from catboost import (
+    CatBoost,
+    CatBoostClassifier,
+    CatBoostRanker,
+    CatBoostRegressor,
+    sum_models,
+)
 from convert_harness import layout, run_graph, run_graph_natively
 from sidecall.convert import NotConvertible, to_graph
 from sidecall.convert.families.catboost_categories import hashes_of
@@ -132,6 +138,18 @@ def test_several_targets_rankers_and_base_models_agree() -> None:
     groups = np.arange(len(ROWS)) // 20
     agrees(CatBoostRanker(**SMALL).fit(NUMBERS, ROWS["code"], group_id=groups), NUMBERS)
     agrees(CatBoost(SMALL | {"loss_function": "Logloss"}).fit(NUMBERS, IS_SET), NUMBERS)
+
+
+def test_loaded_models_and_sums_of_models_agree(tmp_path: Path) -> None:
+    first = CatBoostRegressor(**SMALL, loss_function="Poisson").fit(NUMBERS, AMOUNT.abs())
+    first.save_model(tmp_path / "m.cbm")
+    agrees(CatBoostRegressor().load_model(tmp_path / "m.cbm"), NUMBERS)
+    agrees(CatBoost().load_model(tmp_path / "m.cbm"), NUMBERS)
+    second = CatBoostRegressor(**SMALL).fit(NUMBERS, ROWS["z"])
+    agrees(sum_models([first, second], weights=[0.3, 0.7]), NUMBERS)
+    with_categories = CatBoostRegressor(**SMALL, cat_features=CATEGORIES).fit(ROWS, AMOUNT)
+    with pytest.raises(NotConvertible, match="a sum of models with target statistics"):
+        agrees(sum_models([with_categories, with_categories]), ROWS)
 
 
 def test_a_threshold_of_the_probability_agrees() -> None:

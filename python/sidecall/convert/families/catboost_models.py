@@ -72,7 +72,8 @@ class _Reader:
         info = saved["features_info"]
         self.g = g
         self.example = g.examples.get(id(model))
-        self.loss = str(saved["model_info"]["params"]["loss_function"]["type"])
+        params = saved["model_info"].get("params") or {}  # a sum of models has none
+        self.loss = str(params.get("loss_function", {}).get("type", ""))
         self.scale, bias = saved["scale_and_bias"]
         self.bias = np.asarray(bias, "float64").reshape(-1)
         columns = [
@@ -83,7 +84,9 @@ class _Reader:
         self.numbers = {column.index: place for place, column in enumerate(columns)}
         self.columns = columns
         self.ctrs = info.get("ctrs") or []
-        if self.ctrs and _is_ambiguous(saved["model_info"]["params"]["cat_feature_params"]):
+        if self.ctrs and "cat_feature_params" not in params:
+            raise g.refuse("it is a sum of models with target statistics, which is not supported")
+        if self.ctrs and _is_ambiguous(params["cat_feature_params"]):
             raise g.refuse(
                 "two of its target statistics of one kind differ only in how they split the target, "
                 "and the model's file holds one table for both; fit with one of them"
