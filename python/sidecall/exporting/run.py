@@ -49,7 +49,7 @@ def export(
 
     Checks that the file and the model give the same answers.
 
-    model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
+    model          a fitted scikit-learn estimator or pipeline, xgboost, lightgbm or catboost model
     path           where to write the file; it is written whole or not at all
     data           representative rows in the types that the model was trained on: a DataFrame (of
                    pandas, polars or pyarrow), an array or a list of text. They decide the types of

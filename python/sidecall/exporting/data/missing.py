@@ -54,7 +54,8 @@ def fitted_categories(model: Any) -> Iterator[list[Any]]:
     """Yields the categories of each column of every fitted encoder and XGBoost in the model."""
     from sidecall.convert.families.xgboost_models import categories_of
 
-    for item in {id(item): item for item in (model, *estimators_in(model))}.values():
+    boosters = [model] if is_xgboost(model) and not hasattr(model, "get_params") else []
+    for item in (*boosters, *estimators_in(model)):
         if is_xgboost(item):
             yield from categories_of(item).values()
             continue

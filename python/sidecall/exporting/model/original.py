@@ -96,7 +96,8 @@ class Original:
             raise ModelError(f"the model fails on the data: {reason}") from error
         if output.is_label and answer.ndim == 2 and answer.shape[1] == 1:
             # CatBoost answers with one column if it has three or more classes.
-            return answer if isinstance(self.model.classes_, list) else answer[:, 0]
+            classes = getattr(self.model, "classes_", None)
+            return answer[:, 0] if isinstance(classes, np.ndarray) else answer
         return answer
 
     def describe(self, rows: Any) -> None:
@@ -182,8 +183,9 @@ def _task_of(model: Any) -> str:
 
     if _answers_about_neighbours(model):
         return "transform"
-    if type(final_step(model)).__name__ == "CatBoost":  # predicts sums, whatever its loss
-        return "regression"
+    final = type(final_step(model))
+    if final.__module__.partition(".")[0] == "catboost" and final.__name__ == "CatBoost":
+        return "regression"  # it predicts sums, whatever its loss
     if not any(hasattr(model, method) for method in ("predict", "transform")):
         raise ModelError(
             f"expected a fitted model with predict or transform, got {type(model).__name__}"
