@@ -187,6 +187,8 @@ def test_functions_of_text_and_bools_agree(name):
         (lambda x: len(x) * x, WHOLE, "the number of rows"),
         (lambda x: np.array(list(x)), WHOLE, "a loop over rows"),
         (lambda x: np.c_[x, x], WHOLE, "needs the values"),
+        (lambda x: x + len(str(x)), WHOLE, "the text of its values"),
+        (lambda x: x + len(f"{x}"), WHOLE, "the text of its values"),
         (lambda x: np.sort(x, axis=1), WHOLE, "numpy.sort, which is not supported"),
         (lambda x: np.linalg.norm(x, axis=1), WHOLE, "numpy.linalg.norm"),
         (lambda x: np.arctan2(x, x), WHOLE, "np.arctan2, which is not supported"),

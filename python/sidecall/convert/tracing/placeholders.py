@@ -57,6 +57,7 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
     __bool__ = _fail("values in a condition (use np.where)")
     __float__ = __int__ = __index__ = _fail("a value as a Python number")
     __len__ = _fail("the number of rows")
+    __str__ = __repr__ = __format__ = _fail("the text of its values")
     __iter__ = _fail("a loop over rows")
     __array__ = _fail("a function of numpy or another package that needs the values")
     __hash__ = None  # type: ignore[assignment]
