@@ -17,6 +17,8 @@ PACKAGES = [
     "scikit-learn",
     "lightgbm",
     "xgboost",
+    "category-encoders",
+    "imbalanced-learn",
     "onnx",
     "onnxruntime",
     "pandas",
@@ -34,6 +36,7 @@ def fingerprint() -> str:
         ("python/sidecall", "**/*.py"),
         ("python/sidecall", "*.so"),
         ("benchmarks/fidelity", "*.py"),
+        ("tests/python/real_pipelines", "*.py"),
     ):
         for path in sorted((ROOT / folder).glob(pattern)):
             content.update(path.read_bytes())

@@ -3,6 +3,7 @@
 python benchmarks/fidelity/run.py                             the fixed seed, then a fresh one
 python benchmarks/fidelity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
 python benchmarks/fidelity/run.py --only 7:31                 one pipeline, followed step by step
+python benchmarks/fidelity/run.py --real-only                 the pipelines of public documentation
 
 Writes results/fidelity.json. An interrupted run continues where it stopped, unless the package or
 this harness changed. Exits with 1 if an answer was wrong.
@@ -27,9 +28,9 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ.pop("SIDECALL_ENGINE", None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import WrongAnswerError, describe_versions, guarded
+from common import Report, WrongAnswerError, describe_versions, guarded
 
-from fidelity import sizes
+from fidelity import real, sizes
 from fidelity.alone import examine
 from fidelity.document import Fidelity, bars, print_found
 from fidelity.judge import judge
@@ -39,6 +40,7 @@ from fidelity.pipelines import UndrawnError, draw
 FIXED_SEED = 11
 _PIPELINES, _FRESH = 300, 30
 _ROWS, _ODD_ROWS = 17_000, 300
+_REAL_ROWS = 1000
 _MOST_TRIES = 3  # at most so many are tried for each wanted pipeline, because export refuses some
 
 
@@ -76,6 +78,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="few pipelines and rows: checks that the harness works"
     )
+    parser.add_argument(
+        "--real-only",
+        action="store_true",
+        help="judge the real pipelines, and keep the rest of the document",
+    )
     return parser.parse_args()
 
 
@@ -106,6 +113,7 @@ class Run:
         # if it does); None until walk_estimators has run.
         self.estimators: dict[str, str] | None = None
         self.categories: list[dict[str, Any]] = []  # what sizes.py found
+        self.real: list[dict[str, Any]] = []  # the results of real.py
         self.started = time.monotonic()
 
     def visit(self, seed: int, numbers: range, wanted: int) -> None:
@@ -148,6 +156,23 @@ class Run:
         gc.collect()
         return result
 
+    def judge_real(self) -> None:
+        """Judges the pipelines of public documentation."""
+        examples = real.examples()
+        for number, example in enumerate(examples):
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                self.is_complete = False
+                return
+            name = f"real:{example.name}"
+            result = self.ledger.results.get(name)
+            if result is None:
+                self.ledger.begin(name)
+                result = real.judge_example(example, number, self.folder, _REAL_ROWS, self.odd)
+                self.ledger.add(name, result)
+                gc.collect()
+            self.real.append(result)
+            print(f"[real {number + 1}/{len(examples)}] {real.shown(result)}", flush=True)
+
     def walk_estimators(self) -> None:
         """Fits every estimator of scikit-learn. Those that convert run on both engines."""
         sys.path.insert(0, str(ROOT / "tests/python/convert"))
@@ -184,6 +209,9 @@ def main() -> int:
         return examine(seed, number, options.rows, _ODD_ROWS, options.build / "fidelity")
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
+        if options.real_only:
+            run.judge_real()
+            return _conclude_real(run, options)
         wanted = 6 if options.quick else _PIPELINES
         seed = FIXED_SEED if options.seed is None else options.seed
         numbers = (
@@ -197,6 +225,7 @@ def main() -> int:
             and run.is_complete
         ):
             run.visit(run.ledger.fresh_seed(int(time.time())), range(_MOST_TRIES * _FRESH), _FRESH)
+            run.judge_real()
             run.walk_estimators()
             run.categories = sizes.export_categories()
     return _conclude(run, options)
@@ -213,22 +242,38 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
         categories=run.categories,
         bars=[
             *bars(run.results, len(estimators) - len(refused) if estimators else None),
+            *(real.bars(run.real) if run.real else []),
             *(sizes.bars(run.categories) if run.categories else []),
         ],
     )
-    rows = sum(result.get("rows", 0) for result in run.results)
+    if run.real:
+        report.tables["real_pipelines"] = real.table(run.real)
+    judged = [*run.results, *run.real]
+    rows = sum(result.get("rows", 0) for result in judged)
     minutes = (time.monotonic() - run.started) / 60
-    report.notes.append(f"{rows:,} rows of {len(run.results)} pipelines in {minutes:.0f} minutes")
+    report.notes.append(f"{rows:,} rows of {len(judged)} pipelines in {minutes:.0f} minutes")
     if not run.is_complete:
         report.notes.append("stopped by --minutes: some pipelines were not examined")
     print_found(run.results)
     path = report.write(options.output)
+    return _print_and_check(report, path)
+
+
+def _conclude_real(run: Run, options: argparse.Namespace) -> int:
+    """Replaces what the document says about the real pipelines; the rest of it stays."""
+    report = Report("fidelity", describe_versions(PACKAGES), bars=real.bars(run.real))
+    report.tables["real_pipelines"] = real.table(run.real)
+    report.notes.append(f"{len(run.real)} real pipelines, judged alone")
+    return _print_and_check(report, report.write(options.output, keep_others=True))
+
+
+def _print_and_check(report: Report, path: Path) -> int:
     print(f"\n{report.notes[0]}; written to {path}")
     report.print_bars()
-    wrong = sum(bar.value for bar in report.bars if bar.name.endswith("_wrong_rows"))
+    wrong = sum(bar.value for bar in report.bars if bar.name.endswith(("_wrong_rows", "_wrong")))
     if wrong:
         raise WrongAnswerError(
-            f"{wrong} rows; the list above has the command that examines each pipeline"
+            f"{wrong} rows; the lists above have each pipeline, and the command that examines it"
         )
     return 0
 
