@@ -132,8 +132,9 @@ def _thresholds(model: Any) -> Iterator[tuple[int, float]]:
             )
     library = type(model).__module__.partition(".")[0]
     if library == "lightgbm":
-        frame = model.booster_.trees_to_dataframe().dropna(subset=["split_feature"])
-        order = {name: k for k, name in enumerate(model.booster_.feature_name())}
+        booster = getattr(model, "booster_", model)
+        frame = booster.trees_to_dataframe().dropna(subset=["split_feature"])
+        order = {name: k for k, name in enumerate(booster.feature_name())}
         numeric = frame[frame["decision_type"] == "<="]
         yield from zip(
             [order[name] for name in numeric["split_feature"]],
@@ -141,9 +142,9 @@ def _thresholds(model: Any) -> Iterator[tuple[int, float]]:
             strict=True,
         )
     if library == "xgboost":
-        booster = model.get_booster()
+        booster = model.get_booster() if hasattr(model, "get_booster") else model
         frame = booster.trees_to_dataframe().dropna(subset=["Split"])
-        names = booster.feature_names or [f"f{k}" for k in range(model.n_features_in_)]
+        names = booster.feature_names or [f"f{k}" for k in range(booster.num_features())]
         order = {name: k for k, name in enumerate(names)}
         yield from zip(
             [order[name] for name in frame["Feature"]], frame["Split"].astype(float), strict=True

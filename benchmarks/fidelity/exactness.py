@@ -66,8 +66,8 @@ def gives_float32(model: Any, rows: Any) -> bool:
 
 def _through(step: Any, rows: Any) -> tuple[Any, bool]:
     """The output of the step, and whether it or a step inside it returns float32."""
-    if step is None or isinstance(step, str):
-        return rows, False
+    if step is None or isinstance(step, str) or not hasattr(step, "transform"):
+        return rows, False  # a step without transform is a sampler
     found = False
     if isinstance(step, Pipeline):
         for _, part in step.steps:
@@ -77,14 +77,21 @@ def _through(step: Any, rows: Any) -> tuple[Any, bool]:
     if isinstance(step, ColumnTransformer):
         for _, part, columns in step.transformers_:
             if part not in ("drop", "passthrough"):
-                taken = rows[columns] if hasattr(rows, "iloc") else rows[:, columns]
-                found = found or _through(part, taken)[1]
+                found = found or _through(part, _taken(rows, columns))[1]
         return step.transform(rows), found
     if isinstance(step, FeatureUnion):
         found = any(_through(part, rows)[1] for _, part in step.transformer_list)
     behind = step.transform(rows)
     dtypes = behind.dtypes.tolist() if hasattr(behind, "iloc") else [behind.dtype]
     return behind, found or any(dtype == np.float32 for dtype in dtypes)
+
+
+def _taken(rows: Any, columns: Any) -> Any:
+    """The columns by name, or by position, as those of a remainder are given."""
+    if not hasattr(rows, "iloc"):
+        return rows[:, columns]
+    chosen = np.asarray(columns)
+    return rows.iloc[:, chosen] if chosen.dtype.kind in "iub" else rows[columns]
 
 
 # Steps whose answers are determined bit by bit: comparisons, lookups, and + - * / and roots.

@@ -110,7 +110,7 @@ def light_ranker() -> Any:
 
 
 _SKLEARN = "Collection of examples for using sklearn interface"
-_SKLEARN_PATH = "examples/sklearn_examples.html"
+_SKLEARN_PATH = "python/examples/sklearn_examples.html"
 
 
 @page(XG, _SKLEARN, _SKLEARN_PATH)
@@ -132,7 +132,7 @@ def xgboost_search() -> Any:
     return fitted(GridSearchCV(model, grid, cv=2), *data.california())
 
 
-@page(XG, "Getting started with categorical data", "examples/categorical.html")
+@page(XG, "Getting started with categorical data", "python/examples/categorical.html")
 def xgboost_one_hot() -> Any:
     columns = make_column_transformer(
         (OneHotEncoder(sparse_output=False, handle_unknown="ignore"), _WORDS),
@@ -142,7 +142,7 @@ def xgboost_one_hot() -> Any:
     return fitted(make_pipeline(columns, model), *data.cars())
 
 
-@page(XG, "Getting started with categorical data", "examples/categorical.html")
+@page(XG, "Getting started with categorical data", "python/examples/categorical.html")
 def xgboost_categories() -> Any:
     rows, target = data.cars()
     words = list(rows.select_dtypes(include=["object", "str"]))
@@ -152,7 +152,7 @@ def xgboost_categories() -> Any:
     return fitted(model, rows.astype(dict.fromkeys(words, "category")), target)
 
 
-@page(XG, "Feature engineering pipeline for categorical data", "examples/cat_pipeline.html")
+@page(XG, "Feature engineering pipeline for categorical data", "python/examples/cat_pipeline.html")
 def xgboost_ordinal_pipeline() -> Any:
     encoder = make_column_transformer((OrdinalEncoder(), _WORDS), remainder="passthrough")
     rows, target = data.cars()
@@ -164,14 +164,14 @@ def xgboost_ordinal_pipeline() -> Any:
     return fitted(make_pipeline(encoder, model), rows, target)
 
 
-@page(XG, "A demo for gamma regression", "gamma_regression.html")
+@page(XG, "A demo for gamma regression", "python/examples/gamma_regression.html")
 def xgboost_gamma() -> Any:
     rows, target = data.claims()
     model = xgboost.XGBRegressor(objective="reg:gamma", base_score=3, **_FEW)
     return fitted(model, rows[["age", "ndisease", "linc", "lfam"]], target + 1)
 
 
-@page(XG, "Quantile Regression", "examples/quantile_regression.html")
+@page(XG, "Quantile Regression", "python/examples/quantile_regression.html")
 def xgboost_quantiles() -> Any:
     model = xgboost.XGBRegressor(
         objective="reg:quantileerror",
@@ -184,7 +184,7 @@ def xgboost_quantiles() -> Any:
     return fitted(model, *data.curve(200))
 
 
-@page(XG, "Demo for GLM", "examples/generalized_linear_model.html")
+@page(XG, "Demo for GLM", "python/examples/generalized_linear_model.html")
 def xgboost_linear_booster() -> Any:
     rows, target = data.bundled("breast_cancer")
     parameters = {"objective": "binary:logistic", "booster": "gblinear", "alpha": 0.0001}
@@ -192,14 +192,14 @@ def xgboost_linear_booster() -> Any:
     return xgboost.train(parameters | {"nthread": 1}, sets, num_boost_round=4), rows
 
 
-@page(XG, "Python Package Introduction", "python_intro.html")
+@page(XG, "Python Package Introduction", "python/python_intro.html")
 def xgboost_booster() -> Any:
     rows, target = data.bundled("breast_cancer")
     parameters = {"max_depth": 2, "eta": 1, "objective": "binary:logistic", "nthread": 1}
     return xgboost.train(parameters, xgboost.DMatrix(rows, label=target), num_boost_round=10), rows
 
 
-@page(XG, "A demo for multi-output regression", "examples/multioutput_regression.html")
+@page(XG, "A demo for multi-output regression", "python/examples/multioutput_regression.html")
 def xgboost_multi_output() -> Any:
     rows, target = data.curve(200)
     both = np.column_stack([target, np.cos(rows[:, 0])])
@@ -207,7 +207,7 @@ def xgboost_multi_output() -> Any:
     return fitted(model, rows, both)
 
 
-@page(XG, "Random Forests in XGBoost", "../tutorials/rf.html")
+@page(XG, "Random Forests in XGBoost", "tutorials/rf.html")
 def xgboost_forest() -> Any:
     model = xgboost.XGBRFRegressor(
         n_estimators=10, subsample=0.8, colsample_bynode=0.8, n_jobs=1, random_state=0
@@ -219,7 +219,7 @@ def xgboost_forest() -> Any:
     )
 
 
-@page(XG, "Prediction: DART booster", "../tutorials/dart.html")
+@page(XG, "Prediction: DART booster", "tutorials/dart.html")
 def xgboost_dart() -> Any:
     model = xgboost.XGBClassifier(booster="dart", max_depth=5, rate_drop=0.1, skip_drop=0.5, **_FEW)
     return fitted(model, *data.bundled("breast_cancer"))

@@ -19,7 +19,7 @@ BASES = {
     "scikit-learn": "https://scikit-learn.org/stable/",
     "LightGBM": "https://github.com/microsoft/LightGBM/blob/master/examples/python-guide/",
     "LightGBM docs": "https://lightgbm.readthedocs.io/en/stable/",
-    "XGBoost": "https://xgboost.readthedocs.io/en/stable/python/",
+    "XGBoost": "https://xgboost.readthedocs.io/en/stable/",
     "imbalanced-learn": "https://imbalanced-learn.org/stable/",
     "category_encoders": "https://contrib.scikit-learn.org/category_encoders/",
     "statsmodels": "https://www.statsmodels.org/stable/",

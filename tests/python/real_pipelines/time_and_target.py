@@ -65,12 +65,20 @@ def time_as_categories() -> Any:
     return fitted(make_pipeline(columns, RidgeCV(alphas=_ALPHAS)), *data.bikes())
 
 
+def _sine_of(x: Any, period: int) -> Any:
+    return np.sin(x / period * 2 * np.pi)
+
+
+def _cosine_of(x: Any, period: int) -> Any:
+    return np.cos(x / period * 2 * np.pi)
+
+
 def _sine(period: int) -> FunctionTransformer:
-    return FunctionTransformer(lambda x: np.sin(x / period * 2 * np.pi))
+    return FunctionTransformer(_sine_of, kw_args={"period": period})
 
 
 def _cosine(period: int) -> FunctionTransformer:
-    return FunctionTransformer(lambda x: np.cos(x / period * 2 * np.pi))
+    return FunctionTransformer(_cosine_of, kw_args={"period": period})
 
 
 @page(SK, _CYCLES, _CYCLES_PATH)
@@ -111,9 +119,13 @@ def time_as_splines() -> Any:
     return fitted(make_pipeline(_cyclic(), RidgeCV(alphas=_ALPHAS)), *data.bikes())
 
 
+def _is_newark(x: Any) -> Any:
+    return x == "EWR"
+
+
 @page(SK, _CYCLES, _CYCLES_PATH)
 def time_as_interactions() -> Any:
-    workday = FunctionTransformer(lambda x: x == "EWR")
+    workday = FunctionTransformer(_is_newark)
     interactions = make_pipeline(
         ColumnTransformer(
             [("cyclic_hour", _periodic(24, 8), ["hour"]), ("workingday", workday, _WORDS)]
