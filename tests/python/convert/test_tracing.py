@@ -115,6 +115,16 @@ def test_functions_of_whole_numbers_agree(name):
     check(ARRAY_FUNCTIONS[name], WHOLE)
 
 
+def test_the_cosine_of_a_large_number_agrees():
+    x = np.array([[2.0**53], [-(2.0**63)], [1e5], [0.5], [-3.0]]) / 24 * 2 * np.pi
+    model = FunctionTransformer(np.cos).fit(x)
+    inputs, feeds = layout(x)
+    graph = to_graph(model, inputs, precision="float64")
+    for engine in (run_graph, run_graph_natively):
+        got = engine(graph, feeds)["transformed"]
+        np.testing.assert_allclose(got, np.cos(x), rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("name", FRAME_FUNCTIONS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_functions_of_frames_agree(name):

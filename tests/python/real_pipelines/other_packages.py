@@ -22,7 +22,11 @@ from imblearn.pipeline import make_pipeline as make_sampling_pipeline
 from imblearn.under_sampling import EditedNearestNeighbours, RandomUnderSampler
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
@@ -113,7 +117,8 @@ def balanced_bagging_of_boosting() -> Any:
 
 @page(IMB, "User guide: Ensemble of samplers", "ensemble.html")
 def easy_ensemble() -> Any:
-    model = EasyEnsembleClassifier(random_state=0, n_estimators=3)
+    weak = AdaBoostClassifier(n_estimators=5, random_state=0)
+    model = EasyEnsembleClassifier(estimator=weak, random_state=0, n_estimators=3)
     return fitted(model, *data.bundled("breast_cancer"))
 
 

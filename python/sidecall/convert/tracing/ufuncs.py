@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Tensor
-from ..graph.numeric import expm1, log1p
+from ..graph.numeric import cos, expm1, log1p
 from ..registry import Conversion
 
 Body = Callable[[Conversion, Tensor], Tensor]
@@ -49,8 +49,7 @@ UNARY: dict[Any, Body] = {
     np.reciprocal: lambda g, x: 1.0 / x,
     np.sign: _op("Sign"),
     np.sin: _op("Sin"),
-    # onnxruntime has no double cosine before 1.22.
-    np.cos: lambda g, x: g.unary("Sin", x + float(np.pi / 2.0)),
+    np.cos: cos,
     np.tanh: _op("Tanh"),
     np.floor: _op("Floor"),
     np.ceil: _op("Ceil"),
