@@ -115,6 +115,20 @@ def test_functions_of_whole_numbers_agree(name):
     check(ARRAY_FUNCTIONS[name], WHOLE)
 
 
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (np.log10, [10.0**k for k in range(-3, 16)]),
+        (np.log2, [2.0**k for k in range(-20, 60)]),
+        (np.cbrt, [float(k**3) for k in range(-40, 40)]),
+        (np.exp2, [float(k) for k in range(-30, 40)]),
+    ],
+)
+def test_whole_results_may_be_rounded_down_next(function, numbers):
+    x = np.array([numbers]).T
+    check(lambda x: np.floor(function(x)), x)
+
+
 def test_the_cosine_of_a_large_number_agrees():
     x = np.array([[2.0**53], [-(2.0**63)], [1e5], [0.5], [-3.0]]) / 24 * 2 * np.pi
     model = FunctionTransformer(np.cos).fit(x)

@@ -30,17 +30,44 @@ def _finite(g: Conversion, x: Tensor) -> Tensor:
     return ~(g.isnan(x) | g.unary("IsInf", x, "bool"))
 
 
+def _power(g: Conversion, base: float, x: Tensor) -> Tensor:
+    return g.op("Pow", g.like(base, x), x, dtype=x.dtype, width=x.width)
+
+
+def _logarithm(base: float) -> Body:
+    """A logarithm that is exact for powers of the base.
+
+    The function may round it down next, for example to count the digits of a number. A quotient of
+    two logarithms may be just below the whole number.
+    """
+
+    def apply(g: Conversion, x: Tensor) -> Tensor:
+        rough = g.log(x) * (1.0 / float(np.log(base)))
+        whole = g.unary("Round", rough)
+        return g.where(_power(g, base, whole).equals(x), whole, rough)
+
+    return apply
+
+
+def _cube_root(g: Conversion, x: Tensor) -> Tensor:
+    """The cube root, exact for cubes of whole numbers."""
+    size = g.abs(x)
+    rough = size ** (1.0 / 3.0)
+    whole = g.unary("Round", rough)
+    return g.unary("Sign", x) * g.where((whole * whole * whole).equals(size), whole, rough)
+
+
 # Functions of numbers. The keys are np.ufunc objects.
 UNARY: dict[Any, Body] = {
     np.log1p: log1p,
     np.expm1: expm1,
     np.log: _op("Log"),
-    np.log2: lambda g, x: g.log(x) * (1.0 / float(np.log(2.0))),
-    np.log10: lambda g, x: g.log(x) * (1.0 / float(np.log(10.0))),
+    np.log2: _logarithm(2.0),
+    np.log10: _logarithm(10.0),
     np.exp: _op("Exp"),
-    np.exp2: lambda g, x: g.exp(x * float(np.log(2.0))),
+    np.exp2: lambda g, x: _power(g, 2.0, x),
     np.sqrt: _op("Sqrt"),
-    np.cbrt: lambda g, x: g.unary("Sign", x) * g.abs(x) ** (1.0 / 3.0),
+    np.cbrt: _cube_root,
     np.square: lambda g, x: x * x,
     np.abs: _op("Abs"),
     np.fabs: _op("Abs"),
