@@ -24,7 +24,9 @@ ENCODERS = (
     "WOEEncoder"
 )
 
-refuses("category_encoders", "HashingEncoder", "it computes a hash of each value")
+refuses(
+    "category_encoders", "HashingEncoder", "it computes a hash of each value; use BinaryEncoder"
+)
 
 
 @converts("category_encoders", ENCODERS, "transform")
