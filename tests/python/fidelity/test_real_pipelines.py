@@ -83,7 +83,7 @@ def _named(name: str) -> Any:
 def test_rows_of_each_container_are_judged_as_fit_saw_them() -> None:
     by_name = {each.name: each for each in EXAMPLES}
     for name, container in (
-        ("guide_drop_if_binary", "frame"),
+        ("guide_infrequent_categories", "frame"),
         ("principal_components", "array"),
         ("guide_bigrams", "text"),
     ):
