@@ -108,4 +108,6 @@ def shown(result: Result) -> str:
         step = result.get("step") or result.get("where", "")
         return f"{result['name']}: {result['outcome']}: {step}: {said}"
     counts = ", ".join(f"{number} wrong on {name}" for name, number in wrong(result).items())
-    return f"{result['name']}: {result['rows']} rows, {counts}"
+    worst = [result["worst"], result["native"].get("worst", [])]
+    examples = "; ".join(str(examples[0]) for examples in worst if examples)
+    return f"{result['name']}: {result['rows']} rows, {counts}" + (examples and f": {examples}")

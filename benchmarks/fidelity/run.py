@@ -273,7 +273,8 @@ def _print_and_check(report: Report, path: Path) -> int:
     wrong = sum(bar.value for bar in report.bars if bar.name.endswith(("_wrong_rows", "_wrong")))
     if wrong:
         raise WrongAnswerError(
-            f"{wrong} rows; the lists above have each pipeline, and the command that examines it"
+            f"{wrong} rows; the list above has each pipeline, with the command that examines it if it "
+            "is a random one"
         )
     return 0
 
