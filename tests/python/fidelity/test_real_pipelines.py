@@ -1,61 +1,15 @@
-"""The pipelines that public documentation shows convert without a wrong row, or say why not."""
+"""The list of pipelines of public documentation, which `make parity` judges."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import sidecall
 from fidelity import real
 from real_pipelines import catalogue
 
 EXAMPLES = real.examples()
-# Rows for the first pipeline of each page; the others are exported, which compares them with fewer
-# rows. `make parity` judges all, with more rows. Bisection, which takes long, starts at 100 rows.
-ROWS, ODD_ROWS = 99, 200
-_FIRST = {each.address: each.name for each in reversed(EXAMPLES)}
-_JUDGED = [k for k, each in enumerate(EXAMPLES) if _FIRST[each.address] == each.name]
-_EXPORTED = sorted(set(range(len(EXAMPLES))) - set(_JUDGED))
-
-
-def each_of(numbers: list[int]) -> Any:
-    names = [EXAMPLES[number].name for number in numbers]
-    return pytest.mark.parametrize("number", numbers, ids=names)
-
-
-def check_refusal(step: str, reason: str, steps: str) -> None:
-    # The errors about a model that is no pipeline have no step; they name its class or a column.
-    assert step or steps in reason or "column '" in reason, reason
-    assert len(reason.split()) > 4
-
-
-@pytest.mark.long
-@each_of(_JUDGED)
-def test_a_real_pipeline_has_no_wrong_row_or_its_refusal_names_the_step(
-    number: int, tmp_path: Path
-) -> None:
-    result = real.judge_example(EXAMPLES[number], number, tmp_path, ROWS, ODD_ROWS)
-    if result["outcome"] == "refused":
-        check_refusal(result["step"], result["reason"], result["steps"])
-        return
-    assert result["outcome"] == "compared", result
-    assert set(real.wrong(result).values()) == {0}, result["worst"]
-    assert result["compared"] > 20
-
-
-@pytest.mark.long
-@each_of(_EXPORTED)
-def test_another_pipeline_of_a_page_converts_or_its_refusal_names_the_step(
-    number: int, tmp_path: Path
-) -> None:
-    drawn = real.drawn_of(EXAMPLES[number], number)
-    try:
-        sidecall.export(drawn.model, tmp_path / "m.onnx", drawn.training_data(), progress=False)
-    except sidecall.ExportError as error:
-        reason = str(error).splitlines()[0]
-        check_refusal(getattr(error, "step", ""), reason, drawn.steps)
 
 
 def test_the_list_has_pipelines_of_every_library_with_their_addresses() -> None:
