@@ -32,7 +32,6 @@ import asyncio, resource, sys
 import numpy as np
 import sidecall
 from sidecall import errors
-from vector_files import MODELS
 
 model = sidecall.open(sys.argv[1], backend=sys.argv[2])
 record = {"a": 1, "b": 2, "c": True, "d": 0.5}
