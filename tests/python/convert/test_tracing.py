@@ -168,10 +168,11 @@ def traced(function, data, ranges):
 def test_integers_that_cannot_be_missing_wrap_around_as_in_numpy():
     data = pd.DataFrame({"n": [1, 2, 3]})
     run = traced(lambda df: df * df, data, {"n": Range.of(-np.inf, np.inf, False, 1)})
-    values = [4_000_000_000, -7, 2**53]
+    values = [4_000_000_000, -7, 2**53 - 1]
     got = run(n=values)
     np.testing.assert_array_equal(got["transformed"].ravel(), np.array(values) * np.array(values))
-    np.testing.assert_array_equal(run(n=[2.0**54, 1])["refused"], [1, 0])
+    # A double of 2^53 also stands for the integer 2^53 + 1.
+    np.testing.assert_array_equal(run(n=[2.0**54, 2.0**53, -(2.0**53), 1])["refused"], [1, 1, 1, 0])
 
 
 def test_integers_that_may_be_missing_are_refused_where_doubles_are_not_exact():
@@ -180,6 +181,15 @@ def test_integers_that_may_be_missing_are_refused_where_doubles_are_not_exact():
     got = run(n=[3, np.nan, 94_906_265, 94_906_267])
     np.testing.assert_array_equal(got["transformed"].ravel()[:2], [9, np.nan])
     np.testing.assert_array_equal(got["refused"], [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "function", [lambda df: df.isin([2**53 + 1]), lambda df: df == 2**53 + 1, lambda df: df * 2**53]
+)
+def test_constants_that_a_double_does_not_hold_are_refused(function):
+    data = pd.DataFrame({"n": [1, 2, 3]})
+    with pytest.raises(NotConvertible, match="whole numbers from 2\\^53"):
+        traced(function, data, {"n": Range.of(-np.inf, np.inf, True, 1)})
 
 
 def test_bools_that_may_be_missing_can_be_filled_and_asked_for():

@@ -16,7 +16,8 @@ class Whole(Tensor):
     """A column of integers of the original that may be missing: float64, with NaN.
 
     numpy computes with integers as long as none is missing in the batch. They wrap around beyond
-    2^63, and doubles are exact up to 2^53, so rows with larger numbers are refused.
+    2^63. A double below 2^53 stands for one integer only (2^53 also stands for 2^53 + 1), so rows
+    with other numbers are refused.
     """
 
     __slots__ = ()
@@ -33,8 +34,8 @@ class Flag(Tensor):
 
 
 FLAG = "it computes with a bool column that may be missing; fill it with fillna() first"
-EXACT = 2**53  # doubles hold all integers up to here
-EXACT_RULE = Rule(-float(EXACT), float(EXACT), True, "whole numbers of at most 2^53")
+EXACT = 2**53 - 1  # the largest integer that no other one is rounded to
+EXACT_RULE = Rule(-float(EXACT), float(EXACT), True, "whole numbers below 2^53")
 
 
 def whole(g: Conversion, x: Tensor) -> Whole:

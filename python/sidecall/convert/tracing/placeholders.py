@@ -427,7 +427,7 @@ def _computed(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Tensor:
     ]
     if is_whole and loop[0] == "int64":
         if any(not isinstance(x, Array) and (np.abs(x) > EXACT).any() for x in inputs):
-            raise Untraceable("it computes with whole numbers beyond 2^53")
+            raise Untraceable("it computes with whole numbers from 2^53")
         if ufunc is np.power:
             return whole(g, _whole_power(operands[0], inputs[1]))
         types = ["float64" if dtype == "int64" else dtype for dtype in loop]
@@ -520,7 +520,7 @@ def _is_one_of(g: Conversion, x: Tensor, values: list[Any]) -> Tensor:
     if (x.dtype == "string") != all(isinstance(value, str) for value in values) or not values:
         raise Untraceable("it uses isin() with values of another type, or with none")
     if isinstance(x, Whole) and any(abs(value) > EXACT for value in values):
-        raise Untraceable("it computes with whole numbers beyond 2^53")
+        raise Untraceable("it computes with whole numbers from 2^53")
     found = [x.equals(value) for value in values]
     result = found[0]
     for other in found[1:]:
