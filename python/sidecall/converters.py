@@ -181,7 +181,7 @@ class Graph(Protocol):
         """The tensor that any other method of a fitted estimator inside of this one returns."""
 
     def refuse(self, reason: str) -> Exception:
-        """The exception to raise if a fitted step cannot be converted; export reports the reason."""
+        """The exception to raise if a fitted step cannot be converted; export reports why."""
 
     def note(self, text: str) -> None:
         """A remark about this step for the report of the export."""
@@ -202,8 +202,8 @@ def register_converter(model_class: type | str, method: str = "transform") -> Ca
                  decision_function, and class_index if its predict is not the class with the largest
                  of these: the position of the predicted class in `classes_`, int64 [N].
 
-    The converter is called as converter(step, columns, g) with the fitted step (object), the columns
-    that it gets (Columns) and the graph (Graph). It returns a tensor [N, width], or from transform
+    The converter is called as converter(step, columns, g) with the fitted step (object), the
+    columns that it gets (Columns) and the graph (Graph). It returns a tensor [N, width], or from transform
     also a list of tensors, which are columns side by side. It must not keep `columns` or `g`.
 
     Registering a second converter for the same method replaces the first one. Classes that sidecall

@@ -72,7 +72,8 @@ def save_model(
     pip_requirements  by default sidecall in the version that runs, with ONNX Runtime if the file
                       needs it
 
-    Raises what sidecall.open raises if the file does not open, and ValueError if it has no contract.
+    Raises what sidecall.open raises if the file does not open. Raises ValueError if it has no
+    contract.
     """
     source = Path(file)
     with sidecall.open(source) as model:

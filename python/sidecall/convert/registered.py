@@ -92,7 +92,8 @@ def _require_width(g: Conversion, step: Any, answer: Frame) -> None:
     if len(expected) == 2 and expected[1] != answer.width:
         columns = f"{answer.width} column" + "s" * (answer.width != 1)
         raise g.refuse(
-            f"its registered converter returned {columns}, and transform of the step returns {expected[1]}"
+            f"its registered converter returned {columns}, "
+            f"and transform of the step returns {expected[1]}"
         )
 
 

@@ -288,8 +288,10 @@ class Conversion(Graph):
     def _find(model: object, method: str) -> Rule | None:
         """Our converter; for other classes, one that users registered here or with skl2onnx."""
         library, name = _library(model), type(model).__name__
+        if (own := _rules.get((library, name, method))) is not None:
+            return own
         if any(key[:2] == (library, name) for key in _rules):
-            return _rules.get((library, name, method))
+            return None
         rule = registered(model, method)
         if rule is None and not (library == "sklearn" and (library, name) in _refusals):
             rule = skl2onnx_rule(model, method)
@@ -324,7 +326,8 @@ class Conversion(Graph):
         if not (whole if x.dtype != "string" else kinds == {str}):
             names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise TypeError(
-                f"table: expected keys that are all texts or all integers, as the tensor of {x.dtype}, got {names}"
+                f"table: expected keys that are all texts or all integers, as the tensor of {x.dtype}, "
+                f"got {names}"
             )
         keys = "keys_strings" if x.dtype == "string" else "keys_int64s"
         if x.dtype.startswith("float"):  # whole numbers that may be missing

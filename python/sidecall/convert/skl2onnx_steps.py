@@ -1,4 +1,4 @@
-"""Uses the converters that are registered with skl2onnx, for classes that sidecall does not convert.
+"""Uses converters that are registered with skl2onnx, for classes that sidecall does not convert.
 
 skl2onnx has some of its own; users, onnxmltools and other packages register more. The graph that
 such a converter makes becomes a part of ours, and is compared with the original like every other.

@@ -271,7 +271,8 @@ class Conversion:
             if not output.deterministic:
                 raise StepError(
                     self.unproven[0],
-                    f"{output.name} changes from one call to the next, so nothing shows that the converted step is right",
+                    f"{output.name} changes from one call to the next, "
+                    "so nothing shows that the converted step is right",
                 )
         tensors = self.schema.tensors(self.golden_rows)
         together = measure.session.run(tensors)

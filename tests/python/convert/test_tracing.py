@@ -8,7 +8,8 @@ from sidecall.convert import NotConvertible, to_graph
 from sidecall.convert.checks import Checks, Range
 from sklearn.preprocessing import FunctionTransformer
 
-HARD = [0.0, -0.0, 1.0, -1.0, 0.3, 7.0, -7.0, 6.999999999999999, 2.5, 1e300, 1e-310, np.inf, -np.inf, np.nan]  # fmt: skip
+HARD = [0.0, -0.0, 1.0, -1.0, 0.3, 7.0, -7.0, 6.999999999999999, 2.5, 1e300, 1e-310]
+HARD += [np.inf, -np.inf, np.nan]
 NUMBERS = np.array(
     [[a, b, c] for a in HARD for b, c in zip(HARD, HARD[3:] + HARD[:3], strict=True)]
 )

@@ -177,8 +177,12 @@ def test_values_that_an_inlined_body_reads_are_renamed(tmp_path):
 
     nodes = [
         helper.make_node("Greater", ["by", "by"], ["never"]),
-        helper.make_node("If", ["never"], ["y"], then_branch=branch("t", "Add"), else_branch=branch("e", "Div")),
-    ]  # fmt: skip
+        helper.make_node(
+            *("If", ["never"], ["y"]),
+            then_branch=branch("t", "Add"),
+            else_branch=branch("e", "Div"),
+        ),
+    ]
 
     @sidecall.register_converter(Halved)
     def halved(step, columns, g):
@@ -390,7 +394,11 @@ def test_wrong_arguments_are_errors():
 
 
 def test_registering_loads_neither_onnx_nor_scikit_learn():
-    code = "import sys, sidecall; sidecall.register_converter('a.B')(print); print([m for m in ('onnx', 'sklearn', 'skl2onnx', 'numpy.testing') if m in sys.modules])"
+    heavy = "('onnx', 'sklearn', 'skl2onnx', 'numpy.testing')"
+    code = (
+        "import sys, sidecall; sidecall.register_converter('a.B')(print); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

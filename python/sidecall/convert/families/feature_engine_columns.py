@@ -1,4 +1,4 @@
-"""The columns of a step of feature_engine, by name: its transformers select, replace and append them."""
+"""The columns of a step of feature_engine, by name, which it selects, replaces and appends."""
 
 from __future__ import annotations
 

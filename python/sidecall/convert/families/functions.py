@@ -46,7 +46,8 @@ def _traced(g: Conversion, function: Any, args: dict[str, Any], x: Frame, exampl
     except Untraceable as error:
         name = getattr(function, "__qualname__", None) or type(function).__name__
         raise g.refuse(
-            f"its function '{name}' cannot be traced: {error}. Functions of numpy for each row convert; for others, register a converter"
+            f"its function '{name}' cannot be traced: {error}. "
+            "Functions of numpy for each row convert; for others, register a converter"
         ) from error
 
 

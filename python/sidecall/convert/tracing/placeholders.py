@@ -306,7 +306,7 @@ class Table(Placeholder):
             raise Untraceable("it drops rows")
         dropped = columns if columns is not None else labels
         names = [dropped] if isinstance(dropped, str) else list(dropped)
-        return self[[name for name in self.parts if name not in names]]  # type: ignore[no-any-return]
+        return Table(self.g, {name: x for name, x in self.parts.items() if name not in names})
 
     def rename(self, columns: dict[str, str]) -> Table:
         return Table(self.g, {columns.get(name, name): x for name, x in self.parts.items()})

@@ -1,4 +1,4 @@
-"""The element-wise functions of numpy that convert; used by placeholders and by FunctionTransformer.
+"""The element-wise functions of numpy that convert; for placeholders and FunctionTransformer.
 
 Each takes tensors of one type, the one in which numpy computes.
 """
