@@ -185,6 +185,32 @@ def test_integers_that_may_be_missing_are_refused_where_doubles_are_not_exact():
 
 
 @pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.column_stack([x[:, 0] * x[:, 1], x[:, 1]]),
+        lambda x: x[:, [0]] * x[:, [1]],
+        lambda x: np.max(x, axis=1)[:, None] * x[:, [0]],
+        lambda x: np.round(x)[:, [0]] * x[:, [1]],
+    ],
+)
+def test_columns_of_an_array_of_integers_stay_integers(function):
+    data = np.array([[1, 2], [3, 4]])
+    model = FunctionTransformer(function).fit(data)
+    graph = to_graph(
+        model,
+        [("X", "float64", 2)],
+        precision="float64",
+        steps={},
+        examples={id(model): data[:1]},
+        checks=Checks(inputs={"X": Range.of(-np.inf, np.inf, True, 2)}),
+    )
+    rows = np.array([[3.0, 5.0], [4e9, 4e9], [np.nan, 1.0]])
+    got = run_graph(graph, {"X": rows})
+    assert got["refused"].tolist()[:2] == [0, 1]
+    assert got["transformed"][0, 0] == 15
+
+
+@pytest.mark.parametrize(
     "function", [lambda df: df.isin([2**53 + 1]), lambda df: df == 2**53 + 1, lambda df: df * 2**53]
 )
 def test_constants_that_a_double_does_not_hold_are_refused(function):

@@ -42,3 +42,10 @@ def whole(g: Conversion, x: Tensor) -> Whole:
     """x as a column of integers that may be missing; rows with large numbers are refused."""
     g.require(Frame(g, [x]), EXACT_RULE)
     return Whole(g, x.name, "float64", x.width)
+
+
+def as_kind_of(source: Tensor, x: Tensor) -> Tensor:
+    """x, whose values are some of those of `source`, as the same kind of column."""
+    if isinstance(source, Whole | Flag):
+        return type(source)(x.graph, x.name, x.dtype, x.width)
+    return x

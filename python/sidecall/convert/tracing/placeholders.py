@@ -12,7 +12,7 @@ from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
 from ..registry import Conversion
-from .columns import EXACT, FLAG, Flag, Untraceable, Whole, whole
+from .columns import EXACT, FLAG, Flag, Untraceable, Whole, as_kind_of, whole
 from .ufuncs import BINARY, TESTS, UNARY, floor_divide, remainder
 
 TYPES = ("float32", "float64", "int64", "bool")
@@ -196,9 +196,8 @@ class Array(Placeholder):
         chosen = np.arange(self.width)[rest[0]]
         if np.ndim(chosen) > 1:
             raise Untraceable("it uses an index of more dimensions than its array has")
-        return Array(
-            self.g, self.g.columns(self.tensor, np.atleast_1d(chosen)), 1 + np.ndim(chosen)
-        )
+        tensor = self.g.columns(self.tensor, np.atleast_1d(chosen))
+        return Array(self.g, as_kind_of(self.tensor, tensor), 1 + np.ndim(chosen))
 
     def reshape(self, *shape: Any) -> Array:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
@@ -529,7 +528,9 @@ def _is_one_of(g: Conversion, x: Tensor, values: list[Any]) -> Tensor:
 
 
 def _rounded(g: Conversion, x: Tensor, decimals: int) -> Tensor:
-    if not x.dtype.startswith("float"):
+    if isinstance(x, Flag):
+        raise Untraceable(FLAG)
+    if not x.dtype.startswith("float") or isinstance(x, Whole):
         if decimals < 0:
             raise Untraceable("it rounds whole numbers")
         return x
@@ -556,7 +557,7 @@ def _folded(ufunc: np.ufunc) -> Callable[[Conversion, Tensor], Tensor]:
         result = columns[0]
         for column in columns[1:]:
             result = BINARY[ufunc](g, result, column)
-        return result
+        return as_kind_of(x, result)
 
     return fold
 
