@@ -442,6 +442,7 @@ def main() -> int:
         measure_gbm(run, gbm, place)
         measure_crowd(run, gbm)
         measure_idle(run)
+        servers.resume()
         if run.faults:
             raise WrongAnswerError("\n".join(dict.fromkeys(run.faults)))
     path = report.write(options.output)

@@ -72,11 +72,14 @@ class Server:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        self._signal(signal.SIGCONT)
+        self.resume()
         try:
             yield
         finally:
             self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
 
     def close(self) -> None:
         end(self._process)
@@ -100,6 +103,15 @@ class Servers:
             server.close()
         if self._broker is not None:
             end(self._broker)
+
+    def resume(self) -> None:
+        """Lets all servers run, so that clients can end.
+
+        A server of iceoryx may have been stopped while it held a lock in shared memory. A client
+        that ends waits for that lock.
+        """
+        for server in self._opened:
+            server.resume()
 
     def _start(self, command: list[str], mode: str, cpu: int | None) -> Server:
         server = Server(command, self._environment | MODES[mode], cpu, self._folder / "servers.log")
