@@ -192,7 +192,7 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   readonly version: string
   /** SHA-256 of the graph, its functions and its external files, in hexadecimal. */
   readonly id: string
-  /** What runs the model: 'native 1', 'onnxruntime 1.32.0', or the name of a server. */
+  /** What runs the model: 'native 2', 'onnxruntime 1.32.0', or the name of a server. */
   readonly engine: string
   /** Why this engine was taken, in one line; '' for a model in another process. */
   readonly engineReason: string

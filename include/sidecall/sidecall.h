@@ -576,7 +576,7 @@ SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
  * served function without an id. */
 SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
 
-/* Return the engine that runs the model, with its version ("native 1", "onnxruntime 1.32.0"), and
+/* Return the engine that runs the model, with its version ("native 2", "onnxruntime 1.32.0"), and
  * one line that says why it was taken ("the export proved the file on it"). For a remote model they
  * are the name of the server and "". */
 SIDECALL_API const char *sidecall_model_engine(const sidecall_model *model);

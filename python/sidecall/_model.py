@@ -421,7 +421,7 @@ class Model:
 
     @property
     def engine(self) -> str:
-        """The engine that runs the model: "native 1", "onnxruntime 1.32.0", or a server's name."""
+        """The engine that runs the model: "native 2", "onnxruntime 1.32.0", or a server's name."""
         return str(self._description["engine"])
 
     @property

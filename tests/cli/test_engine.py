@@ -67,7 +67,7 @@ def test_a_server_uses_the_engine_of_its_option(sidecall, jobs, tmp_path):
     for model, options in ((jobs, ["--engine", "native"]), (f"{jobs}?engine=native", [])):
         with serving(sidecall, model, at, *options, env=none) as served:
             assert sidecall("predict", at, stdin=row, env=none).out == here.out
-            assert 'engine="native 1"' in served.log()
+            assert 'engine="native 2"' in served.log()
             assert served.end() == 0
 
 
@@ -100,13 +100,13 @@ def test_info_says_which_engine_opens_the_file_and_why(sidecall, jobs):
     assert said["engine"].startswith("onnxruntime ")
     assert said["engine_reason"] == "the export did not prove the file on the native engine"
     page = sidecall("info", jobs, "--engine", "native").out
-    assert "\nengine    native 1: the caller named it\n" in page
+    assert "\nengine    native 2: the caller named it\n" in page
 
 
 def test_the_native_engine_runs_a_file_where_there_is_no_onnxruntime(no_neighbour, jobs):
     nowhere = {"SIDECALL_ONNXRUNTIME": ""}
     said = json.loads(no_neighbour("info", "--json", jobs, env=nowhere).out)
-    assert said["engine"] == "native 1"
+    assert said["engine"] == "native 2"
     assert (
         said["engine_reason"]
         == "no usable ONNX Runtime was found, and it has all operators of the file"
@@ -123,7 +123,7 @@ def test_a_file_that_no_engine_can_run_names_the_node(no_neighbour):
 def test_doctor_says_which_engine_opens_a_model(sidecall, jobs):
     page = sidecall("doctor", jobs, env={"SIDECALL_ENGINE": "native"}).out
     assert "native engine: has all operators\n" in page
-    assert "opens with native 1: SIDECALL_ENGINE names it\n" in page
+    assert "opens with native 2: SIDECALL_ENGINE names it\n" in page
     assert "SIDECALL_ENGINE=native\n" in page
     said = json.loads(sidecall("doctor", "--json", str(NONZERO)).out)["model"]
     assert "(NonZero)" in said["native_problem"] and said["problem"] is None

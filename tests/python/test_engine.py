@@ -36,8 +36,8 @@ def engine_of(backend: str) -> Callable[..., str]:
 
 
 def test_the_option_chooses_the_engine(engine_of) -> None:
-    assert engine_of(MATRIX, engine="native") == "native 1"
-    assert engine_of(Path(MATRIX).read_bytes(), engine="native") == "native 1"
+    assert engine_of(MATRIX, engine="native") == "native 2"
+    assert engine_of(Path(MATRIX).read_bytes(), engine="native") == "native 2"
     for engine in ("auto", "onnxruntime"):
         assert engine_of(MATRIX, engine=engine).startswith("onnxruntime ")
 
@@ -45,11 +45,11 @@ def test_the_option_chooses_the_engine(engine_of) -> None:
 def test_the_query_overrides_the_option_and_the_variable_overrides_both(
     engine_of, monkeypatch
 ) -> None:
-    assert engine_of(f"{MATRIX}?engine=native") == "native 1"
-    assert engine_of(f"file://{MATRIX}?engine=native", engine="onnxruntime") == "native 1"
+    assert engine_of(f"{MATRIX}?engine=native") == "native 2"
+    assert engine_of(f"file://{MATRIX}?engine=native", engine="onnxruntime") == "native 2"
     assert engine_of(f"{MATRIX}?engine=auto", engine="native").startswith("onnxruntime ")
     monkeypatch.setenv("SIDECALL_ENGINE", "native")
-    assert engine_of(f"{MATRIX}?engine=onnxruntime", engine="onnxruntime") == "native 1"
+    assert engine_of(f"{MATRIX}?engine=onnxruntime", engine="onnxruntime") == "native 2"
 
 
 def test_a_wrong_engine_is_refused(backend, monkeypatch) -> None:
@@ -66,7 +66,7 @@ def test_a_wrong_engine_is_refused(backend, monkeypatch) -> None:
 def test_a_path_object_has_no_query(engine_of, tmp_path) -> None:
     for name in ("m.onnx?engine=onnxruntime", "m 1%.onnx?engine=fast", "m?.onnx"):
         file = Path(shutil.copy(MATRIX, tmp_path / name))
-        assert engine_of(file, engine="native") == "native 1"
+        assert engine_of(file, engine="native") == "native 2"
     with pytest.raises(errors.FileNotFound):
         engine_of(tmp_path / "none.onnx?engine=native")
 
@@ -91,7 +91,7 @@ def chosen(source: object, **options: object) -> tuple[str, str]:
 
 
 def test_auto_takes_the_native_engine_where_the_export_proved_the_file(backend) -> None:
-    proven = with_engines({"onnxruntime": "1.32.0", "native": "1"})
+    proven = with_engines({"onnxruntime": "1.32.0", "native": "2"})
     assert chosen(proven, backend=backend) == ("native", "the export proved the file on it")
     assert chosen(proven, engine="onnxruntime") == ("onnxruntime", "the caller named it")
     # Also if the library that is named cannot be used, because it is not needed.
@@ -104,12 +104,12 @@ def test_auto_takes_the_native_engine_where_the_export_proved_the_file(backend) 
         ({"onnxruntime": "1.32.0"}, "the export did not prove the file on the native engine"),
         ({}, "the export did not prove the file on the native engine"),
         (
-            {"native": "2"},
-            "the export proved the file on version 2 of the native engine, and this is version 1",
+            {"native": "1"},
+            "the export proved the file on version 1 of the native engine, and this is version 2",
         ),
         (
-            {"native": "1 "},
-            "the export proved the file on version 1  of the native engine, and this is version 1",
+            {"native": "2 "},
+            "the export proved the file on version 2  of the native engine, and this is version 2",
         ),
     ],
 )
@@ -139,7 +139,7 @@ def test_engines_of_another_type_are_refused(engines) -> None:
 
 
 def test_onnxruntime_runs_a_proven_file_that_the_native_engine_refuses() -> None:
-    model = onnx.load_from_string(with_engines({"native": "1"}))
+    model = onnx.load_from_string(with_engines({"native": "2"}))
     [output] = model.graph.output
     model.graph.node[-1].output[0] = "before"
     model.graph.node.add(

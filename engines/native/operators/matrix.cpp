@@ -2,7 +2,11 @@
 //
 // The right operand is packed into panels, so that the innermost loop reads it sequentially. A
 // constant operand is packed once, when the model is opened. The terms of a result are always added
-// in the same order, so a result does not depend on the number of rows.
+// in the same order, so a result depends neither on the number of rows nor on the processor.
+//
+// With several columns, terms are added one after the other by fused multiply-add, as ONNX Runtime
+// and OpenBLAS do. Sums that cancel, as those of likelihoods do, are so rounded as they are in the
+// original model.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -17,27 +21,6 @@
 namespace sidecall::native {
 namespace {
 
-// The size of vectors that all x86-64 and AArch64 processors have.
-constexpr size_t kVectorBytes = 16;
-constexpr int64_t kRegisters = 8;  // vector registers for sums; the others hold operands
-
-template <typename T>
-constexpr int64_t kLanes = kVectorBytes / sizeof(T);
-
-template <typename T>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes)));
-};
-template <typename T>
-using Vector = typename VectorOf<T>::type;
-
-template <typename T>
-__attribute__((always_inline)) inline Vector<T> load(const T* from) {
-  Vector<T> vector;
-  std::memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-
 // A matrix with any stride in either dimension, in elements.
 template <typename T>
 struct View {
@@ -47,23 +30,27 @@ struct View {
 
 // ---- Panels ----
 
-// A panel holds some columns of the right operand, row by row. Its width is 4, 2 or 1 vectors; the
-// columns that are missing at the end are zeros. A matrix with one column is one panel without
-// padding.
-constexpr int64_t kMaxVectors = 4;
-
-// The width of the next panel, in vectors, if so many columns are left.
+// A panel holds some columns of the right operand, row by row. Its width is 1, 2, 4, 8 or 16 times
+// kUnit; the columns that are missing at the end are zeros. A matrix with one column is one panel
+// without padding.
 template <typename T>
-int64_t vectors_for(int64_t columns) {
-  const int64_t vectors = (columns + kLanes<T> - 1) / kLanes<T>;
-  return vectors >= 3 ? kMaxVectors : vectors;
+constexpr int64_t kUnit = 16 / sizeof(T);
+constexpr int64_t kMaxUnits = 16;  // as many as 8 registers of AVX2 hold
+
+// The width of the next panel, in units, if so many columns are left.
+template <typename T>
+int64_t units_for(int64_t columns) {
+  int64_t units = 1;
+  while (units < kMaxUnits / 2 && units * kUnit<T> < columns) units *= 2;
+  return columns < kMaxUnits * kUnit<T> ? units : kMaxUnits;
 }
 
 template <typename T>
 uint64_t packed_bytes(int64_t terms, int64_t columns) {
-  constexpr int64_t kWidth = kMaxVectors * kLanes<T>;
-  int64_t width = columns;
-  if (columns > 1) width = columns / kWidth * kWidth + vectors_for<T>(columns % kWidth) * kLanes<T>;
+  if (columns == 1) return static_cast<uint64_t>(terms) * sizeof(T);
+  constexpr int64_t kWidest = kMaxUnits * kUnit<T>;
+  int64_t width = columns / kWidest * kWidest;
+  while (width < columns) width += units_for<T>(columns - width) * kUnit<T>;
   return static_cast<uint64_t>(terms) * static_cast<uint64_t>(width) * sizeof(T);
 }
 
@@ -75,7 +62,7 @@ void pack(const View<T>& matrix, int64_t terms, int64_t columns, T* to) {
   }
   int64_t width = 0;
   for (int64_t first = 0; first < columns; first += width) {
-    width = vectors_for<T>(columns - first) * kLanes<T>;
+    width = units_for<T>(columns - first) * kUnit<T>;
     const int64_t used = std::min(width, columns - first);
     for (int64_t k = 0; k < terms; ++k, to += width) {
       const T* from = matrix.data + k * matrix.row_stride + first * matrix.column_stride;
@@ -87,71 +74,78 @@ void pack(const View<T>& matrix, int64_t terms, int64_t columns, T* to) {
 
 // ---- Kernels ----
 
-// The product of a row and a panel. Additions to one accumulator depend on each other, so each
-// column has kTurns accumulators, which take turns and are added up at the end.
-template <typename T, int64_t vectors>
-__attribute__((always_inline)) inline void multiply_panel(const T* row, const T* panel,
-                                                          int64_t terms, T* sums) {
-  constexpr int64_t kTurns = kRegisters / vectors;
-  constexpr int64_t kWidth = vectors * kLanes<T>;
-  Vector<T> totals[kRegisters] = {};
-  int64_t k = 0;
-  for (; k + kTurns <= terms; k += kTurns) {
-#pragma GCC unroll 8
-    for (int64_t turn = 0; turn < kTurns; ++turn) {
-#pragma GCC unroll 4
-      for (int64_t i = 0; i < vectors; ++i)
-        totals[turn * vectors + i] += row[k + turn] * load(panel + turn * kWidth + i * kLanes<T>);
-    }
-    panel += kTurns * kWidth;
-  }
-  // The loop is unrolled so that each total stays in its register.
-#pragma GCC unroll 8
-  for (int64_t turn = 0; turn < kTurns - 1; ++turn) {
-    if (k == terms) break;
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < vectors; ++i)
-      totals[turn * vectors + i] += row[k] * load(panel + i * kLanes<T>);
-    panel += kWidth;
-    ++k;
-  }
-#pragma GCC unroll 4
-  for (int64_t half = kRegisters / 2; half >= vectors; half /= 2) {
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < half; ++i) totals[i] += totals[i + half];
-  }
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < vectors; ++i) {
-    const Vector<T> total = totals[i];
-    std::memcpy(sums + i * kLanes<T>, &total, sizeof total);
-  }
+// The loops over lanes have a constant length, so that the compiler uses the vector instructions of
+// the function that the kernel is inlined into.
+
+// a * b + sum, rounded once. On processors without such an instruction, functions of the C library
+// compute the same.
+__attribute__((always_inline)) inline double multiply_add(double a, double b, double sum) {
+  return __builtin_fma(a, b, sum);
+}
+__attribute__((always_inline)) inline float multiply_add(float a, float b, float sum) {
+  return __builtin_fmaf(a, b, sum);
 }
 
-// The product of a row and a column.
+// Numbers that the compiler keeps in one register, or in two if the processor has no larger ones.
+template <typename T, int64_t kCount>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kCount * sizeof(T))));
+};
+
+// The products of some rows and a panel. Additions to one sum depend on each other, so the sums of
+// several rows are computed together.
+template <typename T, int64_t kWidth, int64_t kRows>
+__attribute__((always_inline)) inline void multiply_panel(const T* rows, const T* panel,
+                                                          int64_t terms, T* sums) {
+  constexpr int64_t kLanes = std::min<int64_t>(kWidth, 32 / sizeof(T));
+  constexpr int64_t kVectors = kWidth / kLanes;
+  using Vector = typename VectorOf<T, kLanes>::type;
+  Vector totals[kRows * kVectors] = {};
+  for (int64_t k = 0; k < terms; ++k, panel += kWidth) {
+#pragma GCC unroll 8
+    for (int64_t row = 0; row < kRows; ++row) {
+      const T factor = rows[row * terms + k];
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kVectors; ++i) {
+        Vector factors, total = totals[row * kVectors + i];
+        std::memcpy(&factors, panel + i * kLanes, sizeof factors);
+#pragma GCC unroll 8
+        for (int64_t lane = 0; lane < kLanes; ++lane)
+          total[lane] = multiply_add(factor, factors[lane], total[lane]);
+        totals[row * kVectors + i] = total;
+      }
+    }
+  }
+  std::memcpy(sums, totals, sizeof totals);
+}
+
+// The product of a row and a column. Additions to one sum depend on each other, so there are eight
+// sums, which take turns and are added up at the end. Their type is double: products of float32
+// numbers are exact in it, and sums that cancel keep their digits.
 template <typename T>
 __attribute__((always_inline)) inline T multiply_column(const T* row, const T* column,
                                                         int64_t terms) {
-  constexpr int64_t kWidth = 4 * kLanes<T>;
-  Vector<T> totals[4] = {};
+  constexpr int64_t kTurns = 8;
+  double totals[kTurns] = {};
   int64_t k = 0;
-  for (; k + kWidth <= terms; k += kWidth) {
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < 4; ++i)
-      totals[i] += load(row + k + i * kLanes<T>) * load(column + k + i * kLanes<T>);
+  for (; k + kTurns <= terms; k += kTurns) {
+#pragma GCC unroll 1
+    for (int64_t i = 0; i < kTurns; ++i)
+      totals[i] += static_cast<double>(row[k + i]) * static_cast<double>(column[k + i]);
   }
-  for (; k + kLanes<T> <= terms; k += kLanes<T>) totals[0] += load(row + k) * load(column + k);
-  const Vector<T> total = (totals[0] + totals[2]) + (totals[1] + totals[3]);
-  T sum = total[0] + total[1];
-  if constexpr (kLanes<T> == 4) sum += total[2] + total[3];
-  for (; k < terms; ++k) sum += row[k] * column[k];
-  return sum;
+  for (int64_t i = 0; k < terms; ++i, ++k)
+    totals[i] += static_cast<double>(row[k]) * static_cast<double>(column[k]);
+  for (int64_t half = kTurns / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) totals[i] += totals[i + half];
+  }
+  return static_cast<T>(totals[0]);
 }
 
 // ---- Products ----
 
 struct Sizes {
   int64_t rows = 0, terms = 0, columns = 0;
-  bool has_avx2 = false;  // the processor has AVX2
+  bool has_avx2 = false;  // the processor has AVX2 and fused multiply-add
 };
 
 // A panel is multiplied with this many rows while it is in the cache.
@@ -175,19 +169,32 @@ __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, con
     const T* panel = packed;
     int64_t width = 0;
     for (int64_t first = 0; first < sizes.columns; first += width) {
-      const int64_t vectors = vectors_for<T>(sizes.columns - first);
-      width = vectors * kLanes<T>;
+      const int64_t units = units_for<T>(sizes.columns - first);
+      width = units * kUnit<T>;
       const int64_t used = std::min(width, sizes.columns - first);
-      const auto rows_by_panel = [&](auto constant) {
-        constexpr int64_t kVectors = decltype(constant)::value;
-        T sums[kVectors * kLanes<T>];
-        for (int64_t i = block; i < end; ++i) {
-          multiply_panel<T, kVectors>(left + i * sizes.terms, panel, sizes.terms, sums);
-          for (int64_t j = 0; j < used; ++j) store(i, first + j, sums[j]);
+      const auto rows_by_panel = [&](auto constant) __attribute__((always_inline)) {
+        constexpr int64_t kUnits = decltype(constant)::value, kWidth = kUnits * kUnit<T>;
+        constexpr int64_t kRows = std::min<int64_t>(kMaxUnits / kUnits, 8);  // at once
+        T sums[kRows * kWidth];
+        const auto store_rows = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+          for (int64_t row = 0; row < count; ++row) {
+            for (int64_t j = 0; j < used; ++j) store(i + row, first + j, sums[row * kWidth + j]);
+          }
+        };
+        int64_t i = block;
+        for (; i + kRows <= end; i += kRows) {
+          multiply_panel<T, kWidth, kRows>(left + i * sizes.terms, panel, sizes.terms, sums);
+          store_rows(i, kRows);
+        }
+        for (; i < end; ++i) {
+          multiply_panel<T, kWidth, 1>(left + i * sizes.terms, panel, sizes.terms, sums);
+          store_rows(i, 1);
         }
       };
-      if (vectors == 4) rows_by_panel(std::integral_constant<int64_t, 4>());
-      else if (vectors == 2) rows_by_panel(std::integral_constant<int64_t, 2>());
+      if (units == 16) rows_by_panel(std::integral_constant<int64_t, 16>());
+      else if (units == 8) rows_by_panel(std::integral_constant<int64_t, 8>());
+      else if (units == 4) rows_by_panel(std::integral_constant<int64_t, 4>());
+      else if (units == 2) rows_by_panel(std::integral_constant<int64_t, 2>());
       else rows_by_panel(std::integral_constant<int64_t, 1>());
       panel += sizes.terms * width;
     }
@@ -195,11 +202,11 @@ __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, con
 }
 
 #if defined(__x86_64__)
-// The same operations, compiled with AVX2: its instructions need fewer copies of registers.
+// The same operations, compiled with AVX2 and fused multiply-add.
 template <typename T, typename Store>
-__attribute__((target("avx2"))) void multiply_avx2(const Sizes& sizes, const T* left,
-                                                   const T* packed, const Interrupt& interrupt,
-                                                   const Store& store) {
+__attribute__((target("avx2,fma"))) void multiply_avx2(const Sizes& sizes, const T* left,
+                                                       const T* packed, const Interrupt& interrupt,
+                                                       const Store& store) {
   multiply_here(sizes, left, packed, interrupt, store);
 }
 #endif

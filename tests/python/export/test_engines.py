@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, Stand
 
 MODELS = Path(__file__).parents[2] / "vectors/models"
 ROWS = np.random.default_rng(0).normal(size=(200, 3))
-BOTH = {"onnxruntime": onnxruntime.__version__, "native": "1"}
+BOTH = {"onnxruntime": onnxruntime.__version__, "native": "2"}
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +42,8 @@ def test_a_file_that_is_right_on_both_engines_opens_with_the_native_one(tmp_path
     assert report.not_native is None
     assert report.contract["engines"] == BOTH
     assert model.contract["engines"] == BOTH
-    assert model.engine == "native 1"
-    assert f"engines      onnxruntime {onnxruntime.__version__}, native 1\n" in str(report)
+    assert model.engine == "native 2"
+    assert f"engines      onnxruntime {onnxruntime.__version__}, native 2\n" in str(report)
     assert model.verify()["rows"] == 32
 
 

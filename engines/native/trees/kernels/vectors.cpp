@@ -23,7 +23,7 @@ bool has_vectors(Vectors vectors) {
 #endif
     case Vectors::kAvx2:
 #if defined(__x86_64__)
-      return __builtin_cpu_supports("avx2");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
       return false;
 #endif

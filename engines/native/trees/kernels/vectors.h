@@ -9,6 +9,7 @@ namespace sidecall::native {
 
 // All of them find the same leaves and add the same numbers in the same order, so the bits of the
 // answers are equal, except those of NaN.
+// kAvx2 includes fused multiply-add.
 enum class Vectors : uint8_t { kNone, kNeon, kAvx2, kAvx512 };
 
 // Whether this processor has the instructions, and this library was compiled for them.
