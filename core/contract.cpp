@@ -259,10 +259,11 @@ std::string ContractDocument::proven_version(const char* engine) const {
   });
 }
 
-Contract ContractDocument::read(bool has_graph, Signature* signature) const {
+Contract ContractDocument::read(bool has_graph, Signature* signature) {
   Contract contract =
       at_place(where_, [&] { return read_contract(parsed_->root, has_graph, signature); });
-  contract.text = json_;
+  parsed_.reset();
+  contract.text = std::move(json_);
   return contract;
 }
 

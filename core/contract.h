@@ -17,8 +17,8 @@ struct Value {
   enum class Kind { kMissing, kFloat, kInt, kBool, kString };
   Kind kind = Kind::kMissing;
   double number = 0;
-  int64_t integer = 0;  // also holds a bool
-  std::string text;
+  int64_t integer = 0;                      // also holds a bool
+  std::shared_ptr<const std::string> text;  // small, because a model keeps many numbers
 };
 
 // How a label follows from the scores in another output. Verification needs this to recognise a tie
@@ -79,11 +79,12 @@ class ContractDocument {
 
   // Reads the whole contract, and fills features and columns of a signature whose inputs and
   // outputs must already be those of the graph. If `has_graph` is false, the contract needs no id.
-  Contract read(bool has_graph, Signature* signature) const;
+  // Moves the text into the result, so this is the last call.
+  Contract read(bool has_graph, Signature* signature);
 
  private:
   struct Parsed;
-  const std::string json_;
+  std::string json_;  // strings of parsed_ are views into it
   const std::string where_;
   std::unique_ptr<const Parsed> parsed_;
 };

@@ -64,7 +64,8 @@ class Builder {
 // takes three times as long.
 class QuickReader {
  public:
-  // The text must be UTF-8 without NUL, and end with a NUL.
+  // The text must be UTF-8 without NUL, and end with a NUL. Strings of the document are views into
+  // it.
   QuickReader(const char* text, json::Document* document)
       : at_(text), document_(document), numbers_(document) {}
 
@@ -147,7 +148,7 @@ class QuickReader {
     if (*at_ != '"') return false;
     const auto length = static_cast<rapidjson::SizeType>(at_ - begin);
     ++at_;
-    return is_key ? document_->Key(begin, length, true) : document_->String(begin, length, true);
+    return is_key ? document_->Key(begin, length, false) : document_->String(begin, length, false);
   }
 
   // Moves past digits, and appends them to `digits`. Returns how many there were.

@@ -225,8 +225,9 @@ bool JsonNode::read(const json::Value& from, int32_t dtype, Value* to) {
   switch (dtype) {
     case SIDECALL_DTYPE_STRING:
       to->kind = Value::Kind::kString;
-      if (from.IsString()) to->text.assign(from.GetString(), from.GetStringLength());
-      return from.IsString() && is_utf8(to->text);
+      if (!from.IsString()) return false;
+      to->text = std::make_shared<const std::string>(from.GetString(), from.GetStringLength());
+      return is_utf8(*to->text);
     case SIDECALL_DTYPE_BOOL:
       to->kind = Value::Kind::kBool;
       to->integer = from.IsTrue() ? 1 : 0;
@@ -249,7 +250,7 @@ Value JsonNode::value(int32_t dtype) const {
   if (value_ == nullptr || read(*value_, dtype, &value)) return value;
   switch (value.kind) {
     case Value::Kind::kString:
-      value.text = text();
+      value.text = std::make_shared<const std::string>(text());
       break;
     case Value::Kind::kBool:
       fail("a boolean", kind());
@@ -322,7 +323,7 @@ OutputLayout parse_layout(const JsonNode& output) {
 }
 
 std::string class_text(const Value& value) {
-  if (value.kind == Value::Kind::kString) return value.text;
+  if (value.kind == Value::Kind::kString) return *value.text;
   if (value.kind == Value::Kind::kBool) return value.integer != 0 ? "true" : "false";
   return std::to_string(value.integer);
 }

@@ -16,8 +16,9 @@
 
 namespace sidecall {
 
-// Parses the text of a contract. Throws CONTRACT_INVALID.
+// Parses the text of a contract, which must outlive the document. Throws CONTRACT_INVALID.
 void parse_json(const std::string& json, json::Document* document);
+void parse_json(std::string&& json, json::Document* document) = delete;
 
 class JsonElements;
 
@@ -117,8 +118,8 @@ class JsonMembers {
   std::unordered_map<std::string_view, const json::Value*, SeededHash> values_;
 };
 
-// Parses a contract and returns its root. Checks that the format is known and each key occurs once.
-// Throws CONTRACT_INVALID, CONTRACT_FORMAT.
+// Parses a contract, which must outlive the document, and returns its root. Checks that the format
+// is known and each key occurs once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
 JsonNode open_contract(const std::string& json, json::Document* document);
 
 // Whether the format of the contract describes what the model refuses. In format 1 the keys for

@@ -95,7 +95,7 @@ GoldenOutput parse_output(const JsonNode& output, const Source& source) {
   golden.is_label = output.member("role").text() == "label";
   for (const Value& value : golden.is_label ? parse_classes(output) : std::vector<Value>()) {
     const std::string text =
-        value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer);
+        value.kind == Value::Kind::kString ? *value.text : std::to_string(value.integer);
     golden.classes.emplace(text, static_cast<int64_t>(golden.classes.size()));
   }
   golden.decision = parse_decision(output.member("decision"), source);

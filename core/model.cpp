@@ -78,9 +78,9 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
     origin.title = base.substr(0, base.rfind('.'));
   }
   std::optional<ContractDocument> document;
-  if (const std::string* json = file.metadata("sidecall.contract"))
-    document.emplace(*json, origin.label);
-  const ContractDocument* contract = document ? &*document : nullptr;
+  if (const auto json = file.metadata("sidecall.contract"))
+    document.emplace(std::string(*json), origin.label);
+  ContractDocument* const contract = document ? &*document : nullptr;
   ChosenEngine engine = open_engine(file, name, options, contract);
   std::shared_ptr<Model> model(
       new Model(std::move(file), std::move(engine), origin, contract, options));
@@ -102,7 +102,7 @@ std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine,
 }
 
 Model::Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& origin,
-             const ContractDocument* contract, const sidecall_model_options& options)
+             ContractDocument* contract, const sidecall_model_options& options)
     : title_(origin.title),
       file_(std::move(file)),
       engine_(std::move(engine)),
@@ -112,7 +112,7 @@ Model::Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& or
   read_contract(contract);
 }
 
-void Model::read_contract(const ContractDocument* document) {
+void Model::read_contract(ContractDocument* document) {
   engine_.engine->describe(&signature_.inputs, &signature_.outputs);
   signature_.index_tensors();
   if (document != nullptr) {

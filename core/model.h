@@ -83,11 +83,11 @@ class Model {
   void return_workspace(std::unique_ptr<Workspace> workspace) const;
 
   Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& origin,
-        const ContractDocument* contract, const sidecall_model_options& options);
+        ContractDocument* contract, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name,
                                                 const sidecall_model_options& options,
                                                 OpenEngine open_engine);
-  void read_contract(const ContractDocument* document);
+  void read_contract(ContractDocument* document);
   void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
 
   const std::string title_;

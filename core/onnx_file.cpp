@@ -41,12 +41,11 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
   for (Field field; reader.next(&field);) {
     if (field.number == kMetadata) {
       const auto [key, value] = protobuf::read_entry(field.bytes);
-      add_metadata({std::string(key), std::string(value)});
+      add_metadata(key, value);
     }
     if (field.number != kGraph) continue;
     has_graph = true;
-    graph_at_ = static_cast<size_t>(field.bytes.data() - bytes_.data());
-    graph_bytes_ = field.bytes.size();
+    graph_ = range_of(field.bytes);
   }
   if (!has_graph)
     throw Error(SIDECALL_FILE_INVALID,
@@ -64,20 +63,20 @@ bool OnnxFile::has_output_shape(std::string_view name) const {
   return false;
 }
 
-void OnnxFile::add_metadata(std::pair<std::string, std::string> entry) {
-  if (metadata(entry.first) != nullptr) {
+void OnnxFile::add_metadata(std::string_view key, std::string_view value) {
+  if (metadata(key)) {
     throw Error(SIDECALL_FILE_INVALID, "file '" + label_ +
                                            "': expected each key of metadata_props once, got '" +
-                                           entry.first + "' twice");
+                                           std::string(key) + "' twice");
   }
-  metadata_.push_back(std::move(entry));
+  metadata_.emplace_back(range_of(key), range_of(value));
 }
 
-const std::string* OnnxFile::metadata(std::string_view key) const {
+std::optional<std::string_view> OnnxFile::metadata(std::string_view key) const {
   for (const auto& [name, value] : metadata_) {
-    if (name == key) return &value;
+    if (view(name) == key) return view(value);
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 std::string OnnxFile::compute_id() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,8 +40,8 @@ class OnnxFile {
   // Whether is_tree_operator() is true for every node.
   bool has_only_tree_nodes() const { return content_.num_tree_nodes == content_.num_nodes; }
 
-  // The value of a key of metadata_props; nullptr if there is none.
-  const std::string* metadata(std::string_view key) const;
+  // The value of a key of metadata_props; nullopt if there is none. Valid as long as this object.
+  std::optional<std::string_view> metadata(std::string_view key) const;
 
   // Whether the graph declares a shape for its output of that name; a scalar has a shape.
   bool has_output_shape(std::string_view name) const;
@@ -53,10 +54,19 @@ class OnnxFile {
   std::string fingerprint() const;
 
  private:
-  void add_metadata(std::pair<std::string, std::string> entry);
-  std::string_view graph() const {
-    return std::string_view(bytes_).substr(graph_at_, graph_bytes_);
+  // Offsets in bytes_. A view into a short string would become invalid when the string is moved.
+  struct Range {
+    size_t begin = 0, size = 0;
+  };
+  void add_metadata(std::string_view key, std::string_view value);
+  Range range_of(std::string_view part) const {
+    if (part.empty()) return {};
+    return {static_cast<size_t>(part.data() - bytes_.data()), part.size()};
   }
+  std::string_view view(Range range) const {
+    return std::string_view(bytes_).substr(range.begin, range.size);
+  }
+  std::string_view graph() const { return view(graph_); }
 
   std::string label_;
   std::string bytes_;
@@ -64,10 +74,8 @@ class OnnxFile {
   uint64_t max_message_bytes_;
   OnnxContent content_;
   ExternalData data_;
-  // Offset in bytes_. A view into a short string would become invalid when the string is moved.
-  size_t graph_at_ = 0;
-  size_t graph_bytes_ = 0;
-  std::vector<std::pair<std::string, std::string>> metadata_;
+  Range graph_;
+  std::vector<std::pair<Range, Range>> metadata_;  // keys and values
 };
 
 }  // namespace sidecall

@@ -198,8 +198,9 @@ std::string signature_text(const Signature& signature) {
 void read_signature_text(std::string_view text, const std::string& where, int32_t status,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) {
   try {
+    const std::string json(text);
     json::Document document;
-    parse_json(std::string(text), &document);
+    parse_json(json, &document);
     const JsonNode root(&document);
     root.require_unique_keys();
     read_tensors(root.member("inputs"), false, inputs);

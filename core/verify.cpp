@@ -30,7 +30,7 @@ void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
     case Value::Kind::kBool:
       return call->set_bool(row, feature, static_cast<int32_t>(value.integer));
     case Value::Kind::kString:
-      return call->set_str(row, feature, value.text);
+      return call->set_str(row, feature, *value.text);
   }
 }
 
@@ -84,7 +84,7 @@ class Comparison {
     const bool is_text = expected.kind == Value::Kind::kString;
     const std::string got = is_text ? std::string(call_->get_str(row, index))
                                     : std::to_string(call_->get_i64(row, index));
-    const std::string wanted = is_text ? expected.text : std::to_string(expected.integer);
+    const std::string wanted = is_text ? *expected.text : std::to_string(expected.integer);
     if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got)))
       return;
     check->largest = 1;

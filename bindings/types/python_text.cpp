@@ -25,7 +25,7 @@ std::vector<std::string> taken_names(const Imports& imports) {
 }
 
 std::string literal_of(const Value& value) {
-  if (value.kind == Value::Kind::kString) return quoted(value.text);
+  if (value.kind == Value::Kind::kString) return quoted(*value.text);
   if (value.kind == Value::Kind::kBool) return value.integer != 0 ? "True" : "False";
   return std::to_string(value.integer);
 }

@@ -43,7 +43,7 @@ void read_allowed(const JsonNode& list, FeatureType* type) {
     Value value;
     if (type->dtype == SIDECALL_DTYPE_STRING) {
       value.kind = Value::Kind::kString;
-      value.text = node.text();
+      value.text = std::make_shared<const std::string>(node.text());
     } else if (type->dtype == SIDECALL_DTYPE_BOOL) {
       value.kind = Value::Kind::kBool;
       value.integer = (node.is_bool() ? node.boolean() : node.number() != 0) ? 1 : 0;

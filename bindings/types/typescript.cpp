@@ -71,7 +71,7 @@ std::string value_type(int32_t dtype) {
 // The literal type of one class. An integer class becomes a number literal if its absolute value is
 // less than 2^53, otherwise a bigint literal.
 std::string class_literal(const Value& value) {
-  if (value.kind == Value::Kind::kString) return quoted(value.text);
+  if (value.kind == Value::Kind::kString) return quoted(*value.text);
   if (value.kind == Value::Kind::kBool) return value.integer != 0 ? "true" : "false";
   return std::to_string(value.integer) + (is_safe(value.integer) ? "" : "n");
 }

@@ -123,6 +123,8 @@ struct OperatorEntry {
   MakeOperator make;
   RowRule rows;  // nullptr: the outputs are kOther
   size_t max_outputs = 1;
+  // `make` reads all attributes, which are large. Then the node needs them no longer.
+  bool drops_attributes = false;
 };
 constexpr int64_t kAnyVersion = INT64_MAX;
 constexpr size_t kAnyNumber = SIZE_MAX;

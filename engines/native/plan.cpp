@@ -99,7 +99,7 @@ Plan::Plan(EngineInput input, const std::string& what)
   try {
     keep_needed_nodes();
     fuse_term_counts(&graph_);
-    for (const Node& node : graph_.nodes) compile(node);
+    for (Node& node : graph_.nodes) compile(&node);
     try_shapes();
   } catch (const Error& error) {
     throw Error(error.status(), what + error.what());
@@ -124,7 +124,8 @@ void Plan::keep_needed_nodes() {
   graph_.nodes = std::move(kept);
 }
 
-void Plan::compile(const Node& node) {
+void Plan::compile(Node* compiled) {
+  const Node& node = *compiled;
   const OperatorEntry* entry = find_operator(node);
   if (entry == nullptr)
     refuse_node(node, SIDECALL_UNSUPPORTED,
@@ -143,6 +144,7 @@ void Plan::compile(const Node& node) {
     all_constant = all_constant && (value < 0 || constant != nullptr);
   }
   std::unique_ptr<Operator> op = entry->make(context);
+  if (entry->drops_attributes) std::vector<Attribute>().swap(compiled->attributes);
   if (all_constant) fold(node, *op);
   else nodes_.push_back({&node, std::move(op), entry->rows});
 }

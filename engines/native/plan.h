@@ -39,7 +39,7 @@ class Plan {
   };
 
   void keep_needed_nodes();
-  void compile(const Node& node);
+  void compile(Node* node);
   void fold(const Node& node, const Operator& op);
   void try_shapes();
   void try_shapes(int64_t size);

@@ -127,9 +127,9 @@ TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
 
 TEST_CASE("a zero in a contract is read in every notation") {
   sidecall::json::Document document;
-  sidecall::parse_json(
-      "[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]",
-      &document);
+  const std::string numbers =
+      "[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]";
+  sidecall::parse_json(numbers, &document);
   for (rapidjson::SizeType i = 0; i < 4; ++i) CHECK(document[i].GetDouble() == 0);
   CHECK(document[4].GetDouble() == 0.1);
   CHECK(document[5].GetDouble() == 5e-324);
@@ -294,7 +294,8 @@ TEST_CASE("a key that occurs twice is found among many") {
   std::string members = R"("b": 0)";
   for (int i = 0; i < 40; ++i) {
     const auto refused = [&](const std::string& more) {
-      sidecall::parse_json("{" + members + more + "}", &document);
+      const std::string json = "{" + members + more + "}";
+      sidecall::parse_json(json, &document);
       return status_of([&] { sidecall::JsonNode(&document).require_unique_keys(); });
     };
     CHECK(refused("") == SIDECALL_OK);

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   model.engine.sign(&signature);
   sidecall::Contract contract;
   if (!fuzz::run([&] {
-        const sidecall::ContractDocument document(json, "fuzz");
+        sidecall::ContractDocument document(json, "fuzz");
         fuzz::run([&] { document.proven_version("native"); });
         contract = document.read(true, &signature);
       }))
