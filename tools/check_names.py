@@ -42,6 +42,8 @@ OTHER_FILES = {
     "docs/decisions/NNN-title.md",
     "handler.mjs",
     "hours.py",
+    "journeys.mjs",
+    "journeys.py",
     "include/linux/sched.h",
     "linux/openat2.h",
     "lp_norm.h",
