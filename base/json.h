@@ -17,6 +17,7 @@ namespace sidecall::json {
 class Memory {
  public:
   static constexpr bool kNeedFree = true;
+  // NOLINTBEGIN(readability-identifier-naming): RapidJSON calls these names.
   void* Malloc(size_t bytes) { return bytes == 0 ? nullptr : checked(std::malloc(bytes)); }
   void* Realloc(void* old, size_t /*old_bytes*/, size_t bytes) {
     if (bytes != 0) return checked(std::realloc(old, bytes));
@@ -24,6 +25,7 @@ class Memory {
     return nullptr;
   }
   static void Free(void* memory) { std::free(memory); }
+  // NOLINTEND(readability-identifier-naming)
 
  private:
   static void* checked(void* memory) {
