@@ -148,7 +148,8 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                "once the golden rows have run, take files, network and other processes away from "
                "the server; =require: fail if this system cannot (see docs/hardening.md)")
       ->check(one_of({"on", "require"}))
-      ->transform([](std::string given) { return given == "true" ? "on" : given; })
+      ->transform(
+          [](const std::string& given) { return given == "true" ? std::string("on") : given; })
       ->option_text("[=require]");
   add_engine_options(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
