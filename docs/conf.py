@@ -23,7 +23,17 @@ NAVIGATION = {
     "docs/index": {
         "Tutorials": [
             f"docs/tutorials/{name}"
-            for name in ("export", "pipelines", "converters", "c", "cpp", "node", "python", "shell", "operator")
+            for name in (
+                "export",
+                "pipelines",
+                "converters",
+                "c",
+                "cpp",
+                "node",
+                "python",
+                "shell",
+                "operator",
+            )
         ],
         "Guides": [
             f"docs/{name}"
