@@ -51,8 +51,10 @@ constexpr bool is_dtype(int32_t dtype) noexcept { return dtype_at(dtype).name !=
 // The number of bits of one element; 0 for strings and for numbers that are not a type.
 constexpr int32_t dtype_bits(int32_t dtype) noexcept { return dtype_at(dtype).bits; }
 
-// "unknown" for numbers that are not a type.
+// Also names the type of a datetime feature, which is not that of a tensor. "unknown" for numbers
+// that are not a type.
 constexpr const char* dtype_name(int32_t dtype) noexcept {
+  if (dtype == SIDECALL_DTYPE_DATETIME) return "datetime";
   return is_dtype(dtype) ? dtype_at(dtype).name : "unknown";
 }
 

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/datetime.h"
 #include "engine.h"
 #include "error.h"
 #include "fault_list.h"
@@ -65,6 +66,8 @@ class Call final : private ResultCheck {
   void set_i64(int64_t row, int32_t feature, int64_t value);
   void set_bool(int64_t row, int32_t feature, int32_t value);
   void set_str(int64_t row, int32_t feature, std::string_view value);
+  void set_datetime(int64_t row, int32_t feature, const Moment& value);
+  void set_epoch(int64_t row, int32_t feature, std::string_view number);
   void set_missing(int64_t row, int32_t feature);
   void set_invalid(int64_t row, int32_t feature, int32_t status, const char* got);
   void set_unknown(int64_t row, std::string_view name);
@@ -135,6 +138,8 @@ class Call final : private ResultCheck {
                            const char* got);
   [[noreturn]] void remember(int32_t index, const Fault& fault);
   void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
+  void store_count(int64_t row, int32_t index, const Feature& feature, const DatetimeCount& count,
+                   int32_t status_if_too_fine);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
   void mark_set(int64_t row, int32_t feature);
   void unset_features(int32_t input);

@@ -159,7 +159,8 @@ template <typename Number>
 bool is_missing(const Feature& feature, Number value) {
   if constexpr (std::is_floating_point_v<Number>) return std::isnan(value);
   else
-    return feature.nullable && feature.tensor_dtype == SIDECALL_DTYPE_INT64 &&
+    return (feature.nullable || feature.is_datetime()) &&
+           feature.tensor_dtype == SIDECALL_DTYPE_INT64 &&
            static_cast<int64_t>(value) == feature.missing_int;
 }
 

@@ -18,6 +18,13 @@ constexpr int32_t kNoRecord = -1;
 constexpr int32_t kNoFeature = INT32_MAX;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
+// What a feature expects, for faults of values that have another type.
+std::string expected_by(const Feature& feature) {
+  if (!feature.is_datetime()) return dtype_name(feature.dtype);
+  return feature.zone.empty() ? "a datetime such as '2026-01-31T12:30:00'"
+                              : "a datetime such as '2026-01-31T12:30:00Z'";
+}
+
 template <typename T>
 void write_at(void* data, int64_t index, T value) {
   std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value,
@@ -166,9 +173,9 @@ void Call::set_f64(int64_t row, int32_t index, double value) {
     write_number(row, feature, value, 0);
     return mark_set(row, index);
   }
-  if (std::isnan(value) && feature.dtype != SIDECALL_DTYPE_STRING &&
-      feature.dtype != SIDECALL_DTYPE_BOOL)
-    return set_missing(row, index);
+  const bool is_number = feature.dtype != SIDECALL_DTYPE_STRING &&
+                         feature.dtype != SIDECALL_DTYPE_BOOL && !feature.is_datetime();
+  if (std::isnan(value) && is_number) return set_missing(row, index);
   if (feature.dtype == SIDECALL_DTYPE_INT64) {
     if (std::trunc(value) != value || std::isinf(value))
       refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
@@ -176,8 +183,7 @@ void Call::set_f64(int64_t row, int32_t index, double value) {
       refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
-  if (feature.dtype == SIDECALL_DTYPE_BOOL || feature.dtype == SIDECALL_DTYPE_STRING)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
+  if (!is_number) refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "float64");
   store(row, index, feature, value, 0);
 }
 
@@ -185,6 +191,7 @@ void Call::set_i64(int64_t row, int32_t index, int64_t value) {
   const Feature& feature = feature_at(row, index);
   if (feature.dtype == SIDECALL_DTYPE_BOOL || feature.dtype == SIDECALL_DTYPE_STRING)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
+  if (feature.is_datetime() && value == kMissingDatetime) return set_missing(row, index);
   store(row, index, feature, static_cast<double>(value), value);
 }
 
@@ -192,12 +199,19 @@ void Call::set_bool(int64_t row, int32_t index, int32_t value) {
   const Feature& feature = feature_at(row, index);
   require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
   if (feature.dtype != SIDECALL_DTYPE_BOOL)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "bool");
   store(row, index, feature, value, value);
 }
 
 void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   const Feature& feature = feature_at(row, index);
+  if (feature.is_datetime()) {
+    Moment moment;
+    if (const char* wrong = parse_datetime(value, !feature.zone.empty(), &moment))
+      refuse(row, index, SIDECALL_INVALID_STRING, expected_by(feature), wrong);
+    const DatetimeCount count = count_of(moment, feature.per_second);
+    return store_count(row, index, feature, count, SIDECALL_INVALID_STRING);
+  }
   if (feature.dtype != SIDECALL_DTYPE_STRING)
     refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
   if (const char* fault = string_fault(value))
@@ -209,6 +223,40 @@ void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   }
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
+}
+
+void Call::set_datetime(int64_t row, int32_t index, const Moment& value) {
+  const Feature& feature = feature_at(row, index);
+  require(value.nanoseconds >= 0 && value.nanoseconds < kNanosecondsPerSecond,
+          "nanoseconds: expected 0 to 999999999, got another number");
+  if (!feature.is_datetime())
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
+  store_count(row, index, feature, count_of(value, feature.per_second), SIDECALL_OUT_OF_RANGE);
+}
+
+// A plain number of a record, as text.
+void Call::set_epoch(int64_t row, int32_t index, std::string_view number) {
+  const Feature& feature = feature_at(row, index);
+  if (!feature.is_datetime())
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
+  if (feature.epoch_per_second == 0)
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature),
+           "a number, for which the contract has no 'epoch'");
+  store_count(row, index, feature,
+              convert_number(number, feature.epoch_per_second, feature.per_second),
+              SIDECALL_OUT_OF_RANGE);
+}
+
+void Call::store_count(int64_t row, int32_t index, const Feature& feature,
+                       const DatetimeCount& count, int32_t status_if_too_fine) {
+  const char* unit = unit_name(feature.per_second);
+  if (count.kind == DatetimeCount::Kind::kTooFine)
+    refuse(row, index, status_if_too_fine, std::string("a datetime of whole ") + unit,
+           "one with a smaller part");
+  if (count.kind == DatetimeCount::Kind::kTooFar)
+    refuse(row, index, SIDECALL_OUT_OF_RANGE,
+           std::string("a datetime that int64 can count in ") + unit, "one beyond its range");
+  store(row, index, feature, 0, count.count);
 }
 
 void Call::set_missing(int64_t row, int32_t index) {
@@ -225,7 +273,7 @@ void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* g
                 std::string("records: expected a record, got ") + got + " (row " +
                     std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
-  refuse(row, index, status, dtype_name(feature.dtype), got);
+  refuse(row, index, status, expected_by(feature), got);
 }
 
 void Call::set_unknown(int64_t row, std::string_view name) {

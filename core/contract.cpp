@@ -6,6 +6,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "base/datetime.h"
 #include "contract_reader.h"
 #include "error.h"
 #include "hash.h"
@@ -22,6 +23,8 @@ bool fits(int32_t feature, int32_t tensor) {
       return tensor == SIDECALL_DTYPE_BOOL || tensor == SIDECALL_DTYPE_INT64 || is_float;
     case SIDECALL_DTYPE_INT64:
       return tensor == SIDECALL_DTYPE_INT64 || is_float;
+    case SIDECALL_DTYPE_DATETIME:
+      return tensor == SIDECALL_DTYPE_INT64;
     case SIDECALL_DTYPE_FLOAT32:
     case SIDECALL_DTYPE_FLOAT64:
       return is_float;
@@ -39,12 +42,32 @@ int64_t width_of(const TensorSpec& spec) { return spec.dims.size() < 2 ? 1 : spe
 void read_type(const JsonNode& node, const TensorSpec& tensor, Feature* feature) {
   const JsonNode type = node.member("type");
   const std::string name = type.text();
-  feature->dtype = dtype_from_name(name);
+  feature->dtype = feature_dtype_from_name(name);
   feature->tensor_dtype = tensor.dtype;
   if (!fits(feature->dtype, tensor.dtype)) {
     type.fail("a type that fits input '" + tensor.name + "' of " + dtype_name(tensor.dtype),
               "'" + name + "'");
   }
+}
+
+int32_t read_unit(const JsonNode& node) {
+  const std::string name = node.text();
+  const int32_t per_second = units_per_second(name);
+  if (per_second == 0) node.fail("s, ms, us or ns", "'" + name + "'");
+  return per_second;
+}
+
+void read_datetime(const JsonNode& node, Feature* feature) {
+  if (!feature->is_datetime()) return;
+  feature->per_second = read_unit(node.member("unit"));
+  feature->missing_int = kMissingDatetime;
+  const JsonNode zone = node.member("zone"), epoch = node.member("epoch");
+  feature->zone = zone.text_or("");
+  if (zone.exists() && (feature->zone.empty() || feature->zone.find('\0') != std::string::npos))
+    zone.fail("the name of a zone", "an empty one or one with a NUL");
+  if (!epoch.exists()) return;
+  if (!zone.exists()) epoch.fail("a feature with a zone", "one without");
+  feature->epoch_per_second = read_unit(epoch);
 }
 
 void read_missing(const JsonNode& node, Feature* feature) {
@@ -66,12 +89,15 @@ void read_missing(const JsonNode& node, Feature* feature) {
     feature->missing_string = value.text();
   } else {
     feature->missing_int = value.integer();
+    if (feature->is_datetime() && feature->missing_int != kMissingDatetime)
+      value.fail(std::to_string(kMissingDatetime), std::to_string(feature->missing_int));
   }
 }
 
 void read_allowed(const JsonNode& node, Feature* feature) {
   const JsonNode allowed = node.member("allowed");
   if (!allowed.exists()) return;
+  if (feature->is_datetime()) allowed.fail("a feature of another type", "one of type datetime");
   feature->is_closed = true;
   for (const JsonNode& element : allowed.elements()) {
     if (feature->dtype == SIDECALL_DTYPE_STRING) {
@@ -106,6 +132,7 @@ void read_feature(const JsonNode& node, const Signature& signature, bool has_ref
                                std::to_string(feature->column));
   }
   read_type(node, tensor, feature);
+  read_datetime(node, feature);
   read_missing(node, feature);
   read_allowed(node, feature);
   if (has_refusals) read_refusals(node, feature);

@@ -224,6 +224,7 @@ bool JsonNode::read(const json::Value& from, int32_t dtype, Value* to) {
   if (from.IsNull()) return true;
   switch (dtype) {
     case SIDECALL_DTYPE_STRING:
+    case SIDECALL_DTYPE_DATETIME:
       to->kind = Value::Kind::kString;
       if (!from.IsString()) return false;
       to->text = std::make_shared<const std::string>(from.GetString(), from.GetStringLength());
@@ -270,6 +271,11 @@ void JsonNode::append_values(int32_t dtype, std::vector<Value>* values) const {
     if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &value))
       value = element(i).value(dtype);
   }
+}
+
+int32_t feature_dtype_from_name(std::string_view name) noexcept {
+  return name == dtype_name(SIDECALL_DTYPE_DATETIME) ? SIDECALL_DTYPE_DATETIME
+                                                     : dtype_from_name(name);
 }
 
 std::vector<Value> parse_classes(const JsonNode& output) {

@@ -158,6 +158,9 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature);
 std::vector<Value> parse_classes(const JsonNode& output);
 std::string class_text(const Value& value);
 
+// The type of a feature with this name; 0 if there is none.
+int32_t feature_dtype_from_name(std::string_view name) noexcept;
+
 // The limit on the number of columns of all outputs together. Without it, a graph or contract could
 // declare any number.
 constexpr int64_t kMaxWidth = 1 << 20;

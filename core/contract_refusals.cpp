@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/datetime.h"
 #include "contract_reader.h"
 #include "feature_refusal.h"
 
@@ -20,8 +21,8 @@ std::string shortest(Number number) {
 }
 
 template <typename Number, typename Shown>
-std::string describe_intervals(const std::vector<Interval<Number>>& intervals, Shown shown) {
-  std::string text = "a number ";
+std::string describe_intervals(std::string text, const std::vector<Interval<Number>>& intervals,
+                               Shown shown) {
   for (size_t i = 0; i < intervals.size() && i < kIntervalsNamed; ++i)
     text += (i == 0 ? "from " : " or from ") + shown(intervals[i].low) + " to " +
             shown(intervals[i].high);
@@ -34,7 +35,7 @@ std::string describe_numbers(const std::vector<Interval<double>>& intervals, boo
   if (intervals.size() == 1 && intervals.front().low == -largest &&
       intervals.front().high == largest)
     return "a finite number";
-  return describe_intervals(intervals, [&](double end) {
+  return describe_intervals("a number ", intervals, [&](double end) {
     return is_float32 ? shortest(static_cast<float>(end)) : shortest(end);
   });
 }
@@ -69,7 +70,7 @@ void read_domain(const JsonNode& node, Feature* feature) {
   const JsonNode domain = node.member("domain");
   if (!domain.exists()) return;
   if (feature->dtype == SIDECALL_DTYPE_STRING || feature->dtype == SIDECALL_DTYPE_BOOL)
-    domain.fail("a feature of type float32, float64 or int64",
+    domain.fail("a feature of type float32, float64, int64 or datetime",
                 std::string("one of type ") + dtype_name(feature->dtype));
   if (feature->is_closed) domain.fail("a feature without 'allowed'", "one with it");
   if (feature->tensor_dtype == SIDECALL_DTYPE_INT64) {
@@ -96,8 +97,13 @@ void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
 }  // namespace
 
 std::string describe_domain(const Feature& feature) {
+  if (feature.is_datetime()) {
+    return describe_intervals("a datetime ", feature.domain.integers, [&](int64_t end) {
+      return "'" + datetime_text(end, feature.per_second, !feature.zone.empty()) + "'";
+    });
+  }
   if (feature.tensor_dtype == SIDECALL_DTYPE_INT64)
-    return describe_intervals(feature.domain.integers, shortest<int64_t>);
+    return describe_intervals("a number ", feature.domain.integers, shortest<int64_t>);
   return describe_numbers(feature.domain.numbers, feature.tensor_dtype == SIDECALL_DTYPE_FLOAT32);
 }
 

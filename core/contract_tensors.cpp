@@ -13,7 +13,7 @@ namespace {
 // missing value is written.
 int32_t element_type(const JsonNode& feature) {
   const std::string name = feature.member("type").text();
-  const int32_t dtype = dtype_from_name(name);
+  const int32_t dtype = feature_dtype_from_name(name);
   const JsonNode missing = feature.member("missing");
   switch (dtype) {
     case SIDECALL_DTYPE_STRING:
@@ -25,8 +25,11 @@ int32_t element_type(const JsonNode& feature) {
       // The only string that is allowed here is "nan", which needs a floating-point tensor.
       if (missing.is_string()) return SIDECALL_DTYPE_FLOAT64;
       return missing.exists() ? SIDECALL_DTYPE_INT64 : dtype;
+    case SIDECALL_DTYPE_DATETIME:
+      return SIDECALL_DTYPE_INT64;
     default:
-      feature.member("type").fail("float32, float64, int64, bool or string", "'" + name + "'");
+      feature.member("type").fail("float32, float64, int64, bool, string or datetime",
+                                  "'" + name + "'");
   }
 }
 

@@ -189,6 +189,8 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
 }
 
 void Handler::set_number(int32_t feature, std::string_view text) {
+  if (signature_.features[static_cast<size_t>(feature)].is_datetime())
+    return call_->set_epoch(row_, feature, text);
   double number = 0;
   bool is_whole = false;
   if (parse_plain(text, &number, &is_whole)) {

@@ -34,7 +34,9 @@ template <typename Number, typename End>
 void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, Number lowest,
            Number highest, InputCheck* check) {
   const bool refuses_missing = std::is_floating_point_v<Number> && !feature.nullable;
-  if (intervals.empty() && !refuses_missing) return;
+  // The smallest integer is never a value of a datetime: the check then looks at each value.
+  const bool reserves_lowest = feature.is_datetime() && !feature.nullable;
+  if (intervals.empty() && !refuses_missing && !reserves_lowest) return;
   const auto width = static_cast<size_t>(feature.width),
              column = static_cast<size_t>(feature.column);
   if (std::holds_alternative<std::monostate>(check->bounds)) {
@@ -44,8 +46,9 @@ void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, 
   }
   auto& bounds = std::get<Bounds<Number>>(check->bounds);
   bounds.refuses_missing[column] = refuses_missing ? -1 : 0;
+  if (reserves_lowest) bounds.low[column] = lowest + 1;
   if (intervals.empty()) return;
-  bounds.low[column] = static_cast<Number>(intervals.front().low);
+  bounds.low[column] = std::max(bounds.low[column], static_cast<Number>(intervals.front().low));
   bounds.high[column] = static_cast<Number>(intervals.back().high);
 }
 

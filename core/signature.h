@@ -53,6 +53,12 @@ struct Feature {
   bool is_domain_known = false;
   bool takes_empty = true;  // accepts the empty string
 
+  // Of a datetime feature: how many units of its tensor a second has; its zone, "" if it has none;
+  // and how many units of a plain number in a record a second has, 0 if such numbers are refused.
+  int32_t per_second = 0;
+  std::string zone;
+  int32_t epoch_per_second = 0;
+
   // Numbers between these two need no other check before they are stored in the tensor, which is
   // a floating-point one then. If low > high, each number needs the checks.
   double plain_low = 1, plain_high = 0;
@@ -61,6 +67,7 @@ struct Feature {
   bool is_missing(std::string_view text) const {
     return text == kMissingString || (nullable && text == missing_string);
   }
+  bool is_datetime() const { return dtype == SIDECALL_DTYPE_DATETIME; }
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
   bool takes_beyond_float32(double value) const;
   void find_plain_range();  // after all members above were set

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "base/datetime.h"
 #include "contract_reader.h"
 #include "error.h"
 #include "hash.h"
@@ -106,6 +107,12 @@ void write_feature(Writer* writer, const Feature& feature) {
   write_member(writer, "dtype", dtype_name(feature.dtype));
   write_member(writer, "input", feature.input);
   write_member(writer, "column", feature.column);
+  if (feature.is_datetime()) {
+    write_member(writer, "unit", unit_name(feature.per_second));
+    if (!feature.zone.empty()) write_member(writer, "zone", feature.zone);
+    if (feature.epoch_per_second != 0)
+      write_member(writer, "epoch", unit_name(feature.epoch_per_second));
+  }
   if (feature.nullable) write_missing(writer, feature);
   if (feature.is_closed) write_allowed(writer, feature);
   if (feature.domain.exists()) write_domain(writer, feature.domain);

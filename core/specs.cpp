@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "base/datetime.h"
+
 namespace sidecall {
 namespace {
 
@@ -24,7 +26,10 @@ Specs::Specs(const Signature& signature) {
   add_tensors(signature.outputs, &outputs, &dim_names);
   for (const Feature& feature : signature.features) {
     features.push_back({feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0,
-                        feature.input, static_cast<int32_t>(feature.column)});
+                        feature.input, static_cast<int32_t>(feature.column),
+                        feature.per_second == 0 ? "" : unit_name(feature.per_second),
+                        feature.zone.c_str(),
+                        feature.epoch_per_second == 0 ? "" : unit_name(feature.epoch_per_second)});
   }
   for (const Column& column : signature.columns) {
     columns.push_back({column.name.c_str(), column.key.c_str(), column.dtype, column.output,

@@ -3,6 +3,7 @@
 
 #include <sidecall/binding.h>
 
+#include "base/number.h"
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
@@ -137,6 +138,40 @@ sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t 
   return guard(err, [&] {
     require(value != nullptr || length == 0, "value must not be NULL");
     use(call).set_str(row, feature, {value, length});
+  });
+}
+
+sidecall_status sidecall_call_set_datetime(sidecall_call* call, int64_t row, int32_t feature,
+                                           int64_t seconds, int32_t nanoseconds,
+                                           sidecall_error* err) {
+  return guard(err, [&] { use(call).set_datetime(row, feature, {seconds, nanoseconds}); });
+}
+
+sidecall_status sidecall_call_set_instant(sidecall_call* call, int64_t row, int32_t feature,
+                                          int64_t seconds, int32_t nanoseconds,
+                                          sidecall_error* err) {
+  return guard(err, [&] {
+    sidecall::Call& used = use(call);
+    const std::vector<sidecall::Feature>& features = used.signature().features;
+    const bool is_wall_clock = feature >= 0 && static_cast<size_t>(feature) < features.size() &&
+                               features[static_cast<size_t>(feature)].is_datetime() &&
+                               features[static_cast<size_t>(feature)].zone.empty();
+    if (is_wall_clock)
+      used.set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH,
+                       "an instant, but the feature has no zone");
+    used.set_datetime(row, feature, {seconds, nanoseconds});
+  });
+}
+
+sidecall_status sidecall_call_set_epoch(sidecall_call* call, int64_t row, int32_t feature,
+                                        const char* number, size_t length, sidecall_error* err) {
+  return guard(err, [&] {
+    require(number != nullptr, "number must not be NULL");
+    const std::string_view text(number, length);
+    const bool is_number = sidecall::read_number(text).kind != sidecall::Number::Kind::kNone &&
+                           text.find_first_of("nN") == std::string_view::npos;
+    require(is_number, "number: expected the text of a number, got another text");
+    use(call).set_epoch(row, feature, text);
   });
 }
 

@@ -2,7 +2,7 @@
  *
  * A binding converts values of its language and turns an error into an exception. The library
  * writes the message for every wrong value, so that the message is the same in every language. With
- * the first three functions here a binding tells the library about values that C cannot express.
+ * the first functions here a binding tells the library about values that C cannot express.
  * The rules of sidecall.h hold for all functions here.
  *
  * A binding loads the library and calls sidecall_abi_version; it declares the structs with their
@@ -41,6 +41,27 @@ SIDECALL_API sidecall_status sidecall_call_set_invalid(sidecall_call *call, int6
 SIDECALL_API sidecall_status sidecall_call_set_unknown(sidecall_call *call, int64_t row,
                                                        const char *name, size_t length,
                                                        sidecall_error *err);
+
+/* Sets a datetime feature to a plain number of a record. It counts the `epoch` of the feature since
+ * 1970 in UTC, and is converted to the unit of the feature exactly.
+ *
+ * number        the text of a number as in JSON, `length` bytes; a NUL at the end is not needed.
+ *               Text, because a double cannot hold every such number.
+ *
+ * Errors: DTYPE_MISMATCH (the feature has no `epoch`, or is no datetime), OUT_OF_RANGE (the number
+ * is not a whole count of the unit, or one that int64 or the model does not take),
+ * INVALID_ARGUMENT (also: another text), UNKNOWN_NAME, NO_CONTRACT, BUSY. */
+SIDECALL_API sidecall_status sidecall_call_set_epoch(sidecall_call *call, int64_t row,
+                                                     int32_t feature, const char *number,
+                                                     size_t length, sidecall_error *err);
+
+/* Like sidecall_call_set_datetime, for a value that is an instant, such as a time_point of C++: a
+ * datetime feature without a time zone refuses it with DTYPE_MISMATCH.
+ *
+ * Errors: those of sidecall_call_set_datetime. */
+SIDECALL_API sidecall_status sidecall_call_set_instant(sidecall_call *call, int64_t row,
+                                                       int32_t feature, int64_t seconds,
+                                                       int32_t nanoseconds, sidecall_error *err);
 
 /* Fills `err` with the DTYPE_MISMATCH of an input whose value has a type without a SIDECALL_DTYPE
  * number, so that a binding can raise it. Changes nothing else.

@@ -311,9 +311,16 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  *
  * set_f64     for float32 and float64 features, and for int64 if the value is whole. NaN is
  *             missing.
- * set_i64     for int64, float32 and float64 features
+ * set_i64     for int64, float32 and float64 features. For a datetime feature, `value` is the count
+ *             in the unit of the feature, as in its tensor; INT64_MIN is missing.
  * set_bool    for bool features only; `value` is 0 or 1
- * set_str     for string features only; `value` has `length` bytes and is copied
+ * set_str     for string and datetime features; `value` has `length` bytes and is copied. A
+ *             datetime is ISO 8601: a date, or a date and a time with up to 9 digits of a fraction.
+ *             With a time zone in the contract it ends with a zone ("2026-01-31T12:30:00Z",
+ *             "2026-01-31 13:30+01:00"); without one it must not ("2026-01-31").
+ * set_datetime for datetime features only. The arguments are those of struct timespec: seconds
+ *             since 1970, and nanoseconds from 0 to 999 999 999 that are added. They count in UTC,
+ *             or of the wall clock for a feature without a zone.
  * set_missing for every nullable feature
  *
  * Values stay for the next run, until sidecall_call_clear: to change one feature of the same
@@ -327,9 +334,10 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  * INVALID_ARGUMENT and BUSY are not remembered: check indices once, after looking them up.
  *
  * Errors: UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row or index out of range; a bool that is
- * not 0 or 1; the feature's input is bound to the caller's memory), DTYPE_MISMATCH, MISSING_VALUE,
- * UNKNOWN_CATEGORY, INVALID_STRING, OUT_OF_RANGE (beyond the feature's type, or not accepted by the
- * model), NO_CONTRACT, BUSY. */
+ * not 0 or 1; nanoseconds of a second or more; the input is bound to the caller's memory),
+ * DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING (also: a datetime with digits
+ * that the unit of the feature does not hold), OUT_OF_RANGE (beyond the feature's type or unit, or
+ * not accepted by the model), NO_CONTRACT, BUSY. */
 SIDECALL_API sidecall_status sidecall_call_set_f64(sidecall_call *call, int64_t row,
                                                    int32_t feature, double value,
                                                    sidecall_error *err);
@@ -342,6 +350,9 @@ SIDECALL_API sidecall_status sidecall_call_set_bool(sidecall_call *call, int64_t
 SIDECALL_API sidecall_status sidecall_call_set_str(sidecall_call *call, int64_t row,
                                                    int32_t feature, const char *value,
                                                    size_t length, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_datetime(sidecall_call *call, int64_t row,
+                                                        int32_t feature, int64_t seconds,
+                                                        int32_t nanoseconds, sidecall_error *err);
 SIDECALL_API sidecall_status sidecall_call_set_missing(sidecall_call *call, int64_t row,
                                                        int32_t feature, sidecall_error *err);
 
@@ -475,12 +486,16 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
 #define SIDECALL_DTYPE_UINT4 21         /* 4-bit types: two per byte, the first in the low half */
 #define SIDECALL_DTYPE_INT4 22
 
-/* Returns the name of a type as a static string: "float32", "string", ..., as every language and
- * message spells it; "unknown" for other numbers. Cannot fail. Any thread. */
+/* The type of a feature, not of a tensor: its values are dates with a time. The tensor is int64 and
+ * counts a unit since 1970 (see sidecall_feature_spec). */
+#define SIDECALL_DTYPE_DATETIME 100
+
+/* Returns the name of a type as a static string: "float32", "string", "datetime", ..., as every
+ * language and message spells it; "unknown" for other numbers. Cannot fail. Any thread. */
 SIDECALL_API const char *sidecall_dtype_name(int32_t dtype);
 
-/* Returns the bits of one element: 32 for float32, 8 for bool, 4 for int4, 0 for string and for
- * other numbers. Cannot fail. Any thread. */
+/* Returns the bits of one element: 32 for float32, 8 for bool, 4 for int4, 0 for string, datetime
+ * and other numbers. Cannot fail. Any thread. */
 SIDECALL_API int32_t sidecall_dtype_bits(int32_t dtype);
 
 /* One input or output tensor of the graph. */
@@ -499,10 +514,17 @@ typedef struct sidecall_tensor_spec {
 /* One feature of the contract: a key of a record. */
 typedef struct sidecall_feature_spec {
   const char *name;           /* as the user wrote it */
-  int32_t dtype;              /* the values of records: FLOAT32, FLOAT64, INT64, BOOL or STRING */
+  int32_t dtype;              /* the values of records: FLOAT32, FLOAT64, INT64, BOOL, STRING or
+                               * DATETIME */
   int32_t nullable;           /* 1 if the model accepts a missing value */
   int32_t input;              /* index of the input tensor that holds the value */
   int32_t column;             /* and the column of that tensor, from 0 */
+  /* Of a datetime; "" for other features. */
+  const char *unit;           /* what the int64 tensor counts since 1970: "s", "ms", "us" or "ns" */
+  const char *zone;           /* "Europe/Berlin": the tensor counts in UTC. "" for a datetime without
+                               * a zone: it counts the time of the wall clock. */
+  const char *epoch;          /* what a plain number in a record counts since 1970 in UTC; "" if
+                               * numbers are refused */
 } sidecall_feature_spec;
 
 /* Where the value of a column stands in the answer to a record. */

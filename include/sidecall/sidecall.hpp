@@ -17,10 +17,12 @@
 
 #include <sidecall/binding.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <ratio>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -121,6 +123,12 @@ constexpr int32_t dtype_of() noexcept {
 template <typename T>
 inline constexpr bool is_element =
     std::is_arithmetic_v<T> && !std::is_same_v<std::remove_cv_t<T>, long double>;
+
+template <typename T>
+inline constexpr bool is_time_point = false;
+template <typename Duration>
+inline constexpr bool is_time_point<std::chrono::time_point<std::chrono::system_clock, Duration>> =
+    true;
 
 /* Initialises an error without zeroing its whole texts. They are read only after the library has
  * filled them, and writing 1.5 KiB of zeros for each value that is set would cost measurable
@@ -498,7 +506,8 @@ class Call {
   }
 
   /* Sets one feature of one row: a float or double, any integer that fits int64_t, a bool, or text
-   * (sidecall_call_set_f64, _i64, _bool, _str). */
+   * (sidecall_call_set_f64, _i64, _bool, _str). A time_point of system_clock is for datetime
+   * features with a time zone (sidecall_call_set_instant). */
   template <typename T>
   void set(int64_t row, int32_t feature, const T &value) {
     static_assert(!std::is_same_v<T, uint64_t>,
@@ -510,7 +519,15 @@ class Call {
         return sidecall_call_set_f64(call_, row, feature, static_cast<double>(value), err);
       else if constexpr (std::is_integral_v<T>)
         return sidecall_call_set_i64(call_, row, feature, static_cast<int64_t>(value), err);
-      else return set_text(row, feature, std::string_view(value), err);
+      else if constexpr (detail::is_time_point<T>) {
+        static_assert(std::is_integral_v<typename T::rep> &&
+                          std::ratio_greater_equal_v<typename T::period, std::nano>,
+                      "convert to an integral count of nanoseconds, or of a longer unit, first");
+        const auto second = std::chrono::floor<std::chrono::seconds>(value);
+        const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(value - second);
+        return sidecall_call_set_instant(call_, row, feature, second.time_since_epoch().count(),
+                                         static_cast<int32_t>(rest.count()), err);
+      } else return set_text(row, feature, std::string_view(value), err);
     });
   }
   void set_missing(int64_t row, int32_t feature) {

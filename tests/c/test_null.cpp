@@ -80,6 +80,9 @@ TEST_CASE("functions of a call refuse NULL, and closing NULL does nothing") {
       sidecall_call_set_i64(nullptr, 0, 0, 1, error()),
       sidecall_call_set_bool(nullptr, 0, 0, 1, error()),
       sidecall_call_set_str(nullptr, 0, 0, "x", 1, error()),
+      sidecall_call_set_datetime(nullptr, 0, 0, 0, 0, error()),
+      sidecall_call_set_instant(nullptr, 0, 0, 0, 0, error()),
+      sidecall_call_set_epoch(nullptr, 0, 0, "1", 1, error()),
       sidecall_call_set_missing(nullptr, 0, 0, error()),
       sidecall_call_set_invalid(nullptr, 0, 0, "x", error()),
       sidecall_call_set_unknown(nullptr, 0, "x", 1, error()),
@@ -130,6 +133,7 @@ TEST_CASE("NULL as an argument is refused") {
       sidecall_call_set_strings(strings.get(), 0, "x", nullptr, 1, error()),
       sidecall_call_set_str(call.get(), 0, 0, nullptr, 1, error()),
       sidecall_call_set_invalid(call.get(), 0, 0, nullptr, error()),
+      sidecall_call_set_epoch(call.get(), 0, 0, nullptr, 0, error()),
       sidecall_call_set_unknown(call.get(), 0, nullptr, 1, error()),
       sidecall_call_fd(call.get(), nullptr, error()),
   };
@@ -207,6 +211,9 @@ TEST_CASE("-1, the index of an unknown name, is refused") {
       sidecall_call_set_i64(call.get(), 0, -1, 1, error()),
       sidecall_call_set_bool(call.get(), 0, -1, 1, error()),
       sidecall_call_set_str(call.get(), 0, -1, "x", 1, error()),
+      sidecall_call_set_datetime(call.get(), 0, -1, 0, 0, error()),
+      sidecall_call_set_instant(call.get(), 0, -1, 0, 0, error()),
+      sidecall_call_set_epoch(call.get(), 0, -1, "1", 1, error()),
       sidecall_call_set_missing(call.get(), 0, -1, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "UNKNOWN_NAME");

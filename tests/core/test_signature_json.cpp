@@ -251,9 +251,9 @@ TEST_CASE(
   CHECK(text_of("[" + feature("a", "string", "X", 0) + "," + feature("b", "int64", "X", 1) + "]") ==
         "contract 'c': contract: features[1].type: expected the type of the other features of "
         "input 'X', got int64");
-  CHECK(text_of("[" + feature("a", "datetime", "X", 0) + "]") ==
-        "contract 'c': contract: features[0].type: expected float32, float64, int64, bool or "
-        "string, got 'datetime'");
+  CHECK(text_of("[" + feature("a", "date", "X", 0) + "]") ==
+        "contract 'c': contract: features[0].type: expected float32, float64, int64, bool, string "
+        "or datetime, got 'date'");
   CHECK(text_of("[" + feature("a", "int64", "X", -1) + "]") ==
         "contract 'c': contract: features[0].column: expected 0 to 1048575, got -1");
   CHECK(text_of("[" + feature("a", "int64", "", 0) + "]") ==

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import contracts, element_types, opening, records, refusals, tensors, widths
+from source import contracts, datetimes, element_types, opening, records, refusals, tensors, widths
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     contracts.write_all()
     groups = [element_types.types, widths.widths, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
-              opening.files, opening.graphs, opening.external, opening.contracts, opening.verification, refusals.refusals]  # fmt: skip
+              opening.files, opening.graphs, opening.external, opening.contracts, opening.verification, refusals.refusals, datetimes.datetimes]  # fmt: skip
     if not options.plain:
         from source import exported
 

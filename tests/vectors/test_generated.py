@@ -13,7 +13,17 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from source import build, contracts, element_types, opening, records, refusals, tensors, widths  # noqa: E402
+from source import (  # noqa: E402
+    build,
+    contracts,
+    datetimes,
+    element_types,
+    opening,
+    records,
+    refusals,
+    tensors,
+    widths,
+)
 
 MAKERS = [
     element_types.types,
@@ -29,6 +39,7 @@ MAKERS = [
     opening.contracts,
     opening.verification,
     refusals.refusals,
+    datetimes.datetimes,
 ]
 EXPORTED = {"penguins.onnx", "gbm.onnx", "spam.onnx"}
 

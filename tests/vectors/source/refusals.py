@@ -429,7 +429,7 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
         "limits",
         "features.7.domain",
         [[0, 1]],
-        "a feature of type float32, float64 or int64",
+        "a feature of type float32, float64, int64 or datetime",
     ),
     "domain_beside_allowed": (
         "limits",
