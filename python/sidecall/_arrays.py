@@ -59,7 +59,7 @@ def unmasked(array: Any) -> Array | None:
     return None
 
 
-def filled(array: Any, dtype: np.dtype[Any], missing: float | None) -> Array:
+def filled(array: Any, dtype: np.dtype[Any], missing: float | np.datetime64 | None) -> Array:
     """A copy of an array without its mask, if it has one; masked values become `missing`."""
     result = np.array(np.ma.getdata(array), dtype=dtype)
     result[np.ma.getmaskarray(array)] = missing

@@ -36,7 +36,7 @@ from sidecall._cffi_server import (
     serve_model,
     supervise,
 )
-from sidecall._cffi_values import Spec, array_of, get_value, set_value, spec_of
+from sidecall._cffi_values import Datetime, Spec, array_of, get_value, set_value, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +146,14 @@ class Model:
             text_of(lib.sidecall_model_feature_spec(handle, i).name): i
             for i in range(lib.sidecall_model_num_features(handle))
         }
+        self._datetimes: dict[int, Datetime] = {}
+        for index in self._features.values():
+            feature = lib.sidecall_model_feature_spec(handle, index)
+            if DTYPE_NAMES[feature.dtype] == "datetime":
+                self._datetimes[index] = Datetime(has_zone=bool(text_of(feature.zone)))
+                self._inputs[feature.input] = self._inputs[feature.input]._replace(
+                    datetime_unit=text_of(feature.unit)
+                )
         if self._features:  # with a contract, every column of every input belongs to a feature
             self._inputs = [
                 spec._replace(takes_missing=spec.dtype == "string") for spec in self._inputs
@@ -168,6 +176,9 @@ class Model:
     @property
     def outputs(self) -> list[Spec]:
         return self._outputs
+
+    def datetime_of(self, feature: int) -> Datetime | None:
+        return self._datetimes.get(feature)
 
     def column_dtypes(self) -> list[str]:
         return [DTYPE_NAMES[column.dtype] for column in self._columns]
@@ -262,12 +273,16 @@ class Model:
                     lib.sidecall_call_set_invalid(
                         workspace.call, row, feature, encoded(refused), NULL
                     )
+            elif values.dtype.kind == "M":  # in the unit of the feature
+                for row, count in enumerate(values.view("int64").tolist()):
+                    lib.sidecall_call_set_i64(workspace.call, row, feature, count, NULL)
             else:
                 for row, value in enumerate(values.tolist()):
                     set_value(
                         workspace.call,
                         row,
                         feature,
+                        self.datetime_of(feature),
                         None if mask is not None and mask[row] else value,
                     )
         workspace.run(timeout_ns)
@@ -318,7 +333,7 @@ class Model:
         self._return_workspace(self._record_workspaces, workspace)
         return answers[0] if single else answers
 
-    def _feature(self, index: int) -> tuple[str, str, bool, str, int]:
+    def _feature(self, index: int) -> tuple[Any, ...]:
         spec = lib.sidecall_model_feature_spec(self.handle, index)
         return (
             text_of(spec.name),
@@ -326,6 +341,7 @@ class Model:
             bool(spec.nullable),
             self._inputs[spec.input].name,
             spec.column,
+            *(text_of(text) or None for text in (spec.unit, spec.zone, spec.epoch)),
         )
 
     def _set_inputs(self, inputs: Any, *, may_bind: bool) -> tuple[Workspace, list[Any]]:
@@ -370,7 +386,7 @@ class Model:
                     text = encoded(name)
                     lib.sidecall_call_set_unknown(workspace.call, row, text, len(text), NULL)
                 else:
-                    set_value(workspace.call, row, feature, value)
+                    set_value(workspace.call, row, feature, self.datetime_of(feature), value)
         return workspace
 
     def _borrow_workspace(self, pool: list[Workspace], rows: int) -> Workspace:

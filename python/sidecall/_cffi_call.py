@@ -233,7 +233,14 @@ class Call:
     def set(self, row: int, feature: int, value: Any) -> None:
         workspace = self._open
         workspace.error.check(
-            set_value(workspace.call, row, feature, value, workspace.error.struct)
+            set_value(
+                workspace.call,
+                row,
+                feature,
+                self._model.datetime_of(feature),
+                value,
+                workspace.error.struct,
+            )
         )
 
     def get(self, row: int, column: int) -> Any:

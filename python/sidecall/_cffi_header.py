@@ -72,6 +72,7 @@ DTYPE_NAMES = {
     number: ffi.string(lib.sidecall_dtype_name(number)).decode() for number in range(1, 23)
 }
 DTYPES = {name: number for number, name in DTYPE_NAMES.items() if name != "unknown"}
+DTYPE_NAMES[constants["SIDECALL_DTYPE_DATETIME"]] = "datetime"  # of features, not of tensors
 
 
 def text_of(pointer: Any, length: int | None = None) -> str:

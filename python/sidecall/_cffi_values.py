@@ -21,6 +21,7 @@ from sidecall._cffi_header import (
     new_view,
     text_of,
 )
+from sidecall._datetimes import moment_of, tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,7 @@ class Spec(NamedTuple):
     dims: tuple[int, ...]
     dim_names: tuple[str, ...]
     takes_missing: bool = False  # an input of strings that are features of the model
+    datetime_unit: str = ""  # of an input that holds datetimes: the unit that it counts
 
 
 class Refused(Exception):
@@ -88,6 +90,8 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
 
     Raises Refused.
     """
+    if spec.datetime_unit and isinstance(value, np.ndarray) and value.dtype.kind == "M":
+        value = tensor_of(value, spec.name, spec.datetime_unit)
     if isinstance(value, np.ndarray) and is_masked(value):
         value = unmasked(value)
         if value is None:
@@ -145,8 +149,19 @@ def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
     return memory if owner is not None else memory.copy()
 
 
-def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) -> int:
-    """Sets one value of a record. The library checks it, and reports a fault when the call runs."""
+class Datetime(NamedTuple):
+    """What a value of a datetime feature must be."""
+
+    has_zone: bool
+
+
+def set_value(
+    call: Any, row: int, feature: int, datetime: Datetime | None, value: Any, err: Any = NULL
+) -> int:
+    """Sets one value of a record. The library checks it, and reports a fault when the call runs.
+
+    `datetime` is None for a feature of another type.
+    """
     status: int
     if isinstance(value, np.generic):
         value = value.item() if value.dtype.kind in "biuf" else value
@@ -154,6 +169,8 @@ def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) ->
         status = lib.sidecall_call_set_missing(call, row, feature, err)
     elif isinstance(value, bool):
         status = lib.sidecall_call_set_bool(call, row, feature, value, err)
+    elif datetime is not None and not isinstance(value, str):
+        status = _set_datetime(call, row, feature, datetime, value, err)
     elif isinstance(value, int):
         status = _set_integer(call, row, feature, value, err)
     elif isinstance(value, float):
@@ -186,6 +203,32 @@ def _set_integer(call: Any, row: int, feature: int, value: int, err: Any) -> int
         )
         return status
     status = lib.sidecall_call_set_f64(call, row, feature, number, err)
+    return status
+
+
+def _set_datetime(
+    call: Any, row: int, feature: int, datetime: Datetime, value: Any, err: Any
+) -> int:
+    status: int
+    if isinstance(value, float) and not math.isfinite(value):
+        status = lib.sidecall_call_set_f64(call, row, feature, value, err)
+        return status
+    if isinstance(value, (int, float)):
+        try:
+            text = (int if isinstance(value, int) else float).__repr__(value).encode()
+        except ValueError:  # Python refuses to write integers of thousands of digits
+            text = b"1e999"
+        status = lib.sidecall_call_set_epoch(call, row, feature, text, len(text), err)
+        return status
+    found = moment_of(value)
+    if isinstance(found, tuple) and found[2] != datetime.has_zone:
+        found = f"a datetime {'with' if found[2] else 'without'} a zone"
+    if found is None:
+        status = lib.sidecall_call_set_missing(call, row, feature, err)
+    elif isinstance(found, str):
+        status = lib.sidecall_call_set_invalid(call, row, feature, encoded(found), err)
+    else:
+        status = lib.sidecall_call_set_datetime(call, row, feature, found[0], found[1], err)
     return status
 
 

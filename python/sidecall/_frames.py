@@ -12,6 +12,7 @@ import numpy as np
 
 from sidecall import errors
 from sidecall._arrays import is_masked
+from sidecall._datetimes import Instant, counts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,17 +37,22 @@ def _is_of(package: str, value: object) -> bool:
     return module is not None and isinstance(value, module.DataFrame)
 
 
-def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
+def predict_frame(
+    model: _backend.Model, frame: Any, features: tuple[Feature, ...], timeout_ns: int
+) -> Any:
     """Predicts a DataFrame, and returns a DataFrame of the same package.
 
     The result has the flat columns of the outputs and, in pandas, the index of `frame`.
     """
+    datetimes = {feature.name: feature for feature in features if feature.dtype == "datetime"}
     if _is_of("polars", frame):
-        columns = [_from_polars(series) for series in frame]
+        columns = [_from_polars(series, datetimes.get(series.name)) for series in frame]
         return type(frame)(dict(model.predict_columns(columns, len(frame), timeout_ns)))
     if not frame.columns.is_unique:
         raise errors.InvalidArgument("a DataFrame: expected each column once, got one twice")
-    columns = [column_of(str(name), series) for name, series in frame.items()]
+    columns = [
+        column_of(str(name), series, datetimes.get(str(name))) for name, series in frame.items()
+    ]
     answers = model.predict_columns(columns, len(frame), timeout_ns)
     return type(frame)(dict(answers), index=frame.index)
 
@@ -68,13 +74,20 @@ def predict_array(
             column = np.ma.getdata(column)
         if column.dtype.kind in "UT":
             column = column.astype(object)
-        name, values, _, refused = _from_numpy(feature.name, column)
+        if column.dtype.kind == "M" and mask is not None:
+            column, mask = np.where(mask, np.datetime64("NaT"), column), None
+        name, values, _, refused = _from_numpy(feature.name, column, feature)
         columns.append((name, values, mask, refused))
     return dict(model.predict_columns(columns, len(table) if table.ndim else 1, timeout_ns))
 
 
-def _from_polars(series: pl.Series) -> FrameColumn:
+def _from_polars(series: pl.Series, datetime: Feature | None) -> FrameColumn:
     dtype, name = series.dtype, series.name
+    unit = getattr(dtype, "time_unit", None)
+    if datetime is not None and unit is not None and str(dtype).startswith("Datetime"):
+        counts = series.to_physical().fill_null(np.iinfo(np.int64).min).to_numpy()
+        has_zone = getattr(dtype, "time_zone", None) is not None
+        return _from_instants(name, counts.view(f"M8[{unit}]"), has_zone, str(dtype), datetime)
     is_boolean = str(dtype) == "Boolean"
     if is_boolean or dtype.is_integer() or dtype.is_float():
         mask = np.ascontiguousarray(series.is_null().to_numpy())
@@ -89,15 +102,20 @@ def _from_polars(series: pl.Series) -> FrameColumn:
     return name, values, None, None
 
 
-def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
+def column_of(name: str, series: pd.Series[Any], datetime: Feature | None = None) -> FrameColumn:
     """Returns a column as the backends take it.
 
     The tuple is (name, values, mask of missing values, name of a type that no feature accepts).
-    Values are float64, int64, bool or Python objects; the conversion changes no number.
+    Values are float64, int64, bool or Python objects; the conversion changes no number. For the
+    feature `datetime` they may also be datetime64 in its unit.
     """
     dtype: Any = series.dtype
     if isinstance(dtype, np.dtype):
-        return _from_numpy(name, series.to_numpy())
+        return _from_numpy(name, series.to_numpy(), datetime)
+    # The dates of pyarrow have no attribute for a zone; they are refused below.
+    if datetime is not None and hasattr(getattr(dtype, "pyarrow_dtype", dtype), "tz"):
+        instants, has_zone = _instants_of(series)
+        return _from_instants(name, instants, has_zone, str(dtype), datetime)
     kind = getattr(dtype, "kind", "O")
     if hasattr(dtype, "categories"):
         return name, series.astype(object).to_numpy(), None, None
@@ -117,8 +135,36 @@ def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
     return name, np.ascontiguousarray(series.to_numpy(dtype=object)), None, None
 
 
-def _from_numpy(name: str, values: NDArray[Any]) -> FrameColumn:
+def _instants_of(series: pd.Series[Any]) -> tuple[NDArray[Any], bool]:
+    """The values of a pandas column that has a zone or lies in pyarrow, in UTC."""
+    dtype: Any = series.dtype
+    arrow = getattr(dtype, "pyarrow_dtype", None)
+    if arrow is None:
+        return series.to_numpy(dtype=f"M8[{dtype.unit}]"), True
+    counts = series.astype("int64[pyarrow]").to_numpy(
+        dtype=np.int64, na_value=np.iinfo(np.int64).min
+    )
+    return counts.view(f"M8[{arrow.unit}]"), arrow.tz is not None
+
+
+def _from_instants(
+    name: str, values: NDArray[Any], has_zone: bool, dtype: str, feature: Feature
+) -> FrameColumn:
+    if has_zone != (feature.zone is not None):
+        return name, None, None, dtype
+    counts = counts_of(values, feature.unit or "")
+    if counts is not None:
+        return name, counts.view(f"M8[{feature.unit}]"), None, None
+    # Value by value, so that the library says which row the unit cannot hold.
+    instants = np.empty(len(values), dtype=object)
+    instants[:] = [Instant(value, has_zone) for value in values]
+    return name, instants, None, None
+
+
+def _from_numpy(name: str, values: NDArray[Any], feature: Feature | None = None) -> FrameColumn:
     kind = values.dtype.kind
+    if kind == "M" and feature is not None and feature.dtype == "datetime":
+        return _from_instants(name, values, False, str(values.dtype), feature)
     if kind == "O":
         return name, np.ascontiguousarray(values), None, None
     if kind not in _PLAIN:

@@ -293,7 +293,7 @@ class Model:
             from sidecall._frames import is_frame, predict_array, predict_frame
 
             if is_frame(records):
-                return predict_frame(self._native, records, timeout_ns)
+                return predict_frame(self._native, records, self.features, timeout_ns)
             if isinstance(records, np.ndarray):
                 return predict_array(self._native, records, self.features, timeout_ns)
             return self._predict(_plain_records(records), timeout_ns)
@@ -474,7 +474,7 @@ class Model:
         from sidecall._html import heading, html_table, paragraph, section
 
         features = [
-            (feature.name, feature.dtype, "yes" if feature.nullable else "no")
+            (feature.name, feature.type_text, "yes" if feature.nullable else "no")
             for feature in self.features
         ]
         columns = [(column.name, column.dtype) for column in self.columns]

@@ -21,13 +21,29 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One key of a record. Its values fill the column `column` of the input `input`."""
+    """One key of a record. Its values fill the column `column` of the input `input`.
+
+    A feature of type "datetime" has a `unit` ("s", "ms", "us", "ns"), which its input counts since
+    1970. Its `zone` is None if its values have no time zone. Its `epoch` is the unit of plain
+    numbers in records; None if they are refused.
+    """
 
     name: str
     dtype: str
     nullable: bool
     input: str
     column: int
+    unit: str | None = None
+    zone: str | None = None
+    epoch: str | None = None
+
+    @property
+    def type_text(self) -> str:
+        """The dtype; that of a datetime with its unit and zone: "datetime[ms, Europe/Berlin]"."""
+        if self.unit is None:
+            return self.dtype
+        zone = "" if self.zone is None else f", {self.zone}"
+        return f"{self.dtype}[{self.unit}{zone}]"
 
 
 @dataclass(frozen=True, slots=True)

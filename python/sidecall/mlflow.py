@@ -68,7 +68,7 @@ def save_model(
 
     signature         by default the features and columns of the contract. Integers that may be
                       missing are of any type there: in a DataFrame they are floating-point numbers
-                      if one is missing, and MLflow refuses these for an integer
+                      if one is missing, and MLflow refuses these for an integer. So are datetimes
     pip_requirements  by default sidecall in the version that runs, with ONNX Runtime if the file
                       needs it
 
@@ -143,6 +143,7 @@ def _signature_of(model: sidecall.Model) -> ModelSignature:
 
 
 def _type_of(feature: sidecall.Feature) -> Any:
-    if feature.dtype == "int64" and feature.nullable:
+    # A datetime may be text, or a datetime of any unit; MLflow would take only one of them.
+    if feature.dtype == "datetime" or (feature.dtype == "int64" and feature.nullable):
         return AnyType()  # type: ignore[no-untyped-call]
     return _TYPES[feature.dtype]

@@ -10,7 +10,7 @@ namespace sidecall_python {
 namespace {
 
 using Npy = py::detail::npy_api;
-constexpr int kHalf = 23;  // NPY_HALF, which pybind11 does not name
+constexpr int kDatetime = 21, kHalf = 23;  // NPY_DATETIME, NPY_HALF; pybind11 does not name them
 
 struct Storage {
   int32_t dtype;
@@ -115,6 +115,8 @@ int32_t dtype_of(int type_num) {
   return 0;
 }
 
+bool is_datetime64(PyObject* array) { return type_num_of(array) == kDatetime; }
+
 bool is_plain(PyObject* array) {
   constexpr int kNeeded = Npy::NPY_ARRAY_C_CONTIGUOUS_ | Npy::NPY_ARRAY_ALIGNED_;
   const char order = py::detail::array_descriptor_proxy(proxy(array)->descr)->byteorder;
@@ -168,8 +170,12 @@ bool is_integer(int32_t dtype) {
   }
 }
 
-py::object with_floats(PyObject* value, const TensorSpec& spec) {
+py::object converted(PyObject* value, const TensorSpec& spec) {
   auto object = py::reinterpret_borrow<py::object>(value);
+  if (!spec.datetime_unit.empty() && is_array(value) && is_datetime64(value)) {
+    return py::module_::import("sidecall._datetimes")
+        .attr("tensor_of")(object, spec.text, spec.datetime_unit);
+  }
   if ((spec.dtype != SIDECALL_DTYPE_FLOAT32 && spec.dtype != SIDECALL_DTYPE_FLOAT64) ||
       !is_array(value))
     return object;

@@ -37,6 +37,7 @@ inline bool is_array(PyObject* value) { return py::detail::npy_api::get().PyArra
 inline int type_num_of(PyObject* array) {
   return py::detail::array_descriptor_proxy(proxy(array)->descr)->type_num;
 }
+bool is_datetime64(PyObject* array);
 // Whether the array is in C order, aligned and in native byte order, so that the engine can read
 // its memory in place.
 bool is_plain(PyObject* array);
@@ -78,11 +79,12 @@ struct TensorSpec {
   py::object descr;
   std::vector<int64_t> dims;
   py::tuple dim_names;
+  std::string datetime_unit;  // of an input that holds datetimes: the unit that it counts
 };
 
-// Converts an array of integers or of float16 to float64 if the input is float32 or float64.
-// Returns any other value unchanged.
-py::object with_floats(PyObject* value, const TensorSpec& spec);
+// Converts an array of integers or of float16 to float64 if the input is float32 or float64, and an
+// array of datetime64 to counts if the input holds datetimes. Returns any other value unchanged.
+py::object converted(PyObject* value, const TensorSpec& spec);
 
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor);
 

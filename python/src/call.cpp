@@ -108,8 +108,9 @@ class Call {
   }
 
   void set(int64_t row, int32_t feature, const py::object& value) {
+    const Feature& spec = model_->features()[static_cast<size_t>(feature)];
     workspace().error().check(
-        set_value(workspace().call(), row, feature, value.ptr(), workspace().error().get()));
+        set_value(workspace().call(), row, feature, spec, value.ptr(), workspace().error().get()));
   }
 
   py::object get(int64_t row, int32_t index) const {

@@ -28,10 +28,26 @@ void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* ca
   }
 }
 
-// Columns are float64, int64, bool or object. The Python caller has converted all other types to
-// one of these, which changes no value.
+// Columns are float64, int64, bool, object, or datetime64 in the unit of the feature. The Python
+// caller has converted all other types to one of these, which changes no value.
 void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call,
-                int32_t feature) {
+                int32_t feature, const Feature& spec) {
+  const bool is_count = is_datetime64(array);
+  if (spec.is_datetime && !is_count && type_num_of(array) != py::detail::npy_api::NPY_OBJECT_) {
+    // Plain numbers, each of which is set as in a record.
+    const py::list values = py::reinterpret_borrow<py::object>(array).attr("tolist")();
+    for (int64_t row = 0; row < rows; ++row) {
+      PyObject* value = PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(row));
+      const bool is_missing = mask != nullptr && mask[row];
+      set_value(call, row, feature, spec, is_missing ? Py_None : value, nullptr);
+    }
+    return;
+  }
+  if (is_count) {
+    return set_each<int64_t>(array, mask, rows, call, feature, [&](int64_t row, int64_t value) {
+      sidecall_call_set_i64(call, row, feature, value, nullptr);
+    });
+  }
   switch (dtype_of(type_num_of(array))) {
     case SIDECALL_DTYPE_FLOAT64:
       return set_each<double>(array, mask, rows, call, feature, [&](int64_t row, double value) {
@@ -52,7 +68,7 @@ void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* 
     default:
       return set_each<PyObject*>(
           array, mask, rows, call, feature, [&](int64_t row, PyObject* value) {
-            set_value(call, row, feature, value == nullptr ? Py_None : value, nullptr);
+            set_value(call, row, feature, spec, value == nullptr ? Py_None : value, nullptr);
           });
   }
 }
@@ -119,7 +135,7 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
     const bool* const flags =
         mask.is_none() ? nullptr : reinterpret_cast<const bool*>(proxy(mask.ptr())->data);
     if (feature >= 0 && refused.is_none()) {
-      set_column(values.ptr(), flags, rows, call, feature);
+      set_column(values.ptr(), flags, rows, call, feature, features_[static_cast<size_t>(feature)]);
       continue;
     }
     if (feature < 0) {

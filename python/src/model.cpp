@@ -19,6 +19,10 @@ py::str interned(const char* text) {
   return py::reinterpret_steal<py::str>(name);
 }
 
+py::object text_or_none(const char* text) {
+  return *text == '\0' ? py::object(py::none()) : py::object(py::str(text));
+}
+
 }  // namespace
 
 TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
@@ -43,8 +47,10 @@ void Model::take(sidecall_model* model) {
   for (int32_t i = 0; i < sidecall_model_num_outputs(model); ++i)
     outputs_.push_back(spec_of(*sidecall_model_output_spec(model, i)));
   for (int32_t i = 0; i < sidecall_model_num_features(model); ++i) {
-    const char* name = sidecall_model_feature_spec(model, i)->name;
-    features_.push_back({interned(name), name});
+    const sidecall_feature_spec& spec = *sidecall_model_feature_spec(model, i);
+    const bool is_datetime = spec.dtype == SIDECALL_DTYPE_DATETIME;
+    features_.push_back({interned(spec.name), spec.name, is_datetime, spec.zone[0] != '\0'});
+    if (is_datetime) inputs_[static_cast<size_t>(spec.input)].datetime_unit = spec.unit;
     feature_index_[features_.back().name] = i;
   }
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
@@ -141,9 +147,10 @@ py::dict Model::describe() const {
   for (size_t i = 0; i < features_.size(); ++i) {
     const sidecall_feature_spec& spec =
         *sidecall_model_feature_spec(handle().get(), static_cast<int32_t>(i));
-    features.append(py::make_tuple(features_[i].name, sidecall_dtype_name(spec.dtype),
-                                   py::bool_(spec.nullable != 0),
-                                   inputs_[static_cast<size_t>(spec.input)].name, spec.column));
+    features.append(py::make_tuple(
+        features_[i].name, sidecall_dtype_name(spec.dtype), py::bool_(spec.nullable != 0),
+        inputs_[static_cast<size_t>(spec.input)].name, spec.column, text_or_none(spec.unit),
+        text_or_none(spec.zone), text_or_none(spec.epoch)));
   }
   py::list columns;
   for (const Column& column : columns_) {

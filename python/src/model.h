@@ -13,6 +13,8 @@ namespace sidecall_python {
 struct Feature {
   py::str name;  // interned
   std::string text;
+  bool is_datetime = false;
+  bool has_zone = false;  // of a datetime
 };
 
 struct Column {
@@ -121,8 +123,8 @@ class Model {
 
 // Sets one feature of a call to a Python value. The library checks the value, returns a status, and
 // remembers a fault until the run.
-sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
-                          sidecall_error* err);
+sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, const Feature& spec,
+                          PyObject* value, sidecall_error* err);
 
 // One value of an output as a Python bool, int, float or str.
 py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index,

@@ -45,7 +45,7 @@ void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) cons
     const int32_t feature = guessed ? static_cast<int32_t>(guess) : feature_of(name);
     if (feature >= 0) {
       guess = static_cast<size_t>(feature) + 1;
-      set_value(call, row, feature, value, nullptr);
+      set_value(call, row, feature, features_[static_cast<size_t>(feature)], value, nullptr);
       continue;
     }
     const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name)

@@ -3,6 +3,7 @@
 #include <sidecall/binding.h>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "model.h"
 
@@ -78,6 +79,52 @@ sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyO
                                    err);
 }
 
+// A plain number, whose unit the contract says.
+sidecall_status set_epoch(sidecall_call* call, int64_t row, int32_t feature, py::object text,
+                          sidecall_error* err) {
+  if (!text) {  // Python refuses to write integers of thousands of digits
+    PyErr_Clear();
+    text = py::str("1e999");
+  }
+  py::object holder;
+  const std::string_view digits = utf8_of(text.ptr(), &holder);
+  return sidecall_call_set_epoch(call, row, feature, digits.data(), digits.size(), err);
+}
+
+// Sets a value that is not text, None or bool for a datetime feature.
+sidecall_status set_datetime(sidecall_call* call, int64_t row, int32_t feature, bool has_zone,
+                             PyObject* value, sidecall_error* err) {
+  const ScalarTypes& types = scalar_types();
+  if (PyFloat_Check(value) || is_a(value, types.floating)) {
+    const py::float_ number(py::reinterpret_borrow<py::object>(value));
+    const double real = PyFloat_AS_DOUBLE(number.ptr());
+    if (!std::isfinite(real)) return set_float(call, row, feature, real, err);
+    return set_epoch(call, row, feature, py::repr(py::float_(real)), err);
+  }
+  // A numpy.timedelta64 is a numpy.integer.
+  const bool is_whole =
+      PyLong_Check(value) || (is_a(value, types.integer) && type_name(value) != "timedelta64");
+  if (is_whole) {
+    constexpr int kDecimal = 10;
+    return set_epoch(call, row, feature,
+                     py::reinterpret_steal<py::object>(PyNumber_ToBase(value, kDecimal)), err);
+  }
+  if (is_a(value, types.boolean))
+    return sidecall_call_set_bool(call, row, feature, PyObject_IsTrue(value), err);
+  const py::object found = py::module_::import("sidecall._datetimes")
+                               .attr("moment_of")(py::reinterpret_borrow<py::object>(value));
+  if (found.is_none()) return sidecall_call_set_missing(call, row, feature, err);
+  if (py::isinstance<py::str>(found)) {
+    return sidecall_call_set_invalid(call, row, feature, found.cast<std::string>().c_str(), err);
+  }
+  const auto [seconds, nanoseconds, is_aware] = found.cast<std::tuple<int64_t, int32_t, bool>>();
+  if (is_aware != has_zone) {
+    return sidecall_call_set_invalid(
+        call, row, feature, is_aware ? "a datetime with a zone" : "a datetime without a zone", err);
+  }
+  return sidecall_call_set_datetime(call, row, feature, seconds, nanoseconds, err);
+}
+
 double half_to_double(uint16_t bits) {
   char bytes[2];
   std::memcpy(bytes, &bits, sizeof bits);
@@ -130,9 +177,10 @@ PyObject* number_of(const sidecall_view& view, int64_t at) {
 
 }  // namespace
 
-sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
-                          sidecall_error* err) {
-  if (PyFloat_Check(value)) return set_float(call, row, feature, PyFloat_AS_DOUBLE(value), err);
+sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, const Feature& spec,
+                          PyObject* value, sidecall_error* err) {
+  if (PyFloat_Check(value) && !spec.is_datetime)
+    return set_float(call, row, feature, PyFloat_AS_DOUBLE(value), err);
   if (PyUnicode_Check(value)) {
     py::object holder;
     const std::string_view text = utf8_of(value, &holder);
@@ -140,6 +188,7 @@ sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyO
   }
   if (value == Py_None) return sidecall_call_set_missing(call, row, feature, err);
   if (PyBool_Check(value)) return sidecall_call_set_bool(call, row, feature, value == Py_True, err);
+  if (spec.is_datetime) return set_datetime(call, row, feature, spec.has_zone, value, err);
   if (PyLong_Check(value)) return set_integer(call, row, feature, value, err);
   return set_other(call, row, feature, value, err);
 }

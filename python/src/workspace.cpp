@@ -98,8 +98,8 @@ bool Workspace::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
 void Workspace::give(int32_t input, PyObject* value, const TensorSpec& spec,
                      std::vector<py::object>* keep) {
   Tensor tensor;
-  const py::object floats = with_floats(value, spec);
-  read_tensor(floats.ptr(), spec, &tensor);
+  const py::object given = converted(value, spec);
+  read_tensor(given.ptr(), spec, &tensor);
   if (!tensor.refused.empty()) {
     sidecall_call_describe_mismatch(call_, input, tensor.refused.c_str(), error_.get());
     error_.check(error_.get()->status);

@@ -120,8 +120,15 @@ def row_builder(data: Data, schema: Schema) -> Any:
 def _place(feature: Feature, inputs: list[str]) -> rows.Place:
     missing = feature.missing if feature.nullable else None
     reserved = missing["value"] if isinstance(missing, dict) else None
+    entry = feature.as_json()
     return rows.Place(
-        feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved
+        feature.name,
+        feature.kind,
+        inputs.index(feature.input),
+        feature.column,
+        reserved,
+        entry.get("unit", ""),
+        entry.get("zone"),
     )
 
 

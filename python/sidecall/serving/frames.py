@@ -43,6 +43,8 @@ class Frame:
         return frame
 
     def _column(self, place: Place, dtype: Any, sentinel: object, tensors: Tensors) -> Any:
+        if place.kind == "datetime":
+            return self._dates(place, dtype, tensors)
         if not isinstance(dtype, np.dtype):
             return self._extension(place, dtype, tensors)
         if dtype.kind == "O":
@@ -62,6 +64,14 @@ class Frame:
                 wide[missing] = np.nan
             return wide.astype(dtype, copy=False) if dtype.kind == "f" else wide
         return values.astype(dtype, copy=False)
+
+    def _dates(self, place: Place, dtype: Any, tensors: Tensors) -> Any:
+        import pandas
+
+        dates = place.instants(tensors)
+        if place.zone is None:
+            return dates.astype(dtype, copy=False)
+        return pandas.Series(pandas.DatetimeIndex(dates, tz="UTC").tz_convert(dtype.tz))
 
     def _extension(self, place: Place, dtype: Any, tensors: Tensors) -> Any:
         import pandas
@@ -91,6 +101,13 @@ def template(features: list[dict[str, Any]]) -> Any:
         "bool": "bool",
         "string": "object",
     }
+
+    def dtype_of(feature: dict[str, Any]) -> str:
+        if feature["type"] != "datetime":
+            return dtypes[feature["type"]]
+        zone = f", {feature['zone']}" if "zone" in feature else ""
+        return f"datetime64[{feature['unit']}{zone}]"
+
     return pandas.DataFrame(
-        {feature["name"]: pandas.Series(dtype=dtypes[feature["type"]]) for feature in features}
+        {feature["name"]: pandas.Series(dtype=dtype_of(feature)) for feature in features}
     )

@@ -19,6 +19,7 @@ _KINDS = {
     "int64": "int",
     "bool": "bool",
     "string": "string",
+    "datetime": "datetime",
 }
 
 
@@ -27,10 +28,12 @@ class Place:
     """The place of one feature in the tensors, and how a missing value is written there."""
 
     name: str
-    kind: str  # float, int, bool, string
+    kind: str  # float, int, bool, string, datetime
     input: int
     column: int
     reserved: Any = None  # the value that means missing, if that is not NaN
+    unit: str = ""  # of a datetime: what the tensor counts
+    zone: str | None = None  # of a datetime
 
     def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the values and a mask of the missing ones; the mask is None if none are."""
@@ -46,6 +49,8 @@ class Place:
 
     def objects(self, tensors: Tensors, missing_value: object) -> list[Any]:
         """Returns Python values of the feature's own type; `missing_value` for missing ones."""
+        if self.kind == "datetime":
+            return self._timestamps(tensors, missing_value)
         values, missing = self.values(tensors)
         items: list[Any] = values.tolist()
         if missing is not None:
@@ -62,6 +67,20 @@ class Place:
             items = [item if item is missing_value else exact(item) for item in items]
         return items
 
+    def instants(self, tensors: Tensors) -> np.ndarray:
+        """Returns the values of a datetime as datetime64, with NaT for missing ones."""
+        tensor = tensors[self.input]
+        counts = tensor[:, self.column] if tensor.ndim == 2 else tensor
+        return np.array(counts).view(f"M8[{self.unit}]")
+
+    def _timestamps(self, tensors: Tensors, missing_value: object) -> list[Any]:
+        import pandas
+
+        dates = pandas.DatetimeIndex(self.instants(tensors))
+        if self.zone is not None:
+            dates = dates.tz_localize("UTC").tz_convert(self.zone)
+        return [missing_value if date is pandas.NaT else date for date in dates]
+
 
 def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
     """Returns the places of a contract's features. `inputs` are the tensor names in order."""
@@ -76,6 +95,8 @@ def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
                 inputs.index(feature["input"]),
                 feature["column"],
                 reserved,
+                feature.get("unit", ""),
+                feature.get("zone"),
             )
         )
     return result

@@ -157,8 +157,8 @@ def _checked(value: Any, where: str) -> dict[str, Any]:
 def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
     """Makes the service of an estimator that a contract describes.
 
-    The estimator gets a DataFrame if the contract has several inputs or the estimator was trained
-    with names, else an array or text.
+    The estimator gets a DataFrame if the contract has several inputs or datetimes, or the estimator
+    was trained with names, else an array or text.
     """
     import numpy as np
 
@@ -174,7 +174,9 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
         width = len(output["classes"]) if by_class else output.get("width")
         answers.append(Answer(output["name"], _method(model, output), output["type"], width))
     builder: Any
-    if len(input_names(features)) > 1 or getattr(model, "feature_names_in_", None) is not None:
+    has_names = getattr(model, "feature_names_in_", None) is not None
+    has_dates = any(place.kind == "datetime" for place in places)
+    if len(input_names(features)) > 1 or has_names or has_dates:
         from .frames import Frame, template
 
         builder = Frame(places, template(features), [np.nan] * len(places))
