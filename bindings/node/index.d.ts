@@ -46,8 +46,13 @@ export interface AnyModel extends ModelTypes {
 /**
  * One value of a record. A feature that is absent, `null`, `undefined` or NaN is missing. Nothing
  * is coerced: for example, a string never becomes a number.
+ *
+ * A feature of type 'datetime' takes text in ISO 8601. With a time zone ({@link FeatureSpec.zone})
+ * the text must end with a zone ('2026-01-31T12:30:00Z'), and a Date is taken, too; without one the
+ * text must not have a zone. A number is taken only if the contract says its unit ({@link
+ * FeatureSpec.epoch}).
  */
-export type Value = number | bigint | boolean | string | null | undefined
+export type Value = number | bigint | boolean | string | Date | null | undefined
 
 /**
  * The type of tensor elements or of a feature. The names are the same in every language. {@link
@@ -320,13 +325,22 @@ export interface TensorSpec {
 export interface FeatureSpec {
   /** The name with which the model was trained. */
   readonly name: string
-  readonly dtype: Dtype
+  readonly dtype: Dtype | 'datetime'
   /** Whether the value may be missing: absent, null, undefined or NaN. */
   readonly nullable: boolean
   /** The input that the feature is written to. */
   readonly input: string
   /** The column of that input, from 0. */
   readonly column: number
+  /** Of a datetime: what the int64 input counts since 1970. */
+  readonly unit?: 's' | 'ms' | 'us' | 'ns'
+  /**
+   * Of a datetime: its time zone, for example 'Europe/Berlin'; the input counts in UTC. Without a
+   * zone, the input counts the time of the wall clock.
+   */
+  readonly zone?: string
+  /** Of a datetime: what a number in a record counts since 1970 in UTC. */
+  readonly epoch?: 's' | 'ms' | 'us' | 'ns'
 }
 
 /** One number, label or text of an answer, seen as a column of a table. */

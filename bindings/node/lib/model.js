@@ -17,7 +17,10 @@ function freeze(value) {
   return Object.freeze(value)
 }
 
-const pick = (object, names) => Object.fromEntries(names.map(name => [name, object[name]]))
+const FEATURE = ['name', 'dtype', 'nullable', 'input', 'column', 'unit', 'zone', 'epoch']
+
+const pick = (object, names) =>
+  Object.fromEntries(names.filter(name => name in object).map(name => [name, object[name]]))
 
 /**
  * Returns the part of the signature that index.d.ts documents. The addon returns more fields, for
@@ -27,7 +30,7 @@ function publicSignature({ inputs, outputs, features, columns }) {
   return freeze({
     inputs: inputs.map(spec => pick(spec, ['name', 'dtype', 'dims', 'dimNames'])),
     outputs: outputs.map(spec => pick(spec, ['name', 'dtype', 'dims', 'dimNames'])),
-    features: features.map(spec => pick(spec, ['name', 'dtype', 'nullable', 'input', 'column'])),
+    features: features.map(spec => pick(spec, FEATURE)),
     columns: columns.map(spec => pick(spec, ['name', 'output', 'dtype']))
   })
 }

@@ -19,6 +19,8 @@ const TRUE = 4
 const MISSING = 5
 const STRING = 6
 const INVALID_VALUE = 7 // setInvalid() reports this value
+const EPOCH = 8 // the text of a number for a datetime feature
+const DATE = 9 // milliseconds since 1970
 
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
@@ -159,6 +161,32 @@ class Staging {
     this.numbers[at] = this.layout.isInteger[feature] && number === -(2 ** 63) ? number * 2 : number
   }
 
+  /**
+   * Stages a number or a Date for a datetime feature. A number is passed as text: core converts it
+   * without rounding.
+   */
+  addDatetime(at, value, row, feature) {
+    this.isPlain = false
+    if (typeof value === 'object') {
+      if (!this.layout.hasZone[feature])
+        return this.addInvalid(at, row, feature, 'a Date, which has a zone; send text without one')
+      const time = Date.prototype.getTime.call(value)
+      if (Number.isNaN(time)) return this.addString(at, 'Invalid Date')
+      this.kinds[at] = DATE
+      this.numbers[at] = time
+      return
+    }
+    // A whole number beyond 2^53 may already have lost digits, as in addOther().
+    const isLost = typeof value === 'number' && Number.isInteger(value) && isUnsafe(value)
+    if (typeof value === 'number' && !Number.isFinite(value)) {
+      this.kinds[at] = NUMBER
+      this.numbers[at] = value
+      return
+    }
+    this.addString(at, isLost ? '1e999' : String(value))
+    this.kinds[at] = EPOCH
+  }
+
   addInvalid(at, row, feature, got) {
     this.isPlain = false
     this.kinds[at] = INVALID_VALUE
@@ -185,6 +213,7 @@ class Staging {
     switch (typeof value) {
       case 'number':
         if (Number.isNaN(value)) return this.addMissing(at, feature)
+        if (layout.isDatetime[feature]) return this.addDatetime(at, value, row, feature)
         this.kinds[at] = NUMBER
         // A whole number beyond 2^53 may already have lost digits, so make it so large that core
         // reports it as out of range.
@@ -201,11 +230,14 @@ class Staging {
         if (!layout.isPlainBool[feature]) this.isPlain = false
         return
       case 'bigint':
+        if (layout.isDatetime[feature]) return this.addDatetime(at, value, row, feature)
         return this.addBigInt(at, value, row, feature)
       case 'undefined':
         return this.addMissing(at, feature)
       default:
         if (value === null) return this.addMissing(at, feature)
+        if (layout.isDatetime[feature] && types.isDate(value))
+          return this.addDatetime(at, value, row, feature)
         return this.addInvalid(
           at,
           row,
@@ -350,6 +382,8 @@ class Layout {
       feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''
     )
     this.isInteger = features.map(feature => feature.dtype === 'int64')
+    this.isDatetime = features.map(feature => feature.dtype === 'datetime')
+    this.hasZone = features.map(feature => feature.zone !== undefined)
     // If a feature has a closed list of values, the records go through the setters of core, which
     // compare each value with the list.
     this.isPlain =

@@ -19,7 +19,9 @@ enum Kind : uint8_t {
   kTrue = 4,
   kMissing = 5,
   kString = 6,
-  kInvalid = 7  // setInvalid() has already reported this value
+  kInvalid = 7,  // setInvalid() has already reported this value
+  kEpoch = 8,    // the text of a number for a datetime feature
+  kDate = 9      // milliseconds since 1970 for a datetime feature
 };
 
 constexpr double kTwoTo53 = 9007199254740992.0;
@@ -33,6 +35,18 @@ void set_number(sidecall_call* call, int64_t row, int32_t feature, double value)
   } else {
     sidecall_call_set_f64(call, row, feature, value, nullptr);
   }
+}
+
+void set_date(sidecall_call* call, int64_t row, int32_t feature, double milliseconds) {
+  constexpr int64_t kPerSecond = 1000, kNanoseconds = 1000000;
+  const auto whole = static_cast<int64_t>(milliseconds);  // a Date holds at most 8.64e15
+  int64_t seconds = whole / kPerSecond, rest = whole % kPerSecond;
+  if (rest < 0) {
+    --seconds;
+    rest += kPerSecond;
+  }
+  sidecall_call_set_datetime(call, row, feature, seconds, static_cast<int32_t>(rest * kNanoseconds),
+                             nullptr);
 }
 
 // The elements of an argument that is a typed array.
@@ -52,9 +66,9 @@ sidecall_status Call::clear_records(int64_t rows) {
 }
 
 // setRecords(rows, numFeatures, isCleared, kinds, numbers, lengths, text): `kinds`, `numbers` and
-// `lengths` have one entry for each feature of each row, row by row. For a string, the entry in
-// `numbers` is the offset in `text`. The call remembers refused values, and the run reports them.
-// `isCleared`: clear() was called, and possibly setInvalid() and setUnknown().
+// `lengths` have one entry for each feature of each row, row by row. For a string or the text of a
+// number, the entry in `numbers` is the offset in `text`. The call remembers refused values, and
+// the run reports them. `isCleared`: clear() was called, and maybe setInvalid() and setUnknown().
 napi_value Call::set_records(napi_env env, napi_callback_info info) {
   size_t count = 7;
   napi_value arguments[7];
@@ -98,6 +112,13 @@ napi_value Call::set_records(napi_env env, napi_callback_info info) {
         case kString:
           sidecall_call_set_str(handle, row, feature, text + static_cast<size_t>(number[at]),
                                 lengths[at], nullptr);
+          break;
+        case kEpoch:
+          sidecall_call_set_epoch(handle, row, feature, text + static_cast<size_t>(number[at]),
+                                  lengths[at], nullptr);
+          break;
+        case kDate:
+          set_date(handle, row, feature, number[at]);
           break;
         default:  // absent, or reported by setInvalid
           break;

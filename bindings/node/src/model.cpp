@@ -120,6 +120,9 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
                             feature.Set("input",
                                         sidecall_model_input_spec(handle_, spec.input)->name);
                             feature.Set("column", spec.column);
+                            if (*spec.unit != '\0') feature.Set("unit", spec.unit);
+                            if (*spec.zone != '\0') feature.Set("zone", spec.zone);
+                            if (*spec.epoch != '\0') feature.Set("epoch", spec.epoch);
                             return feature;
                           }));
   all.Set("columns", list(
