@@ -92,7 +92,9 @@ class Writer {
   Writer(const RecordTypes& types, const std::string& name)
       : types_(types),
         module_(types, "pydantic", name,
-                {{"pydantic", {"BaseModel", "BeforeValidator", "ConfigDict", "Field"}},
+                {{"pydantic",
+                  {"AwareDatetime", "BaseModel", "BeforeValidator", "ConfigDict", "Field",
+                   "NaiveDatetime"}},
                  {"typing", {"Annotated", "Literal"}}}) {}
 
   std::string text() {
@@ -167,7 +169,10 @@ class Writer {
     const bool is_empty = feature.is_closed && feature.allowed.empty();
     if (is_empty && feature.is_nullable) return "None";
     std::string type = python::type_of(feature.dtype);
-    if (type == "float") type = float_type(feature);
+    if (feature.dtype == SIDECALL_DTYPE_DATETIME)
+      type = module_.use(feature.has_zone ? "AwareDatetime" : "NaiveDatetime") +
+             (feature.takes_number ? " | int | float" : "");
+    else if (type == "float") type = float_type(feature);
     else if (feature.is_closed && feature.has_exact_values && !is_empty)
       type = literal(feature.allowed, feature.name);
     else if (type == "int") type = int_type(feature);
@@ -179,6 +184,8 @@ class Writer {
     // The type None says that no value is taken.
     const bool is_none = feature.is_nullable && feature.allowed.empty();
     if (feature.is_closed) return is_none ? "" : python::about_list(feature);
+    if (feature.dtype == SIDECALL_DTYPE_DATETIME)
+      return python::about_domain(feature, !feature.expected.empty());
     const bool is_float = python::type_of(feature.dtype) == "float";
     const bool has_limits =
         feature.has_holes || (feature.numbers && (std::isfinite(feature.numbers->low) ||

@@ -59,6 +59,8 @@ void add_dict(Module* module, const std::string& name, const std::string& doc,
 
 std::string feature_type(Module* module, const FeatureType& feature) {
   std::string type = python::type_of(feature.dtype);
+  if (feature.dtype == SIDECALL_DTYPE_DATETIME)
+    type = module->use("datetime") + (feature.takes_number ? " | str | float" : " | str");
   const bool is_empty = feature.is_closed && feature.allowed.empty();
   if (is_empty) type = feature.is_nullable ? "" : module->use("Never");
   else if (feature.is_closed && feature.has_exact_values && type != "float")
@@ -70,6 +72,8 @@ std::string feature_type(Module* module, const FeatureType& feature) {
 std::string about_feature(const FeatureType& feature) {
   // The types None and Never say that no value is taken.
   if (feature.is_closed) return feature.allowed.empty() ? "" : python::about_list(feature);
+  if (feature.dtype == SIDECALL_DTYPE_DATETIME && feature.expected.empty())
+    return feature.has_zone ? "With a time zone." : "Without a time zone.";
   if (!feature.takes_empty) return "Takes a string that is not empty.";
   return python::about_domain(feature, !feature.expected.empty());
 }
@@ -99,8 +103,9 @@ std::string checked_python_name(const std::string& given) {
 }
 
 std::string typed_dicts(const RecordTypes& types, const std::string& name) {
-  Module module(types, "python", name,
-                {{"typing", {"Literal", "Never", "NotRequired", "TypedDict"}}});
+  Module module(
+      types, "python", name,
+      {{"datetime", {"datetime"}}, {"typing", {"Literal", "Never", "NotRequired", "TypedDict"}}});
   const std::string features_name = module.class_name("features");
   const std::string answer_name = module.class_name("answer");
   std::vector<Member> features, outputs;

@@ -129,15 +129,17 @@ std::string Module::text() const {
   if (!types_.version.empty()) text += ", version " + docstring_text(types_.version);
   text += ".\n\nId: " + docstring_text(types_.id) + "\nWritten by `sidecall types --lang " +
           language_ + "`.\nGenerate this file again when the model changes.\n" + docs_ + "\"\"\"\n";
-  // `typing` belongs to Python, so its line comes first.
+  // `datetime` and `typing` belong to Python, so their lines come first.
   for (const bool is_standard : {true, false}) {
+    const char* before = "\n";  // one empty line before each group
     for (const auto& [package, names] : imports_) {
       std::string line;
       for (const std::string& name : names) {
         if (used_.count(name) != 0) line += (line.empty() ? "" : ", ") + name;
       }
-      if (!line.empty() && (package == "typing") == is_standard)
-        text.append("\nfrom ").append(package).append(" import ").append(line).append("\n");
+      if (line.empty() || (package != "pydantic") != is_standard) continue;
+      text.append(before).append("from ").append(package).append(" import ").append(line) += "\n";
+      before = "";
     }
   }
   return text + aliases_ + body_;

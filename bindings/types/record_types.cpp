@@ -95,9 +95,12 @@ FeatureType feature_type(const Feature& feature, const JsonNode& node) {
   type.dtype = feature.dtype;
   type.is_nullable = feature.nullable;
   type.takes_empty = feature.takes_empty;
+  type.has_zone = !feature.zone.empty();
+  type.takes_number = feature.epoch_per_second != 0;
   read_allowed(node.member("allowed"), &type);
   read_domain(feature, &type);
-  if (feature.nullable && feature.tensor_dtype == SIDECALL_DTYPE_INT64 &&
+  // No text of a datetime stands for the count that is reserved.
+  if (!feature.is_datetime() && feature.nullable && feature.tensor_dtype == SIDECALL_DTYPE_INT64 &&
       feature.domain.holds(feature.missing_int))
     type.reserved = feature.missing_int;
   return type;

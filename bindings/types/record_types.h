@@ -29,10 +29,14 @@ struct FeatureType {
   // for a float32 tensor is the number itself or its shortest decimal form, whichever is further
   // out, so that both are inside.
   std::optional<Interval<double>> numbers;    // of a feature of type float32 or float64
-  std::optional<Interval<int64_t>> integers;  // of a feature of type int64
+  std::optional<Interval<int64_t>> integers;  // of a feature of type int64 or datetime
   bool has_holes = false;                     // numbers between these ends are refused
   std::string expected;                       // the domain in words: "a number from 0 to 1"
   bool takes_empty = true;                    // the empty string
+
+  // Of a datetime feature.
+  bool has_zone = false;
+  bool takes_number = false;  // a plain number, which counts a unit since 1970
 
   // The integer that stands for a missing value in the tensor, and is refused in a record, although
   // the domain holds it.

@@ -97,6 +97,11 @@ std::vector<std::string> feature_types(const FeatureType& feature) {
   std::vector<std::string> types;
   if (feature.is_closed && feature.allowed.empty()) types.emplace_back("never");
   else if (feature.is_closed && feature.has_exact_values) types = allowed_literals(feature);
+  if (feature.dtype == SIDECALL_DTYPE_DATETIME) {
+    types.emplace_back("string");
+    if (feature.has_zone) types.emplace_back("Date");
+    if (feature.takes_number) types.emplace_back("number | bigint");
+  }
   if (types.empty()) types.push_back(value_type(feature.dtype));
   if (feature.is_nullable) types.emplace_back("null");
   return types;
@@ -105,6 +110,10 @@ std::vector<std::string> feature_types(const FeatureType& feature) {
 // A sentence about a constraint on the values that a TypeScript type cannot express; "" if there is
 // none.
 std::string about_feature(const FeatureType& feature) {
+  if (feature.dtype == SIDECALL_DTYPE_DATETIME && feature.expected.empty()) {
+    return feature.has_zone ? "Takes text with a time zone, such as '2026-01-31T12:30:00Z'."
+                            : "Takes text without a time zone, such as '2026-01-31T12:30:00'.";
+  }
   if (!feature.expected.empty()) return "Takes " + feature.expected + ".";
   return feature.takes_empty ? "" : "Takes a string that is not empty.";
 }

@@ -73,6 +73,26 @@ constexpr const char* kFloat = R"("type": "float32", "nullable": false)";
 
 }  // namespace
 
+TEST_CASE("a datetime is a datetime of Python with or without a zone, or text") {
+  const std::string naive = R"("type": "datetime", "nullable": false, "unit": "s")";
+  const std::string zoned =
+      R"("type": "datetime", "nullable": true, "missing": {"value": -9223372036854775808}, "unit": "ns", "zone": "UTC", "epoch": "s")";
+  CHECK(dict_line(naive, SIDECALL_DTYPE_INT64) == "x: datetime | str");
+  CHECK(dict_line(zoned, SIDECALL_DTYPE_INT64) == "x: NotRequired[datetime | str | float | None]");
+  CHECK(model_line(naive, SIDECALL_DTYPE_INT64) == "x: NaiveDatetime");
+  CHECK(model_line(zoned, SIDECALL_DTYPE_INT64) == "x: AwareDatetime | int | float | None = None");
+  const std::string dicts = typed_dicts(types_of(naive, SIDECALL_DTYPE_INT64), "M");
+  CHECK(contains(dicts, "\nfrom datetime import datetime\nfrom typing import TypedDict\n"));
+  CHECK(contains(dicts, "    # Without a time zone.\n"));
+  const std::string models = pydantic_models(types_of(zoned, SIDECALL_DTYPE_INT64), "M");
+  CHECK(contains(models, "from pydantic import AwareDatetime, BaseModel, ConfigDict\n"));
+  const std::string limited = naive + R"(, "domain": [[0, 1]])";
+  const std::string about =
+      "    # Takes a datetime from '1970-01-01T00:00:00' to '1970-01-01T00:00:01'.\n";
+  CHECK(contains(typed_dicts(types_of(limited, SIDECALL_DTYPE_INT64), "M"), about));
+  CHECK(contains(pydantic_models(types_of(limited, SIDECALL_DTYPE_INT64), "M"), about));
+}
+
 TEST_CASE("typed dicts have the types of the features and of the answer of a model") {
   CHECK(typed_dicts(all_types(), "All") == R"("""Model 'all types', version 1.
 

@@ -56,6 +56,27 @@ std::string output_line(const std::string& output, int32_t dtype, int64_t width 
 
 }  // namespace
 
+TEST_CASE("a datetime is text, a Date if it has a zone, and a number if the unit is known") {
+  const auto line = [](const std::string& more) {
+    return feature_line("datetime", SIDECALL_DTYPE_INT64, more);
+  };
+  const std::string missing =
+      R"("nullable": true, "missing": {"value": -9223372036854775808}, "unit": "ns")";
+  CHECK(line(R"("nullable": false, "unit": "s")") == "x: string");
+  CHECK(line(R"("nullable": false, "unit": "s", "zone": "UTC")") == "x: string | Date");
+  CHECK(line(missing + R"(, "zone": "UTC", "epoch": "ms")") ==
+        "x?: string | Date | number | bigint | null");
+  CHECK(contains(declare(R"("type": "datetime", "nullable": false, "unit": "s", "zone": "UTC")",
+                         SIDECALL_DTYPE_INT64, R"("role": "prediction", "type": "float32")",
+                         SIDECALL_DTYPE_FLOAT32),
+                 "Takes text with a time zone, such as '2026-01-31T12:30:00Z'."));
+  CHECK(
+      contains(declare(R"("type": "datetime", "nullable": false, "unit": "s", "domain": [[0, 1]])",
+                       SIDECALL_DTYPE_INT64, R"("role": "prediction", "type": "float32")",
+                       SIDECALL_DTYPE_FLOAT32),
+               "Takes a datetime from '1970-01-01T00:00:00' to '1970-01-01T00:00:01'."));
+}
+
 TEST_CASE("a declaration has the types of the features, the answer and the tensors of a model") {
   const fake::RecordsModel model;
   sidecall::Contract contract;

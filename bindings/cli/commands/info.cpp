@@ -44,7 +44,8 @@ std::string features_table(const sidecall_model* model, const Json& contract) {
   const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
     const std::string column = is_matrix ? "[" + text_at(feature, "column") + "]" : "";
-    table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"),
+    table.add({shortened(text_at(feature, "name"), kMaxCell),
+               shortened(describe_type(feature), kMaxCell),
                true_at(feature, "nullable") ? "yes" : "no",
                shortened(text_at(feature, "input"), kMaxCell) + column,
                shortened(describe_values(feature, shows_domains), kMaxCell)});

@@ -249,6 +249,10 @@ bool CsvSource::set_value(RowCall& call, int64_t at, int32_t feature, const CsvF
   switch (call.feature(feature).dtype) {
     case SIDECALL_DTYPE_STRING:
       return call.set_text(at, feature, text);
+    case SIDECALL_DTYPE_DATETIME:
+      return parse_number(text).kind == Number::Kind::kNone
+                 ? call.set_text(at, feature, text)
+                 : call.set_number(at, feature, text, "text");
     case SIDECALL_DTYPE_BOOL:
       if (text == "true" || text == "True" || text == "TRUE")
         return call.set_bool(at, feature, true);

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/datetime.h"
+
 namespace sidecall::cli {
 namespace {
 
@@ -51,14 +53,28 @@ std::string describe_domain(const Json& feature) {
   const Json& domain = at(feature, "domain");
   if (!domain.IsArray()) return "";
   if (is_all_finite(intervals_of(feature))) return "finite";
+  const int32_t per_second = units_per_second(text_at(feature, "unit"));
+  const auto shown = [&](const Json& end) {
+    return per_second != 0 && end.IsInt64()
+               ? datetime_text(end.GetInt64(), per_second, at(feature, "zone").IsString())
+               : text_of(end);
+  };
   std::string text;
   for (rapidjson::SizeType i = 0; i < domain.Size(); ++i) {
     if (i == kIntervalsShown) return text + " or in another interval";
     const Json& pair = domain[i];
     if (pair.IsArray() && pair.Size() == 2)
-      text += (i > 0 ? " or " : "") + text_of(pair[0]) + " to " + text_of(pair[1]);
+      text += (i > 0 ? " or " : "") + shown(pair[0]) + " to " + shown(pair[1]);
   }
   return text;
+}
+
+std::string describe_type(const Json& feature) {
+  std::string text = text_at(feature, "type");
+  if (text != "datetime") return text;
+  text += "[" + text_at(feature, "unit");
+  if (at(feature, "zone").IsString()) text += ", " + text_at(feature, "zone");
+  return text + "]";
 }
 
 bool takes_all_of(const Json& feature, const Json& other) {

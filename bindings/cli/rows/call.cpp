@@ -61,6 +61,11 @@ void RowCall::find_places() {
 bool RowCall::set_number(int64_t row, int32_t feature, std::string_view text,
                          const char* got_otherwise) {
   const Number number = parse_number(text);
+  if (this->feature(feature).dtype == SIDECALL_DTYPE_DATETIME &&
+      number.kind != Number::Kind::kNone) {
+    return sidecall_call_set_epoch(call_.get(), row, feature, text.data(), text.size(), nullptr) ==
+           SIDECALL_OK;
+  }
   switch (number.kind) {
     case Number::Kind::kInteger:
       return sidecall_call_set_i64(call_.get(), row, feature, number.integer, nullptr) ==

@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/datetime.h"
 #include "diff.hpp"
 #include "model/domain.hpp"
 
@@ -157,6 +158,33 @@ void compare_domain(const std::string& subject, const Json& before, const Json& 
                        false, false});
 }
 
+// Another unit changes the tensor, and a coarser one also refuses texts that were taken.
+void compare_datetime(const std::string& subject, const Json& before, const Json& after,
+                      Changes& changes) {
+  const auto unit = [](const Json& feature) { return text_at(feature, "unit"); };
+  const auto finer = [&](const Json& one, const Json& other) {
+    return units_per_second(unit(one)) > units_per_second(unit(other));
+  };
+  if (unit(before) != unit(after)) {
+    changes.push_back({"unit_changed", subject + " counts another unit", unit(before), unit(after),
+                       finer(before, after), true});
+  }
+  const bool had_zone = at(before, "zone").IsString(), has_zone = at(after, "zone").IsString();
+  const std::string old_zone = had_zone ? text_at(before, "zone") : "none",
+                    new_zone = has_zone ? text_at(after, "zone") : "none";
+  if (old_zone != new_zone) {
+    changes.push_back({"zone_changed", subject + " has another time zone", old_zone, new_zone,
+                       had_zone != has_zone, had_zone != has_zone});
+  }
+  const bool had_epoch = at(before, "epoch").IsString(), has_epoch = at(after, "epoch").IsString();
+  const std::string old_epoch = had_epoch ? text_at(before, "epoch") : "none",
+                    new_epoch = has_epoch ? text_at(after, "epoch") : "none";
+  if (old_epoch != new_epoch) {
+    changes.push_back({"epoch_changed", subject + " counts numbers of records in another unit",
+                       old_epoch, new_epoch, had_epoch, false});
+  }
+}
+
 void compare_feature(const std::string& subject, const Json& before, const Json& after,
                      bool has_domain, Changes& changes) {
   const std::string old_type = text_at(before, "type");
@@ -165,6 +193,8 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
     changes.push_back({"feature_retyped", subject + " has another type", old_type, new_type,
                        !record_value_still_accepted(old_type, new_type), false});
   }
+  if (old_type == "datetime" && new_type == "datetime")
+    compare_datetime(subject, before, after, changes);
   const bool was_nullable = true_at(before, "nullable");
   const bool is_nullable = true_at(after, "nullable");
   if (was_nullable && !is_nullable)
