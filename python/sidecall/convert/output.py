@@ -11,8 +11,10 @@ from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_re
 from sklearn.exceptions import NotFittedError
 
 from .checks import REFUSED, Checks
+from .dates import DateType
 from .errors import NotConvertible
-from .graph.builder import Tensor
+from .graph.builder import DATES, Tensor
+from .graph.dates import Dates
 from .graph.frame import LEFT_OUT, Frame
 from .registry import Conversion, no_converter
 
@@ -32,11 +34,13 @@ def to_graph(
     checks: Checks | None = None,
     examples: Mapping[int, Any] | None = None,
     categories: Mapping[int, Mapping[int, list[Any]]] | None = None,
+    dates: Mapping[str, DateType] | None = None,
 ) -> onnx.ModelProto:
     """Builds the ONNX graph of a fitted model.
 
     inputs     (name, dtype, width) in the order of the columns that the model was trained on.
-               dtype is float32, float64, int64, bool or string. Tensors are [N, width].
+               dtype is float32, float64, int64, bool, string or datetime. Tensors are
+               [N, width]; those of dates are int64.
     precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of
                its outputs.
     steps      With precision "float64": the type in which a step of the original computes,
@@ -56,6 +60,7 @@ def to_graph(
                users and functions need its container, names and types.
     categories The values that a step got in its columns of categories, by the id() of the step and
                the position of the column. Converters of models that hold only hashes need them.
+    dates      The unit and the zone of each input of type datetime, by its name.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -81,6 +86,7 @@ def to_graph(
             checks,
             examples or {},
             categories or {},
+            dates or {},
             new_trees,
         )
 
@@ -98,6 +104,7 @@ def _convert(
     checks: Checks,
     examples: Mapping[int, Any],
     categories: Mapping[int, Mapping[int, list[Any]]],
+    dates: Mapping[str, DateType],
     new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
     """Builds the graph once.
@@ -113,6 +120,7 @@ def _convert(
     )
     g.new_trees, g.checks, g.examples, g.categories = new_trees, checks, examples, categories
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
+    tensors = [Dates(t, dates[t.name]) if t.dtype == DATES else t for t in tensors]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
         tensor.range = checks.inputs.get(tensor.name)
@@ -192,6 +200,12 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
             "it has neither predict nor transform: it cannot answer for new rows",
         )
     answer = g.transform(model, x)
+    if DATES in answer.dtypes:
+        raise NotConvertible(
+            type(kind).__name__,
+            "a column that it returns holds dates, and outputs hold numbers or texts; "
+            "drop the column, or compute its parts",
+        )
     dtype = "string" if set(answer.dtypes) == {"string"} else g.real
     matrix = answer.matrix(dtype)
     return [("transformed", matrix, [_width(matrix)])]

@@ -16,8 +16,10 @@ from sidecall.converters import METHODS
 
 from .checks import REFUSED, Checks
 from .checks import Rule as NumberRule
+from .dates import MISSING_DATE
 from .errors import NotConvertible
 from .graph.builder import Graph, Tensor
+from .graph.dates import Dates
 from .graph.frame import MISSING, Frame
 from .graph.inline import inline
 from .graph.sparse import answers_sparse
@@ -231,7 +233,8 @@ class Conversion(Graph):
         """Refuses the rows in which one of the tensors [N, 1] is true, in the name of this step."""
         names = [name for name, _ in self.path if name]
         step = " > ".join(names) or self.path[-1][1]
-        self.refusals.setdefault((step, expected), []).extend(broken)
+        listed = self.refusals.setdefault((step, expected), [])
+        listed += [part for part in broken if part.key not in {other.key for other in listed}]
 
     def _broken(self, x: Tensor, rule: NumberRule) -> Tensor:
         """[N, 1], true where a number of the row breaks the rule."""
@@ -352,6 +355,8 @@ class Conversion(Graph):
         """For each element whether the caller's value is missing."""
         if x.dtype == "string":
             return x.equals(MISSING)
+        if isinstance(x, Dates):
+            return x.counts.equals(MISSING_DATE)
         return self.isnan(x) if x.dtype.startswith("float") else ~x.equals(x)
 
     def inline(self, model: onnx.ModelProto, *inputs: Tensor) -> list[Tensor]:

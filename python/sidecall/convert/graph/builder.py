@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..checks import Range
-from .promotion import common_type
+from .promotion import NO_NUMBERS, common_type
 
 # Every onnxruntime since 1.21 supports these versions. The tree operators of ai.onnx.ml 3 return
 # float32 for every input type. Version 5 has an operator that returns double but no longer has the
@@ -28,6 +28,9 @@ ELEMENT_TYPES = {
     "bool": TensorProto.BOOL,
     "string": TensorProto.STRING,
 }
+# The type of a column of dates, which is an int64 tensor. Its counts are no numbers of the model,
+# so no operator takes it (dates.py).
+DATES = "datetime"
 
 
 class Attribute(NamedTuple):
@@ -251,6 +254,8 @@ class Graph:
         **attributes: Any,
     ) -> tuple[Tensor, ...]:
         """Adds a node with several outputs. An identical node that exists already is reused."""
+        if any(t is not None and t.dtype == DATES for t in inputs):
+            raise TypeError(NO_NUMBERS)
         names = [t.name if t is not None else "" for t in inputs]
         size = sum(len(v) for v in attributes.values() if isinstance(v, list | str))
         keyable = size < 256 and not any(
@@ -319,6 +324,8 @@ class Graph:
             return x
         if dtype not in ELEMENT_TYPES:
             raise ValueError(f"type: expected {', '.join(ELEMENT_TYPES)}, got '{dtype}'")
+        if x.dtype == DATES:
+            raise TypeError(NO_NUMBERS)
         if dtype == "float64" and x.wide is not None:
             return x.wide
         result = self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
@@ -512,7 +519,9 @@ class Graph:
             nodes,
             name,
             [
-                helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], ["N", width])
+                helper.make_tensor_value_info(
+                    t.name, ELEMENT_TYPES["int64" if t.dtype == DATES else t.dtype], ["N", width]
+                )
                 for t, width in inputs
             ],
             [

@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from ..checks import Range
-from .builder import Graph, Tensor
+from .builder import DATES, Graph, Tensor
 from .one_hot import OneHot
+from .promotion import NO_NUMBERS
 
 # Represents a missing value in a string tensor (docs/contract.md); it is a non-character of
 # Unicode.
@@ -90,6 +91,8 @@ class Frame:
         dtype = dtype or self.graph.real
         if LEFT_OUT in self.dtypes:
             raise TypeError("this step uses a column that was left out as unused")
+        if DATES in self.dtypes:
+            raise TypeError(NO_NUMBERS)
         if dtype != "string" and "string" in self.dtypes:
             raise TypeError("a column of strings reaches a step that computes with numbers")
         parts = []

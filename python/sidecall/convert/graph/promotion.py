@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+NO_NUMBERS = (
+    "a column of dates reaches a step that computes with numbers; compute its parts in a step "
+    "before, with .dt in a FunctionTransformer or with skrub's DatetimeEncoder"
+)
+
 
 def common_type(op: str, types: set[str], constants: Sequence[np.ndarray]) -> str:
     """The type of both operands of an operator of ONNX, as in numpy.
@@ -17,6 +22,8 @@ def common_type(op: str, types: set[str], constants: Sequence[np.ndarray]) -> st
         if op not in ("Equal", "Where"):
             raise TypeError("texts can only be compared with equals()")
         return "string"
+    if "datetime" in types:
+        raise TypeError(NO_NUMBERS)
     if "string" in types or any(constant.dtype.kind not in "fiub" for constant in constants):
         raise TypeError("an operator cannot combine text and numbers")
     dtype = str(np.result_type(*types))
