@@ -13,9 +13,10 @@ from sklearn.exceptions import NotFittedError
 from .checks import REFUSED, Checks
 from .dates import DateType
 from .errors import NotConvertible
-from .graph.builder import DATES, Tensor
+from .graph.builder import Tensor
 from .graph.dates import Dates
 from .graph.frame import LEFT_OUT, Frame
+from .graph.promotion import DATES
 from .registry import Conversion, no_converter
 
 OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed", "distances", "indices")

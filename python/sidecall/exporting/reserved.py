@@ -12,7 +12,9 @@ from .inputs.schema import Schema
 def values(schema: Schema) -> dict[str, int]:
     """Returns the value that means missing, for each int64 input that may hold a missing value."""
     return {
-        f.input: f.missing["value"] for f in schema.features if f.tensor == "int64" and f.nullable
+        f.input: f.missing["value"]
+        for f in schema.features
+        if f.type == "int64" and f.tensor == "int64" and f.nullable
     }
 
 

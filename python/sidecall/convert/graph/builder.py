@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..checks import Range
-from .promotion import NO_NUMBERS, common_type
+from .promotion import DATES, NO_NUMBERS, common_type
 
 # Every onnxruntime since 1.21 supports these versions. The tree operators of ai.onnx.ml 3 return
 # float32 for every input type. Version 5 has an operator that returns double but no longer has the
@@ -28,9 +28,6 @@ ELEMENT_TYPES = {
     "bool": TensorProto.BOOL,
     "string": TensorProto.STRING,
 }
-# The type of a column of dates, which is an int64 tensor. Its counts are no numbers of the model,
-# so no operator takes it (dates.py).
-DATES = "datetime"
 
 
 class Attribute(NamedTuple):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..checks import Range
 from ..dates import DateType
-from .builder import DATES, Tensor
+from .builder import Tensor
+from .promotion import DATES
 
 
 class Dates(Tensor):

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from ..checks import Range
-from .builder import DATES, Graph, Tensor
+from .builder import Graph, Tensor
 from .one_hot import OneHot
-from .promotion import NO_NUMBERS
+from .promotion import DATES, NO_NUMBERS
 
 # Represents a missing value in a string tensor (docs/contract.md); it is a non-character of
 # Unicode.

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# The type of a column of dates, which is an int64 tensor. Its counts are not numbers of the model,
+# so no operator takes it (dates.py).
+DATES = "datetime"
 NO_NUMBERS = (
     "a column of dates reaches a step that computes with numbers; compute its parts in a step "
     "before, with .dt in a FunctionTransformer or with skrub's DatetimeEncoder"
@@ -22,7 +25,7 @@ def common_type(op: str, types: set[str], constants: Sequence[np.ndarray]) -> st
         if op not in ("Equal", "Where"):
             raise TypeError("texts can only be compared with equals()")
         return "string"
-    if "datetime" in types:
+    if DATES in types:
         raise TypeError(NO_NUMBERS)
     if "string" in types or any(constant.dtype.kind not in "fiub" for constant in constants):
         raise TypeError("an operator cannot combine text and numbers")

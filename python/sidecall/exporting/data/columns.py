@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from sidecall.convert.dates import MISSING_DATE, DateType
 
 from ..errors import DataError
 
@@ -23,7 +25,7 @@ MISSING_STRING = "\ufdd0"
 class Column:
     """The values of one feature: float64, int64, bool or object (str), depending on `kind`.
 
-    Where `missing` is True, the value has no meaning.
+    The kinds are "float", "int", "bool", "string", and "datetime", whose values are counts. Where `missing` is True, the value has no meaning.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Column:
     missing: np.ndarray
     # Whether the source has float32 or a narrower type, so that float32 holds every value exactly.
     narrow: bool = False
+    # The unit and the zone of dates.
+    dates: DateType | None = None
 
     @property
     def dtype(self) -> str:
@@ -42,7 +46,7 @@ class Column:
         return len(self.values)
 
     def take(self, rows: Any) -> Column:
-        return Column(self.name, self.kind, self.values[rows], self.missing[rows], self.narrow)
+        return replace(self, values=self.values[rows], missing=self.missing[rows])
 
     def present(self) -> np.ndarray:
         result: np.ndarray = self.values[~self.missing]
@@ -62,16 +66,27 @@ class Column:
         return values
 
 
-def column_of(name: str, kind: str, values: Iterable[Any], narrow: bool = False) -> Column:
+def column_of(
+    name: str,
+    kind: str,
+    values: Iterable[Any],
+    narrow: bool = False,
+    dates: DateType | None = None,
+) -> Column:
     """Makes a column from Python values; None means missing."""
     items = list(values)
     missing = np.array([value is None for value in items], dtype=bool)
-    empty = {"float": np.nan, "int": 0, "bool": False, "string": ""}[kind]
-    dtype = {"float": np.float64, "int": np.int64, "bool": np.bool_, "string": object}[kind]
+    empty, dtype = {
+        "float": (np.nan, np.float64),
+        "int": (0, np.int64),
+        "bool": (False, np.bool_),
+        "string": ("", object),
+        "datetime": (MISSING_DATE, np.int64),
+    }[kind]
     filled: np.ndarray = np.empty(len(items), dtype=dtype)
     for i, value in enumerate(items):
         filled[i] = empty if value is None else value
-    return Column(name, kind, filled, missing, narrow)
+    return Column(name, kind, filled, missing, narrow, dates)
 
 
 def is_missing(value: object) -> bool:
@@ -127,8 +142,12 @@ def _column_of_objects(name: str, array: np.ndarray) -> Column:
         return column_of(name, "bool", items)
     if any(issubclass(t, (bool, np.bool_)) or not issubclass(t, numbers.Real) for t in types):
         words = ", ".join(sorted({_type_word(t) for t in types}))
+        advice = ""
+        if types and all(_type_word(t).startswith("datetime") for t in types):
+            advice = "; convert it with pandas.to_datetime"
         raise DataError(
-            f"column '{name}': expected only numbers, only strings or only booleans, got {words}",
+            f"column '{name}': expected only numbers, only strings or only booleans, got {words}"
+            + advice,
             name,
         )
     if all(issubclass(t, numbers.Integral) for t in types):

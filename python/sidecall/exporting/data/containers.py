@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from .columns import Column, column_of_array, is_missing
+from .dates import column_of_dates, values_of_dates
 from .missing import as_fitted, to_pandas
 from .unused import readable, with_advice
 
@@ -325,14 +326,15 @@ def _first_missing(values: Any) -> object:
 
 def column_of_series(name: str, series: Any) -> Column:
     dtype = series.dtype
+    if getattr(dtype, "kind", "O") == "M":
+        return column_of_dates(name, series)
     if isinstance(dtype, np.dtype):
         return column_of_array(name, series.to_numpy())
     kind = getattr(dtype, "kind", "O")
     word = str(dtype)
     if kind not in "OUfiub" or word.startswith(("interval", "period")):
         raise DataError(
-            f"column '{name}': expected numbers, strings or booleans, got {'datetime' if kind == 'M' else word}",
-            name,
+            f"column '{name}': expected numbers, strings, booleans or datetime64, got {word}", name
         )
     if kind in "OU" or hasattr(dtype, "categories"):
         return column_of_array(name, series.astype(object).to_numpy())
@@ -353,6 +355,8 @@ def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
     """Returns an array of numbers or booleans, or a Series if only a Series can have the type."""
     import pandas
 
+    if column.kind == "datetime":
+        return values_of_dates(column)
     if isinstance(dtype, pandas.CategoricalDtype):
         # Without new categories, an unknown value would silently become missing.
         values = column.as_objects()

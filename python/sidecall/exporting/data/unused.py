@@ -1,4 +1,4 @@
-"""Leaves out columns that no feature can hold, such as dates, if the model does not use them."""
+"""Leaves out columns that no feature can hold, such as periods, if the model does not use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def readable(
 def with_advice(error: DataError) -> DataError:
     """Returns the same error with advice on what to do about the column."""
     return DataError(
-        f"{error}; before fit, drop the column or convert it to numbers, text or booleans",
+        f"{error}; before fit, drop the column or convert it to numbers, text, booleans or datetime64",
         error.name,
     )
 

@@ -94,6 +94,8 @@ def input_ranges(schema: Schema) -> dict[str, Range]:
 
 
 def _range_of(feature: Feature) -> Range:
+    if feature.kind == "datetime":
+        return Range.of(-np.inf, np.inf, feature.nullable, 1)
     if feature.tensor == "bool":
         return Range.of(0.0, 1.0, False, 1)
     low, high = (-np.inf, np.inf) if feature.tensor.startswith("float") else (-(2.0**63), 2.0**63)

@@ -242,7 +242,7 @@ def _unknown_value(column: Column) -> Any:
         while text in set(present.tolist()):
             text += "?"
         return text
-    if column.kind == "bool" or len(present) == 0:
+    if column.kind in ("bool", "datetime") or len(present) == 0:
         return None
     largest = present[np.isfinite(present)].max(initial=0)
     if column.kind == "int":

@@ -6,13 +6,16 @@ See docs/contract.md, features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from sidecall.convert.dates import MISSING_DATE, DateType
+
 from ..data.columns import MISSING_STRING, Column
 from ..data.containers import Data
+from ..data.dates import contract_type, text_of
 from ..errors import DataError
 from .probe import Acceptance
 
@@ -30,6 +33,7 @@ _OUTPUT_NAMES = frozenset(
     }
 )
 _MAX_SEEN_CATEGORIES = 100
+_TYPES = {"int": "int64", "bool": "bool", "string": "string", "datetime": "datetime"}
 
 
 @dataclass
@@ -48,11 +52,13 @@ class Feature:
     seen: dict[str, Any] | None
     domain: list[tuple[Any, Any]] | None = None
     takes_empty: bool = True
+    dates: DateType | None = None
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
+            **({} if self.dates is None else contract_type(self.dates)),
             "nullable": self.nullable,
             "input": self.input,
             "column": self.column,
@@ -92,9 +98,7 @@ class Schema:
         result = []
         for feature, column in zip(self.features, columns, strict=True):
             if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
-                column = Column(
-                    column.name, "float", as_float32(column.values), column.missing, column.narrow
-                )
+                column = replace(column, values=as_float32(column.values))
             result.append(column)
         return result
 
@@ -132,9 +136,7 @@ def infer(
             Feature(
                 name=column.name,
                 kind=column.kind,
-                type=tensor
-                if column.kind == "float"
-                else {"int": "int64", "bool": "bool", "string": "string"}[column.kind],
+                type=tensor if column.kind == "float" else _TYPES[column.kind],
                 tensor=tensor,
                 input=place[0],
                 column=place[1],
@@ -142,6 +144,7 @@ def infer(
                 missing=_missing(column, tensor),
                 allowed=acceptance.allowed,
                 seen=_seen(column) if ranges else None,
+                dates=column.dates,
             )
         )
     inputs = (
@@ -160,6 +163,8 @@ def _missing(column: Column, tensor: str) -> Any:
         return {"value": MISSING_STRING}
     if tensor != "int64":
         return "nan"
+    if column.kind == "datetime":
+        return {"value": MISSING_DATE}
     limits = np.iinfo(np.int64)
     return {"value": limits.max if limits.min in column.present() else limits.min}
 
@@ -182,7 +187,8 @@ def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
     types = {hints[column.name] or column.dtype for column in data.columns}
     if data.layout == "array" and kinds == {"string"}:
         return True
-    return data.layout != "text" and not data.left_out and "string" not in kinds and len(types) == 1
+    is_numeric = kinds.isdisjoint({"string", "datetime"})
+    return data.layout != "text" and not data.left_out and is_numeric and len(types) == 1
 
 
 def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str | None]:
@@ -205,6 +211,8 @@ def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str |
 def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool) -> str:
     if column.kind == "string":
         return "string"
+    if column.kind == "datetime":
+        return "int64"
     if column.kind == "bool":
         return "bool" if not nullable and not matrix else hint or column.dtype
     if column.kind == "int":
@@ -227,6 +235,8 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
 def _encode(column: Column, feature: Feature) -> np.ndarray:
     if feature.tensor == "string":
         return column.as_objects(MISSING_STRING)
+    if feature.kind == "datetime":
+        return np.where(column.missing, MISSING_DATE, column.values)
     if feature.tensor == "int64" and feature.nullable:
         return np.where(column.missing, feature.missing["value"], column.values)
     if feature.tensor in ("int64", "bool"):
@@ -237,6 +247,11 @@ def _encode(column: Column, feature: Feature) -> np.ndarray:
 
 def _seen(column: Column) -> dict[str, Any] | None:
     present = column.present()
+    if column.dates is not None:
+        if len(present) == 0:
+            return None
+        low, high = (text_of(end, column.dates) for end in (present.min(), present.max()))
+        return {"min": low, "max": high}
     if column.kind in ("string", "bool"):
         categories = sorted(set(present.tolist()))
         # A column of free text has no list of categories, and its texts must not get into the file.

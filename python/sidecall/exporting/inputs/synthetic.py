@@ -6,6 +6,7 @@ Used for golden rows, and to test what the data does not cover.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from ..data.containers import Data
 from ..data.precision import decimals
 from ..model.original import Original
 from .intervals import holds
+from .odd_dates import odd_dates
 from .probe import UNKNOWN, Acceptance, accepted_rows
 from .schema import Feature, Schema
 
 _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
+_ODD_SHARE = 0.2  # of dates
+_ORDERED = ("float", "int", "datetime")  # kinds that have values between two values
 # The position, from 0 to 1, of a new value between two values of the data. It is not the middle:
 # trees put their thresholds in the middle, and a value that is rounded to float32 may then lie on
 # either side of the threshold.
@@ -57,8 +61,9 @@ class Source:
         if column.kind == "float":
             present = [value for value in present if np.isfinite(value)]
         self.values = sorted(set(present)) or [
-            {"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN}[column.kind]
+            {"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN, "datetime": 0}[column.kind]
         ]
+        self.odd = [] if column.dates is None else odd_dates(self._near(), column.dates)
         self.places = _places(column)
         self.words = _words(self.values) if column.kind == "string" and not self.closed else []
 
@@ -73,26 +78,34 @@ class Source:
             and self.rng.random() < _UNKNOWN_SHARE
         ):
             return self.unknown
+        if self.odd and self.rng.random() < _ODD_SHARE:
+            return self.odd[self.rng.integers(len(self.odd))]
         if (
-            self.kind in ("float", "int")
+            self.kind in _ORDERED
             and not self.closed
             and (not self.exact or self.rng.random() < _BETWEEN_SHARE)
         ):
             return self.between()
         return self.values[self.rng.integers(len(self.values))]
 
+    def _near(self) -> list[int]:
+        """Returns three dates of the data, or between such dates if they must not be stored."""
+        if self.exact or len(self.values) < 2:
+            return [self.values[len(self.values) * k // 3] for k in range(3)]
+        return sorted(self.between() for _ in range(3))
+
     def phrase(self) -> str:
         return " ".join(self.rng.choice(self.words, size=self.rng.integers(1, 12)))
 
     def between(self) -> Any:
-        if self.kind not in ("float", "int") or self.closed or len(self.values) < 2:
+        if self.kind not in _ORDERED or self.closed or len(self.values) < 2:
             return self.values[self.rng.integers(len(self.values))]
         i = self.rng.integers(len(self.values) - 1)
         low, high = self.values[i], self.values[i + 1]
         middle = self.middle(low, high)
         if middle is not None and self.rng.random() < _MIDDLE_SHARE:
             return middle
-        if self.kind == "int":
+        if self.kind != "float":
             return low + int((high - low) * _BETWEEN)
         value = low + (high - low) * _BETWEEN
         # Use the shortest decimal that rounds to this float32, because a caller would write this
@@ -109,7 +122,7 @@ class Source:
             return None
         value = (
             (low + high) // 2
-            if self.kind == "int"
+            if self.kind != "float"
             else float(np.round((low + high) / 2, self.places))
         )
         return value if low < value < high else None
@@ -117,12 +130,12 @@ class Source:
     def edges(self) -> list[Any]:
         result = (
             [self.values[0], self.values[-1], self.between()]
-            if self.exact or self.closed or self.kind not in ("float", "int")
+            if self.exact or self.closed or self.kind not in _ORDERED
             else [self.between()]
         )
         if self.words:
             result = ["", UNKNOWN, self.phrase().upper()]
-        result += self.ends
+        result += self.ends + self.odd
         return (
             result
             + ([self.unknown] if self.unknown is not None and self.kind != "float" else [])
@@ -216,7 +229,7 @@ class Generator:
     def _columns(self, rows: list[list[Any]]) -> list[Column]:
         by_feature = zip(*rows, strict=True)
         return [
-            column_of(c.name, c.kind, values, c.narrow)
+            column_of(c.name, c.kind, values, c.narrow, c.dates)
             for c, values in zip(self.data.columns, by_feature, strict=True)
         ]
 
@@ -234,6 +247,8 @@ def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
 
 
 def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]:
+    if source.odd:
+        return [source.odd[0], source.odd[-1]]
     if source.closed or source.kind not in ("float", "int"):
         return source.values[:1] + source.values[-1:]
     if source.kind == "int":
@@ -254,11 +269,13 @@ def _joined(parts: Sequence[Column]) -> Column:
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.missing for part in parts]),
     )
-    return Column(parts[0].name, parts[0].kind, values, missing, parts[0].narrow)
+    return replace(parts[0], values=values, missing=missing)
 
 
 def _places(column: Column) -> int | None:
     """Returns how many decimals a column has, 0 for whole numbers; None for full precision."""
+    if column.kind == "datetime":
+        return 0
     if column.kind not in ("int", "float"):
         return None
     present = column.present()

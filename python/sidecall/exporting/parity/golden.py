@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.columns import Column
+from ..data.dates import text_of
 from ..model.original import Output, labels_as_json
 from .compare import as_matrix, compare
 from .measure import Measure
@@ -109,7 +110,7 @@ def _as_json(
         "rows": count,
         "features": [
             [
-                None if m else _number(v)
+                None if m else _number(v) if c.dates is None else text_of(v, c.dates)
                 for v, m in zip(c.values[:count].tolist(), c.missing, strict=False)
             ]
             for c in columns

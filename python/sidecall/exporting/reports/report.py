@@ -206,7 +206,7 @@ def _features(features: list[dict[str, Any]]) -> tuple[list[tuple[str, ...]], st
         rows.append(
             (
                 feature["name"],
-                feature["type"],
+                _type(feature),
                 "yes" if feature["nullable"] else "no",
                 place,
                 _values(feature),
@@ -217,6 +217,11 @@ def _features(features: list[dict[str, Any]]) -> tuple[list[tuple[str, ...]], st
     ) else f"\n... and {len(features) - len(shown)} more"
 
 
+def _type(feature: dict[str, Any]) -> str:
+    words = [feature["type"], *(feature[key] for key in ("unit", "zone") if key in feature)]
+    return " ".join(words)
+
+
 def _values(feature: dict[str, Any]) -> str:
     if "allowed" in feature:
         return _cut("only " + ", ".join(str(value) for value in feature["allowed"]))
@@ -225,7 +230,8 @@ def _values(feature: dict[str, Any]) -> str:
         return ""
     if "categories" in seen:
         return _cut(", ".join(str(value) for value in seen["categories"]))
-    return f"{_number(seen['min'])} to {_number(seen['max'])}"
+    low, high = (v if isinstance(v, str) else _number(v) for v in (seen["min"], seen["max"]))
+    return f"{low} to {high}"
 
 
 def _refused(contract: dict[str, Any]) -> str:
