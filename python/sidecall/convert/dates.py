@@ -18,9 +18,16 @@ DAY = 86400
 # The dates that text can express, in seconds.
 FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59
+# The calendar of a column without a zone, or with one that never changes, is known for more years,
+# because functions compute dates from dates.
+_FIRST_KNOWN = -377_705_116_800  # -9999-01-01T00:00:00
+_LAST_KNOWN = 568_971_820_799  # 19999-12-31T23:59:59
 # Zones are listed from the first of these seconds to the last. Before 1800 no zone changed.
 _FIRST_LISTED = -5_364_662_400  # 1800-01-01
 _LAST_LISTED = 9_246_182_399  # 2262-12-31T23:59:59
+_LAST_ASKED = LAST_SECOND - 2 * DAY  # pandas asks Python, whose years end with 9999
+# A zone that does not change in so many years before the end of the list does not change later.
+_QUIET = 100 * 365 * DAY
 
 
 class DateType(NamedTuple):
@@ -40,23 +47,24 @@ class DateType(NamedTuple):
         int64 must also hold the count on the clock of the zone.
         """
         first = last = 0
-        end = LAST_SECOND
+        start, end = _FIRST_KNOWN, _LAST_KNOWN
         if self.zone is not None:
             known = offsets(self.zone)
-            end = known.last
+            start, end = known.first, known.last
             first = min(0, int(known.seconds[0]))
             last = max(0, known.at(min(end, (2**63 - 1) // self.per_second)))
         return (
-            max(FIRST_SECOND * self.per_second, MISSING_DATE + 1 - first * self.per_second),
+            max(start * self.per_second, MISSING_DATE + 1 - first * self.per_second),
             min((end + 1) * self.per_second - 1, 2**63 - 1 - last * self.per_second),
         )
 
     @property
     def years(self) -> tuple[str, str]:
         """The years of the smallest and the largest of these counts."""
-        ends = (np.datetime64(count // self.per_second, "s") for count in self.counts)
-        first, last = (str(end)[:4] for end in ends)
-        return first, last
+        low, high = self.counts
+        ends = np.array([low // self.per_second, high // self.per_second]).view("datetime64[s]")
+        first, last = (ends.astype("datetime64[Y]").astype("int64") + 1970).tolist()
+        return str(first), str(last)
 
     def __str__(self) -> str:
         zone = "" if self.zone is None else f", {zone_name(self.zone)}"
@@ -66,11 +74,12 @@ class DateType(NamedTuple):
 class Offsets(NamedTuple):
     """`seconds[k]` are added to UTC from the second `starts[k - 1]` until before `starts[k]`.
 
-    `last` is the last second for which this is known.
+    `first` and `last` are the ends of the seconds for which this is known.
     """
 
     starts: np.ndarray
     seconds: np.ndarray
+    first: int
     last: int
 
     def at(self, second: int) -> int:
@@ -105,7 +114,7 @@ def offsets(zone: datetime.tzinfo) -> Offsets:
     name = zone_name(zone)
     if name == "UTC" or getattr(zone, "utcoffset", lambda _: None)(None) is not None:
         fixed = int(_asked(zone, np.array([0]))[0])
-        return Offsets(np.array([], "int64"), np.array([fixed]), LAST_SECOND)
+        return Offsets(np.array([], "int64"), np.array([fixed]), _FIRST_KNOWN, _LAST_KNOWN)
     days = np.arange(_FIRST_LISTED, _LAST_LISTED + 1 + DAY, DAY)
     of_days = _asked(zone, days)
     starts: list[np.ndarray] = []
@@ -122,7 +131,9 @@ def offsets(zone: datetime.tzinfo) -> Offsets:
         starts.append(end)
         low, left = end, _asked(zone, end)
     found = np.unique(np.concatenate([*starts, np.array([], "int64")]))
-    return Offsets(found, np.append(of_days[:1], _asked(zone, found)), _LAST_LISTED)
+    is_quiet = len(found) == 0 or found[-1] < _LAST_LISTED - _QUIET
+    last = _LAST_ASKED if is_quiet else _LAST_LISTED
+    return Offsets(found, np.append(of_days[:1], _asked(zone, found)), FIRST_SECOND, last)
 
 
 def _asked(zone: datetime.tzinfo, seconds: np.ndarray) -> np.ndarray:

@@ -264,8 +264,11 @@ class Conversion:
             reason = f"the model refuses {refusals.lenient} of {refusals.rows} rows with extreme values, which the converted graph answers"
             raise StepError(type(self.model).__name__, reason)
         if refusals.strict:
+            why = "the last digits differ there"
+            if any(column.dates for column in self.data.columns):
+                why += ", or the file does not know the calendar of their dates"
             self.notes.append(
-                f"{refusals.strict} rows at the very limits of what the model accepts are refused only by the file, because the last digits differ there"
+                f"{refusals.strict} rows at the very limits of what the model accepts are refused only by the file, because {why}"
             )
         return of_data, of_probes, of_golden
 

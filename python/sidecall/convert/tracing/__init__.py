@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Tensor
+from ..graph.dates import Dates
 from ..graph.frame import Frame
+from ..graph.promotion import DATES
 from ..registry import Conversion
 from . import numpy_functions  # noqa: F401
 from .columns import EXACT_RULE, Flag, Untraceable, whole
+from .dates import kind_of_dtype
 from .placeholders import Array, Table, matrix_of
 
 __all__ = ["Untraceable", "trace"]
@@ -38,7 +41,10 @@ def trace(
         if len(set(names)) != len(names) or len(names) != len(x):
             raise Untraceable("the names of its columns are not unique")
         types = [_type_of(dtype) for dtype in example.dtypes] or [None] * len(names)
-        parts = [_given(g, x.column(k), dtype) for k, dtype in enumerate(types)]
+        columns = [x.column(k) for k in range(len(x))]
+        for column, dtype in zip(columns, example.dtypes, strict=False):
+            _check_dates(column, dtype)
+        parts = [_given(g, column, dtype) for column, dtype in zip(columns, types, strict=True)]
         source = Table(g, dict(zip(names, parts, strict=True)))
     else:
         dtype = _type_of(example.dtype) if hasattr(example, "dtype") else None
@@ -61,6 +67,16 @@ def _narrow(g: Conversion, x: Tensor) -> Tensor:
     return g.narrow(x) if x.dtype.startswith("float") else x
 
 
+def _check_dates(x: Tensor, dtype: Any) -> None:
+    """Compares the type of a column with the one that the function of the original gets."""
+    expected = kind_of_dtype(dtype)
+    if isinstance(x, Dates) and expected is not None and str(x.kind) == str(expected):
+        return
+    if isinstance(x, Dates) or expected is not None:
+        kind = x.kind if isinstance(x, Dates) else x.dtype
+        raise Untraceable(f"a column of {dtype} is one of {kind} in the graph")
+
+
 def _type_of(dtype: Any) -> str | None:
     """The type of a tensor for a column or an array of this type."""
     kind = getattr(dtype, "kind", "O")
@@ -71,7 +87,7 @@ def _type_of(dtype: Any) -> str | None:
 
 def _given(g: Conversion, x: Tensor, dtype: str | None) -> Tensor:
     """A column in the type in which the function of the original gets it."""
-    if x.dtype == "string":
+    if x.dtype in ("string", DATES):
         return x
     if dtype in ("int64", "bool") and x.dtype.startswith("float"):
         doubles = g.cast(x, "float64")

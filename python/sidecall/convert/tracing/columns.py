@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import Rule
+from ..checks import Range, Rule
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion
@@ -23,6 +23,15 @@ class Whole(Tensor):
     __slots__ = ()
 
 
+class Small(Whole):
+    """A column of int32 of the original that may be missing, such as the years of dates.
+
+    Rows with numbers beyond int32, where numpy wraps around, are refused.
+    """
+
+    __slots__ = ()
+
+
 class Flag(Tensor):
     """A column of bools of the original that may be missing: float64, with NaN.
 
@@ -35,6 +44,7 @@ class Flag(Tensor):
 
 FLAG = "it computes with a bool column that may be missing; fill it with fillna() first"
 EXACT = 2**53 - 1  # the largest integer that no other one is rounded to
+SMALL_RULE = Rule(-(2.0**31), 2.0**31 - 1, True, "whole numbers of 32 bits")
 EXACT_RULE = Rule(-float(EXACT), float(EXACT), True, "whole numbers below 2^53")
 
 
@@ -42,6 +52,15 @@ def whole(g: Conversion, x: Tensor) -> Whole:
     """x as a column of integers that may be missing; rows with large numbers are refused."""
     g.require(Frame(g, [x]), EXACT_RULE)
     return Whole(g, x.name, "float64", x.width)
+
+
+def small(g: Conversion, x: Tensor, known: Range | None = None) -> Small:
+    """x, float64 with NaN, as a column of int32. `known` is its range."""
+    if known is None:
+        g.require(Frame(g, [x]), SMALL_RULE)
+    result = Small(g, x.name, "float64", x.width)
+    result.range = known
+    return result
 
 
 def as_kind_of(source: Tensor, x: Tensor) -> Tensor:

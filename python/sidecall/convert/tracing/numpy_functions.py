@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.frame import Frame
-from .columns import Untraceable, Whole, whole
+from .columns import Untraceable, Whole, small, whole
 from .placeholders import (
     FUNCTIONS,
     TYPES,
@@ -62,13 +62,15 @@ def _where(condition: Any, yes: Any, no: Any) -> Any:
         # np.where takes Python's numbers as weak ones.
         examples = [x if type(x) in (int, float) else np.empty(0, kind_of(x)) for x in (yes, no)]
         dtype = str(np.result_type(*examples))
+    exact = small if dtype == "int32" else whole
+    dtype = "int64" if dtype == "int32" else dtype
     if dtype not in (*TYPES, "string"):
         raise Untraceable(f"np.where computes in {dtype}, which is not supported")
     is_whole = dtype == "int64" and any(isinstance(x.tensor, Whole) for x in arrays)
     if is_whole:
         dtype = "float64"
     chosen = g.where(test, operand(g, yes, dtype), operand(g, no, dtype))
-    return Array(g, whole(g, chosen) if is_whole else chosen, ndim)
+    return Array(g, exact(g, chosen) if is_whole else chosen, ndim)
 
 
 def _is_text(x: Any) -> bool:

@@ -12,7 +12,7 @@ from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
 from ..registry import Conversion
-from .columns import EXACT, FLAG, Flag, Untraceable, Whole, as_kind_of, whole
+from .columns import EXACT, FLAG, Flag, Small, Untraceable, Whole, as_kind_of, small, whole
 from .ufuncs import BINARY, TESTS, UNARY, floor_divide, remainder
 
 TYPES = ("float32", "float64", "int64", "bool")
@@ -25,6 +25,8 @@ class _Rows:
 _ROWS = _Rows()
 # What placeholders do with the functions of numpy that are not ufuncs (numpy_functions.py).
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+# The classes of columns whose tensors have a class of their own (dates.py).
+COLUMNS: dict[type[Tensor], type[Array]] = {}
 
 
 def matrix_of(g: Conversion, x: Frame) -> Tensor:
@@ -125,7 +127,10 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
             if isinstance(x, Flag):
                 raise Untraceable(FLAG)
             if isinstance(x, Whole):
-                return x if name == "int64" else g.cast(Tensor(g, x.name, x.dtype, x.width), name)
+                plain = Tensor(g, x.name, x.dtype, x.width)
+                if name == "int64":
+                    return whole(g, plain) if isinstance(x, Small) else x
+                return g.cast(plain, name)
             if x.dtype == "string" or (x.dtype.startswith("float") and name == "int64"):
                 raise Untraceable(f"it converts {x.dtype} to {name}")
             return g.cast(x, name)
@@ -153,7 +158,7 @@ class Array(Placeholder):
         if isinstance(self.tensor, Flag):
             raise Untraceable(FLAG)
         if isinstance(self.tensor, Whole):
-            return np.dtype("int64")
+            return np.dtype("int32" if isinstance(self.tensor, Small) else "int64")
         return np.dtype(object if self.tensor.dtype == "string" else self.tensor.dtype)
 
     @property
@@ -237,6 +242,13 @@ class Array(Placeholder):
         return Array(self.g, body(self.g, self.tensor), 2 if keepdims else 1)
 
 
+class OwnColumn(Array):
+    """A column that numpy's functions do not compute as numbers."""
+
+    def compute(self, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
+
 class Table(Placeholder):
     """A DataFrame: columns [N, 1] of their own types, by name."""
 
@@ -276,7 +288,8 @@ class Table(Placeholder):
         if isinstance(key, str):
             if key not in self.parts:
                 raise KeyError(f"column '{key}': expected one of {', '.join(self.parts)}")
-            return Array(self.g, self.parts[key], 1)
+            tensor = self.parts[key]
+            return COLUMNS.get(type(tensor), Array)(self.g, tensor, 1)
         if isinstance(key, Placeholder | slice):
             raise Untraceable("it chooses rows")
         return Table(self.g, {name: self[name].tensor for name in key})
@@ -378,6 +391,9 @@ def elementwise(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
                 for k, name in enumerate(names)
             },
         )
+    for x in inputs:
+        if isinstance(x, OwnColumn):
+            return x.compute(ufunc, inputs)
     ndim = max(x.ndim for x in inputs if isinstance(x, Array))
     for x in inputs:
         shape = x.shape if isinstance(x, Array) else np.shape(x)
@@ -416,7 +432,7 @@ def _computed(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Tensor:
     known = (*UNARY, *TESTS, *BINARY, np.logical_not, np.invert)
     if ufunc not in known:
         raise Untraceable(f"it uses np.{ufunc.__name__}, which is not supported")
-    loop = [str(dtype) for dtype in ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))]
+    loop, exact = _loop(ufunc, kinds)
     if not set(loop) <= set(TYPES):
         raise Untraceable(f"np.{ufunc.__name__} computes in {loop[0]}, which is not supported")
     is_whole = any(isinstance(x, Array) and isinstance(x.tensor, Whole) for x in inputs)
@@ -428,11 +444,21 @@ def _computed(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Tensor:
         if any(not isinstance(x, Array) and (np.abs(x) > EXACT).any() for x in inputs):
             raise Untraceable("it computes with whole numbers from 2^53")
         if ufunc is np.power:
-            return whole(g, _whole_power(operands[0], inputs[1]))
+            return exact(g, _whole_power(operands[0], inputs[1]))
         types = ["float64" if dtype == "int64" else dtype for dtype in loop]
         result = _of_operands(g, ufunc, operands, types, inputs)
-        return whole(g, result) if loop[-1] == "int64" else result
+        return exact(g, result) if loop[-1] == "int64" else result
     return _of_operands(g, ufunc, operands, loop, inputs)
+
+
+def _loop(ufunc: np.ufunc, kinds: Sequence[Any]) -> tuple[list[str], Callable[..., Tensor]]:
+    """The types in which numpy computes, and what makes its integers a column.
+
+    Doubles stand for numbers of int32, as they do for those of int64.
+    """
+    loop = [str(dtype) for dtype in ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))]
+    exact = small if loop[-1] == "int32" else whole
+    return ["int64" if dtype == "int32" else dtype for dtype in loop], exact
 
 
 def _of_operands(
@@ -497,12 +523,12 @@ def _divided(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any], kinds: list[
     divisor = inputs[1]
     if isinstance(divisor, Placeholder) or np.ndim(divisor) or not divisor:
         raise Untraceable("it uses // or % with a divisor that is not one number other than 0")
-    dtype = str(ufunc.resolve_dtypes((*kinds, None))[0])
+    (dtype, *_), exact = _loop(ufunc, kinds)
     if dtype not in ("int64", "float32", "float64"):
         raise Untraceable(f"it uses // or % with {dtype}")
     body = remainder if ufunc is np.remainder else floor_divide
     if dtype == "int64" and isinstance(inputs[0].tensor, Whole):
-        return whole(g, body(g, operand(g, inputs[0], "float64"), divisor))
+        return exact(g, body(g, operand(g, inputs[0], "float64"), divisor))
     return body(g, operand(g, inputs[0], dtype), divisor)
 
 

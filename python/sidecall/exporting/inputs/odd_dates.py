@@ -7,14 +7,16 @@ import numpy as np
 from sidecall.convert.dates import DAY, DateType, offsets
 
 _CHANGES = 3  # of the zone, the nearest ones to the data
-_DAYS = ("2024-02-29", "2024-03-01", "1900-03-01", "2000-01-01", "1970-01-01")
+_DAYS = (
+    "2024-02-29", "2024-03-01", "1900-03-01", "2000-01-01", "1970-01-01", "1678-01-01", "2262-01-01",
+)  # fmt: skip
 
 
 def odd_dates(near: list[int], kind: DateType) -> list[int]:
     """Returns the counts of odd dates.
 
-    They are the first and the last date, dates beside changes of the zone, and one unit before and
-    at the midnight of `near`, of leap days, and of 1970.
+    They are dates beside changes of the zone, and one unit before and at the midnight of `near`, of
+    leap days, of 1970, and of days near the ends of what nanoseconds can count.
     """
     days = [int(np.datetime64(day, "s").astype("int64")) for day in _DAYS]
     seconds = [second - _offset(kind, second) for second in days]
@@ -31,7 +33,7 @@ def odd_dates(near: list[int], kind: DateType) -> list[int]:
         (second + sign * 1800) * kind.per_second for second in changes for sign in (1, -1)
     ]
     low, high = kind.counts
-    found = {low, high, *one_unit_before, *exact, *half_hours}
+    found = {*one_unit_before, *exact, *half_hours}
     return sorted(count for count in found if low <= count <= high)
 
 

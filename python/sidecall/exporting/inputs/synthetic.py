@@ -247,8 +247,8 @@ def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
 
 
 def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]:
-    if source.odd:
-        return [source.odd[0], source.odd[-1]]
+    if (kind := data.columns[i].dates) is not None:
+        return list(kind.counts)
     if source.closed or source.kind not in ("float", "int"):
         return source.values[:1] + source.values[-1:]
     if source.kind == "int":
