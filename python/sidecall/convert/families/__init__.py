@@ -21,6 +21,7 @@ from . import (  # noqa: F401
     naive_bayes,
     neighbors,
     preprocessing,
+    skrub_dates,
     skrub_models,
     splines,
     statsmodels_models,

@@ -16,8 +16,6 @@ from .encoders import is_missing
 from .feature_extraction import space_class
 from .preprocessing import scaled
 
-_DATES = "it reads a column of dates, and no feature can be a date; compute its parts before"
-refuses("skrub", "ToDatetime DatetimeEncoder DurationToFloat", _DATES)
 _INSTEAD = "use StringEncoder, or an encoder of scikit-learn"
 refuses("skrub", "GapEncoder", f"it optimises for each text; {_INSTEAD}")
 refuses("skrub", "MinHashEncoder", f"it computes hashes of each text; {_INSTEAD}")

@@ -1,0 +1,98 @@
+"""Converters of skrub's steps for dates: ToDatetime and DatetimeEncoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..checks import Range
+from ..dates import MISSING_DATE, DateType
+from ..graph.builder import Tensor
+from ..graph.calendar import INTEGERS, part, require_known
+from ..graph.dates import Dates
+from ..graph.frame import Frame
+from ..registry import Conversion, converts, refuses
+
+refuses("skrub", "DurationToFloat", "it reads a column of durations, which no feature can be")
+# The parts of which skrub computes periodic features, and the largest value of each.
+_PERIODIC = {"month": 12, "day": 31, "hour": 23, "weekday": 7}
+
+
+@converts("skrub", "ToDatetime", "transform")
+def to_datetime(g: Conversion, model: Any, x: Frame) -> Frame:
+    """A column of dates stays as it is, or changes its zone to that of fit."""
+    column = x.column(0)
+    if not isinstance(column, Dates):
+        raise g.refuse(
+            "it reads dates from texts; convert this column with pandas.to_datetime before fit, "
+            "and send dates"
+        )
+    unit, zone = _of_dtype(g, model.output_dtype_)
+    if unit != column.kind.unit or (zone is None) != (column.kind.zone is None):
+        raise g.refuse(f"fit saw a column of {model.output_dtype_}, and the data has {column.kind}")
+    return Frame(g, [Dates.of(column.counts, DateType(unit, zone), column.range)])
+
+
+def _of_dtype(g: Conversion, dtype: Any) -> DateType:
+    zone = getattr(dtype, "tz", None)
+    if zone is None and getattr(dtype, "kind", "") != "M":
+        raise g.refuse(f"expected a fit on dates of pandas, got one on {dtype}")
+    return DateType(np.datetime_data(dtype)[0] if zone is None else dtype.unit, zone)
+
+
+@converts("skrub", "DatetimeEncoder", "transform")
+def datetime_encoder(g: Conversion, model: Any, x: Frame) -> Frame:
+    """Parts of dates as float32, and then the periodic features, which are float64."""
+    column = x.column(0)
+    if not isinstance(column, Dates):
+        raise g.refuse("it expects exactly one column of dates")
+    absent = column.counts.equals(MISSING_DATE)
+    plain: list[Tensor] = []
+    periodic: list[Tensor] = []
+    for name in model.extracted_features_:
+        if name in model._periodic_encoders:
+            periodic.append(_periodic(g, model._periodic_encoders[name], column, name, absent))
+        else:
+            plain.append(_plain(g, column, name, absent))
+    return Frame(g, plain + periodic)
+
+
+def _plain(g: Conversion, x: Dates, name: str, absent: Tensor) -> Tensor:
+    if name == "total_seconds":
+        numbers = _total_seconds(g, x)
+        limit = 1e13
+    elif name in INTEGERS:
+        numbers = part(g, x, name) + 1 if name == "weekday" else part(g, x, name)
+        limit = 1e6
+    else:
+        raise g.refuse(f"it extracts '{name}', which has no converter")
+    result = g.where(absent, g.const(np.nan, "float32"), g.cast(numbers, "float32"))
+    result.range = Range.of(-limit, limit, _missing(x), 1)
+    return result
+
+
+def _total_seconds(g: Conversion, x: Dates) -> Tensor:
+    """Seconds since 1970. skrub subtracts a date in microseconds, which decides the unit."""
+    require_known(g, x)
+    counts = g.where(x.counts.equals(MISSING_DATE), 0, x.counts)
+    if x.kind.per_second < 10**6:
+        counts = counts * (10**6 // x.kind.per_second)
+    return g.cast(counts, "float64") / float(max(x.kind.per_second, 10**6))
+
+
+def _periodic(g: Conversion, encoder: Any, x: Dates, name: str, absent: Tensor) -> Tensor:
+    """The fitted encoder is asked once for each value that the part can have."""
+    values = pd.Series(np.arange(_PERIODIC[name] + 1, dtype="int32"), name=name)
+    table = np.asarray(encoder.transform(values), dtype="float64")
+    place = part(g, x, name) + 1 if name == "weekday" else part(g, x, name)
+    found = g.gather(g.const(table, "float64"), g.flatten(place))
+    found.width = table.shape[1]
+    result = g.where(absent, g.const([[np.nan]], "float64"), found)
+    result.range = Range.of(table.min(), table.max(), _missing(x), table.shape[1])
+    return g.narrow(result)
+
+
+def _missing(x: Dates) -> Any:
+    return True if x.range is None else bool(x.range.missing.any())
