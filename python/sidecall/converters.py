@@ -42,7 +42,12 @@ class Tensor(Protocol):
 
     @property
     def dtype(self) -> str:
-        """float32, float64, int32, int64, bool or string."""
+        """float32, float64, int32, int64, bool, string or datetime.
+
+        No operator takes a column of type datetime: Graph.date_part and Graph.date_counts read it.
+        Such a column also has `unit`, which is "s", "ms", "us" or "ns", and `zone`, a
+        datetime.tzinfo or None.
+        """
 
     @property
     def width(self) -> int | None:
@@ -64,7 +69,7 @@ class Columns(Protocol):
     @property
     def dtypes(self) -> list[str]:
         """The type of each column. Text is "string". Integers and bools are float64 if they may be
-        missing, or if all features of the model are numbers.
+        missing, or if all features of the model are numbers. Dates are "datetime".
         """
 
     def __len__(self) -> int:
@@ -143,6 +148,26 @@ class Graph(Protocol):
         and a missing text is one that no caller can send. int64 and bool tensors hold no missing
         values.
         """
+
+    def date_part(self, x: Any, name: str) -> Any:
+        """What `.dt` of pandas says about each date of a column, on the clock of its zone.
+
+        year, month, day, hour, minute, second, microsecond, nanosecond, quarter, day_of_week,
+        day_of_year and days_in_month are float64, and NaN for missing dates. is_leap_year and
+        is_month_start, is_month_end, also of quarter and year, are bool, and false for missing
+        dates.
+
+        Raises ValueError for another name. Dates before the year 1 or after 9999, with most zones
+        after 2262, are refused when the file is called.
+        """
+
+    def date_counts(self, x: Any) -> Any:
+        """How many units lie between 1970-01-01T00:00:00 and each date, int64: in UTC if the column
+        has a zone, else on the wall clock. The smallest int64 means a missing date.
+        """
+
+    def tz_convert(self, x: Any, zone: Any) -> Any:
+        """The same dates with the clock of another zone, such as "Europe/Berlin"."""
 
     def op(
         self,

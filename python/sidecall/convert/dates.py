@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,18 @@ class DateType(NamedTuple):
     def __str__(self) -> str:
         zone = "" if self.zone is None else f", {zone_name(self.zone)}"
         return f"datetime64[{self.unit}{zone}]"
+
+
+def type_of_dates(dtype: Any) -> DateType | None:
+    """The unit and the zone of a type of numpy or pandas; None for types other than dates."""
+    is_date = getattr(dtype, "kind", "") == "M" and not hasattr(dtype, "pyarrow_dtype")
+    return type_of_moments(dtype) if is_date else None
+
+
+def type_of_moments(dtype: Any) -> DateType:
+    """The unit and the zone of dates or durations."""
+    zone = getattr(dtype, "tz", None)
+    return DateType(str(np.datetime_data(dtype)[0]) if zone is None else dtype.unit, zone)
 
 
 class Offsets(NamedTuple):

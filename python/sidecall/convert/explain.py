@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .dates import DateType, type_of_dates
 from .errors import NotConvertible
 from .families.xgboost_models import categories_of
 from .graph.builder import Tensor
+from .graph.dates import Dates
 from .graph.frame import Frame
 from .output import build
 from .registered import is_registered
@@ -77,6 +79,9 @@ def _explain_step(
         Tensor(g, f"x{k}", dtype, width)
         for k, (dtype, width) in enumerate(columns or _inputs(model))
     ]
+    for k, kind_of_dates in enumerate(_dates_of(example)):
+        if kind_of_dates is not None:
+            tensors[k] = Dates(tensors[k], kind_of_dates)
     try:
         build(g, model, Frame(g, tensors))
     except NotConvertible as error:
@@ -94,9 +99,16 @@ def _columns_of(example: Any) -> list[tuple[str, int]] | None:
     return None
 
 
+def _dates_of(example: Any) -> list[DateType | None]:
+    """The unit and the zone of each column of a DataFrame that holds dates."""
+    return [type_of_dates(dtype) for dtype in getattr(example, "dtypes", ())]
+
+
 def _type_of(values: Any) -> str:
     kind = getattr(values.dtype, "kind", "O")
     if kind in "iu":
+        return "int64"
+    if type_of_dates(values.dtype) is not None:
         return "int64"
     return {"b": "bool", "f": "float32"}.get(kind, "string")
 

@@ -16,12 +16,13 @@ from sidecall.converters import METHODS
 
 from .checks import REFUSED, Checks
 from .checks import Rule as NumberRule
-from .dates import MISSING_DATE
+from .dates import MISSING_DATE, DateType
 from .errors import NotConvertible
 from .graph.builder import Graph, Tensor
 from .graph.dates import Dates
 from .graph.frame import MISSING, Frame
 from .graph.inline import inline
+from .graph.promotion import DATES, NO_NUMBERS
 from .graph.sparse import answers_sparse
 from .ranges import range_behind
 from .registered import registered
@@ -192,6 +193,8 @@ class Conversion(Graph):
             try:
                 result = rule(self, model, frame)
             except TypeError as error:
+                if DATES in frame.dtypes:
+                    raise self.refuse(NO_NUMBERS) from error
                 if "column" not in str(error):
                     raise
                 raise self.refuse(str(error)) from error
@@ -358,6 +361,39 @@ class Conversion(Graph):
         if isinstance(x, Dates):
             return x.counts.equals(MISSING_DATE)
         return self.isnan(x) if x.dtype.startswith("float") else ~x.equals(x)
+
+    def date_part(self, x: Tensor, name: str) -> Tensor:
+        """A part of each date, float64 with NaN for missing dates; or a property of it, bool."""
+        from .graph.calendar import ALIASES, FLAGS, flag, part
+
+        dates = self._dates(x)
+        if name in FLAGS:
+            return flag(self, dates, name)
+        if name not in ALIASES:
+            raise ValueError(f"name: expected {', '.join([*ALIASES, *FLAGS])}, got {name!r}")
+        return self.where(
+            self.missing(dates), np.nan, self.cast(part(self, dates, ALIASES[name]), "float64")
+        )
+
+    def date_counts(self, x: Tensor) -> Tensor:
+        """The counts of a column of dates, int64; the smallest one means a missing date."""
+        return self._dates(x).counts
+
+    def tz_convert(self, x: Tensor, zone: Any) -> Tensor:
+        """The same dates with the clock of another zone."""
+        import pandas
+
+        dates = self._dates(x)
+        if dates.kind.zone is None:
+            raise ValueError("zone: expected a column with a zone, got one without")
+        kind = DateType(dates.kind.unit, pandas.DatetimeTZDtype(dates.kind.unit, zone).tz)
+        return Dates.of(dates.counts, kind, dates.range)
+
+    @staticmethod
+    def _dates(x: Tensor) -> Dates:
+        if not isinstance(x, Dates):
+            raise TypeError(f"x: expected a column of dates, got one of {x.dtype}")
+        return x
 
     def inline(self, model: onnx.ModelProto, *inputs: Tensor) -> list[Tensor]:
         """The outputs of another ONNX model, whose nodes become part of this graph."""

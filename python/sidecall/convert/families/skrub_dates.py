@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..checks import Range
-from ..dates import MISSING_DATE, DateType
+from ..dates import MISSING_DATE, DateType, type_of_dates
 from ..graph.builder import Tensor
 from ..graph.calendar import INTEGERS, part, require_known
 from ..graph.dates import Dates
@@ -29,17 +29,13 @@ def to_datetime(g: Conversion, model: Any, x: Frame) -> Frame:
             "it reads dates from texts; convert this column with pandas.to_datetime before fit, "
             "and send dates"
         )
-    unit, zone = _of_dtype(g, model.output_dtype_)
+    kind = type_of_dates(model.output_dtype_)
+    if kind is None:
+        raise g.refuse(f"expected a fit on dates of pandas, got one on {model.output_dtype_}")
+    unit, zone = kind
     if unit != column.kind.unit or (zone is None) != (column.kind.zone is None):
         raise g.refuse(f"fit saw a column of {model.output_dtype_}, and the data has {column.kind}")
     return Frame(g, [Dates.of(column.counts, DateType(unit, zone), column.range)])
-
-
-def _of_dtype(g: Conversion, dtype: Any) -> DateType:
-    zone = getattr(dtype, "tz", None)
-    if zone is None and getattr(dtype, "kind", "") != "M":
-        raise g.refuse(f"expected a fit on dates of pandas, got one on {dtype}")
-    return DateType(np.datetime_data(dtype)[0] if zone is None else dtype.unit, zone)
 
 
 @converts("skrub", "DatetimeEncoder", "transform")

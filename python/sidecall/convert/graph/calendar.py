@@ -186,6 +186,14 @@ INTEGERS: dict[str, Integer] = {
     "days_in_month": lambda g, days, second, fraction, kind: _month_length(g, days),
 }
 
+# The names that pandas has beside these.
+ALIASES = {name: name for name in INTEGERS} | {
+    "dayofweek": "weekday",
+    "day_of_week": "weekday",
+    "dayofyear": "day_of_year",
+    "daysinmonth": "days_in_month",
+}
+
 
 def _starts(g: Conversion, days: Tensor, months: int) -> Tensor:
     """Whether a period of so many months begins on this day."""

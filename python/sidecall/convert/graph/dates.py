@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from ..checks import Range
 from ..dates import DateType
 from .builder import Tensor
@@ -25,6 +27,14 @@ class Dates(Tensor):
         result = cls(counts, kind)
         result.range = known
         return result
+
+    @property
+    def unit(self) -> str:
+        return self.kind.unit
+
+    @property
+    def zone(self) -> datetime.tzinfo | None:
+        return self.kind.zone
 
     @property
     def key(self) -> str:

@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from ..dates import type_of_dates
 from ..graph.builder import Tensor
 from ..graph.dates import Dates
 from ..graph.frame import Frame
 from ..graph.promotion import DATES
 from ..registry import Conversion
-from . import numpy_functions  # noqa: F401
+from . import (
+    dates,  # noqa: F401
+    numpy_functions,  # noqa: F401
+)
 from .columns import EXACT_RULE, Flag, Untraceable, whole
-from .dates import kind_of_dtype
 from .placeholders import Array, Table, matrix_of
 
 __all__ = ["Untraceable", "trace"]
@@ -69,7 +72,7 @@ def _narrow(g: Conversion, x: Tensor) -> Tensor:
 
 def _check_dates(x: Tensor, dtype: Any) -> None:
     """Compares the type of a column with the one that the function of the original gets."""
-    expected = kind_of_dtype(dtype)
+    expected = type_of_dates(dtype)
     if isinstance(x, Dates) and expected is not None and str(x.kind) == str(expected):
         return
     if isinstance(x, Dates) or expected is not None:

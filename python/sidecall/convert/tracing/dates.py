@@ -13,20 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ..checks import Range
-from ..dates import DAY, MISSING_DATE, UNITS, DateType, zone_name
+from ..dates import DAY, MISSING_DATE, UNITS, DateType, type_of_moments, zone_name
 from ..graph.builder import Tensor
-from ..graph.calendar import FLAGS, INTEGERS, flag, floor_divide, midnight, part, wall_clock
+from ..graph.calendar import ALIASES, FLAGS, flag, floor_divide, midnight, part, wall_clock
 from ..graph.dates import Dates
 from ..registry import Conversion
 from .columns import Untraceable, small, whole
 from .placeholders import COLUMNS, Array, OwnColumn
 
-_NAMES = {name: name for name in INTEGERS} | {
-    "dayofweek": "weekday",
-    "day_of_week": "weekday",
-    "dayofyear": "day_of_year",
-    "daysinmonth": "days_in_month",
-}
 _COMPARED: dict[Any, Callable[[Tensor, Any], Tensor]] = {
     np.less: lambda x, y: x < y,
     np.less_equal: lambda x, y: x <= y,
@@ -137,7 +131,7 @@ class _Moments(OwnColumn):
 
     def _sum(self, ufunc: np.ufunc, inputs: Sequence[Any], dtype: Any) -> Tensor:
         """The counts of a sum or difference; rows in which int64 cannot hold it are refused."""
-        g, unit = self.g, _kind_of(dtype).unit
+        g, unit = self.g, type_of_moments(dtype).unit
         sides = [_scaled(g, x, unit) for x in inputs]
         absent = [x.isna().tensor for x in inputs if isinstance(x, _Moments)]
         result = sides[0] - sides[1] if ufunc is np.subtract else sides[0] + sides[1]
@@ -212,8 +206,8 @@ class DateAccessor(_Accessor):
 
     def __getattr__(self, name: str) -> Any:
         column = self._column
-        if name in _NAMES:
-            found = part(column.g, column.tensor, _NAMES[name])
+        if name in ALIASES:
+            found = part(column.g, column.tensor, ALIASES[name])
             known = column.tensor.range
             absent = True if known is None else known.missing
             return self._whole(found, lambda g, x: small(g, x, Range.of(-1, 999_999, absent, 1)))
@@ -257,7 +251,7 @@ class DateAccessor(_Accessor):
 
     def _in_zone(self, dtype: Any, change: Callable[[Any], Any]) -> Any:
         """The same counts in the zone that pandas gives to a column."""
-        kind = _kind_of(change(pd.Series([pd.NaT], dtype=dtype)).dtype)
+        kind = type_of_moments(change(pd.Series([pd.NaT], dtype=dtype)).dtype)
         x = self._column.tensor
         return DateColumn(self._column.g, Dates.of(x.counts, kind, x.range), 1)
 
@@ -288,19 +282,8 @@ class DurationAccessor(_Accessor):
         return floor_divide(column.g, counts, seconds * UNITS[self.unit])
 
 
-def kind_of_dtype(dtype: Any) -> DateType | None:
-    """The unit and the zone of a type of numpy or pandas; None for other types."""
-    is_date = getattr(dtype, "kind", "") == "M" and not hasattr(dtype, "pyarrow_dtype")
-    return _kind_of(dtype) if is_date else None
-
-
-def _kind_of(dtype: Any) -> DateType:
-    zone = getattr(dtype, "tz", None)
-    return DateType(str(np.datetime_data(dtype)[0]) if zone is None else dtype.unit, zone)
-
-
 def _column(g: Conversion, counts: Tensor, dtype: Any) -> Any:
-    kind = _kind_of(dtype)
+    kind = type_of_moments(dtype)
     if dtype.kind == "m":
         return DurationColumn(g, Durations(counts, kind), 1)
     return DateColumn(g, Dates(counts, kind), 1)

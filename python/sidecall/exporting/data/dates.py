@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sidecall.convert.dates import FIRST_SECOND, LAST_SECOND, MISSING_DATE, DateType, zone_name
+from sidecall.convert.dates import (
+    FIRST_SECOND,
+    LAST_SECOND,
+    MISSING_DATE,
+    DateType,
+    type_of_dates,
+    zone_name,
+)
 
 from ..errors import DataError
 from .columns import Column
@@ -19,19 +26,20 @@ def column_of_dates(name: str, series: Any) -> Column:
     text of the contract can hold.
     """
     dtype = series.dtype
-    zone = getattr(dtype, "tz", None)
-    if not isinstance(dtype, np.dtype) and zone is None:
+    kind = type_of_dates(dtype)
+    if kind is None:
         raise DataError(
             f"column '{name}': expected datetime of numpy or pandas, got datetime of pyarrow "
             f"({dtype}); convert it with .astype('datetime64[us]')",
             name,
         )
     try:
-        kind = DateType(np.datetime_data(dtype)[0] if zone is None else dtype.unit, zone)
         str(kind)
     except ValueError as error:
         raise DataError(f"column '{name}': {error}", name) from None
-    counts = np.array(series.array.asi8 if zone is not None else series.to_numpy().view("int64"))
+    counts = np.array(
+        series.array.asi8 if kind.zone is not None else series.to_numpy().view("int64")
+    )
     column = Column(name, "datetime", counts, counts == MISSING_DATE, dates=kind)
     seconds = column.present() // kind.per_second
     if len(seconds) and (seconds.min() < FIRST_SECOND or seconds.max() > LAST_SECOND):
