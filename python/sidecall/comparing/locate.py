@@ -39,6 +39,7 @@ _KINDS = {
     "int64": "int",
     "bool": "bool",
     "string": "string",
+    "datetime": "datetime",
 }
 
 
@@ -240,6 +241,8 @@ class _PrefixComparer:
         self.left_out = data.left_out
         order = {name: k for k, name in enumerate(data.names)}
         columns = [data.columns[order[feature.name]] for feature in self.schema.features]
+        for feature, column in zip(self.schema.features, columns, strict=True):
+            feature.dates = column.dates
         self.inputs = self.schema.tensors(
             [_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)]
         )
@@ -317,6 +320,7 @@ class _PrefixComparer:
                 steps=steps,
                 unused=unused,
                 examples=self.original.steps.examples(),
+                dates=self.schema.dates,
             )
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:

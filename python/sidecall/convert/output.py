@@ -40,8 +40,7 @@ def to_graph(
     """Builds the ONNX graph of a fitted model.
 
     inputs     (name, dtype, width) in the order of the columns that the model was trained on.
-               dtype is float32, float64, int64, bool, string or datetime. Tensors are
-               [N, width]; those of dates are int64.
+               dtype is float32, float64, int64, bool or string. Tensors are [N, width].
     precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of
                its outputs.
     steps      With precision "float64": the type in which a step of the original computes,
@@ -61,7 +60,8 @@ def to_graph(
                users and functions need its container, names and types.
     categories The values that a step got in its columns of categories, by the id() of the step and
                the position of the column. Converters of models that hold only hashes need them.
-    dates      The unit and the zone of each input of type datetime, by its name.
+    dates      The unit and the zone of each input of int64 that holds the counts of dates, by its
+               name.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -121,7 +121,7 @@ def _convert(
     )
     g.new_trees, g.checks, g.examples, g.categories = new_trees, checks, examples, categories
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
-    tensors = [Dates(t, dates[t.name]) if t.dtype == DATES else t for t in tensors]
+    tensors = [Dates(t, dates[t.name]) if t.name in dates else t for t in tensors]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
         tensor.range = checks.inputs.get(tensor.name)

@@ -186,7 +186,6 @@ class Conversion:
     def _graph(self) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph
         from sidecall.convert.checks import REFUSED, Checks
-        from sidecall.convert.graph.promotion import DATES
 
         step = type(self.model).__name__
         # In a float32 graph, an input number is exact if the data has no type wider than float32.
@@ -197,8 +196,6 @@ class Conversion:
             (name, "float64" if name in values else dtype, width)
             for name, dtype, width in self.schema.inputs
         ]
-        dates = {f.input: f.dates for f in self.schema.features if f.dates is not None}
-        inputs = [(name, DATES if name in dates else dtype, w) for name, dtype, w in inputs]
         rows = "float32" if narrow or self.precision == "original" else "float64"
         try:
             precision = "float32" if self.precision == "float32" else "float64"
@@ -217,7 +214,7 @@ class Conversion:
                 checks=checks,
                 examples=examples,
                 categories=categories,
-                dates=dates,
+                dates=self.schema.dates,
             )
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error

@@ -22,7 +22,7 @@ TYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": "string",
 }
-FEATURE_TYPES = {"float32", "float64", "int64", "bool", "string"}
+FEATURE_TYPES = {"float32", "float64", "int64", "bool", "string", "datetime"}
 ROLES = {"label", "probabilities", "prediction", "scores", "transformed"}
 FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 
@@ -77,6 +77,9 @@ def encode(feature: dict[str, Any], value: Any) -> Any:
     if is_missing(value):
         assert feature["nullable"], f"{feature['name']}: a missing value is not accepted"
         return math.nan if feature["missing"] == "nan" else feature["missing"]["value"]
+    if feature["type"] == "datetime":
+        assert value.endswith("Z") == ("zone" in feature)
+        return np.datetime64(value.removesuffix("Z"), feature["unit"]).astype("int64")
     if isinstance(value, str) and feature["type"] != "string":
         value = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[value]
     if "allowed" in feature:

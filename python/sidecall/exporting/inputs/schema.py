@@ -81,6 +81,11 @@ class Schema:
     features: list[Feature]
     inputs: list[tuple[str, str, int]]
 
+    @property
+    def dates(self) -> dict[str, DateType]:
+        """The unit and the zone of the inputs that hold dates, by the name of the input."""
+        return {f.input: f.dates for f in self.features if f.dates is not None}
+
     def tensors(self, columns: list[Column]) -> dict[str, np.ndarray]:
         """Returns the inputs of the graph; missing values are encoded as the contract says."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in self.inputs}

@@ -211,6 +211,7 @@ class _StepComparer:
                 steps=self.types,
                 unused=unused,
                 examples=self.examples,
+                dates=self.schema.dates,
             ),
             type(model).__name__,
         )
