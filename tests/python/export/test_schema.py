@@ -239,7 +239,7 @@ def test_feature_names_are_refused_for_a_frame(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pd.date_range("2020-01-01", periods=60), "got datetime"),
+        (pd.period_range("2020-01-01", periods=60), "got period"),
         (pd.timedelta_range("1s", periods=60), "got datetime|got timedelta"),
         (np.arange(60) * 1j, "got complex"),
         ([decimal.Decimal(1), datetime.date(2020, 1, 1)] * 30, "column 'v'.*datetime"),

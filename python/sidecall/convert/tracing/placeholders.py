@@ -11,6 +11,7 @@ import pandas as pd
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
+from ..graph.promotion import DATES
 from ..registry import Conversion
 from .columns import EXACT, FLAG, Flag, Small, Untraceable, Whole, as_kind_of, small, whole
 from .ufuncs import BINARY, TESTS, UNARY, floor_divide, remainder
@@ -35,6 +36,8 @@ def matrix_of(g: Conversion, x: Frame) -> Tensor:
         return x.matrix("string")
     if "string" in x.dtypes:
         raise Untraceable("its array holds numbers and text")
+    if DATES in x.dtypes:
+        raise Untraceable("its array holds dates; compute parts of them with .dt")
     if any(isinstance(part, Flag) for part in x.parts):
         raise Untraceable(FLAG)
     if any(isinstance(part, Whole) for part in x.parts) and all(

@@ -63,8 +63,8 @@ class Source:
         self.values = sorted(set(present)) or [
             {"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN, "datetime": 0}[column.kind]
         ]
-        self.odd = [] if column.dates is None else odd_dates(self._near(), column.dates)
         self.places = _places(column)
+        self.odd = [] if column.dates is None else odd_dates(self._near(), column.dates)
         self.words = _words(self.values) if column.kind == "string" and not self.closed else []
 
     def draw(self) -> Any:
