@@ -196,7 +196,7 @@ def test_encoders_without_an_exact_graph_are_refused(reason: str) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_texts_that_stand_for_dates_or_numbers_are_refused(tmp_path: Path) -> None:
     for column, reason in (
-        ([f"2024-01-{k % 28 + 1:02d}" for k in range(150)], "column of dates"),
+        ([f"2024-01-{k % 28 + 1:02d}" for k in range(150)], "reads dates from texts"),
         ([f"{k / 4}" for k in range(150)], "reads numbers from texts"),
     ):
         rows = FRAME[["amount"]].assign(text=column)

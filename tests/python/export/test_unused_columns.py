@@ -19,17 +19,18 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 ROWS = 300
 WHEN = pd.Series(pd.date_range("2024-02-27", periods=ROWS))
+PERIODS = WHEN.dt.to_period("D")
 UNREADABLE = {
     "timedelta": WHEN - WHEN[0],
     "dates as objects": WHEN.dt.date.astype(object),
-    "period": WHEN.dt.to_period("D"),
+    "period": PERIODS,
     "timestamp of pyarrow": WHEN.astype("timestamp[us][pyarrow]"),
     "lists": pd.Series([[1, 2]] * ROWS),
     "mixed": pd.Series(["a", 1, None] * (ROWS // 3), dtype=object),
 }
 
 
-def data(when=WHEN.dt.to_period("D")):
+def data(when=PERIODS):
     rng = np.random.default_rng(1)
     amount = np.round(rng.normal(size=ROWS), 2)
     frame = pd.DataFrame(
