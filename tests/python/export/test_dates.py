@@ -84,11 +84,19 @@ def clocks(df):
     ).drop(columns=["when", "until"])
 
 
+def made(df):
+    when = df["when"].dt
+    return pd.DataFrame(
+        {"hour": when.hour, "one": 1.0, "late": when.hour > 20, "amount": df["amount"]},
+        index=df.index,
+    )
+
+
 def proven(report: Any) -> bool:
     return set(report.contract["engines"]) == {"onnxruntime", "native"}
 
 
-@pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks])
+@pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks, made])
 @pytest.mark.parametrize(
     ("unit", "zone"),
     [("us", None), ("s", None), ("ns", BERLIN), ("us", datetime.timezone(datetime.timedelta(hours=-3)))],

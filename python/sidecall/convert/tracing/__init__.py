@@ -25,6 +25,7 @@ from . import (
     numpy_functions,  # noqa: F401
 )
 from .columns import EXACT_RULE, Flag, Untraceable, whole
+from .frames import making_tables
 from .placeholders import Array, Table, matrix_of
 
 __all__ = ["Untraceable", "trace"]
@@ -54,7 +55,7 @@ def trace(
         parts = [_given(g, part, dtype) for part in x.parts]
         source = Array(g, matrix_of(g, Frame(g, parts)), 2)
     try:
-        result = function(source, **args)
+        result = making_tables(function)(source, **args)
     except Untraceable:
         raise
     except Exception as error:

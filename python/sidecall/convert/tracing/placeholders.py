@@ -24,6 +24,7 @@ class _Rows:
 
 
 _ROWS = _Rows()
+INDEX = object()  # stands for the index of a DataFrame, which only pd.DataFrame() accepts
 # What placeholders do with the functions of numpy that are not ufuncs (numpy_functions.py).
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 # The classes of columns whose tensors have a class of their own (dates.py).
@@ -257,6 +258,7 @@ class Table(Placeholder):
 
     __class__ = pd.DataFrame
     ndim = 2
+    index = INDEX
 
     def __init__(self, g: Conversion, parts: dict[str, Tensor]) -> None:
         self.g, self.parts = g, parts
@@ -310,7 +312,7 @@ class Table(Placeholder):
         for name, value in columns.items():
             column = value(result) if callable(value) else value
             if not isinstance(column, Array):
-                column = _constant_column(self, column)
+                column = constant_column(self, column)
             if column.width != 1:
                 raise Untraceable(f"it assigns {column.width} columns to '{name}'")
             result.parts[name] = column.tensor
@@ -591,7 +593,7 @@ def _folded(ufunc: np.ufunc) -> Callable[[Conversion, Tensor], Tensor]:
     return fold
 
 
-def _constant_column(table: Table, value: Any) -> Array:
+def constant_column(table: Table, value: Any) -> Array:
     if np.ndim(value) or not table.parts:
         raise Untraceable("it assigns a constant that has a number for each row")
     first = Array(table.g, next(iter(table.parts.values())), 1)
