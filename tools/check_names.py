@@ -55,11 +55,13 @@ OTHER_FILES = {
     "penguins.mjs",
     "pyconfig.h",
     "shop.py",
+    "till.py",
     "sitecustomize.py",
     "squeeze.h",
     "tensor/identity_op.h",
     "train.py",
     "train_shop.py",
+    "train_till.py",
 }
 # Functions of other projects that comments explain and no code here uses; and the names of some
 # approaches of the benchmarks, which look like names of functions.
