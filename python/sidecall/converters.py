@@ -153,7 +153,7 @@ class Graph(Protocol):
         """What `.dt` of pandas says about each date of a column, on the clock of its zone.
 
         year, month, day, hour, minute, second, microsecond, nanosecond, quarter, day_of_week,
-        day_of_year and days_in_month are float64, and NaN for missing dates. is_leap_year and
+        day_of_year, days_in_month and week (of ISO 8601) are float64, and NaN for missing dates. is_leap_year and
         is_month_start, is_month_end, also of quarter and year, are bool, and false for missing
         dates.
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import sidecall
 from contract_reader import File, check_contract
+from feature_engine.datetime import DatetimeFeatures
 from sidecall.exporting import DataError, StepError
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
@@ -272,6 +273,29 @@ def test_the_table_vectorizer_of_skrub_encodes_dates(tmp_path: Path) -> None:
     assert sidecall.check(model, data).ok
     with pytest.raises(StepError, match="fit saw a column of"):
         sidecall.export(model, tmp_path / "m.onnx", data.astype({"when": "M8[ns, Europe/Berlin]"}))
+
+
+@pytest.mark.parametrize("missing", ["raise", "ignore"])
+def test_the_features_of_feature_engine(tmp_path: Path, missing: str) -> None:
+    data = frame("us", BERLIN, missing=missing == "ignore")
+    wanted = ["month", "semester", "weekend", "day_of_week", "hour", "month_end", "leap_year"]
+    model = DatetimeFeatures(
+        variables=["when", "until"],
+        features_to_extract="all" if missing == "raise" else wanted,
+        missing_values=missing,
+        utc=missing == "ignore",
+    ).fit(data)
+    report = sidecall.export(model, tmp_path / "m.onnx", data)
+    assert proven(report)
+    assert report.contract["features"][1]["nullable"] == (missing == "ignore")
+
+
+def test_the_features_of_feature_engine_from_texts_are_refused(tmp_path: Path) -> None:
+    data = frame(missing=False).assign(until=frame()["until"].dt.strftime("%Y-%m-%d"))
+    data = data.drop(columns="when")
+    model = DatetimeFeatures(variables=["until"]).fit(data)
+    with pytest.raises(StepError, match="reads dates from texts"):
+        sidecall.export(model, tmp_path / "m.onnx", data)
 
 
 class Opening(TransformerMixin, BaseEstimator):

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     density,
     encoders,
     ensemble,
+    feature_engine_dates,
     feature_engine_models,
     feature_engine_numbers,
     feature_extraction,

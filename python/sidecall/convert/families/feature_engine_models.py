@@ -41,8 +41,8 @@ refuses(
 refuses("feature_engine", "TextFeatures", "it measures texts, which no operator does")
 refuses(
     "feature_engine",
-    "DatetimeFeatures DatetimeOrdinal DatetimeSubtraction",
-    "it computes with dates, and no feature can be a date; compute these columns before",
+    "DatetimeOrdinal DatetimeSubtraction",
+    "it has no converter; compute with dates in a FunctionTransformer",
 )
 refuses(
     "feature_engine",

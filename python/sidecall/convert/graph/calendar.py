@@ -150,6 +150,12 @@ def _year_day(g: Conversion, days: Tensor) -> Tensor:
     return since_march + g.where(month > 2, leap + 60, g.const(np.int64(-305)))
 
 
+def _week(g: Conversion, days: Tensor) -> Tensor:
+    """The week of ISO 8601: the one of its Thursday, counted from the first Thursday of a year."""
+    thursday = days - _remainder(g, days + 3, 7) + 3
+    return _divide(g, _year_day(g, thursday) - 1, 7) + 1
+
+
 def _month_length(g: Conversion, days: Tensor) -> Tensor:
     month = _civil(g, days)[1]
     lengths = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
@@ -182,6 +188,7 @@ INTEGERS: dict[str, Integer] = {
     ),
     "weekday": lambda g, days, second, fraction, kind: _remainder(g, days + 3, 7),
     "day_of_year": lambda g, days, second, fraction, kind: _year_day(g, days),
+    "week": lambda g, days, second, fraction, kind: _week(g, days),
     "quarter": lambda g, days, second, fraction, kind: _quarter(g, days),
     "days_in_month": lambda g, days, second, fraction, kind: _month_length(g, days),
 }
