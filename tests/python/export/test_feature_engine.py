@@ -266,6 +266,30 @@ def test_columns_of_categories_keep_their_missing_values() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "step",
+    [
+        encoding.RareLabelEncoder(tol=0.1, n_categories=2),
+        encoding.OrdinalEncoder(unseen="encode"),
+        encoding.OrdinalEncoder(unseen="raise"),
+        encoding.MeanEncoder(unseen="ignore"),
+        preprocessing.MatchCategories(missing_values="ignore"),
+    ],
+    ids=str,
+)
+def test_an_unknown_value_in_a_column_of_categories_is_not_a_missing_one(step: Any) -> None:
+    rows = TEXT.astype("category")
+    strange = TEXT.astype(object)
+    strange.iloc[:3, 0] = ["XX", "", np.nan]
+    model = make_pipeline(clone(fill_text), clone(step), encoding.OneHotEncoder())
+    if isinstance(step, encoding.OrdinalEncoder | encoding.MeanEncoder):
+        model = model[:-1]
+    model.fit(rows, FRAUD)
+    # The types of the rows list every value, as export builds them.
+    strange = strange.iloc[:30].astype("category")
+    check_rows(model, rows.iloc[:60], strange)
+
+
 def test_a_pipeline_is_exported_and_refuses_the_rows_that_it_refuses(tmp_path: Path) -> None:
     rows = FRAME[["country", "amount", "card type", "age"]]
     steps = [

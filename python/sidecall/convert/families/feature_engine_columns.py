@@ -12,6 +12,7 @@ from ..checks import Range, Rule
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion
+from .encoders import is_missing
 
 LARGEST = float(np.finfo(np.float64).max)
 TINY = float(np.finfo(np.float64).smallest_subnormal)
@@ -33,7 +34,10 @@ class NamedColumns:
         if given is not None and given != expected and set(given) == set(expected):
             x = x.select([given.index(name) for name in expected])
         elif x.width != len(expected):
-            raise g.refuse(f"expected {len(expected)} columns, got {x.width}")
+            raise g.refuse(
+                f"expected {len(expected)} columns, as in fit, got {x.width}; pass `data` with the "
+                "columns that fit got"
+            )
         self.frame = x
 
     def places(self, variables: Iterable[Any]) -> list[int]:
@@ -89,7 +93,7 @@ class NamedColumns:
 
         frame, place = self.example(), self.example_place(name)
         if not isinstance(values, pd.Series):
-            values = pd.Series(values, dtype=frame.dtypes.iloc[place])
+            values = pd.Series(values, dtype=_extended(frame.dtypes.iloc[place], values))
         frame = frame.iloc[np.zeros(len(values), dtype=int)].reset_index(drop=True)
         frame.isetitem(place, values)
         with warnings.catch_warnings():
@@ -117,6 +121,20 @@ class NamedColumns:
         gone = set(dropped)
         kept = self.select(name for name in self.names if name not in gone)
         return Frame(self.g, [*kept.parts, *new])
+
+
+def _extended(dtype: Any, values: list[Any]) -> Any:
+    """A type of categories with those of the values that it lacks; other types unchanged.
+
+    pandas makes a value missing that its type does not list, and the model gets it unchanged.
+    """
+    import pandas as pd
+
+    if not isinstance(dtype, pd.CategoricalDtype):
+        return dtype
+    known = list(dtype.categories)
+    new = [v for v in dict.fromkeys(values) if not is_missing(v) and v not in known]
+    return pd.CategoricalDtype([*known, *new]) if new else dtype
 
 
 def through(known: Range | None, function: Any) -> Range | None:
