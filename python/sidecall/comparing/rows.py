@@ -68,21 +68,25 @@ class Shaper:
     """
 
     def __init__(
-        self, model: Any, features: list[str], dtypes: str | Mapping[str, str] | None
+        self, model: Any, features: list[dict[str, Any]], dtypes: str | Mapping[str, str] | None
     ) -> None:
+        """`features` are those of the contract."""
         self.model = model
-        self.features = features
+        self.features = [feature["name"] for feature in features]
+        self.dates = {
+            feature["name"]: feature for feature in features if feature["type"] == "datetime"
+        }
         self.fitted = fitted_names(model)
         self.is_text = (
             self.fitted is None
-            and len(features) == 1
+            and len(self.features) == 1
             and hasattr(model, "fit")
             and not hasattr(model, "n_features_in_")
         )
         self.dtypes = dtypes
         self.notes: dict[str, None] = {}
         if isinstance(dtypes, Mapping):
-            unknown = [name for name in dtypes if name not in features]
+            unknown = [name for name in dtypes if name not in self.features]
             if unknown:
                 raise DataError(
                     f"dtypes: expected names of features, got '{unknown[0]}'", unknown[0]
@@ -151,6 +155,7 @@ class Shaper:
                 "missing values were passed to the original in the form that fit saw: "
                 + ", ".join(changed)
             ] = None
+        chosen = self._with_dates(chosen)
         if isinstance(self.dtypes, str):
             numbers = [name for name in chosen.columns if chosen[name].dtype.kind in "fiu"]
             chosen = chosen.astype(dict.fromkeys(numbers, self.dtypes))
@@ -159,6 +164,16 @@ class Shaper:
         elif any(dtype == np.float32 for dtype in chosen.dtypes):
             self._note_float32()
         return Rows(chosen, named)
+
+    def _with_dates(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Gives columns of dates, and of their texts, the unit and the zone that fit saw."""
+        named = self.dtypes if isinstance(self.dtypes, Mapping) else {}
+        changed = {
+            name: _as_dates(frame[name], feature)
+            for name, feature in self.dates.items()
+            if name in frame.columns and name not in named
+        }
+        return frame.assign(**changed) if changed else frame
 
     def _of_text(self, texts: list[Any]) -> Rows:
         if len(self.features) != 1:
@@ -185,3 +200,25 @@ class Shaper:
         self.notes[
             "float32 columns were passed to the original unchanged; pass dtypes='float64' if fit saw float64"
         ] = None
+
+
+def _as_dates(column: pd.Series, feature: dict[str, Any]) -> pd.Series:
+    """Returns the same dates in the unit and zone of the feature, or the column if it has others.
+
+    An instant is the same in every zone. Dates without a zone stay without one.
+    """
+    zone = feature.get("zone")
+    dates = column
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        try:
+            dates = pd.to_datetime(column, format="ISO8601", utc=zone is not None)
+        except (ValueError, TypeError):
+            return column
+    if not pd.api.types.is_datetime64_any_dtype(dates.dtype):
+        return column
+    if (dates.dt.tz is None) != (zone is None):
+        return column
+    result = dates.dt.as_unit(feature["unit"])
+    if not (result.isna() | (result == dates)).all():
+        return column
+    return result if zone is None else result.dt.tz_convert(zone)

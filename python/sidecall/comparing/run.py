@@ -109,7 +109,7 @@ def compare(
             raise errors.NoContract("compare: expected a model with a contract, got one without")
         outputs = outputs_of(reference, contract, opened.columns, absolute, relative)
         run = _Run(OriginalSide(reference, outputs), ModelSide(opened, outputs), worst, stability)
-        shaper = Shaper(original, [feature["name"] for feature in contract["features"]], dtypes)
+        shaper = Shaper(original, contract["features"], dtypes)
         source = open_source(data, contract["features"], chunk, trusted=trust_pickle)
         with Progress(progress, source.total, "compare") as bar:
             for piece in source.pieces:

@@ -289,3 +289,38 @@ def test_an_export_report_is_shown_in_a_notebook(fraud, folder):
         "golden rows",
     ):
         assert part in html, part
+
+
+# Dates.
+
+
+def hours(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"hour": frame["when"].dt.hour})
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "+05:30", None])
+def test_dates_reach_the_original_in_the_unit_and_zone_of_fit(folder, zone):
+    frame = pd.DataFrame({"when": pd.date_range("2026-03-28", periods=60, freq="5h", tz=zone)})
+    frame.loc[3, "when"] = pd.NaT
+    model = make_pipeline(FunctionTransformer(hours)).fit(frame)
+    path = folder / f"hours-{zone is None}-{len(zone or '')}.onnx"
+    sidecall.export(model, path, frame)
+    frame.to_csv(folder / "dates.csv", index=False)
+    frame.to_json(folder / "dates.jsonl", orient="records", lines=True, date_format="iso")
+    sets = [frame, folder / "dates.csv", frame.assign(when=frame["when"].dt.as_unit("ns"))]
+    if zone is not None:
+        sets += [
+            folder / "dates.jsonl",
+            frame.assign(when=frame["when"].dt.tz_convert("Australia/Lord_Howe")),
+        ]
+    for data in sets:
+        report = sidecall.compare(model, path, data, stability=0)
+        assert (report.rows, report.compared, report.moved) == (60, 60, 0)
+
+
+def test_dates_without_the_zone_of_fit_are_not_given_one(folder):
+    frame = pd.DataFrame({"when": pd.date_range("2026-03-28", periods=60, freq="5h", tz="UTC")})
+    model = make_pipeline(FunctionTransformer(hours)).fit(frame)
+    sidecall.export(model, folder / "hours.onnx", frame)
+    other = frame.assign(when=frame["when"].dt.tz_localize(None))
+    assert sidecall.compare(model, folder / "hours.onnx", other, stability=0).moved == 60

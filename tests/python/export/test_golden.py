@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import sidecall
 from contract_reader import File, check_contract
 from export_data import houses, messages, payments
 from sidecall.exporting import DataError, export
@@ -21,7 +22,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 
 @pytest.fixture
@@ -153,6 +154,16 @@ def test_outputs_have_the_shapes_of_the_model(tmp_path):
         tmp_path, OneVsRestClassifier(LogisticRegression()).fit(data, marks), data
     ).contract["outputs"]
     assert label["width"] == 2 and "classes" not in label and probabilities["classes"] == [0, 1]
+
+
+@pytest.mark.parametrize("precision", ["original", "float32"])
+def test_a_transformer_that_answers_true_and_false_opens(tmp_path, precision):
+    frame = pd.DataFrame({"a": np.arange(60.0) % 7, "b": np.arange(60.0) % 5})
+    model = FunctionTransformer(lambda df: pd.DataFrame({"c": df["a"] > df["b"]})).fit(frame)
+    export(model, tmp_path / "m.onnx", frame, precision=precision)
+    opened = sidecall.open(tmp_path / "m.onnx")
+    answers = [opened.predict({"a": a, "b": 2.0})["transformed"] for a in (1.0, 2.0, 3.0)]
+    assert answers == [[0.0], [0.0], [1.0]]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,8 @@ def _answers(output: Output, answer: np.ndarray) -> list[Any]:
         output.width is not None or output.name == "probabilities" or output.classes is not None
     )
     rows = as_matrix(answer) if several else answer
+    if rows.dtype == bool:  # a transformer that answers true and false; the graph has numbers
+        rows = rows.astype(output.type)
     if output.type == "float32":
         return [[_short(v) for v in row] for row in rows] if several else [_short(v) for v in rows]
     return (
