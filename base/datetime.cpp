@@ -7,7 +7,7 @@
 namespace sidecall {
 namespace {
 
-constexpr int64_t kSecondsPerDay = 86400;
+constexpr int32_t kSecondsPerDay = 86400;
 constexpr int64_t kDaysPerEra = 146097;   // 400 years, after which the calendar repeats
 constexpr int64_t kDaysToEpoch = 719468;  // from 0000-03-01 to 1970-01-01
 
@@ -19,6 +19,13 @@ constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 constexpr int64_t floor_divide(int64_t number, int64_t divisor) noexcept {
   return number / divisor - (number % divisor < 0 ? 1 : 0);
+}
+
+// The remainder that belongs to it, which is not negative. The product of quotient and divisor can
+// be below the range of int64.
+constexpr int32_t floor_remainder(int64_t number, int32_t divisor) noexcept {
+  const auto rest = static_cast<int32_t>(number % divisor);
+  return rest < 0 ? rest + divisor : rest;
 }
 
 bool is_leap(int64_t year) noexcept {
@@ -200,8 +207,8 @@ DatetimeCount count_of(const Moment& moment, int32_t per_second) noexcept {
 std::string datetime_text(int64_t count, int32_t per_second, bool has_zone) {
   const int64_t seconds = floor_divide(count, per_second);
   const int64_t days = floor_divide(seconds, kSecondsPerDay);
-  const auto fraction = static_cast<int32_t>(count - seconds * per_second);
-  const auto second_of_day = static_cast<int32_t>(seconds - days * kSecondsPerDay);
+  const int32_t fraction = floor_remainder(count, per_second);
+  const int32_t second_of_day = floor_remainder(seconds, kSecondsPerDay);
   const int64_t shifted = days + kDaysToEpoch;
   const int64_t era = floor_divide(shifted, kDaysPerEra);
   const int64_t day_of_era = shifted - era * kDaysPerEra;

@@ -181,6 +181,7 @@ TEST_CASE("a count reaches to the ends of int64, except the one that is missing"
   CHECK(count_of({-9223372037, 145224193}, kNano).count == INT64_MIN + 1);
   CHECK(datetime_text(INT64_MAX, 1, false) == "9223372036854775807 s since 1970");
   CHECK(datetime_text(INT64_MIN, 1000, true) == "-9223372036854775808 ms since 1970");
+  CHECK(datetime_text(INT64_MIN + 1, 1, true) == "-9223372036854775807 s since 1970");
 }
 
 TEST_CASE("the text of a count has as many digits as it needs and reads back") {
