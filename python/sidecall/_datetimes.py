@@ -14,8 +14,8 @@ import numpy as np
 from sidecall import errors
 from sidecall._arrays import filled, is_masked
 
-# How many of each unit of numpy a second has, and how many seconds the longer units have.
-_PER_SECOND = {"s": 0, "ms": 3, "us": 6, "ns": 9, "ps": 12, "fs": 15, "as": 18}
+# A second has 10 to this power of each short unit of numpy. The longer units have so many seconds.
+_DECIMALS = {"s": 0, "ms": 3, "us": 6, "ns": 9, "ps": 12, "fs": 15, "as": 18}
 _SECONDS = {"m": 60, "h": 3600, "D": 86400, "W": 604800}
 _EPOCH = datetime.datetime(1970, 1, 1)
 _NANOSECONDS = 9  # decimals
@@ -74,8 +74,8 @@ def _of_numpy(value: np.datetime64, *, has_zone: bool) -> Moment | str | None:
     unit, step = np.datetime_data(value.dtype)
     count = int(value.astype(np.int64)) * step
     nanoseconds = 0
-    if unit in _PER_SECOND:
-        decimals = _PER_SECOND[unit]
+    if unit in _DECIMALS:
+        decimals = _DECIMALS[unit]
         seconds, part = divmod(count, 10**decimals)
         if decimals <= _NANOSECONDS:
             nanoseconds = part * 10 ** (_NANOSECONDS - decimals)
@@ -109,9 +109,9 @@ def counts_of(values: np.ndarray[Any, Any], unit: str) -> np.ndarray[Any, Any] |
     counts = np.ascontiguousarray(values).view(np.int64)
     if (found, step) == (unit, 1):
         return counts
-    if found not in _PER_SECOND or unit not in _PER_SECOND:
+    if found not in _DECIMALS or unit not in _DECIMALS:
         return None
-    shift = _PER_SECOND[unit] - _PER_SECOND[found]
+    shift = _DECIMALS[unit] - _DECIMALS[found]
     factor, divisor = step * 10 ** max(shift, 0), 10 ** max(-shift, 0)
     is_missing = counts == _MISSING
     if not counts.size or is_missing.all():
