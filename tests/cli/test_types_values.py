@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from datetime import datetime
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -32,7 +33,7 @@ def refuses(model: type[BaseModel], record: dict[str, Any]) -> bool:
 
 
 def golden_record(model: package.Model) -> dict[str, Any] | None:
-    """The first golden row, without its missing values."""
+    """The first golden row, without its missing values. Dates are those of Python."""
     contract = model.contract
     assert contract is not None
     verification = contract.get("verification")
@@ -42,6 +43,8 @@ def golden_record(model: package.Model) -> dict[str, Any] | None:
     for feature, column in zip(contract["features"], verification["features"], strict=True):
         value = column[0]
         if value is not None:
+            if feature["type"] == "datetime":
+                value = datetime.fromisoformat(value)
             is_float = feature["type"].startswith("float")
             record[feature["name"]] = float(value) if is_float else value
     return record
@@ -81,6 +84,7 @@ def refuse_bad_values(
     assert refuses(features, record | {"no such feature": 1.0})
     wrong = {"float": ["1", True, [1.0]], "int": ["1", True, 1.5, 2**63], "str": [1, b"a"]}
     wrong["bool"] = [1, "true"]
+    wrong["datetime"] = [True, b"a", "no date"]
     for feature in model.features:
         kind = next(kind for kind in wrong if feature.dtype.startswith(kind))
         for value in wrong[kind]:

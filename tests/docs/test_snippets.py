@@ -23,6 +23,7 @@ C_FRAME = """
 #include <sidecall/server.h>
 #include <sidecall/sidecall.h>
 #include <stdio.h>
+#include <time.h>
 void wait_for_sigterm(void);
 void fragment(sidecall_model *model, sidecall_call *call, sidecall_status status, sidecall_error err,
               const float *values, size_t num_values);
