@@ -25,7 +25,8 @@ MISSING_STRING = "\ufdd0"
 class Column:
     """The values of one feature: float64, int64, bool or object (str), depending on `kind`.
 
-    The kinds are "float", "int", "bool", "string", and "datetime", whose values are counts. Where `missing` is True, the value has no meaning.
+    The kinds are "float", "int", "bool", "string", and "datetime", whose values are counts. Where
+    `missing` is True, the value has no meaning.
     """
 
     name: str
