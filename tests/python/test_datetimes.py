@@ -100,12 +100,48 @@ def test_every_unit_of_numpy_gives_what_numpy_itself_gives(model: sidecall.Model
 @pytest.mark.parametrize(
     ("name", "value", "error", "expected", "got"),
     [
-        ("seen", datetime.datetime(2026, 1, 31), errors.DtypeMismatch, f"a datetime such as '{EXAMPLE}Z'", "a datetime without a zone"),
-        ("seen", pd.Timestamp("2026-01-31"), errors.DtypeMismatch, None, "a datetime without a zone"),
-        ("seen", np.datetime64("2026-01-31"), errors.DtypeMismatch, None, "a datetime without a zone"),
-        ("born", datetime.datetime(2026, 1, 31, tzinfo=BERLIN), errors.DtypeMismatch, f"a datetime such as '{EXAMPLE}'", "a datetime with a zone"),
-        ("born", pd.Timestamp("2026-01-31", tz="UTC"), errors.DtypeMismatch, None, "a datetime with a zone"),
-        ("born", datetime.date(2026, 1, 31), errors.DtypeMismatch, None, "a date without a time; convert it to a datetime"),
+        (
+            "seen",
+            datetime.datetime(2026, 1, 31),
+            errors.DtypeMismatch,
+            f"a datetime such as '{EXAMPLE}Z'",
+            "a datetime without a zone",
+        ),
+        (
+            "seen",
+            pd.Timestamp("2026-01-31"),
+            errors.DtypeMismatch,
+            None,
+            "a datetime without a zone",
+        ),
+        (
+            "seen",
+            np.datetime64("2026-01-31"),
+            errors.DtypeMismatch,
+            None,
+            "a datetime without a zone",
+        ),
+        (
+            "born",
+            datetime.datetime(2026, 1, 31, tzinfo=BERLIN),
+            errors.DtypeMismatch,
+            f"a datetime such as '{EXAMPLE}'",
+            "a datetime with a zone",
+        ),
+        (
+            "born",
+            pd.Timestamp("2026-01-31", tz="UTC"),
+            errors.DtypeMismatch,
+            None,
+            "a datetime with a zone",
+        ),
+        (
+            "born",
+            datetime.date(2026, 1, 31),
+            errors.DtypeMismatch,
+            None,
+            "a date without a time; convert it to a datetime",
+        ),
         ("born", datetime.time(1), errors.DtypeMismatch, None, "time"),
         ("born", pd.Timedelta(1), errors.DtypeMismatch, None, "Timedelta"),
         ("born", np.timedelta64(1, "s"), errors.DtypeMismatch, None, "timedelta64"),
@@ -114,22 +150,58 @@ def test_every_unit_of_numpy_gives_what_numpy_itself_gives(model: sidecall.Model
         ("born", [1], errors.DtypeMismatch, None, "array"),
         ("born", {}, errors.DtypeMismatch, None, "object"),
         ("born", 5, errors.DtypeMismatch, None, "a number, for which the contract has no 'epoch'"),
-        ("born", 5.5, errors.DtypeMismatch, None, "a number, for which the contract has no 'epoch'"),
+        (
+            "born",
+            5.5,
+            errors.DtypeMismatch,
+            None,
+            "a number, for which the contract has no 'epoch'",
+        ),
         ("born", None, errors.MissingValue, "datetime", "a missing value"),
         ("born", pd.NaT, errors.MissingValue, "datetime", "a missing value"),
         ("born", "2026-01-31T00:00Z", errors.InvalidString, None, "one with a zone"),
         ("born", "\ud800", errors.InvalidString, None, "another text"),
-        ("born", datetime.datetime(2026, 1, 31, 0, 0, 0, 1), errors.OutOfRange, "a datetime of whole s", "one with a smaller part"),
-        ("born", np.datetime64(1, "as"), errors.DtypeMismatch, None, "a datetime64 with a part of a nanosecond"),
-        ("born", np.datetime64(2**62, "D"), errors.OutOfRange, "a datetime that int64 can count in s", "one beyond its range"),
+        (
+            "born",
+            datetime.datetime(2026, 1, 31, 0, 0, 0, 1),
+            errors.OutOfRange,
+            "a datetime of whole s",
+            "one with a smaller part",
+        ),
+        (
+            "born",
+            np.datetime64(1, "as"),
+            errors.DtypeMismatch,
+            None,
+            "a datetime64 with a part of a nanosecond",
+        ),
+        (
+            "born",
+            np.datetime64(2**62, "D"),
+            errors.OutOfRange,
+            "a datetime that int64 can count in s",
+            "one beyond its range",
+        ),
         ("born", np.datetime64(2**62, "Y"), errors.OutOfRange, None, "one beyond its range"),
-        ("exact", datetime.datetime(2300, 1, 1, tzinfo=datetime.UTC), errors.OutOfRange, "a datetime that int64 can count in ns", "one beyond its range"),
+        (
+            "exact",
+            datetime.datetime(2300, 1, 1, tzinfo=datetime.UTC),
+            errors.OutOfRange,
+            "a datetime that int64 can count in ns",
+            "one beyond its range",
+        ),
         ("seen", 0.0001, errors.OutOfRange, "a datetime of whole ms", "one with a smaller part"),
         ("seen", 10**30, errors.OutOfRange, None, "one beyond its range"),
         ("seen", float("inf"), errors.DtypeMismatch, None, "float64"),
-        ("due", datetime.datetime(1969, 12, 31, tzinfo=datetime.UTC), errors.OutOfRange, None, "another"),
+        (
+            "due",
+            datetime.datetime(1969, 12, 31, tzinfo=datetime.UTC),
+            errors.OutOfRange,
+            None,
+            "another",
+        ),
     ],
-)  # fmt: skip
+)
 def test_refused_values_of_records(
     model: sidecall.Model, name: str, value: Any, error: type, expected: str | None, got: str
 ) -> None:
@@ -242,15 +314,40 @@ def test_data_frames_of_polars(model: sidecall.Model) -> None:
     [
         ("seen", pd.Series(np.array([0, 1], "M8[ms]")), errors.DtypeMismatch, "datetime64[ms]"),
         ("born", frame()["due"], errors.DtypeMismatch, "datetime64[s, UTC]"),
-        ("born", pd.Series(np.array([0, 1], "M8[ms]")), errors.OutOfRange, "one with a smaller part"),
-        ("exact", pd.Series(np.array([0, 2**60], "M8[s]")).dt.tz_localize("UTC"), errors.OutOfRange, "one beyond its range"),
+        (
+            "born",
+            pd.Series(np.array([0, 1], "M8[ms]")),
+            errors.OutOfRange,
+            "one with a smaller part",
+        ),
+        (
+            "exact",
+            pd.Series(np.array([0, 2**60], "M8[s]")).dt.tz_localize("UTC"),
+            errors.OutOfRange,
+            "one beyond its range",
+        ),
         ("born", pd.Series([pd.NaT, pd.NaT]), errors.MissingValue, "a missing value"),
         ("born", pd.Series(np.array([0, 1], "m8[s]")), errors.DtypeMismatch, "timedelta64[s]"),
-        ("born", pd.Series(pd.period_range("2026", periods=2, freq="D")), errors.DtypeMismatch, "Period"),
-        ("born", pd.Series([0, 1]), errors.DtypeMismatch, "a number, for which the contract has no 'epoch'"),
-        ("due", pd.Series(np.array([-1, 1], "M8[s]")).dt.tz_localize("UTC"), errors.OutOfRange, "another"),
+        (
+            "born",
+            pd.Series(pd.period_range("2026", periods=2, freq="D")),
+            errors.DtypeMismatch,
+            "Period",
+        ),
+        (
+            "born",
+            pd.Series([0, 1]),
+            errors.DtypeMismatch,
+            "a number, for which the contract has no 'epoch'",
+        ),
+        (
+            "due",
+            pd.Series(np.array([-1, 1], "M8[s]")).dt.tz_localize("UTC"),
+            errors.OutOfRange,
+            "another",
+        ),
     ],
-)  # fmt: skip
+)
 def test_refused_columns(
     model: sidecall.Model, column: str, values: pd.Series, error: type, got: str
 ) -> None:
