@@ -151,76 +151,81 @@ struct Sizes {
 // A panel is multiplied with this many rows while it is in the cache.
 constexpr int64_t kRowsPerBlock = 16;
 
-// Multiplies `left`, [rows, terms] without gaps, by the panels of the right operand, and calls
-// store(row, column, sum) for each result.
-template <typename T, typename Store>
-__attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, const T* left,
-                                                         const T* packed,
-                                                         const Interrupt& interrupt,
-                                                         const Store& store) {
-  for (int64_t block = 0; block < sizes.rows; block += kRowsPerBlock) {
-    interrupt.poll();
-    const int64_t end = std::min(block + kRowsPerBlock, sizes.rows);
-    if (sizes.columns == 1) {
-      for (int64_t i = block; i < end; ++i)
-        store(i, 0, multiply_column(left + i * sizes.terms, packed, sizes.terms));
-      continue;
-    }
-    const T* panel = packed;
-    int64_t width = 0;
-    for (int64_t first = 0; first < sizes.columns; first += width) {
-      const int64_t units = units_for<T>(sizes.columns - first);
-      width = units * kUnit<T>;
-      const int64_t used = std::min(width, sizes.columns - first);
-      const auto rows_by_panel = [&](auto constant) __attribute__((always_inline)) {
-        constexpr int64_t kUnits = decltype(constant)::value, kWidth = kUnits * kUnit<T>;
-        constexpr int64_t kRows = std::min<int64_t>(kMaxUnits / kUnits, 8);  // at once
-        T sums[kRows * kWidth];
-        const auto store_rows = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-          for (int64_t row = 0; row < count; ++row) {
-            for (int64_t j = 0; j < used; ++j) store(i + row, first + j, sums[row * kWidth + j]);
-          }
-        };
-        int64_t i = block;
-        for (; i + kRows <= end; i += kRows) {
-          multiply_panel<T, kWidth, kRows>(left + i * sizes.terms, panel, sizes.terms, sums);
-          store_rows(i, kRows);
-        }
-        for (; i < end; ++i) {
-          multiply_panel<T, kWidth, 1>(left + i * sizes.terms, panel, sizes.terms, sums);
-          store_rows(i, 1);
-        }
+// Multiplies `rows` rows of the left operand, without gaps, by the panels of the right operand, and
+// writes the results to `to`, row by row.
+template <typename T>
+__attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, int64_t rows,
+                                                         const T* left, const T* panels, T* to) {
+  if (sizes.columns == 1) {
+    for (int64_t i = 0; i < rows; ++i)
+      to[i] = multiply_column(left + i * sizes.terms, panels, sizes.terms);
+    return;
+  }
+  const T* panel = panels;
+  int64_t width = 0;
+  for (int64_t first = 0; first < sizes.columns; first += width) {
+    const int64_t units = units_for<T>(sizes.columns - first);
+    width = units * kUnit<T>;
+    const int64_t used = std::min(width, sizes.columns - first);
+    const auto rows_by_panel = [&](auto constant) __attribute__((always_inline)) {
+      constexpr int64_t kUnits = decltype(constant)::value, kWidth = kUnits * kUnit<T>;
+      constexpr int64_t kRows = std::min<int64_t>(kMaxUnits / kUnits, 8);  // at once
+      T sums[kRows * kWidth];
+      const auto store = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+        for (int64_t row = 0; row < count; ++row)
+          std::copy_n(sums + row * kWidth, used, to + (i + row) * sizes.columns + first);
       };
-      if (units == 16) rows_by_panel(std::integral_constant<int64_t, 16>());
-      else if (units == 8) rows_by_panel(std::integral_constant<int64_t, 8>());
-      else if (units == 4) rows_by_panel(std::integral_constant<int64_t, 4>());
-      else if (units == 2) rows_by_panel(std::integral_constant<int64_t, 2>());
-      else rows_by_panel(std::integral_constant<int64_t, 1>());
-      panel += sizes.terms * width;
-    }
+      int64_t i = 0;
+      for (; i + kRows <= rows; i += kRows) {
+        multiply_panel<T, kWidth, kRows>(left + i * sizes.terms, panel, sizes.terms, sums);
+        store(i, kRows);
+      }
+      for (; i < rows; ++i) {
+        multiply_panel<T, kWidth, 1>(left + i * sizes.terms, panel, sizes.terms, sums);
+        store(i, 1);
+      }
+    };
+    if (units == 16) rows_by_panel(std::integral_constant<int64_t, 16>());
+    else if (units == 8) rows_by_panel(std::integral_constant<int64_t, 8>());
+    else if (units == 4) rows_by_panel(std::integral_constant<int64_t, 4>());
+    else if (units == 2) rows_by_panel(std::integral_constant<int64_t, 2>());
+    else rows_by_panel(std::integral_constant<int64_t, 1>());
+    panel += sizes.terms * width;
   }
 }
 
 #if defined(__x86_64__)
 // The same operations, compiled with AVX2 and fused multiply-add.
-template <typename T, typename Store>
-__attribute__((target("avx2,fma"))) void multiply_avx2(const Sizes& sizes, const T* left,
-                                                       const T* packed, const Interrupt& interrupt,
-                                                       const Store& store) {
-  multiply_here(sizes, left, packed, interrupt, store);
+template <typename T>
+__attribute__((target("avx2,fma"))) void multiply_avx2(const Sizes& sizes, int64_t rows,
+                                                       const T* left, const T* panels, T* to) {
+  multiply_here(sizes, rows, left, panels, to);
 }
 #endif
 
-template <typename T, typename Store>
-void multiply(const Sizes& sizes, const T* left, const T* packed, const Interrupt& interrupt,
-              const Store& store) {
+template <typename T>
+void multiply_rows(const Sizes& sizes, int64_t rows, const T* left, const T* panels, T* to) {
 #if defined(__x86_64__)
   if (sizes.has_avx2) {
-    multiply_avx2(sizes, left, packed, interrupt, store);
+    multiply_avx2(sizes, rows, left, panels, to);
     return;
   }
 #endif
-  multiply_here(sizes, left, packed, interrupt, store);
+  multiply_here(sizes, rows, left, panels, to);
+}
+
+// Writes the product of `left`, [rows, terms] without gaps, and the panels of the right operand to
+// `to`, [rows, columns]. Calls finish(row, results) for each row while it is in the cache.
+template <typename T, typename Finish>
+void multiply(const Sizes& sizes, const T* left, const T* panels, const Interrupt& interrupt, T* to,
+              const Finish& finish) {
+  for (int64_t block = 0; block < sizes.rows; block += kRowsPerBlock) {
+    interrupt.poll();
+    const int64_t end = std::min(block + kRowsPerBlock, sizes.rows);
+    multiply_rows(sizes, end - block, left + block * sizes.terms, panels,
+                  to + block * sizes.columns);
+    for (int64_t row = block; row < end; ++row) finish(row, to + row * sizes.columns);
+  }
 }
 
 // The panels of the right operand: packed when the node was compiled, or else in each run.
@@ -362,8 +367,8 @@ class MatMul final : public MatrixOperator {
           panels = operand.panels(right_view(b.as<T>() + offset, sizes, false), sizes);
           packed = right;
         }
-        multiply(sizes, a.as<T>() + left * sizes.rows * sizes.terms, panels, interrupt,
-                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = sum; });
+        multiply(sizes, a.as<T>() + left * sizes.rows * sizes.terms, panels, interrupt, to,
+                 [](int64_t, T*) {});
         to += sizes.rows * sizes.columns;
       }
     });
@@ -429,17 +434,21 @@ class Gemm final : public MatrixOperator {
       const T* panels = operand.panels(right_view(b.as<T>(), sizes, is_right_transposed), sizes);
       T* to = out->as<T>();
       if (c == nullptr) {
-        multiply(sizes, left, panels, interrupt,
-                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = alpha * sum; });
+        multiply(sizes, left, panels, interrupt, to, [&](int64_t, T* sums) {
+          if (alpha == T{1}) return;
+          for (int64_t j = 0; j < sizes.columns; ++j) sums[j] *= alpha;
+        });
       } else if (alpha == T{1} && beta == T{1} && c_row == 0 && c_column == 1) {
         // A bias, as most models have: products with 1 are left out.
         const T* bias = c->as<T>();
-        multiply(sizes, left, panels, interrupt,
-                 [&](int64_t i, int64_t j, T sum) { to[i * sizes.columns + j] = sum + bias[j]; });
+        multiply(sizes, left, panels, interrupt, to, [&](int64_t, T* sums) {
+          for (int64_t j = 0; j < sizes.columns; ++j) sums[j] += bias[j];
+        });
       } else {
         const T* addend = c->as<T>();
-        multiply(sizes, left, panels, interrupt, [&](int64_t i, int64_t j, T sum) {
-          to[i * sizes.columns + j] = alpha * sum + beta * addend[i * c_row + j * c_column];
+        multiply(sizes, left, panels, interrupt, to, [&](int64_t i, T* sums) {
+          for (int64_t j = 0; j < sizes.columns; ++j)
+            sums[j] = alpha * sums[j] + beta * addend[i * c_row + j * c_column];
         });
       }
     });
