@@ -152,13 +152,17 @@ struct Sizes {
 constexpr int64_t kRowsPerBlock = 16;
 
 // Multiplies `rows` rows of the left operand, without gaps, by the panels of the right operand, and
-// writes the results to `to`, row by row.
+// writes the results to `to`, row by row. `bias`, [columns], is added to each row unless it is null.
 template <typename T>
 __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, int64_t rows,
-                                                         const T* left, const T* panels, T* to) {
+                                                         const T* left, const T* panels,
+                                                         const T* bias, T* to) {
   if (sizes.columns == 1) {
     for (int64_t i = 0; i < rows; ++i)
       to[i] = multiply_column(left + i * sizes.terms, panels, sizes.terms);
+    if (bias != nullptr) {
+      for (int64_t i = 0; i < rows; ++i) to[i] += bias[0];
+    }
     return;
   }
   const T* panel = panels;
@@ -172,8 +176,15 @@ __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, int
       constexpr int64_t kRows = std::min<int64_t>(kMaxUnits / kUnits, 8);  // at once
       T sums[kRows * kWidth];
       const auto store = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-        for (int64_t row = 0; row < count; ++row)
-          std::copy_n(sums + row * kWidth, used, to + (i + row) * sizes.columns + first);
+        for (int64_t row = 0; row < count; ++row) {
+          const T* from = sums + row * kWidth;
+          T* results = to + (i + row) * sizes.columns + first;
+          if (bias != nullptr) {
+            for (int64_t j = 0; j < used; ++j) results[j] = from[j] + bias[first + j];
+          } else {
+            std::copy_n(from, used, results);
+          }
+        }
       };
       int64_t i = 0;
       for (; i + kRows <= rows; i += kRows) {
@@ -198,33 +209,34 @@ __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, int
 // The same operations, compiled with AVX2 and fused multiply-add.
 template <typename T>
 __attribute__((target("avx2,fma"))) void multiply_avx2(const Sizes& sizes, int64_t rows,
-                                                       const T* left, const T* panels, T* to) {
-  multiply_here(sizes, rows, left, panels, to);
+                                                       const T* left, const T* panels,
+                                                       const T* bias, T* to) {
+  multiply_here(sizes, rows, left, panels, bias, to);
 }
 #endif
 
 template <typename T>
-void multiply_rows(const Sizes& sizes, int64_t rows, const T* left, const T* panels, T* to) {
+void multiply_rows(const Sizes& sizes, int64_t rows, const T* left, const T* panels, const T* bias,
+                   T* to) {
 #if defined(__x86_64__)
   if (sizes.has_avx2) {
-    multiply_avx2(sizes, rows, left, panels, to);
+    multiply_avx2(sizes, rows, left, panels, bias, to);
     return;
   }
 #endif
-  multiply_here(sizes, rows, left, panels, to);
+  multiply_here(sizes, rows, left, panels, bias, to);
 }
 
 // Writes the product of `left`, [rows, terms] without gaps, and the panels of the right operand to
-// `to`, [rows, columns]. Calls finish(row, results) for each row while it is in the cache.
-template <typename T, typename Finish>
-void multiply(const Sizes& sizes, const T* left, const T* panels, const Interrupt& interrupt, T* to,
-              const Finish& finish) {
+// `to`, [rows, columns]. `bias`, [columns], is added to each row unless it is null.
+template <typename T>
+void multiply(const Sizes& sizes, const T* left, const T* panels, const T* bias,
+              const Interrupt& interrupt, T* to) {
   for (int64_t block = 0; block < sizes.rows; block += kRowsPerBlock) {
     interrupt.poll();
-    const int64_t end = std::min(block + kRowsPerBlock, sizes.rows);
-    multiply_rows(sizes, end - block, left + block * sizes.terms, panels,
+    const int64_t rows = std::min(kRowsPerBlock, sizes.rows - block);
+    multiply_rows(sizes, rows, left + block * sizes.terms, panels, bias,
                   to + block * sizes.columns);
-    for (int64_t row = block; row < end; ++row) finish(row, to + row * sizes.columns);
   }
 }
 
@@ -367,8 +379,8 @@ class MatMul final : public MatrixOperator {
           panels = operand.panels(right_view(b.as<T>() + offset, sizes, false), sizes);
           packed = right;
         }
-        multiply(sizes, a.as<T>() + left * sizes.rows * sizes.terms, panels, interrupt, to,
-                 [](int64_t, T*) {});
+        multiply(sizes, a.as<T>() + left * sizes.rows * sizes.terms, panels,
+                 static_cast<const T*>(nullptr), interrupt, to);
         to += sizes.rows * sizes.columns;
       }
     });
@@ -424,6 +436,9 @@ class Gemm final : public MatrixOperator {
     const int64_t columns_of_c = c == nullptr || c->rank() == 0 ? 1 : c->dims.back();
     const int64_t c_column = columns_of_c == 1 ? 0 : 1;
     const int64_t c_row = c == nullptr || c->rank() < 2 || c->dims[0] == 1 ? 0 : columns_of_c;
+    // As most models have: one addition, without products with 1.
+    const bool is_bias = c != nullptr && alpha == T{1} && beta == T{1} && c_row == 0 &&
+                         (c_column == 1 || sizes.columns == 1);
     Buffer rows;
     if (transposes_a_) rows.reserve(static_cast<uint64_t>(a.count) * sizeof(T));
     RightOperand operand(packed_.get(), packed_bytes<T>(sizes.terms, sizes.columns));
@@ -433,23 +448,14 @@ class Gemm final : public MatrixOperator {
       if (is_left_transposed) left = transpose(left, sizes, static_cast<T*>(rows.data()));
       const T* panels = operand.panels(right_view(b.as<T>(), sizes, is_right_transposed), sizes);
       T* to = out->as<T>();
-      if (c == nullptr) {
-        multiply(sizes, left, panels, interrupt, to, [&](int64_t, T* sums) {
-          if (alpha == T{1}) return;
-          for (int64_t j = 0; j < sizes.columns; ++j) sums[j] *= alpha;
-        });
-      } else if (alpha == T{1} && beta == T{1} && c_row == 0 && c_column == 1) {
-        // A bias, as most models have: products with 1 are left out.
-        const T* bias = c->as<T>();
-        multiply(sizes, left, panels, interrupt, to, [&](int64_t, T* sums) {
-          for (int64_t j = 0; j < sizes.columns; ++j) sums[j] += bias[j];
-        });
-      } else {
-        const T* addend = c->as<T>();
-        multiply(sizes, left, panels, interrupt, to, [&](int64_t i, T* sums) {
-          for (int64_t j = 0; j < sizes.columns; ++j)
-            sums[j] = alpha * sums[j] + beta * addend[i * c_row + j * c_column];
-        });
+      multiply(sizes, left, panels, is_bias ? c->as<T>() : nullptr, interrupt, to);
+      if (is_bias || (c == nullptr && alpha == T{1})) return;
+      const T* addend = c == nullptr ? nullptr : c->as<T>();
+      for (int64_t i = 0; i < sizes.rows; ++i, to += sizes.columns) {
+        for (int64_t j = 0; j < sizes.columns; ++j) {
+          to[j] *= alpha;
+          if (addend != nullptr) to[j] += beta * addend[i * c_row + j * c_column];
+        }
       }
     });
   }
