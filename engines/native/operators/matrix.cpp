@@ -152,7 +152,7 @@ struct Sizes {
 constexpr int64_t kRowsPerBlock = 16;
 
 // Multiplies `rows` rows of the left operand, without gaps, by the panels of the right operand, and
-// writes the results to `to`, row by row. `bias`, [columns], is added to each row unless it is null.
+// writes the results to `to`, row by row. `bias`, [columns], or null, is added to each row.
 template <typename T>
 __attribute__((always_inline)) inline void multiply_here(const Sizes& sizes, int64_t rows,
                                                          const T* left, const T* panels,
@@ -228,7 +228,7 @@ void multiply_rows(const Sizes& sizes, int64_t rows, const T* left, const T* pan
 }
 
 // Writes the product of `left`, [rows, terms] without gaps, and the panels of the right operand to
-// `to`, [rows, columns]. `bias`, [columns], is added to each row unless it is null.
+// `to`, [rows, columns]. `bias`, [columns], or null, is added to each row.
 template <typename T>
 void multiply(const Sizes& sizes, const T* left, const T* panels, const T* bias,
               const Interrupt& interrupt, T* to) {
