@@ -1,6 +1,7 @@
 """Fits, converts and compares every estimator of scikit-learn, on both engines.
 
-Writes docs/coverage.md with `--update`. docs/engine.md has the results of the native engine.
+Writes docs/coverage.md with `--update`, with the results of walk_other_packages.py. docs/engine.md
+has the results of the native engine.
 """
 
 from __future__ import annotations
@@ -288,7 +289,8 @@ def walk() -> list[Row]:
         return [examine(cls, d) for _, cls in all_estimators()]
 
 
-def page(rows: list[Row]) -> str:
+def page(rows: list[Row], more: list[str]) -> str:
+    """The page about these estimators of scikit-learn; `more` holds the lines after them."""
     fits = [r for r in rows if r.fits]
     good = [r for r in fits if r.converts]
     lines = [
@@ -301,7 +303,8 @@ def page(rows: list[Row]) -> str:
         "as `sidecall.export` does it. The answers of the converted model for up to 200 rows are",
         "compared with those of the original. If the conversion is refused, the last column gives",
         "the reason. The command `python tests/python/convert/walk_estimators.py --update` writes",
-        "this page. A test fails if the page is out of date.",
+        "this page. A test fails if the page is out of date. [Other packages](#other-packages) and",
+        "[parameters that are refused](#parameters-that-are-refused) follow after the table.",
         "",
         "A difference is relative to 1 + |expected|. Every estimator that converts agrees within",
         f'{LIMIT:g}, and no label differs. The column `float32` says "yes" if the conversion with',
@@ -325,6 +328,7 @@ def page(rows: list[Row]) -> str:
         "",
         f"Not counted, as they do not fit on tables of numbers, strings or texts: {others}.",
         "",
+        *more,
     ]
     return "\n".join(lines)
 
@@ -340,6 +344,9 @@ if __name__ == "__main__":
     for row in walked:
         if "-v" in sys.argv and not (row.converts and row.agrees and row.agrees_in_float32):
             print(row)
+    import walk_other_packages as other
+
+    written = page(walked, other.lines(other.walk(), other.walk_parameters()))
     if "--update" in sys.argv:
-        PAGE.write_text(page(walked), encoding="utf-8")
-    print(page(walked).splitlines()[0])
+        PAGE.write_text(written, encoding="utf-8")
+    print(written.splitlines()[0])

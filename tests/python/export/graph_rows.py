@@ -40,6 +40,7 @@ def graph_of(model: Any, data: Any) -> Any:
         warnings.simplefilter("ignore")
         original.describe(data)
         steps = original.steps
+        categories = original.categories(lambda rows: data.iloc[rows], len(data))
         return to_graph(
             model,
             [
@@ -49,17 +50,16 @@ def graph_of(model: Any, data: Any) -> Any:
             steps=steps.of,
             checks=Checks(find_rules(steps.given), {}),
             examples=steps.examples(),
+            categories=categories,
         )
 
 
-def check_rows(model: Any, data: Any, rows: Any, tolerance: float = 1e-9) -> int:
-    """Returns how many rows the original refuses; the graph must refuse them, and no others."""
-    graph = graph_of(model, data)
+def answers_of(graph: Any, rows: Any) -> list[dict[str, np.ndarray]]:
+    """The outputs of the graph on each engine that runs it, ONNX Runtime first."""
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     names = [o.name for o in session.get_outputs()]
-    output = "probabilities" if "probabilities" in names else "transformed"
     feeds = tensors(rows)
     answers = [dict(zip(names, session.run(None, feeds), strict=True))]
     with (
@@ -67,6 +67,13 @@ def check_rows(model: Any, data: Any, rows: Any, tolerance: float = 1e-9) -> int
         sidecall.open(graph.SerializeToString(), engine="native", verify="off") as opened,
     ):
         answers.append({name: np.array(a) for name, a in opened.run(feeds).items()})
+    return answers
+
+
+def check_rows(model: Any, data: Any, rows: Any, tolerance: float = 1e-9) -> int:
+    """Returns how many rows the original refuses; the graph must refuse them, and no others."""
+    answers = answers_of(graph_of(model, data), rows)
+    output = "probabilities" if "probabilities" in answers[0] else "transformed"
     method = model.predict_proba if output == "probabilities" else model.transform
     expected = _asked(method, rows)
     for got in answers:
