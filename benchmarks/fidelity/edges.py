@@ -94,6 +94,9 @@ def _leaf(step: Any, names: list[str], found: Found) -> None:
         found[name] += column.tolist()
     for name, spline in zip(names, getattr(step, "bsplines_", ()), strict=False):
         found[name] += spline.t.tolist()
+    for name, values in getattr(step, "binner_dict_", {}).items():
+        if name in names:
+            found[name] += _numbers(values).tolist()
     if type(step).__name__ == "Binarizer":
         for name in names:
             found[name].append(step.threshold)
@@ -141,6 +144,9 @@ def _thresholds(model: Any) -> Iterator[tuple[int, float]]:
             numeric["threshold"].astype(float),
             strict=True,
         )
+    if library == "catboost":
+        for place, borders in model.get_borders().items():
+            yield from ((place, border) for border in borders)
     if library == "xgboost":
         booster = model.get_booster() if hasattr(model, "get_booster") else model
         frame = booster.trees_to_dataframe().dropna(subset=["Split"])

@@ -50,6 +50,29 @@ _LOCATED = 50
 _ROUTED = 8
 
 
+@dataclass
+class BuiltRows(Rows):
+    """Rows as fit saw them; `pool` is the frame that fit saw.
+
+    The type of a column of categories lists the categories of all rows, and XGBoost refuses every
+    row because of one unknown category of the list. So rows that have none of the unknown
+    categories do not list them when they are taken. Other rows keep the list: XGBoost answers a row
+    whose unknown category is not above all others with the answer of another category, and its
+    file refuses the row.
+    """
+
+    pool: pd.DataFrame
+
+    def take(self, index: Any) -> Rows:
+        taken = super().take(index)
+        original = taken.original
+        for name in self.pool.select_dtypes("category") if hasattr(original, "columns") else ():
+            known, column = self.pool[name].cat.categories, original[name]
+            if len(column.cat.categories) > len(known) and column.dropna().isin(known).all():
+                original = original.assign(**{name: column.cat.set_categories(known)})
+        return BuiltRows(original, taken.frame, self.pool)
+
+
 class Judge:
     """Compares the file of a pipeline with its original, on every engine that runs the file."""
 
@@ -96,7 +119,7 @@ class Judge:
         return {name: side.counts for name, side in self.sides.items()}
 
     def rows_of(self, batch: Batch) -> Rows:
-        return Rows(self._built(batch.columns), self._sent(batch))
+        return BuiltRows(self._built(batch.columns), self._sent(batch), self.drawn.pool)
 
     def _built(self, columns: list[Column]) -> Any:
         """The rows as fit saw them. A number beyond float32 becomes an infinity in float32."""
@@ -126,7 +149,8 @@ class Judge:
 
         Labels are left out: if two scores are nearly equal, rounding decides the label.
         """
-        rows = Rows(self._built(columns), pd.DataFrame(index=range(len(columns[0]))))
+        sent = pd.DataFrame(index=range(len(columns[0])))
+        rows = BuiltRows(self._built(columns), sent, self.drawn.pool)
         answers = self.original.ask(rows)
         parts = [
             answers.values[output.name]

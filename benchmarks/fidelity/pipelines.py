@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from imblearn.pipeline import (  # type: ignore[import-untyped]
+    make_pipeline as imblearn_pipeline,
+)
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
@@ -15,6 +18,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from . import packages
 from .estimators import Last, last
 from .steps import Columns, Sampler, encoder, imputer, mixing, scaling, vectorizer
 from .tables import NAMES, WEIGHTS, Table, kind_of, load
@@ -22,6 +26,8 @@ from .tables import NAMES, WEIGHTS, Table, kind_of, load
 _ATTEMPTS = 40
 _EXPORT_ROWS = 3000
 _FEW_VALUES = 60
+# Every pipeline with this remainder is drawn from the packages of packages.py.
+_OTHERS, _REMAINDER = 4, 3
 
 
 class UndrawnError(Exception):
@@ -85,13 +91,20 @@ class _Drawing:
     def __init__(self, sampler: Sampler, seed: int, number: int) -> None:
         self.sampler, self.seed, self.number = sampler, seed, number
         self.table: Table = load(NAMES[int(sampler.rng.choice(len(NAMES), p=WEIGHTS))])
+        self.package = packages.package(sampler) if number % _OTHERS == _REMAINDER else ""
         self.task = self._task()
         self.target = self._target()
-        self.last: Last | None = None if self.task == "transform" else last(sampler, self.task)
+        self.last: Last | None = packages.last(sampler, self.package, self.task)
+        if self.last is None and self.task != "transform":
+            self.last = last(sampler, self.task)
         # The number of transformers; together with the last step there are 2 to 6 steps.
         self.budget = int(sampler.rng.integers(1 if self.last is not None else 2, 6))
 
     def _task(self) -> str:
+        if self.package:
+            possible = ["regression"] if self.table.numbers else []
+            possible += ["classification"] if self.table.classes else []
+            return packages.task(self.sampler, self.package, possible)
         options = [(0.05, "cluster"), (0.05, "outlier"), (0.08, "transform")]
         options += [(0.4, "regression")] if self.table.numbers else []
         options += [(0.42, "classification")] if self.table.classes else []
@@ -106,7 +119,14 @@ class _Drawing:
         text = (
             self.table.texts if self.table.texts is not None and self.sampler.chance(0.4) else None
         )
-        if text is not None and self.sampler.chance(0.4):
+        if self.package:
+            pool, container = (
+                self._columns(text if self.package == packages.SKRUB else None),
+                "frame",
+            )
+            pool = packages.prepared(self.package, pool)
+            model = self._of_package(pool)
+        elif text is not None and self.sampler.chance(0.4):
             pool, container = self.table.frame[[text]].astype(object), "text"
             model = self._assembled([vectorizer(self.sampler)], wide=True)
         else:
@@ -140,7 +160,7 @@ class _Drawing:
         sampler, table = self.sampler, self.table
         numbers = sampler.some(table.of_kind("fiu", self.target), 1, 7)
         others = []
-        if not numbers or sampler.chance(0.55):
+        if not numbers or self.package or sampler.chance(0.55):
             others += sampler.some(table.of_kind("O", self.target), 1, 3)
             others += sampler.some(table.of_kind("b", self.target), 0, 2)
         names = [*numbers, *others, *([text] if text else [])]
@@ -165,6 +185,28 @@ class _Drawing:
             elif kind == "O":
                 frame[name] = frame[name].astype(object if name == text else words)
         return frame
+
+    def _of_package(self, pool: pd.DataFrame) -> Any:
+        """A pipeline with steps of the package that was drawn for this number."""
+        sampler, kinds = self.sampler, packages.Kinds.of(pool)
+        if self.last is None or self.last.positive:
+            raise ValueError("expected a last step that takes numbers of any sign")
+        if self.package in (packages.CATBOOST, packages.XGBOOST):
+            model = self.last.make(sampler)
+            if self.package == packages.CATBOOST:
+                model.set_params(cat_features=kinds.words)
+            return make_pipeline(model)
+        if self.package == packages.IMBLEARN:
+            *steps, last_step = (step for _, step in self._columnwise(pool, None).steps)
+            return imblearn_pipeline(*steps, packages.resampler(sampler), last_step)
+        if not kinds.words:
+            raise ValueError("expected a column of text")
+        if self.package == packages.ENCODERS:
+            return self._columnwise(pool, None)
+        self.budget = 0
+        if self.package == packages.SKRUB:
+            return self._assembled(packages.table_vectorizer(sampler, self.last.takes_missing))
+        return self._assembled(packages.feature_engine(sampler, pool, self.task))
 
     def _plain(self, pool: pd.DataFrame) -> Any:
         return self._assembled(self._numeric(pool, list(pool.columns)), width=pool.shape[1])
@@ -200,9 +242,7 @@ class _Drawing:
             if pool[words].isna().any(axis=None) and sampler.chance(0.5):
                 strategy = sampler.one(["most_frequent", "constant"])
                 fill.append(SimpleImputer(strategy=strategy, fill_value="none"))
-            branches.append(
-                ("words", _joined([*fill, encoder(sampler, self._about(words))]), words)
-            )
+            branches.append(("words", _joined([*fill, self._encoder(words)]), words))
         flags = [name for name in pool.columns if kinds[name] == "b"]
         if flags:
             branches.append(("flags", "passthrough", flags))
@@ -215,6 +255,11 @@ class _Drawing:
             ],
             wide=True,
         )
+
+    def _encoder(self, words: list[str]) -> Any:
+        if self.package == packages.ENCODERS:
+            return packages.encoder(self.sampler)
+        return encoder(self.sampler, self._about(words))
 
     def _about(self, names: list[str], positive: bool = False) -> Columns:
         return Columns(len(names), positive=positive, task=self.task)

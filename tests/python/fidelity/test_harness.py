@@ -13,17 +13,20 @@ import pandas as pd
 import pytest
 import sidecall
 from fidelity import cpus
+from fidelity import packages as packages_drawn
 from fidelity.document import bars, native_defects, refusals
 from fidelity.edges import find_jumps, held_edges
 from fidelity.engines import NOT_PROVEN, Engines, failure, without_names
 from fidelity.exactness import gives_float32, raw_tree_output
-from fidelity.judge import Judge, judge
+from fidelity.judge import BuiltRows, Judge, judge
 from fidelity.ledger import Ledger
 from fidelity.pipelines import Drawn, draw
+from fidelity.steps import Sampler
 from sidecall.comparing.rows import Rows
 from sidecall.comparing.sides import OriginalSide, Output
 from sidecall.exporting.data.columns import column_of_array
 from sidecall.exporting.model.original import Original
+from sidecall.exporting.model.steps import estimators_in
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
@@ -35,6 +38,15 @@ from vector_files import MODELS
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.uniform(0, 10, 400), "b": RNG.uniform(-1, 1, 400)})
 TARGET = np.floor(FRAME["a"]) + FRAME["b"]
+# Pipelines of the fixed seed with steps of other packages.
+OTHERS = {
+    3: "xgboost",
+    11: "imblearn",
+    15: "catboost",
+    19: "feature_engine",
+    27: "category_encoders",
+    35: "skrub",
+}
 # What the bars add up.
 COUNTED = ("rows", "compared", "wrong", "unstable", "tree_bits", "routes")
 COUNTED += ("refused_by_original", "refused_by_file")
@@ -98,6 +110,31 @@ def test_a_seed_and_a_number_give_the_same_pipeline_and_the_same_rows(tmp_path: 
 
 def test_different_numbers_of_one_seed_give_different_pipelines() -> None:
     assert len({draw(11, number).steps for number in range(3)}) > 1
+
+
+def test_every_fourth_pipeline_has_steps_of_another_package() -> None:
+    def packages(model: Any) -> set[str]:
+        return {type(step).__module__.partition(".")[0] for step in estimators_in(model)}
+
+    for number, package in OTHERS.items():
+        assert package in packages(draw(11, number).model)
+    rng = np.random.default_rng(0)
+    steps = [packages_drawn.package(Sampler(rng)) for _ in range(200)]
+    assert set(steps) == {name for _, name in packages_drawn.WEIGHTS}
+    with pytest.raises(ValueError, match="imblearn"):
+        packages_drawn.task(Sampler(rng), "imblearn", ["regression"])
+
+
+def test_rows_without_an_unknown_category_do_not_list_that_of_another_row() -> None:
+    pool = pd.DataFrame({"word": pd.Categorical(["a", "b"]), "x": [1.0, 2.0]})
+    given = pd.DataFrame(
+        {"word": pd.Categorical(["a", "?", None], ["a", "b", "?"]), "x": [1.0, 2.0, 3.0]}
+    )
+    rows = BuiltRows(given, given, pool)
+    assert list(rows.take([0, 2]).original["word"].cat.categories) == ["a", "b"]
+    taken = rows.take(slice(0, 2))
+    assert list(taken.original["word"]) == ["a", "?"]
+    assert list(taken.take([0]).original["word"].cat.categories) == ["a", "b"]
 
 
 def test_a_file_that_answers_as_its_original_has_no_differences(tmp_path: Path) -> None:
