@@ -50,23 +50,40 @@ _LOCATED = 50
 _ROUTED = 8
 
 
+_LAST_TEXT = "\x7f\x7f\x7f"  # the last in XGBoost's order, which reads bytes as signed
+
+
 @dataclass
 class BuiltRows(Rows):
     """Rows as fit saw them; `pool` is the frame that fit saw.
 
     The type of a column of categories lists the categories of all rows, and XGBoost refuses every
     row because of one unknown category of the list. So rows that have none of the unknown
-    categories do not list them when they are taken. Other rows keep the list: XGBoost answers a row
-    whose unknown category is not above all others with the answer of another category, and its
-    file refuses the row.
+    categories do not list them when they are taken. The lists of other rows end with _LAST_TEXT:
+    XGBoost answers a row as if it had another category if no unknown category of the list is above
+    all others, and its file refuses the row.
     """
 
     pool: pd.DataFrame
 
+    def __post_init__(self) -> None:
+        for name in self._words():
+            categories = self.original[name].cat.categories
+            if len(categories) > len(self.pool[name].cat.categories) and isinstance(
+                categories[0], str
+            ):
+                listed = pd.Index([*categories, _LAST_TEXT]).drop_duplicates()
+                column = self.original[name].cat.set_categories(listed)
+                self.original = self.original.assign(**{name: column})
+
+    def _words(self) -> list[Any]:
+        is_frame = hasattr(self.original, "columns")
+        return list(self.pool.select_dtypes("category")) if is_frame else []
+
     def take(self, index: Any) -> Rows:
         taken = super().take(index)
         original = taken.original
-        for name in self.pool.select_dtypes("category") if hasattr(original, "columns") else ():
+        for name in self._words():
             known, column = self.pool[name].cat.categories, original[name]
             if len(column.cat.categories) > len(known) and column.dropna().isin(known).all():
                 original = original.assign(**{name: column.cat.set_categories(known)})

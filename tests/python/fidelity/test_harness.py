@@ -134,6 +134,7 @@ def test_rows_without_an_unknown_category_do_not_list_that_of_another_row() -> N
     assert list(rows.take([0, 2]).original["word"].cat.categories) == ["a", "b"]
     taken = rows.take(slice(0, 2))
     assert list(taken.original["word"]) == ["a", "?"]
+    assert list(taken.original["word"].cat.categories) == ["a", "b", "?", "\x7f\x7f\x7f"]
     assert list(taken.take([0]).original["word"].cat.categories) == ["a", "b"]
 
 
