@@ -154,7 +154,9 @@ def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
         reason = (
             f"its fitted form is not the expected one ({error})" if fitted else "it is not fitted"
         )
-        raise NotConvertible(type(model).__name__, reason) from error
+        is_known = g.failed is not None and g.failed[0] is error
+        step = g.failed[1] if g.failed is not None and is_known else type(model).__name__
+        raise NotConvertible(step, reason) from error
 
 
 def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:

@@ -35,6 +35,13 @@ def registered(model: object, method: str) -> Callable[[Conversion, Any, Frame],
     return _rule(model, method)
 
 
+def lacks_class_index(model: object) -> bool:
+    """Whether the predicted class is taken from the scores of a registered converter."""
+    return find_converter(model, "class_index") is None and any(
+        find_converter(model, method) for method in ("predict_proba", "decision_function")
+    )
+
+
 def _rule(model: object, method: str) -> Callable[[Conversion, Any, Frame], Any] | None:
     converter = find_converter(model, method)
     if converter is None:

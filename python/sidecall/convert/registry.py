@@ -101,6 +101,8 @@ class Conversion(Graph):
         # row.
         self.refusals: dict[tuple[str, str], list[Tensor]] = {}
         self.path: list[tuple[str, str]] = []
+        # An error of a converter, and the path of the innermost step that raised it.
+        self.failed: tuple[Exception, str] | None = None
         # A row as each step gets it in the original, by the id() of the step.
         self.examples: Mapping[int, Any] = {}
         # The values of columns of categories that a step got, by the id() of the step and the
@@ -135,6 +137,10 @@ class Conversion(Graph):
         self.path.append((name, label))
         try:
             yield
+        except Exception as error:
+            if self.failed is None or self.failed[0] is not error:
+                self.failed = error, self.step_path
+            raise
         finally:
             self.path.pop()
 

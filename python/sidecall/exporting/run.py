@@ -26,6 +26,11 @@ from .parity.refusals import Refusals
 from .reports.progress import Progress
 from .reports.report import CheckReport, Report, StepRow
 
+_CLASS_HINT = (
+    "; register a converter of its class_index too if its predict is not the class with the largest "
+    "score"
+)
+
 Golden = Literal["synthetic", "real", "none"]
 Precision = Literal["original", "float32"]
 
@@ -168,6 +173,9 @@ class Conversion:
 
     def _located(self, error: ParityError, probe_rows: list[Column]) -> ParityError:
         """Returns the same error with the step that causes it."""
+        from sidecall.convert.output import final_step
+        from sidecall.convert.registered import lacks_class_index
+
         near = np.arange(error.row, min(error.row + SAMPLE_ROWS, self.data.rows))
         batches = [
             self.golden_rows,
@@ -179,6 +187,8 @@ class Conversion:
         step, hint = locate_mismatch(
             self.model, self.data, self.schema, batches, steps.of, steps.examples(), precision
         )
+        if error.output == "label" and lacks_class_index(final_step(self.model)):
+            hint += _CLASS_HINT
         return ParityError(
             step, error.reason + hint, output=error.output, row=error.row, largest=error.largest
         )

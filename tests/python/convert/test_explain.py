@@ -2,9 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from sidecall.convert import explain
+import pytest
+from sidecall.convert import NotConvertible, explain, to_graph
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -56,7 +61,8 @@ def test_every_step_is_a_row_with_its_own_reason():
     assert by_step["stackingclassifier"].kind == "StackingClassifier"
     assert (
         by_step["stackingclassifier"].reason
-        == "k (KNeighborsClassifier): the metric 'canberra' is not supported"
+        == "k (KNeighborsClassifier): the metric 'canberra' is not supported; use euclidean, "
+        "manhattan, chebyshev or minkowski"
     )
 
 
@@ -72,6 +78,24 @@ def test_a_model_with_categories_converts():
         frame, Y
     )
     assert [row.converts for row in explain(model)] == [True]
+
+
+def test_an_error_in_a_converter_is_reported_with_its_step():
+    model = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression()))
+    model.fit(FRAME[["x"]], Y)
+    del model[1][0].mean_
+    with pytest.raises(NotConvertible, match="fitted form is not the expected one") as caught:
+        to_graph(model, [("X", "float64", 1)])
+    assert caught.value.step == "pipeline > standardscaler (StandardScaler)"
+
+
+def test_a_function_that_calls_an_estimator_is_refused_with_the_call():
+    forest = RandomForestClassifier(2, random_state=0).fit(FRAME[["x"]].to_numpy(), Y)
+    for method in ("apply", "predict_proba"):
+        step = FunctionTransformer(getattr(forest, method)).fit(FRAME[["x"]].to_numpy())
+        (row,) = explain(step)
+        assert f"it calls RandomForestClassifier.{method}" in row.reason
+        assert "put it into the pipeline" in row.reason
 
 
 def test_steps_that_are_not_fitted_do_not_convert():

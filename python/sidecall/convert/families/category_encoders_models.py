@@ -25,6 +25,11 @@ ENCODERS = (
 )
 
 refuses(
+    "category_encoders",
+    "CountTargetEncoder MultiHotEncoder",
+    "it has no converter; use CountEncoder and TargetEncoder, or OneHotEncoder",
+)
+refuses(
     "category_encoders", "HashingEncoder", "it computes a hash of each value; use BinaryEncoder"
 )
 

@@ -38,7 +38,17 @@ refuses(
     "StringSimilarityEncoder",
     "it compares every text with the categories; use OneHotEncoder or OrdinalEncoder",
 )
-refuses("feature_engine", "TextFeatures", "it measures texts, which no operator does")
+refuses(
+    "feature_engine",
+    "GeoDistanceFeatures",
+    "it computes distances on a sphere; compute these columns before, or register a converter with "
+    "sidecall.register_converter",
+)
+refuses(
+    "feature_engine",
+    "TextFeatures",
+    "it measures texts, which no operator does; compute these columns before",
+)
 refuses(
     "feature_engine",
     "DatetimeOrdinal DatetimeSubtraction",
@@ -47,7 +57,7 @@ refuses(
 refuses(
     "feature_engine",
     "LagFeatures WindowFeatures ExpandingWindowFeatures",
-    "it combines several rows, but a file answers each row by itself",
+    "it combines several rows, but a file answers each row by itself; compute these columns before",
 )
 
 
@@ -68,14 +78,16 @@ def _filled(g: Conversion, x: Tensor, value: Any) -> Tensor:
         if is_missing(value):
             return x
         if not isinstance(value, str):
-            raise g.refuse("it fills a column of strings with a number")
+            raise g.refuse(
+                "it fills a column of strings with a number; use a text as the fill value"
+            )
         text = g.where(x.equals(MISSING), g.const([[value]]), x)
         text.range = Range.of(-np.inf, np.inf, False, 1)  # never missing
         return text
     if not x.dtype.startswith("float"):  # never missing
         return x
     if isinstance(value, str):
-        raise g.refuse("it fills a column of numbers with a string")
+        raise g.refuse("it fills a column of numbers with a string; use a number as the fill value")
     known, value = x.range, float(value)
     # A column of float32 becomes one of float64 if the value does not fit into it.
     dtype = "float32" if x.dtype == "float32" and np.float32(value) == value else "float64"
@@ -222,7 +234,10 @@ def relabel(g: Conversion, model: Any, x: Frame) -> Frame:
         lost = [not k and is_missing(v) for k, v in zip(keeps, answers.values, strict=True)]
         labelled = [not k and not out for k, out in zip(keeps, lost, strict=True)]
         if any(v != label for v, new in zip(answers.values, labelled, strict=True) if new):
-            raise g.refuse(f"it answers a category of '{name}' with an unexpected value")
+            raise g.refuse(
+                f"it answers a category of '{name}' with neither the category nor {label!r}; "
+                "encode this column in another step"
+            )
         index = _position(g, column, answers)
         for changes, value in ((labelled, label), (lost, np.nan)):
             if any(changes):
@@ -235,7 +250,7 @@ def relabel(g: Conversion, model: Any, x: Frame) -> Frame:
 def _replaced(g: Conversion, x: Tensor, keeps: Tensor, value: Any) -> Tensor:
     if x.dtype == "string":
         if not (isinstance(value, str) or is_missing(value)):
-            raise g.refuse("it replaces strings by a number")
+            raise g.refuse("it replaces strings by a number; use a text for replace_with")
         return g.where(keeps, x, g.const([[MISSING if is_missing(value) else value]]))
     if isinstance(value, str):
         raise g.refuse("it replaces numbers by a string; convert the column to strings before")
@@ -259,7 +274,9 @@ def wrapper(g: Conversion, model: Any, x: Frame) -> Frame:
     if type(model.transformer_).__name__ in ("OneHotEncoder", "PolynomialFeatures"):
         return columns.appended(inner.parts, model.variables_)
     if inner.width != len(model.variables_):
-        raise g.refuse("its transformer returns another number of columns")
+        raise g.refuse(
+            "its transformer returns another number of columns; use scikit-learn's ColumnTransformer"
+        )
     return columns.replaced(list(model.variables_), inner)
 
 
@@ -270,7 +287,10 @@ def match_variables(g: Conversion, model: Any, x: Frame) -> Frame:
         example is None
         or any(example.dtypes.get(name) != dtype for name, dtype in model.dtype_dict_.items())
     ):
-        raise g.refuse("it changes the types of columns (match_dtypes=True)")
+        raise g.refuse(
+            "it changes the types of columns (match_dtypes=True); convert the columns before fit, and "
+            "leave match_dtypes at False"
+        )
     names = list(model.feature_names_in_)
     given = list(names if example is None else example.columns)
     if x.width != len(given):

@@ -193,11 +193,13 @@ def _padded(g: Conversion, terms: dict[str, int], text: Tensor) -> Tensor:
 def _check(g: Conversion, model: Any) -> None:
     for name in ("preprocessor", "tokenizer"):
         if getattr(model, name) is not None:
-            raise g.refuse(f"its {name} is a Python function")
+            raise g.refuse(
+                f"its {name} is a Python function; use token_pattern, lowercase and strip_accents"
+            )
     if callable(model.strip_accents):
-        raise g.refuse("its strip_accents is a Python function")
+        raise g.refuse("its strip_accents is a Python function; use 'unicode' or 'ascii'")
     if callable(model.analyzer):
-        raise g.refuse("its analyzer is a Python function")
+        raise g.refuse("its analyzer is a Python function; use 'word', 'char' or 'char_wb'")
     if model.analyzer not in ("word", "char", "char_wb"):
         raise g.refuse(
             f"analyzer='{model.analyzer}' is not supported; 'word', 'char' and 'char_wb' are"

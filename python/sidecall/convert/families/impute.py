@@ -177,7 +177,7 @@ def _neighbours(
 @converts("sklearn", "IterativeImputer", "transform")
 def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
     if model.sample_posterior:
-        raise g.refuse("with sample_posterior=True it draws values at random")
+        raise g.refuse("with sample_posterior=True it draws values at random; use False")
     y = x.matrix()
     mask = missing_mask(g, y, model.missing_values)
     if mask is None or not np.all(model._valid_mask if hasattr(model, "_valid_mask") else True):

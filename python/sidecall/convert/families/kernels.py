@@ -77,7 +77,7 @@ def kernel(
     raise g.refuse(
         f"the kernel {name!r} is not supported"
         if isinstance(name, str)
-        else "its kernel is a Python function"
+        else "its kernel is a Python function; use the name of a kernel"
     )
 
 
@@ -105,7 +105,9 @@ def differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
 
 def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
     if model.kernel == "precomputed" or callable(model.kernel):
-        raise g.refuse("a precomputed or callable kernel is not supported")
+        raise g.refuse(
+            "a precomputed or callable kernel is not supported; use 'linear', 'poly', 'rbf' or 'sigmoid'"
+        )
     if model.kernel == "rbf":
         return g.exp(
             squared_differences(g, x.matrix("float64"), model.support_vectors_)

@@ -179,7 +179,9 @@ def one_class(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "DummyClassifier", "predict_proba")
 def dummy_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.strategy not in ("prior", "most_frequent", "constant"):
-        raise g.refuse(f"strategy '{model.strategy}' draws at random")
+        raise g.refuse(
+            f"strategy '{model.strategy}' draws at random; use 'prior', 'most_frequent' or 'constant'"
+        )
     if model.n_outputs_ > 1:
         raise g.refuse("several outputs are not supported by this converter")
     row = model.predict_proba(np.zeros((1, 1)))

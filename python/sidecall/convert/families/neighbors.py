@@ -18,6 +18,8 @@ from ..graph.nearest import (
 from ..registry import Conversion, converts
 from .kernels import kernel, squared_distances
 
+_METRICS = "euclidean, manhattan, chebyshev or minkowski"
+
 
 def _metric(g: Conversion, model: Any) -> tuple[str, float]:
     """Returns the model's metric, under one name for all synonyms, and minkowski's exponent."""
@@ -27,7 +29,7 @@ def _metric(g: Conversion, model: Any) -> tuple[str, float]:
     if metric == "minkowski":
         metric = {1: "manhattan", 2: "euclidean", np.inf: "chebyshev"}.get(p, "minkowski")
     if not isinstance(metric, str) or {k for k, v in params.items() if v is not None} - {"p"}:
-        raise g.refuse("its metric has parameters or is a Python function; neither is supported")
+        raise g.refuse(f"its metric has parameters or is a Python function; use {_METRICS}")
     return {
         "l2": "euclidean",
         "cityblock": "manhattan",
@@ -67,7 +69,7 @@ def _reduced(
     if metric == "cosine":
         return g.maximum(1.0 - kernel(g, "cosine", x, points, None, 0, 1), 0.0), metric, p
     if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
-        raise g.refuse(f"the metric '{metric}' is not supported")
+        raise g.refuse(f"the metric '{metric}' is not supported; use {_METRICS}")
     result = reduced_distances(g, x, points, metric, p)
     result.width = len(points)
     return result, metric, p
@@ -82,7 +84,7 @@ def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor
     """Distances to points other than the fitted rows, summed feature by feature, [N, points]."""
     metric, p = _metric(g, model)
     if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
-        raise g.refuse(f"the metric '{metric}' is not supported")
+        raise g.refuse(f"the metric '{metric}' is not supported; use {_METRICS}")
     return from_reduced(g, reduced_distances(g, x, points, metric, p), metric, p)
 
 
@@ -112,7 +114,7 @@ def _weights(g: Conversion, model: Any, near: Tensor) -> Tensor | None:
     if model.weights in (None, "uniform"):
         return None
     if model.weights != "distance":
-        raise g.refuse("its weights are a Python function")
+        raise g.refuse("its weights are a Python function; use 'uniform' or 'distance'")
     zero = near.equals(0.0)
     exact = g.cast(zero, "float64")
     return g.where(g.sum(exact) > 0.0, exact, 1.0 / g.where(zero, 1.0, near))
@@ -171,7 +173,7 @@ def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
         exact = g.cast(zero, "float64")
         weights = g.where(g.sum(exact) > 0.0, exact, inside / g.where(zero, 1.0, d))
     else:
-        raise g.refuse("its weights are a Python function")
+        raise g.refuse("its weights are a Python function; use 'uniform' or 'distance'")
     return weights, g.sum(inside) > 0.0
 
 

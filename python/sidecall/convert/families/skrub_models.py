@@ -19,13 +19,19 @@ from .preprocessing import scaled
 _INSTEAD = "use StringEncoder, or an encoder of scikit-learn"
 refuses("skrub", "GapEncoder", f"it optimises for each text; {_INSTEAD}")
 refuses("skrub", "MinHashEncoder", f"it computes hashes of each text; {_INSTEAD}")
-refuses("skrub", "TextEncoder", f"it calls a language model; {_INSTEAD}")
+refuses("skrub", "LLMEncoder TextEncoder", f"it calls a language model; {_INSTEAD}")
 refuses("skrub", "SimilarityEncoder", f"it compares every text with the categories; {_INSTEAD}")
 refuses(
     "skrub",
     "Joiner AggJoiner MultiAggJoiner InterpolationJoiner AggTarget",
     "it looks rows up in another table; join the tables before",
 )
+refuses(
+    "skrub",
+    "SessionEncoder",
+    "it combines several rows, but a file answers each row by itself; compute this column before",
+)
+refuses("skrub", "CatEncoder", "it has no converter; use OneHotEncoder or OrdinalEncoder")
 
 Convert = Callable[[Any, Frame, str], Frame]
 
@@ -115,14 +121,17 @@ def apply_to_frame(g: Conversion, model: Any, x: Frame) -> Frame:
 def select(g: Conversion, model: Any, x: Frame) -> Frame:
     names = g.column_names(model)
     if names is None:
-        raise g.refuse("the names of its columns are not known; call it with data")
+        raise g.refuse("the names of its columns are not known; pass `data`")
     kept = model.columns_ if hasattr(model, "columns_") else model.kept_cols_
     return x.select(names.index(str(name)) for name in kept)
 
 
 def _check_width(g: Conversion, x: Frame, names: list[Any]) -> None:
     if x.width != len(names):
-        raise g.refuse(f"expected {len(names)} columns, got {x.width}")
+        raise g.refuse(
+            f"expected {len(names)} columns, as in fit, got {x.width}; pass `data` with the columns "
+            "that fit got"
+        )
 
 
 # Transformers of one column.
@@ -168,7 +177,10 @@ def pass_through(g: Conversion, model: Any, x: Frame) -> Frame:
 @converts("skrub", "ToStr CleanCategories ToCategorical", "transform")
 def to_text(g: Conversion, model: Any, x: Frame) -> Frame:
     if x.dtypes != ["string"]:
-        raise g.refuse("it converts numbers to texts or categories; use a column of strings")
+        raise g.refuse(
+            "it converts numbers to texts or categories; convert this column to strings before fit, "
+            "and send strings"
+        )
     return x
 
 
@@ -186,7 +198,9 @@ def string_encoder(g: Conversion, model: Any, x: Frame) -> Tensor:
     """Counts of the parts of a text, projected: in double, and then in float32."""
     column = x.column(0)
     if column.dtype != "string":
-        raise g.refuse("it expects exactly one column of strings")
+        raise g.refuse(
+            "it expects one column of strings; convert this column to strings before fit"
+        )
     text = g.where(column.equals(MISSING), g.const([[""]]), column)
     counts = g.transform(model.vectorizer_, Frame(g, [text]), "vectorizer_").matrix()
     counts = g.cast(counts, g.real)

@@ -49,4 +49,7 @@ def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
         return raw * raw
     if name == "CLogLog":
         return 1.0 - g.exp(-g.exp(raw))
-    raise g.refuse(f"the link {name} is not supported")
+    raise g.refuse(
+        f"the link {name} is not supported; use Identity, Log, Logit, CLogLog, Sqrt, InversePower or "
+        "InverseSquared"
+    )

@@ -250,7 +250,9 @@ def _started(g: Conversion, model: Any) -> Ensemble:
     """The trees and the constant at which their sums start."""
     base = _constant_base(model)
     if base is None:
-        raise g.refuse("a classifier that starts from another estimator (init) is not supported")
+        raise g.refuse(
+            "a classifier that starts from another estimator (init) is not supported; use init=None or 'zero'"
+        )
     ensemble = _boosted(model)
     ensemble.start_with(base)
     return ensemble

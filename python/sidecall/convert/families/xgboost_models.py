@@ -63,7 +63,7 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRo
     learner = _saved(model)
     booster = learner["gradient_booster"]
     if booster["name"] not in ("gbtree", "dart"):
-        raise g.refuse(f"the booster '{booster['name']}' is not supported")
+        raise g.refuse(f"the booster '{booster['name']}' is not supported; use gbtree or dart")
     shares = booster.get("weight_drop")  # of a dart booster: the weight of each tree
     booster = booster.get("gbtree", booster)
     config = json.loads(_booster(model).save_config())["learner"]
@@ -175,7 +175,9 @@ def _add_xgboost(
 ) -> None:
     """Adds a tree; `scores` holds the weight of each node that is a leaf."""
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
-        raise g.refuse("multi_strategy='multi_output_tree' is not supported")
+        raise g.refuse(
+            "multi_strategy='multi_output_tree' is not supported; use 'one_output_per_tree'"
+        )
     left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
     leaf = left == -1
     values = np.array(tree["split_conditions"], "float32")

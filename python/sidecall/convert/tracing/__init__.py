@@ -10,6 +10,7 @@ is recorded as a whole, or is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -56,15 +57,30 @@ def trace(
         source = Array(g, matrix_of(g, Frame(g, parts)), 2)
     try:
         result = making_tables(function)(source, **args)
-    except Untraceable:
-        raise
     except Exception as error:
+        if called := _estimator_called(error):
+            raise Untraceable(called) from error
+        if isinstance(error, Untraceable):
+            raise
         raise Untraceable(f"{type(error).__name__}: {error}") from error
     if isinstance(result, Table):
         return Frame(g, [_narrow(g, x) for x in result.parts.values()])
     if isinstance(result, Array) and result.ndim == 2:
         return Frame(g, [_narrow(g, result.tensor)])
     raise Untraceable(f"it returns {type(result).__name__}, expected an array or a DataFrame")
+
+
+def _estimator_called(error: BaseException) -> str:
+    """Says which method of an estimator raised the error; "" if none did."""
+    for frame, _ in walk_tb(error.__traceback__):
+        owner = frame.f_locals.get("self")
+        if hasattr(owner, "get_params") and hasattr(owner, "fit"):
+            call = f"{type(owner).__name__}.{frame.f_code.co_name}"
+            return (
+                f"it calls {call}, and an estimator converts only as a step of its own: put it into "
+                "the pipeline"
+            )
+    return ""
 
 
 def _narrow(g: Conversion, x: Tensor) -> Tensor:
