@@ -116,10 +116,11 @@ def jumps_are_fixed(model: Any) -> bool:
     """Whether the values at which the answers jump are determined bit by bit.
 
     If they depend on a logarithm or on a sum over columns, two correct computations may jump one
-    ulp apart. No row is then placed on such a jump.
+    ulp apart. No row is then placed on such a jump. A search answers with its best model.
     """
+    model = getattr(model, "best_estimator_", model)
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
-    return all(_is_fixed(step) for step in steps[:-1]) and not _holds_neighbours(steps[-1])
+    return all(_is_fixed(step) for step in steps[:-1]) and not _compares_sums(steps[-1])
 
 
 def _is_fixed(step: Any) -> bool:
@@ -137,10 +138,13 @@ def _is_fixed(step: Any) -> bool:
     )
 
 
-def _holds_neighbours(model: Any) -> bool:
+def _compares_sums(model: Any) -> bool:
+    """Whether it compares distances, or counts the votes of pairs of classes by signs of sums."""
     names = {type(model).__name__}
     for _, part in getattr(model, "estimators", None) or ():
         names.add(type(part).__name__)
     for attribute in ("estimator", "regressor"):
         names.add(type(getattr(model, attribute, None)).__name__)
-    return any("Neighbors" in name or "OutlierFactor" in name for name in names)
+    return any(
+        "Neighbors" in name or "OutlierFactor" in name or name in ("SVC", "NuSVC") for name in names
+    )

@@ -17,7 +17,7 @@ from fidelity import packages as packages_drawn
 from fidelity.document import bars, native_defects, refusals
 from fidelity.edges import find_jumps, held_edges
 from fidelity.engines import NOT_PROVEN, Engines, failure, without_names
-from fidelity.exactness import gives_float32, raw_tree_output
+from fidelity.exactness import gives_float32, jumps_are_fixed, raw_tree_output
 from fidelity.judge import BuiltRows, Judge, judge
 from fidelity.ledger import Ledger
 from fidelity.pipelines import Drawn, draw
@@ -29,9 +29,13 @@ from sidecall.exporting.model.original import Original
 from sidecall.exporting.model.steps import estimators_in
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
+from sklearn.svm import SVC, NuSVC
 from sklearn.tree import DecisionTreeRegressor
 from vector_files import MODELS
 
@@ -272,6 +276,27 @@ def test_thresholds_after_a_scaler_are_not_edges_of_the_row() -> None:
     model = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=2)).fit(FRAME, TARGET)
     assert held_edges(model, ["a", "b"]) == {}
     assert raw_tree_output(model) is None
+
+
+@pytest.mark.parametrize("searched", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([StandardScaler(), DecisionTreeRegressor()], True),
+        ([StandardScaler(), SVC()], False),
+        ([StandardScaler(), NuSVC(nu=0.1)], False),
+        ([PCA(), DecisionTreeRegressor()], False),
+        ([KNeighborsRegressor()], False),
+    ],
+    ids=["tree", "SVC", "NuSVC", "PCA", "neighbours"],
+)
+def test_no_row_is_placed_where_the_sign_of_a_sum_decides(
+    steps: list[Any], expected: bool, searched: bool
+) -> None:
+    model = make_pipeline(*steps)
+    if searched:
+        model = GridSearchCV(model, {}, cv=2).fit(FRAME, np.arange(400) % 3)
+    assert jumps_are_fixed(model) == expected
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [(np.float64, False), (np.float32, True)])
