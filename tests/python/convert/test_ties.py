@@ -5,12 +5,16 @@ The converted model must choose the same neighbours as scikit-learn.
 
 import numpy as np
 import pytest
-from convert_harness import run
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from convert_harness import run, run_graph, run_graph_natively
+from sidecall.convert import to_graph
+from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift, MiniBatchKMeans
+from sklearn.decomposition import FactorAnalysis
+from sklearn.impute import KNNImputer
+from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.mixture import GaussianMixture
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.svm import SVR
+from sklearn.svm import SVC, SVR
 from threadpoolctl import threadpool_limits
 
 RNG = np.random.default_rng(3)
@@ -35,6 +39,11 @@ def one_thread():
 
 def double(model, rows):
     return run(model, rows, precision="float64")
+
+
+def on_both_engines(model, rows):
+    graph = to_graph(model, [("X", "float64", rows.shape[1])], precision="float64")
+    return [run_graph(graph, {"X": rows}), run_graph_natively(graph, {"X": rows})]
 
 
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree", "brute"])
@@ -71,11 +80,66 @@ def test_as_many_neighbours_as_rows_agree():
     )
 
 
-@pytest.mark.parametrize("cls", [KMeans, MiniBatchKMeans])
-def test_clusters_of_far_rows_agree(cls):
-    model = cls(5, random_state=0, n_init=2).fit(GRID)
-    rows = ASKED * RNG.normal(1, 0.1, ASKED.shape)
-    np.testing.assert_array_equal(double(model, rows[:-1])["label"], model.predict(rows[:-1]))
+@pytest.mark.parametrize(
+    "model",
+    [
+        KMeans(5, random_state=0, n_init=2),
+        MiniBatchKMeans(5, random_state=0, n_init=2),
+        MeanShift(bandwidth=2.5),
+        AffinityPropagation(damping=0.8, random_state=0),
+        Birch(n_clusters=3),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_clusters_of_far_rows_agree(model):
+    model.fit(GRID[:80] - 3.0)  # centres on both sides of 0
+    assert len(np.unique(model.labels_)) > 1
+    far = ASKED * np.random.default_rng(0).normal(1, 0.1, ASKED.shape)
+    rows = np.vstack([far[:-1], [[1.7e308, 0.0, 1.0], [0.0, -1.7e308, 1.0]]])
+    for answers in on_both_engines(model, rows):
+        np.testing.assert_array_equal(answers["label"].ravel(), model.predict(rows))
+
+
+def test_factors_overflow_in_the_same_rows():
+    """The first of two products overflows, although the product of all three matrices is small."""
+    model = FactorAnalysis(2, random_state=0).fit(GRID)
+    model.components_ = np.array([[1.0, 2.0, 3.0], [3.0, 1.0, -2.0]])
+    model.noise_variance_ = np.full(3, 1e-3)
+    rows = np.vstack([ASKED[:-4], [[1e304, 0.0, 1.0], [1e306, 0.0, 1.0]]])
+    with np.errstate(all="ignore"):
+        expected = model.transform(rows)
+    assert np.isfinite(expected[-2]).all() and not np.isfinite(expected[-1]).any()
+    for answers in on_both_engines(model, rows):
+        np.testing.assert_allclose(answers["transformed"], expected, rtol=1e-9)
+
+
+def test_imputers_find_the_same_neighbours_if_a_coordinate_is_far():
+    """Fitted rows that lack the far coordinate are near, by what its square leaves of the others."""
+    rng = np.random.default_rng(1)
+    fitted, rows = rng.normal(size=(200, 5)), rng.normal(size=(80, 5))
+    fitted[::3, 0] = rows[:, 4] = np.nan
+    rows[:, 0] = np.repeat([-1e6, 16777217.0], 40)
+    model = KNNImputer(n_neighbors=3).fit(fitted)
+    # A row whose third and fourth neighbours are equally near has no defined answer.
+    near = np.sort(nan_euclidean_distances(rows, fitted), axis=1)
+    rows = rows[near[:, 2] < near[:, 3]]
+    assert len(rows) > 30
+    for answers in on_both_engines(model, rows):
+        np.testing.assert_allclose(answers["transformed"], model.transform(rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", ["ovo", "ovr"])
+@pytest.mark.parametrize("kernel", ["linear", "poly"])
+def test_an_infinite_kernel_value_reaches_only_the_pairs_of_its_class(kernel, shape):
+    x = GRID[np.isin(GRID[:, 0], [0.0, 1.0, 6.0])]
+    model = SVC(kernel=kernel, C=0.05, decision_function_shape=shape).fit(x, x[:, 0])
+    rows = np.vstack([ASKED[:-4] + 0.01, [[3.2e307, 0.0, 0.0], [-3.2e307, 0.0, 0.0]]])
+    expected = model.decision_function(rows)
+    if (kernel, shape) == ("linear", "ovo"):
+        assert np.isfinite(expected[-2:]).any() and not np.isfinite(expected[-2:]).all()
+    for answers in on_both_engines(model, rows):
+        np.testing.assert_allclose(answers["scores"], expected, rtol=1e-8, atol=1e-9)
+        np.testing.assert_array_equal(answers["label"].ravel(), model.predict(rows))
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import linalg
 
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import cos
 from ..registry import Conversion, converts, refuses
-from .kernels import dense, squared_distances
+from .kernels import dense, expanded_squares, squared_distances
 from .linear_model import affine, product, sides
 from .preprocessing import safe_norm
 
@@ -41,8 +42,9 @@ def projection(g: Conversion, model: Any, x: Frame) -> Tensor:
 def factors(g: Conversion, model: Any, x: Frame) -> Any:
     w = np.asarray(model.components_, "float64")
     scaled = w / model.noise_variance_
-    covariance = np.linalg.inv(np.eye(len(w)) + scaled @ w.T)
-    return (x.matrix() - np.asarray(model.mean_).reshape(1, -1)) @ (scaled.T @ covariance)
+    covariance = linalg.inv(np.eye(len(w)) + scaled @ w.T)
+    # Two products, as in the model. For very large rows the first one overflows.
+    return (x.matrix() - np.asarray(model.mean_).reshape(1, -1)) @ scaled.T @ covariance
 
 
 @converts("sklearn", "FastICA", "transform")
@@ -303,12 +305,22 @@ def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
     if not len(getattr(model, "cluster_centers_", ())):
         raise g.refuse("it holds no cluster centres")
     if "KMeans" not in type(model).__name__:
-        return g.argmin(squared_distances(g, x.matrix("float64"), model.cluster_centers_))
+        return _nearest_pair(g, x, model.cluster_centers_)
     return g.argmin(
         _without_norm(
             g, x.matrix() if g.steps is not None else x.matrix("float64"), model.cluster_centers_
         )
     )
+
+
+def _nearest_pair(g: Conversion, x: Frame, centres: Any) -> Tensor:
+    """The nearest centre, as scikit-learn's pairwise_distances_argmin finds it.
+
+    For very large rows |x|^2 and the product overflow. Their sum is NaN if they have other signs,
+    and counts as 0.
+    """
+    distance = expanded_squares(g, x.matrix("float64"), centres)
+    return g.argmin(g.where(distance > 0.0, distance, 0.0))
 
 
 def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
@@ -344,7 +356,7 @@ def birch_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "Birch", "index")
 def birch(g: Conversion, model: Any, x: Frame) -> Tensor:
-    nearest = g.argmin(squared_distances(g, x.matrix("float64"), model.subcluster_centers_))
+    nearest = _nearest_pair(g, x, model.subcluster_centers_)
     return g.gather(g.const(np.asarray(model.subcluster_labels_).astype("int64")), nearest)
 
 

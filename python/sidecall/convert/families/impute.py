@@ -11,6 +11,7 @@ from ..graph.builder import Tensor
 from ..graph.frame import MISSING, Frame, join
 from ..registry import Conversion, converts
 from .encoders import is_missing
+from .kernels import squared_distances
 
 
 def missing_mask(g: Conversion, x: Tensor, missing_values: Any) -> Tensor | None:
@@ -135,19 +136,19 @@ def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
 def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
     """Squared distances over the coordinates present in both rows, scaled up to all coordinates.
 
-    The distance of two rows without a common coordinate is infinite.
+    The distance of two rows without a common coordinate is infinite. The order of the operations
+    is that of scikit-learn's nan_euclidean_distances: if a coordinate is very large, the others
+    are rounded away, and the order decides which rows are near.
     """
     here = ~g.isnan(y)
     a, there = g.where(here, y, 0.0), ~np.isnan(fitted)
     b = np.nan_to_num(fitted)
-    present = g.cast(here, "float64")
-    cross = a @ g.const((b.T), "float64")
-    squares = (a * a) @ g.const(there.T.astype(float), "float64") + present @ g.const(
-        (b * b).T, "float64"
-    )
-    shared = present @ g.const(there.T.astype(float), "float64")
+    distances = squared_distances(g, a, b)
+    distances = distances - (a * a) @ (~there).T.astype(float)
+    distances = distances - g.cast(~here, "float64") @ (b * b).T
+    shared = g.cast(here, "float64") @ there.T.astype(float)
     distances = (
-        g.maximum(squares - cross * 2.0, 0.0) / g.maximum(shared, 1.0) * float(fitted.shape[1])
+        g.where(distances < 0.0, 0.0, distances) / g.maximum(shared, 1.0) * float(fitted.shape[1])
     )
     return g.where(shared.equals(0.0), float("inf"), distances)
 

@@ -28,10 +28,15 @@ def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
 
     The square is expanded into products, in the order of scikit-learn's euclidean_distances.
     """
+    distance = expanded_squares(g, x, points)
+    return g.where(distance < 0.0, 0.0, distance)
+
+
+def expanded_squares(g: Conversion, x: Tensor, points: Any) -> Tensor:
+    """As squared_distances; rounding can make it negative."""
     points = dense(points)
     norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
-    distance = (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
-    return g.where(distance < 0.0, 0.0, distance)
+    return (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
 
 
 def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
@@ -147,6 +152,9 @@ def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
     counts = np.asarray(model._n_support)
     starts = np.concatenate([[0], np.cumsum(counts)])
     classes = len(counts)
+    bias = np.asarray(model._intercept_, "float64").reshape(1, -1)
+    if classes > 2 and model.kernel in ("linear", "poly"):
+        return _sums_of_classes(g, _svm_kernel(g, model, x), coef, starts) + bias
     columns = []
     for i in range(classes):
         for j in range(i + 1, classes):
@@ -154,8 +162,22 @@ def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
             column[starts[i] : starts[i + 1]] = coef[j - 1, starts[i] : starts[i + 1]]
             column[starts[j] : starts[j + 1]] = coef[i, starts[j] : starts[j + 1]]
             columns.append(column)
-    bias = np.asarray(model._intercept_, "float64").reshape(1, -1)
     return _svm_kernel(g, model, x) @ np.stack(columns, axis=1) + bias
+
+
+def _sums_of_classes(g: Conversion, k: Tensor, coef: np.ndarray, starts: np.ndarray) -> Tensor:
+    """The sums of all pairs of classes, each from the support vectors of its two classes only.
+
+    If a kernel value of a third class is infinite, its product with a coefficient of 0 would be
+    NaN.
+    """
+    classes = len(starts) - 1
+    others = classes - 1
+    blocks = [range(starts[i], starts[i + 1]) for i in range(classes)]
+    sums = g.concat([g.columns(k, block) @ coef[:, list(block)].T for block in blocks])
+    pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
+    first = g.columns(sums, [i * others + j - 1 for i, j in pairs])
+    return first + g.columns(sums, [j * others + i for i, j in pairs])
 
 
 @converts("sklearn", "SVC NuSVC", "decision_function")
