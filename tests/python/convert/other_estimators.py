@@ -36,7 +36,7 @@ def table(size: int) -> pd.DataFrame:
     stay = pd.to_timedelta(RNG.integers(1, 90, size), unit="h")
     # Numbers for the selectors to drop, and dates.
     more = {"copy": frame["area"] * 2.0, "same": 1.0, "day": day, "stay": stay, "end": day + stay}
-    return frame.assign(**more)
+    return frame.assign(**more, written=day.strftime("%Y-%m-%d %H:%M"))
 
 
 ROWS, FRESH = table(SIZE), table(30)
@@ -211,7 +211,7 @@ def skrub() -> dict[str, Recipe]:
         column("MinHashEncoder", ["shop"], n_components=2),
         column("StringEncoder", ["shop"], n_components=2),
         column("ToCategorical", ["city"]),
-        column("ToDatetime", ["day"]),
+        column("ToDatetime", ["written"]),
         column("ToFloat", ["rooms", "area"]),
     ]
     aggregated = {"cols": "area", "operations": "mean"}

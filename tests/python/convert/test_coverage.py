@@ -44,7 +44,7 @@ def test_the_estimators_of_other_packages_agree_with_the_original_if_they_conver
     assert {r.package for r in others if r.converts} == {r.package for r in others}
 
 
-ADVICE = ("; use ", "; compute ", "; join ", "; leave ", "register_converter")
+ADVICE = ("; use ", "; compute ", "; convert ", "; join ", "; leave ", "register_converter")
 
 
 def test_refusals_in_other_packages_say_what_to_do(others):

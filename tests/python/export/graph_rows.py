@@ -15,6 +15,8 @@ import onnxruntime
 import sidecall
 from sidecall.convert import to_graph
 from sidecall.convert.checks import Checks
+from sidecall.convert.dates import type_of_dates
+from sidecall.exporting.data.dates import column_of_dates
 from sidecall.exporting.inputs.rules import find_rules
 from sidecall.exporting.model.original import Original
 
@@ -25,7 +27,9 @@ def tensors(rows: Any) -> dict[str, np.ndarray]:
     result = {}
     for name in rows.columns:
         column = rows[name]
-        if getattr(column.dtype, "kind", "O") in "fib":
+        if type_of_dates(column.dtype) is not None:
+            result[str(name)] = column_of_dates(str(name), column).values.reshape(-1, 1)
+        elif getattr(column.dtype, "kind", "O") in "fib":
             result[str(name)] = column.to_numpy().reshape(-1, 1)
         else:
             texts = [MISSING if value is None or value != value else value for value in column]
@@ -41,6 +45,7 @@ def graph_of(model: Any, data: Any) -> Any:
         original.describe(data)
         steps = original.steps
         categories = original.categories(lambda rows: data.iloc[rows], len(data))
+        dates = {str(name): type_of_dates(dtype) for name, dtype in data.dtypes.items()}
         return to_graph(
             model,
             [
@@ -51,6 +56,7 @@ def graph_of(model: Any, data: Any) -> Any:
             checks=Checks(find_rules(steps.given), {}),
             examples=steps.examples(),
             categories=categories,
+            dates={name: kind for name, kind in dates.items() if kind is not None},
         )
 
 

@@ -15,7 +15,12 @@ from ..graph.dates import Dates
 from ..graph.frame import Frame
 from ..registry import Conversion, converts, refuses
 
-refuses("skrub", "DurationToFloat", "it reads a column of durations, which no feature can be")
+refuses(
+    "skrub",
+    "DurationToFloat",
+    "it reads a column of durations, which no feature can be; compute a number from the dates in a "
+    "FunctionTransformer",
+)
 # The parts of which skrub computes periodic features, and the largest value of each.
 _PERIODIC = {"month": 12, "day": 31, "hour": 23, "weekday": 7}
 

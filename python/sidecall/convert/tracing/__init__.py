@@ -73,9 +73,10 @@ def trace(
 def _estimator_called(error: BaseException) -> str:
     """Says which method of an estimator raised the error; "" if none did."""
     for frame, _ in walk_tb(error.__traceback__):
-        owner = frame.f_locals.get("self")
-        if hasattr(owner, "get_params") and hasattr(owner, "fit"):
-            call = f"{type(owner).__name__}.{frame.f_code.co_name}"
+        # Traced arrays and tables raise for attributes that they lack, so their class is asked.
+        kind = type(frame.f_locals.get("self"))
+        if hasattr(kind, "get_params") and hasattr(kind, "fit"):
+            call = f"{kind.__name__}.{frame.f_code.co_name}"
             return (
                 f"it calls {call}, and an estimator converts only as a step of its own: put it into "
                 "the pipeline"
