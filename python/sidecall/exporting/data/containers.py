@@ -51,6 +51,18 @@ class Data:
         """Returns rows of `columns` in the container and with the types of the user's data."""
         raise NotImplementedError
 
+    def changed(self, base: list[Column], changes: Sequence[tuple[int, Any]]) -> Any:
+        """Returns one row for each change (index of a column, value): the row of `base` with this
+        value. None is a missing value.
+        """
+        same = np.zeros(len(changes), dtype=np.intp)
+        columns = [column.take(same) for column in base]
+        for row, (i, value) in enumerate(changes):
+            columns[i].missing[row] = value is None
+            if value is not None:
+                columns[i].values[row] = value
+        return self.build(columns)
+
     def holds_objects(self, index: int) -> bool:
         """Whether the column can hold more than one kind of missing value."""
         raise NotImplementedError
@@ -102,6 +114,17 @@ class ArrayData(Data):
         for i, column in enumerate(columns):
             result[:, i] = column.as_objects(self.sentinels[i])
         return result
+
+    def changed(self, base: list[Column], changes: Sequence[tuple[int, Any]]) -> np.ndarray:
+        if self.array.dtype.kind != "f":
+            return super().changed(base, changes)
+        # The same without a column for each feature, because there may be thousands.
+        rows = np.repeat(self.build(base), len(changes), axis=0)
+        indices = np.array([i for i, _ in changes], dtype=np.intp)
+        values = np.array([np.nan if v is None else v for _, v in changes], dtype=np.float64)
+        with np.errstate(over="ignore"):  # a probe may try a number that overflows the type
+            rows[np.arange(len(rows)), indices] = values.astype(self.array.dtype)
+        return rows
 
     def holds_objects(self, index: int) -> bool:
         return self.array.dtype.kind not in "fiub"

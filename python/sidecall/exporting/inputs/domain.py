@@ -6,6 +6,7 @@ Both are found by asking the model. probe.py finds the nullable features in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,16 +126,9 @@ class _Search:
             for c, feature in zip(base, schema.features, strict=True)
         ]
         own = next((i for i, column in enumerate(self.base) if not column.missing[0]), 0)
-        self.trials = Trials(original, rules, self._rows, (own, self.base[own].values[0]))
-
-    def _rows(self, changes: Sequence[tuple[int, Any]]) -> Any:
-        """Makes one row for each change: the base row with one value replaced."""
-        same = np.zeros(len(changes), dtype=np.intp)
-        columns = [column.take(same) for column in self.base]
-        for row, (i, value) in enumerate(changes):
-            columns[i].missing[row] = False
-            columns[i].values[row] = value
-        return self.data.build(columns)
+        self.trials = Trials(
+            original, rules, partial(data.changed, self.base), (own, self.base[own].values[0])
+        )
 
     def domains(self, candidates: Sequence[int]) -> dict[int, Intervals]:
         """Returns the domains of the features that do not accept every number."""

@@ -115,27 +115,19 @@ class _Probe:
             f"the model fails on single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
         ) from refusal
 
-    def _rows(self, changes: Sequence[Change]) -> Any:
-        """Makes one row for each change: the base row with one value replaced."""
-        same = np.zeros(len(changes), dtype=np.intp)
-        columns = [column.take(same) for column in self.base]
-        for row, (i, value) in enumerate(changes):
-            columns[i].missing[row] = value is None
-            if value is not None:
-                columns[i].values[row] = value
-        return self.data.build(columns)
-
     def _accepted(self, changes: Sequence[Change]) -> list[bool]:
         """Whether each change is accepted; needs few calls of the model if most are accepted."""
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
-            rows = self._rows([*part, self._no_change()])
+            rows = self.data.changed(self.base, [*part, self._no_change()])
             # A missing integer changes the type of its column in all rows that are asked together.
             # If the model refuses even the base row then, each row is asked alone.
             accepted = accepted_rows(self.original, rows, len(part) + 1).tolist()
             if not accepted.pop() and len(part) > 1:
-                accepted = [self.original.accepts(self._rows([change])) for change in part]
+                accepted = [
+                    self.original.accepts(self.data.changed(self.base, [change])) for change in part
+                ]
             result += accepted
         return result
 
@@ -184,7 +176,7 @@ class _Probe:
         """
         column = self.data.columns[i]
         for value in refused:
-            refusal = self.original.refusal(self._rows([(i, value)]))
+            refusal = self.original.refusal(self.data.changed(self.base, [(i, value)]))
             if column.kind == "int" and isinstance(refusal, IndexError):
                 present = column.present()
                 return accepted_codes(
