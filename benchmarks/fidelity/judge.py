@@ -59,9 +59,10 @@ class BuiltRows(Rows):
 
     The type of a column of categories lists the categories of all rows, and XGBoost refuses every
     row because of one unknown category of the list. So rows that have none of the unknown
-    categories do not list them when they are taken. The lists of other rows end with _LAST_TEXT:
+    categories do not list them when they are taken. The lists of other rows have _LAST_TEXT:
     XGBoost answers a row as if it had another category if no unknown category of the list is above
-    all others, and its file refuses the row.
+    all others, and its file refuses the row. It stands first, because XGBoost cuts the texts behind
+    one that is not ASCII in wrong places, and would not find it there.
     """
 
     pool: pd.DataFrame
@@ -72,7 +73,7 @@ class BuiltRows(Rows):
             if len(categories) > len(self.pool[name].cat.categories) and isinstance(
                 categories[0], str
             ):
-                listed = pd.Index([*categories, _LAST_TEXT]).drop_duplicates()
+                listed = pd.Index([_LAST_TEXT, *categories]).drop_duplicates()
                 column = self.original[name].cat.set_categories(listed)
                 self.original = self.original.assign(**{name: column})
 

@@ -38,6 +38,7 @@ from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, Standar
 from sklearn.svm import SVC, NuSVC
 from sklearn.tree import DecisionTreeRegressor
 from vector_files import MODELS
+from xgboost import XGBRegressor
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.uniform(0, 10, 400), "b": RNG.uniform(-1, 1, 400)})
@@ -138,8 +139,17 @@ def test_rows_without_an_unknown_category_do_not_list_that_of_another_row() -> N
     assert list(rows.take([0, 2]).original["word"].cat.categories) == ["a", "b"]
     taken = rows.take(slice(0, 2))
     assert list(taken.original["word"]) == ["a", "?"]
-    assert list(taken.original["word"].cat.categories) == ["a", "b", "?", "\x7f\x7f\x7f"]
+    assert list(taken.original["word"].cat.categories) == ["\x7f\x7f\x7f", "a", "b", "?"]
     assert list(taken.take([0]).original["word"].cat.categories) == ["a", "b"]
+
+
+def test_xgboost_refuses_an_unknown_category_beside_one_that_is_not_ascii() -> None:
+    pool = pd.DataFrame({"word": pd.Categorical(["a", "b", "c", "a"])})
+    model = XGBRegressor(n_estimators=1, enable_categorical=True).fit(pool, [1.0, 2.0, 3.0, 1.0])
+    given = pd.DataFrame({"word": pd.Categorical(["0", "é"], ["a", "b", "c", "0", "é"])})
+    rows = BuiltRows(given, given, pool)
+    with pytest.raises(ValueError, match="not in the training set"):
+        model.predict(rows.take([0]).original)
 
 
 def test_a_file_that_answers_as_its_original_has_no_differences(tmp_path: Path) -> None:
