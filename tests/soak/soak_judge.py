@@ -153,7 +153,10 @@ class History:
         """Why the outcome is wrong; None if it is right."""
         stops = (event for event in during if event.kind == "client stopped")
         stopped = sum(min(event.end, call.end) - event.begin for event in stops)
-        if call.end - call.begin > call.deadline + HANG_SECONDS + stopped:
+        # A client that opens the model again also opens the call that it keeps. That waits for a
+        # server and for its answer, before the run with its own deadline begins.
+        opening = wait + call.deadline if call.kind == "call" else 0
+        if call.end - call.begin > opening + call.deadline + HANG_SECONDS + stopped:
             return "a hang"
         if call.outcome == "OK":
             return self._reason_of_ok(call)
