@@ -36,7 +36,8 @@ def expanded_squares(g: Conversion, x: Tensor, points: Any) -> Tensor:
     """As squared_distances; rounding can make it negative."""
     points = dense(points)
     norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
-    return (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
+    distance: Tensor = (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
+    return distance
 
 
 def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:

@@ -117,7 +117,8 @@ class ArrayData(Data):
 
     def changed(self, base: list[Column], changes: Sequence[tuple[int, Any]]) -> np.ndarray:
         if self.array.dtype.kind != "f":
-            return super().changed(base, changes)
+            rows: np.ndarray = super().changed(base, changes)
+            return rows
         # The same without a column for each feature, because there may be thousands.
         rows = np.repeat(self.build(base), len(changes), axis=0)
         indices = np.array([i for i, _ in changes], dtype=np.intp)
