@@ -114,7 +114,10 @@ def test_factors_overflow_in_the_same_rows():
 
 
 def test_imputers_find_the_same_neighbours_if_a_coordinate_is_far():
-    """Fitted rows that lack the far coordinate are near, by what its square leaves of the others."""
+    """The square of a far coordinate rounds the other coordinates away.
+
+    So the order of the additions decides which of the fitted rows are near.
+    """
     rng = np.random.default_rng(1)
     fitted, rows = rng.normal(size=(200, 5)), rng.normal(size=(80, 5))
     fitted[::3, 0] = rows[:, 4] = np.nan
