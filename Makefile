@@ -113,6 +113,12 @@ $(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.creat
 	@$(quietly) onnxruntime-oldest "downloading the oldest ONNX Runtime that is supported, for tests" tools/oldest_onnxruntime.sh $(BIN)/python $(@D)
 	@touch $@
 
+# torch, for tests that run with `make test-long` only. Outside of Python's own index there are
+# builds for CPUs, which are much smaller: UV_TORCH_BACKEND=cpu takes them.
+$(VENV)/.torch: $(VENV)/.tests
+	@$(quietly) torch-requirements "installing PyTorch, for tests" $(install) $$($(BIN)/python tools/requirements.py torch)
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.tests
 	@$(quietly) bench-requirements "installing what the benchmarks compare with" $(install) $$($(BIN)/python tools/requirements.py bench)
 	@touch $@
@@ -195,7 +201,7 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-long: setup $(BUILD)/.system-soak ## run the tests that take long: packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(VENV)/.torch ## run the tests that take long: packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

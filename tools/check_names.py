@@ -39,6 +39,8 @@ OTHER_FILES = {
     "MODEL/1/model.py",
     "activation/activations.h",
     "c_api.h",
+    "digits.mjs",
+    "digits.py",
     "docs/decisions/NNN-title.md",
     "handler.mjs",
     "hours.py",

@@ -7,7 +7,8 @@ An HTML comment before a block, which readers do not see, says what the tests do
     <!-- background -->        a command that runs until the end of the page
     <!-- fragment: REASON -->  not complete: it is only compiled or parsed
 
-A block without such a comment is complete and is executed.
+A block without such a comment is complete and is executed. A page with the comment
+`<!-- long: REASON -->` is run by `make test-long` only.
 """
 
 import re
@@ -52,6 +53,10 @@ def snippets_of(page: Path) -> list[Snippet]:
             Snippet(page, line, match["language"], match["code"], kind, match["detail"] or "")
         )
     return found
+
+
+def is_long(page: Path) -> bool:
+    return "\n<!-- long: " in page.read_text(encoding="utf-8")
 
 
 def matches(expected: str, got: str) -> bool:

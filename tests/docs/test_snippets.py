@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from sessions import Failed, Session
-from snippets import LANGUAGES, ROOT, Snippet, matches, snippets_of
+from snippets import LANGUAGES, ROOT, Snippet, is_long, matches, snippets_of
 
 PAGES = sorted(
     page
@@ -128,7 +128,11 @@ class Page:
             session.close()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(page, marks=[pytest.mark.long] * is_long(page)) for page in PAGES],
+    ids=lambda path: path.stem,
+)
 def test_the_blocks_of_a_page_run_and_print_what_it_shows(
     path: Path, folder: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

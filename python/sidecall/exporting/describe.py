@@ -58,14 +58,8 @@ class Description:
                 "dtype: expected None with precision 'float32', which makes all inputs float32"
             )
         self.precision = precision
-        if golden_source not in ("synthetic", "real", "none"):
-            raise DataError(
-                f"golden: expected 'synthetic', 'real' or 'none', got '{golden_source}'"
-            )
-        if golden_source == "real" and data is None:
-            raise DataError("golden: expected data for 'real' rows, got data=None")
+        self._take_golden(golden_source, data)
         self.model = model
-        self.golden_source = golden_source
         self.ranges = ranges and data is not None
         self.is_synthetic = data is None
         self.original = Original(model)
@@ -92,6 +86,13 @@ class Description:
             self.data, self.accepts, self.original, seed=1, exact=ranges
         ).golden(golden.ROWS)
         self._decide()
+
+    def _take_golden(self, source: str, data: Any) -> None:
+        if source not in ("synthetic", "real", "none"):
+            raise DataError(f"golden: expected 'synthetic', 'real' or 'none', got '{source}'")
+        if source == "real" and data is None:
+            raise DataError("golden: expected data for 'real' rows, got data=None")
+        self.golden_source = source
 
     def require_parity(self, parity: Parity, where: str) -> Parity:
         """Returns `parity` if the answers agree. Raises ParityError otherwise."""

@@ -23,6 +23,7 @@ from .parity.locate_mismatch import locate_mismatch
 from .parity.measure import Measure, Parity
 from .parity.proof import NativeProof
 from .parity.refusals import Refusals
+from .pytorch import is_of_torch
 from .reports.progress import Progress
 from .reports.report import CheckReport, Report, StepRow
 
@@ -48,18 +49,23 @@ def export(
     dtype: str | Mapping[str, str] | None = None,
     precision: Precision = "original",
     feature_names: Sequence[str] | None = None,
+    classes: Sequence[Any] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Report:
     """Writes a fitted model as an ONNX file with its contract.
 
     Checks that the file and the model give the same answers.
 
-    model          a fitted scikit-learn estimator or pipeline, xgboost, lightgbm or catboost model
+    model          a fitted scikit-learn estimator or pipeline, xgboost, lightgbm or catboost model,
+                   or a PyTorch module in evaluation mode
     path           where to write the file; it is written whole or not at all
     data           representative rows in the types that the model was trained on: a DataFrame (of
                    pandas, polars or pyarrow), an array or a list of text. They decide the types of
                    the features, and parity is measured on them: the more rows, the better. Without
                    data, synthetic numbers are tried, which works only for a model of plain numbers.
+                   For a PyTorch module: a tensor, an array or a DataFrame; a tuple of these for
+                   several arguments; or a dict of them by the names of the arguments. The first
+                   dimension of each is the rows
     name, version  for people and logs; by default the name is the file's stem
     metadata       a JSON object to store in the contract
     golden         which rows each process verifies when it first opens the file: "synthetic",
@@ -72,6 +78,9 @@ def export(
                    inputs and arithmetic are float32, for a smaller file and shorter calls; the
                    report says how many rows get another answer
     feature_names  names for the columns of an array; otherwise `x0`, `x1`, ...
+    classes        only for a PyTorch module with one output [N, classes]: what its columns stand
+                   for. The file then has the output `label` as well, the class with the largest
+                   number
     progress       True or False for a bar, or a function (rows done, rows in all); by default a bar
                    if the export takes long and runs on a terminal
 
@@ -85,9 +94,16 @@ def export(
     """
     target = Path(path)
     identity = about(name if name is not None else target.stem, version, metadata)
-    described = Description(model, data, feature_names, dtype, ranges, golden, precision)
+    if is_of_torch(model):
+        from .pytorch.run import refuse_options
+
+        refuse_options({"dtype": (dtype, None), "precision": (precision, "original")})
+    elif classes is not None:
+        raise DataError("classes: expected None for a model that is no PyTorch module")
+    conversion = _conversion(model, data, feature_names, classes, dtype, ranges, golden, precision)
+    described = conversion.described
     with Progress(progress, described.data.rows) as bar:
-        report, graph = Conversion(described).convert(bar.advance)
+        report, graph = conversion.convert(bar.advance)
     report.contract["model"] = identity | {"task": described.original.task}
     content = artifact.seal(graph, report.contract)
     artifact.write(target, content)
@@ -99,8 +115,31 @@ def export(
     return report
 
 
+def _conversion(
+    model: Any,
+    data: Any,
+    feature_names: Sequence[str] | None,
+    classes: Sequence[Any] | None = None,
+    dtype: str | Mapping[str, str] | None = None,
+    ranges: bool = True,
+    golden: Golden = "synthetic",
+    precision: Precision = "original",
+) -> Conversion:
+    if is_of_torch(model):
+        from .pytorch.run import TorchConversion, TorchDescription
+
+        return TorchConversion(
+            TorchDescription(model, data, feature_names, ranges, golden, classes)
+        )
+    return Conversion(Description(model, data, feature_names, dtype, ranges, golden, precision))
+
+
 def check(
-    model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None
+    model: Any,
+    data: Any = None,
+    *,
+    feature_names: Sequence[str] | None = None,
+    classes: Sequence[Any] | None = None,
 ) -> CheckReport:
     """Says which steps of a fitted model can be converted, and why the others cannot.
 
@@ -110,13 +149,14 @@ def check(
     """
     from sidecall.convert import explain
 
-    original = Original(model)  # raises ModelError if the object is not a model
+    is_module = is_of_torch(model)
+    original: Any = None if is_module else Original(model)  # raises ModelError for other objects
     result = CheckReport([])
-    if data is not None:
+    if data is not None or is_module:
         try:
-            described = Description(model, data, feature_names, None, True, "synthetic")
-            original = described.original
-            report, graph = Conversion(described).convert(lambda rows: None)
+            conversion = _conversion(model, data, feature_names, classes)
+            original = conversion.original
+            report, graph = conversion.convert(lambda rows: None)
             report.contract["model"] = about(type(model).__name__, "", None) | {
                 "task": original.task
             }
@@ -124,6 +164,10 @@ def check(
             result.report = report
         except (StepError, DataError, ModelError) as error:
             result.refusal = str(error)
+    if is_module:
+        kind, refused = type(model).__name__, result.refusal or ""
+        result.steps = [StepRow(kind, kind, result.refusal is None, refused.partition("\n")[0])]
+        return result
     steps = original.steps
     result.steps = [StepRow(*row) for row in explain(model, steps.examples(), steps.categories)]
     if result.report is not None:  # explain guesses the types of some columns

@@ -241,7 +241,7 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
                 "columns that the model was not trained on were left out: " + ", ".join(ignored)
             )
         if fitted != columns:
-            _check_names([c for c in columns if c in set(fitted)])
+            check_names([c for c in columns if c in set(fitted)])
             frame = frame[fitted]
         columns = fitted
     elif fitted is not None and len(fitted) != len(columns):
@@ -254,7 +254,7 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     else:
         names = [f"x{i}" for i in range(len(columns))]
         notes.append("the column names are not text: features are named x0, x1, ...")
-    _check_names(names)
+    check_names(names)
     frame, changed = as_fitted(frame, model, is_converted=is_converted)
     if changed:
         notes.append(
@@ -291,7 +291,7 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
         names = fitted_names(model) or [f"x{i}" for i in range(array.shape[1])]
     if len(names) != array.shape[1]:
         raise DataError(f"expected {array.shape[1]} feature names, got {len(names)}")
-    _check_names(names)
+    check_names(names)
     try:
         return ArrayData(array, names)
     except DataError as error:
@@ -318,7 +318,7 @@ def _is_flat_text(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(value, str) for value in data)
 
 
-def _check_names(names: list[str]) -> None:
+def check_names(names: list[str]) -> None:
     seen = set()
     for name in names:
         if not name or "\0" in name:

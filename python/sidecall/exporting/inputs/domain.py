@@ -60,8 +60,12 @@ def find_domains(
     accepts: list[Acceptance],
     base: list[Column],
     rules: dict[int, Rule],
+    *,
+    only: Sequence[int] | None = None,
 ) -> None:
     """Sets `domain` and `takes_empty` of the features and of `accepts`.
+
+    `only` lists the features for which to search a domain; None means all.
 
     A feature gets no domain if the domain would exclude a number of `data`. The model accepted this
     number in a row of `data` but refused it in the base row. Acceptance then depends on other
@@ -69,7 +73,7 @@ def find_domains(
     """
     search_of = _Search(data, original, schema, base, rules)
     for i, intervals in search_of.domains(
-        [i for i, a in enumerate(accepts) if a.allowed is None]
+        [i for i, a in enumerate(accepts) if a.allowed is None and (only is None or i in only)]
     ).items():
         column = data.columns[i]
         if holds(intervals, column.present()).all() and len(intervals) <= _MOST_INTERVALS:

@@ -51,10 +51,13 @@ class Acceptance:
 def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
     """Returns which of the rows the model accepts, by bisection.
 
-    This needs few calls of the model if most rows are accepted.
+    This needs few calls of the model if most rows are accepted, or if it judges each row of a call.
     """
-    if count == 0 or original.accepts(rows):
-        return np.ones(count, dtype=bool)
+    if count == 0:
+        return np.ones(0, dtype=bool)
+    accepted = original.accepted(rows, count)
+    if accepted is not None:
+        return accepted
     if count == 1:
         return np.zeros(1, dtype=bool)
     middle = count // 2

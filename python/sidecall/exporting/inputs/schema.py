@@ -20,7 +20,7 @@ from ..errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
-_OUTPUT_NAMES = frozenset(
+OUTPUT_NAMES = frozenset(
     {
         "label",
         "probabilities",
@@ -146,9 +146,9 @@ def infer(
                 input=place[0],
                 column=place[1],
                 nullable=acceptance.nullable,
-                missing=_missing(column, tensor),
+                missing=missing_value(column, tensor),
                 allowed=acceptance.allowed,
-                seen=_seen(column) if ranges else None,
+                seen=seen_values(column) if ranges else None,
                 dates=column.dates,
             )
         )
@@ -163,7 +163,7 @@ def _end(value: float | int) -> float | int | str:
     return value if np.isfinite(value) else "inf" if value > 0 else "-inf"
 
 
-def _missing(column: Column, tensor: str) -> Any:
+def missing_value(column: Column, tensor: str) -> Any:
     if tensor == "string":
         return {"value": MISSING_STRING}
     if tensor != "int64":
@@ -176,7 +176,7 @@ def _missing(column: Column, tensor: str) -> Any:
 
 def _input_name(name: str, taken: list[str]) -> str:
     """Returns the feature's name, extended if an output has it: tensor names must be unique."""
-    while name in _OUTPUT_NAMES:
+    while name in OUTPUT_NAMES:
         name += "_input"
         while name in taken:
             name += "_"
@@ -250,7 +250,7 @@ def _encode(column: Column, feature: Feature) -> np.ndarray:
         return column.as_float().astype(feature.tensor)
 
 
-def _seen(column: Column) -> dict[str, Any] | None:
+def seen_values(column: Column) -> dict[str, Any] | None:
     present = column.present()
     if column.dates is not None:
         if len(present) == 0:

@@ -16,6 +16,7 @@ import numpy as np
 from sidecall._methods import method_of
 
 from ..errors import ModelError
+from ..pytorch import is_of_torch
 from .steps import StepTypes
 
 _BATCH = 10_000  # rows that the model answers at once
@@ -74,6 +75,10 @@ class Original:
 
     def accepts(self, rows: Any) -> bool:
         return self.refusal(rows) is None
+
+    def accepted(self, rows: Any, count: int) -> np.ndarray | None:
+        """Returns which of `count` rows the model accepts; None if one call does not tell."""
+        return np.ones(count, dtype=bool) if self.accepts(rows) else None
 
     def refusal(self, rows: Any) -> Exception | None:
         """Returns the exception that the model raises for these rows, or None."""
@@ -181,6 +186,12 @@ def _task_of(model: Any) -> str:
 
     from sidecall.convert.output import final_step
 
+    if is_of_torch(model):
+        raise ModelError(
+            f"expected a fitted scikit-learn model, got the PyTorch object {type(model).__name__}; "
+            "only sidecall.export and sidecall.check take PyTorch modules, and "
+            "sidecall.check(module, rows) compares the answers of module and file"
+        )
     if _answers_about_neighbours(model):
         return "transform"
     final = type(final_step(model))

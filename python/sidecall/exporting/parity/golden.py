@@ -139,7 +139,7 @@ def _answers(output: Output, answer: np.ndarray) -> list[Any]:
     if output.type in ("int64", "bool"):
         return list(answer.astype(output.type).tolist())
     several = (
-        output.width is not None or output.name == "probabilities" or output.classes is not None
+        output.width is not None or output.role == "probabilities" or output.classes is not None
     )
     rows = as_matrix(answer) if several else answer
     if rows.dtype == bool:  # a transformer that answers true and false; the graph has numbers
