@@ -25,6 +25,8 @@ class Fidelity(Report):
     estimators_refused: dict[str, str] = field(default_factory=dict)
     # Exports of one-hot encoders with many categories; see sizes.py.
     categories: list[dict[str, Any]] = field(default_factory=list)
+    # Batches of texts with many terms; see texts.py.
+    texts: list[dict[str, Any]] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         compared = [result for result in self.results if result["outcome"] == "compared"]
@@ -45,6 +47,7 @@ class Fidelity(Report):
         return super().document() | {
             "families": families(compared),
             "categories": self.categories,
+            "texts": self.texts,
             "domain": [[*key, total] for key, total in domain(compared).most_common()],
             "differences": [_difference(result) for result in compared if _differs(result)],
             "refused": [

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import Report, WrongAnswerError, describe_versions, guarded
 
-from fidelity import real, sizes
+from fidelity import real, sizes, texts
 from fidelity.alone import examine
 from fidelity.document import Fidelity, bars, print_found
 from fidelity.judge import judge
@@ -113,6 +113,7 @@ class Run:
         # if it does); None until walk_estimators has run.
         self.estimators: dict[str, str] | None = None
         self.categories: list[dict[str, Any]] = []  # what sizes.py found
+        self.texts: list[dict[str, Any]] = []  # what texts.py found
         self.real: list[dict[str, Any]] = []  # the results of real.py
         self.started = time.monotonic()
 
@@ -228,6 +229,7 @@ def main() -> int:
             run.judge_real()
             run.walk_estimators()
             run.categories = sizes.export_categories()
+            run.texts = texts.measure_batches()
     return _conclude(run, options)
 
 
@@ -240,10 +242,12 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
         results=run.results,
         estimators_refused=refused,
         categories=run.categories,
+        texts=run.texts,
         bars=[
             *bars(run.results, len(estimators) - len(refused) if estimators else None),
             *(real.bars(run.real) if run.real else []),
             *(sizes.bars(run.categories) if run.categories else []),
+            *(texts.bars(run.texts) if run.texts else []),
         ],
     )
     if run.real:

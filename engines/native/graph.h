@@ -52,6 +52,8 @@ struct Attribute {
 enum class FusedStep : uint8_t {
   kToFloat32,
   kToFloat64,
+  kSign,
+  kDamp,               // 1 + log(count)
   kMultiply,           // each column by a weight [weights]
   kNormalize,          // divides each row by its length, or by `one` [least length, one]
   kProduct,            // [matrix, bias or none]

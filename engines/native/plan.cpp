@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "float_environment.h"
 #include "text/fusion.h"
+#include "text/listed_terms.h"
 
 namespace sidecall::native {
 namespace {
@@ -97,6 +98,7 @@ Plan::Plan(EngineInput input, const std::string& what)
     : input_(std::move(input)), graph_(read_graph(input_, what)) {
   const FloatEnvironment environment;
   try {
+    replace_listed_terms(&graph_);
     keep_needed_nodes();
     fuse_term_counts(&graph_);
     for (Node& node : graph_.nodes) compile(&node);

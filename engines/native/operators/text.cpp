@@ -9,7 +9,9 @@
 #include <string>
 
 #include "base/utf8.h"
+#include "broadcast.h"
 #include "engines/native/text/characters.h"
+#include "engines/native/text/functions.h"
 #include "engines/native/text/fused_steps.h"
 #include "engines/native/text/terms.h"
 #include "row_rules.h"
@@ -17,30 +19,6 @@
 
 namespace sidecall::native {
 namespace {
-
-// What a token is. kKeptWords: a word that is not a stop word.
-enum class Unit : uint8_t { kWords, kKeptWords, kCharacters };
-
-// Every body that exported files have or have had. A body stays here when a newer one replaces it.
-struct KnownFunction {
-  Unit unit;
-  bool replaces;  // whether characters are replaced before tokens are formed
-  std::string_view sha256;
-};
-
-constexpr KnownFunction kKnownFunctions[] = {
-    {Unit::kWords, false, "bfa50cb5b0029b45eea7a7b0f591b7138be11998f23dbc23a20b1c3bd023c119"},
-    {Unit::kWords, true, "37661defe509602cc5bccbc188d2b039cf2f6f587c2b817bb24c891be3492a57"},
-    {Unit::kKeptWords, false, "9567d0705fde84050f90abd6363c2aaf520aa1ec34de26e990db10e527cda199"},
-    {Unit::kKeptWords, true, "aba2e5a3b1cbf98318cf45ab70d2cad93b1fcf7d599bca170520885075cda534"},
-    {Unit::kCharacters, false, "2f078b392babd5d90a37df6a2df9e56f8694fbb25885e3b09eb93ed8635d9936"},
-    {Unit::kCharacters, true, "0cdf837679362b384f0b107e9e1ed00dd805e152e627ed1417c403825fab03e0"},
-    {Unit::kWords, true, "aada146788284a00885fb78fb21a7a7402ed690e07e2d855d56076a76a7f5531"},
-    {Unit::kKeptWords, false, "8408619c61d959ecc34e8e04ab81b95aff9d8ddf6ca5260e63596167f392c717"},
-    {Unit::kKeptWords, true, "e53abc0b0d57cc8f67e3d0b82f4d6e23273530b7e7550cdd1ea67e56a22bfa56"},
-    {Unit::kCharacters, false, "e33c3c713fcae6609c293ebc06f0b9685303789919b42457711a71c74c89722a"},
-    {Unit::kCharacters, true, "cb493d41cdd16a826f02cda9c900cc778f38b5e27be7d503711e02837d4371ff"},
-};
 
 // Stands for "not in the table" in the function's body.
 constexpr std::string_view kAbsent = "\xef\xb7\x92";  // U+FDD2
@@ -178,60 +156,121 @@ class Replacements {
 
 // ---- Terms ----
 
-// The tokens and their sequences, from the attributes that TfIdfVectorizer has under other names.
+// The sequences of tokens that are counted, and the column of each.
+struct Sequences {
+  std::vector<std::string_view> tokens;  // of all sequences, one after the other
+  std::vector<size_t> lengths;           // the number of tokens of each sequence
+  std::vector<int64_t> columns;
+  int64_t width = 0;  // the number of columns
+};
+
+[[noreturn]] void refuse_invalid(const Node& node, const std::string& problem) {
+  refuse_node(node, SIDECALL_FILE_INVALID, problem);
+}
+
+void read_columns(const Node& node, std::string_view attribute, Sequences* sequences) {
+  sequences->columns = integers_of(node, attribute);
+  const size_t num_columns = sequences->columns.size();
+  for (const int64_t column : sequences->columns) {
+    if (column < 0 || static_cast<size_t>(column) >= num_columns)
+      refuse_invalid(
+          node, "expected columns below the number of sequences, " + std::to_string(num_columns));
+    sequences->width = std::max(sequences->width, column + 1);
+  }
+}
+
+// From the attributes that TfIdfVectorizer has under other names.
+Sequences read_sequences(const Node& node) {
+  Sequences sequences;
+  sequences.tokens = texts_of(node, "gram_tokens");
+  const auto& starts = integers_of(node, "gram_starts");
+  read_columns(node, "gram_columns", &sequences);
+  require(node, "shortest_gram");
+  require(node, "longest_gram");
+  const int64_t shortest = node.integer("shortest_gram", 0);
+  const int64_t longest = node.integer("longest_gram", 0);
+  if (sequences.tokens.empty() || sequences.columns.empty())
+    refuse_invalid(node, "expected sequences of tokens, got none");
+  if (shortest < 1 || longest < shortest || static_cast<size_t>(longest) > starts.size())
+    refuse_invalid(node,
+                   "expected 1 <= shortest_gram <= longest_gram <= the number of gram_starts");
+  const auto num_tokens = static_cast<int64_t>(sequences.tokens.size());
+  for (size_t i = 0; i < starts.size(); ++i) {
+    const int64_t begin = starts[i];
+    const int64_t end = i + 1 < starts.size() ? starts[i + 1] : num_tokens;
+    const auto length = static_cast<int64_t>(i) + 1;
+    if (begin < 0 || end < begin || end > num_tokens || (end - begin) % length != 0 ||
+        (i == 0 && begin != 0))
+      refuse_invalid(node,
+                     "attribute 'gram_starts': expected positions in 'gram_tokens' that ascend, "
+                     "each a whole number of sequences after the one before");
+    const auto count = static_cast<size_t>((end - begin) / length);
+    sequences.lengths.insert(sequences.lengths.end(), count, i + 1);
+  }
+  return sequences;
+}
+
+// From texts in which a separator stands between the tokens.
+Sequences read_terms(const Node& node, std::string_view separator) {
+  Sequences sequences;
+  const auto& terms = texts_of(node, "terms");
+  read_columns(node, "term_columns", &sequences);
+  require(node, "longest_gram");
+  require(node, "width");
+  if (terms.empty()) refuse_invalid(node, "expected terms, got none");
+  if (node.integer("width", 0) != static_cast<int64_t>(terms.size()))
+    refuse(node, "attribute 'width': expected the number of terms");
+  sequences.width = node.integer("width", 0);
+  for (const std::string_view term : terms) {
+    size_t length = 1;
+    for (size_t begin = 0;; ++length) {
+      const size_t end = term.find(separator, begin);
+      sequences.tokens.push_back(term.substr(begin, end - begin));
+      if (end == std::string_view::npos) break;
+      begin = end + separator.size();
+    }
+    sequences.lengths.push_back(length);
+  }
+  return sequences;
+}
+
+// Whether sequences of this length are counted.
+bool is_counted(const Node& node, size_t length) {
+  return static_cast<int64_t>(length) >= node.integer("shortest_gram", 1) &&
+         static_cast<int64_t>(length) <= node.integer("longest_gram", 0);
+}
+
+// Stands between the tokens of a term.
+std::string_view separator_of(TokenUnit unit) {
+  return unit == TokenUnit::kCharacters ? kAbsent : std::string_view(" ");
+}
+
+// The tokens and their sequences, as tables.
 class Terms {
  public:
-  Terms(const Node& node, size_t num_others)
-      : tokens_(node.texts("gram_tokens").size() + num_others),
-        grams_(node.texts("gram_tokens").size(), node.texts("gram_tokens").size()) {
-    const auto& tokens = texts_of(node, "gram_tokens");
-    const auto& starts = integers_of(node, "gram_starts");
-    const auto& columns = integers_of(node, "gram_columns");
-    require(node, "shortest_gram");
-    require(node, "longest_gram");
-    const int64_t shortest = node.integer("shortest_gram", 0);
-    const int64_t longest = node.integer("longest_gram", 0);
-    const auto invalid = [&](const std::string& problem) {
-      refuse_node(node, SIDECALL_FILE_INVALID, problem);
-    };
-    if (tokens.empty() || columns.empty() ||
-        tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()) / 2)
-      invalid("expected sequences of tokens, got none or too many");
-    if (shortest < 1 || longest < shortest || static_cast<size_t>(longest) > starts.size())
-      invalid("expected 1 <= shortest_gram <= longest_gram <= the number of gram_starts");
-    const size_t num_columns = columns.size();
-    for (const int64_t column : columns) {
-      if (column < 0 || static_cast<size_t>(column) >= num_columns)
-        invalid("expected columns below the number of sequences, " + std::to_string(num_columns));
-      width_ = std::max(width_, column + 1);
-    }
-    std::vector<int32_t> ids;
-    ids.reserve(tokens.size());
-    for (const std::string_view token : tokens) {
-      // The function fills rows of fewer tokens with empty ones.
-      if (token.empty()) refuse(node, "attribute 'gram_tokens': expected no empty tokens");
-      ids.push_back(tokens_.add(token));
-    }
-    const auto num_tokens = static_cast<int64_t>(tokens.size());
-    size_t next_column = 0;
+  Terms(const Node& node, const Sequences& sequences, size_t num_others)
+      : tokens_(sequences.tokens.size() + num_others),
+        grams_(sequences.tokens.size(), sequences.tokens.size()),
+        width_(sequences.width) {
+    const size_t num_columns = sequences.columns.size();
+    if (sequences.tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()) / 2)
+      refuse_invalid(node, "expected fewer sequences of tokens");
+    if (sequences.lengths.size() != num_columns)
+      refuse_invalid(node, std::string("expected one column for each sequence, got ") +
+                               (sequences.lengths.size() > num_columns ? "fewer" : "more"));
     std::vector<int32_t> gram;
-    for (size_t i = 0; i < starts.size(); ++i) {
-      const int64_t begin = starts[i];
-      const int64_t end = i + 1 < starts.size() ? starts[i + 1] : num_tokens;
-      const auto length = static_cast<int64_t>(i) + 1;
-      if (begin < 0 || end < begin || end > num_tokens || (end - begin) % length != 0 ||
-          (i == 0 && begin != 0))
-        invalid("attribute 'gram_starts': expected positions in 'gram_tokens' that ascend, each " +
-                std::string("a whole number of sequences after the one before"));
-      for (int64_t at = begin; at < end; at += length, ++next_column) {
-        if (next_column >= num_columns) invalid("expected one column for each sequence, got fewer");
-        if (length < shortest || length > longest) continue;
-        gram.assign(ids.begin() + at, ids.begin() + at + length);
-        if (!grams_.add(gram, static_cast<int32_t>(columns[next_column])))
-          invalid("expected each sequence of tokens once, got one twice");
+    auto token = sequences.tokens.begin();
+    for (size_t i = 0; i < num_columns; ++i) {
+      gram.clear();
+      for (size_t k = 0; k < sequences.lengths[i]; ++k, ++token) {
+        // The function fills rows of fewer tokens with empty ones.
+        if (token->empty()) refuse(node, "expected no empty tokens");
+        gram.push_back(tokens_.add(*token));
       }
+      if (is_counted(node, gram.size()) &&
+          !grams_.add(gram, static_cast<int32_t>(sequences.columns[i])))
+        refuse_invalid(node, "expected each sequence of tokens once, got one twice");
     }
-    if (next_column != num_columns) invalid("expected one column for each sequence, got more");
   }
 
   const TokenTable& tokens() const { return tokens_; }
@@ -242,21 +281,23 @@ class Terms {
  private:
   TokenTable tokens_;
   GramTable grams_;
-  int64_t width_ = 0;
+  const int64_t width_;
 };
 
 // ---- The operator ----
 
 class TermCounter final : public Operator {
  public:
-  TermCounter(const Compile& compile, const KnownFunction& function)
+  TermCounter(const Compile& compile, const CountingFunction& function)
       : node_(compile.node),
         unit_(function.unit),
-        terms_(node_, unit_ == Unit::kKeptWords ? node_.texts("stop_words").size() : 0),
+        terms_(node_,
+               function.lists ? read_terms(node_, separator_of(unit_)) : read_sequences(node_),
+               unit_ == TokenUnit::kKeptWords ? node_.texts("stop_words").size() : 0),
         first_stop_word_(static_cast<int32_t>(terms_.tokens().size())),
         fused_(compile, terms_.width()) {
     if (function.replaces) replacements_.emplace(node_);
-    if (unit_ == Unit::kCharacters) {
+    if (unit_ == TokenUnit::kCharacters) {
       characters_ = set_of(node_, "spaces");
       for (uint32_t c = 0; c < kNumAscii; ++c) {
         const auto character = static_cast<char>(c);
@@ -265,12 +306,15 @@ class TermCounter final : public Operator {
     } else {
       TokenExpression expression = expression_of(node_, "token", true);
       characters_ = std::move(expression.characters);
+      if (function.lists && characters_.contains(' '))
+        refuse(node_, "attribute 'token': expected words without spaces");
       least_ = expression.least;
     }
-    if (unit_ == Unit::kKeptWords) add_stop_words();
+    if (unit_ == TokenUnit::kKeptWords) add_stop_words();
     for (uint32_t c = 0; c < kNumAscii; ++c) {
       ascii_[c] = replacements_ ? replacements_->ascii(c) : static_cast<uint8_t>(c);
-      if (unit_ != Unit::kCharacters && !characters_.contains(ascii_[c])) ascii_[c] = kSeparator;
+      if (unit_ != TokenUnit::kCharacters && !characters_.contains(ascii_[c]))
+        ascii_[c] = kSeparator;
     }
   }
 
@@ -318,7 +362,7 @@ class TermCounter final : public Operator {
   template <typename Count>
   void count_terms(std::string_view text, Row* row, const Interrupt& interrupt,
                    Count&& count) const {
-    if (unit_ == Unit::kCharacters) count_characters(text, row, interrupt, count);
+    if (unit_ == TokenUnit::kCharacters) count_characters(text, row, interrupt, count);
     else count_words(text, row, interrupt, count);
   }
 
@@ -457,7 +501,7 @@ class TermCounter final : public Operator {
   }
 
   const Node& node_;
-  const Unit unit_;
+  const TokenUnit unit_;
   Terms terms_;
   const int32_t first_stop_word_;  // the tokens from this number on are stop words
   const FusedSteps fused_;
@@ -469,23 +513,33 @@ class TermCounter final : public Operator {
   std::array<int32_t, kNumAscii> ascii_ids_{};  // tokens of one ASCII character
 };
 
-const KnownFunction* find_known(const Node& node) {
-  const auto* const end = std::end(kKnownFunctions);
-  const auto* const found =
-      std::find_if(std::begin(kKnownFunctions), end,
-                   [&](const KnownFunction& known) { return known.sha256 == node.function; });
-  return found == end ? nullptr : found;
+std::unique_ptr<Operator> make_counter(const Compile& compile) {
+  return std::make_unique<TermCounter>(compile, *find_counting_function(compile.node));
 }
 
-std::unique_ptr<Operator> make_counter(const Compile& compile) {
-  return std::make_unique<TermCounter>(compile, *find_known(compile.node));
+// 1 + log(count), and 0 for 0.
+std::unique_ptr<Step> prepare_damping(const Node& node, Inputs in, Outputs out) {
+  const Tensor& x = required(node, in, 0);
+  out[0]->shape(x.dtype, x.dims);
+  auto step = with_type<float, double>(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    return make_step([&x, to = out[0]](const Interrupt& interrupt) {
+      for_each_part(x.count, interrupt, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) to->as<T>()[i] = damped(x.as<T>()[i]);
+      });
+    });
+  });
+  return or_refuse(std::move(step), node, x);
 }
 
 }  // namespace
 
 const OperatorEntry* find_text_function(const Node& node) {
-  static constexpr OperatorEntry kEntry = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
-  return find_known(node) == nullptr ? nullptr : &kEntry;
+  static constexpr OperatorEntry kCounter = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
+  static constexpr OperatorEntry kDamping = {
+      "", "", 0, kAnyVersion, make_plain<prepare_damping>, rows::by_element};
+  if (find_counting_function(node) != nullptr) return &kCounter;
+  return find_terms_function(node) == TermsFunction::kDamp ? &kDamping : nullptr;
 }
 
 }  // namespace sidecall::native

@@ -84,6 +84,11 @@ double FusedSteps::apply(const Compiled& step, const int32_t* columns, double* v
   const auto rounded = [](double number) { return double{static_cast<Number>(number)}; };
   if (step.step == FusedStep::kToFloat32) {
     for (size_t i = 0; i < count; ++i) values[i] = rounded(values[i]);
+  } else if (step.step == FusedStep::kSign) {
+    // Before it there are only counts, which are not negative.
+    for (size_t i = 0; i < count; ++i) values[i] = values[i] > 0 ? 1 : values[i];
+  } else if (step.step == FusedStep::kDamp) {
+    for (size_t i = 0; i < count; ++i) values[i] = damped(static_cast<Number>(values[i]));
   } else if (step.step == FusedStep::kMultiply) {
     for (size_t i = 0; i < count; ++i)
       values[i] = rounded(values[i] * step.first[static_cast<size_t>(columns[i])]);

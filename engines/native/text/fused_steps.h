@@ -1,12 +1,19 @@
 // The steps that were fused with a node that counts terms (fusion.h), of which there may be none.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "engines/native/operator.h"
 
 namespace sidecall::native {
+
+// What the logarithm makes of a count, so that 0 stays 0.
+template <typename T>
+T damped(T count) {
+  return count == T{0} ? T{0} : T{1} + std::log(count);
+}
 
 // The steps read only the columns that are not zero in a row.
 class FusedSteps {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engines/native/operator.h"
+#include "functions.h"
 
 namespace sidecall::native {
 namespace {
@@ -86,10 +87,14 @@ class Fusion {
     if (readers.size() == 2) return norm(x, readers[0], readers[1]);
     if (readers.size() != 1) return std::nullopt;
     const Node& node = graph_.nodes[readers[0]];
-    if (!is_plain(node) || node.inputs.empty()) return std::nullopt;
     Match match;
     match.nodes = {readers[0]};
-    match.result = node.outputs[0];
+    match.result = node.outputs.empty() ? -1 : node.outputs[0];
+    if (find_terms_function(node) == TermsFunction::kDamp) {
+      match.step = FusedStep::kDamp;
+      return match;
+    }
+    if (!is_plain(node) || node.inputs.empty()) return std::nullopt;
     if (node.op == "Cast" && node.inputs.size() == 1) {
       const int64_t to = node.integer("to", 0);
       if (to != SIDECALL_DTYPE_FLOAT32 && to != SIDECALL_DTYPE_FLOAT64) return std::nullopt;
@@ -135,7 +140,7 @@ class Fusion {
 
   // x / where(sqrt(sum(x * x)) < least, one, sqrt(sum(x * x))), the norm that converters write.
   std::optional<Match> norm(int32_t x, size_t first, size_t second) const {
-    const auto is = [&](size_t index, std::string_view op, std::vector<int32_t> inputs) {
+    const auto is = [&](size_t index, std::string_view op, const std::vector<int32_t>& inputs) {
       const Node& node = graph_.nodes[index];
       return is_plain(node) && node.op == op && node.inputs == inputs;
     };

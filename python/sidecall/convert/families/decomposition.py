@@ -10,6 +10,7 @@ from scipy import linalg
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import cos
+from ..graph.terms import Terms
 from ..registry import Conversion, converts, refuses
 from .kernels import dense, expanded_squares, squared_distances
 from .linear_model import affine, product, sides
@@ -214,6 +215,9 @@ for _method in ("predict", "index", "predict_proba", "decision_function"):
 
 @converts("sklearn", "TfidfTransformer", "transform")
 def tfidf(g: Conversion, model: Any, x: Frame) -> Tensor:
+    terms = x.parts[0] if len(x.parts) == 1 else None
+    if isinstance(terms, Terms) and model.norm in (None, "l2"):
+        return _listed_tfidf(g, model, terms)
     y = x.matrix("float64")
     if model.sublinear_tf:
         zero = y.equals(0.0)
@@ -223,6 +227,18 @@ def tfidf(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.norm is not None:
         y = y / safe_norm(g, y, model.norm)
     return g.cast(y, g.real)
+
+
+def _listed_tfidf(g: Conversion, model: Any, terms: Terms) -> Terms:
+    counts = terms.cast("float64")
+    value = counts.damped() if model.sublinear_tf else counts.value
+    if model.use_idf:
+        value = counts.scaled(value, model.idf_)
+    if model.norm is not None:
+        value = counts.normalized(value)
+    return counts.with_value(
+        g.cast(value, g.real), lambda: tfidf(g, model, Frame(g, [terms.matrix]))
+    )
 
 
 # Neural networks.

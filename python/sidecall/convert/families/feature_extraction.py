@@ -23,8 +23,19 @@ import numpy as np
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..graph.text_functions import ABSENT, TokenUnit, counting_function
+from ..graph.terms import Terms
+from ..graph.text_functions import (
+    ABSENT,
+    SEPARATORS,
+    TokenUnit,
+    counting_function,
+    listing_function,
+)
 from ..registry import Conversion, converts, refuses
+
+# From this number of terms on, the graph lists the terms that a text has. With fewer terms it
+# computes the whole matrix, which takes a single text less time.
+_FEWEST_LISTED = 10_000
 
 refuses(
     "sklearn",
@@ -134,6 +145,7 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     is_padded = model.analyzer == "char_wb"
     replacements = _replacements(model.lowercase, model.strip_accents, is_padded)
     text = x.column(0)
+    unit: TokenUnit
     if model.analyzer in ("char", "char_wb"):
         unit, tokens = "characters", {"spaces": list(_spaces())}
         grams = [(list(t), i) for t, i in terms.items()]
@@ -143,24 +155,37 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     if is_padded:
         text = _padded(g, terms, text)
     _check_lengths(g, model, grams)
-    (counts,) = g.call_function(
-        counting_function(unit, bool(replacements)),
-        [g.op("Reshape", text, g.const([-1]))],
-        [("float32", len(terms))],
-        **tokens,
-        **replacements,
-        **_grams(grams),
-    )
-    if is_padded and " " in terms:
-        # Every word has a space before and behind it, and adjacent words share one of them here.
-        is_space = np.arange(len(terms)) == terms[" "]
-        counts = counts * np.where(is_space, 2.0, 1.0) - np.where(is_space, 2.0, 0.0)
-    if model.binary:
-        counts = g.cast(counts > 0.0, "float32")
+    text = g.op("Reshape", text, g.const([-1]))
+    attributes = tokens | replacements
+
+    def matrix() -> Tensor:
+        (counts,) = g.call_function(
+            counting_function(unit, bool(replacements)),
+            [text],
+            [("float32", len(terms))],
+            **attributes,
+            **_grams(grams),
+        )
+        if is_padded and " " in terms:
+            # Every word has a space before and behind it, and adjacent words share one of them
+            # here.
+            is_space = np.arange(len(terms)) == terms[" "]
+            counts = counts * np.where(is_space, 2.0, 1.0) - np.where(is_space, 2.0, 0.0)
+        return g.cast(counts > 0.0, "float32") if model.binary else counts
+
+    listed = None if is_padded and " " in terms else _terms(unit, grams)
+    counts: Tensor
+    if listed is None or len(terms) < _FEWEST_LISTED:
+        counts = matrix()
+    else:
+        function = listing_function(unit, bool(replacements))
+        counts = Terms.of(g, function, text, attributes | listed, matrix)
+        if model.binary:
+            counts = counts.with_value(g.unary("Sign", counts.value), matrix)
     counts.range = Range.of(0.0, 2.0**31, False, len(terms))
     if type(model).__name__ == "TfidfVectorizer":
         return g.transform(model._tfidf, counts, "").matrix()
-    return g.cast(counts, g.real)
+    return counts.cast(g.real) if isinstance(counts, Terms) else g.cast(counts, g.real)
 
 
 def _check_lengths(g: Conversion, model: Any, grams: list[tuple[list[str], int]]) -> None:
@@ -248,6 +273,22 @@ def _replacements(lowercase: bool, accents: str | None, spaces: bool = False) ->
         "characters": list(table),
         "replacements": list(table.values()),
         "otherwise": "" if accents == "ascii" else ABSENT,
+    }
+
+
+def _terms(unit: TokenUnit, grams: list[tuple[list[str], int]]) -> dict[str, Any] | None:
+    """The attributes for a function that lists terms; None if the sequences of tokens cannot be
+    told apart as texts.
+    """
+    separator = SEPARATORS[unit]
+    terms = [separator.join(tokens) for tokens, _ in grams]
+    if len(set(terms)) < len(terms) or any(separator in t for tokens, _ in grams for t in tokens):
+        return None
+    return {
+        "terms": terms,
+        "term_columns": [i for _, i in grams],
+        "longest_gram": max(len(tokens) for tokens, _ in grams),
+        "width": len(grams),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.one_hot import OneHot
+from ..graph.terms import Terms
 from ..registry import Conversion, converts
 
 REGRESSORS = (
@@ -28,13 +29,16 @@ CLASSIFIERS = (
 def product(g: Conversion, x: Frame | Tensor, weights: Any, bias: Any = None) -> Tensor:
     """x @ weights + bias, [N, K]; `weights` is [width, K], and `bias` [K] or a number.
 
-    A column of categories becomes a look-up of its weights.
+    A column of categories becomes a look-up of its weights, and only the terms that a text has are
+    multiplied.
     """
     weights = np.asarray(weights, dtype="float64")
     if bias is not None:
         bias = np.asarray(bias, dtype="float64").reshape(-1)
         bias = np.broadcast_to(bias, (weights.shape[1],))
-    if isinstance(x, Frame) and any(isinstance(part, OneHot) for part in x.parts):
+    if isinstance(x, Terms):
+        return x.weighted(weights, 0.0 if bias is None else bias)
+    if isinstance(x, Frame) and any(isinstance(part, (OneHot, Terms)) for part in x.parts):
         return _looked_up(g, x, weights, np.zeros(weights.shape[1]) if bias is None else bias)
     matrix = x.matrix() if isinstance(x, Frame) else x
     if bias is None:
@@ -47,13 +51,13 @@ def _looked_up(g: Conversion, x: Frame, weights: np.ndarray, bias: np.ndarray) -
     ends = np.cumsum([part.width for part in x.parts])
     rows = np.split(weights, ends[:-1])
     pairs = list(zip(x.parts, rows, strict=True))
-    plain = [(part, w) for part, w in pairs if not isinstance(part, OneHot)]
+    plain = [(part, w) for part, w in pairs if not isinstance(part, (OneHot, Terms))]
     terms = []
     if plain:
         matrix = Frame(g, [part for part, _ in plain])
         terms.append(product(g, matrix, np.vstack([w for _, w in plain]), bias))
     for part, w in pairs:
-        if isinstance(part, OneHot):
+        if isinstance(part, (OneHot, Terms)):
             terms.append(part.weighted(w, 0.0 if terms else bias))
     return sum(terms[1:], terms[0])
 

@@ -1,7 +1,7 @@
-"""The functions of a model that count the terms of texts.
+"""The functions of a model that count the terms of texts, and that compute with these counts.
 
 ONNX Runtime runs the nodes of their bodies. The native engine knows these functions by the SHA-256
-of their bodies (engines/native/operators/text.cpp), and computes them by itself. So a body must not
+of their bodies (engines/native/text/functions.cpp), and computes them by itself. So a body must not
 depend on the model: everything that belongs to the model is an attribute of the calling node. If a
 body changes, its new hash must be added to the native engine; the old ones stay there, because old
 files have them.
@@ -26,6 +26,8 @@ ABSENT = "\ufdd2"
 # What is counted: characters, words, or the words that are not stop words.
 TokenUnit = Literal["characters", "words", "kept_words"]
 _NAMES = {"characters": "Characters", "words": "Words", "kept_words": "KeptWords"}
+# What stands between the tokens of a term in `terms`. No term contains it otherwise.
+SEPARATORS = {"characters": ABSENT, "words": " ", "kept_words": " "}
 
 _INTEGER, _INTEGERS = AttributeProto.INT, AttributeProto.INTS
 _TEXT, _TEXTS = AttributeProto.STRING, AttributeProto.STRINGS
@@ -48,17 +50,7 @@ def counting_function(unit: TokenUnit, replaces: bool) -> onnx.FunctionProto:
     """
     g = Graph("float32")
     text = Tensor(g, "text", "string", None)
-    # Add one text, so that no node receives an empty batch or only empty texts. The Slice below
-    # removes the row of this text again.
-    padded = g.op("Concat", g.const(["a"]), text, axis=0)
-    if replaces:
-        padded = _replaced(g, padded)
-    if unit == "characters":
-        tokens = _joined_spaces(g, _with_empty_token(g, _tokens(g, padded, "(?s).")))
-    else:
-        tokens = _with_empty_token(g, _tokens(g, padded, Attribute("token", _TEXT)))
-    if unit == "kept_words":
-        tokens = _dropped(g, tokens, _is_in(g, tokens, Attribute("stop_words", _TEXTS)))
+    tokens = _tokens_of_unit(g, text, unit, replaces)
     counts = g.op(
         "TfIdfVectorizer",
         tokens,
@@ -71,11 +63,169 @@ def counting_function(unit: TokenUnit, replaces: bool) -> onnx.FunctionProto:
         ngram_indexes=Attribute("gram_columns", _INTEGERS),
         pool_strings=Attribute("gram_tokens", _TEXTS),
     )
-    last = g.const([np.iinfo("int64").max])
-    counts = g.op("Slice", counts, g.const([1]), last, g.const([0]))
+    counts = _after_first(g, counts, 0)
     return g.function(
         DOMAIN, ("Replace" if replaces else "") + "Count" + _NAMES[unit], [text], [counts]
     )
+
+
+@cache
+def listing_function(unit: TokenUnit, replaces: bool) -> onnx.FunctionProto:
+    """Texts [N] -> the same counts as a sparse matrix: `row`, `column` and `count` of those that
+    are not zero, [K] each, in the order of rows and columns; and `rows`, the list [N].
+
+    The attributes are those of counting_function, but for those of the sequences of tokens.
+    Instead, each text of `terms` is a sequence of at most `longest_gram` tokens, with the separator
+    of the unit between them (SEPARATORS), whose column is in `term_columns`. `width` is the number
+    of columns.
+    """
+    g = Graph("float32")
+    text = Tensor(g, "text", "string", None)
+    tokens = _tokens_of_unit(g, text, unit, replaces)
+    found = _after_first(g, _columns_of_terms(g, tokens, SEPARATORS[unit]), 1)
+    places = g.op("NonZero", found >= 0, dtype="int64")
+    at = g.op("Slice", places, g.const([1]), g.const([2]), g.const([0]))
+    row = g.op("Squeeze", at, g.const([0]))
+    column = g.op("GatherND", found, g.transpose(places))
+    # One number for each place of the matrix. The first row is added, so that there is a number
+    # even if no text has a term; it is not counted.
+    width = _integer(g, "width")
+    numbers = g.op("Concat", g.const([0]), (row + 1) * width + column, axis=0)
+    number, _, _, count = g.ops("Unique", [numbers], [("int64", None)] * 4, axis=0, sorted=1)
+    number, count = _after_first(g, number, 0), _after_first(g, count, 0)
+    row = g.op("Div", number, width)
+    outputs = [row - 1, number - row * width, g.cast(count, "float32"), g.rows_of(text)]
+    return g.function(
+        DOMAIN, ("Replace" if replaces else "") + "List" + _NAMES[unit], [text], outputs
+    )
+
+
+# Functions of sparse matrices, whose first inputs are outputs of listing_function. A row that they
+# do not list has only zeros.
+
+
+@cache
+def damping_function() -> onnx.FunctionProto:
+    """Values [K] -> the values 1 + log(value)."""
+    g = Graph("float32")
+    value = Tensor(g, "value", "float32", None)
+    one = _number_like(g, 1.0, value)
+    return g.function(DOMAIN, "DampTerms", [value], [g.log(value) + one])
+
+
+@cache
+def scaling_function() -> onnx.FunctionProto:
+    """Columns, values [K], and a weight for each column -> the products of values and weights."""
+    g = Graph("float32")
+    column = Tensor(g, "column", "int64", None)
+    value, weights = (Tensor(g, name, "float32", None) for name in ("value", "weights"))
+    return g.function(
+        DOMAIN, "ScaleTerms", [column, value, weights], [value * g.gather(weights, column)]
+    )
+
+
+@cache
+def normalizing_function() -> onnx.FunctionProto:
+    """Rows, values [K], the number of rows [1], `least` and `one` -> the values, divided by the
+    Euclidean length of their row, or by `one` if the length is below `least`.
+    """
+    g = Graph("float32")
+    row, rows = (Tensor(g, name, "int64", None) for name in ("row", "rows"))
+    value, least, one = (Tensor(g, name, "float32", None) for name in ("value", "least", "one"))
+    zeros = g.op("Expand", _number_like(g, 0.0, value), rows)
+    squares = g.op("ScatterElements", zeros, row, value * value, axis=0, reduction="add")
+    length = g.sqrt(squares)
+    length = g.where(length < least, one, length)
+    return g.function(
+        DOMAIN, "NormalizeTerms", [row, value, rows, least, one], [value / g.gather(length, row)]
+    )
+
+
+@cache
+def multiplying_function() -> onnx.FunctionProto:
+    """Rows, columns, values [K], the number of rows [1], weights [columns, M] and a bias [M] -> the
+    product of the matrix and the weights, plus the bias, [N, M].
+    """
+    g = Graph("float32")
+    row, column, rows = (Tensor(g, name, "int64", None) for name in ("row", "column", "rows"))
+    value, weights, bias = (
+        Tensor(g, name, "float32", None) for name in ("value", "weights", "bias")
+    )
+    products = g.gather(weights, column) * g.column(value)
+    shape = g.op("Concat", rows, g.op("Shape", bias, dtype="int64"), axis=0)
+    zeros = g.op("Expand", _number_like(g, 0.0, value), shape)
+    places = g.op("Expand", g.column(row), g.op("Shape", products, dtype="int64"))
+    sums = g.op("ScatterElements", zeros, places, products, axis=0, reduction="add")
+    return g.function(
+        DOMAIN, "MultiplyTerms", [row, column, value, rows, weights, bias], [sums + bias]
+    )
+
+
+def _number_like(g: Graph, number: float, like: Tensor) -> Tensor:
+    return g.op("CastLike", g.const(number), like)
+
+
+def _integer(g: Graph, name: str) -> Tensor:
+    """The value of an attribute of the function, a scalar."""
+    return g.ops("Constant", [], [("int64", None)], value_int=Attribute(name, _INTEGER))[0]
+
+
+def _after_first(g: Graph, x: Tensor, axis: int) -> Tensor:
+    """x without its first element along the axis."""
+    last = g.const([np.iinfo("int64").max])
+    return g.op("Slice", x, g.const([1]), last, g.const([axis]))
+
+
+def _tokens_of_unit(g: Graph, text: Tensor, unit: TokenUnit, replaces: bool) -> Tensor:
+    """The tokens of each text, behind a row for a text of its own; shorter rows have empty ones."""
+    # Add one text, so that no node receives an empty batch or only empty texts. The row of this
+    # text is removed later.
+    padded = g.op("Concat", g.const(["a"]), text, axis=0)
+    if replaces:
+        padded = _replaced(g, padded)
+    if unit == "characters":
+        return _joined_spaces(g, _with_empty_token(g, _tokens(g, padded, "(?s).")))
+    tokens = _with_empty_token(g, _tokens(g, padded, Attribute("token", _TEXT)))
+    if unit == "kept_words":
+        return _dropped(g, tokens, _is_in(g, tokens, Attribute("stop_words", _TEXTS)))
+    return tokens
+
+
+def _columns_of_terms(g: Graph, tokens: Tensor, separator: str) -> Tensor:
+    """The column of the sequence of k tokens that begins at each token, [longest_gram, rows,
+    tokens]; -1 if it is no term.
+    """
+    inner = g.branch()
+    number, going, grams, rest = (
+        Tensor(inner, inner.fresh("b"), t, None) for t in ("int64", "bool", "string", "string")
+    )
+    columns = inner.op(
+        "LabelEncoder",
+        grams,
+        domain="ai.onnx.ml",
+        dtype="int64",
+        keys_strings=Attribute("terms", _TEXTS),
+        values_int64s=Attribute("term_columns", _INTEGERS),
+        default_int64=-1,
+    )
+    following = _with_empty_token(inner, _after_first(inner, rest, 1))
+    longer = inner.op("StringConcat", grams, inner.const(separator))
+    longer = inner.op("StringConcat", longer, following)
+    more = inner.op("Identity", going)
+    body = inner.body(
+        "longer",
+        [(number, []), (going, []), (grams, [None, None]), (rest, [None, None])],
+        [
+            (more, []),
+            (longer, [None, None]),
+            (following, [None, None]),
+            (columns, [None, None]),
+        ],
+    )
+    g.inner_domains.add("ai.onnx.ml")
+    outputs: list[tuple[str, int | None]] = [("string", None), ("string", None), ("int64", None)]
+    start = (_integer(g, "longest_gram"), None, tokens, tokens)
+    return g.ops("Loop", start, outputs, body=body)[2]
 
 
 def _tokens(g: Graph, text: Tensor, expression: str | Attribute) -> Tensor:
