@@ -18,8 +18,9 @@ from common import Bar, Report, describe_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
-    *("base", "core", "engines/in_process", "engines/onnxruntime", "engines/out_of_process"),
-    *("engines/remote", "serving", "shm/client", "shm/common", "shm/server", "shm/supervisor"),
+    *("base", "core", "engines/in_process", "engines/local", "engines/native"),
+    *("engines/onnxruntime", "engines/out_of_process", "engines/remote", "serving"),
+    *("shm/client", "shm/common", "shm/server", "shm/supervisor"),
     *("bindings/c", "bindings/types", "bindings/cli", "bindings/node", "python/src"),
 )
 BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
