@@ -23,6 +23,7 @@
 #include <utility>
 
 namespace sidecall {
+inline namespace cpp {
 
 /* sidecall_server_options, filled with the defaults. Everything that it points to must live until
  * the server is open, and `log_context` at least as long as the server. */
@@ -183,5 +184,6 @@ class Watchdog {
   sidecall_watchdog *watchdog_ = nullptr;
 };
 
+} /* namespace cpp */
 } /* namespace sidecall */
 #endif

@@ -29,7 +29,10 @@
 #include <utility>
 #include <vector>
 
+/* The library has classes of its own with some of these names. The inline namespace keeps the two
+ * apart in a program that links the static library; programs need not name it. */
 namespace sidecall {
+inline namespace cpp {
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
@@ -634,6 +637,7 @@ inline std::string describe_engine(const Options &options = Options()) {
   return out.str();
 }
 
+}  // namespace cpp
 }  // namespace sidecall
 
 #endif

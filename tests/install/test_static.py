@@ -54,6 +54,33 @@ int main(void) {
 }
 """
 
+# Without optimisation, so that each function of the header is one of the program's.
+CPP_PROGRAM = """
+#include <cstdio>
+#include <sidecall/server.hpp>
+#include <sidecall/sidecall.hpp>
+
+int main(int argc, char **argv) {
+  if (argc != 2) return 2;
+  const sidecall::Model model(argv[1]);
+  sidecall::Call call(model, 1);
+  try {
+    call.set(0, model.feature("island"), 1.5);
+  } catch (const sidecall::Error &error) {
+    std::puts(error.what());
+  }
+  try {
+    sidecall::Model missing("missing.onnx");
+  } catch (const sidecall::Error &error) {
+    std::puts(error.what());
+  }
+  call.clear();
+  call.run();
+  std::puts("ran");
+  return 0;
+}
+"""
+
 
 def commands_of_the_guide() -> list[str]:
     """The two commands of the section: how to build the library, and how to link a program."""
@@ -154,6 +181,28 @@ def test_the_linker_can_leave_out_even_the_c_library(
     assert needed(tmp_path / "program") == set()
     answer = json.loads(run(tmp_path / "program", PENGUINS, json.dumps(RECORD), env={}))
     assert answer["label"] == "Gentoo"
+
+
+def defined_symbols(file: Path) -> set[str]:
+    return set(run("nm", "--defined-only", "--format=just-symbols", file).split())
+
+
+def test_a_cpp_program_shares_no_symbol_with_the_library(
+    tree: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "program.cpp").write_text(CPP_PROGRAM, encoding="utf-8")
+    flags = run("pkg-config", "--cflags", "sidecall", env=environment).split()
+    compiler = [os.environ.get("CXX", "c++"), "-std=c++17", "-O0", "-DSIDECALL_STATIC", *flags]
+    run(*compiler, "-c", "program.cpp", "-o", "program.o", cwd=tmp_path)
+    own = {name for name in defined_symbols(tmp_path / "program.o") if "8sidecall" in name}
+    assert own
+    assert not own & defined_symbols(library_dir(tree) / "libsidecall.a")
+    libraries = run("pkg-config", "--static", "--libs", "sidecall", env=environment)
+    libraries = libraries.replace("-lsidecall", "-l:libsidecall.a").split()
+    run(*compiler[:1], "program.o", "-o", "program", *libraries, cwd=tmp_path)
+    lines = run(tmp_path / "program", PENGUINS, cwd=tmp_path, env={}).splitlines()
+    assert lines[0].startswith("feature 'island': expected string")
+    assert "missing.onnx" in lines[1] and lines[2:] == ["ran"]
 
 
 @pytest.mark.parametrize("languages", ["C", "C CXX"])
