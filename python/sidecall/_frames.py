@@ -151,7 +151,7 @@ def _from_instants(
     name: str, values: NDArray[Any], has_zone: bool, dtype: str, feature: Feature
 ) -> FrameColumn:
     if has_zone != (feature.zone is not None):
-        return name, None, None, dtype
+        return name, None, None, f"{dtype} {'with' if has_zone else 'without'} a zone"
     counts = counts_of(values, feature.unit or "")
     if counts is not None:
         return name, counts.view(f"M8[{feature.unit}]"), None, None

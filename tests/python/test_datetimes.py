@@ -312,8 +312,13 @@ def test_data_frames_of_polars(model: sidecall.Model) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "error", "got"),
     [
-        ("seen", pd.Series(np.array([0, 1], "M8[ms]")), errors.DtypeMismatch, "datetime64[ms]"),
-        ("born", frame()["due"], errors.DtypeMismatch, "datetime64[s, UTC]"),
+        (
+            "seen",
+            pd.Series(np.array([0, 1], "M8[ms]")),
+            errors.DtypeMismatch,
+            "datetime64[ms] without a zone",
+        ),
+        ("born", frame()["due"], errors.DtypeMismatch, "datetime64[s, UTC] with a zone"),
         (
             "born",
             pd.Series(np.array([0, 1], "M8[ms]")),

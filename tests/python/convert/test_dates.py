@@ -94,8 +94,9 @@ def of_pandas(column: pd.Series, name: str) -> np.ndarray:
         return np.asarray((local.dt.normalize() if name == "midnight" else local).array.asi8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name == "week":
-            return column.dt.isocalendar().week.to_numpy(dtype="float64", na_value=np.nan)
+        if name in ("week", "iso_year", "iso_day"):
+            found = column.dt.isocalendar()[name.removeprefix("iso_")]
+            return found.to_numpy(dtype="float64", na_value=np.nan)
         return getattr(column.dt, name).to_numpy()
 
 

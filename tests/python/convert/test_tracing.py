@@ -73,12 +73,21 @@ FRAME_FUNCTIONS = {
     "largest without missing": lambda df: df.assign(s=df.max(axis=1), m=df.min(axis=1))[["s", "m"]],
     "whole numbers": lambda df: df.assign(d=df["n"] // 7, r=df["n"] % -7, p=df.n**3, q=df.n / 3),
     "constant": lambda df: df.assign(c=1.5)[["c"]],
+    "between": lambda df: df.assign(
+        p=df["a"].between(-2, 0), q=df.b.between(df.a, 1.0, inclusive="left")
+    )[["p", "q"]],
+    "map": lambda df: df.assign(
+        p=df["n"].map({3: 1, -8: 2, 0: -3, 14: 4}), q=df.n.map({3: 0.1}), r=df.a.map({0: 7})
+    )[["p", "q", "r"]],
 }
 TEXT_FUNCTIONS = {
     "equal": lambda df: (df[["s"]] == "x").astype(int),
     "where": lambda df: df.assign(g=np.where(df["s"] != "zé", 1, 2))[["g"]],
     "isin": lambda df: df["s"].isin(["x", "y"]).to_frame(),
     "bool": lambda df: df[["f"]] * 2,
+    "map of text": lambda df: df["s"].map({"x": 1, "zé": 2}).to_frame(),
+    "map of bools": lambda df: df["f"].map({True: 0.5, False: -1}).to_frame(),
+    "map to text": lambda df: (df["s"].map({"x": "u", "zé": "v", "y": "u"}) == "u").to_frame(),
 }
 
 
@@ -235,7 +244,7 @@ def test_bools_that_may_be_missing_can_be_filled_and_asked_for():
 
 @pytest.mark.parametrize("name", TEXT_FUNCTIONS)
 def test_functions_of_text_and_bools_agree(name):
-    check(TEXT_FUNCTIONS[name], FRAME[["f"]] if name == "bool" else FRAME[["s"]])
+    check(TEXT_FUNCTIONS[name], FRAME[["f"]] if "bool" in name else FRAME[["s"]])
 
 
 @pytest.mark.parametrize(
@@ -270,6 +279,12 @@ def test_functions_of_text_and_bools_agree(name):
         (lambda df: (df[["s"]] > "a"), FRAME, "np.greater with text"),
         (lambda df: pd.concat([df, df], axis=1), MIXED, "is not supported"),
         (lambda df: df.values * 2, FRAME, "its array holds numbers and text"),
+        (lambda df: df["s"].map(len).to_frame(), FRAME, "something else than a dict"),
+        (lambda df: df["s"].map({}).to_frame(), FRAME, "a dict with at least one key"),
+        (lambda df: df["s"].map({"x": 1, 2: 2}).to_frame(), FRAME, "keys that are not text"),
+        (lambda df: df["a"].map({1.5: 1}).to_frame(), FRAME, "keys that are not whole numbers"),
+        (lambda df: df["n"].map({3: 1, 0: "y"}).to_frame(), FRAME, "not all numbers, or all text"),
+        (lambda df: df["n"].map({3: 2**60}).to_frame(), FRAME, "whole numbers from 2^53"),
     ],
 )  # fmt: skip
 def test_functions_that_cannot_be_traced_are_refused(function, data, reason):

@@ -85,6 +85,21 @@ def clocks(df):
     ).drop(columns=["when", "until"])
 
 
+def rounded(df):
+    when, iso = df["when"], df["when"].dt.isocalendar()
+    local = when.dt.tz_localize(None)
+    return df.assign(
+        a=(local - local.dt.floor("D")).dt.total_seconds(),
+        b=local.dt.floor("15min").dt.minute,
+        c=iso.week.astype(float), d=iso.year.astype(float), e=iso["day"].astype(float),
+        f=when.between(pd.Timestamp("2024-03-01", tz=when.dt.tz), df["until"]),
+        g=when.between("2024-03-01", "2024-03-05", inclusive="neither"),
+        h=when < pd.NaT, i=when != pd.NaT,
+        j=when.dt.weekday.map({0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: -6, 6: 0}),
+        k=when.dt.hour.map({0: 0.5, 12: 1.25}),
+    ).drop(columns=["when", "until"])  # fmt: skip
+
+
 def made(df):
     when = df["when"].dt
     return pd.DataFrame(
@@ -97,7 +112,7 @@ def proven(report: Any) -> bool:
     return set(report.contract["engines"]) == {"onnxruntime", "native"}
 
 
-@pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks, made])
+@pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks, rounded, made])
 @pytest.mark.parametrize(
     ("unit", "zone"),
     [("us", None), ("s", None), ("ns", BERLIN), ("us", datetime.timezone(datetime.timedelta(hours=-3)))],
@@ -171,7 +186,12 @@ STRANGE = {
     "text": (lambda df: df.assign(when=df["when"].dt.strftime("%H").isna()), r"\.dt\.strftime"),
     "array": (lambda df: df[["when"]].values.astype("int64"), "its array holds dates"),
     "values": (lambda df: df.assign(when=df["when"].values > df["until"].values), "with .dt"),
-    "week": (lambda df: df.assign(when=df["when"].dt.isocalendar().week.isna()), "isocalendar"),
+    "week": (lambda df: df.assign(when=df["when"].dt.isocalendar().week > 9), "isocalendar"),
+    "map": (lambda df: df.assign(when=df["when"].map({pd.NaT: 1})), "uses .map with dates"),
+    "fine": (
+        lambda df: df.assign(when=df["when"].dt.floor("1ns") == df["when"]),
+        "finer than the unit us",
+    ),
     "microseconds": (
         lambda df: df.assign(when=(df["when"] - pd.Timestamp("2024-01-01")).dt.microseconds),
         r"\.dt\.microseconds",

@@ -150,10 +150,14 @@ def _year_day(g: Conversion, days: Tensor) -> Tensor:
     return since_march + g.where(month > 2, leap + 60, g.const(np.int64(-305)))
 
 
+def _thursday(g: Conversion, days: Tensor) -> Tensor:
+    """The Thursday of the week, to whose year ISO 8601 counts the week."""
+    return days - _remainder(g, days + 3, 7) + 3
+
+
 def _week(g: Conversion, days: Tensor) -> Tensor:
-    """The week of ISO 8601: the one of its Thursday, counted from the first Thursday of a year."""
-    thursday = days - _remainder(g, days + 3, 7) + 3
-    return _divide(g, _year_day(g, thursday) - 1, 7) + 1
+    """The week of ISO 8601, counted from the first Thursday of a year."""
+    return _divide(g, _year_day(g, _thursday(g, days)) - 1, 7) + 1
 
 
 def _month_length(g: Conversion, days: Tensor) -> Tensor:
@@ -189,6 +193,8 @@ INTEGERS: dict[str, Integer] = {
     "weekday": lambda g, days, second, fraction, kind: _remainder(g, days + 3, 7),
     "day_of_year": lambda g, days, second, fraction, kind: _year_day(g, days),
     "week": lambda g, days, second, fraction, kind: _week(g, days),
+    "iso_year": lambda g, days, second, fraction, kind: _civil(g, _thursday(g, days))[0],
+    "iso_day": lambda g, days, second, fraction, kind: _remainder(g, days + 3, 7) + 1,
     "quarter": lambda g, days, second, fraction, kind: _quarter(g, days),
     "days_in_month": lambda g, days, second, fraction, kind: _month_length(g, days),
 }

@@ -18,8 +18,8 @@ from ..graph.builder import Tensor
 from ..graph.calendar import ALIASES, FLAGS, flag, floor_divide, midnight, part, wall_clock
 from ..graph.dates import Dates
 from ..registry import Conversion
-from .columns import Untraceable, small, whole
-from .placeholders import COLUMNS, Array, OwnColumn
+from .columns import Small, Untraceable, small, whole
+from .placeholders import COLUMNS, Array, OwnColumn, Table
 
 _COMPARED: dict[Any, Callable[[Tensor, Any], Tensor]] = {
     np.less: lambda x, y: x < y,
@@ -61,7 +61,7 @@ class _Moments(OwnColumn):
     def to_numpy(self) -> Array:
         return self.values
 
-    def map(self, body: Callable[[Conversion, Tensor], Tensor]) -> Array:
+    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Array:
         result = body(self.g, self.tensor)
         return COLUMNS.get(type(result), Array)(self.g, result, self.ndim)
 
@@ -77,6 +77,9 @@ class _Moments(OwnColumn):
         count = _count_of(value, self.tensor.kind.unit)
         chosen = self.g.where(self.isna().tensor, count, self.tensor.counts)
         return type(self)(self.g, type(self.tensor)(chosen, self.tensor.kind), self.ndim)
+
+    def map(self, mapping: Any, na_action: Any = None) -> Array:
+        raise Untraceable("it uses .map with dates; compute parts of them with .dt")
 
     def isin(self, values: Any) -> Any:
         tests = [np.equal(self, value).tensor for value in values]
@@ -120,6 +123,9 @@ class _Moments(OwnColumn):
                 raise Untraceable("it compares columns of different units")
             absent = absent | right.isna().tensor
             result = _COMPARED[ufunc](x, right.tensor.counts)
+        elif right is pd.NaT:  # no date is less than, greater than or equal to it
+            equality = np.not_equal if ufunc is np.not_equal else np.equal
+            result = _COMPARED[equality](x, MISSING_DATE)
         else:
             count, rest = _parts_of(right, left)
             if rest and ufunc in (np.equal, np.not_equal):
@@ -185,7 +191,35 @@ class DurationColumn(_Moments):
         return DurationAccessor(self)
 
 
-COLUMNS |= {Dates: DateColumn, Durations: DurationColumn}
+class Unsigned(Small):
+    """A column of UInt32 of the original that may be missing: float64, with NaN."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, x: Tensor, known: Range) -> Unsigned:
+        result = cls(x.graph, x.name, "float64", 1)
+        result.range = known
+        return result
+
+
+class UnsignedColumn(OwnColumn):
+    """A column of UInt32, whose differences wrap around, so it is converted before arithmetic."""
+
+    tensor: Unsigned
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        small = Small(self.g, self.tensor.name, "float64", 1)
+        small.range = self.tensor.range
+        return Array(self.g, small, 1).astype(dtype, **options)
+
+    def compute(self, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
+        raise Untraceable(
+            "it computes with the UInt32 of .dt.isocalendar(); convert it with .astype(float) first"
+        )
+
+
+COLUMNS |= {Dates: DateColumn, Durations: DurationColumn, Unsigned: UnsignedColumn}
 
 
 class _Accessor:
@@ -232,6 +266,37 @@ class DateAccessor(_Accessor):
         naive = Dates.of(self._column.tensor.counts, DateType(kind.unit), self._column.tensor.range)
         found = midnight(self._column.g, naive)
         return DateColumn(self._column.g, Dates.of(found.counts, kind, found.range), 1)
+
+    def floor(self, freq: Any) -> Any:
+        """Rounded down to a multiple of a duration, such as "D" or "15min"."""
+        column, kind = self._column, self._column.tensor.kind
+        if kind.zone is not None and zone_name(kind.zone) != "UTC":
+            raise Untraceable(
+                "it uses .dt.floor() with a zone; use .dt.tz_localize(None).dt.floor()"
+            )
+        step, rest = divmod(_nanoseconds(freq) * kind.per_second, 10**9)
+        if rest:
+            raise Untraceable(
+                f"it uses .dt.floor() with a duration finer than the unit {kind.unit}"
+            )
+        g = column.g
+        absent = column.isna().tensor
+        number = floor_divide(g, g.where(absent, 0, column.tensor.counts), step)[0]
+        first = -(-(MISSING_DATE + 1) // step)
+        g.refuse_rows([number < first], "dates that the type of their column can round down")
+        count = g.where(absent, MISSING_DATE, number * step)
+        return DateColumn(g, Dates.of(count, kind), 1)
+
+    def isocalendar(self) -> Table:
+        """A table of the year, the week and the day of ISO 8601."""
+        column = self._column
+        known = column.tensor.range
+        absent = True if known is None else known.missing
+        parts: dict[str, Tensor] = {}
+        for name in ("iso_year", "week", "iso_day"):
+            found = column._with_nan(part(column.g, column.tensor, name))
+            parts[name.removeprefix("iso_")] = Unsigned.of(found, Range.of(-1, 999_999, absent, 1))
+        return Table(column.g, parts)
 
     def tz_convert(self, tz: Any) -> Any:
         if self.tz is None:
@@ -302,6 +367,14 @@ def _unit_of(value: Any) -> str:
     """The unit of a date or duration of numpy, at least seconds."""
     unit = str(np.datetime_data(value.dtype)[0])
     return unit if unit in UNITS else "s"
+
+
+def _nanoseconds(freq: Any) -> int:
+    """The length of a fixed frequency of pandas; pandas refuses others for .dt.floor()."""
+    offset = pd.tseries.frequencies.to_offset(freq)
+    if isinstance(offset, pd.offsets.Day):
+        return int(offset.n) * DAY * 10**9
+    return int(offset.nanos)
 
 
 def _numpy_of(value: Any) -> Any:

@@ -14,6 +14,8 @@ from ..graph.numeric import row_sum
 from ..graph.promotion import DATES
 from ..registry import Conversion
 from .columns import EXACT, FLAG, Flag, Small, Untraceable, Whole, as_kind_of, small, whole
+from .lookup import looked_up
+from .positions import Labels, Positions
 from .ufuncs import BINARY, TESTS, UNARY, floor_divide, remainder
 
 TYPES = ("float32", "float64", "int64", "bool")
@@ -88,7 +90,7 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
             raise AttributeError(name)
         raise Untraceable(f"it uses .{name}, which is not supported")
 
-    def map(self, body: Callable[[Conversion, Tensor], Tensor]) -> Any:
+    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Any:
         """The same shape with `body` applied to each tensor."""
         raise NotImplementedError
 
@@ -99,10 +101,10 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
         return FUNCTIONS[np.clip](self, *bounds, **named)
 
     def round(self, decimals: int = 0) -> Any:
-        return self.map(lambda g, x: _rounded(g, x, decimals))
+        return self._with_tensor(lambda g, x: _rounded(g, x, decimals))
 
     def isna(self) -> Any:
-        return self.map(lambda g, x: g.missing(x))
+        return self._with_tensor(lambda g, x: g.missing(x))
 
     isnull = isna
 
@@ -120,7 +122,12 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
         return FUNCTIONS[np.where](self.isna(), value, self)
 
     def isin(self, values: Any) -> Any:
-        return self.map(lambda g, x: _is_one_of(g, x, list(values)))
+        return self._with_tensor(lambda g, x: _is_one_of(g, x, list(values)))
+
+    def between(self, left: Any, right: Any, inclusive: str = "both") -> Any:
+        above = np.greater_equal if inclusive in ("both", "left") else np.greater
+        below = np.less_equal if inclusive in ("both", "right") else np.less
+        return above(self, left) & below(self, right)
 
     def astype(self, dtype: Any, **_: Any) -> Any:
         name = str(np.dtype(dtype))
@@ -139,10 +146,10 @@ class Placeholder(np.lib.mixins.NDArrayOperatorsMixin):
                 raise Untraceable(f"it converts {x.dtype} to {name}")
             return g.cast(x, name)
 
-        return self.map(cast)
+        return self._with_tensor(cast)
 
     def copy(self, *_: Any, **__: Any) -> Any:
-        return self.map(lambda g, x: x)
+        return self._with_tensor(lambda g, x: x)
 
 
 class Array(Placeholder):
@@ -186,10 +193,15 @@ class Array(Placeholder):
                 return elementwise(self.g, np.reciprocal, (self,))
         return elementwise(self.g, np.power, (self, exponent))
 
+    def map(self, mapping: Any, na_action: Any = None) -> Array:
+        if self.ndim != 1:
+            raise Untraceable("it uses .map, which arrays do not have")
+        return Array(self.g, looked_up(self.g, self.tensor, mapping), 1)
+
     def to_frame(self, name: str = "0") -> Table:
         return Table(self.g, {name: self.tensor})
 
-    def map(self, body: Callable[[Conversion, Tensor], Tensor]) -> Array:
+    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Array:
         return Array(self.g, body(self.g, self.tensor), self.ndim)
 
     def __getitem__(self, key: Any) -> Array:
@@ -279,14 +291,14 @@ class Table(Placeholder):
         return self.values
 
     @property
-    def iloc(self) -> _Positions:
-        return _Positions(self)
+    def iloc(self) -> Positions:
+        return Positions(self)
 
     @property
-    def loc(self) -> _Labels:
-        return _Labels(self)
+    def loc(self) -> Labels:
+        return Labels(self)
 
-    def map(self, body: Callable[[Conversion, Tensor], Tensor]) -> Table:
+    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Table:
         return Table(self.g, {name: body(self.g, x) for name, x in self.parts.items()})
 
     def __getitem__(self, key: Any) -> Any:
@@ -347,36 +359,6 @@ class Table(Placeholder):
 
     def min(self, axis: Any = 0) -> Array:
         return self.values._reduce(_folded(np.fmin), axis, False)
-
-
-class _Positions:
-    """DataFrame.iloc with all rows."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __getitem__(self, key: Any) -> Any:
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
-        names = np.array(self.table.columns, dtype=object)[key[1]]
-        return self.table[names if isinstance(names, str) else list(names)]
-
-
-class _Labels:
-    """DataFrame.loc with all rows."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __getitem__(self, key: Any) -> Any:
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
-        return self.table[key[1]]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
-        self.table[key[1]] = value
 
 
 def elementwise(g: Conversion, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
