@@ -134,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
         help="float32 or float64 instead of the type in the data, for all features or for one; may be repeated",
     )
     export.add_argument(
+        "--epoch",
+        metavar="[FEATURE=]UNIT",
+        action="append",
+        default=[],
+        help="s, ms, us or ns: what a plain number counts since 1970 in UTC, for all features that are dates with a time zone, or for one; may be repeated. Without it such numbers are refused",
+    )
+    export.add_argument(
         "--precision",
         choices=("original", "float32"),
         default="original",
@@ -159,6 +166,7 @@ def _export(options: argparse.Namespace, model: Any, data: Any) -> int:
         golden=options.golden,
         ranges=not options.no_ranges,
         dtype=dtype_of(options.dtype),
+        epoch=by_feature("epoch", "unit", options.epoch),
         precision=options.precision,
         feature_names=options.feature_names,
         progress=False if options.quiet else None,
@@ -177,11 +185,16 @@ def _check(options: argparse.Namespace, model: Any, data: Any) -> int:
 
 
 def dtype_of(items: list[str]) -> str | dict[str, str] | None:
+    return by_feature("dtype", "type", items)
+
+
+def by_feature(option: str, what: str, items: list[str]) -> str | dict[str, str] | None:
+    """The values of an option that is given once for all features, or for each by its name."""
     named = dict(item.rpartition("=")[::2] for item in items if "=" in item)
     plain = [item for item in items if "=" not in item]
     if plain and (named or len(plain) > 1):
         raise DataError(
-            "dtype: expected one type for all features, or FEATURE=TYPE for each feature, got several types for all features, or both forms"
+            f"{option}: expected one {what} for all features, or FEATURE={what.upper()} for each feature, got several {what}s for all features, or both forms"
         )
     return plain[0] if plain else named or None
 

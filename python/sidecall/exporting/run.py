@@ -50,6 +50,7 @@ def export(
     precision: Precision = "original",
     feature_names: Sequence[str] | None = None,
     classes: Sequence[Any] | None = None,
+    epoch: str | Mapping[str, str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Report:
     """Writes a fitted model as an ONNX file with its contract.
@@ -81,6 +82,9 @@ def export(
     classes        only for a PyTorch module with one output [N, classes]: what its columns stand
                    for. The file then has the output `label` as well, the class with the largest
                    number
+    epoch          lets records have plain numbers for dates with a time zone, and says what these
+                   numbers count since 1970 in UTC: "s", "ms", "us" or "ns", for all such features
+                   or by feature name. Without it numbers are refused
     progress       True or False for a bar, or a function (rows done, rows in all); by default a bar
                    if the export takes long and runs on a terminal
 
@@ -102,6 +106,8 @@ def export(
         raise DataError("classes: expected None for a model that is no PyTorch module")
     conversion = _conversion(model, data, feature_names, classes, dtype, ranges, golden, precision)
     described = conversion.described
+    if epoch is not None:
+        described.schema.set_epoch(epoch)
     with Progress(progress, described.data.rows) as bar:
         report, graph = conversion.convert(bar.advance)
     report.contract["model"] = identity | {"task": described.original.task}

@@ -285,6 +285,22 @@ def test_a_model_that_does_not_convert_is_refused_with_advice(folder):
             2,
             "expected 'float32' or 'float64'",
         ),
+        (
+            [
+                *("export", "p.joblib", "--trust-pickle", "--data", "p.csv"),
+                *("-o", "x.onnx", "--epoch", "island=ms", "--epoch", "s"),
+            ],
+            2,
+            "epoch: expected one unit for all features, or FEATURE=UNIT for each feature",
+        ),
+        (
+            [
+                *("export", "p.joblib", "--trust-pickle", "--data", "p.csv"),
+                *("-o", "x.onnx", "--epoch", "island=ms"),
+            ],
+            2,
+            "epoch: expected None for a model without datetime features",
+        ),
         (["export", "p.joblib", "--trust-pickle"], 1, "required: -o"),
         (["export"], 1, "usage: sidecall export"),
         (["check"], 1, "usage: sidecall check"),

@@ -220,6 +220,46 @@ def test_functions_that_cannot_be_recorded_are_refused(case: str) -> None:
     assert re.search(message, step.reason)
 
 
+def test_numbers_of_records_count_the_epoch_that_the_export_names(tmp_path: Path) -> None:
+    data = frame("ms", BERLIN, missing=False)
+    model = FunctionTransformer(arithmetic).fit(data)
+    sidecall.export(model, tmp_path / "all.onnx", data, epoch="ms")
+    sidecall.export(model, tmp_path / "one.onnx", data, epoch={"until": "s"})
+    expected = model.transform(data.iloc[:1]).to_numpy(dtype="float64")[0]
+    when, until = (data[name].astype("int64").iloc[0] for name in ("when", "until"))
+    record = {"amount": data["amount"][0], "when": int(when), "until": int(until)}
+    with sidecall.open(tmp_path / "all.onnx") as opened:
+        assert [f.epoch for f in opened.features] == [None, "ms", "ms"]
+        assert np.array_equal(opened.predict(record)["transformed"], expected)
+        with pytest.raises(sidecall.errors.OutOfRange):
+            opened.predict(record | {"when": 0.5})
+    with sidecall.open(tmp_path / "one.onnx") as opened:
+        text = data["when"][0].isoformat()
+        answer = opened.predict(record | {"when": text, "until": int(until) // 1000})
+        assert np.array_equal(answer["transformed"], expected)
+        with pytest.raises(sidecall.errors.DtypeMismatch, match="has no 'epoch'"):
+            opened.predict(record)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "zone", "message"),
+    [
+        ("h", BERLIN, "epoch of 'when': expected s, ms, us, ns, got 'h'"),
+        ({"amount": "s"}, BERLIN, "names of datetime features with a zone, got 'amount'"),
+        ({"then": "s"}, BERLIN, "names of datetime features with a zone, got 'then'"),
+        ("s", None, "epoch: expected None for a model without datetime features"),
+    ],
+)
+def test_an_epoch_that_fits_no_feature_is_refused(
+    tmp_path: Path, epoch: Any, zone: Any, message: str
+) -> None:
+    data = frame("s", zone)
+    model = FunctionTransformer(made).fit(data)
+    with pytest.raises(DataError, match=message):
+        sidecall.export(model, tmp_path / "m.onnx", data, epoch=epoch)
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_a_date_that_a_step_takes_as_a_number_is_refused(tmp_path: Path) -> None:
     data = frame(missing=False)
     encode = make_column_transformer(

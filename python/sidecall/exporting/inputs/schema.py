@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecall.convert.dates import MISSING_DATE, DateType
+from sidecall.convert.dates import MISSING_DATE, UNITS, DateType
 
 from ..data.columns import MISSING_STRING, Column
 from ..data.containers import Data
@@ -53,12 +53,14 @@ class Feature:
     domain: list[tuple[Any, Any]] | None = None
     takes_empty: bool = True
     dates: DateType | None = None
+    epoch: str | None = None  # what a plain number of a record counts
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
             **({} if self.dates is None else contract_type(self.dates)),
+            **({} if self.epoch is None else {"epoch": self.epoch}),
             "nullable": self.nullable,
             "input": self.input,
             "column": self.column,
@@ -85,6 +87,28 @@ class Schema:
     def dates(self) -> dict[str, DateType]:
         """The unit and the zone of the inputs that hold dates, by the name of the input."""
         return {f.input: f.dates for f in self.features if f.dates is not None}
+
+    def set_epoch(self, epoch: str | Mapping[str, str]) -> None:
+        """Sets what plain numbers count, for all features that are dates with a zone or by name.
+
+        Raises DataError.
+        """
+        zoned = {f.name: f for f in self.features if f.dates is not None and f.dates.zone}
+        if not zoned:
+            raise DataError(
+                "epoch: expected None for a model without datetime features that have a zone"
+            )
+        named = epoch if isinstance(epoch, Mapping) else dict.fromkeys(zoned, epoch)
+        for name, unit in named.items():
+            if name not in zoned:
+                raise DataError(
+                    f"epoch: expected names of datetime features with a zone, got '{name}'", name
+                )
+            if unit not in UNITS:
+                raise DataError(
+                    f"epoch of '{name}': expected {', '.join(UNITS)}, got '{unit}'", name
+                )
+            zoned[name].epoch = unit
 
     def tensors(self, columns: list[Column]) -> dict[str, np.ndarray]:
         """Returns the inputs of the graph; missing values are encoded as the contract says."""
