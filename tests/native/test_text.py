@@ -488,6 +488,10 @@ SAME_ANSWER: dict[str, ModelProto] = {
     "weights by row": with_nodes([plain("Mul", "y w", "z")], {"w": [[2.0], [3.0], [4.0], [5.0]]}),
     "product": with_nodes([plain("MatMul", "y w", "z")], {"w": MATRIX}),
     "infinite product": with_nodes([plain("MatMul", "y w", "z")], {"w": [[np.inf]] * 3}),
+    "signs": with_nodes(
+        [plain("Mul", "y w", "v"), plain("Sign", "v", "u"), plain("MatMul", "u m", "z")],
+        {"w": [2.0, -3.0, 0.0], "m": MATRIX},
+    ),
     "vector": with_nodes([plain("Gemm", "y w b", "z")], {"w": MATRIX, "b": [1.0, -2.0]}),
     "no bias": with_nodes([plain("Gemm", "y w", "z")], {"w": MATRIX}),
     "one bias": with_nodes([plain("Gemm", "y w b", "z")], {"w": MATRIX, "b": [[1.5]]}),

@@ -85,8 +85,9 @@ double FusedSteps::apply(const Compiled& step, const int32_t* columns, double* v
   if (step.step == FusedStep::kToFloat32) {
     for (size_t i = 0; i < count; ++i) values[i] = rounded(values[i]);
   } else if (step.step == FusedStep::kSign) {
-    // Before it there are only counts, which are not negative.
-    for (size_t i = 0; i < count; ++i) values[i] = values[i] > 0 ? 1 : values[i];
+    for (size_t i = 0; i < count; ++i) {
+      if (!std::isnan(values[i])) values[i] = (values[i] > 0) - (values[i] < 0);
+    }
   } else if (step.step == FusedStep::kDamp) {
     for (size_t i = 0; i < count; ++i) values[i] = damped(static_cast<Number>(values[i]));
   } else if (step.step == FusedStep::kMultiply) {

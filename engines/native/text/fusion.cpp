@@ -102,6 +102,10 @@ class Fusion {
       match.step = to == SIDECALL_DTYPE_FLOAT32 ? FusedStep::kToFloat32 : FusedStep::kToFloat64;
       return match;
     }
+    if (node.op == "Sign" && node.inputs.size() == 1) {
+      match.step = FusedStep::kSign;
+      return match;
+    }
     if (node.op == "Mul" && node.inputs.size() == 2) {
       const int32_t weights = node.inputs[0] == x ? node.inputs[1] : node.inputs[0];
       const Constant* constant = finite_constant(weights);
