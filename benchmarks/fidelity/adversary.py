@@ -8,14 +8,26 @@ Most of these have one odd value each; the rest are rows of the table that the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sidecall.convert.dates import DAY, DateType
 from sidecall.exporting.data.columns import Column
 
 from .edges import find_jumps
-from .values import FLOATS, INTEGERS, TEXTS, around, converted, nudged, printed, respelt, single
+from .values import (
+    FLOATS,
+    INTEGERS,
+    MOMENTS,
+    TEXTS,
+    around,
+    converted,
+    nudged,
+    printed,
+    respelt,
+    single,
+)
 
 Ask = Callable[[list[Column]], np.ndarray]
 
@@ -64,6 +76,7 @@ class Feature:
     kind: str
     dtype: np.dtype[Any]
     edges: np.ndarray
+    dates: DateType | None = None
     is_closed: bool = False
     is_bounded: bool = False
     takes_missing: bool = False
@@ -92,7 +105,7 @@ class Adversary:
         self.refused = [column.take(np.flatnonzero(refused)[:50]) for column in rows]
         empty = np.zeros(0)
         self.features = [
-            Feature(k, column.kind, dtype, edges.get(column.name, empty))
+            Feature(k, column.kind, dtype, edges.get(column.name, empty), column.dates)
             for k, (column, dtype) in enumerate(zip(pool, dtypes, strict=True))
         ]
         self.count = len(self.base[0])
@@ -170,11 +183,18 @@ class Adversary:
         if family == "mixed" or (family == "text" and feature.kind != "string"):
             column.values[here], column.missing[here] = other.values, other.missing
         elif family == "missing":
-            if feature.takes_missing and feature.kind in ("float", "string"):
+            if feature.takes_missing and feature.kind in ("float", "string", "datetime"):
                 self._set(column, here[rng.random(len(here)) < 0.5], None)
         elif family == "text":
             if not self._is_list(feature):
                 column.values[here] = [respelt(str(text), rng) for text in column.values[here]]
+        elif feature.dates is not None:
+            if family == "mean":
+                column.values[here] = column.values[here] // 2 + other.values // 2
+            elif family == "edge":  # a second or a count beside midnight in UTC
+                day, steps = DAY * feature.dates.per_second, [0, -1, feature.dates.per_second]
+                near = other.values // day * day + rng.choice(steps, size=len(here))
+                column.values[here] = np.where(other.missing, column.values[here], near)
         elif feature.kind == "float" and not feature.is_closed:
             self._change_floats(column, feature, family, here, other)
         elif feature.kind == "int" and not feature.is_closed:
@@ -242,7 +262,7 @@ class Adversary:
         """
         placed = [(f, value) for f in self.features for value in self._odd_values(f)]
         together = [
-            (f, value) for f, value in placed if value is not None or f.kind in ("float", "string")
+            (f, value) for f, value in placed if value is not None or f.kind not in ("int", "bool")
         ]
         apart = [(f, value) for f, value in placed if value is None and f.kind in ("int", "bool")]
         if len(together) > limit:
@@ -263,6 +283,10 @@ class Adversary:
             return list(INTEGERS)
         if feature.kind == "bool":
             return [True, False, None]
+        if feature.dates is not None:
+            low, high = feature.dates.counts
+            held = [second * feature.dates.per_second for second in MOMENTS]
+            return [low, high, *(count for count in held if low <= count <= high), None]
         return [*TEXTS, *(respelt(first, self.rng) for _ in range(4) if first)]
 
     def _batch_of(self, placed: list[tuple[Feature, Any]], swapped: bool) -> Batch:
@@ -282,9 +306,7 @@ class Adversary:
 
 
 def _copy(column: Column) -> Column:
-    return Column(
-        column.name, column.kind, column.values.copy(), column.missing.copy(), column.narrow
-    )
+    return replace(column, values=column.values.copy(), missing=column.missing.copy())
 
 
 def _named(value: Any) -> str:

@@ -27,6 +27,7 @@ from sidecall.comparing.stability import _Range as Range
 from sidecall.comparing.stability import unstable
 from sidecall.exporting.data.columns import Column
 from sidecall.exporting.data.containers import Data, read_data
+from sidecall.exporting.data.dates import values_of_dates
 from sidecall.exporting.model.original import Original, quiet
 from threadpoolctl import threadpool_limits
 
@@ -75,7 +76,7 @@ class BuiltRows(Rows):
             ):
                 listed = pd.Index([_LAST_TEXT, *categories]).drop_duplicates()
                 column = self.original[name].cat.set_categories(listed)
-                self.original = self.original.assign(**{name: column})
+                self.original = _with_column(self.original, name, column)
 
     def _words(self) -> list[Any]:
         is_frame = hasattr(self.original, "columns")
@@ -87,8 +88,15 @@ class BuiltRows(Rows):
         for name in self._words():
             known, column = self.pool[name].cat.categories, original[name]
             if len(column.cat.categories) > len(known) and column.dropna().isin(known).all():
-                original = original.assign(**{name: column.cat.set_categories(known)})
+                original = _with_column(original, name, column.cat.set_categories(known))
         return BuiltRows(original, taken.frame, self.pool)
+
+
+def _with_column(frame: pd.DataFrame, name: str, column: Any) -> pd.DataFrame:
+    """DataFrame.assign, which takes no column named "self"."""
+    result = frame.copy()
+    result[name] = column
+    return result
 
 
 class Judge:
@@ -156,6 +164,8 @@ class Judge:
                     series[feature["name"]] = pd.Series(
                         column.as_float().astype(np.float32 if narrow else np.float64)
                     )
+            elif column.dates is not None:
+                series[feature["name"]] = pd.Series(values_of_dates(column))
             elif column.kind == "string" or column.missing.any():
                 series[feature["name"]] = pd.Series(column.as_objects(), dtype=object)
             else:

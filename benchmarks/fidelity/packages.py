@@ -87,7 +87,10 @@ def prepared(package: str, pool: pd.DataFrame) -> pd.DataFrame:
     """The columns in the types that the package takes."""
     words = Kinds.of(pool).words
     if package == CATBOOST:  # it takes no missing category
-        return pool.assign(**{name: pool[name].astype(object).fillna("none") for name in words})
+        pool = pool.copy()
+        for name in words:
+            pool[name] = pool[name].astype(object).fillna("none")
+        return pool
     if package == XGBOOST:
         return pool.astype(dict.fromkeys(words, "category"))
     return pool

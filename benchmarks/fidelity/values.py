@@ -46,6 +46,12 @@ INTEGERS = [
     -(2**63),
     None,
 ]
+# Seconds since 1970: the epoch and its neighbours, leap days and the years without one, beside the
+# change of Europe's clocks, and dates far away.
+MOMENTS = [
+    *(0, -1, 1, 951_782_400, 951_868_799, 4_107_542_399, -2_203_891_201),
+    *(1_711_846_799, 1_711_846_800, 1_729_990_799, 1_729_990_800, 2**31, -(2**31), 2**33),
+]
 TEXTS: list[Any] = [
     "",
     " ",

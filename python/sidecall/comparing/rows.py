@@ -173,7 +173,11 @@ class Shaper:
             for name, feature in self.dates.items()
             if name in frame.columns and name not in named
         }
-        return frame.assign(**changed) if changed else frame
+        if changed:
+            frame = frame.copy()
+        for name, column in changed.items():  # assign() takes no column named "self"
+            frame[name] = column
+        return frame
 
     def _of_text(self, texts: list[Any]) -> Rows:
         if len(self.features) != 1:

@@ -120,7 +120,7 @@ def _jsonl(file: Path, features: list[dict[str, Any]], size: int) -> Iterator[An
                 feature["name"] for feature in features if feature["name"] not in frame.columns
             ]
             if frame.shape[1] != len(features) or len(absent) < len(features):
-                frame = frame.assign(**dict.fromkeys(absent, np.nan))
+                frame = frame.reindex(columns=[*frame.columns, *absent])
             yield _typed(frame, features)
 
 

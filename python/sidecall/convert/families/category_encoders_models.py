@@ -99,5 +99,5 @@ def _answers(g: Conversion, model: Any, name: str, categories: list[Any], ask: A
             # Together with a category: some encoders do not recognise a missing value alone.
             parts.append(ask(name, [categories[0], value])[1:])
         except ValueError:
-            parts.append(known[:1].assign(**dict.fromkeys(varying, np.nan)))
+            parts.append(known[:1].mask(known.columns.isin(varying)[np.newaxis, :]))
     return pd.concat(parts, ignore_index=True)

@@ -319,7 +319,7 @@ class Table(Placeholder):
             return self[name]
         return super().__getattr__(name)
 
-    def assign(self, **columns: Any) -> Table:
+    def assign(self, /, **columns: Any) -> Table:
         result = Table(self.g, dict(self.parts))
         for name, value in columns.items():
             column = value(result) if callable(value) else value
