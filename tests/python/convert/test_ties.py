@@ -8,6 +8,7 @@ import pytest
 from convert_harness import run, run_graph, run_graph_natively
 from sidecall.convert import to_graph
 from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift, MiniBatchKMeans
+from sklearn.datasets import load_iris
 from sklearn.decomposition import FactorAnalysis
 from sklearn.impute import KNNImputer
 from sklearn.metrics.pairwise import nan_euclidean_distances
@@ -193,3 +194,25 @@ def test_squares_of_a_mixture_are_added_in_the_order_of_numpy(covariance, width)
     answers = double(model, rows)
     np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), rtol=1e-10)
     np.testing.assert_array_equal(answers["label"].ravel(), model.predict(rows))
+
+
+def test_a_score_of_a_pair_that_is_not_finite_reaches_only_its_two_classes():
+    model = SVC(kernel="linear", C=10).fit(*load_iris(return_X_y=True))
+    far = np.random.default_rng(0).normal(size=(60, 4)) * 4e307
+    with np.errstate(all="ignore"):
+        expected = model.decision_function(far)
+    is_some = np.isfinite(expected).any(axis=1) & ~np.isfinite(expected).all(axis=1)
+    assert is_some.any()
+    for answers in on_both_engines(model, far):
+        np.testing.assert_allclose(answers["scores"], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_neighbours_by_brute_force_of_rows_whose_squares_overflow_agree(count):
+    x = GRID + RNG.normal(size=GRID.shape)
+    model = KNeighborsClassifier(count, algorithm="brute").fit(x, TARGETS > 0)
+    far = np.vstack([np.full((1, 3), 5e307), np.eye(3) * 1.5e308, np.eye(3) * -7e307])
+    with np.errstate(all="ignore"):
+        expected = model.predict_proba(far)
+    for answers in on_both_engines(model, far):
+        np.testing.assert_array_equal(answers["probabilities"], expected)

@@ -309,11 +309,16 @@ def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int
     confidences is scaled to less than one third. scikit-learn computes the same scores.
     """
     pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
-    lose, win, signed = (np.zeros((len(pairs), classes)) for _ in range(3))
+    lose, win = (np.zeros((len(pairs), classes)) for _ in range(2))
     for k, (i, j) in enumerate(pairs):
         lose[k, i], win[k, j] = 1.0, 1.0
-        signed[k, i], signed[k, j] = -1.0, 1.0
-    total = confidences @ signed
+    # Not a product with a matrix of -1, 0 and 1: a confidence that is not finite belongs to its two
+    # classes only.
+    own = [[k for k, pair in enumerate(pairs) if i in pair] for i in range(classes)]
+    signs = [[-1.0 if pairs[k][0] == i else 1.0 for k in own[i]] for i in range(classes)]
+    chosen = g.columns(confidences, np.concatenate(own)) * np.reshape(signs, (1, -1))
+    total = g.sum(g.reshape(chosen, (-1, classes, classes - 1)), axis=2, keep=False)
+    total.width = classes
     return (1.0 - votes) @ lose + votes @ win + total / (g.abs(total) * 3.0 + 3.0)
 
 

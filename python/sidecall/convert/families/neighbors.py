@@ -16,7 +16,7 @@ from ..graph.nearest import (
     reduced_distances,
 )
 from ..registry import Conversion, converts
-from .kernels import kernel, squared_distances
+from .kernels import expanded_squares, kernel, squared_distances
 
 _METRICS = "euclidean, manhattan, chebyshev or minkowski"
 
@@ -43,20 +43,14 @@ def _points(model: Any) -> np.ndarray:
     return np.asarray(fitted.toarray() if hasattr(fitted, "toarray") else fitted, "float64")
 
 
-def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
-    """Whether the model computes distances as |x|^2 - 2 x p + |p|^2.
-
-    For euclidean, only the brute-force search of `kneighbors` does so. The search that counts
-    classes at the same time does not (see _nearest).
-    """
+def _multiplies(model: Any, metric: str) -> bool:
+    """Whether the model computes distances as |x|^2 - 2 x p + |p|^2, as brute force does."""
     return metric == "sqeuclidean" or (
-        metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class
+        metric == "euclidean" and getattr(model, "_fit_method", "") == "brute"
     )
 
 
-def _reduced(
-    g: Conversion, model: Any, x: Tensor, by_class: bool = False
-) -> tuple[Tensor, str, float]:
+def _reduced(g: Conversion, model: Any, x: Tensor) -> tuple[Tensor, str, float]:
     """Reduced distances to the fitted rows, [N, rows].
 
     They order the rows as the distances do; for Euclidean they are the squared distances. Also
@@ -64,8 +58,10 @@ def _reduced(
     """
     metric, p = _metric(g, model)
     points = _points(model)
-    if _multiplies(model, metric, by_class):
-        return squared_distances(g, x, points), metric, p
+    if _multiplies(model, metric):
+        squares = expanded_squares(g, x, points)
+        # scikit-learn replaces NaN, the difference of two infinities, by 0 as well.
+        return g.where(squares > 0.0, squares, 0.0), metric, p
     if metric == "cosine":
         return g.maximum(1.0 - kernel(g, "cosine", x, points, None, 0, 1), 0.0), metric, p
     if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
@@ -88,11 +84,9 @@ def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor
     return from_reduced(g, reduced_distances(g, x, points, metric, p), metric, p)
 
 
-def nearest_rows(
-    g: Conversion, model: Any, x: Tensor, k: int, by_class: bool = False
-) -> tuple[Tensor, Tensor]:
+def nearest_rows(g: Conversion, model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Distances and indices of the k nearest fitted rows, [N, k], nearest first."""
-    reduced, metric, p = _reduced(g, model, x, by_class)
+    reduced, metric, p = _reduced(g, model, x)
     tree = getattr(model, "_tree", None)
     if tree is None:
         ranks = fixed_ranks(g, np.arange(reduced.width or 0))
@@ -103,11 +97,7 @@ def nearest_rows(
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    # With brute force and uniform weights, scikit-learn's classifier counts the classes of the
-    # neighbours while it searches for the neighbours. That search computes distances from
-    # differences.
-    by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
-    return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
+    return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors))
 
 
 def _weights(g: Conversion, model: Any, near: Tensor) -> Tensor | None:
