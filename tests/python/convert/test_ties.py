@@ -10,6 +10,7 @@ from sidecall.convert import to_graph
 from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift, MiniBatchKMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import FactorAnalysis
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.impute import KNNImputer
 from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.mixture import GaussianMixture
@@ -165,6 +166,20 @@ def test_naive_bayes_that_was_fitted_in_float32_computes_in_float32():
         expected = model.predict_proba(rows)
     assert np.isnan(expected[-1]).all()
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_discriminants_that_were_fitted_in_float32_overflow_as_in_float32():
+    classes = GRID[:, 0] % 3
+    model = QuadraticDiscriminantAnalysis().fit(
+        (GRID + TARGETS[:, None]).astype("float32"), classes
+    )
+    rows = np.vstack([GRID, np.full((1, 3), 1e30)]).astype("float32")
+    got = run(model, rows, precision="float64", steps={id(model): "float32"})
+    with np.errstate(all="ignore"):
+        expected = model.predict_proba(rows)
+    assert np.isnan(expected[-1]).all()
+    np.testing.assert_allclose(got["probabilities"], expected, rtol=1e-4, atol=1e-5)
+    assert got["label"][-1] == model.predict(rows)[-1]
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])

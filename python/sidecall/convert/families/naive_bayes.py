@@ -40,18 +40,22 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
     return (y @ logs.T) + np.asarray(model.class_log_prior_).reshape(1, -1)
 
 
+def _is_single(g: Conversion, x: Frame, fitted: Any) -> bool:
+    """Whether the model computes in float32: it was fitted on float32, and receives float32."""
+    return (
+        g.steps is not None
+        and set(x.dtypes) == {"float32"}
+        and np.asarray(fitted).dtype == np.float32
+    )
+
+
 def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
     """Naive Bayes with normal densities.
 
     Computes in float32 if the model was fitted on float32 and receives float32: the model's squares
     of large numbers then overflow to infinity, and those of the graph must overflow too.
     """
-    is_single = (
-        g.steps is not None
-        and set(x.dtypes) == {"float32"}
-        and np.asarray(model.theta_).dtype == np.float32
-    )
-    y = x.matrix("float32" if is_single else "float64")
+    y = x.matrix("float32" if _is_single(g, x, model.theta_) else "float64")
     terms = []
     for prior, mean, variance in zip(model.class_prior_, model.theta_, model.var_, strict=True):
         d = y - mean.reshape(1, -1)
@@ -133,13 +137,18 @@ def linear_discriminant_transform(g: Conversion, model: Any, x: Frame) -> Tensor
 
 @converts("sklearn", "QuadraticDiscriminantAnalysis", "all_scores")
 def quadratic_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """Computes in double. If the model computes in float32, squares overflow as they do there."""
     y = x.matrix("float64")
+    is_single = _is_single(g, x, model.means_)
     terms = []
     for rotation, scaling, mean, prior in zip(
         model.rotations_, model.scalings_, model.means_, model.priors_, strict=True
     ):
         z = (y - np.asarray(mean).reshape(1, -1)) @ (rotation * scaling**-0.5)
-        terms.append((g.sum(z * z) + float(np.sum(np.log(scaling)))) * -0.5 + float(np.log(prior)))
+        squares = g.sum(z * z)
+        if is_single:
+            squares = g.where(squares > float(np.finfo("float32").max), np.inf, squares)
+        terms.append((squares + float(np.sum(np.log(scaling)))) * -0.5 + float(np.log(prior)))
     return g.concat(terms)
 
 
