@@ -8,6 +8,7 @@ engine.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from sidecall.exporting.data.dates import values_of_dates
 from sidecall.exporting.model.original import Original, quiet
 from threadpoolctl import threadpool_limits
 
-from . import cpus
+from . import cpus, orders
 from .adversary import Adversary, Batch
 from .edges import held_edges
 from .engines import Engines, OneEngine, defect
@@ -139,7 +140,7 @@ class Judge:
         for number, batch in enumerate(adversary.batches(rows, odd, with_jumps=self.has_jumps)):
             self._add(self.rows_of(batch), batch.families, number)
         for side in self.sides.values():
-            self._ask_other_cpus(side, folder)
+            self._ask_others(side, folder)
             for wrong in side.wrong:
                 side.counts.add_wrong(differences(self.outputs, wrong.want, wrong.have), wrong)
         return {name: side.counts for name, side in self.sides.items()}
@@ -235,10 +236,11 @@ class Judge:
             answers = expected.at(chosen), got.at(chosen)
             side.wrong.append(Wrong(rows.take(chosen), families[chosen], *answers))
 
-    def _ask_other_cpus(self, side: OneEngine, folder: Path) -> None:
-        """Removes rows from `wrong` for which the original's answer depends on the CPU.
+    def _ask_others(self, side: OneEngine, folder: Path) -> None:
+        """Removes rows from `wrong` for which the original's answer depends on the CPU, or on the
+        order of the rows that it was fitted on.
 
-        If very many rows differ, the CPU is not the reason, and nothing is checked.
+        If very many rows differ, neither is the reason, and nothing is checked.
         """
         total = sum(len(wrong.families) for wrong in side.wrong)
         if not 0 < total <= _MOST_LOOKS:
@@ -251,7 +253,12 @@ class Judge:
         )
         ranges = [Range(output, want[output.name]) for output in self.outputs]
         is_unstable = np.zeros(total, dtype=bool)
-        for answers in cpus.ask(self.drawn.model, self.outputs, rows, folder):
+        model = self.drawn.model
+        others = (
+            cpus.ask(model, self.outputs, rows, folder),
+            orders.ask(model, self.outputs, rows),
+        )
+        for answers in itertools.chain(*others):
             is_unstable[list(answers.refusals)] = True
             for found in ranges if len(answers.index) else []:
                 found.add(answers.index, answers.values[found.output.name])

@@ -12,7 +12,7 @@ import onnx
 import pandas as pd
 import pytest
 import sidecall
-from fidelity import cpus
+from fidelity import cpus, orders
 from fidelity import packages as packages_drawn
 from fidelity.document import bars, native_defects, refusals
 from fidelity.edges import find_jumps, held_edges
@@ -30,6 +30,7 @@ from sidecall.exporting.model.steps import estimators_in
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
+from sklearn.impute import KNNImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
@@ -255,6 +256,20 @@ def test_rows_with_two_answers_of_the_original_are_unstable(tmp_path: Path) -> N
     counts = compared(BatchDependent(model).fit(FRAME, TARGET), model, tmp_path)
     assert counts["wrong"] == 0
     assert counts["unstable"] > 0.9 * counts["compared"]
+
+
+def test_the_order_of_fitted_rows_decides_only_about_rows_that_rounding_makes_equally_near() -> (
+    None
+):
+    fitted = FRAME.assign(c=TARGET)
+    model = make_pipeline(KNNImputer(n_neighbors=3), LinearRegression()).fit(fitted, TARGET)
+    asked = pd.DataFrame({"a": [2.5, 2.0**53], "b": [0.5, 0.5], "c": np.nan})
+    output = Output("prediction", True, "predict", ["prediction"], None)
+    (answers,) = orders.ask(model, [output], Rows(asked, asked))
+    differs = answers.values["prediction"].ravel() != model.predict(asked)
+    assert differs.tolist() == [False, True]
+    plain = LinearRegression().fit(FRAME, TARGET)
+    assert list(orders.ask(plain, [output], Rows(FRAME, FRAME))) == []
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
