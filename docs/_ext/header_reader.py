@@ -84,7 +84,9 @@ def pieces(text: str) -> Iterator[tuple[str, str]]:
         elif match := re.compile(r"(?:public|private|protected):").match(text, position):
             yield "access", match[0]
             position = match.end()
-        elif match := re.compile(r'(?:namespace \w+|extern "C") \{').match(text, position):
+        elif match := re.compile(r'(?:(?:inline )?namespace \w+|extern "C") \{').match(
+            text, position
+        ):
             yield "open", match[0]
             position = match.end()
         elif text[position] == "}":
