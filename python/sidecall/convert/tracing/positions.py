@@ -1,4 +1,4 @@
-"""The accessors .iloc and .loc of DataFrames in traced functions."""
+"""The accessors .iloc and .loc of DataFrames in traced functions, with all rows."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from .placeholders import Table
 
 
-class Positions:
-    """DataFrame.iloc with all rows."""
-
+class _Accessor:
     def __init__(self, table: Table) -> None:
         self.table = table
 
-    def __getitem__(self, key: Any) -> Any:
+    @staticmethod
+    def _columns_of(key: Any) -> Any:
+        """The second part of an index, whose first part must be all rows."""
         if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
             raise Untraceable("it chooses rows")
-        names = np.array(self.table.columns, dtype=object)[key[1]]
+        return key[1]
+
+
+class Positions(_Accessor):
+    """DataFrame.iloc."""
+
+    def __getitem__(self, key: Any) -> Any:
+        names = np.array(self.table.columns, dtype=object)[self._columns_of(key)]
         return self.table[names if isinstance(names, str) else list(names)]
 
 
-class Labels:
-    """DataFrame.loc with all rows."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
+class Labels(_Accessor):
+    """DataFrame.loc."""
 
     def __getitem__(self, key: Any) -> Any:
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
-        return self.table[key[1]]
+        return self.table[self._columns_of(key)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
-        self.table[key[1]] = value
+        self.table[self._columns_of(key)] = value
