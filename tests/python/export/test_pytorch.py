@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 import sidecall
@@ -136,7 +137,14 @@ def names_of(path: Path) -> list[str]:
 
 
 def output_of(command: list[str], text: str) -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    done = subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"SIDECALL_ONNXRUNTIME": str(library)},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
