@@ -86,7 +86,7 @@ class Replacement {
     graph_.nodes.push_back(std::move(node));
   }
 
-  // A node that is no function and reads a list: its output lists the same places.
+  // An operator of ONNX that reads a list. Its output is a list with the same places.
   void follow(const Node& node) {
     const bool is_plain = node.domain.empty() && node.function.empty();
     if (!is_plain || (node.op != "Cast" && node.op != "Sign"))

@@ -53,7 +53,8 @@ def open_source(
     if isinstance(data, (list, tuple)):
         return Source([list(data)], len(data))
     raise DataError(
-        f"expected a DataFrame, an array, a list of text, a path, or an iterator of these, got {type(data).__name__}"
+        "expected a DataFrame, an array, a list of text, a path, or an iterator of these, got "
+        f"{type(data).__name__}"
     )
 
 
@@ -61,7 +62,8 @@ def _checked(pieces: Iterator[Any]) -> Iterator[Any]:
     for piece in pieces:
         if isinstance(piece, (str, bytes, dict)) or not hasattr(piece, "__len__"):
             raise DataError(
-                f"expected an iterator of DataFrames, arrays or lists of text, got one of {type(piece).__name__}"
+                "expected an iterator of DataFrames, arrays or lists of text, got one of "
+                f"{type(piece).__name__}"
             )
         yield piece
 
@@ -153,7 +155,8 @@ def _guarded(file: Path, read: Any) -> Any:
             raise
         # The reader's own message may quote the data.
         raise InputError(
-            f"{file}: expected {file.suffix[1:]} data, got a file that cannot be read ({type(error).__name__})"
+            f"{file}: expected {file.suffix[1:]} data, got a file that cannot be read "
+            f"({type(error).__name__})"
         ) from None
 
 

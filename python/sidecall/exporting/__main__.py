@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(
             options,
             ENVIRONMENT,
-            f"{name} is not installed: pip install 'sidecall[export]' and the libraries that the model was trained with",
+            f"{name} is not installed: pip install 'sidecall[export]' and the libraries that the "
+            "model was trained with",
         )
 
 
@@ -87,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data",
             metavar="FILE",
-            help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (one text per line), .joblib",
+            help=(
+                "representative rows: .csv, .jsonl, .parquet, .npy, .txt (one text per line), "
+                ".joblib"
+            ),
         )
         command.add_argument(
             "--drop",
@@ -131,14 +135,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[FEATURE=]TYPE",
         action="append",
         default=[],
-        help="float32 or float64 instead of the type in the data, for all features or for one; may be repeated",
+        help=(
+            "float32 or float64 instead of the type in the data, for all features or for one; may "
+            "be repeated"
+        ),
     )
     export.add_argument(
         "--epoch",
         metavar="[FEATURE=]UNIT",
         action="append",
         default=[],
-        help="s, ms, us or ns: what a plain number counts since 1970 in UTC, for all features that are dates with a time zone, or for one; may be repeated. Without it such numbers are refused",
+        help=(
+            "s, ms, us or ns: what a plain number counts since 1970 in UTC, for all features that "
+            "are dates with a time zone, or for one; may be repeated. Without it such numbers are "
+            "refused"
+        ),
     )
     export.add_argument(
         "--precision",
@@ -194,7 +205,8 @@ def by_feature(option: str, what: str, items: list[str]) -> str | dict[str, str]
     plain = [item for item in items if "=" not in item]
     if plain and (named or len(plain) > 1):
         raise DataError(
-            f"{option}: expected one {what} for all features, or FEATURE={what.upper()} for each feature, got several {what}s for all features, or both forms"
+            f"{option}: expected one {what} for all features, or FEATURE={what.upper()} for each "
+            f"feature, got several {what}s for all features, or both forms"
         )
     return plain[0] if plain else named or None
 

@@ -28,7 +28,8 @@ from .reports.progress import Progress
 from .reports.report import CheckReport, Report, StepRow
 
 _CLASS_HINT = (
-    "; register a converter of its class_index too if its predict is not the class with the largest "
+    "; register a converter of its class_index too if its predict is not the class with the "
+    "largest "
     "score"
 )
 
@@ -103,7 +104,7 @@ def export(
 
         refuse_options({"dtype": (dtype, None), "precision": (precision, "original")})
     elif classes is not None:
-        raise DataError("classes: expected None for a model that is no PyTorch module")
+        raise DataError("classes: expected None, because the model is not a PyTorch module")
     conversion = _conversion(model, data, feature_names, classes, dtype, ranges, golden, precision)
     described = conversion.described
     if epoch is not None:
@@ -285,7 +286,8 @@ class Conversion:
         if session.names != wanted:
             raise StepError(
                 step,
-                f"expected a graph with outputs {', '.join(wanted)}, got {', '.join(session.names)}",
+                f"expected a graph with outputs {', '.join(wanted)}, got "
+                f"{', '.join(session.names)}",
             )
         for output in self.original.outputs:
             if not output.is_label:
@@ -318,14 +320,18 @@ class Conversion:
         refusals = Refusals(measure, self.refusing)
         refusals.judge(self.generator.extremes(self.schema), self.generator.refused())
         if refusals.lenient:
-            reason = f"the model refuses {refusals.lenient} of {refusals.rows} rows with extreme values, which the converted graph answers"
+            reason = (
+                f"the model refuses {refusals.lenient} of {refusals.rows} rows with extreme "
+                "values, which the converted graph answers"
+            )
             raise StepError(type(self.model).__name__, reason)
         if refusals.strict:
             why = "the last digits differ there"
             if any(column.dates for column in self.data.columns):
                 why += ", or the file does not know the calendar of their dates"
             self.notes.append(
-                f"{refusals.strict} rows at the very limits of what the model accepts are refused only by the file, because {why}"
+                f"{refusals.strict} rows at the very limits of what the model accepts are refused "
+                f"only by the file, because {why}"
             )
         return of_data, of_probes, of_golden
 
@@ -352,6 +358,9 @@ class Conversion:
     def _held(self, parity: Parity, where: str) -> Parity:
         if parity.refused:
             step, expected = self.refusing[parity.refusing - 1].values()
-            reason = f"in this step the converted graph expects {expected} and refuses {parity.refused} of {parity.rows} rows of {where}"
+            reason = (
+                f"in this step the converted graph expects {expected} and refuses {parity.refused} "
+                f"of {parity.rows} rows of {where}"
+            )
             raise StepError(step, reason + ", which the model answers")
         return self.described.require_parity(parity, where)

@@ -1,4 +1,4 @@
-"""Models that read dates: the file answers as the model does, on both engines, and refuses others."""
+"""Models that read dates: the file answers as the model does, on both engines."""
 
 from __future__ import annotations
 

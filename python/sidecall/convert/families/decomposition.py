@@ -109,7 +109,8 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
     dictionary = model.dictionary if dictionary is None else dictionary
     if model.transform_algorithm != "threshold":
         raise g.refuse(
-            f"transform_algorithm='{model.transform_algorithm}' needs an iterative optimisation for each row; 'threshold' is supported"
+            f"transform_algorithm='{model.transform_algorithm}' needs an iterative optimisation "
+            "for each row; 'threshold' is supported"
         )
     alpha = (
         model.transform_alpha
@@ -192,7 +193,8 @@ def count_sketch(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts(
     "sklearn",
-    "SelectKBest SelectPercentile SelectFdr SelectFpr SelectFwe GenericUnivariateSelect VarianceThreshold SelectFromModel "
+    "SelectKBest SelectPercentile SelectFdr SelectFpr SelectFwe GenericUnivariateSelect "
+    "VarianceThreshold SelectFromModel "
     "RFE RFECV SequentialFeatureSelector",
     "transform",
 )

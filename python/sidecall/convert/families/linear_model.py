@@ -15,13 +15,17 @@ from ..graph.terms import Terms
 from ..registry import Conversion, converts
 
 REGRESSORS = (
-    "LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV ElasticNet ElasticNetCV "
-    "MultiTaskElasticNet MultiTaskElasticNetCV MultiTaskLasso MultiTaskLassoCV BayesianRidge ARDRegression "
-    "HuberRegressor QuantileRegressor TheilSenRegressor OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV "
+    "LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV "
+    "ElasticNet ElasticNetCV "
+    "MultiTaskElasticNet MultiTaskElasticNetCV MultiTaskLasso MultiTaskLassoCV BayesianRidge "
+    "ARDRegression "
+    "HuberRegressor QuantileRegressor TheilSenRegressor OrthogonalMatchingPursuit "
+    "OrthogonalMatchingPursuitCV "
     "SGDRegressor PassiveAggressiveRegressor LinearSVR"
 )
 CLASSIFIERS = (
-    "LogisticRegression LogisticRegressionCV SGDClassifier Perceptron PassiveAggressiveClassifier LinearSVC "
+    "LogisticRegression LogisticRegressionCV SGDClassifier Perceptron PassiveAggressiveClassifier "
+    "LinearSVC "
     "RidgeClassifier RidgeClassifierCV"
 )
 
@@ -184,7 +188,8 @@ def one_class(g: Conversion, model: Any, x: Frame) -> Tensor:
 def dummy_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.strategy not in ("prior", "most_frequent", "constant"):
         raise g.refuse(
-            f"strategy '{model.strategy}' draws at random; use 'prior', 'most_frequent' or 'constant'"
+            f"strategy '{model.strategy}' draws at random; use 'prior', 'most_frequent' or "
+            "'constant'"
         )
     if model.n_outputs_ > 1:
         raise g.refuse("several outputs are not supported by this converter")
