@@ -20,6 +20,7 @@ from sklearn.kernel_approximation import (
     Nystroem,
     PolynomialCountSketch,
     RBFSampler,
+    SkewedChi2Sampler,
 )
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
@@ -185,11 +186,14 @@ def test_pca_subtracts_the_mean_after_the_product_as_scikit_learn_does():
     np.testing.assert_array_equal(run(model, rows, "float64")["transformed"], model.transform(rows))
 
 
-def test_fourier_features_of_huge_numbers_agree():
-    model = RBFSampler(n_components=20, random_state=0).fit(X[:, :1])
-    rows = 10.0 ** np.arange(0, 300, 7.5).reshape(-1, 1)
+# A float32 sampler has float32 angles, whose last digits are whole turns for huge numbers.
+@pytest.mark.parametrize(("dtype", "largest", "within"), [("f8", 300, 1e-8), ("f4", 38, 2e-5)])
+@pytest.mark.parametrize("cls", [RBFSampler, SkewedChi2Sampler], ids=lambda c: c.__name__)
+def test_random_cosines_of_huge_numbers_agree(cls, dtype, largest, within):
+    model = cls(n_components=20, random_state=0).fit(np.abs(X[:, :1]).astype(dtype))
+    rows = (10.0 ** np.arange(0, largest, largest / 40)).astype(dtype).reshape(-1, 1)
     assert run(model, rows, "float64")["transformed"] == pytest.approx(
-        model.transform(rows), abs=1e-8
+        model.transform(rows), abs=within
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sidecall.convert.checks import Range, Rule
 from sidecall.exporting.inputs.intervals import Line, holds, outside, search
 from sidecall.exporting.inputs.rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE, find_rules
 from sidecall.exporting.inputs.trials import Trials
 from sidecall.exporting.model.original import Original
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
@@ -150,3 +153,14 @@ def test_only_a_known_finite_range_without_missing_values_satisfies_a_rule():
 def test_the_range_after_a_function_that_overflows_is_not_finite():
     assert Range.of(0.0, LARGEST, False, 1).through(np.exp, np.float64).high[0] == np.inf
     assert Range.of(-1.0, 1.0, False, 1).through(np.log, np.float64) is None
+
+
+def test_equal_steps_have_their_own_rules_for_float32_and_for_float64_columns():
+    frame = pd.DataFrame({"narrow": X[:, 0].astype("float32"), "wide": X[:, 1]})
+    columns = make_column_transformer(
+        (SimpleImputer(), ["narrow"]), (SimpleImputer(), ["wide"]), remainder="passthrough"
+    )
+    model = make_pipeline(columns, FunctionTransformer())
+    _, rules, _ = rules_of(model, frame)
+    parts = [step for _, step, _ in columns.transformers_ if isinstance(step, SimpleImputer)]
+    assert [rules[id(step)].high for step in parts] == [LAST_SINGLE, LARGEST]

@@ -131,17 +131,24 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "RBFSampler", "transform")
 def rbf_sampler(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = (x.matrix("float64") @ np.asarray(model.random_weights_)) + np.asarray(
-        model.random_offset_
-    ).reshape(1, -1)
-    return g.cast(cos(g, y) * float((2.0 / model.n_components) ** 0.5), g.real)
+    return random_cosines(g, model, x.matrix(str(model.random_weights_.dtype)))
 
 
 @converts("sklearn", "SkewedChi2Sampler", "transform")
 def chi2_sampler(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = g.log(x.matrix("float64") + float(model.skewedness)) @ np.asarray(model.random_weights_)
-    y = y + np.asarray(model.random_offset_).reshape(1, -1)
-    return g.cast(cos(g, y) * float((2.0 / model.n_components) ** 0.5), g.real)
+    shifted = x.matrix(str(model.random_weights_.dtype)) + float(model.skewedness)
+    return random_cosines(g, model, g.log(shifted))
+
+
+def random_cosines(g: Conversion, model: Any, x: Tensor) -> Tensor:
+    """The cosines of random projections, whose angles have the type of the weights.
+
+    In float32, an angle of 1e8 is rounded to a multiple of 8, so that only the same type gives the
+    same cosine.
+    """
+    angle = (x @ model.random_weights_) + model.random_offset_.reshape(1, -1)
+    scaled = cos(g, g.cast(angle, "float64")) * float((2.0 / model.n_components) ** 0.5)
+    return g.cast(scaled, g.real)
 
 
 @converts("sklearn", "AdditiveChi2Sampler", "transform")

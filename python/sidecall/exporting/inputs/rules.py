@@ -69,11 +69,17 @@ def _alike(item: Given) -> Any:
         return (
             type(item.step),
             item.method,
-            str(getattr(item.rows, "dtype", "")),
+            _types(item.rows),
             repr(item.step.get_params(deep=False)),
         )
     except Exception:  # a parameter whose repr fails
         return id(item.step)
+
+
+def _types(rows: Any) -> str:
+    """The types of the columns of a frame, or that of an array."""
+    types = getattr(rows, "dtypes", getattr(rows, "dtype", ""))
+    return str(list(types) if hasattr(types, "iloc") else types)
 
 
 def _rule_of(item: Given) -> Rule | None:
