@@ -1,7 +1,7 @@
 // One reusable workspace for predictions. The steps of a call: give inputs (call.cpp,
-// call_shapes.cpp, call_widths.cpp), set features (call_features.cpp), run (call_run.cpp;
-// call_checks.cpp refuses rows), read columns (call_columns.cpp). Error texts are the same in every
-// language.
+// call_shapes.cpp, call_widths.cpp), set features (call_features.cpp, call_many.cpp), run
+// (call_run.cpp; call_checks.cpp refuses rows), read columns (call_columns.cpp, call_many.cpp).
+// Error texts are the same in every language.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -58,24 +58,50 @@ class Call final : private ResultCheck {
     for (Input& input : inputs_) input.faults.clear();
   }
 
-  // Each set function throws the fault that it finds in a value or name. The call also remembers
-  // the fault, and the run reports it. These errors are thrown but not remembered: BUSY,
-  // UNKNOWN_NAME for feature -1, INVALID_ARGUMENT, NO_CONTRACT, and the fault of a record that is
-  // not an object (set_invalid).
-  void set_f64(int64_t row, int32_t feature, double value);
-  void set_i64(int64_t row, int32_t feature, int64_t value);
-  void set_bool(int64_t row, int32_t feature, int32_t value);
-  void set_str(int64_t row, int32_t feature, std::string_view value);
-  void set_datetime(int64_t row, int32_t feature, const Moment& value);
-  void set_epoch(int64_t row, int32_t feature, std::string_view number);
-  void set_missing(int64_t row, int32_t feature);
-  void set_invalid(int64_t row, int32_t feature, int32_t status, const char* got);
-  void set_unknown(int64_t row, std::string_view name);
+  // Each set function returns what is wrong with its value or name, its refusal; nullptr if nothing
+  // is. The call remembers the refusal, and the run reports it. What is returned lives until the
+  // next set function. Errors that are not remembered are thrown: BUSY, UNKNOWN_NAME for feature
+  // -1, INVALID_ARGUMENT, NO_CONTRACT, and the fault of a record that is not an object
+  // (set_invalid).
+  const Fault* set_f64(int64_t row, int32_t feature, double value);
+  const Fault* set_i64(int64_t row, int32_t feature, int64_t value);
+  const Fault* set_bool(int64_t row, int32_t feature, int32_t value);
+  const Fault* set_str(int64_t row, int32_t feature, std::string_view value);
+  const Fault* set_datetime(int64_t row, int32_t feature, const Moment& value);
+  // Like set_datetime(), but a feature without a time zone refuses it.
+  const Fault* set_instant(int64_t row, int32_t feature, const Moment& value);
+  const Fault* set_epoch(int64_t row, int32_t feature, std::string_view number);
+  const Fault* set_missing(int64_t row, int32_t feature);
+  const Fault* set_invalid(int64_t row, int32_t feature, int32_t status, const char* got);
+  const Fault* set_unknown(int64_t row, std::string_view name);
+  // Throws the refusal, if there is one.
+  void raise(const Fault* refusal) const {
+    if (refusal != nullptr) throw Error({*refusal}, 1, rows_ > 1);
+  }
+
+  // Several features of a row, and one feature of all rows. They throw the first refusal after all
+  // values were tried. If they throw another error, the call has forgotten its inputs, except after
+  // BUSY. `features` may be nullptr for all features; `missing` and `nanoseconds` may be nullptr.
+  void set_row(int64_t row, const int32_t* features, const sidecall_value* values, int64_t count);
+  void set_row(int64_t row, const int32_t* features, const double* values, int64_t count);
+  void set_feature(int32_t feature, const double* values, const uint8_t* missing, int64_t count);
+  void set_feature(int32_t feature, const int64_t* values, const uint8_t* missing, int64_t count);
+  void set_feature(int32_t feature, const uint8_t* bools, const uint8_t* missing, int64_t count);
+  void set_feature(int32_t feature, const char* data, uint64_t data_bytes, const int64_t* offsets,
+                   const uint8_t* missing, int64_t count);
+  void set_feature(int32_t feature, const int64_t* seconds, const int32_t* nanoseconds,
+                   const uint8_t* missing, int64_t count);
   void clear();  // forgets all values and their faults
 
   double get_f64(int64_t row, int32_t column);
   int64_t get_i64(int64_t row, int32_t column);
   std::string_view get_str(int64_t row, int32_t column);
+  // Several columns of a row, and one column of all rows. `columns` may be nullptr for all columns.
+  void get_row(int64_t row, const int32_t* columns, sidecall_value* out, int64_t count);
+  void get_row(int64_t row, const int32_t* columns, double* out, int64_t count);
+  void get_column(int32_t column, double* out, int64_t count);
+  void get_column(int32_t column, int64_t* out, int64_t count);
+  void get_column(int32_t column, const char** out, size_t* out_lengths, int64_t count);
 
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
@@ -127,21 +153,37 @@ class Call final : private ResultCheck {
   std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
   void announce(int32_t input, const Dims& dims);
 
-  // call_features.cpp
+  // call_features.cpp, call_inline.h
   enum class State : uint8_t { kUnset, kSet, kRefused };  // of one feature in one row
   void require_contract() const;
   void use_row(int64_t row, int64_t rows);
+  const Feature& idle_feature_at(int64_t row, int32_t feature);
   const Feature& feature_at(int64_t row, int32_t feature);
   const Feature& open_feature(int64_t row, int32_t feature);
-  State& state_at(int64_t row, int32_t feature);
-  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
-                           const char* got);
-  [[noreturn]] void remember(int32_t index, const Fault& fault);
-  void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
-  void store_count(int64_t row, int32_t index, const Feature& feature, const DatetimeCount& count,
-                   int32_t status_if_too_fine);
+  State& state_at(int64_t row, int32_t feature) {
+    return states_[static_cast<size_t>(row) * signature_.features.size() +
+                   static_cast<size_t>(feature)];
+  }
+  const Fault* refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
+                      const char* got);
+  const Fault* remember(int32_t index, const Fault& fault);
+  const Fault* put_f64(int64_t row, int32_t index, const Feature& feature, double value);
+  const Fault* put_any_f64(int64_t row, int32_t index, const Feature& feature, double value);
+  const Fault* put_i64(int64_t row, int32_t index, const Feature& feature, int64_t value);
+  const Fault* put_bool(int64_t row, int32_t index, const Feature& feature, int32_t value);
+  const Fault* put_str(int64_t row, int32_t index, const Feature& feature, std::string_view value);
+  const Fault* put_datetime(int64_t row, int32_t index, const Feature& feature,
+                            const Moment& value);
+  const Fault* put_missing(int64_t row, int32_t index, const Feature& feature);
+  const Fault* store(int64_t row, int32_t index, const Feature& feature, double value,
+                     int64_t integer);
+  const Fault* store_count(int64_t row, int32_t index, const Feature& feature,
+                           const DatetimeCount& count, int32_t status_if_too_fine);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
+  template <typename T>
+  static void write_at(void* data, int64_t index, T value);
   void mark_set(int64_t row, int32_t feature);
+  void become_set(int64_t row, int32_t feature, State* state);
   void unset_features(int32_t input);
   void forget_records();
   void write_missing(int64_t row, const Feature& feature);
@@ -162,6 +204,22 @@ class Call final : private ResultCheck {
   // call_widths.cpp
   void require_float32(int32_t input, const void* doubles, const Dims& dims) const;
   static void convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept;
+
+  // call_many.cpp
+  class First;
+  template <typename Set>
+  void set_many(Set set);
+  template <typename Put>
+  void put_row(int64_t row, const int32_t* features, int64_t count, First* first, Put put);
+  template <typename Put>
+  void put_feature(int32_t index, const uint8_t* missing, int64_t count, First* first, Put put);
+  const Fault* put(int64_t row, int32_t index, const Feature& feature, const sidecall_value& value);
+  const Fault* put_byte(int64_t row, int32_t index, const Feature& feature, int64_t value);
+  const Fault* put_seconds(int64_t row, int32_t index, const Feature& feature, int64_t seconds,
+                           int32_t nanoseconds);
+  sidecall_value get(int64_t row, int32_t index);
+  template <typename Get>
+  void get_rows(int32_t index, int64_t count, Get get);
 
   // call_columns.cpp
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
@@ -191,6 +249,7 @@ class Call final : private ResultCheck {
   // By feature (kNoFeature for an unknown name). If a feature's fault was not kept because the list
   // is full, states_ still holds kRefused.
   FaultList faults_;
+  Fault refusal_;  // what the last set function returned, if it refused
 };
 
 }  // namespace sidecall

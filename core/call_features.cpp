@@ -2,11 +2,10 @@
 // that a run reports all faults.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <type_traits>
 
 #include "base/utf8.h"
-#include "call.h"
+#include "call_inline.h"
 #include "feature_refusal.h"
 #include "text.h"
 
@@ -23,12 +22,6 @@ std::string expected_by(const Feature& feature) {
   if (!feature.is_datetime()) return dtype_name(feature.dtype);
   return feature.zone.empty() ? "a datetime such as '2026-01-31T12:30:00'"
                               : "a datetime such as '2026-01-31T12:30:00Z'";
-}
-
-template <typename T>
-void write_at(void* data, int64_t index, T value) {
-  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value,
-              sizeof(T));
 }
 
 }  // namespace
@@ -48,18 +41,6 @@ void Call::use_row(int64_t row, int64_t rows) {
   if (has_records_) return;
   states_.assign(static_cast<size_t>(rows_) * signature_.features.size(), State::kUnset);
   has_records_ = true;
-}
-
-// Returns the feature. In most calls, its value can be written at once.
-const Feature& Call::feature_at(int64_t row, int32_t feature) {
-  require_idle();
-  const std::vector<Feature>& features = signature_.features;
-  if (!has_records_ || static_cast<size_t>(feature) >= features.size())
-    return open_feature(row, feature);
-  const Feature& found = features[static_cast<size_t>(feature)];
-  const Input& input = inputs_[static_cast<size_t>(found.input)];
-  const bool is_ready = row >= 0 && row < rows_ && row < input.dims[0] && !input.is_borrowed;
-  return is_ready ? found : open_feature(row, feature);
 }
 
 // Makes it possible to write a value of the feature, and checks the arguments.
@@ -83,36 +64,30 @@ const Feature& Call::open_feature(int64_t row, int32_t feature) {
   return found;
 }
 
-Call::State& Call::state_at(int64_t row, int32_t feature) {
-  return states_[static_cast<size_t>(row) * signature_.features.size() +
-                 static_cast<size_t>(feature)];
-}
-
-void Call::refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
-                  const char* got) {
+const Fault* Call::refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
+                          const char* got) {
   State& state = state_at(row, index);
   if (state == State::kSet) --num_set_;
   state = State::kRefused;
-  remember(index,
-           {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
+  return remember(
+      index, {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
 }
 
-void Call::remember(int32_t index, const Fault& fault) {
+const Fault* Call::remember(int32_t index, const Fault& fault) {
   const std::string name = index == kNoFeature ? fault.name : std::string();
   if (!faults_.is_full() || faults_.has(fault.row, index, name)) faults_.put(index, fault, name);
   else if (index == kNoFeature) faults_.count();  // a feature's fault remains visible in states_
-  throw Error({fault}, 1, rows_ > 1);
+  refusal_ = fault;
+  return &refusal_;
 }
 
-void Call::mark_set(int64_t row, int32_t feature) {
-  State& state = state_at(row, feature);
-  if (state == State::kSet) return;
-  // The caller has replaced the refused value.
-  if (state == State::kRefused) faults_.remove(row, feature);
+// Sets the state of a value that has been written, and forgets what was wrong with the one before.
+void Call::become_set(int64_t row, int32_t feature, State* state) {
+  if (*state == State::kRefused) faults_.remove(row, feature);
   FaultList& given =
       inputs_[static_cast<size_t>(signature_.features[static_cast<size_t>(feature)].input)].faults;
   if (!given.is_empty()) given.remove(row, feature);
-  state = State::kSet;
+  *state = State::kSet;
   ++num_set_;
 }
 
@@ -146,143 +121,180 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
   }
 }
 
-void Call::store(int64_t row, int32_t index, const Feature& feature, double value,
-                 int64_t integer) {
+const Fault* Call::store(int64_t row, int32_t index, const Feature& feature, double value,
+                         int64_t integer) {
   const bool is_float32 = feature.tensor_dtype == SIDECALL_DTYPE_FLOAT32;
   if (is_float32 && is_beyond_float32(value) && !feature.takes_beyond_float32(value))
-    refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
+    return refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
   if (feature.tensor_dtype == SIDECALL_DTYPE_INT64 && feature.nullable &&
       integer == feature.missing_int) {
-    refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype),
-           "the number reserved for missing values");
+    return refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype),
+                  "the number reserved for missing values");
   }
   if (!feature.takes_all()) {
     const double held = is_float32 ? static_cast<double>(static_cast<float>(value)) : value;
     const bool is_taken =
         !feature.is_closed && feature.domain.holds(held) && feature.domain.holds(integer);
     if (const auto refusal = is_taken ? std::nullopt : refusal_of(feature, held, integer))
-      refuse(row, index, refusal->status, refusal->expected, refusal->got);
+      return refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   write_number(row, feature, value, integer);
   mark_set(row, index);
+  return nullptr;
 }
 
-void Call::set_f64(int64_t row, int32_t index, double value) {
-  const Feature& feature = feature_at(row, index);
-  if (value >= feature.plain_low && value <= feature.plain_high) {
-    write_number(row, feature, value, 0);
-    return mark_set(row, index);
-  }
+const Fault* Call::store_count(int64_t row, int32_t index, const Feature& feature,
+                               const DatetimeCount& count, int32_t status_if_too_fine) {
+  const char* unit = unit_name(feature.per_second);
+  if (count.kind == DatetimeCount::Kind::kTooFine)
+    return refuse(row, index, status_if_too_fine, std::string("a datetime of whole ") + unit,
+                  "one with a smaller part");
+  if (count.kind == DatetimeCount::Kind::kTooFar)
+    return refuse(row, index, SIDECALL_OUT_OF_RANGE,
+                  std::string("a datetime that int64 can count in ") + unit,
+                  "one beyond its range");
+  return store(row, index, feature, 0, count.count);
+}
+
+const Fault* Call::put_any_f64(int64_t row, int32_t index, const Feature& feature, double value) {
   const bool is_number = feature.dtype != SIDECALL_DTYPE_STRING &&
                          feature.dtype != SIDECALL_DTYPE_BOOL && !feature.is_datetime();
-  if (std::isnan(value) && is_number) return set_missing(row, index);
+  if (std::isnan(value) && is_number) return put_missing(row, index, feature);
   if (feature.dtype == SIDECALL_DTYPE_INT64) {
     if (std::trunc(value) != value || std::isinf(value))
-      refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
+      return refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
     if (value < -kTwoTo63 || value >= kTwoTo63)
-      refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
+      return refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
-  if (!is_number) refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "float64");
-  store(row, index, feature, value, 0);
+  if (!is_number)
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "float64");
+  return store(row, index, feature, value, 0);
 }
 
-void Call::set_i64(int64_t row, int32_t index, int64_t value) {
-  const Feature& feature = feature_at(row, index);
+const Fault* Call::put_i64(int64_t row, int32_t index, const Feature& feature, int64_t value) {
   if (feature.dtype == SIDECALL_DTYPE_BOOL || feature.dtype == SIDECALL_DTYPE_STRING)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
-  if (feature.is_datetime() && value == kMissingDatetime) return set_missing(row, index);
-  store(row, index, feature, static_cast<double>(value), value);
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
+  if (feature.is_datetime() && value == kMissingDatetime) return put_missing(row, index, feature);
+  return store(row, index, feature, static_cast<double>(value), value);
 }
 
-void Call::set_bool(int64_t row, int32_t index, int32_t value) {
-  const Feature& feature = feature_at(row, index);
-  require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
+const Fault* Call::put_bool(int64_t row, int32_t index, const Feature& feature, int32_t value) {
   if (feature.dtype != SIDECALL_DTYPE_BOOL)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "bool");
-  store(row, index, feature, value, value);
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature), "bool");
+  return store(row, index, feature, value, value);
 }
 
-void Call::set_str(int64_t row, int32_t index, std::string_view value) {
-  const Feature& feature = feature_at(row, index);
+const Fault* Call::put_str(int64_t row, int32_t index, const Feature& feature,
+                           std::string_view value) {
   if (feature.is_datetime()) {
     Moment moment;
     if (const char* wrong = parse_datetime(value, !feature.zone.empty(), &moment))
-      refuse(row, index, SIDECALL_INVALID_STRING, expected_by(feature), wrong);
+      return refuse(row, index, SIDECALL_INVALID_STRING, expected_by(feature), wrong);
     const DatetimeCount count = count_of(moment, feature.per_second);
     return store_count(row, index, feature, count, SIDECALL_INVALID_STRING);
   }
   if (feature.dtype != SIDECALL_DTYPE_STRING)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
   if (const char* fault = string_fault(value))
-    refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
-  if (feature.is_missing(value)) return set_missing(row, index);
+    return refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
+  if (feature.is_missing(value)) return put_missing(row, index, feature);
   if (!feature.takes_all()) {
     if (const auto refusal = refusal_of(feature, value))
-      refuse(row, index, refusal->status, refusal->expected, refusal->got);
+      return refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
+  return nullptr;
 }
 
-void Call::set_datetime(int64_t row, int32_t index, const Moment& value) {
-  const Feature& feature = feature_at(row, index);
+const Fault* Call::put_datetime(int64_t row, int32_t index, const Feature& feature,
+                                const Moment& value) {
+  if (!feature.is_datetime())
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
+  const DatetimeCount count = count_of(value, feature.per_second);
+  return store_count(row, index, feature, count, SIDECALL_OUT_OF_RANGE);
+}
+
+const Fault* Call::put_missing(int64_t row, int32_t index, const Feature& feature) {
+  if (!feature.nullable)
+    return refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
+  write_missing(row, feature);
+  mark_set(row, index);
+  return nullptr;
+}
+
+const Feature& Call::idle_feature_at(int64_t row, int32_t feature) {
+  require_idle();
+  return feature_at(row, feature);
+}
+
+const Fault* Call::set_f64(int64_t row, int32_t index, double value) {
+  return put_f64(row, index, idle_feature_at(row, index), value);
+}
+
+const Fault* Call::set_i64(int64_t row, int32_t index, int64_t value) {
+  return put_i64(row, index, idle_feature_at(row, index), value);
+}
+
+const Fault* Call::set_bool(int64_t row, int32_t index, int32_t value) {
+  const Feature& feature = idle_feature_at(row, index);
+  require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
+  return put_bool(row, index, feature, value);
+}
+
+const Fault* Call::set_str(int64_t row, int32_t index, std::string_view value) {
+  return put_str(row, index, idle_feature_at(row, index), value);
+}
+
+const Fault* Call::set_datetime(int64_t row, int32_t index, const Moment& value) {
+  const Feature& feature = idle_feature_at(row, index);
   require(value.nanoseconds >= 0 && value.nanoseconds < kNanosecondsPerSecond,
           "nanoseconds: expected 0 to 999999999, got another number");
-  if (!feature.is_datetime())
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
-  store_count(row, index, feature, count_of(value, feature.per_second), SIDECALL_OUT_OF_RANGE);
+  return put_datetime(row, index, feature, value);
+}
+
+const Fault* Call::set_instant(int64_t row, int32_t index, const Moment& value) {
+  const Feature& feature = idle_feature_at(row, index);
+  if (feature.is_datetime() && feature.zone.empty())
+    return set_invalid(row, index, SIDECALL_DTYPE_MISMATCH,
+                       "an instant, but the feature has no zone");
+  return set_datetime(row, index, value);
 }
 
 // A plain number of a record, as text.
-void Call::set_epoch(int64_t row, int32_t index, std::string_view number) {
-  const Feature& feature = feature_at(row, index);
+const Fault* Call::set_epoch(int64_t row, int32_t index, std::string_view number) {
+  const Feature& feature = idle_feature_at(row, index);
   if (!feature.is_datetime())
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "datetime");
   if (feature.epoch_per_second == 0)
-    refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature),
-           "a number, for which the contract has no 'epoch'");
-  store_count(row, index, feature,
-              convert_number(number, feature.epoch_per_second, feature.per_second),
-              SIDECALL_OUT_OF_RANGE);
+    return refuse(row, index, SIDECALL_DTYPE_MISMATCH, expected_by(feature),
+                  "a number, for which the contract has no 'epoch'");
+  return store_count(row, index, feature,
+                     convert_number(number, feature.epoch_per_second, feature.per_second),
+                     SIDECALL_OUT_OF_RANGE);
 }
 
-void Call::store_count(int64_t row, int32_t index, const Feature& feature,
-                       const DatetimeCount& count, int32_t status_if_too_fine) {
-  const char* unit = unit_name(feature.per_second);
-  if (count.kind == DatetimeCount::Kind::kTooFine)
-    refuse(row, index, status_if_too_fine, std::string("a datetime of whole ") + unit,
-           "one with a smaller part");
-  if (count.kind == DatetimeCount::Kind::kTooFar)
-    refuse(row, index, SIDECALL_OUT_OF_RANGE,
-           std::string("a datetime that int64 can count in ") + unit, "one beyond its range");
-  store(row, index, feature, 0, count.count);
+const Fault* Call::set_missing(int64_t row, int32_t index) {
+  return put_missing(row, index, idle_feature_at(row, index));
 }
 
-void Call::set_missing(int64_t row, int32_t index) {
-  const Feature& feature = feature_at(row, index);
-  if (!feature.nullable)
-    refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
-  write_missing(row, feature);
-  mark_set(row, index);
-}
-
-void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
+const Fault* Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
   if (index == kNoRecord)
     throw Error({SIDECALL_DTYPE_MISMATCH, row, "", "a record", got},
                 std::string("records: expected a record, got ") + got + " (row " +
                     std::to_string(row) + ")");
-  const Feature& feature = feature_at(row, index);
-  refuse(row, index, status, expected_by(feature), got);
+  const Feature& feature = idle_feature_at(row, index);
+  return refuse(row, index, status, expected_by(feature), got);
 }
 
-void Call::set_unknown(int64_t row, std::string_view name) {
+const Fault* Call::set_unknown(int64_t row, std::string_view name) {
   require_idle();
   require_contract();
   use_row(row, rows_);
-  if (ignore_extra_) return;
-  remember(kNoFeature, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?",
-                        "a feature of the model", "an unknown name"});
+  if (ignore_extra_) return nullptr;
+  return remember(kNoFeature, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?",
+                               "a feature of the model", "an unknown name"});
 }
 
 void Call::write_missing(int64_t row, const Feature& feature) {

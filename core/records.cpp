@@ -98,18 +98,13 @@ class Handler {
   int32_t status_ = SIDECALL_INVALID_JSON;
 };
 
-// The call remembers refused values as faults. An error without a fault is not remembered, so it
-// must stop the parser.
+// The call remembers refused values, so the parser goes on.
 template <typename Set>
 bool Handler::value(const char* got, Set set) {
   if (depth_ < record_depth_)
     return complain(SIDECALL_DTYPE_MISMATCH, std::string("expected a record, got ") + got);
   if (depth_ > record_depth_ || feature_ < 0) return true;
-  try {
-    set(feature_);
-  } catch (const Error& error) {
-    if (error.faults().empty()) throw;
-  }
+  set(feature_);
   return true;
 }
 
@@ -125,13 +120,8 @@ bool Handler::enter(const char* got) {
     guess_ = 0;
     return is_object ? true : complain(SIDECALL_DTYPE_MISMATCH, "expected a record, got array");
   }
-  if (depth_ == record_depth_ + 1 && feature_ >= 0) {
-    try {
-      call_->set_invalid(row_, feature_, SIDECALL_DTYPE_MISMATCH, got);
-    } catch (const Error& error) {
-      if (error.faults().empty()) throw;
-    }
-  }
+  if (depth_ == record_depth_ + 1 && feature_ >= 0)
+    call_->set_invalid(row_, feature_, SIDECALL_DTYPE_MISMATCH, got);
   return true;
 }
 
@@ -147,11 +137,7 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
       guess_ < signature_.features.size() && signature_.features[guess_].name == name;
   feature_ = guessed ? static_cast<int32_t>(guess_) : signature_.feature_names.find(name);
   if (feature_ < 0) {
-    try {
-      call_->set_unknown(row_, name);
-    } catch (const Error& error) {
-      if (error.faults().empty()) throw;
-    }
+    call_->set_unknown(row_, name);
     return true;
   }
   guess_ = static_cast<size_t>(feature_) + 1;
@@ -189,19 +175,24 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
 }
 
 void Handler::set_number(int32_t feature, std::string_view text) {
-  if (signature_.features[static_cast<size_t>(feature)].is_datetime())
-    return call_->set_epoch(row_, feature, text);
+  if (signature_.features[static_cast<size_t>(feature)].is_datetime()) {
+    call_->set_epoch(row_, feature, text);
+    return;
+  }
   double number = 0;
   bool is_whole = false;
+  Number read;
   if (parse_plain(text, &number, &is_whole)) {
-    return is_whole ? call_->set_i64(row_, feature, static_cast<int64_t>(number))
-                    : call_->set_f64(row_, feature, number);
+    read.kind = is_whole ? Number::Kind::kInteger : Number::Kind::kReal;
+    read.integer = static_cast<int64_t>(number);
+    read.real = number;
+  } else {
+    read = read_number(text);
   }
-  const Number read = read_number(text);
-  if (read.kind == Number::Kind::kInteger) return call_->set_i64(row_, feature, read.integer);
-  if (read.kind == Number::Kind::kTooLarge)
+  if (read.kind == Number::Kind::kInteger) call_->set_i64(row_, feature, read.integer);
+  else if (read.kind == Number::Kind::kTooLarge)
     call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
-  call_->set_f64(row_, feature, read.real);
+  else call_->set_f64(row_, feature, read.real);
 }
 
 // JSON has neither NaN nor infinity: both become null.

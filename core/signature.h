@@ -27,14 +27,18 @@ constexpr std::string_view kMissingString = SIDECALL_MISSING_STRING;
 
 // One key of a record, and the place in a tensor where its value goes.
 struct Feature {
-  std::string name;
+  // What setting a plain number reads stands together, in one line of the processor's cache.
+  // Numbers between these two need no other check before they are stored in the tensor, which is
+  // a floating-point one then. If low > high, each number needs the checks.
+  double plain_low = 1, plain_high = 0;
+  int64_t column = 0;
+  int64_t width = 1;  // elements of one row of the tensor
+  int32_t input = 0;
+  int32_t tensor_dtype = 0;
+
   int32_t dtype = 0;
   bool nullable = false;
-  int32_t input = 0;
-  int64_t column = 0;
-
-  int32_t tensor_dtype = 0;
-  int64_t width = 1;  // elements of one row of the tensor
+  std::string name;
 
   // How the model's tensor holds a missing value: `missing_int` in an int64 tensor,
   // `missing_string` in a string tensor. A floating-point tensor holds NaN.
@@ -58,10 +62,6 @@ struct Feature {
   int32_t per_second = 0;
   std::string zone;
   int32_t epoch_per_second = 0;
-
-  // Numbers between these two need no other check before they are stored in the tensor, which is
-  // a floating-point one then. If low > high, each number needs the checks.
-  double plain_low = 1, plain_high = 0;
 
   // Whether a string that a caller gives stands for a missing value.
   bool is_missing(std::string_view text) const {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/json_text.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 namespace sidecall {
@@ -31,6 +32,11 @@ size_t find_non_json(std::string_view text) noexcept {
     at += length;
   }
   return at;
+}
+
+bool is_number(std::string_view text) noexcept {
+  return read_number(text).kind != Number::Kind::kNone &&
+         text.find_first_of("nN") == std::string_view::npos;
 }
 
 std::string printable(const std::string& text) {

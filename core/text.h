@@ -17,6 +17,9 @@ size_t find_non_json(std::string_view text) noexcept;
 // wrong. NULs are refused because ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;
 
+// Whether a text is a number and nothing else: see read_number(), but neither NaN nor infinity.
+bool is_number(std::string_view text) noexcept;
+
 // Writes control characters as JSON does (\n, \u0007), and "?" for bytes that are not UTF-8. So a
 // message stays one line of text, whatever a name or path contains.
 std::string printable(const std::string& text);

@@ -19,7 +19,7 @@ std::string rough_text(double number) {
   return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, 3).ptr};
 }
 
-void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
+const Fault* set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
   switch (value.kind) {
     case Value::Kind::kMissing:
       return call->set_missing(row, feature);
@@ -32,6 +32,7 @@ void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
     case Value::Kind::kString:
       return call->set_str(row, feature, *value.text);
   }
+  return nullptr;
 }
 
 // Compares the answers of a run with those of the contract.
@@ -153,8 +154,8 @@ Verification run_golden_rows(const Model& model, std::optional<Clock::time_point
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
       for (int64_t row = 0; row < golden.rows; ++row)
-        set_value(&call, row, static_cast<int32_t>(i),
-                  golden.features[i][static_cast<size_t>(row)]);
+        call.raise(set_value(&call, row, static_cast<int32_t>(i),
+                             golden.features[i][static_cast<size_t>(row)]));
     }
     call.run(time_left(deadline));
     return Comparison(model, &call).compare();

@@ -1,22 +1,18 @@
-// sidecall_call_*: checks pointers and forwards to core/call.h.
+// sidecall_call_*, except the values of records (values.cpp): checks pointers and forwards to
+// core/call.h.
 #include "core/call.h"
 
 #include <sidecall/binding.h>
 
-#include "base/number.h"
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
 
 using sidecall::guard;
 using sidecall::require;
+using sidecall::use;
 
 namespace {
-
-sidecall::Call& use(sidecall_call* call) {
-  require(call != nullptr, "call must not be NULL");
-  return call->call;
-}
 
 void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, bool borrow) {
   require(view != nullptr, "view must not be NULL");
@@ -116,117 +112,6 @@ sidecall_status sidecall_call_set_strings(sidecall_call* call, int32_t input, co
 
 sidecall_status sidecall_call_reset(sidecall_call* call, sidecall_error* err) {
   return guard(err, [&] { use(call).reset(); });
-}
-
-sidecall_status sidecall_call_set_f64(sidecall_call* call, int64_t row, int32_t feature,
-                                      double value, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_f64(row, feature, value); });
-}
-
-sidecall_status sidecall_call_set_i64(sidecall_call* call, int64_t row, int32_t feature,
-                                      int64_t value, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_i64(row, feature, value); });
-}
-
-sidecall_status sidecall_call_set_bool(sidecall_call* call, int64_t row, int32_t feature,
-                                       int32_t value, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_bool(row, feature, value); });
-}
-
-sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature,
-                                      const char* value, size_t length, sidecall_error* err) {
-  return guard(err, [&] {
-    require(value != nullptr || length == 0, "value must not be NULL");
-    use(call).set_str(row, feature, {value, length});
-  });
-}
-
-sidecall_status sidecall_call_set_datetime(sidecall_call* call, int64_t row, int32_t feature,
-                                           int64_t seconds, int32_t nanoseconds,
-                                           sidecall_error* err) {
-  return guard(err, [&] { use(call).set_datetime(row, feature, {seconds, nanoseconds}); });
-}
-
-sidecall_status sidecall_call_set_instant(sidecall_call* call, int64_t row, int32_t feature,
-                                          int64_t seconds, int32_t nanoseconds,
-                                          sidecall_error* err) {
-  return guard(err, [&] {
-    sidecall::Call& used = use(call);
-    const std::vector<sidecall::Feature>& features = used.signature().features;
-    const bool is_wall_clock = feature >= 0 && static_cast<size_t>(feature) < features.size() &&
-                               features[static_cast<size_t>(feature)].is_datetime() &&
-                               features[static_cast<size_t>(feature)].zone.empty();
-    if (is_wall_clock)
-      used.set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH,
-                       "an instant, but the feature has no zone");
-    used.set_datetime(row, feature, {seconds, nanoseconds});
-  });
-}
-
-sidecall_status sidecall_call_set_epoch(sidecall_call* call, int64_t row, int32_t feature,
-                                        const char* number, size_t length, sidecall_error* err) {
-  return guard(err, [&] {
-    require(number != nullptr, "number must not be NULL");
-    const std::string_view text(number, length);
-    const bool is_number = sidecall::read_number(text).kind != sidecall::Number::Kind::kNone &&
-                           text.find_first_of("nN") == std::string_view::npos;
-    require(is_number, "number: expected the text of a number, got another text");
-    use(call).set_epoch(row, feature, text);
-  });
-}
-
-sidecall_status sidecall_call_set_missing(sidecall_call* call, int64_t row, int32_t feature,
-                                          sidecall_error* err) {
-  return guard(err, [&] { use(call).set_missing(row, feature); });
-}
-
-sidecall_status sidecall_call_set_invalid(sidecall_call* call, int64_t row, int32_t feature,
-                                          const char* got, sidecall_error* err) {
-  return guard(err, [&] {
-    require(got != nullptr, "got must not be NULL");
-    use(call).set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH, got);
-  });
-}
-
-sidecall_status sidecall_call_set_unknown(sidecall_call* call, int64_t row, const char* name,
-                                          size_t length, sidecall_error* err) {
-  return guard(err, [&] {
-    require(name != nullptr || length == 0, "name must not be NULL");
-    use(call).set_unknown(row, {name, length});
-  });
-}
-
-sidecall_status sidecall_call_clear(sidecall_call* call, sidecall_error* err) {
-  return guard(err, [&] { use(call).clear(); });
-}
-
-sidecall_status sidecall_call_get_f64(sidecall_call* call, int64_t row, int32_t column,
-                                      double* out_value, sidecall_error* err) {
-  return guard(err, [&] {
-    require(out_value != nullptr, "out_value must not be NULL");
-    *out_value = use(call).get_f64(row, column);
-  });
-}
-
-sidecall_status sidecall_call_get_i64(sidecall_call* call, int64_t row, int32_t column,
-                                      int64_t* out_value, sidecall_error* err) {
-  return guard(err, [&] {
-    require(out_value != nullptr, "out_value must not be NULL");
-    *out_value = use(call).get_i64(row, column);
-  });
-}
-
-sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t column,
-                                      const char** out_value, size_t* out_length,
-                                      sidecall_error* err) {
-  if (out_value != nullptr) *out_value = nullptr;
-  return guard(err, [&] {
-    require(out_value != nullptr && out_length != nullptr,
-            "out_value and out_length must not be NULL");
-    const std::string_view text = use(call).get_str(row, column);
-    *out_value = text.data();
-    *out_length = text.size();
-  });
 }
 
 sidecall_status sidecall_call_run(sidecall_call* call, int64_t timeout_ns, sidecall_error* err) {

@@ -25,3 +25,12 @@ struct sidecall_call {
   std::shared_ptr<const sidecall::Specs> specs;
   sidecall::Call call;
 };
+
+namespace sidecall {
+
+inline Call& use(sidecall_call* call) {
+  require(call != nullptr, "call must not be NULL");
+  return call->call;
+}
+
+}  // namespace sidecall

@@ -5,8 +5,9 @@
  * the first functions here a binding tells the library about values that C cannot express.
  * The rules of sidecall.h hold for all functions here.
  *
- * A binding loads the library and calls sidecall_abi_version; it declares the structs with their
- * struct_size and calls the functions that end in _init_sized. */
+ * A binding loads the library and calls sidecall_abi_version. It declares the structs with their
+ * struct_size and calls the functions that end in _init_sized; for errors it may use
+ * sidecall_error_open instead. */
 #ifndef SIDECALL_BINDING_H
 #define SIDECALL_BINDING_H
 
@@ -71,6 +72,58 @@ SIDECALL_API sidecall_status sidecall_call_set_instant(sidecall_call *call, int6
  * got           names the type in the caller's language, such as "complex128" */
 SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t input,
                                                   const char *got, sidecall_error *err);
+
+/* Kinds of a sidecall_value that only bindings need, for sidecall_call_set_row. The function in
+ * brackets sets such a value. */
+#define SIDECALL_VALUE_INSTANT 6        /* i64: seconds; and nanoseconds [set_instant] */
+#define SIDECALL_VALUE_EPOCH 7          /* text and length: a number [set_epoch] */
+#define SIDECALL_VALUE_INVALID 8        /* text and length: the type of the value [set_invalid] */
+
+/* Returns the size in bytes that a struct has in the loaded library, by its name: "sidecall_error".
+ * A binding that declares structs itself compares at start. The sizes of sidecall_value and
+ * sidecall_fault must be equal; specs and sidecall_text must not be smaller than the binding
+ * declares them; structs with a struct_size may be larger or smaller. Returns 0 for every other
+ * name. Cannot fail. Any thread. */
+SIDECALL_API size_t sidecall_struct_size(const char *name);
+
+/* Errors for languages in which structs with arrays of characters are cumbersome: the library
+ * allocates the sidecall_error, and the functions below read it.
+ *
+ * max_faults  how many faults it can hold (sidecall_error.faults): at most 1000; 0 for none
+ *
+ * Returns NULL if there is no memory. The error is initialised, and belongs to the caller, who
+ * closes it with sidecall_error_close. It can be used again for any number of functions, but not
+ * for sidecall_error_init, which would forget its faults. */
+SIDECALL_API sidecall_error *sidecall_error_open(uint32_t max_faults);
+
+/* Releases an error of sidecall_error_open. NULL is allowed; cannot fail. */
+SIDECALL_API void sidecall_error_close(sidecall_error *err);
+
+/* Return the fields of any sidecall_error. A function that succeeds does not empty the error, so
+ * ask only after one has failed. `name` is the feature, column or other thing that the first fault
+ * is about. For NULL they return 0, row -1 and "". Texts live until the error is filled again or
+ * closed. */
+SIDECALL_API sidecall_status sidecall_error_status(const sidecall_error *err);
+SIDECALL_API int32_t sidecall_error_retryable(const sidecall_error *err);
+SIDECALL_API int64_t sidecall_error_row(const sidecall_error *err);
+SIDECALL_API const char *sidecall_error_name(const sidecall_error *err);
+SIDECALL_API const char *sidecall_error_expected(const sidecall_error *err);
+SIDECALL_API const char *sidecall_error_got(const sidecall_error *err);
+SIDECALL_API const char *sidecall_error_message(const sidecall_error *err);
+SIDECALL_API uint32_t sidecall_error_num_faults(const sidecall_error *err);
+
+/* Returns fault `index` of the error, from 0. It belongs to the error, like its texts. Returns NULL
+ * if the error does not hold that many, which may be fewer than sidecall_error_num_faults: to read
+ * all, go on until NULL. */
+SIDECALL_API const sidecall_fault *sidecall_error_fault(const sidecall_error *err, uint32_t index);
+
+/* Return the fields of a fault: see sidecall_fault. For NULL they return 0, row -1 and "". */
+SIDECALL_API sidecall_status sidecall_fault_status(const sidecall_fault *fault);
+SIDECALL_API int64_t sidecall_fault_row(const sidecall_fault *fault);
+SIDECALL_API const char *sidecall_fault_name(const sidecall_fault *fault);
+SIDECALL_API const char *sidecall_fault_expected(const sidecall_fault *fault);
+SIDECALL_API const char *sidecall_fault_got(const sidecall_fault *fault);
+SIDECALL_API const char *sidecall_fault_message(const sidecall_fault *fault);
 
 /* Describes the model's types as source code of another language. The source is a complete file,
  * and the same model always gives the same source.

@@ -320,7 +320,8 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  *             "2026-01-31 13:30+01:00"); without one it must not ("2026-01-31").
  * set_datetime for datetime features only. The arguments are those of struct timespec: seconds
  *             since 1970, and nanoseconds from 0 to 999 999 999 that are added. They count in UTC,
- *             or of the wall clock for a feature without a zone.
+ *             or of the wall clock for a feature without a zone. A part of a second that the
+ *             unit of the feature does not hold is refused with OUT_OF_RANGE.
  * set_missing for every nullable feature
  *
  * Values stay for the next run, until sidecall_call_clear: to change one feature of the same
@@ -330,8 +331,9 @@ SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const ch
  *
  * A value that is refused is remembered too, until the feature is set again or sidecall_call_clear
  * is called. The run then fails and reports all such faults together, so a program may ignore the
- * status of these functions and check that of the run. UNKNOWN_NAME for feature -1,
- * INVALID_ARGUMENT and BUSY are not remembered: check indices once, after looking them up.
+ * status of these functions and check that of the run. Refusals are DTYPE_MISMATCH, MISSING_VALUE,
+ * UNKNOWN_CATEGORY, INVALID_STRING and OUT_OF_RANGE. No other error is remembered, such as
+ * UNKNOWN_NAME for feature -1 or INVALID_ARGUMENT: check indices once, after looking them up.
  *
  * Errors: UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row or index out of range; a bool that is
  * not 0 or 1; nanoseconds of a second or more; the input is bound to the caller's memory),
@@ -404,6 +406,8 @@ SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t time
  * get_str     string columns: *out_length bytes, not terminated by NUL, which live as long as a
  *             view (see Lifetime)
  *
+ * Setting the values of the next record does not change what is read, until it is run.
+ *
  * Errors: UNKNOWN_NAME (column is -1), INVALID_ARGUMENT (row or index out of range), DTYPE_MISMATCH
  * (a column of another type), SHAPE_MISMATCH (the run gave another shape than the graph declares),
  * NOT_RUN, OUT_OF_RANGE, BUSY. */
@@ -415,8 +419,181 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
                                                    const char **out_value, size_t *out_length,
                                                    sidecall_error *err);
 
-/* Sets the number of rows, 1 or more. The values of all inputs are lost and must be given again;
- * features are missing again. Does nothing if the call has that many rows already.
+/* ---- Many values with one function call --------------------------------------------------------
+ *
+ * The functions above handle one value. Where a function call is expensive, as it is from most
+ * other languages, or where the values lie in arrays anyway, use these (since ABI 7):
+ *
+ *   sidecall_call_set_row          several features of one row, of any types
+ *   sidecall_call_set_row_f64      the same from an array of doubles
+ *   sidecall_call_set_feature_*    one feature of all rows: a column of a table
+ *   sidecall_call_get_row          several columns of one row, of any types
+ *   sidecall_call_get_row_f64      the same into an array of doubles
+ *   sidecall_call_get_column_*     one column of all rows
+ *
+ * A matrix of numbers is a tensor: part 4. A record with two features, in a call with one row:
+ *
+ *   sidecall_value record[2] = {{0}}, answer[3];
+ *   record[0].kind = SIDECALL_VALUE_F64;
+ *   record[0].f64 = order.amount;
+ *   record[1].kind = SIDECALL_VALUE_STR;
+ *   record[1].text = order.country;
+ *   record[1].length = 2;
+ *   sidecall_call_set_row(call, 0, features, record, 2, &err);  // the run reports what is refused
+ *   if (sidecall_call_run(call, -1, &err) || sidecall_call_get_row(call, 0, NULL, answer, 3, &err))
+ *     fprintf(stderr, "%s\n", err.message);
+ *
+ * A table, in a call with num_rows rows:
+ *
+ *   sidecall_call_set_feature_f64(call, amount, table.amount, NULL, num_rows, &err);
+ *   sidecall_call_set_feature_str(call, country, table.bytes, table.num_bytes, table.offsets,
+ *                                 table.country_is_missing, num_rows, &err);
+ *   if (sidecall_call_run(call, -1, &err) ||
+ *       sidecall_call_get_column_f64(call, fraud, table.fraud, num_rows, &err))
+ *     fprintf(stderr, "%s\n", err.message);
+ *
+ * Each value is treated as by the function for a single value. A value that is refused is
+ * remembered and reported by the run, and the other values are set. The function then returns the
+ * first refusal, in the order of the values, as its only fault.
+ *
+ * If a set function here fails for another reason, which then is an error of the program, the call
+ * forgets its inputs (sidecall_call_reset): a run fails with MISSING_INPUT and does not answer for
+ * the values of before. BUSY changes nothing. So here too, checking the run is enough. */
+
+/* What a sidecall_value holds, and in which fields. The function in brackets sets such a value. */
+#define SIDECALL_VALUE_MISSING 0        /* no field [set_missing] */
+#define SIDECALL_VALUE_F64 1            /* f64 [set_f64] */
+#define SIDECALL_VALUE_I64 2            /* i64 [set_i64] */
+#define SIDECALL_VALUE_BOOL 3           /* i64: 0 or 1 [set_bool] */
+#define SIDECALL_VALUE_STR 4            /* text and length [set_str] */
+#define SIDECALL_VALUE_DATETIME 5       /* i64: seconds; and nanoseconds [set_datetime] */
+
+/* One value of a row: of a feature to set, or of a column that was read. All zeros is a missing
+ * value. This struct is an element of an array of the caller, so its size stays the same within a
+ * SONAME. */
+typedef struct sidecall_value {
+  int32_t kind;               /* SIDECALL_VALUE_*; fields that the kind does not name are ignored */
+  int32_t nanoseconds;        /* from 0 to 999 999 999, added to the seconds of a datetime */
+  double f64;
+  int64_t i64;
+  const char *text;           /* `length` bytes of UTF-8; a NUL at the end is not needed */
+  size_t length;
+} sidecall_value;
+
+/* Set several features of one row.
+ *
+ * row         from 0
+ * features    `count` indices of sidecall_model_feature. If one occurs twice, the later value is
+ *             used. NULL for all features of the model, in the order of
+ *             sidecall_model_feature_spec; `count` must then be their number.
+ * values      `count` values; texts are copied. set_row_f64 takes what sidecall_call_set_f64 takes:
+ *             NaN is missing, and bool, string and datetime features refuse every number.
+ * count       may be 0 if `features` is not NULL; nothing is set then
+ *
+ * A bool that is not 0 or 1, and nanoseconds of a second or more, are refused with OUT_OF_RANGE and
+ * remembered, unlike in the functions for a single value.
+ *
+ * Errors: those of sidecall_call_set_f64. INVALID_ARGUMENT also: `count` is negative, or is not the
+ * number of features although `features` is NULL; a kind that is not SIDECALL_VALUE_*; a `text`
+ * that is NULL although `length` is not 0. */
+SIDECALL_API sidecall_status sidecall_call_set_row(sidecall_call *call, int64_t row,
+                                                   const int32_t *features,
+                                                   const sidecall_value *values, int64_t count,
+                                                   sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_row_f64(sidecall_call *call, int64_t row,
+                                                       const int32_t *features,
+                                                       const double *values, int64_t count,
+                                                       sidecall_error *err);
+
+/* Set one feature of all rows, the value of row 0 first.
+ *
+ * values      `count` values. set_feature_i64: of a datetime feature, counts in its unit
+ *             (sidecall_feature_spec). set_feature_bool: bytes of 0 or 1; another byte is refused
+ *             with OUT_OF_RANGE and remembered.
+ * data, data_bytes, offsets
+ *             the texts back to back as UTF-8, with a total of data_bytes, and count + 1 positions
+ *             in `data`, in bytes, as in sidecall_view. offsets[0] need not be 0. For string
+ *             features, and for datetime features as ISO 8601. Texts are copied.
+ * seconds, nanoseconds
+ *             `count` datetimes, as for sidecall_call_set_datetime; nanoseconds may be NULL if all
+ *             are 0. Nanoseconds of a second or more are refused with OUT_OF_RANGE and remembered.
+ * missing     `count` bytes: not 0 where the value is missing (the opposite of a mask of valid
+ *             values); whatever stands in its place is ignored. NULL if no value is marked as
+ *             missing. What means missing in the functions for a single value means it here too:
+ *             NaN, INT64_MIN of a datetime, SIDECALL_MISSING_STRING.
+ * count       the number of rows of the call (sidecall_call_rows)
+ *
+ * Errors: those of sidecall_call_set_f64. INVALID_ARGUMENT also: `count` is another number; offsets
+ * that decrease, also where a value is missing, or that lie outside of `data`. */
+SIDECALL_API sidecall_status sidecall_call_set_feature_f64(sidecall_call *call, int32_t feature,
+                                                           const double *values,
+                                                           const uint8_t *missing, int64_t count,
+                                                           sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_feature_i64(sidecall_call *call, int32_t feature,
+                                                           const int64_t *values,
+                                                           const uint8_t *missing, int64_t count,
+                                                           sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_feature_bool(sidecall_call *call, int32_t feature,
+                                                            const uint8_t *values,
+                                                            const uint8_t *missing, int64_t count,
+                                                            sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_feature_str(sidecall_call *call, int32_t feature,
+                                                           const char *data, uint64_t data_bytes,
+                                                           const int64_t *offsets,
+                                                           const uint8_t *missing, int64_t count,
+                                                           sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_feature_datetime(
+    sidecall_call *call, int32_t feature, const int64_t *seconds, const int32_t *nanoseconds,
+    const uint8_t *missing, int64_t count, sidecall_error *err);
+
+/* Read several columns of one row after a successful run.
+ *
+ * row         from 0
+ * columns     `count` indices of sidecall_model_column. NULL for all columns of the model, in the
+ *             order of sidecall_model_column_spec; `count` must then be their number.
+ * out_values  filled with `count` values. get_row_f64 reads what sidecall_call_get_f64 reads, so it
+ *             fails for a string column. get_row: the kind is F64 for a column of floats, I64 for
+ *             integers, BOOL and STR, never MISSING or DATETIME; the other fields are 0. A text
+ *             lives as long as that of sidecall_call_get_str.
+ *
+ * After a failure the contents of *out_values are not specified; the error names the column.
+ *
+ * Errors: those of sidecall_call_get_f64. INVALID_ARGUMENT also: `count` is negative, or is not the
+ * number of columns although `columns` is NULL. */
+SIDECALL_API sidecall_status sidecall_call_get_row(sidecall_call *call, int64_t row,
+                                                   const int32_t *columns,
+                                                   sidecall_value *out_values, int64_t count,
+                                                   sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_row_f64(sidecall_call *call, int64_t row,
+                                                       const int32_t *columns, double *out_values,
+                                                       int64_t count, sidecall_error *err);
+
+/* Read one column of all rows after a successful run, that of row 0 first. A bool column is read by
+ * get_column_i64, as 0 or 1.
+ *
+ * out_values  filled with `count` values
+ * out_values, out_lengths
+ *             get_column_str: `count` texts of out_lengths[k] bytes, not terminated by NUL, which
+ *             live as long as that of sidecall_call_get_str
+ * count       the number of rows of the last run, which sidecall_call_rows returns after it
+ *
+ * After a failure the contents of the arrays are not specified.
+ *
+ * Errors: those of sidecall_call_get_f64. INVALID_ARGUMENT also: `count` is another number. */
+SIDECALL_API sidecall_status sidecall_call_get_column_f64(sidecall_call *call, int32_t column,
+                                                          double *out_values, int64_t count,
+                                                          sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_column_i64(sidecall_call *call, int32_t column,
+                                                          int64_t *out_values, int64_t count,
+                                                          sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_column_str(sidecall_call *call, int32_t column,
+                                                          const char **out_values,
+                                                          size_t *out_lengths, int64_t count,
+                                                          sidecall_error *err);
+
+/* Sets the number of rows, 1 or more. All inputs and all refused values are forgotten, as by
+ * sidecall_call_reset, and the results of the last run are lost. Does nothing if the call has that
+ * many rows already.
  *
  * Errors: INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_call_resize(sidecall_call *call, int64_t rows,
@@ -661,8 +838,8 @@ typedef struct sidecall_view {
 #define sidecall_view_init(view) sidecall_view_init_sized((view), sizeof(sidecall_view))
 SIDECALL_API void sidecall_view_init_sized(sidecall_view *view, size_t size);
 
-/* Stands for a missing value of a string feature, in whole string tensors and in
- * sidecall_call_set_str: U+FDD0, which Unicode assigns to no character. It is refused with
+/* Stands for a missing value of a string feature, in whole string tensors and wherever a string
+ * feature is set: U+FDD0, which Unicode assigns to no character. It is refused with
  * MISSING_VALUE where the feature is not nullable. The empty string is an ordinary value. In float
  * tensors NaN is missing. */
 #define SIDECALL_MISSING_STRING "\xEF\xB7\x90"
@@ -1043,7 +1220,7 @@ typedef struct sidecall_fault {
  * sidecall_predict_json may report many faults, other functions at most one; num_faults is 0 if no
  * value, name or row is to blame. The library keeps at most 1000 faults. num_faults also counts
  * those that were not kept, unless your array has room for more faults than were kept; in that case
- * num_faults is the number that was kept. */
+ * num_faults is the number that was kept. Faults that were not kept make the run fail too. */
 struct sidecall_error {
   uint32_t struct_size;
   int32_t status;             /* the status that was returned: that of the first fault, if any */
@@ -1083,7 +1260,7 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* Grows when this header changes. A program that was built against ABI n runs on every library with
  * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 6
+#define SIDECALL_ABI_VERSION 7
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */

@@ -52,7 +52,7 @@ TEST_CASE("a row beyond the given tensor is refused") {
   REQUIRE(call.rows() == kRows);
   call.reset();
   call.reshape(0, one.data(), 2);
-  CHECK(status_of([&] { call.set_f64(kRows - 1, 0, 1); }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(status_of([&] { call.raise(call.set_f64(kRows - 1, 0, 1)); }) == SIDECALL_INVALID_ARGUMENT);
   call.set_f64(0, 0, 1);
 }
 
@@ -90,7 +90,7 @@ TEST_CASE("refused values beyond the limit are counted, and corrected ones are n
   const OneFeature model;
   constexpr int64_t kRows = 1500;
   Call call(model.signature, model.engine, false, kRows);
-  for (int64_t row = 0; row < kRows; ++row) CHECK_THROWS(call.set_bool(row, 0, 1));
+  for (int64_t row = 0; row < kRows; ++row) CHECK(call.set_bool(row, 0, 1) != nullptr);
   for (int64_t row = 0; row < 1000; ++row) call.set_f64(row, 0, 1);
   try {
     call.run(-1);
@@ -107,7 +107,7 @@ TEST_CASE("a value that was set and then refused is one fault until it is set ag
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
   call.set_f64(0, 0, 1);
-  CHECK_THROWS(call.set_str(0, 0, "text"));
+  CHECK(call.set_str(0, 0, "text") != nullptr);
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_DTYPE_MISMATCH);
   call.set_f64(0, 0, 2);
   call.run(-1);

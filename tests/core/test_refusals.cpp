@@ -160,8 +160,8 @@ TEST_CASE("faults of records and of tensors form one list without repetition") {
   const Model model;
   Call call(model.signature, model.engine, false, 2);
   model.fill(&call);
-  CHECK(status_of([&] { call.set_f64(1, 0, 3); }) == SIDECALL_OUT_OF_RANGE);
-  CHECK(status_of([&] { call.set_str(0, 4, ""); }) == SIDECALL_INVALID_STRING);
+  CHECK(status_of([&] { call.raise(call.set_f64(1, 0, 3)); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] { call.raise(call.set_str(0, 4, "")); }) == SIDECALL_INVALID_STRING);
   double* y = numbers_of<double>(&call, 1);
   y[2] = 0;
   const Error error = error_of([&] { call.run(-1); });
@@ -181,7 +181,7 @@ TEST_CASE("refused strings of a tensor are reported by the run unless they are s
   model.fill(&call);
   const int64_t offsets[] = {0, 0, 1, 1};
   call.set_strings(2, "w", offsets, 3);
-  CHECK(status_of([&] { call.set_f64(1, 0, 9); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] { call.raise(call.set_f64(1, 0, 9)); }) == SIDECALL_OUT_OF_RANGE);
   const Error error = error_of([&] { call.run(-1); });
   REQUIRE(error.num_faults() == 3);
   CHECK((error.faults()[0].row == 0 && error.faults()[0].name == "word"));
