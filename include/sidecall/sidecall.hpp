@@ -21,10 +21,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <ratio>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -416,6 +418,55 @@ class Model {
   sidecall_model *model_ = nullptr;
 };
 
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+namespace detail {
+
+/* The time in seconds and nanoseconds, of which the latter are not negative. */
+template <typename TimePoint>
+std::pair<int64_t, int32_t> seconds_of(const TimePoint &time) {
+  static_assert(std::is_integral_v<typename TimePoint::rep> &&
+                    std::ratio_greater_equal_v<typename TimePoint::period, std::nano>,
+                "convert to an integral count of nanoseconds, or of a longer unit, first");
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(time - second);
+  return {second.time_since_epoch().count(), static_cast<int32_t>(rest.count())};
+}
+
+}  // namespace detail
+
+/* One value of a row, for Call::set_row and Call::get_row: missing, a float or double, an integer
+ * that fits int64_t, a bool, text, or a time_point of system_clock. Keeps a pointer to the text. */
+struct Value : sidecall_value {
+  Value() noexcept : sidecall_value() {}
+  template <typename T>
+  Value(const T &value) : sidecall_value() {
+    static_assert(!std::is_same_v<T, uint64_t>,
+                  "convert to int64_t first, and decide what to do with larger values");
+    if constexpr (std::is_same_v<T, bool>) {
+      kind = SIDECALL_VALUE_BOOL;
+      i64 = value ? 1 : 0;
+    } else if constexpr (std::is_floating_point_v<T>) {
+      kind = SIDECALL_VALUE_F64;
+      f64 = static_cast<double>(value);
+    } else if constexpr (std::is_integral_v<T>) {
+      kind = SIDECALL_VALUE_I64;
+      i64 = static_cast<int64_t>(value);
+    } else if constexpr (detail::is_time_point<T>) {
+      kind = SIDECALL_VALUE_INSTANT;
+      std::tie(i64, nanoseconds) = detail::seconds_of(value);
+    } else {
+      const std::string_view string(value);
+      kind = SIDECALL_VALUE_STR;
+      text = string.data();
+      length = string.size();
+    }
+  }
+
+  std::string_view str() const noexcept { return {text, length}; }
+};
+static_assert(sizeof(Value) == sizeof(sidecall_value), "arrays of both are the same");
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 /* A reusable workspace of one model. It belongs to one thread at a time and may outlive the Model
@@ -523,19 +574,69 @@ class Call {
       else if constexpr (std::is_integral_v<T>)
         return sidecall_call_set_i64(call_, row, feature, static_cast<int64_t>(value), err);
       else if constexpr (detail::is_time_point<T>) {
-        static_assert(std::is_integral_v<typename T::rep> &&
-                          std::ratio_greater_equal_v<typename T::period, std::nano>,
-                      "convert to an integral count of nanoseconds, or of a longer unit, first");
-        const auto second = std::chrono::floor<std::chrono::seconds>(value);
-        const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(value - second);
-        return sidecall_call_set_instant(call_, row, feature, second.time_since_epoch().count(),
-                                         static_cast<int32_t>(rest.count()), err);
+        const auto [seconds, nanoseconds] = detail::seconds_of(value);
+        return sidecall_call_set_instant(call_, row, feature, seconds, nanoseconds, err);
       } else return set_text(row, feature, std::string_view(value), err);
     });
   }
   void set_missing(int64_t row, int32_t feature) {
     detail::check(
         [&](sidecall_error *err) { return sidecall_call_set_missing(call_, row, feature, err); });
+  }
+
+  /* Sets all features of a row, in the order of the contract (sidecall_call_set_row). */
+  void set_row(int64_t row, Span<const Value> values) {
+    set_values(row, nullptr, values.data(), static_cast<int64_t>(values.size()));
+  }
+  void set_row(int64_t row, std::initializer_list<Value> values) {
+    set_values(row, nullptr, values.begin(), static_cast<int64_t>(values.size()));
+  }
+  void set_row(int64_t row, Span<const double> values) {
+    set_numbers(row, nullptr, values.data(), static_cast<int64_t>(values.size()));
+  }
+
+  /* Sets the features with these indices; there must be as many values. */
+  void set_row(int64_t row, Span<const int32_t> features, Span<const Value> values) {
+    set_values(row, features.data(), values.data(), count_of(features, values));
+  }
+  void set_row(int64_t row, Span<const int32_t> features, Span<const double> values) {
+    set_numbers(row, features.data(), values.data(), count_of(features, values));
+  }
+
+  /* Sets one feature of all rows (sidecall_call_set_feature_f64, _i64, _bool). `missing` is empty,
+   * or has a byte for each row that is not 0 where the value is missing. */
+  template <typename T>
+  void set_feature(int32_t feature, Span<const T> values, Span<const uint8_t> missing = {}) {
+    static_assert(
+        std::is_same_v<T, double> || std::is_same_v<T, int64_t> || std::is_same_v<T, bool>,
+        "double, int64_t or bool");
+    const int64_t count =
+        missing.empty() ? static_cast<int64_t>(values.size()) : count_of(values, missing);
+    detail::check([&](sidecall_error *err) {
+      if constexpr (std::is_same_v<T, double>)
+        return sidecall_call_set_feature_f64(call_, feature, values.data(), missing.data(), count,
+                                             err);
+      else if constexpr (std::is_same_v<T, int64_t>)
+        return sidecall_call_set_feature_i64(call_, feature, values.data(), missing.data(), count,
+                                             err);
+      else
+        return sidecall_call_set_feature_bool(call_, feature,
+                                              reinterpret_cast<const uint8_t *>(values.data()),
+                                              missing.data(), count, err);
+    });
+  }
+
+  /* The same for texts back to back (sidecall_call_set_feature_str). `offsets` has one entry more
+   * than there are rows. */
+  void set_feature(int32_t feature, std::string_view bytes, Span<const int64_t> offsets,
+                   Span<const uint8_t> missing = {}) {
+    const auto rows = static_cast<int64_t>(offsets.size()) - 1;
+    const int64_t count =
+        missing.empty() || static_cast<int64_t>(missing.size()) == rows ? rows : -1;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_set_feature_str(call_, feature, bytes.data(), bytes.size(),
+                                           offsets.data(), missing.data(), count, err);
+    });
   }
 
   /* Makes every feature of every row missing again. */
@@ -566,6 +667,35 @@ class Call {
       return sidecall_call_get_str(call_, row, column, &text, &length, err);
     });
     return {text, length};
+  }
+
+  /* Reads all columns of a row, in the order of the contract (sidecall_call_get_row). A text is
+   * valid until the next run. */
+  void get_row(int64_t row, Span<Value> values) const {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_row(call_, row, nullptr, values.data(),
+                                   static_cast<int64_t>(values.size()), err);
+    });
+  }
+  void get_row(int64_t row, Span<double> values) const {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_row_f64(call_, row, nullptr, values.data(),
+                                       static_cast<int64_t>(values.size()), err);
+    });
+  }
+
+  /* Reads one column of all rows (sidecall_call_get_column_f64, _i64). */
+  void get_column(int32_t column, Span<double> values) const {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_column_f64(call_, column, values.data(),
+                                          static_cast<int64_t>(values.size()), err);
+    });
+  }
+  void get_column(int32_t column, Span<int64_t> values) const {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_column_i64(call_, column, values.data(),
+                                          static_cast<int64_t>(values.size()), err);
+    });
   }
 
   /* Runs the call once. -1 waits forever in this process, and 30 seconds for another process. */
@@ -620,6 +750,23 @@ class Call {
 
  private:
   Call() = default;
+
+  /* The size of both; -1, which the library refuses, if they differ. */
+  template <typename A, typename B>
+  static int64_t count_of(Span<A> a, Span<B> b) noexcept {
+    return a.size() == b.size() ? static_cast<int64_t>(a.size()) : -1;
+  }
+
+  void set_values(int64_t row, const int32_t *features, const Value *values, int64_t count) {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_set_row(call_, row, features, values, count, err);
+    });
+  }
+  void set_numbers(int64_t row, const int32_t *features, const double *values, int64_t count) {
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_set_row_f64(call_, row, features, values, count, err);
+    });
+  }
 
   sidecall_status set_text(int64_t row, int32_t feature, std::string_view value,
                            sidecall_error *err) {

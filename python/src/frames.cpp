@@ -1,5 +1,5 @@
-// Predicts for the columns of a data frame: one loop per column, which makes no Python object per
-// value for numeric columns.
+// Predicts for the columns of a data frame: a numeric column is set with one call, which makes no
+// Python object per value.
 #include <sidecall/binding.h>
 #include <cmath>
 #include <cstring>
@@ -9,67 +9,68 @@
 namespace sidecall_python {
 namespace {
 
+// The elements of a contiguous array. `copy` receives them if the array is not aligned.
 template <typename T>
-T at(PyObject* array, int64_t row) {
-  T value;
-  std::memcpy(&value, proxy(array)->data + row * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
+const T* elements_of(PyObject* array, int64_t rows, std::vector<T>* copy) {
+  const char* data = proxy(array)->data;
+  if (reinterpret_cast<uintptr_t>(data) % alignof(T) == 0) return reinterpret_cast<const T*>(data);
+  copy->resize(static_cast<size_t>(rows));
+  std::memcpy(copy->data(), data, copy->size() * sizeof(T));
+  return copy->data();
 }
 
-template <typename T, typename Set>
-void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call, int32_t feature,
-              Set set) {
+// Numbers for a feature of any type. NaN is missing in each: pandas stores a column without values
+// as NaN, whatever its values would be.
+void set_numbers(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_call* call,
+                 int32_t feature, const Feature& spec) {
+  std::vector<double> copy;
+  std::vector<uint8_t> missing;
+  const double* values = elements_of(array, rows, &copy);
+  for (int64_t row = 0; !spec.is_number && row < rows; ++row)
+    missing.push_back(std::isnan(values[row]) || (mask != nullptr && mask[row] != 0));
+  sidecall_call_set_feature_f64(call, feature, values, spec.is_number ? mask : missing.data(), rows,
+                                nullptr);
+}
+
+void set_integers(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_call* call,
+                  int32_t feature) {
+  std::vector<int64_t> copy;
+  sidecall_call_set_feature_i64(call, feature, elements_of(array, rows, &copy), mask, rows,
+                                nullptr);
+}
+
+void set_objects(PyObject* const* values, const uint8_t* mask, int64_t rows, sidecall_call* call,
+                 int32_t feature, const Feature& spec) {
   for (int64_t row = 0; row < rows; ++row) {
-    if (mask != nullptr && mask[row]) {
-      sidecall_call_set_missing(call, row, feature, nullptr);
-    } else {
-      set(row, at<T>(array, row));
-    }
+    const bool is_missing = values[row] == nullptr || (mask != nullptr && mask[row] != 0);
+    set_value(call, row, feature, spec, is_missing ? Py_None : values[row], nullptr);
   }
 }
 
 // Columns are float64, int64, bool, object, or datetime64 in the unit of the feature. The Python
 // caller has converted all other types to one of these, which changes no value.
-void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call,
+void set_column(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_call* call,
                 int32_t feature, const Feature& spec) {
-  const bool is_count = is_datetime64(array);
-  if (spec.is_datetime && !is_count && type_num_of(array) != py::detail::npy_api::NPY_OBJECT_) {
+  if (is_datetime64(array)) return set_integers(array, mask, rows, call, feature);
+  const int type = type_num_of(array);
+  if (spec.is_datetime && type != py::detail::npy_api::NPY_OBJECT_) {
     // Plain numbers, each of which is set as in a record.
     const py::list values = py::reinterpret_borrow<py::object>(array).attr("tolist")();
-    for (int64_t row = 0; row < rows; ++row) {
-      PyObject* value = PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(row));
-      const bool is_missing = mask != nullptr && mask[row];
-      set_value(call, row, feature, spec, is_missing ? Py_None : value, nullptr);
-    }
-    return;
+    return set_objects(PySequence_Fast_ITEMS(values.ptr()), mask, rows, call, feature, spec);
   }
-  if (is_count) {
-    return set_each<int64_t>(array, mask, rows, call, feature, [&](int64_t row, int64_t value) {
-      sidecall_call_set_i64(call, row, feature, value, nullptr);
-    });
-  }
-  switch (dtype_of(type_num_of(array))) {
+  switch (dtype_of(type)) {
     case SIDECALL_DTYPE_FLOAT64:
-      return set_each<double>(array, mask, rows, call, feature, [&](int64_t row, double value) {
-        if (std::isnan(value)) {
-          sidecall_call_set_missing(call, row, feature, nullptr);
-        } else {
-          sidecall_call_set_f64(call, row, feature, value, nullptr);
-        }
-      });
+      return set_numbers(array, mask, rows, call, feature, spec);
     case SIDECALL_DTYPE_INT64:
-      return set_each<int64_t>(array, mask, rows, call, feature, [&](int64_t row, int64_t value) {
-        sidecall_call_set_i64(call, row, feature, value, nullptr);
-      });
+      return set_integers(array, mask, rows, call, feature);
     case SIDECALL_DTYPE_BOOL:
-      return set_each<uint8_t>(array, mask, rows, call, feature, [&](int64_t row, uint8_t value) {
-        sidecall_call_set_bool(call, row, feature, value, nullptr);
-      });
-    default:
-      return set_each<PyObject*>(
-          array, mask, rows, call, feature, [&](int64_t row, PyObject* value) {
-            set_value(call, row, feature, spec, value == nullptr ? Py_None : value, nullptr);
-          });
+      sidecall_call_set_feature_bool(
+          call, feature, reinterpret_cast<const uint8_t*>(proxy(array)->data), mask, rows, nullptr);
+      return;
+    default: {
+      std::vector<PyObject*> copy;
+      return set_objects(elements_of(array, rows, &copy), mask, rows, call, feature, spec);
+    }
   }
 }
 
@@ -132,8 +133,8 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
     const int32_t feature = feature_of(name.ptr());
     py::object holder;
     const std::string_view text = utf8_of(name.ptr(), &holder);
-    const bool* const flags =
-        mask.is_none() ? nullptr : reinterpret_cast<const bool*>(proxy(mask.ptr())->data);
+    const uint8_t* const flags =
+        mask.is_none() ? nullptr : reinterpret_cast<const uint8_t*>(proxy(mask.ptr())->data);
     if (feature >= 0 && refused.is_none()) {
       set_column(values.ptr(), flags, rows, call, feature, features_[static_cast<size_t>(feature)]);
       continue;

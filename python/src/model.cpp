@@ -49,7 +49,11 @@ void Model::take(sidecall_model* model) {
   for (int32_t i = 0; i < sidecall_model_num_features(model); ++i) {
     const sidecall_feature_spec& spec = *sidecall_model_feature_spec(model, i);
     const bool is_datetime = spec.dtype == SIDECALL_DTYPE_DATETIME;
-    features_.push_back({interned(spec.name), spec.name, is_datetime, spec.zone[0] != '\0'});
+    const bool is_number = spec.dtype == SIDECALL_DTYPE_FLOAT32 ||
+                           spec.dtype == SIDECALL_DTYPE_FLOAT64 ||
+                           spec.dtype == SIDECALL_DTYPE_INT64;
+    features_.push_back(
+        {interned(spec.name), spec.name, is_number, is_datetime, spec.zone[0] != '\0'});
     if (is_datetime) inputs_[static_cast<size_t>(spec.input)].datetime_unit = spec.unit;
     feature_index_[features_.back().name] = i;
   }

@@ -13,6 +13,7 @@ namespace sidecall_python {
 struct Feature {
   py::str name;  // interned
   std::string text;
+  bool is_number = false;
   bool is_datetime = false;
   bool has_zone = false;  // of a datetime
 };

@@ -206,6 +206,36 @@ TEST_CASE("a mistake of the program leaves no values of before to be run") {
       wrong);
 }
 
+TEST_CASE("the C++ classes set and read many values") {
+  const Model model = support::open("kinds.onnx");
+  Call call(model, 2);
+  const std::string word = "b";
+  call.set_row(0, {0.5, 0.25, 4, true, word, 1.0F, 0.25, int64_t{4}, false, "b"});
+  call.set_row(1, {{}, {}, {}, {}, {}, 0.5, 0.25, 4, true, "b"});
+  const std::vector<int32_t> features = {kF64, kI64};
+  const std::vector<double> numbers = {7, 8}, column = {9, 10};
+  const std::vector<uint8_t> missing = {0, 1};
+  call.set_row(1, {features.data(), 2}, sidecall::Span<const double>(numbers.data(), 2));
+  call.set_feature<double>(kMust + kF64, {column.data(), 2});
+  call.set_feature<double>(kF32, {column.data(), 2}, {missing.data(), 2});
+  const std::vector<int64_t> offsets = {0, 1, 2};
+  call.set_feature(kWord, "ab", {offsets.data(), 3});
+  call.run();
+  CHECK(tensor<double>(call, model, kF64) == std::vector<double>{0.25, 7});
+  std::vector<sidecall::Value> answer(static_cast<size_t>(model.num_columns()));
+  call.get_row(0, {answer.data(), answer.size()});
+  for (int32_t i = 0; i < model.num_columns(); ++i) {
+    const sidecall::Value& value = answer[static_cast<size_t>(i)];
+    if (value.kind == SIDECALL_VALUE_STR) CHECK(value.str() == call.get_str(0, i));
+    if (value.kind == SIDECALL_VALUE_F64) CHECK(value.f64 == call.get_f64(0, i));
+  }
+  CHECK_THROWS_AS(call.set_row(0, {features.data(), 1}, {numbers.data(), 2}), sidecall::Error);
+  CHECK_THROWS_AS(call.set_feature<double>(kF64, {column.data(), 2}, {missing.data(), 1}),
+                  sidecall::Error);
+  CHECK_THROWS_AS(call.set_row(0, {1.0}), sidecall::Error);
+  CHECK_THROWS_AS(call.get_row(0, {answer.data(), 1}), sidecall::Error);
+}
+
 TEST_CASE("a model without a contract has no rows to set") {
   const Model model = support::open("add.onnx");
   Call call(model);

@@ -22,7 +22,7 @@ def test_every_declared_function_is_exported() -> None:
     declared = [
         line
         for line in _cffi_header._source.splitlines()
-        if line.startswith(("sidecall_", "const ", "void ", "int", "uint"))
+        if line.startswith(("sidecall_", "const ", "void ", "int", "uint", "size_t"))
     ]
     assert len(names) >= 50
     assert len(declared) >= len(names)

@@ -49,6 +49,7 @@ class GoldenCall {
     for (rapidjson::SizeType i = 0; i < features.Size() && i < values.Size(); ++i)
       columns_.push_back(
           {sidecall_model_feature(model_, text_at(features[i], "name").c_str()), &values[i]});
+    answer_.resize(static_cast<size_t>(sidecall_model_num_columns(model_)));
     sidecall_call* call = nullptr;
     check(sidecall_call_open(model_, 1, &call, &err_));
     call_.reset(call);
@@ -71,18 +72,8 @@ class GoldenCall {
 
  private:
   void read(int64_t row) {
-    for (int32_t column = 0; column < sidecall_model_num_columns(model_); ++column) {
-      const char* text = nullptr;
-      size_t length = 0;
-      int64_t integer = 0;
-      double number = 0;
-      const int32_t dtype = sidecall_model_column_spec(model_, column)->dtype;
-      if (dtype == SIDECALL_DTYPE_STRING)
-        check(sidecall_call_get_str(call_.get(), row, column, &text, &length, &err_));
-      else if (dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64)
-        check(sidecall_call_get_f64(call_.get(), row, column, &number, &err_));
-      else check(sidecall_call_get_i64(call_.get(), row, column, &integer, &err_));
-    }
+    check(sidecall_call_get_row(call_.get(), row, nullptr, answer_.data(),
+                                static_cast<int64_t>(answer_.size()), &err_));
   }
   void check(sidecall_status status) const {
     if (status != SIDECALL_OK) throw failure_of(uri_, status, err_);
@@ -103,6 +94,7 @@ class GoldenCall {
   std::vector<Column> columns_;
   Call call_;
   sidecall_error err_ = SIDECALL_ERROR_INIT;
+  std::vector<sidecall_value> answer_;
 };
 
 struct Measured {

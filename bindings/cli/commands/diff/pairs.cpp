@@ -16,20 +16,14 @@ struct Value {
   std::string text;
 };
 
-Value read_column(const sidecall_model* model, sidecall_call* call, int32_t column) {
-  const sidecall_column_spec& spec = *sidecall_model_column_spec(model, column);
+Value read_column(sidecall_call* call, int32_t column) {
   Value value;
-  const char* text = nullptr;
-  size_t length = 0;
-  int64_t integer = 0;
-  if (spec.dtype == SIDECALL_DTYPE_STRING) {
-    if (sidecall_call_get_str(call, 0, column, &text, &length, nullptr) == SIDECALL_OK)
-      value.text.assign(text, length);
-  } else if (sidecall_call_get_i64(call, 0, column, &integer, nullptr) == SIDECALL_OK) {
-    value.text = std::to_string(integer);
-  } else {
-    value.is_number = sidecall_call_get_f64(call, 0, column, &value.number, nullptr) == SIDECALL_OK;
-  }
+  sidecall_value got{};
+  if (sidecall_call_get_row(call, 0, &column, &got, 1, nullptr) != SIDECALL_OK) return value;
+  value.is_number = got.kind == SIDECALL_VALUE_F64;
+  if (value.is_number) value.number = got.f64;
+  else if (got.kind == SIDECALL_VALUE_STR) value.text.assign(got.text, got.length);
+  else value.text = std::to_string(got.i64);
   return value;
 }
 
@@ -56,7 +50,7 @@ bool has_moved(const Value& before, const Value& after, double absolute, double 
 
 ColumnPairs::ColumnPairs(const sidecall_model* before, const sidecall_model* after,
                          const Json& contract, std::vector<Movement>& movements)
-    : before_(before), after_(after), movements_(movements) {
+    : movements_(movements) {
   for (int32_t column = 0; column < sidecall_model_num_columns(before); ++column) {
     const sidecall_column_spec& spec = *sidecall_model_column_spec(before, column);
     const int32_t other = sidecall_model_column(after, spec.name);
@@ -75,8 +69,8 @@ ColumnPairs::ColumnPairs(const sidecall_model* before, const sidecall_model* aft
 bool ColumnPairs::compare(sidecall_call* old_call, sidecall_call* new_call) {
   std::vector<bool> moved(movements_.size(), false);
   for (const auto& pair : pairs_) {
-    const Value was = read_column(before_, old_call, pair.before);
-    const Value is = read_column(after_, new_call, pair.after);
+    const Value was = read_column(old_call, pair.before);
+    const Value is = read_column(new_call, pair.after);
     if (has_moved(was, is, pair.absolute, pair.relative, movements_[pair.movement]))
       moved[pair.movement] = true;
   }

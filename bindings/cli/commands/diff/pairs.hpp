@@ -29,8 +29,6 @@ class ColumnPairs {
     double relative;
   };
 
-  const sidecall_model* before_;
-  const sidecall_model* after_;
   std::vector<Movement>& movements_;
   std::vector<Pair> pairs_;
 };
