@@ -113,6 +113,9 @@ struct RowQuery {
 // time, any other wrong kind gives wrong answers.
 using RowRule = RowKind (*)(const RowQuery& query);
 
+constexpr int64_t kAnyVersion = INT64_MAX;
+constexpr size_t kAnyNumber = SIZE_MAX;
+
 // An entry of a table of operators. first_version to last_version are the versions of the operator
 // set in which the operator behaves as `make` implements it.
 struct OperatorEntry {
@@ -122,12 +125,13 @@ struct OperatorEntry {
   int64_t last_version;
   MakeOperator make;
   RowRule rows;  // nullptr: the outputs are kOther
+  // A node with more inputs is refused. A rule that looks at all inputs needs this number, unless
+  // the operator reads all of them too.
+  size_t max_inputs = kAnyNumber;
   size_t max_outputs = 1;
   // `make` reads all attributes, which are large. Then the node needs them no longer.
   bool drops_attributes = false;
 };
-constexpr int64_t kAnyVersion = INT64_MAX;
-constexpr size_t kAnyNumber = SIZE_MAX;
 
 // The table entry for a node; nullptr if this engine does not have the operator in that version.
 // Throws UNSUPPORTED for a function of the model that this engine does not know.

@@ -133,10 +133,14 @@ void Plan::compile(Node* compiled) {
     refuse_node(node, SIDECALL_UNSUPPORTED,
                 "this engine does not have the operator in version " +
                     std::to_string(node.version) + " of its operator set");
-  if (node.outputs.size() > entry->max_outputs)
-    refuse_node(node, SIDECALL_FILE_INVALID,
-                "expected at most " + std::to_string(entry->max_outputs) + " outputs, got " +
-                    std::to_string(node.outputs.size()));
+  const auto require_most = [&](size_t most, size_t got, const char* what) {
+    if (got > most)
+      refuse_node(
+          node, SIDECALL_FILE_INVALID,
+          "expected at most " + std::to_string(most) + what + ", got " + std::to_string(got));
+  };
+  require_most(entry->max_inputs, node.inputs.size(), " inputs");
+  require_most(entry->max_outputs, node.outputs.size(), " outputs");
   Compile context{node, {}, graph_.vocabulary};
   bool all_constant = true;
   for (const int32_t value : node.inputs) {

@@ -348,7 +348,7 @@ const std::vector<OperatorEntry>& axis_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {"", "ArgMax", 1, kAnyVersion, make_plain<prepare_arg<Greater>>, rows::along<0>},
       {"", "ArgMin", 1, kAnyVersion, make_plain<prepare_arg<Less>>, rows::along<0>},
-      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, rows::along<-1>, 2},
+      {"", "TopK", 10, kAnyVersion, make_plain<prepare_topk>, rows::along<-1>, 2, 2},
       {"", "CumSum", 11, kAnyVersion, make_plain<prepare_cumsum>, rows::cumsum},
       {"", "LpNormalization", 1, kAnyVersion, make_plain<prepare_lp_normalization>,
        rows::along<-1>},

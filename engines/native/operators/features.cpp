@@ -482,12 +482,12 @@ const std::vector<OperatorEntry>& feature_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {kDomain, "Scaler", 1, kAnyVersion, make_plain<prepare_scaler>, rows::by_row},
       {kDomain, "Imputer", 1, kAnyVersion, make_plain<prepare_imputer>, rows::by_row},
-      {kDomain, "Binarizer", 1, kAnyVersion, make_plain<prepare_binarizer>, rows::by_element},
+      {kDomain, "Binarizer", 1, kAnyVersion, make_plain<prepare_binarizer>, rows::by_element, 1},
       {kDomain, "Normalizer", 1, kAnyVersion, make_plain<prepare_normalizer>, rows::by_row},
       {kDomain, "FeatureVectorizer", 1, kAnyVersion, make_plain<prepare_vectorizer>, rows::by_rows},
       {kDomain, "LinearRegressor", 1, kAnyVersion, make_plain<prepare_linear_regressor>,
        rows::by_row},
-      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier, rows::by_row, 2},
+      {kDomain, "LinearClassifier", 1, kAnyVersion, make_linear_classifier, rows::by_row, 1, 2},
   };
   return *all;
 }

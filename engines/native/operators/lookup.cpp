@@ -484,9 +484,9 @@ std::unique_ptr<Step> prepare_extractor(const Node& node, Inputs in, Outputs out
 
 const std::vector<OperatorEntry>& lookup_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {kDomain, "LabelEncoder", 1, 1, make_old_label_encoder, rows::by_element},
-      {kDomain, "LabelEncoder", 2, kAnyVersion, make_label_encoder, rows::by_element},
-      {kDomain, "CategoryMapper", 1, kAnyVersion, make_category_mapper, rows::by_element},
+      {kDomain, "LabelEncoder", 1, 1, make_old_label_encoder, rows::by_element, 1},
+      {kDomain, "LabelEncoder", 2, kAnyVersion, make_label_encoder, rows::by_element, 1},
+      {kDomain, "CategoryMapper", 1, kAnyVersion, make_category_mapper, rows::by_element, 1},
       {kDomain, "OneHotEncoder", 1, kAnyVersion, make_one_hot_encoder, rows::by_item},
       {kDomain, "ArrayFeatureExtractor", 1, kAnyVersion, make_plain<prepare_extractor>,
        rows::by_row},

@@ -184,7 +184,8 @@ std::unique_ptr<Operator> make_nearest(const Compile& compile) {
 }  // namespace
 
 const OperatorEntry* find_neighbor_function(const Node& node) {
-  static constexpr OperatorEntry kEntry = {"", "", 0, kAnyVersion, make_nearest, by_query, 2};
+  static constexpr OperatorEntry kEntry = {"",           "",       0,          kAnyVersion,
+                                           make_nearest, by_query, kAnyNumber, 2};
   const auto* const end = std::end(kKnownFunctions);
   return std::find(std::begin(kKnownFunctions), end, node.function) == end ? nullptr : &kEntry;
 }

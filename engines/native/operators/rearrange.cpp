@@ -447,8 +447,8 @@ const std::vector<OperatorEntry>& rearrange_operators() {
       {"", "Slice", 1, 9, make_plain<prepare_slice_before_10>, rows::slice_before_10},
       {"", "Slice", 10, kAnyVersion, make_plain<prepare_slice>, rows::slice},
       {"", "Concat", 4, kAnyVersion, make_plain<prepare_concat>, rows::concat},
-      {"", "Split", 2, 12, make_plain<prepare_split_before_13>, rows::along<0>, kAnyNumber},
-      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>, rows::along<0>, kAnyNumber},
+      {"", "Split", 2, 12, make_plain<prepare_split_before_13>, rows::along<0>, 1, kAnyNumber},
+      {"", "Split", 13, kAnyVersion, make_plain<prepare_split>, rows::along<0>, 2, kAnyNumber},
       {"", "Pad", 2, 10, make_plain<prepare_pad_before_11>, rows::pad_before_11},
       {"", "Pad", 11, kAnyVersion, make_plain<prepare_pad>, rows::pad},
   };

@@ -556,7 +556,7 @@ std::unique_ptr<Operator> make_class(const Compile& compile) {
 const std::vector<OperatorEntry>& svm_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
       {kDomain, "SVMRegressor", 1, kAnyVersion, make_class<SvmRegressor>, rows::by_row},
-      {kDomain, "SVMClassifier", 1, kAnyVersion, make_class<SvmClassifier>, rows::by_row, 2},
+      {kDomain, "SVMClassifier", 1, kAnyVersion, make_class<SvmClassifier>, rows::by_row, 1, 2},
   };
   return *all;
 }

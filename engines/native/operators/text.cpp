@@ -537,7 +537,7 @@ std::unique_ptr<Step> prepare_damping(const Node& node, Inputs in, Outputs out) 
 const OperatorEntry* find_text_function(const Node& node) {
   static constexpr OperatorEntry kCounter = {"", "", 0, kAnyVersion, make_counter, rows::by_item};
   static constexpr OperatorEntry kDamping = {
-      "", "", 0, kAnyVersion, make_plain<prepare_damping>, rows::by_element};
+      "", "", 0, kAnyVersion, make_plain<prepare_damping>, rows::by_element, 1};
   if (find_counting_function(node) != nullptr) return &kCounter;
   return find_terms_function(node) == TermsFunction::kDamp ? &kDamping : nullptr;
 }

@@ -396,9 +396,9 @@ std::unique_ptr<Operator> make_tree_classifier(const Compile& compile) {
 
 const std::vector<OperatorEntry>& tree_operators() {
   static const auto* all = new std::vector<OperatorEntry>{
-      {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble, rows::by_row, 1, true},
-      {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor, rows::by_row, 1, true},
-      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier, rows::by_row, 2},
+      {"ai.onnx.ml", "TreeEnsemble", 5, kAnyVersion, make_tree_ensemble, rows::by_row, 1, 1, true},
+      {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 4, make_tree_regressor, rows::by_row, 1, 1, true},
+      {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 4, make_tree_classifier, rows::by_row, 1, 2},
   };
   return *all;
 }
