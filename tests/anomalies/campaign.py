@@ -25,7 +25,7 @@ MODELS = ROOT / "tests/vectors/models"
 SCENARIOS = (
     *("reconnect", "serve-model", "supervisor", "serve-function", "exec", "command-predict"),
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),
-    *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json"),
+    *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json", "table"),
     *("open-native", "records-native", "json-native"),
 )
 

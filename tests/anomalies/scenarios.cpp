@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -132,6 +133,43 @@ void run_growing(Steps& steps, const sidecall_model* model) {
   }
   if (steps(sidecall_call_run(call.get(), kTimeout, steps.error())))
     expect_adelie(steps, call.get());
+}
+
+// Sets the features of all rows and reads a column of all rows, with one call each.
+void run_table(Steps& steps, const sidecall_model* model) {
+  constexpr int64_t kRows = 20;
+  const Call call = open_call(steps, model, kRows);
+  const auto feature = [&](const char* name) { return sidecall_model_feature(model, name); };
+  const auto numbers = [&](const char* name, double value) {
+    std::array<double, kRows> values;
+    values.fill(value);
+    return steps(sidecall_call_set_feature_f64(call.get(), feature(name), values.data(), nullptr,
+                                               kRows, steps.error()));
+  };
+  const auto texts = [&](const char* name, const char* value) {
+    std::array<char, kRows * 16> data{};
+    std::array<int64_t, kRows + 1> offsets{};
+    const size_t length = std::strlen(value);
+    for (size_t row = 0; row < kRows; ++row) {
+      std::memcpy(data.data() + row * length, value, length);
+      offsets[row + 1] = static_cast<int64_t>((row + 1) * length);
+    }
+    return steps(sidecall_call_set_feature_str(call.get(), feature(name), data.data(), data.size(),
+                                               offsets.data(), nullptr, kRows, steps.error()));
+  };
+  sidecall_value bill[1] = {{SIDECALL_VALUE_F64, 0, 39.1, 0, nullptr, 0}};
+  const int32_t named[1] = {feature("bill_length_mm")};
+  std::array<const char*, kRows> labels{};
+  std::array<size_t, kRows> lengths{};
+  if (!steps.ok() || !numbers("bill_length_mm", 1) || !numbers("bill_depth_mm", 18.7) ||
+      !numbers("flipper_length_mm", 181) || !numbers("body_mass_g", 3750) ||
+      !texts("island", "Torgersen") || !texts("sex", "male") ||
+      !steps(sidecall_call_set_row(call.get(), 0, named, bill, 1, steps.error())) ||
+      !steps(sidecall_call_run(call.get(), kTimeout, steps.error())) ||
+      !steps(sidecall_call_get_column_str(call.get(), 0, labels.data(), lengths.data(), kRows,
+                                          steps.error())))
+    return;
+  steps.expect(std::string(labels[0], lengths[0]) == "Adelie", "the first label is not Adelie");
 }
 
 void run_json(Steps& steps, const sidecall_model* model) {
@@ -447,6 +485,8 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
                [=](Steps& steps) { run_json(steps, world->penguins.get()); }),
       scenario("records", open_penguins,
                [=](Steps& steps) { run_record(steps, world->penguins.get()); }),
+      scenario("table", open_penguins,
+               [=](Steps& steps) { run_table(steps, world->penguins.get()); }),
       scenario(
           "tensors",
           [=] {

@@ -2,6 +2,7 @@
 #include <sidecall/binding.h>
 
 #include <cstring>
+#include <vector>
 
 #include "vector_runner.h"
 
@@ -39,10 +40,11 @@ class CModel : public Model {
     if (call_ == nullptr) call(sidecall_call_open, model_, int64_t{1}, &call_);
     return call_;
   }
-  void set(int64_t row, const Value& record);
-  Value get(int64_t row, int32_t column, rapidjson::Document::AllocatorType& allocator);
+  virtual void set(int64_t row, const Value& record);
+  virtual Value get(int64_t row, int32_t column, rapidjson::Document::AllocatorType& allocator);
   Value get_record(int64_t row, rapidjson::Document::AllocatorType& allocator);
 
+ protected:
   sidecall_model* model_;
   // One call for all runs of this model, because a call must stay usable after a failed run.
   sidecall_call* call_ = nullptr;
@@ -174,6 +176,74 @@ rapidjson::Document CModel::predict(const Value& record) {
   return out;
 }
 
+// Sets and reads many values with one call.
+class RowModel final : public CModel {
+ public:
+  using CModel::CModel;
+
+ private:
+  void set(int64_t row, const Value& record) override;
+  Value get(int64_t row, int32_t column, rapidjson::Document::AllocatorType& allocator) override;
+};
+
+sidecall_value value_of(const Value& value) {
+  sidecall_value set{};
+  const auto text = [&](int32_t kind, const char* data, size_t length) {
+    set.kind = kind;
+    set.text = data;
+    set.length = length;
+  };
+  if (value.IsBool()) {
+    set.kind = SIDECALL_VALUE_BOOL;
+    set.i64 = value.GetBool() ? 1 : 0;
+  } else if (value.IsInt64()) {
+    set.kind = SIDECALL_VALUE_I64;
+    set.i64 = value.GetInt64();
+  } else if (value.IsNumber()) {
+    set.kind = SIDECALL_VALUE_F64;
+    set.f64 = value.GetDouble();
+  } else if (value.IsString()) {
+    text(SIDECALL_VALUE_STR, value.GetString(), value.GetStringLength());
+  } else if (!value.IsNull()) {
+    text(SIDECALL_VALUE_INVALID, value.IsArray() ? "array" : "object", value.IsArray() ? 5 : 6);
+  }
+  return set;
+}
+
+void RowModel::set(int64_t row, const Value& record) {
+  std::vector<int32_t> features;
+  std::vector<sidecall_value> values;
+  for (const auto& member : record.GetObject()) {
+    const std::string name(member.name.GetString(), member.name.GetStringLength());
+    const int32_t feature = sidecall_model_feature(model_, name.c_str());
+    if (feature < 0) {
+      sidecall_call_set_unknown(call_, row, name.data(), name.size(), nullptr);
+      continue;
+    }
+    features.push_back(feature);
+    values.push_back(value_of(member.value));
+  }
+  if (!features.empty())
+    sidecall_call_set_row(call_, row, features.data(), values.data(),
+                          static_cast<int64_t>(values.size()), nullptr);
+}
+
+Value RowModel::get(int64_t row, int32_t column, rapidjson::Document::AllocatorType& allocator) {
+  sidecall_value value{};
+  call(sidecall_call_get_row, call_, row, static_cast<const int32_t*>(&column), &value, int64_t{1});
+  switch (value.kind) {
+    case SIDECALL_VALUE_STR:
+      return Value(value.text, static_cast<rapidjson::SizeType>(value.length), allocator);
+    case SIDECALL_VALUE_F64:
+      return Value(value.f64);
+    case SIDECALL_VALUE_BOOL:
+      return Value(value.i64 != 0);
+    default:
+      return Value(value.i64);
+  }
+}
+
+template <typename OpenModel>
 class CBackend : public Backend {
  public:
   std::unique_ptr<Model> open(const Case& one) override {
@@ -190,12 +260,13 @@ class CBackend : public Backend {
     } else {
       call(sidecall_model_open, one.uri.c_str(), given, &model);
     }
-    return std::make_unique<CModel>(model);
+    return std::make_unique<OpenModel>(model);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> c_backend() { return std::make_unique<CBackend>(); }
+std::unique_ptr<Backend> c_backend() { return std::make_unique<CBackend<CModel>>(); }
+std::unique_ptr<Backend> c_row_backend() { return std::make_unique<CBackend<RowModel>>(); }
 
 }  // namespace vectors

@@ -46,6 +46,15 @@ void run_all_natively(vectors::Backend& backend) {
 
 TEST_CASE("every vector passes over the C ABI", "[vectors]") { run_all(*vectors::c_backend()); }
 
+TEST_CASE("every vector passes with rows that are set and read at once", "[vectors]") {
+  run_all(*vectors::c_row_backend());
+}
+
+TEST_CASE("every vector passes over shm: with rows that are set and read at once",
+          "[vectors][shm]") {
+  run_all(*vectors::over_shm(vectors::c_row_backend()));
+}
+
 TEST_CASE("every vector passes over sidecall.hpp", "[vectors]") {
   run_all(*vectors::cpp_backend());
 }

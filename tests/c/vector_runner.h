@@ -35,6 +35,7 @@ class Backend {
 };
 
 std::unique_ptr<Backend> c_backend();
+std::unique_ptr<Backend> c_row_backend();  // sets and reads many values with one call
 std::unique_ptr<Backend> cpp_backend();
 std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner);
 
