@@ -80,8 +80,9 @@ class Call final : private ResultCheck {
   }
 
   // Several features of a row, and one feature of all rows. They throw the first refusal after all
-  // values were tried. If they throw another error, the call has forgotten its inputs, except after
-  // BUSY. `features` may be nullptr for all features; `missing` and `nanoseconds` may be nullptr.
+  // values were tried. If they throw another error than BUSY, runs fail with it too, until clear(),
+  // reset() or resize(). `features` may be nullptr for all features; `missing` and `nanoseconds`
+  // may be nullptr.
   void set_row(int64_t row, const int32_t* features, const sidecall_value* values, int64_t count);
   void set_row(int64_t row, const int32_t* features, const double* values, int64_t count);
   void set_feature(int32_t feature, const double* values, const uint8_t* missing, int64_t count);
@@ -166,6 +167,7 @@ class Call final : private ResultCheck {
   }
   const Fault* refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
                       const char* got);
+  const Fault* refuse_instant(int64_t row, int32_t index);
   const Fault* remember(int32_t index, const Fault& fault);
   const Fault* put_f64(int64_t row, int32_t index, const Feature& feature, double value);
   const Fault* put_any_f64(int64_t row, int32_t index, const Feature& feature, double value);
@@ -222,6 +224,7 @@ class Call final : private ResultCheck {
   void get_rows(int32_t index, int64_t count, Get get);
 
   // call_columns.cpp
+  const Column& result_column(int32_t column);
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
 
   // call_run.cpp
@@ -250,6 +253,8 @@ class Call final : private ResultCheck {
   // is full, states_ still holds kRefused.
   FaultList faults_;
   Fault refusal_;  // what the last set function returned, if it refused
+  // Why many values were not set: the run fails with it. Forgotten with the records.
+  std::exception_ptr set_failure_;
 };
 
 }  // namespace sidecall

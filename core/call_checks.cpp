@@ -253,11 +253,12 @@ void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
       const Feature& feature = signature_.features[static_cast<size_t>(index)];
       const Number value = values[row * feature.width + feature.column];
       if (is_missing(feature, value)) {
-        if (!feature.nullable)
+        if (!feature.nullable && !faults->has(row, index))
           faults->add(index, {SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype),
                               "a missing value"});
       } else if (std::optional<Refusal> refusal =
                      refusal_of(feature, static_cast<double>(value), integer_of(value))) {
+        if (faults->has(row, index)) continue;  // the set functions have refused another value
         faults->add(index, {refusal->status, row, feature.name, std::move(refusal->expected),
                             refusal->got});
       }

@@ -62,7 +62,8 @@ void refuse_wrapped(const Column& column, int64_t row, int32_t dtype, int64_t in
 
 }  // namespace
 
-const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
+// The column, whose output has been fetched and has the declared rank.
+const Column& Call::result_column(int32_t column) {
   require_idle();
   if (column == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
@@ -85,6 +86,13 @@ const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
                            describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
                            describe_tensor(spec.dtype, output.dims)});
   }
+  return found;
+}
+
+const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
+  const Column& found = result_column(column);
+  const Output& output = outputs_[static_cast<size_t>(found.output)];
+  const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
   const int64_t rows = output.dims[0];
   if (row < 0 || row >= rows)
     throw Error(SIDECALL_INVALID_ARGUMENT,

@@ -256,10 +256,13 @@ const Fault* Call::set_datetime(int64_t row, int32_t index, const Moment& value)
 
 const Fault* Call::set_instant(int64_t row, int32_t index, const Moment& value) {
   const Feature& feature = idle_feature_at(row, index);
-  if (feature.is_datetime() && feature.zone.empty())
-    return set_invalid(row, index, SIDECALL_DTYPE_MISMATCH,
-                       "an instant, but the feature has no zone");
+  if (feature.is_datetime() && feature.zone.empty()) return refuse_instant(row, index);
   return set_datetime(row, index, value);
+}
+
+const Fault* Call::refuse_instant(int64_t row, int32_t index) {
+  return set_invalid(row, index, SIDECALL_DTYPE_MISMATCH,
+                     "an instant, but the feature has no zone");
 }
 
 // A plain number of a record, as text.
@@ -315,6 +318,7 @@ void Call::clear() {
 }
 
 void Call::forget_records() {
+  set_failure_ = nullptr;
   has_records_ = false;
   num_set_ = 0;
   faults_.clear();

@@ -2,6 +2,8 @@
 // one feature or column of all rows. Each value is treated as by the function for a single value.
 #include <sidecall/binding.h>
 
+#include <exception>
+
 #include "call_inline.h"
 #include "text.h"
 
@@ -65,8 +67,8 @@ class Call::First {
   Fault fault_{SIDECALL_OK, -1, "", "", ""};
 };
 
-// Sets values, and throws the first refusal. If `set` throws, the call forgets its inputs, so that
-// no run answers for the values of before.
+// Sets values, and throws the first refusal. If `set` throws, so does the next run: it must not
+// answer for the values of before.
 template <typename Set>
 void Call::set_many(Set set) {
   require_idle();
@@ -74,7 +76,7 @@ void Call::set_many(Set set) {
   try {
     set(&first);
   } catch (...) {
-    reset();
+    set_failure_ = std::current_exception();
     throw;
   }
   raise(first.get());
@@ -83,9 +85,9 @@ void Call::set_many(Set set) {
 // Checks the indices before the first value is set. `put` sets value number `at`.
 template <typename Put>
 void Call::put_row(int64_t row, const int32_t* features, int64_t count, First* first, Put put) {
-  require_contract();
-  require_count(count, signature_.features.size(), features != nullptr);
   for (int64_t at = 0; at < count; ++at) feature_at(row, index_at(features, at));
+  // All features of a single row are set, so nothing of before can be answered for.
+  if (features == nullptr && rows_ == 1) set_failure_ = nullptr;
   for (int64_t at = 0; at < count; ++at) {
     const int32_t index = index_at(features, at);
     first->see(put(index, signature_.features[static_cast<size_t>(index)], at));
@@ -94,6 +96,8 @@ void Call::put_row(int64_t row, const int32_t* features, int64_t count, First* f
 
 void Call::set_row(int64_t row, const int32_t* features, const double* values, int64_t count) {
   set_many([&](First* first) {
+    require_contract();
+    require_count(count, signature_.features.size(), features != nullptr);
     require_array(values, count, "values must not be NULL");
     put_row(row, features, count, first, [&](int32_t index, const Feature& feature, int64_t at) {
       return put_f64(row, index, feature, values[at]);
@@ -104,6 +108,8 @@ void Call::set_row(int64_t row, const int32_t* features, const double* values, i
 void Call::set_row(int64_t row, const int32_t* features, const sidecall_value* values,
                    int64_t count) {
   set_many([&](First* first) {
+    require_contract();
+    require_count(count, signature_.features.size(), features != nullptr);
     require_array(values, count, "values must not be NULL");
     for (int64_t at = 0; at < count; ++at) require_value(values[at]);
     put_row(row, features, count, first, [&](int32_t index, const Feature& feature, int64_t at) {
@@ -127,7 +133,8 @@ const Fault* Call::put(int64_t row, int32_t index, const Feature& feature,
     case SIDECALL_VALUE_DATETIME:
       return put_seconds(row, index, feature, value.i64, value.nanoseconds);
     case SIDECALL_VALUE_INSTANT:
-      return set_instant(row, index, {value.i64, value.nanoseconds});
+      if (feature.is_datetime() && feature.zone.empty()) return refuse_instant(row, index);
+      return put_seconds(row, index, feature, value.i64, value.nanoseconds);
     case SIDECALL_VALUE_EPOCH:
       return set_epoch(row, index, text);
     case SIDECALL_VALUE_INVALID:
@@ -243,18 +250,24 @@ sidecall_value Call::get(int64_t row, int32_t index) {
       value.length = text.size();
       return value;
     }
-    case SIDECALL_DTYPE_FLOAT32:
-    case SIDECALL_DTYPE_FLOAT64:
-      value.kind = SIDECALL_VALUE_F64;
-      value.f64 = get_f64(row, index);
-      return value;
     case SIDECALL_DTYPE_BOOL:
       value.kind = SIDECALL_VALUE_BOOL;
       value.i64 = get_i64(row, index) != 0 ? 1 : 0;
       return value;
-    default:
+    case SIDECALL_DTYPE_INT8:
+    case SIDECALL_DTYPE_INT16:
+    case SIDECALL_DTYPE_INT32:
+    case SIDECALL_DTYPE_INT64:
+    case SIDECALL_DTYPE_UINT8:
+    case SIDECALL_DTYPE_UINT16:
+    case SIDECALL_DTYPE_UINT32:
+    case SIDECALL_DTYPE_UINT64:
       value.kind = SIDECALL_VALUE_I64;
       value.i64 = get_i64(row, index);
+      return value;
+    default:
+      value.kind = SIDECALL_VALUE_F64;
+      value.f64 = get_f64(row, index);
       return value;
   }
 }
@@ -262,8 +275,7 @@ sidecall_value Call::get(int64_t row, int32_t index) {
 // `get` reads the value of a row.
 template <typename Get>
 void Call::get_rows(int32_t index, int64_t count, Get get) {
-  int64_t element = 0;
-  const Column& column = column_at(0, index, &element);
+  const Column& column = result_column(index);
   require_rows(count, outputs_[static_cast<size_t>(column.output)].dims[0]);
   for (int64_t row = 0; row < count; ++row) get(row);
 }

@@ -1,6 +1,7 @@
 // Runs of a call. Checks the inputs, then hands the run to the binding, which knows how to start,
 // await and end it.
 #include <algorithm>
+#include <exception>
 
 #include "call.h"
 
@@ -20,6 +21,7 @@ void require_timeout(int64_t timeout_ns) {
 // Makes all checks that are possible before the engine is called, and throws if one fails.
 void Call::prepare() {
   has_results_ = false;
+  if (set_failure_) std::rethrow_exception(set_failure_);
   if (shapes_changed_) settle_shapes();
   FaultList faults;
   if (has_records_) check_records(&faults);

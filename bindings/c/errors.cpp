@@ -51,7 +51,8 @@ uint32_t sidecall_error_num_faults(const sidecall_error* err) { return fields(er
 
 const sidecall_fault* sidecall_error_fault(const sidecall_error* err, uint32_t index) {
   const sidecall_error& of = fields(err);
-  return index < std::min(of.num_faults, of.faults_capacity) ? of.faults + index : nullptr;
+  const uint32_t held = of.faults == nullptr ? 0 : std::min(of.num_faults, of.faults_capacity);
+  return index < held ? of.faults + index : nullptr;
 }
 
 sidecall_status sidecall_fault_status(const sidecall_fault* fault) { return fields(fault).status; }

@@ -125,8 +125,8 @@ struct OperatorEntry {
   int64_t last_version;
   MakeOperator make;
   RowRule rows;  // nullptr: the outputs are kOther
-  // A node with more inputs is refused. A rule that looks at all inputs needs this number, unless
-  // the operator reads all of them too.
+  // A node with more inputs is refused. An operator that reads fewer inputs than its rule looks at
+  // needs this number; the rules for one batch need none, because surplus inputs must be fixed.
   size_t max_inputs = kAnyNumber;
   size_t max_outputs = 1;
   // `make` reads all attributes, which are large. Then the node needs them no longer.

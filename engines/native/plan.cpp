@@ -135,12 +135,12 @@ void Plan::compile(Node* compiled) {
                     std::to_string(node.version) + " of its operator set");
   const auto require_most = [&](size_t most, size_t got, const char* what) {
     if (got > most)
-      refuse_node(
-          node, SIDECALL_FILE_INVALID,
-          "expected at most " + std::to_string(most) + what + ", got " + std::to_string(got));
+      refuse_node(node, SIDECALL_FILE_INVALID,
+                  "expected at most " + std::to_string(most) + what + (most == 1 ? "" : "s") +
+                      ", got " + std::to_string(got));
   };
-  require_most(entry->max_inputs, node.inputs.size(), " inputs");
-  require_most(entry->max_outputs, node.outputs.size(), " outputs");
+  require_most(entry->max_inputs, node.inputs.size(), " input");
+  require_most(entry->max_outputs, node.outputs.size(), " output");
   Compile context{node, {}, graph_.vocabulary};
   bool all_constant = true;
   for (const int32_t value : node.inputs) {

@@ -75,9 +75,9 @@ SIDECALL_API void sidecall_call_describe_mismatch(sidecall_call *call, int32_t i
 
 /* Kinds of a sidecall_value that only bindings need, for sidecall_call_set_row. The function in
  * brackets sets such a value. */
-#define SIDECALL_VALUE_INSTANT 6        /* i64: seconds; and nanoseconds [set_instant] */
-#define SIDECALL_VALUE_EPOCH 7          /* text and length: a number [set_epoch] */
-#define SIDECALL_VALUE_INVALID 8        /* text and length: the type of the value [set_invalid] */
+#define SIDECALL_VALUE_INSTANT 6 /* i64: seconds; and nanoseconds [set_instant] */
+#define SIDECALL_VALUE_EPOCH 7   /* text and length: a number [set_epoch] */
+#define SIDECALL_VALUE_INVALID 8 /* text and length: the type of the value [set_invalid] */
 
 /* Returns the size in bytes that a struct has in the loaded library, by its name: "sidecall_error".
  * A binding that declares structs itself compares at start. The sizes of sidecall_value and
@@ -99,8 +99,9 @@ SIDECALL_API sidecall_error *sidecall_error_open(uint32_t max_faults);
 /* Releases an error of sidecall_error_open. NULL is allowed; cannot fail. */
 SIDECALL_API void sidecall_error_close(sidecall_error *err);
 
-/* Return the fields of any sidecall_error. A function that succeeds does not empty the error, so
- * ask only after one has failed. `name` is the feature, column or other thing that the first fault
+/* Return the fields of an error of sidecall_error_open, or of a struct that the caller declared
+ * with all fields of this header. A function that succeeds does not empty the error, so ask only
+ * after one has failed. `name` is the feature, column or other thing that the first fault
  * is about. For NULL they return 0, row -1 and "". Texts live until the error is filled again or
  * closed. */
 SIDECALL_API sidecall_status sidecall_error_status(const sidecall_error *err);

@@ -456,9 +456,10 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
  * remembered and reported by the run, and the other values are set. The function then returns the
  * first refusal, in the order of the values, as its only fault.
  *
- * If a set function here fails for another reason, which then is an error of the program, the call
- * forgets its inputs (sidecall_call_reset): a run fails with MISSING_INPUT and does not answer for
- * the values of before. BUSY changes nothing. So here too, checking the run is enough. */
+ * If a set function here fails for another reason, none of its values can be relied on, and runs
+ * fail with the same error, so that no run answers for the values of before. This ends with
+ * sidecall_call_clear, _reset or _resize, or when sidecall_call_set_row sets all features of a call
+ * with one row. So checking the run is enough, except after BUSY: then nothing has changed. */
 
 /* What a sidecall_value holds, and in which fields. The function in brackets sets such a value. */
 #define SIDECALL_VALUE_MISSING 0        /* no field [set_missing] */
@@ -488,7 +489,7 @@ typedef struct sidecall_value {
  *             sidecall_model_feature_spec; `count` must then be their number.
  * values      `count` values; texts are copied. set_row_f64 takes what sidecall_call_set_f64 takes:
  *             NaN is missing, and bool, string and datetime features refuse every number.
- * count       may be 0 if `features` is not NULL; nothing is set then
+ * count       may be 0 if `features` is not NULL; nothing is set or checked then
  *
  * A bool that is not 0 or 1, and nanoseconds of a second or more, are refused with OUT_OF_RANGE and
  * remembered, unlike in the functions for a single value.
@@ -552,11 +553,11 @@ SIDECALL_API sidecall_status sidecall_call_set_feature_datetime(
  * columns     `count` indices of sidecall_model_column. NULL for all columns of the model, in the
  *             order of sidecall_model_column_spec; `count` must then be their number.
  * out_values  filled with `count` values. get_row_f64 reads what sidecall_call_get_f64 reads, so it
- *             fails for a string column. get_row: the kind is F64 for a column of floats, I64 for
- *             integers, BOOL and STR, never MISSING or DATETIME; the other fields are 0. A text
- *             lives as long as that of sidecall_call_get_str.
+ *             fails for a string column. get_row: the kind is F64 for float32 and float64, I64 for
+ *             integers, BOOL and STR, never MISSING or DATETIME; the other fields are 0. Columns of
+ *             other types cannot be read. A text lives as long as that of sidecall_call_get_str.
  *
- * After a failure the contents of *out_values are not specified; the error names the column.
+ * After a failure the contents of *out_values are not specified.
  *
  * Errors: those of sidecall_call_get_f64. INVALID_ARGUMENT also: `count` is negative, or is not the
  * number of columns although `columns` is NULL. */
@@ -575,7 +576,8 @@ SIDECALL_API sidecall_status sidecall_call_get_row_f64(sidecall_call *call, int6
  * out_values, out_lengths
  *             get_column_str: `count` texts of out_lengths[k] bytes, not terminated by NUL, which
  *             live as long as that of sidecall_call_get_str
- * count       the number of rows of the last run, which sidecall_call_rows returns after it
+ * count       the number of rows of the column's output after the last run: that of the call
+ *             (sidecall_call_rows), unless the graph itself gives more rows or fewer
  *
  * After a failure the contents of the arrays are not specified.
  *

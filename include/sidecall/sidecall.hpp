@@ -441,7 +441,7 @@ struct Value : sidecall_value {
   Value() noexcept : sidecall_value() {}
   template <typename T>
   Value(const T &value) : sidecall_value() {
-    static_assert(!std::is_same_v<T, uint64_t>,
+    static_assert(std::is_same_v<T, bool> || !std::is_unsigned_v<T> || sizeof(T) < sizeof(int64_t),
                   "convert to int64_t first, and decide what to do with larger values");
     if constexpr (std::is_same_v<T, bool>) {
       kind = SIDECALL_VALUE_BOOL;
@@ -564,7 +564,7 @@ class Call {
    * features with a time zone (sidecall_call_set_instant). */
   template <typename T>
   void set(int64_t row, int32_t feature, const T &value) {
-    static_assert(!std::is_same_v<T, uint64_t>,
+    static_assert(std::is_same_v<T, bool> || !std::is_unsigned_v<T> || sizeof(T) < sizeof(int64_t),
                   "convert to int64_t first, and decide what to do with larger values");
     detail::check([&](sidecall_error *err) -> sidecall_status {
       if constexpr (std::is_same_v<T, bool>)
@@ -597,10 +597,10 @@ class Call {
 
   /* Sets the features with these indices; there must be as many values. */
   void set_row(int64_t row, Span<const int32_t> features, Span<const Value> values) {
-    set_values(row, features.data(), values.data(), count_of(features, values));
+    set_values(row, named(features), values.data(), count_of(features, values));
   }
   void set_row(int64_t row, Span<const int32_t> features, Span<const double> values) {
-    set_numbers(row, features.data(), values.data(), count_of(features, values));
+    set_numbers(row, named(features), values.data(), count_of(features, values));
   }
 
   /* Sets one feature of all rows (sidecall_call_set_feature_f64, _i64, _bool). `missing` is empty,
@@ -614,15 +614,15 @@ class Call {
         missing.empty() ? static_cast<int64_t>(values.size()) : count_of(values, missing);
     detail::check([&](sidecall_error *err) {
       if constexpr (std::is_same_v<T, double>)
-        return sidecall_call_set_feature_f64(call_, feature, values.data(), missing.data(), count,
+        return sidecall_call_set_feature_f64(call_, feature, values.data(), flags(missing), count,
                                              err);
       else if constexpr (std::is_same_v<T, int64_t>)
-        return sidecall_call_set_feature_i64(call_, feature, values.data(), missing.data(), count,
+        return sidecall_call_set_feature_i64(call_, feature, values.data(), flags(missing), count,
                                              err);
       else
         return sidecall_call_set_feature_bool(call_, feature,
                                               reinterpret_cast<const uint8_t *>(values.data()),
-                                              missing.data(), count, err);
+                                              flags(missing), count, err);
     });
   }
 
@@ -635,7 +635,7 @@ class Call {
         missing.empty() || static_cast<int64_t>(missing.size()) == rows ? rows : -1;
     detail::check([&](sidecall_error *err) {
       return sidecall_call_set_feature_str(call_, feature, bytes.data(), bytes.size(),
-                                           offsets.data(), missing.data(), count, err);
+                                           offsets.data(), flags(missing), count, err);
     });
   }
 
@@ -750,6 +750,16 @@ class Call {
 
  private:
   Call() = default;
+
+  /* NULL would stand for all features. */
+  static const int32_t *named(Span<const int32_t> features) noexcept {
+    static constexpr int32_t kNone = 0;
+    return features.empty() ? &kNone : features.data();
+  }
+
+  static const uint8_t *flags(Span<const uint8_t> missing) noexcept {
+    return missing.empty() ? nullptr : missing.data();
+  }
 
   /* The size of both; -1, which the library refuses, if they differ. */
   template <typename A, typename B>

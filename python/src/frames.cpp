@@ -39,12 +39,23 @@ void set_integers(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_c
                                 nullptr);
 }
 
-void set_objects(PyObject* const* values, const uint8_t* mask, int64_t rows, sidecall_call* call,
-                 int32_t feature, const Feature& spec) {
+// `value_of` returns a borrowed reference to the value of a row, or nullptr.
+template <typename ValueOf>
+void set_objects(const uint8_t* mask, int64_t rows, sidecall_call* call, int32_t feature,
+                 const Feature& spec, ValueOf value_of) {
   for (int64_t row = 0; row < rows; ++row) {
-    const bool is_missing = values[row] == nullptr || (mask != nullptr && mask[row] != 0);
-    set_value(call, row, feature, spec, is_missing ? Py_None : values[row], nullptr);
+    PyObject* const value = mask != nullptr && mask[row] != 0 ? nullptr : value_of(row);
+    set_value(call, row, feature, spec, value == nullptr ? Py_None : value, nullptr);
   }
+}
+
+// numpy takes every byte that is not 0 for True.
+void set_bools(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_call* call,
+               int32_t feature) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(proxy(array)->data);
+  std::vector<uint8_t> flags(bytes, bytes + rows);
+  for (uint8_t& flag : flags) flag = flag != 0 ? 1 : 0;
+  sidecall_call_set_feature_bool(call, feature, flags.data(), mask, rows, nullptr);
 }
 
 // Columns are float64, int64, bool, object, or datetime64 in the unit of the feature. The Python
@@ -56,7 +67,9 @@ void set_column(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_cal
   if (spec.is_datetime && type != py::detail::npy_api::NPY_OBJECT_) {
     // Plain numbers, each of which is set as in a record.
     const py::list values = py::reinterpret_borrow<py::object>(array).attr("tolist")();
-    return set_objects(PySequence_Fast_ITEMS(values.ptr()), mask, rows, call, feature, spec);
+    return set_objects(mask, rows, call, feature, spec, [&](int64_t row) {
+      return PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(row));
+    });
   }
   switch (dtype_of(type)) {
     case SIDECALL_DTYPE_FLOAT64:
@@ -64,13 +77,14 @@ void set_column(PyObject* array, const uint8_t* mask, int64_t rows, sidecall_cal
     case SIDECALL_DTYPE_INT64:
       return set_integers(array, mask, rows, call, feature);
     case SIDECALL_DTYPE_BOOL:
-      sidecall_call_set_feature_bool(
-          call, feature, reinterpret_cast<const uint8_t*>(proxy(array)->data), mask, rows, nullptr);
-      return;
-    default: {
-      std::vector<PyObject*> copy;
-      return set_objects(elements_of(array, rows, &copy), mask, rows, call, feature, spec);
-    }
+      return set_bools(array, mask, rows, call, feature);
+    default:
+      return set_objects(mask, rows, call, feature, spec, [&](int64_t row) {
+        PyObject* value = nullptr;
+        std::memcpy(&value, proxy(array)->data + row * static_cast<int64_t>(sizeof value),
+                    sizeof value);
+        return value;
+      });
   }
 }
 

@@ -78,10 +78,10 @@ for op in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"):
 for op in ("And", "Or", "Xor"):
     Adder(op, types=(BOOL,))(FILE, "expected at most 2 inputs, got 3", FLAG, FLAG, FLAG)
 for op in ("Abs", "Exp", "Erf", "Relu", "Elu", "Softplus"):
-    Adder(op)(FILE, "expected at most 1 inputs, got 2", REAL, REAL)
-Adder("Not", types=(BOOL,))(FILE, "expected at most 1 inputs, got 2", FLAG, FLAG)
+    Adder(op)(FILE, "expected at most 1 input, got 2", REAL, REAL)
+Adder("Not", types=(BOOL,))(FILE, "expected at most 1 input, got 2", FLAG, FLAG)
 Adder("Where")(FILE, "expected at most 3 inputs, got 4", FLAG, REAL, REAL, REAL)
-Adder("Clip", 6)(FILE, "expected at most 1 inputs, got 2", REAL, REAL)
+Adder("Clip", 6)(FILE, "expected at most 1 input, got 2", REAL, REAL)
 for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Equal"):
     kind = (BOOL,) if op == "Equal" else (None,)
     add = Adder(op, types=kind)

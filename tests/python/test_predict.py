@@ -310,6 +310,29 @@ def test_frame_columns_of_every_type_are_accepted(
     ]
 
 
+def test_every_byte_of_a_bool_column_that_is_not_zero_is_true(
+    matrix: sidecall.Model, backend: str
+) -> None:
+    frame = pd.DataFrame([RECORD] * 3)
+    expected = matrix.predict(frame.assign(c=[True, False, True]))
+    odd = np.array([1, 0, 7], np.uint8).view(bool)
+    pd.testing.assert_frame_equal(matrix.predict(frame.assign(c=odd)), expected)
+
+
+def test_columns_that_are_not_aligned_or_have_gaps_are_read(
+    matrix: sidecall.Model, backend: str
+) -> None:
+    frame = pd.DataFrame([RECORD] * 3).assign(a=[1.0, 2.0, 3.0])
+    expected = matrix.predict(frame)
+    bytes_of = np.zeros(25, np.uint8)
+    moved = bytes_of[1:].view(np.float64)
+    moved[:] = frame["a"]
+    wide = np.zeros((3, 2))
+    wide[:, 1] = frame["a"]
+    for values in (moved, wide[:, 1], frame["a"].to_numpy(">f8")):
+        pd.testing.assert_frame_equal(matrix.predict(frame.assign(a=values)), expected)
+
+
 @pytest.mark.parametrize(
     "column",
     [
