@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node test-rust lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -62,6 +62,10 @@ $(BUILD)/.system-fuzz: $(BUILD)/.system
 
 $(BUILD)/.system-coverage: $(BUILD)/.system
 	@{ command -v clang++-19 && command -v llvm-cov-19; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev llvm-19
+	@touch $@
+
+$(BUILD)/.system-rust: $(BUILD)/.system
+	@{ command -v cargo && command -v rustfmt && command -v cargo-clippy; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log cargo rustfmt rust-clippy
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -201,7 +205,10 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-long: setup $(BUILD)/.system-soak $(VENV)/.torch ## run the tests that take long: packages, benchmarks, exits, and short forms of anomalies and soak
+test-rust: $(BUILD)/.system-rust | native ## check and test the Rust crates
+	@tools/test_rust.sh $(BUILD)
+
+test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust ## run the tests that take long: Rust, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

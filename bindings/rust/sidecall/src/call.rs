@@ -1,0 +1,643 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sidecall_sys as sys;
+
+use crate::error::Room;
+use crate::options::nanoseconds;
+use crate::reactor;
+use crate::record::MAX_FAULTS;
+use crate::{
+    Column, Feature, FromValue, Input, Model, Output, Result, Tensor, Value, View, ViewMut,
+};
+
+/// The handle of the library.
+#[derive(Clone, Copy)]
+struct Handle(NonNull<sys::sidecall_call>);
+
+// SAFETY: "A call belongs to one thread at a time" (sidecall.h), which may be another one each
+// time.
+unsafe impl Send for Handle {}
+
+/// The handle as cancellers see it: `None` after the call was closed. The call cannot be closed
+/// while a canceller holds the lock.
+type Shared = Arc<Mutex<Option<Handle>>>;
+
+/// A reusable workspace: the memory of the inputs and outputs for a number of rows.
+///
+/// A call belongs to one thread at a time, and may be moved to another one. What it lends cannot be
+/// used after the next run:
+///
+/// ```compile_fail
+/// # fn f(call: &mut sidecall::Call, label: sidecall::Column) -> sidecall::Result<()> {
+/// let text = call.str_at(0, label)?;
+/// call.run()?;
+/// println!("{text}"); // the text belonged to the earlier run
+/// # Ok(())
+/// # }
+/// ```
+pub struct Call {
+    handle: Handle,
+    shared: Shared,
+    room: RefCell<Room>,
+    scratch: Vec<sys::sidecall_value>,
+    /// The descriptor that tells when a started run is over, once it was asked for.
+    fd: Option<i32>,
+    model: Model,
+}
+
+// SAFETY: see Handle. The pointers in `room` and `scratch` are to memory of this call, or unused.
+unsafe impl Send for Call {}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("model", &self.model)
+            .field("rows", &self.rows())
+            .finish()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd {
+            reactor::forget(fd);
+        }
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        *shared = None;
+        // SAFETY: the handle is open, and no Canceller can use it any more.
+        unsafe { sys::sidecall_call_close(self.raw()) };
+    }
+}
+
+impl Call {
+    pub(crate) fn open(model: &Model, rows: usize, is_lazy: bool) -> Result<Self> {
+        let mut room = Room::new(MAX_FAULTS);
+        let mut handle = ptr::null_mut();
+        let open = if is_lazy {
+            sys::sidecall_call_open_lazy
+        } else {
+            sys::sidecall_call_open
+        };
+        // SAFETY: the model is open; `handle` and `err` are valid during the call.
+        room.check(|err| unsafe { open(model.raw(), as_i64(rows), &mut handle, err) })?;
+        let handle =
+            Handle(NonNull::new(handle).expect("the library gives a handle after success"));
+        Ok(Self {
+            handle,
+            shared: Arc::new(Mutex::new(Some(handle))),
+            room: RefCell::new(room),
+            scratch: Vec::new(),
+            fd: None,
+            model: model.clone(),
+        })
+    }
+
+    fn raw(&self) -> *mut sys::sidecall_call {
+        self.handle.0.as_ptr()
+    }
+
+    /// Calls a function of the library with this call.
+    fn check(
+        &self,
+        function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
+    ) -> Result<()> {
+        self.room
+            .borrow_mut()
+            .check(|err| function(self.raw(), err))
+    }
+
+    /// The model of this call.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        // SAFETY: the call is open.
+        usize::try_from(unsafe { sys::sidecall_call_rows(self.raw()) }).unwrap_or(0)
+    }
+
+    /// Sets the number of rows. All inputs must be given again.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) for 0 rows.
+    pub fn resize(&mut self, rows: usize) -> Result<()> {
+        // SAFETY: the call is open, and no view of it exists, because it is borrowed mutably.
+        self.check(|call, err| unsafe { sys::sidecall_call_resize(call, as_i64(rows), err) })
+    }
+
+    /// Begins the next records: makes every feature of every row missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NoContract`](crate::Code::NoContract).
+    pub fn clear(&mut self) -> Result<()> {
+        // SAFETY: as in resize().
+        self.check(|call, err| unsafe { sys::sidecall_call_clear(call, err) })
+    }
+
+    /// Forgets which inputs were given.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Busy`](crate::Code::Busy).
+    pub fn reset(&mut self) -> Result<()> {
+        // SAFETY: as in resize().
+        self.check(|call, err| unsafe { sys::sidecall_call_reset(call, err) })
+    }
+
+    /// Sets one feature of one row.
+    ///
+    /// A refused value is remembered, and the run reports it together with all others.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sidecall_call_set_f64`.
+    pub fn set<'v>(
+        &mut self,
+        row: usize,
+        feature: Feature,
+        value: impl Into<Value<'v>>,
+    ) -> Result<()> {
+        let raw = value.into().raw();
+        // SAFETY: the call is open; the text of the value lives during the call.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_row(call, as_i64(row), &feature.0, &raw, 1, err)
+        })
+    }
+
+    /// Sets several features of one row. `features` is empty for all features of the model, in the
+    /// order of [`Model::features`].
+    ///
+    /// # Errors
+    ///
+    /// The first value that is refused; the others are set. If the numbers of features and values
+    /// differ, [`Code::InvalidArgument`](crate::Code::InvalidArgument).
+    pub fn set_row(
+        &mut self,
+        row: usize,
+        features: &[Feature],
+        values: &[Value<'_>],
+    ) -> Result<()> {
+        self.scratch.clear();
+        self.scratch.extend(values.iter().map(Value::raw));
+        let set = self.set_scratch(row, features);
+        self.scratch.clear();
+        set
+    }
+
+    /// Sets the values in `self.scratch`, whose texts must be alive.
+    fn set_scratch(&self, row: usize, features: &[Feature]) -> Result<()> {
+        let named = !features.is_empty();
+        let count = if named && features.len() != self.scratch.len() {
+            -1 // the library refuses it
+        } else {
+            as_i64(self.scratch.len())
+        };
+        let indices = if named {
+            features.as_ptr().cast::<i32>()
+        } else {
+            ptr::null()
+        };
+        // SAFETY: the call is open; the arrays have `count` elements; a Feature is an i32.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_row(
+                call,
+                as_i64(row),
+                indices,
+                self.scratch.as_ptr(),
+                count,
+                err,
+            )
+        })
+    }
+
+    /// Sets the values that `fill` gives one after the other. See [`Call::set_row`].
+    pub(crate) fn set_each<'v>(
+        &mut self,
+        row: usize,
+        features: &[Feature],
+        fill: impl FnOnce(&mut dyn FnMut(Value<'v>)),
+    ) -> Result<()> {
+        self.scratch.clear();
+        let scratch = &mut self.scratch;
+        fill(&mut |value: Value<'v>| scratch.push(value.raw()));
+        let set = self.set_scratch(row, features);
+        self.scratch.clear();
+        set
+    }
+
+    /// Sets one feature of all rows. `missing` is empty, or tells for each row whether its value is
+    /// missing; NaN is missing too.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is refused; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if
+    /// a slice does not have an element for each row.
+    pub fn set_feature_f64(
+        &mut self,
+        feature: Feature,
+        values: &[f64],
+        missing: &[bool],
+    ) -> Result<()> {
+        let (flags, count) = flags_of(missing, values.len());
+        // SAFETY: the call is open; both arrays have `count` elements.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_feature_f64(call, feature.0, values.as_ptr(), flags, count, err)
+        })
+    }
+
+    /// The same for integers, and for datetimes as counts of their unit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::set_feature_f64`].
+    pub fn set_feature_i64(
+        &mut self,
+        feature: Feature,
+        values: &[i64],
+        missing: &[bool],
+    ) -> Result<()> {
+        let (flags, count) = flags_of(missing, values.len());
+        // SAFETY: as in set_feature_f64().
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_feature_i64(call, feature.0, values.as_ptr(), flags, count, err)
+        })
+    }
+
+    /// The same for bools.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::set_feature_f64`].
+    pub fn set_feature_bool(
+        &mut self,
+        feature: Feature,
+        values: &[bool],
+        missing: &[bool],
+    ) -> Result<()> {
+        let (flags, count) = flags_of(missing, values.len());
+        // SAFETY: as in set_feature_f64(); a bool is a byte of 0 or 1.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_feature_bool(
+                call,
+                feature.0,
+                values.as_ptr().cast(),
+                flags,
+                count,
+                err,
+            )
+        })
+    }
+
+    /// The same for texts, which lie back to back in `text`: that of row k is
+    /// `text[offsets[k]..offsets[k + 1]]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::set_feature_f64`].
+    pub fn set_feature_str(
+        &mut self,
+        feature: Feature,
+        text: &str,
+        offsets: &[i64],
+        missing: &[bool],
+    ) -> Result<()> {
+        let (flags, count) = flags_of(missing, offsets.len().saturating_sub(1));
+        // SAFETY: the call is open; there are count + 1 offsets, which the library checks.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_set_feature_str(
+                call,
+                feature.0,
+                text.as_ptr().cast(),
+                text.len() as u64,
+                offsets.as_ptr(),
+                flags,
+                count,
+                err,
+            )
+        })
+    }
+
+    /// Runs the call once, without a deadline for a file, and within 30 seconds for a server.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sidecall_call_run`, with every fault of every row.
+    pub fn run(&mut self) -> Result<()> {
+        self.run_for(-1)
+    }
+
+    /// Runs the call once, with a deadline.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::run`], and [`Code::Timeout`](crate::Code::Timeout).
+    pub fn run_within(&mut self, timeout: Duration) -> Result<()> {
+        self.run_for(nanoseconds(timeout))
+    }
+
+    fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
+        // SAFETY: as in resize().
+        self.check(|call, err| unsafe { sys::sidecall_call_run(call, timeout_ns, err) })
+    }
+
+    /// Starts a run and returns before it is over. Until [`Call::finish`] has taken the outcome,
+    /// most methods answer [`Code::Busy`](crate::Code::Busy).
+    ///
+    /// # Errors
+    ///
+    /// Those of `sidecall_call_start`. Then no run was started.
+    pub fn start(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let timeout_ns = timeout.map_or(-1, nanoseconds);
+        // SAFETY: as in resize(). The memory of a call belongs to the library, so nothing that the
+        // run uses can be released before the call is closed, which waits for what is needed.
+        self.check(|call, err| unsafe { sys::sidecall_call_start(call, timeout_ns, err) })
+    }
+
+    /// Waits for the run that was started, at most for `wait`, and takes its outcome. Returns
+    /// `false` if the run is not over yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotRun`](crate::Code::NotRun) if there is no outcome to take, and those of
+    /// [`Call::run`], which are the outcome.
+    pub fn finish(&mut self, wait: Option<Duration>) -> Result<bool> {
+        let wait_ns = wait.map_or(-1, nanoseconds);
+        let mut is_over = true;
+        // SAFETY: as in resize().
+        self.check(|call, err| unsafe {
+            match sys::sidecall_call_finish(call, wait_ns, err) {
+                sys::SIDECALL_PENDING => {
+                    is_over = false;
+                    sys::SIDECALL_OK
+                }
+                status => status,
+            }
+        })?;
+        Ok(is_over)
+    }
+
+    /// Starts a run and returns a future that ends with its outcome. It needs no runtime: a thread
+    /// of this crate wakes the task. Dropping the future cancels the run.
+    ///
+    /// Starting a run of a served model may wait for the connection, within the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::start`]; the future gives those of [`Call::run`].
+    pub fn run_async(&mut self, timeout: Option<Duration>) -> Result<Running<'_>> {
+        let fd = self.descriptor()?;
+        self.start(timeout)?;
+        Ok(Running {
+            call: self,
+            fd,
+            is_over: false,
+        })
+    }
+
+    fn descriptor(&mut self) -> Result<i32> {
+        if let Some(fd) = self.fd {
+            return Ok(fd);
+        }
+        let mut fd = -1;
+        // SAFETY: the call is open; `fd` is valid during the call.
+        self.check(|call, err| unsafe { sys::sidecall_call_fd(call, &mut fd, err) })?;
+        self.fd = Some(fd);
+        Ok(fd)
+    }
+
+    /// Whether a run is under way, or the memory of one that was given up is still in use.
+    pub fn is_busy(&self) -> bool {
+        // SAFETY: the call is open.
+        unsafe { sys::sidecall_call_is_busy(self.raw()) != 0 }
+    }
+
+    /// What another thread uses to cancel a run of this call.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.shared.clone())
+    }
+
+    /// Reads one column of one row after a successful run.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotRun`](crate::Code::NotRun), [`Code::InvalidArgument`](crate::Code::InvalidArgument)
+    /// if the row is out of range, [`Code::DtypeMismatch`](crate::Code::DtypeMismatch) if the
+    /// column has another type than `T`.
+    pub fn get<T: FromValue>(&self, row: usize, column: Column) -> Result<T> {
+        let value = self.value(row, column)?;
+        T::from_value(value).ok_or_else(|| {
+            let spec = self.model.column_spec(column);
+            crate::Error::wrong_type(spec.name, T::EXPECTED, value.type_name())
+        })
+    }
+
+    /// The text in one column of one row. Unlike [`Call::get`], it copies nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::get`].
+    pub fn str_at(&self, row: usize, column: Column) -> Result<&str> {
+        match self.value(row, column)? {
+            Value::Str(text) => Ok(text),
+            other => Err(crate::Error::wrong_type(
+                self.model.column_spec(column).name,
+                "string",
+                other.type_name(),
+            )),
+        }
+    }
+
+    /// One column of one row, of any type.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::get`], except for the type.
+    pub fn value(&self, row: usize, column: Column) -> Result<Value<'_>> {
+        let mut raw = Value::Missing.raw();
+        // SAFETY: the call is open; one index and one value are valid during the call.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_get_row(call, as_i64(row), &column.0, &mut raw, 1, err)
+        })?;
+        Ok(match raw.kind {
+            sys::SIDECALL_VALUE_F64 => Value::F64(raw.f64_),
+            sys::SIDECALL_VALUE_I64 => Value::I64(raw.i64_),
+            sys::SIDECALL_VALUE_BOOL => Value::Bool(raw.i64_ != 0),
+            sys::SIDECALL_VALUE_STR => Value::Str(if raw.length == 0 {
+                ""
+            } else {
+                // SAFETY: the text lives until the next run, which needs the call mutably. A model
+                // answers what it was given or learned, and both are UTF-8; it is checked anyway.
+                let bytes =
+                    unsafe { std::slice::from_raw_parts(raw.text.cast::<u8>(), raw.length) };
+                std::str::from_utf8(bytes).unwrap_or("")
+            }),
+            _ => Value::Missing,
+        })
+    }
+
+    /// Reads one column of all rows as numbers. `values` has an element for each row.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::get`]; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if `values`
+    /// has another length.
+    pub fn get_column_f64(&self, column: Column, values: &mut [f64]) -> Result<()> {
+        let count = as_i64(values.len());
+        // SAFETY: the call is open; `values` has `count` elements.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_get_column_f64(call, column.0, values.as_mut_ptr(), count, err)
+        })
+    }
+
+    /// The same for integers and bools.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::get_column_f64`].
+    pub fn get_column_i64(&self, column: Column, values: &mut [i64]) -> Result<()> {
+        let count = as_i64(values.len());
+        // SAFETY: as in get_column_f64().
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_get_column_i64(call, column.0, values.as_mut_ptr(), count, err)
+        })
+    }
+
+    /// Gives an input a whole tensor, with its shape, by copying it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sidecall_call_copy_input`.
+    pub fn copy_input(&mut self, input: Input, tensor: Tensor<'_>) -> Result<()> {
+        let view = tensor.view()?;
+        // SAFETY: the call is open; the view and its memory are valid during the call.
+        self.check(|call, err| unsafe { sys::sidecall_call_copy_input(call, input.0, &view, err) })
+    }
+
+    /// The memory of an input, which the engine reads in place. The input counts as given.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Busy`](crate::Code::Busy).
+    pub fn input(&mut self, input: Input) -> Result<ViewMut<'_>> {
+        let mut view = empty_view();
+        // SAFETY: the call is open; the struct is valid during the call.
+        self.check(|call, err| unsafe { sys::sidecall_call_input(call, input.0, &mut view, err) })?;
+        // SAFETY: the memory belongs to the call, which stays mutably borrowed.
+        Ok(unsafe { ViewMut::new(view) })
+    }
+
+    /// The memory of an output after a successful run; before one, its shape.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ShapeMismatch`](crate::Code::ShapeMismatch) if the inputs disagree.
+    pub fn output(&self, output: Output) -> Result<View<'_>> {
+        let mut view = empty_view();
+        // SAFETY: the call is open; the struct is valid during the call.
+        self.check(|call, err| unsafe {
+            sys::sidecall_call_output(call, output.0, &mut view, err)
+        })?;
+        // SAFETY: the memory changes with the next run only, which needs the call mutably.
+        Ok(unsafe { View::new(view) })
+    }
+}
+
+/// A run that is under way; see [`Call::run_async`].
+#[derive(Debug)]
+#[must_use = "a run is cancelled when it is dropped"]
+pub struct Running<'c> {
+    call: &'c mut Call,
+    fd: i32,
+    is_over: bool,
+}
+
+impl Future for Running<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match self.call.finish(Some(Duration::ZERO)) {
+            Ok(false) => {
+                reactor::wake_when_readable(self.fd, context.waker());
+                return Poll::Pending;
+            }
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.is_over = true;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        reactor::forget(self.fd);
+        self.call.canceller().cancel();
+        // A run that was cancelled has its outcome at once; nobody asks for it any more.
+        let _ = self.call.finish(None);
+    }
+}
+
+/// Cancels the run of a call from another thread. It does nothing once the call is gone.
+#[derive(Clone)]
+pub struct Canceller(Shared);
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Canceller")
+    }
+}
+
+impl Canceller {
+    /// Asks the run to end with [`Code::Cancelled`](crate::Code::Cancelled).
+    pub fn cancel(&self) {
+        let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = *shared {
+            // SAFETY: any thread may cancel, and the call is open as long as the lock is held.
+            unsafe { sys::sidecall_call_cancel(handle.0.as_ptr()) };
+        }
+    }
+}
+
+/// A number of rows or elements as the C interface takes it.
+fn as_i64(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The flags of missing values and their number; -1, which the library refuses, if it is not
+/// `count`.
+fn flags_of(missing: &[bool], count: usize) -> (*const u8, i64) {
+    if missing.is_empty() {
+        return (ptr::null(), as_i64(count));
+    }
+    let agrees = missing.len() == count;
+    (
+        missing.as_ptr().cast(),
+        if agrees { as_i64(count) } else { -1 },
+    )
+}
+
+fn empty_view() -> sys::sidecall_view {
+    sys::sidecall_view {
+        struct_size: std::mem::size_of::<sys::sidecall_view>() as u32,
+        dtype: 0,
+        rank: 0,
+        flags: 0,
+        dims: ptr::null(),
+        data: ptr::null_mut(),
+        data_bytes: 0,
+        offsets: ptr::null(),
+    }
+}

@@ -1,0 +1,349 @@
+use std::cell::RefCell;
+use std::ffi::{c_char, CStr};
+use std::fmt;
+
+use sidecall_sys as sys;
+
+use crate::record::MAX_FAULTS;
+
+/// The result of every function that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $constant:ident,)*) => {
+        /// What kind of error it is. Part 7 of `sidecall.h` describes each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+            /// A status that this version of the crate does not know.
+            Other(i32),
+        }
+
+        impl Code {
+            fn of(status: i32) -> Self {
+                match status {
+                    $(sys::$constant => Self::$name,)*
+                    other => Self::Other(other),
+                }
+            }
+
+            /// The number of the status in the C interface.
+            pub fn status(self) -> i32 {
+                match self {
+                    $(Self::$name => sys::$constant,)*
+                    Self::Other(status) => status,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A bad index or option.
+    InvalidArgument = SIDECALL_INVALID_ARGUMENT,
+    /// The call, the run queue or the server is busy.
+    Busy = SIDECALL_BUSY,
+    /// There is no outcome to read or to finish.
+    NotRun = SIDECALL_NOT_RUN,
+    /// The run was cancelled.
+    Cancelled = SIDECALL_CANCELLED,
+    /// No such file.
+    FileNotFound = SIDECALL_FILE_NOT_FOUND,
+    /// A folder, no permission, or an I/O error.
+    FileUnreadable = SIDECALL_FILE_UNREADABLE,
+    /// Not an ONNX file, or a truncated one.
+    FileInvalid = SIDECALL_FILE_INVALID,
+    /// More than 2 GiB of protobuf, or 1 TiB of external data.
+    FileTooLarge = SIDECALL_FILE_TOO_LARGE,
+    /// External data outside of the model's own folder.
+    FileForbidden = SIDECALL_FILE_FORBIDDEN,
+    /// A contract that is not JSON or does not fit the graph.
+    ContractInvalid = SIDECALL_CONTRACT_INVALID,
+    /// A contract format that this version does not know.
+    ContractFormat = SIDECALL_CONTRACT_FORMAT,
+    /// Records need a contract, and the file has none.
+    NoContract = SIDECALL_NO_CONTRACT,
+    /// A kind of tensor or URI that is not supported.
+    Unsupported = SIDECALL_UNSUPPORTED,
+    /// Golden rows gave other answers than at export.
+    VerificationFailed = SIDECALL_VERIFICATION_FAILED,
+    /// A restarted server has other inputs or outputs.
+    ContractChanged = SIDECALL_CONTRACT_CHANGED,
+    /// A value or tensor of another type.
+    DtypeMismatch = SIDECALL_DTYPE_MISMATCH,
+    /// Another rank, dimension or number of rows.
+    ShapeMismatch = SIDECALL_SHAPE_MISMATCH,
+    /// No input, output, feature or column has that name.
+    UnknownName = SIDECALL_UNKNOWN_NAME,
+    /// An input was not given.
+    MissingInput = SIDECALL_MISSING_INPUT,
+    /// A value is missing in a feature that is not nullable.
+    MissingValue = SIDECALL_MISSING_VALUE,
+    /// A value that the fitted encoder refuses.
+    UnknownCategory = SIDECALL_UNKNOWN_CATEGORY,
+    /// A NUL inside a text, or an empty text that is refused.
+    InvalidString = SIDECALL_INVALID_STRING,
+    /// A text that is not acceptable JSON.
+    InvalidJson = SIDECALL_INVALID_JSON,
+    /// A number that its type or the model does not take.
+    OutOfRange = SIDECALL_OUT_OF_RANGE,
+    /// The model refuses the row.
+    Refused = SIDECALL_REFUSED,
+    /// The process at the other end is gone.
+    PeerDied = SIDECALL_PEER_DIED,
+    /// The deadline passed.
+    Timeout = SIDECALL_TIMEOUT,
+    /// No server is reachable at that URI.
+    Unreachable = SIDECALL_UNREACHABLE,
+    /// The server does not admit this user.
+    Denied = SIDECALL_DENIED,
+    /// The peer broke the protocol or has another version.
+    Protocol = SIDECALL_PROTOCOL,
+    /// A handle of the parent process, used in its child.
+    Forked = SIDECALL_FORKED,
+    /// ONNX Runtime refused the model or failed in a run.
+    Engine = SIDECALL_ENGINE,
+    /// No ONNX Runtime was found.
+    EngineNotFound = SIDECALL_ENGINE_NOT_FOUND,
+    /// ONNX Runtime is older than the library needs.
+    EngineTooOld = SIDECALL_ENGINE_TOO_OLD,
+    /// No memory, descriptors or threads are left.
+    OutOfMemory = SIDECALL_OUT_OF_MEMORY,
+    /// A bug of sidecall.
+    Internal = SIDECALL_INTERNAL,
+}
+
+/// Groups the codes of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// The program used the library in a wrong way.
+    Usage,
+    /// The file cannot be read.
+    File,
+    /// The model cannot be used.
+    Model,
+    /// The data do not fit the model.
+    Data,
+    /// The connection to another process failed.
+    Channel,
+    /// The engine failed.
+    Engine,
+    /// A bug of sidecall.
+    Internal,
+}
+
+impl Code {
+    /// The group of this code.
+    pub fn family(self) -> Family {
+        match self.status() / 10 {
+            1 => Family::Usage,
+            2 => Family::File,
+            3 => Family::Model,
+            4 => Family::Data,
+            5 => Family::Channel,
+            6 => Family::Engine,
+            _ => Family::Internal,
+        }
+    }
+
+    /// The name of the code as every language spells it: `"DTYPE_MISMATCH"`.
+    pub fn name(self) -> &'static str {
+        // SAFETY: the function returns a static text for every number.
+        unsafe { CStr::from_ptr(sys::sidecall_status_name(self.status())) }
+            .to_str()
+            .unwrap_or("UNKNOWN")
+    }
+}
+
+/// What is wrong with one value, or with one row that the model refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// What kind of fault it is.
+    pub code: Code,
+    /// The row, from 0; `None` if it concerns no particular row.
+    pub row: Option<usize>,
+    /// The feature, input, output, column or step of the model; `""` for none.
+    pub name: String,
+    /// The type, shape or other property that was expected.
+    pub expected: String,
+    /// What was found in its place; never a value of the data.
+    pub got: String,
+    /// One line that says all of this, except the row.
+    pub message: String,
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    code: Code,
+    retryable: bool,
+    row: Option<usize>,
+    name: String,
+    expected: String,
+    got: String,
+    message: String,
+    num_faults: usize,
+    faults: Vec<Fault>,
+}
+
+/// Why a function failed: a code, one line of text, and for a run every fault of every row.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Record>);
+
+impl Error {
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Whether the same function may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.0.retryable
+    }
+
+    /// The row of the first fault, from 0.
+    pub fn row(&self) -> Option<usize> {
+        self.0.row
+    }
+
+    /// The feature, column or other thing that the first fault is about; `""` for none.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What was expected there.
+    pub fn expected(&self) -> &str {
+        &self.0.expected
+    }
+
+    /// What was found in its place; never a value of the data.
+    pub fn got(&self) -> &str {
+        &self.0.got
+    }
+
+    /// All faults of a run, sorted by row; at most 1000. Other functions give at most one.
+    pub fn faults(&self) -> &[Fault] {
+        &self.0.faults
+    }
+
+    /// How many faults there were, including those that were not kept.
+    pub fn num_faults(&self) -> usize {
+        self.0.num_faults
+    }
+
+    /// An error that this crate finds before it calls the library.
+    pub(crate) fn usage(message: &str) -> Self {
+        Self(Box::new(Record {
+            code: Code::InvalidArgument,
+            retryable: false,
+            row: None,
+            name: String::new(),
+            expected: String::new(),
+            got: String::new(),
+            message: message.to_owned(),
+            num_faults: 0,
+            faults: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn wrong_type(name: &str, expected: &str, got: &str) -> Self {
+        let mut error = Self::usage(&format!("column '{name}': expected {expected}, got {got}"));
+        error.0.code = Code::DtypeMismatch;
+        error.0.name = name.to_owned();
+        error.0.expected = expected.to_owned();
+        error.0.got = got.to_owned();
+        error
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+fn text_of(field: &[c_char]) -> String {
+    let bytes: Vec<u8> = field
+        .iter()
+        .take_while(|&&c| c != 0)
+        .map(|&c| c as u8)
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn row_of(row: i64) -> Option<usize> {
+    usize::try_from(row).ok()
+}
+
+/// The memory into which the library writes errors. It is reused, so that success costs nothing.
+pub(crate) struct Room {
+    error: Box<sys::sidecall_error>,
+    faults: Vec<sys::sidecall_fault>,
+}
+
+impl Room {
+    /// `max_faults`: how many faults it can receive.
+    pub(crate) fn new(max_faults: usize) -> Self {
+        // SAFETY: all zeros is a valid sidecall_error.
+        let mut error: Box<sys::sidecall_error> = Box::new(unsafe { std::mem::zeroed() });
+        error.struct_size = std::mem::size_of::<sys::sidecall_error>() as u32;
+        let mut faults = Vec::with_capacity(max_faults);
+        if max_faults > 0 {
+            error.faults = faults.as_mut_ptr();
+            error.faults_capacity = max_faults as u32;
+        }
+        Self { error, faults }
+    }
+
+    /// Calls a function of the library, and returns the error that it reports.
+    pub(crate) fn check(
+        &mut self,
+        function: impl FnOnce(*mut sys::sidecall_error) -> i32,
+    ) -> Result<()> {
+        match function(&mut *self.error) {
+            sys::SIDECALL_OK => Ok(()),
+            status => Err(self.take(status)),
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, status: i32) -> Error {
+        let held = (self.error.num_faults as usize).min(self.faults.capacity());
+        // SAFETY: the library has filled so many elements of the array behind this pointer.
+        let faults = unsafe { std::slice::from_raw_parts(self.faults.as_ptr(), held) };
+        Error(Box::new(Record {
+            code: Code::of(status),
+            retryable: self.error.retryable != 0,
+            row: row_of(self.error.row),
+            name: text_of(&self.error.name),
+            expected: text_of(&self.error.expected),
+            got: text_of(&self.error.got),
+            message: text_of(&self.error.message),
+            num_faults: self.error.num_faults as usize,
+            faults: faults
+                .iter()
+                .map(|fault| Fault {
+                    code: Code::of(fault.status),
+                    row: row_of(fault.row),
+                    name: text_of(&fault.name),
+                    expected: text_of(&fault.expected),
+                    got: text_of(&fault.got),
+                    message: text_of(&fault.message),
+                })
+                .collect(),
+        }))
+    }
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::new(Room::new(MAX_FAULTS));
+}
+
+/// Calls a function that belongs to no call, with memory for its error that this thread reuses.
+pub(crate) fn check(function: impl FnOnce(*mut sys::sidecall_error) -> i32) -> Result<()> {
+    ROOM.with(|room| room.borrow_mut().check(function))
+}

@@ -1,0 +1,55 @@
+//! Calls machine-learning models that were trained in Python, at the speed of a function call.
+//!
+//! A model is an ONNX file that `sidecall.export` wrote in Python, or a model that another process
+//! of this host serves. Opening a file verifies it: its golden rows must give the answers that the
+//! Python model gave.
+//!
+//! ```no_run
+//! use sidecall::Model;
+//!
+//! sidecall::record! {
+//!     struct Order {
+//!         amount: f64,
+//!         country: Option<String>,
+//!     }
+//! }
+//! sidecall::answer! {
+//!     struct Score {
+//!         label: String,
+//!         fraud: f64 => "probabilities.fraud",
+//!     }
+//! }
+//!
+//! fn main() -> sidecall::Result<()> {
+//!     let model = Model::open("fraud.onnx")?;
+//!     let scoring = model.bind::<Order, Score>()?; // looks the names up once
+//!     let order = Order { amount: 12.5, country: Some("DE".into()) };
+//!     let score = scoring.predict(&order)?;
+//!     println!("{} {}", score.label, score.fraud);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Model`] and [`Binding`] may be shared by threads. [`Model::call`] opens a [`Call`], the
+//! workspace of one thread, for batches, tensors and asynchronous runs. [`Model::predict_json`]
+//! takes and gives JSON. `sidecall.h` is the manual of what lies below, and says what each error
+//! code means.
+
+mod call;
+mod error;
+mod model;
+mod options;
+mod reactor;
+mod record;
+mod tensor;
+mod value;
+
+pub use call::{Call, Canceller, Running};
+pub use error::{Code, Error, Family, Fault, Result};
+pub use model::{
+    Column, ColumnSpec, Dtype, Feature, FeatureSpec, Form, Input, Model, Output, TensorSpec,
+};
+pub use options::{Engine, Extra, Options, Verify};
+pub use record::{Answer, Binding, Record, Row};
+pub use tensor::{Element, Tensor, View, ViewMut};
+pub use value::{FromValue, Value};

@@ -1,0 +1,237 @@
+//! Opening, tensors, deadlines, and runs that are started, finished and cancelled.
+
+mod common;
+
+use std::time::Duration;
+
+use sidecall::{Code, Dtype, Engine, Family, Model, Options, Tensor};
+
+#[test]
+fn files_that_cannot_be_opened_are_refused_with_their_reason() {
+    let missing = Model::open("/nowhere/fraud.onnx").unwrap_err();
+    assert_eq!(missing.code(), Code::FileNotFound);
+    assert_eq!(missing.code().family(), Family::File);
+    assert_eq!(missing.code().name(), "FILE_NOT_FOUND");
+    assert!(
+        missing.to_string().contains("/nowhere/fraud.onnx"),
+        "{missing}"
+    );
+    assert_eq!(
+        Model::open("a\0b").unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let options = Options::default();
+    let bytes = Model::from_bytes(b"not a model", &options).unwrap_err();
+    assert_eq!(bytes.code(), Code::FileInvalid);
+    assert_eq!(
+        Model::open("exec:true").unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let nobody = Model::open("shm:/tmp/nobody-serves-here.sock").unwrap_err();
+    assert_eq!(nobody.code(), Code::Unreachable);
+    assert!(nobody.is_retryable());
+}
+
+#[test]
+fn a_model_tells_what_it_is() {
+    let model = common::open("penguins.onnx");
+    assert!(model.engine().starts_with("native"));
+    assert_eq!(model.id().len(), 64);
+    assert!(model.contract().unwrap().starts_with('{'));
+    assert!(model.warning().is_none());
+    assert!(model.verify().unwrap().contains("\"holds\":true"));
+    assert_eq!(model.features().count(), 7);
+    assert!(model
+        .columns()
+        .any(|column| column.name == "probabilities.Adelie"));
+    assert!(model.outputs().all(|output| output.has_rows));
+    assert_eq!(
+        model.input("nothing").unwrap_err().code(),
+        Code::UnknownName
+    );
+    let bytes = std::fs::read(common::path("penguins.onnx")).unwrap();
+    let options = Options::default().engine(Engine::Native);
+    assert_eq!(
+        Model::from_bytes(&bytes, &options).unwrap().id(),
+        model.id()
+    );
+}
+
+#[test]
+fn tensors_are_copied_or_written_in_place() {
+    let model = common::open("add.onnx");
+    let spec = model.inputs().next().unwrap();
+    let (input, output) = (model.input(spec.name).unwrap(), {
+        let name = model.outputs().next().unwrap().name;
+        model.output(name).unwrap()
+    });
+    let mut call = model.call(1).unwrap();
+    let values = [1.0_f32, 2.0, 3.0, 4.0];
+    call.copy_input(input, Tensor::new(&values, &[2, 2]))
+        .unwrap();
+    call.run().unwrap();
+    let copied = call
+        .output(output)
+        .unwrap()
+        .as_slice::<f32>()
+        .unwrap()
+        .to_vec();
+    assert_eq!(call.output(output).unwrap().dims(), Some(&[2, 2][..]));
+    call.input(input)
+        .unwrap()
+        .as_mut_slice::<f32>()
+        .unwrap()
+        .copy_from_slice(&values);
+    call.run().unwrap();
+    assert_eq!(
+        call.output(output).unwrap().as_slice::<f32>().unwrap(),
+        copied
+    );
+
+    let view = call.output(output).unwrap();
+    assert_eq!(view.dtype(), Dtype::FLOAT32);
+    assert_eq!(
+        view.as_slice::<f64>().unwrap_err().code(),
+        Code::DtypeMismatch
+    );
+    assert_eq!(view.str_at(0).unwrap_err().code(), Code::DtypeMismatch);
+    let wrong = call
+        .copy_input(input, Tensor::new(&[1_i64, 2], &[1, 2]))
+        .unwrap_err();
+    assert_eq!(wrong.code(), Code::DtypeMismatch);
+    let short = call
+        .copy_input(input, Tensor::new(&values[..3], &[2, 2]))
+        .unwrap_err();
+    assert_eq!(short.code(), Code::ShapeMismatch);
+}
+
+#[test]
+fn strings_are_copied_and_read() {
+    let model = common::open("identity_string.onnx");
+    let input = model.input(model.inputs().next().unwrap().name).unwrap();
+    let output = model.output(model.outputs().next().unwrap().name).unwrap();
+    let mut call = model.call(1).unwrap();
+    call.copy_input(input, Tensor::strings("aé", &[0, 1, 3], &[2]))
+        .unwrap();
+    call.run().unwrap();
+    let view = call.output(output).unwrap();
+    assert_eq!(
+        (view.str_at(0).unwrap(), view.str_at(1).unwrap()),
+        ("a", "é")
+    );
+    assert_eq!(view.str_at(2).unwrap_err().code(), Code::InvalidArgument);
+    let few = call
+        .copy_input(input, Tensor::strings("aé", &[0, 1], &[2]))
+        .unwrap_err();
+    assert_eq!(few.code(), Code::InvalidArgument);
+    let beyond = call
+        .copy_input(input, Tensor::strings("a", &[0, 1, 3], &[2]))
+        .unwrap_err();
+    assert_eq!(beyond.code(), Code::ShapeMismatch);
+}
+
+#[test]
+fn outputs_cannot_be_read_before_a_run() {
+    let model = common::open("penguins.onnx");
+    let call = model.call(1).unwrap();
+    let label = model.column("label").unwrap();
+    assert_eq!(call.str_at(0, label).unwrap_err().code(), Code::NotRun);
+    assert_eq!(model.call(0).unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[test]
+fn a_started_run_is_finished_once() {
+    let model = common::open("penguins.onnx");
+    let mut call = model.call_lazy(1).unwrap();
+    call.clear().unwrap();
+    call.set(0, model.feature("island").unwrap(), "Torgersen")
+        .unwrap();
+    call.start(None).unwrap();
+    while !call.finish(Some(Duration::from_millis(10))).unwrap() {}
+    let label = model.column("label").unwrap();
+    assert!(!call.str_at(0, label).unwrap().is_empty());
+    assert_eq!(call.finish(None).unwrap_err().code(), Code::NotRun);
+    assert!(!call.is_busy());
+    assert_eq!(
+        call.run_within(Duration::ZERO).unwrap_err().code(),
+        Code::InvalidArgument
+    );
+}
+
+#[test]
+fn a_canceller_may_outlive_its_call() {
+    let model = common::open("penguins.onnx");
+    let call = model.call(1).unwrap();
+    let canceller = call.canceller();
+    let thread = std::thread::spawn(move || {
+        canceller.cancel();
+        canceller
+    });
+    drop(call);
+    thread.join().unwrap().cancel();
+}
+
+#[test]
+fn models_and_bindings_may_be_shared_and_calls_moved() {
+    fn is_shared<T: Send + Sync>() {}
+    fn is_moved<T: Send>() {}
+    is_shared::<Model>();
+    is_shared::<sidecall::Canceller>();
+    is_shared::<sidecall::Error>();
+    is_moved::<sidecall::Call>();
+}
+
+/// Runs a future on this thread.
+fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_run_is_awaited_without_a_runtime() {
+    let model = common::open("penguins.onnx");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut call = model.call(1).unwrap();
+                let island = model.feature("island").unwrap();
+                for _ in 0..50 {
+                    call.clear().unwrap();
+                    call.set(0, island, "Torgersen").unwrap();
+                    block_on(call.run_async(None).unwrap()).unwrap();
+                    call.set(0, island, 7).unwrap_err();
+                    let refused = call.run_async(None).map(block_on);
+                    let error = refused.and_then(|outcome| outcome).unwrap_err();
+                    assert_eq!(error.code(), Code::DtypeMismatch);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_future_that_is_dropped_cancels_its_run() {
+    let model = common::open("penguins.onnx");
+    let mut call = model.call(1).unwrap();
+    for _ in 0..50 {
+        call.clear().unwrap();
+        drop(call.run_async(None).unwrap());
+        while call.is_busy() {
+            let _ = call.finish(None);
+        }
+        call.run().unwrap();
+    }
+}

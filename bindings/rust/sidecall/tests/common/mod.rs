@@ -1,0 +1,15 @@
+//! Paths of the models that the tests of all languages share.
+
+use sidecall::{Engine, Model, Options};
+
+pub fn path(name: &str) -> String {
+    let folder = std::env::var("SIDECALL_TEST_MODELS").unwrap_or_else(|_| {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors/models").to_owned()
+    });
+    format!("{folder}/{name}")
+}
+
+/// Opens a model on the native engine, which needs no ONNX Runtime.
+pub fn open(name: &str) -> Model {
+    Model::open_with(path(name), &Options::default().engine(Engine::Native)).expect(name)
+}
