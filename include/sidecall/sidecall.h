@@ -458,8 +458,9 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
  *
  * If a set function here fails for another reason, none of its values can be relied on, and runs
  * fail with the same error, so that no run answers for the values of before. This ends with
- * sidecall_call_clear, _reset or _resize, or when sidecall_call_set_row sets all features of a call
- * with one row. So checking the run is enough, except after BUSY: then nothing has changed. */
+ * sidecall_call_clear, _reset, or _resize to another number of rows, or when sidecall_call_set_row
+ * sets all features of a call with one row. So checking the run is enough, except after BUSY: then
+ * nothing has changed. */
 
 /* What a sidecall_value holds, and in which fields. The function in brackets sets such a value. */
 #define SIDECALL_VALUE_MISSING 0        /* no field [set_missing] */
