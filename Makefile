@@ -205,8 +205,8 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-rust: $(BUILD)/.system-rust | native ## check and test the Rust crates
-	@tools/test_rust.sh $(BUILD)
+test-rust: $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust crates
+	@$(with_onnxruntime) tools/test_rust.sh $(BUILD)
 
 test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust ## run the tests that take long: Rust, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long

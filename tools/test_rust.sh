@@ -7,7 +7,7 @@ log="$build/log/rust.log"
 mkdir -p "$build/log"
 cd "$(dirname "$0")/../bindings/rust"
 export SIDECALL_LIB_DIR="$build/lib" LD_LIBRARY_PATH="$build/lib" CARGO_TARGET_DIR="$build/rust"
-export RUSTDOCFLAGS="-D warnings"
+export RUSTDOCFLAGS="-D warnings" SIDECALL_TEST_COMMAND="$build/bin/sidecall"
 
 run() {
   if ! "$@" >>"$log" 2>&1; then

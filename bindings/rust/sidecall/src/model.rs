@@ -48,6 +48,22 @@ impl Dtype {
     /// The type of a feature only: a date with a time.
     pub const DATETIME: Self = Self(sys::SIDECALL_DTYPE_DATETIME);
 
+    /// The type with this number in ONNX (`TensorProto.DataType`).
+    pub fn from_number(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// Its number in ONNX.
+    pub fn number(self) -> i32 {
+        self.0
+    }
+
+    /// The bits of one element: 32 for float32, 4 for int4; 0 for string and datetime.
+    pub fn bits(self) -> usize {
+        // SAFETY: the function answers every number.
+        usize::try_from(unsafe { sys::sidecall_dtype_bits(self.0) }).unwrap_or(0)
+    }
+
     /// Its name, as every language spells it: `"float32"`.
     pub fn name(self) -> &'static str {
         // SAFETY: the function returns a static text for every number.

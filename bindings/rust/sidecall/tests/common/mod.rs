@@ -1,4 +1,7 @@
-//! Paths of the models that the tests of all languages share.
+//! What the tests share: the models of the tests of all languages, and JSON.
+#![allow(dead_code)] // each test program uses a part
+
+pub mod json;
 
 use sidecall::{Engine, Model, Options};
 
