@@ -10,11 +10,12 @@ use std::time::Duration;
 use sidecall_sys as sys;
 
 use crate::error::Room;
-use crate::options::nanoseconds;
-use crate::reactor;
+use crate::options::{deadline, nanoseconds};
+use crate::reactor::{self, Reactor};
 use crate::record::MAX_FAULTS;
 use crate::{
-    Column, Feature, FromValue, Input, Model, Output, Result, Tensor, Value, View, ViewMut,
+    Code, Column, Error, Feature, FromValue, Input, Model, Output, Result, Tensor, Value, View,
+    ViewMut,
 };
 
 /// The handle of the library.
@@ -49,6 +50,8 @@ pub struct Call {
     scratch: Vec<sys::sidecall_value>,
     /// The descriptor that tells when a started run is over, once it was asked for.
     fd: Option<i32>,
+    /// The engine may still use the memory of a run that was given up.
+    may_be_given_up: bool,
     model: Model,
 }
 
@@ -66,9 +69,6 @@ impl fmt::Debug for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(fd) = self.fd {
-            reactor::forget(fd);
-        }
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         *shared = None;
         // SAFETY: the handle is open, and no Canceller can use it any more.
@@ -95,12 +95,34 @@ impl Call {
             room: RefCell::new(room),
             scratch: Vec::new(),
             fd: None,
+            may_be_given_up: false,
             model: model.clone(),
         })
     }
 
     fn raw(&self) -> *mut sys::sidecall_call {
         self.handle.0.as_ptr()
+    }
+
+    /// Calls a function that changes inputs. After a timeout or a cancelled run, it first waits
+    /// until the engine of this process no longer uses the memory of that run.
+    fn change(
+        &mut self,
+        function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
+    ) -> Result<()> {
+        if std::mem::take(&mut self.may_be_given_up) && self.is_busy() {
+            // It answers NotRun, because the outcome was taken.
+            let _ = self.finish(None);
+        }
+        self.check(function)
+    }
+
+    /// Remembers whether the run may have left the engine at work.
+    fn see(&mut self, outcome: Result<()>) -> Result<()> {
+        if let Err(error) = &outcome {
+            self.may_be_given_up |= matches!(error.code(), Code::Timeout | Code::Cancelled);
+        }
+        outcome
     }
 
     /// Calls a function of the library with this call.
@@ -128,30 +150,30 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) for 0 rows.
+    /// [`Code::InvalidArgument`] for 0 rows.
     pub fn resize(&mut self, rows: usize) -> Result<()> {
         // SAFETY: the call is open, and no view of it exists, because it is borrowed mutably.
-        self.check(|call, err| unsafe { sys::sidecall_call_resize(call, as_i64(rows), err) })
+        self.change(|call, err| unsafe { sys::sidecall_call_resize(call, as_i64(rows), err) })
     }
 
     /// Begins the next records: makes every feature of every row missing.
     ///
     /// # Errors
     ///
-    /// [`Code::NoContract`](crate::Code::NoContract).
+    /// [`Code::NoContract`].
     pub fn clear(&mut self) -> Result<()> {
         // SAFETY: as in resize().
-        self.check(|call, err| unsafe { sys::sidecall_call_clear(call, err) })
+        self.change(|call, err| unsafe { sys::sidecall_call_clear(call, err) })
     }
 
     /// Forgets which inputs were given.
     ///
     /// # Errors
     ///
-    /// [`Code::Busy`](crate::Code::Busy).
+    /// [`Code::Busy`].
     pub fn reset(&mut self) -> Result<()> {
         // SAFETY: as in resize().
-        self.check(|call, err| unsafe { sys::sidecall_call_reset(call, err) })
+        self.change(|call, err| unsafe { sys::sidecall_call_reset(call, err) })
     }
 
     /// Sets one feature of one row.
@@ -167,71 +189,84 @@ impl Call {
         feature: Feature,
         value: impl Into<Value<'v>>,
     ) -> Result<()> {
-        let raw = value.into().raw();
-        // SAFETY: the call is open; the text of the value lives during the call.
-        self.check(|call, err| unsafe {
-            sys::sidecall_call_set_row(call, as_i64(row), &feature.0, &raw, 1, err)
+        let (value, row, index) = (value.into(), as_i64(row), feature.0);
+        // SAFETY: the call is open; a text lives during the call.
+        self.change(|call, err| unsafe {
+            match value {
+                Value::Missing => sys::sidecall_call_set_missing(call, row, index, err),
+                Value::F64(number) => sys::sidecall_call_set_f64(call, row, index, number, err),
+                Value::I64(number) => sys::sidecall_call_set_i64(call, row, index, number, err),
+                Value::Bool(flag) => {
+                    sys::sidecall_call_set_bool(call, row, index, flag.into(), err)
+                }
+                Value::Str(text) => {
+                    let (bytes, length) = (text.as_ptr().cast(), text.len());
+                    sys::sidecall_call_set_str(call, row, index, bytes, length, err)
+                }
+                Value::Datetime {
+                    seconds,
+                    nanoseconds,
+                } => sys::sidecall_call_set_datetime(call, row, index, seconds, nanoseconds, err),
+                Value::Instant {
+                    seconds,
+                    nanoseconds,
+                } => sys::sidecall_call_set_instant(call, row, index, seconds, nanoseconds, err),
+            }
         })
     }
 
-    /// Sets several features of one row. `features` is empty for all features of the model, in the
-    /// order of [`Model::features`].
+    /// Sets all features of a row, in the order of [`Model::features`].
     ///
     /// # Errors
     ///
-    /// The first value that is refused; the others are set. If the numbers of features and values
-    /// differ, [`Code::InvalidArgument`](crate::Code::InvalidArgument).
-    pub fn set_row(
+    /// The first value that is refused; the others are set, and the run reports all.
+    /// [`Code::InvalidArgument`] for another number of values. After another error than a refused
+    /// value, runs fail with it too, until [`Call::clear`].
+    pub fn set_row(&mut self, row: usize, values: &[Value<'_>]) -> Result<()> {
+        self.set_each(row, None, |set| values.iter().copied().for_each(set))
+    }
+
+    /// Sets several features of one row; there must be as many values.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::set_row`].
+    pub fn set_features(
         &mut self,
         row: usize,
         features: &[Feature],
         values: &[Value<'_>],
     ) -> Result<()> {
-        self.scratch.clear();
-        self.scratch.extend(values.iter().map(Value::raw));
-        let set = self.set_scratch(row, features);
-        self.scratch.clear();
-        set
-    }
-
-    /// Sets the values in `self.scratch`, whose texts must be alive.
-    fn set_scratch(&self, row: usize, features: &[Feature]) -> Result<()> {
-        let named = !features.is_empty();
-        let count = if named && features.len() != self.scratch.len() {
-            -1 // the library refuses it
-        } else {
-            as_i64(self.scratch.len())
-        };
-        let indices = if named {
-            features.as_ptr().cast::<i32>()
-        } else {
-            ptr::null()
-        };
-        // SAFETY: the call is open; the arrays have `count` elements; a Feature is an i32.
-        self.check(|call, err| unsafe {
-            sys::sidecall_call_set_row(
-                call,
-                as_i64(row),
-                indices,
-                self.scratch.as_ptr(),
-                count,
-                err,
-            )
+        self.set_each(row, Some(features), |set| {
+            values.iter().copied().for_each(set);
         })
     }
 
-    /// Sets the values that `fill` gives one after the other. See [`Call::set_row`].
+    /// Sets the values that `fill` gives one after the other, of these features or of all.
     pub(crate) fn set_each<'v>(
         &mut self,
         row: usize,
-        features: &[Feature],
+        features: Option<&[Feature]>,
         fill: impl FnOnce(&mut dyn FnMut(Value<'v>)),
     ) -> Result<()> {
-        self.scratch.clear();
-        let scratch = &mut self.scratch;
-        fill(&mut |value: Value<'v>| scratch.push(value.raw()));
-        let set = self.set_scratch(row, features);
-        self.scratch.clear();
+        const NOTHING: i32 = 0;
+        let mut values = std::mem::take(&mut self.scratch);
+        fill(&mut |value: Value<'v>| values.push(value.raw()));
+        let (indices, count) = match features {
+            None => (ptr::null(), as_i64(values.len())),
+            Some([]) if values.is_empty() => (ptr::from_ref(&NOTHING), 0),
+            // The library refuses -1.
+            Some(named) if named.len() != values.len() => (ptr::from_ref(&NOTHING), -1),
+            // A Feature is an i32.
+            Some(named) => (named.as_ptr().cast::<i32>(), as_i64(values.len())),
+        };
+        // SAFETY: the call is open; both arrays have `count` elements, and the texts of the values
+        // live for 'v.
+        let set = self.change(|call, err| unsafe {
+            sys::sidecall_call_set_row(call, as_i64(row), indices, values.as_ptr(), count, err)
+        });
+        values.clear();
+        self.scratch = values;
         set
     }
 
@@ -240,8 +275,8 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// The first value that is refused; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if
-    /// a slice does not have an element for each row.
+    /// Those of [`Call::set_row`]; [`Code::InvalidArgument`] if a slice does not have an element
+    /// for each row.
     pub fn set_feature_f64(
         &mut self,
         feature: Feature,
@@ -250,7 +285,7 @@ impl Call {
     ) -> Result<()> {
         let (flags, count) = flags_of(missing, values.len());
         // SAFETY: the call is open; both arrays have `count` elements.
-        self.check(|call, err| unsafe {
+        self.change(|call, err| unsafe {
             sys::sidecall_call_set_feature_f64(call, feature.0, values.as_ptr(), flags, count, err)
         })
     }
@@ -268,7 +303,7 @@ impl Call {
     ) -> Result<()> {
         let (flags, count) = flags_of(missing, values.len());
         // SAFETY: as in set_feature_f64().
-        self.check(|call, err| unsafe {
+        self.change(|call, err| unsafe {
             sys::sidecall_call_set_feature_i64(call, feature.0, values.as_ptr(), flags, count, err)
         })
     }
@@ -286,7 +321,7 @@ impl Call {
     ) -> Result<()> {
         let (flags, count) = flags_of(missing, values.len());
         // SAFETY: as in set_feature_f64(); a bool is a byte of 0 or 1.
-        self.check(|call, err| unsafe {
+        self.change(|call, err| unsafe {
             sys::sidecall_call_set_feature_bool(
                 call,
                 feature.0,
@@ -313,7 +348,7 @@ impl Call {
     ) -> Result<()> {
         let (flags, count) = flags_of(missing, offsets.len().saturating_sub(1));
         // SAFETY: the call is open; there are count + 1 offsets, which the library checks.
-        self.check(|call, err| unsafe {
+        self.change(|call, err| unsafe {
             sys::sidecall_call_set_feature_str(
                 call,
                 feature.0,
@@ -340,24 +375,28 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of [`Call::run`], and [`Code::Timeout`](crate::Code::Timeout).
+    /// Those of [`Call::run`], and [`Code::Timeout`].
     pub fn run_within(&mut self, timeout: Duration) -> Result<()> {
-        self.run_for(nanoseconds(timeout))
+        self.run_for(deadline(timeout))
     }
 
     fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
         // SAFETY: as in resize().
-        self.check(|call, err| unsafe { sys::sidecall_call_run(call, timeout_ns, err) })
+        let outcome =
+            self.check(|call, err| unsafe { sys::sidecall_call_run(call, timeout_ns, err) });
+        self.see(outcome)
     }
 
     /// Starts a run and returns before it is over. Until [`Call::finish`] has taken the outcome,
-    /// most methods answer [`Code::Busy`](crate::Code::Busy).
+    /// most methods answer [`Code::Busy`]. After [`Code::Timeout`] or [`Code::Cancelled`], methods
+    /// that change inputs wait until the engine of this process has stopped; if another process
+    /// still uses the memory, they answer [`Code::Busy`] until it is done.
     ///
     /// # Errors
     ///
     /// Those of `sidecall_call_start`. Then no run was started.
     pub fn start(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let timeout_ns = timeout.map_or(-1, nanoseconds);
+        let timeout_ns = timeout.map_or(-1, deadline);
         // SAFETY: as in resize(). The memory of a call belongs to the library, so nothing that the
         // run uses can be released before the call is closed, which waits for what is needed.
         self.check(|call, err| unsafe { sys::sidecall_call_start(call, timeout_ns, err) })
@@ -368,13 +407,13 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Code::NotRun`](crate::Code::NotRun) if there is no outcome to take, and those of
+    /// [`Code::NotRun`] if there is no outcome to take, and those of
     /// [`Call::run`], which are the outcome.
     pub fn finish(&mut self, wait: Option<Duration>) -> Result<bool> {
         let wait_ns = wait.map_or(-1, nanoseconds);
         let mut is_over = true;
         // SAFETY: as in resize().
-        self.check(|call, err| unsafe {
+        let outcome = self.check(|call, err| unsafe {
             match sys::sidecall_call_finish(call, wait_ns, err) {
                 sys::SIDECALL_PENDING => {
                     is_over = false;
@@ -382,12 +421,14 @@ impl Call {
                 }
                 status => status,
             }
-        })?;
+        });
+        self.see(outcome)?;
         Ok(is_over)
     }
 
     /// Starts a run and returns a future that ends with its outcome. It needs no runtime: a thread
-    /// of this crate wakes the task. Dropping the future cancels the run.
+    /// of this crate wakes the task. Dropping the future cancels the run, and waits until the
+    /// engine of this process has stopped, which it does at the next node of the graph.
     ///
     /// Starting a run of a served model may wait for the connection, within the deadline.
     ///
@@ -396,9 +437,14 @@ impl Call {
     /// Those of [`Call::start`]; the future gives those of [`Call::run`].
     pub fn run_async(&mut self, timeout: Option<Duration>) -> Result<Running<'_>> {
         let fd = self.descriptor()?;
+        let reactor = reactor::get().map_err(|error| {
+            let message = format!("runs cannot be awaited: {error}");
+            Error::with_code(Code::OutOfMemory, &message)
+        })?;
         self.start(timeout)?;
         Ok(Running {
             call: self,
+            reactor,
             fd,
             is_over: false,
         })
@@ -430,14 +476,14 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Code::NotRun`](crate::Code::NotRun), [`Code::InvalidArgument`](crate::Code::InvalidArgument)
-    /// if the row is out of range, [`Code::DtypeMismatch`](crate::Code::DtypeMismatch) if the
+    /// [`Code::NotRun`], [`Code::InvalidArgument`]
+    /// if the row is out of range, [`Code::DtypeMismatch`] if the
     /// column has another type than `T`.
     pub fn get<T: FromValue>(&self, row: usize, column: Column) -> Result<T> {
         let value = self.value(row, column)?;
         T::from_value(value).ok_or_else(|| {
             let spec = self.model.column_spec(column);
-            crate::Error::wrong_type(spec.name, T::EXPECTED, value.type_name())
+            Error::wrong_type(spec.name, T::EXPECTED, value.type_name())
         })
     }
 
@@ -449,7 +495,7 @@ impl Call {
     pub fn str_at(&self, row: usize, column: Column) -> Result<&str> {
         match self.value(row, column)? {
             Value::Str(text) => Ok(text),
-            other => Err(crate::Error::wrong_type(
+            other => Err(Error::wrong_type(
                 self.model.column_spec(column).name,
                 "string",
                 other.type_name(),
@@ -479,7 +525,12 @@ impl Call {
                 // answers what it was given or learned, and both are UTF-8; it is checked anyway.
                 let bytes =
                     unsafe { std::slice::from_raw_parts(raw.text.cast::<u8>(), raw.length) };
-                std::str::from_utf8(bytes).unwrap_or("")
+                std::str::from_utf8(bytes).map_err(|_| {
+                    let name = self.model.column_spec(column).name;
+                    let message =
+                        format!("column '{name}': expected a string in UTF-8, got other bytes");
+                    Error::with_code(Code::InvalidString, &message)
+                })?
             }),
             _ => Value::Missing,
         })
@@ -489,7 +540,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of [`Call::get`]; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if `values`
+    /// Those of [`Call::get`]; [`Code::InvalidArgument`] if `values`
     /// has another length.
     pub fn get_column_f64(&self, column: Column, values: &mut [f64]) -> Result<()> {
         let count = as_i64(values.len());
@@ -520,18 +571,20 @@ impl Call {
     pub fn copy_input(&mut self, input: Input, tensor: Tensor<'_>) -> Result<()> {
         let view = tensor.view()?;
         // SAFETY: the call is open; the view and its memory are valid during the call.
-        self.check(|call, err| unsafe { sys::sidecall_call_copy_input(call, input.0, &view, err) })
+        self.change(|call, err| unsafe { sys::sidecall_call_copy_input(call, input.0, &view, err) })
     }
 
     /// The memory of an input, which the engine reads in place. The input counts as given.
     ///
     /// # Errors
     ///
-    /// [`Code::Busy`](crate::Code::Busy).
+    /// [`Code::Busy`].
     pub fn input(&mut self, input: Input) -> Result<ViewMut<'_>> {
         let mut view = empty_view();
         // SAFETY: the call is open; the struct is valid during the call.
-        self.check(|call, err| unsafe { sys::sidecall_call_input(call, input.0, &mut view, err) })?;
+        self.change(|call, err| unsafe {
+            sys::sidecall_call_input(call, input.0, &mut view, err)
+        })?;
         // SAFETY: the memory belongs to the call, which stays mutably borrowed.
         Ok(unsafe { ViewMut::new(view) })
     }
@@ -540,7 +593,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Code::ShapeMismatch`](crate::Code::ShapeMismatch) if the inputs disagree.
+    /// [`Code::ShapeMismatch`] if the inputs disagree.
     pub fn output(&self, output: Output) -> Result<View<'_>> {
         let mut view = empty_view();
         // SAFETY: the call is open; the struct is valid during the call.
@@ -553,12 +606,20 @@ impl Call {
 }
 
 /// A run that is under way; see [`Call::run_async`].
-#[derive(Debug)]
 #[must_use = "a run is cancelled when it is dropped"]
 pub struct Running<'c> {
     call: &'c mut Call,
+    reactor: Arc<Reactor>,
     fd: i32,
     is_over: bool,
+}
+
+impl fmt::Debug for Running<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Future for Running<'_> {
@@ -567,7 +628,7 @@ impl Future for Running<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match self.call.finish(Some(Duration::ZERO)) {
             Ok(false) => {
-                reactor::wake_when_readable(self.fd, context.waker());
+                self.reactor.wake_when_readable(self.fd, context.waker());
                 return Poll::Pending;
             }
             Ok(true) => Ok(()),
@@ -583,10 +644,14 @@ impl Drop for Running<'_> {
         if self.is_over {
             return;
         }
-        reactor::forget(self.fd);
+        self.reactor.forget(self.fd);
         self.call.canceller().cancel();
-        // A run that was cancelled has its outcome at once; nobody asks for it any more.
+        // A run that was cancelled has its outcome at once; nobody asks for it any more. The engine
+        // may need a moment longer.
         let _ = self.call.finish(None);
+        if self.call.is_busy() {
+            let _ = self.call.finish(None);
+        }
     }
 }
 
@@ -601,7 +666,7 @@ impl fmt::Debug for Canceller {
 }
 
 impl Canceller {
-    /// Asks the run to end with [`Code::Cancelled`](crate::Code::Cancelled).
+    /// Asks the run to end with [`Code::Cancelled`].
     pub fn cancel(&self) {
         let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = *shared {

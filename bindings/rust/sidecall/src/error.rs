@@ -248,6 +248,21 @@ impl Error {
         }))
     }
 
+    /// The same with another code.
+    pub(crate) fn with_code(code: Code, message: &str) -> Self {
+        let mut error = Self::usage(message);
+        error.0.code = code;
+        error.0.retryable = code == Code::OutOfMemory;
+        error
+    }
+
+    pub(crate) fn not_run() -> Self {
+        Self::with_code(
+            Code::NotRun,
+            "outputs: expected a successful run before they are read, got none",
+        )
+    }
+
     pub(crate) fn wrong_type(name: &str, expected: &str, got: &str) -> Self {
         let mut error = Self::usage(&format!("column '{name}': expected {expected}, got {got}"));
         error.0.code = Code::DtypeMismatch;
@@ -312,7 +327,7 @@ impl Room {
 
     #[cold]
     fn take(&mut self, status: i32) -> Error {
-        let held = (self.error.num_faults as usize).min(self.faults.capacity());
+        let held = self.error.num_faults.min(self.error.faults_capacity) as usize;
         // SAFETY: the library has filled so many elements of the array behind this pointer.
         let faults = unsafe { std::slice::from_raw_parts(self.faults.as_ptr(), held) };
         Error(Box::new(Record {
@@ -345,5 +360,15 @@ thread_local! {
 
 /// Calls a function that belongs to no call, with memory for its error that this thread reuses.
 pub(crate) fn check(function: impl FnOnce(*mut sys::sidecall_error) -> i32) -> Result<()> {
-    ROOM.with(|room| room.borrow_mut().check(function))
+    let mut function = Some(function);
+    let checked = ROOM.try_with(|room| {
+        let function = function.take().expect("it is called once");
+        room.borrow_mut().check(function)
+    });
+    match (checked, function) {
+        (Ok(result), _) => result,
+        // The thread is ending, and its memory for errors is gone.
+        (Err(_), Some(function)) => Room::new(1).check(function),
+        (Err(_), None) => unreachable!("the function is only taken where the memory is there"),
+    }
 }

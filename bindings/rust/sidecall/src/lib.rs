@@ -50,6 +50,8 @@ pub use model::{
     Column, ColumnSpec, Dtype, Feature, FeatureSpec, Form, Input, Model, Output, TensorSpec,
 };
 pub use options::{Engine, Extra, Options, Verify};
+#[doc(hidden)]
+pub use record::plain_name;
 pub use record::{Answer, Binding, Record, Row};
 pub use tensor::{Element, Tensor, View, ViewMut};
 pub use value::{FromValue, Value};

@@ -1,14 +1,15 @@
 use std::ffi::{c_char, CStr, CString};
 use std::fmt;
+use std::mem::size_of;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sidecall_sys as sys;
 
 use crate::error::check;
 use crate::record::{Answer, Binding, Record};
-use crate::{Call, Error, Options, Result};
+use crate::{Call, Code, Error, Options, Result};
 
 macro_rules! indices {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -20,7 +21,8 @@ macro_rules! indices {
 }
 
 indices! {
-    /// A feature of a model: one key of its records. See [`Model::feature`].
+    /// A feature of a model: one key of its records. See [`Model::feature`]. Like every index, it
+    /// has its meaning in the model that gave it, and in no other.
     Feature,
     /// A column of a model: one value of its answers. See [`Model::column`].
     Column,
@@ -172,8 +174,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Those of `sidecall_model_open`, such as [`Code::FileNotFound`](crate::Code::FileNotFound)
-    /// and [`Code::VerificationFailed`](crate::Code::VerificationFailed).
+    /// Those of `sidecall_model_open`, such as [`Code::FileNotFound`]
+    /// and [`Code::VerificationFailed`].
     pub fn open(uri: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(uri, &Options::default())
     }
@@ -220,10 +222,15 @@ impl Model {
     fn from_open(
         open: impl FnOnce(*mut *mut sys::sidecall_model, *mut sys::sidecall_error) -> i32,
     ) -> Result<Self> {
+        require_library()?;
         let mut handle = ptr::null_mut();
         check(|err| open(&mut handle, err))?;
         let handle = NonNull::new(handle).expect("the library gives a handle after success");
         Ok(Self(Arc::new(Handle(handle))))
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn raw(&self) -> *const sys::sidecall_model {
@@ -282,7 +289,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::VerificationFailed`](crate::Code::VerificationFailed), and those of a run.
+    /// [`Code::VerificationFailed`], and those of a run.
     pub fn verify(&self) -> Result<String> {
         // SAFETY: the model is open; `out` and `err` are valid during the call.
         owned_text(|out, err| unsafe { sys::sidecall_model_verify(self.raw(), out, err) })
@@ -304,7 +311,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) for 0 rows; for a served model also
+    /// [`Code::InvalidArgument`] for 0 rows; for a served model also
     /// those of connecting.
     pub fn call(&self, rows: usize) -> Result<Call> {
         Call::open(self, rows, false)
@@ -314,7 +321,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) for 0 rows.
+    /// [`Code::InvalidArgument`] for 0 rows.
     pub fn call_lazy(&self, rows: usize) -> Result<Call> {
         Call::open(self, rows, true)
     }
@@ -324,7 +331,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`](crate::Code::UnknownName) if the model does not have one of the names.
+    /// [`Code::UnknownName`] if the model does not have one of the names.
     pub fn bind<R: Record, A: Answer>(&self) -> Result<Binding<R, A>> {
         Binding::new(self)
     }
@@ -349,7 +356,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`](crate::Code::UnknownName), whose text lists the names that exist.
+    /// [`Code::UnknownName`], whose text lists the names that exist.
     pub fn feature(&self, name: &str) -> Result<Feature> {
         self.find(sys::SIDECALL_KIND_FEATURE, name).map(Feature)
     }
@@ -358,7 +365,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`](crate::Code::UnknownName), whose text lists the names that exist.
+    /// [`Code::UnknownName`], whose text lists the names that exist.
     pub fn column(&self, name: &str) -> Result<Column> {
         self.find(sys::SIDECALL_KIND_COLUMN, name).map(Column)
     }
@@ -367,7 +374,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`](crate::Code::UnknownName), whose text lists the names that exist.
+    /// [`Code::UnknownName`], whose text lists the names that exist.
     pub fn input(&self, name: &str) -> Result<Input> {
         self.find(sys::SIDECALL_KIND_INPUT, name).map(Input)
     }
@@ -376,7 +383,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`](crate::Code::UnknownName), whose text lists the names that exist.
+    /// [`Code::UnknownName`], whose text lists the names that exist.
     pub fn output(&self, name: &str) -> Result<Output> {
         self.find(sys::SIDECALL_KIND_OUTPUT, name).map(Output)
     }
@@ -443,6 +450,39 @@ impl Model {
             unsafe { tensor_spec(sys::sidecall_model_output_spec(self.raw(), index)) }
         })
     }
+}
+
+/// Checks that the library which was loaded has the functions and structs of this crate.
+fn require_library() -> Result<()> {
+    static LIBRARY: OnceLock<Result<()>> = OnceLock::new();
+    LIBRARY
+        .get_or_init(|| {
+            // SAFETY: the function only returns a number.
+            let abi = unsafe { sys::sidecall_abi_version() };
+            if abi < sys::SIDECALL_ABI_VERSION as u32 {
+                let message = format!(
+                    "libsidecall: expected ABI {} or newer, got {abi}",
+                    sys::SIDECALL_ABI_VERSION
+                );
+                return Err(Error::with_code(Code::Unsupported, &message));
+            }
+            let size = |name: &CStr| {
+                // SAFETY: the name ends with NUL.
+                unsafe { sys::sidecall_struct_size(name.as_ptr()) }
+            };
+            // Specs may grow; elements of arrays may not.
+            let is_known = size(c"sidecall_value") == size_of::<sys::sidecall_value>()
+                && size(c"sidecall_fault") == size_of::<sys::sidecall_fault>()
+                && size(c"sidecall_tensor_spec") >= size_of::<sys::sidecall_tensor_spec>()
+                && size(c"sidecall_feature_spec") >= size_of::<sys::sidecall_feature_spec>()
+                && size(c"sidecall_column_spec") >= size_of::<sys::sidecall_column_spec>();
+            if !is_known {
+                let message = "libsidecall: expected the structs of this crate, got other sizes";
+                return Err(Error::with_code(Code::Unsupported, message));
+            }
+            Ok(())
+        })
+        .clone()
 }
 
 /// # Safety

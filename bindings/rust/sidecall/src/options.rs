@@ -133,7 +133,7 @@ impl Options {
         };
         raw.allow_exec = self.allow_exec.into();
         if let Some(timeout) = self.timeout {
-            raw.timeout_ns = nanoseconds(timeout);
+            raw.timeout_ns = deadline(timeout);
         }
         if let Some(wait) = self.wait {
             raw.wait_ns = nanoseconds(wait);
@@ -143,6 +143,11 @@ impl Options {
         }
         open(&raw)
     }
+}
+
+/// A deadline as the C interface takes it: one that has passed is the shortest that it knows.
+pub(crate) fn deadline(timeout: Duration) -> i64 {
+    nanoseconds(timeout).max(1)
 }
 
 /// A duration as the C interface takes it; a longer one than int64 can count is cut.

@@ -1,12 +1,17 @@
 //! Wakes the tasks that wait for started runs: one thread, which starts with the first of them,
 //! sleeps in poll(2) on the descriptors of their calls. Used by `Running`.
+//!
+//! Wakers are code of others: they are cloned, dropped and woken only while no lock is held, and a
+//! panic in one of them is its own affair.
 
 use std::ffi::{c_int, c_short, c_ulong};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 #[repr(C)]
 struct PollFd {
@@ -21,64 +26,81 @@ extern "C" {
     fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
 }
 
-struct Reactor {
+pub(crate) struct Reactor {
+    /// The process that started the thread: a child of fork() needs its own.
+    process: u32,
     /// Tasks by the descriptor that they wait for.
     waiting: Mutex<Vec<(c_int, Waker)>>,
     /// A byte written here makes the thread look at `waiting` again.
     changed: UnixStream,
 }
 
-static REACTOR: OnceLock<Arc<Reactor>> = OnceLock::new();
+static REACTOR: Mutex<Option<Arc<Reactor>>> = Mutex::new(None);
 
-/// Wakes the task once, when the descriptor is readable. A descriptor has one task: a later one
-/// takes the place of the earlier.
-pub(crate) fn wake_when_readable(fd: c_int, waker: &Waker) {
-    let reactor = REACTOR.get_or_init(start);
-    reactor.change(|waiting| {
-        waiting.retain(|(other, _)| *other != fd);
-        waiting.push((fd, waker.clone()));
-    });
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Forgets the descriptor, which is about to be closed.
-pub(crate) fn forget(fd: c_int) {
-    if let Some(reactor) = REACTOR.get() {
-        reactor.change(|waiting| waiting.retain(|(other, _)| *other != fd));
+/// The reactor of this process, which is started if there is none.
+///
+/// # Errors
+///
+/// Descriptors or threads are exhausted.
+pub(crate) fn get() -> io::Result<Arc<Reactor>> {
+    let mut current = lock(&REACTOR);
+    if let Some(reactor) = current.as_ref() {
+        if reactor.process == std::process::id() {
+            return Ok(reactor.clone());
+        }
     }
-}
-
-fn start() -> Arc<Reactor> {
-    let (changed, changes) = UnixStream::pair().expect("a pair of sockets");
-    for end in [&changed, &changes] {
-        end.set_nonblocking(true)
-            .expect("sockets that do not block");
-    }
+    let (changed, changes) = UnixStream::pair()?;
+    changed.set_nonblocking(true)?;
+    changes.set_nonblocking(true)?;
     let reactor = Arc::new(Reactor {
+        process: std::process::id(),
         waiting: Mutex::new(Vec::new()),
         changed,
     });
     let of_thread = reactor.clone();
     std::thread::Builder::new()
         .name("sidecall-runs".to_owned())
-        .spawn(move || serve(&of_thread, changes))
-        .expect("a thread that waits for runs");
-    reactor
+        .spawn(move || of_thread.serve(changes))?;
+    *current = Some(reactor.clone());
+    Ok(reactor)
 }
 
 impl Reactor {
-    fn change(&self, change: impl FnOnce(&mut Vec<(c_int, Waker)>)) {
-        change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        // If the socket is full, the thread has not yet seen an earlier change either.
-        let _ = (&self.changed).write(&[0]);
+    /// Wakes the task once, when the descriptor is readable. A descriptor has one task: a later one
+    /// takes the place of the earlier.
+    pub(crate) fn wake_when_readable(&self, fd: c_int, waker: &Waker) {
+        let waker = waker.clone();
+        let replaced = self.replace(fd, Some(waker));
+        drop(replaced);
     }
 
-    /// Takes the tasks whose descriptors are readable.
-    fn take(&self, readable: &[c_int]) -> Vec<Waker> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Forgets the descriptor, for which nobody waits any more.
+    pub(crate) fn forget(&self, fd: c_int) {
+        drop(self.replace(fd, None));
+    }
+
+    /// Returns the tasks that waited for the descriptor before, to be dropped without the lock.
+    fn replace(&self, fd: c_int, waker: Option<Waker>) -> Vec<Waker> {
+        let replaced = self.take(|other| other == fd);
+        if let Some(waker) = waker {
+            lock(&self.waiting).push((fd, waker));
+        }
+        // If the socket is full, the thread has not yet seen an earlier change either.
+        let _ = (&self.changed).write(&[0]);
+        replaced
+    }
+
+    /// Takes the tasks whose descriptors are meant.
+    fn take(&self, is_meant: impl Fn(c_int) -> bool) -> Vec<Waker> {
+        let mut waiting = lock(&self.waiting);
         let mut taken = Vec::new();
         let mut at = 0;
         while at < waiting.len() {
-            if readable.contains(&waiting[at].0) {
+            if is_meant(waiting[at].0) {
                 taken.push(waiting.swap_remove(at).1);
             } else {
                 at += 1;
@@ -86,39 +108,42 @@ impl Reactor {
         }
         taken
     }
+
+    fn serve(&self, mut changes: UnixStream) {
+        let mut fds = Vec::new();
+        loop {
+            fds.clear();
+            let entry = |fd| PollFd {
+                fd,
+                events: POLLIN,
+                revents: 0,
+            };
+            fds.push(entry(changes.as_raw_fd()));
+            fds.extend(lock(&self.waiting).iter().map(|(fd, _)| entry(*fd)));
+            // SAFETY: the array has so many elements.
+            let ready = unsafe { poll(fds.as_mut_ptr(), fds.len() as c_ulong, -1) };
+            if ready < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                // Without poll, tasks look themselves, again and again.
+                std::thread::sleep(Duration::from_millis(10));
+                wake(self.take(|_| true));
+                continue;
+            }
+            if fds[0].revents != 0 {
+                let mut bytes = [0; 256];
+                while matches!(changes.read(&mut bytes), Ok(read) if read > 0) {}
+            }
+            // An error of a descriptor wakes its task too, which then learns the outcome.
+            wake(self.take(|fd| {
+                fds[1..]
+                    .iter()
+                    .any(|entry| entry.fd == fd && entry.revents != 0)
+            }));
+        }
+    }
 }
 
-fn serve(reactor: &Reactor, mut changes: UnixStream) {
-    let mut fds = Vec::new();
-    loop {
-        fds.clear();
-        let entry = |fd| PollFd {
-            fd,
-            events: POLLIN,
-            revents: 0,
-        };
-        fds.push(entry(changes.as_raw_fd()));
-        {
-            let waiting = reactor
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            fds.extend(waiting.iter().map(|(fd, _)| entry(*fd)));
-        }
-        // SAFETY: the array has so many elements.
-        unsafe { poll(fds.as_mut_ptr(), fds.len() as c_ulong, -1) };
-        if fds[0].revents != 0 {
-            let mut bytes = [0; 256];
-            while matches!(changes.read(&mut bytes), Ok(read) if read > 0) {}
-        }
-        // An error of a descriptor wakes its task too, which then learns the outcome.
-        let readable: Vec<c_int> = fds[1..]
-            .iter()
-            .filter(|entry| entry.revents != 0)
-            .map(|entry| entry.fd)
-            .collect();
-        for waker in reactor.take(&readable) {
-            waker.wake();
-        }
+fn wake(tasks: Vec<Waker>) {
+    for waker in tasks {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }

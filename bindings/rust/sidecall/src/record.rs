@@ -2,7 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{Call, Column, Feature, FromValue, Model, Result, Value};
+use crate::{Call, Code, Column, Error, Feature, FromValue, Model, Result, Value};
 
 /// The library keeps at most so many faults.
 pub(crate) const MAX_FAULTS: usize = 1000;
@@ -43,6 +43,10 @@ impl Row<'_> {
     /// # Errors
     ///
     /// Those of [`Call::get`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such field.
     pub fn get<T: FromValue>(&self, index: usize) -> Result<T> {
         self.call.get(self.row, self.columns[index])
     }
@@ -55,6 +59,8 @@ pub struct Binding<R, A> {
     model: Model,
     features: Vec<Feature>,
     columns: Vec<Column>,
+    /// Whether the model has features that the records do not have.
+    is_partial: bool,
     calls: Mutex<Vec<Call>>,
     types: PhantomData<fn(&R) -> A>,
 }
@@ -71,9 +77,11 @@ impl<R: Record, A: Answer> Binding<R, A> {
     pub(crate) fn new(model: &Model) -> Result<Self> {
         let features = R::NAMES.iter().map(|name| model.feature(name));
         let columns = A::NAMES.iter().map(|name| model.column(name));
+        let features = features.collect::<Result<Vec<_>>>()?;
         Ok(Self {
+            is_partial: features.len() < model.features().count(),
             model: model.clone(),
-            features: features.collect::<Result<_>>()?,
+            features,
             columns: columns.collect::<Result<_>>()?,
             calls: Mutex::new(Vec::new()),
             types: PhantomData,
@@ -92,20 +100,36 @@ impl<R: Record, A: Answer> Binding<R, A> {
             None => self.model.call(1)?,
         };
         let answer = self.predict_with(&mut call, record);
-        self.lock().push(call);
+        // Another process may still use the memory of a run that was given up.
+        if !call.is_busy() {
+            self.lock().push(call);
+        }
         answer
     }
 
-    /// The same with a call of the caller, which has one row.
+    /// The same with a call of the caller, which must be one of the same model and have one row.
     ///
     /// # Errors
     ///
-    /// Those of [`Binding::predict`].
+    /// Those of [`Binding::predict`], [`Code::InvalidArgument`] for another call, and
+    /// [`Code::Busy`] while a run of the call is under way.
     pub fn predict_with(&self, call: &mut Call, record: &R) -> Result<A> {
-        // The run reports every value that is refused, and what else went wrong here.
-        let _ = call.set_each(0, &self.features, |set| record.each(set));
-        if let Err(error) = call.run() {
+        if call.rows() != 1 || !call.model().is_same(&self.model) {
+            return Err(Error::usage(
+                "call: expected one row of the model that was bound, got another call",
+            ));
+        }
+        if self.is_partial {
             call.clear()?;
+        }
+        match call.set_each(0, Some(&self.features), |set| record.each(set)) {
+            // Nothing was set, so the run would answer for the record of before.
+            Err(error) if error.code() == Code::Busy => return Err(error),
+            // The run reports every value that is refused, and what else went wrong.
+            _ => {}
+        }
+        if let Err(error) = call.run() {
+            let _ = call.clear(); // if it fails, the next record finds out
             return Err(error);
         }
         A::read(&Row {
@@ -178,12 +202,22 @@ macro_rules! answer {
     };
 }
 
+/// The name of a field without the `r#` of a raw identifier.
+#[doc(hidden)]
+pub const fn plain_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        // SAFETY: what follows two ASCII characters of a str is a str.
+        [b'r', b'#', rest @ ..] => unsafe { std::str::from_utf8_unchecked(rest) },
+        _ => name,
+    }
+}
+
 /// The name that a field of [`record!`](crate::record) or [`answer!`](crate::answer) stands for.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! field_name {
     ($field:ident) => {
-        stringify!($field)
+        $crate::plain_name(stringify!($field))
     };
     ($field:ident => $name:literal) => {
         $name

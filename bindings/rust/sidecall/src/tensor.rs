@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 
 use sidecall_sys as sys;
 
-use crate::{Dtype, Error, Result};
+use crate::{Code, Dtype, Error, Result};
 
 mod sealed {
     pub trait Sealed {}
@@ -86,7 +86,8 @@ impl<'a> Tensor<'a> {
             .iter()
             .try_fold(1_i64, |count, &dim| count.checked_mul(dim.max(0)));
         if let Some(offsets) = self.offsets {
-            if count.and_then(|count| usize::try_from(count).ok()) != offsets.len().checked_sub(1) {
+            let strings = count.and_then(|count| usize::try_from(count).ok());
+            if strings.is_none() || strings != offsets.len().checked_sub(1) {
                 return Err(Error::usage(
                     "offsets: expected one more than there are strings in the shape, got another \
                      number",
@@ -148,13 +149,25 @@ impl<'c> View<'c> {
         unsafe { std::slice::from_raw_parts(self.view.data.cast(), self.view.data_bytes as usize) }
     }
 
+    /// The number of elements; 0 for an output whose shape only a run can tell.
+    fn count(&self) -> usize {
+        let sizes = self.dims().map(|dims| dims.iter().product::<i64>());
+        sizes
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(0)
+    }
+
     /// The elements as numbers.
     ///
     /// # Errors
     ///
-    /// [`Code::DtypeMismatch`](crate::Code::DtypeMismatch) if the tensor has another type.
+    /// [`Code::DtypeMismatch`](crate::Code::DtypeMismatch) if the tensor has another type,
+    /// [`Code::NotRun`](crate::Code::NotRun) for an output before a run.
     pub fn as_slice<T: Element>(&self) -> Result<&'c [T]> {
         require_type::<T>(self.dtype())?;
+        if self.count() > 0 && self.view.data.is_null() {
+            return Err(Error::not_run());
+        }
         let bytes = self.bytes();
         if bytes.is_empty() {
             return Ok(&[]);
@@ -169,13 +182,18 @@ impl<'c> View<'c> {
     /// # Errors
     ///
     /// [`Code::DtypeMismatch`](crate::Code::DtypeMismatch) if the tensor has no strings,
-    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) if the index is out of range.
+    /// [`Code::NotRun`](crate::Code::NotRun) for an output before a run,
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) if the index is out of range,
+    /// [`Code::InvalidString`](crate::Code::InvalidString) if the string is not UTF-8.
     pub fn str_at(&self, index: usize) -> Result<&'c str> {
         if self.dtype() != Dtype::STRING {
             return Err(Error::wrong_type("view", "string", self.dtype().name()));
         }
-        let count = self.dims().map_or(0, |dims| dims.iter().product::<i64>()) as usize;
-        if self.view.offsets.is_null() || index >= count {
+        if self.view.offsets.is_null() {
+            return Err(Error::not_run());
+        }
+        let count = self.count();
+        if index >= count {
             return Err(Error::usage(&format!(
                 "index: expected one below {count}, got {index}"
             )));
@@ -187,9 +205,13 @@ impl<'c> View<'c> {
                 *self.view.offsets.add(index + 1),
             )
         };
-        let bytes = &self.bytes()[begin as usize..end as usize];
-        std::str::from_utf8(bytes)
-            .map_err(|_| Error::usage("view: expected UTF-8, got other bytes"))
+        self.bytes()
+            .get(begin as usize..end as usize)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .ok_or_else(|| {
+                let message = "view: expected a string in UTF-8, got other bytes";
+                Error::with_code(Code::InvalidString, message)
+            })
     }
 }
 

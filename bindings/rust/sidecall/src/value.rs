@@ -127,15 +127,22 @@ impl<'a> From<&'a String> for Value<'a> {
 impl From<SystemTime> for Value<'_> {
     fn from(value: SystemTime) -> Self {
         const SECOND: i32 = 1_000_000_000;
+        // A time beyond int64 is one that no model accepts.
         let (mut seconds, mut nanoseconds) = match value.duration_since(UNIX_EPOCH) {
-            Ok(after) => (after.as_secs() as i64, after.subsec_nanos() as i32),
+            Ok(after) => (
+                i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+                after.subsec_nanos() as i32,
+            ),
             Err(before) => {
                 let before = before.duration();
-                (-(before.as_secs() as i64), -(before.subsec_nanos() as i32))
+                (
+                    i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds),
+                    -(before.subsec_nanos() as i32),
+                )
             }
         };
         if nanoseconds < 0 {
-            seconds -= 1;
+            seconds = seconds.saturating_sub(1);
             nanoseconds += SECOND;
         }
         Self::Instant {

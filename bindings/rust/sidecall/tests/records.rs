@@ -162,7 +162,7 @@ fn a_row_is_set_by_single_values_and_at_once() {
     for (feature, value) in kinds(&model).into_iter().zip(KINDS) {
         single.set(0, feature, value).unwrap();
     }
-    whole.set_row(0, &[], &KINDS).unwrap();
+    whole.set_row(0, &KINDS).unwrap();
     single.run().unwrap();
     whole.run().unwrap();
     for spec in model.columns() {
@@ -173,17 +173,17 @@ fn a_row_is_set_by_single_values_and_at_once() {
         );
     }
     assert_eq!(
-        whole.set_row(0, &[], &KINDS[1..]).unwrap_err().code(),
+        whole.set_row(0, &KINDS[1..]).unwrap_err().code(),
         Code::InvalidArgument
     );
     let two = &kinds(&model)[..2];
     assert_eq!(
-        whole.set_row(0, two, &KINDS[..3]).unwrap_err().code(),
+        whole.set_features(0, two, &KINDS[..3]).unwrap_err().code(),
         Code::InvalidArgument
     );
     // The values of before are not run again.
     assert_eq!(whole.run().unwrap_err().code(), Code::InvalidArgument);
-    whole.set_row(0, &[], &KINDS).unwrap();
+    whole.set_row(0, &KINDS).unwrap();
     whole.run().unwrap();
 }
 
@@ -193,7 +193,7 @@ fn a_table_is_set_by_columns_and_read_by_columns() {
     let features = kinds(&model);
     let mut call = model.call(3).unwrap();
     for row in 0..3 {
-        call.set_row(row, &[], &KINDS).unwrap();
+        call.set_row(row, &KINDS).unwrap();
     }
     call.set_feature_f64(features[1], &[1.0, f64::NAN, 3.0], &[])
         .unwrap();
@@ -207,7 +207,7 @@ fn a_table_is_set_by_columns_and_read_by_columns() {
     assert_eq!(wrong.code(), Code::InvalidArgument);
     call.clear().unwrap();
     for row in 0..3 {
-        call.set_row(row, &[], &KINDS).unwrap();
+        call.set_row(row, &KINDS).unwrap();
     }
     call.run().unwrap();
     let number = model
@@ -236,6 +236,13 @@ fn options_and_system_time_convert_into_values() {
         nanoseconds: 999_000_000,
     };
     assert_eq!(Value::from(before), instant);
+    // Beyond int64 nothing overflows.
+    if let Some(early) = UNIX_EPOCH.checked_sub(Duration::from_secs(1 << 63)) {
+        let Value::Instant { seconds, .. } = Value::from(early) else {
+            panic!("{early:?}");
+        };
+        assert_eq!(seconds, i64::MIN);
+    }
 }
 
 #[test]
@@ -256,9 +263,55 @@ fn datetimes_follow_the_time_zone_of_their_feature() {
             seconds: 0,
             nanoseconds: -1,
         };
-        assert_eq!(
-            call.set(0, feature, broken).unwrap_err().code(),
-            Code::OutOfRange
-        );
+        // As in C, this is a mistake of the program for a single value, and remembered in a row.
+        let single = call.set(0, feature, broken).unwrap_err();
+        assert_eq!(single.code(), Code::InvalidArgument);
+        let row = call.set_features(0, &[feature], &[broken]).unwrap_err();
+        assert_eq!(row.code(), Code::OutOfRange);
     }
+}
+
+#[test]
+fn a_record_without_some_features_does_not_keep_those_of_another() {
+    record! { struct Bill { bill_length_mm: f64 } }
+    let model = common::open("penguins.onnx");
+    let (whole, part) = (
+        model.bind::<Penguin, Species>().unwrap(),
+        model.bind::<Bill, Species>().unwrap(),
+    );
+    let bill = Bill {
+        bill_length_mm: 48.2,
+    };
+    let expected = part.predict(&bill).unwrap();
+    let mut call = model.call(1).unwrap();
+    whole.predict_with(&mut call, &adelie()).unwrap();
+    assert_eq!(part.predict_with(&mut call, &bill).unwrap(), expected);
+    let mut two = model.call(2).unwrap();
+    let error = part.predict_with(&mut two, &bill).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let mut other = common::open("penguins.onnx").call(1).unwrap();
+    let error = part.predict_with(&mut other, &bill).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+}
+
+#[test]
+fn a_record_may_have_no_fields_and_a_field_a_raw_name() {
+    record! { struct Nothing {} }
+    record! { struct Raw { r#type: f64 } }
+    let model = common::open("penguins.onnx");
+    let nothing = model.bind::<Nothing, Species>().unwrap();
+    assert!(!nothing.predict(&Nothing {}).unwrap().label.is_empty());
+    let error = model.bind::<Raw, Species>().unwrap_err();
+    assert!(error.to_string().starts_with("feature 'type': "), "{error}");
+}
+
+#[test]
+fn a_wrong_index_of_a_single_value_is_not_remembered() {
+    let model = common::open("penguins.onnx");
+    let island = model.feature("island").unwrap();
+    let mut call = model.call(1).unwrap();
+    let error = call.set(7, island, "Biscoe").unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    call.set(0, island, "Biscoe").unwrap();
+    call.run().unwrap();
 }

@@ -338,7 +338,7 @@ impl Case<'_> {
             let (features, values): (Vec<_>, Vec<_>) =
                 named.collect::<Result<Vec<_>>>()?.into_iter().unzip();
             if !features.is_empty() {
-                let _ = call.set_row(row, &features, &values); // the run reports refusals
+                let _ = call.set_features(row, &features, &values); // the run reports refusals
             }
         }
         call.run()?;
