@@ -65,7 +65,7 @@ $(BUILD)/.system-coverage: $(BUILD)/.system
 	@touch $@
 
 $(BUILD)/.system-rust: $(BUILD)/.system
-	@{ command -v cargo && command -v rustfmt && command -v cargo-clippy; } >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log cargo rustfmt rust-clippy
+	@{ cargo clippy --version && rustfmt --version; } >/dev/null 2>&1 || { PATH="/usr/bin:$$PATH" && cargo clippy --version && rustfmt --version; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log cargo rustfmt rust-clippy
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
