@@ -381,9 +381,11 @@ impl Call {
     }
 
     fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
-        // SAFETY: as in resize().
-        let outcome =
-            self.check(|call, err| unsafe { sys::sidecall_call_run(call, timeout_ns, err) });
+        let run = |call, err| {
+            // SAFETY: as in resize().
+            unsafe { sys::sidecall_call_run(call, timeout_ns, err) }
+        };
+        let outcome = self.check(run);
         self.see(outcome)
     }
 
