@@ -2,7 +2,7 @@
 # Writes bindings/rust/sidecall-sys/src/bindings.rs from sidecall.h and binding.h:
 # generate_rust.sh [--check]
 #
-# With --check it writes nothing, and fails if the file is not up to date. Needs bindgen.
+# With --check it writes nothing, and fails if the file is not up to date. Needs bindgen 0.71.1.
 set -eu
 cd "$(dirname "$0")/.."
 target=bindings/rust/sidecall-sys/src/bindings.rs
