@@ -86,7 +86,7 @@ void Call::set_many(Set set) {
 template <typename Put>
 void Call::put_row(int64_t row, const int32_t* features, int64_t count, First* first, Put put) {
   for (int64_t at = 0; at < count; ++at) feature_at(row, index_at(features, at));
-  // All features of a single row are set, so nothing of before can be answered for.
+  // All features of the only row are set, so no value of an earlier record is left.
   if (features == nullptr && rows_ == 1) set_failure_ = nullptr;
   for (int64_t at = 0; at < count; ++at) {
     const int32_t index = index_at(features, at);

@@ -701,8 +701,8 @@ typedef struct sidecall_feature_spec {
   int32_t column;             /* and the column of that tensor, from 0 */
   /* Of a datetime; "" for other features. */
   const char *unit;           /* what the int64 tensor counts since 1970: "s", "ms", "us" or "ns" */
-  const char *zone;           /* "Europe/Berlin": the tensor counts in UTC. "" for a datetime without
-                               * a zone: it counts the time of the wall clock. */
+  const char *zone;           /* "Europe/Berlin": the tensor counts in UTC. "" for a datetime
+                               * without a zone: it counts the time of the wall clock. */
   const char *epoch;          /* what a plain number in a record counts since 1970 in UTC; "" if
                                * numbers are refused */
 } sidecall_feature_spec;

@@ -162,7 +162,7 @@ TEST_CASE("after a mistake of the program no run answers for the values of befor
     const std::string message = last().message;
     CHECK(run(call) == expected);
     CHECK(last().message == message);
-    // Setting values again does not help, because nobody knows which are those of before.
+    // Setting values again is not enough: some values may still be those of the earlier record.
     for (int64_t row = 0; row < 2; ++row) REQUIRE(set_row(call, record(), row) == "OK");
     CHECK(run(call) == expected);
     call.clear();

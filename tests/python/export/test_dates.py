@@ -115,9 +115,14 @@ def proven(report: Any) -> bool:
 @pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks, rounded, made])
 @pytest.mark.parametrize(
     ("unit", "zone"),
-    [("us", None), ("s", None), ("ns", BERLIN), ("us", datetime.timezone(datetime.timedelta(hours=-3)))],
+    [
+        ("us", None),
+        ("s", None),
+        ("ns", BERLIN),
+        ("us", datetime.timezone(datetime.timedelta(hours=-3))),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_functions_of_dates_are_traced(tmp_path: Path, function: Any, unit: str, zone: Any) -> None:
     if function is clocks and zone is None:
         zone = datetime.UTC

@@ -648,8 +648,8 @@ impl Drop for Running<'_> {
         }
         self.reactor.forget(self.fd);
         self.call.canceller().cancel();
-        // A run that was cancelled has its outcome at once; nobody asks for it any more. The engine
-        // may need a moment longer.
+        // The first call takes the outcome, which is there at once and is not needed. The second
+        // one waits until the engine of this process has stopped.
         let _ = self.call.finish(None);
         if self.call.is_busy() {
             let _ = self.call.finish(None);

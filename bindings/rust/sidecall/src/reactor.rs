@@ -1,8 +1,8 @@
 //! Wakes the tasks that wait for started runs: one thread, which starts with the first of them,
 //! sleeps in poll(2) on the descriptors of their calls. Used by `Running`.
 //!
-//! Wakers are code of others: they are cloned, dropped and woken only while no lock is held, and a
-//! panic in one of them is its own affair.
+//! Wakers run code of the program. So they are cloned, dropped and woken only while no lock is
+//! held, and a panic in one of them does not end the thread.
 
 use std::ffi::{c_int, c_short, c_ulong};
 use std::io::{self, Read, Write};
@@ -78,7 +78,7 @@ impl Reactor {
         drop(replaced);
     }
 
-    /// Forgets the descriptor, for which nobody waits any more.
+    /// Stops watching the descriptor. Its task is not woken.
     pub(crate) fn forget(&self, fd: c_int) {
         drop(self.replace(fd, None));
     }
@@ -123,7 +123,7 @@ impl Reactor {
             // SAFETY: the array has so many elements.
             let ready = unsafe { poll(fds.as_mut_ptr(), fds.len() as c_ulong, -1) };
             if ready < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                // Without poll, tasks look themselves, again and again.
+                // poll does not work, so every task is woken and looks at its run itself.
                 std::thread::sleep(Duration::from_millis(10));
                 wake(self.take(|_| true));
                 continue;

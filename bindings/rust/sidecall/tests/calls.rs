@@ -27,9 +27,9 @@ fn files_that_cannot_be_opened_are_refused_with_their_reason() {
         Model::open("exec:true").unwrap_err().code(),
         Code::InvalidArgument
     );
-    let nobody = Model::open("shm:/tmp/nobody-serves-here.sock").unwrap_err();
-    assert_eq!(nobody.code(), Code::Unreachable);
-    assert!(nobody.is_retryable());
+    let without_server = Model::open("shm:/tmp/without-server.sock").unwrap_err();
+    assert_eq!(without_server.code(), Code::Unreachable);
+    assert!(without_server.is_retryable());
 }
 
 #[test]
@@ -268,7 +268,8 @@ fn a_waker_may_panic_or_own_another_call() {
         fn wake(self: Arc<Self>) {}
     }
     let model = common::open("penguins.onnx");
-    let mut call = model.call(1).unwrap();
+    // Many rows, so that the run is not over when it is polled.
+    let mut call = model.call(20_000).unwrap();
     let mut other = model.call(1).unwrap();
     for one in [&mut call, &mut other] {
         one.clear().unwrap();

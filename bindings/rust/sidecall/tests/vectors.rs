@@ -1,5 +1,5 @@
-//! Runs the cases of tests/vectors, in process on the engine that sidecall chooses and on the native
-//! engine, and over `shm:`. tests/vectors/README.md has the rules.
+//! Runs the cases of tests/vectors: in process, on the engine that sidecall chooses and on the
+//! native engine; and over `shm:`. tests/vectors/README.md has the rules.
 
 mod common;
 
