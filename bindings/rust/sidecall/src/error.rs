@@ -4,6 +4,7 @@ use std::fmt;
 
 use sidecall_sys as sys;
 
+use crate::names::Code;
 use crate::record::MAX_FAULTS;
 
 /// The result of every function that can fail.
@@ -21,7 +22,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            fn of(status: i32) -> Self {
+            pub(crate) fn of(status: i32) -> Self {
                 match status {
                     $(sys::$constant => Self::$name,)*
                     other => Self::Other(other),
@@ -39,80 +40,7 @@ macro_rules! codes {
     };
 }
 
-codes! {
-    /// A bad index or option.
-    InvalidArgument = SIDECALL_INVALID_ARGUMENT,
-    /// The call, the run queue or the server is busy.
-    Busy = SIDECALL_BUSY,
-    /// There is no outcome to read or to finish.
-    NotRun = SIDECALL_NOT_RUN,
-    /// The run was cancelled.
-    Cancelled = SIDECALL_CANCELLED,
-    /// No such file.
-    FileNotFound = SIDECALL_FILE_NOT_FOUND,
-    /// A folder, no permission, or an I/O error.
-    FileUnreadable = SIDECALL_FILE_UNREADABLE,
-    /// Not an ONNX file, or a truncated one.
-    FileInvalid = SIDECALL_FILE_INVALID,
-    /// More than 2 GiB of protobuf, or 1 TiB of external data.
-    FileTooLarge = SIDECALL_FILE_TOO_LARGE,
-    /// External data outside of the model's own folder.
-    FileForbidden = SIDECALL_FILE_FORBIDDEN,
-    /// A contract that is not JSON or does not fit the graph.
-    ContractInvalid = SIDECALL_CONTRACT_INVALID,
-    /// A contract format that this version does not know.
-    ContractFormat = SIDECALL_CONTRACT_FORMAT,
-    /// Records need a contract, and the file has none.
-    NoContract = SIDECALL_NO_CONTRACT,
-    /// A kind of tensor or URI that is not supported.
-    Unsupported = SIDECALL_UNSUPPORTED,
-    /// Golden rows gave other answers than at export.
-    VerificationFailed = SIDECALL_VERIFICATION_FAILED,
-    /// A restarted server has other inputs or outputs.
-    ContractChanged = SIDECALL_CONTRACT_CHANGED,
-    /// A value or tensor of another type.
-    DtypeMismatch = SIDECALL_DTYPE_MISMATCH,
-    /// Another rank, dimension or number of rows.
-    ShapeMismatch = SIDECALL_SHAPE_MISMATCH,
-    /// No input, output, feature or column has that name.
-    UnknownName = SIDECALL_UNKNOWN_NAME,
-    /// An input was not given.
-    MissingInput = SIDECALL_MISSING_INPUT,
-    /// A value is missing in a feature that is not nullable.
-    MissingValue = SIDECALL_MISSING_VALUE,
-    /// A value that the fitted encoder refuses.
-    UnknownCategory = SIDECALL_UNKNOWN_CATEGORY,
-    /// A NUL inside a text, or an empty text that is refused.
-    InvalidString = SIDECALL_INVALID_STRING,
-    /// A text that is not acceptable JSON.
-    InvalidJson = SIDECALL_INVALID_JSON,
-    /// A number that its type or the model does not take.
-    OutOfRange = SIDECALL_OUT_OF_RANGE,
-    /// The model refuses the row.
-    Refused = SIDECALL_REFUSED,
-    /// The process at the other end is gone.
-    PeerDied = SIDECALL_PEER_DIED,
-    /// The deadline passed.
-    Timeout = SIDECALL_TIMEOUT,
-    /// No server is reachable at that URI.
-    Unreachable = SIDECALL_UNREACHABLE,
-    /// The server does not admit this user.
-    Denied = SIDECALL_DENIED,
-    /// The peer broke the protocol or has another version.
-    Protocol = SIDECALL_PROTOCOL,
-    /// A handle of the parent process, used in its child.
-    Forked = SIDECALL_FORKED,
-    /// ONNX Runtime refused the model or failed in a run.
-    Engine = SIDECALL_ENGINE,
-    /// No ONNX Runtime was found.
-    EngineNotFound = SIDECALL_ENGINE_NOT_FOUND,
-    /// ONNX Runtime is older than the library needs.
-    EngineTooOld = SIDECALL_ENGINE_TOO_OLD,
-    /// No memory, descriptors or threads are left.
-    OutOfMemory = SIDECALL_OUT_OF_MEMORY,
-    /// A bug of sidecall.
-    Internal = SIDECALL_INTERNAL,
-}
+pub(crate) use codes;
 
 /// Groups the codes of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -38,6 +38,7 @@
 mod call;
 mod error;
 mod model;
+mod names;
 mod options;
 mod reactor;
 mod record;
@@ -45,10 +46,11 @@ mod tensor;
 mod value;
 
 pub use call::{Call, Canceller, Running};
-pub use error::{Code, Error, Family, Fault, Result};
+pub use error::{Error, Family, Fault, Result};
 pub use model::{
     Column, ColumnSpec, Dtype, Feature, FeatureSpec, Form, Input, Model, Output, TensorSpec,
 };
+pub use names::Code;
 pub use options::{Engine, Extra, Options, Verify};
 #[doc(hidden)]
 pub use record::plain_name;

@@ -37,19 +37,6 @@ indices! {
 pub struct Dtype(pub(crate) i32);
 
 impl Dtype {
-    /// 32-bit float.
-    pub const FLOAT32: Self = Self(sys::SIDECALL_DTYPE_FLOAT32);
-    /// 64-bit float.
-    pub const FLOAT64: Self = Self(sys::SIDECALL_DTYPE_FLOAT64);
-    /// 64-bit integer.
-    pub const INT64: Self = Self(sys::SIDECALL_DTYPE_INT64);
-    /// One byte, 0 or 1.
-    pub const BOOL: Self = Self(sys::SIDECALL_DTYPE_BOOL);
-    /// Text in UTF-8.
-    pub const STRING: Self = Self(sys::SIDECALL_DTYPE_STRING);
-    /// The type of a feature only: a date with a time.
-    pub const DATETIME: Self = Self(sys::SIDECALL_DTYPE_DATETIME);
-
     /// The type with this number in ONNX (`TensorProto.DataType`).
     pub fn from_number(number: i32) -> Self {
         Self(number)

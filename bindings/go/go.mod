@@ -1,0 +1,3 @@
+module sidecall.dev/sidecall
+
+go 1.24

@@ -1,0 +1,315 @@
+package sidecall
+
+// #include "shim.h"
+//
+// #cgo noescape sidecall_call_clear
+// #cgo nocallback sidecall_call_clear
+// #cgo noescape sidecall_call_get_row
+// #cgo nocallback sidecall_call_get_row
+// #cgo noescape sidecall_call_set_row
+// #cgo nocallback sidecall_call_set_row
+// #cgo noescape sidecall_call_set_unknown
+// #cgo nocallback sidecall_call_set_unknown
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"unsafe"
+)
+
+// A Binding is a type of records and a type of answers, whose names were looked up in a model. Any
+// number of goroutines may use it at once.
+type Binding[In, Out any] struct {
+	model *Model
+	plan  *plan[In, Out]
+}
+
+// plan is the part of a binding that the model keeps.
+type plan[In, Out any] struct {
+	read  reader
+	write writer
+}
+
+// A reader writes a record, which lies at an address, to the values of a workspace.
+type reader interface {
+	set(w *workspace, record unsafe.Pointer)
+}
+
+// A writer writes the answer of a workspace to an address.
+type writer interface {
+	columns() (first *C.int32_t, count int)
+	get(w *workspace, answer unsafe.Pointer)
+}
+
+// Bind looks the names of two types up.
+//
+// In is the type of records: a struct, or map[string]any. The tag sidecall:"name" names the feature
+// of a field; without it the name of the field is the name of the feature, and sidecall:"-" leaves
+// the field out. The fields of an embedded struct belong to the record. A field is a bool, a
+// string, an integer, a float, a [time.Time], a [WallClock], or a pointer to one of them; nil and
+// NaN are missing values. A feature that no field names is missing.
+//
+// Out is the type of answers: a struct, or map[string]any. A field is named like a column ("label",
+// "probabilities.fraud") and has its type: string, int64 or int, float64, bool; also float32 if the
+// column is float32. A field that is named like an output ("probabilities") is a map with string
+// keys, or a slice if the classes have no names. In map[string]any an output is a value, a
+// map[string]T or a []T, where T is one of float64, int64, bool and string.
+//
+// Errors: CodeUnknownName, CodeDtypeMismatch, CodeNoContract, CodeInvalidArgument for types that
+// are neither.
+func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
+	key := any((*plan[In, Out])(nil))
+	if found, ok := m.core.plans.Load(key); ok {
+		return &Binding[In, Out]{m, found.(*plan[In, Out])}, nil
+	}
+	p, err := newPlan[In, Out](m)
+	if err != nil {
+		return nil, err
+	}
+	found, _ := m.core.plans.LoadOrStore(key, p)
+	return &Binding[In, Out]{m, found.(*plan[In, Out])}, nil
+}
+
+// Predict predicts for one record.
+//
+// Errors: CodeTimeout and CodeCancelled by the context, and those of sidecall_call_run, with every
+// fault of the record.
+func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
+	c := b.model.core
+	w, err := c.take(ctx)
+	if err != nil {
+		var none Out
+		return none, err
+	}
+	// The record and its answer lie in the workspace, because here they would be allocated.
+	held, ok := w.held.(*pair[In, Out])
+	if !ok {
+		held = &pair[In, Out]{}
+		w.held = held
+	}
+	held.record = record
+	err = w.predict(ctx, b.plan, b.plan.read, b.plan.write, unsafe.Pointer(&held.record),
+		unsafe.Pointer(&held.answer))
+	answer := held.answer
+	*held = pair[In, Out]{} // so that nothing of the caller is kept
+	c.give(w, isReusable(err))
+	runtime.KeepAlive(b)
+	return answer, err
+}
+
+type pair[In, Out any] struct {
+	record In
+	answer Out
+}
+
+// predict predicts for the record at one address and writes the answer to the other.
+func (w *workspace) predict(ctx context.Context, owner any, read reader, write writer,
+	record, answer unsafe.Pointer) error {
+	if err := w.resize(1); err != nil {
+		return err
+	}
+	if err := w.clear(false); err != nil {
+		return err
+	}
+	w.begin(owner)
+	read.set(w, record)
+	w.work.features = unsafe.SliceData(w.values)
+	w.expect(write.columns())
+	if err := w.run(ctx); err != nil {
+		return err
+	}
+	write.get(w, answer)
+	return nil
+}
+
+// clear forgets the values of earlier records. A call with one row needs it only if the call
+// remembers names that the model does not know, because every feature is set anyway.
+func (w *workspace) clear(isMany bool) error {
+	if !isMany && !w.isDirty {
+		return nil
+	}
+	w.isDirty = false
+	return w.check(C.sidecall_call_clear(w.work.call, w.work.err))
+}
+
+// PredictMany predicts for several records in one run, which is faster than one run for each. All
+// of them have an answer, or none has.
+//
+// Errors: those of [Binding.Predict], with every fault of every record.
+func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out, error) {
+	if len(records) == 0 {
+		return nil, contextError(ctx)
+	}
+	c := b.model.core
+	w, err := c.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]Out, len(records))
+	err = predictMany(ctx, w, b.plan, records, answers)
+	c.give(w, isReusable(err))
+	runtime.KeepAlive(b)
+	if err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+func predictMany[In, Out any](ctx context.Context, w *workspace, p *plan[In, Out], records []In,
+	answers []Out) error {
+	if err := w.resize(len(records)); err != nil {
+		return err
+	}
+	if err := w.clear(true); err != nil {
+		return err
+	}
+	for row := range records {
+		w.begin(p)
+		w.row = C.int64_t(row)
+		p.read.set(w, unsafe.Pointer(&records[row]))
+		// The run reports what is refused.
+		C.sidecall_call_set_row(w.work.call, w.row, nil, unsafe.SliceData(w.values),
+			w.work.num_features, w.work.err)
+	}
+	w.row = 0
+	w.work.features = nil
+	w.work.num_columns = 0
+	if err := w.run(ctx); err != nil {
+		return err
+	}
+	w.expect(p.write.columns())
+	for row := range answers {
+		if err := w.check(C.sidecall_call_get_row(w.work.call, C.int64_t(row), w.work.columns,
+			w.work.answer, w.work.num_columns, w.work.err)); err != nil {
+			return err
+		}
+		p.write.get(w, unsafe.Pointer(&answers[row]))
+	}
+	return nil
+}
+
+// PredictAs predicts for one record. The names of the two types are looked up once for each model:
+// see [Bind], which says what the types may be.
+//
+// Errors: those of [Bind] and [Binding.Predict].
+func PredictAs[In, Out any](ctx context.Context, m *Model, record In) (Out, error) {
+	b, err := Bind[In, Out](m)
+	if err != nil {
+		var none Out
+		return none, err
+	}
+	return b.Predict(ctx, record)
+}
+
+// PredictManyAs predicts for several records in one run: see [Binding.PredictMany].
+func PredictManyAs[In, Out any](ctx context.Context, m *Model, records []In) ([]Out, error) {
+	b, err := Bind[In, Out](m)
+	if err != nil {
+		return nil, err
+	}
+	return b.PredictMany(ctx, records)
+}
+
+// Predict predicts for one record, which is a map of features by their names. A value is nil for a
+// missing one, or as in [Bind]; a [json.Number] is a number.
+//
+//	{"label": "no", "probabilities": map[string]float64{"no": 0.9, "fraud": 0.1}}
+//
+// Errors: those of [Binding.Predict]; CodeUnknownName for keys that the model does not have, unless
+// it was opened with [ExtraIgnore].
+func (m *Model) Predict(ctx context.Context, record map[string]any) (map[string]any, error) {
+	return PredictAs[map[string]any, map[string]any](ctx, m, record)
+}
+
+// PredictMany predicts for several records in one run: see [Model.Predict] and
+// [Binding.PredictMany].
+func (m *Model) PredictMany(ctx context.Context, records []map[string]any) ([]map[string]any, error) {
+	return PredictManyAs[map[string]any, map[string]any](ctx, m, records)
+}
+
+// mapReader reads a record of type map[string]any.
+type mapReader struct{}
+
+func (mapReader) set(w *workspace, record unsafe.Pointer) {
+	clear(w.values)
+	var unknown []string
+	for name, value := range *(*map[string]any)(record) {
+		if feature, ok := w.core.featureIndex[name]; ok {
+			w.setAny(feature, value)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown) // the order of faults must not change from run to run
+	for _, name := range unknown {
+		w.isDirty = true
+		C.sidecall_call_set_unknown(w.work.call, w.row, bytesOf(name), C.size_t(len(name)), w.work.err)
+	}
+}
+
+// mapWriter writes an answer of type map[string]any.
+type mapWriter struct {
+	outputs []mapOutput
+	count   int
+}
+
+type mapOutput struct {
+	name  string
+	first int // index of its first column
+	keys  []string
+	form  Form
+	dtype Dtype
+}
+
+func newMapWriter(columns []ColumnSpec) *mapWriter {
+	t := &mapWriter{count: len(columns)}
+	for i, column := range columns {
+		if n := len(t.outputs); n == 0 || t.outputs[n-1].name != column.Output {
+			t.outputs = append(t.outputs,
+				mapOutput{name: column.Output, first: i, form: column.Form, dtype: column.Dtype})
+		}
+		last := &t.outputs[len(t.outputs)-1]
+		last.keys = append(last.keys, column.Key)
+	}
+	return t
+}
+
+func (t *mapWriter) columns() (*C.int32_t, int) { return nil, t.count }
+
+func (t *mapWriter) get(w *workspace, answer unsafe.Pointer) {
+	all := make(map[string]any, len(t.outputs))
+	for i := range t.outputs {
+		o := &t.outputs[i]
+		switch {
+		case o.form == FormScalar:
+			all[o.name] = w.valueOf(o.first)
+		case o.dtype == Float32 || o.dtype == Float64:
+			all[o.name] = collect[float64](w, o)
+		case o.dtype == String:
+			all[o.name] = collect[string](w, o)
+		case o.dtype == Bool:
+			all[o.name] = collect[bool](w, o)
+		default:
+			all[o.name] = collect[int64](w, o)
+		}
+	}
+	*(*map[string]any)(answer) = all
+}
+
+// collect returns the columns of an output as a map or a slice.
+func collect[T any](w *workspace, o *mapOutput) any {
+	if o.form == FormElement {
+		values := make([]T, len(o.keys))
+		for i := range values {
+			values[i], _ = w.valueOf(o.first + i).(T)
+		}
+		return values
+	}
+	values := make(map[string]T, len(o.keys))
+	for i, key := range o.keys {
+		values[key], _ = w.valueOf(o.first + i).(T)
+	}
+	return values
+}

@@ -1,0 +1,592 @@
+package sidecall_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"sidecall.dev/sidecall"
+)
+
+// The cases of tests/vectors run in process, on the engine that sidecall chooses and on the native
+// engine, and over shm:. tests/vectors/README.md has the rules.
+
+// vector is one case.
+type vector struct {
+	Name  string
+	Model string
+	Open  struct {
+		As, Verify, Extra string
+		URI               *string
+	}
+
+	Inputs members[tensor]
+	Record json.RawMessage
+	JSON   json.RawMessage
+
+	Outputs      members[tensor]
+	Result       json.RawMessage
+	Tolerance    float64
+	ExpectStatus string         `json:"expect_status"`
+	ExpectError  map[string]any `json:"expect_error"`
+	After        string
+}
+
+// members is a JSON object whose order counts.
+type members[T any] []member[T]
+
+type member[T any] struct {
+	name  string
+	value T
+}
+
+func (m *members[T]) UnmarshalJSON(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if _, err := decoder.Token(); err != nil {
+		return err
+	}
+	*m = members[T]{} // an empty object is not an absent one
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		one := member[T]{name: name.(string)}
+		if err := decoder.Decode(&one.value); err != nil {
+			return err
+		}
+		*m = append(*m, one)
+	}
+	return nil
+}
+
+// tensor is a tensor of a case.
+type tensor struct {
+	Dtype string
+	Shape []int64
+	Data  []any
+	Raw   bool
+}
+
+func (t tensor) given() sidecall.Tensor {
+	dtype := dtypeOf(t.Dtype)
+	switch dtype {
+	case sidecall.Float32:
+		return sidecall.NewTensor(convert(t.Data, func(x any) float32 { return float32(real(x)) }), t.Shape...)
+	case sidecall.Float64:
+		return sidecall.NewTensor(convert(t.Data, real), t.Shape...)
+	case sidecall.Bool:
+		return sidecall.NewTensor(convert(t.Data, func(x any) bool { return x.(bool) }), t.Shape...)
+	case sidecall.String:
+		return sidecall.NewTensor(convert(t.Data, text), t.Shape...)
+	}
+	width := max((dtype.Bits()+7)/8, 1)
+	var all []byte
+	for _, x := range t.Data {
+		var number uint64
+		if whole, err := x.(json.Number).Int64(); err == nil {
+			number = uint64(whole)
+		} else if _, err := fmt.Sscan(x.(json.Number).String(), &number); err != nil {
+			panic(err)
+		}
+		all = append(all, binary.LittleEndian.AppendUint64(nil, number)[:width]...)
+	}
+	return sidecall.Tensor{Dtype: dtype, Shape: t.Shape, Data: all}
+}
+
+func (t tensor) compare(got sidecall.View, tolerance float64) string {
+	wanted := t.given()
+	if wanted.Dtype != got.Dtype() || fmt.Sprint(t.Shape) != fmt.Sprint(got.Shape()) {
+		return fmt.Sprintf("got %s %v", got.Dtype(), got.Shape())
+	}
+	switch data := wanted.Data.(type) {
+	case []float32:
+		found, _ := sidecall.Elements[float32](got)
+		for i := range data {
+			if !near(float64(found[i]), float64(data[i]), tolerance) {
+				return fmt.Sprintf("element %d is %v", i, found[i])
+			}
+		}
+	case []float64:
+		found, _ := sidecall.Elements[float64](got)
+		for i := range data {
+			if !near(found[i], data[i], tolerance) {
+				return fmt.Sprintf("element %d is %v", i, found[i])
+			}
+		}
+	case []byte:
+		if !bytes.Equal(data, got.Bytes()) {
+			return fmt.Sprintf("got %v", got.Bytes())
+		}
+	default:
+		if found := got.Tensor().Data; !reflect.DeepEqual(found, data) {
+			return fmt.Sprintf("got %v", found)
+		}
+	}
+	return ""
+}
+
+func convert[T any](data []any, f func(any) T) []T {
+	all := make([]T, 0, len(data))
+	for _, x := range data {
+		all = append(all, f(x))
+	}
+	return all
+}
+
+// real reads a number of a case.
+func real(x any) float64 {
+	switch word := x.(type) {
+	case string:
+		return map[string]float64{"nan": math.NaN(), "inf": math.Inf(1), "-inf": math.Inf(-1)}[word]
+	case float64:
+		return word
+	}
+	number, err := x.(json.Number).Float64()
+	if err != nil && !math.IsInf(number, 0) {
+		panic(err)
+	}
+	return number
+}
+
+// text reads a string of a case.
+func text(x any) string {
+	if object, ok := x.(map[string]any); ok {
+		bytes, err := hex.DecodeString(object["hex"].(string))
+		if err != nil {
+			panic(err)
+		}
+		return string(bytes)
+	}
+	return x.(string)
+}
+
+func dtypeOf(name string) sidecall.Dtype {
+	for number := range sidecall.Dtype(200) {
+		if number.Name() == name {
+			return number
+		}
+	}
+	panic(name)
+}
+
+func near(got, wanted, tolerance float64) bool {
+	if math.IsInf(wanted, 0) || math.IsNaN(wanted) {
+		return got == wanted || (math.IsNaN(got) && math.IsNaN(wanted))
+	}
+	return math.Abs(got-wanted) <= tolerance
+}
+
+// value is any JSON; objects keep the order of their members.
+type value struct{ any }
+
+func (v *value) UnmarshalJSON(text []byte) error {
+	switch trimmed := bytes.TrimSpace(text); trimmed[0] {
+	case '{':
+		var object members[value]
+		err := object.UnmarshalJSON(text)
+		v.any = object
+		return err
+	case '[':
+		list := []value{}
+		err := json.Unmarshal(text, &list)
+		v.any = list
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(&v.any)
+}
+
+func parse(text string) any {
+	var v value
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		panic(err)
+	}
+	return v.any
+}
+
+// isSame compares an expected result with one that was parsed from JSON, or with one of Predict,
+// whose objects have no order. In JSON a number that is not finite is null.
+func isSame(wanted, got any, tolerance float64) bool {
+	switch w := wanted.(type) {
+	case members[value]:
+		if inOrder, ok := got.(members[value]); ok {
+			for i := range inOrder {
+				if i >= len(w) || inOrder[i].name != w[i].name ||
+					!isSame(w[i].value.any, inOrder[i].value.any, tolerance) {
+					return false
+				}
+			}
+			return len(inOrder) == len(w)
+		}
+		found := reflect.ValueOf(got)
+		if found.Kind() != reflect.Map || found.Len() != len(w) {
+			return false
+		}
+		for _, m := range w {
+			member := found.MapIndex(reflect.ValueOf(m.name))
+			if !member.IsValid() || !isSame(m.value.any, member.Interface(), tolerance) {
+				return false
+			}
+		}
+		return true
+	case []value:
+		found := reflect.ValueOf(got)
+		if found.Kind() != reflect.Slice || found.Len() != len(w) {
+			return false
+		}
+		for i := range w {
+			item := found.Index(i).Interface()
+			if inner, ok := item.(value); ok {
+				item = inner.any
+			}
+			if !isSame(w[i].any, item, tolerance) {
+				return false
+			}
+		}
+		return true
+	case string:
+		switch g := got.(type) {
+		case float64:
+			return near(g, real(w), 0)
+		case nil:
+			return w == "nan" || w == "inf" || w == "-inf"
+		}
+		return got == w
+	case json.Number:
+		switch g := got.(type) {
+		case int64:
+			return w.String() == fmt.Sprint(g)
+		case json.Number:
+			return w == g || near(real(g), real(w), tolerance)
+		case float64:
+			return near(g, real(w), tolerance)
+		}
+		return false
+	}
+	return wanted == got
+}
+
+func (v *vector) path() string {
+	if v.Open.URI != nil {
+		folder, _ := filepath.Abs(models)
+		return strings.ReplaceAll(*v.Open.URI, "$MODELS", folder)
+	}
+	return filepath.Join(models, v.Model)
+}
+
+func (v *vector) options(engine sidecall.Engine) []sidecall.Option {
+	verify := map[string]sidecall.Verify{"warn": sidecall.VerifyWarn, "off": sidecall.VerifyOff}
+	extra := map[string]sidecall.Extra{"ignore": sidecall.ExtraIgnore}
+	return []sidecall.Option{
+		sidecall.WithVerify(verify[v.Open.Verify]),
+		sidecall.WithExtra(extra[v.Open.Extra]),
+		sidecall.WithEngine(engine),
+	}
+}
+
+func (v *vector) open(engine sidecall.Engine) (*sidecall.Model, error) {
+	if v.Open.As == "bytes" {
+		data, err := os.ReadFile(v.path())
+		if err != nil {
+			return nil, err
+		}
+		return sidecall.OpenBytes(data, v.options(engine)...)
+	}
+	return sidecall.Open(v.path(), v.options(engine)...)
+}
+
+// judge compares an error with the expected one. It returns what is wrong.
+func (v *vector) judge(err error) string {
+	var e *sidecall.Error
+	if !errors.As(err, &e) {
+		return fmt.Sprintf("got %T: %v", err, err)
+	}
+	if e.Code.Name() != v.ExpectStatus {
+		return fmt.Sprintf("got %s: %v", e.Code.Name(), e)
+	}
+	if first := e.Message[:1]; strings.ContainsAny(e.Message, "\n\r\t\x00") || first != strings.ToLower(first) {
+		return fmt.Sprintf("the message is not a line in lower case: %q", e.Message)
+	}
+	got := map[string]any{"name": e.Feature, "expected": e.Expected, "got": e.Got, "message": e.Message,
+		"row": float64(e.Row), "num_faults": float64(e.NumFaults)}
+	for key, wanted := range v.ExpectError {
+		if found, ok := got[key]; !ok || found != wanted {
+			return fmt.Sprintf("%s: expected %v, got %v", key, wanted, found)
+		}
+	}
+	return ""
+}
+
+// attempt judges the outcome of one way of calling.
+func (v *vector) attempt(way, problem string, err error) string {
+	switch {
+	case err != nil:
+		problem = v.judge(err)
+	case v.ExpectStatus != "":
+		problem = fmt.Sprintf("expected %s, but it passed", v.ExpectStatus)
+	}
+	if problem != "" {
+		problem = way + ": " + problem
+	}
+	return problem
+}
+
+// ask calls the model in all ways that the case has.
+func (v *vector) ask(model *sidecall.Model) string {
+	if v.Inputs != nil {
+		problem, err := v.run(model)
+		if problem = v.attempt("run", problem, err); problem != "" {
+			return problem
+		}
+	}
+	json := string(v.Record)
+	if v.JSON != nil {
+		json = text(plain(v.JSON))
+	}
+	if json == "" {
+		return ""
+	}
+	answer, err := model.PredictJSON(json)
+	problem := ""
+	if err == nil && v.Result != nil && !isSame(parse(string(v.Result)), parse(answer), v.Tolerance) {
+		problem = "got " + answer
+	}
+	if problem = v.attempt("json", problem, err); problem != "" || v.Record == nil {
+		return problem
+	}
+	return v.askValues(model)
+}
+
+// askValues gives the record as values of Go, if it has this form.
+func (v *vector) askValues(model *sidecall.Model) string {
+	var got any
+	var err error
+	switch record := plain(v.Record).(type) {
+	case map[string]any:
+		got, err = model.Predict(context.Background(), record)
+	case []any:
+		records := make([]map[string]any, len(record))
+		for i := range record {
+			var ok bool
+			if records[i], ok = record[i].(map[string]any); !ok {
+				return ""
+			}
+		}
+		if len(records) == 0 {
+			return ""
+		}
+		got, err = model.PredictMany(context.Background(), records)
+	default:
+		return ""
+	}
+	problem := ""
+	if err == nil && v.Result != nil && !isSame(parse(string(v.Result)), got, v.Tolerance) {
+		problem = fmt.Sprintf("got %v", got)
+	}
+	return v.attempt("values", problem, err)
+}
+
+// plain parses JSON into maps.
+func plain(text json.RawMessage) (parsed any) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&parsed); err != nil {
+		panic(err)
+	}
+	return parsed
+}
+
+func (v *vector) run(model *sidecall.Model) (string, error) {
+	call, err := model.NewCall(1)
+	if err != nil {
+		return "", err
+	}
+	defer call.Close()
+	inputs := map[string]sidecall.Tensor{}
+	for _, input := range v.Inputs {
+		index, err := model.Input(input.name)
+		if err != nil {
+			return "", err
+		}
+		inputs[input.name] = input.value.given()
+		if err := call.CopyInput(index, inputs[input.name]); err != nil {
+			return "", err
+		}
+	}
+	if err := call.Run(context.Background()); err != nil {
+		return "", err
+	}
+	outputs, err := model.Run(context.Background(), inputs)
+	if err != nil {
+		return "", fmt.Errorf("Model.Run: %w", err)
+	}
+	for _, wanted := range v.Outputs {
+		index, err := model.Output(wanted.name)
+		if err != nil {
+			return "", err
+		}
+		view, err := call.Output(index)
+		if err != nil {
+			return "", err
+		}
+		if problem := wanted.value.compare(view, v.Tolerance); problem != "" {
+			return fmt.Sprintf("output %s: %s", wanted.name, problem), nil
+		}
+		if copied := view.Tensor(); fmt.Sprint(copied) != fmt.Sprint(outputs[wanted.name]) {
+			return fmt.Sprintf("output %s of Model.Run: got %v", wanted.name, outputs[wanted.name]), nil
+		}
+	}
+	return "", nil
+}
+
+func readVectors(t *testing.T) map[string]*vector {
+	files, err := filepath.Glob(models + "/../cases/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*vector{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder := json.NewDecoder(bytes.NewReader(content))
+		decoder.DisallowUnknownFields()
+		var vectors []*vector
+		if err := decoder.Decode(&vectors); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, v := range vectors {
+			all[v.Name] = v
+		}
+	}
+	if len(all) < 400 {
+		t.Fatalf("%d cases", len(all))
+	}
+	return all
+}
+
+// try runs a case over a model that was just opened. It returns what is wrong.
+func (v *vector) try(all map[string]*vector, model *sidecall.Model, err error) string {
+	if err != nil {
+		if problem := v.judge(err); problem != "" {
+			return "open: " + problem
+		}
+		return ""
+	}
+	defer model.Close()
+	if v.Inputs == nil && v.Record == nil && v.JSON == nil {
+		return v.attempt("open", "", nil)
+	}
+	problem := v.ask(model)
+	if problem == "" && v.After != "" {
+		if problem = all[v.After].ask(model); problem != "" {
+			problem = "afterwards, " + problem
+		}
+	}
+	return problem
+}
+
+func TestEveryVectorPassesInProcess(t *testing.T) {
+	all := readVectors(t)
+	for name, v := range all {
+		model, err := v.open(sidecall.EngineAuto)
+		if problem := v.try(all, model, err); problem != "" {
+			t.Errorf("%s: %s", name, problem)
+		}
+	}
+}
+
+// The native engine refuses some graphs, each with its reason; ONNX Runtime has other codes for
+// files that contradict themselves.
+func TestEveryVectorPassesOnTheNativeEngineOrIsRefusedByIt(t *testing.T) {
+	all := readVectors(t)
+	refused := 0
+	for name, v := range all {
+		model, err := v.open(sidecall.EngineNative)
+		problem := v.try(all, model, err)
+		if problem == "" {
+			continue
+		}
+		if errors.Is(err, sidecall.CodeUnsupported) || errors.Is(err, sidecall.CodeFileInvalid) {
+			refused++
+		} else {
+			t.Errorf("%s: %s", name, problem)
+		}
+	}
+	if refused*10 > len(all) {
+		t.Errorf("the native engine refuses %d of %d", refused, len(all))
+	}
+}
+
+// Cases of files that do not open have no server to call.
+func TestEveryVectorPassesOverSharedMemory(t *testing.T) {
+	all := readVectors(t)
+	served := 0
+	for name, v := range all {
+		local, err := v.open(sidecall.EngineAuto)
+		if err != nil {
+			continue
+		}
+		local.Close()
+		served++
+		address := serve(t, v.path(), "SIDECALL_VERIFY="+cmp.Or(v.Open.Verify, "error"))
+		options := append(v.options(sidecall.EngineAuto), sidecall.WithWait(20*time.Second))
+		model, err := sidecall.Open(address.uri, options...)
+		if problem := v.try(all, model, err); problem != "" {
+			t.Errorf("%s: %s", name, problem)
+		}
+		address.stop()
+	}
+	if served < 300 {
+		t.Errorf("%d cases were served", served)
+	}
+}
+
+// server is a process that serves a model.
+type server struct {
+	uri     string
+	process *exec.Cmd
+}
+
+func (s *server) stop() {
+	s.process.Process.Kill()
+	s.process.Wait()
+}
+
+// serve serves a model until the server is stopped, or the test ends.
+func serve(t testing.TB, path string, environment ...string) *server {
+	command := os.Getenv("SIDECALL_TEST_COMMAND")
+	if command == "" {
+		command = "../../build/bin/sidecall"
+	}
+	uri := "shm:" + filepath.Join(t.TempDir(), "s.sock")
+	process := exec.Command(command, "serve", path, "--at", uri, "--log-level=error")
+	process.Env = append(os.Environ(), environment...)
+	process.Stderr = os.Stderr
+	if err := process.Start(); err != nil {
+		t.Fatalf("%s: %v; SIDECALL_TEST_COMMAND names the command", command, err)
+	}
+	s := &server{uri, process}
+	t.Cleanup(s.stop)
+	return s
+}
+
+// The models of the tests of all languages.
+const models = "../../tests/vectors/models"

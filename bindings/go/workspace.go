@@ -1,0 +1,312 @@
+package sidecall
+
+// #include "shim.h"
+//
+// #cgo noescape sidecall_call_cancel
+// #cgo nocallback sidecall_call_cancel
+// #cgo noescape sidecall_call_resize
+// #cgo nocallback sidecall_call_resize
+// #cgo noescape sidecall_call_start
+// #cgo nocallback sidecall_call_start
+// #cgo noescape sidecall_go_finish
+// #cgo nocallback sidecall_go_finish
+// #cgo noescape sidecall_go_run
+// #cgo nocallback sidecall_go_run
+// #cgo noescape sidecall_go_start
+// #cgo nocallback sidecall_go_start
+import "C"
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// A workspace is a call of the library, with memory of C for one record and its answer. One
+// goroutine uses it at a time.
+type workspace struct {
+	core *core
+	work C.sidecall_go_work
+	rows int64 // -1 if it follows from tensors
+	// A run of a file with so many rows took so little time that there is nothing to cancel.
+	shortRows int64
+
+	values  []C.sidecall_value // one for each feature; memory of C
+	answer  []C.sidecall_value // memory of C
+	owner   any                // which plan has filled `values` last; its features alone are set
+	isDirty bool               // the call remembers names that the model does not know
+	row     C.int64_t          // of the record that is being set
+
+	held any // a *pair of the binding that used the workspace last
+
+	text     []byte // memory of C for the texts of a record
+	textUsed int
+	oldText  []unsafe.Pointer // chunks of this record that became too small
+
+	lastTexts []string // the last text of each column that was read
+
+	poll *poller
+}
+
+// openWorkspace opens a call. The handle of the model must be held, or the model be open.
+func (c *core) openWorkspace(rows int64, isPooled bool) (*workspace, error) {
+	if err := c.hold(); err != nil {
+		return nil, err
+	}
+	defer c.letGo()
+	w := &workspace{core: c, rows: rows}
+	w.work.err = C.sidecall_error_open(maxFaults)
+	if w.work.err == nil {
+		return nil, newError(C.SIDECALL_OUT_OF_MEMORY, nil)
+	}
+	var status C.sidecall_status
+	if isPooled { // connects within the deadline of its first run
+		status = C.sidecall_call_open_lazy(c.handle, C.int64_t(rows), &w.work.call, w.work.err)
+	} else {
+		status = C.sidecall_call_open(c.handle, C.int64_t(rows), &w.work.call, w.work.err)
+	}
+	if status != C.SIDECALL_OK {
+		err := newError(status, w.work.err)
+		w.close()
+		return nil, err
+	}
+	w.values = allocateValues(len(c.features))
+	w.work.num_features = C.int64_t(len(w.values))
+	return w, nil
+}
+
+func allocateValues(count int) []C.sidecall_value {
+	memory := C.calloc(C.size_t(max(count, 1)), C.sizeof_sidecall_value)
+	return unsafe.Slice((*C.sidecall_value)(memory), count)
+}
+
+// close releases everything. A run that was given up goes on in the library.
+func (w *workspace) close() {
+	if w.poll != nil {
+		w.poll.file.Close()
+	}
+	C.sidecall_call_close(w.work.call)
+	C.sidecall_error_close(w.work.err)
+	C.free(unsafe.Pointer(unsafe.SliceData(w.values)))
+	C.free(unsafe.Pointer(unsafe.SliceData(w.answer)))
+	C.free(unsafe.Pointer(unsafe.SliceData(w.text)))
+	for _, chunk := range w.oldText {
+		C.free(chunk)
+	}
+}
+
+func (w *workspace) check(status C.sidecall_status) error {
+	if status == C.SIDECALL_OK {
+		return nil
+	}
+	return newError(status, w.work.err)
+}
+
+func (w *workspace) resize(rows int) error {
+	if int64(rows) == w.rows {
+		return nil
+	}
+	err := w.check(C.sidecall_call_resize(w.work.call, C.int64_t(rows), w.work.err))
+	if err == nil {
+		w.rows = int64(rows)
+	}
+	return err
+}
+
+// begin prepares `values` for a record of this owner: a plan, which sets the same features each
+// time, or nil.
+func (w *workspace) begin(owner any) {
+	w.textUsed = 0
+	for _, chunk := range w.oldText {
+		C.free(chunk)
+	}
+	w.oldText = w.oldText[:0]
+	if owner == nil || owner != w.owner {
+		clear(w.values)
+		w.owner = owner
+	}
+}
+
+// copyText copies a text of Go to the workspace, until the next record begins.
+func (w *workspace) copyText(text string) *C.char {
+	if len(w.text)-w.textUsed < len(text) {
+		size := max(1024, 2*len(w.text), len(text))
+		if w.text != nil {
+			w.oldText = append(w.oldText, unsafe.Pointer(unsafe.SliceData(w.text)))
+		}
+		w.text = unsafe.Slice((*byte)(C.malloc(C.size_t(size))), size)
+		w.textUsed = 0
+	}
+	chunk := w.text[w.textUsed:]
+	w.textUsed += copy(chunk, text)
+	return (*C.char)(unsafe.Pointer(unsafe.SliceData(chunk)))
+}
+
+// expect prepares for the columns of an answer: those at `columns`, which is memory of C, or all.
+func (w *workspace) expect(columns *C.int32_t, count int) {
+	if count > len(w.answer) {
+		C.free(unsafe.Pointer(unsafe.SliceData(w.answer)))
+		w.answer = allocateValues(count)
+		w.work.answer = unsafe.SliceData(w.answer)
+		w.lastTexts = make([]string, count)
+	}
+	w.work.columns, w.work.num_columns = columns, C.int64_t(count)
+}
+
+// textOf returns a text of the answer. Most columns of text have few values, so it keeps the last
+// one instead of allocating the same again.
+func (w *workspace) textOf(at int) string {
+	value := &w.answer[at]
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(value.text)), value.length)
+	if w.lastTexts[at] != string(bytes) {
+		w.lastTexts[at] = string(bytes)
+	}
+	return w.lastTexts[at]
+}
+
+// timeoutOf returns what is left of the deadline of a context.
+func timeoutOf(ctx context.Context) (C.int64_t, error) {
+	if err := contextError(ctx); err != nil {
+		return 0, err
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return -1, nil
+	}
+	return C.int64_t(max(time.Until(deadline), 1)), nil
+}
+
+// run runs the call as `work` says.
+//
+// A run of a file uses the thread of the goroutine. So does a run of a served model while fewer of
+// them than there are CPUs do the same, because that is fastest. Further ones use no thread: the
+// poller of Go wakes the goroutine.
+func (w *workspace) run(ctx context.Context) error {
+	timeout, err := timeoutOf(ctx)
+	if err != nil {
+		return err
+	}
+	if ctx.Done() == nil || w.isShort() {
+		return w.check(w.runWithin(timeout))
+	}
+	return w.check(w.runCancellable(ctx, func() C.sidecall_status { return w.runWithin(timeout) }))
+}
+
+// Watching a context takes about a microsecond and allocates. Runs of a file that are shorter than
+// this are not interrupted.
+const shortRun = 50 * time.Microsecond
+
+func (w *workspace) isShort() bool { return w.rows == w.shortRows && !w.core.isServed }
+
+// runCancellable calls `run`, and cancels the run when the context is done.
+func (w *workspace) runCancellable(ctx context.Context,
+	run func() C.sidecall_status) C.sidecall_status {
+	call := w.work.call
+	cancelled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		// The library ends the run itself at the deadline of the context.
+		_, hasDeadline := ctx.Deadline()
+		if !hasDeadline || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			C.sidecall_call_cancel(call)
+		}
+		close(cancelled)
+	})
+	begin := time.Now()
+	status := run()
+	if status == C.SIDECALL_OK && w.rows > 0 && time.Since(begin) < shortRun {
+		w.shortRows = w.rows
+	}
+	if !stop() {
+		<-cancelled // the call may be closed afterwards
+	}
+	return status
+}
+
+// How many goroutines wait in a run of a served model on a thread of their own.
+var waitingOnThreads atomic.Int32
+
+func (w *workspace) runWithin(timeout C.int64_t) C.sidecall_status {
+	if !w.core.isServed {
+		return C.sidecall_go_run(&w.work, timeout)
+	}
+	defer waitingOnThreads.Add(-1)
+	if waitingOnThreads.Add(1) <= int32(runtime.GOMAXPROCS(0)) {
+		return C.sidecall_go_run(&w.work, timeout)
+	}
+	if w.poll == nil {
+		w.poll = newPoller(w)
+	}
+	if w.poll == nil {
+		return C.sidecall_go_run(&w.work, timeout)
+	}
+	return w.poll.run(timeout)
+}
+
+// A poller lets a goroutine wait for a run without a thread.
+type poller struct {
+	w      *workspace
+	file   *os.File // a copy of the call's descriptor
+	conn   syscall.RawConn
+	status C.sidecall_status
+	isOver func(uintptr) bool
+}
+
+// newPoller returns nil if there is no descriptor left, or Go cannot wait for it.
+func newPoller(w *workspace) *poller {
+	var fd C.int32_t
+	if C.sidecall_call_fd(w.work.call, &fd, w.work.err) != C.SIDECALL_OK {
+		return nil
+	}
+	duplicate, err := syscall.Dup(int(fd))
+	if err != nil {
+		return nil
+	}
+	syscall.CloseOnExec(duplicate)
+	if syscall.SetNonblock(duplicate, true) != nil {
+		syscall.Close(duplicate)
+		return nil
+	}
+	p := &poller{w: w, file: os.NewFile(uintptr(duplicate), "sidecall")}
+	if p.conn, err = p.file.SyscallConn(); err != nil {
+		p.file.Close()
+		return nil
+	}
+	p.isOver = func(uintptr) bool {
+		p.status = C.sidecall_go_finish(&p.w.work, 0)
+		return p.status != C.SIDECALL_PENDING
+	}
+	return p
+}
+
+func (p *poller) run(timeout C.int64_t) C.sidecall_status {
+	begin := time.Now()
+	var started C.int32_t
+	status := C.sidecall_go_start(&p.w.work, timeout, &started)
+	if status == C.SIDECALL_OK && started == 0 { // it has to connect first
+		if timeout >= 0 {
+			timeout = max(timeout-C.int64_t(time.Since(begin)), 1)
+		}
+		status = C.sidecall_call_start(p.w.work.call, timeout, p.w.work.err)
+	}
+	if status != C.SIDECALL_OK {
+		return status
+	}
+	if p.conn.Read(p.isOver) != nil {
+		// The poller refuses the descriptor: wait on this thread.
+		for p.status = C.SIDECALL_PENDING; p.status == C.SIDECALL_PENDING; {
+			p.status = C.sidecall_go_finish(&p.w.work, -1)
+		}
+	}
+	return p.status
+}
+
+// isReusable tells whether a workspace can be used again after a run that ended so.
+func isReusable(err error) bool {
+	e, ok := err.(*Error)
+	return !ok || (e.Code != CodeTimeout && e.Code != CodeCancelled)
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# test_go.sh BUILD: checks and tests the Go module with the library in BUILD; `make test-go` runs it.
+# Prints a summary, or the failures.
+set -eu
+build=$(cd "$1" && pwd)
+log="$build/log/go.log"
+mkdir -p "$build/log"
+cd "$(dirname "$0")/../bindings/go"
+export SIDECALL_TEST_COMMAND="$build/bin/sidecall" GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOPROXY=off
+# The folder of the static library, which comes before those that the module names.
+export CGO_LDFLAGS="-L$build/lib"
+
+run() {
+  if ! "$@" >>"$log" 2>&1; then
+    tail -n 60 "$log" | cut -c 1-400
+    echo "-- failed: $*; the whole output is in $log"
+    exit 1
+  fi
+}
+
+: >"$log"
+unformatted=$(gofmt -l . ../../examples/go)
+if [ -n "$unformatted" ]; then
+  echo "-- gofmt would change: $unformatted"
+  exit 1
+fi
+run go vet ./...
+run go test -v ./...
+run go test -race ./...
+# Programs may also load the shared library, which pkg-config finds in BUILD.
+PKG_CONFIG_PATH="$build" CGO_CFLAGS="-I$PWD/../../include" LD_LIBRARY_PATH="$build/lib" \
+  run go test -tags sidecall_shared -run 'Test[^E]' ./...
+# tests/examples runs this program.
+cd ../../examples/go
+run go vet ./...
+run go build -o "$build/go/" ./...
+passed=$(grep -c '^--- PASS' "$log")
+echo "-- go test: $passed passed"
