@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node test-rust lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -66,6 +66,10 @@ $(BUILD)/.system-coverage: $(BUILD)/.system
 
 $(BUILD)/.system-rust: $(BUILD)/.system
 	@{ cargo clippy --version && rustfmt --version; } >/dev/null 2>&1 || { PATH="/usr/bin:$$PATH" && cargo clippy --version && rustfmt --version; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log cargo rustfmt rust-clippy
+	@touch $@
+
+$(BUILD)/.system-go: $(BUILD)/.system
+	@go version >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log golang-go
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -208,7 +212,10 @@ test-python: test-setup
 test-rust: $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust crates
 	@$(with_onnxruntime) tools/test_rust.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust ## run the tests that take long: Rust, packages, benchmarks, exits, and short forms of anomalies and soak
+test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
+	@$(with_onnxruntime) tools/test_go.sh $(BUILD)
+
+test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust test-go ## run the tests that take long: Rust, Go, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -222,6 +229,7 @@ lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check forma
 	$(BIN)/python tools/check_includes.py
 	$(BIN)/python tools/check_files.py
 	$(BIN)/python tools/check_names.py
+	$(BIN)/python tools/generate_names.py --check
 	$(BIN)/python tools/onnx_fields.py
 
 # TIDY_BASE=COMMIT checks the files that changed since that commit, TIDY=all checks every file.

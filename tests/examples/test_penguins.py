@@ -24,10 +24,12 @@ PROGRAMS = {
     "bash": [EXAMPLES / "bash/penguins.sh"],
     "Perl": [EXAMPLES / "perl/penguins.pl"],
     "Rust": [BUILD / "rust/debug/penguins"],
+    "Go": [BUILD / "go/penguins"],
 }
-# `make test-long` compiles the program in Rust.
+# `make test-long` compiles these.
+COMPILED = ("Rust", "Go")
 LANGUAGES = [
-    pytest.param(name, marks=pytest.mark.long) if name == "Rust" else name for name in PROGRAMS
+    pytest.param(name, marks=pytest.mark.long) if name in COMPILED else name for name in PROGRAMS
 ]
 OUTPUT = b"""\
 label: Gentoo
