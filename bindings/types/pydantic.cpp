@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "about.h"
 #include "base/number.h"
 #include "python.h"
 #include "python_text.h"
@@ -12,7 +13,7 @@ namespace sidecall {
 namespace {
 
 using python::Module;
-using python::Names;
+using source::Names;
 
 constexpr double kMaxDouble = std::numeric_limits<double>::max();
 constexpr Interval<int64_t> kInt64 = {std::numeric_limits<int64_t>::min(),
@@ -183,15 +184,15 @@ class Writer {
   static std::string about(const FeatureType& feature) {
     // The type None says that no value is taken.
     const bool is_none = feature.is_nullable && feature.allowed.empty();
-    if (feature.is_closed) return is_none ? "" : python::about_list(feature);
+    if (feature.is_closed) return is_none ? "" : about_list(feature);
     if (feature.dtype == SIDECALL_DTYPE_DATETIME)
-      return python::about_domain(feature, !feature.expected.empty());
+      return about_domain(feature, !feature.expected.empty());
     const bool is_float = python::type_of(feature.dtype) == "float";
     const bool has_limits =
         feature.has_holes || (feature.numbers && (std::isfinite(feature.numbers->low) ||
                                                   std::isfinite(feature.numbers->high)));
     if (is_float && !feature.is_nullable && !has_limits) return "Does not take NaN.";
-    return python::about_domain(feature, feature.has_holes);
+    return about_domain(feature, feature.has_holes);
   }
 
   std::string output_type(const OutputType& output) {

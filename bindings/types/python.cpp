@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "about.h"
 #include "core/error.h"
 #include "python_text.h"
 
@@ -71,11 +72,11 @@ std::string feature_type(Module* module, const FeatureType& feature) {
 
 std::string about_feature(const FeatureType& feature) {
   // The types None and Never say that no value is taken.
-  if (feature.is_closed) return feature.allowed.empty() ? "" : python::about_list(feature);
+  if (feature.is_closed) return feature.allowed.empty() ? "" : about_list(feature);
   if (feature.dtype == SIDECALL_DTYPE_DATETIME && feature.expected.empty())
     return feature.has_zone ? "With a time zone." : "Without a time zone.";
   if (!feature.takes_empty) return "Takes a string that is not empty.";
-  return python::about_domain(feature, !feature.expected.empty());
+  return about_domain(feature, !feature.expected.empty());
 }
 
 std::string output_type(Module* module, const OutputType& output) {

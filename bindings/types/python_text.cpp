@@ -1,9 +1,6 @@
 // Writes pieces of Python source; see python_text.h.
 #include "python_text.h"
 
-#include <cmath>
-
-#include "base/number.h"
 #include "core/error.h"
 #include "source_text.h"
 
@@ -13,7 +10,6 @@ namespace {
 // Longer lists get an alias, so that a line with a name of usual length has less than 88 columns:
 // the limit of most formatters.
 constexpr size_t kMaxLiteral = 44;
-constexpr size_t kMaxNumbersShown = 8;
 
 // Names that a file uses, apart from those of its own classes.
 std::vector<std::string> taken_names(const Imports& imports) {
@@ -71,13 +67,6 @@ std::string type_of(int32_t dtype) {
     default:
       return "float";
   }
-}
-
-std::string Names::take(const std::string& name) {
-  std::string taken = name;
-  size_t& number = last_number_.emplace(name, 1).first->second;
-  while (!taken_.insert(taken).second) taken = name + "_" + std::to_string(++number);
-  return taken;
 }
 
 Module::Module(const RecordTypes& types, std::string language, std::string prefix,
@@ -143,31 +132,6 @@ std::string Module::text() const {
     }
   }
   return text + aliases_ + body_;
-}
-
-std::string about_list(const FeatureType& feature) {
-  if (feature.allowed.empty()) return "Takes no value.";
-  std::vector<std::string> numbers;
-  for (const Value& value : feature.allowed) {
-    const bool is_number = value.kind == Value::Kind::kFloat || value.kind == Value::Kind::kInt;
-    // Whether NaN is taken does not depend on the list.
-    if (is_number && !std::isnan(value.number)) numbers.push_back(number_text(value.number));
-  }
-  if (numbers.empty() || (feature.dtype == SIDECALL_DTYPE_INT64 && feature.has_exact_values))
-    return "";
-  if (numbers.size() > kMaxNumbersShown)
-    return "Takes only " + std::to_string(numbers.size()) + " numbers.";
-  std::string text = "Takes ";
-  for (size_t i = 0; i < numbers.size(); ++i)
-    text += (i == 0 ? "" : i + 1 == numbers.size() ? " or " : ", ") + numbers[i];
-  return text + ".";
-}
-
-std::string about_domain(const FeatureType& feature, bool has_domain) {
-  std::string text = has_domain ? "Takes " + feature.expected + "." : "";
-  if (!feature.reserved) return text;
-  return text + (has_domain ? " " : "") + "Does not take " + std::to_string(*feature.reserved) +
-         ", which stands for a missing value.";
 }
 
 }  // namespace sidecall::python

@@ -5,12 +5,10 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
-#include "core/hash.h"
 #include "record_types.h"
+#include "source_text.h"
 
 namespace sidecall::python {
 
@@ -27,19 +25,6 @@ bool is_keyword(std::string_view text);
 
 // "int", "float", "str" or "bool": the type of one value in a record.
 std::string type_of(int32_t dtype);
-
-// Gives each of many things a name of its own, in one namespace.
-class Names {
- public:
-  explicit Names(std::vector<std::string> taken) : taken_(taken.begin(), taken.end()) {}
-  bool is_taken(const std::string& name) const { return taken_.count(name) != 0; }
-  // Takes the name, or name_2, name_3, ... if it is taken.
-  std::string take(const std::string& name);
-
- private:
-  std::unordered_set<std::string, SeededHash> taken_;
-  std::unordered_map<std::string, size_t, SeededHash> last_number_;
-};
 
 // The names that a file can import, by package.
 using Imports = std::map<std::string, std::vector<std::string>>;
@@ -73,15 +58,8 @@ class Module {
   const std::string language_, prefix_;
   const Imports imports_;
   std::set<std::string> used_;
-  Names names_;
+  source::Names names_;
   std::string docs_, aliases_, body_;
 };
-
-// About a closed list: "Takes 1, 2 or 3." if it has numbers that Python cannot write as a Literal,
-// "Takes no value." if it is empty, and otherwise "".
-std::string about_list(const FeatureType& feature);
-// "Takes a number from 0 to 9. Does not take -1, which stands for a missing value." The first
-// sentence is left out unless `has_domain`, and the second one if there is no such value.
-std::string about_domain(const FeatureType& feature, bool has_domain);
 
 }  // namespace sidecall::python

@@ -82,4 +82,11 @@ std::string join_words(std::string_view words) {
   return name;
 }
 
+std::string Names::take(const std::string& name) {
+  std::string taken = name;
+  size_t& number = last_number_.emplace(name, 1).first->second;
+  while (!taken_.insert(taken).second) taken = name + "_" + std::to_string(++number);
+  return taken;
+}
+
 }  // namespace sidecall::source

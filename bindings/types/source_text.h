@@ -3,6 +3,11 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "core/hash.h"
 
 namespace sidecall::source {
 
@@ -30,5 +35,18 @@ void replace_all(std::string* text, std::string_view from, std::string_view to);
 // Joins words as in the name of a type: "fraud model-v2" becomes FraudModelV2. Letters that are not
 // ASCII are left out, so the result may be empty, or begin with a digit.
 std::string join_words(std::string_view words);
+
+// Gives each of many things a name of its own, in one namespace.
+class Names {
+ public:
+  explicit Names(std::vector<std::string> taken) : taken_(taken.begin(), taken.end()) {}
+  bool is_taken(const std::string& name) const { return taken_.count(name) != 0; }
+  // Takes the name, or name_2, name_3, ... if it is taken.
+  std::string take(const std::string& name);
+
+ private:
+  std::unordered_set<std::string, SeededHash> taken_;
+  std::unordered_map<std::string, size_t, SeededHash> last_number_;
+};
 
 }  // namespace sidecall::source

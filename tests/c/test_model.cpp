@@ -220,15 +220,15 @@ TEST_CASE("the types of a model are written as TypeScript and as Python") {
     CHECK(status(sidecall_model_types(model.get(), language, "a b", &text, error())) ==
           "INVALID_ARGUMENT");
   }
-  for (const char* language : {"python", "pydantic"}) {
+  for (const char* language : {"python", "pydantic", "go", "rust", "java"}) {
     CHECK(status(sidecall_model_types(plain.get(), language, nullptr, &text, error())) ==
           "NO_CONTRACT");
   }
   CHECK(text == nullptr);
-  CHECK(status(sidecall_model_types(model.get(), "go", nullptr, &text, error())) ==
+  CHECK(status(sidecall_model_types(model.get(), "perl", nullptr, &text, error())) ==
         "INVALID_ARGUMENT");
   CHECK(last().message ==
-        std::string("language: expected typescript, python or pydantic, got 'go'"));
+        std::string("language: expected typescript, python, pydantic, go, rust or java, got 'go'"));
   CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) ==
         "INVALID_ARGUMENT");
   CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) ==

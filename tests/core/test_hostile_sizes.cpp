@@ -215,10 +215,14 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
   CHECK(seconds_of([&] {
           const sidecall::Contract contract = fake::parse_contract(json, "test", true, &signature);
           signature.index_records();
-          for (const char* language : {"typescript", "python", "pydantic"}) {
+          for (const char* language : {"typescript", "python", "pydantic", "rust"}) {
             CHECK(sidecall::types_source(language, signature, &contract, "0", "m", nullptr).size() >
                   1000 * 1000);
           }
+          // These do not name the columns.
+          for (const char* language : {"go", "java"})
+            CHECK(
+                !sidecall::types_source(language, signature, &contract, "0", "m", nullptr).empty());
         }) < kSeconds);
   CHECK(signature.columns.size() == kMany + 1);
 }

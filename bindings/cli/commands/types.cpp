@@ -13,7 +13,9 @@ int run_types(const Command& self, std::vector<std::string> words) {
       "Writes an interface for open<NAME>() of the Node.js package: `predict` then\n"
       "accepts only the model's features, and its labels are a union type. In Python,\n"
       "NAMEFeatures is the type of a record and NAMEAnswer that of its answer, as\n"
-      "TypedDicts (python) or as models that check values (pydantic).");
+      "TypedDicts (python) or as models that check values (pydantic). For Go, Rust\n"
+      "and Java, the types are structs and records for the bindings of these\n"
+      "languages.");
   ModelOptions options;
   options.verify = "off";
   std::string uri;
@@ -27,8 +29,8 @@ int run_types(const Command& self, std::vector<std::string> words) {
           ->option_text("NAME");
   arguments.app
       .add_option("--lang", language,
-                  "language of the types: typescript (default), python or pydantic")
-      ->check(one_of({"typescript", "python", "pydantic"}))
+                  "language of the types: typescript (default), python, pydantic, go, rust or java")
+      ->check(one_of({"typescript", "python", "pydantic", "go", "rust", "java"}))
       ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
