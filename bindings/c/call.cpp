@@ -9,6 +9,7 @@
 #include "structs.h"
 
 using sidecall::guard;
+using sidecall::report_text;
 using sidecall::require;
 using sidecall::use;
 
@@ -132,11 +133,12 @@ sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
 }
 
 sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {
-  return guard(err, [&] {
-    if (!use(call).finish(wait_ns))
-      throw sidecall::Error(SIDECALL_PENDING,
-                            "the started run has not ended yet: call finish again");
-  });
+  bool is_over = true;
+  const sidecall_status status = guard(err, [&] { is_over = use(call).finish(wait_ns); });
+  // Not an exception, because a program that has many runs under way gets it often.
+  return is_over ? status
+                 : report_text(SIDECALL_PENDING,
+                               "the started run has not ended yet: call finish again", err);
 }
 
 int32_t sidecall_call_is_busy(const sidecall_call* call) {

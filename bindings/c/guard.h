@@ -4,6 +4,8 @@
 
 #include <sidecall/sidecall.h>
 
+#include <string_view>
+
 #include "core/error.h"
 
 namespace sidecall {
@@ -12,6 +14,10 @@ namespace sidecall {
 // block: it rethrows the current exception to find its type.
 sidecall_status report(const Error& error, sidecall_error* err) noexcept;
 sidecall_status report_unknown(sidecall_error* err) noexcept;
+
+// The same for OUT_OF_MEMORY, PENDING and INTERNAL, without an exception and without an allocation.
+sidecall_status report_text(sidecall_status status, std::string_view text,
+                            sidecall_error* err) noexcept;
 
 template <typename Body>
 sidecall_status guard(sidecall_error* err, Body body) noexcept {

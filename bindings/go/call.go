@@ -293,10 +293,10 @@ func (c *Call) Run(ctx context.Context) error {
 	w := c.w
 	w.work.features, w.work.num_columns = nil, 0
 	if ctx.Done() == nil || w.isShort() {
-		return c.check(C.sidecall_go_run(&w.work, timeout))
+		return c.check(C.sidecall_go_run(w.address(), timeout))
 	}
 	return c.check(w.runCancellable(ctx, func() C.sidecall_status {
-		return C.sidecall_go_run(&w.work, timeout)
+		return C.sidecall_go_run(w.address(), timeout)
 	}))
 }
 

@@ -24,6 +24,7 @@ type core struct {
 	columns func() []ColumnSpec
 	plans   sync.Map // (*plan[In, Out])(nil), for its type -> *plan[In, Out]
 	pool    pool
+	waiter  waiter
 }
 
 // Open opens the model that `uri` names: a path, "shm:NAME" for a model that another process of

@@ -61,12 +61,15 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 			return err
 		}
 		isDatetime := m.core.features[feature].Dtype == Datetime
-		f := inField{offset: offset, feature: int32(feature), goType: field.Type}
-		f.set = setterOf(&f, field.Type, isDatetime)
+		f := inField{offset: offset, feature: int32(feature)}
+		f.set = setterOf(f.feature, field.Type, isDatetime)
 		if f.set == nil {
 			return refuse(CodeInvalidArgument,
 				"field %s of %s: expected a bool, string, number, time or a pointer to one, got %s",
 				field.Name, t, field.Type)
+		}
+		if field.Type.Kind() == reflect.Float64 && !isDatetime {
+			f.set = nil
 		}
 		r.fields = append(r.fields, f)
 		return nil
@@ -112,14 +115,19 @@ type structReader struct {
 type inField struct {
 	offset  uintptr
 	feature int32
-	goType  reflect.Type
-	set     func(w *workspace, v *C.sidecall_value, address unsafe.Pointer)
+	set     func(w *workspace, v *C.sidecall_value, address unsafe.Pointer) // nil for float64
 }
 
 func (r *structReader) set(w *workspace, record unsafe.Pointer) {
 	for i := range r.fields {
 		f := &r.fields[i]
-		f.set(w, &w.values[f.feature], unsafe.Add(record, f.offset))
+		value, at := &w.values[f.feature], unsafe.Add(record, f.offset)
+		if f.set == nil { // a float64, the most frequent type
+			value.kind = C.SIDECALL_VALUE_F64
+			value.f64 = *(*C.double)(at)
+			continue
+		}
+		f.set(w, value, at)
 	}
 }
 
@@ -129,7 +137,7 @@ var (
 )
 
 // setterOf returns the function that sets a value of this type; nil for other types.
-func setterOf(f *inField, t reflect.Type,
+func setterOf(feature int32, t reflect.Type,
 	isDatetime bool) func(*workspace, *C.sidecall_value, unsafe.Pointer) {
 	switch t {
 	case timeType:
@@ -146,7 +154,7 @@ func setterOf(f *inField, t reflect.Type,
 		if t.Elem().Kind() == reflect.Pointer {
 			return nil
 		}
-		set := setterOf(f, t.Elem(), isDatetime)
+		set := setterOf(feature, t.Elem(), isDatetime)
 		if set == nil {
 			return nil
 		}
@@ -162,7 +170,6 @@ func setterOf(f *inField, t reflect.Type,
 		if t.NumMethod() > 0 {
 			return nil
 		}
-		feature := f.feature
 		return func(w *workspace, _ *C.sidecall_value, at unsafe.Pointer) {
 			w.setAny(feature, *(*any)(at))
 		}
@@ -173,12 +180,6 @@ func setterOf(f *inField, t reflect.Type,
 	case reflect.Bool:
 		return func(_ *workspace, v *C.sidecall_value, at unsafe.Pointer) { setBool(v, *(*bool)(at)) }
 	case reflect.Float64:
-		if !isDatetime {
-			return func(_ *workspace, v *C.sidecall_value, at unsafe.Pointer) {
-				v.kind = C.SIDECALL_VALUE_F64
-				v.f64 = *(*C.double)(at)
-			}
-		}
 		return floatSetter[float64](isDatetime)
 	case reflect.Float32:
 		return floatSetter[float32](isDatetime)

@@ -6,23 +6,13 @@ package sidecall
 // #cgo nocallback sidecall_call_cancel
 // #cgo noescape sidecall_call_resize
 // #cgo nocallback sidecall_call_resize
-// #cgo noescape sidecall_call_start
-// #cgo nocallback sidecall_call_start
-// #cgo noescape sidecall_go_finish
-// #cgo nocallback sidecall_go_finish
 // #cgo noescape sidecall_go_run
 // #cgo nocallback sidecall_go_run
-// #cgo noescape sidecall_go_start
-// #cgo nocallback sidecall_go_start
 import "C"
 
 import (
 	"context"
 	"errors"
-	"os"
-	"runtime"
-	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 )
@@ -31,8 +21,8 @@ import (
 // goroutine uses it at a time.
 type workspace struct {
 	core *core
-	work C.sidecall_go_work
-	rows int64 // -1 if it follows from tensors
+	work *C.sidecall_go_work // memory of C
+	rows int64               // -1 if it follows from tensors
 	// A run of a file with so many rows took so little time that there is nothing to cancel.
 	shortRows int64
 
@@ -50,7 +40,7 @@ type workspace struct {
 
 	lastTexts []string // the last text of each column that was read
 
-	poll *poller
+	outcome chan C.sidecall_status // of a run that a waiter finishes
 }
 
 // openWorkspace opens a call. The handle of the model must be held, or the model be open.
@@ -60,8 +50,10 @@ func (c *core) openWorkspace(rows int64, isPooled bool) (*workspace, error) {
 	}
 	defer c.letGo()
 	w := &workspace{core: c, rows: rows}
+	w.work = (*C.sidecall_go_work)(C.calloc(1, C.sizeof_sidecall_go_work))
 	w.work.err = C.sidecall_error_open(maxFaults)
 	if w.work.err == nil {
+		w.close()
 		return nil, newError(C.SIDECALL_OUT_OF_MEMORY, nil)
 	}
 	var status C.sidecall_status
@@ -87,17 +79,21 @@ func allocateValues(count int) []C.sidecall_value {
 
 // close releases everything. A run that was given up goes on in the library.
 func (w *workspace) close() {
-	if w.poll != nil {
-		w.poll.file.Close()
-	}
 	C.sidecall_call_close(w.work.call)
 	C.sidecall_error_close(w.work.err)
+	C.free(unsafe.Pointer(w.work))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.values)))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.answer)))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.text)))
 	for _, chunk := range w.oldText {
 		C.free(chunk)
 	}
+}
+
+func (w *workspace) address() C.sidecall_go_address { return addressOf(w.work) }
+
+func addressOf[T any](memory *T) C.sidecall_go_address {
+	return C.sidecall_go_address(uintptr(unsafe.Pointer(memory)))
 }
 
 func (w *workspace) check(status C.sidecall_status) error {
@@ -181,11 +177,7 @@ func timeoutOf(ctx context.Context) (C.int64_t, error) {
 	return C.int64_t(max(time.Until(deadline), 1)), nil
 }
 
-// run runs the call as `work` says.
-//
-// A run of a file uses the thread of the goroutine. So does a run of a served model while fewer of
-// them than there are CPUs do the same, because that is fastest. Further ones use no thread: the
-// poller of Go wakes the goroutine.
+// run runs the call as `work` says. A run of a file uses the thread of the goroutine.
 func (w *workspace) run(ctx context.Context) error {
 	timeout, err := timeoutOf(ctx)
 	if err != nil {
@@ -227,82 +219,11 @@ func (w *workspace) runCancellable(ctx context.Context,
 	return status
 }
 
-// How many goroutines wait in a run of a served model on a thread of their own.
-var waitingOnThreads atomic.Int32
-
 func (w *workspace) runWithin(timeout C.int64_t) C.sidecall_status {
 	if !w.core.isServed {
-		return C.sidecall_go_run(&w.work, timeout)
+		return C.sidecall_go_run(w.address(), timeout)
 	}
-	defer waitingOnThreads.Add(-1)
-	if waitingOnThreads.Add(1) <= int32(runtime.GOMAXPROCS(0)) {
-		return C.sidecall_go_run(&w.work, timeout)
-	}
-	if w.poll == nil {
-		w.poll = newPoller(w)
-	}
-	if w.poll == nil {
-		return C.sidecall_go_run(&w.work, timeout)
-	}
-	return w.poll.run(timeout)
-}
-
-// A poller lets a goroutine wait for a run without a thread.
-type poller struct {
-	w      *workspace
-	file   *os.File // a copy of the call's descriptor
-	conn   syscall.RawConn
-	status C.sidecall_status
-	isOver func(uintptr) bool
-}
-
-// newPoller returns nil if there is no descriptor left, or Go cannot wait for it.
-func newPoller(w *workspace) *poller {
-	var fd C.int32_t
-	if C.sidecall_call_fd(w.work.call, &fd, w.work.err) != C.SIDECALL_OK {
-		return nil
-	}
-	duplicate, err := syscall.Dup(int(fd))
-	if err != nil {
-		return nil
-	}
-	syscall.CloseOnExec(duplicate)
-	if syscall.SetNonblock(duplicate, true) != nil {
-		syscall.Close(duplicate)
-		return nil
-	}
-	p := &poller{w: w, file: os.NewFile(uintptr(duplicate), "sidecall")}
-	if p.conn, err = p.file.SyscallConn(); err != nil {
-		p.file.Close()
-		return nil
-	}
-	p.isOver = func(uintptr) bool {
-		p.status = C.sidecall_go_finish(&p.w.work, 0)
-		return p.status != C.SIDECALL_PENDING
-	}
-	return p
-}
-
-func (p *poller) run(timeout C.int64_t) C.sidecall_status {
-	begin := time.Now()
-	var started C.int32_t
-	status := C.sidecall_go_start(&p.w.work, timeout, &started)
-	if status == C.SIDECALL_OK && started == 0 { // it has to connect first
-		if timeout >= 0 {
-			timeout = max(timeout-C.int64_t(time.Since(begin)), 1)
-		}
-		status = C.sidecall_call_start(p.w.work.call, timeout, p.w.work.err)
-	}
-	if status != C.SIDECALL_OK {
-		return status
-	}
-	if p.conn.Read(p.isOver) != nil {
-		// The poller refuses the descriptor: wait on this thread.
-		for p.status = C.SIDECALL_PENDING; p.status == C.SIDECALL_PENDING; {
-			p.status = C.sidecall_go_finish(&p.w.work, -1)
-		}
-	}
-	return p.status
+	return w.core.waiter.run(w, timeout)
 }
 
 // isReusable tells whether a workspace can be used again after a run that ended so.
