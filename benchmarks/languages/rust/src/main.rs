@@ -189,14 +189,13 @@ fn serve_requests(model: &str, rows: &[f64]) -> Result<()> {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["call", first, count] => {
+                let mut runs = call.in_place::<f32, f32>(input, output)?;
                 blocks(first.parse().unwrap(), count.parse().unwrap(), |row| {
-                    let mut view = call.input(input)?;
-                    let numbers = view.as_mut_slice::<f32>()?;
-                    for (to, from) in numbers.iter_mut().zip(&rows[row * FEATURES..]) {
+                    let numbers = &rows[row * FEATURES..][..FEATURES];
+                    for (to, from) in runs.input().iter_mut().zip(numbers) {
                         *to = *from as f32;
                     }
-                    call.run()?;
-                    Ok(call.output(output)?.as_slice::<f32>()?[1].into())
+                    Ok(runs.run()?[1].into())
                 })?;
             }
             ["record", first, count] => {

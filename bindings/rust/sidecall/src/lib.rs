@@ -37,6 +37,7 @@
 
 mod call;
 mod error;
+mod in_place;
 mod model;
 mod names;
 mod options;
@@ -47,6 +48,7 @@ mod value;
 
 pub use call::{Call, Canceller, Running};
 pub use error::{Error, Family, Fault, Result};
+pub use in_place::InPlace;
 pub use model::{
     Column, ColumnSpec, Dtype, Feature, FeatureSpec, Form, Input, Model, Output, TensorSpec,
 };

@@ -149,6 +149,10 @@ impl<'c> View<'c> {
         unsafe { std::slice::from_raw_parts(self.view.data.cast(), self.view.data_bytes as usize) }
     }
 
+    pub(crate) fn require_type<T: Element>(&self) -> Result<()> {
+        require_type::<T>(self.dtype())
+    }
+
     /// The number of elements; 0 for an output whose shape only a run can tell.
     fn count(&self) -> usize {
         let sizes = self.dims().map(|dims| dims.iter().product::<i64>());

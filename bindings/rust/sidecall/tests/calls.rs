@@ -297,3 +297,44 @@ fn outputs_have_no_elements_before_a_run() {
     let view = call.output(output).unwrap();
     assert_eq!(view.as_slice::<f32>().unwrap_err().code(), Code::NotRun);
 }
+
+#[test]
+fn a_model_runs_in_place_without_looking_its_memory_up() {
+    let model = common::open("gbm.onnx");
+    let (input, output) = (
+        model.input("X").unwrap(),
+        model.output("probabilities").unwrap(),
+    );
+    let mut call = model.call(2).unwrap();
+    let mut expected = model.call(2).unwrap();
+    let mut runs = call.in_place::<f32, f32>(input, output).unwrap();
+    assert_eq!(runs.input().len(), 60);
+    for round in 0..3_u8 {
+        let numbers: Vec<f32> = (0..60).map(|i| f32::from(round) * 7.5 + i as f32).collect();
+        runs.input().copy_from_slice(&numbers);
+        expected
+            .copy_input(input, Tensor::new(&numbers, &[2, 30]))
+            .unwrap();
+        expected.run().unwrap();
+        let wanted = expected.output(output).unwrap();
+        assert_eq!(
+            runs.run().unwrap(),
+            wanted.as_slice::<f32>().unwrap(),
+            "round {round}"
+        );
+    }
+    assert_eq!(
+        call.in_place::<f64, f32>(input, output).unwrap_err().code(),
+        Code::DtypeMismatch
+    );
+    assert_eq!(
+        call.in_place::<f32, i64>(input, output).unwrap_err().code(),
+        Code::DtypeMismatch
+    );
+    // A run that fails, here for NaN, leaves the input and the next run as they were.
+    let mut runs = call.in_place::<f32, f32>(input, output).unwrap();
+    runs.input()[3] = f32::NAN;
+    assert_eq!(runs.run().unwrap_err().code(), Code::MissingValue);
+    runs.input()[3] = 1.0;
+    assert_eq!(runs.run().unwrap().len(), 4);
+}
