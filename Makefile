@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -197,6 +197,11 @@ demo-setup: native $(VENV)/.package
 demo: ## train and export a model, then call it from C, C++, Node.js, Python and the shell
 	+@$(parallel) demo-setup
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
+
+# Toolchains for Go and Rust come from Debian, if they are missing.
+demo-all: demo-setup $(BUILD)/.system-rust $(BUILD)/.system-go ## the same, and from Go and Rust
+	@$(quietly) demo-all "compiling the programs in Go and Rust" examples/demo/build_all.sh $(BUILD)
+	@$(BIN)/python examples/demo/demo.py --build $(BUILD) --all
 
 test: test-c test-node test-python ## run the tests; make test-long runs those that take long
 

@@ -1,7 +1,8 @@
 """`make demo`: exports two models and compares the answers of five languages.
 
-The languages are Python, C, C++, Node.js and the shell. The models are trained on real data, and
-run on both engines: on the native engine, which is sidecall's own, and on ONNX Runtime.
+The languages are Python, C, C++, Node.js and the shell; `make demo-all` adds Go and Rust. The
+models are trained on real data, and run on both engines: on the native engine, which is sidecall's
+own, and on ONNX Runtime.
 """
 
 import argparse
@@ -182,6 +183,12 @@ class Programs:
         *answers, microseconds = self.run(*command, lines, CALLS)
         return Asked(way, answers_of([json.loads(line) for line in answers]), float(microseconds))
 
+    def ask_go(self, path: Path, text: str) -> Asked:
+        return self._ask_json("Go", self.bin.parent / "go/ask-go", path, text=text)
+
+    def ask_rust(self, path: Path, text: str) -> Asked:
+        return self._ask_json("Rust", self.bin.parent / "rust/release/ask-rust", path, text=text)
+
     def ask_shell(self, path: Path, text: str) -> Asked:
         answers = self.run(self.bin / "sidecall", "predict", path, text=text)
         return Asked(
@@ -252,7 +259,12 @@ def print_report(report: object, with_features: bool) -> None:
 
 
 def ask_all(
-    file: Path, engine: str, build: Path, names: list[str], records: list[dict[str, Any]]
+    file: Path,
+    engine: str,
+    build: Path,
+    names: list[str],
+    records: list[dict[str, Any]],
+    with_all: bool,
 ) -> list[Asked]:
     """Asks in every language."""
     programs = Programs(build, engine)
@@ -262,6 +274,7 @@ def ask_all(
         programs.ask_c(file, names, records),
         programs.ask_cpp(file, text),
         programs.ask_node(file, text),
+        *([programs.ask_go(file, text), programs.ask_rust(file, text)] if with_all else []),
         programs.ask_shell(file, text),
     ]
 
@@ -270,7 +283,7 @@ def time_text(microseconds: float) -> str:
     return f"{microseconds:.1f} us" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
 
 
-def show(title: str, file: Path, trained: tuple, build: Path) -> bool:
+def show(title: str, file: Path, trained: tuple, build: Path, with_all: bool) -> bool:
     model, features, rows, names = trained
     print(f"{title}\n")
     print_report(
@@ -279,7 +292,9 @@ def show(title: str, file: Path, trained: tuple, build: Path) -> bool:
     )
     original = ask_scikit_learn(model, rows)
     columns, records = list(features.columns), records_of(rows)
-    by_engine = {engine: ask_all(file, engine, build, columns, records) for engine in ENGINES}
+    by_engine = {
+        engine: ask_all(file, engine, build, columns, records, with_all) for engine in ENGINES
+    }
     asked = [way for ways in by_engine.values() for way in ways]
     print()
     ways = [original, *by_engine["native"]]
@@ -306,6 +321,9 @@ def show(title: str, file: Path, trained: tuple, build: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True, help="CMake's build folder")
+    parser.add_argument(
+        "--all", action="store_true", help="also ask in Go and Rust, whose programs were built"
+    )
     options = parser.parse_args()
     build = options.build.resolve()
     folder = options.build / "demo"
@@ -316,16 +334,18 @@ def main() -> int:
             folder / "penguins.onnx",
             train_penguins(),
             build,
+            options.all,
         ),
         show(
             "Breast cancer: gradient boosting, 100 trees, 30 numbers",
             folder / "cancer.onnx",
             train_cancer(),
             build,
+            options.all,
         ),
     ]
     print(
-        "Shell: one process per call. Python, Node.js and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:"
+        "Shell: one process per call. Python, Node.js, Go and C fill a record, C++ and Rust send JSON; the programs are in examples/demo. Now try:"
     )
     print(
         f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx"""
