@@ -14,7 +14,22 @@ from pathlib import Path
 
 from check_files import ROOT, listed_files
 
-LIKE_C = {".c", ".cpp", ".h", ".hpp", ".inc", ".js", ".mjs", ".cjs", ".ts", ".mts", ".proto"}
+LIKE_C = {
+    ".c",
+    ".cpp",
+    ".h",
+    ".hpp",
+    ".inc",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".ts",
+    ".mts",
+    ".proto",
+    ".go",
+    ".java",
+    ".rs",
+}
 LIKE_PYTHON = {".py", ".pyi"}
 LIKE_SHELL = {".sh", ".cmake", ".pl", ".toml", ".yml", ".supp"}
 CODE = LIKE_C | LIKE_PYTHON | LIKE_SHELL | {".json", ".map", ".pml", ".txt"}

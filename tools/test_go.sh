@@ -1,5 +1,5 @@
 #!/bin/sh
-# test_go.sh BUILD: checks and tests the Go module with the library in BUILD; `make test-go` runs it.
+# test_go.sh BUILD: checks and tests the Go module with the library in BUILD, for `make test-go`.
 # Prints a summary, or the failures.
 set -eu
 build=$(cd "$1" && pwd)

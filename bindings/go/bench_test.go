@@ -1,3 +1,5 @@
+// Benchmarks of calls, records and a served model.
+
 package sidecall_test
 
 import (
@@ -8,7 +10,8 @@ import (
 	"sidecall.dev/sidecall"
 )
 
-// Each row differs from the one before, because a repeated row takes the same branches of the trees.
+// Each row differs from the one before, because a repeated row takes the same branches of the
+// trees.
 const differentRows = 1024
 
 func syntheticRows(width int) [][]float64 {

@@ -1,3 +1,5 @@
+// Call: a reusable workspace for batches and tensors.
+
 package sidecall
 
 // #include "shim.h"
@@ -221,8 +223,8 @@ func (c *Call) SetRow(row int, values []any) error {
 		unsafe.SliceData(w.values), C.int64_t(len(values)), w.work.err))
 }
 
-// SetRowFloat64 sets several features of a row from numbers; `features` is nil for all, in the order
-// of [Model.Features].
+// SetRowFloat64 sets several features of a row from numbers; `features` is nil for all, in the
+// order of [Model.Features].
 //
 // Errors: those of [Call.SetRow]; CodeInvalidArgument also if the slices differ in length.
 func (c *Call) SetRowFloat64(row int, features []Feature, values []float64) error {

@@ -1,3 +1,5 @@
+// Tests of opening, of tensors, and of calls that set and read columns.
+
 package sidecall_test
 
 import (

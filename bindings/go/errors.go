@@ -1,3 +1,5 @@
+// Error, its codes and families, and the memory into which the library writes errors.
+
 package sidecall
 
 // #include "shim.h"

@@ -1,3 +1,5 @@
+// Tests of how programs end, of signals, of memory, and of garbage collection during runs.
+
 package sidecall_test
 
 import (

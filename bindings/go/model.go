@@ -1,3 +1,5 @@
+// Model: opening, what it tells about itself, and JSON.
+
 package sidecall
 
 // #include "shim.h"
@@ -216,8 +218,8 @@ func (m *Model) Verify() (string, error) {
 	})
 }
 
-// PredictJSON predicts for a record, or for a list of records, as JSON text. Its deadline is that of
-// [WithTimeout].
+// PredictJSON predicts for a record, or for a list of records, as JSON text. Its deadline is that
+// of [WithTimeout].
 //
 // Errors: those of sidecall_predict_json, with every fault of every record.
 func (m *Model) PredictJSON(json string) (string, error) {

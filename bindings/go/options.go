@@ -1,3 +1,5 @@
+// The options with which a model is opened.
+
 package sidecall
 
 // #include "shim.h"

@@ -1,3 +1,5 @@
+// The workspaces of a model that goroutines share, and the life of its handle.
+
 package sidecall
 
 // #include "shim.h"

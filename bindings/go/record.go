@@ -1,3 +1,5 @@
+// Bind, Predict and their relatives: records and answers of any type.
+
 package sidecall
 
 // #include "shim.h"

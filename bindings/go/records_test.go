@@ -1,3 +1,5 @@
+// Tests of records: structs, maps, faults, datetimes and contexts.
+
 package sidecall_test
 
 import (

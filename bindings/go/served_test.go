@@ -1,3 +1,5 @@
+// Tests of models that another process serves.
+
 package sidecall_test
 
 import (

@@ -1,3 +1,5 @@
+// What a model has: features, columns, inputs, outputs and their types.
+
 package sidecall
 
 // #include "shim.h"

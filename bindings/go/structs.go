@@ -1,3 +1,5 @@
+// Structs as records and answers: how their fields are read and written.
+
 package sidecall
 
 // #include "shim.h"

@@ -1,3 +1,5 @@
+// Tensors, and views of the memory of a call.
+
 package sidecall
 
 // #include "shim.h"

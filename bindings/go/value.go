@@ -1,3 +1,5 @@
+// Values of Go as values of records.
+
 package sidecall
 
 // #include "shim.h"

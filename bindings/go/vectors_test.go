@@ -1,3 +1,5 @@
+// Runs the cases that all languages share.
+
 package sidecall_test
 
 import (

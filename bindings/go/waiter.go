@@ -1,3 +1,5 @@
+// Runs of a served model that many goroutines wait for.
+
 package sidecall
 
 // #include "shim.h"

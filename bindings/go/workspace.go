@@ -1,3 +1,5 @@
+// A call of the library with its memory, and how it runs.
+
 package sidecall
 
 // #include "shim.h"

@@ -1,18 +1,18 @@
+//! A call: values, runs and tensors in the memory of a workspace.
+
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sidecall_sys as sys;
 
 use crate::error::Room;
 use crate::options::{deadline, nanoseconds};
-use crate::reactor::{self, Reactor};
+use crate::reactor;
 use crate::record::MAX_FAULTS;
+use crate::running::{Canceller, Running};
 use crate::{
     Code, Column, Element, Error, Feature, FromValue, InPlace, Input, Model, Output, Result,
     Tensor, Value, View, ViewMut,
@@ -20,7 +20,7 @@ use crate::{
 
 /// The handle of the library.
 #[derive(Clone, Copy)]
-struct Handle(NonNull<sys::sidecall_call>);
+pub(crate) struct Handle(pub(crate) NonNull<sys::sidecall_call>);
 
 // SAFETY: "A call belongs to one thread at a time" (sidecall.h), which may be another one each
 // time.
@@ -28,7 +28,7 @@ unsafe impl Send for Handle {}
 
 /// The handle as cancellers see it: `None` after the call was closed. The call cannot be closed
 /// while a canceller holds the lock.
-type Shared = Arc<Mutex<Option<Handle>>>;
+pub(crate) type Shared = Arc<Mutex<Option<Handle>>>;
 
 /// A reusable workspace: the memory of the inputs and outputs for a number of rows.
 ///
@@ -106,7 +106,7 @@ impl Call {
 
     /// Calls a function that changes inputs. After a timeout or a cancelled run, it first waits
     /// until the engine of this process no longer uses the memory of that run.
-    fn change(
+    pub(crate) fn change(
         &mut self,
         function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
     ) -> Result<()> {
@@ -126,7 +126,7 @@ impl Call {
     }
 
     /// Calls a function of the library with this call.
-    fn check(
+    pub(crate) fn check(
         &self,
         function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
     ) -> Result<()> {
@@ -270,98 +270,6 @@ impl Call {
         set
     }
 
-    /// Sets one feature of all rows. `missing` is empty, or tells for each row whether its value is
-    /// missing; NaN is missing too.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::set_row`]; [`Code::InvalidArgument`] if a slice does not have an element
-    /// for each row.
-    pub fn set_feature_f64(
-        &mut self,
-        feature: Feature,
-        values: &[f64],
-        missing: &[bool],
-    ) -> Result<()> {
-        let (flags, count) = flags_of(missing, values.len());
-        // SAFETY: the call is open; both arrays have `count` elements.
-        self.change(|call, err| unsafe {
-            sys::sidecall_call_set_feature_f64(call, feature.0, values.as_ptr(), flags, count, err)
-        })
-    }
-
-    /// The same for integers, and for datetimes as counts of their unit.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::set_feature_f64`].
-    pub fn set_feature_i64(
-        &mut self,
-        feature: Feature,
-        values: &[i64],
-        missing: &[bool],
-    ) -> Result<()> {
-        let (flags, count) = flags_of(missing, values.len());
-        // SAFETY: as in set_feature_f64().
-        self.change(|call, err| unsafe {
-            sys::sidecall_call_set_feature_i64(call, feature.0, values.as_ptr(), flags, count, err)
-        })
-    }
-
-    /// The same for bools.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::set_feature_f64`].
-    pub fn set_feature_bool(
-        &mut self,
-        feature: Feature,
-        values: &[bool],
-        missing: &[bool],
-    ) -> Result<()> {
-        let (flags, count) = flags_of(missing, values.len());
-        // SAFETY: as in set_feature_f64(); a bool is a byte of 0 or 1.
-        self.change(|call, err| unsafe {
-            sys::sidecall_call_set_feature_bool(
-                call,
-                feature.0,
-                values.as_ptr().cast(),
-                flags,
-                count,
-                err,
-            )
-        })
-    }
-
-    /// The same for texts, which lie back to back in `text`: that of row k is
-    /// `text[offsets[k]..offsets[k + 1]]`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::set_feature_f64`].
-    pub fn set_feature_str(
-        &mut self,
-        feature: Feature,
-        text: &str,
-        offsets: &[i64],
-        missing: &[bool],
-    ) -> Result<()> {
-        let (flags, count) = flags_of(missing, offsets.len().saturating_sub(1));
-        // SAFETY: the call is open; there are count + 1 offsets, which the library checks.
-        self.change(|call, err| unsafe {
-            sys::sidecall_call_set_feature_str(
-                call,
-                feature.0,
-                text.as_ptr().cast(),
-                text.len() as u64,
-                offsets.as_ptr(),
-                flags,
-                count,
-                err,
-            )
-        })
-    }
-
     /// Runs the call once, without a deadline for a file, and within 30 seconds for a server.
     ///
     /// # Errors
@@ -444,12 +352,7 @@ impl Call {
             Error::with_code(Code::OutOfMemory, &message)
         })?;
         self.start(timeout)?;
-        Ok(Running {
-            call: self,
-            reactor,
-            fd,
-            is_over: false,
-        })
+        Ok(Running::new(self, reactor, fd))
     }
 
     fn descriptor(&mut self) -> Result<i32> {
@@ -471,7 +374,7 @@ impl Call {
 
     /// What another thread uses to cancel a run of this call.
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.shared.clone())
+        Canceller::new(self.shared.clone())
     }
 
     /// Reads one column of one row after a successful run.
@@ -538,33 +441,6 @@ impl Call {
         })
     }
 
-    /// Reads one column of all rows as numbers. `values` has an element for each row.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::get`]; [`Code::InvalidArgument`] if `values`
-    /// has another length.
-    pub fn get_column_f64(&self, column: Column, values: &mut [f64]) -> Result<()> {
-        let count = as_i64(values.len());
-        // SAFETY: the call is open; `values` has `count` elements.
-        self.check(|call, err| unsafe {
-            sys::sidecall_call_get_column_f64(call, column.0, values.as_mut_ptr(), count, err)
-        })
-    }
-
-    /// The same for integers and bools.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Call::get_column_f64`].
-    pub fn get_column_i64(&self, column: Column, values: &mut [i64]) -> Result<()> {
-        let count = as_i64(values.len());
-        // SAFETY: as in get_column_f64().
-        self.check(|call, err| unsafe {
-            sys::sidecall_call_get_column_i64(call, column.0, values.as_mut_ptr(), count, err)
-        })
-    }
-
     /// Gives an input a whole tensor, with its shape, by copying it.
     ///
     /// # Errors
@@ -597,7 +473,8 @@ impl Call {
     /// ```no_run
     /// # fn f(model: &sidecall::Model, rows: &[[f32; 30]]) -> sidecall::Result<()> {
     /// let mut call = model.call(1)?;
-    /// let mut runs = call.in_place::<f32, f32>(model.input("X")?, model.output("probabilities")?)?;
+    /// let (input, output) = (model.input("X")?, model.output("probabilities")?);
+    /// let mut runs = call.in_place::<f32, f32>(input, output)?;
     /// for row in rows {
     ///     runs.input().copy_from_slice(row);
     ///     println!("{}", runs.run()?[1]);
@@ -633,93 +510,9 @@ impl Call {
     }
 }
 
-/// A run that is under way; see [`Call::run_async`].
-#[must_use = "a run is cancelled when it is dropped"]
-pub struct Running<'c> {
-    call: &'c mut Call,
-    reactor: Arc<Reactor>,
-    fd: i32,
-    is_over: bool,
-}
-
-impl fmt::Debug for Running<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
-            .field("call", &self.call)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Future for Running<'_> {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match self.call.finish(Some(Duration::ZERO)) {
-            Ok(false) => {
-                self.reactor.wake_when_readable(self.fd, context.waker());
-                return Poll::Pending;
-            }
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.is_over = true;
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        self.reactor.forget(self.fd);
-        self.call.canceller().cancel();
-        // The first call takes the outcome, which is there at once and is not needed. The second
-        // one waits until the engine of this process has stopped.
-        let _ = self.call.finish(None);
-        if self.call.is_busy() {
-            let _ = self.call.finish(None);
-        }
-    }
-}
-
-/// Cancels the run of a call from another thread. It does nothing once the call is gone.
-#[derive(Clone)]
-pub struct Canceller(Shared);
-
-impl fmt::Debug for Canceller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Canceller")
-    }
-}
-
-impl Canceller {
-    /// Asks the run to end with [`Code::Cancelled`].
-    pub fn cancel(&self) {
-        let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = *shared {
-            // SAFETY: any thread may cancel, and the call is open as long as the lock is held.
-            unsafe { sys::sidecall_call_cancel(handle.0.as_ptr()) };
-        }
-    }
-}
-
 /// A number of rows or elements as the C interface takes it.
-fn as_i64(number: usize) -> i64 {
+pub(crate) fn as_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The flags of missing values and their number; -1, which the library refuses, if it is not
-/// `count`.
-fn flags_of(missing: &[bool], count: usize) -> (*const u8, i64) {
-    if missing.is_empty() {
-        return (ptr::null(), as_i64(count));
-    }
-    let agrees = missing.len() == count;
-    (
-        missing.as_ptr().cast(),
-        if agrees { as_i64(count) } else { -1 },
-    )
 }
 
 fn empty_view() -> sys::sidecall_view {

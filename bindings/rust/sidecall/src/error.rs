@@ -1,3 +1,5 @@
+//! Errors, and the memory into which the library writes them.
+
 use std::cell::RefCell;
 use std::ffi::{c_char, CStr};
 use std::fmt;
@@ -11,17 +13,17 @@ use crate::record::MAX_FAULTS;
 pub type Result<T> = std::result::Result<T, Error>;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $constant:ident,)*) => {
+    ($code:ident { $($(#[$doc:meta])* $name:ident = $constant:ident,)* }) => {
         /// What kind of error it is. Part 7 of `sidecall.h` describes each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Code {
+        pub enum $code {
             $($(#[$doc])* $name,)*
             /// A status that this version of the crate does not know.
             Other(i32),
         }
 
-        impl Code {
+        impl $code {
             pub(crate) fn of(status: i32) -> Self {
                 match status {
                     $(sys::$constant => Self::$name,)*

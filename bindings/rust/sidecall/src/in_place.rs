@@ -1,3 +1,5 @@
+//! Runs that look nothing up: one input and one output in place.
+
 use std::fmt;
 use std::marker::PhantomData;
 

@@ -43,10 +43,12 @@ mod names;
 mod options;
 mod reactor;
 mod record;
+mod running;
+mod table;
 mod tensor;
 mod value;
 
-pub use call::{Call, Canceller, Running};
+pub use call::Call;
 pub use error::{Error, Family, Fault, Result};
 pub use in_place::InPlace;
 pub use model::{
@@ -57,5 +59,6 @@ pub use options::{Engine, Extra, Options, Verify};
 #[doc(hidden)]
 pub use record::plain_name;
 pub use record::{Answer, Binding, Record, Row};
+pub use running::{Canceller, Running};
 pub use tensor::{Element, Tensor, View, ViewMut};
 pub use value::{FromValue, Value};

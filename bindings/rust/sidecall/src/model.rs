@@ -1,3 +1,5 @@
+//! A model: opening, what it tells about itself, and its names.
+
 use std::ffi::{c_char, CStr, CString};
 use std::fmt;
 use std::mem::size_of;

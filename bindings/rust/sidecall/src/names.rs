@@ -6,78 +6,80 @@ use crate::error::codes;
 use crate::Dtype;
 
 codes! {
-    /// A bad index or option.
-    InvalidArgument = SIDECALL_INVALID_ARGUMENT,
-    /// The call, run queue or server is busy; retryable.
-    Busy = SIDECALL_BUSY,
-    /// There is no outcome to read or to finish.
-    NotRun = SIDECALL_NOT_RUN,
-    /// The caller ended the run.
-    Cancelled = SIDECALL_CANCELLED,
-    /// No such file.
-    FileNotFound = SIDECALL_FILE_NOT_FOUND,
-    /// A directory, no permission, an I/O error.
-    FileUnreadable = SIDECALL_FILE_UNREADABLE,
-    /// Not an ONNX file, or truncated.
-    FileInvalid = SIDECALL_FILE_INVALID,
-    /// Over 2 GiB of protobuf, or 1 TiB of external data.
-    FileTooLarge = SIDECALL_FILE_TOO_LARGE,
-    /// External data outside the model's own folder.
-    FileForbidden = SIDECALL_FILE_FORBIDDEN,
-    /// A contract that is not JSON or does not fit the graph.
-    ContractInvalid = SIDECALL_CONTRACT_INVALID,
-    /// A contract format that this version does not know.
-    ContractFormat = SIDECALL_CONTRACT_FORMAT,
-    /// Records need a contract; the file has none.
-    NoContract = SIDECALL_NO_CONTRACT,
-    /// A kind of tensor or URI that is not supported.
-    Unsupported = SIDECALL_UNSUPPORTED,
-    /// Golden rows gave other answers than at export.
-    VerificationFailed = SIDECALL_VERIFICATION_FAILED,
-    /// A restarted server has other inputs or outputs.
-    ContractChanged = SIDECALL_CONTRACT_CHANGED,
-    /// A value or tensor of another type.
-    DtypeMismatch = SIDECALL_DTYPE_MISMATCH,
-    /// Another rank, dimension, number of rows or bytes.
-    ShapeMismatch = SIDECALL_SHAPE_MISMATCH,
-    /// No input, output, feature or column has that name.
-    UnknownName = SIDECALL_UNKNOWN_NAME,
-    /// An input was not given.
-    MissingInput = SIDECALL_MISSING_INPUT,
-    /// Absent, null or NaN in a feature that is not nullable.
-    MissingValue = SIDECALL_MISSING_VALUE,
-    /// A value that the fitted encoder refuses.
-    UnknownCategory = SIDECALL_UNKNOWN_CATEGORY,
-    /// Invalid UTF-8, a NUL inside, or empty but refused.
-    InvalidString = SIDECALL_INVALID_STRING,
-    /// A text that is not acceptable JSON.
-    InvalidJson = SIDECALL_INVALID_JSON,
-    /// A number that its type or the model does not take.
-    OutOfRange = SIDECALL_OUT_OF_RANGE,
-    /// The model refuses the row.
-    Refused = SIDECALL_REFUSED,
-    /// The process at the other end is gone; retryable.
-    PeerDied = SIDECALL_PEER_DIED,
-    /// The deadline passed; retryable.
-    Timeout = SIDECALL_TIMEOUT,
-    /// No server is reachable at that URI; retryable.
-    Unreachable = SIDECALL_UNREACHABLE,
-    /// The server does not admit this user.
-    Denied = SIDECALL_DENIED,
-    /// The peer broke the protocol or has another version.
-    Protocol = SIDECALL_PROTOCOL,
-    /// A handle of the parent process, used in its child.
-    Forked = SIDECALL_FORKED,
-    /// ONNX Runtime refused the model or failed in a run.
-    Engine = SIDECALL_ENGINE,
-    /// No ONNX Runtime; the message lists where it looked.
-    EngineNotFound = SIDECALL_ENGINE_NOT_FOUND,
-    /// ONNX Runtime is older than this library needs.
-    EngineTooOld = SIDECALL_ENGINE_TOO_OLD,
-    /// No memory, descriptors or threads are left; retryable.
-    OutOfMemory = SIDECALL_OUT_OF_MEMORY,
-    /// A bug of sidecall: please report it.
-    Internal = SIDECALL_INTERNAL,
+    Code {
+        /// A bad index or option.
+        InvalidArgument = SIDECALL_INVALID_ARGUMENT,
+        /// The call, run queue or server is busy; retryable.
+        Busy = SIDECALL_BUSY,
+        /// There is no outcome to read or to finish.
+        NotRun = SIDECALL_NOT_RUN,
+        /// The caller ended the run.
+        Cancelled = SIDECALL_CANCELLED,
+        /// No such file.
+        FileNotFound = SIDECALL_FILE_NOT_FOUND,
+        /// A directory, no permission, an I/O error.
+        FileUnreadable = SIDECALL_FILE_UNREADABLE,
+        /// Not an ONNX file, or truncated.
+        FileInvalid = SIDECALL_FILE_INVALID,
+        /// Over 2 GiB of protobuf, or 1 TiB of external data.
+        FileTooLarge = SIDECALL_FILE_TOO_LARGE,
+        /// External data outside the model's own folder.
+        FileForbidden = SIDECALL_FILE_FORBIDDEN,
+        /// A contract that is not JSON or does not fit the graph.
+        ContractInvalid = SIDECALL_CONTRACT_INVALID,
+        /// A contract format that this version does not know.
+        ContractFormat = SIDECALL_CONTRACT_FORMAT,
+        /// Records need a contract; the file has none.
+        NoContract = SIDECALL_NO_CONTRACT,
+        /// A kind of tensor or URI that is not supported.
+        Unsupported = SIDECALL_UNSUPPORTED,
+        /// Golden rows gave other answers than at export.
+        VerificationFailed = SIDECALL_VERIFICATION_FAILED,
+        /// A restarted server has other inputs or outputs.
+        ContractChanged = SIDECALL_CONTRACT_CHANGED,
+        /// A value or tensor of another type.
+        DtypeMismatch = SIDECALL_DTYPE_MISMATCH,
+        /// Another rank, dimension, number of rows or bytes.
+        ShapeMismatch = SIDECALL_SHAPE_MISMATCH,
+        /// No input, output, feature or column has that name.
+        UnknownName = SIDECALL_UNKNOWN_NAME,
+        /// An input was not given.
+        MissingInput = SIDECALL_MISSING_INPUT,
+        /// Absent, null or NaN in a feature that is not nullable.
+        MissingValue = SIDECALL_MISSING_VALUE,
+        /// A value that the fitted encoder refuses.
+        UnknownCategory = SIDECALL_UNKNOWN_CATEGORY,
+        /// Invalid UTF-8, a NUL inside, or empty but refused.
+        InvalidString = SIDECALL_INVALID_STRING,
+        /// A text that is not acceptable JSON.
+        InvalidJson = SIDECALL_INVALID_JSON,
+        /// A number that its type or the model does not take.
+        OutOfRange = SIDECALL_OUT_OF_RANGE,
+        /// The model refuses the row.
+        Refused = SIDECALL_REFUSED,
+        /// The process at the other end is gone; retryable.
+        PeerDied = SIDECALL_PEER_DIED,
+        /// The deadline passed; retryable.
+        Timeout = SIDECALL_TIMEOUT,
+        /// No server is reachable at that URI; retryable.
+        Unreachable = SIDECALL_UNREACHABLE,
+        /// The server does not admit this user.
+        Denied = SIDECALL_DENIED,
+        /// The peer broke the protocol or has another version.
+        Protocol = SIDECALL_PROTOCOL,
+        /// A handle of the parent process, used in its child.
+        Forked = SIDECALL_FORKED,
+        /// ONNX Runtime refused the model or failed in a run.
+        Engine = SIDECALL_ENGINE,
+        /// No ONNX Runtime; the message lists where it looked.
+        EngineNotFound = SIDECALL_ENGINE_NOT_FOUND,
+        /// ONNX Runtime is older than this library needs.
+        EngineTooOld = SIDECALL_ENGINE_TOO_OLD,
+        /// No memory, descriptors or threads are left; retryable.
+        OutOfMemory = SIDECALL_OUT_OF_MEMORY,
+        /// A bug of sidecall: please report it.
+        Internal = SIDECALL_INTERNAL,
+    }
 }
 
 impl Dtype {

@@ -1,3 +1,5 @@
+//! How a model is opened.
+
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Structs as records and answers.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! Tensors, and views of the memory of a call.
+
 use std::marker::PhantomData;
 
 use sidecall_sys as sys;

@@ -1,3 +1,5 @@
+//! Single values of records and answers.
+
 use std::ptr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
