@@ -5,6 +5,8 @@ use std::ptr;
 use sidecall_sys as sys;
 
 use crate::call::as_i64;
+#[allow(unused_imports)] // for links of the documentation
+use crate::Code;
 use crate::{Call, Column, Feature, Result};
 
 impl Call {
@@ -13,7 +15,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of [`Call::set_row`]; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if a slice does not have an element
+    /// Those of [`Call::set_row`]; [`Code::InvalidArgument`] if a slice does not have an element
     /// for each row.
     pub fn set_feature_f64(
         &mut self,
@@ -104,7 +106,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of [`Call::get`]; [`Code::InvalidArgument`](crate::Code::InvalidArgument) if `values`
+    /// Those of [`Call::get`]; [`Code::InvalidArgument`] if `values`
     /// has another length.
     pub fn get_column_f64(&self, column: Column, values: &mut [f64]) -> Result<()> {
         let count = as_i64(values.len());
