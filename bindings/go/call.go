@@ -295,11 +295,11 @@ func (c *Call) Run(ctx context.Context) error {
 	w := c.w
 	w.work.features, w.work.num_columns = nil, 0
 	if ctx.Done() == nil || w.isShort() {
-		return c.check(C.sidecall_go_run(w.address(), timeout))
+		return withCause(ctx, c.check(C.sidecall_go_run(w.address(), timeout)))
 	}
-	return c.check(w.runCancellable(ctx, func() C.sidecall_status {
+	return withCause(ctx, c.check(w.runCancellable(ctx, func() C.sidecall_status {
 		return C.sidecall_go_run(w.address(), timeout)
-	}))
+	})))
 }
 
 // Float64 reads a numeric column of a row after a run.
@@ -382,6 +382,24 @@ func (c *Call) ColumnFloat64(column Column, out []float64) error {
 func (c *Call) ColumnInt64(column Column, out []int64) error {
 	return c.check(C.sidecall_call_get_column_i64(c.w.work.call, C.int32_t(column),
 		(*C.int64_t)(unsafe.SliceData(out)), C.int64_t(len(out)), c.w.work.err))
+}
+
+// ColumnText reads a string column of all rows into `out`, which has an element for each row.
+//
+// Errors: those of [Call.Text]; CodeInvalidArgument for another number of elements.
+func (c *Call) ColumnText(column Column, out []string) error {
+	if rows := c.Rows(); len(out) != rows {
+		return refuse(CodeInvalidArgument, "a column of all rows: expected %d elements, got %d", rows,
+			len(out))
+	}
+	for row := range out {
+		text, err := c.Text(row, column)
+		if err != nil {
+			return err
+		}
+		out[row] = text
+	}
+	return nil
 }
 
 // CopyInput gives an input a whole tensor, with its shape, by copying it.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -64,7 +65,7 @@ const (
 type Fault struct {
 	Code     Code
 	Row      int    // from 0; -1 if it concerns no particular row
-	Name     string // the feature, input, column or model step; "" for none
+	Feature  string // or the input, column or model step; "" for none
 	Expected string // what was expected there
 	Got      string // what was found in its place; never a value of the data
 	Message  string // "feature 'age': expected float32, got string"
@@ -83,11 +84,19 @@ type Error struct {
 	Got       string // what was found in its place; never a value of the data
 	Message   string // one line, the same in every language
 	NumFaults int    // all faults, also those that were not kept
-	Faults    []Fault
+	// What is wrong with each value or row; at most 1000. Empty if no single value or row is to
+	// blame, for example for a text that is not JSON.
+	Faults []Fault
+
+	cause error // of the context that ended the call
 }
 
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns why the context of the call ended, if it did: [context.DeadlineExceeded],
+// [context.Canceled], or the cause of the context.
+func (e *Error) Unwrap() error { return e.cause }
 
 // Family returns the group of the code.
 func (e *Error) Family() Family { return e.Code.Family() }
@@ -132,7 +141,7 @@ func newError(status C.sidecall_status, room *C.sidecall_error) *Error {
 		e.Faults[i] = Fault{
 			Code:     Code(fault.status),
 			Row:      int(fault.row),
-			Name:     C.GoString(&fault.name[0]),
+			Feature:  C.GoString(&fault.name[0]),
 			Expected: C.GoString(&fault.expected[0]),
 			Got:      C.GoString(&fault.got[0]),
 			Message:  C.GoString(&fault.message[0]),
@@ -148,16 +157,31 @@ func refuse(code Code, format string, values ...any) *Error {
 
 // contextError returns why a run does not begin: the context is done.
 func contextError(ctx context.Context) error {
-	switch err := ctx.Err(); {
-	case err == nil:
+	if ctx.Err() == nil {
 		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		late := refuse(CodeTimeout, "the deadline of the context passed before the run began")
-		late.Retryable = true
-		return late
-	default:
-		return refuse(CodeCancelled, "the context was cancelled before the run began")
 	}
+	e := refuse(CodeCancelled, "the context was cancelled before the run began")
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e = refuse(CodeTimeout, "the deadline of the context passed before the run began")
+		e.Retryable = true
+	}
+	e.cause = context.Cause(ctx)
+	return e
+}
+
+// withCause adds why the context ended, if it did. The library may notice the deadline earlier than
+// the context.
+func withCause(ctx context.Context, err error) error {
+	e, ok := err.(*Error)
+	if !ok || ctx.Done() == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		e.cause = context.Cause(ctx)
+	} else if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		e.cause = context.DeadlineExceeded
+	}
+	return e
 }
 
 // Memory into which the library writes errors, for functions that belong to no call.

@@ -59,6 +59,9 @@ type writer interface {
 // keys, or a slice if the classes have no names. In map[string]any an output is a value, a
 // map[string]T or a []T, where T is one of float64, int64, bool and string.
 //
+// Bind checks names and types, so call it when the program starts: a mistake in a type is then not
+// taken for one in the data.
+//
 // Errors: CodeUnknownName, CodeDtypeMismatch, CodeNoContract, CodeInvalidArgument for types that
 // are neither.
 func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
@@ -76,8 +79,9 @@ func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
 
 // Predict predicts for one record.
 //
-// Errors: CodeTimeout and CodeCancelled by the context, and those of sidecall_call_run, with every
-// fault of the record.
+// Errors: CodeTimeout and CodeCancelled by the context; of [FamilyData] with every fault of the
+// record, such as CodeMissingValue, CodeDtypeMismatch, CodeUnknownCategory, CodeOutOfRange and CodeRefused;
+// CodeEngine; for a served model also CodeUnreachable, CodePeerDied and CodeContractChanged.
 func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
 	c := b.model.core
 	w, err := c.take(ctx)
@@ -137,7 +141,7 @@ func (w *workspace) clear(isMany bool) error {
 }
 
 // PredictMany predicts for several records in one run, which is faster than one run for each. All
-// of them have an answer, or none has.
+// of them have an answer, or none has: the faults of the error name the rows to leave out.
 //
 // Errors: those of [Binding.Predict], with every fault of every record.
 func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out, error) {

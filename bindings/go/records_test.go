@@ -4,6 +4,7 @@ package sidecall_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -110,7 +111,7 @@ func TestManyRecordsAreAnsweredInOneRun(t *testing.T) {
 	_, err = model.PredictMany(t.Context(), broken)
 	e := failure(t, err)
 	if e.Code != sidecall.CodeDtypeMismatch || e.NumFaults != 3 || len(e.Faults) != 3 ||
-		e.Faults[2].Name != "size" || e.Faults[2].Row != 2 {
+		e.Faults[2].Feature != "size" || e.Faults[2].Row != 2 {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -144,6 +145,12 @@ func TestNamesAndTypesThatDoNotFitAreRefusedWhenTheyAreBound(t *testing.T) {
 	type Private struct {
 		island string `sidecall:"island"`
 	}
+	type NumberForText struct {
+		Island int `sidecall:"island"`
+	}
+	type TextForNumber struct {
+		BillLength *string `sidecall:"bill_length_mm"`
+	}
 	type NoSuchColumn struct {
 		Label string `sidecall:"labels"`
 	}
@@ -158,6 +165,8 @@ func TestNamesAndTypesThatDoNotFitAreRefusedWhenTheyAreBound(t *testing.T) {
 	_, channel := sidecall.Bind[Channel, Species](model)
 	_, private := sidecall.Bind[Private, Species](model)
 	_, number := sidecall.Bind[int, Species](model)
+	_, numberForText := sidecall.Bind[NumberForText, Species](model)
+	_, textForNumber := sidecall.Bind[TextForNumber, Species](model)
 	_, column := sidecall.Bind[Penguin, NoSuchColumn](model)
 	_, wrongType := sidecall.Bind[Penguin, NumberOfText](model)
 	_, narrow := sidecall.Bind[Penguin, NarrowMap](model)
@@ -172,6 +181,8 @@ func TestNamesAndTypesThatDoNotFitAreRefusedWhenTheyAreBound(t *testing.T) {
 		{channel, sidecall.CodeInvalidArgument, "got chan int"},
 		{private, sidecall.CodeInvalidArgument, "exported"},
 		{number, sidecall.CodeInvalidArgument, "expected a struct or map[string]any, got int"},
+		{numberForText, sidecall.CodeDtypeMismatch, "field Island of sidecall_test.NumberForText: feature 'island' is string, got int"},
+		{textForNumber, sidecall.CodeDtypeMismatch, "feature 'bill_length_mm' is float32, got *string"},
 		{column, sidecall.CodeUnknownName, "'labels'"},
 		{wrongType, sidecall.CodeDtypeMismatch, "column 'label' is string, got float64"},
 		{narrow, sidecall.CodeDtypeMismatch, "got map[string]float32"},
@@ -255,12 +266,39 @@ func TestEveryTypeOfGoIsConvertedAsItsValue(t *testing.T) {
 	}
 	record.WordMust = []int{1}
 	_, err = sidecall.PredictAs[Tagged, map[string]any](t.Context(), model, record)
-	if e := failure(t, err); e.Code != sidecall.CodeDtypeMismatch || e.Feature != "word_must" || e.Got != "[]int" {
+	if e := failure(t, err); e.Code != sidecall.CodeDtypeMismatch || e.Feature != "word_must" || e.Got != "array" {
 		t.Errorf("got %+v", e)
 	}
 	_, err = model.Predict(t.Context(), map[string]any{"i64_must": uint64(math.MaxUint64)})
 	if e := failure(t, err); e.Feature != "f32_must" {
 		t.Errorf("got %+v", e)
+	}
+}
+
+func TestNumbersOfJSONAreExactOrRefused(t *testing.T) {
+	model := open(t, "kinds.onnx")
+	record := map[string]any{"f32_must": json.Number("1"), "f64_must": json.Number("2.5"),
+		"i64_must": json.Number("9223372036854775807"), "flag_must": false, "word_must": "b"}
+	if _, err := model.Predict(t.Context(), record); err != nil {
+		t.Error(err)
+	}
+	for number, code := range map[json.Number]sidecall.Code{
+		"9223372036854775808": sidecall.CodeOutOfRange,
+		"1.5":                 sidecall.CodeDtypeMismatch,
+		"1e400":               sidecall.CodeDtypeMismatch,
+		"1x":                  sidecall.CodeDtypeMismatch,
+	} {
+		record["i64_must"] = number
+		if _, err := model.Predict(t.Context(), record); !errors.Is(err, code) {
+			t.Errorf("%s: expected %v, got %v", number, code, err)
+		}
+	}
+	record["i64_must"] = 1
+	for _, number := range []json.Number{"1e400", "-1e400"} {
+		record["f64_must"] = number
+		if _, err := model.Predict(t.Context(), record); !errors.Is(err, sidecall.CodeDtypeMismatch) {
+			t.Errorf("%s: got %v", number, err)
+		}
 	}
 }
 

@@ -114,6 +114,17 @@ func TestAFrozenServerHoldsNoCallBeyondItsContext(t *testing.T) {
 		}()
 	}
 	group.Wait()
+	late, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := model.Predict(late, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("expected the deadline of the context, got %v", err)
+	}
+	why := errors.New("no longer needed")
+	cancelled, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+	if _, err := model.Predict(cancelled, nil); !errors.Is(err, why) {
+		t.Errorf("expected the cause of the context, got %v", err)
+	}
 	server.process.Process.Signal(syscall.SIGCONT)
 	if _, err := model.Predict(t.Context(), nil); err != nil {
 		t.Error(err)

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"runtime"
 	"time"
@@ -60,15 +61,19 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 	err := eachField(t, 0, func(name string, field reflect.StructField, offset uintptr) error {
 		feature, err := m.Feature(name)
 		if err != nil {
-			return err
+			return ofField(t, field, err)
 		}
-		isDatetime := m.core.features[feature].Dtype == Datetime
+		dtype := m.core.features[feature].Dtype
+		isDatetime := dtype == Datetime
 		f := inField{offset: offset, feature: int32(feature)}
 		f.set = setterOf(f.feature, field.Type, isDatetime)
 		if f.set == nil {
 			return refuse(CodeInvalidArgument,
 				"field %s of %s: expected a bool, string, number, time or a pointer to one, got %s",
 				field.Name, t, field.Type)
+		}
+		if !takes(dtype, field.Type) {
+			return wrongType(t, field, name, "feature '"+name+"'", dtype)
 		}
 		if field.Type.Kind() == reflect.Float64 && !isDatetime {
 			f.set = nil
@@ -77,6 +82,41 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 		return nil
 	})
 	return &r, err
+}
+
+// takes reports whether values of a type can be values of a feature.
+func takes(dtype Dtype, t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	isTime := t == timeType || t == wallClockType
+	isNumber := t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64
+	switch {
+	case t.Kind() == reflect.Interface:
+		return true
+	case dtype == String:
+		return t.Kind() == reflect.String
+	case dtype == Bool:
+		return t.Kind() == reflect.Bool
+	case dtype == Datetime:
+		return isTime || isNumber || t.Kind() == reflect.String
+	}
+	return isNumber
+}
+
+// ofField adds the field to the message of an error.
+func ofField(t reflect.Type, field reflect.StructField, err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Message = fmt.Sprintf("field %s of %s: %s", field.Name, t, e.Message)
+	}
+	return err
+}
+
+func wrongType(t reflect.Type, field reflect.StructField, name, what string, dtype Dtype) error {
+	e := refuse(CodeDtypeMismatch, "field %s of %s: %s is %s, got %s", field.Name, t, what, dtype,
+		field.Type)
+	e.Feature, e.Expected, e.Got = name, dtype.Name(), field.Type.String()
+	return e
 }
 
 // eachField calls f for the fields of a struct that have a name of the model.
@@ -255,17 +295,14 @@ func newWriter(m *Model, t reflect.Type) (writer, error) {
 		if f.keys == nil {
 			index, err := m.Column(name)
 			if err != nil {
-				return err
+				return ofField(t, field, err)
 			}
 			f.spec = columns[index]
 			indices = append(indices, int32(index))
 		}
 		f.get = getterOf(&f, field.Type)
 		if f.get == nil {
-			mismatch := refuse(CodeDtypeMismatch, "field %s of %s: column '%s' is %s, got %s",
-				field.Name, t, f.spec.Name, f.spec.Dtype, field.Type)
-			mismatch.Feature = name
-			return mismatch
+			return wrongType(t, field, name, "column '"+f.spec.Name+"'", f.spec.Dtype)
 		}
 		wr.fields = append(wr.fields, f)
 		return nil

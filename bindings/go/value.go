@@ -68,6 +68,10 @@ func (w *workspace) setReflected(v *C.sidecall_value, feature int32, value any, 
 		w.setUint(v, r.Uint(), isDatetime)
 	case reflect.Float32, reflect.Float64:
 		w.setFloat(v, r.Float(), isDatetime)
+	case reflect.Slice, reflect.Array:
+		w.setText(v, C.SIDECALL_VALUE_INVALID, "array")
+	case reflect.Map:
+		w.setText(v, C.SIDECALL_VALUE_INVALID, "object")
 	default:
 		w.setText(v, C.SIDECALL_VALUE_INVALID, fmt.Sprintf("%T", value))
 	}
@@ -125,10 +129,10 @@ func (w *workspace) setNumber(v *C.sidecall_value, number json.Number, isDatetim
 		w.setText(v, C.SIDECALL_VALUE_EPOCH, text)
 	} else if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
 		w.setInt(v, whole, false)
-	} else if real, err := strconv.ParseFloat(text, 64); err == nil || math.IsInf(real, 0) {
+	} else if real, err := strconv.ParseFloat(text, 64); err == nil {
 		w.setFloat(v, real, false)
 	} else {
-		w.setText(v, C.SIDECALL_VALUE_INVALID, "json.Number")
+		w.setText(v, C.SIDECALL_VALUE_INVALID, "a number beyond float64")
 	}
 }
 

@@ -186,9 +186,10 @@ func (w *workspace) run(ctx context.Context) error {
 		return err
 	}
 	if ctx.Done() == nil || w.isShort() {
-		return w.check(w.runWithin(timeout))
+		return withCause(ctx, w.check(w.runWithin(timeout)))
 	}
-	return w.check(w.runCancellable(ctx, func() C.sidecall_status { return w.runWithin(timeout) }))
+	status := w.runCancellable(ctx, func() C.sidecall_status { return w.runWithin(timeout) })
+	return withCause(ctx, w.check(status))
 }
 
 // Watching a context takes about a microsecond and allocates. Runs of a file that are shorter than
