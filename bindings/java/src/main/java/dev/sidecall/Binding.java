@@ -1,0 +1,207 @@
+package dev.sidecall;
+
+import java.lang.ref.Reference;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * A type of records and a type of answers, whose names were looked up in a model. Any number of
+ * threads may use it at once. {@link Model#bind} says what the types may be.
+ *
+ * <pre>{@code
+ * record Order(double amount, String country) {}
+ * record Verdict(String label, @Name("probabilities.fraud") double fraud) {}
+ *
+ * Binding<Order, Verdict> verdicts = model.bind(Order.class, Verdict.class);
+ * Verdict verdict = verdicts.predict(new Order(12.5, "DE"));
+ * }</pre>
+ *
+ * @param <I> the type of records
+ * @param <O> the type of answers
+ */
+public final class Binding<I, O> {
+  private final Model model;
+  private final Core core;
+  private final Plan plan;
+
+  Binding(Model model, Plan plan) {
+    this.model = model;
+    this.core = model.core();
+    this.plan = plan;
+  }
+
+  /**
+   * Predicts for one record, within the deadline of {@link Options#withTimeout}.
+   *
+   * @param record the record
+   * @return the answer
+   * @throws SidecallException as sidecall_call_run documents, with every fault of the record;
+   *     INVALID_ARGUMENT if the model is closed
+   */
+  public O predict(I record) {
+    return predict(record, core.timeoutNs);
+  }
+
+  /**
+   * Predicts for one record, within a deadline.
+   *
+   * @param record the record
+   * @param timeout more than 0
+   * @return the answer
+   * @throws SidecallException as {@link #predict(Object)}; TIMEOUT
+   */
+  public O predict(I record, Duration timeout) {
+    return predict(record, Deadline.nanoseconds(timeout));
+  }
+
+  @SuppressWarnings("unchecked") // the plan was made for O
+  private O predict(I record, long timeoutNs) {
+    Objects.requireNonNull(record, "record");
+    long begin = timeoutNs < 0 ? 0 : System.nanoTime();
+    Workspace w = core.take(timeoutNs);
+    boolean isReusable = false;
+    try {
+      set(w, record);
+      w.check(w.run(Deadline.remaining(timeoutNs, begin)));
+      O answer = (O) get(w);
+      isReusable = true;
+      return answer;
+    } catch (SidecallException e) {
+      isReusable = Core.isReusable(e);
+      throw e;
+    } finally {
+      core.give(w, isReusable);
+      Reference.reachabilityFence(model);
+    }
+  }
+
+  /** The run reports the values that are refused here. */
+  private void set(Workspace w, I record) {
+    w.resize(1);
+    w.clear(false);
+    w.begin(plan);
+    plan.reader().read(w, record, 0);
+    Native.setRow(w.call, 0, 0, w.values, core.features.size(), w.error);
+  }
+
+  private Object get(Workspace w) {
+    Writer writer = plan.writer();
+    w.expect(writer.count());
+    w.getRow(0, writer);
+    return writer.write(w);
+  }
+
+  /**
+   * Predicts for several records in one run, which is faster than one run for each. All of them
+   * have an answer, or none has.
+   *
+   * @param records the records
+   * @return the answers, in the order of the records
+   * @throws SidecallException as {@link #predict(Object)}, with every fault of every record
+   */
+  public List<O> predictMany(List<? extends I> records) {
+    return predictMany(records, core.timeoutNs);
+  }
+
+  /**
+   * Predicts for several records in one run, within a deadline.
+   *
+   * @param records the records
+   * @param timeout more than 0
+   * @return the answers, in the order of the records
+   * @throws SidecallException as {@link #predictMany(List)}; TIMEOUT
+   */
+  public List<O> predictMany(List<? extends I> records, Duration timeout) {
+    return predictMany(records, Deadline.nanoseconds(timeout));
+  }
+
+  private List<O> predictMany(List<? extends I> records, long timeoutNs) {
+    if (records.isEmpty()) {
+      core.requireOpen();
+      return List.of();
+    }
+    try {
+      return core.with(
+          timeoutNs,
+          (w, remaining) -> {
+            setMany(w, records);
+            w.check(w.run(remaining));
+            return getMany(w, records.size());
+          });
+    } finally {
+      Reference.reachabilityFence(model);
+    }
+  }
+
+  private void setMany(Workspace w, List<? extends I> records) {
+    w.resize(records.size());
+    w.clear(true);
+    long row = 0;
+    for (I record : records) {
+      Objects.requireNonNull(record, "record");
+      w.begin(plan);
+      plan.reader().read(w, record, row);
+      Native.setRow(w.call, row, 0, w.values, core.features.size(), w.error);
+      ++row;
+    }
+  }
+
+  @SuppressWarnings("unchecked") // the plan was made for O
+  private List<O> getMany(Workspace w, int count) {
+    Writer writer = plan.writer();
+    w.expect(writer.count());
+    List<O> answers = new ArrayList<>(count);
+    for (int row = 0; row < count; ++row) {
+      w.getRow(row, writer);
+      answers.add((O) writer.write(w));
+    }
+    return answers;
+  }
+
+  /**
+   * Predicts for one record, and returns before the run is over. No thread waits for the run.
+   * Cancelling the future cancels the run. The record may be read later, so a map must not change
+   * until then.
+   *
+   * @param record the record
+   * @return a future of the answer, which a thread of {@link CompletableFuture#defaultExecutor}
+   *     completes; it fails with a {@link SidecallException} as {@link #predict(Object)}
+   */
+  public CompletableFuture<O> predictAsync(I record) {
+    return predictAsync(record, core.timeoutNs);
+  }
+
+  /**
+   * Predicts for one record within a deadline, and returns before the run is over.
+   *
+   * @param record the record
+   * @param timeout more than 0
+   * @return a future of the answer, as {@link #predictAsync(Object)}
+   */
+  public CompletableFuture<O> predictAsync(I record, Duration timeout) {
+    return predictAsync(record, Deadline.nanoseconds(timeout));
+  }
+
+  @SuppressWarnings("unchecked") // the plan was made for O
+  private CompletableFuture<O> predictAsync(I record, long timeoutNs) {
+    Objects.requireNonNull(record, "record");
+    return AsyncRun.begin(model, timeoutNs, w -> set(w, record), w -> (O) get(w));
+  }
+
+  /**
+   * Predicts for several records in one run, and returns before it is over.
+   *
+   * @param records the records, which must not change until the future is complete
+   * @return a future of the answers, as {@link #predictAsync(Object)}
+   */
+  public CompletableFuture<List<O>> predictManyAsync(List<? extends I> records) {
+    if (records.isEmpty()) {
+      return CompletableFuture.completedFuture(List.of());
+    }
+    return AsyncRun.begin(
+        model, core.timeoutNs, w -> setMany(w, records), w -> getMany(w, records.size()));
+  }
+}

@@ -1,0 +1,493 @@
+package dev.sidecall;
+
+import java.lang.invoke.MethodHandle;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * An open model. Open it once with {@link Sidecall#open(String)} and keep it. Any number of threads
+ * may use it at once.
+ *
+ * <p>{@link #close} releases it. Runs that are under way then end as usual, and calls that are open
+ * stay usable; every other function of a closed model fails with INVALID_ARGUMENT. A model that the
+ * program has forgotten is released by the garbage collector.
+ *
+ * <pre>{@code
+ * try (var model = Sidecall.open("fraud.onnx")) {
+ *   Map<String, Object> answer = model.predict(Map.of("amount", 12.5, "country", "DE"));
+ *   System.out.println(answer.get("label")); // the answer is {label=no, probabilities={...}}
+ * }
+ * }</pre>
+ */
+public final class Model implements AutoCloseable {
+  static final Cleaner CLEANER = Cleaner.create();
+
+  private static final int KIND_INPUT = 0;
+  private static final int KIND_OUTPUT = 1;
+  private static final int KIND_FEATURE = 2;
+  private static final int KIND_COLUMN = 3;
+
+  private final Core core;
+  private final Cleaner.Cleanable cleanable;
+
+  Model(Core core) {
+    this.core = core;
+    cleanable = CLEANER.register(this, core::close);
+  }
+
+  Core core() {
+    return core;
+  }
+
+  /** Releases the model. May be called again. */
+  @Override
+  public void close() {
+    cleanable.clean();
+  }
+
+  private <T> T use(Core.Use<T> function) {
+    try {
+      return core.use(function);
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  private String text(MethodHandle function) {
+    return use(handle -> Native.text(function, handle));
+  }
+
+  /**
+   * Returns the name of the model in its contract.
+   *
+   * @return the name; "" without one
+   */
+  public String name() {
+    return text(Native.MODEL_NAME);
+  }
+
+  /**
+   * Returns the version of the model in its contract.
+   *
+   * @return the version; "" without one
+   */
+  public String version() {
+    return text(Native.MODEL_VERSION);
+  }
+
+  /**
+   * Returns the SHA-256 of the graph and its weights.
+   *
+   * @return the id in hexadecimal; "" for a served function without one
+   */
+  public String id() {
+    return text(Native.MODEL_ID);
+  }
+
+  /**
+   * Returns the engine that runs the model.
+   *
+   * @return the engine with its version, such as "native 2"
+   */
+  public String engine() {
+    return text(Native.MODEL_ENGINE);
+  }
+
+  /**
+   * Returns why this engine was taken.
+   *
+   * @return one line; "" for a served model
+   */
+  public String engineReason() {
+    return text(Native.MODEL_ENGINE_REASON);
+  }
+
+  /**
+   * Returns why verification failed, if the model was opened with {@link Options.Verify#WARN}.
+   *
+   * @return one line; "" if it did not fail
+   */
+  public String warning() {
+    return text(Native.MODEL_WARNING);
+  }
+
+  /**
+   * Returns the contract.
+   *
+   * @return the contract as JSON; "" for a file without one
+   */
+  public String contract() {
+    return use(handle -> Memory.text(Native.modelContract(handle, 0)));
+  }
+
+  /**
+   * Returns the features, in the order of the contract.
+   *
+   * @return the features; none without a contract
+   */
+  public List<FeatureSpec> features() {
+    core.requireOpen();
+    return core.features;
+  }
+
+  /**
+   * Returns the columns, in the order of the answer.
+   *
+   * @return the columns
+   */
+  public List<ColumnSpec> columns() {
+    core.requireOpen();
+    return core.columns();
+  }
+
+  /**
+   * Returns the input tensors, in the order of the graph.
+   *
+   * @return the inputs
+   */
+  public List<TensorSpec> inputs() {
+    core.requireOpen();
+    return core.inputs;
+  }
+
+  /**
+   * Returns the output tensors, in the order of the graph.
+   *
+   * @return the outputs
+   */
+  public List<TensorSpec> outputs() {
+    core.requireOpen();
+    return core.outputs;
+  }
+
+  /**
+   * Looks a feature up, for the functions of {@link Call}. Do it once, not for each record.
+   *
+   * @param name its name
+   * @return its index
+   * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
+   */
+  public int feature(String name) {
+    return find(KIND_FEATURE, name);
+  }
+
+  /**
+   * Looks a column up.
+   *
+   * @param name its name, such as "label" or "probabilities.fraud"
+   * @return its index
+   * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
+   */
+  public int column(String name) {
+    return find(KIND_COLUMN, name);
+  }
+
+  /**
+   * Looks an input tensor up.
+   *
+   * @param name its name
+   * @return its index
+   * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
+   */
+  public int input(String name) {
+    return find(KIND_INPUT, name);
+  }
+
+  /**
+   * Looks an output tensor up.
+   *
+   * @param name its name
+   * @return its index
+   * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
+   */
+  public int output(String name) {
+    return find(KIND_OUTPUT, name);
+  }
+
+  private int find(int kind, String name) {
+    byte[] bytes = Memory.utf8(name);
+    long text = Native.allocate(bytes.length);
+    try {
+      Memory.copyIn(text, bytes);
+      return use(
+          handle ->
+              Outcome.of(
+                  (out, error) ->
+                      Native.modelFind(handle, kind, text, bytes.length, out, error),
+                  index -> (int) index));
+    } finally {
+      Native.free(text);
+    }
+  }
+
+  /**
+   * Runs the golden rows now, whatever {@link Options#withVerify} was, and recomputes the id.
+   *
+   * @return the report as JSON, which sidecall_model_verify documents
+   * @throws SidecallException VERIFICATION_FAILED, which has the report too; NO_CONTRACT; and those
+   *     of a run
+   */
+  public String verify() {
+    long pointer = Native.allocate(Long.BYTES);
+    try {
+      use(
+          handle ->
+              Outcome.of(
+                  (out, error) -> Native.modelVerify(handle, pointer, error), out -> null));
+      return takeText(Memory.getLong(pointer));
+    } catch (SidecallException e) {
+      long report = Memory.getLong(pointer);
+      throw report == 0 ? e : e.withReport(takeText(report));
+    } finally {
+      Native.free(pointer);
+    }
+  }
+
+  private static String takeText(long text) {
+    return new String(Native.takeText(text), StandardCharsets.UTF_8);
+  }
+
+  /**
+   * Predicts for a record, or for a list of records, as JSON text. Its deadline is that of {@link
+   * Options#withTimeout}.
+   *
+   * @param json an object, or an array of objects
+   * @return the answer as JSON: an object, or an array
+   * @throws SidecallException as sidecall_predict_json documents, with every fault of every record
+   */
+  public String predictJson(String json) {
+    return new String(predictJson(Memory.utf8(json)), StandardCharsets.UTF_8);
+  }
+
+  /**
+   * Predicts for JSON text that is already encoded, such as the body of a request.
+   *
+   * @param json the text in UTF-8
+   * @return the answer in UTF-8
+   * @throws SidecallException as {@link #predictJson(String)}; INVALID_JSON also for bytes that are
+   *     not UTF-8
+   */
+  public byte[] predictJson(byte[] json) {
+    long text = Native.allocate(json.length);
+    try {
+      Memory.copyIn(text, json);
+      return use(
+          handle ->
+              Outcome.of(
+                  (out, error) -> Native.predictJson(handle, text, json.length, out, error),
+                  Native::takeText));
+    } finally {
+      Native.free(text);
+    }
+  }
+
+  /**
+   * Looks the names of two types up.
+   *
+   * <p>The type of records is a record, or Map. A component is named like a feature, or has the
+   * annotation {@link Name}. It is a boolean, a number, a String, BigInteger, BigDecimal, Instant,
+   * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null and NaN
+   * are missing values, and so is a feature that no component names. An Instant, ZonedDateTime or
+   * OffsetDateTime is a point in time, for features with a time zone; a LocalDateTime or LocalDate
+   * is the time of the wall clock, for features without one.
+   *
+   * <p>The type of answers is a record, or Map. A component is named like a column ("label",
+   * "probabilities.fraud") and has its type: String, boolean, double, long or Object; also float if
+   * the column is float32, and int if the integers of the column fit. A component that is named
+   * like an output ("probabilities") is a Map of String to one of these types as a boxed type, a
+   * List, or an array of double, float, long, boolean or String.
+   *
+   * <p>A record that is not public must be in a package that is open to this module, which is the
+   * case on the class path.
+   *
+   * @param <I> the type of records
+   * @param <O> the type of answers
+   * @param record the type of records
+   * @param answer the type of answers
+   * @return the binding, which may be kept as long as the model is open
+   * @throws SidecallException UNKNOWN_NAME; DTYPE_MISMATCH; NO_CONTRACT; INVALID_ARGUMENT for types
+   *     that are none of these
+   */
+  public <I, O> Binding<I, O> bind(Class<I> record, Class<O> answer) {
+    core.requireOpen();
+    Plan.Key key = new Plan.Key(record, answer);
+    Plan plan = core.plans.get(key);
+    if (plan == null) {
+      if (core.features.isEmpty()) {
+        requireContract();
+      }
+      plan = core.plans.computeIfAbsent(key, absent -> Plan.of(this, absent));
+    }
+    return new Binding<>(this, plan);
+  }
+
+  /** Throws the error of the library for a file without a contract. */
+  private void requireContract() {
+    core.with(
+        core.timeoutNs,
+        (w, timeoutNs) -> {
+          w.clear(true);
+          return null;
+        });
+  }
+
+  /**
+   * Predicts for one record, as {@link Binding#predict(Object)}. The names of the two types are
+   * looked up once for each model: see {@link #bind}.
+   *
+   * @param <O> the type of answers
+   * @param record the record
+   * @param answer the type of answers
+   * @return the answer
+   * @throws SidecallException as {@link #bind} and {@link Binding#predict(Object)}
+   */
+  public <O> O predict(Object record, Class<O> answer) {
+    return bindOf(record, answer).predict(record);
+  }
+
+  /**
+   * Predicts for one record, and returns before the run is over: see {@link Binding#predictAsync}.
+   *
+   * @param <O> the type of answers
+   * @param record the record
+   * @param answer the type of answers
+   * @return a future of the answer
+   * @throws SidecallException as {@link #bind}
+   */
+  public <O> CompletableFuture<O> predictAsync(Object record, Class<O> answer) {
+    return bindOf(record, answer).predictAsync(record);
+  }
+
+  @SuppressWarnings("unchecked") // a binding of the type of the record takes the record
+  private <O> Binding<Object, O> bindOf(Object record, Class<O> answer) {
+    Class<?> type = record instanceof Map ? Map.class : record.getClass();
+    return (Binding<Object, O>) bind(type, answer);
+  }
+
+  @SuppressWarnings("unchecked") // maps of answers have these types
+  private Binding<Map<String, ?>, Map<String, Object>> maps() {
+    Binding<?, ?> binding = bind(Map.class, Map.class);
+    return (Binding<Map<String, ?>, Map<String, Object>>) binding;
+  }
+
+  /**
+   * Predicts for one record, which is a map of features by their names. A value is null for a
+   * missing one, or as in {@link #bind}.
+   *
+   * @param record the features
+   * @return the outputs in the order of the model: a Double, Long, Boolean or String; a Map of
+   *     these by the names of classes; or an array double[], long[], boolean[] or String[]
+   * @throws SidecallException as {@link Binding#predict(Object)}; UNKNOWN_NAME for keys that the
+   *     model does not have, unless it was opened with {@link Options.Extra#IGNORE}
+   */
+  public Map<String, Object> predict(Map<String, ?> record) {
+    return maps().predict(record);
+  }
+
+  /**
+   * Predicts for one record within a deadline.
+   *
+   * @param record the features
+   * @param timeout more than 0
+   * @return the outputs, as {@link #predict(Map)}
+   * @throws SidecallException as {@link #predict(Map)}; TIMEOUT
+   */
+  public Map<String, Object> predict(Map<String, ?> record, Duration timeout) {
+    return maps().predict(record, timeout);
+  }
+
+  /**
+   * Predicts for several records in one run: see {@link Binding#predictMany(List)}.
+   *
+   * @param records the records
+   * @return the answers, in the order of the records
+   * @throws SidecallException as {@link #predict(Map)}, with every fault of every record
+   */
+  public List<Map<String, Object>> predictMany(List<? extends Map<String, ?>> records) {
+    return maps().predictMany(records);
+  }
+
+  /**
+   * Predicts for one record, and returns before the run is over: see {@link Binding#predictAsync}.
+   *
+   * @param record the features, which must not change until the future is complete
+   * @return a future of the outputs
+   */
+  public CompletableFuture<Map<String, Object>> predictAsync(Map<String, ?> record) {
+    return maps().predictAsync(record);
+  }
+
+  /**
+   * Runs the model once on whole tensors, which are copied.
+   *
+   * @param inputs the tensors by the names of the inputs
+   * @return all outputs by their names, in the order of the model
+   * @throws SidecallException UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH, SHAPE_MISMATCH, and
+   *     those of sidecall_call_copy_input and sidecall_call_run
+   */
+  public Map<String, Tensor> run(Map<String, Tensor> inputs) {
+    return run(inputs, core.timeoutNs);
+  }
+
+  /**
+   * Runs the model once on whole tensors, within a deadline.
+   *
+   * @param inputs the tensors by the names of the inputs
+   * @param timeout more than 0
+   * @return all outputs by their names, in the order of the model
+   * @throws SidecallException as {@link #run(Map)}; TIMEOUT
+   */
+  public Map<String, Tensor> run(Map<String, Tensor> inputs, Duration timeout) {
+    return run(inputs, Deadline.nanoseconds(timeout));
+  }
+
+  private Map<String, Tensor> run(Map<String, Tensor> inputs, long timeoutNs) {
+    TensorRun run = new TensorRun(this, inputs);
+    try {
+      return core.with(
+          timeoutNs,
+          (w, remaining) -> {
+            run.set(w);
+            w.check(w.run(remaining));
+            return run.get(w);
+          });
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * Runs the model once on whole tensors, and returns before the run is over. No thread waits for
+   * it. Cancelling the future cancels the run.
+   *
+   * @param inputs the tensors by the names of the inputs, which must not change until the future is
+   *     complete
+   * @return a future of the outputs, as {@link #run(Map)}
+   * @throws SidecallException UNKNOWN_NAME
+   */
+  public CompletableFuture<Map<String, Tensor>> runAsync(Map<String, Tensor> inputs) {
+    TensorRun run = new TensorRun(this, inputs);
+    return AsyncRun.begin(this, core.timeoutNs, run::set, run::get);
+  }
+
+  /**
+   * Opens a call for a number of rows.
+   *
+   * @param rows 1 or more
+   * @return the call, which the caller closes
+   * @throws SidecallException INVALID_ARGUMENT for less than one row; for a served model also those
+   *     of connecting
+   */
+  public Call newCall(long rows) {
+    try {
+      return new Call(core.openWorkspace(rows, false));
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+  }
+}

@@ -1,0 +1,176 @@
+package dev.sidecall;
+
+import java.math.BigDecimal;
+import java.math.BigInteger;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
+import java.time.ZonedDateTime;
+
+/** Writes values of Java to the structs sidecall_value of a workspace, and reads answers there. */
+final class Values {
+  /** The size of sidecall_value. */
+  static final int SIZE = 40;
+
+  private static final int NANOSECONDS = 4;
+  private static final int F64 = 8;
+  private static final int I64 = 16;
+  private static final int TEXT = 24;
+  private static final int LENGTH = 32;
+
+  private static final int MISSING = 0;
+  private static final int KIND_F64 = 1;
+  private static final int KIND_I64 = 2;
+  private static final int KIND_BOOL = 3;
+  private static final int KIND_STR = 4;
+  private static final int KIND_DATETIME = 5;
+  private static final int KIND_INSTANT = 6;
+  private static final int KIND_EPOCH = 7;
+  private static final int KIND_INVALID = 8;
+
+  private Values() {}
+
+  static void putMissing(long at) {
+    Memory.putInt(at, MISSING);
+  }
+
+  static void putF64(long at, double value) {
+    Memory.putInt(at, KIND_F64);
+    Memory.putDouble(at + F64, value);
+  }
+
+  static void putI64(long at, long value) {
+    Memory.putInt(at, KIND_I64);
+    Memory.putLong(at + I64, value);
+  }
+
+  static void putBool(long at, boolean value) {
+    Memory.putInt(at, KIND_BOOL);
+    Memory.putLong(at + I64, value ? 1 : 0);
+  }
+
+  static void putText(Workspace w, long at, String value) {
+    putText(w, at, KIND_STR, value);
+  }
+
+  private static void putText(Workspace w, long at, int kind, String value) {
+    Memory.putInt(at, kind);
+    Memory.putLong(at + TEXT, w.copyText(value));
+    Memory.putLong(at + LENGTH, w.copiedBytes());
+  }
+
+  /** A plain number for a datetime counts what the contract says, as in JSON. */
+  static void putEpoch(Workspace w, long at, long value) {
+    putText(w, at, KIND_EPOCH, Long.toString(value));
+  }
+
+  static void putEpoch(Workspace w, long at, double value) {
+    if (Double.isFinite(value)) {
+      putText(w, at, KIND_EPOCH, Double.toString(value));
+    } else {
+      putF64(at, value); // NaN is missing, and the library refuses infinities
+    }
+  }
+
+  static void putInteger(Workspace w, long at, BigInteger value, boolean isDatetime) {
+    if (isDatetime) {
+      putText(w, at, KIND_EPOCH, value.toString());
+    } else if (value.bitLength() < 64) {
+      putI64(at, value.longValue());
+    } else {
+      putF64(at, value.doubleValue());
+    }
+  }
+
+  static void putDecimal(Workspace w, long at, BigDecimal value, boolean isDatetime) {
+    if (isDatetime) {
+      putText(w, at, KIND_EPOCH, value.toString());
+    } else if (value.scale() == 0 && value.unscaledValue().bitLength() < 64) {
+      putI64(at, value.unscaledValue().longValue());
+    } else {
+      putF64(at, value.doubleValue());
+    }
+  }
+
+  static void putInstant(long at, long seconds, int nanoseconds) {
+    putTime(at, KIND_INSTANT, seconds, nanoseconds);
+  }
+
+  static void putWallClock(long at, LocalDateTime value) {
+    putTime(at, KIND_DATETIME, value.toEpochSecond(ZoneOffset.UTC), value.getNano());
+  }
+
+  static void putDate(long at, LocalDate value) {
+    putTime(at, KIND_DATETIME, 86_400 * value.toEpochDay(), 0);
+  }
+
+  private static void putTime(long at, int kind, long seconds, int nanoseconds) {
+    Memory.putInt(at, kind);
+    Memory.putInt(at + NANOSECONDS, nanoseconds);
+    Memory.putLong(at + I64, seconds);
+  }
+
+  /** Writes a value of any type. The run refuses a type that is no value of a feature. */
+  static void putAny(Workspace w, long at, Object value, boolean isDatetime) {
+    switch (value) {
+      case null -> putMissing(at);
+      case Double x -> putNumber(w, at, x, isDatetime);
+      case String x -> putText(w, at, x);
+      case Boolean x -> putBool(at, x);
+      case Integer x -> putNumber(w, at, x.longValue(), isDatetime);
+      case Long x -> putNumber(w, at, x.longValue(), isDatetime);
+      case Float x -> putNumber(w, at, x.doubleValue(), isDatetime);
+      case Short x -> putNumber(w, at, x.longValue(), isDatetime);
+      case Byte x -> putNumber(w, at, x.longValue(), isDatetime);
+      case Instant x -> putInstant(at, x.getEpochSecond(), x.getNano());
+      case ZonedDateTime x -> putInstant(at, x.toEpochSecond(), x.getNano());
+      case OffsetDateTime x -> putInstant(at, x.toEpochSecond(), x.getNano());
+      case LocalDateTime x -> putWallClock(at, x);
+      case LocalDate x -> putDate(at, x);
+      case BigDecimal x -> putDecimal(w, at, x, isDatetime);
+      case BigInteger x -> putInteger(w, at, x, isDatetime);
+      default -> putText(w, at, KIND_INVALID, value.getClass().getTypeName());
+    }
+  }
+
+  private static void putNumber(Workspace w, long at, double value, boolean isDatetime) {
+    if (isDatetime) {
+      putEpoch(w, at, value);
+    } else {
+      putF64(at, value);
+    }
+  }
+
+  private static void putNumber(Workspace w, long at, long value, boolean isDatetime) {
+    if (isDatetime) {
+      putEpoch(w, at, value);
+    } else {
+      putI64(at, value);
+    }
+  }
+
+  static double f64(Workspace w, int index) {
+    return Memory.getDouble(w.answerAt(index) + F64);
+  }
+
+  static long i64(Workspace w, int index) {
+    return Memory.getLong(w.answerAt(index) + I64);
+  }
+
+  static String text(Workspace w, int index) {
+    long at = w.answerAt(index);
+    return w.textOf(index, Memory.getLong(at + TEXT), Memory.getLong(at + LENGTH));
+  }
+
+  /** Returns a value of an answer: a Double, Long, Boolean or String. */
+  static Object any(Workspace w, int index) {
+    return switch (Memory.getInt(w.answerAt(index))) {
+      case KIND_F64 -> f64(w, index);
+      case KIND_I64 -> (Object) i64(w, index);
+      case KIND_BOOL -> i64(w, index) != 0;
+      default -> text(w, index);
+    };
+  }
+}
