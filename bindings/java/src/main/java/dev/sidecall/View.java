@@ -23,6 +23,7 @@ public final class View {
   private final MemorySegment offsets; // of strings
   private final boolean isReadOnly;
   private final long address;
+  private final long offsetsAddress;
 
   private View(long struct, Arena arena) {
     dtype = Dtype.of(Memory.getInt(struct + 4));
@@ -30,7 +31,7 @@ public final class View {
     isReadOnly = (Memory.getInt(struct + 12) & READ_ONLY) != 0;
     address = Memory.getLong(struct + 24);
     long bytes = Memory.getLong(struct + 32);
-    long offsetsAddress = Memory.getLong(struct + 40);
+    offsetsAddress = Memory.getLong(struct + 40);
     shape = rank < 0 ? null : new long[rank];
     for (int i = 0; i < rank; ++i) {
       shape[i] = Memory.getLong(Memory.getLong(struct + 16) + 8L * i);
@@ -66,14 +67,22 @@ public final class View {
     return Native.callOutput(w.call, output, w.scratch, w.error);
   }
 
-  /** Whether the library says that this memory is still that of the output. */
+  /** Whether what the library has filled is this view. */
   boolean isStill(long struct) {
-    return address == Memory.getLong(struct + 24)
-        && (data == null || data.byteSize() == Memory.getLong(struct + 32));
-  }
-
-  boolean hasData() {
-    return data != null;
+    if (shape == null
+        || shape.length != Memory.getInt(struct + 8)
+        || address != Memory.getLong(struct + 24)
+        || offsetsAddress != Memory.getLong(struct + 40)
+        || data != null && data.byteSize() != Memory.getLong(struct + 32)) {
+      return false;
+    }
+    long dims = Memory.getLong(struct + 16);
+    for (int i = 0; i < shape.length; ++i) {
+      if (shape[i] != Memory.getLong(dims + 8L * i)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /**
