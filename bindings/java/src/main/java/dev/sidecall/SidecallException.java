@@ -15,6 +15,8 @@ import java.util.List;
  *   }
  * }
  * }</pre>
+ *
+ * @serial exclude
  */
 public final class SidecallException extends RuntimeException {
   private static final long serialVersionUID = 1;

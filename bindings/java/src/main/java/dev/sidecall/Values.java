@@ -114,25 +114,49 @@ final class Values {
 
   /** Writes a value of any type. The run refuses a type that is no value of a feature. */
   static void putAny(Workspace w, long at, Object value, boolean isDatetime) {
-    switch (value) {
-      case null -> putMissing(at);
-      case Double x -> putNumber(w, at, x, isDatetime);
-      case String x -> putText(w, at, x);
-      case Boolean x -> putBool(at, x);
-      case Integer x -> putNumber(w, at, x.longValue(), isDatetime);
-      case Long x -> putNumber(w, at, x.longValue(), isDatetime);
-      case Float x -> putNumber(w, at, x.doubleValue(), isDatetime);
-      case Short x -> putNumber(w, at, x.longValue(), isDatetime);
-      case Byte x -> putNumber(w, at, x.longValue(), isDatetime);
-      case Instant x -> putInstant(at, x.getEpochSecond(), x.getNano());
-      case ZonedDateTime x -> putInstant(at, x.toEpochSecond(), x.getNano());
-      case OffsetDateTime x -> putInstant(at, x.toEpochSecond(), x.getNano());
-      case LocalDateTime x -> putWallClock(at, x);
-      case LocalDate x -> putDate(at, x);
-      case BigDecimal x -> putDecimal(w, at, x, isDatetime);
-      case BigInteger x -> putInteger(w, at, x, isDatetime);
-      default -> putText(w, at, KIND_INVALID, value.getClass().getTypeName());
+    // Tests in the order of how often the types occur, which is faster than a switch of patterns.
+    if (value == null) {
+      putMissing(at);
+    } else if (value instanceof Double x) {
+      putNumber(w, at, (double) x, isDatetime);
+    } else if (value instanceof String x) {
+      putText(w, at, x);
+    } else if (value instanceof Integer x) {
+      putNumber(w, at, (long) x, isDatetime);
+    } else if (value instanceof Long x) {
+      putNumber(w, at, (long) x, isDatetime);
+    } else if (value instanceof Boolean x) {
+      putBool(at, x);
+    } else if (value instanceof Float x) {
+      putNumber(w, at, (double) x, isDatetime);
+    } else if (value instanceof Short x) {
+      putNumber(w, at, (long) x, isDatetime);
+    } else if (value instanceof Byte x) {
+      putNumber(w, at, (long) x, isDatetime);
+    } else if (value instanceof BigDecimal x) {
+      putDecimal(w, at, x, isDatetime);
+    } else if (value instanceof BigInteger x) {
+      putInteger(w, at, x, isDatetime);
+    } else if (!putAnyTime(at, value)) {
+      putText(w, at, KIND_INVALID, value.getClass().getTypeName());
     }
+  }
+
+  private static boolean putAnyTime(long at, Object value) {
+    if (value instanceof Instant x) {
+      putInstant(at, x.getEpochSecond(), x.getNano());
+    } else if (value instanceof ZonedDateTime x) {
+      putInstant(at, x.toEpochSecond(), x.getNano());
+    } else if (value instanceof OffsetDateTime x) {
+      putInstant(at, x.toEpochSecond(), x.getNano());
+    } else if (value instanceof LocalDateTime x) {
+      putWallClock(at, x);
+    } else if (value instanceof LocalDate x) {
+      putDate(at, x);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   private static void putNumber(Workspace w, long at, double value, boolean isDatetime) {
