@@ -78,7 +78,10 @@ def go_file(statuses: list[Name], dtypes: list[Name]) -> str:
 
 
 def java_code(statuses: list[Name]) -> str:
-    lines = [JAVA_HEAD, "/** Says what kind of error it is, by the same names in every language. */"]
+    lines = [
+        JAVA_HEAD,
+        "/** Says what kind of error it is, by the same names in every language. */",
+    ]
     lines.append("public enum Code {")
     for status in statuses:
         lines.append(f"  /** {status.sentence} */")
@@ -112,7 +115,9 @@ def java_dtype(dtypes: list[Name]) -> str:
     lines.append("   * @return the number, such as 1 for {@link #FLOAT32}\n   */")
     lines.append("  public int number() {\n    return number;\n  }\n")
     lines.append("  /**\n   * Returns the size of one element.\n   *")
-    lines.append("   * @return the bits, such as 32 or 4; 0 for {@link #STRING} and {@link #DATETIME}")
+    lines.append(
+        "   * @return the bits, such as 32 or 4; 0 for {@link #STRING} and {@link #DATETIME}"
+    )
     lines.append("   */\n  public int bits() {\n    return bits;\n  }\n")
     lines.append("  /**\n   * Returns the name of the type in every language.\n   *")
     lines.append('   * @return the name, such as "float32"\n   */\n  @Override')

@@ -62,7 +62,9 @@ case $example in
 esac
 run java --enable-native-access=ALL-UNNAMED -ea -cp "$junit:$out/sidecall.jar:$out/test-classes" \
   org.junit.platform.console.ConsoleLauncher execute --disable-banner --disable-ansi-colors \
-  --details=tree --scan-classpath="$out/test-classes"
+  --details=tree --scan-classpath="$out/test-classes" \
+  --config junit.jupiter.execution.timeout.default=600s \
+  --config junit.jupiter.execution.timeout.thread.mode.default=SEPARATE_THREAD
 passed=$(sed -n 's/^\[ *\([0-9]*\) tests successful *\]$/\1/p' "$log")
 [ "${passed:-0}" -gt 0 ] || fail "no test was found"
 echo "-- junit: $passed passed"
