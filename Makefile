@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,6 +70,10 @@ $(BUILD)/.system-rust: $(BUILD)/.system
 
 $(BUILD)/.system-go: $(BUILD)/.system
 	@go version >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log golang-go
+	@touch $@
+
+$(BUILD)/.system-java: $(BUILD)/.system
+	@{ javac --version && test -e /usr/share/java/junit-platform-console-standalone.jar; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log openjdk-25-jdk-headless junit5
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -220,7 +224,10 @@ test-rust: $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust cra
 test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 	@$(with_onnxruntime) tools/test_go.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust test-go ## run the tests that take long: Rust, Go, packages, benchmarks, exits, and short forms of anomalies and soak
+test-java: $(BUILD)/.system-java $(VENV)/.package ## check and test the Java module
+	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
+
+test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

@@ -80,8 +80,9 @@ func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
 // Predict predicts for one record.
 //
 // Errors: CodeTimeout and CodeCancelled by the context; of [FamilyData] with every fault of the
-// record, such as CodeMissingValue, CodeDtypeMismatch, CodeUnknownCategory, CodeOutOfRange and CodeRefused;
-// CodeEngine; for a served model also CodeUnreachable, CodePeerDied and CodeContractChanged.
+// record, such as CodeMissingValue, CodeDtypeMismatch, CodeUnknownCategory, CodeOutOfRange and
+// CodeRefused; CodeEngine; for a served model also CodeUnreachable, CodePeerDied and
+// CodeContractChanged.
 func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
 	c := b.model.core
 	w, err := c.take(ctx)

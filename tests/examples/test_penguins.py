@@ -25,9 +25,17 @@ PROGRAMS = {
     "Perl": [EXAMPLES / "perl/penguins.pl"],
     "Rust": [BUILD / "rust/debug/penguins"],
     "Go": [BUILD / "go/penguins"],
+    "Java": [
+        "java",
+        "--enable-native-access=ALL-UNNAMED",
+        f"-Dsidecall.library={BUILD}/lib/libsidecall.so",
+        "-cp",
+        BUILD / "java/sidecall.jar",
+        EXAMPLES / "java/Penguins.java",
+    ],
 }
 # `make test-long` compiles these.
-COMPILED = ("Rust", "Go")
+COMPILED = ("Rust", "Go", "Java")
 LANGUAGES = [
     pytest.param(name, marks=pytest.mark.long) if name in COMPILED else name for name in PROGRAMS
 ]

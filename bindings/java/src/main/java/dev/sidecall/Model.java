@@ -291,9 +291,9 @@ public final class Model implements AutoCloseable {
    *
    * <p>The type of records is a record, or Map. A component is named like a feature, or has the
    * annotation {@link Name}. It is a boolean, a number, a String, BigInteger, BigDecimal, Instant,
-   * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null and NaN of a
-   * number are missing values, and so is a feature that no component names. A number for a datetime
-   * feature counts what the contract says, as in JSON. An Instant, ZonedDateTime or
+   * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null and NaN
+   * of a number are missing values, and so is a feature that no component names. A number for a
+   * datetime feature counts what the contract says, as in JSON. An Instant, ZonedDateTime or
    * OffsetDateTime is a point in time, for features with a time zone; a LocalDateTime or LocalDate
    * is the time of the wall clock, for features without one.
    *

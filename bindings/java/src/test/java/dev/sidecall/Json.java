@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Parses JSON for the tests: an object is a map that keeps the order of its members, and a number is
- * a {@link Number} that keeps its text.
+ * Parses JSON for the tests: an object is a map that keeps the order of its members, and a number
+ * is a {@link Number} that keeps its text.
  */
 final class Json {
   /** A number by its text. */
