@@ -80,10 +80,11 @@ import (
 type Call struct {
 	w    *workspace
 	stop runtime.Cleanup
-	pins map[Input]*runtime.Pinner
 }
 
-// NewCall opens a call for a number of rows. The caller closes it.
+// NewCall opens a call for a number of rows. The caller closes it. If it is forgotten, it is closed
+// when it is collected as garbage, but not after [Call.Input] or [Call.Output] gave a view of its
+// memory.
 //
 // Errors: CodeInvalidArgument for less than one row; for a served model also those of connecting.
 func (m *Model) NewCall(rows int) (*Call, error) {
@@ -92,7 +93,7 @@ func (m *Model) NewCall(rows int) (*Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Call{w: w, pins: map[Input]*runtime.Pinner{}}
+	c := &Call{w: w}
 	c.stop = runtime.AddCleanup(c, (*workspace).close, w)
 	return c, nil
 }
@@ -106,9 +107,6 @@ func (c *Call) Close() error {
 	c.stop.Stop()
 	c.w.close()
 	c.w = nil
-	for _, pins := range c.pins {
-		pins.Unpin()
-	}
 	return nil
 }
 
@@ -130,8 +128,11 @@ func (c *Call) Rows() int {
 //
 // Errors: CodeInvalidArgument for less than one row.
 func (c *Call) Resize(rows int) error {
-	c.w.rows = int64(rows)
-	return c.check(C.sidecall_call_resize(c.w.work.call, C.int64_t(rows), c.w.work.err))
+	err := c.check(C.sidecall_call_resize(c.w.work.call, C.int64_t(rows), c.w.work.err))
+	if err == nil {
+		c.w.rows = int64(rows)
+	}
+	return err
 }
 
 // Clear begins the next records: it makes every feature of every row missing.
@@ -231,13 +232,14 @@ func (c *Call) SetRowFloat64(row int, features []Feature, values []float64) erro
 	var none Feature
 	indices, count := unsafe.SliceData(features), len(values)
 	if features != nil && len(features) != len(values) {
-		count = -1 // the library refuses it
+		count = -1 // so that the run fails too
 	} else if features != nil && count == 0 {
 		indices = &none
 	}
-	return c.check(C.sidecall_call_set_row_f64(c.w.work.call, C.int64_t(row),
+	err := c.check(C.sidecall_call_set_row_f64(c.w.work.call, C.int64_t(row),
 		(*C.int32_t)(unsafe.Pointer(indices)), (*C.double)(unsafe.SliceData(values)),
 		C.int64_t(count), c.w.work.err))
+	return lengthError(err, count, "values", len(features), len(values))
 }
 
 // SetFeatureFloat64 sets a feature of all rows. `missing` is nil, or tells for each row whether its
@@ -247,32 +249,36 @@ func (c *Call) SetRowFloat64(row int, features []Feature, values []float64) erro
 // row.
 func (c *Call) SetFeatureFloat64(feature Feature, values []float64, missing []bool) error {
 	flags, count := flagsOf(missing, len(values))
-	return c.check(C.sidecall_call_set_feature_f64(c.w.work.call, C.int32_t(feature),
+	err := c.check(C.sidecall_call_set_feature_f64(c.w.work.call, C.int32_t(feature),
 		(*C.double)(unsafe.SliceData(values)), flags, count, c.w.work.err))
+	return lengthError(err, int(count), "missing", len(values), len(missing))
 }
 
 // SetFeatureInt64 is [Call.SetFeatureFloat64] for integers, and for datetimes as counts of their
 // unit.
 func (c *Call) SetFeatureInt64(feature Feature, values []int64, missing []bool) error {
 	flags, count := flagsOf(missing, len(values))
-	return c.check(C.sidecall_call_set_feature_i64(c.w.work.call, C.int32_t(feature),
+	err := c.check(C.sidecall_call_set_feature_i64(c.w.work.call, C.int32_t(feature),
 		(*C.int64_t)(unsafe.SliceData(values)), flags, count, c.w.work.err))
+	return lengthError(err, int(count), "missing", len(values), len(missing))
 }
 
 // SetFeatureBool is [Call.SetFeatureFloat64] for bools.
 func (c *Call) SetFeatureBool(feature Feature, values, missing []bool) error {
 	flags, count := flagsOf(missing, len(values))
-	return c.check(C.sidecall_call_set_feature_bool(c.w.work.call, C.int32_t(feature),
+	err := c.check(C.sidecall_call_set_feature_bool(c.w.work.call, C.int32_t(feature),
 		(*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(values))), flags, count, c.w.work.err))
+	return lengthError(err, int(count), "missing", len(values), len(missing))
 }
 
 // SetFeatureText is [Call.SetFeatureFloat64] for texts.
 func (c *Call) SetFeatureText(feature Feature, values []string, missing []bool) error {
 	flags, count := flagsOf(missing, len(values))
 	f := flattenText(values)
-	return c.check(C.sidecall_call_set_feature_str(c.w.work.call, C.int32_t(feature),
+	err := c.check(C.sidecall_call_set_feature_str(c.w.work.call, C.int32_t(feature),
 		(*C.char)(f.data), C.uint64_t(f.bytes), (*C.int64_t)(unsafe.SliceData(f.offsets)), flags, count,
 		c.w.work.err))
+	return lengthError(err, int(count), "missing", len(values), len(missing))
 }
 
 // flagsOf returns the flags of missing values, and the number of values. The library refuses -1.
@@ -281,6 +287,14 @@ func flagsOf(missing []bool, count int) (*C.uint8_t, C.int64_t) {
 		return nil, -1
 	}
 	return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(missing))), C.int64_t(count)
+}
+
+// lengthError names the lengths of two slices if they differ, which is a count of -1.
+func lengthError(err error, count int, name string, expected, got int) error {
+	if err != nil && count == -1 {
+		return refuse(CodeInvalidArgument, "%s: expected %d elements, got %d", name, expected, got)
+	}
+	return err
 }
 
 // Run runs the call once.
@@ -330,7 +344,7 @@ func (c *Call) Text(row int, column Column) (string, error) {
 	var length C.size_t
 	status := C.sidecall_call_get_str(c.w.work.call, C.int64_t(row), C.int32_t(column), &text, &length,
 		c.w.work.err)
-	value := C.GoStringN(text, C.int(length))
+	value := goText(text, length)
 	return value, c.check(status)
 }
 
@@ -346,9 +360,10 @@ func (c *Call) RowFloat64(row int, columns []Column, out []float64) error {
 	} else if columns != nil && count == 0 {
 		indices = &none
 	}
-	return c.check(C.sidecall_call_get_row_f64(c.w.work.call, C.int64_t(row),
+	err := c.check(C.sidecall_call_get_row_f64(c.w.work.call, C.int64_t(row),
 		(*C.int32_t)(unsafe.Pointer(indices)), (*C.double)(unsafe.SliceData(out)), C.int64_t(count),
 		c.w.work.err))
+	return lengthError(err, count, "out", len(columns), len(out))
 }
 
 // Row reads all columns of a row, in the order of [Model.Columns]: float64, int64, bool or string.
@@ -356,7 +371,7 @@ func (c *Call) RowFloat64(row int, columns []Column, out []float64) error {
 // Errors: those of [Call.Float64].
 func (c *Call) Row(row int) ([]any, error) {
 	w := c.w
-	w.expect(nil, len(w.core.columns()))
+	w.expect(nil, w.core.numColumns)
 	err := c.check(C.sidecall_call_get_row(w.work.call, C.int64_t(row), nil, w.work.answer,
 		w.work.num_columns, w.work.err))
 	if err != nil {
@@ -435,10 +450,10 @@ func (c *Call) BindInput(input Input, tensor Tensor) error {
 		pins.Unpin()
 		return err
 	}
-	if earlier := c.pins[input]; earlier != nil {
+	if earlier := c.w.pins[input]; earlier != nil {
 		earlier.Unpin()
 	}
-	c.pins[input] = pins
+	c.w.pins[input] = pins
 	return nil
 }
 
@@ -447,6 +462,7 @@ func (c *Call) BindInput(input Input, tensor Tensor) error {
 //
 // Errors: those of sidecall_call_input.
 func (c *Call) Input(input Input) (View, error) {
+	c.stop.Stop() // the view may outlive the call
 	view := C.sidecall_view{struct_size: C.sizeof_sidecall_view}
 	err := c.check(C.sidecall_call_input(c.w.work.call, C.int32_t(input), &view, c.w.work.err))
 	if err != nil {
@@ -459,6 +475,7 @@ func (c *Call) Input(input Input) (View, error) {
 //
 // Errors: those of sidecall_call_output.
 func (c *Call) Output(output Output) (View, error) {
+	c.stop.Stop() // the view may outlive the call
 	view, err := c.w.output(output)
 	runtime.KeepAlive(c)
 	return view, err

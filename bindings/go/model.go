@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -23,10 +24,11 @@ type core struct {
 	handle   *C.sidecall_model
 	isServed bool // by another process
 	names
-	columns func() []ColumnSpec
-	plans   sync.Map // (*plan[In, Out])(nil), for its type -> *plan[In, Out]
-	pool    pool
-	waiter  waiter
+	columns    func() []ColumnSpec // only while the handle is held
+	numColumns int
+	plans      sync.Map // (*plan[In, Out])(nil), for its type -> *plan[In, Out]
+	pool       pool
+	waiter     waiter
 }
 
 // Open opens the model that `uri` names: a path, "shm:NAME" for a model that another process of
@@ -53,7 +55,7 @@ func Open(uri string, opts ...Option) (*Model, error) {
 func OpenBytes(data []byte, opts ...Option) (*Model, error) {
 	return open(opts, false, func(raw *options, out **C.sidecall_model,
 		room *C.sidecall_error) C.sidecall_status {
-		bytes := unsafe.Pointer(unsafe.SliceData(data))
+		bytes := unsafe.Pointer(bytesOf(unsafe.String(unsafe.SliceData(data), len(data))))
 		return C.sidecall_model_open_bytes(bytes, C.size_t(len(data)), &raw.c, out, room)
 	})
 }
@@ -62,6 +64,9 @@ func open(opts []Option, isServed bool,
 	f func(*options, **C.sidecall_model, *C.sidecall_error) C.sidecall_status) (*Model, error) {
 	raw := newOptions(opts)
 	defer raw.release()
+	if raw.err != nil {
+		return nil, raw.err
+	}
 	var handle *C.sidecall_model
 	if err := withRoom(func(room *C.sidecall_error) C.sidecall_status {
 		return f(raw, &handle, room)
@@ -70,7 +75,8 @@ func open(opts []Option, isServed bool,
 	}
 	c := &core{handle: handle, isServed: isServed, names: readNames(handle)}
 	c.pool.limit = raw.maxCalls
-	// The columns are read from the handle when they are first needed, which is before it is closed.
+	c.numColumns = int(C.sidecall_model_num_columns(handle))
+	// There may be a million columns, so they are read when they are first needed.
 	c.columns = sync.OnceValue(func() []ColumnSpec { return readColumns(handle, c.outputs) })
 	model := &Model{core: c}
 	runtime.AddCleanup(model, (*core).close, c)
@@ -149,10 +155,18 @@ func (m *Model) Columns() []ColumnSpec {
 }
 
 // Inputs returns the input tensors, in the order of the graph.
-func (m *Model) Inputs() []TensorSpec { return append([]TensorSpec(nil), m.core.inputs...) }
+func (m *Model) Inputs() []TensorSpec { return copySpecs(m.core.inputs) }
 
 // Outputs returns the output tensors, in the order of the graph.
-func (m *Model) Outputs() []TensorSpec { return append([]TensorSpec(nil), m.core.outputs...) }
+func (m *Model) Outputs() []TensorSpec { return copySpecs(m.core.outputs) }
+
+func copySpecs(specs []TensorSpec) []TensorSpec {
+	specs = slices.Clone(specs)
+	for i := range specs {
+		specs[i].Shape = slices.Clone(specs[i].Shape)
+	}
+	return specs
+}
 
 // Feature, Column, Input and Output are indices of names in the model that gave them.
 type (

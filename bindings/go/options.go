@@ -6,6 +6,7 @@ package sidecall
 import "C"
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -92,15 +93,20 @@ type options struct {
 	c           C.sidecall_model_options
 	onnxruntime string
 	maxCalls    int
+	err         error
 }
 
 func newOptions(opts []Option) *options {
 	o := &options{maxCalls: 256}
 	C.sidecall_model_options_init_sized(&o.c, C.sizeof_sidecall_model_options)
 	for _, option := range opts {
-		option(o)
+		if option != nil {
+			option(o)
+		}
 	}
-	if o.onnxruntime != "" {
+	if strings.ContainsRune(o.onnxruntime, 0) {
+		o.err = refuse(CodeInvalidArgument, "onnxruntime: expected a path without NUL, got one with a NUL")
+	} else if o.onnxruntime != "" {
 		o.c.onnxruntime = C.CString(o.onnxruntime)
 	}
 	return o

@@ -23,14 +23,16 @@ type pool struct {
 	closed  bool
 }
 
-var errClosed = refuse(CodeInvalidArgument, "model: expected an open model, got a closed one")
+func errClosed() error {
+	return refuse(CodeInvalidArgument, "model: expected an open model, got a closed one")
+}
 
 // hold keeps the handle open until letGo.
 func (c *core) hold() error {
 	c.pool.Lock()
 	defer c.pool.Unlock()
 	if c.pool.closed {
-		return errClosed
+		return errClosed()
 	}
 	c.pool.users++
 	return nil
@@ -84,7 +86,7 @@ func (c *core) take(ctx context.Context) (*workspace, error) {
 	}
 	if p.closed {
 		p.Unlock()
-		return nil, errClosed
+		return nil, errClosed()
 	}
 	if p.open < p.limit {
 		p.open++

@@ -90,6 +90,8 @@ func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) 
 		var none Out
 		return none, err
 	}
+	isOver := false // false if the context panics
+	defer func() { c.give(w, isOver && isReusable(err)) }()
 	// The record and its answer lie in the workspace, because here they would be allocated.
 	held, ok := w.held.(*pair[In, Out])
 	if !ok {
@@ -101,7 +103,7 @@ func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) 
 		unsafe.Pointer(&held.answer))
 	answer := held.answer
 	*held = pair[In, Out]{} // so that nothing of the caller is kept
-	c.give(w, isReusable(err))
+	isOver = true
 	runtime.KeepAlive(b)
 	return answer, err
 }
@@ -154,9 +156,11 @@ func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out
 	if err != nil {
 		return nil, err
 	}
+	isOver := false
+	defer func() { c.give(w, isOver && isReusable(err)) }()
 	answers := make([]Out, len(records))
 	err = predictMany(ctx, w, b.plan, records, answers)
-	c.give(w, isReusable(err))
+	isOver = true
 	runtime.KeepAlive(b)
 	if err != nil {
 		return nil, err

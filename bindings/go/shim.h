@@ -49,6 +49,12 @@ static inline sidecall_status sidecall_go_start(sidecall_go_address address, int
   return sidecall_call_start(work->call, timeout_ns, work->err);
 }
 
+/* Waits for a run that was started. */
+static inline sidecall_status sidecall_go_wait(sidecall_go_address address) {
+  const sidecall_go_work* work = (const sidecall_go_work*)address;
+  return sidecall_go_answer(work, sidecall_call_finish(work->call, -1, work->err));
+}
+
 /* Started runs, the oldest first. */
 typedef struct sidecall_go_runs {
   int64_t count, capacity;

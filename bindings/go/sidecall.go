@@ -74,6 +74,9 @@ func Version() string {
 func EngineDescription(opts ...Option) (string, error) {
 	raw := newOptions(opts)
 	defer raw.release()
+	if raw.err != nil {
+		return "", raw.err
+	}
 	return takeText(func(out **C.sidecall_text, room *C.sidecall_error) C.sidecall_status {
 		return C.sidecall_engine_describe(&raw.c, out, room)
 	})
@@ -88,11 +91,21 @@ func takeText(f func(**C.sidecall_text, *C.sidecall_error) C.sidecall_status) (s
 		return "", err
 	} else {
 		defer C.sidecall_text_close(text)
-		return C.GoStringN(text.data, C.int(text.length)), err
+		return goText(text.data, text.length), err
 	}
 }
 
-// bytesOf returns the address of the bytes of a text; of nothing for an empty one.
+// goText copies a text of the library.
+func goText(data *C.char, length C.size_t) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(data)), length))
+}
+
+var noText byte
+
+// bytesOf returns the address of the bytes of a text. It is not NULL, also for an empty text.
 func bytesOf(text string) *C.char {
+	if text == "" {
+		return (*C.char)(unsafe.Pointer(&noText))
+	}
 	return (*C.char)(unsafe.Pointer(unsafe.StringData(text)))
 }

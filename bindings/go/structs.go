@@ -6,7 +6,6 @@ package sidecall
 import "C"
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -39,11 +38,11 @@ func newPlan[In, Out any](m *Model) (*plan[In, Out], error) {
 
 // requireContract returns the error of the library for a file without a contract.
 func (c *core) requireContract() error {
-	w, err := c.take(context.Background())
+	w, err := c.openWorkspace(1, true)
 	if err != nil {
 		return err
 	}
-	defer c.give(w, true)
+	defer w.close()
 	return w.clear(true)
 }
 
@@ -58,6 +57,7 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 			"the type of a record: expected a struct or map[string]any, got %s", t)
 	}
 	var r structReader
+	seen := map[string]bool{}
 	err := eachField(t, 0, func(name string, field reflect.StructField, offset uintptr) error {
 		feature, err := m.Feature(name)
 		if err != nil {
@@ -72,6 +72,11 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 				"field %s of %s: expected a bool, string, number, time or a pointer to one, got %s",
 				field.Name, t, field.Type)
 		}
+		if seen[name] {
+			return refuse(CodeInvalidArgument,
+				"field %s of %s: expected one field for feature '%s', got a second", field.Name, t, name)
+		}
+		seen[name] = true
 		if !takes(dtype, field.Type) {
 			return wrongType(t, field, name, "feature '"+name+"'", dtype)
 		}
@@ -125,7 +130,12 @@ func eachField(t reflect.Type, base uintptr,
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, isTagged := field.Tag.Lookup("sidecall")
-		if field.Anonymous && !isTagged && field.Type.Kind() == reflect.Struct {
+		if field.Anonymous && !isTagged {
+			isTime := field.Type == timeType || field.Type == wallClockType
+			if isTime || field.Type.Kind() != reflect.Struct {
+				return refuse(CodeInvalidArgument,
+					"embedded field %s of %s: expected a struct or a tag, got %s", field.Name, t, field.Type)
+			}
 			if err := eachField(field.Type, base+field.Offset, f); err != nil {
 				return err
 			}

@@ -14,6 +14,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -141,6 +143,7 @@ func flattenText(texts []string) flat {
 // Errors: CodeUnknownName, CodeMissingInput, CodeDtypeMismatch, CodeShapeMismatch, CodeTimeout and
 // CodeCancelled by the context, and those of sidecall_call_copy_input and sidecall_call_run.
 func (m *Model) Run(ctx context.Context, inputs map[string]Tensor) (map[string]Tensor, error) {
+	defer runtime.KeepAlive(m)
 	indices := make([]Input, 0, len(inputs))
 	tensors := make([]Tensor, 0, len(inputs))
 	for _, spec := range m.core.inputs { // the first wrong input decides the error
@@ -164,8 +167,10 @@ func (m *Model) Run(ctx context.Context, inputs map[string]Tensor) (map[string]T
 	if err != nil {
 		return nil, err
 	}
+	isOver := false // false if the context panics
+	defer func() { c.give(w, isOver && isReusable(err)) }()
 	outputs, err := w.runTensors(ctx, indices, tensors)
-	c.give(w, isReusable(err))
+	isOver = true
 	return outputs, err
 }
 
@@ -261,7 +266,8 @@ func (v View) Bytes() []byte {
 	return unsafe.Slice((*byte)(v.data), v.bytes)
 }
 
-// Text returns a copy of one string, by its position in C order.
+// Text returns a copy of one string, by its position in C order. It panics if there is no such
+// string, as before a run. The strings of an input cannot be read.
 func (v View) Text(index int) string {
 	begin, end := v.offsets[index], v.offsets[index+1]
 	return string(unsafe.Slice((*byte)(unsafe.Add(v.data, begin)), end-begin))
@@ -269,7 +275,7 @@ func (v View) Text(index int) string {
 
 // Tensor returns a copy, which may be kept.
 func (v View) Tensor() Tensor {
-	t := Tensor{Dtype: v.dtype, Shape: v.shape}
+	t := Tensor{Dtype: v.dtype, Shape: slices.Clone(v.shape)}
 	switch v.dtype {
 	case Float32:
 		t.Data = copyOf[float32](v)
@@ -292,7 +298,7 @@ func (v View) Tensor() Tensor {
 	case Bool:
 		t.Data = copyOf[bool](v)
 	case String:
-		texts := make([]string, len(v.offsets)-1)
+		texts := make([]string, max(len(v.offsets)-1, 0))
 		for i := range texts {
 			texts[i] = v.Text(i)
 		}
@@ -317,6 +323,9 @@ func Elements[T Element](v View) ([]T, error) {
 	if v.dtype != dtypeOf[T]() || v.dtype == String {
 		return nil, refuse(CodeDtypeMismatch, "elements of a view: expected %s, got %s", v.dtype,
 			fmt.Sprintf("%T", *new(T)))
+	}
+	if v.shape != nil && v.count == 0 {
+		return []T{}, nil
 	}
 	if v.data == nil {
 		return nil, refuse(CodeNotRun, "elements of a view: expected an output after a run, got none")

@@ -11,6 +11,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -53,9 +54,13 @@ func (w *workspace) setReflected(v *C.sidecall_value, feature int32, value any, 
 	r := reflect.ValueOf(value)
 	switch r.Kind() {
 	case reflect.Pointer:
-		if r.IsNil() {
+		switch {
+		case r.IsNil():
 			v.kind = C.SIDECALL_VALUE_MISSING
-		} else {
+		case r.Elem().Kind() == reflect.Pointer || r.Elem().Kind() == reflect.Interface:
+			// It may lead to itself.
+			w.setText(v, C.SIDECALL_VALUE_INVALID, "a pointer to a pointer")
+		default:
 			w.setAny(feature, r.Elem().Interface())
 		}
 	case reflect.String:
@@ -114,7 +119,12 @@ func (w *workspace) setUint(v *C.sidecall_value, value uint64, isDatetime bool) 
 }
 
 func (w *workspace) setFloat(v *C.sidecall_value, value float64, isDatetime bool) {
-	if isDatetime && !math.IsNaN(value) && !math.IsInf(value, 0) {
+	switch {
+	case !isDatetime || math.IsInf(value, 0):
+	case math.IsNaN(value):
+		v.kind = C.SIDECALL_VALUE_MISSING
+		return
+	default:
 		w.setText(v, C.SIDECALL_VALUE_EPOCH, strconv.FormatFloat(value, 'g', -1, 64))
 		return
 	}
@@ -125,7 +135,9 @@ func (w *workspace) setFloat(v *C.sidecall_value, value float64, isDatetime bool
 // setNumber writes a number of a JSON document that was read with UseNumber.
 func (w *workspace) setNumber(v *C.sidecall_value, number json.Number, isDatetime bool) {
 	text := number.String()
-	if isDatetime {
+	if text == "" || !strings.ContainsRune("-0123456789", rune(text[0])) || !json.Valid([]byte(text)) {
+		w.setText(v, C.SIDECALL_VALUE_INVALID, "a json.Number that is no number")
+	} else if isDatetime {
 		w.setText(v, C.SIDECALL_VALUE_EPOCH, text)
 	} else if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
 		w.setInt(v, whole, false)

@@ -8,8 +8,8 @@ package sidecall
 // #cgo nocallback sidecall_go_finish
 // #cgo noescape sidecall_go_add
 // #cgo nocallback sidecall_go_add
-// #cgo noescape sidecall_call_finish
-// #cgo nocallback sidecall_call_finish
+// #cgo noescape sidecall_go_wait
+// #cgo nocallback sidecall_go_wait
 // #cgo noescape sidecall_go_run
 // #cgo nocallback sidecall_go_run
 // #cgo noescape sidecall_go_start
@@ -39,7 +39,7 @@ type waiter struct {
 }
 
 // How long the loop waits for the oldest run before it looks at the others again. It doubles while
-// nothing happens, so that a run is noticed late by at most a small part of its time.
+// nothing happens: a run that ends while an older one goes on may be noticed as late as that.
 const (
 	turns     = 4 // how often other goroutines may run before it waits at all
 	firstWait = 20 * time.Microsecond
@@ -85,7 +85,7 @@ func (t *waiter) loop() {
 		}
 		for _, w := range t.started {
 			if C.sidecall_go_add(addressOf(runs), w.address()) == 0 {
-				w.outcome <- C.sidecall_call_finish(w.work.call, -1, w.work.err)
+				w.outcome <- C.sidecall_go_wait(w.address())
 				continue
 			}
 			pending = append(pending, w)

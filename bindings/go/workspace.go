@@ -15,6 +15,7 @@ import "C"
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 	"unsafe"
 )
@@ -27,12 +28,15 @@ type workspace struct {
 	rows int64               // -1 if it follows from tensors
 	// A run of a file with so many rows took so little time that there is nothing to cancel.
 	shortRows int64
+	unwatched int // runs since one was measured
 
 	values  []C.sidecall_value // one for each feature; memory of C
 	answer  []C.sidecall_value // memory of C
 	owner   any                // which plan has filled `values` last; its features alone are set
 	isDirty bool               // the call remembers names that the model does not know
 	row     C.int64_t          // of the record that is being set
+
+	pins map[Input]*runtime.Pinner // memory of Go that inputs are bound to
 
 	held any // a *pair of the binding that used the workspace last
 
@@ -71,6 +75,7 @@ func (c *core) openWorkspace(rows int64, isPooled bool) (*workspace, error) {
 	}
 	w.values = allocateValues(len(c.features))
 	w.work.num_features = C.int64_t(len(w.values))
+	w.pins = map[Input]*runtime.Pinner{}
 	return w, nil
 }
 
@@ -82,6 +87,9 @@ func allocateValues(count int) []C.sidecall_value {
 // close releases everything. A run that was given up goes on in the library.
 func (w *workspace) close() {
 	C.sidecall_call_close(w.work.call)
+	for _, pinner := range w.pins {
+		pinner.Unpin()
+	}
 	C.sidecall_error_close(w.work.err)
 	C.free(unsafe.Pointer(w.work))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.values)))
@@ -192,32 +200,52 @@ func (w *workspace) run(ctx context.Context) error {
 	return withCause(ctx, w.check(status))
 }
 
-// Watching a context takes about a microsecond and allocates. Runs of a file that are shorter than
-// this are not interrupted.
-const shortRun = 50 * time.Microsecond
+// Watching a context takes about a microsecond and allocates. If a run of a file was shorter than
+// this, the next runs with as many rows are not interrupted; one of 16 is measured again.
+const (
+	shortRun      = 50 * time.Microsecond
+	runsUnwatched = 15
+)
 
-func (w *workspace) isShort() bool { return w.rows == w.shortRows && !w.core.isServed }
+func (w *workspace) isShort() bool {
+	if w.core.isServed || w.rows != w.shortRows || w.unwatched == runsUnwatched {
+		return false
+	}
+	w.unwatched++
+	return true
+}
 
 // runCancellable calls `run`, and cancels the run when the context is done.
 func (w *workspace) runCancellable(ctx context.Context,
 	run func() C.sidecall_status) C.sidecall_status {
 	call := w.work.call
-	cancelled := make(chan struct{})
+	isOver, isLeft := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(isLeft)
 		// The library ends the run itself at the deadline of the context.
 		_, hasDeadline := ctx.Deadline()
-		if !hasDeadline || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			C.sidecall_call_cancel(call)
+		if hasDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return
 		}
-		close(cancelled)
+		// Before the run has begun, cancelling it does nothing. So repeat it until it is over.
+		for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+			C.sidecall_call_cancel(call)
+			select {
+			case <-isOver:
+				return
+			case <-time.After(pause):
+			}
+		}
 	})
 	begin := time.Now()
 	status := run()
+	close(isOver)
+	w.shortRows, w.unwatched = 0, 0
 	if status == C.SIDECALL_OK && w.rows > 0 && time.Since(begin) < shortRun {
 		w.shortRows = w.rows
 	}
 	if !stop() {
-		<-cancelled // the call may be closed afterwards
+		<-isLeft // the call may be closed afterwards
 	}
 	return status
 }
