@@ -1,5 +1,5 @@
-// Tests of what goes wrong in programs: forgotten calls, types that do not fit, contexts that end at
-// a bad moment.
+// Tests of what goes wrong in programs: forgotten calls, types that do not fit, contexts that end
+// at a bad moment.
 
 package sidecall_test
 
