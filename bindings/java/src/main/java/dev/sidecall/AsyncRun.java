@@ -65,6 +65,9 @@ final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Liste
       }
       run.begin(Deadline.remaining(timeoutNs, begin), this);
     } catch (Throwable e) {
+      synchronized (this) {
+        w = null;
+      }
       if (given != null) {
         core.give(given, e instanceof SidecallException);
       }

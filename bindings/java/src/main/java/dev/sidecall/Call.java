@@ -120,8 +120,9 @@ public final class Call implements AutoCloseable {
   }
 
   private void enter() {
-    if (!STATE.compareAndSet(this, IDLE, IN_USE)) {
-      throw state == IN_USE
+    int found = (int) STATE.compareAndExchange(this, IDLE, IN_USE);
+    if (found != IDLE) {
+      throw found == IN_USE
           ? SidecallException.refuse(
               Code.BUSY, "call: expected one thread at a time, got a second one")
           : SidecallException.refuse(
@@ -142,12 +143,12 @@ public final class Call implements AutoCloseable {
    */
   @Override
   public void close() {
-    if (STATE.compareAndSet(this, IDLE, CLOSED)) {
-      cleanable.clean();
-    } else if (STATE.compareAndSet(this, IN_USE, CLOSING)) {
-      held.cancel();
-    } else if (state == IDLE) { // it was left in between
-      close();
+    while (state == IDLE || state == IN_USE) { // another thread may change it at any time
+      if (STATE.compareAndSet(this, IDLE, CLOSED)) {
+        cleanable.clean();
+      } else if (STATE.compareAndSet(this, IN_USE, CLOSING)) {
+        held.cancel();
+      }
     }
   }
 

@@ -207,7 +207,10 @@ final class Library {
     if (cache != null && cache.startsWith("/")) {
       folders.add(Path.of(cache, "sidecall"));
     }
-    folders.add(Path.of(System.getProperty("user.home"), ".cache", "sidecall"));
+    String home = System.getProperty("user.home", "");
+    if (home.startsWith("/")) { // it is "?" for a user without an account
+      folders.add(Path.of(home, ".cache", "sidecall"));
+    }
     String user = System.getProperty("user.name");
     folders.add(Path.of(System.getProperty("java.io.tmpdir"), "sidecall-" + user));
     return folders;

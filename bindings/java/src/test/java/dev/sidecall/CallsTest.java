@@ -509,6 +509,34 @@ class CallsTest {
   }
 
   @Test
+  void anOpenCallIsBusyButNeverClosedForASecondThread() throws Exception {
+    try (Model model = Models.open("gbm.onnx");
+        Call call = model.newCall(1)) {
+      List<Thread> threads = new java.util.ArrayList<>();
+      List<Code> refusals = java.util.Collections.synchronizedList(new java.util.ArrayList<>());
+      for (int i = 0; i < 2; ++i) {
+        threads.add(
+            Thread.ofPlatform()
+                .start(
+                    () -> {
+                      for (int k = 0; k < 100_000; ++k) {
+                        try {
+                          call.rows();
+                        } catch (SidecallException e) {
+                          refusals.add(e.code());
+                        }
+                      }
+                    }));
+      }
+      for (Thread thread : threads) {
+        thread.join();
+      }
+      refusals.removeIf(code -> code == Code.BUSY);
+      assertEquals(List.of(), refusals);
+    }
+  }
+
+  @Test
   void anOutputOfUnknownShapeHasItsViewOnlyUntilTheNextRun() {
     try (Model model = Sidecall.open(Models.path("nonzero.onnx"));
         Call call = model.newCall(1)) {
