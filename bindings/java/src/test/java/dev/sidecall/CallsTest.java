@@ -519,7 +519,7 @@ class CallsTest {
             Thread.ofPlatform()
                 .start(
                     () -> {
-                      for (int k = 0; k < 100_000; ++k) {
+                      for (int k = 0; k < 2_000_000; ++k) {
                         try {
                           call.rows();
                         } catch (SidecallException e) {
