@@ -4,7 +4,8 @@
 # BUILD/java/sidecall-linux-ARCH.jar, which holds the native library.
 #
 # Needs the packages openjdk-25-jdk-headless and junit5 of Debian, or any JDK of 22 or newer and
-# the jars of JUnit 5 in JUNIT_JARS.
+# the jars of JUnit 5 in JUNIT_JARS. SIDECALL_ONNXRUNTIME names a library of ONNX Runtime, as in the
+# tests of the other languages.
 set -eu
 build=$(cd "$1" && pwd)
 root=$(cd "$(dirname "$0")/.." && pwd)
