@@ -12,7 +12,8 @@ import java.util.concurrent.CompletableFuture;
  * Measures what a prediction costs, as JSON lines: Benchmark MODELS [URI]
  *
  * <p>MODELS is the folder of the models of the tests, URI a server of gbm.onnx there. "ns" is the
- * median over rounds, "alloc_bytes" what the thread allocates for one operation.
+ * median over rounds, "alloc_bytes" what the calling thread allocates for one operation; -1 for a
+ * virtual thread, which Java does not tell.
  */
 final class Benchmark {
   // Each row differs from the one before, because a repeated row takes the same branches.
@@ -68,7 +69,8 @@ final class Benchmark {
         operation.run(i);
       }
       ns[round] = (double) (System.nanoTime() - begin) / count;
-      bytes[round] = (double) (THREADS.getCurrentThreadAllocatedBytes() - allocated) / count;
+      long after = THREADS.getCurrentThreadAllocatedBytes();
+      bytes[round] = allocated < 0 ? -1 : (double) (after - allocated) / count;
     }
     Arrays.sort(ns);
     Arrays.sort(bytes);
