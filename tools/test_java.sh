@@ -50,8 +50,8 @@ cp "$build/lib/libsidecall.so" "$native/"
 run jar --create --file "$out/sidecall-linux-$machine.jar" -C "$out/native" .
 rm -r "$out/native"
 # shellcheck disable=SC2086
-run javac --release 22 -Xlint:all,-classfile -Werror -cp "$out/classes:$annotations:$jars/opentest4j.jar" \
-  -d "$out/test-classes" $tests
+run javac --release 22 -Xlint:all,-classfile -Werror -d "$out/test-classes" \
+  -cp "$out/classes:$annotations:$jars/opentest4j.jar" $tests
 # The jar also works on the module path, without an environment that names the library.
 example=$(env -u SIDECALL_LIBRARY java -Dsidecall.library="$build/lib/libsidecall.so" \
   --module-path "$out/sidecall.jar" --add-modules dev.sidecall \

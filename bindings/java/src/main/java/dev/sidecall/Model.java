@@ -291,11 +291,11 @@ public final class Model implements AutoCloseable {
    *
    * <p>The type of records is a record, or Map. A component is named like a feature, or has the
    * annotation {@link Name}. It is a boolean, a number, a String, BigInteger, BigDecimal, Instant,
-   * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null and NaN
-   * of a number are missing values, and so is a feature that no component names. A number for a
-   * datetime feature counts what the contract says, as in JSON. An Instant, ZonedDateTime or
-   * OffsetDateTime is a point in time, for features with a time zone; a LocalDateTime or LocalDate
-   * is the time of the wall clock, for features without one.
+   * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null is a
+   * missing value, and so is NaN for a feature that is a number, and a feature that no component
+   * names. A number for a datetime feature counts what the contract says, as in JSON. An Instant,
+   * ZonedDateTime or OffsetDateTime is a point in time, for features with a time zone; a
+   * LocalDateTime or LocalDate is the time of the wall clock, for features without one.
    *
    * <p>The type of answers is a record, or Map. A component is named like a column ("label",
    * "probabilities.fraud") and has its type: String, boolean, double, long or Object; also float if
