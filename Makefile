@@ -304,7 +304,7 @@ bench-network: bench-network-setup
 bench-network-setup: setup
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
-bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go
+bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java
 bench-engine: $(BUILD)/engine-peers/.created $(BUILD)/node-peers/.created
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)

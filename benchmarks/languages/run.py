@@ -72,6 +72,16 @@ def build_clients(build: Path) -> dict[str, list[str]]:
             check=True,
         )
         commands["go"] = [program]
+    if shutil.which("javac"):
+        classes = build / "java/languages"
+        sources = [
+            *(ROOT / "bindings/java/src/main/java/dev").rglob("*.java"),
+            HERE / "Client.java",
+        ]
+        subprocess.run(["javac", "-nowarn", "--release", "22", "-d", classes, *sources], check=True)
+        library = f"-Dsidecall.library={build}/lib/libsidecall.so"
+        access = "--enable-native-access=ALL-UNNAMED"
+        commands["java"] = ["java", access, library, "-cp", str(classes), "Client"]
     return commands
 
 
@@ -223,7 +233,7 @@ def main() -> int:
         "of all runs, divided by their number",
         "times of call and record are those of blocks of 64 calls, divided by 64",
     ]
-    for name in ("rust", "go"):
+    for name in ("rust", "go", "java"):
         if name not in commands:
             report.notes.append(f"{name}: not measured, because its compiler is not installed")
     rows = draw_rows(load_breast_cancer().data, ROWS)
@@ -251,8 +261,12 @@ def main() -> int:
         }
     add_rows(report, languages)
     add_bars(report, languages)
+    # The first number is that of a call, the second that of a record.
     if "go" in allocations:
         report.bars.append(Bar("go_allocs", max(allocations["go"]), 0))
+    if "java" in allocations:
+        report.bars.append(Bar("java_alloc_bytes", allocations["java"][0], 0))
+        report.notes.append(f"java: a record allocates {allocations['java'][1]:.0f} bytes")
     print_rows(report)
     report.print_bars()
     if not arguments.quick or arguments.output:
