@@ -18,7 +18,6 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.Consumer;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
 import java.util.stream.Stream;
@@ -66,52 +65,26 @@ class LifecycleTest {
     }
   }
 
-  private static long residentKb() {
-    try (Stream<String> lines = Files.lines(Path.of("/proc/self/status"))) {
-      String line = lines.filter(one -> one.startsWith("VmRSS:")).findFirst().orElseThrow();
-      return Long.parseLong(line.replaceAll("[^0-9]", ""));
-    } catch (IOException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  /** Opens, uses and leaves models. Returns how much the process grew over the second half. */
-  private static long openMany(int count, Consumer<Model> leave) {
-    long middle = 0;
-    Map<String, Object> record =
-        Map.of("f32_must", 1, "f64_must", 2, "i64_must", 3, "flag_must", false, "word_must", "b");
-    for (int i = 0; i < count; ++i) {
-      if (i == count / 2) {
-        System.gc();
-        middle = residentKb();
-      }
-      Model model = Models.open("kinds.onnx");
-      model.predict(record);
-      leave.accept(model);
-    }
-    System.gc();
-    return residentKb() - middle;
+  private static long grownKb(String way, int count) throws Exception {
+    ProcessBuilder builder = program(OpeningProgram.class, way, Integer.toString(count));
+    builder.command().add(1, "-Dsidecall.vectors=" + Path.of(Models.FOLDER).getParent());
+    // The heap has its final size from the start, so that only native memory can grow.
+    builder.command().addAll(1, List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch"));
+    Ended ended = run(builder);
+    assertEquals(0, ended.status, ended.output);
+    return Long.parseLong(ended.output.strip());
   }
 
   @Test
-  void memoryStaysFlatOverManyOpens() {
-    long closed = openMany(10_000, Model::close);
-    assertTrue(closed < 20_000, "5000 models that were closed left " + closed + " KB");
+  void memoryStaysFlatOverManyOpens() throws Exception {
+    long grown = grownKb("close", 20_000);
+    assertTrue(grown < 20_000, "10000 models that were closed left " + grown + " KB");
   }
 
   @Test
   void forgottenModelsAndCallsAreReleased() throws Exception {
-    long grown =
-        openMany(
-            1000,
-            model -> {
-              Call call = model.newCall(1); // forgotten too
-              call.rows();
-              if (model.hashCode() % 10 == 0) {
-                System.gc();
-              }
-            });
-    assertTrue(grown < 30_000, "500 models that were forgotten left " + grown + " KB");
+    long grown = grownKb("forget", 4000);
+    assertTrue(grown < 20_000, "2000 models that were forgotten left " + grown + " KB");
     MemorySegment orphan = Models.open("gbm.onnx").newCall(1).input(0).segment();
     boolean isGone = false;
     for (int i = 0; i < 100 && !isGone; ++i) {
