@@ -196,6 +196,11 @@ func (c *Call) SetTime(row int, feature Feature, value time.Time) error {
 //
 // Errors: those of sidecall_call_set_datetime.
 func (c *Call) SetWallClock(row int, feature Feature, value WallClock) error {
+	if f := c.w.core.features; feature >= 0 && int(feature) < len(f) && f[feature].Zone != "" {
+		const got = "a time without a time zone\x00"
+		return c.check(C.sidecall_call_set_invalid(c.w.work.call, C.int64_t(row), C.int32_t(feature),
+			bytesOf(got), c.w.work.err))
+	}
 	t := wallClock(time.Time(value))
 	return c.check(C.sidecall_call_set_datetime(c.w.work.call, C.int64_t(row), C.int32_t(feature),
 		C.int64_t(t.Unix()), C.int32_t(t.Nanosecond()), c.w.work.err))

@@ -329,6 +329,18 @@ func TestDatetimesFollowTheTimeZoneOfTheirFeature(t *testing.T) {
 	if err != nil || fmt.Sprint(asStruct) != fmt.Sprint(asText) {
 		t.Errorf("got %v and %v, %v", asStruct, asText, err)
 	}
+	type OtherClock struct {
+		Seen sidecall.WallClock `sidecall:"seen"`
+	}
+	if _, err := sidecall.Bind[OtherClock, map[string]any](model); !errors.Is(err, sidecall.CodeDtypeMismatch) {
+		t.Errorf("got %v", err)
+	}
+	record["seen"] = sidecall.WallClock(instant)
+	_, err = model.Predict(t.Context(), record)
+	if e := failure(t, err); e.Code != sidecall.CodeDtypeMismatch || e.Feature != "seen" {
+		t.Errorf("got %+v", e)
+	}
+	record["seen"] = instant
 	record["born"] = instant // the feature has no time zone
 	_, err = model.Predict(t.Context(), record)
 	if e := failure(t, err); e.Code != sidecall.CodeDtypeMismatch || e.Feature != "born" {

@@ -77,7 +77,7 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 				"field %s of %s: expected one field for feature '%s', got a second", field.Name, t, name)
 		}
 		seen[name] = true
-		if !takes(dtype, field.Type) {
+		if !takes(dtype, field.Type) || isOtherClock(m.core.features[feature], field.Type) {
 			return wrongType(t, field, name, "feature '"+name+"'", dtype)
 		}
 		if field.Type.Kind() == reflect.Float64 && !isDatetime {
@@ -107,6 +107,14 @@ func takes(dtype Dtype, t reflect.Type) bool {
 		return isTime || isNumber || t.Kind() == reflect.String
 	}
 	return isNumber
+}
+
+// isOtherClock reports whether a feature has a time zone and a type has none, or the other way.
+func isOtherClock(feature FeatureSpec, t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t == timeType && feature.Zone == "" || t == wallClockType && feature.Zone != ""
 }
 
 // ofField adds the field to the message of an error.

@@ -41,6 +41,10 @@ func (w *workspace) setAny(feature int32, value any) {
 	case time.Time:
 		setTime(v, C.SIDECALL_VALUE_INSTANT, x)
 	case WallClock:
+		if w.core.features[feature].Zone != "" {
+			w.setText(v, C.SIDECALL_VALUE_INVALID, "a time without a time zone")
+			return
+		}
 		setTime(v, C.SIDECALL_VALUE_DATETIME, wallClock(time.Time(x)))
 	case json.Number:
 		w.setNumber(v, x, isDatetime)

@@ -12,6 +12,7 @@ import java.time.ZoneOffset;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A reusable workspace: the memory of the inputs and outputs for a number of rows. It is for
@@ -60,22 +61,27 @@ public final class Call implements AutoCloseable {
     final Workspace w;
     final Arena[] inputArenas;
     final Arena[] outputArenas;
+    /** The memory of inputs that is not a copy. It stays until the engine no longer reads it. */
+    final MemorySegment[] bound;
+
     private boolean isReleased;
 
     Held(Workspace w) {
       this.w = w;
       inputArenas = new Arena[w.core.inputs.size()];
       outputArenas = new Arena[w.core.outputs.size()];
+      bound = new MemorySegment[inputArenas.length];
     }
 
     /** Views end first: they refer to the memory of the call. */
     @Override
     public synchronized void run() {
       if (!isReleased) {
-        isReleased = true;
         closeAll(inputArenas);
         closeAll(outputArenas);
+        isReleased = true;
         w.close();
+        java.util.Arrays.fill(bound, null);
       }
     }
 
@@ -87,7 +93,12 @@ public final class Call implements AutoCloseable {
 
     static void closeAt(Arena[] arenas, int index) {
       if (arenas[index] != null) {
-        arenas[index].close();
+        try {
+          arenas[index].close();
+        } catch (IllegalStateException e) {
+          throw SidecallException.refuse(
+              Code.BUSY, "view: expected memory that no other operation uses, got memory in use");
+        }
         arenas[index] = null;
       }
     }
@@ -114,7 +125,7 @@ public final class Call implements AutoCloseable {
     held = new Held(w);
     inputViews = new View[w.core.inputs.size()];
     outputViews = new View[w.core.outputs.size()];
-    bound = new MemorySegment[inputViews.length];
+    bound = held.bound;
     cleanable = Model.CLEANER.register(this, held);
   }
 
@@ -136,6 +147,14 @@ public final class Call implements AutoCloseable {
     }
   }
 
+  /** Before a run has begun, cancelling does nothing. So it is repeated until the run is over. */
+  private void cancelUntilClosed() {
+    if (state == CLOSING) {
+      held.cancel();
+      CompletableFuture.delayedExecutor(1, TimeUnit.MILLISECONDS).execute(this::cancelUntilClosed);
+    }
+  }
+
   /**
    * Releases the call and ends its views. May be called again, and by any thread: a run that is
    * under way is cancelled, and its thread then releases the call.
@@ -146,7 +165,7 @@ public final class Call implements AutoCloseable {
       if (STATE.compareAndSet(this, IDLE, CLOSED)) {
         cleanable.clean();
       } else if (STATE.compareAndSet(this, IN_USE, CLOSING)) {
-        held.cancel();
+        cancelUntilClosed();
       }
     }
   }
@@ -164,18 +183,28 @@ public final class Call implements AutoCloseable {
     for (int i = 0; numOutputViews > 0 && i < outputViews.length; ++i) {
       View view = outputViews[i];
       if (view != null && (View.fill(w, i) != 0 || !view.isStill(w.scratch))) {
-        outputViews[i] = null;
-        --numOutputViews;
-        Held.closeAt(held.outputArenas, i);
+        endOutputView(i);
       }
     }
   }
 
   private void endInputView(int input) {
     if (input >= 0 && input < inputViews.length) {
-      inputViews[input] = null;
       Held.closeAt(held.inputArenas, input);
+      inputViews[input] = null;
     }
+  }
+
+  private void endOutputView(int output) {
+    Held.closeAt(held.outputArenas, output);
+    outputViews[output] = null;
+    --numOutputViews;
+  }
+
+  /** The inputs no longer use memory of the program. */
+  private void unbindAll() {
+    Arrays.fill(bound, null);
+    hasBound = false;
   }
 
   private void unbind(int input) {
@@ -218,11 +247,13 @@ public final class Call implements AutoCloseable {
   public void resize(long rows) {
     enter();
     try {
-      for (int i = 0; i < inputViews.length; ++i) {
-        endInputView(i);
-        unbind(i);
+      if (rows > 0) { // the library does nothing if the number stays, not even end a binding
+        w.check(Native.callReset(w.call, w.error));
+        for (int i = 0; i < inputViews.length; ++i) {
+          endInputView(i);
+        }
+        unbindAll();
       }
-      hasBound = false;
       w.check(Native.callResize(w.call, rows, w.error));
       checkOutputViews();
     } finally {
@@ -239,6 +270,7 @@ public final class Call implements AutoCloseable {
     enter();
     try {
       w.check(Native.callClear(w.call, w.error));
+      unbindAll();
     } finally {
       leave();
     }
@@ -251,6 +283,7 @@ public final class Call implements AutoCloseable {
     enter();
     try {
       w.check(Native.callReset(w.call, w.error));
+      unbindAll();
     } finally {
       leave();
     }
@@ -356,6 +389,13 @@ public final class Call implements AutoCloseable {
   public void setWallClock(long row, int feature, LocalDateTime value) {
     enter();
     try {
+      List<FeatureSpec> features = w.core.features;
+      if (feature >= 0 && feature < features.size() && !features.get(feature).zone().isEmpty()) {
+        throw SidecallException.refuse(
+            Code.DTYPE_MISMATCH,
+            "feature '" + features.get(feature).name()
+                + "': expected a datetime with a time zone, got LocalDateTime");
+      }
       long seconds = value.toEpochSecond(ZoneOffset.UTC);
       w.check(Native.setDatetime(w.call, row, feature, seconds, value.getNano(), w.error));
     } finally {
@@ -393,8 +433,7 @@ public final class Call implements AutoCloseable {
       w.begin(null);
       List<FeatureSpec> features = w.core.features;
       for (int i = 0; i < Math.min(values.size(), features.size()); ++i) {
-        boolean isDatetime = features.get(i).dtype() == Dtype.DATETIME;
-        Values.putAny(w, w.values + (long) Values.SIZE * i, values.get(i), isDatetime);
+        Values.putAny(w, w.values + (long) Values.SIZE * i, values.get(i), features.get(i));
       }
       w.check(Native.setRow(w.call, row, 0, w.values, values.size(), w.error));
     } finally {
@@ -526,7 +565,9 @@ public final class Call implements AutoCloseable {
       for (int i = 0; i < texts.length; ++i) {
         if (texts[i] == null) {
           texts[i] = "";
-          isMissing[Math.min(i, isMissing.length - 1)] = true;
+          if (i < isMissing.length) { // otherwise the library refuses the number of flags
+            isMissing[i] = true;
+          }
         }
       }
       long view = Tensor.of(texts, texts.length).toView(w);
@@ -636,7 +677,7 @@ public final class Call implements AutoCloseable {
 
     @Override
     public void started() {
-      if (isCancelled()) {
+      if (isCancelled() || state == CLOSING) {
         cancelRun();
       }
     }
@@ -748,7 +789,7 @@ public final class Call implements AutoCloseable {
   public List<Object> getRow(long row) {
     enter();
     try {
-      int count = w.core.columns().size();
+      int count = w.core.numColumns;
       w.expect(count);
       w.check(Native.getRow(w.call, row, 0, w.answerAt(0), count, w.error));
       Object[] values = new Object[count];
@@ -902,6 +943,7 @@ public final class Call implements AutoCloseable {
       Memory.putInt(w.scratch, View.SIZE);
       w.check(Native.callInput(w.call, input, w.scratch, w.error));
       View view = inputViews[input];
+      unbind(input);
       if (view == null || !view.isStill(w.scratch)) {
         endInputView(input);
         held.inputArenas[input] = Arena.ofShared();
@@ -932,9 +974,7 @@ public final class Call implements AutoCloseable {
         return view;
       }
       if (view != null) {
-        outputViews[output] = null;
-        --numOutputViews;
-        Held.closeAt(held.outputArenas, output);
+        endOutputView(output);
       }
       if (Memory.getLong(w.scratch + 24) == 0) {
         return View.of(w.scratch, Arena.global()); // it has no memory

@@ -25,6 +25,8 @@ final class Core {
   final Map<String, Integer> featureIndex = new HashMap<>();
   final Map<Plan.Key, Plan> plans = new ConcurrentHashMap<>();
 
+  final int numColumns;
+
   private final long handle;
   private final int maxCalls;
   private volatile List<ColumnSpec> columns; // there may be a million, so they are read when needed
@@ -51,6 +53,7 @@ final class Core {
       featureIndex.put(read.get(i).name(), i);
     }
     features = List.copyOf(read);
+    numColumns = Native.count(Native.NUM_COLUMNS, handle);
   }
 
   private List<TensorSpec> readTensors(boolean isInput) {
@@ -226,8 +229,30 @@ final class Core {
     if (waiter == null) {
       return openPooled();
     }
-    Workspace w = await(waiter, timeoutNs);
-    return w != null ? w : openPooled();
+    boolean isTaken = false;
+    try {
+      Workspace w = await(waiter, timeoutNs);
+      isTaken = true;
+      return w != null ? w : openPooled();
+    } finally {
+      if (!isTaken) {
+        abandon(waiter);
+      }
+    }
+  }
+
+  /** Waiting for a workspace has failed. One that comes nevertheless goes to others. */
+  private void abandon(CompletableFuture<Workspace> waiter) {
+    if (waiter.completeExceptionally(Deadline.passed())) {
+      forget(waiter);
+    } else if (!waiter.isCompletedExceptionally()) {
+      Workspace w = waiter.join(); // it came at the same moment
+      if (w != null) {
+        give(w, true);
+      } else {
+        leave();
+      }
+    }
   }
 
   private Workspace await(CompletableFuture<Workspace> waiter, long timeoutNs) {
@@ -285,13 +310,15 @@ final class Core {
       lock.unlock();
     }
     if (timeoutNs >= 0 && !waiter.isDone()) {
-      CompletableFuture.delayedExecutor(timeoutNs, TimeUnit.NANOSECONDS)
-          .execute(
-              () -> {
-                if (waiter.completeExceptionally(Deadline.passed())) {
-                  forget(waiter);
-                }
-              });
+      CompletableFuture<Void> timer =
+          new CompletableFuture<Void>().completeOnTimeout(null, timeoutNs, TimeUnit.NANOSECONDS);
+      timer.thenRunAsync(
+          () -> {
+            if (waiter.completeExceptionally(Deadline.passed())) {
+              forget(waiter);
+            }
+          });
+      waiter.whenComplete((w, e) -> timer.cancel(false)); // so that the timer holds nothing longer
     }
     return waiter;
   }

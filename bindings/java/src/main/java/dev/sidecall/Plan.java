@@ -17,6 +17,7 @@ import java.time.LocalDateTime;
 import java.time.OffsetDateTime;
 import java.time.ZonedDateTime;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -62,9 +63,18 @@ record Plan(Reader reader, Writer writer) {
           "the type of a record: expected a record or Map, got " + type.getTypeName());
     }
     List<MethodHandle> steps = new ArrayList<>();
+    Set<Integer> seen = new HashSet<>();
     for (RecordComponent component : type.getRecordComponents()) {
       int feature = model.feature(nameOf(component));
-      boolean isDatetime = model.core().features.get(feature).dtype() == Dtype.DATETIME;
+      FeatureSpec spec = model.core().features.get(feature);
+      if (!seen.add(feature)) {
+        throw SidecallException.refuse(
+            Code.INVALID_ARGUMENT,
+            String.format(
+                "component %s of %s: expected one component for feature '%s', got a second",
+                component.getName(), type.getTypeName(), spec.name()));
+      }
+      boolean isDatetime = spec.dtype() == Dtype.DATETIME;
       MethodHandle put = putterOf(component.getType(), isDatetime);
       if (put == null) {
         throw SidecallException.refuse(
@@ -138,7 +148,7 @@ record Plan(Reader reader, Writer writer) {
       return find("put", type);
     }
     if (type == Double.class || OTHER_TYPES.contains(type)) {
-      return find(isDatetime ? "putDatetime" : "put", Object.class);
+      return find("put", Object.class);
     }
     return null;
   }
@@ -183,11 +193,8 @@ record Plan(Reader reader, Writer writer) {
   }
 
   private static void put(Workspace w, long offset, Object value) {
-    Values.putAny(w, w.values + offset, value, false);
-  }
-
-  private static void putDatetime(Workspace w, long offset, Object value) {
-    Values.putAny(w, w.values + offset, value, true);
+    FeatureSpec feature = w.core.features.get((int) (offset / Values.SIZE));
+    Values.putAny(w, w.values + offset, value, feature);
   }
 
   private static void putEpoch(Workspace w, long offset, double value) {
@@ -219,8 +226,14 @@ record Plan(Reader reader, Writer writer) {
       getters[i] = getterOf(model, type, components[i], columns, indices).asType(
           MethodType.methodType(types[i], Workspace.class));
     }
-    MethodHandle make = constructor(type, types);
-    make = MethodHandles.filterArguments(make, 0, getters);
+    MethodHandle make;
+    try {
+      make = MethodHandles.filterArguments(constructor(type, types), 0, getters);
+    } catch (IllegalArgumentException e) { // method handles take fewer parameters than classes
+      throw SidecallException.refuse(
+          Code.UNSUPPORTED,
+          "the type of an answer: expected fewer components, got " + components.length);
+    }
     make =
         MethodHandles.permuteArguments(
             make, MethodType.methodType(type, Workspace.class), new int[components.length]);

@@ -20,9 +20,8 @@ abstract class Reader {
           unknown = unknown == null ? new TreeSet<>() : unknown;
           unknown.add(String.valueOf(entry.getKey()));
         } else {
-          boolean isDatetime = w.core.features.get(feature).dtype() == Dtype.DATETIME;
           long at = w.values + (long) Values.SIZE * feature;
-          Values.putAny(w, at, entry.getValue(), isDatetime);
+          Values.putAny(w, at, entry.getValue(), w.core.features.get(feature));
         }
       }
       if (unknown != null) {

@@ -67,10 +67,12 @@ final class Values {
   }
 
   static void putEpoch(Workspace w, long at, double value) {
-    if (Double.isFinite(value)) {
-      putText(w, at, KIND_EPOCH, Double.toString(value));
+    if (Double.isNaN(value)) {
+      putMissing(at);
+    } else if (Double.isInfinite(value)) {
+      putF64(at, value); // the library refuses it
     } else {
-      putF64(at, value); // NaN is missing, and the library refuses infinities
+      putText(w, at, KIND_EPOCH, Double.toString(value));
     }
   }
 
@@ -80,17 +82,37 @@ final class Values {
     } else if (value.bitLength() < 64) {
       putI64(at, value.longValue());
     } else {
-      putF64(at, value.doubleValue());
+      putLarge(w, at, value.doubleValue());
     }
   }
 
   static void putDecimal(Workspace w, long at, BigDecimal value, boolean isDatetime) {
     if (isDatetime) {
       putText(w, at, KIND_EPOCH, value.toString());
-    } else if (value.scale() == 0 && value.unscaledValue().bitLength() < 64) {
-      putI64(at, value.unscaledValue().longValue());
+    } else if (isLong(value)) {
+      putI64(at, value.longValueExact());
     } else {
-      putF64(at, value.doubleValue());
+      putLarge(w, at, value.doubleValue());
+    }
+  }
+
+  private static boolean isLong(BigDecimal value) {
+    if (value.precision() - value.scale() > 19) { // so that 1E1000000000 is not expanded
+      return false;
+    }
+    try {
+      value.longValueExact();
+      return true;
+    } catch (ArithmeticException e) {
+      return false;
+    }
+  }
+
+  private static void putLarge(Workspace w, long at, double value) {
+    if (Double.isInfinite(value)) {
+      putText(w, at, KIND_INVALID, "a number beyond float64");
+    } else {
+      putF64(at, value);
     }
   }
 
@@ -113,7 +135,17 @@ final class Values {
   }
 
   /** Writes a value of any type. The run refuses a type that is no value of a feature. */
-  static void putAny(Workspace w, long at, Object value, boolean isDatetime) {
+  static void putAny(Workspace w, long at, Object value, FeatureSpec feature) {
+    boolean isDatetime = feature.dtype() == Dtype.DATETIME;
+    boolean isWallClock = value instanceof LocalDateTime || value instanceof LocalDate;
+    if (isWallClock && !feature.zone().isEmpty()) {
+      putText(w, at, KIND_INVALID, value.getClass().getTypeName());
+      return;
+    }
+    putAny(w, at, value, isDatetime);
+  }
+
+  private static void putAny(Workspace w, long at, Object value, boolean isDatetime) {
     // Tests in the order of how often the types occur, which is faster than a switch of patterns.
     if (value == null) {
       putMissing(at);
