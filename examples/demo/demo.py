@@ -345,7 +345,7 @@ def main() -> int:
         ),
     ]
     print(
-        "Shell: one process per call. Python, Node.js, Go and C fill a record, C++ and Rust send JSON; the programs are in examples/demo. Now try:"
+        f"Shell: one process per call. Python, Node.js{', Go' if options.all else ''} and C fill a record, C++{' and Rust send' if options.all else ' sends'} JSON; the programs are in examples/demo. Now try:"
     )
     print(
         f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx"""
