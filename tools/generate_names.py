@@ -1,4 +1,4 @@
-"""Writes the names that bindings share from include/sidecall/sidecall.h: generate_names.py [--check]
+"""Writes the names that bindings share from sidecall.h: generate_names.py [--check]
 
 The statuses, their meaning and the element types become constants of Go, Java and Rust. With
 --check it writes nothing, and fails if a file is not up to date; `make lint` does that.

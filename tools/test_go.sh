@@ -6,7 +6,8 @@ build=$(cd "$1" && pwd)
 log="$build/log/go.log"
 mkdir -p "$build/log"
 cd "$(dirname "$0")/../bindings/go"
-export SIDECALL_TEST_COMMAND="$build/bin/sidecall" GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOPROXY=off
+export SIDECALL_TEST_COMMAND="$build/bin/sidecall"
+export GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOPROXY=off
 # The folder of the static library, which comes before those that the module names. Go links again
 # only if its own files or these words change, so another folder, which does not exist, has the hash
 # of the library.

@@ -230,8 +230,8 @@ def main() -> int:
     report.notes += [
         "call: a row is written into the memory of a call, which runs and is read there",
         "record: a record with 30 fields, of a type that was bound to the model",
-        f"served: records that a native server predicts, {FLIGHT} of them under way at once; the time "
-        "of all runs, divided by their number",
+        f"served: records that a native server predicts, {FLIGHT} of them under way at once; the "
+        "time of all runs, divided by their number",
         "times of call and record are those of blocks of 64 calls, divided by 64",
     ]
     for name in ("rust", "go", "java"):

@@ -29,7 +29,8 @@ func TestFilesThatCannotBeOpenedAreRefusedWithTheirReason(t *testing.T) {
 	}
 	_, err := sidecall.Open("/nowhere/fraud.onnx")
 	e := failure(t, err)
-	if e.Family() != sidecall.FamilyFile || !strings.Contains(e.Message, "/nowhere/fraud.onnx") || !errors.Is(err, fs.ErrNotExist) || e.Row != -1 {
+	if e.Family() != sidecall.FamilyFile || !strings.Contains(e.Message, "/nowhere/fraud.onnx") ||
+		!errors.Is(err, fs.ErrNotExist) || e.Row != -1 {
 		t.Errorf("got %+v", e)
 	}
 	if _, err := sidecall.OpenBytes([]byte("not a model")); !errors.Is(err, sidecall.CodeFileInvalid) {
@@ -42,8 +43,9 @@ func TestFilesThatCannotBeOpenedAreRefusedWithTheirReason(t *testing.T) {
 
 func TestAModelTellsWhatItIs(t *testing.T) {
 	model := open(t, "penguins.onnx")
-	if !strings.HasPrefix(model.Engine(), "native") || model.EngineReason() == "" || len(model.ID()) != 64 ||
-		model.Warning() != "" || model.Contract()[0] != '{' || model.Name() == "" || model.Version() == "" {
+	if !strings.HasPrefix(model.Engine(), "native") || model.EngineReason() == "" ||
+		len(model.ID()) != 64 || model.Warning() != "" || model.Contract()[0] != '{' ||
+		model.Name() == "" || model.Version() == "" {
 		t.Errorf("got %s, %s, %s", model.Engine(), model.ID(), model.Warning())
 	}
 	report, err := model.Verify()
@@ -73,7 +75,8 @@ func TestAModelTellsWhatItIs(t *testing.T) {
 	if same.ID() != model.ID() {
 		t.Error("the same bytes have the same id")
 	}
-	if sidecall.Version() == "" || sidecall.Float32.String() != "float32" || sidecall.Int4.Bits() != 4 {
+	if sidecall.Version() == "" || sidecall.Float32.String() != "float32" ||
+		sidecall.Int4.Bits() != 4 {
 		t.Error("version and types have names")
 	}
 }
@@ -96,7 +99,8 @@ func TestAClosedModelIsRefusedAndItsCallsStayUsable(t *testing.T) {
 		func() error { _, err := model.Feature("x0"); return err }(),
 		func() error { _, err := model.Verify(); return err }(),
 	} {
-		if e := failure(t, err); e.Code != sidecall.CodeInvalidArgument || !strings.Contains(e.Message, "closed") {
+		e := failure(t, err)
+		if e.Code != sidecall.CodeInvalidArgument || !strings.Contains(e.Message, "closed") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -119,7 +123,8 @@ func TestTensorsAreCopiedBoundOrWrittenInPlace(t *testing.T) {
 	a := sidecall.NewTensor([]float32{1, 2, 3, 4, 5, 6}, 3, 2)
 	b := sidecall.NewTensor([]float32{1, 0, 0, 1}, 2, 2)
 	outputs, err := model.Run(t.Context(), map[string]sidecall.Tensor{"a": a, "b": b})
-	if err != nil || !reflect.DeepEqual(outputs["y"].Data, a.Data) || !reflect.DeepEqual(outputs["y"].Shape, a.Shape) {
+	if err != nil || !reflect.DeepEqual(outputs["y"].Data, a.Data) ||
+		!reflect.DeepEqual(outputs["y"].Shape, a.Shape) {
 		t.Fatalf("got %v, %v", outputs, err)
 	}
 	call, err := model.NewCall(1)
@@ -171,16 +176,20 @@ func TestTensorsAreCopiedBoundOrWrittenInPlace(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if err := call.CopyInput(first, sidecall.NewTensor([]int64{1}, 1, 1)); !errors.Is(err, sidecall.CodeDtypeMismatch) {
+	err = call.CopyInput(first, sidecall.NewTensor([]int64{1}, 1, 1))
+	if !errors.Is(err, sidecall.CodeDtypeMismatch) {
 		t.Errorf("got %v", err)
+	}
+	broken := func(data any) sidecall.Tensor {
+		return sidecall.Tensor{Dtype: sidecall.Float32, Shape: []int64{1}, Data: data}
 	}
 	for _, c := range []struct {
 		tensor sidecall.Tensor
 		code   sidecall.Code
 	}{
-		{sidecall.Tensor{Dtype: sidecall.Float32, Shape: []int64{1}, Data: []string{"a"}}, sidecall.CodeInvalidArgument},
-		{sidecall.Tensor{Dtype: sidecall.Float32, Shape: []int64{1}, Data: []float64{1}}, sidecall.CodeInvalidArgument},
-		{sidecall.Tensor{Dtype: sidecall.Float32, Shape: []int64{1}, Data: 1}, sidecall.CodeInvalidArgument},
+		{broken([]string{"a"}), sidecall.CodeInvalidArgument},
+		{broken([]float64{1}), sidecall.CodeInvalidArgument},
+		{broken(1), sidecall.CodeInvalidArgument},
 		{sidecall.NewTensor([]float32{1, 2}, 3, 2), sidecall.CodeShapeMismatch},
 		{sidecall.NewTensor([]float32{1, 2}), sidecall.CodeShapeMismatch},
 		{sidecall.NewTensor([]float32{1, 2}, -1, 2), sidecall.CodeShapeMismatch},
@@ -189,10 +198,12 @@ func TestTensorsAreCopiedBoundOrWrittenInPlace(t *testing.T) {
 			t.Errorf("%v: expected %v, got %v", c.tensor, c.code, err)
 		}
 	}
-	if _, err := model.Run(t.Context(), map[string]sidecall.Tensor{"a": a, "c": b}); !errors.Is(err, sidecall.CodeUnknownName) {
+	_, err = model.Run(t.Context(), map[string]sidecall.Tensor{"a": a, "c": b})
+	if !errors.Is(err, sidecall.CodeUnknownName) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := model.Run(t.Context(), map[string]sidecall.Tensor{"a": a}); !errors.Is(err, sidecall.CodeMissingInput) {
+	_, err = model.Run(t.Context(), map[string]sidecall.Tensor{"a": a})
+	if !errors.Is(err, sidecall.CodeMissingInput) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -205,11 +216,13 @@ func TestStringsAreCopiedAndRead(t *testing.T) {
 		t.Errorf("got %v, %v", outputs, err)
 	}
 	empty := sidecall.NewTensor([]string{}, 0)
-	if _, err = model.Run(t.Context(), map[string]sidecall.Tensor{"x": empty}); !errors.Is(err, sidecall.CodeShapeMismatch) {
+	_, err = model.Run(t.Context(), map[string]sidecall.Tensor{"x": empty})
+	if !errors.Is(err, sidecall.CodeShapeMismatch) {
 		t.Errorf("got %v", err)
 	}
 	bad := sidecall.NewTensor([]string{"a", "\xff"}, 2)
-	if _, err = model.Run(t.Context(), map[string]sidecall.Tensor{"x": bad}); !errors.Is(err, sidecall.CodeInvalidString) {
+	_, err = model.Run(t.Context(), map[string]sidecall.Tensor{"x": bad})
+	if !errors.Is(err, sidecall.CodeInvalidString) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -269,7 +282,8 @@ func TestATableIsSetAndReadByColumns(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"another number of values": call.SetFeatureFloat64(feature("body_mass_g"), []float64{1}, nil),
-		"another number of flags":  call.SetFeatureFloat64(feature("body_mass_g"), []float64{1, 2}, []bool{true}),
+		"another number of flags": call.SetFeatureFloat64(feature("body_mass_g"), []float64{1, 2},
+			[]bool{true}),
 		"a column of another size": call.ColumnFloat64(adelie, make([]float64, 3)),
 		"another number of features": call.SetRowFloat64(0, []sidecall.Feature{0},
 			[]float64{1, 2}),
@@ -282,7 +296,8 @@ func TestATableIsSetAndReadByColumns(t *testing.T) {
 	if err := call.SetFloat64(0, -1, 1); !errors.Is(err, sidecall.CodeUnknownName) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := call.Text(0, adelie); !errors.Is(err, sidecall.CodeDtypeMismatch) && !errors.Is(err, sidecall.CodeNotRun) {
+	_, err = call.Text(0, adelie)
+	if !errors.Is(err, sidecall.CodeDtypeMismatch) && !errors.Is(err, sidecall.CodeNotRun) {
 		t.Errorf("got %v", err)
 	}
 }

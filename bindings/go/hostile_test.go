@@ -128,7 +128,8 @@ func TestAPointerThatLeadsToItselfIsRefused(t *testing.T) {
 	var endless any
 	endless = &endless
 	_, err := model.Predict(t.Context(), map[string]any{"year": endless})
-	if e := failure(t, err); e.Code != sidecall.CodeDtypeMismatch || e.Got != "a pointer to a pointer" {
+	e := failure(t, err)
+	if e.Code != sidecall.CodeDtypeMismatch || e.Got != "a pointer to a pointer" {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -144,7 +145,8 @@ func TestEmptyNamesAndTextsAreUnknownAndNotNULL(t *testing.T) {
 	if _, err := sidecall.OpenBytes(nil); !errors.Is(err, sidecall.CodeFileInvalid) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := model.Predict(t.Context(), map[string]any{"": 1}); !errors.Is(err, sidecall.CodeUnknownName) {
+	_, err := model.Predict(t.Context(), map[string]any{"": 1})
+	if !errors.Is(err, sidecall.CodeUnknownName) {
 		t.Errorf("got %v", err)
 	}
 	call, err := model.NewCall(1)
@@ -160,7 +162,8 @@ func TestEmptyNamesAndTextsAreUnknownAndNotNULL(t *testing.T) {
 
 func TestNaNIsAMissingDatetime(t *testing.T) {
 	model := open(t, "dates.onnx")
-	record := map[string]any{"seen": math.NaN(), "born": "2001-01-31", "due": "2001-01-31T12:30:00+01:00"}
+	record := map[string]any{"seen": math.NaN(), "born": "2001-01-31",
+		"due": "2001-01-31T12:30:00+01:00"}
 	if _, err := model.Predict(t.Context(), record); err != nil {
 		t.Error(err)
 	}

@@ -56,8 +56,11 @@ func endProgram(way string) {
 	case "close":
 		model.Close()
 	case "interrupt", "terminate":
-		number := map[string]syscall.Signal{"interrupt": syscall.SIGINT, "terminate": syscall.SIGTERM}[way]
-		syscall.Kill(os.Getpid(), number)
+		numbers := map[string]syscall.Signal{
+			"interrupt": syscall.SIGINT,
+			"terminate": syscall.SIGTERM,
+		}
+		syscall.Kill(os.Getpid(), numbers[way])
 		time.Sleep(time.Minute)
 	}
 }
@@ -134,7 +137,8 @@ func openMany(t *testing.T, count int, leave func(*sidecall.Model)) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := map[string]any{"f32_must": 1, "f64_must": 2, "i64_must": 3, "flag_must": false, "word_must": "b"}
+		record := map[string]any{"f32_must": 1, "f64_must": 2, "i64_must": 3, "flag_must": false,
+			"word_must": "b"}
 		if _, err := model.Predict(t.Context(), record); err != nil {
 			t.Fatal(err)
 		}

@@ -105,7 +105,8 @@ func newOptions(opts []Option) *options {
 		}
 	}
 	if strings.ContainsRune(o.onnxruntime, 0) {
-		o.err = refuse(CodeInvalidArgument, "onnxruntime: expected a path without NUL, got one with a NUL")
+		o.err = refuse(CodeInvalidArgument,
+			"onnxruntime: expected a path without NUL, got one with a NUL")
 	} else if o.onnxruntime != "" {
 		o.c.onnxruntime = C.CString(o.onnxruntime)
 	}

@@ -236,7 +236,8 @@ func (m *Model) Predict(ctx context.Context, record map[string]any) (map[string]
 
 // PredictMany predicts for several records in one run: see [Model.Predict] and
 // [Binding.PredictMany].
-func (m *Model) PredictMany(ctx context.Context, records []map[string]any) ([]map[string]any, error) {
+func (m *Model) PredictMany(ctx context.Context,
+	records []map[string]any) ([]map[string]any, error) {
 	return PredictManyAs[map[string]any, map[string]any](ctx, m, records)
 }
 

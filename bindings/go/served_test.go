@@ -150,7 +150,8 @@ func TestEveryCallHasOneOutcomeWhenTheServerIsKilled(t *testing.T) {
 				cancel()
 				if err == nil && answer.Adelie != wanted.Adelie {
 					t.Errorf("got %v", answer)
-				} else if err != nil && !errors.Is(err, sidecall.CodePeerDied) && !errors.Is(err, sidecall.CodeUnreachable) {
+				} else if err != nil && !errors.Is(err, sidecall.CodePeerDied) &&
+					!errors.Is(err, sidecall.CodeUnreachable) {
 					t.Errorf("got %v", err)
 				}
 			}

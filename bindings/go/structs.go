@@ -407,7 +407,8 @@ func getterOf(f *outField, t reflect.Type) func(*workspace, unsafe.Pointer) {
 }
 
 // containerGetter returns the function for a map or slice of all columns of an output.
-func containerGetter(f *outField, t reflect.Type, isFloat, isInt bool) func(*workspace, unsafe.Pointer) {
+func containerGetter(f *outField, t reflect.Type,
+	isFloat, isInt bool) func(*workspace, unsafe.Pointer) {
 	switch t.Elem().Kind() {
 	case reflect.Float64:
 		if isFloat {

@@ -140,7 +140,7 @@ func (w *workspace) setFloat(v *C.sidecall_value, value float64, isDatetime bool
 func (w *workspace) setNumber(v *C.sidecall_value, number json.Number, isDatetime bool) {
 	text := number.String()
 	if text == "" || !strings.ContainsRune("-0123456789", rune(text[0])) || !json.Valid([]byte(text)) {
-		w.setText(v, C.SIDECALL_VALUE_INVALID, "a json.Number that is no number")
+		w.setText(v, C.SIDECALL_VALUE_INVALID, "a json.Number with another text")
 	} else if isDatetime {
 		w.setText(v, C.SIDECALL_VALUE_EPOCH, text)
 	} else if whole, err := strconv.ParseInt(text, 10, 64); err == nil {

@@ -88,7 +88,8 @@ func (t tensor) given() sidecall.Tensor {
 	dtype := dtypeOf(t.Dtype)
 	switch dtype {
 	case sidecall.Float32:
-		return sidecall.NewTensor(convert(t.Data, func(x any) float32 { return float32(real(x)) }), t.Shape...)
+		narrow := func(x any) float32 { return float32(real(x)) }
+		return sidecall.NewTensor(convert(t.Data, narrow), t.Shape...)
 	case sidecall.Float64:
 		return sidecall.NewTensor(convert(t.Data, real), t.Shape...)
 	case sidecall.Bool:
@@ -322,11 +323,12 @@ func (v *vector) judge(err error) string {
 	if e.Code.Name() != v.ExpectStatus {
 		return fmt.Sprintf("got %s: %v", e.Code.Name(), e)
 	}
-	if first := e.Message[:1]; strings.ContainsAny(e.Message, "\n\r\t\x00") || first != strings.ToLower(first) {
+	first := e.Message[:1]
+	if strings.ContainsAny(e.Message, "\n\r\t\x00") || first != strings.ToLower(first) {
 		return fmt.Sprintf("the message is not a line in lower case: %q", e.Message)
 	}
-	got := map[string]any{"name": e.Feature, "expected": e.Expected, "got": e.Got, "message": e.Message,
-		"row": float64(e.Row), "num_faults": float64(e.NumFaults)}
+	got := map[string]any{"name": e.Feature, "expected": e.Expected, "got": e.Got,
+		"message": e.Message, "row": float64(e.Row), "num_faults": float64(e.NumFaults)}
 	for key, wanted := range v.ExpectError {
 		if found, ok := got[key]; !ok || found != wanted {
 			return fmt.Sprintf("%s: expected %v, got %v", key, wanted, found)

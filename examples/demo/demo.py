@@ -313,7 +313,8 @@ def show(title: str, file: Path, trained: tuple, build: Path, with_all: bool) ->
     )
     agree = difference <= 1e-5
     print(
-        f"{'All agree' if agree else 'THEY DIFFER'}, on both engines, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n"
+        f"{'All agree' if agree else 'THEY DIFFER'}, on both engines, and so does plain "
+        f"onnxruntime with the file: largest difference {difference:.1e}\n"
     )
     return agree
 
@@ -330,7 +331,8 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     agree = [
         show(
-            "Penguins: imputers, one-hot encoder, scaler, logistic regression; strings and missing values",
+            "Penguins: imputers, one-hot encoder, scaler, logistic regression; strings and missing "
+            "values",
             folder / "penguins.onnx",
             train_penguins(),
             build,
@@ -345,10 +347,13 @@ def main() -> int:
         ),
     ]
     print(
-        f"Shell: one process per call. Python, Node.js{', Go' if options.all else ''} and C fill a record, C++{' and Rust send' if options.all else ' sends'} JSON; the programs are in examples/demo. Now try:"
+        f"Shell: one process per call. Python, Node.js{', Go' if options.all else ''} and C fill a "
+        f"record, C++{' and Rust send' if options.all else ' sends'} JSON; the programs are in "
+        "examples/demo. Now try:"
     )
     print(
-        f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx"""
+        f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | """
+        f"{options.build}/bin/sidecall predict {folder}/penguins.onnx"
     )
     return 0 if all(agree) else 1
 

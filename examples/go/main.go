@@ -27,7 +27,13 @@ type Species struct {
 }
 
 func ask(ctx context.Context, model *sidecall.Model) error {
-	penguin := Penguin{Island: "Biscoe", BillLength: 48.2, BillDepth: 14.3, FlipperLength: 215, BodyMass: 4900}
+	penguin := Penguin{
+		Island:        "Biscoe",
+		BillLength:    48.2,
+		BillDepth:     14.3,
+		FlipperLength: 215,
+		BodyMass:      4900,
+	}
 	species, err := sidecall.PredictAs[Penguin, Species](ctx, model, penguin)
 	if err != nil {
 		return err

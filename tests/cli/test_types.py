@@ -131,8 +131,8 @@ def test_an_invalid_name_is_refused(sidecall, jobs, name, message):
         (["types"], "types: expected MODEL, got nothing (see sidecall types --help)"),
         (
             ["types", "m", "--lang", "perl"],
-            "types: --lang: expected typescript, python, pydantic, go, rust or java, got 'perl' (see "
-            "sidecall types --help)",
+            "types: --lang: expected typescript, python, pydantic, go, rust or java, got 'perl' "
+            "(see sidecall types --help)",
         ),
         (
             ["types", "m", "--name"],

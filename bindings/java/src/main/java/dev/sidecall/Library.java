@@ -216,7 +216,10 @@ final class Library {
     return folders;
   }
 
-  /** Nobody else may write there: the folder of another user could hold another library. */
+  /**
+   * Makes a folder in which only this user may write. In the folder of another user, that user
+   * could replace the library.
+   */
   private static void makePrivate(Path folder) throws IOException {
     Set<PosixFilePermission> mode = PosixFilePermissions.fromString("rwx------");
     if (!Files.exists(folder, LinkOption.NOFOLLOW_LINKS)) {

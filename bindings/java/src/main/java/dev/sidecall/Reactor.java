@@ -31,9 +31,9 @@ final class Reactor {
   private volatile AtomicReferenceArray<StartedRun> runs = new AtomicReferenceArray<>(64);
 
   /**
-   * The struct that arms each descriptor. They are never released, so that a thread which arms late
-   * does no harm: a descriptor that was closed since cannot be armed, and an event that nobody
-   * expects is ignored.
+   * The address of the struct that arms each descriptor. These structs are never released, because
+   * a thread may still arm a descriptor after its run has ended. If the descriptor is closed by
+   * then, epoll_ctl fails, which is harmless. An event without a run under way is ignored.
    */
   private volatile long[] events = new long[64];
 

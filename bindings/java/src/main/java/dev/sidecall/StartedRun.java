@@ -57,8 +57,8 @@ final class StartedRun {
   final int fd;
   private Listener listener;
 
-  // Who may use the call: the thread that has the workspace if IDLE; nobody while it is UNDER_WAY,
-  // because the next event is still to come; the reactor while it is FINISHING.
+  // IDLE: the thread that has the workspace may use the call. UNDER_WAY: no thread may use it until
+  // the reactor gets the next event. FINISHING: only the reactor may use it.
   private volatile int state;
 
   private StartedRun(Workspace w, Reactor reactor, int fd) {

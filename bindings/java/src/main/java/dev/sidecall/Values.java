@@ -134,7 +134,7 @@ final class Values {
     Memory.putLong(at + I64, seconds);
   }
 
-  /** Writes a value of any type. The run refuses a type that is no value of a feature. */
+  /** Writes a value of any type. The run refuses types that no feature takes. */
   static void putAny(Workspace w, long at, Object value, FeatureSpec feature) {
     boolean isDatetime = feature.dtype() == Dtype.DATETIME;
     boolean isWallClock = value instanceof LocalDateTime || value instanceof LocalDate;
