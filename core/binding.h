@@ -85,6 +85,11 @@ class Binding {
   // nullptr for strings.
   virtual void* placed_output(int32_t /*output*/) { return nullptr; }
 
+  // Gives back what runs in another process need, so that another call can have it, if nothing of
+  // this call is kept there: see Engine::bind(). The outputs of the last run are lost. Only while
+  // the binding is not in use.
+  virtual void disconnect() noexcept {}
+
   // Only after a successful run. output() is for outputs whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;
   // The engine may keep up to kMaxKeptText bytes of strings of earlier runs.
@@ -128,6 +133,10 @@ class Binding {
   // was given up is free. The first call makes the descriptor and must not happen during a run;
   // later calls return the same one.
   virtual int fd() = 0;
+
+  // The same descriptor, which then reports at least the run that is under way, or that was given
+  // up. May be called first during a run, and again at any time.
+  virtual int watch() = 0;
 
   // Whether the binding is reserved for a run, or the memory of a run that was given up is still in
   // use. Never blocks.

@@ -105,11 +105,13 @@ class Call final : private ResultCheck {
   void get_column(int32_t column, const char** out, size_t* out_lengths, int64_t count);
 
   void run(int64_t timeout_ns);
+  void disconnect();  // see Binding; the results of the last run are lost
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
   bool finish(int64_t wait_ns);        // false while the run is not over
   bool is_busy() noexcept { return binding_->is_busy(); }  // never blocks
   int fd() { return binding_->fd(); }
+  int watch() { return binding_->watch(); }
   void cancel() noexcept { binding_->cancel(); }  // from any thread
 
   // Like Binding::leave_to_worker(), but also returns false if the engine uses memory of the

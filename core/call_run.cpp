@@ -62,6 +62,12 @@ void Call::start(int64_t timeout_ns) {
   binding_->start(timeout_ns, true);
 }
 
+void Call::disconnect() {
+  binding_->require_idle();
+  drop_results();
+  binding_->disconnect();
+}
+
 bool Call::try_start(int64_t timeout_ns) {
   claim(timeout_ns, false);
   return binding_->start(timeout_ns, false);

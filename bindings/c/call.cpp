@@ -6,6 +6,7 @@
 
 #include "guard.h"
 #include "handles.h"
+#include "shm/common/waiting.h"
 #include "structs.h"
 
 using sidecall::guard;
@@ -154,6 +155,20 @@ sidecall_status sidecall_call_fd(sidecall_call* call, int32_t* out_fd, sidecall_
     *out_fd = use(call).fd();
   });
 }
+
+sidecall_status sidecall_call_watch(sidecall_call* call, int32_t* out_fd, sidecall_error* err) {
+  if (out_fd != nullptr) *out_fd = -1;
+  return guard(err, [&] {
+    require(out_fd != nullptr, "out_fd must not be NULL");
+    *out_fd = use(call).watch();
+  });
+}
+
+sidecall_status sidecall_call_disconnect(sidecall_call* call, sidecall_error* err) {
+  return guard(err, [&] { use(call).disconnect(); });
+}
+
+int64_t sidecall_poll_ns() { return sidecall::shm::polling_ns(); }
 
 void sidecall_call_cancel(sidecall_call* call) {
   if (call != nullptr) call->call.cancel();

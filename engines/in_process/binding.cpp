@@ -139,4 +139,15 @@ int InProcessBinding::fd() {
   return started_->event->fd();
 }
 
+int InProcessBinding::watch() {
+  const std::lock_guard lock(started_->mutex);
+  if (!started_->event) {
+    started_->event = std::make_unique<platform::Event>();
+    // What happened before the descriptor existed.
+    const bool is_over = started_->is_done || started_->released != Reason::kNone;
+    if (was_started() && is_over) started_->event->signal();
+  }
+  return started_->event->fd();
+}
+
 }  // namespace sidecall

@@ -22,6 +22,7 @@ class InProcessBinding : public Binding, private Watched, private Job {
   bool start(int64_t timeout_ns, bool may_wait) override;
   bool finish(int64_t wait_ns) override;
   int fd() override;
+  int watch() override;
   bool leave_to_worker(void (*dispose)(void*), void* context) noexcept override;
   void end_runs() noexcept override;
 

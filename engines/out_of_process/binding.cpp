@@ -76,10 +76,17 @@ bool OutOfProcessBinding::forget_run() noexcept {
 }
 
 int OutOfProcessBinding::fd() {
-  // A new descriptor could miss the end of a run that was started before.
-  if (!has_fd_) require_idle();
+  // The run that is under way would not be reported.
+  if (!reports_every_run_) require_idle();
+  const int fd = make_fd();
+  has_fd_ = reports_every_run_ = true;
+  return fd;
+}
+
+int OutOfProcessBinding::watch() {
   const int fd = make_fd();
   has_fd_ = true;
+  if (is_pending() && !reports_every_run_) arm_fd();
   return fd;
 }
 

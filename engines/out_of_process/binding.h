@@ -17,6 +17,7 @@ class OutOfProcessBinding : public Binding {
   bool start(int64_t timeout_ns, bool may_wait) override;
   bool finish(int64_t wait_ns) override;
   int fd() override;
+  int watch() override;
   bool has_joint_layout() const noexcept override { return true; }
 
  protected:
@@ -48,6 +49,10 @@ class OutOfProcessBinding : public Binding {
   // stays the same during the life of the binding.
   virtual int make_fd() = 0;
 
+  // During a run, or after one was given up: lets the descriptor report it. Until then make_fd()
+  // has an effect on later runs only, and only if reports_every_run().
+  virtual void arm_fd() = 0;
+
   // Only while no run is under way: makes the descriptor unreadable again if the peer sent a late
   // wake-up or ended.
   virtual void clear_fd() noexcept = 0;
@@ -56,8 +61,13 @@ class OutOfProcessBinding : public Binding {
   void settle(bool may_wait) override;
   bool forget_run() noexcept override;
 
+  // Whether the owner called fd(). If it only calls watch(), a run that is not watched makes no
+  // system call for the descriptor.
+  bool reports_every_run() const noexcept { return reports_every_run_; }
+
  private:
   bool has_fd_ = false;
+  bool reports_every_run_ = false;
   // The outcome of the started run was taken, although the peer may still use its memory.
   bool is_given_up_ = false;
 };

@@ -164,6 +164,21 @@ void RemoteBinding::release_retired() {
   retired_.erase(unused, retired_.end());
 }
 
+// The inputs of a lazy binding lie in memory of this process, so nothing of them is lost.
+void RemoteBinding::disconnect() noexcept {
+  if (!is_lazy_ || channel_ == nullptr) return;
+  unwatch();
+  watched_ = -1;
+  is_laid_out_ = false;
+  inputs_.move(nullptr);
+  std::unique_ptr<shm::Channel> unused;
+  {
+    const std::lock_guard lock(channel_lock_);
+    unused = std::move(channel_);
+  }
+  shared_->client.give_back(std::move(unused));
+}
+
 // ---- Runs ----
 
 bool RemoteBinding::is_laid_out() {
@@ -177,8 +192,8 @@ bool RemoteBinding::is_laid_out() {
 // finished, so such a call moves to another channel instead. Returns false if the deadline passed
 // or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
-  if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
-    move(deadline, &should_stop_);
+  const bool may_wait = awaited == shm::Awaited::kAtOnce || !epoll_;
+  if (!is_laid_out() || (!may_wait && !is_free())) move(deadline, &should_stop_);
   return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 
@@ -236,7 +251,7 @@ Outcome RemoteBinding::execute(int64_t timeout_ns) {
 }
 
 Progress RemoteBinding::begin(int64_t timeout_ns) {
-  progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater)
+  progress_ = send(timeout_ns, reports_every_run() ? shm::Awaited::kByFd : shm::Awaited::kLater)
                   ? Progress::kPending
                   : Progress::kInterrupted;
   return progress_;
@@ -298,6 +313,13 @@ int RemoteBinding::make_fd() {
     throw;
   }
   return epoll_.get();
+}
+
+void RemoteBinding::arm_fd() {
+  with_core_errors([&] {
+    if (progress_ == Progress::kPending) channel_->arm();
+    else channel_->is_free();  // asks the server for a wake-up
+  });
 }
 
 void RemoteBinding::clear_fd() noexcept {

@@ -53,6 +53,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   }
   void expect(const std::vector<Dims>& inputs,
               const std::vector<std::optional<Dims>>& outputs) override;
+  void disconnect() noexcept override;
   void* placed_output(int32_t output) override { return outputs_.data(output); }
   OutputTensor output(int32_t output) override { return outputs_.tensor(output); }
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
@@ -70,6 +71,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   void take() override;
   bool is_free() override;
   int make_fd() override;
+  void arm_fd() override;
   void clear_fd() noexcept override;
 
  private:

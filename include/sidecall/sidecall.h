@@ -1096,6 +1096,23 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
                                               sidecall_error *err);
 
+/* Like sidecall_call_fd, for a program that first looks for the end of a run itself, with
+ * sidecall_call_finish(call, 0, ...), and waits only if the run goes on: what is not watched needs
+ * no system call. The difference exists for remote models. There the descriptor reports the present
+ * run, or the one that was given up, and no later one, unless sidecall_call_fd was called too.
+ *
+ * May be called at any time and from the first run on, as often as needed; after a successful call
+ * an outcome that is there already makes the descriptor readable too.
+ *
+ * Errors: OUT_OF_MEMORY, UNREACHABLE, FORKED. *out_fd is then -1. */
+SIDECALL_API sidecall_status sidecall_call_watch(sidecall_call *call, int32_t *out_fd,
+                                                 sidecall_error *err);
+
+/* Returns for how many nanoseconds such a program should look for the end of a run of a remote
+ * model before it waits: SIDECALL_SPIN_US if that is set, else 100 000. 0 means not at all, for
+ * example because this process may use one CPU only: waiting is then quicker. Cannot fail. */
+SIDECALL_API int64_t sidecall_poll_ns(void);
+
 /* Asks the run to end with CANCELLED. The run may be executing, or still be in the queue. It may
  * still end with another outcome if it completes first. Without a run it does nothing. May be
  * called from any thread, but not at the same time as sidecall_call_close or after it. NULL is
@@ -1108,6 +1125,14 @@ SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
  * them from there. For a local model there is no difference. */
 SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows,
                                                      sidecall_call **out_call, sidecall_error *err);
+
+/* Gives the connection of such a call back to its model, whose other calls can use it at once: for
+ * a program that keeps more calls than should be connected at the same time. The inputs stay; the
+ * outputs of the last run can no longer be read. The next run takes an unused connection of the
+ * model or makes one. Does nothing for a local model, and for a call of sidecall_call_open.
+ *
+ * Errors: BUSY (a run is under way or was given up). */
+SIDECALL_API sidecall_status sidecall_call_disconnect(sidecall_call *call, sidecall_error *err);
 
 /* ==== 6. Other processes =======================================================================
  *

@@ -743,6 +743,14 @@ class Call {
     return fd;
   }
 
+  /* The same descriptor, for a program that waits only if it has looked for the end of the run in
+   * vain: it reports the run that is under way. See sidecall_call_watch. */
+  int32_t watch() {
+    int32_t fd = -1;
+    detail::check([&](sidecall_error *err) { return sidecall_call_watch(call_, &fd, err); });
+    return fd;
+  }
+
   /* The only method that another thread may call. */
   void cancel() noexcept { sidecall_call_cancel(call_); }
 

@@ -24,6 +24,7 @@ int Channel::State::fd() {
     watch(clock.get());
     watch(cancel_event());
     if (socket) watch(socket.fd());
+    if (handshake && handshake->fd() >= 0) watch(handshake->fd());
   } catch (...) {
     epoll.reset();
     throw;
@@ -64,6 +65,13 @@ void Channel::State::arm() {
   if (outcome == Outcome::kPending && !has_response(std::memory_order_seq_cst)) return;
   const uint64_t one = 1;
   is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
+}
+
+void Channel::State::arm_pending() {
+  if (fork.is_forked()) throw_forked();
+  if (outcome != Outcome::kPending || is_armed) return;
+  is_armed = true;
+  arm();
 }
 
 void Channel::State::disarm() noexcept {

@@ -165,9 +165,13 @@ class Channel {
   void cancel() noexcept;
 
   // A descriptor that becomes readable when poll() has something to report about a request that was
-  // published with kByFd; poll() makes it unreadable. The first call creates the descriptor, and
-  // must come before that publish.
+  // published with kByFd, or for which arm() was called; poll() makes it unreadable. The first call
+  // creates the descriptor, and must come before that publish or arm().
   int fd();
+
+  // Makes fd() report the call in progress too, if that was published with kLater. fd() must exist.
+  // Throws OUT_OF_MEMORY.
+  void arm();
 
   // For use while no call is in progress: makes fd() unreadable again after the server rang late or
   // hung up.

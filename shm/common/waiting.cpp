@@ -120,6 +120,12 @@ int64_t spin_override_ns() noexcept {
   return value;
 }
 
+int64_t polling_ns() noexcept {
+  const int64_t override_ns = spin_override_ns();
+  if (override_ns >= 0) return override_ns;
+  return usable_cpus() < 2 ? 0 : SpinPolicy::kSpin;
+}
+
 int usable_cpus() noexcept { return std::min(cpus().allowed, cpus().paid); }
 
 std::atomic<int> Machine::waiting{0};

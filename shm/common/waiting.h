@@ -46,6 +46,9 @@ int64_t spin_override_ns() noexcept;
 // Determined once.
 int usable_cpus() noexcept;
 
+// How long a thread that looks at many calls polls before it sleeps; 0 if it should not poll.
+int64_t polling_ns() noexcept;
+
 // The functions of the operating system that BasicSpinPolicy uses. Tests replace them.
 struct Machine {
   static int64_t now() noexcept { return now_ns(); }

@@ -95,6 +95,8 @@ TEST_CASE("functions of a call refuse NULL, and closing NULL does nothing") {
       sidecall_call_try_start(nullptr, -1, &fd, error()),
       sidecall_call_finish(nullptr, 0, error()),
       sidecall_call_fd(nullptr, &fd, error()),
+      sidecall_call_watch(nullptr, &fd, error()),
+      sidecall_call_disconnect(nullptr, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
@@ -136,6 +138,7 @@ TEST_CASE("NULL as an argument is refused") {
       sidecall_call_set_epoch(call.get(), 0, 0, nullptr, 0, error()),
       sidecall_call_set_unknown(call.get(), 0, nullptr, 1, error()),
       sidecall_call_fd(call.get(), nullptr, error()),
+      sidecall_call_watch(call.get(), nullptr, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   call.clear();

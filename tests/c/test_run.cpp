@@ -213,6 +213,32 @@ TEST_CASE("finish polls, waits and returns the outcome") {
   CHECK(call.fd() >= 0);
 }
 
+TEST_CASE("a descriptor that is made during a run reports that run, even if it is over") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  const auto outcome = [&](int32_t fd) {
+    std::string found = "PENDING";
+    while (found == "PENDING") {  // in another process the descriptor is readable now and then
+      REQUIRE(is_readable(fd, 20000));
+      found = status(sidecall_call_finish(call.get(), 0, error()));
+    }
+    return found;
+  };
+  support::give_rounds(call, 30000, kWidth);
+  call.start();
+  CHECK(outcome(call.watch()) == "OK");
+  call = Call(model, kWidth);
+  support::give_rounds(call, 1, kWidth);
+  call.start();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(outcome(call.watch()) == "OK");
+  CHECK(call.watch() == call.fd());
+  support::give_rounds(call, kLong, kWidth);
+  call.start();
+  call.cancel();
+  CHECK(outcome(call.watch()) == "CANCELLED");
+}
+
 TEST_CASE("the deadline of a started run ends the wait for that run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);

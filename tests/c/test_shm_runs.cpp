@@ -104,6 +104,123 @@ TEST_CASE("a started run has ended when its descriptor is readable") {
   }
 }
 
+TEST_CASE("a lazy call gives its connection back, keeps its inputs, and runs again") {
+  Fixture f(true);
+  Call call = Call::lazy(f.model), other = Call::lazy(f.model);
+  *doubles(call.input(0)) = 4;
+  *doubles(other.input(0)) = 5;
+  const auto disconnect = [&](Call& one) {
+    return status(sidecall_call_disconnect(one.get(), error()));
+  };
+  CHECK(disconnect(call) == "OK");  // it has no connection yet
+  call.run();
+  CHECK_FALSE(other.try_start());
+  CHECK(disconnect(call) == "OK");
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  CHECK(status(sidecall_call_output(call.get(), 0, &view, error())) == "OK");  // its shape
+  REQUIRE(other.try_start());
+  CHECK(disconnect(other) == "BUSY");
+  other.finish();
+  CHECK(doubles(other.output(0))[0] == 10);
+  CHECK_FALSE(call.try_start());
+  const int32_t fd = call.fd();
+  CHECK(disconnect(other) == "OK");
+  REQUIRE(call.try_start());
+  CHECK(is_readable(fd, 20000));
+  call.finish();
+  CHECK(doubles(call.output(0))[0] == 8);
+  CHECK(disconnect(f.call) == "OK");  // not lazy: it keeps its connection
+  REQUIRE(f.call.try_start());
+  f.call.finish();
+  CHECK(doubles(f.call.output(0))[0] == 42);
+  f.gate.close();
+  call.start(20 * kMillisecond);
+  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
+  CHECK(disconnect(call) == "BUSY");
+  f.gate.open();
+}
+
+TEST_CASE("a run is reported from the moment when it is watched") {
+  Fixture f(false);
+  const int first = f.call.watch();
+  for (int round = 0; round < 3; ++round) {
+    f.gate.close();
+    *f.x = round;
+    f.call.start();
+    CHECK_FALSE(is_readable(first, 30));  // a run that is not watched has no timer either
+    CHECK(f.finish(0) == "PENDING");
+    CHECK(f.call.watch() == first);
+    CHECK(f.call.watch() == first);
+    f.gate.open();
+    std::string outcome = "PENDING";
+    while (outcome == "PENDING") {
+      CHECK(is_readable(first, 20000));
+      outcome = f.finish(0);
+    }
+    CHECK(outcome == "OK");
+    CHECK(doubles(f.call.output(0))[0] == 2 * round);
+    f.call.start();  // not watched: it is found without the descriptor
+    do {
+      outcome = f.finish(0);
+    } while (outcome == "PENDING");
+    CHECK(outcome == "OK");
+  }
+  CHECK(f.fd() == first);
+  f.gate.close();
+  f.call.start();
+  f.gate.open();
+  CHECK(is_readable(first, 20000));  // every run is reported after fd()
+  CHECK(f.finish(-1) == "OK");
+}
+
+TEST_CASE("a watched run reports its deadline, a cancel, and when its memory is free") {
+  Fixture f(false);
+  Call call = Call::lazy(f.model);
+  *doubles(call.input(0)) = 1;
+  const auto finish = [&] { return status(sidecall_call_finish(call.get(), 0, error())); };
+  for (const bool is_cancelled : {false, true}) {
+    f.gate.close();
+    call.start(is_cancelled ? -1 : 30 * kMillisecond);
+    const int fd = call.watch();
+    if (is_cancelled) call.cancel();
+    std::string outcome = "PENDING";
+    while (outcome == "PENDING") {
+      REQUIRE(is_readable(fd, 20000));
+      outcome = finish();
+    }
+    CHECK(outcome == (is_cancelled ? "CANCELLED" : "TIMEOUT"));
+    REQUIRE(call.is_busy());
+    CHECK(finish() == "NOT_RUN");
+    call.watch();
+    f.gate.open();
+    while (call.is_busy()) {
+      REQUIRE(is_readable(fd, 20000));
+      CHECK(finish() == "NOT_RUN");
+    }
+    call.run();
+    CHECK(doubles(call.output(0))[0] == 2);
+  }
+}
+
+TEST_CASE("a watched run reports the death of its server") {
+  Fixture f(false);
+  f.call.start();
+  const int fd = f.call.watch();
+  f.gate.open();
+  f.server.close();
+  std::string outcome = "PENDING";
+  while (outcome == "PENDING") {
+    REQUIRE(is_readable(fd, 20000));
+    outcome = f.finish(0);
+  }
+  CHECK((outcome == "OK" || outcome == "PEER_DIED" || outcome == "UNREACHABLE"));
+}
+
+TEST_CASE("how long to look for an end follows the number of CPUs") {
+  CHECK(sidecall_poll_ns() >= 0);
+  CHECK(sidecall_poll_ns() <= 1000 * kMillisecond);
+}
+
 TEST_CASE("a thread can wait for a started run without polling") {
   Fixture f(true);
   for (int round = 0; round < 100; ++round) {

@@ -27,6 +27,7 @@ struct Peer {
   int64_t timeout_ns = 0;
   std::atomic<int> num_runs{0};
   int num_cleared = 0;
+  int num_armed = 0;
   std::vector<sidecall::Dims> expected_inputs;
   std::vector<std::optional<sidecall::Dims>> expected_outputs;
 
@@ -102,6 +103,7 @@ class RemoteBinding final : public sidecall::OutOfProcessBinding {
     return !peer_->is_holding;
   }
   int make_fd() override { return 42; }
+  void arm_fd() override { ++peer_->num_armed; }
   void clear_fd() noexcept override { ++peer_->num_cleared; }
 
   void interrupt_engine() noexcept override {
@@ -211,6 +213,29 @@ TEST_CASE("a call is busy until its remote run has ended") {
   CHECK(f.peer.num_cleared == 0);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
   CHECK(f.peer.num_cleared == 1);
+}
+
+TEST_CASE("only a remote run that is watched makes the peer report it, unless all runs do") {
+  Fixture f;
+  CHECK(f.call->watch() == 42);
+  f.call->start(-1);
+  CHECK(f.peer.num_armed == 0);
+  CHECK(f.call->watch() == 42);
+  CHECK(f.peer.num_armed == 1);
+  f.peer.answer();
+  f.call->finish(0);
+  f.call->start(kMillisecond);
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
+  f.call->watch();  // of the run that was given up
+  CHECK(f.peer.num_armed == 2);
+  f.peer.answer();
+  CHECK_FALSE(f.call->is_busy());
+  CHECK(f.call->fd() == 42);
+  f.call->start(-1);
+  f.call->watch();
+  CHECK(f.peer.num_armed == 2);
+  f.peer.answer();
+  f.call->finish(0);
 }
 
 TEST_CASE("a deadline is reported once, and the call is free when the peer has released the run") {

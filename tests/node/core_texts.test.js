@@ -46,14 +46,14 @@ test('JavaScript and core give the same error for a call that runs or waits in t
     const { data, dims } = slowInput(spec)
     call.copyInput(i, spec.type, dims, data)
   }
-  assert.equal(call.start(-1), true)
+  assert.equal(call.start(-1, 0), true)
   const expected = errorOf(() => call.outputDims())
   assert.equal(expected.code, 'BUSY')
 
   const model = openSync(path.join(models, 'slow.onnx'))
   const stop = new AbortController()
   // The last call waits in JavaScript.
-  const calls = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.call())
+  const calls = Array.from({ length: 2 * os.availableParallelism() + 192 }, () => model.call())
   for (const each of calls) each.inputs.n[0] = 10n ** 9n
   const runs = calls.map(each => each.run({ signal: stop.signal }))
   for (const each of [calls[0], calls.at(-1)]) {
@@ -82,7 +82,7 @@ test('a deadline that passes in the queue gives the same error as one that passe
   )
   // More runs than can run at the same time, and one more, which has to wait.
   const stop = new AbortController()
-  const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () =>
+  const runs = Array.from({ length: 2 * os.availableParallelism() + 192 }, () =>
     model.run(inputs, { signal: stop.signal })
   )
   const late = model.run(inputs, { timeoutMs: 5 })

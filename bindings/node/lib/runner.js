@@ -10,9 +10,6 @@ const { Gate, hasWaiting, submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
-// Each remote workspace has a connection, and the kernel limits how many descriptors may watch one
-// server.
-const MAX_KEPT_REMOTE = 32
 // The maximum bytes in bulky workspaces that are kept. Keeping them pays, because fresh memory for
 // each run would cost a page fault every 4 KiB.
 const MAX_BULK = 32 * 1024 * 1024
@@ -24,7 +21,6 @@ class Runner {
     this.signature = signature
     this.isClosed = false
     this.gate = isRemote ? new Gate() : null
-    this.maxKept = isRemote ? MAX_KEPT_REMOTE : MAX_KEPT
     this.inputIndex = new Map(signature.inputs.map((spec, i) => [spec.name, i]))
     this.layout = new Layout(signature, isClosedFeature, ignoresExtra)
     this.answers = new Answers(signature)
@@ -51,11 +47,9 @@ class Runner {
 
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
-    // While runs wait in the queue, close a remote workspace instead of keeping it. The waiting
-    // runs already have workspaces, so only the next new run would take this one. That run would
-    // wait too, and meanwhile the connection of this workspace would be idle.
-    if (this.gate !== null && hasWaiting()) return workspace.close()
-    if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
+    // Runs that wait in the queue have workspaces already, and need the connection of this one.
+    if (this.gate !== null && hasWaiting()) workspace.native.disconnect()
+    if (this.isClosed || kept.length >= MAX_KEPT || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0
     kept.push(workspace)

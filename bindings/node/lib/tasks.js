@@ -5,13 +5,14 @@
 'use strict'
 
 const { clearTimeout, setTimeout } = require('node:timers')
+const { addon } = require('./addon.js')
 const { fail } = require('./errors.js')
 const { THREADS, now, turn } = require('./latency.js')
 const { onAbort } = require('./signals.js')
 
-// The limit of started runs for this JavaScript thread. More runs would only wait in the library
-// instead of here, and each would hold a descriptor.
-const MAX_STARTED = Math.max(32, 2 * THREADS)
+// The limit of started runs for this JavaScript thread. More runs would only wait in the library or
+// the server instead of here, and each would hold a thread's place or a connection.
+const MAX_STARTED = Math.max(128, 2 * THREADS)
 const MAX_WAITING = 16384
 const RETRY_MS = 1
 // The deadline that the library sets for a run in another process if the caller set none.
@@ -21,6 +22,9 @@ let numStarted = 0
 let numGated = 0
 let isRetrying = false
 const queue = { tasks: [], first: 0 }
+// The tasks whose runs are starting or under way, by the number that the addon knows them by; that
+// number is free if there is none. This reference also keeps the native call alive.
+const slots = { tasks: [], free: [] }
 
 /**
  * Each model in another process has one Gate. Before a run can start, its workspace may have to
@@ -93,6 +97,7 @@ class Task {
     this.isStarting = false // a thread starts the run, and uses the workspace until onStart()
     this.isStarted = false
     this.isSettled = false
+    this.slot = -1
     this.begin = now()
     this.started = 0
     this.timer = null
@@ -185,21 +190,41 @@ class Task {
     this.succeed()
   }
 
-  /** Starts the run on a thread. Returns false if the queue of the library is full. */
+  takeSlot() {
+    this.slot = slots.free.pop() ?? slots.tasks.length
+    slots.tasks[this.slot] = this
+    return this.slot
+  }
+
+  freeSlot() {
+    slots.tasks[this.slot] = undefined
+    slots.free.push(this.slot)
+  }
+
+  /**
+   * Starts the run in the library: on one of its threads, or in another process. Returns false if
+   * the queue of the library is full.
+   */
   start() {
     const { workspace } = this
+    let isStarted
+    this.takeSlot()
     try {
       workspace.prepare()
-      const isStarted = workspace.native.start(this.remainingNs())
+      isStarted = workspace.native.start(this.remainingNs(), this.slot)
       if (isStarted === null) this.pass(workspace.gate)
-      if (!isStarted) return isStarted === null
     } catch (error) {
+      this.freeSlot()
       this.fail(error)
       return true
     }
-    ++numStarted
-    this.noteStarted()
-    return true
+    if (isStarted) {
+      ++numStarted
+      this.noteStarted()
+    } else if (!this.isStarting) {
+      this.freeSlot()
+    }
+    return isStarted !== false
   }
 
   noteStarted() {
@@ -219,7 +244,7 @@ class Task {
       if (this.timeoutNs === -1) this.timer = setTimeout(() => this.expire(), CONNECT_MS)
       return
     }
-    this.workspace.native.startOnThread(this.remainingNs(), error => this.onStart(error))
+    this.workspace.native.startOnThread(this.remainingNs(), this.slot, error => this.onStart(error))
     gate.take()
     this.isStarting = true
     this.started = now()
@@ -244,29 +269,41 @@ class Task {
       // The thread may have started the run after an earlier cancel(), which then had no effect.
       if (this.isSettled || isCancelled) native.cancel()
     } else {
-      --numStarted
+      this.leave()
       this.fail(error)
     }
     pump()
   }
 
-  /**
-   * Called on the event loop with the outcome of the run. `isReleasedOnly`: the run was cancelled
-   * or its deadline passed, but the engine still uses the memory. This function is called again
-   * when the engine has released the memory.
-   */
-  onFinish(error, isReleasedOnly) {
-    if (isReleasedOnly) return this.settle(this.reject, error)
+  leave() {
     --numStarted
-    if (error === undefined) {
-      this.estimate?.noteReturn(now() - this.started)
-      this.succeed()
-    } else {
-      this.fail(error)
-    }
+    this.freeSlot()
+  }
+
+  /**
+   * Called on the event loop if the run has failed. `isReleasedOnly`: the run was cancelled or its
+   * deadline passed, but the engine still uses the memory. This function is called again when the
+   * engine has released the memory.
+   */
+  onFail(error, isReleasedOnly) {
+    if (isReleasedOnly) return this.settle(this.reject, error)
+    this.leave()
+    this.fail(error)
     pump()
   }
+
+  onSuccess() {
+    this.leave()
+    this.estimate?.noteReturn(now() - this.started)
+    this.succeed()
+  }
 }
+
+const succeeded = new Int32Array(addon.maxFinished)
+addon.onFinish(succeeded, count => {
+  for (let i = 0; i < count; ++i) slots.tasks[succeeded[i]].onSuccess()
+  pump()
+})
 
 function startAll() {
   while (queue.first < queue.tasks.length && numStarted < MAX_STARTED) {

@@ -86,9 +86,8 @@ class Workspace {
     this.isCancelled = false
     this.task = null // the asynchronous run under way
     try {
-      this.native = new addon.Call(native, rows, (error, isReleasedOnly) =>
-        this.task.onFinish(error, isReleasedOnly)
-      )
+      const onFail = (error, isReleasedOnly) => this.task.onFail(error, isReleasedOnly)
+      this.native = new addon.Call(native, rows, onFail, gate !== null)
     } catch (error) {
       // The addon had no memory for the object itself.
       throw error.message === 'std::bad_alloc' ? outOfMemory() : error

@@ -20,6 +20,17 @@ Napi::Value configure(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// onFinish(slots, callback): whenever runs have succeeded, their slots are written to `slots`, and
+// callback(count) is called. `slots` is an Int32Array with Finisher::kMaxAtOnce elements.
+Napi::Value on_finish(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  auto slots = info[0].As<Napi::Int32Array>();
+  environment.finished_array = Napi::Persistent(slots);
+  environment.finished = slots.Data();
+  environment.on_finished = Napi::Persistent(info[1].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
 Napi::Value drain(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).drain();
   return info.Env().Undefined();
@@ -37,6 +48,8 @@ static Napi::Object define(Napi::Env env, Napi::Object exports) {
   Call::define(env, exports);
   define_open(env, exports);
   exports.Set("configure", Napi::Function::New<guarded<configure>>(env, "configure"));
+  exports.Set("onFinish", Napi::Function::New<guarded<on_finish>>(env, "onFinish"));
+  exports.Set("maxFinished", static_cast<double>(Finisher::kMaxAtOnce));
   exports.Set("drain", Napi::Function::New<guarded<drain>>(env, "drain"));
   exports.Set("version", sidecall_version());
   return exports;

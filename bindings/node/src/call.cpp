@@ -63,6 +63,7 @@ void Call::define(Napi::Env env, Napi::Object exports) {
           InstanceMethod<&Call::guarded_method<&Call::start>>("start"),
           InstanceMethod<&Call::guarded_method<&Call::start_on_thread>>("startOnThread"),
           InstanceMethod<&Call::guarded_method<&Call::cancel_run>>("cancel"),
+          InstanceMethod<&Call::guarded_method<&Call::disconnect>>("disconnect"),
           InstanceMethod<&Call::guarded_method<&Call::close_call>>("close"),
           InstanceMethod<&Call::guarded_method<&Call::own_input>>("ownInput"),
           InstanceMethod<&Call::guarded_method<&Call::borrow_input>>("borrowInput"),
@@ -81,8 +82,8 @@ void Call::define(Napi::Env env, Napi::Object exports) {
   exports.Set("Call", constructor);
 }
 
-// new Call(model, rows, onFinish). Every function of Node-API may throw while a worker is being
-// terminated, and then the destructor does not run. So the constructor takes ownership of the
+// new Call(model, rows, onFail, isRemote). Every function of Node-API may throw while a worker is
+// being terminated, and then the destructor does not run. So the constructor takes ownership of the
 // handle in its last line.
 Call::Call(const Napi::CallbackInfo& info)
     : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
@@ -105,7 +106,8 @@ void Call::open(const sidecall_model* model, int64_t rows, const Napi::CallbackI
   add_function(self, "run", run_now);
   add_function(self, "setRecords", set_records);
   add_function(self, "readText", read_text);
-  self.Set("onFinish", info[2]);
+  self.Set("onFail", info[2]);
+  is_remote_ = info[3].ToBoolean();
   Napi::MemoryManagement::AdjustExternalMemory(env, kCallBytes);
   try {
     environment_->calls.insert(this);
@@ -136,6 +138,7 @@ void Call::close(std::vector<Abandoned>* abandoned) {
     return cancel();
   }
   environment_->calls.erase(this);
+  environment_->finisher.remove(this);
   if (poll_ != nullptr) std::exchange(poll_, nullptr)->close();
   Abandoned closed{std::exchange(handle_, nullptr), std::move(closed_memory_)};
   for (Window& window : inputs_) closed.memory.push_back(window.close());
@@ -149,6 +152,12 @@ void Call::close(std::vector<Abandoned>* abandoned) {
   }
   if (!environment_->is_closing)
     Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
+}
+
+// disconnect(): lets the next call of the model have the connection.
+Napi::Value Call::disconnect(const Napi::CallbackInfo& info) {
+  environment_->check(sidecall_call_disconnect(handle_, environment_->error()));
+  return info.Env().Undefined();
 }
 
 // Must not be called while a run is under way: it would wait for the end of that run.
@@ -194,36 +203,58 @@ Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+bool Call::open_poll(int32_t fd) {
+  poll_ = Poll::open(
+      environment_->loop, fd, [this] { on_ready(); },
+      [environment = environment_] { environment->handle_closed(); });
+  if (poll_ != nullptr) environment_->handle_opened();
+  return poll_ != nullptr;
+}
+
 // Called before a run is started, so that the event loop notices the end of the run.
-void Call::watch() {
-  if (poll_ == nullptr) {
-    int32_t fd = -1;
-    environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
-    poll_ = Poll::open(
-        environment_->loop, fd, [this] { on_ready(); },
-        [environment = environment_] { environment->poll_closed(); });
-    if (poll_ == nullptr)
-      throw Napi::Error::New(environment_->env, "libuv cannot watch the descriptor of a run");
-    environment_->poll_opened();
-  }
+void Call::prepare_start() {
   for (const Window& window : inputs_) window.copy_in();
+  if (is_remote_) return environment_->finisher.prepare();
+  if (poll_ != nullptr) return;
+  int32_t fd = -1;
+  environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
+  if (!open_poll(fd))
+    throw Napi::Error::New(environment_->env, "libuv cannot watch the descriptor of a run");
 }
 
 void Call::note_started() {
   is_pending_ = true;
-  poll_->resume();
-  poll_->hold();
-  Ref();
+  is_watched_ = false;
+  if (is_remote_) environment_->finisher.add(this);
+  else watch();
 }
 
-// start(timeoutNs): starts a run without blocking. Returns null if starting it would have to wait
-// for another process; then the caller must use startOnThread. Returns false if the queue is full.
-// Otherwise returns true, and onFinish(error, isReleasedOnly) is called with the outcome. If
-// isReleasedOnly is true, the engine still uses the memory, and onFinish is called a second time
-// when the engine no longer uses it.
+bool Call::watch() noexcept {
+  if (is_watched_) return true;
+  if (is_remote_) {
+    int32_t fd = -1;
+    try {
+      if (sidecall_call_watch(handle_, &fd, nullptr) != SIDECALL_OK) return false;
+      if (poll_ == nullptr && !open_poll(fd)) return false;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+  poll_->resume();
+  poll_->hold();
+  is_watched_ = true;
+  return true;
+}
+
+// start(timeoutNs, slot): starts a run without blocking. Returns null if starting it would have to
+// wait for another process; then the caller must use startOnThread. Returns false if the queue is
+// full. Otherwise returns true. If the run succeeds, the callback of onFinish (addon.cpp) gets
+// `slot`; else onFail(error, isReleasedOnly) is called. If isReleasedOnly is true, the engine still
+// uses the memory, and onFail is called a second time when the engine no longer uses it. Until the
+// run is over, JavaScript must keep a reference to this object.
 Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  watch();
+  prepare_start();
   int32_t is_started = 0;
   const sidecall_status status = sidecall_call_try_start(
       handle_, info[0].As<Napi::Number>().Int64Value(), &is_started, environment_->error());
@@ -231,15 +262,17 @@ Napi::Value Call::start(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(env, false);
   environment_->check(status);
   if (is_started == 0) return env.Null();
+  slot_ = info[1].As<Napi::Number>().Int32Value();
   note_started();
   return Napi::Boolean::New(env, true);
 }
 
-// startOnThread(timeoutNs, done): lets a separate thread start a run, because starting it may have
-// to wait for another process. done(error) is called first, then onFinish as for start().
+// startOnThread(timeoutNs, slot, done): lets a separate thread start a run, because starting it may
+// have to wait for another process. done(error) is called first; then as for start().
 Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  watch();
+  prepare_start();
+  slot_ = info[1].As<Napi::Number>().Int32Value();
   const auto starting = std::make_shared<Starting>();
   starting->call = this;
   starting->own.handle = handle_;
@@ -254,7 +287,7 @@ Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
     (*owner)->callback = nullptr;
   };
   if (napi_create_threadsafe_function(
-          env, info[1], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(),
+          env, info[2], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(),
           finalize, context.get(), on_started, &starting->callback) != napi_ok) {
     throw Napi::Error::New(env, "Node-API cannot create a thread-safe function");
   }
@@ -293,34 +326,35 @@ void Call::on_started(napi_env env, napi_value done, void* context, void* /*data
 }
 
 void Call::on_ready() {
-  if (handle_ == nullptr) return;
+  if (handle_ == nullptr || environment_->is_closing) return;
   if (!is_pending_) return poll_->pause();
+  environment_->finisher.look_at(this);
+}
+
+Call::Look Call::look() {
   const sidecall_status status = sidecall_call_finish(handle_, 0, environment_->error());
-  if (status == SIDECALL_PENDING || environment_->is_closing) return;
+  if (status == SIDECALL_PENDING) return {status, false};
   // A run that was cancelled or whose deadline passed has its outcome at once. After the outcome
   // has been taken, sidecall_call_finish returns NOT_RUN, and the descriptor becomes readable once
   // more when the engine no longer uses the memory.
-  const bool is_released_only = sidecall_call_is_busy(handle_) != 0;
-  if (is_released_only && status == SIDECALL_NOT_RUN) return;
+  const bool is_released_only = status != SIDECALL_OK && sidecall_call_is_busy(handle_) != 0;
+  if (is_released_only && status == SIDECALL_NOT_RUN) return {SIDECALL_PENDING, false};
+  if (is_remote_) is_watched_ = false;
   if (!is_released_only) {
-    is_pending_ = false;
-    poll_->release();
+    is_pending_ = is_watched_ = false;
+    if (poll_ != nullptr) poll_->release();
   }
+  if (status == SIDECALL_OK && environment_->copies) {
+    for (const Window& window : outputs_) window.copy_out();
+  }
+  return {status, is_released_only};
+}
+
+void Call::fail(napi_value error, bool is_released_only) {
   const Napi::Env env = environment_->env;
-  const Napi::HandleScope scope(env);
-  try {
-    if (status == SIDECALL_OK) {
-      for (const Window& window : outputs_) window.copy_out();
-    }
-    const napi_value error =
-        status == SIDECALL_OK ? env.Undefined() : environment_->make_error(status);
-    const auto on_finish = Value().Get("onFinish").As<Napi::Function>();
-    on_finish.MakeCallback(Value(), {error, Napi::Boolean::New(env, is_released_only)},
-                           environment_->context);
-  } catch (const Napi::Error& error) {
-    napi_fatal_exception(env, error.Value());
-  }
-  if (!is_released_only) Unref();
+  const auto on_fail = Value().Get("onFail").As<Napi::Function>();
+  on_fail.MakeCallback(Value(), {error, Napi::Boolean::New(env, is_released_only)},
+                       environment_->context);
 }
 
 Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {

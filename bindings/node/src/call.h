@@ -29,6 +29,23 @@ class Call final : public Napi::ObjectWrap<Call> {
   // is done. At the end of the environment, close() gets `abandoned` and takes effect at once: if a
   // run is still under way, close() appends the call to `abandoned` and does not wait for the run.
   void cancel() { sidecall_call_cancel(handle_); }
+
+  // ---- For the Finisher ----
+
+  // What the outcome of the run is. PENDING if there is none yet, and also while another process
+  // still uses the memory of a run whose outcome was found before. `is_released_only`: the outcome
+  // is there, but the engine still uses the memory.
+  struct Look {
+    sidecall_status status;
+    bool is_released_only;
+  };
+  Look look();
+  // Lets the descriptor of the run wake the event loop. Returns false if that is impossible.
+  bool watch() noexcept;
+  // Tells JavaScript.
+  void fail(napi_value error, bool is_released_only);
+  int32_t slot() const { return slot_; }
+
   void await(std::chrono::steady_clock::time_point deadline);
   void close(std::vector<Abandoned>* abandoned = nullptr);
 
@@ -48,6 +65,7 @@ class Call final : public Napi::ObjectWrap<Call> {
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value start_on_thread(const Napi::CallbackInfo& info);
   Napi::Value cancel_run(const Napi::CallbackInfo& info);
+  Napi::Value disconnect(const Napi::CallbackInfo& info);
   Napi::Value close_call(const Napi::CallbackInfo& info);
 
   // call_tensors.cpp
@@ -75,7 +93,8 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_status clear_records(int64_t rows);
   void give_tensor(const Napi::CallbackInfo& info, bool borrow);
   void on_ready();
-  void watch();
+  bool open_poll(int32_t fd);
+  void prepare_start();
   void note_started();
   static void on_started(napi_env env, napi_value done, void* context, void* data);
 
@@ -86,7 +105,10 @@ class Call final : public Napi::ObjectWrap<Call> {
   std::vector<std::shared_ptr<Memory>> closed_memory_;  // has room for all that close() puts there
   std::vector<int64_t> dims_;                           // of the input that is being set
   Poll* poll_ = nullptr;
+  bool is_remote_ = false;              // the model runs in another process
   bool is_pending_ = false;             // a run was started, and the engine still uses the memory
+  bool is_watched_ = false;             // its descriptor wakes the event loop
+  int32_t slot_ = -1;                   // by which tasks.js knows the run
   std::shared_ptr<Starting> starting_;  // set while a thread starts a run
   bool is_close_wanted_ = false;        // close when that thread is done
   int64_t external_bytes_ = 0;

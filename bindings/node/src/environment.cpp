@@ -76,13 +76,15 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::shared_ptr<Environment>& self = *owner;
   self->is_closing = true;
   self->error_factory.Reset();
+  self->on_finished.Reset();
+  self->finished_array.Reset();
   self->model_constructor.Reset();
   napi_async_destroy(self->env, self->context);
   for (Call* call : self->calls) call->cancel();
   self->hook_ = handle;
   // Count one more, so that a handle that closes in the loop below does not remove the hook too
   // early.
-  ++self->num_polls_;
+  ++self->num_handles_;
   std::vector<Call::Abandoned> abandoned;
   bool has_room = true;
   try {
@@ -95,13 +97,19 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
     call->close(has_room ? &abandoned : nullptr);
   }
   close_on_thread(std::move(abandoned));
-  self->poll_closed();
+  self->finisher.close();
+  self->handle_closed();
 }
 
-void Environment::poll_closed() {
-  --num_polls_;
-  if (num_polls_ == 0 && hook_ != nullptr)
+void Environment::handle_closed() {
+  --num_handles_;
+  if (num_handles_ == 0 && hook_ != nullptr)
     napi_remove_async_cleanup_hook(std::exchange(hook_, nullptr));
+}
+
+void Environment::tell_finished(size_t count) {
+  on_finished.MakeCallback(env.Global(), {Napi::Number::New(env, static_cast<double>(count))},
+                           context);
 }
 
 void Environment::drain() {

@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "finisher.h"
 #include "uv.h"
 
 namespace sidecall_node {
@@ -22,7 +23,7 @@ class Call;
 
 constexpr uint32_t kMaxFaults = 1000;  // the number of faults that the library keeps
 
-class Environment {
+class Environment : public std::enable_shared_from_this<Environment> {
  public:
   // Creates the state of an environment and registers its cleanup. There must be no global state:
   // two copies of the package and any number of workers may share the process.
@@ -49,8 +50,11 @@ class Environment {
 
   // Count the libuv handles that are open or closing: the loop must not end before all of them are
   // closed.
-  void poll_opened() { ++num_polls_; }
-  void poll_closed();
+  void handle_opened() { ++num_handles_; }
+  void handle_closed();
+
+  // Tells JavaScript that `count` runs have succeeded; `finished` has their slots.
+  void tell_finished(size_t count);
 
   // Cancels all runs under way, and waits a short time until the engine no longer uses their
   // memory. Called before the process exits.
@@ -59,7 +63,12 @@ class Environment {
   Napi::Env env;
   uv_loop_s* loop = nullptr;
   napi_async_context context = nullptr;
+  Finisher finisher{this};
   Napi::FunctionReference error_factory;
+  // tasks.js sets these: a function, and the Int32Array with the slots of the runs that it is told.
+  Napi::FunctionReference on_finished;
+  Napi::Reference<Napi::Int32Array> finished_array;
+  int32_t* finished = nullptr;
   Napi::FunctionReference model_constructor;
   // True if external ArrayBuffers are not allowed, as in Electron. Views are then copies (see
   // Window).
@@ -71,7 +80,7 @@ class Environment {
   explicit Environment(Napi::Env from);
   static void clean_up(napi_async_cleanup_hook_handle handle, void* data);
 
-  int num_polls_ = 0;
+  int num_handles_ = 0;
   napi_async_cleanup_hook_handle hook_ = nullptr;  // set while the cleanup waits for the handles
   sidecall_error error_;
   std::unique_ptr<sidecall_fault[]> faults_;

@@ -721,11 +721,21 @@ extern "C" {
         out_fd: *mut i32,
         err: *mut sidecall_error,
     ) -> sidecall_status;
+    pub fn sidecall_call_watch(
+        call: *mut sidecall_call,
+        out_fd: *mut i32,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_poll_ns() -> i64;
     pub fn sidecall_call_cancel(call: *mut sidecall_call);
     pub fn sidecall_call_open_lazy(
         model: *const sidecall_model,
         rows: i64,
         out_call: *mut *mut sidecall_call,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_call_disconnect(
+        call: *mut sidecall_call,
         err: *mut sidecall_error,
     ) -> sidecall_status;
     pub fn sidecall_status_name(status: sidecall_status) -> *const ::core::ffi::c_char;
