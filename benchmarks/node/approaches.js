@@ -1,8 +1,9 @@
 // The ways to call a model from Node that client.js times: onnxruntime-node, sidecall, and
-// JavaScript that m2cgen generated.
+// JavaScript that m2cgen generated; and a bare socket.
 'use strict'
 
 const fs = require('node:fs')
+const net = require('node:net')
 const path = require('node:path')
 const { performance } = require('node:perf_hooks')
 
@@ -189,9 +190,27 @@ const approaches = {
     return { loop: loopOf(statement, { score }), request, read: out => [undefined, out.flat()] }
   },
 
+  /** A round trip of one byte over the socket that work.model is the path of, without sidecall. */
+  async socket(work) {
+    const socket = net.connect(work.model).unref() // the process ends with stdin
+    const byte = Buffer.alloc(1)
+    let answered
+    socket.on('data', () => answered())
+    const exchange = () =>
+      new Promise(resolve => {
+        answered = resolve
+        socket.write(byte)
+      })
+    await exchange()
+    return {
+      loop: loopOf('await exchange()', { exchange }, { isAsync: true }),
+      request: work.array
+    }
+  },
+
   /** The cost of reading the clock twice, which is part of every other time. */
   async clock(work) {
-    return { loop: loopOf('out = x', {}), request: work.array, read: () => [undefined, []] }
+    return { loop: loopOf('out = x', {}), request: work.array }
   }
 }
 
@@ -209,8 +228,8 @@ async function kept(work, statement, ready) {
   }
 }
 
-/** Loads a folder that benchmarks/models.py wrote. */
-function loadWork(folder, rows, ring) {
+/** Loads a folder that benchmarks/models.py wrote. `uri` opens its model on a server. */
+function loadWork(folder, rows, ring, uri = path.join(folder, 'model.onnx')) {
   const [available, width, classes] = fs
     .readFileSync(path.join(folder, 'shape.txt'), 'utf8')
     .trim()
@@ -223,7 +242,7 @@ function loadWork(folder, rows, ring) {
   const labels = path.join(folder, 'labels.txt') // only if the labels are strings
   const work = {
     folder,
-    model: path.join(folder, 'model.onnx'),
+    model: uri,
     rows,
     width,
     classes,

@@ -28,6 +28,7 @@ from loop import Crowd, measure_delay, run_crowd_rounds
 from models import Workload, write_workloads
 from node_clients import Clients
 from rounds import Contender, run_rounds
+from served import Amount, measure_served
 
 # The approaches of each client; see benchmarks/README.md.
 APPROACHES = {
@@ -49,6 +50,12 @@ class Settings:
         self.crowds = [("gbm", 1)] if quick else [("gbm", 1), ("forest", 100)]
         self.crowd_rounds = 2 if quick else 20
         self.crowd_budget_ns = 1e6 if quick else 5e7
+        self.served = Amount(
+            rounds=2 if quick else 60,
+            budget_ns=self.budget_ns,
+            crowd_rounds=self.crowd_rounds,
+            crowd_budget_ns=self.crowd_budget_ns,
+        )
         self.delay_rounds, self.delay_ms = (2, 100) if quick else (7, 2_000)
 
 
@@ -150,6 +157,27 @@ def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
     report.bars.append(Bar("node_loop_delay_p99_ms", delay_p99, 2))
 
 
+def print_served(report: Report) -> None:
+    rows = [
+        row
+        for row in report.rows
+        if row["scenario"].startswith(("native server, ", "python server, ", "bare, "))
+        and "calls_per_second" not in row
+    ]
+    print()
+    print_table(
+        ["served", "p50 us", "p99 us"],
+        [
+            [
+                f"{row['scenario']}: {row['client']} {row['approach']}",
+                f"{row['p50_us']:.2f}",
+                f"{row['p99_us']:.2f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def print_calls(report: Report) -> None:
     calls = [row for row in report.rows if "vs_onnxruntime_node" in row]
     for scenario, cells in by_scenario(calls).items():
@@ -224,6 +252,10 @@ def main() -> int:
         measured = measure_calls(settings, clients, workloads, report, faults.append)
         add_call_rows(report, measured)
         measure_crowds(settings, clients, workloads, report, faults.append)
+        gbm = next(workload for workload in workloads if workload.name == "gbm")
+        measure_served(
+            settings.served, options.build.resolve(), clients, gbm, report, faults.append
+        )
         print("measuring the event loop's delay while a slow model runs", file=sys.stderr)
         rows, p99, note = measure_delay(
             clients.open, folder, settings.delay_rounds, settings.delay_ms, faults.append
@@ -235,6 +267,7 @@ def main() -> int:
         add_bars(report, measured["gbm", 1], p99["sidecall"])
     path = report.write(options.output)
     print_calls(report)
+    print_served(report)
     print_loop(report)
     print(f"\nwritten to {path}")
     report.print_bars()

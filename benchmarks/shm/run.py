@@ -29,7 +29,7 @@ from common import (
 )
 from models import Workload, write_workloads
 from rounds import Client, Contender, run_rounds
-from servers import MODES, Server, Servers, bound
+from servers import MODES, Paired, Server, Servers, bound
 
 HERE = Path(__file__).resolve().parent
 SIZES = [64, 1024, 16 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20]
@@ -56,21 +56,6 @@ class Place:
     name: str
     client_cpu: int | None
     server_cpu: int | None
-
-
-@dataclass
-class Paired(Contender):
-    """A contender with a server process that runs only during the contender's turn."""
-
-    server: Server | None = None
-    scenario: str = ""
-    place: str = ""
-
-    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.server is None:
-            return super().ask_round(calls, warm_up)
-        with self.server.awake():
-            return super().ask_round(calls, warm_up)
 
 
 @dataclass

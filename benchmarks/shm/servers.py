@@ -1,4 +1,4 @@
-"""The server processes of benchmarks/shm; used by run.py.
+"""The server processes of benchmarks/shm and benchmarks/node; used by their run.py.
 
 They start with the run and end with it, however the run ends. A server is stopped (SIGSTOP) while
 it is not its turn, so that its polling does not disturb the others.
@@ -11,7 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from rounds import Contender
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,6 +91,21 @@ class Server:
         self._process.stdout.close()
 
 
+@dataclass
+class Paired(Contender):
+    """A contender with a server process that runs only during the contender's turn."""
+
+    server: Server | None = None
+    scenario: str = ""
+    place: str = ""
+
+    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.server is None:
+            return super().ask_round(calls, warm_up)
+        with self.server.awake():
+            return super().ask_round(calls, warm_up)
+
+
 class Servers:
     """All servers of a run; their sockets are in `folder`."""
 
@@ -126,6 +145,13 @@ class Servers:
         """Starts native/server.c."""
         at = self._address(f"{kind}-{mode}-{cpu}")
         return self._start([str(self._build / "bin" / "bench-shm-server"), kind, at], mode, cpu), at
+
+    def socket(self, name: str) -> tuple[Server, str]:
+        """Starts native/server.c as a bare echo; returns also the path of its socket."""
+        at = str(self._folder / f"{name}.sock")
+        return self._start(
+            [str(self._build / "bin" / "bench-shm-server"), "socket", at], "sleep", None
+        ), at
 
     def native(
         self, model: Path, mode: str, cpu: int | None, threads: int = 1

@@ -86,7 +86,8 @@ int OutOfProcessBinding::fd() {
 int OutOfProcessBinding::watch() {
   const int fd = make_fd();
   has_fd_ = true;
-  if (is_pending() && !reports_every_run_) arm_fd();
+  // is_pending() would forget a run whose memory is free by now, and which was not reported.
+  if (was_started() && !reports_every_run_) arm_fd();
   return fd;
 }
 

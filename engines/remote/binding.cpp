@@ -316,10 +316,7 @@ int RemoteBinding::make_fd() {
 }
 
 void RemoteBinding::arm_fd() {
-  with_core_errors([&] {
-    if (progress_ == Progress::kPending) channel_->arm();
-    else channel_->is_free();  // asks the server for a wake-up
-  });
+  with_core_errors([&] { channel_->arm(); });
 }
 
 void RemoteBinding::clear_fd() noexcept {

@@ -100,8 +100,9 @@ struct Channel::State {
   int fd();
   void watch(int descriptor);  // adds a descriptor to the epoll set of fd()
   void set_timer(Deadline at) noexcept;
-  void arm();  // after publishing: makes fd() readable when poll() has something to report
-  void arm_pending();
+  void arm();      // after publishing: makes fd() readable when poll() has something to report
+  void arm_now();  // see Channel::arm
+  void raise_event() noexcept;
   void disarm() noexcept;
   int cancel_event();  // created on first use
   void clear_event() noexcept;

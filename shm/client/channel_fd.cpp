@@ -63,15 +63,22 @@ void Channel::State::arm() {
   // look once more.
   request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
   if (outcome == Outcome::kPending && !has_response(std::memory_order_seq_cst)) return;
-  const uint64_t one = 1;
-  is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
+  raise_event();
 }
 
-void Channel::State::arm_pending() {
+void Channel::State::arm_now() {
   if (fork.is_forked()) throw_forked();
-  if (outcome != Outcome::kPending || is_armed) return;
-  is_armed = true;
-  arm();
+  if (outcome != Outcome::kPending) {
+    if (is_free(true)) raise_event();
+  } else if (!is_armed) {
+    is_armed = true;
+    arm();
+  }
+}
+
+void Channel::State::raise_event() noexcept {
+  const uint64_t one = 1;
+  is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
 }
 
 void Channel::State::disarm() noexcept {

@@ -176,7 +176,8 @@ bool Channel::State::is_free(bool will_sleep) {
   try {
     const int fds[2] = {socket.fd(), pidfd.get()};
     const unsigned ready = wait_readable(fds, 2, at_once());
-    bool is_gone = (ready & 2u) != 0;
+    // give_up() closes the socket if it sees that the server has hung up.
+    bool is_gone = !socket || (ready & 2u) != 0;
     if (ready & 1u) read_socket(&is_gone);
     // Announce sleep, as in sleep(): from here on the server sends a ring with the late answer.
     if (will_sleep) request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);

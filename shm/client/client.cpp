@@ -170,7 +170,7 @@ bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) {
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
-void Channel::arm() { state_->arm_pending(); }
+void Channel::arm() { state_->arm_now(); }
 void Channel::clear_fd() noexcept { state_->disarm(); }
 bool Channel::is_alive() const noexcept {
   // The socket is checked only for a hang-up. poll skips the pidfd if there is none.

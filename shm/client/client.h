@@ -169,8 +169,9 @@ class Channel {
   // creates the descriptor, and must come before that publish or arm().
   int fd();
 
-  // Makes fd() report the call in progress too, if that was published with kLater. fd() must exist.
-  // Throws OUT_OF_MEMORY.
+  // Makes fd() report the call in progress too, if that was published with kLater. After a call that
+  // was given up, fd() becomes readable when is_free() is true, even if that is now. fd() must
+  // exist. Throws OUT_OF_MEMORY.
   void arm();
 
   // For use while no call is in progress: makes fd() unreadable again after the server rang late or

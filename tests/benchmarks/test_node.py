@@ -19,6 +19,8 @@ BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 BARS = [
     "node_runsync_vs_ort",
     "node_call_vs_ort",
+    "node_shm_sync_extra_us",
+    "node_shm_async_vs_socket",
     "node_predict_vs_ort",
     "node_run_vs_ort",
     "node_loop_delay_p99_ms",
@@ -77,7 +79,31 @@ def test_concurrent_calls_were_measured(document: dict) -> None:
         if "calls_per_second" in row
     }
     ways = [("onnxruntime-node", "run"), ("sidecall", "run_async"), ("sidecall", "predict")]
-    assert crowds == {(f"gbm, {width} at once", *way) for width in (1, 4, 16) for way in ways}
+    local = {(f"gbm, {width} at once", *way) for width in (1, 4, 16) for way in ways}
+    kinds = {"native": ways[1:], "python": ways[1:2]}
+    served = {
+        (f"{kind} server, {width} at once", *way)
+        for kind, those in kinds.items()
+        for width in (1, 64)
+        for way in those
+    }
+    assert crowds == local | served
+
+
+def test_a_served_model_was_measured_in_both_waiting_modes(document: dict) -> None:
+    measured = {
+        (row["scenario"], row["client"], row["approach"])
+        for row in document["rows"]
+        if row["scenario"].endswith(("adaptive", "sleep"))
+    }
+    tensors, records = ["run_sync", "run_async"], ["predict_sync", "predict"]
+    kinds = {"native": [*tensors, *records], "python": tensors}
+    expected = {(f"bare, {mode}", "sidecall", "socket") for mode in ("adaptive", "sleep")}
+    for mode in ("adaptive", "sleep"):
+        for kind, approaches in kinds.items():
+            server = f"{kind} server, {mode}"
+            expected |= {(server, "c", kind), *((server, "sidecall", way) for way in approaches)}
+    assert measured == expected
 
 
 def test_the_event_loop_delay_was_measured_during_slow_runs(document: dict) -> None:

@@ -115,6 +115,22 @@ TEST_CASE(
   CHECK(again.join().empty());
 }
 
+TEST_CASE("a call that is cancelled after the server has hung up is free at once") {
+  for (const Awaited awaited : {Awaited::kByFd, Awaited::kLater}) {
+    Pair pair;
+    const int fd = pair.channel->fd();
+    pair.channel->publish(false, 20 * kSecond, awaited);
+    pair.peer = Peer();  // hangs up; the process goes on
+    pair.channel->cancel();
+    REQUIRE(pair.channel->poll() == Outcome::kCancelled);
+    pair.channel->arm();
+    CHECK(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+    CHECK(pair.channel->is_free());
+    pair.channel->clear_fd();
+    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+  }
+}
+
 TEST_CASE("a cancel that comes too late does not keep the descriptor of the next call readable") {
   Pair pair;
   const int fd = pair.channel->fd();

@@ -3,11 +3,16 @@
  *
  *   echo     returns the row's first value and its last two
  *   scalar   X of any length; reads its first element and returns it
- *   copy     X of any length; returns all of it */
+ *   copy     X of any length; returns all of it
+ *   socket   no channel: a listening socket, whose clients get back what they send, one after the
+ *            other */
 #include <sidecall/server.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "peer.h"
 
@@ -67,7 +72,33 @@ static const struct {
      copy},
 };
 
+static void be_ready(void) {
+  puts("ready");
+  fflush(stdout);
+}
+
+/* Ends with the signal that ends the process. */
+static void serve_socket(const char* path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  const int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listening < 0 || bind(listening, (struct sockaddr*)&address, sizeof address) != 0 ||
+      listen(listening, 8) != 0)
+    peer_fail("cannot listen at %s", path);
+  be_ready();
+  for (;;) {
+    char bytes[256];
+    const int client = accept(listening, NULL, NULL);
+    ssize_t count = 0;
+    while ((count = read(client, bytes, sizeof bytes)) > 0) {
+      if (write(client, bytes, (size_t)count) != count) break;
+    }
+    close(client);
+  }
+}
+
 int main(int argc, char** argv) {
+  if (argc == 3 && strcmp(argv[1], "socket") == 0) serve_socket(argv[2]);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_service service;
   sidecall_service_init(&service);
@@ -77,7 +108,8 @@ int main(int argc, char** argv) {
     service.signature_length = strlen(kinds[i].signature);
     service.handler = kinds[i].handler;
   }
-  if (service.handler == NULL) peer_fail("expected bench-shm-server echo|scalar|copy ADDRESS");
+  if (service.handler == NULL)
+    peer_fail("expected bench-shm-server echo|scalar|copy|socket ADDRESS");
   struct rlimit limit = {0, 0};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -89,8 +121,7 @@ int main(int argc, char** argv) {
   if (sidecall_server_open_service(argv[2], &service, SIDECALL_VERIFY_ERROR, &options, &server,
                                    &err))
     peer_fail("%s", err.message);
-  puts("ready");
-  fflush(stdout);
+  be_ready();
   while (getchar() != EOF) continue;
   sidecall_server_close(server);
   return 0;
