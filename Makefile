@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-node package-python package-setup clean
+.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-natives package-node package-python package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -313,7 +313,13 @@ bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example
 # separately, in $(BUILD)/portable, once for all packages.
 portable_build := tools/portable_build.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
 
-package: package-python package-node ## build an sdist, a wheel and the npm tarballs in dist/
+# The machines for which the packages of Go, Rust and Java have a library. A release has all:
+# MACHINES="x86_64 aarch64". The wheel and the npm packages are for this machine.
+MACHINES ?= $(shell uname -m)
+portable_natives := tools/package/natives.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS) $(MACHINES)
+package_options = --natives $(BUILD)/portable-natives --out $(DIST)/$(subst package-,,$@) $(MACHINES)
+
+package: package-python package-node package-go ## build the packages of all languages in dist/; MACHINES="x86_64 aarch64"
 	@ls -1 $(DIST) $(DIST)/slim
 
 package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
@@ -328,6 +334,16 @@ package-python: package-setup ## build only the sdist and the wheel
 package-node: package-setup ## build only the npm tarballs
 	@$(quietly) portable-node "building the Node.js addon and the command for glibc 2.28" $(portable_build) sidecall-node sidecall-cli
 	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out $(DIST)
+
+$(BUILD)/.system-aarch64: $(BUILD)/.system
+	@command -v aarch64-linux-gnu-objcopy >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log binutils-aarch64-linux-gnu
+	@touch $@
+
+package-natives: package-setup $(if $(filter aarch64,$(MACHINES)),$(BUILD)/.system-aarch64)
+	@$(quietly) portable-natives "building libsidecall for glibc 2.28, for programs in Go, Rust and Java" $(portable_natives)
+
+package-go: package-natives ## build only the Go module
+	@$(quietly) package-go "packing the Go module" $(BIN)/python tools/package/go.py $(package_options)
 
 clean: ## remove everything that make created
 	rm -rf $(BUILD) $(VENV) docs/reference/generated dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include

@@ -2,11 +2,9 @@
 
 package sidecall
 
-// The program contains the library, and needs no other file. It looks for the archive in the
-// module, as in a package, and then where the repository builds it.
+// The program contains the library, and needs no file of sidecall. Here the library is where the
+// repository builds it; tools/package/go.py puts one into the module, and replaces this file.
 
-// #cgo amd64 LDFLAGS: -L${SRCDIR}/lib/linux_amd64
-// #cgo arm64 LDFLAGS: -L${SRCDIR}/lib/linux_arm64
 // #cgo CFLAGS: -DSIDECALL_STATIC
 // #cgo LDFLAGS: -L${SRCDIR}/../../build/lib -l:libsidecall.a -lstdc++ -lm -ldl -lpthread
 import "C"

@@ -6,6 +6,7 @@ The tree is installed from the build and then moved.
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from onnx import TensorProto, helper
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 VERSION = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+PENGUINS = ROOT / "tests" / "vectors" / "models" / "penguins.onnx"
+# What the programs `penguins` of examples print for this model, in every language.
+PENGUINS_OUTPUT = """\
+label: Gentoo
+probabilities.Gentoo: 0.9980
+refused: feature 'bill_length_mm': expected float32, got string
+refused: feature 'body_mass_g': expected float32, got string
+"""
 
 INSTALL = (
     "install it with 'pip install onnxruntime' for Python or with 'npm install onnxruntime-node' "
@@ -81,15 +90,26 @@ def assert_says_what_to_install(text: str) -> None:
     assert text.count("\n") <= 1, "expected one line"
 
 
+def make_packages(folder: Path, *targets: str) -> Path:
+    """Runs targets of make that write packages, and returns the folder of the packages."""
+    # If make runs the tests, its options must not reach the make that is started here.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    for target in targets:
+        run("make", "-C", ROOT, f"DIST={folder}", target, env=environment)
+    return folder
+
+
 def library_dir(tree: Path) -> Path:
     return next(tree.rglob("libsidecall.so")).parent
 
 
 @dataclass(frozen=True)
 class Application:
-    """A folder with the result of `npm install` of the tarballs.
+    """The folder of a program that uses packages, and the environment of its commands.
 
-    Its environment has no compiler, no Python, no network and no variable of this project.
+    The environment has only the tools that are named, and no variable of this project.
     """
 
     folder: Path
@@ -129,21 +149,32 @@ def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {"main": found[0], "platform": found[1]}
 
 
+def make_room(folder: Path, tools: dict[str, object], **variables: object) -> Application:
+    """Makes an empty folder and an empty home; `tools` says where each program is."""
+    for name in ("tools", "home", "application"):
+        (folder / name).mkdir()
+    for name, path in tools.items():
+        assert path is not None, f"{name} is not installed here"
+        (folder / "tools" / name).symlink_to(path)
+    own = {"PATH": folder / "tools", "HOME": folder / "home"}
+    environment = {name: str(value) for name, value in (own | variables).items()}
+    return Application(folder / "application", environment)
+
+
+def find_compiler(name: str) -> dict[str, object]:
+    """A C compiler and what it runs. A compiler cache would look for the compiler in PATH."""
+    return {tool: shutil.which(tool, path="/usr/bin:/bin") for tool in (name, "as", "ld")}
+
+
+def needed(program: Path) -> set[str]:
+    """The shared libraries that a program loads when it starts."""
+    return set(re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", program)))
+
+
 def make_application(folder: Path, tarballs: list[object]) -> Application:
-    tools = folder / "tools"
-    tools.mkdir()
-    for name in ("node", "npm", "sh", "env"):
-        (tools / name).symlink_to(shutil.which(name))
-    assert not any(
-        shutil.which(name, path=str(tools)) for name in ("cc", "c++", "python3", "make", "curl")
-    )
-    environment = {
-        "PATH": str(tools),
-        "HOME": str(folder),
-        "npm_config_cache": str(folder / "cache"),
-    }
-    application = Application(folder / "application", environment)
-    application.folder.mkdir()
+    """The result of `npm install` of the tarballs, without a compiler, Python and a network."""
+    tools = {name: shutil.which(name) for name in ("node", "npm", "sh", "env")}
+    application = make_room(folder, tools, npm_config_cache=folder / "cache")
     application.run("npm", "init", "-y")
     application.run("npm", "install", *tarballs, "--offline", "--no-audit", "--no-fund")
     return application

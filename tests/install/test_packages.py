@@ -1,13 +1,14 @@
-"""`make package`: packages for every system with glibc 2.28, each file compiled once."""
+"""The packages for Python and Node.js: they run on every system with glibc 2.28, and each file is
+compiled once.
+"""
 
-import os
 import platform
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, VERSION, run
+from .conftest import ROOT, VERSION, make_packages, run
 
 pytestmark = pytest.mark.long
 PENGUINS = ROOT / "tests" / "vectors" / "models" / "penguins.onnx"
@@ -16,14 +17,7 @@ LOGS = ROOT / "build" / "log"
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    # If make runs the tests, its options must not reach the make that is started below.
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
-    }
-    for target in ("package-python", "package-node"):
-        run("make", "-C", ROOT, f"DIST={folder}", target, env=environment)
-    return folder
+    return make_packages(tmp_path_factory.mktemp("dist"), "package-python", "package-node")
 
 
 def test_the_packages_are_an_sdist_a_wheel_two_tarballs_and_a_slim_one(dist: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BUILD, ROOT, VERSION, library_dir, run, write_determinant
+from .conftest import BUILD, ROOT, VERSION, library_dir, needed, run, write_determinant
 
 pytestmark = pytest.mark.long
 
@@ -117,10 +117,6 @@ def program(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     (folder / "program.c").write_text(PROGRAM, encoding="utf-8")
     run("sh", "-c", commands_of_the_guide()[1], cwd=folder, env=environment)
     return folder / "program"
-
-
-def needed(program: Path) -> set[str]:
-    return set(re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", program)))
 
 
 def test_the_program_is_small_and_needs_only_the_c_library(program: Path) -> None:
