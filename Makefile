@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-natives package-node package-python package-rust package-setup clean
+.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-java package-natives package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -319,7 +319,7 @@ MACHINES ?= $(shell uname -m)
 portable_natives := tools/package/natives.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS) $(MACHINES)
 package_options = --natives $(BUILD)/portable-natives --out $(DIST)/$(subst package-,,$@) $(MACHINES)
 
-package: package-python package-node package-go package-rust ## build the packages of all languages in dist/; MACHINES="x86_64 aarch64"
+package: package-python package-node package-go package-rust package-java ## build the packages of all languages in dist/; MACHINES="x86_64 aarch64"
 	@ls -1 $(DIST) $(DIST)/slim
 
 package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
@@ -347,6 +347,9 @@ package-go: package-natives ## build only the Go module
 
 package-rust: package-natives $(BUILD)/.system-rust ## build only the Rust crates
 	@$(quietly) package-rust "packing the Rust crates" $(BIN)/python tools/package/rust.py $(package_options)
+
+package-java: package-natives $(BUILD)/.system-java ## build only the jars
+	@$(quietly) package-java "packing the jars" $(BIN)/python tools/package/java.py $(package_options)
 
 clean: ## remove everything that make created
 	rm -rf $(BUILD) $(VENV) docs/reference/generated dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include

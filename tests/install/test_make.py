@@ -75,3 +75,13 @@ def test_each_kind_of_package_builds_only_its_own_targets() -> None:
     assert "sidecall-node sidecall-cli" in node
     assert "sidecall-python" not in node
     assert "cmake --build build " not in python + node
+    for name, others in {
+        "go": ("rust", "java"),
+        "rust": ("go", "java"),
+        "java": ("go", "rust"),
+    }.items():
+        commands = dry_run(f"package-{name}")
+        assert "natives.sh" in commands
+        assert f"tools/package/{name}.py" in commands
+        for other in (*(f"package/{other}.py" for other in others), "sdist", "npm-pack"):
+            assert other not in commands

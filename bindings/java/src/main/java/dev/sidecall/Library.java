@@ -125,11 +125,12 @@ final class Library {
     if (variable != null && !variable.isEmpty()) {
       return load(Path.of(variable), "the environment variable SIDECALL_LIBRARY", tried);
     }
-    String resource = "native/linux-" + architecture() + "/" + FILE;
+    // The jar with the library is a module of its own, so its class loader is asked.
+    String resource = "dev/sidecall/native/linux-" + architecture() + "/" + FILE;
     SymbolLookup found = null;
-    try (InputStream packed = Library.class.getResourceAsStream(resource)) {
+    try (InputStream packed = Library.class.getClassLoader().getResourceAsStream(resource)) {
       if (packed == null) {
-        tried.add("the jar has no dev/sidecall/" + resource);
+        tried.add("no jar has " + resource);
       } else {
         found = load(unpack(packed.readAllBytes()), "the jar", tried);
       }

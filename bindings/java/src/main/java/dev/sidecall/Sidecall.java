@@ -22,8 +22,9 @@ import java.util.Objects;
  * <ol>
  *   <li>the system property {@code sidecall.library}, a path
  *   <li>the environment variable {@code SIDECALL_LIBRARY}, a path
- *   <li>the resource {@code dev/sidecall/native/linux-x86_64/libsidecall.so} of the jar (or that of
- *       another architecture), which is written to a private folder of the user's cache
+ *   <li>the resource {@code dev/sidecall/native/linux-x86_64/libsidecall.so} (or that of another
+ *       architecture) of a jar on the class path or of a module of the program, which is written to
+ *       a private folder of the user's cache
  *   <li>the folders of {@code java.library.path}
  *   <li>the search path of the dynamic loader
  * </ol>

@@ -170,7 +170,7 @@ class LifecycleTest {
     nowhere.environment().remove("LD_LIBRARY_PATH");
     String searched = run(nowhere).output;
     if (!searched.startsWith("version ")) { // it is not installed on this machine
-      for (String place : List.of("the jar", "/nowhere/libsidecall.so", "dynamic loader")) {
+      for (String place : List.of("no jar has", "/nowhere/libsidecall.so", "dynamic loader")) {
         assertTrue(searched.contains(place), searched);
       }
     }
