@@ -77,8 +77,16 @@ def test_a_program_needs_a_c_compiler_and_only_the_c_library(application: Applic
     libraries = {
         name for name in needed(application.folder / "penguins") if not name.startswith("ld-linux")
     }
-    assert libraries <= {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"}
+    system = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "libgcc_s.so.1"}
+    assert libraries <= system
     assert application.run("./penguins", PENGUINS) == PENGUINS_OUTPUT
+
+
+def test_a_static_program_needs_no_library_and_reports_errors(application: Application) -> None:
+    options = ("-ldflags", "-linkmode external -extldflags -static")
+    application.run("go", "build", *options, "-o", "static", ".")
+    assert needed(application.folder / "static") == set()
+    assert application.run("./static", f"{PENGUINS}?engine=native") == PENGUINS_OUTPUT
 
 
 def test_the_library_shares_no_symbol_with_a_program(application: Application) -> None:

@@ -4,6 +4,7 @@ The program gets the crates from the folder that make has written, and from no n
 """
 
 import platform
+import re
 import shutil
 import subprocess
 import tarfile
@@ -84,10 +85,28 @@ def test_a_program_contains_the_library_and_needs_no_other(application: Applicat
     assert application.run(program, PENGUINS) == PENGUINS_OUTPUT
 
 
-def test_a_variable_names_another_library(application: Application) -> None:
+@pytest.fixture
+def unpacked(registry: Path, tmp_path: Path) -> Application:
+    """The same crate, which names the two unpacked crates as the guide says."""
+    tools = find_compiler("cc") | find_toolchain()
+    application = make_room(tmp_path, tools, CARGO_NET_OFFLINE="true")
+    application.run("cargo", "init", "--vcs", "none", "--name", "penguins")
+    vendor = application.folder / "vendor"
+    vendor.mkdir()
+    for crate in registry.glob("*.crate"):
+        run("tar", "-xf", crate, "-C", vendor)
+    guide = (ROOT / "docs" / "rust.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
+    manifest = application.folder / "Cargo.toml"
+    own, _, _ = manifest.read_text(encoding="utf-8").partition("[dependencies]")
+    manifest.write_text(own + text, encoding="utf-8")
+    shutil.copy(EXAMPLE, application.folder / "src")
+    return application
+
+
+def test_unpacked_crates_link_another_library_that_a_variable_names(unpacked: Application) -> None:
     library = ROOT / "build" / "portable" / "lib"  # from which the package was made
-    environment = application.environment | {"SIDECALL_LIB_DIR": str(library)}
-    command = ("cargo", "build", "--target-dir", "shared")
-    run(*command, cwd=application.folder, env=environment)
-    program = application.folder / "shared" / "debug" / "penguins"
+    environment = unpacked.environment | {"SIDECALL_LIB_DIR": str(library)}
+    run("cargo", "build", cwd=unpacked.folder, env=environment)
+    program = unpacked.folder / "target" / "debug" / "penguins"
     assert "libsidecall.so.0" in needed(program)

@@ -3,8 +3,9 @@
 # Java. For each machine (x86_64, aarch64) they lie in BUILD-natives/MACHINE:
 #
 #   libsidecall.a   for programs that contain the library. It holds the C++ library too, so that a C
-#                   compiler links it. Its only global symbols are those of the C ABI, so that it
-#                   never clashes with the C++ library of the program.
+#                   compiler links it, with the unwinder that every compiler brings. Its only
+#                   global symbols are those of the C ABI, so that it never clashes with the C++
+#                   library of the program.
 #   libsidecall.so  for programs that load the library
 #
 # A file beside the folders, `ThirdPartyNotices.md`, holds the licences of what they contain.
@@ -38,15 +39,15 @@ fail() {
 runtime_archives() {
   echo 'int sidecall_probe;' >"$natives/probe.cpp"
   "$zig" c++ -target "$1" -O3 -fPIC -shared -v "$natives/probe.cpp" -o "$natives/probe.so" 2>&1 |
-    grep -o '/[^ ]*/lib\(c++abi\|c++\|unwind\|compiler_rt\)\.a' | sort -u
+    grep -o '/[^ ]*/lib\(c++abi\|c++\|compiler_rt\)\.a' | sort -u
 }
 
 # merge LIBRARY TARGET TOOLS OUT: puts the library and what it needs of the C++ library into one
 # object, in which all other symbols are local.
 merge() {
   archives=$(runtime_archives "$2")
-  [ "$(echo "$archives" | wc -l)" = 4 ] ||
-    fail "$zig" "expected four archives of the C++ library, got: $archives"
+  [ "$(echo "$archives" | wc -l)" = 3 ] ||
+    fail "$zig" "expected three archives of the C++ library, got: $archives"
   # Groups of COMDAT would tie local copies of functions to those of the program.
   # shellcheck disable=SC2086 # the paths of zig's cache have no spaces
   "$3-ld" -r --force-group-allocation -o "$4/merged.o" --whole-archive "$1" --no-whole-archive \
@@ -61,7 +62,7 @@ merge() {
   LC_ALL=C sort "$symbols" | diff - "$4/symbols.txt" >&2 ||
     fail "$4/libsidecall.a" "expected the symbols of $symbols"
   "$zig" cc -target "$2" -O3 -shared -Wl,--no-undefined -Wl,--whole-archive "$4/libsidecall.a" \
-    -o "$4/probe.so" || fail "$4/libsidecall.a" "expected to need glibc 2.28 alone"
+    -lunwind -o "$4/probe.so" || fail "$4/libsidecall.a" "expected to need glibc 2.28 alone"
   rm "$4/merged.o" "$4/sidecall.o" "$4/symbols.txt" "$4/probe.so"
 }
 
@@ -74,7 +75,7 @@ for machine; do
     fail "$machine" "expected $tools-objcopy, of Debian's package binutils-${machine#x86_}-linux-gnu"
   MACHINE=$machine tools/portable_build.sh "$python" "$from" "$jobs" sidecall sidecall-static
   mkdir -p "$out"
-  if ! [ "$out/libsidecall.a" -nt "$from/lib/libsidecall.a" ]; then
+  if ! [ "$out/libsidecall.a" -nt "$from/lib/libsidecall.a" ] || [ "$0" -nt "$out/libsidecall.a" ]; then
     merge "$from/lib/libsidecall.a" "$machine-linux-gnu.2.28" "$tools" "$out"
   fi
   if ! [ "$out/libsidecall.so" -nt "$from/lib/libsidecall.so" ]; then
