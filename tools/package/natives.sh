@@ -50,14 +50,14 @@ merge() {
     fail "$zig" "expected three archives of the C++ library, got: $archives"
   # Groups of COMDAT would tie local copies of functions to those of the program.
   # shellcheck disable=SC2086 # the paths of zig's cache have no spaces
-  "$3-ld" -r --force-group-allocation -o "$4/merged.o" --whole-archive "$1" --no-whole-archive \
+  "$3ld" -r --force-group-allocation -o "$4/merged.o" --whole-archive "$1" --no-whole-archive \
     --start-group $archives --end-group
-  "$3-objcopy" "--keep-global-symbols=$symbols" --strip-debug "$4/merged.o" "$4/sidecall.o"
-  "$3-objcopy" --strip-unneeded "$4/sidecall.o"
+  "$3objcopy" "--keep-global-symbols=$symbols" --strip-debug "$4/merged.o" "$4/sidecall.o"
+  "$3objcopy" --strip-unneeded "$4/sidecall.o"
   rm -f "$4/libsidecall.a"
-  "$3-ar" rcsD "$4/libsidecall.a" "$4/sidecall.o"
+  "$3ar" rcsD "$4/libsidecall.a" "$4/sidecall.o"
   # No symbol is missing in the C ABI, and glibc 2.28 has what is not defined here.
-  "$3-nm" --defined-only --extern-only --format=just-symbols "$4/sidecall.o" |
+  "$3nm" --defined-only --extern-only --format=just-symbols "$4/sidecall.o" |
     LC_ALL=C sort >"$4/symbols.txt"
   LC_ALL=C sort "$symbols" | diff - "$4/symbols.txt" >&2 ||
     fail "$4/libsidecall.a" "expected the symbols of $symbols"
@@ -69,17 +69,20 @@ merge() {
 for machine; do
   out="$natives/$machine"
   from=$build
-  [ "$machine" = "$(uname -m)" ] || from="$build-$machine"
-  tools="$machine-linux-gnu"
-  command -v "$tools-objcopy" >/dev/null ||
-    fail "$machine" "expected $tools-objcopy, of Debian's package binutils-${machine#x86_}-linux-gnu"
+  tools=
+  if [ "$machine" != "$(uname -m)" ]; then
+    from="$build-$machine"
+    tools="$machine-linux-gnu-"
+  fi
+  command -v "${tools}objcopy" >/dev/null ||
+    fail "$machine" "expected the program ${tools}objcopy, which is in Debian's binutils"
   MACHINE=$machine tools/portable_build.sh "$python" "$from" "$jobs" sidecall sidecall-static
   mkdir -p "$out"
   if ! [ "$out/libsidecall.a" -nt "$from/lib/libsidecall.a" ] || [ "$0" -nt "$out/libsidecall.a" ]; then
     merge "$from/lib/libsidecall.a" "$machine-linux-gnu.2.28" "$tools" "$out"
   fi
   if ! [ "$out/libsidecall.so" -nt "$from/lib/libsidecall.so" ]; then
-    "$tools-strip" --strip-unneeded "$from/lib/libsidecall.so" -o "$out/libsidecall.so"
+    "${tools}strip" --strip-unneeded "$from/lib/libsidecall.so" -o "$out/libsidecall.so"
   fi
 done
 
