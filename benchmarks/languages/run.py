@@ -82,6 +82,8 @@ def build_clients(build: Path) -> dict[str, list[str]]:
         library = f"-Dsidecall.library={build}/lib/libsidecall.so"
         access = "--enable-native-access=ALL-UNNAMED"
         commands["java"] = ["java", access, library, "-cp", str(classes), "Client"]
+    if shutil.which("node"):
+        commands["node"] = ["node", str(HERE / "client.js")]
     return commands
 
 
@@ -173,7 +175,7 @@ def ratio(language: Language, c: Language, kind: str) -> float:
 LIMITS = {
     "extra_ns": {"rust": 10, "go": 120, "java": 60},
     "record_vs_c": {"rust": 1.5, "go": 1.5, "java": 1.5},
-    "async_vs_c": {"go": 0.6, "java": 0.4},
+    "async_vs_c": {"go": 0.6, "java": 0.4, "node": 0.25},
 }
 
 
@@ -234,15 +236,19 @@ def main() -> int:
         "time of all runs, divided by their number",
         "times of call and record are those of blocks of 64 calls, divided by 64",
     ]
-    for name in ("rust", "go", "java"):
+    for name in ("rust", "go", "java", "node"):
         if name not in commands:
-            report.notes.append(f"{name}: not measured, because its compiler is not installed")
+            report.notes.append(f"{name}: not measured, because it is not installed")
     rows = draw_rows(load_breast_cancer().data, ROWS)
     answers = Answers(rows)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rows.astype(np.float64).tofile(folder / "rows")
-        environment = {"LD_LIBRARY_PATH": str(arguments.build.resolve() / "lib")}
+        library = arguments.build.resolve() / "lib"
+        environment = {
+            "LD_LIBRARY_PATH": str(library),
+            "SIDECALL_NODE_ADDON": str(library / "sidecall.node"),
+        }
         languages = [
             Language(
                 name,

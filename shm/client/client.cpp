@@ -172,6 +172,13 @@ void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
 void Channel::arm() { state_->arm_now(); }
 void Channel::clear_fd() noexcept { state_->disarm(); }
+bool Channel::is_in_use() const noexcept {
+  constexpr int64_t kRecent = 5 * 1000 * 1000;
+  const State& state = *state_;
+  return state.socket && state.until && state.timeout_ns >= 0 &&
+         now_ns() - (state.until->at_ns() - state.timeout_ns) < kRecent;
+}
+
 bool Channel::is_alive() const noexcept {
   // The socket is checked only for a hang-up. poll skips the pidfd if there is none.
   pollfd polls[2] = {{state_->socket.fd(), 0, 0}, {state_->pidfd.get(), POLLIN, 0}};

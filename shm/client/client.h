@@ -169,8 +169,8 @@ class Channel {
   // creates the descriptor, and must come before that publish or arm().
   int fd();
 
-  // Makes fd() report the call in progress too, if that was published with kLater. After a call that
-  // was given up, fd() becomes readable when is_free() is true, even if that is now. fd() must
+  // Makes fd() report the call in progress too, if that was published with kLater. If a call was
+  // given up, fd() becomes readable once is_free() is true, even if it is true already. fd() must
   // exist. Throws OUT_OF_MEMORY.
   void arm();
 
@@ -180,6 +180,10 @@ class Channel {
 
   // Checks without waiting whether the server is still there. Only for a channel that was idle.
   bool is_alive() const noexcept;
+
+  // Whether a request was published with kLater or kByFd less than 5 ms ago. A server that has
+  // ended since then is noticed by the next call, which connects again.
+  bool is_in_use() const noexcept;
 
  private:
   friend class Client;

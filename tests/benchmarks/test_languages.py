@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build")).resolve()
-LANGUAGES = {"c", "rust", "go", "java"}
+LANGUAGES = {"c", "rust", "go", "java", "node"}
 
 
 def test_a_quick_run_measures_every_language(tmp_path: Path) -> None:
@@ -25,5 +25,6 @@ def test_a_quick_run_measures_every_language(tmp_path: Path) -> None:
         clients = {row["client"] for row in document["rows"] if row["scenario"] == scenario}
         assert clients == LANGUAGES, scenario
     bars = {bar["name"] for bar in document["bars"]}
-    assert bars >= {f"{name}_extra_ns" for name in LANGUAGES - {"c"}}
+    assert bars >= {f"{name}_extra_ns" for name in LANGUAGES - {"c", "node"}}
+    assert bars >= {f"{name}_async_vs_c" for name in ("go", "java", "node")}
     assert {"go_allocs", "java_alloc_bytes"} < bars
