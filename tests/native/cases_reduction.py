@@ -80,6 +80,13 @@ def reductions(op: str, version: int, rng: Random) -> Iterator[Case]:
         for dims in ((0, 3), (3, 0)):
             yield reduction(op, version, [0], np.zeros(dims, dtype))
             yield reduction(op, version, [1], np.zeros(dims, dtype), keepdims=0)
+        if op == "ReduceProd":
+            # As double, 3 to the power of 799 is infinite, and infinity times 0 is NaN.
+            x = np.full((3, 800), 3, dtype)
+            x[:, -1] = [1, 0, -1]
+            yield reduction(op, version, [1], x)
+            yield reduction(op, version, [0], x.T)
+            yield reduction(op, version, None, x[1])
     if is_extreme and version >= 20:
         for dims, axes in FORMS:
             yield reduction(op, version, axes, data(rng, "bool", dims))

@@ -227,12 +227,13 @@ struct Times {
 };
 
 // Integers are summed and multiplied as double, as in ONNX Runtime. A result that does not fit
-// becomes the nearest integer that does.
+// becomes the nearest integer that does. NaN, such as an infinite product times 0, becomes the
+// smallest integer, as in ONNX Runtime on x86-64.
 template <typename T>
 T saturate(double x) {
   if (x >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
-  if (x <= static_cast<double>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
-  return static_cast<T>(x);
+  if (x > static_cast<double>(std::numeric_limits<T>::min())) return static_cast<T>(x);
+  return std::numeric_limits<T>::min();
 }
 
 template <typename T, typename Term, typename Finish>
