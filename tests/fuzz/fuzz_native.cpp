@@ -1,5 +1,6 @@
 // Fuzzes the native engine with model files. Opening and running any file must end with answers or
-// with a typed error.
+// with a typed error, which slices of a batch and vector instructions do not change.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +21,11 @@
 #include "engines/native/batch.h"
 #include "engines/native/engine.h"
 #include "engines/native/plan.h"
+#include "engines/native/trees/kernels/vectors.h"
 
 using sidecall::native::Plan;
 using sidecall::native::Text;
+using sidecall::native::Vectors;
 
 // A model may ask for any amount of memory. Here it gets little.
 constexpr size_t kMaxBytes = size_t{1} << 28;
@@ -147,19 +151,39 @@ std::vector<char> elements(const Plan& plan, int32_t dtype, int64_t count) {
   }
 }
 
+// The inputs of a run.
+struct Given {
+  std::vector<sidecall::Dims> dims;
+  std::vector<std::vector<char>> inputs;
+};
+
+// Gives each input `rows` rows, if that dimension is free, and 1 for its other free dimensions.
+// Returns nothing if an input would have more than `most` elements.
+std::optional<Given> give(const Plan& plan, int64_t rows, int64_t most) {
+  Given given;
+  for (const sidecall::TensorSpec& spec : plan.graph().inputs) {
+    sidecall::Dims dims = dims_of(spec, 1);
+    if (!dims.empty() && spec.dims[0] < 0) dims[0] = rows;
+    const int64_t count = sidecall::count_elements(dims);
+    if (count > most) return std::nullopt;
+    given.dims.push_back(std::move(dims));
+    given.inputs.push_back(elements(plan, spec.dtype, count));
+  }
+  return given;
+}
+
 // The answers as a text, or the error. All NaN count as equal.
 template <typename Runner>
-std::string answers(Runner* runner, const std::vector<sidecall::Dims>& dims,
-                    std::vector<std::vector<char>>* inputs, size_t num_outputs) {
+std::string answers(Runner* runner, Given* given, size_t num_outputs) {
   static const std::atomic<bool> request{false};
   const sidecall::native::Interrupt never(request);
   std::string all;
   try {
-    runner->prepare(dims, never);
+    runner->prepare(given->dims, never);
     std::vector<std::vector<char>> outputs;
     for (size_t i = 0; i < num_outputs; ++i)
       outputs.emplace_back(sidecall::native::bytes_of(runner->output(i)) + 1);
-    for (size_t i = 0; i < inputs->size(); ++i) runner->set_input(i, (*inputs)[i].data());
+    for (size_t i = 0; i < given->inputs.size(); ++i) runner->set_input(i, given->inputs[i].data());
     for (size_t i = 0; i < num_outputs; ++i) runner->set_output(i, outputs[i].data());
     runner->run(never);
     for (size_t i = 0; i < num_outputs; ++i) {
@@ -190,22 +214,50 @@ std::string answers(Runner* runner, const std::vector<sidecall::Dims>& dims,
 void compare_slices(const sidecall::OnnxFile& file) {
   const Plan plan(file.engine_input(), "fuzz: ");
   if (plan.slice_rows() == 0) return;
-  const int64_t rows = plan.slice_rows() + 37;
-  std::vector<sidecall::Dims> dims;
-  std::vector<std::vector<char>> inputs;
-  for (const sidecall::TensorSpec& spec : plan.graph().inputs) {
-    dims.push_back(dims_of(spec, 1));
-    dims.back()[0] = rows;
-    const int64_t count = sidecall::count_elements(dims.back());
-    if (count > 8 * kMaxInputElements) return;
-    inputs.push_back(elements(plan, spec.dtype, count));
-  }
+  std::optional<Given> given = give(plan, plan.slice_rows() + 37, 8 * kMaxInputElements);
+  if (!given) return;
   const size_t num_outputs = plan.graph().outputs.size();
   sidecall::native::Batch batch(plan);
-  const std::string sliced = answers(&batch, dims, &inputs, num_outputs);
+  const std::string sliced = answers(&batch, &*given, num_outputs);
   sidecall::native::Program program(plan);
-  fuzz::require(sliced == answers(&program, dims, &inputs, num_outputs),
+  fuzz::require(sliced == answers(&program, &*given, num_outputs),
                 "slices change no answer and no error");
+}
+
+// ---- Vector instructions ----
+
+bool uses_vectors(const Plan& plan) {
+  const std::vector<sidecall::native::Node>& nodes = plan.graph().nodes;
+  return std::any_of(nodes.begin(), nodes.end(), [](const sidecall::native::Node& node) {
+    return node.op == "MatMul" || node.op == "Gemm" || node.op.substr(0, 4) == "Tree";
+  });
+}
+
+struct Forced {
+  explicit Forced(Vectors vectors) { sidecall::native::force_vectors(vectors); }
+  ~Forced() { sidecall::native::force_vectors(std::nullopt); }
+};
+
+// The answers of the model if it is opened with these instructions, to as many rows as the loops
+// over trees and over products take at once, and more; nothing if it has no such loops.
+std::optional<std::string> answers_with(Vectors vectors, const sidecall::OnnxFile& file) {
+  constexpr int64_t kManyRows = 41;
+  const Forced forced(vectors);
+  const Plan plan(file.engine_input(), "fuzz: ");
+  if (!uses_vectors(plan)) return std::nullopt;
+  std::optional<Given> given = give(plan, kManyRows, kMaxInputElements);
+  if (!given) return std::nullopt;
+  sidecall::native::Program program(plan);
+  return answers(&program, &*given, plan.graph().outputs.size());
+}
+
+// Each kind of vector instructions has the answers, or the error, of a processor without any.
+void compare_vectors(const sidecall::OnnxFile& file) {
+  const std::optional<std::string> plain = answers_with(Vectors::kNone, file);
+  for (const Vectors vectors : {Vectors::kNeon, Vectors::kAvx2, Vectors::kAvx512}) {
+    if (plain && sidecall::native::has_vectors(vectors))
+      fuzz::require(answers_with(vectors, file) == plain, "vectors change no answer and no error");
+  }
 }
 
 }  // namespace
@@ -220,6 +272,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       run(*engine, 1);
       run(*engine, kRows);
       compare_slices(file);
+      compare_vectors(file);
     } catch (const std::bad_alloc&) {
       // The C ABI answers OUT_OF_MEMORY.
     }

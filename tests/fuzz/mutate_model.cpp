@@ -1,9 +1,11 @@
-// Changes one field of a model file by the schema of ONNX, and writes the right lengths. So most
-// files stay readable. Used by the targets `model`, `native` and `onnx_file`.
+// Changes a model file by the schema of ONNX, and writes the right lengths, so that most files stay
+// readable: one field, the operator of a node, one type of elements, or a part that another file
+// has. Used by the targets `model`, `native` and `onnx_file`.
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <random>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "core/onnx_schema.h"
+#include "engines/native/operators/tables.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
@@ -103,6 +106,44 @@ std::string write_message(const std::vector<Node>& fields) {
   return out;
 }
 
+// Numbers of fields in onnx.proto.
+constexpr uint32_t kNodeInput = 1, kNodeOutput = 2, kNodeOperator = 4, kNodeDomain = 7;
+constexpr uint32_t kElementType = 1;               // of TypeProto.Tensor
+constexpr uint32_t kTensorType = 2, kRawData = 9;  // of TensorProto
+
+struct ElementType {
+  uint64_t number;
+  size_t bytes;
+};
+constexpr std::array<ElementType, 6> kElementTypes = {
+    {{1, 4}, {11, 8}, {6, 4}, {7, 8}, {9, 1}, {8, 0}}};
+
+std::vector<const sidecall::native::OperatorEntry*> find_operators() {
+  namespace native = sidecall::native;
+  std::vector<const native::OperatorEntry*> all;
+  for (const auto& table :
+       {native::axis_operators, native::distance_operators, native::elementwise_operators,
+        native::feature_operators, native::function_operators, native::gather_operators,
+        native::layout_operators, native::lookup_operators, native::matrix_operators,
+        native::rearrange_operators, native::reduction_operators, native::svm_operators,
+        native::tree_operators}) {
+    for (const native::OperatorEntry& entry : table()) all.push_back(&entry);
+  }
+  return all;
+}
+
+Node make_text(uint32_t number, std::string_view text) {
+  Node node;
+  node.number = number;
+  node.wire = schema::kLength;
+  node.bytes = text;
+  return node;
+}
+
+bool is_operand(const Node& field) {
+  return field.number == kNodeInput || field.number == kNodeOutput;
+}
+
 class Mutator {
  public:
   explicit Mutator(unsigned seed) : random_(seed) {}
@@ -111,6 +152,78 @@ class Mutator {
 
   void change(std::vector<Node>* model) {
     collect(model, schema::ModelProto);
+    if (chance(16)) change_operator();
+    else if (chance(16)) change_type();
+    else change_field();
+  }
+
+  // Puts a message of another model in the place of one of the same type. A node keeps its inputs
+  // and outputs.
+  void transplant(std::vector<Node>* model, std::vector<Node>* other) {
+    collect(model, schema::ModelProto);
+    const std::vector<List> own = std::exchange(lists_, {});
+    collect(other, schema::ModelProto);
+    const auto [source, type] = lists_[below(lists_.size())];
+    std::vector<std::vector<Node>*> places;
+    for (const auto& [fields, each] : own) {
+      if (each == type) places.push_back(fields);
+    }
+    if (places.empty()) return;
+    std::vector<Node>& place = *places[below(places.size())];
+    std::vector<Node> fields;
+    if (type == schema::NodeProto)
+      std::copy_if(place.begin(), place.end(), std::back_inserter(fields), is_operand);
+    for (const Node& field : *source) {
+      if (type != schema::NodeProto || !is_operand(field)) fields.push_back(field);
+    }
+    place = std::move(fields);
+  }
+
+ private:
+  using List = std::pair<std::vector<Node>*, schema::Message>;
+
+  size_t below(size_t limit) { return static_cast<size_t>(random_()) % limit; }
+
+  // Gives a node one of the operators that the native engine has.
+  void change_operator() {
+    static const auto operators = find_operators();
+    std::vector<std::vector<Node>*> nodes;
+    for (const auto& [fields, type] : lists_) {
+      if (type == schema::NodeProto) nodes.push_back(fields);
+    }
+    if (nodes.empty()) return;
+    std::vector<Node>& node = *nodes[below(nodes.size())];
+    const auto names_operator = [](const Node& field) {
+      return field.number == kNodeOperator || field.number == kNodeDomain;
+    };
+    node.erase(std::remove_if(node.begin(), node.end(), names_operator), node.end());
+    const sidecall::native::OperatorEntry& entry = *operators[below(operators.size())];
+    node.push_back(make_text(kNodeOperator, entry.op));
+    node.push_back(make_text(kNodeDomain, entry.domain));
+  }
+
+  // Gives all tensors of one type another one, and their data the new size.
+  void change_type() {
+    const ElementType from = kElementTypes[below(kElementTypes.size())];
+    const ElementType to = kElementTypes[below(kElementTypes.size())];
+    for (const auto& [fields, type] : lists_) {
+      const uint32_t number = type == schema::TensorProto ? kTensorType : kElementType;
+      if (type != schema::TensorProto && type != schema::TypeProto_Tensor) continue;
+      bool is_changed = false;
+      for (Node& field : *fields) {
+        if (field.number != number || field.value != from.number) continue;
+        field.value = to.number;
+        is_changed = true;
+      }
+      for (Node& field : *fields) {
+        if (!is_changed || type != schema::TensorProto || field.number != kRawData) continue;
+        const size_t count = from.bytes == 0 ? 0 : field.bytes.size() / from.bytes;
+        field.bytes.resize(std::min(count * to.bytes, kMaxBytes), 1);
+      }
+    }
+  }
+
+  void change_field() {
     auto [fields, type] = lists_[below(lists_.size())];
     const size_t what = fields->empty() ? 0 : below(10);
     const size_t at = fields->empty() ? 0 : below(fields->size());
@@ -127,9 +240,6 @@ class Mutator {
       change_value(type, &(*fields)[at]);
     }
   }
-
- private:
-  size_t below(size_t limit) { return static_cast<size_t>(random_()) % limit; }
 
   // Collects the fields of this message and of all messages inside it.
   void collect(std::vector<Node>* fields, schema::Message type) {
@@ -190,8 +300,15 @@ class Mutator {
   }
 
   std::minstd_rand random_;
-  std::vector<std::pair<std::vector<Node>*, schema::Message>> lists_;
+  std::vector<List> lists_;
 };
+
+size_t write_to(const std::vector<Node>& model, uint8_t* data, size_t max_size) {
+  const std::string out = write_message(model);
+  if (out.size() > max_size) return 0;
+  std::memcpy(data, out.data(), out.size());
+  return out.size();
+}
 
 }  // namespace
 
@@ -203,8 +320,18 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
   if (mutator.chance(16) || !read_message(bytes, schema::ModelProto, 0, &model))
     return LLVMFuzzerMutate(data, size, max_size);
   mutator.change(&model);
-  const std::string out = write_message(model);
-  if (out.size() > max_size) return LLVMFuzzerMutate(data, size, max_size);
-  std::memcpy(data, out.data(), out.size());
-  return out.size();
+  const size_t written = write_to(model, data, max_size);
+  return written > 0 ? written : LLVMFuzzerMutate(data, size, max_size);
+}
+
+extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t* first, size_t first_size,
+                                            const uint8_t* second, size_t second_size, uint8_t* out,
+                                            size_t max_size, unsigned int seed) {
+  std::vector<Node> model, other;
+  const auto read = [](const uint8_t* data, size_t size, std::vector<Node>* fields) {
+    return read_message({reinterpret_cast<const char*>(data), size}, schema::ModelProto, 0, fields);
+  };
+  if (!read(first, first_size, &model) || !read(second, second_size, &other)) return 0;
+  Mutator(seed).transplant(&model, &other);
+  return write_to(model, out, max_size);
 }
