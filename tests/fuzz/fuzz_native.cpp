@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <sidecall/sidecall.h>
@@ -57,11 +59,18 @@ sidecall::Dims dims_of(const sidecall::TensorSpec& spec, int64_t rows) {
   return dims;
 }
 
+// Long inputs of real numbers have NaN and infinities too.
 template <typename T>
 void fill(void* data, int64_t count, double scale) {
   T* numbers = static_cast<T*>(data);
-  for (int64_t i = 0; i < count; ++i)
+  for (int64_t i = 0; i < count; ++i) {
     numbers[i] = static_cast<T>(kNumbers[static_cast<size_t>(i) % std::size(kNumbers)] * scale);
+    if constexpr (std::is_floating_point_v<T>) {
+      if (i % 23 == 22) numbers[i] = std::numeric_limits<T>::quiet_NaN();
+      if (i % 61 == 60)
+        numbers[i] = std::numeric_limits<T>::infinity() * (i % 2 == 0 ? T{1} : T{-1});
+    }
+  }
 }
 
 void fill_input(sidecall::Binding* binding, int32_t input, const sidecall::TensorSpec& spec,
