@@ -279,10 +279,10 @@ void RemoteBinding::take() {
 }
 
 bool RemoteBinding::is_ready() {
-  const bool is_usable = is_laid_out() && with_core_errors([&] {
-                           return channel_->is_free() &&
-                                  (channel_->is_in_use() || channel_->is_alive());
-                         });
+  const bool is_usable =
+      is_laid_out() && with_core_errors([&] {
+        return channel_->is_free() && (channel_->is_in_use() || channel_->is_alive());
+      });
   return is_usable || (move_to_idle() && is_laid_out());
 }
 
