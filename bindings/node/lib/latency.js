@@ -1,6 +1,6 @@
-// Estimates how long runs of a model take, by the size of their input, to find the runs that are so
-// short that the hop to a thread would cost more than the run. Such runs execute on the event loop;
-// used by runner.js and tasks.js.
+// Estimates how long runs of a model in this process take, by the size of their input, to find the
+// runs that are so short that the hop to a thread would cost more than the run. Such runs execute
+// on the event loop; used by runner.js and tasks.js.
 'use strict'
 
 const os = require('node:os')
@@ -31,8 +31,7 @@ const now = () => clock() * 1e6
 
 /** The latency estimate for runs of one size. */
 class Estimate {
-  constructor(isLocal) {
-    this.isLocal = isLocal
+  constructor() {
     this.ns = Number.POSITIVE_INFINITY // estimated time of a run on this thread
     this.numTrials = 0 // runs that are left of the current trial
     this.numReturned = 0 // runs of the current window that have come back from threads
@@ -76,7 +75,7 @@ class Estimate {
       this.numReturned = 0
       this.windowStart = 0
     }
-    if (!this.isLocal || ++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return
+    if (++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return
     this.hops = 0
     this.nextTrial = Math.min(this.nextTrial * 4, MAX_WAIT)
     this.ns = Number.POSITIVE_INFINITY
@@ -89,12 +88,8 @@ class Estimate {
  * input size.
  */
 class LatencyEstimates {
-  /**
-   * `isLocal`: whether the model runs in this process. Another process can delay even a short run
-   * without limit, so its runs never count as short.
-   */
-  constructor(isLocal) {
-    this.estimates = Array.from({ length: 33 }, () => new Estimate(isLocal))
+  constructor() {
+    this.estimates = Array.from({ length: 33 }, () => new Estimate())
   }
 
   of(size) {

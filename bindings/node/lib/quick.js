@@ -17,11 +17,14 @@ function compile(parameters, body) {
   }
 }
 
+/** The source of an access to a property. */
+const at = name => `[${JSON.stringify(name)}]`
+
 /**
- * The source of a computed key, so that no name has a special meaning in JavaScript, not even
- * __proto__.
+ * The source of a key in an object literal. A computed key would be slower; only __proto__ needs
+ * one, because it has a special meaning in literals.
  */
-const key = name => `[${JSON.stringify(name)}]`
+const key = name => (name === '__proto__' ? at(name) : JSON.stringify(name))
 
 /**
  * Compiles a function (record, names, out, at) => boolean. It writes the values of the record to
@@ -34,7 +37,7 @@ function compileReader(layout) {
   const { names, low, high } = layout
   if (!layout.isMatrix || names.length > MAX_FEATURES || low.some(Number.isNaN)) return null
   const reads = names.map(
-    (name, i) => `v = record${key(name)}
+    (name, i) => `v = record${at(name)}
 if (typeof v !== 'number' || !(v >= ${low[i]} && v <= ${high[i]})) return false
 out[at + ${i}] = v`
   )

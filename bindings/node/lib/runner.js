@@ -28,8 +28,10 @@ class Runner {
     this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
     this.bulk = 0 // total bytes of the bulky workspaces in both lists
-    this.tensorLatency = new LatencyEstimates(!isRemote)
-    this.recordLatency = new LatencyEstimates(!isRemote)
+    // Another process can delay even a short run without limit, so its runs never run on this
+    // thread.
+    this.tensorLatency = isRemote ? null : new LatencyEstimates()
+    this.recordLatency = isRemote ? null : new LatencyEstimates()
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
   }
@@ -118,8 +120,8 @@ class Runner {
     let estimate
     try {
       this.readInputs(workspace, tensors)
-      estimate = this.tensorLatency.of(workspace.size)
-      const isHere = estimate.isShort && !turn.isOver
+      estimate = this.tensorLatency?.of(workspace.size) ?? null
+      const isHere = estimate?.isShort === true && !turn.isOver
       this.giveInputs(workspace, isHere)
       if (isHere) {
         turn.time(estimate, workspace, timeoutNs)
@@ -240,8 +242,8 @@ class Runner {
       ? done => this.answers.many(done, rows)
       : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
-    const estimate = this.recordLatency.of(rows * this.layout.names.length)
-    if (estimate.isShort && !turn.isOver) {
+    const estimate = this.recordLatency?.of(rows * this.layout.names.length) ?? null
+    if (estimate?.isShort === true && !turn.isOver) {
       try {
         turn.time(estimate, workspace, timeoutNs)
         return Promise.resolve(read(workspace))

@@ -84,7 +84,7 @@ class Task {
   /**
    * The inputs of `workspace` must be set already. `read` makes the answer from the workspace after
    * the run. `release` is called when the engine no longer uses the memory; after an abort, that is
-   * later than the rejection of the promise. `estimate` is null for a run that must always use a
+   * later than the rejection of the promise. `estimate` is null for a run that must not run on this
    * thread.
    */
   constructor({ workspace, timeoutNs, signal, estimate, read, release }) {
@@ -113,7 +113,7 @@ class Task {
     if (this.isSettled) return
     this.isSettled = true
     this.forget()
-    clearTimeout(this.timer)
+    if (this.timer !== null) clearTimeout(this.timer)
     settle(value)
   }
 
@@ -229,9 +229,11 @@ class Task {
 
   noteStarted() {
     this.isStarted = true
-    this.started = now()
-    this.estimate?.noteStart()
-    clearTimeout(this.timer)
+    if (this.estimate !== null) {
+      this.started = now()
+      this.estimate.noteStart()
+    }
+    if (this.timer !== null) clearTimeout(this.timer)
   }
 
   /**
@@ -294,7 +296,7 @@ class Task {
 
   onSuccess() {
     this.leave()
-    this.estimate?.noteReturn(now() - this.started)
+    if (this.estimate !== null) this.estimate.noteReturn(now() - this.started)
     this.succeed()
   }
 }

@@ -38,9 +38,13 @@ void Finisher::add(Call* call) {
   runs_.push_back(call);
   poll_until_ = 0;
   if (is_polling_) return;
-  if (sidecall_poll_ns() > 0 && skip_ == 0) return poll();
-  if (skip_ > 0) --skip_;
-  if (!call->watch()) poll();
+  if (sidecall_poll_ns() > 0) {
+    is_brief_ = num_brief_ > 0;
+    if (is_brief_) --num_brief_;
+    poll();
+  } else if (!call->watch()) {
+    poll();
+  }
 }
 
 void Finisher::remove(const Call* call) noexcept {
@@ -69,13 +73,17 @@ void Finisher::sleep() {
 
 void Finisher::on_turn() {
   if (look()) {
-    num_vain_ = 0;
+    num_vain_ = num_brief_ = 0;
     poll_until_ = 0;
+    is_brief_ = false;
   } else if (poll_until_ == 0) {
-    poll_until_ = uv_hrtime() + static_cast<uint64_t>(sidecall_poll_ns());
+    const int64_t time = sidecall_poll_ns();
+    poll_until_ = uv_hrtime() + static_cast<uint64_t>(is_brief_ ? std::min(time, kBrief) : time);
   } else if (uv_hrtime() >= poll_until_) {
-    num_vain_ = std::min(num_vain_ + 1, kMaxVain);
-    skip_ = (1u << num_vain_) - 1;
+    if (!is_brief_) {
+      num_vain_ = std::min(num_vain_ + 1, kMaxVain);
+      num_brief_ = (1u << num_vain_) - 1;
+    }
     sleep();
   }
   if (runs_.empty()) stop_polling();

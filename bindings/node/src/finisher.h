@@ -21,7 +21,7 @@ class Environment;
 // While runs in other processes are under way, looks for those that are over on every turn of the
 // event loop. That takes no system call, neither here nor in the server. If nothing happens for
 // sidecall_poll_ns(), it lets the descriptors of the runs wake the loop instead. If polling fails
-// several times in a row, the next runs are not polled for.
+// several times in a row, the next polls are brief.
 class Finisher {
  public:
   static constexpr size_t kMaxAtOnce = 256;  // runs that JavaScript gets in one call
@@ -42,8 +42,9 @@ class Finisher {
   void close() noexcept;
 
  private:
-  // After n polls in vain in a row, 2^n - 1 runs are not polled for.
+  // After n polls in vain in a row, the next 2^n - 1 polls are brief.
   static constexpr uint32_t kMaxVain = 10;
+  static constexpr int64_t kBrief = 10'000;  // ns; about as long as it takes to be woken
 
   struct Failure {
     Call* call;
@@ -72,8 +73,10 @@ class Finisher {
   uv_handle_s* idle_ = nullptr;  // active while this object polls
   std::vector<Call*> runs_;      // under way in other processes, the oldest first
   bool is_polling_ = false;
+  bool is_brief_ = false;
   uint64_t poll_until_ = 0;  // by uv_hrtime(); 0: not determined yet
-  uint32_t num_vain_ = 0, skip_ = 0;
+  uint32_t num_vain_ = 0;   // polls in vain in a row
+  uint32_t num_brief_ = 0;  // polls from now on that are brief
 };
 
 }  // namespace sidecall_node
