@@ -1,5 +1,6 @@
 package dev.sidecall;
 
+import java.lang.ref.Reference;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
@@ -11,21 +12,22 @@ import java.util.function.Function;
  *
  * @param <T> the type of the result
  */
-final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Listener {
+final class AsyncRun<T> extends RunFuture<T> {
   private final Model model; // stays open as long as the program keeps this future, or it runs
   private final Core core;
   private final long timeoutNs;
-  private final long begin = System.nanoTime();
+  private final long begin; // a System.nanoTime; of no use without a deadline
   private final Consumer<Workspace> prepare;
   private final Function<Workspace, T> collect;
 
-  private Workspace w; // while a cancellation may reach the run; guarded by this object
+  private Workspace w; // written under the lock of this object, for cancelCall()
 
   private AsyncRun(
       Model model, long timeoutNs, Consumer<Workspace> prepare, Function<Workspace, T> collect) {
     this.model = model;
     this.core = model.core();
     this.timeoutNs = timeoutNs;
+    begin = timeoutNs < 0 ? 0 : System.nanoTime();
     this.prepare = prepare;
     this.collect = collect;
   }
@@ -33,6 +35,11 @@ final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Liste
   static <T> CompletableFuture<T> begin(
       Model model, long timeoutNs, Consumer<Workspace> prepare, Function<Workspace, T> collect) {
     AsyncRun<T> run = new AsyncRun<>(model, timeoutNs, prepare, collect);
+    Workspace idle = run.core.takeIdle();
+    if (idle != null) {
+      run.hasWorkspace(idle, null);
+      return run;
+    }
     CompletableFuture<Workspace> workspace = run.core.takeLater(timeoutNs);
     if (workspace.isDone()) {
       workspace.whenComplete(run::hasWorkspace);
@@ -55,19 +62,13 @@ final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Liste
         core.give(given, true);
         return;
       }
-      StartedRun run = given.startedRun();
-      if (run == null) {
-        throw SidecallException.refuse(Code.OUT_OF_MEMORY, "no file descriptor is left");
-      }
       prepare.accept(given);
       synchronized (this) {
         w = given;
       }
-      run.begin(Deadline.remaining(timeoutNs, begin), this);
+      StartedRun.begin(given, Deadline.remaining(timeoutNs, begin), this);
     } catch (Throwable e) {
-      synchronized (this) {
-        w = null;
-      }
+      leaveRun();
       if (given != null) {
         core.give(given, e instanceof SidecallException);
       }
@@ -75,35 +76,14 @@ final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Liste
     }
   }
 
-  /** Called when the run is under way, because a cancellation may have come before that. */
   @Override
-  public void started() {
-    if (isCancelled()) {
-      cancelRun();
-    }
-  }
-
-  @Override
-  public void ended(int status) {
-    Workspace ended;
-    synchronized (this) {
-      ended = w;
-      w = null;
-    }
-    try {
-      defaultExecutor().execute(() -> finish(ended, status));
-    } catch (RuntimeException e) { // the executor does not take it
-      finish(ended, status);
-    }
-  }
-
-  private void finish(Workspace ended, int status) {
+  void finish(int status) {
     T result = null;
     Throwable failure = null;
     boolean isReusable = false;
     try {
-      ended.check(status);
-      result = collect.apply(ended);
+      w.check(status);
+      result = collect.apply(w);
       isReusable = true;
     } catch (SidecallException e) {
       failure = e;
@@ -111,25 +91,20 @@ final class AsyncRun<T> extends CompletableFuture<T> implements StartedRun.Liste
     } catch (Throwable e) {
       failure = e;
     }
-    core.give(ended, isReusable);
-    if (failure == null) {
-      complete(result);
-    } else {
-      completeExceptionally(failure);
+    try {
+      core.give(w, isReusable);
+    } finally {
+      if (failure == null) {
+        complete(result);
+      } else {
+        completeExceptionally(failure);
+      }
+      Reference.reachabilityFence(model);
     }
-    java.lang.ref.Reference.reachabilityFence(model);
   }
 
   @Override
-  public boolean cancel(boolean mayInterruptIfRunning) {
-    boolean isNew = super.cancel(mayInterruptIfRunning);
-    if (isNew) {
-      cancelRun();
-    }
-    return isNew;
-  }
-
-  private synchronized void cancelRun() {
+  void cancelCall() {
     if (w != null) {
       Native.callCancel(w.call);
     }

@@ -167,8 +167,9 @@ public final class Binding<I, O> {
    * until then.
    *
    * @param record the record
-   * @return a future of the answer, which a thread of {@link CompletableFuture#defaultExecutor}
-   *     completes; it fails with a {@link SidecallException} as {@link #predict(Object)}
+   * @return a future of the answer; it fails with a {@link SidecallException} as {@link
+   *     #predict(Object)}. A thread of {@link CompletableFuture#defaultExecutor} completes it, or
+   *     one that waits in its join or get
    */
   public CompletableFuture<O> predictAsync(I record) {
     return predictAsync(record, core.timeoutNs);

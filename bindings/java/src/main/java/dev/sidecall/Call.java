@@ -648,8 +648,9 @@ public final class Call implements AutoCloseable {
    * complete, the call and the memory of its views must not be used. Cancelling the future cancels
    * the run; the call can be used when the run has ended, soon after.
    *
-   * @return a future that a thread of {@link CompletableFuture#defaultExecutor} completes; it fails
-   *     with a {@link SidecallException} as {@link #run()}
+   * @return a future that fails with a {@link SidecallException} as {@link #run()}. A thread of
+   *     {@link CompletableFuture#defaultExecutor} completes it, or one that waits in its join or
+   *     get
    */
   public CompletableFuture<Void> runAsync() {
     enter();
@@ -658,12 +659,8 @@ public final class Call implements AutoCloseable {
       if (hasBound) {
         requireBoundMemory();
       }
-      StartedRun run = w.startedRun();
-      if (run == null) {
-        throw SidecallException.refuse(Code.OUT_OF_MEMORY, "no file descriptor is left");
-      }
       running = new Running();
-      run.begin(w.core.timeoutNs, running);
+      StartedRun.begin(w, w.core.timeoutNs, running);
       return running;
     } finally {
       if (running == null) {
@@ -672,29 +669,18 @@ public final class Call implements AutoCloseable {
     }
   }
 
-  private final class Running extends CompletableFuture<Void> implements StartedRun.Listener {
-    private boolean isOver;
-
+  private final class Running extends RunFuture<Void> {
     @Override
-    public void started() {
-      if (isCancelled() || state == CLOSING) {
+    public boolean started(StartedRun run) {
+      super.started(run);
+      if (state == CLOSING) {
         cancelRun();
       }
+      return false;
     }
 
     @Override
-    public void ended(int status) {
-      synchronized (this) {
-        isOver = true;
-      }
-      try {
-        defaultExecutor().execute(() -> finish(status));
-      } catch (RuntimeException e) { // the executor does not take it
-        finish(status);
-      }
-    }
-
-    private void finish(int status) {
+    void finish(int status) {
       Throwable failure = null;
       try {
         Call.this.ended(status);
@@ -710,18 +696,8 @@ public final class Call implements AutoCloseable {
     }
 
     @Override
-    public boolean cancel(boolean mayInterruptIfRunning) {
-      boolean isNew = super.cancel(mayInterruptIfRunning);
-      if (isNew) {
-        cancelRun();
-      }
-      return isNew;
-    }
-
-    private synchronized void cancelRun() {
-      if (!isOver) {
-        held.cancel();
-      }
+    void cancelCall() {
+      held.cancel();
     }
   }
 

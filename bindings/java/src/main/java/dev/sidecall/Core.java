@@ -10,6 +10,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -24,6 +25,8 @@ final class Core {
   final List<TensorSpec> outputs;
   final Map<String, Integer> featureIndex = new HashMap<>();
   final Map<Plan.Key, Plan> plans = new ConcurrentHashMap<>();
+  final Finisher finisher = new Finisher();
+  final AtomicInteger numParked = new AtomicInteger(); // virtual threads that wait for a run
 
   final int numColumns;
 
@@ -113,8 +116,22 @@ final class Core {
     letGo();
   }
 
-  private void hold() {
+  /**
+   * What this lock guards takes some ten nanoseconds, so a thread that finds it taken tries again
+   * before it parks.
+   */
+  private void lock() {
+    for (int i = 0; i < 100; ++i) {
+      if (lock.tryLock()) {
+        return;
+      }
+      Thread.onSpinWait();
+    }
     lock.lock();
+  }
+
+  private void hold() {
+    lock();
     try {
       if (isClosed) {
         throw closed();
@@ -127,7 +144,7 @@ final class Core {
 
   private void letGo() {
     boolean isLast;
-    lock.lock();
+    lock();
     try {
       --users;
       isLast = isClosed && users == 0;
@@ -144,7 +161,7 @@ final class Core {
     List<Workspace> closing;
     List<CompletableFuture<Workspace>> refused;
     boolean isLast;
-    lock.lock();
+    lock();
     try {
       if (isClosed) {
         return;
@@ -208,7 +225,7 @@ final class Core {
    */
   Workspace take(long timeoutNs) {
     CompletableFuture<Workspace> waiter = null;
-    lock.lock();
+    lock();
     try {
       Workspace w = idle.pollLast();
       if (w != null) {
@@ -255,6 +272,16 @@ final class Core {
     }
   }
 
+  /** Returns a workspace, which the caller gives back; null if none is idle. */
+  Workspace takeIdle() {
+    lock();
+    try {
+      return idle.pollLast();
+    } finally {
+      lock.unlock();
+    }
+  }
+
   private Workspace await(CompletableFuture<Workspace> waiter, long timeoutNs) {
     boolean wasInterrupted = false;
     long begin = System.nanoTime();
@@ -284,7 +311,7 @@ final class Core {
   }
 
   private void forget(CompletableFuture<Workspace> waiter) {
-    lock.lock();
+    lock();
     try {
       waiting.remove(waiter);
     } finally {
@@ -295,7 +322,7 @@ final class Core {
   /** Returns a future of a workspace, which the caller gives back; of null if it may open one. */
   CompletableFuture<Workspace> takeLater(long timeoutNs) {
     CompletableFuture<Workspace> waiter = new CompletableFuture<>();
-    lock.lock();
+    lock();
     try {
       Workspace w = idle.pollLast();
       if (w != null || !isClosed && open < maxCalls) {
@@ -341,7 +368,7 @@ final class Core {
   private void leave() {
     CompletableFuture<Workspace> waiter;
     do {
-      lock.lock();
+      lock();
       try {
         waiter = waiting.poll();
         if (waiter == null) {
@@ -366,7 +393,7 @@ final class Core {
     }
     CompletableFuture<Workspace> waiter;
     do {
-      lock.lock();
+      lock();
       try {
         waiter = waiting.poll();
         if (waiter == null && !isClosed) {

@@ -8,133 +8,164 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Starts the runs of a workspace, one at a time. The thread of the {@link Reactor} takes their
- * outcomes, so that no thread waits for a run.
+ * A run that was started. Its outcome is taken once, by the {@link Finisher} of the model or by a
+ * thread that waits for it.
  */
 final class StartedRun {
   /** Is told the outcome of a run, once, by any thread. It must not block. */
   interface Listener {
     void ended(int status);
 
-    /** The run is under way, or has just ended. Not called if it could not be started. */
-    default void started() {}
-  }
+    /**
+     * The run is under way. Not called if it could not be started. Returns true if this function
+     * has waited for the outcome and taken it.
+     */
+    default boolean started(StartedRun run) {
+      return false;
+    }
 
-  private static final int PENDING = 14; // has no Code, because no function here returns it
-  private static final int IDLE = 0;
-  private static final int UNDER_WAY = 1;
-  private static final int FINISHING = 2;
-
-  private static final VarHandle STATE;
-
-  static {
-    try {
-      STATE = MethodHandles.lookup().findVarHandle(StartedRun.class, "state", int.class);
-    } catch (ReflectiveOperationException e) {
-      throw new ExceptionInInitializerError(e);
+    /** Whether something waits for the outcome. */
+    default boolean isAwaited() {
+      return true;
     }
   }
 
   /**
-   * Threads for starts that have to wait for another process: to connect, or until it no longer
-   * uses the memory of an earlier run. There are as many as there are such starts.
+   * Threads for what has to wait for another process: to connect, or until it no longer uses the
+   * memory of an earlier run. There are as many as there are such waits.
    */
-  private static final ExecutorService CONNECTORS =
+  static final ExecutorService WAITERS =
       new ThreadPoolExecutor(
           0,
           Integer.MAX_VALUE,
           10,
           TimeUnit.SECONDS,
           new SynchronousQueue<>(),
-          task -> {
-            Thread thread = new Thread(task, "sidecall-connect");
-            thread.setDaemon(true);
-            return thread;
-          });
+          task -> Threads.daemon(task, "sidecall-connect"));
+
+  private static final int FREE = 0;
+  private static final int TAKEN = 1; // a thread asks for the outcome at present
+  private static final int OVER = 2; // a thread has the outcome
+
+  private static final VarHandle OWNER;
+
+  static {
+    try {
+      OWNER = MethodHandles.lookup().findVarHandle(StartedRun.class, "owner", int.class);
+    } catch (ReflectiveOperationException e) {
+      throw new ExceptionInInitializerError(e);
+    }
+  }
 
   private final Workspace w;
-  private final Reactor reactor;
-  final int fd;
-  private Listener listener;
+  private final Listener listener;
+  private final long timeoutNs;
+  private final long begin = System.nanoTime();
+  private volatile boolean isHurried;
+  private volatile int owner;
+  private int status;
 
-  // IDLE: the thread that has the workspace may use the call. UNDER_WAY: no thread may use it until
-  // the reactor gets the next event. FINISHING: only the reactor may use it.
-  private volatile int state;
+  /** The next run in a list of the {@link Finisher}. */
+  StartedRun next;
 
-  private StartedRun(Workspace w, Reactor reactor, int fd) {
+  private StartedRun(Workspace w, long timeoutNs, Listener listener) {
     this.w = w;
-    this.reactor = reactor;
-    this.fd = fd;
+    this.timeoutNs = timeoutNs;
+    this.listener = listener;
   }
 
-  /** Returns null if the process has no descriptor left. */
-  static StartedRun of(Workspace w) {
-    if (Native.callFd(w.call, w.scratch, w.error) != 0) {
-      return null;
-    }
-    Reactor reactor = Reactor.get();
-    if (reactor == null) {
-      return null;
-    }
-    StartedRun run = new StartedRun(w, reactor, Memory.getInt(w.scratch));
-    return reactor.add(run) ? run : null;
-  }
-
-  /** The call is closed next. */
-  void stopWatching() {
-    reactor.remove(this);
-  }
-
-  /** Starts a run of the inputs that the call has. */
-  void begin(long timeoutNs, Listener listener) {
-    long begin = System.nanoTime();
+  /** Starts a run of the inputs that the call of a workspace has. */
+  static void begin(Workspace w, long timeoutNs, Listener listener) {
+    StartedRun run = new StartedRun(w, timeoutNs, listener);
     int status = Native.callTryStart(w.call, timeoutNs, w.scratch, w.error);
     if (status != 0) {
       listener.ended(status);
     } else if (Memory.getInt(w.scratch) != 0) {
-      watch(listener);
+      run.isUnderWay();
     } else {
       try {
-        CONNECTORS.execute(() -> connect(Deadline.remaining(timeoutNs, begin), listener));
+        WAITERS.execute(run::connect);
       } catch (RuntimeException | OutOfMemoryError e) { // no thread is left
-        connect(Deadline.remaining(timeoutNs, begin), listener);
+        run.connect();
       }
     }
   }
 
-  private void connect(long timeoutNs, Listener listener) {
-    int status = Native.callStart(w.call, timeoutNs, w.error);
-    if (status != 0) {
-      listener.ended(status);
+  private void connect() {
+    int failure = Native.callStart(w.call, Deadline.remaining(timeoutNs, begin), w.error);
+    if (failure != 0) {
+      listener.ended(failure);
     } else {
-      watch(listener);
+      isUnderWay();
     }
   }
 
-  private void watch(Listener listener) {
-    this.listener = listener;
-    state = UNDER_WAY;
-    reactor.arm(fd);
-    listener.started();
+  private void isUnderWay() {
+    if (!listener.started(this)) {
+      w.core.finisher.add(this);
+    }
+  }
+
+  long age(long now) {
+    return now - begin;
+  }
+
+  /** Returns the nanoseconds until the deadline; a large number if there is none. */
+  long left(long now) {
+    return timeoutNs < 0 ? Long.MAX_VALUE : timeoutNs - age(now);
+  }
+
+  boolean isAwaited() {
+    return isHurried || listener.isAwaited();
+  }
+
+  /** Something waits for the outcome from now on. */
+  void hurry() {
+    if (!isHurried) {
+      isHurried = true;
+      w.core.finisher.hurry();
+    }
   }
 
   /**
-   * The descriptor is readable, perhaps spuriously, or because of an earlier run. Called by the
-   * reactor only.
+   * Lets this thread ask for the outcome, until {@link #giveBack} or {@link #end}. Returns false if
+   * another thread does so, or has it.
    */
-  void readable() {
-    if (!STATE.compareAndSet(this, UNDER_WAY, FINISHING)) {
-      return;
+  boolean take() {
+    return owner == FREE && OWNER.compareAndSet(this, FREE, TAKEN);
+  }
+
+  /** Waits for the outcome, and returns it. */
+  int finish(long waitNs) {
+    return Native.callFinish(w.call, waitNs, w.error);
+  }
+
+  void giveBack() {
+    owner = FREE;
+  }
+
+  void end(int status) {
+    this.status = status;
+    owner = OVER;
+  }
+
+  boolean isOver() {
+    return owner == OVER;
+  }
+
+  /** The thread that waits is going to take outcomes, so that the finisher need not do it. */
+  void beHelped() {
+    w.core.finisher.beLazy();
+  }
+
+  /** Tells the outcome. Another run of the workspace may begin before this returns. */
+  void tell() {
+    try {
+      listener.ended(status);
+    } catch (Throwable e) {
+      // Only for want of memory. The other runs need this thread.
+      Thread.currentThread().getUncaughtExceptionHandler().uncaughtException(
+          Thread.currentThread(), e);
     }
-    int status = Native.callFinish(w.call, 0, w.error);
-    if (status == PENDING) {
-      state = UNDER_WAY;
-      reactor.arm(fd);
-      return;
-    }
-    Listener told = listener;
-    listener = null;
-    state = IDLE;
-    told.ended(status);
   }
 }

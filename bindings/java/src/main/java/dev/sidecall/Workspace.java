@@ -33,7 +33,6 @@ final class Workspace implements AutoCloseable {
   private final Buffer text = new Buffer();
   private long copiedBytes;
   private Buffer tensor; // the tensor, or a column of a table, that is copied next
-  private StartedRun run;
 
   Workspace(Core core, long call, long error, long rows) {
     this.core = core;
@@ -47,9 +46,6 @@ final class Workspace implements AutoCloseable {
   /** Releases everything. A run that was given up goes on in the library. */
   @Override
   public void close() {
-    if (run != null) {
-      run.stopWatching();
-    }
     Native.callClose(call);
     Native.errorClose(error);
     Native.free(scratch);
@@ -173,29 +169,51 @@ final class Workspace implements AutoCloseable {
    * model: it would occupy the thread that carries it.
    */
   int run(long timeoutNs) {
-    if (core.isServed && Thread.currentThread().isVirtual()) {
-      StartedRun started = startedRun();
-      if (started != null) {
-        return runParked(started, timeoutNs);
-      }
+    if (!core.isServed || !Thread.currentThread().isVirtual()) {
+      return Native.callRun(call, timeoutNs, error);
     }
-    return Native.callRun(call, timeoutNs, error);
+    boolean isAlone = core.numParked.getAndIncrement() == 0;
+    Parked parked = new Parked(Thread.currentThread(), isAlone);
+    try {
+      StartedRun.begin(this, timeoutNs, parked);
+      return parked.await();
+    } finally {
+      core.numParked.getAndDecrement();
+    }
   }
 
-  private int runParked(StartedRun started, long timeoutNs) {
-    Parked parked = new Parked(Thread.currentThread());
-    started.begin(timeoutNs, parked);
-    return parked.await();
-  }
-
-  /** Wakes the thread that waits for a run. */
+  /** Wakes the virtual thread that waits for a run. */
   private static final class Parked implements StartedRun.Listener {
+    /**
+     * How long a virtual thread keeps its carrier if its run is alone: a short run ends sooner than
+     * a thread can park and be woken up.
+     */
+    private static final long STAY = 20_000; // ns
+
+    private static final boolean HAS_CPUS = Runtime.getRuntime().availableProcessors() > 1;
+
     private final Thread thread;
+    private final boolean isAlone;
     private volatile boolean isOver;
     private int status;
 
-    Parked(Thread thread) {
+    Parked(Thread thread, boolean isAlone) {
       this.thread = thread;
+      this.isAlone = isAlone;
+    }
+
+    @Override
+    public boolean started(StartedRun run) {
+      if (!isAlone || !HAS_CPUS || Thread.currentThread() != thread) {
+        return false;
+      }
+      long begin = System.nanoTime();
+      do {
+        status = run.finish(0);
+        isOver = !Finisher.isPending(status);
+        Thread.onSpinWait();
+      } while (!isOver && System.nanoTime() - begin < STAY);
+      return isOver;
     }
 
     @Override
@@ -216,13 +234,5 @@ final class Workspace implements AutoCloseable {
       }
       return status;
     }
-  }
-
-  /** Returns what starts runs of this call; null if no descriptor is left. */
-  StartedRun startedRun() {
-    if (run == null) {
-      run = StartedRun.of(this);
-    }
-    return run;
   }
 }
