@@ -119,6 +119,7 @@ public final class Binding<I, O> {
   }
 
   private List<O> predictMany(List<? extends I> records, long timeoutNs) {
+    Objects.requireNonNull(records, "records");
     if (records.isEmpty()) {
       core.requireOpen();
       return List.of();
@@ -141,11 +142,17 @@ public final class Binding<I, O> {
     w.clear(true);
     long row = 0;
     for (I record : records) {
-      Objects.requireNonNull(record, "record");
+      requireElement(record, row);
       w.begin(plan);
       plan.reader().read(w, record, row);
       Native.setRow(w.call, row, 0, w.values, core.features.size(), w.error);
       ++row;
+    }
+  }
+
+  private static void requireElement(Object record, long row) {
+    if (record == null) {
+      throw new NullPointerException("records[" + row + "]");
     }
   }
 
@@ -199,6 +206,7 @@ public final class Binding<I, O> {
    * @return a future of the answers, as {@link #predictAsync(Object)}
    */
   public CompletableFuture<List<O>> predictManyAsync(List<? extends I> records) {
+    Objects.requireNonNull(records, "records");
     if (records.isEmpty()) {
       return CompletableFuture.completedFuture(List.of());
     }

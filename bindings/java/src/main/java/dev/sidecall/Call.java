@@ -11,6 +11,7 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
@@ -349,6 +350,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_set_str documents; the run reports it again
    */
   public void setString(long row, int feature, String value) {
+    Objects.requireNonNull(value, "value");
     enter();
     try {
       w.begin(null);
@@ -369,6 +371,7 @@ public final class Call implements AutoCloseable {
    *     DTYPE_MISMATCH for a feature without a time zone; the run reports it again
    */
   public void setInstant(long row, int feature, Instant value) {
+    Objects.requireNonNull(value, "value");
     enter();
     try {
       long seconds = value.getEpochSecond();
@@ -387,6 +390,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_set_datetime documents; the run reports it again
    */
   public void setWallClock(long row, int feature, LocalDateTime value) {
+    Objects.requireNonNull(value, "value");
     enter();
     try {
       List<FeatureSpec> features = w.core.features;
@@ -428,6 +432,7 @@ public final class Call implements AutoCloseable {
    *     INVALID_ARGUMENT for another number of values
    */
   public void setRow(long row, List<?> values) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       w.begin(null);
@@ -449,6 +454,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as {@link #setRow(long, List)}
    */
   public void setRow(long row, double[] values) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       long memory = w.tensorMemory(8L * values.length);
@@ -469,6 +475,8 @@ public final class Call implements AutoCloseable {
    *     differ in length
    */
   public void setRow(long row, int[] features, double[] values) {
+    Objects.requireNonNull(features, "features");
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       long memory = w.tensorMemory(8L * values.length + 4L * features.length);
@@ -492,6 +500,7 @@ public final class Call implements AutoCloseable {
    *     have an element for each row
    */
   public void setFeature(int feature, double[] values, boolean[] missing) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       long memory = w.tensorMemory(8L * values.length + (missing == null ? 0 : missing.length));
@@ -514,6 +523,7 @@ public final class Call implements AutoCloseable {
    *     have an element for each row
    */
   public void setFeature(int feature, long[] values, boolean[] missing) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       long memory = w.tensorMemory(8L * values.length + (missing == null ? 0 : missing.length));
@@ -536,6 +546,7 @@ public final class Call implements AutoCloseable {
    *     have an element for each row
    */
   public void setFeature(int feature, boolean[] values, boolean[] missing) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       long memory = w.tensorMemory(1L * values.length + (missing == null ? 0 : missing.length));
@@ -558,6 +569,7 @@ public final class Call implements AutoCloseable {
    *     have an element for each row
    */
   public void setFeature(int feature, String[] values, boolean[] missing) {
+    Objects.requireNonNull(values, "values");
     enter();
     try {
       boolean[] isMissing = missing == null ? new boolean[values.length] : missing.clone();
@@ -784,6 +796,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_get_row_f64 documents
    */
   public void getRow(long row, double[] out) {
+    Objects.requireNonNull(out, "out");
     enter();
     try {
       long memory = w.tensorMemory(8L * out.length);
@@ -804,6 +817,8 @@ public final class Call implements AutoCloseable {
    *     arrays differ in length
    */
   public void getRow(long row, int[] columns, double[] out) {
+    Objects.requireNonNull(columns, "columns");
+    Objects.requireNonNull(out, "out");
     enter();
     try {
       long memory = w.tensorMemory(8L * out.length + 4L * columns.length);
@@ -825,6 +840,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_get_column_f64 documents
    */
   public void getColumn(int column, double[] out) {
+    Objects.requireNonNull(out, "out");
     enter();
     try {
       long memory = w.tensorMemory(8L * out.length);
@@ -843,6 +859,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_get_column_i64 documents
    */
   public void getColumn(int column, long[] out) {
+    Objects.requireNonNull(out, "out");
     enter();
     try {
       long memory = w.tensorMemory(8L * out.length);
@@ -861,6 +878,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_copy_input documents
    */
   public void copyInput(int input, Tensor tensor) {
+    Objects.requireNonNull(tensor, "tensor");
     enter();
     try {
       endInputView(input);
@@ -884,6 +902,7 @@ public final class Call implements AutoCloseable {
    *     is not in native memory
    */
   public void bindInput(int input, Tensor tensor) {
+    Objects.requireNonNull(tensor, "tensor");
     enter();
     try {
       MemorySegment memory = tensor.nativeMemory();
@@ -974,6 +993,7 @@ public final class Call implements AutoCloseable {
    * @throws SidecallException as sidecall_call_reshape documents
    */
   public void reshape(int input, long... shape) {
+    Objects.requireNonNull(shape, "shape");
     enter();
     try {
       endInputView(input);

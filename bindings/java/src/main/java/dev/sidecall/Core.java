@@ -152,8 +152,18 @@ final class Core {
       lock.unlock();
     }
     if (isLast) {
-      Native.modelClose(handle);
+      release();
     }
+  }
+
+  /** A process that was started for the model ends first. */
+  private void release() {
+    Waits.call(
+        isServed,
+        () -> {
+          Native.modelClose(handle);
+          return null;
+        });
   }
 
   /** Closes the model; does nothing if it is closed. Runs that are under way end as usual. */
@@ -178,7 +188,7 @@ final class Core {
     closing.forEach(Workspace::close);
     refused.forEach(waiter -> waiter.completeExceptionally(closed()));
     if (isLast) {
-      Native.modelClose(handle);
+      release();
     }
   }
 

@@ -1,12 +1,14 @@
 package dev.sidecall;
 
 import java.time.Duration;
+import java.util.Objects;
 
 /** Converts times of Java to those of the library, in which -1 means that there is no deadline. */
 final class Deadline {
   private Deadline() {}
 
   static long nanoseconds(Duration timeout) {
+    Objects.requireNonNull(timeout, "timeout");
     if (timeout.isZero() || timeout.isNegative()) {
       throw SidecallException.refuse(
           Code.INVALID_ARGUMENT, "timeout: expected more than 0, got 0 or less");

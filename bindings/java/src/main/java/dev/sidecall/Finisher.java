@@ -142,7 +142,7 @@ final class Finisher {
 
   private void start() {
     try {
-      thread = Threads.daemon(this::serve, "sidecall-runs");
+      thread = Waits.daemon(this::serve, "sidecall-runs");
       thread.start();
     } catch (OutOfMemoryError e) { // no thread is left, so this one waits for the runs
       thread = null;

@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 
 /**
@@ -53,6 +54,15 @@ public final class Model implements AutoCloseable {
   private <T> T use(Core.Use<T> function) {
     try {
       return core.use(function);
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /** Uses the handle in a function that may wait for the process that serves the model. */
+  private <T> T useAndWait(Core.Use<T> function) {
+    try {
+      return Waits.call(core.isServed, () -> core.use(function));
     } finally {
       Reference.reachabilityFence(this);
     }
@@ -210,6 +220,7 @@ public final class Model implements AutoCloseable {
   }
 
   private int find(int kind, String name) {
+    Objects.requireNonNull(name, "name");
     byte[] bytes = Memory.utf8(name);
     long text = Native.allocate(bytes.length);
     try {
@@ -235,7 +246,7 @@ public final class Model implements AutoCloseable {
   public String verify() {
     long pointer = Native.allocate(Long.BYTES);
     try {
-      use(
+      useAndWait(
           handle ->
               Outcome.of(
                   (out, error) -> Native.modelVerify(handle, pointer, error), out -> null));
@@ -261,6 +272,7 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException as sidecall_predict_json documents, with every fault of every record
    */
   public String predictJson(String json) {
+    Objects.requireNonNull(json, "json");
     return new String(predictJson(Memory.utf8(json)), StandardCharsets.UTF_8);
   }
 
@@ -273,10 +285,11 @@ public final class Model implements AutoCloseable {
    *     not UTF-8
    */
   public byte[] predictJson(byte[] json) {
+    Objects.requireNonNull(json, "json");
     long text = Native.allocate(json.length);
     try {
       Memory.copyIn(text, json);
-      return use(
+      return useAndWait(
           handle ->
               Outcome.of(
                   (out, error) -> Native.predictJson(handle, text, json.length, out, error),
@@ -315,6 +328,8 @@ public final class Model implements AutoCloseable {
    *     that are none of these
    */
   public <I, O> Binding<I, O> bind(Class<I> record, Class<O> answer) {
+    Objects.requireNonNull(record, "record");
+    Objects.requireNonNull(answer, "answer");
     core.requireOpen();
     Plan.Key key = new Plan.Key(record, answer);
     Plan plan = core.plans.get(key);
@@ -366,6 +381,7 @@ public final class Model implements AutoCloseable {
 
   @SuppressWarnings("unchecked") // a binding of the type of the record takes the record
   private <O> Binding<Object, O> bindOf(Object record, Class<O> answer) {
+    Objects.requireNonNull(record, "record");
     Class<?> type = record instanceof Map ? Map.class : record.getClass();
     return (Binding<Object, O>) bind(type, answer);
   }
@@ -486,7 +502,7 @@ public final class Model implements AutoCloseable {
    */
   public Call newCall(long rows) {
     try {
-      return new Call(core.openWorkspace(rows, false));
+      return new Call(Waits.call(core.isServed, () -> core.openWorkspace(rows, false)));
     } finally {
       Reference.reachabilityFence(this);
     }

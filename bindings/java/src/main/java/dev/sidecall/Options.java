@@ -76,7 +76,7 @@ public final class Options {
    */
   public Options withVerify(Verify verify) {
     Options copy = new Options(this);
-    copy.verify = Objects.requireNonNull(verify);
+    copy.verify = Objects.requireNonNull(verify, "verify");
     return copy;
   }
 
@@ -88,7 +88,7 @@ public final class Options {
    */
   public Options withExtra(Extra extra) {
     Options copy = new Options(this);
-    copy.extra = Objects.requireNonNull(extra);
+    copy.extra = Objects.requireNonNull(extra, "extra");
     return copy;
   }
 
@@ -100,7 +100,7 @@ public final class Options {
    */
   public Options withEngine(Engine engine) {
     Options copy = new Options(this);
-    copy.engine = Objects.requireNonNull(engine);
+    copy.engine = Objects.requireNonNull(engine, "engine");
     return copy;
   }
 
@@ -138,6 +138,7 @@ public final class Options {
    * @return the options with this value
    */
   public Options withWait(Duration wait) {
+    Objects.requireNonNull(wait, "wait");
     Options copy = new Options(this);
     copy.waitNs = wait.isNegative() ? -1 : Deadline.saturated(wait);
     return copy;
@@ -151,7 +152,7 @@ public final class Options {
    */
   public Options withOnnxruntime(String path) {
     Options copy = new Options(this);
-    copy.onnxruntime = Objects.requireNonNull(path);
+    copy.onnxruntime = Objects.requireNonNull(path, "path");
     return copy;
   }
 

@@ -56,6 +56,7 @@ public final class Sidecall {
    * @throws SidecallException as sidecall_model_open documents, such as FILE_NOT_FOUND
    */
   public static Model open(String uri, Options options) {
+    Objects.requireNonNull(uri, "uri");
     Objects.requireNonNull(options, "options");
     Library.symbols();
     if (uri.indexOf('\0') >= 0) {
@@ -83,6 +84,7 @@ public final class Sidecall {
    * @throws SidecallException as sidecall_model_open_bytes documents, such as FILE_INVALID
    */
   public static Model open(byte[] data, Options options) {
+    Objects.requireNonNull(data, "data");
     Objects.requireNonNull(options, "options");
     Library.symbols();
     long copy = Native.allocate(data.length);
@@ -104,9 +106,12 @@ public final class Sidecall {
   private static Model open(Options options, boolean isServed, Open function) {
     long struct = options.toNative();
     try {
-      return Outcome.of(
-          (out, error) -> function.apply(struct, out, error),
-          model -> new Model(new Core(model, isServed, options)));
+      return Waits.call(
+          isServed,
+          () ->
+              Outcome.of(
+                  (out, error) -> function.apply(struct, out, error),
+                  model -> new Model(new Core(model, isServed, options))));
     } finally {
       Options.free(struct);
     }
@@ -142,6 +147,7 @@ public final class Sidecall {
    * @throws SidecallException ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE
    */
   public static String describeEngine(Options options) {
+    Objects.requireNonNull(options, "options");
     Library.symbols();
     long struct = options.toNative();
     try {

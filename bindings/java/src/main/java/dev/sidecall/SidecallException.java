@@ -107,6 +107,7 @@ public final class SidecallException extends RuntimeException {
         new SidecallException(
             getMessage(), code, isRetryable, row, name, expected, got, numFaults, faults);
     copy.initCause(this);
+    copy.report = report;
     return copy;
   }
 

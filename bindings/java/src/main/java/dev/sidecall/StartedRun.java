@@ -2,10 +2,6 @@ package dev.sidecall;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.SynchronousQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 
 /**
  * A run that was started. Its outcome is taken once, by the {@link Finisher} of the model or by a
@@ -29,19 +25,6 @@ final class StartedRun {
       return true;
     }
   }
-
-  /**
-   * Threads for what has to wait for another process: to connect, or until it no longer uses the
-   * memory of an earlier run. There are as many as there are such waits.
-   */
-  static final ExecutorService WAITERS =
-      new ThreadPoolExecutor(
-          0,
-          Integer.MAX_VALUE,
-          10,
-          TimeUnit.SECONDS,
-          new SynchronousQueue<>(),
-          task -> Threads.daemon(task, "sidecall-connect"));
 
   private static final int FREE = 0;
   private static final int TAKEN = 1; // a thread asks for the outcome at present
@@ -83,11 +66,7 @@ final class StartedRun {
     } else if (Memory.getInt(w.scratch) != 0) {
       run.isUnderWay();
     } else {
-      try {
-        WAITERS.execute(run::connect);
-      } catch (RuntimeException | OutOfMemoryError e) { // no thread is left
-        run.connect();
-      }
+      Waits.start(run::connect);
     }
   }
 

@@ -21,7 +21,7 @@ public final class Tensor {
   private Tensor(Dtype dtype, Object data, long[] shape) {
     this.dtype = Objects.requireNonNull(dtype, "dtype");
     this.data = Objects.requireNonNull(data, "data");
-    this.shape = shape.clone();
+    this.shape = Objects.requireNonNull(shape, "shape").clone();
   }
 
   /**
@@ -134,6 +134,8 @@ public final class Tensor {
    * @throws SidecallException INVALID_ARGUMENT if the elements of the array have another size
    */
   public static Tensor ofRaw(Dtype dtype, Object data, long... shape) {
+    Objects.requireNonNull(dtype, "dtype");
+    Objects.requireNonNull(data, "data");
     int bits =
         switch (data) {
           case byte[] x -> 8;
@@ -158,6 +160,8 @@ public final class Tensor {
    * @throws SidecallException INVALID_ARGUMENT for strings
    */
   public static Tensor of(Dtype dtype, MemorySegment data, long... shape) {
+    Objects.requireNonNull(dtype, "dtype");
+    Objects.requireNonNull(data, "data");
     if (dtype.bits() == 0) {
       throw wrongData(dtype, data);
     }
@@ -327,6 +331,9 @@ public final class Tensor {
       texts = encode(strings);
     } else if (data instanceof byte[][] encoded) {
       texts = encoded;
+      for (int i = 0; i < texts.length; ++i) {
+        element(texts, i);
+      }
     }
     if (texts != null) {
       offsets = 8L * (texts.length + 1);
@@ -369,10 +376,14 @@ public final class Tensor {
     return view;
   }
 
+  private static <T> T element(T[] data, int index) {
+    return Objects.requireNonNull(data[index], () -> "data[" + index + "]");
+  }
+
   private static byte[][] encode(String[] strings) {
     byte[][] texts = new byte[strings.length][];
     for (int i = 0; i < texts.length; ++i) {
-      texts[i] = Memory.utf8(strings[i]);
+      texts[i] = Memory.utf8(element(strings, i));
     }
     return texts;
   }

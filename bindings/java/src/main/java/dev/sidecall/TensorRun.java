@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /** The inputs of a run on whole tensors. */
 final class TensorRun {
@@ -13,6 +14,7 @@ final class TensorRun {
 
   /** Looks the names up, in the order of the graph: the first wrong input decides the error. */
   TensorRun(Model model, Map<String, Tensor> tensors) {
+    Objects.requireNonNull(tensors, "inputs");
     List<TensorSpec> specs = model.inputs();
     for (int i = 0; i < specs.size(); ++i) {
       Tensor tensor = tensors.get(specs.get(i).name());

@@ -46,7 +46,12 @@ final class Workspace implements AutoCloseable {
   /** Releases everything. A run that was given up goes on in the library. */
   @Override
   public void close() {
-    Native.callClose(call);
+    Waits.call(
+        core.isServed,
+        () -> {
+          Native.callClose(call); // the last call of a closed model releases that, too
+          return null;
+        });
     Native.errorClose(error);
     Native.free(scratch);
     Native.free(values);

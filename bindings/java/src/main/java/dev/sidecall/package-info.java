@@ -23,11 +23,15 @@
  * at once. A {@link dev.sidecall.Call} belongs to one thread at a time; it refuses a second one.
  *
  * <p>A run of a file occupies the thread that calls it, also if that is a virtual thread, because
- * it computes. In a run of a served model a virtual thread parks: it occupies no other thread.
+ * it computes. In a run of a served model, and in every other function that waits for the server, a
+ * virtual thread parks: it occupies no other thread. The exception are functions that change the
+ * shapes of a {@link dev.sidecall.Call}: they may need a new connection, and take the thread until
+ * they have it.
  *
  * <h2>Errors</h2>
  *
  * <p>The library refuses with a {@link dev.sidecall.SidecallException}, which has the same codes
- * and texts in every language.
+ * and texts in every language. An argument that is null throws a NullPointerException with the name
+ * of the parameter, unless its comment says what null means.
  */
 package dev.sidecall;

@@ -9,11 +9,14 @@ import java.lang.foreign.MemorySegment;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.time.LocalDateTime;
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 /** Memory that ends too early, types that mean two things, and numbers that are too large. */
 class HostileTest {
@@ -73,6 +76,83 @@ class HostileTest {
             });
       }
     }
+  }
+
+  /** Each argument that is null, by the name of its parameter. */
+  @Test
+  void nullsAreRefusedByTheNameOfTheParameter() {
+    Options options = Options.DEFAULTS;
+    assertNull("uri", () -> Sidecall.open((String) null));
+    assertNull("options", () -> Sidecall.open("gbm.onnx", null));
+    assertNull("data", () -> Sidecall.open((byte[]) null, options));
+    assertNull("options", () -> Sidecall.describeEngine(null));
+    assertNull("timeout", () -> options.withTimeout(null));
+    assertNull("wait", () -> options.withWait(null));
+    assertNull("engine", () -> options.withEngine(null));
+    assertNull("verify", () -> options.withVerify(null));
+    assertNull("extra", () -> options.withExtra(null));
+    assertNull("path", () -> options.withOnnxruntime(null));
+    assertNull("data", () -> Tensor.of((float[]) null, 1));
+    assertNull("data", () -> Tensor.of(Dtype.INT8, null, 1));
+    assertNull("dtype", () -> Tensor.ofRaw(null, new byte[1], 1));
+    assertNull("shape", () -> Tensor.of(new float[1], (long[]) null));
+    try (Model model = Models.open("kinds.onnx");
+        Call call = model.newCall(1)) {
+      Binding<Map<?, ?>, Map<?, ?>> binding = maps(model);
+      assertNull("record", () -> model.bind(null, Map.class));
+      assertNull("answer", () -> model.bind(Map.class, null));
+      assertNull("record", () -> model.predict((Map<String, Object>) null));
+      assertNull("record", () -> model.predict(null, Map.class));
+      assertNull("answer", () -> model.predict(Map.of(), (Class<?>) null));
+      assertNull("record", () -> model.predictAsync((Map<String, Object>) null));
+      assertNull("timeout", () -> model.predict(Map.of(), (java.time.Duration) null));
+      assertNull("records", () -> binding.predictMany(null));
+      assertNull("records[1]", () -> binding.predictMany(Arrays.asList(Map.of(), null)));
+      assertNull("records", () -> binding.predictManyAsync(null));
+      assertNull("inputs", () -> model.run(null));
+      assertNull("inputs", () -> model.runAsync(null));
+      assertNull("json", () -> model.predictJson((String) null));
+      assertNull("json", () -> model.predictJson((byte[]) null));
+      assertNull("name", () -> model.feature(null));
+      assertNull("name", () -> model.column(null));
+      assertNull("name", () -> model.input(null));
+      assertNull("name", () -> model.output(null));
+      assertNull("value", () -> call.setString(0, 0, null));
+      assertNull("value", () -> call.setInstant(0, 0, null));
+      assertNull("value", () -> call.setWallClock(0, 0, null));
+      assertNull("values", () -> call.setRow(0, (List<?>) null));
+      assertNull("values", () -> call.setRow(0, (double[]) null));
+      assertNull("values", () -> call.setRow(0, new int[0], null));
+      assertNull("features", () -> call.setRow(0, null, new double[0]));
+      assertNull("values", () -> call.setFeature(0, (double[]) null, null));
+      assertNull("values", () -> call.setFeature(0, (long[]) null, null));
+      assertNull("values", () -> call.setFeature(0, (boolean[]) null, null));
+      assertNull("values", () -> call.setFeature(0, (String[]) null, null));
+      assertNull("out", () -> call.getRow(0, null));
+      assertNull("columns", () -> call.getRow(0, null, new double[0]));
+      assertNull("out", () -> call.getColumn(0, (double[]) null));
+      assertNull("out", () -> call.getColumn(0, (long[]) null));
+      assertNull("tensor", () -> call.copyInput(0, null));
+      assertNull("tensor", () -> call.bindInput(0, null));
+      assertNull("shape", () -> call.reshape(0, (long[]) null));
+      assertNull("timeout", () -> call.run(null));
+      int word = model.input("word_must");
+      assertNull("data[1]", () -> call.copyInput(word, Tensor.of(new String[] {"b", null}, 2, 1)));
+      byte[][] texts = {{'b'}, null};
+      assertNull("data[1]", () -> call.copyInput(word, Tensor.ofUtf8(texts, 2, 1)));
+      call.setString(0, model.feature("word_must"), "b"); // it stays usable
+    }
+  }
+
+  @SuppressWarnings("unchecked")
+  private static Binding<Map<?, ?>, Map<?, ?>> maps(Model model) {
+    Binding<?, ?> binding = model.bind(Map.class, Map.class);
+    return (Binding<Map<?, ?>, Map<?, ?>>) binding;
+  }
+
+  private static void assertNull(String name, Executable executable) {
+    NullPointerException e = assertThrows(NullPointerException.class, executable);
+    assertEquals(name, e.getMessage());
   }
 
   record Twice(@Name("f32") double first, @Name("f32") Double second) {}

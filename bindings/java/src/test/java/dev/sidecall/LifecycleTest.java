@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
 import java.util.stream.Stream;
@@ -105,6 +106,7 @@ class LifecycleTest {
                 () -> {
                   while (!isOver.get()) {
                     System.gc();
+                    LockSupport.parkNanos(2_000_000); // so that the others get on between two
                   }
                 });
     try {
@@ -124,6 +126,18 @@ class LifecycleTest {
       isOver.set(true);
       collector.join();
     }
+  }
+
+  @Test
+  void anExecutorThatFailsLeavesNoFutureOpen() throws Exception {
+    ProcessBuilder builder = program(FailingPool.class);
+    builder.command().add(1, "-Dsidecall.vectors=" + Path.of(Models.FOLDER).getParent());
+    String pool = "-Djava.util.concurrent.ForkJoinPool.common.threadFactory=";
+    builder.command().add(1, pool + FailingPool.class.getName());
+    builder.command().add(1, "-XX:ActiveProcessorCount=4"); // so that any Java uses that pool
+    Ended ended = run(builder);
+    assertEquals(0, ended.status, ended.output);
+    assertTrue(ended.output.endsWith("done"), ended.output);
   }
 
   /** Prints the version, or why the library is not there: a program for the tests below. */

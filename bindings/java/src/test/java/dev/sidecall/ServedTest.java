@@ -87,6 +87,48 @@ class ServedTest {
   }
 
   @Test
+  void virtualThreadsLeaveTheirCarriersInEveryFunctionThatWaitsForTheServer() throws Exception {
+    int count = 2 * Runtime.getRuntime().availableProcessors() + 20;
+    try (Served served = Served.of(Models.path("penguins.onnx"));
+        Model model = served.connect();
+        ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
+      String wanted = model.predictJson("{}");
+      String report = model.verify();
+      List<Model> closing = new ArrayList<>();
+      for (int i = 0; i < count; ++i) {
+        closing.add(served.connect());
+      }
+      served.freeze();
+      List<Future<?>> futures = new ArrayList<>();
+      for (int i = 0; i < count; ++i) {
+        Model other = closing.get(i);
+        futures.add(executor.submit(() -> assertEquals(wanted, model.predictJson("{}"))));
+        futures.add(executor.submit(() -> assertEquals(report, model.verify())));
+        futures.add(executor.submit(() -> model.newCall(2).close()));
+        futures.add(executor.submit(() -> served.connect().close()));
+        futures.add(executor.submit(other::close));
+      }
+      // They wait for a server that does nothing, and this one still gets a carrier.
+      assertEquals("done", executor.submit(() -> "done").get());
+      served.thaw();
+      for (Future<?> future : futures) {
+        future.get();
+      }
+      // Errors are those of the calling thread.
+      executor
+          .submit(
+              () -> {
+                SidecallException e =
+                    assertRefused(Code.INVALID_ARGUMENT, () -> model.newCall(0));
+                assertTrue(
+                    List.of(e.getStackTrace()).toString().contains("ServedTest"), e.toString());
+                assertRefused(Code.INVALID_JSON, () -> model.predictJson("{"));
+              })
+          .get();
+    }
+  }
+
+  @Test
   void interruptionDoesNotEndARunAndIsKept() throws Exception {
     try (Served served = Served.of(Models.path("penguins.onnx"));
         Model model = served.connect()) {

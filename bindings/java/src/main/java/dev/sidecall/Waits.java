@@ -1,0 +1,73 @@
+package dev.sidecall;
+
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
+
+/** Functions of the library that wait for another process, and the threads for them. */
+final class Waits {
+  /** There are as many threads as there are waits. */
+  private static final Executor THREADS =
+      new ThreadPoolExecutor(
+          0,
+          Integer.MAX_VALUE,
+          10,
+          TimeUnit.SECONDS,
+          new SynchronousQueue<>(),
+          task -> daemon(task, "sidecall-waits"));
+
+  private Waits() {}
+
+  /**
+   * Returns a thread that does not keep the program from ending. It has the class loader of the
+   * system and no inherited thread locals: it outlives what the thread that starts it works on, and
+   * must not hold it.
+   */
+  static Thread daemon(Runnable task, String name) {
+    Thread thread = new Thread(null, task, name, 0, false);
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  /** Lets another thread do what waits; this thread, if there is no other one. */
+  static void start(Runnable task) {
+    try {
+      THREADS.execute(task);
+    } catch (RuntimeException | OutOfMemoryError e) { // no thread is left
+      task.run();
+    }
+  }
+
+  /**
+   * Calls a function that may wait for the process that serves a model. If this is a virtual thread
+   * it parks meanwhile: in a function of the library it would occupy its carrier.
+   *
+   * @param isServed false for a model in this process, whose functions compute and do not wait
+   */
+  static <T> T call(boolean isServed, Supplier<T> function) {
+    if (!isServed || !Thread.currentThread().isVirtual()) {
+      return function.get();
+    }
+    CompletableFuture<T> result = new CompletableFuture<>();
+    start(
+        () -> {
+          try {
+            result.complete(function.get());
+          } catch (Throwable e) {
+            result.completeExceptionally(e);
+          }
+        });
+    try {
+      return result.join();
+    } catch (CompletionException e) {
+      if (e.getCause() instanceof SidecallException refused) {
+        throw refused.here();
+      }
+      throw Native.rethrow(e.getCause());
+    }
+  }
+}
