@@ -202,9 +202,9 @@ demo: ## train and export a model, then call it from C, C++, Node.js, Python and
 	+@$(parallel) demo-setup
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
 
-# Toolchains for Go and Rust come from Debian, if they are missing.
-demo-all: demo-setup $(BUILD)/.system-rust $(BUILD)/.system-go ## the same, and from Go and Rust
-	@$(quietly) demo-all "compiling the programs in Go and Rust" examples/demo/build_all.sh $(BUILD)
+# Toolchains for Go, Rust and Java come from Debian, if they are missing.
+demo-all: demo-setup $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## the same, and from Go, Rust and Java
+	@$(quietly) demo-all "compiling the programs in Go, Rust and Java" examples/demo/build_all.sh $(BUILD)
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD) --all
 
 test: test-c test-node test-python ## run the tests; make test-long runs those that take long

@@ -44,14 +44,19 @@ std::string type_of(const Field& field, bool is_boxed) {
   return is_boxed || field.is_nullable ? boxed : type;
 }
 
-// A comment cannot hold the end of a comment, and an escape in it is translated.
+// A comment cannot hold the end of a comment, an escape in it is translated, and javadoc reads it
+// as HTML with tags of its own.
+void escape_javadoc(std::string* text) {
+  source::replace_all(text, "&", "&amp;");
+  source::replace_all(text, "<", "&lt;");
+  source::replace_all(text, "@", "&#64;");
+  source::replace_all(text, "\\", "&#92;");
+  source::replace_all(text, "*/", "*&#47;");
+}
+
 std::string javadoc(const std::string& text) {
   std::string shown = source::comment_line(text);
-  source::replace_all(&shown, "&", "&amp;");
-  source::replace_all(&shown, "<", "&lt;");
-  source::replace_all(&shown, "@", "&#64;");
-  source::replace_all(&shown, "\\", "&#92;");
-  source::replace_all(&shown, "*/", "*&#47;");
+  escape_javadoc(&shown);
   return shown;
 }
 
@@ -86,8 +91,7 @@ std::string record_of(const std::string& name, const std::string& doc, const std
 
 std::string java_records(const RecordTypes& types, const std::string& name) {
   std::string about = structs::header(types, "java", " * ");
-  source::replace_all(&about, "\\", "&#92;");
-  source::replace_all(&about, "*/", "*&#47;");
+  escape_javadoc(&about);
   const std::vector<Field> features =
       structs::feature_fields(types, structs::camel_case, kKeywords);
   const std::vector<Field> outputs = structs::output_fields(types, structs::camel_case, kKeywords);

@@ -1,6 +1,6 @@
 """`make demo`: exports two models and compares the answers of five languages.
 
-The languages are Python, C, C++, Node.js and the shell; `make demo-all` adds Go and Rust. The
+The languages are Python, C, C++, Node.js and the shell; `make demo-all` adds Go, Rust and Java. The
 models are trained on real data, and run on both engines: on the native engine, which is sidecall's
 own, and on ONNX Runtime.
 """
@@ -189,6 +189,12 @@ class Programs:
     def ask_rust(self, path: Path, text: str) -> Asked:
         return self._ask_json("Rust", self.bin.parent / "rust/release/ask-rust", path, text=text)
 
+    def ask_java(self, path: Path, text: str) -> Asked:
+        build = self.bin.parent
+        library = f"-Dsidecall.library={build}/lib/libsidecall.so"
+        command = ["java", "--enable-native-access=ALL-UNNAMED", library]
+        return self._ask_json("Java", *command, "-cp", build / "java/ask", "Ask", path, text=text)
+
     def ask_shell(self, path: Path, text: str) -> Asked:
         answers = self.run(self.bin / "sidecall", "predict", path, text=text)
         return Asked(
@@ -269,12 +275,13 @@ def ask_all(
     """Asks in every language."""
     programs = Programs(build, engine)
     text = "".join(json.dumps(record) + "\n" for record in records)
+    more = [programs.ask_go, programs.ask_rust, programs.ask_java] if with_all else []
     return [
         ask_python(file, engine, records),
         programs.ask_c(file, names, records),
         programs.ask_cpp(file, text),
         programs.ask_node(file, text),
-        *([programs.ask_go(file, text), programs.ask_rust(file, text)] if with_all else []),
+        *(ask(file, text) for ask in more),
         programs.ask_shell(file, text),
     ]
 
@@ -323,7 +330,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True, help="CMake's build folder")
     parser.add_argument(
-        "--all", action="store_true", help="also ask in Go and Rust, whose programs were built"
+        "--all",
+        action="store_true",
+        help="also ask in Go, Rust and Java, whose programs were built",
     )
     options = parser.parse_args()
     build = options.build.resolve()
@@ -346,9 +355,13 @@ def main() -> int:
             options.all,
         ),
     ]
+    fill, send = (
+        ("Python, Node.js, Go and C", "C++, Rust and Java send")
+        if options.all
+        else ("Python, Node.js and C", "C++ sends")
+    )
     print(
-        f"Shell: one process per call. Python, Node.js{', Go' if options.all else ''} and C fill a "
-        f"record, C++{' and Rust send' if options.all else ' sends'} JSON; the programs are in "
+        f"Shell: one process per call. {fill} fill a record, {send} JSON; the programs are in "
         "examples/demo. Now try:"
     )
     print(

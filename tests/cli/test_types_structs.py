@@ -260,3 +260,67 @@ fn main() -> sidecall::Result<()> {
     settings = {"SIDECALL_LIB_DIR": f"{BUILD}/lib", "CARGO_TARGET_DIR": str(tmp_path / "target")}
     settings |= {} if works else {"PATH": f"/usr/bin:{os.environ['PATH']}"}
     assert run(["cargo", "run", "--offline", "-q", "--", path], tmp_path, **settings) == "bound\n"
+
+
+# Words of Java, what its records inherit, and the names that generated files use.
+JAVA_NAMES = [
+    *("abstract", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const"),
+    *("continue", "default", "do", "double", "else", "enum", "exports", "extends", "false"),
+    "final",
+    *("finally", "float", "for", "goto", "if", "implements", "import", "instanceof", "int"),
+    *("interface", "long", "module", "native", "new", "non-sealed", "null", "package", "permits"),
+    *("private", "protected", "public", "record", "return", "sealed", "short", "static"),
+    *("strictfp", "super", "switch", "synchronized", "this", "throw", "throws", "transient"),
+    *("true", "try", "var", "void", "volatile", "when", "while", "yield"),
+    *("clone", "equals", "finalize", "getClass", "hashCode", "notify", "notifyAll", "toString"),
+    *("wait", "Name", "Map", "String", "Double", "Object", "Override", "Record", "Instant"),
+    *("Features", "Answer", "M", "y", "Y", "java", "dev", "sidecall"),
+    HOSTILE,
+]
+
+
+@pytest.mark.long
+def test_records_of_java_bind_every_name(sidecall, tmp_path):
+    """A record has at most 254 components, so the names are divided among several models."""
+    names = list(dict.fromkeys([*JAVA_NAMES, *ODD_NAMES]))
+    sources = sorted((ROOT / "bindings/java/src/main/java/dev").rglob("*.java"))
+    library = tmp_path / "library"
+    run(["javac", "-nowarn", "--release", "22", "-d", library, *sources], tmp_path)
+    for first in range(0, len(names), 200):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        some = names[first : first + 200]
+        features = [{"name": name, "type": "float64"} for name in some]
+        path = save(folder / "odd.onnx", features, classes=ODD_NAMES, name=HOSTILE, version=HOSTILE)
+        (folder / "M.java").write_text(types_of(sidecall, path, "java"), encoding="utf-8")
+        (folder / "Main.java").write_text(
+            """import dev.sidecall.Options;
+import dev.sidecall.Sidecall;
+import java.util.Arrays;
+
+final class Main {
+  private Main() {}
+
+  public static void main(String[] arguments) throws ReflectiveOperationException {
+    var options = Options.DEFAULTS.withVerify(Options.Verify.OFF);
+    try (var model = Sidecall.open(arguments[0], options)) {
+      var constructor = M.Features.class.getDeclaredConstructors()[0];
+      Object[] values = new Object[constructor.getParameterCount()];
+      Arrays.fill(values, 1.0);
+      var record = (M.Features) constructor.newInstance(values);
+      var answer = model.bind(M.Features.class, M.Answer.class).predict(record);
+      System.out.println(values.length + " " + answer.y().size());
+    }
+  }
+}
+""",
+            encoding="utf-8",
+        )
+        checks = ["-Xlint:all", "-Xdoclint:all,-missing", "-Werror", "-encoding", "UTF-8"]
+        run(["javac", *checks, "-cp", library, "-d", folder, "M.java", "Main.java"], folder)
+        native = [
+            "--enable-native-access=ALL-UNNAMED",
+            f"-Dsidecall.library={BUILD}/lib/libsidecall.so",
+        ]
+        done = run(["java", *native, "-cp", f"{library}:{folder}", "Main", path], folder)
+        assert done == f"{len(some)} {len(ODD_NAMES)}\n"
