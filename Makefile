@@ -76,6 +76,12 @@ $(BUILD)/.system-java: $(BUILD)/.system
 	@{ javac --version && test -e /usr/share/java/junit-platform-console-standalone.jar; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log openjdk-25-jdk-headless junit5
 	@touch $@
 
+# The build with Maven uses the plugins of Debian, because it must not need the network.
+maven_packages := maven libmaven-compiler-plugin-java libmaven-install-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java libsurefire-java
+$(BUILD)/.system-maven: $(BUILD)/.system-java
+	@{ mvn --version && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-surefire-plugin && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-install-plugin; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(maven_packages)
+	@touch $@
+
 $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
 	@touch $@
@@ -224,7 +230,7 @@ test-rust: $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust cra
 test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 	@$(with_onnxruntime) tools/test_go.sh $(BUILD)
 
-test-java: $(BUILD)/.system-java $(VENV)/.package ## check and test the Java module
+test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
 test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak

@@ -4,8 +4,9 @@
 # BUILD/java/sidecall-linux-ARCH.jar, which holds the native library.
 #
 # Needs the packages openjdk-25-jdk-headless and junit5 of Debian, or any JDK of 22 or newer and
-# the jars of JUnit 5 in JUNIT_JARS. SIDECALL_ONNXRUNTIME names a library of ONNX Runtime, as in the
-# tests of the other languages.
+# the jars of JUnit 5 in JUNIT_JARS. Needs Maven and its plugins, from Debian too, or in a local
+# repository that MAVEN_REPOSITORY names, with the Surefire of SUREFIRE_VERSION.
+# SIDECALL_ONNXRUNTIME names a library of ONNX Runtime, as in the tests of the other languages.
 set -eu
 build=$(cd "$1" && pwd)
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -66,6 +67,15 @@ run java --enable-native-access=ALL-UNNAMED -ea -cp "$junit:$out/sidecall.jar:$o
   --details=tree --scan-classpath="$out/test-classes" \
   --config junit.jupiter.execution.timeout.default=600s \
   --config junit.jupiter.execution.timeout.thread.mode.default=SEPARATE_THREAD
+# Maven makes the same jar, and runs the tests in its own way; some of them suffice to see that. It
+# uses no network. Debian's version of Surefire is one that only Debian has.
+version=$(cat "$root/VERSION")
+run mvn --offline --batch-mode -Dtarget="$out/maven" -Dmaven.repo.local="$out/repository" \
+  -Dmaven.repo.local.tail="${MAVEN_REPOSITORY:-/usr/share/maven-repo}" \
+  -Dmaven.repo.local.tail.ignoreAvailability=true -Dsurefire.version="${SUREFIRE_VERSION:-2.22.3}" \
+  -Dtest=HostileTest install
+[ -e "$out/repository/dev/sidecall/sidecall/$version/sidecall-$version.jar" ] ||
+  fail "pom.xml: expected version $version of dev.sidecall:sidecall"
 passed=$(sed -n 's/^\[ *\([0-9]*\) tests successful *\]$/\1/p' "$log")
 [ "${passed:-0}" -gt 0 ] || fail "no test was found"
 echo "-- junit: $passed passed"
