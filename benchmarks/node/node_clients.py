@@ -33,8 +33,9 @@ class Clients:
             "ORT_DISABLE_TELEMETRY": "1",
         }
 
-    def open(self, name: str, **more: str) -> Client:
-        command = [self.node, "--expose-gc", str(HERE / "client.js")]
+    def open(self, name: str, cpu: int | None = None, **more: str) -> Client:
+        pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
+        command = [*pinned, self.node, "--expose-gc", str(HERE / "client.js")]
         return Client(name, command, self.environment | more)
 
     def print_of(self, expression: str) -> str:

@@ -1,5 +1,6 @@
 """Measurements of benchmarks/node on a model that another process serves; used by run.py."""
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from rounds import Client, run_rounds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "shm"))
 
-from servers import MODES, Paired, Server, Servers
+from servers import MODES, Paired, Server, Servers, bound
 
 # The Python server serves the scikit-learn model, whose features have no names.
 APPROACHES = {
@@ -24,6 +25,9 @@ APPROACHES = {
 }
 AT_ONCE = {"native": ["run_async", "predict"], "python": ["run_async"]}
 WIDTHS = [1, 64]
+# Both processes sleep on one CPU, or the kernel's choice of CPUs would decide: to be woken on
+# another one takes several times as long. To poll, they need two.
+CPU = {"adaptive": None, "sleep": min(os.sched_getaffinity(0))}
 
 
 @dataclass
@@ -53,13 +57,15 @@ class Served:
         return self.started[kind, mode]
 
     def start(self, kind: str, mode: str) -> tuple[Server, str]:
-        folder = Path(self.gbm.folder)
+        folder, cpu = Path(self.gbm.folder), CPU[mode]
         if kind == "native":
-            return self.servers.native(folder / "model.onnx", mode, None)
-        return self.servers.python(folder / "model.pickle", folder / "features.f64", mode, None)
+            return self.servers.native(folder / "model.onnx", mode, cpu)
+        return self.servers.python(folder / "model.pickle", folder / "features.f64", mode, cpu)
 
     def node(self, server: Server, at: str, mode: str) -> Client:
-        client = self.stack.enter_context(self.clients.open("sidecall", **MODES[mode]))
+        client = self.stack.enter_context(
+            self.clients.open("sidecall", cpu=CPU[mode], **MODES[mode])
+        )
         with server.awake():
             client.ask("load", self.gbm.folder, 1, at)
         return client
@@ -68,7 +74,7 @@ class Served:
         """The model from C and from Node.js, and a bare socket."""
         environment = self.clients.environment | MODES[mode]
         c = self.stack.enter_context(
-            Client("c", [str(self.build / "bin/bench-shm-client")], environment)
+            Client("c", bound([str(self.build / "bin/bench-shm-client")], CPU[mode]), environment)
         )
         c.ask("load", self.gbm.folder)
         contenders = []
@@ -82,7 +88,7 @@ class Served:
             contenders += [
                 Paired(client, name, server=server, scenario=scenario) for name in approaches
             ]
-        echo, path = self.servers.socket(f"bare-{mode}")
+        echo, path = self.servers.socket(f"bare-{mode}", CPU[mode])
         client = self.node(echo, path, mode)
         contenders.append(Paired(client, "socket", server=echo, scenario=f"bare, {mode}"))
         return contenders

@@ -146,11 +146,11 @@ class Servers:
         at = self._address(f"{kind}-{mode}-{cpu}")
         return self._start([str(self._build / "bin" / "bench-shm-server"), kind, at], mode, cpu), at
 
-    def socket(self, name: str) -> tuple[Server, str]:
+    def socket(self, name: str, cpu: int | None) -> tuple[Server, str]:
         """Starts native/server.c as a bare echo; returns also the path of its socket."""
         at = str(self._folder / f"{name}.sock")
         return self._start(
-            [str(self._build / "bin" / "bench-shm-server"), "socket", at], "sleep", None
+            [str(self._build / "bin" / "bench-shm-server"), "socket", at], "sleep", cpu
         ), at
 
     def native(
