@@ -279,7 +279,11 @@ impl Call {
         self.run_for(-1)
     }
 
-    /// Runs the call once, with a deadline.
+    /// Runs the call once, with a deadline. [`Duration::ZERO`] is a deadline that has passed, not
+    /// the absence of one: the run ends with [`Code::Timeout`] where it first looks at the clock.
+    ///
+    /// In this process a deadline is checked between the nodes of the graph, and a run that
+    /// completes late still succeeds. For a server it is exact.
     ///
     /// # Errors
     ///
@@ -288,7 +292,7 @@ impl Call {
         self.run_for(deadline(timeout))
     }
 
-    fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
+    pub(crate) fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
         let run = |call, err| {
             // SAFETY: as in resize().
             unsafe { sys::sidecall_call_run(call, timeout_ns, err) }
@@ -386,7 +390,8 @@ impl Call {
     /// column has another type than `T`.
     pub fn get<T: FromValue>(&self, row: usize, column: Column) -> Result<T> {
         let value = self.value(row, column)?;
-        T::from_value(value).ok_or_else(|| {
+        let read = T::from_value(value).filter(|_| T::reads(self.model.column_dtype(column)));
+        read.ok_or_else(|| {
             let spec = self.model.column_spec(column);
             Error::wrong_type(spec.name, T::EXPECTED, value.type_name())
         })

@@ -87,6 +87,13 @@ impl Code {
     }
 }
 
+/// The name of the code.
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// What is wrong with one value, or with one row that the model refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,7 +112,7 @@ pub struct Fault {
     pub message: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Record {
     code: Code,
     retryable: bool,
@@ -119,13 +126,21 @@ struct Record {
 }
 
 /// Why a function failed: a code, one line of text, and for a run every fault of every row.
-#[derive(Debug, Clone)]
+///
+/// `{}` prints the text, and `{:?}`, which a `main` that returns an error prints, the code before
+/// it.
+#[derive(Clone)]
 pub struct Error(Box<Record>);
 
 impl Error {
     /// What kind of error it is.
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// One line that says what is wrong, as `{}` prints it.
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// Whether the same function may succeed later.
@@ -194,18 +209,27 @@ impl Error {
     }
 
     pub(crate) fn wrong_type(name: &str, expected: &str, got: &str) -> Self {
-        let mut error = Self::usage(&format!("column '{name}': expected {expected}, got {got}"));
-        error.0.code = Code::DtypeMismatch;
-        error.0.name = name.to_owned();
-        error.0.expected = expected.to_owned();
-        error.0.got = got.to_owned();
-        error
+        let message = format!("column '{name}': expected {expected}, got {got}");
+        Self::with_code(Code::DtypeMismatch, &message).about(name, expected, got)
+    }
+
+    pub(crate) fn about(mut self, name: &str, expected: &str, got: &str) -> Self {
+        self.0.name = name.to_owned();
+        self.0.expected = expected.to_owned();
+        self.0.got = got.to_owned();
+        self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.message())
     }
 }
 

@@ -37,6 +37,7 @@
 
 mod call;
 mod error;
+mod fields;
 mod in_place;
 mod model;
 mod names;
@@ -50,15 +51,16 @@ mod value;
 
 pub use call::Call;
 pub use error::{Error, Family, Fault, Result};
+#[doc(hidden)]
+pub use fields::plain_name;
+pub use fields::{Columns, Features, Field};
 pub use in_place::InPlace;
 pub use model::{
     Column, ColumnSpec, Dtype, Feature, FeatureSpec, Form, Input, Model, Output, TensorSpec,
 };
 pub use names::Code;
 pub use options::{Engine, Extra, Options, Verify};
-#[doc(hidden)]
-pub use record::plain_name;
 pub use record::{Answer, Binding, Record, Row};
 pub use running::{Canceller, Running};
 pub use tensor::{Element, Tensor, View, ViewMut};
-pub use value::{FromValue, Value};
+pub use value::{FromValue, ToValue, Value};

@@ -127,7 +127,11 @@ pub struct ColumnSpec<'m> {
 }
 
 /// The handle of the library, which is closed when the last owner is dropped.
-struct Handle(NonNull<sys::sidecall_model>);
+struct Handle {
+    model: NonNull<sys::sidecall_model>,
+    /// The deadline of the options, which bindings use; -1 for none.
+    timeout_ns: i64,
+}
 
 // SAFETY: "Any number of threads may use a `const sidecall_model *` at once." (sidecall.h)
 unsafe impl Send for Handle {}
@@ -137,7 +141,7 @@ unsafe impl Sync for Handle {}
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: the handle is open, and this is its last owner.
-        unsafe { sys::sidecall_model_close(self.0.as_ptr()) };
+        unsafe { sys::sidecall_model_close(self.model.as_ptr()) };
     }
 }
 
@@ -179,7 +183,7 @@ impl Model {
         let uri = CString::new(uri.as_ref().as_os_str().as_bytes())
             .map_err(|_| Error::usage("uri: expected a text without NUL, got one with a NUL"))?;
         options.with_raw(|raw| {
-            Self::from_open(|out, err| {
+            Self::from_open(raw.timeout_ns, |out, err| {
                 // SAFETY: all pointers are valid during the call.
                 unsafe { sys::sidecall_model_open(uri.as_ptr(), raw, out, err) }
             })
@@ -193,7 +197,7 @@ impl Model {
     /// Those of [`Model::open`].
     pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Self> {
         options.with_raw(|raw| {
-            Self::from_open(|out, err| {
+            Self::from_open(raw.timeout_ns, |out, err| {
                 // SAFETY: all pointers are valid during the call; the bytes are copied.
                 unsafe {
                     sys::sidecall_model_open_bytes(
@@ -209,13 +213,14 @@ impl Model {
     }
 
     fn from_open(
+        timeout_ns: i64,
         open: impl FnOnce(*mut *mut sys::sidecall_model, *mut sys::sidecall_error) -> i32,
     ) -> Result<Self> {
         require_library()?;
         let mut handle = ptr::null_mut();
         check(|err| open(&mut handle, err))?;
-        let handle = NonNull::new(handle).expect("the library gives a handle after success");
-        Ok(Self(Arc::new(Handle(handle))))
+        let model = NonNull::new(handle).expect("the library gives a handle after success");
+        Ok(Self(Arc::new(Handle { model, timeout_ns })))
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
@@ -223,7 +228,11 @@ impl Model {
     }
 
     pub(crate) fn raw(&self) -> *const sys::sidecall_model {
-        self.0 .0.as_ptr()
+        self.0.model.as_ptr()
+    }
+
+    pub(crate) fn timeout_ns(&self) -> i64 {
+        self.0.timeout_ns
     }
 
     /// The name of the model in its contract; `""` without one.
@@ -320,7 +329,10 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Code::UnknownName`] if the model does not have one of the names.
+    /// [`Code::NoContract`]; [`Code::UnknownName`] if the model does not have one of the names;
+    /// [`Code::DtypeMismatch`] if a feature or column never has values of the type of its field;
+    /// [`Code::MissingValue`] if the records lack a feature that may not be missing;
+    /// [`Code::InvalidArgument`] if two fields stand for the same feature.
     pub fn bind<R: Record, A: Answer>(&self) -> Result<Binding<R, A>> {
         Binding::new(self)
     }
@@ -418,6 +430,11 @@ impl Model {
                 },
             }
         }
+    }
+
+    pub(crate) fn column_dtype(&self, column: Column) -> Dtype {
+        // SAFETY: the index is one of this model; the specs live as long as the model.
+        Dtype(unsafe { (*sys::sidecall_model_column_spec(self.raw(), column.0)).dtype })
     }
 
     /// The input tensors, in the order of the graph.

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::fields::{columns_of, features_of, Columns, Features};
+use crate::options::deadline;
 use crate::{Call, Code, Column, Error, Feature, FromValue, Model, Result, Value};
 
 /// The library keeps at most so many faults.
@@ -11,8 +14,8 @@ pub(crate) const MAX_FAULTS: usize = 1000;
 
 /// A type whose fields are features of a model. [`record!`](crate::record) implements it.
 pub trait Record {
-    /// The names of the features, in the order of the fields.
-    const NAMES: &'static [&'static str];
+    /// The fields, in order.
+    const FIELDS: &'static Features;
 
     /// Calls `set` with the value of each field, in that order.
     fn each<'v>(&'v self, set: &mut dyn FnMut(Value<'v>));
@@ -20,8 +23,8 @@ pub trait Record {
 
 /// A type whose fields are columns of a model. [`answer!`](crate::answer) implements it.
 pub trait Answer: Sized {
-    /// The names of the columns, in the order of the fields.
-    const NAMES: &'static [&'static str];
+    /// The fields, in order.
+    const FIELDS: &'static Columns;
 
     /// Reads the fields from a row.
     ///
@@ -40,7 +43,7 @@ pub struct Row<'c> {
 }
 
 impl Row<'_> {
-    /// Reads field `index` of [`Answer::NAMES`].
+    /// Reads field `index` of [`Answer::FIELDS`].
     ///
     /// # Errors
     ///
@@ -54,16 +57,49 @@ impl Row<'_> {
     }
 }
 
+/// Calls that no run uses at present.
+#[derive(Default)]
+struct Pool(Mutex<Vec<Call>>);
+
+impl Pool {
+    /// A call with that number of rows. If it connects to a server, its run does so, in its time.
+    fn take(&self, model: &Model, rows: usize) -> Result<Call> {
+        let free = self.lock().pop();
+        let Some(mut call) = free else {
+            return model.call_lazy(rows);
+        };
+        if call.rows() != rows {
+            call.resize(rows)?;
+        }
+        Ok(call)
+    }
+
+    fn give(&self, call: Call) {
+        // Another process may still use the memory of a run that was given up.
+        if !call.is_busy() {
+            self.lock().push(call);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A model with a type of records and a type of answers; see [`Model::bind`].
 ///
 /// Any number of threads may use it at once: each takes a workspace that it gives back afterwards.
+/// A method without a deadline has that of [`Options::timeout`](crate::Options::timeout).
 pub struct Binding<R, A> {
     model: Model,
     features: Vec<Feature>,
     columns: Vec<Column>,
     /// Whether the model has features that the records do not have.
     is_partial: bool,
-    calls: Mutex<Vec<Call>>,
+    /// Calls of one row.
+    calls: Pool,
+    /// Calls of several rows. They keep the memory of the largest batch.
+    batches: Pool,
     types: PhantomData<fn(&R) -> A>,
 }
 
@@ -77,15 +113,14 @@ impl<R, A> fmt::Debug for Binding<R, A> {
 
 impl<R: Record, A: Answer> Binding<R, A> {
     pub(crate) fn new(model: &Model) -> Result<Self> {
-        let features = R::NAMES.iter().map(|name| model.feature(name));
-        let columns = A::NAMES.iter().map(|name| model.column(name));
-        let features = features.collect::<Result<Vec<_>>>()?;
+        let features = features_of::<R>(model)?;
         Ok(Self {
             is_partial: features.len() < model.features().count(),
             model: model.clone(),
             features,
-            columns: columns.collect::<Result<_>>()?,
-            calls: Mutex::new(Vec::new()),
+            columns: columns_of::<A>(model)?,
+            calls: Pool::default(),
+            batches: Pool::default(),
             types: PhantomData,
         })
     }
@@ -96,20 +131,39 @@ impl<R: Record, A: Answer> Binding<R, A> {
     ///
     /// Those of [`Call::run`], with every fault of the record.
     pub fn predict(&self, record: &R) -> Result<A> {
-        let free = self.lock().pop();
-        let mut call = match free {
-            Some(call) => call,
-            None => self.model.call(1)?,
-        };
-        let answer = self.predict_with(&mut call, record);
-        // Another process may still use the memory of a run that was given up.
-        if !call.is_busy() {
-            self.lock().push(call);
-        }
-        answer
+        self.predict_pooled(record, self.model.timeout_ns())
     }
 
-    /// The same with a call of the caller, which must be one of the same model and have one row.
+    /// The same with a deadline of its own, which means what it means in [`Call::run_within`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Binding::predict`], and [`Code::Timeout`].
+    pub fn predict_within(&self, record: &R, timeout: Duration) -> Result<A> {
+        self.predict_pooled(record, deadline(timeout))
+    }
+
+    /// Predicts for several records in one run, which is faster than one run for each.
+    ///
+    /// All of them have an answer, or none has: the faults of the error name the rows to leave out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Binding::predict`], with every fault of every record.
+    pub fn predict_all(&self, records: &[R]) -> Result<Vec<A>> {
+        self.predict_batch(records, self.model.timeout_ns())
+    }
+
+    /// The same with a deadline of its own, which means what it means in [`Call::run_within`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Binding::predict_all`], and [`Code::Timeout`].
+    pub fn predict_all_within(&self, records: &[R], timeout: Duration) -> Result<Vec<A>> {
+        self.predict_batch(records, deadline(timeout))
+    }
+
+    /// Predicts with a call of the caller, which must be one of the same model and have one row.
     ///
     /// # Errors
     ///
@@ -121,37 +175,75 @@ impl<R: Record, A: Answer> Binding<R, A> {
                 "call: expected one row of the model that was bound, got another call",
             ));
         }
+        self.predict_in(call, record, self.model.timeout_ns())
+    }
+
+    fn predict_pooled(&self, record: &R, timeout_ns: i64) -> Result<A> {
+        let mut call = self.calls.take(&self.model, 1)?;
+        let answer = self.predict_in(&mut call, record, timeout_ns);
+        self.calls.give(call);
+        answer
+    }
+
+    fn predict_in(&self, call: &mut Call, record: &R, timeout_ns: i64) -> Result<A> {
         if self.is_partial {
             call.clear()?;
         }
-        match call.set_each(0, Some(&self.features), |set| record.each(set)) {
-            // Nothing was set, so the run would answer for the record of before.
-            Err(error) if error.code() == Code::Busy => return Err(error),
-            // The run reports every value that is refused, and what else went wrong.
-            _ => {}
-        }
-        if let Err(error) = call.run() {
-            let _ = call.clear(); // if it fails, the next record finds out
+        self.set(call, 0, record)?;
+        if let Err(error) = call.run_for(timeout_ns) {
+            // If it fails, the next record finds out. After a deadline it could have to wait, and
+            // no value was refused.
+            if !call.is_busy() {
+                let _ = call.clear();
+            }
             return Err(error);
         }
-        A::read(&Row {
-            call,
-            row: 0,
-            columns: &self.columns,
-        })
+        self.read(call, 0)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn predict_batch(&self, records: &[R], timeout_ns: i64) -> Result<Vec<A>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = self.batches.take(&self.model, records.len())?;
+        let answers = self.predict_rows(&mut call, records, timeout_ns);
+        self.batches.give(call);
+        answers
+    }
+
+    fn predict_rows(&self, call: &mut Call, records: &[R], timeout_ns: i64) -> Result<Vec<A>> {
+        call.clear()?;
+        for (row, record) in records.iter().enumerate() {
+            self.set(call, row, record)?;
+        }
+        call.run_for(timeout_ns)?;
+        (0..records.len()).map(|row| self.read(call, row)).collect()
+    }
+
+    fn set(&self, call: &mut Call, row: usize, record: &R) -> Result<()> {
+        match call.set_each(row, Some(&self.features), |set| record.each(set)) {
+            // Nothing was set, so the run would answer for the record of before.
+            Err(error) if error.code() == Code::Busy => Err(error),
+            // The run reports every value that is refused, and what else went wrong.
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, call: &Call, row: usize) -> Result<A> {
+        A::read(&Row {
+            call,
+            row,
+            columns: &self.columns,
+        })
     }
 }
 
 /// Declares a struct whose fields are features of a model, and implements
 /// [`Record`](crate::Record) for it.
 ///
-/// A field has the name of its feature, or names it: `is_vip: bool => "VIP"`. Its type converts
-/// into a [`Value`](crate::Value) by reference: a number, `bool`, `String`, `&'static str`,
-/// `SystemTime`, or an `Option` of these.
+/// A field has the name of its feature, or names it: `is_vip: bool => "VIP"`. Its type is one that
+/// implements [`ToValue`](crate::ToValue): `f64`, `f32`, an integer, `bool`, `String`,
+/// `&'static str`, `SystemTime`, an `Option` of these, or a type of the program.
 #[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
@@ -164,11 +256,17 @@ macro_rules! record {
         }
 
         impl $crate::Record for $name {
-            const NAMES: &'static [&'static str] =
-                &[$($crate::field_name!($field $(=> $feature)?)),*];
+            const FIELDS: &'static $crate::Features = &[$(
+                $crate::Field {
+                    name: $crate::field_name!($field $(=> $feature)?),
+                    field: $crate::field_name!($field),
+                    kind: stringify!($kind),
+                    fits: <$kind as $crate::ToValue>::fits,
+                },
+            )*];
 
             fn each<'v>(&'v self, set: &mut dyn FnMut($crate::Value<'v>)) {
-                $(set($crate::Value::from(&self.$field));)*
+                $(set($crate::ToValue::to_value(&self.$field));)*
             }
         }
     };
@@ -178,7 +276,8 @@ macro_rules! record {
 /// [`Answer`](crate::Answer) for it.
 ///
 /// A field has the name of its column, or names it: `fraud: f64 => "probabilities.fraud"`. Its type
-/// is one that implements [`FromValue`](crate::FromValue).
+/// is one that implements [`FromValue`](crate::FromValue): `f64`, `f32` for float32, `i64`, `bool`,
+/// `String`, `Option<f64>`, or a type of the program.
 #[macro_export]
 macro_rules! answer {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
@@ -191,8 +290,14 @@ macro_rules! answer {
         }
 
         impl $crate::Answer for $name {
-            const NAMES: &'static [&'static str] =
-                &[$($crate::field_name!($field $(=> $column)?)),*];
+            const FIELDS: &'static $crate::Columns = &[$(
+                $crate::Field {
+                    name: $crate::field_name!($field $(=> $column)?),
+                    field: $crate::field_name!($field),
+                    kind: stringify!($kind),
+                    fits: <$kind as $crate::FromValue>::reads,
+                },
+            )*];
 
             fn read(row: &$crate::Row<'_>) -> $crate::Result<Self> {
                 let mut index = 0..;
@@ -202,16 +307,6 @@ macro_rules! answer {
             }
         }
     };
-}
-
-/// The name of a field without the `r#` of a raw identifier.
-#[doc(hidden)]
-pub const fn plain_name(name: &'static str) -> &'static str {
-    match name.as_bytes() {
-        // SAFETY: what follows two ASCII characters of a str is a str.
-        [b'r', b'#', rest @ ..] => unsafe { std::str::from_utf8_unchecked(rest) },
-        _ => name,
-    }
 }
 
 /// The name that a field of [`record!`](crate::record) or [`answer!`](crate::answer) stands for.

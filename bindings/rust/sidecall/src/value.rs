@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sidecall_sys as sys;
 
+use crate::{Dtype, FeatureSpec};
+
 /// One value of a record: of a feature to set, or of a column that was read.
 ///
 /// Numbers, texts, `bool` and [`SystemTime`] convert into it, and so does an [`Option`] of these.
@@ -114,6 +116,19 @@ from_numbers!(F64: f32, f64);
 from_numbers!(I64: i8, i16, i32, i64, u8, u16, u32);
 from_numbers!(Bool: bool);
 
+impl From<u64> for Value<'_> {
+    fn from(value: u64) -> Self {
+        // A number beyond int64 is one for a feature of floats only.
+        i64::try_from(value).map_or(Self::F64(value as f64), Self::I64)
+    }
+}
+
+impl From<usize> for Value<'_> {
+    fn from(value: usize) -> Self {
+        (value as u64).into()
+    }
+}
+
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {
         Self::Str(value)
@@ -181,7 +196,7 @@ macro_rules! from_references {
     };
 }
 
-from_references!(f32, f64, i8, i16, i32, i64, u8, u16, u32, bool, SystemTime);
+from_references!(f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, usize, bool, SystemTime);
 
 impl<'a> From<&&'a str> for Value<'a> {
     fn from(value: &&'a str) -> Self {
@@ -195,13 +210,138 @@ impl<'a> From<&Option<&'a str>> for Value<'a> {
     }
 }
 
-/// A type that a column can be read as.
+/// A type that a field of a [`record!`](crate::record) can have. Implement it for a type of your
+/// own, such as an enum of categories:
+///
+/// ```
+/// use sidecall::{ToValue, Value};
+///
+/// enum Island {
+///     Biscoe,
+///     Dream,
+/// }
+///
+/// impl ToValue for Island {
+///     fn to_value(&self) -> Value<'_> {
+///         Value::Str(match self {
+///             Self::Biscoe => "Biscoe",
+///             Self::Dream => "Dream",
+///         })
+///     }
+/// }
+/// ```
+pub trait ToValue {
+    /// The value of the feature.
+    fn to_value(&self) -> Value<'_>;
+
+    /// Whether the feature takes values of this type. [`Model::bind`](crate::Model::bind) refuses
+    /// the field if not. Without this method, only runs find out.
+    fn fits(feature: &FeatureSpec<'_>) -> bool {
+        let _ = feature;
+        true
+    }
+}
+
+macro_rules! to_value {
+    ($fits:path: $($kind:ty),*) => {
+        $(impl ToValue for $kind {
+            fn to_value(&self) -> Value<'_> {
+                self.into()
+            }
+
+            fn fits(feature: &FeatureSpec<'_>) -> bool {
+                $fits(feature)
+            }
+        })*
+    };
+}
+
+to_value!(takes_floats: f32, f64);
+to_value!(takes_integers: i8, i16, i32, i64, u8, u16, u32, u64, usize);
+to_value!(takes_bools: bool);
+to_value!(takes_texts: String, &str);
+to_value!(takes_instants: SystemTime);
+
+fn takes_floats(feature: &FeatureSpec<'_>) -> bool {
+    takes_integers(feature) && feature.dtype != Dtype::DATETIME
+}
+
+/// An integer of a datetime feature counts in its unit.
+fn takes_integers(feature: &FeatureSpec<'_>) -> bool {
+    ![Dtype::STRING, Dtype::BOOL].contains(&feature.dtype)
+}
+
+fn takes_bools(feature: &FeatureSpec<'_>) -> bool {
+    feature.dtype == Dtype::BOOL
+}
+
+fn takes_texts(feature: &FeatureSpec<'_>) -> bool {
+    [Dtype::STRING, Dtype::DATETIME].contains(&feature.dtype)
+}
+
+fn takes_instants(feature: &FeatureSpec<'_>) -> bool {
+    feature.dtype == Dtype::DATETIME && !feature.zone.is_empty()
+}
+
+impl ToValue for Value<'_> {
+    fn to_value(&self) -> Value<'_> {
+        *self
+    }
+}
+
+impl<T: ToValue> ToValue for Option<T> {
+    fn to_value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Missing, T::to_value)
+    }
+
+    fn fits(feature: &FeatureSpec<'_>) -> bool {
+        T::fits(feature)
+    }
+}
+
+/// A type that a column can be read as, and that a field of an [`answer!`](crate::answer) can have.
 pub trait FromValue: Sized {
     /// What this type reads, in the words of error messages.
     const EXPECTED: &'static str;
 
     /// The value as this type; `None` if the value has another type.
     fn from_value(value: Value<'_>) -> Option<Self>;
+
+    /// Whether a column with values of this type can be read as this type. [`Call::get`] and
+    /// [`Model::bind`] refuse it if not. Without this method, only the value itself decides.
+    ///
+    /// [`Call::get`]: crate::Call::get
+    /// [`Model::bind`]: crate::Model::bind
+    fn reads(dtype: Dtype) -> bool {
+        let _ = dtype;
+        true
+    }
+}
+
+/// `None` stands for NaN, as `null` does in JSON.
+impl FromValue for Option<f64> {
+    const EXPECTED: &'static str = f64::EXPECTED;
+
+    fn from_value(value: Value<'_>) -> Option<Self> {
+        f64::from_value(value).map(|value| (!value.is_nan()).then_some(value))
+    }
+
+    fn reads(dtype: Dtype) -> bool {
+        f64::reads(dtype)
+    }
+}
+
+/// A column of float32.
+impl FromValue for f32 {
+    const EXPECTED: &'static str = "float32";
+
+    fn from_value(value: Value<'_>) -> Option<Self> {
+        f64::from_value(value).map(|value| value as f32)
+    }
+
+    fn reads(dtype: Dtype) -> bool {
+        dtype == Dtype::FLOAT32
+    }
 }
 
 impl FromValue for f64 {
@@ -212,6 +352,10 @@ impl FromValue for f64 {
             Value::F64(value) => Some(value),
             _ => None,
         }
+    }
+
+    fn reads(dtype: Dtype) -> bool {
+        [Dtype::FLOAT32, Dtype::FLOAT64].contains(&dtype)
     }
 }
 
@@ -224,6 +368,20 @@ impl FromValue for i64 {
             _ => None,
         }
     }
+
+    fn reads(dtype: Dtype) -> bool {
+        const INTEGERS: [Dtype; 8] = [
+            Dtype::INT64,
+            Dtype::INT32,
+            Dtype::INT16,
+            Dtype::INT8,
+            Dtype::UINT8,
+            Dtype::UINT16,
+            Dtype::UINT32,
+            Dtype::UINT64,
+        ];
+        INTEGERS.contains(&dtype)
+    }
 }
 
 impl FromValue for bool {
@@ -235,6 +393,10 @@ impl FromValue for bool {
             _ => None,
         }
     }
+
+    fn reads(dtype: Dtype) -> bool {
+        dtype == Dtype::BOOL
+    }
 }
 
 impl FromValue for String {
@@ -245,5 +407,9 @@ impl FromValue for String {
             Value::Str(value) => Some(value.to_owned()),
             _ => None,
         }
+    }
+
+    fn reads(dtype: Dtype) -> bool {
+        dtype == Dtype::STRING
     }
 }

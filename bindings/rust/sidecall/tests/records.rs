@@ -2,7 +2,7 @@
 
 mod common;
 
-use sidecall::{answer, record, Code, Family, Feature, Value};
+use sidecall::{answer, record, Code, Family, Feature, FromValue, Value};
 
 record! {
     /// A penguin.
@@ -87,23 +87,25 @@ fn names_that_the_model_does_not_have_are_refused_when_they_are_bound() {
 
 #[test]
 fn a_column_is_not_read_as_another_type() {
-    answer! { struct Wrong { label: f64 } }
     let model = common::open("penguins.onnx");
-    let error = model
-        .bind::<Penguin, Wrong>()
-        .unwrap()
-        .predict(&adelie())
-        .map(|_| ())
-        .unwrap_err();
+    let label = model.column("label").unwrap();
+    let adelie = model.column("probabilities.Adelie").unwrap();
+    let mut call = model.call(1).unwrap();
+    call.clear().unwrap();
+    call.run().unwrap();
+    let error = call.get::<f64>(0, label).unwrap_err();
     assert_eq!(error.code(), Code::DtypeMismatch);
     assert_eq!(
-        error.to_string(),
+        error.message(),
         "column 'label': expected float64, got string"
     );
     assert_eq!(
         (error.name(), error.expected(), error.got()),
         ("label", "float64", "string")
     );
+    let number = call.get::<f64>(0, adelie).unwrap();
+    assert_eq!(call.get::<Option<f64>>(0, adelie).unwrap(), Some(number));
+    assert_eq!(<Option<f64>>::from_value(Value::F64(f64::NAN)), Some(None));
 }
 
 #[test]

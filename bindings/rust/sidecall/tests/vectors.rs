@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::json::Json;
@@ -510,16 +510,6 @@ fn every_vector_passes_on_the_native_engine_or_is_refused_by_it() {
     assert!(refused * 10 <= cases.len(), "{refused} of {}", cases.len());
 }
 
-/// A server of one model, which ends with this value.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Cases of files that do not open have no server to call.
 #[test]
 fn every_vector_passes_over_shm() {
@@ -541,7 +531,7 @@ fn every_vector_passes_over_shm() {
             .env("SIDECALL_VERIFY", verify)
             .stdin(Stdio::null())
             .spawn();
-        let _server = Server(server.unwrap());
+        let _server = common::Server(server.unwrap());
         let open = || {
             let options = case.options(Engine::Auto).wait(Duration::from_secs(20));
             Model::open_with(&address, &options)
