@@ -18,11 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(
     r"(?:^<!-- (?P<kind>[a-z]+)(?:: (?P<detail>[^>]*?))? -->\n)?"
-    r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
+    r"^```(?P<language>\w+)(?:,no_run)?\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 KINDS = {None, "file", "output", "background", "fragment"}
-# Languages whose blocks are programs or data. A block of `text` is for people.
+# Languages whose blocks are programs or data. A block of `text` is for people. Those of Rust, which
+# are marked `rust,no_run`, are documentation tests of the crate: tools/test_rust.sh compiles them.
 LANGUAGES = {"bash", "c", "cpp", "js", "json", "python", "sh", "ts", "yaml"}
 
 

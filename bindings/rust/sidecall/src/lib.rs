@@ -35,6 +35,11 @@
 //! takes and gives JSON. `sidecall.h` is the manual of what lies below, and says what each error
 //! code means.
 
+// `cargo test` compiles the blocks of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/rust.md")]
+struct Guide;
+
 mod call;
 mod error;
 mod fields;

@@ -102,6 +102,27 @@ impl Call {
         })
     }
 
+    /// The same from a slice of texts, which are first copied to lie back to back.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::set_feature_f64`].
+    pub fn set_feature_strs<T: AsRef<str>>(
+        &mut self,
+        feature: Feature,
+        values: &[T],
+        missing: &[bool],
+    ) -> Result<()> {
+        let mut text = String::new();
+        let mut offsets = Vec::with_capacity(values.len() + 1);
+        offsets.push(0);
+        for value in values {
+            text.push_str(value.as_ref());
+            offsets.push(as_i64(text.len()));
+        }
+        self.set_feature_str(feature, &text, &offsets, missing)
+    }
+
     /// Reads one column of all rows as numbers. `values` has an element for each row.
     ///
     /// # Errors

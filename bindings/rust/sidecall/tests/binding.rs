@@ -224,6 +224,25 @@ fn the_deadline_of_the_options_holds_for_bindings() {
 }
 
 #[test]
+fn a_binding_outlives_its_server_if_the_next_one_has_the_same_model() {
+    let (server, address) = common::serve("penguins.onnx", "restart");
+    let model = Model::open_with(&address, &Options::default().wait(MINUTE)).unwrap();
+    let species = model.bind::<Penguin, Species>().unwrap();
+    let answer = species.predict(&Penguin::default()).unwrap();
+    drop(server);
+    let (server, _) = common::serve("penguins.onnx", "restart");
+    // `wait` holds for the restart too.
+    assert_eq!(species.predict(&Penguin::default()).unwrap(), answer);
+    drop(server);
+    let (_server, _) = common::serve("label_int.onnx", "restart");
+    let error = species.predict(&Penguin::default()).unwrap_err();
+    assert_eq!(error.code(), Code::ContractChanged);
+    assert!(!error.is_retryable());
+    let error = Model::open(&address).unwrap().bind::<Penguin, Species>();
+    assert_eq!(error.unwrap_err().code(), Code::UnknownName);
+}
+
+#[test]
 fn many_records_are_answered_in_one_run() {
     let model = common::open("penguins.onnx");
     let species = model.bind::<Penguin, Species>().unwrap();

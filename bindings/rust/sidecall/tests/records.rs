@@ -205,6 +205,11 @@ fn a_table_is_set_by_columns_and_read_by_columns() {
         .unwrap();
     call.set_feature_str(features[4], "äb", &[0, 2, 2, 3], &[])
         .unwrap();
+    let words = ["äb", "", "a"].map(str::to_owned);
+    call.set_feature_strs(features[4], &words, &[false, true, false])
+        .unwrap();
+    let short = call.set_feature_strs(features[4], &words[1..], &[]);
+    assert_eq!(short.unwrap_err().code(), Code::InvalidArgument);
     let wrong = call.set_feature_f64(features[1], &[1.0], &[]).unwrap_err();
     assert_eq!(wrong.code(), Code::InvalidArgument);
     call.clear().unwrap();
@@ -224,6 +229,30 @@ fn a_table_is_set_by_columns_and_read_by_columns() {
     }
     let short = call.get_column_f64(number, &mut values[..2]).unwrap_err();
     assert_eq!(short.code(), Code::InvalidArgument);
+}
+
+#[test]
+fn texts_are_set_as_a_slice_or_back_to_back() {
+    let model = common::open("penguins.onnx");
+    let island = model.feature("island").unwrap();
+    let column = model.column("probabilities.Adelie").unwrap();
+    let (mut slice, mut packed) = (model.call(3).unwrap(), model.call(3).unwrap());
+    let (mut by_slice, mut by_packed) = ([0.0; 3], [0.0; 3]);
+    let missing = [false, true, false];
+    slice.clear().unwrap();
+    slice
+        .set_feature_strs(island, &["Dream", "x", "Biscoe"], &missing)
+        .unwrap();
+    packed.clear().unwrap();
+    packed
+        .set_feature_str(island, "DreamBiscoe", &[0, 5, 5, 11], &missing)
+        .unwrap();
+    for (call, values) in [(&mut slice, &mut by_slice), (&mut packed, &mut by_packed)] {
+        call.run().unwrap();
+        call.get_column_f64(column, values).unwrap();
+    }
+    assert_eq!(by_slice, by_packed);
+    assert_ne!(by_slice[0], by_slice[2]);
 }
 
 #[test]
