@@ -531,7 +531,7 @@ fn every_vector_passes_over_shm() {
             .env("SIDECALL_VERIFY", verify)
             .stdin(Stdio::null())
             .spawn();
-        let _server = common::Server(server.unwrap());
+        let _server = common::Server::new(server.unwrap(), &address);
         let open = || {
             let options = case.options(Engine::Auto).wait(Duration::from_secs(20));
             Model::open_with(&address, &options)

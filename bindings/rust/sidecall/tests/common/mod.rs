@@ -20,14 +20,23 @@ pub fn open(name: &str) -> Model {
 }
 
 /// A server of one model, which ends with this value.
-pub struct Server(pub Child);
+pub struct Server {
+    child: Child,
+    socket: String,
+}
 
 impl Server {
+    /// Takes a server that serves at this address.
+    pub fn new(child: Child, address: &str) -> Self {
+        let socket = address.trim_start_matches("shm:").to_owned();
+        Self { child, socket }
+    }
+
     /// Keeps the process from answering until [`Server::resume`].
     pub fn stop(&self) {
         self.signal("STOP");
         // Its threads stop a little later than the signal is sent.
-        let tasks = format!("/proc/{}/task", self.0.id());
+        let tasks = format!("/proc/{}/task", self.child.id());
         let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
             let status = std::fs::read_to_string(task.unwrap().path().join("status"));
             status.map_or(true, |status| status.contains("State:\tT"))
@@ -42,7 +51,7 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
+        let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.expect("kill starts").success());
     }
@@ -50,8 +59,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // A process that is killed leaves these.
+        for file in [self.socket.clone(), format!("{}.lock", self.socket)] {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 
@@ -65,5 +78,5 @@ pub fn serve(model: &str, name: &str) -> (Server, String) {
         .stdin(Stdio::null())
         .spawn()
         .expect("the server starts");
-    (Server(server), address)
+    (Server::new(server, &address), address)
 }
