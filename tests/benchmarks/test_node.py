@@ -17,10 +17,10 @@ from load_module import load_module
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 BARS = [
-    "node_runsync_vs_ort",
-    "node_call_vs_ort",
     "node_shm_sync_extra_us",
     "node_shm_async_vs_socket",
+    "node_runsync_vs_ort",
+    "node_call_vs_ort",
     "node_predict_vs_ort",
     "node_run_vs_ort",
     "node_loop_delay_p99_ms",
