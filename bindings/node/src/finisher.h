@@ -75,8 +75,8 @@ class Finisher {
   bool is_polling_ = false;
   bool is_brief_ = false;
   uint64_t poll_until_ = 0;  // by uv_hrtime(); 0: not determined yet
-  uint32_t num_vain_ = 0;   // polls in vain in a row
-  uint32_t num_brief_ = 0;  // polls from now on that are brief
+  uint32_t num_vain_ = 0;    // polls in vain in a row
+  uint32_t num_brief_ = 0;   // polls from now on that are brief
 };
 
 }  // namespace sidecall_node
