@@ -1096,21 +1096,23 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
                                               sidecall_error *err);
 
-/* Like sidecall_call_fd, for a program that first looks for the end of a run itself, with
- * sidecall_call_finish(call, 0, ...), and waits only if the run goes on: what is not watched needs
- * no system call. The difference exists for remote models. There the descriptor reports the present
- * run, or the one that was given up, and no later one, unless sidecall_call_fd was called too.
+/* Like sidecall_call_fd, but for one run. It is for a program that first looks for the end of the
+ * run itself, with sidecall_call_finish(call, 0, ...), and waits only if the run goes on.
  *
- * May be called at any time and from the first run on, as often as needed; after a successful call
- * an outcome that is there already makes the descriptor readable too.
+ * For a remote model, the descriptor then reports the run that is under way, or that was given up,
+ * and no later one, and runs that are not watched need no system calls for it. If sidecall_call_fd
+ * was called too, every run is reported. For a local model every run is reported in any case.
+ *
+ * May be called at any time, also for the first time during a run. If the run is already over, the
+ * descriptor is readable at once.
  *
  * Errors: OUT_OF_MEMORY, UNREACHABLE, FORKED. *out_fd is then -1. */
 SIDECALL_API sidecall_status sidecall_call_watch(sidecall_call *call, int32_t *out_fd,
                                                  sidecall_error *err);
 
-/* Returns for how many nanoseconds such a program should look for the end of a run of a remote
- * model before it waits: SIDECALL_SPIN_US if that is set, else 100 000. 0 means not at all, for
- * example because this process may use one CPU only: waiting is then quicker. Cannot fail. */
+/* Returns for how many nanoseconds such a program should look for the end of a remote run before it
+ * waits: the time of SIDECALL_SPIN_US if that is set, else 100 000. 0 means not to look but to wait
+ * at once, for example because this process may use one CPU only. Cannot fail. */
 SIDECALL_API int64_t sidecall_poll_ns(void);
 
 /* Asks the run to end with CANCELLED. The run may be executing, or still be in the queue. It may
