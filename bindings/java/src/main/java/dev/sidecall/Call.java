@@ -104,9 +104,17 @@ public final class Call implements AutoCloseable {
       }
     }
 
-    synchronized void cancel() {
+    synchronized void cancelCall() {
       if (!isReleased) {
         Native.callCancel(w.call);
+      }
+    }
+
+    void cancel() {
+      cancelCall();
+      StartedRun run = w.run;
+      if (run != null) {
+        run.takeCancelled();
       }
     }
   }
@@ -709,7 +717,7 @@ public final class Call implements AutoCloseable {
 
     @Override
     void cancelCall() {
-      held.cancel();
+      held.cancelCall();
     }
   }
 

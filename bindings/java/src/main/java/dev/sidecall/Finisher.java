@@ -43,6 +43,9 @@ final class Finisher {
   private static final int MOST_ENDED = 32;
   private static final long LAST_ENDED = 10_000; // ns
 
+  /** How long to do without a thread before trying again to start one. */
+  private static final long RETRY = TimeUnit.MILLISECONDS.toNanos(10);
+
   /** How long the thread stays without a run. */
   private static final long KEEP = TimeUnit.SECONDS.toNanos(10);
 
@@ -141,19 +144,39 @@ final class Finisher {
   }
 
   private void start() {
-    try {
-      thread = Waits.daemon(this::serve, "sidecall-runs");
-      thread.start();
-    } catch (OutOfMemoryError e) { // no thread is left, so this one waits for the runs
-      thread = null;
-      serve();
+    if (!startThread()) {
+      serve(true);
     }
   }
 
-  private void serve() {
+  /** Returns false if the process has no thread left. */
+  private boolean startThread() {
+    try {
+      thread = Waits.daemon(() -> serve(false), "sidecall-runs");
+      thread.start();
+      return true;
+    } catch (OutOfMemoryError e) {
+      thread = null;
+      return false;
+    }
+  }
+
+  /**
+   * Takes outcomes until there are none to take for some time.
+   *
+   * @param isBorrowed this is a thread of the program, which goes on when another can be started
+   */
+  private void serve(boolean isBorrowed) {
+    long triedAt = System.nanoTime();
     int idle = 0; // how often nothing was over
     int unused = 0; // how often there was no run
     while (true) {
+      if (isBorrowed && lookedAt - triedAt > RETRY) {
+        triedAt = lookedAt;
+        if (startThread()) {
+          return;
+        }
+      }
       isHurried = false;
       if (takeStarted()) {
         idle = unused = 0;
@@ -179,7 +202,7 @@ final class Finisher {
         }
       } else if (runs.first != null || ++unused < MOST_NAPS) {
         nap();
-      } else if (!park()) {
+      } else if (!park(isBorrowed ? 0 : KEEP)) {
         return;
       }
     }
@@ -304,9 +327,8 @@ final class Finisher {
   }
 
   /** Waits for a run to be started. Returns false if this thread is no longer needed. */
-  private boolean park() {
+  private boolean park(long keep) {
     long begin = System.nanoTime();
-    long keep = thread == Thread.currentThread() ? KEEP : 0;
     state = PARKED;
     while (started == null && state == PARKED) {
       long left = keep - (System.nanoTime() - begin);

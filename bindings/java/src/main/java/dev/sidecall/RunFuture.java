@@ -41,7 +41,10 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
         cancelCall();
       }
     }
-    hurry();
+    StartedRun found = run;
+    if (found != null) {
+      found.takeCancelled();
+    }
   }
 
   @Override

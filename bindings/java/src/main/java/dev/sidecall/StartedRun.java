@@ -80,6 +80,7 @@ final class StartedRun {
   }
 
   private void isUnderWay() {
+    w.run = this;
     if (!listener.started(this)) {
       w.core.finisher.add(this);
     }
@@ -125,11 +126,27 @@ final class StartedRun {
 
   void end(int status) {
     this.status = status;
+    w.run = null;
     owner = OVER;
   }
 
   boolean isOver() {
     return owner == OVER;
+  }
+
+  /** Takes the outcome of a run that was cancelled. It is there at once. */
+  void takeCancelled() {
+    if (!take()) {
+      return; // the thread that waits gets it now
+    }
+    int found = finish(0);
+    if (Finisher.isPending(found)) { // it was cancelled before it began
+      giveBack();
+      hurry();
+    } else {
+      end(found);
+      tell();
+    }
   }
 
   /** The thread that waits is going to take outcomes, so that the finisher need not do it. */

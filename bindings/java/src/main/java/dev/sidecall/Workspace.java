@@ -13,6 +13,9 @@ final class Workspace implements AutoCloseable {
   final long call;
   final long error;
 
+  /** The run that is under way, or was when this was read; null without one. */
+  volatile StartedRun run;
+
   /** Native memory for out parameters and a view: 64 bytes. */
   final long scratch;
 
@@ -209,7 +212,7 @@ final class Workspace implements AutoCloseable {
 
     @Override
     public boolean started(StartedRun run) {
-      if (!isAlone || !HAS_CPUS || Thread.currentThread() != thread) {
+      if (!isAlone || !HAS_CPUS || Thread.currentThread() != thread || !run.take()) {
         return false;
       }
       long begin = System.nanoTime();
@@ -218,6 +221,11 @@ final class Workspace implements AutoCloseable {
         isOver = !Finisher.isPending(status);
         Thread.onSpinWait();
       } while (!isOver && System.nanoTime() - begin < STAY);
+      if (isOver) {
+        run.end(status);
+      } else {
+        run.giveBack();
+      }
       return isOver;
     }
 
