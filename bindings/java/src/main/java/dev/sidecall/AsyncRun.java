@@ -20,7 +20,7 @@ final class AsyncRun<T> extends RunFuture<T> {
   private final Consumer<Workspace> prepare;
   private final Function<Workspace, T> collect;
 
-  private Workspace w; // written under the lock of this object, for cancelCall()
+  private Workspace w; // while the run has one
 
   private AsyncRun(
       Model model, long timeoutNs, Consumer<Workspace> prepare, Function<Workspace, T> collect) {
@@ -63,9 +63,7 @@ final class AsyncRun<T> extends RunFuture<T> {
         return;
       }
       prepare.accept(given);
-      synchronized (this) {
-        w = given;
-      }
+      w = given;
       StartedRun.begin(given, Deadline.remaining(timeoutNs, begin), this);
     } catch (Throwable e) {
       leaveRun();
@@ -101,12 +99,4 @@ final class AsyncRun<T> extends RunFuture<T> {
       }
       Reference.reachabilityFence(model);
     }
-  }
-
-  @Override
-  void cancelCall() {
-    if (w != null) {
-      Native.callCancel(w.call);
-    }
-  }
-}
+  }}

@@ -104,15 +104,15 @@ public final class Call implements AutoCloseable {
       }
     }
 
-    synchronized void cancelCall() {
-      if (!isReleased) {
-        Native.callCancel(w.call);
-      }
-    }
-
     void cancel() {
-      cancelCall();
-      StartedRun run = w.run;
+      StartedRun run;
+      synchronized (this) {
+        if (isReleased) {
+          return;
+        }
+        Native.callCancel(w.call);
+        run = w.run;
+      }
       if (run != null) {
         run.takeCancelled();
       }
@@ -692,6 +692,7 @@ public final class Call implements AutoCloseable {
   private final class Running extends RunFuture<Void> {
     @Override
     public boolean started(StartedRun run) {
+      w.run = run;
       super.started(run);
       if (state == CLOSING) {
         cancelRun();
@@ -707,17 +708,13 @@ public final class Call implements AutoCloseable {
       } catch (Throwable e) {
         failure = e;
       }
+      w.run = null;
       leave();
       if (failure == null) {
         complete(null);
       } else {
         completeExceptionally(failure);
       }
-    }
-
-    @Override
-    void cancelCall() {
-      held.cancelCall();
     }
   }
 

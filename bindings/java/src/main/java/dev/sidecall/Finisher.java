@@ -21,7 +21,7 @@ import java.util.concurrent.locks.LockSupport;
 final class Finisher {
   private static final int PENDING = 14; // has no Code, because no other function returns it
 
-  /** The age at which a run becomes urgent. */
+  /** The time after which a run becomes urgent, from the first look at it. */
   private static final long URGENT_AGE = 200_000; // ns
 
   // How long the thread waits for the oldest urgent run before it looks at the others again: a
@@ -221,8 +221,10 @@ final class Finisher {
       oldest = run;
       run = older;
     }
+    long now = System.nanoTime();
     while (oldest != null) {
       StartedRun newer = oldest.next;
+      oldest.seenAt = now;
       runs.append(oldest);
       oldest = newer;
     }
@@ -247,7 +249,7 @@ final class Finisher {
       boolean isOver = run.isOver();
       if (isOver) {
         runs.remove(before, run);
-      } else if (isUrgent(run) || run.age(lookedAt) > URGENT_AGE) {
+      } else if (isUrgent(run) || lookedAt - run.seenAt > URGENT_AGE) {
         if ((isThorough || pending < 2) && run.take()) {
           int status = run.finish(0);
           isOver = status != PENDING;

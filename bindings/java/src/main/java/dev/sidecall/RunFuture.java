@@ -1,5 +1,7 @@
 package dev.sidecall;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ForkJoinWorkerThread;
@@ -19,38 +21,53 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
    */
   private static final long HELP = 500_000; // ns
 
-  private volatile StartedRun run; // while it is under way
-  private boolean isOver; // guarded by this object
+  private static final int OPEN = 0;
+  private static final int CANCELLING = 1; // the call must not be closed or used again
+  private static final int OVER = 2;
+
+  private static final VarHandle PHASE;
+
+  static {
+    try {
+      PHASE = MethodHandles.lookup().findVarHandle(RunFuture.class, "phase", int.class);
+    } catch (ReflectiveOperationException e) {
+      throw new ExceptionInInitializerError(e);
+    }
+  }
+
+  private volatile StartedRun run; // null before it is under way; it may be over
+  private volatile int phase;
 
   /** Reads the outcome and completes the future. Called once at most. */
   abstract void finish(int status);
 
-  /** Cancels the run of the call. The call is not closed meanwhile. */
-  abstract void cancelCall();
-
   /** From now on no cancellation reaches the call. Returns false if that was so already. */
-  final synchronized boolean leaveRun() {
-    boolean isFirst = !isOver;
-    isOver = true;
-    return isFirst;
+  final boolean leaveRun() {
+    while (!PHASE.compareAndSet(this, OPEN, OVER)) {
+      if (phase == OVER) {
+        return false;
+      }
+      Thread.yield(); // another thread cancels, which takes a microsecond
+    }
+    return true;
   }
 
   final void cancelRun() {
-    synchronized (this) {
-      if (!isOver) {
-        cancelCall();
-      }
-    }
     StartedRun found = run;
-    if (found != null) {
-      found.takeCancelled();
+    if (found == null) {
+      return; // started() does it
     }
+    if (PHASE.compareAndSet(this, OPEN, CANCELLING)) {
+      found.cancel();
+      phase = OPEN;
+    }
+    found.takeCancelled();
   }
 
   @Override
   public boolean started(StartedRun run) {
     this.run = run;
-    if (isCancelled()) { // before the run began, so that it had no effect
+    if (isCancelled()) { // perhaps before the run began, so that it had no effect
       cancelRun();
     }
     return false;
@@ -71,7 +88,6 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
   }
 
   private void finishOnce(int status) {
-    run = null;
     if (leaveRun()) {
       finish(status);
     }
@@ -88,7 +104,7 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
   /** Waits for the run on this thread, if that blocks nothing else. */
   private void help(long longest) {
     StartedRun found = run;
-    if (found == null) {
+    if (found == null || super.isDone()) {
       return;
     }
     Thread thread = Thread.currentThread();

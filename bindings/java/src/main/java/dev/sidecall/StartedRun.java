@@ -43,17 +43,19 @@ final class StartedRun {
   private final Workspace w;
   private final Listener listener;
   private final long timeoutNs;
-  private final long begin = System.nanoTime();
+  private final long begin; // a System.nanoTime; of no use without a deadline
   private volatile boolean isHurried;
   private volatile int owner;
   private int status;
 
-  /** The next run in a list of the {@link Finisher}. */
-  StartedRun next;
+  // Used by the finisher.
+  StartedRun next; // in a list
+  long seenAt; // a System.nanoTime: when it first looked at the run
 
   private StartedRun(Workspace w, long timeoutNs, Listener listener) {
     this.w = w;
     this.timeoutNs = timeoutNs;
+    begin = timeoutNs < 0 ? 0 : System.nanoTime();
     this.listener = listener;
   }
 
@@ -80,19 +82,14 @@ final class StartedRun {
   }
 
   private void isUnderWay() {
-    w.run = this;
     if (!listener.started(this)) {
       w.core.finisher.add(this);
     }
   }
 
-  long age(long now) {
-    return now - begin;
-  }
-
   /** Returns the nanoseconds until the deadline; a large number if there is none. */
   long left(long now) {
-    return timeoutNs < 0 ? Long.MAX_VALUE : timeoutNs - age(now);
+    return timeoutNs < 0 ? Long.MAX_VALUE : timeoutNs - (now - begin);
   }
 
   boolean isAwaited() {
@@ -126,12 +123,16 @@ final class StartedRun {
 
   void end(int status) {
     this.status = status;
-    w.run = null;
     owner = OVER;
   }
 
   boolean isOver() {
     return owner == OVER;
+  }
+
+  /** The thread that calls this keeps the call from being closed. */
+  void cancel() {
+    Native.callCancel(w.call);
   }
 
   /** Takes the outcome of a run that was cancelled. It is there at once. */

@@ -13,7 +13,7 @@ final class Workspace implements AutoCloseable {
   final long call;
   final long error;
 
-  /** The run that is under way, or was when this was read; null without one. */
+  /** The last run that {@link Call#cancel} may have to end. It may be over. */
   volatile StartedRun run;
 
   /** Native memory for out parameters and a view: 64 bytes. */
@@ -181,7 +181,7 @@ final class Workspace implements AutoCloseable {
       return Native.callRun(call, timeoutNs, error);
     }
     boolean isAlone = core.numParked.getAndIncrement() == 0;
-    Parked parked = new Parked(Thread.currentThread(), isAlone);
+    Parked parked = new Parked(this, isAlone);
     try {
       StartedRun.begin(this, timeoutNs, parked);
       return parked.await();
@@ -200,18 +200,20 @@ final class Workspace implements AutoCloseable {
 
     private static final boolean HAS_CPUS = Runtime.getRuntime().availableProcessors() > 1;
 
-    private final Thread thread;
+    private final Workspace w;
+    private final Thread thread = Thread.currentThread();
     private final boolean isAlone;
     private volatile boolean isOver;
     private int status;
 
-    Parked(Thread thread, boolean isAlone) {
-      this.thread = thread;
+    Parked(Workspace w, boolean isAlone) {
+      this.w = w;
       this.isAlone = isAlone;
     }
 
     @Override
     public boolean started(StartedRun run) {
+      w.run = run;
       if (!isAlone || !HAS_CPUS || Thread.currentThread() != thread || !run.take()) {
         return false;
       }
@@ -242,6 +244,7 @@ final class Workspace implements AutoCloseable {
         LockSupport.park(this);
         wasInterrupted |= Thread.interrupted(); // otherwise park would return at once
       }
+      w.run = null;
       if (wasInterrupted) {
         thread.interrupt();
       }
