@@ -76,6 +76,7 @@ final class Finisher {
   /** Whether a run has become urgent since the thread has begun to look at all runs. */
   private volatile boolean isHurried;
 
+  /** Whether threads have waited for futures since this one has ended a run without them. */
   private volatile boolean isLazy;
 
   // What follows is used by the thread alone.
@@ -277,7 +278,7 @@ final class Finisher {
 
   private void keep(StartedRun run, int status) {
     run.end(status);
-    if (isLazy) {
+    if (isLazy && !run.wasJoined()) {
       isLazy = false;
     }
     if (ended.first == null) {

@@ -110,12 +110,15 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
     Thread thread = Thread.currentThread();
     if (thread.isVirtual()
         || thread instanceof ForkJoinWorkerThread // its pool may need another thread meanwhile
-        || isAwaited() // this thread must not run what depends on the future
-        || !found.take()) {
+        || isAwaited()) { // this thread must not run what depends on the future
       found.hurry();
       return;
     }
-    found.beHelped();
+    found.markJoined();
+    if (!found.take()) {
+      found.hurry();
+      return;
+    }
     int status = found.finish(0);
     if (Finisher.isPending(status)) {
       status = found.finish(Math.min(longest, HELP));

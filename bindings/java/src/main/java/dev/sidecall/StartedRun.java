@@ -45,6 +45,7 @@ final class StartedRun {
   private final long timeoutNs;
   private final long begin; // a System.nanoTime; of no use without a deadline
   private volatile boolean isHurried;
+  private volatile boolean isJoined;
   private volatile int owner;
   private int status;
 
@@ -150,9 +151,14 @@ final class StartedRun {
     }
   }
 
-  /** The thread that waits is going to take outcomes, so that the finisher need not do it. */
-  void beHelped() {
+  /** A thread waits that takes outcomes itself, so that the finisher need not do it. */
+  void markJoined() {
+    isJoined = true;
     w.core.finisher.beLazy();
+  }
+
+  boolean wasJoined() {
+    return isJoined;
   }
 
   /** Tells the outcome. Another run of the workspace may begin before this returns. */
