@@ -7,6 +7,7 @@
 
 int main(int argc, char** argv) {
   static const struct timespec between = {0, 2000000};
+  static const struct timespec starting = {0, 50000000}; /* of the next server */
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_model* model = NULL;
   sidecall_call* call = NULL;
@@ -33,7 +34,7 @@ int main(int argc, char** argv) {
            : is_right            ? "OK"
                                  : "WRONG");
     fflush(stdout);
-    nanosleep(&between, NULL);
+    nanosleep(status == SIDECALL_UNREACHABLE ? &starting : &between, NULL);
   }
   sidecall_call_close(call);
   sidecall_model_close(model);

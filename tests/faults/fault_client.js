@@ -28,7 +28,8 @@ async function main(address, calls, timeoutMs, way) {
       continue
     }
     console.log(`${number} ${outcome}`)
-    await sleep(2)
+    // The next server may take some time to start.
+    await sleep(outcome === 'UNREACHABLE' ? 50 : 2)
   }
   model.close()
 }

@@ -26,7 +26,8 @@ def main() -> int:
             except sidecall.Error as error:
                 outcome = error.code
             print(number, outcome, flush=True)
-            time.sleep(0.002)
+            # The next server may take some time to start.
+            time.sleep(0.05 if outcome == "UNREACHABLE" else 0.002)
     return 0
 
 
