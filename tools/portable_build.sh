@@ -8,7 +8,7 @@ python=$1
 build=$2
 jobs=$3
 shift 3
-zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
+zig=$("$python" -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__) + "/zig")')
 machine=${MACHINE:-$(uname -m)}
 target=$machine-linux-gnu.2.28
 
@@ -18,7 +18,9 @@ flock 9
 
 # Header folders that do not include this machine's C library. Debian's pyconfig.h is in the
 # last of these folders.
-for folder in rapidjson CLI "$(uname -m)-linux-gnu"; do ln -sfn "/usr/include/$folder" "$build/headers/$folder"; done
+for folder in rapidjson CLI "$(uname -m)-linux-gnu"; do
+  ln -sfn "/usr/include/$folder" "$build/headers/$folder"
+done
 
 configure() {
   cmake -S . -B "$build" -G Ninja \
@@ -31,11 +33,13 @@ if [ "$machine" = "$(uname -m)" ]; then
   configure -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python"
 else
   objdump=$machine-linux-gnu-objdump
-  configure -DSIDECALL_BUILD_COMMAND=OFF -DCMAKE_SYSTEM_NAME=Linux "-DCMAKE_SYSTEM_PROCESSOR=$machine"
+  configure -DSIDECALL_BUILD_COMMAND=OFF -DCMAKE_SYSTEM_NAME=Linux \
+    "-DCMAKE_SYSTEM_PROCESSOR=$machine"
 fi
 cmake --build "$build" -j "$jobs" --target "$@"
 
-for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" "$build/bin/sidecall" "$build"/python/*.so; do
+for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" "$build/bin/sidecall" \
+  "$build"/python/*.so; do
   [ -e "$file" ] || continue
   newest=$("$objdump" -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
   if [ "$(printf '%s\n' GLIBC_2.28 "$newest" | sort -V | tail -n 1)" != GLIBC_2.28 ]; then

@@ -190,7 +190,8 @@ def measure_echo(run: Run) -> None:
         compare_with_iceoryx(run.report, measured)
     else:
         run.report.notes.append(
-            "iceoryx was not measured: its headers were missing when the programs were built (make bench-shm installs them)"
+            "iceoryx was not measured: its headers were missing when the programs were built "
+            "(make bench-shm installs them)"
         )
 
 
@@ -216,7 +217,8 @@ def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None
             for kind in ("semaphore", "socket")
         ]
         report.notes.append(
-            f"asleep on {place.replace('_', ' ')}, two bare wake-ups by the kernel take {' and '.join(floors)} of iceoryx's round trip"
+            f"asleep on {place.replace('_', ' ')}, two bare wake-ups by the kernel take "
+            f"{' and '.join(floors)} of iceoryx's round trip"
         )
 
 

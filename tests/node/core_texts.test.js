@@ -35,7 +35,7 @@ test('JavaScript and core give the same error for outputs that are read before a
   )
 })
 
-test('JavaScript and core give the same error for a call that runs or waits in the queue', async () => {
+test('JavaScript and core give the same error for a call that runs or waits', async () => {
   const native = addon.openSync(path.join(models, 'slow.onnx'), OPTIONS)
   let release
   const released = new Promise(resolve => {
@@ -67,7 +67,7 @@ test('JavaScript and core give the same error for a call that runs or waits in t
   call.close()
 })
 
-test('a deadline that passes in the queue gives the same error as one that passes in the engine', async () => {
+test('a deadline gives the same error in the queue as in the engine', async () => {
   const model = openSync(path.join(models, 'slow.onnx'))
   const inputs = Object.fromEntries(
     model.signature.inputs.map(spec => [spec.name, slowInput(spec)])

@@ -1,5 +1,5 @@
 // How the event loop notices that served runs are over: by polling, and by descriptors when polling
-// is switched off or in vain. Every run settles once in each case.
+// is switched off or finds nothing. Every run settles once in each case.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -35,7 +35,11 @@ for (const count of [1, 3, 64, 300]) {
 }
 const stop = new AbortController()
 const outcomes = Array.from({ length: 70 }, (_, i) =>
-  model.run(slow.inputsFor(i === 0 ? 400 : 0.01), i === 1 ? { timeoutMs: 0.001 } : { signal: stop.signal })
+  model
+    .run(
+      slow.inputsFor(i === 0 ? 400 : 0.01),
+      i === 1 ? { timeoutMs: 0.001 } : { signal: stop.signal }
+    )
     .then(() => 'done', error => error.code === 'TIMEOUT' ? 'late' : error.name))
 setTimeout(() => stop.abort(), 100)
 const counts = {}

@@ -1,4 +1,4 @@
-"""What the packages for Go, Rust and Java have in common: options, licences, files that never vary."""
+"""What the packages for Go, Rust and Java share: options, licences, files that never vary."""
 
 import argparse
 import platform

@@ -1,7 +1,7 @@
 """Packs the Java module as a folder that Maven and Gradle take for a repository.
 
-`make package-java` runs it. There are a jar for each purpose: the module, its sources, its reference,
-and the native library of each machine, as a module of its own that contains nothing else.
+`make package-java` runs it. There is a jar for each purpose: the module, its sources, its
+reference, and the native library of each machine, as a module of its own that contains nothing else.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ POM = f"""<?xml version="1.0" encoding="UTF-8"?>
   <artifactId>{ARTIFACT}</artifactId>
   <version>{VERSION}</version>
   <name>sidecall</name>
-  <description>Call machine-learning models that were trained in Python, at the speed of a function call</description>
+  <description>Call machine-learning models that were trained in Python</description>
   <licenses>
     <license>
       <name>Apache-2.0</name>

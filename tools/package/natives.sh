@@ -78,7 +78,8 @@ for machine; do
     fail "$machine" "expected the program ${tools}objcopy, which is in Debian's binutils"
   MACHINE=$machine tools/portable_build.sh "$python" "$from" "$jobs" sidecall sidecall-static
   mkdir -p "$out"
-  if ! [ "$out/libsidecall.a" -nt "$from/lib/libsidecall.a" ] || [ "$0" -nt "$out/libsidecall.a" ]; then
+  archive="$out/libsidecall.a"
+  if ! [ "$archive" -nt "$from/lib/libsidecall.a" ] || [ "$0" -nt "$archive" ]; then
     merge "$from/lib/libsidecall.a" "$machine-linux-gnu.2.28" "$tools" "$out"
   fi
   if ! [ "$out/libsidecall.so" -nt "$from/lib/libsidecall.so" ]; then

@@ -1,7 +1,7 @@
 """Packs the Rust crates as a folder that cargo takes for a local registry.
 
-`make package-rust` runs it. The folder has the crates themselves, and an index of them. sidecall-sys
-holds the static library of each machine.
+`make package-rust` runs it. The folder has the crates themselves, and an index of them. The
+crate sidecall-sys holds the static library of each machine.
 """
 
 import hashlib

@@ -70,9 +70,11 @@ function partText(part, p) {
  */
 function compileAnswer(parts) {
   if (parts.some(part => part.columns.length > MAX_FEATURES)) return null
+  const data = parts.map((_, p) => `d${p}`).join(', ')
+  const members = parts.map((part, p) => `${key(part.name)}: ${partText(part, p)}`).join(', ')
   const make = compile(
     parts.map((_, p) => `r${p}`),
-    `return (${parts.map((_, p) => `d${p}`).join(', ')}) => ({ ${parts.map((part, p) => `${key(part.name)}: ${partText(part, p)}`).join(', ')} })`
+    `return (${data}) => ({ ${members} })`
   )
   return make === null ? null : make(...parts.map(part => part.read))
 }

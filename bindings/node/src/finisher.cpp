@@ -73,7 +73,7 @@ void Finisher::sleep() {
 
 void Finisher::on_turn() {
   if (look()) {
-    num_vain_ = num_brief_ = 0;
+    num_failed_ = num_brief_ = 0;
     poll_until_ = 0;
     is_brief_ = false;
   } else if (poll_until_ == 0) {
@@ -81,8 +81,8 @@ void Finisher::on_turn() {
     poll_until_ = uv_hrtime() + static_cast<uint64_t>(is_brief_ ? std::min(time, kBrief) : time);
   } else if (uv_hrtime() >= poll_until_) {
     if (!is_brief_) {
-      num_vain_ = std::min(num_vain_ + 1, kMaxVain);
-      num_brief_ = (1u << num_vain_) - 1;
+      num_failed_ = std::min(num_failed_ + 1, kMaxFailed);
+      num_brief_ = (1u << num_failed_) - 1;
     }
     sleep();
   }

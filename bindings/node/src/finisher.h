@@ -34,16 +34,14 @@ class Finisher {
   void add(Call* call);
   // The call is closed.
   void remove(const Call* call) noexcept;
-  // Looks for runs that are over, and tells JavaScript. Returns false if there are none.
-  bool look();
   // Tells JavaScript if the run of this call is over, which need not be in another process.
   void look_at(Call* call);
   // The environment ends.
   void close() noexcept;
 
  private:
-  // After n polls in vain in a row, the next 2^n - 1 polls are brief.
-  static constexpr uint32_t kMaxVain = 10;
+  // After n polls in a row that found nothing, the next 2^n - 1 polls are brief.
+  static constexpr uint32_t kMaxFailed = 10;
   static constexpr int64_t kBrief = 10'000;  // ns; about as long as it takes to be woken
 
   struct Failure {
@@ -65,6 +63,8 @@ class Finisher {
   void stop_polling();
   void sleep();
   void on_turn();
+  // Looks for runs that are over, and tells JavaScript. Returns false if there are none.
+  bool look();
   bool note_outcome(Call* call, Found* found);
   void deliver(const Found& found);
   void report(const Napi::Error& error);
@@ -75,7 +75,7 @@ class Finisher {
   bool is_polling_ = false;
   bool is_brief_ = false;
   uint64_t poll_until_ = 0;  // by uv_hrtime(); 0: not determined yet
-  uint32_t num_vain_ = 0;    // polls in vain in a row
+  uint32_t num_failed_ = 0;  // polls in a row that found nothing
   uint32_t num_brief_ = 0;   // polls from now on that are brief
 };
 

@@ -61,7 +61,8 @@ class AsyncTest {
         for (int i = 0; i < 32; ++i) {
           futures.add(binding.predictAsync(ADELIE));
         }
-        CompletableFuture<Species> combined = futures.get(0).thenCombine(futures.get(1), (a, b) -> a);
+        CompletableFuture<Species> combined =
+            futures.get(0).thenCombine(futures.get(1), (a, b) -> a);
         CompletableFuture<Object> any =
             CompletableFuture.anyOf(futures.get(2), new CompletableFuture<>());
         CompletableFuture<Void> all =
@@ -296,7 +297,8 @@ class AsyncTest {
               .thenApply(answer -> wanted);
       ExecutionException e = assertThrows(ExecutionException.class, late::get);
       assertTrue(
-          Set.of(Code.TIMEOUT, Code.UNREACHABLE).contains(((SidecallException) e.getCause()).code()),
+          Set.of(Code.TIMEOUT, Code.UNREACHABLE)
+              .contains(((SidecallException) e.getCause()).code()),
           e.toString());
       assertFalse(future.isDone());
       served.thaw();
