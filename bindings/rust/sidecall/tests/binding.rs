@@ -213,7 +213,9 @@ fn the_deadline_of_the_options_holds_for_bindings() {
     server.stop();
     for error in [
         species.predict(&penguin).unwrap_err(),
-        species.predict_all(&[penguin.clone()]).unwrap_err(),
+        species
+            .predict_all(std::slice::from_ref(&penguin))
+            .unwrap_err(),
         species.predict_with(&mut call, &penguin).unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::Timeout);
