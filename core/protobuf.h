@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -62,9 +63,25 @@ class Reader {
   // tag, and returns its value. Otherwise returns false and reads nothing. This is quicker than
   // next(), because repeated numbers without packing are most of the fields of a tree model.
   bool next_same(uint64_t* value) {
-    if (rest_.empty() || rest_.front() != *start_ || (*start_ & 0x80) != 0) return false;
+    if (!has_same()) return false;
     rest_.remove_prefix(1);
     *value = varint();
+    return true;
+  }
+
+  // The same after a payload that is length-delimited.
+  bool next_same(std::string_view* bytes) {
+    if (!has_same()) return false;
+    rest_.remove_prefix(1);
+    *bytes = take(varint());
+    return true;
+  }
+
+  // The same after a number of 4 bytes.
+  bool next_same(float* value) {
+    if (!has_same() || rest_.size() <= sizeof *value) return false;
+    std::memcpy(value, rest_.data() + 1, sizeof *value);
+    rest_.remove_prefix(1 + sizeof *value);
     return true;
   }
 
@@ -78,6 +95,10 @@ class Reader {
  private:
   [[noreturn]] static void fail() {
     throw Error(SIDECALL_FILE_INVALID, "expected a protobuf message, got other content");
+  }
+
+  bool has_same() const {
+    return !rest_.empty() && rest_.front() == *start_ && (*start_ & 0x80) == 0;
   }
 
   uint64_t varint() {

@@ -3,6 +3,7 @@
 #include "graph.h"
 
 #include <cstring>
+#include <type_traits>
 #include <unordered_map>
 
 #include "core/error.h"
@@ -386,13 +387,15 @@ class GraphReader {
         }
         case 7:
           add_fixed(field, &attribute.reals);
+          if (!field.is_bytes) add_following(&reader, 5, &attribute.reals);
           break;
         case 8:
           add_varints(field, &attribute.integers);
-          if (!field.is_bytes) add_following(&reader, &attribute.integers);
+          if (!field.is_bytes) add_following(&reader, 2, &attribute.integers);
           break;
         case 9:
           attribute.texts.push_back(field.bytes);
+          for (std::string_view text; reader.next_same(&text);) attribute.texts.push_back(text);
           break;
         case 20:
           attribute.type = static_cast<AttributeType>(field.value);
@@ -437,11 +440,12 @@ class GraphReader {
       numbers->push_back(static_cast<Number>(value));
   }
 
-  // The numbers of the following fields with the same tag. Each takes at least two bytes.
-  static void add_following(Reader* reader, std::vector<int64_t>* numbers) {
-    numbers->reserve(numbers->size() + reader->num_left() / 2);
-    for (uint64_t value = 0; reader->next_same(&value);)
-      numbers->push_back(static_cast<int64_t>(value));
+  // The numbers of the following fields with the same tag. Each field takes at least `min_bytes`.
+  template <typename Number>
+  static void add_following(Reader* reader, size_t min_bytes, std::vector<Number>* numbers) {
+    numbers->reserve(numbers->size() + reader->num_left() / min_bytes);
+    using Value = std::conditional_t<std::is_floating_point_v<Number>, Number, uint64_t>;
+    for (Value value{}; reader->next_same(&value);) numbers->push_back(static_cast<Number>(value));
   }
 
   // The fields of a TensorProto that can hold its elements. Which one does depends on the type.

@@ -163,7 +163,8 @@ def draw_forest(
 def old_attributes(forest: Forest, target: str, rng: Random | None = None) -> dict[str, Any]:
     """Those of TreeEnsembleRegressor ("target") and TreeEnsembleClassifier ("class").
 
-    With `rng`, the ids of the nodes of each tree are in a random order.
+    With `rng`, the ids of the nodes of each tree are in a random order. They may then have gaps, and
+    the ids of the trees may decrease.
     """
     nodes: dict[str, list[Any]] = {
         name: []
@@ -173,14 +174,18 @@ def old_attributes(forest: Forest, target: str, rng: Random | None = None) -> di
         )
     }
     votes: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
-    for number, root in enumerate(forest.trees):
+    gap = 1 if rng is None or rng.random() < 0.7 else 1000
+    numbers = range(len(forest.trees))
+    if rng is not None and rng.random() < 0.3:
+        numbers = range(len(forest.trees), 0, -1)
+    for number, root in zip(numbers, forest.trees, strict=True):
         order: list[Tree] = [root]
         for tree in order:
             if isinstance(tree, Branch):
                 order += [tree.yes, tree.no]
         ids = list(range(len(order)))
         if rng is not None:
-            ids[1:] = [1 + int(each) for each in rng.permutation(len(order) - 1)]
+            ids[1:] = [gap + gap * int(each) for each in rng.permutation(len(order) - 1)]
         id_of = {id(tree): node for tree, node in zip(order, ids, strict=True)}
         for tree in order:
             is_branch = isinstance(tree, Branch)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/number.h"
 #include "core/hash.h"
 #include "core/text.h"
+#include "node_index.h"
 
 namespace sidecall::native {
 namespace {
@@ -374,18 +376,6 @@ class TreeNodesReader : EnsembleReader {
     return text == "LEAF" ? Mode::kLeaf : Mode::kMember;
   }
 
-  // Names a node of the file.
-  struct Id {
-    int64_t tree, node;
-    bool operator==(const Id& other) const { return tree == other.tree && node == other.node; }
-  };
-  struct IdHash {
-    size_t operator()(const Id& id) const {
-      const std::string_view bytes(reinterpret_cast<const char*>(&id), sizeof id);
-      return SeededHash{}(bytes);
-    }
-  };
-
   // The nodes of a tree follow each other, and the first one is its root. All nodes get their
   // places first, because a node may name children that come later.
   void read_nodes() {
@@ -408,32 +398,33 @@ class TreeNodesReader : EnsembleReader {
     if (count == 0) invalid("nodes_treeids: expected at least 1 node, got none");
     if (count >= static_cast<size_t>(std::numeric_limits<int32_t>::max()))
       invalid("nodes_treeids: expected fewer than 2147483647 nodes, got " + std::to_string(count));
-    places_.reserve(count);
+    if (const std::optional<size_t> twice = index_.fill(trees, ids))
+      invalid("node " + std::to_string(ids[*twice]) + " of tree " + std::to_string(trees[*twice]) +
+              " occurs twice");
+    std::vector<Mode> kinds(count);
+    places_.resize(count);
     int32_t num_splits = 0;
     for (size_t i = 0; i < count; ++i) {
-      const bool is_leaf = mode_of(modes[i]) == Mode::kLeaf;
-      const int32_t place = is_leaf ? ~num_leaves_++ : num_splits++;
-      if (!places_.emplace(Id{trees[i], ids[i]}, place).second)
-        invalid("node " + std::to_string(ids[i]) + " of tree " + std::to_string(trees[i]) +
-                " occurs twice");
-      if (i == 0 || trees[i] != trees[i - 1]) ensemble_.roots.push_back(place);
+      kinds[i] = mode_of(modes[i]);
+      places_[i] = kinds[i] == Mode::kLeaf ? ~num_leaves_++ : num_splits++;
+      if (i == 0 || trees[i] != trees[i - 1]) ensemble_.roots.push_back(places_[i]);
     }
+    ensemble_.splits.reserve(static_cast<size_t>(num_splits));
     for (size_t i = 0; i < count; ++i) {
-      const Mode mode = mode_of(modes[i]);
-      if (mode == Mode::kLeaf) continue;
-      ensemble_.splits.push_back(make_split(mode, feature(features[i]), thresholds[i],
+      if (kinds[i] == Mode::kLeaf) continue;
+      ensemble_.splits.push_back(make_split(kinds[i], feature(features[i]), thresholds[i],
                                             !missing.empty() && missing[i] == 1,
                                             find(trees[i], yes[i]), find(trees[i], no[i])));
     }
   }
 
   // The index of a split, or ~leaf.
-  int32_t find(int64_t tree, int64_t id) const {
-    const auto found = places_.find(Id{tree, id});
-    if (found == places_.end())
+  int32_t find(int64_t tree, int64_t id) {
+    const int32_t position = index_.find(tree, id);
+    if (position < 0)
       invalid("node " + std::to_string(id) + " of tree " + std::to_string(tree) +
               " does not exist");
-    return found->second;
+    return places_[static_cast<size_t>(position)];
   }
 
   // The weights of a leaf need not be adjacent in the file, so they are sorted by leaf. The sort is
@@ -447,14 +438,18 @@ class TreeNodesReader : EnsembleReader {
     require_length(key("_ids"), targets.size(), trees.size());
     require_length(key("_weights"), values.size(), trees.size());
     std::vector<std::pair<int32_t, Weight>> sorted;
+    sorted.reserve(trees.size());
     for (size_t i = 0; i < trees.size(); ++i) {
       const int32_t place = find(trees[i], ids[i]);
       if (place >= 0)
         unsupported(key("_nodeids") + ": expected weights of leaves, got one of an inner node");
       sorted.emplace_back(~place, Weight{target(targets[i]), values[i]});
     }
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    const auto is_before = [](const auto& a, const auto& b) { return a.first < b.first; };
+    if (!std::is_sorted(sorted.begin(), sorted.end(), is_before))
+      std::stable_sort(sorted.begin(), sorted.end(), is_before);
+    ensemble_.leaf_begins.reserve(static_cast<size_t>(num_leaves_) + 1);
+    ensemble_.weights.reserve(sorted.size());
     size_t at = 0;
     for (int32_t leaf = 0; leaf < num_leaves_; ++leaf) {
       ensemble_.leaf_begins.push_back(static_cast<int32_t>(at));
@@ -477,7 +472,8 @@ class TreeNodesReader : EnsembleReader {
 
   const char* target_;
   int32_t num_leaves_ = 0;
-  std::unordered_map<Id, int32_t, IdHash> places_;  // the index of a split, or ~leaf
+  NodeIndex index_;
+  std::vector<int32_t> places_;  // of each node of the file: the index of its split, or ~leaf
 };
 
 }  // namespace
