@@ -1100,7 +1100,8 @@ SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_
  * run itself, with sidecall_call_finish(call, 0, ...), and waits only if the run goes on.
  *
  * For a remote model, the descriptor then reports the run that is under way, or that was given up,
- * and no later one, and runs that are not watched need no system calls for it. If sidecall_call_fd
+ * and no later one, and runs that are not watched need no system calls for it. It may become
+ * readable once more, up to 10 ms later, until sidecall_call_finish is called. If sidecall_call_fd
  * was called too, every run is reported. For a local model every run is reported in any case.
  *
  * May be called at any time, also for the first time during a run. If the run is already over, the

@@ -126,7 +126,7 @@ Outcome Channel::State::give_up(Outcome why) {
     fault_point("client.given_up");
   }
   outcome = why;
-  if (is_armed) disarm();
+  if (is_armed) clear_fd();
   return outcome;
 }
 
@@ -147,9 +147,9 @@ Outcome Channel::State::on_death() {
   return outcome;
 }
 
-void Channel::State::read_socket(bool* is_gone) {
+void Channel::State::read_socket(bool* is_gone, int max_messages) {
   char buffer[sizeof(FileMessage) + 1];
-  while (!*is_gone) {
+  for (; max_messages > 0 && !*is_gone; --max_messages) {
     Received received = socket.receive(buffer, sizeof buffer);
     if (received.kind == Received::kNothing) return;
     handle(&received, buffer, is_gone);
@@ -185,7 +185,7 @@ void Channel::State::end_call() noexcept {
   drop();
   is_deferred = false;
   outcome = Outcome::kTimedOut;
-  if (is_armed) disarm();
+  if (is_armed) clear_fd();
 }
 
 }  // namespace sidecall::shm

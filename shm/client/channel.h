@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -75,7 +76,8 @@ struct Channel::State {
   Outcome give_up(Outcome why);
   // Call it when the server is gone. Returns kPending if it sends the request again.
   Outcome on_death();
-  void read_socket(bool* is_gone);  // reads all messages that are there, without waiting
+  // Reads the messages that are there, without waiting.
+  void read_socket(bool* is_gone, int max_messages = INT_MAX);
   void handle(Received* received, const char* buffer, bool* is_gone);
   // Computed from the clock at first use: a short call ends before it needs the deadline.
   Deadline deadline();
@@ -98,12 +100,15 @@ struct Channel::State {
   // ---- channel_fd.cpp ----
 
   int fd();
-  void watch(int descriptor);  // adds a descriptor to the epoll set of fd()
-  void set_timer(Deadline at) noexcept;
+  void watch(int descriptor);            // adds a descriptor to the epoll set of fd()
+  void set_timer(Deadline at) noexcept;  // fd() becomes readable at this time or sooner
+  void stop_timer() noexcept;
   void arm();      // after publishing: makes fd() readable when poll() has something to report
   void arm_now();  // see Channel::arm
   void raise_event() noexcept;
-  void disarm() noexcept;
+  void disarm() noexcept;    // the call in progress is over
+  void clear_fd() noexcept;  // see Channel::clear_fd
+  void drain_socket(int max_messages) noexcept;
   int cancel_event();  // created on first use
   void clear_event() noexcept;
   void cancel() noexcept;
@@ -149,6 +154,7 @@ struct Channel::State {
   bool is_event_raised = false;  // arm() has raised `event`
   // When poll() next looks at the server's process. Used only if the caller waits by poll().
   Deadline look_at = Deadline::never();
+  Deadline timer_at = Deadline::never();  // what `timer` is set to
   bool wants_same_layout = false;
   int resends = 0;
   int polls = 0;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "channel.h"
 #include "process.h"
@@ -45,7 +46,11 @@ void Channel::State::watch(int descriptor) {
     system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a descriptor", errno);
 }
 
+// A timer that expires sooner stays as it is: poll() then finds nothing to do and sets the next
+// time. So most runs of a busy channel need no system call here.
 void Channel::State::set_timer(Deadline at) noexcept {
+  if (timer_at.at_ns() <= at.at_ns() && !timer_at.passed()) return;
+  timer_at = at;
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(at.at_ns() / 1000000000);
   when.it_value.tv_nsec = static_cast<long>(at.at_ns() % 1000000000);
@@ -81,17 +86,33 @@ void Channel::State::raise_event() noexcept {
   is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
 }
 
+void Channel::State::stop_timer() noexcept {
+  timer_at = Deadline::never();
+  const itimerspec never{};
+  timerfd_settime(timer.get(), 0, &never, nullptr);
+}
+
+// The timer goes on, for the next run. When it expires, or when more messages arrive, the
+// descriptor becomes readable once more; the next poll() or clear_fd() clears it.
 void Channel::State::disarm() noexcept {
   is_armed = false;
   if (!epoll) return;
-  const itimerspec never{};
-  timerfd_settime(timer.get(), 0, &never, nullptr);
+  if (timer_at.passed()) stop_timer();
   if (is_event_raised || is_cancelled.load(std::memory_order_relaxed)) clear_event();
+  drain_socket(1);  // usually the ring of the answer
+}
+
+void Channel::State::clear_fd() noexcept {
+  disarm();
+  if (!epoll) return;
+  if (!timer_at.is_never()) stop_timer();
+  drain_socket(INT_MAX);
+}
+
+void Channel::State::drain_socket(int max_messages) noexcept {
   try {
-    // A ring that is still under way makes the descriptor readable once more; the next poll() or
-    // clear_fd() clears it.
     bool is_gone = !socket;
-    read_socket(&is_gone);
+    read_socket(&is_gone, max_messages);
     if (is_gone) socket.close();  // otherwise the descriptor would stay readable
   } catch (...) {
     socket.close();  // the answer remains valid; the next publish connects again

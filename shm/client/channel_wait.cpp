@@ -128,7 +128,7 @@ Outcome Channel::State::wait(Deadline end) {
 Outcome Channel::State::poll() {
   if (fork.is_forked()) throw_forked();
   if (outcome != Outcome::kPending) {
-    if (is_armed) disarm();
+    if (is_armed) clear_fd();
     return outcome;
   }
   try {
@@ -148,7 +148,7 @@ Outcome Channel::State::poll() {
     }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (!is_armed && ++polls % kPollsPerLook != 0 &&
-        !Deadline::earlier(look_at, deadline()).passed())
+        !Deadline::earlier(Deadline::earlier(look_at, timer_at), deadline()).passed())
       return outcome;
     const int fds[3] = {socket.fd(), pidfd.get(), event.get()};
     const unsigned ready = wait_readable(fds, 3, at_once());
@@ -161,8 +161,12 @@ Outcome Channel::State::poll() {
     else if (is_cancelled.load(std::memory_order_seq_cst)) give_up(Outcome::kCancelled);
     else if (deadline().passed()) give_up(Outcome::kTimedOut);
     else if (look_at.passed() && is_lost()) on_death();
-    if (is_armed) arm();  // no answer yet, or a request was sent just now
-    else if (look_at.passed()) look_at = Deadline::after(kLookAtProcess);
+    if (is_armed) {
+      arm();  // no answer yet, or a request was sent just now
+    } else {
+      if (look_at.passed()) look_at = Deadline::after(kLookAtProcess);
+      if (timer_at.passed()) stop_timer();
+    }
     return outcome;
   } catch (...) {
     end_call();

@@ -171,7 +171,7 @@ Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
 void Channel::arm() { state_->arm_now(); }
-void Channel::clear_fd() noexcept { state_->disarm(); }
+void Channel::clear_fd() noexcept { state_->clear_fd(); }
 bool Channel::is_in_use() const noexcept {
   constexpr int64_t kRecent = 5 * 1000 * 1000;
   const State& state = *state_;

@@ -147,6 +147,10 @@ TEST_CASE("a run is reported from the moment when it is watched") {
     f.gate.close();
     *f.x = round;
     f.call.start();
+    if (is_readable(first, 30)) {  // the timer of an earlier run
+      CHECK(round > 0);
+      CHECK(f.finish(0) == "PENDING");
+    }
     CHECK_FALSE(is_readable(first, 30));  // a run that is not watched has no timer either
     CHECK(f.finish(0) == "PENDING");
     CHECK(f.call.watch() == first);

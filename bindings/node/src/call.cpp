@@ -327,7 +327,8 @@ void Call::on_started(napi_env env, napi_value done, void* context, void* /*data
 
 void Call::on_ready() {
   if (handle_ == nullptr || environment_->is_closing) return;
-  if (!is_pending_) return poll_->pause();
+  // The descriptor of a remote call may become readable without a run that is watched.
+  if (!is_pending_ || (is_remote_ && !is_watched_)) return poll_->pause();
   environment_->finisher.look_at(this);
 }
 

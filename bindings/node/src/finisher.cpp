@@ -38,13 +38,9 @@ void Finisher::add(Call* call) {
   runs_.push_back(call);
   poll_until_ = 0;
   if (is_polling_) return;
-  if (sidecall_poll_ns() > 0) {
-    is_brief_ = num_brief_ > 0;
-    if (is_brief_) --num_brief_;
-    poll();
-  } else if (!call->watch()) {
-    poll();
-  }
+  is_brief_ = num_brief_ > 0;
+  if (is_brief_) --num_brief_;
+  poll();
 }
 
 void Finisher::remove(const Call* call) noexcept {
@@ -71,22 +67,27 @@ void Finisher::sleep() {
   poll_until_ = 0;
 }
 
+// If this process should not poll, one look still finds a run that ended while it was started.
 void Finisher::on_turn() {
-  if (look()) {
+  const bool has_found = look();
+  if (has_found) {
     num_failed_ = num_brief_ = 0;
     poll_until_ = 0;
     is_brief_ = false;
-  } else if (poll_until_ == 0) {
-    const int64_t time = sidecall_poll_ns();
-    poll_until_ = uv_hrtime() + static_cast<uint64_t>(is_brief_ ? std::min(time, kBrief) : time);
-  } else if (uv_hrtime() >= poll_until_) {
-    if (!is_brief_) {
-      num_failed_ = std::min(num_failed_ + 1, kMaxFailed);
-      num_brief_ = (1u << num_failed_) - 1;
-    }
-    sleep();
   }
-  if (runs_.empty()) stop_polling();
+  if (runs_.empty()) return stop_polling();
+  if (has_found) return;
+  const uint64_t now = uv_hrtime();
+  if (poll_until_ == 0) {
+    const int64_t time = sidecall_poll_ns();
+    poll_until_ = now + static_cast<uint64_t>(is_brief_ ? std::min(time, kBrief) : time);
+  }
+  if (now < poll_until_) return;
+  if (!is_brief_) {
+    num_failed_ = std::min(num_failed_ + 1, kMaxFailed);
+    num_brief_ = (1u << num_failed_) - 1;
+  }
+  sleep();
 }
 
 // Runs end in about the order in which they were started, so a look ends after two runs that are
