@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "include/sidecall/sidecall.h"
 
 
+FAMILIES = {1: "USAGE", 2: "FILE", 3: "MODEL", 4: "DATA", 5: "CHANNEL", 6: "ENGINE"}
+
+
 @dataclass
 class Name:
     words: list[str]
@@ -32,6 +35,11 @@ class Name:
 
     def pascal(self) -> str:
         return "".join(word.capitalize() for word in self.words)
+
+    @property
+    def family(self) -> str:
+        """The family of a status: see sidecall.h, "The tens digit of a status"."""
+        return FAMILIES.get(self.number // 10, "INTERNAL")
 
     @property
     def bits(self) -> int:
@@ -84,16 +92,18 @@ def java_code(statuses: list[Name]) -> str:
     ]
     lines.append("public enum Code {")
     for status in statuses:
-        lines.append(f"  /** {status.sentence} */")
-        lines.append(f"  {status.macro}({status.number}),")
-    lines.append("  /** A code of a library that is newer than this package. */\n  UNKNOWN(-1);\n")
-    lines.append("  private final int number;\n")
-    lines.append("  Code(int number) {\n    this.number = number;\n  }\n")
+        lines.append(f"  /** {status.sentence} Family: {{@link Family#{status.family}}}. */")
+        lines.append(f"  {status.macro}({status.number}, Family.{status.family}),")
+    text = "A code of a library that is newer than this package. Family: {@link Family#INTERNAL}."
+    lines.append(f"  /** {text} */\n  UNKNOWN(-1, Family.INTERNAL);\n")
+    lines.append("  private final int number;\n  private final Family family;\n")
+    lines.append("  Code(int number, Family family) {")
+    lines.append("    this.number = number;\n    this.family = family;\n  }\n")
     lines.append("  /**\n   * Returns the number of the code in the C interface.\n   *")
     lines.append("   * @return the number, such as 40 for {@link #DTYPE_MISMATCH}\n   */")
     lines.append("  public int number() {\n    return number;\n  }\n")
     lines.append("  /**\n   * Returns the group of the code.\n   *\n   * @return the group\n   */")
-    lines.append("  public Family family() {\n    return Family.of(number);\n  }\n")
+    lines.append("  public Family family() {\n    return family;\n  }\n")
     lines += java_of("Code")
     return "\n".join(lines)
 

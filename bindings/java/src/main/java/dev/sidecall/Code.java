@@ -4,85 +4,87 @@ package dev.sidecall;
 
 /** Says what kind of error it is, by the same names in every language. */
 public enum Code {
-  /** A bad index or option. */
-  INVALID_ARGUMENT(10),
-  /** The call, run queue or server is busy; retryable. */
-  BUSY(11),
-  /** There is no outcome to read or to finish. */
-  NOT_RUN(12),
-  /** The caller ended the run. */
-  CANCELLED(13),
-  /** No such file. */
-  FILE_NOT_FOUND(20),
-  /** A directory, no permission, an I/O error. */
-  FILE_UNREADABLE(21),
-  /** Not an ONNX file, or truncated. */
-  FILE_INVALID(22),
-  /** Over 2 GiB of protobuf, or 1 TiB of external data. */
-  FILE_TOO_LARGE(23),
-  /** External data outside the model's own folder. */
-  FILE_FORBIDDEN(24),
-  /** A contract that is not JSON or does not fit the graph. */
-  CONTRACT_INVALID(30),
-  /** A contract format that this version does not know. */
-  CONTRACT_FORMAT(31),
-  /** Records need a contract; the file has none. */
-  NO_CONTRACT(32),
-  /** A kind of tensor or URI that is not supported. */
-  UNSUPPORTED(33),
-  /** Golden rows gave other answers than at export. */
-  VERIFICATION_FAILED(34),
-  /** A restarted server has other inputs or outputs. */
-  CONTRACT_CHANGED(35),
-  /** A value or tensor of another type. */
-  DTYPE_MISMATCH(40),
-  /** Another rank, dimension, number of rows or bytes. */
-  SHAPE_MISMATCH(41),
-  /** No input, output, feature or column has that name. */
-  UNKNOWN_NAME(42),
-  /** An input was not given. */
-  MISSING_INPUT(43),
-  /** Absent, null or NaN in a feature that is not nullable. */
-  MISSING_VALUE(44),
-  /** A value that the fitted encoder refuses. */
-  UNKNOWN_CATEGORY(45),
-  /** Invalid UTF-8, a NUL inside, or empty but refused. */
-  INVALID_STRING(46),
-  /** A text that is not acceptable JSON. */
-  INVALID_JSON(47),
-  /** A number that its type or the model does not take. */
-  OUT_OF_RANGE(48),
-  /** The model refuses the row. */
-  REFUSED(49),
-  /** The process at the other end is gone; retryable. */
-  PEER_DIED(50),
-  /** The deadline passed; retryable. */
-  TIMEOUT(51),
-  /** No server is reachable at that URI; retryable. */
-  UNREACHABLE(52),
-  /** The server does not admit this user. */
-  DENIED(53),
-  /** The peer broke the protocol or has another version. */
-  PROTOCOL(54),
-  /** A handle of the parent process, used in its child. */
-  FORKED(55),
-  /** ONNX Runtime refused the model or failed in a run. */
-  ENGINE(60),
-  /** No ONNX Runtime; the message lists where it looked. */
-  ENGINE_NOT_FOUND(61),
-  /** ONNX Runtime is older than this library needs. */
-  ENGINE_TOO_OLD(62),
-  /** No memory, descriptors or threads are left; retryable. */
-  OUT_OF_MEMORY(63),
-  /** A bug of sidecall: please report it. */
-  INTERNAL(99),
-  /** A code of a library that is newer than this package. */
-  UNKNOWN(-1);
+  /** A bad index or option. Family: {@link Family#USAGE}. */
+  INVALID_ARGUMENT(10, Family.USAGE),
+  /** The call, run queue or server is busy; retryable. Family: {@link Family#USAGE}. */
+  BUSY(11, Family.USAGE),
+  /** There is no outcome to read or to finish. Family: {@link Family#USAGE}. */
+  NOT_RUN(12, Family.USAGE),
+  /** The caller ended the run. Family: {@link Family#USAGE}. */
+  CANCELLED(13, Family.USAGE),
+  /** No such file. Family: {@link Family#FILE}. */
+  FILE_NOT_FOUND(20, Family.FILE),
+  /** A directory, no permission, an I/O error. Family: {@link Family#FILE}. */
+  FILE_UNREADABLE(21, Family.FILE),
+  /** Not an ONNX file, or truncated. Family: {@link Family#FILE}. */
+  FILE_INVALID(22, Family.FILE),
+  /** Over 2 GiB of protobuf, or 1 TiB of external data. Family: {@link Family#FILE}. */
+  FILE_TOO_LARGE(23, Family.FILE),
+  /** External data outside the model's own folder. Family: {@link Family#FILE}. */
+  FILE_FORBIDDEN(24, Family.FILE),
+  /** A contract that is not JSON or does not fit the graph. Family: {@link Family#MODEL}. */
+  CONTRACT_INVALID(30, Family.MODEL),
+  /** A contract format that this version does not know. Family: {@link Family#MODEL}. */
+  CONTRACT_FORMAT(31, Family.MODEL),
+  /** Records need a contract; the file has none. Family: {@link Family#MODEL}. */
+  NO_CONTRACT(32, Family.MODEL),
+  /** A kind of tensor or URI that is not supported. Family: {@link Family#MODEL}. */
+  UNSUPPORTED(33, Family.MODEL),
+  /** Golden rows gave other answers than at export. Family: {@link Family#MODEL}. */
+  VERIFICATION_FAILED(34, Family.MODEL),
+  /** A restarted server has other inputs or outputs. Family: {@link Family#MODEL}. */
+  CONTRACT_CHANGED(35, Family.MODEL),
+  /** A value or tensor of another type. Family: {@link Family#DATA}. */
+  DTYPE_MISMATCH(40, Family.DATA),
+  /** Another rank, dimension, number of rows or bytes. Family: {@link Family#DATA}. */
+  SHAPE_MISMATCH(41, Family.DATA),
+  /** No input, output, feature or column has that name. Family: {@link Family#DATA}. */
+  UNKNOWN_NAME(42, Family.DATA),
+  /** An input was not given. Family: {@link Family#DATA}. */
+  MISSING_INPUT(43, Family.DATA),
+  /** Absent, null or NaN in a feature that is not nullable. Family: {@link Family#DATA}. */
+  MISSING_VALUE(44, Family.DATA),
+  /** A value that the fitted encoder refuses. Family: {@link Family#DATA}. */
+  UNKNOWN_CATEGORY(45, Family.DATA),
+  /** Invalid UTF-8, a NUL inside, or empty but refused. Family: {@link Family#DATA}. */
+  INVALID_STRING(46, Family.DATA),
+  /** A text that is not acceptable JSON. Family: {@link Family#DATA}. */
+  INVALID_JSON(47, Family.DATA),
+  /** A number that its type or the model does not take. Family: {@link Family#DATA}. */
+  OUT_OF_RANGE(48, Family.DATA),
+  /** The model refuses the row. Family: {@link Family#DATA}. */
+  REFUSED(49, Family.DATA),
+  /** The process at the other end is gone; retryable. Family: {@link Family#CHANNEL}. */
+  PEER_DIED(50, Family.CHANNEL),
+  /** The deadline passed; retryable. Family: {@link Family#CHANNEL}. */
+  TIMEOUT(51, Family.CHANNEL),
+  /** No server is reachable at that URI; retryable. Family: {@link Family#CHANNEL}. */
+  UNREACHABLE(52, Family.CHANNEL),
+  /** The server does not admit this user. Family: {@link Family#CHANNEL}. */
+  DENIED(53, Family.CHANNEL),
+  /** The peer broke the protocol or has another version. Family: {@link Family#CHANNEL}. */
+  PROTOCOL(54, Family.CHANNEL),
+  /** A handle of the parent process, used in its child. Family: {@link Family#CHANNEL}. */
+  FORKED(55, Family.CHANNEL),
+  /** ONNX Runtime refused the model or failed in a run. Family: {@link Family#ENGINE}. */
+  ENGINE(60, Family.ENGINE),
+  /** No ONNX Runtime; the message lists where it looked. Family: {@link Family#ENGINE}. */
+  ENGINE_NOT_FOUND(61, Family.ENGINE),
+  /** ONNX Runtime is older than this library needs. Family: {@link Family#ENGINE}. */
+  ENGINE_TOO_OLD(62, Family.ENGINE),
+  /** No memory, descriptors or threads are left; retryable. Family: {@link Family#ENGINE}. */
+  OUT_OF_MEMORY(63, Family.ENGINE),
+  /** A bug of sidecall: please report it. Family: {@link Family#INTERNAL}. */
+  INTERNAL(99, Family.INTERNAL),
+  /** A code of a library that is newer than this package. Family: {@link Family#INTERNAL}. */
+  UNKNOWN(-1, Family.INTERNAL);
 
   private final int number;
+  private final Family family;
 
-  Code(int number) {
+  Code(int number, Family family) {
     this.number = number;
+    this.family = family;
   }
 
   /**
@@ -100,7 +102,7 @@ public enum Code {
    * @return the group
    */
   public Family family() {
-    return Family.of(number);
+    return family;
   }
 
   static Code of(int number) {

@@ -15,10 +15,5 @@ public enum Family {
   /** The engine failed. */
   ENGINE,
   /** A bug of sidecall. */
-  INTERNAL;
-
-  static Family of(int code) {
-    int group = code / 10;
-    return group >= 1 && group <= 6 ? values()[group - 1] : INTERNAL;
-  }
+  INTERNAL
 }
