@@ -37,18 +37,29 @@ final class Answers {
     return Values.any(w, index);
   }
 
-  static Map<String, Object> map(int first, List<String> keys, Workspace w) {
+  /** Returns a value as an element of a list or map, whose type fits the column. */
+  private static Object element(Workspace w, int index, Class<?> type) {
+    if (type == Float.class) {
+      return getFloat(w, index);
+    }
+    if (type == Integer.class) {
+      return getInt(w, index);
+    }
+    return Values.any(w, index);
+  }
+
+  static Map<String, Object> map(int first, List<String> keys, Class<?> element, Workspace w) {
     Map<String, Object> values = LinkedHashMap.newLinkedHashMap(keys.size());
     for (int i = 0; i < keys.size(); ++i) {
-      values.put(keys.get(i), Values.any(w, first + i));
+      values.put(keys.get(i), element(w, first + i, element));
     }
     return values;
   }
 
-  static List<Object> list(int first, List<String> keys, Workspace w) {
+  static List<Object> list(int first, List<String> keys, Class<?> element, Workspace w) {
     List<Object> values = new ArrayList<>(keys.size());
     for (int i = 0; i < keys.size(); ++i) {
-      values.add(Values.any(w, first + i));
+      values.add(element(w, first + i, element));
     }
     return values;
   }

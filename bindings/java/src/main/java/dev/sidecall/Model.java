@@ -305,10 +305,11 @@ public final class Model implements AutoCloseable {
    * <p>The type of records is a record, or Map. A component is named like a feature, or has the
    * annotation {@link Name}. It is a boolean, a number, a String, BigInteger, BigDecimal, Instant,
    * ZonedDateTime, OffsetDateTime, LocalDateTime, LocalDate, a boxed type, or Object. null is a
-   * missing value, and so is NaN for a feature that is a number, and a feature that no component
-   * names. A number for a datetime feature counts what the contract says, as in JSON. An Instant,
-   * ZonedDateTime or OffsetDateTime is a point in time, for features with a time zone; a
-   * LocalDateTime or LocalDate is the time of the wall clock, for features without one.
+   * missing value, and so is NaN for a feature that is a number, and a nullable feature that no
+   * component names. A number for a datetime feature counts what the contract says, as in JSON. An
+   * Instant, ZonedDateTime or OffsetDateTime is a point in time, for features with a time zone; a
+   * LocalDateTime or LocalDate is the time of the wall clock, for features without one. The values
+   * of maps, and of components of type Object, are checked by each run.
    *
    * <p>The type of answers is a record, or Map. A component is named like a column ("label",
    * "probabilities.fraud") and has its type: String, boolean, double, long or Object; also float if
@@ -324,8 +325,9 @@ public final class Model implements AutoCloseable {
    * @param record the type of records
    * @param answer the type of answers
    * @return the binding, which may be kept as long as the model is open
-   * @throws SidecallException UNKNOWN_NAME; DTYPE_MISMATCH; NO_CONTRACT; INVALID_ARGUMENT for types
-   *     that are none of these
+   * @throws SidecallException UNKNOWN_NAME; DTYPE_MISMATCH if a feature or column never has values
+   *     of the type of its component; MISSING_VALUE if the record has no component for a feature
+   *     that may not be missing; NO_CONTRACT; INVALID_ARGUMENT for types that are none of these
    */
   public <I, O> Binding<I, O> bind(Class<I> record, Class<O> answer) {
     Objects.requireNonNull(record, "record");

@@ -9,13 +9,6 @@ import java.lang.reflect.Method;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
-import java.math.BigDecimal;
-import java.math.BigInteger;
-import java.time.Instant;
-import java.time.LocalDate;
-import java.time.LocalDateTime;
-import java.time.OffsetDateTime;
-import java.time.ZonedDateTime;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -28,24 +21,6 @@ record Plan(Reader reader, Writer writer) {
   record Key(Class<?> record, Class<?> answer) {}
 
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
-
-  /** Types whose values {@link Values#putAny} knows, besides those that have a function here. */
-  private static final Set<Class<?>> OTHER_TYPES =
-      Set.of(
-          Object.class,
-          Boolean.class,
-          Float.class,
-          Long.class,
-          Integer.class,
-          Short.class,
-          Byte.class,
-          BigDecimal.class,
-          BigInteger.class,
-          Instant.class,
-          ZonedDateTime.class,
-          OffsetDateTime.class,
-          LocalDateTime.class,
-          LocalDate.class);
 
   static Plan of(Model model, Key key) {
     return new Plan(readerOf(model, key.record), writerOf(model, key.answer));
@@ -74,9 +49,7 @@ record Plan(Reader reader, Writer writer) {
                 "component %s of %s: expected one component for feature '%s', got a second",
                 component.getName(), type.getTypeName(), spec.name()));
       }
-      boolean isDatetime = spec.dtype() == Dtype.DATETIME;
-      MethodHandle put = putterOf(component.getType(), isDatetime);
-      if (put == null) {
+      if (!FeatureTypes.isKnown(component.getType())) {
         throw SidecallException.refuse(
             Code.INVALID_ARGUMENT,
             String.format(
@@ -84,13 +57,65 @@ record Plan(Reader reader, Writer writer) {
                     + " OffsetDateTime, LocalDateTime or LocalDate, got %s",
                 component.getName(), type.getTypeName(), component.getGenericType().getTypeName()));
       }
+      if (!FeatureTypes.fits(component.getType(), spec)) {
+        throw wrongType(
+            component,
+            "feature",
+            spec.name(),
+            FeatureTypes.expected(spec),
+            "",
+            FeatureTypes.got(component.getType(), spec));
+      }
+      MethodHandle put = putterOf(component.getType(), spec.dtype() == Dtype.DATETIME);
       put = MethodHandles.insertArguments(put, 1, (long) Values.SIZE * feature);
       MethodHandle get = accessor(type, component.getAccessor());
       put = put.asType(put.type().changeParameterType(1, component.getType()));
       put = MethodHandles.filterArguments(put, 1, get);
       steps.add(put.asType(MethodType.methodType(void.class, Workspace.class, Object.class)));
     }
+    requireAll(model.core().features, seen, type);
     return Compiled.reader(inOrder(steps, 0, steps.size()));
+  }
+
+  /** Without a feature that may not be missing, every run would be refused. */
+  private static void requireAll(List<FeatureSpec> features, Set<Integer> seen, Class<?> type) {
+    for (int i = 0; i < features.size(); ++i) {
+      FeatureSpec spec = features.get(i);
+      if (!spec.isNullable() && !seen.contains(i)) {
+        throw SidecallException.refuse(
+            Code.MISSING_VALUE,
+            spec.name(),
+            spec.dtype().toString(),
+            "no component",
+            String.format(
+                "feature '%s', which may not be missing: expected a component of %s, got none",
+                spec.name(), type.getTypeName()));
+      }
+    }
+  }
+
+  /** The error of a component whose type the feature or column never has. */
+  private static SidecallException wrongType(
+      RecordComponent component,
+      String what,
+      String name,
+      String expected,
+      String types,
+      String got) {
+    return SidecallException.refuse(
+        Code.DTYPE_MISMATCH,
+        name,
+        expected,
+        got,
+        String.format(
+            "component %s of %s: %s '%s': expected %s%s, got %s",
+            component.getName(),
+            component.getDeclaringRecord().getTypeName(),
+            what,
+            name,
+            expected,
+            types,
+            got));
   }
 
   private static String nameOf(RecordComponent component) {
@@ -133,7 +158,7 @@ record Plan(Reader reader, Writer writer) {
         inOrder(steps, middle, end), inOrder(steps, begin, middle));
   }
 
-  /** Returns a handle of type (Workspace, long offset, T)void; null for a type without values. */
+  /** Returns a handle of type (Workspace, long offset, T)void. */
   private static MethodHandle putterOf(Class<?> type, boolean isDatetime) {
     if (type == double.class || type == float.class) {
       return find(isDatetime ? "putEpoch" : "put", double.class);
@@ -147,10 +172,7 @@ record Plan(Reader reader, Writer writer) {
     if (type == Double.class && !isDatetime) {
       return find("put", type);
     }
-    if (type == Double.class || OTHER_TYPES.contains(type)) {
-      return find("put", Object.class);
-    }
-    return null;
+    return find("put", Object.class);
   }
 
   private static MethodHandle find(String name, Class<?> type) {
@@ -262,6 +284,7 @@ record Plan(Reader reader, Writer writer) {
     int first = indices.size();
     List<String> keys = new ArrayList<>();
     ColumnSpec spec = null;
+    String types = "";
     if (isContainer(component.getType())) {
       for (int i = 0; i < columns.size(); ++i) {
         ColumnSpec column = columns.get(i);
@@ -275,7 +298,11 @@ record Plan(Reader reader, Writer writer) {
     MethodHandle get;
     if (spec != null) {
       String function = containerFunction(component, spec.dtype());
-      get = function == null ? null : findContainer(function, first, List.copyOf(keys));
+      types = containers(spec.dtype());
+      get =
+          function == null
+              ? null
+              : findContainer(function, first, List.copyOf(keys), elementOf(component));
     } else {
       int column = model.column(name);
       spec = columns.get(column);
@@ -284,16 +311,13 @@ record Plan(Reader reader, Writer writer) {
       get = function == null ? null : findScalar(function, first);
     }
     if (get == null) {
-      throw SidecallException.refuse(
-          Code.DTYPE_MISMATCH,
+      throw wrongType(
+          component,
+          types.isEmpty() ? "column" : "output",
           name,
-          String.format(
-              "component %s of %s: column '%s' is %s, got %s",
-              component.getName(),
-              type.getTypeName(),
-              spec.name(),
-              spec.dtype(),
-              component.getGenericType().getTypeName()));
+          spec.dtype().toString(),
+          types,
+          component.getGenericType().getTypeName());
     }
     return get;
   }
@@ -350,26 +374,38 @@ record Plan(Reader reader, Writer writer) {
     } else if (type == String[].class && dtype == Dtype.STRING) {
       return "strings";
     } else if (type == List.class || type == Map.class) {
-      Type[] arguments =
-          component.getGenericType() instanceof ParameterizedType generic
-              ? generic.getActualTypeArguments()
-              : new Type[] {String.class, Object.class};
-      Type element = arguments[arguments.length - 1];
-      if ((element == Object.class || element == boxed(dtype))
-          && (type == List.class || arguments[0] == String.class)) {
+      Class<?> element = elementOf(component);
+      if (element != null
+          && scalarFunction(element, dtype) != null
+          && (type == List.class || argumentsOf(component)[0] == String.class)) {
         return type == List.class ? "list" : "map";
       }
     }
     return null;
   }
 
-  private static Class<?> boxed(Dtype dtype) {
-    return switch (dtype) {
-      case FLOAT32, FLOAT64 -> Double.class;
-      case STRING -> String.class;
-      case BOOL -> Boolean.class;
-      default -> Long.class;
-    };
+  private static Type[] argumentsOf(RecordComponent component) {
+    return component.getGenericType() instanceof ParameterizedType generic
+        ? generic.getActualTypeArguments()
+        : new Type[] {String.class, Object.class};
+  }
+
+  /** Returns the type of the elements of a list, or of the values of a map; null for another. */
+  private static Class<?> elementOf(RecordComponent component) {
+    Type[] arguments = argumentsOf(component);
+    return arguments[arguments.length - 1] instanceof Class<?> element ? element : null;
+  }
+
+  /** The types of components for all columns of an output, for errors. */
+  private static String containers(Dtype dtype) {
+    String[] types =
+        switch (dtype) {
+          case FLOAT32, FLOAT64 -> new String[] {"Double", "double[]"};
+          case STRING -> new String[] {"String", "String[]"};
+          case BOOL -> new String[] {"Boolean", "boolean[]"};
+          default -> new String[] {"Long", "long[]"};
+        };
+    return String.format(" (Map<String, %1$s>, List<%1$s> or %2$s)", types[0], types[1]);
   }
 
   private static MethodHandle findScalar(String function, int index) {
@@ -387,16 +423,21 @@ record Plan(Reader reader, Writer writer) {
     return MethodHandles.insertArguments(get, 1, index);
   }
 
-  private static MethodHandle findContainer(String function, int first, List<String> keys) {
+  private static MethodHandle findContainer(
+      String function, int first, List<String> keys, Class<?> element) {
+    if (function.equals("list") || function.equals("map")) {
+      Class<?> result = function.equals("list") ? List.class : Map.class;
+      MethodHandle get =
+          findAnswer(function, result, int.class, List.class, Class.class, Workspace.class);
+      return MethodHandles.insertArguments(get, 0, first, keys, element);
+    }
     Class<?> result =
         switch (function) {
           case "doubles" -> double[].class;
           case "floats" -> float[].class;
           case "longs" -> long[].class;
           case "booleans" -> boolean[].class;
-          case "strings" -> String[].class;
-          case "list" -> List.class;
-          default -> Map.class;
+          default -> String[].class;
         };
     MethodHandle get = findAnswer(function, result, int.class, List.class, Workspace.class);
     return MethodHandles.insertArguments(get, 0, first, keys);

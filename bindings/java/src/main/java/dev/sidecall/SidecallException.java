@@ -57,12 +57,14 @@ public final class SidecallException extends RuntimeException {
 
   /** An error that this package finds before it calls the library. */
   static SidecallException refuse(Code code, String message) {
-    return refuse(code, "", message);
+    return refuse(code, "", "", "", message);
   }
 
-  static SidecallException refuse(Code code, String name, String message) {
+  static SidecallException refuse(
+      Code code, String name, String expected, String got, String message) {
     boolean isRetryable = code == Code.TIMEOUT || code == Code.BUSY || code == Code.OUT_OF_MEMORY;
-    return new SidecallException(message, code, isRetryable, -1, name, "", "", 0, List.of());
+    return new SidecallException(
+        message, code, isRetryable, -1, name, expected, got, 0, List.of());
   }
 
   /** Copies what the library wrote. */

@@ -53,7 +53,7 @@ abstract class Writer {
             output.name,
             switch (output.spec.form()) {
               case SCALAR -> Values.any(w, output.first);
-              case MEMBER -> Answers.map(output.first, output.keys, w);
+              case MEMBER -> Answers.map(output.first, output.keys, Object.class, w);
               case ELEMENT -> Answers.array(output.first, output.keys, output.spec.dtype(), w);
             });
       }
