@@ -187,7 +187,9 @@ public final class Binding<I, O> {
    *
    * @param record the record
    * @param timeout more than 0
-   * @return a future of the answer, as {@link #predictAsync(Object)}
+   * @return a future of the answer, as {@link #predictAsync(Object)}; it fails with TIMEOUT at the
+   *     deadline
+   * @throws SidecallException INVALID_ARGUMENT for another timeout
    */
   public CompletableFuture<O> predictAsync(I record, Duration timeout) {
     return predictAsync(record, Deadline.nanoseconds(timeout));
@@ -206,11 +208,28 @@ public final class Binding<I, O> {
    * @return a future of the answers, as {@link #predictAsync(Object)}
    */
   public CompletableFuture<List<O>> predictManyAsync(List<? extends I> records) {
+    return predictManyAsync(records, core.timeoutNs);
+  }
+
+  /**
+   * Predicts for several records in one run within a deadline, and returns before it is over.
+   *
+   * @param records the records, which must not change until the future is complete
+   * @param timeout more than 0
+   * @return a future of the answers, as {@link #predictAsync(Object, Duration)}
+   * @throws SidecallException INVALID_ARGUMENT for another timeout
+   */
+  public CompletableFuture<List<O>> predictManyAsync(
+      List<? extends I> records, Duration timeout) {
+    return predictManyAsync(records, Deadline.nanoseconds(timeout));
+  }
+
+  private CompletableFuture<List<O>> predictManyAsync(List<? extends I> records, long timeoutNs) {
     Objects.requireNonNull(records, "records");
     if (records.isEmpty()) {
       return CompletableFuture.completedFuture(List.of());
     }
     return AsyncRun.begin(
-        model, core.timeoutNs, w -> setMany(w, records), w -> getMany(w, records.size()));
+        model, timeoutNs, w -> setMany(w, records), w -> getMany(w, records.size()));
   }
 }

@@ -673,6 +673,23 @@ public final class Call implements AutoCloseable {
    *     get
    */
   public CompletableFuture<Void> runAsync() {
+    return runAsync(w.core.timeoutNs);
+  }
+
+  /**
+   * Starts a run with a deadline, and returns before it is over. After TIMEOUT the engine or the
+   * server may use the memory of the call for some time: {@link #run()} then waits, functions that
+   * change inputs fail with BUSY, and so may this one.
+   *
+   * @param timeout more than 0
+   * @return a future, as {@link #runAsync()}; it fails with TIMEOUT at the deadline
+   * @throws SidecallException INVALID_ARGUMENT for another timeout
+   */
+  public CompletableFuture<Void> runAsync(Duration timeout) {
+    return runAsync(Deadline.nanoseconds(timeout));
+  }
+
+  private CompletableFuture<Void> runAsync(long timeoutNs) {
     enter();
     Running running = null;
     try {
@@ -680,7 +697,7 @@ public final class Call implements AutoCloseable {
         requireBoundMemory();
       }
       running = new Running();
-      StartedRun.begin(w, w.core.timeoutNs, running);
+      StartedRun.begin(w, timeoutNs, running);
       return running;
     } finally {
       if (running == null) {

@@ -265,7 +265,8 @@ public final class Model implements AutoCloseable {
 
   /**
    * Predicts for a record, or for a list of records, as JSON text. Its deadline is that of {@link
-   * Options#withTimeout}.
+   * Options#withTimeout}, and this thread waits for the answer: the library has neither a deadline
+   * for one text nor runs of JSON text that are started.
    *
    * @param json an object, or an array of objects
    * @return the answer as JSON: an object, or an array
@@ -369,7 +370,22 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Predicts for one record, and returns before the run is over: see {@link Binding#predictAsync}.
+   * Predicts for one record, within a deadline.
+   *
+   * @param <O> the type of answers
+   * @param record the record
+   * @param answer the type of answers
+   * @param timeout more than 0
+   * @return the answer
+   * @throws SidecallException as {@link #predict(Object, Class)}; TIMEOUT
+   */
+  public <O> O predict(Object record, Class<O> answer, Duration timeout) {
+    return bindOf(record, answer).predict(record, timeout);
+  }
+
+  /**
+   * Predicts for one record, and returns before the run is over: see {@link
+   * Binding#predictAsync(Object)}.
    *
    * @param <O> the type of answers
    * @param record the record
@@ -379,6 +395,21 @@ public final class Model implements AutoCloseable {
    */
   public <O> CompletableFuture<O> predictAsync(Object record, Class<O> answer) {
     return bindOf(record, answer).predictAsync(record);
+  }
+
+  /**
+   * Predicts for one record within a deadline, and returns before the run is over: see {@link
+   * Binding#predictAsync(Object, Duration)}.
+   *
+   * @param <O> the type of answers
+   * @param record the record
+   * @param answer the type of answers
+   * @param timeout more than 0
+   * @return a future of the answer
+   * @throws SidecallException as {@link #bind}; INVALID_ARGUMENT for another timeout
+   */
+  public <O> CompletableFuture<O> predictAsync(Object record, Class<O> answer, Duration timeout) {
+    return bindOf(record, answer).predictAsync(record, timeout);
   }
 
   @SuppressWarnings("unchecked") // a binding of the type of the record takes the record
@@ -432,13 +463,41 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Predicts for one record, and returns before the run is over: see {@link Binding#predictAsync}.
+   * Predicts for several records in one run, within a deadline.
+   *
+   * @param records the records
+   * @param timeout more than 0
+   * @return the answers, in the order of the records
+   * @throws SidecallException as {@link #predictMany(List)}; TIMEOUT
+   */
+  public List<Map<String, Object>> predictMany(
+      List<? extends Map<String, ?>> records, Duration timeout) {
+    return maps().predictMany(records, timeout);
+  }
+
+  /**
+   * Predicts for one record, and returns before the run is over: see {@link
+   * Binding#predictAsync(Object)}.
    *
    * @param record the features, which must not change until the future is complete
    * @return a future of the outputs
    */
   public CompletableFuture<Map<String, Object>> predictAsync(Map<String, ?> record) {
     return maps().predictAsync(record);
+  }
+
+  /**
+   * Predicts for one record within a deadline, and returns before the run is over: see {@link
+   * Binding#predictAsync(Object, Duration)}.
+   *
+   * @param record the features, which must not change until the future is complete
+   * @param timeout more than 0
+   * @return a future of the outputs
+   * @throws SidecallException INVALID_ARGUMENT for another timeout
+   */
+  public CompletableFuture<Map<String, Object>> predictAsync(
+      Map<String, ?> record, Duration timeout) {
+    return maps().predictAsync(record, timeout);
   }
 
   /**
@@ -490,8 +549,28 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException UNKNOWN_NAME
    */
   public CompletableFuture<Map<String, Tensor>> runAsync(Map<String, Tensor> inputs) {
+    return runAsync(inputs, core.timeoutNs);
+  }
+
+  /**
+   * Runs the model once on whole tensors within a deadline, and returns before the run is over.
+   *
+   * @param inputs the tensors by the names of the inputs, which must not change until the future is
+   *     complete
+   * @param timeout more than 0
+   * @return a future of the outputs, as {@link #runAsync(Map)}; it fails with TIMEOUT at the
+   *     deadline
+   * @throws SidecallException UNKNOWN_NAME; INVALID_ARGUMENT for another timeout
+   */
+  public CompletableFuture<Map<String, Tensor>> runAsync(
+      Map<String, Tensor> inputs, Duration timeout) {
+    return runAsync(inputs, Deadline.nanoseconds(timeout));
+  }
+
+  private CompletableFuture<Map<String, Tensor>> runAsync(
+      Map<String, Tensor> inputs, long timeoutNs) {
     TensorRun run = new TensorRun(this, inputs);
-    return AsyncRun.begin(this, core.timeoutNs, run::set, run::get);
+    return AsyncRun.begin(this, timeoutNs, run::set, run::get);
   }
 
   /**
