@@ -37,7 +37,7 @@ import java.util.concurrent.TimeUnit;
  * }</pre>
  *
  * <p>A call belongs to one thread at a time. A second thread that uses it at the same time is
- * refused with BUSY, as is every function while {@link #runAsync} is under way; only {@link
+ * refused with BUSY, as is every function while {@link #runAsync()} is under way; only {@link
  * #cancel} and {@link #close} may be called then. After {@link #close} every function fails with
  * INVALID_ARGUMENT. All functions can fail in these two ways.
  */
@@ -128,6 +128,7 @@ public final class Call implements AutoCloseable {
   private final MemorySegment[] bound; // the memory of inputs that is not a copy
   private boolean hasBound;
   private volatile int state;
+  private volatile boolean isRunningAsync; // only for the text of an error
 
   Call(Workspace w) {
     this.w = w;
@@ -142,11 +143,16 @@ public final class Call implements AutoCloseable {
     int found = (int) STATE.compareAndExchange(this, IDLE, IN_USE);
     if (found != IDLE) {
       throw found == IN_USE
-          ? SidecallException.refuse(
-              Code.BUSY, "call: expected one thread at a time, got a second one")
+          ? SidecallException.refuse(Code.BUSY, busyText())
           : SidecallException.refuse(
               Code.INVALID_ARGUMENT, "call: expected an open call, got a closed one");
     }
+  }
+
+  private String busyText() {
+    return isRunningAsync
+        ? "call: expected no run under way, got a run of runAsync that has not ended"
+        : "call: expected one thread at a time, got a second one while the first uses the call";
   }
 
   private void leave() {
@@ -696,11 +702,13 @@ public final class Call implements AutoCloseable {
       if (hasBound) {
         requireBoundMemory();
       }
+      isRunningAsync = true;
       running = new Running();
       StartedRun.begin(w, timeoutNs, running);
       return running;
     } finally {
       if (running == null) {
+        isRunningAsync = false;
         leave();
       }
     }
@@ -726,6 +734,7 @@ public final class Call implements AutoCloseable {
         failure = e;
       }
       w.run = null;
+      isRunningAsync = false;
       leave();
       if (failure == null) {
         complete(null);
@@ -887,6 +896,76 @@ public final class Call implements AutoCloseable {
       long memory = w.tensorMemory(8L * out.length);
       w.check(Native.getColumnI64(w.call, column, memory, out.length, w.error));
       Memory.copyOut(memory, out);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Reads a bool column of all rows after a run.
+   *
+   * @param column an index of {@link Model#column}
+   * @param out an array with an element for each row, which is filled
+   * @throws SidecallException as sidecall_call_get_column_i64 documents; DTYPE_MISMATCH also for a
+   *     column of integers
+   */
+  public void getColumn(int column, boolean[] out) {
+    Objects.requireNonNull(out, "out");
+    enter();
+    try {
+      long memory = w.tensorMemory(8L * out.length);
+      int status = Native.getColumnI64(w.call, column, memory, out.length, w.error);
+      if (status == 0 && out.length > 0 && !isBoolColumn(column)) {
+        // Integers. The library has no function for bools alone; this one tells name and type.
+        status = Native.getStr(w.call, 0, column, w.scratch, w.scratch + 8, w.error);
+      }
+      if (status == Code.DTYPE_MISMATCH.number()) {
+        throw notBool(SidecallException.of(status, w.error));
+      }
+      w.check(status);
+      for (int row = 0; row < out.length; ++row) {
+        out[row] = Memory.getLong(memory + 8L * row) != 0;
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  /** Whether the values of a column, which has a row, are bools. */
+  private boolean isBoolColumn(int column) {
+    w.expect(1);
+    Memory.putInt(w.scratch, column);
+    w.check(Native.getRow(w.call, 0, w.scratch, w.answerAt(0), 1, w.error));
+    return Values.any(w, 0) instanceof Boolean;
+  }
+
+  private static SidecallException notBool(SidecallException e) {
+    return SidecallException.refuse(
+        Code.DTYPE_MISMATCH,
+        e.name(),
+        "a bool column",
+        e.got(),
+        String.format("column '%s': expected a bool column, got %s", e.name(), e.got()));
+  }
+
+  /**
+   * Reads a string column of all rows after a run.
+   *
+   * @param column an index of {@link Model#column}
+   * @param out an array with an element for each row, which is filled
+   * @throws SidecallException as sidecall_call_get_column_str documents
+   */
+  public void getColumn(int column, String[] out) {
+    Objects.requireNonNull(out, "out");
+    enter();
+    try {
+      long texts = w.tensorMemory(16L * out.length);
+      long lengths = texts + 8L * out.length;
+      w.check(Native.getColumnStr(w.call, column, texts, lengths, out.length, w.error));
+      for (int row = 0; row < out.length; ++row) {
+        long text = Memory.getLong(texts + 8L * row);
+        out[row] = Memory.text(text, Memory.getLong(lengths + 8L * row));
+      }
     } finally {
       leave();
     }

@@ -95,6 +95,8 @@ final class Native {
       function("sidecall_call_get_column_f64", "ILILLL");
   private static final MethodHandle GET_COLUMN_I64 =
       function("sidecall_call_get_column_i64", "ILILLL");
+  private static final MethodHandle GET_COLUMN_STR =
+      function("sidecall_call_get_column_str", "ILILLLL");
   private static final MethodHandle CALL_INPUT = function("sidecall_call_input", "ILILL");
   private static final MethodHandle CALL_OUTPUT = function("sidecall_call_output", "ILILL");
   private static final MethodHandle COPY_INPUT = function("sidecall_call_copy_input", "ILILL");
@@ -564,6 +566,15 @@ final class Native {
   static int getColumnI64(long call, int column, long out, long count, long error) {
     try {
       return (int) GET_COLUMN_I64.invokeExact(call, column, out, count, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static int getColumnStr(
+      long call, int column, long out, long outLengths, long count, long error) {
+    try {
+      return (int) GET_COLUMN_STR.invokeExact(call, column, out, outLengths, count, error);
     } catch (Throwable e) {
       throw rethrow(e);
     }
