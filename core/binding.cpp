@@ -8,6 +8,14 @@
 
 namespace sidecall {
 
+namespace {
+
+[[noreturn]] void throw_busy() {
+  throw Error(SIDECALL_BUSY, "the call is running, or a run that it gave up still uses its memory");
+}
+
+}  // namespace
+
 Error Binding::ended_early(Reason reason) {
   if (reason == Reason::kCancelled) return {SIDECALL_CANCELLED, "the run was cancelled"};
   return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
@@ -22,7 +30,7 @@ void Binding::claim(bool may_wait) {
   if (is_pending()) settle(may_wait);
   int idle = kIdle;
   if (is_pending() || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
-    throw Error(SIDECALL_BUSY, "the call is running");
+    throw_busy();
 }
 
 bool Binding::is_busy() noexcept {
@@ -30,7 +38,7 @@ bool Binding::is_busy() noexcept {
 }
 
 void Binding::throw_if_busy() {
-  if (is_busy()) throw Error(SIDECALL_BUSY, "the call is running");
+  if (is_busy()) throw_busy();
 }
 
 // The interrupt request of the engine is sticky and would end the next run too. So this function
