@@ -225,7 +225,7 @@ def print_rows(report: Report) -> None:
 
 def main() -> int:
     arguments = parse(__doc__.splitlines()[0], "languages")
-    rounds, blocks, runs = (2, 4, 500) if arguments.quick else (60, 64, 20_000)
+    rounds, blocks, runs = (2, 4, 500) if arguments.quick else (60, 64, 100_000)
     os.environ["SIDECALL_ENGINE"] = "native"  # of the clients and the server, too
     commands = build_clients(arguments.build.resolve())
     report = Report("languages", describe_versions(["sidecall", "numpy"]))

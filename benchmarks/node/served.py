@@ -30,6 +30,21 @@ WIDTHS = [1, 64]
 CPU = {"adaptive": None, "sleep": min(os.sched_getaffinity(0))}
 
 
+# Untimed calls of a round, by the kind of server. Node.js collects its garbage before each round and
+# then compiles code again while it runs.
+WARM_UP = {"native": 1000, "python": 100}
+# A file is served as it is without options. The rest of benchmarks/node compares with ONNX Runtime.
+SERVERS = {"SIDECALL_ENGINE": "native"}
+
+
+class Warmed(Paired):
+    """A contender whose rounds begin with many untimed calls."""
+
+    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+        is_python = self.scenario.startswith("python")
+        return super().ask_round(calls, max(warm_up, WARM_UP["python" if is_python else "native"]))
+
+
 @dataclass
 class Amount:
     """How much to measure."""
@@ -83,14 +98,14 @@ class Served:
             scenario = f"{kind} server, {mode}"
             with server.awake():
                 c.ask("open", kind, "gbm", at, 1)
-            contenders.append(Paired(c, kind, server=server, scenario=scenario))
+            contenders.append(Warmed(c, kind, server=server, scenario=scenario))
             client = self.node(server, at, mode)
             contenders += [
-                Paired(client, name, server=server, scenario=scenario) for name in approaches
+                Warmed(client, name, server=server, scenario=scenario) for name in approaches
             ]
         echo, path = self.servers.socket(f"bare-{mode}", CPU[mode])
         client = self.node(echo, path, mode)
-        contenders.append(Paired(client, "socket", server=echo, scenario=f"bare, {mode}"))
+        contenders.append(Warmed(client, "socket", server=echo, scenario=f"bare, {mode}"))
         return contenders
 
 
@@ -106,7 +121,7 @@ def measure_served(
     check = gbm.checker(1, report_fault)
     folder = Path(gbm.folder).parent
     by_mode: dict[str, dict[tuple[str, str], Paired]] = {}
-    with Servers(build, folder, clients.environment) as servers, ExitStack() as stack:
+    with Servers(build, folder, clients.environment | SERVERS) as servers, ExitStack() as stack:
         served = Served(build, clients, servers, gbm, stack)
         for mode in ("adaptive", "sleep"):
             print(f"measuring a served model, waiting mode {mode}", file=sys.stderr)

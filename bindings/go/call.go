@@ -312,7 +312,7 @@ func (c *Call) Run(ctx context.Context) error {
 		return err
 	}
 	w := c.w
-	w.work.features, w.work.num_columns = nil, 0
+	w.setNothing()
 	if ctx.Done() == nil || w.isShort() {
 		return withCause(ctx, c.check(C.sidecall_go_run(w.address(), timeout)))
 	}

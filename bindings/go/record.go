@@ -8,10 +8,10 @@ package sidecall
 // #cgo nocallback sidecall_call_clear
 // #cgo noescape sidecall_call_get_row
 // #cgo nocallback sidecall_call_get_row
-// #cgo noescape sidecall_call_set_row
-// #cgo nocallback sidecall_call_set_row
 // #cgo noescape sidecall_call_set_unknown
 // #cgo nocallback sidecall_call_set_unknown
+// #cgo noescape sidecall_go_set_row
+// #cgo nocallback sidecall_go_set_row
 import "C"
 
 import (
@@ -51,7 +51,8 @@ type writer interface {
 // of a field; without it the name of the field is the name of the feature, and sidecall:"-" leaves
 // the field out. The fields of an embedded struct belong to the record. A field is a bool, a
 // string, an integer, a float, a [time.Time], a [WallClock], or a pointer to one of them; nil and
-// NaN are missing values. A feature that no field names is missing.
+// NaN are missing values. A feature that no field names is missing, so it must be one that accepts
+// missing values.
 //
 // Out is the type of answers: a struct, or map[string]any. A field is named like a column ("label",
 // "probabilities.fraud") and has its type: string, int64 or int, float64, bool; also float32 if the
@@ -62,8 +63,8 @@ type writer interface {
 // Bind checks names and types, so call it when the program starts: a mistake in a type is then not
 // taken for one in the data.
 //
-// Errors: CodeUnknownName, CodeDtypeMismatch, CodeNoContract, CodeInvalidArgument for types that
-// are neither.
+// Errors: CodeUnknownName, CodeDtypeMismatch, CodeMissingValue, CodeNoContract,
+// CodeInvalidArgument for types that are neither.
 func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
 	key := any((*plan[In, Out])(nil))
 	if found, ok := m.core.plans.Load(key); ok {
@@ -124,7 +125,6 @@ func (w *workspace) predict(ctx context.Context, owner any, read reader, write w
 	}
 	w.begin(owner)
 	read.set(w, record)
-	w.work.features = unsafe.SliceData(w.values)
 	w.expect(write.columns())
 	if err := w.run(ctx); err != nil {
 		return err
@@ -181,12 +181,10 @@ func predictMany[In, Out any](ctx context.Context, w *workspace, p *plan[In, Out
 		w.row = C.int64_t(row)
 		p.read.set(w, unsafe.Pointer(&records[row]))
 		// The run reports what is refused.
-		C.sidecall_call_set_row(w.work.call, w.row, nil, unsafe.SliceData(w.values),
-			w.work.num_features, w.work.err)
+		C.sidecall_go_set_row(w.address(), w.row)
 	}
 	w.row = 0
-	w.work.features = nil
-	w.work.num_columns = 0
+	w.setNothing()
 	if err := w.run(ctx); err != nil {
 		return err
 	}
@@ -245,6 +243,7 @@ func (m *Model) PredictMany(ctx context.Context,
 type mapReader struct{}
 
 func (mapReader) set(w *workspace, record unsafe.Pointer) {
+	w.setValues()
 	clear(w.values)
 	var unknown []string
 	for name, value := range *(*map[string]any)(record) {

@@ -362,6 +362,80 @@ func TestDatetimesFollowTheTimeZoneOfTheirFeature(t *testing.T) {
 	}
 }
 
+func TestATypeWithoutARequiredFeatureIsRefused(t *testing.T) {
+	type Seen struct {
+		Seen time.Time `sidecall:"seen"`
+		Due  time.Time `sidecall:"due"`
+	}
+	_, err := sidecall.Bind[Seen, map[string]any](open(t, "dates.onnx"))
+	e := failure(t, err)
+	if e.Code != sidecall.CodeMissingValue || e.Feature != "born" || e.Got != "no field" {
+		t.Errorf("got %+v", e)
+	}
+	if want := "feature 'born', which may not be missing"; !strings.Contains(e.Message, want) {
+		t.Errorf("expected %q in %q", want, e.Message)
+	}
+}
+
+func sameAsMap[In any](t *testing.T, model *sidecall.Model, record In, asMap map[string]any) {
+	t.Helper()
+	expected, wanted := model.Predict(t.Context(), asMap)
+	got, err := sidecall.PredictAs[In, map[string]any](t.Context(), model, record)
+	if fmt.Sprint(got, err) != fmt.Sprint(expected, wanted) {
+		t.Errorf("%T: expected %v, %v, got %v, %v", record, expected, wanted, got, err)
+	}
+	records := []In{record, record}
+	many, err := sidecall.PredictManyAs[In, map[string]any](t.Context(), model, records)
+	if wanted != nil {
+		if e := failure(t, err); e.Code != failure(t, wanted).Code || len(e.Faults) < 2 {
+			t.Errorf("%T: expected %v, got %v", record, wanted, err)
+		}
+	} else if fmt.Sprint(many, err) != fmt.Sprint([]any{expected, expected}, nil) {
+		t.Errorf("%T: expected %v twice, got %v, %v", record, expected, many, err)
+	}
+}
+
+func TestStructsOfNumbersInAnyOrderAreReadAlike(t *testing.T) {
+	type InOrder struct {
+		Note string  `sidecall:"-"`
+		X0   float64 `sidecall:"x0"`
+		X1   float64 `sidecall:"x1"`
+		X2   float64 `sidecall:"x2"`
+	}
+	type Reversed struct {
+		X2 float64 `sidecall:"x2"`
+		X1 float64 `sidecall:"x1"`
+		X0 float64 `sidecall:"x0"`
+	}
+	type WithGap struct {
+		X0   float64 `sidecall:"x0"`
+		X1   float64 `sidecall:"x1"`
+		Note string  `sidecall:"-"`
+		X2   float64 `sidecall:"x2"`
+	}
+	type Mixed struct {
+		X0 float64 `sidecall:"x0"`
+		X1 float32 `sidecall:"x1"`
+		X2 int     `sidecall:"x2"`
+	}
+	model := open(t, "finite.onnx")
+	for _, x0 := range []float64{0.25, -1e30, math.NaN(), math.Inf(1), 1e300} {
+		asMap := map[string]any{"x0": x0, "x1": 1.5, "x2": -2.0}
+		sameAsMap(t, model, InOrder{"", x0, 1.5, -2}, asMap)
+		sameAsMap(t, model, Reversed{-2, 1.5, x0}, asMap)
+		sameAsMap(t, model, WithGap{x0, 1.5, "", -2}, asMap)
+		sameAsMap(t, model, Mixed{x0, 1.5, -2}, asMap)
+	}
+	type Integer struct {
+		X float64 `sidecall:"x"`
+		N float64 `sidecall:"n"`
+	}
+	model = open(t, "floats_float64.onnx")
+	for _, n := range []float64{3, -0.5, math.NaN(), 1 << 60} {
+		sameAsMap(t, model, Integer{math.NaN(), n}, map[string]any{"x": nil, "n": n})
+	}
+}
+
 func TestTextsOfAnyLengthReachTheModel(t *testing.T) {
 	model := open(t, "kinds.onnx")
 	for _, length := range []int{0, 1, 1000, 5000, 100_000} {

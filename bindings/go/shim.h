@@ -6,12 +6,13 @@
 #include <sidecall/binding.h>
 #include <stdlib.h>
 
-/* A call of one workspace. With `features` it is a record: the features are set before the run.
- * With `num_columns` its answer is read after the run. The arrays belong to the workspace. */
+/* A call of one workspace. With `values` or `numbers` it is a record: all features are set before
+ * the run. With `num_columns` its answer is read after the run. The arrays belong to the workspace. */
 typedef struct sidecall_go_work {
   sidecall_call* call;
   sidecall_error* err;
-  const sidecall_value* features; /* all features of the model; NULL if they are set already */
+  const sidecall_value* values; /* of all features of the model */
+  const double* numbers;        /* instead of `values`, if all features are doubles */
   int64_t num_features;
   const int32_t* columns; /* NULL for all columns */
   sidecall_value* answer;
@@ -23,9 +24,16 @@ typedef struct sidecall_go_work {
 typedef uintptr_t sidecall_go_address;
 
 /* The run reports what setting refused. */
-static inline void sidecall_go_set(const sidecall_go_work* work) {
-  if (work->features)
-    sidecall_call_set_row(work->call, 0, NULL, work->features, work->num_features, work->err);
+static inline void sidecall_go_set(const sidecall_go_work* work, int64_t row) {
+  if (work->numbers)
+    sidecall_call_set_row_f64(work->call, row, NULL, work->numbers, work->num_features, work->err);
+  else if (work->values)
+    sidecall_call_set_row(work->call, row, NULL, work->values, work->num_features, work->err);
+}
+
+/* Sets the record of a row whose run is started separately. */
+static inline void sidecall_go_set_row(sidecall_go_address address, int64_t row) {
+  sidecall_go_set((const sidecall_go_work*)address, row);
 }
 
 /* Reads the answer of a run that has ended with `status`. */
@@ -38,15 +46,21 @@ static inline sidecall_status sidecall_go_answer(const sidecall_go_work* work,
 
 static inline sidecall_status sidecall_go_run(sidecall_go_address address, int64_t timeout_ns) {
   const sidecall_go_work* work = (const sidecall_go_work*)address;
-  sidecall_go_set(work);
+  sidecall_go_set(work, 0);
   return sidecall_go_answer(work, sidecall_call_run(work->call, timeout_ns, work->err));
 }
 
 /* Starts a run that sidecall_go_finish ends. It may have to connect first. */
 static inline sidecall_status sidecall_go_start(sidecall_go_address address, int64_t timeout_ns) {
   const sidecall_go_work* work = (const sidecall_go_work*)address;
-  sidecall_go_set(work);
+  sidecall_go_set(work, 0);
   return sidecall_call_start(work->call, timeout_ns, work->err);
+}
+
+/* Ends a run that was started, if it is over. */
+static inline sidecall_status sidecall_go_poll(sidecall_go_address address) {
+  const sidecall_go_work* work = (const sidecall_go_work*)address;
+  return sidecall_go_answer(work, sidecall_call_finish(work->call, 0, work->err));
 }
 
 /* Waits for a run that was started. */

@@ -86,7 +86,22 @@ func newReader(m *Model, t reflect.Type) (reader, error) {
 		r.fields = append(r.fields, f)
 		return nil
 	})
-	return &r, err
+	if err != nil {
+		return nil, err
+	}
+	for _, feature := range m.core.features {
+		if !feature.Nullable && !seen[feature.Name] {
+			return nil, missingField(t, feature)
+		}
+	}
+	r.isNumbers = len(r.fields) > 0 && len(r.fields) == len(m.core.features)
+	r.isInOrder = r.isNumbers
+	for i, f := range r.fields {
+		r.isNumbers = r.isNumbers && f.set == nil
+		r.isInOrder = r.isInOrder && r.isNumbers && f.feature == int32(i) &&
+			f.offset == r.fields[0].offset+uintptr(i)*unsafe.Sizeof(float64(0))
+	}
+	return &r, nil
 }
 
 // takes reports whether values of a type can be values of a feature.
@@ -132,6 +147,13 @@ func wrongType(t reflect.Type, field reflect.StructField, name, what string, dty
 	return e
 }
 
+func missingField(t reflect.Type, feature FeatureSpec) error {
+	e := refuse(CodeMissingValue,
+		"feature '%s', which may not be missing: expected a field of %s, got none", feature.Name, t)
+	e.Feature, e.Expected, e.Got = feature.Name, feature.Dtype.Name(), "no field"
+	return e
+}
+
 // eachField calls f for the fields of a struct that have a name of the model.
 func eachField(t reflect.Type, base uintptr,
 	f func(name string, field reflect.StructField, offset uintptr) error) error {
@@ -168,7 +190,9 @@ func eachField(t reflect.Type, base uintptr,
 
 // structReader reads a record that is a struct.
 type structReader struct {
-	fields []inField
+	fields    []inField
+	isNumbers bool // every feature of the model is a field of type float64
+	isInOrder bool // isNumbers, and the fields follow each other in the order of the features
 }
 
 // inField is a field of a record.
@@ -179,6 +203,20 @@ type inField struct {
 }
 
 func (r *structReader) set(w *workspace, record unsafe.Pointer) {
+	if r.isNumbers {
+		numbers := w.setNumbers()
+		if r.isInOrder {
+			first := (*C.double)(unsafe.Add(record, r.fields[0].offset))
+			copy(numbers, unsafe.Slice(first, len(numbers)))
+			return
+		}
+		for i := range r.fields {
+			f := &r.fields[i]
+			numbers[f.feature] = *(*C.double)(unsafe.Add(record, f.offset))
+		}
+		return
+	}
+	w.setValues()
 	for i := range r.fields {
 		f := &r.fields[i]
 		value, at := &w.values[f.feature], unsafe.Add(record, f.offset)

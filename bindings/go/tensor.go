@@ -185,7 +185,7 @@ func (w *workspace) runTensors(ctx context.Context, indices []Input,
 			return nil, err
 		}
 	}
-	w.work.features, w.work.num_columns = nil, 0
+	w.setNothing()
 	if err := w.run(ctx); err != nil {
 		return nil, err
 	}

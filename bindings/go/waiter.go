@@ -12,6 +12,8 @@ package sidecall
 // #cgo nocallback sidecall_go_wait
 // #cgo noescape sidecall_go_run
 // #cgo nocallback sidecall_go_run
+// #cgo noescape sidecall_go_poll
+// #cgo nocallback sidecall_go_poll
 // #cgo noescape sidecall_go_start
 // #cgo nocallback sidecall_go_start
 import "C"
@@ -27,11 +29,14 @@ import (
 // A waiter runs calls of a served model for many goroutines.
 //
 // A run that is alone waits on the thread of its goroutine, because that is fastest. The goroutines
-// of further runs wait without a thread: one goroutine finishes the runs of all of them. That takes
-// one function of C for many runs, and no system call while the server is busy. A descriptor for
-// each run and the poller of Go need about ten system calls for each run.
+// of further runs wait without a thread. First they take turns and look for the end of their runs,
+// which needs no system call while the server is busy. Then one goroutine finishes the runs of all
+// of them, with one function of C for many runs. A descriptor for each run and the poller of Go need
+// about ten system calls for each run.
 type waiter struct {
-	numRuns atomic.Int32
+	numRuns   atomic.Int32
+	numAlone  atomic.Uint32 // runs that began alone
+	hasMissed atomic.Bool   // the last poll ended before its run
 
 	mutex     sync.Mutex
 	started   []*workspace // runs that the loop does not know yet, the oldest first
@@ -46,12 +51,28 @@ const (
 	lastWait  = 500 * time.Microsecond
 )
 
+// How long a goroutine polls for the end of its run. After a poll that was too short, the next ones
+// are brief.
+var pollTime = time.Duration(C.sidecall_poll_ns())
+
+const briefPoll = 10 * time.Microsecond
+
 func (t *waiter) run(w *workspace, timeout C.int64_t) C.sidecall_status {
 	defer t.numRuns.Add(-1)
 	if t.numRuns.Add(1) == 1 {
-		return C.sidecall_go_run(w.address(), timeout)
+		// A run on this thread keeps a processor of Go busy. If that is the only one, other
+		// goroutines could not start their runs.
+		if t.numAlone.Add(1)%16 == 0 {
+			runtime.Gosched()
+		}
+		if t.numRuns.Load() == 1 {
+			return C.sidecall_go_run(w.address(), timeout)
+		}
 	}
 	if status := C.sidecall_go_start(w.address(), timeout); status != C.SIDECALL_OK {
+		return status
+	}
+	if status := t.poll(w); status != C.SIDECALL_PENDING {
 		return status
 	}
 	if w.outcome == nil {
@@ -65,6 +86,32 @@ func (t *waiter) run(w *workspace, timeout C.int64_t) C.sidecall_status {
 	}
 	t.mutex.Unlock()
 	return <-w.outcome
+}
+
+// poll looks for the end of a run between the turns of other goroutines, for a limited time.
+func (t *waiter) poll(w *workspace) C.sidecall_status {
+	if pollTime == 0 {
+		return C.SIDECALL_PENDING
+	}
+	runtime.Gosched()
+	status := C.sidecall_go_poll(w.address())
+	if status != C.SIDECALL_PENDING {
+		return status // so it is if many goroutines take turns
+	}
+	begin, limit := time.Now(), pollTime
+	if t.hasMissed.Load() {
+		limit = min(limit, briefPoll)
+	}
+	for time.Since(begin) < limit {
+		runtime.Gosched()
+		status = C.sidecall_go_poll(w.address())
+		if status != C.SIDECALL_PENDING {
+			t.hasMissed.Store(false)
+			return status
+		}
+	}
+	t.hasMissed.Store(true)
+	return C.SIDECALL_PENDING
 }
 
 // loop finishes runs until none is left.

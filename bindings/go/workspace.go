@@ -31,6 +31,7 @@ type workspace struct {
 	unwatched int // runs since one was measured
 
 	values  []C.sidecall_value // one for each feature; memory of C
+	numbers []C.double         // instead, if all are doubles; memory of C; nil before the first use
 	answer  []C.sidecall_value // memory of C
 	owner   any                // which plan has filled `values` last; its features alone are set
 	isDirty bool               // the call remembers names that the model does not know
@@ -93,6 +94,7 @@ func (w *workspace) close() {
 	C.sidecall_error_close(w.work.err)
 	C.free(unsafe.Pointer(w.work))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.values)))
+	C.free(unsafe.Pointer(unsafe.SliceData(w.numbers)))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.answer)))
 	C.free(unsafe.Pointer(unsafe.SliceData(w.text)))
 	for _, chunk := range w.oldText {
@@ -136,6 +138,26 @@ func (w *workspace) begin(owner any) {
 		clear(w.values)
 		w.owner = owner
 	}
+}
+
+// setValues lets the next run set `values`.
+func (w *workspace) setValues() {
+	w.work.values, w.work.numbers = unsafe.SliceData(w.values), nil
+}
+
+// setNumbers lets the next run set `numbers`, which it returns.
+func (w *workspace) setNumbers() []C.double {
+	if w.numbers == nil {
+		memory := C.calloc(C.size_t(len(w.values)), C.sizeof_double)
+		w.numbers = unsafe.Slice((*C.double)(memory), len(w.values))
+	}
+	w.work.values, w.work.numbers = nil, unsafe.SliceData(w.numbers)
+	return w.numbers
+}
+
+// setNothing lets the next run use the inputs that are there, and read no answer.
+func (w *workspace) setNothing() {
+	w.work.values, w.work.numbers, w.work.num_columns = nil, nil, 0
 }
 
 // copyText copies a text of Go to the workspace, until the next record begins.

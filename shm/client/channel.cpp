@@ -40,15 +40,18 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   look_at = Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
+  // Before the request is published: reading the clock waits for all earlier loads, and the load
+  // of a word of the server takes longest.
+  const int64_t now = awaited == Awaited::kAtOnce ? 0 : now_ns();
   try {
-    if (awaited != Awaited::kAtOnce) {
-      deadline();
-      look_at = Deadline::after(kLookAtProcess);
-    }
     if (is_given_up && has_response(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
+    if (awaited != Awaited::kAtOnce) {
+      if (!until) until = Deadline::after(timeout_ns, now);
+      look_at = Deadline::after(kLookAtProcess, now);
+    }
     is_armed = awaited == Awaited::kByFd;  // set again: accepting an answer clears it
     if (is_armed) arm();
   } catch (...) {

@@ -38,10 +38,11 @@ int64_t now_ns() noexcept {
   return static_cast<int64_t>(now.tv_sec) * kSecond + now.tv_nsec;
 }
 
-Deadline Deadline::after(int64_t ns) noexcept {
+Deadline Deadline::after(int64_t ns) noexcept { return ns < 0 ? never() : after(ns, now_ns()); }
+
+Deadline Deadline::after(int64_t ns, int64_t now) noexcept {
   int64_t at = 0;
-  if (ns < 0 || __builtin_add_overflow(now_ns(), ns, &at)) return never();
-  return Deadline(at);
+  return ns < 0 || __builtin_add_overflow(now, ns, &at) ? never() : Deadline(at);
 }
 
 int64_t Deadline::left_ns() const noexcept {

@@ -23,6 +23,7 @@ class Deadline {
  public:
   static Deadline never() noexcept { return Deadline(INT64_MAX); }
   static Deadline after(int64_t ns) noexcept;  // a negative `ns` means never
+  static Deadline after(int64_t ns, int64_t now) noexcept;
   static Deadline earlier(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? a : b; }
   static Deadline later(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? b : a; }
 

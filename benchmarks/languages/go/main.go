@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -97,7 +98,9 @@ func blocks(first, count int, one func(row *record) float64) {
 	answer(times, answers)
 }
 
+// served uses one thread, as the clients in C and Rust do; the server uses another.
 func served(uri string, runs, flight int) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	model := must(sidecall.Open(uri, sidecall.WithMaxCalls(flight)))
 	defer model.Close()
 	binding := must(sidecall.Bind[record, verdict](model))

@@ -10,7 +10,6 @@ use sidecall_sys as sys;
 
 use crate::error::Room;
 use crate::options::{deadline, nanoseconds};
-use crate::reactor;
 use crate::record::MAX_FAULTS;
 use crate::running::{Canceller, Running};
 use crate::{
@@ -48,8 +47,8 @@ pub struct Call {
     shared: Shared,
     room: RefCell<Room>,
     scratch: Vec<sys::sidecall_value>,
-    /// The descriptor that tells when a started run is over, once it was asked for.
-    fd: Option<i32>,
+    /// The last poll of an asynchronous run ended before the run.
+    pub(crate) has_missed: bool,
     /// The engine may still use the memory of a run that was given up.
     may_be_given_up: bool,
     model: Model,
@@ -94,7 +93,7 @@ impl Call {
             shared: Arc::new(Mutex::new(Some(handle))),
             room: RefCell::new(room),
             scratch: Vec::new(),
-            fd: None,
+            has_missed: false,
             may_be_given_up: false,
             model: model.clone(),
         })
@@ -340,9 +339,11 @@ impl Call {
         Ok(is_over)
     }
 
-    /// Starts a run and returns a future that ends with its outcome. It needs no runtime: a thread
-    /// of this crate wakes the task. Dropping the future cancels the run, and waits until the
-    /// engine of this process has stopped, which it does at the next node of the graph.
+    /// Starts a run and returns a future that ends with its outcome. It needs no runtime: the task
+    /// of a served model wakes itself for up to 100 us (`SIDECALL_SPIN_US`), so that it looks again
+    /// after the other tasks; then a thread of this crate wakes it. Dropping the future cancels the
+    /// run, and waits until the engine of this process has stopped, which it does at the next node
+    /// of the graph.
     ///
     /// Starting a run of a served model may wait for the connection, within the deadline.
     ///
@@ -350,23 +351,15 @@ impl Call {
     ///
     /// Those of [`Call::start`]; the future gives those of [`Call::run`].
     pub fn run_async(&mut self, timeout: Option<Duration>) -> Result<Running<'_>> {
-        let fd = self.descriptor()?;
-        let reactor = reactor::get().map_err(|error| {
-            let message = format!("runs cannot be awaited: {error}");
-            Error::with_code(Code::OutOfMemory, &message)
-        })?;
         self.start(timeout)?;
-        Ok(Running::new(self, reactor, fd))
+        Ok(Running::new(self))
     }
 
-    fn descriptor(&mut self) -> Result<i32> {
-        if let Some(fd) = self.fd {
-            return Ok(fd);
-        }
+    /// The descriptor that becomes readable when the run that is under way is over.
+    pub(crate) fn watch(&mut self) -> Result<i32> {
         let mut fd = -1;
         // SAFETY: the call is open; `fd` is valid during the call.
-        self.check(|call, err| unsafe { sys::sidecall_call_fd(call, &mut fd, err) })?;
-        self.fd = Some(fd);
+        self.check(|call, err| unsafe { sys::sidecall_call_watch(call, &mut fd, err) })?;
         Ok(fd)
     }
 

@@ -5,31 +5,70 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sidecall_sys as sys;
 
 use crate::call::Shared;
-use crate::reactor::Reactor;
+use crate::reactor::{self, Reactor};
 use crate::{Call, Result};
+
+/// How long a task wakes itself after a run for which it did so for too short a time.
+const BRIEF: Duration = Duration::from_micros(10);
 
 /// A run that is under way; see [`Call::run_async`].
 #[must_use = "a run is cancelled when it is dropped"]
 pub struct Running<'c> {
     call: &'c mut Call,
-    reactor: Arc<Reactor>,
-    fd: i32,
+    /// Until when the task wakes itself, once it has looked for the first time.
+    until: Option<Instant>,
+    /// What watches the run afterwards, and its descriptor.
+    watched: Option<(Arc<Reactor>, i32)>,
     is_over: bool,
 }
 
 impl<'c> Running<'c> {
-    pub(crate) fn new(call: &'c mut Call, reactor: Arc<Reactor>, fd: i32) -> Self {
+    pub(crate) fn new(call: &'c mut Call) -> Self {
         Self {
             call,
-            reactor,
-            fd,
+            until: None,
+            watched: None,
             is_over: false,
         }
+    }
+
+    /// Lets the task look at the run again: at once, or when the run is over.
+    fn await_end(&mut self, context: &Context<'_>) {
+        if self.watched.is_none() && !self.is_polling() {
+            // Without a free descriptor or thread, the task goes on waking itself.
+            if let (Ok(fd), Ok(reactor)) = (self.call.watch(), reactor::get()) {
+                self.watched = Some((reactor, fd));
+            }
+        }
+        match &self.watched {
+            Some((reactor, fd)) => reactor.wake_when_readable(*fd, context.waker()),
+            None => context.waker().wake_by_ref(),
+        }
+    }
+
+    fn is_polling(&mut self) -> bool {
+        if !self.call.model().is_served() {
+            return false;
+        }
+        let now = Instant::now();
+        let has_missed = &mut self.call.has_missed;
+        let until = *self.until.get_or_insert_with(|| {
+            // SAFETY: the function takes nothing and cannot fail.
+            let longest = unsafe { sys::sidecall_poll_ns() };
+            let longest = Duration::from_nanos(longest.try_into().unwrap_or(0));
+            now + if *has_missed {
+                longest.min(BRIEF)
+            } else {
+                longest
+            }
+        });
+        *has_missed = now >= until;
+        !*has_missed
     }
 }
 
@@ -47,7 +86,7 @@ impl Future for Running<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match self.call.finish(Some(Duration::ZERO)) {
             Ok(false) => {
-                self.reactor.wake_when_readable(self.fd, context.waker());
+                self.await_end(context);
                 return Poll::Pending;
             }
             Ok(true) => Ok(()),
@@ -63,7 +102,9 @@ impl Drop for Running<'_> {
         if self.is_over {
             return;
         }
-        self.reactor.forget(self.fd);
+        if let Some((reactor, fd)) = &self.watched {
+            reactor.forget(*fd);
+        }
         self.call.canceller().cancel();
         // The first call takes the outcome, which is there at once and is not needed. The second
         // one waits until the engine of this process has stopped.
