@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* A call of one workspace. With `values` or `numbers` it is a record: all features are set before
- * the run. With `num_columns` its answer is read after the run. The arrays belong to the workspace. */
+ * the run. With `num_columns` its answer is read after the run. The arrays belong to the
+ * workspace. */
 typedef struct sidecall_go_work {
   sidecall_call* call;
   sidecall_error* err;

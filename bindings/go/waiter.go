@@ -31,8 +31,8 @@ import (
 // A run that is alone waits on the thread of its goroutine, because that is fastest. The goroutines
 // of further runs wait without a thread. First they take turns and look for the end of their runs,
 // which needs no system call while the server is busy. Then one goroutine finishes the runs of all
-// of them, with one function of C for many runs. A descriptor for each run and the poller of Go need
-// about ten system calls for each run.
+// of them, with one function of C for many runs. A descriptor for each run and the poller of Go
+// need about ten system calls for each run.
 type waiter struct {
 	numRuns   atomic.Int32
 	numAlone  atomic.Uint32 // runs that began alone
