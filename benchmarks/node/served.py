@@ -30,8 +30,8 @@ WIDTHS = [1, 64]
 CPU = {"adaptive": None, "sleep": min(os.sched_getaffinity(0))}
 
 
-# Untimed calls of a round, by the kind of server. Node.js collects its garbage before each round and
-# then compiles code again while it runs.
+# Untimed calls of a round, by the kind of server. Node.js collects its garbage before each round
+# and then compiles code again while it runs.
 WARM_UP = {"native": 1000, "python": 100}
 # A file is served as it is without options. The rest of benchmarks/node compares with ONNX Runtime.
 SERVERS = {"SIDECALL_ENGINE": "native"}

@@ -11,7 +11,8 @@ const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
 // These errors have the same texts as in core. Core cannot report them, because it does not know
 // about runs that wait in the queue of tasks.js. tests/node/core_texts.test.js compares the texts.
-const busy = () => fail('BUSY', 'the call is running')
+const busy = () =>
+  fail('BUSY', 'the call is running, or a run that it gave up still uses its memory')
 const notRun = () =>
   fail('NOT_RUN', 'outputs: expected a successful run before they are read, got none')
 
