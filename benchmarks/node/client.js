@@ -73,30 +73,37 @@ async function round(name, first, calls, warmUpCalls) {
   return [times, answers]
 }
 
+const CROWD_WARM_UP = 2000
+
 /**
- * Makes `calls` calls with `width` of them in progress at any time. Returns the total time, then
- * the time of each call.
+ * Makes `calls` calls with `width` of them in progress at any time, after as many untimed calls, at
+ * most CROWD_WARM_UP. Returns the total time, then the time of each call.
  */
 async function concurrent(name, width, first, calls) {
   const { start, request, read } = await approachOf(name)
-  const times = new Float64Array(1 + calls)
-  const kept = new Array(calls).fill(null)
-  let next = 0
-  const serve = async () => {
-    while (next < calls) {
-      const call = next++
-      const begin = performance.now()
-      kept[call] = await start(request((first + call) % RING))
-      times[1 + call] = performance.now() - begin
+  const serve = async (count, times, kept) => {
+    let next = 0
+    const one = async () => {
+      while (next < count) {
+        const call = next++
+        const begin = performance.now()
+        kept[call] = await start(request((first + call) % RING))
+        times[call] = performance.now() - begin
+      }
     }
+    const begin = performance.now()
+    await Promise.all(Array.from({ length: width }, one))
+    return performance.now() - begin
   }
+  const times = new Float64Array(calls)
+  const kept = new Array(calls).fill(null)
+  const warmUp = Math.min(calls, CROWD_WARM_UP)
   globalThis.gc()
-  const begin = performance.now()
-  await Promise.all(Array.from({ length: width }, serve))
-  times[0] = performance.now() - begin
+  await serve(warmUp, new Float64Array(warmUp), new Array(warmUp).fill(null))
+  const total = await serve(calls, times, kept)
   const answers = new Float64Array(calls * work.rows * (1 + work.classes))
   for (let call = 0; call < calls; ++call) writeAnswer(answers, call, read(kept[call]))
-  return [times, answers]
+  return [Float64Array.of(total, ...times), answers]
 }
 
 const slow = {

@@ -65,8 +65,9 @@ def run_crowd_rounds(
         return times[0], times[1:]
 
     for crowd in crowds:
-        spent, _ = run(crowd)
-        crowd.calls = int(np.clip(crowd.calls * budget_ns / spent, 2 * crowd.width, 20_000))
+        for _ in range(2):  # the first calls connect to a server
+            spent, _ = run(crowd)
+            crowd.calls = int(np.clip(crowd.calls * budget_ns / spent, 2 * crowd.width, 20_000))
     for number in range(rounds):
         for crowd in crowds if number % 2 == 0 else reversed(crowds):
             spent, times = run(crowd)
