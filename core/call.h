@@ -213,6 +213,7 @@ class Call final : private ResultCheck {
   class First;
   template <typename Set>
   void set_many(Set set);
+  bool are_ready(int64_t row) const;
   template <typename Put>
   void put_row(int64_t row, const int32_t* features, int64_t count, First* first, Put put);
   template <typename Put>

@@ -2,6 +2,7 @@
 // one feature or column of all rows. Each value is treated as by the function for a single value.
 #include <sidecall/binding.h>
 
+#include <algorithm>
 #include <exception>
 
 #include "call_inline.h"
@@ -82,10 +83,20 @@ void Call::set_many(Set set) {
   raise(first.get());
 }
 
+// Whether feature_at() would return all features of the row at once.
+bool Call::are_ready(int64_t row) const {
+  if (!has_records_ || row < 0 || row >= rows_) return false;
+  return std::all_of(inputs_.begin(), inputs_.end(), [&](const Input& input) {
+    return !input.dims.empty() && row < input.dims[0] && !input.is_borrowed;
+  });
+}
+
 // Checks the indices before the first value is set. `put` sets value number `at`.
 template <typename Put>
 void Call::put_row(int64_t row, const int32_t* features, int64_t count, First* first, Put put) {
-  for (int64_t at = 0; at < count; ++at) feature_at(row, index_at(features, at));
+  if (features != nullptr || !are_ready(row)) {
+    for (int64_t at = 0; at < count; ++at) feature_at(row, index_at(features, at));
+  }
   // All features of the only row are set, so no value of an earlier record is left.
   if (features == nullptr && rows_ == 1) set_failure_ = nullptr;
   for (int64_t at = 0; at < count; ++at) {
@@ -113,7 +124,9 @@ void Call::set_row(int64_t row, const int32_t* features, const sidecall_value* v
     require_array(values, count, "values must not be NULL");
     for (int64_t at = 0; at < count; ++at) require_value(values[at]);
     put_row(row, features, count, first, [&](int32_t index, const Feature& feature, int64_t at) {
-      return put(row, index, feature, values[at]);
+      const sidecall_value& value = values[at];
+      if (value.kind == SIDECALL_VALUE_F64) return put_f64(row, index, feature, value.f64);
+      return put(row, index, feature, value);
     });
   });
 }
