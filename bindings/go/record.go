@@ -30,8 +30,9 @@ type Binding[In, Out any] struct {
 
 // plan is the part of a binding that the model keeps.
 type plan[In, Out any] struct {
-	read  reader
-	write writer
+	read    reader
+	write   writer
+	isPlain bool // neither type has pointers, so that a workspace may keep a record and an answer
 }
 
 // A reader writes a record, which lies at an address, to the values of a workspace.
@@ -103,7 +104,9 @@ func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) 
 	err = w.predict(ctx, b.plan, b.plan.read, b.plan.write, unsafe.Pointer(&held.record),
 		unsafe.Pointer(&held.answer))
 	answer := held.answer
-	*held = pair[In, Out]{} // so that nothing of the caller is kept
+	if !b.plan.isPlain {
+		*held = pair[In, Out]{} // so that nothing of the caller is kept
+	}
 	isOver = true
 	runtime.KeepAlive(b)
 	return answer, err

@@ -33,7 +33,25 @@ func newPlan[In, Out any](m *Model) (*plan[In, Out], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &plan[In, Out]{read, write}, nil
+	isPlain := !hasPointers(reflect.TypeFor[In]()) && !hasPointers(reflect.TypeFor[Out]())
+	return &plan[In, Out]{read, write, isPlain}, nil
+}
+
+// hasPointers reports whether values of a type refer to other memory.
+func hasPointers(t reflect.Type) bool {
+	switch kind := t.Kind(); kind {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if hasPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	case reflect.Array:
+		return hasPointers(t.Elem())
+	default:
+		return kind < reflect.Bool || kind > reflect.Complex128
+	}
 }
 
 // requireContract returns the error of the library for a file without a contract.

@@ -96,6 +96,8 @@ pub struct Binding<R, A> {
     columns: Vec<Column>,
     /// Whether the model has features that the records do not have.
     is_partial: bool,
+    /// Whether the records have all features, in their order, which the library sets faster.
+    is_in_order: bool,
     /// Calls of one row.
     calls: Pool,
     /// Calls of several rows. They keep the memory of the largest batch.
@@ -114,8 +116,14 @@ impl<R, A> fmt::Debug for Binding<R, A> {
 impl<R: Record, A: Answer> Binding<R, A> {
     pub(crate) fn new(model: &Model) -> Result<Self> {
         let features = features_of::<R>(model)?;
+        let is_partial = features.len() < model.features().count();
+        let is_sorted = features
+            .iter()
+            .zip(0..)
+            .all(|(feature, at)| feature.0 == at);
         Ok(Self {
-            is_partial: features.len() < model.features().count(),
+            is_partial,
+            is_in_order: is_sorted && !is_partial,
             model: model.clone(),
             features,
             columns: columns_of::<A>(model)?,
@@ -221,7 +229,8 @@ impl<R: Record, A: Answer> Binding<R, A> {
     }
 
     fn set(&self, call: &mut Call, row: usize, record: &R) -> Result<()> {
-        match call.set_each(row, Some(&self.features), |set| record.each(set)) {
+        let named = (!self.is_in_order).then_some(&self.features[..]);
+        match call.set_each(row, named, |set| record.each(set)) {
             // Nothing was set, so the run would answer for the record of before.
             Err(error) if error.code() == Code::Busy => Err(error),
             // The run reports every value that is refused, and what else went wrong.
