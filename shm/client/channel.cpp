@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMaxResends = 3;
 constexpr int kMaxRings = 4096;
+constexpr int64_t kLongTimeout = 1000 * 1000 * 1000;
 
 }  // namespace
 
@@ -41,15 +42,17 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   // Before the request is published: reading the clock waits for all earlier loads, and the load
-  // of a word of the server takes longest.
-  const int64_t now = awaited == Awaited::kAtOnce ? 0 : now_ns();
+  // of a word of the server takes longest. A long deadline may be up to a tick late.
+  const bool is_long = timeout >= kLongTimeout;
+  int64_t now = 0;
+  if (awaited != Awaited::kAtOnce) now = is_long ? coarse_now_ns() : now_ns();
   try {
     if (is_given_up && has_response(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
     if (awaited != Awaited::kAtOnce) {
-      if (!until) until = Deadline::after(timeout_ns, now);
+      if (!until) until = Deadline::after(timeout_ns, is_long ? now + clock_tick_ns() : now);
       look_at = Deadline::after(kLookAtProcess, now);
     }
     is_armed = awaited == Awaited::kByFd;  // set again: accepting an answer clears it

@@ -26,6 +26,10 @@ namespace {
 
 constexpr int64_t kSecond = 1000 * 1000 * 1000;
 
+int64_t to_ns(const timespec& time) {
+  return static_cast<int64_t>(time.tv_sec) * kSecond + time.tv_nsec;
+}
+
 timespec to_timespec(int64_t ns) {
   return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
 }
@@ -35,7 +39,22 @@ timespec to_timespec(int64_t ns) {
 int64_t now_ns() noexcept {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<int64_t>(now.tv_sec) * kSecond + now.tv_nsec;
+  return to_ns(now);
+}
+
+int64_t coarse_now_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return to_ns(now);
+}
+
+int64_t clock_tick_ns() noexcept {
+  static const int64_t tick = [] {
+    timespec resolution{};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+    return to_ns(resolution);
+  }();
+  return tick;
 }
 
 Deadline Deadline::after(int64_t ns) noexcept { return ns < 0 ? never() : after(ns, now_ns()); }
