@@ -163,8 +163,8 @@ def draw_forest(
 def old_attributes(forest: Forest, target: str, rng: Random | None = None) -> dict[str, Any]:
     """Those of TreeEnsembleRegressor ("target") and TreeEnsembleClassifier ("class").
 
-    With `rng`, the ids of the nodes of each tree are in a random order. They may then have gaps, and
-    the ids of the trees may decrease.
+    With `rng`, the ids of the nodes of each tree are in a random order. Then they may have gaps,
+    and the ids of the trees may decrease.
     """
     nodes: dict[str, list[Any]] = {
         name: []
