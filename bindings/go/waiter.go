@@ -96,7 +96,7 @@ func (t *waiter) poll(w *workspace) C.sidecall_status {
 	runtime.Gosched()
 	status := C.sidecall_go_poll(w.address())
 	if status != C.SIDECALL_PENDING {
-		return status // so it is if many goroutines take turns
+		return status // the usual case if many goroutines take turns
 	}
 	begin, limit := time.Now(), pollTime
 	if t.hasMissed.Load() {

@@ -15,7 +15,7 @@ namespace sidecall::native {
 
 // A node has an id in its tree, and the tree has an id. Usually the nodes of a tree follow each
 // other, their ids are 0, 1, 2, ... in any order, and the ids of the trees increase. Then a table
-// finds a node; otherwise a hash table does, which takes ten times as long to fill.
+// finds a node. Otherwise a hash table does, which takes longer to fill.
 class NodeIndex {
  public:
   // The ids of all nodes, in the order of the file. Returns the position of a node whose ids are
