@@ -35,7 +35,18 @@ class Memory {
 };
 
 using Encoding = rapidjson::UTF8<>;
-using Pool = rapidjson::MemoryPoolAllocator<Memory>;
+
+// Where a document keeps its values. When more than 64 KiB are freed at once, the C library looks
+// for memory to give back to the system, which would slow the opening of each small model. A chunk
+// of RapidJSON's own size is a little larger than that.
+class Pool : public rapidjson::MemoryPoolAllocator<Memory> {
+ public:
+  Pool() : MemoryPoolAllocator(kChunkBytes) {}
+
+ private:
+  static constexpr size_t kChunkBytes = size_t{32} * 1024;
+};
+
 using Document = rapidjson::GenericDocument<Encoding, Pool, Memory>;
 using Value = rapidjson::GenericValue<Encoding, Pool>;
 using Buffer = rapidjson::GenericStringBuffer<Encoding, Memory>;

@@ -79,6 +79,7 @@ class QuickReader {
   static constexpr int kMaxDepth = 64;
 
   void skip_spaces() {
+    if (static_cast<unsigned char>(*at_) > ' ') return;
     while (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t') ++at_;
   }
 

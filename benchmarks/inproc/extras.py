@@ -44,7 +44,7 @@ def time_opening(client: Client, variants: Path, count: int) -> np.ndarray:
     The ways are sidecall with verification, an ONNX Runtime session with default options, and a
     session with sidecall's options.
     """
-    times, _ = client.ask("opening", variants, count)
+    times, _ = client.ask("opening", variants, count, 1)
     return times.reshape(count, 3)
 
 

@@ -60,10 +60,10 @@ void bench_free_workload(bench_workload* workload);
 /* generated.c. Fails by bench_fail if `library` is NULL or does not have the symbol. */
 void* bench_symbol(void* library, const char* name);
 
-/* opening.c. Opens each of `count` files of a folder in three ways, in turns, and times them:
- * sidecall, a session with default options, and a session with sidecall's options. Writes
- * 3 * count numbers. */
-void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns);
+/* opening.c. Opens each of `count` files of a folder in three ways and times them: sidecall, a
+ * session with default options, and a session with sidecall's options. One way opens `at_once`
+ * files, then the next way opens the same files. Writes 3 * count numbers. */
+void bench_time_opening(const char* folder, int64_t count, int64_t at_once, int64_t* out_ns);
 /* Growth of resident memory in KiB over `count` opens and closes, after `warm_up` of them. */
 int64_t bench_growth(const char* path, int64_t warm_up, int64_t count);
 

@@ -5,7 +5,7 @@
  *   round NAME FIRST CALLS WARM_UP   times CALLS calls of an approach one by one, from call FIRST
  *   round NAME FIRST CALLS WARM_UP BLOCK   the same, but times blocks of BLOCK calls
  *   allocations NAME CALLS           counts allocations in CALLS calls (needs count_malloc)
- *   opening FOLDER COUNT             bench_time_opening
+ *   opening FOLDER COUNT AT_ONCE     bench_time_opening
  *   growth FILE WARM_UP COUNT        bench_growth
  *   chase BYTES LOADS                bench_time_chase
  *   stream BYTES REPEATS             bench_time_stream
@@ -122,9 +122,9 @@ static void do_allocations(const char* name, int64_t calls) {
   free(slot);
 }
 
-static void do_opening(const char* folder, int64_t count) {
+static void do_opening(const char* folder, int64_t count, int64_t at_once) {
   int64_t* times = bench_alloc((size_t)(3 * count) * sizeof *times);
-  bench_time_opening(folder, count, times);
+  bench_time_opening(folder, count, at_once, times);
   answer(times, 3 * count, NULL, 0);
   free(times);
 }
@@ -148,8 +148,8 @@ int main(void) {
       do_round(name, a, b, c, block);
     } else if (sscanf(line, "allocations %63s %" SCNd64, name, &a) == 2) {
       do_allocations(name, a);
-    } else if (sscanf(line, "opening %2047s %" SCNd64, text, &a) == 2) {
-      do_opening(text, a);
+    } else if (sscanf(line, "opening %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_opening(text, a, b);
     } else if (sscanf(line, "growth %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
       do_growth(text, a, b);
     } else if (sscanf(line, "chase %" SCNd64 " %" SCNd64, &a, &b) == 2) {

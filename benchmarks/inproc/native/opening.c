@@ -30,20 +30,26 @@ static int64_t time_session(const char* path, int tuned) {
   return spent;
 }
 
-/* The order of the three ways changes with each file. Before the times count, each of the three
- * ways opens the first file once, so that one-time initialisation is not measured. */
-void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns) {
-  for (int64_t i = -1; i < count; ++i) {
-    char name[64];
-    snprintf(name, sizeof name, "variant-%ld.onnx", i + 1);
-    char* path = bench_path(folder, name);
-    int64_t spent[3];
+static int64_t time_way(int64_t way, const char* folder, int64_t file) {
+  char name[64];
+  snprintf(name, sizeof name, "variant-%ld.onnx", file);
+  char* path = bench_path(folder, name);
+  const int64_t spent = way == 0 ? time_sidecall(path) : time_session(path, way == 2);
+  free(path);
+  return spent;
+}
+
+/* The order of the three ways changes with each group of files. Before the times count, each of the
+ * three ways opens the first file once, so that one-time initialisation is not measured. */
+void bench_time_opening(const char* folder, int64_t count, int64_t at_once, int64_t* out_ns) {
+  if (at_once < 1) bench_fail("opening: expected at least 1 file at once");
+  for (int64_t way = 0; way < 3; ++way) time_way(way, folder, 0);
+  for (int64_t begin = 0; begin < count; begin += at_once) {
+    const int64_t end = begin + at_once < count ? begin + at_once : count;
     for (int64_t turn = 0; turn < 3; ++turn) {
-      const int64_t who = (turn + i + 1) % 3;
-      spent[who] = who == 0 ? time_sidecall(path) : time_session(path, who == 2);
+      const int64_t way = (turn + begin / at_once) % 3;
+      for (int64_t i = begin; i < end; ++i) out_ns[3 * i + way] = time_way(way, folder, i);
     }
-    for (int who = 0; who < 3 && i >= 0; ++who) out_ns[3 * i + who] = spent[who];
-    free(path);
   }
 }
 

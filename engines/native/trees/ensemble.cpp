@@ -153,6 +153,7 @@ class EnsembleReader {
   // No node may be reached twice from the roots. There are then no cycles, so a row arrives at a
   // leaf after at most as many steps as there are nodes.
   void check_reachable() const {
+    if (has_single_parents()) return;
     std::vector<bool> split_seen(ensemble_.splits.size()), leaf_seen(ensemble_.num_leaves());
     std::vector<int32_t> open(ensemble_.roots.rbegin(), ensemble_.roots.rend());
     while (!open.empty()) {
@@ -166,6 +167,26 @@ class EnsembleReader {
       open.push_back(ensemble_.splits[static_cast<size_t>(at)].no);
       open.push_back(ensemble_.splits[static_cast<size_t>(at)].yes);
     }
+  }
+
+  // Whether no node is named twice as a child or a root. Then none is reached twice. This takes no
+  // branch that depends on the shapes of the trees, so it is much quicker than following them.
+  bool has_single_parents() const {
+    const size_t num_splits = ensemble_.splits.size();
+    std::vector<uint8_t> seen(num_splits + ensemble_.num_leaves());
+    uint8_t is_repeated = 0;
+    const auto see = [&](int32_t at) {
+      const size_t offset[] = {0, num_splits};
+      uint8_t& is_seen = seen[static_cast<size_t>(std::max(at, ~at)) + offset[at < 0 ? 1 : 0]];
+      is_repeated |= is_seen;
+      is_seen = 1;
+    };
+    for (const int32_t root : ensemble_.roots) see(root);
+    for (const Split& split : ensemble_.splits) {
+      see(split.no);
+      see(split.yes);
+    }
+    return is_repeated == 0;
   }
 
   static constexpr int64_t kMaxTargets = 1 << 20;
@@ -200,7 +221,10 @@ class TreeEnsembleReader : EnsembleReader {
     const auto& roots = node_.integers("tree_roots");
     for (const int64_t root : roots) ensemble_.roots.push_back(child(root, false));
     if (roots.empty()) invalid("tree_roots: expected at least 1 tree, got none");
-    check_reachable();
+    if (!has_single_parents()) {
+      copy_shared_leaves();
+      check_reachable();
+    }
     number_memberships();
     return std::move(ensemble_);
   }
@@ -224,7 +248,6 @@ class TreeEnsembleReader : EnsembleReader {
     }
     ensemble_.leaf_begins.push_back(static_cast<int32_t>(targets.size()));
     num_leaves_ = static_cast<int64_t>(targets.size());
-    has_parent_.resize(targets.size());
   }
 
   void read_splits() {
@@ -252,8 +275,8 @@ class TreeEnsembleReader : EnsembleReader {
     for (size_t i = 0; i < count; ++i) {
       if (mode[i] > static_cast<uint8_t>(Mode::kMember))
         invalid("nodes_modes: expected 0 to 6, got " + std::to_string(mode[i]));
-      const int32_t on_yes = own_leaf(child(yes[i], yes_leaf[i] != 0));
-      const int32_t on_no = own_leaf(child(no[i], no_leaf[i] != 0));
+      const int32_t on_yes = child(yes[i], yes_leaf[i] != 0);
+      const int32_t on_no = child(no[i], no_leaf[i] != 0);
       const bool nan_is_yes = !missing.empty() && missing[i] == 1;
       const int32_t column = feature(features[i]);
       ensemble_.splits.push_back(
@@ -283,30 +306,38 @@ class TreeEnsembleReader : EnsembleReader {
   }
 
   // Branches may share a leaf: a tree that is a leaf is written as a node with two branches to it.
-  // Here each leaf has one parent, so the leaf is copied for every further branch.
-  int32_t own_leaf(int32_t child) {
-    if (child >= 0) return child;
-    auto&& has_parent = has_parent_[static_cast<size_t>(~child)];
-    if (!has_parent) {
-      has_parent = true;
-      return child;
+  // Elsewhere each leaf has one parent, so this copies the leaf for every further branch.
+  void copy_shared_leaves() {
+    std::vector<bool> has_parent(ensemble_.num_leaves());
+    const auto own_leaf = [&](int32_t child) {
+      if (child >= 0) return child;
+      auto&& is_taken = has_parent[static_cast<size_t>(~child)];
+      if (!is_taken) {
+        is_taken = true;
+        return child;
+      }
+      ensemble_.weights.push_back(ensemble_.weights[static_cast<size_t>(~child)]);
+      ensemble_.leaf_begins.push_back(static_cast<int32_t>(ensemble_.weights.size()));
+      return ~static_cast<int32_t>(ensemble_.num_leaves() - 1);
+    };
+    for (Split& split : ensemble_.splits) {
+      split.yes = own_leaf(split.yes);
+      split.no = own_leaf(split.no);
     }
-    ensemble_.weights.push_back(ensemble_.weights[static_cast<size_t>(~child)]);
-    ensemble_.leaf_begins.push_back(static_cast<int32_t>(ensemble_.weights.size()));
-    return ~static_cast<int32_t>(ensemble_.num_leaves() - 1);
   }
 
-  // The index of a split, or ~leaf.
+  // The index of a split, or ~leaf. Most files are read once by a process, so the processor cannot
+  // know which children are leaves; hence there is no branch on it.
   int32_t child(int64_t id, bool is_leaf) const {
-    const int64_t end = is_leaf ? num_leaves_ : num_splits_;
-    if (id < 0 || id >= end)
-      invalid("expected one of the " + std::to_string(end) + (is_leaf ? " leaves" : " nodes") +
-              ", got " + (is_leaf ? "leaf " : "node ") + std::to_string(id));
-    return is_leaf ? ~static_cast<int32_t>(id) : static_cast<int32_t>(id);
+    const int64_t ends[] = {num_splits_, num_leaves_};
+    if (id < 0 || id >= ends[is_leaf ? 1 : 0])
+      invalid("expected one of the " + std::to_string(ends[is_leaf ? 1 : 0]) +
+              (is_leaf ? " leaves" : " nodes") + ", got " + (is_leaf ? "leaf " : "node ") +
+              std::to_string(id));
+    return static_cast<int32_t>(id) ^ -static_cast<int32_t>(is_leaf);  // ~id is id ^ -1
   }
 
   int64_t num_leaves_ = 0, num_splits_ = 0;  // in the file
-  std::vector<bool> has_parent_;             // by leaf of the file
   std::vector<double> members_;              // of the lists of all nodes
   size_t next_member_ = 0;
 };

@@ -31,15 +31,19 @@ uint32_t word_of(const LeafSet& set, size_t word) {
 
 // Replaces `sets`.
 void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>* sets) {
-  sets->clear();
-  for (size_t i = 0; i < tree.num_entries; ++i) {
+  const size_t num_splits = tree.num_entries - tree.num_leaves();
+  sets->resize(num_splits);
+  for (size_t i = 0, at = 0; at < num_splits; ++i) {
     const TreeEntry& entry = tree.entries[i];
-    if (entry.split < 0) continue;
-    const Split& split = ensemble.splits[static_cast<size_t>(entry.split)];
-    const TreeEntry& yes = tree.entries[entry.child_or_leaf + 1];
-    sets->push_back(
-        {static_cast<float>(split.threshold), split.feature, split.nan_is_yes,
-         leaf_range(static_cast<uint64_t>(yes.first_leaf), static_cast<uint64_t>(yes.end_leaf))});
+    // Leaves write too, and the next entry replaces what they wrote: that takes no branch, and
+    // which entries are leaves cannot be predicted.
+    const bool is_split = entry.split >= 0;
+    const Split& split = ensemble.splits[static_cast<size_t>(std::max(entry.split, 0))];
+    const TreeEntry& yes = tree.entries[is_split ? entry.child_or_leaf + 1 : 0];
+    (*sets)[at] = {
+        static_cast<float>(split.threshold), split.feature, split.nan_is_yes,
+        leaf_range(static_cast<uint64_t>(yes.first_leaf), static_cast<uint64_t>(yes.end_leaf))};
+    at += is_split ? 1 : 0;
   }
 }
 

@@ -8,13 +8,15 @@
 namespace sidecall::native {
 namespace {
 
-// Follows the branch `yes` of splits that send every row there.
+// Whether the split sends every row to the branch `yes`.
+bool is_trivial(const Split& split) {
+  return split.threshold == std::numeric_limits<double>::infinity() && split.nan_is_yes;
+}
+
+// Follows the branch `yes` of trivial splits.
 int32_t skip_trivial(const Ensemble& ensemble, int32_t at) {
-  while (at >= 0) {
-    const Split& split = ensemble.splits[static_cast<size_t>(at)];
-    if (split.threshold != std::numeric_limits<double>::infinity() || !split.nan_is_yes) break;
-    at = split.yes;
-  }
+  while (at >= 0 && is_trivial(ensemble.splits[static_cast<size_t>(at)]))
+    at = ensemble.splits[static_cast<size_t>(at)].yes;
   return at;
 }
 
@@ -27,91 +29,94 @@ bool are_equal(const Split& a, const Split& b) {
 }  // namespace
 
 OrderedTrees::OrderedTrees(const Ensemble& ensemble) {
-  entries_.reserve(ensemble.splits.size() + ensemble.num_leaves());
+  // Each node has one parent, so no tree and no list can be longer.
+  entries_.resize(ensemble.splits.size() + ensemble.num_leaves());
+  split_places_.resize(entries_.size() + 1);
+  leaf_places_.resize(entries_.size() + 1);
   ends_.reserve(ensemble.roots.size());
   weights_.reserve(ensemble.weights.size());
   leaf_begins_.reserve(ensemble.num_leaves() + 1);
+  has_trivial_ = std::any_of(ensemble.splits.begin(), ensemble.splits.end(), is_trivial);
   for (const int32_t root : ensemble.roots) add_tree(ensemble, root);
+  entries_.resize(ends_.back().entry);
   add_weights(ensemble);
   leaf_begins_.push_back(static_cast<int32_t>(weights_.size()));
 }
 
+// Whether a child is a split or a leaf cannot be predicted, so there are no branches on it: what is
+// true of splits only, or of leaves only, is done for each of their places afterwards.
 void OrderedTrees::add_tree(const Ensemble& ensemble, int32_t root) {
-  const size_t begin = entries_.size();
+  const End before = ends_.empty() ? End() : ends_.back();
+  TreeEntry* const tree = entries_.data() + before.entry;
+  size_t count = 0, num_splits = 0, num_leaves = 0;
   const auto add = [&](int32_t at) {
-    at = skip_trivial(ensemble, at);
-    // Until its number is known, a leaf has that of the ensemble.
-    entries_.push_back(at < 0 ? TreeEntry{-1, ~at} : TreeEntry{at, 0});
+    if (has_trivial_) at = skip_trivial(ensemble, at);
+    // Until its number is known, a leaf has that of the ensemble, and end_leaf is the number of
+    // leaves.
+    tree[count] = {std::max(at, -1), ~at, 0, 1};
+    split_places_[num_splits] = leaf_places_[num_leaves] = static_cast<int32_t>(count++);
+    num_splits += at >= 0 ? 1 : 0;
+    num_leaves += at < 0 ? 1 : 0;
   };
   add(root);
   End end;
-  end.shallowest = std::numeric_limits<int32_t>::max();
-  size_t end_of_level = entries_.size();
-  for (size_t i = begin; i < entries_.size(); ++i) {
+  size_t end_of_level = num_splits;  // one more than the last split that is as deep as split i
+  for (size_t i = 0; i < num_splits; ++i) {
     if (i == end_of_level) {
       ++end.depth;
-      end_of_level = entries_.size();
+      end_of_level = num_splits;
     }
-    if (entries_[i].split < 0) {
-      end.shallowest = std::min(end.shallowest, end.depth);
-      continue;
-    }
-    entries_[i].child_or_leaf = static_cast<int32_t>(entries_.size() - begin);
-    const Split& split = ensemble.splits[static_cast<size_t>(entries_[i].split)];
+    if (num_leaves == 0) end.shallowest = end.depth + 1;
+    TreeEntry& entry = tree[split_places_[i]];
+    entry.child_or_leaf = static_cast<int32_t>(count);
+    const Split& split = ensemble.splits[static_cast<size_t>(entry.split)];
     add(split.no);
     add(split.yes);
   }
-  const bool is_repeated = ensemble.num_targets > 1 && repeats_last(ensemble, begin);
+  if (num_splits > 0) ++end.depth;
+  const bool is_repeated = ensemble.num_targets > 1 && repeats_last(ensemble, tree, count);
   if (!is_repeated) add_weights(ensemble);
-  const int32_t num_leaves = number_leaves(begin);
-  if (is_repeated) {
-    entries_.resize(begin);
-    return;
-  }
-  end.entry = entries_.size();
-  end.leaf = (ends_.empty() ? 0 : ends_.back().leaf) + static_cast<size_t>(num_leaves);
+  number_leaves(tree, num_splits, num_leaves);
+  if (is_repeated) return;
+  end.entry = before.entry + count;
+  end.leaf = before.leaf + num_leaves;
   ends_.push_back(end);
 }
 
-// Numbers the leaves of the tree from entry `begin` on from left to right, and appends them to
-// leaves_. Returns how many there are. Children come after their parents, so one pass from the end
-// counts the leaves below each entry, and one from the beginning places them.
-int32_t OrderedTrees::number_leaves(size_t begin) {
-  TreeEntry* const tree = entries_.data() + begin;
-  const size_t count = entries_.size() - begin;
-  for (size_t i = count; i-- > 0;) {
-    // Until the second pass, end_leaf is the number of leaves.
-    tree[i].end_leaf = 1;
-    if (tree[i].split < 0) continue;
-    const TreeEntry* const no = tree + tree[i].child_or_leaf;
-    tree[i].end_leaf = no[0].end_leaf + no[1].end_leaf;
+// Numbers the leaves of a tree from left to right, and appends them to leaves_. Children come after
+// their parents, so one pass from the end counts the leaves below each split, and one from the
+// beginning places them.
+void OrderedTrees::number_leaves(TreeEntry* tree, size_t num_splits, size_t num_leaves) {
+  for (size_t i = num_splits; i-- > 0;) {
+    TreeEntry& entry = tree[split_places_[i]];
+    const TreeEntry* const no = tree + entry.child_or_leaf;
+    entry.end_leaf = no[0].end_leaf + no[1].end_leaf;
   }
-  const int32_t num_leaves = tree[0].end_leaf;
+  for (size_t i = 0; i < num_splits; ++i) {
+    const TreeEntry& entry = tree[split_places_[i]];
+    TreeEntry* const no = tree + entry.child_or_leaf;
+    TreeEntry* const yes = no + 1;
+    yes->first_leaf = entry.first_leaf;
+    no->first_leaf = entry.first_leaf + yes->end_leaf;
+  }
   const size_t before = leaves_.size();
-  leaves_.resize(before + static_cast<size_t>(num_leaves));
-  for (size_t i = 0; i < count; ++i) {
-    TreeEntry& entry = tree[i];
-    if (entry.split < 0) {
-      leaves_[before + static_cast<size_t>(entry.first_leaf)] = entry.child_or_leaf;
-      entry.child_or_leaf = entry.first_leaf;
-    } else {
-      TreeEntry* const no = tree + entry.child_or_leaf;
-      TreeEntry* const yes = no + 1;
-      yes->first_leaf = entry.first_leaf;
-      no->first_leaf = entry.first_leaf + yes->end_leaf;
-    }
-    entry.end_leaf += entry.first_leaf;
+  leaves_.resize(before + num_leaves);
+  for (size_t i = 0; i < num_leaves; ++i) {
+    TreeEntry& entry = tree[leaf_places_[i]];
+    leaves_[before + static_cast<size_t>(entry.first_leaf)] = entry.child_or_leaf;
+    entry.child_or_leaf = entry.first_leaf;
   }
-  return num_leaves;
+  for (size_t i = 0; i < num_splits + num_leaves; ++i) tree[i].end_leaf += tree[i].first_leaf;
 }
 
-// Whether the tree from entry `begin` on has the same splits as the last tree that was added.
-bool OrderedTrees::repeats_last(const Ensemble& ensemble, size_t begin) const {
+// Whether a tree has the same splits as the last one that was added.
+bool OrderedTrees::repeats_last(const Ensemble& ensemble, const TreeEntry* tree,
+                                size_t num_entries) const {
   if (ends_.empty()) return false;
   const Tree last = (*this)[ends_.size() - 1];
-  if (entries_.size() - begin != last.num_entries) return false;
+  if (num_entries != last.num_entries) return false;
   for (size_t i = 0; i < last.num_entries; ++i) {
-    const TreeEntry& a = entries_[begin + i];
+    const TreeEntry& a = tree[i];
     const TreeEntry& b = last.entries[i];
     if (a.split < 0 || b.split < 0) {
       if (a.split != b.split) return false;

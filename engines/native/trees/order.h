@@ -58,10 +58,11 @@ class OrderedTrees {
   };
 
   void add_tree(const Ensemble& ensemble, int32_t root);
-  bool repeats_last(const Ensemble& ensemble, size_t begin) const;
-  int32_t number_leaves(size_t begin);
+  bool repeats_last(const Ensemble& ensemble, const TreeEntry* tree, size_t num_entries) const;
+  void number_leaves(TreeEntry* tree, size_t num_splits, size_t num_leaves);
   void add_weights(const Ensemble& ensemble);
 
+  bool has_trivial_ = false;  // whether some splits send every row to the same branch
   std::vector<TreeEntry> entries_;
   std::vector<End> ends_;  // by tree
   std::vector<Weight> weights_;
@@ -69,6 +70,8 @@ class OrderedTrees {
   // The leaves of the last tree, and of those merged into it, from left to right: their numbers in
   // the ensemble. Their weights follow when the next tree differs.
   std::vector<int32_t> leaves_;
+  // The places in its tree of the splits and of the leaves of the tree that is being added.
+  std::vector<int32_t> split_places_, leaf_places_;
 };
 
 }  // namespace sidecall::native
