@@ -14,7 +14,7 @@ DIST := dist
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
-native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines serving shm bindings/types bindings/c bindings/cli python/src -type f)
+native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines net serving shm bindings/types bindings/c bindings/cli python/src -type f)
 # ONNX Runtime's library in .venv, for programs outside of .venv. The shell expands the pattern when
 # a command runs, because the library does not exist earlier.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-java package-natives package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-java package-natives package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -80,6 +80,10 @@ $(BUILD)/.system-java: $(BUILD)/.system
 maven_packages := maven libmaven-compiler-plugin-java libmaven-install-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java libsurefire-java
 $(BUILD)/.system-maven: $(BUILD)/.system-java
 	@{ mvn --version && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-surefire-plugin && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-install-plugin; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(maven_packages)
+	@touch $@
+
+$(BUILD)/.system-net: $(BUILD)/.system
+	@test -e /usr/include/protozero/pbf_reader.hpp || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libprotozero-dev
 	@touch $@
 
 $(BUILD)/.system-verify: $(BUILD)/.system
@@ -194,10 +198,19 @@ native: $(BUILD)/build.ninja
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
+# The libraries inside libsidecall-net.so.
+$(BUILD)/net-libraries/.created: net/libraries/build.sh net/libraries/versions.txt | $(BUILD)/.system
+	@JOBS=$(JOBS) $(quietly) net-libraries "downloading and building libcurl, nghttp2 and Mbed TLS" net/libraries/build.sh $(BUILD)/net-libraries
+	@touch $@
+
+net: native $(BUILD)/net-libraries/.created $(BUILD)/.system-net ## build libsidecall-net.so, for models on other hosts
+	@grep -q SIDECALL_BUILD_NET:BOOL=ON $(BUILD)/CMakeCache.txt || $(quietly) configure "configuring the build again" cmake -S . -B $(BUILD) -DSIDECALL_BUILD_NET=ON
+	@$(quietly) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net
+
 build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
 	@$(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
 
-test-setup: build $(VENV)/.package $(VENV)/.tests $(BUILD)/onnxruntime-oldest/.created examples/node/node_modules/.created
+test-setup: build net $(VENV)/.package $(VENV)/.tests $(BUILD)/onnxruntime-oldest/.created examples/node/node_modules/.created
 
 setup: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created ## install and build everything that the other targets need
 

@@ -14,7 +14,7 @@ struct TensorSpec {
   std::string name;
   int32_t dtype = 0;                        // SIDECALL_DTYPE_*
   Dims dims = {};                           // -1 for a free dimension
-  std::vector<std::string> dim_names = {};  // one per dimension, or none
+  std::vector<std::string> dim_names = {};  // one per dimension; "" for none
   // False if the graph declares no shape for an output, not even a rank. `dims` is empty then.
   bool is_shaped = true;
   bool has_rows() const { return !dims.empty() && dims[0] < 0; }

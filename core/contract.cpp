@@ -286,6 +286,13 @@ std::string ContractDocument::proven_version(const char* engine) const {
   });
 }
 
+std::string ContractDocument::refused_output() const {
+  return at_place(where_, [&]() -> std::string {
+    const JsonNode refused = parsed_->root.member("refused");
+    return refused.exists() ? refused.member("output").text() : "";
+  });
+}
+
 Contract ContractDocument::read(bool has_graph, Signature* signature) {
   Contract contract =
       at_place(where_, [&] { return read_contract(parsed_->root, has_graph, signature); });

@@ -77,6 +77,9 @@ class ContractDocument {
   // export did not prove the file on this engine.
   std::string proven_version(const char* engine) const;
 
+  // The name of the output of the graph that tells which rows the model refuses; "" without one.
+  std::string refused_output() const;
+
   // Reads the whole contract, and fills features and columns of a signature whose inputs and
   // outputs must already be those of the graph. If `has_graph` is false, the contract needs no id.
   // Moves the text into the result, so this is the last call.

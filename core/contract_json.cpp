@@ -3,10 +3,10 @@
 #include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
 
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
+#include "base/json_document.h"
 #include "base/number.h"
 #include "base/utf8.h"
 #include "contract_reader.h"
@@ -17,47 +17,6 @@ namespace sidecall {
 namespace {
 
 constexpr std::string_view kMark = "\xef\xbb\xbf";  // byte order mark of UTF-8
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
-                                 rapidjson::kParseNumbersAsStringsFlag |
-                                 rapidjson::kParseValidateEncodingFlag;
-
-// Passes RapidJSON's events on to the document, but reads numbers with the standard library.
-// RapidJSON's full precision mode returns a wrong number for 0e-300 and for a zero with many
-// decimals; its default mode rounds incorrectly.
-class Builder {
- public:
-  explicit Builder(json::Document* document) : document_(document) {}
-
-  bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
-    const char* end = text + length;
-    int64_t integer = 0;
-    const auto whole = std::from_chars(text, end, integer);
-    if (whole.ptr == end && whole.ec == std::errc()) return document_->Int64(integer);
-    double number = 0;
-    return std::from_chars(text, end, number).ec == std::errc() && document_->Double(number);
-  }
-  bool Null() { return document_->Null(); }
-  bool Bool(bool flag) { return document_->Bool(flag); }
-  bool String(const char* text, rapidjson::SizeType length, bool copy) {
-    return document_->String(text, length, copy);
-  }
-  bool Key(const char* text, rapidjson::SizeType length, bool copy) {
-    return document_->Key(text, length, copy);
-  }
-  bool StartObject() { return document_->StartObject(); }
-  bool EndObject(rapidjson::SizeType count) { return document_->EndObject(count); }
-  bool StartArray() { return document_->StartArray(); }
-  bool EndArray(rapidjson::SizeType count) { return document_->EndArray(count); }
-  // Numbers come as text, so RapidJSON never calls these.
-  bool Double(double) { return false; }
-  bool Int(int) { return false; }
-  bool Uint(unsigned) { return false; }
-  bool Int64(int64_t) { return false; }
-  bool Uint64(uint64_t) { return false; }
-
- private:
-  json::Document* document_;
-};
 
 // Reads JSON as exporters write it: without escapes in strings, and with few levels. For any other
 // text, and for one that is not JSON, read() returns false. Then RapidJSON must read it, which
@@ -198,7 +157,7 @@ class QuickReader {
 
   const char* at_;
   json::Document* document_;
-  Builder numbers_;
+  json::ExactBuilder numbers_;
 };
 
 bool read_quickly(const std::string& json, json::Document* document) {
@@ -225,15 +184,7 @@ void parse_json(const std::string& json, json::Document* document) {
   if (is_text && read_quickly(json, document)) return;
   size_t begin = 0;
   rapidjson::ParseResult result;
-  const auto parse = [&](auto& stream) {
-    const auto generate = [&](json::Document& target) {
-      Builder builder(&target);
-      json::Reader reader;
-      result = reader.Parse<kParseFlags>(stream, builder);
-      return !result.IsError();
-    };
-    document->Populate(generate);
-  };
+  const auto parse = [&](auto& stream) { result = json::parse_exactly(&stream, document); };
   if (is_text) {
     begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
     // Reads up to the NUL that ends every std::string.

@@ -1,6 +1,7 @@
 // Opens models and predicts for records; used by the C ABI.
 #include "model.h"
 
+#include <algorithm>
 #include <set>
 
 #include "error.h"
@@ -25,6 +26,15 @@ int32_t verify_mode(int32_t option) {
   if (word == "off") return SIDECALL_VERIFY_OFF;
   throw Error(SIDECALL_INVALID_ARGUMENT,
               "SIDECALL_VERIFY: expected error, warn or off, got '" + printable(word) + "'");
+}
+
+// Whether the engine runs the graph of a file as it is, so that its outputs include the one that
+// tells which rows are refused. sidecall's own servers hide this output, and refuse the rows.
+bool shows_refusals(const Signature& signature, const ContractDocument& document) {
+  const std::string name = document.refused_output();
+  return !name.empty() &&
+         std::any_of(signature.outputs.begin(), signature.outputs.end(),
+                     [&](const TensorSpec& output) { return output.name == name; });
 }
 
 // The models that were verified in this process, by content and engine.
@@ -116,7 +126,8 @@ void Model::read_contract(ContractDocument* document) {
   engine_.engine->describe(&signature_.inputs, &signature_.outputs);
   signature_.index_tensors();
   if (document != nullptr) {
-    contract_ = document->read(file_.has_value(), &signature_);
+    contract_ =
+        document->read(file_.has_value() || shows_refusals(signature_, *document), &signature_);
     has_contract_ = true;
     if (signature_.has_refusals) engine_.engine->expect_refusals();
   } else {

@@ -12,12 +12,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/per_process.h"
 #include "call.h"
 #include "clock.h"
 #include "contract.h"
 #include "engine.h"
 #include "onnx_file.h"
-#include "per_process.h"
 #include "records.h"
 #include "signature.h"
 

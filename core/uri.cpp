@@ -49,7 +49,9 @@ std::string path_of(const std::string& uri) {
   const std::string scheme = uri.substr(0, colon);
   if (scheme != "file")
     throw Error(SIDECALL_UNSUPPORTED,
-                "uri '" + uri + "': expected a path, file:, shm: or exec:, got the scheme '" +
+                "uri '" + uri +
+                    "': expected a path, file:, shm:, exec:, http:, https:, grpc: or grpcs:, got "
+                    "the scheme '" +
                     scheme + "'");
   const std::string rest = uri.substr(colon + 1);
   const std::string localhost = "//localhost/";

@@ -16,8 +16,8 @@
 #include <mutex>
 
 #include "base/json.h"
+#include "base/per_process.h"
 #include "base/utf8.h"
-#include "core/per_process.h"
 #include "core/text.h"
 
 namespace sidecall {

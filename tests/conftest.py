@@ -48,6 +48,15 @@ def pytest_runtest_setup() -> None:
     np.random.seed(0)
 
 
+@pytest.fixture(scope="session")
+def network_library() -> Path:
+    """libsidecall-net.so of the build, which all models on other hosts then use."""
+    path = Path(__file__).parents[1] / "build/lib/libsidecall-net.so"
+    named = Path(os.environ.setdefault("SIDECALL_NET", str(path)))
+    assert named.is_file(), f"{named}: expected the library that 'make net' builds"
+    return named
+
+
 # Shared memory of servers that benchmark tests start; these tests may run at the same time.
 OTHERS_IN_SHARED_MEMORY = ("triton_", "iceoryx", "sem.", "joblib_")
 

@@ -5,6 +5,7 @@
 #include "bindings/types/languages.h"
 #include "core/verify.h"
 #include "engines/local/engine.h"
+#include "engines/network/engine.h"
 #include "engines/onnxruntime/library.h"
 #include "engines/remote/engine.h"
 #include "guard.h"
@@ -109,8 +110,9 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
     const sidecall_model_options known = with_defaults(options);
-    *out_model = new sidecall_model(sidecall::is_remote(uri)
-                                        ? sidecall::open_remote(uri, known)
+    *out_model = new sidecall_model(sidecall::is_remote(uri) ? sidecall::open_remote(uri, known)
+                                    : sidecall::is_network(uri)
+                                        ? sidecall::open_network(uri, known)
                                         : Model::open(uri, known, sidecall::open_local_engine));
   });
 }

@@ -5,8 +5,8 @@
 #include <map>
 #include <mutex>
 
+#include "base/per_process.h"
 #include "core/error.h"
-#include "core/per_process.h"
 #include "core/platform.h"
 
 namespace sidecall {

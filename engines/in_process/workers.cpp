@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/per_process.h"
+#include "base/per_process.h"
 #include "core/platform.h"
 
 namespace sidecall {

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "base/fork_generation.h"
+#include "fork_generation.h"
 
 namespace sidecall {
 

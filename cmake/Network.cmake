@@ -1,0 +1,39 @@
+# Builds libsidecall-net.so, which contains libcurl, nghttp2 and Mbed TLS as net/libraries/build.sh
+# builds them. It exports one function, and none of its symbols bind to those of the host program:
+# Node.js, for example, exports its own nghttp2.
+set(SIDECALL_NET_LIBRARIES "${PROJECT_BINARY_DIR}/net-libraries" CACHE PATH "Folder into which net/libraries/build.sh installed")
+if(NOT EXISTS "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a")
+  message(FATAL_ERROR "SIDECALL_NET_LIBRARIES: expected libcurl.a in ${SIDECALL_NET_LIBRARIES}/lib: run net/libraries/build.sh ${SIDECALL_NET_LIBRARIES}, or configure with -DSIDECALL_BUILD_NET=OFF")
+endif()
+sidecall_require_header(SIDECALL_PROTOZERO_INCLUDE protozero/pbf_reader.hpp libprotozero-dev)
+
+add_library(sidecall-net SHARED
+  net/client/address.cpp
+  net/client/answer_data.cpp
+  net/client/api.cpp
+  net/client/client.cpp
+  net/client/exchange.cpp
+  net/client/grpc_client.cpp
+  net/client/grpc_message.cpp
+  net/client/http_client.cpp
+  net/client/http_message.cpp
+  net/client/loop.cpp
+  net/client/message.cpp
+  net/common/tensor_data.cpp
+)
+target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
+target_include_directories(sidecall-net PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
+target_include_directories(sidecall-net SYSTEM PRIVATE "${SIDECALL_NET_LIBRARIES}/include" "${SIDECALL_PROTOZERO_INCLUDE}")
+target_link_libraries(sidecall-net PRIVATE sidecall-base sidecall-flags sidecall-dependencies
+  "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a" "${SIDECALL_NET_LIBRARIES}/lib/libnghttp2.a"
+  "${SIDECALL_NET_LIBRARIES}/lib/libmbedtls.a" "${SIDECALL_NET_LIBRARIES}/lib/libmbedx509.a"
+  "${SIDECALL_NET_LIBRARIES}/lib/libmbedcrypto.a" "${SIDECALL_NET_LIBRARIES}/lib/libeverest.a"
+  "${SIDECALL_NET_LIBRARIES}/lib/libp256m.a" Threads::Threads)
+set(net_version_script "${PROJECT_SOURCE_DIR}/net/api/libsidecall-net.map")
+# dlclose() must not unload the library: its thread waits for the next request.
+target_link_options(sidecall-net PRIVATE "LINKER:--version-script=${net_version_script}"
+  LINKER:-z,nodelete LINKER:--exclude-libs,ALL LINKER:-Bsymbolic LINKER:--gc-sections)
+if(NOT SIDECALL_SANITIZE)
+  target_link_options(sidecall-net PRIVATE LINKER:--no-undefined)
+endif()
+set_target_properties(sidecall-net PROPERTIES LINK_DEPENDS "${net_version_script}")

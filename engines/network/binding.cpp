@@ -1,0 +1,263 @@
+// Runs a call on a server over net/; see binding.h.
+#include "binding.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/dtype.h"
+#include "base/fork_generation.h"
+#include "core/error.h"
+#include "core/shapes.h"
+#include "core/text.h"
+
+namespace sidecall {
+namespace {
+
+constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
+
+int64_t ns_of(Clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+// Whether a tensor of the shape `dims` is one that a server announced as `declared`.
+bool fits(const Dims& dims, const Dims& declared) {
+  return dims.size() == declared.size() &&
+         std::equal(dims.begin(), dims.end(), declared.begin(),
+                    [](int64_t got, int64_t size) { return size < 0 || got == size; });
+}
+
+}  // namespace
+
+void throw_network_error(const sidecall_net_error& error) {
+  throw Error(error.status, printable(error.message));
+}
+
+NetworkShared::NetworkShared(const sidecall_net_api& library, const std::string& uri)
+    : api(library), generation(fork_generation()) {
+  sidecall_net_error error{};
+  if (api.open(uri.c_str(), &client, &error) != SIDECALL_OK) throw_network_error(error);
+}
+
+void NetworkShared::require_own() const {
+  if (generation != fork_generation())
+    throw Error(SIDECALL_FORKED,
+                "the model was opened before fork(): open it again in the child process");
+}
+
+std::string NetworkShared::model_id() const {
+  const std::lock_guard lock(mutex_);
+  return model_id_;
+}
+
+void NetworkShared::set_model_id(const char* id) {
+  const std::lock_guard lock(mutex_);
+  if (*id != '\0' && model_id_ != id) model_id_ = id;
+}
+
+NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals)
+    : shared_(shared),
+      has_refusals_(has_refusals),
+      inputs_(shared->inputs.size()),
+      outputs_(shared->outputs.size()),
+      sent_(shared->inputs.size()) {
+  shared_->require_own();
+  for (const TensorSpec& spec : shared_->outputs) output_names_.push_back(spec.name.c_str());
+  sidecall_net_error error{};
+  if (shared_->api.open_call(shared_->client, &call_, &error) != SIDECALL_OK)
+    throw_network_error(error);
+}
+
+NetworkBinding::~NetworkBinding() {
+  // In a forked child, another thread of the parent may have held a lock of the call.
+  if (shared_->generation == fork_generation()) shared_->api.close_call(call_);
+}
+
+// ---- Tensors ----
+
+void NetworkBinding::allocate_input(int32_t index, const Dims& dims) {
+  Input& input = at(index);
+  const int32_t dtype = shared_->inputs[static_cast<size_t>(index)].dtype;
+  // Everything that can fail comes first. After a failure the old shape and memory still fit
+  // together.
+  Dims copy = dims;
+  if (dtype == SIDECALL_DTYPE_STRING) {
+    std::vector<std::string> strings(static_cast<size_t>(count_elements(dims)));
+    input.strings.swap(strings);
+  } else {
+    input.buffer.reserve(count_bytes(dtype, dims));
+    input.data = input.buffer.data();
+  }
+  input.dims.swap(copy);
+}
+
+void NetworkBinding::set_string(int32_t input, int64_t element, std::string_view value) {
+  at(input).strings[static_cast<size_t>(element)].assign(value);
+}
+
+void NetworkBinding::borrow_input(int32_t index, const void* data, const Dims& dims) {
+  Dims copy = dims;
+  at(index).dims.swap(copy);
+  at(index).data = data;
+}
+
+void* NetworkBinding::shape_output(int32_t index, const Dims* dims, void* data) {
+  Output& output = outputs_[static_cast<size_t>(index)];
+  const int32_t dtype = shared_->outputs[static_cast<size_t>(index)].dtype;
+  Dims expected = dims != nullptr ? *dims : Dims();
+  const bool is_known = dims != nullptr && dtype != SIDECALL_DTYPE_STRING;
+  if (is_known && data == nullptr) output.buffer.reserve(count_bytes(dtype, expected));
+  output.is_expected = dims != nullptr;
+  output.expected.swap(expected);
+  output.bound = data;
+  if (!is_known) return nullptr;
+  return data != nullptr ? data : output.buffer.data();
+}
+
+const int64_t* NetworkBinding::shape_refusals(int64_t rows) {
+  Output& output = outputs_.back();
+  output.buffer.reserve(static_cast<uint64_t>(rows) * sizeof(int64_t));
+  num_refusals_ = rows;
+  return static_cast<const int64_t*>(output.buffer.data());
+}
+
+OutputTensor NetworkBinding::output(int32_t index) {
+  const Output& output = outputs_[static_cast<size_t>(index)];
+  return {output.dims, output.data};
+}
+
+void NetworkBinding::read_strings(int32_t index, std::string* bytes,
+                                  std::vector<int64_t>* offsets) {
+  const Output& output = outputs_[static_cast<size_t>(index)];
+  *bytes = output.text;
+  *offsets = output.offsets;
+}
+
+// ---- Runs ----
+
+void NetworkBinding::send(int64_t timeout_ns) {
+  shared_->require_own();
+  deadline_ = deadline_after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns);
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    Input& input = inputs_[i];
+    const TensorSpec& spec = shared_->inputs[i];
+    sidecall_net_tensor& tensor = sent_[i];
+    tensor = {spec.name.c_str(),
+              spec.dtype,
+              static_cast<int32_t>(input.dims.size()),
+              input.dims.data(),
+              input.data,
+              0,
+              nullptr};
+    if (spec.dtype != SIDECALL_DTYPE_STRING) {
+      tensor.bytes = count_bytes(spec.dtype, input.dims);
+      continue;
+    }
+    input.text.clear();
+    input.offsets.assign(1, 0);
+    for (const std::string& text : input.strings) {
+      input.text += text;
+      input.offsets.push_back(static_cast<int64_t>(input.text.size()));
+    }
+    tensor.data = input.text.data();
+    tensor.bytes = input.text.size();
+    tensor.offsets = input.offsets.data();
+  }
+  sidecall_net_error error{};
+  if (shared_->api.send(call_, sent_.data(), sent_.size(), output_names_.data(),
+                        output_names_.size(), ns_of(deadline_), shared_->is_pure ? 1 : 0,
+                        &error) != SIDECALL_OK)
+    throw_network_error(error);
+  if (should_stop_.load(std::memory_order_seq_cst)) shared_->api.cancel(call_);
+}
+
+void NetworkBinding::interrupt_engine() noexcept {
+  should_stop_.store(true, std::memory_order_seq_cst);
+  shared_->api.cancel(call_);
+}
+
+Outcome NetworkBinding::execute(int64_t timeout_ns) {
+  send(timeout_ns);
+  if (shared_->api.wait(call_, ns_of(deadline_)) == 0) {
+    shared_->api.cancel(call_);
+    return Outcome::kInterrupted;
+  }
+  take();
+  return Outcome::kDone;
+}
+
+Progress NetworkBinding::begin(int64_t timeout_ns) {
+  if (reports_every_run()) notify();
+  send(timeout_ns);
+  return progress_ = Progress::kPending;
+}
+
+Progress NetworkBinding::await(int64_t wait_ns) {
+  if (progress_ != Progress::kPending) return progress_;
+  const Clock::time_point until =
+      wait_ns < 0 ? deadline_ : std::min(deadline_after(wait_ns), deadline_);
+  if (shared_->api.wait(call_, ns_of(until)) != 0) {
+    progress_ = Progress::kDone;
+  } else if (should_stop_.load(std::memory_order_relaxed) || Clock::now() >= deadline_) {
+    shared_->api.cancel(call_);
+    progress_ = Progress::kInterrupted;
+  }
+  if (progress_ != Progress::kPending) clear_fd();
+  return progress_;
+}
+
+void NetworkBinding::take() {
+  sidecall_net_tensors answer{};
+  sidecall_net_error error{};
+  if (shared_->api.take(call_, &answer, &error) != SIDECALL_OK) throw_network_error(error);
+  for (size_t i = 0; i < outputs_.size(); ++i) read(i, answer.items[i]);
+  shared_->set_model_id(answer.model_id);
+}
+
+// Checks one output of an answer, and copies it.
+void NetworkBinding::read(size_t index, const sidecall_net_tensor& tensor) {
+  Output& output = outputs_[index];
+  const TensorSpec& spec = shared_->outputs[index];
+  const bool is_refusals = has_refusals_ && index + 1 == outputs_.size();
+  Dims dims(tensor.dims, tensor.dims + tensor.rank);
+  const bool has_shape = is_refusals          ? count_elements(dims) == num_refusals_
+                         : output.is_expected ? dims == output.expected
+                                              : fits(dims, spec.dims);
+  const Dims& expected = output.is_expected ? output.expected : spec.dims;
+  if (tensor.dtype != spec.dtype || !has_shape)
+    throw Error(
+        "output",
+        {tensor.dtype != spec.dtype ? SIDECALL_DTYPE_MISMATCH : SIDECALL_SHAPE_MISMATCH, -1,
+         spec.name, describe_tensor(spec.dtype, expected), describe_tensor(tensor.dtype, dims)});
+  const auto* const from = static_cast<const char*>(tensor.data);
+  if (spec.dtype == SIDECALL_DTYPE_STRING) {
+    output.text.assign(from, tensor.bytes);
+    output.offsets.assign(tensor.offsets, tensor.offsets + count_elements(dims) + 1);
+    output.data = nullptr;
+  } else {
+    if (output.bound == nullptr) output.buffer.reserve(tensor.bytes);
+    output.data = output.bound != nullptr ? output.bound : output.buffer.data();
+    if (spec.dtype == SIDECALL_DTYPE_BOOL) {
+      std::transform(from, from + tensor.bytes, static_cast<char*>(output.data),
+                     [](char value) { return static_cast<char>(value != 0 ? 1 : 0); });
+    } else if (tensor.bytes > 0) {
+      std::memcpy(output.data, from, tensor.bytes);
+    }
+  }
+  output.dims.swap(dims);
+}
+
+// ---- The descriptor ----
+
+int NetworkBinding::make_fd() {
+  shared_->require_own();
+  if (event_ == nullptr) event_ = std::make_unique<platform::Event>();
+  return event_->fd();
+}
+
+void NetworkBinding::notify() { shared_->api.notify(call_, event_->fd()); }
+
+void NetworkBinding::clear_fd() noexcept {
+  if (event_ != nullptr) event_->drain();
+}
+
+}  // namespace sidecall

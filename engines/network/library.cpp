@@ -1,0 +1,69 @@
+// Finds libsidecall-net.so; see library.h.
+#include "library.h"
+
+#include <sidecall/sidecall.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/platform.h"
+
+namespace sidecall {
+namespace {
+
+constexpr const char* kName = "libsidecall-net.so";
+
+#define TEXT_OF(number) #number
+#define DOTTED(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+constexpr const char* kVersion =
+    DOTTED(SIDECALL_VERSION_MAJOR, SIDECALL_VERSION_MINOR, SIDECALL_VERSION_PATCH);
+
+// In the order of the search. The library lies beside libsidecall, in the folder lib of a command,
+// or in the package sidecall_net beside the Python package.
+std::vector<std::string> candidates() {
+  const char* const named = platform::environment("SIDECALL_NET");
+  if (named != nullptr && *named != '\0') return {named};
+  const std::string folder = platform::folder_of(platform::own_path());
+  return {folder + "/" + kName, folder + "/../lib/" + kName, folder + "/../sidecall_net/" + kName,
+          kName};
+}
+
+const sidecall_net_api& load() {
+  std::string tried;
+  for (const std::string& path : candidates()) {
+    std::string why;
+    void* const library = platform::load_library(path, &why);
+    if (library == nullptr) {
+      tried += (tried.empty() ? "" : "; ") + why;  // dlerror() names the path
+      continue;
+    }
+    const auto get = reinterpret_cast<const sidecall_net_api* (*)()>(
+        platform::find_symbol(library, "sidecall_net"));
+    if (get == nullptr)
+      throw Error(SIDECALL_UNSUPPORTED,
+                  path + ": expected libsidecall-net.so, got another library");
+    const sidecall_net_api* const api = get();
+    if (std::string(api->version) != kVersion)
+      throw Error(SIDECALL_UNSUPPORTED,
+                  path + ": expected version " + kVersion + ", got " + api->version);
+    return *api;
+  }
+  throw Error(SIDECALL_UNSUPPORTED,
+              "models on other hosts need libsidecall-net.so, which was not found: install it "
+              "beside libsidecall, or set SIDECALL_NET to its path (tried " +
+                  tried + ")");
+}
+
+}  // namespace
+
+const sidecall_net_api& net_library() {
+  static std::mutex mutex;
+  static const sidecall_net_api* api = nullptr;
+  const std::lock_guard lock(mutex);
+  if (api == nullptr) api = &load();
+  return *api;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,99 @@
+/* The interface of libsidecall-net.so, which holds the network route and the libraries that it
+ * needs (libcurl, nghttp2, Mbed TLS). libsidecall loads it when the first http: or grpc: URI is
+ * opened; engines/network is the only user.
+ *
+ * Only C types cross this interface, and no exception does: the two libraries may be built with
+ * different C++ libraries. Both must have the same version, so nothing here needs to stay
+ * compatible.
+ *
+ * Status values are those of sidecall.h. Functions that can fail return SIDECALL_OK or a status,
+ * and fill `err` on failure. Times are in nanoseconds of CLOCK_MONOTONIC. All functions may be
+ * called from any thread, but a call is used by one thread at a time; only `cancel` may come from
+ * another thread. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sidecall_net_client sidecall_net_client;
+typedef struct sidecall_net_call sidecall_net_call;
+
+typedef struct sidecall_net_error {
+  int32_t status;
+  char message[1024]; /* one line in UTF-8, cut if it is longer */
+} sidecall_net_error;
+
+typedef struct sidecall_net_tensor {
+  const char* name;
+  int32_t dtype; /* SIDECALL_DTYPE_* */
+  int32_t rank;
+  const int64_t* dims;    /* -1 for a free dimension, in metadata only */
+  const void* data;       /* the elements, or the bytes of all strings; NULL in metadata. May be
+                           * unaligned in answers */
+  uint64_t bytes;         /* of `data` */
+  const int64_t* offsets; /* of strings: string i is data[offsets[i]] to data[offsets[i + 1]] */
+} sidecall_net_tensor;
+
+typedef struct sidecall_net_tensors {
+  const sidecall_net_tensor* items;
+  size_t count;
+  const char* model_id; /* that the server announced with them; "" if it did not */
+} sidecall_net_tensors;
+
+/* What a server tells of its model. */
+typedef struct sidecall_net_metadata {
+  sidecall_net_tensors inputs, outputs;
+  const char* contract; /* NULL if the server has none */
+} sidecall_net_metadata;
+
+typedef struct sidecall_net_api {
+  const char* version; /* of the library, as VERSION has it */
+
+  /* Reads a URI (net/PROTOCOL.md). Sends nothing yet. */
+  int32_t (*open)(const char* uri, sidecall_net_client** out_client, sidecall_net_error* err);
+  /* Calls of the client must be closed before. Does not wait for the server. */
+  void (*close)(sidecall_net_client* client);
+
+  /* The name of the model, and the value of `contract` in the query (NULL if it is absent). Valid
+   * until the client is closed. */
+  const char* (*model)(const sidecall_net_client* client);
+  const char* (*contract_path)(const sidecall_net_client* client);
+
+  /* Asks the server whether the model is ready, and for its metadata, which stay valid until the
+   * next describe or the close of the client. One thread at a time. */
+  int32_t (*describe)(sidecall_net_client* client, int64_t deadline, sidecall_net_metadata* out,
+                      sidecall_net_error* err);
+
+  int32_t (*open_call)(sidecall_net_client* client, sidecall_net_call** out_call,
+                       sidecall_net_error* err);
+  /* Cancels a run that is under way. */
+  void (*close_call)(sidecall_net_call* call);
+
+  /* Starts a run; `outputs` are the names of the outputs that the answer must have. Copies the
+   * inputs and never waits. The run before must be over or cancelled. `may_repeat`: 1 if the run
+   * may be sent again although the server may have executed it, 0 if not. */
+  int32_t (*send)(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
+                  const char* const* outputs, size_t num_outputs, int64_t deadline,
+                  int32_t may_repeat, sidecall_net_error* err);
+  /* Waits until the run is over, it was cancelled, or `until`. Returns whether it is over: then
+   * `take` has its outcome. A run whose deadline passes ends with TIMEOUT. */
+  int32_t (*wait)(sidecall_net_call* call, int64_t until);
+  /* The outputs of the run, in the order of `outputs`; valid until the next send. */
+  int32_t (*take)(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err);
+  /* Wakes `wait`, and tells the server that no one waits for the answer. */
+  void (*cancel)(sidecall_net_call* call);
+  /* From now on, `fd` becomes readable when a run ends, until `clear_fd`. It stays open until the
+   * call is closed. */
+  void (*notify)(sidecall_net_call* call, int fd);
+} sidecall_net_api;
+
+/* The only exported function. */
+__attribute__((visibility("default"))) const sidecall_net_api* sidecall_net(void);
+
+#ifdef __cplusplus
+}
+#endif

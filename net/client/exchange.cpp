@@ -1,0 +1,52 @@
+// Hands the end of an exchange from the loop to its waiter; see exchange.h.
+#include "exchange.h"
+
+#include <unistd.h>
+
+namespace sidecall::net {
+namespace {
+
+void signal(int fd) noexcept {
+  const uint64_t one = 1;
+  // Fails only if the counter is full, and then the descriptor is readable already.
+  const ssize_t written = write(fd, &one, sizeof one);
+  static_cast<void>(written);
+}
+
+}  // namespace
+
+const std::string& Reply::header(const std::string& name) const {
+  static const std::string kNone;
+  for (auto each = headers.rbegin(); each != headers.rend(); ++each) {
+    if (each->first == name) return each->second;
+  }
+  return kNone;
+}
+
+void Exchange::end(Reply reply) {
+  const std::lock_guard lock(mutex_);
+  reply_ = std::move(reply);
+  is_over_ = true;
+  if (fd_ >= 0) signal(fd_);
+  changed_.notify_all();
+}
+
+bool Exchange::wait(Clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, until, [this] { return is_over_ || is_woken_; });
+  return is_over_;
+}
+
+void Exchange::wake() {
+  const std::lock_guard lock(mutex_);
+  is_woken_ = true;
+  changed_.notify_all();
+}
+
+void Exchange::notify(int fd) {
+  const std::lock_guard lock(mutex_);
+  fd_ = fd;
+  if (is_over_ && fd_ >= 0) signal(fd_);
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,129 @@
+// The Open Inference Protocol over gRPC; see client.h.
+#include <sidecall/sidecall.h>
+
+#include <charconv>
+#include <utility>
+
+#include "client.h"
+#include "grpc_message.h"
+#include "net/common/error.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr const char* kService = "/inference.GRPCInferenceService/";
+
+// Status codes of gRPC (google.rpc.Code).
+enum Code {
+  kOk = 0,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kUnimplemented = 12,
+  kUnavailable = 14,
+  kUnauthenticated = 16
+};
+
+int32_t status_of(int code) {
+  switch (code) {
+    case kDeadlineExceeded:
+      return SIDECALL_TIMEOUT;
+    case kPermissionDenied:
+    case kUnauthenticated:
+      return SIDECALL_DENIED;
+    case kResourceExhausted:
+      return SIDECALL_BUSY;
+    case kNotFound:
+    case kUnavailable:
+      return SIDECALL_UNREACHABLE;
+    case kUnimplemented:
+      return SIDECALL_PROTOCOL;
+    default:
+      return SIDECALL_ENGINE;
+  }
+}
+
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+// gRPC sends messages percent-encoded. What is not an escape stays as it is.
+std::string decode_message(const std::string& text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex(text[i + 1]) : -1;
+    const int low = high < 0 ? -1 : hex(text[i + 2]);
+    if (low < 0) {
+      decoded.push_back(text[i]);
+      continue;
+    }
+    decoded.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return decoded;
+}
+
+class GrpcClient final : public Client {
+ public:
+  using Client::Client;
+
+  explicit GrpcClient(std::shared_ptr<const Address> address) : Client(std::move(address)) {}
+
+  Metadata describe(Clock::time_point deadline) override {
+    const std::string model = write_model_request(address_->model, address_->version);
+    const Reply ready = finish(make_call("ModelReady", model, deadline));
+    if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
+    const Reply metadata = finish(make_call("ModelMetadata", model, deadline));
+    return read_grpc_metadata(message_of(metadata));
+  }
+
+  std::shared_ptr<Exchange> make_run(const InferRequest& request,
+                                     Clock::time_point deadline) const override {
+    return make_call("ModelInfer", write_grpc_request(request, address_->model, address_->version),
+                     deadline);
+  }
+
+  InferAnswer read_run(const OutputNames& names, const Reply& reply) const override {
+    return read_grpc_answer(names, message_of(reply));
+  }
+
+ private:
+  std::shared_ptr<Exchange> make_call(const char* method, const std::string& message,
+                                      Clock::time_point deadline) const {
+    std::shared_ptr<Exchange> exchange = make_exchange(std::string(kService) + method, deadline);
+    exchange->is_post = true;
+    exchange->body = frame(message);
+    exchange->headers.emplace_back("Content-Type: application/grpc");
+    exchange->headers.emplace_back("TE: trailers");
+    exchange->headers.push_back("grpc-timeout: " + std::to_string(left_ms(deadline)) + "m");
+    return exchange;
+  }
+
+  std::string_view message_of(const Reply& reply) const {
+    require_answer(reply);
+    if (reply.status != 200)
+      fail(reply.status == 502 || reply.status == 503 ? SIDECALL_UNREACHABLE : SIDECALL_PROTOCOL,
+           "expected an answer of gRPC, got status " + std::to_string(reply.status), "");
+    const std::string& text = reply.header("grpc-status");
+    int code = -1;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), code);
+    if (read.ec != std::errc() || read.ptr != text.data() + text.size() || code < 0)
+      fail(SIDECALL_PROTOCOL, "expected a status of gRPC, got none", "");
+    if (code != kOk)
+      fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
+           decode_message(reply.header("grpc-message")));
+    return unframe(reply.body);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Client> make_grpc_client(std::shared_ptr<const Address> address) {
+  return std::make_unique<GrpcClient>(std::move(address));
+}
+
+}  // namespace sidecall::net

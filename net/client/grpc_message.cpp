@@ -1,0 +1,361 @@
+// Writes and reads messages of gRPC; see grpc_message.h.
+#include "grpc_message.h"
+
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+#include <protozero/pbf_reader.hpp>
+#include <protozero/pbf_writer.hpp>
+#include <utility>
+
+#include "answer_data.h"
+#include "base/dtype.h"
+#include "net/common/datatype.h"
+#include "net/common/error.h"
+#include "net/common/grpc_fields.h"
+#include "net/common/keys.h"
+#include "net/common/tensor_data.h"
+
+namespace sidecall::net {
+namespace {
+
+using protozero::pbf_reader;
+using protozero::pbf_writer;
+
+constexpr size_t kFrameBytes = 5;  // whether the message is compressed, and its length
+constexpr size_t kMaxRank = 64;
+
+std::string_view view(protozero::data_view data) { return {data.data(), data.size()}; }
+pbf_reader reader_of(std::string_view message) { return {message.data(), message.size()}; }
+
+// Runs `body`, and throws PROTOCOL if it finds that the bytes are not a message.
+template <typename Body>
+auto with_protocol_errors(Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const protozero::exception&) {
+    broken_answer("a protobuf message", "other bytes");
+  }
+}
+
+// Reads the values of a repeated field, packed or not, one field at a time.
+template <typename Packed, typename Single, typename Add>
+void read_repeated(pbf_reader* reader, Packed packed, Single single, Add add) {
+  if (reader->wire_type() == protozero::pbf_wire_type::length_delimited) {
+    for (const auto value : (reader->*packed)()) add(value);
+  } else {
+    add((reader->*single)());
+  }
+}
+
+struct Tensor {
+  std::string name, datatype;
+  Dims dims;
+  std::string_view contents;
+};
+
+Tensor read_tensor(std::string_view message) {
+  Tensor tensor;
+  pbf_reader reader = reader_of(message);
+  while (reader.next()) {
+    switch (reader.tag()) {
+      case grpc::kTensorName:
+        tensor.name = reader.get_string();
+        break;
+      case grpc::kTensorDatatype:
+        tensor.datatype = reader.get_string();
+        break;
+      case grpc::kTensorShape:
+        read_repeated(&reader, &pbf_reader::get_packed_int64, &pbf_reader::get_int64,
+                      [&](int64_t size) { tensor.dims.push_back(size); });
+        if (tensor.dims.size() > kMaxRank) broken_answer("at most 64 dimensions", "more");
+        break;
+      case grpc::kTensorContents:
+        tensor.contents = view(reader.get_view());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return tensor;
+}
+
+// The field of InferTensorContents for a type; 0 if there is none.
+uint32_t contents_field(int32_t dtype) {
+  switch (dtype) {
+    case SIDECALL_DTYPE_BOOL:
+      return grpc::kBools;
+    case SIDECALL_DTYPE_INT8:
+    case SIDECALL_DTYPE_INT16:
+    case SIDECALL_DTYPE_INT32:
+      return grpc::kInt32s;
+    case SIDECALL_DTYPE_INT64:
+      return grpc::kInt64s;
+    case SIDECALL_DTYPE_UINT8:
+    case SIDECALL_DTYPE_UINT16:
+    case SIDECALL_DTYPE_UINT32:
+      return grpc::kUint32s;
+    case SIDECALL_DTYPE_UINT64:
+      return grpc::kUint64s;
+    case SIDECALL_DTYPE_FLOAT32:
+      return grpc::kFloats;
+    case SIDECALL_DTYPE_FLOAT64:
+      return grpc::kDoubles;
+    case SIDECALL_DTYPE_STRING:
+      return grpc::kBytes;
+    default:
+      return 0;
+  }
+}
+
+// Sets the elements of a tensor from InferTensorContents.
+class Contents {
+ public:
+  Contents(std::string_view message, const std::string& what, AnswerTensor* to)
+      : what_(what), to_(to) {
+    const int64_t count = count_elements(*to, what);
+    if (to->dtype == SIDECALL_DTYPE_STRING) to->offsets.push_back(0);
+    const uint32_t field = contents_field(to->dtype);
+    pbf_reader reader = reader_of(message);
+    while (reader.next()) {
+      if (field == 0 || reader.tag() != field)
+        broken_answer(std::string("contents of ") + what + " of type " + dtype_name(to->dtype),
+                      "other contents");
+      read(&reader);
+    }
+    if (found_ != count)
+      broken_answer("as many elements as the shape of " + what + " says", "another number");
+    to->data = to->own.data();
+    to->bytes = to->own.size();
+  }
+
+ private:
+  void read(pbf_reader* reader) {
+    switch (reader->tag()) {
+      case grpc::kBools:
+        return read_repeated(reader, &pbf_reader::get_packed_bool, &pbf_reader::get_bool,
+                             [this](bool value) { add<uint8_t>(value ? 1 : 0); });
+      case grpc::kInt32s:
+        return read_repeated(reader, &pbf_reader::get_packed_int32, &pbf_reader::get_int32,
+                             [this](int32_t value) { add_signed(value); });
+      case grpc::kInt64s:
+        return read_repeated(reader, &pbf_reader::get_packed_int64, &pbf_reader::get_int64,
+                             [this](int64_t value) { add(value); });
+      case grpc::kUint32s:
+        return read_repeated(reader, &pbf_reader::get_packed_uint32, &pbf_reader::get_uint32,
+                             [this](uint32_t value) { add_unsigned(value); });
+      case grpc::kUint64s:
+        return read_repeated(reader, &pbf_reader::get_packed_uint64, &pbf_reader::get_uint64,
+                             [this](uint64_t value) { add(value); });
+      case grpc::kFloats:
+        return read_repeated(reader, &pbf_reader::get_packed_float, &pbf_reader::get_float,
+                             [this](float value) { add(value); });
+      case grpc::kDoubles:
+        return read_repeated(reader, &pbf_reader::get_packed_double, &pbf_reader::get_double,
+                             [this](double value) { add(value); });
+      default: {
+        const std::string_view text = view(reader->get_view());
+        to_->own.insert(to_->own.end(), text.begin(), text.end());
+        to_->offsets.push_back(static_cast<int64_t>(to_->own.size()));
+        ++found_;
+      }
+    }
+  }
+
+  template <typename Number>
+  void add(Number number) {
+    const auto* const bytes = reinterpret_cast<const char*>(&number);
+    to_->own.insert(to_->own.end(), bytes, bytes + sizeof number);
+    ++found_;
+  }
+
+  template <typename Narrow, typename Wide>
+  void add_narrow(Wide value) {
+    if (static_cast<Wide>(static_cast<Narrow>(value)) != value)
+      broken_answer(std::string("elements of ") + what_ + " of type " + dtype_name(to_->dtype),
+                    "larger ones");
+    add(static_cast<Narrow>(value));
+  }
+
+  void add_signed(int32_t value) {
+    if (to_->dtype == SIDECALL_DTYPE_INT8) add_narrow<int8_t>(value);
+    else if (to_->dtype == SIDECALL_DTYPE_INT16) add_narrow<int16_t>(value);
+    else add(value);
+  }
+
+  void add_unsigned(uint32_t value) {
+    if (to_->dtype == SIDECALL_DTYPE_UINT8) add_narrow<uint8_t>(value);
+    else if (to_->dtype == SIDECALL_DTYPE_UINT16) add_narrow<uint16_t>(value);
+    else add(value);
+  }
+
+  const std::string& what_;
+  AnswerTensor* const to_;
+  int64_t found_ = 0;
+};
+
+// Calls found(key, value) with an entry of a map.
+template <typename Found>
+void read_entry(std::string_view message, Found found) {
+  std::string_view key, value;
+  pbf_reader reader = reader_of(message);
+  while (reader.next()) {
+    if (reader.tag() == grpc::kKey) key = view(reader.get_view());
+    else if (reader.tag() == grpc::kValue) value = view(reader.get_view());
+    else reader.skip();
+  }
+  found(key, value);
+}
+
+std::string string_parameter(std::string_view message) {
+  std::string text;
+  pbf_reader reader = reader_of(message);
+  while (reader.next()) {
+    if (reader.tag() == grpc::kStringParameter) text = reader.get_string();
+    else reader.skip();
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string frame(const std::string& message) {
+  std::string framed;
+  framed.reserve(kFrameBytes + message.size());
+  framed.push_back('\0');  // not compressed
+  for (int shift = 24; shift >= 0; shift -= 8)
+    framed.push_back(static_cast<char>(message.size() >> shift));
+  return framed += message;
+}
+
+std::string_view unframe(const std::string& body) {
+  if (body.size() < kFrameBytes) broken_answer("a message", "none");
+  if (body[0] != '\0') broken_answer("a message without compression", "a compressed one");
+  size_t length = 0;
+  for (size_t i = 1; i < kFrameBytes; ++i)
+    length = length << 8 | static_cast<unsigned char>(body[i]);
+  if (length != body.size() - kFrameBytes) broken_answer("one message", "another number of bytes");
+  return std::string_view(body).substr(kFrameBytes);
+}
+
+std::string write_model_request(const std::string& model, const std::string& version) {
+  std::string message;
+  pbf_writer writer(message);
+  writer.add_string(grpc::kModelName, model);
+  if (!version.empty()) writer.add_string(grpc::kModelVersion, version);
+  return message;
+}
+
+std::string write_grpc_request(const InferRequest& request, const std::string& model,
+                               const std::string& version) {
+  std::string message = write_model_request(model, version);
+  pbf_writer writer(message);
+  for (size_t i = 0; i < request.num_inputs; ++i) {
+    const sidecall_net_tensor& input = request.inputs[i];
+    pbf_writer tensor(writer, grpc::kRequestInputs);
+    tensor.add_string(grpc::kTensorName, input.name);
+    tensor.add_string(grpc::kTensorDatatype, datatype_of(input));
+    tensor.add_packed_int64(grpc::kTensorShape, input.dims, input.dims + input.rank);
+  }
+  for (const std::string& name : request.outputs) {
+    pbf_writer tensor(writer, grpc::kRequestOutputs);
+    tensor.add_string(grpc::kTensorName, name);
+  }
+  for (size_t i = 0; i < request.num_inputs; ++i) {
+    const sidecall_net_tensor& input = request.inputs[i];
+    const char* const data = static_cast<const char*>(input.data);
+    if (input.dtype == SIDECALL_DTYPE_STRING) {
+      std::string strings;
+      append_strings(data, input.offsets, element_count(Dims(input.dims, input.dims + input.rank)),
+                     &strings);
+      writer.add_bytes(grpc::kRawInputs, strings);
+    } else {
+      writer.add_bytes(grpc::kRawInputs, data, input.bytes);
+    }
+  }
+  return message;
+}
+
+bool read_ready(std::string_view message) {
+  return with_protocol_errors([&] {
+    bool is_ready = false;
+    pbf_reader reader = reader_of(message);
+    while (reader.next()) {
+      if (reader.tag() == grpc::kReady) is_ready = reader.get_bool();
+      else reader.skip();
+    }
+    return is_ready;
+  });
+}
+
+Metadata read_grpc_metadata(std::string_view message) {
+  return with_protocol_errors([&] {
+    Metadata metadata;
+    const auto spec_of = [](const char* kind, std::string_view bytes) {
+      const Tensor tensor = read_tensor(bytes);
+      return make_spec(kind, tensor.name, tensor.datatype, tensor.dims);
+    };
+    pbf_reader reader = reader_of(message);
+    while (reader.next()) {
+      switch (reader.tag()) {
+        case grpc::kMetadataInputs:
+          metadata.inputs.push_back(spec_of("input", view(reader.get_view())));
+          break;
+        case grpc::kMetadataOutputs:
+          metadata.outputs.push_back(spec_of("output", view(reader.get_view())));
+          break;
+        case grpc::kMetadataProperties:
+          read_entry(view(reader.get_view()), [&](std::string_view key, std::string_view value) {
+            if (key == kContractKey) metadata.contract = value;
+            if (key == kModelIdKey) metadata.model_id = value;
+          });
+          break;
+        default:
+          reader.skip();
+      }
+    }
+    return metadata;
+  });
+}
+
+InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message) {
+  return with_protocol_errors([&] {
+    InferAnswer answer;
+    answer.outputs.resize(names.size());
+    std::vector<Tensor> tensors;
+    std::vector<std::string_view> raw;
+    pbf_reader reader = reader_of(message);
+    while (reader.next()) {
+      switch (reader.tag()) {
+        case grpc::kResponseParameters:
+          read_entry(view(reader.get_view()), [&](std::string_view key, std::string_view value) {
+            if (key == kModelIdKey) answer.model_id = string_parameter(value);
+          });
+          break;
+        case grpc::kResponseOutputs:
+          tensors.push_back(read_tensor(view(reader.get_view())));
+          break;
+        case grpc::kRawOutputs:
+          raw.push_back(view(reader.get_view()));
+          break;
+        default:
+          reader.skip();
+      }
+    }
+    if (!raw.empty() && raw.size() != tensors.size())
+      broken_answer("raw contents of all outputs or of none", "another number");
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const std::string what = "output '" + tensors[i].name + "'";
+      AnswerTensor* const tensor = place_output(names, tensors[i].name, &answer);
+      if (tensor == nullptr) continue;
+      tensor->dtype = read_datatype(tensors[i].datatype, what);
+      tensor->dims = std::move(tensors[i].dims);
+      if (raw.empty()) Contents(tensors[i].contents, what, tensor);
+      else set_binary(raw[i], what, tensor);
+    }
+    require_outputs(names, answer);
+    return answer;
+  });
+}
+
+}  // namespace sidecall::net

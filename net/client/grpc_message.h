@@ -1,0 +1,26 @@
+// Writes and reads the messages of inference.GRPCInferenceService.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "message.h"
+
+namespace sidecall::net {
+
+// A message in the frame in which gRPC sends it.
+std::string frame(const std::string& message);
+// The only message of an answer. Throws PROTOCOL.
+std::string_view unframe(const std::string& body);
+
+// A request that only names a model.
+std::string write_model_request(const std::string& model, const std::string& version);
+std::string write_grpc_request(const InferRequest& request, const std::string& model,
+                               const std::string& version);
+
+// These throw PROTOCOL. Data of the answer may point into `message`.
+bool read_ready(std::string_view message);
+Metadata read_grpc_metadata(std::string_view message);
+InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message);
+
+}  // namespace sidecall::net

@@ -1,0 +1,107 @@
+// The Open Inference Protocol over HTTP; see client.h.
+#include <sidecall/sidecall.h>
+
+#include <utility>
+
+#include "client.h"
+#include "http_message.h"
+#include "net/common/error.h"
+#include "net/common/keys.h"
+
+namespace sidecall::net {
+namespace {
+
+int32_t status_of(int http_status) {
+  switch (http_status) {
+    case 401:
+    case 403:
+      return SIDECALL_DENIED;
+    case 404:
+    case 502:
+      return SIDECALL_UNREACHABLE;
+    case 408:
+    case 504:
+      return SIDECALL_TIMEOUT;
+    case 429:
+    case 503:
+      return SIDECALL_BUSY;
+    default:
+      return http_status >= 400 ? SIDECALL_ENGINE : SIDECALL_PROTOCOL;
+  }
+}
+
+class HttpClient final : public Client {
+ public:
+  explicit HttpClient(std::shared_ptr<const Address> address)
+      : Client(std::move(address)), path_("/v2/models/" + percent_encode(address_->model)) {
+    if (!address_->version.empty()) path_ += "/versions/" + percent_encode(address_->version);
+  }
+
+  Metadata describe(Clock::time_point deadline) override {
+    const Reply ready = get(path_ + "/ready", deadline);
+    // Servers answer 400, 404 or 503 for a model that they do not have, or that still loads. At
+    // open all of these mean that there is no model to call yet.
+    if (ready.status != 200) {
+      if (status_of(ready.status) == SIDECALL_DENIED) require_ok(ready);
+      fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body));
+    }
+    const Reply server = get("/v2", deadline);
+    is_binary_ =
+        address_->format == Format::kBinary ||
+        (address_->format == Format::kAuto && server.status == 200 && takes_binary(server.body));
+    const Reply metadata = get(path_, deadline);
+    require_ok(metadata);
+    return read_http_metadata(metadata.body);
+  }
+
+  std::shared_ptr<Exchange> make_run(const InferRequest& request,
+                                     Clock::time_point deadline) const override {
+    std::shared_ptr<Exchange> exchange = make_exchange(path_ + "/infer", deadline);
+    HttpBody body = write_http_request(request, is_binary_);
+    exchange->is_post = true;
+    exchange->body = std::move(body.bytes);
+    if (is_binary_) {
+      exchange->headers.emplace_back("Content-Type: application/octet-stream");
+      exchange->headers.push_back(std::string(kJsonLengthHeader) + ": " +
+                                  std::to_string(body.json_length));
+    } else {
+      exchange->headers.emplace_back("Content-Type: application/json");
+    }
+    exchange->headers.push_back(std::string(kTimeoutHeader) + ": " +
+                                std::to_string(left_ms(deadline)));
+    return exchange;
+  }
+
+  InferAnswer read_run(const OutputNames& names, const Reply& reply) const override {
+    require_answer(reply);
+    require_ok(reply);
+    return read_http_answer(names, reply);
+  }
+
+ private:
+  Reply get(const std::string& path, Clock::time_point deadline) const {
+    Reply reply = finish(make_exchange(path, deadline));
+    require_answer(reply);
+    return reply;
+  }
+
+  void require_ok(const Reply& reply) const {
+    if (reply.status == 200) return;
+    const std::string code = std::to_string(reply.status);
+    const int32_t status = status_of(reply.status);
+    if (status == SIDECALL_PROTOCOL)
+      fail(status, "expected status 200 or an error, got " + code, "");
+    fail(status, "the server answered with status " + code, read_error_text(reply.body));
+  }
+
+  std::string path_;
+  bool is_binary_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Client> make_http_client(std::shared_ptr<const Address> address) {
+  return std::make_unique<HttpClient>(std::move(address));
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,32 @@
+// Writes and reads the messages of the Open Inference Protocol over HTTP: JSON, and tensors in
+// binary after it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "exchange.h"
+#include "message.h"
+
+namespace sidecall::net {
+
+struct HttpBody {
+  std::string bytes;
+  size_t json_length = 0;  // the rest is binary
+};
+
+// `is_binary`: the tensors are sent and expected in binary, otherwise as JSON. Throws UNSUPPORTED
+// for what JSON cannot hold: numbers that are not finite, and 16-bit floats.
+HttpBody write_http_request(const InferRequest& request, bool is_binary);
+
+// Data of the answer point into `reply.body`. Throws PROTOCOL.
+InferAnswer read_http_answer(const OutputNames& names, const Reply& reply);
+
+// Both throw PROTOCOL. takes_binary() reads the metadata of the server itself.
+Metadata read_http_metadata(const std::string& body);
+bool takes_binary(const std::string& body);
+
+// The text of an error: the member "error" of a JSON object, or else the beginning of the body.
+std::string read_error_text(const std::string& body);
+
+}  // namespace sidecall::net

@@ -1,0 +1,404 @@
+// Executes HTTP requests on one thread; see loop.h.
+#include "loop.h"
+
+#include <curl/curl.h>
+#include <sidecall/sidecall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/per_process.h"
+#include "base/signals_blocked.h"
+#include "net/common/error.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kMaxAnswerBytes = size_t{1} << 30;
+constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
+constexpr size_t kMaxIdleHandles = 64;
+constexpr long kMaxConnections = 256;  // that are kept open without a request
+constexpr int kIdlePollMs = 60000;
+constexpr std::streamoff kMaxTokenBytes = 65536;
+
+struct FreeHeaders {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+struct FreeHandle {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+using Headers = std::unique_ptr<curl_slist, FreeHeaders>;
+using Handle = std::unique_ptr<CURL, FreeHandle>;
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\r\n";
+  const size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
+  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
+}
+
+// The token is read for each request, so that a file that is replaced takes effect at once.
+std::string read_token(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file && !file.eof()) text.clear();
+  const std::string token(trim(text));
+  const bool is_valid =
+      !token.empty() && token.size() <= kMaxTokenBytes &&
+      std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c <= '~'; });
+  if (!is_valid)
+    throw Error(SIDECALL_DENIED,
+                "token: expected a file with one line of visible ASCII, got none or another file");
+  return token;
+}
+
+// The file with the certificates of the authorities that this system trusts. Its place differs
+// between distributions.
+const std::string& system_ca() {
+  static const std::string found = [] {
+    const char* const named = secure_getenv("SSL_CERT_FILE");
+    if (named != nullptr && *named != '\0') return std::string(named);
+    for (const char* path :
+         {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+      if (access(path, R_OK) == 0) return std::string(path);
+    }
+    return std::string();
+  }();
+  return found;
+}
+
+// One transfer that is under way. Used by the thread of the loop only.
+struct Running {
+  std::shared_ptr<Exchange> exchange;
+  Handle handle;
+  Headers headers;
+  Reply reply;
+  size_t header_bytes = 0;
+  size_t sent_bytes = 0;  // of the body, if it may be sent only once
+  bool is_too_large = false;
+  char problem[CURL_ERROR_SIZE] = "";
+};
+
+size_t on_body(const char* data, size_t size, size_t count, void* context) {
+  auto* const running = static_cast<Running*>(context);
+  const size_t bytes = size * count;
+  if (bytes > kMaxAnswerBytes - running->reply.body.size()) {
+    running->is_too_large = true;
+    return 0;
+  }
+  try {
+    running->reply.body.append(data, bytes);
+  } catch (const std::exception&) {
+    return 0;
+  }
+  return bytes;
+}
+
+size_t on_header(const char* data, size_t size, size_t count, void* context) {
+  auto* const running = static_cast<Running*>(context);
+  const std::string_view line(data, size * count);
+  running->header_bytes += line.size();
+  if (running->header_bytes > kMaxHeaderBytes) {
+    running->is_too_large = true;
+    return 0;
+  }
+  try {
+    // Each answer begins with a status line; only the headers of the last answer matter, because
+    // the ones before are interim answers (100 Continue).
+    if (line.substr(0, 5) == "HTTP/") running->reply.headers.clear();
+    const size_t colon = line.find(':', 1);
+    if (colon != std::string_view::npos)
+      running->reply.headers.emplace_back(lower(trim(line.substr(0, colon))),
+                                          trim(line.substr(colon + 1)));
+  } catch (const std::exception&) {
+    return 0;
+  }
+  return line.size();
+}
+
+// Gives libcurl the body of a request that must not be sent twice. If a connection that was used
+// before has ended, libcurl would send the request again over another one. It needs to rewind the
+// body for that, and cannot rewind one that comes from a function.
+size_t on_send(char* to, size_t size, size_t count, void* context) {
+  auto* const running = static_cast<Running*>(context);
+  const std::string& body = running->exchange->body;
+  const size_t bytes = std::min(size * count, body.size() - running->sent_bytes);
+  body.copy(to, bytes, running->sent_bytes);
+  running->sent_bytes += bytes;
+  return bytes;
+}
+
+// `has_ended`: an operation on the connection failed, which libcurl does not tell from an answer
+// that breaks the rules of HTTP.
+Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
+  switch (code) {
+    case CURLE_OK:
+      return Transfer::kAnswered;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Transfer::kTimedOut;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return Transfer::kUnreachable;
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2_STREAM:
+      return Transfer::kBroken;
+    case CURLE_RECV_ERROR:
+      return has_ended ? Transfer::kBroken : Transfer::kInvalid;
+    case CURLE_OUT_OF_MEMORY:
+      return Transfer::kNoMemory;
+    case CURLE_WRITE_ERROR:
+      return is_too_large ? Transfer::kInvalid : Transfer::kNoMemory;
+    default:  // what the server sent is not HTTP
+      return Transfer::kInvalid;
+  }
+}
+
+class Loop {
+ public:
+  explicit Loop(uint64_t created_in) : generation(created_in) {}
+
+  void add(std::shared_ptr<Exchange> exchange, bool is_cancel) {
+    {
+      const std::lock_guard lock(mutex_);
+      start_once();
+      orders_.push_back({std::move(exchange), is_cancel});
+    }
+    curl_multi_wakeup(multi_);
+  }
+
+  const uint64_t generation;
+
+ private:
+  struct Order {
+    std::shared_ptr<Exchange> exchange;
+    bool is_cancel;
+  };
+
+  void start_once() {
+    if (multi_ != nullptr) return;
+    static const CURLcode initialized = curl_global_init(CURL_GLOBAL_ALL);
+    CURLM* const multi = initialized == CURLE_OK ? curl_multi_init() : nullptr;
+    if (multi == nullptr) throw Error(SIDECALL_OUT_OF_MEMORY, "cannot start the network thread");
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
+    multi_ = multi;
+    try {
+      const SignalsBlocked blocked;
+      std::thread([this] { run(); }).detach();
+    } catch (const std::exception&) {
+      multi_ = nullptr;
+      curl_multi_cleanup(multi);
+      throw Error(SIDECALL_OUT_OF_MEMORY, "cannot start the network thread");
+    }
+  }
+
+  [[noreturn]] void run() {
+    for (;;) {
+      take_orders();
+      int num_running = 0;
+      curl_multi_perform(multi_, &num_running);
+      int num_left = 0;
+      while (const CURLMsg* message = curl_multi_info_read(multi_, &num_left)) {
+        if (message->msg == CURLMSG_DONE) finish(message->easy_handle, message->data.result);
+      }
+      curl_multi_poll(multi_, nullptr, 0, kIdlePollMs, nullptr);
+    }
+  }
+
+  void take_orders() {
+    std::vector<Order> orders;
+    {
+      const std::lock_guard lock(mutex_);
+      orders.swap(orders_);
+    }
+    for (Order& order : orders) {
+      if (order.is_cancel) {
+        drop(order.exchange.get());
+      } else {
+        begin(std::move(order.exchange));
+      }
+    }
+  }
+
+  static void end(Exchange* exchange, Transfer transfer, const std::string& problem) {
+    Reply reply;
+    reply.transfer = transfer;
+    reply.problem = problem;
+    exchange->end(std::move(reply));
+  }
+
+  void begin(std::shared_ptr<Exchange> exchange) {
+    try {
+      auto running = std::make_unique<Running>();
+      running->exchange = exchange;
+      if (!idle_.empty()) {
+        running->handle = std::move(idle_.back());
+        idle_.pop_back();
+        curl_easy_reset(running->handle.get());
+      } else {
+        running->handle.reset(curl_easy_init());
+      }
+      CURL* const handle = running->handle.get();
+      if (handle == nullptr) throw std::bad_alloc();
+      const CURLcode prepared = prepare(running.get());
+      if (prepared != CURLE_OK)
+        return end(exchange.get(), transfer_of(prepared, false, false),
+                   curl_easy_strerror(prepared));
+      if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
+      running_.emplace(handle, std::move(running));
+    } catch (const Error& error) {
+      // Only the token is read here, and a token that cannot be read denies the request.
+      end(exchange.get(), Transfer::kUnreachable, error.what());
+    } catch (const std::exception&) {
+      end(exchange.get(), Transfer::kNoMemory, "out of memory");
+    }
+  }
+
+  static CURLcode prepare(Running* running) {
+    const Exchange& exchange = *running->exchange;
+    const Address& address = *exchange.address;
+    CURL* const handle = running->handle.get();
+    CURLcode result = CURLE_OK;
+    const auto set = [&](CURLoption option, auto value) {
+      if (result == CURLE_OK) result = curl_easy_setopt(handle, option, value);
+    };
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(exchange.deadline - Clock::now());
+    // At least 1, because 0 means no limit. The waiter itself keeps the deadline exactly.
+    const long timeout =
+        static_cast<long>(std::clamp<int64_t>(left.count() + 1, 1, INT64_C(1) << 30));
+    set(CURLOPT_URL, exchange.url.c_str());
+    set(CURLOPT_PROTOCOLS_STR, "http,https");
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_QUICK_EXIT, 1L);
+    set(CURLOPT_FOLLOWLOCATION, 0L);
+    set(CURLOPT_TIMEOUT_MS, timeout);
+    set(CURLOPT_CONNECTTIMEOUT_MS, timeout);
+    set(CURLOPT_ERRORBUFFER, running->problem);
+    set(CURLOPT_WRITEFUNCTION, &on_body);
+    set(CURLOPT_WRITEDATA, running);
+    set(CURLOPT_HEADERFUNCTION, &on_header);
+    set(CURLOPT_HEADERDATA, running);
+    set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);
+    if (!address.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, address.socket.c_str());
+    if (address.protocol == Protocol::kGrpc) {
+      set(CURLOPT_HTTP_VERSION, address.is_secure ? long{CURL_HTTP_VERSION_2TLS}
+                                                  : long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE});
+      set(CURLOPT_PIPEWAIT, 1L);
+    } else {
+      set(CURLOPT_HTTP_VERSION,
+          address.is_secure ? long{CURL_HTTP_VERSION_2TLS} : long{CURL_HTTP_VERSION_1_1});
+    }
+    if (address.is_secure) {
+      set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+      const std::string& ca = address.ca.empty() ? system_ca() : address.ca;
+      if (!ca.empty()) set(CURLOPT_CAINFO, ca.c_str());
+      if (!address.cert.empty()) set(CURLOPT_SSLCERT, address.cert.c_str());
+      if (!address.key.empty()) set(CURLOPT_SSLKEY, address.key.c_str());
+    }
+    if (exchange.is_post) {
+      set(CURLOPT_POST, 1L);
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange.body.size()));
+      if (exchange.may_repeat) {
+        set(CURLOPT_POSTFIELDS, exchange.body.data());
+      } else {
+        set(CURLOPT_READFUNCTION, &on_send);
+        set(CURLOPT_READDATA, running);
+      }
+    }
+    const auto add_header = [&](const std::string& line) {
+      curl_slist* const longer = curl_slist_append(running->headers.get(), line.c_str());
+      if (longer == nullptr) throw std::bad_alloc();
+      static_cast<void>(running->headers.release());
+      running->headers.reset(longer);
+    };
+    // libcurl would wait for "100 Continue" before it sends a large request.
+    add_header("Expect:");
+    for (const std::string& header : exchange.headers) add_header(header);
+    if (!address.token.empty()) add_header("Authorization: Bearer " + read_token(address.token));
+    set(CURLOPT_HTTPHEADER, running->headers.get());
+    return result;
+  }
+
+  void finish(CURL* handle, CURLcode code) {
+    const auto found = running_.find(handle);
+    if (found == running_.end()) return;
+    Running& running = *found->second;
+    long os_error = 0;
+    curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &os_error);
+    running.reply.transfer = transfer_of(code, running.is_too_large,
+                                         os_error != 0 || running.exchange->address->is_secure);
+    if (code != CURLE_OK)
+      running.reply.problem = running.is_too_large         ? "the answer is larger than 1 GiB"
+                              : running.problem[0] != '\0' ? running.problem
+                                                           : curl_easy_strerror(code);
+    long status = 0;
+    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+    running.reply.status = static_cast<int>(status);
+    const std::shared_ptr<Exchange> exchange = running.exchange;
+    Reply reply = std::move(running.reply);
+    remove(found);
+    exchange->end(std::move(reply));
+  }
+
+  void drop(const Exchange* exchange) {
+    const auto found = std::find_if(running_.begin(), running_.end(), [&](const auto& each) {
+      return each.second->exchange.get() == exchange;
+    });
+    if (found != running_.end()) remove(found);
+  }
+
+  void remove(std::unordered_map<CURL*, std::unique_ptr<Running>>::iterator at) {
+    curl_multi_remove_handle(multi_, at->first);
+    if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(at->second->handle));
+    running_.erase(at);
+  }
+
+  std::mutex mutex_;  // guards orders_ and the start
+  std::vector<Order> orders_;
+  CURLM* multi_ = nullptr;  // set before the thread starts
+  // The rest belongs to the thread of the loop.
+  std::unordered_map<CURL*, std::unique_ptr<Running>> running_;
+  std::vector<Handle> idle_;
+};
+
+}  // namespace
+
+void submit(std::shared_ptr<Exchange> exchange) {
+  per_process<Loop>().add(std::move(exchange), false);
+}
+
+void cancel(std::shared_ptr<Exchange> exchange) noexcept {
+  try {
+    per_process<Loop>().add(std::move(exchange), true);
+  } catch (const std::exception&) {
+    // The transfer ends at its deadline.
+  }
+}
+
+}  // namespace sidecall::net

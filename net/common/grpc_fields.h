@@ -1,0 +1,38 @@
+// Field numbers of the messages of inference.GRPCInferenceService, from the protocol's own
+// open_inference_grpc.proto.
+#pragma once
+
+#include <cstdint>
+
+namespace sidecall::net::grpc {
+
+// A model and its version, in ModelReadyRequest, ModelMetadataRequest and ModelInferRequest.
+inline constexpr uint32_t kModelName = 1, kModelVersion = 2;
+
+// ModelReadyResponse
+inline constexpr uint32_t kReady = 1;
+
+// ModelMetadataResponse, and its TensorMetadata
+inline constexpr uint32_t kMetadataInputs = 4, kMetadataOutputs = 5, kMetadataProperties = 6;
+
+// InferInputTensor, InferRequestedOutputTensor, InferOutputTensor and TensorMetadata
+inline constexpr uint32_t kTensorName = 1, kTensorDatatype = 2, kTensorShape = 3;
+inline constexpr uint32_t kTensorContents = 5;
+
+// ModelInferRequest
+inline constexpr uint32_t kRequestInputs = 5, kRequestOutputs = 6, kRawInputs = 7;
+
+// ModelInferResponse
+inline constexpr uint32_t kResponseParameters = 4, kResponseOutputs = 5, kRawOutputs = 6;
+
+// InferParameter
+inline constexpr uint32_t kStringParameter = 3;
+
+// The fields of InferTensorContents.
+inline constexpr uint32_t kBools = 1, kInt32s = 2, kInt64s = 3, kUint32s = 4, kUint64s = 5,
+                          kFloats = 6, kDoubles = 7, kBytes = 8;
+
+// An entry of a map.
+inline constexpr uint32_t kKey = 1, kValue = 2;
+
+}  // namespace sidecall::net::grpc

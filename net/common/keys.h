@@ -1,0 +1,15 @@
+// Names that sidecall adds to the Open Inference Protocol; net/PROTOCOL.md describes them.
+#pragma once
+
+namespace sidecall::net {
+
+// Among the properties of a model: the text of its contract.
+inline constexpr const char* kContractKey = "sidecall.contract";
+// Among the properties of a model and the parameters of an answer: the id of the model.
+inline constexpr const char* kModelIdKey = "sidecall.model_id";
+// A header of requests over HTTP: how many milliseconds the client waits for the answer.
+inline constexpr const char* kTimeoutHeader = "Sidecall-Timeout-Ms";
+// Length of the JSON in a body that has binary tensors after it.
+inline constexpr const char* kJsonLengthHeader = "Inference-Header-Content-Length";
+
+}  // namespace sidecall::net

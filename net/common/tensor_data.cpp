@@ -1,0 +1,55 @@
+// Writes and reads tensors in binary; see tensor_data.h.
+#include "tensor_data.h"
+
+#include <limits>
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kLengthBytes = 4;
+
+}  // namespace
+
+uint64_t strings_bytes(const int64_t* offsets, int64_t count) noexcept {
+  return static_cast<uint64_t>(offsets[count] - offsets[0]) +
+         static_cast<uint64_t>(count) * kLengthBytes;
+}
+
+void append_strings(const char* bytes, const int64_t* offsets, int64_t count, std::string* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t length = offsets[i + 1] - offsets[i];
+    for (size_t byte = 0; byte < kLengthBytes; ++byte)
+      out->push_back(static_cast<char>(length >> (8 * byte)));
+    out->append(bytes + offsets[i], static_cast<size_t>(length));
+  }
+}
+
+bool read_strings(std::string_view data, int64_t count, std::vector<char>* bytes,
+                  std::vector<int64_t>* offsets) {
+  bytes->clear();
+  offsets->assign(1, 0);
+  for (int64_t i = 0; i < count; ++i) {
+    if (data.size() < kLengthBytes) return false;
+    size_t length = 0;
+    for (size_t byte = 0; byte < kLengthBytes; ++byte)
+      length |= size_t{static_cast<unsigned char>(data[byte])} << (8 * byte);
+    data.remove_prefix(kLengthBytes);
+    if (data.size() < length) return false;
+    bytes->insert(bytes->end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(length));
+    offsets->push_back(static_cast<int64_t>(bytes->size()));
+    data.remove_prefix(length);
+  }
+  return data.empty();
+}
+
+int64_t element_count(const Dims& dims) noexcept {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 16;
+  int64_t count = 1;
+  for (const int64_t size : dims) {
+    if (size < 0 || (size != 0 && count > kMost / size)) return -1;
+    count *= size;
+  }
+  return count;
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,27 @@
+// Elements of tensors as the Open Inference Protocol sends them in binary: numbers in little-endian
+// order, and each string after its length in four bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/tensor_spec.h"
+
+namespace sidecall::net {
+
+// Appends strings; string i is bytes[offsets[i]] to bytes[offsets[i + 1]].
+void append_strings(const char* bytes, const int64_t* offsets, int64_t count, std::string* out);
+// The number of bytes that append_strings() appends.
+uint64_t strings_bytes(const int64_t* offsets, int64_t count) noexcept;
+
+// Reads `count` strings, which must fill `data`. Replaces `bytes` and `offsets`; returns false if
+// the lengths do not fit.
+bool read_strings(std::string_view data, int64_t count, std::vector<char>* bytes,
+                  std::vector<int64_t>* offsets);
+
+// The number of elements of this shape; -1 if a dimension is negative, or no data can be so large.
+int64_t element_count(const Dims& dims) noexcept;
+
+}  // namespace sidecall::net
