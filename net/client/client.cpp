@@ -59,6 +59,8 @@ void Client::require_answer(const Reply& reply) const {
       return;
     case Transfer::kUnreachable:
       fail(SIDECALL_UNREACHABLE, "the server cannot be reached", reply.problem);
+    case Transfer::kDenied:
+      fail(SIDECALL_DENIED, "the request cannot be sent", reply.problem);
     case Transfer::kBroken:
       fail(SIDECALL_PEER_DIED, "the connection ended before the answer", reply.problem);
     case Transfer::kTimedOut:

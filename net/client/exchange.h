@@ -21,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 enum class Transfer {
   kAnswered,     // an answer with any HTTP status
   kUnreachable,  // no connection, or none that can be trusted
+  kDenied,       // there is no token to send
   kBroken,       // the connection ended before the answer was there
   kTimedOut,
   kInvalid,  // the answer was not HTTP, or too large

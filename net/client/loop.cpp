@@ -272,8 +272,8 @@ class Loop {
       if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
       running_.emplace(handle, std::move(running));
     } catch (const Error& error) {
-      // Only the token is read here, and a token that cannot be read denies the request.
-      end(exchange.get(), Transfer::kUnreachable, error.what());
+      // Only the token is read here.
+      end(exchange.get(), Transfer::kDenied, error.what());
     } catch (const std::exception&) {
       end(exchange.get(), Transfer::kNoMemory, "out of memory");
     }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # build.sh FOLDER: downloads and builds the static libraries that libsidecall-net.so contains (see
 # versions.txt) and installs them into FOLDER. make runs it. CC chooses the compiler. A library that
-# FOLDER has in this version is not built again.
+# FOLDER has already, built in the same way, is not built again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
@@ -55,6 +55,7 @@ build() { # build NAME FILE OPTION...
   rm -rf "$folder/src/$name" "$folder/build/$name"
   mkdir -p "$folder/src/$name"
   tar -xf "$sources/$file" -C "$folder/src/$name" --strip-components=1
+  [ ! -e "$here/$name.patch" ] || patch -d "$folder/src/$name" -p1 <"$here/$name.patch"
   cmake -S "$folder/src/$name" -B "$folder/build/$name" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_INSTALL_PREFIX="$folder" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$folder" \
     -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_C_VISIBILITY_PRESET=hidden \
@@ -90,8 +91,9 @@ options_of() {
 
 grep -v '^#' "$here/versions.txt" | while read -r name file hash; do
   mark=$folder/.$name
-  [ "$(cat "$mark" 2>/dev/null)" != "$file $hash" ] || continue
+  recipe="$file $hash $(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)"
+  [ "$(cat "$mark" 2>/dev/null)" != "$recipe" ] || continue
   fetch "$name" "$file" "$hash"
   build "$name" "$file" $(options_of "$name")
-  echo "$file $hash" >"$mark"
+  echo "$recipe" >"$mark"
 done

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -145,11 +146,20 @@ def messages() -> tuple[Any, Any]:
 class Peer:
     """Serves all models of a folder until `close`.
 
-    `binary`: whether the server takes tensors in binary over HTTP, and says so. `delay`: how many
+    `sockets`: a folder for sockets, which the server then listens on besides ports. `tls`: an SSL
+    context for HTTP and credentials for gRPC. `binary`: whether the server takes tensors in binary over HTTP, and says so. `delay`: how many
     seconds each run takes longer. `answered` counts runs that were answered.
     """
 
-    def __init__(self, folder: Path, *, binary: bool = True, with_contract: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binary: bool = True,
+        with_contract: bool = True,
+        sockets: Path | None = None,
+        tls: tuple[ssl.SSLContext, grpc.ServerCredentials] | None = None,
+    ) -> None:
         self.folder, self.binary, self.with_contract = folder, binary, with_contract
         self.delay = 0.0
         self.is_ready = True
@@ -160,22 +170,36 @@ class Peer:
         )
         self._served: dict[str, Served] = {}
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
-        self._http.daemon_threads = True
-        self.port = self._http.server_port
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        self.num_cancelled = 0  # runs over gRPC that the client cancelled
+        self._tls = tls
+        self._http = [ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))]
+        self.port = self._http[0].server_port
+        if tls is not None:
+            self._http[0].socket = tls[0].wrap_socket(self._http[0].socket, server_side=True)
+        if sockets is not None:
+            self._http.append(SocketServer(str(sockets / "http.sock"), handler_of(self)))
+        for server in self._http:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         self._grpc = grpc.server(
             ThreadPoolExecutor(4),
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
         )
         messages()[1].add_GRPCInferenceServiceServicer_to_server(service_of(self), self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
+        self.grpc_port = (
+            self._grpc.add_insecure_port("127.0.0.1:0")
+            if tls is None
+            else self._grpc.add_secure_port("127.0.0.1:0", tls[1])
+        )
+        if sockets is not None:
+            self._grpc.add_insecure_port(f"unix:{sockets}/grpc.sock")
         self._grpc.start()
 
     def uri(self, route: str, model: str) -> str:
-        if route == "grpc":
-            return f"grpc://127.0.0.1:{self.grpc_port}/{model}"
-        return f"http://127.0.0.1:{self.port}/{model}"
+        secure = "" if self._tls is None else "s"
+        port = self.grpc_port if route == "grpc" else self.port
+        host = "127.0.0.1" if self._tls is None else "localhost"
+        return f"{route}{secure}://{host}:{port}/{model}"
 
     def served(self, model: str) -> Served:
         path = self.folder / model
@@ -194,15 +218,26 @@ class Peer:
         return self.change(self.served(model).run(inputs, names))
 
     def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        for server in self._http:
+            server.shutdown()
+            server.server_close()
         self._grpc.stop(None)
+
+
+class SocketServer(ThreadingHTTPServer):
+    """Serves HTTP at a socket of this host."""
+
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "localhost", 0
 
 
 def handler_of(peer: Peer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+        wbufsize = 65536  # an answer is sent at once, so Nagle's algorithm does not delay it
 
         def log_message(self, *_: object) -> None:
             pass
@@ -319,8 +354,16 @@ def service_of(peer: Peer) -> Any:
         def call(_self: object, request: Any, context: grpc.ServicerContext) -> Any:
             headers = {key: str(value) for key, value in context.invocation_metadata()}
             headers["time_remaining"] = str(context.time_remaining())
+
+            def count() -> None:
+                peer.num_cancelled += 1
+
+            is_over = False
+            context.add_callback(lambda: None if is_over else count())
             try:
-                return method(request, headers)
+                answer = method(request, headers)
+                is_over = True
+                return answer
             except Refused as error:
                 context.abort(error.code, str(error))
 
