@@ -30,7 +30,6 @@ constexpr Scheme kSchemes[] = {{"http://", Protocol::kHttp, false, false, 80},
                                {"grpc://", Protocol::kGrpc, false, false, 8001},
                                {"grpcs://", Protocol::kGrpc, true, false, 443},
                                {"grpc+unix:", Protocol::kGrpc, false, true, 0}};
-constexpr size_t kMaxHosts = 64;
 constexpr size_t kMaxSocketPath = 107;  // sun_path without its NUL
 
 [[noreturn]] void refuse(const std::string& expected, const std::string& got) {
@@ -186,13 +185,7 @@ Address read_address(const std::string& uri) {
     address.prefix = rest.substr(end);
     if (!address.prefix.empty() && address.protocol == Protocol::kGrpc)
       refuse("a host and a model", "further parts of a path");
-    for (std::string_view hosts = rest.substr(0, end);;) {
-      const size_t comma = std::min(hosts.find(','), hosts.size());
-      address.hosts.push_back(read_host(hosts.substr(0, comma), scheme->port));
-      if (comma == hosts.size()) break;
-      hosts.remove_prefix(comma + 1);
-    }
-    if (address.hosts.size() > kMaxHosts) refuse("at most 64 hosts", "more");
+    address.host = read_host(rest.substr(0, end), scheme->port);
   }
   check(address);
   return address;

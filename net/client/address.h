@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 namespace sidecall::net {
 
@@ -17,12 +16,12 @@ struct Host {
 
 struct Address {
   Protocol protocol = Protocol::kHttp;
-  bool is_secure = false;   // TLS
-  std::vector<Host> hosts;  // at least one, or none for a socket
-  std::string socket;       // the path of a Unix socket, or ""
-  std::string prefix;       // of all paths of the server: "" or "/serving"
-  std::string model;        // decoded
-  std::string version;      // "" for the server's choice
+  bool is_secure = false;  // TLS
+  Host host;               // unless it is a socket
+  std::string socket;      // the path of a Unix socket, or ""
+  std::string prefix;      // of all paths of the server: "" or "/serving"
+  std::string model;       // decoded
+  std::string version;     // "" for the server's choice
   Format format = Format::kAuto;
   std::string contract;       // path of an .onnx file, or ""
   std::string ca, cert, key;  // paths of PEM files, or ""

@@ -29,12 +29,9 @@ std::shared_ptr<Exchange> Client::make_exchange(const std::string& path,
   exchange->address = address_;
   exchange->deadline = deadline;
   exchange->url = address_->is_secure ? "https://" : "http://";
-  if (address_->hosts.empty()) {
-    exchange->url += "localhost";
-  } else {
-    const Host& host = address_->hosts.front();
-    exchange->url += host.name + ":" + std::to_string(host.port);
-  }
+  exchange->url += address_->socket.empty()
+                       ? address_->host.name + ":" + std::to_string(address_->host.port)
+                       : "localhost";
   exchange->url += address_->prefix + path;
   return exchange;
 }

@@ -1,0 +1,195 @@
+"""Servers of others: NVIDIA's Triton and Seldon's MLServer answer as the model in this process does.
+
+Both run the file with their own Python, and the contract comes from the file that is here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import sidecall
+from peer import DATATYPES, ONNX_TYPES, free_port
+
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("network_library")]
+ROOT = Path(__file__).parents[2]
+MODELS, PEERS = ROOT / "tests/vectors/models", ROOT / "build/peers"
+# The strings of Triton need an older NumPy (servers/triton_model.py). MLServer sends null instead of
+# NaN, which some golden rows expect.
+WITHOUT_STRINGS = ["gbm", "steps", "floats_float64", "matrix"]
+WITHOUT_NAN = ["gbm", "steps", "penguins", "label_string"]
+
+
+def specs_of(model: str) -> tuple[list, list]:
+    session = onnxruntime.InferenceSession(str(MODELS / f"{model}.onnx"))
+    return session.get_inputs(), session.get_outputs()
+
+
+def dims_of(spec: object) -> list[int]:
+    return [size if isinstance(size, int) else -1 for size in spec.shape]
+
+
+def wait_for(port: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the server did not listen")
+
+
+@contextmanager
+def running(words: list, environment: dict[str, str], log: Path, *ports: int) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            env=os.environ | environment,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            for port in ports:
+                wait_for(port, process)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    folder, home = tmp_path_factory.mktemp("triton"), PEERS / "triton/pytriton/tritonserver"
+    for model in WITHOUT_STRINGS:
+
+        def tensors(specs: list) -> str:
+            return ", ".join(
+                f'{{ name: "{spec.name}", dims: {dims_of(spec)}, '
+                f"data_type: TYPE_{ONNX_TYPES[spec.type]} }}"
+                for spec in specs
+            )
+
+        inputs, outputs = specs_of(model)
+        version = folder / "repository" / model / "1"
+        version.mkdir(parents=True)
+        shutil.copy(MODELS / f"{model}.onnx", version / "model.onnx")
+        shutil.copy(Path(__file__).parent / "servers/triton_model.py", version / "model.py")
+        (version.parent / "config.pbtxt").write_text(
+            f'name: "{model}"\nbackend: "python"\ninput [ {tensors(inputs)} ]\n'
+            f"output [ {tensors(outputs)} ]\n"
+        )
+    ports = {"http": free_port(), "grpc": free_port()}
+    libraries = [PEERS / "triton/nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
+    words = [
+        home / "bin/tritonserver",
+        f"--model-repository={folder}/repository",
+        f"--backend-directory={home}/backends",
+        f"--cache-directory={home}/caches",
+        f"--http-port={ports['http']}",
+        f"--grpc-port={ports['grpc']}",
+        "--http-address=127.0.0.1",
+        "--grpc-address=127.0.0.1",
+        "--allow-metrics=false",
+        "--exit-timeout-secs=2",
+    ]
+    environment = {
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+    }
+    with running(words, environment, folder / "log", *ports.values()):
+        yield ports
+
+
+@pytest.fixture(scope="module")
+def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    folder = tmp_path_factory.mktemp("mlserver")
+    for model in WITHOUT_NAN:
+
+        def tensors(specs: list) -> list[dict]:
+            return [
+                {"name": spec.name, "datatype": ONNX_TYPES[spec.type], "shape": dims_of(spec)}
+                for spec in specs
+            ]
+
+        inputs, outputs = specs_of(model)
+        (folder / model).mkdir()
+        shutil.copy(
+            Path(__file__).parent / "servers/mlserver_runtime.py", folder / model / "runtime.py"
+        )
+        settings = {
+            "name": model,
+            "implementation": "runtime.Runtime",
+            "inputs": tensors(inputs),
+            "outputs": tensors(outputs),
+            "parameters": {"uri": str(MODELS / f"{model}.onnx")},
+        }
+        (folder / model / "model-settings.json").write_text(json.dumps(settings))
+    ports = {"http": free_port(), "grpc": free_port()}
+    general = {
+        "host": "127.0.0.1",
+        "http_port": ports["http"],
+        "grpc_port": ports["grpc"],
+        "metrics_endpoint": None,
+        "parallel_workers": 0,
+    }
+    (folder / "settings.json").write_text(json.dumps(general))
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(PEERS / "mlserver"), sysconfig.get_path("purelib")])
+    }
+    words = [sys.executable, PEERS / "mlserver/bin/mlserver", "start", folder]
+    with running(words, environment, folder / "log", *ports.values()):
+        yield ports
+
+
+CASES = [("triton", name) for name in WITHOUT_STRINGS] + [
+    ("mlserver", name) for name in WITHOUT_NAN
+]
+
+
+@pytest.mark.parametrize("route", ["http", "grpc"])
+@pytest.mark.parametrize(("server", "name"), CASES)
+def test_golden_rows_and_random_rows_give_the_same_answers(
+    server: str, name: str, route: str, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue(server)[route]
+    path = MODELS / f"{name}.onnx"
+    uri = f"{route}://127.0.0.1:{port}/{name}?contract={path}"
+    # MLServer takes JSON only over HTTP, and JSON has no NaN, which golden rows may have.
+    only_json = server == "mlserver" and route == "http"
+    rng = np.random.default_rng(0)
+    with (
+        sidecall.open(path) as local,
+        sidecall.open(uri, wait=30, verify="off" if only_json else "error") as remote,
+    ):
+        inputs, _ = specs_of(name)
+        for rows in (1, 7):
+            given = {}
+            for spec in inputs:
+                shape = [rows if size == -1 else size for size in dims_of(spec)]
+                kind = np.dtype(DATATYPES[ONNX_TYPES[spec.type]])
+                given[spec.name] = (
+                    np.full(shape, "Biscoe", np.object_)
+                    if kind == np.object_
+                    else rng.uniform(0, 2, shape).astype(kind)
+                )
+            try:
+                expected = local.run(given)
+            except sidecall.errors.Error as error:
+                with pytest.raises(type(error)):
+                    remote.run(given)
+                continue
+            for output, array in remote.run(given).items():
+                np.testing.assert_array_equal(array, expected[output])
