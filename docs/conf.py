@@ -27,6 +27,7 @@ NAVIGATION = {
                 "export",
                 "pipelines",
                 "converters",
+                "pytorch",
                 "c",
                 "cpp",
                 "node",
@@ -37,9 +38,15 @@ NAVIGATION = {
         ],
         "Guides": [
             f"docs/{name}"
-            for name in ("python", "node", "c", "command", "serving", "coverage", "engine")
+            for name in (
+                *("python", "node", "c", "go", "java", "rust", "command", "languages"),
+                *("serving", "network", "hardening", "coverage", "engine"),
+            )
         ],
-        "Reference": ["docs/reference", "docs/contract", "shm/PROTOCOL", "docs/glossary"],
+        "Reference": [
+            *("docs/reference", "docs/contract", "shm/PROTOCOL", "net/PROTOCOL", "docs/glossary"),
+            *("docs/reliability", "docs/outcomes", "docs/test-coverage"),
+        ],
         "Project": [
             "README </README>",
             "ARCHITECTURE",
@@ -75,6 +82,7 @@ include_patterns = [
     "docs/*.md",
     "docs/reference/generated/*.rst",
     "examples/README.md",
+    "net/PROTOCOL.md",
     "shm/PROTOCOL.md",
     "tests/vectors/README.md",
     "tests/verify/README.md",
@@ -93,6 +101,8 @@ copybutton_prompt_is_regexp = True
 highlight_language = "none"
 # Examples in comments leave things out, such as `...wait for SIGTERM...`.
 suppress_warnings = ["misc.highlighting_failure"]
+# A type variable, which has no page.
+nitpick_ignore = [("py:class", "sidecall.converters._C")]
 
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["mlflow"]  # sidecall.mlflow needs it, and the pages do not

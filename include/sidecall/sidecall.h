@@ -83,7 +83,8 @@
  *             seconds for a remote one.
  * Routes      A path or a file: URI opens a local model, which runs in this process. shm: and exec:
  *             URIs open a remote model, which runs in another process of this host, over shared
- *             memory. Everything below holds for both, including errors and their texts;
+ *             memory; http: and grpc: URIs one that runs on another host, by the Open Inference
+ *             Protocol. Everything below holds for all, including errors and their texts;
  *             differences are stated. After a restart of the server the next run connects again and
  *             keeps its inputs.
  * Exit        A program may end while runs are in progress, pending or given up: by return from
@@ -157,6 +158,10 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  *             remote: exec:COMMAND ARGUMENTS for a program that is started as the server, and is
  *             ended when the model is released. Words are quoted as in a shell, but nothing is
  *             expanded and no shell runs. Needs options->allow_exec.
+ *             remote: http://HOST:PORT/MODEL, https:, http+unix:, grpc:, grpcs: or grpc+unix: for a
+ *             model on a server that speaks the Open Inference Protocol, such as Triton. Needs
+ *             libsidecall-net.so. ?contract=FILE names a local file for the contract;
+ *             docs/network.md has the other options
  * options     NULL for the defaults
  * out_model   the handle, which the caller closes with sidecall_model_close
  *
@@ -174,8 +179,9 @@ typedef struct sidecall_model_options sidecall_model_options;  /* below, after t
  *
  * For a remote model, this function asks the server for the signature and the contract. A server
  * normally verifies the golden rows when it starts. If it has not, opening sends them to the server
- * and checks the answers. Once the server is there (see wait_ns), all of this ends within 30
- * seconds, or opening fails with TIMEOUT. ONNX Runtime is neither needed nor loaded.
+ * and checks the answers. A server of the Open Inference Protocol always gets them. Once the server
+ * is there (see wait_ns), all of this ends within 30 seconds, or opening fails with TIMEOUT. ONNX
+ * Runtime is neither needed nor loaded.
  *
  * Errors: INVALID_ARGUMENT (also exec: without allow_exec), FILE_*, CONTRACT_INVALID,
  * CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE, ENGINE_NOT_FOUND, ENGINE_TOO_OLD,
@@ -1149,6 +1155,12 @@ SIDECALL_API sidecall_status sidecall_call_disconnect(sidecall_call *call, sidec
  * - options.wait_ns says how long to wait for a server that is starting or restarting.
  * - Large outputs may be read-only (SIDECALL_VIEW_READ_ONLY).
  * - After fork() the child cannot use the model: FORKED.
+ *
+ * http: and grpc: URIs call a server on another host by the Open Inference Protocol. A call then
+ * owns the memory of its tensors. The memory of a run that was given up is free at once, because
+ * the request was copied. A run may fail with UNREACHABLE at any time, because each one needs a
+ * connection; connections are kept and shared. libsidecall-net.so is loaded when the first such
+ * model is opened.
  *
  * exec: URIs start the server as a child process, and need options.allow_exec:
  *

@@ -26,7 +26,7 @@ from peer import DATATYPES, ONNX_TYPES, free_port
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("network_library")]
 ROOT = Path(__file__).parents[2]
 MODELS, PEERS = ROOT / "tests/vectors/models", ROOT / "build/peers"
-# The strings of Triton need an older NumPy (servers/triton_model.py). MLServer sends null instead of
+# Triton's strings need an older NumPy (servers/triton_model.py). MLServer sends null instead of
 # NaN, which some golden rows expect.
 WITHOUT_STRINGS = ["gbm", "steps", "floats_float64", "matrix"]
 WITHOUT_NAN = ["gbm", "steps", "penguins", "label_string"]
