@@ -8,18 +8,12 @@ endif()
 sidecall_require_header(SIDECALL_PROTOZERO_INCLUDE protozero/pbf_reader.hpp libprotozero-dev)
 
 add_library(sidecall-net SHARED
-  net/client/address.cpp
-  net/client/answer_data.cpp
+  ${SIDECALL_NET_MESSAGES}
   net/client/api.cpp
   net/client/client.cpp
-  net/client/exchange.cpp
   net/client/grpc_client.cpp
-  net/client/grpc_message.cpp
   net/client/http_client.cpp
-  net/client/http_message.cpp
   net/client/loop.cpp
-  net/client/message.cpp
-  net/common/tensor_data.cpp
 )
 target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
 target_include_directories(sidecall-net PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")

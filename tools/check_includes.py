@@ -63,6 +63,8 @@ LAYERS = {
         "core",
         "engines/native",
         "engines/remote",
+        "net/client",
+        "net/common",
         "shm/common",
         "shm/client",
         "shm/server",

@@ -21,6 +21,7 @@ namespace {
 
 using protozero::pbf_reader;
 using protozero::pbf_writer;
+using WireType = protozero::pbf_wire_type;
 
 constexpr size_t kFrameBytes = 5;  // whether the message is compressed, and its length
 constexpr size_t kMaxRank = 64;
@@ -38,12 +39,32 @@ auto with_protocol_errors(Body body) -> decltype(body()) {
   }
 }
 
-// Reads the values of a repeated field, packed or not, one field at a time.
+// protozero asserts that a field has the wire type that it is read as, so this is checked first.
+void expect(const pbf_reader& reader, WireType type) {
+  if (reader.wire_type() != type)
+    broken_answer("a message of the protocol", "a field of another type");
+}
+
+std::string_view read_bytes(pbf_reader* reader) {
+  expect(*reader, WireType::length_delimited);
+  return view(reader->get_view());
+}
+
+std::string read_text(pbf_reader* reader) { return std::string(read_bytes(reader)); }
+
+bool read_bool(pbf_reader* reader) {
+  expect(*reader, WireType::varint);
+  return reader->get_bool();
+}
+
+// Reads the values of a repeated field, packed or not, one field at a time. `type` is that of a
+// single value.
 template <typename Packed, typename Single, typename Add>
-void read_repeated(pbf_reader* reader, Packed packed, Single single, Add add) {
-  if (reader->wire_type() == protozero::pbf_wire_type::length_delimited) {
+void read_repeated(pbf_reader* reader, WireType type, Packed packed, Single single, Add add) {
+  if (reader->wire_type() == WireType::length_delimited) {
     for (const auto value : (reader->*packed)()) add(value);
   } else {
+    expect(*reader, type);
     add((reader->*single)());
   }
 }
@@ -60,18 +81,18 @@ Tensor read_tensor(std::string_view message) {
   while (reader.next()) {
     switch (reader.tag()) {
       case grpc::kTensorName:
-        tensor.name = reader.get_string();
+        tensor.name = read_text(&reader);
         break;
       case grpc::kTensorDatatype:
-        tensor.datatype = reader.get_string();
+        tensor.datatype = read_text(&reader);
         break;
       case grpc::kTensorShape:
-        read_repeated(&reader, &pbf_reader::get_packed_int64, &pbf_reader::get_int64,
-                      [&](int64_t size) { tensor.dims.push_back(size); });
+        read_repeated(&reader, WireType::varint, &pbf_reader::get_packed_int64,
+                      &pbf_reader::get_int64, [&](int64_t size) { tensor.dims.push_back(size); });
         if (tensor.dims.size() > kMaxRank) broken_answer("at most 64 dimensions", "more");
         break;
       case grpc::kTensorContents:
-        tensor.contents = view(reader.get_view());
+        tensor.contents = read_bytes(&reader);
         break;
       default:
         reader.skip();
@@ -133,28 +154,30 @@ class Contents {
   void read(pbf_reader* reader) {
     switch (reader->tag()) {
       case grpc::kBools:
-        return read_repeated(reader, &pbf_reader::get_packed_bool, &pbf_reader::get_bool,
+        return read_repeated(reader, WireType::varint, &pbf_reader::get_packed_bool,
+                             &pbf_reader::get_bool,
                              [this](bool value) { add<uint8_t>(value ? 1 : 0); });
       case grpc::kInt32s:
-        return read_repeated(reader, &pbf_reader::get_packed_int32, &pbf_reader::get_int32,
-                             [this](int32_t value) { add_signed(value); });
+        return read_repeated(reader, WireType::varint, &pbf_reader::get_packed_int32,
+                             &pbf_reader::get_int32, [this](int32_t value) { add_signed(value); });
       case grpc::kInt64s:
-        return read_repeated(reader, &pbf_reader::get_packed_int64, &pbf_reader::get_int64,
-                             [this](int64_t value) { add(value); });
+        return read_repeated(reader, WireType::varint, &pbf_reader::get_packed_int64,
+                             &pbf_reader::get_int64, [this](int64_t value) { add(value); });
       case grpc::kUint32s:
-        return read_repeated(reader, &pbf_reader::get_packed_uint32, &pbf_reader::get_uint32,
+        return read_repeated(reader, WireType::varint, &pbf_reader::get_packed_uint32,
+                             &pbf_reader::get_uint32,
                              [this](uint32_t value) { add_unsigned(value); });
       case grpc::kUint64s:
-        return read_repeated(reader, &pbf_reader::get_packed_uint64, &pbf_reader::get_uint64,
-                             [this](uint64_t value) { add(value); });
+        return read_repeated(reader, WireType::varint, &pbf_reader::get_packed_uint64,
+                             &pbf_reader::get_uint64, [this](uint64_t value) { add(value); });
       case grpc::kFloats:
-        return read_repeated(reader, &pbf_reader::get_packed_float, &pbf_reader::get_float,
-                             [this](float value) { add(value); });
+        return read_repeated(reader, WireType::fixed32, &pbf_reader::get_packed_float,
+                             &pbf_reader::get_float, [this](float value) { add(value); });
       case grpc::kDoubles:
-        return read_repeated(reader, &pbf_reader::get_packed_double, &pbf_reader::get_double,
-                             [this](double value) { add(value); });
+        return read_repeated(reader, WireType::fixed64, &pbf_reader::get_packed_double,
+                             &pbf_reader::get_double, [this](double value) { add(value); });
       default: {
-        const std::string_view text = view(reader->get_view());
+        const std::string_view text = read_bytes(reader);
         to_->own.insert(to_->own.end(), text.begin(), text.end());
         to_->offsets.push_back(static_cast<int64_t>(to_->own.size()));
         ++found_;
@@ -200,8 +223,8 @@ void read_entry(std::string_view message, Found found) {
   std::string_view key, value;
   pbf_reader reader = reader_of(message);
   while (reader.next()) {
-    if (reader.tag() == grpc::kKey) key = view(reader.get_view());
-    else if (reader.tag() == grpc::kValue) value = view(reader.get_view());
+    if (reader.tag() == grpc::kKey) key = read_bytes(&reader);
+    else if (reader.tag() == grpc::kValue) value = read_bytes(&reader);
     else reader.skip();
   }
   found(key, value);
@@ -211,7 +234,7 @@ std::string string_parameter(std::string_view message) {
   std::string text;
   pbf_reader reader = reader_of(message);
   while (reader.next()) {
-    if (reader.tag() == grpc::kStringParameter) text = reader.get_string();
+    if (reader.tag() == grpc::kStringParameter) text = read_text(&reader);
     else reader.skip();
   }
   return text;
@@ -281,7 +304,7 @@ bool read_ready(std::string_view message) {
     bool is_ready = false;
     pbf_reader reader = reader_of(message);
     while (reader.next()) {
-      if (reader.tag() == grpc::kReady) is_ready = reader.get_bool();
+      if (reader.tag() == grpc::kReady) is_ready = read_bool(&reader);
       else reader.skip();
     }
     return is_ready;
@@ -299,13 +322,13 @@ Metadata read_grpc_metadata(std::string_view message) {
     while (reader.next()) {
       switch (reader.tag()) {
         case grpc::kMetadataInputs:
-          metadata.inputs.push_back(spec_of("input", view(reader.get_view())));
+          metadata.inputs.push_back(spec_of("input", read_bytes(&reader)));
           break;
         case grpc::kMetadataOutputs:
-          metadata.outputs.push_back(spec_of("output", view(reader.get_view())));
+          metadata.outputs.push_back(spec_of("output", read_bytes(&reader)));
           break;
         case grpc::kMetadataProperties:
-          read_entry(view(reader.get_view()), [&](std::string_view key, std::string_view value) {
+          read_entry(read_bytes(&reader), [&](std::string_view key, std::string_view value) {
             if (key == kContractKey) metadata.contract = value;
             if (key == kModelIdKey) metadata.model_id = value;
           });
@@ -328,15 +351,15 @@ InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message)
     while (reader.next()) {
       switch (reader.tag()) {
         case grpc::kResponseParameters:
-          read_entry(view(reader.get_view()), [&](std::string_view key, std::string_view value) {
+          read_entry(read_bytes(&reader), [&](std::string_view key, std::string_view value) {
             if (key == kModelIdKey) answer.model_id = string_parameter(value);
           });
           break;
         case grpc::kResponseOutputs:
-          tensors.push_back(read_tensor(view(reader.get_view())));
+          tensors.push_back(read_tensor(read_bytes(&reader)));
           break;
         case grpc::kRawOutputs:
-          raw.push_back(view(reader.get_view()));
+          raw.push_back(read_bytes(&reader));
           break;
         default:
           reader.skip();

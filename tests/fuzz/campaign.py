@@ -35,6 +35,7 @@ TARGETS = {
     "records": 2048,
     "request": 8192,
     "npy": 2048,
+    "net_message": 2048,
     "native": 8192,
     "model": 4096,
     "onnx_file": 4096,
