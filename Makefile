@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-java package-natives package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-% package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -338,7 +338,7 @@ MACHINES ?= $(shell uname -m)
 portable_natives := tools/package/natives.sh $(CURDIR)/$(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS) $(MACHINES)
 package_options = --natives $(BUILD)/portable-natives --out $(DIST)/$(subst package-,,$@) $(MACHINES)
 
-package: package-python package-node package-go package-rust package-java ## build the packages of all languages in dist/; MACHINES="x86_64 aarch64"
+package: package-python package-node package-net package-go package-rust package-java ## build the packages of all languages in dist/; MACHINES="x86_64 aarch64"
 	@ls -1 $(DIST) $(DIST)/slim
 
 package-setup: $(VENV)/.created $(VENV)/.requirements $(NODE)/node_modules/.created
@@ -353,6 +353,10 @@ package-python: package-setup ## build only the sdist and the wheel
 package-node: package-setup ## build only the npm tarballs
 	@$(quietly) portable-node "building the Node.js addon and the command for glibc 2.28" $(portable_build) sidecall-node sidecall-cli
 	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out $(DIST)
+
+package-net: package-setup $(BUILD)/.system-net ## build only the packages of libsidecall-net.so
+	@$(quietly) portable-net "building libsidecall-net.so for glibc 2.28" $(portable_build) sidecall-net
+	@$(quietly) package-net "packing libsidecall-net.so" $(BIN)/python tools/package/net.py --build $(BUILD)/portable --out $(DIST)
 
 $(BUILD)/.system-aarch64: $(BUILD)/.system
 	@command -v aarch64-linux-gnu-objcopy >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log binutils-aarch64-linux-gnu

@@ -26,7 +26,7 @@ target_link_libraries(sidecall-net PRIVATE sidecall-base sidecall-flags sidecall
 set(net_version_script "${PROJECT_SOURCE_DIR}/net/api/libsidecall-net.map")
 # dlclose() must not unload the library: its thread waits for the next request.
 target_link_options(sidecall-net PRIVATE "LINKER:--version-script=${net_version_script}"
-  LINKER:-z,nodelete LINKER:--exclude-libs,ALL LINKER:-Bsymbolic LINKER:--gc-sections)
+  LINKER:-z,nodelete LINKER:-Bsymbolic LINKER:--gc-sections)
 if(NOT SIDECALL_SANITIZE)
   target_link_options(sidecall-net PRIVATE LINKER:--no-undefined)
 endif()

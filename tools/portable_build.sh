@@ -18,15 +18,23 @@ flock 9
 
 # Header folders that do not include this machine's C library. Debian's pyconfig.h is in the
 # last of these folders.
-for folder in rapidjson CLI "$(uname -m)-linux-gnu"; do
+for folder in rapidjson CLI protozero "$(uname -m)-linux-gnu"; do
   ln -sfn "/usr/include/$folder" "$build/headers/$folder"
 done
+
+net=
+case " $* " in
+*" sidecall-net "*)
+  CMAKE_C_COMPILER="$zig;cc;-target;$target" JOBS=$jobs net/libraries/build.sh "$build/net-libraries"
+  net="-DSIDECALL_BUILD_NET=ON -DSIDECALL_NET_LIBRARIES=$build/net-libraries -DSIDECALL_PROTOZERO_INCLUDE=$build/headers"
+  ;;
+esac
 
 configure() {
   cmake -S . -B "$build" -G Ninja \
     "-DCMAKE_C_COMPILER=$zig;cc;-target;$target" "-DCMAKE_CXX_COMPILER=$zig;c++;-target;$target" \
     "-DCMAKE_CXX_FLAGS=-isystem $build/headers" \
-    "-DSIDECALL_RAPIDJSON_INCLUDE=$build/headers" "-DSIDECALL_CLI11_INCLUDE=$build/headers" "$@"
+    "-DSIDECALL_RAPIDJSON_INCLUDE=$build/headers" "-DSIDECALL_CLI11_INCLUDE=$build/headers" $net "$@"
 }
 if [ "$machine" = "$(uname -m)" ]; then
   objdump=objdump
@@ -38,7 +46,7 @@ else
 fi
 cmake --build "$build" -j "$jobs" --target "$@"
 
-for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" "$build/bin/sidecall" \
+for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" "$build/lib/libsidecall-net.so" "$build/bin/sidecall" \
   "$build"/python/*.so; do
   [ -e "$file" ] || continue
   newest=$("$objdump" -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)

@@ -5,6 +5,7 @@
 
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -21,13 +22,19 @@ constexpr const char* kVersion =
     DOTTED(SIDECALL_VERSION_MAJOR, SIDECALL_VERSION_MINOR, SIDECALL_VERSION_PATCH);
 
 // In the order of the search. The library lies beside libsidecall, in the folder lib of a command,
-// or in the package sidecall_net beside the Python package.
+// in the package sidecall_net beside the Python package, or in @sidecall/linux-x64-net beside
+// @sidecall/linux-x64 or @sidecall/linux-x64-slim.
 std::vector<std::string> candidates() {
   const char* const named = platform::environment("SIDECALL_NET");
   if (named != nullptr && *named != '\0') return {named};
   const std::string folder = platform::folder_of(platform::own_path());
+  std::string package = folder;
+  constexpr std::string_view kSlim = "-slim";
+  if (package.size() > kSlim.size() &&
+      package.compare(package.size() - kSlim.size(), kSlim.size(), kSlim) == 0)
+    package.resize(package.size() - kSlim.size());
   return {folder + "/" + kName, folder + "/../lib/" + kName, folder + "/../sidecall_net/" + kName,
-          kName};
+          package + "-net/" + kName, kName};
 }
 
 const sidecall_net_api& load() {

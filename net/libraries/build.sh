@@ -1,7 +1,8 @@
 #!/bin/sh
 # build.sh FOLDER: downloads and builds the static libraries that libsidecall-net.so contains (see
-# versions.txt) and installs them into FOLDER. make runs it. CC chooses the compiler. A library that
-# FOLDER has already, built in the same way, is not built again.
+# versions.txt) and installs them into FOLDER. make runs it. CMAKE_C_COMPILER chooses the compiler,
+# as CMake's list of a program and its arguments. A library that FOLDER has already, built in the
+# same way, is not built again. The licences go to FOLDER/licences.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
@@ -59,9 +60,13 @@ build() { # build NAME FILE OPTION...
   cmake -S "$folder/src/$name" -B "$folder/build/$name" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_INSTALL_PREFIX="$folder" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$folder" \
     -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_C_VISIBILITY_PRESET=hidden \
-    -DBUILD_SHARED_LIBS=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_TESTING=OFF "$@"
+    -DBUILD_SHARED_LIBS=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_TESTING=OFF \
+    ${CMAKE_C_COMPILER:+"-DCMAKE_C_COMPILER=$CMAKE_C_COMPILER"} "$@"
   cmake --build "$folder/build/$name" -j "$jobs"
   cmake --install "$folder/build/$name"
+  mkdir -p "$folder/licences"
+  cp "$folder/src/$name/COPYING" "$folder/licences/$name" 2>/dev/null ||
+    cp "$folder/src/$name/LICENSE" "$folder/licences/$name"
   rm -rf "$folder/src/$name" "$folder/build/$name"
 }
 
@@ -91,7 +96,7 @@ options_of() {
 
 grep -v '^#' "$here/versions.txt" | while read -r name file hash; do
   mark=$folder/.$name
-  recipe="$file $hash $(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)"
+  recipe="$file $hash ${CMAKE_C_COMPILER:-} $(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)"
   [ "$(cat "$mark" 2>/dev/null)" != "$recipe" ] || continue
   fetch "$name" "$file" "$hash"
   build "$name" "$file" $(options_of "$name")
