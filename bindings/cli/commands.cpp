@@ -52,6 +52,7 @@ const std::vector<Setting>& settings() {
       {"SIDECALL_ONNXRUNTIME", "path of the ONNX Runtime library to load (default: a search)"},
       {"SIDECALL_ENGINE",
        "auto, native or onnxruntime; overrides --engine and the settings of programs"},
+      {"SIDECALL_NET", "path of libsidecall-net.so, for models on other hosts (default: a search)"},
       {"SIDECALL_PYTHON", "Python interpreter for export, check, compare and serve"},
       {"SIDECALL_VERIFY", "error, warn or off; overrides --verify and the settings of programs"},
       {"SIDECALL_SPIN_US",

@@ -15,6 +15,11 @@ namespace sidecall {
 namespace {
 
 constexpr const char* kName = "libsidecall-net.so";
+#ifdef __aarch64__
+constexpr const char* kNpmPackage = "@sidecall/linux-arm64-net";
+#else
+constexpr const char* kNpmPackage = "@sidecall/linux-x64-net";
+#endif
 
 #define TEXT_OF(number) #number
 #define DOTTED(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
@@ -58,9 +63,10 @@ const sidecall_net_api& load() {
     return *api;
   }
   throw Error(SIDECALL_UNSUPPORTED,
-              "models on other hosts need libsidecall-net.so, which was not found: install it "
-              "beside libsidecall, or set SIDECALL_NET to its path (tried " +
-                  tried + ")");
+              "models on other hosts need libsidecall-net.so, which was not found: install it with "
+              "'pip install sidecall[net]' for Python or with 'npm install " +
+                  std::string(kNpmPackage) +
+                  "' for Node.js, or set SIDECALL_NET to its path (tried " + tried + ")");
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator number_between(double least, double most);
 
 // The description of the argument MODEL.
-constexpr const char* kModelHelp = "a model file, shm:NAME, shm:/path or exec:COMMAND";
+constexpr const char* kModelHelp =
+    "a model file, shm:NAME, shm:/path, exec:COMMAND, http://HOST/NAME or grpc://HOST/NAME";
 
 // How a model is opened. The defaults are those of the library.
 struct ModelOptions {
