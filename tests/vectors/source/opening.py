@@ -128,7 +128,7 @@ def files() -> Cases:
         "uri_unknown_scheme",
         "add.onnx",
         "UNSUPPORTED",
-        open={"uri": "https://models.example/add.onnx"},
+        open={"uri": "s3://models.example/add.onnx"},
     )
     c.bad("uri_exec_not_allowed", "add.onnx", "INVALID_ARGUMENT", open={"uri": "exec:true"})
     c.bad("uri_empty", "add.onnx", "INVALID_ARGUMENT", open={"uri": ""})
