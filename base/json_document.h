@@ -22,7 +22,9 @@ class ExactBuilder {
     const char* end = text + length;
     int64_t integer = 0;
     const auto whole = std::from_chars(text, end, integer);
-    if (whole.ptr == end && whole.ec == std::errc()) return document_->Int64(integer);
+    // An integer has no negative zero.
+    if (whole.ptr == end && whole.ec == std::errc() && (integer != 0 || *text != '-'))
+      return document_->Int64(integer);
     uint64_t natural = 0;
     const auto large = std::from_chars(text, end, natural);
     if (large.ptr == end && large.ec == std::errc()) return document_->Uint64(natural);

@@ -147,7 +147,8 @@ class QuickReader {
     }
     if (!has_exponent && whole + decimals <= kMostDigits) {
       const auto integer = static_cast<int64_t>(digits);
-      if (!has_point) return document_->Int64(is_negative ? -integer : integer);
+      if (!has_point && (integer != 0 || !is_negative))
+        return document_->Int64(is_negative ? -integer : integer);
       double number = 0;
       if (divide_by_power_of_ten(digits, decimals, &number))
         return document_->Double(is_negative ? -number : number);

@@ -171,28 +171,32 @@ void NetworkBinding::send(int64_t timeout_ns) {
 }
 
 void NetworkBinding::interrupt_engine() noexcept {
+  if (shared_->generation != fork_generation()) return;  // a lock may be held for ever here
   should_stop_.store(true, std::memory_order_seq_cst);
   shared_->api.cancel(call_);
 }
 
 Outcome NetworkBinding::execute(int64_t timeout_ns) {
   send(timeout_ns);
-  if (shared_->api.wait(call_, ns_of(deadline_)) == 0) {
-    shared_->api.cancel(call_);
-    return Outcome::kInterrupted;
-  }
+  const bool is_over = shared_->api.wait(call_, ns_of(deadline_)) != 0;
+  if (!is_over) shared_->api.cancel(call_);
+  clear_fd();  // this run is not one that the descriptor reports
+  if (!is_over) return Outcome::kInterrupted;
   take();
   return Outcome::kDone;
 }
 
 Progress NetworkBinding::begin(int64_t timeout_ns) {
-  if (reports_every_run()) notify();
+  shared_->require_own();
+  clear_fd();
+  if (reports_every_run()) notify(false);
   send(timeout_ns);
   return progress_ = Progress::kPending;
 }
 
 Progress NetworkBinding::await(int64_t wait_ns) {
   if (progress_ != Progress::kPending) return progress_;
+  clear_fd();  // before the check, so that an end after it is reported
   const Clock::time_point until =
       wait_ns < 0 ? deadline_ : std::min(deadline_after(wait_ns), deadline_);
   if (shared_->api.wait(call_, ns_of(until)) != 0) {
@@ -254,10 +258,13 @@ int NetworkBinding::make_fd() {
   return event_->fd();
 }
 
-void NetworkBinding::notify() { shared_->api.notify(call_, event_->fd()); }
+void NetworkBinding::notify(bool also_now) {
+  shared_->api.notify(call_, event_->fd(), also_now ? 1 : 0);
+}
 
+// A forked child shares the descriptor with its parent, whose wake-ups it must not take.
 void NetworkBinding::clear_fd() noexcept {
-  if (event_ != nullptr) event_->drain();
+  if (event_ != nullptr && shared_->generation == fork_generation()) event_->drain();
 }
 
 }  // namespace sidecall

@@ -75,7 +75,7 @@ class NetworkBinding final : public OutOfProcessBinding {
   void take() override;
   bool is_free() override { return true; }  // net/ has copied the inputs
   int make_fd() override;
-  void arm_fd() override { notify(); }
+  void arm_fd() override { notify(true); }
   void clear_fd() noexcept override;
 
  private:
@@ -100,7 +100,7 @@ class NetworkBinding final : public OutOfProcessBinding {
 
   Input& at(int32_t input) { return inputs_[static_cast<size_t>(input)]; }
   void send(int64_t timeout_ns);
-  void notify();
+  void notify(bool also_now);
   void read(size_t output, const sidecall_net_tensor& tensor);
 
   NetworkShared* const shared_;

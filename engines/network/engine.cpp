@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view kSchemes[] = {
     "http://", "https://", "http+unix:", "grpc://", "grpcs://", "grpc+unix:"};
 constexpr int64_t kOpenTimeout = INT64_C(30) * 1000 * 1000 * 1000;
+constexpr int64_t kFirstAttempt = INT64_C(2) * 1000 * 1000 * 1000;
 constexpr std::chrono::milliseconds kRetryPause{50};
 
 class NetworkEngine final : public Engine {
@@ -75,18 +76,21 @@ std::string contract_of_file(const std::string& path) {
 // Asks the server what the model takes and returns. As long as `wait_ns` allows, tries again if
 // there is no server yet, or none that has the model.
 sidecall_net_metadata describe(NetworkShared* shared, int64_t wait_ns) {
-  const Clock::time_point begin = Clock::now();
-  for (;;) {
+  const Clock::time_point end = wait_ns < 0 ? Clock::time_point::max() : deadline_after(wait_ns);
+  // With a wait, a server that does not answer is asked again after a while, because another one
+  // may have taken its place.
+  int64_t attempt_ns = wait_ns == 0 ? kOpenTimeout : kFirstAttempt;
+  for (;; attempt_ns = std::min(2 * attempt_ns, kOpenTimeout)) {
     sidecall_net_metadata metadata{};
     sidecall_net_error error{};
-    const auto deadline = deadline_after(kOpenTimeout).time_since_epoch();
+    const auto deadline = deadline_after(attempt_ns).time_since_epoch();
     if (shared->api.describe(shared->client,
                              std::chrono::duration_cast<std::chrono::nanoseconds>(deadline).count(),
                              &metadata, &error) == SIDECALL_OK)
       return metadata;
-    const bool may_wait =
-        wait_ns < 0 || Clock::now() + kRetryPause < begin + std::chrono::nanoseconds(wait_ns);
-    if (error.status != SIDECALL_UNREACHABLE || !may_wait) throw_network_error(error);
+    const bool may_start = error.status == SIDECALL_UNREACHABLE ||
+                           error.status == SIDECALL_PEER_DIED || error.status == SIDECALL_TIMEOUT;
+    if (!may_start || Clock::now() + kRetryPause >= end) throw_network_error(error);
     std::this_thread::sleep_for(kRetryPause);
   }
 }
@@ -95,7 +99,10 @@ sidecall_net_metadata describe(NetworkShared* shared, int64_t wait_ns) {
 
 bool is_network(const std::string& uri) noexcept {
   return std::any_of(std::begin(kSchemes), std::end(kSchemes), [&](std::string_view scheme) {
-    return uri.compare(0, scheme.size(), scheme) == 0;
+    return uri.size() >= scheme.size() &&
+           std::equal(scheme.begin(), scheme.end(), uri.begin(), [](char a, char b) {
+             return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b);
+           });
   });
 }
 

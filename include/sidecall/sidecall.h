@@ -229,7 +229,7 @@ struct sidecall_model_options {
   int64_t timeout_ns;         /* deadline of sidecall_predict_json; the default is -1 */
   /* How long to wait for the server of a remote model to start. Applies at open, and to a run that
    * finds the server restarting; such a run never waits beyond its own deadline. 0, the default,
-   * does not wait; -1 waits forever. */
+   * does not wait; -1 waits forever. Runs on other hosts (http:, grpc:) do not wait. */
   int64_t wait_ns;
   /* Path of the ONNX Runtime library; NULL searches as sidecall_engine_describe documents. */
   const char *onnxruntime;

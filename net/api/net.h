@@ -86,9 +86,10 @@ typedef struct sidecall_net_api {
   int32_t (*take)(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err);
   /* Wakes `wait`, and tells the server that no one waits for the answer. */
   void (*cancel)(sidecall_net_call* call);
-  /* From now on, `fd` becomes readable when a run ends, until `clear_fd`. It stays open until the
+  /* From the next send on, the event descriptor `fd` becomes readable when a run ends or is
+   * cancelled. With `also_now`, also for the present run. The descriptor must stay open until the
    * call is closed. */
-  void (*notify)(sidecall_net_call* call, int fd);
+  void (*notify)(sidecall_net_call* call, int fd, int32_t also_now);
 } sidecall_net_api;
 
 /* The only exported function. */

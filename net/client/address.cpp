@@ -88,7 +88,8 @@ Host read_host(std::string_view text, int default_port) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '.' || c == '_' || (is_ip6 && (c == ':' || c == '[' || c == ']'));
   };
-  if (host.name.empty() || !std::all_of(host.name.begin(), host.name.end(), is_allowed))
+  const bool has_end = !is_ip6 || host.name.find(']') + 1 == host.name.size();
+  if (host.name.empty() || !has_end || !std::all_of(host.name.begin(), host.name.end(), is_allowed))
     refuse("the name or the IP address of a host", host.name.empty() ? "nothing" : "other text");
   return host;
 }
@@ -131,6 +132,22 @@ void check(const Address& address) {
   if (!address.is_secure && (!address.ca.empty() || !address.cert.empty() || !address.key.empty()))
     refuse("ca, cert and key only with https:// or grpcs://", "a scheme without TLS");
   if (address.cert.empty() != address.key.empty()) refuse("cert and key together", "one of them");
+}
+
+// libcurl and servers resolve such parts of a path.
+void refuse_dots(std::string_view part) {
+  if (part == "." || part == "..") refuse("names other than . and .. in a path", "one of them");
+}
+
+void check_path(const Address& address) {
+  refuse_dots(address.model);
+  refuse_dots(address.version);
+  for (std::string_view rest = address.prefix; !rest.empty();) {
+    rest.remove_prefix(1);
+    const size_t end = std::min(rest.find('/'), rest.size());
+    refuse_dots(percent_decode(rest.substr(0, end), "the path"));
+    rest.remove_prefix(end);
+  }
 }
 
 }  // namespace
@@ -188,6 +205,7 @@ Address read_address(const std::string& uri) {
     address.host = read_host(rest.substr(0, end), scheme->port);
   }
   check(address);
+  check_path(address);
   return address;
 }
 

@@ -26,6 +26,16 @@ AnswerTensor* place_output(const OutputNames& names, const std::string& name, In
   return &tensor;
 }
 
+void check_id(const Expected& expected, std::string_view id) {
+  if (!id.empty() && id != expected.id)
+    broken_answer("the answer of this run", "that of another run");
+}
+
+std::string model_id_of(std::string_view text) {
+  constexpr size_t kMost = 256;
+  return std::string(text.size() <= kMost && is_utf8_without_nul(text) ? text : "");
+}
+
 void require_outputs(const OutputNames& names, const InferAnswer& answer) {
   for (size_t i = 0; i < names.size(); ++i) {
     if (answer.outputs[i].dtype == 0) broken_answer("the output '" + names[i] + "'", "none");

@@ -15,6 +15,10 @@ namespace sidecall::net {
 // of the names; nullptr if it is none of them. Throws PROTOCOL if it is there
 // already.
 AnswerTensor* place_output(const OutputNames& names, const std::string& name, InferAnswer* answer);
+// Throws PROTOCOL if a server returns the id of another run: an answer that came too late.
+void check_id(const Expected& expected, std::string_view id);
+// The id of a model as a server sends it; "" if it is not a short text.
+std::string model_id_of(std::string_view text);
 // Throws PROTOCOL unless all outputs are there.
 void require_outputs(const OutputNames& names, const InferAnswer& answer);
 

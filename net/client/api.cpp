@@ -3,6 +3,7 @@
 
 #include <sidecall/sidecall.h>
 
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -22,9 +23,9 @@ using sidecall::net::Client;
 using sidecall::net::Clock;
 using sidecall::net::Error;
 using sidecall::net::Exchange;
+using sidecall::net::Expected;
 using sidecall::net::InferAnswer;
 using sidecall::net::Metadata;
-using sidecall::net::OutputNames;
 
 struct sidecall_net_client {
   std::unique_ptr<Client> client;
@@ -35,7 +36,7 @@ struct sidecall_net_client {
 
 struct sidecall_net_call {
   const Client* client;
-  OutputNames names;  // of the outputs of the run
+  Expected expected;  // of the present run
   InferAnswer answer;
   std::vector<sidecall_net_tensor> outputs;
   int fd = -1;
@@ -47,6 +48,12 @@ struct sidecall_net_call {
 namespace {
 
 Clock::time_point time_of(int64_t ns) { return Clock::time_point(std::chrono::nanoseconds(ns)); }
+
+// Of a run; unique in this process.
+std::string next_id() {
+  static std::atomic<uint64_t> last{0};
+  return std::to_string(last.fetch_add(1, std::memory_order_relaxed) + 1);
+}
 
 void set_error(sidecall_net_error* err, int32_t status, const char* text) noexcept {
   err->status = status;
@@ -142,9 +149,10 @@ int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t 
              const char* const* outputs, size_t num_outputs, int64_t deadline, int32_t may_repeat,
              sidecall_net_error* err) {
   return guard(err, [&] {
-    call->names.assign(outputs, outputs + num_outputs);
+    call->expected.outputs.assign(outputs, outputs + num_outputs);
+    call->expected.id = next_id();
     std::shared_ptr<Exchange> exchange =
-        call->client->make_run({inputs, num_inputs, call->names}, time_of(deadline));
+        call->client->make_run({inputs, num_inputs, call->expected}, time_of(deadline));
     exchange->may_repeat = may_repeat != 0;
     if (call->fd >= 0) exchange->notify(call->fd);
     std::shared_ptr<Exchange> old;
@@ -164,7 +172,7 @@ int32_t wait(sidecall_net_call* call, int64_t until) {
 
 int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err) {
   return guard(err, [&] {
-    call->answer = call->client->read_run(call->names, call->exchange->reply());
+    call->answer = call->client->read_run(call->expected, call->exchange->reply());
     call->outputs.clear();
     for (const AnswerTensor& tensor : call->answer.outputs)
       call->outputs.push_back({tensor.name.c_str(), tensor.dtype,
@@ -175,9 +183,9 @@ int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_er
   });
 }
 
-void notify(sidecall_net_call* call, int fd) {
+void notify(sidecall_net_call* call, int fd, int32_t also_now) {
   call->fd = fd;
-  if (call->exchange != nullptr) call->exchange->notify(fd);
+  if (also_now != 0 && call->exchange != nullptr) call->exchange->notify(fd);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class Client {
   virtual std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                              Clock::time_point deadline) const = 0;
   // The answer of a run that is over; it may point into the reply. Throws the error of the run.
-  virtual InferAnswer read_run(const OutputNames& names, const Reply& reply) const = 0;
+  virtual InferAnswer read_run(const Expected& expected, const Reply& reply) const = 0;
 
  protected:
   explicit Client(std::shared_ptr<const Address> address) : address_(std::move(address)) {}

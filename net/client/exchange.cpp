@@ -40,13 +40,14 @@ bool Exchange::wait(Clock::time_point until) {
 void Exchange::wake() {
   const std::lock_guard lock(mutex_);
   is_woken_ = true;
+  if (fd_ >= 0) signal(fd_);
   changed_.notify_all();
 }
 
 void Exchange::notify(int fd) {
   const std::lock_guard lock(mutex_);
   fd_ = fd;
-  if (is_over_ && fd_ >= 0) signal(fd_);
+  if ((is_over_ || is_woken_) && fd_ >= 0) signal(fd_);
 }
 
 }  // namespace sidecall::net

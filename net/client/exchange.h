@@ -21,7 +21,6 @@ using Clock = std::chrono::steady_clock;
 enum class Transfer {
   kAnswered,     // an answer with any HTTP status
   kUnreachable,  // no connection, or none that can be trusted
-  kDenied,       // there is no token to send
   kBroken,       // the connection ended before the answer was there
   kTimedOut,
   kInvalid,  // the answer was not HTTP, or too large
@@ -51,6 +50,7 @@ class Exchange {
   // may have executed it.
   bool may_repeat = false;
   std::vector<std::string> headers;
+  std::string token;  // sent as authorization; "" for none
   Clock::time_point deadline;
 
   // ---- The end, which any thread may await ----
@@ -60,8 +60,8 @@ class Exchange {
   // Waits until the exchange is over, wake() was called, or `until`. Returns whether it is over.
   bool wait(Clock::time_point until);
   void wake();
-  // An event descriptor that becomes readable when the exchange is over; -1 for none. It must stay
-  // open until the exchange is over, or another one was given.
+  // An event descriptor that becomes readable when the exchange is over or woken; -1 for none. It
+  // must stay open until the exchange is over, or another one was given.
   void notify(int fd);
   Reply& reply() { return reply_; }  // once it is over
 

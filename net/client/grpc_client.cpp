@@ -1,6 +1,7 @@
 // The Open Inference Protocol over gRPC; see client.h.
 #include <sidecall/sidecall.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -11,6 +12,7 @@
 namespace sidecall::net {
 namespace {
 
+constexpr int64_t kLongestTimeoutMs = 99999999;  // gRPC allows eight digits
 constexpr const char* kService = "/inference.GRPCInferenceService/";
 
 // Status codes of gRPC (google.rpc.Code).
@@ -41,6 +43,23 @@ int32_t status_of(int code) {
       return SIDECALL_PROTOCOL;
     default:
       return SIDECALL_ENGINE;
+  }
+}
+
+int32_t status_of_gateway(int http_status) {
+  switch (http_status) {
+    case 401:
+    case 403:
+      return SIDECALL_DENIED;
+    case 429:
+      return SIDECALL_BUSY;
+    case 502:
+    case 503:
+      return SIDECALL_UNREACHABLE;
+    case 504:
+      return SIDECALL_TIMEOUT;
+    default:
+      return SIDECALL_PROTOCOL;
   }
 }
 
@@ -76,6 +95,11 @@ class GrpcClient final : public Client {
   Metadata describe(Clock::time_point deadline) override {
     const std::string model = write_model_request(address_->model, address_->version);
     const Reply ready = finish(make_call("ModelReady", model, deadline));
+    const int code = code_of(ready);
+    // As over HTTP, an error means that there is no model to call yet.
+    if (code != kOk && status_of(code) != SIDECALL_DENIED && status_of(code) != SIDECALL_PROTOCOL)
+      fail(SIDECALL_UNREACHABLE, "the model is not ready",
+           decode_message(ready.header("grpc-message")));
     if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
     const Reply metadata = finish(make_call("ModelMetadata", model, deadline));
     return read_grpc_metadata(message_of(metadata));
@@ -87,8 +111,8 @@ class GrpcClient final : public Client {
                      deadline);
   }
 
-  InferAnswer read_run(const OutputNames& names, const Reply& reply) const override {
-    return read_grpc_answer(names, message_of(reply));
+  InferAnswer read_run(const Expected& expected, const Reply& reply) const override {
+    return read_grpc_answer(expected, message_of(reply));
   }
 
  private:
@@ -99,20 +123,29 @@ class GrpcClient final : public Client {
     exchange->body = frame(message);
     exchange->headers.emplace_back("Content-Type: application/grpc");
     exchange->headers.emplace_back("TE: trailers");
-    exchange->headers.push_back("grpc-timeout: " + std::to_string(left_ms(deadline)) + "m");
+    exchange->headers.push_back(
+        "grpc-timeout: " + std::to_string(std::min(left_ms(deadline), kLongestTimeoutMs)) + "m");
     return exchange;
   }
 
-  std::string_view message_of(const Reply& reply) const {
+  // The status of gRPC that an answer has.
+  int code_of(const Reply& reply) const {
     require_answer(reply);
-    if (reply.status != 200)
-      fail(reply.status == 502 || reply.status == 503 ? SIDECALL_UNREACHABLE : SIDECALL_PROTOCOL,
-           "expected an answer of gRPC, got status " + std::to_string(reply.status), "");
+    // A gateway before the server may answer without gRPC.
+    if (reply.status != 200) {
+      const std::string what = "expected an answer of gRPC, got status ";
+      fail(status_of_gateway(reply.status), what + std::to_string(reply.status), "");
+    }
     const std::string& text = reply.header("grpc-status");
     int code = -1;
     const auto read = std::from_chars(text.data(), text.data() + text.size(), code);
     if (read.ec != std::errc() || read.ptr != text.data() + text.size() || code < 0)
       fail(SIDECALL_PROTOCOL, "expected a status of gRPC, got none", "");
+    return code;
+  }
+
+  std::string_view message_of(const Reply& reply) const {
+    const int code = code_of(reply);
     if (code != kOk)
       fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
            decode_message(reply.header("grpc-message")));

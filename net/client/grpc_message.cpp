@@ -25,6 +25,8 @@ using WireType = protozero::pbf_wire_type;
 
 constexpr size_t kFrameBytes = 5;  // whether the message is compressed, and its length
 constexpr size_t kMaxRank = 64;
+constexpr size_t kMaxOutputs = 4096;
+constexpr uint64_t kMaxRequestBytes = UINT64_C(1) << 31;
 
 std::string_view view(protozero::data_view data) { return {data.data(), data.size()}; }
 pbf_reader reader_of(std::string_view message) { return {message.data(), message.size()}; }
@@ -88,8 +90,11 @@ Tensor read_tensor(std::string_view message) {
         break;
       case grpc::kTensorShape:
         read_repeated(&reader, WireType::varint, &pbf_reader::get_packed_int64,
-                      &pbf_reader::get_int64, [&](int64_t size) { tensor.dims.push_back(size); });
-        if (tensor.dims.size() > kMaxRank) broken_answer("at most 64 dimensions", "more");
+                      &pbf_reader::get_int64, [&](int64_t size) {
+                        if (tensor.dims.size() == kMaxRank)
+                          broken_answer("at most 64 dimensions", "more");
+                        tensor.dims.push_back(size);
+                      });
         break;
       case grpc::kTensorContents:
         tensor.contents = read_bytes(&reader);
@@ -133,8 +138,7 @@ uint32_t contents_field(int32_t dtype) {
 class Contents {
  public:
   Contents(std::string_view message, const std::string& what, AnswerTensor* to)
-      : what_(what), to_(to) {
-    const int64_t count = count_elements(*to, what);
+      : what_(what), to_(to), count_(count_elements(*to, what)) {
     if (to->dtype == SIDECALL_DTYPE_STRING) to->offsets.push_back(0);
     const uint32_t field = contents_field(to->dtype);
     pbf_reader reader = reader_of(message);
@@ -144,7 +148,7 @@ class Contents {
                       "other contents");
       read(&reader);
     }
-    if (found_ != count)
+    if (found_ != count_)
       broken_answer("as many elements as the shape of " + what + " says", "another number");
     to->data = to->own.data();
     to->bytes = to->own.size();
@@ -177,19 +181,24 @@ class Contents {
         return read_repeated(reader, WireType::fixed64, &pbf_reader::get_packed_double,
                              &pbf_reader::get_double, [this](double value) { add(value); });
       default: {
+        count_one();
         const std::string_view text = read_bytes(reader);
         to_->own.insert(to_->own.end(), text.begin(), text.end());
         to_->offsets.push_back(static_cast<int64_t>(to_->own.size()));
-        ++found_;
       }
     }
   }
 
+  void count_one() {
+    if (++found_ > count_)
+      broken_answer("as many elements as the shape of " + what_ + " says", "more");
+  }
+
   template <typename Number>
   void add(Number number) {
+    count_one();
     const auto* const bytes = reinterpret_cast<const char*>(&number);
     to_->own.insert(to_->own.end(), bytes, bytes + sizeof number);
-    ++found_;
   }
 
   template <typename Narrow, typename Wide>
@@ -214,6 +223,7 @@ class Contents {
 
   const std::string& what_;
   AnswerTensor* const to_;
+  const int64_t count_;
   int64_t found_ = 0;
 };
 
@@ -238,6 +248,19 @@ std::string string_parameter(std::string_view message) {
     else reader.skip();
   }
   return text;
+}
+
+// protobuf and the frames of gRPC have lengths of 32 bits.
+void require_size(const InferRequest& request) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < request.num_inputs; ++i) {
+    const sidecall_net_tensor& input = request.inputs[i];
+    bytes += input.bytes;
+    if (input.offsets != nullptr)
+      bytes += 4 * static_cast<uint64_t>(element_count(Dims(input.dims, input.dims + input.rank)));
+  }
+  if (bytes > kMaxRequestBytes)
+    throw Error(SIDECALL_UNSUPPORTED, "inputs: expected at most 2 GiB over gRPC, got more");
 }
 
 }  // namespace
@@ -271,8 +294,10 @@ std::string write_model_request(const std::string& model, const std::string& ver
 
 std::string write_grpc_request(const InferRequest& request, const std::string& model,
                                const std::string& version) {
+  require_size(request);
   std::string message = write_model_request(model, version);
   pbf_writer writer(message);
+  writer.add_string(grpc::kRunId, request.expected.id);
   for (size_t i = 0; i < request.num_inputs; ++i) {
     const sidecall_net_tensor& input = request.inputs[i];
     pbf_writer tensor(writer, grpc::kRequestInputs);
@@ -280,7 +305,7 @@ std::string write_grpc_request(const InferRequest& request, const std::string& m
     tensor.add_string(grpc::kTensorDatatype, datatype_of(input));
     tensor.add_packed_int64(grpc::kTensorShape, input.dims, input.dims + input.rank);
   }
-  for (const std::string& name : request.outputs) {
+  for (const std::string& name : request.expected.outputs) {
     pbf_writer tensor(writer, grpc::kRequestOutputs);
     tensor.add_string(grpc::kTensorName, name);
   }
@@ -322,15 +347,17 @@ Metadata read_grpc_metadata(std::string_view message) {
     while (reader.next()) {
       switch (reader.tag()) {
         case grpc::kMetadataInputs:
+          if (metadata.inputs.size() == kMaxOutputs) broken_answer("at most 4096 inputs", "more");
           metadata.inputs.push_back(spec_of("input", read_bytes(&reader)));
           break;
         case grpc::kMetadataOutputs:
+          if (metadata.outputs.size() == kMaxOutputs) broken_answer("at most 4096 outputs", "more");
           metadata.outputs.push_back(spec_of("output", read_bytes(&reader)));
           break;
         case grpc::kMetadataProperties:
           read_entry(read_bytes(&reader), [&](std::string_view key, std::string_view value) {
             if (key == kContractKey) metadata.contract = value;
-            if (key == kModelIdKey) metadata.model_id = value;
+            if (key == kModelIdKey) metadata.model_id = model_id_of(value);
           });
           break;
         default:
@@ -341,10 +368,10 @@ Metadata read_grpc_metadata(std::string_view message) {
   });
 }
 
-InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message) {
+InferAnswer read_grpc_answer(const Expected& expected, std::string_view message) {
   return with_protocol_errors([&] {
     InferAnswer answer;
-    answer.outputs.resize(names.size());
+    answer.outputs.resize(expected.outputs.size());
     std::vector<Tensor> tensors;
     std::vector<std::string_view> raw;
     pbf_reader reader = reader_of(message);
@@ -352,13 +379,18 @@ InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message)
       switch (reader.tag()) {
         case grpc::kResponseParameters:
           read_entry(read_bytes(&reader), [&](std::string_view key, std::string_view value) {
-            if (key == kModelIdKey) answer.model_id = string_parameter(value);
+            if (key == kModelIdKey) answer.model_id = model_id_of(string_parameter(value));
           });
           break;
+        case grpc::kRunId:
+          check_id(expected, read_bytes(&reader));
+          break;
         case grpc::kResponseOutputs:
+          if (tensors.size() == kMaxOutputs) broken_answer("at most 4096 outputs", "more");
           tensors.push_back(read_tensor(read_bytes(&reader)));
           break;
         case grpc::kRawOutputs:
+          if (raw.size() == kMaxOutputs) broken_answer("at most 4096 outputs", "more");
           raw.push_back(read_bytes(&reader));
           break;
         default:
@@ -369,14 +401,14 @@ InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message)
       broken_answer("raw contents of all outputs or of none", "another number");
     for (size_t i = 0; i < tensors.size(); ++i) {
       const std::string what = "output '" + tensors[i].name + "'";
-      AnswerTensor* const tensor = place_output(names, tensors[i].name, &answer);
+      AnswerTensor* const tensor = place_output(expected.outputs, tensors[i].name, &answer);
       if (tensor == nullptr) continue;
       tensor->dtype = read_datatype(tensors[i].datatype, what);
       tensor->dims = std::move(tensors[i].dims);
       if (raw.empty()) Contents(tensors[i].contents, what, tensor);
       else set_binary(raw[i], what, tensor);
     }
-    require_outputs(names, answer);
+    require_outputs(expected.outputs, answer);
     return answer;
   });
 }

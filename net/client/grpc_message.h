@@ -21,6 +21,6 @@ std::string write_grpc_request(const InferRequest& request, const std::string& m
 // These throw PROTOCOL. Data of the answer may point into `message`.
 bool read_ready(std::string_view message);
 Metadata read_grpc_metadata(std::string_view message);
-InferAnswer read_grpc_answer(const OutputNames& names, std::string_view message);
+InferAnswer read_grpc_answer(const Expected& expected, std::string_view message);
 
 }  // namespace sidecall::net

@@ -72,10 +72,10 @@ class HttpClient final : public Client {
     return exchange;
   }
 
-  InferAnswer read_run(const OutputNames& names, const Reply& reply) const override {
+  InferAnswer read_run(const Expected& expected, const Reply& reply) const override {
     require_answer(reply);
     require_ok(reply);
-    return read_http_answer(names, reply);
+    return read_http_answer(expected, reply);
   }
 
  private:

@@ -114,7 +114,9 @@ void append_json_data(const sidecall_net_tensor& input, std::string* out) {
       separate();
       if constexpr (std::is_floating_point_v<decltype(value)>) {
         if (!std::isfinite(value)) needs_binary(input, "finite numbers");
-        append_number(value, out);
+        // Python reads the integer -0 as 0.
+        if (value == 0 && std::signbit(value)) out->append("-0.0");
+        else append_number(value, out);
       } else if constexpr (std::is_signed_v<decltype(value)>) {
         append_integer(int64_t{value}, out);
       } else {
@@ -302,7 +304,17 @@ std::vector<TensorSpec> read_specs(const json::Value& metadata, const char* key,
 HttpBody write_http_request(const InferRequest& request, bool is_binary) {
   HttpBody body;
   std::string& out = body.bytes;
-  out = "{\"inputs\":[";
+  out = "{\"id\":";
+  append_json_string(request.expected.id, &out);
+  out.append(",\"inputs\":[");
+  for (size_t i = 0; i < request.num_inputs; ++i) {
+    const sidecall_net_tensor& input = request.inputs[i];
+    for (int64_t k = 0; is_binary && input.offsets != nullptr && k < count_of(input); ++k) {
+      if (input.offsets[k + 1] - input.offsets[k] > int64_t{UINT32_MAX})
+        throw Error(SIDECALL_UNSUPPORTED, std::string("input '") + input.name +
+                                              "': expected strings of less than 4 GiB, got more");
+    }
+  }
   uint64_t binary = 0;
   for (size_t i = 0; i < request.num_inputs; ++i) {
     const sidecall_net_tensor& input = request.inputs[i];
@@ -321,9 +333,9 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
     }
   }
   out.append("],\"outputs\":[");
-  for (size_t i = 0; i < request.outputs.size(); ++i) {
+  for (size_t i = 0; i < request.expected.outputs.size(); ++i) {
     out.append(i > 0 ? ",{\"name\":" : "{\"name\":");
-    append_json_string(request.outputs[i], &out);
+    append_json_string(request.expected.outputs[i], &out);
     out.append(is_binary ? ",\"parameters\":{\"binary_data\":true}}" : "}");
   }
   out.append("]}");
@@ -334,7 +346,7 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
   return body;
 }
 
-InferAnswer read_http_answer(const OutputNames& names, const Reply& reply) {
+InferAnswer read_http_answer(const Expected& expected, const Reply& reply) {
   const std::string_view body = reply.body;
   size_t json_length = body.size();
   const std::string& header = reply.header("inference-header-content-length");
@@ -351,8 +363,9 @@ InferAnswer read_http_answer(const OutputNames& names, const Reply& reply) {
   const json::Value* const outputs = find(document, "outputs");
   if (outputs == nullptr || !outputs->IsArray()) broken_answer("a list of outputs", "none");
 
+  check_id(expected, text_at(document, "id"));
   InferAnswer answer;
-  answer.outputs.resize(names.size());
+  answer.outputs.resize(expected.outputs.size());
   for (const json::Value& each : outputs->GetArray()) {
     const std::string name = text_at(each, "name");
     const std::string what = "output '" + name + "'";
@@ -366,7 +379,7 @@ InferAnswer read_http_answer(const OutputNames& names, const Reply& reply) {
       bytes = binary.substr(0, size->GetUint64());
       binary.remove_prefix(size->GetUint64());
     }
-    AnswerTensor* const tensor = place_output(names, name, &answer);
+    AnswerTensor* const tensor = place_output(expected.outputs, name, &answer);
     if (tensor == nullptr) continue;
     tensor->dtype = read_datatype(text_at(each, "datatype"), what);
     tensor->dims = read_shape(each, what);
@@ -378,9 +391,9 @@ InferAnswer read_http_answer(const OutputNames& names, const Reply& reply) {
       JsonData(*data, count_elements(*tensor, what), tensor, what);
     }
   }
-  require_outputs(names, answer);
+  require_outputs(expected.outputs, answer);
   if (const json::Value* const parameters = find(document, "parameters"))
-    answer.model_id = text_at(*parameters, kModelIdKey);
+    answer.model_id = model_id_of(text_at(*parameters, kModelIdKey));
   return answer;
 }
 
@@ -392,7 +405,7 @@ Metadata read_http_metadata(const std::string& body) {
   metadata.outputs = read_specs(document, "outputs", "output");
   if (const json::Value* const properties = find(document, "properties")) {
     metadata.contract = text_at(*properties, kContractKey);
-    metadata.model_id = text_at(*properties, kModelIdKey);
+    metadata.model_id = model_id_of(text_at(*properties, kModelIdKey));
   }
   return metadata;
 }

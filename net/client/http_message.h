@@ -20,7 +20,7 @@ struct HttpBody {
 HttpBody write_http_request(const InferRequest& request, bool is_binary);
 
 // Data of the answer point into `reply.body`. Throws PROTOCOL.
-InferAnswer read_http_answer(const OutputNames& names, const Reply& reply);
+InferAnswer read_http_answer(const Expected& expected, const Reply& reply);
 
 // Both throw PROTOCOL. takes_binary() reads the metadata of the server itself.
 Metadata read_http_metadata(const std::string& body);

@@ -3,14 +3,13 @@
 
 #include <curl/curl.h>
 #include <sidecall/sidecall.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
@@ -28,7 +27,7 @@ constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
 constexpr size_t kMaxIdleHandles = 64;
 constexpr long kMaxConnections = 256;  // that are kept open without a request
 constexpr int kIdlePollMs = 60000;
-constexpr std::streamoff kMaxTokenBytes = 65536;
+constexpr long kLongestConnectMs = 1L << 30;
 
 struct FreeHeaders {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -52,25 +51,11 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
 }
 
-// The token is read for each request, so that a file that is replaced takes effect at once.
-std::string read_token(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file && !file.eof()) text.clear();
-  const std::string token(trim(text));
-  const bool is_valid =
-      !token.empty() && token.size() <= kMaxTokenBytes &&
-      std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c <= '~'; });
-  if (!is_valid)
-    throw Error(SIDECALL_DENIED,
-                "token: expected a file with one line of visible ASCII, got none or another file");
-  return token;
-}
-
 // The file with the certificates of the authorities that this system trusts. Its place differs
 // between distributions.
 const std::string& system_ca() {
-  static const std::string found = [] {
+  // Never destroyed, because the thread may use it until the process ends.
+  static const std::string& found = *new std::string([] {
     const char* const named = secure_getenv("SSL_CERT_FILE");
     if (named != nullptr && *named != '\0') return std::string(named);
     for (const char* path :
@@ -79,8 +64,21 @@ const std::string& system_ca() {
       if (access(path, R_OK) == 0) return std::string(path);
     }
     return std::string();
-  }();
+  }());
   return found;
+}
+
+// Programs that the host starts must not get the connection.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+// Replaces the secret in what a server sent, because its errors are shown.
+void blank(const std::string& secret, std::string* text) {
+  constexpr std::string_view kShown = "(token)";
+  if (secret.empty()) return;
+  for (size_t at = 0; (at = text->find(secret, at)) != std::string::npos; at += kShown.size())
+    text->replace(at, secret.size(), kShown);
 }
 
 // One transfer that is under way. Used by the thread of the loop only.
@@ -181,7 +179,7 @@ Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
 
 class Loop {
  public:
-  explicit Loop(uint64_t created_in) : generation(created_in) {}
+  explicit Loop(uint64_t created_in) : generation(created_in) { idle_.reserve(kMaxIdleHandles); }
 
   void add(std::shared_ptr<Exchange> exchange, bool is_cancel) {
     {
@@ -220,13 +218,14 @@ class Loop {
   [[noreturn]] void run() {
     for (;;) {
       take_orders();
+      const int wait_ms = end_late();
       int num_running = 0;
       curl_multi_perform(multi_, &num_running);
       int num_left = 0;
       while (const CURLMsg* message = curl_multi_info_read(multi_, &num_left)) {
-        if (message->msg == CURLMSG_DONE) finish(message->easy_handle, message->data.result);
+        if (message->msg == CURLMSG_DONE) finish_safely(message->easy_handle, message->data.result);
       }
-      curl_multi_poll(multi_, nullptr, 0, kIdlePollMs, nullptr);
+      curl_multi_poll(multi_, nullptr, 0, wait_ms, nullptr);
     }
   }
 
@@ -243,6 +242,24 @@ class Loop {
         begin(std::move(order.exchange));
       }
     }
+  }
+
+  // Ends exchanges whose deadline has passed, and returns how long the thread may wait.
+  int end_late() {
+    const Clock::time_point now = Clock::now();
+    int wait_ms = kIdlePollMs;
+    for (auto each = running_.begin(); each != running_.end();) {
+      const auto at = each++;
+      const std::shared_ptr<Exchange> exchange = at->second->exchange;
+      if (exchange->deadline <= now) {
+        remove(at);
+        end(exchange.get(), Transfer::kTimedOut, "");
+        continue;
+      }
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(exchange->deadline - now);
+      wait_ms = static_cast<int>(std::min<int64_t>(wait_ms, left.count()));
+    }
+    return wait_ms;
   }
 
   static void end(Exchange* exchange, Transfer transfer, const std::string& problem) {
@@ -271,9 +288,6 @@ class Loop {
                    curl_easy_strerror(prepared));
       if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
       running_.emplace(handle, std::move(running));
-    } catch (const Error& error) {
-      // Only the token is read here.
-      end(exchange.get(), Transfer::kDenied, error.what());
     } catch (const std::exception&) {
       end(exchange.get(), Transfer::kNoMemory, "out of memory");
     }
@@ -287,18 +301,18 @@ class Loop {
     const auto set = [&](CURLoption option, auto value) {
       if (result == CURLE_OK) result = curl_easy_setopt(handle, option, value);
     };
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(exchange.deadline - Clock::now());
-    // At least 1, because 0 means no limit. The waiter itself keeps the deadline exactly.
-    const long timeout =
-        static_cast<long>(std::clamp<int64_t>(left.count() + 1, 1, INT64_C(1) << 30));
     set(CURLOPT_URL, exchange.url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_QUICK_EXIT, 1L);
     set(CURLOPT_FOLLOWLOCATION, 0L);
-    set(CURLOPT_TIMEOUT_MS, timeout);
-    set(CURLOPT_CONNECTTIMEOUT_MS, timeout);
+    set(CURLOPT_PATH_AS_IS, 1L);
+    // The loop itself keeps deadlines; libcurl would give up a connection after five minutes.
+    set(CURLOPT_CONNECTTIMEOUT_MS, kLongestConnectMs);
+    set(CURLOPT_TCP_KEEPALIVE, 1L);
+    set(CURLOPT_TCP_KEEPIDLE, 30L);
+    set(CURLOPT_TCP_KEEPINTVL, 10L);
+    set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
     set(CURLOPT_ERRORBUFFER, running->problem);
     set(CURLOPT_WRITEFUNCTION, &on_body);
     set(CURLOPT_WRITEDATA, running);
@@ -340,9 +354,21 @@ class Loop {
     // libcurl would wait for "100 Continue" before it sends a large request.
     add_header("Expect:");
     for (const std::string& header : exchange.headers) add_header(header);
-    if (!address.token.empty()) add_header("Authorization: Bearer " + read_token(address.token));
+    if (!exchange.token.empty()) add_header("Authorization: Bearer " + exchange.token);
     set(CURLOPT_HTTPHEADER, running->headers.get());
     return result;
+  }
+
+  void finish_safely(CURL* handle, CURLcode code) noexcept {
+    const auto found = running_.find(handle);
+    if (found == running_.end()) return;
+    const std::shared_ptr<Exchange> exchange = found->second->exchange;
+    try {
+      finish(handle, code);
+    } catch (const std::exception&) {
+      drop(exchange.get());
+      end(exchange.get(), Transfer::kNoMemory, "");
+    }
   }
 
   void finish(CURL* handle, CURLcode code) {
@@ -362,7 +388,9 @@ class Loop {
     running.reply.status = static_cast<int>(status);
     const std::shared_ptr<Exchange> exchange = running.exchange;
     Reply reply = std::move(running.reply);
-    remove(found);
+    remove(found, code == CURLE_OK);
+    if (status >= 400) blank(exchange->token, &reply.body);
+    for (auto& [name, value] : reply.headers) blank(exchange->token, &value);
     exchange->end(std::move(reply));
   }
 
@@ -373,9 +401,17 @@ class Loop {
     if (found != running_.end()) remove(found);
   }
 
-  void remove(std::unordered_map<CURL*, std::unique_ptr<Running>>::iterator at) {
+  // `is_clean`: the transfer ended well. Any other handle is not used again, because it may
+  // remember that its body must be sent from the beginning; curl_easy_reset() does not change that.
+  void remove(std::unordered_map<CURL*, std::unique_ptr<Running>>::iterator at,
+              bool is_clean = false) {
+    // After a deadline without a byte of an answer the host may be gone. The connection is then
+    // closed once no other request uses it, so that the next one gets a new connection.
+    const Running& running = *at->second;
+    if (running.exchange->deadline <= Clock::now() && running.header_bytes == 0)
+      curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
     curl_multi_remove_handle(multi_, at->first);
-    if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(at->second->handle));
+    if (is_clean && idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(at->second->handle));
     running_.erase(at);
   }
 

@@ -12,10 +12,16 @@ namespace sidecall::net {
 
 using OutputNames = std::vector<std::string>;  // that an answer must have
 
+// What tells the answer of a run from others.
+struct Expected {
+  OutputNames outputs;
+  std::string id;  // a server that returns an id must return this one
+};
+
 struct InferRequest {
   const sidecall_net_tensor* inputs;
   size_t num_inputs;
-  const OutputNames& outputs;
+  const Expected& expected;
 };
 
 // The protocol's name of the type of an input. Throws UNSUPPORTED if it has none.

@@ -25,6 +25,9 @@ inline constexpr uint32_t kRequestInputs = 5, kRequestOutputs = 6, kRawInputs = 
 // ModelInferResponse
 inline constexpr uint32_t kResponseParameters = 4, kResponseOutputs = 5, kRawOutputs = 6;
 
+// The id of a run, in ModelInferRequest and ModelInferResponse
+inline constexpr uint32_t kRunId = 3;
+
 // InferParameter
 inline constexpr uint32_t kStringParameter = 3;
 

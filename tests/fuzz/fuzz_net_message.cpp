@@ -54,21 +54,21 @@ void check_metadata(const net::Metadata& metadata) {
 }
 
 void read(uint8_t kind, const std::string& body) {
-  static const net::OutputNames kNames = {"y", "label"};
+  static const net::Expected kExpected = {{"y", "label"}, "1"};
   net::Reply reply;
   reply.body = body;
   switch (kind % 7) {
     case 0:
-      return check_answer(net::read_http_answer(kNames, reply), kNames);
+      return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
     case 1: {  // with the header, whose value is the text before the first line feed
       const size_t end = body.find('\n');
       if (end == std::string::npos) return;
       reply.headers.emplace_back("inference-header-content-length", body.substr(0, end));
       reply.body = body.substr(end + 1);
-      return check_answer(net::read_http_answer(kNames, reply), kNames);
+      return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
     }
     case 2:
-      return check_answer(net::read_grpc_answer(kNames, net::unframe(body)), kNames);
+      return check_answer(net::read_grpc_answer(kExpected, net::unframe(body)), kExpected.outputs);
     case 3:
       return check_metadata(net::read_http_metadata(body));
     case 4:

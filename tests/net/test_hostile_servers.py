@@ -6,7 +6,9 @@ Each answer ends the run with one typed error within its deadline, and the next 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sidecall
-from raw_server import METADATA, RawServer, answer, drip
+from raw_server import METADATA, READY, RawServer, answer, drip
 from sidecall import errors
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -230,6 +232,86 @@ def test_a_run_of_a_model_that_may_have_effects_is_sent_once() -> None:
     with sidecall.open(server.uri) as model, pytest.raises(errors.PeerDied):
         model.run(INPUT, timeout=5)
     assert len([request for request in server.requests if b"/infer" in request]) == 1
+    server.close()
+
+
+def test_a_connection_that_ends_while_idle_costs_one_run_at_most() -> None:
+    """The server closes each connection shortly after its answer, so some runs meet a closed one."""
+
+    def reply(connection: socket.socket) -> None:
+        connection.sendall(answer(RIGHT))
+        time.sleep(0.02)
+
+    server, failed = RawServer(reply), 0
+    with sidecall.open(server.uri) as model:
+        for pause in (0, 0.019, 0.02, 0.021, 0, 0, 0.1) * 5:
+            try:
+                model.run(INPUT, timeout=5)
+            except errors.PeerDied:
+                failed += 1
+            time.sleep(pause)
+        time.sleep(0.2)
+        assert model.run(INPUT, timeout=5)["y"].tolist() == [3.5]
+    sent = len([request for request in server.requests if b"/infer" in request])
+    assert sent <= 36
+    assert failed < 36
+    server.close()
+
+
+def test_an_answer_of_another_run_is_refused() -> None:
+    server = RawServer(answer(RIGHT | {"id": "another"}))
+    with pytest.raises(errors.Protocol, match="another run"):
+        run(server)
+    server.close()
+
+
+def test_a_negative_zero_keeps_its_sign_as_json() -> None:
+    server = RawServer(outputs(data=[-0.0]))
+    with sidecall.open(server.uri + "?format=json") as model:
+        got = model.run({"x": np.array([[-0.0, 2.0]])}, timeout=5)["y"]
+    assert np.signbit(got).tolist() == [True]
+    assert b'"data":[-0.0,2]' in server.requests[-1]
+    server.answers["/infer"] = answer(json.dumps(RIGHT).replace("3.5", "-0"))
+    assert np.signbit(run(server)).tolist() == [True]
+    server.close()
+
+
+def test_a_token_that_the_server_returns_is_not_shown(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("topsecret")
+    server = RawServer(answer({"error": "bad header Bearer topsecret"}, "400 Bad Request"))
+    with (
+        sidecall.open(f"{server.uri}?token={token}") as model,
+        pytest.raises(errors.Engine, match="Bearer") as caught,
+    ):
+        model.run(INPUT, timeout=5)
+    assert "topsecret" not in str(caught.value)
+    server.close()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_token_that_is_no_plain_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = {"pipe": tmp_path / "pipe", "device": Path("/dev/zero"), "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(path)
+    server = RawServer(answer(RIGHT))
+    begin = time.monotonic()
+    with pytest.raises(errors.Denied, match="token"):
+        sidecall.open(f"{server.uri}?token={path}")
+    assert time.monotonic() - begin < 5
+    server.close()
+
+
+def test_open_waits_for_a_server_that_closes_or_is_silent_at_first() -> None:
+    server = RawServer(answer(RIGHT))
+    server.answers["/ready"] = lambda connection: connection.close()
+    with pytest.raises(errors.PeerDied):
+        sidecall.open(server.uri)
+    threading.Timer(0.4, lambda: server.answers.update({"/ready": hang})).start()
+    threading.Timer(0.8, lambda: server.answers.update({"/ready": READY})).start()
+    begin = time.monotonic()
+    sidecall.open(server.uri, wait=20).close()
+    assert time.monotonic() - begin < 10
     server.close()
 
 

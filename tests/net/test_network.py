@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -199,6 +201,52 @@ def test_asynchronous_runs_wait_together(peer: Peer, route: str, expected: dict)
     assert time.monotonic() - begin < 1.2 + 0.3
 
 
+def test_a_silent_connection_is_not_used_for_ever(peer: Peer) -> None:
+    """Between client and server stands a proxy that stops to forward what connections it has."""
+    frozen: list[threading.Event] = []
+    proxy = socket.create_server(("127.0.0.1", 0))
+
+    def forward(source: socket.socket, target: socket.socket, is_frozen: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not is_frozen.is_set():
+                    target.sendall(data)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = proxy.accept()
+                server = socket.create_connection(("127.0.0.1", peer.grpc_port))
+                frozen.append(threading.Event())
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=forward, args=(*pair, frozen[-1]), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    with sidecall.open(f"grpc://127.0.0.1:{proxy.getsockname()[1]}/add.onnx") as model:
+        inputs = {spec.name: np.zeros((1, 2), np.float32) for spec in model.inputs}
+        model.run(inputs)
+        for event in frozen:
+            event.set()
+        with pytest.raises(errors.Timeout):
+            model.run(inputs, timeout=0.3)
+        model.run(inputs, timeout=5)
+    proxy.close()
+
+
+def test_programs_that_the_host_starts_get_no_connection(peer: Peer) -> None:
+    with sidecall.open(peer.uri("http", "add.onnx")):
+        code = "import os; print([os.readlink(f'/proc/self/fd/{fd}') for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')])"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            close_fds=False,
+        )
+    assert "socket" not in done.stdout
+
+
 def test_a_forked_child_must_open_the_model_again(peer: Peer) -> None:
     code = f"""
 import os, sidecall
@@ -306,6 +354,13 @@ WRONG_URIS = [
     "http+unix:/m",
     "http+unix:/" + "x" * 108 + "/m",
     "http://a,b/m",
+    "http://host/..",
+    "http://host/%2e%2e",
+    "http://host/a/../m",
+    "http://host/m?version=..",
+    "http://[::1]x/m",
+    "http://[::1/m",
+    "HTTP://user:secret@host/m",
 ]
 
 
