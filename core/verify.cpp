@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "error.h"
 #include "model.h"
+#include "text.h"
 
 namespace sidecall {
 namespace {
@@ -94,7 +95,8 @@ class Comparison {
       return expected.kind == Value::Kind::kBool ? std::string(text == "0" ? "false" : "true")
                                                  : text;
     };
-    fail(row, index, shown(wanted), shown(got), "", check);
+    // A server may answer with bytes that are not text.
+    fail(row, index, printable(shown(wanted)), printable(shown(got)), "", check);
   }
 
   // Whether the scores from which the label follows are so close that either label is right within
