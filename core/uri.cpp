@@ -5,18 +5,12 @@
 
 #include <utility>
 
+#include "base/percent.h"
 #include "error.h"
 #include "platform.h"
 
 namespace sidecall {
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 std::string percent_decode(const std::string& text) {
   std::string decoded;
@@ -25,10 +19,8 @@ std::string percent_decode(const std::string& text) {
       decoded += text[i];
       continue;
     }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-    const int byte = high * 16 + low;
-    if (high < 0 || low < 0 || byte == 0)
+    const int byte = escaped_byte(text, i);
+    if (byte <= 0)
       throw Error(
           SIDECALL_INVALID_ARGUMENT,
           "uri '" + text + "': expected two hexadecimal digits (not 00) after '%', got other text");

@@ -25,8 +25,10 @@ done
 net=
 case " $* " in
 *" sidecall-net "*)
-  CMAKE_C_COMPILER="$zig;cc;-target;$target" JOBS=$jobs net/libraries/build.sh "$build/net-libraries"
-  net="-DSIDECALL_BUILD_NET=ON -DSIDECALL_NET_LIBRARIES=$build/net-libraries -DSIDECALL_PROTOZERO_INCLUDE=$build/headers"
+  CMAKE_C_COMPILER="$zig;cc;-target;$target" JOBS=$jobs \
+    net/libraries/build.sh "$build/net-libraries"
+  net="-DSIDECALL_BUILD_NET=ON -DSIDECALL_NET_LIBRARIES=$build/net-libraries"
+  net="$net -DSIDECALL_PROTOZERO_INCLUDE=$build/headers"
   ;;
 esac
 
@@ -34,7 +36,8 @@ configure() {
   cmake -S . -B "$build" -G Ninja \
     "-DCMAKE_C_COMPILER=$zig;cc;-target;$target" "-DCMAKE_CXX_COMPILER=$zig;c++;-target;$target" \
     "-DCMAKE_CXX_FLAGS=-isystem $build/headers" \
-    "-DSIDECALL_RAPIDJSON_INCLUDE=$build/headers" "-DSIDECALL_CLI11_INCLUDE=$build/headers" $net "$@"
+    "-DSIDECALL_RAPIDJSON_INCLUDE=$build/headers" "-DSIDECALL_CLI11_INCLUDE=$build/headers" \
+    $net "$@"
 }
 if [ "$machine" = "$(uname -m)" ]; then
   objdump=objdump
@@ -46,7 +49,8 @@ else
 fi
 cmake --build "$build" -j "$jobs" --target "$@"
 
-for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" "$build/lib/libsidecall-net.so" "$build/bin/sidecall" \
+for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" \
+  "$build/lib/libsidecall-net.so" "$build/bin/sidecall" \
   "$build"/python/*.so; do
   [ -e "$file" ] || continue
   newest=$("$objdump" -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)

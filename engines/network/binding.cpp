@@ -13,12 +13,6 @@
 namespace sidecall {
 namespace {
 
-constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
-
-int64_t ns_of(Clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-}
-
 // Whether a tensor of the shape `dims` is one that a server announced as `declared`.
 bool fits(const Dims& dims, const Dims& declared) {
   return dims.size() == declared.size() &&
@@ -27,6 +21,10 @@ bool fits(const Dims& dims, const Dims& declared) {
 }
 
 }  // namespace
+
+int64_t ns_of(Clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
 
 void throw_network_error(const sidecall_net_error& error) {
   throw Error(error.status, printable(error.message));
@@ -136,7 +134,7 @@ void NetworkBinding::read_strings(int32_t index, std::string* bytes,
 
 void NetworkBinding::send(int64_t timeout_ns) {
   shared_->require_own();
-  deadline_ = deadline_after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns);
+  deadline_ = deadline_after(timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns);
   for (size_t i = 0; i < inputs_.size(); ++i) {
     Input& input = inputs_[i];
     const TensorSpec& spec = shared_->inputs[i];

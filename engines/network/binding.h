@@ -46,6 +46,9 @@ struct NetworkShared {
   std::string model_id_;
 };
 
+// A time as net/ takes it.
+int64_t ns_of(Clock::time_point time);
+
 // Throws the error that net/ reported.
 [[noreturn]] void throw_network_error(const sidecall_net_error& error);
 

@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::string_view kSchemes[] = {
     "http://", "https://", "http+unix:", "grpc://", "grpcs://", "grpc+unix:"};
-constexpr int64_t kOpenTimeout = INT64_C(30) * 1000 * 1000 * 1000;
 constexpr int64_t kFirstAttempt = INT64_C(2) * 1000 * 1000 * 1000;
 constexpr std::chrono::milliseconds kRetryPause{50};
 
@@ -79,14 +78,12 @@ sidecall_net_metadata describe(NetworkShared* shared, int64_t wait_ns) {
   const Clock::time_point end = wait_ns < 0 ? Clock::time_point::max() : deadline_after(wait_ns);
   // With a wait, a server that does not answer is asked again after a while, because another one
   // may have taken its place.
-  int64_t attempt_ns = wait_ns == 0 ? kOpenTimeout : kFirstAttempt;
-  for (;; attempt_ns = std::min(2 * attempt_ns, kOpenTimeout)) {
+  int64_t attempt_ns = wait_ns == 0 ? kDefaultTimeoutNs : kFirstAttempt;
+  for (;; attempt_ns = std::min(2 * attempt_ns, kDefaultTimeoutNs)) {
     sidecall_net_metadata metadata{};
     sidecall_net_error error{};
-    const auto deadline = deadline_after(attempt_ns).time_since_epoch();
-    if (shared->api.describe(shared->client,
-                             std::chrono::duration_cast<std::chrono::nanoseconds>(deadline).count(),
-                             &metadata, &error) == SIDECALL_OK)
+    if (shared->api.describe(shared->client, ns_of(deadline_after(attempt_ns)), &metadata,
+                             &error) == SIDECALL_OK)
       return metadata;
     const bool may_start = error.status == SIDECALL_UNREACHABLE ||
                            error.status == SIDECALL_PEER_DIED || error.status == SIDECALL_TIMEOUT;
@@ -97,6 +94,8 @@ sidecall_net_metadata describe(NetworkShared* shared, int64_t wait_ns) {
 
 }  // namespace
 
+// Upper case counts too. Such a URI is refused later; a path would be shown whole, with a password
+// that it may have.
 bool is_network(const std::string& uri) noexcept {
   return std::any_of(std::begin(kSchemes), std::end(kSchemes), [&](std::string_view scheme) {
     return uri.size() >= scheme.size() &&
@@ -119,7 +118,7 @@ std::shared_ptr<const Model> open_network(const std::string& uri,
   shared->inputs = specs_of(metadata.inputs, origin.contract.has_value());
   shared->outputs = specs_of(metadata.outputs, origin.contract.has_value());
   shared->set_model_id(metadata.inputs.model_id);
-  origin.deadline = deadline_after(kOpenTimeout);
+  origin.deadline = deadline_after(kDefaultTimeoutNs);
   NetworkShared* const state = shared.get();
   auto model = Model::from_engine(std::make_unique<NetworkEngine>(std::move(shared), origin.label),
                                   origin, options);

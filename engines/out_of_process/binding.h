@@ -9,6 +9,9 @@
 
 namespace sidecall {
 
+// The deadline of opening a model in another process, and of a run without one.
+constexpr int64_t kDefaultTimeoutNs = INT64_C(30) * 1000 * 1000 * 1000;
+
 // The progress of a run in another process.
 enum class Progress { kPending, kDone, kInterrupted };
 

@@ -15,13 +15,12 @@
 namespace sidecall {
 namespace {
 
-constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
 // Answers larger than this do not raise answer_hint. It is better that the server sends them as
 // one-shot results than that every slot has room for them.
 constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;
 
 shm::Deadline deadline_of(int64_t timeout_ns) {
-  return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns);
+  return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns);
 }
 
 // The size of a new slot. A slot that has to grow gets half as much again, so that sizes that grow
@@ -201,7 +200,7 @@ bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
   release_retired();
-  int64_t timeout = timeout_ns < 0 ? kDefaultTimeout : timeout_ns;
+  int64_t timeout = timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns;
   const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() ||
                                           with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/percent.h"
 #include "base/utf8.h"
 #include "net/common/error.h"
 
@@ -36,13 +37,6 @@ constexpr size_t kMaxSocketPath = 107;  // sun_path without its NUL
   throw Error(SIDECALL_INVALID_ARGUMENT, "uri: expected " + expected + ", got " + got);
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 std::string percent_decode(std::string_view text, const std::string& what) {
   std::string decoded;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -50,10 +44,9 @@ std::string percent_decode(std::string_view text, const std::string& what) {
       decoded.push_back(text[i]);
       continue;
     }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high < 0 ? -1 : hex_digit(text[i + 2]);
-    if (low < 0) refuse("two hexadecimal digits after each % of " + what, "other characters");
-    decoded.push_back(static_cast<char>(high * 16 + low));
+    const int byte = escaped_byte(text, i);
+    if (byte < 0) refuse("two hexadecimal digits after each % of " + what, "other characters");
+    decoded.push_back(static_cast<char>(byte));
     i += 2;
   }
   if (!is_utf8_without_nul(decoded)) refuse(what + " in UTF-8 without NUL", "other bytes");

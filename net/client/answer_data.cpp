@@ -43,7 +43,7 @@ void require_outputs(const OutputNames& names, const InferAnswer& answer) {
 }
 
 int64_t count_elements(const AnswerTensor& tensor, const std::string& what) {
-  const int64_t count = element_count(tensor.dims);
+  const int64_t count = element_count(tensor.dims.data(), tensor.dims.size());
   if (count < 0) broken_answer("a shape of " + what + " that data can have", "another one");
   return count;
 }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/percent.h"
 #include "client.h"
 #include "grpc_message.h"
 #include "net/common/error.h"
@@ -63,33 +64,19 @@ int32_t status_of_gateway(int http_status) {
   }
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
-
 // gRPC sends messages percent-encoded. What is not an escape stays as it is.
 std::string decode_message(const std::string& text) {
   std::string decoded;
   for (size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex(text[i + 1]) : -1;
-    const int low = high < 0 ? -1 : hex(text[i + 2]);
-    if (low < 0) {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    decoded.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
+    const int byte = escaped_byte(text, i);
+    decoded.push_back(byte < 0 ? text[i] : static_cast<char>(byte));
+    if (byte >= 0) i += 2;
   }
   return decoded;
 }
 
 class GrpcClient final : public Client {
  public:
-  using Client::Client;
-
   explicit GrpcClient(std::shared_ptr<const Address> address) : Client(std::move(address)) {}
 
   Metadata describe(Clock::time_point deadline) override {

@@ -256,8 +256,7 @@ void require_size(const InferRequest& request) {
   for (size_t i = 0; i < request.num_inputs; ++i) {
     const sidecall_net_tensor& input = request.inputs[i];
     bytes += input.bytes;
-    if (input.offsets != nullptr)
-      bytes += 4 * static_cast<uint64_t>(element_count(Dims(input.dims, input.dims + input.rank)));
+    if (input.offsets != nullptr) bytes += 4 * static_cast<uint64_t>(count_elements(input));
   }
   if (bytes > kMaxRequestBytes)
     throw Error(SIDECALL_UNSUPPORTED, "inputs: expected at most 2 GiB over gRPC, got more");
@@ -314,8 +313,7 @@ std::string write_grpc_request(const InferRequest& request, const std::string& m
     const char* const data = static_cast<const char*>(input.data);
     if (input.dtype == SIDECALL_DTYPE_STRING) {
       std::string strings;
-      append_strings(data, input.offsets, element_count(Dims(input.dims, input.dims + input.rank)),
-                     &strings);
+      append_strings(data, input.offsets, count_elements(input), &strings);
       writer.add_bytes(grpc::kRawInputs, strings);
     } else {
       writer.add_bytes(grpc::kRawInputs, data, input.bytes);

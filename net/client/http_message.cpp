@@ -38,27 +38,18 @@ constexpr size_t kMaxErrorText = 500;
                   ", because the server takes tensors as JSON only (or ?format=json asked for it)");
 }
 
-int64_t count_of(const sidecall_net_tensor& tensor) {
-  int64_t count = 1;
-  for (int32_t i = 0; i < tensor.rank; ++i) count *= tensor.dims[i];
-  return count;
-}
-
 std::string_view string_at(const sidecall_net_tensor& tensor, int64_t i) {
   const int64_t begin = tensor.offsets[i];
   return {static_cast<const char*>(tensor.data) + begin,
           static_cast<size_t>(tensor.offsets[i + 1] - begin)};
 }
 
-void append_integer(uint64_t value, std::string* out) { out->append(std::to_string(value)); }
-void append_integer(int64_t value, std::string* out) { out->append(std::to_string(value)); }
-
 // Calls visit(value) for each element of a numeric tensor; the value has the type of the elements.
 template <typename Visit>
 bool visit_numbers(const sidecall_net_tensor& tensor, Visit visit) {
   const auto all = [&](auto type) {
     using Number = decltype(type);
-    const int64_t count = count_of(tensor);
+    const int64_t count = count_elements(tensor);
     for (int64_t i = 0; i < count; ++i) {
       Number value;
       std::memcpy(&value, static_cast<const char*>(tensor.data) + i * int64_t{sizeof value},
@@ -96,16 +87,17 @@ bool visit_numbers(const sidecall_net_tensor& tensor, Visit visit) {
 void append_json_data(const sidecall_net_tensor& input, std::string* out) {
   out->push_back('[');
   const size_t begin = out->size();
+  const int64_t count = count_elements(input);
   const auto separate = [&] {
     if (out->size() != begin) out->push_back(',');
   };
   if (input.dtype == SIDECALL_DTYPE_STRING) {
-    for (int64_t i = 0; i < count_of(input); ++i) {
+    for (int64_t i = 0; i < count; ++i) {
       separate();
       append_json_string(string_at(input, i), out);
     }
   } else if (input.dtype == SIDECALL_DTYPE_BOOL) {
-    for (int64_t i = 0; i < count_of(input); ++i) {
+    for (int64_t i = 0; i < count; ++i) {
       separate();
       out->append(static_cast<const unsigned char*>(input.data)[i] != 0 ? "true" : "false");
     }
@@ -117,10 +109,8 @@ void append_json_data(const sidecall_net_tensor& input, std::string* out) {
         // Python reads the integer -0 as 0.
         if (value == 0 && std::signbit(value)) out->append("-0.0");
         else append_number(value, out);
-      } else if constexpr (std::is_signed_v<decltype(value)>) {
-        append_integer(int64_t{value}, out);
       } else {
-        append_integer(uint64_t{value}, out);
+        out->append(std::to_string(value));
       }
     });
     if (!is_number) needs_binary(input, "a type that JSON has");
@@ -129,14 +119,14 @@ void append_json_data(const sidecall_net_tensor& input, std::string* out) {
 }
 
 uint64_t binary_bytes(const sidecall_net_tensor& input) {
-  return input.dtype == SIDECALL_DTYPE_STRING ? strings_bytes(input.offsets, count_of(input))
+  return input.dtype == SIDECALL_DTYPE_STRING ? strings_bytes(input.offsets, count_elements(input))
                                               : input.bytes;
 }
 
 void append_binary(const sidecall_net_tensor& input, std::string* out) {
   const char* const data = static_cast<const char*>(input.data);
   if (input.dtype == SIDECALL_DTYPE_STRING)
-    append_strings(data, input.offsets, count_of(input), out);
+    append_strings(data, input.offsets, count_elements(input), out);
   else if (input.bytes > 0) out->append(data, input.bytes);
 }
 
@@ -146,7 +136,7 @@ void append_head(const sidecall_net_tensor& input, std::string* out) {
   out->append(",\"shape\":[");
   for (int32_t i = 0; i < input.rank; ++i) {
     if (i > 0) out->push_back(',');
-    append_integer(input.dims[i], out);
+    out->append(std::to_string(input.dims[i]));
   }
   out->append("],\"datatype\":\"").append(datatype_of(input)).append("\",");
 }
@@ -309,7 +299,8 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
   out.append(",\"inputs\":[");
   for (size_t i = 0; i < request.num_inputs; ++i) {
     const sidecall_net_tensor& input = request.inputs[i];
-    for (int64_t k = 0; is_binary && input.offsets != nullptr && k < count_of(input); ++k) {
+    const int64_t num_strings = is_binary && input.offsets != nullptr ? count_elements(input) : 0;
+    for (int64_t k = 0; k < num_strings; ++k) {
       if (input.offsets[k + 1] - input.offsets[k] > int64_t{UINT32_MAX})
         throw Error(SIDECALL_UNSUPPORTED, std::string("input '") + input.name +
                                               "': expected strings of less than 4 GiB, got more");
@@ -323,7 +314,7 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
     if (is_binary) {
       const uint64_t bytes = binary_bytes(input);
       out.append("\"parameters\":{\"binary_data_size\":");
-      append_integer(bytes, &out);
+      out.append(std::to_string(bytes));
       out.append("}}");
       binary += bytes;
     } else {

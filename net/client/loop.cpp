@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <cstdlib>
 #include <string_view>
@@ -197,6 +196,7 @@ class Loop {
     std::shared_ptr<Exchange> exchange;
     bool is_cancel;
   };
+  using Transfers = std::unordered_map<CURL*, std::unique_ptr<Running>>;
 
   void start_once() {
     if (multi_ != nullptr) return;
@@ -364,16 +364,15 @@ class Loop {
     if (found == running_.end()) return;
     const std::shared_ptr<Exchange> exchange = found->second->exchange;
     try {
-      finish(handle, code);
+      finish(found, code);
     } catch (const std::exception&) {
       drop(exchange.get());
       end(exchange.get(), Transfer::kNoMemory, "");
     }
   }
 
-  void finish(CURL* handle, CURLcode code) {
-    const auto found = running_.find(handle);
-    if (found == running_.end()) return;
+  void finish(Transfers::iterator found, CURLcode code) {
+    CURL* const handle = found->first;
     Running& running = *found->second;
     long os_error = 0;
     curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &os_error);
@@ -403,8 +402,7 @@ class Loop {
 
   // `is_clean`: the transfer ended well. Any other handle is not used again, because it may
   // remember that its body must be sent from the beginning; curl_easy_reset() does not change that.
-  void remove(std::unordered_map<CURL*, std::unique_ptr<Running>>::iterator at,
-              bool is_clean = false) {
+  void remove(Transfers::iterator at, bool is_clean = false) {
     // After a deadline without a byte of an answer the host may be gone. The connection is then
     // closed once no other request uses it, so that the next one gets a new connection.
     const Running& running = *at->second;
@@ -419,7 +417,7 @@ class Loop {
   std::vector<Order> orders_;
   CURLM* multi_ = nullptr;  // set before the thread starts
   // The rest belongs to the thread of the loop.
-  std::unordered_map<CURL*, std::unique_ptr<Running>> running_;
+  Transfers running_;
   std::vector<Handle> idle_;
 };
 

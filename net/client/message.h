@@ -24,6 +24,8 @@ struct InferRequest {
   const Expected& expected;
 };
 
+// The number of elements of an input.
+int64_t count_elements(const sidecall_net_tensor& input);
 // The protocol's name of the type of an input. Throws UNSUPPORTED if it has none.
 const char* datatype_of(const sidecall_net_tensor& input);
 

@@ -42,10 +42,11 @@ bool read_strings(std::string_view data, int64_t count, std::vector<char>* bytes
   return data.empty();
 }
 
-int64_t element_count(const Dims& dims) noexcept {
+int64_t element_count(const int64_t* dims, size_t rank) noexcept {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 16;
   int64_t count = 1;
-  for (const int64_t size : dims) {
+  for (size_t i = 0; i < rank; ++i) {
+    const int64_t size = dims[i];
     if (size < 0 || (size != 0 && count > kMost / size)) return -1;
     count *= size;
   }

@@ -2,12 +2,11 @@
 // order, and each string after its length in four bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/tensor_spec.h"
 
 namespace sidecall::net {
 
@@ -22,6 +21,6 @@ bool read_strings(std::string_view data, int64_t count, std::vector<char>* bytes
                   std::vector<int64_t>* offsets);
 
 // The number of elements of this shape; -1 if a dimension is negative, or no data can be so large.
-int64_t element_count(const Dims& dims) noexcept;
+int64_t element_count(const int64_t* dims, size_t rank) noexcept;
 
 }  // namespace sidecall::net

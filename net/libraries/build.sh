@@ -72,7 +72,8 @@ build() { # build NAME FILE OPTION...
 
 options_of() {
   case $1 in
-    mbedtls) echo -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DMBEDTLS_FATAL_WARNINGS=OFF ;;
+    mbedtls) echo -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF \
+      -DMBEDTLS_FATAL_WARNINGS=OFF ;;
     nghttp2) echo -DENABLE_LIB_ONLY=ON -DENABLE_DOC=OFF ;;
     # Nothing but HTTP: no other protocols, and nothing that is read from files or the environment.
     # The files with trusted certificates differ between systems, so net/client looks for them.
@@ -96,7 +97,8 @@ options_of() {
 
 grep -v '^#' "$here/versions.txt" | while read -r name file hash; do
   mark=$folder/.$name
-  recipe="$file $hash ${CMAKE_C_COMPILER:-} $(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)"
+  made_by=$(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)
+  recipe="$file $hash ${CMAKE_C_COMPILER:-} $made_by"
   [ "$(cat "$mark" 2>/dev/null)" != "$recipe" ] || continue
   fetch "$name" "$file" "$hash"
   build "$name" "$file" $(options_of "$name")

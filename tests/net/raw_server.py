@@ -1,4 +1,4 @@
-"""A server that sends given bytes, for tests of clients that meet servers which break the protocol."""
+"""A server that sends given bytes, for tests of clients whose server breaks the protocol."""
 
 from __future__ import annotations
 

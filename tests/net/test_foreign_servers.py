@@ -1,4 +1,4 @@
-"""Servers of others: NVIDIA's Triton and Seldon's MLServer answer as the model in this process does.
+"""NVIDIA's Triton and Seldon's MLServer answer as the model in this process does.
 
 Both run the file with their own Python, and the contract comes from the file that is here.
 """

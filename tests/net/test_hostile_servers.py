@@ -235,8 +235,11 @@ def test_a_run_of_a_model_that_may_have_effects_is_sent_once() -> None:
     server.close()
 
 
-def test_a_connection_that_ends_while_idle_costs_one_run_at_most() -> None:
-    """The server closes each connection shortly after its answer, so some runs meet a closed one."""
+def test_runs_that_meet_a_closed_connection_do_not_spoil_later_ones() -> None:
+    """The server closes each connection shortly after its answer, so some runs meet a closed one.
+
+    Such a run may fail, because the model may have effects.
+    """
 
     def reply(connection: socket.socket) -> None:
         connection.sendall(answer(RIGHT))

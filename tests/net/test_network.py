@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from raw_server import RawServer, answer
 from sidecall import errors
 from tls import Authority, serve
 
+pytestmark = pytest.mark.usefixtures("network_library")
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "tests/vectors/models"
 RECORD = {
@@ -37,8 +39,7 @@ ROUTES = ["http", "grpc"]
 
 
 @pytest.fixture
-def peer(network_library: Path) -> Iterator[Peer]:
-    assert network_library.is_file()
+def peer() -> Iterator[Peer]:
     started = Peer(MODELS)
     yield started
     started.close()
@@ -77,10 +78,7 @@ def test_golden_rows_run_when_the_model_is_opened(peer: Peer, route: str) -> Non
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_the_contract_can_come_from_a_local_file(
-    network_library: Path, route: str, expected: dict
-) -> None:
-    assert network_library.is_file()
+def test_the_contract_can_come_from_a_local_file(route: str, expected: dict) -> None:
     peer = Peer(MODELS, with_contract=False)
     uri = peer.uri(route, "penguins.onnx")
     with sidecall.open(uri) as model, pytest.raises(errors.NoContract):
@@ -109,8 +107,7 @@ def test_answers_of_grpc_that_are_not_in_binary_are_read(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_a_host_without_a_server_is_unreachable(network_library: Path, scheme: str) -> None:
-    assert network_library.is_file()
+def test_a_host_without_a_server_is_unreachable(scheme: str) -> None:
     begin = time.monotonic()
     with pytest.raises(errors.Unreachable):
         sidecall.open(f"{scheme}://127.0.0.1:{free_port()}/m")
@@ -235,7 +232,12 @@ def test_a_silent_connection_is_not_used_for_ever(peer: Peer) -> None:
 
 def test_programs_that_the_host_starts_get_no_connection(peer: Peer) -> None:
     with sidecall.open(peer.uri("http", "add.onnx")):
-        code = "import os; print([os.readlink(f'/proc/self/fd/{fd}') for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')])"
+        code = """
+import os
+for fd in os.listdir("/proc/self/fd"):
+    if int(fd) > 2 and os.path.exists(f"/proc/self/fd/{fd}"):
+        print(os.readlink(f"/proc/self/fd/{fd}"))
+"""
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
@@ -270,10 +272,7 @@ model.run(inputs)
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_socket_of_this_host_replaces_a_host(
-    network_library: Path, tmp_path: Path, route: str
-) -> None:
-    assert network_library.is_file()
+def test_a_socket_of_this_host_replaces_a_host(tmp_path: Path, route: str) -> None:
     peer = Peer(MODELS, sockets=tmp_path)
     for form in (f"{tmp_path}", f"//{tmp_path}"):
         sidecall.open(f"{route}+unix:{form}/{route}.sock/penguins.onnx").close()
@@ -299,10 +298,7 @@ def test_proxies_of_the_environment_and_netrc_are_ignored(peer: Peer, tmp_path: 
     assert all("Authorization" not in headers for headers in peer.seen)
 
 
-def test_a_token_is_read_from_its_file_for_each_request(
-    network_library: Path, tmp_path: Path
-) -> None:
-    assert network_library.is_file()
+def test_a_token_is_read_from_its_file_for_each_request(tmp_path: Path) -> None:
     right = {"outputs": [{"name": "y", "datatype": "FP64", "shape": [1], "data": [1.5]}]}
     server, token = RawServer(answer(right)), tmp_path / "token"
     token.write_text("first\n")
@@ -365,11 +361,20 @@ WRONG_URIS = [
 
 
 @pytest.mark.parametrize("uri", WRONG_URIS)
-def test_a_wrong_uri_is_refused_without_a_request(network_library: Path, uri: str) -> None:
-    assert network_library.is_file()
+def test_a_wrong_uri_is_refused_without_a_request(uri: str) -> None:
     with pytest.raises(errors.InvalidArgument, match=r"^uri: expected .*, got ") as caught:
         sidecall.open(uri)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_name_of_a_model_may_have_any_characters(tmp_path: Path, route: str) -> None:
+    name = "modèle 1 %2F été?.onnx"
+    (tmp_path / name).write_bytes((MODELS / "penguins.onnx").read_bytes())
+    peer = Peer(tmp_path)
+    with sidecall.open(peer.uri(route, quote(name, safe=""))) as model:
+        assert model.warning is None
+    peer.close()
 
 
 def test_the_command_predicts_over_the_network(peer: Peer, expected: dict) -> None:
@@ -387,10 +392,9 @@ def test_the_command_predicts_over_the_network(peer: Peer, expected: dict) -> No
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 def test_node_predicts_beside_its_own_tls_and_http_2(
-    network_library: Path, tmp_path: Path, expected: dict, secure: bool
+    tmp_path: Path, expected: dict, secure: bool
 ) -> None:
     """Node.js exports its own OpenSSL and nghttp2, to which a library could bind by mistake."""
-    assert network_library.is_file()
     authority = Authority(tmp_path / "authority")
     peer = serve(authority) if secure else Peer(MODELS)
     query = f"?ca={authority.cert}" if secure else ""

@@ -1,4 +1,4 @@
-"""TLS: which servers a client trusts, which clients a server trusts, and which versions are used."""
+"""TLS: which servers a client trusts, which clients a server trusts, and which versions work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from peer import Peer
 from sidecall import errors
 from tls import Authority, serve
 
+pytestmark = pytest.mark.usefixtures("network_library")
 MODELS = Path(__file__).parents[1] / "vectors/models"
 ROUTES = ["http", "grpc"]
 
 
 @pytest.fixture
-def authority(network_library: Path, tmp_path: Path) -> Authority:
-    assert network_library.is_file()
+def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "authority")
 
 

@@ -1,7 +1,8 @@
 """Packs libsidecall-net.so for pip and npm: `make package-net`.
 
 The wheel `sidecall-net` holds the library in the package sidecall_net, beside which the package
-sidecall looks for it. The npm package `@sidecall/<platform>-net` lies beside `@sidecall/<platform>`.
+sidecall looks for it. The npm package `@sidecall/<platform>-net` lies beside the package
+`@sidecall/<platform>`.
 """
 
 import argparse

@@ -1,0 +1,24 @@
+// Reads the escapes of percent-encoding (RFC 3986), such as "%2F". Used for URIs and for the
+// messages of gRPC.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace sidecall {
+
+inline int hex_digit(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// The byte for which the escape at this place stands; -1 if there is no escape.
+inline int escaped_byte(std::string_view text, size_t at) noexcept {
+  if (at + 2 >= text.size() || text[at] != '%') return -1;
+  const int high = hex_digit(text[at + 1]), low = hex_digit(text[at + 2]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+}  // namespace sidecall
