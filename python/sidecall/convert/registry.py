@@ -341,7 +341,11 @@ class Conversion(Graph):
                 f"table: expected keys that are all texts or all integers, as the tensor of {x.dtype}, "
                 f"got {names}"
             )
-        keys = "keys_strings" if x.dtype == "string" else "keys_int64s"
+        keys: dict[str, list[Any]] = (
+            {"keys_strings": list(table)}
+            if x.dtype == "string"
+            else {"keys_int64s": [int(key) for key in table]}  # a bool is an int here
+        )
         if x.dtype.startswith("float"):  # whole numbers that may be missing
             absent = max(table, default=0) + 1
             is_whole = (self.abs(x) < 2.0**53) & self.unary("Floor", x).equals(x)
@@ -354,7 +358,7 @@ class Conversion(Graph):
             domain="ai.onnx.ml",
             values_int64s=list(range(len(table))),
             default_int64=len(table),
-            **{keys: list(table)},
+            **keys,
         )
         result = self.gather(self.const(np.asarray([*table.values(), default])), place)
         result.width = x.width
