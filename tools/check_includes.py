@@ -24,7 +24,7 @@ LAYERS = {
     "engines/remote": ("core", "engines/out_of_process", "shm/common", "shm/client"),
     "serving": ("core", "engines/in_process", "engines/remote", "shm/common", "shm/server"),
     "net/api": (),
-    "net/common": (),
+    "net/common": ("net/api",),
     "net/client": ("net/api", "net/common"),
     "shm/common": (),
     "shm/client": ("shm/common",),

@@ -18,7 +18,6 @@
 #include "loop.h"
 #include "net/common/error.h"
 
-using sidecall::net::AnswerTensor;
 using sidecall::net::Client;
 using sidecall::net::Clock;
 using sidecall::net::Error;
@@ -26,6 +25,7 @@ using sidecall::net::Exchange;
 using sidecall::net::Expected;
 using sidecall::net::InferAnswer;
 using sidecall::net::Metadata;
+using sidecall::net::ReceivedTensor;
 
 struct sidecall_net_client {
   std::unique_ptr<Client> client;
@@ -174,7 +174,7 @@ int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_er
   return guard(err, [&] {
     call->answer = call->client->read_run(call->expected, call->exchange->reply());
     call->outputs.clear();
-    for (const AnswerTensor& tensor : call->answer.outputs)
+    for (const ReceivedTensor& tensor : call->answer.outputs)
       call->outputs.push_back({tensor.name.c_str(), tensor.dtype,
                                static_cast<int32_t>(tensor.dims.size()), tensor.dims.data(),
                                tensor.data, tensor.bytes,

@@ -9,6 +9,7 @@
 #include "client.h"
 #include "grpc_message.h"
 #include "net/common/error.h"
+#include "net/common/grpc_tensor.h"
 
 namespace sidecall::net {
 namespace {
@@ -136,7 +137,7 @@ class GrpcClient final : public Client {
     if (code != kOk)
       fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
            decode_message(reply.header("grpc-message")));
-    return unframe(reply.body);
+    return unframe_answer(reply.body);
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/tensor_spec.h"
 #include "net/api/net.h"
+#include "net/common/received.h"
 
 namespace sidecall::net {
 
@@ -24,23 +25,8 @@ struct InferRequest {
   const Expected& expected;
 };
 
-// The number of elements of an input.
-int64_t count_elements(const sidecall_net_tensor& input);
-// The protocol's name of the type of an input. Throws UNSUPPORTED if it has none.
-const char* datatype_of(const sidecall_net_tensor& input);
-
-struct AnswerTensor {
-  std::string name;
-  int32_t dtype = 0;
-  Dims dims;
-  const void* data = nullptr;  // within the body of the answer, or `own`
-  uint64_t bytes = 0;
-  std::vector<char> own;
-  std::vector<int64_t> offsets;  // of strings: one more than there are elements
-};
-
 struct InferAnswer {
-  std::vector<AnswerTensor> outputs;
+  std::vector<ReceivedTensor> outputs;
   std::string model_id;  // "" if the server did not tell
 };
 

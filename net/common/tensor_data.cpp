@@ -1,7 +1,13 @@
 // Writes and reads tensors in binary; see tensor_data.h.
 #include "tensor_data.h"
 
+#include <sidecall/sidecall.h>
+
 #include <limits>
+
+#include "base/dtype.h"
+#include "datatype.h"
+#include "error.h"
 
 namespace sidecall::net {
 namespace {
@@ -51,6 +57,33 @@ int64_t element_count(const int64_t* dims, size_t rank) noexcept {
     count *= size;
   }
   return count;
+}
+
+int64_t count_elements(const sidecall_net_tensor& tensor) {
+  return element_count(tensor.dims, static_cast<size_t>(tensor.rank));
+}
+
+const char* datatype_of(const sidecall_net_tensor& tensor) {
+  const char* const name = datatype_name(tensor.dtype);
+  if (name == nullptr)
+    throw Error(SIDECALL_UNSUPPORTED,
+                std::string("tensor '") + tensor.name +
+                    "': expected a type of the Open Inference Protocol, got " +
+                    dtype_name(tensor.dtype));
+  return name;
+}
+
+uint64_t binary_bytes(const sidecall_net_tensor& tensor) {
+  return tensor.dtype == SIDECALL_DTYPE_STRING
+             ? strings_bytes(tensor.offsets, count_elements(tensor))
+             : tensor.bytes;
+}
+
+void append_binary(const sidecall_net_tensor& tensor, std::string* out) {
+  const char* const data = static_cast<const char*>(tensor.data);
+  if (tensor.dtype == SIDECALL_DTYPE_STRING)
+    append_strings(data, tensor.offsets, count_elements(tensor), out);
+  else if (tensor.bytes > 0) out->append(data, tensor.bytes);
 }
 
 }  // namespace sidecall::net

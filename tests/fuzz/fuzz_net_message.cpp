@@ -19,7 +19,7 @@ namespace net = sidecall::net;
 void check_answer(const net::InferAnswer& answer, const net::OutputNames& names) {
   fuzz::require(answer.outputs.size() == names.size(), "an output for each name");
   for (size_t i = 0; i < names.size(); ++i) {
-    const net::AnswerTensor& tensor = answer.outputs[i];
+    const net::ReceivedTensor& tensor = answer.outputs[i];
     fuzz::require(tensor.name == names[i] && sidecall::is_dtype(tensor.dtype), "the right output");
     uint64_t count = 1;
     for (const int64_t size : tensor.dims) {
@@ -68,7 +68,7 @@ void read(uint8_t kind, const std::string& body) {
       return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
     }
     case 2:
-      return check_answer(net::read_grpc_answer(kExpected, net::unframe(body)), kExpected.outputs);
+      return check_answer(net::read_grpc_answer(kExpected, net::unframe_answer(body)), kExpected.outputs);
     case 3:
       return check_metadata(net::read_http_metadata(body));
     case 4:

@@ -1,0 +1,40 @@
+// Reads and writes tensors as JSON, in the form that the Open Inference Protocol gives them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json_document.h"
+#include "net/api/net.h"
+#include "received.h"
+
+namespace sidecall::net {
+
+// ---- Reading. All throw BrokenMessage. ----
+
+// Parses a text that must be one JSON object.
+void parse_object(std::string_view text, json::Document* document);
+// The member of an object; nullptr if there is none, or `object` is something else.
+const json::Value* find(const json::Value& object, const char* key);
+// The text of a member; "" if it is absent or something else.
+std::string text_at(const json::Value& object, const char* key);
+Dims read_shape(const json::Value& tensor, const std::string& what);
+// Reads the datatype, the shape and the elements of a tensor. Elements in binary are taken from the
+// beginning of `binary`, which becomes shorter.
+void read_json_tensor(const json::Value& value, const std::string& what, std::string_view* binary,
+                      ReceivedTensor* tensor);
+// The bytes that belong to a tensor that is not read; they are skipped.
+void skip_binary(const json::Value& value, const std::string& what, std::string_view* binary);
+// How many bytes of a body are JSON, from the header that says it ("" if it is absent). The rest is
+// binary.
+size_t json_length_of(const std::string& header, size_t body_bytes);
+
+// ---- Writing ----
+
+// `{"name":...,"shape":...,"datatype":...,` of a tensor.
+void append_tensor_head(const sidecall_net_tensor& tensor, std::string* out);
+// The elements as a JSON list. Returns false if JSON has no such type or one of the numbers, which
+// `*expected` describes.
+bool append_json_data(const sidecall_net_tensor& tensor, std::string* out, const char** expected);
+
+}  // namespace sidecall::net
