@@ -199,8 +199,8 @@ native: $(BUILD)/build.ninja
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
 # The libraries inside libsidecall-net.so.
-$(BUILD)/net-libraries/.created: net/libraries/build.sh net/libraries/versions.txt | $(BUILD)/.system
-	@JOBS=$(JOBS) $(quietly) net-libraries "downloading and building libcurl, nghttp2 and Mbed TLS" net/libraries/build.sh $(BUILD)/net-libraries
+$(BUILD)/net-libraries/.created: $(wildcard net/libraries/*) | $(VENV)/.created
+	@JOBS=$(JOBS) PYTHON=$(BIN)/python $(quietly) net-libraries "downloading and building libcurl, llhttp, nghttp2 and Mbed TLS" net/libraries/build.sh $(BUILD)/net-libraries
 	@touch $@
 
 net: native $(BUILD)/net-libraries/.created $(BUILD)/.system-net ## build libsidecall-net.so, for models on other hosts

@@ -1,8 +1,9 @@
-// Reads the escapes of percent-encoding (RFC 3986), such as "%2F". Used for URIs and for the
-// messages of gRPC.
+// Reads and writes the escapes of percent-encoding (RFC 3986), such as "%2F". Used for URIs and for
+// the messages of gRPC.
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace sidecall {
@@ -19,6 +20,22 @@ inline int escaped_byte(std::string_view text, size_t at) noexcept {
   if (at + 2 >= text.size() || text[at] != '%') return -1;
   const int high = hex_digit(text[at + 1]), low = hex_digit(text[at + 2]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+// Encodes everything but unreserved characters and those of `also`.
+inline std::string percent_encode(std::string_view text, std::string_view also = {}) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+        c == '.' || c == '_' || c == '~' || also.find(c) != std::string_view::npos) {
+      encoded.push_back(c);
+    } else {
+      encoded.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+    }
+  }
+  return encoded;
 }
 
 }  // namespace sidecall

@@ -1,4 +1,4 @@
-# Builds libsidecall-net.so, which contains libcurl, nghttp2 and Mbed TLS as net/libraries/build.sh
+# Builds libsidecall-net.so, which contains libcurl, llhttp, nghttp2 and Mbed TLS as net/libraries/build.sh
 # builds them. It exports one function, and none of its symbols bind to those of the host program:
 # Node.js, for example, exports its own nghttp2.
 set(SIDECALL_NET_LIBRARIES "${PROJECT_BINARY_DIR}/net-libraries" CACHE PATH "Folder into which net/libraries/build.sh installed")
@@ -14,12 +14,34 @@ add_library(sidecall-net SHARED
   net/client/grpc_client.cpp
   net/client/http_client.cpp
   net/client/loop.cpp
+  net/server/access.cpp
+  net/server/address.cpp
+  net/server/api.cpp
+  net/server/connection.cpp
+  net/server/grpc_routes.cpp
+  net/server/http1.cpp
+  net/server/http2.cpp
+  net/server/http_routes.cpp
+  net/server/infer.cpp
+  net/server/infer_grpc.cpp
+  net/server/infer_http.cpp
+  net/server/listener.cpp
+  net/server/loop.cpp
+  net/server/metrics.cpp
+  net/server/openapi.cpp
+  net/server/plain.cpp
+  net/server/poller.cpp
+  net/server/router.cpp
+  net/server/runs.cpp
+  net/server/server.cpp
+  net/server/tls.cpp
 )
-target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
+target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB NGHTTP2_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
 target_include_directories(sidecall-net PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
 target_include_directories(sidecall-net SYSTEM PRIVATE "${SIDECALL_NET_LIBRARIES}/include" "${SIDECALL_PROTOZERO_INCLUDE}")
 target_link_libraries(sidecall-net PRIVATE sidecall-base sidecall-flags sidecall-dependencies
   "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a" "${SIDECALL_NET_LIBRARIES}/lib/libnghttp2.a"
+  "${SIDECALL_NET_LIBRARIES}/lib/libllhttp.a"
   "${SIDECALL_NET_LIBRARIES}/lib/libmbedtls.a" "${SIDECALL_NET_LIBRARIES}/lib/libmbedx509.a"
   "${SIDECALL_NET_LIBRARIES}/lib/libmbedcrypto.a" "${SIDECALL_NET_LIBRARIES}/lib/libeverest.a"
   "${SIDECALL_NET_LIBRARIES}/lib/libp256m.a" Threads::Threads)

@@ -196,7 +196,7 @@ void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
     shared.workspaces.push_back(std::move(workspace));
 }
 
-std::string Model::predict_json(std::string_view json) const {
+bool Model::read_records(std::string_view json, RecordReader* reader, Call* call) const {
   if (!has_contract_)
     throw Error(
         SIDECALL_NO_CONTRACT,
@@ -205,15 +205,20 @@ std::string Model::predict_json(std::string_view json) const {
   if (rows == 0)
     throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"},
                 "records: expected at least 1 row, got 0 rows");
-  std::unique_ptr<Workspace> workspace = borrow_workspace();
-  Call* call = &workspace->call;
   call->resize(rows);
   call->clear();
-  workspace->reader.read(json, call);
+  reader->read(json, call);
+  const size_t first = json.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && json[first] == '[';
+}
+
+std::string Model::predict_json(std::string_view json) const {
+  std::unique_ptr<Workspace> workspace = borrow_workspace();
+  Call* call = &workspace->call;
+  const bool is_list = read_records(json, &workspace->reader, call);
   call->run(timeout_ns_);
   std::string out;
-  const size_t first = json.find_first_not_of(" \t\r\n");
-  write_records(call, first != std::string_view::npos && json[first] == '[', &out);
+  write_records(call, is_list, &out);
   return_workspace(std::move(workspace));
   return out;
 }

@@ -72,6 +72,9 @@ class Model {
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;
+  // Sets the rows and the features of a call of this model from records, and returns whether they
+  // are a list. Throws NO_CONTRACT, SHAPE_MISMATCH and the errors of RecordReader.
+  bool read_records(std::string_view json, RecordReader* reader, Call* call) const;
 
  private:
   // The reusable state of a prediction from JSON.

@@ -10,8 +10,10 @@
 #include "core/error.h"
 #include "core/sha256.h"
 #include "core/signature_json.h"
+#include "engines/network/engine.h"
 #include "engines/remote/errors.h"
 #include "function.h"
+#include "network.h"
 #include "options.h"
 
 namespace sidecall {
@@ -108,20 +110,32 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
   }
 }
 
-std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model,
-                                         const sidecall_server_options& options,
-                                         const std::shared_ptr<ServerLog>& log) {
+std::string ModelServer::status() const {
+  return with_core_errors([&] { return server_.status(); });
+}
+
+bool ModelServer::drain(int64_t timeout_ns) {
+  return with_core_errors([&] { return server_.drain(shm::Deadline::after(timeout_ns)); });
+}
+
+std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const Model>& model,
+                                    const sidecall_server_options& options,
+                                    const std::shared_ptr<ServerLog>& log) {
+  if (at != nullptr && is_network(at))
+    return std::make_unique<NetworkServer>(at, model, model->file() != nullptr, options, log);
   std::vector<bool> in_place;
   if (const OnnxFile* file = model->file()) in_place = model->engine().readable_in_place(*file);
   return with_core_errors(
       [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
 }
 
-std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service,
-                                            const sidecall_model_options& verification,
-                                            const sidecall_server_options& options,
-                                            const std::shared_ptr<ServerLog>& log) {
+std::unique_ptr<Server> serve_function(const char* at, const sidecall_service& service,
+                                       const sidecall_model_options& verification,
+                                       const sidecall_server_options& options,
+                                       const std::shared_ptr<ServerLog>& log) {
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
+  if (at != nullptr && is_network(at))
+    return std::make_unique<NetworkServer>(at, model, true, options, log);
   // Numeric inputs are read in place: server.h documents that a client may change them at any
   // moment. Bool inputs are copied all the same: a bool that is neither 0 nor 1 is undefined
   // behaviour for compilers and libraries, so the bytes must not change after they were checked.

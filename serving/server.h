@@ -1,10 +1,12 @@
-// Serves a model or a function at an address: owns the channel's server, the handler of its
-// requests and its log. Used by the C ABI.
+// Serves a model or a function at an address, over shared memory or over the network. Used by the C
+// ABI.
 #pragma once
 
 #include <sidecall/server.h>
 
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/model.h"
@@ -14,7 +16,22 @@
 
 namespace sidecall {
 
-class ModelServer {
+// A server at one address. Any thread may use it.
+class Server {
+ public:
+  Server() = default;
+  virtual ~Server() = default;
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // These do what the functions of server.h with their names do. A timeout of -1 has no end.
+  virtual std::string status() const = 0;
+  virtual bool drain(int64_t timeout_ns) = 0;
+  virtual int ended_fd() const noexcept = 0;
+};
+
+// Owns the channel's server, the handler of its requests and its log.
+class ModelServer final : public Server {
  public:
   // `at` is shm:NAME or shm:///path, or nullptr for connections that arrive over the socket that
   // SIDECALL_FD names. `in_place`: for each input, whether the engine may read it in memory that
@@ -22,7 +39,9 @@ class ModelServer {
   ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
               const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
 
-  shm::Server& channel() { return server_; }
+  std::string status() const override;
+  bool drain(int64_t timeout_ns) override;
+  int ended_fd() const noexcept override { return server_.ended_fd(); }
 
  private:
   const std::shared_ptr<ServerLog> log_;
@@ -30,15 +49,15 @@ class ModelServer {
   shm::Server server_;  // destroyed before the handler, which it uses
 };
 
-std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model,
-                                         const sidecall_server_options& options,
-                                         const std::shared_ptr<ServerLog>& log);
+std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const Model>& model,
+                                    const sidecall_server_options& options,
+                                    const std::shared_ptr<ServerLog>& log);
 
 // Serves a function with a signature, a contract, or both. Runs the golden rows of the contract
 // through the function first, as `verification` says.
-std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service,
-                                            const sidecall_model_options& verification,
-                                            const sidecall_server_options& options,
-                                            const std::shared_ptr<ServerLog>& log);
+std::unique_ptr<Server> serve_function(const char* at, const sidecall_service& service,
+                                       const sidecall_model_options& verification,
+                                       const sidecall_server_options& options,
+                                       const std::shared_ptr<ServerLog>& log);
 
 }  // namespace sidecall

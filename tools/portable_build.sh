@@ -25,7 +25,7 @@ done
 net=
 case " $* " in
 *" sidecall-net "*)
-  CMAKE_C_COMPILER="$zig;cc;-target;$target" JOBS=$jobs \
+  CMAKE_C_COMPILER="$zig;cc;-target;$target" JOBS=$jobs PYTHON=$python \
     net/libraries/build.sh "$build/net-libraries"
   net="-DSIDECALL_BUILD_NET=ON -DSIDECALL_NET_LIBRARIES=$build/net-libraries"
   net="$net -DSIDECALL_PROTOZERO_INCLUDE=$build/headers"

@@ -17,14 +17,14 @@ using sidecall::require;
 using sidecall::with_core_errors;
 
 struct sidecall_server {
-  std::unique_ptr<sidecall::ModelServer> server;
+  std::unique_ptr<sidecall::Server> server;
 };
 
 namespace {
 
-sidecall::shm::Server& use(const sidecall_server* server) {
+sidecall::Server& use(const sidecall_server* server) {
   require(server != nullptr, "server must not be NULL");
-  return server->server->channel();
+  return *server->server;
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ sidecall_status sidecall_server_status(const sidecall_server* server, sidecall_t
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(out != nullptr, "out must not be NULL");
-    *out = with_core_errors([&] { return sidecall::make_text(use(server).status()); });
+    *out = sidecall::make_text(use(server).status());
   });
 }
 
@@ -89,16 +89,14 @@ sidecall_status sidecall_server_query(const char* at, int64_t wait_ns, sidecall_
 }
 
 int32_t sidecall_server_fd(const sidecall_server* server) {
-  return server == nullptr ? -1 : server->server->channel().ended_fd();
+  return server == nullptr ? -1 : server->server->ended_fd();
 }
 
 sidecall_status sidecall_server_drain(sidecall_server* server, int64_t timeout_ns,
                                       sidecall_error* err) {
   return guard(err, [&] {
     require(timeout_ns >= -1, "timeout_ns: expected 0 or more, or -1, got less");
-    const bool is_done = with_core_errors(
-        [&] { return use(server).drain(sidecall::shm::Deadline::after(timeout_ns)); });
-    if (!is_done)
+    if (!use(server).drain(timeout_ns))
       throw Error(SIDECALL_TIMEOUT, "drain: calls were still running when timeout_ns passed");
   });
 }

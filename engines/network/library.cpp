@@ -42,7 +42,12 @@ std::vector<std::string> candidates() {
           package + "-net/" + kName, kName};
 }
 
-const sidecall_net_api& load() {
+struct Library {
+  const sidecall_net_api* client = nullptr;
+  const sidecall_net_server_api* server = nullptr;
+};
+
+Library load() {
   std::string tried;
   for (const std::string& path : candidates()) {
     std::string why;
@@ -51,16 +56,17 @@ const sidecall_net_api& load() {
       tried += (tried.empty() ? "" : "; ") + why;  // dlerror() names the path
       continue;
     }
-    const auto get = reinterpret_cast<const sidecall_net_api* (*)()>(
+    const auto client = reinterpret_cast<const sidecall_net_api* (*)()>(
         platform::find_symbol(library, "sidecall_net"));
-    if (get == nullptr)
+    const auto server = reinterpret_cast<const sidecall_net_server_api* (*)()>(
+        platform::find_symbol(library, "sidecall_net_serving"));
+    if (client == nullptr)
       throw Error(SIDECALL_UNSUPPORTED,
                   path + ": expected libsidecall-net.so, got another library");
-    const sidecall_net_api* const api = get();
-    if (std::string(api->version) != kVersion)
+    if (std::string(client()->version) != kVersion || server == nullptr)
       throw Error(SIDECALL_UNSUPPORTED,
-                  path + ": expected version " + kVersion + ", got " + api->version);
-    return *api;
+                  path + ": expected version " + kVersion + ", got " + client()->version);
+    return {client(), server()};
   }
   throw Error(SIDECALL_UNSUPPORTED,
               "models on other hosts need libsidecall-net.so, which was not found: install it with "
@@ -69,14 +75,17 @@ const sidecall_net_api& load() {
                   "' for Node.js, or set SIDECALL_NET to its path (tried " + tried + ")");
 }
 
+const Library& loaded() {
+  static std::mutex mutex;
+  static Library library;
+  const std::lock_guard lock(mutex);
+  if (library.client == nullptr) library = load();
+  return library;
+}
+
 }  // namespace
 
-const sidecall_net_api& net_library() {
-  static std::mutex mutex;
-  static const sidecall_net_api* api = nullptr;
-  const std::lock_guard lock(mutex);
-  if (api == nullptr) api = &load();
-  return *api;
-}
+const sidecall_net_api& net_library() { return *loaded().client; }
+const sidecall_net_server_api& net_serving_library() { return *loaded().server; }
 
 }  // namespace sidecall

@@ -1,12 +1,15 @@
-// Finds and loads libsidecall-net.so, which only models with a network URI need.
+// Finds and loads libsidecall-net.so, which only models and servers at network addresses need.
 #pragma once
 
 #include "net/api/net.h"
+#include "net/api/serving.h"
 
 namespace sidecall {
 
 // Loads the library at the first call. It stays loaded. Throws UNSUPPORTED if there is none, or one
 // of another version.
 const sidecall_net_api& net_library();
+// The part of the library that serves models. Throws the same.
+const sidecall_net_server_api& net_serving_library();
 
 }  // namespace sidecall

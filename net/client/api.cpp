@@ -4,23 +4,19 @@
 #include <sidecall/sidecall.h>
 
 #include <atomic>
-#include <cstring>
-#include <exception>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/utf8.h"
 #include "client.h"
 #include "loop.h"
-#include "net/common/error.h"
+#include "net/common/api_guard.h"
 
+using sidecall::net::api_guard;
 using sidecall::net::Client;
 using sidecall::net::Clock;
-using sidecall::net::Error;
 using sidecall::net::Exchange;
 using sidecall::net::Expected;
 using sidecall::net::InferAnswer;
@@ -55,31 +51,8 @@ std::string next_id() {
   return std::to_string(last.fetch_add(1, std::memory_order_relaxed) + 1);
 }
 
-void set_error(sidecall_net_error* err, int32_t status, const char* text) noexcept {
-  err->status = status;
-  const size_t length = sidecall::cut_length(std::string_view(text), sizeof err->message - 1);
-  std::memcpy(err->message, text, length);
-  err->message[length] = '\0';
-}
-
-// Turns every exception into a status.
-template <typename Body>
-int32_t guard(sidecall_net_error* err, Body body) noexcept {
-  try {
-    body();
-    return SIDECALL_OK;
-  } catch (const Error& error) {
-    set_error(err, error.status(), error.what());
-  } catch (const std::bad_alloc&) {
-    set_error(err, SIDECALL_OUT_OF_MEMORY, "out of memory");
-  } catch (const std::exception& error) {
-    set_error(err, SIDECALL_INTERNAL, error.what());
-  }
-  return err->status;
-}
-
 int32_t open_client(const char* uri, sidecall_net_client** out, sidecall_net_error* err) {
-  return guard(err, [&] {
+  return api_guard(err, [&] {
     auto client = std::make_unique<sidecall_net_client>();
     client->client = sidecall::net::make_client(uri);
     *out = client.release();
@@ -109,7 +82,7 @@ sidecall_net_tensors tensors_of(const std::vector<sidecall::TensorSpec>& specs,
 
 int32_t describe(sidecall_net_client* client, int64_t deadline, sidecall_net_metadata* out,
                  sidecall_net_error* err) {
-  return guard(err, [&] {
+  return api_guard(err, [&] {
     client->metadata = client->client->describe(time_of(deadline));
     const Metadata& metadata = client->metadata;
     out->inputs = tensors_of(metadata.inputs, metadata.model_id, &client->inputs);
@@ -119,7 +92,7 @@ int32_t describe(sidecall_net_client* client, int64_t deadline, sidecall_net_met
 }
 
 int32_t open_call(sidecall_net_client* client, sidecall_net_call** out, sidecall_net_error* err) {
-  return guard(err, [&] {
+  return api_guard(err, [&] {
     auto call = std::make_unique<sidecall_net_call>();
     call->client = client->client.get();
     *out = call.release();
@@ -148,7 +121,7 @@ void close_call(sidecall_net_call* call) {
 int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
              const char* const* outputs, size_t num_outputs, int64_t deadline, int32_t may_repeat,
              sidecall_net_error* err) {
-  return guard(err, [&] {
+  return api_guard(err, [&] {
     call->expected.outputs.assign(outputs, outputs + num_outputs);
     call->expected.id = next_id();
     std::shared_ptr<Exchange> exchange =
@@ -171,7 +144,7 @@ int32_t wait(sidecall_net_call* call, int64_t until) {
 }
 
 int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err) {
-  return guard(err, [&] {
+  return api_guard(err, [&] {
     call->answer = call->client->read_run(call->expected, call->exchange->reply());
     call->outputs.clear();
     for (const ReceivedTensor& tensor : call->answer.outputs)

@@ -12,7 +12,11 @@ inline constexpr uint32_t kModelName = 1, kModelVersion = 2;
 // ModelReadyResponse
 inline constexpr uint32_t kReady = 1;
 
+// ServerMetadataResponse
+inline constexpr uint32_t kServerName = 1, kServerVersion = 2, kServerExtensions = 3;
+
 // ModelMetadataResponse, and its TensorMetadata
+inline constexpr uint32_t kMetadataName = 1, kMetadataVersions = 2, kMetadataPlatform = 3;
 inline constexpr uint32_t kMetadataInputs = 4, kMetadataOutputs = 5, kMetadataProperties = 6;
 
 // InferInputTensor, InferRequestedOutputTensor, InferOutputTensor and TensorMetadata

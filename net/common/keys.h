@@ -9,6 +9,9 @@ inline constexpr const char* kContractKey = "sidecall.contract";
 inline constexpr const char* kModelIdKey = "sidecall.model_id";
 // A header of requests over HTTP: how many milliseconds the client waits for the answer.
 inline constexpr const char* kTimeoutHeader = "Sidecall-Timeout-Ms";
+// Trailers of an error over gRPC: the name of the status, and the faults as JSON in base64.
+inline constexpr const char* kStatusTrailer = "sidecall-status";
+inline constexpr const char* kFaultsTrailer = "sidecall-faults-bin";
 // Length of the JSON in a body that has binary tensors after it.
 inline constexpr const char* kJsonLengthHeader = "Inference-Header-Content-Length";
 

@@ -33,8 +33,12 @@ apt_private() {
     -o Dir::State::lists="$sources/apt/lists" -o Dir::Cache="$sources/apt/cache" "$@"
 }
 
-fetch() { # fetch SOURCE FILE SHA256
-  if [ ! -e "$sources/$2" ]; then
+fetch() { # fetch SOURCE FILE SHA256 [PACKAGE]
+  if [ ! -e "$sources/$2" ] && [ -n "${4:-}" ]; then
+    echo "$4 --hash=sha256:$3" >"$sources/package.txt"
+    "${PYTHON:-python3}" -m pip download --quiet --no-deps --no-binary "${4%%=*}" --require-hashes \
+      --requirement "$sources/package.txt" --dest "$sources"
+  elif [ ! -e "$sources/$2" ]; then
     command -v apt-get >/dev/null || {
       echo "missing: put $2 of Debian's source package $1 into $sources" >&2
       exit 1
@@ -49,13 +53,17 @@ fetch() { # fetch SOURCE FILE SHA256
   echo "$3  $sources/$2" | sha256sum --check --quiet
 }
 
-build() { # build NAME FILE OPTION...
+build() { # build NAME FILE FOLDER OPTION...
   name=$1
   file=$2
-  shift 2
+  inner=$3
+  shift 3
   rm -rf "$folder/src/$name" "$folder/build/$name"
   mkdir -p "$folder/src/$name"
-  tar -xf "$sources/$file" -C "$folder/src/$name" --strip-components=1
+  depth=$(echo "x/$inner" | sed 's|/$||; s|[^/]||g' | wc -m)
+  tar -xf "$sources/$file" -C "$folder/src/$name" --strip-components="$depth" \
+    --wildcards "*/${inner:+$inner/}*"
+  [ ! -e "$here/$name.cmake" ] || cp "$here/$name.cmake" "$folder/src/$name/CMakeLists.txt"
   [ ! -e "$here/$name.patch" ] || patch -d "$folder/src/$name" -p1 <"$here/$name.patch"
   cmake -S "$folder/src/$name" -B "$folder/build/$name" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_INSTALL_PREFIX="$folder" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$folder" \
@@ -95,12 +103,12 @@ options_of() {
   esac
 }
 
-grep -v '^#' "$here/versions.txt" | while read -r name file hash; do
+grep -v '^#' "$here/versions.txt" | while read -r name file hash package inner; do
   mark=$folder/.$name
-  made_by=$(cat "$here/build.sh" "$here/$name.patch" 2>/dev/null | sha256sum)
+  made_by=$(cat "$here/build.sh" "$here/$name.patch" "$here/$name.cmake" 2>/dev/null | sha256sum)
   recipe="$file $hash ${CMAKE_C_COMPILER:-} $made_by"
   [ "$(cat "$mark" 2>/dev/null)" != "$recipe" ] || continue
-  fetch "$name" "$file" "$hash"
-  build "$name" "$file" $(options_of "$name")
+  fetch "$name" "$file" "$hash" "$package"
+  build "$name" "$file" "$inner" $(options_of "$name")
   echo "$recipe" >"$mark"
 done

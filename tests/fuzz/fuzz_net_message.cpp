@@ -68,7 +68,8 @@ void read(uint8_t kind, const std::string& body) {
       return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
     }
     case 2:
-      return check_answer(net::read_grpc_answer(kExpected, net::unframe_answer(body)), kExpected.outputs);
+      return check_answer(net::read_grpc_answer(kExpected, net::unframe_answer(body)),
+                          kExpected.outputs);
     case 3:
       return check_metadata(net::read_http_metadata(body));
     case 4:

@@ -6,12 +6,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
+#include <thread>
 
 #include "base/json.h"
+#include "base/percent.h"
 #include "base/socket_folder.h"
 #include "formats/json.hpp"
 #include "model/model.hpp"
@@ -29,7 +34,11 @@ constexpr double kMebibyte = 1024.0 * 1024.0;
 struct ServeOptions {
   ModelOptions model;
   std::string uri;
-  std::string at;
+  std::string at;                       // shm: address, or ""
+  std::vector<std::string> http, grpc;  // HOST:PORT or the path of a socket
+  std::string name, tokens, tls_cert, tls_key, tls_client_ca;
+  std::vector<std::string> host_names;
+  bool is_insecure = false;
   std::string copy = "auto";
   std::string group;
   std::string level = "info";
@@ -54,6 +63,20 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
+// Whether a text has the form of names of Python with dots between them.
+bool is_dotted_name(std::string_view text) {
+  bool is_start = true;
+  for (const char c : text) {
+    const bool is_digit = c >= '0' && c <= '9';
+    if (is_start && (is_digit || c == '.')) return false;
+    const bool is_ascii_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (c != '.' && !is_digit && !is_ascii_letter && static_cast<unsigned char>(c) < 0x80)
+      return false;
+    is_start = c == '.';
+  }
+  return !is_start;
+}
+
 // Whether the Python package must serve the model. It serves `module:object` and pickles. All other
 // models, including file: URIs, are model files.
 bool is_for_python(const std::vector<std::string>& words) {
@@ -64,8 +87,11 @@ bool is_for_python(const std::vector<std::string>& words) {
       continue;
     if (ends_with(word, ".joblib") || ends_with(word, ".pkl") || ends_with(word, ".pickle"))
       return true;
+    // HOST:PORT is not one, because a port is a number.
     const size_t colon = word.find(':');
-    if (colon != std::string::npos && colon > 0 && word.find('/') == std::string::npos) return true;
+    if (colon != std::string::npos && is_dotted_name(word.substr(0, colon)) &&
+        is_dotted_name(word.substr(colon + 1)))
+      return true;
   }
   return false;
 }
@@ -99,6 +125,33 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                                    "address of the server: shm:NAME or shm:/path; required, except "
                                    "in a child process with SIDECALL_FD")
                         ->option_text("ADDRESS");
+  app.add_option("--http", options.http,
+                 "also serve the Open Inference Protocol and records over HTTP; may be repeated")
+      ->option_text("HOST:PORT|/PATH")
+      ->allow_extra_args(false);
+  app.add_option("--grpc", options.grpc, "the same over gRPC; may be repeated")
+      ->option_text("HOST:PORT|/PATH")
+      ->allow_extra_args(false);
+  app.add_option("--name", options.name,
+                 "name of the model over HTTP and gRPC (default: the one in its contract)")
+      ->option_text("NAME");
+  app.add_option("--tls-cert", options.tls_cert, "certificate for TLS over HTTP and gRPC, as PEM")
+      ->option_text("FILE");
+  app.add_option("--tls-key", options.tls_key, "key of the certificate, as PEM")
+      ->option_text("FILE");
+  app.add_option("--tls-client-ca", options.tls_client_ca,
+                 "clients need a certificate of these authorities, as PEM")
+      ->option_text("FILE");
+  app.add_option("--tokens", options.tokens,
+                 "clients need one of the tokens in this file, one in each line")
+      ->option_text("FILE");
+  app.add_flag("--insecure", options.is_insecure,
+               "let anyone call over HTTP and gRPC who reaches an address beyond this host");
+  app.add_option("--allow-host", options.host_names,
+                 "another name under which clients reach this server over HTTP; may be repeated; "
+                 "'*' for any")
+      ->option_text("NAME")
+      ->allow_extra_args(false);
   app.add_option("--threads", options.threads, "threads that run the model, 1 to 1024 (default: 1)")
       ->check(whole_number(1, 1024))
       ->option_text("N");
@@ -153,9 +206,53 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->option_text("[=require]");
   add_engine_options(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
-  if (at->count() == 0 && std::getenv("SIDECALL_FD") == nullptr)
-    throw Failure(kUsage, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)");
+  const bool has_network = !options.http.empty() || !options.grpc.empty();
+  if (at->count() == 0 && !has_network && std::getenv("SIDECALL_FD") == nullptr)
+    throw Failure(kUsage,
+                  "serve: expected --at, --http or --grpc with an address, got nothing (see "
+                  "sidecall serve --help)");
   return true;
+}
+
+// The address of a server over HTTP or gRPC with its options; see net/PROTOCOL.md. `where` is
+// HOST:PORT or the path of a socket.
+std::string network_address(const ServeOptions& options, const std::string& protocol,
+                            const std::string& where) {
+  const bool is_socket = !where.empty() && where.front() == '/';
+  const bool is_secure = !options.tls_cert.empty() && !is_socket;
+  std::string address = protocol +
+                        (is_socket   ? "+unix:"
+                         : is_secure ? "s://"
+                                     : "://") +
+                        percent_encode(where, "/:[]");
+  char separator = '?';
+  const auto add = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    address += separator + std::string(name) + "=" + percent_encode(value);
+    separator = '&';
+  };
+  add("name", options.name);
+  add("tokens", options.tokens);
+  if (!is_socket) {
+    add("cert", options.tls_cert);
+    add("key", options.tls_key);
+    add("client_ca", options.tls_client_ca);
+    if (options.is_insecure) add("insecure", "yes");
+  }
+  for (const std::string& name : options.host_names) add("host", name);
+  return address;
+}
+
+// All addresses, as the library takes them; nullopt for the connections of SIDECALL_FD.
+std::vector<std::optional<std::string>> addresses_of(const ServeOptions& options) {
+  std::vector<std::optional<std::string>> addresses;
+  if (!options.at.empty()) addresses.emplace_back(options.at);
+  for (const std::string& where : options.http)
+    addresses.emplace_back(network_address(options, "http", where));
+  for (const std::string& where : options.grpc)
+    addresses.emplace_back(network_address(options, "grpc", where));
+  if (addresses.empty()) addresses.emplace_back();
+  return addresses;
 }
 
 int32_t level_of(const std::string& word) {
@@ -192,7 +289,15 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
   };
   json.StartObject();
   text("event", "serve.ready");
-  text("at", options.at.empty() ? "SIDECALL_FD" : options.at);
+  json.Key("at");
+  const auto add = [&](const std::string& at) { json.String(at.data(), static_cast<rapidjson::SizeType>(at.size())); };
+  if (options.http.empty() && options.grpc.empty()) {
+    add(options.at.empty() ? "SIDECALL_FD" : options.at);
+  } else {
+    json.StartArray();
+    for (const auto& at : addresses_of(options)) add(at->substr(0, at->find('?')));
+    json.EndArray();
+  }
   text("model", sidecall_model_name(model));
   text("version", sidecall_model_version(model));
   text("id", sidecall_model_id(model));
@@ -209,6 +314,7 @@ constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
 
 // Whether the server answers at its own address, as a client would see it.
 bool is_answering(const std::string& at) {
+  if (at.empty()) return true;  // it serves over the network only
   sidecall_text* raw = nullptr;
   const sidecall_status status = sidecall_server_query(at.c_str(), 0, &raw, nullptr);
   const Text text(raw);
@@ -261,14 +367,32 @@ bool serve_until_end(sidecall_server* server, const std::string& at,
   }
 }
 
-// Serves, then drains the server. After a signal, running calls have `drain_ns` to complete.
-// Returns false if some were still running after that.
-bool serve_to_the_end(sidecall_server* server, const std::string& at, int64_t drain_ns,
+// Serves, then drains all servers. After a signal, running calls have `drain_ns` to complete. Returns
+// false if some were still running after that.
+bool serve_to_the_end(const std::vector<Server>& servers, const std::string& at, int64_t drain_ns,
                       const ServiceManager& manager, sidecall_log_lines* log) {
-  const bool is_signal = serve_until_end(server, at, manager);
+  const bool is_signal = serve_until_end(servers.front().get(), at, manager);
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
   manager.send("STOPPING=1\nSTATUS=draining");
-  return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::nanoseconds(is_signal ? drain_ns : 0);
+  bool is_done = true;
+  // All of them stop to accept before the first one has answered everything.
+  std::vector<std::thread> drains;
+  std::vector<char> results(servers.size(), 0);
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const auto drain = [&, i] {
+      const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
+          end - std::chrono::steady_clock::now());
+      results[i] = sidecall_server_drain(servers[i].get(), std::max<int64_t>(left.count(), 0),
+                                         nullptr) == SIDECALL_OK;
+    };
+    if (i + 1 < servers.size()) drains.emplace_back(drain);
+    else drain();
+  }
+  for (std::thread& each : drains) each.join();
+  for (const char result : results) is_done = is_done && result != 0;
+  return is_done;
 }
 
 }  // namespace
@@ -291,36 +415,44 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   note_interrupts();
   const Model model = open_model(options.uri, options.model);
   // Without an address, this process was started by a client and is not the service itself.
-  ServiceManager manager(!options.at.empty());
+  const std::vector<std::optional<std::string>> addresses = addresses_of(options);
+  ServiceManager manager(addresses.front().has_value());
   const bool is_confined = options.sandbox != "off";
+  if (is_confined && (!options.http.empty() || !options.grpc.empty()))
+    throw Failure(kUsage, "serve: --sandbox: expected no --http and no --grpc, got one");
   if (is_confined && manager.keep_alive_ns() >= 0)
     throw Failure(kUsage,
                   "serve: --sandbox: expected a service without WatchdogSec=, got one with it: a "
                   "confined server cannot send messages to its manager");
   // Before the threads of the server start, because they inherit it.
   if (is_confined) note_confined(options, "files", confine_files(folder_of(options.at)), &log);
-  sidecall_error err = SIDECALL_ERROR_INIT;
-  sidecall_server* opened = nullptr;
-  const sidecall_status status = sidecall_server_open(
-      options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
-  Server server(opened);
-  if (status != SIDECALL_OK)
-    throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
-  manager.send("READY=1\nSTATUS=serving at " + printable(options.at));
+  std::vector<Server> servers;
+  std::string places;
+  for (const std::optional<std::string>& at : addresses) {
+    sidecall_error err = SIDECALL_ERROR_INIT;
+    sidecall_server* opened = nullptr;
+    const sidecall_status status =
+        sidecall_server_open(at ? at->c_str() : nullptr, model.get(), &known, &opened, &err);
+    servers.emplace_back(opened);
+    const std::string place = at ? at->substr(0, at->find('?')) : options.uri;
+    if (status != SIDECALL_OK) throw failure_of(place, status, err);
+    places += (places.empty() ? "" : " ") + place;
+  }
+  manager.send("READY=1\nSTATUS=serving at " + printable(places));
   // Afterwards, because opening a server makes a socket and starts threads.
   if (is_confined) {
     manager.close();
     note_confined(options, "system calls", confine_calls(), &log);
   }
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
-  if (!serve_to_the_end(server.get(), options.at, known.drain_ns, manager, &log)) {
+  if (!serve_to_the_end(servers, options.at, known.drain_ns, manager, &log)) {
     sidecall_log_line(
         &log, 2,
         "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
     sidecall_log_flush(kFlushNs);
     ::_exit(kEnvironment);  // closing the server would wait for the running calls
   }
-  server.reset();
+  servers.clear();
   sidecall_log_line(&log, 1, "{\"event\":\"serve.ended\"}");
   sidecall_log_flush(kFlushNs);
   return kOk;

@@ -1,0 +1,101 @@
+/* The part of libsidecall-net.so that serves a model by the Open Inference Protocol, over HTTP and
+ * gRPC. serving/ is the only user; see net.h for the rules of the whole interface.
+ *
+ * The server knows tensors, texts and addresses. Everything else it leaves to the service that it
+ * is given: a table of functions, which the threads of the server call. A call belongs to one
+ * thread at a time, except for `cancel`. No function may throw. */
+#pragma once
+
+#include "net.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sidecall_net_server sidecall_net_server;
+typedef struct sidecall_service_call sidecall_service_call; /* belongs to the service */
+
+typedef struct sidecall_net_service {
+  void* context; /* passed to the functions below */
+
+  /* The model. The texts live as long as the server; NULL for what the model does not have. */
+  const char* name;
+  const char* version;
+  const char* contract;
+  const sidecall_net_tensor* inputs; /* as in metadata */
+  size_t num_inputs;
+  const sidecall_net_tensor* outputs;
+  size_t num_outputs;
+  int32_t has_records; /* 1 if the model takes records */
+  /* 1 if a run may use the calling thread until it ends, 0 if it waits for another process. */
+  int32_t is_local;
+  /* The id of the model that runs now; "" if there is none. Stays valid. */
+  const char* (*model_id)(void* context);
+
+  /* `max_fault_bytes` limits what faults_of() returns. */
+  int32_t (*open_call)(void* context, size_t max_fault_bytes, sidecall_service_call** out,
+                       sidecall_net_error* err);
+  /* May be called during a run, which then ends by itself. */
+  void (*close_call)(sidecall_service_call* call);
+
+  /* Give the inputs of the next run: `count` tensors, or records as JSON text. Copy them. */
+  int32_t (*set_tensors)(sidecall_service_call* call, const sidecall_net_tensor* inputs,
+                         size_t count, sidecall_net_error* err);
+  int32_t (*set_records)(sidecall_service_call* call, const char* json, size_t bytes,
+                         sidecall_net_error* err);
+  /* Runs to the end, at most timeout_ns; -1 for no limit. */
+  int32_t (*run)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
+  /* Begins the same run without waiting for its end. Then the descriptor `fd`, which stays the
+   * same, becomes readable when `finish` should be called. `finish` sets *out_is_over. */
+  int32_t (*start)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
+  int32_t (*fd)(sidecall_service_call* call);
+  int32_t (*finish)(sidecall_service_call* call, int32_t* out_is_over, sidecall_net_error* err);
+  void (*cancel)(sidecall_service_call* call);
+
+  /* The results of the last run that succeeded, valid until the next one: all outputs in their
+   * order, or the answers as JSON text in the form of the records. */
+  int32_t (*outputs_of)(sidecall_service_call* call, sidecall_net_tensors* out,
+                        sidecall_net_error* err);
+  int32_t (*records_of)(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
+                        sidecall_net_error* err);
+  /* The faults of the last function that failed, as members of a JSON object, without braces:
+   * "num_faults" and the list "faults"; "" if it has none. Valid until the next function is
+   * called. */
+  const char* (*faults_of)(sidecall_service_call* call);
+
+  /* Receives events. `facts` are members of a JSON object, without braces; "" for none. */
+  void (*log)(void* context, int32_t level, const char* event, const char* facts);
+} sidecall_net_service;
+
+typedef struct sidecall_net_server_options {
+  int32_t num_threads;
+  int32_t max_connections;
+  int32_t max_connections_per_client; /* with one IP address */
+  uint64_t max_request_bytes;
+  uint64_t max_response_bytes;
+  uint64_t max_memory_bytes; /* that requests and answers of all clients take */
+} sidecall_net_server_options;
+
+typedef struct sidecall_net_server_api {
+  const char* version; /* of the library, as VERSION has it */
+
+  /* Listens at an address (net/PROTOCOL.md) and serves until `close`. Copies `service`. */
+  int32_t (*open)(const char* at, const sidecall_net_service* service,
+                  const sidecall_net_server_options* options, sidecall_net_server** out,
+                  sidecall_net_error* err);
+  /* Accepts no more connections, tells clients to go elsewhere, and waits for the requests that
+   * have begun, at most until `deadline`. Returns whether all have been answered. */
+  int32_t (*drain)(sidecall_net_server* server, int64_t deadline);
+  /* A descriptor that becomes readable when the server has ended by itself. */
+  int32_t (*ended_fd)(const sidecall_net_server* server);
+  /* Where the server listens and what it has done, as JSON. Release it with free(). */
+  char* (*status)(const sidecall_net_server* server);
+  /* Ends all connections and threads. */
+  void (*close)(sidecall_net_server* server);
+} sidecall_net_server_api;
+
+__attribute__((visibility("default"))) const sidecall_net_server_api* sidecall_net_serving(void);
+
+#ifdef __cplusplus
+}
+#endif

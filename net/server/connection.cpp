@@ -1,0 +1,189 @@
+// Moves the bytes of a connection; see connection.h.
+#include "connection.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <utility>
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kReadBytes = size_t{64} * 1024;
+// How much a connection reads before others get their turn.
+constexpr size_t kMaxReadPerTurn = size_t{1024} * 1024;
+constexpr size_t kMaxOutput = size_t{256} * 1024;  // that waits before more is produced
+constexpr auto kLongestHandshake = std::chrono::seconds(10);
+constexpr auto kLongestStall = std::chrono::seconds(30);
+constexpr auto kLongestFarewell = std::chrono::seconds(2);
+
+}  // namespace
+
+void Output::add(std::string bytes) {
+  if (bytes.empty()) return;
+  bytes_ += bytes.size();
+  constexpr size_t kSmall = 4096;
+  if (!parts_.empty() && bytes.size() <= kSmall && parts_.back().size() <= kSmall)
+    parts_.back().append(bytes);
+  else parts_.push_back(std::move(bytes));
+}
+
+void Output::remove(size_t count) {
+  bytes_ -= count;
+  sent_ += count;
+  if (sent_ < parts_.front().size()) return;
+  parts_.pop_front();
+  sent_ = 0;
+}
+
+bool HeldMemory::set(uint64_t bytes) noexcept {
+  const uint64_t before =
+      metrics_->memory.fetch_add(bytes - bytes_, std::memory_order_relaxed);  // may wrap around
+  const uint64_t now = before + (bytes - bytes_);
+  const bool grows = bytes > bytes_;
+  bytes_ = bytes;
+  return !grows || now <= most_;
+}
+
+Connection::Connection(Descriptor fd, std::unique_ptr<Transport> transport, Poller* poller,
+                       Router* router, Site* site)
+    : owner_(std::move(fd)),
+      fd_(owner_.get()),
+      poller_(poller),
+      router_(router),
+      site_(*site),
+      memory_(&site->metrics, site->options.max_memory_bytes),
+      transport_(std::move(transport)),
+      opened_(Clock::now()),
+      progressed_(opened_) {
+  site_.metrics.connections.fetch_add(1, std::memory_order_relaxed);
+}
+
+Connection::~Connection() {
+  session_.reset();
+  site_.metrics.connections.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Connection::begin_session() {
+  const bool is_http2 = site_.address.is_grpc || transport_->is_http2();
+  session_ = is_http2 ? make_http2_session(router_, &site_, this)
+                      : make_http1_session(router_, &site_, this);
+}
+
+void Connection::start() { watch(); }
+
+void Connection::on_events(uint32_t events) {
+  if (is_closed_) return;
+  is_handling_ = true;
+  try {
+    if (session_ == nullptr) {
+      const Transport::Result result = transport_->handshake();
+      if (result == Transport::Result::kClosed) close();
+      if (result == Transport::Result::kDone) begin_session();
+    }
+    const bool has_ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    // A client that goes away cancels its run.
+    if (session_ != nullptr && has_ended && !is_finished_ && !session_->wants_input()) close();
+    if (session_ != nullptr && (has_ended || (events & EPOLLIN) != 0)) read();
+    if (!is_closed_) send();
+  } catch (const std::exception&) {
+    close();  // no memory is left
+  }
+  is_handling_ = false;
+  if (!is_closed_) watch();
+}
+
+void Connection::read() {
+  static thread_local std::array<char, kReadBytes> buffer;
+  size_t total = 0;
+  while (!is_closed_ && total < kMaxReadPerTurn) {
+    if (!is_finished_ && !session_->wants_input()) return;
+    size_t got = 0;
+    const Transport::Result result = transport_->read(buffer.data(), buffer.size(), &got);
+    if (result == Transport::Result::kClosed) return close();
+    if (result == Transport::Result::kAgain) return;
+    total += got;
+    // What arrives after the end is dropped. A connection that is closed with unread bytes is reset,
+    // and then the client may not get the last answer.
+    if (!is_finished_) session_->receive(buffer.data(), got);
+    if (got < buffer.size() && !transport_->has_buffered()) return;
+  }
+}
+
+void Connection::send() {
+  if (session_ == nullptr || is_finished_) return;
+  for (;;) {
+    const bool was_empty = output_.is_empty();
+    if (output_.bytes() < kMaxOutput) session_->produce(&output_);
+    if (output_.is_empty()) break;
+    if (was_empty) progressed_ = Clock::now();
+    size_t written = 0;
+    const Transport::Result result = transport_->write(output_.data(), output_.length(), &written);
+    if (result == Transport::Result::kClosed) return close();
+    if (result == Transport::Result::kAgain) return;
+    output_.remove(written);
+    progressed_ = Clock::now();
+  }
+  if (!session_->is_over()) return;
+  transport_->finish();
+  is_finished_ = true;
+  progressed_ = Clock::now();
+}
+
+void Connection::flush() {
+  if (is_handling_ || is_closed_) return;
+  is_handling_ = true;
+  try {
+    send();
+  } catch (const std::exception&) {
+    close();
+  }
+  is_handling_ = false;
+  if (!is_closed_) watch();
+}
+
+void Connection::watch() {
+  uint32_t events = EPOLLRDHUP;
+  if (session_ == nullptr) events = transport_->wants_write() ? EPOLLOUT : EPOLLIN;
+  else if (session_->wants_input() || is_finished_) events |= EPOLLIN;
+  if (!output_.is_empty()) events |= EPOLLOUT;
+  if (events == watched_) return;
+  if (watched_ == 0) poller_->add(fd_, events, this);
+  else poller_->change(fd_, events, this);
+  watched_ = events;
+}
+
+void Connection::drain(Clock::time_point now) {
+  if (is_closed_) return;
+  if (session_ == nullptr) return close();
+  session_->drain(now);
+  flush();
+}
+
+void Connection::check_time(Clock::time_point now) {
+  if (is_closed_) return;
+  const bool is_late = session_ == nullptr   ? now - opened_ > kLongestHandshake
+                       : is_finished_        ? now - progressed_ > kLongestFarewell
+                       : !output_.is_empty() ? now - progressed_ > kLongestStall
+                                             : false;
+  if (is_late) {
+    if (!is_finished_) site_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
+    return close();
+  }
+  if (session_ == nullptr || is_finished_) return;
+  session_->check_time(now);
+  flush();
+}
+
+void Connection::close() noexcept {
+  is_closed_ = true;
+  if (session_ != nullptr && session_->is_broken())
+    site_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
+  session_.reset();  // ends its runs
+  poller_->remove(fd_);
+}
+
+}  // namespace sidecall::net

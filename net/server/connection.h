@@ -1,0 +1,126 @@
+// One connection of a client: moves bytes between its socket and a session, which speaks HTTP/1.1 or
+// HTTP/2.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "descriptor.h"
+#include "message.h"
+#include "poller.h"
+#include "router.h"
+#include "transport.h"
+
+namespace sidecall::net {
+
+// Bytes that wait to be sent.
+class Output {
+ public:
+  void add(std::string bytes);
+  bool is_empty() const { return parts_.empty(); }
+  size_t bytes() const { return bytes_; }
+  const char* data() const { return parts_.front().data() + sent_; }
+  size_t length() const { return parts_.front().size() - sent_; }
+  void remove(size_t count);
+
+ private:
+  std::deque<std::string> parts_;
+  size_t sent_ = 0;  // of the first part
+  size_t bytes_ = 0;
+};
+
+// Counts what a connection holds in the memory of all. Shared by the streams of a connection.
+class HeldMemory {
+ public:
+  HeldMemory(Metrics* metrics, uint64_t most) : metrics_(metrics), most_(most) {}
+  ~HeldMemory() { set(0); }
+  HeldMemory(const HeldMemory&) = delete;
+  HeldMemory& operator=(const HeldMemory&) = delete;
+  // Returns false if all connections together would then hold more than they may; the amount is
+  // counted nevertheless.
+  bool set(uint64_t bytes) noexcept;
+  bool add(uint64_t bytes) noexcept { return set(bytes_ + bytes); }
+  void remove(uint64_t bytes) noexcept { set(bytes_ - bytes); }
+
+ private:
+  Metrics* const metrics_;
+  const uint64_t most_;
+  uint64_t bytes_ = 0;
+};
+
+// The protocol of a connection.
+class Session {
+ public:
+  virtual ~Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Takes bytes of the client.
+  virtual void receive(const char* data, size_t bytes) = 0;
+  // Adds what is to be sent next, unless much waits already.
+  virtual void produce(Output* output) = 0;
+  // Whether more bytes of the client are welcome.
+  virtual bool wants_input() const = 0;
+  // Whether the connection ends as soon as everything is sent.
+  virtual bool is_over() const = 0;
+  // Whether the connection ended because of what the client sent.
+  virtual bool is_broken() const = 0;
+  // The server ends: answers what has been asked for, and nothing else.
+  virtual void drain(Clock::time_point now) = 0;
+  // Ends what takes the client too long. Called about once a second.
+  virtual void check_time(Clock::time_point now) = 0;
+  // Whether a request has begun.
+  virtual bool is_busy() const = 0;
+
+ protected:
+  Session() = default;
+};
+
+class Connection;
+std::unique_ptr<Session> make_http1_session(Router* router, Site* site, Connection* connection);
+std::unique_ptr<Session> make_http2_session(Router* router, Site* site, Connection* connection);
+
+class Connection final : public Watched {
+ public:
+  Connection(Descriptor fd, std::unique_ptr<Transport> transport, Poller* poller, Router* router,
+             Site* site);
+  ~Connection() override;
+
+  // Begins to watch the descriptor. Throws OUT_OF_MEMORY.
+  void start();
+  void on_events(uint32_t events) override;
+  // An answer is there: sends it, unless events are being handled, which end with that.
+  void flush();
+  void drain(Clock::time_point now);
+  void check_time(Clock::time_point now);
+  bool is_closed() const { return is_closed_; }
+  bool is_busy() const { return session_ != nullptr && session_->is_busy(); }
+  HeldMemory& memory() { return memory_; }
+
+ private:
+  void begin_session();
+  void read();
+  void send();
+  void watch();
+  void close() noexcept;
+
+  const Descriptor owner_;
+  const int fd_;
+  Poller* const poller_;
+  Router* const router_;
+  Site& site_;
+  HeldMemory memory_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Session> session_;  // once the handshake is done
+  Output output_;
+  uint32_t watched_ = 0;
+  bool is_handling_ = false;
+  bool is_closed_ = false;
+  bool is_finished_ = false;  // everything is sent, and the client was told
+  Clock::time_point opened_;
+  Clock::time_point progressed_;  // when bytes were sent, or nothing waited
+};
+
+}  // namespace sidecall::net

@@ -1,0 +1,287 @@
+// The methods of inference.GRPCInferenceService and grpc.health.v1.Health; see router.h.
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+#include <memory>
+#include <protozero/pbf_writer.hpp>
+#include <string_view>
+#include <utility>
+
+#include "base/utf8.h"
+#include "net/common/datatype.h"
+#include "net/common/grpc_fields.h"
+#include "net/common/grpc_tensor.h"
+#include "net/common/keys.h"
+#include "net/common/status.h"
+#include "router.h"
+
+namespace sidecall::net {
+namespace {
+
+using protozero::pbf_reader;
+using protozero::pbf_writer;
+
+constexpr std::string_view kService = "/inference.GRPCInferenceService/";
+constexpr std::string_view kHealthCheck = "/grpc.health.v1.Health/Check";
+constexpr auto kLongestRun = std::chrono::hours(24);
+
+std::string_view method_of(std::string_view target) {
+  return target.substr(0, kService.size()) == kService ? target.substr(kService.size())
+                                                       : std::string_view();
+}
+
+std::string base64(std::string_view bytes) {
+  static constexpr char kDigits[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    for (size_t k = 0; k <= count; ++k) out.push_back(kDigits[group >> (18 - 6 * k) & 63]);
+  }
+  return out;  // gRPC allows to leave the padding out
+}
+
+// gRPC sends messages percent-encoded.
+std::string encode_message(std::string_view text) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte <= 0x7e && c != '%') encoded.push_back(c);
+    else encoded.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+  }
+  return encoded;
+}
+
+Response grpc_answer(const std::string& message) {
+  Response response;
+  response.headers.emplace_back("content-type", "application/grpc");
+  response.body = frame(message);
+  response.trailers.emplace_back("grpc-status", "0");
+  return response;
+}
+
+// The time that the client gives the call: digits and a unit.
+Clock::time_point deadline_of(const Request& request) {
+  const std::string& text = request.header("grpc-timeout");
+  const Clock::time_point longest = request.begun + kLongestRun;
+  constexpr size_t kMaxDigits = 8;
+  if (text.size() < 2 || text.size() > kMaxDigits + 1) return longest;
+  int64_t amount = 0;
+  for (const char c : text.substr(0, text.size() - 1)) {
+    if (c < '0' || c > '9') return longest;
+    amount = amount * 10 + (c - '0');
+  }
+  int64_t unit_ns = 0;
+  switch (text.back()) {
+    case 'H':
+      return longest;
+    case 'M':
+      unit_ns = INT64_C(60000000000);
+      break;
+    case 'S':
+      unit_ns = 1000000000;
+      break;
+    case 'm':
+      unit_ns = 1000000;
+      break;
+    case 'u':
+      unit_ns = 1000;
+      break;
+    case 'n':
+      unit_ns = 1;
+      break;
+    default:
+      return longest;
+  }
+  const int64_t longest_ns = std::chrono::nanoseconds(kLongestRun).count();
+  const int64_t ns = amount > longest_ns / unit_ns ? longest_ns : amount * unit_ns;
+  return request.begun + std::chrono::nanoseconds(ns);
+}
+
+// The name and the version in a request that names a model.
+std::pair<std::string, std::string> read_model(std::string_view message) {
+  return reading("request", [&] {
+    return reading_protobuf([&] {
+      std::pair<std::string, std::string> model;
+      pbf_reader reader = reader_of(message);
+      while (reader.next()) {
+        if (reader.tag() == grpc::kModelName) model.first = read_text(&reader);
+        else if (reader.tag() == grpc::kModelVersion) model.second = read_text(&reader);
+        else reader.skip();
+      }
+      return model;
+    });
+  });
+}
+
+std::string_view body_of(const Request& request) {
+  return reading("request", [&] { return unframe(request.body); });
+}
+
+bool is_model(const Site& site, const std::string& name, const std::string& version) {
+  const ModelNames names = site.names();
+  return name == names.name && (version.empty() || version == names.version);
+}
+
+Response unknown_model() {
+  return grpc_error(kGrpcNotFound,
+                    "expected the model of this server, got another name or version");
+}
+
+Response flag_answer(uint32_t field, bool flag) {
+  std::string message;
+  pbf_writer writer(message);
+  writer.add_bool(field, flag);
+  return grpc_answer(message);
+}
+
+void add_specs(uint32_t field, const sidecall_net_tensor* tensors, size_t count,
+               pbf_writer* writer) {
+  for (size_t i = 0; i < count; ++i) {
+    const char* const datatype = datatype_name(tensors[i].dtype);
+    pbf_writer tensor(*writer, field);
+    tensor.add_string(grpc::kTensorName, tensors[i].name);
+    tensor.add_string(grpc::kTensorDatatype, datatype == nullptr ? "" : datatype);
+    tensor.add_packed_int64(grpc::kTensorShape, tensors[i].dims, tensors[i].dims + tensors[i].rank);
+  }
+}
+
+void add_property(const char* key, const std::string& value, pbf_writer* writer) {
+  pbf_writer entry(*writer, grpc::kMetadataProperties);
+  entry.add_string(grpc::kKey, key);
+  entry.add_string(grpc::kValue, value);
+}
+
+Response model_metadata(const Site& site) {
+  const ModelNames names = site.names();
+  std::string message;
+  pbf_writer writer(message);
+  writer.add_string(grpc::kMetadataName, names.name);
+  if (!names.version.empty()) writer.add_string(grpc::kMetadataVersions, names.version);
+  writer.add_string(grpc::kMetadataPlatform, "sidecall");
+  add_specs(grpc::kMetadataInputs, site.service.inputs, site.service.num_inputs, &writer);
+  add_specs(grpc::kMetadataOutputs, site.service.outputs, site.service.num_outputs, &writer);
+  if (site.service.contract != nullptr) add_property(kContractKey, site.service.contract, &writer);
+  if (!names.id.empty()) add_property(kModelIdKey, names.id, &writer);
+  return grpc_answer(message);
+}
+
+Response server_metadata() {
+  std::string message;
+  pbf_writer writer(message);
+  writer.add_string(grpc::kServerName, "sidecall");
+  writer.add_string(grpc::kServerVersion, SIDECALL_NET_VERSION);
+  for (const char* const extension : {"sidecall.contract/1", "sidecall.timeout/1"})
+    writer.add_string(grpc::kServerExtensions, extension);
+  return grpc_answer(message);
+}
+
+Response health(const Request& request, bool is_ready) {
+  constexpr uint32_t kStatus = 1;
+  constexpr int32_t kServing = 1, kNotServing = 2;
+  static_cast<void>(body_of(request));
+  std::string message;
+  pbf_writer writer(message);
+  writer.add_enum(kStatus, is_ready ? kServing : kNotServing);
+  return grpc_answer(message);
+}
+
+}  // namespace
+
+Response grpc_error(int code, const std::string& message) {
+  Response response;
+  response.headers.emplace_back("content-type", "application/grpc");
+  response.trailers.emplace_back("grpc-status", std::to_string(code));
+  if (!message.empty()) response.trailers.emplace_back("grpc-message", encode_message(message));
+  return response;
+}
+
+Response grpc_failure(const Failure& failure) {
+  const StatusCodes& codes = codes_of(failure.status);
+  Response response = grpc_error(codes.grpc, failure.message);
+  response.trailers.emplace_back(kStatusTrailer, codes.name);
+  if (!failure.faults.empty())
+    response.trailers.emplace_back(kFaultsTrailer, base64("{" + failure.faults + "}"));
+  return response;
+}
+
+Route grpc_route(const std::string& target) {
+  if (target == kHealthCheck) return Route::kHealth;
+  const std::string_view method = method_of(target);
+  if (method == "ModelInfer") return Route::kInfer;
+  if (method == "ServerLive" || method == "ServerReady" || method == "ModelReady")
+    return Route::kHealth;
+  if (method == "ServerMetadata" || method == "ModelMetadata") return Route::kMetadata;
+  return Route::kOther;
+}
+
+bool is_open_grpc(const std::string& target) {
+  const std::string_view method = method_of(target);
+  return method == "ServerLive" || method == "ServerReady" || target == kHealthCheck;
+}
+
+Response Router::answer_grpc(const Request& request) {
+  const std::string_view method = method_of(request.target);
+  const bool is_ready = !site_.is_draining.load(std::memory_order_relaxed);
+  try {
+    if (request.method != "POST" ||
+        request.header("content-type").rfind("application/grpc", 0) != 0)
+      return refusal(415, "expected a request of gRPC, got another one");
+    if (request.target == kHealthCheck) return health(request, is_ready);
+    if (method == "ServerLive") return flag_answer(grpc::kReady, true);
+    if (method == "ServerReady") return flag_answer(grpc::kReady, is_ready);
+    if (method == "ServerMetadata") return server_metadata();
+    if (method == "ModelReady" || method == "ModelMetadata") {
+      const auto [name, version] = read_model(body_of(request));
+      if (!is_model(site_, name, version)) return unknown_model();
+      return method == "ModelReady" ? flag_answer(grpc::kReady, is_ready) : model_metadata(site_);
+    }
+  } catch (const Error& error) {
+    return grpc_failure({error.status(), error.what(), ""});
+  }
+  return grpc_error(kGrpcUnimplemented, "expected a method of the Open Inference Protocol");
+}
+
+void Router::run_grpc(Request&& request, Responder* responder) {
+  if (request.header("content-type").rfind("application/grpc", 0) != 0)
+    return finish(request, Route::kInfer, refusal(415, "expected a request of gRPC"), responder);
+  auto shared = std::make_shared<Request>(std::move(request));
+  auto plan = std::make_shared<InferPlan>();
+  const sidecall_net_service& service = site_.service;
+  Runs::Order order;
+  order.deadline = deadline_of(*shared);
+  order.request_bytes = shared->body.size();
+  order.give = [this, shared, plan, &service](sidecall_service_call* call) {
+    *plan = read_grpc_infer(body_of(*shared), service);
+    if (!is_model(site_, plan->model, plan->version))
+      throw Error(SIDECALL_FILE_NOT_FOUND, "");  // see `fail`
+    give_tensors(service, call, *plan);
+  };
+  const auto note = [this, shared](Response response, int status) {
+    const std::chrono::nanoseconds took = Clock::now() - shared->begun;
+    site_.metrics.count(Route::kInfer, status, took);
+    log(*shared, Route::kInfer, status, took);
+    return response;
+  };
+  order.answer = [this, plan, note, &service](sidecall_service_call* call) {
+    sidecall_net_error error{};
+    sidecall_net_tensors outputs{};
+    check_call(service, call, service.outputs_of(call, &outputs, &error), error);
+    constexpr int kHttpOk = 200;
+    return note(grpc_answer(write_grpc_answer(*plan, outputs, site_.names(),
+                                              site_.options.max_response_bytes)),
+                kHttpOk);
+  };
+  order.fail = [note](const Failure& failure) {
+    constexpr int kNotFound = 404;
+    if (failure.status == SIDECALL_FILE_NOT_FOUND) return note(unknown_model(), kNotFound);
+    return note(grpc_failure(failure), codes_of(failure.status).http);
+  };
+  runs_.begin(responder, std::move(order));
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,375 @@
+// A session of HTTP/1.1, by llhttp: one request after the other. See connection.h.
+#include <llhttp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "connection.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kMaxHeaderBytes = size_t{16} * 1024;
+constexpr size_t kMaxHeaders = 100;
+constexpr auto kLongestIdle = std::chrono::seconds(120);
+constexpr auto kLongestHead = std::chrono::seconds(10);
+constexpr auto kLongestBody = std::chrono::seconds(30);
+constexpr int64_t kLeastBytesPerSecond = 16384;  // of a body, after that
+
+const char* reason_of(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 499:
+      return "Client Closed Request";
+    case 500:
+      return "Internal Server Error";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Unknown";
+  }
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text;
+}
+
+// The time in the form that the header Date has.
+const std::string& date_now() {
+  static thread_local time_t known = 0;
+  static thread_local std::string text;
+  const time_t now = ::time(nullptr);
+  if (now == known) return text;
+  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  tm parts{};
+  gmtime_r(&now, &parts);
+  std::array<char, 64> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%s, %02d %s %d %02d:%02d:%02d GMT",
+                kDays[parts.tm_wday], parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900,
+                parts.tm_hour, parts.tm_min, parts.tm_sec);
+  text = buffer.data();
+  known = now;
+  return text;
+}
+
+class Http1 final : public Session, private Responder {
+ public:
+  Http1(Router* router, Site* site, Connection* connection)
+      : router_(router), site_(*site), connection_(connection), since_(Clock::now()) {
+    llhttp_settings_init(&settings_);
+    settings_.on_url = &on_target;
+    settings_.on_header_field = &on_name;
+    settings_.on_header_value = &on_value;
+    settings_.on_header_value_complete = &on_value_end;
+    settings_.on_headers_complete = &on_head_end;
+    settings_.on_body = &on_body;
+    settings_.on_chunk_extension_name = &on_chunk_extension;
+    settings_.on_message_complete = &on_end;
+    llhttp_init(&parser_, HTTP_REQUEST, &settings_);
+    parser_.data = this;
+  }
+  ~Http1() override {
+    if (state_ == State::kRunning) router_->abandon(this);
+  }
+
+  void receive(const char* data, size_t bytes) override {
+    if (pending_.empty() && state_ != State::kRunning) parse({data, bytes});
+    else pending_.append(data, bytes);
+  }
+
+  // A request is answered when the answer before it is sent, so that a client that reads no answers
+  // fills no memory.
+  void produce(Output* output) override {
+    if (output->is_empty() && ready_.empty() && state_ == State::kIdle) {
+      connection_->memory().set(0);
+      const std::string next = std::exchange(pending_, {});
+      parse(next);
+    }
+    for (std::string& part : ready_) output->add(std::move(part));
+    ready_.clear();
+  }
+
+  bool wants_input() const override {
+    return pending_.empty() && state_ != State::kRunning && state_ != State::kOver;
+  }
+  bool is_over() const override { return state_ == State::kOver && ready_.empty(); }
+  bool is_broken() const override { return is_broken_; }
+  bool is_busy() const override { return state_ != State::kIdle && state_ != State::kOver; }
+
+  void drain(Clock::time_point) override {
+    is_draining_ = true;
+    if (state_ == State::kIdle) state_ = State::kOver;
+  }
+
+  void check_time(Clock::time_point now) override {
+    const auto took = now - since_;
+    const auto least =
+        std::chrono::seconds(static_cast<int64_t>(request_.body.size()) / kLeastBytesPerSecond);
+    if (state_ == State::kIdle && took > kLongestIdle) state_ = State::kOver;
+    const bool is_slow = (state_ == State::kHead && took > kLongestHead) ||
+                         (state_ == State::kBody && took > kLongestBody + least);
+    if (is_slow) fail(408, "expected the whole request in time, got a part of it");
+  }
+
+ private:
+  enum class State {
+    kIdle,     // nothing of a request has arrived
+    kHead,     // some of its head
+    kBody,     // its head
+    kRunning,  // all of it; the answer is not there yet
+    kOver
+  };
+
+  static Http1& of(llhttp_t* parser) { return *static_cast<Http1*>(parser->data); }
+
+  static int on_target(llhttp_t* parser, const char* text, size_t length) {
+    return of(parser).add_head(&of(parser).request_.target, text, length);
+  }
+  static int on_name(llhttp_t* parser, const char* text, size_t length) {
+    return of(parser).add_head(&of(parser).name_, text, length);
+  }
+  static int on_value(llhttp_t* parser, const char* text, size_t length) {
+    return of(parser).add_head(&of(parser).value_, text, length);
+  }
+  static int on_value_end(llhttp_t* parser) {
+    return of(parser).guard([&](Http1& self) { return self.end_header(); });
+  }
+  static int on_head_end(llhttp_t* parser) {
+    return of(parser).guard([&](Http1& self) { return self.end_head(); });
+  }
+  static int on_body(llhttp_t* parser, const char* text, size_t length) {
+    return of(parser).guard([&](Http1& self) { return self.add_body(text, length); });
+  }
+  static int on_chunk_extension(llhttp_t* parser, const char*, size_t) {
+    return of(parser).refuse(400, "expected chunks without extensions, got one with an extension");
+  }
+  static int on_end(llhttp_t* parser) {
+    of(parser).is_complete_ = true;
+    return HPE_PAUSED;
+  }
+
+  // No exception may pass through llhttp.
+  template <typename Body>
+  int guard(Body body) noexcept {
+    try {
+      return body(*this);
+    } catch (const std::exception&) {
+      status_ = 503;
+      problem_ = "out of memory";
+      return HPE_USER;
+    }
+  }
+
+  // Ends the request with an error, after which the connection closes.
+  int refuse(int status, const char* problem) noexcept {
+    status_ = status;
+    problem_ = problem;
+    return HPE_USER;
+  }
+
+  int add_head(std::string* to, const char* text, size_t length) noexcept {
+    return guard([&](Http1&) {
+      head_bytes_ += length;
+      if (head_bytes_ > kMaxHeaderBytes)
+        return refuse(431, "expected headers of at most 16 KiB, got more");
+      to->append(text, length);
+      return 0;
+    });
+  }
+
+  int end_header() {
+    if (state_ == State::kBody) return refuse(400, "expected no trailers, got some");
+    if (request_.headers.size() == kMaxHeaders)
+      return refuse(431, "expected at most 100 headers, got more");
+    std::string name = lower(std::exchange(name_, {}));
+    std::string value = std::exchange(value_, {});
+    if (value.find_first_of("\r\n") != std::string::npos)
+      return refuse(400, "expected each header on one line, got one on several");
+    if (name == "host") {
+      if (num_hosts_++ > 0) return refuse(400, "expected one header Host, got several");
+      request_.host = value;
+    }
+    request_.headers.emplace_back(std::move(name), std::move(value));
+    return 0;
+  }
+
+  int end_head() {
+    parser_.upgrade = 0;  // no other protocol is spoken on this connection
+    request_.method = llhttp_method_name(static_cast<llhttp_method_t>(parser_.method));
+    is_head_only_ = request_.method == "HEAD";
+    if (parser_.http_major != 1) return refuse(505, "expected HTTP/1.1, got another version");
+    const bool is_old = parser_.http_minor == 0;
+    if (!is_old && num_hosts_ == 0) return refuse(400, "expected the header Host, got none");
+    if (request_.target.empty() || request_.target.front() != '/')
+      return refuse(400, "expected a path as the target, got another one");
+    const std::string& encoding = request_.header("transfer-encoding");
+    if (!encoding.empty() && lower(encoding) != "chunked")
+      return refuse(501, "expected the encoding 'chunked', got another one");
+    keeps_open_ = llhttp_should_keep_alive(&parser_) != 0;
+    state_ = State::kBody;
+    since_ = Clock::now();
+    if (std::optional<Response> refused = router_->refuse(request_)) {
+      refused->must_close = true;
+      queue(std::move(*refused));
+      return HPE_USER;
+    }
+    const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;
+    if (has_length && parser_.content_length > site_.options.max_request_bytes)
+      return refuse(413, "expected a smaller body, got a larger one");
+    const std::string expectation = lower(request_.header("expect"));
+    if (!expectation.empty() && expectation != "100-continue")
+      return refuse(417, "expected no expectation but 100-continue, got another one");
+    const bool has_body = encoding.empty() ? parser_.content_length > 0 : true;
+    if (!expectation.empty() && has_body && !is_old)
+      ready_.emplace_back("HTTP/1.1 100 Continue\r\n\r\n");
+    return 0;
+  }
+
+  int add_body(const char* text, size_t length) {
+    if (request_.body.size() + length > site_.options.max_request_bytes)
+      return refuse(413, "expected a smaller body, got a larger one");
+    request_.body.append(text, length);
+    if (!connection_->memory().set(request_.body.capacity()))
+      return refuse(503, "the memory for requests is used up");
+    return 0;
+  }
+
+  // Reads up to the end of a request. What follows it waits in `pending_`.
+  void parse(std::string_view text) {
+    if (text.empty() || state_ == State::kOver) return;
+    if (state_ == State::kIdle) {
+      state_ = State::kHead;
+      since_ = Clock::now();
+    }
+    const llhttp_errno_t error = llhttp_execute(&parser_, text.data(), text.size());
+    if (error == HPE_OK || state_ == State::kOver) return;
+    if (error == HPE_USER && status_ != 0) return fail(status_, problem_);
+    if (error != HPE_PAUSED || !is_complete_)
+      return fail(400, std::string("expected HTTP/1.1, got other bytes: ") +
+                           llhttp_get_error_reason(&parser_));
+    const char* const end = llhttp_get_error_pos(&parser_);
+    pending_.assign(end, static_cast<size_t>(text.data() + text.size() - end));
+    llhttp_resume(&parser_);
+    is_complete_ = false;
+    begin_run();
+  }
+
+  void begin_run() {
+    state_ = State::kRunning;
+    request_.begun = Clock::now();
+    Request request = std::exchange(request_, {});
+    head_bytes_ = 0;
+    num_hosts_ = 0;
+    is_answering_ = true;
+    router_->handle(std::move(request), this);
+    is_answering_ = false;
+  }
+
+  void respond(Response response) override {
+    queue(std::move(response));
+    if (!is_answering_) connection_->flush();
+  }
+
+  void fail(int status, const std::string& problem) {
+    is_broken_ = true;
+    Response response = refusal(status, problem);
+    response.must_close = true;
+    site_.metrics.count(Route::kOther, status, {});
+    queue(std::move(response));
+  }
+
+  void queue(Response response) {
+    const bool must_close = response.must_close || !keeps_open_ || is_draining_;
+    std::string head =
+        "HTTP/1.1 " + std::to_string(response.status) + " " + reason_of(response.status) + "\r\n";
+    for (const auto& [name, value] : response.headers) {
+      head.append(name).append(": ").append(value).append("\r\n");
+    }
+    head.append("date: ")
+        .append(date_now())
+        .append("\r\ncontent-length: ")
+        .append(std::to_string(response.body.size()))
+        .append("\r\n");
+    if (must_close) head.append("connection: close\r\n");
+    head.append("\r\n");
+    connection_->memory().set(response.body.capacity());
+    constexpr size_t kSmall = 4096;
+    if (is_head_only_) response.body.clear();
+    if (response.body.size() <= kSmall) {
+      head.append(response.body);
+      ready_.push_back(std::move(head));
+    } else {
+      ready_.push_back(std::move(head));
+      ready_.push_back(std::move(response.body));
+    }
+    state_ = must_close ? State::kOver : State::kIdle;
+    since_ = Clock::now();
+  }
+
+  Router* const router_;
+  Site& site_;
+  Connection* const connection_;
+  llhttp_t parser_{};
+  llhttp_settings_t settings_{};
+  State state_ = State::kIdle;
+  Request request_;
+  std::string name_, value_;
+  size_t head_bytes_ = 0;
+  int num_hosts_ = 0;
+  bool is_complete_ = false;   // llhttp has read a whole request
+  bool keeps_open_ = true;     // after the response
+  bool is_head_only_ = false;  // the response has no body
+  bool is_answering_ = false;  // the router is called, and may respond at once
+  bool is_draining_ = false;
+  bool is_broken_ = false;
+  int status_ = 0;  // with which the request is refused
+  std::string problem_;
+  std::string pending_;             // bytes after the request that is answered
+  std::vector<std::string> ready_;  // to be sent
+  Clock::time_point since_;         // of the state
+};
+
+}  // namespace
+
+std::unique_ptr<Session> make_http1_session(Router* router, Site* site, Connection* connection) {
+  return std::make_unique<Http1>(router, site, connection);
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,258 @@
+// The routes over HTTP; see router.h.
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "base/json_text.h"
+#include "base/percent.h"
+#include "net/common/datatype.h"
+#include "net/common/keys.h"
+#include "net/common/status.h"
+#include "router.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr std::string_view kModels = "/v2/models/";
+constexpr auto kLongestRun = std::chrono::hours(24);
+
+std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
+
+std::string decode(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int byte = escaped_byte(text, i);
+    decoded.push_back(byte < 0 ? text[i] : static_cast<char>(byte));
+    if (byte >= 0) i += 2;
+  }
+  return decoded;
+}
+
+// The parts of a path of a model: /v2/models/MODEL[/versions/VERSION][/ACTION].
+struct ModelPath {
+  std::string model, version;
+  std::string_view action;
+  bool is_valid = false;
+};
+
+ModelPath model_path(std::string_view path) {
+  ModelPath parts;
+  if (path.substr(0, kModels.size()) != kModels) return parts;
+  path.remove_prefix(kModels.size());
+  const auto take = [&path] {
+    const std::string_view part = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(part.size() + 1, path.size()));
+    return part;
+  };
+  parts.model = decode(take());
+  std::string_view next = take();
+  if (next == "versions") {
+    parts.version = decode(take());
+    next = take();
+  }
+  parts.action = next;
+  parts.is_valid = path.empty();
+  return parts;
+}
+
+void append_specs(const char* key, const sidecall_net_tensor* tensors, size_t count,
+                  std::string* out) {
+  out->append(",\"").append(key).append("\":[");
+  for (size_t i = 0; i < count; ++i) {
+    const char* const datatype = datatype_name(tensors[i].dtype);
+    out->append(i == 0 ? "{\"name\":" : ",{\"name\":");
+    append_json_string(tensors[i].name, out);
+    out->append(",\"datatype\":\"").append(datatype == nullptr ? "" : datatype);
+    out->append("\",\"shape\":[");
+    for (int32_t k = 0; k < tensors[i].rank; ++k)
+      out->append((k == 0 ? "" : ",") + std::to_string(tensors[i].dims[k]));
+    out->append("]}");
+  }
+  out->push_back(']');
+}
+
+std::string metadata(const Site& site) {
+  const ModelNames names = site.names();
+  std::string out = "{\"name\":";
+  append_json_string(names.name, &out);
+  out.append(",\"versions\":[");
+  if (!names.version.empty()) append_json_string(names.version, &out);
+  out.append("],\"platform\":\"sidecall\"");
+  append_specs("inputs", site.service.inputs, site.service.num_inputs, &out);
+  append_specs("outputs", site.service.outputs, site.service.num_outputs, &out);
+  out.append(",\"properties\":{");
+  if (site.service.contract != nullptr) {
+    out.append("\"").append(kContractKey).append("\":");
+    append_json_string(site.service.contract, &out);
+  }
+  if (!names.id.empty()) {
+    out.append(site.service.contract != nullptr ? ",\"" : "\"").append(kModelIdKey).append("\":");
+    append_json_string(names.id, &out);
+  }
+  return out + "}}";
+}
+
+Response json_response(std::string body) {
+  return text_response(200, "application/json", std::move(body));
+}
+
+// The end of the time that the client gives a run.
+Clock::time_point deadline_of(const Request& request) {
+  const std::string& text = request.header("sidecall-timeout-ms");
+  int64_t ms = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), ms);
+  const bool is_given = read.ec == std::errc() && read.ptr == text.data() + text.size() && ms >= 0;
+  const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(kLongestRun);
+  return request.begun + (is_given ? std::min(std::chrono::milliseconds(ms), longest) : longest);
+}
+
+// A page of another site can only send certain types of content without asking the server first.
+bool has_safe_type(const Request& request, Route route) {
+  const std::string& type = request.header("content-type");
+  const std::string_view media = std::string_view(type).substr(0, type.find(';'));
+  if (media == "application/json") return true;
+  // Clients of Triton send no type.
+  return route == Route::kInfer && (media == "application/octet-stream" || media.empty());
+}
+
+}  // namespace
+
+Response text_response(int status, const char* type, std::string body) {
+  Response response;
+  response.status = status;
+  response.headers.emplace_back("content-type", type);
+  response.body = std::move(body);
+  return response;
+}
+
+Response http_error(const Failure& failure) {
+  const StatusCodes& codes = codes_of(failure.status);
+  std::string body = "{\"error\":";
+  append_json_string(failure.message, &body);
+  body.append(",\"status\":\"").append(codes.name).append("\"");
+  if (!failure.faults.empty()) body.append(",").append(failure.faults);
+  Response response = text_response(codes.http, "application/json", body + "}");
+  if (codes.http == 503) response.headers.emplace_back("retry-after", "1");
+  return response;
+}
+
+Response refusal(int status, const std::string& message) {
+  std::string body = "{\"error\":";
+  append_json_string(message, &body);
+  return text_response(status, "application/json", body + "}");
+}
+
+Route http_route(const std::string& target) {
+  const std::string_view path = path_of(target);
+  if (path == "/v2/health/live" || path == "/v2/health/ready") return Route::kHealth;
+  if (path == "/metrics") return Route::kMetrics;
+  if (path == "/v2") return Route::kMetadata;
+  const ModelPath parts = model_path(path);
+  if (!parts.is_valid) return Route::kOther;
+  if (parts.action == "infer") return Route::kInfer;
+  if (parts.action == "predict") return Route::kPredict;
+  if (parts.action == "ready") return Route::kHealth;
+  return parts.action.empty() ? Route::kMetadata : Route::kOther;
+}
+
+bool is_open_http(const std::string& target) {
+  const std::string_view path = path_of(target);
+  return path == "/v2/health/live" || path == "/v2/health/ready";
+}
+
+Response Router::answer_http(const Request& request, Route route) {
+  const std::string_view path = path_of(request.target);
+  const bool is_run = route == Route::kInfer || route == Route::kPredict;
+  const ModelPath parts = model_path(path);
+  const bool is_known_path = route != Route::kOther || path == "/openapi.json";
+  if (!is_known_path) return refusal(404, "expected a path of this server, got another one");
+  const bool is_read = request.method == "GET" || request.method == "HEAD";
+  if (is_run || !is_read) {
+    Response response = refusal(
+        405, is_run ? "expected POST, got another method" : "expected GET, got another method");
+    response.headers.emplace_back("allow", is_run ? "POST" : "GET, HEAD");
+    return response;
+  }
+  if (parts.is_valid) {
+    const ModelNames names = site_.names();
+    if (parts.model != names.name || (!parts.version.empty() && parts.version != names.version))
+      return refusal(404, "expected the model of this server, got another name or version");
+  }
+  const bool is_ready = !site_.is_draining.load(std::memory_order_relaxed);
+  if (path == "/v2/health/live") return json_response("{\"live\":true}");
+  if (path == "/v2/health/ready" || route == Route::kHealth) {
+    Response response = json_response(is_ready ? "{\"ready\":true}" : "{\"ready\":false}");
+    if (!is_ready) response.status = 503;
+    return response;
+  }
+  if (route == Route::kMetrics)
+    return text_response(200, "text/plain; version=0.0.4; charset=utf-8", all_metrics());
+  if (path == "/openapi.json") return json_response(openapi(site_));
+  if (path == "/v2")
+    return json_response(
+        "{\"name\":\"sidecall\",\"version\":\"" SIDECALL_NET_VERSION
+        "\",\"extensions\":[\"binary_tensor_data\",\"sidecall.contract/1\",\"sidecall.predict/1\","
+        "\"sidecall.timeout/1\"]}");
+  return json_response(metadata(site_));
+}
+
+void Router::run_http(Request&& request, Route route, Responder* responder) {
+  const ModelPath parts = model_path(path_of(request.target));
+  const ModelNames names = site_.names();
+  const bool is_model =
+      parts.model == names.name && (parts.version.empty() || parts.version == names.version);
+  if (!is_model)
+    return finish(request, route,
+                  refusal(404, "expected the model of this server, got another name or version"),
+                  responder);
+  if (!has_safe_type(request, route))
+    return finish(request, route,
+                  refusal(415, "expected content of the type application/json, got another type"),
+                  responder);
+  auto shared = std::make_shared<Request>(std::move(request));
+  auto plan = std::make_shared<InferPlan>();
+  const sidecall_net_service& service = site_.service;
+  Runs::Order order;
+  order.deadline = deadline_of(*shared);
+  order.request_bytes = shared->body.size();
+  order.give = [shared, plan, route, &service](sidecall_service_call* call) {
+    sidecall_net_error error{};
+    if (route == Route::kPredict) {
+      check_call(service, call,
+                 service.set_records(call, shared->body.data(), shared->body.size(), &error),
+                 error);
+      return;
+    }
+    *plan = read_http_infer(*shared, service);
+    give_tensors(service, call, *plan);
+  };
+  // The time is that of the request, and a response is counted when it is made.
+  const auto note = [this, shared, route](Response response) {
+    const std::chrono::nanoseconds took = Clock::now() - shared->begun;
+    site_.metrics.count(route, response.status, took);
+    log(*shared, route, response.status, took);
+    return response;
+  };
+  order.answer = [this, plan, route, note, &service](sidecall_service_call* call) {
+    sidecall_net_error error{};
+    if (route == Route::kPredict) {
+      const char* json = nullptr;
+      size_t bytes = 0;
+      check_call(service, call, service.records_of(call, &json, &bytes, &error), error);
+      if (bytes > site_.options.max_response_bytes)
+        throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected fewer bytes, got more");
+      return note(text_response(200, "application/json", std::string(json, bytes)));
+    }
+    sidecall_net_tensors outputs{};
+    check_call(service, call, service.outputs_of(call, &outputs, &error), error);
+    return note(write_http_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
+  };
+  order.fail = [note](const Failure& failure) { return note(http_error(failure)); };
+  runs_.begin(responder, std::move(order));
+}
+
+}  // namespace sidecall::net

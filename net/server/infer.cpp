@@ -1,0 +1,60 @@
+// Checks what HTTP and gRPC share; see infer.h.
+#include "infer.h"
+
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+
+#include "net/common/error.h"
+#include "net/common/tensor_data.h"
+#include "runs.h"
+
+namespace sidecall::net {
+namespace {
+
+bool has_twice(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  return std::adjacent_find(names.begin(), names.end()) != names.end();
+}
+
+}  // namespace
+
+size_t output_index(const sidecall_net_service& service, const std::string& name) {
+  for (size_t i = 0; i < service.num_outputs; ++i) {
+    if (name == service.outputs[i].name) return i;
+  }
+  throw Error(SIDECALL_UNKNOWN_NAME, "output: expected a name of the model, got another name");
+}
+
+void require_unique(const InferPlan& plan) {
+  std::vector<std::string> inputs, outputs;
+  for (const ReceivedTensor& input : plan.inputs) inputs.push_back(input.name);
+  for (const InferPlan::Output& output : plan.outputs)
+    outputs.push_back(std::to_string(output.index));
+  if (has_twice(std::move(inputs)) || has_twice(std::move(outputs)))
+    broken("each input and output once", "one of them twice");
+}
+
+void require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most) {
+  uint64_t bytes = 0;
+  for (const InferPlan::Output& output : plan.outputs)
+    bytes += binary_bytes(outputs.items[output.index]);
+  if (bytes > most)
+    throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " + std::to_string(most) +
+                                            " bytes, got " + std::to_string(bytes));
+}
+
+void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
+                  const InferPlan& plan) {
+  std::vector<sidecall_net_tensor> tensors;
+  tensors.reserve(plan.inputs.size());
+  for (const ReceivedTensor& input : plan.inputs)
+    tensors.push_back({input.name.c_str(), input.dtype, static_cast<int32_t>(input.dims.size()),
+                       input.dims.data(), input.data, input.bytes,
+                       input.offsets.empty() ? nullptr : input.offsets.data()});
+  sidecall_net_error error{};
+  check_call(service, call, service.set_tensors(call, tensors.data(), tensors.size(), &error),
+             error);
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,51 @@
+// What a request for a run asks for, and what answers it, in a form that HTTP and gRPC share.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "message.h"
+#include "net/api/serving.h"
+#include "net/common/received.h"
+
+namespace sidecall::net {
+
+struct InferPlan {
+  std::string model, version, id;
+  std::vector<ReceivedTensor> inputs;  // may point into the body of the request
+  struct Output {
+    size_t index = 0;  // in the service
+    bool is_binary = false;
+  };
+  std::vector<Output> outputs;  // in the order of the answer
+};
+
+// What every answer names.
+struct ModelNames {
+  std::string name, version, id;
+};
+
+// These throw PROTOCOL for a message that breaks the protocol, UNKNOWN_NAME for an output that the
+// model does not have, and UNSUPPORTED.
+InferPlan read_http_infer(const Request& request, const sidecall_net_service& service);
+InferPlan read_grpc_infer(std::string_view message, const sidecall_net_service& service);
+
+// Throw UNSUPPORTED for numbers that JSON cannot hold, and for answers of more than `most` bytes.
+Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
+                           const ModelNames& names, uint64_t most);
+std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
+                              const ModelNames& names, uint64_t most);
+
+// Gives the inputs to a call of the service, which copies them. Throws a ServiceError.
+void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
+                  const InferPlan& plan);
+
+// The index of the output with this name. Throws UNKNOWN_NAME.
+size_t output_index(const sidecall_net_service& service, const std::string& name);
+// Throws PROTOCOL if the requests names an input or output twice.
+void require_unique(const InferPlan& plan);
+// Throws UNSUPPORTED if the outputs of the plan have more than `most` bytes.
+void require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most);
+
+}  // namespace sidecall::net

@@ -1,0 +1,138 @@
+// Runs over HTTP: JSON, and tensors in binary after it; see infer.h.
+#include <sidecall/sidecall.h>
+
+#include <utility>
+
+#include "base/json_text.h"
+#include "base/utf8.h"
+#include "infer.h"
+#include "net/common/error.h"
+#include "net/common/json_tensor.h"
+#include "net/common/keys.h"
+#include "net/common/tensor_data.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kMaxTensors = 4096;
+
+const json::Value* parameter(const json::Value& object, const char* name) {
+  const json::Value* const parameters = find(object, "parameters");
+  return parameters == nullptr ? nullptr : find(*parameters, name);
+}
+
+bool is_true(const json::Value* value) { return value != nullptr && value->IsTrue(); }
+
+// What Triton has and this server has not.
+void refuse_extensions(const json::Value& tensor, const std::string& what) {
+  for (const char* const name : {"shared_memory_region", "classification"}) {
+    if (parameter(tensor, name) != nullptr)
+      throw Error(SIDECALL_UNSUPPORTED, what + ": expected no parameter '" + name +
+                                            "', got one: see GET /v2 for the "
+                                            "extensions of this server");
+  }
+}
+
+const json::Value* list_of(const json::Value& document, const char* key) {
+  const json::Value* const list = find(document, key);
+  if (list != nullptr && (!list->IsArray() || list->Size() > kMaxTensors))
+    broken(std::string("a list '") + key + "' of at most 4096 tensors", "another value");
+  return list;
+}
+
+InferPlan read(const Request& request, const sidecall_net_service& service) {
+  const std::string_view body = request.body;
+  const size_t json_length =
+      json_length_of(request.header("inference-header-content-length"), body.size());
+  json::Document document;
+  parse_object(body.substr(0, json_length), &document);
+  std::string_view binary = body.substr(json_length);
+  InferPlan plan;
+  plan.id = text_at(document, "id");
+  const json::Value* const inputs = list_of(document, "inputs");
+  if (inputs == nullptr) broken("a list 'inputs'", "none");
+  for (const json::Value& each : inputs->GetArray()) {
+    ReceivedTensor& tensor = plan.inputs.emplace_back();
+    tensor.name = text_at(each, "name");
+    if (!is_utf8_without_nul(tensor.name) || tensor.name.empty())
+      broken("a name of each input", "none");
+    const std::string what = "input '" + tensor.name + "'";
+    refuse_extensions(each, what);
+    read_json_tensor(each, what, &binary, &tensor);
+  }
+  if (!binary.empty()) broken("the bytes of all inputs after the JSON", "more");
+  const bool is_binary = is_true(parameter(document, "binary_data_output"));
+  const json::Value* const outputs = list_of(document, "outputs");
+  if (outputs != nullptr && outputs->Size() > 0) {
+    for (const json::Value& each : outputs->GetArray()) {
+      refuse_extensions(each, "outputs");
+      const json::Value* const own = parameter(each, "binary_data");
+      plan.outputs.push_back({output_index(service, text_at(each, "name")),
+                              own == nullptr ? is_binary : is_true(own)});
+    }
+  } else {
+    for (size_t i = 0; i < service.num_outputs; ++i) plan.outputs.push_back({i, is_binary});
+  }
+  require_unique(plan);
+  return plan;
+}
+
+}  // namespace
+
+InferPlan read_http_infer(const Request& request, const sidecall_net_service& service) {
+  return reading("request", [&] { return read(request, service); });
+}
+
+Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
+                           const ModelNames& names, uint64_t most) {
+  require_size(plan, outputs, most);
+  Response response;
+  std::string& out = response.body;
+  out = "{\"model_name\":";
+  append_json_string(names.name, &out);
+  if (!names.version.empty()) {
+    out.append(",\"model_version\":");
+    append_json_string(names.version, &out);
+  }
+  if (!plan.id.empty()) {
+    out.append(",\"id\":");
+    append_json_string(plan.id, &out);
+  }
+  if (!names.id.empty()) {
+    out.append(",\"parameters\":{\"").append(kModelIdKey).append("\":");
+    append_json_string(names.id, &out);
+    out.push_back('}');
+  }
+  out.append(",\"outputs\":[");
+  bool has_binary = false;
+  for (const InferPlan::Output& output : plan.outputs) {
+    const sidecall_net_tensor& tensor = outputs.items[output.index];
+    if (&output != plan.outputs.data()) out.push_back(',');
+    append_tensor_head(tensor, &out);
+    if (output.is_binary) {
+      has_binary = true;
+      out.append("\"parameters\":{\"binary_data_size\":");
+      out.append(std::to_string(binary_bytes(tensor))).append("}}");
+      continue;
+    }
+    out.append("\"data\":");
+    const char* expected = nullptr;
+    if (!append_json_data(tensor, &out, &expected))
+      throw Error(SIDECALL_UNSUPPORTED, std::string("output '") + tensor.name + "': expected " +
+                                            expected + ", got others: request it in binary");
+    out.push_back('}');
+  }
+  out.append("]}");
+  if (!has_binary) {
+    response.headers.emplace_back("content-type", "application/json");
+    return response;
+  }
+  response.headers.emplace_back("content-type", "application/octet-stream");
+  response.headers.emplace_back("inference-header-content-length", std::to_string(out.size()));
+  for (const InferPlan::Output& output : plan.outputs) {
+    if (output.is_binary) append_binary(outputs.items[output.index], &out);
+  }
+  return response;
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,98 @@
+// Opens the socket of a server; see loop.h.
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sidecall/sidecall.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "loop.h"
+#include "net/common/error.h"
+
+namespace sidecall::net {
+namespace {
+
+constexpr int kBacklog = 1024;
+
+[[noreturn]] void fail(const std::string& label, int error) {
+  const int32_t status = error == EADDRINUSE                 ? SIDECALL_BUSY
+                         : error == EACCES || error == EPERM ? SIDECALL_DENIED
+                         : error == EMFILE || error == ENFILE || error == ENOMEM
+                             ? SIDECALL_OUT_OF_MEMORY
+                             : SIDECALL_UNREACHABLE;
+  const std::string expected =
+      status == SIDECALL_BUSY ? "expected a free address, got one in use" : "cannot listen";
+  throw Error(status, "at: " + label + ": " + expected + ": " + std::strerror(error));
+}
+
+}  // namespace
+
+Listener::Listener(const ServerAddress& address) {
+  if (address.socket.empty()) listen_tcp(address);
+  else listen_unix(address.socket);
+  if (::listen(fd(), kBacklog) != 0) fail(address.label, errno);
+}
+
+Listener::~Listener() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void Listener::listen_tcp(const ServerAddress& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int code =
+      getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+  if (code != 0)
+    throw Error(SIDECALL_UNREACHABLE, "at: " + address.label +
+                                          ": expected a host of this machine, got one that cannot "
+                                          "be resolved: " +
+                                          gai_strerror(code));
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &freeaddrinfo);
+  fd_ = Descriptor(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd() < 0) fail(address.label, errno);
+  const int one = 1;
+  ::setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (::bind(fd(), found->ai_addr, found->ai_addrlen) != 0) fail(address.label, errno);
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  ::getsockname(fd(), reinterpret_cast<sockaddr*>(&bound), &length);
+  port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                            : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+}
+
+void Listener::listen_unix(const std::string& path) {
+  const std::string label = "unix:" + path;
+  // The lock tells a socket of a server that runs from one that a server left behind.
+  const std::string lock = path + ".lock";
+  lock_ = Descriptor(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (lock_.get() < 0) fail(label, errno);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) fail(label, EADDRINUSE);
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) == 0) {
+    if (!S_ISSOCK(status.st_mode)) fail(label, EADDRINUSE);
+    ::unlink(path.c_str());
+  }
+  fd_ = Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd() < 0) fail(label, errno);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  // Only this user may connect; the folder can widen that.
+  const mode_t before = ::umask(0177);
+  const int result = ::bind(fd(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ::umask(before);
+  if (result != 0) fail(label, error);
+  path_ = path;
+}
+
+}  // namespace sidecall::net

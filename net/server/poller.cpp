@@ -1,0 +1,58 @@
+// Waits for events; see poller.h.
+#include "poller.h"
+
+#include <sidecall/sidecall.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "net/common/error.h"
+
+namespace sidecall::net {
+
+Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  if (epoll_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+}
+
+Poller::~Poller() {
+  retired_.clear();
+  ::close(epoll_);
+}
+
+void Poller::add(int fd, uint32_t events, Watched* watched) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = watched;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
+    throw Error(SIDECALL_OUT_OF_MEMORY, "server: no more descriptors can be watched");
+}
+
+void Poller::change(int fd, uint32_t events, Watched* watched) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = watched;
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+}
+
+void Poller::remove(int fd) noexcept { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
+
+void Poller::retire(std::unique_ptr<Watched> watched) {
+  watched->is_retired_ = true;
+  retired_.push_back(std::move(watched));
+}
+
+void Poller::poll(int timeout_ms) {
+  std::array<epoll_event, 64> events{};
+  const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    auto* const watched = static_cast<Watched*>(event.data.ptr);
+    if (!watched->is_retired_) watched->on_events(event.events);
+  }
+  retired_.clear();
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,122 @@
+// What all routes have in common; see router.h.
+#include "router.h"
+
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "base/json_text.h"
+#include "net/common/error.h"
+#include "net/common/status.h"
+
+namespace sidecall::net {
+namespace {
+
+// Faults over gRPC are a trailer, in base64, and clients take few bytes of those.
+constexpr size_t kMaxGrpcFaultBytes = 3000, kMaxHttpFaultBytes = size_t{256} * 1024;
+
+std::mutex g_mutex;                // guards the list
+std::vector<const Site*> g_sites;  // all that are open in this process
+
+std::string model_name(const ServerAddress& address, const sidecall_net_service& service) {
+  if (!address.name.empty()) return address.name;
+  return service.name != nullptr && *service.name != '\0' ? service.name : "model";
+}
+
+}  // namespace
+
+Site::Site(ServerAddress given, const sidecall_net_service& served,
+           const sidecall_net_server_options& limits)
+    : address(std::move(given)),
+      service(served),
+      options(limits),
+      access(address),
+      name(model_name(address, service)) {
+  const std::lock_guard lock(g_mutex);
+  g_sites.push_back(this);
+}
+
+Site::~Site() {
+  const std::lock_guard lock(g_mutex);
+  g_sites.erase(std::find(g_sites.begin(), g_sites.end(), this));
+}
+
+ModelNames Site::names() const {
+  return {name, service.version == nullptr ? "" : service.version,
+          service.model_id(service.context)};
+}
+
+std::string all_metrics() {
+  const std::lock_guard lock(g_mutex);
+  std::vector<Metrics::Labelled> servers;
+  for (const Site* const site : g_sites) {
+    std::string labels = "at=";
+    append_json_string(site->address.label, &labels);
+    servers.push_back({labels, &site->metrics});
+  }
+  return Metrics::write_prometheus(servers);
+}
+
+Router::Router(Site* site, Poller* poller)
+    : site_(*site),
+      runs_(site->service, site->address.is_grpc ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes, poller,
+            &site->metrics) {}
+
+std::optional<Response> Router::refuse(const Request& request) {
+  const bool is_open = is_grpc() ? is_open_grpc(request.target) : is_open_http(request.target);
+  std::optional<Response> refused;
+  switch (site_.access.check(request, is_open)) {
+    case Access::kAllowed:
+      return refused;
+    case Access::kNoToken:
+      refused = is_grpc() ? grpc_error(kGrpcUnauthenticated, "expected a token of this server")
+                          : refusal(401, "expected a token of this server, got none or another");
+      if (!is_grpc()) refused->headers.emplace_back("www-authenticate", "Bearer");
+      break;
+    case Access::kOtherSite:
+      refused = refusal(403, "expected no request from a page of another site, got one");
+      break;
+    case Access::kUnknownHost:
+      refused = refusal(421,
+                        "expected a name of this server as the host, got another one: see the "
+                        "option host (--allow-host)");
+      break;
+  }
+  const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
+  site_.metrics.count(route, refused->status, {});
+  log(request, route, refused->status, {});
+  return refused;
+}
+
+void Router::handle(Request&& request, Responder* responder) {
+  const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
+  const bool is_run = route == Route::kInfer || route == Route::kPredict;
+  if (is_run && request.method == "POST") {
+    if (is_grpc()) run_grpc(std::move(request), responder);
+    else run_http(std::move(request), route, responder);
+    return;
+  }
+  Response response = is_grpc() ? answer_grpc(request) : answer_http(request, route);
+  finish(request, route, std::move(response), responder);
+}
+
+void Router::finish(const Request& request, Route route, Response response, Responder* responder) {
+  const std::chrono::nanoseconds took = Clock::now() - request.begun;
+  site_.metrics.count(route, response.status, took);
+  log(request, route, response.status, took);
+  responder->respond(std::move(response));
+}
+
+void Router::log(const Request& request, Route route, int status, std::chrono::nanoseconds took) {
+  std::string facts = "\"method\":";
+  append_json_string(request.method, &facts);
+  facts.append(",\"route\":\"").append(route_name(route)).append("\",\"status\":");
+  facts.append(std::to_string(status)).append(",\"us\":");
+  facts.append(std::to_string(took.count() / 1000)).append(",\"bytes\":");
+  facts.append(std::to_string(request.body.size()));
+  site_.service.log(site_.service.context, 0, "request", facts.c_str());
+}
+
+}  // namespace sidecall::net

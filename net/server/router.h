@@ -1,0 +1,84 @@
+// Decides what answers a request: text about the server and the model, or a run. One of them serves
+// all connections of a thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "access.h"
+#include "infer.h"
+#include "message.h"
+#include "metrics.h"
+#include "net/api/serving.h"
+#include "runs.h"
+
+namespace sidecall::net {
+
+// What all threads of a server share.
+struct Site {
+  ServerAddress address;
+  sidecall_net_service service;
+  sidecall_net_server_options options;
+  Metrics metrics;
+  AccessCheck access;
+  std::string name;  // of the model in paths
+  std::atomic<bool> is_draining{false};
+
+  Site(ServerAddress given, const sidecall_net_service& served,
+       const sidecall_net_server_options& limits);
+  ~Site();
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
+  ModelNames names() const;
+};
+
+class Router {
+ public:
+  Router(Site* site, Poller* poller);
+
+  // Checks a request before its body is there. Returns the response that refuses it.
+  std::optional<Response> refuse(const Request& request);
+  // Responds exactly once, possibly before it returns. The request is used up.
+  void handle(Request&& request, Responder* responder);
+  // The responder is about to be destroyed.
+  void abandon(Responder* responder) noexcept { runs_.abandon(responder); }
+
+  bool is_grpc() const { return site_.address.is_grpc; }
+
+ private:
+  // http_routes.cpp
+  Response answer_http(const Request& request, Route route);
+  void run_http(Request&& request, Route route, Responder* responder);
+  // grpc_routes.cpp
+  Response answer_grpc(const Request& request);
+  void run_grpc(Request&& request, Responder* responder);
+
+  void finish(const Request& request, Route route, Response response, Responder* responder);
+  void log(const Request& request, Route route, int status, std::chrono::nanoseconds took);
+
+  Site& site_;
+  Runs runs_;
+};
+
+// http_routes.cpp
+Route http_route(const std::string& target);
+bool is_open_http(const std::string& target);  // needs no token
+Response http_error(const Failure& failure);
+Response text_response(int status, const char* type, std::string body);
+Response refusal(int status, const std::string& message);
+
+// grpc_routes.cpp
+Route grpc_route(const std::string& target);
+bool is_open_grpc(const std::string& target);
+Response grpc_error(int code, const std::string& message);
+Response grpc_failure(const Failure& failure);
+
+// The description of the HTTP interface (openapi.cpp).
+std::string openapi(const Site& site);
+// The metrics of all servers of this process.
+std::string all_metrics();
+
+}  // namespace sidecall::net

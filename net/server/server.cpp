@@ -1,0 +1,88 @@
+// Starts and ends the threads of a server; see server.h.
+#include "server.h"
+
+#include <sidecall/sidecall.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/json_text.h"
+#include "base/signals_blocked.h"
+#include "net/common/error.h"
+
+namespace sidecall::net {
+namespace {
+
+// The address with the port that the system has chosen.
+std::string chosen_at(const ServerAddress& address, int port) {
+  if (!address.socket.empty() || address.port != 0) return address.label;
+  const size_t colon = address.label.rfind(':');
+  return address.label.substr(0, colon + 1) + std::to_string(port);
+}
+
+}  // namespace
+
+Server::Server(const ServerAddress& address, const sidecall_net_service& service,
+               const sidecall_net_server_options& options)
+    : site_(address, service, options),
+      listener_(std::make_unique<Listener>(address)),
+      at_(chosen_at(address, listener_->port())),
+      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  try {
+    if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+    const int count = std::max(options.num_threads, 1);
+    for (int i = 0; i < count; ++i)
+      loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fd()));
+    const SignalsBlocked blocked;
+    for (const auto& loop : loops_) threads_.emplace_back(&Loop::run, loop.get());
+  } catch (const std::system_error&) {
+    stop();
+    throw Error(SIDECALL_OUT_OF_MEMORY, "server: no thread can be started");
+  } catch (...) {
+    stop();
+    throw;
+  }
+  std::string facts = "\"at\":";
+  append_json_string(at_, &facts);
+  service.log(service.context, 1, "server.listening", facts.c_str());
+}
+
+Server::~Server() { stop(); }
+
+void Server::stop() noexcept {
+  shared_.should_stop.store(true, std::memory_order_release);
+  for (const auto& loop : loops_) loop->wake();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  loops_.clear();
+  if (ended_fd_ >= 0) ::close(ended_fd_);
+  ended_fd_ = -1;
+}
+
+bool Server::drain(Clock::time_point deadline) {
+  std::unique_lock lock(shared_.mutex);
+  if (!site_.is_draining.load(std::memory_order_acquire)) {
+    shared_.num_draining = static_cast<int>(loops_.size());
+    site_.is_draining.store(true, std::memory_order_release);
+    for (const auto& loop : loops_) loop->wake();
+  }
+  const bool is_done =
+      shared_.changed.wait_until(lock, deadline, [&] { return shared_.num_draining == 0; });
+  if (is_done) eventfd_write(ended_fd_, 1);
+  return is_done;
+}
+
+std::string Server::status() const {
+  std::string out = "{\"at\":";
+  append_json_string(at_, &out);
+  out.append(",\"model\":");
+  append_json_string(site_.name, &out);
+  out.append(",\"draining\":");
+  out.append(site_.is_draining.load(std::memory_order_relaxed) ? "true" : "false");
+  site_.metrics.append_json(&out);
+  return out + "}";
+}
+
+}  // namespace sidecall::net

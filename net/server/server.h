@@ -1,0 +1,41 @@
+// A server at one address: its listener and its threads. Each thread has its own connections, whose
+// requests it answers; see loop.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "loop.h"
+#include "router.h"
+
+namespace sidecall::net {
+
+class Server {
+ public:
+  // Listens and starts the threads. Throws INVALID_ARGUMENT, DENIED, BUSY (the address is in use),
+  // UNREACHABLE (the host is not one of this machine), OUT_OF_MEMORY.
+  Server(const ServerAddress& address, const sidecall_net_service& service,
+         const sidecall_net_server_options& options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  bool drain(Clock::time_point deadline);
+  int ended_fd() const { return ended_fd_; }
+  std::string status() const;
+
+ private:
+  void stop() noexcept;
+
+  Site site_;
+  std::unique_ptr<Listener> listener_;
+  std::string at_;  // with the port that was chosen
+  Shared shared_;
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::vector<std::thread> threads_;
+  int ended_fd_ = -1;
+};
+
+}  // namespace sidecall::net

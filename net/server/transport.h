@@ -1,0 +1,55 @@
+// The bytes of one connection, with or without TLS.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "address.h"
+
+namespace sidecall::net {
+
+class Transport {
+ public:
+  // What became of an operation. kAgain: nothing can be read or written at the moment; after a
+  // handshake, `wants_write()` says what is waited for.
+  enum class Result { kDone, kAgain, kClosed };
+
+  virtual ~Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // Must be done before data is read or written.
+  virtual Result handshake() = 0;
+  virtual Result read(char* to, size_t most, size_t* got) = 0;
+  virtual Result write(const char* from, size_t bytes, size_t* written) = 0;
+  // Whether bytes are there that the descriptor does not announce.
+  virtual bool has_buffered() const { return false; }
+  virtual bool wants_write() const { return false; }
+  // Tells the other side that no more data follows.
+  virtual void finish() = 0;
+  // Whether the handshake agreed on HTTP/2.
+  virtual bool is_http2() const { return false; }
+
+ protected:
+  Transport() = default;
+};
+
+std::unique_ptr<Transport> make_plain_transport(int fd);
+
+// The certificate and key of a server. One thread uses it; connections keep what they began with.
+class TlsContext {
+ public:
+  virtual ~TlsContext() = default;
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+  virtual std::unique_ptr<Transport> make_transport(int fd) = 0;
+
+ protected:
+  TlsContext() = default;
+};
+
+// Reads the files of the address. Throws INVALID_ARGUMENT and FILE_NOT_FOUND.
+std::unique_ptr<TlsContext> make_tls_context(const ServerAddress& address);
+
+}  // namespace sidecall::net

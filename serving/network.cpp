@@ -1,0 +1,289 @@
+// Answers requests of the network server with calls of core; see network.h.
+#include "network.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "base/json_text.h"
+#include "base/utf8.h"
+#include "core/call.h"
+#include "core/clock.h"
+#include "core/records.h"
+#include "engines/network/library.h"
+
+namespace sidecall {
+
+// The functions of the service, which the threads of the server call.
+struct NetworkService {
+  static NetworkServer& of(void* context) { return *static_cast<NetworkServer*>(context); }
+
+  static const char* model_id(void* context) { return of(context).model_->id().c_str(); }
+
+  static int32_t open_call(void* context, size_t max_fault_bytes, sidecall_service_call** out,
+                           sidecall_net_error* err);
+  static void log(void* context, int32_t level, const char* event, const char* facts) {
+    of(context).log_->add(static_cast<shm::LogLevel>(level), event, "{" + std::string(facts) + "}");
+  }
+};
+
+}  // namespace sidecall
+
+using sidecall::Call;
+using sidecall::Error;
+using sidecall::Fault;
+using sidecall::Model;
+
+struct sidecall_service_call {
+  sidecall_service_call(std::shared_ptr<const Model> given, bool is_lazy, size_t max_faults)
+      : model(std::move(given)),
+        max_fault_bytes(max_faults),
+        call(model->signature(), model->engine(), model->ignores_extra(), 1, is_lazy) {}
+
+  const std::shared_ptr<const Model> model;
+  const size_t max_fault_bytes;
+  Call call;
+  sidecall::RecordReader reader;
+  bool is_list = false;  // the records are a list
+  std::string answer;
+  std::vector<sidecall_net_tensor> outputs;
+  std::string faults;
+};
+
+namespace sidecall {
+namespace {
+
+void set_error(sidecall_net_error* err, int32_t status, const char* text) noexcept {
+  err->status = status;
+  const size_t length = cut_length(std::string_view(text), sizeof err->message - 1);
+  std::memcpy(err->message, text, length);
+  err->message[length] = '\0';
+}
+
+// The faults of an error as members of a JSON object, as many as fit.
+std::string faults_text(const Error& error, size_t max_bytes) {
+  if (error.faults().empty()) return "";
+  std::string text = "\"num_faults\":" + std::to_string(error.num_faults()) + ",\"faults\":[";
+  bool is_first = true;
+  for (const Fault& fault : error.faults()) {
+    std::string one = is_first ? "{" : ",{";
+    if (fault.row >= 0) one += "\"row\":" + std::to_string(fault.row) + ",";
+    one += std::string("\"status\":\"") + status_name(fault.status) + "\",\"" + fault.what + "\":";
+    append_json_string(fault.name, &one);
+    one += ",\"expected\":";
+    append_json_string(fault.expected, &one);
+    one += ",\"got\":";
+    append_json_string(fault.got, &one);
+    one += "}";
+    if (text.size() + one.size() >= max_bytes) break;
+    text += one;
+    is_first = false;
+  }
+  return text + "]";
+}
+
+// Turns every exception into a status. `call` may be nullptr.
+template <typename Body>
+int32_t guard(sidecall_service_call* call, sidecall_net_error* err, Body body) noexcept {
+  try {
+    if (call != nullptr) call->faults.clear();
+    body();
+    return SIDECALL_OK;
+  } catch (const Error& error) {
+    try {
+      if (call != nullptr) call->faults = faults_text(error, call->max_fault_bytes);
+    } catch (const std::bad_alloc&) {
+      call->faults.clear();
+    }
+    set_error(err, error.status(), error.what());
+  } catch (const std::bad_alloc&) {
+    set_error(err, SIDECALL_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::exception& error) {
+    set_error(err, SIDECALL_INTERNAL, error.what());
+  }
+  return err->status;
+}
+
+void close_call(sidecall_service_call* call) {
+  const auto dispose = [](void* left) { delete static_cast<sidecall_service_call*>(left); };
+  if (!call->call.leave_to_worker(dispose, call)) delete call;
+}
+
+int32_t set_tensors(sidecall_service_call* call, const sidecall_net_tensor* inputs, size_t count,
+                    sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    call->call.reset();
+    for (size_t i = 0; i < count; ++i) {
+      const int32_t index = call->model->signature().input_names.find(inputs[i].name);
+      if (index < 0)
+        throw Error("input", {SIDECALL_UNKNOWN_NAME, -1, inputs[i].name, "an input of the model",
+                              "another name"});
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      view.dtype = inputs[i].dtype;
+      view.rank = inputs[i].rank;
+      view.dims = inputs[i].dims;
+      view.data = const_cast<void*>(inputs[i].data);  // only read, although a view is writable
+      view.data_bytes = inputs[i].bytes;
+      view.offsets = inputs[i].offsets;
+      call->call.give_input(index, view, false);
+    }
+  });
+}
+
+int32_t set_records(sidecall_service_call* call, const char* json, size_t bytes,
+                    sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    const std::string_view text(json, bytes);
+    call->is_list = call->model->read_records(text, &call->reader, &call->call);
+  });
+}
+
+int32_t run(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err) {
+  return guard(call, err, [&] { call->call.run(timeout_ns); });
+}
+
+int32_t start(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err) {
+  return guard(call, err, [&] { call->call.start(timeout_ns); });
+}
+
+int32_t fd_of(sidecall_service_call* call) {
+  try {
+    return call->call.fd();
+  } catch (const std::exception&) {
+    return -1;
+  }
+}
+
+int32_t finish(sidecall_service_call* call, int32_t* out_is_over, sidecall_net_error* err) {
+  *out_is_over = 0;
+  return guard(call, err, [&] { *out_is_over = call->call.finish(0) ? 1 : 0; });
+}
+
+void cancel(sidecall_service_call* call) { call->call.cancel(); }
+
+int32_t outputs_of(sidecall_service_call* call, sidecall_net_tensors* out,
+                   sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    const std::vector<TensorSpec>& specs = call->model->signature().outputs;
+    call->outputs.clear();
+    for (size_t i = 0; i < specs.size(); ++i) {
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      call->call.view_output(static_cast<int32_t>(i), &view);
+      call->outputs.push_back({specs[i].name.c_str(), view.dtype, view.rank, view.dims, view.data,
+                               view.data_bytes, view.offsets});
+    }
+    *out = {call->outputs.data(), call->outputs.size(), ""};
+  });
+}
+
+int32_t records_of(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
+                   sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    call->answer.clear();
+    write_records(&call->call, call->is_list, &call->answer);
+    *out_json = call->answer.data();
+    *out_bytes = call->answer.size();
+  });
+}
+
+const char* faults_of(sidecall_service_call* call) { return call->faults.c_str(); }
+
+std::vector<sidecall_net_tensor> tensors_of(const std::vector<TensorSpec>& specs) {
+  std::vector<sidecall_net_tensor> tensors;
+  for (const TensorSpec& spec : specs)
+    tensors.push_back({spec.name.c_str(), spec.dtype, static_cast<int32_t>(spec.dims.size()),
+                       spec.dims.data(), nullptr, 0, nullptr});
+  return tensors;
+}
+
+}  // namespace
+
+int32_t NetworkService::open_call(void* context, size_t max_fault_bytes,
+                                  sidecall_service_call** out, sidecall_net_error* err) {
+  return guard(nullptr, err, [&] {
+    const NetworkServer& server = of(context);
+    *out = new sidecall_service_call(server.model_, server.is_lazy_, max_fault_bytes);
+  });
+}
+
+NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model, bool is_local,
+                             const sidecall_server_options& options, std::shared_ptr<ServerLog> log)
+    : api_(net_serving_library()),
+      model_(std::move(model)),
+      log_(std::move(log)),
+      title_(model_->title()),
+      inputs_(tensors_of(model_->signature().inputs)),
+      outputs_(tensors_of(model_->signature().outputs)),
+      is_lazy_(!is_local) {
+  constexpr int32_t kDefaultConnections = 1024, kDefaultPerClient = 512;
+  constexpr uint64_t kMebibyte = UINT64_C(1) << 20;
+  constexpr uint64_t kDefaultBytes = 256 * kMebibyte, kDefaultMemory = 4096 * kMebibyte;
+  const auto or_default = [](auto value, auto otherwise) { return value == 0 ? otherwise : value; };
+  const sidecall_net_service service = describe(is_local);
+  const sidecall_net_server_options limits = {
+      std::max(options.num_threads, 1),
+      or_default(options.max_connections, kDefaultConnections),
+      or_default(options.max_connections_per_user, kDefaultPerClient),
+      or_default(options.max_request_bytes, kDefaultBytes),
+      or_default(options.max_response_bytes, kDefaultBytes),
+      or_default(options.max_memory_bytes, kDefaultMemory)};
+  sidecall_net_error error{};
+  if (api_.open(at, &service, &limits, &server_, &error) != SIDECALL_OK) {
+    log_->silence();
+    throw Error(error.status, error.message);
+  }
+}
+
+NetworkServer::~NetworkServer() { api_.close(server_); }
+
+sidecall_net_service NetworkServer::describe(bool is_local) {
+  const Contract* const contract = model_->contract();
+  sidecall_net_service service{};
+  service.context = this;
+  service.name = title_.c_str();
+  service.version = contract == nullptr ? nullptr : contract->version.c_str();
+  service.contract = contract == nullptr ? nullptr : contract->text.c_str();
+  service.inputs = inputs_.data();
+  service.num_inputs = inputs_.size();
+  service.outputs = outputs_.data();
+  service.num_outputs = outputs_.size();
+  service.has_records = contract == nullptr ? 0 : 1;
+  service.is_local = is_local ? 1 : 0;
+  service.model_id = &NetworkService::model_id;
+  service.open_call = &NetworkService::open_call;
+  service.close_call = &close_call;
+  service.set_tensors = &set_tensors;
+  service.set_records = &set_records;
+  service.run = &run;
+  service.start = &start;
+  service.fd = &fd_of;
+  service.finish = &finish;
+  service.cancel = &cancel;
+  service.outputs_of = &outputs_of;
+  service.records_of = &records_of;
+  service.faults_of = &faults_of;
+  service.log = &NetworkService::log;
+  return service;
+}
+
+std::string NetworkServer::status() const {
+  const std::unique_ptr<char, void (*)(void*)> text(api_.status(server_), &std::free);
+  if (text == nullptr) throw std::bad_alloc();
+  return text.get();
+}
+
+bool NetworkServer::drain(int64_t timeout_ns) {
+  const Clock::time_point deadline =
+      timeout_ns < 0 ? Clock::time_point::max() : deadline_after(timeout_ns);
+  return api_.drain(server_, std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                 deadline.time_since_epoch())
+                                 .count()) != 0;
+}
+
+int NetworkServer::ended_fd() const noexcept { return api_.ended_fd(server_); }
+
+}  // namespace sidecall
