@@ -127,4 +127,11 @@ const char* status_name(int32_t status) noexcept {
   return "UNKNOWN";
 }
 
+int32_t status_of_name(std::string_view name) noexcept {
+  for (const StatusName& entry : kStatusNames) {
+    if (entry.name == name) return entry.status;
+  }
+  return SIDECALL_OK;
+}
+
 }  // namespace sidecall

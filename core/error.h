@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,8 @@ class Error : public std::exception {
 };
 
 const char* status_name(int32_t status) noexcept;
+// SIDECALL_OK if no failure has that name.
+int32_t status_of_name(std::string_view name) noexcept;
 
 // "feature 'age': expected float32, got string"
 std::string describe(const char* what, const Fault& fault);

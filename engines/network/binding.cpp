@@ -2,13 +2,17 @@
 #include "binding.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "base/dtype.h"
 #include "base/fork_generation.h"
 #include "core/error.h"
 #include "core/shapes.h"
 #include "core/text.h"
+#include "faults.h"
 
 namespace sidecall {
 namespace {
@@ -27,6 +31,12 @@ int64_t ns_of(Clock::time_point time) {
 }
 
 void throw_network_error(const sidecall_net_error& error) {
+  const std::unique_ptr<char, void (*)(void*)> faults(error.faults, &std::free);
+  if (faults != nullptr) {
+    size_t total = 0;
+    std::vector<Fault> list = read_faults(faults.get(), &total);
+    if (!list.empty()) throw Error(error.status, printable(error.message), std::move(list), total);
+  }
   throw Error(error.status, printable(error.message));
 }
 

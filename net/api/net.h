@@ -25,6 +25,9 @@ typedef struct sidecall_net_call sidecall_net_call;
 typedef struct sidecall_net_error {
   int32_t status;
   char message[1024]; /* one line in UTF-8, cut if it is longer */
+  /* What a server of sidecall says about single values: a JSON object with "num_faults" and the
+   * list "faults" (net/PROTOCOL.md). NULL if there is none; otherwise release it with free(). */
+  char* faults;
 } sidecall_net_error;
 
 typedef struct sidecall_net_tensor {

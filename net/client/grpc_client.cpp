@@ -10,6 +10,8 @@
 #include "grpc_message.h"
 #include "net/common/error.h"
 #include "net/common/grpc_tensor.h"
+#include "net/common/keys.h"
+#include "net/common/status.h"
 
 namespace sidecall::net {
 namespace {
@@ -17,31 +19,19 @@ namespace {
 constexpr int64_t kLongestTimeoutMs = 99999999;  // gRPC allows eight digits
 constexpr const char* kService = "/inference.GRPCInferenceService/";
 
-// Status codes of gRPC (google.rpc.Code).
-enum Code {
-  kOk = 0,
-  kDeadlineExceeded = 4,
-  kNotFound = 5,
-  kPermissionDenied = 7,
-  kResourceExhausted = 8,
-  kUnimplemented = 12,
-  kUnavailable = 14,
-  kUnauthenticated = 16
-};
-
 int32_t status_of(int code) {
   switch (code) {
-    case kDeadlineExceeded:
+    case kGrpcDeadlineExceeded:
       return SIDECALL_TIMEOUT;
-    case kPermissionDenied:
-    case kUnauthenticated:
+    case kGrpcPermissionDenied:
+    case kGrpcUnauthenticated:
       return SIDECALL_DENIED;
-    case kResourceExhausted:
+    case kGrpcResourceExhausted:
       return SIDECALL_BUSY;
-    case kNotFound:
-    case kUnavailable:
+    case kGrpcNotFound:
+    case kGrpcUnavailable:
       return SIDECALL_UNREACHABLE;
-    case kUnimplemented:
+    case kGrpcUnimplemented:
       return SIDECALL_PROTOCOL;
     default:
       return SIDECALL_ENGINE;
@@ -76,6 +66,29 @@ std::string decode_message(const std::string& text) {
   return decoded;
 }
 
+// "" for text that is not base64. gRPC sends it with or without padding.
+std::string decode_base64(std::string_view text) {
+  std::string bytes;
+  uint32_t group = 0;
+  int bits = 0;
+  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+  for (const char c : text) {
+    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+'             ? 62
+                      : c == '/'             ? 63
+                                             : -1;
+    if (digit < 0) return "";
+    group = group << 6 | static_cast<uint32_t>(digit);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes.push_back(static_cast<char>(group >> bits));
+  }
+  return bytes;
+}
+
 class GrpcClient final : public Client {
  public:
   explicit GrpcClient(std::shared_ptr<const Address> address) : Client(std::move(address)) {}
@@ -85,7 +98,8 @@ class GrpcClient final : public Client {
     const Reply ready = finish(make_call("ModelReady", model, deadline));
     const int code = code_of(ready);
     // As over HTTP, an error means that there is no model to call yet.
-    if (code != kOk && status_of(code) != SIDECALL_DENIED && status_of(code) != SIDECALL_PROTOCOL)
+    if (code != kGrpcOk && status_of(code) != SIDECALL_DENIED &&
+        status_of(code) != SIDECALL_PROTOCOL)
       fail(SIDECALL_UNREACHABLE, "the model is not ready",
            decode_message(ready.header("grpc-message")));
     if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
@@ -132,9 +146,18 @@ class GrpcClient final : public Client {
     return code;
   }
 
+  // Throws the error of a server of sidecall, which says more than gRPC can.
+  static void throw_own_error(const Reply& reply) {
+    const int32_t status = status_of_name(reply.header(kStatusTrailer));
+    const std::string message = decode_message(reply.header("grpc-message"));
+    if (status == SIDECALL_OK || message.empty()) return;
+    throw Error(status, message, decode_base64(reply.header(kFaultsTrailer)));
+  }
+
   std::string_view message_of(const Reply& reply) const {
     const int code = code_of(reply);
-    if (code != kOk)
+    if (code != kGrpcOk) throw_own_error(reply);
+    if (code != kGrpcOk)
       fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
            decode_message(reply.header("grpc-message")));
     return unframe_answer(reply.body);

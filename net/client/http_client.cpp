@@ -1,6 +1,7 @@
 // The Open Inference Protocol over HTTP; see client.h.
 #include <sidecall/sidecall.h>
 
+#include <optional>
 #include <utility>
 
 #include "client.h"
@@ -87,6 +88,7 @@ class HttpClient final : public Client {
 
   void require_ok(const Reply& reply) const {
     if (reply.status == 200) return;
+    if (std::optional<Error> own = read_own_error(reply.body)) throw *std::move(own);
     const std::string code = std::to_string(reply.status);
     const int32_t status = status_of(reply.status);
     if (status == SIDECALL_PROTOCOL)

@@ -1,6 +1,8 @@
 // Writes and reads messages over HTTP; see http_message.h.
 #include "http_message.h"
 
+#include <sidecall/sidecall.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -11,6 +13,7 @@
 #include "net/common/error.h"
 #include "net/common/json_tensor.h"
 #include "net/common/keys.h"
+#include "net/common/status.h"
 #include "net/common/tensor_data.h"
 
 namespace sidecall::net {
@@ -151,6 +154,19 @@ Metadata read_http_metadata(const std::string& body) {
 
 bool takes_binary(const std::string& body) {
   return reading("answer", [&] { return announces_binary(body); });
+}
+
+std::optional<Error> read_own_error(const std::string& body) {
+  try {
+    json::Document document;
+    parse_object(body, &document);
+    const std::string message = text_at(document, "error");
+    const int32_t status = status_of_name(text_at(document, "status"));
+    if (message.empty() || status == SIDECALL_OK) return std::nullopt;
+    return Error(status, message, find(document, "faults") == nullptr ? "" : body);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 std::string read_error_text(const std::string& body) {

@@ -2,11 +2,13 @@
 // binary after it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "exchange.h"
 #include "message.h"
+#include "net/common/error.h"
 
 namespace sidecall::net {
 
@@ -25,6 +27,9 @@ InferAnswer read_http_answer(const Expected& expected, const Reply& reply);
 // Both throw PROTOCOL. takes_binary() reads the metadata of the server itself.
 Metadata read_http_metadata(const std::string& body);
 bool takes_binary(const std::string& body);
+
+// The error in the body of an error of a server of sidecall; nullopt from another server.
+std::optional<Error> read_own_error(const std::string& body);
 
 // The text of an error: the member "error" of a JSON object, or else the beginning of the body.
 std::string read_error_text(const std::string& body);

@@ -37,7 +37,7 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
 std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
                               const ModelNames& names, uint64_t most);
 
-// Gives the inputs to a call of the service, which copies them. Throws a ServiceError.
+// Gives the inputs to a call of the service, which copies them. Throws its error.
 void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
                   const InferPlan& plan);
 

@@ -31,10 +31,8 @@ bool fails(Body body, Failure* failure) noexcept {
   try {
     body();
     return false;
-  } catch (const ServiceError& error) {
-    *failure = {error.status(), error.what(), error.faults()};
   } catch (const Error& error) {
-    *failure = {error.status(), error.what(), ""};
+    *failure = {error.status(), error.what(), error.faults()};
   } catch (const std::bad_alloc&) {
     *failure = {SIDECALL_OUT_OF_MEMORY, "out of memory", ""};
   } catch (const std::exception& error) {
@@ -47,7 +45,7 @@ bool fails(Body body, Failure* failure) noexcept {
 
 void check_call(const sidecall_net_service& service, sidecall_service_call* call, int32_t status,
                 const sidecall_net_error& error) {
-  if (status != SIDECALL_OK) throw ServiceError(status, error.message, service.faults_of(call));
+  if (status != SIDECALL_OK) throw Error(status, error.message, service.faults_of(call));
 }
 
 // A call with the run that it does at the moment.

@@ -73,18 +73,7 @@ class Runs {
   std::array<int64_t, 65> estimates_ns_{};
 };
 
-// The error of a function of the service, with its faults.
-class ServiceError : public Error {
- public:
-  ServiceError(int32_t status, const std::string& message, std::string faults)
-      : Error(status, message), faults_(std::move(faults)) {}
-  const std::string& faults() const { return faults_; }
-
- private:
-  std::string faults_;
-};
-
-// Throws a ServiceError unless the status is OK.
+// Throws an Error with the faults of the call unless the status is OK.
 void check_call(const sidecall_net_service& service, sidecall_service_call* call, int32_t status,
                 const sidecall_net_error& error);
 

@@ -261,6 +261,28 @@ def test_the_case_gives_the_expected_outcome_over_the_network(
     run_case(case, lambda: sidecall.open(uri, **how), without_dimension_names)
 
 
+@pytest.fixture(scope="module")
+def network_servers(network_library: Path) -> Iterator[Servers]:
+    assert network_library.is_file()
+    started = Servers(network=True)
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize(("name", "route"), ROUTED)
+def test_the_case_gives_the_expected_outcome_on_a_server_of_ours(
+    name: str, route: str, network_servers: Servers
+) -> None:
+    case = NETWORKED[name]
+    how = dict(case.get("open", {}))
+    verify = how.get("verify", "error")
+    uri = network_servers.network_address(route.split("-")[0], case["model"], verify)
+    if route == "http-json":
+        uri += "?format=json"
+        how["verify"] = "off"  # golden rows may have numbers that JSON does not have
+    run_case(case, lambda: sidecall.open(uri, wait=30, **how), without_dimension_names)
+
+
 def run_case(
     case: Case,
     opening: Callable[[], sidecall.Model],

@@ -47,11 +47,15 @@ def reason_to_leave_out(case: Case) -> str | None:
 
 
 class Servers:
-    """Addresses by model. Only a few server processes run at a time; `close` ends them."""
+    """Addresses by model. Only a few server processes run at a time; `close` ends them.
+
+    With `network`, each server also listens at sockets for HTTP and gRPC.
+    """
 
     MOST = 8
 
-    def __init__(self) -> None:
+    def __init__(self, network: bool = False) -> None:
+        self._network = network
         self._folder = Path(tempfile.mkdtemp(prefix="sidecall-"))
         self._served: dict[tuple[str, str], tuple[str, subprocess.Popen[bytes]]] = {}
         self._num_started = 0
@@ -68,6 +72,11 @@ class Servers:
             known = self._start(model, verify)
         self._served[model, verify] = known
         return known[0]
+
+    def network_address(self, protocol: str, model: str, verify: str = "error") -> str:
+        """The address of a served model over "http" or "grpc"."""
+        socket = self.address(model, verify).removeprefix("shm:") + f".{protocol}"
+        return f"{protocol}+unix:{socket}/model"
 
     def restart(self, model: str, number: int, verify: str = "error") -> None:
         """Ends a server by a signal and starts another one at the same address."""
@@ -103,6 +112,9 @@ class Servers:
             {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
         )
         words = [command_path(), "serve", str(MODELS / model), "--at", address]
+        if self._network:
+            path = address.removeprefix("shm:")
+            words += ["--http", f"{path}.http", "--grpc", f"{path}.grpc", "--name", "model"]
         with (self._folder / "log").open("ab") as log:
             return address, subprocess.Popen(
                 words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -290,7 +290,9 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
   json.StartObject();
   text("event", "serve.ready");
   json.Key("at");
-  const auto add = [&](const std::string& at) { json.String(at.data(), static_cast<rapidjson::SizeType>(at.size())); };
+  const auto add = [&](const std::string& at) {
+    json.String(at.data(), static_cast<rapidjson::SizeType>(at.size()));
+  };
   if (options.http.empty() && options.grpc.empty()) {
     add(options.at.empty() ? "SIDECALL_FD" : options.at);
   } else {
