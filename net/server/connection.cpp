@@ -86,7 +86,7 @@ void Connection::on_events(uint32_t events) {
     }
     const bool has_ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     // A client that goes away cancels its run.
-    if (session_ != nullptr && has_ended && !is_finished_ && !session_->wants_input()) close();
+    if (session_ != nullptr && has_ended && !may_read()) close();
     if (session_ != nullptr && (has_ended || (events & EPOLLIN) != 0)) read();
     if (!is_closed_) send();
   } catch (const std::exception&) {
@@ -96,11 +96,16 @@ void Connection::on_events(uint32_t events) {
   if (!is_closed_) watch();
 }
 
+// A client that does not read its answers must wait with further requests.
+bool Connection::may_read() const {
+  return is_finished_ || (session_->wants_input() && output_.bytes() < kMaxOutput);
+}
+
 void Connection::read() {
   static thread_local std::array<char, kReadBytes> buffer;
   size_t total = 0;
   while (!is_closed_ && total < kMaxReadPerTurn) {
-    if (!is_finished_ && !session_->wants_input()) return;
+    if (!may_read()) return;
     size_t got = 0;
     const Transport::Result result = transport_->read(buffer.data(), buffer.size(), &got);
     if (result == Transport::Result::kClosed) return close();
@@ -148,7 +153,7 @@ void Connection::flush() {
 void Connection::watch() {
   uint32_t events = EPOLLRDHUP;
   if (session_ == nullptr) events = transport_->wants_write() ? EPOLLOUT : EPOLLIN;
-  else if (session_->wants_input() || is_finished_) events |= EPOLLIN;
+  else if (may_read()) events |= EPOLLIN;
   if (!output_.is_empty()) events |= EPOLLOUT;
   if (events == watched_) return;
   if (watched_ == 0) poller_->add(fd_, events, this);

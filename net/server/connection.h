@@ -101,6 +101,7 @@ class Connection final : public Watched {
 
  private:
   void begin_session();
+  bool may_read() const;
   void read();
   void send();
   void watch();

@@ -51,12 +51,16 @@ const char* reason_of(int status) {
       return "Client Closed Request";
     case 500:
       return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
     case 502:
       return "Bad Gateway";
     case 503:
       return "Service Unavailable";
     case 504:
       return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
     default:
       return "Unknown";
   }
@@ -110,7 +114,8 @@ class Http1 final : public Session, private Responder {
   }
 
   void receive(const char* data, size_t bytes) override {
-    if (pending_.empty() && state_ != State::kRunning) parse({data, bytes});
+    const bool is_free = pending_.empty() && ready_.empty() && state_ != State::kRunning;
+    if (is_free) parse({data, bytes});
     else pending_.append(data, bytes);
   }
 
@@ -280,7 +285,7 @@ class Http1 final : public Session, private Responder {
     }
     const llhttp_errno_t error = llhttp_execute(&parser_, text.data(), text.size());
     if (error == HPE_OK || state_ == State::kOver) return;
-    if (error == HPE_USER && status_ != 0) return fail(status_, problem_);
+    if (status_ != 0) return fail(status_, problem_);
     if (error != HPE_PAUSED || !is_complete_)
       return fail(400, std::string("expected HTTP/1.1, got other bytes: ") +
                            llhttp_get_error_reason(&parser_));
