@@ -18,7 +18,9 @@ constexpr size_t kMaxReadPerTurn = size_t{1024} * 1024;
 constexpr size_t kMaxOutput = size_t{256} * 1024;  // that waits before more is produced
 constexpr auto kLongestHandshake = std::chrono::seconds(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
+// After the last answer, what a client still sends is read for a moment.
 constexpr auto kLongestFarewell = std::chrono::seconds(2);
+constexpr size_t kMaxFarewellBytes = size_t{1024} * 1024;
 
 }  // namespace
 
@@ -114,6 +116,7 @@ void Connection::read() {
     // What arrives after the end is dropped. A connection that is closed with unread bytes is reset,
     // and then the client may not get the last answer.
     if (!is_finished_) session_->receive(buffer.data(), got);
+    else if ((dropped_ += got) > kMaxFarewellBytes) return close();
     if (got < buffer.size() && !transport_->has_buffered()) return;
   }
 }

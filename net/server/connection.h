@@ -120,6 +120,7 @@ class Connection final : public Watched {
   bool is_handling_ = false;
   bool is_closed_ = false;
   bool is_finished_ = false;  // everything is sent, and the client was told
+  size_t dropped_ = 0;        // bytes that arrived after that
   Clock::time_point opened_;
   Clock::time_point progressed_;  // when bytes were sent, or nothing waited
 };
