@@ -1,6 +1,7 @@
-# Builds libsidecall-net.so, which contains libcurl, llhttp, nghttp2 and Mbed TLS as net/libraries/build.sh
-# builds them. It exports one function, and none of its symbols bind to those of the host program:
-# Node.js, for example, exports its own nghttp2.
+# Builds libsidecall-net.so, which contains libcurl, llhttp, nghttp2 and Mbed TLS as
+# net/libraries/build.sh builds them. It exports one function for clients and one for servers, and
+# none of its symbols bind to those of the host program: Node.js, for example, exports its own
+# nghttp2.
 set(SIDECALL_NET_LIBRARIES "${PROJECT_BINARY_DIR}/net-libraries" CACHE PATH "Folder into which net/libraries/build.sh installed")
 if(NOT EXISTS "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a")
   message(FATAL_ERROR "SIDECALL_NET_LIBRARIES: expected libcurl.a in ${SIDECALL_NET_LIBRARIES}/lib: run net/libraries/build.sh ${SIDECALL_NET_LIBRARIES}, or configure with -DSIDECALL_BUILD_NET=OFF")

@@ -1,5 +1,5 @@
-// Serves a model by the Open Inference Protocol, over HTTP or gRPC, with libsidecall-net.so. Used by
-// server.cpp.
+// Serves a model by the Open Inference Protocol, over HTTP or gRPC, with libsidecall-net.so. Used
+// by server.cpp.
 #pragma once
 
 #include <sidecall/server.h>

@@ -1,6 +1,6 @@
-/* server.h: serves a model, or a C function, to other processes of this host over shared memory.
- * Clients open the same address: sidecall_model_open("shm:fraud", ...). The rules at the top of
- * sidecall.h apply here too.
+/* server.h: serves a model, or a C function, to other processes of this host over shared memory, or
+ * to other hosts over HTTP and gRPC. Clients open the same address:
+ * sidecall_model_open("shm:fraud", ...). The rules at the top of sidecall.h apply here too.
  *
  *   sidecall_server *server;
  *   sidecall_server_open("shm:fraud", model, NULL, &server, &err);  // its own threads do the work
@@ -91,7 +91,11 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 
 /* ---- Serving a model ------------------------------------------------------------------------- */
 
-/* Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
+/* Over HTTP and gRPC, only num_threads, max_connections, max_connections_per_user (by IP address),
+ * max_request_bytes, max_response_bytes, max_memory_bytes, log and log_context count; the rest is
+ * in the address.
+ *
+ * Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
  * beyond max_request_bytes, and OUT_OF_MEMORY beyond max_memory_bytes and
  * max_memory_per_user_bytes. */
 typedef struct sidecall_server_options {
@@ -138,9 +142,12 @@ SIDECALL_API void sidecall_server_options_init_sized(sidecall_server_options *op
 
 /* Serves `model` at an address until the server is closed. Returns as soon as clients can connect.
  *
- * at          "shm:NAME", "shm:/path" or "shm:///path". NULL serves the connections that a parent
- *             process (an exec: URI or a supervisor) hands over, through the control socket whose
- *             descriptor is in the environment variable SIDECALL_FD.
+ * at          "shm:NAME", "shm:/path" or "shm:///path"; or "http://HOST:PORT", "https:",
+ *             "http+unix:/path", "grpc:", "grpcs:" or "grpc+unix:" with options for TLS and tokens
+ *             (net/PROTOCOL.md, "The server"), for which libsidecall-net.so is loaded.
+ *             NULL serves the connections that a parent process (an exec: URI or a supervisor)
+ *             hands over, through the control socket whose descriptor is in the environment
+ *             variable SIDECALL_FD.
  * model       used by the server as long as necessary; the caller may close its handle at once
  * options     NULL for the defaults
  * out_server  the handle, which the caller closes with sidecall_server_close

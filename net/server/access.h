@@ -1,5 +1,5 @@
-// Who may call: tokens, and the names of hosts that a browser may use. Used by the router before the
-// body of a request is read.
+// Who may call: tokens, and the names of hosts that a browser may use. Used by the router before
+// the body of a request is read.
 #pragma once
 
 #include <chrono>

@@ -50,7 +50,7 @@ bool HeldMemory::set(uint64_t bytes) noexcept {
   return !grows || now <= most_;
 }
 
-Connection::Connection(Descriptor fd, std::unique_ptr<Transport> transport, Poller* poller,
+Connection::Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
                        Router* router, Site* site)
     : owner_(std::move(fd)),
       fd_(owner_.get()),
@@ -58,7 +58,7 @@ Connection::Connection(Descriptor fd, std::unique_ptr<Transport> transport, Poll
       router_(router),
       site_(*site),
       memory_(&site->metrics, site->options.max_memory_bytes),
-      transport_(std::move(transport)),
+      stream_(std::move(stream)),
       opened_(Clock::now()),
       progressed_(opened_) {
   site_.metrics.connections.fetch_add(1, std::memory_order_relaxed);
@@ -70,7 +70,7 @@ Connection::~Connection() {
 }
 
 void Connection::begin_session() {
-  const bool is_http2 = site_.address.is_grpc || transport_->is_http2();
+  const bool is_http2 = site_.address.is_grpc || stream_->is_http2();
   session_ = is_http2 ? make_http2_session(router_, &site_, this)
                       : make_http1_session(router_, &site_, this);
 }
@@ -82,9 +82,9 @@ void Connection::on_events(uint32_t events) {
   is_handling_ = true;
   try {
     if (session_ == nullptr) {
-      const Transport::Result result = transport_->handshake();
-      if (result == Transport::Result::kClosed) close();
-      if (result == Transport::Result::kDone) begin_session();
+      const ByteStream::Result result = stream_->handshake();
+      if (result == ByteStream::Result::kClosed) close();
+      if (result == ByteStream::Result::kDone) begin_session();
     }
     const bool has_ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     // A client that goes away cancels its run.
@@ -109,15 +109,15 @@ void Connection::read() {
   while (!is_closed_ && total < kMaxReadPerTurn) {
     if (!may_read()) return;
     size_t got = 0;
-    const Transport::Result result = transport_->read(buffer.data(), buffer.size(), &got);
-    if (result == Transport::Result::kClosed) return close();
-    if (result == Transport::Result::kAgain) return;
+    const ByteStream::Result result = stream_->read(buffer.data(), buffer.size(), &got);
+    if (result == ByteStream::Result::kClosed) return close();
+    if (result == ByteStream::Result::kAgain) return;
     total += got;
-    // What arrives after the end is dropped. A connection that is closed with unread bytes is reset,
-    // and then the client may not get the last answer.
+    // What arrives after the end is dropped. A connection that is closed with unread bytes is
+    // reset, and then the client may not get the last answer.
     if (!is_finished_) session_->receive(buffer.data(), got);
     else if ((dropped_ += got) > kMaxFarewellBytes) return close();
-    if (got < buffer.size() && !transport_->has_buffered()) return;
+    if (got < buffer.size() && !stream_->has_buffered()) return;
   }
 }
 
@@ -129,14 +129,14 @@ void Connection::send() {
     if (output_.is_empty()) break;
     if (was_empty) progressed_ = Clock::now();
     size_t written = 0;
-    const Transport::Result result = transport_->write(output_.data(), output_.length(), &written);
-    if (result == Transport::Result::kClosed) return close();
-    if (result == Transport::Result::kAgain) return;
+    const ByteStream::Result result = stream_->write(output_.data(), output_.length(), &written);
+    if (result == ByteStream::Result::kClosed) return close();
+    if (result == ByteStream::Result::kAgain) return;
     output_.remove(written);
     progressed_ = Clock::now();
   }
   if (!session_->is_over()) return;
-  transport_->finish();
+  stream_->finish();
   is_finished_ = true;
   progressed_ = Clock::now();
 }
@@ -155,7 +155,7 @@ void Connection::flush() {
 
 void Connection::watch() {
   uint32_t events = EPOLLRDHUP;
-  if (session_ == nullptr) events = transport_->wants_write() ? EPOLLOUT : EPOLLIN;
+  if (session_ == nullptr) events = stream_->wants_write() ? EPOLLOUT : EPOLLIN;
   else if (may_read()) events |= EPOLLIN;
   if (!output_.is_empty()) events |= EPOLLOUT;
   if (events == watched_) return;

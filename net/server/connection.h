@@ -1,5 +1,5 @@
-// One connection of a client: moves bytes between its socket and a session, which speaks HTTP/1.1 or
-// HTTP/2.
+// One connection of a client: moves bytes between its socket and a session, which speaks HTTP/1.1
+// or HTTP/2.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 #include <memory>
 #include <string>
 
+#include "byte_stream.h"
 #include "descriptor.h"
 #include "message.h"
 #include "poller.h"
 #include "router.h"
-#include "transport.h"
 
 namespace sidecall::net {
 
@@ -84,7 +84,7 @@ std::unique_ptr<Session> make_http2_session(Router* router, Site* site, Connecti
 
 class Connection final : public Watched {
  public:
-  Connection(Descriptor fd, std::unique_ptr<Transport> transport, Poller* poller, Router* router,
+  Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller, Router* router,
              Site* site);
   ~Connection() override;
 
@@ -113,7 +113,7 @@ class Connection final : public Watched {
   Router* const router_;
   Site& site_;
   HeldMemory memory_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<ByteStream> stream_;
   std::unique_ptr<Session> session_;  // once the handshake is done
   Output output_;
   uint32_t watched_ = 0;

@@ -142,9 +142,9 @@ void Loop::add_client(int fd, const std::string& address, bool is_unix) {
   try {
     Client client;
     client.address = is_unix ? "" : address;
-    auto transport = tls_ == nullptr ? make_plain_transport(fd) : tls_->make_transport(fd);
-    client.connection = std::make_unique<Connection>(std::move(owner), std::move(transport),
-                                                     &poller_, &router_, &site_);
+    auto stream = tls_ == nullptr ? make_plain_stream(fd) : tls_->make_stream(fd);
+    client.connection = std::make_unique<Connection>(std::move(owner), std::move(stream), &poller_,
+                                                     &router_, &site_);
     client.connection->start();
     clients_.push_back(std::move(client));
   } catch (...) {

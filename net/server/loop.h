@@ -9,11 +9,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "byte_stream.h"
 #include "connection.h"
 #include "descriptor.h"
 #include "poller.h"
 #include "router.h"
-#include "transport.h"
 
 namespace sidecall::net {
 

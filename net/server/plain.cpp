@@ -1,14 +1,14 @@
-// A connection without TLS; see transport.h.
+// A connection without TLS; see byte_stream.h.
 #include <sys/socket.h>
 
 #include <cerrno>
 
-#include "transport.h"
+#include "byte_stream.h"
 
 namespace sidecall::net {
 namespace {
 
-class Plain final : public Transport {
+class Plain final : public ByteStream {
  public:
   explicit Plain(int fd) : fd_(fd) {}
   Result handshake() override { return Result::kDone; }
@@ -35,6 +35,6 @@ class Plain final : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_plain_transport(int fd) { return std::make_unique<Plain>(fd); }
+std::unique_ptr<ByteStream> make_plain_stream(int fd) { return std::make_unique<Plain>(fd); }
 
 }  // namespace sidecall::net

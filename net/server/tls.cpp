@@ -1,4 +1,4 @@
-// A connection with TLS 1.2 or 1.3, by Mbed TLS; see transport.h.
+// A connection with TLS 1.2 or 1.3, by Mbed TLS; see byte_stream.h.
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
@@ -16,8 +16,8 @@
 #include <chrono>
 #include <string>
 
+#include "byte_stream.h"
 #include "net/common/error.h"
-#include "transport.h"
 
 namespace sidecall::net {
 namespace {
@@ -112,7 +112,7 @@ class Identity {
   mbedtls_pk_context key_{};
 };
 
-class Tls final : public Transport {
+class Tls final : public ByteStream {
  public:
   Tls(int fd, std::shared_ptr<Identity> identity) : fd_(fd), identity_(std::move(identity)) {
     mbedtls_ssl_init(&ssl_);
@@ -173,7 +173,7 @@ class FileTls final : public TlsContext {
   explicit FileTls(const ServerAddress& address)
       : address_(address), identity_(std::make_shared<Identity>(address)), age_(age()) {}
 
-  std::unique_ptr<Transport> make_transport(int fd) override {
+  std::unique_ptr<ByteStream> make_stream(int fd) override {
     renew();
     return std::make_unique<Tls>(fd, identity_);
   }

@@ -9,10 +9,22 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vector_servers import MODELS, command_path, engine_path
+
+MODEL = "/v2/models/penguins"
+RECORD = {
+    "island": "Biscoe",
+    "sex": "male",
+    "bill_length_mm": 40,
+    "bill_depth_mm": 18,
+    "flipper_length_mm": 190,
+    "body_mass_g": 4000,
+    "year": 2008,
+}
 
 
 class OwnServer:
@@ -90,6 +102,9 @@ class OwnServer:
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(20)
+
+
+Start = Callable[..., OwnServer]
 
 
 def exchange(connection: socket.socket, request: bytes, timeout: float = 10) -> bytes:

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_server import OwnServer, exchange
-from test_server import MODEL, RECORD
+from own_server import MODEL, RECORD, OwnServer, exchange
 
 pytestmark = pytest.mark.usefixtures("network_library")
 BODY = json.dumps(RECORD).encode()
@@ -20,9 +19,7 @@ TYPE = "Content-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, network_library: Path
-) -> Iterator[OwnServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, network_library: Path) -> Iterator[OwnServer]:
     started = OwnServer("penguins.onnx", tmp_path_factory.mktemp("server"))
     yield started
     assert started.end() == 0, started.log()
@@ -128,7 +125,9 @@ def test_a_client_that_reads_no_answers_fills_no_memory(server: OwnServer) -> No
 
 
 def test_upgrades_are_ignored(server: OwnServer) -> None:
-    headers = "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    headers = (
+        "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    )
     with server.connect() as connection:
         answer = exchange(connection, post(LENGTH + headers))
     assert answer.startswith(b"HTTP/1.1 200 ") and b"Adelie" in answer

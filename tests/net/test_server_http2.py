@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import sidecall
-from own_server import OwnServer
-from test_server import RECORD
+from own_server import RECORD, OwnServer
 
 pytestmark = pytest.mark.usefixtures("network_library")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -133,9 +132,7 @@ class Http2:
 
 
 @pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, network_library: Path
-) -> Iterator[OwnServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, network_library: Path) -> Iterator[OwnServer]:
     started = OwnServer("penguins.onnx", tmp_path_factory.mktemp("server"))
     yield started
     assert started.end() == 0, started.log()

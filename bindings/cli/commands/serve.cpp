@@ -369,8 +369,8 @@ bool serve_until_end(sidecall_server* server, const std::string& at,
   }
 }
 
-// Serves, then drains all servers. After a signal, running calls have `drain_ns` to complete. Returns
-// false if some were still running after that.
+// Serves, then drains all servers. After a signal, running calls have `drain_ns` to complete.
+// Returns false if some were still running after that.
 bool serve_to_the_end(const std::vector<Server>& servers, const std::string& at, int64_t drain_ns,
                       const ServiceManager& manager, sidecall_log_lines* log) {
   const bool is_signal = serve_until_end(servers.front().get(), at, manager);

@@ -9,15 +9,15 @@
 
 namespace sidecall::net {
 
-class Transport {
+class ByteStream {
  public:
   // What became of an operation. kAgain: nothing can be read or written at the moment; after a
   // handshake, `wants_write()` says what is waited for.
   enum class Result { kDone, kAgain, kClosed };
 
-  virtual ~Transport() = default;
-  Transport(const Transport&) = delete;
-  Transport& operator=(const Transport&) = delete;
+  virtual ~ByteStream() = default;
+  ByteStream(const ByteStream&) = delete;
+  ByteStream& operator=(const ByteStream&) = delete;
 
   // Must be done before data is read or written.
   virtual Result handshake() = 0;
@@ -32,10 +32,10 @@ class Transport {
   virtual bool is_http2() const { return false; }
 
  protected:
-  Transport() = default;
+  ByteStream() = default;
 };
 
-std::unique_ptr<Transport> make_plain_transport(int fd);
+std::unique_ptr<ByteStream> make_plain_stream(int fd);
 
 // The certificate and key of a server. One thread uses it; connections keep what they began with.
 class TlsContext {
@@ -43,7 +43,7 @@ class TlsContext {
   virtual ~TlsContext() = default;
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
-  virtual std::unique_ptr<Transport> make_transport(int fd) = 0;
+  virtual std::unique_ptr<ByteStream> make_stream(int fd) = 0;
 
  protected:
   TlsContext() = default;

@@ -1,0 +1,148 @@
+"""Runs on the server for HTTP and gRPC: deadlines, cancelling, and what becomes of them at its end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import sidecall
+from own_server import Start
+from sidecall import errors
+
+pytestmark = pytest.mark.usefixtures("network_library")
+
+ROUNDS = 10_000_000
+
+
+def slow_inputs(rounds: int = ROUNDS) -> dict[str, Any]:
+    return {"x": np.full(10_000, 0.5, np.float32), "n": np.array(rounds, np.int64)}
+
+
+def slow_request(rounds: int = ROUNDS) -> dict[str, Any]:
+    return {
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [10_000], "data": [0.5] * 10_000},
+            {"name": "n", "datatype": "INT64", "shape": [], "data": [rounds]},
+        ]
+    }
+
+
+def test_a_deadline_ends_the_run_on_the_server(start: Start) -> None:
+    own = start("slow.onnx")
+    begun = time.monotonic()
+    status, answer = own.post("/v2/models/slow/infer", slow_request(), sidecall_timeout_ms="100")
+    assert status == 504 and answer["status"] == "TIMEOUT"
+    assert 0.09 < time.monotonic() - begun < 1
+    for protocol in ("http", "grpc"):
+        with sidecall.open(own.uri(protocol, "slow")) as model:
+            with pytest.raises(errors.Timeout):
+                model.run(slow_inputs(), timeout=0.1)
+            model.run(slow_inputs(1), timeout=5)
+    deadline = time.monotonic() + 2
+    while own.metric("sidecall_runs") > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_cancelling_reaches_the_run(start: Start, protocol: str) -> None:
+    own = start("slow.onnx")
+    with sidecall.open(own.uri(protocol, "slow")) as model:
+        call = model.call()
+        call.reshape("x", [10_000])
+        call.inputs["x"] = slow_inputs()["x"]
+        call.inputs["n"] = ROUNDS
+        caught: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                call.run(timeout=30)
+            except errors.Error as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        deadline = time.monotonic() + 5
+        while own.metric("sidecall_runs") == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        call.cancel()
+        thread.join(5)
+        assert isinstance(caught[0], errors.Cancelled)
+        while own.metric("sidecall_runs") > 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_slow_run_delays_no_other_request(start: Start) -> None:
+    own = start("slow.onnx")
+    with sidecall.open(own.uri("grpc", "slow")) as model:
+        thread = threading.Thread(target=lambda: model.run(slow_inputs(20_000), timeout=30))
+        thread.start()
+        deadline = time.monotonic() + 5
+        while own.metric("sidecall_runs") == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        begun = time.monotonic()
+        assert own.is_alive()
+        model.run(slow_inputs(1))
+        assert time.monotonic() - begun < 0.5
+        assert own.metric("sidecall_runs") == 1
+        thread.join(30)
+
+
+# The end.
+
+
+def test_a_signal_lets_requests_finish_and_refuses_new_ones(start: Start) -> None:
+    own = start("slow.onnx")
+    results: dict[str, Any] = {}
+
+    def run(protocol: str) -> None:
+        with sidecall.open(own.uri(protocol, "slow")) as model:
+            results[protocol] = model.run(slow_inputs(20_000), timeout=30)["y"][0]
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in ("http", "grpc")]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 5
+    while own.metric("sidecall_runs") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kept = own.connect()
+    own.process.send_signal(signal.SIGTERM)
+    assert own.process.wait(20) == 0, own.log()
+    for thread in threads:
+        thread.join(10)
+    assert len(results) == 2
+    assert kept.recv(1) == b""
+    with pytest.raises(errors.Unreachable):
+        sidecall.open(own.uri("http", "slow"))
+
+
+def test_runs_that_last_too_long_are_cut(start: Start) -> None:
+    own = start("slow.onnx", "--drain-timeout", "0.3")
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        with sidecall.open(own.uri("http", "slow")) as model:
+            try:
+                model.run(slow_inputs(), timeout=30)
+            except errors.Error as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + 5
+    while own.metric("sidecall_runs") == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert own.end() != 0
+    assert time.monotonic() - begun < 5
+    thread.join(10)
+    assert isinstance(failures[0], errors.PeerDied)
