@@ -122,6 +122,18 @@ std::string_view body_of(const Request& request) {
   return reading("request", [&] { return unframe(request.body); });
 }
 
+// Whether the messages of a request are compressed, which this server does not take.
+bool is_compressed(const Request& request) {
+  const std::string& encoding = request.header("grpc-encoding");
+  return !encoding.empty() && encoding != "identity";
+}
+
+Response no_compression() {
+  Response response = grpc_error(kGrpcUnimplemented, "expected messages without compression");
+  response.headers.emplace_back("grpc-accept-encoding", "identity");
+  return response;
+}
+
 bool is_model(const Site& site, const std::string& name, const std::string& version) {
   const ModelNames names = site.names();
   return name == names.name && (version.empty() || version == names.version);
@@ -231,6 +243,7 @@ Response Router::answer_grpc(const Request& request) {
     if (request.method != "POST" ||
         request.header("content-type").rfind("application/grpc", 0) != 0)
       return refusal(415, "expected a request of gRPC, got another one");
+    if (is_compressed(request)) return no_compression();
     if (request.target == kHealthCheck) return health(request, is_ready);
     if (method == "ServerLive") return flag_answer(grpc::kReady, true);
     if (method == "ServerReady") return flag_answer(grpc::kReady, is_ready);
@@ -249,6 +262,7 @@ Response Router::answer_grpc(const Request& request) {
 void Router::run_grpc(Request&& request, Responder* responder) {
   if (request.header("content-type").rfind("application/grpc", 0) != 0)
     return finish(request, Route::kInfer, refusal(415, "expected a request of gRPC"), responder);
+  if (is_compressed(request)) return finish(request, Route::kInfer, no_compression(), responder);
   auto shared = std::make_shared<Request>(std::move(request));
   auto plan = std::make_shared<InferPlan>();
   const sidecall_net_service& service = site_.service;
