@@ -285,3 +285,26 @@ def test_grpcs_client_for_node(server: OwnServer, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.split() == ["Adelie", "5"], done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["penguins.onnx", "dates.onnx"])
+def test_schemathesis_finds_nothing(network_library: Path, tmp_path: Path, model: str) -> None:
+    own = OwnServer(model, tmp_path)
+    # A schema cannot say that a shape fits its data, or that all inputs must be there.
+    words = ["--max-examples", "50", "--exclude-checks", "positive_data_acceptance"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run"),
+            f"{own.at['http']}/openapi.json",
+            *words,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "Test cases" in done.stdout
+    assert own.end() == 0
