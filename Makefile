@@ -205,7 +205,7 @@ $(BUILD)/net-libraries/.created: $(wildcard net/libraries/*) | $(VENV)/.created
 
 net: native $(BUILD)/net-libraries/.created $(BUILD)/.system-net ## build libsidecall-net.so, for models on other hosts
 	@grep -q SIDECALL_BUILD_NET:BOOL=ON $(BUILD)/CMakeCache.txt || $(quietly) configure "configuring the build again" cmake -S . -B $(BUILD) -DSIDECALL_BUILD_NET=ON
-	@$(quietly) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net replay-net_message
+	@$(quietly) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net replay-net_message replay-net_server
 
 build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
 	@$(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
@@ -283,12 +283,12 @@ sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 
-fuzz: $(BUILD)/.system-fuzz $(BUILD)/.system-net $(VENV)/.package ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; and compare the engines; a minute each
+fuzz: $(BUILD)/.system-fuzz $(BUILD)/.system-net $(BUILD)/net-libraries/.created $(VENV)/.package ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; and compare the engines; a minute each
 	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD) --quick
 	@$(BIN)/python tests/native/random_graphs.py --graphs 3000 --rows 240
 
 # TARGETS="answer csv" fuzzes these alone, and keeps the results of the others.
-fuzz-long: $(BUILD)/.system-fuzz $(BUILD)/.system-net $(VENV)/.package ## the same, five million inputs each, or a million model files, and a million rows for the engines; writes results: two hours; TARGETS="answer csv"
+fuzz-long: $(BUILD)/.system-fuzz $(BUILD)/.system-net $(BUILD)/net-libraries/.created $(VENV)/.package ## the same, five million inputs each, or a million model files, and a million rows for the engines; writes results: two hours; TARGETS="answer csv"
 	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD) $(TARGETS)
 	@$(BIN)/python tests/native/random_graphs.py --graphs 1000 --rows 1000
 

@@ -8,32 +8,18 @@ if(NOT EXISTS "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a")
 endif()
 sidecall_require_header(SIDECALL_PROTOZERO_INCLUDE protozero/pbf_reader.hpp libprotozero-dev)
 
+set(net_sources ${SIDECALL_NET_MESSAGES} ${SIDECALL_NET_SESSIONS})
+list(REMOVE_DUPLICATES net_sources)
 add_library(sidecall-net SHARED
-  ${SIDECALL_NET_MESSAGES}
+  ${net_sources}
   net/client/api.cpp
   net/client/client.cpp
   net/client/grpc_client.cpp
   net/client/http_client.cpp
   net/client/loop.cpp
-  net/server/access.cpp
-  net/server/address.cpp
   net/server/api.cpp
-  net/server/connection.cpp
-  net/server/grpc_routes.cpp
-  net/server/http1.cpp
-  net/server/http2.cpp
-  net/server/http_routes.cpp
-  net/server/infer.cpp
-  net/server/infer_grpc.cpp
-  net/server/infer_http.cpp
   net/server/listener.cpp
   net/server/loop.cpp
-  net/server/metrics.cpp
-  net/server/openapi.cpp
-  net/server/plain.cpp
-  net/server/poller.cpp
-  net/server/router.cpp
-  net/server/runs.cpp
   net/server/server.cpp
   net/server/tls.cpp
 )

@@ -36,6 +36,7 @@ TARGETS = {
     "request": 8192,
     "npy": 2048,
     "net_message": 2048,
+    "net_server": 2048,
     "native": 8192,
     "model": 4096,
     "onnx_file": 4096,
@@ -69,6 +70,8 @@ class Campaign:
             *("cmake", "-S", ROOT, "-B", self.folder, "-G", "Ninja"),
             *(f"-DCMAKE_CXX_COMPILER={clang}", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
             *("-DSIDECALL_BUILD_TESTS=ON", "-DSIDECALL_BUILD_FUZZERS=ON"),
+            "-DSIDECALL_BUILD_NET=ON",
+            f"-DSIDECALL_NET_LIBRARIES={(self.folder.parent / 'net-libraries').resolve()}",
         )
         programs = [f"fuzz-{target}" for target in TARGETS]
         self.quietly(
