@@ -17,6 +17,8 @@ add_library(sidecall-net SHARED
   net/client/grpc_client.cpp
   net/client/http_client.cpp
   net/client/loop.cpp
+  net/client/replicas.cpp
+  net/client/resolver.cpp
   net/server/api.cpp
   net/server/listener.cpp
   net/server/loop.cpp

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 namespace sidecall {
 
 class OnnxFile;
+struct Replica;
 
 // A loaded model; shared by all threads.
 class Engine {
@@ -34,9 +36,21 @@ class Engine {
   // the run. An input without a value is copied first. `file` is the file of this engine.
   virtual std::vector<bool> readable_in_place(const OnnxFile& /*file*/) const { return {}; }
 
+  // The servers that run the model and were not verified yet, if servers run it. Each must be
+  // accepted before it gets runs of this engine.
+  virtual std::vector<Replica> unverified_replicas() const { return {}; }
+
   // The id of the model that runs now, if only the engine knows it: a restarted server may have
   // another model. Otherwise "".
   virtual std::string model_id() const { return {}; }
+};
+
+// One of the servers behind an engine.
+struct Replica {
+  // Its runs go to this server only; version() names the server.
+  std::unique_ptr<Engine> engine;
+  // Called once: the server may get runs. Otherwise it is left out, and looked at again later.
+  std::function<void()> accept;
 };
 
 // An engine, and one line for people that says why it runs the model: "the caller named it".

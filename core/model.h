@@ -92,6 +92,8 @@ class Model {
                                                 OpenEngine open_engine);
   void read_contract(ContractDocument* document);
   void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
+  void verify_replicas(std::vector<Replica> replicas, int32_t mode,
+                       std::optional<Clock::time_point> deadline);
 
   const std::string title_;
   std::optional<OnnxFile> file_;

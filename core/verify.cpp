@@ -39,8 +39,9 @@ const Fault* set_value(Call* call, int64_t row, int32_t feature, const Value& va
 // Compares the answers of a run with those of the contract.
 class Comparison {
  public:
-  Comparison(const Model& model, Call* call)
+  Comparison(const Model& model, const Engine& engine, Call* call)
       : model_(model),
+        engine_(engine),
         signature_(model.signature()),
         golden_(model.contract()->golden),
         call_(call) {}
@@ -129,10 +130,11 @@ class Comparison {
     result_.failure = "verification: golden row " + std::to_string(row) + ", column '" +
                       result_.fault.name + "': expected " + expected + ", got " + got + " (" +
                       tolerance + "exported with onnxruntime " + model_.contract()->engine +
-                      ", running on " + model_.engine_version() + ")";
+                      ", running on " + engine_.version() + ")";
   }
 
   const Model& model_;
+  const Engine& engine_;
   const Signature& signature_;
   const Golden& golden_;
   Call* call_;
@@ -148,11 +150,12 @@ int64_t time_left(std::optional<Clock::time_point> deadline) {
 
 }  // namespace
 
-Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline) {
+Verification run_golden_rows(const Model& model, const Engine& engine,
+                             std::optional<Clock::time_point> deadline) {
   const Golden& golden = model.contract()->golden;
   // Lazy: if the model runs in another process, connecting to it is part of the run and of its
   // timeout.
-  Call call(model.signature(), model.engine(), false, golden.rows, true);
+  Call call(model.signature(), engine, false, golden.rows, true);
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
       for (int64_t row = 0; row < golden.rows; ++row)
@@ -160,12 +163,16 @@ Verification run_golden_rows(const Model& model, std::optional<Clock::time_point
                              golden.features[i][static_cast<size_t>(row)]));
     }
     call.run(time_left(deadline));
-    return Comparison(model, &call).compare();
+    return Comparison(model, engine, &call).compare();
   } catch (const Error& error) {
-    if (error.retryable()) throw;
+    const bool is_replica = &engine != &model.engine();
+    if (error.retryable() || (is_replica && error.status() == SIDECALL_CONTRACT_CHANGED)) throw;
     Fault fault = error.faults().empty() ? Fault() : error.faults().front();
     fault.status = SIDECALL_VERIFICATION_FAILED;
-    return {{}, "verification: the golden rows cannot be run: " + std::string(error.what()), fault};
+    return {{},
+            "verification: the golden rows cannot be run" +
+                (is_replica ? " on " + engine.version() : "") + ": " + error.what(),
+            fault};
   }
 }
 
@@ -173,7 +180,7 @@ std::string verification_report(const Model& model, Verification* checked) {
   const Contract& contract = *model.contract();
   const std::string computed = model.file() != nullptr ? model.file()->compute_id() : model.id();
   Verification& result = *checked;
-  if (contract.golden.rows > 0) result = run_golden_rows(model, std::nullopt);
+  if (contract.golden.rows > 0) result = run_golden_rows(model, model.engine(), std::nullopt);
   if (result.failure.empty() && computed != contract.id) {
     result.fault = {SIDECALL_VERIFICATION_FAILED, -1, "id", contract.id, computed};
     result.failure = "verification: the graph is not the one that was exported: expected id " +

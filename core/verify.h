@@ -11,6 +11,7 @@
 
 namespace sidecall {
 
+class Engine;
 class Model;
 
 struct OutputCheck {
@@ -29,9 +30,10 @@ struct Verification {
   Fault fault;          // the same in separate fields
 };
 
-// The model must have a contract with golden rows. Throws TIMEOUT if a model in another process
-// does not answer before `deadline`.
-Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline);
+// The model must have a contract with golden rows, which run on `engine`: that of the model, or one
+// of a replica. Throws TIMEOUT if a model in another process does not answer before `deadline`.
+Verification run_golden_rows(const Model& model, const Engine& engine,
+                             std::optional<Clock::time_point> deadline);
 
 // The report of sidecall_model_verify(): the result of the golden rows and the recomputed id.
 // `checked->failure` is empty if everything is right.

@@ -62,7 +62,8 @@ void NetworkShared::set_model_id(const char* id) {
   if (*id != '\0' && model_id_ != id) model_id_ = id;
 }
 
-NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals)
+NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals,
+                               const sidecall_net_replica* replica)
     : shared_(shared),
       has_refusals_(has_refusals),
       inputs_(shared->inputs.size()),
@@ -71,7 +72,7 @@ NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals)
   shared_->require_own();
   for (const TensorSpec& spec : shared_->outputs) output_names_.push_back(spec.name.c_str());
   sidecall_net_error error{};
-  if (shared_->api.open_call(shared_->client, &call_, &error) != SIDECALL_OK)
+  if (shared_->api.open_call(shared_->client, replica, &call_, &error) != SIDECALL_OK)
     throw_network_error(error);
 }
 
@@ -176,6 +177,7 @@ void NetworkBinding::send(int64_t timeout_ns) {
                         &error) != SIDECALL_OK)
     throw_network_error(error);
   if (should_stop_.load(std::memory_order_seq_cst)) shared_->api.cancel(call_);
+  if (shared_->api.needs_check(shared_->client) != 0) shared_->verifier.start();
 }
 
 void NetworkBinding::interrupt_engine() noexcept {

@@ -17,6 +17,7 @@
 #include "core/signature.h"
 #include "engines/out_of_process/binding.h"
 #include "net/api/net.h"
+#include "verifier.h"
 
 namespace sidecall {
 
@@ -40,6 +41,8 @@ struct NetworkShared {
   // Whether a run may be executed twice: the model is a file, so it has no effects. Set before the
   // first run of a caller.
   bool is_pure = false;
+  // Verifies servers that appear after the model was opened.
+  Verifier verifier;
 
  private:
   mutable std::mutex mutex_;
@@ -54,8 +57,9 @@ int64_t ns_of(Clock::time_point time);
 
 class NetworkBinding final : public OutOfProcessBinding {
  public:
-  // `has_refusals`: see Engine::expect_refusals().
-  NetworkBinding(NetworkShared* shared, bool has_refusals);
+  // `has_refusals`: see Engine::expect_refusals(). `replica`: the server of all runs, which is
+  // closed after the binding; nullptr if each run goes to any server that was verified.
+  NetworkBinding(NetworkShared* shared, bool has_refusals, const sidecall_net_replica* replica);
   ~NetworkBinding() override;
 
   bool has_joint_layout() const noexcept override { return false; }

@@ -3,15 +3,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "base/fork_generation.h"
 #include "binding.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/onnx_file.h"
 #include "core/platform.h"
+#include "core/verify.h"
 #include "library.h"
 
 namespace sidecall {
@@ -22,10 +26,36 @@ constexpr std::string_view kSchemes[] = {
 constexpr int64_t kFirstAttempt = INT64_C(2) * 1000 * 1000 * 1000;
 constexpr std::chrono::milliseconds kRetryPause{50};
 
+// A server that is being verified.
+class OpenReplica {
+ public:
+  OpenReplica(NetworkShared* shared, sidecall_net_replica* replica)
+      : shared_(shared), replica_(replica) {}
+  ~OpenReplica() {
+    // In a forked child a thread of the parent may hold a lock of the client.
+    if (shared_->generation == fork_generation())
+      shared_->api.close_replica(replica_, is_accepted_ ? 1 : 0);
+  }
+  OpenReplica(const OpenReplica&) = delete;
+  OpenReplica& operator=(const OpenReplica&) = delete;
+  void accept() { is_accepted_ = true; }
+  const sidecall_net_replica* get() const { return replica_; }
+  std::string label() const { return shared_->api.replica_label(replica_); }
+
+ private:
+  NetworkShared* const shared_;
+  sidecall_net_replica* const replica_;
+  bool is_accepted_ = false;
+};
+
 class NetworkEngine final : public Engine {
  public:
-  NetworkEngine(std::unique_ptr<NetworkShared> shared, std::string label)
-      : shared_(std::move(shared)), label_(std::move(label)) {}
+  NetworkEngine(std::shared_ptr<NetworkShared> shared, std::string label,
+                std::shared_ptr<const OpenReplica> replica = nullptr, bool has_refusals = false)
+      : shared_(std::move(shared)),
+        label_(std::move(label)),
+        replica_(std::move(replica)),
+        has_refusals_(has_refusals) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override {
     *inputs = shared_->inputs;
@@ -33,14 +63,51 @@ class NetworkEngine final : public Engine {
   }
   void expect_refusals() override { has_refusals_ = true; }
   std::unique_ptr<Binding> bind(bool /*is_lazy*/) const override {
-    return std::make_unique<NetworkBinding>(shared_.get(), has_refusals_);
+    return std::make_unique<NetworkBinding>(shared_.get(), has_refusals_,
+                                            replica_ != nullptr ? replica_->get() : nullptr);
   }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->model_id(); }
 
+  std::vector<Replica> unverified_replicas() const override {
+    std::vector<Replica> replicas;
+    const bool is_alone = shared_->api.num_replicas(shared_->client) == 1;
+    for (;;) {
+      sidecall_net_replica* next = nullptr;
+      sidecall_net_error error{};
+      if (shared_->api.next_replica(shared_->client, &next, &error) != SIDECALL_OK)
+        throw_network_error(error);
+      if (next == nullptr) return replicas;
+      auto replica = std::make_shared<OpenReplica>(shared_.get(), next);
+      const std::string label = is_alone ? label_ : label_ + " at " + replica->label();
+      replicas.push_back({std::make_unique<NetworkEngine>(shared_, label, replica, has_refusals_),
+                          [replica] { replica->accept(); }});
+    }
+  }
+
+  // Verifies servers that appear later; see Verifier::Check. `has_rows`: golden rows run.
+  Clock::time_point check(const Model& model, bool has_rows) const {
+    const int64_t next_ns =
+        shared_->api.check(shared_->client, ns_of(deadline_after(kDefaultTimeoutNs)));
+    std::vector<Replica> replicas = unverified_replicas();
+    for (Replica& replica : replicas) {
+      try {
+        const Clock::time_point deadline = deadline_after(kDefaultTimeoutNs);
+        if (!has_rows || run_golden_rows(model, *replica.engine, deadline).failure.empty())
+          replica.accept();
+      } catch (const Error&) {
+        // It has ended, or has another model by now.
+      }
+    }
+    if (!replicas.empty()) return Clock::now();  // some may be due after a failure
+    return next_ns == INT64_MAX ? Clock::time_point::max()
+                                : Clock::time_point(std::chrono::nanoseconds(next_ns));
+  }
+
  private:
-  const std::unique_ptr<NetworkShared> shared_;
-  const std::string label_;  // "server 'http://triton:8000/fraud'"
+  const std::shared_ptr<NetworkShared> shared_;
+  const std::string label_;                           // "server 'http://triton:8000/fraud'"
+  const std::shared_ptr<const OpenReplica> replica_;  // the server of all runs, or nullptr
   bool has_refusals_ = false;
 };
 
@@ -107,7 +174,7 @@ bool is_network(const std::string& uri) noexcept {
 
 std::shared_ptr<const Model> open_network(const std::string& uri,
                                           const sidecall_model_options& options) {
-  auto shared = std::make_unique<NetworkShared>(net_library(), uri);
+  auto shared = std::make_shared<NetworkShared>(net_library(), uri);
   Origin origin;
   origin.label = "server '" + uri.substr(0, uri.find('?')) + "'";
   origin.title = shared->api.model(shared->client);
@@ -119,10 +186,16 @@ std::shared_ptr<const Model> open_network(const std::string& uri,
   shared->outputs = specs_of(metadata.outputs, origin.contract.has_value());
   shared->set_model_id(metadata.inputs.model_id);
   origin.deadline = deadline_after(kDefaultTimeoutNs);
-  NetworkShared* const state = shared.get();
-  auto model = Model::from_engine(std::make_unique<NetworkEngine>(std::move(shared), origin.label),
-                                  origin, options);
-  state->is_pure = model->contract() != nullptr && !model->contract()->id.empty();
+  auto model =
+      Model::from_engine(std::make_unique<NetworkEngine>(shared, origin.label), origin, options);
+  shared->is_pure = model->contract() != nullptr && !model->contract()->id.empty();
+  const bool has_rows = model->is_verified() || !model->warning().empty();
+  shared->verifier.set_check(
+      [weak = std::weak_ptr<const Model>(model), has_rows]() -> std::optional<Clock::time_point> {
+        const auto opened = weak.lock();
+        if (opened == nullptr) return std::nullopt;
+        return static_cast<const NetworkEngine&>(opened->engine()).check(*opened, has_rows);
+      });
   return model;
 }
 

@@ -21,6 +21,7 @@ extern "C" {
 
 typedef struct sidecall_net_client sidecall_net_client;
 typedef struct sidecall_net_call sidecall_net_call;
+typedef struct sidecall_net_replica sidecall_net_replica; /* one of the servers of a client */
 
 typedef struct sidecall_net_error {
   int32_t status;
@@ -66,32 +67,53 @@ typedef struct sidecall_net_api {
   const char* (*model)(const sidecall_net_client* client);
   const char* (*contract_path)(const sidecall_net_client* client);
 
-  /* Asks the server whether the model is ready, and for its metadata, which stay valid until the
-   * next describe or the close of the client. One thread at a time. */
+  /* Asks all servers whether the model is ready, and for its metadata. Returns those of the first
+   * server that has the model; they stay valid until the client is closed. One thread at a time,
+   * until it has succeeded once. */
   int32_t (*describe)(sidecall_net_client* client, int64_t deadline, sidecall_net_metadata* out,
                       sidecall_net_error* err);
 
-  int32_t (*open_call)(sidecall_net_client* client, sidecall_net_call** out_call,
-                       sidecall_net_error* err);
+  /* A server that has the model and gets no runs yet, because it was not verified; NULL if there is
+   * none. The caller verifies it with a call for this server, and then closes the replica: with
+   * `is_verified` 1 the server gets runs from now on, with 0 it is described again later. */
+  int32_t (*next_replica)(sidecall_net_client* client, sidecall_net_replica** out_replica,
+                          sidecall_net_error* err);
+  /* For messages: "a:8000 (10.0.0.1)". Valid until the replica is closed. */
+  const char* (*replica_label)(const sidecall_net_replica* replica);
+  /* How many servers the client knows. */
+  int32_t (*num_replicas)(const sidecall_net_client* client);
+  void (*close_replica)(sidecall_net_replica* replica, int32_t is_verified);
+  /* Whether check has something to do, now or later. Takes a few nanoseconds. */
+  int32_t (*needs_check)(const sidecall_net_client* client);
+  /* Describes the servers whose time has come: those that are not verified, and those whose runs
+   * failed as if they had another model. Then next_replica returns those that have the model and
+   * are not verified. Returns when to call it again; INT64_MAX for never. One thread at a time. */
+  int64_t (*check)(sidecall_net_client* client, int64_t deadline);
+
+  /* `replica`: all runs of the call go to this server, which must be closed after the call. NULL:
+   * for each run a server that was verified is chosen. */
+  int32_t (*open_call)(sidecall_net_client* client, const sidecall_net_replica* replica,
+                       sidecall_net_call** out_call, sidecall_net_error* err);
   /* Cancels a run that is under way. */
   void (*close_call)(sidecall_net_call* call);
 
   /* Starts a run; `outputs` are the names of the outputs that the answer must have. Copies the
    * inputs and never waits. The run before must be over or cancelled. `may_repeat`: 1 if the run
-   * may be sent again although the server may have executed it, 0 if not. */
+   * may be sent again although a server may have executed it, 0 if not. */
   int32_t (*send)(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
                   const char* const* outputs, size_t num_outputs, int64_t deadline,
                   int32_t may_repeat, sidecall_net_error* err);
   /* Waits until the run is over, it was cancelled, or `until`. Returns whether it is over: then
-   * `take` has its outcome. A run whose deadline passes ends with TIMEOUT. */
+   * `take` has its outcome. A run whose deadline passes ends with TIMEOUT. If the answer comes from
+   * another model, sends the run to another server and goes on waiting. */
   int32_t (*wait)(sidecall_net_call* call, int64_t until);
   /* The outputs of the run, in the order of `outputs`; valid until the next send. */
   int32_t (*take)(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err);
   /* Wakes `wait`, and tells the server that no one waits for the answer. */
   void (*cancel)(sidecall_net_call* call);
-  /* From the next send on, the event descriptor `fd` becomes readable when a run ends or is
-   * cancelled. With `also_now`, also for the present run. The descriptor must stay open until the
-   * call is closed. */
+  /* From the next send on, the event descriptor `fd` becomes readable when a run ends, is answered
+   * by another model, or is cancelled. With `also_now`, also for the present run. The descriptor
+   * must stay open until the call is closed. */
   void (*notify)(sidecall_net_call* call, int fd, int32_t also_now);
 } sidecall_net_api;
 

@@ -1,6 +1,7 @@
 // Reads URIs; see address.h.
 #include "address.h"
 
+#include <arpa/inet.h>
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
@@ -62,8 +63,6 @@ void require_visible(std::string_view uri) {
 }
 
 Host read_host(std::string_view text, int default_port) {
-  if (text.find('@') != std::string_view::npos)
-    refuse("a host without user and password (?token=FILE names a token)", "an @");
   Host host;
   host.port = default_port;
   const size_t bracket = text.find(']');
@@ -84,7 +83,34 @@ Host read_host(std::string_view text, int default_port) {
   const bool has_end = !is_ip6 || host.name.find(']') + 1 == host.name.size();
   if (host.name.empty() || !has_end || !std::all_of(host.name.begin(), host.name.end(), is_allowed))
     refuse("the name or the IP address of a host", host.name.empty() ? "nothing" : "other text");
+  in6_addr parsed{};
+  if (is_ip6) {
+    const std::string ip = host.name.substr(1, host.name.size() - 2);
+    if (inet_pton(AF_INET6, ip.c_str(), &parsed) != 1)
+      refuse("an IPv6 address in brackets", "other text");
+  }
+  host.is_literal = is_ip6 || inet_pton(AF_INET, host.name.c_str(), &parsed) == 1;
   return host;
+}
+
+// Several hosts are separated by commas.
+std::vector<Host> read_hosts(std::string_view text, int default_port) {
+  if (text.find('@') != std::string_view::npos)
+    refuse("a host without user and password (?token=FILE names a token)", "an @");
+  std::vector<Host> hosts;
+  for (;;) {
+    const size_t comma = text.find(',');
+    const Host host = read_host(text.substr(0, comma), default_port);
+    const bool is_known = std::any_of(hosts.begin(), hosts.end(), [&](const Host& other) {
+      return other.name == host.name && other.port == host.port;
+    });
+    if (is_known) refuse("each host once", "one of them twice");
+    if (hosts.size() == kMaxHosts)
+      refuse("at most " + std::to_string(kMaxHosts) + " hosts", "more");
+    hosts.push_back(host);
+    if (comma == std::string_view::npos) return hosts;
+    text.remove_prefix(comma + 1);
+  }
 }
 
 void read_option(std::string_view name, const std::string& value, Address* address) {
@@ -195,7 +221,7 @@ Address read_address(const std::string& uri) {
     address.prefix = rest.substr(end);
     if (!address.prefix.empty() && address.protocol == Protocol::kGrpc)
       refuse("a host and a model", "further parts of a path");
-    address.host = read_host(rest.substr(0, end), scheme->port);
+    address.hosts = read_hosts(rest.substr(0, end), scheme->port);
   }
   check(address);
   check_path(address);

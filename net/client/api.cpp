@@ -17,23 +17,32 @@
 using sidecall::net::api_guard;
 using sidecall::net::Client;
 using sidecall::net::Clock;
+using sidecall::net::Error;
 using sidecall::net::Exchange;
 using sidecall::net::Expected;
 using sidecall::net::InferAnswer;
 using sidecall::net::Metadata;
 using sidecall::net::ReceivedTensor;
+using sidecall::net::ReplicaPtr;
 
 struct sidecall_net_client {
   std::unique_ptr<Client> client;
-  // What the last describe returned points into these.
-  Metadata metadata;
-  std::vector<sidecall_net_tensor> inputs, outputs;
+  std::vector<sidecall_net_tensor> inputs, outputs;  // of the metadata
+};
+
+struct sidecall_net_replica {
+  sidecall_net_client* client;
+  ReplicaPtr replica;
 };
 
 struct sidecall_net_call {
   const Client* client;
+  ReplicaPtr only;    // the server of all runs, or nullptr
   Expected expected;  // of the present run
+  // Of a run that is over, once `is_read`: its answer, or its error.
+  bool is_read = false;
   InferAnswer answer;
+  std::exception_ptr failure;
   std::vector<sidecall_net_tensor> outputs;
   int fd = -1;
   // cancel() reads the exchange from another thread. The owner takes the lock only to replace it.
@@ -83,18 +92,60 @@ sidecall_net_tensors tensors_of(const std::vector<sidecall::TensorSpec>& specs,
 int32_t describe(sidecall_net_client* client, int64_t deadline, sidecall_net_metadata* out,
                  sidecall_net_error* err) {
   return api_guard(err, [&] {
-    client->metadata = client->client->describe(time_of(deadline));
-    const Metadata& metadata = client->metadata;
+    const Metadata& metadata = client->client->describe(time_of(deadline));
     out->inputs = tensors_of(metadata.inputs, metadata.model_id, &client->inputs);
     out->outputs = tensors_of(metadata.outputs, metadata.model_id, &client->outputs);
     out->contract = metadata.contract.empty() ? nullptr : metadata.contract.c_str();
   });
 }
 
-int32_t open_call(sidecall_net_client* client, sidecall_net_call** out, sidecall_net_error* err) {
+// ---- Servers ----
+
+int32_t next_replica(sidecall_net_client* client, sidecall_net_replica** out,
+                     sidecall_net_error* err) {
+  return api_guard(err, [&] {
+    auto handle = std::make_unique<sidecall_net_replica>();
+    handle->client = client;
+    handle->replica = client->client->replicas().next_described();
+    *out = handle->replica != nullptr ? handle.release() : nullptr;
+  });
+}
+
+const char* replica_label(const sidecall_net_replica* replica) {
+  return replica->replica->label.c_str();
+}
+
+int32_t num_replicas(const sidecall_net_client* client) {
+  return static_cast<int32_t>(client->client->replicas().size());
+}
+
+void close_replica(sidecall_net_replica* replica, int32_t is_verified) {
+  replica->client->client->replicas().end_verification(replica->replica, is_verified != 0);
+  delete replica;
+}
+
+int32_t needs_check(const sidecall_net_client* client) {
+  return client->client->replicas().needs_check() ? 1 : 0;
+}
+
+int64_t check(sidecall_net_client* client, int64_t deadline) {
+  try {
+    client->client->describe_again(time_of(deadline));
+  } catch (const std::exception&) {
+    // Without memory the servers are described later.
+  }
+  const Clock::time_point next = client->client->replicas().next_check();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(next.time_since_epoch()).count();
+}
+
+// ---- Runs ----
+
+int32_t open_call(sidecall_net_client* client, const sidecall_net_replica* replica,
+                  sidecall_net_call** out, sidecall_net_error* err) {
   return api_guard(err, [&] {
     auto call = std::make_unique<sidecall_net_call>();
     call->client = client->client.get();
+    if (replica != nullptr) call->only = replica->replica;
     *out = call.release();
   });
 }
@@ -127,6 +178,8 @@ int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t 
     std::shared_ptr<Exchange> exchange =
         call->client->make_run({inputs, num_inputs, call->expected}, time_of(deadline));
     exchange->may_repeat = may_repeat != 0;
+    exchange->only = call->only;
+    call->is_read = false;
     if (call->fd >= 0) exchange->notify(call->fd);
     std::shared_ptr<Exchange> old;
     {
@@ -139,13 +192,50 @@ int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t 
   });
 }
 
+// Reads the answer of a run that is over. Returns false if it comes from another model and the run
+// was sent to another server.
+bool read_answer(sidecall_net_call* call) {
+  const std::shared_ptr<Exchange>& exchange = call->exchange;
+  call->failure = nullptr;
+  try {
+    call->answer = call->client->read_run(call->expected, exchange->reply());
+    sidecall::net::Replicas& replicas = call->client->replicas();
+    if (!replicas.is_opened_model(call->answer.model_id)) {
+      replicas.set_other_model(exchange->answered_by);
+      // Only files have an id, so the run had no effect and may be sent again.
+      if (exchange->only != nullptr) call->client->fail_with_other_model();
+      exchange->tried.push_back(exchange->answered_by);
+      if (exchange->restart()) {
+        sidecall::net::submit(exchange);
+        return false;
+      }
+      call->client->fail_with_other_model();  // it was cancelled, so this is not read
+    }
+  } catch (const Error& error) {
+    call->failure = std::current_exception();
+    // A server that was started again with another model may not understand the run.
+    if (exchange->only == nullptr && exchange->answered_by != nullptr &&
+        (error.status() == SIDECALL_PROTOCOL || error.status() == SIDECALL_ENGINE ||
+         error.status() == SIDECALL_UNREACHABLE))
+      call->client->replicas().suspect(exchange->answered_by);
+  } catch (...) {
+    call->failure = std::current_exception();
+  }
+  call->is_read = true;
+  return true;
+}
+
 int32_t wait(sidecall_net_call* call, int64_t until) {
-  return call->exchange->wait(time_of(until)) ? 1 : 0;
+  while (!call->is_read) {
+    if (!call->exchange->wait(time_of(until))) return 0;
+    read_answer(call);
+  }
+  return 1;
 }
 
 int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err) {
   return api_guard(err, [&] {
-    call->answer = call->client->read_run(call->expected, call->exchange->reply());
+    if (call->failure != nullptr) std::rethrow_exception(call->failure);
     call->outputs.clear();
     for (const ReceivedTensor& tensor : call->answer.outputs)
       call->outputs.push_back({tensor.name.c_str(), tensor.dtype,
@@ -170,6 +260,12 @@ const sidecall_net_api* sidecall_net(void) {
                                        model_of,
                                        contract_path_of,
                                        describe,
+                                       next_replica,
+                                       replica_label,
+                                       num_replicas,
+                                       close_replica,
+                                       needs_check,
+                                       check,
                                        open_call,
                                        close_call,
                                        send,

@@ -16,6 +16,24 @@ namespace sidecall::net {
 namespace {
 
 constexpr size_t kMaxTokenBytes = 65536;
+constexpr std::chrono::seconds kGrace{1};  // for further servers after the first answer
+constexpr std::chrono::milliseconds kLook{10};
+constexpr std::chrono::seconds kDescribeAtMost{5};
+constexpr const char* kNoAnswer = "expected an answer in time, got none";
+
+// Whether another attempt after this error may find a server.
+bool may_start(int32_t status) {
+  return status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT ||
+         status == SIDECALL_PEER_DIED;
+}
+
+bool is_same_tensors(const std::vector<TensorSpec>& some, const std::vector<TensorSpec>& others) {
+  return some.size() == others.size() && std::equal(some.begin(), some.end(), others.begin(),
+                                                    [](const TensorSpec& a, const TensorSpec& b) {
+                                                      return a.name == b.name &&
+                                                             a.dtype == b.dtype && a.dims == b.dims;
+                                                    });
+}
 
 // A plain file. A pipe or a device would let the caller wait, so they count as none.
 class File {
@@ -70,11 +88,6 @@ void require_file(const char* option, const std::string& path) {
 
 }  // namespace
 
-int64_t left_ms(Clock::time_point deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-  return std::max<int64_t>(left.count(), 1);
-}
-
 std::unique_ptr<Client> make_client(const std::string& uri) {
   auto address = std::make_shared<const Address>(read_address(uri));
   require_file("ca", address->ca);
@@ -85,16 +98,115 @@ std::unique_ptr<Client> make_client(const std::string& uri) {
                                      : make_grpc_client(std::move(address));
 }
 
+Client::Client(std::shared_ptr<const Address> address)
+    : address_(std::move(address)), replicas_(std::make_shared<Replicas>(address_)) {}
+
+// ---- Metadata ----
+
+// Waits until all are answered. After the first answer the others have a second more: a host that
+// does not answer must not delay opening the model.
+void Client::wait_for_answers(const Asked& asked, Clock::time_point deadline) {
+  Clock::time_point until = deadline;
+  for (;;) {
+    std::shared_ptr<Exchange> open;
+    bool has_answer = false;
+    for (const auto& exchange : asked) {
+      if (exchange == nullptr) continue;
+      if (!exchange->wait(Clock::time_point())) open = exchange;
+      else if (exchange->reply().transfer == Transfer::kAnswered) has_answer = true;
+    }
+    if (has_answer && until == deadline) until = std::min(deadline, Clock::now() + kGrace);
+    if (open == nullptr || Clock::now() >= until) return;
+    open->wait(asked.size() == 1 ? until : std::min(until, Clock::now() + kLook));
+  }
+}
+
+const Metadata& Client::describe(Clock::time_point deadline) {
+  replicas_->resolve(deadline);
+  const std::vector<ReplicaPtr> asked = replicas_->unverified();
+  const std::vector<std::optional<Error>> failures = describe_all(asked, deadline);
+  if (is_described_) return opened_;
+  if (asked.empty()) fail(SIDECALL_UNREACHABLE, "expected an address, got none", "");
+  if (asked.size() == 1) throw Error(*failures.front());
+  std::string problems;
+  int32_t status = failures.front()->status();
+  for (size_t i = 0; i < asked.size(); ++i) {
+    // The labels of all texts are the same.
+    const std::string text = std::string(failures[i]->what()).substr(address_->label.size() + 2);
+    problems += (i == 0 ? "" : "; ") + asked[i]->label + ": " + text;
+    // The caller may wait for a server that is not there yet, whatever the others say.
+    if (may_start(failures[i]->status()) && !may_start(status)) status = failures[i]->status();
+  }
+  fail(status, "expected a server that has the model, got none", problems);
+}
+
+void Client::describe_again(Clock::time_point deadline) {
+  describe_all(replicas_->due(), std::min(deadline, Clock::now() + kDescribeAtMost));
+}
+
+// Describes the servers, and returns the error of each that cannot be.
+std::vector<std::optional<Error>> Client::describe_all(const std::vector<ReplicaPtr>& asked,
+                                                       Clock::time_point deadline) {
+  std::vector<std::optional<Error>> failures(asked.size());
+  Asked exchanges(asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    try {
+      exchanges[i] = make_ready(deadline);
+      exchanges[i]->only = asked[i];
+      submit(exchanges[i]);
+    } catch (const Error& error) {  // the file with the token
+      exchanges[i] = nullptr;
+      failures[i] = error;
+    }
+  }
+  wait_for_answers(exchanges, deadline);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    // A server that stops answering must not take the time of the others.
+    const Clock::time_point until =
+        asked.size() == 1 ? deadline : std::min(deadline, Clock::now() + kDescribeAtMost);
+    try {
+      if (failures[i]) throw Error(*failures[i]);
+      if (!exchanges[i]->wait(Clock::time_point())) {
+        cancel(exchanges[i]);
+        fail(SIDECALL_TIMEOUT, kNoAnswer, "");
+      }
+      take_metadata(asked[i], describe(asked[i], exchanges[i]->reply(), until));
+    } catch (const Error& error) {
+      const bool has_answered = exchanges[i] != nullptr &&
+                                exchanges[i]->wait(Clock::time_point()) &&
+                                exchanges[i]->reply().transfer == Transfer::kAnswered;
+      replicas_->set_checked(asked[i], Replica::State::kUnchecked, has_answered);
+      failures[i] = error;
+    }
+  }
+  return failures;
+}
+
+void Client::take_metadata(const ReplicaPtr& replica, Metadata metadata) {
+  const bool is_same = !is_described_ || (metadata.is_binary == opened_.is_binary &&
+                                          is_same_tensors(metadata.inputs, opened_.inputs) &&
+                                          is_same_tensors(metadata.outputs, opened_.outputs));
+  const bool fits = is_same && replicas_->is_opened_model(metadata.model_id);
+  if (fits && !is_described_) {
+    opened_ = std::move(metadata);
+    is_described_ = true;
+  }
+  replicas_->set_checked(replica, fits ? Replica::State::kDescribed : Replica::State::kOtherModel);
+}
+
+void Client::fail_with_other_model() const {
+  fail(SIDECALL_CONTRACT_CHANGED,
+       "expected the model that was opened, got another one: open the model again", "");
+}
+
+// ---- Exchanges ----
+
 std::shared_ptr<Exchange> Client::make_exchange(const std::string& path,
                                                 Clock::time_point deadline) const {
   auto exchange = std::make_shared<Exchange>();
   exchange->address = address_;
   exchange->deadline = deadline;
-  exchange->url = address_->is_secure ? "https://" : "http://";
-  exchange->url += address_->socket.empty()
-                       ? address_->host.name + ":" + std::to_string(address_->host.port)
-                       : "localhost";
-  exchange->url += address_->prefix + path;
+  exchange->path = address_->prefix + path;
   if (!address_->token.empty()) exchange->token = read_token(address_->token);
   return exchange;
 }
@@ -103,8 +215,7 @@ Reply Client::finish(const std::shared_ptr<Exchange>& exchange) {
   submit(exchange);
   if (!exchange->wait(exchange->deadline)) {
     cancel(exchange);
-    throw Error(SIDECALL_TIMEOUT,
-                exchange->address->label + ": expected an answer in time, got none");
+    throw Error(SIDECALL_TIMEOUT, exchange->address->label + ": " + kNoAnswer);
   }
   return std::move(exchange->reply());
 }
@@ -122,7 +233,9 @@ void Client::require_answer(const Reply& reply) const {
     case Transfer::kBroken:
       fail(SIDECALL_PEER_DIED, "the connection ended before the answer", reply.problem);
     case Transfer::kTimedOut:
-      fail(SIDECALL_TIMEOUT, "expected an answer in time, got none", "");
+      fail(SIDECALL_TIMEOUT, kNoAnswer, "");
+    case Transfer::kOtherModel:
+      fail_with_other_model();
     case Transfer::kInvalid:
       fail(SIDECALL_PROTOCOL, "expected an answer in HTTP", reply.problem);
     case Transfer::kNoMemory:

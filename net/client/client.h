@@ -1,13 +1,17 @@
-// A model on a server that speaks the Open Inference Protocol: asks for its metadata and runs it.
+// A model on servers that speak the Open Inference Protocol: asks for its metadata and runs it.
 // http_client.cpp and grpc_client.cpp implement the two forms of the protocol.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "address.h"
 #include "exchange.h"
 #include "message.h"
+#include "net/common/error.h"
+#include "replicas.h"
 
 namespace sidecall::net {
 
@@ -18,21 +22,35 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   const Address& address() const { return *address_; }
+  Replicas& replicas() const { return *replicas_; }
 
-  // Asks whether the model is ready, and what it takes and returns. Throws UNREACHABLE, TIMEOUT,
-  // DENIED, PROTOCOL, UNSUPPORTED.
-  virtual Metadata describe(Clock::time_point deadline) = 0;
+  // Asks all servers that get no runs yet whether the model is ready, and what it takes and
+  // returns. Returns what the first one tells. The servers that tell the same can be verified then
+  // (Replicas::next_described()). Throws UNREACHABLE, TIMEOUT, DENIED, PROTOCOL, UNSUPPORTED if
+  // there is none.
+  const Metadata& describe(Clock::time_point deadline);
+  // The same for servers whose time has come, after describe() succeeded. Keeps errors to itself.
+  void describe_again(Clock::time_point deadline);
 
   // The exchange of a run, which is not submitted yet. Throws UNSUPPORTED.
   virtual std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                              Clock::time_point deadline) const = 0;
   // The answer of a run that is over; it may point into the reply. Throws the error of the run.
   virtual InferAnswer read_run(const Expected& expected, const Reply& reply) const = 0;
+  // The error of a run whose server has another model than the one that was opened.
+  [[noreturn]] void fail_with_other_model() const;
 
  protected:
-  explicit Client(std::shared_ptr<const Address> address) : address_(std::move(address)) {}
+  explicit Client(std::shared_ptr<const Address> address);
 
-  // An exchange with the URL of `path`, which begins with "/".
+  // The question whether the model is ready, and all that follows from the answer.
+  virtual std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const = 0;
+  virtual Metadata describe(const ReplicaPtr& replica, const Reply& ready,
+                            Clock::time_point deadline) const = 0;
+  // What the first server told; empty before that.
+  const Metadata& opened() const { return opened_; }
+
+  // An exchange with `path`, which begins with "/". Its server still has to be set.
   std::shared_ptr<Exchange> make_exchange(const std::string& path,
                                           Clock::time_point deadline) const;
   // Submits an exchange and waits for its end.
@@ -43,6 +61,17 @@ class Client {
   [[noreturn]] void fail(int32_t status, const std::string& what, const std::string& text) const;
 
   const std::shared_ptr<const Address> address_;
+  const std::shared_ptr<Replicas> replicas_;
+
+ private:
+  using Asked = std::vector<std::shared_ptr<Exchange>>;
+  std::vector<std::optional<Error>> describe_all(const std::vector<ReplicaPtr>& asked,
+                                                 Clock::time_point deadline);
+  static void wait_for_answers(const Asked& asked, Clock::time_point deadline);
+  void take_metadata(const ReplicaPtr& replica, Metadata metadata);
+
+  Metadata opened_;  // set before the first run, and never changed afterwards
+  bool is_described_ = false;
 };
 
 // Throws INVALID_ARGUMENT.
@@ -50,8 +79,5 @@ std::unique_ptr<Client> make_client(const std::string& uri);
 
 std::unique_ptr<Client> make_http_client(std::shared_ptr<const Address> address);
 std::unique_ptr<Client> make_grpc_client(std::shared_ptr<const Address> address);
-
-// How many milliseconds are left, rounded up; at least 1.
-int64_t left_ms(Clock::time_point deadline);
 
 }  // namespace sidecall::net

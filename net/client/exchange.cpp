@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace sidecall::net {
 namespace {
 
@@ -44,10 +46,27 @@ void Exchange::wake() {
   changed_.notify_all();
 }
 
+bool Exchange::is_woken() {
+  const std::lock_guard lock(mutex_);
+  return is_woken_;
+}
+
+bool Exchange::restart() {
+  const std::lock_guard lock(mutex_);
+  if (is_woken_) return false;
+  is_over_ = false;
+  return true;
+}
+
 void Exchange::notify(int fd) {
   const std::lock_guard lock(mutex_);
   fd_ = fd;
   if ((is_over_ || is_woken_) && fd_ >= 0) signal(fd_);
+}
+
+int64_t left_ms(Clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  return std::max<int64_t>(left.count(), 1);
 }
 
 }  // namespace sidecall::net

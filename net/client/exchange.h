@@ -1,5 +1,6 @@
 // One HTTP request and its answer. The thread of a caller makes it and waits for its end, and the
-// thread of the loop (loop.h) executes it; they share it.
+// thread of the loop (loop.h) executes it; they share it. The loop may send the request to several
+// servers, one after the other, until one of them answers.
 #pragma once
 
 #include <chrono>
@@ -15,15 +16,19 @@
 
 namespace sidecall::net {
 
+class Replicas;
+struct Replica;
+
 using Clock = std::chrono::steady_clock;
 
-// How the transfer ended. Anything but kAnswered comes with a text that says more.
+// How the transfer ended. Most ends but kAnswered come with a text that says more.
 enum class Transfer {
   kAnswered,     // an answer with any HTTP status
   kUnreachable,  // no connection, or none that can be trusted
   kBroken,       // the connection ended before the answer was there
   kTimedOut,
-  kInvalid,  // the answer was not HTTP, or too large
+  kOtherModel,  // no server has the model that was opened any more; no text
+  kInvalid,     // the answer was not HTTP, or too large
   kNoMemory,
 };
 
@@ -43,15 +48,27 @@ class Exchange {
  public:
   // ---- The request: set before it is submitted, and never changed afterwards ----
   std::shared_ptr<const Address> address;
-  std::string url;
-  std::string body;  // a POST if `is_post`, otherwise a GET
+  std::shared_ptr<Replica> only;       // the server that it goes to, or nullptr:
+  std::shared_ptr<Replicas> replicas;  // one of these is chosen
+  std::string path;                    // of the URL; begins with "/"
+  std::string body;                    // a POST if `is_post`, otherwise a GET
   bool is_post = false;
   // A POST may be sent again if the connection ends before there is an answer, although the server
   // may have executed it.
   bool may_repeat = false;
   std::vector<std::string> headers;
   std::string token;  // sent as authorization; "" for none
+  // A header that tells the server how many milliseconds are left, and the unit after the number.
+  const char* timeout_header = nullptr;
+  const char* timeout_unit = "";
   Clock::time_point deadline;
+
+  // ---- The course: used by the loop, and by the waiter once the exchange is over ----
+  std::vector<std::shared_ptr<Replica>> tried;  // the servers that failed
+  std::string problems;                         // of these servers: "a:8000: ...; b:8000: ..."
+  int num_attempts = 0;
+  bool may_have_run = false;  // a connection broke after the request was sent
+  std::shared_ptr<Replica> answered_by;
 
   // ---- The end, which any thread may await ----
 
@@ -60,6 +77,10 @@ class Exchange {
   // Waits until the exchange is over, wake() was called, or `until`. Returns whether it is over.
   bool wait(Clock::time_point until);
   void wake();
+  bool is_woken();
+  // Makes an exchange that is over one that is not, so that it can be submitted once more. Returns
+  // false, and does nothing, if wake() was called.
+  bool restart();
   // An event descriptor that becomes readable when the exchange is over or woken; -1 for none. It
   // must stay open until the exchange is over, or another one was given.
   void notify(int fd);
@@ -73,5 +94,8 @@ class Exchange {
   int fd_ = -1;
   Reply reply_;
 };
+
+// How many milliseconds are left, rounded up; at least 1.
+int64_t left_ms(Clock::time_point deadline);
 
 }  // namespace sidecall::net

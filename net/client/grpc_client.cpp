@@ -16,7 +16,6 @@
 namespace sidecall::net {
 namespace {
 
-constexpr int64_t kLongestTimeoutMs = 99999999;  // gRPC allows eight digits
 constexpr const char* kService = "/inference.GRPCInferenceService/";
 
 int32_t status_of(int code) {
@@ -93,24 +92,12 @@ class GrpcClient final : public Client {
  public:
   explicit GrpcClient(std::shared_ptr<const Address> address) : Client(std::move(address)) {}
 
-  Metadata describe(Clock::time_point deadline) override {
-    const std::string model = write_model_request(address_->model, address_->version);
-    const Reply ready = finish(make_call("ModelReady", model, deadline));
-    const int code = code_of(ready);
-    // As over HTTP, an error means that there is no model to call yet.
-    if (code != kGrpcOk && status_of(code) != SIDECALL_DENIED &&
-        status_of(code) != SIDECALL_PROTOCOL)
-      fail(SIDECALL_UNREACHABLE, "the model is not ready",
-           decode_message(ready.header("grpc-message")));
-    if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
-    const Reply metadata = finish(make_call("ModelMetadata", model, deadline));
-    return read_grpc_metadata(message_of(metadata));
-  }
-
   std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                      Clock::time_point deadline) const override {
-    return make_call("ModelInfer", write_grpc_request(request, address_->model, address_->version),
-                     deadline);
+    std::shared_ptr<Exchange> exchange = make_call(
+        "ModelInfer", write_grpc_request(request, address_->model, address_->version), deadline);
+    exchange->replicas = replicas_;
+    return exchange;
   }
 
   InferAnswer read_run(const Expected& expected, const Reply& reply) const override {
@@ -118,6 +105,27 @@ class GrpcClient final : public Client {
   }
 
  private:
+  std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
+    return make_call("ModelReady", write_model_request(address_->model, address_->version),
+                     deadline);
+  }
+
+  Metadata describe(const ReplicaPtr& replica, const Reply& ready,
+                    Clock::time_point deadline) const override {
+    const int code = code_of(ready);
+    // As over HTTP, an error means that there is no model to call yet.
+    if (code != kGrpcOk && status_of(code) != SIDECALL_DENIED &&
+        status_of(code) != SIDECALL_PROTOCOL)
+      fail(SIDECALL_UNREACHABLE, "the model is not ready",
+           decode_message(ready.header("grpc-message")));
+    if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
+    const std::shared_ptr<Exchange> exchange = make_call(
+        "ModelMetadata", write_model_request(address_->model, address_->version), deadline);
+    exchange->only = replica;
+    const Reply metadata = finish(exchange);
+    return read_grpc_metadata(message_of(metadata));
+  }
+
   std::shared_ptr<Exchange> make_call(const char* method, const std::string& message,
                                       Clock::time_point deadline) const {
     std::shared_ptr<Exchange> exchange = make_exchange(std::string(kService) + method, deadline);
@@ -125,8 +133,8 @@ class GrpcClient final : public Client {
     exchange->body = frame(message);
     exchange->headers.emplace_back("Content-Type: application/grpc");
     exchange->headers.emplace_back("TE: trailers");
-    exchange->headers.push_back(
-        "grpc-timeout: " + std::to_string(std::min(left_ms(deadline), kLongestTimeoutMs)) + "m");
+    exchange->timeout_header = "grpc-timeout";
+    exchange->timeout_unit = "m";
     return exchange;
   }
 

@@ -38,38 +38,21 @@ class HttpClient final : public Client {
     if (!address_->version.empty()) path_ += "/versions/" + percent_encode(address_->version);
   }
 
-  Metadata describe(Clock::time_point deadline) override {
-    const Reply ready = get(path_ + "/ready", deadline);
-    // Servers answer 400, 404 or 503 for a model that they do not have, or that still loads. At
-    // open all of these mean that there is no model to call yet.
-    if (ready.status != 200) {
-      if (status_of(ready.status) == SIDECALL_DENIED) require_ok(ready);
-      fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body));
-    }
-    const Reply server = get("/v2", deadline);
-    is_binary_ =
-        address_->format == Format::kBinary ||
-        (address_->format == Format::kAuto && server.status == 200 && takes_binary(server.body));
-    const Reply metadata = get(path_, deadline);
-    require_ok(metadata);
-    return read_http_metadata(metadata.body);
-  }
-
   std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                      Clock::time_point deadline) const override {
     std::shared_ptr<Exchange> exchange = make_exchange(path_ + "/infer", deadline);
-    HttpBody body = write_http_request(request, is_binary_);
+    HttpBody body = write_http_request(request, opened().is_binary);
     exchange->is_post = true;
     exchange->body = std::move(body.bytes);
-    if (is_binary_) {
+    if (opened().is_binary) {
       exchange->headers.emplace_back("Content-Type: application/octet-stream");
       exchange->headers.push_back(std::string(kJsonLengthHeader) + ": " +
                                   std::to_string(body.json_length));
     } else {
       exchange->headers.emplace_back("Content-Type: application/json");
     }
-    exchange->headers.push_back(std::string(kTimeoutHeader) + ": " +
-                                std::to_string(left_ms(deadline)));
+    exchange->timeout_header = kTimeoutHeader;
+    exchange->replicas = replicas_;
     return exchange;
   }
 
@@ -80,8 +63,33 @@ class HttpClient final : public Client {
   }
 
  private:
-  Reply get(const std::string& path, Clock::time_point deadline) const {
-    Reply reply = finish(make_exchange(path, deadline));
+  std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
+    return make_exchange(path_ + "/ready", deadline);
+  }
+
+  Metadata describe(const ReplicaPtr& replica, const Reply& ready,
+                    Clock::time_point deadline) const override {
+    require_answer(ready);
+    // Servers answer 400, 404 or 503 for a model that they do not have, or that still loads. At
+    // open all of these mean that there is no model to call yet.
+    if (ready.status != 200) {
+      if (status_of(ready.status) == SIDECALL_DENIED) require_ok(ready);
+      fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body));
+    }
+    const Reply server = get(replica, "/v2", deadline);
+    const Reply answer = get(replica, path_, deadline);
+    require_ok(answer);
+    Metadata metadata = read_http_metadata(answer.body);
+    metadata.is_binary =
+        address_->format == Format::kBinary ||
+        (address_->format == Format::kAuto && server.status == 200 && takes_binary(server.body));
+    return metadata;
+  }
+
+  Reply get(const ReplicaPtr& replica, const std::string& path, Clock::time_point deadline) const {
+    const std::shared_ptr<Exchange> exchange = make_exchange(path, deadline);
+    exchange->only = replica;
+    Reply reply = finish(exchange);
     require_answer(reply);
     return reply;
   }
@@ -97,7 +105,6 @@ class HttpClient final : public Client {
   }
 
   std::string path_;
-  bool is_binary_ = false;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "base/per_process.h"
 #include "base/signals_blocked.h"
 #include "net/common/error.h"
+#include "replicas.h"
 
 namespace sidecall::net {
 namespace {
@@ -26,7 +27,11 @@ constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
 constexpr size_t kMaxIdleHandles = 64;
 constexpr long kMaxConnections = 256;  // that are kept open without a request
 constexpr int kIdlePollMs = 60000;
+constexpr int64_t kLongestTimeoutMs = 99999999;  // that servers are told: gRPC allows eight digits
 constexpr long kLongestConnectMs = 1L << 30;
+constexpr int64_t kConnectMs = 2000;  // if there are other servers
+constexpr int kMaxRefusals = 5;       // of one request, by servers that refuse streams
+constexpr size_t kMaxProblemBytes = 600;
 
 struct FreeHeaders {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -83,11 +88,14 @@ void blank(const std::string& secret, std::string* text) {
 // One transfer that is under way. Used by the thread of the loop only.
 struct Running {
   std::shared_ptr<Exchange> exchange;
+  ReplicaPtr replica;
+  curl_slist pin{};           // the IP address of the server
+  bool has_function = false;  // gives the body, so that libcurl cannot send it again
   Handle handle;
   Headers headers;
   Reply reply;
   size_t header_bytes = 0;
-  size_t sent_bytes = 0;  // of the body, if it may be sent only once
+  size_t sent_bytes = 0;  // of the body, if a function gives it
   bool is_too_large = false;
   char problem[CURL_ERROR_SIZE] = "";
 };
@@ -141,14 +149,16 @@ size_t on_send(char* to, size_t size, size_t count, void* context) {
   return bytes;
 }
 
+// What curl.patch makes of a stream that the server refused: the server did nothing for it.
+constexpr CURLcode kStreamRefused = CURLE_REMOTE_ACCESS_DENIED;
+
 // `has_ended`: an operation on the connection failed, which libcurl does not tell from an answer
 // that breaks the rules of HTTP.
 Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
   switch (code) {
     case CURLE_OK:
       return Transfer::kAnswered;
-    case CURLE_OPERATION_TIMEDOUT:
-      return Transfer::kTimedOut;
+    case CURLE_OPERATION_TIMEDOUT:  // of the connection: the loop itself keeps deadlines
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
@@ -164,8 +174,10 @@ Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_HTTP2_STREAM:
+    case kStreamRefused:
       return Transfer::kBroken;
     case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
       return has_ended ? Transfer::kBroken : Transfer::kInvalid;
     case CURLE_OUT_OF_MEMORY:
       return Transfer::kNoMemory;
@@ -252,7 +264,7 @@ class Loop {
       const auto at = each++;
       const std::shared_ptr<Exchange> exchange = at->second->exchange;
       if (exchange->deadline <= now) {
-        remove(at);
+        remove(at, Attempt::kUnknown);
         end(exchange.get(), Transfer::kTimedOut, "");
         continue;
       }
@@ -270,9 +282,28 @@ class Loop {
   }
 
   void begin(std::shared_ptr<Exchange> exchange) {
+    if (exchange->is_woken()) return;  // it was cancelled
+    ReplicaPtr replica = exchange->only;
+    if (replica == nullptr) replica = exchange->replicas->pick(exchange->tried);
+    if (replica == nullptr) {
+      const bool is_other = exchange->replicas->has_other_model();
+      return end(exchange.get(), is_other ? Transfer::kOtherModel : Transfer::kUnreachable,
+                 exchange->problems);
+    }
+    begin(std::move(exchange), std::move(replica));
+  }
+
+  void begin(std::shared_ptr<Exchange> exchange, ReplicaPtr replica) {
+    Replicas* const replicas = exchange->only == nullptr ? exchange->replicas.get() : nullptr;
+    const auto give_up = [&](Transfer transfer, const char* problem) {
+      if (replicas != nullptr) replicas->end(replica, Attempt::kUnknown);
+      end(exchange.get(), transfer, problem);
+    };
     try {
+      ++exchange->num_attempts;
       auto running = std::make_unique<Running>();
       running->exchange = exchange;
+      running->replica = replica;
       if (!idle_.empty()) {
         running->handle = std::move(idle_.back());
         idle_.pop_back();
@@ -284,12 +315,14 @@ class Loop {
       if (handle == nullptr) throw std::bad_alloc();
       const CURLcode prepared = prepare(running.get());
       if (prepared != CURLE_OK)
-        return end(exchange.get(), transfer_of(prepared, false, false),
-                   curl_easy_strerror(prepared));
-      if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
-      running_.emplace(handle, std::move(running));
+        return give_up(transfer_of(prepared, false, false), curl_easy_strerror(prepared));
+      const auto [at, is_new] = running_.emplace(handle, std::move(running));
+      if (curl_multi_add_handle(multi_, handle) != CURLM_OK) {
+        running_.erase(at);
+        throw std::bad_alloc();
+      }
     } catch (const std::exception&) {
-      end(exchange.get(), Transfer::kNoMemory, "out of memory");
+      give_up(Transfer::kNoMemory, "out of memory");
     }
   }
 
@@ -301,14 +334,25 @@ class Loop {
     const auto set = [&](CURLoption option, auto value) {
       if (result == CURLE_OK) result = curl_easy_setopt(handle, option, value);
     };
-    set(CURLOPT_URL, exchange.url.c_str());
+    const std::string url = running->replica->url + exchange.path;
+    set(CURLOPT_URL, url.c_str());
+    if (!running->replica->connect_to.empty()) {
+      // The URL keeps the name of the host, which the server and its certificate know.
+      running->pin.data = running->replica->connect_to.data();
+      set(CURLOPT_CONNECT_TO, &running->pin);
+    }
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_QUICK_EXIT, 1L);
     set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_PATH_AS_IS, 1L);
-    // The loop itself keeps deadlines; libcurl would give up a connection after five minutes.
-    set(CURLOPT_CONNECTTIMEOUT_MS, kLongestConnectMs);
+    // The loop itself keeps deadlines; libcurl would give up a connection after five minutes. But a
+    // host that does not answer must not take the time of the others.
+    const size_t num_servers = exchange.only == nullptr ? exchange.replicas->num_verified() : 1;
+    const bool has_others = exchange.tried.size() + 1 < num_servers;
+    set(CURLOPT_CONNECTTIMEOUT_MS, has_others ? static_cast<long>(std::clamp<int64_t>(
+                                                    left_ms(exchange.deadline) / 2, 1, kConnectMs))
+                                              : kLongestConnectMs);
     set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_TCP_KEEPIDLE, 30L);
     set(CURLOPT_TCP_KEEPINTVL, 10L);
@@ -338,7 +382,9 @@ class Loop {
     if (exchange.is_post) {
       set(CURLOPT_POST, 1L);
       set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange.body.size()));
-      if (exchange.may_repeat) {
+      // With several servers, send_again() decides about every repeat.
+      running->has_function = num_servers > 1 || !exchange.may_repeat;
+      if (!running->has_function) {
         set(CURLOPT_POSTFIELDS, exchange.body.data());
       } else {
         set(CURLOPT_READFUNCTION, &on_send);
@@ -354,6 +400,10 @@ class Loop {
     // libcurl would wait for "100 Continue" before it sends a large request.
     add_header("Expect:");
     for (const std::string& header : exchange.headers) add_header(header);
+    if (exchange.timeout_header != nullptr)
+      add_header(std::string(exchange.timeout_header) + ": " +
+                 std::to_string(std::min(left_ms(exchange.deadline), kLongestTimeoutMs)) +
+                 exchange.timeout_unit);
     if (!exchange.token.empty()) add_header("Authorization: Bearer " + exchange.token);
     set(CURLOPT_HTTPHEADER, running->headers.get());
     return result;
@@ -376,8 +426,14 @@ class Loop {
     Running& running = *found->second;
     long os_error = 0;
     curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &os_error);
-    running.reply.transfer = transfer_of(code, running.is_too_large,
-                                         os_error != 0 || running.exchange->address->is_secure);
+    // For the end of a connection of HTTP/2, libcurl has the error of a broken rule too, but only
+    // then does nghttp2 say which rule.
+    constexpr std::string_view kBrokenRule = "nghttp2";
+    const std::string_view problem = running.problem;
+    const bool has_ended =
+        os_error != 0 || running.exchange->address->is_secure ||
+        (code == CURLE_HTTP2 && problem.substr(0, kBrokenRule.size()) != kBrokenRule);
+    running.reply.transfer = transfer_of(code, running.is_too_large, has_ended);
     if (code != CURLE_OK)
       running.reply.problem = running.is_too_large         ? "the answer is larger than 1 GiB"
                               : running.problem[0] != '\0' ? running.problem
@@ -385,29 +441,100 @@ class Loop {
     long status = 0;
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
     running.reply.status = static_cast<int>(status);
+    // Whether the server has certainly not begun to execute the request.
+    const Transfer transfer = running.reply.transfer;
+    const bool was_refused = code == kStreamRefused && running.header_bytes == 0;
+    const bool was_unsent =
+        was_refused ||
+        (running.sent_bytes == 0 && (transfer == Transfer::kUnreachable ||
+                                     (transfer == Transfer::kBroken && running.has_function)));
     const std::shared_ptr<Exchange> exchange = running.exchange;
+    const ReplicaPtr replica = running.replica;
     Reply reply = std::move(running.reply);
-    remove(found, code == CURLE_OK);
     if (status >= 400) blank(exchange->token, &reply.body);
     for (auto& [name, value] : reply.headers) blank(exchange->token, &value);
+    const bool has_failed = is_failure(*exchange, reply);
+    const Attempt attempt = has_failed         ? Attempt::kFailed
+                            : code == CURLE_OK ? Attempt::kAnswered
+                                               : Attempt::kUnknown;
+    remove(found, attempt, code == CURLE_OK);
+    if (has_failed && send_again(exchange, replica, was_unsent, was_refused, &reply)) return;
+    exchange->answered_by = replica;
     exchange->end(std::move(reply));
+  }
+
+  // Whether an answer says that the server itself is of no use at the moment.
+  static bool is_failure(const Exchange& exchange, const Reply& reply) {
+    if (reply.transfer != Transfer::kAnswered)
+      return reply.transfer == Transfer::kUnreachable || reply.transfer == Transfer::kBroken ||
+             reply.transfer == Transfer::kTimedOut;
+    constexpr std::string_view kUnavailable = "14";
+    return reply.status == 502 || reply.status == 503 ||
+           (exchange.address->protocol == Protocol::kGrpc &&
+            reply.header("grpc-status") == kUnavailable);
+  }
+
+  // Sends a request that failed to another server, if that is allowed and there is one. Otherwise
+  // makes `reply` the outcome.
+  bool send_again(const std::shared_ptr<Exchange>& exchange, const ReplicaPtr& replica,
+                  bool was_unsent, bool was_refused, Reply* reply) {
+    const bool is_bound = exchange->only != nullptr;
+    if (exchange->num_attempts == 1 && !is_bound) exchange->tried.reserve(4);
+    if (!is_bound) exchange->tried.push_back(replica);
+    const bool has_time = exchange->deadline > Clock::now();
+    ReplicaPtr next;
+    if (!is_bound && has_time) next = exchange->replicas->pick(exchange->tried);
+    // A server that refused a stream may take it over a new connection.
+    if (next == nullptr && was_refused && has_time && exchange->num_attempts < kMaxRefusals) {
+      if (!is_bound) exchange->tried.clear();
+      next = is_bound ? exchange->only : exchange->replicas->pick(exchange->tried);
+    }
+    const bool is_allowed = was_unsent || (exchange->may_repeat && next != nullptr &&
+                                           exchange->replicas->take_repeat());
+    if (!was_unsent && reply->transfer == Transfer::kBroken) exchange->may_have_run = true;
+    if (next != nullptr && is_allowed) {
+      add_problem(exchange.get(), *replica, *reply);
+      begin(exchange, std::move(next));
+      return true;
+    }
+    if (next != nullptr && !is_bound) exchange->replicas->end(next, Attempt::kUnknown);
+    if (exchange->num_attempts > 1 && reply->transfer != Transfer::kAnswered) {
+      add_problem(exchange.get(), *replica, *reply);
+      reply->problem = exchange->problems;
+      if (exchange->may_have_run) reply->transfer = Transfer::kBroken;
+    }
+    return false;
+  }
+
+  static void add_problem(Exchange* exchange, const Replica& replica, const Reply& reply) {
+    std::string* const problems = &exchange->problems;
+    if (problems->size() > kMaxProblemBytes) return;
+    if (!problems->empty()) *problems += "; ";
+    *problems += replica.label + ": ";
+    *problems += reply.transfer == Transfer::kAnswered
+                     ? "the server is not available (status " + std::to_string(reply.status) + ")"
+                     : reply.problem;
   }
 
   void drop(const Exchange* exchange) {
     const auto found = std::find_if(running_.begin(), running_.end(), [&](const auto& each) {
       return each.second->exchange.get() == exchange;
     });
-    if (found != running_.end()) remove(found);
+    if (found != running_.end()) remove(found, Attempt::kUnknown);
   }
 
   // `is_clean`: the transfer ended well. Any other handle is not used again, because it may
   // remember that its body must be sent from the beginning; curl_easy_reset() does not change that.
-  void remove(Transfers::iterator at, bool is_clean = false) {
+  void remove(Transfers::iterator at, Attempt attempt, bool is_clean = false) {
     // After a deadline without a byte of an answer the host may be gone. The connection is then
     // closed once no other request uses it, so that the next one gets a new connection.
     const Running& running = *at->second;
-    if (running.exchange->deadline <= Clock::now() && running.header_bytes == 0)
+    const Exchange& exchange = *running.exchange;
+    if (exchange.deadline <= Clock::now() && running.header_bytes == 0) {
       curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
+      attempt = Attempt::kFailed;
+    }
+    if (exchange.only == nullptr) exchange.replicas->end(running.replica, attempt);
     curl_multi_remove_handle(multi_, at->first);
     if (is_clean && idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(at->second->handle));
     running_.erase(at);

@@ -34,6 +34,7 @@ struct Metadata {
   std::vector<TensorSpec> inputs, outputs;
   std::string contract;  // "" if there is none
   std::string model_id;
+  bool is_binary = false;  // over HTTP tensors travel in binary
 };
 
 }  // namespace sidecall::net

@@ -82,7 +82,10 @@ void read(uint8_t kind, const std::string& body) {
     default: {
       const net::Address address = net::read_address(body);
       fuzz::require(!address.model.empty() && sidecall::is_utf8(address.model), "a model");
-      fuzz::require(address.socket.empty() != address.host.name.empty(), "a host or a socket");
+      fuzz::require(address.socket.empty() != address.hosts.empty(), "hosts or a socket");
+      fuzz::require(address.hosts.size() <= net::kMaxHosts, "not too many hosts");
+      for (const net::Host& host : address.hosts)
+        fuzz::require(!host.name.empty() && host.port > 0, "a host with a port");
     }
   }
 }

@@ -1,13 +1,46 @@
-"""Starts servers of our own, for the tests of this folder."""
+"""Starts servers for the tests of this folder: ours, and those that share no code with ours."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sidecall
 from own_server import OwnServer, Start
+from peer import MODELS, RECORD, Peer, PeerProcess
+
+MODEL = "penguins.onnx"
+
+
+@pytest.fixture
+def record() -> dict:
+    with sidecall.open(MODELS / MODEL) as model:
+        names = {feature.name for feature in model.features}
+    return {name: value for name, value in RECORD.items() if name in names}
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Peer]]:
+    started = [Peer(MODELS), Peer(MODELS)]
+    yield started
+    for peer in started:
+        peer.close()
+
+
+@pytest.fixture
+def start_peer() -> Iterator[Callable[..., PeerProcess]]:
+    """Starts servers in processes of their own."""
+    started: list[PeerProcess] = []
+
+    def start_one(**options: object) -> PeerProcess:
+        started.append(PeerProcess(MODELS, **options))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start_one
+    for peer in started:
+        peer.kill()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -27,6 +28,16 @@ import onnx
 import onnxruntime
 
 HERE = Path(__file__).parent
+MODELS = HERE.parent / "vectors/models"
+# A record that penguins.onnx takes, and some features more.
+RECORD = {
+    "island": "Biscoe",
+    "bill_length_mm": 45.1,
+    "bill_depth_mm": 14.5,
+    "flipper_length_mm": 215,
+    "body_mass_g": 5000,
+    "sex": "FEMALE",
+}
 DATATYPES = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
@@ -147,8 +158,9 @@ class Peer:
     """Serves all models of a folder until `close`.
 
     `sockets`: a folder for sockets, which the server then listens on besides ports. `tls`: an SSL
-    context for HTTP and credentials for gRPC. `binary`: whether the server takes tensors in binary over HTTP, and says so. `delay`: how many
-    seconds each run takes longer. `answered` counts runs that were answered.
+    context for HTTP and credentials for gRPC. `binary`: whether the server takes tensors in binary
+    over HTTP, and says so. `delay`: how many seconds each run takes longer. `host`, `ports`: where it
+    listens, over HTTP and gRPC; by default on free ports.
     """
 
     def __init__(
@@ -159,20 +171,26 @@ class Peer:
         with_contract: bool = True,
         sockets: Path | None = None,
         tls: tuple[ssl.SSLContext, grpc.ServerCredentials] | None = None,
+        host: str = "127.0.0.1",
+        ports: tuple[int, int] = (0, 0),
     ) -> None:
         self.folder, self.binary, self.with_contract = folder, binary, with_contract
         self.delay = 0.0
+        self.model_id = ""  # told in the metadata and with each answer
+        self.status = 200  # of runs over HTTP; 0 closes the connection without an answer
         self.is_ready = True
         self.raw_contents = True  # whether gRPC answers in binary
         self.seen: list[dict[str, str]] = []  # the headers of runs
         self.change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda outputs: (
             outputs
         )
+        self.num_described = 0  # how often the metadata of a model was asked for
         self._served: dict[str, Served] = {}
         self._lock = threading.Lock()
         self.num_cancelled = 0  # runs over gRPC that the client cancelled
         self._tls = tls
-        self._http = [ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))]
+        self.host = host
+        self._http: list[ThreadingHTTPServer] = [Server((host, ports[0]), handler_of(self))]
         self.port = self._http[0].server_port
         if tls is not None:
             self._http[0].socket = tls[0].wrap_socket(self._http[0].socket, server_side=True)
@@ -187,9 +205,9 @@ class Peer:
         )
         messages()[1].add_GRPCInferenceServiceServicer_to_server(service_of(self), self._grpc)
         self.grpc_port = (
-            self._grpc.add_insecure_port("127.0.0.1:0")
+            self._grpc.add_insecure_port(f"{host}:{ports[1]}")
             if tls is None
-            else self._grpc.add_secure_port("127.0.0.1:0", tls[1])
+            else self._grpc.add_secure_port(f"{host}:{ports[1]}", tls[1])
         )
         if sockets is not None:
             self._grpc.add_insecure_port(f"unix:{sockets}/grpc.sock")
@@ -197,9 +215,20 @@ class Peer:
 
     def uri(self, route: str, model: str) -> str:
         secure = "" if self._tls is None else "s"
-        port = self.grpc_port if route == "grpc" else self.port
-        host = "127.0.0.1" if self._tls is None else "localhost"
-        return f"{route}{secure}://{host}:{port}/{model}"
+        host = self.host if self._tls is None else "localhost"
+        return f"{route}{secure}://{host}:{self.ports[route]}/{model}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"http": self.port, "grpc": self.grpc_port}
+
+    def authority(self, route: str) -> str:
+        return f"{self.host}:{self.ports[route]}"
+
+    def properties_of(self, model: str) -> dict[str, str]:
+        self.num_described += 1
+        told = {"sidecall.model_id": self.model_id} if self.model_id else {}
+        return self.served(model).properties | told
 
     def served(self, model: str) -> Served:
         path = self.folder / model
@@ -222,6 +251,10 @@ class Peer:
             server.shutdown()
             server.server_close()
         self._grpc.stop(None)
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of connections that are not accepted yet
 
 
 class SocketServer(ThreadingHTTPServer):
@@ -268,7 +301,8 @@ def handler_of(peer: Peer) -> type[BaseHTTPRequestHandler]:
                 elif parts[3:] == ["infer"]:
                     self.infer(parts[2], body)
                 else:
-                    self.reply_json(metadata_of(parts[2], peer.served(parts[2])))
+                    properties = peer.properties_of(parts[2])
+                    self.reply_json(metadata_of(parts[2], peer.served(parts[2]), properties))
             except Refused as error:
                 self.reply_json({"error": str(error)}, error.status)
 
@@ -310,14 +344,22 @@ def handler_of(peer: Peer) -> type[BaseHTTPRequestHandler]:
                 else:
                     entry["data"] = array.tolist()
                 described.append(entry)
-            head = json.dumps({"model_name": model, "outputs": described}).encode()
+            document = {"model_name": model, "outputs": described}
+            if peer.model_id:
+                document["parameters"] = {"sidecall.model_id": peer.model_id}
+            head = json.dumps(document).encode()
             headers = {"Inference_Header_Content_Length": str(len(head))} if parts else {}
-            self.reply(200, head + b"".join(parts), **headers)
+            if peer.status == 0:
+                self.close_connection = True
+            elif peer.status != 200:
+                self.reply_json({"error": "not now"}, peer.status)
+            else:
+                self.reply(200, head + b"".join(parts), **headers)
 
     return Handler
 
 
-def metadata_of(name: str, served: Served) -> dict[str, Any]:
+def metadata_of(name: str, served: Served, properties: dict[str, str]) -> dict[str, Any]:
     def listed(specs: list[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:
         return [{"name": n, "datatype": kind, "shape": shape} for n, kind, shape in specs]
 
@@ -327,7 +369,7 @@ def metadata_of(name: str, served: Served) -> dict[str, Any]:
         "platform": "onnxruntime",
         "inputs": listed(served.inputs),
         "outputs": listed(served.outputs),
-        "properties": served.properties,
+        "properties": properties,
     }
 
 
@@ -379,7 +421,7 @@ def service_of(peer: Peer) -> Any:
         for specs, to in ((served.inputs, answer.inputs), (served.outputs, answer.outputs)):
             for name, kind, shape in specs:
                 to.add(name=name, datatype=kind, shape=shape)
-        answer.properties.update(served.properties)
+        answer.properties.update(peer.properties_of(request.name))
         return answer
 
     def infer(request: Any, headers: dict[str, str]) -> Any:
@@ -390,7 +432,11 @@ def service_of(peer: Peer) -> Any:
         outputs = peer.run(
             request.model_name, inputs, [each.name for each in request.outputs], headers
         )
+        if peer.status != 200:
+            raise Refused(503, grpc.StatusCode.UNAVAILABLE, "not now")
         answer = protos.ModelInferResponse(model_name=request.model_name)
+        if peer.model_id:
+            answer.parameters["sidecall.model_id"].string_param = peer.model_id
         for name, array in outputs.items():
             kind = datatype_of(array)
             tensor = answer.outputs.add(name=name, datatype=kind, shape=array.shape)
@@ -414,3 +460,41 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+class PeerProcess:
+    """A Peer in a process of its own, which `kill` ends with all its connections."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        with_contract: bool = True,
+        delay: float = 0.0,
+        host: str = "127.0.0.1",
+        ports: dict[str, int] | None = None,
+    ) -> None:
+        given = (0, 0) if ports is None else (ports["http"], ports["grpc"])
+        code = f"""
+import json, sys, time
+sys.path.insert(0, {str(HERE)!r})
+from pathlib import Path
+import peer
+served = peer.Peer(Path({str(folder)!r}), with_contract={with_contract}, host={host!r}, ports={given})
+served.delay = {delay}
+print(json.dumps(served.ports), flush=True)
+time.sleep(600)
+"""
+        self._process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self.host, self.pid = host, self._process.pid
+        self.ports: dict[str, int] = json.loads(self._process.stdout.readline())
+
+    def authority(self, route: str) -> str:
+        return f"{self.host}:{self.ports[route]}"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

@@ -50,6 +50,8 @@ def serve(
     *,
     clients: Authority | None = None,
     version: ssl.TLSVersion | None = None,
+    host: str = "127.0.0.1",
+    ports: tuple[int, int] = (0, 0),
 ) -> Peer:
     """A server with a certificate for `name`; only clients of `clients` may connect."""
     cert, key = authority.issue(name)
@@ -66,4 +68,4 @@ def serve(
         None if clients is None else clients.cert.read_bytes(),
         require_client_auth=clients is not None,
     )
-    return Peer(MODELS, tls=(context, credentials))
+    return Peer(MODELS, tls=(context, credentials), host=host, ports=ports)
