@@ -22,6 +22,17 @@ inline int escaped_byte(std::string_view text, size_t at) noexcept {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+// Replaces each escape by the byte for which it stands. What is not an escape stays as it is.
+inline std::string percent_decode(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int byte = escaped_byte(text, i);
+    decoded.push_back(byte < 0 ? text[i] : static_cast<char>(byte));
+    if (byte >= 0) i += 2;
+  }
+  return decoded;
+}
+
 // Encodes everything but unreserved characters and those of `also`.
 inline std::string percent_encode(std::string_view text, std::string_view also = {}) {
   static constexpr char kHex[] = "0123456789ABCDEF";

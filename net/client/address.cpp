@@ -9,57 +9,13 @@
 #include <string_view>
 #include <utility>
 
-#include "base/percent.h"
-#include "base/utf8.h"
-#include "net/common/error.h"
+#include "net/common/uri.h"
 
 namespace sidecall::net {
 namespace {
 
-struct Scheme {
-  std::string_view start;
-  Protocol protocol;
-  bool is_secure;
-  bool is_socket;
-  int port;
-};
-
-// Without a port in the URI, http and https use those of the web, as everywhere. gRPC has none that
-// everyone uses; 8001 is that of Triton, MLServer uses 8081.
-constexpr Scheme kSchemes[] = {{"http://", Protocol::kHttp, false, false, 80},
-                               {"https://", Protocol::kHttp, true, false, 443},
-                               {"http+unix:", Protocol::kHttp, false, true, 0},
-                               {"grpc://", Protocol::kGrpc, false, false, 8001},
-                               {"grpcs://", Protocol::kGrpc, true, false, 443},
-                               {"grpc+unix:", Protocol::kGrpc, false, true, 0}};
-constexpr size_t kMaxSocketPath = 107;  // sun_path without its NUL
-
 [[noreturn]] void refuse(const std::string& expected, const std::string& got) {
-  throw Error(SIDECALL_INVALID_ARGUMENT, "uri: expected " + expected + ", got " + got);
-}
-
-std::string percent_decode(std::string_view text, const std::string& what) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    const int byte = escaped_byte(text, i);
-    if (byte < 0) refuse("two hexadecimal digits after each % of " + what, "other characters");
-    decoded.push_back(static_cast<char>(byte));
-    i += 2;
-  }
-  if (!is_utf8_without_nul(decoded)) refuse(what + " in UTF-8 without NUL", "other bytes");
-  return decoded;
-}
-
-// Everything in a URI is visible ASCII; other characters are percent-encoded.
-void require_visible(std::string_view uri) {
-  for (const char c : uri) {
-    if (c <= ' ' || c > '~')
-      refuse("visible ASCII characters, others percent-encoded", "another character");
-  }
+  refuse_uri("uri", expected, got);
 }
 
 Host read_host(std::string_view text, int default_port) {
@@ -117,7 +73,6 @@ void read_option(std::string_view name, const std::string& value, Address* addre
   const std::pair<std::string_view, std::string*> texts[] = {
       {"version", &address->version}, {"contract", &address->contract}, {"ca", &address->ca},
       {"cert", &address->cert},       {"key", &address->key},           {"token", &address->token}};
-  if (value.empty()) refuse("a value for each option of the query", "none");
   for (const auto& [known, to] : texts) {
     if (name != known) continue;
     if (!to->empty()) refuse("each option of the query once", "'" + std::string(name) + "' twice");
@@ -131,18 +86,6 @@ void read_option(std::string_view name, const std::string& value, Address* addre
   if (value == "binary") address->format = Format::kBinary;
   else if (value == "json") address->format = Format::kJson;
   else refuse("format=binary or format=json", "another format");
-}
-
-void read_query(std::string_view query, Address* address) {
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view option = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const size_t equals = option.find('=');
-    if (equals == std::string_view::npos) refuse("NAME=VALUE in the query", "no =");
-    read_option(option.substr(0, equals), percent_decode(option.substr(equals + 1), "the query"),
-                address);
-  }
 }
 
 void check(const Address& address) {
@@ -164,64 +107,42 @@ void check_path(const Address& address) {
   for (std::string_view rest = address.prefix; !rest.empty();) {
     rest.remove_prefix(1);
     const size_t end = std::min(rest.find('/'), rest.size());
-    refuse_dots(percent_decode(rest.substr(0, end), "the path"));
+    refuse_dots(decode_part(rest.substr(0, end), "the path", "uri"));
     rest.remove_prefix(end);
   }
 }
 
 }  // namespace
 
-std::string percent_encode(const std::string& text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string encoded;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-        c == '.' || c == '_' || c == '~') {
-      encoded.push_back(c);
-    } else {
-      encoded.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-    }
-  }
-  return encoded;
-}
-
 Address read_address(const std::string& uri) {
-  require_visible(uri);
-  const auto scheme = std::find_if(
-      std::begin(kSchemes), std::end(kSchemes),
-      [&](const Scheme& each) { return uri.compare(0, each.start.size(), each.start) == 0; });
-  if (scheme == std::end(kSchemes))
-    refuse("http://, https://, http+unix:, grpc://, grpcs:// or grpc+unix:", "another scheme");
+  const Scheme& scheme = scheme_of(uri, "uri");
   Address address;
-  address.protocol = scheme->protocol;
-  address.is_secure = scheme->is_secure;
-  std::string_view rest = std::string_view(uri).substr(scheme->start.size());
+  address.protocol = scheme.is_grpc ? Protocol::kGrpc : Protocol::kHttp;
+  address.is_secure = scheme.is_secure;
+  std::string_view rest = std::string_view(uri).substr(scheme.start.size());
   if (rest.find('#') != std::string_view::npos) refuse("no fragment", "a #");
   const size_t question = rest.find('?');
-  const bool has_query = question != std::string_view::npos;
-  if (has_query) read_query(rest.substr(question + 1), &address);
+  if (question != std::string_view::npos)
+    read_query(rest.substr(question + 1), "uri",
+               [&](std::string_view name, const std::string& value) {
+                 read_option(name, value, &address);
+               });
   rest = rest.substr(0, question);
-  address.label = "server '" + uri.substr(0, scheme->start.size() + rest.size()) + "'";
+  address.label = "server '" + uri.substr(0, scheme.start.size() + rest.size()) + "'";
 
   const size_t slash = rest.rfind('/');
   if (slash == std::string_view::npos || slash + 1 == rest.size())
     refuse("the name of a model after the last /", "none");
-  address.model = percent_decode(rest.substr(slash + 1), "the name of the model");
+  address.model = decode_part(rest.substr(slash + 1), "the name of the model", "uri");
   rest = rest.substr(0, slash);
-  if (scheme->is_socket) {
-    if (rest.compare(0, 2, "//") == 0) rest.remove_prefix(2);
-    address.socket = percent_decode(rest, "the path of the socket");
-    if (address.socket.empty() || address.socket.front() != '/')
-      refuse("an absolute path of a socket", "another path");
-    if (address.socket.size() > kMaxSocketPath)
-      refuse("a path of a socket of at most 107 bytes", "a longer one");
+  if (scheme.is_socket) {
+    address.socket = socket_path(rest, "uri");
   } else {
     const size_t end = std::min(rest.find('/'), rest.size());
     address.prefix = rest.substr(end);
     if (!address.prefix.empty() && address.protocol == Protocol::kGrpc)
       refuse("a host and a model", "further parts of a path");
-    address.hosts = read_hosts(rest.substr(0, end), scheme->port);
+    address.hosts = read_hosts(rest.substr(0, end), scheme.port);
   }
   check(address);
   check_path(address);

@@ -36,7 +36,4 @@ struct Address {
 // Throws INVALID_ARGUMENT.
 Address read_address(const std::string& uri);
 
-// Percent-encodes everything but unreserved characters (RFC 3986).
-std::string percent_encode(const std::string& text);
-
 }  // namespace sidecall::net

@@ -54,17 +54,6 @@ int32_t status_of_gateway(int http_status) {
   }
 }
 
-// gRPC sends messages percent-encoded. What is not an escape stays as it is.
-std::string decode_message(const std::string& text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int byte = escaped_byte(text, i);
-    decoded.push_back(byte < 0 ? text[i] : static_cast<char>(byte));
-    if (byte >= 0) i += 2;
-  }
-  return decoded;
-}
-
 // "" for text that is not base64. gRPC sends it with or without padding.
 std::string decode_base64(std::string_view text) {
   std::string bytes;
@@ -117,7 +106,7 @@ class GrpcClient final : public Client {
     if (code != kGrpcOk && status_of(code) != SIDECALL_DENIED &&
         status_of(code) != SIDECALL_PROTOCOL)
       fail(SIDECALL_UNREACHABLE, "the model is not ready",
-           decode_message(ready.header("grpc-message")));
+           percent_decode(ready.header("grpc-message")));
     if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
     const std::shared_ptr<Exchange> exchange = make_call(
         "ModelMetadata", write_model_request(address_->model, address_->version), deadline);
@@ -157,7 +146,7 @@ class GrpcClient final : public Client {
   // Throws the error of a server of sidecall, which says more than gRPC can.
   static void throw_own_error(const Reply& reply) {
     const int32_t status = status_of_name(reply.header(kStatusTrailer));
-    const std::string message = decode_message(reply.header("grpc-message"));
+    const std::string message = percent_decode(reply.header("grpc-message"));
     if (status == SIDECALL_OK || message.empty()) return;
     throw Error(status, message, decode_base64(reply.header(kFaultsTrailer)));
   }
@@ -167,7 +156,7 @@ class GrpcClient final : public Client {
     if (code != kGrpcOk) throw_own_error(reply);
     if (code != kGrpcOk)
       fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
-           decode_message(reply.header("grpc-message")));
+           percent_decode(reply.header("grpc-message")));
     return unframe_answer(reply.body);
   }
 };

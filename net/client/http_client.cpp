@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/percent.h"
 #include "client.h"
 #include "http_message.h"
 #include "net/common/error.h"

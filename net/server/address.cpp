@@ -10,43 +10,16 @@
 #include <string_view>
 #include <utility>
 
-#include "base/percent.h"
-#include "base/utf8.h"
-#include "net/common/error.h"
+#include "net/common/uri.h"
 
 namespace sidecall::net {
 namespace {
 
-struct Scheme {
-  std::string_view start;
-  bool is_grpc;
-  bool is_secure;
-  bool is_socket;
-};
-constexpr Scheme kSchemes[] = {
-    {"http://", false, false, false},   {"https://", false, true, false},
-    {"http+unix:", false, false, true}, {"grpc://", true, false, false},
-    {"grpcs://", true, true, false},    {"grpc+unix:", true, false, true}};
-constexpr size_t kMaxSocketPath = 107;  // sun_path without its NUL
-
 [[noreturn]] void refuse(const std::string& expected, const std::string& got) {
-  throw Error(SIDECALL_INVALID_ARGUMENT, "at: expected " + expected + ", got " + got);
-}
-
-std::string decode(std::string_view text, const std::string& what) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int byte = text[i] == '%' ? escaped_byte(text, i) : text[i];
-    if (byte < 0) refuse("two hexadecimal digits after each % of " + what, "other characters");
-    if (text[i] == '%') i += 2;
-    decoded.push_back(static_cast<char>(byte));
-  }
-  if (!is_utf8_without_nul(decoded)) refuse(what + " in UTF-8 without NUL", "other bytes");
-  return decoded;
+  refuse_uri("at", expected, got);
 }
 
 void read_option(std::string_view name, const std::string& value, ServerAddress* address) {
-  if (value.empty()) refuse("a value for each option of the query", "none");
   if (name == "host") return address->host_names.push_back(value);
   if (name == "insecure") {
     if (value != "yes") refuse("insecure=yes", "another value");
@@ -65,17 +38,6 @@ void read_option(std::string_view name, const std::string& value, ServerAddress*
            "another option");
   if (!known->second->empty()) refuse("each option once", "'" + std::string(name) + "' twice");
   *known->second = value;
-}
-
-void read_query(std::string_view query, ServerAddress* address) {
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view option = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const size_t equals = option.find('=');
-    if (equals == std::string_view::npos) refuse("NAME=VALUE in the query", "no =");
-    read_option(option.substr(0, equals), decode(option.substr(equals + 1), "the query"), address);
-  }
 }
 
 void read_host(std::string_view text, ServerAddress* address) {
@@ -126,30 +88,21 @@ void check(const ServerAddress& address) {
 }  // namespace
 
 ServerAddress read_server_address(const std::string& at) {
-  for (const char c : at) {
-    if (c <= ' ' || c > '~')
-      refuse("visible ASCII characters, others percent-encoded", "another character");
-  }
-  const Scheme* const scheme = std::find_if(
-      std::begin(kSchemes), std::end(kSchemes),
-      [&](const Scheme& each) { return at.compare(0, each.start.size(), each.start) == 0; });
-  if (scheme == std::end(kSchemes))
-    refuse("http://, https://, http+unix:, grpc://, grpcs:// or grpc+unix:", "another scheme");
+  const Scheme& scheme = scheme_of(at, "at");
   ServerAddress address;
-  address.is_grpc = scheme->is_grpc;
-  address.is_secure = scheme->is_secure;
-  std::string_view rest = std::string_view(at).substr(scheme->start.size());
+  address.is_grpc = scheme.is_grpc;
+  address.is_secure = scheme.is_secure;
+  std::string_view rest = std::string_view(at).substr(scheme.start.size());
   const size_t question = rest.find('?');
-  if (question != std::string_view::npos) read_query(rest.substr(question + 1), &address);
+  if (question != std::string_view::npos)
+    read_query(rest.substr(question + 1), "at",
+               [&](std::string_view name, const std::string& value) {
+                 read_option(name, value, &address);
+               });
   rest = rest.substr(0, question);
-  address.label = std::string(scheme->start) + std::string(rest);
-  if (scheme->is_socket) {
-    if (rest.compare(0, 2, "//") == 0) rest.remove_prefix(2);
-    address.socket = decode(rest, "the path of the socket");
-    if (address.socket.empty() || address.socket.front() != '/' || address.socket.back() == '/')
-      refuse("an absolute path of a socket", "another path");
-    if (address.socket.size() > kMaxSocketPath)
-      refuse("a path of a socket of at most 107 bytes", "a longer one");
+  address.label = std::string(scheme.start) + std::string(rest);
+  if (scheme.is_socket) {
+    address.socket = socket_path(rest, "at");
   } else {
     if (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
     if (rest.find('/') != std::string_view::npos) refuse("HOST:PORT without a path", "a path");

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/utf8.h"
+#include "base/percent.h"
 #include "net/common/datatype.h"
 #include "net/common/grpc_fields.h"
 #include "net/common/grpc_tensor.h"
@@ -23,6 +23,8 @@ using protozero::pbf_writer;
 
 constexpr std::string_view kService = "/inference.GRPCInferenceService/";
 constexpr std::string_view kHealthCheck = "/grpc.health.v1.Health/Check";
+// gRPC sends messages percent-encoded, except for these characters and letters and digits.
+constexpr std::string_view kPlainInMessage = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}";
 constexpr auto kLongestRun = std::chrono::hours(24);
 
 std::string_view method_of(std::string_view target) {
@@ -42,18 +44,6 @@ std::string base64(std::string_view bytes) {
     for (size_t k = 0; k <= count; ++k) out.push_back(kDigits[group >> (18 - 6 * k) & 63]);
   }
   return out;  // gRPC allows to leave the padding out
-}
-
-// gRPC sends messages percent-encoded.
-std::string encode_message(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string encoded;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte <= 0x7e && c != '%') encoded.push_back(c);
-    else encoded.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-  }
-  return encoded;
 }
 
 Response grpc_answer(const std::string& message) {
@@ -208,7 +198,8 @@ Response grpc_error(int code, const std::string& message) {
   Response response;
   response.headers.emplace_back("content-type", "application/grpc");
   response.trailers.emplace_back("grpc-status", std::to_string(code));
-  if (!message.empty()) response.trailers.emplace_back("grpc-message", encode_message(message));
+  if (!message.empty())
+    response.trailers.emplace_back("grpc-message", percent_encode(message, kPlainInMessage));
   return response;
 }
 

@@ -22,16 +22,6 @@ constexpr auto kLongestRun = std::chrono::hours(24);
 
 std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
 
-std::string decode(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int byte = escaped_byte(text, i);
-    decoded.push_back(byte < 0 ? text[i] : static_cast<char>(byte));
-    if (byte >= 0) i += 2;
-  }
-  return decoded;
-}
-
 // The parts of a path of a model: /v2/models/MODEL[/versions/VERSION][/ACTION].
 struct ModelPath {
   std::string model, version;
@@ -48,10 +38,10 @@ ModelPath model_path(std::string_view path) {
     path.remove_prefix(std::min(part.size() + 1, path.size()));
     return part;
   };
-  parts.model = decode(take());
+  parts.model = percent_decode(take());
   std::string_view next = take();
   if (next == "versions") {
-    parts.version = decode(take());
+    parts.version = percent_decode(take());
     next = take();
   }
   parts.action = next;

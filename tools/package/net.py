@@ -45,7 +45,7 @@ INIT = (
 def notices(build: Path) -> str:
     """The licences of everything in the library."""
     parts = [(ROOT / "net/libraries/notices.md").read_text(encoding="utf-8")]
-    for name in ("curl", "nghttp2", "mbedtls"):
+    for name in ("curl", "llhttp", "nghttp2", "mbedtls"):
         text = (build / "net-libraries/licences" / name).read_text(encoding="utf-8")
         parts.append(f"## {name}\n\n{text.strip()}\n")
     return "\n".join(parts)
