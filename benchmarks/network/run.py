@@ -40,6 +40,8 @@ from plan import FULL, GLANCE, QUICK, WORKERS, Cell, Effort, cells_of
 from versions import PACKAGES, programs
 from workload import Workload, all_workloads
 
+from serving import keep_sections
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -373,6 +375,7 @@ def main() -> int:
             "decomposition": decompose.measure(run.build, folder, library, collection),
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
+        document = keep_sections(document, options.output)
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         write_pytest_benchmarks(
             run.pytest_jsons,
