@@ -65,7 +65,9 @@ class Exchange {
 
   // ---- The course: used by the loop, and by the waiter once the exchange is over ----
   std::vector<std::shared_ptr<Replica>> tried;  // the servers that failed
-  std::string problems;                         // of these servers: "a:8000: ...; b:8000: ..."
+  // The servers of which a kept connection had ended. Each may be tried once more.
+  std::vector<std::shared_ptr<Replica>> ended;
+  std::string problems;  // of these servers: "a:8000: ...; b:8000: ..."
   int num_attempts = 0;
   bool may_have_run = false;  // a connection broke after the request was sent
   std::shared_ptr<Replica> answered_by;

@@ -341,6 +341,9 @@ class Loop {
       running->pin.data = running->replica->connect_to.data();
       set(CURLOPT_CONNECT_TO, &running->pin);
     }
+    // Connections that were kept may all have ended.
+    if (exchange.num_attempts > 1 && address.protocol == Protocol::kHttp)
+      set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_QUICK_EXIT, 1L);
@@ -457,8 +460,14 @@ class Loop {
     const Attempt attempt = has_failed         ? Attempt::kFailed
                             : code == CURLE_OK ? Attempt::kAnswered
                                                : Attempt::kUnknown;
+    // A connection that was kept since an earlier request may belong to a server that was replaced.
+    long num_connects = 0;
+    curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS, &num_connects);
+    const bool was_kept =
+        transfer == Transfer::kBroken && num_connects == 0 && running.header_bytes == 0;
     remove(found, attempt, code == CURLE_OK);
-    if (has_failed && send_again(exchange, replica, was_unsent, was_refused, &reply)) return;
+    const Failed failed = {replica, was_unsent, was_refused, was_kept};
+    if (has_failed && send_again(exchange, failed, &reply)) return;
     exchange->answered_by = replica;
     exchange->end(std::move(reply));
   }
@@ -474,15 +483,28 @@ class Loop {
             reply.header("grpc-status") == kUnavailable);
   }
 
-  // Sends a request that failed to another server, if that is allowed and there is one. Otherwise
-  // makes `reply` the outcome.
-  bool send_again(const std::shared_ptr<Exchange>& exchange, const ReplicaPtr& replica,
-                  bool was_unsent, bool was_refused, Reply* reply) {
+  // An attempt that failed.
+  struct Failed {
+    const ReplicaPtr& replica;
+    bool was_unsent;   // the server has certainly not begun to execute the request
+    bool was_refused;  // the server refused the stream
+    bool was_kept;     // a connection that was kept had ended
+  };
+
+  // Sends a request that failed to another server, or over a new connection to this one, if that is
+  // allowed and there is one. Otherwise makes `reply` the outcome.
+  bool send_again(const std::shared_ptr<Exchange>& exchange, const Failed& failed, Reply* reply) {
+    const auto& [replica, was_unsent, was_refused, was_kept] = failed;
     const bool is_bound = exchange->only != nullptr;
     if (exchange->num_attempts == 1 && !is_bound) exchange->tried.reserve(4);
-    if (!is_bound) exchange->tried.push_back(replica);
+    const auto& ended = exchange->ended;
+    const bool may_try_anew =
+        was_kept && std::find(ended.begin(), ended.end(), replica) == ended.end();
+    if (may_try_anew) exchange->ended.push_back(replica);
+    else if (!is_bound) exchange->tried.push_back(replica);
     const bool has_time = exchange->deadline > Clock::now();
     ReplicaPtr next;
+    if (is_bound && may_try_anew && has_time) next = exchange->only;
     if (!is_bound && has_time) next = exchange->replicas->pick(exchange->tried);
     // A server that refused a stream may take it over a new connection.
     if (next == nullptr && was_refused && has_time && exchange->num_attempts < kMaxRefusals) {

@@ -146,3 +146,29 @@ def test_runs_that_last_too_long_are_cut(start: Start) -> None:
     assert time.monotonic() - begun < 5
     thread.join(10)
     assert isinstance(failures[0], errors.PeerDied)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_kept_connections_to_servers_that_were_all_replaced(
+    start: Start, protocol: str, number: signal.Signals
+) -> None:
+    """Each server is tried again over a new connection, so the run fails nowhere."""
+    servers = [start("add.onnx") for _ in range(2)]
+    ports = [each.port(protocol) for each in servers]
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    with sidecall.open(f"{protocol}://{hosts}/add") as model:
+        inputs = {
+            spec.name: np.ones([2 if size is None else size for size in spec.shape], spec.dtype)
+            for spec in model.inputs
+        }
+        expected = model.run(inputs)
+        for _ in range(20):
+            model.run(inputs)  # over kept connections to both
+        for each in servers:
+            each.end(number)
+        for port in ports:
+            start("add.onnx", f"--{protocol}", f"127.0.0.1:{port}")
+        for _ in range(20):
+            answer = model.run(inputs)
+            assert all((answer[name] == expected[name]).all() for name in expected)
