@@ -86,6 +86,11 @@ $(BUILD)/.system-net: $(BUILD)/.system
 	@test -e /usr/include/protozero/pbf_reader.hpp || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libprotozero-dev
 	@touch $@
 
+# The browser in which the page of the server is tested.
+$(BUILD)/.system-browser: $(BUILD)/.system
+	@command -v chromium >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log chromium
+	@touch $@
+
 $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
 	@touch $@
@@ -139,6 +144,11 @@ $(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.creat
 # builds for CPUs, which are much smaller: UV_TORCH_BACKEND=cpu takes them.
 $(VENV)/.torch: $(VENV)/.tests
 	@$(quietly) torch-requirements "installing PyTorch, for tests" $(install) $$($(BIN)/python tools/requirements.py torch)
+	@touch $@
+
+# What drives the browser, and axe-core. They are for tests that run with `make test-long` only.
+$(VENV)/.browser: $(VENV)/.tests
+	@$(quietly) browser-requirements "installing what drives a browser, for tests" $(install) $$($(BIN)/python tools/requirements.py browser)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.tests
@@ -246,7 +256,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(VENV)/.browser $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

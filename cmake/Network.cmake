@@ -8,6 +8,18 @@ if(NOT EXISTS "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a")
 endif()
 sidecall_require_header(SIDECALL_PROTOZERO_INCLUDE protozero/pbf_reader.hpp libprotozero-dev)
 
+# The page of the server. A library of its own, because tests/fuzz links the files too.
+set(page_folder "${PROJECT_SOURCE_DIR}/net/server/page")
+set(page_files index.html style.css page.js answer.js calls.js contract.js elements.js exact.js fields.js tensors.js)
+set(page_source "${PROJECT_BINARY_DIR}/net-page/page_files.cpp")
+list(TRANSFORM page_files PREPEND "${page_folder}/" OUTPUT_VARIABLE page_paths)
+add_custom_command(OUTPUT "${page_source}" DEPENDS ${page_paths} "${PROJECT_SOURCE_DIR}/cmake/EmbedFiles.cmake"
+  COMMAND "${CMAKE_COMMAND}" "-DFOLDER=${page_folder}" "-DFILES=${page_files}" "-DOUT=${page_source}"
+    -P "${PROJECT_SOURCE_DIR}/cmake/EmbedFiles.cmake" VERBATIM)
+add_library(sidecall-net-page OBJECT "${page_source}")
+target_include_directories(sidecall-net-page PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
+set_target_properties(sidecall-net-page PROPERTIES POSITION_INDEPENDENT_CODE ON)
+
 set(net_sources ${SIDECALL_NET_MESSAGES} ${SIDECALL_NET_SESSIONS})
 list(REMOVE_DUPLICATES net_sources)
 add_library(sidecall-net SHARED
@@ -28,7 +40,7 @@ add_library(sidecall-net SHARED
 target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB NGHTTP2_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
 target_include_directories(sidecall-net PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
 target_include_directories(sidecall-net SYSTEM PRIVATE "${SIDECALL_NET_LIBRARIES}/include" "${SIDECALL_PROTOZERO_INCLUDE}")
-target_link_libraries(sidecall-net PRIVATE sidecall-base sidecall-flags sidecall-dependencies
+target_link_libraries(sidecall-net PRIVATE sidecall-net-page sidecall-base sidecall-flags sidecall-dependencies
   "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a" "${SIDECALL_NET_LIBRARIES}/lib/libnghttp2.a"
   "${SIDECALL_NET_LIBRARIES}/lib/libllhttp.a"
   "${SIDECALL_NET_LIBRARIES}/lib/libmbedtls.a" "${SIDECALL_NET_LIBRARIES}/lib/libmbedx509.a"

@@ -7,6 +7,8 @@ namespace sidecall::net {
 inline constexpr const char* kContractKey = "sidecall.contract";
 // Among the properties of a model and the parameters of an answer: the id of the model.
 inline constexpr const char* kModelIdKey = "sidecall.model_id";
+// Among the properties of a model: "passed" if its golden rows ran when the server opened it.
+inline constexpr const char* kGoldenRowsKey = "sidecall.golden_rows";
 // A header of requests over HTTP: how many milliseconds the client waits for the answer.
 inline constexpr const char* kTimeoutHeader = "Sidecall-Timeout-Ms";
 // Trailers of an error over gRPC: the name of the status, and the faults as JSON in base64.

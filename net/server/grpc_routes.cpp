@@ -169,6 +169,7 @@ Response model_metadata(const Site& site) {
   add_specs(grpc::kMetadataOutputs, site.service.outputs, site.service.num_outputs, &writer);
   if (site.service.contract != nullptr) add_property(kContractKey, site.service.contract, &writer);
   if (!names.id.empty()) add_property(kModelIdKey, names.id, &writer);
+  if (site.service.is_verified != 0) add_property(kGoldenRowsKey, "passed", &writer);
   return grpc_answer(message);
 }
 

@@ -12,6 +12,7 @@
 #include "net/common/datatype.h"
 #include "net/common/keys.h"
 #include "net/common/status.h"
+#include "page.h"
 #include "router.h"
 
 namespace sidecall::net {
@@ -75,14 +76,13 @@ std::string metadata(const Site& site) {
   append_specs("inputs", site.service.inputs, site.service.num_inputs, &out);
   append_specs("outputs", site.service.outputs, site.service.num_outputs, &out);
   out.append(",\"properties\":{");
-  if (site.service.contract != nullptr) {
-    out.append("\"").append(kContractKey).append("\":");
-    append_json_string(site.service.contract, &out);
-  }
-  if (!names.id.empty()) {
-    out.append(site.service.contract != nullptr ? ",\"" : "\"").append(kModelIdKey).append("\":");
-    append_json_string(names.id, &out);
-  }
+  const auto add = [&out](const char* key, const std::string& value) {
+    out.append(out.back() == '{' ? "\"" : ",\"").append(key).append("\":");
+    append_json_string(value, &out);
+  };
+  if (site.service.contract != nullptr) add(kContractKey, site.service.contract);
+  if (!names.id.empty()) add(kModelIdKey, names.id);
+  if (site.service.is_verified != 0) add(kGoldenRowsKey, "passed");
   return out + "}}";
 }
 
@@ -115,6 +115,7 @@ Response text_response(int status, const char* type, std::string body) {
   Response response;
   response.status = status;
   response.headers.emplace_back("content-type", type);
+  response.headers.emplace_back("x-content-type-options", "nosniff");
   response.body = std::move(body);
   return response;
 }
@@ -140,7 +141,7 @@ Route http_route(const std::string& target) {
   const std::string_view path = path_of(target);
   if (path == "/v2/health/live" || path == "/v2/health/ready") return Route::kHealth;
   if (path == "/metrics") return Route::kMetrics;
-  if (path == "/v2") return Route::kMetadata;
+  if (path == "/v2" || path == "/v2/models") return Route::kMetadata;
   const ModelPath parts = model_path(path);
   if (!parts.is_valid) return Route::kOther;
   if (parts.action == "infer") return Route::kInfer;
@@ -151,14 +152,17 @@ Route http_route(const std::string& target) {
 
 bool is_open_http(const std::string& target) {
   const std::string_view path = path_of(target);
-  return path == "/v2/health/live" || path == "/v2/health/ready";
+  if (path == "/v2/health/live" || path == "/v2/health/ready") return true;
+  // The page itself tells nothing about the model. It asks for a token and sends it with fetch.
+  return find_page_file(path) != nullptr;
 }
 
 Response Router::answer_http(const Request& request, Route route) {
   const std::string_view path = path_of(request.target);
   const bool is_run = route == Route::kInfer || route == Route::kPredict;
   const ModelPath parts = model_path(path);
-  const bool is_known_path = route != Route::kOther || path == "/openapi.json";
+  const PageFile* const page = find_page_file(path);
+  const bool is_known_path = route != Route::kOther || path == "/openapi.json" || page != nullptr;
   if (!is_known_path) return refusal(404, "expected a path of this server, got another one");
   const bool is_read = request.method == "GET" || request.method == "HEAD";
   if (is_run || !is_read) {
@@ -167,6 +171,7 @@ Response Router::answer_http(const Request& request, Route route) {
     response.headers.emplace_back("allow", is_run ? "POST" : "GET, HEAD");
     return response;
   }
+  if (page != nullptr) return page_response(*page);
   if (parts.is_valid) {
     const ModelNames names = site_.names();
     if (parts.model != names.name || (!parts.version.empty() && parts.version != names.version))
@@ -187,6 +192,11 @@ Response Router::answer_http(const Request& request, Route route) {
         "{\"name\":\"sidecall\",\"version\":\"" SIDECALL_NET_VERSION
         "\",\"extensions\":[\"binary_tensor_data\",\"sidecall.contract/1\",\"sidecall.predict/1\","
         "\"sidecall.timeout/1\"]}");
+  if (path == "/v2/models") {
+    std::string models = "{\"models\":[";
+    append_json_string(site_.name, &models);
+    return json_response(models + "]}");
+  }
   return json_response(metadata(site_));
 }
 

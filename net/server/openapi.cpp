@@ -119,6 +119,7 @@ std::string openapi(const Site& site) {
   };
   const char* const object = R"({"type":"object"})";
   get("/v2", "server", "the name and the extensions of this server", object);
+  get("/v2/models", "models", "the names of the models", object);
   get("/v2/health/live", "live", "whether the server runs", object);
   get("/v2/health/ready", "ready", "whether the server takes requests", object);
   get(model, "model", "what the model takes and returns",
