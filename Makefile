@@ -82,6 +82,12 @@ $(BUILD)/.system-maven: $(BUILD)/.system-java
 	@{ mvn --version && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-surefire-plugin && test -e /usr/share/maven-repo/org/apache/maven/plugins/maven-install-plugin; } >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(maven_packages)
 	@touch $@
 
+# gRPC's own clients, for tests of the server. Java's code generator fits this compiler only.
+grpc_clients := golang-google-grpc-dev libgeronimo-annotation-1.3-spec-java libgrpc-java protobuf-compiler protobuf-compiler-grpc-java-plugin protoc-gen-go-1-5 protoc-gen-go-grpc
+$(BUILD)/.system-grpc-clients: $(BUILD)/.system-go $(BUILD)/.system-java
+	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(grpc_clients) 2>/dev/null | grep -cx installed)" = $(words $(grpc_clients)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(grpc_clients)
+	@touch $@
+
 $(BUILD)/.system-net: $(BUILD)/.system
 	@test -e /usr/include/protozero/pbf_reader.hpp || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libprotozero-dev
 	@touch $@
@@ -256,7 +262,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(VENV)/.browser $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(VENV)/.browser $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

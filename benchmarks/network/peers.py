@@ -56,9 +56,9 @@ def install_triton(folder: Path) -> None:
 
 
 def install_package(package: str) -> Callable[[Path], None]:
-    """Installs a server with its dependencies, separate from the virtual environment.
+    """Installs a server or a client with its dependencies, separate from the virtual environment.
 
-    Some servers pin older versions than other packages need.
+    Some of them pin older versions than other packages need.
     """
 
     def install(folder: Path) -> None:
@@ -75,6 +75,7 @@ PEERS: dict[str, Callable[[Path], None]] = {
     "litserve": install_package("litserve"),
     "bentoml": install_package("bentoml"),
     "mlserver": install_package("mlserver"),
+    "kserve": install_package("kserve"),
 }
 
 

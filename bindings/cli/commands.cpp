@@ -29,7 +29,7 @@ const std::vector<Command>& commands() {
       {"export", "export a pipeline as a model file (uses Python)",
        "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle", run_export,
        "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden "
-       "--no-ranges --dtype --epoch --precision --quiet"},
+       "--no-ranges --dtype --epoch --precision --layout --quiet"},
       {"check", "show which steps of a pipeline can be exported (uses Python)",
        "sidecall check m.joblib --trust-pickle", run_check,
        "--trust-pickle --data --drop --feature-names"},

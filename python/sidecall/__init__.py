@@ -7,6 +7,7 @@ compare compares the original with its exported model, row by row, over any numb
 serve   serves a Python object, a function or a file to other processes of this host
 
 register_converter  lets export convert a class of your own
+export_layout       writes the folder in which NVIDIA's Triton expects an exported file
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sidecall._signature import Column, Feature, Signature, Tensor
     from sidecall.comparing import compare
     from sidecall.converters import register_converter
-    from sidecall.exporting import ExportError, check, export
+    from sidecall.exporting import ExportError, check, export, export_layout
     from sidecall.serving import Server, serve
 
     __version__: str
@@ -48,6 +49,7 @@ __all__ = [
     "engine",
     "errors",
     "export",
+    "export_layout",
     "open",
     "register_converter",
     "serve",
@@ -65,6 +67,7 @@ _LAZY = {
     "compare": "sidecall.comparing",
     "engine": "sidecall._engine",
     "export": "sidecall.exporting",
+    "export_layout": "sidecall.exporting",
     "register_converter": "sidecall.converters",
     "Server": "sidecall.serving",
     "serve": "sidecall.serving",

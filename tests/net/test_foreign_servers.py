@@ -1,6 +1,8 @@
 """NVIDIA's Triton and Seldon's MLServer answer as the model in this process does.
 
-Both run the file with their own Python, and the contract comes from the file that is here.
+The contract comes from the file that is here. Triton serves the folders that `export_layout` and
+`export(..., layout="triton")` write. The wheel that contains Triton has no backend onnxruntime, so
+here the Python backend runs the same files: only the line of the backend is changed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ import onnxruntime
 import pytest
 import sidecall
 from peer import DATATYPES, ONNX_TYPES, free_port
+from sklearn.linear_model import LinearRegression
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("network_library")]
 ROOT = Path(__file__).parents[2]
@@ -29,11 +33,20 @@ MODELS, PEERS = ROOT / "tests/vectors/models", ROOT / "build/peers"
 # Triton's strings need an older NumPy (servers/triton_model.py). MLServer sends null instead of
 # NaN, which some golden rows expect.
 WITHOUT_STRINGS = ["gbm", "steps", "floats_float64", "matrix"]
+EXPORTED = "line"  # a model that the fixture exports
 WITHOUT_NAN = ["gbm", "steps", "penguins", "label_string"]
 
 
-def specs_of(model: str) -> tuple[list, list]:
-    session = onnxruntime.InferenceSession(str(MODELS / f"{model}.onnx"))
+@dataclass
+class Served:
+    """The ports of a server by protocol, and the file of each model that it serves."""
+
+    ports: dict[str, int]
+    files: dict[str, Path]
+
+
+def specs_of(path: Path) -> tuple[list, list]:
+    session = onnxruntime.InferenceSession(str(path))
     return session.get_inputs(), session.get_outputs()
 
 
@@ -71,26 +84,24 @@ def running(words: list, environment: dict[str, str], log: Path, *ports: int) ->
 
 
 @pytest.fixture(scope="module")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder, home = tmp_path_factory.mktemp("triton"), PEERS / "triton/pytriton/tritonserver"
-    for model in WITHOUT_STRINGS:
-
-        def tensors(specs: list) -> str:
-            return ", ".join(
-                f'{{ name: "{spec.name}", dims: {dims_of(spec)}, '
-                f"data_type: TYPE_{ONNX_TYPES[spec.type]} }}"
-                for spec in specs
-            )
-
-        inputs, outputs = specs_of(model)
-        version = folder / "repository" / model / "1"
-        version.mkdir(parents=True)
-        shutil.copy(MODELS / f"{model}.onnx", version / "model.onnx")
-        shutil.copy(Path(__file__).parent / "servers/triton_model.py", version / "model.py")
-        (version.parent / "config.pbtxt").write_text(
-            f'name: "{model}"\nbackend: "python"\ninput [ {tensors(inputs)} ]\n'
-            f"output [ {tensors(outputs)} ]\n"
-        )
+    repository = folder / "repository"
+    files = {
+        name: sidecall.export_layout(MODELS / f"{name}.onnx", repository / name, "triton")
+        for name in WITHOUT_STRINGS
+    }
+    data = np.random.default_rng(0).normal(size=(50, 3))
+    report = sidecall.export(
+        LinearRegression().fit(data, data.sum(axis=1)), repository / EXPORTED, data, layout="triton"
+    )
+    files[EXPORTED] = report.path
+    for file in files.values():
+        shutil.copy(Path(__file__).parent / "servers/triton_model.py", file.parent / "model.py")
+        config = file.parents[1] / "config.pbtxt"
+        before, line, after = config.read_text().partition('\nbackend: "onnxruntime"\n')
+        assert line
+        config.write_text(f'{before}\nbackend: "python"\n{after}')
     ports = {"http": free_port(), "grpc": free_port()}
     libraries = [PEERS / "triton/nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
     words = [
@@ -110,13 +121,14 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]
         "PYTHONPATH": sysconfig.get_path("purelib"),
     }
     with running(words, environment, folder / "log", *ports.values()):
-        yield ports
+        yield Served(ports, files)
 
 
 @pytest.fixture(scope="module")
-def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("mlserver")
-    for model in WITHOUT_NAN:
+    files = {name: MODELS / f"{name}.onnx" for name in WITHOUT_NAN}
+    for model, file in files.items():
 
         def tensors(specs: list) -> list[dict]:
             return [
@@ -124,7 +136,7 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int
                 for spec in specs
             ]
 
-        inputs, outputs = specs_of(model)
+        inputs, outputs = specs_of(file)
         (folder / model).mkdir()
         shutil.copy(
             Path(__file__).parent / "servers/mlserver_runtime.py", folder / model / "runtime.py"
@@ -134,7 +146,7 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int
             "implementation": "runtime.Runtime",
             "inputs": tensors(inputs),
             "outputs": tensors(outputs),
-            "parameters": {"uri": str(MODELS / f"{model}.onnx")},
+            "parameters": {"uri": str(file)},
         }
         (folder / model / "model-settings.json").write_text(json.dumps(settings))
     ports = {"http": free_port(), "grpc": free_port()}
@@ -151,10 +163,10 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int
     }
     words = [sys.executable, PEERS / "mlserver/bin/mlserver", "start", folder]
     with running(words, environment, folder / "log", *ports.values()):
-        yield ports
+        yield Served(ports, files)
 
 
-CASES = [("triton", name) for name in WITHOUT_STRINGS] + [
+CASES = [("triton", name) for name in [*WITHOUT_STRINGS, EXPORTED]] + [
     ("mlserver", name) for name in WITHOUT_NAN
 ]
 
@@ -164,17 +176,17 @@ CASES = [("triton", name) for name in WITHOUT_STRINGS] + [
 def test_golden_rows_and_random_rows_give_the_same_answers(
     server: str, name: str, route: str, request: pytest.FixtureRequest
 ) -> None:
-    port = request.getfixturevalue(server)[route]
-    path = MODELS / f"{name}.onnx"
+    served = request.getfixturevalue(server)
+    port, path = served.ports[route], served.files[name]
     uri = f"{route}://127.0.0.1:{port}/{name}?contract={path}"
     # MLServer takes JSON only over HTTP, and JSON has no NaN, which golden rows may have.
     only_json = server == "mlserver" and route == "http"
     rng = np.random.default_rng(0)
     with (
-        sidecall.open(path) as local,
+        sidecall.open(path, engine="onnxruntime") as local,
         sidecall.open(uri, wait=30, verify="off" if only_json else "error") as remote,
     ):
-        inputs, _ = specs_of(name)
+        inputs, _ = specs_of(path)
         for rows in (1, 7):
             given = {}
             for spec in inputs:

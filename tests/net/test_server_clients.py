@@ -1,9 +1,13 @@
-"""Clients that others wrote call our server: those of Triton, gRPC's own for Python and Node.js."""
+"""Clients that others wrote call our server: those of Triton, of KServe, and gRPC's own.
+
+Those for Go and Java are in test_server_clients_go_java.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +24,7 @@ from vector_servers import MODELS
 
 pytestmark = pytest.mark.usefixtures("network_library")
 HERE = Path(__file__).parent
-NODE_CLIENTS = HERE.parents[1] / "build/peers/node"
+PEERS = HERE.parents[1] / "build/peers"
 ROWS = 3
 
 
@@ -275,7 +279,7 @@ def test_grpcs_client_for_node(server: OwnServer, tmp_path: Path) -> None:
             str(HERE / "open_inference.proto"),
         ],
         env={
-            "NODE_PATH": str(NODE_CLIENTS / "node_modules"),
+            "NODE_PATH": str(PEERS / "node/node_modules"),
             "PATH": "/usr/local/bin:/usr/bin:/bin",
         },
         cwd=tmp_path,
@@ -285,6 +289,24 @@ def test_grpcs_client_for_node(server: OwnServer, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.split() == ["Adelie", "5"], done.stderr
+
+
+@pytest.mark.long
+def test_kserves_clients(server: OwnServer, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, str(HERE / "clients/kserve_client.py")),
+            *(f"http://127.0.0.1:{server.port()}", f"127.0.0.1:{server.port('grpc')}"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(PEERS / "kserve")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    ready = ["True True", "True", "Adelie", "Adelie"]
+    assert done.stdout.splitlines() == [*ready, "404", *ready, "5"], done.stderr
 
 
 @pytest.mark.long

@@ -53,8 +53,8 @@ export function isObject(value) {
 
 const NUMBER = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/
 
-// The number that a person wrote, as JSON has it: +7, .5 and 5. are numbers too. null if the text is
-// no number.
+// The number that a person wrote, as JSON has it: +7, .5 and 5. are numbers too. null if the text
+// is no number.
 export function readNumber(text) {
   const match = NUMBER.exec(text.trim())
   if (match === null) return null

@@ -1,4 +1,4 @@
-"""Export of fitted Python models: `sidecall.export`, `sidecall.check` and their errors.
+"""`sidecall.export`, `sidecall.check`, `sidecall.export_layout` and their errors.
 
 Modules that take long to import are imported only when they are first used.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import DataError, ExportError, FileError, ModelError, ParityError, StepError
 
 if TYPE_CHECKING:
+    from .layouts import export_layout
     from .reports.report import CheckReport, Report
     from .run import check, export
 
@@ -24,11 +25,13 @@ __all__ = [
     "StepError",
     "check",
     "export",
+    "export_layout",
 ]
 
 _LAZY = {
     "export": "run",
     "check": "run",
+    "export_layout": "layouts",
     "Report": "reports.report",
     "CheckReport": "reports.report",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import DataError, ExportError, FileError, ModelError, StepError
-from .files import InputError, load_data, load_model
+from .files import InputError, existing, load_data, load_model
 
 # Exit codes, the same for every command of sidecall. 1 also means that the answer is "no".
 OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.trust_pickle:
         sys.path.insert(0, str(Path.cwd()))
     try:
+        if options.run is _export and options.layout and options.pipeline.endswith(".onnx"):
+            return _export_layout(options)
         model = load_model(options.pipeline, options.trust_pickle)
         data = (
             None
@@ -78,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="sidecall check",
         help="report which steps of a fitted model convert and which do not",
     )
-    for command in (export, check):
-        command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle")
+    for command, also in ((export, ", or with --layout an exported .onnx file"), (check, "")):
+        command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle" + also)
         command.add_argument(
             "--trust-pickle",
             action="store_true",
@@ -107,10 +109,26 @@ def _parser() -> argparse.ArgumentParser:
             help="names for the columns of an array",
         )
     export.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="the ONNX file to write"
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="the ONNX file to write; with --layout the folder to write, FOLDER/NAME",
     )
     export.add_argument(
-        "--name", help="the model's name; by default the file name without its suffix"
+        "--layout",
+        choices=("triton",),
+        help=(
+            "'triton': write a model in a model repository of NVIDIA's Triton, config.pbtxt and "
+            "1/model.onnx, instead of one file"
+        ),
+    )
+    export.add_argument(
+        "--name",
+        help=(
+            "the model's name in its contract; by default the file name without its suffix, or the "
+            "folder's name"
+        ),
     )
     export.add_argument("--version", default="", help="the model's version")
     export.add_argument(
@@ -180,10 +198,27 @@ def _export(options: argparse.Namespace, model: Any, data: Any) -> int:
         epoch=by_feature("epoch", "unit", options.epoch),
         precision=options.precision,
         feature_names=options.feature_names,
+        layout=options.layout,
         progress=False if options.quiet else None,
     )
     if not options.quiet:
         print(report)
+    return OK
+
+
+def _export_layout(options: argparse.Namespace) -> int:
+    from .layouts import export_layout
+
+    existing(options.pipeline)
+    # Only these options say something about a file that exists; the others describe a model.
+    words = ["export", options.pipeline, "-o", options.output, "--layout", options.layout]
+    for name, default in vars(_parser().parse_args(words)).items():
+        if name != "quiet" and getattr(options, name) != default:
+            option = "--" + name.replace("_", "-")
+            return _fail(options, USAGE, f"{option}: {options.pipeline} is exported already")
+    path = export_layout(options.pipeline, options.output, options.layout)
+    if not options.quiet:
+        print(f"{options.pipeline} -> {path}")
     return OK
 
 

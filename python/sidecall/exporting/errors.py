@@ -22,11 +22,14 @@ class DataError(ExportError):
 
 
 class ModelError(ExportError):
-    """The object is not a fitted model, or it fails for the data."""
+    """The object is not a fitted model, or it fails for the data; or a file is not an exported one."""
 
 
 class FileError(ExportError):
-    """The file cannot be written: too large for one ONNX file, or writing fails."""
+    """The file cannot be written: too large for one ONNX file, or writing fails.
+
+    With a layout: its folder has other content, or the server cannot describe the file.
+    """
 
 
 class StepError(ExportError):

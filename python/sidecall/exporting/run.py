@@ -15,6 +15,7 @@ from .data.columns import Column
 from .describe import PROBE_ROWS, SAMPLE_ROWS, Description, about
 from .errors import DataError, ModelError, ParityError, StepError
 from .inputs.domain import input_ranges
+from .layouts import Layout, LayoutFolder
 from .model.original import Original
 from .parity import golden
 from .parity.compare import compare
@@ -52,6 +53,7 @@ def export(
     feature_names: Sequence[str] | None = None,
     classes: Sequence[Any] | None = None,
     epoch: str | Mapping[str, str] | None = None,
+    layout: Layout | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Report:
     """Writes a fitted model as an ONNX file with its contract.
@@ -60,7 +62,8 @@ def export(
 
     model          a fitted scikit-learn estimator or pipeline, xgboost, lightgbm or catboost model,
                    or a PyTorch module in evaluation mode
-    path           where to write the file; it is written whole or not at all
+    path           where to write the file; it is written whole or not at all. With a layout, the
+                   folder to write
     data           representative rows in the types that the model was trained on: a DataFrame (of
                    pandas, polars or pyarrow), an array or a list of text. They decide the types of
                    the features, and parity is measured on them: the more rows, the better. Without
@@ -68,7 +71,7 @@ def export(
                    For a PyTorch module: a tensor, an array or a DataFrame; a tuple of these for
                    several arguments; or a dict of them by the names of the arguments. The first
                    dimension of each is the rows
-    name, version  for people and logs; by default the name is the file's stem
+    name, version  for people and logs; by default the name is the file's stem, or the folder's name
     metadata       a JSON object to store in the contract
     golden         which rows each process verifies when it first opens the file: "synthetic",
                    "real" (rows of `data` are then stored in the file) or "none"
@@ -86,6 +89,9 @@ def export(
     epoch          lets records have plain numbers for dates with a time zone, and says what these
                    numbers count since 1970 in UTC: "s", "ms", "us" or "ns", for all such features
                    or by feature name. Without it numbers are refused
+    layout         "triton": writes the folder of a model in a model repository of NVIDIA's Triton.
+                   For the path "models/fraud" these are models/fraud/config.pbtxt and
+                   models/fraud/1/model.onnx. `export_layout` does this with a file that exists
     progress       True or False for a bar, or a function (rows done, rows in all); by default a bar
                    if the export takes long and runs on a terminal
 
@@ -98,7 +104,9 @@ def export(
     >>> print(report)  # doctest: +SKIP
     """
     target = Path(path)
-    identity = about(name if name is not None else target.stem, version, metadata)
+    folder = None if layout is None else LayoutFolder(path, layout)
+    by_default = target.stem if folder is None else target.name
+    identity = about(name if name is not None else by_default, version, metadata)
     if is_of_torch(model):
         from .pytorch.run import refuse_options
 
@@ -113,7 +121,10 @@ def export(
         report, graph = conversion.convert(bar.advance)
     report.contract["model"] = identity | {"task": described.original.task}
     content = artifact.seal(graph, report.contract)
-    artifact.write(target, content)
+    if folder is None:
+        artifact.write(target, content)
+    else:
+        target = folder.write(content, graph.graph)
     report.path, report.size_bytes, report.seconds = (
         target,
         len(content),

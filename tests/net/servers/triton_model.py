@@ -1,5 +1,9 @@
-"""Triton's Python backend for one ONNX file, model.onnx beside this file."""
+"""Triton's Python backend for one ONNX file, model.onnx beside this file.
 
+The inputs and outputs are those of config.pbtxt, as with the backend onnxruntime.
+"""
+
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,7 +22,9 @@ class TritonPythonModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(folder / "model.onnx", options)
-        self.outputs = [spec.name for spec in self.session.get_outputs()]
+        config = json.loads(args["model_config"])
+        self.inputs = [spec["name"] for spec in config["input"]]
+        self.outputs = [spec["name"] for spec in config["output"]]
 
     def execute(self, requests: list) -> list:
         return [self.answer(request) for request in requests]
@@ -26,8 +32,8 @@ class TritonPythonModel:
     def answer(self, request):
         # The backend's own conversion to NumPy, which strings need, supports only NumPy 1.
         inputs = {
-            spec.name: np.from_dlpack(pb_utils.get_input_tensor_by_name(request, spec.name))
-            for spec in self.session.get_inputs()
+            name: np.from_dlpack(pb_utils.get_input_tensor_by_name(request, name))
+            for name in self.inputs
         }
         answers = self.session.run(self.outputs, inputs)
         return pb_utils.InferenceResponse(
