@@ -27,7 +27,12 @@ struct NetworkService {
   static int32_t open_call(void* context, size_t max_fault_bytes, sidecall_service_call** out,
                            sidecall_net_error* err);
   static void log(void* context, int32_t level, const char* event, const char* facts) {
-    of(context).log_->add(static_cast<shm::LogLevel>(level), event, "{" + std::string(facts) + "}");
+    try {
+      const std::string object = "{" + std::string(facts) + "}";
+      of(context).log_->add(static_cast<shm::LogLevel>(level), event, object);
+    } catch (const std::exception&) {
+      // Without memory the event is lost.
+    }
   }
 };
 

@@ -16,6 +16,7 @@ constexpr size_t kReadBytes = size_t{64} * 1024;
 // How much a connection reads before others get their turn.
 constexpr size_t kMaxReadPerTurn = size_t{1024} * 1024;
 constexpr size_t kMaxOutput = size_t{256} * 1024;  // that waits before more is produced
+constexpr auto kDrainGrace = std::chrono::milliseconds(100);
 constexpr auto kLongestHandshake = std::chrono::seconds(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
 // After the last answer, what a client still sends is read for a moment.
@@ -28,7 +29,8 @@ void Output::add(std::string bytes) {
   if (bytes.empty()) return;
   bytes_ += bytes.size();
   constexpr size_t kSmall = 4096;
-  if (!parts_.empty() && bytes.size() <= kSmall && parts_.back().size() <= kSmall)
+  // The first part may be half sent. With TLS, the rest must then be given again without a change.
+  if (parts_.size() > 1 && bytes.size() <= kSmall && parts_.back().size() <= kSmall)
     parts_.back().append(bytes);
   else parts_.push_back(std::move(bytes));
 }
@@ -166,9 +168,18 @@ void Connection::watch() {
 
 void Connection::drain(Clock::time_point now) {
   if (is_closed_) return;
-  if (session_ == nullptr) return close();
-  session_->drain(now);
+  if (drained_ == Clock::time_point()) drained_ = now;
+  const bool is_over = now - drained_ >= kDrainGrace;
+  if (session_ != nullptr) session_->drain(is_over);
+  else if (is_over) return close();
   flush();
+}
+
+bool Connection::is_busy(Clock::time_point now) const {
+  if (is_closed_ || is_finished_) return false;
+  const bool is_in_grace = drained_ != Clock::time_point() && now - drained_ < kDrainGrace;
+  if (session_ == nullptr) return is_in_grace;
+  return is_in_grace || session_->is_busy() || session_->is_over() || !output_.is_empty();
 }
 
 void Connection::check_time(Clock::time_point now) {

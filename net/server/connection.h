@@ -31,6 +31,9 @@ class Output {
   size_t bytes_ = 0;
 };
 
+// An answer of this size is sent even if the memory for all answers is used up.
+inline constexpr size_t kSmallAnswer = 4096;
+
 // Counts what a connection holds in the memory of all. Shared by the streams of a connection.
 class HeldMemory {
  public:
@@ -50,6 +53,28 @@ class HeldMemory {
   uint64_t bytes_ = 0;
 };
 
+// Whether the body of a request arrives fast enough: at least 16 KiB/s in each window of 30 s.
+class BodyProgress {
+ public:
+  BodyProgress() = default;
+  explicit BodyProgress(Clock::time_point now) : since_(now) {}
+  void add(size_t bytes) noexcept { bytes_ += bytes; }
+  // Called about once a second.
+  bool is_slow(Clock::time_point now) noexcept {
+    if (now - since_ < kWindow) return false;
+    const bool is_slow = bytes_ < kLeastBytes;
+    since_ = now;
+    bytes_ = 0;
+    return is_slow;
+  }
+
+ private:
+  static constexpr auto kWindow = std::chrono::seconds(30);
+  static constexpr size_t kLeastBytes = size_t{30} * 16 * 1024;
+  Clock::time_point since_;
+  size_t bytes_ = 0;
+};
+
 // The protocol of a connection.
 class Session {
  public:
@@ -67,8 +92,9 @@ class Session {
   virtual bool is_over() const = 0;
   // Whether the connection ended because of what the client sent.
   virtual bool is_broken() const = 0;
-  // The server ends: answers what has been asked for, and nothing else.
-  virtual void drain(Clock::time_point now) = 0;
+  // The server ends: answers what has been asked for, and nothing else. Called again and again.
+  // `is_over`: requests that were on their way have had the time to arrive.
+  virtual void drain(bool is_over) = 0;
   // Ends what takes the client too long. Called about once a second.
   virtual void check_time(Clock::time_point now) = 0;
   // Whether a request has begun.
@@ -96,7 +122,9 @@ class Connection final : public Watched {
   void drain(Clock::time_point now);
   void check_time(Clock::time_point now);
   bool is_closed() const { return is_closed_; }
-  bool is_busy() const { return session_ != nullptr && session_->is_busy(); }
+  // Whether a client waits for an answer, or may have sent a request: in a drain, a connection
+  // counts as busy for kDrainGrace, because requests may be on their way.
+  bool is_busy(Clock::time_point now) const;
   HeldMemory& memory() { return memory_; }
 
  private:
@@ -122,6 +150,7 @@ class Connection final : public Watched {
   bool is_finished_ = false;  // everything is sent, and the client was told
   size_t dropped_ = 0;        // bytes that arrived after that
   Clock::time_point opened_;
+  Clock::time_point drained_;     // when the drain began
   Clock::time_point progressed_;  // when bytes were sent, or nothing waited
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/percent.h"
+#include "base/utf8.h"
 #include "net/common/datatype.h"
 #include "net/common/grpc_fields.h"
 #include "net/common/grpc_tensor.h"
@@ -199,8 +200,12 @@ Response grpc_error(int code, const std::string& message) {
   Response response;
   response.headers.emplace_back("content-type", "application/grpc");
   response.trailers.emplace_back("grpc-status", std::to_string(code));
-  if (!message.empty())
-    response.trailers.emplace_back("grpc-message", percent_encode(message, kPlainInMessage));
+  // Clients take few bytes of trailers.
+  constexpr size_t kMaxMessage = 1023;
+  const std::string_view text =
+      std::string_view(message).substr(0, cut_length(message, kMaxMessage));
+  if (!text.empty())
+    response.trailers.emplace_back("grpc-message", percent_encode(text, kPlainInMessage));
   return response;
 }
 

@@ -18,8 +18,6 @@ constexpr size_t kMaxHeaderBytes = size_t{16} * 1024;
 constexpr size_t kMaxHeaders = 100;
 constexpr auto kLongestIdle = std::chrono::seconds(120);
 constexpr auto kLongestHead = std::chrono::seconds(10);
-constexpr auto kLongestBody = std::chrono::seconds(30);
-constexpr int64_t kLeastBytesPerSecond = 16384;  // of a body, after that
 
 const char* reason_of(int status) {
   switch (status) {
@@ -114,7 +112,9 @@ class Http1 final : public Session, private Responder {
   }
 
   void receive(const char* data, size_t bytes) override {
-    const bool is_free = pending_.empty() && ready_.empty() && state_ != State::kRunning;
+    // The body of a request may arrive before "100 Continue" was sent.
+    const bool is_free =
+        pending_.empty() && state_ != State::kRunning && (ready_.empty() || state_ == State::kBody);
     if (is_free) parse({data, bytes});
     else pending_.append(data, bytes);
   }
@@ -138,18 +138,17 @@ class Http1 final : public Session, private Responder {
   bool is_broken() const override { return is_broken_; }
   bool is_busy() const override { return state_ != State::kIdle && state_ != State::kOver; }
 
-  void drain(Clock::time_point) override {
+  void drain(bool is_over) override {
     is_draining_ = true;
-    if (state_ == State::kIdle) state_ = State::kOver;
+    if (is_over && state_ == State::kIdle && pending_.empty() && ready_.empty())
+      state_ = State::kOver;
   }
 
   void check_time(Clock::time_point now) override {
     const auto took = now - since_;
-    const auto least =
-        std::chrono::seconds(static_cast<int64_t>(request_.body.size()) / kLeastBytesPerSecond);
     if (state_ == State::kIdle && took > kLongestIdle) state_ = State::kOver;
     const bool is_slow = (state_ == State::kHead && took > kLongestHead) ||
-                         (state_ == State::kBody && took > kLongestBody + least);
+                         (state_ == State::kBody && progress_.is_slow(now));
     if (is_slow) fail(408, "expected the whole request in time, got a part of it");
   }
 
@@ -250,13 +249,15 @@ class Http1 final : public Session, private Responder {
     keeps_open_ = llhttp_should_keep_alive(&parser_) != 0;
     state_ = State::kBody;
     since_ = Clock::now();
+    progress_ = BodyProgress(since_);
+    max_body_bytes_ = router_->max_body_bytes(request_);
     if (std::optional<Response> refused = router_->refuse(request_)) {
       refused->must_close = true;
       queue(std::move(*refused));
       return HPE_USER;
     }
     const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;
-    if (has_length && parser_.content_length > site_.options.max_request_bytes)
+    if (has_length && parser_.content_length > max_body_bytes_)
       return refuse(413, "expected a smaller body, got a larger one");
     const std::string expectation = lower(request_.header("expect"));
     if (!expectation.empty() && expectation != "100-continue")
@@ -268,9 +269,10 @@ class Http1 final : public Session, private Responder {
   }
 
   int add_body(const char* text, size_t length) {
-    if (request_.body.size() + length > site_.options.max_request_bytes)
+    if (request_.body.size() + length > max_body_bytes_)
       return refuse(413, "expected a smaller body, got a larger one");
     request_.body.append(text, length);
+    progress_.add(length);
     if (!connection_->memory().set(request_.body.capacity()))
       return refuse(503, "the memory for requests is used up");
     return 0;
@@ -300,6 +302,7 @@ class Http1 final : public Session, private Responder {
     state_ = State::kRunning;
     request_.begun = Clock::now();
     Request request = std::exchange(request_, {});
+    wants_head_only_ = std::exchange(is_head_only_, false);
     head_bytes_ = 0;
     num_hosts_ = 0;
     is_answering_ = true;
@@ -321,6 +324,8 @@ class Http1 final : public Session, private Responder {
   }
 
   void queue(Response response) {
+    if (!connection_->memory().set(response.body.capacity()) && response.body.size() > kSmallAnswer)
+      response = http_error({SIDECALL_OUT_OF_MEMORY, "the memory for answers is used up", ""});
     const bool must_close = response.must_close || !keeps_open_ || is_draining_;
     std::string head =
         "HTTP/1.1 " + std::to_string(response.status) + " " + reason_of(response.status) + "\r\n";
@@ -334,9 +339,8 @@ class Http1 final : public Session, private Responder {
         .append("\r\n");
     if (must_close) head.append("connection: close\r\n");
     head.append("\r\n");
-    connection_->memory().set(response.body.capacity());
     constexpr size_t kSmall = 4096;
-    if (is_head_only_) response.body.clear();
+    if (std::exchange(wants_head_only_, false)) response.body.clear();
     if (response.body.size() <= kSmall) {
       head.append(response.body);
       ready_.push_back(std::move(head));
@@ -358,10 +362,11 @@ class Http1 final : public Session, private Responder {
   std::string name_, value_;
   size_t head_bytes_ = 0;
   int num_hosts_ = 0;
-  bool is_complete_ = false;   // llhttp has read a whole request
-  bool keeps_open_ = true;     // after the response
-  bool is_head_only_ = false;  // the response has no body
-  bool is_answering_ = false;  // the router is called, and may respond at once
+  bool is_complete_ = false;      // llhttp has read a whole request
+  bool keeps_open_ = true;        // after the response
+  bool is_head_only_ = false;     // the request that is being read is a HEAD
+  bool wants_head_only_ = false;  // the one that is answered is
+  bool is_answering_ = false;     // the router is called, and may respond at once
   bool is_draining_ = false;
   bool is_broken_ = false;
   int status_ = 0;  // with which the request is refused
@@ -369,6 +374,8 @@ class Http1 final : public Session, private Responder {
   std::string pending_;             // bytes after the request that is answered
   std::vector<std::string> ready_;  // to be sent
   Clock::time_point since_;         // of the state
+  BodyProgress progress_;
+  uint64_t max_body_bytes_ = 0;  // of the present request
 };
 
 }  // namespace

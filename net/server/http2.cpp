@@ -22,9 +22,6 @@ constexpr size_t kMaxHeaderBytes = size_t{16} * 1024;
 constexpr size_t kMaxHeaders = 100;
 constexpr auto kLongestIdle = std::chrono::minutes(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
-constexpr int64_t kLeastBytesPerSecond = 16384;  // of a body, after that
-// After the first notice of the end, requests that are on their way still arrive.
-constexpr auto kGrace = std::chrono::milliseconds(100);
 // Streams that the client resets, or makes us reset: this many at once, and then so many a second.
 constexpr uint64_t kResetBurst = 200, kResetsPerSecond = 50;
 
@@ -40,7 +37,8 @@ class Http2;
 
 class Stream final : public Responder {
  public:
-  Stream(Http2* session, int32_t number) : session_(session), id(number), since(Clock::now()) {}
+  Stream(Http2* session, int32_t number)
+      : session_(session), id(number), since(Clock::now()), progress(since) {}
   void respond(Response given) override;
 
  private:
@@ -56,7 +54,9 @@ class Stream final : public Responder {
   bool is_complete = false;  // the whole request is there
   bool is_running = false;   // the router has the request
   bool is_answered = false;  // a response is there
-  Clock::time_point since;   // of the last progress
+  Clock::time_point since;   // when bytes of the response were sent
+  BodyProgress progress;
+  uint64_t max_body_bytes = 0;
 };
 
 class Http2 final : public Session {
@@ -129,12 +129,11 @@ class Http2 final : public Session {
   bool is_broken() const override { return is_broken_; }
   bool is_busy() const override { return !streams_.empty() || (is_draining_ && !is_ending_); }
 
-  void drain(Clock::time_point now) override {
+  void drain(bool is_over) override {
     if (!is_draining_) {
       is_draining_ = true;
-      drained_ = now;
       nghttp2_submit_shutdown_notice(session_.get());
-    } else if (!is_ending_ && now - drained_ >= kGrace) {
+    } else if (!is_ending_ && is_over) {
       is_ending_ = true;
       nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE,
                             nghttp2_session_get_last_proc_stream_id(session_.get()),
@@ -146,11 +145,10 @@ class Http2 final : public Session {
     if (streams_.empty() && now - since_ > kLongestIdle)
       nghttp2_session_terminate_session(session_.get(), NGHTTP2_NO_ERROR);
     for (const auto& [id, stream] : streams_) {
-      const auto least = std::chrono::seconds(static_cast<int64_t>(stream->request.body.size()) /
-                                              kLeastBytesPerSecond);
-      const bool is_waiting = stream->is_running && !stream->is_answered;
-      const auto longest = stream->is_answered ? kLongestStall : kLongestStall + least;
-      if (!is_waiting && now - stream->since > longest) {
+      const bool is_slow = stream->is_answered   ? now - stream->since > kLongestStall
+                           : stream->is_complete ? false
+                                                 : stream->progress.is_slow(now);
+      if (is_slow) {
         is_broken_ = true;
         reset(id, NGHTTP2_CANCEL);
       }
@@ -161,6 +159,11 @@ class Http2 final : public Session {
   void answer(Stream* stream) {
     stream->is_answered = true;
     stream->since = Clock::now();
+    if (!hold(stream, stream->response.body.size()) &&
+        stream->response.body.size() > kSmallAnswer) {
+      const Failure failure{SIDECALL_OUT_OF_MEMORY, "the memory for answers is used up", ""};
+      stream->response = router_->is_grpc() ? grpc_failure(failure) : http_error(failure);
+    }
     const Response& response = stream->response;
     const std::string status = std::to_string(response.status);
     std::vector<nghttp2_nv> fields;
@@ -179,13 +182,13 @@ class Http2 final : public Session {
     }
     const std::string length = std::to_string(response.body.size());
     if (response.trailers.empty()) add(kLength, length);
-    hold(stream, response.body.size());
     nghttp2_data_provider2 provider{};
     provider.source.ptr = stream;
     provider.read_callback = &on_read;
     const int result = nghttp2_submit_response2(session_.get(), stream->id, fields.data(),
                                                 fields.size(), has_body ? &provider : nullptr);
     if (result == NGHTTP2_ERR_NOMEM) throw std::bad_alloc();
+    if (result != 0) reset(stream->id, NGHTTP2_INTERNAL_ERROR);
     connection_->flush();
   }
 
@@ -255,10 +258,11 @@ class Http2 final : public Session {
       Stream* const stream = self.find(id);
       if (stream == nullptr || stream->is_answered) return 0;
       std::string& body = stream->request.body;
-      if (body.size() + bytes > self.site_.options.max_request_bytes) {
+      if (body.size() + bytes > stream->max_body_bytes) {
         self.refuse(stream, SIDECALL_OUT_OF_RANGE, "expected a smaller request, got a larger one");
         return 0;
       }
+      stream->progress.add(bytes);
       const size_t before = body.capacity();
       body.append(view(data, bytes));
       if (!self.hold(stream, body.capacity() - before))
@@ -279,6 +283,7 @@ class Http2 final : public Session {
           self.answer(stream);
           return 0;
         }
+        stream->max_body_bytes = self.router_->max_body_bytes(stream->request);
       }
       if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
       stream->is_complete = stream->is_running = true;
@@ -295,6 +300,8 @@ class Http2 final : public Session {
   void refuse(Stream* stream, int32_t status, const char* problem) {
     const Failure failure{status, problem, ""};
     stream->response = router_->is_grpc() ? grpc_failure(failure) : http_error(failure);
+    constexpr int kTooLarge = 413;
+    if (!router_->is_grpc() && status == SIDECALL_OUT_OF_RANGE) stream->response.status = kTooLarge;
     answer(stream);
   }
 
@@ -374,7 +381,6 @@ class Http2 final : public Session {
   bool is_ending_ = false;  // the last notice is sent
   double resets_ = 0;
   Clock::time_point resets_counted_;
-  Clock::time_point drained_;
   Clock::time_point since_;  // of the last request
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "net/common/error.h"
 #include "net/common/tensor_data.h"
 #include "runs.h"
@@ -24,6 +25,12 @@ size_t output_index(const sidecall_net_service& service, const std::string& name
     if (name == service.outputs[i].name) return i;
   }
   throw Error(SIDECALL_UNKNOWN_NAME, "output: expected a name of the model, got another name");
+}
+
+void require_name(const std::string& name) {
+  constexpr size_t kMaxName = 1024;
+  if (name.empty() || name.size() > kMaxName || !is_utf8_without_nul(name))
+    broken("a name of each input, in UTF-8 and of at most 1024 bytes", "another one");
 }
 
 void require_unique(const InferPlan& plan) {

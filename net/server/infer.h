@@ -43,7 +43,9 @@ void give_tensors(const sidecall_net_service& service, sidecall_service_call* ca
 
 // The index of the output with this name. Throws UNKNOWN_NAME.
 size_t output_index(const sidecall_net_service& service, const std::string& name);
-// Throws PROTOCOL if the requests names an input or output twice.
+// Throws PROTOCOL unless this can be the name of an input.
+void require_name(const std::string& name);
+// Throws PROTOCOL if the request names an input or output twice.
 void require_unique(const InferPlan& plan);
 // Throws UNSUPPORTED if the outputs of the plan have more than `most` bytes.
 void require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most);

@@ -57,8 +57,7 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
   for (size_t i = 0; i < fields.size(); ++i) {
     ReceivedTensor& tensor = plan.inputs.emplace_back();
     tensor.name = std::move(fields[i].name);
-    if (!is_utf8_without_nul(tensor.name) || tensor.name.empty())
-      broken("a name of each input", "none");
+    require_name(tensor.name);
     const std::string what = "input '" + tensor.name + "'";
     tensor.dtype = read_datatype(fields[i].datatype, what);
     tensor.dims = std::move(fields[i].dims);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/json_text.h"
-#include "base/utf8.h"
 #include "infer.h"
 #include "net/common/error.h"
 #include "net/common/json_tensor.h"
@@ -54,8 +53,7 @@ InferPlan read(const Request& request, const sidecall_net_service& service) {
   for (const json::Value& each : inputs->GetArray()) {
     ReceivedTensor& tensor = plan.inputs.emplace_back();
     tensor.name = text_at(each, "name");
-    if (!is_utf8_without_nul(tensor.name) || tensor.name.empty())
-      broken("a name of each input", "none");
+    require_name(tensor.name);
     const std::string what = "input '" + tensor.name + "'";
     refuse_extensions(each, what);
     read_json_tensor(each, what, &binary, &tensor);

@@ -86,12 +86,10 @@ void Listener::listen_unix(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
-  // Only this user may connect; the folder can widen that.
-  const mode_t before = ::umask(0177);
-  const int result = ::bind(fd(), reinterpret_cast<sockaddr*>(&address), sizeof address);
-  const int error = errno;
-  ::umask(before);
-  if (result != 0) fail(label, error);
+  // Only this user may connect. The file gets the mode that the socket has when it is bound.
+  constexpr mode_t kOwnerOnly = 0600;
+  ::fchmod(fd(), kOwnerOnly);
+  if (::bind(fd(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail(label, errno);
   path_ = path;
 }
 

@@ -80,8 +80,8 @@ void Loop::wake() noexcept { eventfd_write(wake_->fd, 1); }
 
 void Loop::run() noexcept {
   while (!shared_.should_stop.load(std::memory_order_acquire)) {
-    poller_.poll(is_draining_ ? kDrainTickMs : clients_.empty() ? -1 : kTickMs);
     try {
+      poller_.poll(is_draining_ ? kDrainTickMs : clients_.empty() ? -1 : kTickMs);
       if (!is_draining_ && site_.is_draining.load(std::memory_order_acquire)) begin_drain();
       check_time();
       reap();
@@ -176,15 +176,16 @@ void Loop::check_time() {
 // Forgets connections that are closed.
 void Loop::reap() {
   bool is_busy = false;
+  const Clock::time_point now = Clock::now();
   for (size_t i = 0; i < clients_.size();) {
     Client& client = clients_[i];
-    is_busy = is_busy || client.connection->is_busy();
+    is_busy = is_busy || client.connection->is_busy(now);
     if (!client.connection->is_closed()) {
       ++i;
       continue;
     }
     if (!client.address.empty()) leave(client.address);
-    poller_.retire(std::move(client.connection));
+    client.connection.reset();  // between two turns, so no event can be on its way to it
     std::swap(client, clients_.back());
     clients_.pop_back();
   }

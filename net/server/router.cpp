@@ -90,6 +90,14 @@ std::optional<Response> Router::refuse(const Request& request) {
   return refused;
 }
 
+uint64_t Router::max_body_bytes(const Request& request) const {
+  constexpr uint64_t kSmall = 4096;
+  const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
+  const bool is_run = route == Route::kInfer || route == Route::kPredict;
+  return is_run ? site_.options.max_request_bytes
+                : std::min(kSmall, site_.options.max_request_bytes);
+}
+
 void Router::handle(Request&& request, Responder* responder) {
   const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
   const bool is_run = route == Route::kInfer || route == Route::kPredict;

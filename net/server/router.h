@@ -41,6 +41,8 @@ class Router {
 
   // Checks a request before its body is there. Returns the response that refuses it.
   std::optional<Response> refuse(const Request& request);
+  // How many bytes the body of a request may have. What is no run needs next to none.
+  uint64_t max_body_bytes(const Request& request) const;
   // Responds exactly once, possibly before it returns. The request is used up.
   void handle(Request&& request, Responder* responder);
   // The responder is about to be destroyed.

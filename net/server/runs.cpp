@@ -20,6 +20,7 @@ constexpr int64_t kShortNs = 200000;
 // Further runs of one thread are refused with BUSY.
 constexpr size_t kMaxRunning = 256;
 constexpr size_t kMaxIdle = 64;
+constexpr size_t kMaxIdleBytes = size_t{1024} * 1024;
 
 int64_t left_ns(Clock::time_point deadline) {
   return std::max<int64_t>((deadline - Clock::now()).count(), 0);
@@ -120,15 +121,17 @@ void Runs::begin(Responder* responder, Order order) {
           poller_->add(fd, EPOLLIN, run.get());
           run->is_watched = true;
         }
-        running_.reserve(running_.size() + 1);
-        check_call(service_, call, service_.start(call, left, &error), error);
+        Run* const key = run.get();
+        std::unique_ptr<Run>& owner = running_[key];  // may fail, so it comes before the start
+        const int32_t status = service_.start(call, left, &error);
+        if (status != SIDECALL_OK) running_.erase(key);
+        check_call(service_, call, status, error);
+        run->responder = responder;
+        owner = std::move(run);
         is_started = true;
       },
       &failure);
   if (is_started) {
-    run->responder = responder;
-    Run* const key = run.get();
-    running_.emplace(key, std::move(run));
     metrics_->runs.fetch_add(1, std::memory_order_relaxed);
     return;
   }
@@ -167,11 +170,12 @@ void Runs::end(std::unique_ptr<Run> run, const Failure* failure) {
   run->order = {};
   const bool is_reusable = failure == nullptr || (failure->status != SIDECALL_TIMEOUT &&
                                                   failure->status != SIDECALL_CANCELLED);
-  if (failure == nullptr) {
-    int64_t& known = estimate(order.request_bytes);
-    const int64_t took = std::max<int64_t>((Clock::now() - run->begun).count(), 1);
-    known = known == 0 ? took : std::max<int64_t>(known + (took - known) / 4, 1);
-  }
+  // A run that failed quickly tells nothing. The estimate rises at once and falls slowly, so that a
+  // long run makes the next ones of its size leave this thread.
+  int64_t& known = estimate(order.request_bytes);
+  const int64_t took = std::max<int64_t>((Clock::now() - run->begun).count(), 1);
+  if (took > known && (failure == nullptr || known != 0)) known = took;
+  else if (failure == nullptr) known -= (known - took) / 8;
   Response response;
   if (responder != nullptr) {
     Failure unanswered{};
@@ -180,7 +184,10 @@ void Runs::end(std::unique_ptr<Run> run, const Failure* failure) {
     if (failure != nullptr || has_failed)
       response = order.fail(failure != nullptr ? *failure : unanswered);
   }
-  if (is_reusable && idle_.size() < kMaxIdle) {
+  // A call keeps the memory of its largest run.
+  const bool is_small =
+      order.request_bytes <= kMaxIdleBytes && response.body.size() <= kMaxIdleBytes;
+  if (is_reusable && is_small && idle_.size() < kMaxIdle) {
     idle_.push_back(std::move(run));
   } else {
     // The engine may keep the call, and with it the descriptor.

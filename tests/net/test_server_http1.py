@@ -141,6 +141,22 @@ def test_a_body_that_is_announced_is_asked_for(server: OwnServer) -> None:
         assert b"Adelie" in exchange(connection, BODY)
 
 
+def test_a_large_body_may_come_before_it_is_asked_for(server: OwnServer) -> None:
+    body = json.dumps([RECORD] * 3000).encode()
+    headers = f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n"
+    with server.connect() as connection:
+        answer = exchange(connection, post(headers, body))
+    assert answer.startswith(b"HTTP/1.1 100 ") and answer.count(b'Adelie",') >= 3000
+
+
+@pytest.mark.parametrize("path", ["/v2/health/live", "/", "/v2/models/penguins", "/metrics"])
+def test_only_runs_may_have_large_bodies(server: OwnServer, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n"
+    with server.connect() as connection:
+        answer = exchange(connection, head.encode())
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_http_1_0(server: OwnServer) -> None:
     request = f"POST {MODEL}/predict HTTP/1.0\r\n{TYPE}{LENGTH}\r\n".encode() + BODY
     with server.connect() as connection:

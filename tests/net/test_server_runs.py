@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import threading
 import time
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sidecall
-from own_server import Start
+from own_server import MODEL, RECORD, Start, exchange
 from sidecall import errors
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -122,6 +124,38 @@ def test_a_signal_lets_requests_finish_and_refuses_new_ones(start: Start) -> Non
     assert kept.recv(1) == b""
     with pytest.raises(errors.Unreachable):
         sidecall.open(own.uri("http", "slow"))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3])
+def test_a_large_answer_arrives_whole_although_the_server_ends(start: Start, delay: float) -> None:
+    own = start("penguins.onnx", "--http", "127.0.0.1:0")
+    body = json.dumps([RECORD] * 40_000).encode()
+    head = f"POST {MODEL}/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with own.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        deadline = time.monotonic() + 10
+        while own.metric("sidecall_requests_total") < 2:  # the run, and the one for the metrics
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        own.process.send_signal(signal.SIGTERM)
+        time.sleep(delay)
+        answer = exchange(connection, b"")
+    assert own.process.wait(20) == 0
+    answered = answer.partition(b"\r\n\r\n")[2]
+    assert len(json.loads(answered)) == 40_000
+
+
+def test_a_request_that_is_on_its_way_when_the_server_ends_is_answered(start: Start) -> None:
+    own = start("penguins.onnx", "--http", "127.0.0.1:0")
+    kept = own.connect()
+    kept.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert kept.recv(1000)
+    own.process.send_signal(signal.SIGTERM)
+    time.sleep(0.03)
+    answer = exchange(kept, b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"connection: close" in answer
+    assert own.process.wait(20) == 0
 
 
 def test_runs_that_last_too_long_are_cut(start: Start) -> None:

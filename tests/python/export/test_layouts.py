@@ -5,6 +5,7 @@ tests/net/test_foreign_servers.py serves such a folder with Triton.
 
 from __future__ import annotations
 
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,21 @@ from onnx import TensorProto, helper
 from sidecall.exporting import DataError, FileError, ModelError, triton
 from sklearn.linear_model import LinearRegression
 from test_command import folder, run  # noqa: F401 - the fixture of the command's models
-from tritonclient.grpc import model_config_pb2
 
+
+def load_model_config() -> Any:
+    """The messages of Triton's configurations, without the package around them: its other messages
+    have the names of those of tests/net/peer.py, which a process may have too.
+    """
+    package = Path(find_spec("tritonclient").submodule_search_locations[0])  # type: ignore[union-attr, index]
+    spec = spec_from_file_location("model_config_pb2", package / "grpc/model_config_pb2.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+model_config_pb2 = load_model_config()
 MODELS = Path(__file__).parents[2] / "vectors/models"
 ID = "ab" * 32
 
