@@ -26,7 +26,7 @@ CPP_HEADERS = {
     "server.hpp": ("C++: server.hpp", "The classes over server.h."),
 }
 PYTHON = {
-    "Functions": ["open", "export", "check", "compare", "serve", "engine"],
+    "Functions": ["open", "export", "export_layout", "check", "compare", "serve", "engine"],
     "Converters of your own": [
         "register_converter",
         "converters.Graph",

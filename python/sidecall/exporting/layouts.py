@@ -52,7 +52,7 @@ def export_layout(
 
 
 class LayoutFolder:
-    """The folder of one model; it is written whole or not at all.
+    """The folder of one model, which has the model's name on the server.
 
     Raises DataError (unknown layout) and FileError (its name, or what it contains), so that an export
     fails before it computes anything.
@@ -68,18 +68,16 @@ class LayoutFolder:
                 "path: expected FOLDER/NAME, where NAME is the model's name in Triton and has only "
                 f"letters, digits, '_', '-' and '.', got '{os.fspath(path)}'"
             )
-        try:
-            self._exists = self._must_be_replaceable()
-        except OSError as error:
-            raise _failed("read", self.path, error) from error
+        self._holds_earlier_export()
 
     def write(self, content: bytes, graph: Any) -> Path:
         """Writes the file, whose graph is given too, and the server's configuration.
 
-        Returns the path of the file.
+        A new folder appears as a whole; in an existing one, each of the two files does. Returns the
+        path of the file.
         """
         config = self._config(content, graph)
-        if self._exists:
+        if self._holds_earlier_export():
             artifact.write(self.path / _MODEL, content)
             artifact.write(self.path / _CONFIG, config)
             return self.path / _MODEL
@@ -103,22 +101,24 @@ class LayoutFolder:
                 shutil.rmtree(temporary, ignore_errors=True)
         return self.path / _MODEL
 
-    def _must_be_replaceable(self) -> bool:
-        """Returns whether there are files of an earlier export, which nobody has changed since."""
-        if not self.path.exists():
-            return False
-        if not self.path.is_dir():
-            raise FileError(f"path: expected a folder, got the file '{self.path}'")
-        names = {each.relative_to(self.path).as_posix() for each in self.path.rglob("*")}
-        if not names:
-            return False
-        if names != {_CONFIG, "1", _MODEL} or not self._is_unchanged():
+    def _holds_earlier_export(self) -> bool:
+        """Says whether there are files to replace. Raises FileError if there are any others."""
+        try:
+            if not self.path.exists():
+                return False
+            if not self.path.is_dir():
+                raise FileError(f"path: expected a folder, got the file '{self.path}'")
+            names = {each.relative_to(self.path).as_posix() for each in self.path.rglob("*")}
+            unchanged = names == {_CONFIG, "1", _MODEL} and self._is_unchanged()
+        except OSError as error:
+            raise _failed("read", self.path, error) from error
+        if names and not unchanged:
             raise FileError(
                 f"path: expected a new or empty folder, or one that an export with this layout "
                 f"wrote and nobody has changed since, got '{self.path}' with other content. Write "
                 "to another folder, or remove this one first"
             )
-        return True
+        return unchanged
 
     def _is_unchanged(self) -> bool:
         import onnx

@@ -9,6 +9,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import onnx
 import pytest
@@ -18,7 +19,7 @@ from google.protobuf import text_format
 from onnx import TensorProto, helper
 from sidecall.exporting import DataError, FileError, ModelError, triton
 from sklearn.linear_model import LinearRegression
-from test_command import folder, run  # noqa: F401 - the fixture of the command's models
+from test_command import run
 
 
 def load_model_config() -> Any:
@@ -274,16 +275,19 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error_that_says_so(tmp_path
         sidecall.export_layout(MODELS / "gbm.onnx", tmp_path / "file/m", "triton")
 
 
-def test_the_command_writes_the_layout_of_a_pipeline_and_of_a_file(folder: Path) -> None:  # noqa: F811
-    pipeline = ["p.joblib", "--trust-pickle", "--data", "p.csv"]
-    done = run(folder, "export", *pipeline, "-o", "models/first", "--layout", "triton")
+def test_the_command_writes_the_layout_of_a_pipeline_and_of_a_file(tmp_path: Path) -> None:
+    model, data = line()
+    joblib.dump(model, tmp_path / "line.joblib")
+    np.save(tmp_path / "line.npy", data)
+    words = ["line.joblib", "--trust-pickle", "--data", "line.npy", "-o", "models/first"]
+    done = run(tmp_path, "export", *words, "--layout", "triton")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("first (classification) -> models/first/1/model.onnx")
-    file = str(folder / "models/first/1/model.onnx")
-    done = run(folder, "export", file, "-o", "models/second", "--layout", "triton")
+    assert done.stdout.startswith("first (regression) -> models/first/1/model.onnx")
+    file = "models/first/1/model.onnx"
+    done = run(tmp_path, "export", file, "-o", "models/second", "--layout", "triton")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{file} -> models/second/1/model.onnx\n"
-    first, second = content_of(folder / "models/first"), content_of(folder / "models/second")
+    first, second = content_of(tmp_path / "models/first"), content_of(tmp_path / "models/second")
     assert first["1/model.onnx"] == second["1/model.onnx"]
     assert parsed(second["config.pbtxt"].decode()).name == "second"
 
