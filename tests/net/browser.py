@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from own_server import OwnServer
 
 # Without these, Chromium also calls hosts of its own.
 QUIET = ["disable-gpu", "no-first-run", "disable-background-networking", "disable-sync"]
+HTTP = ("--http", "127.0.0.1:0")
+HOSTILE = "</script><img src=x onerror=alert(1)>"
 DESKTOP, PHONE, NARROW = (1280, 900), (390, 844), (320, 640)
 # What the browser itself says about a request that gets an error status or no answer.
 REFUSED = "Failed to load resource: "
@@ -63,6 +66,23 @@ def start_browser() -> Iterator[Browser]:
         browser = started.chromium.launch(executable_path=program, args=arguments)
         yield Browser(browser)
         browser.close()
+
+
+def url(server: OwnServer) -> str:
+    return server.at["http"] + "/"
+
+
+def predict(page: Any) -> str:
+    """Presses the button. Returns what the status then says."""
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.click("#send")
+    page.wait_for_selector("#status:not(:empty)")
+    return str(page.inner_text("#status"))
+
+
+def overflow(page: Any) -> int:
+    """By how many pixels the page is wider than the screen."""
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 def controls(page: Any) -> list[tuple[str, str]]:

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 import sidecall
+from browser import Browser, start_browser
 from own_server import OwnServer, Start
 from peer import MODELS, RECORD, Peer, PeerProcess
 
 MODEL = "penguins.onnx"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with start_browser() as started:
+        yield started
 
 
 @pytest.fixture

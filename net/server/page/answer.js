@@ -7,6 +7,9 @@ const MOST_ROWS = 20
 
 const percent = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 1 })
 
+// JSON has no NaN, so an answer has null for it.
+const resultOf = value => (value === null ? 'not a number' : plain(value))
+
 function probabilityText(value) {
   const number = Number(value)
   return number > 0 && number < 0.0005 ? '< 0.1%' : percent.format(number)
@@ -16,7 +19,7 @@ function probabilityText(value) {
 function valueRow(name, value, isProbability) {
   const cells = [
     element('th', { role: 'rowheader', scope: 'row' }, name),
-    element('td', { role: 'cell', class: 'exact' }, plain(value))
+    element('td', { role: 'cell', class: 'exact' }, resultOf(value))
   ]
   if (isProbability) {
     const bar = element('span', { class: 'bar-fill' })
@@ -68,7 +71,7 @@ function outputOf(name, value, output) {
     const rows = value.map((each, i) => valueRow(nameOf(`${name}.${i}`), each, false))
     return [title, ...valueTable(name, rows, ['column', 'value'])]
   }
-  const shown = value === null ? 'not a number' : plain(value)
+  const shown = resultOf(value)
   const kind = value instanceof Digits ? 'result number' : 'result'
   return [
     title,
@@ -133,23 +136,34 @@ export function faultText(fault) {
   return fault.expected === undefined ? fault.status : `Expected ${plain(fault.expected)}${got}.`
 }
 
-// An error of the server. `faults`: those that no field shows.
-export function showError(place, error, faults) {
-  const items = faults.map(fault => {
+// An error of the server. `faults`: pairs of a fault and the field that it concerns, or undefined.
+export function showError(place, text, faults) {
+  const items = faults.map(([fault, field]) => {
     const about = fault.feature ?? fault.step ?? fault.output ?? fault.input ?? fault.column
-    const name = about === undefined ? null : nameOf(plain(about))
-    return element('li', {}, name, name === null ? '' : ': ', faultText(fault))
+    if (about === undefined) return element('li', {}, faultText(fault))
+    const name = nameOf(plain(about))
+    return element(
+      'li',
+      {},
+      field === undefined ? name : linkTo(field, name),
+      ': ',
+      faultText(fault)
+    )
   })
   place.replaceChildren(
     element(
       'div',
       { class: 'problem' },
-      element(
-        'p',
-        {},
-        element('bdi', {}, plain(error.error ?? 'The server answered with an error.'))
-      ),
-      items.length === 0 ? null : element('ul', {}, ...items)
+      items.length === 0 ? element('p', {}, element('bdi', {}, text)) : element('ul', {}, ...items)
     )
   )
+}
+
+function linkTo(field, name) {
+  const link = element('a', { href: `#${field.id}` }, name)
+  link.addEventListener('click', event => {
+    event.preventDefault()
+    field.focus()
+  })
+  return link
 }

@@ -23,7 +23,7 @@ function domainOf(feature) {
   const ends = (feature.domain ?? []).map(([low, high]) => {
     const hasLow = typeof low !== 'string' && Number(low) > -largest
     const hasHigh = typeof high !== 'string' && Number(high) < largest
-    if (hasLow && hasHigh) return `${low} to ${high}`
+    if (hasLow && hasHigh) return String(low) === String(high) ? `${low}` : `${low} to ${high}`
     if (hasLow) return `at least ${low}`
     return hasHigh ? `at most ${high}` : null
   })
@@ -49,7 +49,9 @@ export function valuesOf(feature) {
   if (domain !== null && feature.type !== 'datetime') said.push({ title: 'Takes', text: domain })
   const { min, max, categories } = feature.seen ?? {}
   if (min !== undefined) said.push({ title: 'Trained on', text: `${plain(min)} to ${plain(max)}` })
-  if (categories !== undefined) said.push({ title: 'Trained on', values: categories.map(plain) })
+  // A closed list says it already.
+  if (categories !== undefined && feature.allowed === undefined)
+    said.push({ title: 'Trained on', values: categories.map(plain) })
   if (feature.empty === false) said.push({ title: 'Takes', text: 'no empty text' })
   if (said.length === 0) said.push({ title: 'Any', text: KINDS[feature.type] ?? 'number' })
   return said

@@ -212,32 +212,21 @@ const bodyOf = record =>
 
 // Puts faults at their fields. Returns what the status says.
 function showFaults(error, fields) {
-  const faults = error.faults ?? []
   const byName = new Map(fields.map(field => [field.feature.name, field]))
-  const others = []
+  const faults = (error.faults ?? []).map(fault => [fault, byName.get(fault.feature)])
   const wrong = new Set()
-  for (const fault of faults) {
-    const field = byName.get(fault.feature)
-    if (field === undefined) others.push(fault)
-    else {
-      field.showFault(faultText(fault))
-      wrong.add(field)
-    }
+  for (const [fault, field] of faults) {
+    field?.showFault(faultText(fault))
+    if (field !== undefined) wrong.add(field)
   }
+  showError(at('answer'), textOf(error), faults)
   const first = fields.find(field => wrong.has(field))
-  if (first === undefined) {
-    showError(at('answer'), error, others)
-    return 'The server refused the record.'
-  }
-  showError(
-    at('answer'),
-    { error: counted(wrong.size, 'field has a fault.', 'fields have faults.') },
-    others
-  )
+  if (first === undefined) return 'The server refused the record.'
   first.focus()
   return `${counted(wrong.size, 'field', 'fields')} to correct`
 }
 
+const textOf = error => String(error.error ?? 'The server answered with an error.')
 const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`
 
 function showFeatures({ features, outputs }) {
@@ -323,7 +312,7 @@ function showTensorModel(model) {
       return 'Answer'
     },
     fail: error => {
-      showError(at('answer'), error, error.faults ?? [])
+      showError(at('answer'), textOf(error), [])
       return 'The server refused the request.'
     }
   })
@@ -356,7 +345,7 @@ function onSend(path, makeBody, { show: showResult, fail }) {
       } else at('status').textContent = fail(answer)
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      showError(at('answer'), { error: error.message }, [])
+      showError(at('answer'), error.message, [])
       at('status').textContent = 'No answer'
     } finally {
       isSending = false
