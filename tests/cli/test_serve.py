@@ -135,7 +135,11 @@ def test_a_model_whose_golden_rows_disagree_is_never_reachable(sidecall, at, tmp
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["jobs.onnx"], 1, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)"),
+        (
+            ["jobs.onnx"],
+            1,
+            "serve: expected --at, --http or --grpc with an address, got nothing (see sidecall serve --help)",
+        ),
         (["jobs.onnx", "--at", "jobs"], 1, "at: expected shm:NAME or shm:///path, got 'jobs'"),
         (["jobs.onnx", "--at", "shm:"], 1, None),
         (["jobs.onnx", "--at", "shm:a/b"], 1, None),
