@@ -15,7 +15,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import contracts, datetimes, element_types, opening, records, refusals, tensors, widths
+from source import (
+    contracts,
+    datetimes,
+    element_types,
+    external_data,
+    opening,
+    records,
+    refusals,
+    tensors,
+    widths,
+)
 
 
 def main() -> None:
@@ -27,8 +37,22 @@ def main() -> None:
     )
     options = parser.parse_args()
     contracts.write_all()
-    groups = [element_types.types, widths.widths, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
-              opening.files, opening.graphs, opening.external, opening.contracts, opening.verification, refusals.refusals, datetimes.datetimes]  # fmt: skip
+    groups = [
+        element_types.types,
+        widths.widths,
+        tensors.shapes,
+        tensors.strings,
+        records.kinds,
+        records.roles,
+        records.json_texts,
+        opening.files,
+        opening.graphs,
+        external_data.external,
+        opening.contracts,
+        opening.verification,
+        refusals.refusals,
+        datetimes.datetimes,
+    ]
     if not options.plain:
         from source import exported
 

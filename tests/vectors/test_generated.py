@@ -18,6 +18,7 @@ from source import (  # noqa: E402
     contracts,
     datetimes,
     element_types,
+    external_data,
     opening,
     records,
     refusals,
@@ -35,7 +36,7 @@ MAKERS = [
     records.json_texts,
     opening.files,
     opening.graphs,
-    opening.external,
+    external_data.external,
     opening.contracts,
     opening.verification,
     refusals.refusals,
@@ -55,7 +56,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_committed_files_equal_the_generated_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (build, opening):
+    for module in (build, external_data):
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
     monkeypatch.setattr(build, "CASES", tmp_path / "cases")
     contracts.write_all()

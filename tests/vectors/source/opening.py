@@ -1,6 +1,6 @@
 """Files that must not open, or that must open only with a warning.
 
-Broken files, foreign files, external data, false contracts. Used by ../generate.py.
+Broken files, foreign files, false contracts. Used by ../generate.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from .build import MODELS, Cases, const, data_of, model, model_id, node, with_contract, write_model
+from .build import Cases, data_of, model, model_id, node, with_contract, write_model
 from .contracts import MAKERS, changed
 
 X1 = {"x": {"dtype": "float32", "shape": [2], "data": [1, 2]}}
@@ -53,20 +53,6 @@ def group_in_output() -> bytes:
     )
 
 
-def hidden_location() -> bytes:
-    """External data with a second location, whose key is followed by a number.
-
-    The number has the field number of the key. Protobuf ignores the number and keeps the key. A
-    reader that takes the number for the key overlooks the second location.
-    """
-    shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
-    hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))
-    weight = field(8, b"w") + b"\x08\x02\x10\x01" + shown + hidden + b"\x70\x01"
-    return with_graph_fields(
-        field(5, weight), without="initializer", proto=external_model("../outside.bin")
-    )
-
-
 def files() -> Cases:
     c = Cases("files")
     good = with_contract(*MAKERS["matrix"]())
@@ -93,11 +79,24 @@ def files() -> Cases:
         + chunk(b"IEND", b"")
     )
     foreign = {
-        "empty": b"", "text": b"This is not a model.\n", "json": b'{"format": 1}\n', "png": png, "elf": b"\x7fELF\x02\x01\x01" + bytes(57), "zeros": bytes(64),
-        "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00K\x01K\x02\x86\x94.", "zip": b"PK\x05\x06" + bytes(18), "no_graph": onnx.ModelProto(ir_version=8, producer_name="x").SerializeToString(),
-        "tail": good + b"\x00\x01tail", "length_beyond": b"\x08\x08" + b"\x3a\xff\xff\xff\xff\x7f", "varint_too_long": b"\x08" + b"\xff" * 12, "lfs_pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
-        "group_in_output": group_in_output(), "unknown_field": good + field(15, b""), "graph_twice": good + field(7, b""), "number_in_longer_form": good.replace(b"\x08\x08", b"\x08\x88\x00", 1),
-    }  # fmt: skip
+        "empty": b"",
+        "text": b"This is not a model.\n",
+        "json": b'{"format": 1}\n',
+        "png": png,
+        "elf": b"\x7fELF\x02\x01\x01" + bytes(57),
+        "zeros": bytes(64),
+        "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00K\x01K\x02\x86\x94.",
+        "zip": b"PK\x05\x06" + bytes(18),
+        "no_graph": onnx.ModelProto(ir_version=8, producer_name="x").SerializeToString(),
+        "tail": good + b"\x00\x01tail",
+        "length_beyond": b"\x08\x08" + b"\x3a\xff\xff\xff\xff\x7f",
+        "varint_too_long": b"\x08" + b"\xff" * 12,
+        "lfs_pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+        "group_in_output": group_in_output(),
+        "unknown_field": good + field(15, b""),
+        "graph_twice": good + field(7, b""),
+        "number_in_longer_form": good.replace(b"\x08\x08", b"\x08\x88\x00", 1),
+    }
     for what, data in foreign.items():
         write_model(f"broken/{what}.onnx", data)
         c.bad(what, f"broken/{what}.onnx", "FILE_INVALID")
@@ -186,11 +185,20 @@ def graphs() -> Cases:
     )
     c.bad("optional_out", "graphs/optional_out.onnx", "UNSUPPORTED", {"name": "y"})
     bad = {
-        "unknown_op": model([x], [y], [node("Frobnicate", ["x"], ["y"])]), "unknown_domain": model([x], [y], [node("Add", ["x", "x"], ["y"], domain="com.example")], domains=("com.example",)),
-        "opset_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], opset=999), "ir_version_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], ir=999),
-        "not_connected": model([x], [y], [node("Neg", ["nowhere"], ["y"])]), "cycle": model([x], [y], [node("Add", ["x", "y"], ["z"]), node("Neg", ["z"], ["y"])]),
-        "types_disagree": model([x, ("i", "int64", ["N"])], [y], [node("Add", ["x", "i"], ["y"])]), "output_not_computed": model([x], [y], [node("Neg", ["x"], ["z"])]),
-    }  # fmt: skip
+        "unknown_op": model([x], [y], [node("Frobnicate", ["x"], ["y"])]),
+        "unknown_domain": model(
+            [x],
+            [y],
+            [node("Add", ["x", "x"], ["y"], domain="com.example")],
+            domains=("com.example",),
+        ),
+        "opset_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], opset=999),
+        "ir_version_too_new": model([x], [y], [node("Neg", ["x"], ["y"])], ir=999),
+        "not_connected": model([x], [y], [node("Neg", ["nowhere"], ["y"])]),
+        "cycle": model([x], [y], [node("Add", ["x", "y"], ["z"]), node("Neg", ["z"], ["y"])]),
+        "types_disagree": model([x, ("i", "int64", ["N"])], [y], [node("Add", ["x", "i"], ["y"])]),
+        "output_not_computed": model([x], [y], [node("Neg", ["x"], ["z"])]),
+    }
     for what, proto in bad.items():
         write_model(f"graphs/{what}.onnx", proto)
         c.bad(what, f"graphs/{what}.onnx", "ENGINE")
@@ -207,127 +215,30 @@ def graphs() -> Cases:
     return c
 
 
-def external_model(
-    location: str | bytes | None, offset: Any = 0, length: Any = 8, *, nested: str = ""
-) -> bytes:
-    """y = x + w, with w of two float32 in an external file.
-
-    nested: the part of the model that holds w instead of the graph's initializers.
-    """
-    weight = TensorProto(
-        name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
-    )
-    for key, value in (("location", location), ("offset", offset), ("length", length)):
-        if value is not None:
-            weight.external_data.add(key=key, value=str(value))
-    if nested == "branch":
-        inner = helper.make_graph(
-            [node("Add", ["x", "w"], ["z"])],
-            "inner",
-            [],
-            [helper.make_tensor_value_info("z", 1, ["N"])],
-            [weight],
-        )
-        proto = model(
-            [("x", "float32", ["N"])],
-            [("y", "float32", ["N"])],
-            [node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner)],
-            [const("yes", "bool", [], [True])],
-        )
-    elif nested == "attribute":
-        proto = model(
-            [("x", "float32", ["N"])],
-            [("y", "float32", ["N"])],
-            [node("Constant", [], ["w"], value=weight), node("Add", ["x", "w"], ["y"])],
-        )
-    elif nested == "function":
-        body = helper.make_function(
-            "local",
-            "AddW",
-            ["a"],
-            ["b"],
-            [node("Constant", [], ["w"], value=weight), node("Add", ["a", "w"], ["b"])],
-            [helper.make_opsetid("", 17)],
-        )
-        proto = model(
-            [("x", "float32", ["N"])],
-            [("y", "float32", ["N"])],
-            [node("AddW", ["x"], ["y"], domain="local")],
-            functions=[body],
-            domains=("local",),
-        )
-    else:
-        proto = model(
-            [("x", "float32", ["N"])],
-            [("y", "float32", ["N"])],
-            [node("Add", ["x", "w"], ["y"])],
-            [weight],
-        )
-    return data_of(proto)
-
-
-def external() -> Cases:
-    c = Cases("external")
-    folder = MODELS / "external"
-    write_model("external/weights.bin", struct.pack("<4f", 10, 20, 30, 40))
-    write_model("external/sub/weights.bin", struct.pack("<2f", 50, 60))
-    write_model("outside.bin", struct.pack("<2f", 1, 1))
-    for link, target in (
-        ("link_inside.bin", "weights.bin"),
-        ("link_outside.bin", "../outside.bin"),
-        ("link_folder", ".."),
-    ):
-        (folder / link).unlink(missing_ok=True)
-        (folder / link).symlink_to(target)
-    out = {"y": {"dtype": "float32", "shape": [2], "data": [11, 22]}}
-    good: dict[str, tuple[bytes, list[int]]] = {
-        "inside": (external_model("weights.bin"), [11, 22]), "offset": (external_model("weights.bin", 8), [31, 42]), "no_length": (external_model("weights.bin", None, None), [11, 22]),
-        "subfolder": (external_model("sub/weights.bin"), [51, 62]), "dot": (external_model("./weights.bin"), [11, 22]), "branch": (external_model("weights.bin", nested="branch"), [11, 22]),
-        "link_inside": (external_model("link_inside.bin"), [11, 22]),
-    }  # fmt: skip
-    for what, (data, answer) in good.items():
-        write_model(f"external/{what}.onnx", data)
-        c.ok(what, f"external/{what}.onnx", inputs=X1, outputs={"y": {**out["y"], "data": answer}})
-    forbidden: dict[str, bytes] = {
-        "absolute": external_model("/etc/hostname"), "parent": external_model("../outside.bin"), "parent_deep": external_model("sub/../../outside.bin"), "link_outside": external_model("link_outside.bin"),
-        "link_folder": external_model("link_folder/outside.bin"), "absolute_missing": external_model("/no/such/file"), "parent_missing": external_model("../no_such.bin"),
-        "parent_in_branch": external_model("../outside.bin", nested="branch"), "parent_in_attribute": external_model("../outside.bin", nested="attribute"),
-        "parent_in_function": external_model("../outside.bin", nested="function"), "up_and_back": external_model("sub/../weights.bin"), "folder_itself": external_model(".."), "backslash_parent": external_model("..\\outside.bin"),
-    }  # fmt: skip
-    for what, data in forbidden.items():
-        write_model(f"external/{what}.onnx", data)
-        # A backslash is an ordinary character of a file name here.
-        c.bad(
-            what,
-            f"external/{what}.onnx",
-            "FILE_NOT_FOUND" if what == "backslash_parent" else "FILE_FORBIDDEN",
-        )
-    others: dict[str, tuple[bytes, str]] = {
-        "missing": (external_model("no_such.bin"), "FILE_NOT_FOUND"), "too_short": (external_model("weights.bin", 12, 8), "FILE_INVALID"), "offset_beyond": (external_model("weights.bin", 1000, 8), "FILE_INVALID"),
-        "offset_negative": (external_model("weights.bin", -8, 8), "FILE_INVALID"), "offset_overflows": (external_model("weights.bin", 18446744073709551608, 16), "FILE_INVALID"),
-        "offset_text": (external_model("weights.bin", "eight", 8), "FILE_INVALID"), "length_wrong": (external_model("weights.bin", 0, 4), "ENGINE"), "no_location": (external_model(None), "FILE_FORBIDDEN"),
-        "empty_location": (external_model(""), "FILE_FORBIDDEN"), "a_folder": (external_model("sub"), "FILE_UNREADABLE"), "hidden_location": (hidden_location(), "FILE_INVALID"), "address_in_memory": (external_model("*/_ORT_MEM_ADDR_/*"), "FILE_FORBIDDEN"),
-        "nul_in_location": (external_model("weights.bin\0x"), "FILE_FORBIDDEN"),
-    }  # fmt: skip
-    for what, (data, status) in others.items():
-        write_model(f"external/{what}.onnx", data)
-        c.bad(what, f"external/{what}.onnx", status)
-    c.bad("bytes", "external/inside.onnx", "FILE_FORBIDDEN", open={"as": "bytes"})
-    return c
-
-
 def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
     graph, whole = MAKERS["matrix"]()
     whole["model"]["id"] = model_id(graph)
     made = json.dumps(whole)
     return {
-        "format_3": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=3))), "format_0": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=0))),
-        "format_text": ("CONTRACT_INVALID", changed("matrix", lambda k: k.update(format="1"))), "format_missing": ("CONTRACT_INVALID", changed("matrix", lambda k: k.pop("format"))),
-        "format_3_other_layout": ("CONTRACT_FORMAT", with_contract(graph, '{"format": 3, "columns": {}}')), "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
-        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 1")), "cut_json": ("CONTRACT_INVALID", with_contract(graph, made[:-1])), "list": ("CONTRACT_INVALID", with_contract(graph, "[1]")),
-        "number": ("CONTRACT_INVALID", with_contract(graph, "1")), "not_utf8": ("CONTRACT_INVALID", with_contract(graph, made.encode().replace(b"vectors", b"vect\xffrs"))),
+        "format_3": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=3))),
+        "format_0": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=0))),
+        "format_text": ("CONTRACT_INVALID", changed("matrix", lambda k: k.update(format="1"))),
+        "format_missing": ("CONTRACT_INVALID", changed("matrix", lambda k: k.pop("format"))),
+        "format_3_other_layout": (
+            "CONTRACT_FORMAT",
+            with_contract(graph, '{"format": 3, "columns": {}}'),
+        ),
+        "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
+        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 1")),
+        "cut_json": ("CONTRACT_INVALID", with_contract(graph, made[:-1])),
+        "list": ("CONTRACT_INVALID", with_contract(graph, "[1]")),
+        "number": ("CONTRACT_INVALID", with_contract(graph, "1")),
+        "not_utf8": (
+            "CONTRACT_INVALID",
+            with_contract(graph, made.encode().replace(b"vectors", b"vect\xffrs")),
+        ),
         "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 2}')),
-    }  # fmt: skip
+    }
 
 
 def put(path: str, value: Any) -> Callable[[Any], None]:
@@ -347,25 +258,72 @@ def put(path: str, value: Any) -> Callable[[Any], None]:
 
 # base model, place, new value
 LIES: dict[str, tuple[str, str, Any]] = {
-    "input_unknown": ("matrix", "features.0.input", "Y"), "column_beyond": ("matrix", "features.0.column", 4), "column_negative": ("matrix", "features.0.column", -1), "column_huge": ("matrix", "features.0.column", 2**40),
-    "column_text": ("matrix", "features.0.column", "0"), "two_features_in_one_column": ("matrix", "features.1.column", 0), "column_without_feature": ("matrix", "features.3", ...), "name_twice": ("matrix", "features.1.name", "a"),
-    "name_empty": ("matrix", "features.0.name", ""), "name_with_nul": ("matrix", "features.0.name", "a\0b"), "name_number": ("matrix", "features.0.name", 5), "name_missing": ("matrix", "features.0.name", ...),
-    "type_unknown": ("matrix", "features.0.type", "int32"), "type_datetime": ("matrix", "features.0.type", "datetime"), "type_does_not_fit": ("matrix", "features.0.type", "string"), "string_type_does_not_fit": ("text", "features.0.type", "float32"),
-    "float_in_an_integer": ("closed", "features.1.type", "float32"), "missing_absent": ("matrix", "features.0.missing", ...), "missing_word": ("matrix", "features.0.missing", "null"), "missing_value_in_float": ("matrix", "features.0.missing", {"value": 0}),
-    "missing_nan_in_integer": ("kinds", "features.2.missing", "nan"), "missing_text_in_integer": ("kinds", "features.2.missing", {"value": "x"}), "missing_nan_in_string": ("kinds", "features.4.missing", "nan"),
-    "missing_number_in_string": ("kinds", "features.4.missing", {"value": 1}), "allowed_of_other_type": ("closed", "features.0.allowed", ["S", 1]), "allowed_not_a_list": ("closed", "features.0.allowed", "S"),
-    "nullable_text": ("matrix", "features.0.nullable", "true"), "features_absent": ("matrix", "features", ...), "features_empty": ("matrix", "features", []), "features_object": ("matrix", "features", {}), "feature_a_number": ("matrix", "features.0", 1),
-    "outputs_absent": ("matrix", "outputs", ...), "outputs_empty": ("matrix", "outputs", []), "output_unknown": ("matrix", "outputs.0.name", "score"), "role_unknown": ("matrix", "outputs.0.role", "answer"),
-    "role_absent": ("matrix", "outputs.0.role", ...), "output_type_does_not_fit": ("matrix", "outputs.0.type", "float64"), "label_type_does_not_fit": ("label_string", "outputs.0.type", "int64"), "classes_too_few": ("label_string", "outputs.1.classes", ["no", "yes"]),
-    "classes_too_many": ("label_string", "outputs.1.classes", ["a", "b", "c", "d"]), "classes_absent": ("label_string", "outputs.1.classes", ...), "classes_mixed": ("label_string", "outputs.1.classes", ["a", 1, "c"]),
-    "classes_twice": ("label_string", "outputs.1.classes", ["a", "b", "a"]), "classes_float": ("label_string", "outputs.1.classes", [0.5, 1.5, 2.5]), "width_too_large": ("prediction_wide", "outputs.0.width", 3), "width_zero": ("prediction_wide", "outputs.0.width", 0),
-    "width_absent": ("prediction_wide", "outputs.0.width", ...), "decision_unknown_output": ("label_string", "outputs.0.decision.output", "scores"), "decision_unknown_rule": ("label_string", "outputs.0.decision.rule", "max"),
-    "decision_column_beyond": ("threshold", "outputs.0.decision.column", 2), "decision_no_threshold": ("threshold", "outputs.0.decision.threshold", ...), "model_absent": ("matrix", "model", ...), "model_name_number": ("matrix", "model.name", 1),
-    "golden_row_short": ("matrix", "verification.features.0", [1.5]), "golden_feature_short": ("matrix", "verification.features", [[1.5, None]]), "golden_value_of_other_type": ("matrix", "verification.features.0", ["x", 1]),
-    "golden_missing_where_not_nullable": ("matrix", "verification.features.2", [True, None]), "golden_answer_short": ("matrix", "verification.outputs.prediction", [1]), "golden_answer_text": ("matrix", "verification.outputs.prediction", ["x", "y"]),
-    "golden_answer_unknown_output": ("matrix", "verification.outputs", {"score": [1, 2]}), "golden_rows_zero": ("matrix", "verification.rows", 0), "golden_rows_negative": ("matrix", "verification.rows", -1),
-    "golden_tolerance_absent": ("matrix", "verification.tolerance", ...), "golden_tolerance_negative": ("matrix", "verification.tolerance.prediction.absolute", -1), "golden_outside_the_list": ("closed", "verification.features.1", [10, 15]),
-}  # fmt: skip
+    "input_unknown": ("matrix", "features.0.input", "Y"),
+    "column_beyond": ("matrix", "features.0.column", 4),
+    "column_negative": ("matrix", "features.0.column", -1),
+    "column_huge": ("matrix", "features.0.column", 2**40),
+    "column_text": ("matrix", "features.0.column", "0"),
+    "two_features_in_one_column": ("matrix", "features.1.column", 0),
+    "column_without_feature": ("matrix", "features.3", ...),
+    "name_twice": ("matrix", "features.1.name", "a"),
+    "name_empty": ("matrix", "features.0.name", ""),
+    "name_with_nul": ("matrix", "features.0.name", "a\0b"),
+    "name_number": ("matrix", "features.0.name", 5),
+    "name_missing": ("matrix", "features.0.name", ...),
+    "type_unknown": ("matrix", "features.0.type", "int32"),
+    "type_datetime": ("matrix", "features.0.type", "datetime"),
+    "type_does_not_fit": ("matrix", "features.0.type", "string"),
+    "string_type_does_not_fit": ("text", "features.0.type", "float32"),
+    "float_in_an_integer": ("closed", "features.1.type", "float32"),
+    "missing_absent": ("matrix", "features.0.missing", ...),
+    "missing_word": ("matrix", "features.0.missing", "null"),
+    "missing_value_in_float": ("matrix", "features.0.missing", {"value": 0}),
+    "missing_nan_in_integer": ("kinds", "features.2.missing", "nan"),
+    "missing_text_in_integer": ("kinds", "features.2.missing", {"value": "x"}),
+    "missing_nan_in_string": ("kinds", "features.4.missing", "nan"),
+    "missing_number_in_string": ("kinds", "features.4.missing", {"value": 1}),
+    "allowed_of_other_type": ("closed", "features.0.allowed", ["S", 1]),
+    "allowed_not_a_list": ("closed", "features.0.allowed", "S"),
+    "nullable_text": ("matrix", "features.0.nullable", "true"),
+    "features_absent": ("matrix", "features", ...),
+    "features_empty": ("matrix", "features", []),
+    "features_object": ("matrix", "features", {}),
+    "feature_a_number": ("matrix", "features.0", 1),
+    "outputs_absent": ("matrix", "outputs", ...),
+    "outputs_empty": ("matrix", "outputs", []),
+    "output_unknown": ("matrix", "outputs.0.name", "score"),
+    "role_unknown": ("matrix", "outputs.0.role", "answer"),
+    "role_absent": ("matrix", "outputs.0.role", ...),
+    "output_type_does_not_fit": ("matrix", "outputs.0.type", "float64"),
+    "label_type_does_not_fit": ("label_string", "outputs.0.type", "int64"),
+    "classes_too_few": ("label_string", "outputs.1.classes", ["no", "yes"]),
+    "classes_too_many": ("label_string", "outputs.1.classes", ["a", "b", "c", "d"]),
+    "classes_absent": ("label_string", "outputs.1.classes", ...),
+    "classes_mixed": ("label_string", "outputs.1.classes", ["a", 1, "c"]),
+    "classes_twice": ("label_string", "outputs.1.classes", ["a", "b", "a"]),
+    "classes_float": ("label_string", "outputs.1.classes", [0.5, 1.5, 2.5]),
+    "width_too_large": ("prediction_wide", "outputs.0.width", 3),
+    "width_zero": ("prediction_wide", "outputs.0.width", 0),
+    "width_absent": ("prediction_wide", "outputs.0.width", ...),
+    "decision_unknown_output": ("label_string", "outputs.0.decision.output", "scores"),
+    "decision_unknown_rule": ("label_string", "outputs.0.decision.rule", "max"),
+    "decision_column_beyond": ("threshold", "outputs.0.decision.column", 2),
+    "decision_no_threshold": ("threshold", "outputs.0.decision.threshold", ...),
+    "model_absent": ("matrix", "model", ...),
+    "model_name_number": ("matrix", "model.name", 1),
+    "golden_row_short": ("matrix", "verification.features.0", [1.5]),
+    "golden_feature_short": ("matrix", "verification.features", [[1.5, None]]),
+    "golden_value_of_other_type": ("matrix", "verification.features.0", ["x", 1]),
+    "golden_missing_where_not_nullable": ("matrix", "verification.features.2", [True, None]),
+    "golden_answer_short": ("matrix", "verification.outputs.prediction", [1]),
+    "golden_answer_text": ("matrix", "verification.outputs.prediction", ["x", "y"]),
+    "golden_answer_unknown_output": ("matrix", "verification.outputs", {"score": [1, 2]}),
+    "golden_rows_zero": ("matrix", "verification.rows", 0),
+    "golden_rows_negative": ("matrix", "verification.rows", -1),
+    "golden_tolerance_absent": ("matrix", "verification.tolerance", ...),
+    "golden_tolerance_negative": ("matrix", "verification.tolerance.prediction.absolute", -1),
+    "golden_outside_the_list": ("closed", "verification.features.1", [10, 15]),
+}
 
 
 # Golden rows that the contract's own rules refuse.
@@ -402,8 +360,15 @@ def contracts() -> Cases:
             "VERIFICATION_FAILED" if what in REFUSED_ROWS else "CONTRACT_INVALID",
         )
     record = {"a": 1, "b": 2, "c": True, "d": 0.5}
-    for what, path, value in (("unknown_keys", "more", {"x": [1, None]}), ("unknown_feature_key", "features.0.unit", "cm"), ("seen", "features.0.seen", {"min": 5, "max": 6}), ("no_verification", "verification", {"source": "none"}),
-                              ("no_parity", "parity", ...), ("no_versions", "versions", ...), ("other_id", "model.id", "0" * 64)):  # fmt: skip
+    for what, path, value in (
+        ("unknown_keys", "more", {"x": [1, None]}),
+        ("unknown_feature_key", "features.0.unit", "cm"),
+        ("seen", "features.0.seen", {"min": 5, "max": 6}),
+        ("no_verification", "verification", {"source": "none"}),
+        ("no_parity", "parity", ...),
+        ("no_versions", "versions", ...),
+        ("other_id", "model.id", "0" * 64),
+    ):
         write_model(f"contracts/{what}.onnx", changed("matrix", put(path, value)))
         c.ok(what, f"contracts/{what}.onnx", record=record, result={"prediction": 621})
     return c
@@ -420,16 +385,33 @@ def verification() -> Cases:
     x2 = {"x0": 0.5, "x1": 0.5}
     # base, place, value, holds
     rows: dict[str, tuple[str, str, Any, bool]] = {
-        "first_row": ("matrix", "verification.outputs.prediction", [371.6, 3989], False), "last_row": ("matrix", "verification.outputs.prediction", [371.5, 3990], False),
-        "expected_nan": ("matrix", "verification.outputs.prediction", ["nan", 3989], False), "expected_inf": ("matrix", "verification.outputs.prediction", ["inf", 3989], False),
-        "inside_tolerance": ("matrix", "verification.outputs.prediction", [371.503, 3989.03], True), "outside_tolerance": ("matrix", "verification.outputs.prediction", [371.51, 3989], False),
-        "probability": ("label_string", "verification.outputs.probabilities", [[0.75, 0.25, 0], [0.125, 0.875, 0.01]], False),
+        "first_row": ("matrix", "verification.outputs.prediction", [371.6, 3989], False),
+        "last_row": ("matrix", "verification.outputs.prediction", [371.5, 3990], False),
+        "expected_nan": ("matrix", "verification.outputs.prediction", ["nan", 3989], False),
+        "expected_inf": ("matrix", "verification.outputs.prediction", ["inf", 3989], False),
+        "inside_tolerance": ("matrix", "verification.outputs.prediction", [371.503, 3989.03], True),
+        "outside_tolerance": ("matrix", "verification.outputs.prediction", [371.51, 3989], False),
+        "probability": (
+            "label_string",
+            "verification.outputs.probabilities",
+            [[0.75, 0.25, 0], [0.125, 0.875, 0.01]],
+            False,
+        ),
         # The scores of row 0 are 0.75 and 0.25: far from a tie, so another label is wrong.
-        "label_far": ("label_string", "verification.outputs.label", ["yes", "yes"], False), "label_far_int": ("label_int", "verification.outputs.label", [5, 5], False), "label_far_bool": ("label_bool", "verification.outputs.label", [True, True], False),
-        "label_unknown": ("label_string", "verification.outputs.label", ["maybe", "yes"], False), "threshold_far": ("threshold", "verification.outputs.label", ["yes", "yes"], False),
-        "wide_second_column": ("prediction_wide", "verification.outputs.prediction", [[1, 2], [3, 5]], False), "integer": ("prediction_int64", "verification.outputs.prediction", [3, 8], False),
+        "label_far": ("label_string", "verification.outputs.label", ["yes", "yes"], False),
+        "label_far_int": ("label_int", "verification.outputs.label", [5, 5], False),
+        "label_far_bool": ("label_bool", "verification.outputs.label", [True, True], False),
+        "label_unknown": ("label_string", "verification.outputs.label", ["maybe", "yes"], False),
+        "threshold_far": ("threshold", "verification.outputs.label", ["yes", "yes"], False),
+        "wide_second_column": (
+            "prediction_wide",
+            "verification.outputs.prediction",
+            [[1, 2], [3, 5]],
+            False,
+        ),
+        "integer": ("prediction_int64", "verification.outputs.prediction", [3, 8], False),
         "label_wide": ("label_wide", "verification.outputs.label", [[1, 2], [3, 3]], False),
-    }  # fmt: skip
+    }
     for what, (base, path, value, holds) in rows.items():
         write_model(f"verification/{what}.onnx", changed(base, put(path, value)))
         if holds:
