@@ -27,6 +27,11 @@ class ServerLog {
   ServerLog(const ServerLog&) = delete;
   ServerLog& operator=(const ServerLog&) = delete;
 
+  // Whether events of this level are written.
+  bool takes(shm::LogLevel level) const noexcept {
+    return queue_ != nullptr && static_cast<int32_t>(level) >= least_level_;
+  }
+
   // Never blocks. Returns false if the event was dropped.
   bool add(shm::LogLevel level, const char* event, const std::string& facts);
 

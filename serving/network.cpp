@@ -257,6 +257,7 @@ sidecall_net_service NetworkServer::describe(bool is_local) {
   service.outputs = outputs_.data();
   service.num_outputs = outputs_.size();
   service.has_records = contract == nullptr ? 0 : 1;
+  service.logs_requests = log_->takes(shm::LogLevel::kDebug) ? 1 : 0;
   service.is_verified = model_->is_verified() ? 1 : 0;
   service.is_local = is_local ? 1 : 0;
   service.model_id = &NetworkService::model_id;

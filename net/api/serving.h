@@ -26,8 +26,9 @@ typedef struct sidecall_net_service {
   size_t num_inputs;
   const sidecall_net_tensor* outputs;
   size_t num_outputs;
-  int32_t has_records; /* 1 if the model takes records */
-  int32_t is_verified; /* 1 if the golden rows of the contract passed */
+  int32_t has_records;   /* 1 if the model takes records */
+  int32_t logs_requests; /* 1 if the log takes an event for each request, with level 0 */
+  int32_t is_verified;   /* 1 if the golden rows of the contract passed */
   /* 1 if a run may use the calling thread until it ends, 0 if it waits for another process. */
   int32_t is_local;
   /* The id of the model that runs now; "" if there is none. Stays valid. */

@@ -268,29 +268,25 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   order.request_bytes = shared->body.size();
   order.give = [this, shared, plan, &service](sidecall_service_call* call) {
     *plan = read_grpc_infer(body_of(*shared), service);
-    if (!is_model(site_, plan->model, plan->version))
-      throw Error(SIDECALL_FILE_NOT_FOUND, "");  // see `fail`
+    plan->is_other_model = !is_model(site_, plan->model, plan->version);
+    if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");
     give_tensors(service, call, *plan);
   };
-  const auto note = [this, shared](Response response, int status) {
-    const std::chrono::nanoseconds took = Clock::now() - shared->begun;
-    site_.metrics.count(Route::kInfer, status, took);
-    log(*shared, Route::kInfer, status, took);
-    return response;
-  };
-  order.answer = [this, plan, note, &service](sidecall_service_call* call) {
+  // gRPC answers with the HTTP status 200 always; the one of the outcome is counted.
+  order.answer = [this, shared, plan, &service](sidecall_service_call* call) {
     sidecall_net_error error{};
     sidecall_net_tensors outputs{};
     check_call(service, call, service.outputs_of(call, &outputs, &error), error);
-    constexpr int kHttpOk = 200;
-    return note(grpc_answer(write_grpc_answer(*plan, outputs, site_.names(),
-                                              site_.options.max_response_bytes)),
-                kHttpOk);
+    Response response = grpc_answer(
+        write_grpc_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
+    record(*shared, Route::kInfer, response.status);
+    return response;
   };
-  order.fail = [note](const Failure& failure) {
+  order.fail = [this, shared, plan](const Failure& failure) {
     constexpr int kNotFound = 404;
-    if (failure.status == SIDECALL_FILE_NOT_FOUND) return note(unknown_model(), kNotFound);
-    return note(grpc_failure(failure), codes_of(failure.status).http);
+    record(*shared, Route::kInfer,
+           plan->is_other_model ? kNotFound : codes_of(failure.status).http);
+    return plan->is_other_model ? unknown_model() : grpc_failure(failure);
   };
   runs_.begin(responder, std::move(order));
 }

@@ -230,14 +230,12 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
     *plan = read_http_infer(*shared, service);
     give_tensors(service, call, *plan);
   };
-  // The time is that of the request, and a response is counted when it is made.
-  const auto note = [this, shared, route](Response response) {
-    const std::chrono::nanoseconds took = Clock::now() - shared->begun;
-    site_.metrics.count(route, response.status, took);
-    log(*shared, route, response.status, took);
+  // A response is counted when it is made.
+  const auto recorded = [this, shared, route](Response response) {
+    record(*shared, route, response.status);
     return response;
   };
-  order.answer = [this, plan, route, note, &service](sidecall_service_call* call) {
+  order.answer = [this, plan, route, recorded, &service](sidecall_service_call* call) {
     sidecall_net_error error{};
     if (route == Route::kPredict) {
       const char* json = nullptr;
@@ -245,13 +243,14 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
       check_call(service, call, service.records_of(call, &json, &bytes, &error), error);
       if (bytes > site_.options.max_response_bytes)
         throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected fewer bytes, got more");
-      return note(text_response(200, "application/json", std::string(json, bytes)));
+      return recorded(text_response(200, "application/json", std::string(json, bytes)));
     }
     sidecall_net_tensors outputs{};
     check_call(service, call, service.outputs_of(call, &outputs, &error), error);
-    return note(write_http_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
+    return recorded(
+        write_http_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
   };
-  order.fail = [note](const Failure& failure) { return note(http_error(failure)); };
+  order.fail = [recorded](const Failure& failure) { return recorded(http_error(failure)); };
   runs_.begin(responder, std::move(order));
 }
 

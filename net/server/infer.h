@@ -13,6 +13,7 @@ namespace sidecall::net {
 
 struct InferPlan {
   std::string model, version, id;
+  bool is_other_model = false;         // the request names one that this server does not have
   std::vector<ReceivedTensor> inputs;  // may point into the body of the request
   struct Output {
     size_t index = 0;  // in the service

@@ -85,8 +85,7 @@ std::optional<Response> Router::refuse(const Request& request) {
       break;
   }
   const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
-  site_.metrics.count(route, refused->status, {});
-  log(request, route, refused->status, {});
+  record(request, route, refused->status);
   return refused;
 }
 
@@ -111,20 +110,25 @@ void Router::handle(Request&& request, Responder* responder) {
 }
 
 void Router::finish(const Request& request, Route route, Response response, Responder* responder) {
-  const std::chrono::nanoseconds took = Clock::now() - request.begun;
-  site_.metrics.count(route, response.status, took);
-  log(request, route, response.status, took);
+  record(request, route, response.status);
   responder->respond(std::move(response));
 }
 
-void Router::log(const Request& request, Route route, int status, std::chrono::nanoseconds took) {
+void Router::record(const Request& request, Route route, int status) {
+  // A request that is refused before its end has no time.
+  const bool has_arrived = request.begun != Clock::time_point();
+  const auto took = has_arrived ? Clock::now() - request.begun : Clock::duration::zero();
+  site_.metrics.count(route, status, took);
+  if (site_.service.logs_requests == 0) return;
   std::string facts = "\"method\":";
   append_json_string(request.method, &facts);
   facts.append(",\"route\":\"").append(route_name(route)).append("\",\"status\":");
   facts.append(std::to_string(status)).append(",\"us\":");
-  facts.append(std::to_string(took.count() / 1000)).append(",\"bytes\":");
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+  facts.append(std::to_string(us)).append(",\"bytes\":");
   facts.append(std::to_string(request.body.size()));
-  site_.service.log(site_.service.context, 0, "request", facts.c_str());
+  constexpr int32_t kDebug = 0;
+  site_.service.log(site_.service.context, kDebug, "request", facts.c_str());
 }
 
 }  // namespace sidecall::net

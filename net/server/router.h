@@ -41,7 +41,7 @@ class Router {
 
   // Checks a request before its body is there. Returns the response that refuses it.
   std::optional<Response> refuse(const Request& request);
-  // How many bytes the body of a request may have. What is no run needs next to none.
+  // How many bytes the body of a request may have. Only runs need more than a few.
   uint64_t max_body_bytes(const Request& request) const;
   // Responds exactly once, possibly before it returns. The request is used up.
   void handle(Request&& request, Responder* responder);
@@ -59,7 +59,8 @@ class Router {
   void run_grpc(Request&& request, Responder* responder);
 
   void finish(const Request& request, Route route, Response response, Responder* responder);
-  void log(const Request& request, Route route, int status, std::chrono::nanoseconds took);
+  // Counts and logs a request that is answered now, with the HTTP status of its outcome.
+  void record(const Request& request, Route route, int status);
 
   Site& site_;
   Runs runs_;
