@@ -43,15 +43,21 @@ class OwnServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
-        while not self.events("serve.ready"):
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.01)
+        wait_until(self.is_ready, 20)
         self.at = {
             event["at"].split(":")[0].removesuffix("s"): event["at"]
             for event in self.events("server.listening")
         }
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        return bool(self.events("serve.ready"))
+
+    def has_no_work(self, other_connections: int = 0) -> bool:
+        """Whether no connection is left but those named, and no run."""
+        # The request for the metrics has a connection too.
+        num_connections = self.metric("sidecall_connections")
+        return num_connections <= 1 + other_connections and self.metric("sidecall_runs") == 0
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -105,6 +111,14 @@ class OwnServer:
 
 
 Start = Callable[..., OwnServer]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Waits until a condition holds. Fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"expected within {seconds} s, got nothing"
+        time.sleep(0.01)
 
 
 def exchange(connection: socket.socket, request: bytes, timeout: float = 10) -> bytes:

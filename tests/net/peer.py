@@ -159,8 +159,8 @@ class Peer:
 
     `sockets`: a folder for sockets, which the server then listens on besides ports. `tls`: an SSL
     context for HTTP and credentials for gRPC. `binary`: whether the server takes tensors in binary
-    over HTTP, and says so. `delay`: how many seconds each run takes longer. `host`, `ports`: where it
-    listens, over HTTP and gRPC; by default on free ports.
+    over HTTP, and says so. `delay`: how many seconds each run takes longer. `host`, `ports`: where
+    it listens, over HTTP and gRPC; by default on free ports.
     """
 
     def __init__(
@@ -480,7 +480,9 @@ import json, sys, time
 sys.path.insert(0, {str(HERE)!r})
 from pathlib import Path
 import peer
-served = peer.Peer(Path({str(folder)!r}), with_contract={with_contract}, host={host!r}, ports={given})
+served = peer.Peer(
+    Path({str(folder)!r}), with_contract={with_contract}, host={host!r}, ports={given}
+)
 served.delay = {delay}
 print(json.dumps(served.ports), flush=True)
 time.sleep(600)

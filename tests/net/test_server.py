@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 import sidecall
-from own_server import MODEL, RECORD, OwnServer, Start, exchange
+from own_server import MODEL, RECORD, OwnServer, Start, exchange, wait_until
 from sidecall import errors
 from vector_servers import MODELS, command_path, engine_path
 
@@ -301,10 +301,7 @@ def test_tokens_are_needed_and_can_be_replaced(start: Start, tmp_path: Path) -> 
         with sidecall.open(own.uri(protocol, "penguins") + f"?token={mine}") as model:
             model.predict(RECORD)
     tokens.write_text("third-token\n")
-    deadline = time.monotonic() + 5
-    while own.get("/v2", authorization="Bearer third-token")[0] != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: own.get("/v2", authorization="Bearer third-token")[0] == 200)
     assert own.get("/v2", authorization="Bearer first-token")[0] == 401
     tokens.write_text("")  # a file that is being written
     time.sleep(1.2)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_server import MODEL, RECORD, OwnServer, exchange
+from own_server import MODEL, RECORD, OwnServer, exchange, wait_until
 
 pytestmark = pytest.mark.usefixtures("network_library")
 BODY = json.dumps(RECORD).encode()
@@ -173,10 +173,7 @@ def test_connections_that_end_early_leave_nothing_behind(server: OwnServer) -> N
                 connection.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
                 )  # resets the connection
-    deadline = time.monotonic() + 5
-    while server.metric("sidecall_connections") > 1 or server.metric("sidecall_runs") > 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(server.has_no_work)
 
 
 def test_slow_heads_are_cut_off(server: OwnServer) -> None:

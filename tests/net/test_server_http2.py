@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import sidecall
-from own_server import RECORD, OwnServer
+from own_server import RECORD, OwnServer, wait_until
 
 pytestmark = pytest.mark.usefixtures("network_library")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -353,10 +353,7 @@ def test_connections_that_end_early_leave_nothing_behind(server: OwnServer) -> N
                 connection.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
                 )  # resets the connection
-    deadline = time.monotonic() + 5
-    while server.metric("sidecall_connections") > 2 or server.metric("sidecall_runs") > 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: server.has_no_work(other_connections=1))
 
 
 def memory_of(server: OwnServer) -> int:

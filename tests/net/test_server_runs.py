@@ -1,4 +1,4 @@
-"""Runs on the server for HTTP and gRPC: deadlines, cancelling, and what becomes of them at its end."""
+"""Runs on the server for HTTP and gRPC: deadlines, cancelling, and the end of the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sidecall
-from own_server import MODEL, RECORD, Start, exchange
+from own_server import MODEL, RECORD, Start, exchange, wait_until
 from sidecall import errors
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -44,10 +44,7 @@ def test_a_deadline_ends_the_run_on_the_server(start: Start) -> None:
             with pytest.raises(errors.Timeout):
                 model.run(slow_inputs(), timeout=0.1)
             model.run(slow_inputs(1), timeout=5)
-    deadline = time.monotonic() + 2
-    while own.metric("sidecall_runs") > 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: own.metric("sidecall_runs") == 0, 2)
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -68,16 +65,11 @@ def test_cancelling_reaches_the_run(start: Start, protocol: str) -> None:
 
         thread = threading.Thread(target=run)
         thread.start()
-        deadline = time.monotonic() + 5
-        while own.metric("sidecall_runs") == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: own.metric("sidecall_runs") > 0)
         call.cancel()
         thread.join(5)
         assert isinstance(caught[0], errors.Cancelled)
-        while own.metric("sidecall_runs") > 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: own.metric("sidecall_runs") == 0)
 
 
 def test_a_slow_run_delays_no_other_request(start: Start) -> None:
@@ -85,10 +77,7 @@ def test_a_slow_run_delays_no_other_request(start: Start) -> None:
     with sidecall.open(own.uri("grpc", "slow")) as model:
         thread = threading.Thread(target=lambda: model.run(slow_inputs(20_000), timeout=30))
         thread.start()
-        deadline = time.monotonic() + 5
-        while own.metric("sidecall_runs") == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: own.metric("sidecall_runs") > 0)
         begun = time.monotonic()
         assert own.is_alive()
         model.run(slow_inputs(1))
@@ -111,10 +100,7 @@ def test_a_signal_lets_requests_finish_and_refuses_new_ones(start: Start) -> Non
     threads = [threading.Thread(target=run, args=(each,)) for each in ("http", "grpc")]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 5
-    while own.metric("sidecall_runs") < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: own.metric("sidecall_runs") == 2)
     kept = own.connect()
     own.process.send_signal(signal.SIGTERM)
     assert own.process.wait(20) == 0, own.log()
@@ -134,10 +120,8 @@ def test_a_large_answer_arrives_whole_although_the_server_ends(start: Start, del
     with own.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        deadline = time.monotonic() + 10
-        while own.metric("sidecall_requests_total") < 2:  # the run, and the one for the metrics
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # the run, and the one for the metrics
+        wait_until(lambda: own.metric("sidecall_requests_total") >= 2, 10)
         own.process.send_signal(signal.SIGTERM)
         time.sleep(delay)
         answer = exchange(connection, b"")
@@ -171,10 +155,7 @@ def test_runs_that_last_too_long_are_cut(start: Start) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 5
-    while own.metric("sidecall_runs") == 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: own.metric("sidecall_runs") > 0)
     begun = time.monotonic()
     assert own.end() != 0
     assert time.monotonic() - begun < 5

@@ -22,14 +22,17 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-func input(name, datatype string, contents *inference.InferTensorContents) *inference.ModelInferRequest_InferInputTensor {
+func input(
+	name, datatype string, contents *inference.InferTensorContents,
+) *inference.ModelInferRequest_InferInputTensor {
 	return &inference.ModelInferRequest_InferInputTensor{
 		Name: name, Datatype: datatype, Shape: []int64{1, 1}, Contents: contents,
 	}
 }
 
 func main() {
-	connection := must(grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials())))
+	plain := grpc.WithTransportCredentials(insecure.NewCredentials())
+	connection := must(grpc.NewClient(os.Args[1], plain))
 	defer connection.Close()
 	client := inference.NewGRPCInferenceServiceClient(connection)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -45,7 +48,8 @@ func main() {
 		request.Inputs = append(request.Inputs, input(name, "BYTES", contents))
 	}
 	numbers := map[string]float32{
-		"bill_length_mm": 40, "bill_depth_mm": 18, "flipper_length_mm": 190, "body_mass_g": 4000, "year": 2008,
+		"bill_length_mm": 40, "bill_depth_mm": 18, "flipper_length_mm": 190,
+		"body_mass_g": 4000, "year": 2008,
 	}
 	for name, value := range numbers {
 		contents := &inference.InferTensorContents{Fp32Contents: []float32{value}}
