@@ -119,9 +119,8 @@ def check(source: Path) -> list[str]:
         match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
         layer = included_layer(source, match.group(1)) if match else None
         if match and layer is not None and layer not in allowed:
-            faults.append(
-                f"{source.relative_to(ROOT)}:{number}: {own} must not include {layer} ({match.group(1)})"
-            )
+            place = f"{source.relative_to(ROOT)}:{number}"
+            faults.append(f"{place}: {own} must not include {layer} ({match.group(1)})")
     return faults
 
 

@@ -42,14 +42,10 @@ def install_triton(folder: Path) -> None:
     if not (folder / "triton/pytriton").exists():
         uv_install(folder / "triton", "nvidia-pytriton", "--no-deps")
     home = folder / "triton/pytriton/tritonserver"
-    stub = (
-        home
-        / f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
-    )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
-        raise RuntimeError(
-            f"triton: no backend for Python {sys.version_info.major}.{sys.version_info.minor} in the wheel"
-        )
+        raise RuntimeError(f"triton: no backend for Python {version} in the wheel")
     for program in (stub, home / "bin/tritonserver"):
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     shutil.copy2(stub, home / "backends/python")
@@ -92,8 +88,9 @@ def uv_install(target: Path, package: str, *options: str) -> None:
 def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        said = (done.stderr or done.stdout)[-1000:]
         raise RuntimeError(
-            f"{' '.join(command[:4])} ended with exit code {done.returncode}: {(done.stderr or done.stdout)[-1000:]}"
+            f"{' '.join(command[:4])} ended with exit code {done.returncode}: {said}"
         )
 
 

@@ -10,13 +10,73 @@
 namespace sidecall::net {
 namespace {
 
-constexpr const char* kSchemas = R"("components":{"schemas":{
-"Error":{"type":"object","required":["error"],"properties":{"error":{"type":"string"},"status":{"type":"string","description":"the name of the status, such as DTYPE_MISMATCH"},"faults":{"type":"array","items":{"type":"object"}}}},
-"Tensor":{"type":"object","required":["name","datatype","shape"],"properties":{"name":{"type":"string"},"datatype":{"type":"string"},"shape":{"type":"array","items":{"type":"integer"}},"data":{},"parameters":{"type":"object"}}},
-"InferRequest":{"type":"object","required":["inputs"],"properties":{"id":{"type":"string"},"inputs":{"type":"array","items":{"$ref":"#/components/schemas/Tensor"}},"outputs":{"type":"array","items":{"type":"object","required":["name"],"properties":{"name":{"type":"string"},"parameters":{"type":"object"}}}},"parameters":{"type":"object"}}},
-"InferResponse":{"type":"object","required":["model_name","outputs"],"properties":{"model_name":{"type":"string"},"model_version":{"type":"string"},"id":{"type":"string"},"parameters":{"type":"object"},"outputs":{"type":"array","items":{"$ref":"#/components/schemas/Tensor"}}}},
-"Metadata":{"type":"object","required":["name","inputs","outputs"],"properties":{"name":{"type":"string"},"versions":{"type":"array","items":{"type":"string"}},"platform":{"type":"string"},"inputs":{"type":"array","items":{"$ref":"#/components/schemas/Tensor"}},"outputs":{"type":"array","items":{"$ref":"#/components/schemas/Tensor"}},"properties":{"type":"object"}}},
-"Record":)";
+// Ends where the schema of a record follows.
+constexpr const char* kSchemas = R"("components": {
+  "schemas": {
+    "Error": {
+      "type": "object",
+      "required": ["error"],
+      "properties": {
+        "error": {"type": "string"},
+        "status": {
+          "type": "string",
+          "description": "the name of the status, such as DTYPE_MISMATCH"
+        },
+        "faults": {"type": "array", "items": {"type": "object"}}
+      }
+    },
+    "Tensor": {
+      "type": "object",
+      "required": ["name", "datatype", "shape"],
+      "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {},
+        "parameters": {"type": "object"}
+      }
+    },
+    "InferRequest": {
+      "type": "object",
+      "required": ["inputs"],
+      "properties": {
+        "id": {"type": "string"},
+        "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
+        "outputs": {
+          "type": "array",
+          "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}}
+          }
+        },
+        "parameters": {"type": "object"}
+      }
+    },
+    "InferResponse": {
+      "type": "object",
+      "required": ["model_name", "outputs"],
+      "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "parameters": {"type": "object"},
+        "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}}
+      }
+    },
+    "Metadata": {
+      "type": "object",
+      "required": ["name", "inputs", "outputs"],
+      "properties": {
+        "name": {"type": "string"},
+        "versions": {"type": "array", "items": {"type": "string"}},
+        "platform": {"type": "string"},
+        "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
+        "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
+        "properties": {"type": "object"}
+      }
+    },
+    "Record": )";
 
 std::string to_text(const json::Value& value) {
   json::Buffer buffer;

@@ -40,9 +40,11 @@ function jsonOf(record, indent = '') {
   return record.length === 0 ? '{}' : `{${members.slice(0, -1)}\n${indent}}`
 }
 
-const withToken = target => (target.hasToken ? `${target.uri}?token=token.txt` : target.uri)
-const tokenNote = (target, comment) =>
-  target.hasToken ? `${comment} The file token.txt has the token.\n` : ''
+// The URI as a string of the language.
+const uriOf = target => quoted(target.hasToken ? `${target.uri}?token=token.txt` : target.uri)
+// A comment before the line that opens the model, with its line end and the indent of that line.
+const tokenNote = (target, comment, indent = '') =>
+  target.hasToken ? `${comment} The file token.txt has the token.\n${indent}` : ''
 
 export function curlOf(url, body, hasToken) {
   const token = hasToken ? ' \\\n  -H "Authorization: Bearer $(cat token.txt)"' : ''
@@ -57,7 +59,7 @@ function python(target) {
   )
   return `import sidecall
 
-${tokenNote(target, '#')}model = sidecall.open(${quoted(withToken(target))})
+${tokenNote(target, '#')}model = sidecall.open(${uriOf(target)})
 record = {${members}
 }
 print(model.predict(record))`
@@ -71,7 +73,7 @@ function node(target) {
   )
   return `import { open } from 'sidecall'
 
-${tokenNote(target, '//')}const model = await open(${quoted(withToken(target))})
+${tokenNote(target, '//')}const model = await open(${uriOf(target)})
 const record = {
   ${members.join(',\n  ')}
 }
@@ -95,7 +97,7 @@ import (
 )
 
 func main() {
-	${tokenNote(target, '//').replace('\n', '\n\t')}model, err := sidecall.Open(${quoted(withToken(target))})
+	${tokenNote(target, '//', '\t')}model, err := sidecall.Open(${uriOf(target)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -113,7 +115,7 @@ function java(target) {
   const members = target.record.map(
     ([name, value]) => `Map.entry(${quoted(name)}, ${literal(value, inJava)})`
   )
-  // Java prints of an array only where it lies in memory.
+  // Java prints the address of an array instead of its elements.
   const [imported, shown] = target.hasLists
     ? [
         'import java.util.Arrays;\n',
@@ -125,7 +127,7 @@ ${imported}import java.util.Map;
 
 public class Main {
   public static void main(String[] args) {
-    ${tokenNote(target, '//').replace('\n', '\n    ')}try (var model = Sidecall.open(${quoted(withToken(target))})) {
+    ${tokenNote(target, '//', '    ')}try (var model = Sidecall.open(${uriOf(target)})) {
       Map<String, Object> record = Map.ofEntries(
           ${members.join(',\n          ')});
       System.out.println(${shown});
@@ -141,7 +143,7 @@ function rust(target) {
     return `r${marks}"${text}"${marks}`
   }
   return `fn main() -> sidecall::Result<()> {
-    ${tokenNote(target, '//').replace('\n', '\n    ')}let model = sidecall::Model::open(${quoted(withToken(target))})?;
+    ${tokenNote(target, '//', '    ')}let model = sidecall::Model::open(${uriOf(target)})?;
     let record = ${raw(jsonOf(target.record, '    '))};
     println!("{}", model.predict_json(record)?);
     Ok(())

@@ -125,7 +125,7 @@ class Typed extends Field {
     const text = this.control.value
     // A control of one line drops line feeds. What was not edited is sent as it was given.
     if (this.given?.shown === text) return this.given.value
-    // A text that is no number is sent as it is: the server says what it expects.
+    // Text that is not a number is sent unchanged, and the server says what it expects.
     return isNumber(this.feature) ? (readNumber(text) ?? text) : text
   }
 

@@ -26,14 +26,14 @@ def export_layout(
 ) -> Path:
     """Writes the folder in which another server expects an exported file.
 
-    `sidecall.export(..., layout="triton")` writes a model like this from the start. Returns the path
-    of the file in the folder. It has the same bytes as `file`, so it is the file for `?contract=`
-    in the addresses of clients.
+    `sidecall.export(..., layout="triton")` writes a model like this from the start. Returns the
+    path of the file in the folder. It has the same bytes as `file`, so it is the file for
+    `?contract=` in the addresses of clients.
 
     file    a file that `sidecall.export` wrote. Its golden rows run here first
     path    the folder to write. Its last part is the model's name on the server: letters, digits,
-            `_`, `-` and `.`. A folder that an earlier export wrote is replaced, if nobody has changed
-            it since; other files are never overwritten
+            `_`, `-` and `.`. A folder is replaced if it is unchanged since an earlier export wrote
+            it; other files are never overwritten
     layout  "triton": a model in a model repository of NVIDIA's Triton, for its backend onnxruntime
 
     Raises ExportError: DataError (unknown layout), ModelError (the file is not an exported one, or
@@ -54,8 +54,8 @@ def export_layout(
 class LayoutFolder:
     """The folder of one model, which has the model's name on the server.
 
-    Raises DataError (unknown layout) and FileError (its name, or what it contains), so that an export
-    fails before it computes anything.
+    Raises DataError (unknown layout) and FileError (its name, or what it contains), so that an
+    export fails before it computes anything.
     """
 
     def __init__(self, path: str | os.PathLike[str], layout: str) -> None:
@@ -115,7 +115,7 @@ class LayoutFolder:
         if names and not unchanged:
             raise FileError(
                 f"path: expected a new or empty folder, or one that an export with this layout "
-                f"wrote and nobody has changed since, got '{self.path}' with other content. Write "
+                f"wrote and that is unchanged since, got '{self.path}' with other content. Write "
                 "to another folder, or remove this one first"
             )
         return unchanged

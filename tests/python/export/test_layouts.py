@@ -26,8 +26,10 @@ def load_model_config() -> Any:
     """The messages of Triton's configurations, without the package around them: its other messages
     have the names of those of tests/net/peer.py, which a process may have too.
     """
-    package = Path(find_spec("tritonclient").submodule_search_locations[0])  # type: ignore[union-attr, index]
-    spec = spec_from_file_location("model_config_pb2", package / "grpc/model_config_pb2.py")
+    package = find_spec("tritonclient")
+    assert package is not None and package.submodule_search_locations is not None
+    folder = Path(package.submodule_search_locations[0]) / "grpc"
+    spec = spec_from_file_location("model_config_pb2", folder / "model_config_pb2.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
