@@ -49,7 +49,8 @@ bool read_strings(std::string_view data, int64_t count, std::vector<char>* bytes
 }
 
 int64_t element_count(const int64_t* dims, size_t rank) noexcept {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 16;
+  // The size in bits must not overflow either, whatever the type.
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 128;
   int64_t count = 1;
   for (size_t i = 0; i < rank; ++i) {
     const int64_t size = dims[i];

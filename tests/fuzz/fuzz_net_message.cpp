@@ -25,6 +25,7 @@ void check_answer(const net::InferAnswer& answer, const net::OutputNames& names)
     for (const int64_t size : tensor.dims) {
       fuzz::require(size >= 0, "sizes");
       count *= static_cast<uint64_t>(size);
+      fuzz::require(count < UINT64_C(1) << 57, "a size that does not overflow");
     }
     if (tensor.dtype != SIDECALL_DTYPE_STRING) {
       const auto bits = static_cast<uint64_t>(sidecall::dtype_bits(tensor.dtype));

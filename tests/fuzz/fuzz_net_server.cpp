@@ -51,6 +51,7 @@ void check_tensor(const sidecall_net_tensor& tensor) {
   for (int32_t i = 0; i < tensor.rank; ++i) {
     fuzz::require(tensor.dims[i] >= 0, "sizes");
     count *= static_cast<uint64_t>(tensor.dims[i]);
+    fuzz::require(count < UINT64_C(1) << 57, "a size that does not overflow");
   }
   if (tensor.dtype == SIDECALL_DTYPE_STRING) {
     fuzz::require(

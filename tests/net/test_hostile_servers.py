@@ -134,6 +134,7 @@ WRONG_ANSWERS = {
     "too few bytes": (binary(of_size(8), EIGHT[:7]), errors.Protocol),
     "fewer bytes than the shape": (binary(of_size(4), EIGHT[:4]), errors.Protocol),
     "more bytes than the shape": (binary(of_size(16), EIGHT * 2), errors.Protocol),
+    "a shape whose size overflows": (binary(of_size(0, shape=[2**58]), b""), errors.Protocol),
     "a size of text": (binary(of_size("8"), EIGHT), errors.Protocol),
     "a negative size": (binary(of_size(-8), EIGHT), errors.Protocol),
     "a huge size": (binary(of_size(2**63), EIGHT), errors.Protocol),

@@ -211,6 +211,7 @@ def test_wrong_requests_for_tensors(
         {"datatype": "FP32", "shape": [1, 2], "data": [1]},
         {"datatype": "FP32", "shape": [-1, 1], "data": []},
         {"datatype": "FP32", "shape": [1 << 62, 1 << 62], "data": []},
+        {"datatype": "FP64", "shape": [1 << 58, 1], "parameters": {"binary_data_size": 0}},
         {"datatype": "FP99", "shape": [1, 1], "data": [1]},
         {"datatype": "FP32", "shape": [1, 1]},
         {"datatype": "FP32", "shape": [1, 1], "data": [1e300]},
