@@ -253,6 +253,7 @@ class Http1 final : public Session, private Responder {
     max_body_bytes_ = router_->max_body_bytes(request_);
     if (std::optional<Response> refused = router_->refuse(request_)) {
       refused->must_close = true;
+      wants_head_only_ = is_head_only_;
       queue(std::move(*refused));
       return HPE_USER;
     }

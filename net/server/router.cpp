@@ -33,7 +33,8 @@ Site::Site(ServerAddress given, const sidecall_net_service& served,
       service(served),
       options(limits),
       access(address),
-      name(model_name(address, service)) {
+      name(model_name(address, service)),
+      label(address.label) {
   const std::lock_guard lock(g_mutex);
   g_sites.push_back(this);
 }
@@ -41,6 +42,11 @@ Site::Site(ServerAddress given, const sidecall_net_service& served,
 Site::~Site() {
   const std::lock_guard lock(g_mutex);
   g_sites.erase(std::find(g_sites.begin(), g_sites.end(), this));
+}
+
+void Site::set_label(std::string text) {
+  const std::lock_guard lock(g_mutex);
+  label = std::move(text);
 }
 
 ModelNames Site::names() const {
@@ -53,7 +59,7 @@ std::string all_metrics() {
   std::vector<Metrics::Labelled> servers;
   for (const Site* const site : g_sites) {
     std::string labels = "at=";
-    append_json_string(site->address.label, &labels);
+    append_json_string(site->label, &labels);
     servers.push_back({labels, &site->metrics});
   }
   return Metrics::write_prometheus(servers);

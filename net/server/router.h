@@ -24,7 +24,8 @@ struct Site {
   sidecall_net_server_options options;
   Metrics metrics;
   AccessCheck access;
-  std::string name;  // of the model in paths
+  std::string name;   // of the model in paths
+  std::string label;  // the address with the port that the system has chosen
   std::atomic<bool> is_draining{false};
 
   Site(ServerAddress given, const sidecall_net_service& served,
@@ -33,6 +34,7 @@ struct Site {
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
   ModelNames names() const;
+  void set_label(std::string text);  // another server may write metrics meanwhile
 };
 
 class Router {

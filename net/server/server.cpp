@@ -28,8 +28,8 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
                const sidecall_net_server_options& options)
     : site_(address, service, options),
       listener_(std::make_unique<Listener>(address)),
-      at_(chosen_at(address, listener_->port())),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  site_.set_label(chosen_at(address, listener_->port()));
   try {
     if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
     const int count = std::max(options.num_threads, 1);
@@ -45,7 +45,7 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
     throw;
   }
   std::string facts = "\"at\":";
-  append_json_string(at_, &facts);
+  append_json_string(site_.label, &facts);
   service.log(service.context, 1, "server.listening", facts.c_str());
 }
 
@@ -76,7 +76,7 @@ bool Server::drain(Clock::time_point deadline) {
 
 std::string Server::status() const {
   std::string out = "{\"at\":";
-  append_json_string(at_, &out);
+  append_json_string(site_.label, &out);
   out.append(",\"model\":");
   append_json_string(site_.name, &out);
   out.append(",\"draining\":");

@@ -31,7 +31,6 @@ class Server {
 
   Site site_;
   std::unique_ptr<Listener> listener_;
-  std::string at_;  // with the port that was chosen
   Shared shared_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<std::thread> threads_;
