@@ -36,7 +36,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -223,10 +223,16 @@ net: native $(BUILD)/net-libraries/.created $(BUILD)/.system-net ## build libsid
 	@grep -q SIDECALL_BUILD_NET:BOOL=ON $(BUILD)/CMakeCache.txt || $(quietly) configure "configuring the build again" cmake -S . -B $(BUILD) -DSIDECALL_BUILD_NET=ON
 	@$(quietly) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net replay-net_message replay-net_server
 
-build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
-	@$(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
+build_all = $(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
 
-test-setup: build net $(VENV)/.package $(VENV)/.tests $(BUILD)/onnxruntime-oldest/.created examples/node/node_modules/.created
+build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
+	@$(build_all)
+
+# After net, because net may configure the build again, which adds what was not found before.
+build-with-net: net
+	@$(build_all)
+
+test-setup: build-with-net $(VENV)/.package $(VENV)/.tests $(BUILD)/onnxruntime-oldest/.created examples/node/node_modules/.created
 
 setup: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created ## install and build everything that the other targets need
 
