@@ -348,10 +348,10 @@ bench-shm: $(BUILD)/.system-bench-shm
 bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java
 bench-engine: $(BUILD)/engine-peers/.created $(BUILD)/node-peers/.created
 # Both need what the network approaches need; their bars are in network.json.
-bench-serving: build net bench-network-setup ## measure the server for HTTP and gRPC beside its peers and a bare echo
+bench-serving: build-with-net bench-network-setup ## measure the server for HTTP and gRPC beside its peers and a bare echo
 	@$(BIN)/python benchmarks/network/serving.py --build $(BUILD)
 
-rollout: build net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
+rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)
 
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc

@@ -80,8 +80,8 @@ class Exchange {
   bool wait(Clock::time_point until);
   void wake();
   bool is_woken();
-  // Makes an exchange that is over one that is not, so that it can be submitted once more. Returns
-  // false, and does nothing, if wake() was called.
+  // Resets an exchange that is over, so that it can be submitted once more. Returns false, and does
+  // nothing, if wake() was called.
   bool restart();
   // An event descriptor that becomes readable when the exchange is over or woken; -1 for none. It
   // must stay open until the exchange is over, or another one was given.

@@ -59,7 +59,7 @@ inline constexpr StatusCodes kStatusCodes[] = {
     {SIDECALL_INTERNAL, "INTERNAL", 500, kGrpcInternal},
 };
 
-// The codes of a status; those of INTERNAL for one that a run cannot have.
+// The codes of a status. A status that no run has gets those of INTERNAL.
 constexpr const StatusCodes& codes_of(int32_t status) noexcept {
   const StatusCodes* last = kStatusCodes;
   for (const StatusCodes& each : kStatusCodes) {

@@ -92,7 +92,8 @@ class Session {
   virtual bool is_over() const = 0;
   // Whether the connection ended because of what the client sent.
   virtual bool is_broken() const = 0;
-  // The server ends: answers what has been asked for, and nothing else. Called again and again.
+  // The server ends: answers the requests that have arrived, and takes no others. Called again
+  // and again.
   // `is_over`: requests that were on their way have had the time to arrive.
   virtual void drain(bool is_over) = 0;
   // Ends what takes the client too long. Called about once a second.

@@ -366,7 +366,7 @@ class Http1 final : public Session, private Responder {
   bool is_complete_ = false;      // llhttp has read a whole request
   bool keeps_open_ = true;        // after the response
   bool is_head_only_ = false;     // the request that is being read is a HEAD
-  bool wants_head_only_ = false;  // the one that is answered is
+  bool wants_head_only_ = false;  // the request that is answered is a HEAD
   bool is_answering_ = false;     // the router is called, and may respond at once
   bool is_draining_ = false;
   bool is_broken_ = false;

@@ -1,4 +1,4 @@
-// What a request for a run asks for, and what answers it, in a form that HTTP and gRPC share.
+// The contents of a request for a run, and of its answer, in a form that HTTP and gRPC share.
 #pragma once
 
 #include <string>

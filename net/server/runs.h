@@ -19,7 +19,7 @@
 
 namespace sidecall::net {
 
-// Why a request did not get what it asked for.
+// Why a request failed.
 struct Failure {
   int32_t status;
   std::string message;

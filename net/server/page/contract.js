@@ -16,8 +16,7 @@ export function typeOf(feature) {
   return feature.zone === undefined ? 'datetime without a zone' : `datetime, ${feature.zone}`
 }
 
-// The intervals that limit a number, in words. The largest floats are no limit that a person cares
-// about.
+// The intervals that limit a number, in words. An end at the largest float is left out.
 function domainOf(feature) {
   const largest = LARGEST[feature.type] ?? Infinity
   const ends = (feature.domain ?? []).map(([low, high]) => {

@@ -54,7 +54,7 @@ export function isObject(value) {
 const NUMBER = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/
 
 // The number that a person wrote, as JSON has it: +7, .5 and 5. are numbers too. null if the text
-// is no number.
+// is not a number.
 export function readNumber(text) {
   const match = NUMBER.exec(text.trim())
   if (match === null) return null
