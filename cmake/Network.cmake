@@ -26,6 +26,7 @@ add_library(sidecall-net SHARED
   ${net_sources}
   net/client/api.cpp
   net/client/client.cpp
+  net/client/curl_transfer.cpp
   net/client/grpc_client.cpp
   net/client/http_client.cpp
   net/client/loop.cpp

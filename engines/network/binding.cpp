@@ -143,7 +143,7 @@ void NetworkBinding::read_strings(int32_t index, std::string* bytes,
 
 // ---- Runs ----
 
-void NetworkBinding::send(int64_t timeout_ns) {
+void NetworkBinding::send(int64_t timeout_ns, bool waits_next) {
   shared_->require_own();
   deadline_ = deadline_after(timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns);
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -174,7 +174,7 @@ void NetworkBinding::send(int64_t timeout_ns) {
   sidecall_net_error error{};
   if (shared_->api.send(call_, sent_.data(), sent_.size(), output_names_.data(),
                         output_names_.size(), ns_of(deadline_), shared_->is_pure ? 1 : 0,
-                        &error) != SIDECALL_OK)
+                        waits_next ? 1 : 0, &error) != SIDECALL_OK)
     throw_network_error(error);
   if (should_stop_.load(std::memory_order_seq_cst)) shared_->api.cancel(call_);
   if (shared_->api.needs_check(shared_->client) != 0) shared_->verifier.start();
@@ -187,7 +187,7 @@ void NetworkBinding::interrupt_engine() noexcept {
 }
 
 Outcome NetworkBinding::execute(int64_t timeout_ns) {
-  send(timeout_ns);
+  send(timeout_ns, true);
   const bool is_over = shared_->api.wait(call_, ns_of(deadline_)) != 0;
   if (!is_over) shared_->api.cancel(call_);
   clear_fd();  // this run is not one that the descriptor reports
@@ -200,7 +200,7 @@ Progress NetworkBinding::begin(int64_t timeout_ns) {
   shared_->require_own();
   clear_fd();
   if (reports_every_run()) notify(false);
-  send(timeout_ns);
+  send(timeout_ns, false);
   return progress_ = Progress::kPending;
 }
 

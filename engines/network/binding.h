@@ -106,7 +106,8 @@ class NetworkBinding final : public OutOfProcessBinding {
   };
 
   Input& at(int32_t input) { return inputs_[static_cast<size_t>(input)]; }
-  void send(int64_t timeout_ns);
+  // `waits_next`: this thread waits for the run next.
+  void send(int64_t timeout_ns, bool waits_next);
   void notify(bool also_now);
   void read(size_t output, const sidecall_net_tensor& tensor);
 

@@ -3,6 +3,7 @@
 
 #include <sidecall/sidecall.h>
 
+#include <cstring>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -60,12 +61,19 @@ Library load() {
         platform::find_symbol(library, "sidecall_net"));
     const auto server = reinterpret_cast<const sidecall_net_server_api* (*)()>(
         platform::find_symbol(library, "sidecall_net_serving"));
-    if (client == nullptr)
+    if (client == nullptr || server == nullptr)
       throw Error(SIDECALL_UNSUPPORTED,
                   path + ": expected libsidecall-net.so, got another library");
-    if (std::string(client()->version) != kVersion || server == nullptr)
+    if (std::strcmp(client()->version, kVersion) != 0)
       throw Error(SIDECALL_UNSUPPORTED,
                   path + ": expected version " + kVersion + ", got " + client()->version);
+    // Two builds of one version differ while it is being developed.
+    if (std::strcmp(client()->interface_hash, SIDECALL_NET_INTERFACE) != 0)
+      throw Error(SIDECALL_UNSUPPORTED,
+                  path +
+                      ": expected the library that was built together with this one, got one "
+                      "of version " +
+                      kVersion + " with another interface");
     return {client(), server()};
   }
   throw Error(SIDECALL_UNSUPPORTED,

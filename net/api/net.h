@@ -55,7 +55,8 @@ typedef struct sidecall_net_metadata {
 } sidecall_net_metadata;
 
 typedef struct sidecall_net_api {
-  const char* version; /* of the library, as VERSION has it */
+  const char* version;        /* of the library, as VERSION has it */
+  const char* interface_hash; /* of net.h and serving.h, as CMakeLists.txt makes it */
 
   /* Reads a URI (net/PROTOCOL.md). Sends nothing yet. */
   int32_t (*open)(const char* uri, sidecall_net_client** out_client, sidecall_net_error* err);
@@ -99,10 +100,11 @@ typedef struct sidecall_net_api {
 
   /* Starts a run; `outputs` are the names of the outputs that the answer must have. Copies the
    * inputs and never waits. The run before must be over or cancelled. `may_repeat`: 1 if the run
-   * may be sent again although a server may have executed it, 0 if not. */
+   * may be sent again although a server may have executed it, 0 if not. `waits_next`: 1 if this
+   * thread calls `wait` next; then it may send the run there, without another thread. */
   int32_t (*send)(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
                   const char* const* outputs, size_t num_outputs, int64_t deadline,
-                  int32_t may_repeat, sidecall_net_error* err);
+                  int32_t may_repeat, int32_t waits_next, sidecall_net_error* err);
   /* Waits until the run is over, it was cancelled, or `until`. Returns whether it is over: then
    * `take` has its outcome. A run whose deadline passes ends with TIMEOUT. If the answer comes from
    * another model, sends the run to another server and goes on waiting. */

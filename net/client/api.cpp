@@ -171,7 +171,7 @@ void close_call(sidecall_net_call* call) {
 
 int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
              const char* const* outputs, size_t num_outputs, int64_t deadline, int32_t may_repeat,
-             sidecall_net_error* err) {
+             int32_t waits_next, sidecall_net_error* err) {
   return api_guard(err, [&] {
     call->expected.outputs.assign(outputs, outputs + num_outputs);
     call->expected.id = next_id();
@@ -188,7 +188,8 @@ int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t 
       call->exchange = exchange;
     }
     if (old != nullptr) old->notify(-1);
-    sidecall::net::submit(std::move(exchange));
+    if (waits_next != 0) sidecall::net::submit_and_drive(std::move(exchange));
+    else sidecall::net::submit(std::move(exchange));
   });
 }
 
@@ -227,7 +228,7 @@ bool read_answer(sidecall_net_call* call) {
 
 int32_t wait(sidecall_net_call* call, int64_t until) {
   while (!call->is_read) {
-    if (!call->exchange->wait(time_of(until))) return 0;
+    if (!sidecall::net::wait(call->exchange.get(), time_of(until))) return 0;
     read_answer(call);
   }
   return 1;
@@ -255,6 +256,7 @@ void notify(sidecall_net_call* call, int fd, int32_t also_now) {
 
 const sidecall_net_api* sidecall_net(void) {
   static const sidecall_net_api api = {SIDECALL_NET_VERSION,
+                                       SIDECALL_NET_INTERFACE,
                                        open_client,
                                        close_client,
                                        model_of,

@@ -117,7 +117,7 @@ void Client::wait_for_answers(const Asked& asked, Clock::time_point deadline) {
     }
     if (has_answer && until == deadline) until = std::min(deadline, Clock::now() + kGrace);
     if (open == nullptr || Clock::now() >= until) return;
-    open->wait(asked.size() == 1 ? until : std::min(until, Clock::now() + kLook));
+    wait(open.get(), asked.size() == 1 ? until : std::min(until, Clock::now() + kLook));
   }
 }
 
@@ -212,8 +212,8 @@ std::shared_ptr<Exchange> Client::make_exchange(const std::string& path,
 }
 
 Reply Client::finish(const std::shared_ptr<Exchange>& exchange) {
-  submit(exchange);
-  if (!exchange->wait(exchange->deadline)) {
+  submit_and_drive(exchange);
+  if (!wait(exchange.get(), exchange->deadline)) {
     cancel(exchange);
     throw Error(SIDECALL_TIMEOUT, exchange->address->label + ": " + kNoAnswer);
   }

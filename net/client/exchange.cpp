@@ -51,6 +51,11 @@ bool Exchange::is_woken() {
   return is_woken_;
 }
 
+bool Exchange::is_settled() {
+  const std::lock_guard lock(mutex_);
+  return is_over_ || is_woken_;
+}
+
 bool Exchange::restart() {
   const std::lock_guard lock(mutex_);
   if (is_woken_) return false;

@@ -1,5 +1,5 @@
 // One HTTP request and its answer. The thread of a caller makes it and waits for its end, and the
-// thread of the loop (loop.h) executes it; they share it. The loop may send the request to several
+// driver of the loop (loop.h) executes it; they share it. The loop may send the request to several
 // servers, one after the other, until one of them answers.
 #pragma once
 
@@ -80,6 +80,7 @@ class Exchange {
   bool wait(Clock::time_point until);
   void wake();
   bool is_woken();
+  bool is_settled();  // over or woken
   // Resets an exchange that is over, so that it can be submitted once more. Returns false, and does
   // nothing, if wake() was called.
   bool restart();

@@ -1,14 +1,12 @@
-// Executes HTTP requests on one thread; see loop.h.
+// Drives libcurl; see loop.h.
 #include "loop.h"
 
 #include <curl/curl.h>
 #include <sidecall/sidecall.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
+#include <atomic>
+#include <condition_variable>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
@@ -16,189 +14,48 @@
 
 #include "base/per_process.h"
 #include "base/signals_blocked.h"
+#include "curl_transfer.h"
 #include "net/common/error.h"
 #include "replicas.h"
 
 namespace sidecall::net {
 namespace {
 
-constexpr size_t kMaxAnswerBytes = size_t{1} << 30;
-constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
 constexpr size_t kMaxIdleHandles = 64;
 constexpr long kMaxConnections = 256;  // that are kept open without a request
 constexpr int kIdlePollMs = 60000;
-constexpr int64_t kLongestTimeoutMs = 99999999;  // that servers are told: gRPC allows eight digits
-constexpr long kLongestConnectMs = 1L << 30;
-constexpr int64_t kConnectMs = 2000;  // if there are other servers
-constexpr int kMaxRefusals = 5;       // of one request, by servers that refuse streams
+constexpr int kMaxRefusals = 5;  // of one request, by servers that refuse streams
 constexpr size_t kMaxProblemBytes = 600;
-
-struct FreeHeaders {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-struct FreeHandle {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-using Headers = std::unique_ptr<curl_slist, FreeHeaders>;
-using Handle = std::unique_ptr<CURL, FreeHandle>;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\r\n";
-  const size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
-}
-
-// The file with the certificates of the authorities that this system trusts. Its place differs
-// between distributions.
-const std::string& system_ca() {
-  // Never destroyed, because the thread may use it until the process ends.
-  static const std::string& found = *new std::string([] {
-    const char* const named = secure_getenv("SSL_CERT_FILE");
-    if (named != nullptr && *named != '\0') return std::string(named);
-    for (const char* path :
-         {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
-      if (access(path, R_OK) == 0) return std::string(path);
-    }
-    return std::string();
-  }());
-  return found;
-}
-
-// Programs that the host starts must not get the connection.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-// Replaces the secret in what a server sent, because its errors are shown.
-void blank(const std::string& secret, std::string* text) {
-  constexpr std::string_view kShown = "(token)";
-  if (secret.empty()) return;
-  for (size_t at = 0; (at = text->find(secret, at)) != std::string::npos; at += kShown.size())
-    text->replace(at, secret.size(), kShown);
-}
-
-// One transfer that is under way. Used by the thread of the loop only.
-struct Running {
-  std::shared_ptr<Exchange> exchange;
-  ReplicaPtr replica;
-  curl_slist pin{};           // the IP address of the server
-  bool has_function = false;  // gives the body, so that libcurl cannot send it again
-  Handle handle;
-  Headers headers;
-  Reply reply;
-  size_t header_bytes = 0;
-  size_t sent_bytes = 0;  // of the body, if a function gives it
-  bool is_too_large = false;
-  char problem[CURL_ERROR_SIZE] = "";
-};
-
-size_t on_body(const char* data, size_t size, size_t count, void* context) {
-  auto* const running = static_cast<Running*>(context);
-  const size_t bytes = size * count;
-  if (bytes > kMaxAnswerBytes - running->reply.body.size()) {
-    running->is_too_large = true;
-    return 0;
-  }
-  try {
-    running->reply.body.append(data, bytes);
-  } catch (const std::exception&) {
-    return 0;
-  }
-  return bytes;
-}
-
-size_t on_header(const char* data, size_t size, size_t count, void* context) {
-  auto* const running = static_cast<Running*>(context);
-  const std::string_view line(data, size * count);
-  running->header_bytes += line.size();
-  if (running->header_bytes > kMaxHeaderBytes) {
-    running->is_too_large = true;
-    return 0;
-  }
-  try {
-    // Each answer begins with a status line; only the headers of the last answer matter, because
-    // the ones before are interim answers (100 Continue).
-    if (line.substr(0, 5) == "HTTP/") running->reply.headers.clear();
-    const size_t colon = line.find(':', 1);
-    if (colon != std::string_view::npos)
-      running->reply.headers.emplace_back(lower(trim(line.substr(0, colon))),
-                                          trim(line.substr(colon + 1)));
-  } catch (const std::exception&) {
-    return 0;
-  }
-  return line.size();
-}
-
-// Gives libcurl the body of a request that must not be sent twice. If a connection that was used
-// before has ended, libcurl would send the request again over another one. It needs to rewind the
-// body for that, and cannot rewind one that comes from a function.
-size_t on_send(char* to, size_t size, size_t count, void* context) {
-  auto* const running = static_cast<Running*>(context);
-  const std::string& body = running->exchange->body;
-  const size_t bytes = std::min(size * count, body.size() - running->sent_bytes);
-  body.copy(to, bytes, running->sent_bytes);
-  running->sent_bytes += bytes;
-  return bytes;
-}
-
-// What curl.patch makes of a stream that the server refused: the server did nothing for it.
-constexpr CURLcode kStreamRefused = CURLE_REMOTE_ACCESS_DENIED;
-
-// `has_ended`: an operation on the connection failed, which libcurl does not tell from an answer
-// that breaks the rules of HTTP.
-Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
-  switch (code) {
-    case CURLE_OK:
-      return Transfer::kAnswered;
-    case CURLE_OPERATION_TIMEDOUT:  // of the connection: the loop itself keeps deadlines
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return Transfer::kUnreachable;
-    case CURLE_SEND_ERROR:
-    case CURLE_SEND_FAIL_REWIND:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2_STREAM:
-    case kStreamRefused:
-      return Transfer::kBroken;
-    case CURLE_RECV_ERROR:
-    case CURLE_HTTP2:
-      return has_ended ? Transfer::kBroken : Transfer::kInvalid;
-    case CURLE_OUT_OF_MEMORY:
-      return Transfer::kNoMemory;
-    case CURLE_WRITE_ERROR:
-      return is_too_large ? Transfer::kInvalid : Transfer::kNoMemory;
-    default:  // what the server sent is not HTTP
-      return Transfer::kInvalid;
-  }
-}
+// libcurl ends a connection in the background after a transfer that did not end well.
+constexpr std::chrono::seconds kTidyTime{3};
 
 class Loop {
  public:
   explicit Loop(uint64_t created_in) : generation(created_in) { idle_.reserve(kMaxIdleHandles); }
 
-  void add(std::shared_ptr<Exchange> exchange, bool is_cancel) {
+  // `drives_next`: this thread calls wait() next.
+  void add(std::shared_ptr<Exchange> exchange, bool is_cancel, bool drives_next) {
+    bool is_driven = false;
     {
       const std::lock_guard lock(mutex_);
       start_once();
       orders_.push_back({std::move(exchange), is_cancel});
+      is_driven = is_driven_;
+      if (!is_driven && !drives_next) has_work_.notify_one();
     }
-    curl_multi_wakeup(multi_);
+    if (is_driven) curl_multi_wakeup(multi_);
+  }
+
+  bool wait(Exchange* exchange, Clock::time_point until) {
+    if (exchange->is_settled() || Clock::now() >= until || !begin_driving())
+      return exchange->wait(until);
+    const Driving driving(this);
+    for (;;) {
+      const int wait_ms = execute();
+      const Clock::time_point now = Clock::now();
+      if (exchange->is_settled() || now >= until) return exchange->wait(now);
+      poll(std::min<int64_t>(wait_ms, left_ms(until)));
+    }
   }
 
   const uint64_t generation;
@@ -208,7 +65,7 @@ class Loop {
     std::shared_ptr<Exchange> exchange;
     bool is_cancel;
   };
-  using Transfers = std::unordered_map<CURL*, std::unique_ptr<Running>>;
+  using Transfers = std::unordered_map<CURL*, std::unique_ptr<CurlTransfer>>;
 
   void start_once() {
     if (multi_ != nullptr) return;
@@ -227,18 +84,75 @@ class Loop {
     }
   }
 
+  // ---- Who drives ----
+
+  // Makes this thread the driver, unless another thread is.
+  bool begin_driving() {
+    const std::lock_guard lock(mutex_);
+    if (is_driven_ || multi_ == nullptr) return false;
+    return is_driven_ = true;
+  }
+
+  // The time that a caller drives. Leaves what is not over to the thread of the library.
+  class Driving {
+   public:
+    explicit Driving(Loop* loop) : loop_(loop) {}
+    ~Driving() {
+      const std::lock_guard lock(loop_->mutex_);
+      loop_->is_driven_ = false;
+      if (loop_->has_work()) loop_->has_work_.notify_one();
+    }
+    Driving(const Driving&) = delete;
+    Driving& operator=(const Driving&) = delete;
+
+   private:
+    Loop* const loop_;
+  };
+
+  // The thread of the library drives while there is work and no caller drives.
   [[noreturn]] void run() {
     for (;;) {
-      take_orders();
-      const int wait_ms = end_late();
-      int num_running = 0;
-      curl_multi_perform(multi_, &num_running);
-      int num_left = 0;
-      while (const CURLMsg* message = curl_multi_info_read(multi_, &num_left)) {
-        if (message->msg == CURLMSG_DONE) finish_safely(message->easy_handle, message->data.result);
+      {
+        std::unique_lock lock(mutex_);
+        has_work_.wait(lock, [this] { return !is_driven_ && has_work(); });
+        is_driven_ = true;
       }
-      curl_multi_poll(multi_, nullptr, 0, wait_ms, nullptr);
+      for (;;) {
+        const int wait_ms = execute();
+        {
+          const std::lock_guard lock(mutex_);
+          is_driven_ = has_work();
+          if (!is_driven_) break;
+        }
+        poll(wait_ms);
+      }
     }
+  }
+
+  // For the driver, or for a thread that holds mutex_ while nobody drives. mutex_ is locked.
+  bool has_work() const {
+    return !orders_.empty() || !running_.empty() || Clock::now() < tidy_until_;
+  }
+
+  // ---- What the driver does ----
+
+  // Does all that can be done without waiting, and returns how many milliseconds the driver may
+  // wait.
+  int execute() {
+    take_orders();
+    const int wait_ms = end_late();
+    int num_running = 0;
+    curl_multi_perform(multi_, &num_running);
+    int num_left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &num_left)) {
+      if (message->msg == CURLMSG_DONE) finish_safely(message->easy_handle, message->data.result);
+    }
+    return wait_ms;
+  }
+
+  // Waits for a connection or for curl_multi_wakeup().
+  void poll(int64_t wait_ms) {
+    curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait_ms), nullptr);
   }
 
   void take_orders() {
@@ -259,19 +173,18 @@ class Loop {
   // Ends exchanges whose deadline has passed, and returns how long the thread may wait.
   int end_late() {
     const Clock::time_point now = Clock::now();
-    int wait_ms = kIdlePollMs;
+    int64_t wait_ms = tidy_until_ > now ? left_ms(tidy_until_) : kIdlePollMs;
     for (auto each = running_.begin(); each != running_.end();) {
       const auto at = each++;
-      const std::shared_ptr<Exchange> exchange = at->second->exchange;
+      const std::shared_ptr<Exchange> exchange = at->second->exchange();
       if (exchange->deadline <= now) {
         remove(at, Attempt::kUnknown);
         end(exchange.get(), Transfer::kTimedOut, "");
         continue;
       }
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(exchange->deadline - now);
-      wait_ms = static_cast<int>(std::min<int64_t>(wait_ms, left.count()));
+      wait_ms = std::min(wait_ms, left_ms(exchange->deadline));
     }
-    return wait_ms;
+    return static_cast<int>(wait_ms);
   }
 
   static void end(Exchange* exchange, Transfer transfer, const std::string& problem) {
@@ -301,23 +214,21 @@ class Loop {
     };
     try {
       ++exchange->num_attempts;
-      auto running = std::make_unique<Running>();
-      running->exchange = exchange;
-      running->replica = replica;
+      Handle handle;
       if (!idle_.empty()) {
-        running->handle = std::move(idle_.back());
+        handle = std::move(idle_.back());
         idle_.pop_back();
-        curl_easy_reset(running->handle.get());
+        curl_easy_reset(handle.get());
       } else {
-        running->handle.reset(curl_easy_init());
+        handle.reset(curl_easy_init());
+        if (handle == nullptr) throw std::bad_alloc();
       }
-      CURL* const handle = running->handle.get();
-      if (handle == nullptr) throw std::bad_alloc();
-      const CURLcode prepared = prepare(running.get());
-      if (prepared != CURLE_OK)
-        return give_up(transfer_of(prepared, false, false), curl_easy_strerror(prepared));
-      const auto [at, is_new] = running_.emplace(handle, std::move(running));
-      if (curl_multi_add_handle(multi_, handle) != CURLM_OK) {
+      CURL* const key = handle.get();
+      auto transfer = std::make_unique<CurlTransfer>(exchange, replica, std::move(handle));
+      const CURLcode prepared = transfer->prepare();
+      if (prepared != CURLE_OK) return give_up(transfer_of(prepared), curl_easy_strerror(prepared));
+      const auto [at, is_new] = running_.emplace(key, std::move(transfer));
+      if (curl_multi_add_handle(multi_, key) != CURLM_OK) {
         running_.erase(at);
         throw std::bad_alloc();
       }
@@ -326,96 +237,10 @@ class Loop {
     }
   }
 
-  static CURLcode prepare(Running* running) {
-    const Exchange& exchange = *running->exchange;
-    const Address& address = *exchange.address;
-    CURL* const handle = running->handle.get();
-    CURLcode result = CURLE_OK;
-    const auto set = [&](CURLoption option, auto value) {
-      if (result == CURLE_OK) result = curl_easy_setopt(handle, option, value);
-    };
-    const std::string url = running->replica->url + exchange.path;
-    set(CURLOPT_URL, url.c_str());
-    if (!running->replica->connect_to.empty()) {
-      // The URL keeps the name of the host, which the server and its certificate know.
-      running->pin.data = running->replica->connect_to.data();
-      set(CURLOPT_CONNECT_TO, &running->pin);
-    }
-    // Connections that were kept may all have ended.
-    if (exchange.num_attempts > 1 && address.protocol == Protocol::kHttp)
-      set(CURLOPT_FRESH_CONNECT, 1L);
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_QUICK_EXIT, 1L);
-    set(CURLOPT_FOLLOWLOCATION, 0L);
-    set(CURLOPT_PATH_AS_IS, 1L);
-    // The loop itself keeps deadlines; libcurl would give up a connection after five minutes. But a
-    // host that does not answer must not take the time of the others.
-    const size_t num_servers = exchange.only == nullptr ? exchange.replicas->num_verified() : 1;
-    const bool has_others = exchange.tried.size() + 1 < num_servers;
-    set(CURLOPT_CONNECTTIMEOUT_MS, has_others ? static_cast<long>(std::clamp<int64_t>(
-                                                    left_ms(exchange.deadline) / 2, 1, kConnectMs))
-                                              : kLongestConnectMs);
-    set(CURLOPT_TCP_KEEPALIVE, 1L);
-    set(CURLOPT_TCP_KEEPIDLE, 30L);
-    set(CURLOPT_TCP_KEEPINTVL, 10L);
-    set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
-    set(CURLOPT_ERRORBUFFER, running->problem);
-    set(CURLOPT_WRITEFUNCTION, &on_body);
-    set(CURLOPT_WRITEDATA, running);
-    set(CURLOPT_HEADERFUNCTION, &on_header);
-    set(CURLOPT_HEADERDATA, running);
-    set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);
-    if (!address.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, address.socket.c_str());
-    if (address.protocol == Protocol::kGrpc) {
-      set(CURLOPT_HTTP_VERSION, address.is_secure ? long{CURL_HTTP_VERSION_2TLS}
-                                                  : long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE});
-      set(CURLOPT_PIPEWAIT, 1L);
-    } else {
-      set(CURLOPT_HTTP_VERSION,
-          address.is_secure ? long{CURL_HTTP_VERSION_2TLS} : long{CURL_HTTP_VERSION_1_1});
-    }
-    if (address.is_secure) {
-      set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-      const std::string& ca = address.ca.empty() ? system_ca() : address.ca;
-      if (!ca.empty()) set(CURLOPT_CAINFO, ca.c_str());
-      if (!address.cert.empty()) set(CURLOPT_SSLCERT, address.cert.c_str());
-      if (!address.key.empty()) set(CURLOPT_SSLKEY, address.key.c_str());
-    }
-    if (exchange.is_post) {
-      set(CURLOPT_POST, 1L);
-      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange.body.size()));
-      // With several servers, send_again() decides about every repeat.
-      running->has_function = num_servers > 1 || !exchange.may_repeat;
-      if (!running->has_function) {
-        set(CURLOPT_POSTFIELDS, exchange.body.data());
-      } else {
-        set(CURLOPT_READFUNCTION, &on_send);
-        set(CURLOPT_READDATA, running);
-      }
-    }
-    const auto add_header = [&](const std::string& line) {
-      curl_slist* const longer = curl_slist_append(running->headers.get(), line.c_str());
-      if (longer == nullptr) throw std::bad_alloc();
-      static_cast<void>(running->headers.release());
-      running->headers.reset(longer);
-    };
-    // libcurl would wait for "100 Continue" before it sends a large request.
-    add_header("Expect:");
-    for (const std::string& header : exchange.headers) add_header(header);
-    if (exchange.timeout_header != nullptr)
-      add_header(std::string(exchange.timeout_header) + ": " +
-                 std::to_string(std::min(left_ms(exchange.deadline), kLongestTimeoutMs)) +
-                 exchange.timeout_unit);
-    if (!exchange.token.empty()) add_header("Authorization: Bearer " + exchange.token);
-    set(CURLOPT_HTTPHEADER, running->headers.get());
-    return result;
-  }
-
   void finish_safely(CURL* handle, CURLcode code) noexcept {
     const auto found = running_.find(handle);
     if (found == running_.end()) return;
-    const std::shared_ptr<Exchange> exchange = found->second->exchange;
+    const std::shared_ptr<Exchange> exchange = found->second->exchange();
     try {
       finish(found, code);
     } catch (const std::exception&) {
@@ -425,81 +250,26 @@ class Loop {
   }
 
   void finish(Transfers::iterator found, CURLcode code) {
-    CURL* const handle = found->first;
-    Running& running = *found->second;
-    long os_error = 0;
-    curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &os_error);
-    // For the end of a connection of HTTP/2, libcurl has the error of a broken rule too, but only
-    // then does nghttp2 say which rule.
-    constexpr std::string_view kBrokenRule = "nghttp2";
-    const std::string_view problem = running.problem;
-    const bool has_ended =
-        os_error != 0 || running.exchange->address->is_secure ||
-        (code == CURLE_HTTP2 && problem.substr(0, kBrokenRule.size()) != kBrokenRule);
-    running.reply.transfer = transfer_of(code, running.is_too_large, has_ended);
-    if (code != CURLE_OK)
-      running.reply.problem = running.is_too_large         ? "the answer is larger than 1 GiB"
-                              : running.problem[0] != '\0' ? running.problem
-                                                           : curl_easy_strerror(code);
-    long status = 0;
-    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
-    running.reply.status = static_cast<int>(status);
-    // Whether the server has certainly not begun to execute the request.
-    const Transfer transfer = running.reply.transfer;
-    const bool was_refused = code == kStreamRefused && running.header_bytes == 0;
-    const bool was_unsent =
-        was_refused ||
-        (running.sent_bytes == 0 && (transfer == Transfer::kUnreachable ||
-                                     (transfer == Transfer::kBroken && running.has_function)));
-    const std::shared_ptr<Exchange> exchange = running.exchange;
-    const ReplicaPtr replica = running.replica;
-    Reply reply = std::move(running.reply);
-    if (status >= 400) blank(exchange->token, &reply.body);
-    for (auto& [name, value] : reply.headers) blank(exchange->token, &value);
-    const bool has_failed = is_failure(*exchange, reply);
-    const Attempt attempt = has_failed         ? Attempt::kFailed
-                            : code == CURLE_OK ? Attempt::kAnswered
-                                               : Attempt::kUnknown;
-    // A connection that was kept since an earlier request may belong to a server that was replaced.
-    long num_connects = 0;
-    curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS, &num_connects);
-    const bool was_kept =
-        transfer == Transfer::kBroken && num_connects == 0 && running.header_bytes == 0;
-    remove(found, attempt, code == CURLE_OK);
-    const Failed failed = {replica, was_unsent, was_refused, was_kept};
-    if (has_failed && send_again(exchange, failed, &reply)) return;
+    CurlTransfer& transfer = *found->second;
+    AttemptEnd attempt = transfer.read_end(code);
+    const std::shared_ptr<Exchange> exchange = transfer.exchange();
+    const ReplicaPtr replica = transfer.replica();
+    remove(found, attempt.attempt, code == CURLE_OK);
+    if (attempt.attempt == Attempt::kFailed && send_again(exchange, replica, &attempt)) return;
     exchange->answered_by = replica;
-    exchange->end(std::move(reply));
+    exchange->end(std::move(attempt.reply));
   }
-
-  // Whether an answer says that the server itself is of no use at the moment.
-  static bool is_failure(const Exchange& exchange, const Reply& reply) {
-    if (reply.transfer != Transfer::kAnswered)
-      return reply.transfer == Transfer::kUnreachable || reply.transfer == Transfer::kBroken ||
-             reply.transfer == Transfer::kTimedOut;
-    constexpr std::string_view kUnavailable = "14";
-    return reply.status == 502 || reply.status == 503 ||
-           (exchange.address->protocol == Protocol::kGrpc &&
-            reply.header("grpc-status") == kUnavailable);
-  }
-
-  // An attempt that failed.
-  struct Failed {
-    const ReplicaPtr& replica;
-    bool was_unsent;   // the server has certainly not begun to execute the request
-    bool was_refused;  // the server refused the stream
-    bool was_kept;     // a connection that was kept had ended
-  };
 
   // Sends a request that failed to another server, or over a new connection to this one, if that is
-  // allowed and there is one. Otherwise makes `reply` the outcome.
-  bool send_again(const std::shared_ptr<Exchange>& exchange, const Failed& failed, Reply* reply) {
-    const auto& [replica, was_unsent, was_refused, was_kept] = failed;
+  // allowed and there is one. Otherwise makes the reply of `failed` the outcome.
+  bool send_again(const std::shared_ptr<Exchange>& exchange, const ReplicaPtr& replica,
+                  AttemptEnd* failed) {
+    Reply* const reply = &failed->reply;
     const bool is_bound = exchange->only != nullptr;
     if (exchange->num_attempts == 1 && !is_bound) exchange->tried.reserve(4);
     const auto& ended = exchange->ended;
     const bool may_try_anew =
-        was_kept && std::find(ended.begin(), ended.end(), replica) == ended.end();
+        failed->was_kept && std::find(ended.begin(), ended.end(), replica) == ended.end();
     if (may_try_anew) exchange->ended.push_back(replica);
     else if (!is_bound) exchange->tried.push_back(replica);
     const bool has_time = exchange->deadline > Clock::now();
@@ -507,13 +277,14 @@ class Loop {
     if (is_bound && may_try_anew && has_time) next = exchange->only;
     if (!is_bound && has_time) next = exchange->replicas->pick(exchange->tried);
     // A server that refused a stream may take it over a new connection.
-    if (next == nullptr && was_refused && has_time && exchange->num_attempts < kMaxRefusals) {
+    if (next == nullptr && failed->was_refused && has_time &&
+        exchange->num_attempts < kMaxRefusals) {
       if (!is_bound) exchange->tried.clear();
       next = is_bound ? exchange->only : exchange->replicas->pick(exchange->tried);
     }
-    const bool is_allowed = was_unsent || (exchange->may_repeat && next != nullptr &&
-                                           exchange->replicas->take_repeat());
-    if (!was_unsent && reply->transfer == Transfer::kBroken) exchange->may_have_run = true;
+    const bool is_allowed = failed->was_unsent || (exchange->may_repeat && next != nullptr &&
+                                                   exchange->replicas->take_repeat());
+    if (!failed->was_unsent && reply->transfer == Transfer::kBroken) exchange->may_have_run = true;
     if (next != nullptr && is_allowed) {
       add_problem(exchange.get(), *replica, *reply);
       begin(exchange, std::move(next));
@@ -540,7 +311,7 @@ class Loop {
 
   void drop(const Exchange* exchange) {
     const auto found = std::find_if(running_.begin(), running_.end(), [&](const auto& each) {
-      return each.second->exchange.get() == exchange;
+      return each.second->exchange().get() == exchange;
     });
     if (found != running_.end()) remove(found, Attempt::kUnknown);
   }
@@ -550,35 +321,47 @@ class Loop {
   void remove(Transfers::iterator at, Attempt attempt, bool is_clean = false) {
     // After a deadline without a byte of an answer the host may be gone. The connection is then
     // closed once no other request uses it, so that the next one gets a new connection.
-    const Running& running = *at->second;
-    const Exchange& exchange = *running.exchange;
-    if (exchange.deadline <= Clock::now() && running.header_bytes == 0) {
+    CurlTransfer& transfer = *at->second;
+    const Exchange& exchange = *transfer.exchange();
+    if (exchange.deadline <= Clock::now() && !transfer.has_answer()) {
       curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
       attempt = Attempt::kFailed;
     }
-    if (exchange.only == nullptr) exchange.replicas->end(running.replica, attempt);
+    if (exchange.only == nullptr) exchange.replicas->end(transfer.replica(), attempt);
     curl_multi_remove_handle(multi_, at->first);
-    if (is_clean && idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(at->second->handle));
+    if (!is_clean) tidy_until_ = Clock::now() + kTidyTime;
+    else if (idle_.size() < kMaxIdleHandles) idle_.push_back(transfer.release_handle());
     running_.erase(at);
   }
 
-  std::mutex mutex_;  // guards orders_ and the start
+  std::mutex mutex_;  // guards orders_, is_driven_ and the start
+  std::condition_variable has_work_;
   std::vector<Order> orders_;
-  CURLM* multi_ = nullptr;  // set before the thread starts
-  // The rest belongs to the thread of the loop.
+  bool is_driven_ = false;
+  CURLM* multi_ = nullptr;  // set once, before a thread drives
+  // The rest belongs to the driver. The lock of mutex_ hands it from one driver to the next.
   Transfers running_;
   std::vector<Handle> idle_;
+  Clock::time_point tidy_until_;
 };
 
 }  // namespace
 
 void submit(std::shared_ptr<Exchange> exchange) {
-  per_process<Loop>().add(std::move(exchange), false);
+  per_process<Loop>().add(std::move(exchange), false, false);
+}
+
+void submit_and_drive(std::shared_ptr<Exchange> exchange) {
+  per_process<Loop>().add(std::move(exchange), false, true);
+}
+
+bool wait(Exchange* exchange, Clock::time_point until) {
+  return per_process<Loop>().wait(exchange, until);
 }
 
 void cancel(std::shared_ptr<Exchange> exchange) noexcept {
   try {
-    per_process<Loop>().add(std::move(exchange), true);
+    per_process<Loop>().add(std::move(exchange), true, false);
   } catch (const std::exception&) {
     // The transfer ends at its deadline.
   }

@@ -1,5 +1,8 @@
-// The thread that executes all HTTP requests of the process, with libcurl. It starts with the first
-// request and keeps connections for later ones.
+// Executes all HTTP requests of the process with libcurl, and keeps connections for later ones.
+//
+// One thread at a time drives the loop. A caller that waits for its own request drives it if no
+// other thread does, so that a run alone needs no change of threads. For all others a thread of the
+// library does so; it starts with the first request.
 #pragma once
 
 #include <memory>
@@ -12,5 +15,12 @@ namespace sidecall::net {
 void submit(std::shared_ptr<Exchange> exchange);
 // Ends an exchange that is not over yet: the server learns that no one waits for the answer.
 void cancel(std::shared_ptr<Exchange> exchange) noexcept;
+
+// submit() for a caller that calls wait() next. Nothing happens to the exchange before that, unless
+// another thread drives the loop.
+void submit_and_drive(std::shared_ptr<Exchange> exchange);
+// Waits until the exchange is over, Exchange::wake() was called, or `until`. Returns whether it is
+// over. Drives the loop meanwhile if no other thread does.
+bool wait(Exchange* exchange, Clock::time_point until);
 
 }  // namespace sidecall::net

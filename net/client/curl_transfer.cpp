@@ -1,0 +1,303 @@
+// Sets up one request of libcurl and reads its end; see curl_transfer.h.
+#include "curl_transfer.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+namespace sidecall::net {
+namespace {
+
+constexpr size_t kMaxAnswerBytes = size_t{1} << 30;
+constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
+constexpr int64_t kLongestTimeoutMs = 99999999;  // that servers are told: gRPC allows eight digits
+constexpr long kLongestConnectMs = 1L << 30;
+constexpr int64_t kConnectMs = 2000;  // if there are other servers
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\r\n";
+  const size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
+  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
+}
+
+// The file with the certificates of the authorities that this system trusts. Its place differs
+// between distributions.
+const std::string& system_ca() {
+  // Never destroyed, because a thread may use it until the process ends.
+  static const std::string& found = *new std::string([] {
+    const char* const named = secure_getenv("SSL_CERT_FILE");
+    if (named != nullptr && *named != '\0') return std::string(named);
+    for (const char* path :
+         {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+      if (access(path, R_OK) == 0) return std::string(path);
+    }
+    return std::string();
+  }());
+  return found;
+}
+
+// Programs that the host starts must not get the connection.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+// Replaces the secret in what a server sent, because its errors are shown.
+void blank(const std::string& secret, std::string* text) {
+  constexpr std::string_view kShown = "(token)";
+  if (secret.empty()) return;
+  for (size_t at = 0; (at = text->find(secret, at)) != std::string::npos; at += kShown.size())
+    text->replace(at, secret.size(), kShown);
+}
+
+// What curl.patch makes of a stream that the server refused: the server did nothing for it.
+constexpr CURLcode kStreamRefused = CURLE_REMOTE_ACCESS_DENIED;
+
+// `has_ended`: an operation on the connection failed, which libcurl does not tell from an answer
+// that breaks the rules of HTTP.
+Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
+  switch (code) {
+    case CURLE_OK:
+      return Transfer::kAnswered;
+    case CURLE_OPERATION_TIMEDOUT:  // of the connection: the loop itself keeps deadlines
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return Transfer::kUnreachable;
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2_STREAM:
+    case kStreamRefused:
+      return Transfer::kBroken;
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+      return has_ended ? Transfer::kBroken : Transfer::kInvalid;
+    case CURLE_OUT_OF_MEMORY:
+      return Transfer::kNoMemory;
+    case CURLE_WRITE_ERROR:
+      return is_too_large ? Transfer::kInvalid : Transfer::kNoMemory;
+    default:  // what the server sent is not HTTP
+      return Transfer::kInvalid;
+  }
+}
+
+// Whether an answer says that the server itself is of no use at the moment.
+bool is_failure(const Exchange& exchange, const Reply& reply) {
+  if (reply.transfer != Transfer::kAnswered)
+    return reply.transfer == Transfer::kUnreachable || reply.transfer == Transfer::kBroken ||
+           reply.transfer == Transfer::kTimedOut;
+  constexpr std::string_view kUnavailable = "14";
+  return reply.status == 502 || reply.status == 503 ||
+         (exchange.address->protocol == Protocol::kGrpc &&
+          reply.header("grpc-status") == kUnavailable);
+}
+
+}  // namespace
+
+Transfer transfer_of(CURLcode code) { return transfer_of(code, false, false); }
+
+CurlTransfer::CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica, Handle handle)
+    : exchange_(std::move(exchange)), replica_(std::move(replica)), handle_(std::move(handle)) {}
+
+// ---- What libcurl calls ----
+
+size_t CurlTransfer::on_body(const char* data, size_t size, size_t count, void* context) {
+  auto* const self = static_cast<CurlTransfer*>(context);
+  const size_t bytes = size * count;
+  if (bytes > kMaxAnswerBytes - self->reply_.body.size()) {
+    self->is_too_large_ = true;
+    return 0;
+  }
+  try {
+    self->reply_.body.append(data, bytes);
+  } catch (const std::exception&) {
+    return 0;
+  }
+  return bytes;
+}
+
+size_t CurlTransfer::on_header(const char* data, size_t size, size_t count, void* context) {
+  auto* const self = static_cast<CurlTransfer*>(context);
+  const std::string_view line(data, size * count);
+  self->header_bytes_ += line.size();
+  if (self->header_bytes_ > kMaxHeaderBytes) {
+    self->is_too_large_ = true;
+    return 0;
+  }
+  try {
+    // Each answer begins with a status line; only the headers of the last answer matter, because
+    // the ones before are interim answers (100 Continue).
+    if (line.substr(0, 5) == "HTTP/") self->reply_.headers.clear();
+    const size_t colon = line.find(':', 1);
+    if (colon != std::string_view::npos)
+      self->reply_.headers.emplace_back(lower(trim(line.substr(0, colon))),
+                                        trim(line.substr(colon + 1)));
+  } catch (const std::exception&) {
+    return 0;
+  }
+  return line.size();
+}
+
+// Gives libcurl the body of a request that must not be sent twice. If a connection that was used
+// before has ended, libcurl would send the request again over another one. It needs to rewind the
+// body for that, and cannot rewind one that comes from a function.
+size_t CurlTransfer::on_send(char* to, size_t size, size_t count, void* context) {
+  auto* const self = static_cast<CurlTransfer*>(context);
+  const std::string& body = self->exchange_->body;
+  const size_t bytes = std::min(size * count, body.size() - self->sent_bytes_);
+  body.copy(to, bytes, self->sent_bytes_);
+  self->sent_bytes_ += bytes;
+  return bytes;
+}
+
+// ---- The request ----
+
+CURLcode CurlTransfer::prepare() {
+  set(CURLOPT_ERRORBUFFER, problem_);
+  set(CURLOPT_WRITEFUNCTION, &on_body);
+  set(CURLOPT_WRITEDATA, this);
+  set(CURLOPT_HEADERFUNCTION, &on_header);
+  set(CURLOPT_HEADERDATA, this);
+  prepare_connection();
+  prepare_request();
+  set_headers();
+  return prepared_;
+}
+
+void CurlTransfer::prepare_connection() {
+  const Address& address = *exchange_->address;
+  const bool is_grpc = address.protocol == Protocol::kGrpc;
+  if (!replica_->connect_to.empty()) {
+    // The URL keeps the name of the host, which the server and its certificate know.
+    pin_.data = replica_->connect_to.data();
+    set(CURLOPT_CONNECT_TO, &pin_);
+  }
+  // Connections that were kept may all have ended.
+  if (exchange_->num_attempts > 1 && !is_grpc) set(CURLOPT_FRESH_CONNECT, 1L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_QUICK_EXIT, 1L);
+  // The loop itself keeps deadlines; libcurl would give up a connection after five minutes. But a
+  // host that does not answer must not take the time of the others.
+  const size_t num_servers = exchange_->only == nullptr ? exchange_->replicas->num_verified() : 1;
+  const bool has_others = exchange_->tried.size() + 1 < num_servers;
+  set(CURLOPT_CONNECTTIMEOUT_MS, has_others ? static_cast<long>(std::clamp<int64_t>(
+                                                  left_ms(exchange_->deadline) / 2, 1, kConnectMs))
+                                            : kLongestConnectMs);
+  set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_TCP_KEEPIDLE, 30L);
+  set(CURLOPT_TCP_KEEPINTVL, 10L);
+  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  if (!address.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, address.socket.c_str());
+  set(CURLOPT_HTTP_VERSION, address.is_secure ? long{CURL_HTTP_VERSION_2TLS}
+                            : is_grpc         ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE}
+                                              : long{CURL_HTTP_VERSION_1_1});
+  if (is_grpc) set(CURLOPT_PIPEWAIT, 1L);
+  if (!address.is_secure) return;
+  set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+  const std::string& ca = address.ca.empty() ? system_ca() : address.ca;
+  if (!ca.empty()) set(CURLOPT_CAINFO, ca.c_str());
+  if (!address.cert.empty()) set(CURLOPT_SSLCERT, address.cert.c_str());
+  if (!address.key.empty()) set(CURLOPT_SSLKEY, address.key.c_str());
+}
+
+void CurlTransfer::prepare_request() {
+  const std::string url = replica_->url + exchange_->path;
+  set(CURLOPT_URL, url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PATH_AS_IS, 1L);
+  set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);
+  if (!exchange_->is_post) return;
+  set(CURLOPT_POST, 1L);
+  set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange_->body.size()));
+  // With several servers, the loop decides about every repeat.
+  const bool has_others = exchange_->only == nullptr && exchange_->replicas->num_verified() > 1;
+  has_function_ = has_others || !exchange_->may_repeat;
+  if (!has_function_) {
+    set(CURLOPT_POSTFIELDS, exchange_->body.data());
+  } else {
+    set(CURLOPT_READFUNCTION, &on_send);
+    set(CURLOPT_READDATA, this);
+  }
+}
+
+void CurlTransfer::set_headers() {
+  // libcurl would wait for "100 Continue" before it sends a large request.
+  add_header("Expect:");
+  for (const std::string& header : exchange_->headers) add_header(header);
+  if (exchange_->timeout_header != nullptr)
+    add_header(std::string(exchange_->timeout_header) + ": " +
+               std::to_string(std::min(left_ms(exchange_->deadline), kLongestTimeoutMs)) +
+               exchange_->timeout_unit);
+  if (!exchange_->token.empty()) add_header("Authorization: Bearer " + exchange_->token);
+  set(CURLOPT_HTTPHEADER, headers_.get());
+}
+
+void CurlTransfer::add_header(const std::string& line) {
+  curl_slist* const longer = curl_slist_append(headers_.get(), line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
+  static_cast<void>(headers_.release());
+  headers_.reset(longer);
+}
+
+// ---- The end ----
+
+AttemptEnd CurlTransfer::read_end(CURLcode code) {
+  long os_error = 0;
+  curl_easy_getinfo(handle(), CURLINFO_OS_ERRNO, &os_error);
+  // For the end of a connection of HTTP/2, libcurl has the error of a broken rule too, but only
+  // then does nghttp2 say which rule.
+  constexpr std::string_view kBrokenRule = "nghttp2";
+  const std::string_view problem = problem_;
+  const bool has_ended =
+      os_error != 0 || exchange_->address->is_secure ||
+      (code == CURLE_HTTP2 && problem.substr(0, kBrokenRule.size()) != kBrokenRule);
+  const Transfer transfer = transfer_of(code, is_too_large_, has_ended);
+  AttemptEnd end;
+  end.was_refused = code == kStreamRefused && header_bytes_ == 0;
+  end.was_unsent =
+      end.was_refused || (sent_bytes_ == 0 && (transfer == Transfer::kUnreachable ||
+                                               (transfer == Transfer::kBroken && has_function_)));
+  // A connection that was kept since an earlier request may belong to a server that was replaced.
+  long num_connects = 0;
+  curl_easy_getinfo(handle(), CURLINFO_NUM_CONNECTS, &num_connects);
+  end.was_kept = transfer == Transfer::kBroken && num_connects == 0 && header_bytes_ == 0;
+  Reply& reply = end.reply;
+  reply = std::move(reply_);
+  reply.transfer = transfer;
+  if (code != CURLE_OK)
+    reply.problem = is_too_large_         ? "the answer is larger than 1 GiB"
+                    : problem_[0] != '\0' ? problem_
+                                          : curl_easy_strerror(code);
+  long status = 0;
+  curl_easy_getinfo(handle(), CURLINFO_RESPONSE_CODE, &status);
+  reply.status = static_cast<int>(status);
+  if (status >= 400) blank(exchange_->token, &reply.body);
+  for (auto& [name, value] : reply.headers) blank(exchange_->token, &value);
+  end.attempt = is_failure(*exchange_, reply) ? Attempt::kFailed
+                : code == CURLE_OK            ? Attempt::kAnswered
+                                              : Attempt::kUnknown;
+  return end;
+}
+
+}  // namespace sidecall::net

@@ -1,0 +1,116 @@
+"""Runs of several threads at the same time. A thread that waits for its run also sends and receives
+for the others, until its own run is over."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sidecall
+from peer import MODELS, Peer, PeerProcess
+from sidecall import errors
+
+pytestmark = pytest.mark.usefixtures("network_library")
+ROUTES = ["http", "grpc"]
+MODEL = "penguins.onnx"
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    started = Peer(MODELS)
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_run_goes_on_when_the_thread_that_received_for_it_times_out(
+    peer: Peer, route: str, record: dict
+) -> None:
+    with sidecall.open(peer.uri(route, MODEL)) as model, ThreadPoolExecutor(2) as pool:
+        expected = model.predict(record)
+        peer.delay = 0.8
+        first = pool.submit(model.predict, record, timeout=0.3)
+        time.sleep(0.1)
+        second = pool.submit(model.predict, record, timeout=10)
+        with pytest.raises(errors.Timeout):
+            first.result()
+        assert second.result() == expected
+
+
+def test_a_run_goes_on_when_the_thread_that_received_for_it_is_cancelled(
+    peer: Peer, record: dict
+) -> None:
+    with sidecall.open(peer.uri("http", MODEL)) as model, model.call(1) as call:
+        expected = model.predict(record)
+        peer.delay = 0.8
+        with ThreadPoolExecutor(2) as pool:
+            for name, value in record.items():
+                call.set(0, name, value)
+            first = pool.submit(call.run)
+            time.sleep(0.1)
+            second = pool.submit(model.predict, record)
+            time.sleep(0.1)
+            call.cancel()
+            with pytest.raises(errors.Cancelled):
+                first.result()
+            assert not second.done()
+            assert second.result() == expected
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_threads_and_coroutines_get_their_own_answers(peer: Peer, route: str, record: dict) -> None:
+    records = [record | {"body_mass_g": 2700.0 + 40 * i} for i in range(40)]
+
+    async def all_at_once(model: sidecall.Model) -> list[dict]:
+        return await asyncio.gather(*(model.apredict(each) for each in records))
+
+    with sidecall.open(MODELS / MODEL) as local:
+        expected = [local.predict(each) for each in records]
+    with sidecall.open(peer.uri(route, MODEL)) as model, ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(model.predict, each) for each in records * 3]
+        coroutines = asyncio.run(all_at_once(model))
+        assert [each.result() for each in waiting] == expected * 3
+        assert coroutines == expected
+
+
+WRITES_TO_A_CLOSED_CONNECTION = """
+import signal, sidecall, sys
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+model = sidecall.open(sys.argv[1])
+print("open", flush=True)
+for line in sys.stdin:
+    try:
+        model.predict(eval(line), timeout=5)
+        print("answer", flush=True)
+    except sidecall.errors.Error as error:
+        print(type(error).__name__, flush=True)
+"""
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_program_that_does_not_ignore_sigpipe_survives_the_end_of_a_server(
+    start_peer: Callable[..., PeerProcess], route: str, record: dict
+) -> None:
+    peer = start_peer()
+    uri = f"{route}://{peer.authority(route)}/{MODEL}"
+    words = [sys.executable, "-c", WRITES_TO_A_CLOSED_CONNECTION, uri]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdin is not None and program.stdout is not None
+        assert program.stdout.readline() == "open\n"
+        said = []
+        for number in range(4):
+            if number == 1:
+                peer.kill()
+            program.stdin.write(f"{record!r}\n")
+            program.stdin.flush()
+            said.append(program.stdout.readline().strip())
+        program.stdin.close()
+        assert program.wait() == 0
+    assert said[0] == "answer"
+    assert set(said[1:]) <= {"Unreachable", "PeerDied"}
