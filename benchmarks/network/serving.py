@@ -12,7 +12,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -109,11 +108,11 @@ def binary_request(row: np.ndarray) -> tuple[bytes, str]:
     return head + row.tobytes(), f"Inference-Header-Content-Length: {len(head)}"
 
 
-def cpu_per_call(host: Host, call: Callable[[], None], calls: int) -> float:
-    """The CPU time of all servers of a host for each call, in us."""
-    before = host.cost()[0]
-    call()
-    return (host.cost()[0] - before) / calls * 1e6
+def cpu_per_call(caller: Caller, calls: int) -> float:
+    """The CPU time that the servers of a host take for each call, in us."""
+    before = caller.host.cost()[0]
+    caller.call(calls)
+    return (caller.host.cost()[0] - before) / calls * 1e6
 
 
 def triton_client(url: str, model: str, row: np.ndarray, calls: int) -> float:
@@ -179,13 +178,10 @@ class Measurement:
                 caller.p50.clear()
                 caller.p99.clear()
             take_turns(callers, self.calls, self.rounds)
-            calls = self.calls * 3
-            cpu = [
-                cpu_per_call(ours.host, lambda: ours.call(calls), calls),
-                cpu_per_call(theirs.host, lambda: theirs.call(calls), calls),
-            ]
             self.rows += [caller.row() for caller in callers]
-            self.rows[-3]["cpu_us"], self.rows[-2]["cpu_us"] = cpu
+            cpu = [cpu_per_call(caller, self.calls * 5) for caller in callers]
+            for row, used in zip(self.rows[-3:], cpu, strict=True):
+                row["cpu_us"] = used
             p50 = [median(caller.p50) for caller in callers]
             self.add("http_vs_fastapi", p50[0] / p50[1], 0.4)
             self.add("http_vs_echo", p50[0] / p50[2], 2.0)

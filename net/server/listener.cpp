@@ -1,4 +1,4 @@
-// Opens the socket of a server; see loop.h.
+// Opens the sockets of a server; see loop.h.
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "loop.h"
 #include "net/common/error.h"
@@ -37,7 +38,9 @@ constexpr int kBacklog = 1024;
 Listener::Listener(const ServerAddress& address) {
   if (address.socket.empty()) listen_tcp(address);
   else listen_unix(address.socket);
-  if (::listen(fd(), kBacklog) != 0) fail(address.label, errno);
+  for (const Descriptor& socket : sockets_) {
+    if (::listen(socket.get(), kBacklog) != 0) fail(address.label, errno);
+  }
 }
 
 Listener::~Listener() {
@@ -57,16 +60,41 @@ void Listener::listen_tcp(const ServerAddress& address) {
                                           "be resolved: " +
                                           gai_strerror(code));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &freeaddrinfo);
-  fd_ = Descriptor(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd() < 0) fail(address.label, errno);
+  int problem = 0;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    const int error = listen_at(*each);
+    // This machine may have no IPv6, although a name has such an address.
+    if (error != 0 && error != EAFNOSUPPORT && error != EADDRNOTAVAIL) fail(address.label, error);
+    if (error != 0) problem = error;
+  }
+  if (sockets_.empty()) fail(address.label, problem);
+}
+
+// Binds a socket to one IP address. Returns an errno.
+int Listener::listen_at(const addrinfo& info) {
+  Descriptor socket(::socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (socket.get() < 0) return errno;
   const int one = 1;
-  ::setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (::bind(fd(), found->ai_addr, found->ai_addrlen) != 0) fail(address.label, errno);
-  sockaddr_storage bound{};
-  socklen_t length = sizeof bound;
-  ::getsockname(fd(), reinterpret_cast<sockaddr*>(&bound), &length);
-  port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                            : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  sockaddr_storage at{};
+  std::memcpy(&at, info.ai_addr, info.ai_addrlen);
+  const bool is_ipv6 = info.ai_family == AF_INET6;
+  in_port_t& port = is_ipv6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
+                            : reinterpret_cast<sockaddr_in&>(at).sin_port;
+  // Port 0: the system chooses one at the first address, and the others get the same.
+  if (port_ != 0) port = htons(static_cast<uint16_t>(port_));
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&at), info.ai_addrlen) != 0) return errno;
+  socklen_t length = sizeof at;
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&at), &length);
+  port_ = ntohs(port);
+  sockets_.push_back(std::move(socket));
+  return 0;
+}
+
+std::vector<int> Listener::fds() const {
+  std::vector<int> all;
+  for (const Descriptor& socket : sockets_) all.push_back(socket.get());
+  return all;
 }
 
 void Listener::listen_unix(const std::string& path) {
@@ -81,16 +109,18 @@ void Listener::listen_unix(const std::string& path) {
     if (!S_ISSOCK(status.st_mode)) fail(label, EADDRINUSE);
     ::unlink(path.c_str());
   }
-  fd_ = Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd() < 0) fail(label, errno);
+  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (socket.get() < 0) fail(label, errno);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
   // Only this user may connect. The file gets the mode that the socket has when it is bound.
   constexpr mode_t kOwnerOnly = 0600;
-  ::fchmod(fd(), kOwnerOnly);
-  if (::bind(fd(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail(label, errno);
+  ::fchmod(socket.get(), kOwnerOnly);
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    fail(label, errno);
   path_ = path;
+  sockets_.push_back(std::move(socket));
 }
 
 }  // namespace sidecall::net

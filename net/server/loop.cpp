@@ -24,25 +24,30 @@ namespace {
 constexpr int kTickMs = 1000;
 constexpr int kDrainTickMs = 20;
 
-std::string ip_of(const sockaddr_storage& address) {
+// Who counts as one client: an IP address, or for IPv6 the network /64 of the address, of which one
+// host may use any address. "" for a Unix socket.
+std::string client_of(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  const void* const from =
-      address.ss_family == AF_INET
-          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr)
-      : address.ss_family == AF_INET6
-          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr)
-          : nullptr;
-  if (from == nullptr) return "unix";
-  inet_ntop(address.ss_family, from, text.data(), text.size());
-  return text.data();
+  if (address.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(),
+              text.size());
+    return text.data();
+  }
+  if (address.ss_family != AF_INET6) return "";
+  in6_addr ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  const bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&ip);
+  if (!is_ipv4) std::fill(std::begin(ip.s6_addr) + 8, std::end(ip.s6_addr), uint8_t{0});
+  inet_ntop(AF_INET6, &ip, text.data(), text.size());
+  return std::string(text.data()) + (is_ipv4 ? "" : "/64");
 }
 
 }  // namespace
 
 class Loop::Accept final : public Watched {
  public:
-  explicit Accept(Loop* loop) : loop_(loop) {}
-  void on_events(uint32_t) override { loop_->accept_all(); }
+  Accept(Loop* loop, int listener) : fd(listener), loop_(loop) {}
+  void on_events(uint32_t) override { loop_->accept_all(fd); }
+  const int fd;
 
  private:
   Loop* const loop_;
@@ -61,17 +66,18 @@ class Loop::Wake final : public Watched {
   const int fd;
 };
 
-Loop::Loop(Site* site, Shared* shared, int listener)
+Loop::Loop(Site* site, Shared* shared, const std::vector<int>& listeners)
     : site_(*site),
       shared_(*shared),
-      listener_(listener),
       router_(site, &poller_),
       tls_(site->address.is_secure ? make_tls_context(site->address) : nullptr),
-      accept_(std::make_unique<Accept>(this)),
       wake_(std::make_unique<Wake>()),
       checked_(Clock::now()) {
   poller_.add(wake_->fd, EPOLLIN, wake_.get());
-  poller_.add(listener_, EPOLLIN | EPOLLEXCLUSIVE, accept_.get());
+  for (const int listener : listeners) {
+    accepts_.push_back(std::make_unique<Accept>(this, listener));
+    poller_.add(listener, EPOLLIN | EPOLLEXCLUSIVE, accepts_.back().get());
+  }
 }
 
 Loop::~Loop() = default;
@@ -109,11 +115,11 @@ void Loop::leave(const std::string& address) {
   if (found != shared_.clients.end() && --found->second == 0) shared_.clients.erase(found);
 }
 
-void Loop::accept_all() {
+void Loop::accept_all(int listener) {
   for (;;) {
     sockaddr_storage from{};
     socklen_t length = sizeof from;
-    const int fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &length,
+    const int fd = ::accept4(listener, reinterpret_cast<sockaddr*>(&from), &length,
                              SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
       // Without a free descriptor the connection stays in the queue, and the event comes again.
@@ -123,7 +129,7 @@ void Loop::accept_all() {
     const int one = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     try {
-      add_client(fd, ip_of(from), from.ss_family == AF_UNIX);
+      add_client(fd, client_of(from));
     } catch (const std::exception&) {
       site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);  // no memory is left
     }
@@ -131,24 +137,24 @@ void Loop::accept_all() {
 }
 
 // Takes ownership of the descriptor, also on failure.
-void Loop::add_client(int fd, const std::string& address, bool is_unix) {
+void Loop::add_client(int fd, const std::string& address) {
   Descriptor owner(fd);
   const bool is_full =
       site_.metrics.connections.load(std::memory_order_relaxed) >= site_.options.max_connections;
-  if (is_full || (!is_unix && !admit(address))) {
+  if (is_full || (!address.empty() && !admit(address))) {
     site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   try {
     Client client;
-    client.address = is_unix ? "" : address;
+    client.address = address;
     auto stream = tls_ == nullptr ? make_plain_stream(fd) : tls_->make_stream(fd);
     client.connection = std::make_unique<Connection>(std::move(owner), std::move(stream), &poller_,
                                                      &router_, &site_);
     client.connection->start();
     clients_.push_back(std::move(client));
   } catch (...) {
-    if (!is_unix) leave(address);
+    if (!address.empty()) leave(address);
     throw;
   }
   site_.metrics.accepted.fetch_add(1, std::memory_order_relaxed);
@@ -157,9 +163,11 @@ void Loop::add_client(int fd, const std::string& address, bool is_unix) {
 void Loop::begin_drain() {
   // Clients that are connected already, but not accepted yet, are served. Further ones are refused
   // by the system.
-  accept_all();
-  poller_.remove(listener_);
-  ::shutdown(listener_, SHUT_RDWR);
+  for (const auto& accept : accepts_) {
+    accept_all(accept->fd);
+    poller_.remove(accept->fd);
+    ::shutdown(accept->fd, SHUT_RDWR);
+  }
   is_draining_ = true;
 }
 

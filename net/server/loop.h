@@ -1,6 +1,8 @@
 // One thread of a server, with the connections that it has accepted.
 #pragma once
 
+#include <netdb.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -17,7 +19,8 @@
 
 namespace sidecall::net {
 
-// The socket at which a server listens. Removes the file of a Unix socket at the end.
+// The sockets at which a server listens: one for each IP address that the name of its host has.
+// Removes the file of a Unix socket at the end.
 class Listener {
  public:
   // Throws INVALID_ARGUMENT, DENIED, BUSY, UNREACHABLE, OUT_OF_MEMORY.
@@ -26,14 +29,15 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  int fd() const { return fd_.get(); }
+  std::vector<int> fds() const;
   int port() const { return port_; }
 
  private:
   void listen_tcp(const ServerAddress& address);
+  int listen_at(const addrinfo& info);
   void listen_unix(const std::string& path);
 
-  Descriptor fd_;
+  std::vector<Descriptor> sockets_;
   Descriptor lock_;  // of a Unix socket: a server that runs holds it
   int port_ = 0;
   std::string path_;
@@ -45,13 +49,13 @@ struct Shared {
   std::mutex mutex;  // guards the rest
   std::condition_variable changed;
   int num_draining = 0;                          // threads that still have connections
-  std::unordered_map<std::string, int> clients;  // connections by IP address
+  std::unordered_map<std::string, int> clients;  // connections, by what client_of() returns
 };
 
 class Loop {
  public:
   // Throws OUT_OF_MEMORY and the errors of make_tls_context().
-  Loop(Site* site, Shared* shared, int listener);
+  Loop(Site* site, Shared* shared, const std::vector<int>& listeners);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -64,11 +68,11 @@ class Loop {
   class Wake;
   struct Client {
     std::unique_ptr<Connection> connection;
-    std::string address;
+    std::string address;  // as client_of() returns it
   };
 
-  void accept_all();
-  void add_client(int fd, const std::string& address, bool is_unix);
+  void accept_all(int listener);
+  void add_client(int fd, const std::string& address);
   bool admit(const std::string& address);
   void leave(const std::string& address);
   void begin_drain();
@@ -77,11 +81,10 @@ class Loop {
 
   Site& site_;
   Shared& shared_;
-  const int listener_;
   Poller poller_;
   Router router_;
   std::unique_ptr<TlsContext> tls_;
-  std::unique_ptr<Accept> accept_;
+  std::vector<std::unique_ptr<Accept>> accepts_;  // one for each listener
   std::unique_ptr<Wake> wake_;
   std::vector<Client> clients_;
   bool is_draining_ = false;

@@ -100,6 +100,9 @@ std::string Metrics::write_prometheus(const std::vector<Labelled>& servers) {
   all("sidecall_connections_broken_total", "counter",
       "Connections that broke the protocol or a limit of time.", &Metrics::broken);
   all("sidecall_runs", "gauge", "Runs of the model that are under way.", &Metrics::runs);
+  all("sidecall_runs_abandoned_total", "counter",
+      "Runs that were cancelled because their client went away or gave them up.",
+      &Metrics::abandoned);
   all("sidecall_held_bytes", "gauge", "Memory of requests and responses.", &Metrics::memory);
   return out;
 }
@@ -114,6 +117,7 @@ void Metrics::append_json(std::string* out) const {
   number("connections_refused", refused);
   number("connections_broken", broken);
   number("runs", runs);
+  number("runs_abandoned", abandoned);
   number("held_bytes", memory);
   uint64_t requests = 0, failed = 0;
   for (const PerRoute& route : routes_) {

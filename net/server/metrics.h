@@ -24,6 +24,7 @@ class Metrics {
   std::atomic<uint64_t> refused{0};     // connections beyond a limit
   std::atomic<uint64_t> broken{0};      // connections that broke the protocol or a limit of time
   std::atomic<int64_t> runs{0};         // under way now
+  std::atomic<uint64_t> abandoned{0};   // runs whose client went away or gave them up
   std::atomic<uint64_t> memory{0};      // bytes of requests and responses that are held
 
   // In the text format of Prometheus, of several servers. Labels: `protocol="http"`.

@@ -201,6 +201,7 @@ void Runs::abandon(Responder* responder) noexcept {
   for (const auto& [run, owner] : running_) {
     if (run->responder != responder) continue;
     run->responder = nullptr;
+    metrics_->abandoned.fetch_add(1, std::memory_order_relaxed);
     service_.cancel(run->call.get());
   }
 }

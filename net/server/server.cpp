@@ -34,7 +34,7 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
     if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
-      loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fd()));
+      loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));
     const SignalsBlocked blocked;
     for (const auto& loop : loops_) threads_.emplace_back(&Loop::run, loop.get());
   } catch (const std::system_error&) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,15 @@ MODEL = "penguins.onnx"
 def browser() -> Iterator[Browser]:
     with start_browser() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def resolver(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """resolver.c as a library that a program can preload."""
+    library = tmp_path_factory.mktemp("resolver") / "resolver.so"
+    source = Path(__file__).parent / "resolver.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)
 
 
 @pytest.fixture

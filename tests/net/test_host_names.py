@@ -46,43 +46,9 @@ def test_a_wrong_list_of_hosts_is_refused(uri: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-RESOLVER = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <netdb.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-typedef int (*look_up)(const char*, const char*, const struct addrinfo*, struct addrinfo**);
-/* Finds the addresses of "replicas.test" and "localhost" in a file; "slow.test" takes for ever. */
-int getaddrinfo(const char* name, const char* port, const struct addrinfo* hints,
-                struct addrinfo** out) {
-  look_up real = (look_up)dlsym(RTLD_NEXT, "getaddrinfo");
-  if (name != NULL && strcmp(name, "slow.test") == 0) sleep(1000);
-  if (name == NULL || (strcmp(name, "replicas.test") != 0 && strcmp(name, "localhost") != 0))
-    return real(name, port, hints, out);
-  FILE* file = fopen(getenv("TEST_ADDRESSES"), "r");
-  char line[64];
-  *out = NULL;
-  struct addrinfo** end = out;
-  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-    line[strcspn(line, "\\n")] = 0;
-    if (real(line, port, hints, end) == 0) end = &(*end)->ai_next;
-  }
-  if (file != NULL) fclose(file);
-  return *out != NULL ? 0 : EAI_NONAME;
-}
-"""
-
-
 @pytest.fixture
-def run_with_names(tmp_path: Path) -> Callable[..., str]:
-    """Runs a Python program in which the names of RESOLVER have the addresses of a file."""
-    (tmp_path / "resolver.c").write_text(RESOLVER)
-    library = tmp_path / "resolver.so"
-    compile_it = ["cc", "-shared", "-fPIC", "-o", library, tmp_path / "resolver.c", "-ldl"]
-    subprocess.run(compile_it, check=True)
+def run_with_names(tmp_path: Path, resolver: str) -> Callable[..., str]:
+    """Runs a Python program in which the names of resolver.c have the addresses of a file."""
 
     def run(code: str) -> str:
         file = tmp_path / "addresses"
@@ -93,7 +59,7 @@ def run_with_names(tmp_path: Path) -> Callable[..., str]:
             check=False,
             timeout=60,
             env=os.environ
-            | {"LD_PRELOAD": str(library), "TEST_ADDRESSES": str(file), "TEST_FILE": str(file)},
+            | {"LD_PRELOAD": resolver, "TEST_ADDRESSES": str(file), "TEST_FILE": str(file)},
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -70,6 +70,7 @@ def test_cancelling_reaches_the_run(start: Start, protocol: str) -> None:
         thread.join(5)
         assert isinstance(caught[0], errors.Cancelled)
         wait_until(lambda: own.metric("sidecall_runs") == 0)
+        assert own.metric("sidecall_runs_abandoned_total") == 1
 
 
 def test_a_slow_run_delays_no_other_request(start: Start) -> None:

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "base/json.h"
@@ -389,8 +390,16 @@ bool serve_to_the_end(const std::vector<Server>& servers, const std::string& at,
       results[i] = sidecall_server_drain(servers[i].get(), std::max<int64_t>(left.count(), 0),
                                          nullptr) == SIDECALL_OK;
     };
-    if (i + 1 < servers.size()) drains.emplace_back(drain);
-    else drain();
+    bool has_thread = false;
+    try {
+      if (i + 1 < servers.size()) {
+        drains.emplace_back(drain);
+        has_thread = true;
+      }
+    } catch (const std::system_error&) {
+      // Without a thread this server is drained before the ones that follow.
+    }
+    if (!has_thread) drain();
   }
   for (std::thread& each : drains) each.join();
   for (const char result : results) is_done = is_done && result != 0;
