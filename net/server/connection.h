@@ -31,7 +31,7 @@ class Output {
   size_t bytes_ = 0;
 };
 
-// An answer of this size is sent even if the memory for all answers is used up. The metrics are one.
+// An answer of this size is sent even if the memory for answers is used up: the metrics, for one.
 inline constexpr size_t kSmallAnswer = size_t{32} * 1024;
 
 // Counts what a connection holds in the memory of all. Shared by the streams of a connection.
