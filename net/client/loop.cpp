@@ -161,11 +161,15 @@ class Loop {
       const std::lock_guard lock(mutex_);
       orders.swap(orders_);
     }
-    for (Order& order : orders) {
+    for (const Order& order : orders) {
       if (order.is_cancel) {
         drop(order.exchange.get());
-      } else {
-        begin(std::move(order.exchange));
+        continue;
+      }
+      try {
+        begin(order.exchange);
+      } catch (const std::exception&) {
+        end(order.exchange.get(), Transfer::kNoMemory, "");
       }
     }
   }
@@ -194,7 +198,7 @@ class Loop {
     exchange->end(std::move(reply));
   }
 
-  void begin(std::shared_ptr<Exchange> exchange) {
+  void begin(const std::shared_ptr<Exchange>& exchange) {
     if (exchange->is_woken()) return;  // it was cancelled
     ReplicaPtr replica = exchange->only;
     if (replica == nullptr) replica = exchange->replicas->pick(exchange->tried);
@@ -203,10 +207,10 @@ class Loop {
       return end(exchange.get(), is_other ? Transfer::kOtherModel : Transfer::kUnreachable,
                  exchange->problems);
     }
-    begin(std::move(exchange), std::move(replica));
+    begin(exchange, std::move(replica));
   }
 
-  void begin(std::shared_ptr<Exchange> exchange, ReplicaPtr replica) {
+  void begin(const std::shared_ptr<Exchange>& exchange, ReplicaPtr replica) {
     Replicas* const replicas = exchange->only == nullptr ? exchange->replicas.get() : nullptr;
     const auto give_up = [&](Transfer transfer, const char* problem) {
       if (replicas != nullptr) replicas->end(replica, Attempt::kUnknown);
