@@ -331,6 +331,7 @@ void Call::check_records(FaultList* faults) {
   const bool is_complete = num_set_ == rows_ * num_features;
   if (!faults_.is_empty()) *faults = faults_;
   const auto put = [&](int64_t row, int32_t index, int32_t status, const char* got) {
+    if (faults->is_past_end(row, index)) return faults->count();
     const Feature& feature = signature_.features[static_cast<size_t>(index)];
     if (!faults->has(row, index))
       faults->put(index, {status, row, feature.name, dtype_name(feature.dtype), got});

@@ -28,6 +28,13 @@ class FaultList {
     return faults_.count({row, place, name}) != 0;
   }
 
+  // Whether a fault at that place comes after all of a full list, so that put() only counts it.
+  bool is_past_end(int64_t row, int32_t place) const {
+    if (!is_full()) return false;
+    const auto& [last_row, last_place, name] = std::prev(faults_.end())->first;
+    return std::tie(last_row, last_place) < std::tie(row, place);
+  }
+
   // Replaces the fault at that place, if there is one. If the list is full, a new fault is only
   // counted.
   void put(int32_t place, Fault fault, std::string name = {}) {

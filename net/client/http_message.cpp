@@ -93,8 +93,7 @@ namespace {
 
 InferAnswer read_answer(const Expected& expected, const Reply& reply) {
   const std::string_view body = reply.body;
-  const size_t json_length =
-      json_length_of(reply.header("inference-header-content-length"), body.size());
+  const size_t json_length = json_length_of(reply.header(kJsonLengthField), body.size());
   json::Document document;
   parse_object(body.substr(0, json_length), &document);
   std::string_view binary = body.substr(json_length);

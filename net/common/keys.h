@@ -16,5 +16,7 @@ inline constexpr const char* kStatusTrailer = "sidecall-status";
 inline constexpr const char* kFaultsTrailer = "sidecall-faults-bin";
 // Length of the JSON in a body that has binary tensors after it.
 inline constexpr const char* kJsonLengthHeader = "Inference-Header-Content-Length";
+// The same among the headers of a message that was read.
+inline constexpr const char* kJsonLengthField = "inference-header-content-length";
 
 }  // namespace sidecall::net

@@ -43,15 +43,6 @@ void Output::remove(size_t count) {
   sent_ = 0;
 }
 
-bool HeldMemory::set(uint64_t bytes) noexcept {
-  const uint64_t before =
-      metrics_->memory.fetch_add(bytes - bytes_, std::memory_order_relaxed);  // may wrap around
-  const uint64_t now = before + (bytes - bytes_);
-  const bool grows = bytes > bytes_;
-  bytes_ = bytes;
-  return !grows || now <= most_;
-}
-
 Connection::Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
                        Router* router, Site* site)
     : owner_(std::move(fd)),

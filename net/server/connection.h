@@ -9,6 +9,7 @@
 
 #include "byte_stream.h"
 #include "descriptor.h"
+#include "held_memory.h"
 #include "message.h"
 #include "poller.h"
 #include "router.h"
@@ -33,25 +34,6 @@ class Output {
 
 // An answer of this size is sent even if the memory for answers is used up: the metrics, for one.
 inline constexpr size_t kSmallAnswer = size_t{32} * 1024;
-
-// Counts what a connection holds in the memory of all. Shared by the streams of a connection.
-class HeldMemory {
- public:
-  HeldMemory(Metrics* metrics, uint64_t most) : metrics_(metrics), most_(most) {}
-  ~HeldMemory() { set(0); }
-  HeldMemory(const HeldMemory&) = delete;
-  HeldMemory& operator=(const HeldMemory&) = delete;
-  // Returns false if all connections together would then hold more than they may; the amount is
-  // counted nevertheless.
-  bool set(uint64_t bytes) noexcept;
-  bool add(uint64_t bytes) noexcept { return set(bytes_ + bytes); }
-  void remove(uint64_t bytes) noexcept { set(bytes_ - bytes); }
-
- private:
-  Metrics* const metrics_;
-  const uint64_t most_;
-  uint64_t bytes_ = 0;
-};
 
 // Whether the body of a request arrives fast enough: at least 16 KiB/s in each window of 30 s.
 class BodyProgress {
@@ -126,6 +108,7 @@ class Connection final : public Watched {
   // Whether a client waits for an answer, or may have sent a request: in a drain, a connection
   // counts as busy for kDrainGrace, because requests may be on their way.
   bool is_busy(Clock::time_point now) const;
+  // What the requests and answers of this connection take.
   HeldMemory& memory() { return memory_; }
 
  private:

@@ -14,6 +14,7 @@
 #include "net/common/grpc_tensor.h"
 #include "net/common/keys.h"
 #include "net/common/status.h"
+#include "request_memory.h"
 #include "router.h"
 
 namespace sidecall::net {
@@ -266,7 +267,9 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   Runs::Order order;
   order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
-  order.give = [this, shared, plan, &service](sidecall_service_call* call) {
+  order.give = [this, shared, plan, memory = make_memory(), &service](auto* call) {
+    if (shared->body.size() > kSmallBody)
+      require_memory(memory.get(), memory_for_grpc(body_of(*shared)));
     *plan = read_grpc_infer(body_of(*shared), service);
     plan->is_other_model = !is_model(site_, plan->model, plan->version);
     if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");

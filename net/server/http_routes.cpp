@@ -13,6 +13,7 @@
 #include "net/common/keys.h"
 #include "net/common/status.h"
 #include "page.h"
+#include "request_memory.h"
 #include "router.h"
 
 namespace sidecall::net {
@@ -219,12 +220,15 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   Runs::Order order;
   order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
-  order.give = [shared, plan, route, &service](sidecall_service_call* call) {
+  order.give = [shared, plan, route, memory = make_memory(), &service](auto* call) {
+    const std::string& body = shared->body;
+    if (body.size() > kSmallBody && route == Route::kPredict)
+      require_memory(memory.get(), memory_for_records(body, service));
+    if (body.size() > kSmallBody && route == Route::kInfer)
+      require_memory(memory.get(), memory_for_tensors(*shared));
     sidecall_net_error error{};
     if (route == Route::kPredict) {
-      check_call(service, call,
-                 service.set_records(call, shared->body.data(), shared->body.size(), &error),
-                 error);
+      check_call(service, call, service.set_records(call, body.data(), body.size(), &error), error);
       return;
     }
     *plan = read_http_infer(*shared, service);

@@ -41,8 +41,7 @@ const json::Value* list_of(const json::Value& document, const char* key) {
 
 InferPlan read(const Request& request, const sidecall_net_service& service) {
   const std::string_view body = request.body;
-  const size_t json_length =
-      json_length_of(request.header("inference-header-content-length"), body.size());
+  const size_t json_length = json_length_of(request.header(kJsonLengthField), body.size());
   json::Document document;
   parse_object(body.substr(0, json_length), &document);
   std::string_view binary = body.substr(json_length);
@@ -126,7 +125,7 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
     return response;
   }
   response.headers.emplace_back("content-type", "application/octet-stream");
-  response.headers.emplace_back("inference-header-content-length", std::to_string(out.size()));
+  response.headers.emplace_back(kJsonLengthField, std::to_string(out.size()));
   for (const InferPlan::Output& output : plan.outputs) {
     if (output.is_binary) append_binary(outputs.items[output.index], &out);
   }

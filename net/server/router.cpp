@@ -54,6 +54,14 @@ ModelNames Site::names() const {
           service.model_id(service.context)};
 }
 
+void require_memory(HeldMemory* memory, uint64_t bytes) {
+  if (memory->add(bytes)) return;
+  throw Error(SIDECALL_OUT_OF_MEMORY,
+              "request: expected one that can be read in the memory for requests, got one that "
+              "needs about " +
+                  std::to_string(bytes >> 20U) + " MiB: send it in binary or in parts");
+}
+
 std::string all_metrics() {
   const std::lock_guard lock(g_mutex);
   std::vector<Metrics::Labelled> servers;
@@ -68,7 +76,7 @@ std::string all_metrics() {
 Router::Router(Site* site, Poller* poller)
     : site_(*site),
       runs_(site->service, site->address.is_grpc ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes, poller,
-            &site->metrics) {}
+            &site->metrics, &site->workers) {}
 
 std::optional<Response> Router::refuse(const Request& request) {
   const bool is_open = is_grpc() ? is_open_grpc(request.target) : is_open_http(request.target);

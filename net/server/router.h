@@ -4,16 +4,19 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "access.h"
+#include "held_memory.h"
 #include "infer.h"
 #include "message.h"
 #include "metrics.h"
 #include "net/api/serving.h"
 #include "runs.h"
+#include "workers.h"
 
 namespace sidecall::net {
 
@@ -23,6 +26,7 @@ struct Site {
   sidecall_net_service service;
   sidecall_net_server_options options;
   Metrics metrics;
+  Workers workers;
   AccessCheck access;
   std::string name;   // of the model in paths
   std::string label;  // the address with the port that the system has chosen
@@ -60,6 +64,10 @@ class Router {
   Response answer_grpc(const Request& request);
   void run_grpc(Request&& request, Responder* responder);
 
+  // Counts the memory that is needed to read requests for runs, until it is destroyed.
+  std::shared_ptr<HeldMemory> make_memory() {
+    return std::make_shared<HeldMemory>(&site_.metrics, site_.options.max_memory_bytes);
+  }
   void finish(const Request& request, Route route, Response response, Responder* responder);
   // Counts and logs a request that is answered now, with the HTTP status of its outcome.
   void record(const Request& request, Route route, int status);
@@ -80,6 +88,11 @@ Route grpc_route(const std::string& target);
 bool is_open_grpc(const std::string& target);
 Response grpc_error(int code, const std::string& message);
 Response grpc_failure(const Failure& failure);
+
+// Bodies up to this size are read without counting the memory for that.
+inline constexpr size_t kSmallBody = size_t{16} * 1024;
+// Counts `bytes`. Throws OUT_OF_MEMORY if all clients together would hold more than they may.
+void require_memory(HeldMemory* memory, uint64_t bytes);
 
 // The description of the HTTP interface (openapi.cpp).
 std::string openapi(const Site& site);

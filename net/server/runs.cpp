@@ -3,9 +3,13 @@
 
 #include <sidecall/sidecall.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -19,11 +23,14 @@ namespace {
 constexpr int64_t kShortNs = 200000;
 // Further runs of one thread are refused with BUSY.
 constexpr size_t kMaxRunning = 256;
+// Reading a larger request, and writing the answer to it, may take milliseconds.
+constexpr size_t kLargeBytes = size_t{128} * 1024;
 constexpr size_t kMaxIdle = 64;
 constexpr size_t kMaxIdleBytes = size_t{1024} * 1024;
 
-int64_t left_ns(Clock::time_point deadline) {
-  return std::max<int64_t>((deadline - Clock::now()).count(), 0);
+// What is left until a deadline that has not passed a moment ago.
+int64_t some_ns(Clock::time_point deadline) {
+  return std::max<int64_t>((deadline - Clock::now()).count(), 1);
 }
 
 // Runs `body`, and returns whether it failed.
@@ -56,21 +63,83 @@ class Runs::Run final : public Watched {
   void on_events(uint32_t) override { runs_->finish(this); }
 
   Call call;
-  bool is_watched = false;  // its descriptor
-  Responder* responder = nullptr;
+  bool is_watched = false;         // its descriptor
+  Responder* responder = nullptr;  // nullptr if no one waits for the response any more
   Order order;
   Clock::time_point begun;
+  bool has_failed = false;
+  Failure failure{};
+  Response response;
+  void (Runs::*next)(RunPtr) = nullptr;  // what follows what a worker does
 
  private:
   Runs* const runs_;
 };
 
+class Runs::Finished final : public Watched {
+ public:
+  explicit Finished(Runs* runs) : fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runs_(runs) {
+    if (fd < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+    list_.reserve(kMaxRunning);
+    taken_.reserve(kMaxRunning);
+  }
+  ~Finished() override { ::close(fd); }
+
+  void on_events(uint32_t) override {
+    eventfd_t count = 0;
+    eventfd_read(fd, &count);
+    runs_->take_finished();
+  }
+
+  // How many runs the workers have; by the thread of the runs.
+  void add_elsewhere(int count) {
+    const std::lock_guard lock(mutex_);
+    num_elsewhere_ += count;
+  }
+  // By a worker. The list has room for all runs.
+  void put(Run* run) noexcept {
+    const std::lock_guard lock(mutex_);
+    list_.push_back(run);
+    --num_elsewhere_;
+    eventfd_write(fd, 1);
+    changed_.notify_all();
+  }
+  // Valid until the next call.
+  const std::vector<Run*>& take() {
+    taken_.clear();
+    const std::lock_guard lock(mutex_);
+    taken_.swap(list_);
+    return taken_;
+  }
+  void wait_for_workers() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return num_elsewhere_ == 0; });
+  }
+
+  const int fd;
+
+ private:
+  Runs* const runs_;
+  std::mutex mutex_;  // guards the rest
+  std::condition_variable changed_;
+  std::vector<Run*> list_, taken_;
+  int num_elsewhere_ = 0;
+};
+
 Runs::Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* poller,
-           Metrics* metrics)
-    : service_(service), max_fault_bytes_(max_fault_bytes), poller_(poller), metrics_(metrics) {}
+           Metrics* metrics, Workers* workers)
+    : service_(service),
+      max_fault_bytes_(max_fault_bytes),
+      poller_(poller),
+      metrics_(metrics),
+      workers_(workers),
+      finished_(std::make_unique<Finished>(this)) {
+  poller_->add(finished_->fd, EPOLLIN, finished_.get());
+}
 
 Runs::~Runs() {
   for (const auto& [run, owner] : running_) service_.cancel(run->call.get());
+  finished_->wait_for_workers();
 }
 
 int64_t& Runs::estimate(size_t request_bytes) noexcept {
@@ -79,9 +148,9 @@ int64_t& Runs::estimate(size_t request_bytes) noexcept {
   return estimates_ns_[bits];
 }
 
-std::unique_ptr<Runs::Run> Runs::take_idle() {
+Runs::RunPtr Runs::take_idle() {
   if (!idle_.empty()) {
-    std::unique_ptr<Run> run = std::move(idle_.back());
+    RunPtr run = std::move(idle_.back());
     idle_.pop_back();
     return run;
   }
@@ -94,96 +163,170 @@ std::unique_ptr<Runs::Run> Runs::take_idle() {
 
 void Runs::begin(Responder* responder, Order order) {
   Failure failure{};
-  std::unique_ptr<Run> run;
-  bool is_started = false;
+  RunPtr run;
   const bool has_failed = fails(
       [&] {
         if (running_.size() >= kMaxRunning)
           throw Error(SIDECALL_BUSY, "server: expected at most " + std::to_string(kMaxRunning) +
                                          " runs of one thread, got more");
         run = take_idle();
-        run->order = std::move(order);
-        run->begun = Clock::now();
-        sidecall_service_call* const call = run->call.get();
-        run->order.give(call);
-        const int64_t expected = estimate(run->order.request_bytes);
-        const int64_t left = left_ns(run->order.deadline);
-        if (left == 0)
-          throw Error(SIDECALL_TIMEOUT, "run: the deadline passed before the model was called");
-        sidecall_net_error error{};
-        if (service_.is_local != 0 && expected > 0 && expected <= kShortNs) {
-          check_call(service_, call, service_.run(call, left, &error), error);
-          return;
-        }
-        if (!run->is_watched) {
-          const int fd = service_.fd(call);
-          if (fd < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
-          poller_->add(fd, EPOLLIN, run.get());
-          run->is_watched = true;
-        }
-        Run* const key = run.get();
-        std::unique_ptr<Run>& owner = running_[key];  // may fail, so it comes before the start
-        const int32_t status = service_.start(call, left, &error);
-        if (status != SIDECALL_OK) running_.erase(key);
-        check_call(service_, call, status, error);
-        run->responder = responder;
-        owner = std::move(run);
-        is_started = true;
       },
       &failure);
-  if (is_started) {
-    metrics_->runs.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  if (run == nullptr) {
+  if (has_failed) {
     responder->respond(order.fail(failure));
     return;
   }
   run->responder = responder;
-  end(std::move(run), has_failed ? &failure : nullptr);
+  run->order = std::move(order);
+  run->begun = Clock::now();
+  const auto give = [](Run* self) {
+    self->has_failed = fails([self] { self->order.give(self->call.get()); }, &self->failure);
+  };
+  if (run->order.request_bytes > kLargeBytes) {
+    do_elsewhere(std::move(run), give, &Runs::launch);
+  } else {
+    give(run.get());
+    launch(std::move(run));
+  }
 }
 
-void Runs::finish(Run* run) {
-  const auto found = running_.find(run);
-  if (found == running_.end()) return;
-  int32_t is_over = 0;
-  Failure failure{};
+// Lets a worker do `task`, and then this thread `next`.
+void Runs::do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr)) {
+  Run* const key = run.get();
+  key->next = next;
+  Failure unused{};
   const bool has_failed = fails(
+      [&] {
+        RunPtr& owner = running_[key];  // may fail, so it comes before the submission
+        finished_->add_elsewhere(1);
+        std::function<void()> done = [this, key, task] {
+          task(key);
+          finished_->put(key);
+        };
+        workers_->submit(std::move(done));
+        owner = std::move(run);
+      },
+      &unused);
+  if (!has_failed) return;
+  // Without a worker the task holds up this thread, but the run has its outcome.
+  if (running_.erase(key) != 0) finished_->add_elsewhere(-1);
+  task(key);
+  (this->*next)(std::move(run));
+}
+
+void Runs::take_finished() {
+  for (Run* const key : finished_->take()) {
+    const auto found = running_.find(key);
+    RunPtr run = std::move(found->second);
+    running_.erase(found);
+    (this->*run->next)(std::move(run));
+  }
+}
+
+// Begins the run, once the call has its inputs.
+void Runs::launch(RunPtr run) {
+  if (!run->has_failed) {
+    run->has_failed = fails(
+        [&] {
+          if (run->responder == nullptr)
+            throw Error(SIDECALL_CANCELLED, "run: the client gave it up");
+          if (Clock::now() >= run->order.deadline)
+            throw Error(SIDECALL_TIMEOUT, "run: the deadline passed before the model was called");
+        },
+        &run->failure);
+  }
+  if (run->has_failed) return end(std::move(run));
+  const int64_t expected = estimate(run->order.request_bytes);
+  if (service_.is_local == 0 || expected == 0 || expected > kShortNs) return start(std::move(run));
+  run->has_failed = fails(
       [&] {
         sidecall_net_error error{};
         sidecall_service_call* const call = run->call.get();
+        check_call(service_, call, service_.run(call, some_ns(run->order.deadline), &error), error);
+      },
+      &run->failure);
+  answer(std::move(run));
+}
+
+void Runs::start(RunPtr run) {
+  Run* const key = run.get();
+  const bool has_failed = fails(
+      [&] {
+        sidecall_service_call* const call = key->call.get();
+        if (!key->is_watched) {
+          const int fd = service_.fd(call);
+          if (fd < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+          poller_->add(fd, EPOLLIN, key);
+          key->is_watched = true;
+        }
+        RunPtr& owner = running_[key];  // may fail, so it comes before the start
+        sidecall_net_error error{};
+        check_call(service_, call, service_.start(call, some_ns(key->order.deadline), &error),
+                   error);
+        owner = std::move(run);
+      },
+      &key->failure);
+  if (!has_failed) {
+    metrics_->runs.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  running_.erase(key);
+  key->has_failed = true;
+  end(std::move(run));
+}
+
+void Runs::finish(Run* key) {
+  const auto found = running_.find(key);
+  if (found == running_.end()) return;
+  int32_t is_over = 0;
+  const bool has_failed = fails(
+      [&] {
+        sidecall_net_error error{};
+        sidecall_service_call* const call = key->call.get();
         check_call(service_, call, service_.finish(call, &is_over, &error), error);
       },
-      &failure);
+      &key->failure);
   if (is_over == 0 && !has_failed) return;
-  std::unique_ptr<Run> owner = std::move(found->second);
+  RunPtr run = std::move(found->second);
   running_.erase(found);
   metrics_->runs.fetch_sub(1, std::memory_order_relaxed);
-  end(std::move(owner), has_failed ? &failure : nullptr);
+  run->has_failed = has_failed;
+  answer(std::move(run));
+}
+
+// Writes the response of a run that is over.
+void Runs::answer(RunPtr run) {
+  // A run that failed quickly tells nothing. The estimate rises at once and falls slowly, so that a
+  // long run makes the next ones of its size leave this thread.
+  int64_t& known = estimate(run->order.request_bytes);
+  const int64_t took = std::max<int64_t>((Clock::now() - run->begun).count(), 1);
+  if (took > known && (!run->has_failed || known != 0)) known = took;
+  else if (!run->has_failed) known -= (known - took) / 8;
+  if (run->has_failed || run->responder == nullptr) return end(std::move(run));
+  const auto write = [](Run* self) {
+    self->has_failed =
+        fails([self] { self->response = self->order.answer(self->call.get()); }, &self->failure);
+  };
+  if (run->order.request_bytes > kLargeBytes)
+    return do_elsewhere(std::move(run), write, &Runs::end);
+  write(run.get());
+  end(std::move(run));
 }
 
 // Responds, and keeps the call for the next run. After a run that ended early, the engine may still
 // be at work, so such a call is closed.
-void Runs::end(std::unique_ptr<Run> run, const Failure* failure) {
+void Runs::end(RunPtr run) {
   Responder* const responder = std::exchange(run->responder, nullptr);
   const Order order = std::move(run->order);
+  Response response = std::move(run->response);
+  const Failure failure = std::move(run->failure);
+  const bool has_failed = std::exchange(run->has_failed, false);
   run->order = {};
-  const bool is_reusable = failure == nullptr || (failure->status != SIDECALL_TIMEOUT &&
-                                                  failure->status != SIDECALL_CANCELLED);
-  // A run that failed quickly tells nothing. The estimate rises at once and falls slowly, so that a
-  // long run makes the next ones of its size leave this thread.
-  int64_t& known = estimate(order.request_bytes);
-  const int64_t took = std::max<int64_t>((Clock::now() - run->begun).count(), 1);
-  if (took > known && (failure == nullptr || known != 0)) known = took;
-  else if (failure == nullptr) known -= (known - took) / 8;
-  Response response;
-  if (responder != nullptr) {
-    Failure unanswered{};
-    const bool has_failed =
-        failure == nullptr && fails([&] { response = order.answer(run->call.get()); }, &unanswered);
-    if (failure != nullptr || has_failed)
-      response = order.fail(failure != nullptr ? *failure : unanswered);
-  }
+  run->response = {};
+  run->failure = {};
+  if (has_failed && responder != nullptr) response = order.fail(failure);
+  const bool is_reusable =
+      !has_failed || (failure.status != SIDECALL_TIMEOUT && failure.status != SIDECALL_CANCELLED);
   // A call keeps the memory of its largest run.
   const bool is_small =
       order.request_bytes <= kMaxIdleBytes && response.body.size() <= kMaxIdleBytes;

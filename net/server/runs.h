@@ -1,6 +1,6 @@
 // The runs of the model that one thread of the server has under way. A run that is expected to be
 // short happens on this thread at once; others are started, and their descriptor tells when they
-// end. Used by the router.
+// end. Other threads read large requests and write the answers to them. Used by the router.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 #include "net/api/serving.h"
 #include "net/common/error.h"
 #include "poller.h"
+#include "workers.h"
 
 namespace sidecall::net {
 
@@ -28,6 +29,7 @@ struct Failure {
 
 class Runs {
  public:
+  // The functions may be called by another thread, one after the other.
   struct Order {
     // Gives the inputs to the call. Throws Error.
     std::function<void(sidecall_service_call*)> give;
@@ -38,9 +40,9 @@ class Runs {
     size_t request_bytes;
   };
 
-  // `max_fault_bytes`: of the faults in a response.
+  // `max_fault_bytes`: of the faults in a response. Throws OUT_OF_MEMORY.
   Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* poller,
-       Metrics* metrics);
+       Metrics* metrics, Workers* workers);
   ~Runs();
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
@@ -58,17 +60,28 @@ class Runs {
   };
   using Call = std::unique_ptr<sidecall_service_call, FreeCall>;
 
-  std::unique_ptr<Run> take_idle();
+  // What workers have finished, for the thread of these runs.
+  class Finished;
+  using RunPtr = std::unique_ptr<Run>;
+
+  RunPtr take_idle();
+  void launch(RunPtr run);
+  void start(RunPtr run);
   void finish(Run* run);
-  void end(std::unique_ptr<Run> run, const Failure* failure);
+  void answer(RunPtr run);
+  void end(RunPtr run);
+  void do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr));
+  void take_finished();
   int64_t& estimate(size_t request_bytes) noexcept;
 
   const sidecall_net_service& service_;
   const size_t max_fault_bytes_;
   Poller* const poller_;
   Metrics* const metrics_;
-  std::vector<std::unique_ptr<Run>> idle_;
-  std::unordered_map<Run*, std::unique_ptr<Run>> running_;
+  Workers* const workers_;
+  std::vector<RunPtr> idle_;
+  std::unordered_map<Run*, RunPtr> running_;  // and those that a worker has
+  std::unique_ptr<Finished> finished_;
   // How long a run took, by the number of bits of the size of its request; 0 if that is unknown.
   std::array<int64_t, 65> estimates_ns_{};
 };

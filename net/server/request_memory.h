@@ -1,0 +1,21 @@
+// How much memory it takes to read a request for a run, beside its body. A server refuses what it
+// cannot hold. The bounds are estimates from above: a number of one digit in JSON becomes a
+// value of 16 bytes in a document, and then an element of a tensor.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "message.h"
+#include "net/api/serving.h"
+
+namespace sidecall::net {
+
+// A request for tensors: JSON, and after it tensors in binary. Both may break the protocol.
+uint64_t memory_for_tensors(const Request& request);
+// A request for records.
+uint64_t memory_for_records(std::string_view json, const sidecall_net_service& service);
+// The message of a request over gRPC, which may break the protocol.
+uint64_t memory_for_grpc(std::string_view message);
+
+}  // namespace sidecall::net
