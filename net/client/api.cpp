@@ -227,9 +227,13 @@ bool read_answer(sidecall_net_call* call) {
 }
 
 int32_t wait(sidecall_net_call* call, int64_t until) {
-  while (!call->is_read) {
-    if (!sidecall::net::wait(call->exchange.get(), time_of(until))) return 0;
-    read_answer(call);
+  try {
+    while (!call->is_read) {
+      if (!sidecall::net::wait(call->exchange.get(), time_of(until))) return 0;
+      read_answer(call);
+    }
+  } catch (const std::exception&) {
+    return 0;  // no memory is left, so the caller ends the run
   }
   return 1;
 }

@@ -262,6 +262,12 @@ void CurlTransfer::add_header(const std::string& line) {
 
 // ---- The end ----
 
+bool CurlTransfer::is_first_on_connection() const {
+  long num_connects = 0;
+  curl_easy_getinfo(handle(), CURLINFO_NUM_CONNECTS, &num_connects);
+  return num_connects > 0;
+}
+
 AttemptEnd CurlTransfer::read_end(CURLcode code) {
   long os_error = 0;
   curl_easy_getinfo(handle(), CURLINFO_OS_ERRNO, &os_error);
@@ -279,9 +285,7 @@ AttemptEnd CurlTransfer::read_end(CURLcode code) {
       end.was_refused || (sent_bytes_ == 0 && (transfer == Transfer::kUnreachable ||
                                                (transfer == Transfer::kBroken && has_function_)));
   // A connection that was kept since an earlier request may belong to a server that was replaced.
-  long num_connects = 0;
-  curl_easy_getinfo(handle(), CURLINFO_NUM_CONNECTS, &num_connects);
-  end.was_kept = transfer == Transfer::kBroken && num_connects == 0 && header_bytes_ == 0;
+  end.was_kept = transfer == Transfer::kBroken && !is_first_on_connection() && !has_answer();
   Reply& reply = end.reply;
   reply = std::move(reply_);
   reply.transfer = transfer;

@@ -41,6 +41,8 @@ class CurlTransfer {
   CURL* handle() const { return handle_.get(); }
   Handle release_handle() { return std::move(handle_); }
   bool has_answer() const { return header_bytes_ > 0; }
+  // Whether a connection was made for it.
+  bool is_first_on_connection() const;
 
   // Sets all options of the handle. Throws std::bad_alloc.
   CURLcode prepare();

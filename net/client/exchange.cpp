@@ -18,11 +18,12 @@ void signal(int fd) noexcept {
 }  // namespace
 
 const std::string& Reply::header(const std::string& name) const {
-  static const std::string kNone;
+  // Never destroyed, because a thread may use it until the process ends.
+  static const std::string& none = *new std::string();
   for (auto each = headers.rbegin(); each != headers.rend(); ++each) {
     if (each->first == name) return each->second;
   }
-  return kNone;
+  return none;
 }
 
 void Exchange::end(Reply reply) {

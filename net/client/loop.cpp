@@ -5,13 +5,14 @@
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "base/fork_generation.h"
 #include "base/per_process.h"
 #include "base/signals_blocked.h"
 #include "curl_transfer.h"
@@ -39,23 +40,36 @@ class Loop {
     {
       const std::lock_guard lock(mutex_);
       start_once();
-      orders_.push_back({std::move(exchange), is_cancel});
       is_driven = is_driven_;
+      orders_.push_back({std::move(exchange), is_cancel});
       if (!is_driven && !drives_next) has_work_.notify_one();
     }
     if (is_driven) curl_multi_wakeup(multi_);
   }
 
+  // Lets the driver look at its exchange, which was woken.
+  void wake() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (multi_ != nullptr) curl_multi_wakeup(multi_);
+  }
+
+  // A caller drives only for an exchange that is alone, so that nothing that others do can delay it
+  // beyond its deadline, and leaves the last millisecond to a more exact clock.
   bool wait(Exchange* exchange, Clock::time_point until) {
-    if (exchange->is_settled() || Clock::now() >= until || !begin_driving())
+    if (exchange->is_settled()) return exchange->wait(until);
+    if (!begin_driving(exchange, until)) {
+      require_driver();
       return exchange->wait(until);
-    const Driving driving(this);
-    for (;;) {
-      const int wait_ms = execute();
-      const Clock::time_point now = Clock::now();
-      if (exchange->is_settled() || now >= until) return exchange->wait(now);
-      poll(std::min<int64_t>(wait_ms, left_ms(until)));
     }
+    {
+      const Driving driving(this);
+      do {
+        const int64_t wait_ms = std::min<int64_t>(execute(), left_ms(until) - 1);
+        if (exchange->is_settled() || wait_ms <= 0) break;
+        poll(wait_ms);
+      } while (!exchange->is_settled() && goes_on_driving(exchange));
+    }
+    return exchange->wait(until);
   }
 
   const uint64_t generation;
@@ -87,10 +101,37 @@ class Loop {
   // ---- Who drives ----
 
   // Makes this thread the driver, unless another thread is.
-  bool begin_driving() {
+  bool begin_driving(const Exchange* exchange, Clock::time_point until) {
+    if (left_ms(until) <= 1) return false;
     const std::lock_guard lock(mutex_);
-    if (is_driven_ || multi_ == nullptr) return false;
+    if (is_driven_ || multi_ == nullptr || !is_alone(exchange)) return false;
     return is_driven_ = true;
+  }
+
+  // Callers that were about to drive may have found each other's exchanges.
+  void require_driver() {
+    const std::lock_guard lock(mutex_);
+    if (!is_driven_ && has_work()) has_work_.notify_one();
+  }
+
+  // Whether the loop has nothing to do but this exchange. For the driver, or while nobody drives;
+  // mutex_ is locked.
+  bool is_alone(const Exchange* exchange) const {
+    const bool are_orders_own =
+        std::all_of(orders_.begin(), orders_.end(),
+                    [&](const Order& order) { return order.exchange.get() == exchange; });
+    const bool is_running_own =
+        std::all_of(running_.begin(), running_.end(),
+                    [&](const auto& each) { return each.second->exchange().get() == exchange; });
+    return are_orders_own && is_running_own;
+  }
+
+  // Whether a caller may still drive. A signal handler may have forked meanwhile: the child must not
+  // go on with the connections of its parent.
+  bool goes_on_driving(const Exchange* exchange) {
+    if (generation != fork_generation()) return false;
+    const std::lock_guard lock(mutex_);
+    return is_alone(exchange);
   }
 
   // The time that a caller drives. Leaves what is not over to the thread of the library.
@@ -140,14 +181,26 @@ class Loop {
   // wait.
   int execute() {
     take_orders();
-    const int wait_ms = end_late();
+    end_late();
     int num_running = 0;
     curl_multi_perform(multi_, &num_running);
     int num_left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi_, &num_left)) {
       if (message->msg == CURLMSG_DONE) finish_safely(message->easy_handle, message->data.result);
     }
-    return wait_ms;
+    // libcurl itself goes on with connections that it closes.
+    unsigned num_descriptors = 0;
+    if (running_.empty() && curl_multi_waitfds(multi_, nullptr, 0, &num_descriptors) == CURLM_OK &&
+        num_descriptors > 0)
+      tidy_until_ = Clock::now() + kTidyTime;
+    return next_wait_ms();
+  }
+
+  int next_wait_ms() const {
+    int64_t wait_ms = tidy_until_ > Clock::now() ? left_ms(tidy_until_) : kIdlePollMs;
+    for (const auto& [key, transfer] : running_)
+      wait_ms = std::min(wait_ms, left_ms(transfer->exchange()->deadline));
+    return static_cast<int>(wait_ms);
   }
 
   // Waits for a connection or for curl_multi_wakeup().
@@ -174,21 +227,16 @@ class Loop {
     }
   }
 
-  // Ends exchanges whose deadline has passed, and returns how long the thread may wait.
-  int end_late() {
+  // Ends exchanges whose deadline has passed.
+  void end_late() {
     const Clock::time_point now = Clock::now();
-    int64_t wait_ms = tidy_until_ > now ? left_ms(tidy_until_) : kIdlePollMs;
     for (auto each = running_.begin(); each != running_.end();) {
       const auto at = each++;
       const std::shared_ptr<Exchange> exchange = at->second->exchange();
-      if (exchange->deadline <= now) {
-        remove(at, Attempt::kUnknown);
-        end(exchange.get(), Transfer::kTimedOut, "");
-        continue;
-      }
-      wait_ms = std::min(wait_ms, left_ms(exchange->deadline));
+      if (exchange->deadline > now) continue;
+      remove(at, Attempt::kUnknown);
+      end(exchange.get(), Transfer::kTimedOut, "");
     }
-    return static_cast<int>(wait_ms);
   }
 
   static void end(Exchange* exchange, Transfer transfer, const std::string& problem) {
@@ -211,9 +259,9 @@ class Loop {
   }
 
   void begin(const std::shared_ptr<Exchange>& exchange, ReplicaPtr replica) {
-    Replicas* const replicas = exchange->only == nullptr ? exchange->replicas.get() : nullptr;
+    Replicas* replicas = exchange->only == nullptr ? exchange->replicas.get() : nullptr;
     const auto give_up = [&](Transfer transfer, const char* problem) {
-      if (replicas != nullptr) replicas->end(replica, Attempt::kUnknown);
+      if (replicas != nullptr) std::exchange(replicas, nullptr)->end(replica, Attempt::kUnknown);
       end(exchange.get(), transfer, problem);
     };
     try {
@@ -237,7 +285,7 @@ class Loop {
         throw std::bad_alloc();
       }
     } catch (const std::exception&) {
-      give_up(Transfer::kNoMemory, "out of memory");
+      give_up(Transfer::kNoMemory, "");
     }
   }
 
@@ -303,14 +351,18 @@ class Loop {
     return false;
   }
 
-  static void add_problem(Exchange* exchange, const Replica& replica, const Reply& reply) {
+  static void add_problem(Exchange* exchange, const Replica& replica, const Reply& reply) noexcept {
     std::string* const problems = &exchange->problems;
     if (problems->size() > kMaxProblemBytes) return;
-    if (!problems->empty()) *problems += "; ";
-    *problems += replica.label + ": ";
-    *problems += reply.transfer == Transfer::kAnswered
-                     ? "the server is not available (status " + std::to_string(reply.status) + ")"
-                     : reply.problem;
+    try {
+      const std::string problem =
+          reply.transfer == Transfer::kAnswered
+              ? "the server is not available (status " + std::to_string(reply.status) + ")"
+              : reply.problem;
+      *problems += (problems->empty() ? "" : "; ") + replica.label + ": " + problem;
+    } catch (const std::exception&) {
+      // Without memory the error says less.
+    }
   }
 
   void drop(const Exchange* exchange) {
@@ -331,6 +383,10 @@ class Loop {
       curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
       attempt = Attempt::kFailed;
     }
+    // libcurl lets other requests of HTTP/2 wait until the first one on a new connection has an
+    // answer. Without that one they would wait for ever.
+    if (!is_clean && transfer.is_first_on_connection() && !transfer.has_answer())
+      curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
     if (exchange.only == nullptr) exchange.replicas->end(transfer.replica(), attempt);
     curl_multi_remove_handle(multi_, at->first);
     if (!is_clean) tidy_until_ = Clock::now() + kTidyTime;
@@ -355,11 +411,14 @@ void submit(std::shared_ptr<Exchange> exchange) {
   per_process<Loop>().add(std::move(exchange), false, false);
 }
 
+// TLS reads files and computes for milliseconds, so it stays on the thread of the library.
 void submit_and_drive(std::shared_ptr<Exchange> exchange) {
-  per_process<Loop>().add(std::move(exchange), false, true);
+  const bool drives_next = !exchange->address->is_secure;
+  per_process<Loop>().add(std::move(exchange), false, drives_next);
 }
 
 bool wait(Exchange* exchange, Clock::time_point until) {
+  if (exchange->address->is_secure) return exchange->wait(until);
   return per_process<Loop>().wait(exchange, until);
 }
 
@@ -367,7 +426,8 @@ void cancel(std::shared_ptr<Exchange> exchange) noexcept {
   try {
     per_process<Loop>().add(std::move(exchange), true, false);
   } catch (const std::exception&) {
-    // The transfer ends at its deadline.
+    // The transfer ends at its deadline; the thread that waits for it need not.
+    per_process<Loop>().wake();
   }
 }
 

@@ -23,7 +23,7 @@ constexpr size_t kMaxHeaders = 100;
 constexpr auto kLongestIdle = std::chrono::minutes(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
 // Streams that the client resets, or makes us reset: this many at once, and then so many a second.
-constexpr uint64_t kResetBurst = 200, kResetsPerSecond = 50;
+constexpr uint64_t kResetBurst = 500, kResetsPerSecond = 200;
 
 struct FreeSession {
   void operator()(nghttp2_session* session) const { nghttp2_session_del(session); }

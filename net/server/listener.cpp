@@ -33,6 +33,17 @@ constexpr int kBacklog = 1024;
   throw Error(status, "at: " + label + ": " + expected + ": " + std::strerror(error));
 }
 
+// Whether an earlier entry of the list has the same IP address, as happens if the file of hosts names
+// it twice.
+bool is_listed_before(const addrinfo* list, const addrinfo* entry) {
+  for (; list != entry; list = list->ai_next) {
+    if (list->ai_addrlen == entry->ai_addrlen &&
+        std::memcmp(list->ai_addr, entry->ai_addr, entry->ai_addrlen) == 0)
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Listener::Listener(const ServerAddress& address) {
@@ -62,6 +73,7 @@ void Listener::listen_tcp(const ServerAddress& address) {
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &freeaddrinfo);
   int problem = 0;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (is_listed_before(found, each)) continue;
     const int error = listen_at(*each);
     // This machine may have no IPv6, although a name has such an address.
     if (error != 0 && error != EAFNOSUPPORT && error != EADDRNOTAVAIL) fail(address.label, error);

@@ -35,10 +35,10 @@ std::string client_of(const sockaddr_storage& address) {
   }
   if (address.ss_family != AF_INET6) return "";
   in6_addr ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  const bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&ip);
-  if (!is_ipv4) std::fill(std::begin(ip.s6_addr) + 8, std::end(ip.s6_addr), uint8_t{0});
+  const bool is_whole = IN6_IS_ADDR_V4MAPPED(&ip) || IN6_IS_ADDR_LINKLOCAL(&ip);
+  if (!is_whole) std::fill(std::begin(ip.s6_addr) + 8, std::end(ip.s6_addr), uint8_t{0});
   inet_ntop(AF_INET6, &ip, text.data(), text.size());
-  return std::string(text.data()) + (is_ipv4 ? "" : "/64");
+  return std::string(text.data()) + (is_whole ? "" : "/64");
 }
 
 }  // namespace

@@ -48,6 +48,13 @@ def test_a_server_listens_at_all_addresses_of_a_name(start_at: Callable[..., Own
     assert not any(is_answered(ip, own.port()) for ip in LOCAL)
 
 
+def test_an_address_that_a_name_has_twice_is_taken_once(
+    start_at: Callable[..., OwnServer],
+) -> None:
+    own = start_at("127.0.0.1", "127.0.0.2", "127.0.0.1")
+    assert is_answered("127.0.0.1", own.port())
+
+
 def test_an_address_that_this_machine_does_not_have_is_left_out(
     start_at: Callable[..., OwnServer],
 ) -> None:

@@ -4,14 +4,17 @@ for the others, until its own run is over."""
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sidecall
+from own_server import Start
 from peer import MODELS, Peer, PeerProcess
 from sidecall import errors
 
@@ -114,3 +117,55 @@ def test_a_program_that_does_not_ignore_sigpipe_survives_the_end_of_a_server(
         assert program.wait() == 0
     assert said[0] == "answer"
     assert set(said[1:]) <= {"Unreachable", "PeerDied"}
+
+
+def test_runs_go_on_after_the_first_one_on_a_connection_was_cancelled(
+    start: Start, record: dict
+) -> None:
+    first = start(MODEL, "--grpc", "127.0.0.1:0")
+    with sidecall.open(first.uri("grpc", "penguins")) as model:
+        first.end()
+        second = start(MODEL, "--grpc", f"127.0.0.1:{first.port('grpc')}")
+        second.process.send_signal(signal.SIGSTOP)
+
+        async def cancel() -> None:
+            run = asyncio.create_task(model.apredict(record, timeout=20))
+            await asyncio.sleep(0.3)
+            run.cancel()
+
+        asyncio.run(cancel())
+        second.process.send_signal(signal.SIGCONT)
+        for _ in range(3):
+            model.predict(record, timeout=5)
+
+
+def test_a_caller_keeps_its_deadline_while_others_begin_many_runs(peer: Peer, record: dict) -> None:
+    with sidecall.open(peer.uri("http", MODEL)) as model, ThreadPoolExecutor(33) as pool:
+        peer.delay = 3
+        late = pool.submit(run_until_timeout, model, record, 0.3)
+        time.sleep(0.1)
+        others = [pool.submit(run_until_timeout, model, record, 1) for _ in range(32)]
+        assert 0.29 < late.result() < 1
+        assert all(each.result() < 3 for each in others)
+
+
+def run_until_timeout(model: sidecall.Model, record: dict, timeout: float) -> float:
+    begin = time.monotonic()
+    with pytest.raises(errors.Timeout):
+        model.predict(record, timeout=timeout)
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_threads_that_begin_at_the_same_moment_are_all_answered(
+    peer: Peer, route: str, record: dict
+) -> None:
+    with sidecall.open(peer.uri(route, MODEL)) as model, ThreadPoolExecutor(4) as pool:
+        expected = model.predict(record)
+        barrier = threading.Barrier(4)
+
+        def together(_: int) -> dict:
+            barrier.wait()
+            return model.predict(record, timeout=20)
+
+        assert list(pool.map(together, range(200))) == [expected] * 200
