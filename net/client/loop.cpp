@@ -126,8 +126,8 @@ class Loop {
     return are_orders_own && is_running_own;
   }
 
-  // Whether a caller may still drive. A signal handler may have forked meanwhile: the child must not
-  // go on with the connections of its parent.
+  // Whether a caller may still drive. A signal handler may have forked meanwhile: the child must
+  // not go on with the connections of its parent.
   bool goes_on_driving(const Exchange* exchange) {
     if (generation != fork_generation()) return false;
     const std::lock_guard lock(mutex_);

@@ -1,6 +1,6 @@
 // Executes all HTTP requests of the process with libcurl, and keeps connections for later ones.
 //
-// One thread at a time drives the loop. A caller that waits for its request drives it while the loop
+// One thread at a time drives the loop. A caller that waits for its request does so while the loop
 // has no other request, so that a run alone needs no change of threads. For all others a thread of
 // the library does so, and for TLS always; it starts with the first request.
 #pragma once
