@@ -22,7 +22,11 @@ namespace {
 constexpr std::string_view kModels = "/v2/models/";
 constexpr auto kLongestRun = std::chrono::hours(24);
 
-std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
+// The path of a request. /v2/ is the path of /v2 in the protocol's OpenAPI document.
+std::string_view path_of(std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  return path == "/v2/" ? "/v2" : path;
+}
 
 // The parts of a path of a model: /v2/models/MODEL[/versions/VERSION][/ACTION].
 struct ModelPath {

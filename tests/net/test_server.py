@@ -47,8 +47,9 @@ def fails_to_start(*options: str) -> str:
 # Routes over HTTP.
 
 
-def test_the_server_names_its_extensions(server: OwnServer) -> None:
-    status, answer = server.get("/v2")
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+def test_the_server_names_its_extensions(server: OwnServer, path: str) -> None:
+    status, answer = server.get(path)
     assert status == 200 and answer["name"] == "sidecall"
     assert "binary_tensor_data" in answer["extensions"]
 

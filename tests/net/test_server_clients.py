@@ -18,6 +18,7 @@ import grpc
 import numpy as np
 import pytest
 import sidecall
+import yaml
 from own_server import RECORD, OwnServer
 from peer import messages
 from vector_servers import MODELS
@@ -309,18 +310,11 @@ def test_kserves_clients(server: OwnServer, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [*ready, "404", *ready, "5"], done.stderr
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("model", ["penguins.onnx", "dates.onnx"])
-def test_schemathesis_finds_nothing(network_library: Path, tmp_path: Path, model: str) -> None:
-    own = OwnServer(model, tmp_path)
+def run_schemathesis(tmp_path: Path, *location: str) -> None:
     # A schema cannot say that a shape fits its data, or that all inputs must be there.
     words = ["--max-examples", "50", "--exclude-checks", "positive_data_acceptance"]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "run"),
-            f"{own.at['http']}/openapi.json",
-            *words,
-        ],
+        [*(sys.executable, "-m", "schemathesis.cli", "run"), *location, *words],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -329,4 +323,39 @@ def test_schemathesis_finds_nothing(network_library: Path, tmp_path: Path, model
     )
     assert done.returncode == 0, done.stdout
     assert "Test cases" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["penguins.onnx", "dates.onnx"])
+def test_schemathesis_finds_nothing(network_library: Path, tmp_path: Path, model: str) -> None:
+    own = OwnServer(model, tmp_path)
+    run_schemathesis(tmp_path, f"{own.at['http']}/openapi.json")
+    assert own.end() == 0
+
+
+def open_inference_document() -> dict[str, Any]:
+    """The OpenAPI document of the protocol, with the deviations that docs/network.md explains.
+
+    The file is an unchanged copy of specification/protocol/open_inference_rest.yaml in
+    https://github.com/kserve/open-inference-protocol, commit d49cc23, under the licence Apache 2.0.
+    """
+    text = (HERE / "open_inference_rest.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(text.replace("${", "{"))
+    names = {"MODEL_NAME": "penguins", "MODEL_VERSION": "1"}
+    for path in document["paths"].values():
+        for parameter in path.get("parameters", []):
+            parameter["schema"]["enum"] = [names[parameter["name"]]]
+            for method in path.keys() - {"parameters"}:
+                path[method]["responses"]["404"] = {"description": "another model or version"}
+    return document
+
+
+@pytest.mark.long
+def test_schemathesis_finds_nothing_with_the_protocols_own_document(
+    network_library: Path, tmp_path: Path
+) -> None:
+    own = OwnServer("penguins.onnx", tmp_path)
+    path = tmp_path / "open_inference.json"
+    path.write_text(json.dumps(open_inference_document()))
+    run_schemathesis(tmp_path, str(path), "--url", own.at["http"])
     assert own.end() == 0
