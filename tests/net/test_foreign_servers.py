@@ -1,4 +1,4 @@
-"""NVIDIA's Triton and Seldon's MLServer answer as the model in this process does.
+"""NVIDIA's Triton, Seldon's MLServer and KServe's own server answer as the model in this process.
 
 The contract comes from the file that is here. Triton serves the folders that `export_layout` and
 `export(..., layout="triton")` write. The wheel that contains Triton has no backend onnxruntime, so
@@ -35,6 +35,8 @@ MODELS, PEERS = ROOT / "tests/vectors/models", ROOT / "build/peers"
 WITHOUT_STRINGS = ["gbm", "steps", "floats_float64", "matrix"]
 EXPORTED = "line"  # a model that the fixture exports
 WITHOUT_NAN = ["gbm", "steps", "penguins", "label_string"]
+# MLServer and KServe take only JSON over HTTP, which has no NaN. The golden rows of these have NaN.
+NAN_IN_GOLDEN_ROWS = ["penguins", "floats_float64", "matrix"]
 
 
 @dataclass
@@ -166,9 +168,29 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(ports, files)
 
 
-CASES = [("triton", name) for name in [*WITHOUT_STRINGS, EXPORTED]] + [
-    ("mlserver", name) for name in WITHOUT_NAN
-]
+@pytest.fixture(scope="module")
+def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("kserve")
+    names = sorted({*WITHOUT_STRINGS, *WITHOUT_NAN})
+    files = {name: MODELS / f"{name}.onnx" for name in names}
+    ports = {"http": free_port(), "grpc": free_port()}
+    words = [
+        *(sys.executable, Path(__file__).parent / "servers/kserve_server.py"),
+        *ports.values(),
+        *(f"{name}={file}" for name, file in files.items()),
+    ]
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(PEERS / "kserve"), sysconfig.get_path("purelib")])
+    }
+    with running(words, environment, folder / "log", *ports.values()):
+        yield Served(ports, files)
+
+
+CASES = (
+    [("triton", name) for name in [*WITHOUT_STRINGS, EXPORTED]]
+    + [("mlserver", name) for name in WITHOUT_NAN]
+    + [("kserve", name) for name in sorted({*WITHOUT_STRINGS, *WITHOUT_NAN})]
+)
 
 
 @pytest.mark.parametrize("route", ["http", "grpc"])
@@ -179,12 +201,12 @@ def test_golden_rows_and_random_rows_give_the_same_answers(
     served = request.getfixturevalue(server)
     port, path = served.ports[route], served.files[name]
     uri = f"{route}://127.0.0.1:{port}/{name}?contract={path}"
-    # MLServer takes JSON only over HTTP, and JSON has no NaN, which golden rows may have.
-    only_json = server == "mlserver" and route == "http"
+    only_json = server != "triton" and route == "http"
+    verify = "off" if only_json and name in NAN_IN_GOLDEN_ROWS else "error"
     rng = np.random.default_rng(0)
     with (
         sidecall.open(path, engine="onnxruntime") as local,
-        sidecall.open(uri, wait=30, verify="off" if only_json else "error") as remote,
+        sidecall.open(uri, wait=30, verify=verify) as remote,
     ):
         inputs, _ = specs_of(path)
         for rows in (1, 7):
@@ -205,3 +227,60 @@ def test_golden_rows_and_random_rows_give_the_same_answers(
                 continue
             for output, array in remote.run(given).items():
                 np.testing.assert_array_equal(array, expected[output])
+
+
+@pytest.mark.parametrize("route", ["http", "grpc"])
+@pytest.mark.parametrize("server", ["triton", "mlserver", "kserve"])
+def test_a_model_that_the_server_does_not_have_is_unreachable(
+    server: str, route: str, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue(server).ports[route]
+    with pytest.raises(sidecall.errors.Unreachable, match="other"):
+        sidecall.open(f"{route}://127.0.0.1:{port}/other")
+
+
+@pytest.mark.parametrize("route", ["http", "grpc"])
+@pytest.mark.parametrize("server", ["triton", "mlserver", "kserve"])
+def test_the_contract_of_another_model_is_refused(
+    server: str, route: str, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue(server).ports[route]
+    contract = MODELS / "penguins.onnx"
+    with pytest.raises(sidecall.errors.ContractInvalid, match="'island'"):
+        sidecall.open(f"{route}://127.0.0.1:{port}/gbm?contract={contract}", wait=30)
+
+
+@pytest.mark.parametrize("route", ["http", "grpc"])
+def test_kserve_has_no_versions(kserve: Served, route: str) -> None:
+    """Over gRPC KServe ignores the version."""
+    uri = f"{route}://127.0.0.1:{kserve.ports[route]}/gbm?version=3"
+    if route == "grpc":
+        sidecall.open(uri).close()
+        return
+    with pytest.raises(sidecall.errors.Unreachable, match="versioning"):
+        sidecall.open(uri)
+
+
+@pytest.mark.parametrize("route", ["http", "grpc"])
+def test_an_error_of_kserve_is_an_error_of_the_engine(kserve: Served, route: str) -> None:
+    with sidecall.open(f"{route}://127.0.0.1:{kserve.ports[route]}/penguins") as model:
+        rows = {spec.name: 3 if spec.name == "year" else 2 for spec in model.inputs}
+        given = {
+            spec.name: np.full((rows[spec.name], 1), "Biscoe", np.object_)
+            if spec.dtype == "string"
+            else np.ones((rows[spec.name], 1), spec.dtype)
+            for spec in model.inputs
+        }
+        with pytest.raises(sidecall.errors.Engine, match="Concat"):
+            model.run(given)
+        given = {name: array[:2] for name, array in given.items()}
+        assert len(model.run(given)["label"]) == 2
+
+
+def test_kserve_gets_no_number_that_json_does_not_have(kserve: Served) -> None:
+    given = {"X": np.full((1, 30), np.nan, np.float32)}
+    with (
+        sidecall.open(f"http://127.0.0.1:{kserve.ports['http']}/gbm") as model,
+        pytest.raises(sidecall.errors.Unsupported, match="JSON"),
+    ):
+        model.run(given)
