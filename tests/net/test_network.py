@@ -23,6 +23,7 @@ from peer import MODELS, RECORD, Peer, free_port
 from raw_server import RawServer, answer
 from sidecall import errors
 from tls import Authority, serve
+from vector_servers import engine_path
 
 pytestmark = pytest.mark.usefixtures("network_library")
 ROOT = Path(__file__).parents[2]
@@ -422,6 +423,41 @@ print(open("/proc/self/maps").read())
     )
     assert "libsidecall" in done.stdout
     assert "sidecall-net" not in done.stdout
+
+
+def libraries_of(uri: Path | str, **environment: str) -> set[str]:
+    """The libraries of a C program that has opened a model, without their versions."""
+    program = Path(__file__).parents[2] / "build/bin/sidecall-open-model"
+    done = subprocess.run(
+        [program, "--maps", str(uri)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
+    files = {Path(line.split()[5]) for line in done.stdout.splitlines() if ".so" in line}
+    return {file.name.split(".so")[0] for file in files if file.name.startswith("lib")}
+
+
+OF_EVERY_PROGRAM = {"libc", "libgcc_s", "libm", "libsidecall", "libstdc++"}
+
+
+def test_a_program_that_opens_only_files_loads_no_other_library(network_library: Path) -> None:
+    path = MODELS / "gbm.onnx"
+    assert libraries_of(path, SIDECALL_ENGINE="native") == OF_EVERY_PROGRAM
+    more = libraries_of(path, SIDECALL_ENGINE="onnxruntime", SIDECALL_ONNXRUNTIME=engine_path())
+    assert "libonnxruntime" in more
+    assert not {name for name in more if "net" in name or "curl" in name or "nghttp2" in name}
+    assert libraries_of("shm:nobody", SIDECALL_ENGINE="native") == OF_EVERY_PROGRAM
+
+
+def test_a_program_that_opens_a_model_on_another_host_loads_one_library_more(
+    network_library: Path,
+) -> None:
+    # Whatever else is loaded belongs to the resolver of the system.
+    found = libraries_of("http://127.0.0.1:1/m", SIDECALL_ENGINE="native")
+    assert found >= OF_EVERY_PROGRAM | {"libsidecall-net"}
 
 
 def test_without_the_library_the_error_says_what_to_install(tmp_path: Path) -> None:
