@@ -13,6 +13,8 @@ NODE := bindings/node
 DIST := dist
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
+# Two builds of one folder at the same time break each other; with `make -j` they wait in turn.
+building := flock $(BUILD)/.building $(quietly)
 
 native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines net serving shm bindings/types bindings/c bindings/cli python/src -type f)
 # ONNX Runtime's library in .venv, for programs outside of .venv. The shell expands the pattern when
@@ -109,8 +111,8 @@ $(BUILD)/.system-soak: $(BUILD)/.system
 # the programs that need them.
 $(BUILD)/.system-bench-shm: | build
 	@command -v iox-roudi >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log iceoryx libiceoryx-posh-dev
-	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
-	@$(quietly) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
+	@$(building) configure "configuring the build again" cmake -S . -B $(BUILD)
+	@$(building) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
 # Packages that the network approaches need: client libraries and brokers. Once the build finds the
@@ -118,8 +120,8 @@ $(BUILD)/.system-bench-shm: | build
 network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev libprotobuf-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
 $(BUILD)/.system-network: | build
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(network_packages) 2>/dev/null | grep -cx installed)" = $(words $(network_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
-	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
-	@$(quietly) build "building the clients and servers of the network benchmark" cmake --build $(BUILD) -j $(JOBS)
+	@$(building) configure "configuring the build again" cmake -S . -B $(BUILD)
+	@$(building) build "building the clients and servers of the network benchmark" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
 $(VENV)/.created: | $(BUILD)/.system
@@ -204,12 +206,12 @@ $(BUILD)/docs/node/.created: docs/typedoc/package-lock.json | $(BUILD)/.system
 	@touch $@
 
 $(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created $(VENV)/.created
-	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_TESTS=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	@$(building) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_TESTS=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	@touch $@
 
 # What users get, and the programs of the demo.
 native: $(BUILD)/build.ninja
-	@$(quietly) build-native "building libsidecall, the command, the Node.js addon and the Python module" cmake --build $(BUILD) -j $(JOBS) --target sidecall sidecall-cli sidecall-node sidecall-python demo-c demo-cpp
+	@$(building) build-native "building libsidecall, the command, the Node.js addon and the Python module" cmake --build $(BUILD) -j $(JOBS) --target sidecall sidecall-cli sidecall-node sidecall-python demo-c demo-cpp
 	@cmake -E make_directory $(NODE)/build/bin
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
@@ -220,10 +222,10 @@ $(BUILD)/net-libraries/.created: $(wildcard net/libraries/*) | $(VENV)/.created
 	@touch $@
 
 net: native $(BUILD)/net-libraries/.created $(BUILD)/.system-net ## build libsidecall-net.so, for models on other hosts
-	@grep -q SIDECALL_BUILD_NET:BOOL=ON $(BUILD)/CMakeCache.txt || $(quietly) configure "configuring the build again" cmake -S . -B $(BUILD) -DSIDECALL_BUILD_NET=ON
-	@$(quietly) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net replay-net_message replay-net_server
+	@grep -q SIDECALL_BUILD_NET:BOOL=ON $(BUILD)/CMakeCache.txt || $(building) configure "configuring the build again" cmake -S . -B $(BUILD) -DSIDECALL_BUILD_NET=ON
+	@$(building) build-net "building libsidecall-net.so" cmake --build $(BUILD) -j $(JOBS) --target sidecall-net replay-net_message replay-net_server
 
-build_all = $(quietly) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
+build_all = $(building) build "building the examples, the C tests and the benchmarks" cmake --build $(BUILD) -j $(JOBS)
 
 build: native ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
 	@$(build_all)
