@@ -38,7 +38,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -349,9 +349,15 @@ bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
 bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java
 bench-engine: $(BUILD)/engine-peers/.created $(BUILD)/node-peers/.created
-# Both need what the network approaches need; their bars are in network.json.
+# These need what the network approaches need; their results are parts of network.json.
 bench-serving: build-with-net bench-network-setup ## measure the server for HTTP and gRPC beside its peers and a bare echo
 	@$(BIN)/python benchmarks/network/serving.py --build $(BUILD)
+
+bench-balancing: build-with-net bench-network-setup ## measure how our client spreads calls over one, two and four servers
+	@$(BIN)/python benchmarks/network/balancing.py --build $(BUILD)
+
+bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
+	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)
 
 rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)

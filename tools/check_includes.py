@@ -57,6 +57,7 @@ LAYERS = {
     "bindings/node": (),
     "python/src": (),
     "examples": (),
+    "benchmarks/network/file_only": ("core", "engines/network", "serving"),
     "benchmarks": (),
     "tests/c": (),
     "tests/core": (

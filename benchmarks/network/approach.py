@@ -22,7 +22,9 @@ class Approach:
 
     name: ClassVar[str]  # in tables, documents and on the command line: rest-json
     title: ClassVar[str]  # for readers: "FastAPI on uvicorn, JSON"
-    group: ClassVar[str]  # in process, shared memory, command, REST, gRPC, queue, Triton, service
+    group: ClassVar[
+        str
+    ]  # in process, shared memory, network, command, REST, gRPC, queue, Triton, service
     transport: ClassVar[str]  # one of the transports in clients/README.md
     body: ClassVar[str] = "none"
     clients: ClassVar[tuple[str, ...]] = CLIENTS
@@ -51,7 +53,7 @@ class Approach:
         """Starts the servers and waits until they accept calls.
 
         Returns the value of `at` for the clients, in which `{workload}` stands for the name of a
-        workload. Raises UnavailableError with the reason if this machine cannot run the approach.
+        workload, and a dict by workload for the value of each. Raises UnavailableError with the reason if this machine cannot run the approach.
         """
         raise NotImplementedError
 
@@ -64,6 +66,8 @@ def at_of(at: dict, workload: str) -> dict:
     """The value that `start` returned, filled in for one workload."""
 
     def filled(value: object) -> object:
+        if isinstance(value, dict):
+            return value[workload]
         if isinstance(value, str):
             return value.replace("{workload}", workload)
         return [filled(item) for item in value] if isinstance(value, list) else value

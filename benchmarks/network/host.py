@@ -55,6 +55,11 @@ class Host:
         """The folder into which `make bench` installs peers outside of the virtual environment."""
         return self.build / "peers"
 
+    @property
+    def network_library(self) -> Path:
+        """The library that sidecall's servers and clients load for HTTP and gRPC."""
+        return self.build / "lib" / "libsidecall-net.so"
+
     def workload_names(self) -> list[str]:
         return sorted(folder.name for folder in self.workloads.iterdir())
 
@@ -70,6 +75,7 @@ class Host:
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         named = {
             "SIDECALL_ONNXRUNTIME": str(self.onnxruntime),
+            "SIDECALL_NET": str(self.network_library),
             "ORT_DISABLE_TELEMETRY": "1",
             "BENCH_WORKLOADS": str(self.workloads),
         }

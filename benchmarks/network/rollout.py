@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from approaches.own_server import start_server
 from common import RESULTS, Bar, find_in_package, guarded, make_parser
 from host import Host, free_port, visit
 from workload import all_workloads
@@ -46,18 +47,15 @@ class Outcomes:
 class Pair:
     """Two servers, each with one port for HTTP and one for gRPC, which stay the same."""
 
-    def __init__(self, host: Host, model: Path) -> None:
-        self.host, self.model = host, model
+    def __init__(self, host: Host) -> None:
+        self.host = host
         self.ports = [(free_port(), free_port()) for _ in range(2)]
         self.processes = [self._start(number) for number in range(2)]
 
     def _start(self, number: int) -> Any:
         http, grpc = self.ports[number]
-        command = [self.host.sidecall, "serve", str(self.model), "--name", NAME]
-        addresses = ["--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}"]
-        process = self.host.start([*command, *addresses])
-        self.host.wait_for_port(grpc, "the sidecall server")
-        return process
+        addresses = {"http": f"127.0.0.1:{http}", "grpc": f"127.0.0.1:{grpc}"}
+        return start_server(self.host, NAME, **addresses)
 
     def uri(self, protocol: str) -> str:
         place = 0 if protocol == "http" else 1
@@ -109,7 +107,7 @@ def replace_under_load(host: Host, by: signal.Signals, times: int) -> Outcomes:
     records = [json.loads(line) for line in lines[:32]]
     with sidecall.open(model) as local:
         expected = [local.predict(record) for record in records]
-    pair = Pair(host, model)
+    pair = Pair(host)
     found, stop = Outcomes(), threading.Event()
     models = [sidecall.open(pair.uri(protocol)) for protocol in ("http", "grpc")]
     threads = [

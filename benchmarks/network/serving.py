@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from approaches.grpc import GrpcCppTcp
+from approaches.own_server import start_server
 from approaches.rest import RestJson
 from approaches.triton import TritonHttp
 from client_process import ClientProcess
@@ -44,13 +45,9 @@ JSON = "Content-Type: application/json"
 
 def start_sidecall(host: Host, workload: str) -> tuple[int, int]:
     """Serves a workload; returns the ports for HTTP and gRPC."""
-    ports = free_port(), free_port()
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    model = str(host.workloads / workload / "model.onnx")
-    command = [host.sidecall, "serve", model, "--name", workload]
-    host.start([*command, "--http", addresses[0], "--grpc", addresses[1]])
-    host.wait_for_port(ports[1], "the sidecall server")
-    return ports
+    http, grpc = free_port(), free_port()
+    start_server(host, workload, http=f"127.0.0.1:{http}", grpc=f"127.0.0.1:{grpc}")
+    return http, grpc
 
 
 def start_echo(host: Host, answer: Path) -> int:
@@ -234,10 +231,9 @@ class Measurement:
                 "gRPC for C++": ("grpc", "protobuf", GrpcCppTcp().start(host)),
             }
             times: dict[str, list[float]] = {name: [] for name in places}
-            library = {"SIDECALL_NET": str(self.build / "lib/libsidecall-net.so")}
             for _ in range(self.rounds):
                 for name, (transport, body, at) in places.items():
-                    with ClientProcess("native", host, library) as process:
+                    with ClientProcess("native", host, {}) as process:
                         process.ask(
                             do="open",
                             workload=str(self.workloads / TENSOR),
@@ -254,7 +250,7 @@ class Measurement:
             self.add("grpc_vs_cpp_grpc", found["sidecall"] / found["gRPC for C++"], 0.6)
 
 
-SECTIONS = ("serving", "rollout")  # what others than run.py measure
+SECTIONS = ("serving", "rollout", "balancing", "file_only")  # what others than run.py measure
 
 
 def keep_sections(document: dict, path: Path) -> dict:

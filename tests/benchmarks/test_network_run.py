@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 NETWORK = ROOT / "benchmarks/network"
-ASKED = ["in-process", "shm-native", "rest-json", "grpc-cpp-unix"]
+ASKED = ["in-process", "shm-native", "sidecall-grpc", "rest-json", "grpc-cpp-unix"]
 PEERS = f"""
 import sys
 sys.path[:0] = [{str(NETWORK)!r}, {str(NETWORK.parent)!r}]

@@ -1,8 +1,13 @@
-"""Short forms of `make bench-serving` and `make rollout`. Timings are never asserted."""
+"""Short forms of `make bench-serving`, `rollout`, `bench-balancing` and `bench-file-only`.
+
+Timings are never asserted.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +22,11 @@ BARS = {
 }
 
 
-def run(script: str) -> str:
+def run(script: str, *words: object) -> str:
     done = subprocess.run(
         [
             *(sys.executable, str(ROOT / "benchmarks/network" / script)),
-            *("--build", str(BUILD), "--quick"),
+            *("--build", str(BUILD), "--quick", *map(str, words)),
         ],
         capture_output=True,
         text=True,
@@ -43,3 +48,77 @@ def test_no_call_fails_while_servers_are_replaced(network_library: Path) -> None
     said = run("rollout.py")
     assert "rollout_failed                0 holds" in said
     assert "rollout_wrong                 0 holds" in said
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """A copy of the published document, to which a part is added."""
+    (tmp_path / "results").mkdir()
+    return Path(shutil.copy(ROOT / "benchmarks/results/network.json", tmp_path / "results"))
+
+
+def write_report(document: Path) -> str:
+    writer = ROOT / "benchmarks/network/page/write.py"
+    folder = document.parents[1] / "report"
+    subprocess.run([sys.executable, writer, document, "--out", folder], check=True, timeout=300)
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
+def test_calls_to_several_servers_are_counted_and_drawn(
+    network_library: Path, document: Path
+) -> None:
+    run("balancing.py", "--output", document)
+    rows = json.loads(document.read_text(encoding="utf-8"))["balancing"]["rows"]
+    assert {(len(row["run_ms"]), row["way"]) for row in rows} == {(1, "sidecall")} | {
+        (count, way) for count in (2, 4) for way in ("sidecall", "in turn", "at random")
+    }
+    for row in rows:
+        assert len(row["shares"]) == len(row["run_ms"]) and row["calls"] > 0
+        assert sum(row["shares"]) == pytest.approx(1)
+        if row["way"] == "in turn":
+            assert max(row["shares"]) - min(row["shares"]) < 0.1
+    (slow,) = (
+        row
+        for row in rows
+        if row["way"] == "sidecall" and max(row["run_ms"]) > 5 and row["load"] == 0.9
+    )
+    assert slow["shares"][-1] == min(slow["shares"])
+    page = write_report(document)
+    assert "Several servers" in page and "share of each server" in page
+
+
+@pytest.mark.long
+def test_the_network_route_adds_no_library_and_hardly_memory_to_a_program_with_a_file(
+    document: Path,
+) -> None:
+    run("file_only.py", "--output", document)
+    found = json.loads(document.read_text(encoding="utf-8"))
+    bars = {bar["name"]: bar for bar in found["bars"]}
+    assert bars["file_only_extra_libraries"]["value"] == 0
+    assert bars["file_only_extra_kib"]["holds"]
+    assert "Programs that need no network" in write_report(document)
+
+
+def test_a_part_that_was_never_measured_is_not_in_the_report(document: Path) -> None:
+    found = json.loads(document.read_text(encoding="utf-8"))
+    for name in ("serving", "rollout", "balancing", "file_only"):
+        names = found.pop(name, {"bars": []})["bars"]
+        found["bars"] = [bar for bar in found["bars"] if bar["name"] not in names]
+    document.write_text(json.dumps(found), encoding="utf-8")
+    page = write_report(document)
+    assert "Limits" in page and "Several servers" not in page
+
+
+def test_a_measurement_of_all_approaches_keeps_the_other_parts(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (ROOT / "benchmarks/network", ROOT / "benchmarks"):
+        monkeypatch.syspath_prepend(folder)
+    import serving
+
+    kept = serving.keep_sections({"bars": [{"name": "wrong_answers"}]}, document)
+    old = json.loads(document.read_text(encoding="utf-8"))
+    assert kept["serving"] == old["serving"]
+    names = [bar["name"] for bar in kept["bars"]]
+    assert names[0] == "wrong_answers" and "http_vs_echo" in names

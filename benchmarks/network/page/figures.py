@@ -14,7 +14,7 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 # Placeholder colours that matplotlib draws with, and the colours that replace them: light, dark.
 COLOURS = {
@@ -30,7 +30,7 @@ COLOURS = {
 INK, FAINT, QUIET, OURS = "#010101", "#020202", "#070707", "#080808"
 CLIENT = {"native": "#030303", "node": "#040404", "python": "#050505"}
 CLIENT_TITLE = {"native": "C or C++ client", "node": "Node client", "python": "Python client"}
-OUR_GROUPS = ("in process", "shared memory", "command")
+OUR_GROUPS = ("in process", "shared memory", "network", "command")
 PARTS = {"engine": "#060606", "serialise": "#050505", "kernel": "#030303", "framework": "#070707"}
 LINES = ("-", "--", "-.", ":")
 
@@ -264,6 +264,52 @@ def stacked(decomposition: list[dict], approaches: dict[str, dict], title: str) 
     axes.set_xlabel("µs of one call, Python client")
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.35), ncols=4, fontsize=9)
     axes.set_title(title, loc="left", fontsize=12)
+    return figure
+
+
+def balancing(setups: dict[str, list[dict]], title: str) -> Figure:
+    """For each setup: the 99th percentile by load, and the shares of the servers at the highest
+    load; one colour for each way to choose a server.
+    """
+    figure, axes = plt.subplots(
+        2, len(setups), figsize=(10, 6), sharey="row", squeeze=False, height_ratios=[3, 2]
+    )
+    for column, (setup, rows) in enumerate(setups.items()):
+        above, below = axes[0][column], axes[1][column]
+        ways = list(dict.fromkeys(row["way"] for row in rows))
+        width = 0.8 / len(ways)
+        for number, way in enumerate(ways):
+            colour = list(CLIENT.values())[number % len(CLIENT)]
+            of_way = sorted((row for row in rows if row["way"] == way), key=lambda row: row["load"])
+            above.plot(
+                [row["load"] for row in of_way],
+                [row["p99_us"] for row in of_way],
+                "o-",
+                color=colour,
+                linewidth=1.6,
+                markersize=5,
+                label=way,
+            )
+            shares = of_way[-1]["shares"]
+            left = [place + width * (number - (len(ways) - 1) / 2) for place in range(len(shares))]
+            below.bar(left, shares, width * 0.9, color=colour)
+        above.set_title(setup, fontsize=11)
+        above.set_xlabel("load of all servers")
+        loads = sorted({row["load"] for row in rows})
+        above.set_xticks(loads, [f"{load:.0%}" for load in loads])
+        _log_time(above, "y")
+        run_ms = rows[0]["run_ms"]
+        below.set_xticks(range(len(run_ms)), [f"{milliseconds} ms" for milliseconds in run_ms])
+        below.set_xlabel(f"servers, at {rows[-1]['load']:.0%}")
+        below.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        below.grid(True, axis="y", linewidth=0.8)
+        below.set_axisbelow(True)
+    axes[0][0].set_ylabel("99th percentile")
+    axes[1][0].set_ylabel("share of the calls")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, -0.05), ncols=3)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.tight_layout()
     return figure
 
 

@@ -16,6 +16,7 @@ import jinja2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from page import figures
+from page.sections import balancing_setups, sections_of, setup_title
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,6 +26,8 @@ LINES = (
     "in-process",
     "shm-native",
     "shm-python",
+    "sidecall-http",
+    "sidecall-grpc",
     "rest-json",
     "grpc-cpp-unix",
     "grpc-python-tcp",
@@ -204,6 +207,11 @@ def draw_all(results: Results, folder: Path) -> dict[str, str]:
             ),
             title,
         )
+    if "balancing" in results.document:
+        title = "99th percentile of calls to servers that take 5 ms, and the share of each server"
+        setups = balancing_setups(results.document["balancing"]["rows"])
+        named = {setup_title(run_ms): rows for run_ms, rows in setups if len(run_ms) > 1}
+        add("balancing", figures.balancing(named, title), title)
     if results.document["decomposition"]:
         title = "Where the time of a call goes"
         add(
@@ -231,8 +239,12 @@ def write(document: dict, folder: Path) -> list[Path]:
         "bytes": _bytes_label,
         "count": lambda number: f"{number:,.0f}".replace(",", " "),
     }
+    sections = sections_of(document)
+    in_sections = [bar["name"] for section in sections for bar in section.bars]
     shared = {
         "results": results,
+        "sections": sections,
+        "own_bars": [bar for bar in document["bars"] if bar["name"] not in in_sections],
         "document": document,
         "pictures": pictures,
         "css": figures.theme_css(),

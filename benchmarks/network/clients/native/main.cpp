@@ -87,6 +87,7 @@ class Client {
     made.clients = need(request, "clients").GetInt();
     made.seconds = need(request, "seconds").GetDouble();
     if (is_open) made.rate = need(request, "rate").GetDouble();
+    if (request.HasMember("random")) made.is_random = request["random"].GetBool();
     if (request.HasMember("warm_up")) made.warm_up = request["warm_up"].GetInt64();
     if (request.HasMember("first")) made.first = request["first"].GetInt64();
     if (made.clients < 1 || made.seconds <= 0 || (is_open && made.rate <= 0))

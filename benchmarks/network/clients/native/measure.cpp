@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -44,7 +45,10 @@ struct Worker {
 class Loop {
  public:
   Loop(Session& session, const Plan& plan)
-      : session_(session), plan_(plan), workers_(static_cast<size_t>(plan.clients)) {}
+      : session_(session),
+        plan_(plan),
+        workers_(static_cast<size_t>(plan.clients)),
+        due_ns_(due_times(plan)) {}
 
   Measurement run() {
     session_.connect(plan_.clients);
@@ -94,12 +98,25 @@ class Loop {
     worker.end_ns = now_ns();
   }
 
+  // When each call of an open loop is due, after the start. Random times depend on `first` only, so
+  // that all approaches get the same ones.
+  static std::vector<int64_t> due_times(const Plan& plan) {
+    std::vector<int64_t> times;
+    std::mt19937_64 random(static_cast<uint64_t>(plan.first));
+    std::exponential_distribution<double> gap(1.0);
+    double at = 0;  // in mean gaps
+    for (int64_t count = std::llround(plan.rate * plan.seconds); count > 0; --count) {
+      times.push_back(static_cast<int64_t>(at * 1e9 / plan.rate));
+      at += plan.is_random ? gap(random) : 1;
+    }
+    return times;
+  }
+
   // Each worker takes the next call and waits until the call is due. The time of a call counts from
   // the moment at which it was due, even if the worker is late.
   void call_when_due(Worker& worker, int64_t start) {
-    const int64_t count = std::llround(plan_.rate * plan_.seconds);
-    for (int64_t i = due_++; i < count; i = due_++) {
-      const int64_t due = start + static_cast<int64_t>(static_cast<double>(i) * 1e9 / plan_.rate);
+    for (size_t i = due_++; i < due_ns_.size(); i = due_++) {
+      const int64_t due = start + due_ns_[i];
       const int64_t ahead = due - kSpinNs - now_ns();
       if (ahead > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(ahead));
       while (now_ns() < due) std::this_thread::yield();
@@ -144,7 +161,8 @@ class Loop {
   std::vector<Worker> workers_;
   std::shared_future<int64_t> start_;
   std::atomic<int64_t> next_{0};  // the number of the next call; it selects the rows
-  std::atomic<int64_t> due_{0};   // the number of the next due time that no worker has taken
+  const std::vector<int64_t> due_ns_;
+  std::atomic<size_t> due_{0};  // the number of the next due time that no worker has taken
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace bench {
 
 struct Plan {
   int clients = 1;
-  double rate = 0;  // calls per second of all clients together, at fixed times; 0: closed loop
+  double rate = 0;         // calls per second of all clients together; 0: closed loop
+  bool is_random = false;  // whether calls are due at random times (Poisson), not at fixed ones
   double seconds = 1;
   int64_t warm_up = 0;  // calls of each client that are not counted
   int64_t first = 0;    // the row of call 0

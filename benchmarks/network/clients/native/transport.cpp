@@ -89,6 +89,17 @@ std::string Opening::text(const char* name) const {
   return at[name].GetString();
 }
 
+std::vector<std::string> Opening::texts(const char* name) const {
+  const std::string expected = std::string("at.") + name + ": expected a list of strings";
+  if (!has(name) || !at[name].IsArray()) throw std::runtime_error(expected);
+  std::vector<std::string> found;
+  for (const rapidjson::Value& text : at[name].GetArray()) {
+    if (!text.IsString()) throw std::runtime_error(expected);
+    found.emplace_back(text.GetString());
+  }
+  return found;
+}
+
 int Opening::number(const char* name) const {
   if (!has(name) || !at[name].IsInt())
     throw std::runtime_error(std::string("at.") + name + ": expected a whole number");

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "workload.h"
 
@@ -26,6 +27,7 @@ struct Opening {
 
   // Returns a member of `at`; throws if it is missing.
   std::string text(const char* name) const;
+  std::vector<std::string> texts(const char* name) const;
   int number(const char* name) const;
   bool has(const char* name) const { return at.IsObject() && at.HasMember(name); }
 };

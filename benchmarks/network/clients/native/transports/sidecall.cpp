@@ -1,9 +1,14 @@
-// libsidecall in process, over shm: or exec:. Each worker reuses one sidecall_call. A row of
+// libsidecall in process or elsewhere, by the URI. Each worker reuses one sidecall_call. A row of
 // numbers is passed as one tensor; a record is passed one feature at a time.
 #include <sidecall/sidecall.h>
 
+#include <atomic>
 #include <cstring>
+#include <optional>
+#include <random>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "transport.h"
 
@@ -167,29 +172,79 @@ class RecordCall : public KeptCall {
   int32_t label_ = -1;
 };
 
+// Chooses a model for each call without knowing how busy its server is: the next one, or a random
+// one.
+class Choice {
+ public:
+  Choice(size_t count, bool is_random) : count_(count), is_random_(is_random) {}
+
+  size_t next() {
+    const uint64_t number = calls_++;
+    if (!is_random_) return static_cast<size_t>(number % count_);
+    std::mt19937_64 random(number);  // the calls of all threads share one sequence
+    return std::uniform_int_distribution<size_t>(0, count_ - 1)(random);
+  }
+
+ private:
+  const size_t count_;
+  const bool is_random_;
+  std::atomic<uint64_t> calls_{0};
+};
+
+class ChoosingCaller : public Caller {
+ public:
+  ChoosingCaller(std::vector<std::unique_ptr<Caller>> callers, Choice& choice)
+      : callers_(std::move(callers)), choice_(choice) {}
+
+  void call(int64_t first_row, Answer& answer) override {
+    callers_[choice_.next()]->call(first_row, answer);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Caller>> callers_;
+  Choice& choice_;
+};
+
 class SidecallApproach : public Approach {
  public:
   explicit SidecallApproach(const Opening& opening)
       : workload_(opening.workload), rows_(opening.rows) {
+    if (!opening.has("uris")) {
+      models_.push_back(open(opening.text("uri")));
+      return;
+    }
+    for (const std::string& uri : opening.texts("uris")) models_.push_back(open(uri));
+    choice_.emplace(models_.size(), opening.text("choice") == "random");
+  }
+
+  std::unique_ptr<Caller> connect() override {
+    std::vector<std::unique_ptr<Caller>> callers;
+    for (const Model& model : models_) callers.push_back(connect(model.get()));
+    if (!choice_) return std::move(callers[0]);
+    return std::make_unique<ChoosingCaller>(std::move(callers), *choice_);
+  }
+
+ private:
+  static Model open(const std::string& uri) {
     sidecall_error err = SIDECALL_ERROR_INIT;
     sidecall_model_options options;
     sidecall_model_options_init(&options);
     options.allow_exec = 1;
     sidecall_model* opened = nullptr;
-    if (sidecall_model_open(opening.text("uri").c_str(), &options, &opened, &err) != SIDECALL_OK)
+    if (sidecall_model_open(uri.c_str(), &options, &opened, &err) != SIDECALL_OK)
       throw std::runtime_error(err.message);
-    model_.reset(opened);
+    return Model(opened);
   }
 
-  std::unique_ptr<Caller> connect() override {
-    if (workload_.is_record) return std::make_unique<RecordCall>(model_.get(), workload_);
-    return std::make_unique<TensorCall>(model_.get(), workload_, rows_);
+  std::unique_ptr<Caller> connect(const sidecall_model* model) const {
+    if (workload_.is_record) return std::make_unique<RecordCall>(model, workload_);
+    return std::make_unique<TensorCall>(model, workload_, rows_);
   }
 
- private:
   const Workload& workload_;
   int64_t rows_;
-  Model model_;
+  std::vector<Model> models_;
+  std::optional<Choice> choice_;  // if there are several models
 };
 
 const RegisterApproach kSidecall("sidecall",

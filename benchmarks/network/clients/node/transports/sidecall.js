@@ -1,10 +1,10 @@
-// sidecall: a file in process, `shm:` or `exec:`.
+// sidecall: a file in process, or a URI of a model elsewhere.
 'use strict'
 
 const { sidecall } = require('../modules.js')
 
 module.exports = async (work, { uri }) => {
-  const isElsewhere = /^(shm|exec):/.test(uri)
+  const isElsewhere = /^[a-z+]+:/.test(uri)
   const model = await sidecall().open(uri, { allowExec: uri.startsWith('exec:') })
   const close = () => model.close()
   if (work.kind === 'record') {

@@ -1,4 +1,4 @@
-"""sidecall itself: a file in process, `shm:` or `exec:`. All threads share a model."""
+"""sidecall itself: a file in process, or a URI of a model elsewhere. All threads share a model."""
 
 from typing import Any
 
