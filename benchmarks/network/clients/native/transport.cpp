@@ -97,6 +97,7 @@ std::vector<std::string> Opening::texts(const char* name) const {
     if (!text.IsString()) throw std::runtime_error(expected);
     found.emplace_back(text.GetString());
   }
+  if (found.empty()) throw std::runtime_error(expected + ", got an empty one");
   return found;
 }
 

@@ -213,8 +213,11 @@ class SidecallApproach : public Approach {
       models_.push_back(open(opening.text("uri")));
       return;
     }
+    const std::string choice = opening.text("choice");
+    if (choice != "turns" && choice != "random")
+      throw std::runtime_error("at.choice: expected turns or random, got " + choice);
     for (const std::string& uri : opening.texts("uris")) models_.push_back(open(uri));
-    choice_.emplace(models_.size(), opening.text("choice") == "random");
+    choice_.emplace(models_.size(), choice == "random");
   }
 
   std::unique_ptr<Caller> connect() override {
