@@ -152,9 +152,7 @@ def test_the_native_client_refuses_lists_of_models_that_it_cannot_use(
         ClientProcess("native", host, {}) as process,
         pytest.raises(ClientError, match=expected),
     ):
-        process.ask(
-            do="open", workload=str(workloads / "gbm"), rows=1, transport="sidecall", at=at
-        )
+        process.ask(do="open", workload=str(workloads / "gbm"), rows=1, transport="sidecall", at=at)
 
 
 @pytest.mark.parametrize("choice", ["turns", "random"])
