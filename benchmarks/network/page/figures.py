@@ -296,7 +296,7 @@ def balancing(setups: dict[str, list[dict]], title: str) -> Figure:
         above.set_title(setup, fontsize=11)
         above.set_xlabel("load of all servers")
         loads = sorted({row["load"] for row in rows})
-        above.set_xticks(loads, [f"{load:.0%}" for load in loads])
+        above.set_xticks(loads, [f"{load:.0%}" for load in loads], fontsize=9)
         _log_time(above, "y")
         run_ms = rows[0]["run_ms"]
         below.set_xticks(range(len(run_ms)), [f"{milliseconds} ms" for milliseconds in run_ms])
