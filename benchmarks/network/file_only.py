@@ -113,12 +113,13 @@ def main() -> int:
     arguments = parse()
     build = arguments.build.resolve()
     before = (arguments.before or build / "lib/without-network").resolve()
-    with tempfile.TemporaryDirectory(prefix="sidecall-file-only-") as name:
+    with tempfile.TemporaryDirectory(prefix="sidecall-file-only-") as folder:
         workload = next(one for one in all_workloads() if one.name == WORKLOAD)
-        model = workload.write(Path(name)) / "model.onnx"
+        model = workload.write(Path(folder)) / "model.onnx"
         program = build / "bin/bench-file-only"
         ours = Program(program, model, "as it is", build / "lib")
-        other = Program(program, model, "without the network route", before)
+        name = "without the network route" if arguments.before is None else "before"
+        other = Program(program, model, name, before)
         for number in range(10 if arguments.quick else PAIRS):
             pair = (ours, other) if number % 2 == 0 else (other, ours)
             for one in pair:
