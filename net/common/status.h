@@ -31,10 +31,18 @@ struct StatusCodes {
   int grpc;
 };
 
+// In the order of sidecall.h. A served function may end a run with any of them.
 inline constexpr StatusCodes kStatusCodes[] = {
     {SIDECALL_INVALID_ARGUMENT, "INVALID_ARGUMENT", 400, kGrpcInvalidArgument},
     {SIDECALL_BUSY, "BUSY", 503, kGrpcResourceExhausted},
     {SIDECALL_CANCELLED, "CANCELLED", 499, kGrpcCancelled},
+    {SIDECALL_FILE_NOT_FOUND, "FILE_NOT_FOUND", 500, kGrpcInternal},
+    {SIDECALL_FILE_UNREADABLE, "FILE_UNREADABLE", 500, kGrpcInternal},
+    {SIDECALL_FILE_INVALID, "FILE_INVALID", 500, kGrpcInternal},
+    {SIDECALL_FILE_TOO_LARGE, "FILE_TOO_LARGE", 500, kGrpcInternal},
+    {SIDECALL_FILE_FORBIDDEN, "FILE_FORBIDDEN", 500, kGrpcInternal},
+    {SIDECALL_CONTRACT_INVALID, "CONTRACT_INVALID", 500, kGrpcInternal},
+    {SIDECALL_CONTRACT_FORMAT, "CONTRACT_FORMAT", 500, kGrpcInternal},
     {SIDECALL_NO_CONTRACT, "NO_CONTRACT", 400, kGrpcFailedPrecondition},
     {SIDECALL_UNSUPPORTED, "UNSUPPORTED", 400, kGrpcInvalidArgument},
     {SIDECALL_VERIFICATION_FAILED, "VERIFICATION_FAILED", 500, kGrpcInternal},
@@ -54,12 +62,15 @@ inline constexpr StatusCodes kStatusCodes[] = {
     {SIDECALL_UNREACHABLE, "UNREACHABLE", 502, kGrpcUnavailable},
     {SIDECALL_DENIED, "DENIED", 403, kGrpcPermissionDenied},
     {SIDECALL_PROTOCOL, "PROTOCOL", 400, kGrpcInvalidArgument},
+    {SIDECALL_FORKED, "FORKED", 500, kGrpcInternal},
     {SIDECALL_ENGINE, "ENGINE", 500, kGrpcInternal},
+    {SIDECALL_ENGINE_NOT_FOUND, "ENGINE_NOT_FOUND", 500, kGrpcInternal},
+    {SIDECALL_ENGINE_TOO_OLD, "ENGINE_TOO_OLD", 500, kGrpcInternal},
     {SIDECALL_OUT_OF_MEMORY, "OUT_OF_MEMORY", 503, kGrpcResourceExhausted},
     {SIDECALL_INTERNAL, "INTERNAL", 500, kGrpcInternal},
 };
 
-// The codes of a status. A status that no run has gets those of INTERNAL.
+// The codes of a status. Those that say nothing about a run (NOT_RUN, PENDING) become INTERNAL.
 constexpr const StatusCodes& codes_of(int32_t status) noexcept {
   const StatusCodes* last = kStatusCodes;
   for (const StatusCodes& each : kStatusCodes) {

@@ -12,7 +12,13 @@ from sidecall import errors
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/outcomes.md"
 WAIT, DIE = 1000, 1001  # see outcomes_server.c
 LANGUAGES = ("c", "python", "node")
-ROUTES = {"file": "a file, in process", "shm": "`shm:`", "exec": "`exec:`"}
+ROUTES = {
+    "file": "a file, in process",
+    "shm": "`shm:`",
+    "exec": "`exec:`",
+    "http": "`http:`",
+    "grpc": "`grpc:`",
+}
 
 STATUSES = {"OK": 0, "PENDING": 14} | {
     each.code: each.status
@@ -33,7 +39,7 @@ class Event:
     routes: tuple[str, ...] = tuple(ROUTES)
 
 
-REMOTE = ("shm", "exec")
+REMOTE = ("shm", "exec", "http", "grpc")
 EVENTS = (
     Event("it ends, and the thread waits for it", "synchronous", 0, "OK", "when it ends"),
     Event("it ends, and it was started", "asynchronous", 0, "OK", "when it ends"),
@@ -58,7 +64,7 @@ EVENTS = (
         "synchronous",
         DIE,
         "PEER_DIED",
-        "within about 10 ms",
+        "within about 10 ms on one host, and otherwise when its connection ends",
         REMOTE,
     ),
     Event(
@@ -66,7 +72,7 @@ EVENTS = (
         "asynchronous",
         DIE,
         "PEER_DIED",
-        "within about 10 ms",
+        "within about 10 ms on one host, and otherwise when its connection ends",
         REMOTE,
     ),
 )
@@ -101,8 +107,8 @@ def page() -> str:
     lines += [
         "",
         "A served function can end a request with any status. The client then gets the status in",
-        "this table, over `shm:` and over `exec:`, for a call that its thread waits for and for a",
-        "call that was started:",
+        "this table, over each route but a file, for a call that its thread waits for and for a call",
+        "that was started:",
         "",
         "| the function ends with | the client gets |",
         "|---|---|",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import outcomes
 import pytest
+from peer import free_port
 from vector_servers import engine_path
 
 HERE = Path(__file__).resolve().parent
@@ -22,20 +23,35 @@ CLIENTS = {
 
 
 @pytest.fixture
-def uri_of(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Yields the URI of each route. The server of shm: runs until the test has ended."""
-    at = f"shm:{tmp_path}/outcomes.sock"
-    with subprocess.Popen(
-        [SERVER, at], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
+def uri_of(tmp_path: Path, network_library: Path) -> Iterator[dict[str, str]]:
+    """Yields the URI of each route. The servers run until the test has ended."""
+    at = {"shm": f"shm:{tmp_path}/outcomes.sock"} | {
+        protocol: f"{protocol}://127.0.0.1:{free_port()}" for protocol in ("http", "grpc")
+    }
+    servers = [
+        subprocess.Popen(
+            [SERVER, address if route == "shm" else f"{address}?name=outcomes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for route, address in at.items()
+    ]
+    try:
+        for server in servers:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
         yield {
             "file": str(ROOT / "tests/vectors/models/slow.onnx"),
-            "shm": at,
+            "shm": at["shm"],
             "exec": f"exec:{SERVER}",
+            "http": f"{at['http']}/outcomes",
+            "grpc": f"{at['grpc']}/outcomes",
         }
-        server.kill()
+    finally:
+        for server in servers:
+            with server:
+                server.kill()
 
 
 def call(language: str, uri: str, mode: str, asked: list[int]) -> list[str]:
