@@ -47,7 +47,9 @@ def test_every_bar_of_the_server_is_measured(network_library: Path) -> None:
 def test_no_call_fails_while_servers_are_replaced(network_library: Path) -> None:
     said = run("rollout.py")
     assert "rollout_failed                0 holds" in said
+    assert "rollout_killed_failed         0 holds" in said
     assert "rollout_wrong                 0 holds" in said
+    assert "rollout_function_wrong        0 holds" in said
 
 
 @pytest.fixture
