@@ -26,10 +26,12 @@ add_library(sidecall-net SHARED
   ${net_sources}
   net/client/api.cpp
   net/client/client.cpp
+  net/client/connection_options.cpp
   net/client/curl_transfer.cpp
   net/client/grpc_client.cpp
   net/client/http_client.cpp
   net/client/loop.cpp
+  net/client/probe.cpp
   net/client/replicas.cpp
   net/client/resolver.cpp
   net/server/api.cpp

@@ -29,7 +29,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from approaches.own_server import start_server
 from common import RESULTS, Bar, find_in_package, guarded, make_parser
 from host import Host, free_port, visit
 from workload import all_workloads

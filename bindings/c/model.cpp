@@ -5,6 +5,7 @@
 #include "bindings/types/languages.h"
 #include "core/verify.h"
 #include "engines/local/engine.h"
+#include "engines/network/describe.h"
 #include "engines/network/engine.h"
 #include "engines/onnxruntime/library.h"
 #include "engines/remote/engine.h"
@@ -271,6 +272,18 @@ sidecall_status sidecall_engine_describe(const sidecall_model_options* options, 
     const sidecall_model_options known = with_defaults(options);
     *out = make_text(sidecall::describe_ort_library(
         sidecall::load_ort_library(known.onnxruntime, known.onnxruntime_package)));
+  });
+}
+
+sidecall_status sidecall_network_describe(const char* uri, int64_t timeout_ns, sidecall_text** out,
+                                          sidecall_error* err) {
+  if (out != nullptr) *out = nullptr;
+  return guard(err, [&] {
+    require(out != nullptr, "out must not be NULL");
+    require(timeout_ns > 0 || timeout_ns == -1, "timeout_ns: expected more than 0, or -1");
+    require(uri == nullptr || sidecall::is_network(uri),
+            "uri: expected an address of a model on another host, such as http://HOST/MODEL");
+    *out = make_text(sidecall::describe_network(uri == nullptr ? "" : uri, timeout_ns));
   });
 }
 

@@ -46,6 +46,7 @@ std::vector<std::string> candidates() {
 struct Library {
   const sidecall_net_api* client = nullptr;
   const sidecall_net_server_api* server = nullptr;
+  std::string path;
 };
 
 Library load() {
@@ -74,7 +75,9 @@ Library load() {
                       ": expected the library that was built together with this one, got one "
                       "of version " +
                       kVersion + " with another interface");
-    return {client(), server()};
+    // A path without a folder was found by the system's loader.
+    const bool has_folder = path.find('/') != std::string::npos;
+    return {client(), server(), has_folder ? path : platform::find_resident_library(kName)};
   }
   throw Error(SIDECALL_UNSUPPORTED,
               "models on other hosts need libsidecall-net.so, which was not found: install it with "
@@ -94,6 +97,7 @@ const Library& loaded() {
 }  // namespace
 
 const sidecall_net_api& net_library() { return *loaded().client; }
+const std::string& net_library_path() { return loaded().path; }
 const sidecall_net_server_api& net_serving_library() { return *loaded().server; }
 
 }  // namespace sidecall

@@ -1303,7 +1303,7 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* Grows when this header changes. A program that was built against ABI n runs on every library with
  * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 7
+#define SIDECALL_ABI_VERSION 8
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */
@@ -1336,6 +1336,29 @@ SIDECALL_API const char *sidecall_version(void);
  * Errors: ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE. */
 SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options,
                                                       sidecall_text **out, sidecall_error *err);
+
+/* Finds and loads libsidecall-net.so, as the first open of a model on another host would, and
+ * describes it. With a URI, also tries the way to each of its servers, step by step. Opens no model.
+ *
+ * uri         "http:", "grpc:" and so on, as for sidecall_model_open; NULL asks no server
+ * timeout_ns  how long all steps may take: more than 0, or -1 for as long as they need; each step
+ *             of a server takes at most 10 s
+ * out         a JSON object, which the caller closes:
+ *
+ *   {"version": "0.1.0", "path": "/usr/lib/libsidecall-net.so",
+ *    "libraries": {"libcurl": "8.14.1", "nghttp2": "1.64.0", ...},
+ *    "ca": "/etc/ssl/certs/ca-certificates.crt", "ca_readable": true,
+ *    "steps": [{"server": "a:8000 (10.0.0.1)", "step": "tls", "code": 0, "status": "OK",
+ *               "text": "..."}]}
+ *
+ * "ca" is the file with the authorities that are trusted if a URI names none. "steps" is there with
+ * a URI: "name", "connection", "tls", "live", "ready" and "metadata". The first step that fails is
+ * the last one of its server; its "code" and "status" are those of the error.
+ *
+ * Errors: UNSUPPORTED (no library, or one of another version), INVALID_ARGUMENT (also for a URI of
+ * another route), FILE_NOT_FOUND (a file that the URI names), OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_network_describe(const char *uri, int64_t timeout_ns,
+                                                       sidecall_text **out, sidecall_error *err);
 
 #ifdef __cplusplus
 }

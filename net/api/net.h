@@ -58,6 +58,13 @@ typedef struct sidecall_net_api {
   const char* version;        /* of the library, as VERSION has it */
   const char* interface_hash; /* of net.h and serving.h, as CMakeLists.txt makes it */
 
+  /* The name and the version of a library inside, by its index from 0. Returns 0 beyond the last.
+   * The texts stay valid. */
+  int32_t (*library)(int32_t index, const char** out_name, const char** out_version);
+  /* The file with the certificates of the authorities that are trusted if a URI has no `ca`; "" if
+   * there is none. It may be a file that cannot be read. */
+  const char* (*default_ca)(void);
+
   /* Reads a URI (net/PROTOCOL.md). Sends nothing yet. */
   int32_t (*open)(const char* uri, sidecall_net_client** out_client, sidecall_net_error* err);
   /* Calls of the client must be closed before. Does not wait for the server. */
@@ -73,6 +80,16 @@ typedef struct sidecall_net_api {
    * until it has succeeded once. */
   int32_t (*describe)(sidecall_net_client* client, int64_t deadline, sidecall_net_metadata* out,
                       sidecall_net_error* err);
+
+  /* Asks each server step by step, for people who look for a fault, and calls `on_step` for each
+   * step: `server` is the label of the server, or for the step "name" the name of a host. The steps
+   * are "name", "connection", "tls" (if the URI asks for it), "live", "ready" and "metadata"; the
+   * first that fails is the last one of its server. `status` is SIDECALL_OK, or says what failed;
+   * `text` says more. The texts are valid during the function only. Before `describe`. */
+  int32_t (*probe)(sidecall_net_client* client, int64_t deadline,
+                   void (*on_step)(void* context, const char* server, const char* step,
+                                   int32_t status, const char* text),
+                   void* context, sidecall_net_error* err);
 
   /* A server that has the model and gets no runs yet, because it was not verified; NULL if there is
    * none. The caller verifies it with a call for this server, and then closes the replica: with

@@ -1,9 +1,14 @@
 // The exported interface; see net/api/net.h.
 #include "net/api/net.h"
 
+#include <curl/curl.h>
+#include <llhttp.h>
+#include <mbedtls/version.h>
+#include <nghttp2/nghttp2.h>
 #include <sidecall/sidecall.h>
 
 #include <atomic>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,6 +16,7 @@
 #include <vector>
 
 #include "client.h"
+#include "connection_options.h"
 #include "loop.h"
 #include "net/common/api_guard.h"
 
@@ -98,6 +104,40 @@ int32_t describe(sidecall_net_client* client, int64_t deadline, sidecall_net_met
     out->contract = metadata.contract.empty() ? nullptr : metadata.contract.c_str();
   });
 }
+
+int32_t probe(sidecall_net_client* client, int64_t deadline,
+              void (*on_step)(void* context, const char* server, const char* step, int32_t status,
+                              const char* text),
+              void* context, sidecall_net_error* err) {
+  return api_guard(err, [&] {
+    client->client->probe(time_of(deadline), [&](const Client::Step& step) {
+      on_step(context, step.server.c_str(), step.name, step.status, step.text.c_str());
+    });
+  });
+}
+
+// ---- The library ----
+
+#define TEXT_OF(number) #number
+#define DOTTED(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+int32_t library(int32_t index, const char** out_name, const char** out_version) {
+  static char mbedtls[16] = "";
+  static std::once_flag once;
+  std::call_once(once, [] { mbedtls_version_get_string(mbedtls); });
+  const std::pair<const char*, const char*> libraries[] = {
+      {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
+      {"nghttp2", nghttp2_version(0)->version_str},
+      {"Mbed TLS", mbedtls},
+      {"llhttp", DOTTED(LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH)},
+  };
+  if (index < 0 || index >= static_cast<int32_t>(std::size(libraries))) return 0;
+  *out_name = libraries[index].first;
+  *out_version = libraries[index].second;
+  return 1;
+}
+
+const char* default_ca() { return sidecall::net::default_ca().c_str(); }
 
 // ---- Servers ----
 
@@ -261,11 +301,14 @@ void notify(sidecall_net_call* call, int fd, int32_t also_now) {
 const sidecall_net_api* sidecall_net(void) {
   static const sidecall_net_api api = {SIDECALL_NET_VERSION,
                                        SIDECALL_NET_INTERFACE,
+                                       library,
+                                       default_ca,
                                        open_client,
                                        close_client,
                                        model_of,
                                        contract_path_of,
                                        describe,
+                                       probe,
                                        next_replica,
                                        replica_label,
                                        num_replicas,

@@ -170,7 +170,8 @@ std::vector<std::optional<Error>> Client::describe_all(const std::vector<Replica
         cancel(exchanges[i]);
         fail(SIDECALL_TIMEOUT, kNoAnswer, "");
       }
-      take_metadata(asked[i], describe(asked[i], exchanges[i]->reply(), until));
+      require_ready(exchanges[i]->reply());
+      take_metadata(asked[i], read_metadata(asked[i], until));
     } catch (const Error& error) {
       const bool has_answered = exchanges[i] != nullptr &&
                                 exchanges[i]->wait(Clock::time_point()) &&

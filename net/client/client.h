@@ -2,6 +2,7 @@
 // http_client.cpp and grpc_client.cpp implement the two forms of the protocol.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,16 @@ class Client {
   // The same for servers whose time has come, after describe() succeeded. Keeps errors to itself.
   void describe_again(Clock::time_point deadline);
 
+  // Asks each server step by step, for people who look for a fault. Calls `on_step` for each step;
+  // the first that fails is the last one of its server.
+  struct Step {
+    std::string server;  // the label of a server; the name of a host for the step "name"
+    const char* name;    // "name", "live", "ready" or "metadata", or a step of probe.h
+    int32_t status;      // SIDECALL_OK, or what failed
+    std::string text;    // what was found, or why it failed
+  };
+  void probe(Clock::time_point deadline, const std::function<void(const Step&)>& on_step);
+
   // The exchange of a run, which is not submitted yet. Throws UNSUPPORTED.
   virtual std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                              Clock::time_point deadline) const = 0;
@@ -43,10 +54,13 @@ class Client {
  protected:
   explicit Client(std::shared_ptr<const Address> address);
 
-  // The question whether the model is ready, and all that follows from the answer.
+  // The question whether the server is live, and the check of the answer.
+  virtual std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const = 0;
+  virtual void require_live(const Reply& reply) const = 0;
+  // The question whether the model is ready, the check of the answer, and what follows it.
   virtual std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const = 0;
-  virtual Metadata describe(const ReplicaPtr& replica, const Reply& ready,
-                            Clock::time_point deadline) const = 0;
+  virtual void require_ready(const Reply& reply) const = 0;
+  virtual Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const = 0;
   // What the first server told; empty before that.
   const Metadata& opened() const { return opened_; }
 

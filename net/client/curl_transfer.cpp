@@ -1,14 +1,12 @@
 // Sets up one request of libcurl and reads its end; see curl_transfer.h.
 #include "curl_transfer.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <string_view>
 #include <utility>
+
+#include "connection_options.h"
 
 namespace sidecall::net {
 namespace {
@@ -30,28 +28,6 @@ std::string_view trim(std::string_view text) {
   constexpr std::string_view kSpaces = " \t\r\n";
   const size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
-}
-
-// The file with the certificates of the authorities that this system trusts. Its place differs
-// between distributions.
-const std::string& system_ca() {
-  // Never destroyed, because a thread may use it until the process ends.
-  static const std::string& found = *new std::string([] {
-    const char* const named = secure_getenv("SSL_CERT_FILE");
-    if (named != nullptr && *named != '\0') return std::string(named);
-    for (const char* path :
-         {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
-      if (access(path, R_OK) == 0) return std::string(path);
-    }
-    return std::string();
-  }());
-  return found;
-}
-
-// Programs that the host starts must not get the connection.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 // Replaces the secret in what a server sent, because its errors are shown.
@@ -185,16 +161,12 @@ CURLcode CurlTransfer::prepare() {
 }
 
 void CurlTransfer::prepare_connection() {
-  const Address& address = *exchange_->address;
-  const bool is_grpc = address.protocol == Protocol::kGrpc;
-  if (!replica_->connect_to.empty()) {
-    // The URL keeps the name of the host, which the server and its certificate know.
-    pin_.data = replica_->connect_to.data();
-    set(CURLOPT_CONNECT_TO, &pin_);
-  }
+  const bool is_grpc = exchange_->address->protocol == Protocol::kGrpc;
+  if (prepared_ == CURLE_OK)
+    prepared_ = set_connection(handle(), *exchange_->address, *replica_, exchange_->path, &pin_);
   // Connections that were kept may all have ended.
   if (exchange_->num_attempts > 1 && !is_grpc) set(CURLOPT_FRESH_CONNECT, 1L);
-  set(CURLOPT_NOSIGNAL, 1L);
+  if (is_grpc) set(CURLOPT_PIPEWAIT, 1L);
   set(CURLOPT_QUICK_EXIT, 1L);
   // The loop itself keeps deadlines; libcurl would give up a connection after five minutes. But a
   // host that does not answer must not take the time of the others.
@@ -203,27 +175,9 @@ void CurlTransfer::prepare_connection() {
   set(CURLOPT_CONNECTTIMEOUT_MS, has_others ? static_cast<long>(std::clamp<int64_t>(
                                                   left_ms(exchange_->deadline) / 2, 1, kConnectMs))
                                             : kLongestConnectMs);
-  set(CURLOPT_TCP_KEEPALIVE, 1L);
-  set(CURLOPT_TCP_KEEPIDLE, 30L);
-  set(CURLOPT_TCP_KEEPINTVL, 10L);
-  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
-  if (!address.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, address.socket.c_str());
-  set(CURLOPT_HTTP_VERSION, address.is_secure ? long{CURL_HTTP_VERSION_2TLS}
-                            : is_grpc         ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE}
-                                              : long{CURL_HTTP_VERSION_1_1});
-  if (is_grpc) set(CURLOPT_PIPEWAIT, 1L);
-  if (!address.is_secure) return;
-  set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-  const std::string& ca = address.ca.empty() ? system_ca() : address.ca;
-  if (!ca.empty()) set(CURLOPT_CAINFO, ca.c_str());
-  if (!address.cert.empty()) set(CURLOPT_SSLCERT, address.cert.c_str());
-  if (!address.key.empty()) set(CURLOPT_SSLKEY, address.key.c_str());
 }
 
 void CurlTransfer::prepare_request() {
-  const std::string url = replica_->url + exchange_->path;
-  set(CURLOPT_URL, url.c_str());
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);

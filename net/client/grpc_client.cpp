@@ -94,13 +94,20 @@ class GrpcClient final : public Client {
   }
 
  private:
+  std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const override {
+    return make_call("ServerLive", "", deadline);
+  }
+
+  void require_live(const Reply& reply) const override {
+    if (!read_ready(message_of(reply))) fail(SIDECALL_UNREACHABLE, "the server is not live", "");
+  }
+
   std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
     return make_call("ModelReady", write_model_request(address_->model, address_->version),
                      deadline);
   }
 
-  Metadata describe(const ReplicaPtr& replica, const Reply& ready,
-                    Clock::time_point deadline) const override {
+  void require_ready(const Reply& ready) const override {
     const int code = code_of(ready);
     // As over HTTP, an error means that there is no model to call yet.
     if (code != kGrpcOk && status_of(code) != SIDECALL_DENIED &&
@@ -108,6 +115,9 @@ class GrpcClient final : public Client {
       fail(SIDECALL_UNREACHABLE, "the model is not ready",
            percent_decode(ready.header("grpc-message")));
     if (!read_ready(message_of(ready))) fail(SIDECALL_UNREACHABLE, "the model is not ready", "");
+  }
+
+  Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const override {
     const std::shared_ptr<Exchange> exchange = make_call(
         "ModelMetadata", write_model_request(address_->model, address_->version), deadline);
     exchange->only = replica;

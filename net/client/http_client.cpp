@@ -64,12 +64,20 @@ class HttpClient final : public Client {
   }
 
  private:
+  std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const override {
+    return make_exchange("/v2/health/live", deadline);
+  }
+
+  void require_live(const Reply& reply) const override {
+    require_answer(reply);
+    require_ok(reply);
+  }
+
   std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
     return make_exchange(path_ + "/ready", deadline);
   }
 
-  Metadata describe(const ReplicaPtr& replica, const Reply& ready,
-                    Clock::time_point deadline) const override {
+  void require_ready(const Reply& ready) const override {
     require_answer(ready);
     // Servers answer 400, 404 or 503 for a model that they do not have, or that still loads. At
     // open all of these mean that there is no model to call yet.
@@ -77,6 +85,9 @@ class HttpClient final : public Client {
       if (status_of(ready.status) == SIDECALL_DENIED) require_ok(ready);
       fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body));
     }
+  }
+
+  Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const override {
     const Reply server = get(replica, "/v2", deadline);
     const Reply answer = get(replica, path_, deadline);
     require_ok(answer);

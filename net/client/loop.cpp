@@ -15,6 +15,7 @@
 #include "base/fork_generation.h"
 #include "base/per_process.h"
 #include "base/signals_blocked.h"
+#include "connection_options.h"
 #include "curl_transfer.h"
 #include "net/common/error.h"
 #include "replicas.h"
@@ -83,8 +84,7 @@ class Loop {
 
   void start_once() {
     if (multi_ != nullptr) return;
-    static const CURLcode initialized = curl_global_init(CURL_GLOBAL_ALL);
-    CURLM* const multi = initialized == CURLE_OK ? curl_multi_init() : nullptr;
+    CURLM* const multi = start_libcurl() ? curl_multi_init() : nullptr;
     if (multi == nullptr) throw Error(SIDECALL_OUT_OF_MEMORY, "cannot start the network thread");
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
     multi_ = multi;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "doctor_machine.hpp"
+#include "doctor_network.hpp"
 #include "formats/json.hpp"
 #include "model/model.hpp"
 #include "python.hpp"
@@ -19,15 +20,17 @@ namespace {
 // What was found out about one model.
 struct ModelFindings {
   std::string uri;
-  std::string native_problem;  // why the native engine cannot run it; "" if it can
-  std::string engine, reason;  // what "auto" takes, and why
-  std::string problem;         // why it cannot be opened; "" if it can
+  std::string native_problem;      // why the native engine cannot run it; "" if it can
+  std::string engine, reason;      // what "auto" takes, and why
+  std::string problem;             // why it cannot be opened; "" if it can
+  std::vector<NetworkStep> steps;  // of a model on another host, which has none of the others
 };
 
 struct Findings {
   JsonDocument engine{rapidjson::kObjectType};
   ExitCode engine_code = kOk;
   std::string engine_problem;
+  NetworkFindings network;
   std::vector<PythonCandidate> pythons;
   JsonDocument machine{rapidjson::kObjectType};
   std::optional<ModelFindings> model;
@@ -46,6 +49,7 @@ Findings look(const ModelOptions& options) {
   const Text text(raw);
   if (text) findings.engine = parse_json({text->data, text->length});
   else findings.engine_problem = err.message;
+  findings.network = look_at_network();
   findings.pythons = find_python();
   findings.machine = look_at_machine();
   return findings;
@@ -163,6 +167,7 @@ std::string page(const Findings& findings) {
   } else {
     table.add({"engine", "not found: " + findings.engine_problem});
   }
+  add_network(table, findings.network);
   if (const PythonCandidate* python = findings.python()) {
     table.add({"python", python->path + " (" + python->found_by + ")"});
     table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") +
@@ -177,11 +182,15 @@ std::string page(const Findings& findings) {
   if (findings.model) {
     const ModelFindings& model = *findings.model;
     table.add({"model", model.uri});
-    table.add({"", "native engine: " + (model.native_problem.empty() ? "has all operators"
-                                                                     : model.native_problem)});
-    table.add({"", "opens with " + (!model.problem.empty() ? "no engine: " + model.problem
-                                    : model.reason.empty() ? model.engine
-                                                           : model.engine + ": " + model.reason)});
+    add_steps(table, model.steps);
+    if (model.steps.empty()) {
+      table.add({"", "native engine: " + (model.native_problem.empty() ? "has all operators"
+                                                                       : model.native_problem)});
+      table.add(
+          {"", "opens with " + (!model.problem.empty() ? "no engine: " + model.problem
+                                : model.reason.empty() ? model.engine
+                                                       : model.engine + ": " + model.reason)});
+    }
   }
   add_machine(table, findings.machine);
   for (const auto& setting : settings()) {
@@ -206,6 +215,12 @@ std::string as_json(const Findings& findings) {
     json.Key("problem");
     if (findings.engine_problem.empty()) json.Null();
     else write_text(json, findings.engine_problem);
+    json.Key("network");
+    if (findings.network.problem.empty()) findings.network.library.Accept(json);
+    else json.Null();
+    json.Key("network_problem");
+    if (findings.network.problem.empty()) json.Null();
+    else write_text(json, findings.network.problem);
     json.Key("python");
     if (const PythonCandidate* python = findings.python()) {
       json.StartObject();
@@ -232,6 +247,9 @@ std::string as_json(const Findings& findings) {
       text_or_null("engine", findings.model->engine);
       text_or_null("engine_reason", findings.model->reason);
       text_or_null("problem", findings.model->problem);
+      json.Key("steps");
+      if (findings.model->steps.empty()) json.Null();
+      else write_steps(json, findings.model->steps);
       json.EndObject();
     } else {
       json.Null();
@@ -256,25 +274,33 @@ std::string as_json(const Findings& findings) {
 }  // namespace
 
 int run_doctor(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "Exit code 4 if no usable ONNX Runtime was found. Python is needed only for\n"
-                      "export, check, compare, and serve of Python objects.");
+  Arguments arguments(
+      self,
+      "Exit code 4 if no usable ONNX Runtime was found. For the address of a model on\n"
+      "another host, the exit code is that of the first step that failed. Python is\n"
+      "needed only for export, check, compare, and serve of Python objects.");
   ModelOptions options;
   std::string uri;
   bool json = false;
   arguments.app
       .add_option("MODEL", uri,
                   "a model file: also shows which engine opens it, why, and which node the native "
-                  "engine lacks")
+                  "engine lacks; an address such as https://HOST/MODEL: tries each step on the way "
+                  "to its answers")
       ->option_text(" ");
   arguments.app.add_flag("--json", json, "write the findings as JSON");
   add_onnxruntime_option(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;
 
   Findings findings = look(options);
-  if (!uri.empty()) findings.model = look_at_model(uri, options);
+  if (is_network_uri(uri)) {
+    findings.model.emplace().uri = uri;
+    findings.model->steps = try_network_model(uri);
+  } else if (!uri.empty()) {
+    findings.model = look_at_model(uri, options);
+  }
   out().write(json ? as_json(findings) : page(findings));
-  return findings.engine_code;
+  return is_network_uri(uri) ? exit_code_of_steps(findings.model->steps) : findings.engine_code;
 }
 
 }  // namespace sidecall::cli

@@ -27,6 +27,10 @@ ExitCode exit_code_of(sidecall_status status);
 
 sidecall_model_options to_options(const ModelOptions& options);
 
+// Whether a model is on another host: its address begins with http:, https:, grpc:, grpcs:,
+// http+unix: or grpc+unix:.
+bool is_network_uri(const std::string& uri);
+
 // Returns the timeout of a run: the one that the user gave. If the user gave none, it is -1 (no
 // deadline) for a model in this process and 30 seconds for a model in another process, as in every
 // language.

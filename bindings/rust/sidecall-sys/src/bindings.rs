@@ -85,7 +85,7 @@ pub const SIDECALL_INTERNAL: i32 = 99;
 pub const SIDECALL_VERSION_MAJOR: i32 = 0;
 pub const SIDECALL_VERSION_MINOR: i32 = 1;
 pub const SIDECALL_VERSION_PATCH: i32 = 0;
-pub const SIDECALL_ABI_VERSION: i32 = 7;
+pub const SIDECALL_ABI_VERSION: i32 = 8;
 pub const SIDECALL_VALUE_INSTANT: i32 = 6;
 pub const SIDECALL_VALUE_EPOCH: i32 = 7;
 pub const SIDECALL_VALUE_INVALID: i32 = 8;
@@ -744,6 +744,12 @@ extern "C" {
     pub fn sidecall_version() -> *const ::core::ffi::c_char;
     pub fn sidecall_engine_describe(
         options: *const sidecall_model_options,
+        out: *mut *mut sidecall_text,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_network_describe(
+        uri: *const ::core::ffi::c_char,
+        timeout_ns: i64,
         out: *mut *mut sidecall_text,
         err: *mut sidecall_error,
     ) -> sidecall_status;
