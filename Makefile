@@ -246,7 +246,7 @@ demo: ## train and export a model, then call it from C, C++, Node.js, Python and
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
 
 # Toolchains for Go, Rust and Java come from Debian, if they are missing.
-demo-all: demo-setup $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## the same, and from Go, Rust and Java
+demo-all: demo-setup net $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## the same, and from Go, Rust and Java, and over shared memory, HTTP and gRPC
 	@$(quietly) demo-all "compiling the programs in Go, Rust and Java" examples/demo/build_all.sh $(BUILD)
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD) --all
 

@@ -1,8 +1,8 @@
 """`make demo`: exports two models and compares the answers of five languages.
 
-The languages are Python, C, C++, Node.js and the shell; `make demo-all` adds Go, Rust and Java. The
-models are trained on real data, and run on both engines: on the native engine, which is sidecall's
-own, and on ONNX Runtime.
+The languages are Python, C, C++, Node.js and the shell; `make demo-all` adds Go, Rust and Java, and
+asks a server over shared memory, HTTP and gRPC too. The models are trained on real data, and run on
+both engines: on the native engine, which is sidecall's own, and on ONNX Runtime.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 # round counts.
 ROUNDS, CALLS = 25, 500
 ENGINES = ["native", "onnxruntime"]
+ROUTES = ["shm", "http", "grpc"]
 
 
 @dataclass
@@ -119,8 +121,8 @@ def ask_scikit_learn(model: ClassifierMixin, rows: pd.DataFrame) -> Asked:
     )
 
 
-def ask_python(path: Path, engine: str, records: list[dict[str, Any]]) -> Asked:
-    model = sidecall.open(path, engine=engine)
+def ask_python(uri: str, engine: str, records: list[dict[str, Any]]) -> Asked:
+    model = sidecall.open(uri, engine=engine)
     answers = answers_of([model.predict(record) for record in records])
     return Asked(
         "Python", answers, best_time(lambda i: model.predict(records[i % len(records)]), CALLS)
@@ -133,8 +135,8 @@ class Programs:
     If that is ONNX Runtime, they use the library of this Python.
     """
 
-    def __init__(self, build: Path, engine: str):
-        self.bin = build / "bin"
+    def __init__(self, build: Path, folder: Path, engine: str):
+        self.bin, self.folder = build / "bin", folder
         spec = importlib.util.find_spec("onnxruntime")
         library = next(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))
         addon = build / "lib" / "sidecall.node"
@@ -154,13 +156,36 @@ class Programs:
             sys.exit(f"{command[0]}: {done.stderr.strip()}")
         return done.stdout.splitlines()
 
-    def ask_c(self, path: Path, names: list[str], records: list[dict[str, Any]]) -> Asked:
-        table = path.with_suffix(".tsv")
+    @contextmanager
+    def serve(self, file: Path) -> Iterator[dict[str, str]]:
+        """Serves a file on this host, and yields the address of the model on each route."""
+        shm = f"shm:{self.folder}/demo.sock"
+        command = [self.bin / "sidecall", "serve", file, "--name", "demo", "--json-log"]
+        at = ["--at", shm, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        with subprocess.Popen(
+            [*command, *at], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as server:
+            addresses = {"shm": shm}
+            for line in server.stderr:
+                event = json.loads(line)
+                if event["event"] == "server.listening" and "at" in event:
+                    addresses[event["at"].split(":")[0]] = f"{event['at']}/demo"
+                if event["event"] == "serve.ready":
+                    break
+            else:
+                sys.exit(f"sidecall serve {file}: ended with {server.wait()}")
+            try:
+                yield {route: addresses[route] for route in ROUTES}
+            finally:
+                server.terminate()
+
+    def ask_c(self, uri: str, names: list[str], records: list[dict[str, Any]]) -> Asked:
+        table = self.folder / "records.tsv"
         lines = ["\t".join(names)] + [
             "\t".join(str(record.get(name, "")) for name in names) for record in records
         ]
         table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        *lines, microseconds = self.run(self.bin / "demo-c", path, table, CALLS)
+        *lines, microseconds = self.run(self.bin / "demo-c", uri, table, CALLS)
         cells = [line.split("\t") for line in lines]
         return Asked(
             "C",
@@ -168,39 +193,37 @@ class Programs:
             float(microseconds),
         )
 
-    def ask_cpp(self, path: Path, text: str) -> Asked:
-        return self._ask_json("C++", self.bin / "demo-cpp", path, text=text)
+    def ask_cpp(self, uri: str, text: str) -> Asked:
+        return self._ask_json("C++", self.bin / "demo-cpp", uri, text=text)
 
-    def ask_node(self, path: Path, text: str) -> Asked:
-        return self._ask_json(
-            "Node.js", "node", Path(__file__).with_name("ask.js"), path, text=text
-        )
+    def ask_node(self, uri: str, text: str) -> Asked:
+        return self._ask_json("Node.js", "node", Path(__file__).with_name("ask.js"), uri, text=text)
 
     def _ask_json(self, way: str, *command: Path | str, text: str) -> Asked:
         """Runs a program that takes a model, a file of records and the number of calls to time."""
-        lines = Path(command[-1]).with_suffix(".jsonl")
+        lines = self.folder / "records.jsonl"
         lines.write_text(text, encoding="utf-8")
         *answers, microseconds = self.run(*command, lines, CALLS)
         return Asked(way, answers_of([json.loads(line) for line in answers]), float(microseconds))
 
-    def ask_go(self, path: Path, text: str) -> Asked:
-        return self._ask_json("Go", self.bin.parent / "go/ask-go", path, text=text)
+    def ask_go(self, uri: str, text: str) -> Asked:
+        return self._ask_json("Go", self.bin.parent / "go/ask-go", uri, text=text)
 
-    def ask_rust(self, path: Path, text: str) -> Asked:
-        return self._ask_json("Rust", self.bin.parent / "rust/release/ask-rust", path, text=text)
+    def ask_rust(self, uri: str, text: str) -> Asked:
+        return self._ask_json("Rust", self.bin.parent / "rust/release/ask-rust", uri, text=text)
 
-    def ask_java(self, path: Path, text: str) -> Asked:
+    def ask_java(self, uri: str, text: str) -> Asked:
         build = self.bin.parent
         library = f"-Dsidecall.library={build}/lib/libsidecall.so"
         command = ["java", "--enable-native-access=ALL-UNNAMED", library]
-        return self._ask_json("Java", *command, "-cp", build / "java/ask", "Ask", path, text=text)
+        return self._ask_json("Java", *command, "-cp", build / "java/ask", "Ask", uri, text=text)
 
-    def ask_shell(self, path: Path, text: str) -> Asked:
-        answers = self.run(self.bin / "sidecall", "predict", path, text=text)
+    def ask_shell(self, uri: str, text: str) -> Asked:
+        answers = self.run(self.bin / "sidecall", "predict", uri, text=text)
         return Asked(
             "shell",
             answers_of([json.loads(line) for line in answers]),
-            best_time(lambda _: self.run(self.bin / "sidecall", "predict", path, text=text), 1, 9),
+            best_time(lambda _: self.run(self.bin / "sidecall", "predict", uri, text=text), 1, 9),
         )
 
 
@@ -265,25 +288,35 @@ def print_report(report: object, with_features: bool) -> None:
 
 
 def ask_all(
-    file: Path,
+    uri: str,
     engine: str,
-    build: Path,
+    programs: Programs,
     names: list[str],
     records: list[dict[str, Any]],
     with_all: bool,
 ) -> list[Asked]:
     """Asks in every language."""
-    programs = Programs(build, engine)
     text = "".join(json.dumps(record) + "\n" for record in records)
     more = [programs.ask_go, programs.ask_rust, programs.ask_java] if with_all else []
     return [
-        ask_python(file, engine, records),
-        programs.ask_c(file, names, records),
-        programs.ask_cpp(file, text),
-        programs.ask_node(file, text),
-        *(ask(file, text) for ask in more),
-        programs.ask_shell(file, text),
+        ask_python(uri, engine, records),
+        programs.ask_c(uri, names, records),
+        programs.ask_cpp(uri, text),
+        programs.ask_node(uri, text),
+        *(ask(uri, text) for ask in more),
+        programs.ask_shell(uri, text),
     ]
+
+
+def ask_server(
+    file: Path, programs: Programs, names: list[str], records: list[dict[str, Any]]
+) -> dict[str, list[Asked]]:
+    """Asks a server of the file in every language, over every route."""
+    with programs.serve(file) as addresses:
+        return {
+            route: ask_all(uri, "auto", programs, names, records, True)
+            for route, uri in addresses.items()
+        }
 
 
 def time_text(microseconds: float) -> str:
@@ -300,18 +333,29 @@ def show(title: str, file: Path, trained: tuple, build: Path, with_all: bool) ->
     original = ask_scikit_learn(model, rows)
     columns, records = list(features.columns), records_of(rows)
     by_engine = {
-        engine: ask_all(file, engine, build, columns, records, with_all) for engine in ENGINES
+        engine: ask_all(
+            str(file),
+            engine,
+            Programs(build, file.parent, engine),
+            columns,
+            records,
+            with_all,
+        )
+        for engine in ENGINES
     }
-    asked = [way for ways in by_engine.values() for way in ways]
+    served = Programs(build, file.parent, "auto")
+    by_route = ask_server(file, served, columns, records) if with_all else {}
+    asked = [way for ways in [*by_engine.values(), *by_route.values()] for way in ways]
     print()
     ways = [original, *by_engine["native"]]
     lines = [[name, *(str(way.answers[i]) for way in ways)] for i, name in enumerate(names)]
     lines.append(
         ["time of scikit-learn", time_text(original.microseconds)] + [""] * (len(ways) - 1)
     )
-    for engine, answered in by_engine.items():
-        times = [time_text(way.microseconds) for way in answered]
-        lines.append([f"time on {engine}", "", *times])
+    timed = {f"time on {engine}": ways for engine, ways in by_engine.items()}
+    timed |= {f"time over {route}": ways for route, ways in by_route.items()}
+    for name, answered in timed.items():
+        lines.append([name, "", *(time_text(way.microseconds) for way in answered)])
     print_table(["", *(way.way for way in ways)], lines)
     chosen = sidecall.open(file)
     print(f"sidecall opens this file with {chosen.engine}: {chosen.engine_reason}")
@@ -320,7 +364,8 @@ def show(title: str, file: Path, trained: tuple, build: Path, with_all: bool) ->
     )
     agree = difference <= 1e-5
     print(
-        f"{'All agree' if agree else 'THEY DIFFER'}, on both engines, and so does plain "
+        f"{'All agree' if agree else 'THEY DIFFER'}, on both engines"
+        f"{' and over ' + ', '.join(by_route) if by_route else ''}, and so does plain "
         f"onnxruntime with the file: largest difference {difference:.1e}\n"
     )
     return agree
@@ -332,10 +377,12 @@ def main() -> int:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="also ask in Go, Rust and Java, whose programs were built",
+        help="also ask in Go, Rust and Java, whose programs were built, and a server",
     )
     options = parser.parse_args()
     build = options.build.resolve()
+    if options.all:
+        os.environ.setdefault("SIDECALL_NET", str(build / "lib/libsidecall-net.so"))
     folder = options.build / "demo"
     folder.mkdir(exist_ok=True)
     agree = [
