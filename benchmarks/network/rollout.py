@@ -188,6 +188,11 @@ def judge_calls(
     import sidecall
 
     found.wrong += sum(count > 1 for count in executed.values())
+    for begin, end in kills:
+        failed = sum(
+            call.error is not None and call.begun <= end and begin <= call.ended for call in calls
+        )
+        found.wrong += max(0, failed - 2 * THREADS)  # no more calls are in flight at once
     for call in calls:
         if call.error is None:
             found.wrong += executed[call.number] != 1

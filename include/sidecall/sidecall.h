@@ -1338,7 +1338,8 @@ SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_optio
                                                       sidecall_text **out, sidecall_error *err);
 
 /* Finds and loads libsidecall-net.so, as the first open of a model on another host would, and
- * describes it. With a URI, also tries the way to each of its servers, step by step. Opens no model.
+ * describes it. With a URI, also tries the way to each of its servers, step by step. Opens no
+ * model.
  *
  * uri         "http:", "grpc:" and so on, as for sidecall_model_open; NULL asks no server
  * timeout_ns  how long all steps may take: more than 0, or -1 for as long as they need; each step
