@@ -71,24 +71,23 @@ std::string lower(std::string text) {
   return text;
 }
 
-// The time in the form that the header Date has.
-const std::string& date_now() {
+// The time in the form that the header Date has. Its memory belongs to the thread and has no
+// destructor: to register one, the C library allocates, and ends the process if it cannot.
+std::string_view date_now() {
   static thread_local time_t known = 0;
-  static thread_local std::string text;
+  static thread_local std::array<char, 64> text{};
   const time_t now = ::time(nullptr);
-  if (now == known) return text;
+  if (now == known) return text.data();
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   tm parts{};
   gmtime_r(&now, &parts);
-  std::array<char, 64> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%s, %02d %s %d %02d:%02d:%02d GMT",
+  std::snprintf(text.data(), text.size(), "%s, %02d %s %d %02d:%02d:%02d GMT",
                 kDays[parts.tm_wday], parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900,
                 parts.tm_hour, parts.tm_min, parts.tm_sec);
-  text = buffer.data();
   known = now;
-  return text;
+  return text.data();
 }
 
 class Http1 final : public Session, private Responder {
