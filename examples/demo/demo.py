@@ -159,21 +159,23 @@ class Programs:
     @contextmanager
     def serve(self, file: Path) -> Iterator[dict[str, str]]:
         """Serves a file on this host, and yields the address of the model on each route."""
-        shm = f"shm:{self.folder}/demo.sock"
+        shm = f"shm:{self.folder.resolve()}/demo.sock"
         command = [self.bin / "sidecall", "serve", file, "--name", "demo", "--json-log"]
         at = ["--at", shm, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
         with subprocess.Popen(
             [*command, *at], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as server:
             addresses = {"shm": shm}
+            said = b""
             for line in server.stderr:
-                event = json.loads(line)
+                said += line
+                event = json.loads(line) if line.startswith(b"{") else {"event": "message"}
                 if event["event"] == "server.listening" and "at" in event:
                     addresses[event["at"].split(":")[0]] = f"{event['at']}/demo"
                 if event["event"] == "serve.ready":
                     break
             else:
-                sys.exit(f"sidecall serve {file}: ended with {server.wait()}")
+                sys.exit(f"sidecall serve {file}: {said.decode().strip()}")
             try:
                 yield {route: addresses[route] for route in ROUTES}
             finally:
