@@ -37,15 +37,11 @@ class Loop {
 
   // `drives_next`: this thread calls wait() next.
   void add(std::shared_ptr<Exchange> exchange, bool is_cancel, bool drives_next) {
-    bool is_driven = false;
-    {
-      const std::lock_guard lock(mutex_);
-      start_once();
-      is_driven = is_driven_;
-      orders_.push_back({std::move(exchange), is_cancel});
-      if (!is_driven && !drives_next) has_work_.notify_one();
-    }
-    if (is_driven) curl_multi_wakeup(multi_);
+    const std::lock_guard lock(mutex_);
+    start_once();
+    orders_.push_back({std::move(exchange), is_cancel});
+    if (is_driven_) curl_multi_wakeup(multi_);
+    else if (!drives_next) has_work_.notify_one();
   }
 
   // Lets the driver look at its exchange, which was woken.
@@ -82,11 +78,17 @@ class Loop {
   };
   using Transfers = std::unordered_map<CURL*, std::unique_ptr<CurlTransfer>>;
 
+  // nullptr if there is no memory.
+  static CURLM* make_multi() {
+    CURLM* const multi = start_libcurl() ? curl_multi_init() : nullptr;
+    if (multi != nullptr) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
+    return multi;
+  }
+
   void start_once() {
     if (multi_ != nullptr) return;
-    CURLM* const multi = start_libcurl() ? curl_multi_init() : nullptr;
+    CURLM* const multi = make_multi();
     if (multi == nullptr) throw Error(SIDECALL_OUT_OF_MEMORY, "cannot start the network thread");
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
     multi_ = multi;
     try {
       const SignalsBlocked blocked;
@@ -180,6 +182,7 @@ class Loop {
   // Does all that can be done without waiting, and returns how many milliseconds the driver may
   // wait.
   int execute() {
+    if (is_doubtful_ && running_.empty()) renew();
     take_orders();
     end_late();
     int num_running = 0;
@@ -194,6 +197,19 @@ class Loop {
         num_descriptors > 0)
       tidy_until_ = Clock::now() + kTidyTime;
     return next_wait_ms();
+  }
+
+  // Closes all connections. After some errors, libcurl keeps a connection of HTTP/2 on which the
+  // next request would get no answer, for example one for which there was no memory.
+  void renew() {
+    CURLM* old = make_multi();
+    if (old == nullptr) return;  // the next turn tries again
+    {
+      const std::lock_guard lock(mutex_);
+      std::swap(multi_, old);
+    }
+    curl_multi_cleanup(old);
+    is_doubtful_ = false;
   }
 
   int next_wait_ms() const {
@@ -296,6 +312,7 @@ class Loop {
     try {
       finish(found, code);
     } catch (const std::exception&) {
+      is_doubtful_ = true;
       drop(exchange.get());
       end(exchange.get(), Transfer::kNoMemory, "");
     }
@@ -306,6 +323,11 @@ class Loop {
     AttemptEnd attempt = transfer.read_end(code);
     const std::shared_ptr<Exchange> exchange = transfer.exchange();
     const ReplicaPtr replica = transfer.replica();
+    const Transfer how = attempt.reply.transfer;
+    const bool is_error = how != Transfer::kAnswered && how != Transfer::kUnreachable;
+    const bool is_grpc = exchange->address->protocol == Protocol::kGrpc;
+    if (how == Transfer::kNoMemory || (is_grpc && is_error && !attempt.was_refused))
+      is_doubtful_ = true;
     remove(found, attempt.attempt, code == CURLE_OK);
     if (attempt.attempt == Attempt::kFailed && send_again(exchange, replica, &attempt)) return;
     exchange->answered_by = replica;
@@ -398,11 +420,12 @@ class Loop {
   std::condition_variable has_work_;
   std::vector<Order> orders_;
   bool is_driven_ = false;
-  CURLM* multi_ = nullptr;  // set once, before a thread drives
+  CURLM* multi_ = nullptr;  // set before a thread drives; the driver replaces it under the lock
   // The rest belongs to the driver. The lock of mutex_ hands it from one driver to the next.
   Transfers running_;
   std::vector<Handle> idle_;
   Clock::time_point tidy_until_;
+  bool is_doubtful_ = false;  // see renew()
 };
 
 }  // namespace
