@@ -83,9 +83,9 @@ std::string_view date_now() {
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   tm parts{};
   gmtime_r(&now, &parts);
-  std::snprintf(text.data(), text.size(), "%s, %02d %s %d %02d:%02d:%02d GMT",
-                kDays[parts.tm_wday], parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900,
-                parts.tm_hour, parts.tm_min, parts.tm_sec);
+  std::snprintf(text.data(), text.size(), "%s, %02d %s %d %02d:%02d:%02d GMT", kDays[parts.tm_wday],
+                parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour,
+                parts.tm_min, parts.tm_sec);
   known = now;
   return text.data();
 }
