@@ -27,11 +27,19 @@ SCENARIOS = (
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),
     *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json", "table"),
     *("open-native", "records-native", "json-native"),
+    *("http-connect", "http-records", "grpc-records"),
 )
+# The program has these scenarios too, but no whole campaign of them has passed yet; run them with
+# `sidecall-anomalies MODELS --only NAME`: http-serve-model, grpc-serve-model, http-serve-function,
+# grpc-serve-function, grpc-connect, http-asynchronous-run, grpc-asynchronous-run.
+
 
 REPEATS = 5
 # Each of their runs takes long.
-SLOW = {"reconnect", "supervisor", "exec", "command-predict", "command-info"}
+SLOW = {
+    *("reconnect", "supervisor", "exec", "command-predict", "command-info"),
+    "http-connect",
+}
 
 
 class Campaign:

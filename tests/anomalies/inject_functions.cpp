@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -148,9 +149,15 @@ WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
 WRAP(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group), -1)
 WRAP(int, flock, (int fd, int operation), (fd, operation), -1)
 WRAP(FILE*, fopen, (const char* path, const char* mode), (path, mode), nullptr)
+WRAP(FILE*, fopen64, (const char* path, const char* mode), (path, mode), nullptr)
+WRAP(size_t, fread, (void* to, size_t size, size_t count, FILE* file), (to, size, count, file), 0)
+WRAP(int, fseek, (FILE * file, long offset, int whence), (file, offset, whence), -1)
+WRAP(long, ftell, (FILE * file), (file), -1)
 WRAP(int, fstat, (int fd, struct stat* found), (fd, found), -1)
 WRAP(int, fstatfs, (int fd, struct statfs* found), (fd, found), -1)
 WRAP(int, ftruncate, (int fd, off_t length), (fd, length), -1)
+WRAP(int, getpeername, (int fd, sockaddr* address, socklen_t* length), (fd, address, length), -1)
+WRAP(int, getsockname, (int fd, sockaddr* address, socklen_t* length), (fd, address, length), -1)
 WRAP(ssize_t, getrandom, (void* to, size_t bytes, unsigned flags), (to, bytes, flags), -1)
 WRAP(int, getsockopt, (int fd, int level, int name, void* value, socklen_t* length),
      (fd, level, name, value, length), -1)
@@ -203,6 +210,17 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
                    void* argument) {
   if (const int error = inject::error_of_call(inject::k_pthread_create, CALLER)) return error;
   return REAL(pthread_create)(thread, attributes, body, argument);
+}
+
+int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
+  if (const int error = inject::error_of_call(inject::k_getaddrinfo, CALLER)) return error;
+  return REAL(getaddrinfo)(host, service, hints, found);
+}
+
+int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_length,
+                char* service, socklen_t service_length, int flags) {
+  if (const int error = inject::error_of_call(inject::k_getnameinfo, CALLER)) return error;
+  return REAL(getnameinfo)(address, length, host, host_length, service, service_length, flags);
 }
 
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* left) {
@@ -262,6 +280,7 @@ WRAP_TRANSFER(write, (int fd, const void* from, size_t bytes), (fd, from, bytes)
   }
 
 WRAP_VARIABLE(fcntl, (int fd, int command, ...), command, (fd, command, word))
+WRAP_VARIABLE(fcntl64, (int fd, int command, ...), command, (fd, command, word))
 WRAP_VARIABLE(ioctl, (int fd, unsigned long command, ...), command, (fd, command, word))
 WRAP_VARIABLE(open, (const char* path, int flags, ...), flags, (path, flags, word))
 WRAP_VARIABLE(openat, (int folder, const char* path, int flags, ...), flags,

@@ -25,6 +25,10 @@ struct Scenario {
   // True if a run takes long. Then only the first call at each call site fails, with each error. In
   // other scenarios every call fails.
   bool is_slow = false;
+  // True if runs fill a cache that has a limit, such as the table with which HTTP/2 packs headers,
+  // or connections that have ended and that libcurl has not looked at yet. Only more than such a
+  // cache can hold counts as a leak then.
+  bool fills_cache = false;
 };
 
 // `models` is the folder tests/vectors/models; `folder` is a new one for sockets; `program` is this

@@ -1,0 +1,59 @@
+// The servers of the scenarios: in this process, and in another one.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "steps.h"
+
+namespace anomalies {
+
+void ignore_event(void* context, int32_t level, const char* json);
+
+Server open_server(Steps& steps, const std::string& address, const sidecall_model* model,
+                   int32_t num_threads = 1);
+void query(Steps& steps, const std::string& address);
+
+// A function with one input that doubles each number, and a call of it.
+sidecall_service make_service();
+void run_doubling(Steps& steps, const std::string& address, int64_t rows);
+
+// The server of a scenario in which only the client's calls fail: another process.
+class Peer {
+ public:
+  Peer(const std::string& program, const std::string& models, const std::string& address) {
+    int ends[2], ready[2];
+    if (pipe(ends) != 0 || pipe(ready) != 0) std::abort();
+    process_ = fork();
+    if (process_ == 0) {
+      dup2(ends[0], 0);
+      dup2(ready[1], 1);
+      for (const int fd : {ends[0], ends[1], ready[0], ready[1]}) close(fd);
+      unsetenv("SIDECALL_INJECT_STATE");  // its calls do not fail
+      unsetenv("LD_PRELOAD");
+      execl(program.c_str(), program.c_str(), "--peer", models.c_str(), address.c_str(), nullptr);
+      _exit(127);
+    }
+    close(ends[0]);
+    close(ready[1]);
+    input_ = ends[1];
+    char byte = 0;
+    if (read(ready[0], &byte, 1) != 1) std::abort();
+    close(ready[0]);
+  }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+  ~Peer() {
+    close(input_);
+    waitpid(process_, nullptr, 0);
+  }
+
+ private:
+  pid_t process_;
+  int input_;
+};
+
+}  // namespace anomalies
