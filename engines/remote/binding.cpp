@@ -128,6 +128,14 @@ bool RemoteBinding::move_to_idle() {
   return true;
 }
 
+// Like move(), but never waits: if no idle channel fits, the run connects while its owner polls.
+void RemoteBinding::move_at_once() {
+  if (move_to_idle()) return;
+  const Sizes sizes = wanted_sizes();
+  adopt(with_core_errors(
+      [&] { return shared_->client.make_unconnected(sizes.request, sizes.response); }));
+}
+
 // Replaces the channel. Inputs that are in the slot of the old channel stay there, because the
 // caller has their addresses and may write to them. They are copied to the new slot at each run.
 void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
@@ -192,7 +200,10 @@ bool RemoteBinding::is_laid_out() {
 // or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   const bool may_wait = awaited == shm::Awaited::kAtOnce || !epoll_;
-  if (!is_laid_out() || (!may_wait && !is_free())) move(deadline, &should_stop_);
+  if (!is_laid_out() || (!may_wait && !is_free())) {
+    if (is_lazy_ && awaited == shm::Awaited::kByFd) move_at_once();
+    else move(deadline, &should_stop_);
+  }
   return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 

@@ -84,6 +84,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   Sizes wanted_sizes() const;
   bool has_room() const;
   bool move_to_idle();
+  void move_at_once();
   void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
   void adopt(std::unique_ptr<shm::Channel> fresh);
   void retire(std::unique_ptr<shm::Channel> channel);

@@ -72,20 +72,20 @@ bool is_remote(const std::string& uri) noexcept {
   return starts_with(uri, kShm) || starts_with(uri, kExec);
 }
 
-std::shared_ptr<const Model> open_remote(const std::string& uri,
-                                         const sidecall_model_options& options) {
+namespace {
+
+// `origin` has the label and the title. The rest of it comes from the server.
+std::shared_ptr<const Model> open(std::unique_ptr<shm::Endpoint> endpoint, Origin origin,
+                                  const sidecall_model_options& options) {
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
     shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
-    auto shared = std::make_unique<RemoteShared>(endpoint_of(uri, options), client_options);
+    auto shared = std::make_unique<RemoteShared>(std::move(endpoint), client_options);
     // With wait_ns the program may have waited longer than timeout_ns for a server to start. The
     // rest of the opening then gets the whole timeout_ns from here on.
     if (options.wait_ns != 0) deadline = shm::Deadline::after(client_options.timeout_ns);
     const shm::Served& served = shared->client.served();
-    Origin origin;
-    origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";
-    origin.title = title_of(uri);
     origin.is_verified = served.is_verified;
     if (served.has_contract) origin.contract = served.contract;
     const std::string_view signature = served.signature;
@@ -99,6 +99,25 @@ std::shared_ptr<const Model> open_remote(const std::string& uri,
       throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
     return model;
   });
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> open_remote(const std::string& uri,
+                                         const sidecall_model_options& options) {
+  Origin origin;
+  origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";
+  origin.title = title_of(uri);
+  return open(with_core_errors([&] { return endpoint_of(uri, options); }), std::move(origin),
+              options);
+}
+
+std::shared_ptr<const Model> open_direct(const std::string& label, shm::Direct direct,
+                                         sidecall_model_options options) {
+  Origin origin;
+  origin.label = label;
+  options.verify = SIDECALL_VERIFY_OFF;
+  return open(shm::make_direct_endpoint(label, std::move(direct)), std::move(origin), options);
 }
 
 }  // namespace sidecall

@@ -1,4 +1,4 @@
-// Opens models in other processes, for shm: and exec: URIs. Used by the C ABI.
+// Opens models in other processes, for shm: and exec: URIs. Used by the C ABI and by serving/.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/model.h"
+#include "shm/common/direct.h"
 
 namespace sidecall {
 
@@ -16,5 +17,10 @@ bool is_remote(const std::string& uri) noexcept;
 // Throws the errors that sidecall_model_open documents.
 std::shared_ptr<const Model> open_remote(const std::string& uri,
                                          const sidecall_model_options& options);
+
+// Opens the model of a server, or of the workers of a supervisor, in this process. Its golden rows
+// do not run again. `label` stands for the address in messages.
+std::shared_ptr<const Model> open_direct(const std::string& label, shm::Direct direct,
+                                         sidecall_model_options options);
 
 }  // namespace sidecall

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "client.h"
@@ -29,6 +30,9 @@ struct Client::Shared {
   std::mutex lock;  // guards the members below; not used in a forked child
   std::string model_id;
   std::vector<std::unique_ptr<Channel>> idle;
+  uint64_t generation = 0;  // of the endpoint, when the idle channels were connected
+  // How many borrowed channels lead to each serving process, by Welcome::instance.
+  std::unordered_map<uint64_t, int> borrowed;
 
   // Returns nullptr if no idle channel fits.
   std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);
@@ -45,11 +49,21 @@ struct OneShotFile {
 
 struct Channel::State {
   State(std::shared_ptr<Client::Shared> client, uint64_t request_bytes, uint64_t response_bytes);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   // ---- channel_connect.cpp ----
 
   // Makes the first connection, and waits for it. Throws the same errors as Client::borrow.
   void connect(Deadline deadline, const std::atomic<bool>* stop);
+
+  // Gives the channel memory for requests, so that it can be used before it is connected: publish()
+  // then connects. Throws OUT_OF_MEMORY.
+  void prepare();
+
+  // Whether Client::Shared::borrowed counts this channel. The caller holds its lock.
+  void count_as_borrowed(bool is_borrowed) noexcept;
 
   // reconnect() begins a new connection, whose memory replaces the old memory; go_on_connecting()
   // continues it. Neither waits. Both return true once the channel is connected. On failure the old
@@ -135,7 +149,9 @@ struct Channel::State {
   Mapping request, response;
   // Earlier response mappings of other sizes. Their addresses stay mapped, to pages of zeros.
   std::vector<Mapping> retired;
-  uint64_t granted = 0;  // bytes of the response slot
+  uint64_t granted = 0;   // bytes of the response slot
+  uint64_t instance = 0;  // of the process that serves the latest connection
+  bool is_counted = false;
 
   // Private copies of our own words, and the values last read from the server's words.
   uint64_t sequence = 0;  // of the last request

@@ -12,6 +12,31 @@ Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_re
                       uint64_t wanted_response)
     : shared(std::move(client)), request_bytes(wanted_request), response_bytes(wanted_response) {}
 
+Channel::State::~State() {
+  if (!is_counted || fork.is_forked()) return;
+  const std::lock_guard guard(shared->lock);
+  count_as_borrowed(false);
+}
+
+void Channel::State::count_as_borrowed(bool is_borrowed) noexcept {
+  if (is_counted == is_borrowed) return;
+  if (is_borrowed) {
+    try {
+      ++shared->borrowed[instance];
+    } catch (...) {
+      return;  // without memory; the count only decides which channel is taken next
+    }
+  } else if (const auto found = shared->borrowed.find(instance); --found->second == 0) {
+    shared->borrowed.erase(found);
+  }
+  is_counted = is_borrowed;
+}
+
+void Channel::State::prepare() {
+  request = Mapping::of_zeroes(head_bytes(1) + request_bytes);
+  granted = response_bytes;
+}
+
 void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
   const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   const ClientOptions& options = shared->options;
@@ -67,6 +92,9 @@ void Channel::State::adopt(Connection connection) {
   {
     const std::lock_guard guard(shared->lock);
     shared->model_id = model_id_of(welcome);
+    count_as_borrowed(false);
+    instance = welcome.instance;
+    count_as_borrowed(true);
   }
   fault_point("client.connected");
 }

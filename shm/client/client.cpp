@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 #include "base/utf8.h"
@@ -70,14 +71,29 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
 
 std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes,
                                                    uint64_t response_bytes) {
+  const uint64_t current = endpoint->generation();
+  std::vector<std::unique_ptr<Channel>> outdated;  // closed after the lock is released
   const std::lock_guard guard(lock);
-  const auto found = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& channel) {
-    return fits(channel->state_->request_bytes, request_bytes) &&
-           fits(channel->state_->response_bytes, response_bytes);
-  });
-  if (found == idle.rend()) return nullptr;
-  std::unique_ptr<Channel> taken = std::move(*found);
-  idle.erase(std::next(found).base());
+  if (generation != current) outdated.swap(idle);
+  generation = current;
+  // Of channels to equally busy processes the latest is taken: its memory is in the caches.
+  auto best = idle.rend();
+  int fewest = INT_MAX;
+  for (auto it = idle.rbegin(); it != idle.rend(); ++it) {
+    const Channel::State& state = *(*it)->state_;
+    if (!fits(state.request_bytes, request_bytes) || !fits(state.response_bytes, response_bytes))
+      continue;
+    const auto count = borrowed.find(state.instance);
+    const int number = count == borrowed.end() ? 0 : count->second;
+    if (number >= fewest) continue;
+    best = it;
+    fewest = number;
+    if (number == 0) break;
+  }
+  if (best == idle.rend()) return nullptr;
+  std::unique_ptr<Channel> taken = std::move(*best);
+  idle.erase(std::next(best).base());
+  taken->state_->count_as_borrowed(true);
   return taken;
 }
 
@@ -112,6 +128,15 @@ std::unique_ptr<Channel> Client::borrow_idle(uint64_t request_bytes, uint64_t re
   return nullptr;
 }
 
+std::unique_ptr<Channel> Client::make_unconnected(uint64_t request_bytes, uint64_t response_bytes) {
+  if (shared_->fork.is_forked()) throw_forked();
+  auto state = std::make_unique<Channel::State>(
+      shared_, round_up(request_bytes, shared_->served.max_request_bytes),
+      round_up(response_bytes, shared_->served.max_response_bytes));
+  state->prepare();
+  return std::unique_ptr<Channel>(new Channel(std::move(state)));
+}
+
 std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes,
                                         Deadline deadline, const std::atomic<bool>* stop) {
   if (std::unique_ptr<Channel> idle = borrow_idle(request_bytes, response_bytes)) return idle;
@@ -130,8 +155,9 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   state.one_shot.reset();
   try {
     const std::lock_guard guard(shared_->lock);
-    if (shared_->idle.size() < shared_->options.max_idle)
-      shared_->idle.push_back(std::move(channel));
+    if (shared_->idle.size() >= shared_->options.max_idle) return;
+    shared_->idle.push_back(std::move(channel));
+    state.count_as_borrowed(false);
   } catch (...) {
     // There is no memory to keep the channel, so it is closed.
   }

@@ -1,5 +1,5 @@
-// Where a client connects to: the socket of a server, or a child process that this library starts
-// and supervises. Used by Client.
+// Where a client connects to: the socket of a server, a child process that this library starts and
+// supervises, or a server of this process. Used by Client.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "shm/common/direct.h"
 #include "shm/common/error.h"
 #include "shm/common/socket.h"
 
@@ -37,6 +38,10 @@ class Endpoint {
   // ends soon after each start.
   virtual bool may_still_appear() { return true; }
 
+  // A number that changes when a serving process appears that no kept connection leads to. Idle
+  // connections are then closed, because new ones spread over all processes.
+  virtual uint64_t generation() { return 0; }
+
   // What is known about a server that died, as a suffix for a message, or "".
   // May wait a short time for the end of a process, until the deadline.
   virtual std::string exit_text(Deadline /*deadline*/) { return std::string(); }
@@ -44,6 +49,10 @@ class Endpoint {
 
 // `address` is the part after "shm:". Throws INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
+
+// Connects to a server or a supervisor of this process, without an address. `label` stands for the
+// address in messages.
+std::unique_ptr<Endpoint> make_direct_endpoint(std::string label, Direct direct);
 
 // `command` is the part after "exec:": words, quoted as in a shell, without expansion. The first
 // connect starts the child. A child that died is started again, at the earliest 100 ms after its

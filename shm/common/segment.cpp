@@ -105,6 +105,12 @@ Mapping Mapping::of(int fd, uint64_t bytes, bool writable, bool populate) {
   return Mapping(static_cast<unsigned char*>(data), bytes);
 }
 
+Mapping Mapping::of_zeroes(uint64_t bytes) {
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot map memory", errno);
+  return {static_cast<unsigned char*>(data), bytes};
+}
+
 void Mapping::replace(Mapping fresh) {
   if (mapping_registry::kIsUsed) {
     *this = std::move(fresh);

@@ -31,6 +31,10 @@ class Mapping final : public ForkAware {
   // chose. Throws OUT_OF_MEMORY, and PROTOCOL when the seals of the file do not allow the mapping.
   static Mapping of(int fd, uint64_t bytes, bool writable, bool populate = true);
 
+  // Maps private memory full of zeroes, for a mapping that a file replaces later. Throws
+  // OUT_OF_MEMORY.
+  static Mapping of_zeroes(uint64_t bytes);
+
   // Moves another mapping of the same size to this address, in place of the present one. Pointers
   // into the mapping stay valid, and a reader never finds the address range unmapped.
   void replace(Mapping fresh);

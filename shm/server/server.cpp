@@ -8,16 +8,29 @@
 namespace sidecall::shm {
 
 Server::Server(Service service, Handler* handler, ServerOptions options)
-    : control_(std::make_unique<Control>(std::move(service), handler, std::move(options))) {}
+    : control_(std::make_shared<Control>(std::move(service), handler, std::move(options))) {}
 
 // A forked child does not have the threads that close() would wait for, so it leaks the object.
 Server::~Server() {
-  if (mark_.is_forked()) static_cast<void>(control_.release());
+  if (mark_.is_forked()) static_cast<void>(new std::shared_ptr<Control>(std::move(control_)));
+  else close();
 }
 
 void Server::listen(std::string_view address) { control_->listen(address); }
 void Server::attach(int fd) { control_->attach(Fd(fd)); }
 void Server::control(int fd, int64_t drain_ns) { control_->control(Fd(fd), drain_ns); }
+Direct Server::direct() {
+  const auto connect = [control = std::weak_ptr<Control>(control_)] {
+    const std::shared_ptr<Control> there = control.lock();
+    if (there == nullptr) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+    Socket ours, theirs;
+    Socket::pair(&ours, &theirs);
+    there->attach(theirs.take());
+    return ours;
+  };
+  return {connect, [] { return true; }, [] { return uint64_t{0}; }};
+}
+
 std::string Server::status() const { return control_->status(); }
 bool Server::drain(Deadline deadline) { return control_->drain(deadline); }
 int Server::ended_fd() const noexcept { return control_->ended_fd(); }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "shm/common/direct.h"
 #include "shm/common/error.h"
 #include "shm/common/fork.h"
 #include "shm/common/socket.h"
@@ -209,6 +210,10 @@ class Server {
   // server drains within `drain_ns`. Takes ownership of the descriptor.
   void control(int fd, int64_t drain_ns);
 
+  // Connections from this process, which stop when the server ends. They are served as if they had
+  // been accepted.
+  Direct direct();
+
   // Returns counters and state as one JSON object (docs/serving.md).
   std::string status() const;
 
@@ -227,7 +232,7 @@ class Server {
   void close() noexcept;
 
  private:
-  std::unique_ptr<Control> control_;
+  std::shared_ptr<Control> control_;  // a Direct may hold it for a moment
   ForkMark mark_;
 };
 

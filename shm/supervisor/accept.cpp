@@ -38,6 +38,15 @@ void Supervisor::Impl::accept_some(int listener) {
   }
 }
 
+void Supervisor::Impl::admit_direct() {
+  std::deque<Fd> fds;
+  {
+    const std::lock_guard lock(mutex_);
+    fds.swap(direct_);
+  }
+  for (Fd& fd : fds) run_logging_errors([&] { admit(std::move(fd)); });
+}
+
 void Supervisor::Impl::admit(Fd fd) {
   const int number = fd.get();
   const PeerCredentials peer = peer_credentials(number);

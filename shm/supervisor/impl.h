@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -26,7 +27,7 @@ namespace sidecall::shm {
 
 class Supervisor::Impl {
  public:
-  Impl(std::string address, ServerOptions options);
+  Impl(std::optional<std::string> address, ServerOptions options);
   ~Impl();
 
   // As in supervisor.h.
@@ -34,6 +35,8 @@ class Supervisor::Impl {
   void remove(int32_t number) noexcept;
   int32_t num_ready() const;
   bool listen(Deadline deadline);
+  Socket connect();  // see Supervisor::direct()
+  uint64_t num_starts() const noexcept { return num_starts_.load(std::memory_order_relaxed); }
   std::string status();
 
  private:
@@ -59,6 +62,7 @@ class Supervisor::Impl {
                             kWorker = UINT64_C(3) << 32, kHello = UINT64_C(4) << 32,
                             kEnded = UINT64_C(5) << 32;
 
+  void require_free_address() const;
   void watch(int fd, uint64_t about);
   void pause_listener(int listener, bool pause) noexcept;
   void end_threads();
@@ -93,6 +97,7 @@ class Supervisor::Impl {
 
   // ---- The control thread: accept.cpp ----
   void accept_some(int listener);
+  void admit_direct();
   void admit(Fd fd);
   void make_room();
   void drop_silent(std::list<Waiting>::iterator one);
@@ -103,13 +108,14 @@ class Supervisor::Impl {
   uint64_t count_connections() const;  // of all workers; the caller holds mutex_
 
   const int64_t started_ns_ = now_ns();
-  const std::string address_;
+  const std::optional<std::string> address_;
   const ServerOptions options_;
   const Admission admission_;
   EventLog log_;
   const Fd epoll_, wake_;
   std::atomic<uint64_t> refused_{0}, violations_{0};
   std::atomic<size_t> num_waiting_{0};
+  std::atomic<uint64_t> num_starts_{0};  // how many workers have become ready
 
   std::mutex status_mutex_;  // lock order: before mutex_
   CounterHistory counted_;
@@ -127,6 +133,7 @@ class Supervisor::Impl {
   size_t num_unassigned_ = 0;
   uint32_t assigned_user_ = 0;  // whose connection was passed to a worker last
   std::deque<Fd> status_requests_;
+  std::deque<Fd> direct_;  // connections of this process that were not admitted yet
 
   // Members that only the control thread uses.
   std::list<Waiting> waiting_;  // the oldest first

@@ -36,7 +36,7 @@ bool is_behind(const Socket& control) {
 
 }  // namespace
 
-Supervisor::Impl::Impl(std::string address, ServerOptions options)
+Supervisor::Impl::Impl(std::optional<std::string> address, ServerOptions options)
     : address_(std::move(address)),
       options_(std::move(options)),
       admission_(options_.allowed_uids, options_.group),
@@ -45,11 +45,7 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!epoll_ || !wake_)
     system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a supervisor", errno);
-  bool is_default = false;
-  int error = 0;
-  const std::string path = socket_path(address_, &is_default);
-  if (connect_to(path, &error) || error == EAGAIN)
-    throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
+  require_free_address();
   watch(wake_.get(), kWake);
   const SignalsBlocked blocked;
   control_thread_ = std::thread([this] { control(); });
@@ -59,6 +55,15 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
     end_threads();
     throw;
   }
+}
+
+void Supervisor::Impl::require_free_address() const {
+  if (!address_) return;
+  bool is_default = false;
+  int error = 0;
+  const std::string path = socket_path(*address_, &is_default);
+  if (connect_to(path, &error) || error == EAGAIN)
+    throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
 }
 
 Supervisor::Impl::~Impl() {
@@ -114,13 +119,25 @@ bool Supervisor::Impl::listen(Deadline deadline) {
   if (deadline.is_never()) changed_.wait(lock, is_ready);
   else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready))
     return false;
-  if (listener_.fd() >= 0) return true;
-  Listener listener(address_, {options_.group, !options_.allowed_uids.empty()});
+  if (listener_.fd() >= 0 || !address_) return true;
+  Listener listener(*address_, {options_.group, !options_.allowed_uids.empty()});
   watch(listener.fd(), kListener + static_cast<uint32_t>(listener.fd()));
   listener_ = std::move(listener);
   log_.log(LogLevel::kInfo, "supervisor.listening",
            [&](Facts& facts) { facts.text("path", listener_.path()); });
   return true;
+}
+
+Socket Supervisor::Impl::connect() {
+  Socket ours, theirs;
+  Socket::pair(&ours, &theirs);
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_closing_) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
+    direct_.push_back(theirs.take());
+  }
+  wake();
+  return ours;
 }
 
 std::string Supervisor::Impl::status() {
@@ -220,6 +237,7 @@ void Supervisor::Impl::control() {
       if (is_closing_) return;
     }
     for (int i = 0; i < count; ++i) run_logging_errors([&] { handle(events[i].data.u64); });
+    run_logging_errors([&] { admit_direct(); });
     if (paused_listener_ >= 0) pause_listener(std::exchange(paused_listener_, -1), false);
     run_logging_errors([&] { drop_expired(); });
     run_logging_errors([&] { hand_over_all(); });
@@ -282,6 +300,7 @@ void Supervisor::Impl::read(int32_t number) {
     if (worker.is_ready) continue;
     run_logging_errors([&] { send_memory_row(&worker.control); });
     worker.is_ready = true;
+    num_starts_.fetch_add(1, std::memory_order_relaxed);
     log_.log(LogLevel::kInfo, "worker.ready", add_number);
     changed_.notify_all();
   }
@@ -350,17 +369,33 @@ void Supervisor::Impl::answer() {
 
 // ---- The class of supervisor.h ----
 
-Supervisor::Supervisor(std::string address, ServerOptions options)
-    : impl_(std::make_unique<Impl>(std::move(address), std::move(options))) {}
+Supervisor::Supervisor(std::optional<std::string> address, ServerOptions options)
+    : impl_(std::make_shared<Impl>(std::move(address), std::move(options))) {}
 Supervisor::~Supervisor() { close(); }
 Fd Supervisor::add(int32_t worker) { return impl_->add(worker); }
 void Supervisor::remove(int32_t worker) noexcept { impl_->remove(worker); }
 int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
+Direct Supervisor::direct() {
+  const std::weak_ptr<Impl> impl = impl_;
+  return {[impl] {
+            const std::shared_ptr<Impl> there = impl.lock();
+            if (there == nullptr) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+            return there->connect();
+          },
+          [impl] {
+            const std::shared_ptr<Impl> there = impl.lock();
+            return there != nullptr && there->num_ready() > 0;
+          },
+          [impl] {
+            const std::shared_ptr<Impl> there = impl.lock();
+            return there == nullptr ? uint64_t{0} : there->num_starts();
+          }};
+}
 std::string Supervisor::status() { return impl_->status(); }
 void Supervisor::close() noexcept {
   // A forked child does not have the threads that ~Impl() would wait for, so it leaks the object.
-  if (mark_.is_forked()) static_cast<void>(impl_.release());
+  if (mark_.is_forked()) static_cast<void>(new std::shared_ptr<Impl>(impl_));
   impl_.reset();
 }
 

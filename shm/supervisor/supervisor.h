@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "shm/server/server.h"
@@ -16,10 +17,10 @@ namespace sidecall::shm {
 // supervisor, but may destroy it.
 class Supervisor {
  public:
-  // `address` is the part after "shm:". Of `options` only allowed_uids, group, max_connections,
-  // max_half_open, hello_ns and log are used. Throws INVALID_ARGUMENT, DENIED, BUSY (a living
-  // server is there).
-  Supervisor(std::string address, ServerOptions options);
+  // `address` is the part after "shm:"; without one only direct() connects. Of `options` only
+  // allowed_uids, group, max_connections, max_half_open, hello_ns and log are used. Throws
+  // INVALID_ARGUMENT, DENIED, BUSY (a living server is there).
+  Supervisor(std::optional<std::string> address, ServerOptions options);
   ~Supervisor();  // close()
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -37,6 +38,9 @@ class Supervisor {
   // create it again. Returns false if the deadline passes first. Throws what Listener throws.
   bool listen(Deadline deadline);
 
+  // Connections from this process to the workers. Their number counts as that of other clients.
+  Direct direct();
+
   // Returns the summed counters of all workers, and the status of each worker under "each". For a
   // worker that has ended, or that does not answer within a second, the sum includes the counters
   // of its last answer, if it ever gave one.
@@ -48,7 +52,7 @@ class Supervisor {
 
  private:
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // a Direct may hold it for a moment
   ForkMark mark_;
 };
 

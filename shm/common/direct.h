@@ -1,0 +1,23 @@
+// How this process connects to a server or a supervisor of its own, without an address. Made by
+// Server and Supervisor; used by the client (client/endpoint.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "socket.h"
+
+namespace sidecall::shm {
+
+// Any thread may call the functions, also after the server has ended.
+struct Direct {
+  // A new connection, before the handshake. Does not wait. Throws UNREACHABLE (the server has
+  // ended), OUT_OF_MEMORY.
+  std::function<Socket()> connect;
+  // Whether a process is ready that runs calls.
+  std::function<bool()> is_ready;
+  // See Endpoint::generation().
+  std::function<uint64_t()> generation;
+};
+
+}  // namespace sidecall::shm
