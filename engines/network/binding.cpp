@@ -173,7 +173,7 @@ void NetworkBinding::send(int64_t timeout_ns, bool waits_next) {
   }
   sidecall_net_error error{};
   if (shared_->api.send(call_, sent_.data(), sent_.size(), output_names_.data(),
-                        output_names_.size(), ns_of(deadline_), shared_->is_pure ? 1 : 0,
+                        output_names_.size(), ns_of(deadline_), shared_->is_repeatable ? 1 : 0,
                         waits_next ? 1 : 0, &error) != SIDECALL_OK)
     throw_network_error(error);
   if (should_stop_.load(std::memory_order_seq_cst)) shared_->api.cancel(call_);

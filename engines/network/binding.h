@@ -38,9 +38,9 @@ struct NetworkShared {
   const uint64_t generation;  // the fork generation
   sidecall_net_client* client = nullptr;
   std::vector<TensorSpec> inputs, outputs;
-  // Whether a run may be executed twice: the model is a file, so it has no effects. Set before the
+  // Whether a run may be executed twice, because it has no effect but its answer. Set before the
   // first run of a caller.
-  bool is_pure = false;
+  bool is_repeatable = false;
   // Verifies servers that appear after the model was opened.
   Verifier verifier;
 

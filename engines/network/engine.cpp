@@ -188,7 +188,9 @@ std::shared_ptr<const Model> open_network(const std::string& uri,
   origin.deadline = deadline_after(kDefaultTimeoutNs);
   auto model =
       Model::from_engine(std::make_unique<NetworkEngine>(shared, origin.label), origin, options);
-  shared->is_pure = model->contract() != nullptr && !model->contract()->id.empty();
+  // A contract with an id describes a file, unless the server says that it runs something else.
+  const bool has_id = model->contract() != nullptr && !model->contract()->id.empty();
+  shared->is_repeatable = has_id && std::string_view(metadata.repeatable) != "no";
   const bool has_rows = model->is_verified() || !model->warning().empty();
   shared->verifier.set_check(
       [weak = std::weak_ptr<const Model>(model), has_rows]() -> std::optional<Clock::time_point> {

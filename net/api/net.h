@@ -52,6 +52,8 @@ typedef struct sidecall_net_tensors {
 typedef struct sidecall_net_metadata {
   sidecall_net_tensors inputs, outputs;
   const char* contract; /* NULL if the server has none */
+  const char*
+      repeatable; /* "yes" or "no" if the server tells whether a run may be executed twice */
 } sidecall_net_metadata;
 
 typedef struct sidecall_net_api {

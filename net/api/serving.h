@@ -31,6 +31,10 @@ typedef struct sidecall_net_service {
   int32_t is_verified;   /* 1 if the golden rows of the contract passed */
   /* 1 if a run may use the calling thread until it ends, 0 if it waits for another process. */
   int32_t is_local;
+  /* 1 if a run may be repeated, because it has no effect but its answer. */
+  int32_t is_repeatable;
+  /* Whether runs can be executed now. */
+  int32_t (*is_ready)(void* context);
   /* The id of the model that runs now; "" if there is none. Stays valid. */
   const char* (*model_id)(void* context);
 
@@ -54,12 +58,14 @@ typedef struct sidecall_net_service {
   int32_t (*finish)(sidecall_service_call* call, int32_t* out_is_over, sidecall_net_error* err);
   void (*cancel)(sidecall_service_call* call);
 
-  /* The results of the last run that succeeded, valid until the next one: all outputs in their
-   * order, or the answers as JSON text in the form of the records. */
+  /* The results of the last run that succeeded, valid until the next one or `rest`: all outputs in
+   * their order, or the answers as JSON text in the form of the records. */
   int32_t (*outputs_of)(sidecall_service_call* call, sidecall_net_tensors* out,
                         sidecall_net_error* err);
   int32_t (*records_of)(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
                         sidecall_net_error* err);
+  /* The call has no run for now: gives back what only a run needs. */
+  void (*rest)(sidecall_service_call* call);
   /* The faults of the last function that failed, as members of a JSON object, without braces:
    * "num_faults" and the list "faults"; "" if it has none. Valid until the next function is
    * called. */

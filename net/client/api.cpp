@@ -102,6 +102,7 @@ int32_t describe(sidecall_net_client* client, int64_t deadline, sidecall_net_met
     out->inputs = tensors_of(metadata.inputs, metadata.model_id, &client->inputs);
     out->outputs = tensors_of(metadata.outputs, metadata.model_id, &client->outputs);
     out->contract = metadata.contract.empty() ? nullptr : metadata.contract.c_str();
+    out->repeatable = metadata.repeatable.c_str();
   });
 }
 

@@ -116,6 +116,7 @@ Metadata read_grpc_metadata(std::string_view message) {
             read_entry(read_bytes(&reader), [&](std::string_view key, std::string_view value) {
               if (key == kContractKey) metadata.contract = value;
               if (key == kModelIdKey) metadata.model_id = model_id_of(value);
+              if (key == kRepeatableKey) metadata.repeatable = value;
             });
             break;
           default:

@@ -125,6 +125,7 @@ Metadata read_metadata(const std::string& body) {
   if (const json::Value* const properties = find(document, "properties")) {
     metadata.contract = text_at(*properties, kContractKey);
     metadata.model_id = model_id_of(text_at(*properties, kModelIdKey));
+    metadata.repeatable = text_at(*properties, kRepeatableKey);
   }
   return metadata;
 }

@@ -34,6 +34,8 @@ struct Metadata {
   std::vector<TensorSpec> inputs, outputs;
   std::string contract;  // "" if there is none
   std::string model_id;
+  // "yes" or "no": whether a run may be executed twice. "" if the server did not tell.
+  std::string repeatable;
   bool is_binary = false;  // over HTTP tensors travel in binary
 };
 

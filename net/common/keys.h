@@ -9,6 +9,9 @@ inline constexpr const char* kContractKey = "sidecall.contract";
 inline constexpr const char* kModelIdKey = "sidecall.model_id";
 // Among the properties of a model: "passed" if its golden rows ran when the server opened it.
 inline constexpr const char* kGoldenRowsKey = "sidecall.golden_rows";
+// Among the properties of a model: "yes" if a run has no effect but its answer, so that it may be
+// executed twice, else "no".
+inline constexpr const char* kRepeatableKey = "sidecall.repeatable";
 // A header of requests over HTTP: how many milliseconds the client waits for the answer.
 inline constexpr const char* kTimeoutHeader = "Sidecall-Timeout-Ms";
 // Trailers of an error over gRPC: the name of the status, and the faults as JSON in base64.

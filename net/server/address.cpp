@@ -21,9 +21,9 @@ namespace {
 
 void read_option(std::string_view name, const std::string& value, ServerAddress* address) {
   if (name == "host") return address->host_names.push_back(value);
-  if (name == "insecure") {
-    if (value != "yes") refuse("insecure=yes", "another value");
-    address->is_insecure = true;
+  if (name == "insecure" || name == "repeatable") {
+    if (value != "yes") refuse(std::string(name) + "=yes", "another value");
+    (name == "insecure" ? address->is_insecure : address->is_repeatable) = true;
     return;
   }
   const std::pair<std::string_view, std::string*> texts[] = {{"name", &address->name},
@@ -34,8 +34,10 @@ void read_option(std::string_view name, const std::string& value, ServerAddress*
   const auto* const known = std::find_if(std::begin(texts), std::end(texts),
                                          [&](const auto& each) { return each.first == name; });
   if (known == std::end(texts))
-    refuse("the options name, cert, key, client_ca, tokens, insecure and host in the query",
-           "another option");
+    refuse(
+        "the options name, cert, key, client_ca, tokens, insecure, repeatable and host in the "
+        "query",
+        "another option");
   if (!known->second->empty()) refuse("each option once", "'" + std::string(name) + "' twice");
   *known->second = value;
 }

@@ -172,6 +172,7 @@ Response model_metadata(const Site& site) {
   if (site.service.contract != nullptr) add_property(kContractKey, site.service.contract, &writer);
   if (!names.id.empty()) add_property(kModelIdKey, names.id, &writer);
   if (site.service.is_verified != 0) add_property(kGoldenRowsKey, "passed", &writer);
+  add_property(kRepeatableKey, site.is_repeatable() ? "yes" : "no", &writer);
   return grpc_answer(message);
 }
 
@@ -236,7 +237,7 @@ bool is_open_grpc(const std::string& target) {
 
 Response Router::answer_grpc(const Request& request) {
   const std::string_view method = method_of(request.target);
-  const bool is_ready = !site_.is_draining.load(std::memory_order_relaxed);
+  const bool is_ready = site_.is_ready();
   try {
     if (request.method != "POST" ||
         request.header("content-type").rfind("application/grpc", 0) != 0)

@@ -88,6 +88,7 @@ std::string metadata(const Site& site) {
   if (site.service.contract != nullptr) add(kContractKey, site.service.contract);
   if (!names.id.empty()) add(kModelIdKey, names.id);
   if (site.service.is_verified != 0) add(kGoldenRowsKey, "passed");
+  add(kRepeatableKey, site.is_repeatable() ? "yes" : "no");
   return out + "}}";
 }
 
@@ -182,7 +183,7 @@ Response Router::answer_http(const Request& request, Route route) {
     if (parts.model != names.name || (!parts.version.empty() && parts.version != names.version))
       return refusal(404, "expected the model of this server, got another name or version");
   }
-  const bool is_ready = !site_.is_draining.load(std::memory_order_relaxed);
+  const bool is_ready = site_.is_ready();
   if (path == "/v2/health/live") return json_response("{\"live\":true}");
   if (path == "/v2/health/ready" || route == Route::kHealth) {
     Response response = json_response(is_ready ? "{\"ready\":true}" : "{\"ready\":false}");

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sidecall/sidecall.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -88,6 +89,7 @@ int Listener::listen_at(const addrinfo& info) {
   if (socket.get() < 0) return errno;
   const int one = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // connections inherit it
   sockaddr_storage at{};
   std::memcpy(&at, info.ai_addr, info.ai_addrlen);
   const bool is_ipv6 = info.ai_family == AF_INET6;

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sidecall/sidecall.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -126,8 +125,6 @@ void Loop::accept_all(int listener) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) ::usleep(1000);
       return;
     }
-    const int one = 1;
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     try {
       add_client(fd, client_of(from));
     } catch (const std::exception&) {

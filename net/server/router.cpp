@@ -62,6 +62,10 @@ void require_memory(HeldMemory* memory, uint64_t bytes) {
                   std::to_string(bytes >> 20U) + " MiB: send it in binary or in parts");
 }
 
+bool Site::is_ready() const {
+  return !is_draining.load(std::memory_order_relaxed) && service.is_ready(service.context) != 0;
+}
+
 std::string all_metrics() {
   const std::lock_guard lock(g_mutex);
   std::vector<Metrics::Labelled> servers;

@@ -331,6 +331,7 @@ void Runs::end(RunPtr run) {
   const bool is_small =
       order.request_bytes <= kMaxIdleBytes && response.body.size() <= kMaxIdleBytes;
   if (is_reusable && is_small && idle_.size() < kMaxIdle) {
+    service_.rest(run->call.get());
     idle_.push_back(std::move(run));
   } else {
     // The engine may keep the call, and with it the descriptor.
