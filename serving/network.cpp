@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fork_generation.h"
 #include "base/json_text.h"
 #include "base/utf8.h"
 #include "core/call.h"
@@ -23,6 +24,15 @@ struct NetworkService {
   static NetworkServer& of(void* context) { return *static_cast<NetworkServer*>(context); }
 
   static const char* model_id(void* context) { return of(context).model_->id().c_str(); }
+
+  static int32_t is_ready(void* context) {
+    const NetworkServer& server = of(context);
+    try {
+      return !server.execution_.is_ready || server.execution_.is_ready() ? 1 : 0;
+    } catch (const std::exception&) {
+      return 0;
+    }
+  }
 
   static int32_t open_call(void* context, size_t max_fault_bytes, sidecall_service_call** out,
                            sidecall_net_error* err);
@@ -195,6 +205,16 @@ int32_t records_of(sidecall_service_call* call, const char** out_json, size_t* o
   });
 }
 
+// A run in another process needs a connection. Each run takes the one that leads to the least busy
+// process, so the calls do not keep theirs.
+void rest(sidecall_service_call* call) {
+  try {
+    call->call.disconnect();
+  } catch (const std::exception&) {
+    // The call is in use or has no memory, and keeps its connection.
+  }
+}
+
 const char* faults_of(sidecall_service_call* call) { return call->faults.c_str(); }
 
 std::vector<sidecall_net_tensor> tensors_of(const std::vector<TensorSpec>& specs) {
@@ -211,24 +231,26 @@ int32_t NetworkService::open_call(void* context, size_t max_fault_bytes,
                                   sidecall_service_call** out, sidecall_net_error* err) {
   return guard(nullptr, err, [&] {
     const NetworkServer& server = of(context);
-    *out = new sidecall_service_call(server.model_, server.is_lazy_, max_fault_bytes);
+    *out = new sidecall_service_call(server.model_, !server.execution_.is_local, max_fault_bytes);
   });
 }
 
-NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model, bool is_local,
-                             const sidecall_server_options& options, std::shared_ptr<ServerLog> log)
+NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model,
+                             Execution execution, const sidecall_server_options& options,
+                             std::shared_ptr<ServerLog> log)
     : api_(net_serving_library()),
       model_(std::move(model)),
       log_(std::move(log)),
       title_(model_->title()),
       inputs_(tensors_of(model_->signature().inputs)),
       outputs_(tensors_of(model_->signature().outputs)),
-      is_lazy_(!is_local) {
+      execution_(std::move(execution)),
+      generation_(fork_generation()) {
   constexpr int32_t kDefaultConnections = 1024, kDefaultPerClient = 512;
   constexpr uint64_t kMebibyte = UINT64_C(1) << 20;
   constexpr uint64_t kDefaultBytes = 256 * kMebibyte, kDefaultMemory = 4096 * kMebibyte;
   const auto or_default = [](auto value, auto otherwise) { return value == 0 ? otherwise : value; };
-  const sidecall_net_service service = describe(is_local);
+  const sidecall_net_service service = describe();
   const sidecall_net_server_options limits = {
       std::max(options.num_threads, 1),
       or_default(options.max_connections, kDefaultConnections),
@@ -243,9 +265,12 @@ NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model,
   }
 }
 
-NetworkServer::~NetworkServer() { api_.close(server_); }
+// A forked child does not have the threads that `close` would wait for, so it leaks the server.
+NetworkServer::~NetworkServer() {
+  if (generation_ == fork_generation()) api_.close(server_);
+}
 
-sidecall_net_service NetworkServer::describe(bool is_local) {
+sidecall_net_service NetworkServer::describe() {
   const Contract* const contract = model_->contract();
   sidecall_net_service service{};
   service.context = this;
@@ -259,7 +284,9 @@ sidecall_net_service NetworkServer::describe(bool is_local) {
   service.has_records = contract == nullptr ? 0 : 1;
   service.logs_requests = log_->takes(shm::LogLevel::kDebug) ? 1 : 0;
   service.is_verified = model_->is_verified() ? 1 : 0;
-  service.is_local = is_local ? 1 : 0;
+  service.is_local = execution_.is_local ? 1 : 0;
+  service.is_repeatable = execution_.is_repeatable ? 1 : 0;
+  service.is_ready = &NetworkService::is_ready;
   service.model_id = &NetworkService::model_id;
   service.open_call = &NetworkService::open_call;
   service.close_call = &close_call;
@@ -272,6 +299,7 @@ sidecall_net_service NetworkServer::describe(bool is_local) {
   service.cancel = &cancel;
   service.outputs_of = &outputs_of;
   service.records_of = &records_of;
+  service.rest = &rest;
   service.faults_of = &faults_of;
   service.log = &NetworkService::log;
   return service;

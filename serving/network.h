@@ -4,6 +4,7 @@
 
 #include <sidecall/server.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,10 +16,17 @@
 
 namespace sidecall {
 
+// How a served model executes its runs.
+struct Execution {
+  bool is_local = false;           // in this process, by its engine
+  bool is_repeatable = false;      // a run has no effect but its answer
+  std::function<bool()> is_ready;  // whether runs can be executed now; empty for always
+};
+
 class NetworkServer final : public Server {
  public:
-  // `is_local`: runs happen in this process. Throws the errors that sidecall_server_open documents.
-  NetworkServer(const char* at, std::shared_ptr<const Model> model, bool is_local,
+  // Throws the errors that sidecall_server_open documents.
+  NetworkServer(const char* at, std::shared_ptr<const Model> model, Execution execution,
                 const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
   ~NetworkServer() override;
 
@@ -27,14 +35,15 @@ class NetworkServer final : public Server {
   int ended_fd() const noexcept override;
 
  private:
-  sidecall_net_service describe(bool is_local);
+  sidecall_net_service describe();
 
   const sidecall_net_server_api& api_;
   const std::shared_ptr<const Model> model_;
   const std::shared_ptr<ServerLog> log_;
   const std::string title_;
   std::vector<sidecall_net_tensor> inputs_, outputs_;
-  const bool is_lazy_;
+  const Execution execution_;
+  const uint64_t generation_;  // the fork generation
   sidecall_net_server* server_ = nullptr;
 
   friend struct NetworkService;

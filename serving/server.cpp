@@ -11,6 +11,7 @@
 #include "core/sha256.h"
 #include "core/signature_json.h"
 #include "engines/network/engine.h"
+#include "engines/remote/engine.h"
 #include "engines/remote/errors.h"
 #include "function.h"
 #include "network.h"
@@ -88,7 +89,65 @@ std::vector<bool> in_place_or_none(std::vector<bool> in_place, const Model& mode
   return in_place;
 }
 
+// A file has no effects. Its engine runs in this process; other models are in another one.
+Execution execution_of(const Model& model) {
+  const bool is_file = model.file() != nullptr;
+  return {is_file, is_file, {}};
+}
+
+// A function that is served over the network only. It runs on the threads of a server without an
+// address, as it does behind shm:, so that no more threads call it than the options say.
+class FrontedServer final : public Server {
+ public:
+  FrontedServer(std::unique_ptr<ModelServer> behind, const char* at,
+                const sidecall_model_options& defaults, const sidecall_server_options& options,
+                const std::shared_ptr<ServerLog>& log)
+      : behind_(std::move(behind)),
+        front_(serve_in_front(at, &behind_->behind(), defaults, options, log)) {}
+
+  std::string status() const override {
+    std::string text = behind_->status();
+    text.pop_back();  // the closing brace
+    return text + ",\"network\":[" + front_->status() + "]}";
+  }
+  bool drain(int64_t timeout_ns) override {
+    const shm::Deadline deadline = shm::Deadline::after(timeout_ns);
+    const bool is_done = front_->drain(timeout_ns);
+    return behind_->drain(deadline.is_never() ? -1 : deadline.left_ns()) && is_done;
+  }
+  int ended_fd() const noexcept override { return behind_->ended_fd(); }
+  Behind& behind() override { return behind_->behind(); }
+
+ private:
+  std::unique_ptr<ModelServer> behind_;
+  std::unique_ptr<Server> front_;  // destroyed first
+};
+
 }  // namespace
+
+std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
+                                       const sidecall_model_options& defaults,
+                                       const sidecall_server_options& options,
+                                       std::shared_ptr<ServerLog> log) {
+  if (!is_network(at))
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "at: expected an address for HTTP or gRPC, got '" + std::string(at) + "'");
+  const Execution execution{false, false, behind->direct().is_ready};
+  return std::make_unique<NetworkServer>(at, behind->model(defaults), execution, options,
+                                         std::move(log));
+}
+
+std::shared_ptr<const Model> Behind::model(const sidecall_model_options& defaults) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const Model> model = model_.lock();
+  if (model == nullptr) model_ = model = open_direct("model", direct_, defaults);
+  return model;
+}
+
+Behind& Server::behind() {
+  throw Error(SIDECALL_UNSUPPORTED,
+              "behind: expected a server of a function or one at shm:, got another one");
+}
 
 ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& model,
                          std::vector<bool> in_place, const sidecall_server_options& options,
@@ -96,12 +155,14 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
     : log_(std::move(log)),
       handler_(model),
       server_(describe_service(*model, in_place_or_none(std::move(in_place), *model, options)),
-              &handler_, channel_options(options, log_function(log_))) {
+              &handler_, channel_options(options, log_function(log_))),
+      behind_(server_.direct()) {
   try {
     if (at == nullptr) {
+      // The parent process connects.
       server_.control(inherited_control_socket(),
                       options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
-    } else {
+    } else if (at != kNoAddress) {
       server_.listen(address_of(at));
     }
   } catch (...) {
@@ -122,7 +183,7 @@ std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const 
                                     const sidecall_server_options& options,
                                     const std::shared_ptr<ServerLog>& log) {
   if (at != nullptr && is_network(at))
-    return std::make_unique<NetworkServer>(at, model, model->file() != nullptr, options, log);
+    return std::make_unique<NetworkServer>(at, model, execution_of(*model), options, log);
   std::vector<bool> in_place;
   if (const OnnxFile* file = model->file()) in_place = model->engine().readable_in_place(*file);
   return with_core_errors(
@@ -134,16 +195,20 @@ std::unique_ptr<Server> serve_function(const char* at, const sidecall_service& s
                                        const sidecall_server_options& options,
                                        const std::shared_ptr<ServerLog>& log) {
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
-  if (at != nullptr && is_network(at))
-    return std::make_unique<NetworkServer>(at, model, true, options, log);
   // Numeric inputs are read in place: server.h documents that a client may change them at any
   // moment. Bool inputs are copied all the same: a bool that is neither 0 nor 1 is undefined
   // behaviour for compilers and libraries, so the bytes must not change after they were checked.
   std::vector<bool> in_place;
   for (const TensorSpec& input : model->signature().inputs)
     in_place.push_back(input.dtype != SIDECALL_DTYPE_BOOL);
-  return with_core_errors(
-      [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
+  const auto serve = [&](const char* where) {
+    return with_core_errors([&] {
+      return std::make_unique<ModelServer>(where, model, std::move(in_place), options, log);
+    });
+  };
+  if (at == nullptr || !is_network(at)) return serve(at);
+  return std::make_unique<FrontedServer>(serve(ModelServer::kNoAddress), at, verification, options,
+                                         log);
 }
 
 }  // namespace sidecall

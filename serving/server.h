@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "behind.h"
 #include "core/model.h"
 #include "log.h"
 #include "model.h"
@@ -28,26 +29,40 @@ class Server {
   virtual std::string status() const = 0;
   virtual bool drain(int64_t timeout_ns) = 0;
   virtual int ended_fd() const noexcept = 0;
+  // For servers in front of this one. Throws UNSUPPORTED if no other server can be in front.
+  virtual Behind& behind();
 };
 
 // Owns the channel's server, the handler of its requests and its log.
 class ModelServer final : public Server {
  public:
-  // `at` is shm:NAME or shm:///path, or nullptr for connections that arrive over the socket that
-  // SIDECALL_FD names. `in_place`: for each input, whether the engine may read it in memory that
-  // the client can still write to. Throws the errors that sidecall_server_open documents.
+  static constexpr char kNoAddress[] = "";  // compared by its own address
+
+  // `at` is shm:NAME or shm:///path, nullptr for connections that arrive over the socket that
+  // SIDECALL_FD names, or kNoAddress: then only servers in front of it connect. `in_place`: for
+  // each input, whether the engine may read it in memory that the client can still write to.
+  // Throws the errors that sidecall_server_open documents.
   ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
               const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
 
   std::string status() const override;
   bool drain(int64_t timeout_ns) override;
   int ended_fd() const noexcept override { return server_.ended_fd(); }
+  Behind& behind() override { return behind_; }
 
  private:
   const std::shared_ptr<ServerLog> log_;
   ModelHandler handler_;
   shm::Server server_;  // destroyed before the handler, which it uses
+  Behind behind_;
 };
+
+// Serves, over HTTP or gRPC, what a server or a supervisor of this process serves. Throws the
+// errors that sidecall_server_open_front documents.
+std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
+                                       const sidecall_model_options& defaults,
+                                       const sidecall_server_options& options,
+                                       std::shared_ptr<ServerLog> log);
 
 std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const Model>& model,
                                     const sidecall_server_options& options,

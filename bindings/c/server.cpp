@@ -9,6 +9,7 @@
 #include "shm/client/client.h"
 #include "shm/client/endpoint.h"
 #include "structs.h"
+#include "supervisor.h"
 #include "texts.h"
 
 using sidecall::Error;
@@ -58,6 +59,34 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
     verification.verify = verify;
     *out_server = new sidecall_server{
         sidecall::serve_function(at, served, verification, known, sidecall::make_log(known))};
+  });
+}
+
+sidecall_status sidecall_server_open_front(sidecall_server* behind, const char* at,
+                                           const sidecall_server_options* options,
+                                           sidecall_server** out_server, sidecall_error* err) {
+  if (out_server != nullptr) *out_server = nullptr;
+  return guard(err, [&] {
+    require(behind != nullptr && at != nullptr && out_server != nullptr,
+            "behind, at and out_server must not be NULL");
+    const sidecall_server_options known = sidecall::checked_options(options);
+    *out_server = new sidecall_server{sidecall::serve_in_front(at, &use(behind).behind(),
+                                                               sidecall::default_model_options(),
+                                                               known, sidecall::make_log(known))};
+  });
+}
+
+sidecall_status sidecall_supervisor_open_front(sidecall_supervisor* supervisor, const char* at,
+                                               const sidecall_server_options* options,
+                                               sidecall_server** out_server, sidecall_error* err) {
+  if (out_server != nullptr) *out_server = nullptr;
+  return guard(err, [&] {
+    require(supervisor != nullptr && at != nullptr && out_server != nullptr,
+            "supervisor, at and out_server must not be NULL");
+    const sidecall_server_options known = sidecall::checked_options(options);
+    *out_server = new sidecall_server{sidecall::serve_in_front(
+        at, &sidecall::behind_of(*supervisor), sidecall::default_model_options(), known,
+        sidecall::make_log(known))};
   });
 }
 

@@ -1,13 +1,17 @@
-// sidecall_supervisor_*: checks pointers and forwards to shm/supervisor/supervisor.h.
+// Most of sidecall_supervisor_*: checks pointers and forwards to shm/supervisor/supervisor.h.
 #include "shm/supervisor/supervisor.h"
 
 #include <sidecall/server.h>
+
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "engines/remote/errors.h"
 #include "guard.h"
 #include "server_options.h"
 #include "serving/options.h"
+#include "supervisor.h"
 #include "texts.h"
 
 using sidecall::Error;
@@ -16,15 +20,17 @@ using sidecall::require;
 using sidecall::with_core_errors;
 
 struct sidecall_supervisor {
-  sidecall_supervisor(std::string address, const sidecall_server_options& options)
+  sidecall_supervisor(std::optional<std::string> address, const sidecall_server_options& options)
       : log(sidecall::make_log(options)),
         supervisor(std::move(address),
-                   sidecall::channel_options(options, sidecall::log_function(log))) {}
+                   sidecall::channel_options(options, sidecall::log_function(log))),
+        behind(supervisor.direct()) {}
 
   // Declared first, so that it is destroyed after the supervisor: the destructor of the log waits
   // (0.2 s at most) until all events are written.
   std::shared_ptr<sidecall::ServerLog> log;
   sidecall::shm::Supervisor supervisor;
+  sidecall::Behind behind;
 };
 
 namespace {
@@ -36,6 +42,8 @@ sidecall::shm::Supervisor& use(sidecall_supervisor* supervisor) {
 
 }  // namespace
 
+sidecall::Behind& sidecall::behind_of(sidecall_supervisor& supervisor) { return supervisor.behind; }
+
 extern "C" {
 
 sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_options* options,
@@ -43,10 +51,12 @@ sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_o
                                          sidecall_error* err) {
   if (out_supervisor != nullptr) *out_supervisor = nullptr;
   return guard(err, [&] {
-    require(at != nullptr && out_supervisor != nullptr, "at and out_supervisor must not be NULL");
+    require(out_supervisor != nullptr, "out_supervisor must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
+    std::optional<std::string> address;
+    if (at != nullptr) address = sidecall::address_of(at);
     *out_supervisor =
-        with_core_errors([&] { return new sidecall_supervisor(sidecall::address_of(at), known); });
+        with_core_errors([&] { return new sidecall_supervisor(std::move(address), known); });
   });
 }
 

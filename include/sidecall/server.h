@@ -298,6 +298,30 @@ SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_stat
 SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event,
                                        const char *facts);
 
+/* ---- HTTP and gRPC in front of a server ------------------------------------------------------ */
+
+/* Serves over HTTP or gRPC what `behind` serves. All calls run on the threads of `behind`; this
+ * server reads requests and writes answers. So one set of threads answers calls over shared memory,
+ * HTTP and gRPC alike.
+ *
+ * behind          a server at an shm: address, or one of sidecall_server_open_service. It must be
+ *                 closed after this server
+ * at              an address for HTTP or gRPC, as for sidecall_server_open. With the option
+ *                 repeatable=yes clients may send a run again that may have been executed; for a
+ *                 function whose runs have no effect but their answer
+ * options         as for sidecall_server_open over HTTP and gRPC. num_threads threads share the
+ *                 connections
+ * out_server      closed with sidecall_server_close
+ *
+ * For the end, drain this server first and `behind` afterwards.
+ *
+ * Errors: those of sidecall_server_open, and UNSUPPORTED (`behind` serves a file over HTTP or gRPC
+ * itself). */
+SIDECALL_API sidecall_status sidecall_server_open_front(sidecall_server *behind, const char *at,
+                                                        const sidecall_server_options *options,
+                                                        sidecall_server **out_server,
+                                                        sidecall_error *err);
+
 /* ---- Status and end of a server -------------------------------------------------------------- */
 
 /* Returns the counters of a server as JSON; docs/serving.md lists the members. `sidecall status`
@@ -343,13 +367,14 @@ SIDECALL_API void sidecall_server_close(sidecall_server *server);
 
 /* ---- Workers behind one address -------------------------------------------------------------- */
 
-/* Accepts connections at one address and hands each to the worker process that has the fewest. The
- * caller starts the workers, which serve with `at` NULL (sidecall_server_open). */
+/* Accepts connections, usually at one address, and hands each to the worker process that has the
+ * fewest. The caller starts the workers, which serve with `at` NULL (sidecall_server_open). */
 typedef struct sidecall_supervisor sidecall_supervisor;
 
 /* Opens a supervisor without workers. The address appears later, by sidecall_supervisor_listen.
  *
- * at              as for sidecall_server_open, but not NULL
+ * at              shm:NAME or shm:///path; NULL for none, if sidecall_supervisor_open_front gives
+ *                 the workers their addresses
  * options         only allow_uids, num_allow_uids, group, max_connections (of all workers
  *                 together), log and log_context are used; NULL for the defaults
  * out_supervisor  the handle, which the caller closes with sidecall_supervisor_close
@@ -391,6 +416,17 @@ SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *su
  * Errors: TIMEOUT, and those of sidecall_server_open. */
 SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor,
                                                         int64_t wait_ns, sidecall_error *err);
+
+/* Like sidecall_server_open_front, with the workers behind. Call it when a worker is ready: after
+ * sidecall_supervisor_listen. The server tells that it is ready as long as a worker is. Close it
+ * before the supervisor.
+ *
+ * Errors: those of sidecall_server_open_front, and TIMEOUT (no worker became ready within 30 s). */
+SIDECALL_API sidecall_status sidecall_supervisor_open_front(sidecall_supervisor *supervisor,
+                                                            const char *at,
+                                                            const sidecall_server_options *options,
+                                                            sidecall_server **out_server,
+                                                            sidecall_error *err);
 
 /* Returns the counters of all workers together as JSON, and those of each worker under "each". The
  * caller closes *out.

@@ -113,6 +113,16 @@ class Server {
     });
   }
 
+  /* sidecall_server_open_front: serves over HTTP or gRPC what `behind` serves. */
+  static Server in_front_of(const Server &behind, const std::string &at,
+                            const ServerOptions &options = ServerOptions()) {
+    Server front;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_server_open_front(behind.get(), at.c_str(), &options, &front.server_, err);
+    });
+    return front;
+  }
+
   Server(Server &&other) noexcept
       : server_(std::exchange(other.server_, nullptr)), handler_(std::move(other.handler_)) {}
   Server &operator=(Server &&other) noexcept {
@@ -145,6 +155,8 @@ class Server {
 
  private:
   using Handler = std::function<void(Request &)>;
+
+  Server() = default;
 
   static sidecall_status answer(void *context, sidecall_request *given) noexcept {
     try {

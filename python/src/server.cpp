@@ -120,6 +120,40 @@ py::object Server::of_function(const std::optional<std::string>& at,
   return give_to_python(std::move(server));
 }
 
+py::object Server::in_front_of(const std::string& at, const py::dict& options,
+                               const py::object& log, OpenFront open) {
+  auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log), nullptr);
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  sidecall_server* opened = nullptr;
+  {
+    const WithoutGil scope;
+    status = open(at.c_str(), server->options_->get(), &opened, error.get());
+    open = nullptr;  // closes the server behind if another thread has closed its handle
+  }
+  error.check(status);
+  server->server_ = {opened, sidecall_server_close};
+  return give_to_python(std::move(server));
+}
+
+py::object Server::front(const std::string& at, const py::dict& options, const py::object& log) {
+  return in_front_of(at, options, log,
+                     [behind = handle()](const char* where, const sidecall_server_options* known,
+                                         sidecall_server** out, sidecall_error* err) {
+                       return sidecall_server_open_front(behind.get(), where, known, out, err);
+                     });
+}
+
+py::object Supervisor::front(const std::string& at, const py::dict& options,
+                             const py::object& log) {
+  return Server::in_front_of(
+      at, options, log,
+      [behind = handle()](const char* where, const sidecall_server_options* known,
+                          sidecall_server** out, sidecall_error* err) {
+        return sidecall_supervisor_open_front(behind.get(), where, known, out, err);
+      });
+}
+
 std::shared_ptr<sidecall_server> Server::handle() const {
   if (server_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the server is closed");
   return server_;
@@ -157,14 +191,15 @@ void Server::close() {
   server.reset();
 }
 
-Supervisor::Supervisor(const std::string& at, const py::dict& options, const py::object& log)
+Supervisor::Supervisor(const std::optional<std::string>& at, const py::dict& options,
+                       const py::object& log)
     : options_(std::make_unique<ServerOptions>(options, log)) {
   CallError error;
   sidecall_status status = SIDECALL_OK;
   sidecall_supervisor* opened = nullptr;
   {
     const WithoutGil scope;
-    status = sidecall_supervisor_open(at.c_str(), options_->get(), &opened, error.get());
+    status = sidecall_supervisor_open(c_str(at), options_->get(), &opened, error.get());
   }
   error.check(status);
   supervisor_ = {opened, sidecall_supervisor_close};
@@ -231,12 +266,14 @@ void add_server(py::module_& module) {
       .def("status", &Server::status)
       .def_property_readonly("fd", &Server::fd)
       .def("drain", &Server::drain, py::arg("timeout_ns"))
+      .def("front", &Server::front, py::arg("at"), py::arg("options"), py::arg("log"))
       .def("close", &Server::close);
   py::class_<Supervisor>(module, "Supervisor", plain_type(), py::is_final())
       .def("add", &Supervisor::add, py::arg("worker"))
       .def("remove", &Supervisor::remove, py::arg("worker"))
       .def_property_readonly("num_ready", &Supervisor::num_ready)
       .def("listen", &Supervisor::listen, py::arg("wait_ns"))
+      .def("front", &Supervisor::front, py::arg("at"), py::arg("options"), py::arg("log"))
       .def("status", &Supervisor::status)
       .def("close", &Supervisor::close);
   module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"),
@@ -246,7 +283,7 @@ void add_server(py::module_& module) {
              py::arg("options"), py::arg("log"));
   module.def(
       "supervise",
-      [](const std::string& at, const py::dict& options, const py::object& log) {
+      [](const std::optional<std::string>& at, const py::dict& options, const py::object& log) {
         return give_to_python(std::make_unique<Supervisor>(at, options, log));
       },
       py::arg("at"), py::arg("options"), py::arg("log"));

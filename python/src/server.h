@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 #include <sidecall/server.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,6 +75,13 @@ class Server {
                                 py::object on_error, int32_t verify, const py::dict& options,
                                 const py::object& log);
 
+  // Opens a server for HTTP or gRPC in front of another one, as `open` says.
+  using OpenFront = std::function<sidecall_status(const char* at, const sidecall_server_options*,
+                                                  sidecall_server**, sidecall_error*)>;
+  static py::object in_front_of(const std::string& at, const py::dict& options,
+                                const py::object& log, OpenFront open);
+  py::object front(const std::string& at, const py::dict& options, const py::object& log);
+
   py::str status() const;
   int fd() const;
   bool drain(int64_t timeout_ns);
@@ -91,7 +99,7 @@ class Server {
 
 class Supervisor {
  public:
-  Supervisor(const std::string& at, const py::dict& options, const py::object& log);
+  Supervisor(const std::optional<std::string>& at, const py::dict& options, const py::object& log);
   Supervisor() = default;
   ~Supervisor() { close(); }
   Supervisor(const Supervisor&) = delete;
@@ -102,6 +110,7 @@ class Supervisor {
   void remove(int32_t worker);
   int32_t num_ready() const;
   bool listen(int64_t wait_ns);
+  py::object front(const std::string& at, const py::dict& options, const py::object& log);
   py::str status();
   void close();
 

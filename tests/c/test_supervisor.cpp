@@ -300,3 +300,42 @@ TEST_CASE("a supervisor cannot take the address of a running server") {
   CHECK(sidecall_supervisor_open(address.c_str(), nullptr, &second, error()) == SIDECALL_BUSY);
   CHECK(second == nullptr);
 }
+
+TEST_CASE("a supervisor without an address serves nothing by itself") {
+  sidecall_supervisor* supervisor = nullptr;
+  REQUIRE(sidecall_supervisor_open(nullptr, nullptr, &supervisor, error()) == SIDECALL_OK);
+  CHECK(sidecall_supervisor_listen(supervisor, 0, error()) == SIDECALL_TIMEOUT);
+  int32_t fd = -1;
+  REQUIRE(sidecall_supervisor_add(supervisor, 0, &fd, error()) == SIDECALL_OK);
+  {
+    const sidecall::Server first = worker(fd, 1);
+    CHECK(sidecall_supervisor_listen(supervisor, 5'000'000'000, error()) == SIDECALL_OK);
+    CHECK(sidecall_supervisor_num_ready(supervisor) == 1);
+  }
+  sidecall_supervisor_close(supervisor);
+}
+
+TEST_CASE("only HTTP and gRPC can be in front of a server or of workers") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  const sidecall::Server behind = worker(supervisor.add(0), 1);
+  sidecall_server* front = nullptr;
+  for (const char* at : {"shm:other", "fraud.onnx", ""}) {
+    CHECK(sidecall_supervisor_open_front(supervisor.get(), at, nullptr, &front, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+    CHECK(front == nullptr);
+    CHECK(sidecall_server_open_front(behind.get(), at, nullptr, &front, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+    CHECK(std::string(last().message).find("HTTP or gRPC") != std::string::npos);
+  }
+  for (const char* at : {"http://127.0.0.1:0", static_cast<const char*>(nullptr)}) {
+    CHECK(sidecall_supervisor_open_front(nullptr, at, nullptr, &front, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+    CHECK(sidecall_server_open_front(nullptr, at, nullptr, &front, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+  }
+  CHECK(sidecall_server_open_front(behind.get(), nullptr, nullptr, &front, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_open_front(behind.get(), "http://127.0.0.1:0", nullptr, nullptr, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
+}

@@ -1,0 +1,13 @@
+// Lets server.cpp put a server in front of a supervisor.
+#pragma once
+
+#include <sidecall/server.h>
+
+#include "serving/behind.h"
+
+namespace sidecall {
+
+// The workers of a supervisor.
+Behind& behind_of(sidecall_supervisor& supervisor);
+
+}  // namespace sidecall
