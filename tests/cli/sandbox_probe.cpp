@@ -1,7 +1,8 @@
-// sandbox-probe FOLDER FILE: confines itself as `sidecall serve --sandbox` does, then attempts what
-// a model that controls the process might attempt: on the main thread, and on a thread that started
-// between the two steps of the confinement. Prints one line for each attempt to standard error: the
-// thread, the attempt, and the error or "done".
+// sandbox-probe FOLDER FILE [READABLE]: confines itself as `sidecall serve --sandbox` does, then
+// attempts what a model that controls the process might attempt: on the main thread, and on a
+// thread that started between the two steps of the confinement. Prints one line for each attempt to
+// standard error: the thread, the attempt, and the error or "done". READABLE is the folder of files
+// that a server over HTTP reads again: then it also attempts what these rights could open up.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -86,8 +87,49 @@ std::vector<std::pair<const char*, std::function<long()>>> attempts(const std::s
   };
 }
 
-void try_all(const char* thread, const std::string& folder, const std::string& file) {
-  for (const auto& [what, attempt] : attempts(folder, file)) {
+// The folder has a file `tokens`, and a link `link` to /etc/passwd. `socket` is a TCP socket.
+std::vector<std::pair<const char*, std::function<long()>>> attempts_over_http(
+    const std::string& folder, int socket) {
+  const std::string file = folder + "/tokens";
+  return {
+      {"read the tokens", [=] { return open(file.c_str(), O_RDONLY | O_CLOEXEC); }},
+      {"change the tokens", [=] { return open(file.c_str(), O_WRONLY); }},
+      {"cut the tokens", [=] { return open(file.c_str(), O_RDONLY | O_TRUNC); }},
+      {"open the tokens by path only", [=] { return open(file.c_str(), O_PATH); }},
+      {"make a file beside them",
+       [=] { return open((folder + "/other").c_str(), O_RDONLY | O_CREAT, 0600); }},
+      {"follow a link", [=] { return open((folder + "/link").c_str(), O_RDONLY); }},
+      {"go up", [=] { return open((folder + "/../other").c_str(), O_RDONLY); }},
+      {"list the folder of the tokens",
+       [=] { return open(folder.c_str(), O_RDONLY | O_DIRECTORY); }},
+      {"read its own memory", [] { return open("/proc/self/mem", O_RDONLY); }},
+      {"bind a TCP socket",
+       [=] {
+         sockaddr_in to{};
+         to.sin_family = AF_INET;
+         return bind(socket, reinterpret_cast<sockaddr*>(&to), sizeof to);
+       }},
+      {"listen", [=] { return listen(socket, 1); }},
+      {"connect a TCP socket",
+       [=] {
+         sockaddr_in to{};
+         to.sin_family = AF_INET;
+         to.sin_port = htons(1);
+         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+         return connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof to);
+       }},
+      {"send to an address",
+       [=] {
+         sockaddr_in to{};
+         to.sin_family = AF_INET;
+         return sendto(socket, "x", 1, MSG_FASTOPEN, reinterpret_cast<sockaddr*>(&to), sizeof to);
+       }},
+  };
+}
+
+void try_all(const char* thread,
+             const std::vector<std::pair<const char*, std::function<long()>>>& all) {
+  for (const auto& [what, attempt] : all) {
     errno = 0;
     const long result = attempt();
     std::fprintf(stderr, "%s|%s|%s\n", thread, what, result < 0 ? strerrorname_np(errno) : "done");
@@ -97,20 +139,31 @@ void try_all(const char* thread, const std::string& folder, const std::string& f
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   const std::string folder = argv[1], file = argv[2];
+  sidecall::cli::Needs needs;
+  needs.socket_folders = {folder};
+  if (argc == 4) {
+    needs.read_folders.emplace_back(argv[3]);
+    needs.ports.push_back(0);
+  }
+  auto all = attempts(folder, file);
+  if (argc == 4) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    for (const auto& each : attempts_over_http(argv[3], socket)) all.push_back(each);
+  }
   std::mutex confined;
   confined.lock();
   // Landlock confines this thread and the threads that it starts from now on. seccomp confines all.
-  std::string failure = sidecall::cli::confine_files(folder);
+  std::string failure = sidecall::cli::confine_files(needs);
   std::thread earlier([&] {
     const std::lock_guard<std::mutex> wait(confined);
-    try_all("earlier", folder, file);
+    try_all("earlier", all);
   });
-  if (failure.empty()) failure = sidecall::cli::confine_calls();
+  if (failure.empty()) failure = sidecall::cli::confine_calls(!needs.read_folders.empty());
   if (!failure.empty()) std::fprintf(stderr, "failed|%s|\n", failure.c_str());
   confined.unlock();
   earlier.join();
-  try_all("main", folder, file);
+  try_all("main", all);
   return 0;
 }

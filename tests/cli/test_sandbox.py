@@ -22,23 +22,46 @@ def at(tmp_path: Path) -> str:
     return f"shm:{tmp_path}/jobs.sock"
 
 
-def test_a_confined_process_can_do_nothing_but_serve(tmp_path: Path) -> None:
-    folder, other = tmp_path / "folder", tmp_path / "other"
+def attempts_of(folder: Path, file: Path, *readable: Path) -> list[tuple[str, str, str]]:
+    """What the probe attempted: the thread, the attempt and the result."""
     folder.mkdir()
     (folder / "socket").touch()
-    other.touch()
+    file.touch()
     done = subprocess.run(
-        [BUILD / "bin/sandbox-probe", folder, other], capture_output=True, text=True, check=True
+        [BUILD / "bin/sandbox-probe", folder, file, *readable],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = [tuple(line.split("|")) for line in done.stderr.splitlines()]
     assert {thread for thread, _, _ in found} == {"earlier", "main"}
+    assert file.exists()
+    return found
+
+
+def test_a_confined_process_can_do_nothing_but_serve(tmp_path: Path) -> None:
+    found = attempts_of(tmp_path / "folder", tmp_path / "other")
     assert len(found) >= 36
     for thread, what, result in found:
         if what in ALLOWED:
             assert result == "done", (thread, what)
         else:
             assert result in ("EPERM", "EACCES"), (thread, what, result)
-    assert other.exists()
+
+
+def test_a_process_confined_for_http_can_only_read_its_own_files(tmp_path: Path) -> None:
+    readable = tmp_path / "secrets"
+    readable.mkdir()
+    (readable / "tokens").write_text("token\n")
+    (readable / "link").symlink_to("/etc/passwd")
+    found = attempts_of(tmp_path / "folder", tmp_path / "other", readable)
+    assert len(found) >= 62
+    for thread, what, result in found:
+        if what in ALLOWED | {"read the tokens"}:
+            assert result == "done", (thread, what)
+        else:
+            assert result in ("EPERM", "EACCES"), (thread, what, result)
+    assert (readable / "tokens").read_text() == "token\n"
 
 
 def test_a_confined_server_gives_the_same_answers(sidecall, jobs, at):

@@ -261,10 +261,12 @@ def test_the_case_gives_the_expected_outcome_over_the_network(
     run_case(case, lambda: sidecall.open(uri, **how), without_dimension_names)
 
 
-@pytest.fixture(scope="module")
-def network_servers(network_library: Path) -> Iterator[Servers]:
+@pytest.fixture(scope="module", params=["open", pytest.param("confined", marks=pytest.mark.long)])
+def network_servers(network_library: Path, request: pytest.FixtureRequest) -> Iterator[Servers]:
     assert network_library.is_file()
-    started = Servers(network=True)
+    started = Servers(
+        network=True, options=["--sandbox=require"] if request.param == "confined" else []
+    )
     yield started
     started.close()
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,14 @@ def reason_to_leave_out(case: Case) -> str | None:
 class Servers:
     """Addresses by model. Only a few server processes run at a time; `close` ends them.
 
-    With `network`, each server also listens at sockets for HTTP and gRPC.
+    With `network`, each server also listens at sockets for HTTP and gRPC. `options` are further
+    options of the servers.
     """
 
     MOST = 8
 
-    def __init__(self, network: bool = False) -> None:
-        self._network = network
+    def __init__(self, network: bool = False, options: Sequence[str] = ()) -> None:
+        self._network, self._options = network, options
         self._folder = Path(tempfile.mkdtemp(prefix="sidecall-"))
         self._served: dict[tuple[str, str], tuple[str, subprocess.Popen[bytes]]] = {}
         self._num_started = 0
@@ -111,7 +113,7 @@ class Servers:
         environment = (
             {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
         )
-        words = [command_path(), "serve", str(MODELS / model), "--at", address]
+        words = [command_path(), "serve", str(MODELS / model), "--at", address, *self._options]
         if self._network:
             path = address.removeprefix("shm:")
             words += ["--http", f"{path}.http", "--grpc", f"{path}.grpc", "--name", "model"]

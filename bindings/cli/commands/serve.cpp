@@ -12,16 +12,17 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <system_error>
 #include <thread>
 
 #include "base/json.h"
 #include "base/percent.h"
-#include "base/socket_folder.h"
 #include "formats/json.hpp"
 #include "model/model.hpp"
 #include "python.hpp"
+#include "serve_needs.hpp"
 #include "terminal/output.hpp"
 #include "terminal/platform.hpp"
 #include "terminal/sandbox.hpp"
@@ -345,18 +346,15 @@ void note_confined(const ServeOptions& options, const char* part, const std::str
   sidecall_log_line(log, failure.empty() ? 1 : 2, buffer.GetString());
 }
 
-// The folder in which the server makes its socket; "" if it has no address.
-std::string folder_of(const std::string& at) {
-  if (at.empty()) return "";
-  const std::string address = at.substr(at.find(':') + 1);
-  if (address.empty() || address[0] != '/') {
-    const std::string folder = socket_folder();
-    ::mkdir(folder.c_str(), 0700);  // the server checks it
-    return folder;
-  }
-  const char* fault = nullptr;
-  const std::string path = decode_socket_path(address, &fault);
-  return path.substr(0, path.rfind('/') + 1);
+// What a confined server still needs, with the addresses in `options` resolved.
+Needs needs_of(ServeOptions* options, const sidecall_model* model) {
+  Needs needs = needs_of_addresses(options->at, &options->http, &options->grpc,
+                                   &options->host_names, options->uri, model);
+  add_read_folders("--tokens", options->tokens, &needs);
+  add_read_folders("--tls-cert", options->tls_cert, &needs);
+  add_read_folders("--tls-key", options->tls_key, &needs);
+  add_read_folders("--tls-client-ca", options->tls_client_ca, &needs);
+  return needs;
 }
 
 // Serves until a signal arrives, or until the parent process closes its control socket and the
@@ -425,18 +423,24 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   raise_descriptor_limit();
   note_interrupts();
   const Model model = open_model(options.uri, options.model);
+  const bool is_confined = options.sandbox != "off";
+  Needs needs;
+  if (is_confined) needs = needs_of(&options, model.get());
   // Without an address, this process was started by a client and is not the service itself.
   const std::vector<std::optional<std::string>> addresses = addresses_of(options);
   ServiceManager manager(addresses.front().has_value());
-  const bool is_confined = options.sandbox != "off";
-  if (is_confined && (!options.http.empty() || !options.grpc.empty()))
-    throw Failure(kUsage, "serve: --sandbox: expected no --http and no --grpc, got one");
   if (is_confined && manager.keep_alive_ns() >= 0)
     throw Failure(kUsage,
                   "serve: --sandbox: expected a service without WatchdogSec=, got one with it: a "
                   "confined server cannot send messages to its manager");
   // Before the threads of the server start, because they inherit it.
-  if (is_confined) note_confined(options, "files", confine_files(folder_of(options.at)), &log);
+  // Reading is allowed to all threads below, so only if Landlock says what they can read.
+  bool may_read = !needs.read_folders.empty();
+  if (is_confined) {
+    const std::string failure = confine_files(needs);
+    note_confined(options, "files", failure, &log);
+    may_read = may_read && failure.empty();
+  }
   std::vector<Server> servers;
   std::string places;
   for (const std::optional<std::string>& at : addresses) {
@@ -453,7 +457,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   // Afterwards, because opening a server makes a socket and starts threads.
   if (is_confined) {
     manager.close();
-    note_confined(options, "system calls", confine_calls(), &log);
+    note_confined(options, "system calls", confine_calls(may_read), &log);
   }
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
   if (!serve_to_the_end(servers, options.at, known.drain_ns, manager, &log)) {

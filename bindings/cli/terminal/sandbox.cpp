@@ -1,6 +1,7 @@
 // Confines the process with Landlock and seccomp; see sandbox.hpp.
 #include "sandbox.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -21,6 +22,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 #include <vector>
 
 namespace sidecall::cli {
@@ -35,7 +37,7 @@ bool give_up_privileges() { return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
 // Declarations of the kernel's interface. The headers of the system on which sidecall is built may
 // be too old to have them.
 constexpr long kCreateRuleset = 444, kAddRule = 445, kRestrictSelf = 446;  // on every processor
-constexpr int kPathBeneath = 1;
+constexpr int kPathBeneath = 1, kNetPort = 2;
 
 struct Ruleset {  // struct landlock_ruleset_attr of version 6
   uint64_t files, network, scopes;
@@ -45,13 +47,17 @@ struct __attribute__((packed)) PathBeneath {  // struct landlock_path_beneath_at
   int32_t folder;
 };
 
+struct NetPort {  // struct landlock_net_port_attr
+  uint64_t allowed, port;
+};
+
 constexpr uint64_t right(int bit) { return UINT64_C(1) << bit; }
 constexpr uint64_t kAllFiles = right(13) - 1;  // version 1
 constexpr uint64_t kWriteFile = right(1), kReadFile = right(2), kReadFolder = right(3),
                    kRemoveFile = right(5), kMakeFile = right(8), kMakeSocket = right(9);
 constexpr uint64_t kRefer = right(13);     // version 2
 constexpr uint64_t kTruncate = right(14);  // version 3
-constexpr uint64_t kTcp = 3;               // version 4: bind and connect
+constexpr uint64_t kBind = 1, kTcp = 3;    // version 4: bind and connect
 constexpr uint64_t kDevices = right(15);   // version 5
 constexpr uint64_t kScopes = 3;            // version 6: abstract sockets and signals
 
@@ -87,6 +93,20 @@ class Descriptor {
 bool allow(int ruleset, int path, uint64_t rights) {
   const PathBeneath rule{rights, path};
   return ::syscall(kAddRule, ruleset, kPathBeneath, &rule, 0) == 0;
+}
+
+// Returns whether the folder got these rights.
+bool allow_below(int ruleset, const std::string& folder, uint64_t rights) {
+  const Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return opened.get() >= 0 && allow(ruleset, opened.get(), rights);
+}
+
+bool has_other_threads() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc/self/task"), ::closedir);
+  if (folder == nullptr) return true;
+  int count = 0;
+  while (const dirent* entry = ::readdir(folder.get())) count += entry->d_name[0] == '.' ? 0 : 1;
+  return count != 1;
 }
 
 // ---- System calls: seccomp ----
@@ -191,7 +211,7 @@ void close_inherited(int keep) {
   close_range(static_cast<unsigned>(keep) + 1, UINT_MAX);
 }
 
-std::string confine_files(const std::string& folder) {
+std::string confine_files(const Needs& needs) {
   constexpr uint32_t kVersionFlag = 1;  // LANDLOCK_CREATE_RULESET_VERSION
   const long version = ::syscall(kCreateRuleset, nullptr, 0, kVersionFlag);
   if (version < 1) return because("this kernel has no Landlock");
@@ -201,11 +221,18 @@ std::string confine_files(const std::string& folder) {
                                      : offsetof(Ruleset, network);
   const Descriptor ruleset(::syscall(kCreateRuleset, &rules, size, 0));
   if (ruleset.get() < 0) return because("Landlock: cannot make a ruleset");
-  if (!folder.empty()) {
-    const Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (opened.get() < 0) return because("Landlock: cannot open the folder of the socket");
-    if (!allow(ruleset.get(), opened.get(), kSocketFolder & rules.files))
-      return because("Landlock: cannot add a rule");
+  if (!needs.read_folders.empty() && has_other_threads())
+    return "Landlock: the process has threads that would not be confined";
+  for (const std::string& folder : needs.socket_folders)
+    if (!allow_below(ruleset.get(), folder, kSocketFolder & rules.files))
+      return because("Landlock: cannot allow the folder of a socket");
+  for (const std::string& folder : needs.read_folders)
+    if (!allow_below(ruleset.get(), folder, kReadFile))
+      return because("Landlock: cannot allow the folder of a file");
+  for (const uint64_t port : needs.ports) {
+    const NetPort rule{kBind, port};
+    if (version >= 4 && ::syscall(kAddRule, ruleset.get(), kNetPort, &rule, 0) != 0)
+      return because("Landlock: cannot allow a port");
   }
   // The server reads overflowuid, the user id that stands for unknown users. confine_calls() opens
   // /dev/null.
@@ -220,7 +247,7 @@ std::string confine_files(const std::string& folder) {
   return "";
 }
 
-std::string confine_calls() {
+std::string confine_calls(bool may_read) {
   if (kArchitecture == 0) return "seccomp: no filter for this processor";
   if ((::personality(0xffffffff) & READ_IMPLIES_EXEC) != 0)
     return "this process runs with READ_IMPLIES_EXEC, so all of its memory is executable";
@@ -231,6 +258,10 @@ std::string confine_calls() {
   // send() is a sendto() without an address.
   filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
   for (const int call : kAllowed) filter.allow(call);
+  // Not for writing or creating, and not O_PATH.
+  if (may_read)
+    filter.allow_if(SYS_openat, 2, ~static_cast<uint32_t>(O_CLOEXEC | O_LARGEFILE | O_NOFOLLOW),
+                    {O_RDONLY});
   // With executable memory a model could run code that it brings along.
   filter.allow_if(SYS_mmap, 2, PROT_EXEC, {0});
   filter.allow_if(SYS_mprotect, 2, PROT_EXEC, {0});

@@ -3,7 +3,9 @@
 // possible.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sidecall::cli {
 
@@ -13,16 +15,24 @@ void close_inherited(int keep);
 // The process cannot undo the next two functions. They return "" if they succeeded, and otherwise
 // the reason of the failure.
 
+// What a server still needs after confine_files().
+struct Needs {
+  std::vector<std::string> socket_folders;  // where it makes its sockets
+  std::vector<std::string> read_folders;    // with files that it reads again when they change
+  std::vector<uint64_t> ports;              // where it listens; 0 for any free port
+};
+
 // From now on this thread, and every thread that it starts, can open, create and remove files only
-// in `folder` and below ("" for nowhere), and can neither bind nor connect to a TCP port. It can
-// also open /dev/null and /proc/sys/kernel/overflowuid. Needs Landlock (Linux 5.13; for TCP ports
-// 6.7).
-std::string confine_files(const std::string& folder);
+// in the folders for sockets and below, and can open files for reading in the other folders and
+// below. It can listen only at the given TCP ports, and connect to none. It can also open /dev/null
+// and /proc/sys/kernel/overflowuid. Needs Landlock (Linux 5.13; for TCP ports 6.7). Fails if there
+// are folders for reading and the process has other threads, which Landlock would not confine.
+std::string confine_files(const Needs& needs);
 
 // From now on all threads may only make the system calls that a running server needs. All others
 // fail with EPERM (clone3 with ENOSYS): among them those that open or remove files, start programs,
 // make sockets, connect, and send signals to other processes. Standard input and output become
-// /dev/null.
-std::string confine_calls();
+// /dev/null. With `may_read`, files can be opened for reading, as far as confine_files() allows it.
+std::string confine_calls(bool may_read);
 
 }  // namespace sidecall::cli
