@@ -57,7 +57,7 @@ def serve_function(
     return Server(server[0], native, served)
 
 
-def supervise(at: str, options: dict[str, Any], log: LogLines) -> Supervisor:
+def supervise(at: str | None, options: dict[str, Any], log: LogLines) -> Supervisor:
     native = _Options(options, log)
     error, supervisor = CallError(), ffi.new("sidecall_supervisor **")
     error.check(lib.sidecall_supervisor_open(_text(at), native.struct, supervisor, error.struct))
@@ -129,6 +129,9 @@ class Server:
         error = CallError()
         return _in_time(error, lib.sidecall_server_drain(self._opened(), timeout_ns, error.struct))
 
+    def front(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
+        return _front(lib.sidecall_server_open_front, self._opened(), at, options, log)
+
     def close(self) -> None:
         handle, self._handle = self._handle, None
         if handle is not None:
@@ -169,6 +172,9 @@ class Supervisor:
             error, lib.sidecall_supervisor_listen(self._opened(), wait_ns, error.struct)
         )
 
+    def front(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
+        return _front(lib.sidecall_supervisor_open_front, self._opened(), at, options, log)
+
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
         error.check(lib.sidecall_supervisor_status(self._opened(), text, error.struct))
@@ -186,6 +192,13 @@ class Supervisor:
         if self._handle is None:
             raise errors.InvalidArgument("the supervisor is closed")
         return self._handle
+
+
+def _front(open_front: Any, behind: Any, at: str, options: dict[str, Any], log: LogLines) -> Server:
+    native = _Options(options, log)
+    error, server = CallError(), ffi.new("sidecall_server **")
+    error.check(open_front(behind, _text(at), native.struct, server, error.struct))
+    return Server(server[0], native)
 
 
 class _Options:

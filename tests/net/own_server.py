@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from vector_servers import MODELS, command_path, engine_path
 
+OBJECTS = Path(__file__).parents[1] / "python/serving"
 MODEL = "/v2/models/penguins"
 RECORD = {
     "island": "Biscoe",
@@ -28,25 +30,34 @@ RECORD = {
 
 
 class OwnServer:
-    """A server on free ports of this host. `at` has its addresses: "http" and "grpc"."""
+    """A server on free ports of this host. `at` has its addresses: "http" and "grpc".
+
+    `model` is a file of tests/vectors, or an object of a module in tests/python/serving.
+    """
 
     def __init__(self, model: str, folder: Path, *options: str, **environment: str) -> None:
         self.log_file = folder / f"log-{os.urandom(4).hex()}"
-        words = [command_path(), "serve", str(MODELS / model), "--json-log", *options]
+        is_object = ":" in model
+        command = [sys.executable, "-m", "sidecall.serving"] if is_object else [command_path()]
+        words = [*command, "serve", model if is_object else str(MODELS / model)]
+        words += ["--json-log", *options]
         if not {"--http", "--grpc"} & set(options):
             words += ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 words,
-                env={"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | environment,
+                env={"SIDECALL_ONNXRUNTIME": engine_path(), "PYTHONPATH": str(OBJECTS)}
+                | os.environ
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self.is_ready, 20)
+        wait_until(self.is_ready, 60)
         self.at = {
             event["at"].split(":")[0].removesuffix("s"): event["at"]
             for event in self.events("server.listening")
+            if "at" in event
         }
 
     def is_ready(self) -> bool:

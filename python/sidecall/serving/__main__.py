@@ -34,10 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path.cwd()))
     from .run import serve
 
+    _raise_descriptor_limit()
     try:
         serve(
             options.target,
             options.at,
+            http=options.http,
+            grpc=options.grpc,
+            tls_cert=options.tls_cert,
+            tls_key=options.tls_key,
+            tls_client_ca=options.tls_client_ca,
+            tokens=options.tokens,
+            insecure=options.insecure,
+            allow_hosts=options.allow_host,
             workers=options.workers,
             threads=options.threads,
             data=_data(options),
@@ -119,11 +128,61 @@ def _fail(code: int, error: object) -> int:
     return code
 
 
+def _raise_descriptor_limit() -> None:
+    """Allows as many descriptors as the system does: each connection takes one or two."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--http",
+        metavar="HOST:PORT|/PATH",
+        action="append",
+        default=[],
+        help="also serve the Open Inference Protocol and records over HTTP; may be repeated",
+    )
+    add(
+        "--grpc",
+        metavar="HOST:PORT|/PATH",
+        action="append",
+        default=[],
+        help="the same over gRPC; may be repeated",
+    )
+    add("--tls-cert", metavar="FILE", help="certificate for TLS over HTTP and gRPC, as PEM")
+    add("--tls-key", metavar="FILE", help="key of the certificate, as PEM")
+    add(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="clients need a certificate of these authorities, as PEM",
+    )
+    add(
+        "--tokens",
+        metavar="FILE",
+        help="clients need one of the tokens in this file, one in each line",
+    )
+    add(
+        "--insecure",
+        action="store_true",
+        help="let anyone call over HTTP and gRPC who reaches an address beyond this host",
+    )
+    add(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="another name under which clients reach this server over HTTP; may be repeated; '*' for any",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sidecall", description="Serving of Python objects.")
     commands = parser.add_subparsers(required=True, metavar="serve", parser_class=_Parser)
     serve = commands.add_parser(
-        "serve", prog="sidecall serve", help="let other processes of this host call a Python object"
+        "serve", prog="sidecall serve", help="let other programs call a Python object"
     )
     add = serve.add_argument
     add(
@@ -132,8 +191,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--at",
         metavar="ADDRESS",
-        help="shm:NAME or shm:/path; by default the socket in SIDECALL_FD",
+        help="shm:NAME or shm:/path; without --http and --grpc the default is the socket in SIDECALL_FD",
     )
+    add_network_options(serve)
     add(
         "--workers",
         metavar="N",

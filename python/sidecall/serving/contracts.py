@@ -55,6 +55,7 @@ def service_of(
         served.estimator,
         signature_text(described.schema, served.estimator.answers),
         json.dumps(contract, ensure_ascii=False),
+        is_repeatable=True,
     )
 
 

@@ -45,11 +45,24 @@ class Log:
 class Options:
     """The options of one server. `native` holds the fields of sidecall_server_options."""
 
-    at: str | None
+    at: str | None  # of the server that runs the object; None for its parent's or for none
     verify: int = 0
     drain_ns: int = 10_000_000_000
     native: dict[str, Any] = field(default_factory=dict)
     log: Log | None = None  # None: nothing is logged
+    network: list[str] = field(default_factory=list)  # the addresses for HTTP and gRPC
+
+    @property
+    def place(self) -> str | None:
+        """The first address without its options; None for a child process of a client."""
+        places = self.places()
+        return places[0] if places else None
+
+    def places(self) -> list[str]:
+        """All addresses without their options, for messages."""
+        return [
+            at.partition("?")[0] for at in ([] if self.at is None else [self.at]) + self.network
+        ]
 
 
 def native_options(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sidecall import _backend
 
+from .network import Fronts
 from .options import Log, Options
 from .service import ModelFile, Service
 
@@ -29,13 +30,21 @@ GRACE_NS = 2_000_000_000  # how long after the drain timeout a process that hang
 CLOSE_NS = 5_000_000_000  # how long closing a server that has ended may take
 
 
-def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
-    """Opens the server. The golden rows are verified before the address appears.
+def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeServer, Fronts]:
+    """Opens the server that runs the object, and those for HTTP and gRPC.
+
+    The golden rows are verified before an address appears.
 
     Raises sidecall.errors.Error.
     """
     backend = _backend.load(None)
     log = None if options.log is None else options.log.native()
+    fronts = Fronts()
+    # Without an address of its own, the first server runs the object behind its address for HTTP or
+    # gRPC.
+    at, others = options.at, options.network
+    if at is None and others:
+        at, others = others[0], others[1:]
     if isinstance(served, ModelFile):
         from sidecall._library import onnxruntime_package
 
@@ -50,10 +59,12 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
             onnxruntime_package(),
             engine=served.engine,
         )
-        return backend.serve_model(options.at, model, options.native, log)
+        server = backend.serve_model(at, model, options.native, log)
+        fronts.open(lambda each: backend.serve_model(each, model, options.native, log), others)
+        return server, fronts
     report = _Report(options.log)
-    return backend.serve_function(
-        options.at,
+    server = backend.serve_function(
+        at,
         served.signature,
         served.contract,
         served.function,
@@ -62,6 +73,8 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
         options.native,
         log,
     )
+    fronts.open(lambda each: server.front(each, options.native, log), others)
+    return server, fronts
 
 
 class _Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sidecall import errors
 from sidecall._model import ENGINE, VERIFY, choice
 
+from .network import Fronts, Network, is_network, with_options
 from .options import Options, log_of, native_options
-from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
+from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_servers, readable
 from .service import ModelFile, Service
 from .service_manager import ServiceManager
 from .targets import resolve, service_of
@@ -34,6 +36,8 @@ def serve(
     target: Any,
     at: str | None = None,
     *,
+    http: str | Sequence[str] = (),
+    grpc: str | Sequence[str] = (),
     workers: int | None = None,
     threads: int = 1,
     data: Any = None,
@@ -53,6 +57,12 @@ def serve(
     copy: Literal["auto", "always"] = "auto",
     allow_uids: Sequence[int] = (),
     group: int | str | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    tls_client_ca: str | os.PathLike[str] | None = None,
+    tokens: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
+    allow_hosts: Sequence[str] = (),
     max_connections: int = 1024,
     max_connections_per_user: int = 512,
     max_call_bytes: int = 256 * _MIB,
@@ -63,13 +73,16 @@ def serve(
     log_level: str = "info",
     block: bool = True,
 ) -> Any:
-    """Lets programs in any language on this host call an object: `sidecall.open("shm:NAME")`.
+    """Lets programs in any language call an object: `sidecall.open("shm:NAME")`.
 
     target         a fitted estimator or pipeline; a function over records or arrays;
                    "module:object"; the path of an .onnx file (served without Python) or, with
                    trust_pickle, of a .joblib or .pkl file
-    at             "shm:NAME" or "shm:///path"; None uses the control socket that a parent process
-                   passes (`exec:`)
+    at             "shm:NAME" or "shm:///path", for programs of this host; None without `http` and
+                   `grpc` uses the control socket that a parent process passes (`exec:`)
+    http, grpc     "HOST:PORT" or the "/path" of a socket, or several of them: programs of other
+                   hosts open "http://HOST:PORT/NAME" or "grpc://HOST:PORT/NAME". A native server
+                   stands in front of the object; it needs libsidecall-net.so (sidecall[net])
     workers        how many processes serve, each with a copy of the object; a worker that dies is
                    replaced. None serves in this process
     threads        how many threads of each process run the object; more than one helps if the
@@ -87,9 +100,18 @@ def serve(
     copy           "always" also copies the inputs of a model file; Python objects always get copies
     allow_uids,    users and a group that are admitted in addition to this user and root
     group
-    max_connections   for the whole server; max_connections_per_user is a limit of each worker
+    tls_cert,      paths of PEM files for TLS over HTTP and gRPC: the certificate, its key, and the
+    tls_key,       authorities of which clients need a certificate
+    tls_client_ca
+    tokens         path of a file with one token in each line, of which clients over HTTP and gRPC
+                   need one
+    insecure       True lets anyone call who reaches an address of `http` or `grpc` beyond this host
+    allow_hosts    further names under which clients reach this server over HTTP; "*" for any
+    max_connections   for the whole server; max_connections_per_user is a limit of each worker.
+                   Over HTTP and gRPC both hold for each address, and the second one for the clients
+                   with one IP address
     max_memory_bytes   the most memory, in bytes, that the server and its workers hold for all
-                   clients together
+                   clients together; each address of `http` and `grpc` has the same limit for itself
     max_memory_per_user_bytes   the same limit for the clients of one user; None is half of
                    max_memory_bytes if allow_uids or group admit other users, and all of it
                    otherwise
@@ -105,7 +127,8 @@ def serve(
     message of the exception; the traceback only goes to the log. Errors of `sidecall.errors` go to
     the caller unchanged.
 
-    Raises Busy (a running server has the address), Denied, InvalidArgument, ContractInvalid,
+    Raises Busy (a running server has the address), Denied (also for an address beyond this host
+    without tokens, tls_client_ca or insecure), Unsupported (libsidecall-net.so is missing), InvalidArgument, ContractInvalid,
     VerificationFailed, PeerDied (no worker started); and the errors of `sidecall.export` for data
     and models that no contract can describe.
 
@@ -137,7 +160,19 @@ def serve(
         max_memory_per_user_bytes=max_memory_per_user_bytes or 0,
         drain_ns=drain_ns,
     )
-    options = Options(at, verify_mode, drain_ns, native, log_of(log, log_level))
+    network = Network(
+        _several(http),
+        _several(grpc),
+        _path(tls_cert),
+        _path(tls_key),
+        _path(tls_client_ca),
+        _path(tokens),
+        insecure,
+        allow_hosts,
+    ).addresses()
+    if is_network(at):
+        at, network = None, [str(at), *network]
+    options = Options(at, verify_mode, drain_ns, native, log_of(log, log_level), network)
     found, found_name = resolve(target, trust_pickle=trust_pickle)
     served: Service | ModelFile
     if isinstance(found, ModelFile):
@@ -162,6 +197,9 @@ def serve(
             dtype=dtype,
             feature_names=feature_names,
         )
+    options.network = [
+        with_options(address, _about(served, name, found_name)) for address in network
+    ]
     if not block:
         return Server(served, workers, options)
     # A supervisor needs more time: it kills a worker that hangs only after the worker's own grace
@@ -175,8 +213,31 @@ def serve(
                 options.log.write(1, "serve.ended")
                 options.log.flush()
             return None
-        server._until(signals.fd, ServiceManager(at))
+        server._until(signals.fd, ServiceManager(at, options.places()))
     return None
+
+
+def _several(places: str | Sequence[str]) -> Sequence[str]:
+    return [places] if isinstance(places, str) else list(places)
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _about(
+    served: Service | ModelFile, name: str | None, found: str | None
+) -> list[tuple[str, str | None]]:
+    """What clients over HTTP and gRPC are told, as options of an address."""
+    if isinstance(served, ModelFile):
+        return [("name", name), ("repeatable", "yes")]
+    # A contract has the name already. Without one, a function has the name that Python gives it.
+    if name is None and found is not None and found.isidentifier():
+        name = found
+    return [
+        ("name", name if served.contract is None else None),
+        ("repeatable", "yes" if served.is_repeatable else None),
+    ]
 
 
 def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
@@ -209,32 +270,52 @@ class Server:
         self._process = os.getpid()
         self._native: NativeServer | None = None
         self._workers: Workers | None = None
+        self._fronts = Fronts()
         self._watcher: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
         # The finalizers close the server if the program ends without closing it, because no call
         # may arrive while the interpreter shuts down.
         if workers is None:
-            self._native = open_server(served, options)
+            self._native, self._fronts = open_servers(served, options)
             weakref.finalize(self, self._native.close)
         else:
             self._workers = Workers(served, workers, options, stop)
             weakref.finalize(self, self._workers.end, 0.0)
+            self._open_fronts(self._workers)
+        weakref.finalize(self, self._fronts.close)  # runs before the others
+        places = options.places()
         self._log(
-            "serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid()
+            "serve.ready",
+            at=places if options.network else options.at or "SIDECALL_FD",
+            workers=workers,
+            process=os.getpid(),
         )
+
+    def _open_fronts(self, workers: Workers) -> None:
+        options = self._options
+        log = None if options.log is None else options.log.native()
+        try:
+            self._fronts.open(
+                lambda at: workers.supervisor.front(at, options.native, log), options.network
+            )
+        except BaseException:
+            workers.end(0.0)
+            raise
 
     @property
     def at(self) -> str | None:
-        """The address of the server."""
-        return self._options.at
+        """The address of the server over shared memory, or else its first one."""
+        return self._options.place
 
     def status(self) -> dict[str, Any]:
         """Returns the counters, summed over all workers; docs/serving.md names them.
 
         Raises InvalidArgument after `close`.
         """
-        text = self._opened().status() if self._workers is None else self._workers.status()
-        answer: dict[str, Any] = json.loads(text)
+        source = self._opened() if self._workers is None else self._workers.supervisor
+        answer: dict[str, Any] = json.loads(source.status())
+        if self._fronts.servers:
+            answer.setdefault("network", []).extend(self._fronts.status())
         return answer
 
     def watch(self) -> None:
@@ -255,10 +336,15 @@ class Server:
         Returns False if calls were still running after that time.
         """
         seconds = self._options.drain_ns / 1e9 if timeout is None else timeout
+        deadline = time.monotonic() + seconds
+        # First the requests over HTTP and gRPC, which need the server behind, and its workers.
+        is_done = self._fronts.drain(seconds)
         self._stop_watching()
+        left = max(0.0, deadline - time.monotonic())
         if self._workers is not None:
-            return self._workers.end(seconds)
-        return self._opened().drain(int(seconds * 1e9))
+            self._fronts.close()
+            return self._workers.end(left) and is_done
+        return self._opened().drain(int(left * 1e9)) and is_done
 
     def close(self) -> None:
         """Ends the server without draining it. May be called twice.
@@ -267,6 +353,7 @@ class Server:
         processes are killed.
         """
         self._stop_watching()
+        self._fronts.close()
         if self._workers is not None:
             self._workers.end(0.0)
         if self._native is not None:

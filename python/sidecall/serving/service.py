@@ -21,6 +21,7 @@ class Service:
     function: Callable[..., Any]
     signature: str | None = None  # JSON of the tensors; if None, it follows from the contract
     contract: str | None = None  # JSON; None for tensors only
+    is_repeatable: bool = False  # a call has no effect but its answer
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from sidecall import _backend, errors
@@ -20,22 +21,23 @@ _NEVER = float("inf")
 
 
 class ServiceManager:
-    """The service manager of a server at `at`. If there is no manager, every method does nothing.
+    """The service manager of a server. If there is no manager, every method does nothing.
 
-    If `at` is None, a client has started this process, so the process is not the service that a
-    manager watches.
+    `at` is the server's address over shared memory, and `places` are all its addresses. If it has
+    none, a client has started this process, so the process is not the service that a manager
+    watches.
     """
 
-    def __init__(self, at: str | None) -> None:
-        self._at = at or ""
-        self._address = os.environ.get("NOTIFY_SOCKET", "") if at else ""
+    def __init__(self, at: str | None, places: Sequence[str]) -> None:
+        self._at, self._places = at, " ".join(places)
+        self._address = os.environ.get("NOTIFY_SOCKET", "") if places else ""
         if not self._address.startswith(("/", "@")):
             self._address = ""
         self._interval = _keep_alive_seconds() if self._address else _NEVER
         self._due = time.monotonic() + self._interval
 
     def ready(self) -> None:
-        self._send(f"READY=1\nSTATUS=serving at {self._at.encode('unicode_escape').decode()}")
+        self._send(f"READY=1\nSTATUS=serving at {self._places.encode('unicode_escape').decode()}")
 
     def stopping(self) -> None:
         self._send("STOPPING=1\nSTATUS=draining")
@@ -53,6 +55,8 @@ class ServiceManager:
             self._send("WATCHDOG=1")
 
     def _is_answering(self) -> bool:
+        if self._at is None:
+            return True
         try:
             _backend.load(None).query(self._at, 0)
         except errors.Busy:

@@ -187,7 +187,10 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
     else:
         builder = rows.Matrix(np.dtype(np.float64))
     return Service(
-        Estimator(model, builder, answers), None, json.dumps(contract, ensure_ascii=False)
+        Estimator(model, builder, answers),
+        None,
+        json.dumps(contract, ensure_ascii=False),
+        is_repeatable=True,
     )
 
 

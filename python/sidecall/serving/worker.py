@@ -15,7 +15,7 @@ from pathlib import Path
 from sidecall import errors
 
 from .options import Options
-from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
+from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_servers, readable
 
 FAILED = 3
 
@@ -46,7 +46,7 @@ def main(fd: int) -> int:
             # socket becomes readable before that, the supervisor is gone.
             with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS, FAILED):
                 served = pickle.loads(payload["service"])
-            server = open_server(served, options)
+            server, _ = open_servers(served, options)
         except errors.Error as error:
             if options.log is not None:
                 options.log.write(3, "worker.failed", reason=str(error))

@@ -58,7 +58,7 @@ class Workers:
     def __init__(
         self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None
     ) -> None:
-        if options.at is None:
+        if options.place is None:
             raise errors.InvalidArgument("at: expected an address, which workers need, got None")
         self.options = options
         self._process = os.getpid()
@@ -79,8 +79,11 @@ class Workers:
             self.end(0.0)
             raise
 
-    def status(self) -> str:
-        return self._native().status()
+    @property
+    def supervisor(self) -> NativeSupervisor:
+        if self._supervisor is None:
+            raise errors.InvalidArgument("the server is closed")
+        return self._supervisor
 
     def watch(self, wake: int, manager: ServiceManager | None = None) -> None:
         """Replaces workers that die, and keeps `manager` informed, until `wake` is readable."""
@@ -124,14 +127,9 @@ class Workers:
             self._payload = -1
         return all_ended
 
-    def _native(self) -> NativeSupervisor:
-        if self._supervisor is None:
-            raise errors.InvalidArgument("the server is closed")
-        return self._supervisor
-
     def _start(self, place: int) -> None:
         number, self._next = self._next, self._next + 1
-        control = self._native().add(number)
+        control = self.supervisor.add(number)
         environment = {**os.environ, "SIDECALL_FD": str(control)}
         for name in VARIABLES:
             environment.pop(name, None)
@@ -180,7 +178,7 @@ class Workers:
         status = worker.process.wait()
         os.close(worker.pidfd)
         del self._running[place]
-        self._native().remove(worker.number)
+        self.supervisor.remove(worker.number)
         is_short = time.monotonic() - worker.started < _MIN_LIFETIME
         pause = (
             min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
@@ -204,7 +202,7 @@ class Workers:
         started again, because the kernel or an operator may have ended it.
         """
         killed = 0
-        while not self._native().listen(int(_POLL_INTERVAL * 1e9)):
+        while not self.supervisor.listen(int(_POLL_INTERVAL * 1e9)):
             pidfds = [worker.pidfd for worker in self._running.values()]
             ready = readable(pidfds if stop is None else [stop, *pidfds], 0.0)
             if stop in ready:
@@ -226,6 +224,7 @@ class Workers:
 
 
 def _of_worker(options: Options) -> Options:
+    # A worker has no address: its connections come from the supervisor.
     return Options(None, options.verify, options.drain_ns, options.native, options.log)
 
 
