@@ -124,7 +124,8 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->required()
       ->option_text(" ");
   CLI::Option* at = app.add_option("--at", options.at,
-                                   "address of the server: shm:NAME or shm:/path; required, except "
+                                   "address of the server: shm:NAME or shm:/path; required without "
+                                   "--http and --grpc, except "
                                    "in a child process with SIDECALL_FD")
                         ->option_text("ADDRESS");
   app.add_option("--http", options.http,
