@@ -1,4 +1,4 @@
-// The endpoints for the socket of a server (shm:) and for a server of this process.
+// The endpoint for the socket of a server: shm:.
 #include "endpoint.h"
 
 #include <sys/types.h>
@@ -73,30 +73,7 @@ class SocketEndpoint final : public Endpoint {
   std::string label_, path_;
 };
 
-class DirectEndpoint final : public Endpoint {
- public:
-  DirectEndpoint(std::string label, Direct direct)
-      : label_(std::move(label)), direct_(std::move(direct)) {}
-
-  const std::string& label() const noexcept override { return label_; }
-  Socket connect(Deadline, uint64_t*, Error*) override { return direct_.connect(); }
-  uint64_t generation() override { return direct_.generation(); }
-
-  // A worker may have ended between the handover of the connection and its answer.
-  bool has_successor(int num_hang_ups, Deadline) override {
-    return num_hang_ups > 0 && num_hang_ups < kMostHangUps;
-  }
-
- private:
-  const std::string label_;
-  const Direct direct_;
-};
-
 }  // namespace
-
-std::unique_ptr<Endpoint> make_direct_endpoint(std::string label, Direct direct) {
-  return std::make_unique<DirectEndpoint>(std::move(label), std::move(direct));
-}
 
 std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address) {
   return std::make_unique<SocketEndpoint>(address);
