@@ -34,8 +34,8 @@ constexpr int kBacklog = 1024;
   throw Error(status, "at: " + label + ": " + expected + ": " + std::strerror(error));
 }
 
-// Whether an earlier entry of the list has the same IP address, as happens if the file of hosts names
-// it twice.
+// Whether an earlier entry of the list has the same IP address. The file of hosts may name it
+// twice.
 bool is_listed_before(const addrinfo* list, const addrinfo* entry) {
   for (; list != entry; list = list->ai_next) {
     if (list->ai_addrlen == entry->ai_addrlen &&
