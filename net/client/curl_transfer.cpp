@@ -92,8 +92,11 @@ bool is_failure(const Exchange& exchange, const Reply& reply) {
 
 Transfer transfer_of(CURLcode code) { return transfer_of(code, false, false); }
 
-CurlTransfer::CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica, Handle handle)
-    : exchange_(std::move(exchange)), replica_(std::move(replica)), handle_(std::move(handle)) {}
+CurlTransfer::CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica,
+                           PreparedHandle handle)
+    : exchange_(std::move(exchange)),
+      replica_(std::move(replica)),
+      prepared_for_(std::move(handle)) {}
 
 // ---- What libcurl calls ----
 
@@ -149,25 +152,47 @@ size_t CurlTransfer::on_send(char* to, size_t size, size_t count, void* context)
 // ---- The request ----
 
 CURLcode CurlTransfer::prepare() {
+  PreparedHandle& known = prepared_for_;
+  const bool is_prepared = known.address == exchange_->address && known.replica == replica_ &&
+                           known.path == exchange_->path;
+  if (!is_prepared) {
+    curl_easy_reset(handle());
+    known.address = exchange_->address;
+    known.replica = replica_;
+    known.path = exchange_->path;
+    set_constants();
+  }
   set(CURLOPT_ERRORBUFFER, problem_);
-  set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, this);
-  set(CURLOPT_HEADERFUNCTION, &on_header);
   set(CURLOPT_HEADERDATA, this);
-  prepare_connection();
-  prepare_request();
+  set_connect_options();
+  set_body();
   set_headers();
   return prepared_;
 }
 
-void CurlTransfer::prepare_connection() {
-  const bool is_grpc = exchange_->address->protocol == Protocol::kGrpc;
-  if (prepared_ == CURLE_OK)
-    prepared_ = set_connection(handle(), *exchange_->address, *replica_, exchange_->path, &pin_);
-  // Connections that were kept may all have ended.
-  if (exchange_->num_attempts > 1 && !is_grpc) set(CURLOPT_FRESH_CONNECT, 1L);
-  if (is_grpc) set(CURLOPT_PIPEWAIT, 1L);
+// What all requests for this path of this server have in common.
+void CurlTransfer::set_constants() {
+  prepared_ = set_connection(handle(), *exchange_->address, *replica_, exchange_->path, &pin_);
+  set(CURLOPT_WRITEFUNCTION, &on_body);
+  set(CURLOPT_HEADERFUNCTION, &on_header);
+  set(CURLOPT_READFUNCTION, &on_send);
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_QUICK_EXIT, 1L);
+  set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);
+  if (exchange_->address->protocol == Protocol::kGrpc) set(CURLOPT_PIPEWAIT, 1L);
+}
+
+void CurlTransfer::set_connect_options() {
+  // The list must live as long as the transfer.
+  if (!replica_->connect_to.empty()) {
+    pin_.data = replica_->connect_to.data();
+    set(CURLOPT_CONNECT_TO, &pin_);
+  }
+  // Connections that were kept may all have ended.
+  const bool is_http = exchange_->address->protocol == Protocol::kHttp;
+  set(CURLOPT_FRESH_CONNECT, is_http && exchange_->num_attempts > 1 ? 1L : 0L);
   // The loop itself keeps deadlines; libcurl would give up a connection after five minutes. But a
   // host that does not answer must not take the time of the others.
   const size_t num_servers = exchange_->only == nullptr ? exchange_->replicas->num_verified() : 1;
@@ -177,22 +202,15 @@ void CurlTransfer::prepare_connection() {
                                             : kLongestConnectMs);
 }
 
-void CurlTransfer::prepare_request() {
-  set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_PATH_AS_IS, 1L);
-  set(CURLOPT_USERAGENT, "sidecall/" SIDECALL_NET_VERSION);
-  if (!exchange_->is_post) return;
+void CurlTransfer::set_body() {
+  if (!exchange_->is_post) return set(CURLOPT_HTTPGET, 1L);
   set(CURLOPT_POST, 1L);
   set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange_->body.size()));
   // With several servers, the loop decides about every repeat.
   const bool has_others = exchange_->only == nullptr && exchange_->replicas->num_verified() > 1;
   has_function_ = has_others || !exchange_->may_repeat;
-  if (!has_function_) {
-    set(CURLOPT_POSTFIELDS, exchange_->body.data());
-  } else {
-    set(CURLOPT_READFUNCTION, &on_send);
-    set(CURLOPT_READDATA, this);
-  }
+  set(CURLOPT_POSTFIELDS, has_function_ ? nullptr : exchange_->body.data());
+  set(CURLOPT_READDATA, this);
 }
 
 void CurlTransfer::set_headers() {

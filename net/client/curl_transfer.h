@@ -30,21 +30,32 @@ struct AttemptEnd {
   bool was_kept = false;     // a connection that was kept since an earlier request had ended
 };
 
+// A handle of libcurl, and the server for which its options are set.
+struct PreparedHandle {
+  Handle handle;
+  std::shared_ptr<const Address> address;
+  ReplicaPtr replica;
+  std::string path;
+};
+
 class CurlTransfer {
  public:
-  CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica, Handle handle);
+  // The handle may be one that another transfer released.
+  CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica, PreparedHandle handle);
   CurlTransfer(const CurlTransfer&) = delete;
   CurlTransfer& operator=(const CurlTransfer&) = delete;
 
   const std::shared_ptr<Exchange>& exchange() const { return exchange_; }
   const ReplicaPtr& replica() const { return replica_; }
-  CURL* handle() const { return handle_.get(); }
-  Handle release_handle() { return std::move(handle_); }
+  CURL* handle() const { return prepared_for_.handle.get(); }
+  // After a transfer that ended well.
+  PreparedHandle release_handle() { return std::move(prepared_for_); }
   bool has_answer() const { return header_bytes_ > 0; }
   // Whether a connection was made for it.
   bool is_first_on_connection() const;
 
-  // Sets all options of the handle. Throws std::bad_alloc.
+  // Sets the options of the handle: all, or those that differ between two requests to a server.
+  // Throws std::bad_alloc.
   CURLcode prepare();
   // Once libcurl has ended the transfer with `code`.
   AttemptEnd read_end(CURLcode code);
@@ -53,18 +64,19 @@ class CurlTransfer {
   static size_t on_body(const char* data, size_t size, size_t count, void* context);
   static size_t on_header(const char* data, size_t size, size_t count, void* context);
   static size_t on_send(char* to, size_t size, size_t count, void* context);
-  void prepare_connection();
-  void prepare_request();
+  void set_constants();
+  void set_connect_options();
+  void set_body();
   void set_headers();
   void add_header(const std::string& line);
   template <typename T>
   void set(CURLoption option, T value) {
-    if (prepared_ == CURLE_OK) prepared_ = curl_easy_setopt(handle_.get(), option, value);
+    if (prepared_ == CURLE_OK) prepared_ = curl_easy_setopt(handle(), option, value);
   }
 
   const std::shared_ptr<Exchange> exchange_;
   const ReplicaPtr replica_;
-  Handle handle_;
+  PreparedHandle prepared_for_;
   CURLcode prepared_ = CURLE_OK;
   curl_slist pin_{};  // the IP address of the server
   Headers headers_;

@@ -282,16 +282,8 @@ class Loop {
     };
     try {
       ++exchange->num_attempts;
-      Handle handle;
-      if (!idle_.empty()) {
-        handle = std::move(idle_.back());
-        idle_.pop_back();
-        curl_easy_reset(handle.get());
-      } else {
-        handle.reset(curl_easy_init());
-        if (handle == nullptr) throw std::bad_alloc();
-      }
-      CURL* const key = handle.get();
+      PreparedHandle handle = take_handle(*exchange, replica);
+      CURL* const key = handle.handle.get();
       auto transfer = std::make_unique<CurlTransfer>(exchange, replica, std::move(handle));
       const CURLcode prepared = transfer->prepare();
       if (prepared != CURLE_OK) return give_up(transfer_of(prepared), curl_easy_strerror(prepared));
@@ -303,6 +295,23 @@ class Loop {
     } catch (const std::exception&) {
       give_up(Transfer::kNoMemory, "");
     }
+  }
+
+  // A handle that was used for this server, or else another one.
+  PreparedHandle take_handle(const Exchange& exchange, const ReplicaPtr& replica) {
+    PreparedHandle taken;
+    if (idle_.empty()) {
+      taken.handle.reset(curl_easy_init());
+      if (taken.handle == nullptr) throw std::bad_alloc();
+      return taken;
+    }
+    const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const PreparedHandle& each) {
+      return each.replica == replica && each.address == exchange.address;
+    });
+    std::swap(found == idle_.end() ? idle_.back() : *found, idle_.back());
+    taken = std::move(idle_.back());
+    idle_.pop_back();
+    return taken;
   }
 
   void finish_safely(CURL* handle, CURLcode code) noexcept {
@@ -423,7 +432,7 @@ class Loop {
   CURLM* multi_ = nullptr;  // set before a thread drives; the driver replaces it under the lock
   // The rest belongs to the driver. The lock of mutex_ hands it from one driver to the next.
   Transfers running_;
-  std::vector<Handle> idle_;
+  std::vector<PreparedHandle> idle_;
   Clock::time_point tidy_until_;
   bool is_doubtful_ = false;  // see renew()
 };
