@@ -12,6 +12,7 @@ namespace sidecall::net {
 enum GrpcCode {
   kGrpcOk = 0,
   kGrpcCancelled = 1,
+  kGrpcUnknown = 2,
   kGrpcInvalidArgument = 3,
   kGrpcDeadlineExceeded = 4,
   kGrpcNotFound = 5,

@@ -211,9 +211,11 @@ Response grpc_error(int code, const std::string& message) {
   return response;
 }
 
-Response grpc_failure(const Failure& failure) {
+Response grpc_failure(const Failure& failure, bool is_repeatable) {
   const StatusCodes& codes = codes_of(failure.status);
-  Response response = grpc_error(codes.grpc, failure.message);
+  // Clients and gateways send a call again that ended with UNAVAILABLE.
+  const bool may_have_run = failure.status == SIDECALL_PEER_DIED && !is_repeatable;
+  Response response = grpc_error(may_have_run ? kGrpcUnknown : codes.grpc, failure.message);
   response.trailers.emplace_back(kStatusTrailer, codes.name);
   if (!failure.faults.empty())
     response.trailers.emplace_back(kFaultsTrailer, base64("{" + failure.faults + "}"));
@@ -253,7 +255,7 @@ Response Router::answer_grpc(const Request& request) {
       return method == "ModelReady" ? flag_answer(grpc::kReady, is_ready) : model_metadata(site_);
     }
   } catch (const Error& error) {
-    return grpc_failure({error.status(), error.what(), ""});
+    return grpc_failure({error.status(), error.what(), ""}, true);
   }
   return grpc_error(kGrpcUnimplemented, "expected a method of the Open Inference Protocol");
 }
@@ -268,9 +270,9 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   Runs::Order order;
   order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
-  order.give = [this, shared, plan, memory = make_memory(), &service](auto* call) {
-    if (shared->body.size() > kSmallBody)
-      require_memory(memory.get(), memory_for_grpc(body_of(*shared)));
+  order.memory = make_memory();
+  order.give = [this, shared, plan, memory = order.memory, &service](auto* call) {
+    require_memory(memory.get(), memory_for_grpc(body_of(*shared), service));
     *plan = read_grpc_infer(body_of(*shared), service);
     plan->is_other_model = !is_model(site_, plan->model, plan->version);
     if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");
@@ -290,7 +292,7 @@ void Router::run_grpc(Request&& request, Responder* responder) {
     constexpr int kNotFound = 404;
     record(*shared, Route::kInfer,
            plan->is_other_model ? kNotFound : codes_of(failure.status).http);
-    return plan->is_other_model ? unknown_model() : grpc_failure(failure);
+    return plan->is_other_model ? unknown_model() : grpc_failure(failure, site_.is_repeatable());
   };
   runs_.begin(responder, std::move(order));
 }

@@ -24,6 +24,7 @@ class HeldMemory {
     return !grows || now <= most_;
   }
   bool add(uint64_t bytes) noexcept { return set(bytes_ + bytes); }
+  uint64_t bytes() const noexcept { return bytes_; }
   void remove(uint64_t bytes) noexcept { set(bytes_ - bytes); }
 
  private:

@@ -162,7 +162,7 @@ class Http2 final : public Session {
     if (!hold(stream, stream->response.body.size()) &&
         stream->response.body.size() > kSmallAnswer) {
       const Failure failure{SIDECALL_OUT_OF_MEMORY, "the memory for answers is used up", ""};
-      stream->response = router_->is_grpc() ? grpc_failure(failure) : http_error(failure);
+      stream->response = router_->is_grpc() ? grpc_failure(failure, true) : http_error(failure);
     }
     const Response& response = stream->response;
     const std::string status = std::to_string(response.status);
@@ -299,7 +299,7 @@ class Http2 final : public Session {
   // Answers before the whole request is there.
   void refuse(Stream* stream, int32_t status, const char* problem) {
     const Failure failure{status, problem, ""};
-    stream->response = router_->is_grpc() ? grpc_failure(failure) : http_error(failure);
+    stream->response = router_->is_grpc() ? grpc_failure(failure, true) : http_error(failure);
     constexpr int kTooLarge = 413;
     if (!router_->is_grpc() && status == SIDECALL_OUT_OF_RANGE) stream->response.status = kTooLarge;
     answer(stream);

@@ -225,12 +225,11 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   Runs::Order order;
   order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
-  order.give = [shared, plan, route, memory = make_memory(), &service](auto* call) {
+  order.memory = make_memory();
+  order.give = [shared, plan, route, memory = order.memory, &service](auto* call) {
     const std::string& body = shared->body;
-    if (body.size() > kSmallBody && route == Route::kPredict)
-      require_memory(memory.get(), memory_for_records(body, service));
-    if (body.size() > kSmallBody && route == Route::kInfer)
-      require_memory(memory.get(), memory_for_tensors(*shared));
+    require_memory(memory.get(), route == Route::kPredict ? memory_for_records(body, service)
+                                                          : memory_for_tensors(*shared, service));
     sidecall_net_error error{};
     if (route == Route::kPredict) {
       check_call(service, call, service.set_records(call, body.data(), body.size(), &error), error);

@@ -17,8 +17,10 @@ namespace {
 // Faults over gRPC are a trailer, in base64, and clients take few bytes of those.
 constexpr size_t kMaxGrpcFaultBytes = 3000, kMaxHttpFaultBytes = size_t{256} * 1024;
 
-std::mutex g_mutex;                // guards the list
-std::vector<const Site*> g_sites;  // all that are open in this process
+std::mutex g_mutex;  // guards the list
+// All that are open in this process. Never destroyed, because the threads of a server may use it
+// until the process ends.
+std::vector<const Site*>& g_sites = *new std::vector<const Site*>();
 
 std::string model_name(const ServerAddress& address, const sidecall_net_service& service) {
   if (!address.name.empty()) return address.name;

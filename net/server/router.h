@@ -89,10 +89,9 @@ Response refusal(int status, const std::string& message);
 Route grpc_route(const std::string& target);
 bool is_open_grpc(const std::string& target);
 Response grpc_error(int code, const std::string& message);
-Response grpc_failure(const Failure& failure);
+// `is_repeatable`: a run that may have been executed may be sent again.
+Response grpc_failure(const Failure& failure, bool is_repeatable);
 
-// Bodies up to this size are read without counting the memory for that.
-inline constexpr size_t kSmallBody = size_t{16} * 1024;
 // Counts `bytes`. Throws OUT_OF_MEMORY if all clients together would hold more than they may.
 void require_memory(HeldMemory* memory, uint64_t bytes);
 

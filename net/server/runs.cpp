@@ -33,18 +33,33 @@ int64_t some_ns(Clock::time_point deadline) {
   return std::max<int64_t>((deadline - Clock::now()).count(), 1);
 }
 
+// Of the exception that is being handled.
+Failure failure_of_current() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.status(), error.what(), error.faults()};
+  } catch (const std::bad_alloc&) {
+    return {SIDECALL_OUT_OF_MEMORY, "out of memory", ""};
+  } catch (const std::exception& error) {
+    return {SIDECALL_INTERNAL, error.what(), ""};
+  }
+}
+
 // Runs `body`, and returns whether it failed.
 template <typename Body>
 bool fails(Body body, Failure* failure) noexcept {
   try {
     body();
     return false;
-  } catch (const Error& error) {
-    *failure = {error.status(), error.what(), error.faults()};
-  } catch (const std::bad_alloc&) {
-    *failure = {SIDECALL_OUT_OF_MEMORY, "out of memory", ""};
-  } catch (const std::exception& error) {
-    *failure = {SIDECALL_INTERNAL, error.what(), ""};
+  } catch (...) {
+    // The texts need memory.
+    try {
+      *failure = failure_of_current();
+    } catch (const std::exception&) {
+      *failure = {SIDECALL_OUT_OF_MEMORY, "out of memory",
+                  ""};  // short enough for the string itself
+    }
   }
   return true;
 }
@@ -219,7 +234,11 @@ void Runs::take_finished() {
     const auto found = running_.find(key);
     RunPtr run = std::move(found->second);
     running_.erase(found);
-    (this->*run->next)(std::move(run));
+    try {
+      (this->*run->next)(std::move(run));
+    } catch (const std::exception&) {
+      // Without memory this run gets no response; the others do.
+    }
   }
 }
 
@@ -328,8 +347,9 @@ void Runs::end(RunPtr run) {
   const bool is_reusable =
       !has_failed || (failure.status != SIDECALL_TIMEOUT && failure.status != SIDECALL_CANCELLED);
   // A call keeps the memory of its largest run.
-  const bool is_small =
-      order.request_bytes <= kMaxIdleBytes && response.body.size() <= kMaxIdleBytes;
+  const bool is_small = order.request_bytes <= kMaxIdleBytes &&
+                        order.memory->bytes() <= kMaxIdleBytes &&
+                        response.body.size() <= kMaxIdleBytes;
   if (is_reusable && is_small && idle_.size() < kMaxIdle) {
     service_.rest(run->call.get());
     idle_.push_back(std::move(run));

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "held_memory.h"
 #include "message.h"
 #include "metrics.h"
 #include "net/api/serving.h"
@@ -38,6 +39,7 @@ class Runs {
     std::function<Response(const Failure&)> fail;
     Clock::time_point deadline;
     size_t request_bytes;
+    std::shared_ptr<HeldMemory> memory;  // that reading the request takes
   };
 
   // `max_fault_bytes`: of the faults in a response. Throws OUT_OF_MEMORY.

@@ -124,6 +124,23 @@ std::vector<std::pair<const char*, std::function<long()>>> attempts_over_http(
          to.sin_family = AF_INET;
          return sendto(socket, "x", 1, MSG_FASTOPEN, reinterpret_cast<sockaddr*>(&to), sizeof to);
        }},
+      // A listener that is shut down can be connected like a new socket.
+      {"connect a TCP socket with sendmsg()",
+       [=] {
+         sockaddr_in to{};
+         to.sin_family = AF_INET;
+         to.sin_port = htons(9);
+         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+         char byte = 'x';
+         iovec part{&byte, 1};
+         msghdr message{};
+         message.msg_name = &to;
+         message.msg_namelen = sizeof to;
+         message.msg_iov = &part;
+         message.msg_iovlen = 1;
+         shutdown(socket, SHUT_RDWR);
+         return static_cast<int>(sendmsg(socket, &message, MSG_FASTOPEN));
+       }},
   };
 }
 

@@ -78,6 +78,8 @@ sidecall_net_service make_service() {
   service.num_outputs = std::size(kOutputs);
   service.has_records = 1;
   service.is_local = 1;
+  service.is_repeatable = 1;
+  service.is_ready = [](void*) { return 1; };
   service.logs_requests = 1;
   service.model_id = [](void*) { return "id"; };
   service.open_call = [](void*, size_t, sidecall_service_call** out, sidecall_net_error*) {

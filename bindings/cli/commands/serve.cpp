@@ -419,7 +419,8 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   std::signal(SIGPIPE, SIG_IGN);
   if (options.sandbox != "off") {
     const char* const parent = std::getenv("SIDECALL_FD");
-    close_inherited(parent == nullptr ? -1 : std::atoi(parent));
+    const std::string failure = close_inherited(parent == nullptr ? -1 : std::atoi(parent));
+    if (!failure.empty()) note_confined(options, "descriptors", failure, &log);
   }
   raise_descriptor_limit();
   note_interrupts();

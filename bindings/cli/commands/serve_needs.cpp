@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 #include <system_error>
 
 #include "base/percent.h"
@@ -39,6 +41,8 @@ bool is_shared_folder(const std::string& folder) {
                              "/boot",
                              "/dev",
                              "/etc",
+                             "/etc/pki/tls/certs",
+                             "/etc/pki/tls/private",
                              "/etc/ssl",
                              "/etc/ssl/certs",
                              "/etc/ssl/private",
@@ -50,6 +54,7 @@ bool is_shared_folder(const std::string& folder) {
                              "/root",
                              "/run",
                              "/run/secrets",
+                             "/run/user",
                              "/srv",
                              "/sys",
                              "/tmp",
@@ -59,8 +64,16 @@ bool is_shared_folder(const std::string& folder) {
                              "/var/run",
                              "/var/tmp"})
     if (folder == shared) return true;
+  const auto is_below = [&](std::string_view parent) {
+    return std::string_view(folder).substr(0, parent.size()) == parent;
+  };
+  constexpr std::string_view kUsers = "/run/user/";  // logind makes a folder for each user there
+  if (is_below("/proc/")) return true;
+  if (is_below(kUsers) && folder.find('/', kUsers.size()) == std::string::npos) return true;
+  struct stat status{};
+  const bool is_open_to_all = ::stat(folder.c_str(), &status) == 0 && (status.st_mode & S_IWOTH);
   const char* const home = std::getenv("HOME");
-  return home != nullptr && folder == home;
+  return is_open_to_all || (home != nullptr && folder == home);
 }
 
 void require_own_folder(const char* what, const std::string& folder) {
@@ -71,27 +84,35 @@ void require_own_folder(const char* what, const std::string& folder) {
                               printable(folder) + "'");
 }
 
-// HOST:PORT with the IP address of the host, because its name cannot be looked up any more once the
-// files are confined. Other texts stay as they are.
-std::string with_ip_address(const std::string& where, std::vector<std::string>* names) {
+// HOST:PORT with each IP address of the host, because its name cannot be looked up once the files
+// are confined. Other texts stay as they are.
+std::vector<std::string> with_ip_addresses(const std::string& where,
+                                           std::vector<std::string>* names) {
   const size_t colon = where.rfind(':');
   if (where.empty() || where.front() == '/' || where.front() == '[' || colon == std::string::npos)
-    return where;
+    return {where};
   const std::string host = where.substr(0, colon);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return where;
+  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {where};
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &::freeaddrinfo);
-  std::array<char, NI_MAXHOST> ip{};
-  if (::getnameinfo(list->ai_addr, list->ai_addrlen, ip.data(), ip.size(), nullptr, 0,
-                    NI_NUMERICHOST) != 0 ||
-      host == ip.data())
-    return where;
+  const std::string port = where.substr(colon);
+  std::vector<std::string> all;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    std::array<char, NI_MAXHOST> ip{};
+    if (::getnameinfo(each->ai_addr, each->ai_addrlen, ip.data(), ip.size(), nullptr, 0,
+                      NI_NUMERICHOST) != 0 ||
+        host == ip.data())
+      return {where};
+    const std::string text = ip.data();
+    const std::string place = (each->ai_family == AF_INET6 ? "[" + text + "]" : text) + port;
+    if (std::find(all.begin(), all.end(), place) == all.end()) all.push_back(place);
+    if (port == ":0") break;  // the addresses would get different ports
+  }
   names->push_back(host);
-  const std::string text = ip.data();
-  return (list->ai_family == AF_INET6 ? "[" + text + "]" : text) + where.substr(colon);
+  return all;
 }
 
 }  // namespace
@@ -126,8 +147,13 @@ Needs needs_of_addresses(const std::string& at, std::vector<std::string>* http,
   const sidecall_status status = sidecall_server_open("http://", model, nullptr, &none, &err);
   if (status != SIDECALL_INVALID_ARGUMENT) throw failure_of(uri, status, err);
   for (auto* const places : {http, grpc}) {
-    for (std::string& where : *places) {
-      where = with_ip_address(where, host_names);
+    std::vector<std::string> found;
+    for (const std::string& where : *places) {
+      const std::vector<std::string> all = with_ip_addresses(where, host_names);
+      found.insert(found.end(), all.begin(), all.end());
+    }
+    places->swap(found);
+    for (const std::string& where : *places) {
       if (!where.empty() && where.front() == '/') {
         needs.socket_folders.push_back(where.substr(0, where.rfind('/') + 1));
         continue;

@@ -127,7 +127,7 @@ constexpr int kPidfdOpen = 434, kClone3 = 435;  // on every processor; old heade
 // clang-format off
 constexpr int kAllowed[] = {
     // The kernel compares in this order, so the system calls that serve each request come first.
-    SYS_recvmsg, SYS_sendmsg, SYS_epoll_pwait, SYS_futex, SYS_write, SYS_read, SYS_ppoll,
+    SYS_recvmsg, SYS_epoll_pwait, SYS_futex, SYS_write, SYS_read, SYS_ppoll,
     SYS_recvfrom, SYS_sched_yield, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep,
     SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getcpu, SYS_munmap, SYS_mremap, SYS_brk,
     SYS_close, SYS_epoll_ctl, SYS_accept4, SYS_shutdown, SYS_getsockopt, SYS_memfd_create,
@@ -139,6 +139,9 @@ constexpr int kAllowed[] = {
     SYS_getgid, SYS_getegid, SYS_exit, SYS_exit_group,
 #ifdef SYS_epoll_wait
     SYS_epoll_wait, SYS_poll,
+#endif
+#ifdef SYS_stat  // what stat() calls in programs that were linked with glibc before 2.33
+    SYS_stat, SYS_lstat,
 #endif
     kPidfdOpen,
 #ifdef SYS_rseq
@@ -201,14 +204,15 @@ class Filter {
 
 }  // namespace
 
-void close_inherited(int keep) {
-  const auto close_range = [](unsigned first, unsigned last) {
+std::string close_inherited(int keep) {
+  const auto closes = [](unsigned first, unsigned last) {
     constexpr long kCloseRange = 436;  // on every processor, since Linux 5.9
-    if (first <= last) static_cast<void>(::syscall(kCloseRange, first, last, 0));
+    return first > last || ::syscall(kCloseRange, first, last, 0) == 0;
   };
-  if (keep < 3) return close_range(3, UINT_MAX);
-  close_range(3, static_cast<unsigned>(keep) - 1);
-  close_range(static_cast<unsigned>(keep) + 1, UINT_MAX);
+  const bool is_done = keep < 3 ? closes(3, UINT_MAX)
+                                : closes(3, static_cast<unsigned>(keep) - 1) &&
+                                      closes(static_cast<unsigned>(keep) + 1, UINT_MAX);
+  return is_done ? "" : because("cannot close the descriptors that this process inherited");
 }
 
 std::string confine_files(const Needs& needs) {
@@ -255,6 +259,8 @@ std::string confine_calls(bool may_read) {
   if (nothing.get() < 0 || ::dup2(nothing.get(), 0) < 0 || ::dup2(nothing.get(), 1) < 0)
     return because("cannot open /dev/null");
   Filter filter;
+  // With MSG_FASTOPEN, sendmsg() connects a socket, and Landlock does not see that.
+  filter.allow_if(SYS_sendmsg, 2, MSG_FASTOPEN, {0});
   // send() is a sendto() without an address.
   filter.allow_if(SYS_sendto, 4, UINT32_MAX, {0});
   for (const int call : kAllowed) filter.allow(call);

@@ -10,7 +10,8 @@
 namespace sidecall::cli {
 
 // Closes the descriptors that the parent process left open, except 0 to 2 and `keep` (-1 for none).
-void close_inherited(int keep);
+// Returns why it failed, or "".
+std::string close_inherited(int keep);
 
 // The process cannot undo the next two functions. They return "" if they succeeded, and otherwise
 // the reason of the failure.
