@@ -110,6 +110,7 @@ sidecall_net_service make_service() {
     return SIDECALL_OK;
   };
   service.cancel = [](sidecall_service_call*) {};
+  service.rest = [](sidecall_service_call*) {};
   service.outputs_of = [](sidecall_service_call*, sidecall_net_tensors* out, sidecall_net_error*) {
     *out = {kOutputs, std::size(kOutputs), ""};
     return SIDECALL_OK;
