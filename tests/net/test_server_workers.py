@@ -108,13 +108,18 @@ def test_more_runs_than_workers_wait_for_their_turn(start_workers: Any) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_only_the_runs_of_a_killed_worker_fail(start_workers: Any, protocol: str) -> None:
+def test_only_the_runs_of_a_killed_worker_fail(
+    start_workers: Any, protocol: str, tmp_path: Path
+) -> None:
     own = start_workers(3)
     workers = processes(own)
     requests = Requests(own, protocol)
+    begun = tmp_path / "begun"
+    begun.mkdir()
     for _ in range(3):
-        requests.add("sleep 1")
-    wait_until(lambda: own.metric("sidecall_runs") == 3)
+        requests.add(f"sleep 1 {begun}")
+    # A run that no worker has taken yet would go to another one.
+    wait_until(lambda: {int(each.name) for each in begun.iterdir()} == workers)
     victim = min(workers)
     os.kill(victim, signal.SIGKILL)
     failed = [answer for answer in requests.wait() if isinstance(answer, str)]

@@ -120,7 +120,10 @@ def misbehave(how: str) -> float:
     if how.startswith("hold "):
         ctypes.PyDLL(None).sleep(int(how[5:]))  # does not release the GIL
     if how.startswith("sleep "):
-        time.sleep(float(how[6:]))
+        _, seconds, *folder = how.split(maxsplit=2)
+        for each in folder:  # shows that this process has begun
+            Path(each, str(os.getpid())).touch()
+        time.sleep(float(seconds))
     return float(os.getpid())
 
 
