@@ -54,7 +54,9 @@ void Channel::State::set_timer(Deadline at) noexcept {
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(at.at_ns() / 1000000000);
   when.it_value.tv_nsec = static_cast<long>(at.at_ns() % 1000000000);
-  timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+  // After a failure the next run sets the timer.
+  if (timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0)
+    timer_at = Deadline::never();
 }
 
 void Channel::State::arm() {

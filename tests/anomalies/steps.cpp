@@ -2,6 +2,7 @@
 #include "steps.h"
 
 #include <poll.h>
+#include <chrono>
 
 #include <array>
 #include <cstring>
@@ -127,7 +128,9 @@ void run_started(Steps& steps, const sidecall_model* model, bool is_lazy) {
       !set_penguin(steps, call.get(), model) ||
       !steps(sidecall_call_start(call.get(), kTimeout, steps.error())))
     return;
-  for (int i = 0; i < 100; ++i) {
+  // The descriptor becomes readable every 10 ms, so the number of turns says nothing of the time.
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (std::chrono::steady_clock::now() < end) {
     pollfd ready{fd, POLLIN, 0};
     poll(&ready, 1, 100);
     const sidecall_status finished = sidecall_call_finish(call.get(), 0, steps.error());

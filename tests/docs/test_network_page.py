@@ -41,6 +41,11 @@ steps = make_column_transformer((OneHotEncoder(), ["country"]), remainder="passt
 model = make_pipeline(steps, LogisticRegression()).fit(X, X["amount"] > 50)
 sidecall.export(model, "fraud.onnx", X, progress=False)
 """
+# The module that the page serves as a Python object.
+APP = """
+def model(amount: float, country: str) -> float:
+    return amount
+"""
 RECORD = {"amount": 12.5, "country": "DE"}
 
 pytestmark = [
@@ -106,11 +111,12 @@ class Host:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
 
-    def stop(self) -> None:
-        for process in self.processes:
+    def stop(self, first: int = 0) -> None:
+        """Stops the servers from that one on, in the order of their starts."""
+        for process in self.processes[first:]:
             process.terminate()
             assert process.wait(30) == 0
-        self.processes.clear()
+        del self.processes[first:]
 
     def close(self) -> None:
         for process in self.processes:
@@ -142,6 +148,7 @@ def hosts(
         client.ip("addr", "add", f"{CLIENT}/24", "dev", ends[1])
         server.ip("link", "set", ends[0], "up")
         client.ip("link", "set", ends[1], "up")
+        (server.folder / "app.py").write_text(APP)
         subprocess.run([sys.executable, "-c", TRAIN], cwd=server.folder, check=True, timeout=120)
         shutil.copy(server.folder / "fraud.onnx", client.folder)
         (client.folder / "rows.jsonl").write_text(json.dumps(RECORD) + "\n")
@@ -189,6 +196,8 @@ def test_every_command_of_the_page_does_what_it_says(hosts: tuple[Host, Host]) -
             command = serve.replace("fraud.onnx", file)
             server.start(f"{command} --grpc {SERVER['triton']}:8001")
         elif block.detail in BACKGROUND:
+            if "app:model" in code:  # at the addresses of the server before
+                server.stop(len(server.processes) - 1)
             server.start(f"{code} --json-log")
         elif block.detail in ON_SERVER:
             assert json.loads(server.run("sh", code)) == expected

@@ -82,7 +82,11 @@ def running(words: list, environment: dict[str, str], log: Path, *ports: int) ->
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # KServe waits for connections that are kept
+                process.kill()
+                process.wait(10)
 
 
 @pytest.fixture(scope="module")
