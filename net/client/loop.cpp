@@ -116,7 +116,7 @@ class Loop {
     if (!is_driven_ && has_work()) has_work_.notify_one();
   }
 
-  // Whether the loop has nothing to do but this exchange. For the driver, or while nobody drives;
+  // Whether the loop has nothing to do but this exchange. For the driver, or while there is none;
   // mutex_ is locked.
   bool is_alone(const Exchange* exchange) const {
     const bool are_orders_own =
@@ -172,7 +172,7 @@ class Loop {
     }
   }
 
-  // For the driver, or for a thread that holds mutex_ while nobody drives. mutex_ is locked.
+  // For the driver, or for a thread that holds mutex_ while there is no driver. mutex_ is locked.
   bool has_work() const {
     return !orders_.empty() || !running_.empty() || Clock::now() < tidy_until_;
   }
