@@ -1,15 +1,15 @@
-"""A server of gRPC that describes a model, and then refuses every run in the way that a test names."""
+"""A server of gRPC that describes a model, and then refuses every run as a test names it."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from peer import Served, messages
+from raw_server import Listening
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
 REFUSED_STREAM = 7
@@ -38,20 +38,15 @@ def break_off(connection: socket.socket, _: int) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-class RawHttp2Server:
+class RawHttp2Server(Listening):
     def __init__(self, path: Path, answer: Answer) -> None:
         self.answer = answer
         self.num_runs = 0
         self._messages = self._describe(Served(path, with_contract=False), path.name)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
     def authority(self, _: str) -> str:
         return f"127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        self._listener.close()
 
     @staticmethod
     def _describe(served: Served, name: str) -> list[bytes]:
@@ -63,12 +58,6 @@ class RawHttp2Server:
                 to.add(name=each, datatype=kind, shape=shape)
         ready = protos.ModelReadyResponse(ready=True)
         return [ready.SerializeToString(), metadata.SerializeToString()]
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, EOFError):

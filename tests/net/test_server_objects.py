@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -39,24 +40,29 @@ def fails_to_start(*options: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@contextlib.contextmanager
+def served(function: str, folder: Path, workers: int | None) -> Iterator[OwnServer]:
+    """A server of a function of serving_parts.py, without workers or with so many."""
+    options = [] if workers is None else ["--workers", str(workers)]
+    started = OwnServer(f"serving_parts:{function}", folder, *options)
+    yield started
+    assert started.end() == 0, started.log()
+
+
 @pytest.fixture(scope="module", params=[None, 2])
 def judge(
     tmp_path_factory: pytest.TempPathFactory, network_library: Path, request: pytest.FixtureRequest
 ) -> Iterator[OwnServer]:
-    workers = [] if request.param is None else ["--workers", str(request.param)]
-    started = OwnServer("serving_parts:judge", tmp_path_factory.mktemp("server"), *workers)
-    yield started
-    assert started.end() == 0, started.log()
+    with served("judge", tmp_path_factory.mktemp("server"), request.param) as started:
+        yield started
 
 
 @pytest.fixture(scope="module", params=[None, 1])
 def misbehaved(
     tmp_path_factory: pytest.TempPathFactory, network_library: Path, request: pytest.FixtureRequest
 ) -> Iterator[OwnServer]:
-    workers = [] if request.param is None else ["--workers", str(request.param)]
-    started = OwnServer("serving_parts:misbehave", tmp_path_factory.mktemp("server"), *workers)
-    yield started
-    assert started.end() == 0, started.log()
+    with served("misbehave", tmp_path_factory.mktemp("server"), request.param) as started:
+        yield started
 
 
 # Answers.

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "copy_input.h"
+
 enum { MOST = 8 };
 
 static int file = -1;
@@ -20,11 +22,8 @@ static sidecall_status answer(void* context, sidecall_request* request) {
   static const struct timespec kShort = {0, 1000000}, kLong = {0, 500000000};
   sidecall_view in = SIDECALL_VIEW_INIT, out = SIDECALL_VIEW_INIT;
   (void)context;
-  sidecall_status status = sidecall_request_input(request, 0, &in, NULL);
-  if (status == SIDECALL_OK)
-    status = sidecall_request_output(request, 0, in.dims, in.rank, &out, NULL);
+  const sidecall_status status = copy_input(request, &in, &out);
   if (status != SIDECALL_OK) return status;
-  memcpy(out.data, in.data, in.data_bytes);
   if (write(file, out.data, in.data_bytes) != (ssize_t)in.data_bytes) return SIDECALL_ENGINE;
   nanosleep(*(const int64_t*)out.data < 0 ? &kLong : &kShort, NULL);
   return SIDECALL_OK;

@@ -15,17 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import (
-    contracts,
-    datetimes,
-    element_types,
-    external_data,
-    opening,
-    records,
-    refusals,
-    tensors,
-    widths,
-)
+from source import contracts
+from source.groups import PLAIN
 
 
 def main() -> None:
@@ -37,22 +28,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     contracts.write_all()
-    groups = [
-        element_types.types,
-        widths.widths,
-        tensors.shapes,
-        tensors.strings,
-        records.kinds,
-        records.roles,
-        records.json_texts,
-        opening.files,
-        opening.graphs,
-        external_data.external,
-        opening.contracts,
-        opening.verification,
-        refusals.refusals,
-        datetimes.datetimes,
-    ]
+    groups = list(PLAIN)
     if not options.plain:
         from source import exported
 
