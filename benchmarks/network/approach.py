@@ -53,7 +53,8 @@ class Approach:
         """Starts the servers and waits until they accept calls.
 
         Returns the value of `at` for the clients, in which `{workload}` stands for the name of a
-        workload, and a dict by workload for the value of each. Raises UnavailableError with the reason if this machine cannot run the approach.
+        workload, and a dict by workload for the value of each. Raises UnavailableError with the
+        reason if this machine cannot run the approach.
         """
         raise NotImplementedError
 
@@ -103,6 +104,7 @@ def named(approaches: Iterable[Approach], words: Iterable[str]) -> list[Approach
     missing = [word for word in wanted if word not in known]
     if missing:
         raise SystemExit(
-            f"--only: expected a name or group of benchmarks/network/approaches, got {', '.join(missing)}"
+            "--only: expected a name or group of benchmarks/network/approaches, got "
+            f"{', '.join(missing)}"
         )
     return chosen

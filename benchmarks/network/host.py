@@ -119,7 +119,8 @@ class Host:
 
     def wait_for_word(self, process: subprocess.Popen, what: str) -> None:
         """Waits until a worker that does not listen on a port prints "ready"."""
-        self.wait_until(lambda: b"ready" in process.log.read_bytes(), what)  # type: ignore[attr-defined]
+        log: Path = process.log  # type: ignore[attr-defined]
+        self.wait_until(lambda: b"ready" in log.read_bytes(), what)
 
     def wait_for_port(self, port: int, what: str) -> None:
         self.wait_until(lambda: _connects(socket.AF_INET, ("127.0.0.1", port)), what)
@@ -151,7 +152,8 @@ class Host:
         )
         if done.returncode != 0:
             raise RuntimeError(
-                f"{Path(command[0]).name} ended with exit code {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
+                f"{Path(command[0]).name} ended with exit code {done.returncode}: "
+                f"{(done.stderr or done.stdout)[-2000:]}"
             )
         return done.stdout
 

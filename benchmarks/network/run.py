@@ -411,8 +411,8 @@ def notes_of(effort: Effort, seconds: float) -> list[str]:
     notes = [
         f"{effort.repetitions} repetitions, interleaved: each starts the servers of every approach "
         "again, one after the other; figures are medians over the repetitions",
-        f"closed loop of {effort.seconds} s per repetition; open loop at fixed rates with {WORKERS} "
-        "workers, where latency counts from the scheduled start of a call",
+        f"closed loop of {effort.seconds} s per repetition; open loop at fixed rates with "
+        f"{WORKERS} workers, where latency counts from the scheduled start of a call",
         f"the whole run took {seconds / 60:.0f} minutes",
     ]
     if len(os.sched_getaffinity(0)) < 8:

@@ -254,7 +254,7 @@ SECTIONS = ("serving", "rollout", "balancing", "file_only")  # what others than 
 
 
 def keep_sections(document: dict, path: Path) -> dict:
-    """The document of run.py with the sections and bars of the others in the file that it replaces."""
+    """The document of run.py with the sections and bars of others in the file that it replaces."""
     if not path.exists():
         return document
     old = json.loads(path.read_text(encoding="utf-8"))

@@ -41,7 +41,7 @@ class Loop {
     start_once();
     orders_.push_back({std::move(exchange), is_cancel});
     if (is_driven_) curl_multi_wakeup(multi_);
-    else if (!drives_next) has_work_.notify_one();
+    else if (!drives_next) work_arrived_.notify_one();
   }
 
   // Lets the driver look at its exchange, which was woken.
@@ -110,10 +110,11 @@ class Loop {
     return is_driven_ = true;
   }
 
-  // Callers that were about to drive may have found each other's exchanges.
+  // Makes the thread of the library drive if there is no driver. Two callers that submit at the
+  // same moment are both not alone, so neither of them drives.
   void require_driver() {
     const std::lock_guard lock(mutex_);
-    if (!is_driven_ && has_work()) has_work_.notify_one();
+    if (!is_driven_ && has_work()) work_arrived_.notify_one();
   }
 
   // Whether the loop has nothing to do but this exchange. For the driver, or while there is none;
@@ -136,14 +137,15 @@ class Loop {
     return is_alone(exchange);
   }
 
-  // The time that a caller drives. Leaves what is not over to the thread of the library.
+  // A caller drives while this object lives. What is not over then is left to the thread of the
+  // library.
   class Driving {
    public:
     explicit Driving(Loop* loop) : loop_(loop) {}
     ~Driving() {
       const std::lock_guard lock(loop_->mutex_);
       loop_->is_driven_ = false;
-      if (loop_->has_work()) loop_->has_work_.notify_one();
+      if (loop_->has_work()) loop_->work_arrived_.notify_one();
     }
     Driving(const Driving&) = delete;
     Driving& operator=(const Driving&) = delete;
@@ -157,7 +159,7 @@ class Loop {
     for (;;) {
       {
         std::unique_lock lock(mutex_);
-        has_work_.wait(lock, [this] { return !is_driven_ && has_work(); });
+        work_arrived_.wait(lock, [this] { return !is_driven_ && has_work(); });
         is_driven_ = true;
       }
       for (;;) {
@@ -182,7 +184,7 @@ class Loop {
   // Does all that can be done without waiting, and returns how many milliseconds the driver may
   // wait.
   int execute() {
-    if (is_doubtful_ && running_.empty()) renew();
+    if (needs_renewal_ && running_.empty()) renew();
     take_orders();
     end_late();
     int num_running = 0;
@@ -209,7 +211,7 @@ class Loop {
       std::swap(multi_, old);
     }
     curl_multi_cleanup(old);
-    is_doubtful_ = false;
+    needs_renewal_ = false;
   }
 
   int next_wait_ms() const {
@@ -321,7 +323,7 @@ class Loop {
     try {
       finish(found, code);
     } catch (const std::exception&) {
-      is_doubtful_ = true;
+      needs_renewal_ = true;
       drop(exchange.get());
       end(exchange.get(), Transfer::kNoMemory, "");
     }
@@ -336,7 +338,7 @@ class Loop {
     const bool is_error = how != Transfer::kAnswered && how != Transfer::kUnreachable;
     const bool is_grpc = exchange->address->protocol == Protocol::kGrpc;
     if (how == Transfer::kNoMemory || (is_grpc && is_error && !attempt.was_refused))
-      is_doubtful_ = true;
+      needs_renewal_ = true;
     remove(found, attempt.attempt, code == CURLE_OK);
     if (attempt.attempt == Attempt::kFailed && send_again(exchange, replica, &attempt)) return;
     exchange->answered_by = replica;
@@ -426,7 +428,7 @@ class Loop {
   }
 
   std::mutex mutex_;  // guards orders_, is_driven_ and the start
-  std::condition_variable has_work_;
+  std::condition_variable work_arrived_;
   std::vector<Order> orders_;
   bool is_driven_ = false;
   CURLM* multi_ = nullptr;  // set before a thread drives; the driver replaces it under the lock
@@ -434,7 +436,7 @@ class Loop {
   Transfers running_;
   std::vector<PreparedHandle> idle_;
   Clock::time_point tidy_until_;
-  bool is_doubtful_ = false;  // see renew()
+  bool needs_renewal_ = false;  // see renew()
 };
 
 }  // namespace

@@ -57,8 +57,8 @@ bool fails(Body body, Failure* failure) noexcept {
     try {
       *failure = failure_of_current();
     } catch (const std::exception&) {
-      *failure = {SIDECALL_OUT_OF_MEMORY, "out of memory",
-                  ""};  // short enough for the string itself
+      // std::string stores so short a text without allocating.
+      *failure = {SIDECALL_OUT_OF_MEMORY, "out of memory", ""};
     }
   }
   return true;
@@ -91,6 +91,8 @@ class Runs::Run final : public Watched {
   Runs* const runs_;
 };
 
+// The runs that a worker has finished with, until the thread of the loop takes them. Their eventfd
+// wakes this thread.
 class Runs::Finished final : public Watched {
  public:
   explicit Finished(Runs* runs) : fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runs_(runs) {

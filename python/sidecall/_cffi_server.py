@@ -267,7 +267,8 @@ class _Served:
         if not isinstance(result, tuple):
             if len(self.outputs) != 1:
                 raise errors.Engine(
-                    f"the served function: expected a tuple of {len(self.outputs)} outputs, got {type(result).__name__}"
+                    f"the served function: expected a tuple of {len(self.outputs)} outputs, got "
+                    f"{type(result).__name__}"
                 )
             result = (result,)
         if len(result) != len(self.outputs):

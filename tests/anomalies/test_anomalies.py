@@ -1,7 +1,8 @@
 """Runs every scenario again and again; in each run another allocation or system call fails.
 
 `make test` checks that the table of errors is complete. `make test-long` makes every tenth call of
-each function fail, and fewer in the scenarios that take longest. `make anomalies` (campaign.py) makes every call fail.
+each function fail, and fewer in the scenarios that take longest. `make anomalies` (campaign.py)
+makes every call fail.
 """
 
 import json

@@ -27,7 +27,8 @@ const char kTwice[] =
     R"( "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}]})";
 const char kText[] =
     R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
-    R"( "outputs": [{"name": "y", "dtype": "string", "dims": [-1], "dim_names": ["N"]}, {"name": "n", "dtype": "int64", "dims": [-1]}]})";
+    R"( "outputs": [{"name": "y", "dtype": "string", "dims": [-1], "dim_names": ["N"]},)"
+    R"( {"name": "n", "dtype": "int64", "dims": [-1]}]})";
 
 sidecall::Service twice() {
   sidecall::Service service;
@@ -230,8 +231,8 @@ TEST_CASE("calls can be as large as a limit that is not a power of two") {
 // The sanitizers end the process when an allocation is too large.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("an output whose memory could not be allocated counts as missing") {
-  const char signature[] =
-      R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";
+  const char signature[] = R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}],)"
+                           R"( "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";
   std::atomic<sidecall_status> status{SIDECALL_OK};
   const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
     sidecall_view y = SIDECALL_VIEW_INIT;
@@ -252,8 +253,8 @@ TEST_CASE("an output whose memory could not be allocated counts as missing") {
 
 TEST_CASE(
     "a served function gets the bool that was checked, even if the client changes it afterwards") {
-  const char signature[] =
-      R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";
+  const char signature[] = R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}],)"
+                           R"( "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";
   std::atomic<int> step{0};
   const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
     sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
@@ -359,9 +360,12 @@ TEST_CASE("invalid services are refused") {
 
 TEST_CASE("golden rows are run through a function before clients can connect") {
   const std::string contract =
-      R"({"format": 1, "model": {"name": "twice"}, "features": [{"name": "a", "type": "float64", "nullable": false, "input": "x", "column": 0}],)"
+      R"({"format": 1, "model": {"name": "twice"},)"
+      R"( "features": [{"name": "a", "type": "float64", "nullable": false,)"
+      R"( "input": "x", "column": 0}],)"
       R"( "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],)"
-      R"( "verification": {"source": "synthetic", "rows": 2, "features": [[1, 4]], "outputs": {"prediction": [2, 8]},)"
+      R"( "verification": {"source": "synthetic", "rows": 2, "features": [[1, 4]],)"
+      R"( "outputs": {"prediction": [2, 8]},)"
       R"( "tolerance": {"prediction": {"absolute": 1e-12, "relative": 1e-9}}}})";
   const auto times = [&](double factor, const std::string& address) {
     sidecall::Service service;

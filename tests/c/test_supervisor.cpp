@@ -22,7 +22,8 @@ namespace {
 
 const char kWorkerNumber[] =
     R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}],)"
-    R"( "outputs": [{"name": "worker_number", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
+    R"( "outputs": [{"name": "worker_number", "dtype": "int64",)"
+    R"( "dims": [-1], "dim_names": ["N"]}]})";
 
 class Supervisor {
  public:

@@ -138,7 +138,8 @@ def test_a_model_whose_golden_rows_disagree_is_never_reachable(sidecall, at, tmp
         (
             ["jobs.onnx"],
             1,
-            "serve: expected --at, --http or --grpc with an address, got nothing (see sidecall serve --help)",
+            "serve: expected --at, --http or --grpc with an address, got nothing "
+            "(see sidecall serve --help)",
         ),
         (["jobs.onnx", "--at", "jobs"], 1, "at: expected shm:NAME or shm:///path, got 'jobs'"),
         (["jobs.onnx", "--at", "shm:"], 1, None),

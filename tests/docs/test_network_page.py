@@ -1,7 +1,7 @@
 """The commands of docs/network.md, word for word, on two hosts that are network namespaces.
 
-A pair of virtual interfaces joins them, so the server has addresses beyond its own host. The hosts of
-the page are names in the client's /etc/hosts. Needs root.
+A pair of virtual interfaces joins them, so the server has addresses beyond its own host. The hosts
+of the page are names in the client's /etc/hosts. Needs root.
 """
 
 import json
@@ -36,7 +36,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 random = np.random.default_rng(0)
-X = pd.DataFrame({"amount": random.uniform(1, 99, 200), "country": random.choice(["DE", "FR"], 200)})
+amounts, countries = random.uniform(1, 99, 200), random.choice(["DE", "FR"], 200)
+X = pd.DataFrame({"amount": amounts, "country": countries})
 steps = make_column_transformer((OneHotEncoder(), ["country"]), remainder="passthrough")
 model = make_pipeline(steps, LogisticRegression()).fit(X, X["amount"] > 50)
 sidecall.export(model, "fraud.onnx", X, progress=False)

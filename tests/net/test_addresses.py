@@ -477,4 +477,7 @@ def test_a_run_that_is_repeated_can_be_cancelled(
                 with pytest.raises(errors.Cancelled):
                     call.run()
                 assert time.monotonic() - begin < 1
-                wait_until(lambda n=num_cancelled: peers[0].num_cancelled >= n, 2)  # type: ignore[misc]
+                wait_until(
+                    lambda n=num_cancelled: peers[0].num_cancelled >= n,  # type: ignore[misc]
+                    2,
+                )

@@ -117,7 +117,8 @@ def test_each_address_of_a_name_needs_a_certificate_for_the_name(
         NAMES.format(record=record)
         + f"""
 write("127.0.0.1", "127.0.0.2", "127.0.0.3")
-with sidecall.open("{route}s://localhost:{first.ports[route]}/{MODEL}?ca={authority.cert}") as model:
+uri = "{route}s://localhost:{first.ports[route]}/{MODEL}?ca={authority.cert}"
+with sidecall.open(uri) as model:
     for _ in range(40):
         model.predict(record)
 """

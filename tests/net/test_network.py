@@ -449,7 +449,7 @@ def test_a_program_that_opens_only_files_loads_no_other_library(network_library:
     more = libraries_of(path, SIDECALL_ENGINE="onnxruntime", SIDECALL_ONNXRUNTIME=engine_path())
     assert "libonnxruntime" in more
     assert not {name for name in more if "net" in name or "curl" in name or "nghttp2" in name}
-    assert libraries_of("shm:nobody", SIDECALL_ENGINE="native") == OF_EVERY_PROGRAM
+    assert libraries_of("shm:no-server", SIDECALL_ENGINE="native") == OF_EVERY_PROGRAM
 
 
 def test_a_program_that_opens_a_model_on_another_host_loads_one_library_more(

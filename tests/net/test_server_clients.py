@@ -121,7 +121,8 @@ def fill(name, array):
     return given
 inputs = [fill(*each) for each in arrays.items()]
 def show(result):
-    print(*(text.decode() for text in result.as_numpy("label")), result.as_numpy("probabilities").sum())
+    labels = [text.decode() for text in result.as_numpy("label")]
+    print(*labels, result.as_numpy("probabilities").sum())
 with triton.InferenceServerClient(address) as client:
     assert client.is_server_live() and client.is_server_ready()
     assert client.is_model_ready("penguins")

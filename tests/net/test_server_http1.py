@@ -1,5 +1,5 @@
-"""What a client can do wrong with HTTP/1.1, on purpose or not: each time the server answers with one
-error, closes the connection, and goes on serving others.
+"""What a client can do wrong with HTTP/1.1, on purpose or not: each time the server answers with
+one error, closes the connection, and goes on serving others.
 """
 
 from __future__ import annotations

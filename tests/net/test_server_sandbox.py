@@ -1,4 +1,4 @@
-"""A server for HTTP and gRPC with --sandbox still serves, and reads only the files that it needs."""
+"""A server for HTTP and gRPC with --sandbox serves, and reads only the files that it needs."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_tokens_that_are_renamed_into_place_are_read_again(start: Start, tmp_pat
 
 
 def test_tokens_of_a_mounted_secret_are_read_again(start: Start, tmp_path: Path) -> None:
-    """Kubernetes replaces the link ..data, which leads to a folder that is made for each version."""
+    """Kubernetes replaces the link ..data, which leads to a folder made for each version."""
     mount = tmp_path / "mount"
 
     def publish(version: str) -> None:

@@ -107,7 +107,8 @@ def page() -> str:
     lines += [
         "",
         "A served function can end a request with any status. The client then gets the status in",
-        "this table, over each route but a file, for a call that its thread waits for and for a call",
+        "this table, over each route but a file, for a call that its thread waits for and for a "
+        "call",
         "that was started:",
         "",
         "| the function ends with | the client gets |",

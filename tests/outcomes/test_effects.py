@@ -1,4 +1,4 @@
-"""A function that has an effect, on two servers: no call is executed twice, however a server ends."""
+"""A function with an effect, on two servers: no call is executed twice, however a server ends."""
 
 import os
 import signal

@@ -37,9 +37,9 @@ BALANCING = (
     "once one of them gets more calls than it can take, its queue grows until the measurement ends."
 )
 FILE_ONLY = (
-    "A C program opens a file, runs it once and ends. It runs in turn with libsidecall as it is, and "
-    "with the same library without the network route. Private memory is what the process alone has "
-    "changed or allocated."
+    "A C program opens a file, runs it once and ends. It runs in turn with libsidecall as it is, "
+    "and with the same library without the network route. Private memory is what the process alone "
+    "has changed or allocated."
 )
 
 

@@ -22,7 +22,7 @@ class DataError(ExportError):
 
 
 class ModelError(ExportError):
-    """The object is not a fitted model, or it fails for the data; or a file is not an exported one."""
+    """The object is not a fitted model or fails for the data; or a file is not an exported one."""
 
 
 class FileError(ExportError):

@@ -174,7 +174,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="another name under which clients reach this server over HTTP; may be repeated; '*' for any",
+        help="another name under which clients reach this server over HTTP; may be repeated; "
+        "'*' for any",
     )
 
 
@@ -191,7 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--at",
         metavar="ADDRESS",
-        help="shm:NAME or shm:/path; without --http and --grpc the default is the socket in SIDECALL_FD",
+        help="shm:NAME or shm:/path; without --http and --grpc the default is the socket in "
+        "SIDECALL_FD",
     )
     add_network_options(serve)
     add(
@@ -257,7 +259,8 @@ def _parser() -> argparse.ArgumentParser:
         "--copy",
         choices=("auto", "always"),
         default="auto",
-        help="auto (default): copy an input only if reading it in place is unsafe; always: copy every input",
+        help="auto (default): copy an input only if reading it in place is unsafe; always: copy "
+        "every input",
     )
     add(
         "--max-connections",
@@ -291,7 +294,8 @@ def _parser() -> argparse.ArgumentParser:
         "--max-memory-per-user",
         metavar="MIB",
         type=float,
-        help="the limit for one user, in MiB (default: half of --max-memory if other users are admitted, else all of it)",
+        help="the limit for one user, in MiB (default: half of --max-memory if other users are "
+        "admitted, else all of it)",
     )
     add(
         "--drain-timeout",

@@ -128,9 +128,9 @@ def serve(
     the caller unchanged.
 
     Raises Busy (a running server has the address), Denied (also for an address beyond this host
-    without tokens, tls_client_ca or insecure), Unsupported (libsidecall-net.so is missing), InvalidArgument, ContractInvalid,
-    VerificationFailed, PeerDied (no worker started); and the errors of `sidecall.export` for data
-    and models that no contract can describe.
+    without tokens, tls_client_ca or insecure), Unsupported (libsidecall-net.so is missing),
+    InvalidArgument, ContractInvalid, VerificationFailed, PeerDied (no worker started); and the
+    errors of `sidecall.export` for data and models that no contract can describe.
 
     >>> import sidecall
     >>> def double(amount: float) -> float:

@@ -216,7 +216,8 @@ def _unpickled(path: Path, trusted: bool) -> Any:
         raise errors.FileNotFound(f"file '{path}': no such file")
     if not trusted:
         raise errors.InvalidArgument(
-            f"file '{path}': loading a pickle can run any code of its author; if you trust the author, pass trust_pickle=True (--trust-pickle)"
+            f"file '{path}': loading a pickle can run any code of its author; if you trust the "
+            "author, pass trust_pickle=True (--trust-pickle)"
         )
     try:
         try:
@@ -230,7 +231,8 @@ def _unpickled(path: Path, trusted: bool) -> Any:
         raise
     except Exception as error:
         raise errors.FileInvalid(
-            f"file '{path}': expected a pickled object, got a file that does not load ({type(error).__name__})"
+            f"file '{path}': expected a pickled object, got a file that does not load "
+            f"({type(error).__name__})"
         ) from error
 
 

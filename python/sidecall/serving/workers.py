@@ -215,7 +215,8 @@ class Workers:
                 killed += 1
                 if killed == _MAX_KILLED_STARTS:
                     raise errors.PeerDied(
-                        f"{killed} workers ended before one was ready, the last by {_reason(status)}"
+                        f"{killed} workers ended before one was ready, the last by "
+                        f"{_reason(status)}"
                     )
 
     def _log(self, level: int, event: str, **facts: Any) -> None:
@@ -243,7 +244,8 @@ def _pickled(served: Service | ModelFile) -> bytes:
         return content
     except Exception as error:
         raise errors.InvalidArgument(
-            f"workers: expected an object that can be pickled, got one whose pickling raises {type(error).__name__}; serve it from a module, as app:object"
+            "workers: expected an object that can be pickled, got one whose pickling raises "
+            f"{type(error).__name__}; serve it from a module, as app:object"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""KServe's server of Python models for ONNX files: kserve_server.py HTTP_PORT GRPC_PORT NAME=FILE..."""
+"""KServe's Python server for ONNX files: kserve_server.py HTTP_PORT GRPC_PORT NAME=FILE..."""
 
 import sys
 
