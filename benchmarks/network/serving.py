@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -39,6 +40,10 @@ from versions import PACKAGES, programs
 from workload import all_workloads
 
 ROUNDS, CALLS = 9, 2000
+CLIENT_WARM_UP = 50  # calls that bench-http-client makes before it measures
+# CPU time counts when a server is busy. With one client, most of it is what the kernel takes to
+# wake up an idle CPU, and what our server polls before it sleeps.
+BUSY = 8
 RECORD, TENSOR = "penguins", "gbm"
 JSON = "Content-Type: application/json"
 
@@ -70,9 +75,11 @@ class Caller:
         self.p50: list[float] = []
         self.p99: list[float] = []
 
+    def ask(self, calls: int, answer: Path) -> str:
+        return self.host.run([*self.words, str(calls), str(answer), *self.headers])
+
     def call(self, calls: int) -> None:
-        said = self.host.run([*self.words, str(calls), str(self.answer), *self.headers])
-        p50, p99 = map(float, said.split())
+        p50, p99 = map(float, self.ask(calls, self.answer).split())
         self.p50.append(p50)
         self.p99.append(p99)
 
@@ -105,11 +112,13 @@ def binary_request(row: np.ndarray) -> tuple[bytes, str]:
     return head + row.tobytes(), f"Inference-Header-Content-Length: {len(head)}"
 
 
-def cpu_per_call(caller: Caller, calls: int) -> float:
-    """The CPU time that the servers of a host take for each call, in us."""
+def cpu_per_call(caller: Caller, calls: int, clients: int) -> float:
+    """The CPU time that the servers of a host take for each call of several clients, in us."""
     before = caller.host.cost()[0]
-    caller.call(calls)
-    return (caller.host.cost()[0] - before) / calls * 1e6
+    answers = [caller.host.folder / f"{caller.name}.answer{i}" for i in range(clients)]
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(lambda answer: caller.ask(calls, answer), answers))
+    return (caller.host.cost()[0] - before) / ((calls + CLIENT_WARM_UP) * clients) * 1e6
 
 
 def triton_client(url: str, model: str, row: np.ndarray, calls: int) -> float:
@@ -176,9 +185,10 @@ class Measurement:
                 caller.p99.clear()
             take_turns(callers, self.calls, self.rounds)
             self.rows += [caller.row() for caller in callers]
-            cpu = [cpu_per_call(caller, self.calls * 5) for caller in callers]
-            for row, used in zip(self.rows[-3:], cpu, strict=True):
-                row["cpu_us"] = used
+            cpu_alone = [cpu_per_call(caller, self.calls * 5, 1) for caller in callers]
+            cpu = [cpu_per_call(caller, self.calls, BUSY) for caller in callers]
+            for row, alone, busy in zip(self.rows[-3:], cpu_alone, cpu, strict=True):
+                row |= {"cpu_us": alone, "busy_cpu_us": busy}
             p50 = [median(caller.p50) for caller in callers]
             self.add("http_vs_fastapi", p50[0] / p50[1], 0.4)
             self.add("http_vs_echo", p50[0] / p50[2], 2.0)
@@ -290,13 +300,13 @@ def main() -> int:
         measurement.tensors()
         measurement.grpc()
     print_table(
-        ["server", "p50 us", "p99 us", "CPU us"],
+        ["server", "p50 us", "p99 us", "CPU us", f"CPU us, {BUSY} clients"],
         [
             [
                 row["server"],
                 *(
                     f"{row[key]:.1f}" if key in row else ""
-                    for key in ("p50_us", "p99_us", "cpu_us")
+                    for key in ("p50_us", "p99_us", "cpu_us", "busy_cpu_us")
                 ),
             ]
             for row in measurement.rows

@@ -4,9 +4,9 @@
 
 #include <sidecall/binding.h>
 
+#include "base/spin_policy.h"
 #include "guard.h"
 #include "handles.h"
-#include "shm/common/waiting.h"
 #include "structs.h"
 
 using sidecall::guard;
@@ -168,7 +168,7 @@ sidecall_status sidecall_call_disconnect(sidecall_call* call, sidecall_error* er
   return guard(err, [&] { use(call).disconnect(); });
 }
 
-int64_t sidecall_poll_ns() { return sidecall::shm::polling_ns(); }
+int64_t sidecall_poll_ns() { return sidecall::polling_ns(); }
 
 void sidecall_call_cancel(sidecall_call* call) {
   if (call != nullptr) call->call.cancel();

@@ -2,7 +2,6 @@
 #include "poller.h"
 
 #include <sidecall/sidecall.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,9 +43,24 @@ void Poller::retire(std::unique_ptr<Watched> watched) {
   retired_.push_back(std::move(watched));
 }
 
+int Poller::wait(epoll_event* events, int most, int timeout_ms) {
+  if (spin_policy_.begin(0)) {
+    int64_t now = 0;
+    do {
+      const int count = epoll_wait(epoll_, events, most, 0);
+      if (count > 0) {
+        spin_policy_.note(0);
+        return count;
+      }
+    } while (spin_policy_.rest(&now));
+    spin_policy_.note(INT64_MAX);
+  }
+  return epoll_wait(epoll_, events, most, timeout_ms);
+}
+
 void Poller::poll(int timeout_ms) {
-  std::array<epoll_event, 64> events{};
-  const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  std::array<epoll_event, 64> events;
+  const int count = wait(events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     auto* const watched = static_cast<Watched*>(event.data.ptr);

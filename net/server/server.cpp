@@ -10,6 +10,7 @@
 
 #include "base/json_text.h"
 #include "base/signals_blocked.h"
+#include "base/spin_policy.h"
 #include "net/common/error.h"
 
 namespace sidecall::net {
@@ -32,6 +33,7 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
   site_.set_label(chosen_at(address, listener_->port()));
   try {
     if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+    usable_cpus();  // reads files, which a server with a sandbox cannot do later
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
       loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));

@@ -4,6 +4,7 @@ for the others, until its own run is over."""
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -169,3 +170,12 @@ def test_threads_that_begin_at_the_same_moment_are_all_answered(
             return model.predict(record, timeout=20)
 
         assert list(pool.map(together, range(200))) == [expected] * 200
+
+
+@pytest.mark.long
+def test_the_tests_of_this_file_pass_while_threads_poll_and_never_sleep() -> None:
+    environment = os.environ | {"SIDECALL_SPIN_US": "1000000"}
+    options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-q", "-m", "not long"]
+    words = [sys.executable, "-m", "pytest", *options, __file__]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -74,10 +74,10 @@ def setup_title(run_ms: list[int]) -> str:
 
 def _serving(rows: list[dict], bars: list[dict]) -> Section:
     table = [
-        [row["server"], *(_time(row, key) for key in ("p50_us", "p99_us", "cpu_us"))]
+        [row["server"], *(_time(row, key) for key in ("p50_us", "p99_us", "cpu_us", "busy_cpu_us"))]
         for row in rows
     ]
-    head = ["server, call", "p50", "p99", "CPU of the server for a call"]
+    head = ["server, call", "p50", "p99", "CPU of the server for a call", "CPU, eight clients"]
     return Section("sidecall's server", SERVING, head, table, bars)
 
 

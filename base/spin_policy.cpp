@@ -1,7 +1,8 @@
 // How many CPUs this process may use, and the environment variable that sets the polling time.
-#include "waiting.h"
+#include "spin_policy.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,20 +10,21 @@
 #include <cstdlib>
 #include <string>
 
-namespace sidecall::shm {
+namespace sidecall {
 namespace {
 
 // Reads the first 16 KiB of a file of the kernel, which is all of it in practice. Returns "" if
 // there is no such file. A file stream would make a statically linked program 0.4 MB larger.
 std::string read_text(const std::string& path) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::string text(16384, '\0');
   size_t length = 0;
-  while (file && length < text.size()) {
-    const ssize_t count = ::read(file.get(), &text[length], text.size() - length);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  while (fd >= 0 && length < text.size()) {
+    const ssize_t count = ::read(fd, &text[length], text.size() - length);
     if (count <= 0) break;
     length += static_cast<size_t>(count);
   }
+  if (fd >= 0) ::close(fd);
   text.resize(length);
   return text;
 }
@@ -109,6 +111,12 @@ int64_t read_override() {
 
 }  // namespace
 
+int64_t Machine::now() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 * 1000 * 1000 + now.tv_nsec;
+}
+
 int64_t spin_override_ns() noexcept {
   constexpr int64_t kUnknown = INT64_MIN;
   static std::atomic<int64_t> known{kUnknown};
@@ -134,4 +142,4 @@ int Machine::paid_cpus() noexcept { return cpus().paid; }
 
 template class BasicSpinPolicy<Machine>;
 
-}  // namespace sidecall::shm
+}  // namespace sidecall

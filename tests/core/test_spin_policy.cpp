@@ -3,9 +3,9 @@
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 
-#include "shm/common/waiting.h"
+#include "base/spin_policy.h"
 
-using namespace sidecall::shm;
+using namespace sidecall;
 
 namespace {
 
@@ -85,6 +85,15 @@ TEST_CASE_METHOD(Fresh, "spin policy: polling ends when its time is used up") {
   Fake::fixed = 200 * kUs;
   CHECK(wait(&policy, kElsewhere).took >= 200 * kUs);
   CHECK(Fake::yields == 0);
+}
+
+TEST_CASE_METHOD(Fresh, "spin policy: its owner may choose how long a wait polls") {
+  SpinPolicy policy(20 * kUs);
+  CHECK(wait(&policy, kElsewhere).took < 30 * kUs);
+  policy.note(25 * kUs);  // longer than a wait polls
+  CHECK(asleep(&policy, kElsewhere) == 1);
+  policy.note(15 * kUs);
+  CHECK(asleep(&policy, kElsewhere) == 0);
 }
 
 TEST_CASE_METHOD(Fresh,
