@@ -5,23 +5,43 @@
 
 #include <utility>
 
+#include "base/fork_aware.h"
+
 namespace sidecall::net {
 
-class Descriptor {
+// It is closed in a forked child too. Otherwise a listener or a lock would outlive the server there,
+// and clients would not see the end of their connections.
+class Descriptor final : public ForkAware {
  public:
-  explicit Descriptor(int fd = -1) noexcept : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  explicit Descriptor(int fd = -1) noexcept { set(fd); }
+  Descriptor(Descriptor&& other) noexcept { set(other.release()); }
   Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    const int theirs = other.release();
+    other.set(release());
+    set(theirs);
     return *this;
   }
   ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+    const int fd = release();
+    if (fd >= 0) ::close(fd);
   }
   int get() const noexcept { return fd_; }
 
  private:
-  int fd_;
+  void set(int fd) noexcept {
+    fd_ = fd;
+    if (fd >= 0) watch();
+  }
+  int release() noexcept {
+    unwatch();
+    return std::exchange(fd_, -1);
+  }
+  void in_child() noexcept override {
+    ::close(fd_);
+    fd_ = -1;
+  }
+
+  int fd_ = -1;
 };
 
 }  // namespace sidecall::net

@@ -1,11 +1,11 @@
 // The list of objects that a forked child must release, and the fork handler that releases them.
-#include "fork.h"
+#include "fork_aware.h"
 
 #include <pthread.h>
 
 #include <mutex>
 
-namespace sidecall::shm {
+namespace sidecall {
 
 // The members are accessed under the lock, or by the only thread of a new child. The list is
 // constant-initialised, so that it exists before and after all other static objects.
@@ -61,4 +61,4 @@ void ForkAware::unwatch() noexcept {
   ForkList::unlink(this);
 }
 
-}  // namespace sidecall::shm
+}  // namespace sidecall
