@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +58,12 @@ std::vector<std::pair<const char*, std::function<long()>>> attempts(const std::s
          return long{child};
        }},
       {"signal the parent", [] { return kill(getppid(), 0); }},
+      // At the level of sockets, this number is that of an option that servers set.
+      {"set an option of TCP",
+       [] {
+         const timeval second = {1, 0};
+         return setsockopt(0, IPPROTO_TCP, SO_RCVTIMEO, &second, sizeof second);
+       }},
       {"let the kernel signal the parent", [] { return fcntl(0, F_SETOWN, getppid()); }},
       {"trace the parent", [] { return ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr); }},
       {"map executable memory",

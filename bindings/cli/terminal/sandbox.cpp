@@ -167,21 +167,27 @@ class Filter {
   // Allows the call if the upper half of the argument is 0, and (lower half & mask) is one of the
   // values. Otherwise it fails with EPERM.
   void allow_if(long call, int argument, uint32_t mask, std::initializer_list<uint32_t> values) {
-    std::vector<sock_filter> test;
-    const size_t where = offsetof(seccomp_data, args) + sizeof(uint64_t) * size_t(argument);
-    test.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where + 4)));
-    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
-    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
-    test.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where)));
+    std::vector<sock_filter> test = load_lower_half(argument);
     test.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask));
     for (const uint32_t value : values) {
       test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1));
       test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
     }
+    add(call, std::move(test));
+  }
+
+  // Allows the call if two arguments, whose upper halves must be 0, have these values. Otherwise it
+  // fails with EPERM.
+  void allow_if_both(long call, int first, uint32_t first_value, int second,
+                     uint32_t second_value) {
+    std::vector<sock_filter> test = load_lower_half(first);
+    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first_value, 1, 0));
     test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
-    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0,
-                             static_cast<uint8_t>(test.size())));
-    code_.insert(code_.end(), test.begin(), test.end());
+    const std::vector<sock_filter> rest = load_lower_half(second);
+    test.insert(test.end(), rest.begin(), rest.end());
+    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second_value, 0, 1));
+    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    add(call, std::move(test));
   }
 
   std::vector<sock_filter>& finish() {
@@ -190,6 +196,21 @@ class Filter {
   }
 
  private:
+  // Loads the lower half of an argument. Fails with EPERM if the upper half is not 0.
+  static std::vector<sock_filter> load_lower_half(int argument) {
+    const size_t where = offsetof(seccomp_data, args) + sizeof(uint64_t) * size_t(argument);
+    return {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where + 4)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(where))};
+  }
+  // Adds a test of the arguments of a call, which fails if the test has not returned.
+  void add(long call, std::vector<sock_filter> test) {
+    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0,
+                             static_cast<uint8_t>(test.size())));
+    code_.insert(code_.end(), test.begin(), test.end());
+  }
   void load(size_t offset) {
     code_.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)));
   }
@@ -275,7 +296,8 @@ std::string confine_calls(bool may_read) {
   // Other commands are not allowed: F_SETOWN could make the kernel signal another process.
   filter.allow_if(SYS_fcntl, 1, UINT32_MAX,
                   {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS});
-  filter.allow_if(SYS_setsockopt, 2, UINT32_MAX, {SO_RCVTIMEO});
+  // At other levels the same number is another option.
+  filter.allow_if_both(SYS_setsockopt, 1, SOL_SOCKET, 2, SO_RCVTIMEO);
   filter.allow_if(SYS_ioctl, 1, UINT32_MAX, {SIOCOUTQ, FIONREAD});
   filter.allow_if(SYS_prctl, 0, UINT32_MAX, {PR_SET_NAME});
   // clone may make a thread, not a process. The flags of clone3 are in memory, where no filter can
