@@ -151,6 +151,9 @@ struct Channel::State {
   std::vector<Mapping> retired;
   uint64_t granted = 0;   // bytes of the response slot
   uint64_t instance = 0;  // of the process that serves the latest connection
+  // Of the endpoint, before the latest connection was begun: a process that has appeared since then
+  // may not have been available to it.
+  uint64_t generation = 0;
   bool is_counted = false;
 
   // Private copies of our own words, and the values last read from the server's words.

@@ -40,12 +40,14 @@ void Channel::State::prepare() {
 void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
   const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   const ClientOptions& options = shared->options;
+  generation = shared->endpoint->generation();
   adopt(run_handshake(*shared->endpoint, wanted, Deadline::after(options.wait_ns), deadline,
                       options.timeout_ns, stop));
 }
 
 bool Channel::State::reconnect() {
   drop();
+  generation = shared->endpoint->generation();
   const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   handshake.emplace(*shared->endpoint, wanted, Deadline::after(shared->options.wait_ns), deadline(),
                     shared->options.timeout_ns);

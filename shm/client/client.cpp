@@ -153,6 +153,9 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   if (state.is_pending || !state.socket) return;
   if (state.is_armed) state.disarm();
   state.one_shot.reset();
+  // A process that has appeared meanwhile would get no share of the runs if this connection were
+  // used again.
+  if (state.generation != shared_->endpoint->generation()) return;
   try {
     const std::lock_guard guard(shared_->lock);
     if (shared_->idle.size() >= shared_->options.max_idle) return;

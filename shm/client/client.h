@@ -76,8 +76,8 @@ class Client {
   // without waiting too. Throws FORKED, OUT_OF_RANGE, OUT_OF_MEMORY.
   std::unique_ptr<Channel> make_unconnected(uint64_t request_bytes, uint64_t response_bytes);
 
-  // Keeps the channel for the next borrower. Closes it instead if too many channels are idle, or if
-  // a call that timed out still occupies it.
+  // Keeps the channel for the next borrower. Closes it instead if too many channels are idle, if a
+  // call that timed out still occupies it, or if the endpoint has another generation by now.
   void give_back(std::unique_ptr<Channel> channel) noexcept;
 
   struct Shared;  // shared by the client and its channels
