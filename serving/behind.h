@@ -7,11 +7,29 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "core/model.h"
 #include "shm/common/direct.h"
+#include "shm/common/socket.h"
 
 namespace sidecall {
+
+class Server;
+
+// The open servers in front of another one. Any thread may use them.
+class Fronts {
+ public:
+  void add(Server* front);
+  void remove(Server* front) noexcept;
+  // Drains all of them at the same time. Returns false if requests are still running after the
+  // deadline.
+  bool drain(shm::Deadline deadline);
+
+ private:
+  std::mutex mutex_;
+  std::vector<Server*> fronts_;
+};
 
 class Behind {
  public:
@@ -24,7 +42,11 @@ class Behind {
 
   const shm::Direct& direct() const noexcept { return direct_; }
 
+  // The servers in front hold it too, because a program may close them in any order.
+  const std::shared_ptr<Fronts>& fronts() const noexcept { return fronts_; }
+
  private:
+  const std::shared_ptr<Fronts> fronts_ = std::make_shared<Fronts>();
   const shm::Direct direct_;
   std::mutex mutex_;
   std::weak_ptr<const Model> model_;

@@ -161,7 +161,7 @@ int32_t run(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error*
   return guard(call, err, [&] { call->call.run(timeout_ns); });
 }
 
-int32_t start(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err) {
+int32_t start_run(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err) {
   return guard(call, err, [&] { call->call.start(timeout_ns); });
 }
 
@@ -257,7 +257,8 @@ NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model,
       or_default(options.max_connections_per_user, kDefaultPerClient),
       or_default(options.max_request_bytes, kDefaultBytes),
       or_default(options.max_response_bytes, kDefaultBytes),
-      or_default(options.max_memory_bytes, kDefaultMemory)};
+      or_default(options.max_memory_bytes, kDefaultMemory),
+      options.start_later};
   sidecall_net_error error{};
   if (api_.open(at, &service, &limits, &server_, &error) != SIDECALL_OK) {
     log_->silence();
@@ -293,7 +294,7 @@ sidecall_net_service NetworkServer::describe() {
   service.set_tensors = &set_tensors;
   service.set_records = &set_records;
   service.run = &run;
-  service.start = &start;
+  service.start = &start_run;
   service.fd = &fd_of;
   service.finish = &finish;
   service.cancel = &cancel;
@@ -309,6 +310,11 @@ std::string NetworkServer::status() const {
   const std::unique_ptr<char, void (*)(void*)> text(api_.status(server_), &std::free);
   if (text == nullptr) throw std::bad_alloc();
   return text.get();
+}
+
+void NetworkServer::start() {
+  sidecall_net_error error{};
+  if (api_.start(server_, &error) != SIDECALL_OK) throw Error(error.status, error.message);
 }
 
 bool NetworkServer::drain(int64_t timeout_ns) {

@@ -31,6 +31,7 @@ class NetworkServer final : public Server {
   ~NetworkServer() override;
 
   std::string status() const override;
+  void start() override;
   bool drain(int64_t timeout_ns) override;
   int ended_fd() const noexcept override;
 

@@ -1,6 +1,7 @@
 // Describes a model or function to the channel, and opens the address of the server; see server.h.
 #include "server.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -95,6 +96,28 @@ Execution execution_of(const Model& model) {
   return {is_file, is_file, {}};
 }
 
+// A server in front of another one, which drains it before its own drain.
+class Front final : public Server {
+ public:
+  Front(std::unique_ptr<Server> server, std::shared_ptr<Fronts> fronts)
+      : server_(std::move(server)), fronts_(std::move(fronts)) {
+    fronts_->add(server_.get());
+  }
+  // In a forked child another thread may have held the lock.
+  ~Front() override {
+    if (!mark_.is_forked()) fronts_->remove(server_.get());
+  }
+  std::string status() const override { return server_->status(); }
+  void start() override { server_->start(); }
+  bool drain(int64_t timeout_ns) override { return server_->drain(timeout_ns); }
+  int ended_fd() const noexcept override { return server_->ended_fd(); }
+
+ private:
+  const std::unique_ptr<Server> server_;
+  const std::shared_ptr<Fronts> fronts_;
+  const shm::ForkMark mark_;
+};
+
 // A function that is served over the network only. It runs on the threads of a server without an
 // address, as it does behind shm:, so that no more threads call it than the options say.
 class FrontedServer final : public Server {
@@ -110,11 +133,8 @@ class FrontedServer final : public Server {
     text.pop_back();  // the closing brace
     return text + ",\"network\":[" + front_->status() + "]}";
   }
-  bool drain(int64_t timeout_ns) override {
-    const shm::Deadline deadline = shm::Deadline::after(timeout_ns);
-    const bool is_done = front_->drain(timeout_ns);
-    return behind_->drain(deadline.is_never() ? -1 : deadline.left_ns()) && is_done;
-  }
+  void start() override { front_->start(); }
+  bool drain(int64_t timeout_ns) override { return behind_->drain(timeout_ns); }
   int ended_fd() const noexcept override { return behind_->ended_fd(); }
   Behind& behind() override { return behind_->behind(); }
 
@@ -133,8 +153,34 @@ std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "at: expected an address for HTTP or gRPC, got '" + std::string(at) + "'");
   const Execution execution{false, false, behind->direct().is_ready};
-  return std::make_unique<NetworkServer>(at, behind->model(defaults), execution, options,
-                                         std::move(log));
+  return std::make_unique<Front>(
+      std::make_unique<NetworkServer>(at, behind->model(defaults), execution, options,
+                                      std::move(log)),
+      behind->fronts());
+}
+
+void Fronts::add(Server* front) {
+  const std::lock_guard lock(mutex_);
+  fronts_.push_back(front);
+}
+
+void Fronts::remove(Server* front) noexcept {
+  const std::lock_guard lock(mutex_);
+  fronts_.erase(std::remove(fronts_.begin(), fronts_.end(), front), fronts_.end());
+}
+
+// Does not hold the lock while it waits, so that a server in front can be closed meanwhile.
+bool Fronts::drain(shm::Deadline deadline) {
+  constexpr int64_t kInterval = 5 * 1000 * 1000;
+  for (;;) {
+    bool is_done = true;
+    {
+      const std::lock_guard lock(mutex_);
+      for (Server* const front : fronts_) is_done = front->drain(0) && is_done;
+    }
+    if (is_done || deadline.passed()) return is_done;
+    shm::sleep_until(shm::Deadline::earlier(shm::Deadline::after(kInterval), deadline));
+  }
 }
 
 std::shared_ptr<const Model> Behind::model(const sidecall_model_options& defaults) {
@@ -160,10 +206,11 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
   try {
     if (at == nullptr) {
       // The parent process connects.
-      server_.control(inherited_control_socket(),
-                      options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
+      control_ = inherited_control_socket();
+      drain_ns_ = options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns;
+      if (options.start_later == 0) start();
     } else if (at != kNoAddress) {
-      server_.listen(address_of(at));
+      server_.listen(address_of(at), options.start_later == 0);
     }
   } catch (...) {
     log_->silence();
@@ -175,8 +222,21 @@ std::string ModelServer::status() const {
   return with_core_errors([&] { return server_.status(); });
 }
 
+void ModelServer::start() {
+  with_core_errors([&] {
+    const int control = control_.exchange(-1);
+    if (control >= 0) server_.control(control, drain_ns_);
+    server_.accept();
+  });
+}
+
 bool ModelServer::drain(int64_t timeout_ns) {
-  return with_core_errors([&] { return server_.drain(shm::Deadline::after(timeout_ns)); });
+  return with_core_errors([&] {
+    const shm::Deadline deadline = shm::Deadline::after(timeout_ns);
+    server_.drain_others();
+    const bool is_done = behind_.fronts()->drain(deadline);
+    return server_.drain(deadline) && is_done;
+  });
 }
 
 std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const Model>& model,

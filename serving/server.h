@@ -4,6 +4,7 @@
 
 #include <sidecall/server.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,6 +28,7 @@ class Server {
 
   // These do what the functions of server.h with their names do. A timeout of -1 has no end.
   virtual std::string status() const = 0;
+  virtual void start() = 0;
   virtual bool drain(int64_t timeout_ns) = 0;
   virtual int ended_fd() const noexcept = 0;
   // For servers in front of this one. Throws UNSUPPORTED if no other server can be in front.
@@ -46,12 +48,15 @@ class ModelServer final : public Server {
               const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
 
   std::string status() const override;
+  void start() override;
   bool drain(int64_t timeout_ns) override;
   int ended_fd() const noexcept override { return server_.ended_fd(); }
   Behind& behind() override { return behind_; }
 
  private:
   const std::shared_ptr<ServerLog> log_;
+  std::atomic<int> control_{-1};  // a control socket that start() will use
+  int64_t drain_ns_ = 0;
   ModelHandler handler_;
   shm::Server server_;  // destroyed before the handler, which it uses
   Behind behind_;

@@ -90,6 +90,10 @@ sidecall_status sidecall_supervisor_open_front(sidecall_supervisor* supervisor, 
   });
 }
 
+sidecall_status sidecall_server_start(sidecall_server* server, sidecall_error* err) {
+  return guard(err, [&] { use(server).start(); });
+}
+
 sidecall_status sidecall_server_status(const sidecall_server* server, sidecall_text** out,
                                        sidecall_error* err) {
   if (out != nullptr) *out = nullptr;

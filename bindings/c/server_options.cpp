@@ -24,6 +24,9 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   require(known.group >= -1 && known.group <= INT64_C(0xffffffff),
           "options.group: expected the number of a group, or -1, got another number");
   require(known.drain_ns >= 0, "options.drain_ns: expected 0 or more, got less");
+  require(known.start_later == 0 || known.start_later == 1,
+          "options.start_later: expected 0 or 1, got another number");
+  require(known.reserved == 0, "options.reserved: expected 0, got another number");
   return known;
 }
 

@@ -45,9 +45,10 @@ inline auto fields_of(const sidecall_log_lines& from) {
 }
 inline auto fields_of(const sidecall_server_options& from) {
   const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain,
-               request, response, memory, log, context, memory_per_user] = from;
+               request, response, memory, log, context, memory_per_user, start_later, reserved] =
+      from;
   return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request,
-                  response, memory, log, context, memory_per_user);
+                  response, memory, log, context, memory_per_user, start_later, reserved);
 }
 inline auto fields_of(const sidecall_service& from) {
   const auto& [size, reserved, signature, signature_length, contract, contract_length, handler,

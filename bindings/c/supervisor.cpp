@@ -78,6 +78,10 @@ int32_t sidecall_supervisor_num_ready(const sidecall_supervisor* supervisor) {
   return supervisor == nullptr ? 0 : supervisor->supervisor.num_ready();
 }
 
+int32_t sidecall_supervisor_hung(const sidecall_supervisor* supervisor) {
+  return supervisor == nullptr ? -1 : supervisor->supervisor.hung();
+}
+
 sidecall_status sidecall_supervisor_listen(sidecall_supervisor* supervisor, int64_t wait_ns,
                                            sidecall_error* err) {
   return guard(err, [&] {

@@ -92,8 +92,8 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 /* ---- Serving a model ------------------------------------------------------------------------- */
 
 /* Over HTTP and gRPC, only num_threads, max_connections, max_connections_per_user (by IP address),
- * max_request_bytes, max_response_bytes, max_memory_bytes, log and log_context count; the rest is
- * in the address.
+ * max_request_bytes, max_response_bytes, max_memory_bytes, log, log_context and start_later count;
+ * the rest is in the address.
  *
  * Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
  * beyond max_request_bytes, and OUT_OF_MEMORY beyond max_memory_bytes and
@@ -133,6 +133,10 @@ typedef struct sidecall_server_options {
   /* Like max_memory_bytes, for the clients of one user. 0, the default, is half of it if
    * allow_uids or group admit other users, and all of it otherwise. */
   uint64_t max_memory_per_user_bytes;
+  /* 1: the server listens, but takes no connection before sidecall_server_start. Clients that
+   * connect earlier wait. For a program that gives up rights after it has opened its sockets. */
+  int32_t start_later;
+  int32_t reserved;           /* must be 0 */
 } sidecall_server_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
@@ -298,6 +302,12 @@ SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_stat
 SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event,
                                        const char *facts);
 
+/* Lets a server that was opened with start_later take connections. Does nothing if it does so
+ * already.
+ *
+ * Errors: INVALID_ARGUMENT, UNREACHABLE (the server has ended), OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_server_start(sidecall_server *server, sidecall_error *err);
+
 /* ---- HTTP and gRPC in front of a server ------------------------------------------------------ */
 
 /* Serves over HTTP or gRPC what `behind` serves. All calls run on the threads of `behind`; this
@@ -313,7 +323,8 @@ SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level,
  *                 connections
  * out_server      closed with sidecall_server_close
  *
- * For the end, drain this server first and `behind` afterwards.
+ * For the end, drain `behind`: it then drains all servers in front of it as well, all at the same
+ * time, and ends after them. Or drain this server alone.
  *
  * Errors: those of sidecall_server_open, and UNSUPPORTED (`behind` serves a file over HTTP or gRPC
  * itself). */
@@ -407,6 +418,11 @@ SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, in
 
 /* Returns the number of workers that are ready; 0 for NULL. */
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
+
+/* Returns the number of a worker that hangs: it got a connection at least 10 s ago and has answered
+ * none since then. The caller ends such a worker, and starts another one; the connections that wait
+ * for it then go to the others. -1 if no worker hangs, and for NULL. */
+SIDECALL_API int32_t sidecall_supervisor_hung(const sidecall_supervisor *supervisor);
 
 /* Waits until a worker is ready, and then makes the address appear. Does nothing if the address is
  * there already. If no worker is ready when a client connects later, the client waits.

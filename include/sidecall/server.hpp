@@ -145,6 +145,11 @@ class Server {
   /* A descriptor that becomes readable when nothing is left to serve. */
   int32_t fd() const noexcept { return sidecall_server_fd(server_); }
 
+  /* sidecall_server_start */
+  void start() {
+    detail::check([&](sidecall_error *err) { return sidecall_server_start(server_, err); });
+  }
+
   /* sidecall_server_drain */
   void drain(int64_t timeout_ns) {
     detail::check(

@@ -82,6 +82,7 @@ typedef struct sidecall_net_server_options {
   uint64_t max_request_bytes;
   uint64_t max_response_bytes;
   uint64_t max_memory_bytes; /* that requests and answers of all clients take */
+  int32_t start_later;       /* 1: connections are accepted only after `start` */
 } sidecall_net_server_options;
 
 typedef struct sidecall_net_server_api {
@@ -91,6 +92,8 @@ typedef struct sidecall_net_server_api {
   int32_t (*open)(const char* at, const sidecall_net_service* service,
                   const sidecall_net_server_options* options, sidecall_net_server** out,
                   sidecall_net_error* err);
+  /* Accepts connections. Does nothing if it does so already. */
+  int32_t (*start)(sidecall_net_server* server, sidecall_net_error* err);
   /* Accepts no more connections, tells clients to go elsewhere, and waits for the requests that
    * have begun, at most until `deadline`. Returns whether all have been answered. */
   int32_t (*drain)(sidecall_net_server* server, int64_t deadline);

@@ -35,6 +35,10 @@ int32_t open_server(const char* at, const sidecall_net_service* service,
   });
 }
 
+int32_t start(sidecall_net_server* server, sidecall_net_error* err) {
+  return api_guard(err, [&] { server->server->start(); });
+}
+
 int32_t drain(sidecall_net_server* server, int64_t deadline) {
   return server->server->drain(Clock::time_point(std::chrono::nanoseconds(deadline))) ? 1 : 0;
 }
@@ -55,6 +59,6 @@ void close_server(sidecall_net_server* server) { delete server; }
 
 const sidecall_net_server_api* sidecall_net_serving(void) {
   static const sidecall_net_server_api api = {
-      SIDECALL_NET_VERSION, open_server, drain, ended_fd, status, close_server};
+      SIDECALL_NET_VERSION, open_server, start, drain, ended_fd, status, close_server};
   return &api;
 }

@@ -37,11 +37,7 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
       loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));
-    const SignalsBlocked blocked;
-    for (const auto& loop : loops_) threads_.emplace_back(&Loop::run, loop.get());
-  } catch (const std::system_error&) {
-    stop();
-    throw Error(SIDECALL_OUT_OF_MEMORY, "server: no thread can be started");
+    if (options.start_later == 0) start();
   } catch (...) {
     stop();
     throw;
@@ -52,6 +48,18 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
 }
 
 Server::~Server() { stop(); }
+
+// Until then the system keeps the connections of clients in the queue of the listener.
+void Server::start() {
+  const std::lock_guard lock(start_mutex_);
+  const SignalsBlocked blocked;
+  try {
+    while (threads_.size() < loops_.size())
+      threads_.emplace_back(&Loop::run, loops_[threads_.size()].get());
+  } catch (const std::system_error&) {
+    throw Error(SIDECALL_OUT_OF_MEMORY, "server: no thread can be started");
+  }
+}
 
 void Server::stop() noexcept {
   shared_.should_stop.store(true, std::memory_order_release);
@@ -64,6 +72,11 @@ void Server::stop() noexcept {
 }
 
 bool Server::drain(Clock::time_point deadline) {
+  try {
+    start();  // the threads end the connections that wait
+  } catch (const std::exception&) {
+    return false;
+  }
   std::unique_lock lock(shared_.mutex);
   if (!site_.is_draining.load(std::memory_order_acquire)) {
     shared_.num_draining = static_cast<int>(loops_.size());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,7 +15,7 @@ namespace sidecall::net {
 
 class Server {
  public:
-  // Listens and starts the threads. Throws INVALID_ARGUMENT, DENIED, BUSY (the address is in use),
+  // Listens and, unless options.start_later is set, starts. Throws INVALID_ARGUMENT, DENIED, BUSY (the address is in use),
   // UNREACHABLE (the host is not one of this machine), OUT_OF_MEMORY.
   Server(const ServerAddress& address, const sidecall_net_service& service,
          const sidecall_net_server_options& options);
@@ -22,6 +23,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Starts the threads, which accept connections. Throws OUT_OF_MEMORY.
+  void start();
   bool drain(Clock::time_point deadline);
   int ended_fd() const { return ended_fd_; }
   std::string status() const;
@@ -33,6 +36,7 @@ class Server {
   std::unique_ptr<Listener> listener_;
   Shared shared_;
   std::vector<std::unique_ptr<Loop>> loops_;
+  std::mutex start_mutex_;
   std::vector<std::thread> threads_;
   int ended_fd_ = -1;
 };

@@ -166,6 +166,11 @@ class Supervisor:
         number: int = lib.sidecall_supervisor_num_ready(self._opened())
         return number
 
+    @property
+    def hung(self) -> int:
+        number: int = lib.sidecall_supervisor_hung(self._opened())
+        return number
+
     def listen(self, wait_ns: int) -> bool:
         error = CallError()
         return _in_time(

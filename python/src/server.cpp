@@ -221,6 +221,8 @@ void Supervisor::remove(int32_t worker) { sidecall_supervisor_remove(handle().ge
 
 int32_t Supervisor::num_ready() const { return sidecall_supervisor_num_ready(handle().get()); }
 
+int32_t Supervisor::hung() const { return sidecall_supervisor_hung(handle().get()); }
+
 bool Supervisor::listen(int64_t wait_ns) {
   std::shared_ptr<sidecall_supervisor> supervisor = handle();
   CallError error;
@@ -272,6 +274,7 @@ void add_server(py::module_& module) {
       .def("add", &Supervisor::add, py::arg("worker"))
       .def("remove", &Supervisor::remove, py::arg("worker"))
       .def_property_readonly("num_ready", &Supervisor::num_ready)
+      .def_property_readonly("hung", &Supervisor::hung)
       .def("listen", &Supervisor::listen, py::arg("wait_ns"))
       .def("front", &Supervisor::front, py::arg("at"), py::arg("options"), py::arg("log"))
       .def("status", &Supervisor::status)

@@ -109,6 +109,7 @@ class Supervisor {
   int add(int32_t worker);
   void remove(int32_t worker);
   int32_t num_ready() const;
+  int32_t hung() const;
   bool listen(int64_t wait_ns);
   py::object front(const std::string& at, const py::dict& options, const py::object& log);
   py::str status();

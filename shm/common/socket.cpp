@@ -234,7 +234,7 @@ PeerCredentials peer_credentials(int fd) {
   socklen_t bytes = sizeof found;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &bytes) != 0)
     system_failure(SIDECALL_UNREACHABLE, "cannot read the credentials of the peer", errno);
-  return {found.pid, found.uid, found.gid};
+  return {found.pid, found.uid, found.gid, found.uid};
 }
 
 Fd peer_pidfd(int fd) {

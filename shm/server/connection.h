@@ -118,6 +118,8 @@ class ServerConnection {
   enum class SocketEvent { kWakeUp, kEnd, kViolation };
   SocketEvent listen() noexcept;
 
+  bool is_direct = false;  // from this process: see Server::drain_others()
+
   int64_t last_ns = 0;     // when its last request was answered, or when it was activated
   uint32_t peer_cpu = 0;   // from its last request
   bool is_active = false;  // active: the engine thread polls it and has not announced sleep to it

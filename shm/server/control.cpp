@@ -153,22 +153,34 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
 
 // ---- Any thread ----
 
-void Control::listen(std::string_view address) {
+void Control::listen(std::string_view address, bool accepts) {
   auto listener =
       std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
-  if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
-  run_here([this, listener] {
-    if (is_draining_) return;
+  if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+  run_here([this, listener, accepts] {
+    if (is_drained(false)) return;
+    const int fd = listener->fd();
     listeners_.reserve(listeners_.size() + 1);
-    watch(listener->fd(), EPOLLIN, Source::kListener, static_cast<uint64_t>(listener->fd()));
+    if (accepts) watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
+    else held_listeners_.push_back(fd);
     log_.log(LogLevel::kInfo, "server.listening",
              [&](Facts& facts) { facts.text("path", listener->path()); });
     listeners_.push_back(std::move(*listener));
-    is_ready_ = true;
+    is_ready_ = accepts;
   });
 }
 
-void Control::attach(Fd fd) {
+void Control::accept() {
+  run_here([this] {
+    for (; !held_listeners_.empty(); held_listeners_.pop_back()) {
+      const int fd = held_listeners_.back();
+      watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
+      is_ready_ = true;
+    }
+  });
+}
+
+void Control::attach(Fd fd, bool is_direct) {
   int domain = 0, type = 0;
   socklen_t size = sizeof(domain);
   if (getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
@@ -176,9 +188,9 @@ void Control::attach(Fd fd) {
       type != SOCK_SEQPACKET) {
     refuse_argument("expected a connected SEQPACKET socket, got another descriptor");
   }
-  is_ready_ = !is_draining_;
+  is_ready_ = !is_drained(false);
   auto shared = std::make_shared<Socket>(std::move(fd));
-  post([this, shared] { admit_socket(std::move(*shared)); });
+  post([this, shared, is_direct] { admit_socket(std::move(*shared), is_direct); });
 }
 
 void Control::control(Fd fd, int64_t drain_ns) {
@@ -196,6 +208,11 @@ void Control::control(Fd fd, int64_t drain_ns) {
 }
 
 std::string Control::status() const { return count().json(); }
+
+void Control::drain_others() noexcept {
+  is_drain_of_others_wanted_ = true;
+  wake();
+}
 
 bool Control::drain(Deadline deadline) noexcept {
   std::unique_lock<std::mutex> lock(end_mutex_);
@@ -302,6 +319,12 @@ void Control::run() {
       }
     }
     for (int i = 0; i < num_ready; ++i) run_logging_errors([&] { accept_all(ready_listeners[i]); });
+    if (is_drain_of_others_wanted_.exchange(false)) {
+      is_ready_ = false;
+      are_others_draining_ = true;
+      stop_accepting();
+      for (const auto& engine : engines_) engine->drain(Drain::kOthers);
+    }
     if (is_drain_wanted_) begin_wanted_drain();
     answer_arrived(is_draining_ ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
@@ -419,11 +442,16 @@ void Control::begin_drain(Deadline deadline) noexcept {
   is_draining_ = true;
   log_.log(LogLevel::kInfo, "server.draining",
            [&](Facts& facts) { facts.number("connections", uint64_t{registry_.size()}); });
+  stop_accepting();
+  for (const auto& engine : engines_) engine->drain(Drain::kAll);
+}
+
+void Control::stop_accepting() noexcept {
   for (const Listener& listener : listeners_) unwatch(listener.fd());
   listeners_.clear();
+  held_listeners_.clear();
   if (control_) unwatch(control_.fd());
   control_.close();
-  for (const auto& engine : engines_) engine->drain();
 }
 
 void Control::check_drain(int64_t now) {

@@ -35,10 +35,12 @@ class Control final : public EngineOwner {
   Control(Service service, Handler* handler, ServerOptions options);
   ~Control() { close(); }
 
-  void listen(std::string_view address);
-  void attach(Fd fd);
+  void listen(std::string_view address, bool accepts);
+  void accept();
+  void attach(Fd fd, bool is_direct);
   void control(Fd fd, int64_t drain_ns);
   std::string status() const;
+  void drain_others() noexcept;
   bool drain(Deadline deadline) noexcept;
   void close() noexcept;
   int ended_fd() const noexcept { return ended_fd_.get(); }
@@ -57,6 +59,7 @@ class Control final : public EngineOwner {
     PeerCredentials peer;
     bool is_admitted;
     int64_t deadline_ns;
+    bool is_direct;
   };
   // A connection of an admitted user whose first message has arrived.
   struct Arrived {
@@ -71,6 +74,7 @@ class Control final : public EngineOwner {
     Grant grant;
     Reservation memory;
     int64_t deadline_ns;  // until when to wait for memory that other connections give back
+    bool is_direct = false;
     bool is_counted = false;
     std::unique_ptr<ServerConnection> connection;
     std::string failure;
@@ -101,6 +105,10 @@ class Control final : public EngineOwner {
   void end_tasks();
   void tick(int64_t now);
   bool is_active() noexcept;
+  void stop_accepting() noexcept;
+  bool is_drained(bool is_direct) const noexcept {
+    return is_draining_ || (are_others_draining_ && !is_direct);
+  }
   void begin_wanted_drain();
   void begin_drain(Deadline deadline) noexcept;
   void check_drain(int64_t now);
@@ -112,7 +120,7 @@ class Control final : public EngineOwner {
   void accept_all(int listener);
   void accept_without_descriptors(int listener);
   void pause_listeners(bool pause);
-  void admit_socket(Socket socket);
+  void admit_socket(Socket socket, bool is_direct);
   void make_room();
   void expire_half_open(int64_t now) noexcept;
   void drop_silent(std::map<uint64_t, HalfOpen>::iterator one) noexcept;
@@ -182,7 +190,8 @@ class Control final : public EngineOwner {
   // What drain() and close() want from the control thread. They set these members and post no task,
   // because they must work even if there is no memory for a task.
   Deadline wanted_drain_ = Deadline::never();
-  std::atomic<bool> is_drain_wanted_{false}, is_stop_wanted_{false};
+  std::atomic<bool> is_drain_of_others_wanted_{false}, is_drain_wanted_{false};
+  std::atomic<bool> is_stop_wanted_{false};
 
   // Members that status() reads from any thread. Only the control thread changes the registry.
   mutable std::mutex registry_mutex_;
@@ -192,7 +201,7 @@ class Control final : public EngineOwner {
     bool is_dying = false;
   };
   std::unordered_map<uint64_t, Registered> registry_;
-  std::atomic<bool> is_ready_{false}, is_draining_{false};
+  std::atomic<bool> is_ready_{false}, are_others_draining_{false}, is_draining_{false};
   std::atomic<size_t> num_half_open_{0}, num_waiting_{0};
   std::atomic<bool> has_one_shots_{false};
   std::atomic<size_t> num_dying_{0};  // connections that have ended but still hold their memory
@@ -201,18 +210,19 @@ class Control final : public EngineOwner {
 
   // Members that only the control thread uses.
   std::vector<Listener> listeners_;
+  std::vector<int> held_listeners_;  // descriptors of those that are not watched before accept()
   bool is_paused_ = false;
   int64_t paused_until_ns_ = 0;
   Socket control_;
   int64_t control_drain_ns_ = 0;
   uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
-  // No queue is empty. A key is a user, and whether the queue is for requests for the status: these
-  // must be answered even if the same user's other connections wait.
+  // No queue is empty. A key is an account, and whether the queue is for requests for the status: these
+  // must be answered even if the other connections of the same account wait.
   std::map<uint64_t, std::deque<Arrived>> arrived_;
   uint64_t answered_ = 0;    // the key whose turn was last
   size_t num_arriving_ = 0;  // connections in arrived_, not counting requests for the status
-  std::map<uint32_t, uint32_t> per_user_;
+  std::map<uint32_t, uint32_t> per_account_;  // connections
   uint64_t next_id_ = 1;
   size_t num_connections_ = 0;  // including those whose memory is being created
   std::vector<std::shared_ptr<Draft>> short_of_memory_;

@@ -31,7 +31,7 @@ void Control::accept_all(int listener) {
   for (int i = 0; i < kMaxAccepts; ++i) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) {
-      admit_socket(Socket(Fd(fd)));
+      admit_socket(Socket(Fd(fd)), false);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return accept_without_descriptors(listener);
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -69,13 +69,17 @@ void Control::pause_listeners(bool pause) {
 
 // ---- Connections without HELLO ----
 
-void Control::admit_socket(Socket socket) {
+void Control::admit_socket(Socket socket, bool is_direct) {
   accepted_.add(1);
-  const PeerCredentials peer = peer_credentials(socket.fd());
+  PeerCredentials peer = peer_credentials(socket.fd());
+  const bool is_admitted = admission_.admits(peer);
+  // A worker gets those of its supervisor's process over the control socket.
+  if (is_direct || (control_ && peer.pid != 0 && peer.pid == peer_credentials(control_.fd()).pid))
+    peer.account = kFrontAccount;
   const uint64_t id = next_id_++;
   const int fd = socket.fd();
-  half_open_.emplace(
-      id, HalfOpen{std::move(socket), peer, admission_.admits(peer), now_ns() + options_.hello_ns});
+  half_open_.emplace(id, HalfOpen{std::move(socket), peer, is_admitted, now_ns() + options_.hello_ns,
+                                  is_direct});
   if (!read_hello(id)) {
     make_room();
     if (half_open_.count(id) > 0) watch(fd, EPOLLIN, Source::kHalfOpen, id);
@@ -91,12 +95,12 @@ void Control::make_room() {
                                [](const auto& entry) { return !entry.second.is_admitted; });
     if (victim == half_open_.end()) {
       std::map<uint32_t, size_t> counts;
-      for (const auto& [id, half] : half_open_) ++counts[half.peer.uid];
+      for (const auto& [id, half] : half_open_) ++counts[half.peer.account];
       const auto most = std::max_element(
           counts.rbegin(), counts.rend(),
           [](const auto& one, const auto& other) { return one.second < other.second; });
       victim = std::find_if(half_open_.begin(), half_open_.end(), [&](const auto& entry) {
-        return entry.second.peer.uid == most->first;
+        return entry.second.peer.account == most->first;
       });
     }
     const uint64_t id = victim->first;
@@ -160,9 +164,8 @@ bool Control::read_hello(uint64_t id) {
 // is quick, and then answered user by user. If one user opens very many connections, every other
 // user waits for at most one of that user's answers before its own turn.
 void Control::await_turn(Arrived arrived) {
-  const uint32_t user = arrived.half.peer.uid;
   const bool is_status = asks_for_status(arrived.hello);
-  const uint64_t key = uint64_t{user} << 1 | (is_status ? 1 : 0);
+  const uint64_t key = uint64_t{arrived.half.peer.account} << 1 | (is_status ? 1 : 0);
   const size_t most = is_status ? kMaxStatusRequests : options_.max_connections_per_user;
   const auto queue = arrived_.find(key);
   if (queue != arrived_.end() && queue->second.size() >= most) {
@@ -195,7 +198,7 @@ void Control::answer_hello(HalfOpen half, const std::string& hello) {
   try {
     grant = parse_hello(hello.data(), hello.size(), limits_);
     if (grant.kind == kStatus) return send_status(&half.socket);
-    if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
+    if (is_drained(half.is_direct)) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
     if (grant.kind == kOpen) return send_manifest(&half.socket);
     check_quotas(half.peer);
   } catch (const Error& error) {
@@ -245,8 +248,8 @@ void Control::check_quotas(const PeerCredentials& peer) const {
                                    std::to_string(options_.max_connections) +
                                    " connections, got one more");
   }
-  const auto found = per_user_.find(peer.uid);
-  if (found != per_user_.end() && found->second >= options_.max_connections_per_user) {
+  const auto found = per_account_.find(peer.account);
+  if (found != per_account_.end() && found->second >= options_.max_connections_per_user) {
     throw Error(SIDECALL_BUSY, "max_connections_per_user: expected at most " +
                                    std::to_string(options_.max_connections_per_user) +
                                    " connections of one user, got one more");
@@ -275,7 +278,7 @@ void Control::read_control() {
     return !received.is_cut && received.bytes == bytes && buffer[0] == kind &&
            received.num_fds == fds;
   };
-  if (is(kAttach, 1, 1)) return attach(std::move(received.fds[0]));
+  if (is(kAttach, 1, 1)) return attach(std::move(received.fds[0]), false);
   if (is(kMemory, 1 + sizeof(uint32_t), 2) && budget_.held_here() == 0) {
     uint32_t row = 0;
     std::memcpy(&row, buffer + 1, sizeof(row));

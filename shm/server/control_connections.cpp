@@ -38,13 +38,13 @@ constexpr int64_t kTrimInterval = INT64_C(1000) * 1000 * 1000;
 
 void Control::count_connection(const PeerCredentials& peer) {
   ++num_connections_;
-  ++per_user_[peer.uid];
+  ++per_account_[peer.account];
 }
 
 void Control::uncount_connection(const PeerCredentials& peer) {
   --num_connections_;
-  const auto found = per_user_.find(peer.uid);
-  if (found != per_user_.end() && --found->second == 0) per_user_.erase(found);
+  const auto found = per_account_.find(peer.account);
+  if (found != per_account_.end() && --found->second == 0) per_account_.erase(found);
 }
 
 void Control::connect(HalfOpen half, const Grant& grant) {
@@ -52,6 +52,7 @@ void Control::connect(HalfOpen half, const Grant& grant) {
   draft->id = next_id_++;
   draft->socket = std::move(half.socket);
   draft->peer = half.peer;
+  draft->is_direct = half.is_direct;
   draft->grant = grant;
   draft->memory = Reservation(&budget_, draft->peer.uid);
   draft->deadline_ns = now_ns() + kMemoryWait;
@@ -190,9 +191,11 @@ void Control::refuse_draft(Draft* draft, int32_t status, const std::string& text
 }
 
 void Control::finish_connect(Draft* draft) {
-  if (is_draining_) return refuse_draft(draft, SIDECALL_UNREACHABLE, "the server is shutting down");
+  if (is_drained(draft->is_direct))
+    return refuse_draft(draft, SIDECALL_UNREACHABLE, "the server is shutting down");
   if (!draft->connection) return refuse_draft(draft, SIDECALL_OUT_OF_MEMORY, draft->failure);
   ServerConnection* const connection = draft->connection.get();
+  connection->is_direct = draft->is_direct;
   try {
     // epoll always reports EPOLLHUP. Data on the socket is read by the engine thread, so EPOLLIN is
     // not requested.
@@ -339,7 +342,7 @@ Status Control::count() const {
   status.process = getpid();
   status.uptime_ns = now_ns() - started_ns_;
   status.is_ready = is_ready_;
-  status.is_draining = is_draining_;
+  status.is_draining = is_drained(false);
   status.is_verified = service_.is_verified;
   status.workers = engines_.size();
   status.half_open = num_half_open_ + num_waiting_;

@@ -64,8 +64,8 @@ void EngineThread::drop(ServerConnection* connection) noexcept {
   });
 }
 
-void EngineThread::drain() noexcept {
-  post([&] { is_drain_ordered_ = true; });
+void EngineThread::drain(Drain which) noexcept {
+  post([&] { drain_ordered_ = std::max(drain_ordered_, which); });
 }
 
 void EngineThread::stop() noexcept {
@@ -110,12 +110,12 @@ void EngineThread::wake() noexcept {
 // wait until the request is answered. It stays in the list, and the next tick tries again.
 void EngineThread::read_orders() noexcept {
   ServerConnection* next = nullptr;
-  bool is_drain_ordered = false;
+  Drain drain_ordered = Drain::kNone;
   {
     const std::lock_guard<std::mutex> lock(orders_mutex_);
     next = std::exchange(first_ordered_, nullptr);
     last_ordered_ = nullptr;
-    is_drain_ordered = std::exchange(is_drain_ordered_, false);
+    drain_ordered = std::exchange(drain_ordered_, Drain::kNone);
     is_stopping_ = is_stopping_ || is_stop_ordered_;
     has_orders_.store(false, std::memory_order_relaxed);
   }
@@ -137,7 +137,9 @@ void EngineThread::read_orders() noexcept {
     list(connection);
     has_orders_.store(true, std::memory_order_relaxed);
   }
-  if (is_drain_ordered) drain_now();
+  if (drain_ordered == Drain::kNone) return;
+  draining_ = std::max(draining_, drain_ordered);
+  drain_now();
 }
 
 // Returns false if the connection was retired immediately.
@@ -162,7 +164,7 @@ bool EngineThread::add_now(ServerConnection* connection) noexcept {
     retire(connection, Ending::kFailed, "cannot watch its socket");
     return false;
   }
-  if (is_draining_) {
+  if (is_drained(*connection)) {
     retire(connection, Ending::kDrained);
     return false;
   }
@@ -183,10 +185,13 @@ bool EngineThread::drop_now(ServerConnection* connection) noexcept {
 }
 
 void EngineThread::drain_now() noexcept {
-  is_draining_ = true;
   for (size_t i = all_.size(); i-- > 0;) {
-    if (all_[i] != running_) retire(all_[i], Ending::kDrained);
+    if (all_[i] != running_ && is_drained(*all_[i])) retire(all_[i], Ending::kDrained);
   }
+}
+
+bool EngineThread::is_drained(const ServerConnection& connection) const noexcept {
+  return draining_ == Drain::kAll || (draining_ == Drain::kOthers && !connection.is_direct);
 }
 
 void EngineThread::tick() noexcept {
@@ -259,7 +264,7 @@ void EngineThread::serve(ServerConnection* connection) {
   if (connection->has_one_shots()) owner_->note_one_shot();
   last_work_ns_ = connection->last_ns;
   note_cpu(connection->peer_cpu);
-  if (goes_on && is_draining_) retire(connection, Ending::kDrained);
+  if (goes_on && is_drained(*connection)) retire(connection, Ending::kDrained);
   else if (!goes_on) retire(connection, connection->ending, connection->end_text);
 }
 

@@ -35,6 +35,9 @@ class EngineOwner {
   ~EngineOwner() = default;
 };
 
+// Which connections drain: kOthers are those of other processes (see Server::drain_others()).
+enum class Drain { kNone, kOthers, kAll };
+
 class EngineThread {
  public:
   EngineThread(EngineOwner* owner, int32_t spin_us);  // throws OUT_OF_MEMORY; call start() next
@@ -49,8 +52,8 @@ class EngineThread {
   // Says that the client of a connection is gone. The connection is retired soon, even while the
   // handler of another connection runs.
   void drop(ServerConnection* connection) noexcept;
-  // Retires all connections, each as soon as no request of it is in progress.
-  void drain() noexcept;
+  // Retires these connections, each as soon as no request of it is in progress.
+  void drain(Drain which) noexcept;
   void stop() noexcept;  // joins the thread; connections are not retired
 
   // Called every few milliseconds while Control::is_active(): interrupts a handler whose client no
@@ -86,6 +89,7 @@ class EngineThread {
   bool add_now(ServerConnection* connection) noexcept;
   bool drop_now(ServerConnection* connection) noexcept;
   void drain_now() noexcept;
+  bool is_drained(const ServerConnection& connection) const noexcept;
   void check_clients(int64_t now);
   void activate(ServerConnection* connection) noexcept;
   void deactivate(ServerConnection* connection) noexcept;
@@ -103,7 +107,8 @@ class EngineThread {
   // Orders of the control thread. Those for a connection are noted in the connection itself.
   std::mutex orders_mutex_;
   ServerConnection *first_ordered_ = nullptr, *last_ordered_ = nullptr;
-  bool is_drain_ordered_ = false, is_stop_ordered_ = false;
+  Drain drain_ordered_ = Drain::kNone;
+  bool is_stop_ordered_ = false;
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> is_asleep_{false};
   std::atomic<size_t> num_connections_{0};
@@ -113,7 +118,8 @@ class EngineThread {
   std::vector<ServerConnection*> active_;  // those that are polled; has capacity for all of all_
   ServerConnection* running_ = nullptr;    // the connection whose request is in progress
   bool has_gaps_ = false;                  // active_ contains null pointers
-  bool is_draining_ = false, is_stopping_ = false;
+  Drain draining_ = Drain::kNone;
+  bool is_stopping_ = false;
   QuickClock clock_;
   SpinPolicy spin_policy_;
   int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_yield_ns_ = 0;

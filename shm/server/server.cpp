@@ -16,8 +16,9 @@ Server::~Server() {
   else close();
 }
 
-void Server::listen(std::string_view address) { control_->listen(address); }
-void Server::attach(int fd) { control_->attach(Fd(fd)); }
+void Server::listen(std::string_view address, bool accepts) { control_->listen(address, accepts); }
+void Server::accept() { control_->accept(); }
+void Server::attach(int fd) { control_->attach(Fd(fd), false); }
 void Server::control(int fd, int64_t drain_ns) { control_->control(Fd(fd), drain_ns); }
 Direct Server::direct() {
   const auto connect = [control = std::weak_ptr<Control>(control_)] {
@@ -25,13 +26,14 @@ Direct Server::direct() {
     if (there == nullptr) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
     Socket ours, theirs;
     Socket::pair(&ours, &theirs);
-    there->attach(theirs.take());
+    there->attach(theirs.take(), true);
     return ours;
   };
   return {connect, [] { return true; }, [] { return uint64_t{0}; }};
 }
 
 std::string Server::status() const { return control_->status(); }
+void Server::drain_others() noexcept { control_->drain_others(); }
 bool Server::drain(Deadline deadline) { return control_->drain(deadline); }
 int Server::ended_fd() const noexcept { return control_->ended_fd(); }
 void Server::close() noexcept {

@@ -199,8 +199,11 @@ class Server {
 
   // Binds and listens. `address` is the part after "shm:", a NAME or a path. Throws BUSY (a living
   // server is there), DENIED, INVALID_ARGUMENT, UNREACHABLE (the folder cannot be used, or the
-  // server has ended).
-  void listen(std::string_view address);
+  // server has ended). Without `accepts`, connections wait until accept() is called.
+  void listen(std::string_view address, bool accepts = true);
+
+  // Accepts connections at all addresses. Throws UNREACHABLE (the server has ended), OUT_OF_MEMORY.
+  void accept();
 
   // Serves a connected SEQPACKET socket as if it had been accepted. Takes ownership of the
   // descriptor, also on failure. Throws INVALID_ARGUMENT.
@@ -222,6 +225,10 @@ class Server {
   // connections closed. Later calls wait for the end of the same drain; the earliest deadline of
   // all calls counts.
   bool drain(Deadline deadline);
+
+  // Begins this drain for the connections of other processes only, without waiting. Those that
+  // direct() makes go on until drain().
+  void drain_others() noexcept;
 
   // A descriptor that becomes readable once the server has ended, by drain(), close() or the
   // hang-up of the control socket. The server owns it.

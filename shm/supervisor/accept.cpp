@@ -24,7 +24,7 @@ void Supervisor::Impl::accept_some(int listener) {
   for (int i = 0; i < kMaxAccepts; ++i) {
     Fd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) {
-      run_logging_errors([&] { admit(std::move(fd)); });
+      run_logging_errors([&] { admit(std::move(fd), false); });
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       const int error = errno;
       log_.log(LogLevel::kWarning, "supervisor.exhausted",
@@ -44,14 +44,14 @@ void Supervisor::Impl::admit_direct() {
     const std::lock_guard lock(mutex_);
     fds.swap(direct_);
   }
-  for (Fd& fd : fds) run_logging_errors([&] { admit(std::move(fd)); });
+  for (Fd& fd : fds) run_logging_errors([&] { admit(std::move(fd), true); });
 }
 
-void Supervisor::Impl::admit(Fd fd) {
+void Supervisor::Impl::admit(Fd fd, bool is_direct) {
   const int number = fd.get();
   const PeerCredentials peer = peer_credentials(number);
-  waiting_.push_back(
-      {std::move(fd), peer.uid, admission_.admits(peer), Deadline::after(options_.hello_ns)});
+  waiting_.push_back({std::move(fd), is_direct ? kFrontAccount : peer.uid, admission_.admits(peer),
+                      Deadline::after(options_.hello_ns)});
   num_waiting_ = waiting_.size();
   // Most clients have sent their first message by now.
   const auto newest = std::prev(waiting_.end());

@@ -34,6 +34,7 @@ class Supervisor::Impl {
   Fd add(int32_t number);
   void remove(int32_t number) noexcept;
   int32_t num_ready() const;
+  int32_t hung() const;
   bool listen(Deadline deadline);
   Socket connect();  // see Supervisor::direct()
   uint64_t num_starts() const noexcept { return num_starts_.load(std::memory_order_relaxed); }
@@ -45,6 +46,8 @@ class Supervisor::Impl {
     bool is_ready = false;
     uint64_t connections = 0;
     bool was_tried = false;  // hand_over() has tried it for the present connection
+    // When it got the first of the connections that it has not answered; 0 if there are none.
+    int64_t unanswered_since_ns = 0;
   };
   struct Waiting {  // a connection whose first message has not come yet
     Fd fd;
@@ -98,7 +101,7 @@ class Supervisor::Impl {
   // ---- The control thread: accept.cpp ----
   void accept_some(int listener);
   void admit_direct();
-  void admit(Fd fd);
+  void admit(Fd fd, bool is_direct);
   void make_room();
   void drop_silent(std::list<Waiting>::iterator one);
   void drop_expired();

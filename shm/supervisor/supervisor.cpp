@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/signals_blocked.h"
 #include "impl.h"
@@ -21,6 +22,10 @@ namespace sidecall::shm {
 namespace {
 
 constexpr int kRetryMs = 5;  // while control sockets are full or descriptors are exhausted
+// A worker answers a connection within microseconds, unless it is stopped, hangs or gets no CPU.
+// Without an answer for the first time, others are preferred; for the second, it hangs.
+constexpr int64_t kSlowNs = INT64_C(50) * 1000 * 1000;
+constexpr int64_t kHungNs = INT64_C(10) * 1000 * 1000 * 1000;
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
 // How many bytes a worker may leave unread in its control socket before it gets no more
 // connections, as the kernel counts them: about ten messages.
@@ -32,6 +37,10 @@ constexpr int kMaxUnread = 8192;
 bool is_behind(const Socket& control) {
   int unread = 0;
   return ::ioctl(control.fd(), SIOCOUTQ, &unread) == 0 && unread > kMaxUnread;
+}
+
+bool is_silent(int64_t since_ns, int64_t limit_ns) {
+  return since_ns != 0 && now_ns() - since_ns > limit_ns;
 }
 
 }  // namespace
@@ -111,6 +120,13 @@ void Supervisor::Impl::remove(int32_t number) noexcept {
 int32_t Supervisor::Impl::num_ready() const {
   const std::lock_guard lock(mutex_);
   return count_ready();
+}
+
+int32_t Supervisor::Impl::hung() const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, worker] : workers_)
+    if (is_silent(worker.unanswered_since_ns, kHungNs)) return number;
+  return -1;
 }
 
 bool Supervisor::Impl::listen(Deadline deadline) {
@@ -297,6 +313,7 @@ void Supervisor::Impl::read(int32_t number) {
     uint32_t connections = 0;
     std::memcpy(&connections, message + 1, sizeof connections);
     worker.connections = connections;
+    worker.unanswered_since_ns = 0;
     if (worker.is_ready) continue;
     run_logging_errors([&] { send_memory_row(&worker.control); });
     worker.is_ready = true;
@@ -328,20 +345,26 @@ void Supervisor::Impl::hand_over_all() {
 }
 
 // Passes a connection to a worker: of those that can take it, to the one with the fewest
-// connections. Returns false if no worker can take it now. Allocates nothing. The caller holds
-// mutex_.
+// connections, and to one that is silent only if there is no other. Returns false if no worker can
+// take it now. Allocates nothing. The caller holds mutex_.
 bool Supervisor::Impl::hand_over(int fd) noexcept {
   for (auto& each : workers_) each.second.was_tried = !each.second.is_ready;
   for (;;) {
     Worker* best = nullptr;
-    for (auto& [number, worker] : workers_)
-      if (!worker.was_tried && (best == nullptr || worker.connections < best->connections))
-        best = &worker;
+    std::pair<bool, uint64_t> best_rank;
+    for (auto& [number, worker] : workers_) {
+      if (worker.was_tried) continue;
+      const std::pair rank(is_silent(worker.unanswered_since_ns, kSlowNs), worker.connections);
+      if (best != nullptr && rank >= best_rank) continue;
+      best = &worker;
+      best_rank = rank;
+    }
     if (best == nullptr) return false;
     best->was_tried = true;
     if (is_behind(best->control)) continue;
     if (best->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
     ++best->connections;
+    if (best->unanswered_since_ns == 0) best->unanswered_since_ns = now_ns();
     return true;
   }
 }
@@ -375,6 +398,7 @@ Supervisor::~Supervisor() { close(); }
 Fd Supervisor::add(int32_t worker) { return impl_->add(worker); }
 void Supervisor::remove(int32_t worker) noexcept { impl_->remove(worker); }
 int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
+int32_t Supervisor::hung() const { return impl_->hung(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 Direct Supervisor::direct() {
   const std::weak_ptr<Impl> impl = impl_;

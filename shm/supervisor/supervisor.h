@@ -34,6 +34,10 @@ class Supervisor {
 
   int32_t num_ready() const;
 
+  // The number of a worker that got a connection at least 10 s ago and has answered none since
+  // then, or -1.
+  int32_t hung() const;
+
   // Waits until a worker is ready, then creates the socket at the address. Later calls do not
   // create it again. Returns false if the deadline passes first. Throws what Listener throws.
   bool listen(Deadline deadline);

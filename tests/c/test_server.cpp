@@ -412,12 +412,14 @@ TEST_CASE("server functions refuse NULL, and closing NULL does nothing") {
         SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_drain(nullptr, 0, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_start(nullptr, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_fd(nullptr) == -1);
   CHECK(sidecall_supervisor_open("shm:x", nullptr, nullptr, error()) == SIDECALL_INVALID_ARGUMENT);
   for (const char* at : {"", "shm:", "http://127.0.0.1:0"})
     CHECK(sidecall_supervisor_open(at, nullptr, &supervisor, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_supervisor_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_supervisor_num_ready(nullptr) == 0);
+  CHECK(sidecall_supervisor_hung(nullptr) == -1);
   sidecall_supervisor_remove(nullptr, 0);
   sidecall_server_options_init(nullptr);
   sidecall_request_fail(nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr);

@@ -126,7 +126,7 @@ sidecall_net_service make_service() {
   return service;
 }
 
-constexpr sidecall_net_server_options kLimits = {1, 10, 10, 65536, 65536, 1 << 20};
+constexpr sidecall_net_server_options kLimits = {1, 10, 10, 65536, 65536, 1 << 20, 0};
 
 // Sends bytes over a connection in parts, and reads what the server answers.
 void converse(bool is_grpc, std::string_view bytes, size_t part) {

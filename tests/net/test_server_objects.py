@@ -266,6 +266,19 @@ def test_callers_need_a_token(start: Start, tmp_path: Path, workers: list[str]) 
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+def test_runs_over_http_use_up_no_connections_of_local_users(
+    start: Start, workers: list[str], tmp_path: Path
+) -> None:
+    at = f"shm:{tmp_path}/socket"
+    options = ("--at", at, "--http", "127.0.0.1:0", "--max-connections-per-user", "1")
+    own = start("serving_parts:misbehave", *options, *workers)
+    assert own.post(f"{MISBEHAVE}/predict", {"how": "fine"})[0] == 200
+    # The server for HTTP keeps its connection.
+    with sidecall.open(at) as model:
+        assert model.predict({"how": "fine"})["prediction"] > 0
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import time
@@ -57,6 +58,29 @@ def test_a_confined_server_gives_the_same_answers(start: Start, protocol: str) -
     parts = [event["part"] for event in own.events("sandbox.confined")]
     assert parts == ["files", "system calls"]
     assert own.end() == 0, own.log()
+
+
+@pytest.mark.parametrize("scheme", ["shm", "http", "grpc"])
+def test_the_first_request_is_served_by_a_confined_process(tmp_path: Path, scheme: str) -> None:
+    """strace delays the last step of the confinement, while a client waits for an answer."""
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    place = f"{folder}/socket"
+    option = [f"--{scheme}", place] if scheme != "shm" else ["--at", f"shm:{place}"]
+    delay = ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", "inject=seccomp:delay_enter=2s"]
+    words = [command_path(), "serve", str(MODELS / "penguins.onnx"), SANDBOX, *option]
+    environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
+    with subprocess.Popen([*delay, *words], env=environment, stderr=subprocess.DEVNULL) as traced:
+        try:
+            wait_until(Path(place).exists, 60)
+            (server,) = Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split()
+            uri = f"shm:{place}" if scheme == "shm" else f"{scheme}+unix:{place}/penguins"
+            with sidecall.open(uri, wait=30) as model:
+                lines = Path(f"/proc/{server}/status").read_text().splitlines()
+                assert "Seccomp:\t2" in lines
+                assert model.predict([RECORD])
+        finally:
+            os.kill(int(server), signal.SIGKILL)
 
 
 def test_all_kinds_of_addresses_can_be_confined(start: Start, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,30 @@ def test_only_the_runs_of_a_killed_worker_fail(
     assert len(processes(own) - workers) == 1 and victim not in processes(own)
 
 
+def test_runs_spread_evenly_again_once_a_worker_was_replaced(
+    start_workers: Any, tmp_path: Path
+) -> None:
+    own = start_workers(2, "--threads", "4")
+    victim, left = processes(own)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    begun.mkdir()
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: num_ready(own) == 1)
+    requests = Requests(own)
+    for _ in range(4):
+        requests.add(f"await {begun} {end}")
+    wait_until(lambda: len(list(begun.iterdir())) == 4)
+    wait_until(lambda: num_ready(own) == 2, 60)
+    # This run takes note of the new worker, while the others still use connections to the old one.
+    assert own.post(f"{PATH}/predict", {"how": "fine"})[1]["prediction"] not in (victim, left)
+    end.touch()
+    assert requests.wait() == [left] * 4
+    requests = Requests(own)
+    for _ in range(4):
+        requests.add("sleep 1")
+    assert sorted(Counter(requests.wait()).values()) == [2, 2]
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_run_that_kills_its_worker_is_not_executed_again(
     start_workers: Any, protocol: str
@@ -180,6 +205,23 @@ def test_a_worker_that_hangs_delays_no_other_request(start_workers: Any) -> None
     finally:
         os.kill(worker, signal.SIGCONT)
     assert own.post(f"{PATH}/predict", {"how": "fine"})[0] == 200
+
+
+def test_a_worker_that_stays_hung_is_replaced_and_its_requests_go_to_others(
+    start_workers: Any,
+) -> None:
+    own = start_workers(2)
+    stopped, left = processes(own)
+    os.kill(stopped, signal.SIGSTOP)
+    requests = Requests(own)
+    for _ in range(12):
+        requests.add("fine", timeout=40)
+    assert stopped not in set(requests.wait()) and all(
+        isinstance(answer, float) for answer in requests.answers.values()
+    )
+    assert [event["process"] for event in own.events("worker.hung")] == [stopped]
+    wait_until(lambda: num_ready(own) == 2, 60)
+    assert left in processes(own)
 
 
 def test_a_client_that_leaves_while_its_run_is_connecting_ends_it(start_workers: Any) -> None:

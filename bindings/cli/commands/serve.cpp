@@ -347,6 +347,12 @@ void note_confined(const ServeOptions& options, const char* part, const std::str
   sidecall_log_line(log, failure.empty() ? 1 : 2, buffer.GetString());
 }
 
+void start(sidecall_server* server) {
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  const sidecall_status status = sidecall_server_start(server, &err);
+  if (status != SIDECALL_OK) throw failure_of("serve", status, err);
+}
+
 // What a confined server still needs, with the addresses in `options` resolved.
 Needs needs_of(ServeOptions* options, const sidecall_model* model) {
   Needs needs = needs_of_addresses(options->at, &options->http, &options->grpc,
@@ -415,7 +421,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   sidecall_log_lines_init(&log);
   log.as_json = options.as_json ? 1 : 0;
   log.least_level = level_of(options.level);
-  const sidecall_server_options known = server_options(options, log);
+  sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
   if (options.sandbox != "off") {
     const char* const parent = std::getenv("SIDECALL_FD");
@@ -443,6 +449,8 @@ int run_serve(const Command& self, std::vector<std::string> words) {
     note_confined(options, "files", failure, &log);
     may_read = may_read && failure.empty();
   }
+  // No client is served before the confinement is complete.
+  known.start_later = is_confined ? 1 : 0;
   std::vector<Server> servers;
   std::string places;
   for (const std::optional<std::string>& at : addresses) {
@@ -460,6 +468,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   if (is_confined) {
     manager.close();
     note_confined(options, "system calls", confine_calls(may_read), &log);
+    for (const Server& server : servers) start(server.get());
   }
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
   if (!serve_to_the_end(servers, options.at, known.drain_ns, manager, &log)) {

@@ -86,11 +86,15 @@ class Fronts:
     def status(self) -> list[dict[str, Any]]:
         return [json.loads(server.status()) for server in self.servers]
 
+    def begin_drain(self) -> None:
+        """Lets all servers accept no more requests. Does not wait."""
+        for server in self.servers:
+            server.drain(0)
+
     def drain(self, seconds: float) -> bool:
         """Drains all servers at once. Returns False if requests were still running after that."""
         deadline = time.monotonic() + seconds
-        for server in self.servers:
-            server.drain(0)  # all of them stop to accept before the first has answered everything
+        self.begin_drain()  # all of them, before the first has answered everything
         is_done = True
         for server in self.servers:
             left = max(0.0, deadline - time.monotonic())

@@ -337,14 +337,18 @@ class Server:
         """
         seconds = self._options.drain_ns / 1e9 if timeout is None else timeout
         deadline = time.monotonic() + seconds
-        # First the requests over HTTP and gRPC, which need the server behind, and its workers.
+        if self._workers is None:
+            # All addresses at the same time. A server of a function also waits for those in front
+            # of it, whose requests it runs.
+            self._fronts.begin_drain()
+            is_done = self._opened().drain(int(seconds * 1e9))
+            return self._fronts.drain(max(0.0, deadline - time.monotonic())) and is_done
+        # First the requests over HTTP and gRPC, which need the workers.
         is_done = self._fronts.drain(seconds)
         self._stop_watching()
         left = max(0.0, deadline - time.monotonic())
-        if self._workers is not None:
-            self._fronts.close()
-            return self._workers.end(left) and is_done
-        return self._opened().drain(int(left * 1e9)) and is_done
+        self._fronts.close()
+        return self._workers.end(left) and is_done
 
     def close(self) -> None:
         """Ends the server without draining it. May be called twice.

@@ -30,6 +30,7 @@ _MAX_KILLED_STARTS = 5  # the start fails if this many workers are killed before
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GRACE = 2.0  # how many seconds after the drain timeout a worker is killed
 _POLL_INTERVAL = 0.05
+_HUNG_INTERVAL = 2.0  # how often to look for workers that hang
 
 # The native command starts Python with -P. Its workers must not import from the current folder
 # either.
@@ -88,14 +89,14 @@ class Workers:
     def watch(self, wake: int, manager: ServiceManager | None = None) -> None:
         """Replaces workers that die, and keeps `manager` informed, until `wake` is readable."""
         while True:
-            pause = max(
-                0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic()
-            )
+            next_due = min((due for due, _ in self._due), default=float("inf"))
+            pause = max(0.0, min(_HUNG_INTERVAL, next_due - time.monotonic()))
             fds = [wake, *(worker.pidfd for worker in self._running.values())]
             ready = readable(fds, pause if manager is None else min(pause, manager.pause()))
             if wake in ready:
                 return
             self._replace(ready)
+            self._kill_hung()
             if manager is not None:
                 manager.keep_alive()
 
@@ -157,6 +158,14 @@ class Workers:
         except (OSError, errors.OutOfMemory) as error:
             self._due.append((time.monotonic() + _LONGEST_PAUSE, place))
             self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
+
+    def _kill_hung(self) -> None:
+        """Kills a worker that answers no new connection. It is then replaced like any other."""
+        hung = self.supervisor.hung
+        for worker in self._running.values():
+            if worker.number == hung:
+                self._log(3, "worker.hung", worker=hung, process=worker.process.pid)
+                worker.process.kill()
 
     def _replace(self, ready: set[int]) -> list[int]:
         """Reaps the workers whose descriptor is readable, and starts the workers that are due.

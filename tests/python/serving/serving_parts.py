@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,17 @@ def misbehave(how: str) -> float:
         for each in folder:  # shows that this process has begun
             Path(each, str(os.getpid())).touch()
         time.sleep(float(seconds))
+    if how.startswith("await "):
+        begun, until = how.split()[1:]
+        Path(begun, f"{os.getpid()}-{threading.get_ident()}").touch()
+        while not Path(until).exists():
+            time.sleep(0.01)
+    if how == "fork":
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        return float(child)
     return float(os.getpid())
 
 
