@@ -9,8 +9,8 @@
 
 namespace sidecall::net {
 
-// It is closed in a forked child too. Otherwise a listener or a lock would outlive the server there,
-// and clients would not see the end of their connections.
+// It is closed in a forked child too. Otherwise a listener or a lock would outlive the server
+// there, and clients would not see the end of their connections.
 class Descriptor final : public ForkAware {
  public:
   explicit Descriptor(int fd = -1) noexcept { set(fd); }

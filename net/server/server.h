@@ -15,8 +15,8 @@ namespace sidecall::net {
 
 class Server {
  public:
-  // Listens and, unless options.start_later is set, starts. Throws INVALID_ARGUMENT, DENIED, BUSY (the address is in use),
-  // UNREACHABLE (the host is not one of this machine), OUT_OF_MEMORY.
+  // Listens and, unless options.start_later is set, starts. Throws INVALID_ARGUMENT, DENIED, BUSY
+  // (the address is in use), UNREACHABLE (the host is not one of this machine), OUT_OF_MEMORY.
   Server(const ServerAddress& address, const sidecall_net_service& service,
          const sidecall_net_server_options& options);
   ~Server();

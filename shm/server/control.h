@@ -217,8 +217,8 @@ class Control final : public EngineOwner {
   int64_t control_drain_ns_ = 0;
   uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
-  // No queue is empty. A key is an account, and whether the queue is for requests for the status: these
-  // must be answered even if the other connections of the same account wait.
+  // No queue is empty. A key is an account, and whether the queue is for requests for the status:
+  // these must be answered even if the other connections of the same account wait.
   std::map<uint64_t, std::deque<Arrived>> arrived_;
   uint64_t answered_ = 0;    // the key whose turn was last
   size_t num_arriving_ = 0;  // connections in arrived_, not counting requests for the status

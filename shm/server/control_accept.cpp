@@ -78,8 +78,8 @@ void Control::admit_socket(Socket socket, bool is_direct) {
     peer.account = kFrontAccount;
   const uint64_t id = next_id_++;
   const int fd = socket.fd();
-  half_open_.emplace(id, HalfOpen{std::move(socket), peer, is_admitted, now_ns() + options_.hello_ns,
-                                  is_direct});
+  half_open_.emplace(
+      id, HalfOpen{std::move(socket), peer, is_admitted, now_ns() + options_.hello_ns, is_direct});
   if (!read_hello(id)) {
     make_room();
     if (half_open_.count(id) > 0) watch(fd, EPOLLIN, Source::kHalfOpen, id);
@@ -198,7 +198,8 @@ void Control::answer_hello(HalfOpen half, const std::string& hello) {
   try {
     grant = parse_hello(hello.data(), hello.size(), limits_);
     if (grant.kind == kStatus) return send_status(&half.socket);
-    if (is_drained(half.is_direct)) throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
+    if (is_drained(half.is_direct))
+      throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
     if (grant.kind == kOpen) return send_manifest(&half.socket);
     check_quotas(half.peer);
   } catch (const Error& error) {

@@ -249,8 +249,7 @@ TEST_CASE("server options of any size are read, and missing fields have their de
        FIELD(sidecall_server_options, group, -2),
        FIELD(sidecall_server_options, max_connections_per_user, -1),
        FIELD(sidecall_server_options, spin_us, -2), FIELD(sidecall_server_options, drain_ns, -1),
-       FIELD(sidecall_server_options, start_later, 2),
-       FIELD(sidecall_server_options, reserved, 1)},
+       FIELD(sidecall_server_options, start_later, 2), FIELD(sidecall_server_options, reserved, 1)},
       open);
   check_refused_sizes([&](void* options) { CHECK(open(options) == "INVALID_ARGUMENT"); });
 }
