@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <mutex>
 
 namespace sidecall::net {
 namespace {
@@ -17,8 +18,11 @@ curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
 }  // namespace
 
 bool start_libcurl() noexcept {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_ALL);
-  return initialized == CURLE_OK;
+  static std::mutex mutex;
+  static bool is_started = false;  // a start without enough memory is repeated by the next call
+  const std::lock_guard lock(mutex);
+  if (!is_started) is_started = curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
+  return is_started;
 }
 
 const std::string& default_ca() {

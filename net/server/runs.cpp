@@ -4,7 +4,6 @@
 #include <sidecall/sidecall.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -13,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "descriptor.h"
 #include "net/common/error.h"
 
 namespace sidecall::net {
@@ -85,7 +85,7 @@ class Runs::Run final : public Watched {
   bool has_failed = false;
   Failure failure{};
   Response response;
-  void (Runs::*next)(RunPtr) = nullptr;  // what follows what a worker does
+  void (Runs::*next)(RunPtr) = nullptr;  // while a worker has the call: what follows
 
  private:
   Runs* const runs_;
@@ -95,16 +95,15 @@ class Runs::Run final : public Watched {
 // wakes this thread.
 class Runs::Finished final : public Watched {
  public:
-  explicit Finished(Runs* runs) : fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runs_(runs) {
-    if (fd < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+  explicit Finished(Runs* runs) : runs_(runs) {
+    if (fd.get() < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
     list_.reserve(kMaxRunning);
     taken_.reserve(kMaxRunning);
   }
-  ~Finished() override { ::close(fd); }
 
   void on_events(uint32_t) override {
     eventfd_t count = 0;
-    eventfd_read(fd, &count);
+    eventfd_read(fd.get(), &count);
     runs_->take_finished();
   }
 
@@ -118,7 +117,7 @@ class Runs::Finished final : public Watched {
     const std::lock_guard lock(mutex_);
     list_.push_back(run);
     --num_elsewhere_;
-    eventfd_write(fd, 1);
+    eventfd_write(fd.get(), 1);
     changed_.notify_all();
   }
   // Valid until the next call.
@@ -133,7 +132,7 @@ class Runs::Finished final : public Watched {
     changed_.wait(lock, [this] { return num_elsewhere_ == 0; });
   }
 
-  const int fd;
+  const Descriptor fd{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
  private:
   Runs* const runs_;
@@ -151,7 +150,7 @@ Runs::Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* 
       metrics_(metrics),
       workers_(workers),
       finished_(std::make_unique<Finished>(this)) {
-  poller_->add(finished_->fd, EPOLLIN, finished_.get());
+  poller_->add(finished_->fd.get(), EPOLLIN, finished_.get());
 }
 
 Runs::~Runs() {
@@ -227,6 +226,7 @@ void Runs::do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPt
   if (!has_failed) return;
   // Without a worker the task holds up this thread, but the run has its outcome.
   if (running_.erase(key) != 0) finished_->add_elsewhere(-1);
+  key->next = nullptr;
   task(key);
   (this->*next)(std::move(run));
 }
@@ -236,8 +236,9 @@ void Runs::take_finished() {
     const auto found = running_.find(key);
     RunPtr run = std::move(found->second);
     running_.erase(found);
+    void (Runs::* const next)(RunPtr) = std::exchange(run->next, nullptr);
     try {
-      (this->*run->next)(std::move(run));
+      (this->*next)(std::move(run));
     } catch (const std::exception&) {
       // Without memory this run gets no response; the others do.
     }
@@ -298,7 +299,8 @@ void Runs::start(RunPtr run) {
 
 void Runs::finish(Run* key) {
   const auto found = running_.find(key);
-  if (found == running_.end()) return;
+  // The descriptor may become readable without an outcome, even while a worker has the call.
+  if (found == running_.end() || key->next != nullptr) return;
   int32_t is_over = 0;
   const bool has_failed = fails(
       [&] {

@@ -30,21 +30,21 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
     : site_(address, service, options),
       listener_(std::make_unique<Listener>(address)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  site_.set_label(chosen_at(address, listener_->port()));
   try {
+    site_.set_label(chosen_at(address, listener_->port()));
+    std::string facts = "\"at\":";
+    append_json_string(site_.label, &facts);
     if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
     usable_cpus();  // reads files, which a server with a sandbox cannot do later
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
       loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));
     if (options.start_later == 0) start();
+    service.log(service.context, 1, "server.listening", facts.c_str());
   } catch (...) {
     stop();
     throw;
   }
-  std::string facts = "\"at\":";
-  append_json_string(site_.label, &facts);
-  service.log(service.context, 1, "server.listening", facts.c_str());
 }
 
 Server::~Server() { stop(); }

@@ -1,8 +1,12 @@
 // A connection with TLS 1.2 or 1.3, by Mbed TLS; see byte_stream.h.
+#include <mbedtls/asn1.h>
+#include <mbedtls/bignum.h>
 #include <mbedtls/ctr_drbg.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/pem.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
@@ -14,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <new>
 #include <string>
 
 #include "byte_stream.h"
@@ -39,7 +44,22 @@ int receive_bytes(void* fd, unsigned char* data, size_t bytes) {
                                            : MBEDTLS_ERR_NET_RECV_FAILED;
 }
 
-[[noreturn]] void refuse_file(const char* option, const char* expected) {
+// Throws std::bad_alloc if Mbed TLS had no memory. Its errors add one of a lower layer to one of a
+// higher layer.
+void require_memory(int code) {
+  const int low = code % 0x80;
+  bool is_out = low == MBEDTLS_ERR_ASN1_ALLOC_FAILED || low == MBEDTLS_ERR_MPI_ALLOC_FAILED;
+  for (const int error :
+       {MBEDTLS_ERR_ECP_ALLOC_FAILED, MBEDTLS_ERR_PEM_ALLOC_FAILED, MBEDTLS_ERR_PK_ALLOC_FAILED,
+        MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_X509_ALLOC_FAILED})
+    is_out = is_out || code - low == error;
+  if (is_out) throw std::bad_alloc();
+}
+
+// Refuses a file that Mbed TLS could not read.
+void require_file(int code, const char* option, const char* expected) {
+  require_memory(code);
+  if (code == 0) return;
   throw Error(SIDECALL_INVALID_ARGUMENT, std::string("at: ") + option + ": expected " + expected +
                                              ", got none or another file");
 }
@@ -70,25 +90,28 @@ class Identity {
  private:
   void read(const ServerAddress& address) {
     const auto require_ok = [](int code) {
+      require_memory(code);
       if (code != 0) throw Error(SIDECALL_INTERNAL, "server: TLS cannot be prepared");
     };
-    require_ok(psa_crypto_init() == PSA_SUCCESS ? 0 : -1);
+    const psa_status_t started = psa_crypto_init();
+    if (started == PSA_ERROR_INSUFFICIENT_MEMORY) throw std::bad_alloc();
+    require_ok(started == PSA_SUCCESS ? 0 : -1);
     require_ok(mbedtls_ctr_drbg_seed(&random_, mbedtls_entropy_func, &entropy_, nullptr, 0));
-    if (mbedtls_x509_crt_parse_file(&chain_, address.cert.c_str()) != 0)
-      refuse_file("cert", "a PEM file with the certificate of this server");
-    if (mbedtls_pk_parse_keyfile(&key_, address.key.c_str(), nullptr, mbedtls_ctr_drbg_random,
-                                 &random_) != 0)
-      refuse_file("key", "a PEM file with a key that is not encrypted");
-    if (mbedtls_pk_check_pair(&chain_.pk, &key_, mbedtls_ctr_drbg_random, &random_) != 0)
-      refuse_file("key", "the key of the certificate");
+    require_file(mbedtls_x509_crt_parse_file(&chain_, address.cert.c_str()), "cert",
+                 "a PEM file with the certificate of this server");
+    require_file(mbedtls_pk_parse_keyfile(&key_, address.key.c_str(), nullptr,
+                                          mbedtls_ctr_drbg_random, &random_),
+                 "key", "a PEM file with a key that is not encrypted");
+    require_file(mbedtls_pk_check_pair(&chain_.pk, &key_, mbedtls_ctr_drbg_random, &random_), "key",
+                 "the key of the certificate");
     require_ok(mbedtls_ssl_config_defaults(
         &config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
     mbedtls_ssl_conf_rng(&config, mbedtls_ctr_drbg_random, &random_);
     mbedtls_ssl_conf_min_tls_version(&config, MBEDTLS_SSL_VERSION_TLS1_2);
     require_ok(mbedtls_ssl_conf_own_cert(&config, &chain_, &key_));
     if (!address.client_ca.empty()) {
-      if (mbedtls_x509_crt_parse_file(&authorities_, address.client_ca.c_str()) != 0)
-        refuse_file("client_ca", "a PEM file with certificates of authorities");
+      require_file(mbedtls_x509_crt_parse_file(&authorities_, address.client_ca.c_str()),
+                   "client_ca", "a PEM file with certificates of authorities");
       mbedtls_ssl_conf_ca_chain(&config, &authorities_, nullptr);
       mbedtls_ssl_conf_authmode(&config, MBEDTLS_SSL_VERIFY_REQUIRED);
     }
@@ -205,7 +228,7 @@ class FileTls final : public TlsContext {
     try {
       identity_ = std::make_shared<Identity>(address_);
       age_ = current;
-    } catch (const Error&) {
+    } catch (const std::exception&) {
     }
   }
 
