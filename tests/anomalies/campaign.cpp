@@ -115,8 +115,8 @@ std::string name_threads() {
   return names;
 }
 
-bool settles_at(const Held& most) {
-  for (int i = 0; i < kSettleMs; ++i) {
+bool settles_at(const Held& most, int wait_ms = kSettleMs) {
+  for (int i = 0; i < wait_ms; ++i) {
     if (Held().is_at_most(most)) return true;
     usleep(1000);
   }
@@ -223,6 +223,7 @@ class Child {
   bool run_with_failure();
   Outcome run_planned();
   bool leaks();
+  void close_ended_connections();
   void allow_for_cache() { most_.blocks += scenario_.fills_cache ? kCacheBlocks : 0; }
 
   const Scenario& scenario_;
@@ -246,12 +247,13 @@ void Child::note_sites() {
 }
 
 // Whether the call at this position must fail. In a slow scenario only the first call at each site
-// must, unless a share was asked for.
+// must, or the share that was asked for, and only functions that a run without failures calls.
 bool Child::is_needed() {
   if (!scenario_.is_slow) return true;
   const std::vector<int>& sites = sites_[progress_.position.function];
   const auto index = static_cast<size_t>(progress_.position.n - 1);
-  if (index >= sites.size() || share_ > 1) return true;
+  if (index >= sites.size()) return share_ == 1 && !sites.empty();
+  if (share_ > 1) return true;
   return std::find(sites.begin(), sites.begin() + static_cast<ptrdiff_t>(index), sites[index]) ==
          sites.begin() + static_cast<ptrdiff_t>(index);
 }
@@ -264,7 +266,7 @@ bool Child::run_with_failure() {
   const bool was_hit = sidecall_inject_failed() > 0;
   sidecall_inject_plan(0, 0, 0, 0);
   judge(outcome, was_hit);
-  if (!settles_at(most_) && leaks()) {
+  if (!settles_at(most_, scenario_.fills_cache ? kSettleMs / 10 : kSettleMs) && leaks()) {
     std::string blocks(4096, '\0');
     blocks.resize(sidecall_inject_list_blocks(last_block, blocks.data(), blocks.size()));
     std::replace(blocks.begin(), blocks.end(), '\n', ';');
@@ -319,16 +321,27 @@ Outcome Child::run_planned() {
   return outcome;
 }
 
+// Lets libcurl close connections whose server has ended. It looks for them when it makes another
+// connection, but only once a second.
+void Child::close_ended_connections() {
+  if (!scenario_.fills_cache) return;
+  usleep(1100000);
+  scenario_.run();
+}
+
 // Called when the process holds more than before. Repeats the same failure, and returns whether the
 // process then holds still more: a leak grows, but an object in a pool may only have been replaced
 // by another one.
 bool Child::leaks() {
+  close_ended_connections();
+  if (Held().is_at_most(most_)) return false;
   const Held first;
   for (int i = 0; i < 2; ++i) {
     run_planned();
     sidecall_inject_plan(0, 0, 0, 0);
     scenario_.run();
   }
+  close_ended_connections();
   if (!settles_at(first)) return true;
   most_ = first;
   allow_for_cache();
@@ -352,8 +365,11 @@ void Child::work() {
   most_ = Held();
   allow_for_cache();
   bool was_hit = true;
-  while (num_defects_ < max_defects_ && advance(&progress_.position, share_, was_hit))
-    was_hit = !is_needed() || run_with_failure();
+  while (num_defects_ < max_defects_ && advance(&progress_.position, share_, was_hit)) {
+    const Position& position = progress_.position;
+    was_hit = is_needed() ? run_with_failure()
+                          : static_cast<size_t>(position.n) <= sites_[position.function].size();
+  }
   progress_.is_done = true;
 }
 

@@ -304,8 +304,9 @@ long syscall(long number, ...) {
   long words[6];
   for (long& word : words) word = va_arg(rest, long);
   va_end(rest);
-  // A futex call cannot have these errors.
-  const int error = number == SYS_futex ? 0 : inject::error_of_call(inject::k_syscall, CALLER);
+  // A futex call cannot have these errors, and SYS_getrandom only the first.
+  const int planned = number == SYS_futex ? 0 : inject::error_of_call(inject::k_syscall, CALLER);
+  const int error = number == SYS_getrandom && planned != ENOSYS ? 0 : planned;
   if (error != 0) {
     errno = error;
     return -1;

@@ -36,8 +36,8 @@ struct Scenario {
 std::vector<Scenario> make_scenarios(const std::string& models, const std::string& folder,
                                      const std::string& program);
 
-// Serves the penguins model at the address until standard input ends. Without an address, it is the
-// child process of an exec: client and ends with it. Returns the exit code.
+// Serves the penguins model at the address until standard input ends; see Peer. Without an address,
+// it is the child process of an exec: client and ends with it. Returns the exit code.
 int serve_peer(const std::string& models, const std::string& address);
 
 }  // namespace anomalies

@@ -276,23 +276,29 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
 int serve_peer(const std::string& models, const std::string& address) {
   Steps steps;
   const Model model = open_model(steps, models + "/penguins.onnx");
-  if (!steps.ok()) return 1;
   const bool is_child = address.empty();
-  sidecall_server* made = nullptr;
-  const sidecall_status status = sidecall_server_open(is_child ? nullptr : address.c_str(),
-                                                      model.get(), nullptr, &made, steps.error());
-  const Server server = own(steps, status, made, sidecall_server_close);
+  const auto open = [&] {
+    sidecall_server* made = nullptr;
+    const sidecall_status status = sidecall_server_open(is_child ? nullptr : address.c_str(),
+                                                        model.get(), nullptr, &made, steps.error());
+    return own(steps, status, made, sidecall_server_close);
+  };
   if (!steps.ok()) return 1;
-  if (is_child) {
-    pollfd end{sidecall_server_fd(made), POLLIN, 0};
+  Server server = open();
+  if (steps.ok() && is_child) {
+    pollfd end{sidecall_server_fd(server.get()), POLLIN, 0};
     poll(&end, 1, -1);
-  } else {
-    char byte = '.';
-    if (write(1, &byte, 1) != 1) return 1;
-    while (read(0, &byte, 1) > 0) {
-    }
+    return 0;
   }
-  return 0;
+  // Says when the server listens. Each byte of the input asks for a new server.
+  char byte = '.';
+  while (steps.ok()) {
+    if (write(1, &byte, 1) != 1) return 1;
+    if (read(0, &byte, 1) != 1) return 0;
+    server.reset();
+    server = open();
+  }
+  return 1;
 }
 
 }  // namespace anomalies

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -37,6 +39,23 @@ struct Place {
 };
 
 Place place_at(const std::string& address) { return {address + "?name=m", address + "/m"}; }
+
+// With TLS. The certificate in this folder signs itself, so it is its own authority too.
+Place secure_place_at(const std::string& address, const std::string& folder) {
+  const std::string cert = folder + "/cert.pem";
+  return {address + "?name=m&cert=" + cert + "&key=" + folder + "/key.pem",
+          address + "/m?ca=" + cert};
+}
+
+void make_certificate(const std::string& folder) {
+  if (std::ifstream(folder + "/cert.pem")) return;
+  const std::string command =
+      "env -u LD_PRELOAD openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+      " -days 2 -subj /CN=m -addext subjectAltName=IP:127.0.0.1 -keyout " +
+      folder + "/key.pem -out " + folder + "/cert.pem 2>" + folder + "/openssl.txt";
+  if (std::system(command.c_str()) != 0)
+    throw std::runtime_error("openssl makes no certificate: see " + folder + "/openssl.txt");
+}
 
 // What `before` makes stays until the process of the scenario ends.
 struct World {
@@ -125,10 +144,26 @@ std::vector<Scenario> make_network_scenarios(const std::string& models, const st
     add(
         protocol + "-records", open_remote(tcp),
         [=](Steps& steps) { run_record(steps, world->penguins.get()); }, false, is_http2);
+    const Place secure = secure_place_at(protocol + "s://127.0.0.1:" + free_port(), folder);
+    add(
+        protocol + "s-connect",
+        [=] {
+          make_certificate(folder);
+          start_peer(secure)();
+        },
+        [=](Steps& steps) {
+          world->peer->reopen();  // so that each run has a handshake
+          open_and_run(steps, secure.client);
+        },
+        true, true);
     add(
         protocol + "-asynchronous-run", open_remote(tcp),
-        [=](Steps& steps) { run_started(steps, world->penguins.get(), true); }, false, is_http2);
+        [=](Steps& steps) { run_started(steps, world->penguins.get(), true); }, false, true);
   }
+  const Place secure = secure_place_at("https://127.0.0.1:" + free_port(), folder);
+  add(
+      "https-serve-function", [=] { make_certificate(folder); },
+      [=](Steps& steps) { serve_function(steps, secure); }, true, true);
   return scenarios;
 }
 

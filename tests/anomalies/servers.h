@@ -41,19 +41,26 @@ class Peer {
     close(ready[1]);
     input_ = ends[1];
     char byte = 0;
-    if (read(ready[0], &byte, 1) != 1) std::abort();
-    close(ready[0]);
+    output_ = ready[0];
+    if (read(output_, &byte, 1) != 1) std::abort();
   }
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
   ~Peer() {
     close(input_);
+    close(output_);
     waitpid(process_, nullptr, 0);
+  }
+
+  // Closes the server and opens it again, so that the next call needs a new connection.
+  void reopen() {
+    char byte = '.';
+    if (write(input_, &byte, 1) != 1 || read(output_, &byte, 1) != 1) std::abort();
   }
 
  private:
   pid_t process_;
-  int input_;
+  int input_, output_;
 };
 
 }  // namespace anomalies
