@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 
@@ -19,8 +20,10 @@ curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
 
 bool start_libcurl() noexcept {
   static std::mutex mutex;
-  static bool is_started = false;  // a start without enough memory is repeated by the next call
+  static std::atomic<bool> is_started{false};
+  if (is_started.load(std::memory_order_acquire)) return true;
   const std::lock_guard lock(mutex);
+  // The next call repeats a start that had no memory.
   if (!is_started) is_started = curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
   return is_started;
 }

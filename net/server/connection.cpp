@@ -87,8 +87,7 @@ void Connection::on_events(uint32_t events) {
   } catch (const std::exception&) {
     close();  // no memory is left
   }
-  is_handling_ = false;
-  if (!is_closed_) watch();
+  end_handling();
 }
 
 // A client that does not read its answers must wait with further requests.
@@ -142,8 +141,18 @@ void Connection::flush() {
   } catch (const std::exception&) {
     close();
   }
+  end_handling();
+}
+
+void Connection::end_handling() {
   is_handling_ = false;
+  if (must_close_ && !is_closed_) close();
   if (!is_closed_) watch();
+}
+
+void Connection::fail() noexcept {
+  must_close_ = true;
+  if (!is_handling_ && !is_closed_) close();
 }
 
 void Connection::watch() {

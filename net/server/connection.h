@@ -102,6 +102,8 @@ class Connection final : public Watched {
   void on_events(uint32_t events) override;
   // An answer is there: sends it, unless events are being handled, which end with that.
   void flush();
+  // A request cannot be answered: closes the connection, after the events that are being handled.
+  void fail() noexcept;
   void drain(Clock::time_point now);
   void check_time(Clock::time_point now);
   bool is_closed() const { return is_closed_; }
@@ -117,6 +119,7 @@ class Connection final : public Watched {
   void read();
   void send();
   void watch();
+  void end_handling();
   void close() noexcept;
 
   const Descriptor owner_;
@@ -130,6 +133,7 @@ class Connection final : public Watched {
   Output output_;
   uint32_t watched_ = 0;
   bool is_handling_ = false;
+  bool must_close_ = false;  // see fail()
   bool is_closed_ = false;
   bool is_finished_ = false;  // everything is sent, and the client was told
   size_t dropped_ = 0;        // bytes that arrived after that

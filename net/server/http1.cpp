@@ -314,6 +314,7 @@ class Http1 final : public Session, private Responder {
     queue(std::move(response));
     if (!is_answering_) connection_->flush();
   }
+  void give_up() noexcept override { connection_->fail(); }
 
   void fail(int status, const std::string& problem) {
     is_broken_ = true;

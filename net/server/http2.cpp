@@ -40,6 +40,7 @@ class Stream final : public Responder {
   Stream(Http2* session, int32_t number)
       : session_(session), id(number), since(Clock::now()), progress(since) {}
   void respond(Response given) override;
+  void give_up() noexcept override;
 
  private:
   Http2* const session_;
@@ -156,6 +157,8 @@ class Http2 final : public Session {
   }
 
   // A response is there.
+  void fail() noexcept { connection_->fail(); }
+
   void answer(Stream* stream) {
     stream->is_answered = true;
     stream->since = Clock::now();
@@ -383,6 +386,8 @@ class Http2 final : public Session {
   Clock::time_point resets_counted_;
   Clock::time_point since_;  // of the last request
 };
+
+void Stream::give_up() noexcept { session_->fail(); }
 
 void Stream::respond(Response given) {
   response = std::move(given);

@@ -48,6 +48,8 @@ class Responder {
 
   // Called once, by the thread of the connection. May destroy the responder.
   virtual void respond(Response response) = 0;
+  // Instead of that, or after it has thrown: the request gets no response, so its connection ends.
+  virtual void give_up() noexcept = 0;
 };
 
 }  // namespace sidecall::net

@@ -336,10 +336,18 @@ void Runs::answer(RunPtr run) {
   end(std::move(run));
 }
 
-// Responds, and keeps the call for the next run. After a run that ended early, the engine may still
-// be at work, so such a call is closed.
 void Runs::end(RunPtr run) {
   Responder* const responder = std::exchange(run->responder, nullptr);
+  try {
+    end(std::move(run), responder);
+  } catch (const std::exception&) {
+    if (responder != nullptr) responder->give_up();  // no memory is left
+  }
+}
+
+// Responds, and keeps the call for the next run. After a run that ended early, the engine may still
+// be at work, so such a call is closed.
+void Runs::end(RunPtr run, Responder* responder) {
   const Order order = std::move(run->order);
   Response response = std::move(run->response);
   const Failure failure = std::move(run->failure);

@@ -72,6 +72,7 @@ class Runs {
   void finish(Run* run);
   void answer(RunPtr run);
   void end(RunPtr run);
+  void end(RunPtr run, Responder* responder);
   void do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr));
   void take_finished();
   int64_t& estimate(size_t request_bytes) noexcept;
