@@ -186,7 +186,7 @@ class Measurement:
             take_turns(callers, self.calls, self.rounds)
             self.rows += [caller.row() for caller in callers]
             cpu_alone = [cpu_per_call(caller, self.calls * 5, 1) for caller in callers]
-            cpu = [cpu_per_call(caller, self.calls, BUSY) for caller in callers]
+            cpu = [cpu_per_call(caller, self.calls * 5, BUSY) for caller in callers]
             for row, alone, busy in zip(self.rows[-3:], cpu_alone, cpu, strict=True):
                 row |= {"cpu_us": alone, "busy_cpu_us": busy}
             p50 = [median(caller.p50) for caller in callers]

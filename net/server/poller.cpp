@@ -44,7 +44,7 @@ void Poller::retire(std::unique_ptr<Watched> watched) {
 }
 
 int Poller::wait(epoll_event* events, int most, int timeout_ms) {
-  if (spin_policy_.begin(0)) {
+  if (polls_ && spin_policy_.begin(0)) {
     int64_t now = 0;
     do {
       const int count = epoll_wait(epoll_, events, most, 0);
@@ -61,6 +61,10 @@ int Poller::wait(epoll_event* events, int most, int timeout_ms) {
 void Poller::poll(int timeout_ms) {
   std::array<epoll_event, 64> events;
   const int count = wait(events.data(), static_cast<int>(events.size()), timeout_ms);
+  if (count > 0) {
+    polls_ = count == 1 && events[0].data.ptr == latest_;
+    latest_ = events[0].data.ptr;
+  }
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     auto* const watched = static_cast<Watched*>(event.data.ptr);

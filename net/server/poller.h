@@ -55,6 +55,10 @@ class Poller {
 
   const int epoll_;
   SpinPolicy spin_policy_{kPollNs};
+  // Only a client that is alone is polled for. With several of them, the CPU is better left to
+  // those that run on this machine, and the next request is often there already.
+  bool polls_ = false;
+  const void* latest_ = nullptr;  // what had the latest event; may be destroyed
   std::vector<std::unique_ptr<Watched>> retired_;
 };
 
