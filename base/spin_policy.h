@@ -50,14 +50,14 @@ struct Machine {
 // that took too long, the thread does not yield in the next waits. Where it would have yielded, it
 // sleeps at once, because a sleeping thread gets the CPU back sooner.
 //
-// One wait polls for at most kSpin, not counting the time in which other threads ran. If the answer
-// did not come within that time, the next wait does not poll; after a second failure the next 3
-// waits do not poll, then 7, and so on up to 1023. A slow peer therefore costs almost no polling.
-// After the first success every wait polls again.
+// One wait polls for at most its budget, not counting the time in which other threads ran. If the
+// answer did not come within that time, the next wait does not poll; after a second failure the
+// next 3 waits do not poll, then 7, and so on up to 1023. A slow peer therefore costs almost no
+// polling. After the first success every wait polls again.
 template <class M>
 class BasicSpinPolicy {
  public:
-  // All times are in nanoseconds. kSpin: how long one wait polls, if the owner does not choose.
+  // All times are in nanoseconds. kSpin: the budget, if the owner does not choose one.
   static constexpr int64_t kSpin = 100 * 1000;
   // Upper limit of a wait that polls, including the time in which other threads ran.
   static constexpr int64_t kMaxWait = 2 * 1000 * 1000;

@@ -42,7 +42,7 @@ class Behind {
 
   const shm::Direct& direct() const noexcept { return direct_; }
 
-  // The servers in front hold it too, because a program may close them in any order.
+  // The servers in front hold it too. They should be closed first, but a mistake must do no harm.
   const std::shared_ptr<Fronts>& fronts() const noexcept { return fronts_; }
 
  private:

@@ -96,7 +96,7 @@ Execution execution_of(const Model& model) {
   return {is_file, is_file, {}};
 }
 
-// A server in front of another one, which drains it before its own drain.
+// A server in front of another one. The one behind drains it before it ends itself.
 class Front final : public Server {
  public:
   Front(std::unique_ptr<Server> server, std::shared_ptr<Fronts> fronts)
@@ -206,9 +206,9 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
   try {
     if (at == nullptr) {
       // The parent process connects.
-      control_ = inherited_control_socket();
-      drain_ns_ = options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns;
-      if (options.start_later == 0) start();
+      server_.control(inherited_control_socket(),
+                      options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns,
+                      options.start_later == 0);
     } else if (at != kNoAddress) {
       server_.listen(address_of(at), options.start_later == 0);
     }
@@ -223,11 +223,7 @@ std::string ModelServer::status() const {
 }
 
 void ModelServer::start() {
-  with_core_errors([&] {
-    const int control = control_.exchange(-1);
-    if (control >= 0) server_.control(control, drain_ns_);
-    server_.accept();
-  });
+  with_core_errors([&] { server_.accept(); });
 }
 
 bool ModelServer::drain(int64_t timeout_ns) {

@@ -4,7 +4,6 @@
 
 #include <sidecall/server.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -55,8 +54,6 @@ class ModelServer final : public Server {
 
  private:
   const std::shared_ptr<ServerLog> log_;
-  std::atomic<int> control_{-1};  // a control socket that start() will use
-  int64_t drain_ns_ = 0;
   ModelHandler handler_;
   shm::Server server_;  // destroyed before the handler, which it uses
   Behind behind_;

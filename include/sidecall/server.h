@@ -364,9 +364,11 @@ SIDECALL_API int32_t sidecall_server_fd(const sidecall_server *server);
  *
  * timeout_ns  how long calls may take: 0 or more, or -1 for as long as they need. After that time
  *             handlers that still run are asked to stop (sidecall_request_remaining is 0), and
- *             their connections are closed.
+ *             their connections are closed. Over HTTP and gRPC a connection without a request stays
+ *             open for 0.1 s, because one may be on its way.
  *
- * Errors: TIMEOUT (calls were still running; sidecall_server_close waits for them). */
+ * Errors: TIMEOUT (calls were still running, or connections still open; sidecall_server_close waits
+ * for them). */
 SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int64_t timeout_ns,
                                                    sidecall_error *err);
 
@@ -419,7 +421,7 @@ SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, in
 /* Returns the number of workers that are ready; 0 for NULL. */
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
 
-/* Returns the number of a worker that hangs: it got a connection at least 10 s ago and has answered
+/* Returns the number of a worker that hangs: it got a connection at least 15 s ago and has answered
  * none since then. The caller ends such a worker, and starts another one; the connections that wait
  * for it then go to the others. -1 if no worker hangs, and for NULL. */
 SIDECALL_API int32_t sidecall_supervisor_hung(const sidecall_supervisor *supervisor);

@@ -69,7 +69,7 @@ class Loop {
           sleep(wait_ms);
           must_sleep = false;
         } else {
-          must_sleep = !poll(exchange, until);
+          must_sleep = !poll(exchange, Clock::now() + std::chrono::milliseconds(wait_ms));
         }
       } while (!exchange->is_settled() && goes_on_driving(exchange));
     }

@@ -156,9 +156,9 @@ class Http2 final : public Session {
     }
   }
 
-  // A response is there.
   void fail() noexcept { connection_->fail(); }
 
+  // A response is there.
   void answer(Stream* stream) {
     stream->is_answered = true;
     stream->since = Clock::now();

@@ -17,7 +17,7 @@ Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
 }
 
 Poller::~Poller() {
-  retired_.clear();
+  destroy_retired();
   ::close(epoll_);
 }
 
@@ -38,9 +38,17 @@ void Poller::change(int fd, uint32_t events, Watched* watched) noexcept {
 
 void Poller::remove(int fd) noexcept { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
-void Poller::retire(std::unique_ptr<Watched> watched) {
+void Poller::retire(std::unique_ptr<Watched> watched) noexcept {
   watched->is_retired_ = true;
-  retired_.push_back(std::move(watched));
+  watched->next_retired_ = std::move(retired_);
+  retired_ = std::move(watched);
+}
+
+void Poller::destroy_retired() noexcept {
+  while (retired_ != nullptr) {
+    std::unique_ptr<Watched> next = std::move(retired_->next_retired_);
+    retired_ = std::move(next);
+  }
 }
 
 int Poller::wait(epoll_event* events, int most, int timeout_ms) {
@@ -70,7 +78,7 @@ void Poller::poll(int timeout_ms) {
     auto* const watched = static_cast<Watched*>(event.data.ptr);
     if (!watched->is_retired_) watched->on_events(event.events);
   }
-  retired_.clear();
+  destroy_retired();
 }
 
 }  // namespace sidecall::net

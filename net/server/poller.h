@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "base/spin_policy.h"
 
@@ -24,6 +23,7 @@ class Watched {
  private:
   friend class Poller;
   bool is_retired_ = false;
+  std::unique_ptr<Watched> next_retired_;
 };
 
 class Poller {
@@ -40,7 +40,7 @@ class Poller {
   void remove(int fd) noexcept;
 
   // No event reaches the object from now on. It is destroyed after the present events.
-  void retire(std::unique_ptr<Watched> watched);
+  void retire(std::unique_ptr<Watched> watched) noexcept;
 
   // Waits for events and passes them on. `timeout_ms`: -1 for no limit.
   void poll(int timeout_ms);
@@ -52,14 +52,15 @@ class Poller {
 
   // Returns the number of events; -1 or 0 if there are none.
   int wait(epoll_event* events, int most, int timeout_ms);
+  void destroy_retired() noexcept;
 
   const int epoll_;
   SpinPolicy spin_policy_{kPollNs};
   // Only a client that is alone is polled for. With several of them, the CPU is better left to
   // those that run on this machine, and the next request is often there already.
   bool polls_ = false;
-  const void* latest_ = nullptr;  // what had the latest event; may be destroyed
-  std::vector<std::unique_ptr<Watched>> retired_;
+  const void* latest_ = nullptr;      // what had the latest event; may be destroyed
+  std::unique_ptr<Watched> retired_;  // the first of a list, so that retire() needs no memory
 };
 
 }  // namespace sidecall::net

@@ -150,6 +150,7 @@ Runs::Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* 
       metrics_(metrics),
       workers_(workers),
       finished_(std::make_unique<Finished>(this)) {
+  idle_.reserve(kMaxIdle);
   poller_->add(finished_->fd.get(), EPOLLIN, finished_.get());
 }
 
@@ -237,11 +238,7 @@ void Runs::take_finished() {
     RunPtr run = std::move(found->second);
     running_.erase(found);
     void (Runs::* const next)(RunPtr) = std::exchange(run->next, nullptr);
-    try {
-      (this->*next)(std::move(run));
-    } catch (const std::exception&) {
-      // Without memory this run gets no response; the others do.
-    }
+    (this->*next)(std::move(run));
   }
 }
 
@@ -336,18 +333,10 @@ void Runs::answer(RunPtr run) {
   end(std::move(run));
 }
 
-void Runs::end(RunPtr run) {
-  Responder* const responder = std::exchange(run->responder, nullptr);
-  try {
-    end(std::move(run), responder);
-  } catch (const std::exception&) {
-    if (responder != nullptr) responder->give_up();  // no memory is left
-  }
-}
-
 // Responds, and keeps the call for the next run. After a run that ended early, the engine may still
 // be at work, so such a call is closed.
-void Runs::end(RunPtr run, Responder* responder) {
+void Runs::end(RunPtr run) {
+  Responder* const responder = std::exchange(run->responder, nullptr);
   const Order order = std::move(run->order);
   Response response = std::move(run->response);
   const Failure failure = std::move(run->failure);
@@ -355,7 +344,6 @@ void Runs::end(RunPtr run, Responder* responder) {
   run->order = {};
   run->response = {};
   run->failure = {};
-  if (has_failed && responder != nullptr) response = order.fail(failure);
   const bool is_reusable =
       !has_failed || (failure.status != SIDECALL_TIMEOUT && failure.status != SIDECALL_CANCELLED);
   // A call keeps the memory of its largest run.
@@ -370,7 +358,13 @@ void Runs::end(RunPtr run, Responder* responder) {
     if (run->is_watched) poller_->remove(service_.fd(run->call.get()));
     poller_->retire(std::move(run));
   }
-  if (responder != nullptr) responder->respond(std::move(response));
+  if (responder == nullptr) return;
+  try {
+    if (has_failed) response = order.fail(failure);
+    responder->respond(std::move(response));
+  } catch (const std::exception&) {
+    responder->give_up();  // no memory is left
+  }
 }
 
 void Runs::abandon(Responder* responder) noexcept {

@@ -49,7 +49,8 @@ class Runs {
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
 
-  // Responds exactly once, possibly before it returns, unless the responder is abandoned first.
+  // Responds exactly once, possibly before it returns, unless the responder is abandoned first. If
+  // there is no memory for a response, the responder gives up instead.
   void begin(Responder* responder, Order order);
   // The responder is about to be destroyed: ends its run, if it has one.
   void abandon(Responder* responder) noexcept;
@@ -72,7 +73,6 @@ class Runs {
   void finish(Run* run);
   void answer(RunPtr run);
   void end(RunPtr run);
-  void end(RunPtr run, Responder* responder);
   void do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr));
   void take_finished();
   int64_t& estimate(size_t request_bytes) noexcept;

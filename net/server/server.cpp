@@ -52,6 +52,7 @@ Server::~Server() { stop(); }
 // Until then the system keeps the connections of clients in the queue of the listener.
 void Server::start() {
   const std::lock_guard lock(start_mutex_);
+  if (has_ended_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   const SignalsBlocked blocked;
   try {
     while (threads_.size() < loops_.size())
@@ -72,14 +73,14 @@ void Server::stop() noexcept {
 }
 
 bool Server::drain(Clock::time_point deadline) {
-  try {
-    start();  // the threads end the connections that wait
-  } catch (const std::exception&) {
-    return false;
+  {
+    const std::lock_guard lock(start_mutex_);
+    has_ended_ = true;
+    if (threads_.empty()) listener_.reset();  // nothing was accepted, and nothing will be
   }
   std::unique_lock lock(shared_.mutex);
   if (!site_.is_draining.load(std::memory_order_acquire)) {
-    shared_.num_draining = static_cast<int>(loops_.size());
+    shared_.num_draining = static_cast<int>(threads_.size());
     site_.is_draining.store(true, std::memory_order_release);
     for (const auto& loop : loops_) loop->wake();
   }

@@ -23,7 +23,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Starts the threads, which accept connections. Throws OUT_OF_MEMORY.
+  // Starts the threads, which accept connections. Throws OUT_OF_MEMORY, and UNREACHABLE after
+  // drain().
   void start();
   bool drain(Clock::time_point deadline);
   int ended_fd() const { return ended_fd_; }
@@ -36,8 +37,9 @@ class Server {
   std::unique_ptr<Listener> listener_;
   Shared shared_;
   std::vector<std::unique_ptr<Loop>> loops_;
-  std::mutex start_mutex_;
+  std::mutex start_mutex_;  // guards the two members below
   std::vector<std::thread> threads_;
+  bool has_ended_ = false;
   int ended_fd_ = -1;
 };
 

@@ -18,6 +18,7 @@
 
 #include "base/dtype.h"
 #include "base/signals_blocked.h"
+#include "base/spin_policy.h"
 #include "shm/common/error.h"
 
 namespace sidecall::shm {
@@ -137,6 +138,7 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   check(service_, options_, limits_);
+  usable_cpus();  // reads files, which a confined process cannot do later
   if (!epoll_ || !alarm_ || !ended_fd_)
     system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
   if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
@@ -171,12 +173,17 @@ void Control::listen(std::string_view address, bool accepts) {
 }
 
 void Control::accept() {
+  if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   run_here([this] {
     for (; !held_listeners_.empty(); held_listeners_.pop_back()) {
       const int fd = held_listeners_.back();
       watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
       is_ready_ = true;
     }
+    if (!held_control_) return;
+    watch(held_control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+    control_ = std::move(held_control_);
+    is_ready_ = true;
   });
 }
 
@@ -188,22 +195,29 @@ void Control::attach(Fd fd, bool is_direct) {
       type != SOCK_SEQPACKET) {
     refuse_argument("expected a connected SEQPACKET socket, got another descriptor");
   }
-  is_ready_ = !is_drained(false);
   auto shared = std::make_shared<Socket>(std::move(fd));
-  post([this, shared, is_direct] { admit_socket(std::move(*shared), is_direct); });
+  post([this, shared, is_direct] {
+    if (!is_direct) is_ready_ = !is_drained(false);
+    try {
+      admit_socket(std::move(*shared), is_direct);
+    } catch (...) {
+      sent_load_ = UINT64_MAX;  // the parent has counted this connection
+      throw;
+    }
+  });
 }
 
-void Control::control(Fd fd, int64_t drain_ns) {
+void Control::control(Fd fd, int64_t drain_ns, bool accepts) {
+  // The descriptor was inherited. A program that a handler starts must not keep it open, or the
+  // parent would not see the death of this process.
+  fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
   auto shared = std::make_shared<Socket>(std::move(fd));
-  run_here([this, shared, drain_ns] {
+  run_here([this, shared, drain_ns, accepts] {
     if (is_draining_) return;
-    is_ready_ = true;
-    control_ = std::move(*shared);
-    // The descriptor was inherited. A program that a handler starts must not keep it open, or the
-    // parent would not see the death of this process.
-    fcntl(control_.fd(), F_SETFD, FD_CLOEXEC);
+    if (accepts) watch(shared->fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+    (accepts ? control_ : held_control_) = std::move(*shared);
     control_drain_ns_ = drain_ns;
-    watch(control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+    is_ready_ = accepts;
   });
 }
 
@@ -450,6 +464,7 @@ void Control::stop_accepting() noexcept {
   for (const Listener& listener : listeners_) unwatch(listener.fd());
   listeners_.clear();
   held_listeners_.clear();
+  held_control_.close();
   if (control_) unwatch(control_.fd());
   control_.close();
 }

@@ -38,7 +38,7 @@ class Control final : public EngineOwner {
   void listen(std::string_view address, bool accepts);
   void accept();
   void attach(Fd fd, bool is_direct);
-  void control(Fd fd, int64_t drain_ns);
+  void control(Fd fd, int64_t drain_ns, bool accepts);
   std::string status() const;
   void drain_others() noexcept;
   bool drain(Deadline deadline) noexcept;
@@ -214,6 +214,7 @@ class Control final : public EngineOwner {
   bool is_paused_ = false;
   int64_t paused_until_ns_ = 0;
   Socket control_;
+  Socket held_control_;  // it becomes control_ in accept()
   int64_t control_drain_ns_ = 0;
   uint64_t sent_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
   std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first

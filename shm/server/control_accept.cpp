@@ -279,11 +279,25 @@ void Control::read_control() {
     return !received.is_cut && received.bytes == bytes && buffer[0] == kind &&
            received.num_fds == fds;
   };
-  if (is(kAttach, 1, 1)) return attach(std::move(received.fds[0]), false);
+  if (is(kAttach, 1, 1)) {
+    try {
+      return attach(std::move(received.fds[0]), false);
+    } catch (...) {
+      sent_load_ = UINT64_MAX;  // the parent has counted this connection
+      throw;
+    }
+  }
   if (is(kMemory, 1 + sizeof(uint32_t), 2) && budget_.held_here() == 0) {
     uint32_t row = 0;
     std::memcpy(&row, buffer + 1, sizeof(row));
     return budget_.join(received.fds[0], std::move(received.fds[1]), row);
+  }
+  if (received.lacks_descriptors) {
+    // The connection is lost, but the parent has counted it.
+    sent_load_ = UINT64_MAX;
+    return log_.log(LogLevel::kWarning, "control.exhausted", [](Facts& facts) {
+      facts.text("message", "no descriptors are left for a connection: raise ulimit -n");
+    });
   }
   log_.log(LogLevel::kWarning, "control.violation", [](Facts& facts) {
     facts.text("message",

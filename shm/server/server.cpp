@@ -19,7 +19,9 @@ Server::~Server() {
 void Server::listen(std::string_view address, bool accepts) { control_->listen(address, accepts); }
 void Server::accept() { control_->accept(); }
 void Server::attach(int fd) { control_->attach(Fd(fd), false); }
-void Server::control(int fd, int64_t drain_ns) { control_->control(Fd(fd), drain_ns); }
+void Server::control(int fd, int64_t drain_ns, bool accepts) {
+  control_->control(Fd(fd), drain_ns, accepts);
+}
 Direct Server::direct() {
   const auto connect = [control = std::weak_ptr<Control>(control_)] {
     const std::shared_ptr<Control> there = control.lock();

@@ -202,7 +202,8 @@ class Server {
   // server has ended). Without `accepts`, connections wait until accept() is called.
   void listen(std::string_view address, bool accepts = true);
 
-  // Accepts connections at all addresses. Throws UNREACHABLE (the server has ended), OUT_OF_MEMORY.
+  // Accepts connections at all addresses and from the control socket. Throws UNREACHABLE (the
+  // server has ended), OUT_OF_MEMORY.
   void accept();
 
   // Serves a connected SEQPACKET socket as if it had been accepted. Takes ownership of the
@@ -210,8 +211,9 @@ class Server {
   void attach(int fd);
 
   // Sets the control socket of SIDECALL_FD: connections arrive over it, and when it hangs up the
-  // server drains within `drain_ns`. Takes ownership of the descriptor.
-  void control(int fd, int64_t drain_ns);
+  // server drains within `drain_ns`. Takes ownership of the descriptor. Without `accepts`,
+  // connections wait until accept() is called.
+  void control(int fd, int64_t drain_ns, bool accepts = true);
 
   // Connections from this process, which stop when the server ends. They are served as if they had
   // been accepted.

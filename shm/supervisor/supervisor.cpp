@@ -22,10 +22,11 @@ namespace sidecall::shm {
 namespace {
 
 constexpr int kRetryMs = 5;  // while control sockets are full or descriptors are exhausted
-// A worker answers a connection within microseconds, unless it is stopped, hangs or gets no CPU.
-// Without an answer for the first time, others are preferred; for the second, it hangs.
+// A worker answers a connection within microseconds, unless it is stopped, hangs or gets no CPU. A
+// worker that has been silent for kSlowNs gets connections only if there is no other. After kHungNs
+// it counts as hung. This is longer than fork() waits for threads that open models.
 constexpr int64_t kSlowNs = INT64_C(50) * 1000 * 1000;
-constexpr int64_t kHungNs = INT64_C(10) * 1000 * 1000 * 1000;
+constexpr int64_t kHungNs = INT64_C(15) * 1000 * 1000 * 1000;
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
 // How many bytes a worker may leave unread in its control socket before it gets no more
 // connections, as the kernel counts them: about ten messages.

@@ -34,7 +34,7 @@ class Supervisor {
 
   int32_t num_ready() const;
 
-  // The number of a worker that got a connection at least 10 s ago and has answered none since
+  // The number of a worker that got a connection at least 15 s ago and has answered none since
   // then, or -1.
   int32_t hung() const;
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <catch2/catch_all.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -84,6 +85,43 @@ TEST_CASE("a model can be served, and its handle can be closed while the server 
   support::give_x(call, {1, 2, 3, 4});
   call.run();
   CHECK(call.output(0).dims().size() == 2);
+}
+
+TEST_CASE("a server that starts later takes no connection before that") {
+  sidecall::ServerOptions options;
+  options.start_later = 1;
+  const std::string address = fresh_address();
+  sidecall::Server server(address, twice(), options);
+  std::atomic<bool> is_answered{false};
+  std::string answer;
+  std::thread client([&] {
+    answer = call_twice(address);
+    is_answered = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(server.status().find("\"accepted\":0,") != std::string::npos);
+  CHECK(!is_answered);
+  server.start();
+  client.join();
+  CHECK(answer == "3.000000 -4.000000");
+  server.drain(1000000000);
+  CHECK(sidecall_server_start(server.get(), error()) == SIDECALL_UNREACHABLE);
+}
+
+TEST_CASE("a server that was not started serves no one while it drains") {
+  sidecall::ServerOptions options;
+  options.start_later = 1;
+  std::atomic<bool> was_called{false};
+  sidecall::Service service = twice();
+  service.handler = [&](sidecall::Request&) { was_called = true; };
+  const std::string address = fresh_address();
+  sidecall::Server server(address, service, options);
+  std::thread client([&] { CHECK_THROWS_AS(call_twice(address), sidecall::Error); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  server.drain(1000000000);
+  client.join();
+  CHECK(!was_called);
+  CHECK(sidecall_server_start(server.get(), error()) == SIDECALL_UNREACHABLE);
 }
 
 TEST_CASE("exceptions of a handler become errors of the caller") {

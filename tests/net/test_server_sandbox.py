@@ -71,16 +71,19 @@ def test_the_first_request_is_served_by_a_confined_process(tmp_path: Path, schem
     words = [command_path(), "serve", str(MODELS / "penguins.onnx"), SANDBOX, *option]
     environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
     with subprocess.Popen([*delay, *words], env=environment, stderr=subprocess.DEVNULL) as traced:
+        children = Path(f"/proc/{traced.pid}/task/{traced.pid}/children")
         try:
             wait_until(Path(place).exists, 60)
-            (server,) = Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split()
+            (server,) = children.read_text().split()
             uri = f"shm:{place}" if scheme == "shm" else f"{scheme}+unix:{place}/penguins"
             with sidecall.open(uri, wait=30) as model:
                 lines = Path(f"/proc/{server}/status").read_text().splitlines()
                 assert "Seccomp:\t2" in lines
                 assert model.predict([RECORD])
         finally:
-            os.kill(int(server), signal.SIGKILL)
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            traced.kill()
 
 
 def test_all_kinds_of_addresses_can_be_confined(start: Start, tmp_path: Path) -> None:

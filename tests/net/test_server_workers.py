@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,23 @@ def test_a_worker_that_stays_hung_is_replaced_and_its_requests_go_to_others(
     assert [event["process"] for event in own.events("worker.hung")] == [stopped]
     wait_until(lambda: num_ready(own) == 2, 60)
     assert left in processes(own)
+
+
+@pytest.mark.long
+def test_a_worker_without_free_descriptors_does_not_count_as_hung(start_workers: Any) -> None:
+    own = start_workers(1, "--threads", "2")
+    (worker,) = processes(own)
+    before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, before[1]))
+    requests = Requests(own)
+    for _ in range(2):  # the second one needs another connection, which the worker cannot take
+        requests.add("sleep 1", timeout=3)
+    requests.wait()
+    time.sleep(18)
+    assert processes(own) == {worker}
+    assert not own.events("worker.hung")
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+    assert own.post(f"{PATH}/predict", {"how": "fine"})[1]["prediction"] == worker
 
 
 def test_a_client_that_leaves_while_its_run_is_connecting_ends_it(start_workers: Any) -> None:

@@ -69,6 +69,8 @@ class Workers:
         self._due: list[tuple[float, int]] = []
         self._pauses: dict[int, float] = {}
         self._next = 0
+        # The worker that seemed to hang at the last look, and since when; -1 for none.
+        self._suspect, self._suspect_since = -1, 0.0
         self._supervisor: NativeSupervisor | None = None
         log = None if options.log is None else options.log.native()
         try:
@@ -160,12 +162,21 @@ class Workers:
             self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
 
     def _kill_hung(self) -> None:
-        """Kills a worker that answers no new connection. It is then replaced like any other."""
-        hung = self.supervisor.hung
+        """Kills a worker that answers no new connection. It is then replaced like any other.
+
+        After a pause of the whole machine or container, a worker seems to hang until the supervisor
+        has read its messages. So a second look must find the same worker.
+        """
+        hung, now = self.supervisor.hung, time.monotonic()
+        if hung != self._suspect:
+            self._suspect, self._suspect_since = hung, now
+        if hung < 0 or now - self._suspect_since < 1:
+            return
         for worker in self._running.values():
             if worker.number == hung:
                 self._log(3, "worker.hung", worker=hung, process=worker.process.pid)
                 worker.process.kill()
+                self.supervisor.remove(hung)  # so that another one that hangs is found
 
     def _replace(self, ready: set[int]) -> list[int]:
         """Reaps the workers whose descriptor is readable, and starts the workers that are due.
