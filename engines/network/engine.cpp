@@ -29,11 +29,15 @@ constexpr std::chrono::milliseconds kRetryPause{50};
 // A server that is being verified.
 class OpenReplica {
  public:
-  OpenReplica(NetworkShared* shared, sidecall_net_replica* replica)
-      : shared_(shared), replica_(replica) {}
+  // The next server that was described; get() is nullptr if there is none. Throws Error.
+  explicit OpenReplica(NetworkShared* shared) : shared_(shared) {
+    sidecall_net_error error{};
+    if (shared->api.next_replica(shared->client, &replica_, &error) != SIDECALL_OK)
+      throw_network_error(error);
+  }
   ~OpenReplica() {
     // In a forked child a thread of the parent may hold a lock of the client.
-    if (shared_->generation == fork_generation())
+    if (replica_ != nullptr && shared_->generation == fork_generation())
       shared_->api.close_replica(replica_, is_accepted_ ? 1 : 0);
   }
   OpenReplica(const OpenReplica&) = delete;
@@ -44,7 +48,7 @@ class OpenReplica {
 
  private:
   NetworkShared* const shared_;
-  sidecall_net_replica* const replica_;
+  sidecall_net_replica* replica_ = nullptr;
   bool is_accepted_ = false;
 };
 
@@ -73,12 +77,8 @@ class NetworkEngine final : public Engine {
     std::vector<Replica> replicas;
     const bool is_alone = shared_->api.num_replicas(shared_->client) == 1;
     for (;;) {
-      sidecall_net_replica* next = nullptr;
-      sidecall_net_error error{};
-      if (shared_->api.next_replica(shared_->client, &next, &error) != SIDECALL_OK)
-        throw_network_error(error);
-      if (next == nullptr) return replicas;
-      auto replica = std::make_shared<OpenReplica>(shared_.get(), next);
+      const auto replica = std::make_shared<OpenReplica>(shared_.get());
+      if (replica->get() == nullptr) return replicas;
       const std::string label = is_alone ? label_ : label_ + " at " + replica->label();
       replicas.push_back({std::make_unique<NetworkEngine>(shared_, label, replica, has_refusals_),
                           [replica] { replica->accept(); }});
