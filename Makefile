@@ -27,8 +27,9 @@ with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_O
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 install := tools/uv_install.sh $(VENV)
-# All tests of one file run in one process, because they share servers, models and builds.
-pytest_options := -n $(JOBS) --dist loadfile --durations=20 --durations-min=5
+# All tests of one file run in one process, because they share servers, models and builds. There is
+# one process more than CPUs, because many tests wait for a server, a deadline or a drain.
+pytest_options := -n $(shell expr $(JOBS) + 1) --dist loadfile --durations=20 --durations-min=5
 
 # npm_ci FOLDER: installs without running scripts of packages. It changes to the folder, because
 # with --prefix npm would also look for the global npmrc there.
