@@ -31,8 +31,8 @@ SCENARIOS = (
     *("http-connect", "http-serve-function", "http-records", "http-asynchronous-run"),
     *("grpc-connect", "grpc-serve-function", "grpc-records", "grpc-asynchronous-run"),
 )
-# The program also has the scenario https-serve-function, but no whole campaign of it has passed yet;
-# run it with `sidecall-anomalies MODELS --only https-serve-function`.
+# The program also has the scenario https-serve-function, but no whole campaign of it has passed
+# yet; run it with `sidecall-anomalies MODELS --only https-serve-function`.
 
 REPEATS = 5
 # Each of their runs takes long, so `make test-long` makes so many times fewer of their calls fail.
