@@ -272,7 +272,7 @@ def balancing(setups: dict[str, list[dict]], title: str) -> Figure:
     load; one colour for each way to choose a server.
     """
     figure, axes = plt.subplots(
-        2, len(setups), figsize=(10, 6), sharey="row", squeeze=False, height_ratios=[3, 2]
+        2, len(setups), figsize=(11, 6), sharey="row", squeeze=False, height_ratios=[3, 2]
     )
     for column, (setup, rows) in enumerate(setups.items()):
         above, below = axes[0][column], axes[1][column]
@@ -296,17 +296,20 @@ def balancing(setups: dict[str, list[dict]], title: str) -> Figure:
         above.set_title(setup, fontsize=11)
         above.set_xlabel("load of all servers")
         loads = sorted({row["load"] for row in rows})
-        above.set_xticks(loads, [f"{load:.0%}" for load in loads], fontsize=9)
+        above.set_xticks(loads, [f"{load:.0%}" for load in loads], fontsize=8)
         _log_time(above, "y")
         run_ms = rows[0]["run_ms"]
         below.set_xticks(range(len(run_ms)), [f"{milliseconds} ms" for milliseconds in run_ms])
+        middle, half = (len(run_ms) - 1) / 2, max(len(run_ms) / 2, 1.5)
+        below.set_xlim(middle - half, middle + half)
         below.set_xlabel(f"servers, at {rows[-1]['load']:.0%}")
         below.yaxis.set_major_formatter(PercentFormatter(1, 0))
         below.grid(True, axis="y", linewidth=0.8)
         below.set_axisbelow(True)
     axes[0][0].set_ylabel("99th percentile")
     axes[1][0].set_ylabel("share of the calls")
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    # With one server there is only one way.
+    handles, labels = axes[0][-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, -0.05), ncols=3)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     figure.tight_layout()

@@ -210,7 +210,7 @@ def draw_all(results: Results, folder: Path) -> dict[str, str]:
     if "balancing" in results.document:
         title = "99th percentile of calls to servers that take 5 ms, and the share of each server"
         setups = balancing_setups(results.document["balancing"]["rows"])
-        named = {setup_title(run_ms): rows for run_ms, rows in setups if len(run_ms) > 1}
+        named = {setup_title(run_ms): rows for run_ms, rows in setups}
         add("balancing", figures.balancing(named, title), title)
     if results.document["decomposition"]:
         title = "Where the time of a call goes"
