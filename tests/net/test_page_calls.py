@@ -114,7 +114,11 @@ def rust(folder: Path, text: str) -> list[str]:
         '[package]\nname = "call"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\n'
         f'sidecall = {{ path = "{ROOT / "bindings/rust/sidecall"}" }}\n'
     )
-    return [tool("cargo"), "run", "--quiet", "--offline"]
+    command = [tool("cargo"), "run", "--quiet", "--offline"]
+    # rustup's cargo works only for users who have chosen a toolchain.
+    if subprocess.run([command[0], "--version"], capture_output=True, check=False).returncode == 0:
+        return command
+    return ["env", f"PATH=/usr/bin:{os.environ['PATH']}", "cargo", *command[1:]]
 
 
 PROGRAMS = {"curl": shell, "Python": python, "Node.js": node, "Go": go, "Java": java, "Rust": rust}
