@@ -184,7 +184,8 @@ TEST_CASE("a watched run reports its deadline, a cancel, and when its memory is 
   const auto finish = [&] { return status(sidecall_call_finish(call.get(), 0, error())); };
   for (const bool is_cancelled : {false, true}) {
     f.gate.close();
-    call.start(is_cancelled ? -1 : 30 * kMillisecond);
+    call.start(is_cancelled ? -1 : 1000 * kMillisecond);
+    f.gate.await_caller();  // the memory is not free before the handler returns
     const int fd = call.watch();
     if (is_cancelled) call.cancel();
     std::string outcome = "PENDING";
