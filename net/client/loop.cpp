@@ -61,7 +61,7 @@ class Loop {
     }
     {
       const Driving driving(this);
-      bool must_sleep = false;  // because polling was in vain
+      bool must_sleep = false;  // because polling found nothing
       do {
         const int64_t wait_ms = std::min<int64_t>(execute(), left_ms(until) - 1);
         if (exchange->is_settled() || wait_ms <= 0) break;
