@@ -237,6 +237,7 @@ def test_a_worker_without_free_descriptors_does_not_count_as_hung(start_workers:
     requests.wait()
     time.sleep(18)
     assert processes(own) == {worker}
+    assert own.events("control.exhausted")  # a connection was lost
     assert not own.events("worker.hung")
     resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
     assert own.post(f"{PATH}/predict", {"how": "fine"})[1]["prediction"] == worker

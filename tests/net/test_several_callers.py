@@ -177,7 +177,12 @@ def test_the_tests_of_this_file_pass_while_threads_poll_and_never_sleep() -> Non
     environment = os.environ | {"SIDECALL_SPIN_US": "1000000"}
     options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-q", "-m", "not long"]
     # Threads of the peer, which gRPC keeps, can abort the process while the interpreter ends.
-    program = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); os._exit(code)"
+    program = (
+        "import os, pytest, sys\n"
+        "code = pytest.main(sys.argv[1:])\n"
+        "sys.stdout.flush()\n"
+        "os._exit(code)"
+    )
     words = [sys.executable, "-c", program, *options, __file__]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
