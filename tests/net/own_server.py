@@ -124,7 +124,7 @@ class OwnServer:
 Start = Callable[..., OwnServer]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Waits until a condition holds. Fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

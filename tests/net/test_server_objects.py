@@ -179,17 +179,17 @@ def test_the_function_knows_the_deadline(misbehaved: OwnServer, protocol: str) -
 
 def test_a_client_that_leaves_ends_its_run(misbehaved: OwnServer) -> None:
     with misbehaved.connect() as client:
-        body = b'{"how": "sleep 1"}'
+        body = b'{"how": "sleep 5"}'
         head = f"POST {MISBEHAVE}/predict HTTP/1.1\r\nHost: localhost\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         wait_until(lambda: misbehaved.metric("sidecall_runs") == 1)
-    wait_until(lambda: misbehaved.metric("sidecall_runs") == 0, 0.9)
+    wait_until(lambda: misbehaved.metric("sidecall_runs") == 0, 4)
 
 
 def test_a_function_that_holds_the_gil_does_not_stop_the_server(misbehaved: OwnServer) -> None:
     with sidecall.open(misbehaved.uri("grpc", "misbehave")) as model:
-        thread = threading.Thread(target=lambda: model.predict({"how": "hold 1"}, timeout=20))
+        thread = threading.Thread(target=lambda: model.predict({"how": "hold 3"}, timeout=20))
         thread.start()
         wait_until(lambda: misbehaved.metric("sidecall_runs") == 1)
         assert misbehaved.get("/v2/health/ready")[0] == 200

@@ -71,6 +71,14 @@ class Requests:
         return [self.answers[index] for index in range(len(self.threads))]
 
 
+def refuses_connections(own: OwnServer) -> bool:
+    try:
+        own.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def processes(own: OwnServer) -> set[int]:
     """The workers that answer, found by runs at the same time."""
     requests = Requests(own)
@@ -198,7 +206,7 @@ def test_a_worker_that_hangs_delays_no_other_request(start_workers: Any) -> None
     try:
         requests = Requests(own)
         for _ in range(3):
-            requests.add("fine", timeout=1)
+            requests.add("fine", timeout=5)
         wait_until(lambda: own.metric("sidecall_runs") == 3)
         assert own.is_alive() and own.get(PATH)[0] == 200
         assert own.metric("sidecall_runs") == 3
@@ -263,14 +271,21 @@ def test_a_client_that_leaves_while_its_run_is_connecting_ends_it(start_workers:
         os.kill(worker, signal.SIGCONT)
 
 
-def test_a_signal_lets_requests_finish_before_the_workers_end(start_workers: Any) -> None:
+def test_a_signal_lets_requests_finish_before_the_workers_end(
+    start_workers: Any, tmp_path: Path
+) -> None:
     own = start_workers(2)
     workers = processes(own)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    begun.mkdir()
     by_http, by_grpc = Requests(own, "http"), Requests(own, "grpc")
-    by_http.add("sleep 1")
-    by_grpc.add("sleep 1")
-    wait_until(lambda: own.metric("sidecall_runs") == 2)
+    by_http.add(f"await {begun} {end}")
+    by_grpc.add(f"await {begun} {end}")
+    wait_until(lambda: own.metric("sidecall_runs") == 2, 20)
+    wait_until(lambda: len(list(begun.iterdir())) == 2, 20)
     own.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: refuses_connections(own))
+    end.touch()
     assert {int(answer) for answer in by_http.wait() + by_grpc.wait()} == workers
     assert own.process.wait(20) == 0, own.log()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
