@@ -19,7 +19,14 @@ from common import Bar, Report, describe_versions
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     *("base", "core", "engines/in_process", "engines/local", "engines/native"),
-    *("engines/onnxruntime", "engines/out_of_process", "engines/remote", "serving"),
+    *(
+        "engines/network",
+        "engines/onnxruntime",
+        "engines/out_of_process",
+        "engines/remote",
+        "serving",
+    ),
+    *("net/client", "net/common", "net/server"),
     *("shm/client", "shm/common", "shm/server", "shm/supervisor"),
     *("bindings/c", "bindings/types", "bindings/cli", "bindings/node", "python/src"),
 )

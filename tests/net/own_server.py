@@ -46,8 +46,9 @@ class OwnServer:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 words,
-                env={"SIDECALL_ONNXRUNTIME": engine_path(), "PYTHONPATH": str(OBJECTS)}
+                env={"SIDECALL_ONNXRUNTIME": engine_path()}
                 | os.environ
+                | {"PYTHONPATH": f"{OBJECTS}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")}
                 | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
