@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -359,6 +359,9 @@ bench-balancing: build-with-net bench-network-setup ## measure how our client sp
 
 bench-capacity: build-with-net bench-network-setup ## compare how long busy servers take with what a queueing model predicts
 	@$(BIN)/python benchmarks/scaleout/capacity.py --build $(BUILD)
+
+bench-cold-start: build-with-net $(VENV)/.package $(VENV)/.bench $(VENV)/.tests ## measure how soon new processes give their first answer, and their memory
+	@$(BIN)/python benchmarks/scaleout/cold_start.py --build $(BUILD)
 
 bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
 	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)

@@ -1,4 +1,6 @@
-"""The queueing model, against formulas of queueing theory, and the short form of its check."""
+"""The queueing model against formulas, and short forms of `make bench-capacity` and
+`bench-cold-start`. Timings are never asserted.
+"""
 
 from __future__ import annotations
 
@@ -85,16 +87,25 @@ def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def measure(program: str, document: Path) -> dict:
+    """Runs the short form of a program, and returns what it wrote."""
+    path = ROOT / "benchmarks/scaleout" / program
+    words = ["--build", BUILD, "--quick", "--output", document]
+    subprocess.run([sys.executable, path, *words], check=True, timeout=300)
+    return json.loads(document.read_text(encoding="utf-8"))
+
+
 def test_predictions_are_compared_with_servers(network_library: Path, tmp_path: Path) -> None:
-    document = tmp_path / "scaleout.json"
-    program = ROOT / "benchmarks/scaleout/capacity.py"
-    subprocess.run(
-        [sys.executable, program, "--build", BUILD, "--quick", "--output", document],
-        check=True,
-        timeout=300,
-    )
-    rows = json.loads(document.read_text(encoding="utf-8"))["capacity"]
+    rows = measure("capacity.py", tmp_path / "scaleout.json")["capacity"]
     assert {(row["servers"], row["load"]) for row in rows} == {
         (servers, load) for servers in (1, 2, 4) for load in (0.5, 0.8)
     }
     assert all(row["calls"] > 0 and row["measured_p99_ms"] > 0 for row in rows)
+
+
+def test_each_way_gives_the_first_answer_of_the_pipeline(
+    network_library: Path, tmp_path: Path
+) -> None:
+    rows = measure("cold_start.py", tmp_path / "scaleout.json")["cold_starts"]
+    assert len({row["way"] for row in rows}) == 7
+    assert all(row["first_answer_ms"] > 0 and row["memory_mib"] > 0 for row in rows)
