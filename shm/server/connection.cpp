@@ -228,10 +228,21 @@ void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_
   }
   if (!state->session() && !open_session(state)) return;
   fault_point("server.running");
-  watch->enter(state, state->session().get());
-  state->handle(state->session().get());
-  watch->leave();
+  handle(state, watch);
   state->close_dropped_session();
+}
+
+// Runs the handler. The watch must not keep the slot if there is no memory even for an error.
+void ServerConnection::handle(ServerSlot* state, RunWatch* watch) {
+  Session* const session = state->session().get();
+  watch->enter(state, session);
+  try {
+    state->handle(session);
+  } catch (...) {
+    watch->leave();
+    throw;
+  }
+  watch->leave();
 }
 
 bool ServerConnection::open_session(ServerSlot* state) {

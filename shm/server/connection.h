@@ -152,6 +152,7 @@ class ServerConnection {
 
   Taken take(QuickClock* clock);
   void run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns);
+  void handle(ServerSlot* state, RunWatch* watch);
   bool open_session(ServerSlot* state);
   bool send_one_shot(uint64_t sequence, uint64_t bytes, OneShot answer);
   void check_slot_is_free(uint64_t answered, uint32_t slot) const;

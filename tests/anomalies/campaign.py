@@ -25,6 +25,7 @@ MODELS = ROOT / "tests/vectors/models"
 SCENARIOS = (
     *("grpc-serve-model", "http-serve-model", "grpcs-connect", "https-connect"),
     *("reconnect", "serve-model", "supervisor", "serve-function", "exec", "command-predict"),
+    "slow-function",
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),
     *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json", "table"),
     *("open-native", "records-native", "json-native"),

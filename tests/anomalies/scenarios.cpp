@@ -120,6 +120,7 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
     Model penguins{nullptr, sidecall_model_close};
     Model strings{nullptr, sidecall_model_close};
     Model nonzero{nullptr, sidecall_model_close};
+    Model slow{nullptr, sidecall_model_close};
     Server server{nullptr, sidecall_server_close};
     std::unique_ptr<Peer> peer;
   };
@@ -148,6 +149,12 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
     start_peer();
     Steps steps;
     world->penguins = open_model(steps, peer_address);
+    require(steps);
+  };
+  const auto open_slow_function = [=] {
+    world->peer = std::make_unique<Peer>(program, kSlowFunction, peer_address);
+    Steps steps;
+    world->slow = open_model(steps, peer_address);
     require(steps);
   };
   const auto nothing = [] {};
@@ -208,19 +215,13 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
                }),
       scenario("serve-function", nothing,
                [=](Steps& steps) {
-                 const sidecall_service service = make_service();
-                 sidecall_server_options options;
-                 sidecall_server_options_init(&options);
-                 options.log = ignore_event;
-                 options.max_response_bytes = 1 << 16;
-                 sidecall_server* made = nullptr;
-                 const sidecall_status status =
-                     sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR,
-                                                  &options, &made, steps.error());
-                 const Server server = own(steps, status, made, sidecall_server_close);
+                 const Server server = open_function(steps, address);
                  if (steps.ok()) run_doubling(steps, address, 3);
                  if (steps.ok()) run_doubling(steps, address, 20000);  // a large answer
                }),
+      // The client looks at the server's process while it waits.
+      scenario("slow-function", open_slow_function,
+               [=](Steps& steps) { run_doubling(steps, world->slow.get(), 1); }),
       scenario("connect", start_peer,
                [=](Steps& steps) {
                  const Model model = open_model(steps, peer_address);
@@ -275,9 +276,13 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
 
 int serve_peer(const std::string& models, const std::string& address) {
   Steps steps;
-  const Model model = open_model(steps, models + "/penguins.onnx");
+  const bool is_function = models == kSlowFunction;
+  const Model model =
+      is_function ? Model(nullptr, nullptr) : open_model(steps, models + "/penguins.onnx");
   const bool is_child = address.empty();
+  const timespec pause{0, 30'000'000};
   const auto open = [&] {
+    if (is_function) return open_function(steps, address, &pause);
     sidecall_server* made = nullptr;
     const sidecall_status status = sidecall_server_open(is_child ? nullptr : address.c_str(),
                                                         model.get(), nullptr, &made, steps.error());

@@ -30,7 +30,8 @@ const char kSignature[] =
     R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}],)"
     R"( "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}]})";
 
-sidecall_status double_each(void*, sidecall_request* request) {
+sidecall_status double_each(void* pause, sidecall_request* request) {
+  if (pause != nullptr) nanosleep(static_cast<const timespec*>(pause), nullptr);
   sidecall_error error = SIDECALL_ERROR_INIT;
   sidecall_view in = SIDECALL_VIEW_INIT, out = SIDECALL_VIEW_INIT;
   sidecall_status status = sidecall_request_input(request, 0, &in, &error);
@@ -54,9 +55,26 @@ sidecall_service make_service() {
   return service;
 }
 
+Server open_function(Steps& steps, const std::string& address, const timespec* pause) {
+  sidecall_service service = make_service();
+  service.context = const_cast<timespec*>(pause);
+  sidecall_server_options options;
+  sidecall_server_options_init(&options);
+  options.log = ignore_event;
+  options.max_response_bytes = 1 << 16;
+  sidecall_server* made = nullptr;
+  const sidecall_status status = sidecall_server_open_service(
+      address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options, &made, steps.error());
+  return own(steps, status, made, sidecall_server_close);
+}
+
 void run_doubling(Steps& steps, const std::string& address, int64_t rows) {
   const Model model = open_model(steps, address);
-  const Call call = steps.ok() ? open_call(steps, model.get(), rows) : Call(nullptr, nullptr);
+  if (steps.ok()) run_doubling(steps, model.get(), rows);
+}
+
+void run_doubling(Steps& steps, const sidecall_model* model, int64_t rows) {
+  const Call call = open_call(steps, model, rows);
   sidecall_view view = SIDECALL_VIEW_INIT;
   if (!steps.ok() || !steps(sidecall_call_input(call.get(), 0, &view, steps.error()))) return;
   for (int64_t i = 0; i < 2 * rows; ++i)

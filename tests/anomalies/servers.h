@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <string>
 
 #include "steps.h"
@@ -17,11 +18,16 @@ Server open_server(Steps& steps, const std::string& address, const sidecall_mode
                    int32_t num_threads = 1);
 void query(Steps& steps, const std::string& address);
 
-// A function with one input that doubles each number, and a call of it.
+// A function with one input that doubles each number, a server of it, and a call of it. With a pause
+// each run takes at least that long.
+void run_doubling(Steps& steps, const sidecall_model* model, int64_t rows);
 sidecall_service make_service();
+Server open_function(Steps& steps, const std::string& address, const timespec* pause = nullptr);
 void run_doubling(Steps& steps, const std::string& address, int64_t rows);
 
-// The server of a scenario in which only the client's calls fail: another process.
+// The server of a scenario in which only the client's calls fail: another process. It serves
+// penguins.onnx, or a function that takes 30 ms if `models` is kSlowFunction.
+constexpr const char* kSlowFunction = "slow-function";
 class Peer {
  public:
   Peer(const std::string& program, const std::string& models, const std::string& address) {

@@ -26,6 +26,7 @@ class Steps {
       outcome_.status = status;
       outcome_.text = error_.message;
       if (error_.status != status) wrong("the error has another status than the call returned");
+      if (is_crash(error_.message)) wrong(error_.message);
     }
     return status == SIDECALL_OK;
   }
@@ -43,6 +44,13 @@ class Steps {
   Outcome outcome() const { return outcome_; }
 
  private:
+  // Whether a child process ended by another signal than those that its parent sends.
+  static bool is_crash(const std::string& message) {
+    return message.find("killed by signal") != std::string::npos &&
+           message.find("killed by signal 9)") == std::string::npos &&
+           message.find("killed by signal 15)") == std::string::npos;
+  }
+
   sidecall_error error_ = SIDECALL_ERROR_INIT;
   Outcome outcome_;
 };
