@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -100,6 +100,12 @@ $(BUILD)/.system-browser: $(BUILD)/.system
 	@command -v chromium >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log chromium
 	@touch $@
 
+# What builds and runs containers, and what checks the files of deploy/.
+deploy_packages := buildah ca-certificates crun kustomize podman systemd
+$(BUILD)/.system-deploy: $(BUILD)/.system
+	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(deploy_packages) 2>/dev/null | grep -cx installed)" = $(words $(deploy_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(deploy_packages)
+	@touch $@
+
 $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
 	@touch $@
@@ -158,6 +164,11 @@ $(VENV)/.torch: $(VENV)/.tests
 # What drives the browser, and axe-core. They are for tests that run with `make test-long` only.
 $(VENV)/.browser: $(VENV)/.tests
 	@$(quietly) browser-requirements "installing what drives a browser, for tests" $(install) $$($(BIN)/python tools/requirements.py browser)
+	@touch $@
+
+# What checks the files of deploy/, for tests that run with `make test-long` only.
+$(VENV)/.deploy: $(VENV)/.tests
+	@$(quietly) deploy-requirements "installing what checks the files of deploy/" $(install) $$($(BIN)/python tools/requirements.py deploy)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.tests
@@ -271,7 +282,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(VENV)/.browser $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -363,6 +374,9 @@ bench-capacity: build-with-net bench-network-setup ## compare how long busy serv
 bench-cold-start: build-with-net $(VENV)/.package $(VENV)/.bench $(VENV)/.tests ## measure how soon new processes give their first answer, and their memory
 	@$(BIN)/python benchmarks/scaleout/cold_start.py --build $(BUILD)
 
+bench-images: build-with-net $(VENV)/.package $(VENV)/.bench ## measure the sizes of the images, and how long their servers take to start
+	@$(BIN)/python benchmarks/scaleout/images.py --build $(BUILD)
+
 bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
 	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)
 
@@ -401,6 +415,10 @@ package-node: package-setup ## build only the npm tarballs
 package-net: package-setup $(BUILD)/.system-net ## build only the packages of libsidecall-net.so
 	@$(quietly) portable-net "building libsidecall-net.so for glibc 2.28" $(portable_build) sidecall-net
 	@$(quietly) package-net "packing libsidecall-net.so" $(BIN)/python tools/package/net.py --build $(BUILD)/portable --out $(DIST)
+
+# No package, because it is not for other machines: the libraries in it are those of this machine.
+image: net $(VENV)/.requirements ## assemble the root file systems of container images in dist/image
+	@$(quietly) image "assembling dist/image/native and dist/image/full" sh -c '"$$@" --out $(DIST)/image/native && "$$@" --out $(DIST)/image/full --net --onnxruntime "$(onnxruntime)"' sh $(BIN)/python tools/package/image.py --build $(BUILD)
 
 $(BUILD)/.system-aarch64: $(BUILD)/.system
 	@command -v aarch64-linux-gnu-objcopy >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log binutils-aarch64-linux-gnu

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,25 +117,3 @@ def test_a_server_without_a_reachable_manager_starts_and_ends_as_usual(sidecall,
     env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "x"}
     with serving(sidecall, jobs, at, env=env) as served:
         assert served.end() == 0
-
-
-def test_systemd_accepts_the_unit_of_the_docs(tmp_path, command_path):
-    text = (Path(__file__).parents[2] / "docs/serving.md").read_text()
-    unit = text.partition("```ini\n")[2].partition("```")[0]
-    assert "Type=notify\n" in unit and "WatchdogSec=" in unit
-    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
-    program = start.removeprefix("ExecStart=").split()[0]
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        # Without systemd: at least every line is a section, a comment or a setting.
-        assert all(re.fullmatch(r"(\[\w+\]|#.*|\w+=.*|)", line) for line in unit.splitlines())
-        return
-    file = tmp_path / "fraud.service"
-    file.write_text(unit.replace(program, command_path))
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", "--recursive-errors=no", file],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
