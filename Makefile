@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -185,6 +185,11 @@ $(BUILD)/peers/node/.created: benchmarks/network/clients/node/package-lock.json 
 	@$(quietly) npm-network "installing the Node.js clients of the network approaches" $(npm_ci) $(@D)
 	@touch $@
 
+# Lambda's emulator, for tests that run with `make test-long` only, and for the benchmark.
+$(BUILD)/lambda/.created: tools/lambda_emulator.sh $(VENV)/.created
+	@$(quietly) lambda "installing the emulator of AWS Lambda, for tests" tools/lambda_emulator.sh $(BIN)/python $(@D)
+	@touch $@
+
 # The headers with which the addon is built, and the tools that check it.
 $(NODE)/node_modules/.created: $(NODE)/package-lock.json | $(BUILD)/.system
 	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) $(NODE)
@@ -282,7 +287,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -376,6 +381,10 @@ bench-cold-start: build-with-net $(VENV)/.package $(VENV)/.bench $(VENV)/.tests 
 
 bench-images: build-with-net $(VENV)/.package $(VENV)/.bench ## measure the sizes of the images, and how long their servers take to start
 	@$(BIN)/python benchmarks/scaleout/images.py --build $(BUILD)
+
+bench-lambda: $(VENV)/.package $(VENV)/.bench $(BUILD)/lambda/.created package-setup ## measure cold starts of functions of AWS Lambda in its emulator, beside Python's
+	@$(quietly) portable-command "building the command for glibc 2.28" $(portable_build) sidecall-cli
+	@$(BIN)/python benchmarks/scaleout/lambda.py --build $(BUILD)
 
 bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
 	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)

@@ -243,11 +243,11 @@ bool Model::read_records(std::string_view json, RecordReader* reader, Call* call
   return first != std::string_view::npos && json[first] == '[';
 }
 
-std::string Model::predict_json(std::string_view json) const {
+std::string Model::predict_json(std::string_view json, int64_t timeout_ns) const {
   std::unique_ptr<Workspace> workspace = borrow_workspace();
   Call* call = &workspace->call;
   const bool is_list = read_records(json, &workspace->reader, call);
-  call->run(timeout_ns_);
+  call->run(timeout_ns);
   std::string out;
   write_records(call, is_list, &out);
   return_workspace(std::move(workspace));

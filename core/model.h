@@ -71,7 +71,8 @@ class Model {
   std::string title() const;
   bool ignores_extra() const { return ignores_extra_; }
 
-  std::string predict_json(std::string_view json) const;
+  std::string predict_json(std::string_view json) const { return predict_json(json, timeout_ns_); }
+  std::string predict_json(std::string_view json, int64_t timeout_ns) const;
   // Sets the rows and the features of a call of this model from records, and returns whether they
   // are a list. Throws NO_CONTRACT, SHAPE_MISMATCH and the errors of RecordReader.
   bool read_records(std::string_view json, RecordReader* reader, Call* call) const;

@@ -35,7 +35,7 @@ esac
 configure() {
   cmake -S . -B "$build" -G Ninja \
     "-DCMAKE_C_COMPILER=$zig;cc;-target;$target" "-DCMAKE_CXX_COMPILER=$zig;c++;-target;$target" \
-    "-DCMAKE_CXX_FLAGS=-isystem $build/headers" \
+    "-DCMAKE_CXX_FLAGS=-isystem $build/headers" -DCMAKE_EXE_LINKER_FLAGS=-s \
     "-DSIDECALL_RAPIDJSON_INCLUDE=$build/headers" "-DSIDECALL_CLI11_INCLUDE=$build/headers" \
     $net "$@"
 }

@@ -264,6 +264,17 @@ sidecall_status sidecall_predict_json(const sidecall_model* model, const char* j
   });
 }
 
+sidecall_status sidecall_predict_json_within(const sidecall_model* model, const char* json,
+                                             size_t length, int64_t timeout_ns, sidecall_text** out,
+                                             sidecall_error* err) {
+  if (out != nullptr) *out = nullptr;
+  return guard(err, [&] {
+    require(model != nullptr && json != nullptr && out != nullptr,
+            "model, json and out must not be NULL");
+    *out = make_text(model->model->predict_json({json, length}, timeout_ns));
+  });
+}
+
 sidecall_status sidecall_engine_describe(const sidecall_model_options* options, sidecall_text** out,
                                          sidecall_error* err) {
   if (out != nullptr) *out = nullptr;

@@ -44,6 +44,7 @@ int run_diff(const Command& self, std::vector<std::string> arguments);
 int run_doctor(const Command& self, std::vector<std::string> arguments);
 int run_export(const Command& self, std::vector<std::string> arguments);
 int run_info(const Command& self, std::vector<std::string> arguments);
+int run_lambda(const Command& self, std::vector<std::string> arguments);
 int run_man(const Command& self, std::vector<std::string> arguments);
 int run_predict(const Command& self, std::vector<std::string> arguments);
 int run_run(const Command& self, std::vector<std::string> arguments);

@@ -26,6 +26,8 @@ const std::vector<Command>& commands() {
        "--golden --no-ranges"},
       {"status", "show the state and the counters of a server", "sidecall status shm:fraud",
        run_status},
+      {"lambda", "answer the events of a function of AWS Lambda",
+       "sidecall lambda fraud.onnx --zip function.zip", run_lambda},
       {"export", "export a pipeline as a model file (uses Python)",
        "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle", run_export,
        "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden "
@@ -58,6 +60,8 @@ const std::vector<Setting>& settings() {
       {"SIDECALL_SPIN_US",
        "microseconds for which a call to another process polls before it sleeps"},
       {"XDG_RUNTIME_DIR", "if set, shm:NAME is the socket sidecall/NAME.sock in this folder"},
+      {"AWS_LAMBDA_RUNTIME_API",
+       "set by AWS Lambda, like _HANDLER and LAMBDA_TASK_ROOT; for the command lambda"},
       {"ORT_DISABLE_TELEMETRY", "1 (the default) turns the telemetry of ONNX Runtime off"},
   };
   return table;

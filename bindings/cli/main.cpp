@@ -33,6 +33,17 @@ std::string help() {
          kExitCodes + "\n";
 }
 
+// The words of the command line. A program with the name that AWS Lambda starts is
+// `sidecall lambda`.
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  if (words.empty()) return words;
+  const std::string program = words[0].substr(words[0].rfind('/') + 1);
+  if (program == "bootstrap") words[0] = "lambda";
+  else words.erase(words.begin());
+  return words;
+}
+
 int run(const std::vector<std::string>& words) {
   if (words.empty()) {
     complain("sidecall: expected a command, got none (see sidecall --help)");
@@ -108,7 +119,7 @@ int main(int argc, char** argv) {
   // With SIGXFSZ ignored, a write() beyond the file size limit (ulimit -f) fails, and the command
   // handles this like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
-  int exit_code = guarded([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
+  int exit_code = guarded([&] { return run(words_of(argc, argv)); });
   exit_code = guarded([&] {
     out().close();
     return exit_code;

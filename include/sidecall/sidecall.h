@@ -644,6 +644,16 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
                                                    size_t length, sidecall_text **out,
                                                    sidecall_error *err);
 
+/* Does the same with a deadline of its own, for programs whose callers say how long they wait.
+ *
+ * timeout_ns  as for sidecall_call_run; the timeout_ns of the model's options does not apply
+ *
+ * Errors: those of sidecall_predict_json; INVALID_ARGUMENT (timeout_ns is 0). */
+SIDECALL_API sidecall_status sidecall_predict_json_within(const sidecall_model *model,
+                                                          const char *json, size_t length,
+                                                          int64_t timeout_ns, sidecall_text **out,
+                                                          sidecall_error *err);
+
 /* ==== 3. The model =============================================================================
  *
  * What a program can ask about a model. The answers belong to the model and live as long as it
@@ -1303,7 +1313,7 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* Grows when this header changes. A program that was built against ABI n runs on every library with
  * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 8
+#define SIDECALL_ABI_VERSION 9
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/base64.h"
 #include "base/percent.h"
 #include "client.h"
 #include "grpc_message.h"
@@ -52,29 +53,6 @@ int32_t status_of_gateway(int http_status) {
     default:
       return SIDECALL_PROTOCOL;
   }
-}
-
-// "" for text that is not base64. gRPC sends it with or without padding.
-std::string decode_base64(std::string_view text) {
-  std::string bytes;
-  uint32_t group = 0;
-  int bits = 0;
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  for (const char c : text) {
-    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (digit < 0) return "";
-    group = group << 6 | static_cast<uint32_t>(digit);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    bytes.push_back(static_cast<char>(group >> bits));
-  }
-  return bytes;
 }
 
 class GrpcClient final : public Client {
@@ -158,7 +136,7 @@ class GrpcClient final : public Client {
     const int32_t status = status_of_name(reply.header(kStatusTrailer));
     const std::string message = percent_decode(reply.header("grpc-message"));
     if (status == SIDECALL_OK || message.empty()) return;
-    throw Error(status, message, decode_base64(reply.header(kFaultsTrailer)));
+    throw Error(status, message, decode_base64(reply.header(kFaultsTrailer)).value_or(""));
   }
 
   std::string_view message_of(const Reply& reply) const {

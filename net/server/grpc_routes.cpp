@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/http_status.h"
 #include "base/percent.h"
 #include "base/utf8.h"
 #include "net/common/datatype.h"
@@ -291,7 +292,7 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   order.fail = [this, shared, plan](const Failure& failure) {
     constexpr int kNotFound = 404;
     record(*shared, Route::kInfer,
-           plan->is_other_model ? kNotFound : codes_of(failure.status).http);
+           plan->is_other_model ? kNotFound : http_status_of(failure.status));
     return plan->is_other_model ? unknown_model() : grpc_failure(failure, site_.is_repeatable());
   };
   runs_.begin(responder, std::move(order));

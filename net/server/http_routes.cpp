@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/http_status.h"
 #include "base/json_text.h"
 #include "base/percent.h"
 #include "net/common/datatype.h"
@@ -127,13 +128,13 @@ Response text_response(int status, const char* type, std::string body) {
 }
 
 Response http_error(const Failure& failure) {
-  const StatusCodes& codes = codes_of(failure.status);
+  const int status = http_status_of(failure.status);
   std::string body = "{\"error\":";
   append_json_string(failure.message, &body);
-  body.append(",\"status\":\"").append(codes.name).append("\"");
+  body.append(",\"status\":\"").append(codes_of(failure.status).name).append("\"");
   if (!failure.faults.empty()) body.append(",").append(failure.faults);
-  Response response = text_response(codes.http, "application/json", body + "}");
-  if (codes.http == 503) response.headers.emplace_back("retry-after", "1");
+  Response response = text_response(status, "application/json", body + "}");
+  if (status == 503) response.headers.emplace_back("retry-after", "1");
   return response;
 }
 

@@ -22,6 +22,10 @@ TEST_CASE("functions of a model refuse NULL, and closing NULL does nothing") {
   CHECK(status(sidecall_predict_json(none, "{}", 2, &text, error())) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
   text = reinterpret_cast<sidecall_text*>(&none);
+  CHECK(status(sidecall_predict_json_within(none, "{}", 2, 1, &text, error())) ==
+        "INVALID_ARGUMENT");
+  CHECK(text == nullptr);
+  text = reinterpret_cast<sidecall_text*>(&none);
   CHECK(status(sidecall_model_verify(none, &text, error())) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
   text = reinterpret_cast<sidecall_text*>(&none);
@@ -119,6 +123,8 @@ TEST_CASE("NULL as an argument is refused") {
       sidecall_call_open_lazy(model.get(), 1, nullptr, error()),
       sidecall_predict_json(model.get(), nullptr, 2, &text, error()),
       sidecall_predict_json(model.get(), "{}", 2, nullptr, error()),
+      sidecall_predict_json_within(model.get(), nullptr, 2, -1, &text, error()),
+      sidecall_predict_json_within(model.get(), "{}", 2, -1, nullptr, error()),
       sidecall_model_verify(model.get(), nullptr, error()),
       sidecall_engine_describe(nullptr, nullptr, error()),
       sidecall_model_find(model.get(), SIDECALL_KIND_INPUT, nullptr, 1, &index, error()),

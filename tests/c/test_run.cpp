@@ -406,3 +406,22 @@ TEST_CASE("predict_json uses the timeout of the model") {
   CHECK((answer == "TIMEOUT" || answer == "OK"));  // a run that completes late succeeds
   sidecall_text_close(text);
 }
+
+TEST_CASE("predict_json_within has a deadline of its own") {
+  sidecall::Options options;
+  options.timeout_ns = 1;
+  const Model model(test_paths::model("matrix.onnx"), options);
+  const std::string record = R"({"c":true,"d":1})";
+  const auto predict = [&](int64_t timeout_ns) {
+    sidecall_text* text = nullptr;
+    const std::string answer = status(sidecall_predict_json_within(
+        model.get(), record.data(), record.size(), timeout_ns, &text, error()));
+    CHECK((text != nullptr) == (answer == "OK"));
+    sidecall_text_close(text);
+    return answer;
+  };
+  CHECK(predict(-1) == "OK");
+  CHECK(predict(INT64_C(60) * 1000 * 1000 * 1000) == "OK");
+  CHECK(predict(0) == "INVALID_ARGUMENT");
+  CHECK(predict(-2) == "INVALID_ARGUMENT");
+}

@@ -18,6 +18,7 @@ NATIVE = [
     "types",
     "serve",
     "status",
+    "lambda",
     "doctor",
     "completion",
     "man",
@@ -34,6 +35,7 @@ diff        show whether a new model would break the callers of the old one
 types       write the types of a model as TypeScript or Python
 serve       serve a model to other processes of this host
 status      show the state and the counters of a server
+lambda      answer the events of a function of AWS Lambda
 export      export a pipeline as a model file (uses Python)
 check       show which steps of a pipeline can be exported (uses Python)
 compare     compare a model file with its original on rows (uses Python)

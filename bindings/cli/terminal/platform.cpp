@@ -1,5 +1,4 @@
-// Processes, signals and descriptors; see platform.hpp. Only executable_folder() is specific to
-// Linux.
+// Processes, signals and descriptors; see platform.hpp. Only executable() is specific to Linux.
 #include "platform.hpp"
 
 #include <fcntl.h>
@@ -45,12 +44,16 @@ std::string read_to_end(int fd) {
 
 }  // namespace
 
-std::string executable_folder() {
+std::string executable() {
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
   if (length <= 0 || static_cast<size_t>(length) == sizeof path) return "";
-  const std::string executable(path, static_cast<size_t>(length));
-  return executable.substr(0, executable.rfind('/'));
+  return {path, static_cast<size_t>(length)};
+}
+
+std::string executable_folder() {
+  const std::string path = executable();
+  return path.substr(0, path.rfind('/'));
 }
 
 void raise_descriptor_limit() {

@@ -8,8 +8,9 @@
 
 namespace sidecall::cli {
 
-// Returns the folder of the running command, with symbolic links resolved, or "" if the system
-// cannot tell.
+// Return the path of the running command and its folder, with symbolic links resolved, or "" if the
+// system cannot tell.
+std::string executable();
 std::string executable_folder();
 
 // Raises the soft limit of open descriptors to the hard limit: a server has two descriptors for

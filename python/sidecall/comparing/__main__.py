@@ -11,15 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecall import errors
-from sidecall.exporting.__main__ import (
-    BAD_INPUT,
-    BAD_MODEL,
-    ENVIRONMENT,
-    OK,
-    USAGE,
-    Parser,
-    dtype_of,
-)
+from sidecall._command_line import BAD_INPUT, BAD_MODEL, ENVIRONMENT, OK, USAGE, Parser
+from sidecall.exporting.__main__ import dtype_of
 from sidecall.exporting.errors import DataError, ModelError
 from sidecall.exporting.files import InputError, load_model
 

@@ -8,19 +8,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from sidecall._command_line import BAD_INPUT, BAD_MODEL, ENVIRONMENT, OK, USAGE, Parser
 
 from .errors import DataError, ExportError, FileError, ModelError, StepError
 from .files import InputError, existing, load_data, load_model
-
-# Exit codes, the same for every command of sidecall. 1 also means that the answer is "no".
-OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -85,7 +85,7 @@ pub const SIDECALL_INTERNAL: i32 = 99;
 pub const SIDECALL_VERSION_MAJOR: i32 = 0;
 pub const SIDECALL_VERSION_MINOR: i32 = 1;
 pub const SIDECALL_VERSION_PATCH: i32 = 0;
-pub const SIDECALL_ABI_VERSION: i32 = 8;
+pub const SIDECALL_ABI_VERSION: i32 = 9;
 pub const SIDECALL_VALUE_INSTANT: i32 = 6;
 pub const SIDECALL_VALUE_EPOCH: i32 = 7;
 pub const SIDECALL_VALUE_INVALID: i32 = 8;
@@ -599,6 +599,14 @@ extern "C" {
         model: *const sidecall_model,
         json: *const ::core::ffi::c_char,
         length: usize,
+        out: *mut *mut sidecall_text,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_predict_json_within(
+        model: *const sidecall_model,
+        json: *const ::core::ffi::c_char,
+        length: usize,
+        timeout_ns: i64,
         out: *mut *mut sidecall_text,
         err: *mut sidecall_error,
     ) -> sidecall_status;

@@ -1,0 +1,203 @@
+"""`sidecall lambda --zip`: writes the zip file of a function of AWS Lambda, for provided.al2023.
+
+The native command runs `python -m sidecall.lambda_zip`; docs/lambda.md is the guide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import sidecall
+from sidecall import errors
+from sidecall._command_line import BAD_MODEL, ENVIRONMENT, OK, Parser
+
+Engine = Literal["auto", "native", "onnxruntime"]
+# What Lambda starts.
+BOOTSTRAP = "bootstrap"
+# The C library of Amazon Linux 2023.
+GLIBC = (2, 34)
+# What a function may have, unzipped: 250 MB.
+MAX_BYTES = 250 << 20
+
+
+class LambdaZipError(Exception):
+    """The zip file cannot be written, or its function would not start."""
+
+
+def write_zip(
+    model: str,
+    path: Path,
+    *,
+    bootstrap: Path,
+    engine: Engine = "auto",
+    onnxruntime: str | None = None,
+) -> list[Path]:
+    """Writes a zip file with everything that a function needs to answer with this model.
+
+    These are the native command as `bootstrap`, the model, the files that hold its weights if it
+    has such files, and ONNX Runtime if the model needs it. The golden rows run once with nothing
+    but these files, before the zip file gets its name. The same files give the same bytes.
+
+    bootstrap    the native command. It must run on Amazon Linux 2023, as that of the wheel does
+    engine       as for sidecall.open
+    onnxruntime  the library to pack if the model needs one, as for sidecall.open
+
+    Returns the files, relative to the folder of the function. Raises LambdaZipError and the errors
+    of sidecall.open.
+    """
+    source = Path(model)
+    opened = sidecall.open(model, engine=engine, onnxruntime=onnxruntime)
+    library = None
+    if opened.engine.startswith("onnxruntime"):
+        library = Path(sidecall.engine(onnxruntime)["path"])
+    _require_runs_there(bootstrap)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(bootstrap, folder / BOOTSTRAP)
+        for file in [Path(source.name), *_weights(source)]:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.parent / file, folder / file)
+        if library is not None:
+            shutil.copyfile(library, folder / "libonnxruntime.so")
+        _verify(folder, source.name, engine)
+        return _pack(folder, path)
+
+
+def _require_runs_there(program: Path) -> None:
+    """Raises unless the program needs no more than Amazon Linux 2023 has."""
+    content = program.read_bytes()
+    versions = re.findall(rb"GLIBC_(\d+)\.(\d+)", content)
+    newest = max(((int(major), int(minor)) for major, minor in versions), default=(0, 0))
+    problem = ""
+    if newest > GLIBC:
+        problem = f"needs glibc {newest[0]}.{newest[1]}"
+    elif b"libstdc++.so" in content:
+        problem = "needs libstdc++"
+    if problem:
+        raise LambdaZipError(
+            f"{program}: expected a command that runs with glibc {GLIBC[0]}.{GLIBC[1]} alone, got "
+            f"one that {problem}: use the command of sidecall's wheel"
+        )
+
+
+def _weights(model: Path) -> list[Path]:
+    """The files that hold weights of the model, relative to its folder."""
+    if b"location" not in model.read_bytes():
+        return []
+    try:
+        import onnx
+        from onnx.external_data_helper import _get_all_tensors, uses_external_data
+    except ImportError:
+        return []  # if there are such files, the function does not open its model: see _verify
+    tensors = _get_all_tensors(onnx.load(os.fspath(model), load_external_data=False))
+    names = (
+        entry.value
+        for tensor in tensors
+        if uses_external_data(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    return [Path(name) for name in sorted(set(names))]
+
+
+def _verify(folder: Path, model: str, engine: Engine) -> None:
+    """Opens the model, which runs its golden rows, with the files of the function alone."""
+    done = subprocess.run(
+        ["sidecall", "predict", "--engine", engine, "--from", "jsonl", model],
+        executable=folder / BOOTSTRAP,
+        cwd=folder,
+        env={},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != OK:
+        raise LambdaZipError(
+            f"{model}: expected golden rows that pass in the folder of the function, got: "
+            f"{done.stderr.strip()}"
+        )
+
+
+def _pack(folder: Path, path: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    num_bytes = sum(file.stat().st_size for file in files)
+    if num_bytes > MAX_BYTES:
+        raise LambdaZipError(
+            f"{path}: expected files of at most {MAX_BYTES} bytes, which is Lambda's limit, got "
+            f"{num_bytes}: use a container image"
+        )
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with zipfile.ZipFile(partial, "w") as target:
+            for file in files:
+                _add(target, file, file.relative_to(folder))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return [file.relative_to(folder) for file in files]
+
+
+def _add(target: zipfile.ZipFile, file: Path, name: Path) -> None:
+    """Adds a file with fixed metadata: a time stamp or the umask would change the bytes."""
+    entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3  # Unix, so that the mode counts
+    entry.external_attr = (0o100755 if name.name == BOOTSTRAP else 0o100644) << 16
+    target.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    options = _parser().parse_args(arguments)
+    try:
+        files = write_zip(
+            options.model,
+            options.zip,
+            bootstrap=options.bootstrap,
+            engine=options.engine,
+            onnxruntime=options.onnxruntime,
+        )
+    except errors.Error as error:
+        return _fail(BAD_MODEL if error.family in (20, 30) else ENVIRONMENT, error)
+    except (LambdaZipError, OSError) as error:
+        return _fail(ENVIRONMENT, error)
+    query = "" if options.engine == "auto" else f"?engine={options.engine}"
+    print(
+        f"{options.zip}: {options.zip.stat().st_size / 1e6:.1f} MB: {', '.join(map(str, files))}\n"
+        f"runtime provided.al2023, architecture {platform.machine().replace('aarch64', 'arm64')}, "
+        f"handler {Path(options.model).name}{query}"
+    )
+    return OK
+
+
+def _fail(code: int, error: object) -> int:
+    print(f"sidecall lambda: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="sidecall", description="Zip files for AWS Lambda.")
+    commands = parser.add_subparsers(required=True, metavar="lambda", parser_class=Parser)
+    command = commands.add_parser("lambda", prog="sidecall lambda")
+    command.add_argument("model", help="an .onnx file")
+    command.add_argument("--zip", type=Path, required=True, help="the zip file to write")
+    command.add_argument("--bootstrap", type=Path, required=True, help="the native command")
+    command.add_argument("--engine", choices=get_args(Engine), default="auto")
+    command.add_argument("--onnxruntime", metavar="PATH")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

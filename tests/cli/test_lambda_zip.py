@@ -1,0 +1,146 @@
+"""sidecall lambda --zip: a zip file that holds all that a function needs, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import zipfile
+from pathlib import Path
+
+import models
+import pytest
+from sidecall import errors, lambda_zip
+
+
+@pytest.fixture
+def bootstrap(monkeypatch, command_path, tmp_path_factory) -> Path:
+    """Takes the place of the command of the wheel, and calls that of this build."""
+    monkeypatch.setattr(lambda_zip, "_require_runs_there", lambda _: None)
+    script = tmp_path_factory.mktemp("command") / "sidecall"
+    script.write_text(f'#!/bin/sh\nexec {command_path} "$@"\n')
+    script.chmod(0o700)
+    return script
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def unpacked(path: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(path) as source:
+        assert source.testzip() is None
+        for entry in source.infolist():
+            source.extract(entry, folder)
+            (folder / entry.filename).chmod(entry.external_attr >> 16 & 0o777)
+    return folder
+
+
+def write(folder: Path, bootstrap: Path, model: str = "jobs.onnx", **options) -> list[str]:
+    files = lambda_zip.write_zip(
+        str(folder / model), folder / "function.zip", bootstrap=bootstrap, **options
+    )
+    return [file.as_posix() for file in files]
+
+
+def test_a_zip_file_has_the_command_and_the_model(jobs, tmp_path, bootstrap):
+    assert write(tmp_path, bootstrap, engine="native") == ["bootstrap", "jobs.onnx"]
+    folder = unpacked(tmp_path / "function.zip", tmp_path / "task")
+    assert names_in(folder) == ["bootstrap", "jobs.onnx"]
+    assert stat.S_IMODE((folder / "bootstrap").stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "jobs.onnx").stat().st_mode) == 0o644
+    for name, source in [("bootstrap", bootstrap), ("jobs.onnx", tmp_path / jobs)]:
+        assert (folder / name).read_bytes() == source.read_bytes()
+    assert names_in(tmp_path) == ["function.zip", "jobs.onnx", "task"]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("bootstrap")
+def test_a_model_that_needs_onnxruntime_brings_it(jobs, tmp_path, command_path):
+    # The command itself, which looks for the library in its own folder.
+    files = write(tmp_path, Path(command_path), engine="onnxruntime")
+    assert files == ["bootstrap", "jobs.onnx", "libonnxruntime.so"]
+
+
+def test_the_same_files_give_the_same_bytes(jobs, tmp_path, bootstrap):
+    write(tmp_path, bootstrap, engine="native")
+    first = (tmp_path / "function.zip").read_bytes()
+    os.utime(tmp_path / jobs, (0, 0))
+    (tmp_path / jobs).chmod(0o600)
+    write(tmp_path, bootstrap, engine="native")
+    assert (tmp_path / "function.zip").read_bytes() == first
+
+
+def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
+    import onnx
+
+    models.classifier(tmp_path / "inside.onnx")
+    model = onnx.load(tmp_path / "inside.onnx")
+    onnx.save(
+        model,
+        tmp_path / "jobs.onnx",
+        save_as_external_data=True,
+        location="jobs.weights",
+        size_threshold=0,
+    )
+    files = write(tmp_path, bootstrap, engine="native")
+    assert files == ["bootstrap", "jobs.onnx", "jobs.weights"]
+
+
+def test_a_command_for_another_system_is_refused(jobs, tmp_path, command_path):
+    for content, problem in [
+        (b"GLIBC_2.28\0GLIBC_2.35", "needs glibc 2.35"),
+        (b"libstdc++.so.6", "needs libstdc++"),
+    ]:
+        (tmp_path / "command").write_bytes(content)
+        with pytest.raises(lambda_zip.LambdaZipError, match=problem):
+            write(tmp_path, tmp_path / "command")
+    assert not (tmp_path / "function.zip").exists()
+
+
+def test_a_function_that_would_not_open_its_model_gives_no_zip_file(jobs, tmp_path, bootstrap):
+    failing = tmp_path / "failing"
+    failing.write_text("#!/bin/sh\necho sidecall: out of luck >&2\nexit 4\n")
+    failing.chmod(0o755)
+    with pytest.raises(lambda_zip.LambdaZipError, match=r"got: sidecall: out of luck$"):
+        write(tmp_path, failing)
+    assert not (tmp_path / "function.zip").exists()
+
+
+def test_a_function_that_is_too_large_gives_no_zip_file(jobs, tmp_path, bootstrap, monkeypatch):
+    monkeypatch.setattr(lambda_zip, "MAX_BYTES", 1000)
+    with pytest.raises(lambda_zip.LambdaZipError, match="expected files of at most 1000 bytes"):
+        write(tmp_path, bootstrap)
+    assert names_in(tmp_path) == ["jobs.onnx"]
+
+
+def test_a_model_that_does_not_open_gives_no_zip_file(tmp_path, bootstrap):
+    with pytest.raises(errors.FileNotFound):
+        write(tmp_path, bootstrap, "none.onnx")
+
+
+@pytest.fixture
+def with_package(sidecall):
+    """The command, where it finds the Python of this test."""
+    sidecall.env["SIDECALL_PYTHON"] = sys.executable
+    return sidecall
+
+
+def test_the_command_hands_the_zip_file_over_to_python(with_package, jobs, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    done = with_package("lambda", jobs, "--zip", "other/function.zip", "--engine", "native")
+    if done.code == 0:  # the command of this build runs on Amazon Linux 2023
+        assert done.lines()[1].endswith("handler jobs.onnx?engine=native")
+        assert names_in(folder) == ["function.zip"]
+    else:
+        assert done.code == 4
+        assert "expected a command that runs with glibc 2.34 alone, got one that needs" in done.err
+        assert names_in(folder) == []
+
+
+def test_a_zip_file_of_a_missing_model_is_an_error(with_package, tmp_path):
+    done = with_package("lambda", "none.onnx", "--zip", "function.zip")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("sidecall lambda: ")
+    assert "none.onnx" in done.err
