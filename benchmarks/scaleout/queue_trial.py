@@ -1,0 +1,270 @@
+"""Messages with known outcomes, sent through a broker and a consumer of examples/queue.
+
+Used by queues.py and by tests/examples/test_queue.py.
+"""
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sidecall
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE.parent / "network"), str(ROOT / "examples/queue")]
+
+from approaches.kafka import start_tansu
+from approaches.rabbitmq import start_rabbitmq
+from host import Host
+from queue_kill import STEPS
+
+MODEL = ROOT / "tests/vectors/models/matrix.onnx"
+PATIENCE_S = 120
+# Bodies that cannot be scored, with their errors.
+POISON = (
+    (b"\xffnot JSON", "INVALID_JSON"),
+    (b"", "INVALID_JSON"),
+    (b"[1, 2]", "INVALID_JSON"),
+    (b'{"a": NaN, "b": 2, "c": true, "d": 0.5}', "INVALID_JSON"),
+    (b'{"a": 1, "a": 1, "b": 2, "c": true, "d": 0.5}', "INVALID_JSON"),
+    (b"[" * 100_000, "INVALID_JSON"),
+    (b'{"a": 1, "b": 2, "c": true}', "MISSING_VALUE"),
+    (b'{"a": "1", "b": 2, "c": true, "d": 0.5}', "DTYPE_MISMATCH"),
+    (b'{"a": 1, "b": 2, "c": true, "d": 0.5, "e": 6}', "UNKNOWN_NAME"),
+    (b'{"a": 1e300, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    body: bytes
+    answer: dict | None  # None if the message cannot be scored
+    code: str | None = None
+
+
+def make_messages(number: int, seed: int, poison_share: float = 0.02) -> list[Sent]:
+    """Messages whose expected answers come from single calls in this process."""
+    draw, made = random.Random(seed), []
+    with sidecall.open(MODEL) as model:
+        for _ in range(number):
+            if draw.random() < poison_share:
+                body, code = draw.choice(POISON)
+                made.append(Sent(body, None, code))
+                continue
+            record = {
+                "a": draw.randrange(1000),
+                "b": draw.randrange(1000),
+                "c": draw.random() < 0.5,
+                "d": draw.randrange(1000) / 8,
+            }
+            made.append(Sent(json.dumps(record).encode(), model.predict(record)))
+    return made
+
+
+class RabbitMqTrial:
+    """A queue of a broker of its own."""
+
+    name, consumer = "RabbitMQ", "rabbitmq_consumer"
+    steps = tuple(step for step in STEPS if step != "produce")
+
+    def __init__(self, host: Host) -> None:
+        import pika
+
+        self._pika = pika
+        self._url = f"amqp://guest:guest@127.0.0.1:{start_rabbitmq(host)}/%2F"
+        self._connection = pika.BlockingConnection(
+            pika.URLParameters(f"{self._url}?heartbeat=0")  # this program may be busy for long
+        )
+        self._channel = self._connection.channel()
+        self._channel.queue_declare("trial", durable=True)
+        self._channel.tx_select()
+        self._number = 0
+        self.arguments = ["--url", self._url, "--queue", "trial"]
+
+    def send(self, bodies: list[bytes], with_id: bool = True) -> list[str]:
+        """Sends messages; returns their ids."""
+        ids = []
+        for body in bodies:
+            ids.append(f"m{self._number}")
+            self._number += 1
+            properties = self._pika.BasicProperties(
+                message_id=ids[-1] if with_id else None, delivery_mode=2
+            )
+            self._channel.basic_publish("", "trial", body, properties)
+        self._channel.tx_commit()
+        return ids
+
+    def dead_letters(self) -> list[tuple[str, bytes, str]]:
+        """Takes all dead letters: id, body and code of the error."""
+        self._channel.queue_declare("trial.dead", durable=True)
+        found = []
+        while True:
+            method, properties, body = self._channel.basic_get("trial.dead", auto_ack=True)
+            if method is None:
+                return found
+            found.append((properties.message_id, body, properties.headers["error-code"]))
+
+    def unsettled(self, _database: Path) -> int:
+        """The messages that the broker still holds, when no consumer runs."""
+        return self._channel.queue_declare("trial", passive=True).method.message_count
+
+
+class KafkaTrial:
+    """A topic of a broker of its own."""
+
+    name, consumer = "Kafka protocol (Tansu)", "kafka_consumer"
+    steps = tuple(step for step in STEPS if step != "basic_ack")
+
+    def __init__(self, host: Host) -> None:
+        from confluent_kafka import Producer
+
+        self._bootstrap = start_tansu(host, ["trial", "trial.dead"])
+        self._producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})
+        self._number = 0
+        self.arguments = ["--brokers", self._bootstrap, "--topic", "trial"]
+
+    def send(self, bodies: list[bytes]) -> list[str]:
+        """Sends messages; returns their ids."""
+        offsets: list[int] = []
+        for body in bodies:
+            self._producer.produce(
+                "trial", body, partition=0, on_delivery=lambda _, one: offsets.append(one.offset())
+            )
+        if self._producer.flush(PATIENCE_S) or offsets != sorted(set(offsets)):
+            raise RuntimeError("kafka: expected each message to be stored once and in order")
+        return [f"trial/0/{offset}" for offset in offsets]
+
+    def dead_letters(self) -> list[tuple[str, bytes, str]]:
+        """Reads all dead letters: id, body and code of the error."""
+        found = []
+        for one in self._read("trial.dead", 0):
+            headers = {key: value.decode() for key, value in one.headers()}
+            identity = f"trial/0/{headers['source-offset']}"
+            found.append((identity, one.value() or b"", headers["error-code"]))
+        return found
+
+    def unsettled(self, database: Path) -> int:
+        """The messages after the position of the results."""
+        query = "SELECT next FROM positions WHERE id = 'trial/0'"
+        return len(self._read("trial", sqlite3.connect(database).execute(query).fetchone()[0]))
+
+    def _read(self, topic: str, begin: int) -> list:
+        from kafka_consumer import read_to_end
+
+        return list(read_to_end(self._bootstrap, topic, 0, begin))
+
+
+TRIALS: tuple[Callable[[Host], "RabbitMqTrial | KafkaTrial"], ...] = (RabbitMqTrial, KafkaTrial)
+
+
+class Consumer:
+    """A process of a consumer, which may kill itself (queue_kill.py)."""
+
+    def __init__(
+        self,
+        trial: RabbitMqTrial | KafkaTrial,
+        folder: Path,
+        step: str = "never",
+        nth: int = 1,
+        model: str = str(MODEL),
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self.log, self.errors = folder / "received", folder / "errors"
+        self.log.touch()
+        command = [sys.executable, str(HERE / "queue_kill.py"), step, str(nth), str(self.log)]
+        command += [trial.consumer, "--model", model, "--results", str(folder / "results.db")]
+        with self.errors.open("ab") as file:
+            self.process = subprocess.Popen(
+                [*command, *trial.arguments, *options],
+                stdin=subprocess.DEVNULL,
+                stderr=file,
+                env=os.environ | {"SIDECALL_ENGINE": "native"},
+            )
+
+    def wait(self) -> int:
+        """The exit code; -9 after SIGKILL."""
+        return self.process.wait(PATIENCE_S)
+
+    def stop(self) -> int:
+        """Sends SIGTERM; returns the exit code."""
+        self.process.terminate()
+        return self.wait()
+
+    def __enter__(self) -> "Consumer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def settled(database: Path) -> int:
+    """The messages that have an outcome."""
+    if not database.exists():
+        return 0
+    try:
+        query = "SELECT count(*) FROM outcomes"
+        return sqlite3.connect(database, timeout=60).execute(query).fetchone()[0]
+    except sqlite3.OperationalError:  # the table does not exist yet
+        return 0
+
+
+def wait_for(condition: Callable[[], bool], what: str, consumer: Consumer | None = None) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        if consumer and consumer.process.poll() is not None:
+            raise RuntimeError(f"the consumer ended: {consumer.errors.read_text()[-2000:]}")
+        if time.monotonic() > until:
+            raise RuntimeError(f"expected {what} within {PATIENCE_S} s")
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run did to the messages, counted for results and dead letters together."""
+
+    lost: int
+    doubled: int
+    wrong: int
+    redelivered: int  # received more than once, which is right
+
+
+def judge(
+    trial: RabbitMqTrial | KafkaTrial, folder: Path, sent: dict[str, Sent]
+) -> tuple[Verdict, list[str]]:
+    """Compares the results and the dead letters with what was sent, when no consumer runs.
+
+    Also returns a sentence about each message that is not as it should be.
+    """
+    database = sqlite3.connect(folder / "results.db")
+    outcomes = {i: rest for i, *rest in database.execute("SELECT id, answer, code FROM outcomes")}
+    letters = Counter(trial.dead_letters())
+    lost, doubled, wrong = [], [], []
+    for identity, message in sent.items():
+        found = outcomes.pop(identity, None)
+        letter = identity, message.body, message.code
+        if found is None or (message.code and letter not in letters):
+            lost.append(f"lost: {identity}")
+        elif not fits(message, *found):
+            wrong.append(f"wrong: {identity}: expected {message}, got {found}")
+        if letters[letter] > 1:
+            doubled.append(f"doubled: {identity}: {letters[letter]} dead letters")
+        letters.pop(letter, None)
+    # What is left was not sent, or is not what was sent.
+    wrong += [f"wrong: {one}" for one in [*outcomes, *letters]]
+    received = Counter((folder / "received").read_text().split())
+    redelivered = sum(count > 1 for count in received.values())
+    verdict = Verdict(len(lost), len(doubled), len(wrong), redelivered)
+    return verdict, lost + doubled + wrong
+
+
+def fits(message: Sent, answer: str | None, code: str | None) -> bool:
+    return code == message.code and (answer and json.loads(answer)) == message.answer
