@@ -14,18 +14,20 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sidecall
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent / "network"), str(ROOT / "examples/queue")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "network"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/queue"))
 
-from approaches.kafka import start_tansu
+from approaches.kafka import create_topic, start_tansu
 from approaches.rabbitmq import start_rabbitmq
 from host import Host
 from queue_kill import STEPS
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 MODEL = ROOT / "tests/vectors/models/matrix.onnx"
 PATIENCE_S = 120
 # Bodies that cannot be scored, with their errors.
@@ -36,9 +38,13 @@ POISON = (
     (b'{"a": NaN, "b": 2, "c": true, "d": 0.5}', "INVALID_JSON"),
     (b'{"a": 1, "a": 1, "b": 2, "c": true, "d": 0.5}', "INVALID_JSON"),
     (b"[" * 100_000, "INVALID_JSON"),
+    (b"{}", "MISSING_VALUE"),
     (b'{"a": 1, "b": 2, "c": true}', "MISSING_VALUE"),
     (b'{"a": "1", "b": 2, "c": true, "d": 0.5}', "DTYPE_MISMATCH"),
     (b'{"a": 1, "b": 2, "c": true, "d": 0.5, "e": 6}', "UNKNOWN_NAME"),
+    (b'{"a": 1, "b": 2, "c": true, "d": 0.5, "\\ud800": 6}', "UNKNOWN_NAME"),
+    (json.dumps({f"k{i}": i for i in range(2000)}).encode(), "UNKNOWN_NAME"),
+    (b'{"a": [], "b": {}, "c": true, "d": 0.5}', "DTYPE_MISMATCH"),
     (b'{"a": 1e300, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
 )
 
@@ -70,99 +76,114 @@ def make_messages(number: int, seed: int, poison_share: float = 0.02) -> list[Se
 
 
 class RabbitMqTrial:
-    """A queue of a broker of its own."""
+    """A queue of a RabbitMQ broker."""
 
     name, consumer = "RabbitMQ", "rabbitmq_consumer"
     steps = tuple(step for step in STEPS if step != "produce")
 
-    def __init__(self, host: Host) -> None:
+    @staticmethod
+    def start(host: Host) -> str:
+        """Starts a broker; returns its address."""
+        return f"amqp://guest:guest@127.0.0.1:{start_rabbitmq(host)}/%2F"
+
+    def __init__(self, host: Host, address: str, queue: str) -> None:
         import pika
 
-        self._pika = pika
-        self._url = f"amqp://guest:guest@127.0.0.1:{start_rabbitmq(host)}/%2F"
-        self._connection = pika.BlockingConnection(
-            pika.URLParameters(f"{self._url}?heartbeat=0")  # this program may be busy for long
+        self._pika, self._queue = pika, queue
+        self.connection = pika.BlockingConnection(
+            pika.URLParameters(f"{address}?heartbeat=0")  # this program may be busy for long
         )
-        self._channel = self._connection.channel()
-        self._channel.queue_declare("trial", durable=True)
+        self._channel = self.connection.channel()
+        self._channel.queue_declare(queue, durable=True)
         self._channel.tx_select()
         self._number = 0
-        self.arguments = ["--url", self._url, "--queue", "trial"]
+        self.arguments = ["--url", address, "--queue", queue]
 
-    def send(self, bodies: list[bytes], with_id: bool = True) -> list[str]:
+    def send(self, bodies: list[bytes]) -> list[str]:
         """Sends messages; returns their ids."""
-        ids = []
-        for body in bodies:
-            ids.append(f"m{self._number}")
-            self._number += 1
-            properties = self._pika.BasicProperties(
-                message_id=ids[-1] if with_id else None, delivery_mode=2
-            )
-            self._channel.basic_publish("", "trial", body, properties)
+        ids = [f"m{self._number + i}" for i in range(len(bodies))]
+        self._number += len(bodies)
+        for identity, body in zip(ids, bodies, strict=True):
+            self.send_one(identity, body)
         self._channel.tx_commit()
         return ids
 
+    def send_one(self, identity: str | bytes | None, body: bytes) -> None:
+        """Sends a message with any id, together with those that `send` sends next."""
+        properties = self._pika.BasicProperties(message_id=identity, delivery_mode=2)
+        self._channel.basic_publish("", self._queue, body, properties)
+
     def dead_letters(self) -> list[tuple[str, bytes, str]]:
         """Takes all dead letters: id, body and code of the error."""
-        self._channel.queue_declare("trial.dead", durable=True)
+        self._channel.queue_declare(f"{self._queue}.dead", durable=True)
         found = []
         while True:
-            method, properties, body = self._channel.basic_get("trial.dead", auto_ack=True)
+            method, properties, body = self._channel.basic_get(f"{self._queue}.dead", auto_ack=True)
             if method is None:
                 return found
             found.append((properties.message_id, body, properties.headers["error-code"]))
 
     def unsettled(self, _database: Path) -> int:
         """The messages that the broker still holds, when no consumer runs."""
-        return self._channel.queue_declare("trial", passive=True).method.message_count
+        return self._channel.queue_declare(self._queue, passive=True).method.message_count
 
 
 class KafkaTrial:
-    """A topic of a broker of its own."""
+    """A topic of a broker for the Kafka protocol."""
 
     name, consumer = "Kafka protocol (Tansu)", "kafka_consumer"
     steps = tuple(step for step in STEPS if step != "basic_ack")
 
-    def __init__(self, host: Host) -> None:
+    @staticmethod
+    def start(host: Host) -> str:
+        """Starts a broker; returns its address."""
+        return start_tansu(host)
+
+    def __init__(self, host: Host, address: str, topic: str) -> None:
         from confluent_kafka import Producer
 
-        self._bootstrap = start_tansu(host, ["trial", "trial.dead"])
-        self._producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})
-        self._number = 0
-        self.arguments = ["--brokers", self._bootstrap, "--topic", "trial"]
+        for name in (topic, f"{topic}.dead"):
+            create_topic(host, address, name)
+        self._address, self._topic = address, topic
+        self._producer = Producer({"bootstrap.servers": address, "acks": "all"})
+        self.arguments = ["--brokers", address, "--topic", topic]
 
     def send(self, bodies: list[bytes]) -> list[str]:
         """Sends messages; returns their ids."""
         offsets: list[int] = []
+
+        def note(_error: object, one: Any) -> None:
+            offsets.append(one.offset())
+
         for body in bodies:
-            self._producer.produce(
-                "trial", body, partition=0, on_delivery=lambda _, one: offsets.append(one.offset())
-            )
+            self._producer.produce(self._topic, body, partition=0, on_delivery=note)
         if self._producer.flush(PATIENCE_S) or offsets != sorted(set(offsets)):
             raise RuntimeError("kafka: expected each message to be stored once and in order")
-        return [f"trial/0/{offset}" for offset in offsets]
+        return [f"{self._topic}/0/{offset}" for offset in offsets]
 
     def dead_letters(self) -> list[tuple[str, bytes, str]]:
         """Reads all dead letters: id, body and code of the error."""
         found = []
-        for one in self._read("trial.dead", 0):
+        for one in self._read(f"{self._topic}.dead", 0):
             headers = {key: value.decode() for key, value in one.headers()}
-            identity = f"trial/0/{headers['source-offset']}"
+            identity = f"{self._topic}/0/{headers['source-offset']}"
             found.append((identity, one.value() or b"", headers["error-code"]))
         return found
 
     def unsettled(self, database: Path) -> int:
         """The messages after the position of the results."""
-        query = "SELECT next FROM positions WHERE id = 'trial/0'"
-        return len(self._read("trial", sqlite3.connect(database).execute(query).fetchone()[0]))
+        query = "SELECT next FROM positions WHERE id = ?"
+        rows = sqlite3.connect(database).execute(query, [f"{self._topic}/0"])
+        return len(self._read(self._topic, rows.fetchone()[0]))
 
     def _read(self, topic: str, begin: int) -> list:
         from kafka_consumer import read_to_end
 
-        return list(read_to_end(self._bootstrap, topic, 0, begin))
+        return list(read_to_end(self._address, topic, 0, begin))
 
 
-TRIALS: tuple[Callable[[Host], "RabbitMqTrial | KafkaTrial"], ...] = (RabbitMqTrial, KafkaTrial)
+Trial = RabbitMqTrial | KafkaTrial
+TRIALS = (RabbitMqTrial, KafkaTrial)
 
 
 class Consumer:
@@ -170,7 +191,7 @@ class Consumer:
 
     def __init__(
         self,
-        trial: RabbitMqTrial | KafkaTrial,
+        trial: Trial,
         folder: Path,
         step: str = "never",
         nth: int = 1,
@@ -237,9 +258,7 @@ class Verdict:
     redelivered: int  # received more than once, which is right
 
 
-def judge(
-    trial: RabbitMqTrial | KafkaTrial, folder: Path, sent: dict[str, Sent]
-) -> tuple[Verdict, list[str]]:
+def judge(trial: Trial, folder: Path, sent: dict[str, Sent]) -> tuple[Verdict, list[str]]:
     """Compares the results and the dead letters with what was sent, when no consumer runs.
 
     Also returns a sentence about each message that is not as it should be.

@@ -9,12 +9,11 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "network"))
 
 from common import (
     Bar,
@@ -26,19 +25,17 @@ from common import (
     make_parser,
     print_table,
 )
+from host import Host, visit
 from queue_trial import (
     TRIALS,
     Consumer,
-    KafkaTrial,
-    RabbitMqTrial,
     Sent,
+    Trial,
     judge,
     make_messages,
     settled,
     wait_for,
 )
-
-from host import Host, visit
 
 BACKLOG = 1000  # messages that wait at least
 CHUNK = 200
@@ -48,7 +45,7 @@ AFTER_RECEIVE_S, AFTER_START_S = 0.3, 3  # the ranges of the random moments
 class Load:
     """Sends messages for as long as it is asked, and remembers what it sent."""
 
-    def __init__(self, trial: RabbitMqTrial | KafkaTrial, database: Path, seed: int) -> None:
+    def __init__(self, trial: Trial, database: Path, seed: int) -> None:
         self._trial, self._database, self._seed = trial, database, seed
         self.sent: dict[str, Sent] = {}
 
@@ -79,9 +76,10 @@ def kill_at_random(consumer: Consumer, load: Load, draw: random.Random) -> None:
     consumer.process.kill()
 
 
-def measure(make: Callable[[Host], RabbitMqTrial | KafkaTrial], kills: int, host: Host) -> dict:
+def measure(kind: type[Trial], kills: int, last: int, host: Host) -> dict:
+    """The row of a broker. The rate is that of the last messages, while nothing is killed."""
     folder, draw = host.folder, random.Random(kills)
-    trial = make(host)
+    trial = kind(host, kind.start(host), "trial")
     load = Load(trial, folder / "results.db", seed=kills)
     plan = list(islice((one for step in cycle(trial.steps) for one in ("random", step)), kills))
     load.send(BACKLOG)
@@ -96,7 +94,7 @@ def measure(make: Callable[[Host], RabbitMqTrial | KafkaTrial], kills: int, host
                 raise RuntimeError(f"expected a kill, got {consumer.errors.read_text()[-2000:]}")
     with Consumer(trial, folder) as consumer:
         wait_for(load.is_settled, "all outcomes", consumer)
-    load.send(10 * BACKLOG)
+    load.send(last)
     before = settled(folder / "results.db")
     with Consumer(trial, folder) as consumer:
         wait_for(lambda: settled(folder / "results.db") > before, "messages", consumer)
@@ -123,19 +121,20 @@ def measure(make: Callable[[Host], RabbitMqTrial | KafkaTrial], kills: int, host
 
 
 def main() -> int:
-    parser = make_parser(__doc__.splitlines()[0], "scaleout")
+    build = "the CMake build folder, which has the broker for the Kafka protocol in peers/"
+    parser = make_parser(__doc__.splitlines()[0], "scaleout", build)
     parser.add_argument("--kills", type=int, default=100, help="for each broker")
     options = parser.parse_args()
-    kills = 14 if options.quick else options.kills
+    kills, last = (2, BACKLOG) if options.quick else (options.kills, 10 * BACKLOG)
     rows = []
-    for make in TRIALS:
+    for kind in TRIALS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             library = find_in_package("onnxruntime", "capi/libonnxruntime.so.*")
             with visit(
                 build=options.build.resolve(), folder=folder, workloads=folder, onnxruntime=library
             ) as host:
-                rows.append(measure(make, kills, host))
+                rows.append(measure(kind, kills, last, host))
         print_table(list(rows[-1]), [[str(value) for value in rows[-1].values()]])
     report = Report("scaleout", describe_versions(["confluent-kafka", "pika"]))
     report.tables["queues"] = rows

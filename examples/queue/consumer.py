@@ -76,6 +76,9 @@ class SupersededError(Exception):
     """Another consumer has moved the same partition. This one must end."""
 
 
+FAILURES = (sidecall.Error, sqlite3.Error, SupersededError)
+
+
 class Stop:
     """Becomes true at SIGTERM or SIGINT, so that the loop can finish its batch first."""
 
@@ -171,7 +174,7 @@ class Scorer:
                 if not records:
                     return outcomes
                 answers = self._model.predict(list(records.values()))
-                scored = {i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers)}
+                scored = {i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers, strict=True)}
                 return outcomes | scored
             except sidecall.Error as error:
                 if error.family == DATA and error.faults:
@@ -203,6 +206,7 @@ class Scorer:
         self._source.pause(seconds)
 
 
+MAX_ERROR = 1000  # characters of a text; one record can have hundreds of faults
 DATA = 40  # the family of the errors about values
 # The model has taken a call, and then has not answered it.
 BREAKS = (sidecall.errors.PeerDied, sidecall.errors.Timeout)
@@ -239,7 +243,8 @@ def rejections(numbers: list[int], error: sidecall.Error) -> dict[int, Outcome]:
         i = numbers[fault.row or 0]
         before = outcomes.get(i)
         text = f"{before.error}; {fault.message}" if before else fault.message
-        outcomes[i] = Outcome(code=before.code if before else fault.code, error=text)
+        code = before.code if before else fault.code
+        outcomes[i] = Outcome(code=code, error=text[:MAX_ERROR])
     return outcomes
 
 
@@ -260,8 +265,8 @@ def settle(messages: list[Message], source: Source, scorer: Scorer, results: Res
     known = results.known([message.id for message in messages if message.id])
     # A sender may have repeated a message, so one id can be in the batch twice.
     fresh = list({m.id: m for m in messages if m.id and m.id not in known}.values())
-    nameless = [message for message in messages if not message.id]
-    scored = list(zip(fresh + nameless, scorer.score(fresh + nameless)))
+    fresh += [message for message in messages if not message.id]
+    scored = list(zip(fresh, scorer.score(fresh), strict=True))
     new = {message.id: outcome for message, outcome in scored if message.id}
     if not source.dead_letters_stay:
         again = {m.id: m for m in messages if m.id in known}.values()
@@ -279,5 +284,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--results", required=True, help="the SQLite database of the outcomes")
     add("--batch", type=int, default=100, help="the most messages that are scored at once")
     add("--timeout", type=float, default=10, help="seconds that one call of the model may take")
-    add("--attempts", type=int, default=5, help="before a message that breaks the model is rejected")
+    add(
+        "--attempts", type=int, default=5, help="before a message that breaks the model is rejected"
+    )
     return parser

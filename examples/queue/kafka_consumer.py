@@ -14,10 +14,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-import sidecall
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
-from consumer import Message, Move, Outcome, Results, SupersededError, make_parser, run
+from consumer import FAILURES, Message, Move, Outcome, Results, make_parser, run
 
 PATIENCE_S = 30  # for answers of the broker
 
@@ -41,7 +40,13 @@ class Kafka:
             }
         )
         # Each dead letter is written once and in order, whatever the network does.
-        self._producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "enable.idempotence": True,
+                "message.max.bytes": 1_000_000_000,  # the limit is the broker's
+            }
+        )
         partitions = partitions or self._partitions_of(topic)
         missing = set(partitions) - set(self._partitions_of(self._dead))
         if missing:
@@ -53,7 +58,9 @@ class Kafka:
             self._recover_dead(brokers, p, results)
             first, _ = self._range_of(topic, p)
             self._at[name(topic, p)] = results.position(name(topic, p), first)
-        self._consumer.assign([TopicPartition(topic, p, self._at[name(topic, p)]) for p in partitions])
+        self._consumer.assign(
+            [TopicPartition(topic, p, self._at[name(topic, p)]) for p in partitions]
+        )
 
     def _partitions_of(self, topic: str) -> list[int]:
         found = self._consumer.list_topics(topic, PATIENCE_S).topics[topic]
@@ -75,9 +82,11 @@ class Kafka:
         stored = after = results.position(dead, first)
         outcomes = {}
         for letter in read_to_end(brokers, self._dead, partition, max(stored, first)):
-            headers = {key: value.decode() for key, value in letter.headers()}
-            identity = name(self._topic, partition, headers["source-offset"])
-            outcomes[identity] = Outcome(code=headers["error-code"], error=headers["error"])
+            headers = dict(letter.headers())
+            identity = name(self._topic, partition, headers["source-offset"].decode())
+            outcomes[identity] = Outcome(
+                code=headers["error-code"].decode(), error=headers["error"].decode()
+            )
             after = letter.offset() + 1
         results.write(outcomes, [Move(dead, stored, after)])
         self._at[dead] = after
@@ -146,7 +155,12 @@ def name(topic: str, partition: int, *offset: object) -> str:
 def read_to_end(brokers: str, topic: str, partition: int, begin: int) -> Iterator[KafkaMessage]:
     """The messages of a partition from an offset on, without waiting for more."""
     reader = Consumer(
-        {"bootstrap.servers": brokers, "group.id": "reader", "enable.partition.eof": True}
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "reader",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+        }
     )
     reader.assign([TopicPartition(topic, partition, begin)])
     try:
@@ -177,7 +191,7 @@ def main() -> int:
         source = Kafka(options.brokers, options.topic, options.partitions, options.group, results)
         run(source, results, options)
         source.close()
-    except (KafkaException, SupersededError, ValueError, sidecall.Error) as error:
+    except (KafkaException, ValueError, *FAILURES) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0

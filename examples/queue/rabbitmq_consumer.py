@@ -12,8 +12,7 @@ import logging
 import sys
 
 import pika
-import sidecall
-from consumer import Message, Move, Outcome, Results, make_parser, run
+from consumer import FAILURES, Message, Move, Outcome, Results, make_parser, run
 from pika.exceptions import AMQPError
 
 
@@ -36,7 +35,10 @@ class RabbitMq:
         self._channel.basic_consume(queue, self._keep)
 
     def _keep(self, _channel, method, properties, body: bytes) -> None:
-        self._arrived.append(Message(properties.message_id, body, (method, properties)))
+        identity = properties.message_id
+        if not isinstance(identity, str):  # none, or bytes that are not UTF-8
+            identity = None
+        self._arrived.append(Message(identity, body, (method, properties)))
 
     def _refuse_cancel(self, _method) -> None:
         raise AMQPError("the broker has ended the consumer: is the queue deleted?")
@@ -84,7 +86,7 @@ def main() -> int:
         source = RabbitMq(options.url, options.queue, options.batch)
         run(source, Results(options.results), options)
         source.close()
-    except (AMQPError, sidecall.Error) as error:
+    except (AMQPError, *FAILURES) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
