@@ -174,7 +174,9 @@ class Scorer:
                 if not records:
                     return outcomes
                 answers = self._model.predict(list(records.values()))
-                scored = {i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers, strict=True)}
+                scored = {
+                    i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers, strict=True)
+                }
                 return outcomes | scored
             except sidecall.Error as error:
                 if error.family == DATA and error.faults:
@@ -184,6 +186,7 @@ class Scorer:
                 if self._model and (error.family == DATA or isinstance(error, BREAKS)):
                     # Perhaps one message of the batch is the reason.
                     if len(records) > 1:
+                        self._pause(delay)
                         return outcomes | self._predict_halves(records)
                     failures += 1
                     if error.family == DATA or failures == self._attempts:
@@ -208,8 +211,8 @@ class Scorer:
 
 MAX_ERROR = 1000  # characters of a text; one record can have hundreds of faults
 DATA = 40  # the family of the errors about values
-# The model has taken a call, and then has not answered it.
-BREAKS = (sidecall.errors.PeerDied, sidecall.errors.Timeout)
+# The model has taken a call and died, or was too slow, or its code raised an exception.
+BREAKS = (sidecall.errors.PeerDied, sidecall.errors.Timeout, sidecall.errors.Engine)
 
 
 def parse(message: Message) -> dict[str, Any]:
@@ -282,9 +285,18 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model", required=True, help="a file, shm:NAME, http://HOST:PORT/NAME, ...")
     add("--results", required=True, help="the SQLite database of the outcomes")
-    add("--batch", type=int, default=100, help="the most messages that are scored at once")
+    add("--batch", type=positive, default=100, help="the most messages that are scored at once")
     add("--timeout", type=float, default=10, help="seconds that one call of the model may take")
     add(
-        "--attempts", type=int, default=5, help="before a message that breaks the model is rejected"
+        "--attempts",
+        type=int,
+        default=5,
+        help="how often a message may break the model before it is a dead letter; 0: always",
     )
     return parser
+
+
+def positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)

@@ -30,6 +30,7 @@ from consumer import (  # noqa: E402
     Scorer,
     StoppedError,
     SupersededError,
+    make_parser,
     run,
     settle,
 )
@@ -227,15 +228,31 @@ def test_a_consumer_that_is_stopped_while_it_waits_settles_nothing(
     assert source.acknowledged == source.dead == source.pauses == []
 
 
-@pytest.mark.parametrize("error", [sidecall.errors.PeerDied, sidecall.errors.Timeout])
+@pytest.mark.parametrize(
+    "error", [sidecall.errors.PeerDied, sidecall.errors.Timeout, sidecall.errors.Engine]
+)
 def test_a_message_that_breaks_the_model_is_isolated_and_rejected(
     results: Results, error: type[sidecall.Error]
 ) -> None:
-    source, model = Source(), Model({5: [error("gone", retryable=True) for _ in range(20)]})
+    source, model = (
+        Source(),
+        Model(
+            {5: [error("gone", retryable=error is not sidecall.errors.Engine) for _ in range(20)]}
+        ),
+    )
     settle(numbers(8), source, scorer_of(source, model), results)
     assert codes(results, 8) == [None] * 5 + [error.code] + [None] * 2
     assert source.dead == [("m5", error.code)]
-    assert len(source.pauses) == 2  # between three attempts
+    assert source.pauses == [0.1] * 3 + [0.1, 0.2]  # three halvings, and between three attempts
+
+
+def test_a_message_is_tried_for_ever_if_no_number_of_attempts_is_set(results: Results) -> None:
+    source = Source()
+    model = Model({0: [sidecall.errors.PeerDied("gone", retryable=True)] * 20})
+    settle(numbers(1), source, scorer_of(source, model, attempts=0), results)
+    assert codes(results, 1) == [None]
+    assert len(source.pauses) == 20
+    assert max(source.pauses) == 5
 
 
 def test_a_server_that_dies_once_costs_no_message(results: Results) -> None:
@@ -251,7 +268,7 @@ def test_a_fault_that_names_no_row_is_found_by_scoring_fewer_messages(results: R
     source, model = Source(), Model({1: [sidecall.errors.ShapeMismatch("rows")] * 20})
     settle(numbers(4), source, scorer_of(source, model), results)
     assert codes(results, 4) == [None, "SHAPE_MISMATCH", None, None]
-    assert source.pauses == []
+    assert source.pauses == [0.1] * 2
 
 
 def test_an_error_that_no_waiting_cures_ends_the_consumer_and_settles_nothing(
@@ -289,3 +306,12 @@ def test_a_model_that_cannot_be_opened_ends_the_consumer_before_it_receives(
     with pytest.raises(sidecall.errors.FileNotFound, match=r"'nowhere\.onnx': no such file"):
         run(source, results, options)
     assert len(source.batches) == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_a_batch_that_is_not_positive_is_refused(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        make_parser("").parse_args(["--model", "m", "--results", "r", "--batch", value])
+    assert f"--batch: invalid positive value: '{value}'" in capsys.readouterr().err
