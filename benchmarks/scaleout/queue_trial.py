@@ -76,7 +76,7 @@ def make_messages(number: int, seed: int, poison_share: float = 0.02) -> list[Se
 
 
 class RabbitMqTrial:
-    """A queue of a RabbitMQ broker."""
+    """A quorum queue of a RabbitMQ broker."""
 
     name, consumer = "RabbitMQ", "rabbitmq_consumer"
     steps = tuple(step for step in STEPS if step != "produce")
@@ -94,7 +94,9 @@ class RabbitMqTrial:
             pika.URLParameters(f"{address}?heartbeat=0")  # this program may be busy for long
         )
         self._channel = self.connection.channel()
-        self._channel.queue_declare(queue, durable=True)
+        # By default, a quorum queue drops a message after 20 deliveries.
+        arguments = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+        self._channel.queue_declare(queue, durable=True, arguments=arguments)
         self._channel.tx_select()
         self._number = 0
         self.arguments = ["--url", address, "--queue", queue]

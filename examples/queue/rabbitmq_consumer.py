@@ -22,7 +22,7 @@ class RabbitMq:
     dead_letters_stay = False  # they are published by `acknowledge`
 
     def __init__(self, url: str, queue: str, batch: int) -> None:
-        self._dead = f"{queue}.dead"
+        self._queue, self._dead = queue, f"{queue}.dead"
         self._arrived: list[Message] = []
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
@@ -32,7 +32,7 @@ class RabbitMq:
         # The next batch arrives while one is scored.
         self._channel.basic_qos(prefetch_count=2 * batch)
         self._channel.add_on_cancel_callback(self._refuse_cancel)
-        self._channel.basic_consume(queue, self._keep)
+        self._tag = ""
 
     def _keep(self, _channel, method, properties, body: bytes) -> None:
         identity = properties.message_id
@@ -44,6 +44,10 @@ class RabbitMq:
         raise AMQPError("the broker has ended the consumer: is the queue deleted?")
 
     def receive(self, max_messages: int) -> list[Message]:
+        # Not earlier: a model that cannot be opened then costs no message one of its deliveries,
+        # which quorum queues count.
+        if not self._tag:
+            self._tag = self._channel.basic_consume(self._queue, self._keep)
         self._connection.process_data_events(time_limit=0 if self._arrived else 1)
         batch, self._arrived = self._arrived[:max_messages], self._arrived[max_messages:]
         return batch

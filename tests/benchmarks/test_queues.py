@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,11 +14,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sessions import Session
+from snippets import matches, snippets_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 sys.path.insert(0, str(ROOT / "benchmarks/network"))
 sys.path.insert(0, str(ROOT / "benchmarks/scaleout"))
+import queues  # noqa: E402
+from approaches.kafka import create_topic  # noqa: E402
 from host import Host, free_port, visit  # noqa: E402
 from queue_trial import (  # noqa: E402
     MODEL,
@@ -111,7 +116,7 @@ def test_each_kind_of_bad_message_becomes_a_dead_letter_with_its_error(
 def test_sigterm_ends_the_consumer_with_0_and_the_next_one_goes_on(
     trial: Trial, tmp_path: Path
 ) -> None:
-    sent = send(trial, make_messages(2000, seed=3))
+    sent = send(trial, make_messages(1000, seed=3))
     with Consumer(trial, tmp_path, options=SMALL) as consumer:
         wait_for(partial(has_settled, tmp_path, 1), "outcomes", consumer)
         assert consumer.stop() == 0
@@ -205,7 +210,7 @@ def freeze(consumer: Consumer, database: Path) -> None:
 def test_a_frozen_consumer_whose_partition_another_one_took_over_ends(
     trial: Trial, tmp_path: Path
 ) -> None:
-    sent = send(trial, make_messages(2000, seed=7, poison_share=0))
+    sent = send(trial, make_messages(1000, seed=7, poison_share=0))
     with Consumer(trial, tmp_path, options=SMALL) as first:
         wait_for(partial(has_settled, tmp_path, 1), "outcomes", first)
         freeze(first, tmp_path / "results.db")
@@ -217,6 +222,44 @@ def test_a_frozen_consumer_whose_partition_another_one_took_over_ends(
     said = (tmp_path / "errors").read_text()
     assert said == f"SupersededError: another consumer has moved {tmp_path.name}/0\n"
     check(trial, tmp_path, sent)
+
+
+def test_the_page_runs_word_for_word(
+    addresses: dict[type[Trial], str],
+    host: Host,
+    tmp_path: Path,
+) -> None:
+    """Only the addresses of the brokers are replaced, and nothing is installed."""
+    for kind in (RabbitMqTrial, KafkaTrial):
+        if kind not in addresses:
+            addresses[kind] = kind.start(host)
+    for topic in ("penguins", "penguins.dead"):
+        create_topic(host, addresses[KafkaTrial], topic)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "penguins.onnx").symlink_to(MODEL.with_name("penguins.onnx"))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    sessions = {
+        language: Session(language, tmp_path, os.environ | {"PATH": path})
+        for language in ("sh", "python")
+    }
+    places = {
+        "amqp://guest:guest@127.0.0.1:5672/%2F": addresses[RabbitMqTrial],
+        "127.0.0.1:9092": addresses[KafkaTrial],
+        "pip install": "true",
+    }
+    printed = ""
+    try:
+        for snippet in snippets_of(ROOT / "docs/queues.md"):
+            code = snippet.code
+            for old, new in places.items():
+                code = code.replace(old, new)
+            if snippet.language == "text":
+                assert matches(code, printed), printed
+            else:
+                printed = sessions[snippet.language].run(code, snippet.place)
+    finally:
+        for session in sessions.values():
+            session.close()
 
 
 def test_the_judge_counts_what_is_lost_doubled_and_wrong(tmp_path: Path) -> None:
@@ -253,16 +296,18 @@ def test_the_judge_counts_what_is_lost_doubled_and_wrong(tmp_path: Path) -> None
     ]
 
 
-def test_the_campaign_writes_its_table_and_its_bar(tmp_path: Path) -> None:
+def test_the_campaign_writes_its_table_and_its_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "scaleout.json"
-    command = [sys.executable, ROOT / "benchmarks/scaleout/queues.py", "--build", BUILD]
-    done = subprocess.run(
-        [*command, "--quick", "--output", output],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    text = output.read_text()
-    assert '"queue_wrong"' in text and '"queues"' in text
+    words = ["queues.py", "--build", str(BUILD), "--quick", "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(queues, "TRIALS", (KafkaTrial,))  # its broker starts faster
+    assert queues.main() == 0
+    document = json.loads(output.read_text())
+    assert document["bars"] == [{"name": "queue_wrong", "value": 0, "limit": 0, "holds": True}]
+    (row,) = document["queues"]
+    assert row["broker"] == "Kafka protocol (Tansu)"
+    assert row["kills"] == 2
+    assert row["messages"] >= 2000
+    assert (row["lost"], row["doubled"], row["wrong"]) == (0, 0, 0)
