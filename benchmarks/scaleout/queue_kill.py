@@ -22,6 +22,7 @@ STEPS = (
     "score",  # their outcomes are known
     "produce",  # dead letters are on their way to Kafka's broker
     "publish_dead",  # dead letters are published, for RabbitMQ in a transaction that is open
+    "move",  # the positions have moved, in the transaction of the results, which is open
     "insert",  # the transaction of the results is complete, except for its commit
     "write",  # the results are committed
     "basic_ack",  # RabbitMQ's broker gets an acknowledgement, in a transaction that is open
@@ -52,13 +53,14 @@ def patch(owner: Any, name: str, after: Callable[[Any, tuple], None]) -> None:
     setattr(owner, name, patched)
 
 
-def watch_shared(killer: Killer, log: Path) -> None:
+def watch_shared(killer: Killer) -> None:
     consumer = importlib.import_module("consumer")
     patch(consumer.Scorer, "score", lambda result, _: result and killer.after("score"))
     patch(consumer.Results, "write", lambda *_: killer.after("write"))
 
     class Connection(sqlite3.Connection):
         def executemany(self, *args: Any) -> sqlite3.Cursor:
+            killer.after("move")
             cursor = super().executemany(*args)
             killer.after("insert")
             return cursor
@@ -84,7 +86,7 @@ def watch_source(source: type, killer: Killer, log: Path) -> None:
 def main() -> int:
     step, nth, log, name, *arguments = sys.argv[1:]
     killer = Killer(step, int(nth))
-    watch_shared(killer, Path(log))
+    watch_shared(killer)
     module = importlib.import_module(name)
     if name == "rabbitmq_consumer":
         from pika.adapters.blocking_connection import BlockingChannel
