@@ -43,5 +43,6 @@ def start_tansu(host: Host) -> str:
 
 
 def create_topic(host: Host, bootstrap: str, topic: str) -> None:
-    """Creates a topic of one partition."""
-    host.run([program_of(host), "topic", "create", "--broker", f"tcp://{bootstrap}", topic])
+    """Creates a topic of one partition. Without the option it would have three."""
+    create = [program_of(host), "topic", "create", "--broker", f"tcp://{bootstrap}"]
+    host.run([*create, "--partitions", "1", topic])
