@@ -76,7 +76,7 @@ def make_messages(number: int, seed: int, poison_share: float = 0.02) -> list[Se
 
 
 class RabbitMqTrial:
-    """A quorum queue of a RabbitMQ broker."""
+    """A quorum queue of a RabbitMQ broker, and one for its dead letters."""
 
     name, consumer = "RabbitMQ", "rabbitmq_consumer"
     steps = tuple(step for step in STEPS if step != "produce")
@@ -96,7 +96,8 @@ class RabbitMqTrial:
         self._channel = self.connection.channel()
         # By default, a quorum queue drops a message after 20 deliveries.
         arguments = {"x-queue-type": "quorum", "x-delivery-limit": -1}
-        self._channel.queue_declare(queue, durable=True, arguments=arguments)
+        for name in (queue, f"{queue}.dead"):
+            self._channel.queue_declare(name, durable=True, arguments=arguments)
         self._channel.tx_select()
         self._number = 0
         self.arguments = ["--url", address, "--queue", queue]
@@ -117,7 +118,6 @@ class RabbitMqTrial:
 
     def dead_letters(self) -> list[tuple[str, bytes, str]]:
         """Takes all dead letters: id, body and code of the error."""
-        self._channel.queue_declare(f"{self._queue}.dead", durable=True)
         found = []
         while True:
             method, properties, body = self._channel.basic_get(f"{self._queue}.dead", auto_ack=True)

@@ -13,7 +13,7 @@ import sys
 
 import pika
 from consumer import FAILURES, Message, Move, Outcome, Results, make_parser, run
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 
 class RabbitMq:
@@ -27,12 +27,20 @@ class RabbitMq:
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
         self._channel.queue_declare(queue, passive=True)  # it must exist
+        self._make_dead()
         # Dead letters and acknowledgements take effect together, at tx_commit, or not at all.
         self._channel.tx_select()
         # The next batch arrives while one is scored.
         self._channel.basic_qos(prefetch_count=2 * batch)
         self._channel.add_on_cancel_callback(self._refuse_cancel)
         self._tag = ""
+
+    def _make_dead(self) -> None:
+        """Creates the queue of the dead letters, unless there is one, of whatever type."""
+        try:
+            self._connection.channel().queue_declare(self._dead, passive=True)
+        except ChannelClosedByBroker:
+            self._connection.channel().queue_declare(self._dead, durable=True)
 
     def _keep(self, _channel, method, properties, body: bytes) -> None:
         identity = properties.message_id
@@ -54,8 +62,8 @@ class RabbitMq:
 
     def publish_dead(self, rejected: list[tuple[Message, Outcome]]) -> None:
         if rejected:
-            # A message to a queue that does not exist would vanish.
-            self._channel.queue_declare(self._dead, durable=True)
+            # A message to a queue that does not exist would vanish, so this fails then.
+            self._channel.queue_declare(self._dead, passive=True)
         for message, outcome in rejected:
             _, properties = message.origin
             errors = {"error-code": outcome.code, "error": outcome.error}

@@ -206,6 +206,19 @@ def freeze(consumer: Consumer, database: Path) -> None:
             return connection.close()
 
 
+@for_rabbitmq
+def test_a_dead_letter_that_has_no_queue_is_not_acknowledged(trial: Trial, tmp_path: Path) -> None:
+    good = make_messages(1, seed=8, poison_share=0)
+    sent = send(trial, good)
+    with Consumer(trial, tmp_path) as consumer:
+        wait_for(partial(has_settled, tmp_path, 1), "an outcome", consumer)
+        trial.connection.channel().queue_delete(f"{tmp_path.name}.dead")
+        sent |= send(trial, [Sent(b"no", None, "INVALID_JSON")])
+        assert consumer.wait() == 1
+    assert f"no queue '{tmp_path.name}.dead'" in (tmp_path / "errors").read_text()
+    finish(trial, tmp_path, sent)  # the next process creates the queue
+
+
 @for_kafka
 def test_a_frozen_consumer_whose_partition_another_one_took_over_ends(
     trial: Trial, tmp_path: Path
