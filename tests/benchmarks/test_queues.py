@@ -275,6 +275,17 @@ def test_the_page_runs_word_for_word(
             session.close()
 
 
+def test_a_dead_letter_that_kafka_does_not_take_ends_the_consumer() -> None:
+    from confluent_kafka import KafkaException, Producer
+    from kafka_consumer import Kafka
+
+    nowhere = {"bootstrap.servers": f"127.0.0.1:{free_port()}", "message.timeout.ms": 100}
+    producer = Producer(nowhere)
+    producer.produce("q.dead", b"", on_delivery=partial(Kafka._note_delivery, None))
+    with pytest.raises(KafkaException, match="Message timed out"):
+        producer.flush(30)
+
+
 def test_the_judge_counts_what_is_lost_doubled_and_wrong(tmp_path: Path) -> None:
     class Broker:
         def dead_letters(self) -> list[tuple[str, bytes, str]]:
