@@ -389,6 +389,9 @@ bench-lambda: $(VENV)/.package $(VENV)/.bench $(BUILD)/lambda/.created package-s
 bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
 	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)
 
+bench-queues: bench-network-setup ## kill the consumers of examples/queue 100 times under load: no message may be lost or doubled
+	@$(BIN)/python benchmarks/scaleout/queues.py --build $(BUILD)
+
 rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)
 

@@ -40,7 +40,7 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *("serving", "network", "lambda", "containers", "hardening", "coverage", "engine"),
+                *("serving", "network", "queues", "lambda", "containers", "hardening", "coverage", "engine"),
             )
         ],
         "Reference": [
