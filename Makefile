@@ -155,6 +155,11 @@ $(VENV)/.torch: $(VENV)/.tests
 	@$(quietly) torch-requirements "installing PyTorch, for tests" $(install) $$($(BIN)/python tools/requirements.py torch)
 	@touch $@
 
+# Ray and Spark, for tests that run with `make test-long` only, and for benchmarks/scaleout.
+$(VENV)/.clusters: $(VENV)/.tests $(BUILD)/.system-java
+	@$(quietly) cluster-requirements "installing Ray and Spark, for tests" $(install) $$($(BIN)/python tools/requirements.py test ray spark)
+	@touch $@
+
 # What drives the browser, and axe-core. They are for tests that run with `make test-long` only.
 $(VENV)/.browser: $(VENV)/.tests
 	@$(quietly) browser-requirements "installing what drives a browser, for tests" $(install) $$($(BIN)/python tools/requirements.py browser)
@@ -271,7 +276,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(VENV)/.browser $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(VENV)/.browser $(VENV)/.clusters $(VENV)/.torch test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from sidecall._call import Call
@@ -265,12 +266,19 @@ class Model:
     def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
     def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
+    @overload
+    def predict(self, records: pa.Table, *, timeout: float | None = None) -> pa.Table: ...
+    @overload
+    def predict(
+        self, records: pa.RecordBatch, *, timeout: float | None = None
+    ) -> pa.RecordBatch: ...
 
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
-        For a DataFrame of pandas or polars, the answer is a DataFrame of the same package with the
-        columns that `Model.columns` lists. In pandas it has the index of `records`. The order of
+        For a DataFrame of pandas or polars, or a table or record batch of pyarrow, the answer is of
+        the same type, with the columns that `Model.columns` lists. In pandas it has the index of
+        `records`. The order of
         keys does not matter. An array [rows, features] has its columns in the order of
         `Model.features`; the answer is a dict of arrays [rows] by the names of `Model.columns`.
         Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
@@ -290,10 +298,13 @@ class Model:
         try:
             if isinstance(records, (dict, list)):
                 return self._predict(records, timeout_ns)
+            from sidecall._arrow import is_arrow, predict_arrow
             from sidecall._frames import is_frame, predict_array, predict_frame
 
             if is_frame(records):
                 return predict_frame(self._native, records, self.features, timeout_ns)
+            if is_arrow(records):
+                return predict_arrow(self._native, records, self.features, timeout_ns)
             if isinstance(records, np.ndarray):
                 return predict_array(self._native, records, self.features, timeout_ns)
             return self._predict(_plain_records(records), timeout_ns)
@@ -320,17 +331,25 @@ class Model:
     async def apredict(
         self, records: pd.DataFrame, *, timeout: float | None = None
     ) -> pd.DataFrame: ...
+    @overload
+    async def apredict(self, records: pa.Table, *, timeout: float | None = None) -> pa.Table: ...
+    @overload
+    async def apredict(
+        self, records: pa.RecordBatch, *, timeout: float | None = None
+    ) -> pa.RecordBatch: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """As `predict`, for asyncio. A DataFrame or array is predicted on another thread.
+        """As `predict`, for asyncio. A DataFrame, table or array is predicted on another
+        thread.
 
         >>> import asyncio
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
         {'prediction': 621.0}
         """
+        from sidecall._arrow import is_arrow
         from sidecall._frames import is_frame
 
-        if is_frame(records) or isinstance(records, np.ndarray):
+        if is_frame(records) or is_arrow(records) or isinstance(records, np.ndarray):
             import asyncio
 
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
@@ -535,6 +554,6 @@ def _plain_records(records: Any) -> Any:
     if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
         return [dict(record) if isinstance(record, Mapping) else record for record in records]
     raise errors.DtypeMismatch(
-        "records: expected a record, a list of records, a DataFrame or an array, got "
+        "records: expected a record, a list of records, a DataFrame, a table or an array, got "
         f"{type(records).__name__}"
     )

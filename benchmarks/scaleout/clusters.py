@@ -1,0 +1,104 @@
+"""Clusters of Ray and Spark on this machine: several nodes, each of them a process that can be killed.
+
+Used by batch.py and by tests/clusters. Everything listens on loopback.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PATIENCE_S = 120
+
+
+@contextmanager
+def spark_cluster(executors: int) -> Iterator[Any]:
+    """A session of Spark with a cluster of executors, each with one core.
+
+    The batches of a job are small, so that a node can be killed in the middle of a job.
+    """
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "512m",
+        "spark.executor.memory": "1g",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.log.level": "ERROR",
+    }
+    builder = SparkSession.builder.master(f"local-cluster[{executors},1,1024]")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    application = session.sparkContext.applicationId
+    try:
+        yield session
+    finally:
+        session.stop()
+        import pyspark
+
+        # The logs of the executors, which Spark writes into the folder of its package.
+        shutil.rmtree(Path(pyspark.__file__).parent / "work" / application, ignore_errors=True)
+
+
+def executors_of(session: Any) -> list[psutil.Process]:
+    """The processes of the executors: Java programs that the driver's JVM started."""
+    driver = session.sparkContext._gateway.proc.pid
+    return [
+        process
+        for process in psutil.Process(driver).children(recursive=True)
+        if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline())
+    ]
+
+
+@contextmanager
+def ray_cluster(nodes: int) -> Iterator[Any]:
+    """A cluster of Ray: a head that computes nothing, and nodes with one CPU each."""
+    os.environ |= {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    import ray
+    from ray.cluster_utils import Cluster
+
+    memory = {"object_store_memory": 128 * 2**20, "node_ip_address": "127.0.0.1"}
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, **memory},
+    )
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=1, **memory)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def raylets_of(cluster: Any) -> list[psutil.Process]:
+    """The processes of the nodes that compute; each ends its workers when it ends."""
+    found = (node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes)
+    return [psutil.Process(pid) for pid in found if psutil.pid_exists(pid)]
+
+
+def kill_when(is_time: Callable[[], bool], processes: Callable[[], list[psutil.Process]]) -> None:
+    """Kills one of the processes as soon as it is time. Raises TimeoutError if that never comes."""
+    end = time.monotonic() + PATIENCE_S
+    while not is_time():
+        if time.monotonic() > end:
+            raise TimeoutError("expected the job to write its first file, got none")
+        time.sleep(0.02)
+    processes()[-1].send_signal(signal.SIGKILL)
