@@ -1,4 +1,4 @@
-"""Clusters of Ray and Spark on this machine: several nodes, each of them a process that can be killed.
+"""Clusters of Ray and Spark on this machine, each with several nodes that can be killed.
 
 Used by batch.py and by tests/clusters. Everything listens on loopback.
 """
@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 
 PATIENCE_S = 120
+# Ray would replace 127.0.0.1 by the address of a network.
+ADDRESS = "127.0.0.2"
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    memory = {"object_store_memory": 128 * 2**20, "node_ip_address": "127.0.0.1"}
+    memory = {"object_store_memory": 128 * 2**20, "node_ip_address": ADDRESS}
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, **memory},

@@ -30,7 +30,7 @@ def is_arrow(value: object) -> TypeGuard[pa.Table | pa.RecordBatch]:
 def predict_arrow(
     model: _backend.Model, table: Any, features: tuple[Feature, ...], timeout_ns: int
 ) -> Any:
-    """Predicts a table or a record batch, and returns the flat columns of the outputs as the same."""
+    """Predicts a table or batch; the result is of the same type and has the columns of outputs."""
     names = table.schema.names
     if len(set(names)) < len(names):
         raise errors.InvalidArgument("a table: expected each column once, got one twice")

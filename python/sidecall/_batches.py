@@ -61,7 +61,7 @@ class Plan:
         for name in self.kept(schema):
             if name in self._answer_names():
                 raise errors.InvalidArgument(
-                    f"keep: expected columns with other names than those of the answers, got '{name}'"
+                    f"keep: expected names that no column of the answers has, got '{name}'"
                 )
         found = [fault for fault in (_fault_of(each, schema) for each in self.features) if fault]
         if found:
@@ -106,7 +106,9 @@ class Plan:
         names = self.kept(batch.schema)
         columns = [batch.column(name) for name in names] + list(answers)
         if self.error is not None:
-            texts = [faults.get(row) for row in range(len(batch))] if faults else [None] * len(batch)
+            texts = (
+                [faults.get(row) for row in range(len(batch))] if faults else [None] * len(batch)
+            )
             columns.append(pa.array(texts, pa.string()))
         fields = [batch.schema.field(name) for name in names] + list(self.answer_schema())
         return type(batch).from_arrays(columns, schema=pa.schema(fields))
@@ -119,8 +121,9 @@ class Plan:
         if not rows.num_rows:
             return [pa.nulls(0, _arrow_type(column.dtype)) for column in self.columns], {}
         model = self.open()
+        faults: dict[int, str] = {}
         if self.error is None:
-            answers, faults = model.predict(rows), {}
+            answers = model.predict(rows)
         else:
             answers, faults = _predict_each(model, rows)
         # The place of each row among the answers; none for a row with a fault.
@@ -168,7 +171,7 @@ def _open(source: str | bytes, model_id: str) -> sidecall.Model:
     if model.id != model_id:
         name = repr(source) if isinstance(source, str) else "bytes"
         raise errors.VerificationFailed(
-            f"{name}: expected the model of the driver with the id {model_id}, got the id {model.id}"
+            f"{name}: expected the driver's model with the id {model_id}, got the id {model.id}"
         )
     return model
 

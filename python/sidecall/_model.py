@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sidecall._starting import Starter
 
     Record = dict[str, Any]
+    Frame = TypeVar("Frame", pd.DataFrame, pa.Table, pa.RecordBatch)
     Path = str | bytes | bytearray | memoryview | os.PathLike[str] | os.PathLike[bytes]
 
 VERIFY = {"error": 0, "warn": 1, "off": 2}
@@ -265,26 +266,20 @@ class Model:
     @overload
     def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
-    def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
-    @overload
-    def predict(self, records: pa.Table, *, timeout: float | None = None) -> pa.Table: ...
-    @overload
-    def predict(
-        self, records: pa.RecordBatch, *, timeout: float | None = None
-    ) -> pa.RecordBatch: ...
+    def predict(self, records: Frame, *, timeout: float | None = None) -> Frame: ...
 
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
         For a DataFrame of pandas or polars, or a table or record batch of pyarrow, the answer is of
         the same type, with the columns that `Model.columns` lists. In pandas it has the index of
-        `records`. The order of
-        keys does not matter. An array [rows, features] has its columns in the order of
-        `Model.features`; the answer is a dict of arrays [rows] by the names of `Model.columns`.
-        Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
-        and a whole float for an integer; nothing else is converted. A number is rounded once, to
-        the type of its feature; a float32 number stands for its exact value. `timeout` is in
-        seconds, as for `run`. Millions of records take gigabytes: pass them in batches.
+        `records`. The order of keys does not matter. An array [rows, features] has its columns in
+        the order of `Model.features`; the answer is a dict of arrays [rows] by the names of
+        `Model.columns`. Absent keys, None, NaN and pandas.NA are missing values. An integer is
+        accepted for a float, and a whole float for an integer; nothing else is converted. A number
+        is rounded once, to the type of its feature; a float32 number stands for its exact value.
+        `timeout` is in seconds, as for `run`. Millions of records take gigabytes: pass them in
+        batches.
 
         Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange,
         Refused, ShapeMismatch (no row), NoContract, Timeout, Engine, OutOfMemory. A call finds all
@@ -328,15 +323,7 @@ class Model:
         self, records: pl.DataFrame, *, timeout: float | None = None
     ) -> pl.DataFrame: ...
     @overload
-    async def apredict(
-        self, records: pd.DataFrame, *, timeout: float | None = None
-    ) -> pd.DataFrame: ...
-    @overload
-    async def apredict(self, records: pa.Table, *, timeout: float | None = None) -> pa.Table: ...
-    @overload
-    async def apredict(
-        self, records: pa.RecordBatch, *, timeout: float | None = None
-    ) -> pa.RecordBatch: ...
+    async def apredict(self, records: Frame, *, timeout: float | None = None) -> Frame: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
         """As `predict`, for asyncio. A DataFrame, table or array is predicted on another

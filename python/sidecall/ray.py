@@ -8,8 +8,8 @@
 The driver reads only the contract of the file, and checks with it that the dataset has a column of
 the right type for each feature. Each worker opens the file once, which runs its golden rows.
 
-Needs `pip install 'sidecall[ray]'` on all nodes. `import sidecall` does not load this module; import
-it as `import sidecall.ray`.
+Needs `pip install 'sidecall[ray]'` on all nodes. `import sidecall` does not load this module;
+import it as `import sidecall.ray`.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ def predict(
                 kept
     model       the exported file, as the driver sees it
     keep        names of columns of `dataset` that come before the answers; None keeps all
-    error       the name of a column that tells what is wrong with a row, such as "MISSING_VALUE:
-                feature 'age': expected int64, got none". Such a row has nulls for answers; in all
-                other rows this column is null. With None, the first such row fails the job
+    error       the name of a column that says what is wrong with a row, for example "MISSING_VALUE:
+                feature 'age': expected int64, got a missing value". The answers of such a row are
+                null. In all other rows this column is null. None: the first such row fails the job
     on_workers  what the workers open: a path or URI that each of them can open, such as
-                "/models/fraud.onnx" or "shm:fraud". None: the job brings `model` to them. The workers
-                refuse a model with another id than that of `model`
+                "/models/fraud.onnx" or "shm:fraud". None: the job brings `model` to them. The
+                workers refuse a model with another id than that of `model`
     batch_size  rows of one call
     options     of `Dataset.map_batches`, such as compute=ray.data.ActorPoolStrategy(size=8)
 
     The answers have the columns of `Model.columns`.
 
-    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit the
-    contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
+    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit
+    the contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
     file, all before the job runs. The job itself fails with what `sidecall.open` raises in a worker,
     such as VerificationFailed.
     """
@@ -117,8 +117,8 @@ def deployment(
     """Returns an application of Ray Serve that answers records.
 
     `POST` with a record as JSON is answered by a record, a list by a list. An error is
-    `{"error": text, "status": "DTYPE_MISMATCH", "num_faults": 1, "faults": [...]}`, as from `sidecall
-    serve --http`. Other deployments call `handle.predict.remote(records)`.
+    `{"error": text, "status": "DTYPE_MISMATCH", "num_faults": 1, "faults": [...]}`, as from
+    `sidecall serve --http`. Other deployments call `handle.predict.remote(records)`.
 
     A replica answers each request at once. `@serve.batch` is not used: one call takes microseconds,
     less than the wait for other requests, and docs/batch.md has the measurement.

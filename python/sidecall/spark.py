@@ -5,9 +5,9 @@
     scored.where("error is not null").write.parquet("rejected")
 
 `predict` returns a DataFrame; `udf` makes a function for `select`, for SQL and for streams. The
-driver reads only the contract of the file, and checks with it that the DataFrame has a column of the
-right type for each feature. Each Python worker opens the file once, which runs its golden rows, and
-then gets batches of rows as Arrow.
+driver reads only the contract of the file, and checks with it that the DataFrame has a column of
+the right type for each feature. Each Python worker opens the file once, which runs its golden rows,
+and then gets batches of rows as Arrow.
 
 Needs `pip install 'sidecall[spark]'` on the driver and sidecall with pyarrow on the workers.
 `import sidecall` does not load this module; import it as `import sidecall.spark`.
@@ -54,19 +54,19 @@ def predict(
                 kept. Rows travel as Arrow (`mapInArrow`), so integers and missing values stay exact
     model       the exported file, as the driver sees it
     keep        names of columns of `frame` that come before the answers; None keeps all
-    error       the name of a column that tells what is wrong with a row, such as "MISSING_VALUE:
-                feature 'age': expected int64, got none". Such a row has nulls for answers; in all
-                other rows this column is null. With None, the first such row fails the job
+    error       the name of a column that says what is wrong with a row, for example "MISSING_VALUE:
+                feature 'age': expected int64, got a missing value". The answers of such a row are
+                null. In all other rows this column is null. None: the first such row fails the job
     on_workers  what the workers open: a path or URI that each of them can open, such as
-                "/models/fraud.onnx" or "shm:fraud", or the name of a file that `--files` or `addFile`
-                brought to them. None: the job brings `model` to them. The workers refuse a model with
-                another id than that of `model`
+                "/models/fraud.onnx" or "shm:fraud", or the name of a file that `--files` or
+                `addFile` brought to them. None: the job brings `model` to them. The workers refuse
+                a model with another id than that of `model`
 
     The answers have the columns of `Model.columns`. Spark needs backticks around names with a dot:
     frame["`probabilities.fraud`"].
 
-    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit the
-    contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
+    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit
+    the contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
     file, all before the job runs. The job itself fails with what `sidecall.open` raises in a worker,
     such as VerificationFailed.
     """
@@ -157,7 +157,7 @@ def _plan(
 
 
 def _in_worker(plan: Plan) -> Plan:
-    """The plan with a source that this worker can open. Names of files are relative to Spark's folder."""
+    """The plan with a source that this worker can open. Spark knows files by their name."""
     source = str(plan.source)
     is_complete = source.startswith("/") or ":" in source
     return plan if is_complete else replace(plan, source=SparkFiles.get(source))
@@ -180,7 +180,8 @@ def _ship(session: SparkSession, model: Path) -> str:
         if not _folder:
             _folder.append(tempfile.mkdtemp(prefix="sidecall-"))
             atexit.register(shutil.rmtree, _folder[0], ignore_errors=True)
-        copy = shutil.copy(model, Path(_folder[0]) / f"{digest}.onnx")
+        copy = Path(_folder[0]) / f"{digest}.onnx"
+        shutil.copy(model, copy)
         context.addFile(str(copy))
         _shipped[key] = copy.name
     return _shipped[key]
