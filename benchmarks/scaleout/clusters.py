@@ -5,9 +5,8 @@ Used by batch.py and by tests/clusters. Everything listens on loopback.
 
 import os
 import shutil
-import signal
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +14,13 @@ from typing import Any
 
 import psutil
 
-PATIENCE_S = 120
 # Ray would replace 127.0.0.1 by the address of a network.
 ADDRESS = "127.0.0.2"
 
 
 @contextmanager
 def spark_cluster(executors: int) -> Iterator[Any]:
-    """A session of Spark with a cluster of executors, each with one core.
-
-    The batches of a job are small, so that a node can be killed in the middle of a job.
-    """
+    """A session of Spark with a cluster of executors, each with one core."""
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     from pyspark.sql import SparkSession
 
@@ -34,6 +29,8 @@ def spark_cluster(executors: int) -> Iterator[Any]:
         "spark.driver.memory": "512m",
         "spark.executor.memory": "1g",
         "spark.sql.session.timeZone": "UTC",
+        # A task for each file, however small it is.
+        "spark.sql.files.openCostInBytes": "128m",
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
@@ -65,7 +62,7 @@ def executors_of(session: Any) -> list[psutil.Process]:
 
 @contextmanager
 def ray_cluster(nodes: int) -> Iterator[Any]:
-    """A cluster of Ray: a head that computes nothing, and nodes with one CPU each."""
+    """A cluster of Ray: a head that computes nothing, and nodes with two CPUs each."""
     os.environ |= {
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -82,7 +79,7 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
     )
     try:
         for _ in range(nodes):
-            cluster.add_node(num_cpus=1, **memory)
+            cluster.add_node(num_cpus=2, **memory)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster
     finally:
@@ -96,11 +93,32 @@ def raylets_of(cluster: Any) -> list[psutil.Process]:
     return [psutil.Process(pid) for pid in found if psutil.pid_exists(pid)]
 
 
-def kill_when(is_time: Callable[[], bool], processes: Callable[[], list[psutil.Process]]) -> None:
-    """Kills one of the processes as soon as it is time. Raises TimeoutError if that never comes."""
-    end = time.monotonic() + PATIENCE_S
-    while not is_time():
-        if time.monotonic() > end:
-            raise TimeoutError("expected the job to write its first file, got none")
-        time.sleep(0.02)
-    processes()[-1].send_signal(signal.SIGKILL)
+def run_and_kill(
+    job: Callable[[], object],
+    is_time: Callable[[], bool],
+    processes: Callable[[], list[psutil.Process]],
+) -> None:
+    """Runs a job, and kills one of the processes with SIGKILL as soon as it is time.
+
+    Raises RuntimeError if the job was over before that.
+    """
+    is_over = threading.Event()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not is_time() and not is_over.wait(0.02):
+            pass
+        if not is_over.is_set():
+            victim = processes()[-1]
+            victim.kill()
+            killed.append(victim.pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        job()
+    finally:
+        is_over.set()
+        killer.join()
+    if not killed:
+        raise RuntimeError("expected a node to be killed during the job, got a job that was over")

@@ -63,9 +63,9 @@ def predict(
 
     The answers have the columns of `Model.columns`.
 
-    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit
-    the contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
-    file, all before the job runs. The job itself fails with what `sidecall.open` raises in a worker,
+    Before the job runs, raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the
+    columns do not fit the contract; FileNotFound, FileUnreadable, FileInvalid, NoContract and
+    ContractInvalid for the file. The job itself fails with what `sidecall.open` raises in a worker,
     such as VerificationFailed.
     """
     plan = _plan(model, on_workers, keep, error)

@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import functions
@@ -65,9 +66,9 @@ def predict(
     The answers have the columns of `Model.columns`. Spark needs backticks around names with a dot:
     frame["`probabilities.fraud`"].
 
-    Raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the columns do not fit
-    the contract, and FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid for the
-    file, all before the job runs. The job itself fails with what `sidecall.open` raises in a worker,
+    Before the job runs, raises MissingInput, DtypeMismatch, UnknownName and InvalidArgument if the
+    columns do not fit the contract; FileNotFound, FileUnreadable, FileInvalid, NoContract and
+    ContractInvalid for the file. The job itself fails with what `sidecall.open` raises in a worker,
     such as VerificationFailed.
     """
     plan = _plan(frame.sparkSession, model, on_workers, keep, error)
@@ -133,16 +134,14 @@ def _function(plan: Plan, form: Literal["arrow", "pandas"]) -> Callable[..., Any
     def answer_arrow(rows: pa.Array) -> pa.Array:
         return _in_worker(plan).answer(pa.RecordBatch.from_struct_array(rows)).to_struct_array()
 
-    def answer_pandas(rows):  # type: ignore[no-untyped-def]  # Spark reads the types
+    def answer_pandas(rows: pd.DataFrame) -> pd.DataFrame:
         batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
         return _in_worker(plan).answer(batch).to_pandas()
 
     kind = from_arrow_schema(plan.answer_schema())
     if form == "arrow":
-        made = functions.arrow_udf(answer_arrow, kind, functions.ArrowUDFType.SCALAR)
-    else:
-        made = functions.pandas_udf(answer_pandas, kind, functions.PandasUDFType.SCALAR)
-    return made  # type: ignore[no-any-return]
+        return functions.arrow_udf(answer_arrow, kind)  # type: ignore[no-any-return]
+    return functions.pandas_udf(answer_pandas, kind)  # type: ignore[no-any-return]
 
 
 def _plan(
