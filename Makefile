@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-file-only bench-% rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -364,6 +364,9 @@ bench-balancing: build-with-net bench-network-setup ## measure how our client sp
 
 bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the network route costs a program that opens only files
 	@$(BIN)/python benchmarks/network/file_only.py --build $(BUILD)
+
+bench-batch: build $(VENV)/.package $(VENV)/.bench $(VENV)/.clusters ## measure Spark and Ray Data beside scikit-learn, with nodes that are killed; writes scaleout.json
+	@$(BIN)/python benchmarks/scaleout/batch.py --build $(BUILD)
 
 rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)

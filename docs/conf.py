@@ -105,7 +105,8 @@ suppress_warnings = ["misc.highlighting_failure"]
 nitpick_ignore = [("py:class", "sidecall.converters._C")]
 
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["mlflow"]  # sidecall.mlflow needs it, and the pages do not
+# Some modules need these packages, and the pages do not.
+autodoc_mock_imports = ["mlflow", "pyarrow", "pyspark", "ray", "starlette"]
 autodoc_class_signature = "separated"  # users do not call the constructors
 autodoc_typehints_format = "short"
 add_module_names = False

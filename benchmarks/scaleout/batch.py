@@ -7,11 +7,13 @@ time that the function takes, conversions included, so that other programs of th
 count. Both sides take turns.
 """
 
+import os
 import pickle
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,19 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+FOLDER = str(Path(__file__).resolve().parents[1])
+sys.path.insert(0, FOLDER)
 
 import sidecall
 from common import Bar, Report, describe_versions, guarded, make_parser, print_table
 from scaleout.clusters import executors_of, ray_cluster, raylets_of, run_and_kill, spark_cluster
 from scaleout.flights import FEATURES, answer, count_wrong, fit, read_flights
-from sidecall._batches import make_plan
+from sidecall._batches import Plan, make_plan
 
 BATCH_SIZES = (1_000, 10_000, 50_000)
 ROUNDS = 3
 KILLS = 2
+SECONDS = 3  # of each measurement of Ray Serve
 FILES = 16
 MEASURED = pa.schema([("rows", pa.int64()), ("seconds", pa.float64())])
 
@@ -121,6 +125,57 @@ def ratio(rows: list[dict], engine: str, peer: str, own: str = "sidecall") -> fl
     return speeds[own, best] / speeds[peer, best]
 
 
+def batching_replica() -> type:
+    """A replica that waits for other requests, as Ray's documentation shows it."""
+    from ray import serve
+
+    class Batching:
+        def __init__(self, plan: Plan) -> None:
+            self.model = plan.open()
+
+        @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)
+        async def predict(self, records: list) -> list:
+            return self.model.predict(records)
+
+    return Batching
+
+
+def compare_batching(plan: Plan, records: list[dict], seconds: float) -> list[dict]:
+    """Calls per second of one replica that answers at once, and of one with `@serve.batch`."""
+    from ray import serve
+    from sidecall.ray import _Replica
+
+    serve.start(proxy_location="Disabled")
+    handles = {}
+    for name, kind in (("at once", _Replica), ("@serve.batch", batching_replica())):
+        made = serve.deployment(name=name, ray_actor_options={"num_cpus": 0})(kind)
+        handles[name] = serve.run(made.bind(plan), name=name, route_prefix=None)
+    best = {(name, callers): 0.0 for callers in (1, 16) for name in handles}
+    for _ in range(ROUNDS):
+        for name, callers in best:
+            speed = calls_per_second(handles[name], records, callers, seconds)
+            best[name, callers] = max(best[name, callers], speed)
+    serve.shutdown()
+    return [
+        {"approach": name, "callers": callers, "calls_per_second": round(speed)}
+        for (name, callers), speed in best.items()
+    ]
+
+
+def calls_per_second(handle: Any, records: list[dict], callers: int, seconds: float) -> float:
+    start = time.perf_counter()
+
+    def call(caller: int) -> int:
+        count = 0
+        while time.perf_counter() - start < seconds:
+            handle.predict.remote(records[(caller + count) % len(records)]).result()
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(callers) as pool:
+        return sum(pool.map(call, range(callers))) / (time.perf_counter() - start)
+
+
 def wrong_after_kills(
     job: Callable[[Path], None], nodes: Callable[[], list], expected: pd.DataFrame, folder: Path
 ) -> int:
@@ -151,7 +206,9 @@ def measure_spark(folder: Path, sides: dict, expected: pd.DataFrame) -> tuple[li
     return found, wrong
 
 
-def measure_ray(folder: Path, sides: dict, expected: pd.DataFrame) -> tuple[list[dict], int]:
+def measure_ray(
+    folder: Path, sides: dict, plan: Plan, expected: pd.DataFrame
+) -> tuple[list[dict], list[dict], int]:
     with ray_cluster(2) as cluster:
         import ray
         import sidecall.ray
@@ -160,6 +217,8 @@ def measure_ray(folder: Path, sides: dict, expected: pd.DataFrame) -> tuple[list
             pd.read_parquet(folder / "rows")[["id", *FEATURES]], preserve_index=False
         )
         found = compare("Ray Data", partial(on_ray, ray.data.from_arrow(table)), sides)
+        records = table.slice(0, 1000).drop_columns(["id"]).to_pylist()
+        served = compare_batching(plan, records, SECONDS)
 
         def job(out: Path) -> None:
             rows = ray.data.read_parquet(str(folder / "rows"))
@@ -168,14 +227,15 @@ def measure_ray(folder: Path, sides: dict, expected: pd.DataFrame) -> tuple[list
             cluster.add_node(num_cpus=2)
 
         wrong = wrong_after_kills(job, lambda: raylets_of(cluster), expected, folder / "ray")
-    return found, wrong
+    return found, served, wrong
 
 
 def main() -> int:
     parser = make_parser(__doc__.splitlines()[0], "scaleout", "not used; all benchmarks have it")
     options = parser.parse_args()
+    os.environ["PYTHONPATH"] = FOLDER  # for the workers
     frame = read_flights()
-    rows = frame.drop(columns="arr_delay").iloc[: 20_000 if options.quick else 200_000]
+    rows = frame.drop(columns="arr_delay").iloc[: 20_000 if options.quick else 100_000]
     report = Report("scaleout", describe_versions(["pyspark", "ray", "scikit-learn", "pyarrow"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -187,18 +247,21 @@ def main() -> int:
         sides["scikit-learn"] = Original(pickle.dumps(pipeline))
         sidecall.export(pipeline, folder / "flights.onnx", frame[FEATURES].iloc[:2000])
         content = (folder / "flights.onnx").read_bytes()
-        sides["sidecall"] = make_plan(folder / "flights.onnx", content, ["id"], "error").answer
+        plan = make_plan(folder / "flights.onnx", content, ["id"], "error")
+        sides["sidecall"] = plan.answer
         expected = answer(pipeline, rows)
-        on_spark, wrong_on_spark = measure_spark(folder, sides, expected)
-        on_ray, wrong_on_ray = measure_ray(folder, sides, expected)
-    found = on_spark + on_ray
-    report.tables["batch"] = found
+        spark_rows, wrong_on_spark = measure_spark(folder, sides, expected)
+        ray_rows, served, wrong_on_ray = measure_ray(folder, sides, plan, expected)
+    found = spark_rows + ray_rows
+    report.tables = {"batch": found, "ray_serve": served}
     report.bars = [
         Bar("spark_vs_sklearn", ratio(found, "Spark", "scikit-learn"), 3, at_least=True),
         Bar("ray_vs_sklearn", ratio(found, "Ray Data", "scikit-learn"), 3, at_least=True),
         Bar("batch_rows_wrong", wrong_on_spark + wrong_on_ray, 0),
     ]
-    print_table(list(found[0]), [[str(value) for value in row.values()] for row in found])
+    for rows in (found, served):
+        print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+        print()
     report.print_bars()
     report.write(options.output, keep_others=True)
     return 1 if wrong_on_spark + wrong_on_ray else 0

@@ -72,7 +72,7 @@ def test_columns_are_checked_before_the_job(few, flights: Flights):
     with pytest.raises(errors.MissingInput, match="feature 'dest': expected a column, got none"):
         sidecall.ray.predict(few.drop_columns(["dest"]), flights.model)
     texts = ray.data.from_pandas(flights.rows.iloc[:20].astype({"month": str}))
-    with pytest.raises(errors.DtypeMismatch, match="'month': expected int64, got .*string"):
+    with pytest.raises(errors.DtypeMismatch, match=r"'month': expected int64, got .*string"):
         sidecall.ray.predict(texts, flights.model)
     with pytest.raises(errors.UnknownName, match="got 'other'"):
         sidecall.ray.predict(few, flights.model, keep=["other"])

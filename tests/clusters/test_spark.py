@@ -108,14 +108,14 @@ def test_workers_open_a_path_or_a_file_that_the_job_was_given(session, few, flig
 
 def test_golden_rows_run_on_the_workers(few, flights: Flights, wrong_model: Path):
     scored = sidecall.spark.predict(few, flights.model, on_workers=str(wrong_model))
-    with pytest.raises(Exception, match="VerificationFailed: .*golden row"):
+    with pytest.raises(Exception, match=r"VerificationFailed: .*golden row"):
         scored.collect()
 
 
 def test_workers_refuse_another_model_than_the_drivers(few, flights: Flights):
     other = Path(__file__).parents[1] / "vectors/models/penguins.onnx"
     scored = sidecall.spark.predict(few, flights.model, on_workers=str(other))
-    with pytest.raises(Exception, match="VerificationFailed: .*expected the driver's model"):
+    with pytest.raises(Exception, match=r"VerificationFailed: .*expected the driver's model"):
         scored.collect()
 
 
