@@ -29,6 +29,7 @@ def spark_cluster(executors: int) -> Iterator[Any]:
         "spark.driver.memory": "512m",
         "spark.executor.memory": "1g",
         "spark.sql.session.timeZone": "UTC",
+        "spark.task.maxFailures": "2",
         # A task for each file, however small it is.
         "spark.sql.files.openCostInBytes": "128m",
         "spark.sql.shuffle.partitions": "2",

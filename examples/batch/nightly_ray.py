@@ -30,7 +30,7 @@ def main() -> None:
     answers = ray.data.read_parquet(f"{options.out}/answers")
     rejected = answers.map_batches(
         lambda batch: batch.filter(pc.is_valid(batch["error"])), batch_format="pyarrow"
-    )
+    ).materialize()
     rejected.write_parquet(f"{options.out}/rejected", mode=SaveMode.OVERWRITE)
     print(f"{answers.count()} rows, {rejected.count()} of them without an answer")
 

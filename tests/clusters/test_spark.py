@@ -135,8 +135,9 @@ def test_the_nightly_batch_writes_answers_and_rejected_rows(
 ):
     (tmp_path / "rows").mkdir()
     flights.with_bad_rows().to_parquet(tmp_path / "rows/0.parquet", index=False)
-    for _ in range(2):  # the second night replaces the files of the first
-        printed = run_example("nightly_spark.py", flights.model, tmp_path / "rows", tmp_path)
+    (tmp_path / "answers").mkdir()
+    flights.answers.to_parquet(tmp_path / "answers/of-last-night.parquet", index=False)
+    printed = run_example("nightly_spark.py", flights.model, tmp_path / "rows", tmp_path)
     assert printed == "40 rows, 14 of them without an answer\n"
     flights.check_bad_rows(pd.read_parquet(tmp_path / "answers"))
     assert sorted(pd.read_parquet(tmp_path / "rejected")["id"]) == list(range(0, 40, 3))
