@@ -235,7 +235,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = FOLDER  # for the workers
     frame = read_flights()
-    rows = frame.drop(columns="arr_delay").iloc[: 20_000 if options.quick else 100_000]
+    rows = frame.drop(columns="arr_delay").iloc[: 20_000 if options.quick else 60_000]
     report = Report("scaleout", describe_versions(["pyspark", "ray", "scikit-learn", "pyarrow"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -3,6 +3,7 @@
 Used by batch.py and by tests/clusters. Everything listens on loopback.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -54,11 +55,12 @@ def spark_cluster(executors: int) -> Iterator[Any]:
 def executors_of(session: Any) -> list[psutil.Process]:
     """The processes of the executors: Java programs that the driver's JVM started."""
     driver = session.sparkContext._gateway.proc.pid
-    return [
-        process
-        for process in psutil.Process(driver).children(recursive=True)
-        if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline())
-    ]
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended in the meantime
+            if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline()):
+                found.append(process)
+    return found
 
 
 @contextmanager
@@ -109,8 +111,8 @@ def run_and_kill(
     def kill() -> None:
         while not is_time() and not is_over.wait(0.02):
             pass
-        if not is_over.is_set():
-            victim = processes()[-1]
+        alive = [] if is_over.is_set() else processes()
+        for victim in alive[-1:]:
             victim.kill()
             killed.append(victim.pid)
 

@@ -33,7 +33,7 @@ class Flights:
 
     def check_bad_rows(self, answers: pd.DataFrame) -> None:
         """Bad rows have an error and no answer, and all others have their answer."""
-        is_bad = answers["id"] % 3 == 0
+        is_bad = answers["id"].astype("int64") % 3 == 0
         bad = answers[is_bad]
         assert sorted(bad["id"]) == list(range(0, 40, 3))
         assert bad["error"].str.startswith("OUT_OF_RANGE: feature 'dep_delay'").all()
