@@ -21,8 +21,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-FOLDER = str(Path(__file__).resolve().parents[1])
-sys.path.insert(0, FOLDER)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import sidecall
 from common import Bar, Report, describe_versions, guarded, make_parser, print_table
@@ -233,7 +232,7 @@ def measure_ray(
 def main() -> int:
     parser = make_parser(__doc__.splitlines()[0], "scaleout", "not used; all benchmarks have it")
     options = parser.parse_args()
-    os.environ["PYTHONPATH"] = FOLDER  # for the workers
+    os.environ["PYTHONPATH"] = sys.path[0]  # for the workers
     frame = read_flights()
     rows = frame.drop(columns="arr_delay").iloc[: 20_000 if options.quick else 60_000]
     report = Report("scaleout", describe_versions(["pyspark", "ray", "scikit-learn", "pyarrow"]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -98,31 +100,15 @@ def test_a_table_of_bad_rows_has_no_answers() -> None:
 
 
 def test_rows_that_a_step_refuses_are_found_beside_rows_with_bad_values() -> None:
-    plan = make_plan(MODELS / "steps.onnx", None, [], "error")
-    with sidecall.open(MODELS / "steps.onnx") as model:
-        names = [feature.name for feature in model.features]
-        golden = dict(zip(names, model.contract["verification"]["features"], strict=True))
-        good = {name: float(values[0]) for name, values in golden.items()}
-        refused = next(
-            row
-            for value in (-1e300, -1.0, 0.0, 1e300)
-            for row in [dict.fromkeys(names, value)]
-            if is_refused(model, row)
-        )
-    missing = {**good, names[0]: float("inf")}
-    rows = pa.Table.from_pylist([good, refused, missing, good])
-    codes = [text and text.split(":")[0] for text in plan.answer(rows)["error"].to_pylist()]
-    assert codes[0] is None and codes[3] is None and codes[1] == "REFUSED"
-
-
-def is_refused(model: sidecall.Model, row: dict) -> bool:
-    try:
-        model.predict(row)
-    except errors.Refused:
-        return True
-    except errors.Error:
-        return False
-    return False
+    rows = pa.table({"a": [1.0, -1.0, None, 0.0], "b": [1.0] * 4})
+    answers = make_plan(MODELS / "steps.onnx", None, [], "error").answer(rows)
+    assert answers["error"].to_pylist() == [
+        None,
+        "REFUSED: step 'log': expected numbers above 0, got others",
+        "MISSING_VALUE: feature 'a': expected float32, got a missing value",
+        "REFUSED: output 'prediction': expected finite numbers, got others",
+    ]
+    assert answers["prediction"].to_pylist() == [1.0, None, None, None]
 
 
 def test_without_a_column_of_errors_a_bad_row_is_an_error() -> None:
@@ -255,3 +241,14 @@ def test_the_column_of_errors_needs_a_name_of_its_own(name: str) -> None:
 def test_keep_is_a_list() -> None:
     with pytest.raises(errors.InvalidArgument, match="keep: expected a list of names"):
         make_plan(MATRIX, None, "id", "error")
+
+
+def test_making_a_plan_loads_neither_the_library_nor_an_engine() -> None:
+    code = f"""
+from sidecall._batches import make_plan
+make_plan({str(MATRIX)!r}, None, None, "error")
+mapped = open("/proc/self/maps").read()
+print([name for name in ("libsidecall", "libonnxruntime") if name in mapped])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
