@@ -100,7 +100,7 @@ def test_a_table_of_bad_rows_has_no_answers() -> None:
 
 
 def test_rows_that_a_step_refuses_are_found_beside_rows_with_bad_values() -> None:
-    rows = pa.table({"a": [1.0, -1.0, None, 0.0], "b": [1.0] * 4})
+    rows = pa.table({"a": [1.0, -1.0, None, 0.0], "b": [1.0, 1.0, 1.0, 0.0]})
     answers = make_plan(MODELS / "steps.onnx", None, [], "error").answer(rows)
     assert answers["error"].to_pylist() == [
         None,
