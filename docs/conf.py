@@ -40,7 +40,7 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *("serving", "network", "hardening", "coverage", "engine"),
+                *("serving", "network", "batch", "hardening", "coverage", "engine"),
             )
         ],
         "Reference": [
@@ -106,7 +106,7 @@ nitpick_ignore = [("py:class", "sidecall.converters._C")]
 
 autodoc_member_order = "bysource"
 # Some modules need these packages, and the pages do not.
-autodoc_mock_imports = ["mlflow", "pyarrow", "pyspark", "ray", "starlette"]
+autodoc_mock_imports = ["mlflow", "pyspark", "ray", "starlette"]
 autodoc_class_signature = "separated"  # users do not call the constructors
 autodoc_typehints_format = "short"
 add_module_names = False

@@ -25,7 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import sidecall
 from common import Bar, Report, describe_versions, guarded, make_parser, print_table
-from scaleout.clusters import executors_of, ray_cluster, raylets_of, run_and_kill, spark_cluster
+from scaleout.clusters import (
+    executors_of,
+    ray_cluster,
+    raylets_of,
+    replace_killed_node,
+    run_and_kill,
+    spark_cluster,
+)
 from scaleout.flights import FEATURES, answer, count_wrong, fit, read_flights
 from sidecall._batches import Plan, make_plan
 
@@ -110,6 +117,7 @@ def compare(engine: str, run: Callable[[Score, int], pd.DataFrame], sides: dict)
         for name, speed in best.items():
             row = {"engine": engine, "approach": name, "batch_size": batch_size}
             found.append(row | {"rows_per_cpu_second": round(speed)})
+            print(found[-1], flush=True)
     return found
 
 
@@ -223,7 +231,7 @@ def measure_ray(
             rows = ray.data.read_parquet(str(folder / "rows"))
             scored = sidecall.ray.predict(rows, folder / "flights.onnx", keep=["id"])
             scored.write_parquet(str(out))
-            cluster.add_node(num_cpus=2)
+            replace_killed_node(cluster)
 
         wrong = wrong_after_kills(job, lambda: raylets_of(cluster), expected, folder / "ray")
     return found, served, wrong

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 
 # Ray would replace 127.0.0.1 by the address of a network.
 ADDRESS = "127.0.0.2"
+NODE = {"object_store_memory": 128 * 2**20, "node_ip_address": ADDRESS}
 
 
 @contextmanager
@@ -75,14 +77,13 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    memory = {"object_store_memory": 128 * 2**20, "node_ip_address": ADDRESS}
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, **memory},
+        head_node_args={"num_cpus": 0, "include_dashboard": False, **NODE},
     )
     try:
         for _ in range(nodes):
-            cluster.add_node(num_cpus=2, **memory)
+            cluster.add_node(num_cpus=2, **NODE)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster
     finally:
@@ -92,8 +93,22 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
 
 def raylets_of(cluster: Any) -> list[psutil.Process]:
     """The processes of the nodes that compute; each ends its workers when it ends."""
-    found = (node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes)
-    return [psutil.Process(pid) for pid in found if psutil.pid_exists(pid)]
+    started = (node.all_processes["raylet"][0].process for node in cluster.worker_nodes)
+    return [psutil.Process(process.pid) for process in started if process.poll() is None]
+
+
+def replace_killed_node(cluster: Any) -> None:
+    """Waits until Ray knows that a node is gone, and adds another one.
+
+    Until then, Ray may plan work for the node that is gone; the actors that read the footers of
+    Parquet files are not started again elsewhere, so that a new job would fail.
+    """
+    import ray
+
+    count = len(raylets_of(cluster))
+    while sum(node["Alive"] for node in ray.nodes()) > 1 + count:
+        time.sleep(0.5)
+    cluster.add_node(num_cpus=2, **NODE)
 
 
 def run_and_kill(
