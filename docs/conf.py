@@ -101,8 +101,8 @@ copybutton_prompt_is_regexp = True
 highlight_language = "none"
 # Examples in comments leave things out, such as `...wait for SIGTERM...`.
 suppress_warnings = ["misc.highlighting_failure"]
-# A type variable, which has no page.
-nitpick_ignore = [("py:class", "sidecall.converters._C")]
+# A type variable and a private class, which have no page.
+nitpick_ignore = [("py:class", "sidecall.converters._C"), ("py:class", "sidecall._batches.Plan")]
 
 autodoc_member_order = "bysource"
 # Some modules need these packages, and the pages do not.

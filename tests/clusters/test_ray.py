@@ -129,6 +129,18 @@ def test_a_deployment_answers_errors_with_their_status(served, body, status: str
     assert answer["num_faults"] == len(answer["faults"])
 
 
+def test_a_deployment_refuses_other_methods(served):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(served[0], timeout=60)
+    assert caught.value.code == 405
+
+
+def test_numbers_that_json_does_not_have_are_null():
+    answer = {"scores": [float("nan"), 1.0], "probabilities": {"a": float("-inf"), "b": 0.5}}
+    expected = {"scores": [None, 1.0], "probabilities": {"a": None, "b": 0.5}}
+    assert sidecall.ray._without_nan(answer) == expected
+
+
 def post(url: str, body: bytes) -> tuple[int, Any]:
     request = urllib.request.Request(url, data=body, method="POST")
     try:
