@@ -106,10 +106,7 @@ class Plan:
         names = self.kept(batch.schema)
         columns = [batch.column(name) for name in names] + list(answers)
         if self.error is not None:
-            texts = (
-                [faults.get(row) for row in range(len(batch))] if faults else [None] * len(batch)
-            )
-            columns.append(pa.array(texts, pa.string()))
+            columns.append(_texts(batch.num_rows, faults))
         fields = [batch.schema.field(name) for name in names] + list(self.answer_schema())
         return type(batch).from_arrays(columns, schema=pa.schema(fields))
 
@@ -126,9 +123,7 @@ class Plan:
             answers = model.predict(rows)
         else:
             answers, faults = _predict_each(model, rows)
-        # The place of each row among the answers; none for a row with a fault.
-        is_bad = np.isin(np.arange(rows.num_rows), list(faults))
-        places = pa.array(np.cumsum(~is_bad) - 1, pa.int64(), mask=is_bad) if faults else None
+        places = _places(rows.num_rows, faults) if faults else None
         found = []
         for column in self.columns:
             kind = _arrow_type(column.dtype)
@@ -202,6 +197,19 @@ def _predict_each(model: sidecall.Model, rows: Any) -> tuple[Any, dict[int, str]
         faults |= {int(left[row]): text for row, text in found.items()}
         left = np.delete(left, list(found))
     return None, faults
+
+
+def _places(num_rows: int, faults: dict[int, str]) -> pa.Array:
+    """The place of each row among the answers; null for a row with a fault."""
+    is_bad = np.isin(np.arange(num_rows), list(faults))
+    return pa.array(np.cumsum(~is_bad) - 1, pa.int64(), mask=is_bad)
+
+
+def _texts(num_rows: int, faults: dict[int, str]) -> pa.Array:
+    """The column of errors."""
+    if not faults:
+        return pa.nulls(num_rows, pa.string())
+    return pa.array([faults.get(row) for row in range(num_rows)], pa.string())
 
 
 def _failing_rows(model: sidecall.Model, rows: Any, left: NDArray[np.int64]) -> dict[int, str]:
