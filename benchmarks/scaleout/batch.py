@@ -37,9 +37,9 @@ from scaleout.flights import FEATURES, answer, count_wrong, fit, read_flights
 from sidecall._batches import Plan, make_plan
 
 BATCH_SIZES = (1_000, 10_000, 50_000)
-ROUNDS = 3
-KILLS = 2
-SECONDS = 3  # of each measurement of Ray Serve
+ROUNDS = 2
+KILLS = 1
+SECONDS = 2  # of each measurement of Ray Serve
 FILES = 16
 MEASURED = pa.schema([("rows", pa.int64()), ("seconds", pa.float64())])
 
