@@ -3,6 +3,8 @@
 Used by batch.py and by tests/clusters. Everything listens on loopback.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
@@ -12,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 # Ray would replace 127.0.0.1 by the address of a network.
 ADDRESS = "127.0.0.2"
@@ -56,6 +59,8 @@ def spark_cluster(executors: int) -> Iterator[Any]:
 
 def executors_of(session: Any) -> list[psutil.Process]:
     """The processes of the executors: Java programs that the driver's JVM started."""
+    import psutil
+
     driver = session.sparkContext._gateway.proc.pid
     found = []
     for process in psutil.Process(driver).children(recursive=True):
@@ -93,6 +98,8 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
 
 def raylets_of(cluster: Any) -> list[psutil.Process]:
     """The processes of the nodes that compute; each ends its workers when it ends."""
+    import psutil
+
     started = (node.all_processes["raylet"][0].process for node in cluster.worker_nodes)
     return [psutil.Process(process.pid) for process in started if process.poll() is None]
 

@@ -1,4 +1,7 @@
-"""Ray with two nodes: answers, bad rows, a served model, and a killed node."""
+"""Ray with two nodes: answers, bad rows, a served model, and a killed node.
+
+Ray is imported inside the tests, because only `make test-long` installs it.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,25 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-import sidecall
+import sidecall.ray
 from flights_model import Flights
 from scaleout.clusters import ADDRESS, ray_cluster, raylets_of, run_and_kill
 from sidecall import errors
 
 pytestmark = pytest.mark.long
-ray = pytest.importorskip("ray", reason="needs Ray: make .venv/.clusters")
-
-import sidecall.ray  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
+    pytest.importorskip("ray", reason="needs Ray: make .venv/.clusters")
     with ray_cluster(2) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def few(cluster: Any, flights: Flights) -> Any:
+    import ray
+
     table = pa.Table.from_pandas(flights.rows.iloc[:20], preserve_index=False)
     return ray.data.from_arrow(table)
 
@@ -42,6 +45,8 @@ def test_kept_columns_come_before_the_answers(few, flights: Flights):
 
 
 def test_blocks_of_pandas_get_the_same_answers(cluster, flights: Flights):
+    import ray
+
     rows = ray.data.from_pandas(flights.rows.iloc[:20])
     found = sidecall.ray.predict(rows, flights.model, keep=["id"], error=None).to_pandas()
     pd.testing.assert_frame_equal(found, flights.answers.iloc[:20], check_dtype=False)
@@ -58,17 +63,23 @@ def test_map_batches_takes_the_class_itself(few, flights: Flights):
 
 
 def test_bad_rows_have_an_error_and_no_answer(cluster, flights: Flights):
+    import ray
+
     rows = ray.data.from_pandas(flights.with_bad_rows())
     flights.check_bad_rows(sidecall.ray.predict(rows, flights.model, keep=["id"]).to_pandas())
 
 
 def test_bad_rows_fail_the_job_without_a_column_for_errors(cluster, flights: Flights):
+    import ray
+
     rows = ray.data.from_pandas(flights.with_bad_rows())
     with pytest.raises(Exception, match=r"OutOfRange.*feature 'dep_delay'"):
         sidecall.ray.predict(rows, flights.model, error=None).take_all()
 
 
 def test_columns_are_checked_before_the_job(few, flights: Flights):
+    import ray
+
     with pytest.raises(errors.MissingInput, match="feature 'dest': expected a column, got none"):
         sidecall.ray.predict(few.drop_columns(["dest"]), flights.model)
     texts = ray.data.from_pandas(flights.rows.iloc[:20].astype({"month": str}))
@@ -164,6 +175,8 @@ def test_the_nightly_batch_writes_answers_and_rejected_rows(
 
 
 def test_each_row_is_answered_once_when_a_node_is_killed(cluster, flights: Flights, tmp_path: Path):
+    import ray
+
     out = tmp_path / "answers"
     scored = sidecall.ray.predict(
         ray.data.read_parquet(str(flights.folder)), flights.model, keep=["id"], batch_size=500

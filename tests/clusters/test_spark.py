@@ -1,4 +1,7 @@
-"""Spark with two executors: answers, bad rows, how the model gets there, and a killed executor."""
+"""Spark with two executors: answers, bad rows, how the model gets there, and a killed executor.
+
+sidecall.spark is imported by a fixture, because only `make test-long` installs Spark.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from scaleout.clusters import executors_of, run_and_kill, spark_cluster
 from sidecall import errors
 
 pytestmark = pytest.mark.long
-pytest.importorskip("pyspark", reason="needs Spark: make .venv/.clusters")
-if shutil.which("java") is None:
-    pytest.skip("needs Java: make .venv/.clusters", allow_module_level=True)
-
-import sidecall.spark  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Any]:
+    pytest.importorskip("pyspark", reason="needs Spark: make .venv/.clusters")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java: make .venv/.clusters")
+    import sidecall.spark  # noqa: F401
+
     with spark_cluster(2) as session:
         yield session
 
