@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -159,6 +159,11 @@ $(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.creat
 # builds for CPUs, which are much smaller: UV_TORCH_BACKEND=cpu takes them.
 $(VENV)/.torch: $(VENV)/.tests
 	@$(quietly) torch-requirements "installing PyTorch, for tests" $(install) $$($(BIN)/python tools/requirements.py torch)
+	@touch $@
+
+# Ray and Spark, for tests that run with `make test-long` only, and for benchmarks/scaleout.
+$(VENV)/.clusters: $(VENV)/.tests $(BUILD)/.system-java
+	@$(quietly) cluster-requirements "installing Ray and Spark, for tests" $(install) $$($(BIN)/python tools/requirements.py test ray spark)
 	@touch $@
 
 # What drives the browser, and axe-core. They are for tests that run with `make test-long` only.
@@ -287,7 +292,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -391,6 +396,9 @@ bench-file-only: build $(VENV)/.package $(VENV)/.bench ## measure what the netwo
 
 bench-queues: bench-network-setup ## kill the consumers of examples/queue 100 times under load: no message may be lost or doubled
 	@$(BIN)/python benchmarks/scaleout/queues.py --build $(BUILD)
+
+bench-batch: build $(VENV)/.package $(VENV)/.bench $(VENV)/.clusters ## measure Spark and Ray Data beside scikit-learn, with nodes that are killed; writes scaleout.json
+	@$(BIN)/python benchmarks/scaleout/batch.py --build $(BUILD)
 
 rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)

@@ -40,7 +40,7 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *("serving", "network", "queues", "lambda", "containers", "hardening", "coverage", "engine"),
+                *("serving", "network", "batch", "queues", "lambda", "containers", "hardening", "coverage", "engine"),
             )
         ],
         "Reference": [
@@ -101,11 +101,12 @@ copybutton_prompt_is_regexp = True
 highlight_language = "none"
 # Examples in comments leave things out, such as `...wait for SIGTERM...`.
 suppress_warnings = ["misc.highlighting_failure"]
-# A type variable, which has no page.
-nitpick_ignore = [("py:class", "sidecall.converters._C")]
+# A type variable and a private class, which have no page.
+nitpick_ignore = [("py:class", "sidecall.converters._C"), ("py:class", "sidecall._batches.Plan")]
 
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["mlflow"]  # sidecall.mlflow needs it, and the pages do not
+# Some modules need these packages, and the pages do not.
+autodoc_mock_imports = ["mlflow", "pyspark", "ray", "starlette"]
 autodoc_class_signature = "separated"  # users do not call the constructors
 autodoc_typehints_format = "short"
 add_module_names = False

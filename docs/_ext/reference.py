@@ -34,6 +34,8 @@ PYTHON = {
         "converters.Tensor",
     ],
     "MLflow": ["mlflow.log_model", "mlflow.save_model", "mlflow.load_model"],
+    "Spark": ["spark.predict", "spark.udf", "spark.Udf"],
+    "Ray": ["ray.predict", "ray.Predictor", "ray.deployment"],
     "Models and calls": ["Model", "Call", "Server"],
     "What a model takes and returns": ["Signature", "Tensor", "Feature", "Column"],
     "Tensors of a call": ["_call.Inputs", "_call.Outputs"],

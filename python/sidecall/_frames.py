@@ -76,7 +76,7 @@ def predict_array(
             column = column.astype(object)
         if column.dtype.kind == "M" and mask is not None:
             column, mask = np.where(mask, np.datetime64("NaT"), column), None
-        name, values, _, refused = _from_numpy(feature.name, column, feature)
+        name, values, _, refused = column_of_numpy(feature.name, column, feature)
         columns.append((name, values, mask, refused))
     return dict(model.predict_columns(columns, len(table) if table.ndim else 1, timeout_ns))
 
@@ -87,11 +87,11 @@ def _from_polars(series: pl.Series, datetime: Feature | None) -> FrameColumn:
     if datetime is not None and unit is not None and str(dtype).startswith("Datetime"):
         counts = series.to_physical().fill_null(np.iinfo(np.int64).min).to_numpy()
         has_zone = getattr(dtype, "time_zone", None) is not None
-        return _from_instants(name, counts.view(f"M8[{unit}]"), has_zone, str(dtype), datetime)
+        return column_of_instants(name, counts.view(f"M8[{unit}]"), has_zone, str(dtype), datetime)
     is_boolean = str(dtype) == "Boolean"
     if is_boolean or dtype.is_integer() or dtype.is_float():
         mask = np.ascontiguousarray(series.is_null().to_numpy())
-        _, values, _, refused = _from_numpy(
+        _, values, _, refused = column_of_numpy(
             name, series.fill_null(False if is_boolean else 0).to_numpy()
         )
         return name, values, mask, refused
@@ -111,11 +111,11 @@ def column_of(name: str, series: pd.Series[Any], datetime: Feature | None = None
     """
     dtype: Any = series.dtype
     if isinstance(dtype, np.dtype):
-        return _from_numpy(name, series.to_numpy(), datetime)
+        return column_of_numpy(name, series.to_numpy(), datetime)
     # The dates of pyarrow have no attribute for a zone; they are refused below.
     if datetime is not None and hasattr(getattr(dtype, "pyarrow_dtype", dtype), "tz"):
         instants, has_zone = _instants_of(series)
-        return _from_instants(name, instants, has_zone, str(dtype), datetime)
+        return column_of_instants(name, instants, has_zone, str(dtype), datetime)
     kind = getattr(dtype, "kind", "O")
     if hasattr(dtype, "categories"):
         return name, series.astype(object).to_numpy(), None, None
@@ -147,7 +147,7 @@ def _instants_of(series: pd.Series[Any]) -> tuple[NDArray[Any], bool]:
     return counts.view(f"M8[{arrow.unit}]"), arrow.tz is not None
 
 
-def _from_instants(
+def column_of_instants(
     name: str, values: NDArray[Any], has_zone: bool, dtype: str, feature: Feature
 ) -> FrameColumn:
     if has_zone != (feature.zone is not None):
@@ -161,10 +161,10 @@ def _from_instants(
     return name, instants, None, None
 
 
-def _from_numpy(name: str, values: NDArray[Any], feature: Feature | None = None) -> FrameColumn:
+def column_of_numpy(name: str, values: NDArray[Any], feature: Feature | None = None) -> FrameColumn:
     kind = values.dtype.kind
     if kind == "M" and feature is not None and feature.dtype == "datetime":
-        return _from_instants(name, values, False, str(values.dtype), feature)
+        return column_of_instants(name, values, False, str(values.dtype), feature)
     if kind == "O":
         return name, np.ascontiguousarray(values), None, None
     if kind not in _PLAIN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from sidecall._call import Call
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sidecall._starting import Starter
 
     Record = dict[str, Any]
+    Frame = TypeVar("Frame", pd.DataFrame, pa.Table, pa.RecordBatch)
     Path = str | bytes | bytearray | memoryview | os.PathLike[str] | os.PathLike[bytes]
 
 VERIFY = {"error": 0, "warn": 1, "off": 2}
@@ -264,19 +266,20 @@ class Model:
     @overload
     def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
-    def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
+    def predict(self, records: Frame, *, timeout: float | None = None) -> Frame: ...
 
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
-        For a DataFrame of pandas or polars, the answer is a DataFrame of the same package with the
-        columns that `Model.columns` lists. In pandas it has the index of `records`. The order of
-        keys does not matter. An array [rows, features] has its columns in the order of
-        `Model.features`; the answer is a dict of arrays [rows] by the names of `Model.columns`.
-        Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
-        and a whole float for an integer; nothing else is converted. A number is rounded once, to
-        the type of its feature; a float32 number stands for its exact value. `timeout` is in
-        seconds, as for `run`. Millions of records take gigabytes: pass them in batches.
+        For a DataFrame of pandas or polars, or a table or record batch of pyarrow, the answer is of
+        the same type, with the columns that `Model.columns` lists. In pandas it has the index of
+        `records`. The order of keys does not matter. An array [rows, features] has its columns in
+        the order of `Model.features`; the answer is a dict of arrays [rows] by the names of
+        `Model.columns`. Absent keys, None, NaN and pandas.NA are missing values. An integer is
+        accepted for a float, and a whole float for an integer; nothing else is converted. A number
+        is rounded once, to the type of its feature; a float32 number stands for its exact value.
+        `timeout` is in seconds, as for `run`. Millions of records take gigabytes: pass them in
+        batches.
 
         Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange,
         Refused, ShapeMismatch (no row), NoContract, Timeout, Engine, OutOfMemory. A call finds all
@@ -290,10 +293,13 @@ class Model:
         try:
             if isinstance(records, (dict, list)):
                 return self._predict(records, timeout_ns)
+            from sidecall._arrow import is_arrow, predict_arrow
             from sidecall._frames import is_frame, predict_array, predict_frame
 
             if is_frame(records):
                 return predict_frame(self._native, records, self.features, timeout_ns)
+            if is_arrow(records):
+                return predict_arrow(self._native, records, self.features, timeout_ns)
             if isinstance(records, np.ndarray):
                 return predict_array(self._native, records, self.features, timeout_ns)
             return self._predict(_plain_records(records), timeout_ns)
@@ -317,20 +323,20 @@ class Model:
         self, records: pl.DataFrame, *, timeout: float | None = None
     ) -> pl.DataFrame: ...
     @overload
-    async def apredict(
-        self, records: pd.DataFrame, *, timeout: float | None = None
-    ) -> pd.DataFrame: ...
+    async def apredict(self, records: Frame, *, timeout: float | None = None) -> Frame: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """As `predict`, for asyncio. A DataFrame or array is predicted on another thread.
+        """As `predict`, for asyncio. A DataFrame, table or array is predicted on another
+        thread.
 
         >>> import asyncio
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
         {'prediction': 621.0}
         """
+        from sidecall._arrow import is_arrow
         from sidecall._frames import is_frame
 
-        if is_frame(records) or isinstance(records, np.ndarray):
+        if is_frame(records) or is_arrow(records) or isinstance(records, np.ndarray):
             import asyncio
 
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
@@ -535,6 +541,6 @@ def _plain_records(records: Any) -> Any:
     if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
         return [dict(record) if isinstance(record, Mapping) else record for record in records]
     raise errors.DtypeMismatch(
-        "records: expected a record, a list of records, a DataFrame or an array, got "
+        "records: expected a record, a list of records, a DataFrame, a table or an array, got "
         f"{type(records).__name__}"
     )
