@@ -40,7 +40,17 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *("serving", "network", "batch", "queues", "lambda", "containers", "hardening", "coverage", "engine"),
+                *(
+                    "serving",
+                    "network",
+                    "batch",
+                    "queues",
+                    "lambda",
+                    "containers",
+                    "hardening",
+                    "coverage",
+                    "engine",
+                ),
             )
         ],
         "Reference": [

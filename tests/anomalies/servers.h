@@ -18,8 +18,8 @@ Server open_server(Steps& steps, const std::string& address, const sidecall_mode
                    int32_t num_threads = 1);
 void query(Steps& steps, const std::string& address);
 
-// A function with one input that doubles each number, a server of it, and a call of it. With a pause
-// each run takes at least that long.
+// A function with one input that doubles each number, a server of it, and a call of it. With a
+// pause each run takes at least that long.
 void run_doubling(Steps& steps, const sidecall_model* model, int64_t rows);
 sidecall_service make_service();
 Server open_function(Steps& steps, const std::string& address, const timespec* pause = nullptr);
