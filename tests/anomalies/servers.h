@@ -20,9 +20,9 @@ void query(Steps& steps, const std::string& address);
 
 // A function with one input that doubles each number, a server of it, and a call of it. With a
 // pause each run takes at least that long.
-void run_doubling(Steps& steps, const sidecall_model* model, int64_t rows);
 sidecall_service make_service();
 Server open_function(Steps& steps, const std::string& address, const timespec* pause = nullptr);
+void run_doubling(Steps& steps, const sidecall_model* model, int64_t rows);
 void run_doubling(Steps& steps, const std::string& address, int64_t rows);
 
 // The server of a scenario in which only the client's calls fail: another process. It serves
