@@ -40,17 +40,8 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *(
-                    "serving",
-                    "network",
-                    "batch",
-                    "queues",
-                    "lambda",
-                    "containers",
-                    "hardening",
-                    "coverage",
-                    "engine",
-                ),
+                *("deploying", "serving", "network", "batch", "queues", "lambda", "containers"),
+                *("hardening", "coverage", "engine"),
             )
         ],
         "Reference": [
