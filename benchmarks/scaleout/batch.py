@@ -4,7 +4,8 @@ node costs. `make bench-batch` runs it.
 Both sides are the same pipeline in the same form: a function from a record batch (Spark's
 mapInArrow) or a table (Ray Data's map_batches) to one, on one core. What is measured is the CPU
 time that the function takes, conversions included, so that other programs of the machine do not
-count. Both sides take turns.
+count. Both sides take turns. The bars are for trees of at most 10 levels; the table also has trees
+without a limit.
 """
 
 import os
@@ -35,9 +36,11 @@ from scaleout.clusters import (
 )
 from scaleout.flights import FEATURES, answer, count_wrong, fit, read_flights
 from sidecall._batches import Plan, make_plan
+from sklearn.pipeline import Pipeline
 
 BATCH_SIZES = (1_000, 10_000, 50_000)
 ROUNDS = 3
+MAX_DEPTH = 10  # of the trees for which the bars are
 KILLS = 1
 SECONDS = 2  # of each measurement of Ray Serve
 FILES = 16
@@ -105,7 +108,9 @@ def on_ray(rows: Any, score: Score, batch_size: int) -> pd.DataFrame:
     ).to_pandas()
 
 
-def compare(engine: str, run: Callable[[Score, int], pd.DataFrame], sides: dict) -> list[dict]:
+def compare(
+    engine: str, run: Callable[[Score, int], pd.DataFrame], sides: dict, max_depth: int | None
+) -> list[dict]:
     """Rows per second of CPU time for each side and batch size, the best of several rounds."""
     found = []
     for batch_size in BATCH_SIZES:
@@ -115,8 +120,9 @@ def compare(engine: str, run: Callable[[Score, int], pd.DataFrame], sides: dict)
                 measured = run(score, batch_size).sum()
                 best[name] = max(best[name], measured["rows"] / measured["seconds"])
         for name, speed in best.items():
-            row = {"engine": engine, "approach": name, "batch_size": batch_size}
-            found.append(row | {"rows_per_cpu_second": round(speed)})
+            row = {"engine": engine, "max_depth": max_depth, "approach": name}
+            row |= {"batch_size": batch_size, "rows_per_cpu_second": round(speed)}
+            found.append(row)
             print(found[-1], flush=True)
     return found
 
@@ -125,7 +131,7 @@ def ratio(rows: list[dict], engine: str) -> float:
     """Our speed by that of scikit-learn, each with the batch size that is best for it."""
     best = {"sidecall": 0, "scikit-learn": 0}
     for row in rows:
-        if row["engine"] == engine:
+        if row["engine"] == engine and row["max_depth"] == MAX_DEPTH:
             best[row["approach"]] = max(best[row["approach"]], row["rows_per_cpu_second"])
     return best["sidecall"] / best["scikit-learn"]
 
@@ -138,7 +144,7 @@ def batching_replica() -> type:
         def __init__(self, plan: Plan) -> None:
             self.model = plan.open()
 
-        @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)
+        @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
         async def predict(self, records: list) -> list:
             return self.model.predict(records)
 
@@ -155,7 +161,7 @@ def compare_batching(plan: Plan, records: list[dict], seconds: float) -> list[di
     for name, kind in (("at once", _Replica), ("@serve.batch", batching_replica())):
         made = serve.deployment(name=name, ray_actor_options={"num_cpus": 0})(kind)
         handles[name] = serve.run(made.bind(plan), name=name, route_prefix=None)
-    best = {(name, callers): 0.0 for callers in (1, 16) for name in handles}
+    best = {(name, callers): 0.0 for callers in (1, 16, 64) for name in handles}
     for _ in range(ROUNDS):
         for name, callers in best:
             speed = calls_per_second(handles[name], records, callers, seconds)
@@ -193,14 +199,17 @@ def wrong_after_kills(
     return wrong
 
 
-def measure_spark(folder: Path, sides: dict, expected: pd.DataFrame) -> tuple[list[dict], int]:
+def measure_spark(
+    folder: Path, sides: dict, deep: dict, expected: pd.DataFrame
+) -> tuple[list[dict], int]:
     import sidecall.spark
 
     with spark_cluster(2) as session:
         rows = session.read.parquet(str(folder / "rows"))
         one = rows.select("id", *FEATURES).coalesce(1).cache()
         one.count()
-        found = compare("Spark", partial(on_spark, session, one), sides)
+        run = partial(on_spark, session, one)
+        found = compare("Spark", run, sides, MAX_DEPTH) + compare("Spark", run, deep, None)
         one.unpersist()
 
         def job(out: Path) -> None:
@@ -221,7 +230,7 @@ def measure_ray(
         table = pa.Table.from_pandas(
             pd.read_parquet(folder / "rows")[["id", *FEATURES]], preserve_index=False
         )
-        found = compare("Ray Data", partial(on_ray, ray.data.from_arrow(table)), sides)
+        found = compare("Ray Data", partial(on_ray, ray.data.from_arrow(table)), sides, MAX_DEPTH)
         records = table.slice(0, 1000).drop_columns(["id"]).to_pylist()
         served = compare_batching(plan, records, SECONDS)
 
@@ -233,6 +242,17 @@ def measure_ray(
 
         wrong = wrong_after_kills(job, lambda: raylets_of(cluster), expected, folder / "ray")
     return found, served, wrong
+
+
+def both_sides(
+    frame: pd.DataFrame, file: Path, max_depth: int | None
+) -> tuple[Plan, dict[str, Score], Pipeline]:
+    """Fits and exports a pipeline: what a worker of sidecall and one of scikit-learn run."""
+    pipeline = fit(frame, 20_000, max_depth=max_depth)
+    sidecall.export(pipeline, file, frame[FEATURES].iloc[:2000])
+    plan = make_plan(file, file.read_bytes(), ["id"], "error")
+    sides = {"scikit-learn": Original(pickle.dumps(pipeline)), "sidecall": plan.answer}
+    return plan, sides, pipeline
 
 
 def main() -> int:
@@ -247,15 +267,10 @@ def main() -> int:
         (folder / "rows").mkdir()
         for index in range(FILES):
             rows.iloc[index::FILES].to_parquet(folder / f"rows/{index}.parquet", index=False)
-        sides: dict[str, Score] = {}
-        pipeline = fit(frame, 20_000)
-        sides["scikit-learn"] = Original(pickle.dumps(pipeline))
-        sidecall.export(pipeline, folder / "flights.onnx", frame[FEATURES].iloc[:2000])
-        content = (folder / "flights.onnx").read_bytes()
-        plan = make_plan(folder / "flights.onnx", content, ["id"], "error")
-        sides["sidecall"] = plan.answer
+        plan, sides, pipeline = both_sides(frame, folder / "flights.onnx", MAX_DEPTH)
+        _, deep, _ = both_sides(frame, folder / "deep.onnx", None)
         expected = answer(pipeline, rows)
-        spark_rows, wrong_on_spark = measure_spark(folder, sides, expected)
+        spark_rows, wrong_on_spark = measure_spark(folder, sides, deep, expected)
         ray_rows, served, wrong_on_ray = measure_ray(folder, sides, plan, expected)
     found = spark_rows + ray_rows
     report.tables = {"batch": found, "ray_serve": served}

@@ -45,16 +45,19 @@ class Plan:
     keep: tuple[str, ...] | None
     error: str | None
 
-    def check(self, schema: pa.Schema) -> None:
+    def check(self, schema: pa.Schema, *, is_part: bool = False) -> None:
         """Checks the columns of a table before the job runs.
 
-        Each feature must have a column of a type that can hold it.
+        Each feature must have a column of a type that can hold it. `is_part`: the schema is that of
+        some rows only, which may have nulls alone where others have values.
 
         Raises MissingInput, DtypeMismatch, UnknownName, InvalidArgument.
         """
         names = schema.names
         if len(set(names)) < len(names):
             raise errors.InvalidArgument("columns: expected each column once, got one twice")
+        if len(set(self.keep or ())) < len(self.keep or ()):
+            raise errors.InvalidArgument("keep: expected each name once, got one twice")
         unknown = [name for name in self.keep or () if name not in names]
         if unknown:
             raise errors.UnknownName(f"keep: expected columns of the table, got '{unknown[0]}'")
@@ -63,8 +66,11 @@ class Plan:
                 raise errors.InvalidArgument(
                     f"keep: expected names that no column of the answers has, got '{name}'"
                 )
-        found = [fault for fault in (_fault_of(each, schema) for each in self.features) if fault]
-        if found:
+        self._check_features(schema, is_part)
+
+    def _check_features(self, schema: pa.Schema, is_part: bool) -> None:
+        faults = (_fault_of(each, schema, is_part) for each in self.features)
+        if found := [fault for fault in faults if fault]:
             texts = [fault[-1] for fault in found]
             more = len(texts) - FAULTS_IN_MESSAGE
             text = "; ".join(texts[:FAULTS_IN_MESSAGE]) + (f"; and {more} more" if more > 0 else "")
@@ -94,13 +100,12 @@ class Plan:
     def answer(self, batch: Any) -> Any:
         """Returns the kept columns, the answers, and the column of errors; a batch for a batch.
 
-        A row with a fault has nulls for answers. Raises MissingInput if the column of a feature is
-        not there, what `sidecall.open` raises, and, without a column for errors, what
-        `Model.predict` raises.
+        A row with a fault has nulls for answers. Raises MissingInput or DtypeMismatch if the batch
+        has no column for a feature, or one of a type that cannot hold it: that is a mistake of the
+        job and not of its rows. Also raises what `sidecall.open` raises, and, without a column for
+        errors, what `Model.predict` raises.
         """
-        for feature in self.features:
-            if feature.name not in batch.schema.names:
-                raise errors.MissingInput(_missing(feature), name=feature.name)
+        self._check_features(batch.schema, is_part=True)
         rows = batch.select([feature.name for feature in self.features])
         answers, faults = self._answers(rows)
         names = self.kept(batch.schema)
@@ -220,6 +225,11 @@ def _failing_rows(model: sidecall.Model, rows: Any, left: NDArray[np.int64]) -> 
             model.predict(rows.slice(int(row), 1))
         except (errors.Engine, errors.OutOfMemory) as error:
             found[place] = f"{error.code}: {error}"
+        except errors.Error as error:
+            faults = _faults_by_row(error)
+            if not faults:
+                raise
+            found[place] = faults[0]
     return found
 
 
@@ -236,20 +246,18 @@ def _text(faults: list[errors.Fault]) -> str:
     return "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
 
 
-def _fault_of(feature: Feature, schema: pa.Schema) -> tuple[Any, ...] | None:
+def _fault_of(feature: Feature, schema: pa.Schema, is_part: bool) -> tuple[Any, ...] | None:
     index = schema.get_field_index(feature.name)
     if index < 0:
         status = errors.MissingInput.status
-        return status, None, feature.name, "a column", "none", _missing(feature)
+        text = f"feature '{feature.name}': expected a column, got none"
+        return status, None, feature.name, "a column", "none", text
     kind = schema.field(index).type
-    if accepts(feature, kind):
+    if accepts(feature, kind) or (is_part and pa.types.is_null(kind)):
         return None
-    text = f"feature '{feature.name}': expected {feature.type_text}, got {kind}"
-    return errors.DtypeMismatch.status, None, feature.name, feature.type_text, str(kind), text
-
-
-def _missing(feature: Feature) -> str:
-    return f"feature '{feature.name}': expected a column, got none"
+    got = kind.type_name if isinstance(kind, pa.OpaqueType) else str(kind)
+    text = f"feature '{feature.name}': expected {feature.type_text}, got {got}"
+    return errors.DtypeMismatch.status, None, feature.name, feature.type_text, got, text
 
 
 def _arrow_type(dtype: str) -> pa.DataType:

@@ -69,8 +69,8 @@ def predict(
     such as VerificationFailed.
     """
     plan = _plan(model, on_workers, keep, error)
-    schema = _arrow_schema(dataset)
-    plan.check(schema)
+    schema, is_part = _arrow_schema(dataset, plan)
+    plan.check(schema, is_part=is_part)
     return dataset.select_columns(plan.needed(schema)).map_batches(
         Predictor,
         fn_constructor_args=[plan],
@@ -106,7 +106,7 @@ class Predictor:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         if not self._is_checked:
-            self._plan.check(batch.schema)
+            self._plan.check(batch.schema, is_part=True)
             self._is_checked = True
         return self._plan.answer(batch)
 
@@ -140,8 +140,8 @@ class _Replica:
     def __init__(self, plan: Plan) -> None:
         self._model = plan.open()
 
-    def predict(self, records: Any) -> Any:
-        return self._model.predict(records)
+    async def predict(self, records: Any) -> Any:
+        return await self._model.apredict(records)
 
     async def __call__(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -151,7 +151,7 @@ class _Replica:
             status, answer = 405, {"error": "expected POST, got another method"}
         else:
             try:
-                answer = _without_nan(self.predict(_parsed(await request.body())))
+                answer = _without_nan(await self.predict(_parsed(await request.body())))
             except errors.Error as error:
                 status, answer = _status(error), _document(error)
         return Response(json.dumps(answer), status, media_type="application/json")
@@ -167,10 +167,22 @@ def _parsed(body: bytes) -> Any:
         raise errors.InvalidJson("records: expected JSON, got other bytes") from error
 
 
+# The status of HTTP for errors, as of `sidecall serve --http` (base/http_status.h).
+_STATUSES = {
+    "DENIED": 403,
+    "CANCELLED": 499,
+    "PEER_DIED": 502,
+    "UNREACHABLE": 502,
+    "BUSY": 503,
+    "OUT_OF_MEMORY": 503,
+    "TIMEOUT": 504,
+    **dict.fromkeys(("INVALID_ARGUMENT", "NO_CONTRACT", "UNSUPPORTED", "PROTOCOL"), 400),
+}
+_DATA = 40  # the family of the errors about values, which are all 400
+
+
 def _status(error: errors.Error) -> int:
-    if isinstance(error, errors.Timeout):
-        return 504
-    return 400 if error.family in (10, 40) else 500
+    return _STATUSES.get(error.code, 400 if error.family == _DATA else 500)
 
 
 def _document(error: errors.Error) -> dict[str, Any]:
@@ -201,11 +213,22 @@ def _plan(
     return plan if on_workers else replace(plan, source=Path(model).read_bytes())
 
 
-def _arrow_schema(dataset: Dataset) -> pa.Schema:
+def _arrow_schema(dataset: Dataset, plan: Plan) -> tuple[pa.Schema, bool]:
+    """The columns, and whether they were found by looking at some of the rows."""
     found = dataset.schema()
     if found is None:
         raise errors.InvalidArgument("dataset: expected columns, got none")
     if isinstance(found.base_schema, pa.Schema):
-        return found.base_schema
+        return found.base_schema, False
     # Blocks of pandas do not tell the type of a column of objects, so look at the first rows.
-    return pa.Schema.from_pandas(dataset.limit(1000).to_pandas(), preserve_index=False)
+    features = [feature.name for feature in plan.features if feature.name in found.names]
+    rows = dataset.select_columns(features).limit(1000).to_pandas() if features else None
+    kinds = {name: _type_of(rows[name]) for name in features}
+    return pa.schema([(name, kinds.get(name, pa.null())) for name in found.names]), True
+
+
+def _type_of(column: Any) -> pa.DataType:
+    try:
+        return pa.Array.from_pandas(column).type
+    except pa.ArrowException:  # values of several types
+        return pa.opaque(pa.null(), str(column.dtype), "pandas")

@@ -29,7 +29,8 @@ import pandas as pd
 import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import functions
-from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql import types as spark_types
+from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from sidecall import errors
@@ -39,6 +40,21 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["Udf", "predict", "udf"]
+
+# The types of columns as their batches have them, for all types that a feature can take.
+_ARROW_TYPES = (
+    (spark_types.BooleanType, pa.bool_()),
+    (spark_types.ByteType, pa.int8()),
+    (spark_types.ShortType, pa.int16()),
+    (spark_types.IntegerType, pa.int32()),
+    (spark_types.LongType, pa.int64()),
+    (spark_types.FloatType, pa.float32()),
+    (spark_types.DoubleType, pa.float64()),
+    (spark_types.StringType, pa.string()),
+    (spark_types.TimestampType, pa.timestamp("us", "UTC")),
+    (spark_types.TimestampNTZType, pa.timestamp("us")),
+    (spark_types.NullType, pa.null()),
+)
 
 
 def predict(
@@ -118,16 +134,24 @@ def udf(
     """Makes a function of a model for `select` and `withColumn`.
 
     form  how rows reach the function: "arrow" (`arrow_udf`), or "pandas" (`pandas_udf`), in which
-          integers beside missing values become floating-point numbers, exact up to 2^53
+          integers beside missing values become floating-point numbers, exact up to 2^53, and times
+          lose their zone, so it takes no model with a feature that has one
 
-    The other arguments are those of `predict`.
+    The other arguments are those of `predict`. Raises what `predict` raises for the file, and
+    InvalidArgument.
 
         score = sidecall.spark.udf(session, "fraud.onnx")
         frame.withColumn("answer", score(frame)).select("id", "answer.label", "answer.error")
     """
     if form not in ("arrow", "pandas"):
         raise errors.InvalidArgument(f"form: expected 'arrow' or 'pandas', got {form!r}")
-    return Udf(_plan(session, model, on_workers, [], error), form)
+    plan = _plan(session, model, on_workers, [], error)
+    zoned = [feature.name for feature in plan.features if feature.zone is not None]
+    if form == "pandas" and zoned:
+        raise errors.InvalidArgument(
+            f"form: expected 'arrow' because feature '{zoned[0]}' has a time zone, got 'pandas'"
+        )
+    return Udf(plan, form)
 
 
 def _function(plan: Plan, form: Literal["arrow", "pandas"]) -> Callable[..., Any]:
@@ -187,8 +211,15 @@ def _ship(session: SparkSession, model: Path) -> str:
 
 
 def _arrow_schema(schema: StructType) -> pa.Schema:
-    """The columns as Arrow. A type that Arrow does not have is one that no feature accepts."""
-    return to_arrow_schema(schema, timezone="UTC")
+    return pa.schema([(field.name, _arrow_type(field.dataType)) for field in schema])
+
+
+def _arrow_type(kind: spark_types.DataType) -> pa.DataType:
+    """The type as Arrow; one that no feature takes, but with its name, for all other types."""
+    for spark_type, arrow_type in _ARROW_TYPES:
+        if isinstance(kind, spark_type):
+            return arrow_type
+    return pa.opaque(pa.null(), kind.simpleString(), "Apache Spark")
 
 
 def _column(frame: DataFrame, name: str) -> Column:

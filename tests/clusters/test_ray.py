@@ -91,6 +91,26 @@ def test_columns_are_checked_before_the_job(few, flights: Flights):
         sidecall.ray.predict(few, "none.onnx")
 
 
+def test_a_block_with_a_column_of_another_type_fails_the_job(cluster, flights: Flights):
+    import ray
+
+    rows = flights.rows.head(4)
+    odd = rows.assign(distance=rows["distance"].astype(str))
+    blocks = ray.data.from_pandas([rows, odd])
+    with pytest.raises(Exception, match=r"feature 'distance': expected int64, got string"):
+        sidecall.ray.predict(blocks, flights.model, keep=["id"]).take_all()
+
+
+def test_a_column_may_be_empty_in_the_first_rows_of_pandas(cluster, flights: Flights):
+    import ray
+
+    rows = flights.rows.head(2)
+    empty = rows.assign(carrier=None)
+    scored = sidecall.ray.predict(ray.data.from_pandas([empty, rows]), flights.model, keep=["id"])
+    found = scored.to_pandas()
+    assert found["label"].notna().sum() >= 2
+
+
 def test_a_job_fails_with_the_error_of_its_workers(few, flights: Flights, wrong_model: Path):
     scored = sidecall.ray.predict(few, flights.model, on_workers=str(wrong_model))
     with pytest.raises(Exception, match=r"VerificationFailed.*golden row"):

@@ -92,6 +92,26 @@ def test_columns_are_checked_before_the_job(session, few, flights: Flights):
         sidecall.spark.predict(few, flights.model, keep=["other"])
 
 
+def test_a_column_of_another_type_in_sql_fails_the_job(session, few, flights: Flights):
+    score = sidecall.spark.udf(session, flights.model)
+    session.udf.register("late_again", score.function)
+    few.withColumn("distance", few["distance"].cast("decimal(9, 2)")).createOrReplaceTempView("odd")
+    with pytest.raises(Exception, match=r"DtypeMismatch: feature 'distance': expected int64"):
+        session.sql("SELECT late_again(struct(*)).label FROM odd").collect()
+
+
+def test_a_column_that_arrow_does_not_have_does_not_matter(few, flights: Flights):
+    rows = few.selectExpr("*", "INTERVAL 1 MONTH AS gap")
+    scored = sidecall.spark.predict(rows, flights.model, keep=["id"])
+    assert scored.toPandas()["label"].tolist() == flights.answers["label"].tolist()[:20]
+
+
+def test_pandas_takes_no_model_whose_times_have_a_zone(session):
+    dates = Path(__file__).parents[1] / "vectors/models/dates.onnx"
+    with pytest.raises(errors.InvalidArgument, match="form: expected 'arrow' because feature"):
+        sidecall.spark.udf(session, dates, form="pandas")
+
+
 def test_an_unknown_form_is_refused(session, flights: Flights):
     with pytest.raises(errors.InvalidArgument, match="form: expected 'arrow' or 'pandas'"):
         sidecall.spark.udf(session, flights.model, form="rows")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ import sidecall
 from sidecall import _batches, errors
 from sidecall._batches import make_plan
 from sidecall._file_contract import read_contract
+from sidecall.ray import _status
 from vector_files import MODELS
 
 MATRIX = MODELS / "matrix.onnx"
@@ -129,6 +132,48 @@ def test_a_model_that_fails_on_one_row_answers_the_others() -> None:
     assert answers["prediction"].to_pylist() == [7, 9]
 
 
+def test_a_row_that_is_refused_beside_one_that_fails_has_its_own_error() -> None:
+    refused = errors.make(
+        errors.Refused.status,
+        "refused",
+        False,
+        0,
+        "x",
+        "",
+        "",
+        [(errors.Refused.status, 0, "x", "", "", "refused")],
+    )
+
+    class Failing:
+        def predict(self, rows: pa.Table) -> pa.Table:
+            if 8 in rows["id"].to_pylist():
+                raise errors.Engine("node 'x': failed")
+            if 9 in rows["id"].to_pylist():
+                raise refused
+            return pa.table({"prediction": rows["id"]})
+
+    answers, faults = _batches._predict_each(Failing(), TABLE)
+    assert faults == {1: "ENGINE: node 'x': failed", 2: "REFUSED: refused"}
+    assert answers["prediction"].to_pylist() == [7]
+
+
+def test_a_batch_with_a_column_of_another_type_is_an_error_of_the_job() -> None:
+    """As from SQL, whose 12.5 is a decimal: otherwise all answers would be null."""
+    plan = make_plan(MATRIX, None, [], "error")
+    wrong = TABLE.set_column(4, "d", TABLE["d"].cast(pa.decimal128(9, 2)))
+    with pytest.raises(errors.DtypeMismatch, match=r"'d': expected float32, got decimal128"):
+        plan.answer(wrong)
+    with pytest.raises(errors.MissingInput, match="'d'"):
+        plan.answer(TABLE.drop_columns(["d"]))
+
+
+def test_a_batch_may_have_nothing_but_missing_values_in_a_column() -> None:
+    rows = TABLE.set_column(4, "d", pa.nulls(3))
+    answers = make_plan(MATRIX, None, [], "error").answer(rows)
+    assert answers["prediction"].to_pylist() == [None] * 3
+    assert all(text.startswith("MISSING_VALUE") for text in answers["error"].to_pylist())
+
+
 def test_a_model_that_fails_only_on_batches_is_an_error() -> None:
     class Failing:
         def predict(self, rows: pa.Table) -> pa.Table:
@@ -238,6 +283,11 @@ def test_the_column_of_errors_needs_a_name_of_its_own(name: str) -> None:
         make_plan(MATRIX, None, None, name)
 
 
+def test_a_column_is_kept_once() -> None:
+    with pytest.raises(errors.InvalidArgument, match="keep: expected each name once"):
+        make_plan(MATRIX, None, ["id", "id"], None).check(TABLE.schema)
+
+
 def test_keep_is_a_list() -> None:
     with pytest.raises(errors.InvalidArgument, match="keep: expected a list of names"):
         make_plan(MATRIX, None, "id", "error")
@@ -252,3 +302,19 @@ print([name for name in ("libsidecall", "libonnxruntime") if name in mapped])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_errors_have_the_same_status_over_http_with_ray_as_from_the_server() -> None:
+    header = (Path(__file__).parents[2] / "base/http_status.h").read_text()
+    statuses, waiting = dict[str, int](), list[str]()
+    for name, status in re.findall(r"case SIDECALL_(\w+):|return (\d+);", header):
+        if name:
+            waiting.append(name)
+        else:
+            statuses |= dict.fromkeys(waiting, int(status))
+            waiting.clear()
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    made = [each("x") for each in classes if issubclass(each, errors.Error) and each.code]
+    assert len(made) > 30
+    found = {error.code: _status(error) for error in made}
+    assert found == {code: statuses.get(code, 500) for code in found}
