@@ -222,8 +222,10 @@ def _arrow_schema(dataset: Dataset, plan: Plan) -> tuple[pa.Schema, bool]:
         return found.base_schema, False
     # Blocks of pandas do not tell the type of a column of objects, so look at the first rows.
     features = [feature.name for feature in plan.features if feature.name in found.names]
-    rows = dataset.select_columns(features).limit(1000).to_pandas() if features else None
-    kinds = {name: _type_of(rows[name]) for name in features}
+    kinds: dict[str, pa.DataType] = {}
+    if features:
+        rows = dataset.select_columns(features).limit(1000).to_pandas()
+        kinds = {name: _type_of(rows[name]) for name in features}
     return pa.schema([(name, kinds.get(name, pa.null())) for name in found.names]), True
 
 
