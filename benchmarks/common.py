@@ -67,9 +67,15 @@ class Report:
         }
 
     def write(self, path: Path | None = None, keep_others: bool = False) -> Path:
-        """Writes the document. `keep_others`: bars and tables of other targets in the file stay."""
+        """Writes the document. `keep_others`: bars and tables of other targets in the file stay.
+
+        `runs` then says of each table on what machine and by which command it was made.
+        """
         document = self.document()
         path = path or RESULTS / f"{self.name}.json"
+        if keep_others:
+            run = {key: document[key] for key in ("machine", "versions", "command")}
+            document["runs"] = dict.fromkeys(self.tables, run)
         if keep_others and path.exists():
             document = _merged(document, json.loads(path.read_text(encoding="utf-8")))
         check_document(document)
@@ -90,7 +96,8 @@ def _merged(new: dict, old: dict) -> dict:
     names = {bar["name"] for bar in new["bars"]}
     bars = [bar for bar in old["bars"] if bar["name"] not in names] + new["bars"]
     rows = new["rows"] or old["rows"]
-    return old | new | {"rows": rows, "bars": bars}
+    runs = old.get("runs", {}) | new["runs"]
+    return old | new | {"rows": rows, "bars": bars, "runs": runs}
 
 
 def parse(

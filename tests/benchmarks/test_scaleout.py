@@ -87,6 +87,22 @@ def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_file_of_several_targets_says_how_each_table_was_made(tmp_path: Path) -> None:
+    common = load_module("benchmarks/common.py")
+    path = tmp_path / "results.json"
+    for name, version in (("first", "1"), ("second", "2"), ("first", "3")):
+        report = common.Report(
+            "scaleout", {"package": version}, tables={name: [{"value": version}]}
+        )
+        report.bars = [common.Bar(f"{name}_bar", float(version), 5)]
+        report.write(path, keep_others=True)
+    found = json.loads(path.read_text())
+    assert (found["first"], found["second"]) == ([{"value": "3"}], [{"value": "2"}])
+    versions = {name: run["versions"]["package"] for name, run in found["runs"].items()}
+    assert versions == {"first": "3", "second": "2"}
+    assert {bar["name"]: bar["value"] for bar in found["bars"]} == {"first_bar": 3, "second_bar": 2}
+
+
 def measure(program: str, document: Path) -> dict:
     """Runs the short form of a program, and returns what it wrote."""
     path = ROOT / "benchmarks/scaleout" / program
