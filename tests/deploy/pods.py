@@ -12,11 +12,15 @@ import yaml
 from containers import ROOT, Engine
 
 KUBERNETES = ROOT / "deploy/kubernetes"
-# The kubelet's probe over HTTP, run in the network namespace of the container.
+# The kubelet's probes over HTTP and TCP, run in the network namespace of the container.
 HTTP_PROBE = """
 import ssl, sys, urllib.request
 any_certificate = ssl._create_unverified_context()
 urllib.request.urlopen(sys.argv[1], timeout=5, context=any_certificate).read()
+"""
+TCP_PROBE = """
+import socket, sys
+socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5).close()
 """
 
 
@@ -77,8 +81,11 @@ class Pod:
         if "exec" in probe:
             words = ["exec", name, *probe["exec"]["command"]]
             return self.engine.try_podman(*words).returncode == 0
-        http = probe["httpGet"]
         ports = {port["name"]: port["containerPort"] for port in self.container(name)["ports"]}
+        if "tcpSocket" in probe:
+            port = ports[probe["tcpSocket"]["port"]]
+            return self.in_network(name, sys.executable, "-c", TCP_PROBE, port).returncode == 0
+        http = probe["httpGet"]
         at = f"{http.get('scheme', 'HTTP').lower()}://127.0.0.1:{ports[http['port']]}{http['path']}"
         return self.in_network(name, sys.executable, "-c", HTTP_PROBE, at).returncode == 0
 

@@ -108,7 +108,8 @@ def test_every_port_that_is_named_is_a_port_of_the_container(folder):
     kinds = by_kind(folder)
     [container] = pod_of(folder)["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness")]
+    probes.append(container["livenessProbe"]["tcpSocket"])
     named = [port["targetPort"] for port in kinds["Service"]["spec"]["ports"]]
     named += [
         port["port"] for rule in kinds["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]
@@ -116,6 +117,13 @@ def test_every_port_that_is_named_is_a_port_of_the_container(folder):
     assert {probe["port"] for probe in probes} | set(named) <= ports.keys()
     for name, port in ports.items():
         assert f"--{name}=0.0.0.0:{port}" in container["args"]
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/tls"])
+def test_the_liveness_probe_only_connects(folder):
+    [container] = pod_of(folder)["containers"]
+    probe = container["livenessProbe"]
+    assert {"exec", "grpc", "httpGet", "tcpSocket"} & probe.keys() == {"tcpSocket"}
 
 
 def test_two_models_of_one_namespace_do_not_share_pods():

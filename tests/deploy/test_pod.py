@@ -183,6 +183,26 @@ def test_the_server_is_ready_once_its_golden_rows_have_passed(start):
     assert pod.stop("model") == 0
 
 
+def test_a_server_whose_connections_are_all_taken_is_alive_but_not_ready(start):
+    pod = start("base", base="sidecall")
+    pod.container("model")["args"].append("--max-connections=1")
+    pod.start("model")
+    pod.wait_for("model", "startupProbe")
+    words = ["predict", "http://127.0.0.1:8000/penguins", "--stream", "--wait=20", "--only=label"]
+    with subprocess.Popen(
+        pod.engine.command("podman", "exec", "--interactive", "model", "sidecall", *words),
+        env=pod.engine.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as caller:
+        caller.stdin.write(BIRD)
+        caller.stdin.flush()
+        assert caller.stdout.readline() == LABEL
+        assert not pod.probe("model", "readinessProbe")
+        assert pod.probe("model", "livenessProbe")
+
+
 def test_a_server_whose_golden_rows_disagree_opens_no_port(start):
     pod = start("base", "verification/first_row.onnx", "sidecall")
     pod.start("model")
