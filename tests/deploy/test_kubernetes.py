@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from containers import ROOT
 
 validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
 from pods import KUBERNETES, deployment_of, resources_of  # noqa: E402
@@ -23,6 +24,7 @@ FOLDERS = ["base", *sorted(f"overlays/{path.name}" for path in (KUBERNETES / "ov
 VERSIONS = ["1.30", validate.latest_version()]
 # The drain timeout of a server and its grace, in seconds.
 DRAIN_S = 12
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 def pod_of(folder: str | Path) -> dict[str, Any]:
@@ -32,6 +34,11 @@ def pod_of(folder: str | Path) -> dict[str, Any]:
 def containers_of(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from pod.get("initContainers", [])
     yield from pod["containers"]
+
+
+def model_of(folder: str | Path) -> dict[str, Any]:
+    """The container of the server."""
+    return next(c for c in containers_of(pod_of(folder)) if c["name"] == "model")
 
 
 def by_kind(folder: str) -> dict[str, dict[str, Any]]:
@@ -69,7 +76,7 @@ def test_no_container_has_rights_that_it_does_not_need(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_memory_for_clients_is_less_than_the_limit_of_the_container(folder):
-    model = next(c for c in containers_of(pod_of(folder)) if c["name"] == "model")
+    model = model_of(folder)
     limit = int(model["resources"]["limits"]["memory"].removesuffix("Mi"))
     clients = next(arg for arg in model["args"] if arg.startswith("--max-memory="))
     assert int(clients.partition("=")[2]) <= limit // 2
@@ -79,8 +86,7 @@ def test_the_memory_for_clients_is_less_than_the_limit_of_the_container(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_grace_period_is_longer_than_the_drain(folder):
-    pod = pod_of(folder)
-    model = next(c for c in containers_of(pod) if c["name"] == "model")
+    pod, model = pod_of(folder), model_of(folder)
     wait = model.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     assert pod["terminationGracePeriodSeconds"] > wait + DRAIN_S
 
@@ -117,6 +123,20 @@ def test_every_port_that_is_named_is_a_port_of_the_container(folder):
     assert {probe["port"] for probe in probes} | set(named) <= ports.keys()
     for name, port in ports.items():
         assert f"--{name}=0.0.0.0:{port}" in container["args"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_model_has_as_long_to_start_as_under_systemd(folder):
+    unit = (ROOT / "deploy/systemd/sidecall-.service.d/10-server.conf").read_text()
+    probe = model_of(folder)["startupProbe"]
+    seconds = probe["periodSeconds"] * probe["failureThreshold"]
+    assert f"\nTimeoutStartSec={seconds}\n" in unit
+
+
+def test_a_probe_that_starts_a_process_has_time_on_a_busy_node():
+    sidecar = model_of("overlays/backend")
+    assert [sidecar[probe]["timeoutSeconds"] for probe in PROBES] == [5, 5, 5]
+    assert all(sidecar[probe]["periodSeconds"] >= 5 for probe in PROBES[1:])
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/tls"])
