@@ -12,6 +12,8 @@ import yaml
 from containers import ROOT, Engine
 
 KUBERNETES = ROOT / "deploy/kubernetes"
+# How long the kubelet waits for a pod to end, in seconds, if the pod does not say it.
+GRACE_S = 30
 # The kubelet's probes over HTTP and TCP, run in the network namespace of the container.
 HTTP_PROBE = """
 import ssl, sys, urllib.request
@@ -51,8 +53,7 @@ class Pod:
         for volume in self.spec.get("volumes", []):
             if volume.get("emptyDir", {}).get("medium") == "Memory":
                 size = volume["emptyDir"]["sizeLimit"].removesuffix("Mi")
-                group = self.spec["securityContext"]["fsGroup"]
-                options = f"o=mode=2777,gid={group},size={size}m"
+                options = f"o=mode=0777,size={size}m"
                 created = ["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs"]
                 engine.podman(*created, f"--opt={options}", volume["name"])
 
@@ -61,7 +62,7 @@ class Pod:
 
     def options(self, name: str) -> tuple[str, ...]:
         """The options of podman that do what the pod says of this container."""
-        user = self.spec["securityContext"]
+        user = self.spec["securityContext"] | self.container(name)["securityContext"]
         words = [f"--user={user['runAsUser']}:{user['runAsGroup']}"]
         for mount in self.container(name).get("volumeMounts", []):
             source = self.folders.get(mount["name"], mount["name"])
@@ -109,7 +110,7 @@ class Pod:
 
     def stop(self, name: str) -> int:
         """Ends a container as the kubelet does, and returns its exit code: 137 if it was killed."""
-        seconds = self.spec["terminationGracePeriodSeconds"]
+        seconds = self.spec.get("terminationGracePeriodSeconds", GRACE_S)
         pre_stop = self.container(name).get("lifecycle", {}).get("preStop", {}).get("sleep", {})
         self.engine.podman("stop", f"--time={seconds - pre_stop.get('seconds', 0)}", name)
         return self.engine.state(name)["ExitCode"]

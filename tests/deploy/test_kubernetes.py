@@ -15,7 +15,7 @@ import pytest
 from containers import ROOT
 
 validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
-from pods import KUBERNETES, deployment_of, resources_of  # noqa: E402
+from pods import GRACE_S, KUBERNETES, deployment_of, resources_of  # noqa: E402
 
 pytestmark = pytest.mark.skipif(shutil.which("kustomize") is None, reason="needs kustomize")
 
@@ -63,11 +63,14 @@ def test_a_field_that_kubernetes_does_not_know_is_found():
 def test_no_container_has_rights_that_it_does_not_need(folder):
     pod = pod_of(folder)
     assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] == 65532
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for container in containers_of(pod):
-        assert container["securityContext"] == {
+        rights = pod["securityContext"] | container["securityContext"]
+        rights.pop("fsGroup", None)  # of the volumes, and of the pod only
+        assert rights == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
@@ -88,7 +91,7 @@ def test_the_memory_for_clients_is_less_than_the_limit_of_the_container(folder):
 def test_the_grace_period_is_longer_than_the_drain(folder):
     pod, model = pod_of(folder), model_of(folder)
     wait = model.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    assert pod["terminationGracePeriodSeconds"] > wait + DRAIN_S
+    assert pod.get("terminationGracePeriodSeconds", GRACE_S) > wait + DRAIN_S
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/tls"])
@@ -189,6 +192,19 @@ def test_the_sidecar_starts_before_the_backend_and_runs_beside_it():
     assert socket["emptyDir"]["medium"] == "Memory"
     for container in containers_of(pod):
         assert container["volumeMounts"] == [{"name": socket["name"], "mountPath": "/run/app"}]
+
+
+def test_the_sidecar_leaves_the_grace_period_of_the_pod_as_it_is(tmp_path):
+    pods = "    spec:\n      automount"
+    own = "    spec:\n      terminationGracePeriodSeconds: 90\n      automount"
+    assert pod_of(copied(tmp_path / "copy", pods, own))["terminationGracePeriodSeconds"] == 90
+
+
+def test_the_sidecar_leaves_the_user_of_the_pod_as_it_is_and_keeps_its_own(tmp_path):
+    pod = pod_of(copied(tmp_path / "copy", "runAsUser: 65532", "runAsUser: 1000"))
+    assert pod["securityContext"]["runAsUser"] == 1000
+    [sidecar] = pod["initContainers"]
+    assert sidecar["securityContext"]["runAsUser"] == 65532
 
 
 def test_a_deployment_without_the_label_gets_no_sidecar(tmp_path):

@@ -159,6 +159,15 @@ def test_a_backend_of_another_user_is_refused(start):
     assert (code, answers) == (4, "")
 
 
+def test_a_backend_of_another_user_whom_the_sidecar_admits_is_answered(start):
+    pod = start("overlays/backend")
+    pod.container("model")["args"].append("--allow-uid=1000")
+    start_sidecar(pod)
+    caller = Caller(pod, "predict", SOCKET, "--only=label", options=("--user=1000:1000",))
+    assert caller.ask(BIRD) == LABEL
+    assert caller.end() == (0, "")
+
+
 def test_containers_in_user_namespaces_of_their_own_reach_each_other(start):
     pod = start("overlays/backend")
     # Each kernel id below 65532 is another one inside; both namespaces know the user of the image.
