@@ -163,6 +163,13 @@ def test_labels_of_the_model_are_not_asked_of_its_callers():
                 assert "matchLabels" not in peer["podSelector"]
 
 
+@pytest.mark.parametrize("folder", ["base", "overlays/tls"])
+def test_from_other_namespaces_only_that_of_prometheus_may_call(folder):
+    rules = by_kind(folder)["NetworkPolicy"]["spec"]["ingress"]
+    namespaces = [peer.get("namespaceSelector") for rule in rules for peer in rule["from"]]
+    assert namespaces == [None, {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}]
+
+
 def test_a_server_that_needs_no_token_is_scraped_and_one_that_needs_it_is_not():
     def scraped(folder: str) -> str:
         template = deployment_of(folder)["spec"]["template"]
