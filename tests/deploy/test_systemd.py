@@ -159,15 +159,18 @@ def test_a_server_that_was_killed_is_started_again(running):
 
 def test_a_server_that_hangs_is_started_again(running):
     # A shorter interval, so that the test need not wait for half a minute.
-    running.write(f"/run/systemd/system/{FILE}.service.d/soon.conf", "[Service]\nWatchdogSec=1\n")
+    drop_in = f"/run/systemd/system/{FILE}.service.d"
+    running.write(f"{drop_in}/soon.conf", "[Service]\nWatchdogSec=5\n")
     running.systemctl("daemon-reload")
-    running.systemctl("restart", FILE)
-    first = running.show(FILE, "MainPID")
-    running.run("kill", "-STOP", first)
-    wait_until(lambda: running.show(FILE, "MainPID") not in {first, "0"})
-    assert predict(running, "app").startswith('{"label":"Gentoo"')
-    running.run("rm", "-r", f"/run/systemd/system/{FILE}.service.d")
-    running.systemctl("daemon-reload")
+    try:
+        running.systemctl("restart", FILE)
+        first = running.show(FILE, "MainPID")
+        running.run("kill", "-STOP", first)
+        wait_until(lambda: running.show(FILE, "MainPID") not in {first, "0"})
+        assert predict(running, "app").startswith('{"label":"Gentoo"')
+    finally:
+        running.run("rm", "-r", drop_in)
+        running.systemctl("daemon-reload")
 
 
 def test_a_unit_that_is_stopped_ends_well_and_leaves_no_socket(running):
