@@ -100,9 +100,14 @@ $(BUILD)/.system-browser: $(BUILD)/.system
 	@command -v chromium >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log chromium
 	@touch $@
 
+# The authorities that this machine trusts, which go into an image.
+$(BUILD)/.system-image: $(BUILD)/.system
+	@test -e /etc/ssl/certs/ca-certificates.crt || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log ca-certificates
+	@touch $@
+
 # What builds and runs containers, and what checks the files of deploy/.
-deploy_packages := buildah ca-certificates crun kustomize podman systemd
-$(BUILD)/.system-deploy: $(BUILD)/.system
+deploy_packages := buildah crun kustomize podman systemd
+$(BUILD)/.system-deploy: $(BUILD)/.system-image
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(deploy_packages) 2>/dev/null | grep -cx installed)" = $(words $(deploy_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(deploy_packages)
 	@touch $@
 
@@ -384,7 +389,7 @@ bench-capacity: build-with-net bench-network-setup ## compare how long busy serv
 bench-cold-start: build-with-net $(VENV)/.package $(VENV)/.bench $(VENV)/.tests ## measure how soon new processes give their first answer, and their memory
 	@$(BIN)/python benchmarks/scaleout/cold_start.py --build $(BUILD)
 
-bench-images: build-with-net $(VENV)/.package $(VENV)/.bench ## measure the sizes of the images, and how long their servers take to start
+bench-images: build-with-net $(VENV)/.package $(VENV)/.bench $(BUILD)/.system-image ## measure the sizes of the images, and how long their servers take to start
 	@$(BIN)/python benchmarks/scaleout/images.py --build $(BUILD)
 
 bench-lambda: $(VENV)/.package $(VENV)/.bench $(BUILD)/lambda/.created package-setup ## measure cold starts of functions of AWS Lambda in its emulator, beside Python's
@@ -437,7 +442,7 @@ package-net: package-setup $(BUILD)/.system-net ## build only the packages of li
 	@$(quietly) package-net "packing libsidecall-net.so" $(BIN)/python tools/package/net.py --build $(BUILD)/portable --out $(DIST)
 
 # No package, because it is not for other machines: the libraries in it are those of this machine.
-image: net $(VENV)/.requirements ## assemble the root file systems of container images in dist/image
+image: net $(VENV)/.requirements $(BUILD)/.system-image ## assemble the root file systems of container images in dist/image
 	@$(quietly) image "assembling dist/image/native and dist/image/full" sh -c '"$$@" --out $(DIST)/image/native && "$$@" --out $(DIST)/image/full --net --onnxruntime "$(onnxruntime)"' sh $(BIN)/python tools/package/image.py --build $(BUILD)
 
 $(BUILD)/.system-aarch64: $(BUILD)/.system

@@ -67,11 +67,11 @@ def reason_to_skip() -> str | None:
     return None if tried.returncode == 0 else f"unshare: {tried.stderr.strip()}"
 
 
-def assemble(folder: Path, *options: str | Path) -> Path:
+def assemble(folder: Path, *options: str | Path, umask: int = -1) -> Path:
     """The root file system of an image, from the build of this tree."""
     script = ROOT / "tools/package/image.py"
     words = [sys.executable, script, "--build", BUILD, "--out", folder, *options]
-    subprocess.run(words, check=True, capture_output=True, text=True)
+    subprocess.run(words, check=True, capture_output=True, text=True, umask=umask)
     return folder
 
 

@@ -12,11 +12,17 @@ import yaml
 from containers import ROOT, Engine
 
 KUBERNETES = ROOT / "deploy/kubernetes"
-# The kubelet's probe over HTTP, run in the network namespace of the container.
+# How long the kubelet waits for a pod to end, in seconds, if the pod does not say it.
+GRACE_S = 30
+# The kubelet's probes over HTTP and TCP, run in the network namespace of the container.
 HTTP_PROBE = """
 import ssl, sys, urllib.request
 any_certificate = ssl._create_unverified_context()
 urllib.request.urlopen(sys.argv[1], timeout=5, context=any_certificate).read()
+"""
+TCP_PROBE = """
+import socket, sys
+socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5).close()
 """
 
 
@@ -47,8 +53,7 @@ class Pod:
         for volume in self.spec.get("volumes", []):
             if volume.get("emptyDir", {}).get("medium") == "Memory":
                 size = volume["emptyDir"]["sizeLimit"].removesuffix("Mi")
-                group = self.spec["securityContext"]["fsGroup"]
-                options = f"o=mode=2777,gid={group},size={size}m"
+                options = f"o=mode=0777,size={size}m"
                 created = ["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs"]
                 engine.podman(*created, f"--opt={options}", volume["name"])
 
@@ -57,7 +62,7 @@ class Pod:
 
     def options(self, name: str) -> tuple[str, ...]:
         """The options of podman that do what the pod says of this container."""
-        user = self.spec["securityContext"]
+        user = self.spec["securityContext"] | self.container(name)["securityContext"]
         words = [f"--user={user['runAsUser']}:{user['runAsGroup']}"]
         for mount in self.container(name).get("volumeMounts", []):
             source = self.folders.get(mount["name"], mount["name"])
@@ -77,8 +82,11 @@ class Pod:
         if "exec" in probe:
             words = ["exec", name, *probe["exec"]["command"]]
             return self.engine.try_podman(*words).returncode == 0
-        http = probe["httpGet"]
         ports = {port["name"]: port["containerPort"] for port in self.container(name)["ports"]}
+        if "tcpSocket" in probe:
+            port = ports[probe["tcpSocket"]["port"]]
+            return self.in_network(name, sys.executable, "-c", TCP_PROBE, port).returncode == 0
+        http = probe["httpGet"]
         at = f"{http.get('scheme', 'HTTP').lower()}://127.0.0.1:{ports[http['port']]}{http['path']}"
         return self.in_network(name, sys.executable, "-c", HTTP_PROBE, at).returncode == 0
 
@@ -102,7 +110,7 @@ class Pod:
 
     def stop(self, name: str) -> int:
         """Ends a container as the kubelet does, and returns its exit code: 137 if it was killed."""
-        seconds = self.spec["terminationGracePeriodSeconds"]
+        seconds = self.spec.get("terminationGracePeriodSeconds", GRACE_S)
         pre_stop = self.container(name).get("lifecycle", {}).get("preStop", {}).get("sleep", {})
         self.engine.podman("stop", f"--time={seconds - pre_stop.get('seconds', 0)}", name)
         return self.engine.state(name)["ExitCode"]

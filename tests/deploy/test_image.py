@@ -182,8 +182,18 @@ def test_an_image_without_its_libraries_is_not_assembled(tmp_path):
     assert refused(BUILD, "--onnxruntime", runtime) == f"{runtime}: expected a file, found none\n"
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o027])
+def test_everyone_may_read_the_image_of_a_user_who_lets_no_one_read(tmp_path, umask):
+    folder = assemble(tmp_path / "out", umask=umask)
+    for path in folder.rglob("*"):
+        mode, least = path.stat().st_mode, 0o755 if path.is_dir() else 0o644
+        assert mode & least == least, f"{path}: {mode:o}"
+
+
 def test_a_folder_is_assembled_afresh(tmp_path):
-    (tmp_path / "out/root").mkdir(parents=True)
-    (tmp_path / "out/root/stale").touch()
+    stale = [tmp_path / "out" / part / "stale" for part in ("root", "app")]
+    for file in stale:
+        file.parent.mkdir(parents=True)
+        file.touch()
     assemble(tmp_path / "out")
-    assert not (tmp_path / "out/root/stale").exists()
+    assert not any(file.exists() for file in stale)

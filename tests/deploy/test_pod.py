@@ -159,6 +159,15 @@ def test_a_backend_of_another_user_is_refused(start):
     assert (code, answers) == (4, "")
 
 
+def test_a_backend_of_another_user_whom_the_sidecar_admits_is_answered(start):
+    pod = start("overlays/backend")
+    pod.container("model")["args"].append("--allow-uid=1000")
+    start_sidecar(pod)
+    caller = Caller(pod, "predict", SOCKET, "--only=label", options=("--user=1000:1000",))
+    assert caller.ask(BIRD) == LABEL
+    assert caller.end() == (0, "")
+
+
 def test_containers_in_user_namespaces_of_their_own_reach_each_other(start):
     pod = start("overlays/backend")
     # Each kernel id below 65532 is another one inside; both namespaces know the user of the image.
@@ -181,6 +190,26 @@ def test_the_server_is_ready_once_its_golden_rows_have_passed(start):
         words = ["exec", "--interactive", "model", "sidecall", "predict", at, "--only=label"]
         assert pod.engine.podman(*words, input=BIRD) + "\n" == LABEL
     assert pod.stop("model") == 0
+
+
+def test_a_server_whose_connections_are_all_taken_is_alive_but_not_ready(start):
+    pod = start("base", base="sidecall")
+    pod.container("model")["args"].append("--max-connections=1")
+    pod.start("model")
+    pod.wait_for("model", "startupProbe")
+    words = ["predict", "http://127.0.0.1:8000/penguins", "--stream", "--wait=20", "--only=label"]
+    with subprocess.Popen(
+        pod.engine.command("podman", "exec", "--interactive", "model", "sidecall", *words),
+        env=pod.engine.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as caller:
+        caller.stdin.write(BIRD)
+        caller.stdin.flush()
+        assert caller.stdout.readline() == LABEL
+        assert not pod.probe("model", "readinessProbe")
+        assert pod.probe("model", "livenessProbe")
 
 
 def test_a_server_whose_golden_rows_disagree_opens_no_port(start):

@@ -17,6 +17,7 @@ from systemd_machine import Machine, reason_to_skip
 UNITS = ROOT / "deploy/systemd"
 FILE, PYTHON = "sidecall-file@penguins", "sidecall-python@app"
 BIRD = '{"island": "Biscoe", "bill_length_mm": 48.2}\n'
+AMOUNT = '{"amount": 1.5}\n'
 APPLICATION = """
 def model(amount: float) -> float:
     return amount + 1
@@ -155,19 +156,24 @@ def test_a_server_that_was_killed_is_started_again(running):
     wait_until(lambda: running.show(FILE, "NRestarts") == "1")
     assert predict(running, "app").startswith('{"label":"Gentoo"')
     assert running.show(FILE, "MainPID") != first
+    # The next pause would be longer than the first one.
+    assert running.show(FILE, "RestartUSecNext") != running.show(FILE, "RestartUSec") == "1s"
 
 
 def test_a_server_that_hangs_is_started_again(running):
     # A shorter interval, so that the test need not wait for half a minute.
-    running.write(f"/run/systemd/system/{FILE}.service.d/soon.conf", "[Service]\nWatchdogSec=1\n")
+    drop_in = f"/run/systemd/system/{FILE}.service.d"
+    running.write(f"{drop_in}/soon.conf", "[Service]\nWatchdogSec=5\n")
     running.systemctl("daemon-reload")
-    running.systemctl("restart", FILE)
-    first = running.show(FILE, "MainPID")
-    running.run("kill", "-STOP", first)
-    wait_until(lambda: running.show(FILE, "MainPID") not in {first, "0"})
-    assert predict(running, "app").startswith('{"label":"Gentoo"')
-    running.run("rm", "-r", f"/run/systemd/system/{FILE}.service.d")
-    running.systemctl("daemon-reload")
+    try:
+        running.systemctl("restart", FILE)
+        first = running.show(FILE, "MainPID")
+        running.run("kill", "-STOP", first)
+        wait_until(lambda: running.show(FILE, "MainPID") not in {first, "0"})
+        assert predict(running, "app").startswith('{"label":"Gentoo"')
+    finally:
+        running.run("rm", "-r", drop_in)
+        running.systemctl("daemon-reload")
 
 
 def test_a_unit_that_is_stopped_ends_well_and_leaves_no_socket(running):
@@ -191,23 +197,45 @@ def test_a_model_that_is_refused_is_not_tried_again(machine, name):
     assert (machine.show(unit, "ExecMainStatus"), machine.show(unit, "NRestarts")) == ("3", "0")
 
 
-def test_a_function_is_served_by_workers_and_drains(machine):
-    machine.write("/srv/models/app/app.py", APPLICATION)
-    machine.run("ln", "-s", sys.prefix, "/srv/models/app/.venv")
-    # The Python of a test may lie in a home folder, which the unit hides.
+@pytest.fixture(scope="module")
+def python(machine: Machine) -> Machine:
+    """The machine, on which the Python of the tests may serve."""
+    # It may lie in a home folder, which the unit hides.
     machine.run("chmod", "o+x", *Path(sys.base_prefix).parents, *ROOT.parents)
     setting = "[Service]\nProtectHome=no\n"
-    machine.write(f"/run/systemd/system/{PYTHON}.service.d/test.conf", setting)
+    machine.write("/run/systemd/system/sidecall-python@.service.d/test.conf", setting)
     machine.systemctl("daemon-reload")
-    assert machine.systemctl("start", PYTHON) == 0, machine.log(PYTHON)
-    assert predict(machine, "app", '{"amount": 1.5}\n', "app") == '{"prediction":2.5}\n'
-    assert "no permission" in predict(machine, "users", '{"amount": 1.5}\n', "app")
-    machine.systemctl("stop", PYTHON)
-    assert machine.show(PYTHON, "Result") == "success"
+    return machine
 
 
-def test_a_function_that_is_not_there_is_not_tried_again(machine):
+def write_application(machine: Machine, name: str, text: str) -> None:
+    machine.write(f"/srv/models/{name}/app.py", text)
+    machine.run("ln", "-sfn", sys.prefix, f"/srv/models/{name}/.venv")
+
+
+def test_a_function_is_served_by_workers_and_drains(python):
+    write_application(python, "app", APPLICATION)
+    assert python.systemctl("start", PYTHON) == 0, python.log(PYTHON)
+    assert predict(python, "app", AMOUNT, "app") == '{"prediction":2.5}\n'
+    assert "no permission" in predict(python, "users", AMOUNT, "app")
+    python.systemctl("stop", PYTHON)
+    assert python.show(PYTHON, "Result") == "success"
+
+
+def test_a_module_that_raises_an_exception_is_tried_again(python):
+    unit = "sidecall-python@late"
+    write_application(python, "late", "raise OSError('the database does not answer')\n")
+    python.systemctl("start", "--no-block", unit)
+    wait_until(lambda: python.show(unit, "NRestarts") != "0")
+    assert python.show(unit, "ExecMainStatus") in {"0", "4"}  # 0 while it runs
+    write_application(python, "late", APPLICATION)
+    assert predict(python, "app", AMOUNT, "late") == '{"prediction":2.5}\n'
+    python.systemctl("stop", unit)
+
+
+def test_a_function_that_is_not_there_is_not_tried_again(python):
     unit = "sidecall-python@empty"
-    machine.run("mkdir", "-p", "/srv/models/empty")
-    assert machine.systemctl("start", unit) == 1
-    assert machine.show(unit, "Result") != "success"
+    write_application(python, "empty", "")
+    assert python.systemctl("start", unit) == 1
+    assert python.show(unit, "ActiveState") == "failed"
+    assert (python.show(unit, "ExecMainStatus"), python.show(unit, "NRestarts")) == ("1", "0")

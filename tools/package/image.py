@@ -11,6 +11,7 @@ and gRPC, and has the authorities that this machine trusts; with --onnxruntime i
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -57,7 +58,6 @@ class RootFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, name: str) -> Path:
         path = self.folder / name
@@ -77,6 +77,8 @@ class RootFolder:
 
 
 def assemble(folder: Path, build: Path, with_net: bool, onnxruntime: Path | None) -> None:
+    for part in ("root", "app"):
+        shutil.rmtree(folder / part, ignore_errors=True)
     root = RootFolder(folder / "root")
     licences = "usr/share/doc/sidecall"
     programs = [root.copy(build / "bin/sidecall", "usr/bin/sidecall", strip=True)]
@@ -103,7 +105,7 @@ def assemble(folder: Path, build: Path, with_net: bool, onnxruntime: Path | None
     root.path("etc/passwd").write_text(PASSWD, encoding="utf-8")
     root.path("etc/group").write_text(GROUP, encoding="utf-8")
     root.path("run").mkdir()
-    (folder / "app").mkdir(exist_ok=True)
+    (folder / "app").mkdir()
 
 
 def main() -> None:
@@ -117,6 +119,8 @@ def main() -> None:
         help="add this library of ONNX Runtime, whose licences lie in the folder above its own",
     )
     given = parser.parse_args()
+    # The user of the image must read everything, whatever this user lets others read.
+    os.umask(0o022)
     assemble(given.out.resolve(), given.build.resolve(), given.net, given.onnxruntime)
 
 

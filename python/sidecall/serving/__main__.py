@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # adds the folder.
     if options.trust_pickle:
         sys.path.insert(0, str(Path.cwd()))
-    from .run import serve
-
-    _raise_descriptor_limit()
     try:
+        from .run import serve
+
+        _raise_descriptor_limit()
         serve(
             options.target,
             options.at,
@@ -80,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         code = _code_of_export(error)
         if code is None:
-            raise
+            # Python itself would end with 1, which means wrong usage. The module of the object has
+            # failed, perhaps because a file or a database is not there yet: a restart may help.
+            return _fail(ENVIRONMENT, traceback.format_exc().rstrip())
         return _fail(code, error)
     return OK
 

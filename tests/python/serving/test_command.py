@@ -138,6 +138,14 @@ def test_wrong_usage_gives_an_exit_code_and_a_message(command, at, words, code, 
     assert "Traceback" not in err
 
 
+def test_an_exception_of_the_module_ends_with_4_so_that_a_restart_may_help(command, at, tmp_path):
+    (tmp_path / "late.py").write_text("raise OSError('the database does not answer')\n")
+    code, err = refusal(command("late:model", "--at", at))
+    assert code == 4, err
+    assert 'late.py", line 1, in <module>' in err
+    assert err.endswith("\nOSError: the database does not answer\n")
+
+
 def test_a_function_is_described_by_json_lines(command, at, tmp_path):
     (tmp_path / "greeter.py").write_text(
         "def greet(record):\n    return 'hello ' + (record['name'] or 'you')\n"
