@@ -26,6 +26,8 @@ from sidecall._command_line import BAD_MODEL, ENVIRONMENT, OK, Parser
 Engine = Literal["auto", "native", "onnxruntime"]
 # What Lambda starts.
 BOOTSTRAP = "bootstrap"
+# How the names of ONNX Runtime's libraries begin.
+LIBRARY = "libonnxruntime"
 # The C library of Amazon Linux 2023.
 GLIBC = (2, 34)
 # What a function may have, unzipped: 250 MB.
@@ -55,7 +57,8 @@ def write_zip(
     onnxruntime  the library to pack if the model needs one, as for sidecall.open
 
     Returns the files, relative to the folder of the function. Raises LambdaZipError and the errors
-    of sidecall.open.
+    of sidecall.open. A model or a file with weights that would take the place of the command or of
+    ONNX Runtime is refused before anything is copied.
     """
     source = Path(model)
     opened = sidecall.open(model, engine=engine, onnxruntime=onnxruntime)
@@ -63,14 +66,17 @@ def write_zip(
     if opened.engine.startswith("onnxruntime"):
         library = Path(sidecall.engine(onnxruntime)["path"])
     _require_runs_there(bootstrap)
+    files = {Path(source.name), *_weights(source)}
+    for file in files:
+        _require_data_name(file)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(bootstrap, folder / BOOTSTRAP)
-        for file in [Path(source.name), *_weights(source)]:
+        for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.parent / file, folder / file)
         if library is not None:
-            shutil.copyfile(library, folder / "libonnxruntime.so")
+            shutil.copyfile(library, folder / f"{LIBRARY}.so")
         _verify(folder, source.name, engine)
         return _pack(folder, path)
 
@@ -90,6 +96,19 @@ def _require_runs_there(program: Path) -> None:
             f"{program}: expected a command that runs with glibc {GLIBC[0]}.{GLIBC[1]} alone, got "
             f"one that {problem}: use the command of sidecall's wheel"
         )
+
+
+def _require_data_name(file: Path) -> None:
+    """Raises if a file of the model would be run: Lambda and the command find programs by name."""
+    if file.is_absolute() or ".." in file.parts:
+        problem = "a path that leaves it"
+    elif file.parts[:1] == (BOOTSTRAP,) or file.name.startswith(LIBRARY):
+        problem = "the name of a program"
+    else:
+        return
+    raise LambdaZipError(
+        f"{os.fspath(file)!r}: expected a file of the model in its own folder, got {problem}"
+    )
 
 
 def _weights(model: Path) -> list[Path]:
@@ -154,7 +173,7 @@ def _add(target: zipfile.ZipFile, file: Path, name: Path) -> None:
     """Adds a file with fixed metadata: a time stamp or the umask would change the bytes."""
     entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
     entry.create_system = 3  # Unix, so that the mode counts
-    entry.external_attr = (0o100755 if name.name == BOOTSTRAP else 0o100644) << 16
+    entry.external_attr = (0o100755 if name == Path(BOOTSTRAP) else 0o100644) << 16
     target.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 

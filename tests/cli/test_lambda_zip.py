@@ -71,20 +71,60 @@ def test_the_same_files_give_the_same_bytes(jobs, tmp_path, bootstrap):
     assert (tmp_path / "function.zip").read_bytes() == first
 
 
-def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
+def save_with_weights(folder: Path, location: str) -> None:
+    """Writes jobs.onnx, and its weights in a file that this location names."""
     import onnx
 
-    models.classifier(tmp_path / "inside.onnx")
-    model = onnx.load(tmp_path / "inside.onnx")
+    models.classifier(folder / "inside.onnx")
+    (folder / location).parent.mkdir(exist_ok=True)
     onnx.save(
-        model,
-        tmp_path / "jobs.onnx",
+        onnx.load(folder / "inside.onnx"),
+        folder / "jobs.onnx",
         save_as_external_data=True,
-        location="jobs.weights",
+        location=location,
         size_threshold=0,
     )
+
+
+def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
+    save_with_weights(tmp_path, "jobs.weights")
     files = write(tmp_path, bootstrap, engine="native")
     assert files == ["bootstrap", "jobs.onnx", "jobs.weights"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["bootstrap", "./bootstrap", "bootstrap/weights", "libonnxruntime.so", "libonnxruntime.so.1"],
+)
+def test_weights_never_take_the_place_of_a_program(tmp_path, bootstrap, monkeypatch, location):
+    save_with_weights(tmp_path, location)
+    monkeypatch.setattr(lambda_zip.shutil, "copyfile", lambda *_: pytest.fail("copied a file"))
+    monkeypatch.setattr(lambda_zip.shutil, "copy", lambda *_: pytest.fail("copied a file"))
+    problem = f"'{location.removeprefix('./')}': expected a file of the model in its own folder"
+    with pytest.raises(lambda_zip.LambdaZipError, match=f"{problem}, got the name of a program"):
+        write(tmp_path, bootstrap, engine="native")
+
+
+def test_weights_are_never_executable(tmp_path, bootstrap):
+    save_with_weights(tmp_path, "weights/bootstrap")
+    (tmp_path / "weights/bootstrap").chmod(0o755)
+    write(tmp_path, bootstrap, engine="native")
+    folder = unpacked(tmp_path / "function.zip", tmp_path / "task")
+    assert stat.S_IMODE((folder / "weights/bootstrap").stat().st_mode) == 0o644
+    assert stat.S_IMODE((folder / "bootstrap").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "libonnxruntime.so"])
+def test_a_model_with_the_name_of_a_program_is_refused(jobs, tmp_path, bootstrap, name):
+    (tmp_path / jobs).rename(tmp_path / name)
+    with pytest.raises(lambda_zip.LambdaZipError, match=f"'{name}': .*got the name of a program"):
+        write(tmp_path, bootstrap, name, engine="native")
+
+
+@pytest.mark.parametrize("location", ["../weights", "/weights", "a/../../weights"])
+def test_weights_outside_of_the_folder_of_the_model_are_refused(location):
+    with pytest.raises(lambda_zip.LambdaZipError, match="got a path that leaves it"):
+        lambda_zip._require_data_name(Path(location))
 
 
 def test_a_command_for_another_system_is_refused(jobs, tmp_path, command_path):
