@@ -46,6 +46,7 @@ POISON = (
     (json.dumps({f"k{i}": i for i in range(2000)}).encode(), "UNKNOWN_NAME"),
     (b'{"a": [], "b": {}, "c": true, "d": 0.5}', "DTYPE_MISMATCH"),
     (b'{"a": 1e300, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
+    (b'{"a": 1e999, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
 )
 
 

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import signal
 import sqlite3
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ class Scorer:
                     return outcomes
                 answers = self._model.predict(list(records.values()))
                 scored = {
-                    i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers, strict=True)
+                    i: Outcome(answer=to_json(a)) for i, a in zip(records, answers, strict=True)
                 }
                 return outcomes | scored
             except sidecall.Error as error:
@@ -216,11 +217,20 @@ BREAKS = (sidecall.errors.PeerDied, sidecall.errors.Timeout, sidecall.errors.Eng
 
 
 def parse(message: Message) -> dict[str, Any]:
-    """The record in a message. Raises InvalidJson, or MissingValue if the message has no id."""
+    """The record in a message.
+
+    Raises InvalidJson, OutOfRange for a number that is too large for float64, and MissingValue if
+    the message has no id.
+    """
     if not message.id:
         raise sidecall.errors.MissingValue("message: expected an id, got none")
     try:
-        record = json.loads(message.body, parse_constant=refuse, object_pairs_hook=distinct)
+        record = json.loads(
+            message.body,
+            parse_constant=refuse,
+            parse_float=finite_float,
+            object_pairs_hook=distinct,
+        )
     except (ValueError, RecursionError):
         raise sidecall.errors.InvalidJson("message: expected JSON, got another text") from None
     if not isinstance(record, dict):
@@ -232,11 +242,31 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity, which are not JSON
 
 
+def finite_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):  # 1e999, which would not be JSON when it is written again
+        raise sidecall.errors.OutOfRange("message: expected numbers of float64, got a larger one")
+    return value
+
+
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
         raise ValueError("the same key twice")
     return record
+
+
+def to_json(answer: Any) -> str:
+    """An answer as JSON, with null for NaN and infinity, as sidecall's servers write it."""
+    return json.dumps(without_nan(answer), allow_nan=False)
+
+
+def without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def rejections(numbers: list[int], error: sidecall.Error) -> dict[int, Outcome]:

@@ -142,6 +142,11 @@ def test_each_message_has_one_outcome_however_often_it_arrives(
         (b'{"a": NaN}', "INVALID_JSON", "message: expected JSON, got another text"),
         (b'{"a": 1, "a": 1}', "INVALID_JSON", "message: expected JSON, got another text"),
         (b"[" * 100_000, "INVALID_JSON", "message: expected JSON, got another text"),
+        (
+            b'{"a": -1e999, "b": 2, "c": true, "d": 0.5}',
+            "OUT_OF_RANGE",
+            "message: expected numbers of float64, got a larger one",
+        ),
         (b"[1]", "INVALID_JSON", "message: expected a JSON object, got another value"),
         (b'{"c": true}', "MISSING_VALUE", "feature 'd': expected float32, got a missing value"),
         (
@@ -161,6 +166,15 @@ def test_a_message_that_cannot_be_scored_is_a_dead_letter_and_the_others_are_sco
     assert results.known(["m1"])["m1"].error == error
     assert source.dead == [("m1", code)]
     assert source.acknowledged == ["m0", "m1", "m2"]
+
+
+def test_answers_that_are_not_finite_are_stored_as_null(results: Results) -> None:
+    answer = {"a": float("nan"), "b": [1.5, float("-inf"), "x"], "c": {"d": float("inf")}}
+    model = Model({})
+    model.predict = lambda records: [answer for _ in records]
+    settle(numbers(1), source := Source(), scorer_of(source, model), results)
+    stored = '{"a": null, "b": [1.5, null, "x"], "c": {"d": null}}'
+    assert results.known(["m0"])["m0"].answer == stored
 
 
 def test_a_message_without_an_id_is_a_dead_letter(results: Results, engine: None) -> None:
