@@ -175,6 +175,41 @@ def test_messages_without_an_id_are_dead_letters(trial: Trial, tmp_path: Path) -
 
 
 @for_rabbitmq
+def test_queues_that_share_a_database_may_have_the_same_ids(
+    trial: Trial, addresses: dict[type[Trial], str], host: Host, tmp_path: Path
+) -> None:
+    other = RabbitMqTrial(host, addresses[RabbitMqTrial], f"{tmp_path.name}-other")
+    sent = {}
+    for number, one in enumerate((trial, other)):
+        sent |= send(one, make_messages(3, seed=number, poison_share=0))
+        with Consumer(one, tmp_path) as consumer:
+            wait_for(partial(has_settled, tmp_path, len(sent)), "outcomes", consumer)
+            assert consumer.stop() == 0
+    assert len(sent) == 6
+    check(trial, tmp_path, sent)
+
+
+@for_rabbitmq
+def test_a_dead_letter_goes_to_its_queue_alone_and_names_no_user(
+    trial: Trial, tmp_path: Path
+) -> None:
+    channel, copies = trial.connection.channel(), f"{tmp_path.name}-copies"
+    channel.queue_declare(copies, durable=True)
+    headers = {"CC": [copies], "BCC": [copies], "kept": "yes"}
+    trial.send_one("m0", b"no", user_id="guest", headers=headers)
+    trial.send([])
+    with Consumer(trial, tmp_path) as consumer:
+        wait_for(partial(has_settled, tmp_path, 1), "an outcome", consumer)
+        assert consumer.stop() == 0
+    _, properties, body = channel.basic_get(f"{tmp_path.name}.dead", auto_ack=True)
+    assert (body, properties.message_id, properties.user_id) == (b"no", "m0", None)
+    assert properties.headers["kept"] == "yes"
+    assert not properties.headers.keys() & {"CC", "BCC"}
+    # Only the sender's own copies are there.
+    assert channel.queue_declare(copies, passive=True).method.message_count == 1
+
+
+@for_rabbitmq
 def test_a_consumer_ends_when_its_queue_is_deleted_or_there_is_no_broker(
     trial: Trial, tmp_path: Path
 ) -> None:
