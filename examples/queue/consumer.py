@@ -282,7 +282,7 @@ def rejections(numbers: list[int], error: sidecall.Error) -> dict[int, Outcome]:
 
 
 def run(source: Source, results: Results, options: argparse.Namespace) -> None:
-    """Settles messages until SIGTERM or SIGINT. What has been received is then settled first."""
+    """Settles messages until SIGTERM or SIGINT. The batch is then settled first."""
     stop = Stop()
     scorer = Scorer(options.model, options.timeout, options.attempts, source, stop)
     with contextlib.suppress(StoppedError):  # the broker then delivers the batch again
@@ -301,12 +301,22 @@ def settle(messages: list[Message], source: Source, scorer: Scorer, results: Res
     fresh += [message for message in messages if not message.id]
     scored = list(zip(fresh, scorer.score(fresh), strict=True))
     new = {message.id: outcome for message, outcome in scored if message.id}
-    if not source.dead_letters_stay:
-        again = {m.id: m for m in messages if m.id in known}.values()
-        scored += [(message, known[message.id]) for message in again]
-    source.publish_dead([(message, outcome) for message, outcome in scored if outcome.code])
-    results.write(new, source.moves(messages))
+    if source.dead_letters_stay:
+        source.publish_dead(rejected(scored))
+        results.write(new, source.moves(messages))
+    else:
+        results.write(new, source.moves(messages))
+        # If the broker has delivered a message to another consumer too, one outcome is stored, and
+        # both consumers must follow it. Letters of earlier deliveries were perhaps not published.
+        with_id = {message.id: message for message in messages if message.id}
+        stored = results.known(list(with_id))
+        again = [(message, stored[identity]) for identity, message in with_id.items()]
+        source.publish_dead(rejected([*again, *(pair for pair in scored if not pair[0].id)]))
     source.acknowledge(messages)
+
+
+def rejected(settled: list[tuple[Message, Outcome]]) -> list[tuple[Message, Outcome]]:
+    return [(message, outcome) for message, outcome in settled if outcome.code]
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:

@@ -262,6 +262,8 @@ def test_a_frozen_consumer_whose_partition_another_one_took_over_ends(
     with Consumer(trial, tmp_path, options=SMALL) as first:
         wait_for(partial(has_settled, tmp_path, 1), "outcomes", first)
         freeze(first, tmp_path / "results.db")
+        # It may have settled them all, so the other one must get more.
+        sent |= send(trial, make_messages(100, seed=9, poison_share=0))
         with Consumer(trial, tmp_path, options=SMALL) as second:
             wait_for(partial(has_settled, tmp_path, len(sent)), "all", second)
             first.process.send_signal(signal.SIGCONT)

@@ -197,6 +197,27 @@ def test_a_dead_letter_of_an_earlier_delivery_is_published_again_unless_it_stays
     assert source.dead == ([] if stay else [("m0", "INVALID_JSON")])
 
 
+@pytest.mark.parametrize("is_first_rejected", [False, True])
+def test_two_consumers_that_score_one_message_follow_the_outcome_that_is_stored(
+    results: Results, is_first_rejected: bool
+) -> None:
+    first = Outcome(code="TIMEOUT", error="...") if is_first_rejected else Outcome("{}")
+
+    class Other(Model):
+        """Another consumer settles the message while this one scores it."""
+
+        def predict(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            results.write({"m0": first}, [])
+            return super().predict(records)
+
+    source = Source()
+    errors = [] if is_first_rejected else [sidecall.errors.ShapeMismatch("rows")]
+    settle(numbers(1), source, scorer_of(source, Other({0: errors})), results)
+    assert results.known(["m0"]) == {"m0": first}
+    assert source.dead == ([("m0", "TIMEOUT")] if is_first_rejected else [])
+    assert source.acknowledged == ["m0"]
+
+
 def test_outcomes_and_positions_are_written_both_or_neither(results: Results) -> None:
     assert results.position("log/0", 7) == 7
     assert results.position("log/0", 0) == 7
