@@ -251,7 +251,10 @@ def test_a_dead_letter_that_has_no_queue_is_not_acknowledged(trial: Trial, tmp_p
         sent |= send(trial, [Sent(b"no", None, "INVALID_JSON")])
         assert consumer.wait() == 1
     assert f"no queue '{tmp_path.name}.dead'" in (tmp_path / "errors").read_text()
-    finish(trial, tmp_path, sent)  # the next process creates the queue
+    with Consumer(trial, tmp_path) as consumer:  # creates the queue
+        wait_for(lambda: consumer.log.read_text().count("\n") == 3, "a redelivery", consumer)
+        assert consumer.stop() == 0
+    check(trial, tmp_path, sent)
 
 
 @for_kafka
