@@ -8,6 +8,7 @@
 
 #include "base/base64.h"
 #include "base/json_text.h"
+#include "base/media_type.h"
 #include "formats/json.hpp"
 
 namespace sidecall::cli {
@@ -39,7 +40,7 @@ void read_request(const Json& request, Event* event) {
   const std::string type = header_of(request, "content-type");
   if (method.empty()) return refuse(event, 400, "expected a request over HTTP, got another event");
   if (method != "POST") return refuse(event, 405, "expected POST, got another method");
-  if (type.substr(0, type.find(';')) != "application/json")
+  if (!is_media_type(type, "application/json"))
     return refuse(event, 415, "expected content of the type application/json, got another type");
   event->body = text_at(request, "body");
   if (true_at(request, "isBase64Encoded")) {
