@@ -2,8 +2,9 @@
 
 python rabbitmq_consumer.py --model penguins.onnx --queue penguins --results penguins.db
 
-Messages need a message_id. In the results it stands after the name of the queue: NAME/ID. Those that cannot be scored go to the queue NAME.dead, with the headers
-error-code and error. SIGTERM ends the program after the batch that it is working on.
+Messages need a message_id. Those that cannot be scored go to the queue NAME.dead, with the headers
+error-code and error. In the results, the key of a message is NAME/MESSAGE_ID. SIGTERM ends the
+program after the batch that it is working on.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ bool has_safe_type(const Request& request, Route route) {
   const std::string& type = request.header("content-type");
   if (is_media_type(type, "application/json")) return true;
   // Clients of Triton send no type.
-  return route == Route::kInfer && (is_media_type(type, "application/octet-stream") || is_media_type(type, ""));
+  return route == Route::kInfer &&
+         (is_media_type(type, "application/octet-stream") || is_media_type(type, ""));
 }
 
 }  // namespace

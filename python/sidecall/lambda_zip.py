@@ -69,8 +69,8 @@ def write_zip(
     engine       as for sidecall.open. The function uses the engine that the model is opened with
     onnxruntime  the library to pack if the model needs one, as for sidecall.open
 
-    Raises LambdaZipError and the errors of sidecall.open. A model or a file with weights that would take the place of the command or of
-    ONNX Runtime is refused before anything is copied.
+    Raises LambdaZipError and the errors of sidecall.open. A model or a file with weights that would
+    take the place of the command or of ONNX Runtime is refused before anything is copied.
     """
     if path.is_dir():
         raise LambdaZipError(f"{path}: expected the name of a zip file, got a folder")
