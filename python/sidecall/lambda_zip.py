@@ -28,8 +28,6 @@ from sidecall._elf import needed_libraries
 Engine = Literal["auto", "native", "onnxruntime"]
 # What Lambda starts.
 BOOTSTRAP = "bootstrap"
-# How the names of ONNX Runtime's libraries begin.
-LIBRARY = "libonnxruntime"
 # The C library of Amazon Linux 2023.
 GLIBC = (2, 34)
 C_LIBRARIES = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"}
@@ -70,7 +68,7 @@ def write_zip(
     onnxruntime  the library to pack if the model needs one, as for sidecall.open
 
     Raises LambdaZipError and the errors of sidecall.open. A model or a file with weights that would
-    take the place of the command or of ONNX Runtime is refused before anything is copied.
+    take the place of the command or of a library is refused before anything is copied.
     """
     if path.is_dir():
         raise LambdaZipError(f"{path}: expected the name of a zip file, got a folder")
@@ -92,7 +90,7 @@ def write_zip(
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.parent / file, folder / file)
         if library is not None:
-            shutil.copyfile(library, folder / f"{LIBRARY}.so")
+            shutil.copyfile(library, folder / "libonnxruntime.so")
         _verify(folder, source.name, chosen)
         return Function(_pack(folder, path), f"{source.name}?engine={chosen}")
 
@@ -122,11 +120,15 @@ def _require_runs_there(
 
 
 def _require_data_name(file: Path) -> None:
-    """Raises if a file of the model would be run: Lambda and the command find programs by name."""
+    """Raises if a file of the model could be run.
+
+    Lambda finds the command by its name. So does the loader find libraries, for example those of
+    ONNX Runtime, which it looks for in the folder of the function first.
+    """
     if file.is_absolute() or ".." in file.parts:
         problem = "a path that leaves it"
-    elif file.parts[:1] == (BOOTSTRAP,) or file.name.startswith(LIBRARY):
-        problem = "the name of a program"
+    elif file.parts[:1] == (BOOTSTRAP,) or re.search(r"\.so(\.|$)", file.name):
+        problem = "the name of a program or of a library"
     else:
         return
     raise LambdaZipError(

@@ -242,8 +242,9 @@ def test_a_signal_during_the_connecting_ends_the_function_with_0(sidecall, jobs)
             socket.create_connection((host, port)),  # the queue of the listener is full now
             sidecall.start("lambda", jobs) as process,
         ):
+            until = time.monotonic() + 20
             while not is_connecting(port):
-                assert process.poll() is None
+                assert process.poll() is None and time.monotonic() < until
                 time.sleep(0.01)
             process.send_signal(signal.SIGTERM)
             listener.accept()[0].close()

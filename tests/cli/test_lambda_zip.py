@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -95,13 +96,22 @@ def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
 
 @pytest.mark.parametrize(
     "location",
-    ["bootstrap", "./bootstrap", "bootstrap/weights", "libonnxruntime.so", "libonnxruntime.so.1"],
+    [
+        "bootstrap",
+        "./bootstrap",
+        "bootstrap/weights",
+        "libonnxruntime.so",
+        "libonnxruntime.so.1",
+        "libstdc++.so.6",
+        "weights/libgcc_s.so.1",
+    ],
 )
 def test_weights_never_take_the_place_of_a_program(tmp_path, bootstrap, monkeypatch, location):
     save_with_weights(tmp_path, location)
     monkeypatch.setattr(lambda_zip.shutil, "copyfile", lambda *_: pytest.fail("copied a file"))
     monkeypatch.setattr(lambda_zip.shutil, "copy", lambda *_: pytest.fail("copied a file"))
-    problem = f"'{location.removeprefix('./')}': expected a file of the model in its own folder"
+    name = re.escape(location.removeprefix("./"))
+    problem = f"'{name}': expected a file of the model in its own folder"
     with pytest.raises(lambda_zip.LambdaZipError, match=f"{problem}, got the name of a program"):
         write(tmp_path, bootstrap, engine="native")
 
