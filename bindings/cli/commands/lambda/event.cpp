@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/base64.h"
+#include "base/fault_json.h"
 #include "base/json_text.h"
 #include "base/media_type.h"
 #include "formats/json.hpp"
@@ -61,19 +62,12 @@ void append_faults(const sidecall_error& error, std::string* out) {
   out->append(",\"num_faults\":" + std::to_string(error.num_faults) + ",\"faults\":[");
   for (uint32_t i = 0; i < std::min(error.num_faults, error.faults_capacity); ++i) {
     const sidecall_fault& fault = error.faults[i];
-    out->append(i == 0 ? "{" : ",{");
-    if (fault.row >= 0) out->append("\"row\":" + std::to_string(fault.row) + ",");
-    append_member("status", sidecall_status_name(fault.status), out);
+    if (i > 0) out->push_back(',');
     // "feature 'age': expected float32, got string" begins with what it is that `name` names.
     const std::string_view message = fault.message;
-    const std::string what(message.substr(0, message.find(" '")));
-    out->push_back(',');
-    append_member(what.c_str(), fault.name, out);
-    out->push_back(',');
-    append_member("expected", fault.expected, out);
-    out->push_back(',');
-    append_member("got", fault.got, out);
-    out->push_back('}');
+    append_fault({fault.row, sidecall_status_name(fault.status),
+                  message.substr(0, message.find(" '")), fault.name, fault.expected, fault.got},
+                 out);
   }
   out->push_back(']');
 }
