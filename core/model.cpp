@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "error.h"
@@ -244,9 +245,14 @@ bool Model::read_records(std::string_view json, RecordReader* reader, Call* call
 }
 
 std::string Model::predict_json(std::string_view json, int64_t timeout_ns) const {
+  const Clock::time_point end = deadline_after(timeout_ns);
   std::unique_ptr<Workspace> workspace = borrow_workspace();
   Call* call = &workspace->call;
   const bool is_list = read_records(json, &workspace->reader, call);
+  if (timeout_ns > 0) {
+    timeout_ns = std::chrono::nanoseconds(end - Clock::now()).count();
+    if (timeout_ns <= 0) throw Error(SIDECALL_TIMEOUT, "the deadline passed before the run");
+  }
   call->run(timeout_ns);
   std::string out;
   write_records(call, is_list, &out);

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fault_json.h"
 #include "base/fork_generation.h"
-#include "base/json_text.h"
 #include "base/utf8.h"
 #include "core/call.h"
 #include "core/clock.h"
@@ -83,20 +83,16 @@ void set_error(sidecall_net_error* err, int32_t status, const char* text) noexce
 std::string faults_text(const Error& error, size_t max_bytes) {
   if (error.faults().empty()) return "";
   std::string text = "\"num_faults\":" + std::to_string(error.num_faults()) + ",\"faults\":[";
-  bool is_first = true;
   for (const Fault& fault : error.faults()) {
-    std::string one = is_first ? "{" : ",{";
-    if (fault.row >= 0) one += "\"row\":" + std::to_string(fault.row) + ",";
-    one += std::string("\"status\":\"") + status_name(fault.status) + "\",\"" + fault.what + "\":";
-    append_json_string(fault.name, &one);
-    one += ",\"expected\":";
-    append_json_string(fault.expected, &one);
-    one += ",\"got\":";
-    append_json_string(fault.got, &one);
-    one += "}";
-    if (text.size() + one.size() >= max_bytes) break;
-    text += one;
-    is_first = false;
+    const size_t before = text.size();
+    if (text.back() != '[') text.push_back(',');
+    append_fault(
+        {fault.row, status_name(fault.status), fault.what, fault.name, fault.expected, fault.got},
+        &text);
+    if (text.size() >= max_bytes) {
+      text.resize(before);
+      break;
+    }
   }
   return text + "]";
 }

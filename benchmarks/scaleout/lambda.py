@@ -35,6 +35,7 @@ from lambda_emulator import PYTHON_RUNTIME, Function
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["sidecall", "onnxruntime", "scikit-learn", "joblib", "pandas", "numpy"]
+PATIENCE_S = 20
 MODEL = "penguins.onnx"
 NATIVE, ORT = f"{MODEL}?engine=native", f"{MODEL}?engine=onnxruntime"
 
@@ -103,18 +104,25 @@ def contenders(folder: Path) -> list[Contender]:
 def start_ms(folder: Path, *options: str, handler: str = NATIVE) -> float:
     """The time from the start of the program to its request for the first event."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": handler}
         begin = time.perf_counter()
         process = subprocess.Popen([folder / "bootstrap", *options], cwd=folder, env=environment)
-        connection, _ = listener.accept()
-        request = connection.recv(65536)
-        took = (time.perf_counter() - begin) * 1e3
-        if b"/invocation/next" not in request:
-            raise WrongAnswerError(f"expected a request for an event, got {request!r}")
-        process.terminate()
-        process.wait(20)
-        connection.close()
+        try:
+            with listener.accept()[0] as connection:
+                connection.settimeout(PATIENCE_S)
+                request = connection.recv(65536)
+                took = (time.perf_counter() - begin) * 1e3
+                process.terminate()
+                process.wait(PATIENCE_S)
+        except TimeoutError:
+            raise WrongAnswerError("expected a request for an event, got none") from None
+        finally:
+            process.kill()
+            process.wait()
+    if b"/invocation/next" not in request:
+        raise WrongAnswerError(f"expected a request for an event, got {request!r}")
     return took
 
 
@@ -192,7 +200,8 @@ def main() -> int:
             for row in cold
         ],
     )
-    print(report.write(options.output, keep_others=True))
+    if not options.quick or options.output:
+        print(report.write(options.output, keep_others=True))
     report.print_bars()
     return 0
 

@@ -36,7 +36,11 @@ class Function:
             stdout=self.log_file,
             stderr=self.log_file,
         )
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 20

@@ -46,6 +46,7 @@ POISON = (
     (json.dumps({f"k{i}": i for i in range(2000)}).encode(), "UNKNOWN_NAME"),
     (b'{"a": [], "b": {}, "c": true, "d": 0.5}', "DTYPE_MISMATCH"),
     (b'{"a": 1e300, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
+    (b'{"a": 1e999, "b": 2, "c": true, "d": 0.5}', "OUT_OF_RANGE"),
 )
 
 
@@ -109,11 +110,11 @@ class RabbitMqTrial:
         for identity, body in zip(ids, bodies, strict=True):
             self.send_one(identity, body)
         self._channel.tx_commit()
-        return ids
+        return [f"{self._queue}/{identity}" for identity in ids]
 
-    def send_one(self, identity: str | bytes | None, body: bytes) -> None:
+    def send_one(self, identity: str | bytes | None, body: bytes, **properties: Any) -> None:
         """Sends a message with any id, together with those that `send` sends next."""
-        properties = self._pika.BasicProperties(message_id=identity, delivery_mode=2)
+        properties = self._pika.BasicProperties(message_id=identity, delivery_mode=2, **properties)
         self._channel.basic_publish("", self._queue, body, properties)
 
     def dead_letters(self) -> list[tuple[str, bytes, str]]:
@@ -123,7 +124,10 @@ class RabbitMqTrial:
             method, properties, body = self._channel.basic_get(f"{self._queue}.dead", auto_ack=True)
             if method is None:
                 return found
-            found.append((properties.message_id, body, properties.headers["error-code"]))
+            identity = properties.message_id
+            if isinstance(identity, str) and identity:
+                identity = f"{self._queue}/{identity}"
+            found.append((identity, body, properties.headers["error-code"]))
 
     def unsettled(self, _database: Path) -> int:
         """The messages that the broker still holds, when no consumer runs."""

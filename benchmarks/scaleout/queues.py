@@ -141,7 +141,8 @@ def main() -> int:
     failures = sum(row["lost"] + row["doubled"] + row["wrong"] for row in rows)
     report.bars = [Bar("queue_wrong", failures, 0)]
     report.print_bars()
-    report.write(options.output, keep_others=True)
+    if not options.quick or options.output:
+        report.write(options.output, keep_others=True)
     if failures:
         raise WrongAnswerError(f"{failures} messages were lost, doubled or wrong")
     return 0

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import signal
 import sqlite3
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ class Scorer:
                     return outcomes
                 answers = self._model.predict(list(records.values()))
                 scored = {
-                    i: Outcome(answer=json.dumps(a)) for i, a in zip(records, answers, strict=True)
+                    i: Outcome(answer=to_json(a)) for i, a in zip(records, answers, strict=True)
                 }
                 return outcomes | scored
             except sidecall.Error as error:
@@ -216,11 +217,20 @@ BREAKS = (sidecall.errors.PeerDied, sidecall.errors.Timeout, sidecall.errors.Eng
 
 
 def parse(message: Message) -> dict[str, Any]:
-    """The record in a message. Raises InvalidJson, or MissingValue if the message has no id."""
+    """The record in a message.
+
+    Raises InvalidJson, OutOfRange for a number that is too large for float64, and MissingValue if
+    the message has no id.
+    """
     if not message.id:
         raise sidecall.errors.MissingValue("message: expected an id, got none")
     try:
-        record = json.loads(message.body, parse_constant=refuse, object_pairs_hook=distinct)
+        record = json.loads(
+            message.body,
+            parse_constant=refuse,
+            parse_float=finite_float,
+            object_pairs_hook=distinct,
+        )
     except (ValueError, RecursionError):
         raise sidecall.errors.InvalidJson("message: expected JSON, got another text") from None
     if not isinstance(record, dict):
@@ -232,11 +242,31 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity, which are not JSON
 
 
+def finite_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):  # 1e999, which would not be JSON when it is written again
+        raise sidecall.errors.OutOfRange("message: expected numbers of float64, got a larger one")
+    return value
+
+
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
         raise ValueError("the same key twice")
     return record
+
+
+def to_json(answer: Any) -> str:
+    """An answer as JSON, with null for NaN and infinity, as sidecall's servers write it."""
+    return json.dumps(without_nan(answer), allow_nan=False)
+
+
+def without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def rejections(numbers: list[int], error: sidecall.Error) -> dict[int, Outcome]:
@@ -252,7 +282,7 @@ def rejections(numbers: list[int], error: sidecall.Error) -> dict[int, Outcome]:
 
 
 def run(source: Source, results: Results, options: argparse.Namespace) -> None:
-    """Settles messages until SIGTERM or SIGINT. What has been received is then settled first."""
+    """Settles messages until SIGTERM or SIGINT. The batch is then settled first."""
     stop = Stop()
     scorer = Scorer(options.model, options.timeout, options.attempts, source, stop)
     with contextlib.suppress(StoppedError):  # the broker then delivers the batch again
@@ -271,12 +301,22 @@ def settle(messages: list[Message], source: Source, scorer: Scorer, results: Res
     fresh += [message for message in messages if not message.id]
     scored = list(zip(fresh, scorer.score(fresh), strict=True))
     new = {message.id: outcome for message, outcome in scored if message.id}
-    if not source.dead_letters_stay:
-        again = {m.id: m for m in messages if m.id in known}.values()
-        scored += [(message, known[message.id]) for message in again]
-    source.publish_dead([(message, outcome) for message, outcome in scored if outcome.code])
-    results.write(new, source.moves(messages))
+    if source.dead_letters_stay:
+        source.publish_dead(rejected(scored))
+        results.write(new, source.moves(messages))
+    else:
+        results.write(new, source.moves(messages))
+        # If the broker has delivered a message to another consumer too, one outcome is stored, and
+        # both consumers must follow it. Letters of earlier deliveries were perhaps not published.
+        with_id = {message.id: message for message in messages if message.id}
+        stored = results.known(list(with_id))
+        again = [(message, stored[identity]) for identity, message in with_id.items()]
+        source.publish_dead(rejected([*again, *(pair for pair in scored if not pair[0].id)]))
     source.acknowledge(messages)
+
+
+def rejected(settled: list[tuple[Message, Outcome]]) -> list[tuple[Message, Outcome]]:
+    return [(message, outcome) for message, outcome in settled if outcome.code]
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:

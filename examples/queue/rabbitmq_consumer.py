@@ -3,13 +3,15 @@
 python rabbitmq_consumer.py --model penguins.onnx --queue penguins --results penguins.db
 
 Messages need a message_id. Those that cannot be scored go to the queue NAME.dead, with the headers
-error-code and error. SIGTERM ends the program after the batch that it is working on.
+error-code and error. In the results, the key of a message is NAME/MESSAGE_ID. SIGTERM ends the
+program after the batch that it is working on.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from urllib.parse import quote
 
 import pika
 from consumer import FAILURES, Message, Move, Outcome, Results, make_parser, run
@@ -43,9 +45,11 @@ class RabbitMq:
             self._connection.channel().queue_declare(self._dead, durable=True)
 
     def _keep(self, _channel, method, properties, body: bytes) -> None:
-        identity = properties.message_id
-        if not isinstance(identity, str):  # none, or bytes that are not UTF-8
-            identity = None
+        identity = None
+        # It may also be bytes that are not UTF-8.
+        if isinstance(properties.message_id, str) and properties.message_id:
+            # Unlike the name of a Kafka topic, that of a queue may have a slash.
+            identity = f"{quote(self._queue, safe='')}/{properties.message_id}"
         self._arrived.append(Message(identity, body, (method, properties)))
 
     def _refuse_cancel(self, _method) -> None:
@@ -66,8 +70,12 @@ class RabbitMq:
             self._channel.queue_declare(self._dead, passive=True)
         for message, outcome in rejected:
             _, properties = message.origin
-            errors = {"error-code": outcome.code, "error": outcome.error}
-            properties.headers = (properties.headers or {}) | errors
+            headers = {"error-code": outcome.code, "error": outcome.error}
+            for key, value in (properties.headers or {}).items():
+                if key not in ("CC", "BCC"):  # the broker would publish to these queues again
+                    headers.setdefault(key, value)
+            properties.headers = headers
+            properties.user_id = None  # the broker refuses that of another user, the sender
             properties.delivery_mode = pika.DeliveryMode.Persistent.value
             properties.expiration = None
             self._channel.basic_publish("", self._dead, message.body, properties)

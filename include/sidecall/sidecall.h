@@ -632,7 +632,7 @@ SIDECALL_API void sidecall_text_close(sidecall_text *text);
  * The order of keys does not matter. An absent key and null are missing values; NaN is not JSON. An
  * answer that is NaN or infinite is written as null. Integers are accepted for floats, and whole
  * floats for integers; no other type is converted. The timeout is the timeout_ns of the options
- * with which the model was opened.
+ * with which the model was opened; see sidecall_predict_json_within for what it counts.
  *
  * Any number of threads may call this at once: each uses a workspace of its own, which the model
  * keeps and reuses. Takes about one and a half times as long as the same run through a call.
@@ -646,7 +646,9 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
 
 /* Does the same with a deadline of its own, for programs whose callers say how long they wait.
  *
- * timeout_ns  as for sidecall_call_run; the timeout_ns of the model's options does not apply
+ * timeout_ns  as for sidecall_call_run; the timeout_ns of the model's options does not apply. The
+ *             time counts from this call on, so the run gets what is left after the records were
+ *             read. Writing the answer is not counted.
  *
  * Errors: those of sidecall_predict_json; INVALID_ARGUMENT (timeout_ns is 0). */
 SIDECALL_API sidecall_status sidecall_predict_json_within(const sidecall_model *model,

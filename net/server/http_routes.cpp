@@ -9,6 +9,7 @@
 
 #include "base/http_status.h"
 #include "base/json_text.h"
+#include "base/media_type.h"
 #include "base/percent.h"
 #include "net/common/datatype.h"
 #include "net/common/keys.h"
@@ -110,10 +111,10 @@ Clock::time_point deadline_of(const Request& request) {
 // A page of another site can only send certain types of content without asking the server first.
 bool has_safe_type(const Request& request, Route route) {
   const std::string& type = request.header("content-type");
-  const std::string_view media = std::string_view(type).substr(0, type.find(';'));
-  if (media == "application/json") return true;
+  if (is_media_type(type, "application/json")) return true;
   // Clients of Triton send no type.
-  return route == Route::kInfer && (media == "application/octet-stream" || media.empty());
+  return route == Route::kInfer &&
+         (is_media_type(type, "application/octet-stream") || is_media_type(type, ""));
 }
 
 }  // namespace

@@ -15,21 +15,34 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import sidecall
 from sidecall import errors
 from sidecall._command_line import BAD_MODEL, ENVIRONMENT, OK, Parser
+from sidecall._elf import needed_libraries
 
 Engine = Literal["auto", "native", "onnxruntime"]
 # What Lambda starts.
 BOOTSTRAP = "bootstrap"
 # The C library of Amazon Linux 2023.
 GLIBC = (2, 34)
+C_LIBRARIES = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"}
+LOADERS = {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+CPP_LIBRARIES = {"libstdc++.so.6", "libgcc_s.so.1"}
 # What a function may have, unzipped: 250 MB.
 MAX_BYTES = 250 << 20
+
+
+@dataclass(frozen=True)
+class Function:
+    """What Lambda needs to know about a zip file."""
+
+    files: list[Path]  # relative to the folder of the function
+    handler: str  # names the model, and the engine with which its golden rows passed
 
 
 class LambdaZipError(Exception):
@@ -43,7 +56,7 @@ def write_zip(
     bootstrap: Path,
     engine: Engine = "auto",
     onnxruntime: str | None = None,
-) -> list[Path]:
+) -> Function:
     """Writes a zip file with everything that a function needs to answer with this model.
 
     These are the native command as `bootstrap`, the model, the files that hold its weights if it
@@ -51,45 +64,76 @@ def write_zip(
     but these files, before the zip file gets its name. The same files give the same bytes.
 
     bootstrap    the native command. It must run on Amazon Linux 2023, as that of the wheel does
-    engine       as for sidecall.open
+    engine       as for sidecall.open. The function uses the engine that the model is opened with
     onnxruntime  the library to pack if the model needs one, as for sidecall.open
 
-    Returns the files, relative to the folder of the function. Raises LambdaZipError and the errors
-    of sidecall.open.
+    Raises LambdaZipError and the errors of sidecall.open. A model or a file with weights that would
+    take the place of the command or of a library is refused before anything is copied.
     """
+    if path.is_dir():
+        raise LambdaZipError(f"{path}: expected the name of a zip file, got a folder")
     source = Path(model)
     opened = sidecall.open(model, engine=engine, onnxruntime=onnxruntime)
-    library = None
-    if opened.engine.startswith("onnxruntime"):
+    _require_runs_there(bootstrap, "command", "the command of sidecall's wheel")
+    chosen, library = opened.engine.split()[0], None
+    if chosen == "onnxruntime":
         library = Path(sidecall.engine(onnxruntime)["path"])
-    _require_runs_there(bootstrap)
+        source_of = "ONNX Runtime of its package in PyPI"
+        _require_runs_there(library, "library", source_of, CPP_LIBRARIES)
+    files = {Path(source.name), *_weights(source)}
+    for file in files:
+        _require_data_name(file)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(bootstrap, folder / BOOTSTRAP)
-        for file in [Path(source.name), *_weights(source)]:
+        for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.parent / file, folder / file)
         if library is not None:
             shutil.copyfile(library, folder / "libonnxruntime.so")
-        _verify(folder, source.name, engine)
-        return _pack(folder, path)
+        _verify(folder, source.name, chosen)
+        return Function(_pack(folder, path), f"{source.name}?engine={chosen}")
 
 
-def _require_runs_there(program: Path) -> None:
-    """Raises unless the program needs no more than Amazon Linux 2023 has."""
+def _require_runs_there(
+    program: Path, what: str, advice: str, libraries: Set[str] = frozenset()
+) -> None:
+    """Raises unless the program needs no more than the C library, these libraries and the loader.
+
+    Amazon Linux 2023 has these.
+    """
     content = program.read_bytes()
     versions = re.findall(rb"GLIBC_(\d+)\.(\d+)", content)
     newest = max(((int(major), int(minor)) for major, minor in versions), default=(0, 0))
-    problem = ""
-    if newest > GLIBC:
-        problem = f"needs glibc {newest[0]}.{newest[1]}"
-    elif b"libstdc++.so" in content:
-        problem = "needs libstdc++"
-    if problem:
-        raise LambdaZipError(
-            f"{program}: expected a command that runs with glibc {GLIBC[0]}.{GLIBC[1]} alone, got "
-            f"one that {problem}: use the command of sidecall's wheel"
-        )
+    try:
+        others = sorted({*needed_libraries(content)} - C_LIBRARIES - LOADERS - libraries)
+    except ValueError as error:
+        raise LambdaZipError(f"{program}: {error}") from None
+    if newest <= GLIBC and not others:
+        return
+    alone = " and ".join([f"glibc {GLIBC[0]}.{GLIBC[1]}", *sorted(libraries)])
+    needs = ", ".join(others) or f"glibc {newest[0]}.{newest[1]}"
+    raise LambdaZipError(
+        f"{program}: expected a {what} that runs with {alone} alone, got one that needs {needs}: "
+        f"use {advice}"
+    )
+
+
+def _require_data_name(file: Path) -> None:
+    """Raises if a file of the model could be run.
+
+    Lambda finds the command by its name. So does the loader find libraries, for example those of
+    ONNX Runtime, which it looks for in the folder of the function first.
+    """
+    if file.is_absolute() or ".." in file.parts:
+        problem = "a path that leaves it"
+    elif file.parts[:1] == (BOOTSTRAP,) or re.search(r"\.so(\.|$)", file.name):
+        problem = "the name of a program or of a library"
+    else:
+        return
+    raise LambdaZipError(
+        f"{os.fspath(file)!r}: expected a file of the model in its own folder, got {problem}"
+    )
 
 
 def _weights(model: Path) -> list[Path]:
@@ -112,7 +156,7 @@ def _weights(model: Path) -> list[Path]:
     return [Path(name) for name in sorted(set(names))]
 
 
-def _verify(folder: Path, model: str, engine: Engine) -> None:
+def _verify(folder: Path, model: str, engine: str) -> None:
     """Opens the model, which runs its golden rows, with the files of the function alone."""
     done = subprocess.run(
         ["sidecall", "predict", "--engine", engine, "--from", "jsonl", model],
@@ -139,14 +183,12 @@ def _pack(folder: Path, path: Path) -> list[Path]:
             f"{path}: expected files of at most {MAX_BYTES} bytes, which is Lambda's limit, got "
             f"{num_bytes}: use a container image"
         )
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with tempfile.TemporaryDirectory(prefix=".sidecall-", dir=path.parent) as name:
+        partial = Path(name) / path.name
         with zipfile.ZipFile(partial, "w") as target:
             for file in files:
                 _add(target, file, file.relative_to(folder))
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return [file.relative_to(folder) for file in files]
 
 
@@ -154,7 +196,7 @@ def _add(target: zipfile.ZipFile, file: Path, name: Path) -> None:
     """Adds a file with fixed metadata: a time stamp or the umask would change the bytes."""
     entry = zipfile.ZipInfo(name.as_posix(), (1980, 1, 1, 0, 0, 0))
     entry.create_system = 3  # Unix, so that the mode counts
-    entry.external_attr = (0o100755 if name.name == BOOTSTRAP else 0o100644) << 16
+    entry.external_attr = (0o100755 if name == Path(BOOTSTRAP) else 0o100644) << 16
     target.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
@@ -162,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(arguments)
     try:
-        files = write_zip(
+        function = write_zip(
             options.model,
             options.zip,
             bootstrap=options.bootstrap,
@@ -173,11 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(BAD_MODEL if error.family in (20, 30) else ENVIRONMENT, error)
     except (LambdaZipError, OSError) as error:
         return _fail(ENVIRONMENT, error)
-    query = "" if options.engine == "auto" else f"?engine={options.engine}"
+    names = ", ".join(map(str, function.files))
     print(
-        f"{options.zip}: {options.zip.stat().st_size / 1e6:.1f} MB: {', '.join(map(str, files))}\n"
+        f"{options.zip}: {options.zip.stat().st_size / 1e6:.1f} MB: {names}\n"
         f"runtime provided.al2023, architecture {platform.machine().replace('aarch64', 'arm64')}, "
-        f"handler {Path(options.model).name}{query}"
+        f"handler {function.handler}"
     )
     return OK
 

@@ -175,6 +175,41 @@ def test_messages_without_an_id_are_dead_letters(trial: Trial, tmp_path: Path) -
 
 
 @for_rabbitmq
+def test_queues_that_share_a_database_may_have_the_same_ids(
+    trial: Trial, addresses: dict[type[Trial], str], host: Host, tmp_path: Path
+) -> None:
+    other = RabbitMqTrial(host, addresses[RabbitMqTrial], f"{tmp_path.name}-other")
+    sent = {}
+    for number, one in enumerate((trial, other)):
+        sent |= send(one, make_messages(3, seed=number, poison_share=0))
+        with Consumer(one, tmp_path) as consumer:
+            wait_for(partial(has_settled, tmp_path, len(sent)), "outcomes", consumer)
+            assert consumer.stop() == 0
+    assert len(sent) == 6
+    check(trial, tmp_path, sent)
+
+
+@for_rabbitmq
+def test_a_dead_letter_goes_to_its_queue_alone_and_names_no_user(
+    trial: Trial, tmp_path: Path
+) -> None:
+    channel, copies = trial.connection.channel(), f"{tmp_path.name}-copies"
+    channel.queue_declare(copies, durable=True)
+    headers = {"CC": [copies], "BCC": [copies], "kept": "yes"}
+    trial.send_one("m0", b"no", user_id="guest", headers=headers)
+    trial.send([])
+    with Consumer(trial, tmp_path) as consumer:
+        wait_for(partial(has_settled, tmp_path, 1), "an outcome", consumer)
+        assert consumer.stop() == 0
+    _, properties, body = channel.basic_get(f"{tmp_path.name}.dead", auto_ack=True)
+    assert (body, properties.message_id, properties.user_id) == (b"no", "m0", None)
+    assert properties.headers["kept"] == "yes"
+    assert not properties.headers.keys() & {"CC", "BCC"}
+    # Only the sender's own copies are there.
+    assert channel.queue_declare(copies, passive=True).method.message_count == 1
+
+
+@for_rabbitmq
 def test_a_consumer_ends_when_its_queue_is_deleted_or_there_is_no_broker(
     trial: Trial, tmp_path: Path
 ) -> None:
@@ -216,7 +251,10 @@ def test_a_dead_letter_that_has_no_queue_is_not_acknowledged(trial: Trial, tmp_p
         sent |= send(trial, [Sent(b"no", None, "INVALID_JSON")])
         assert consumer.wait() == 1
     assert f"no queue '{tmp_path.name}.dead'" in (tmp_path / "errors").read_text()
-    finish(trial, tmp_path, sent)  # the next process creates the queue
+    with Consumer(trial, tmp_path) as consumer:  # creates the queue
+        wait_for(lambda: consumer.log.read_text().count("\n") == 3, "a redelivery", consumer)
+        assert consumer.stop() == 0
+    check(trial, tmp_path, sent)
 
 
 @for_kafka
@@ -227,6 +265,8 @@ def test_a_frozen_consumer_whose_partition_another_one_took_over_ends(
     with Consumer(trial, tmp_path, options=SMALL) as first:
         wait_for(partial(has_settled, tmp_path, 1), "outcomes", first)
         freeze(first, tmp_path / "results.db")
+        # It may have settled them all, so the other one must get more.
+        sent |= send(trial, make_messages(100, seed=9, poison_share=0))
         with Consumer(trial, tmp_path, options=SMALL) as second:
             wait_for(partial(has_settled, tmp_path, len(sent)), "all", second)
             first.process.send_signal(signal.SIGCONT)
@@ -318,6 +358,14 @@ def test_the_judge_counts_what_is_lost_doubled_and_wrong(tmp_path: Path) -> None
         ["lost", " m4"],
         ["doubled", " m1"],
     ]
+
+
+def test_a_quick_campaign_leaves_the_results_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = dict.fromkeys(("lost", "doubled", "wrong"), 0)
+    monkeypatch.setattr(queues, "measure", lambda *_: row)
+    monkeypatch.setattr(queues.Report, "write", lambda *_, **__: pytest.fail("wrote the results"))
+    monkeypatch.setattr(sys, "argv", ["queues.py", "--build", str(BUILD), "--quick"])
+    assert queues.main() == 0
 
 
 def test_the_campaign_writes_its_table_and_its_bar(

@@ -263,6 +263,12 @@ def test_a_body_in_base64_is_decoded(function, api, payload):
         assert is_right(json.loads(answer["body"]), models.ROWS[0])
 
 
+@pytest.mark.parametrize("kind", ["Application/JSON", "application/json ; charset=utf-8"])
+def test_media_types_are_compared_as_http_defines_it(function, api, kind):
+    event = http_event(models.ROWS[0]) | {"headers": {"content-type": kind}}
+    assert api.answer(event)["statusCode"] == 200
+
+
 @PAYLOADS
 @pytest.mark.parametrize(
     ("changes", "code", "error"),
@@ -348,6 +354,7 @@ def test_outside_of_lambda_the_command_says_what_is_missing(sidecall, jobs):
     ("words", "message"),
     [
         (["--zip", "f.zip"], "lambda: --zip: expected MODEL, got nothing"),
+        (["m.onnx", "--zip", ""], "lambda: --zip: expected a file, got an empty name"),
         (["m.onnx", "--zip", "f.zip", "--extra", "ignore"], "lambda: --extra: expected no --zip"),
         (["m.onnx", "--verify", "no"], "lambda: --verify: expected error, warn or off, got 'no'"),
         (["m.onnx", "n.onnx"], "lambda: unexpected argument: n.onnx"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import models
 import pytest
@@ -212,6 +215,41 @@ def test_a_runtime_api_that_fails_after_an_answer_ends_the_function(outcome):
     expected = "status 202 after invocation/8476a536/response, got status 500"
     assert outcome(GOOD, text) == (4, expected)
     assert outcome(GOOD, b"gone", closes=True)[0] == 4
+
+
+def test_the_error_of_a_model_is_written_if_it_cannot_be_sent(sidecall):
+    with Api(status=500) as api:
+        sidecall.env["AWS_LAMBDA_RUNTIME_API"] = api.address
+        done = sidecall("lambda", "none.onnx")
+    first, second = done.err.splitlines()
+    assert done.code == 4
+    assert "none.onnx" in first
+    assert second.endswith("expected status 202 after init/error, got status 500")
+
+
+def is_connecting(port: int) -> bool:
+    """Whether a socket of this host has sent its first packet to this port, without an answer."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()
+    return any(line.split()[2:4] == [f"0100007F:{port:04X}", "02"] for line in lines)
+
+
+@pytest.mark.long
+def test_a_signal_during_the_connecting_ends_the_function_with_0(sidecall, jobs):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        host, port = listener.getsockname()
+        sidecall.env["AWS_LAMBDA_RUNTIME_API"] = f"{host}:{port}"
+        with (
+            socket.create_connection((host, port)),  # the queue of the listener is full now
+            sidecall.start("lambda", jobs) as process,
+        ):
+            until = time.monotonic() + 20
+            while not is_connecting(port):
+                assert process.poll() is None and time.monotonic() < until
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            listener.accept()[0].close()
+            _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, b"")
 
 
 @pytest.mark.long

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +18,7 @@ from sidecall import errors, lambda_zip
 @pytest.fixture
 def bootstrap(monkeypatch, command_path, tmp_path_factory) -> Path:
     """Takes the place of the command of the wheel, and calls that of this build."""
-    monkeypatch.setattr(lambda_zip, "_require_runs_there", lambda _: None)
+    monkeypatch.setattr(lambda_zip, "_require_runs_there", lambda *_: None)
     script = tmp_path_factory.mktemp("command") / "sidecall"
     script.write_text(f'#!/bin/sh\nexec {command_path} "$@"\n')
     script.chmod(0o700)
@@ -37,10 +39,10 @@ def unpacked(path: Path, folder: Path) -> Path:
 
 
 def write(folder: Path, bootstrap: Path, model: str = "jobs.onnx", **options) -> list[str]:
-    files = lambda_zip.write_zip(
+    function = lambda_zip.write_zip(
         str(folder / model), folder / "function.zip", bootstrap=bootstrap, **options
     )
-    return [file.as_posix() for file in files]
+    return [file.as_posix() for file in function.files]
 
 
 def test_a_zip_file_has_the_command_and_the_model(jobs, tmp_path, bootstrap):
@@ -71,31 +73,153 @@ def test_the_same_files_give_the_same_bytes(jobs, tmp_path, bootstrap):
     assert (tmp_path / "function.zip").read_bytes() == first
 
 
-def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
+def save_with_weights(folder: Path, location: str) -> None:
+    """Writes jobs.onnx, and its weights in a file that this location names."""
     import onnx
 
-    models.classifier(tmp_path / "inside.onnx")
-    model = onnx.load(tmp_path / "inside.onnx")
+    models.classifier(folder / "inside.onnx")
+    (folder / location).parent.mkdir(exist_ok=True)
     onnx.save(
-        model,
-        tmp_path / "jobs.onnx",
+        onnx.load(folder / "inside.onnx"),
+        folder / "jobs.onnx",
         save_as_external_data=True,
-        location="jobs.weights",
+        location=location,
         size_threshold=0,
     )
+
+
+def test_files_with_weights_are_packed_with_the_model(tmp_path, bootstrap):
+    save_with_weights(tmp_path, "jobs.weights")
     files = write(tmp_path, bootstrap, engine="native")
     assert files == ["bootstrap", "jobs.onnx", "jobs.weights"]
 
 
-def test_a_command_for_another_system_is_refused(jobs, tmp_path, command_path):
-    for content, problem in [
-        (b"GLIBC_2.28\0GLIBC_2.35", "needs glibc 2.35"),
-        (b"libstdc++.so.6", "needs libstdc++"),
-    ]:
-        (tmp_path / "command").write_bytes(content)
-        with pytest.raises(lambda_zip.LambdaZipError, match=problem):
-            write(tmp_path, tmp_path / "command")
+@pytest.mark.parametrize(
+    "location",
+    [
+        "bootstrap",
+        "./bootstrap",
+        "bootstrap/weights",
+        "libonnxruntime.so",
+        "libonnxruntime.so.1",
+        "libstdc++.so.6",
+        "weights/libgcc_s.so.1",
+    ],
+)
+def test_weights_never_take_the_place_of_a_program(tmp_path, bootstrap, monkeypatch, location):
+    save_with_weights(tmp_path, location)
+    monkeypatch.setattr(lambda_zip.shutil, "copyfile", lambda *_: pytest.fail("copied a file"))
+    monkeypatch.setattr(lambda_zip.shutil, "copy", lambda *_: pytest.fail("copied a file"))
+    name = re.escape(location.removeprefix("./"))
+    problem = f"'{name}': expected a file of the model in its own folder"
+    with pytest.raises(lambda_zip.LambdaZipError, match=f"{problem}, got the name of a program"):
+        write(tmp_path, bootstrap, engine="native")
+
+
+def test_weights_are_never_executable(tmp_path, bootstrap):
+    save_with_weights(tmp_path, "weights/bootstrap")
+    (tmp_path / "weights/bootstrap").chmod(0o755)
+    write(tmp_path, bootstrap, engine="native")
+    folder = unpacked(tmp_path / "function.zip", tmp_path / "task")
+    assert stat.S_IMODE((folder / "weights/bootstrap").stat().st_mode) == 0o644
+    assert stat.S_IMODE((folder / "bootstrap").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "libonnxruntime.so"])
+def test_a_model_with_the_name_of_a_program_is_refused(jobs, tmp_path, bootstrap, name):
+    (tmp_path / jobs).rename(tmp_path / name)
+    with pytest.raises(lambda_zip.LambdaZipError, match=f"'{name}': .*got the name of a program"):
+        write(tmp_path, bootstrap, name, engine="native")
+
+
+@pytest.mark.parametrize("location", ["../weights", "/weights", "a/../../weights"])
+def test_weights_outside_of_the_folder_of_the_model_are_refused(location):
+    with pytest.raises(lambda_zip.LambdaZipError, match="got a path that leaves it"):
+        lambda_zip._require_data_name(Path(location))
+
+
+def library(folder: Path, *needed: str, text: str = "") -> Path:
+    """A library that needs others, and holds a text."""
+    source, options = folder / "source.c", ["-shared", "-nostdlib", "-Wl,--no-as-needed"]
+    source.write_text(f'const char text[] = "{text}";')
+    path = folder / "a library"
+    for name in needed:
+        other = [*options, f"-Wl,-soname,{name}", "-o", folder / name]
+        subprocess.run(["cc", source, *other], check=True)
+    subprocess.run(
+        ["cc", source, *options, "-o", path, *(folder / name for name in needed)], check=True
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("needed", "text", "problem"),
+    [
+        ([], "GLIBC_2.28 GLIBC_2.35", "needs glibc 2.35"),
+        (["libc.so.6", "libstdc++.so.6"], "", "needs libstdc\\+\\+.so.6: use the command of"),
+        (["libm.so.6", "libz.so.1", "libodd.so"], "", "needs libodd.so, libz.so.1: use"),
+    ],
+)
+def test_a_command_for_another_system_is_refused(jobs, tmp_path, needed, text, problem):
+    with pytest.raises(lambda_zip.LambdaZipError, match=problem):
+        write(tmp_path, library(tmp_path, *needed, text=text), engine="native")
     assert not (tmp_path / "function.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("needed", "text", "problem"),
+    [
+        ([], "GLIBC_2.35", "needs glibc 2.35"),
+        (["libstdc++.so.6", "libcudart.so.12"], "", "needs libcudart.so.12"),
+    ],
+)
+def test_an_onnxruntime_for_another_system_is_refused(
+    jobs, tmp_path, monkeypatch, needed, text, problem
+):
+    other = tmp_path / "command"
+    other.mkdir()
+    path = os.fspath(library(tmp_path, *needed, text=text))
+    monkeypatch.setattr(lambda_zip.sidecall, "engine", lambda _: {"path": path})
+    expected = r"a library: expected a library that runs with glibc 2.34 and libgcc_s.so.1 and lib"
+    with pytest.raises(lambda_zip.LambdaZipError, match=f"{expected}.*{problem}"):
+        write(tmp_path, library(other, "libc.so.6"), engine="onnxruntime")
+    assert not (tmp_path / "function.zip").exists()
+
+
+def test_a_command_that_is_no_program_is_refused(jobs, tmp_path):
+    good = library(tmp_path, "libc.so.6").read_bytes()
+    for content in [b"#!/bin/sh\n", good[:100]]:
+        (tmp_path / "command").write_bytes(content)
+        with pytest.raises(lambda_zip.LambdaZipError, match=r"command: expected .*ELF file, got"):
+            write(tmp_path, tmp_path / "command", engine="native")
+
+
+def test_the_function_uses_the_engine_that_the_model_was_opened_with(
+    jobs, tmp_path, bootstrap, monkeypatch
+):
+    monkeypatch.setenv("SIDECALL_ENGINE", "native")
+    used = []
+    monkeypatch.setattr(lambda_zip, "_verify", lambda *words: used.append(words[2]))
+    for asked in ("auto", "onnxruntime"):
+        function = lambda_zip.write_zip(
+            str(tmp_path / jobs), tmp_path / "function.zip", bootstrap=bootstrap, engine=asked
+        )
+        assert function.handler == f"{jobs}?engine=native"
+    assert used == ["native", "native"]
+
+
+@pytest.mark.parametrize("path", [".", "/", "folder"])
+def test_a_zip_file_that_is_a_folder_is_refused(jobs, tmp_path, bootstrap, path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(lambda_zip.LambdaZipError, match="expected the name of a zip file, got a"):
+        lambda_zip.write_zip(str(tmp_path / jobs), tmp_path / path, bootstrap=bootstrap)
+
+
+def test_a_file_beside_the_zip_file_is_never_overwritten(jobs, tmp_path, bootstrap):
+    (tmp_path / "function.zip.partial").write_text("kept")
+    write(tmp_path, bootstrap, engine="native")
+    assert (tmp_path / "function.zip.partial").read_text() == "kept"
+    assert names_in(tmp_path) == ["function.zip", "function.zip.partial", "jobs.onnx"]
 
 
 def test_a_function_that_would_not_open_its_model_gives_no_zip_file(jobs, tmp_path, bootstrap):
@@ -103,14 +227,14 @@ def test_a_function_that_would_not_open_its_model_gives_no_zip_file(jobs, tmp_pa
     failing.write_text("#!/bin/sh\necho sidecall: out of luck >&2\nexit 4\n")
     failing.chmod(0o755)
     with pytest.raises(lambda_zip.LambdaZipError, match=r"got: sidecall: out of luck$"):
-        write(tmp_path, failing)
+        write(tmp_path, failing, engine="native")
     assert not (tmp_path / "function.zip").exists()
 
 
 def test_a_function_that_is_too_large_gives_no_zip_file(jobs, tmp_path, bootstrap, monkeypatch):
     monkeypatch.setattr(lambda_zip, "MAX_BYTES", 1000)
     with pytest.raises(lambda_zip.LambdaZipError, match="expected files of at most 1000 bytes"):
-        write(tmp_path, bootstrap)
+        write(tmp_path, bootstrap, engine="native")
     assert names_in(tmp_path) == ["jobs.onnx"]
 
 

@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "base/json_text.h"
+#include "base/media_type.h"
 #include "base/number.h"
 #include "base/socket_folder.h"
 #include "base/utf8.h"
@@ -148,4 +149,15 @@ TEST_CASE("the folder for sockets must belong to the user, and only the user may
   CHECK(error_number == ENOENT);
   CHECK(socket_folder_fault("/dev/null", &error_number) != nullptr);
   CHECK(error_number == 0);
+}
+
+TEST_CASE("media types are compared without case, spaces around them and parameters") {
+  for (const char* same : {"application/json", "Application/JSON", "application/json;charset=utf-8",
+                           "application/json ; charset=utf-8", "\tapplication/json "})
+    CHECK(is_media_type(same, "application/json"));
+  for (const char* other : {"", ";", "application/jso", "application/json5", "application /json",
+                            "text/plain; application/json", "application/json, text/plain"})
+    CHECK_FALSE(is_media_type(other, "application/json"));
+  for (const char* none : {"", "  ", "; charset=utf-8"}) CHECK(is_media_type(none, ""));
+  CHECK_FALSE(is_media_type("a", ""));
 }

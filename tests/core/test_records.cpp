@@ -87,6 +87,28 @@ TEST_CASE("numbers beyond float64 become zero or are refused in every locale") {
   if (has_comma) std::setlocale(LC_NUMERIC, "C");
 }
 
+TEST_CASE("the time that records take to read counts towards the deadline of predict_json") {
+  auto engine = std::make_unique<fake::Engine>(RecordsModel().engine);
+  int num_runs = 0;
+  engine->on_run = [&](fake::Binding&) {
+    ++num_runs;
+    return sidecall::Outcome::kDone;
+  };
+  sidecall_model_options options{};
+  options.timeout_ns = 1;
+  const auto model = sidecall::Model::from_engine(
+      std::move(engine), {"test", "test", fake::kRecordsContract, true}, options);
+  const std::string record = R"({"amount": 1, "flag": true, "on": true, "sex": "male"})";
+  CHECK(status_of([&] { model->predict_json(record); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { model->predict_json(record, 1); }) == SIDECALL_TIMEOUT);
+  CHECK(num_runs == 0);
+  CHECK(status_of([&] { model->predict_json("{", 1); }) == SIDECALL_INVALID_JSON);
+  CHECK(status_of([&] { model->predict_json(record, 0); }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(!model->predict_json(record, -1).empty());
+  CHECK(!model->predict_json(record, INT64_MAX).empty());
+  CHECK(num_runs == 2);
+}
+
 // The allocator of AddressSanitizer has a lock, which a child that is forked while another thread
 // allocates may find locked.
 #ifndef __SANITIZE_ADDRESS__

@@ -142,6 +142,11 @@ def test_each_message_has_one_outcome_however_often_it_arrives(
         (b'{"a": NaN}', "INVALID_JSON", "message: expected JSON, got another text"),
         (b'{"a": 1, "a": 1}', "INVALID_JSON", "message: expected JSON, got another text"),
         (b"[" * 100_000, "INVALID_JSON", "message: expected JSON, got another text"),
+        (
+            b'{"a": -1e999, "b": 2, "c": true, "d": 0.5}',
+            "OUT_OF_RANGE",
+            "message: expected numbers of float64, got a larger one",
+        ),
         (b"[1]", "INVALID_JSON", "message: expected a JSON object, got another value"),
         (b'{"c": true}', "MISSING_VALUE", "feature 'd': expected float32, got a missing value"),
         (
@@ -163,6 +168,15 @@ def test_a_message_that_cannot_be_scored_is_a_dead_letter_and_the_others_are_sco
     assert source.acknowledged == ["m0", "m1", "m2"]
 
 
+def test_answers_that_are_not_finite_are_stored_as_null(results: Results) -> None:
+    answer = {"a": float("nan"), "b": [1.5, float("-inf"), "x"], "c": {"d": float("inf")}}
+    model = Model({})
+    model.predict = lambda records: [answer for _ in records]
+    settle(numbers(1), source := Source(), scorer_of(source, model), results)
+    stored = '{"a": null, "b": [1.5, null, "x"], "c": {"d": null}}'
+    assert results.known(["m0"])["m0"].answer == stored
+
+
 def test_a_message_without_an_id_is_a_dead_letter(results: Results, engine: None) -> None:
     source = Source()
     batch = [message(None, GOOD), message("m0", GOOD), message("", GOOD)]
@@ -181,6 +195,27 @@ def test_a_dead_letter_of_an_earlier_delivery_is_published_again_unless_it_stays
     results.write({"m0": Outcome(code="INVALID_JSON", error="..."), "m1": Outcome("{}")}, [])
     settle([message("m0", b"no"), message("m1", b"no")], source, scorer, results)
     assert source.dead == ([] if stay else [("m0", "INVALID_JSON")])
+
+
+@pytest.mark.parametrize("is_first_rejected", [False, True])
+def test_two_consumers_that_score_one_message_follow_the_outcome_that_is_stored(
+    results: Results, is_first_rejected: bool
+) -> None:
+    first = Outcome(code="TIMEOUT", error="...") if is_first_rejected else Outcome("{}")
+
+    class Other(Model):
+        """Another consumer settles the message while this one scores it."""
+
+        def predict(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            results.write({"m0": first}, [])
+            return super().predict(records)
+
+    source = Source()
+    errors = [] if is_first_rejected else [sidecall.errors.ShapeMismatch("rows")]
+    settle(numbers(1), source, scorer_of(source, Other({0: errors})), results)
+    assert results.known(["m0"]) == {"m0": first}
+    assert source.dead == ([("m0", "TIMEOUT")] if is_first_rejected else [])
+    assert source.acknowledged == ["m0"]
 
 
 def test_outcomes_and_positions_are_written_both_or_neither(results: Results) -> None:

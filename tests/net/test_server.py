@@ -144,6 +144,11 @@ def test_records_must_be_json(server: OwnServer, kind: str) -> None:
     assert server.post(f"{MODEL}/predict", RECORD, kind)[0] == 415
 
 
+@pytest.mark.parametrize("kind", ["Application/JSON", "application/json ; charset=utf-8"])
+def test_the_type_of_records_has_any_case_and_parameters(server: OwnServer, kind: str) -> None:
+    assert server.post(f"{MODEL}/predict", RECORD, kind)[0] == 200
+
+
 def test_records_without_a_contract_are_refused(start: Start) -> None:
     own = start("add.onnx", "--http", "127.0.0.1:0")
     status, answer = own.post("/v2/models/add/predict", {"x": 1})

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "base/base64.h"
+#include "base/fault_json.h"
 #include "base/json_text.h"
+#include "base/media_type.h"
 #include "formats/json.hpp"
 
 namespace sidecall::cli {
@@ -39,7 +41,7 @@ void read_request(const Json& request, Event* event) {
   const std::string type = header_of(request, "content-type");
   if (method.empty()) return refuse(event, 400, "expected a request over HTTP, got another event");
   if (method != "POST") return refuse(event, 405, "expected POST, got another method");
-  if (type.substr(0, type.find(';')) != "application/json")
+  if (!is_media_type(type, "application/json"))
     return refuse(event, 415, "expected content of the type application/json, got another type");
   event->body = text_at(request, "body");
   if (true_at(request, "isBase64Encoded")) {
@@ -60,19 +62,12 @@ void append_faults(const sidecall_error& error, std::string* out) {
   out->append(",\"num_faults\":" + std::to_string(error.num_faults) + ",\"faults\":[");
   for (uint32_t i = 0; i < std::min(error.num_faults, error.faults_capacity); ++i) {
     const sidecall_fault& fault = error.faults[i];
-    out->append(i == 0 ? "{" : ",{");
-    if (fault.row >= 0) out->append("\"row\":" + std::to_string(fault.row) + ",");
-    append_member("status", sidecall_status_name(fault.status), out);
+    if (i > 0) out->push_back(',');
     // "feature 'age': expected float32, got string" begins with what it is that `name` names.
     const std::string_view message = fault.message;
-    const std::string what(message.substr(0, message.find(" '")));
-    out->push_back(',');
-    append_member(what.c_str(), fault.name, out);
-    out->push_back(',');
-    append_member("expected", fault.expected, out);
-    out->push_back(',');
-    append_member("got", fault.got, out);
-    out->push_back('}');
+    append_fault({fault.row, sidecall_status_name(fault.status),
+                  message.substr(0, message.find(" '")), fault.name, fault.expected, fault.got},
+                 out);
   }
   out->push_back(']');
 }

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -53,6 +54,19 @@ bool read_size(std::string_view text, int base, size_t* size) {
   const auto read = std::from_chars(text.data(), text.data() + text.size(), *size, base);
   return !text.empty() && read.ec == std::errc() && read.ptr == text.data() + text.size() &&
          *size <= kMaxBodyBytes;
+}
+
+// Waits for a connect() that a signal interrupted, and which goes on meanwhile. Returns 0 or errno.
+int await_connection(int fd) {
+  pollfd poll = {fd, POLLOUT, 0};
+  int result = 0;
+  do result = ::poll(&poll, 1, static_cast<int>(kQuietSeconds) * 1000);
+  while (result == -1 && errno == EINTR);
+  if (result == 0) return ETIMEDOUT;
+  int failure = 0;
+  socklen_t size = sizeof failure;
+  if (result == -1 || ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) == -1) return errno;
+  return failure;
 }
 
 }  // namespace
@@ -104,10 +118,9 @@ void HttpConnection::connect() {
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  // for connect() too
   ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  int result = 0;
-  do result = ::connect(fd_, found->ai_addr, found->ai_addrlen);
-  while (result == -1 && errno == EINTR);
-  if (result == -1) fail("cannot connect: " + error_text(errno));
+  int failure = ::connect(fd_, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
+  if (failure == EINTR) failure = await_connection(fd_);
+  if (failure != 0) fail("cannot connect: " + error_text(failure));
 }
 
 void HttpConnection::close() {

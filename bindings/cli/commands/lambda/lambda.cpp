@@ -65,6 +65,8 @@ bool parse(const Command& self, std::vector<std::string> words, LambdaOptions* o
                                 ": expected no --zip, got both: a function of a zip file gets no "
                                 "options");
   }
+  if (app.count("--zip") > 0 && options->zip.empty())
+    throw Failure(kUsage, "lambda: --zip: expected a file, got an empty name");
   if (!options->zip.empty() && options->uri.empty())
     throw Failure(kUsage, "lambda: --zip: expected MODEL, got nothing");
   return true;
@@ -121,7 +123,12 @@ Model open_for_events(RuntimeApi& api, const std::string& uri, const ModelOption
   if (status == SIDECALL_OK) return model;
   const Failure failure = failure_of(uri, status, room.error);
   room.set(status, failure.what());
-  api.fail_init(sidecall_status_name(status), lambda_error(status, room.error));
+  try {
+    api.fail_init(sidecall_status_name(status), lambda_error(status, room.error));
+  } catch (const Failure&) {  // it hides why the model does not open
+    complain(std::string("sidecall: ") + failure.what());
+    throw;
+  }
   throw failure;
 }
 
