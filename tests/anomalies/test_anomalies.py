@@ -36,7 +36,7 @@ CANNOT_FAIL = re.compile(
     r"|environ|malloc_trim|sysconf|vfork|eventfd_(read|write)|raise|signal$|sigprocmask|sigaction"
     r"|explicit_bzero|ferror|freeaddrinfo|gai_strerror|gettimeofday|inet_(ntop|pton)|pthread_join"
     r"|qsort|setbuf|std(err|in|out)$|time$|tolower|vsnprintf"
-    r"|abort|uname|uv_|napi_|node_api)"
+    r"|ato(f|i|ll)$|abort|uname|uv_|napi_|node_api)"
 )
 # Functions that only the command uses: at its start or end, or without reading their results.
 COMMAND_ONLY = {

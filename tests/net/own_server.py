@@ -101,7 +101,7 @@ class OwnServer:
     def request(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=120)
         named = {name.replace("_", "-"): value for name, value in headers.items() if value}
         connection.request(method, path, body, named)
         answer = connection.getresponse()
