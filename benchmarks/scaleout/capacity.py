@@ -90,7 +90,7 @@ class Effort:
     seconds: float
 
 
-FULL = Effort(rounds=3, seconds=15)
+FULL = Effort(rounds=3, seconds=8)
 QUICK = Effort(rounds=1, seconds=0.5)
 
 
