@@ -94,11 +94,16 @@ def test_columns_are_checked_before_the_job(few, flights: Flights):
 def test_a_block_with_a_column_of_another_type_fails_the_job(cluster, flights: Flights):
     import ray
 
-    rows = flights.rows.head(4)
-    odd = rows.assign(distance=rows["distance"].astype(str))
+    rows = flights.rows.head(1000)  # so many are looked at on the driver
+    odd = rows.head(4).assign(distance=rows["distance"].head(4).astype(str))
     blocks = ray.data.from_pandas([rows, odd])
-    with pytest.raises(Exception, match=r"feature 'distance': expected int64, got string"):
+    with pytest.raises(Exception, match=r"feature 'distance': expected int64, got (large_)?string"):
         sidecall.ray.predict(blocks, flights.model, keep=["id"]).take_all()
+    few = ray.data.from_pandas([rows.head(4), odd])
+    with pytest.raises(
+        errors.DtypeMismatch, match="feature 'distance': expected int64, got object"
+    ):
+        sidecall.ray.predict(few, flights.model, keep=["id"])
 
 
 def test_a_column_may_be_empty_in_the_first_rows_of_pandas(cluster, flights: Flights):

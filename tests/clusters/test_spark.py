@@ -84,7 +84,9 @@ def test_columns_are_checked_before_the_job(session, few, flights: Flights):
     with pytest.raises(errors.MissingInput, match="feature 'dest': expected a column, got none"):
         sidecall.spark.predict(few.drop("dest"), flights.model)
     wrong = few.withColumn("distance", few["distance"].cast("decimal(9, 2)"))
-    with pytest.raises(errors.DtypeMismatch, match=r"'distance': expected int64, got decimal128"):
+    with pytest.raises(
+        errors.DtypeMismatch, match=r"'distance': expected int64, got decimal\(9,2\)"
+    ):
         sidecall.spark.predict(wrong, flights.model)
     with pytest.raises(errors.DtypeMismatch, match="'distance'"):
         sidecall.spark.udf(session, flights.model)(wrong)
