@@ -25,8 +25,8 @@ _FIXED = {1: 8, 5: 4}
 def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns the contract as it stands in the file.
 
-    Raises FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid. What opening the
-    file checks beyond that is left to whoever opens it.
+    Raises FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid. All
+    else is checked when a worker opens the file.
     """
     name = f"file '{os.fspath(path)}'"
     try:

@@ -60,7 +60,7 @@ def test_a_file_without_a_contract_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x07", b"text that is no model", b"\x72\xff\xff\xff\x0f"]
+    "content", [b"", b"\x07", b"not a model", b"\x72\xff\xff\xff\x0f"]
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.onnx"
