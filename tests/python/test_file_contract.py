@@ -59,9 +59,7 @@ def test_a_file_without_a_contract_is_refused() -> None:
         read_contract(MODELS / "add.onnx")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x07", b"not a model", b"\x72\xff\xff\xff\x0f"]
-)
+@pytest.mark.parametrize("content", [b"", b"\x07", b"not a model", b"\x72\xff\xff\xff\x0f"])
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(content)
