@@ -1,5 +1,5 @@
-// Reads base64 (RFC 4648), with or without its padding. gRPC sends bytes in text so, and so do the
-// events of AWS Lambda.
+// Reads base64 (RFC 4648), with or without its padding. gRPC sends bytes in headers in this form,
+// and AWS Lambda the bodies of requests.
 #pragma once
 
 #include <cstdint>

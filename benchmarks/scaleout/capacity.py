@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,7 +141,6 @@ def measure(host: Host, setup: Setup, effort: Effort) -> Iterator[dict]:
                     random=True,
                 )
             measured.append(checked(answer))
-            time.sleep(0.2)
         yield {
             "model": setup.title,
             "servers": setup.servers,

@@ -1,4 +1,4 @@
-"""Tests of benchmarks/scaleout/images.py: its servers start and answer, and the document is complete.
+"""benchmarks/scaleout/images.py: its servers start and answer, and the document is complete.
 
 Timings are never asserted.
 """

@@ -1,4 +1,4 @@
-"""benchmarks/scaleout/queues.py: the consumers of examples/queue with real brokers, while killed."""
+"""benchmarks/scaleout/queues.py: consumers of examples/queue with real brokers are killed."""
 
 from __future__ import annotations
 

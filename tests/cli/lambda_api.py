@@ -1,4 +1,4 @@
-"""A Runtime API of AWS Lambda on this host: hands out events and records what a function answers."""
+"""A Runtime API of AWS Lambda on this host: hands out events, and records the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sidecall lambda and a Runtime API that breaks the protocol: one clear error, no crash, no hang."""
+"""sidecall lambda ends with one clear error if the Runtime API breaks the protocol."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def api_that_says(*replies: bytes, closes: bool = False) -> Iterator[Script]:
 
 @pytest.fixture
 def outcome(sidecall, jobs):
-    """Runs a function against a script, and returns its exit code and the last part of its error."""
+    """Runs a function against a script; returns its exit code and the last part of its error."""
 
     def run(*replies: bytes, closes: bool = False) -> tuple[int, str]:
         with api_that_says(*replies, closes=closes) as script:

@@ -1,5 +1,5 @@
-// Connects, sends and reads replies; see http_connection.hpp. The parser takes the grammar of RFC
-// 9112 strictly: it has a reply as a whole, or fails and says what it expected.
+// Connects, sends and reads replies; see http_connection.hpp. The parser follows the grammar of RFC
+// 9112 strictly: it returns a whole reply, or fails and says what it expected.
 #include "http_connection.hpp"
 
 #include <netdb.h>
@@ -86,7 +86,7 @@ std::optional<HttpReply> HttpConnection::exchange(const std::string& head, std::
   for (;;) {
     const bool is_kept = fd_ != -1;
     if (!is_kept) connect();
-    // A reply may come before the whole request is sent, so a failure to send is none of its own.
+    // A reply may come before the whole request is sent, so a failed send is not an error yet.
     const bool is_sent = send(request);
     if (is_sent && wait == Wait::kUnlimited && !wait_readable(fd_)) return std::nullopt;
     if (receive()) break;
