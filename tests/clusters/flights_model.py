@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,3 +46,14 @@ class Flights:
         pd.testing.assert_frame_equal(
             good.drop(columns="error"), expected, check_dtype=False, check_exact=True
         )
+
+    def check_nightly(self, run_example: Callable[..., str], program: str, folder: Path) -> None:
+        """A nightly batch replaces the answers of the last night, and keeps bad rows apart."""
+        for name in ("rows", "answers"):
+            (folder / name).mkdir()
+        self.with_bad_rows().to_parquet(folder / "rows/0.parquet", index=False)
+        self.answers.to_parquet(folder / "answers/of-last-night.parquet", index=False)
+        printed = run_example(program, self.model, folder / "rows", folder)
+        assert printed == "40 rows, 14 of them without an answer\n"
+        self.check_bad_rows(pd.read_parquet(folder / "answers"))
+        assert sorted(pd.read_parquet(folder / "rejected")["id"]) == list(range(0, 40, 3))

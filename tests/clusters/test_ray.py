@@ -189,14 +189,7 @@ def post(url: str, body: bytes) -> tuple[int, Any]:
 def test_the_nightly_batch_writes_answers_and_rejected_rows(
     cluster, flights: Flights, tmp_path: Path, run_example
 ):
-    (tmp_path / "rows").mkdir()
-    flights.with_bad_rows().to_parquet(tmp_path / "rows/0.parquet", index=False)
-    (tmp_path / "answers").mkdir()
-    flights.answers.to_parquet(tmp_path / "answers/of-last-night.parquet", index=False)
-    printed = run_example("nightly_ray.py", flights.model, tmp_path / "rows", tmp_path)
-    assert printed == "40 rows, 14 of them without an answer\n"
-    flights.check_bad_rows(pd.read_parquet(tmp_path / "answers"))
-    assert sorted(pd.read_parquet(tmp_path / "rejected")["id"]) == list(range(0, 40, 3))
+    flights.check_nightly(run_example, "nightly_ray.py", tmp_path)
 
 
 def test_each_row_is_answered_once_when_a_node_is_killed(cluster, flights: Flights, tmp_path: Path):

@@ -158,14 +158,7 @@ def test_a_file_that_was_replaced_is_the_new_model_of_the_next_job(
 def test_the_nightly_batch_writes_answers_and_rejected_rows(
     session, flights: Flights, tmp_path: Path, run_example
 ):
-    (tmp_path / "rows").mkdir()
-    flights.with_bad_rows().to_parquet(tmp_path / "rows/0.parquet", index=False)
-    (tmp_path / "answers").mkdir()
-    flights.answers.to_parquet(tmp_path / "answers/of-last-night.parquet", index=False)
-    printed = run_example("nightly_spark.py", flights.model, tmp_path / "rows", tmp_path)
-    assert printed == "40 rows, 14 of them without an answer\n"
-    flights.check_bad_rows(pd.read_parquet(tmp_path / "answers"))
-    assert sorted(pd.read_parquet(tmp_path / "rejected")["id"]) == list(range(0, 40, 3))
+    flights.check_nightly(run_example, "nightly_spark.py", tmp_path)
 
 
 def test_each_row_is_answered_once_when_an_executor_is_killed(
