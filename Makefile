@@ -371,7 +371,7 @@ bench-quick: bench-network-setup ## a quick look in under five minutes, written 
 	@$(BIN)/python benchmarks/network/run.py --build $(BUILD) --quick --output $(BUILD)/bench/results/network.json
 
 bench-network: bench-network-setup
-bench-network-setup: setup
+bench-network-setup: setup $(VENV)/.clusters
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
 bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java

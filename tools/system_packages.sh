@@ -44,7 +44,10 @@ if [ -n "$missing" ]; then
   fi
   echo "-- installing Debian packages: $missing"
   export DEBIAN_FRONTEND=noninteractive
-  { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
+  # Only one apt-get can run at a time: with `make -j` each waits for its turn.
+  exec 9>"$log.lock"
+  flock 9
+  { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 $missing; } >"$log" 2>&1 || {
     tail -n 20 "$log"
     echo "could not install $missing: install them, then run make again" >&2
     exit 1

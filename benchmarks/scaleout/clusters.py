@@ -1,6 +1,7 @@
 """Clusters of Ray and Spark on this machine, each with several nodes that can be killed.
 
-Used by batch.py and by tests/clusters. Everything listens on loopback.
+Used by batch.py, by tests/clusters and by ../network/servers/ray_serve. Everything listens on
+loopback.
 """
 
 from __future__ import annotations
@@ -19,8 +20,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psutil
 
-# Ray would replace 127.0.0.1 by the address of a network.
-ADDRESS = "127.0.0.2"
+ADDRESS = "127.0.0.1"
+# Ray reads these when it is imported.
+os.environ |= {
+    # On other systems too. Otherwise Ray would replace 127.0.0.1 by the address of a network, and
+    # listen on every interface.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 NODE = {"object_store_memory": 128 * 2**20, "node_ip_address": ADDRESS}
 
 
@@ -73,12 +83,6 @@ def executors_of(session: Any) -> list[psutil.Process]:
 @contextmanager
 def ray_cluster(nodes: int) -> Iterator[Any]:
     """A cluster of Ray: a head that computes nothing, and nodes with two CPUs each."""
-    os.environ |= {
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
     import ray
     from ray.cluster_utils import Cluster
 

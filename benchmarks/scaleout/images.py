@@ -24,13 +24,8 @@ from pathlib import Path
 from statistics import median
 
 import pandas as pd
+import penguins
 import sidecall
-from palmerpenguins import load_penguins
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -56,14 +51,8 @@ INSIDE = "SIDECALL_BENCH_IMAGES"
 
 
 def write_model(path: Path) -> str:
-    """Exports a pipeline with strings and a forest of 100 trees; returns its label for BIRD."""
-    data = load_penguins().drop(columns="year")
-    rows, species = data.drop(columns="species"), data["species"]
-    encode = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer()
-    )
-    forest = RandomForestClassifier(100, random_state=0, n_jobs=1)
-    pipeline = make_pipeline(encode, forest).fit(rows, species)
+    """Exports the model, and returns its label for BIRD."""
+    pipeline, rows = penguins.fit()
     sidecall.export(pipeline, path, rows)
     row = pd.DataFrame([json.loads(BIRD)]).reindex(columns=rows.columns)
     return str(pipeline.predict(row.astype(rows.dtypes.to_dict()))[0])

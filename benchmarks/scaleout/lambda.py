@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import penguins
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -44,19 +45,8 @@ def train(folder: Path) -> tuple[dict, dict]:
     """Writes the model as penguins.onnx and .joblib; returns a record and its expected answer."""
     import joblib
     import sidecall
-    from palmerpenguins import load_penguins
-    from sklearn.compose import make_column_transformer
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder
 
-    data = load_penguins().drop(columns="year").dropna().reset_index(drop=True)
-    x, y = data.drop(columns="species"), data["species"]
-    encode = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder="passthrough"
-    )
-    forest = RandomForestClassifier(100, random_state=0, n_jobs=1)
-    pipeline = make_pipeline(encode, forest).fit(x, y)
+    pipeline, x = penguins.fit()
     sidecall.export(pipeline, folder / MODEL, x)
     joblib.dump(pipeline, folder / "penguins.joblib")
     row = x.iloc[[7]]

@@ -85,10 +85,16 @@ class Loop {
   };
   using Transfers = std::unordered_map<CURL*, std::unique_ptr<CurlTransfer>>;
 
-  // nullptr if there is no memory.
+  // nullptr if there is no memory or no descriptor. libcurl alone would make one without a
+  // descriptor to wake it with.
   static CURLM* make_multi() {
     CURLM* const multi = start_libcurl() ? curl_multi_init() : nullptr;
-    if (multi != nullptr) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
+    if (multi == nullptr) return nullptr;
+    if (curl_multi_wakeup(multi) != CURLM_OK) {
+      curl_multi_cleanup(multi);
+      return nullptr;
+    }
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxConnections);
     return multi;
   }
 

@@ -28,8 +28,9 @@ from sidecall._elf import needed_libraries
 Engine = Literal["auto", "native", "onnxruntime"]
 # What Lambda starts.
 BOOTSTRAP = "bootstrap"
-# The C library of Amazon Linux 2023.
-GLIBC = (2, 34)
+# The newest symbols of the C library and of the C++ library of Amazon Linux 2023, which is that of
+# GCC 11.
+NEWEST = {"glibc": (2, 34), "GLIBCXX": (3, 4, 29)}
 C_LIBRARIES = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"}
 LOADERS = {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 CPP_LIBRARIES = {"libstdc++.so.6", "libgcc_s.so.1"}
@@ -103,20 +104,29 @@ def _require_runs_there(
     Amazon Linux 2023 has these.
     """
     content = program.read_bytes()
-    versions = re.findall(rb"GLIBC_(\d+)\.(\d+)", content)
-    newest = max(((int(major), int(minor)) for major, minor in versions), default=(0, 0))
     try:
-        others = sorted({*needed_libraries(content)} - C_LIBRARIES - LOADERS - libraries)
+        others = {*needed_libraries(content)} - C_LIBRARIES - LOADERS - libraries
     except ValueError as error:
         raise LambdaZipError(f"{program}: {error}") from None
-    if newest <= GLIBC and not others:
+    too_new = {
+        f"{name} {'.'.join(map(str, found))}"
+        for name, newest in NEWEST.items()
+        if (found := _newest_version(content, name)) > newest
+    }
+    if not others and not too_new:
         return
-    alone = " and ".join([f"glibc {GLIBC[0]}.{GLIBC[1]}", *sorted(libraries)])
-    needs = ", ".join(others) or f"glibc {newest[0]}.{newest[1]}"
+    alone = " and ".join([f"glibc {'.'.join(map(str, NEWEST['glibc']))}", *sorted(libraries)])
+    needs = ", ".join(sorted(others | too_new))
     raise LambdaZipError(
         f"{program}: expected a {what} that runs with {alone} alone, got one that needs {needs}: "
         f"use {advice}"
     )
+
+
+def _newest_version(content: bytes, name: str) -> tuple[int, ...]:
+    """The newest version of a library's symbols that a program needs: (3, 4, 29)."""
+    found = re.findall(rb"\b%s_(\d+(?:\.\d+)+)\b" % name.upper().encode(), content)
+    return max((tuple(map(int, version.split(b"."))) for version in found), default=())
 
 
 def _require_data_name(file: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from load_module import ROOT, load_module
 
+# For the modules beside images.py.
+sys.path.insert(0, str(ROOT / "benchmarks/scaleout"))
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it changes the root folder")

@@ -20,8 +20,8 @@ from approach import Approach, all_approaches, at_of, named  # noqa: E402
 from client_process import ClientError, ClientProcess  # noqa: E402
 from host import UnavailableError, visit  # noqa: E402
 
-# Services have their own tests. Ray Serve is left out: it only reports why it is not measured.
-APPROACHES = [one for one in all_approaches() if one.group != "service" and one.name != "ray-serve"]
+# Services have their own tests.
+APPROACHES = [one for one in all_approaches() if one.group != "service"]
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,7 @@ def test_a_command_for_another_system_is_refused(jobs, tmp_path, needed, text, p
     ("needed", "text", "problem"),
     [
         ([], "GLIBC_2.35", "needs glibc 2.35"),
+        ([], "GLIBCXX_3.4.9 GLIBCXX_3.4.30", "needs GLIBCXX 3.4.30"),
         (["libstdc++.so.6", "libcudart.so.12"], "", "needs libcudart.so.12"),
     ],
 )

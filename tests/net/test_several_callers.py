@@ -4,6 +4,7 @@ for the others, until its own run is over."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +81,56 @@ def test_threads_and_coroutines_get_their_own_answers(peer: Peer, route: str, re
         coroutines = asyncio.run(all_at_once(model))
         assert [each.result() for each in waiting] == expected * 3
         assert coroutines == expected
+
+
+STARTS_WITHOUT_DESCRIPTORS = """
+import json, os, resource, sidecall, sys, threading, time
+slow, quick, record = *sys.argv[1:3], json.loads(sys.argv[3])
+try:
+    sidecall.open(quick + "?unknown=1")  # loads the library, and starts nothing
+except sidecall.errors.InvalidArgument:
+    pass
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+free = os.dup(0)
+os.close(free)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+try:
+    sidecall.open(quick, onnxruntime="not looked for")
+except sidecall.errors.Error as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+with sidecall.open(slow) as first, sidecall.open(quick) as second:
+    print("open", flush=True)
+    sys.stdin.readline()
+    waiting = threading.Timer(0, first.predict, [record], {"timeout": 20})
+    waiting.start()
+    time.sleep(0.5)
+    second.predict(record, timeout=1)
+    print("second", flush=True)
+    waiting.join()
+"""
+
+
+def test_a_library_that_once_had_no_descriptor_delays_no_run_later(
+    peers: list[Peer], record: dict
+) -> None:
+    addresses = [each.uri("http", MODEL) for each in peers]
+    program = subprocess.Popen(
+        [sys.executable, "-c", STARTS_WITHOUT_DESCRIPTORS, *addresses, json.dumps(record)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert program.stdout.readline() == "cannot start the network thread\n"
+        assert program.stdout.readline() == "open\n"
+        peers[0].delay = 5
+        program.stdin.write("\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "second\n"
+    assert program.returncode == 0
 
 
 WRITES_TO_A_CLOSED_CONNECTION = """
