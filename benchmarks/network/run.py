@@ -306,6 +306,11 @@ def parse() -> argparse.Namespace:
         metavar="N",
         help="number of repetitions (default: 5, or 1 with --quick)",
     )
+    parser.add_argument(
+        "--keep-others",
+        action="store_true",
+        help="add to the results of earlier runs, which stay for all other approaches",
+    )
     parser.add_argument("--no-report", action="store_true", help="write the results, but no report")
     parser.add_argument(
         "--list", action="store_true", help="list approaches and workloads, and exit"
@@ -375,6 +380,8 @@ def main() -> int:
             "decomposition": decompose.measure(run.build, folder, library, collection),
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
+        if options.keep_others and options.output.exists():
+            document = keep_others(document, options.output)
         document = keep_sections(document, options.output)
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         write_pytest_benchmarks(
@@ -393,6 +400,32 @@ def main() -> int:
     if collection.failed:
         print("\nwrong or lost answers:\n" + "\n".join(collection.failed.values()), file=sys.stderr)
     return 1 if collection.failed else 0
+
+
+def keep_others(new: dict, path: Path) -> dict:
+    """The document in this file, with what a new run measured in place of its own."""
+    old = json.loads(path.read_text(encoding="utf-8"))
+    if old["failed"]:
+        raise SystemExit(f"{path}: expected results without failures, got {sorted(old['failed'])}")
+    measured = {one["name"] for one in new["approaches"]}
+
+    def merged(key: str, field: str) -> list[dict]:
+        replaced = measured | {each[field] for each in new[key]}
+        return [each for each in old[key] if each[field] not in replaced] + new[key]
+
+    found = {key: merged(key, "name") for key in ("approaches", "workloads", "bars")}
+    found |= {key: merged(key, "approach") for key in ("rows", "decomposition")}
+    others = {name: why for name, why in old["unavailable"].items() if name not in measured}
+    found |= {"unavailable": others | new["unavailable"], "failed": new["failed"]}
+    note = (
+        f"{' and '.join(sorted(measured))}: measured in a separate run, on "
+        f"{new['machine']['cpu']}: {' '.join(new['command'])}"
+    )
+    return (
+        old
+        | found
+        | {"versions": old["versions"] | new["versions"], "notes": [*old["notes"], note]}
+    )
 
 
 def write_report(document: dict, folder: Path) -> None:

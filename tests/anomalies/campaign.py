@@ -23,9 +23,8 @@ ROOT = HERE.parent.parent
 MODELS = ROOT / "tests/vectors/models"
 # The scenarios of scenarios.cpp. Those that take longest come first.
 SCENARIOS = (
-    *("grpc-serve-model", "http-serve-model", "grpcs-connect", "https-connect"),
-    *("reconnect", "serve-model", "supervisor", "serve-function", "exec", "command-predict"),
-    "slow-function",
+    *("serve-function", "serve-model", "exec", "reconnect", "https-connect", "grpcs-connect"),
+    *("grpc-serve-model", "http-serve-model", "command-predict", "supervisor", "slow-function"),
     *("command-info", "connect", "open", "open-external-data", "remote-asynchronous-run"),
     *("remote-records", "remote-json", "asynchronous-run", "tensors", "records", "json", "table"),
     *("open-native", "records-native", "json-native"),

@@ -89,6 +89,26 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def test_a_run_can_keep_the_results_of_other_approaches(results: Path, tmp_path: Path) -> None:
+    output = tmp_path / "network.json"
+    old = json.loads(results.read_text(encoding="utf-8"))
+    output.write_text(json.dumps(old), encoding="utf-8")
+    words = ["--glance", "--only", "rest-json", "--workload", "gbm", "--client", "native"]
+    done = run(NETWORK / "run.py", *words, "--keep-others", "--no-report", "--output", output)
+    assert done.returncode == 0, done.stderr
+    new = json.loads(output.read_text(encoding="utf-8"))
+    others = [
+        [row for row in each["rows"] if row["approach"] != "rest-json"] for each in (old, new)
+    ]
+    assert others[0] == others[1]
+    ours = [row for row in new["rows"] if row["approach"] == "rest-json"]
+    assert {(row["client"], row["workload"]) for row in ours} == {("native", "gbm")}
+    assert sorted(one["name"] for one in new["approaches"]) == sorted(ASKED)
+    assert [bar["name"] for bar in new["bars"]] == [bar["name"] for bar in old["bars"]]
+    assert new["notes"][:-1] == old["notes"]
+    assert new["notes"][-1].startswith("rest-json: measured in a separate run")
+
+
 def test_every_approach_and_client_was_measured(results: Path) -> None:
     document = json.loads(results.read_text(encoding="utf-8"))
     measured = {
