@@ -51,7 +51,14 @@ std::string json_text(const Value& value) {
   return {buffer.GetString(), buffer.GetSize()};
 }
 
+// A list of texts is written as a,b.
 std::string value_text(const json::Value& value) {
+  if (value.IsArray()) {
+    std::string text;
+    for (const auto& each : value.GetArray())
+      text += (text.empty() ? "" : ",") + value_text(each);
+    return text;
+  }
   return value.IsString() ? printable({value.GetString(), value.GetStringLength()})
                           : json_text(value);
 }

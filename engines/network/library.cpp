@@ -28,8 +28,8 @@ constexpr const char* kVersion =
     DOTTED(SIDECALL_VERSION_MAJOR, SIDECALL_VERSION_MINOR, SIDECALL_VERSION_PATCH);
 
 // In the order of the search. The library lies beside libsidecall, in the folder lib of a command,
-// in the package sidecall_net beside the Python package, or in @sidecall/linux-x64-net beside
-// @sidecall/linux-x64 or @sidecall/linux-x64-slim.
+// in the package sidecall_net beside the Python package or in the environment whose folder bin has
+// the command, or in @sidecall/linux-x64-net beside @sidecall/linux-x64 or its slim package.
 std::vector<std::string> candidates() {
   const char* const named = platform::environment("SIDECALL_NET");
   if (named != nullptr && *named != '\0') return {named};
@@ -39,8 +39,21 @@ std::vector<std::string> candidates() {
   if (package.size() > kSlim.size() &&
       package.compare(package.size() - kSlim.size(), kSlim.size(), kSlim) == 0)
     package.resize(package.size() - kSlim.size());
-  return {folder + "/" + kName, folder + "/../lib/" + kName, folder + "/../sidecall_net/" + kName,
-          package + "-net/" + kName, kName};
+  std::vector<std::string> found = {folder + "/" + kName, folder + "/../lib/" + kName,
+                                    folder + "/../sidecall_net/" + kName};
+  for (const std::string& python : platform::list_folders(folder + "/../lib", "python3")) {
+    // Debian's name of site-packages outside of virtual environments is dist-packages.
+    for (const char* const packages : {"/site-packages", "/dist-packages"}) {
+      const std::string path = python + packages + "/sidecall_net/" + kName;
+      if (platform::is_file(path)) found.push_back(path);
+    }
+  }
+  constexpr std::string_view kNpm = "/linux-";
+  const size_t slash = package.rfind('/');
+  if (slash != std::string::npos && package.compare(slash, kNpm.size(), kNpm) == 0)
+    found.push_back(package + "-net/" + kName);
+  found.emplace_back(kName);
+  return found;
 }
 
 struct Library {

@@ -132,9 +132,8 @@ bool is_model(const Site& site, const std::string& name, const std::string& vers
   return name == names.name && (version.empty() || version == names.version);
 }
 
-Response unknown_model() {
-  return grpc_error(kGrpcNotFound,
-                    "expected the model of this server, got another name or version");
+Response unknown_model(const Site& site) {
+  return grpc_error(kGrpcNotFound, site.unknown_model());
 }
 
 Response flag_answer(uint32_t field, bool flag) {
@@ -252,7 +251,7 @@ Response Router::answer_grpc(const Request& request) {
     if (method == "ServerMetadata") return server_metadata();
     if (method == "ModelReady" || method == "ModelMetadata") {
       const auto [name, version] = read_model(body_of(request));
-      if (!is_model(site_, name, version)) return unknown_model();
+      if (!is_model(site_, name, version)) return unknown_model(site_);
       return method == "ModelReady" ? flag_answer(grpc::kReady, is_ready) : model_metadata(site_);
     }
   } catch (const Error& error) {
@@ -293,7 +292,8 @@ void Router::run_grpc(Request&& request, Responder* responder) {
     constexpr int kNotFound = 404;
     record(*shared, Route::kInfer,
            plan->is_other_model ? kNotFound : http_status_of(failure.status));
-    return plan->is_other_model ? unknown_model() : grpc_failure(failure, site_.is_repeatable());
+    return plan->is_other_model ? unknown_model(site_)
+                                : grpc_failure(failure, site_.is_repeatable());
   };
   runs_.begin(responder, std::move(order));
 }

@@ -183,7 +183,7 @@ Response Router::answer_http(const Request& request, Route route) {
   if (parts.is_valid) {
     const ModelNames names = site_.names();
     if (parts.model != names.name || (!parts.version.empty() && parts.version != names.version))
-      return refusal(404, "expected the model of this server, got another name or version");
+      return refusal(404, site_.unknown_model());
   }
   const bool is_ready = site_.is_ready();
   if (path == "/v2/health/live") return json_response("{\"live\":true}");
@@ -214,9 +214,7 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   const bool is_model =
       parts.model == names.name && (parts.version.empty() || parts.version == names.version);
   if (!is_model)
-    return finish(request, route,
-                  refusal(404, "expected the model of this server, got another name or version"),
-                  responder);
+    return finish(request, route, refusal(404, site_.unknown_model()), responder);
   if (!has_safe_type(request, route))
     return finish(request, route,
                   refusal(415, "expected content of the type application/json, got another type"),

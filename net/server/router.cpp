@@ -56,6 +56,10 @@ ModelNames Site::names() const {
           service.model_id(service.context)};
 }
 
+std::string Site::unknown_model() const {
+  return "expected the model '" + name + "' of this server, got another name or version";
+}
+
 void require_memory(HeldMemory* memory, uint64_t bytes) {
   if (memory->add(bytes)) return;
   throw Error(SIDECALL_OUT_OF_MEMORY,

@@ -38,6 +38,7 @@ struct Site {
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
   ModelNames names() const;
+  std::string unknown_model() const;  // the text of the refusal of another name or version
   bool is_ready() const;
   bool is_repeatable() const { return address.is_repeatable || service.is_repeatable != 0; }
   void set_label(std::string text);  // another server may write metrics meanwhile

@@ -64,7 +64,8 @@ def write_zip(
     has such files, and ONNX Runtime if the model needs it. The golden rows run once with nothing
     but these files, before the zip file gets its name. The same files give the same bytes.
 
-    bootstrap    the native command. It must run on Amazon Linux 2023, as that of the wheel does
+    bootstrap    the native command. It must run on Amazon Linux 2023, as that of the portable wheel
+                 does
     engine       as for sidecall.open. The function uses the engine that the model is opened with
     onnxruntime  the library to pack if the model needs one, as for sidecall.open
 
@@ -75,7 +76,8 @@ def write_zip(
         raise LambdaZipError(f"{path}: expected the name of a zip file, got a folder")
     source = Path(model)
     opened = sidecall.open(model, engine=engine, onnxruntime=onnxruntime)
-    _require_runs_there(bootstrap, "command", "the command of sidecall's wheel")
+    advice = "the command of the portable wheel ('make package-python' writes it to dist)"
+    _require_runs_there(bootstrap, "command", advice)
     chosen, library = opened.engine.split()[0], None
     if chosen == "onnxruntime":
         library = Path(sidecall.engine(onnxruntime)["path"])

@@ -186,11 +186,25 @@ def _status(error: errors.Error) -> int:
 
 
 def _document(error: errors.Error) -> dict[str, Any]:
-    faults = [
-        {"status" if key == "code" else key: value for key, value in fault._asdict().items()}
-        for fault in error.faults
-    ]
-    return {"error": str(error), "status": error.code, "num_faults": len(faults), "faults": faults}
+    """An error as `sidecall serve --http` writes it (base/fault_json.h)."""
+    document: dict[str, Any] = {"error": str(error), "status": error.code}
+    if error.faults:
+        faults = [_fault(fault) for fault in error.faults]
+        document |= {"num_faults": len(faults), "faults": faults}
+    return document
+
+
+def _fault(fault: errors.Fault) -> dict[str, Any]:
+    row = {} if fault.row is None else {"row": fault.row}
+    # "feature 'age': expected float32, got string" begins with what it is that `name` names.
+    kind = fault.message.partition(" '")[0]
+    return {
+        **row,
+        "status": fault.code,
+        kind: fault.name or "",
+        "expected": fault.expected or "",
+        "got": fault.got or "",
+    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -164,6 +164,8 @@ TEST_CASE("log lines are written as text or as JSON") {
         "warning a.b n=3 text=\"two words\" e=\"\"\n");
   CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").substr(25) ==
         "info x t=line\\nbreak\n");
+  CHECK(line_of(0, 1, R"({"event":"x","at":["http://a:1","grpc://a:2"],"e":[]})").substr(25) ==
+        "info x at=http://a:1,grpc://a:2 e=\"\"\n");
   CHECK_THAT(line_of(1, 3, R"({"event":"a"})"),
              Catch::Matchers::EndsWith("\",\"level\":\"error\",\"event\":\"a\"}\n"));
   CHECK(line_of(0, 0, R"({"event":"debug"})").empty());

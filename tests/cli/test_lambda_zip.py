@@ -156,7 +156,11 @@ def library(folder: Path, *needed: str, text: str = "") -> Path:
     ("needed", "text", "problem"),
     [
         ([], "GLIBC_2.28 GLIBC_2.35", "needs glibc 2.35"),
-        (["libc.so.6", "libstdc++.so.6"], "", "needs libstdc\\+\\+.so.6: use the command of"),
+        (
+            ["libc.so.6", "libstdc++.so.6"],
+            "",
+            "needs libstdc\\+\\+.so.6: use the command of the portable wheel \\('make package",
+        ),
         (["libm.so.6", "libz.so.1", "libodd.so"], "", "needs libodd.so, libz.so.1: use"),
     ],
 )

@@ -162,7 +162,36 @@ def test_a_deployment_answers_errors_with_their_status(served, body, status: str
     assert code == 400
     assert answer["status"] == status
     assert text in answer["error"]
+
+
+def test_a_fault_has_the_fields_of_other_servers(served):
+    code, answer = post(served[0], b'[{"carrier": 1}, {"carier": "UA"}]')
+    assert code == 400
+    assert list(answer) == ["error", "status", "num_faults", "faults"]
     assert answer["num_faults"] == len(answer["faults"])
+    [first, *_] = answer["faults"]
+    assert list(first.items()) == [
+        ("row", 0),
+        ("status", "DTYPE_MISMATCH"),
+        ("feature", "carrier"),
+        ("expected", "string"),
+        ("got", "int64"),
+    ]
+    unknown = [fault for fault in answer["faults"] if fault["status"] == "UNKNOWN_NAME"]
+    assert [(fault["row"], fault["feature"]) for fault in unknown] == [(1, "carier")]
+
+
+def test_an_error_without_faults_has_no_list_of_them(served):
+    _, answer = post(served[0], b"{")
+    assert list(answer) == ["error", "status"]
+
+
+def test_a_fault_without_a_row_leaves_it_out():
+    fault = errors.Fault("SHAPE_MISMATCH", None, None, "1 row", "0 rows", "feature '': expected")
+    document = sidecall.ray._document(errors.ShapeMismatch("records: expected", faults=[fault]))
+    assert document["faults"] == [
+        {"status": "SHAPE_MISMATCH", "feature": "", "expected": "1 row", "got": "0 rows"}
+    ]
 
 
 def test_a_deployment_refuses_other_methods(served):

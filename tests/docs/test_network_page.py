@@ -30,7 +30,7 @@ ON_CLIENT = {
 ON_SERVER = {"it needs a file of the reader", "it needs the server", "on the server"}
 BACKGROUND = {"it serves until it is stopped", "on the server, until it is stopped"}
 TRAIN = """
-import numpy as np, pandas as pd, sidecall
+import joblib, numpy as np, pandas as pd, sidecall
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -41,11 +41,13 @@ X = pd.DataFrame({"amount": amounts, "country": countries})
 steps = make_column_transformer((OneHotEncoder(), ["country"]), remainder="passthrough")
 model = make_pipeline(steps, LogisticRegression()).fit(X, X["amount"] > 50)
 sidecall.export(model, "fraud.onnx", X, progress=False)
+joblib.dump(model, "fraud.joblib")
+X.to_json("rows.jsonl", orient="records", lines=True)
 """
 # The module that the page serves as a Python object.
 APP = """
-def model(amount: float, country: str) -> float:
-    return amount
+import joblib
+model = joblib.load("fraud.joblib")
 """
 RECORD = {"amount": 12.5, "country": "DE"}
 
@@ -200,6 +202,10 @@ def test_every_command_of_the_page_does_what_it_says(hosts: tuple[Host, Host]) -
             if "app:model" in code:  # at the addresses of the server before
                 server.stop(len(server.processes) - 1)
             server.start(f"{code} --json-log")
+            if "app:model" in code:
+                ask = f"curl -s --json '{json.dumps(RECORD)}' http://127.0.0.1:8000"
+                got = json.loads(server.run("sh", f"{ask}/v2/models/fraud/predict"))
+                assert got["label"] == expected["label"]
         elif block.detail in ON_SERVER:
             assert json.loads(server.run("sh", code)) == expected
             answers += 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from vector_servers import command_path
 
 VERSION = (Path(__file__).parents[2] / "VERSION").read_text(encoding="utf-8").strip()
 
@@ -52,3 +54,26 @@ def test_another_library_is_refused(
     ).stdout
     assert said.startswith("Unsupported ")
     assert text in said
+
+
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_the_command_finds_the_package_of_its_own_environment(
+    tmp_path: Path, network_library: Path, packages: str
+) -> None:
+    """Pip puts the command into bin, and the library into a folder of lib."""
+    command = tmp_path / "bin/sidecall"
+    folder = tmp_path / "lib/python3.12" / packages / "sidecall_net"
+    for path in (command.parent, folder):
+        path.mkdir(parents=True)
+    shutil.copy(command_path(), command)
+    shutil.copy(network_library, folder)
+    environment = {key: value for key, value in os.environ.items() if key != "SIDECALL_NET"}
+    done = subprocess.run(
+        [command, "verify", "http://127.0.0.1:1/m"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "the server cannot be reached" in done.stderr

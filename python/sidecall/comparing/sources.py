@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from sidecall.exporting.errors import DataError
-from sidecall.exporting.files import InputError, existing, load_data, records_of
+from sidecall.exporting.files import (
+    InputError,
+    existing,
+    load_data,
+    needs_pyarrow,
+    records_of,
+)
 
 _WHOLE = (".joblib", ".pkl", ".pickle")
 _SUFFIXES = ".csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl"
@@ -88,9 +94,7 @@ def _of_parquet(file: Path, size: int) -> Source:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"{file}: reading Parquet needs pyarrow: pip install pyarrow", name="pyarrow"
-        ) from None
+        raise needs_pyarrow(file) from None
     parquet = _guarded(file, lambda: pyarrow.parquet.ParquetFile(file))
     pieces = (
         pyarrow.Table.from_batches([batch]).to_pandas()

@@ -12,7 +12,7 @@ from typing import Any
 
 from sidecall._command_line import BAD_INPUT, BAD_MODEL, ENVIRONMENT, OK, USAGE, Parser
 
-from .errors import DataError, ExportError, FileError, ModelError, StepError
+from .errors import DataError, ExportError, FileError, ModelError, NoDataError, StepError
 from .files import InputError, existing, load_data, load_model
 
 
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else load_data(options.data, model, options.trust_pickle, options.drop)
         )
         return int(options.run(options, model, data))
+    except NoDataError as error:
+        return _fail(options, BAD_INPUT, f"{error}: pass rows as in training with --data FILE")
     except (InputError, DataError) as error:
         return _fail(options, BAD_INPUT, error)
     except ModelError as error:
@@ -43,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileError as error:
         return _fail(options, ENVIRONMENT, error)
     except ModuleNotFoundError as error:
-        name = error.name or "a package"
-        return _fail(
-            options,
-            ENVIRONMENT,
-            f"{name} is not installed: pip install 'sidecall[export]' and the libraries that the "
-            "model was trained with",
-        )
+        text = str(error)
+        if "pip install" not in text:
+            text = (
+                f"{error.name or 'a package'} is not installed: pip install 'sidecall[export]' and "
+                "the libraries that the model was trained with"
+            )
+        return _fail(options, ENVIRONMENT, text)
 
 
 def _fail(options: argparse.Namespace, code: int, error: object) -> int:

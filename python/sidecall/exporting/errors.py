@@ -21,6 +21,10 @@ class DataError(ExportError):
         self.name = name
 
 
+class NoDataError(DataError):
+    """Only data can describe the model's features, and none was given."""
+
+
 class ModelError(ExportError):
     """The object is not a fitted model or fails for the data; or a file is not an exported one."""
 

@@ -37,14 +37,12 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
             data = file.read_text(encoding="utf-8").splitlines()
         elif suffix == ".jsonl":
             data = records_of(enumerate(file.read_text(encoding="utf-8").split("\n"), 1), path)
-        elif suffix in (".csv", ".tsv", ".parquet"):
+        elif suffix == ".parquet":
+            data = _read_parquet(file)
+        elif suffix in (".csv", ".tsv"):
             import pandas
 
-            data = (
-                pandas.read_parquet(file)
-                if suffix == ".parquet"
-                else pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
-            )
+            data = pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
         else:
             raise InputError(
                 f"{path}: expected .csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'"
@@ -108,6 +106,21 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
         # vectorizer takes a flat list of text.
         return data.iloc[:, 0]
     return data
+
+
+def needs_pyarrow(file: Path) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"{file}: reading Parquet needs pyarrow: pip install pyarrow", name="pyarrow"
+    )
+
+
+def _read_parquet(file: Path) -> Any:
+    import pandas
+
+    try:
+        return pandas.read_parquet(file)
+    except ImportError:  # pandas found neither pyarrow nor fastparquet
+        raise needs_pyarrow(file) from None
 
 
 def existing(path: str) -> Path:

@@ -77,14 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except errors.Error as error:
         return _fail(_code_of(error), error)
     except ModuleNotFoundError as error:
-        return _fail(ENVIRONMENT, f"{error.name or 'a package'} is not installed")
+        text = str(error)
+        if "pip install" not in text:
+            text = f"{error.name or 'a package'} is not installed"
+        return _fail(ENVIRONMENT, text)
     except Exception as error:
         code = _code_of_export(error)
         if code is None:
             # Python itself would end with 1, which means wrong usage. The module of the object has
             # failed, perhaps because a file or a database is not there yet: a restart may help.
             return _fail(ENVIRONMENT, traceback.format_exc().rstrip())
-        return _fail(code, error)
+        return _fail(code, f"{error}{_advice(error)}")
     return OK
 
 
@@ -121,6 +124,12 @@ def _code_of_export(error: Exception) -> int | None:
         if isinstance(error, ExportError)
         else None
     )
+
+
+def _advice(error: Exception) -> str:
+    from sidecall.exporting.errors import NoDataError
+
+    return ": pass rows as in training with --data FILE" if isinstance(error, NoDataError) else ""
 
 
 def _fail(code: int, error: object) -> int:

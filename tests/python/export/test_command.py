@@ -248,7 +248,7 @@ def test_a_model_that_does_not_convert_is_refused_with_advice(folder):
         (
             ["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"],
             2,
-            "data: expected representative rows",
+            "the model fails on synthetic numbers: pass rows as in training with --data FILE\n",
         ),
         (
             ["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "no/x.onnx"],
@@ -312,6 +312,18 @@ def test_invalid_arguments_give_an_exit_code_and_a_message(folder, arguments, co
     assert result.returncode == code and message in result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     assert not (folder / "x.onnx").exists()
+
+
+def test_parquet_without_pyarrow_gives_one_line(folder, tmp_path, monkeypatch):
+    (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError(name='pyarrow')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (folder / "rows.parquet").write_bytes(b"PAR1")
+    words = ["export", "p.joblib", "--trust-pickle", "--data", "rows.parquet", "-o", "x.onnx"]
+    result = run(folder, *words)
+    assert (result.returncode, result.stderr) == (
+        4,
+        "sidecall export: rows.parquet: reading Parquet needs pyarrow: pip install pyarrow\n",
+    )
 
 
 def test_help_lists_the_options(folder):

@@ -171,6 +171,39 @@ def test_a_missing_data_file_is_refused(command, at, tmp_path):
     assert "none.csv: no such file" in err
 
 
+def test_an_estimator_that_needs_rows_names_the_option_for_them(command, at, tmp_path):
+    import joblib
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rows = pd.DataFrame({"city": ["Bonn", "Kiel", "Bonn"]})
+    model = make_pipeline(OneHotEncoder(handle_unknown="error"), LinearRegression())
+    joblib.dump(model.fit(rows, [1.0, 2.0, 3.0]), tmp_path / "model.pkl")
+    code, err = refusal(command("model.pkl", "--at", at, "--trust-pickle"))
+    assert code == 2, err
+    assert err.endswith("synthetic numbers: pass rows as in training with --data FILE\n")
+
+
+def test_parquet_without_pyarrow_gives_one_line(command, at, tmp_path, environment):
+    import joblib
+    from sklearn.linear_model import Ridge
+
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "pyarrow.py").write_text("raise ModuleNotFoundError(name='pyarrow')\n")
+    environment["PYTHONPATH"] = f"{hidden}:{environment['PYTHONPATH']}"
+    joblib.dump(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), tmp_path / "model.pkl")
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    words = ["model.pkl", "--at", at, "--trust-pickle", "--data", "rows.parquet"]
+    code, err = refusal(command(*words))
+    assert (code, err) == (
+        4,
+        "sidecall: rows.parquet: reading Parquet needs pyarrow: pip install pyarrow\n",
+    )
+
+
 def test_exec_starts_a_program_that_serves(environment, tmp_path, monkeypatch):
     """No server runs yet: opening the model starts the server, and closing the model ends it."""
     (tmp_path / "served.py").write_text(

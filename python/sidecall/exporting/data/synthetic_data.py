@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, NoDataError
 from ..model.original import Original
 from .columns import column_of_array
 from .containers import ArrayData, Data, FrameData, fitted_names
@@ -18,11 +18,11 @@ _ROWS = 1000
 def synthetic_data(original: Original, feature_names: Sequence[str] | None) -> Data:
     """Returns the first set of rows that the model accepts.
 
-    Raises DataError if only real rows can show what the model accepts.
+    Raises NoDataError if only real rows can show what the model accepts.
     """
     count = getattr(original.model, "n_features_in_", None)
     if count is None:
-        raise DataError(
+        raise NoDataError(
             "data: expected representative rows, got None; the model does not store its number of features"
         )
     fitted = fitted_names(original.model)
@@ -41,7 +41,7 @@ def synthetic_data(original: Original, feature_names: Sequence[str] | None) -> D
         )
         if original.accepts(data.original(slice(0, 20))):
             return data
-    raise DataError(
+    raise NoDataError(
         "data: expected representative rows, got None; the model fails on synthetic numbers"
     )
 
