@@ -55,8 +55,7 @@ std::string json_text(const Value& value) {
 std::string value_text(const json::Value& value) {
   if (value.IsArray()) {
     std::string text;
-    for (const auto& each : value.GetArray())
-      text += (text.empty() ? "" : ",") + value_text(each);
+    for (const auto& each : value.GetArray()) text += (text.empty() ? "" : ",") + value_text(each);
     return text;
   }
   return value.IsString() ? printable({value.GetString(), value.GetStringLength()})

@@ -132,9 +132,7 @@ bool is_model(const Site& site, const std::string& name, const std::string& vers
   return name == names.name && (version.empty() || version == names.version);
 }
 
-Response unknown_model(const Site& site) {
-  return grpc_error(kGrpcNotFound, site.unknown_model());
-}
+Response unknown_model(const Site& site) { return grpc_error(kGrpcNotFound, site.unknown_model()); }
 
 Response flag_answer(uint32_t field, bool flag) {
   std::string message;

@@ -213,8 +213,7 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   const ModelNames names = site_.names();
   const bool is_model =
       parts.model == names.name && (parts.version.empty() || parts.version == names.version);
-  if (!is_model)
-    return finish(request, route, refusal(404, site_.unknown_model()), responder);
+  if (!is_model) return finish(request, route, refusal(404, site_.unknown_model()), responder);
   if (!has_safe_type(request, route))
     return finish(request, route,
                   refusal(415, "expected content of the type application/json, got another type"),
