@@ -42,13 +42,14 @@ void require_unique(const InferPlan& plan) {
     broken("each input and output once", "one of them twice");
 }
 
-void require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most) {
+uint64_t require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most) {
   uint64_t bytes = 0;
   for (const InferPlan::Output& output : plan.outputs)
     bytes += binary_bytes(outputs.items[output.index]);
   if (bytes > most)
     throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " + std::to_string(most) +
                                             " bytes, got " + std::to_string(bytes));
+  return bytes;
 }
 
 void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,

@@ -48,7 +48,7 @@ size_t output_index(const sidecall_net_service& service, const std::string& name
 void require_name(const std::string& name);
 // Throws PROTOCOL if the request names an input or output twice.
 void require_unique(const InferPlan& plan);
-// Throws UNSUPPORTED if the outputs of the plan have more than `most` bytes.
-void require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most);
+// The bytes of the outputs of the plan. Throws OUT_OF_MEMORY if they are more than `most`.
+uint64_t require_size(const InferPlan& plan, const sidecall_net_tensors& outputs, uint64_t most);
 
 }  // namespace sidecall::net

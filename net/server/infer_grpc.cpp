@@ -71,6 +71,20 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
   return plan;
 }
 
+// No less than the bytes of an answer whose tensors have that many bytes.
+size_t most_bytes(const InferPlan& plan, const sidecall_net_tensors& outputs,
+                  const ModelNames& names, uint64_t tensor_bytes) {
+  constexpr size_t kNumber = 10, kHead = 2 * kNumber;  // a field begins with its tag and length
+  size_t bytes = tensor_bytes + names.name.size() + names.version.size() + plan.id.size() +
+                 std::string_view(kModelIdKey).size() + names.id.size() + 7 * kHead;
+  for (const InferPlan::Output& output : plan.outputs) {
+    const sidecall_net_tensor& from = outputs.items[output.index];
+    bytes += std::string_view(from.name).size() + std::string_view(datatype_of(from)).size() +
+             static_cast<size_t>(from.rank) * kNumber + 5 * kHead;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 InferPlan read_grpc_infer(std::string_view message, const sidecall_net_service& service) {
@@ -80,8 +94,9 @@ InferPlan read_grpc_infer(std::string_view message, const sidecall_net_service& 
 
 std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
                               const ModelNames& names, uint64_t most) {
-  require_size(plan, outputs, most);
+  const uint64_t tensor_bytes = require_size(plan, outputs, most);
   std::string message;
+  message.reserve(most_bytes(plan, outputs, names, tensor_bytes));
   pbf_writer writer(message);
   writer.add_string(grpc::kModelName, names.name);
   if (!names.version.empty()) writer.add_string(grpc::kModelVersion, names.version);
@@ -105,6 +120,7 @@ std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors&
       writer.add_bytes(grpc::kRawOutputs, static_cast<const char*>(from.data), from.bytes);
     } else {
       std::string strings;
+      strings.reserve(binary_bytes(from));
       append_binary(from, &strings);
       writer.add_bytes(grpc::kRawOutputs, strings);
     }
