@@ -384,10 +384,11 @@ def main() -> int:
             document = keep_others(document, options.output)
         document = keep_sections(document, options.output)
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        write_pytest_benchmarks(
-            run.pytest_jsons,
-            options.output.with_name(options.output.stem + "-pytest-benchmark.json"),
-        )
+        if not options.keep_others:
+            write_pytest_benchmarks(
+                run.pytest_jsons,
+                options.output.with_name(options.output.stem + "-pytest-benchmark.json"),
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_rows(report.rows)
