@@ -140,8 +140,16 @@ class Engine:
     def run(
         self, image: str, *words: object, options: Iterable[str] = (), **more: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a confined container until it ends."""
-        return self.try_podman(*ONCE, *CONFINED, *options, image, *words, **more)
+        """Runs a confined container until it ends.
+
+        On a busy machine, podman may lose the output of a container that ends at once. So a
+        container without output runs again.
+        """
+        for _ in range(3):
+            done = self.try_podman(*ONCE, *CONFINED, *options, image, *words, **more)
+            if done.stdout or done.stderr:
+                break
+        return done
 
     def start(self, name: str, image: str, *words: object, options: Iterable[str] = ()) -> None:
         """Starts a confined container that goes on in the background."""
