@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 # Ray reads these when it is imported.
 os.environ |= {
-    # On other systems too. Otherwise Ray would replace 127.0.0.1 by the address of a network, and
-    # listen on every interface.
+    # In spite of its name, this setting counts on Linux too. Without it, Ray replaces 127.0.0.1 by
+    # the address of a network, and listens on every interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
