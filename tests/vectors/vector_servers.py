@@ -47,6 +47,16 @@ def reason_to_leave_out(case: Case) -> str | None:
     return None
 
 
+def stop_process(process: int) -> None:
+    """Sends SIGSTOP and waits until every thread of the process is stopped."""
+    os.kill(process, signal.SIGSTOP)
+    while any(
+        (thread / "stat").read_text().rpartition(")")[2].split()[0] != "T"
+        for thread in Path(f"/proc/{process}/task").iterdir()
+    ):
+        time.sleep(0.001)
+
+
 class Servers:
     """Addresses by model. Only a few server processes run at a time; `close` ends them.
 
@@ -91,14 +101,7 @@ class Servers:
         self._served[model, verify][1].send_signal(number)
 
     def stop(self, model: str, verify: str = "error") -> None:
-        """Sends SIGSTOP and waits until every thread of the server is stopped."""
-        self.signal(model, signal.SIGSTOP, verify)
-        threads = Path(f"/proc/{self._served[model, verify][1].pid}/task")
-        while any(
-            (thread / "stat").read_text().rpartition(")")[2].split()[0] != "T"
-            for thread in threads.iterdir()
-        ):
-            time.sleep(0.001)
+        stop_process(self._served[model, verify][1].pid)
 
     def close(self) -> None:
         for key in list(self._served):
