@@ -30,11 +30,12 @@ struct Client::Shared {
   std::mutex lock;  // guards the members below; not used in a forked child
   std::string model_id;
   std::vector<std::unique_ptr<Channel>> idle;
-  uint64_t generation = 0;  // of the endpoint, when the idle channels were connected
   // How many borrowed channels lead to each serving process, by Welcome::instance.
   std::unordered_map<uint64_t, int> borrowed;
+  int num_borrowed = 0;  // the sum of them
 
-  // Returns nullptr if no idle channel fits.
+  // Returns nullptr if no idle channel fits, or if a new connection should be made instead, because
+  // another process has fewer runs than the processes that the idle channels lead to.
   std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);
 };
 
@@ -151,9 +152,6 @@ struct Channel::State {
   std::vector<Mapping> retired;
   uint64_t granted = 0;   // bytes of the response slot
   uint64_t instance = 0;  // of the process that serves the latest connection
-  // Of the endpoint, before the latest connection was begun: a process that has appeared since then
-  // may not have been available to it.
-  uint64_t generation = 0;
   bool is_counted = false;
 
   // Private copies of our own words, and the values last read from the server's words.

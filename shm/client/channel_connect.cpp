@@ -26,8 +26,11 @@ void Channel::State::count_as_borrowed(bool is_borrowed) noexcept {
     } catch (...) {
       return;  // without memory; the count only decides which channel is taken next
     }
-  } else if (const auto found = shared->borrowed.find(instance); --found->second == 0) {
-    shared->borrowed.erase(found);
+    ++shared->num_borrowed;
+  } else {
+    const auto found = shared->borrowed.find(instance);
+    if (--found->second == 0) shared->borrowed.erase(found);
+    --shared->num_borrowed;
   }
   is_counted = is_borrowed;
 }
@@ -40,14 +43,12 @@ void Channel::State::prepare() {
 void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
   const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   const ClientOptions& options = shared->options;
-  generation = shared->endpoint->generation();
   adopt(run_handshake(*shared->endpoint, wanted, Deadline::after(options.wait_ns), deadline,
                       options.timeout_ns, stop));
 }
 
 bool Channel::State::reconnect() {
   drop();
-  generation = shared->endpoint->generation();
   const ConnectionRequest wanted{kConnect, 1, request_bytes, response_bytes};
   handshake.emplace(*shared->endpoint, wanted, Deadline::after(shared->options.wait_ns), deadline(),
                     shared->options.timeout_ns);

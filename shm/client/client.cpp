@@ -71,11 +71,7 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
 
 std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes,
                                                    uint64_t response_bytes) {
-  const uint64_t current = endpoint->generation();
-  std::vector<std::unique_ptr<Channel>> outdated;  // closed after the lock is released
   const std::lock_guard guard(lock);
-  if (generation != current) outdated.swap(idle);
-  generation = current;
   // Of channels to equally busy processes the latest is taken: its memory is in the caches.
   auto best = idle.rend();
   int fewest = INT_MAX;
@@ -91,6 +87,11 @@ std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes,
     if (number == 0) break;
   }
   if (best == idle.rend()) return nullptr;
+  // A process that is not among them has at most the average number, for example because it has
+  // just started. New connections are limited: the one to be made may lead to a busy process again.
+  if (fewest > 0 && idle.size() + static_cast<size_t>(num_borrowed) < options.max_idle &&
+      fewest > num_borrowed / std::max(1, endpoint->num_processes()))
+    return nullptr;
   std::unique_ptr<Channel> taken = std::move(*best);
   idle.erase(std::next(best).base());
   taken->state_->count_as_borrowed(true);
@@ -153,9 +154,6 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   if (state.is_pending || !state.socket) return;
   if (state.is_armed) state.disarm();
   state.one_shot.reset();
-  // A process that has appeared meanwhile would get no share of the runs if this connection were
-  // used again.
-  if (state.generation != shared_->endpoint->generation()) return;
   try {
     const std::lock_guard guard(shared_->lock);
     if (shared_->idle.size() >= shared_->options.max_idle) return;

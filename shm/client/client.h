@@ -68,16 +68,16 @@ class Client {
   std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes,
                                   Deadline deadline, const std::atomic<bool>* stop = nullptr);
 
-  // Returns an idle channel without waiting, or nullptr if there is none. If several fit, takes one
-  // that leads to the process with the fewest borrowed channels.
+  // Returns an idle channel without waiting: of those that fit, one that leads to the process with
+  // the fewest borrowed channels. Returns nullptr if none fits, or if another process has fewer.
   std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);
 
   // Returns a channel that is not connected yet, without waiting. The first publish connects it,
   // without waiting too. Throws FORKED, OUT_OF_RANGE, OUT_OF_MEMORY.
   std::unique_ptr<Channel> make_unconnected(uint64_t request_bytes, uint64_t response_bytes);
 
-  // Keeps the channel for the next borrower. Closes it instead if too many channels are idle, if a
-  // call that timed out still occupies it, or if the endpoint has another generation by now.
+  // Keeps the channel for the next borrower. Closes it instead if too many channels are idle, or
+  // if a call that timed out still occupies it.
   void give_back(std::unique_ptr<Channel> channel) noexcept;
 
   struct Shared;  // shared by the client and its channels

@@ -38,9 +38,8 @@ class Endpoint {
   // ends soon after each start.
   virtual bool may_still_appear() { return true; }
 
-  // A number that changes when a serving process appears that no kept connection leads to. Idle
-  // connections are then closed, because new ones spread over all processes.
-  virtual uint64_t generation() { return 0; }
+  // Over how many serving processes new connections spread at present; 1 if that is not known.
+  virtual int32_t num_processes() { return 1; }
 
   // What is known about a server that died, as a suffix for a message, or "".
   // May wait a short time for the end of a process, until the deadline.

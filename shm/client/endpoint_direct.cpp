@@ -15,7 +15,7 @@ class DirectEndpoint final : public Endpoint {
 
   const std::string& label() const noexcept override { return label_; }
   Socket connect(Deadline, uint64_t*, Error*) override { return direct_.connect(); }
-  uint64_t generation() override { return direct_.generation(); }
+  int32_t num_processes() override { return direct_.num_processes(); }
 
   // A worker may have ended between the handover of the connection and its answer.
   bool has_successor(int num_hang_ups, Deadline) override {

@@ -16,8 +16,8 @@ struct Direct {
   std::function<Socket()> connect;
   // Whether a process is ready that runs calls.
   std::function<bool()> is_ready;
-  // See Endpoint::generation().
-  std::function<uint64_t()> generation;
+  // See Endpoint::num_processes().
+  std::function<int32_t()> num_processes;
 };
 
 }  // namespace sidecall::shm

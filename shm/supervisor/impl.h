@@ -37,7 +37,7 @@ class Supervisor::Impl {
   int32_t hung() const;
   bool listen(Deadline deadline);
   Socket connect();  // see Supervisor::direct()
-  uint64_t num_starts() const noexcept { return num_starts_.load(std::memory_order_relaxed); }
+  int32_t num_answering() const;  // how many ready workers are not silent
   std::string status();
 
  private:
@@ -118,7 +118,6 @@ class Supervisor::Impl {
   const Fd epoll_, wake_;
   std::atomic<uint64_t> refused_{0}, violations_{0};
   std::atomic<size_t> num_waiting_{0};
-  std::atomic<uint64_t> num_starts_{0};  // how many workers have become ready
 
   std::mutex status_mutex_;  // lock order: before mutex_
   CounterHistory counted_;

@@ -123,6 +123,14 @@ int32_t Supervisor::Impl::num_ready() const {
   return count_ready();
 }
 
+int32_t Supervisor::Impl::num_answering() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int32_t>(
+      std::count_if(workers_.begin(), workers_.end(), [](const auto& each) {
+        return each.second.is_ready && !is_silent(each.second.unanswered_since_ns, kSlowNs);
+      }));
+}
+
 int32_t Supervisor::Impl::hung() const {
   const std::lock_guard lock(mutex_);
   for (const auto& [number, worker] : workers_)
@@ -318,7 +326,6 @@ void Supervisor::Impl::read(int32_t number) {
     if (worker.is_ready) continue;
     run_logging_errors([&] { send_memory_row(&worker.control); });
     worker.is_ready = true;
-    num_starts_.fetch_add(1, std::memory_order_relaxed);
     log_.log(LogLevel::kInfo, "worker.ready", add_number);
     changed_.notify_all();
   }
@@ -414,7 +421,7 @@ Direct Supervisor::direct() {
           },
           [impl] {
             const std::shared_ptr<Impl> there = impl.lock();
-            return there == nullptr ? uint64_t{0} : there->num_starts();
+            return there == nullptr ? 0 : there->num_answering();
           }};
 }
 std::string Supervisor::status() { return impl_->status(); }

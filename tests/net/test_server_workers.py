@@ -227,14 +227,19 @@ def test_a_worker_that_hangs_delays_no_other_request(start_workers: Any) -> None
 
 
 def test_a_worker_that_stays_hung_is_replaced_and_its_requests_go_to_others(
-    start_workers: Any,
+    start_workers: Any, tmp_path: Path
 ) -> None:
     own = start_workers(2)
     stopped, left = processes(own)
     stop_process(stopped)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    begun.mkdir()
     requests = Requests(own)
     for _ in range(12):
-        requests.add("fine", timeout=100)
+        requests.add(f"await {begun} {end}", timeout=100)
+    # All are under way at once, so some need new connections, which the worker does not answer.
+    wait_until(lambda: own.metric("sidecall_runs") == 12)
+    end.touch()
     answers = requests.wait()
     assert not [answer for answer in answers if isinstance(answer, str) or answer == stopped]
     assert [event["process"] for event in own.events("worker.hung")] == [stopped]
