@@ -36,7 +36,7 @@ class Supervisor::Impl {
   int32_t num_ready() const;
   int32_t hung() const;
   bool listen(Deadline deadline);
-  Socket connect();  // see Supervisor::direct()
+  Socket connect();               // see Supervisor::direct()
   int32_t num_answering() const;  // how many ready workers are not silent
   std::string status();
 

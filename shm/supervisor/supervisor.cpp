@@ -125,10 +125,9 @@ int32_t Supervisor::Impl::num_ready() const {
 
 int32_t Supervisor::Impl::num_answering() const {
   const std::lock_guard lock(mutex_);
-  return static_cast<int32_t>(
-      std::count_if(workers_.begin(), workers_.end(), [](const auto& each) {
-        return each.second.is_ready && !is_silent(each.second.unanswered_since_ns, kSlowNs);
-      }));
+  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& each) {
+    return each.second.is_ready && !is_silent(each.second.unanswered_since_ns, kSlowNs);
+  }));
 }
 
 int32_t Supervisor::Impl::hung() const {
