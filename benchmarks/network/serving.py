@@ -270,7 +270,8 @@ def keep_sections(document: dict, path: Path) -> dict:
     old = json.loads(path.read_text(encoding="utf-8"))
     kept = {name: old[name] for name in SECTIONS if name in old}
     names = {bar for section in kept.values() for bar in section["bars"]}
-    bars = document["bars"] + [bar for bar in old["bars"] if bar["name"] in names]
+    bars = [bar for bar in document["bars"] if bar["name"] not in names]
+    bars += [bar for bar in old["bars"] if bar["name"] in names]
     return document | kept | {"bars": bars}
 
 

@@ -92,6 +92,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_can_keep_the_results_of_other_approaches(results: Path, tmp_path: Path) -> None:
     output = tmp_path / "network.json"
     old = json.loads(results.read_text(encoding="utf-8"))
+    # What another benchmark has added stays too, once.
+    old["bars"].append({"name": "file_only_extra_kib", "value": 4, "limit": 64, "holds": True})
+    old["file_only"] = {"rows": [], "bars": ["file_only_extra_kib"]}
     output.write_text(json.dumps(old), encoding="utf-8")
     words = ["--glance", "--only", "rest-json", "--workload", "gbm", "--client", "native"]
     done = run(NETWORK / "run.py", *words, "--keep-others", "--no-report", "--output", output)

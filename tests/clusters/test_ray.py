@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +134,27 @@ def served(cluster: Any, flights: Flights) -> Iterator[tuple[str, Any]]:
         port = probe.getsockname()[1]
     serve.start(http_options={"host": ADDRESS, "port": port})
     handle = serve.run(sidecall.ray.deployment(flights.model, ray_actor_options={"num_cpus": 0}))
-    yield f"http://{ADDRESS}:{port}/", handle
+    url = f"http://{ADDRESS}:{port}/"
+    wait_for_route(url)
+    yield url, handle
     serve.shutdown()
+
+
+def wait_for_route(url: str) -> None:
+    """Waits until the proxy knows the deployment, which it learns after `serve.run` has returned.
+
+    Until then it answers with 404 or 503.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        with (
+            suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(f"{url}-/routes", timeout=60) as answer,
+        ):
+            if "/" in json.load(answer):
+                return
+        assert time.monotonic() < deadline, "expected a route within 60 s, got none"
+        time.sleep(0.1)
 
 
 def test_a_deployment_answers_records(served, flights: Flights):
