@@ -87,8 +87,8 @@ std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes,
     if (number == 0) break;
   }
   if (best == idle.rend()) return nullptr;
-  // A process that is not among them has at most the average number, for example because it has
-  // just started. New connections are limited: the one to be made may lead to a busy process again.
+  // If even this process has more runs than the average, another has fewer, for example because it
+  // has just started. A new connection usually leads there. It may not, so their number is limited.
   if (fewest > 0 && idle.size() + static_cast<size_t>(num_borrowed) < options.max_idle &&
       fewest > num_borrowed / std::max(1, endpoint->num_processes()))
     return nullptr;
