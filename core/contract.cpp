@@ -37,6 +37,13 @@ bool has_room_for(const Signature& signature, int64_t width) {
   return width <= kMaxWidth - static_cast<int64_t>(signature.columns.size());
 }
 
+// Grows the list at least as push_back does, so that many outputs do not each copy the whole list.
+void make_room_for(int64_t width, Signature* signature) {
+  std::vector<Column>& columns = signature->columns;
+  const size_t size = columns.size() + static_cast<size_t>(width);
+  if (size > columns.capacity()) columns.reserve(std::max(size, 2 * columns.capacity()));
+}
+
 int64_t width_of(const TensorSpec& spec) { return spec.dims.size() < 2 ? 1 : spec.dims[1]; }
 
 void read_type(const JsonNode& node, const TensorSpec& tensor, Feature* feature) {
@@ -223,6 +230,7 @@ void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* see
     signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
     return;
   }
+  make_room_for(width, signature);
   for (int64_t column = 0; column < width; ++column) {
     const std::string key =
         has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
@@ -234,6 +242,7 @@ void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* see
 // Column names must be unique: class 'b' of output 'a' has the same name as an output 'a.b'.
 void check_columns(const JsonNode& list, const Signature& signature) {
   std::unordered_set<std::string_view, SeededHash> names;
+  names.reserve(signature.columns.size());
   for (const Column& column : signature.columns) {
     if (!names.insert(column.name).second)
       list.fail("each column once", "'" + column.name + "' again");
@@ -307,6 +316,7 @@ void add_plain_columns(Signature* signature) {
     const int64_t width = width_of(spec);
     if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || !has_room_for(*signature, width))
       continue;
+    make_room_for(width, signature);
     const auto output = static_cast<int32_t>(i);
     if (width == 1)
       signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});

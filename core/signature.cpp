@@ -117,6 +117,7 @@ void Signature::index_records() {
     if (is_listed && feature.tensor_dtype != SIDECALL_DTYPE_STRING)
       check.listed_features.push_back(static_cast<int32_t>(i));
   }
+  column_names.reserve(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) {
     column_names.add(columns[i].name, i);
     if (has_contract) ++output_width[static_cast<size_t>(columns[i].output)];

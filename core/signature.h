@@ -102,6 +102,7 @@ class Names {
     map_.try_emplace(name, static_cast<int32_t>(index));
   }
   void remove(std::string_view name) { map_.erase(name); }
+  void reserve(size_t count) { map_.reserve(count); }
   int32_t find(std::string_view name) const {
     const auto found = map_.find(name);
     return found == map_.end() ? -1 : found->second;
