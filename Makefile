@@ -330,9 +330,9 @@ docs: $(VENV)/.docs $(BUILD)/docs/node/.created ## build the documentation site 
 	@$(quietly) sphinx "building the documentation" $(BIN)/sphinx-build -c docs -E -W --keep-going -q -b html . $(BUILD)/docs/html
 	@echo "$(BUILD)/docs/html/index.html"
 
-sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created ## run the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
-	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
-	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
+sanitize: test-setup ## run the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer, and servers for HTTP and gRPC under both
+	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) $(BIN)/python address,undefined $(JOBS)
+	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) $(BIN)/python thread $(JOBS) threads
 
 fuzz: $(BUILD)/.system-fuzz $(BUILD)/.system-net $(BUILD)/net-libraries/.created $(VENV)/.package ## fuzz everything that a stranger writes: files, texts, the messages of clients and servers; and compare the engines; a minute each
 	@$(BIN)/python tests/fuzz/campaign.py --build $(BUILD) --quick

@@ -146,8 +146,10 @@ def test_a_part_that_the_system_lacks_is_named(sidecall, jobs, at, call, part, t
     ) as served:
         assert served.stderr is not None
         lines = []
-        while not (lines and "serve.ready" in lines[-1]):
-            lines.append(served.stderr.readline())
+        for line in served.stderr:  # ends too if the server does
+            lines.append(line)
+            if "serve.ready" in line:
+                break
         os.killpg(served.pid, 15)
         served.communicate()
     assert any("sandbox.failed" in line and part in line for line in lines)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vector_servers import MODELS, command_path, engine_path
+from vector_servers import MODELS, command_environment, command_path
 
 OBJECTS = Path(__file__).parents[1] / "python/serving"
 MODEL = "/v2/models/penguins"
@@ -46,8 +46,7 @@ class OwnServer:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 words,
-                env={"SIDECALL_ONNXRUNTIME": engine_path()}
-                | os.environ
+                env=(dict(os.environ) if is_object else command_environment())
                 | {"PYTHONPATH": f"{OBJECTS}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")}
                 | environment,
                 stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import threading
@@ -13,7 +12,7 @@ import pytest
 from own_server import OwnServer, Start
 from peer import free_port
 from tls import Authority
-from vector_servers import command_path, engine_path
+from vector_servers import command_environment, command_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +23,7 @@ def doctor(*words: str, **env: str) -> tuple[int, str]:
     """The exit code and the output of `sidecall doctor`."""
     done = subprocess.run(
         [command_path(), "doctor", *words],
-        env={"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | env,
+        env=command_environment(**env),
         capture_output=True,
         text=True,
         timeout=120,
@@ -48,12 +47,12 @@ def steps_of(uri: str, **env: str) -> tuple[int, dict[str, tuple[str, str]]]:
 # ---- The library ----
 
 
-def test_the_library_and_what_it_contains_are_shown(network_library: Path) -> None:
+def test_the_library_and_what_it_contains_are_shown() -> None:
     report = report_of()
     network = report["network"]
     assert report["network_problem"] is None
     assert network["version"] == report["version"]
-    assert network["path"] == str(network_library)
+    assert network["path"] == command_environment()["SIDECALL_NET"]
     versions = (ROOT / "net/libraries/versions.txt").read_text()
     for name, of_file in {
         "libcurl": "curl_",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 import sidecall
 from own_server import MODEL, RECORD, OwnServer, Start, exchange, wait_until
 from sidecall import errors
-from vector_servers import MODELS, command_path, engine_path
+from vector_servers import MODELS, command_environment, command_path
 
 pytestmark = pytest.mark.usefixtures("network_library")
 
@@ -34,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, network_library: Path) -> I
 def fails_to_start(*options: str) -> str:
     done = subprocess.run(
         [command_path(), "serve", str(MODELS / "penguins.onnx"), *options],
-        env={"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ,
+        env=command_environment(),
         capture_output=True,
         text=True,
         timeout=20,

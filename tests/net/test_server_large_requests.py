@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def test_a_request_that_takes_too_much_memory_to_read_is_refused(
     assert status == 503
     assert answer["status"] == "OUT_OF_MEMORY"
     assert "needs about" in answer["error"]
-    assert peak_bytes(own) - before < 40 * MIB
+    # A sanitizer keeps memory of its own for the memory of the server.
+    limit = 80 if "SIDECALL_SANITIZE" in os.environ else 40
+    assert peak_bytes(own) - before < limit * MIB
     assert own.post(f"{MODEL}/predict", RECORD)[0] == 200
     assert own.metric("sidecall_held_bytes") < MIB
 

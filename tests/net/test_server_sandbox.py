@@ -15,7 +15,7 @@ import sidecall
 from own_server import MODEL, RECORD, OwnServer, Start, wait_until
 from sidecall import errors
 from tls import Authority
-from vector_servers import MODELS, command_path, engine_path
+from vector_servers import MODELS, command_environment, command_path
 
 pytestmark = pytest.mark.usefixtures("network_library")
 
@@ -27,7 +27,7 @@ def refusal(*options: str, **environment: str) -> str:
     """The last line of a server that does not start."""
     done = subprocess.run(
         [command_path(), "serve", str(MODELS / "penguins.onnx"), "--http", "127.0.0.1:0", *options],
-        env={"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | environment,
+        env=command_environment(**environment),
         capture_output=True,
         text=True,
         timeout=20,
@@ -69,7 +69,7 @@ def test_the_first_request_is_served_by_a_confined_process(tmp_path: Path, schem
     option = [f"--{scheme}", place] if scheme != "shm" else ["--at", f"shm:{place}"]
     delay = ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", "inject=seccomp:delay_enter=2s"]
     words = [command_path(), "serve", str(MODELS / "penguins.onnx"), SANDBOX, *option]
-    environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
+    environment = command_environment()
     with subprocess.Popen([*delay, *words], env=environment, stderr=subprocess.DEVNULL) as traced:
         children = Path(f"/proc/{traced.pid}/task/{traced.pid}/children")
         try:
@@ -214,9 +214,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_missing_library_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [command_path(), "serve", str(MODELS / "penguins.onnx"), "--http", "127.0.0.1:0", SANDBOX],
-        env={"SIDECALL_ONNXRUNTIME": engine_path()}
-        | os.environ
-        | {"SIDECALL_NET": str(tmp_path / "none.so")},
+        env=command_environment(SIDECALL_NET=str(tmp_path / "none.so")),
         capture_output=True,
         text=True,
         timeout=20,

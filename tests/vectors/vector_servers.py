@@ -35,6 +35,18 @@ def command_path() -> str:
     )
 
 
+def command_environment(**changes: str) -> dict[str, str]:
+    """An environment in which the command finds ONNX Runtime.
+
+    If the command is that of a build, it loads the libsidecall-net.so of the same build.
+    """
+    environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
+    library = Path(command_path()).parents[1] / "lib/libsidecall-net.so"
+    if library.is_file():
+        environment["SIDECALL_NET"] = str(library)
+    return environment | changes
+
+
 def reason_to_leave_out(case: Case) -> str | None:
     """The reason why a case cannot run on a server; None if it can."""
     how = case.get("open", {})
@@ -113,9 +125,7 @@ class Servers:
     ) -> tuple[str, subprocess.Popen[bytes]]:
         self._num_started += 1
         address = address or f"shm:{self._folder}/{self._num_started}.sock"
-        environment = (
-            {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
-        )
+        environment = command_environment(SIDECALL_VERIFY=verify)
         words = [command_path(), "serve", str(MODELS / model), "--at", address, *self._options]
         if self._network:
             path = address.removeprefix("shm:")
