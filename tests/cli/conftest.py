@@ -11,34 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vector_servers import command_path as find_command
+from vector_servers import engine_path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def _command_path() -> str:
-    named = os.environ.get("SIDECALL_CLI")
-    beside_python = Path(sys.executable).parent / "sidecall"
-    for candidate in [named] if named else [ROOT / "build/bin/sidecall", beside_python]:
-        if candidate and os.access(candidate, os.X_OK):
-            return str(candidate)
-    raise pytest.UsageError(
-        f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}"
-    )
-
-
-def engine_path() -> str | None:
-    """The path of the ONNX Runtime of this Python, found without importing it."""
-    from importlib.util import find_spec
-
-    spec = find_spec("onnxruntime")
-    files = (
-        sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
-        if spec
-        else []
-    )
-    return str(files[0]) if files else None
 
 
 @dataclass
@@ -93,7 +71,7 @@ class Command:
 
 @pytest.fixture(scope="session")
 def command_path() -> str:
-    return _command_path()
+    return find_command()
 
 
 @pytest.fixture

@@ -12,20 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from vector_servers import command_path
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def command() -> str:
-    named = os.environ.get("SIDECALL_CLI")
-    for candidate in (
-        [named]
-        if named
-        else [ROOT / "build/bin/sidecall", Path(sys.executable).parent / "sidecall"]
-    ):
-        if candidate and os.access(candidate, os.X_OK):
-            return str(candidate)
-    raise pytest.UsageError("no sidecall command: expected SIDECALL_CLI or build/bin/sidecall")
 
 
 def namespaces() -> str | None:
@@ -51,7 +40,7 @@ REASON = namespaces()
 
 @pytest.mark.skipif(REASON is not None, reason=REASON or "")
 def test_a_container_calls_a_model_of_another_container_through_a_shared_folder():
-    environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command()}
+    environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command_path()}
     done = subprocess.run(
         [ROOT / "examples/sidecar/sidecar.sh"],
         env=environment,

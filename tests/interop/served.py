@@ -6,32 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import client
-import pytest
 import wire
+from vector_servers import MODELS, command_path, engine_path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MODELS = ROOT / "tests/vectors/models"
 
 
 def environment() -> dict[str, str]:
-    """The environment of this process.
-
-    If it does not set SIDECALL_ONNXRUNTIME, the variable names the ONNX Runtime of this Python.
-    """
-    engine = find_spec("onnxruntime")
-    if (
-        engine is None
-        or not engine.submodule_search_locations
-        or "SIDECALL_ONNXRUNTIME" in os.environ
-    ):
-        return dict(os.environ)
-    found = sorted(Path(engine.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
-    return os.environ | {"SIDECALL_ONNXRUNTIME": str(found[0])}
+    """The environment of this process, in which servers find ONNX Runtime."""
+    return {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ
 
 
 class ServerProcess:
@@ -80,20 +67,6 @@ class ServerProcess:
         return self.process.wait(30)
 
 
-def command() -> str:
-    named = os.environ.get("SIDECALL_CLI")
-    for candidate in (
-        [named]
-        if named
-        else [str(ROOT / "build/bin/sidecall"), str(Path(sys.executable).parent / "sidecall")]
-    ):
-        if os.access(candidate, os.X_OK):
-            return candidate
-    raise pytest.UsageError(
-        "no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or one beside this Python"
-    )
-
-
 def words_of(kind: str, model: str, path: Path) -> list[str]:
     if kind == "toy":
         return [sys.executable, str(HERE / "server.py"), str(path), *model.split()]
@@ -106,7 +79,7 @@ def words_of(kind: str, model: str, path: Path) -> list[str]:
             f"shm:{path}",
             *([str(MODELS / model)] if model else []),
         ]
-    return [command(), "serve", str(MODELS / model), "--at", f"shm:{path}"]
+    return [command_path(), "serve", str(MODELS / model), "--at", f"shm:{path}"]
 
 
 Start = Callable[..., ServerProcess]

@@ -13,7 +13,8 @@ from collections.abc import Generator
 import client
 import pytest
 import wire
-from served import MODELS, command, environment
+from served import environment
+from vector_servers import MODELS, command_path
 from wire import Tensor
 
 ATTACH, LOAD = b"\2", 3
@@ -25,7 +26,7 @@ class Parent:
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(20)
-        words = [command(), "serve", str(MODELS / "add.onnx")]
+        words = [command_path(), "serve", str(MODELS / "add.onnx")]
         self.process = subprocess.Popen(
             words,
             env=environment() | {"SIDECALL_FD": str(theirs.fileno())},

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import sidecall
-from served import HERE, MODELS, command
+from served import HERE
+from vector_servers import MODELS, command_path
 
 
 @pytest.mark.long
 def test_a_child_that_does_not_finish_its_drain_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    server = [command(), "serve", str(MODELS / "matrix.onnx")]
+    server = [command_path(), "serve", str(MODELS / "matrix.onnx")]
     words = [sys.executable, str(HERE / "stubborn_server.py"), str(log), *server]
     with sidecall.open(f"exec:{shlex.join(words)}", allow_exec=True, wait=60) as model:
         assert model.predict({"a": 1, "b": 2, "c": True, "d": 0.5}) == {"prediction": 621.0}
