@@ -1,6 +1,6 @@
 #!/bin/sh
-# sanitize.sh BUILD_FOLDER PYTHON SANITIZERS JOBS [LABEL]: builds with the sanitizers, and runs the C
-# tests and those of the servers for HTTP and gRPC. With LABEL it builds and runs only the C tests
+# sanitize.sh BUILD_FOLDER PYTHON SANITIZERS JOBS [LABEL]: builds with the sanitizers, and runs the
+# C tests and those of the servers for HTTP and gRPC. With LABEL it builds and runs only the C tests
 # with this label, which the target tests-with-LABEL builds. `make sanitize` runs it.
 set -eu
 build=$(cd "$1" && pwd)
