@@ -99,20 +99,24 @@ const char* read_time(Reader* reader, Moment* moment) noexcept {
   return nullptr;
 }
 
-// Reads "Z", "+01:00", "+0100" or "+01", as the seconds that local time is ahead of UTC.
+// Reads "Z", "+01:00", "+0100" or "+01", as the seconds that local time is ahead of UTC. Times
+// before the zones of today may have seconds, as in "+00:53:28" or "+005328".
 const char* read_zone(Reader* reader, int64_t* offset) noexcept {
   *offset = 0;
   if (reader->take('Z') || reader->take('z')) return nullptr;
   const bool is_behind = reader->peek() == '-';
   if (!reader->take('+') && !reader->take('-')) return kOtherText;
-  int32_t hours = 0, minutes = 0;
+  int32_t hours = 0, minutes = 0, seconds = 0;
   if (!reader->take_number(2, &hours)) return kOtherText;
   if (!reader->is_at_end()) {
-    reader->take(':');
+    const bool has_colons = reader->take(':');
     if (!reader->take_number(2, &minutes)) return kOtherText;
+    if (!reader->is_at_end()) {
+      if (reader->take(':') != has_colons || !reader->take_number(2, &seconds)) return kOtherText;
+    }
   }
-  if (hours > 23 || minutes > 59) return "a zone that does not exist";
-  *offset = (hours * 3600 + minutes * 60) * (is_behind ? -1 : 1);
+  if (hours > 23 || minutes > 59 || seconds > 59) return "a zone that does not exist";
+  *offset = (hours * 3600 + minutes * 60 + seconds) * (is_behind ? -1 : 1);
   return nullptr;
 }
 

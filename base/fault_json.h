@@ -9,6 +9,9 @@
 
 namespace sidecall {
 
+// FaultTexts::what of a fault that concerns the records as a whole; such a fault has no name.
+inline constexpr const char* kRecords = "records";
+
 struct FaultTexts {
   int64_t row;  // -1 if the fault concerns no particular row
   std::string_view status;
@@ -24,10 +27,12 @@ inline void append_fault(const FaultTexts& fault, std::string* out) {
   if (fault.row >= 0) out->append("\"row\":" + std::to_string(fault.row) + ",");
   out->append("\"status\":");
   append_json_string(fault.status, out);
-  out->push_back(',');
-  append_json_string(fault.what, out);
-  out->push_back(':');
-  append_json_string(fault.name, out);
+  if (fault.what != kRecords) {
+    out->push_back(',');
+    append_json_string(fault.what, out);
+    out->push_back(':');
+    append_json_string(fault.name, out);
+  }
   out->append(",\"expected\":");
   append_json_string(fault.expected, out);
   out->append(",\"got\":");

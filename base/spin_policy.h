@@ -11,6 +11,15 @@
 
 namespace sidecall {
 
+// Called between two reads of a word that another core writes.
+inline void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
 // 1 + the number of the CPU that this thread runs on, or 0 if unknown: the value of the field `cpu`
 // in requests and responses. Takes a few nanoseconds.
 inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() + 1); }

@@ -7,6 +7,11 @@ if(NOT EXISTS "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a")
   message(FATAL_ERROR "SIDECALL_NET_LIBRARIES: expected libcurl.a in ${SIDECALL_NET_LIBRARIES}/lib: run net/libraries/build.sh ${SIDECALL_NET_LIBRARIES}, or configure with -DSIDECALL_BUILD_NET=OFF")
 endif()
 sidecall_require_header(SIDECALL_PROTOZERO_INCLUDE protozero/pbf_reader.hpp libprotozero-dev)
+# The libraries that the server needs; tests/fuzz links them too. Those of Mbed TLS come in link
+# order.
+set(SIDECALL_NET_SERVER_LIBRARIES llhttp nghttp2 mbedtls mbedx509 mbedcrypto everest p256m)
+list(TRANSFORM SIDECALL_NET_SERVER_LIBRARIES
+  REPLACE "(.+)" "${SIDECALL_NET_LIBRARIES}/lib/lib\\1.a")
 
 # The page of the server. A library of its own, because tests/fuzz links the files too.
 set(page_folder "${PROJECT_SOURCE_DIR}/net/server/page")
@@ -25,6 +30,7 @@ list(REMOVE_DUPLICATES net_sources)
 add_library(sidecall-net SHARED
   ${net_sources}
   net/client/api.cpp
+  net/client/answer_limits.cpp
   net/client/client.cpp
   net/client/connection_options.cpp
   net/client/curl_transfer.cpp
@@ -37,18 +43,14 @@ add_library(sidecall-net SHARED
   net/server/api.cpp
   net/server/listener.cpp
   net/server/loop.cpp
+  net/server/renewal.cpp
   net/server/server.cpp
-  net/server/tls.cpp
 )
 target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB NGHTTP2_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")
 target_include_directories(sidecall-net PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
 target_include_directories(sidecall-net SYSTEM PRIVATE "${SIDECALL_NET_LIBRARIES}/include" "${SIDECALL_PROTOZERO_INCLUDE}")
 target_link_libraries(sidecall-net PRIVATE sidecall-net-page sidecall-base sidecall-flags sidecall-dependencies
-  "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a" "${SIDECALL_NET_LIBRARIES}/lib/libnghttp2.a"
-  "${SIDECALL_NET_LIBRARIES}/lib/libllhttp.a"
-  "${SIDECALL_NET_LIBRARIES}/lib/libmbedtls.a" "${SIDECALL_NET_LIBRARIES}/lib/libmbedx509.a"
-  "${SIDECALL_NET_LIBRARIES}/lib/libmbedcrypto.a" "${SIDECALL_NET_LIBRARIES}/lib/libeverest.a"
-  "${SIDECALL_NET_LIBRARIES}/lib/libp256m.a" Threads::Threads)
+  "${SIDECALL_NET_LIBRARIES}/lib/libcurl.a" ${SIDECALL_NET_SERVER_LIBRARIES} Threads::Threads)
 set(net_version_script "${PROJECT_SOURCE_DIR}/net/api/libsidecall-net.map")
 # dlclose() must not unload the library: its thread waits for the next request.
 target_link_options(sidecall-net PRIVATE "LINKER:--version-script=${net_version_script}"

@@ -29,12 +29,37 @@ void Binding::throw_nothing_to_finish() {
 void Binding::claim(bool may_wait) {
   if (is_pending()) settle(may_wait);
   int idle = kIdle;
-  if (is_pending() || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
+  if (is_pending() || !is_idle() ||
+      !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
     throw_busy();
 }
 
-bool Binding::is_busy() noexcept {
-  return is_pending() || phase_.load(std::memory_order_acquire) != kIdle;
+bool Binding::is_busy() noexcept { return is_pending() || !is_idle(); }
+
+// A child of fork() does not have the queue that has reserved the binding in the parent.
+bool Binding::is_idle() noexcept {
+  if (phase_.load(std::memory_order_acquire) == kIdle) return true;
+  if (idle_phase_.load() == kIdle || generation_ == fork_generation()) return false;
+  idle_phase_.store(kIdle);
+  phase_.store(kIdle, std::memory_order_release);
+  return true;
+}
+
+void Binding::reserve() {
+  claim(false);
+  idle_phase_.store(kReserved);
+  generation_ = fork_generation();
+}
+
+// A run that is still under way leaves the binding idle when it ends.
+void Binding::unreserve() noexcept {
+  idle_phase_.store(kIdle);
+  end_reservation();
+}
+
+void Binding::end_reservation() noexcept {
+  int reserved = kReserved;
+  phase_.compare_exchange_strong(reserved, kIdle);
 }
 
 void Binding::throw_if_busy() {
@@ -45,13 +70,16 @@ void Binding::throw_if_busy() {
 // waits for a thread that is making the request, and then clears the request. A thread that wants
 // to interrupt later finds the binding idle and does nothing.
 Binding::Reason Binding::leave() noexcept {
+  const int next = idle_phase_.load();
   int running = kRunning;
-  if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel))
-    return Reason::kNone;
-  while (phase_.load(std::memory_order_acquire) == kInterrupting) std::this_thread::yield();
-  const Reason reason = reason_;
-  rearm();
-  phase_.store(kIdle, std::memory_order_release);
+  Reason reason = Reason::kNone;
+  if (!phase_.compare_exchange_strong(running, next)) {
+    while (phase_.load(std::memory_order_acquire) == kInterrupting) std::this_thread::yield();
+    reason = reason_;
+    rearm();
+    phase_.store(next);
+  }
+  if (next != kIdle && idle_phase_.load() == kIdle) end_reservation();
   return reason;
 }
 

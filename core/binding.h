@@ -11,7 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "clock.h"
 #include "error.h"
+#include "platform.h"
 #include "shapes.h"
 
 namespace sidecall {
@@ -40,6 +42,23 @@ class ResultCheck {
 
  protected:
   ~ResultCheck() = default;
+};
+
+// Is told that a run that it awaits may have made progress. Implemented by QueuedRun.
+class RunListener {
+ public:
+  // From any thread, also for no reason. Must be quick, and must not call the binding.
+  virtual void on_progress() noexcept = 0;
+
+ protected:
+  ~RunListener() = default;
+};
+
+// What has_news() looks at, from the least to the most. All but kWords make system calls.
+enum class Look {
+  kWords,        // memory
+  kConnections,  // and connections that are being made
+  kAll,          // and whether the other process lives
 };
 
 // Used by one thread at a time, except for cancel().
@@ -138,6 +157,37 @@ class Binding {
   // up. May be called first during a run, and again at any time.
   virtual int watch() = 0;
 
+  // ---- Runs in a queue (queue.h) ----
+  // Instead of start(). finish(0) takes the outcome as usual. A run in another process that is
+  // given up leaves the binding idle, because it gets another connection.
+
+  // Like claim(false), and keeps the binding reserved until unreserve(), also after the run.
+  void reserve();
+  void unreserve() noexcept;
+  // Whether a run that was started uses the memory of the call.
+  bool holds_memory() noexcept { return is_pending(); }
+
+  // Starts the run without waiting for another process. From then on, and until the next run, the
+  // listener is told when finish(0) may have an outcome, and when the memory of a run that was
+  // given up is free. `line`: runs of one line begin in order. Throws what start() throws; then the
+  // binding is released.
+  virtual void submit(int64_t timeout_ns, RunListener* listener, const void* line) = 0;
+  // When this function has returned, the listener is not told anything any more.
+  virtual void stop_listening() noexcept = 0;
+  // The timeout of a run with the timeout -1; -1 if there is none.
+  virtual int64_t default_timeout_ns() const noexcept { return -1; }
+
+  // Whether the listener is not told of progress, so that the queue has to look for it.
+  virtual bool is_polled() const noexcept { return false; }
+  // Of a polled run that is under way: whether finish(0) may have an outcome, or something to do.
+  virtual bool has_news(Look /*look*/, Clock::time_point /*now*/) noexcept { return true; }
+  // Of a polled run that is under way: from now on, the other process wakes `set` when it answers.
+  // `number`: of the queue, unique in this process. Returns when has_news() has to be called again,
+  // at the latest; the past if that is now. Throws OUT_OF_MEMORY.
+  virtual Clock::time_point prepare_sleep(const platform::WaitSet& /*set*/, uint64_t /*number*/) {
+    return Clock::time_point::min();
+  }
+
   // Whether the binding is reserved for a run, or the memory of a run that was given up is still in
   // use. Never blocks.
   bool is_busy() noexcept;
@@ -217,13 +267,19 @@ class Binding {
 
  private:
   bool is_still_pending() noexcept;
+  bool is_idle() noexcept;
+  void end_reservation() noexcept;
   void throw_if_busy();
 
   // The owner changes kIdle to kRunning. The thread that ends a run early changes kRunning to
   // kInterrupting and then to kInterrupted. At the end of the run the owner or a worker thread
   // changes kRunning or kInterrupted to kIdle.
-  enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
+  // Between reserve() and unreserve(), kReserved stands for kIdle.
+  enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted, kReserved };
   std::atomic<int> phase_{kIdle};
+  // What follows a run. Partners: unreserve() stores kIdle here and then loads phase_; leave()
+  // stores phase_ and then loads this. All are seq_cst, so one of the two sees the other.
+  std::atomic<int> idle_phase_{kIdle};
   // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.
   Reason reason_ = Reason::kNone;
   // True if a run was started, and its outcome was not taken or its memory is still in use.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "text.h"
 
@@ -19,6 +20,17 @@ void fill_view(sidecall_view* view, int32_t dtype, const Dims& dims, void* data,
   view->data = data;
   view->data_bytes = bytes;
   view->offsets = offsets;
+}
+
+// `what`: "input" or "output".
+void require_index(const char* what, int32_t index, size_t count) {
+  if (index >= 0 && static_cast<size_t>(index) < count) return;
+  const std::string expected = std::string(what) + ": expected the index of an " + what;
+  if (index == -1)
+    throw Error(SIDECALL_UNKNOWN_NAME, "unknown " + expected + ", got -1 (not found)");
+  throw Error(SIDECALL_INVALID_ARGUMENT, expected + ", which is less than " +
+                                             std::to_string(count) + ", got " +
+                                             std::to_string(index));
 }
 
 bool is_aligned(const void* data, int32_t dtype) {
@@ -41,20 +53,12 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
 }
 
 Call::Input& Call::input_at(int32_t input) {
-  if (input == -1)
-    throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown input: expected the index of an input, got -1 (not found)");
-  require(input >= 0 && static_cast<size_t>(input) < inputs_.size(),
-          "input: expected the index of an input, got another number");
+  require_index("input", input, inputs_.size());
   return inputs_[static_cast<size_t>(input)];
 }
 
 Call::Output& Call::output_at(int32_t output) {
-  if (output == -1)
-    throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown output: expected the index of an output, got -1 (not found)");
-  require(output >= 0 && static_cast<size_t>(output) < outputs_.size(),
-          "output: expected the index of an output, got another number");
+  require_index("output", output, outputs_.size());
   return outputs_[static_cast<size_t>(output)];
 }
 
@@ -62,6 +66,7 @@ void Call::view_input(int32_t index, sidecall_view* view) {
   require_idle();
   Input& input = input_at(index);
   if (input.is_borrowed) allocate(index, input.dims);
+  if (!input.is_given) fill_with_missing(index);
   input.is_given = true;
   const int32_t dtype = signature_.inputs[static_cast<size_t>(index)].dtype;
   fill_view(view, dtype, input.dims, input.data, count_bytes(dtype, input.dims), nullptr);

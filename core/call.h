@@ -114,6 +114,25 @@ class Call final : private ResultCheck {
   int watch() { return binding_->watch(); }
   void cancel() noexcept { binding_->cancel(); }  // from any thread
 
+  // For a queue (queue.h). reserve() throws BUSY or INVALID_ARGUMENT. Then submit_reserved(), or
+  // release(), ends the reservation of the engine, and unreserve() that of the call.
+  void reserve(int64_t timeout_ns);
+  void release() noexcept { binding_->release(); }
+  void unreserve() noexcept { binding_->unreserve(); }
+  bool holds_memory() noexcept { return binding_->holds_memory(); }
+  // `deadline`: of the run; it began to count when the run was submitted. `has_waited`: some time
+  // ago.
+  void submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool has_waited,
+                       RunListener* listener, const void* line);
+  int64_t default_timeout_ns() const noexcept { return binding_->default_timeout_ns(); }
+  bool is_polled() const noexcept { return binding_->is_polled(); }
+  bool has_news(Look look, Clock::time_point now) noexcept { return binding_->has_news(look, now); }
+  Clock::time_point prepare_sleep(const platform::WaitSet& set, uint64_t number) {
+    return binding_->prepare_sleep(set, number);
+  }
+  void stop_listening() noexcept { binding_->stop_listening(); }
+  void give_up() noexcept;  // cancels the run, and drops its outcome
+
   // Like Binding::leave_to_worker(), but also returns false if the engine uses memory of the
   // caller.
   bool leave_to_worker(void (*dispose)(void*), void* context) noexcept;
@@ -191,10 +210,12 @@ class Call final : private ResultCheck {
   void unset_features(int32_t input);
   void forget_records();
   void write_missing(int64_t row, const Feature& feature);
+  void fill_with_missing(int32_t input);
   void check_records(FaultList* faults);
 
   // call_checks.cpp
   void check_bools() const;
+  void check_unwritten(FaultList* faults) const;
   void check_values(FaultList* faults);
   template <typename Number>
   void check_columns(size_t input, bool is_clean, FaultList* faults);

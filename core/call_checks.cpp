@@ -155,6 +155,14 @@ int64_t any_of(const int64_t* values, int64_t count) {
   return found;
 }
 
+// Whether one of the values is `wanted`. Compares all of them, without a branch for each.
+template <typename Number>
+bool has(const Number* values, int64_t count, Number wanted) {
+  bool found = false;
+  for (int64_t i = 0; i < count; ++i) found |= values[i] == wanted;
+  return found;
+}
+
 template <typename Number>
 bool is_missing(const Feature& feature, Number value) {
   if constexpr (std::is_floating_point_v<Number>) return std::isnan(value);
@@ -192,6 +200,32 @@ std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text)
 }
 
 // ---- Before a run ----
+
+// Refuses integers and bools that may not be missing and that the caller did not write: they still
+// hold what sidecall_call_input() wrote.
+void Call::check_unwritten(FaultList* faults) const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const std::vector<int32_t>& features = signature_.checks[i].feature_at;
+    const int32_t dtype = signature_.inputs[i].dtype;
+    const bool is_bool = dtype == SIDECALL_DTYPE_BOOL;
+    if (!inputs_[i].is_given || features.empty() || (!is_bool && dtype != SIDECALL_DTYPE_INT64))
+      continue;
+    const auto count = static_cast<int64_t>(features.size()) * inputs_[i].dims[0];
+    const auto* bytes = static_cast<const uint8_t*>(inputs_[i].data);
+    const auto* integers = static_cast<const int64_t*>(inputs_[i].data);
+    const bool has_some =
+        is_bool ? has(bytes, count, kUnwrittenBool) : has(integers, count, kUnwrittenInt64);
+    for (int64_t at = 0; has_some && at < count; ++at) {
+      const int32_t index = features[static_cast<size_t>(at) % features.size()];
+      const Feature& feature = signature_.features[static_cast<size_t>(index)];
+      const bool is_written =
+          is_bool ? bytes[at] != kUnwrittenBool : integers[at] != kUnwrittenInt64;
+      if (is_written || feature.nullable) continue;
+      faults->add(index, {SIDECALL_MISSING_VALUE, at / static_cast<int64_t>(features.size()),
+                          feature.name, dtype_name(feature.dtype), "a missing value"});
+    }
+  }
+}
 
 // Refuses bytes other than 0 and 1 in bool inputs: kernels treat them sometimes as true and
 // sometimes as false.
@@ -349,7 +383,7 @@ void Call::judge_rows() {
       const std::string expected =
           "0 to " + std::to_string(signature_.steps.size()) + " for each row";
       throw Error(SIDECALL_ENGINE, "the output that reports refused rows: expected " + expected +
-                                       ", got another number");
+                                       ", got " + std::to_string(number));
     }
     if (number > 0) {
       const Step& step = signature_.steps[static_cast<size_t>(number - 1)];

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/fault_json.h"
 #include "base/utf8.h"
 #include "call_inline.h"
 #include "feature_refusal.h"
@@ -49,8 +50,10 @@ const Feature& Call::open_feature(int64_t row, int32_t feature) {
   if (feature == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
                 "unknown feature: expected the index of a feature, got -1 (not found)");
-  require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(),
-          "feature: expected the index of a feature, got another number");
+  if (feature < 0 || static_cast<size_t>(feature) >= signature_.features.size())
+    throw Error(SIDECALL_INVALID_ARGUMENT, "feature: expected an index below " +
+                                               std::to_string(signature_.features.size()) +
+                                               ", got " + std::to_string(feature));
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
   // The caller may have given the tensor a different number of rows; the next run checks that.
@@ -131,6 +134,13 @@ const Fault* Call::store(int64_t row, int32_t index, const Feature& feature, dou
     return refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype),
                   "the number reserved for missing values");
   }
+  // Over other routes than a file the tensor is checked as a whole, and nothing tells there that
+  // the caller has set this number.
+  if (feature.tensor_dtype == SIDECALL_DTYPE_INT64 && !feature.nullable &&
+      integer == kUnwrittenInt64)
+    return refuse(row, index, SIDECALL_OUT_OF_RANGE,
+                  "an int64 whose bytes are not all 0xA5 (only a nullable feature takes that one)",
+                  "that one");
   if (!feature.takes_all()) {
     const double held = is_float32 ? static_cast<double>(static_cast<float>(value)) : value;
     const bool is_taken =
@@ -147,8 +157,9 @@ const Fault* Call::store_count(int64_t row, int32_t index, const Feature& featur
                                const DatetimeCount& count, int32_t status_if_too_fine) {
   const char* unit = unit_name(feature.per_second);
   if (count.kind == DatetimeCount::Kind::kTooFine)
-    return refuse(row, index, status_if_too_fine, std::string("a datetime of whole ") + unit,
-                  "one with a smaller part");
+    return refuse(row, index, status_if_too_fine,
+                  std::string("a datetime of whole ") + unit + " (truncate a finer datetime)",
+                  "a finer datetime");
   if (count.kind == DatetimeCount::Kind::kTooFar)
     return refuse(row, index, SIDECALL_OUT_OF_RANGE,
                   std::string("a datetime that int64 can count in ") + unit,
@@ -239,7 +250,8 @@ const Fault* Call::set_i64(int64_t row, int32_t index, int64_t value) {
 
 const Fault* Call::set_bool(int64_t row, int32_t index, int32_t value) {
   const Feature& feature = idle_feature_at(row, index);
-  require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
+  require(value == 0 || value == 1,
+          "value: expected 0 or 1: pass value != 0 for a number that stands for true");
   return put_bool(row, index, feature, value);
 }
 
@@ -250,7 +262,7 @@ const Fault* Call::set_str(int64_t row, int32_t index, std::string_view value) {
 const Fault* Call::set_datetime(int64_t row, int32_t index, const Moment& value) {
   const Feature& feature = idle_feature_at(row, index);
   require(value.nanoseconds >= 0 && value.nanoseconds < kNanosecondsPerSecond,
-          "nanoseconds: expected 0 to 999999999, got another number");
+          "nanoseconds: expected 0 to 999999999: add whole seconds to the seconds");
   return put_datetime(row, index, feature, value);
 }
 
@@ -284,9 +296,7 @@ const Fault* Call::set_missing(int64_t row, int32_t index) {
 
 const Fault* Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
   if (index == kNoRecord)
-    throw Error({SIDECALL_DTYPE_MISMATCH, row, "", "a record", got},
-                std::string("records: expected a record, got ") + got + " (row " +
-                    std::to_string(row) + ")");
+    throw Error(kRecords, {SIDECALL_DTYPE_MISMATCH, row, "", "a record", got});
   const Feature& feature = idle_feature_at(row, index);
   return refuse(row, index, status, expected_by(feature), got);
 }
@@ -306,6 +316,25 @@ void Call::write_missing(int64_t row, const Feature& feature) {
                          feature.missing_string);
   } else {
     write_number(row, feature, std::nan(""), feature.missing_int);
+  }
+}
+
+// Called before the caller writes into the memory of an input, so that the values that it does not
+// write count as missing. Features that were set keep their values.
+void Call::fill_with_missing(int32_t index) {
+  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
+  const std::vector<int32_t>& features = signature_.checks[static_cast<size_t>(index)].feature_at;
+  if (spec.dtype == SIDECALL_DTYPE_STRING || features.empty()) return;
+  const int64_t rows = inputs_[static_cast<size_t>(index)].dims[0];
+  for (int64_t row = 0; row < rows; ++row) {
+    for (const int32_t at : features) {
+      if (has_records_ && row < rows_ && state_at(row, at) == State::kSet) continue;
+      const Feature& feature = signature_.features[static_cast<size_t>(at)];
+      const int64_t unwritten =
+          spec.dtype == SIDECALL_DTYPE_BOOL ? kUnwrittenBool : kUnwrittenInt64;
+      const bool is_reserved = feature.nullable || feature.is_datetime();
+      write_number(row, feature, std::nan(""), is_reserved ? feature.missing_int : unwritten);
+    }
   }
 }
 

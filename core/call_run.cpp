@@ -2,6 +2,7 @@
 // await and end it.
 #include <algorithm>
 #include <exception>
+#include <thread>
 
 #include "call.h"
 
@@ -32,7 +33,8 @@ void Call::prepare() {
     throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name,
                           describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
-  check_bools();
+  if (signature_.has_contract) check_unwritten(&faults);
+  if (faults.is_empty()) check_bools();
   if (signature_.has_contract) check_values(&faults);
   if (!faults.is_empty()) faults.raise(rows_ > 1);
   for (Output& output : outputs_) output.is_fetched = false;
@@ -60,6 +62,39 @@ void Call::run(int64_t timeout_ns) {
 void Call::start(int64_t timeout_ns) {
   claim(timeout_ns, true);
   binding_->start(timeout_ns, true);
+}
+
+void Call::reserve(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  binding_->reserve();
+  has_reached_engine_ = false;
+}
+
+void Call::submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool has_waited,
+                           RunListener* listener, const void* line) {
+  has_waited = has_waited && deadline != Clock::time_point::max();
+  try {
+    prepare();
+    if (timeout_ns > 0 || has_waited) {
+      timeout_ns = std::chrono::nanoseconds(deadline - Clock::now()).count();
+      if (timeout_ns <= 0)
+        throw Error(SIDECALL_TIMEOUT, "the deadline passed before the run began");
+    }
+  } catch (...) {
+    binding_->release();
+    throw;
+  }
+  binding_->submit(timeout_ns, listener, line);
+}
+
+void Call::give_up() noexcept {
+  binding_->cancel();
+  try {
+    // The outcome is there at once, or the thread of the run is about to store it.
+    while (binding_->holds_memory() && !binding_->finish(0)) std::this_thread::yield();
+  } catch (const std::exception&) {
+    // The outcome, which no one wants.
+  }
 }
 
 void Call::disconnect() {

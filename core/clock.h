@@ -16,4 +16,9 @@ inline Clock::time_point deadline_after(int64_t ns) noexcept {
   return now + std::chrono::nanoseconds(ns < left ? ns : left);
 }
 
+// A time in nanoseconds of CLOCK_MONOTONIC.
+inline int64_t ns_of(Clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
 }  // namespace sidecall

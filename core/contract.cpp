@@ -119,8 +119,7 @@ void read_allowed(const JsonNode& node, Feature* feature) {
   }
 }
 
-void read_feature(const JsonNode& node, const Signature& signature, bool has_refusals,
-                  Feature* feature) {
+void read_feature(const JsonNode& node, const Signature& signature, Feature* feature) {
   feature->name = node.member("name").text();
   if (feature->name.empty() || feature->name.find('\0') != std::string::npos)
     node.member("name").fail("a name", "an empty one or one with a NUL");
@@ -142,7 +141,7 @@ void read_feature(const JsonNode& node, const Signature& signature, bool has_ref
   read_datetime(node, feature);
   read_missing(node, feature);
   read_allowed(node, feature);
-  if (has_refusals) read_refusals(node, feature);
+  read_refusals(node, feature);
 }
 
 // Every column of every input must belong to exactly one feature. Otherwise a record could not fill
@@ -184,12 +183,12 @@ void check_places(const JsonNode& list, const Signature& signature) {
   }
 }
 
-void read_features(const JsonNode& root, bool has_refusals, Signature* signature) {
+void read_features(const JsonNode& root, Signature* signature) {
   const JsonNode list = root.member("features");
   const JsonElements nodes = list.elements();
   signature->features.reserve(nodes.size());
   for (const JsonNode& node : nodes) {
-    read_feature(node, *signature, has_refusals, &signature->features.emplace_back());
+    read_feature(node, *signature, &signature->features.emplace_back());
     const std::string& name = signature->features.back().name;
     if (signature->feature_names.find(name) >= 0)
       node.member("name").fail("a unique name", "'" + name + "' again");
@@ -212,8 +211,7 @@ void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype,
 }
 
 // `seen` has a flag for each output.
-void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* seen,
-                 Signature* signature) {
+void read_output(const JsonNode& node, std::vector<bool>* seen, Signature* signature) {
   const std::string name = node.member("name").text();
   const int32_t output = signature->output_names.find(name);
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
@@ -223,7 +221,7 @@ void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* see
     node.member("name").fail("each output once", "'" + name + "' again");
   (*seen)[static_cast<size_t>(output)] = true;
   check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
-  if (has_refusals && read_finite(node, dtype)) signature->finite_outputs.push_back(output);
+  if (read_finite(node, dtype)) signature->finite_outputs.push_back(output);
   if (!has_room_for(*signature, width))
     node.fail("at most " + std::to_string(kMaxWidth) + " columns in all outputs together", "more");
   if (!has_members && !has_width) {
@@ -254,20 +252,19 @@ Contract read_contract(const JsonNode& root, bool has_graph, Signature* signatur
   const JsonNode model = root.member("model");
   contract.name = model.member("name").text_or("");
   contract.version = model.member("version").text_or("");
-  contract.id = has_graph ? model.member("id").text() : model.member("id").text_or("");
+  contract.id = model.member("id").text_or("");
   const JsonNode engine = root.member("versions").exists()
                               ? root.member("versions").member("onnxruntime")
                               : root.member("versions");
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
-  const bool has_refusals = reports_refusals(root);
-  if (has_refusals) read_steps(root, has_graph, signature);
-  read_features(root, has_refusals, signature);
+  read_steps(root, has_graph, signature);
+  read_features(root, signature);
   if (root.member("outputs").size() == 0)
     root.member("outputs").fail("at least one output", "none");
   std::vector<bool> seen(signature->outputs.size());
   for (const JsonNode& node : root.member("outputs").elements())
-    read_output(node, has_refusals, &seen, signature);
+    read_output(node, &seen, signature);
   check_columns(root.member("outputs"), *signature);
   contract.golden = parse_golden(root, *signature);
   return contract;

@@ -57,7 +57,7 @@ struct Contract {
   std::string text;  // as stored
   std::string name;
   std::string version;
-  std::string id;
+  std::string id;      // of the file; without one, `model.id`, or ""
   std::string engine;  // ONNX Runtime's version at export
   Golden golden;
 };
@@ -81,8 +81,8 @@ class ContractDocument {
   std::string refused_output() const;
 
   // Reads the whole contract, and fills features and columns of a signature whose inputs and
-  // outputs must already be those of the graph. If `has_graph` is false, the contract needs no id.
-  // Moves the text into the result, so this is the last call.
+  // outputs must already be there. `has_graph`: they are those of a graph, so they include the
+  // output that `refused` names. Moves the text into the result, so this is the last call.
   Contract read(bool has_graph, Signature* signature);
 
  private:

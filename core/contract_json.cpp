@@ -7,11 +7,11 @@
 #include <string_view>
 
 #include "base/json_document.h"
+#include "base/json_problem.h"
 #include "base/number.h"
 #include "base/utf8.h"
 #include "contract_reader.h"
 #include "error.h"
-#include "text.h"
 
 namespace sidecall {
 namespace {

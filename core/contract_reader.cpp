@@ -14,8 +14,7 @@ namespace sidecall {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int64_t kFormat = 2;  // the newest
-constexpr const char* kFormats = "1 or 2";
+constexpr int64_t kFormat = 3;
 constexpr size_t kMaxKeyInPath = 100;  // keeps paths short, because a key can have any length
 
 std::string with_key(const std::string& path, std::string_view key) {
@@ -301,15 +300,14 @@ JsonNode open_contract(const std::string& json, json::Document* document) {
   const JsonNode root(document);
   root.require_unique_keys();
   const int64_t format = root.member("format").integer();
-  if (format < 1 || format > kFormat) {
-    throw Error(
-        {SIDECALL_CONTRACT_FORMAT, -1, "format", kFormats, std::to_string(format)},
-        std::string("contract: expected format ") + kFormats + ", got " + std::to_string(format));
+  if (format != kFormat) {
+    const std::string expected = std::to_string(kFormat), got = std::to_string(format);
+    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", expected, got},
+                "contract: expected format " + expected + ", got " + got +
+                    (format < kFormat ? ": export the model again" : ": update sidecall"));
   }
   return root;
 }
-
-bool reports_refusals(const JsonNode& contract) { return contract.member("format").integer() >= 2; }
 
 OutputLayout parse_layout(const JsonNode& output) {
   const std::string role = output.member("role").text();

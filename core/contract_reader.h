@@ -118,13 +118,9 @@ class JsonMembers {
   std::unordered_map<std::string_view, const json::Value*, SeededHash> values_;
 };
 
-// Parses a contract, which must outlive the document, and returns its root. Checks that the format
-// is known and each key occurs once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
+// Parses a contract, which must outlive the document, and returns its root. Checks the format and
+// that each key occurs once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
 JsonNode open_contract(const std::string& json, json::Document* document);
-
-// Whether the format of the contract describes what the model refuses. In format 1 the keys for
-// this have no meaning.
-bool reports_refusals(const JsonNode& contract);
 
 // Reads `domain` and `empty` of a feature, whose types, `nullable` and `allowed` must have been
 // read already.

@@ -1,4 +1,4 @@
-// Reads the parts of a format 2 contract that say what the model refuses: numbers outside a domain,
+// Reads the parts of a contract that say what the model refuses: numbers outside a domain,
 // empty strings, rows that a step refuses, and answers that are not finite. Used by contract.cpp.
 #include <array>
 #include <charconv>
@@ -109,7 +109,6 @@ std::string describe_domain(const Feature& feature) {
 
 void read_refusals(const JsonNode& node, Feature* feature) {
   read_domain(node, feature);
-  feature->is_domain_known = true;
   const JsonNode empty = node.member("empty");
   if (!empty.exists()) return;
   feature->takes_empty = empty.boolean();

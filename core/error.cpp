@@ -2,7 +2,9 @@
 #include "error.h"
 
 #include <array>
+#include <cstring>
 
+#include "base/fault_json.h"
 #include "text.h"
 
 namespace sidecall {
@@ -77,8 +79,8 @@ std::string describe_all(const std::vector<Fault>& faults, size_t total, bool na
 }  // namespace
 
 std::string describe(const char* what, const Fault& fault) {
-  return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " +
-         fault.got;
+  const std::string name = std::strcmp(what, kRecords) == 0 ? "" : " '" + fault.name + "'";
+  return what + name + ": expected " + fault.expected + ", got " + fault.got;
 }
 
 Error::Error(int32_t status, const std::string& message)

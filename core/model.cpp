@@ -5,7 +5,9 @@
 #include <chrono>
 #include <set>
 
+#include "base/fault_json.h"
 #include "error.h"
+#include "file_contract.h"
 #include "platform.h"
 #include "records.h"
 #include "text.h"
@@ -38,7 +40,7 @@ bool shows_refusals(const Signature& signature, const ContractDocument& document
                      [&](const TensorSpec& output) { return output.name == name; });
 }
 
-// The models that were verified in this process, by content and engine.
+// The files whose golden rows passed in this process, by id and engine.
 class Verified {
  public:
   explicit Verified(uint64_t created_in) : generation(created_in) {}
@@ -89,13 +91,15 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
     origin.title = base.substr(0, base.rfind('.'));
   }
   std::optional<ContractDocument> document;
-  if (const auto json = file.metadata("sidecall.contract"))
-    document.emplace(std::string(*json), origin.label);
+  if (auto found = read_file_contract(file, origin.label)) {
+    origin.id = std::move(found->id);
+    document.emplace(std::move(found->text), origin.label);
+  }
   ContractDocument* const contract = document ? &*document : nullptr;
   ChosenEngine engine = open_engine(file, name, options, contract);
   std::shared_ptr<Model> model(
       new Model(std::move(file), std::move(engine), origin, contract, options));
-  model->verify_once(verify_mode(options.verify), std::nullopt);
+  model->verify_once(verify_mode(options.verify), origin);
   return model;
 }
 
@@ -108,7 +112,7 @@ std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine,
   std::shared_ptr<Model> model(new Model(std::nullopt, {std::move(engine), ""}, origin,
                                          document ? &*document : nullptr, options));
   model->is_verified_ = origin.is_verified;
-  if (!origin.is_verified) model->verify_once(mode, origin.deadline);
+  if (!origin.is_verified) model->verify_once(mode, origin);
   return model;
 }
 
@@ -120,15 +124,16 @@ Model::Model(std::optional<OnnxFile> file, ChosenEngine engine, const Origin& or
       engine_version_(engine_.engine->version()),
       ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
       timeout_ns_(options.timeout_ns) {
-  read_contract(contract);
+  read_contract(contract, origin.id);
 }
 
-void Model::read_contract(ContractDocument* document) {
+void Model::read_contract(ContractDocument* document, const std::string& id) {
   engine_.engine->describe(&signature_.inputs, &signature_.outputs);
   signature_.index_tensors();
   if (document != nullptr) {
     contract_ =
         document->read(file_.has_value() || shows_refusals(signature_, *document), &signature_);
+    if (!id.empty()) contract_.id = id;
     has_contract_ = true;
     if (signature_.has_refusals) engine_.engine->expect_refusals();
   } else {
@@ -137,14 +142,14 @@ void Model::read_contract(ContractDocument* document) {
   signature_.index_records();
 }
 
-void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline) {
+void Model::verify_once(int32_t mode, const Origin& origin) {
   std::vector<Replica> replicas = engine_.engine->unverified_replicas();
-  if (!replicas.empty()) return verify_replicas(std::move(replicas), mode, deadline);
+  if (!replicas.empty()) return verify_replicas(std::move(replicas), mode, origin.deadline);
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
-  const std::string key = file_ ? file_->fingerprint() + "|" + engine_version_ : "";
+  const std::string key = contract_.id + "|" + engine_version_;
   is_verified_ = file_ && per_process<Verified>().contains(key);
   if (is_verified_) return;
-  const Verification result = run_golden_rows(*this, engine(), deadline);
+  const Verification result = run_golden_rows(*this, engine(), origin.deadline);
   is_verified_ = result.failure.empty();
   if (is_verified_) {
     if (file_) per_process<Verified>().add(key);
@@ -235,8 +240,7 @@ bool Model::read_records(std::string_view json, RecordReader* reader, Call* call
         "records need a contract and the file carries none: export the model with sidecall.export");
   const int64_t rows = count_records(json);
   if (rows == 0)
-    throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"},
-                "records: expected at least 1 row, got 0 rows");
+    throw Error(kRecords, {SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"});
   call->resize(rows);
   call->clear();
   reader->read(json, call);

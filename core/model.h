@@ -32,6 +32,9 @@ struct Origin {
   // The deadline for the golden rows if the model is in another process; nullopt if it is in this
   // process.
   std::optional<Clock::time_point> deadline{};
+  // The id of the file that the contract is from; "" if it is from a server or a function, whose
+  // contract may name an id itself.
+  std::string id{};
 };
 
 // Makes the engine that runs a file. `label` names the file in messages. `contract` is nullptr if
@@ -91,8 +94,8 @@ class Model {
   static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name,
                                                 const sidecall_model_options& options,
                                                 OpenEngine open_engine);
-  void read_contract(ContractDocument* document);
-  void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
+  void read_contract(ContractDocument* document, const std::string& id);
+  void verify_once(int32_t mode, const Origin& origin);
   void verify_replicas(std::vector<Replica> replicas, int32_t mode,
                        std::optional<Clock::time_point> deadline);
 

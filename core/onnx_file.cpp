@@ -2,6 +2,7 @@
 // numbers.
 #include "onnx_file.h"
 
+#include <array>
 #include <optional>
 
 #include "error.h"
@@ -14,6 +15,10 @@ namespace {
 
 using protobuf::Field;
 using protobuf::Reader;
+
+// Stands in place of the id while the id is computed.
+constexpr std::string_view kBlankId =
+    "0000000000000000000000000000000000000000000000000000000000000000";
 
 // The length-delimited field with that number in a message; nullopt if there is none.
 std::optional<std::string_view> find_field(std::optional<std::string_view> message,
@@ -80,21 +85,23 @@ std::optional<std::string_view> OnnxFile::metadata(std::string_view key) const {
 }
 
 std::string OnnxFile::compute_id() const {
-  constexpr uint64_t kOpsetImport = 8, kFunctions = 25;
-  std::vector<std::string_view> parts;
-  bool has_functions = false;
-  Reader reader(bytes_);
-  for (Field field; reader.next(&field);) {
-    if (field.number != kOpsetImport && field.number != kFunctions) continue;
-    has_functions |= field.number == kFunctions;
-    parts.push_back(reader.last());
-  }
-  // Files without functions keep the id that they had before ids covered functions.
-  if (!has_functions) parts.clear();
   Sha256 hash;
-  hash.update(graph());
-  for (const std::string_view part : parts) hash.update(part);
-  for (const ExternalData::File& file : data_.files()) hash.update(file.content->view());
+  std::string_view rest = bytes_;
+  if (const auto id = metadata(kIdKey); id && id->size() == kBlankId.size()) {
+    const auto begin = static_cast<size_t>(id->data() - bytes_.data());
+    hash.update(rest.substr(0, begin));
+    hash.update(kBlankId);
+    rest.remove_prefix(begin + id->size());
+  }
+  hash.update(rest);
+  for (const ExternalData::File& file : data_.files()) {
+    const std::string_view content = file.content->view();
+    std::array<char, sizeof(uint64_t)> length;
+    for (size_t i = 0; i < length.size(); ++i)
+      length[i] = static_cast<char>(static_cast<uint64_t>(content.size()) >> (8 * i));
+    hash.update({length.data(), length.size()});
+    hash.update(content);
+  }
   return hash.hex();
 }
 

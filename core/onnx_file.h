@@ -17,6 +17,9 @@ namespace sidecall {
 
 class OnnxFile {
  public:
+  // The key of metadata_props under which an exported file holds its id.
+  static constexpr std::string_view kIdKey = "sidecall.id";
+
   // Takes the bytes of a model and reads its external data; no file is read later. `folder` is the
   // only place where the external data may lie; if it is empty, external data are not allowed.
   // `label` names the model in errors. `max_message_bytes` is the size of the largest model that
@@ -46,7 +49,8 @@ class OnnxFile {
   // Whether the graph declares a shape for its output of that name; a scalar has a shape.
   bool has_output_shape(std::string_view name) const;
 
-  // The id of the model (model.id in docs/contract.md).
+  // The id that belongs to the bytes of the file and of its external data ("The id" in
+  // docs/contract.md). Reads all of them.
   std::string compute_id() const;
 
   // A key for a cache within one process: files with equal bytes have equal fingerprints. The hash

@@ -5,14 +5,18 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -54,6 +58,12 @@ class Descriptor {
  private:
   int fd_;
 };
+
+timespec timespec_of(Clock::duration time) noexcept {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
+  return {static_cast<time_t>(seconds.count()),
+          static_cast<long>(std::chrono::nanoseconds(time - seconds).count())};
+}
 
 using CString = std::unique_ptr<char, decltype(&std::free)>;  // a text that the C library allocated
 
@@ -224,10 +234,73 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
   return true;
 }
 
+WaitSet::WaitSet()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  bool is_made = epoll_ >= 0 && timer_ >= 0;
+  for (const int fd : {event_.fd(), timer_}) {
+    epoll_event readable{};
+    readable.events = EPOLLIN;
+    readable.data.fd = fd;
+    is_made = is_made && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &readable) == 0;
+  }
+  if (is_made) return;
+  close_all();
+  throw Error(SIDECALL_OUT_OF_MEMORY,
+              "cannot create the descriptors of a queue: no file descriptor is left: raise "
+              "ulimit -n");
+}
+
+WaitSet::~WaitSet() { close_all(); }
+
+void WaitSet::close_all() noexcept {
+  for (const int fd : {epoll_, timer_}) {
+    if (fd >= 0) ::close(fd);
+  }
+}
+
+void WaitSet::set_timer(Clock::time_point at) noexcept {
+  if (timer_at_ <= at) return;
+  const timespec time = timespec_of(at.time_since_epoch());
+  const itimerspec when{{0, 0}, time};
+  if (::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &when, nullptr) == 0) timer_at_ = at;
+}
+
+void WaitSet::wait(Clock::time_point until) noexcept {
+  const Clock::time_point now = Clock::now();
+  const timespec left = timespec_of(until > now ? until - now : Clock::duration::zero());
+  pollfd set{epoll_, POLLIN, 0};
+  ::ppoll(&set, 1, until == Clock::time_point::max() ? nullptr : &left, nullptr);
+}
+
+WaitSet::Events WaitSet::take_events() noexcept {
+  constexpr int kMost = 64;
+  Events seen;
+  std::array<epoll_event, kMost> events{};
+  int count = kMost;
+  while (count == kMost) {
+    count = ::epoll_wait(epoll_, events.data(), kMost, 0);
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = events[static_cast<size_t>(i)];
+      if (event.data.fd == event_.fd()) {
+        event_.drain();
+      } else if (event.data.fd == timer_) {
+        uint64_t number = 0;
+        [[maybe_unused]] const ssize_t got = ::read(timer_, &number, sizeof number);
+        timer_at_ = Clock::time_point::max();
+      } else {
+        seen.has_message = true;
+        if ((event.events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) seen.has_hang_up = true;
+      }
+    }
+  }
+  return seen;
+}
+
 Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (fd_ < 0)
     throw Error(SIDECALL_OUT_OF_MEMORY,
-                "cannot create an eventfd for a call: no file descriptor is left: raise ulimit -n");
+                "cannot create an eventfd: no file descriptor is left: raise ulimit -n");
 }
 
 Event::~Event() { ::close(fd_); }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "clock.h"
+
 namespace sidecall::platform {
 
 // Reads the whole file. Throws FILE_NOT_FOUND, FILE_UNREADABLE, FILE_TOO_LARGE (more than `limit`
@@ -59,6 +61,38 @@ class Event {
 
  private:
   int fd_;
+};
+
+// Sockets, a timer and an event that one thread waits for. The sockets are added with
+// EPOLLIN | EPOLLRDHUP | EPOLLET to the descriptor of the set; the kernel removes those that are
+// closed.
+class WaitSet {
+ public:
+  // What happened since the last take_events(). A socket is reported once for each change.
+  struct Events {
+    bool has_message = false, has_hang_up = false;
+  };
+
+  WaitSet();
+  ~WaitSet();
+  WaitSet(const WaitSet&) = delete;
+  WaitSet& operator=(const WaitSet&) = delete;
+
+  // Readable while there are events.
+  int fd() const noexcept { return epoll_; }
+  void signal() noexcept { event_.signal(); }  // an event; from any thread
+  // An event at this time. A timer that expires sooner stays.
+  void set_timer(Clock::time_point at) noexcept;
+  // Returns when there are events, or at `until`.
+  void wait(Clock::time_point until) noexcept;
+  Events take_events() noexcept;
+
+ private:
+  void close_all() noexcept;
+
+  Event event_;
+  int epoll_ = -1, timer_ = -1;
+  Clock::time_point timer_at_ = Clock::time_point::max();
 };
 
 }  // namespace sidecall::platform

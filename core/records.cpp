@@ -7,12 +7,12 @@
 #elif defined(__ARM_NEON)
 #define RAPIDJSON_NEON
 #endif
-#include <rapidjson/error/en.h>
-
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "base/json.h"
+#include "base/json_problem.h"
 #include "base/json_text.h"
 #include "base/number.h"
 #include "error.h"
@@ -245,12 +245,36 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20; }
 
+std::string byte_text(size_t at) { return " (byte " + std::to_string(at) + ")"; }
+
 [[noreturn]] void refuse_byte(std::string_view json, size_t at) {
-  const char* got = json[at] == '\0'       ? "a NUL"
+  const char* got = is_gzip(json)          ? kGzipInsteadOfJson
+                    : json[at] == '\0'     ? "a NUL"
                     : is_control(json[at]) ? "a control character that is not escaped"
                                            : "bytes that are not UTF-8";
-  throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got ") + got + " (byte " +
-                                         std::to_string(at) + ")");
+  throw Error(SIDECALL_INVALID_JSON,
+              std::string("records: expected JSON, got ") + got + byte_text(at));
+}
+
+// RapidJSON stops at numbers that float64 cannot hold. Replaces each of them by 9e308, which
+// RapidJSON passes on although float64 cannot hold it, and fills up with spaces to keep the length.
+void mark_large_numbers(std::string* json) {
+  constexpr std::string_view kLarge = "9e308", kInNumber = "+-.0123456789Ee";
+  bool in_string = false;
+  for (size_t at = 0; at < json->size(); ++at) {
+    const char c = (*json)[at];
+    if (c == '"') in_string = !in_string;
+    if (in_string && c == '\\') ++at;
+    if (in_string || kInNumber.find(c) == std::string_view::npos) continue;
+    const size_t end = std::min(json->find_first_not_of(kInNumber, at), json->size());
+    const std::string_view number = std::string_view(*json).substr(at, end - at);
+    if (number.size() >= kLarge.size() && read_number(number).kind == Number::Kind::kTooLarge) {
+      std::fill(json->begin() + static_cast<std::ptrdiff_t>(at),
+                json->begin() + static_cast<std::ptrdiff_t>(end), ' ');
+      std::copy(kLarge.begin(), kLarge.end(), json->begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    at = end - 1;
+  }
 }
 
 }  // namespace
@@ -285,27 +309,33 @@ void RecordReader::read(std::string_view json, Call* call) {
   if (const size_t bad = find_non_json(json); bad < json.size()) refuse_byte(json, bad);
   text_.reserve(json.size() + kReadAhead);
   text_.assign(json);
-  seen_.assign(call->signature().features.size(), -1);
-  Handler handler(call, is_list, &seen_);
-  rapidjson::InsituStringStream stream(text_.data());
-  json::Reader reader;
-  const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
+  const auto parse = [&] {
+    seen_.assign(call->signature().features.size(), -1);
+    Handler handler(call, is_list, &seen_);
+    rapidjson::InsituStringStream stream(text_.data());
+    json::Reader reader;
+    const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
+    if (!handler.complaint().empty())
+      throw Error(handler.status(), "records: " + handler.complaint() + byte_text(result.Offset()));
+    return result;
+  };
+  rapidjson::ParseResult result = parse();
+  if (result.Code() == rapidjson::kParseErrorNumberTooBig) {
+    text_.assign(json);  // parsing has changed it
+    mark_large_numbers(&text_);
+    call->clear();
+    result = parse();
+  }
   if (!result.IsError()) return;
   const size_t byte = result.Offset();
-  const std::string where = " (byte " + std::to_string(byte) + ")";
-  if (!handler.complaint().empty())
-    throw Error(handler.status(), "records: " + handler.complaint() + where);
-  if (result.Code() == rapidjson::kParseErrorNumberTooBig)
-    throw Error(SIDECALL_OUT_OF_RANGE,
-                "records: expected numbers that float64 can hold, got a larger one" + where);
   // find_non_json() accepts tab, line feed and carriage return, because they may stand between
   // values. Inside a string they are refused here.
   const bool is_in_string = result.Code() == rapidjson::kParseErrorStringEscapeInvalid ||
                             result.Code() == rapidjson::kParseErrorStringInvalidEncoding;
   if (is_in_string && is_control(json[byte])) refuse_byte(json, byte);
-  throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got other text: " +
-                                         parser_words(rapidjson::GetParseError_En(result.Code())) +
-                                         where);
+  throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got " +
+                                         found_instead_of_json(json, result.Code(), byte) +
+                                         byte_text(byte));
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {

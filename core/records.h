@@ -19,7 +19,7 @@ class RecordReader {
  public:
   // Sets the call's features from the text. The call must have count_records() rows and must have
   // been cleared. The call remembers faults of values. Throws INVALID_JSON, DTYPE_MISMATCH (not a
-  // record), OUT_OF_RANGE.
+  // record).
   void read(std::string_view json, Call* call);
 
  private:

@@ -71,7 +71,7 @@ void bound(const Feature& feature, InputCheck* check) {
 // so it is accepted only if the contract says that the model accepts that infinity.
 bool Feature::takes_beyond_float32(double value) const {
   const bool is_float = dtype == SIDECALL_DTYPE_FLOAT32 || dtype == SIDECALL_DTYPE_FLOAT64;
-  return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));
+  return is_float && domain.holds(std::copysign(kInfinity64, value));
 }
 
 void Feature::find_plain_range() {

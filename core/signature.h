@@ -25,6 +25,11 @@ namespace sidecall {
 // whichever string the contract reserves for missing values.
 constexpr std::string_view kMissingString = SIDECALL_MISSING_STRING;
 
+// What sidecall_call_input() writes for an integer or bool that may not be missing. A run refuses
+// these values, so that a value that the caller did not write is never taken for a number.
+constexpr int64_t kUnwrittenInt64 = -0x5A5A5A5A5A5A5A5B;  // all bytes are 0xA5
+constexpr uint8_t kUnwrittenBool = 0xA5;
+
 // One key of a record, and the place in a tensor where its value goes.
 struct Feature {
   // What setting a plain number reads stands together, in one line of the processor's cache.
@@ -51,10 +56,8 @@ struct Feature {
   std::unordered_set<std::string, SeededHash> allowed_strings;
   std::unordered_set<double, SeededHash> allowed_numbers;
 
+  // A feature without intervals accepts every number, including infinities.
   Domain domain;
-  // True if the contract has format 2. Then a feature without intervals accepts every number,
-  // including infinities.
-  bool is_domain_known = false;
   bool takes_empty = true;  // accepts the empty string
 
   // Of a datetime feature: how many units of its tensor a second has; its zone, "" if it has none;

@@ -62,13 +62,6 @@ std::string printable(const std::string& text) {
   return shown;
 }
 
-std::string parser_words(std::string words) {
-  if (!words.empty() && words.back() == '.') words.pop_back();
-  if (!words.empty() && words.front() >= 'A' && words.front() <= 'Z')
-    words.front() = static_cast<char>(words.front() - 'A' + 'a');
-  return words;
-}
-
 std::string one_line(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
     text.pop_back();

@@ -24,9 +24,6 @@ bool is_number(std::string_view text) noexcept;
 // message stays one line of text, whatever a name or path contains.
 std::string printable(const std::string& text);
 
-// A parser's message in our style: "Invalid value." becomes "invalid value".
-std::string parser_words(std::string words);
-
 // Prepares the message of another library for use inside one of our messages: line ends become
 // spaces, and line ends and spaces at the end of the message are removed.
 std::string one_line(std::string text);

@@ -35,7 +35,7 @@ struct Verification {
 Verification run_golden_rows(const Model& model, const Engine& engine,
                              std::optional<Clock::time_point> deadline);
 
-// The report of sidecall_model_verify(): the result of the golden rows and the recomputed id.
+// The report of sidecall_model_verify(): the result of the golden rows.
 // `checked->failure` is empty if everything is right.
 std::string verification_report(const Model& model, Verification* checked);
 

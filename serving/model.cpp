@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process_end.h"
 #include "core/call.h"
 #include "engines/remote/errors.h"
 
@@ -21,6 +22,10 @@ struct Current {
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
 };
+
+void require_process() {
+  if (is_process_ending()) throw shm::Error(SIDECALL_PEER_DIED, kProcessEnds);
+}
 
 class ModelSession final : public shm::Session {
  public:
@@ -54,8 +59,10 @@ class ModelSession final : public shm::Session {
       call_.run(-1);
       place_other_outputs(response);
       hold_working_memory(response);
+      require_process();
       is_bound_ = is_complete = true;
     } catch (const Error& error) {
+      require_process();
       const int32_t stopped = request.stop_status();
       if (stopped != 0 &&
           (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
@@ -201,6 +208,7 @@ std::unique_ptr<shm::Session> ModelHandler::open_session() {
   try {
     return std::make_unique<ModelSession>(model_);
   } catch (const Error& error) {
+    require_process();
     throw to_channel(error);
   }
 }

@@ -20,6 +20,10 @@ class ModelHandler final : public shm::Handler {
   const std::shared_ptr<const Model> model_;
 };
 
+// The answer, with PEER_DIED, of runs that were under way when this process began to end: ONNX
+// Runtime may have run on objects that the exit has destroyed (base/process_end.h).
+inline constexpr const char* kProcessEnds = "the process of the server ends";
+
 // The request that this thread answers at the moment. A served function uses it to ask how much
 // time is left. It is nullptr while golden rows run.
 const shm::Request* current_request() noexcept;

@@ -5,16 +5,21 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <string_view>
 #include <utility>
 
+#include "base/dtype.h"
 #include "base/fault_json.h"
 #include "base/fork_generation.h"
+#include "base/per_process.h"
+#include "base/process_end.h"
 #include "base/utf8.h"
 #include "core/call.h"
 #include "core/clock.h"
 #include "core/records.h"
+#include "engines/in_process/workers.h"
 #include "engines/network/library.h"
 
 namespace sidecall {
@@ -32,6 +37,11 @@ struct NetworkService {
     } catch (const std::exception&) {
       return 0;
     }
+  }
+
+  static int64_t num_hung(void* context) {
+    const NetworkServer& server = of(context);
+    return server.execution_.num_hung ? server.execution_.num_hung() : -1;
   }
 
   static int32_t open_call(void* context, size_t max_fault_bytes, sidecall_service_call** out,
@@ -72,6 +82,15 @@ struct sidecall_service_call {
 namespace sidecall {
 namespace {
 
+// All servers that are open in this process. Those of a parent process have no threads here, and
+// their mutexes may be locked for ever, so a forked child does not know them.
+struct OpenServers {
+  explicit OpenServers(uint64_t created_in) : generation(created_in) {}
+  const uint64_t generation;
+  std::mutex mutex;  // guards the list
+  std::vector<const NetworkServer*> list;
+};
+
 void set_error(sidecall_net_error* err, int32_t status, const char* text) noexcept {
   err->status = status;
   const size_t length = cut_length(std::string_view(text), sizeof err->message - 1);
@@ -100,10 +119,10 @@ std::string faults_text(const Error& error, size_t max_bytes) {
 // Turns every exception into a status. `call` may be nullptr.
 template <typename Body>
 int32_t guard(sidecall_service_call* call, sidecall_net_error* err, Body body) noexcept {
+  err->status = SIDECALL_OK;
   try {
     if (call != nullptr) call->faults.clear();
     body();
-    return SIDECALL_OK;
   } catch (const Error& error) {
     try {
       if (call != nullptr) call->faults = faults_text(error, call->max_fault_bytes);
@@ -116,6 +135,10 @@ int32_t guard(sidecall_service_call* call, sidecall_net_error* err, Body body) n
   } catch (const std::exception& error) {
     set_error(err, SIDECALL_INTERNAL, error.what());
   }
+  if (is_process_ending()) {
+    if (call != nullptr) call->faults.clear();
+    set_error(err, SIDECALL_PEER_DIED, kProcessEnds);
+  }
   return err->status;
 }
 
@@ -124,15 +147,20 @@ void close_call(sidecall_service_call* call) {
   if (!call->call.leave_to_worker(dispose, call)) delete call;
 }
 
+size_t input_index(const Signature& signature, const char* name) {
+  const int32_t index = signature.input_names.find(name);
+  if (index < 0)
+    throw Error("input",
+                {SIDECALL_UNKNOWN_NAME, -1, name, "an input of the model", "another name"});
+  return static_cast<size_t>(index);
+}
+
 int32_t set_tensors(sidecall_service_call* call, const sidecall_net_tensor* inputs, size_t count,
                     sidecall_net_error* err) {
   return guard(call, err, [&] {
     call->call.reset();
     for (size_t i = 0; i < count; ++i) {
-      const int32_t index = call->model->signature().input_names.find(inputs[i].name);
-      if (index < 0)
-        throw Error("input", {SIDECALL_UNKNOWN_NAME, -1, inputs[i].name, "an input of the model",
-                              "another name"});
+      const size_t index = input_index(call->model->signature(), inputs[i].name);
       sidecall_view view = SIDECALL_VIEW_INIT;
       view.dtype = inputs[i].dtype;
       view.rank = inputs[i].rank;
@@ -140,8 +168,28 @@ int32_t set_tensors(sidecall_service_call* call, const sidecall_net_tensor* inpu
       view.data = const_cast<void*>(inputs[i].data);  // only read, although a view is writable
       view.data_bytes = inputs[i].bytes;
       view.offsets = inputs[i].offsets;
-      call->call.give_input(index, view, false);
+      call->call.give_input(static_cast<int32_t>(index), view, false);
     }
+  });
+}
+
+int32_t missing_at(sidecall_service_call* call, const char* input, int64_t element,
+                   int64_t* out_number, sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    const Signature& signature = call->model->signature();
+    const size_t index = input_index(signature, input);
+    const std::vector<int32_t>& features = signature.checks[index].feature_at;
+    if (features.empty())
+      throw Error(SIDECALL_MISSING_VALUE, std::string("input '") + input +
+                                              "': null stands for a missing value, and no contract "
+                                              "says how the model takes one");
+    const auto width = static_cast<int64_t>(features.size());
+    const auto& feature =
+        signature.features[static_cast<size_t>(features[static_cast<size_t>(element % width)])];
+    if (!feature.nullable)
+      throw Error("feature", {SIDECALL_MISSING_VALUE, element / width, feature.name,
+                              dtype_name(feature.dtype), "a missing value"});
+    *out_number = feature.missing_int;
   });
 }
 
@@ -243,6 +291,8 @@ NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model,
       execution_(std::move(execution)),
       generation_(fork_generation()) {
   constexpr int32_t kDefaultConnections = 1024, kDefaultPerClient = 512;
+  constexpr int64_t kSecond = INT64_C(1000000000);
+  constexpr int64_t kDefaultTimeoutNs = 30 * kSecond, kDefaultUnreadyNs = 5 * kSecond;
   constexpr uint64_t kMebibyte = UINT64_C(1) << 20;
   constexpr uint64_t kDefaultBytes = 256 * kMebibyte, kDefaultMemory = 4096 * kMebibyte;
   const auto or_default = [](auto value, auto otherwise) { return value == 0 ? otherwise : value; };
@@ -254,17 +304,34 @@ NetworkServer::NetworkServer(const char* at, std::shared_ptr<const Model> model,
       or_default(options.max_request_bytes, kDefaultBytes),
       or_default(options.max_response_bytes, kDefaultBytes),
       or_default(options.max_memory_bytes, kDefaultMemory),
-      options.start_later};
+      options.start_later,
+      or_default(options.timeout_ns, kDefaultTimeoutNs),
+      or_default(options.unready_after_ns, kDefaultUnreadyNs)};
   sidecall_net_error error{};
   if (api_.open(at, &service, &limits, &server_, &error) != SIDECALL_OK) {
     log_->silence();
     throw Error(error.status, error.message);
   }
+  try {
+    auto& servers = per_process<OpenServers>();
+    const std::lock_guard lock(servers.mutex);
+    servers.list.push_back(this);
+  } catch (...) {
+    api_.close(server_);
+    throw;
+  }
 }
 
 // A forked child does not have the threads that `close` would wait for, so it leaks the server.
 NetworkServer::~NetworkServer() {
-  if (generation_ == fork_generation()) api_.close(server_);
+  if (generation_ != fork_generation()) return;
+  {
+    auto& servers = per_process<OpenServers>();
+    const std::lock_guard lock(servers.mutex);
+    servers.list.erase(std::remove(servers.list.begin(), servers.list.end(), this),
+                       servers.list.end());
+  }
+  api_.close(server_);
 }
 
 sidecall_net_service NetworkServer::describe() {
@@ -282,12 +349,15 @@ sidecall_net_service NetworkServer::describe() {
   service.logs_requests = log_->takes(shm::LogLevel::kDebug) ? 1 : 0;
   service.is_verified = model_->is_verified() ? 1 : 0;
   service.is_local = execution_.is_local ? 1 : 0;
+  service.num_threads = num_job_threads();
   service.is_repeatable = execution_.is_repeatable ? 1 : 0;
   service.is_ready = &NetworkService::is_ready;
+  service.num_hung = &NetworkService::num_hung;
   service.model_id = &NetworkService::model_id;
   service.open_call = &NetworkService::open_call;
   service.close_call = &close_call;
   service.set_tensors = &set_tensors;
+  service.missing_at = &missing_at;
   service.set_records = &set_records;
   service.run = &run;
   service.start = &start_run;
@@ -322,5 +392,14 @@ bool NetworkServer::drain(int64_t timeout_ns) {
 }
 
 int NetworkServer::ended_fd() const noexcept { return api_.ended_fd(server_); }
+
+std::string network_status() {
+  auto& servers = per_process<OpenServers>();
+  const std::lock_guard lock(servers.mutex);
+  std::string list;
+  for (const NetworkServer* const server : servers.list)
+    list += (list.empty() ? "" : ",") + server->status();
+  return list.empty() ? "" : ",\"network\":[" + list + "]";
+}
 
 }  // namespace sidecall

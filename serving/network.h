@@ -21,6 +21,8 @@ struct Execution {
   bool is_local = false;           // in this process, by its engine
   bool is_repeatable = false;      // a run has no effect but its answer
   std::function<bool()> is_ready;  // whether runs can be executed now; empty for always
+  // See shm::Direct::num_hung; empty for no workers.
+  std::function<int64_t()> num_hung;
 };
 
 class NetworkServer final : public Server {
@@ -49,5 +51,8 @@ class NetworkServer final : public Server {
 
   friend struct NetworkService;
 };
+
+// The status of all network servers of this process: `,"network":[...]`, or "" without any.
+std::string network_status();
 
 }  // namespace sidecall

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/platform.h"
+#include "network.h"
 
 namespace sidecall {
 
@@ -27,7 +28,11 @@ shm::ServerOptions channel_options(const sidecall_server_options& options, shm::
   if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
   if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
   result.max_memory_per_user = options.max_memory_per_user_bytes;
+  if (options.timeout_ns > 0) result.timeout_ns = options.timeout_ns;
+  if (options.max_run_ns > 0) result.max_run_ns = options.max_run_ns;
+  if (options.unready_after_ns > 0) result.unready_after_ns = options.unready_after_ns;
   result.log = std::move(log);
+  result.more_status = &network_status;
   return result;
 }
 

@@ -90,10 +90,17 @@ std::vector<bool> in_place_or_none(std::vector<bool> in_place, const Model& mode
   return in_place;
 }
 
+// Only a worker, whose connections come from its supervisor, can be replaced.
+void require_no_max_run(const char* at, const sidecall_server_options& options) {
+  require(at == nullptr || options.max_run_ns == 0,
+          "options.max_run_ns: expected 0, because no supervisor can replace the process of this "
+          "server: set it for workers");
+}
+
 // A file has no effects. Its engine runs in this process; other models are in another one.
 Execution execution_of(const Model& model) {
   const bool is_file = model.file() != nullptr;
-  return {is_file, is_file, {}};
+  return {is_file, is_file, {}, {}};
 }
 
 // A server in front of another one. The one behind drains it before it ends itself.
@@ -152,7 +159,7 @@ std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
   if (!is_network(at))
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "at: expected an address for HTTP or gRPC, got '" + std::string(at) + "'");
-  const Execution execution{false, false, behind->direct().is_ready};
+  const Execution execution{false, false, behind->direct().is_ready, behind->direct().num_hung};
   return std::make_unique<Front>(
       std::make_unique<NetworkServer>(at, behind->model(defaults), execution, options,
                                       std::move(log)),
@@ -238,6 +245,7 @@ bool ModelServer::drain(int64_t timeout_ns) {
 std::unique_ptr<Server> serve_model(const char* at, const std::shared_ptr<const Model>& model,
                                     const sidecall_server_options& options,
                                     const std::shared_ptr<ServerLog>& log) {
+  require_no_max_run(at, options);
   if (at != nullptr && is_network(at))
     return std::make_unique<NetworkServer>(at, model, execution_of(*model), options, log);
   std::vector<bool> in_place;
@@ -250,6 +258,7 @@ std::unique_ptr<Server> serve_function(const char* at, const sidecall_service& s
                                        const sidecall_model_options& verification,
                                        const sidecall_server_options& options,
                                        const std::shared_ptr<ServerLog>& log) {
+  require_no_max_run(at, options);
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
   // Numeric inputs are read in place: server.h documents that a client may change them at any
   // moment. Bool inputs are copied all the same: a bool that is neither 0 nor 1 is undefined

@@ -12,24 +12,47 @@ void InProcessBinding::arm(int64_t timeout_ns) {
 void InProcessBinding::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
 bool InProcessBinding::start(int64_t timeout_ns, bool /*may_wait*/) {
+  begin(timeout_ns, nullptr, nullptr);
+  return true;
+}
+
+void InProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const void* line) {
+  begin(timeout_ns, listener, line);
+}
+
+void InProcessBinding::begin(int64_t timeout_ns, RunListener* listener, const void* line) {
   try {
     {
       const std::lock_guard lock(started_->mutex);
       started_->is_done = started_->is_taken = false;
       started_->released = Reason::kNone;
       started_->failure = nullptr;
+      started_->listener = listener;
+      started_->line = line;
       set_pending();
     }
     arm(timeout_ns);
-    if (!submit_job(this)) throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
+    if (!submit_job(this, line))
+      throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
   } catch (...) {
     disarm();
     leave();
     clear_pending();
+    stop_listening();
     if (started_->event) started_->event->drain();
     throw;
   }
-  return true;
+}
+
+void InProcessBinding::stop_listening() noexcept {
+  const std::lock_guard lock(started_->mutex);
+  started_->listener = nullptr;
+}
+
+void InProcessBinding::notify_owner() noexcept {
+  if (started_->event) started_->event->signal();
+  if (started_->listener != nullptr) started_->listener->on_progress();
+  started_->changed.notify_all();
 }
 
 // Runs on a thread of the pool. The owner may destroy the binding as soon as the lock is released,
@@ -39,8 +62,7 @@ void InProcessBinding::work() noexcept {
   std::unique_lock lock(started_->mutex);
   started_->failure = std::move(failure);
   started_->is_done = true;
-  if (started_->event) started_->event->signal();
-  started_->changed.notify_all();
+  notify_owner();
   const auto dispose = started_->dispose;
   void* const context = started_->dispose_context;
   lock.unlock();
@@ -53,8 +75,7 @@ void InProcessBinding::release_waiter(Reason reason) noexcept {
   const std::lock_guard lock(started_->mutex);
   if (started_->is_done || started_->released != Reason::kNone) return;
   started_->released = reason;
-  if (started_->event) started_->event->signal();
-  started_->changed.notify_all();
+  notify_owner();
 }
 
 bool InProcessBinding::finish(int64_t wait_ns) {
@@ -75,6 +96,17 @@ bool InProcessBinding::finish(int64_t wait_ns) {
     return false;
   }
   if (started.event) started.event->drain();
+  if (!started.is_done && started.line != nullptr) {
+    // The run may not have begun yet, and then nothing uses its memory.
+    lock.unlock();
+    if (withdraw_job(this, started.line)) {
+      disarm();
+      const Reason reason = leave();
+      clear_pending();
+      throw ended_early(reason);
+    }
+    lock.lock();
+  }
   if (!started.is_done) {
     started.is_taken = true;
     throw ended_early(started.released);

@@ -20,6 +20,8 @@ namespace sidecall {
 class InProcessBinding : public Binding, private Watched, private Job {
  public:
   bool start(int64_t timeout_ns, bool may_wait) override;
+  void submit(int64_t timeout_ns, RunListener* listener, const void* line) override;
+  void stop_listening() noexcept override;
   bool finish(int64_t wait_ns) override;
   int fd() override;
   int watch() override;
@@ -46,10 +48,14 @@ class InProcessBinding : public Binding, private Watched, private Job {
     Reason released = Reason::kNone;
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
+    RunListener* listener = nullptr;
+    const void* line = nullptr;        // of a run in a queue; see submit_job()
     void (*dispose)(void*) = nullptr;  // destroys the owner; see leave_to_worker()
     void* dispose_context = nullptr;
   };
 
+  void begin(int64_t timeout_ns, RunListener* listener, const void* line);
+  void notify_owner() noexcept;  // started_->mutex is locked
   void on_deadline() noexcept override;
   void work() noexcept override;
 

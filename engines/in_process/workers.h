@@ -2,6 +2,8 @@
 // started as needed.
 #pragma once
 
+#include <cstdint>
+
 namespace sidecall {
 
 class Job {
@@ -10,7 +12,15 @@ class Job {
   virtual void work() noexcept = 0;
 };
 
-// Returns false if the queue is full or no thread can be started.
-bool submit_job(Job* job);
+// Returns false if no thread can be started, or if too many jobs wait and `line` is nullptr. Jobs
+// of one line begin in the order of their submission, and the lines take turns; the jobs of one
+// line never take all threads.
+bool submit_job(Job* job, const void* line);
+
+// Takes a job back that has not begun. Returns false if it has.
+bool withdraw_job(Job* job, const void* line);
+
+// How many jobs are worked on at the same time.
+int32_t num_job_threads() noexcept;
 
 }  // namespace sidecall

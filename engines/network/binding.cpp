@@ -26,10 +26,6 @@ bool fits(const Dims& dims, const Dims& declared) {
 
 }  // namespace
 
-int64_t ns_of(Clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-}
-
 void throw_network_error(const sidecall_net_error& error) {
   const std::unique_ptr<char, void (*)(void*)> faults(error.faults, &std::free);
   if (faults != nullptr) {
@@ -68,9 +64,10 @@ NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals,
       has_refusals_(has_refusals),
       inputs_(shared->inputs.size()),
       outputs_(shared->outputs.size()),
-      sent_(shared->inputs.size()) {
+      sent_(shared->inputs.size()),
+      expected_(shared->outputs.size()) {
   shared_->require_own();
-  for (const TensorSpec& spec : shared_->outputs) output_names_.push_back(spec.name.c_str());
+  for (size_t i = 0; i < outputs_.size(); ++i) outputs_[i].expected = shared_->outputs[i].dims;
   sidecall_net_error error{};
   if (shared_->api.open_call(shared_->client, replica, &call_, &error) != SIDECALL_OK)
     throw_network_error(error);
@@ -112,10 +109,9 @@ void NetworkBinding::borrow_input(int32_t index, const void* data, const Dims& d
 void* NetworkBinding::shape_output(int32_t index, const Dims* dims, void* data) {
   Output& output = outputs_[static_cast<size_t>(index)];
   const int32_t dtype = shared_->outputs[static_cast<size_t>(index)].dtype;
-  Dims expected = dims != nullptr ? *dims : Dims();
+  Dims expected = dims != nullptr ? *dims : shared_->outputs[static_cast<size_t>(index)].dims;
   const bool is_known = dims != nullptr && dtype != SIDECALL_DTYPE_STRING;
   if (is_known && data == nullptr) output.buffer.reserve(count_bytes(dtype, expected));
-  output.is_expected = dims != nullptr;
   output.expected.swap(expected);
   output.bound = data;
   if (!is_known) return nullptr;
@@ -126,6 +122,8 @@ const int64_t* NetworkBinding::shape_refusals(int64_t rows) {
   Output& output = outputs_.back();
   output.buffer.reserve(static_cast<uint64_t>(rows) * sizeof(int64_t));
   num_refusals_ = rows;
+  output.expected.assign(output.expected.size(), 1);
+  if (!output.expected.empty()) output.expected[0] = rows;
   return static_cast<const int64_t*>(output.buffer.data());
 }
 
@@ -171,9 +169,20 @@ void NetworkBinding::send(int64_t timeout_ns, bool waits_next) {
     tensor.bytes = input.text.size();
     tensor.offsets = input.offsets.data();
   }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const TensorSpec& spec = shared_->outputs[i];
+    const Dims& dims = outputs_[i].expected;
+    expected_[i] = {spec.name.c_str(),
+                    spec.dtype,
+                    static_cast<int32_t>(dims.size()),
+                    dims.data(),
+                    nullptr,
+                    0,
+                    nullptr};
+  }
   sidecall_net_error error{};
-  if (shared_->api.send(call_, sent_.data(), sent_.size(), output_names_.data(),
-                        output_names_.size(), ns_of(deadline_), shared_->is_repeatable ? 1 : 0,
+  if (shared_->api.send(call_, sent_.data(), sent_.size(), expected_.data(), expected_.size(),
+                        ns_of(deadline_), timeout_ns < 0 ? 0 : 1, shared_->is_repeatable ? 1 : 0,
                         waits_next ? 1 : 0, &error) != SIDECALL_OK)
     throw_network_error(error);
   if (should_stop_.load(std::memory_order_seq_cst)) shared_->api.cancel(call_);
@@ -189,7 +198,7 @@ void NetworkBinding::interrupt_engine() noexcept {
 Outcome NetworkBinding::execute(int64_t timeout_ns) {
   send(timeout_ns, true);
   const bool is_over = shared_->api.wait(call_, ns_of(deadline_)) != 0;
-  if (!is_over) shared_->api.cancel(call_);
+  if (!is_over) abandon();
   clear_fd();  // this run is not one that the descriptor reports
   if (!is_over) return Outcome::kInterrupted;
   take();
@@ -204,6 +213,18 @@ Progress NetworkBinding::begin(int64_t timeout_ns) {
   return progress_ = Progress::kPending;
 }
 
+Progress NetworkBinding::begin_in_queue(int64_t timeout_ns) {
+  shared_->require_own();
+  shared_->api.listen(
+      call_, [](void* of) { static_cast<RunListener*>(of)->on_progress(); }, listener());
+  send(timeout_ns, false);
+  return progress_ = Progress::kPending;
+}
+
+void NetworkBinding::stop_listening() noexcept {
+  if (shared_->generation == fork_generation()) shared_->api.listen(call_, nullptr, nullptr);
+}
+
 Progress NetworkBinding::await(int64_t wait_ns) {
   if (progress_ != Progress::kPending) return progress_;
   clear_fd();  // before the check, so that an end after it is reported
@@ -212,14 +233,24 @@ Progress NetworkBinding::await(int64_t wait_ns) {
   if (shared_->api.wait(call_, ns_of(until)) != 0) {
     progress_ = Progress::kDone;
   } else if (should_stop_.load(std::memory_order_relaxed) || Clock::now() >= deadline_) {
-    shared_->api.cancel(call_);
+    abandon();
     progress_ = Progress::kInterrupted;
   }
   if (progress_ != Progress::kPending) clear_fd();
   return progress_;
 }
 
+// Ends a run whose answer is not awaited any more. It may have arrived meanwhile, and would then
+// count in the limit of memory until the next run.
+void NetworkBinding::abandon() {
+  shared_->api.cancel(call_);
+  shared_->api.release(call_);
+}
+
 void NetworkBinding::take() {
+  // The outputs are copied below, so the answer itself is released: a call keeps only one of them.
+  const auto release = [this](sidecall_net_call* call) { shared_->api.release(call); };
+  const std::unique_ptr<sidecall_net_call, decltype(release)> guard(call_, release);
   sidecall_net_tensors answer{};
   sidecall_net_error error{};
   if (shared_->api.take(call_, &answer, &error) != SIDECALL_OK) throw_network_error(error);
@@ -233,15 +264,13 @@ void NetworkBinding::read(size_t index, const sidecall_net_tensor& tensor) {
   const TensorSpec& spec = shared_->outputs[index];
   const bool is_refusals = has_refusals_ && index + 1 == outputs_.size();
   Dims dims(tensor.dims, tensor.dims + tensor.rank);
-  const bool has_shape = is_refusals          ? count_elements(dims) == num_refusals_
-                         : output.is_expected ? dims == output.expected
-                                              : fits(dims, spec.dims);
-  const Dims& expected = output.is_expected ? output.expected : spec.dims;
+  const bool has_shape =
+      is_refusals ? count_elements(dims) == num_refusals_ : fits(dims, output.expected);
   if (tensor.dtype != spec.dtype || !has_shape)
-    throw Error(
-        "output",
-        {tensor.dtype != spec.dtype ? SIDECALL_DTYPE_MISMATCH : SIDECALL_SHAPE_MISMATCH, -1,
-         spec.name, describe_tensor(spec.dtype, expected), describe_tensor(tensor.dtype, dims)});
+    throw Error("output",
+                {tensor.dtype != spec.dtype ? SIDECALL_DTYPE_MISMATCH : SIDECALL_SHAPE_MISMATCH, -1,
+                 spec.name, describe_tensor(spec.dtype, output.expected),
+                 describe_tensor(tensor.dtype, dims)});
   const auto* const from = static_cast<const char*>(tensor.data);
   if (spec.dtype == SIDECALL_DTYPE_STRING) {
     output.text.assign(from, tensor.bytes);

@@ -49,9 +49,6 @@ struct NetworkShared {
   std::string model_id_;
 };
 
-// A time as net/ takes it.
-int64_t ns_of(Clock::time_point time);
-
 // Throws the error that net/ reported.
 [[noreturn]] void throw_network_error(const sidecall_net_error& error);
 
@@ -63,6 +60,7 @@ class NetworkBinding final : public OutOfProcessBinding {
   ~NetworkBinding() override;
 
   bool has_joint_layout() const noexcept override { return false; }
+  void stop_listening() noexcept override;
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override { return at(input).buffer.data(); }
   void set_string(int32_t input, int64_t element, std::string_view value) override;
@@ -77,6 +75,7 @@ class NetworkBinding final : public OutOfProcessBinding {
   void interrupt_engine() noexcept override;
   void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
+  Progress begin_in_queue(int64_t timeout_ns) override;
   bool is_ready() override { return true; }
   Progress await(int64_t wait_ns) override;
   void take() override;
@@ -95,8 +94,7 @@ class NetworkBinding final : public OutOfProcessBinding {
     std::vector<int64_t> offsets;
   };
   struct Output {
-    bool is_expected = false;  // the caller gave the shape before the run, in `expected`
-    Dims expected;
+    Dims expected;          // the shape; -1 is a dimension that is not known before the run
     void* bound = nullptr;  // the caller's memory
     Buffer buffer;          // used unless the caller gave memory
     Dims dims;              // after a run
@@ -108,6 +106,7 @@ class NetworkBinding final : public OutOfProcessBinding {
   Input& at(int32_t input) { return inputs_[static_cast<size_t>(input)]; }
   // `waits_next`: this thread waits for the run next.
   void send(int64_t timeout_ns, bool waits_next);
+  void abandon();
   void notify(bool also_now);
   void read(size_t output, const sidecall_net_tensor& tensor);
 
@@ -115,8 +114,7 @@ class NetworkBinding final : public OutOfProcessBinding {
   const bool has_refusals_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;  // in the order of the server, so the refusals come last
-  std::vector<const char*> output_names_;
-  std::vector<sidecall_net_tensor> sent_;
+  std::vector<sidecall_net_tensor> sent_, expected_;  // of a run: the inputs and outputs
   int64_t num_refusals_ = 0;
   Clock::time_point deadline_;
   Progress progress_ = Progress::kDone;

@@ -13,6 +13,7 @@
 #include "binding.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/file_contract.h"
 #include "core/onnx_file.h"
 #include "core/platform.h"
 #include "core/verify.h"
@@ -128,15 +129,16 @@ std::vector<TensorSpec> specs_of(const sidecall_net_tensors& tensors, bool share
   return specs;
 }
 
-std::string contract_of_file(const std::string& path) {
+FileContract contract_of_file(const std::string& path) {
   const OnnxFile file(platform::read_file(path, kMaxMessageBytes),
                       platform::folder_of(platform::real_path(path)), path);
-  const auto contract = file.metadata("sidecall.contract");
+  const std::string where = "file '" + path + "'";
+  auto contract = read_file_contract(file, where);
   if (!contract)
-    throw Error(SIDECALL_NO_CONTRACT, "file '" + path +
-                                          "': expected a file with a contract, because the URI "
+    throw Error(SIDECALL_NO_CONTRACT, where +
+                                          ": expected a file with a contract, because the URI "
                                           "names it as one, got one without");
-  return std::string(*contract);
+  return *std::move(contract);
 }
 
 // Asks the server what the model takes and returns. As long as `wait_ns` allows, tries again if
@@ -178,8 +180,11 @@ std::shared_ptr<const Model> open_network(const std::string& uri,
   Origin origin;
   origin.label = "server '" + uri.substr(0, uri.find('?')) + "'";
   origin.title = shared->api.model(shared->client);
-  if (const char* const path = shared->api.contract_path(shared->client))
-    origin.contract = contract_of_file(path);
+  if (const char* const path = shared->api.contract_path(shared->client)) {
+    FileContract found = contract_of_file(path);
+    origin.contract = std::move(found.text);
+    origin.id = std::move(found.id);
+  }
   const sidecall_net_metadata metadata = describe(shared.get(), options.wait_ns);
   if (!origin.contract && metadata.contract != nullptr) origin.contract = metadata.contract;
   shared->inputs = specs_of(metadata.inputs, origin.contract.has_value());
@@ -188,8 +193,8 @@ std::shared_ptr<const Model> open_network(const std::string& uri,
   origin.deadline = deadline_after(kDefaultTimeoutNs);
   auto model =
       Model::from_engine(std::make_unique<NetworkEngine>(shared, origin.label), origin, options);
-  // A contract with an id describes a file, unless the server says that it runs something else.
-  const bool has_id = model->contract() != nullptr && !model->contract()->id.empty();
+  // A contract and an id describe a file, unless the server says that it runs something else.
+  const bool has_id = model->contract() != nullptr && !model->id().empty();
   shared->is_repeatable = has_id && std::string_view(metadata.repeatable) != "no";
   const bool has_rows = model->is_verified() || !model->warning().empty();
   shared->verifier.set_check(

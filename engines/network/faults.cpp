@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/fault_json.h"
 #include "base/json_document.h"
 #include "core/fault_list.h"
 #include "core/text.h"
@@ -30,9 +31,9 @@ bool read_fault(const json::Value& object, Fault* fault) {
   fault->status = status_of_name(text_at(object, "status"));
   const auto* const kind = std::find_if(std::begin(kKinds), std::end(kKinds),
                                         [&](const char* each) { return object.HasMember(each); });
-  if (fault->status == SIDECALL_OK || kind == std::end(kKinds)) return false;
-  fault->what = *kind;
-  fault->name = text_at(object, *kind);
+  if (fault->status == SIDECALL_OK) return false;
+  fault->what = kind == std::end(kKinds) ? kRecords : *kind;
+  fault->name = text_at(object, fault->what);
   fault->expected = text_at(object, "expected");
   fault->got = text_at(object, "got");
   const auto row = object.FindMember("row");

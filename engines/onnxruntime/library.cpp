@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/process_end.h"
 #include "core/error.h"
 #include "core/platform.h"
 #include "fork_guard.h"
@@ -163,7 +164,10 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
           : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
   const std::lock_guard lock(*mutex);
   std::unique_ptr<OrtLibrary>& library = (*loaded)[key];
-  if (library == nullptr) library = find(option, package);
+  if (library == nullptr) {
+    library = find(option, package);
+    watch_process_end();  // which destroys objects that threads of ONNX Runtime use
+  }
   return *library;
 }
 

@@ -16,8 +16,24 @@ bool OutOfProcessBinding::start(int64_t timeout_ns, bool may_wait) {
     throw;
   }
   if (progress == Progress::kInterrupted) throw ended_early(leave());
+  is_in_queue_ = false;
   set_pending();
   return true;
+}
+
+void OutOfProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const void* /*line*/) {
+  listener_ = listener;
+  Progress progress = Progress::kInterrupted;
+  try {
+    if (!is_interrupted()) progress = begin_in_queue(timeout_ns);
+  } catch (...) {
+    stop_listening();
+    leave();
+    throw;
+  }
+  if (progress == Progress::kInterrupted) throw ended_early(leave());
+  is_in_queue_ = true;
+  set_pending();
 }
 
 bool OutOfProcessBinding::finish(int64_t wait_ns) {
@@ -30,6 +46,11 @@ bool OutOfProcessBinding::finish(int64_t wait_ns) {
   if (progress == Progress::kPending) return false;
   if (progress == Progress::kInterrupted) {
     const Reason reason = leave();
+    if (is_in_queue_) {
+      give_up_connection();
+      clear_pending();
+      throw ended_early(reason);
+    }
     is_given_up_ = true;
     // is_pending() is called for its side effect: it calls is_free(). If the peer still uses the
     // memory, is_free() asks the peer for a wake-up with the late answer. The wake-up makes the

@@ -18,6 +18,9 @@ enum class Progress { kPending, kDone, kInterrupted };
 class OutOfProcessBinding : public Binding {
  public:
   bool start(int64_t timeout_ns, bool may_wait) override;
+  void submit(int64_t timeout_ns, RunListener* listener, const void* line) override;
+  void stop_listening() noexcept override { listener_ = nullptr; }
+  int64_t default_timeout_ns() const noexcept override { return kDefaultTimeoutNs; }
   bool finish(int64_t wait_ns) override;
   int fd() override;
   int watch() override;
@@ -30,6 +33,13 @@ class OutOfProcessBinding : public Binding {
   // waits for the peer first, within the timeout. Returns kInterrupted if the timeout passed, or
   // interrupt_engine() was called, before anything was sent.
   virtual Progress begin(int64_t timeout_ns) = 0;
+
+  // The same for a queue: never waits.
+  virtual Progress begin_in_queue(int64_t timeout_ns) = 0;
+
+  // Gives up the connection of a run in a queue whose outcome was taken early, so that the binding
+  // is free. Does nothing if the peer does not use memory of the run.
+  virtual void give_up_connection() noexcept {}
 
   // Whether begin() would return without waiting for the peer, either to connect or because the
   // peer still works on an earlier run. Never blocks.
@@ -68,7 +78,12 @@ class OutOfProcessBinding : public Binding {
   // system call for the descriptor.
   bool reports_every_run() const noexcept { return reports_every_run_; }
 
+  // Of a run in a queue; otherwise nullptr.
+  RunListener* listener() const noexcept { return listener_; }
+
  private:
+  RunListener* listener_ = nullptr;
+  bool is_in_queue_ = false;  // the run that is under way
   bool has_fd_ = false;
   bool reports_every_run_ = false;
   // The outcome of the started run was taken, although the peer may still use its memory.

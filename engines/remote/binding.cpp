@@ -19,9 +19,8 @@ namespace {
 // one-shot results than that every slot has room for them.
 constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;
 
-shm::Deadline deadline_of(int64_t timeout_ns) {
-  return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns);
-}
+// The deadline for connecting if a call needs a connection outside of a run.
+shm::Deadline connect_deadline() { return shm::Deadline::after(kDefaultTimeoutNs); }
 
 // The size of a new slot. A slot that has to grow gets half as much again, so that sizes that grow
 // in small steps do not need a new connection each time.
@@ -81,7 +80,7 @@ void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
   if (is_lazy_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
-  if (!has_place || !has_room()) move(deadline_of(-1));
+  if (!has_place || !has_room()) move(connect_deadline());
   inputs_.shape(input, dims);
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
 }
@@ -199,11 +198,13 @@ bool RemoteBinding::is_laid_out() {
 // finished, so such a call moves to another channel instead. Returns false if the deadline passed
 // or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
-  const bool may_wait = awaited == shm::Awaited::kAtOnce || !epoll_;
+  const bool is_queued = awaited == shm::Awaited::kInQueue;
+  const bool may_wait = awaited == shm::Awaited::kAtOnce || (!is_queued && !epoll_);
   if (!is_laid_out() || (!may_wait && !is_free())) {
-    if (is_lazy_ && awaited == shm::Awaited::kByFd) move_at_once();
+    if (is_queued || (is_lazy_ && awaited == shm::Awaited::kByFd)) move_at_once();
     else move(deadline, &should_stop_);
   }
+  if (is_queued) return true;  // its channel is free
   return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 
@@ -211,11 +212,13 @@ bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
   release_retired();
-  int64_t timeout = timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns;
-  const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() ||
-                                          with_core_errors([&] { return channel_->is_free(); }));
+  int64_t timeout = timeout_ns < 0 ? shared_->client.served().timeout_ns : timeout_ns;
+  // A run in a queue does not wait until the server has ended an earlier one.
+  const bool must_be_free = inputs_.needs_exclusive_write() || awaited == shm::Awaited::kInQueue;
+  const bool is_ready =
+      is_laid_out() && (!must_be_free || with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {
-    const shm::Deadline deadline = deadline_of(timeout);
+    const shm::Deadline deadline = shm::Deadline::after(timeout);
     if (!make_ready(deadline, awaited)) return false;
     timeout = std::max<int64_t>(deadline.left_ns(), 1);
   }
@@ -267,6 +270,24 @@ Progress RemoteBinding::begin(int64_t timeout_ns) {
   return progress_;
 }
 
+Progress RemoteBinding::begin_in_queue(int64_t timeout_ns) {
+  progress_ =
+      send(timeout_ns, shm::Awaited::kInQueue) ? Progress::kPending : Progress::kInterrupted;
+  return progress_;
+}
+
+bool RemoteBinding::has_news(Look look, Clock::time_point now) noexcept {
+  return progress_ != Progress::kPending ||
+         channel_->has_news(look == Look::kAll, look != Look::kWords, ns_of(now));
+}
+
+Clock::time_point RemoteBinding::prepare_sleep(const platform::WaitSet& set, uint64_t number) {
+  if (progress_ != Progress::kPending) return Clock::time_point::min();
+  const shm::Deadline next =
+      with_core_errors([&] { return channel_->prepare_sleep(set.fd(), number); });
+  return Clock::time_point(std::chrono::nanoseconds(next.at_ns()));
+}
+
 Progress RemoteBinding::await(int64_t wait_ns) {
   if (progress_ != Progress::kPending) return progress_;
   try {
@@ -277,6 +298,10 @@ Progress RemoteBinding::await(int64_t wait_ns) {
     is_under_way_ = progress_ == Progress::kDone;
   } catch (const shm::Error& error) {
     failure_ = std::make_exception_ptr(to_core(error));
+    progress_ = Progress::kDone;
+    is_under_way_ = false;
+  } catch (...) {
+    failure_ = std::current_exception();
     progress_ = Progress::kDone;
     is_under_way_ = false;
   }
@@ -312,7 +337,7 @@ int RemoteBinding::watch(shm::Channel* channel) {
 }
 
 int RemoteBinding::make_fd() {
-  if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
+  if (channel_ == nullptr && !is_lazy_) move(connect_deadline());
   if (channel_) with_core_errors([&] { channel_->fd(); });  // throws FORKED in a forked child
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));

@@ -61,11 +61,20 @@ class RemoteBinding final : public OutOfProcessBinding {
   }
   bool is_read_only(int32_t output) const override { return outputs_.is_read_only(output); }
 
+  int64_t default_timeout_ns() const noexcept override {
+    return shared_->client.served().timeout_ns;
+  }
+  bool is_polled() const noexcept override { return true; }
+  bool has_news(Look look, Clock::time_point now) noexcept override;
+  Clock::time_point prepare_sleep(const platform::WaitSet& set, uint64_t number) override;
+
  protected:
   Outcome execute(int64_t timeout_ns) override;
   void interrupt_engine() noexcept override;
   void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
+  Progress begin_in_queue(int64_t timeout_ns) override;
+  void give_up_connection() noexcept override { disconnect(); }
   bool is_ready() override;
   Progress await(int64_t wait_ns) override;
   void take() override;

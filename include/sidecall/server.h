@@ -92,8 +92,8 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 /* ---- Serving a model ------------------------------------------------------------------------- */
 
 /* Over HTTP and gRPC, only num_threads, max_connections, max_connections_per_user (by IP address),
- * max_request_bytes, max_response_bytes, max_memory_bytes, log, log_context and start_later count;
- * the rest is in the address.
+ * max_request_bytes, max_response_bytes, max_memory_bytes, log, log_context, start_later,
+ * timeout_ns and unready_after_ns count; the rest is in the address.
  *
  * Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
  * beyond max_request_bytes, and OUT_OF_MEMORY beyond max_memory_bytes and
@@ -137,6 +137,15 @@ typedef struct sidecall_server_options {
    * connect earlier wait. For a program that gives up rights after it has opened its sockets. */
   int32_t start_later;
   int32_t reserved;           /* must be 0 */
+  /* The deadline of calls that have none, counted from their arrival; 0 is 30 s. */
+  int64_t timeout_ns;
+  /* How long a run may take in a worker, whatever its deadline is; 0, the default, for no limit.
+   * Set it for the supervisor (see sidecall_supervisor_long_runs) and for its workers. A server
+   * that is not a worker refuses it, because nothing could replace its process. */
+  int64_t max_run_ns;
+  /* The server is not ready if calls wait while all threads of all workers have been busy with
+   * their present runs for this long; 0 is 5 s. */
+  int64_t unready_after_ns;
 } sidecall_server_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
@@ -375,7 +384,10 @@ SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int6
 /* Ends the server and releases the handle. Handlers that still run are asked to stop, and this
  * function waits for them, without limit. If sidecall_server_drain has answered TIMEOUT, some still
  * run: a program that must end then calls _exit(), or has a watchdog (below). Must not be called
- * from a handler. NULL is allowed; cannot fail. */
+ * from a handler. NULL is allowed; cannot fail.
+ *
+ * A program may also exit without closing the server. Once exit() has begun or main has returned,
+ * runs on ONNX Runtime end with PEER_DIED, because the exit destroys the objects that they use. */
 SIDECALL_API void sidecall_server_close(sidecall_server *server);
 
 /* ---- Workers behind one address -------------------------------------------------------------- */
@@ -389,7 +401,8 @@ typedef struct sidecall_supervisor sidecall_supervisor;
  * at              shm:NAME or shm:///path; NULL for none, if sidecall_supervisor_open_front gives
  *                 the workers their addresses
  * options         only allow_uids, num_allow_uids, group, max_connections (of all workers
- *                 together), log and log_context are used; NULL for the defaults
+ *                 together), max_run_ns, unready_after_ns, log and log_context are used; NULL for
+ *                 the defaults
  * out_supervisor  the handle, which the caller closes with sidecall_supervisor_close
  *
  * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), OUT_OF_MEMORY. */
@@ -406,8 +419,9 @@ SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at,
  *             environment of the worker to the number of the descriptor. Then close the descriptor
  *             in this process.
  *
- * The worker is ready when it reports so over the socket, which sidecall_server_open does. It is
- * removed when its end of the socket closes.
+ * The worker is ready when it reports so over the socket, which sidecall_server_open does. If the
+ * supervisor lacks a descriptor at that moment, the worker becomes ready later. It is removed when
+ * its end of the socket closes.
  *
  * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_supervisor_add(sidecall_supervisor *supervisor,
@@ -421,10 +435,30 @@ SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, in
 /* Returns the number of workers that are ready; 0 for NULL. */
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
 
+/* Returns 1 if this worker has been ready, even if it has ended since then. Returns 0 otherwise,
+ * after sidecall_supervisor_remove, and for NULL. */
+SIDECALL_API int32_t sidecall_supervisor_was_ready(const sidecall_supervisor *supervisor,
+                                                   int32_t worker);
+
 /* Returns the number of a worker that hangs: it got a connection at least 15 s ago and has answered
  * none since then. The caller ends such a worker, and starts another one; the connections that wait
  * for it then go to the others. -1 if no worker hangs, and for NULL. */
-SIDECALL_API int32_t sidecall_supervisor_hung(const sidecall_supervisor *supervisor);
+SIDECALL_API int32_t sidecall_supervisor_hung(sidecall_supervisor *supervisor);
+
+/* Returns the number of a worker with a run that exceeds sidecall_server_options.max_run_ns; -1 if
+ * there is none, and for NULL. The caller ends such a worker with SIGKILL at once, calls
+ * sidecall_supervisor_remove, and starts another one. The client of the run gets TIMEOUT; clients
+ * of other runs that the worker had taken get PEER_DIED.
+ *
+ * out_run_ns    how long that run has taken; 0 if there is none
+ * out_num_late  the number of workers with a run that has used half of the limit but does not
+ *               exceed it: a program may start a spare worker because of them
+ * out_next_ns   how long the answer stays the same at least; -1 without a limit
+ *
+ * Each of these may be NULL. Does not wait; cannot fail. */
+SIDECALL_API int32_t sidecall_supervisor_long_runs(sidecall_supervisor *supervisor,
+                                                   int64_t *out_run_ns, int32_t *out_num_late,
+                                                   int64_t *out_next_ns);
 
 /* Waits until a worker is ready, and then makes the address appear. Does nothing if the address is
  * there already. If no worker is ready when a client connects later, the client waits.

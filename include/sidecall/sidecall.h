@@ -6,7 +6,7 @@
  *   2. Records                  set features, run, read columns; or JSON text
  *   3. The model                its features, columns and tensors, its contract, its golden rows
  *   4. Tensors                  whole inputs and outputs, without copies
- *   5. Asynchronous runs        start, finish, cancel; event loops
+ *   5. Asynchronous runs        queues; start, finish, cancel; event loops
  *   6. Other processes          what differs for a model that a server runs
  *   7. Errors                   statuses, faults, the error struct
  *   8. Versions and the engine  what is loaded
@@ -377,9 +377,9 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  * timeout_ns  more than 0, or -1.
  *             Local: -1 waits forever and costs nothing. A deadline is checked between graph nodes;
  *             a run that completes late still succeeds.
- *             Remote: -1 is 30 seconds. A deadline is exact, whatever the other process does. If
- *             that process still uses the memory of the call after a TIMEOUT, the next run first
- *             waits for it, within its own deadline.
+ *             Remote: -1 is the timeout of the server, 30 seconds by default. A deadline is exact,
+ *             whatever the other process does. If that process still uses the memory of the call
+ *             after a TIMEOUT, the next run first waits for it, within its own deadline.
  *
  * Before the engine starts, the values are checked, including those of tensors that were given
  * whole. The checks find missing values in features that are not nullable, numbers that the model
@@ -786,14 +786,14 @@ SIDECALL_API const char *sidecall_model_contract(const sidecall_model *model, si
 SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
 
-/* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of the graph as stored and
- * of its external files. If the file defines functions, the id also covers them and the versions
- * of the operator sets. Models with the same id have the same graph and weights.
+/* Returns the id of the model: the SHA-256, in lower-case hexadecimal, of all bytes of the file and
+ * of its external files (docs/contract.md, "The id"). Models with the same id have the same graph,
+ * weights and contract.
  *
- * With a contract it is the id that is written there (sidecall_model_verify recomputes it). Without
- * one it is computed when it is first asked for. For a remote model it is the id of what the server
- * runs now: after a restart that may be another model with the same inputs and outputs. "" for a
- * served function without an id. */
+ * An exported file holds its id, and opening compares it with the bytes. The id of another file is
+ * computed when it is first asked for. For a remote model it is the id of what the server runs now:
+ * after a restart that may be another model with the same inputs and outputs. "" for a served
+ * function without an id. */
 SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
 
 /* Return the engine that runs the model, with its version ("native 2", "onnxruntime 1.32.0"), and
@@ -805,10 +805,10 @@ SIDECALL_API const char *sidecall_model_engine_reason(const sidecall_model *mode
 /* Returns why verification failed under SIDECALL_VERIFY_WARN; NULL if it did not fail. */
 SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
 
-/* Runs the golden rows now, whatever options.verify was, and recomputes the id (a remote model asks
- * its server for it). *out is a JSON report, which the caller closes:
+/* Runs the golden rows now, whatever options.verify was. *out is a JSON report, which the caller
+ * closes:
  *
- *   {"id": {"stored": "...", "computed": "..."}, "rows": 12,
+ *   {"id": "...", "rows": 12,
  *    "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6,
  *                 "relative": 1e-5, "holds": true}, ...],
  *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
@@ -817,8 +817,7 @@ SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
  * the export left the golden rows out. Unlike other failures, VERIFICATION_FAILED returns the
  * report too; its member "failure" then holds the reason.
  *
- * Errors: NO_CONTRACT, VERIFICATION_FAILED (also if the ids differ), ENGINE, and those of
- * sidecall_call_run. */
+ * Errors: NO_CONTRACT, VERIFICATION_FAILED, ENGINE, and those of sidecall_call_run. */
 SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out,
                                                    sidecall_error *err);
 
@@ -868,6 +867,11 @@ SIDECALL_API void sidecall_view_init_sized(sidecall_view *view, size_t size);
 /* Fills *out_view with the memory of an input, so that the caller can write the values there: the
  * engine reads that memory in place. From now on the input counts as given. For a string input
  * `data` and `offsets` are NULL: use sidecall_call_set_strings.
+ *
+ * If the model has a contract, the values of a new view are missing until the caller writes them.
+ * A run refuses missing values of features that may not be missing (MISSING_VALUE). The int64 whose
+ * bytes are all 0xA5 marks a value of such a feature that was not written. So the feature cannot
+ * have this value; sidecall_call_set_i64 refuses it with OUT_OF_RANGE.
  *
  * The memory stays where it is until that input is given in another way, reshaped or resized. The
  * caller may keep the view, and write new values before each run.
@@ -968,6 +972,175 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
 
 /* ==== 5. Asynchronous runs =====================================================================
  *
+ * A queue starts runs and collects their outcomes, for one model or for many, on every route. The
+ * program submits calls and takes completions. Only sidecall_queue_take blocks, and only if its
+ * wait_ns is not 0.
+ *
+ *   sidecall_queue *queue = NULL;
+ *   sidecall_completion done[64];
+ *   uint64_t run = 0;
+ *   int64_t count = 0;
+ *   sidecall_queue_open(NULL, &queue, &err);
+ *   sidecall_call_open(model, 1, &call, &err);          // and set its inputs
+ *   sidecall_queue_submit(queue, call, timeout_ns, 7, &run, &err);
+ *   ...                                                 // submit other calls, do other work
+ *   sidecall_queue_take(queue, 0, done, sizeof done[0], 64, -1, &count, &err);
+ *   // done[0].tag is 7, done[0].call is the call, and done[0].status is the outcome of the run
+ *
+ * What the program can rely on:
+ *
+ * One outcome   If sidecall_queue_submit returns OK, exactly one completion with the outcome of the
+ *               run follows, whatever happens, unless the call or the queue is closed before it is
+ *               taken. If submit fails, none follows.
+ * Owner         From submit until its completion is taken, a call belongs to the library: all
+ *               functions that would use or change it return BUSY. sidecall_call_cancel and
+ *               sidecall_call_close work. A call that is closed has no completion any more. The
+ *               inputs stay whatever the outcome is.
+ * Deadline      Counts from submit, and covers waiting for other runs and connecting. When it has
+ *               passed, the outcome TIMEOUT is there at once, even if the engine still works.
+ * SIDECALL_HELD A completion with this flag says that the engine of this process still uses the
+ *               memory of the call: the run was cancelled, or its deadline passed. The call stays
+ *               busy, and a second completion of the same run with the flag SIDECALL_RELEASED
+ *               follows when the present node of the graph has ended. Free memory that is bound to
+ *               the call only after a completion without SIDECALL_HELD. Remote models never set it.
+ * Progress      A queue has no thread of its own. Runs that wait for their turn begin, connections
+ *               are made and answers are read while a thread is in sidecall_queue_take. The handle
+ *               of an armed queue wakes the program for all of this, and for deadlines.
+ * Order         Completions have no promised order. Runs of one model begin in the order of submit;
+ *               the models take turns.
+ * Threads       Any thread may use a queue at any time. Several threads may take from one queue;
+ *               each completion goes to one of them. If a thread waits for its own run, no other
+ *               thread should take completions of any run.
+ * Fork          In a forked child all functions of the queue return FORKED, except
+ *               sidecall_queue_close and _cancel, which leave the parent's runs alone.
+ *
+ * An event loop watches the handle of the queue, level-triggered, and does this in each turn
+ * (examples/c/event_loop.c is a complete program). It opens its calls with sidecall_call_open_lazy,
+ * which is like sidecall_call_open but never waits for another process.
+ *
+ *   sidecall_queue_take(queue, 0, done, sizeof done[0], 64, 0, &count, &err);
+ *   for (int64_t i = 0; i < count; ++i) handle_completion(&done[i]);  // may submit again
+ *   if (sidecall_queue_arm(queue, &look_ns, &err) != SIDECALL_OK) ...
+ *   // look_ns < 0: the loop may sleep until the handle is readable
+ *   // otherwise: it does its other work without sleeping, and then comes back here
+ */
+
+typedef struct sidecall_queue sidecall_queue;
+
+typedef struct sidecall_queue_options {
+  uint32_t struct_size;
+  /* How many runs may be submitted and not taken yet, HELD runs included; 16384 by default, at most
+   * 1 048 576. */
+  int32_t capacity;
+  /* How many runs of each model may be under way at the same time; 128 by default. Further runs of
+   * this model wait in the queue. */
+  int32_t max_started;
+  int32_t reserved;
+} sidecall_queue_options;
+
+/* Sets struct_size and the defaults. NULL is allowed; cannot fail. */
+#define sidecall_queue_options_init(options) \
+  sidecall_queue_options_init_sized((options), sizeof(sidecall_queue_options))
+SIDECALL_API void sidecall_queue_options_init_sized(sidecall_queue_options *options, size_t size);
+
+#define SIDECALL_HELD 1                 /* the engine still uses the memory of the call */
+#define SIDECALL_RELEASED 2             /* it no longer does; follows a completion with HELD */
+
+/* What sidecall_queue_take returns for one run. */
+typedef struct sidecall_completion {
+  uint64_t tag;            /* of sidecall_queue_submit */
+  uint64_t run;            /* of sidecall_queue_submit */
+  sidecall_call *call;
+  sidecall_status status;  /* the outcome; sidecall_call_error has its text and its faults. With
+                            * SIDECALL_RELEASED the same again */
+  uint32_t flags;          /* SIDECALL_HELD or SIDECALL_RELEASED, or 0 */
+} sidecall_completion;
+
+/* Opens a queue. Starts no thread and makes no descriptor.
+ *
+ * options     NULL for the defaults
+ *
+ * Errors: only those of every function. */
+SIDECALL_API sidecall_status sidecall_queue_open(const sidecall_queue_options *options,
+                                                 sidecall_queue **out_queue, sidecall_error *err);
+
+/* Starts a run of the call, or lets it wait for its turn. Never waits. Wrong values and missing
+ * inputs are reported by the completion, as the outcome of the run, like every other failure.
+ *
+ * call        of sidecall_call_open or sidecall_call_open_lazy
+ * timeout_ns  as for sidecall_call_run; counts from here
+ * tag         any number; the completion has it
+ * out_run     a number of this run, for sidecall_queue_take and sidecall_queue_cancel; never that
+ *             of another run of this queue. 0 on failure. May be NULL
+ *
+ * Errors: BUSY (`capacity` is reached, or the call is under way), INVALID_ARGUMENT, FORKED. */
+SIDECALL_API sidecall_status sidecall_queue_submit(sidecall_queue *queue, sidecall_call *call,
+                                                   int64_t timeout_ns, uint64_t tag,
+                                                   uint64_t *out_run, sidecall_error *err);
+
+/* Takes completions that are there, or waits for the first.
+ *
+ * run          0 for completions of any run; else only those of this run. After a completion with
+ *              SIDECALL_HELD, the one with SIDECALL_RELEASED is taken by the same number
+ * completions  room for `capacity` structs of completion_size bytes, the size of the struct in the
+ *              header that the caller was compiled with
+ * wait_ns      how long to wait if there is none: 0 does not block; -1 waits until there is one,
+ *              also if no run is under way yet
+ * out_count    how many were taken; 0 if wait_ns has passed
+ *
+ * Errors: INVALID_ARGUMENT, NOT_RUN (the completion of `run` was taken before, its call was closed,
+ * or there never was such a run), CANCELLED (another thread has closed the queue), FORKED. */
+SIDECALL_API sidecall_status sidecall_queue_take(sidecall_queue *queue, uint64_t run,
+                                                 sidecall_completion *completions,
+                                                 size_t completion_size, int64_t capacity,
+                                                 int64_t wait_ns, int64_t *out_count,
+                                                 sidecall_error *err);
+
+/* Asks whether an event loop may sleep. Never blocks.
+ *
+ * out_look_ns  -1: the queue is armed. Its handle becomes readable once there is something to take
+ *              or to do, and stays readable until sidecall_queue_take with the run 0. 0: there are
+ *              completions to take. More than 0: do not sleep in the next turn, because a run in
+ *              another process will probably end sooner than the system could wake this one; the
+ *              queue stops saying so after that many nanoseconds
+ *
+ * The handle may also become readable although there is nothing to take, and every 10 ms while runs
+ * over shared memory are under way. If many runs end while the queue is armed, it wakes the program
+ * once.
+ *
+ * Errors: FORKED, OUT_OF_MEMORY (also: no descriptors are left). *out_look_ns is then 0. */
+SIDECALL_API sidecall_status sidecall_queue_arm(sidecall_queue *queue, int64_t *out_look_ns,
+                                                sidecall_error *err);
+
+/* Returns a descriptor (on Linux an int) for poll, epoll or an event loop: register it once, for
+ * reading. It belongs to the queue and stays the same until the queue is closed. Do not read or
+ * close it.
+ *
+ * Errors: FORKED, OUT_OF_MEMORY (also: no descriptors are left). *out_handle is then -1. */
+SIDECALL_API sidecall_status sidecall_queue_handle(sidecall_queue *queue, intptr_t *out_handle,
+                                                   sidecall_error *err);
+
+/* Asks a run to end with CANCELLED. Its completion follows as usual; the run may still end with
+ * another outcome if it ends first. Does nothing if there is an outcome already, or there never was
+ * such a run. Any thread; NULL is allowed; cannot fail. */
+SIDECALL_API void sidecall_queue_cancel(sidecall_queue *queue, uint64_t run);
+
+/* Cancels all runs, drops their outcomes, and releases the handle. Never waits for a run. Threads
+ * that wait in sidecall_queue_take return CANCELLED; no thread may begin to use the queue now.
+ * Calls stay open: they are free, or busy until the engine of this process no longer uses their
+ * memory. NULL is allowed; cannot fail. */
+SIDECALL_API void sidecall_queue_close(sidecall_queue *queue);
+
+/* Reports the outcome of the last run that was submitted with this call, once its completion was
+ * taken: returns its status, and fills `err` like sidecall_call_run if it is a failure. The outcome
+ * stays until the next submit; this function also works while the call is HELD.
+ *
+ * Errors: NOT_RUN (no completion was taken; a run never ends with this status), and those of
+ * sidecall_call_run. */
+SIDECALL_API sidecall_status sidecall_call_error(sidecall_call *call, sidecall_error *err);
+
+/* ---- Runs without a queue ----
+ *
  * A started run goes through these states:
  *
  *                     start, try_start
@@ -1007,7 +1180,7 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  * graph. A remote process that hangs may never end it. sidecall_call_start then uses another
  * connection; to change the inputs as well, close the call and open another.
  *
- * The pattern for an event loop with one thread (examples/c/event_loop.c is a complete program).
+ * The pattern for an event loop with one thread.
  * sidecall_model_open may wait: call it before the loop, or on another thread.
  *
  *   sidecall_call_open_lazy(model, 1, &call, &err);
@@ -1163,7 +1336,8 @@ SIDECALL_API sidecall_status sidecall_call_disconnect(sidecall_call *call, sidec
  * - Opening and runs may fail with UNREACHABLE, DENIED, PROTOCOL, PEER_DIED and CONTRACT_CHANGED. A
  *   run that the server had not begun is sent to the restarted server; PEER_DIED means that the
  *   server had begun it.
- * - The deadline of a run is exact, and -1 means 30 seconds.
+ * - The deadline of a run is exact. -1 means the timeout of the server, 30 seconds by default
+ *   (sidecall_server_options.timeout_ns).
  * - options.wait_ns says how long to wait for a server that is starting or restarting.
  * - Large outputs may be read-only (SIDECALL_VIEW_READ_ONLY).
  * - After fork() the child cannot use the model: FORKED.
@@ -1207,7 +1381,7 @@ SIDECALL_API sidecall_status sidecall_call_disconnect(sidecall_call *call, sidec
 #define SIDECALL_INVALID_ARGUMENT 10    /* NULL, a bad index or option, a wrong struct_size */
 #define SIDECALL_BUSY 11                /* the call, run queue or server is busy; retryable */
 #define SIDECALL_NOT_RUN 12             /* there is no outcome to read or to finish */
-#define SIDECALL_CANCELLED 13           /* sidecall_call_cancel ended the run */
+#define SIDECALL_CANCELLED 13           /* the run was cancelled, or the queue was closed */
 #define SIDECALL_PENDING 14             /* only sidecall_call_finish: not over yet; retryable */
 #define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
 #define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
@@ -1315,7 +1489,7 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* Grows when this header changes. A program that was built against ABI n runs on every library with
  * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 9
+#define SIDECALL_ABI_VERSION 10
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */

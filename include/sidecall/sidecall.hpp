@@ -698,7 +698,8 @@ class Call {
     });
   }
 
-  /* Runs the call once. -1 waits forever in this process, and 30 seconds for another process. */
+  /* Runs the call once. -1 waits forever in this process. For another process -1 is the timeout
+   * of its server, 30 seconds by default. */
   void run(int64_t timeout_ns = -1) {
     detail::check_rows(
         [&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });

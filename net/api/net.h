@@ -117,25 +117,34 @@ typedef struct sidecall_net_api {
   /* Cancels a run that is under way. */
   void (*close_call)(sidecall_net_call* call);
 
-  /* Starts a run; `outputs` are the names of the outputs that the answer must have. Copies the
-   * inputs and never waits. The run before must be over or cancelled. `may_repeat`: 1 if the run
-   * may be sent again although a server may have executed it, 0 if not. `waits_next`: 1 if this
-   * thread calls `wait` next; then it may send the run there, without another thread. */
+  /* Starts a run; `outputs` are the outputs that the answer must have, without data. Their shapes
+   * limit the size of the answer; -1 is a dimension that is not known. Copies the inputs and never
+   * waits. The run before must be over or cancelled. `may_repeat`: 1 if the run may be sent again
+   * although a server may have executed it. `tells_deadline`: 0 if the deadline is not the
+   * caller's, so that the server uses its own. `waits_next`: 1 if this thread calls `wait` next;
+   * then it may send the run there, without another thread. */
   int32_t (*send)(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
-                  const char* const* outputs, size_t num_outputs, int64_t deadline,
-                  int32_t may_repeat, int32_t waits_next, sidecall_net_error* err);
+                  const sidecall_net_tensor* outputs, size_t num_outputs, int64_t deadline,
+                  int32_t tells_deadline, int32_t may_repeat, int32_t waits_next,
+                  sidecall_net_error* err);
   /* Waits until the run is over, it was cancelled, or `until`. Returns whether it is over: then
    * `take` has its outcome. A run whose deadline passes ends with TIMEOUT. If the answer comes from
    * another model, sends the run to another server and goes on waiting. */
   int32_t (*wait)(sidecall_net_call* call, int64_t until);
-  /* The outputs of the run, in the order of `outputs`; valid until the next send. */
+  /* The outputs of the run, in the order of `outputs`; valid until `release`. */
   int32_t (*take)(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_error* err);
+  /* Frees the answer of a run, also one that arrives later. Not while another thread waits. */
+  void (*release)(sidecall_net_call* call);
   /* Wakes `wait`, and tells the server that no one waits for the answer. */
   void (*cancel)(sidecall_net_call* call);
   /* From the next send on, the event descriptor `fd` becomes readable when a run ends, is answered
    * by another model, or is cancelled. With `also_now`, also for the present run. The descriptor
    * must stay open until the call is closed. */
   void (*notify)(sidecall_net_call* call, int fd, int32_t also_now);
+  /* From now on, `on_event` is called for the same events, from any thread; NULL for no longer.
+   * When this function has returned, the former one is not called any more. `on_event` must be
+   * quick and must not use the call. */
+  void (*listen)(sidecall_net_call* call, void (*on_event)(void* context), void* context);
 } sidecall_net_api;
 
 /* The only exported function. */

@@ -31,10 +31,14 @@ typedef struct sidecall_net_service {
   int32_t is_verified;   /* 1 if the golden rows of the contract passed */
   /* 1 if a run may use the calling thread until it ends, 0 if it waits for another process. */
   int32_t is_local;
+  int32_t num_threads; /* if it is 1: how many threads execute runs that were started */
   /* 1 if a run may be repeated, because it has no effect but its answer. */
   int32_t is_repeatable;
   /* Whether runs can be executed now. */
   int32_t (*is_ready)(void* context);
+  /* How many of the processes that execute runs were killed because they hung; -1 if runs are
+   * executed in this process. */
+  int64_t (*num_hung)(void* context);
   /* The id of the model that runs now; "" if there is none. Stays valid. */
   const char* (*model_id)(void* context);
 
@@ -47,6 +51,10 @@ typedef struct sidecall_net_service {
   /* Give the inputs of the next run: `count` tensors, or records as JSON text. Copy them. */
   int32_t (*set_tensors)(sidecall_service_call* call, const sidecall_net_tensor* inputs,
                          size_t count, sidecall_net_error* err);
+  /* Called if an element of an input is missing. Sets *out_number to the number that stands for a
+   * missing value in an int64 tensor. Fails if the element cannot be missing. */
+  int32_t (*missing_at)(sidecall_service_call* call, const char* input, int64_t element,
+                        int64_t* out_number, sidecall_net_error* err);
   int32_t (*set_records)(sidecall_service_call* call, const char* json, size_t bytes,
                          sidecall_net_error* err);
   /* Runs to the end, at most timeout_ns; -1 for no limit. */
@@ -83,6 +91,10 @@ typedef struct sidecall_net_server_options {
   uint64_t max_response_bytes;
   uint64_t max_memory_bytes; /* that requests and answers of all clients take */
   int32_t start_later;       /* 1: connections are accepted only after `start` */
+  int64_t timeout_ns;        /* the deadline of runs that have none */
+  /* A server that executes runs in this process is not ready if runs wait and none has ended for
+   * this long. */
+  int64_t unready_after_ns;
 } sidecall_net_server_options;
 
 typedef struct sidecall_net_server_api {

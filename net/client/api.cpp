@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "answer_limits.h"
 #include "client.h"
 #include "connection_options.h"
 #include "loop.h"
@@ -51,6 +52,8 @@ struct sidecall_net_call {
   std::exception_ptr failure;
   std::vector<sidecall_net_tensor> outputs;
   int fd = -1;
+  void (*on_event)(void*) = nullptr;
+  void* context = nullptr;
   // cancel() reads the exchange from another thread. The owner takes the lock only to replace it.
   std::mutex lock;
   std::shared_ptr<Exchange> exchange;
@@ -205,30 +208,39 @@ void cancel(sidecall_net_call* call) {
 void close_call(sidecall_net_call* call) {
   if (call->exchange != nullptr) {
     call->exchange->notify(-1);  // the caller closes the descriptor next
+    call->exchange->listen(nullptr, nullptr);
     cancel(call);
   }
   delete call;
 }
 
 int32_t send(sidecall_net_call* call, const sidecall_net_tensor* inputs, size_t num_inputs,
-             const char* const* outputs, size_t num_outputs, int64_t deadline, int32_t may_repeat,
-             int32_t waits_next, sidecall_net_error* err) {
+             const sidecall_net_tensor* outputs, size_t num_outputs, int64_t deadline,
+             int32_t tells_deadline, int32_t may_repeat, int32_t waits_next,
+             sidecall_net_error* err) {
   return api_guard(err, [&] {
-    call->expected.outputs.assign(outputs, outputs + num_outputs);
+    call->expected.outputs.resize(num_outputs);
+    for (size_t i = 0; i < num_outputs; ++i) call->expected.outputs[i] = outputs[i].name;
     call->expected.id = next_id();
-    std::shared_ptr<Exchange> exchange =
-        call->client->make_run({inputs, num_inputs, call->expected}, time_of(deadline));
+    std::shared_ptr<Exchange> exchange = call->client->make_run(
+        {inputs, num_inputs, sidecall::net::max_answer_bytes(outputs, num_outputs), call->expected},
+        time_of(deadline));
+    if (tells_deadline == 0) exchange->timeout_header = nullptr;
     exchange->may_repeat = may_repeat != 0;
     exchange->only = call->only;
     call->is_read = false;
     if (call->fd >= 0) exchange->notify(call->fd);
+    if (call->on_event != nullptr) exchange->listen(call->on_event, call->context);
     std::shared_ptr<Exchange> old;
     {
       const std::lock_guard lock(call->lock);
       old = std::move(call->exchange);
       call->exchange = exchange;
     }
-    if (old != nullptr) old->notify(-1);
+    if (old != nullptr) {
+      old->notify(-1);
+      old->listen(nullptr, nullptr);
+    }
     if (waits_next != 0) sidecall::net::submit_and_drive(std::move(exchange));
     else sidecall::net::submit(std::move(exchange));
   });
@@ -292,9 +304,22 @@ int32_t take(sidecall_net_call* call, sidecall_net_tensors* out, sidecall_net_er
   });
 }
 
+void release(sidecall_net_call* call) {
+  call->outputs.clear();
+  call->answer = {};
+  call->failure = nullptr;
+  if (call->exchange != nullptr) call->exchange->discard();
+}
+
 void notify(sidecall_net_call* call, int fd, int32_t also_now) {
   call->fd = fd;
   if (also_now != 0 && call->exchange != nullptr) call->exchange->notify(fd);
+}
+
+void listen(sidecall_net_call* call, void (*on_event)(void*), void* context) {
+  call->on_event = on_event;
+  call->context = context;
+  if (on_event == nullptr && call->exchange != nullptr) call->exchange->listen(nullptr, nullptr);
 }
 
 }  // namespace
@@ -321,7 +346,9 @@ const sidecall_net_api* sidecall_net(void) {
                                        send,
                                        wait,
                                        take,
+                                       release,
                                        cancel,
-                                       notify};
+                                       notify,
+                                       listen};
   return &api;
 }

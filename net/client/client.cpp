@@ -19,6 +19,9 @@ constexpr size_t kMaxTokenBytes = 65536;
 constexpr std::chrono::seconds kGrace{1};  // for further servers after the first answer
 constexpr std::chrono::milliseconds kLook{10};
 constexpr std::chrono::seconds kDescribeAtMost{5};
+constexpr const char* kNoRoom =
+    "expected answers of at most 1 GiB for one model and 2 GiB for this process at the same time, "
+    "got more: send fewer rows at once";
 constexpr const char* kNoAnswer = "expected an answer in time, got none";
 
 // Whether another attempt after this error may find a server.
@@ -184,7 +187,8 @@ std::vector<std::optional<Error>> Client::describe_all(const std::vector<Replica
 }
 
 void Client::take_metadata(const ReplicaPtr& replica, Metadata metadata) {
-  const bool is_same = !is_described_ || (metadata.is_binary == opened_.is_binary &&
+  const bool is_same = !is_described_ || (metadata.form.is_binary == opened_.form.is_binary &&
+                                          metadata.form.has_nulls == opened_.form.has_nulls &&
                                           is_same_tensors(metadata.inputs, opened_.inputs) &&
                                           is_same_tensors(metadata.outputs, opened_.outputs));
   const bool fits = is_same && replicas_->is_opened_model(metadata.model_id);
@@ -202,11 +206,13 @@ void Client::fail_with_other_model() const {
 
 // ---- Exchanges ----
 
-std::shared_ptr<Exchange> Client::make_exchange(const std::string& path,
-                                                Clock::time_point deadline) const {
+std::shared_ptr<Exchange> Client::make_exchange(const std::string& path, Clock::time_point deadline,
+                                                uint64_t max_answer_bytes) const {
   auto exchange = std::make_shared<Exchange>();
   exchange->address = address_;
   exchange->deadline = deadline;
+  exchange->max_answer_bytes = max_answer_bytes;
+  exchange->share = share_;
   exchange->path = address_->prefix + path;
   if (!address_->token.empty()) exchange->token = read_token(address_->token);
   return exchange;
@@ -239,6 +245,10 @@ void Client::require_answer(const Reply& reply) const {
       fail_with_other_model();
     case Transfer::kInvalid:
       fail(SIDECALL_PROTOCOL, "expected an answer in HTTP", reply.problem);
+    case Transfer::kTooLarge:
+      fail(SIDECALL_PROTOCOL, reply.problem, "check the address, or send fewer rows in one run");
+    case Transfer::kNoRoom:
+      fail(SIDECALL_OUT_OF_MEMORY, kNoRoom, "");
     case Transfer::kNoMemory:
       break;
   }

@@ -65,8 +65,8 @@ class Client {
   const Metadata& opened() const { return opened_; }
 
   // An exchange with `path`, which begins with "/". Its server still has to be set.
-  std::shared_ptr<Exchange> make_exchange(const std::string& path,
-                                          Clock::time_point deadline) const;
+  std::shared_ptr<Exchange> make_exchange(const std::string& path, Clock::time_point deadline,
+                                          uint64_t max_answer_bytes) const;
   // Submits an exchange and waits for its end.
   static Reply finish(const std::shared_ptr<Exchange>& exchange);
   // Throws unless there was an answer, whatever its status.
@@ -76,6 +76,7 @@ class Client {
 
   const std::shared_ptr<const Address> address_;
   const std::shared_ptr<Replicas> replicas_;
+  const std::shared_ptr<AnswerShare> share_ = std::make_shared<AnswerShare>();
 
  private:
   using Asked = std::vector<std::shared_ptr<Exchange>>;

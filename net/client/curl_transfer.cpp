@@ -11,9 +11,10 @@
 namespace sidecall::net {
 namespace {
 
-constexpr size_t kMaxAnswerBytes = size_t{1} << 30;
 constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
+constexpr size_t kMaxHeaders = 1000;             // a header that is kept takes more than its bytes
 constexpr int64_t kLongestTimeoutMs = 99999999;  // that servers are told: gRPC allows eight digits
+constexpr const char* kTooManyHeaders = "its headers have more than 256 KiB or 1000 lines";
 constexpr long kLongestConnectMs = 1L << 30;
 constexpr int64_t kConnectMs = 2000;  // if there are other servers
 
@@ -30,20 +31,19 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
 }
 
-// Replaces the secret in what a server sent, because its errors are shown.
-void blank(const std::string& secret, std::string* text) {
-  constexpr std::string_view kShown = "(token)";
+// Overwrites the secret in what a server sent, because its errors are shown.
+void blank(std::string_view secret, std::string_view text, char* data) {
   if (secret.empty()) return;
-  for (size_t at = 0; (at = text->find(secret, at)) != std::string::npos; at += kShown.size())
-    text->replace(at, secret.size(), kShown);
+  for (size_t at = 0; (at = text.find(secret, at)) != std::string_view::npos; at += secret.size())
+    std::fill_n(data + at, secret.size(), '*');
 }
 
 // What curl.patch makes of a stream that the server refused: the server did nothing for it.
 constexpr CURLcode kStreamRefused = CURLE_REMOTE_ACCESS_DENIED;
 
-// `has_ended`: an operation on the connection failed, which libcurl does not tell from an answer
-// that breaks the rules of HTTP.
-Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
+// `refused`: why this client did not accept bytes of the answer. `has_ended`: an operation on the
+// connection failed. libcurl has the same codes for this and for answers that are not valid HTTP.
+Transfer transfer_of(CURLcode code, Transfer refused, bool has_ended) {
   switch (code) {
     case CURLE_OK:
       return Transfer::kAnswered;
@@ -71,10 +71,15 @@ Transfer transfer_of(CURLcode code, bool is_too_large, bool has_ended) {
     case CURLE_OUT_OF_MEMORY:
       return Transfer::kNoMemory;
     case CURLE_WRITE_ERROR:
-      return is_too_large ? Transfer::kInvalid : Transfer::kNoMemory;
+      return refused;
     default:  // what the server sent is not HTTP
       return Transfer::kInvalid;
   }
+}
+
+std::string too_large(const Exchange& exchange) {
+  return "expected an answer of at most " + std::to_string(exchange.max_answer_bytes) +
+         " bytes, got more";
 }
 
 // Whether an answer says that the server itself is of no use at the moment.
@@ -90,39 +95,40 @@ bool is_failure(const Exchange& exchange, const Reply& reply) {
 
 }  // namespace
 
-Transfer transfer_of(CURLcode code) { return transfer_of(code, false, false); }
+Transfer transfer_of(CURLcode code) { return transfer_of(code, Transfer::kNoMemory, false); }
 
 CurlTransfer::CurlTransfer(std::shared_ptr<Exchange> exchange, ReplicaPtr replica,
                            PreparedHandle handle)
     : exchange_(std::move(exchange)),
       replica_(std::move(replica)),
-      prepared_for_(std::move(handle)) {}
+      prepared_for_(std::move(handle)) {
+  reply_.body = AnswerBuffer(exchange_->share, exchange_->max_answer_bytes);
+}
 
 // ---- What libcurl calls ----
 
 size_t CurlTransfer::on_body(const char* data, size_t size, size_t count, void* context) {
   auto* const self = static_cast<CurlTransfer*>(context);
   const size_t bytes = size * count;
-  if (bytes > kMaxAnswerBytes - self->reply_.body.size()) {
-    self->is_too_large_ = true;
-    return 0;
+  switch (self->reply_.body.add(data, bytes)) {
+    case AnswerBuffer::Added::kDone:
+      return bytes;
+    case AnswerBuffer::Added::kTooLarge:
+      return self->refuse(Transfer::kTooLarge);
+    case AnswerBuffer::Added::kNoRoom:
+      return self->refuse(Transfer::kNoRoom);
+    case AnswerBuffer::Added::kNoMemory:
+      break;
   }
-  try {
-    self->reply_.body.append(data, bytes);
-  } catch (const std::exception&) {
-    return 0;
-  }
-  return bytes;
+  return self->refuse(Transfer::kNoMemory);
 }
 
 size_t CurlTransfer::on_header(const char* data, size_t size, size_t count, void* context) {
   auto* const self = static_cast<CurlTransfer*>(context);
   const std::string_view line(data, size * count);
   self->header_bytes_ += line.size();
-  if (self->header_bytes_ > kMaxHeaderBytes) {
-    self->is_too_large_ = true;
-    return 0;
-  }
+  if (self->header_bytes_ > kMaxHeaderBytes || self->reply_.headers.size() >= kMaxHeaders)
+    return self->refuse(Transfer::kInvalid);
   try {
     // Each answer begins with a status line; only the headers of the last answer matter, because
     // the ones before are interim answers (100 Continue).
@@ -132,9 +138,15 @@ size_t CurlTransfer::on_header(const char* data, size_t size, size_t count, void
       self->reply_.headers.emplace_back(lower(trim(line.substr(0, colon))),
                                         trim(line.substr(colon + 1)));
   } catch (const std::exception&) {
-    return 0;
+    return self->refuse(Transfer::kNoMemory);
   }
   return line.size();
+}
+
+// Returns a value that makes libcurl end the transfer with an error.
+size_t CurlTransfer::refuse(Transfer why) noexcept {
+  refused_ = why;
+  return CURL_WRITEFUNC_ERROR;
 }
 
 // Gives libcurl the body of a request that must not be sent twice. If a connection that was used
@@ -250,7 +262,7 @@ AttemptEnd CurlTransfer::read_end(CURLcode code) {
   const bool has_ended =
       os_error != 0 || exchange_->address->is_secure ||
       (code == CURLE_HTTP2 && problem.substr(0, kBrokenRule.size()) != kBrokenRule);
-  const Transfer transfer = transfer_of(code, is_too_large_, has_ended);
+  const Transfer transfer = transfer_of(code, refused_, has_ended);
   AttemptEnd end;
   end.was_refused = code == kStreamRefused && header_bytes_ == 0;
   end.was_unsent =
@@ -262,14 +274,16 @@ AttemptEnd CurlTransfer::read_end(CURLcode code) {
   reply = std::move(reply_);
   reply.transfer = transfer;
   if (code != CURLE_OK)
-    reply.problem = is_too_large_         ? "the answer is larger than 1 GiB"
-                    : problem_[0] != '\0' ? problem_
-                                          : curl_easy_strerror(code);
+    reply.problem = refused_ == Transfer::kTooLarge  ? too_large(*exchange_)
+                    : refused_ == Transfer::kInvalid ? kTooManyHeaders
+                    : problem_[0] != '\0'            ? problem_
+                                                     : curl_easy_strerror(code);
+  if (transfer != Transfer::kAnswered) reply.body = AnswerBuffer();
   long status = 0;
   curl_easy_getinfo(handle(), CURLINFO_RESPONSE_CODE, &status);
   reply.status = static_cast<int>(status);
-  if (status >= 400) blank(exchange_->token, &reply.body);
-  for (auto& [name, value] : reply.headers) blank(exchange_->token, &value);
+  if (status >= 400) blank(exchange_->token, reply.body.view(), reply.body.data());
+  for (auto& [name, value] : reply.headers) blank(exchange_->token, value, value.data());
   end.attempt = is_failure(*exchange_, reply) ? Attempt::kFailed
                 : code == CURLE_OK            ? Attempt::kAnswered
                                               : Attempt::kUnknown;

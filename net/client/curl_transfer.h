@@ -64,6 +64,7 @@ class CurlTransfer {
   static size_t on_body(const char* data, size_t size, size_t count, void* context);
   static size_t on_header(const char* data, size_t size, size_t count, void* context);
   static size_t on_send(char* to, size_t size, size_t count, void* context);
+  size_t refuse(Transfer why) noexcept;
   void set_constants();
   void set_connect_options();
   void set_body();
@@ -83,8 +84,8 @@ class CurlTransfer {
   bool has_function_ = false;  // gives the body, so that libcurl cannot send it again
   Reply reply_;
   size_t header_bytes_ = 0;
-  size_t sent_bytes_ = 0;  // of the body, if a function gives it
-  bool is_too_large_ = false;
+  size_t sent_bytes_ = 0;                   // of the body, if a function gives it
+  Transfer refused_ = Transfer::kAnswered;  // why bytes of the answer were not accepted
   char problem_[CURL_ERROR_SIZE] = "";
 };
 

@@ -26,12 +26,23 @@ const std::string& Reply::header(const std::string& name) const {
   return none;
 }
 
+void Exchange::tell() noexcept {
+  if (fd_ >= 0) signal(fd_);
+  if (on_event_ != nullptr) on_event_(context_);
+  changed_.notify_all();
+}
+
+void Exchange::listen(void (*on_event)(void* context), void* context) {
+  const std::lock_guard lock(mutex_);
+  on_event_ = on_event;
+  context_ = context;
+}
+
 void Exchange::end(Reply reply) {
   const std::lock_guard lock(mutex_);
-  reply_ = std::move(reply);
+  if (!is_discarded_) reply_ = std::move(reply);
   is_over_ = true;
-  if (fd_ >= 0) signal(fd_);
-  changed_.notify_all();
+  tell();
 }
 
 bool Exchange::wait(Clock::time_point until) {
@@ -43,8 +54,7 @@ bool Exchange::wait(Clock::time_point until) {
 void Exchange::wake() {
   const std::lock_guard lock(mutex_);
   is_woken_ = true;
-  if (fd_ >= 0) signal(fd_);
-  changed_.notify_all();
+  tell();
 }
 
 bool Exchange::is_woken() {
@@ -68,6 +78,13 @@ void Exchange::notify(int fd) {
   const std::lock_guard lock(mutex_);
   fd_ = fd;
   if ((is_over_ || is_woken_) && fd_ >= 0) signal(fd_);
+}
+
+void Exchange::discard() {
+  Reply dropped;
+  const std::lock_guard lock(mutex_);
+  is_discarded_ = true;
+  std::swap(reply_, dropped);
 }
 
 int64_t left_ms(Clock::time_point deadline) {

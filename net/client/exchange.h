@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "address.h"
+#include "answer_buffer.h"
 
 namespace sidecall::net {
 
@@ -28,7 +29,9 @@ enum class Transfer {
   kBroken,       // the connection ended before the answer was there
   kTimedOut,
   kOtherModel,  // no server has the model that was opened any more; no text
-  kInvalid,     // the answer was not HTTP, or too large
+  kInvalid,     // the answer was not HTTP
+  kTooLarge,    // the answer has more than Exchange::max_answer_bytes
+  kNoRoom,      // all answers of this process together take too much; no text
   kNoMemory,
 };
 
@@ -38,7 +41,7 @@ struct Reply {
   std::string problem;
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // and trailers; names in lower case
-  std::string body;
+  AnswerBuffer body;
 
   // The value of a header; "" if it is absent. The last one counts.
   const std::string& header(const std::string& name) const;
@@ -62,6 +65,8 @@ class Exchange {
   const char* timeout_header = nullptr;
   const char* timeout_unit = "";
   Clock::time_point deadline;
+  uint64_t max_answer_bytes = 0;       // of the body
+  std::shared_ptr<AnswerShare> share;  // counts the answer
 
   // ---- The course: used by the loop, and by the waiter once the exchange is over ----
   std::vector<std::shared_ptr<Replica>> tried;  // the servers that failed
@@ -87,14 +92,24 @@ class Exchange {
   // An event descriptor that becomes readable when the exchange is over or woken; -1 for none. It
   // must stay open until the exchange is over, or another one was given.
   void notify(int fd);
+  // A function that is called then, on the thread that ends or wakes the exchange; nullptr for
+  // none. When listen() has returned, the former one is not called any more.
+  void listen(void (*on_event)(void* context), void* context);
   Reply& reply() { return reply_; }  // once it is over
+  // Drops the reply, also one that arrives later. For the waiter, if it does not read the reply.
+  void discard();
 
  private:
+  void tell() noexcept;  // mutex_ is locked
+
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_over_ = false;
   bool is_woken_ = false;
+  bool is_discarded_ = false;
   int fd_ = -1;
+  void (*on_event_)(void*) = nullptr;
+  void* context_ = nullptr;
   Reply reply_;
 };
 

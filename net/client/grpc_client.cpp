@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "answer_limits.h"
 #include "base/base64.h"
 #include "base/percent.h"
 #include "client.h"
@@ -61,8 +62,9 @@ class GrpcClient final : public Client {
 
   std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                      Clock::time_point deadline) const override {
-    std::shared_ptr<Exchange> exchange = make_call(
-        "ModelInfer", write_grpc_request(request, address_->model, address_->version), deadline);
+    std::shared_ptr<Exchange> exchange =
+        make_call("ModelInfer", write_grpc_request(request, address_->model, address_->version),
+                  deadline, request.max_answer_bytes);
     exchange->replicas = replicas_;
     return exchange;
   }
@@ -73,7 +75,7 @@ class GrpcClient final : public Client {
 
  private:
   std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const override {
-    return make_call("ServerLive", "", deadline);
+    return make_call("ServerLive", "", deadline, kSmallAnswerBytes);
   }
 
   void require_live(const Reply& reply) const override {
@@ -82,7 +84,7 @@ class GrpcClient final : public Client {
 
   std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
     return make_call("ModelReady", write_model_request(address_->model, address_->version),
-                     deadline);
+                     deadline, kSmallAnswerBytes);
   }
 
   void require_ready(const Reply& ready) const override {
@@ -96,16 +98,18 @@ class GrpcClient final : public Client {
   }
 
   Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const override {
-    const std::shared_ptr<Exchange> exchange = make_call(
-        "ModelMetadata", write_model_request(address_->model, address_->version), deadline);
+    const std::shared_ptr<Exchange> exchange =
+        make_call("ModelMetadata", write_model_request(address_->model, address_->version),
+                  deadline, kMetadataBytes);
     exchange->only = replica;
     const Reply metadata = finish(exchange);
     return read_grpc_metadata(message_of(metadata));
   }
 
   std::shared_ptr<Exchange> make_call(const char* method, const std::string& message,
-                                      Clock::time_point deadline) const {
-    std::shared_ptr<Exchange> exchange = make_exchange(std::string(kService) + method, deadline);
+                                      Clock::time_point deadline, uint64_t max_answer_bytes) const {
+    std::shared_ptr<Exchange> exchange =
+        make_exchange(std::string(kService) + method, deadline, max_answer_bytes);
     exchange->is_post = true;
     exchange->body = frame(message);
     exchange->headers.emplace_back("Content-Type: application/grpc");
@@ -145,7 +149,7 @@ class GrpcClient final : public Client {
     if (code != kGrpcOk)
       fail(status_of(code), "the server answered with status " + std::to_string(code) + " of gRPC",
            percent_decode(reply.header("grpc-message")));
-    return unframe_answer(reply.body);
+    return unframe_answer(reply.body.view());
   }
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "answer_limits.h"
 #include "base/percent.h"
 #include "client.h"
 #include "http_message.h"
@@ -41,11 +42,12 @@ class HttpClient final : public Client {
 
   std::shared_ptr<Exchange> make_run(const InferRequest& request,
                                      Clock::time_point deadline) const override {
-    std::shared_ptr<Exchange> exchange = make_exchange(path_ + "/infer", deadline);
-    HttpBody body = write_http_request(request, opened().is_binary);
+    std::shared_ptr<Exchange> exchange =
+        make_exchange(path_ + "/infer", deadline, request.max_answer_bytes);
+    HttpBody body = write_http_request(request, opened().form);
     exchange->is_post = true;
     exchange->body = std::move(body.bytes);
-    if (opened().is_binary) {
+    if (opened().form.is_binary) {
       exchange->headers.emplace_back("Content-Type: application/octet-stream");
       exchange->headers.push_back(std::string(kJsonLengthHeader) + ": " +
                                   std::to_string(body.json_length));
@@ -60,12 +62,12 @@ class HttpClient final : public Client {
   InferAnswer read_run(const Expected& expected, const Reply& reply) const override {
     require_answer(reply);
     require_ok(reply);
-    return read_http_answer(expected, reply);
+    return read_http_answer(expected, reply, opened().form.has_nulls);
   }
 
  private:
   std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const override {
-    return make_exchange("/v2/health/live", deadline);
+    return make_exchange("/v2/health/live", deadline, kSmallAnswerBytes);
   }
 
   void require_live(const Reply& reply) const override {
@@ -74,7 +76,7 @@ class HttpClient final : public Client {
   }
 
   std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const override {
-    return make_exchange(path_ + "/ready", deadline);
+    return make_exchange(path_ + "/ready", deadline, kSmallAnswerBytes);
   }
 
   void require_ready(const Reply& ready) const override {
@@ -83,23 +85,36 @@ class HttpClient final : public Client {
     // open all of these mean that there is no model to call yet.
     if (ready.status != 200) {
       if (status_of(ready.status) == SIDECALL_DENIED) require_ok(ready);
-      fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body));
+      fail(SIDECALL_UNREACHABLE, "the model is not ready", read_error_text(ready.body.view()));
     }
   }
 
   Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const override {
-    const Reply server = get(replica, "/v2", deadline);
-    const Reply answer = get(replica, path_, deadline);
+    const Reply server = get(replica, "/v2", deadline, kSmallAnswerBytes);
+    const Reply answer = get(replica, path_, deadline, kMetadataBytes);
     require_ok(answer);
-    Metadata metadata = read_http_metadata(answer.body);
-    metadata.is_binary =
-        address_->format == Format::kBinary ||
-        (address_->format == Format::kAuto && server.status == 200 && takes_binary(server.body));
+    Metadata metadata = read_http_metadata(answer.body.view());
+    metadata.form = form_of(server);
     return metadata;
   }
 
-  Reply get(const ReplicaPtr& replica, const std::string& path, Clock::time_point deadline) const {
-    const std::shared_ptr<Exchange> exchange = make_exchange(path, deadline);
+  TensorForm form_of(const Reply& server) const {
+    if (address_->format == Format::kBinary) return {true, false};
+    TensorForm form;
+    try {
+      if (server.status == 200) form = read_form(server.body.view());
+    } catch (const Error&) {
+      // With format=json the client needs to know nothing about the server.
+      if (address_->format == Format::kAuto) throw;
+    }
+    form.is_binary = form.is_binary && address_->format == Format::kAuto;
+    form.has_nulls = form.has_nulls && !form.is_binary;
+    return form;
+  }
+
+  Reply get(const ReplicaPtr& replica, const std::string& path, Clock::time_point deadline,
+            uint64_t max_answer_bytes) const {
+    const std::shared_ptr<Exchange> exchange = make_exchange(path, deadline, max_answer_bytes);
     exchange->only = replica;
     Reply reply = finish(exchange);
     require_answer(reply);
@@ -108,12 +123,12 @@ class HttpClient final : public Client {
 
   void require_ok(const Reply& reply) const {
     if (reply.status == 200) return;
-    if (std::optional<Error> own = read_own_error(reply.body)) throw *std::move(own);
+    if (std::optional<Error> own = read_own_error(reply.body.view())) throw *std::move(own);
     const std::string code = std::to_string(reply.status);
     const int32_t status = status_of(reply.status);
     if (status == SIDECALL_PROTOCOL)
       fail(status, "expected status 200 or an error, got " + code, "");
-    fail(status, "the server answered with status " + code, read_error_text(reply.body));
+    fail(status, "the server answered with status " + code, read_error_text(reply.body.view()));
   }
 
   std::string path_;

@@ -3,11 +3,12 @@
 
 #include <sidecall/sidecall.h>
 
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "answer_data.h"
+#include "answer_limits.h"
+#include "base/dtype.h"
+#include "base/json_memory.h"
 #include "base/json_text.h"
 #include "base/utf8.h"
 #include "net/common/error.h"
@@ -20,11 +21,19 @@ namespace sidecall::net {
 namespace {
 
 constexpr size_t kMaxErrorText = 500;
+constexpr uint64_t kMaxErrorBytes = UINT64_C(1) << 20;  // of an error that is read as JSON
 
 [[noreturn]] void needs_binary(const sidecall_net_tensor& input, const std::string& expected) {
   throw Error(SIDECALL_UNSUPPORTED,
               std::string("input '") + input.name + "': expected " + expected +
                   ", because the server takes tensors as JSON only (or ?format=json asked for it)");
+}
+
+// Parses the JSON of an answer that may have `most` bytes. A value of one byte takes 16 bytes and
+// more in the document, so an answer that consists of such values only is refused.
+void parse_answer(std::string_view text, uint64_t most, json::Document* document) {
+  if (memory_for_json(text) > 2 * most) broken("a JSON object", "one with too many values");
+  parse_object(text, document);
 }
 
 std::vector<TensorSpec> read_specs(const json::Value& metadata, const char* key, const char* what) {
@@ -42,7 +51,8 @@ std::vector<TensorSpec> read_specs(const json::Value& metadata, const char* key,
 
 }  // namespace
 
-HttpBody write_http_request(const InferRequest& request, bool is_binary) {
+HttpBody write_http_request(const InferRequest& request, TensorForm form) {
+  const bool is_binary = form.is_binary;
   HttpBody body;
   std::string& out = body.bytes;
   out = "{\"id\":";
@@ -71,7 +81,7 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
     } else {
       out.append("\"data\":");
       const char* needed = nullptr;
-      if (!append_json_data(input, &out, &needed)) needs_binary(input, needed);
+      if (!append_json_data(input, form.has_nulls, &out, &needed)) needs_binary(input, needed);
       out.push_back('}');
     }
   }
@@ -91,16 +101,27 @@ HttpBody write_http_request(const InferRequest& request, bool is_binary) {
 
 namespace {
 
-InferAnswer read_answer(const Expected& expected, const Reply& reply) {
-  const std::string_view body = reply.body;
+InferAnswer read_answer(const Expected& expected, const Reply& reply, bool has_nulls) {
+  const std::string_view body = reply.body.view();
   const size_t json_length = json_length_of(reply.header(kJsonLengthField), body.size());
   json::Document document;
-  parse_object(body.substr(0, json_length), &document);
+  parse_answer(body.substr(0, json_length), reply.body.most(), &document);
   std::string_view binary = body.substr(json_length);
   const json::Value* const outputs = find(document, "outputs");
   if (outputs == nullptr || !outputs->IsArray()) broken("a list of outputs", "none");
 
   check_id(expected, text_at(document, "id"));
+  // A server without sidecall.null/1 may write null for an infinity, so null is refused there.
+  const auto on_null = [&](const ReceivedTensor& tensor, int64_t) {
+    const bool is_float =
+        tensor.dtype == SIDECALL_DTYPE_FLOAT32 || tensor.dtype == SIDECALL_DTYPE_FLOAT64;
+    if (!has_nulls || !is_float)
+      broken(std::string("elements of output '") + tensor.name + "' of type " +
+                 dtype_name(tensor.dtype),
+             "null");
+    return int64_t{0};
+  };
+  const DataRules rules{on_null, true};
   InferAnswer answer;
   answer.outputs.resize(expected.outputs.size());
   for (const json::Value& each : outputs->GetArray()) {
@@ -108,7 +129,7 @@ InferAnswer read_answer(const Expected& expected, const Reply& reply) {
     const std::string what = "output '" + name + "'";
     ReceivedTensor* const tensor = place_output(expected.outputs, name, &answer);
     if (tensor == nullptr) skip_binary(each, what, &binary);
-    else read_json_tensor(each, what, &binary, tensor);
+    else read_json_tensor(each, what, &binary, rules, tensor);
   }
   require_outputs(expected.outputs, answer);
   if (const json::Value* const parameters = find(document, "parameters"))
@@ -116,9 +137,9 @@ InferAnswer read_answer(const Expected& expected, const Reply& reply) {
   return answer;
 }
 
-Metadata read_metadata(const std::string& body) {
+Metadata read_metadata(std::string_view body) {
   json::Document document;
-  parse_object(body, &document);
+  parse_answer(body, kMetadataBytes, &document);
   Metadata metadata;
   metadata.inputs = read_specs(document, "inputs", "input");
   metadata.outputs = read_specs(document, "outputs", "output");
@@ -130,55 +151,58 @@ Metadata read_metadata(const std::string& body) {
   return metadata;
 }
 
-bool announces_binary(const std::string& body) {
+TensorForm read_extensions(std::string_view body) {
   json::Document document;
-  parse_object(body, &document);
+  parse_answer(body, kSmallAnswerBytes, &document);
+  TensorForm form;
   const json::Value* const extensions = find(document, "extensions");
-  if (extensions == nullptr || !extensions->IsArray()) return false;
-  const auto list = extensions->GetArray();
-  return std::any_of(list.begin(), list.end(), [](const json::Value& each) {
-    return each.IsString() && (std::strcmp(each.GetString(), "binary_tensor_data") == 0 ||
-                               std::strcmp(each.GetString(), "binary_tensor") == 0);
-  });
+  if (extensions == nullptr || !extensions->IsArray()) return form;
+  for (const json::Value& each : extensions->GetArray()) {
+    const std::string_view name =
+        each.IsString() ? std::string_view(each.GetString(), each.GetStringLength()) : "";
+    if (name == "binary_tensor_data" || name == "binary_tensor") form.is_binary = true;
+    if (name == kNullExtension) form.has_nulls = true;
+  }
+  return form;
 }
 
 }  // namespace
 
-InferAnswer read_http_answer(const Expected& expected, const Reply& reply) {
-  return reading("answer", [&] { return read_answer(expected, reply); });
+InferAnswer read_http_answer(const Expected& expected, const Reply& reply, bool has_nulls) {
+  return reading("answer", [&] { return read_answer(expected, reply, has_nulls); });
 }
 
-Metadata read_http_metadata(const std::string& body) {
+Metadata read_http_metadata(std::string_view body) {
   return reading("answer", [&] { return read_metadata(body); });
 }
 
-bool takes_binary(const std::string& body) {
-  return reading("answer", [&] { return announces_binary(body); });
+TensorForm read_form(std::string_view body) {
+  return reading("answer", [&] { return read_extensions(body); });
 }
 
-std::optional<Error> read_own_error(const std::string& body) {
+std::optional<Error> read_own_error(std::string_view body) {
   try {
     json::Document document;
-    parse_object(body, &document);
+    parse_answer(body, kMaxErrorBytes, &document);
     const std::string message = text_at(document, "error");
     const int32_t status = status_of_name(text_at(document, "status"));
     if (message.empty() || status == SIDECALL_OK) return std::nullopt;
-    return Error(status, message, find(document, "faults") == nullptr ? "" : body);
+    return Error(status, message, find(document, "faults") == nullptr ? "" : std::string(body));
   } catch (const Error&) {
     return std::nullopt;
   }
 }
 
-std::string read_error_text(const std::string& body) {
+std::string read_error_text(std::string_view body) {
   std::string text;
   try {
     json::Document document;
-    parse_object(body, &document);
+    parse_answer(body, kMaxErrorBytes, &document);
     text = text_at(document, "error");
     if (text.empty()) text = text_at(document, "detail");  // of servers built with FastAPI
   } catch (const Error&) {
   }
-  if (text.empty()) text = body;
+  if (text.empty()) text = body.substr(0, cut_length(body, kMaxErrorText));
   text.resize(cut_length(text, kMaxErrorText));
   return text;
 }

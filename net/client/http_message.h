@@ -17,21 +17,20 @@ struct HttpBody {
   size_t json_length = 0;  // the rest is binary
 };
 
-// `is_binary`: the tensors are sent and expected in binary, otherwise as JSON. Throws UNSUPPORTED
-// for what JSON cannot hold: numbers that are not finite, and 16-bit floats.
-HttpBody write_http_request(const InferRequest& request, bool is_binary);
+// Throws UNSUPPORTED for what JSON cannot hold: numbers that are not finite, and 16-bit floats.
+HttpBody write_http_request(const InferRequest& request, TensorForm form);
 
 // Data of the answer point into `reply.body`. Throws PROTOCOL.
-InferAnswer read_http_answer(const Expected& expected, const Reply& reply);
+InferAnswer read_http_answer(const Expected& expected, const Reply& reply, bool has_nulls);
 
-// Both throw PROTOCOL. takes_binary() reads the metadata of the server itself.
-Metadata read_http_metadata(const std::string& body);
-bool takes_binary(const std::string& body);
+// Both throw PROTOCOL. read_form() reads the metadata of the server itself.
+Metadata read_http_metadata(std::string_view body);
+TensorForm read_form(std::string_view body);
 
 // The error in the body of an error of a server of sidecall; nullopt from another server.
-std::optional<Error> read_own_error(const std::string& body);
+std::optional<Error> read_own_error(std::string_view body);
 
 // The text of an error: the member "error" of a JSON object, or else the beginning of the body.
-std::string read_error_text(const std::string& body);
+std::string read_error_text(std::string_view body);
 
 }  // namespace sidecall::net

@@ -22,6 +22,7 @@ struct Expected {
 struct InferRequest {
   const sidecall_net_tensor* inputs;
   size_t num_inputs;
+  uint64_t max_answer_bytes;
   const Expected& expected;
 };
 
@@ -30,13 +31,19 @@ struct InferAnswer {
   std::string model_id;  // "" if the server did not tell
 };
 
+// How tensors travel over HTTP.
+struct TensorForm {
+  bool is_binary = false;  // otherwise as JSON
+  bool has_nulls = false;  // in JSON, null stands for NaN
+};
+
 struct Metadata {
   std::vector<TensorSpec> inputs, outputs;
   std::string contract;  // "" if there is none
   std::string model_id;
   // "yes" or "no": whether a run may be executed twice. "" if the server did not tell.
   std::string repeatable;
-  bool is_binary = false;  // over HTTP tensors travel in binary
+  TensorForm form;
 };
 
 }  // namespace sidecall::net

@@ -6,6 +6,8 @@
 
 namespace sidecall::net::grpc {
 
+inline constexpr const char* kInferenceService = "inference.GRPCInferenceService";
+
 // A model and its version, in ModelReadyRequest, ModelMetadataRequest and ModelInferRequest.
 inline constexpr uint32_t kModelName = 1, kModelVersion = 2;
 
@@ -21,9 +23,13 @@ inline constexpr uint32_t kMetadataInputs = 4, kMetadataOutputs = 5, kMetadataPr
 
 // InferInputTensor, InferRequestedOutputTensor, InferOutputTensor and TensorMetadata
 inline constexpr uint32_t kTensorName = 1, kTensorDatatype = 2, kTensorShape = 3;
-inline constexpr uint32_t kTensorContents = 5;
+inline constexpr uint32_t kTensorParameters = 4, kTensorContents = 5;
+
+// InferRequestedOutputTensor; its name is kTensorName
+inline constexpr uint32_t kOutputParameters = 2;
 
 // ModelInferRequest
+inline constexpr uint32_t kRequestParameters = 4;
 inline constexpr uint32_t kRequestInputs = 5, kRequestOutputs = 6, kRawInputs = 7;
 
 // ModelInferResponse

@@ -183,6 +183,9 @@ TensorFields read_tensor_fields(std::string_view message) {
                         tensor.dims.push_back(size);
                       });
         break;
+      case grpc::kTensorParameters:
+        tensor.parameters.push_back(read_bytes(&reader));
+        break;
       case grpc::kTensorContents:
         tensor.contents = read_bytes(&reader);
         break;
@@ -216,13 +219,19 @@ std::string frame(const std::string& message) {
   return framed += message;
 }
 
-std::string_view unframe(std::string_view body) {
-  if (body.size() < kFrameBytes) broken("a message", "none");
+size_t frame_bytes(std::string_view body) {
+  if (body.size() < kFrameBytes) return 0;
   if (body[0] != '\0') broken("a message without compression", "a compressed one");
   size_t length = 0;
   for (size_t i = 1; i < kFrameBytes; ++i)
     length = length << 8 | static_cast<unsigned char>(body[i]);
-  if (length != body.size() - kFrameBytes) broken("one message", "another number of bytes");
+  return kFrameBytes + length;
+}
+
+std::string_view unframe(std::string_view body) {
+  const size_t bytes = frame_bytes(body);
+  if (bytes == 0) broken("a message", "none");
+  if (bytes != body.size()) broken("one message", "another number of bytes");
   return body.substr(kFrameBytes);
 }
 

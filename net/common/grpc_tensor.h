@@ -37,6 +37,7 @@ struct TensorFields {
   std::string name, datatype;
   Dims dims;
   std::string_view contents;  // InferTensorContents; without data() if there are none
+  std::vector<std::string_view> parameters;  // entries of a map
 };
 TensorFields read_tensor_fields(std::string_view message);
 
@@ -62,5 +63,7 @@ std::string string_parameter(std::string_view message);
 // A message in the frame in which gRPC sends it, and the only message of a body.
 std::string frame(const std::string& message);
 std::string_view unframe(std::string_view body);
+// How many bytes the first frame of a body has, as its head says; 0 if the head is not whole.
+size_t frame_bytes(std::string_view body);
 
 }  // namespace sidecall::net

@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "base/dtype.h"
+#include "base/json_problem.h"
 #include "base/json_text.h"
 #include "base/number.h"
 #include "keys.h"
@@ -19,8 +20,6 @@
 
 namespace sidecall::net {
 namespace {
-
-constexpr int kMaxNesting = 64;
 
 std::string_view string_at(const sidecall_net_tensor& tensor, int64_t i) {
   const int64_t begin = tensor.offsets[i];
@@ -68,13 +67,24 @@ bool visit_numbers(const sidecall_net_tensor& tensor, Visit visit) {
   }
 }
 
-// The elements of nested arrays, in order.
+// Names the type of a value, as the text after "got" in a message.
+const char* kind_of(const json::Value& value) {
+  if (value.IsArray()) return "a list";
+  if (value.IsString()) return "a string";
+  if (value.IsNumber()) return "a number";
+  return value.IsNull() ? "null" : "true or false";
+}
+
+// Reads the elements of a flat list, or of lists that are nested as the shape says, in order.
 class JsonData {
  public:
-  JsonData(const json::Value& data, int64_t count, ReceivedTensor* to, const std::string& what)
-      : count_(count), to_(to), what_(what) {
-    add(data, 0);
-    if (found_ != count) broken("as many elements as the shape of " + what + " says", "fewer");
+  JsonData(const json::Value& data, int64_t count, ReceivedTensor* to, const std::string& what,
+           const DataRules& rules)
+      : count_(count), to_(to), what_(what), on_null_(rules.on_null) {
+    const bool is_flat = data.IsArray() && (data.Empty() || !data[0].IsArray());
+    if (rules.may_wrap_one && count == 1) add_element(unwrap(data));
+    else if (is_flat) add_flat(data);
+    else add_nested(data, 0);
     to->data = to->own.data();
     to->bytes = to->own.size();
     if (to->dtype == SIDECALL_DTYPE_STRING) to->offsets.push_back(size());
@@ -83,14 +93,32 @@ class JsonData {
  private:
   int64_t size() const { return static_cast<int64_t>(to_->own.size()); }
 
-  void add(const json::Value& value, int depth) {
-    if (!value.IsArray()) return add_element(value);
-    if (depth >= kMaxNesting) broken("data of " + what_ + " with at most 64 levels", "more");
-    for (const json::Value& each : value.GetArray()) add(each, depth + 1);
+  static const json::Value& unwrap(const json::Value& data) {
+    const json::Value* inner = &data;
+    for (size_t i = 0; i < kMaxRank && inner->IsArray() && inner->Size() == 1; ++i)
+      inner = &(*inner)[0];
+    return *inner;
+  }
+
+  void add_flat(const json::Value& data) {
+    if (static_cast<int64_t>(data.Size()) != count_)
+      broken(std::to_string(count_) + " elements in the data of " + what_ + ", as its shape says",
+             std::to_string(data.Size()));
+    for (const json::Value& each : data.GetArray()) add_element(each);
+  }
+
+  void add_nested(const json::Value& value, size_t level) {
+    const bool is_element = level == to_->dims.size();
+    if (is_element && !value.IsArray()) return add_element(value);
+    if (is_element || !value.IsArray() || static_cast<int64_t>(value.Size()) != to_->dims[level])
+      broken("data of " + what_ + " in one flat list, or in lists nested as its shape",
+             "lists of other lengths at level " + std::to_string(level + 1));
+    for (const json::Value& each : value.GetArray()) add_nested(each, level + 1);
   }
 
   void add_element(const json::Value& value) {
-    if (++found_ > count_) broken("as many elements as the shape of " + what_ + " says", "more");
+    ++found_;
+    if (value.IsNull()) return add_null(value);
     switch (to_->dtype) {
       case SIDECALL_DTYPE_STRING:
         return add_string(value);
@@ -100,7 +128,7 @@ class JsonData {
       case SIDECALL_DTYPE_FLOAT64:
         return add_bytes(real(value));
       case SIDECALL_DTYPE_FLOAT32:
-        return add_float(real(value));
+        return add_float(value);
       case SIDECALL_DTYPE_INT8:
         return add_integer<int8_t>(value);
       case SIDECALL_DTYPE_INT16:
@@ -128,19 +156,36 @@ class JsonData {
     to_->own.insert(to_->own.end(), bytes, bytes + sizeof number);
   }
 
-  [[noreturn]] void wrong_element() const {
+  [[noreturn]] void wrong_element(const json::Value& value) const {
     broken(std::string("elements of ") + what_ + " of type " + dtype_name(to_->dtype),
-           "other values");
+           value.IsNumber() && to_->dtype != SIDECALL_DTYPE_STRING ? "a number that it cannot hold"
+                                                                   : kind_of(value));
+  }
+
+  void add_null(const json::Value& value) {
+    const int64_t number = on_null_(*to_, found_ - 1);
+    switch (to_->dtype) {
+      case SIDECALL_DTYPE_STRING:
+        return add_text(SIDECALL_MISSING_STRING);
+      case SIDECALL_DTYPE_FLOAT64:
+        return add_bytes(std::numeric_limits<double>::quiet_NaN());
+      case SIDECALL_DTYPE_FLOAT32:
+        return add_bytes(std::numeric_limits<float>::quiet_NaN());
+      case SIDECALL_DTYPE_INT64:
+        return add_bytes(number);
+      default:
+        wrong_element(value);
+    }
   }
 
   double real(const json::Value& value) const {
-    if (!value.IsNumber()) wrong_element();
+    if (!value.IsNumber()) wrong_element(value);
     return value.GetDouble();
   }
 
-  void add_float(double number) {
-    const auto narrow = static_cast<float>(number);
-    if (std::isinf(narrow)) wrong_element();
+  void add_float(const json::Value& value) {
+    const auto narrow = static_cast<float>(real(value));
+    if (std::isinf(narrow)) wrong_element(value);
     add_bytes(narrow);
   }
 
@@ -151,27 +196,34 @@ class JsonData {
       return add_bytes(static_cast<Integer>(value.GetUint64()));
     if (!value.IsInt64() || !std::is_signed_v<Integer> || value.GetInt64() >= 0 ||
         value.GetInt64() < int64_t{std::numeric_limits<Integer>::min()})
-      wrong_element();
+      wrong_element(value);
     add_bytes(static_cast<Integer>(value.GetInt64()));
   }
 
   void add_string(const json::Value& value) {
-    if (!value.IsString()) wrong_element();
+    if (!value.IsString()) wrong_element(value);
+    add_text({value.GetString(), value.GetStringLength()});
+  }
+
+  void add_text(std::string_view text) {
     to_->offsets.push_back(size());
-    to_->own.insert(to_->own.end(), value.GetString(), value.GetString() + value.GetStringLength());
+    to_->own.insert(to_->own.end(), text.begin(), text.end());
   }
 
   const int64_t count_;
   int64_t found_ = 0;
   ReceivedTensor* const to_;
   const std::string& what_;
+  const OnNull& on_null_;
 };
 
 // Removes the next `size` bytes of `binary` and returns them.
 std::string_view take_binary(const json::Value& size, const std::string& what,
                              std::string_view* binary) {
-  if (!size.IsUint64() || size.GetUint64() > binary->size())
-    broken("all bytes of " + what, "fewer");
+  if (!size.IsUint64()) broken("a number of bytes as 'binary_data_size' of " + what, "no number");
+  if (size.GetUint64() > binary->size())
+    broken(std::to_string(size.GetUint64()) + " bytes of " + what + " after the JSON",
+           std::to_string(binary->size()));
   const std::string_view bytes = binary->substr(0, size.GetUint64());
   binary->remove_prefix(size.GetUint64());
   return bytes;
@@ -187,8 +239,11 @@ const json::Value* binary_size(const json::Value& tensor) {
 void parse_object(std::string_view text, json::Document* document) {
   rapidjson::MemoryStream memory(text.data(), text.size());
   rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(memory);
-  if (json::parse_exactly(&stream, document).IsError() || !document->IsObject())
-    broken("a JSON object", "another body");
+  const rapidjson::ParseResult result = json::parse_exactly(&stream, document);
+  if (result.IsError())
+    broken("JSON", found_instead_of_json(text, result.Code(), result.Offset()) + " (byte " +
+                       std::to_string(result.Offset()) + ")");
+  if (!document->IsObject()) broken("a JSON object", kind_of(*document));
 }
 
 const json::Value* find(const json::Value& object, const char* key) {
@@ -217,16 +272,19 @@ Dims read_shape(const json::Value& tensor, const std::string& what) {
 }
 
 void read_json_tensor(const json::Value& value, const std::string& what, std::string_view* binary,
-                      ReceivedTensor* tensor) {
+                      const DataRules& rules, ReceivedTensor* tensor) {
   const json::Value* const size = binary_size(value);
+  const json::Value* data = find(value, "data");
+  if (data != nullptr && data->IsNull()) data = nullptr;
   std::string_view bytes;
   if (size != nullptr) bytes = take_binary(*size, what, binary);
   tensor->dtype = read_datatype(text_at(value, "datatype"), what);
   tensor->dims = read_shape(value, what);
+  if (size != nullptr && data != nullptr)
+    broken("either 'data' or the parameter 'binary_data_size' of " + what, "both");
   if (size != nullptr) return set_binary(bytes, what, tensor);
-  const json::Value* const data = find(value, "data");
   if (data == nullptr) broken("data of " + what, "none");
-  JsonData(*data, count_elements(*tensor, what), tensor, what);
+  JsonData(*data, count_elements(*tensor, what), tensor, what, rules);
 }
 
 void skip_binary(const json::Value& value, const std::string& what, std::string_view* binary) {
@@ -254,7 +312,8 @@ void append_tensor_head(const sidecall_net_tensor& tensor, std::string* out) {
   out->append("],\"datatype\":\"").append(datatype_of(tensor)).append("\",");
 }
 
-bool append_json_data(const sidecall_net_tensor& tensor, std::string* out, const char** expected) {
+bool append_json_data(const sidecall_net_tensor& tensor, bool has_nulls, std::string* out,
+                      const char** expected) {
   out->push_back('[');
   const size_t begin = out->size();
   const int64_t count = count_elements(tensor);
@@ -276,6 +335,10 @@ bool append_json_data(const sidecall_net_tensor& tensor, std::string* out, const
     const bool is_number = visit_numbers(tensor, [&](auto value) {
       separate();
       if constexpr (std::is_floating_point_v<decltype(value)>) {
+        if (has_nulls && std::isnan(value)) {
+          out->append("null");
+          return;
+        }
         is_finite = is_finite && std::isfinite(value);
         // Python reads the integer -0 as 0.
         if (value == 0 && std::signbit(value)) out->append("-0.0");

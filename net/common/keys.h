@@ -14,6 +14,10 @@ inline constexpr const char* kGoldenRowsKey = "sidecall.golden_rows";
 inline constexpr const char* kRepeatableKey = "sidecall.repeatable";
 // A header of requests over HTTP: how many milliseconds the client waits for the answer.
 inline constexpr const char* kTimeoutHeader = "Sidecall-Timeout-Ms";
+// The same among the headers of a message that was read.
+inline constexpr const char* kTimeoutField = "sidecall-timeout-ms";
+// An extension that a server over HTTP announces: null in the JSON of a tensor is a missing value.
+inline constexpr const char* kNullExtension = "sidecall.null/1";
 // Trailers of an error over gRPC: the name of the status, and the faults as JSON in base64.
 inline constexpr const char* kStatusTrailer = "sidecall-status";
 inline constexpr const char* kFaultsTrailer = "sidecall-faults-bin";

@@ -26,6 +26,34 @@ enum GrpcCode {
   kGrpcUnauthenticated = 16
 };
 
+// The status of HTTP that metrics and the log use for a code of gRPC. A method or feature that the
+// server does not have counts as a mistake of the client, as over HTTP.
+constexpr int http_status_of_grpc(int code) noexcept {
+  switch (code) {
+    case kGrpcOk:
+      return 200;
+    case kGrpcInvalidArgument:
+    case kGrpcFailedPrecondition:
+      return 400;
+    case kGrpcUnauthenticated:
+      return 401;
+    case kGrpcPermissionDenied:
+      return 403;
+    case kGrpcNotFound:
+    case kGrpcUnimplemented:
+      return 404;
+    case kGrpcCancelled:
+      return 499;
+    case kGrpcResourceExhausted:
+    case kGrpcUnavailable:
+      return 503;
+    case kGrpcDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
 struct StatusCodes {
   int32_t status;
   const char* name;

@@ -2,7 +2,8 @@
 # build.sh FOLDER: downloads and builds the static libraries that libsidecall-net.so contains (see
 # versions.txt) and installs them into FOLDER. make runs it. CMAKE_C_COMPILER chooses the compiler,
 # as CMake's list of a program and its arguments. A library that FOLDER has already, built in the
-# same way, is not built again. The licences go to FOLDER/licences.
+# same way, is not built again, unless one before it changed: it may be compiled with the headers of
+# that one. The licences go to FOLDER/licences.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
@@ -103,9 +104,13 @@ options_of() {
   esac
 }
 
+made_by=
 grep -v '^#' "$here/versions.txt" | while read -r name file hash package inner; do
   mark=$folder/.$name
-  made_by=$(cat "$here/build.sh" "$here/$name.patch" "$here/$name.cmake" 2>/dev/null | sha256sum)
+  made_by=$({
+    echo "$made_by $name $file $hash"
+    cat "$here/build.sh" "$here/$name.patch" "$here/$name.cmake" 2>/dev/null
+  } | sha256sum)
   recipe="$file $hash ${CMAKE_C_COMPILER:-} $made_by"
   [ "$(cat "$mark" 2>/dev/null)" != "$recipe" ] || continue
   fetch "$name" "$file" "$hash" "$package"

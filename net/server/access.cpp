@@ -2,30 +2,12 @@
 #include "access.h"
 
 #include <arpa/inet.h>
-#include <sidecall/sidecall.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
-#include <utility>
-
-#include "net/common/error.h"
 
 namespace sidecall::net {
 namespace {
-
-constexpr auto kCheckEvery = std::chrono::seconds(1);
-constexpr size_t kMaxTokens = 1024, kMaxTokenBytes = 65536;
-
-// Compares in a time that does not depend on where the texts differ.
-bool is_same(const std::string& a, const std::string& b) {
-  if (a.size() != b.size()) return false;
-  unsigned char difference = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
-  return difference == 0;
-}
 
 bool is_ip(const std::string& host) {
   in6_addr address{};
@@ -54,66 +36,12 @@ bool is_of_other_site(const Request& request) {
 
 }  // namespace
 
-bool Tokens::Version::operator==(const Version& other) const {
-  return inode == other.inode && seconds == other.seconds && nanoseconds == other.nanoseconds &&
-         size == other.size;
-}
-
-Tokens::Tokens(const std::string& path) : path_(path) {
-  if (!read())
-    throw Error(
-        SIDECALL_INVALID_ARGUMENT,
-        "at: tokens: expected a file with one token of visible ASCII in each line, got none "
-        "or another file");
-}
-
-Tokens::Version Tokens::version() const {
-  struct stat status{};
-  if (::stat(path_.c_str(), &status) != 0) return {};
-  return {static_cast<long>(status.st_ino), static_cast<long>(status.st_mtim.tv_sec),
-          static_cast<long>(status.st_mtim.tv_nsec), static_cast<long>(status.st_size)};
-}
-
-// Replaces the tokens if the file has any.
-bool Tokens::read() {
-  struct stat status{};
-  if (::stat(path_.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  const Version now = version();
-  std::ifstream file(path_);
-  std::vector<std::string> tokens;
-  for (std::string line; tokens.size() < kMaxTokens && std::getline(file, line);) {
-    line.resize(line.find_last_not_of(" \t\r") + 1);
-    if (line.empty()) continue;
-    const bool is_valid =
-        line.size() <= kMaxTokenBytes &&
-        std::all_of(line.begin(), line.end(), [](char c) { return c > ' ' && c <= '~'; });
-    if (!is_valid) return false;
-    tokens.push_back(std::move(line));
-  }
-  if (tokens.empty()) return false;
-  tokens_ = std::move(tokens);
-  read_version_ = now;
-  return true;
-}
-
-bool Tokens::has(const std::string& token) {
-  const std::lock_guard lock(mutex_);
-  const Clock::time_point now = Clock::now();
-  if (now - checked_ >= kCheckEvery) {
-    checked_ = now;
-    if (!(version() == read_version_)) read();
-  }
-  bool is_known = false;
-  for (const std::string& each : tokens_) is_known = is_same(each, token) || is_known;
-  return is_known;
-}
-
-AccessCheck::AccessCheck(const ServerAddress& address)
-    : takes_any_host_(address.is_grpc || !address.tokens.empty() || !address.client_ca.empty()),
-      host_names_(address.host_names) {
+AccessCheck::AccessCheck(const ServerAddress& address, const Tokens* tokens)
+    : takes_any_host_(address.is_grpc || tokens != nullptr || !address.client_ca.empty()),
+      host_names_(address.host_names),
+      tokens_(tokens) {
   host_names_.emplace_back("localhost");
   if (!address.host.empty()) host_names_.push_back(address.host);
-  if (!address.tokens.empty()) tokens_ = std::make_unique<Tokens>(address.tokens);
 }
 
 bool AccessCheck::knows_host(const std::string& host) const {
@@ -124,7 +52,7 @@ bool AccessCheck::knows_host(const std::string& host) const {
          });
 }
 
-Access AccessCheck::check(const Request& request, bool is_open) {
+Access AccessCheck::check(const Request& request, bool is_open) const {
   if (request.method == "POST" && is_of_other_site(request)) return Access::kOtherSite;
   // A name that its owner lets point to this address (DNS rebinding) makes any page one of this
   // site. A page cannot know a token, have a certificate or speak gRPC, so then any name will do.

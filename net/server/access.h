@@ -2,41 +2,14 @@
 // the body of a request is read.
 #pragma once
 
-#include <chrono>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "address.h"
 #include "message.h"
+#include "tokens.h"
 
 namespace sidecall::net {
-
-// The tokens of a file, one in each line. The file is read again when it has changed.
-class Tokens {
- public:
-  // Throws FILE_NOT_FOUND and INVALID_ARGUMENT.
-  explicit Tokens(const std::string& path);
-  bool has(const std::string& token);
-
- private:
-  // Identifies the contents of the file.
-  struct Version {
-    long inode = 0;
-    long seconds = 0, nanoseconds = 0;
-    long size = 0;
-    bool operator==(const Version& other) const;
-  };
-  Version version() const;
-  bool read();
-
-  const std::string path_;
-  std::mutex mutex_;  // guards the rest
-  Version read_version_;
-  Clock::time_point checked_;
-  std::vector<std::string> tokens_;
-};
 
 enum class Access {
   kAllowed,
@@ -47,16 +20,17 @@ enum class Access {
 
 class AccessCheck {
  public:
-  explicit AccessCheck(const ServerAddress& address);
+  // `tokens`: nullptr if clients need none.
+  AccessCheck(const ServerAddress& address, const Tokens* tokens);
   // `is_open`: the request needs no token.
-  Access check(const Request& request, bool is_open);
+  Access check(const Request& request, bool is_open) const;
 
  private:
   bool knows_host(const std::string& host) const;
 
   const bool takes_any_host_;
   std::vector<std::string> host_names_;
-  std::unique_ptr<Tokens> tokens_;  // nullptr if clients need none
+  const Tokens* const tokens_;
 };
 
 }  // namespace sidecall::net

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <string>
 
 #include "address.h"
+#include "renewed.h"
 
 namespace sidecall::net {
 
@@ -19,8 +20,8 @@ class ByteStream {
   ByteStream(const ByteStream&) = delete;
   ByteStream& operator=(const ByteStream&) = delete;
 
-  // Must be done before data is read or written.
-  virtual Result handshake() = 0;
+  // Must be done before data is read or written. May take milliseconds of computation.
+  virtual Result handshake() { return Result::kDone; }
   virtual Result read(char* to, size_t most, size_t* got) = 0;
   virtual Result write(const char* from, size_t bytes, size_t* written) = 0;
   // Whether bytes are there that the descriptor does not announce.
@@ -37,19 +38,16 @@ class ByteStream {
 
 std::unique_ptr<ByteStream> make_plain_stream(int fd);
 
-// The certificate and key of a server. One thread uses it; connections keep what they began with.
-class TlsContext {
+// The certificate and key of a server, which are read again when their files change. A connection
+// keeps the certificate with which it began. Any thread may use it.
+class TlsContext : public Renewed {
  public:
-  virtual ~TlsContext() = default;
-  TlsContext(const TlsContext&) = delete;
-  TlsContext& operator=(const TlsContext&) = delete;
-  virtual std::unique_ptr<ByteStream> make_stream(int fd) = 0;
-
- protected:
-  TlsContext() = default;
+  virtual std::unique_ptr<ByteStream> make_stream(int fd) const = 0;
+  // When the first certificate of the chain expires, in seconds since 1970.
+  virtual int64_t expires() const = 0;
 };
 
-// Reads the files of the address. Throws INVALID_ARGUMENT and FILE_NOT_FOUND.
+// Reads the files of the address. Throws INVALID_ARGUMENT.
 std::unique_ptr<TlsContext> make_tls_context(const ServerAddress& address);
 
 }  // namespace sidecall::net

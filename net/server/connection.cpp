@@ -1,7 +1,10 @@
 // Moves the bytes of a connection; see connection.h.
 #include "connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -44,10 +47,11 @@ void Output::remove(size_t count) {
 }
 
 Connection::Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
-                       Router* router, Site* site)
+                       Handshakes* handshakes, Router* router, Site* site)
     : owner_(std::move(fd)),
       fd_(owner_.get()),
       poller_(poller),
+      handshakes_(handshakes),
       router_(router),
       site_(*site),
       memory_(&site->metrics, site->options.max_memory_bytes),
@@ -70,15 +74,45 @@ void Connection::begin_session() {
 
 void Connection::start() { watch(); }
 
-void Connection::on_events(uint32_t events) {
+// Hands the stream to a worker, once the client has sent something.
+void Connection::begin_handshake() {
+  is_handshaking_ = true;
+  watch();
+  try {
+    handshakes_->begin(this, stream_.get());
+  } catch (const std::exception&) {
+    is_handshaking_ = false;
+    close();  // no memory or thread is left
+  }
+}
+
+void Connection::on_handshake(ByteStream::Result result) noexcept {
+  is_handshaking_ = false;
   if (is_closed_) return;
+  if (result == ByteStream::Result::kClosed) return close();
   is_handling_ = true;
   try {
-    if (session_ == nullptr) {
-      const ByteStream::Result result = stream_->handshake();
-      if (result == ByteStream::Result::kClosed) close();
-      if (result == ByteStream::Result::kDone) begin_session();
+    if (result == ByteStream::Result::kDone) {
+      // A client without TCP_NODELAY waits for an acknowledgement before it sends its first
+      // request, and the server may have nothing else to send (TLS 1.3 without tickets).
+      const int acknowledges_now = 1;
+      ::setsockopt(fd_, IPPROTO_TCP, TCP_QUICKACK, &acknowledges_now, sizeof acknowledges_now);
+      begin_session();
+      read();  // the first request often comes with the end of the handshake
+      if (!is_closed_) send();
     }
+  } catch (const std::exception&) {
+    close();  // no memory is left
+  }
+  end_handling();
+}
+
+void Connection::on_events(uint32_t events) {
+  if (is_closed_ || is_handshaking_) return;
+  if (session_ == nullptr && handshakes_ != nullptr) return begin_handshake();
+  is_handling_ = true;
+  try {
+    if (session_ == nullptr) begin_session();
     const bool has_ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     // A client that goes away cancels its run.
     if (session_ != nullptr && has_ended && !may_read()) close();
@@ -144,10 +178,15 @@ void Connection::flush() {
   end_handling();
 }
 
-void Connection::end_handling() {
+void Connection::end_handling() noexcept {
   is_handling_ = false;
   if (must_close_ && !is_closed_) close();
-  if (!is_closed_) watch();
+  if (is_closed_) return;
+  try {
+    watch();
+  } catch (const std::exception&) {
+    close();  // it cannot be watched any more
+  }
 }
 
 void Connection::fail() noexcept {
@@ -157,11 +196,13 @@ void Connection::fail() noexcept {
 
 void Connection::watch() {
   uint32_t events = EPOLLRDHUP;
-  if (session_ == nullptr) events = stream_->wants_write() ? EPOLLOUT : EPOLLIN;
+  if (is_handshaking_) events = 0;
+  else if (session_ == nullptr) events = stream_->wants_write() ? EPOLLOUT : EPOLLIN;
   else if (may_read()) events |= EPOLLIN;
   if (!output_.is_empty()) events |= EPOLLOUT;
   if (events == watched_) return;
-  if (watched_ == 0) poller_->add(fd_, events, this);
+  if (events == 0) poller_->remove(fd_);  // a hang-up would be reported again and again
+  else if (watched_ == 0) poller_->add(fd_, events, this);
   else poller_->change(fd_, events, this);
   watched_ = events;
 }
@@ -180,6 +221,18 @@ bool Connection::is_busy(Clock::time_point now) const {
   const bool is_in_grace = drained_ != Clock::time_point() && now - drained_ < kDrainGrace;
   if (session_ == nullptr) return is_in_grace;
   return is_in_grace || session_->is_busy() || session_->is_over() || !output_.is_empty();
+}
+
+bool Connection::is_idle() const {
+  if (is_closed_ || is_handshaking_) return false;
+  return session_ == nullptr || is_finished_ || (!session_->is_busy() && output_.is_empty());
+}
+
+bool Connection::has_input() noexcept {
+  int bytes = 0;
+  if (::ioctl(fd_, FIONREAD, &bytes) != 0 || bytes == 0) return false;
+  if (output_.is_empty()) progressed_ = Clock::now();
+  return true;
 }
 
 void Connection::check_time(Clock::time_point now) {

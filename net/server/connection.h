@@ -9,6 +9,7 @@
 
 #include "byte_stream.h"
 #include "descriptor.h"
+#include "handshakes.h"
 #include "held_memory.h"
 #include "message.h"
 #include "poller.h"
@@ -91,22 +92,31 @@ class Connection;
 std::unique_ptr<Session> make_http1_session(Router* router, Site* site, Connection* connection);
 std::unique_ptr<Session> make_http2_session(Router* router, Site* site, Connection* connection);
 
-class Connection final : public Watched {
+class Connection final : public Watched, public Handshaking {
  public:
-  Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller, Router* router,
-             Site* site);
+  // `handshakes`: nullptr if the stream needs no handshake.
+  Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
+             Handshakes* handshakes, Router* router, Site* site);
   ~Connection() override;
 
   // Begins to watch the descriptor. Throws OUT_OF_MEMORY.
   void start();
   void on_events(uint32_t events) override;
+  void on_handshake(ByteStream::Result result) noexcept override;
   // An answer is there: sends it, unless events are being handled, which end with that.
   void flush();
   // A request cannot be answered: closes the connection, after the events that are being handled.
   void fail() noexcept;
   void drain(Clock::time_point now);
   void check_time(Clock::time_point now);
-  bool is_closed() const { return is_closed_; }
+  // Whether it can be destroyed.
+  bool is_closed() const { return is_closed_ && !is_handshaking_; }
+  // Whether no request has begun and nothing is left to send, and since when.
+  bool is_idle() const;
+  Clock::time_point idle_since() const { return progressed_; }
+  // Whether bytes of the client wait to be read. If so, the connection no longer counts as idle.
+  bool has_input() noexcept;
+  void close() noexcept;
   // Whether a client waits for an answer, or may have sent a request: in a drain, a connection
   // counts as busy for kDrainGrace, because requests may be on their way.
   bool is_busy(Clock::time_point now) const;
@@ -114,17 +124,18 @@ class Connection final : public Watched {
   HeldMemory& memory() { return memory_; }
 
  private:
+  void begin_handshake();
   void begin_session();
   bool may_read() const;
   void read();
   void send();
   void watch();
-  void end_handling();
-  void close() noexcept;
+  void end_handling() noexcept;
 
   const Descriptor owner_;
   const int fd_;
   Poller* const poller_;
+  Handshakes* const handshakes_;
   Router* const router_;
   Site& site_;
   HeldMemory memory_;
@@ -132,6 +143,7 @@ class Connection final : public Watched {
   std::unique_ptr<Session> session_;  // once the handshake is done
   Output output_;
   uint32_t watched_ = 0;
+  bool is_handshaking_ = false;  // a worker has the stream
   bool is_handling_ = false;
   bool must_close_ = false;  // see fail()
   bool is_closed_ = false;

@@ -2,19 +2,22 @@
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <protozero/pbf_writer.hpp>
 #include <string_view>
 #include <utility>
 
-#include "base/http_status.h"
 #include "base/percent.h"
 #include "base/utf8.h"
+#include "deadline.h"
+#include "health.h"
 #include "net/common/datatype.h"
 #include "net/common/grpc_fields.h"
 #include "net/common/grpc_tensor.h"
 #include "net/common/keys.h"
 #include "net/common/status.h"
+#include "reflection.h"
 #include "request_memory.h"
 #include "router.h"
 
@@ -26,13 +29,21 @@ using protozero::pbf_writer;
 
 constexpr std::string_view kService = "/inference.GRPCInferenceService/";
 constexpr std::string_view kHealthCheck = "/grpc.health.v1.Health/Check";
+constexpr std::string_view kHealthWatch = "/grpc.health.v1.Health/Watch";
+constexpr std::string_view kReflections[] = {
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
 // gRPC sends messages percent-encoded, except for these characters and letters and digits.
 constexpr std::string_view kPlainInMessage = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}";
-constexpr auto kLongestRun = std::chrono::hours(24);
 
 std::string_view method_of(std::string_view target) {
   return target.substr(0, kService.size()) == kService ? target.substr(kService.size())
                                                        : std::string_view();
+}
+
+bool is_reflection(std::string_view target) {
+  return std::find(std::begin(kReflections), std::end(kReflections), target) !=
+         std::end(kReflections);
 }
 
 std::string base64(std::string_view bytes) {
@@ -55,44 +66,6 @@ Response grpc_answer(const std::string& message) {
   response.body = frame(message);
   response.trailers.emplace_back("grpc-status", "0");
   return response;
-}
-
-// The time that the client gives the call: digits and a unit.
-Clock::time_point deadline_of(const Request& request) {
-  const std::string& text = request.header("grpc-timeout");
-  const Clock::time_point longest = request.begun + kLongestRun;
-  constexpr size_t kMaxDigits = 8;
-  if (text.size() < 2 || text.size() > kMaxDigits + 1) return longest;
-  int64_t amount = 0;
-  for (const char c : text.substr(0, text.size() - 1)) {
-    if (c < '0' || c > '9') return longest;
-    amount = amount * 10 + (c - '0');
-  }
-  int64_t unit_ns = 0;
-  switch (text.back()) {
-    case 'H':
-      return longest;
-    case 'M':
-      unit_ns = INT64_C(60000000000);
-      break;
-    case 'S':
-      unit_ns = 1000000000;
-      break;
-    case 'm':
-      unit_ns = 1000000;
-      break;
-    case 'u':
-      unit_ns = 1000;
-      break;
-    case 'n':
-      unit_ns = 1;
-      break;
-    default:
-      return longest;
-  }
-  const int64_t longest_ns = std::chrono::nanoseconds(kLongestRun).count();
-  const int64_t ns = amount > longest_ns / unit_ns ? longest_ns : amount * unit_ns;
-  return request.begun + std::chrono::nanoseconds(ns);
 }
 
 // The name and the version in a request that names a model.
@@ -163,7 +136,7 @@ Response model_metadata(const Site& site) {
   std::string message;
   pbf_writer writer(message);
   writer.add_string(grpc::kMetadataName, names.name);
-  if (!names.version.empty()) writer.add_string(grpc::kMetadataVersions, names.version);
+  writer.add_string(grpc::kMetadataVersions, names.version);
   writer.add_string(grpc::kMetadataPlatform, "sidecall");
   add_specs(grpc::kMetadataInputs, site.service.inputs, site.service.num_inputs, &writer);
   add_specs(grpc::kMetadataOutputs, site.service.outputs, site.service.num_outputs, &writer);
@@ -184,20 +157,19 @@ Response server_metadata() {
   return grpc_answer(message);
 }
 
-Response health(const Request& request, bool is_ready) {
-  constexpr uint32_t kStatus = 1;
-  constexpr int32_t kServing = 1, kNotServing = 2;
-  static_cast<void>(body_of(request));
-  std::string message;
-  pbf_writer writer(message);
-  writer.add_enum(kStatus, is_ready ? kServing : kNotServing);
-  return grpc_answer(message);
+Response health(const Site& site, std::string_view message) {
+  const std::string status = check_health(site, message);
+  if (!status.empty()) return grpc_answer(status);
+  return grpc_error(kGrpcNotFound, std::string("service: expected '', '") +
+                                       grpc::kInferenceService + "' or '" + site.name +
+                                       "', got another name");
 }
 
 }  // namespace
 
 Response grpc_error(int code, const std::string& message) {
   Response response;
+  response.grpc_status = code;
   response.headers.emplace_back("content-type", "application/grpc");
   response.trailers.emplace_back("grpc-status", std::to_string(code));
   // Clients take few bytes of trailers.
@@ -221,7 +193,8 @@ Response grpc_failure(const Failure& failure, bool is_repeatable) {
 }
 
 Route grpc_route(const std::string& target) {
-  if (target == kHealthCheck) return Route::kHealth;
+  if (target == kHealthCheck || target == kHealthWatch) return Route::kHealth;
+  if (is_reflection(target)) return Route::kMetadata;
   const std::string_view method = method_of(target);
   if (method == "ModelInfer") return Route::kInfer;
   if (method == "ServerLive" || method == "ServerReady" || method == "ModelReady")
@@ -235,38 +208,56 @@ bool is_open_grpc(const std::string& target) {
   return method == "ServerLive" || method == "ServerReady" || target == kHealthCheck;
 }
 
+// Refuses at once what this server does not have. A client that streams messages may wait for an
+// answer before it sends the next one.
+std::optional<Response> Router::refuse_grpc(const Request& request) {
+  const bool is_grpc = request.header("content-type").rfind("application/grpc", 0) == 0;
+  if (request.method != "POST" || !is_grpc)
+    return refusal(415, "expected a request of gRPC: POST with the type application/grpc");
+  if (is_compressed(request)) return no_compression();
+  if (grpc_route(request.target) == Route::kOther)
+    return grpc_error(kGrpcUnimplemented,
+                      "this server does not have the method; net/PROTOCOL.md lists its methods");
+  return std::nullopt;
+}
+
+bool Router::has_messages(const Request& request) const {
+  return is_grpc() && (request.target == kHealthWatch || is_reflection(request.target));
+}
+
+std::unique_ptr<MessageStream> Router::open_messages(const Request& request) {
+  record(request, grpc_route(request.target), Response());
+  return request.target == kHealthWatch ? watch_health(site_) : open_reflection();
+}
+
+// Answers a method that refuse_grpc() accepts and that starts no run.
 Response Router::answer_grpc(const Request& request) {
   const std::string_view method = method_of(request.target);
-  const bool is_ready = site_.is_ready();
   try {
-    if (request.method != "POST" ||
-        request.header("content-type").rfind("application/grpc", 0) != 0)
-      return refusal(415, "expected a request of gRPC, got another one");
-    if (is_compressed(request)) return no_compression();
-    if (request.target == kHealthCheck) return health(request, is_ready);
+    if (request.target == kHealthCheck) return health(site_, body_of(request));
     if (method == "ServerLive") return flag_answer(grpc::kReady, true);
-    if (method == "ServerReady") return flag_answer(grpc::kReady, is_ready);
+    if (method == "ServerReady") return flag_answer(grpc::kReady, site_.is_ready());
     if (method == "ServerMetadata") return server_metadata();
-    if (method == "ModelReady" || method == "ModelMetadata") {
-      const auto [name, version] = read_model(body_of(request));
-      if (!is_model(site_, name, version)) return unknown_model(site_);
-      return method == "ModelReady" ? flag_answer(grpc::kReady, is_ready) : model_metadata(site_);
-    }
+    const auto [name, version] = read_model(body_of(request));
+    if (!is_model(site_, name, version)) return unknown_model(site_);
+    return method == "ModelReady" ? flag_answer(grpc::kReady, site_.is_ready())
+                                  : model_metadata(site_);
   } catch (const Error& error) {
     return grpc_failure({error.status(), error.what(), ""}, true);
   }
-  return grpc_error(kGrpcUnimplemented, "expected a method of the Open Inference Protocol");
 }
 
 void Router::run_grpc(Request&& request, Responder* responder) {
-  if (request.header("content-type").rfind("application/grpc", 0) != 0)
-    return finish(request, Route::kInfer, refusal(415, "expected a request of gRPC"), responder);
-  if (is_compressed(request)) return finish(request, Route::kInfer, no_compression(), responder);
+  Runs::Order order;
+  try {
+    order.deadline = grpc_deadline(request, site_.options.timeout_ns);
+  } catch (const Error& error) {
+    return finish(request, Route::kInfer, grpc_failure({error.status(), error.what(), ""}, true),
+                  responder);
+  }
   auto shared = std::make_shared<Request>(std::move(request));
   auto plan = std::make_shared<InferPlan>();
   const sidecall_net_service& service = site_.service;
-  Runs::Order order;
-  order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
   order.memory = make_memory();
   order.give = [this, shared, plan, memory = order.memory, &service](auto* call) {
@@ -276,22 +267,20 @@ void Router::run_grpc(Request&& request, Responder* responder) {
     if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");
     give_tensors(service, call, *plan);
   };
-  // gRPC answers with the HTTP status 200 always; the one of the outcome is counted.
   order.answer = [this, shared, plan, &service](sidecall_service_call* call) {
     sidecall_net_error error{};
     sidecall_net_tensors outputs{};
     check_call(service, call, service.outputs_of(call, &outputs, &error), error);
     Response response = grpc_answer(
         write_grpc_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
-    record(*shared, Route::kInfer, response.status);
+    record(*shared, Route::kInfer, response);
     return response;
   };
   order.fail = [this, shared, plan](const Failure& failure) {
-    constexpr int kNotFound = 404;
-    record(*shared, Route::kInfer,
-           plan->is_other_model ? kNotFound : http_status_of(failure.status));
-    return plan->is_other_model ? unknown_model(site_)
-                                : grpc_failure(failure, site_.is_repeatable());
+    Response response =
+        plan->is_other_model ? unknown_model(site_) : grpc_failure(failure, site_.is_repeatable());
+    record(*shared, Route::kInfer, response);
+    return response;
   };
   runs_.begin(responder, std::move(order));
 }

@@ -152,6 +152,7 @@ class Http1 final : public Session, private Responder {
   }
 
  private:
+  static constexpr int kLineIsOver = -1;
   enum class State {
     kIdle,     // nothing of a request has arrived
     kHead,     // some of its head
@@ -238,13 +239,15 @@ class Http1 final : public Session, private Responder {
     request_.method = llhttp_method_name(static_cast<llhttp_method_t>(parser_.method));
     is_head_only_ = request_.method == "HEAD";
     if (parser_.http_major != 1) return refuse(505, "expected HTTP/1.1, got another version");
-    const bool is_old = parser_.http_minor == 0;
-    if (!is_old && num_hosts_ == 0) return refuse(400, "expected the header Host, got none");
+    is_old_ = request_.is_http_1_0 = parser_.http_minor == 0;
+    if (!is_old_ && num_hosts_ == 0) return refuse(400, "expected the header Host, got none");
     if (request_.target.empty() || request_.target.front() != '/')
       return refuse(400, "expected a path as the target, got another one");
     const std::string& encoding = request_.header("transfer-encoding");
     if (!encoding.empty() && lower(encoding) != "chunked")
-      return refuse(501, "expected the encoding 'chunked', got another one");
+      return refuse(501, "header Transfer-Encoding: expected 'chunked', got another encoding");
+    if (!encoding.empty() && is_old_)
+      return refuse(400, "header Transfer-Encoding: HTTP/1.0 does not have it; send HTTP/1.1");
     keeps_open_ = llhttp_should_keep_alive(&parser_) != 0;
     state_ = State::kBody;
     since_ = Clock::now();
@@ -263,7 +266,7 @@ class Http1 final : public Session, private Responder {
     if (!expectation.empty() && expectation != "100-continue")
       return refuse(417, "expected no expectation but 100-continue, got another one");
     const bool has_body = encoding.empty() ? parser_.content_length > 0 : true;
-    if (!expectation.empty() && has_body && !is_old)
+    if (!expectation.empty() && has_body && !is_old_)
       ready_.emplace_back("HTTP/1.1 100 Continue\r\n\r\n");
     return 0;
   }
@@ -278,6 +281,17 @@ class Http1 final : public Session, private Responder {
     return 0;
   }
 
+  // llhttp accepts several spaces after the method. Returns whether the request line, as far as it
+  // has arrived, has two spaces at most.
+  bool has_strict_line(std::string_view text) {
+    for (const char c : text) {
+      if (c == '\n' && num_spaces_ > 0) num_spaces_ = kLineIsOver;
+      if (num_spaces_ == kLineIsOver) return true;
+      if (c == ' ' && ++num_spaces_ > 2) return false;
+    }
+    return true;
+  }
+
   // Reads up to the end of a request. What follows it waits in `pending_`.
   void parse(std::string_view text) {
     if (text.empty() || state_ == State::kOver) return;
@@ -285,6 +299,10 @@ class Http1 final : public Session, private Responder {
       state_ = State::kHead;
       since_ = Clock::now();
     }
+    if (!has_strict_line(text))
+      return fail(400,
+                  "request line: expected one space after the method and one after the path, "
+                  "got more");
     const llhttp_errno_t error = llhttp_execute(&parser_, text.data(), text.size());
     if (error == HPE_OK || state_ == State::kOver) return;
     if (status_ != 0) return fail(status_, problem_);
@@ -305,6 +323,7 @@ class Http1 final : public Session, private Responder {
     wants_head_only_ = std::exchange(is_head_only_, false);
     head_bytes_ = 0;
     num_hosts_ = 0;
+    num_spaces_ = 0;
     is_answering_ = true;
     router_->handle(std::move(request), this);
     is_answering_ = false;
@@ -339,6 +358,7 @@ class Http1 final : public Session, private Responder {
         .append(std::to_string(response.body.size()))
         .append("\r\n");
     if (must_close) head.append("connection: close\r\n");
+    else if (is_old_) head.append("connection: keep-alive\r\n");
     head.append("\r\n");
     constexpr size_t kSmall = 4096;
     if (std::exchange(wants_head_only_, false)) response.body.clear();
@@ -363,8 +383,10 @@ class Http1 final : public Session, private Responder {
   std::string name_, value_;
   size_t head_bytes_ = 0;
   int num_hosts_ = 0;
+  int num_spaces_ = 0;            // of the request line; kLineIsOver after its end
   bool is_complete_ = false;      // llhttp has read a whole request
   bool keeps_open_ = true;        // after the response
+  bool is_old_ = false;           // the request has HTTP/1.0
   bool is_head_only_ = false;     // the request that is being read is a HEAD
   bool wants_head_only_ = false;  // the request that is answered is a HEAD
   bool is_answering_ = false;     // the router is called, and may respond at once

@@ -10,7 +10,10 @@
 #include <utility>
 
 #include "connection.h"
+#include "message_stream.h"
 #include "net/common/error.h"
+#include "net/common/grpc_tensor.h"
+#include "net/common/status.h"
 
 namespace sidecall::net {
 namespace {
@@ -22,6 +25,10 @@ constexpr size_t kMaxHeaderBytes = size_t{16} * 1024;
 constexpr size_t kMaxHeaders = 100;
 constexpr auto kLongestIdle = std::chrono::minutes(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
+// The limits for streams of messages: how many one connection may have, and how many bytes may wait
+// to be sent in each.
+constexpr std::ptrdiff_t kMaxMessageStreams = 8;
+constexpr size_t kMaxUnsent = size_t{64} * 1024;
 // Streams that the client resets, or makes us reset: this many at once, and then so many a second.
 constexpr uint64_t kResetBurst = 500, kResetsPerSecond = 200;
 
@@ -41,6 +48,13 @@ class Stream final : public Responder {
       : session_(session), id(number), since(Clock::now()), progress(since) {}
   void respond(Response given) override;
   void give_up() noexcept override;
+  bool is_sending() const { return is_answered || sent < response.body.size(); }
+  // Whether the client takes too long to send its request or to read the response.
+  bool is_slow(Clock::time_point now) {
+    if (is_sending()) return now - since > kLongestStall;
+    if (is_complete) return false;
+    return messages != nullptr ? now - since > kLongestIdle : progress.is_slow(now);
+  }
 
  private:
   Http2* const session_;
@@ -50,12 +64,13 @@ class Stream final : public Responder {
   Request request;
   Response response;
   size_t head_bytes = 0;
-  size_t sent = 0;           // of the body of the response
-  uint64_t held = 0;         // counted in the memory of the connection
-  bool is_complete = false;  // the whole request is there
-  bool is_running = false;   // the router has the request
-  bool is_answered = false;  // a response is there
-  Clock::time_point since;   // when bytes of the response were sent
+  size_t sent = 0;                          // of the body of the response
+  uint64_t held = 0;                        // counted in the memory of the connection
+  bool is_complete = false;                 // the whole request is there
+  bool is_running = false;                  // the router has the request
+  bool is_answered = false;                 // a response is there, or the end of `messages`
+  std::unique_ptr<MessageStream> messages;  // of a method with a stream of messages
+  Clock::time_point since;                  // when bytes of the response were sent
   BodyProgress progress;
   uint64_t max_body_bytes = 0;
 };
@@ -131,6 +146,11 @@ class Http2 final : public Session {
   bool is_busy() const override { return !streams_.empty() || (is_draining_ && !is_ending_); }
 
   void drain(bool is_over) override {
+    for (const auto& [id, stream] : streams_) {
+      if (stream->messages == nullptr || stream->is_answered) continue;
+      converse(stream.get(), [](MessageStream& messages) { return messages.update(); });
+      end(stream.get(), grpc_error(kGrpcUnavailable, "the server is about to end"));
+    }
     if (!is_draining_) {
       is_draining_ = true;
       nghttp2_submit_shutdown_notice(session_.get());
@@ -146,12 +166,11 @@ class Http2 final : public Session {
     if (streams_.empty() && now - since_ > kLongestIdle)
       nghttp2_session_terminate_session(session_.get(), NGHTTP2_NO_ERROR);
     for (const auto& [id, stream] : streams_) {
-      const bool is_slow = stream->is_answered   ? now - stream->since > kLongestStall
-                           : stream->is_complete ? false
-                                                 : stream->progress.is_slow(now);
-      if (is_slow) {
+      if (stream->is_slow(now)) {
         is_broken_ = true;
         reset(id, NGHTTP2_CANCEL);
+      } else if (stream->messages != nullptr && !stream->is_sending()) {
+        converse(stream.get(), [](MessageStream& messages) { return messages.update(); });
       }
     }
   }
@@ -167,6 +186,15 @@ class Http2 final : public Session {
       const Failure failure{SIDECALL_OUT_OF_MEMORY, "the memory for answers is used up", ""};
       stream->response = router_->is_grpc() ? grpc_failure(failure, true) : http_error(failure);
     }
+    submit(stream);
+    connection_->flush();
+  }
+
+ private:
+  static Http2& of(void* session) { return *static_cast<Http2*>(session); }
+
+  // Begins to send the response. A stream of messages has only headers at this time.
+  void submit(Stream* stream) {
     const Response& response = stream->response;
     const std::string status = std::to_string(response.status);
     std::vector<nghttp2_nv> fields;
@@ -178,13 +206,14 @@ class Http2 final : public Session {
     static const std::string kStatus = ":status", kLength = "content-length";
     add(kStatus, status);
     for (const auto& [name, value] : response.headers) add(name, value);
-    const bool has_body = !response.body.empty() && stream->request.method != "HEAD";
+    const bool has_body =
+        stream->messages != nullptr || (!response.body.empty() && stream->request.method != "HEAD");
     // An answer of gRPC without a message is headers only.
     if (!has_body) {
       for (const auto& [name, value] : response.trailers) add(name, value);
     }
     const std::string length = std::to_string(response.body.size());
-    if (response.trailers.empty()) add(kLength, length);
+    if (response.trailers.empty() && stream->messages == nullptr) add(kLength, length);
     nghttp2_data_provider2 provider{};
     provider.source.ptr = stream;
     provider.read_callback = &on_read;
@@ -192,11 +221,7 @@ class Http2 final : public Session {
                                                 fields.size(), has_body ? &provider : nullptr);
     if (result == NGHTTP2_ERR_NOMEM) throw std::bad_alloc();
     if (result != 0) reset(stream->id, NGHTTP2_INTERNAL_ERROR);
-    connection_->flush();
   }
-
- private:
-  static Http2& of(void* session) { return *static_cast<Http2*>(session); }
 
   // No exception may pass through nghttp2.
   template <typename Body>
@@ -261,6 +286,11 @@ class Http2 final : public Session {
       Stream* const stream = self.find(id);
       if (stream == nullptr || stream->is_answered) return 0;
       std::string& body = stream->request.body;
+      if (stream->messages != nullptr) {
+        body.append(view(data, bytes));
+        self.take_messages(stream);
+        return 0;
+      }
       if (body.size() + bytes > stream->max_body_bytes) {
         self.refuse(stream, SIDECALL_OUT_OF_RANGE, "expected a smaller request, got a larger one");
         return 0;
@@ -287,9 +317,16 @@ class Http2 final : public Session {
           return 0;
         }
         stream->max_body_bytes = self.router_->max_body_bytes(stream->request);
+        if (self.router_->has_messages(stream->request)) self.open_messages(stream);
       }
       if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-      stream->is_complete = stream->is_running = true;
+      stream->is_complete = true;
+      if (stream->messages != nullptr) {
+        self.finish_messages(stream);
+        return 0;
+      }
+      if (stream->is_answered) return 0;
+      stream->is_running = true;
       stream->request.begun = Clock::now();
       Request request = std::move(stream->request);
       stream->request = {};
@@ -299,12 +336,83 @@ class Http2 final : public Session {
     });
   }
 
+  // Opens a stream of messages: sends the headers of the response.
+  void open_messages(Stream* stream) {
+    const auto is_open = [](const auto& each) { return each.second->messages != nullptr; };
+    if (std::count_if(streams_.begin(), streams_.end(), is_open) >= kMaxMessageStreams)
+      return refuse(stream, SIDECALL_BUSY, "too many calls with streams of one connection");
+    stream->messages = router_->open_messages(stream->request);
+    stream->response.headers.emplace_back("content-type", "application/grpc");
+    submit(stream);
+  }
+
+  // Lets `action` use a stream of messages, and sends the messages that it returns.
+  template <typename Action>
+  void converse(Stream* stream, Action action) {
+    try {
+      const std::string added = action(*stream->messages);
+      if (added.empty()) return;
+      std::string& body = stream->response.body;
+      body.erase(0, std::exchange(stream->sent, 0));
+      body.append(added);
+      stream->since = Clock::now();
+      connection_->memory().remove(std::exchange(stream->held, 0));
+      if (!hold(stream, body.size()) || body.size() > kMaxUnsent)
+        throw Error(SIDECALL_OUT_OF_MEMORY, "the client does not read the answers");
+      nghttp2_session_resume_data(session_.get(), stream->id);
+    } catch (const Error& error) {
+      end(stream, grpc_failure({error.status(), error.what(), ""}, true));
+    }
+  }
+
+  // Passes the messages that have arrived completely to their stream.
+  void take_messages(Stream* stream) {
+    const std::string_view body = stream->request.body;
+    stream->since = Clock::now();
+    size_t taken = 0;
+    bool is_whole = true;
+    while (is_whole && !stream->is_answered) {
+      converse(stream, [&](MessageStream& messages) -> std::string {
+        const std::string_view rest = body.substr(taken);
+        const size_t bytes = reading("request", [&] { return frame_bytes(rest); });
+        if (bytes > stream->max_body_bytes)
+          throw Error(SIDECALL_OUT_OF_RANGE, "expected a smaller request, got a larger one");
+        is_whole = bytes != 0 && bytes <= rest.size();
+        if (!is_whole) return {};
+        taken += bytes;
+        return messages.receive(unframe(rest.substr(0, bytes)));
+      });
+    }
+    stream->request.body.erase(0, taken);
+  }
+
+  // The client sends no more messages.
+  void finish_messages(Stream* stream) {
+    bool is_over = false;
+    converse(stream, [&](MessageStream& messages) -> std::string {
+      if (!stream->request.body.empty())
+        throw Error(SIDECALL_PROTOCOL, "request: the body ends within a message");
+      is_over = messages.finish();
+      return {};
+    });
+    if (is_over) end(stream, grpc_error(kGrpcOk, ""));
+  }
+
+  // Ends a stream of messages with the status of a response, after what waits to be sent.
+  void end(Stream* stream, Response last) {
+    stream->is_answered = true;
+    stream->since = Clock::now();
+    stream->response.trailers = std::move(last.trailers);
+    nghttp2_session_resume_data(session_.get(), stream->id);
+  }
+
   // Answers before the whole request is there.
   void refuse(Stream* stream, int32_t status, const char* problem) {
     const Failure failure{status, problem, ""};
     stream->response = router_->is_grpc() ? grpc_failure(failure, true) : http_error(failure);
     constexpr int kTooLarge = 413;
     if (!router_->is_grpc() && status == SIDECALL_OUT_OF_RANGE) stream->response.status = kTooLarge;
+    site_.metrics.count(Route::kOther, outcome_of(stream->response), {});
     answer(stream);
   }
 
@@ -355,6 +463,8 @@ class Http2 final : public Session {
     stream.sent += count;
     stream.since = Clock::now();
     if (stream.sent < body.size()) return static_cast<nghttp2_ssize>(count);
+    if (stream.messages != nullptr && !stream.is_answered)
+      return count == 0 ? nghttp2_ssize{NGHTTP2_ERR_DEFERRED} : static_cast<nghttp2_ssize>(count);
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     const Fields& trailers = stream.response.trailers;
     if (trailers.empty()) return static_cast<nghttp2_ssize>(count);

@@ -1,8 +1,8 @@
 // The routes over HTTP; see router.h.
 #include <sidecall/sidecall.h>
+#include <strings.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -11,6 +11,7 @@
 #include "base/json_text.h"
 #include "base/media_type.h"
 #include "base/percent.h"
+#include "deadline.h"
 #include "net/common/datatype.h"
 #include "net/common/keys.h"
 #include "net/common/status.h"
@@ -22,7 +23,6 @@ namespace sidecall::net {
 namespace {
 
 constexpr std::string_view kModels = "/v2/models/";
-constexpr auto kLongestRun = std::chrono::hours(24);
 
 // The path of a request. /v2/ is the path of /v2 in the protocol's OpenAPI document.
 std::string_view path_of(std::string_view target) {
@@ -78,7 +78,7 @@ std::string metadata(const Site& site) {
   std::string out = "{\"name\":";
   append_json_string(names.name, &out);
   out.append(",\"versions\":[");
-  if (!names.version.empty()) append_json_string(names.version, &out);
+  append_json_string(names.version, &out);
   out.append("],\"platform\":\"sidecall\"");
   append_specs("inputs", site.service.inputs, site.service.num_inputs, &out);
   append_specs("outputs", site.service.outputs, site.service.num_outputs, &out);
@@ -98,16 +98,6 @@ Response json_response(std::string body) {
   return text_response(200, "application/json", std::move(body));
 }
 
-// The end of the time that the client gives a run.
-Clock::time_point deadline_of(const Request& request) {
-  const std::string& text = request.header("sidecall-timeout-ms");
-  int64_t ms = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), ms);
-  const bool is_given = read.ec == std::errc() && read.ptr == text.data() + text.size() && ms >= 0;
-  const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(kLongestRun);
-  return request.begun + (is_given ? std::min(std::chrono::milliseconds(ms), longest) : longest);
-}
-
 // A page of another site can only send certain types of content without asking the server first.
 bool has_safe_type(const Request& request, Route route) {
   const std::string& type = request.header("content-type");
@@ -115,6 +105,23 @@ bool has_safe_type(const Request& request, Route route) {
   // Clients of Triton send no type.
   return route == Route::kInfer &&
          (is_media_type(type, "application/octet-stream") || is_media_type(type, ""));
+}
+
+// Whether the body of a request is encoded, for example compressed.
+bool is_encoded(const Request& request) {
+  return std::any_of(request.headers.begin(), request.headers.end(), [](const auto& header) {
+    constexpr const char* kPlain = "identity";
+    return header.first == "content-encoding" && !header.second.empty() &&
+           ::strcasecmp(header.second.c_str(), kPlain) != 0;
+  });
+}
+
+Response no_encoding() {
+  Response response = refusal(415,
+                              "header Content-Encoding: this server takes no compressed bodies; "
+                              "send the body as it is, without the header");
+  response.headers.emplace_back("accept-encoding", "identity");
+  return response;
 }
 
 }  // namespace
@@ -175,7 +182,8 @@ Response Router::answer_http(const Request& request, Route route) {
   const bool is_read = request.method == "GET" || request.method == "HEAD";
   if (is_run || !is_read) {
     Response response = refusal(
-        405, is_run ? "expected POST, got another method" : "expected GET, got another method");
+        405, is_run ? "expected the method POST: send the record in the body of a POST request"
+                    : "expected the method GET or HEAD: this path takes no data");
     response.headers.emplace_back("allow", is_run ? "POST" : "GET, HEAD");
     return response;
   }
@@ -198,8 +206,8 @@ Response Router::answer_http(const Request& request, Route route) {
   if (path == "/v2")
     return json_response(
         "{\"name\":\"sidecall\",\"version\":\"" SIDECALL_NET_VERSION
-        "\",\"extensions\":[\"binary_tensor_data\",\"sidecall.contract/1\",\"sidecall.predict/1\","
-        "\"sidecall.timeout/1\"]}");
+        "\",\"extensions\":[\"binary_tensor_data\",\"sidecall.contract/1\",\"sidecall.null/1\","
+        "\"sidecall.predict/1\",\"sidecall.timeout/1\"]}");
   if (path == "/v2/models") {
     std::string models = "{\"models\":[";
     append_json_string(site_.name, &models);
@@ -215,14 +223,21 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
       parts.model == names.name && (parts.version.empty() || parts.version == names.version);
   if (!is_model) return finish(request, route, refusal(404, site_.unknown_model()), responder);
   if (!has_safe_type(request, route))
-    return finish(request, route,
-                  refusal(415, "expected content of the type application/json, got another type"),
-                  responder);
+    return finish(
+        request, route,
+        refusal(415,
+                "expected the content type application/json: set the header Content-Type to it"),
+        responder);
+  if (is_encoded(request)) return finish(request, route, no_encoding(), responder);
+  Runs::Order order;
+  try {
+    order.deadline = http_deadline(request, site_.options.timeout_ns);
+  } catch (const Error& error) {
+    return finish(request, route, http_error({error.status(), error.what(), ""}), responder);
+  }
   auto shared = std::make_shared<Request>(std::move(request));
   auto plan = std::make_shared<InferPlan>();
   const sidecall_net_service& service = site_.service;
-  Runs::Order order;
-  order.deadline = deadline_of(*shared);
   order.request_bytes = shared->body.size();
   order.memory = make_memory();
   order.give = [shared, plan, route, memory = order.memory, &service](auto* call) {
@@ -234,12 +249,12 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
       check_call(service, call, service.set_records(call, body.data(), body.size(), &error), error);
       return;
     }
-    *plan = read_http_infer(*shared, service);
+    *plan = read_http_infer(*shared, service, call);
     give_tensors(service, call, *plan);
   };
   // A response is counted when it is made.
   const auto recorded = [this, shared, route](Response response) {
-    record(*shared, route, response.status);
+    record(*shared, route, response);
     return response;
   };
   order.answer = [this, plan, route, recorded, &service](sidecall_service_call* call) {

@@ -4,6 +4,7 @@
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/utf8.h"
 #include "net/common/error.h"
@@ -25,6 +26,20 @@ size_t output_index(const sidecall_net_service& service, const std::string& name
     if (name == service.outputs[i].name) return i;
   }
   throw Error(SIDECALL_UNKNOWN_NAME, "output: expected a name of the model, got another name");
+}
+
+void refuse_parameter(std::string_view name, const std::string& what) {
+  // Parameters of Triton.
+  static constexpr std::pair<const char*, const char*> kFeatures[] = {
+      {"shared_memory_region", "shared memory"},    {"shared_memory_offset", "shared memory"},
+      {"shared_memory_byte_size", "shared memory"}, {"classification", "classification"},
+      {"sequence_id", "sequences of requests"},     {"sequence_start", "sequences of requests"},
+      {"sequence_end", "sequences of requests"}};
+  for (const auto& [parameter, feature] : kFeatures) {
+    if (name == parameter)
+      throw Error(SIDECALL_UNSUPPORTED, what + ": this server does not have " + feature +
+                                            "; leave out the parameter '" + parameter + "'");
+  }
 }
 
 void require_name(const std::string& name) {

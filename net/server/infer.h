@@ -29,7 +29,9 @@ struct ModelNames {
 
 // These throw PROTOCOL for a message that breaks the protocol, UNKNOWN_NAME for an output that the
 // model does not have, and UNSUPPORTED.
-InferPlan read_http_infer(const Request& request, const sidecall_net_service& service);
+// `call` tells which elements of a tensor may be missing; its errors are thrown.
+InferPlan read_http_infer(const Request& request, const sidecall_net_service& service,
+                          sidecall_service_call* call);
 InferPlan read_grpc_infer(std::string_view message, const sidecall_net_service& service);
 
 // Throw UNSUPPORTED for numbers that JSON cannot hold, and for answers of more than `most` bytes.
@@ -42,6 +44,9 @@ std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors&
 void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
                   const InferPlan& plan);
 
+// Throws UNSUPPORTED if a parameter asks for a feature that this server does not have. `what` names
+// the part of the request that has the parameter: "request", "input 'x'".
+void refuse_parameter(std::string_view name, const std::string& what);
 // The index of the output with this name. Throws UNKNOWN_NAME.
 size_t output_index(const sidecall_net_service& service, const std::string& name);
 // Throws PROTOCOL unless this can be the name of an input.

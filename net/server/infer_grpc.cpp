@@ -18,6 +18,24 @@ namespace {
 using protozero::pbf_reader;
 using protozero::pbf_writer;
 
+void refuse_parameters(std::string_view entry, const std::string& what) {
+  read_entry(entry, [&](std::string_view key, std::string_view) { refuse_parameter(key, what); });
+}
+
+// The name of an InferRequestedOutputTensor.
+std::string read_requested_output(std::string_view message) {
+  std::string name;
+  std::vector<std::string_view> parameters;
+  pbf_reader reader = reader_of(message);
+  while (reader.next()) {
+    if (reader.tag() == grpc::kTensorName) name = read_text(&reader);
+    else if (reader.tag() == grpc::kOutputParameters) parameters.push_back(read_bytes(&reader));
+    else reader.skip();
+  }
+  for (const std::string_view each : parameters) refuse_parameters(each, "outputs");
+  return name;
+}
+
 InferPlan read(std::string_view message, const sidecall_net_service& service) {
   InferPlan plan;
   std::vector<TensorFields> fields;
@@ -34,6 +52,9 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
       case grpc::kRunId:
         plan.id = read_text(&reader);
         break;
+      case grpc::kRequestParameters:
+        refuse_parameters(read_bytes(&reader), "request");
+        break;
       case grpc::kRequestInputs:
         if (fields.size() == kMaxTensors) broken("at most 4096 inputs", "more");
         fields.push_back(read_tensor_fields(read_bytes(&reader)));
@@ -41,7 +62,7 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
       case grpc::kRequestOutputs:
         if (plan.outputs.size() == kMaxTensors) broken("at most 4096 outputs", "more");
         plan.outputs.push_back(
-            {output_index(service, read_tensor_fields(read_bytes(&reader)).name), true});
+            {output_index(service, read_requested_output(read_bytes(&reader))), true});
         break;
       case grpc::kRawInputs:
         if (raw.size() == kMaxTensors) broken("at most 4096 inputs", "more");
@@ -59,6 +80,7 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
     tensor.name = std::move(fields[i].name);
     require_name(tensor.name);
     const std::string what = "input '" + tensor.name + "'";
+    for (const std::string_view each : fields[i].parameters) refuse_parameters(each, what);
     tensor.dtype = read_datatype(fields[i].datatype, what);
     tensor.dims = std::move(fields[i].dims);
     if (raw.empty()) set_contents(fields[i].contents, what, &tensor);
@@ -99,7 +121,7 @@ std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors&
   message.reserve(most_bytes(plan, outputs, names, tensor_bytes));
   pbf_writer writer(message);
   writer.add_string(grpc::kModelName, names.name);
-  if (!names.version.empty()) writer.add_string(grpc::kModelVersion, names.version);
+  writer.add_string(grpc::kModelVersion, names.version);
   if (!plan.id.empty()) writer.add_string(grpc::kRunId, plan.id);
   if (!names.id.empty()) {
     pbf_writer entry(writer, grpc::kResponseParameters);

@@ -9,6 +9,7 @@
 #include "net/common/json_tensor.h"
 #include "net/common/keys.h"
 #include "net/common/tensor_data.h"
+#include "runs.h"
 
 namespace sidecall::net {
 namespace {
@@ -20,26 +21,33 @@ const json::Value* parameter(const json::Value& object, const char* name) {
   return parameters == nullptr ? nullptr : find(*parameters, name);
 }
 
-bool is_true(const json::Value* value) { return value != nullptr && value->IsTrue(); }
+// The value of a parameter that is true or false, or `otherwise` if it is absent.
+bool flag_parameter(const json::Value& object, const char* name, bool otherwise) {
+  const json::Value* const value = parameter(object, name);
+  if (value == nullptr || value->IsNull()) return otherwise;
+  if (!value->IsBool())
+    broken(std::string("true or false as the parameter '") + name + "'", "another value");
+  return value->IsTrue();
+}
 
-// What Triton has and this server has not.
-void refuse_extensions(const json::Value& tensor, const std::string& what) {
-  for (const char* const name : {"shared_memory_region", "classification"}) {
-    if (parameter(tensor, name) != nullptr)
-      throw Error(SIDECALL_UNSUPPORTED, what + ": expected no parameter '" + name +
-                                            "', got one: see GET /v2 for the "
-                                            "extensions of this server");
-  }
+void refuse_extensions(const json::Value& object, const std::string& what) {
+  const json::Value* const parameters = find(object, "parameters");
+  if (parameters == nullptr || parameters->IsNull()) return;
+  if (!parameters->IsObject()) broken("an object 'parameters' of " + what, "another value");
+  for (const auto& member : parameters->GetObject())
+    refuse_parameter({member.name.GetString(), member.name.GetStringLength()}, what);
 }
 
 const json::Value* list_of(const json::Value& document, const char* key) {
   const json::Value* const list = find(document, key);
+  if (list != nullptr && list->IsNull()) return nullptr;
   if (list != nullptr && (!list->IsArray() || list->Size() > kMaxTensors))
     broken(std::string("a list '") + key + "' of at most 4096 tensors", "another value");
   return list;
 }
 
-InferPlan read(const Request& request, const sidecall_net_service& service) {
+InferPlan read(const Request& request, const sidecall_net_service& service,
+               const DataRules& rules) {
   const std::string_view body = request.body;
   const size_t json_length = json_length_of(request.header(kJsonLengthField), body.size());
   json::Document document;
@@ -47,6 +55,7 @@ InferPlan read(const Request& request, const sidecall_net_service& service) {
   std::string_view binary = body.substr(json_length);
   InferPlan plan;
   plan.id = text_at(document, "id");
+  refuse_extensions(document, "request");
   const json::Value* const inputs = list_of(document, "inputs");
   if (inputs == nullptr) broken("a list 'inputs'", "none");
   for (const json::Value& each : inputs->GetArray()) {
@@ -55,17 +64,16 @@ InferPlan read(const Request& request, const sidecall_net_service& service) {
     require_name(tensor.name);
     const std::string what = "input '" + tensor.name + "'";
     refuse_extensions(each, what);
-    read_json_tensor(each, what, &binary, &tensor);
+    read_json_tensor(each, what, &binary, rules, &tensor);
   }
   if (!binary.empty()) broken("the bytes of all inputs after the JSON", "more");
-  const bool is_binary = is_true(parameter(document, "binary_data_output"));
+  const bool is_binary = flag_parameter(document, "binary_data_output", false);
   const json::Value* const outputs = list_of(document, "outputs");
   if (outputs != nullptr && outputs->Size() > 0) {
     for (const json::Value& each : outputs->GetArray()) {
       refuse_extensions(each, "outputs");
-      const json::Value* const own = parameter(each, "binary_data");
       plan.outputs.push_back({output_index(service, text_at(each, "name")),
-                              own == nullptr ? is_binary : is_true(own)});
+                              flag_parameter(each, "binary_data", is_binary)});
     }
   } else {
     for (size_t i = 0; i < service.num_outputs; ++i) plan.outputs.push_back({i, is_binary});
@@ -76,8 +84,19 @@ InferPlan read(const Request& request, const sidecall_net_service& service) {
 
 }  // namespace
 
-InferPlan read_http_infer(const Request& request, const sidecall_net_service& service) {
-  return reading("request", [&] { return read(request, service); });
+InferPlan read_http_infer(const Request& request, const sidecall_net_service& service,
+                          sidecall_service_call* call) {
+  const auto on_null = [&](const ReceivedTensor& tensor, int64_t element) {
+    int64_t number = 0;
+    const bool is_float =
+        tensor.dtype == SIDECALL_DTYPE_FLOAT32 || tensor.dtype == SIDECALL_DTYPE_FLOAT64;
+    if (is_float) return number;  // the service refuses NaN where it must not be
+    sidecall_net_error error{};
+    check_call(service, call,
+               service.missing_at(call, tensor.name.c_str(), element, &number, &error), error);
+    return number;
+  };
+  return reading("request", [&] { return read(request, service, {on_null, false}); });
 }
 
 Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
@@ -87,10 +106,8 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
   std::string& out = response.body;
   out = "{\"model_name\":";
   append_json_string(names.name, &out);
-  if (!names.version.empty()) {
-    out.append(",\"model_version\":");
-    append_json_string(names.version, &out);
-  }
+  out.append(",\"model_version\":");
+  append_json_string(names.version, &out);
   if (!plan.id.empty()) {
     out.append(",\"id\":");
     append_json_string(plan.id, &out);
@@ -114,7 +131,7 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
     }
     out.append("\"data\":");
     const char* expected = nullptr;
-    if (!append_json_data(tensor, &out, &expected))
+    if (!append_json_data(tensor, true, &out, &expected))
       throw Error(SIDECALL_UNSUPPORTED, std::string("output '") + tensor.name + "': expected " +
                                             expected + ", got others: request it in binary");
     out.push_back('}');

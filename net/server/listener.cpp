@@ -87,9 +87,17 @@ void Listener::listen_tcp(const ServerAddress& address) {
 int Listener::listen_at(const addrinfo& info) {
   Descriptor socket(::socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (socket.get() < 0) return errno;
-  const int one = 1;
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // connections inherit it
+  const auto set = [&](int level, int option, int value) {
+    ::setsockopt(socket.get(), level, option, &value, sizeof value);
+  };
+  set(SOL_SOCKET, SO_REUSEADDR, 1);
+  // Connections inherit these. A client may wait for days for a change of the health; if its host
+  // is gone, its connection ends within 11 minutes.
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 600);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
   sockaddr_storage at{};
   std::memcpy(&at, info.ai_addr, info.ai_addrlen);
   const bool is_ipv6 = info.ai_family == AF_INET6;

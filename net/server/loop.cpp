@@ -6,15 +6,18 @@
 #include <sidecall/sidecall.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <exception>
 #include <utility>
 
+#include "base/json_text.h"
 #include "net/common/error.h"
 
 namespace sidecall::net {
@@ -22,6 +25,19 @@ namespace {
 
 constexpr int kTickMs = 1000;
 constexpr int kDrainTickMs = 20;
+constexpr int kPauseMs = 50;
+// After this time with enough descriptors, the next lack of them is logged again.
+constexpr auto kCalm = std::chrono::seconds(10);
+
+// Connections do not use descriptors from this one on, which are reserved for runs and the rest of
+// the process. The system gives the lowest free number, so if it gives this one, all below are in
+// use.
+int first_reserved_descriptor() {
+  constexpr rlim_t kMostReserved = 64;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
+  return static_cast<int>(limit.rlim_cur - std::min(kMostReserved, limit.rlim_cur / 4));
+}
 
 // Who counts as one client: an IP address, or for IPv6 the network /64 of the address, of which one
 // host may use any address. "" for a Unix socket.
@@ -69,9 +85,12 @@ Loop::Loop(Site* site, Shared* shared, const std::vector<int>& listeners)
     : site_(*site),
       shared_(*shared),
       router_(site, &poller_),
-      tls_(site->address.is_secure ? make_tls_context(site->address) : nullptr),
+      handshakes_(site->tls == nullptr
+                      ? nullptr
+                      : std::make_unique<Handshakes>(&poller_, &site->handshakers)),
       wake_(std::make_unique<Wake>()),
-      checked_(Clock::now()) {
+      checked_(Clock::now()),
+      first_reserved_(first_reserved_descriptor()) {
   poller_.add(wake_->fd, EPOLLIN, wake_.get());
   for (const int listener : listeners) {
     accepts_.push_back(std::make_unique<Accept>(this, listener));
@@ -86,7 +105,8 @@ void Loop::wake() noexcept { eventfd_write(wake_->fd, 1); }
 void Loop::run() noexcept {
   while (!shared_.should_stop.load(std::memory_order_acquire)) {
     try {
-      poller_.poll(is_draining_ ? kDrainTickMs : clients_.empty() ? -1 : kTickMs);
+      poller_.poll(timeout_ms());
+      if (is_paused_) resume_accepting();
       if (!is_draining_ && site_.is_draining.load(std::memory_order_acquire)) begin_drain();
       check_time();
       reap();
@@ -97,6 +117,7 @@ void Loop::run() noexcept {
   for (const Client& client : clients_) {
     if (!client.address.empty()) leave(client.address);
   }
+  if (handshakes_ != nullptr) handshakes_->stop();
   clients_.clear();
 }
 
@@ -121,9 +142,22 @@ void Loop::accept_all(int listener) {
     const int fd = ::accept4(listener, reinterpret_cast<sockaddr*>(&from), &length,
                              SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-      // Without a free descriptor the connection stays in the queue, and the event comes again.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) ::usleep(1000);
+      const bool is_scarce =
+          errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+      if (!is_scarce) return;
+      // The connection stays in the queue, and the event comes again: after this turn, in which the
+      // descriptor of an idle connection is freed, or after a pause.
+      note_exhausted();
+      if (!make_room()) pause_accepting();
       return;
+    }
+    if (fd >= first_reserved_) {
+      note_exhausted();
+      if (!make_room()) {
+        ::close(fd);
+        site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
+        continue;
+      }
     }
     try {
       add_client(fd, client_of(from));
@@ -145,9 +179,9 @@ void Loop::add_client(int fd, const std::string& address) {
   try {
     Client client;
     client.address = address;
-    auto stream = tls_ == nullptr ? make_plain_stream(fd) : tls_->make_stream(fd);
+    auto stream = site_.tls == nullptr ? make_plain_stream(fd) : site_.tls->make_stream(fd);
     client.connection = std::make_unique<Connection>(std::move(owner), std::move(stream), &poller_,
-                                                     &router_, &site_);
+                                                     handshakes_.get(), &router_, &site_);
     client.connection->start();
     clients_.push_back(std::move(client));
   } catch (...) {
@@ -155,6 +189,71 @@ void Loop::add_client(int fd, const std::string& address) {
     throw;
   }
   site_.metrics.accepted.fetch_add(1, std::memory_order_relaxed);
+}
+
+Connection* Loop::oldest_idle() const {
+  Connection* oldest = nullptr;
+  for (const Client& client : clients_) {
+    Connection* const each = client.connection.get();
+    if (each->is_idle() && (oldest == nullptr || each->idle_since() < oldest->idle_since()))
+      oldest = each;
+  }
+  return oldest;
+}
+
+// Closes the connection that has been idle for longest; reap() frees its descriptor. Returns false
+// if no connection is idle.
+bool Loop::make_room() {
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    Connection* const oldest = oldest_idle();
+    if (oldest == nullptr) return false;
+    if (oldest->has_input()) continue;  // a request that was not read yet
+    oldest->close();
+    return true;
+  }
+  return false;
+}
+
+// Logs that few descriptors are left, once until kCalm has passed.
+void Loop::note_exhausted() {
+  {
+    const std::lock_guard lock(shared_.mutex);
+    const Clock::time_point now = Clock::now();
+    const bool is_known =
+        shared_.exhausted != Clock::time_point() && now - shared_.exhausted < kCalm;
+    shared_.exhausted = now;
+    if (is_known) return;
+  }
+  constexpr int32_t kWarning = 2;
+  std::string facts = "\"at\":";
+  append_json_string(site_.label, &facts);
+  facts.append(",\"connections\":");
+  facts.append(std::to_string(site_.metrics.connections.load(std::memory_order_relaxed)));
+  facts.append(
+      ",\"message\":\"few descriptors are left, so idle connections are closed for new ones: raise "
+      "ulimit -n\"");
+  site_.service.log(site_.service.context, kWarning, "server.exhausted", facts.c_str());
+}
+
+// Stops watching the listeners: they stay readable, so the loop would never sleep.
+void Loop::pause_accepting() noexcept {
+  for (const auto& accept : accepts_) poller_.remove(accept->fd);
+  is_paused_ = true;
+}
+
+// Throws OUT_OF_MEMORY; then the next turn tries again.
+void Loop::resume_accepting() {
+  for (const auto& accept : accepts_) {
+    poller_.remove(accept->fd);
+    poller_.add(accept->fd, EPOLLIN | EPOLLEXCLUSIVE, accept.get());
+  }
+  is_paused_ = false;
+}
+
+int Loop::timeout_ms() const {
+  if (is_draining_) return kDrainTickMs;
+  if (is_paused_) return kPauseMs;
+  return clients_.empty() ? -1 : kTickMs;
 }
 
 void Loop::begin_drain() {
@@ -166,6 +265,7 @@ void Loop::begin_drain() {
     ::shutdown(accept->fd, SHUT_RDWR);
   }
   is_draining_ = true;
+  is_paused_ = false;  // nothing is accepted any more
 }
 
 void Loop::check_time() {

@@ -14,6 +14,7 @@
 #include "byte_stream.h"
 #include "connection.h"
 #include "descriptor.h"
+#include "handshakes.h"
 #include "poller.h"
 #include "router.h"
 
@@ -50,11 +51,12 @@ struct Shared {
   std::condition_variable changed;
   int num_draining = 0;                          // threads that still have connections
   std::unordered_map<std::string, int> clients;  // connections, by what client_of() returns
+  Clock::time_point exhausted;                   // when descriptors were last scarce
 };
 
 class Loop {
  public:
-  // Throws OUT_OF_MEMORY and the errors of make_tls_context().
+  // Throws OUT_OF_MEMORY.
   Loop(Site* site, Shared* shared, const std::vector<int>& listeners);
   ~Loop();
   Loop(const Loop&) = delete;
@@ -73,6 +75,12 @@ class Loop {
 
   void accept_all(int listener);
   void add_client(int fd, const std::string& address);
+  Connection* oldest_idle() const;
+  bool make_room();
+  void note_exhausted();
+  void pause_accepting() noexcept;
+  void resume_accepting();
+  int timeout_ms() const;
   bool admit(const std::string& address);
   void leave(const std::string& address);
   void begin_drain();
@@ -83,13 +91,15 @@ class Loop {
   Shared& shared_;
   Poller poller_;
   Router router_;
-  std::unique_ptr<TlsContext> tls_;
+  std::unique_ptr<Handshakes> handshakes_;        // nullptr without TLS
   std::vector<std::unique_ptr<Accept>> accepts_;  // one for each listener
   std::unique_ptr<Wake> wake_;
   std::vector<Client> clients_;
   bool is_draining_ = false;
+  bool is_paused_ = false;    // no descriptor is left for a further connection
   bool is_reported_ = false;  // that the drain is done
   Clock::time_point checked_;
+  const int first_reserved_;  // a descriptor; see loop.cpp
 };
 
 }  // namespace sidecall::net

@@ -18,6 +18,7 @@ struct Request {
   std::string host;    // of the header Host, or of :authority
   Fields headers;
   std::string body;
+  bool is_http_1_0 = false;
   Clock::time_point begun;  // when its last byte had arrived
 
   // The value of a header; "" if it is absent. The first one counts.
@@ -32,7 +33,8 @@ struct Request {
 
 struct Response {
   int status = 200;
-  Fields headers;  // without Content-Length
+  int grpc_status = 0;  // of an answer over gRPC
+  Fields headers;       // without Content-Length
   Fields trailers;
   std::string body;
   bool must_close = false;  // the connection ends with this response

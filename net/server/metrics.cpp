@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "byte_stream.h"
+#include "tokens.h"
+
 namespace sidecall::net {
 namespace {
 
@@ -104,6 +107,33 @@ std::string Metrics::write_prometheus(const std::vector<Labelled>& servers) {
       "Runs that were cancelled because their client went away or gave them up.",
       &Metrics::abandoned);
   all("sidecall_held_bytes", "gauge", "Memory of requests and responses.", &Metrics::memory);
+  head("sidecall_tokens", "gauge", "Tokens that clients may use.");
+  for (const Labelled& server : servers)
+    if (server.tokens != nullptr) line("sidecall_tokens", server.labels, server.tokens->count());
+  const char* const expires = "sidecall_certificate_expires_timestamp_seconds";
+  head(expires, "gauge", "When the certificate expires, in seconds since 1970.");
+  for (const Labelled& server : servers)
+    if (server.tls != nullptr)
+      line(expires, server.labels, static_cast<uint64_t>(server.tls->expires()));
+  const auto each_file = [&](const char* name, const auto& value_of) {
+    for (const Labelled& server : servers) {
+      if (server.tokens != nullptr)
+        line(name, server.labels + ",file=\"tokens\"", value_of(*server.tokens));
+      if (server.tls != nullptr)
+        line(name, server.labels + ",file=\"certificate\"", value_of(*server.tls));
+    }
+  };
+  head("sidecall_file_usable", "gauge", "1 if the file can be used as it is now, otherwise 0.");
+  each_file("sidecall_file_usable",
+            [](const Renewed& file) { return uint64_t{file.failure().empty() ? 1U : 0U}; });
+  head("sidecall_file_failures_total", "counter", "How often the file became unusable.");
+  each_file("sidecall_file_failures_total",
+            [](const Renewed& file) { return file.num_failures(); });
+  const char* const hung = "sidecall_workers_hung_total";
+  head(hung, "counter", "Workers that were ended because they hung.");
+  for (const Labelled& server : servers) {
+    if (server.num_hung >= 0) line(hung, server.labels, static_cast<uint64_t>(server.num_hung));
+  }
   return out;
 }
 

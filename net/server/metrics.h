@@ -10,6 +10,9 @@
 
 namespace sidecall::net {
 
+class TlsContext;
+class Tokens;
+
 enum class Route { kInfer, kPredict, kMetadata, kHealth, kMetrics, kOther };
 inline constexpr size_t kNumRoutes = 6;
 const char* route_name(Route route) noexcept;
@@ -24,13 +27,19 @@ class Metrics {
   std::atomic<uint64_t> refused{0};     // connections beyond a limit
   std::atomic<uint64_t> broken{0};      // connections that broke the protocol or a limit of time
   std::atomic<int64_t> runs{0};         // under way now
-  std::atomic<uint64_t> abandoned{0};   // runs whose client went away or gave them up
-  std::atomic<uint64_t> memory{0};      // bytes of requests and responses that are held
+  // When a run last ended; or, if runs were queued since then, when the first of them was queued.
+  // In nanoseconds of the clock of message.h. Only for runs that this process executes.
+  std::atomic<int64_t> progressed_ns{0};
+  std::atomic<uint64_t> abandoned{0};  // runs whose client went away or gave them up
+  std::atomic<uint64_t> memory{0};     // bytes of requests and responses that are held
 
   // In the text format of Prometheus, of several servers. Labels: `protocol="http"`.
   struct Labelled {
     std::string labels;
     const Metrics* metrics;
+    const Tokens* tokens;   // or nullptr
+    const TlsContext* tls;  // or nullptr
+    int64_t num_hung;       // workers that were ended because they hung; -1 without workers
   };
   static std::string write_prometheus(const std::vector<Labelled>& servers);
   // As members of a JSON object.

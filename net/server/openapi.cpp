@@ -32,7 +32,10 @@ constexpr const char* kSchemas = R"("components": {
         "name": {"type": "string"},
         "datatype": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer"}},
-        "data": {},
+        "data": {
+          "description":
+            "one flat list, or lists nested as the shape; null is a missing value"
+        },
         "parameters": {"type": "object"}
       }
     },
@@ -171,7 +174,7 @@ std::string openapi(const Site& site) {
   std::string out = R"({"openapi":"3.1.0","info":{"title":)";
   append_json_string(names.name, &out);
   out += R"(,"version":)";
-  append_json_string(names.version.empty() ? "0" : names.version, &out);
+  append_json_string(names.version, &out);
   out += R"(},"paths":{)";
   const auto get = [&](const std::string& path, const char* id, const char* summary,
                        const char* schema) {

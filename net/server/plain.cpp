@@ -11,7 +11,6 @@ namespace {
 class Plain final : public ByteStream {
  public:
   explicit Plain(int fd) : fd_(fd) {}
-  Result handshake() override { return Result::kDone; }
   Result read(char* to, size_t most, size_t* got) override {
     return result(::recv(fd_, to, most, MSG_DONTWAIT), got);
   }

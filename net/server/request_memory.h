@@ -1,6 +1,5 @@
-// How much memory it takes to read a request for a run, beside its body. A server refuses what it
-// cannot hold. The bounds are estimates from above: a number of one digit in JSON becomes a
-// value of 16 bytes in a document, and then an element of a tensor.
+// How much memory it takes to read a request for a run, beside its body. base/json_memory.h says
+// how it is estimated.
 #pragma once
 
 #include <cstdint>

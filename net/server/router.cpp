@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "base/spin_policy.h"
+#include "host_field.h"
 #include "net/common/error.h"
 #include "net/common/status.h"
 
@@ -22,6 +24,24 @@ std::mutex g_mutex;  // guards the list
 // until the process ends.
 std::vector<const Site*>& g_sites = *new std::vector<const Site*>();
 
+constexpr size_t kMaxWorkers = 4;
+// Calls are more important than handshakes. A third of the usual share of a CPU still lets
+// handshakes end in time on a busy machine. Only machines with many CPUs get a second thread.
+constexpr int kHandshakeNiceness = 5;
+constexpr int kCpusForTwoHandshakers = 8;
+
+size_t num_handshakers() { return usable_cpus() >= kCpusForTwoHandshakers ? 2 : 1; }
+
+// Reads the files that an option of the address names.
+template <typename Read>
+auto read_files(Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(error.status(), std::string("at: ") + error.what());
+  }
+}
+
 std::string model_name(const ServerAddress& address, const sidecall_net_service& service) {
   if (!address.name.empty()) return address.name;
   return service.name != nullptr && *service.name != '\0' ? service.name : "model";
@@ -34,7 +54,13 @@ Site::Site(ServerAddress given, const sidecall_net_service& served,
     : address(std::move(given)),
       service(served),
       options(limits),
-      access(address),
+      workers(kMaxWorkers),
+      handshakers(num_handshakers(), kHandshakeNiceness),
+      tokens(read_files([&] {
+        return address.tokens.empty() ? nullptr : std::make_unique<Tokens>(address.tokens);
+      })),
+      tls(read_files([&] { return address.is_secure ? make_tls_context(address) : nullptr; })),
+      access(address, tokens.get()),
       name(model_name(address, service)),
       label(address.label) {
   const std::lock_guard lock(g_mutex);
@@ -51,13 +77,19 @@ void Site::set_label(std::string text) {
   label = std::move(text);
 }
 
+// A model that was exported without a version has version 1, which many clients ask for by default.
 ModelNames Site::names() const {
-  return {name, service.version == nullptr ? "" : service.version,
-          service.model_id(service.context)};
+  const bool has_version = service.version != nullptr && *service.version != '\0';
+  return {name, has_version ? service.version : "1", service.model_id(service.context)};
 }
 
 std::string Site::unknown_model() const {
   return "expected the model '" + name + "' of this server, got another name or version";
+}
+
+int outcome_of(const Response& response) {
+  return response.grpc_status == kGrpcOk ? response.status
+                                         : http_status_of_grpc(response.grpc_status);
 }
 
 void require_memory(HeldMemory* memory, uint64_t bytes) {
@@ -69,7 +101,15 @@ void require_memory(HeldMemory* memory, uint64_t bytes) {
 }
 
 bool Site::is_ready() const {
-  return !is_draining.load(std::memory_order_relaxed) && service.is_ready(service.context) != 0;
+  return !is_draining.load(std::memory_order_relaxed) && service.is_ready(service.context) != 0 &&
+         !is_stalled();
+}
+
+bool Site::is_stalled() const {
+  if (service.is_local == 0) return false;  // then is_ready() of the service knows
+  const int64_t since = metrics.progressed_ns.load(std::memory_order_relaxed);
+  return metrics.runs.load(std::memory_order_relaxed) > service.num_threads &&
+         Clock::now().time_since_epoch().count() - since >= options.unready_after_ns;
 }
 
 std::string all_metrics() {
@@ -78,7 +118,8 @@ std::string all_metrics() {
   for (const Site* const site : g_sites) {
     std::string labels = "at=";
     append_json_string(site->label, &labels);
-    servers.push_back({labels, &site->metrics});
+    servers.push_back({labels, &site->metrics, site->tokens.get(), site->tls.get(),
+                       site->service.num_hung(site->service.context)});
   }
   return Metrics::write_prometheus(servers);
 }
@@ -89,28 +130,38 @@ Router::Router(Site* site, Poller* poller)
             &site->metrics, &site->workers) {}
 
 std::optional<Response> Router::refuse(const Request& request) {
+  std::optional<Response> refused = check_access(request);
+  if (!refused && is_grpc()) refused = refuse_grpc(request);
+  if (refused) {
+    const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
+    record(request, route, *refused);
+  }
+  return refused;
+}
+
+std::optional<Response> Router::check_access(const Request& request) {
+  // A socket has no name, so its clients may leave the host empty.
+  const bool may_be_empty = !site_.address.socket.empty() || request.is_http_1_0;
+  if (!is_grpc() && !is_host_field(request.host) && !(request.host.empty() && may_be_empty))
+    return refusal(400, "header Host: expected HOST or HOST:PORT, got other text");
   const bool is_open = is_grpc() ? is_open_grpc(request.target) : is_open_http(request.target);
-  std::optional<Response> refused;
   switch (site_.access.check(request, is_open)) {
     case Access::kAllowed:
+      break;
+    case Access::kNoToken: {
+      if (is_grpc()) return grpc_error(kGrpcUnauthenticated, "expected a token of this server");
+      Response refused = refusal(401, "expected a token of this server, got none or another");
+      refused.headers.emplace_back("www-authenticate", "Bearer");
       return refused;
-    case Access::kNoToken:
-      refused = is_grpc() ? grpc_error(kGrpcUnauthenticated, "expected a token of this server")
-                          : refusal(401, "expected a token of this server, got none or another");
-      if (!is_grpc()) refused->headers.emplace_back("www-authenticate", "Bearer");
-      break;
+    }
     case Access::kOtherSite:
-      refused = refusal(403, "expected no request from a page of another site, got one");
-      break;
+      return refusal(403, "expected no request from a page of another site, got one");
     case Access::kUnknownHost:
-      refused = refusal(421,
-                        "expected a name of this server as the host, got another one: see the "
-                        "option host (--allow-host)");
-      break;
+      return refusal(421,
+                     "expected a name of this server as the host, got another one: see the "
+                     "option host (--allow-host)");
   }
-  const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
-  record(request, route, refused->status);
-  return refused;
+  return std::nullopt;
 }
 
 uint64_t Router::max_body_bytes(const Request& request) const {
@@ -134,11 +185,12 @@ void Router::handle(Request&& request, Responder* responder) {
 }
 
 void Router::finish(const Request& request, Route route, Response response, Responder* responder) {
-  record(request, route, response.status);
+  record(request, route, response);
   responder->respond(std::move(response));
 }
 
-void Router::record(const Request& request, Route route, int status) {
+void Router::record(const Request& request, Route route, const Response& response) {
+  const int status = outcome_of(response);
   // A request that is refused before its end has no time.
   const bool has_arrived = request.begun != Clock::time_point();
   const auto took = has_arrived ? Clock::now() - request.begun : Clock::duration::zero();

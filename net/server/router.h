@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "access.h"
+#include "byte_stream.h"
 #include "held_memory.h"
 #include "infer.h"
 #include "message.h"
+#include "message_stream.h"
 #include "metrics.h"
 #include "net/api/serving.h"
 #include "runs.h"
+#include "tokens.h"
 #include "workers.h"
 
 namespace sidecall::net {
@@ -27,7 +30,10 @@ struct Site {
   sidecall_net_server_options options;
   Metrics metrics;
   Workers workers;
-  AccessCheck access;
+  Workers handshakers;
+  const std::unique_ptr<Tokens> tokens;   // nullptr if clients need none
+  const std::unique_ptr<TlsContext> tls;  // nullptr without TLS
+  const AccessCheck access;
   std::string name;   // of the model in paths
   std::string label;  // the address with the port that the system has chosen
   std::atomic<bool> is_draining{false};
@@ -40,6 +46,7 @@ struct Site {
   ModelNames names() const;
   std::string unknown_model() const;  // the text of the refusal of another name or version
   bool is_ready() const;
+  bool is_stalled() const;  // runs that this process executes wait, and none has ended for long
   bool is_repeatable() const { return address.is_repeatable || service.is_repeatable != 0; }
   void set_label(std::string text);  // another server may write metrics meanwhile
 };
@@ -52,6 +59,10 @@ class Router {
   std::optional<Response> refuse(const Request& request);
   // How many bytes the body of a request may have. Only runs need more than a few.
   uint64_t max_body_bytes(const Request& request) const;
+  // Whether the request is for a method of gRPC with a stream of messages. Then the session opens
+  // the stream and answers the request itself.
+  bool has_messages(const Request& request) const;
+  std::unique_ptr<MessageStream> open_messages(const Request& request);
   // Responds exactly once, possibly before it returns. The request is used up.
   void handle(Request&& request, Responder* responder);
   // The responder is about to be destroyed.
@@ -60,10 +71,12 @@ class Router {
   bool is_grpc() const { return site_.address.is_grpc; }
 
  private:
+  std::optional<Response> check_access(const Request& request);
   // http_routes.cpp
   Response answer_http(const Request& request, Route route);
   void run_http(Request&& request, Route route, Responder* responder);
   // grpc_routes.cpp
+  static std::optional<Response> refuse_grpc(const Request& request);
   Response answer_grpc(const Request& request);
   void run_grpc(Request&& request, Responder* responder);
 
@@ -72,8 +85,8 @@ class Router {
     return std::make_shared<HeldMemory>(&site_.metrics, site_.options.max_memory_bytes);
   }
   void finish(const Request& request, Route route, Response response, Responder* responder);
-  // Counts and logs a request that is answered now, with the HTTP status of its outcome.
-  void record(const Request& request, Route route, int status);
+  // Counts a request and its response, and logs them.
+  void record(const Request& request, Route route, const Response& response);
 
   Site& site_;
   Runs runs_;
@@ -92,6 +105,9 @@ bool is_open_grpc(const std::string& target);
 Response grpc_error(int code, const std::string& message);
 // `is_repeatable`: a run that may have been executed may be sent again.
 Response grpc_failure(const Failure& failure, bool is_repeatable);
+
+// The status of HTTP for the outcome of a request, also over gRPC, where all answers have 200.
+int outcome_of(const Response& response);
 
 // Counts `bytes`. Throws OUT_OF_MEMORY if all clients together would hold more than they may.
 void require_memory(HeldMemory* memory, uint64_t bytes);

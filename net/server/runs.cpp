@@ -286,7 +286,8 @@ void Runs::start(RunPtr run) {
       },
       &key->failure);
   if (!has_failed) {
-    metrics_->runs.fetch_add(1, std::memory_order_relaxed);
+    const int64_t before = metrics_->runs.fetch_add(1, std::memory_order_relaxed);
+    if (before == service_.num_threads) note_progress();
     return;
   }
   running_.erase(key);
@@ -310,8 +311,14 @@ void Runs::finish(Run* key) {
   RunPtr run = std::move(found->second);
   running_.erase(found);
   metrics_->runs.fetch_sub(1, std::memory_order_relaxed);
+  note_progress();
   run->has_failed = has_failed;
   answer(std::move(run));
+}
+
+void Runs::note_progress() noexcept {
+  if (service_.is_local == 0) return;
+  metrics_->progressed_ns.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 // Writes the response of a run that is over.

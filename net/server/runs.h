@@ -75,6 +75,7 @@ class Runs {
   void end(RunPtr run);
   void do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr));
   void take_finished();
+  void note_progress() noexcept;
   int64_t& estimate(size_t request_bytes) noexcept;
 
   const sidecall_net_service& service_;

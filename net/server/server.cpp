@@ -23,6 +23,22 @@ std::string chosen_at(const ServerAddress& address, int port) {
   return address.label.substr(0, colon + 1) + std::to_string(port);
 }
 
+// Appends the state of the files with tokens and certificates, as members of a JSON object.
+void append_files(const Site& site, std::string* out) {
+  const auto append_failure = [out](const char* name, const Renewed& files) {
+    out->append(",\"").append(name).append("\":");
+    append_json_string(files.failure(), out);
+  };
+  if (site.tokens != nullptr) {
+    out->append(",\"tokens\":" + std::to_string(site.tokens->count()));
+    append_failure("tokens_failure", *site.tokens);
+  }
+  if (site.tls != nullptr) {
+    out->append(",\"certificate_expires\":" + std::to_string(site.tls->expires()));
+    append_failure("certificate_failure", *site.tls);
+  }
+}
+
 }  // namespace
 
 Server::Server(const ServerAddress& address, const sidecall_net_service& service,
@@ -39,8 +55,9 @@ Server::Server(const ServerAddress& address, const sidecall_net_service& service
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
       loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));
-    if (options.start_later == 0) start();
     service.log(service.context, 1, "server.listening", facts.c_str());
+    renewal_ = std::make_unique<Renewal>(&site_);
+    if (options.start_later == 0) start();
   } catch (...) {
     stop();
     throw;
@@ -55,6 +72,7 @@ void Server::start() {
   if (has_ended_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   const SignalsBlocked blocked;
   try {
+    renewal_->start();
     while (threads_.size() < loops_.size())
       threads_.emplace_back(&Loop::run, loops_[threads_.size()].get());
   } catch (const std::system_error&) {
@@ -63,6 +81,7 @@ void Server::start() {
 }
 
 void Server::stop() noexcept {
+  renewal_.reset();
   shared_.should_stop.store(true, std::memory_order_release);
   for (const auto& loop : loops_) loop->wake();
   for (std::thread& thread : threads_) thread.join();
@@ -98,6 +117,7 @@ std::string Server::status() const {
   out.append(",\"draining\":");
   out.append(site_.is_draining.load(std::memory_order_relaxed) ? "true" : "false");
   site_.metrics.append_json(&out);
+  append_files(site_, &out);
   return out + "}";
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loop.h"
+#include "renewal.h"
 #include "router.h"
 
 namespace sidecall::net {
@@ -37,6 +38,7 @@ class Server {
   std::unique_ptr<Listener> listener_;
   Shared shared_;
   std::vector<std::unique_ptr<Loop>> loops_;
+  std::unique_ptr<Renewal> renewal_;
   std::mutex start_mutex_;  // guards the two members below
   std::vector<std::thread> threads_;
   bool has_ended_ = false;

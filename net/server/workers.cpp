@@ -1,6 +1,8 @@
 // Does tasks on threads; see workers.h.
 #include "workers.h"
 
+#include <sys/resource.h>
+
 #include <exception>
 #include <utility>
 
@@ -19,9 +21,9 @@ Workers::~Workers() {
 
 void Workers::submit(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
-  if (num_idle_ <= tasks_.size() && threads_.size() < kMaxThreads) {
+  if (num_idle_ <= tasks_.size() && threads_.size() < max_threads_) {
     try {
-      threads_.reserve(kMaxThreads);
+      threads_.reserve(max_threads_);
       const SignalsBlocked blocked;
       threads_.emplace_back([this] { run(); });
     } catch (const std::exception&) {
@@ -33,6 +35,7 @@ void Workers::submit(std::function<void()> task) {
 }
 
 void Workers::run() {
+  if (niceness_ != 0) ::setpriority(PRIO_PROCESS, 0, niceness_);  // of this thread only
   std::unique_lock lock(mutex_);
   for (;;) {
     ++num_idle_;

@@ -1,5 +1,5 @@
-// Threads that do what would hold up the connections of a loop: reading a large request and writing
-// a large answer.
+// Threads for work that would delay the connections of a loop: reading a large request, writing a
+// large answer, and the handshakes of TLS.
 #pragma once
 
 #include <condition_variable>
@@ -13,7 +13,9 @@ namespace sidecall::net {
 
 class Workers {
  public:
-  Workers() = default;
+  // `niceness`: how much the threads yield to others that want the CPU, as setpriority() has it.
+  explicit Workers(size_t max_threads, int niceness = 0)
+      : max_threads_(max_threads), niceness_(niceness) {}
   // Does the tasks that were submitted before.
   ~Workers();
   Workers(const Workers&) = delete;
@@ -23,9 +25,10 @@ class Workers {
   void submit(std::function<void()> task);
 
  private:
-  static constexpr size_t kMaxThreads = 4;
   void run();
 
+  const size_t max_threads_;
+  const int niceness_;
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;

@@ -38,12 +38,14 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   // Relaxed, no partner: a cancel() before this point has no call in progress to cancel.
   is_cancelled.store(false, std::memory_order_relaxed);
   is_armed = awaited == Awaited::kByFd;
+  is_in_queue = awaited == Awaited::kInQueue;
+  is_sleep_announced = false;
   look_at = Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   // Before the request is published: reading the clock waits for all earlier loads, and the load
   // of a word of the server takes longest. A long deadline may be up to a tick late.
-  const bool is_long = timeout >= kLongTimeout;
+  const bool is_long = timeout >= kLongTimeout && awaited != Awaited::kInQueue;
   int64_t now = 0;
   if (awaited != Awaited::kAtOnce) now = is_long ? coarse_now_ns() : now_ns();
   try {
@@ -116,6 +118,7 @@ Outcome Channel::State::accept() {
   }
   outcome = Outcome::kAnswered;
   if (is_armed) disarm();
+  else if (is_sleep_announced) drain_socket(1);  // usually the ring of the answer
   return outcome;
 }
 
@@ -143,7 +146,13 @@ Outcome Channel::State::on_death() {
   // request. If `taken` is below our sequence, the server provably never took the request.
   const bool was_taken =
       is_awaited && response_head()->mark.load(std::memory_order_acquire) >= sequence;
+  const bool has_overrun =
+      was_taken && response_head()->overran.load(std::memory_order_acquire) == sequence;
   drop();
+  if (has_overrun)
+    throw Error(SIDECALL_TIMEOUT, "'" + shared->endpoint->label() +
+                                      "': the run took longer than --max-run of the server "
+                                      "allows, so the process that executed it was ended");
   if (was_taken || ++resends > kMaxResends)
     throw Error(SIDECALL_PEER_DIED, "'" + shared->endpoint->label() +
                                         "': the server died before it answered" +

@@ -120,6 +120,8 @@ struct Channel::State {
   void stop_timer() noexcept;
   void arm();      // after publishing: makes fd() readable when poll() has something to report
   void arm_now();  // see Channel::arm
+  bool has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept;
+  Deadline prepare_sleep(int set, uint64_t number);
   void raise_event() noexcept;
   void disarm() noexcept;    // the call in progress is over
   void clear_fd() noexcept;  // see Channel::clear_fd
@@ -167,8 +169,10 @@ struct Channel::State {
   // Not published yet, because the late response to an earlier call that was given up must come
   // first.
   bool is_deferred = false;
-  bool is_armed = false;         // the caller waits for fd()
-  bool is_event_raised = false;  // arm() has raised `event`
+  bool is_armed = false;            // the caller waits for fd()
+  bool is_in_queue = false;         // the caller waits for has_news()
+  bool is_sleep_announced = false;  // by prepare_sleep(), for the call in progress
+  bool is_event_raised = false;     // arm() has raised `event`
   // When poll() next looks at the server's process. Used only if the caller waits by poll().
   Deadline look_at = Deadline::never();
   Deadline timer_at = Deadline::never();  // what `timer` is set to
@@ -198,6 +202,8 @@ struct Channel::State {
   std::atomic<bool> is_cancelled{false};
   std::atomic<int> cancel_number{-1};
   Fd event, timer, epoll;
+  Deadline next_step = Deadline::after(0);  // when has_news() looks at `handshake` at the latest
+  uint64_t joined_set = 0;  // the set of prepare_sleep() that has the present socket
 
   Head* request_head() noexcept { return reinterpret_cast<Head*>(request.data()); }
   const Head* response_head() const noexcept {

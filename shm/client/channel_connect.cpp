@@ -83,6 +83,7 @@ void Channel::State::adopt(Connection connection) {
   socket = std::move(connection.socket);
   pidfd = std::move(connection.pidfd);
   pid.reset();
+  joined_set = 0;
   sequence = sleeping = rung = 0;
   peer_cpu = 0;
   layout_sent = may_be_same = is_table_known = false;

@@ -11,6 +11,11 @@
 #include "process.h"
 
 namespace sidecall::shm {
+namespace {
+
+constexpr int64_t kLookAtConnecting = 50 * 1000;
+
+}  // namespace
 
 int Channel::State::fd() {
   if (fork.is_forked()) throw_forked();
@@ -81,6 +86,45 @@ void Channel::State::arm_now() {
     is_armed = true;
     arm();
   }
+}
+
+bool Channel::State::has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept {
+  // Relaxed: the queue that calls this was woken after the flag was set.
+  if (outcome != Outcome::kPending || is_cancelled.load(std::memory_order_relaxed)) return true;
+  if (handshake) {
+    // A queue that never sleeps is not told that the connection is ready, so look now and then.
+    if (!looks_at_connecting && now < next_step.at_ns() && now < handshake->next().at_ns())
+      return false;
+    next_step = Deadline::after(kLookAtConnecting, now);
+    return true;
+  }
+  return looks_at_all || has_response(std::memory_order_acquire) || now >= look_at.at_ns() ||
+         now >= deadline().at_ns();
+}
+
+// The sockets join the set with the data -1, because their owner looks at all channels when one of
+// them is ready.
+Deadline Channel::State::prepare_sleep(int set, uint64_t number) {
+  if (fork.is_forked()) throw_forked();
+  const Deadline now = Deadline::after(0, 0);  // has passed in any case
+  if (outcome != Outcome::kPending) return now;
+  const int descriptor = handshake ? handshake->fd() : socket.fd();
+  if (descriptor >= 0 && joined_set != number) {
+    epoll_event ready{};
+    ready.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+    ready.data.fd = -1;
+    if (epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &ready) != 0 && errno != EEXIST)
+      system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a descriptor", errno);
+    if (!handshake) joined_set = number;
+  }
+  if (handshake) return Deadline::earlier(handshake->next(), deadline());
+  if (look_at.is_never()) look_at = Deadline::after(kLookAtProcess);
+  // Announce sleep, as in sleep().
+  request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
+  is_sleep_announced = true;
+  const bool is_over = has_response(std::memory_order_seq_cst) ||
+                       is_cancelled.load(std::memory_order_seq_cst) || !socket;
+  return is_over || look_at.passed() ? now : Deadline::earlier(look_at, deadline());
 }
 
 void Channel::State::raise_event() noexcept {

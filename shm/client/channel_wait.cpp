@@ -147,7 +147,7 @@ Outcome Channel::State::poll() {
       return outcome;
     }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
-    if (!is_armed && ++polls % kPollsPerLook != 0 &&
+    if (!is_armed && !is_in_queue && ++polls % kPollsPerLook != 0 &&
         !Deadline::earlier(Deadline::earlier(look_at, timer_at), deadline()).passed())
       return outcome;
     const int fds[3] = {socket.fd(), pidfd.get(), event.get()};

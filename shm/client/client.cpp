@@ -49,6 +49,13 @@ void read_manifest(const Connection& connection, Served* served) {
     violation("its manifest is malformed");
 }
 
+// Servers that do not send a timeout wait for 30 s.
+int64_t timeout_of(const Welcome& welcome) {
+  constexpr uint64_t kDefault = UINT64_C(30) * 1000 * 1000 * 1000;
+  const uint64_t timeout_ns = welcome.timeout_ns == 0 ? kDefault : welcome.timeout_ns;
+  return static_cast<int64_t>(std::min<uint64_t>(timeout_ns, INT64_MAX));
+}
+
 }  // namespace
 
 Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
@@ -65,6 +72,7 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
   served.max_request_bytes = welcome.max_request_bytes;
   served.max_response_bytes = welcome.max_response_bytes;
   served.process = welcome.process;
+  served.timeout_ns = timeout_of(welcome);
   served.model_id = shared_->model_id = model_id_of(welcome);
   std::memcpy(shared_->digest, welcome.signature_digest, sizeof shared_->digest);
 }
@@ -187,6 +195,12 @@ uint64_t Channel::response_bytes() const noexcept { return state_->granted; }
 
 void Channel::publish(bool same_layout, int64_t timeout_ns, Awaited awaited) {
   state_->publish(same_layout, timeout_ns, awaited);
+}
+bool Channel::has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept {
+  return state_->has_news(looks_at_all, looks_at_connecting, now);
+}
+Deadline Channel::prepare_sleep(int epoll, uint64_t number) {
+  return state_->prepare_sleep(epoll, number);
 }
 Outcome Channel::poll() { return state_->poll(); }
 Outcome Channel::wait(Deadline until) { return state_->wait(until); }

@@ -31,7 +31,8 @@ struct Served {
   std::string model_id;  // 64 hexadecimal digits, or ""
   uint64_t max_request_bytes = 0;
   uint64_t max_response_bytes = 0;
-  uint32_t process = 0;  // the server's process id as the server sees it
+  uint32_t process = 0;    // the server's process id as the server sees it
+  int64_t timeout_ns = 0;  // of calls without a timeout
 };
 
 struct ClientOptions {
@@ -94,9 +95,10 @@ enum class Outcome { kPending, kAnswered, kTimedOut, kCancelled };
 
 // How the caller will wait for the answer to a request.
 enum class Awaited {
-  kAtOnce,  // by a call of wait() that follows at once
-  kLater,   // by wait() or poll() at any later time; the timeout starts now
-  kByFd,    // by poll(), when fd() is readable
+  kAtOnce,   // by a call of wait() that follows at once
+  kLater,    // by wait() or poll() at any later time; the timeout starts now
+  kByFd,     // by poll(), when fd() is readable
+  kInQueue,  // by poll(), when has_news() says so
 };
 
 // A successful answer. `tensors` and `slot` are valid until the next publish. The server may still
@@ -178,6 +180,17 @@ class Channel {
   // given up, fd() becomes readable once is_free() is true, even if it is true already. fd() must
   // exist. Throws OUT_OF_MEMORY.
   void arm();
+
+  // Of a request that was published with kInQueue: whether poll() has something to report or to do.
+  // Reads memory; `looks_at_connecting` and `looks_at_all` say that the descriptor of a connection
+  // that is being made, or of any connection, has become ready. `now`: of CLOCK_MONOTONIC, in
+  // nanoseconds.
+  bool has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept;
+
+  // From now on the server makes `epoll` readable when it has answered. Returns when
+  // poll() has to be called at the latest; the past if that is now. `number` distinguishes the sets
+  // of this process, because descriptors are used again. Throws OUT_OF_MEMORY.
+  Deadline prepare_sleep(int epoll, uint64_t number);
 
   // For use while no call is in progress: makes fd() unreadable again after the server rang late or
   // hung up.

@@ -60,10 +60,12 @@ struct Welcome {
   char model_id[64];
   uint64_t instance;
   uint32_t process;
-  uint8_t zero1[20];
+  uint32_t zero1;
+  uint64_t timeout_ns;
+  uint8_t zero2[8];
 };
 static_assert(sizeof(Welcome) == 192 && offsetof(Welcome, signature_digest) == 64 &&
-                  offsetof(Welcome, instance) == 160,
+                  offsetof(Welcome, instance) == 160 && offsetof(Welcome, timeout_ns) == 176,
               "PROTOCOL.md, WELCOME");
 
 struct Refused {
@@ -149,12 +151,14 @@ static_assert(sizeof(ResponseEntry) == 64 && offsetof(ResponseEntry, fields) == 
               "PROTOCOL.md, response descriptor");
 
 // The head of both segments. The ring follows it. `mark` is the word `cancelled` in REQUEST and
-// `taken` in RESPONSE.
+// `taken` in RESPONSE. `overran` is used in RESPONSE only.
 struct Head {
   alignas(kLine) Word sleeping;
   alignas(kLine) Word mark;
+  Word overran;
 };
-static_assert(sizeof(Head) == 128 && offsetof(Head, mark) == 64, "PROTOCOL.md, heads");
+static_assert(sizeof(Head) == 128 && offsetof(Head, mark) == 64 && offsetof(Head, overran) == 72,
+              "PROTOCOL.md, heads");
 
 struct TensorEntry {
   int32_t dtype;

@@ -5,15 +5,6 @@
 
 namespace sidecall::shm {
 
-// Called between two reads of a word that another core writes.
-inline void relax() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb" ::: "memory");
-#endif
-}
-
 // Prefetch a cache line before it is read or written. Any address is harmless.
 inline void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at, 0, 3); }
 inline void fetch_to_write(const void* at) noexcept {

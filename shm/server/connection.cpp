@@ -35,7 +35,6 @@ void copy_once(void* to, const void* from, size_t bytes) noexcept {
 }
 
 int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
-  if (timeout_ns == 0) return -1;
   const uint64_t room = static_cast<uint64_t>(INT64_MAX - seen_ns);
   return timeout_ns > room ? INT64_MAX : seen_ns + static_cast<int64_t>(timeout_ns);
 }
@@ -54,9 +53,10 @@ void check_request(const RequestFields& fields, uint32_t slots) {
 
 // ---- RunWatch ----
 
-void RunWatch::enter(ServerSlot* slot, Session* session) noexcept {
+void RunWatch::enter(ServerSlot* slot, Session* session, int64_t began_ns) noexcept {
   slot_ = slot;
   session_ = session;
+  began_ns_ = began_ns;
   is_interrupted_ = false;
   state_.store(kRunning, std::memory_order_release);  // partner: hold()
 }
@@ -134,6 +134,11 @@ uint64_t ServerConnection::count_queued() const noexcept {
 
 void ServerConnection::hang_up() noexcept { shutdown(socket_.fd(), SHUT_RDWR); }
 
+void ServerConnection::mark_overrun() noexcept {
+  // Partner: the client loads this word after the hang-up.
+  response_head().overran.store(taken(), std::memory_order_release);
+}
+
 bool ServerConnection::has_sessions() const noexcept {
   return std::any_of(slot_states_.begin(), slot_states_.end(),
                      [](const auto& state) { return state && state->session(); });
@@ -185,9 +190,12 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
   if (has_one_shots()) reclaim_one_shots();
   peer_cpu = taken.fields.cpu;
   ServerSlot& state = slot(taken.fields.slot);
+  const uint64_t timeout_ns = taken.fields.timeout_ns != 0
+                                  ? taken.fields.timeout_ns
+                                  : static_cast<uint64_t>(context_.options->timeout_ns);
   state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0,
-              deadline_of(taken.seen_ns, taken.fields.timeout_ns));
-  run(&state, watch, taken.fields.timeout_ns);
+              deadline_of(taken.seen_ns, timeout_ns));
+  run(&state, watch, taken.seen_ns, timeout_ns);
   last_ns = clock->now();
   if (state.run_ns() == 0) state.set_run_ns(static_cast<uint64_t>(last_ns - taken.seen_ns));
   ResponseFields fields;
@@ -208,10 +216,11 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
   return is_there;
 }
 
-void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns) {
+void ServerConnection::run(ServerSlot* state, RunWatch* watch, int64_t seen_ns,
+                           uint64_t timeout_ns) {
   // A timeout of kShort or more cannot have passed yet, unless many bytes were copied. Reading the
   // clock costs about a tenth of a short call, so it is avoided.
-  bool may_be_late = timeout_ns != 0 && timeout_ns < kShort;
+  bool may_be_late = timeout_ns < kShort;
   try {
     may_be_late = state->copy_inputs() > kMuch || may_be_late;
   } catch (const Error& error) {
@@ -228,14 +237,14 @@ void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_
   }
   if (!state->session() && !open_session(state)) return;
   fault_point("server.running");
-  handle(state, watch);
+  handle(state, watch, seen_ns);
   state->close_dropped_session();
 }
 
 // Runs the handler. The watch must not keep the slot if there is no memory even for an error.
-void ServerConnection::handle(ServerSlot* state, RunWatch* watch) {
+void ServerConnection::handle(ServerSlot* state, RunWatch* watch, int64_t seen_ns) {
   Session* const session = state->session().get();
-  watch->enter(state, session);
+  watch->enter(state, session, seen_ns);
   try {
     state->handle(session);
   } catch (...) {

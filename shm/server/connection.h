@@ -28,7 +28,7 @@ namespace sidecall::shm {
 class RunWatch {
  public:
   // Called by the engine thread before and after a handler runs. Partner: hold().
-  void enter(ServerSlot* slot, Session* session) noexcept;
+  void enter(ServerSlot* slot, Session* session, int64_t began_ns) noexcept;
   void leave() noexcept;
 
   // Called by the control thread. Returns true if a handler runs; leave() then waits for release().
@@ -38,6 +38,7 @@ class RunWatch {
   // Only between hold() and release().
   void interrupt(int32_t status) noexcept;  // may be repeated; only the first status is used
   int32_t stop_status() const noexcept { return slot_->stop_status(); }
+  int64_t began_ns() const noexcept { return began_ns_; }  // when the request was taken
 
   bool is_running() const noexcept { return state_.load(std::memory_order_relaxed) != kIdle; }
 
@@ -46,6 +47,7 @@ class RunWatch {
   std::atomic<uint32_t> state_{kIdle};
   ServerSlot* slot_ = nullptr;
   Session* session_ = nullptr;
+  int64_t began_ns_ = 0;
   bool is_interrupted_ = false;
 };
 
@@ -94,6 +96,9 @@ class ServerConnection {
   uint64_t taken() const noexcept { return response_head().mark.load(std::memory_order_relaxed); }
   uint64_t count_queued() const noexcept;  // requests that are published and not yet taken
   void hang_up() noexcept;                 // the client sees the hang-up at once; the memory stays
+  // Tells the client that its request, which is being executed, exceeds the limit. Only while
+  // RunWatch is held.
+  void mark_overrun() noexcept;
   // Only after the connection was retired. If true, freeing the connection may take long, because
   // the handler's sessions are closed with it.
   bool has_sessions() const noexcept;
@@ -151,8 +156,8 @@ class ServerConnection {
   ResponseEntry& response_entry(uint64_t sequence) const noexcept;
 
   Taken take(QuickClock* clock);
-  void run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns);
-  void handle(ServerSlot* state, RunWatch* watch);
+  void run(ServerSlot* state, RunWatch* watch, int64_t seen_ns, uint64_t timeout_ns);
+  void handle(ServerSlot* state, RunWatch* watch, int64_t seen_ns);
   bool open_session(ServerSlot* state);
   bool send_one_shot(uint64_t sequence, uint64_t bytes, OneShot answer);
   void check_slot_is_free(uint64_t answered, uint32_t slot) const;

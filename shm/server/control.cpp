@@ -105,7 +105,7 @@ Fd make_manifest(const Service& service) {
 }
 
 Welcome make_welcome(const Service& service, const Limits& limits, uint64_t instance,
-                     bool has_pidfd) {
+                     int64_t timeout_ns, bool has_pidfd) {
   Welcome welcome{};
   std::memcpy(welcome.magic, kMagic, sizeof(kMagic));
   welcome.version = kVersion;
@@ -119,6 +119,7 @@ Welcome make_welcome(const Service& service, const Limits& limits, uint64_t inst
   std::memcpy(welcome.model_id, service.model_id.data(), service.model_id.size());
   welcome.instance = instance;
   welcome.process = static_cast<uint32_t>(getpid());
+  welcome.timeout_ns = static_cast<uint64_t>(timeout_ns);
   return welcome;
 }
 
@@ -144,7 +145,8 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
   if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
     instance_ = static_cast<uint64_t>(now_ns());
   manifest_ = make_manifest(service_);
-  welcome_ = make_welcome(service_, limits_, instance_, static_cast<bool>(own_pidfd_));
+  welcome_ = make_welcome(service_, limits_, instance_, options_.timeout_ns,
+                          static_cast<bool>(own_pidfd_));
   watch(alarm_.get(), EPOLLIN, Source::kAlarm, 0);
   for (uint32_t i = 0; i < options_.threads; ++i)
     engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
@@ -404,15 +406,42 @@ void Control::tick(int64_t now) {
   if (now < next_tick_ns_) return;
   next_tick_ns_ = now + kTick;
   uint64_t calls = 0;
-  bool is_quiet = true;
+  bool is_quiet = true, are_all_busy = true;
+  int64_t oldest = 0, youngest = 0, overran = 0;
   for (const auto& engine : engines_) {
-    engine->tick();
+    bool has_overrun = false;
+    const int64_t began =
+        engine->tick(now, is_draining_ ? INT64_MAX : options_.max_run_ns, &has_overrun);
     if (is_draining_ && is_cut_off_) engine->cut_off();
     calls += engine->counters().calls.value();
     is_quiet = is_quiet && !engine->is_awake();
+    are_all_busy = are_all_busy && began != 0;
+    if (began != 0 && (oldest == 0 || began < oldest)) oldest = began;
+    youngest = std::max(youngest, began);
+    // The supervisor compares it with the oldest run, so the oldest one counts here too.
+    if (has_overrun && began != 0 && (overran == 0 || began < overran)) overran = began;
   }
+  Activity& activity = budget_.activity();
+  activity.oldest_ns.store(oldest, std::memory_order_relaxed);
+  activity.overran_ns.store(overran, std::memory_order_relaxed);
+  activity.busy_since_ns.store(are_all_busy ? youngest : 0, std::memory_order_relaxed);
+  const bool is_long = activity.is_busy(now, options_.unready_after_ns / 2);
+  activity.num_waiting.store(is_long ? count_queued() : 0, std::memory_order_relaxed);
   quiet_ticks_ = is_quiet && calls == calls_at_tick_ ? std::min(quiet_ticks_ + 1, kQuietTicks) : 0;
   calls_at_tick_ = calls;
+}
+
+// Called by the control thread, the only one that changes the registry.
+uint64_t Control::count_queued() const noexcept {
+  uint64_t queued = 0;
+  for (const auto& entry : registry_) queued += entry.second.connection->count_queued();
+  return queued;
+}
+
+bool Control::is_stalled() const noexcept {
+  const Activity& activity = budget_.activity();
+  return activity.is_busy(now_ns(), options_.unready_after_ns) &&
+         activity.num_waiting.load(std::memory_order_relaxed) > 0;
 }
 
 void Control::work_tasks() {

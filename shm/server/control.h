@@ -40,6 +40,8 @@ class Control final : public EngineOwner {
   void attach(Fd fd, bool is_direct);
   void control(Fd fd, int64_t drain_ns, bool accepts);
   std::string status() const;
+  // Whether requests wait, and all threads have been busy with their runs for too long. Any thread.
+  bool is_stalled() const noexcept;
   void drain_others() noexcept;
   bool drain(Deadline deadline) noexcept;
   void close() noexcept;
@@ -104,6 +106,7 @@ class Control final : public EngineOwner {
   void work_tasks();
   void end_tasks();
   void tick(int64_t now);
+  uint64_t count_queued() const noexcept;
   bool is_active() noexcept;
   void stop_accepting() noexcept;
   bool is_drained(bool is_direct) const noexcept {

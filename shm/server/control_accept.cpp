@@ -232,7 +232,7 @@ void Control::send_manifest(Socket* socket) {
 }
 
 void Control::send_status(Socket* socket) {
-  const std::string json = status();
+  const std::string json = status_answer(status(), options_);
   const Fd file = make_sealed_file(json);
   FileMessage message{};
   std::memcpy(message.magic, kMagic, sizeof(kMagic));

@@ -341,7 +341,7 @@ Status Control::count() const {
   status.instance = instance_;
   status.process = getpid();
   status.uptime_ns = now_ns() - started_ns_;
-  status.is_ready = is_ready_;
+  status.is_ready = is_ready_ && !is_stalled();
   status.is_draining = is_drained(false);
   status.is_verified = service_.is_verified;
   status.workers = engines_.size();

@@ -24,6 +24,9 @@ constexpr int64_t kCheckInterval = 50 * 1000;
 // How often a busy thread with several clients yields its CPU if no client is known to run there.
 constexpr int64_t kServerYieldInterval = 200 * 1000;
 
+// How long a supervisor may take to kill this process because of a run that exceeds its limit.
+constexpr int64_t kOverrunHold = 1000 * 1000 * 1000;
+
 // A connection without requests for this long, while others are busy, is no longer polled.
 constexpr int64_t kDeactivateAfter = 5 * 1000 * 1000;
 
@@ -194,11 +197,26 @@ bool EngineThread::is_drained(const ServerConnection& connection) const noexcept
   return draining_ == Drain::kAll || (draining_ == Drain::kOthers && !connection.is_direct);
 }
 
-void EngineThread::tick() noexcept {
-  if (!watch_.hold()) return;
+int64_t EngineThread::tick(int64_t now, int64_t max_run_ns, bool* has_overrun) noexcept {
+  if (held_until_ns_ != 0) {
+    *has_overrun = true;
+    if (now < held_until_ns_) return overrun_ns_;
+    held_until_ns_ = 0;
+    watch_.release();
+  }
+  if (!watch_.hold()) return 0;
   if (const int32_t status = watch_.stop_status(); status != 0) watch_.interrupt(status);
   if (has_orders_.load(std::memory_order_relaxed)) read_orders();
-  watch_.release();
+  const int64_t began_ns = watch_.began_ns();
+  *has_overrun = now - began_ns > max_run_ns;
+  if (*has_overrun && began_ns != overrun_ns_) {
+    running_->mark_overrun();
+    overrun_ns_ = began_ns;
+    held_until_ns_ = now + kOverrunHold;
+  } else {
+    watch_.release();
+  }
+  return began_ns;
 }
 
 void EngineThread::cut_off() noexcept {

@@ -57,8 +57,11 @@ class EngineThread {
   void stop() noexcept;  // joins the thread; connections are not retired
 
   // Called every few milliseconds while Control::is_active(): interrupts a handler whose client no
-  // longer waits.
-  void tick() noexcept;
+  // longer waits. Returns when the run that is under way began, or 0 if there is none. If this run
+  // has taken longer than `max_run_ns`, sets *has_overrun and prevents the end of the run for
+  // kOverrunHold: within this time the supervisor kills the process, and so no other run of this
+  // thread.
+  int64_t tick(int64_t now, int64_t max_run_ns, bool* has_overrun) noexcept;
 
   // Interrupts the running handler, if any, and hangs up on its client.
   void cut_off() noexcept;
@@ -103,6 +106,9 @@ class EngineThread {
   Fd epoll_, alarm_;
   RunWatch watch_;
   EngineCounters counters_;
+  // When the last run began that exceeded its limit, and until when the control thread holds watch_
+  // because of it (0 if it does not).
+  int64_t overrun_ns_ = 0, held_until_ns_ = 0;
 
   // Orders of the control thread. Those for a connection are noted in the connection itself.
   std::mutex orders_mutex_;

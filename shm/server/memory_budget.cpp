@@ -50,6 +50,7 @@ void MemoryBudget::join(const Fd& file, Fd life, uint32_t row) {
   life_ = std::move(life);
   table_ = table_of(mapping_);
   here_.store(&table_of(mapping_)->rows[row], std::memory_order_release);
+  activity_.store(&table_of(mapping_)->activities[row], std::memory_order_release);
 }
 
 // Checks before it adds, so that a request that cannot fit disturbs no other one. Then it adds and
@@ -142,8 +143,13 @@ void MemoryRows::clear_ended() noexcept {
     MemoryCounts& counts = table_of(mapping_)->rows[row];
     counts.all.store(0, std::memory_order_relaxed);
     for (auto& bytes : counts.of_user) bytes.store(0, std::memory_order_relaxed);
+    table_of(mapping_)->activities[row].clear();
     lives_[row].reset();
   }
+}
+
+const Activity& MemoryRows::activity(uint32_t row) const noexcept {
+  return table_of(mapping_)->activities[row];
 }
 
 // ---- Reservations ----

@@ -1,6 +1,7 @@
 // Limits the memory that clients make a server hold: the slots of connections, private copies of
 // inputs, answers that exceed their slots, and the state that the engine keeps for each slot.
-// Several worker processes behind one address share one limit.
+// Several worker processes behind one address share one limit. The file in which they count also
+// tells their supervisor what their threads do (activity.h).
 #pragma once
 
 #include <array>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "activity.h"
 #include "shm/common/error.h"
 #include "shm/common/segment.h"
 #include "shm/common/socket.h"
@@ -28,13 +30,17 @@ static_assert(sizeof(MemoryCounts) == 2048 && std::atomic<uint64_t>::is_always_l
 // How many worker processes can share a limit.
 constexpr uint32_t kMaxMemoryRows = 256;
 
-// The contents of the memory file: a row for each worker. Only the first `num_rows` were ever used.
+// The contents of the memory file: a row and an activity for each worker. Only the first `num_rows`
+// were ever used.
 struct MemoryTable {
   std::atomic<uint32_t> num_rows;
   unsigned char unused[sizeof(MemoryCounts) - sizeof(std::atomic<uint32_t>)];
   std::array<MemoryCounts, kMaxMemoryRows> rows;
+  std::array<Activity, kMaxMemoryRows> activities;
 };
-static_assert(sizeof(MemoryTable) == (kMaxMemoryRows + 1) * sizeof(MemoryCounts), "PROTOCOL.md");
+static_assert(sizeof(MemoryTable) ==
+                  (kMaxMemoryRows + 1) * sizeof(MemoryCounts) + kMaxMemoryRows * sizeof(Activity),
+              "PROTOCOL.md");
 
 // All functions may be called from any thread, except join().
 class MemoryBudget {
@@ -54,6 +60,9 @@ class MemoryBudget {
   uint64_t held_here() const noexcept;  // by this process
   uint64_t held() const noexcept;       // by all processes
   bool is_shared() const noexcept { return table_ != nullptr; }
+  // The activity of the threads of this process. Its supervisor sees it after join().
+  Activity& activity() noexcept { return *activity_.load(std::memory_order_acquire); }
+  const Activity& activity() const noexcept { return *activity_.load(std::memory_order_acquire); }
 
  private:
   // Throws if `bytes` more would exceed a limit.
@@ -62,6 +71,8 @@ class MemoryBudget {
   const uint64_t limit_, user_limit_;
   MemoryCounts own_{};  // the only row, unless the process has joined others
   std::atomic<MemoryCounts*> here_{&own_};
+  Activity own_activity_{};
+  std::atomic<Activity*> activity_{&own_activity_};
   const MemoryTable* table_ = nullptr;  // not nullptr once the process has joined others
   Mapping mapping_;
   Fd life_;
@@ -83,6 +94,7 @@ class MemoryRows {
   // Clears and frees the rows of workers that have ended.
   void clear_ended() noexcept;
   int file() const noexcept { return file_.get(); }
+  const Activity& activity(uint32_t row) const noexcept;
 
  private:
   Fd file_;

@@ -7,6 +7,12 @@
 
 namespace sidecall::shm {
 
+std::string status_answer(std::string counts, const ServerOptions& options) {
+  if (!options.more_status) return counts;
+  counts.pop_back();  // the closing brace
+  return counts + options.more_status() + "}";
+}
+
 Server::Server(Service service, Handler* handler, ServerOptions options)
     : control_(std::make_shared<Control>(std::move(service), handler, std::move(options))) {}
 
@@ -31,7 +37,11 @@ Direct Server::direct() {
     there->attach(theirs.take(), true);
     return ours;
   };
-  return {connect, [] { return true; }, [] { return 1; }};
+  const auto is_ready = [control = std::weak_ptr<Control>(control_)] {
+    const std::shared_ptr<Control> there = control.lock();
+    return there != nullptr && !there->is_stalled();
+  };
+  return {connect, is_ready, [] { return 1; }, [] { return INT64_C(-1); }};
 }
 
 std::string Server::status() const { return control_->status(); }

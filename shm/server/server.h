@@ -182,8 +182,21 @@ struct ServerOptions {
   uint64_t max_memory_per_user = 0;
   uint64_t max_one_shot = UINT64_C(2) << 30;  // the largest one-shot result
   int64_t hello_ns = INT64_C(2000000000);     // how long a connection may take to send HELLO
-  LogFunction log;                            // may be empty
+  int64_t timeout_ns = INT64_C(30000000000);  // the timeout of a request that has none
+  // How long a run may take before the process that executes it is to be replaced (activity.h);
+  // INT64_MAX for no limit.
+  int64_t max_run_ns = INT64_MAX;
+  // The server is not ready if requests wait and all threads have been busy with their present runs
+  // for this long.
+  int64_t unready_after_ns = INT64_C(5000000000);
+  LogFunction log;  // may be empty
+  // Returns further members of the JSON object that answers STATUS, each with a comma before it;
+  // may be empty.
+  std::function<std::string()> more_status;
 };
+
+// The answer to STATUS: the counts, a JSON object, and options.more_status.
+std::string status_answer(std::string counts, const ServerOptions& options);
 
 class Control;
 

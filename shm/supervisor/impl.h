@@ -1,6 +1,6 @@
-// The two threads of a supervisor and their shared state. accept.cpp handles new connections.
-// supervisor.cpp implements everything else: the loops of both threads, the communication with the
-// workers, and the functions that other threads call.
+// The two threads of a supervisor and their shared state. accept.cpp handles new connections, and
+// health.cpp judges the workers. supervisor.cpp implements everything else: the loops of both
+// threads, the communication with the workers, and the functions that other threads call.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -34,7 +35,11 @@ class Supervisor::Impl {
   Fd add(int32_t number);
   void remove(int32_t number) noexcept;
   int32_t num_ready() const;
-  int32_t hung() const;
+  bool was_ready(int32_t number) const;
+  int32_t hung();
+  LongRuns long_runs();
+  uint64_t num_hung() const;
+  bool is_ready() const;
   bool listen(Deadline deadline);
   Socket connect();               // see Supervisor::direct()
   int32_t num_answering() const;  // how many ready workers are not silent
@@ -48,7 +53,11 @@ class Supervisor::Impl {
     bool was_tried = false;  // hand_over() has tried it for the present connection
     // When it got the first of the connections that it has not answered; 0 if there are none.
     int64_t unanswered_since_ns = 0;
+    std::optional<uint32_t> row;  // in memory_
+    bool needs_row = false;       // it has reported, but there was no row for it
+    bool is_hung = false;         // the last hung() or long_runs() has named it
   };
+  using Workers = std::map<int32_t, Worker>;
   struct Waiting {  // a connection whose first message has not come yet
     Fd fd;
     uint32_t user;
@@ -59,6 +68,9 @@ class Supervisor::Impl {
     int32_t worker;
     Socket socket;
   };
+  // A worker answers a connection within microseconds, unless it is stopped, hangs or gets no CPU.
+  // A worker that has been silent for this long gets connections only if there is no other.
+  static constexpr int64_t kSlowNs = INT64_C(50) * 1000 * 1000;
   // The source of an epoll event is in the upper half of its number. The lower half is the number
   // of a worker, or a descriptor.
   static constexpr uint64_t kWake = UINT64_C(1) << 32, kListener = UINT64_C(2) << 32,
@@ -70,8 +82,18 @@ class Supervisor::Impl {
   void pause_listener(int listener, bool pause) noexcept;
   void end_threads();
   void wake() noexcept;
-  void send_memory_row(Socket* worker);  // the caller holds mutex_
-  int32_t count_ready() const;           // the caller holds mutex_
+  // The caller of these holds mutex_.
+  void send_memory_row(Worker* worker);
+  void make_ready(int32_t number, Worker* worker);
+  void erase(Workers::iterator worker) noexcept;
+  int32_t count_ready() const;
+  const Activity* activity_of(const Worker& worker) const noexcept;  // nullptr if it has none
+  int64_t oldest_run(const Worker& worker) const noexcept;  // when it began; 0 if there is none
+  // Whether the worker has not answered a connection for this long.
+  static bool is_silent(const Worker& worker, int64_t for_ns) noexcept;
+  // Whether a run of the worker has used half of its limit.
+  bool is_late(const Worker& worker) const noexcept;
+  bool is_stalled() const;
   void refuse(Socket socket, int32_t status, const char* text);
   void refuse_all(std::deque<Fd>& fds);
   void refuse_unassigned();
@@ -92,6 +114,7 @@ class Supervisor::Impl {
   int wait_ms();
   void handle(uint64_t about);
   void read(int32_t number);
+  void retry_rows();
   void hand_over_all();
   bool hand_over(int fd) noexcept;
 
@@ -129,8 +152,10 @@ class Supervisor::Impl {
   std::condition_variable changed_;
   bool is_closing_ = false;
   Listener listener_;
-  std::map<int32_t, Worker> workers_;
+  Workers workers_;
   MemoryRows memory_;
+  std::set<int32_t> were_ready_;  // until remove(), even if the worker has ended
+  uint64_t num_hung_ = 0;
   std::map<uint32_t, std::deque<Fd>> unassigned_;  // by user: connections that wait for a worker
   size_t num_unassigned_ = 0;
   uint32_t assigned_user_ = 0;  // whose connection was passed to a worker last
@@ -141,6 +166,7 @@ class Supervisor::Impl {
   std::list<Waiting> waiting_;  // the oldest first
   // The descriptor of a listener that is not watched until the next round of the loop, or -1.
   int paused_listener_ = -1;
+  int64_t next_rows_ns_ = INT64_MAX;  // when retry_rows() has something to do
   std::thread control_thread_, answer_thread_;
 };
 

@@ -158,12 +158,15 @@ void StatusSum::add(int32_t worker, const std::string& json) {
   each_.push_back(facts.take());
 }
 
-std::string StatusSum::json(const std::vector<int32_t>& workers) {
+std::string StatusSum::json(const std::vector<int32_t>& workers, bool may_be_ready,
+                            uint64_t num_hung) {
   memory_->keep_only(workers);
   memory_->add_to(&sum_);
+  sum_.is_ready = sum_.is_ready && may_be_ready;
   std::string text = sum_.json();
   text.pop_back();  // removes the closing brace
-  text += ",\"workers_started\":" + std::to_string(workers.size()) + ",\"each\":[";
+  text += ",\"workers_started\":" + std::to_string(workers.size()) +
+          ",\"workers_hung\":" + std::to_string(num_hung) + ",\"each\":[";
   for (size_t i = 0; i < each_.size(); ++i) text += (i == 0 ? "" : ",") + each_[i];
   return text + "]}";
 }

@@ -34,8 +34,8 @@ class StatusSum {
   void add(int32_t worker, const std::string& json);
 
   // The sum over all workers, including those that are no longer among `workers`. The status of
-  // each worker that answered is under "each".
-  std::string json(const std::vector<int32_t>& workers);
+  // each worker that answered is under "each". Unless `may_be_ready`, the server is not ready.
+  std::string json(const std::vector<int32_t>& workers, bool may_be_ready, uint64_t num_hung);
 
  private:
   CounterHistory* const memory_;

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "base/signals_blocked.h"
@@ -22,12 +23,8 @@ namespace sidecall::shm {
 namespace {
 
 constexpr int kRetryMs = 5;  // while control sockets are full or descriptors are exhausted
-// A worker answers a connection within microseconds, unless it is stopped, hangs or gets no CPU. A
-// worker that has been silent for kSlowNs gets connections only if there is no other. After kHungNs
-// it counts as hung. This is longer than fork() waits for threads that open models.
-constexpr int64_t kSlowNs = INT64_C(50) * 1000 * 1000;
-constexpr int64_t kHungNs = INT64_C(15) * 1000 * 1000 * 1000;
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
+constexpr int64_t kRowsNs = INT64_C(1000) * 1000 * 1000;  // until a worker is made ready again
 // How many bytes a worker may leave unread in its control socket before it gets no more
 // connections, as the kernel counts them: about ten messages.
 constexpr int kMaxUnread = 8192;
@@ -38,10 +35,6 @@ constexpr int kMaxUnread = 8192;
 bool is_behind(const Socket& control) {
   int unread = 0;
   return ::ioctl(control.fd(), SIOCOUTQ, &unread) == 0 && unread > kMaxUnread;
-}
-
-bool is_silent(int64_t since_ns, int64_t limit_ns) {
-  return since_ns != 0 && now_ns() - since_ns > limit_ns;
 }
 
 }  // namespace
@@ -95,18 +88,19 @@ Fd Supervisor::Impl::add(int32_t number) {
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "worker: expected an unused number, got one that is in use");
   watch(ours.fd(), kWorker + static_cast<uint32_t>(number));
-  workers_.emplace(number, Worker{std::move(ours)});
+  workers_[number].control = std::move(ours);
   return theirs.take();
 }
 
 // Tells a worker that is ready, before it gets its first connection, where to count the memory of
 // its clients. Without this message the worker applies the limit to its own clients alone.
-void Supervisor::Impl::send_memory_row(Socket* worker) {
+void Supervisor::Impl::send_memory_row(Worker* worker) {
   const MemoryRows::Row row = memory_.assign();
+  worker->row = row.number;
   unsigned char message[1 + sizeof row.number] = {kMemory};
   std::memcpy(message + 1, &row.number, sizeof row.number);
   const int fds[] = {memory_.file(), row.life.get()};
-  if (worker->send(message, sizeof message, fds, 2) != Sent::kDone) return;  // it has ended
+  if (worker->control.send(message, sizeof message, fds, 2) != Sent::kDone) return;  // has ended
   epoll_event event{};  // EPOLLHUP is always reported
   event.data.u64 = kEnded;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, row.ended_fd, &event) != 0)
@@ -115,26 +109,13 @@ void Supervisor::Impl::send_memory_row(Socket* worker) {
 
 void Supervisor::Impl::remove(int32_t number) noexcept {
   const std::lock_guard lock(mutex_);
-  workers_.erase(number);
+  were_ready_.erase(number);
+  if (const auto found = workers_.find(number); found != workers_.end()) erase(found);
 }
 
-int32_t Supervisor::Impl::num_ready() const {
-  const std::lock_guard lock(mutex_);
-  return count_ready();
-}
-
-int32_t Supervisor::Impl::num_answering() const {
-  const std::lock_guard lock(mutex_);
-  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& each) {
-    return each.second.is_ready && !is_silent(each.second.unanswered_since_ns, kSlowNs);
-  }));
-}
-
-int32_t Supervisor::Impl::hung() const {
-  const std::lock_guard lock(mutex_);
-  for (const auto& [number, worker] : workers_)
-    if (is_silent(worker.unanswered_since_ns, kHungNs)) return number;
-  return -1;
+void Supervisor::Impl::erase(Workers::iterator worker) noexcept {
+  if (worker->second.is_hung) ++num_hung_;
+  workers_.erase(worker);
 }
 
 bool Supervisor::Impl::listen(Deadline deadline) {
@@ -170,8 +151,12 @@ std::string Supervisor::Impl::status() {
   std::vector<StatusRequest> requests;
   std::vector<int32_t> numbers;
   Status own;
+  bool may_be_ready = false;
+  uint64_t num_hung = 0;
   {
     const std::lock_guard lock(mutex_);
+    may_be_ready = !is_stalled();
+    num_hung = num_hung_;
     for (auto& [number, worker] : workers_) {
       numbers.push_back(number);
       if (!worker.is_ready) continue;
@@ -195,7 +180,7 @@ std::string Supervisor::Impl::status() {
     if (const std::string json = read_status(request.socket, deadline); !json.empty())
       sum.add(request.worker, json);
   }
-  return sum.json(numbers);
+  return sum.json(numbers, may_be_ready, num_hung);
 }
 
 void Supervisor::Impl::watch(int fd, uint64_t about) {
@@ -228,11 +213,6 @@ void Supervisor::Impl::end_threads() {
 
 void Supervisor::Impl::wake() noexcept { static_cast<void>(::eventfd_write(wake_.get(), 1)); }
 
-int32_t Supervisor::Impl::count_ready() const {
-  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(),
-                                            [](const auto& pair) { return pair.second.is_ready; }));
-}
-
 void Supervisor::Impl::refuse(Socket socket, int32_t status, const char* text) {
   shm::refuse(&socket, status, text);
   refused_.fetch_add(1, std::memory_order_relaxed);
@@ -264,6 +244,7 @@ void Supervisor::Impl::control() {
     run_logging_errors([&] { admit_direct(); });
     if (paused_listener_ >= 0) pause_listener(std::exchange(paused_listener_, -1), false);
     run_logging_errors([&] { drop_expired(); });
+    retry_rows();
     run_logging_errors([&] { hand_over_all(); });
     if (now_ns() >= log_.report_due_ns()) log_.report();
   }
@@ -271,7 +252,7 @@ void Supervisor::Impl::control() {
 
 int Supervisor::Impl::wait_ms() {
   if (paused_listener_ >= 0) return kRetryMs;
-  int64_t until = log_.report_due_ns();
+  int64_t until = std::min(log_.report_due_ns(), next_rows_ns_);
   if (!waiting_.empty()) until = std::min(until, waiting_.front().deadline.at_ns());
   {
     const std::lock_guard lock(mutex_);
@@ -308,26 +289,46 @@ void Supervisor::Impl::read(int32_t number) {
   const auto found = workers_.find(number);
   if (found == workers_.end()) return;
   Worker& worker = found->second;
-  const auto add_number = [&](Facts& facts) { facts.number("worker", int64_t{number}); };
   for (;;) {
     unsigned char message[8];
     const Received received = worker.control.receive(message, sizeof message);
     if (received.kind == Received::kNothing) return;
     if (received.kind == Received::kEnd || received.bytes != 5 || message[0] != kLoad) {
-      log_.log(LogLevel::kWarning, "worker.gone", add_number);
-      workers_.erase(found);
+      log_.log(LogLevel::kWarning, "worker.gone",
+               [&](Facts& facts) { facts.number("worker", int64_t{number}); });
+      erase(found);
       return;
     }
     uint32_t connections = 0;
     std::memcpy(&connections, message + 1, sizeof connections);
     worker.connections = connections;
     worker.unanswered_since_ns = 0;
-    if (worker.is_ready) continue;
-    run_logging_errors([&] { send_memory_row(&worker.control); });
-    worker.is_ready = true;
-    log_.log(LogLevel::kInfo, "worker.ready", add_number);
-    changed_.notify_all();
+    if (!worker.is_ready) make_ready(number, &worker);
   }
+}
+
+// Makes a worker ready that has reported. Without a row no limit would hold for its runs, so a
+// worker that gets none, for lack of descriptors for example, is tried again later.
+void Supervisor::Impl::make_ready(int32_t number, Worker* worker) {
+  run_logging_errors([&] { send_memory_row(worker); });
+  worker->needs_row = !worker->row;
+  if (worker->needs_row) {
+    next_rows_ns_ = now_ns() + kRowsNs;
+    return;
+  }
+  worker->is_ready = true;
+  run_logging_errors([&] { were_ready_.insert(number); });
+  log_.log(LogLevel::kInfo, "worker.ready",
+           [&](Facts& facts) { facts.number("worker", int64_t{number}); });
+  changed_.notify_all();
+}
+
+void Supervisor::Impl::retry_rows() {
+  if (now_ns() < next_rows_ns_) return;
+  next_rows_ns_ = INT64_MAX;
+  const std::lock_guard lock(mutex_);
+  for (auto& [number, worker] : workers_)
+    if (worker.needs_row) make_ready(number, &worker);
 }
 
 void Supervisor::Impl::hand_over_all() {
@@ -351,17 +352,17 @@ void Supervisor::Impl::hand_over_all() {
   }
 }
 
-// Passes a connection to a worker: of those that can take it, to the one with the fewest
-// connections, and to one that is silent only if there is no other. Returns false if no worker can
-// take it now. Allocates nothing. The caller holds mutex_.
+// Passes a connection to the worker with the fewest connections among those that can take it. A
+// worker that is silent, or has a late run, gets it only if there is no other. Returns false if no
+// worker can take it now. Allocates nothing. The caller holds mutex_.
 bool Supervisor::Impl::hand_over(int fd) noexcept {
   for (auto& each : workers_) each.second.was_tried = !each.second.is_ready;
   for (;;) {
     Worker* best = nullptr;
-    std::pair<bool, uint64_t> best_rank;
+    std::tuple<bool, bool, uint64_t> best_rank;
     for (auto& [number, worker] : workers_) {
       if (worker.was_tried) continue;
-      const std::pair rank(is_silent(worker.unanswered_since_ns, kSlowNs), worker.connections);
+      const std::tuple rank(is_silent(worker, kSlowNs), is_late(worker), worker.connections);
       if (best != nullptr && rank >= best_rank) continue;
       best = &worker;
       best_rank = rank;
@@ -389,7 +390,7 @@ void Supervisor::Impl::answer() {
       status_requests_.pop_front();
     }
     try {
-      send_status(client, status());
+      send_status(client, status_answer(status(), options_));
     } catch (const std::exception& error) {
       log_.log(LogLevel::kError, "status.failed",
                [&](Facts& facts) { facts.text("reason", error.what()); });
@@ -405,7 +406,10 @@ Supervisor::~Supervisor() { close(); }
 Fd Supervisor::add(int32_t worker) { return impl_->add(worker); }
 void Supervisor::remove(int32_t worker) noexcept { impl_->remove(worker); }
 int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
-int32_t Supervisor::hung() const { return impl_->hung(); }
+bool Supervisor::was_ready(int32_t worker) const { return impl_->was_ready(worker); }
+int32_t Supervisor::hung() { return impl_->hung(); }
+Supervisor::LongRuns Supervisor::long_runs() { return impl_->long_runs(); }
+uint64_t Supervisor::num_hung() const { return impl_->num_hung(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 Direct Supervisor::direct() {
   const std::weak_ptr<Impl> impl = impl_;
@@ -416,11 +420,15 @@ Direct Supervisor::direct() {
           },
           [impl] {
             const std::shared_ptr<Impl> there = impl.lock();
-            return there != nullptr && there->num_ready() > 0;
+            return there != nullptr && there->is_ready();
           },
           [impl] {
             const std::shared_ptr<Impl> there = impl.lock();
             return there == nullptr ? 0 : there->num_answering();
+          },
+          [impl]() -> int64_t {
+            const std::shared_ptr<Impl> there = impl.lock();
+            return there == nullptr ? 0 : static_cast<int64_t>(there->num_hung());
           }};
 }
 std::string Supervisor::status() { return impl_->status(); }

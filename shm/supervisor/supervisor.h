@@ -18,8 +18,8 @@ namespace sidecall::shm {
 class Supervisor {
  public:
   // `address` is the part after "shm:"; without one only direct() connects. Of `options` only
-  // allowed_uids, group, max_connections, max_half_open, hello_ns and log are used. Throws
-  // INVALID_ARGUMENT, DENIED, BUSY (a living server is there).
+  // allowed_uids, group, max_connections, max_half_open, hello_ns, max_run_ns, unready_after_ns and
+  // log are used. Throws INVALID_ARGUMENT, DENIED, BUSY (a living server is there).
   Supervisor(std::optional<std::string> address, ServerOptions options);
   ~Supervisor();  // close()
   Supervisor(const Supervisor&) = delete;
@@ -34,9 +34,25 @@ class Supervisor {
 
   int32_t num_ready() const;
 
+  // Whether the worker has been ready, until it is removed.
+  bool was_ready(int32_t worker) const;
+
   // The number of a worker that got a connection at least 15 s ago and has answered none since
   // then, or -1.
-  int32_t hung() const;
+  int32_t hung();
+
+  // Finds the runs that take long in comparison with ServerOptions::max_run_ns. May be called at
+  // any time; the result stays the same for at least next_ns.
+  struct LongRuns {
+    int32_t overran = -1;    // the number of a worker with a run that exceeds the limit
+    int64_t overran_ns = 0;  // how long this run has taken
+    int32_t num_late = 0;    // other workers with a run that has used half of the limit
+    int64_t next_ns = -1;    // -1 without a limit
+  };
+  LongRuns long_runs();
+
+  // How many workers were removed after hung() or long_runs() had named them.
+  uint64_t num_hung() const;
 
   // Waits until a worker is ready, then creates the socket at the address. Later calls do not
   // create it again. Returns false if the deadline passes first. Throws what Listener throws.

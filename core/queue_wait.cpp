@@ -1,0 +1,212 @@
+// How threads wait for the runs of a queue; see queue.h. One of them, the driver, looks at the runs
+// that have to be polled; the others sleep until a run is ready, or until the driver leaves.
+#include <algorithm>
+#include <thread>
+
+#include "queue.h"
+
+namespace sidecall {
+namespace {
+
+constexpr size_t kMostLooks = 64;  // of one look at the words
+constexpr int kRelaxes = 8;        // between two looks
+// The driver sleeps for so long, and looks again, if the system has no descriptors for it.
+constexpr std::chrono::milliseconds kNap{1};
+
+}  // namespace
+
+// Looks for polled runs that may have an outcome, and makes them ready. A look at the words begins
+// where the last one ended. Returns whether a run is ready.
+bool Queue::look(Look what) noexcept {
+  size_t left = what == Look::kWords ? std::min(polled_.size(), kMostLooks) : polled_.size();
+  const Clock::time_point now = left > 0 ? Clock::now() : Clock::time_point::min();
+  for (; left > 0; --left) {
+    QueuedRun* const run = polled_.first();
+    if (run->call_.has_news(what, now)) {
+      make_ready(run);
+    } else {
+      polled_.remove(run);
+      polled_.push_back(run);
+    }
+  }
+  return !ready_.is_empty();
+}
+
+void Queue::open_wait_set() {
+  if (!wait_set_) wait_set_.emplace();
+}
+
+void Queue::take_events() noexcept {
+  if (!wait_set_) return;
+  const platform::WaitSet::Events events = wait_set_->take_events();
+  if (events.has_message) ++num_events_;
+  if (events.has_hang_up) look(Look::kAll);
+  else if (events.has_message) look(Look::kConnections);
+}
+
+// Asks all servers for a wake-up. Returns false if a run is ready already. Otherwise sets `until`
+// to the time at which a run needs attention, if that is earlier.
+bool Queue::prepare_sleep(Clock::time_point* until) {
+  const Clock::time_point now = Clock::now();
+  for (size_t left = polled_.size(); left > 0; --left) {
+    QueuedRun* const run = polled_.first();
+    const Clock::time_point next = run->call_.prepare_sleep(*wait_set_, number_);
+    polled_.remove(run);
+    polled_.push_back(run);
+    if (next <= now) make_ready(run);
+    else *until = std::min(*until, next);
+  }
+  if (!waiting_deadlines_.empty()) *until = std::min(*until, waiting_deadlines_.begin()->first);
+  return ready_.is_empty();
+}
+
+void Queue::wait(uint64_t number, Clock::time_point until, Lock* lock) {
+  if (!polled_.is_empty() && !is_driven_) return drive(number, until, lock);
+  if (!waiting_deadlines_.empty()) until = std::min(until, waiting_deadlines_.begin()->first);
+  Waiter waiter;
+  waiter.number = number;
+  waiters_.push_back(&waiter);
+  const auto is_woken = [&] { return waiter.is_woken; };
+  if (until == Clock::time_point::max()) waiter.changed.wait(*lock, is_woken);
+  else waiter.changed.wait_until(*lock, until, is_woken);
+  waiters_.remove(&waiter);
+}
+
+// Whether a thread that waits for this number need not wait: its run is done, or is no more.
+bool Queue::has_end(uint64_t number) const noexcept {
+  if (number == 0) return !done_.is_empty();
+  const QueuedRun* const run = find(number);
+  return run == nullptr || run->state_ == State::kDone;
+}
+
+void Queue::drive(uint64_t number, Clock::time_point until, Lock* lock) noexcept {
+  is_driven_ = true;
+  if (!spin(number, until, lock)) {
+    bool can_sleep = true;
+    try {
+      open_wait_set();
+      can_sleep = prepare_sleep(&until) && !has_end(number);
+    } catch (...) {
+      until = std::min(until, Clock::now() + kNap);
+      lock->unlock();
+      std::this_thread::sleep_until(until);
+      lock->lock();
+      can_sleep = false;
+      look(Look::kAll);
+    }
+    if (can_sleep && !is_closed_) {
+      is_sleeping_ = true;
+      lock->unlock();
+      wait_set_->wait(until);
+      lock->lock();
+      is_sleeping_ = false;
+      take_events();
+    }
+  }
+  is_driven_ = false;
+}
+
+// Looks for a while, because most runs in another process end sooner than the kernel wakes a
+// thread. Returns whether there is something to do.
+bool Queue::spin(uint64_t number, Clock::time_point until, Lock* lock) noexcept {
+  if (!spin_policy_.begin(0)) return false;
+  bool has_work = false, goes_on = true;
+  while (!has_work && goes_on) {
+    lock->unlock();
+    for (int i = 0; i < kRelaxes; ++i) relax();
+    int64_t now = 0;
+    goes_on = spin_policy_.rest(&now) && now < ns_of(until);
+    lock->lock();
+    has_work = look(Look::kWords) || has_end(number) || !turns_.is_empty() || is_closed_;
+  }
+  spin_policy_.note(has_work ? 0 : INT64_MAX);
+  return has_work;
+}
+
+// ---- Who is woken ----
+
+void Queue::wake(Waiter* waiter) noexcept {
+  waiter->is_woken = true;
+  waiter->changed.notify_one();
+}
+
+// A run is ready, is done, or its completion was taken: wakes the thread that waits for it, and
+// otherwise one that waits for any run. For a run that is ready, any thread will do: it reads the
+// outcome, and then wakes the thread that waits for it.
+void Queue::wake_for(uint64_t number, bool is_ready) noexcept {
+  Waiter* found = nullptr;
+  bool is_found = false;
+  for (Waiter* each = waiters_.first(); each != nullptr; each = each->next) {
+    if (each->number == number) {
+      wake(each);
+      is_found = true;
+    } else if (!each->is_woken && (each->number == 0 || (is_ready && found == nullptr))) {
+      found = each;
+    }
+  }
+  if (found != nullptr && !is_found) wake(found);
+  if (!is_sleeping_ && !is_armed_) return;
+  is_sleeping_ = is_armed_ = false;
+  wait_set_->signal();
+}
+
+// Wakes one thread that waits in take(), or the program that waits for the handle, if no thread
+// looks after the queue at present.
+void Queue::wake_any() noexcept {
+  if (is_sleeping_ || is_armed_) {
+    is_sleeping_ = is_armed_ = false;
+    wait_set_->signal();
+  } else if (!is_driven_ && !waiters_.is_empty()) {
+    wake(waiters_.first());
+  }
+}
+
+void Queue::wake_all() noexcept {
+  for (Waiter* each = waiters_.first(); each != nullptr; each = each->next) wake(each);
+  if (wait_set_) wait_set_->signal();
+}
+
+// A thread that leaves must not be missed: others may wait for what it did.
+void Queue::end_taking() noexcept {
+  --num_takers_;
+  if (is_closed_) settled_.notify_all();
+  if (!ready_.is_empty()) wake_for(ready_.first()->number_, true);
+  else if (!done_.is_empty()) wake_for(done_.first()->number_, false);
+  else if (!polled_.is_empty() || !turns_.is_empty() || !waiting_deadlines_.empty()) wake_any();
+  // This thread may have taken the event that made the handle readable.
+  if (was_armed_ && !(ready_.is_empty() && done_.is_empty())) wait_set_->signal();
+}
+
+// ---- Event loops ----
+
+int Queue::handle() {
+  require_own();
+  const Lock lock(mutex_);
+  open_wait_set();
+  return wait_set_->fd();
+}
+
+int64_t Queue::arm() {
+  require_own();
+  const Lock lock(mutex_);
+  open_wait_set();
+  if (look(Look::kWords) || !done_.is_empty() || !turns_.is_empty()) return 0;
+  if (!polled_.is_empty() && looking_ == Looking::kNotYet && look_policy_.begin(0)) {
+    looking_ = Looking::kNow;
+    look_until_ = Clock::now() + std::chrono::nanoseconds(polling_ns());
+  }
+  if (looking_ == Looking::kNow && !polled_.is_empty()) {
+    const int64_t left_ns = std::chrono::nanoseconds(look_until_ - Clock::now()).count();
+    if (left_ns > 0) return left_ns;
+    look_policy_.note(INT64_MAX);
+  }
+  looking_ = Looking::kEnough;
+  if (!polled_.is_empty()) take_events();  // of the time before
+  Clock::time_point until = Clock::time_point::max();
+  if (!prepare_sleep(&until)) return 0;
+  if (until != Clock::time_point::max()) wait_set_->set_timer(until);
+  is_armed_ = was_armed_ = true;
+  return -1;
+}
+
+}  // namespace sidecall
