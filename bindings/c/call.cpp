@@ -38,6 +38,19 @@ sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_laz
 
 }  // namespace
 
+namespace {
+
+// For functions that are allowed while a run is under way, but not one of a queue.
+sidecall::Call& use_outside_queue(sidecall_call* call) {
+  sidecall::Call& used = sidecall::use(call);
+  if (call->run.is_submitted())
+    throw sidecall::Error(SIDECALL_BUSY,
+                          "the call is under way in a queue: take its completion there");
+  return used;
+}
+
+}  // namespace
+
 extern "C" {
 
 sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows,
@@ -52,6 +65,7 @@ sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t row
 
 void sidecall_call_close(sidecall_call* call) {
   const auto dispose = [](void* left) { delete static_cast<sidecall_call*>(left); };
+  if (call != nullptr) call->run.detach();
   if (call != nullptr && !call->call.leave_to_worker(dispose, call)) delete call;
 }
 
@@ -135,7 +149,8 @@ sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
 
 sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {
   bool is_over = true;
-  const sidecall_status status = guard(err, [&] { is_over = use(call).finish(wait_ns); });
+  const sidecall_status status =
+      guard(err, [&] { is_over = use_outside_queue(call).finish(wait_ns); });
   // Not an exception, because a program that has many runs under way gets it often.
   return is_over ? status
                  : report_text(SIDECALL_PENDING,
@@ -145,14 +160,15 @@ sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidec
 int32_t sidecall_call_is_busy(const sidecall_call* call) {
   // The cast is safe because no call object is const. is_busy() checks whether the memory of a run
   // that was given up is free by now, and stores the result in the call.
-  return call != nullptr && const_cast<sidecall_call*>(call)->call.is_busy() ? 1 : 0;
+  if (call == nullptr) return 0;
+  return call->run.is_submitted() || const_cast<sidecall_call*>(call)->call.is_busy() ? 1 : 0;
 }
 
 sidecall_status sidecall_call_fd(sidecall_call* call, int32_t* out_fd, sidecall_error* err) {
   if (out_fd != nullptr) *out_fd = -1;
   return guard(err, [&] {
     require(out_fd != nullptr, "out_fd must not be NULL");
-    *out_fd = use(call).fd();
+    *out_fd = use_outside_queue(call).fd();
   });
 }
 
@@ -160,7 +176,7 @@ sidecall_status sidecall_call_watch(sidecall_call* call, int32_t* out_fd, sideca
   if (out_fd != nullptr) *out_fd = -1;
   return guard(err, [&] {
     require(out_fd != nullptr, "out_fd must not be NULL");
-    *out_fd = use(call).watch();
+    *out_fd = use_outside_queue(call).watch();
   });
 }
 
@@ -171,7 +187,7 @@ sidecall_status sidecall_call_disconnect(sidecall_call* call, sidecall_error* er
 int64_t sidecall_poll_ns() { return sidecall::polling_ns(); }
 
 void sidecall_call_cancel(sidecall_call* call) {
-  if (call != nullptr) call->call.cancel();
+  if (call != nullptr && !call->run.cancel()) call->call.cancel();
 }
 
 }  // extern "C"

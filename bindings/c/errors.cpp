@@ -69,11 +69,13 @@ size_t sidecall_struct_size(const char* name) {
   };
   constexpr Size kSizes[] = {
       {"sidecall_column_spec", sizeof(sidecall_column_spec)},
+      {"sidecall_completion", sizeof(sidecall_completion)},
       {"sidecall_error", sizeof(sidecall_error)},
       {"sidecall_fault", sizeof(sidecall_fault)},
       {"sidecall_feature_spec", sizeof(sidecall_feature_spec)},
       {"sidecall_log_lines", sizeof(sidecall_log_lines)},
       {"sidecall_model_options", sizeof(sidecall_model_options)},
+      {"sidecall_queue_options", sizeof(sidecall_queue_options)},
       {"sidecall_server_options", sizeof(sidecall_server_options)},
       {"sidecall_service", sizeof(sidecall_service)},
       {"sidecall_tensor_spec", sizeof(sidecall_tensor_spec)},

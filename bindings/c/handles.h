@@ -1,4 +1,5 @@
-// Defines sidecall_model and sidecall_call, opaque types of the C ABI. Both keep the model alive.
+// Defines the opaque types of the C ABI that sidecall.h declares. A model and a call keep the model
+// alive.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -8,6 +9,7 @@
 
 #include "core/call.h"
 #include "core/model.h"
+#include "core/queue.h"
 #include "core/specs.h"
 
 struct sidecall_model {
@@ -24,6 +26,11 @@ struct sidecall_call {
   // Callers may use pointers into the specs until the model and its last call are closed.
   std::shared_ptr<const sidecall::Specs> specs;
   sidecall::Call call;
+  sidecall::QueuedRun run{&call, this};
+};
+
+struct sidecall_queue {
+  std::shared_ptr<sidecall::Queue> queue;
 };
 
 namespace sidecall {

@@ -49,6 +49,10 @@ sidecall_model_options default_model_options() noexcept {
   return options;
 }
 
+sidecall_queue_options default_queue_options() noexcept {
+  return {sizeof(sidecall_queue_options), 16384, 128, 0};
+}
+
 sidecall_server_options default_server_options() noexcept {
   sidecall_server_options options{};
   options.struct_size = sizeof options;
@@ -69,6 +73,10 @@ void sidecall_error_init_sized(sidecall_error* err, size_t size) {
 
 void sidecall_model_options_init_sized(sidecall_model_options* options, size_t size) {
   sidecall::init(options, size, sidecall::default_model_options());
+}
+
+void sidecall_queue_options_init_sized(sidecall_queue_options* options, size_t size) {
+  sidecall::init(options, size, sidecall::default_queue_options());
 }
 
 void sidecall_view_init_sized(sidecall_view* view, size_t size) {

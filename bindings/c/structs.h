@@ -35,6 +35,10 @@ inline auto fields_of(const sidecall_model_options& from) {
   return std::tie(verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package, engine,
                   reserved);
 }
+inline auto fields_of(const sidecall_queue_options& from) {
+  const auto& [size, capacity, max_started, reserved] = from;
+  return std::tie(capacity, max_started, reserved);
+}
 inline auto fields_of(const sidecall_view& from) {
   const auto& [size, dtype, rank, flags, dims, data, data_bytes, offsets] = from;
   return std::tie(dtype, rank, flags, dims, data, data_bytes, offsets);
@@ -45,10 +49,11 @@ inline auto fields_of(const sidecall_log_lines& from) {
 }
 inline auto fields_of(const sidecall_server_options& from) {
   const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain,
-               request, response, memory, log, context, memory_per_user, start_later, reserved] =
-      from;
+               request, response, memory, log, context, memory_per_user, start_later, reserved,
+               timeout, max_run, unready_after] = from;
   return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request,
-                  response, memory, log, context, memory_per_user, start_later, reserved);
+                  response, memory, log, context, memory_per_user, start_later, reserved, timeout,
+                  max_run, unready_after);
 }
 inline auto fields_of(const sidecall_service& from) {
   const auto& [size, reserved, signature, signature_length, contract, contract_length, handler,
@@ -102,6 +107,7 @@ void fill_view(sidecall_view* view, Fill fill) {
 }
 
 sidecall_model_options default_model_options() noexcept;
+sidecall_queue_options default_queue_options() noexcept;
 sidecall_server_options default_server_options() noexcept;
 sidecall_log_lines default_log_lines() noexcept;
 

@@ -78,8 +78,22 @@ int32_t sidecall_supervisor_num_ready(const sidecall_supervisor* supervisor) {
   return supervisor == nullptr ? 0 : supervisor->supervisor.num_ready();
 }
 
-int32_t sidecall_supervisor_hung(const sidecall_supervisor* supervisor) {
+int32_t sidecall_supervisor_hung(sidecall_supervisor* supervisor) {
   return supervisor == nullptr ? -1 : supervisor->supervisor.hung();
+}
+
+int32_t sidecall_supervisor_was_ready(const sidecall_supervisor* supervisor, int32_t worker) {
+  return supervisor != nullptr && supervisor->supervisor.was_ready(worker) ? 1 : 0;
+}
+
+int32_t sidecall_supervisor_long_runs(sidecall_supervisor* supervisor, int64_t* out_run_ns,
+                                      int32_t* out_num_late, int64_t* out_next_ns) {
+  sidecall::shm::Supervisor::LongRuns runs;
+  if (supervisor != nullptr) runs = supervisor->supervisor.long_runs();
+  if (out_run_ns != nullptr) *out_run_ns = runs.overran_ns;
+  if (out_num_late != nullptr) *out_num_late = runs.num_late;
+  if (out_next_ns != nullptr) *out_next_ns = runs.next_ns;
+  return runs.overran;
 }
 
 sidecall_status sidecall_supervisor_listen(sidecall_supervisor* supervisor, int64_t wait_ns,

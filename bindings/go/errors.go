@@ -29,6 +29,20 @@ func (c Code) Name() string {
 // Error returns the name of the code.
 func (c Code) Error() string { return c.Name() }
 
+// MarshalText returns the name of the code, which JSON then shows.
+func (c Code) MarshalText() ([]byte, error) { return []byte(c.Name()), nil }
+
+// UnmarshalText reads the name of a code.
+func (c *Code) UnmarshalText(text []byte) error {
+	for code, name := range codeNames {
+		if name == string(text) {
+			*c = code
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown error code %q", text)
+}
+
 // Family returns the group of the code.
 func (c Code) Family() Family {
 	switch c / 10 {

@@ -182,7 +182,7 @@ func TestACancelAtAnyMomentEndsARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer call.Close()
-	if _, err := call.Input(0); err != nil {
+	if err := writeZeros(call); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 300 {

@@ -37,7 +37,7 @@ func endProgram(way string) {
 		if err != nil {
 			panic(err)
 		}
-		if _, err := call.Input(0); err != nil {
+		if err := writeZeros(call); err != nil {
 			panic(err)
 		}
 		go func() {
@@ -179,7 +179,7 @@ func TestGarbageIsCollectedWhileRunsAreUnderWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := call.Input(0); err != nil {
+		if err := writeZeros(call); err != nil {
 			t.Fatal(err)
 		}
 		if err := call.Run(t.Context()); err != nil { // neither is used afterwards

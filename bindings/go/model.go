@@ -118,7 +118,7 @@ func (m *Model) Version() string {
 	return m.text(func(h *C.sidecall_model) *C.char { return C.sidecall_model_version(h) })
 }
 
-// ID returns the SHA-256 of the graph and its weights, in hexadecimal.
+// ID returns the SHA-256 of the file and its external files, in hexadecimal.
 func (m *Model) ID() string {
 	return m.text(func(h *C.sidecall_model) *C.char { return C.sidecall_model_id(h) })
 }
@@ -221,7 +221,7 @@ func (m *Model) find(kind C.int32_t, name string) (int32, error) {
 	return int32(index), err
 }
 
-// Verify runs the golden rows now and recomputes the id. It returns the report as JSON, also with
+// Verify runs the golden rows now. It returns the report as JSON, also with
 // CodeVerificationFailed.
 //
 // Errors: CodeNoContract, CodeVerificationFailed, and those of a run.

@@ -12,7 +12,7 @@ const (
 	CodeBusy Code = 11
 	// There is no outcome to read or to finish.
 	CodeNotRun Code = 12
-	// The caller ended the run.
+	// The run was cancelled, or the queue was closed.
 	CodeCancelled Code = 13
 	// No such file.
 	CodeFileNotFound Code = 20

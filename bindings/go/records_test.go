@@ -448,6 +448,17 @@ func TestTextsOfAnyLengthReachTheModel(t *testing.T) {
 	}
 }
 
+// writeZeros writes the first input of a call, whose values are missing until they are written.
+func writeZeros(call *sidecall.Call) error {
+	view, err := call.Input(0)
+	if err != nil {
+		return err
+	}
+	numbers, err := sidecall.Elements[float32](view)
+	clear(numbers)
+	return err
+}
+
 func TestACancelledContextEndsARun(t *testing.T) {
 	model := open(t, "gbm.onnx")
 	cancelled, cancel := context.WithCancel(t.Context())
@@ -467,7 +478,7 @@ func TestACancelledContextEndsARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer call.Close()
-	if _, err := call.Input(0); err != nil {
+	if err := writeZeros(call); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -491,5 +502,36 @@ func TestACancelledContextEndsARun(t *testing.T) {
 	}
 	if err := call.Resize(1); err != nil { // the call stays usable
 		t.Error(err)
+	}
+}
+
+func TestValuesHaveTheFormOfRecordsInJSON(t *testing.T) {
+	instant := time.Date(2026, 1, 31, 12, 30, 0, 250_000_000, time.UTC)
+	for want, value := range map[string]any{
+		`"DTYPE_MISMATCH"`:           sidecall.CodeDtypeMismatch,
+		`"2026-01-31T12:30:00.25"`:   sidecall.WallClock(instant),
+		`{"Code":"MISSING_VALUE"}`:   struct{ Code sidecall.Code }{sidecall.CodeMissingValue},
+		`["2026-01-31T12:30:00.25"]`: []sidecall.WallClock{sidecall.WallClock(instant)},
+	} {
+		text, err := json.Marshal(value)
+		if err != nil || string(text) != want {
+			t.Errorf("expected %s, got %s (%v)", want, text, err)
+		}
+	}
+	var read struct {
+		Code sidecall.Code
+		Born sidecall.WallClock
+	}
+	text := `{"Code": "MISSING_VALUE", "Born": "2026-01-31T12:30:00.25"}`
+	if err := json.Unmarshal([]byte(text), &read); err != nil {
+		t.Fatal(err)
+	}
+	if read.Code != sidecall.CodeMissingValue || !time.Time(read.Born).Equal(instant) {
+		t.Errorf("expected the values that were written, got %v", read)
+	}
+	for _, text := range []string{`{"Code": "NOT_A_CODE"}`, `{"Born": "2026-01-31T12:30:00Z"}`} {
+		if err := json.Unmarshal([]byte(text), &read); err == nil {
+			t.Errorf("expected an error for %s, got none", text)
+		}
 	}
 }

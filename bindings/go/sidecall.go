@@ -34,7 +34,7 @@
 //
 // The deadline of a context is the deadline of the run, and cancelling the context cancels the run.
 // Without a deadline a run of a file waits as long as it takes, and a run of a served model at most
-// 30 seconds.
+// for the timeout of its server, 30 seconds by default.
 //
 // # Errors
 //

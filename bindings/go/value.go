@@ -20,6 +20,23 @@ import (
 // with a time zone.
 type WallClock time.Time
 
+// The layout of a WallClock in JSON, which is that of records in every language.
+const wallClockLayout = "2006-01-02T15:04:05.999999999"
+
+// MarshalText returns the datetime in ISO 8601, without a time zone.
+func (w WallClock) MarshalText() ([]byte, error) {
+	return []byte(time.Time(w).Format(wallClockLayout)), nil
+}
+
+// UnmarshalText reads a datetime in ISO 8601, which must not have a time zone.
+func (w *WallClock) UnmarshalText(text []byte) error {
+	t, err := time.Parse(wallClockLayout, string(text))
+	if err == nil {
+		*w = WallClock(t)
+	}
+	return err
+}
+
 // setAny writes a value of a record to one of w.values. Values of other types are refused when the
 // record runs.
 func (w *workspace) setAny(feature int32, value any) {

@@ -124,7 +124,8 @@ export interface OpenOptions {
   extra?: 'error' | 'ignore'
   /**
    * The deadline of each run that does not set its own, in milliseconds. Default: no deadline for a
-   * model in this process, 30 s for a model in another process.
+   * model in this process; for a model in another process the timeout of its server, which is 30 s
+   * by default.
    */
   timeoutMs?: number
   /**
@@ -195,7 +196,7 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   readonly name: string
   /** The version of the model, from the contract; '' without a contract. */
   readonly version: string
-  /** SHA-256 of the graph, its functions and its external files, in hexadecimal. */
+  /** SHA-256 of the file and its external files, in hexadecimal. */
   readonly id: string
   /** What runs the model: 'native 2', 'onnxruntime 1.32.0', or the name of a server. */
   readonly engine: string
@@ -431,6 +432,7 @@ export const version: string
 
 /**
  * Returns which ONNX Runtime was found, and where. Loads it, as the first `open` would. Throws
- * ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
+ * ENGINE_NOT_FOUND, ENGINE_TOO_OLD. Without ONNX Runtime, sidecall's own engine still runs the
+ * files that the export proved on it; `Model.engine` says which engine runs a model.
  */
 export function engine(options?: { onnxruntime?: string }): { engine: string; version: string; oldest: string; api: number; path: string; found_by: string; telemetry: string }

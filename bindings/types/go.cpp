@@ -1,5 +1,7 @@
 // Writes structs of Go; see structs.h.
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "core/text.h"
 #include "source_text.h"
@@ -28,9 +30,36 @@ std::string package_name(const std::string& name) {
   return kKeywords.count(package) != 0 ? package + "model" : package;
 }
 
-// The tag is a string of Go that holds another string of Go.
+// Whether encoding/json surely accepts the name in a tag. It accepts letters, digits and some ASCII
+// characters, and ignores a tag with another name. These ranges have only letters.
+bool is_json_name(const std::string& key) {
+  constexpr std::string_view kPunctuation = "!#$%&()*+-./:;<=>?@[]^_{|}~ ";
+  constexpr std::pair<uint32_t, uint32_t> kLetters[] = {
+      {0xc0, 0xd6},     {0xd8, 0xf6},     {0xf8, 0x2c1},                       // Latin
+      {0x388, 0x481},   {0x48a, 0x52f},                                        // Greek and Cyrillic
+      {0x3041, 0x3096}, {0x30a1, 0x30fa}, {0x4e00, 0x9fff}, {0xac00, 0xd7a3},  // CJK
+  };
+  for (size_t at = 0, length = 0; at < key.size(); at += length) {
+    const uint32_t code = source::code_at(key, at, &length);
+    const auto holds = [code](const auto& range) {
+      return range.first <= code && code <= range.second;
+    };
+    const bool is_accepted = length == 1
+                                 ? source::is_letter(key[at]) || source::is_digit(key[at]) ||
+                                       kPunctuation.find(key[at]) != std::string_view::npos
+                                 : std::any_of(std::begin(kLetters), std::end(kLetters), holds);
+    if (!is_accepted) return false;
+  }
+  return true;
+}
+
+// The tag is a string of Go that holds other strings of Go. In JSON the field has the name of the
+// feature, as in a record of any language. If encoding/json does not accept this name, the field
+// is left out, because it would otherwise be read from the name of the field.
 std::string tag_of(const std::string& key) {
-  const std::string inner = "sidecall:" + source::quoted(key, '"');
+  const std::string quoted = source::quoted(key, '"');
+  const std::string inner =
+      "sidecall:" + quoted + " json:" + (is_json_name(key) ? quoted : "\"-\"");
   return inner.find('`') == std::string::npos ? "`" + inner + "`" : source::quoted(inner, '"');
 }
 
@@ -48,6 +77,17 @@ std::string type_of(const Field& field) {
          std::string(type);
 }
 
+std::string about_of(const Field& field) {
+  std::string text = field.about;
+  if (field.kind == Kind::kInstant || field.kind == Kind::kWallClock)
+    text += structs::truncation(field, "Truncate(time.Second)", "Truncate(time.Millisecond)",
+                                "Truncate(time.Microsecond)");
+  if (!is_json_name(field.key))
+    text += (text.empty() ? "" : " ") +
+            std::string("Not read from JSON, because encoding/json does not accept the name.");
+  return text;
+}
+
 // Fields in the layout of gofmt, which aligns those that follow each other without a comment.
 std::string struct_of(const std::string& name, const std::string& doc,
                       const std::vector<Field>& fields) {
@@ -61,12 +101,14 @@ std::string struct_of(const std::string& name, const std::string& doc,
       name_width = type_width = 0;
       continue;
     }
-    if (!field.about.empty()) text += structs::comment(field.about, "\t// ");
-    if (!field.about.empty() || name_width == 0) {
+    const std::string about = about_of(field);
+    if (!about.empty()) text += structs::comment(about, "\t// ");
+    if (!about.empty() || name_width == 0) {
       name_width = type_width = 0;
       for (size_t j = i; j < fields.size(); ++j) {
         const Field& next = fields[j];
-        if (next.kind == Kind::kNone || next.key == "-" || (j > i && !next.about.empty())) break;
+        if (next.kind == Kind::kNone || next.key == "-" || (j > i && !about_of(next).empty()))
+          break;
         name_width = std::max(name_width, next.name.size());
         type_width = std::max(type_width, type_of(next).size());
       }

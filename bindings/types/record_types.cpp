@@ -7,6 +7,7 @@
 #include <limits>
 #include <unordered_map>
 
+#include "base/datetime.h"
 #include "core/contract_reader.h"
 #include "core/feature_refusal.h"
 #include "core/hash.h"
@@ -97,6 +98,7 @@ FeatureType feature_type(const Feature& feature, const JsonNode& node) {
   type.takes_empty = feature.takes_empty;
   type.has_zone = !feature.zone.empty();
   type.takes_number = feature.epoch_per_second != 0;
+  if (feature.is_datetime()) type.unit = unit_name(feature.per_second);
   read_allowed(node.member("allowed"), &type);
   read_domain(feature, &type);
   // No text of a datetime stands for the count that is reserved.

@@ -37,6 +37,7 @@ struct FeatureType {
   // Of a datetime feature.
   bool has_zone = false;
   bool takes_number = false;  // a plain number, which counts a unit since 1970
+  std::string unit;           // "s", "ms", "us" or "ns": a datetime with a smaller part is refused
 
   // The integer that stands for a missing value in the tensor, and is refused in a record, although
   // the domain holds it.

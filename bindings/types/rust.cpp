@@ -56,20 +56,40 @@ std::string struct_of(const std::string& macro, const std::string& name, const s
           structs::comment("'" + printable(field.key) + "' has no type in Rust.", "        // ");
       continue;
     }
-    if (!field.about.empty()) text += structs::comment(field.about, "        /// ");
+    const std::string about =
+        field.about + (field.kind == Kind::kInstant
+                           ? structs::truncation(field, "Duration::from_secs",
+                                                 "Duration::from_millis", "Duration::from_micros")
+                           : "");
+    if (!about.empty()) text += structs::comment(about, "        /// ");
     text += "        pub " + field.name + ": " + type_of(field) +
             (field.name == field.key ? "" : " => " + quoted(field.key)) + ",\n";
   }
   return text + "    }\n}\n";
 }
 
+// Default of a record: every value is missing, so that a program sets only the fields that it
+// knows. "" if a value that may not be missing has a type other than f64, which has NaN.
+std::string default_of(const std::string& name, const std::vector<Field>& fields) {
+  std::string values;
+  for (const Field& field : fields) {
+    if (field.kind == Kind::kNone) continue;
+    if (!field.is_nullable && field.kind != Kind::kFloat) return "";
+    values += "            " + field.name + (field.is_nullable ? ": None,\n" : ": f64::NAN,\n");
+  }
+  return "\nimpl Default for " + name +
+         " {\n    /// All values are missing.\n    fn default() -> Self {\n        Self {\n" +
+         values + "        }\n    }\n}\n";
+}
+
 }  // namespace
 
 std::string rust_structs(const RecordTypes& types, const std::string& name) {
+  const std::vector<Field> features =
+      structs::feature_fields(types, structs::snake_case, kKeywords);
   return structs::header(types, "rust", "//! ") + "\n" +
-         struct_of("record", name + "Features", "A record that the model predicts for.",
-                   structs::feature_fields(types, structs::snake_case, kKeywords)) +
-         "\n" +
+         struct_of("record", name + "Features", "A record that the model predicts for.", features) +
+         default_of(name + "Features", features) + "\n" +
          struct_of("answer", name + "Answer", "What the model predicts for a record.",
                    structs::column_fields(types, structs::snake_case, kKeywords));
 }

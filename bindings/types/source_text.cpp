@@ -18,8 +18,8 @@ bool needs_escape(uint32_t code) {
          (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
 }
 
-// The code point of the character that starts at `at`, and its number of bytes in `length`. For
-// characters of four bytes the code point is 0x10000.
+}  // namespace
+
 uint32_t code_at(std::string_view text, size_t at, size_t* length) {
   const auto byte = [&](size_t offset) {
     return static_cast<uint32_t>(static_cast<unsigned char>(text[at + offset]));
@@ -30,8 +30,6 @@ uint32_t code_at(std::string_view text, size_t at, size_t* length) {
   if (*length == 3) return (byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f);
   return *length == 1 ? byte(0) : 0x10000;
 }
-
-}  // namespace
 
 bool is_identifier(std::string_view text, std::string_view others) {
   const auto fits = [others](char c) {

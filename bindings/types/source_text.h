@@ -1,6 +1,7 @@
 // What the writers of all languages share: escapes, and names made from words.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,6 +19,10 @@ inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 // Whether the text has only letters, digits and `others`, is not empty and does not begin with a
 // digit.
 bool is_identifier(std::string_view text, std::string_view others);
+
+// The code point of the UTF-8 character that starts at `at`, and its number of bytes in `length`.
+// For characters of four bytes the code point is 0x10000.
+uint32_t code_at(std::string_view text, size_t at, size_t* length);
 
 // Escapes control characters, line separators and characters that change the direction of text, so
 // that the source means what an editor displays. The escapes \n, \r, \t and \u202e mean the same in

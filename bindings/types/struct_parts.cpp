@@ -112,6 +112,7 @@ std::vector<Field> feature_fields(const RecordTypes& types, MakeName make_name,
     field.kind = feature.dtype != SIDECALL_DTYPE_DATETIME ? kind_of(feature.dtype)
                  : feature.has_zone                       ? Kind::kInstant
                                                           : Kind::kWallClock;
+    if (feature.unit != "ns") field.unit = feature.unit;
     field.is_nullable = feature.is_nullable;
     field.name = names.take(feature.name);
     fields.push_back(std::move(field));
@@ -148,6 +149,13 @@ std::vector<Field> column_fields(const RecordTypes& types, MakeName make_name,
     }
   }
   return fields;
+}
+
+std::string truncation(const Field& field, const char* in_s, const char* in_ms, const char* in_us) {
+  if (field.unit.empty()) return "";
+  const char* code = field.unit == "s" ? in_s : field.unit == "ms" ? in_ms : in_us;
+  return std::string(field.about.empty() ? "" : " ") + "Counts whole " + field.unit +
+         ": truncate a finer time with " + code + ".";
 }
 
 std::string comment(const std::string& text, const std::string& prefix) {

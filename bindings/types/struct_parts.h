@@ -27,6 +27,7 @@ struct Field {
   std::string name;  // an identifier, unique in its struct
   std::string key;   // the name of the feature or column
   std::string about;
+  std::string unit;  // of a datetime that cannot be as fine as the clock: "s", "ms" or "us"
   Kind kind = Kind::kNone;
   bool is_nullable = false;
   int32_t form = 0;  // of an output: SIDECALL_FORM_*
@@ -54,6 +55,10 @@ std::string snake_case(std::string_view words);
 // Lines about the model and about the source, each after `prefix`. Throws NO_CONTRACT if there are
 // no records.
 std::string header(const RecordTypes& types, std::string_view language, const std::string& prefix);
+
+// A sentence that follows `about` and says with which code a finer time becomes a value of a
+// datetime feature that counts s, ms or us. Empty if the feature is as fine as the clock.
+std::string truncation(const Field& field, const char* in_s, const char* in_ms, const char* in_us);
 
 // A line of a comment.
 std::string comment(const std::string& text, const std::string& prefix);

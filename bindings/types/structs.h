@@ -2,6 +2,8 @@
 // languages.cpp.
 #pragma once
 
+#include <functional>
+#include <set>
 #include <string>
 
 #include "record_types.h"
@@ -13,6 +15,8 @@ namespace sidecall {
 // and java_records() UNSUPPORTED if it has more features or columns than a record of Java can have.
 std::string go_structs(const RecordTypes& types, const std::string& name);
 std::string rust_structs(const RecordTypes& types, const std::string& name);
-std::string java_records(const RecordTypes& types, const std::string& name);
+// Of `options`, "jackson" adds the annotations that Jackson reads, and "builder" a builder.
+std::string java_records(const RecordTypes& types, const std::string& name,
+                         const std::set<std::string, std::less<>>& options);
 
 }  // namespace sidecall

@@ -3,6 +3,7 @@
 #include "typescript.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "base/number.h"
@@ -118,11 +119,26 @@ std::string about_feature(const FeatureType& feature) {
   return feature.takes_empty ? "" : "Takes a string that is not empty.";
 }
 
+// Whether every object of JavaScript inherits a member of this name. The compiler then takes an
+// object that leaves out the property for one whose property has the wrong type.
+bool is_inherited(const std::string& name) {
+  constexpr const char* kInherited[] = {
+      "constructor",    "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable",
+      "toLocaleString", "toString",       "valueOf"};
+  return std::find(std::begin(kInherited), std::end(kInherited), name) != std::end(kInherited);
+}
+
 std::string features_type(const RecordTypes& types) {
   Members members(1);
-  for (const FeatureType& feature : types.features)
-    members.add(feature.name, feature.is_nullable, union_of(feature_types(feature), 3),
-                about_feature(feature));
+  for (const FeatureType& feature : types.features) {
+    std::string about = about_feature(feature);
+    const bool is_required = feature.is_nullable && is_inherited(feature.name);
+    if (is_required)
+      about += (about.empty() ? "" : " ") +
+               std::string("Write null for a missing value: every object inherits this name.");
+    members.add(feature.name, feature.is_nullable && !is_required,
+                union_of(feature_types(feature), 3), about);
+  }
   return members.text();
 }
 

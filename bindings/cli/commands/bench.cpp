@@ -116,7 +116,7 @@ Measured measure(const BenchOptions& options) {
   const Model model = open_model(options.uri, options.model);
   measured.open_ns = ns_since(begin);
   measured.id = sidecall_model_id(model.get());
-  GoldenCall golden(model, options.uri, options.rows, run_timeout_ns(options.uri, options.model));
+  GoldenCall golden(model, options.uri, options.rows, run_timeout_ns(options.model));
   measured.num_golden = golden.num_golden();
   begin = Clock::now();
   golden.call();

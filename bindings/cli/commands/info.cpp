@@ -27,9 +27,9 @@ std::string describe_seen(const Json& feature) {
 
 // Returns text such as "32.1 to 59.6 in the data; accepts 0 to 100". Does not mention that
 // infinities are refused, because that is the usual case.
-std::string describe_values(const Json& feature, bool has_domain) {
+std::string describe_values(const Json& feature) {
   std::string seen = describe_seen(feature);
-  const std::string domain = has_domain ? describe_domain(feature) : "";
+  const std::string domain = describe_domain(feature);
   if (domain.empty() || domain == "finite") return seen;
   return domain == "not empty"
              ? (seen.empty() ? domain : seen + "; not empty")
@@ -39,7 +39,6 @@ std::string describe_values(const Json& feature, bool has_domain) {
 std::string features_table(const sidecall_model* model, const Json& contract) {
   const Json& features = at(contract, "features");
   if (!features.IsArray()) return "";
-  const bool shows_domains = has_domains(contract);
   Table table("lllll", {"feature", "type", "nullable", "input", "values"});
   const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
@@ -48,7 +47,7 @@ std::string features_table(const sidecall_model* model, const Json& contract) {
                shortened(describe_type(feature), kMaxCell),
                true_at(feature, "nullable") ? "yes" : "no",
                shortened(text_at(feature, "input"), kMaxCell) + column,
-               shortened(describe_values(feature, shows_domains), kMaxCell)});
+               shortened(describe_values(feature), kMaxCell)});
   }
   return table.text() + "\n";
 }

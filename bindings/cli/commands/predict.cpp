@@ -67,6 +67,11 @@ void add_options(CLI::App& app, PredictOptions& options) {
                  "what to do with names that are not features: error (default) or ignore")
       ->check(one_of({"error", "ignore"}))
       ->option_text("HOW");
+  app.add_option("--absent", options.model.absent,
+                 "what to do if CSV has no column for a feature: error (default) or missing (its "
+                 "values are missing)")
+      ->check(one_of({"error", "missing"}))
+      ->option_text("HOW");
   app.add_option("--verify", options.model.verify,
                  "what to do if a golden row fails when MODEL is opened: error (default), warn or "
                  "off (do not run the golden rows)")
@@ -128,11 +133,12 @@ int predict(PredictOptions& options) {
                                               : TextFormat::kJson;
   reader.set_format(from == TextFormat::kCsv ? RowFormat::kCsv : RowFormat::kLines);
   options.rows.ignore_extra = options.model.extra == "ignore";
+  options.rows.absent_is_missing = options.model.absent == "missing";
   const OnError on_error = options.on_error == "skip"   ? OnError::kSkip
                            : options.on_error == "null" ? OnError::kNull
                                                         : OnError::kFail;
   reader.skip_long_rows(on_error != OnError::kFail);
-  RowCall call(model, run_timeout_ns(options.uri, options.model));
+  RowCall call(model, run_timeout_ns(options.model));
   Answers answers(model.get(), options.only, options.rows, from, to);
   const PredictRun run{
       reader,  call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1,

@@ -191,7 +191,7 @@ int run_run(const Command& self, std::vector<std::string> words) {
   Run run(uri, options);
   const auto files = destinations(run, outs);
   for (const auto& input : inputs) run.give(input);
-  run.run(run_timeout_ns(uri, options));
+  run.run(run_timeout_ns(options));
   std::vector<std::string> bytes;  // make all files before writing the first
   bytes.reserve(files.size());
   for (const auto& [output, file] : files) bytes.push_back(run.npy(output));

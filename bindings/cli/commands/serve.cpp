@@ -52,6 +52,8 @@ struct ServeOptions {
   double max_call_mib = 256;
   double max_memory_mib = 4096;
   double max_memory_per_user_mib = 0;  // 0: the default of the library
+  double timeout_s = 30;
+  double unready_after_s = 5;
   double drain_s = 10;
   bool as_json = false;
 };
@@ -190,6 +192,16 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                  "admitted, else all of it)")
       ->check(number_between(0.001, 1e9))
       ->option_text("MIB");
+  app.add_option("--timeout", options.timeout_s, "deadline of calls that have none (default: 30)")
+      ->check(number_of_seconds())
+      ->option_text("SECONDS");
+  app.add_option("--unready-after", options.unready_after_s,
+                 "not ready if calls wait and no run has ended for this time (default: 5)")
+      ->check(number_of_seconds())
+      ->option_text("SECONDS");
+  // Not shown: only a Python object has workers, which --max-run needs.
+  std::string max_run;
+  CLI::Option* const has_max_run = app.add_option("--max-run", max_run)->group("");
   app.add_option("--drain-timeout", options.drain_s,
                  "time for running calls to end after SIGTERM (default: 10)")
       ->check(number_of_seconds())
@@ -209,6 +221,10 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->option_text("[=require]");
   add_engine_options(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
+  if (has_max_run->count() > 0)
+    throw Failure(kUsage,
+                  "serve: --max-run: expected a Python object with --workers, whose workers can be "
+                  "replaced, got a file: --timeout and the deadlines of calls end its runs");
   const bool has_network = !options.http.empty() || !options.grpc.empty();
   if (at->count() == 0 && !has_network && std::getenv("SIDECALL_FD") == nullptr)
     throw Failure(kUsage,
@@ -278,6 +294,8 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.max_memory_per_user_bytes =
       static_cast<uint64_t>(options.max_memory_per_user_mib * kMebibyte);
   result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
+  result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
+  result.unready_after_ns = static_cast<int64_t>(options.unready_after_s * 1e9);
   result.log = sidecall_log_line;
   result.log_context = &log;
   return result;
@@ -423,6 +441,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   log.least_level = level_of(options.level);
   sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // tokens and certificates are read again without it
   if (options.sandbox != "off") {
     const char* const parent = std::getenv("SIDECALL_FD");
     const std::string failure = close_inherited(parent == nullptr ? -1 : std::atoi(parent));

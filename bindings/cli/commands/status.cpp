@@ -4,14 +4,26 @@
 
 #include <sidecall/server.h>
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 
 #include "model/model.hpp"
 #include "terminal/output.hpp"
 
 namespace sidecall::cli {
 namespace {
+
+// The day of a time in seconds since 1970.
+std::string day_text(double seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm fields{};
+  ::gmtime_r(&time, &fields);
+  std::array<char, 16> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d", &fields);
+  return text.data();
+}
 
 double number_at(const Json& value, const char* key) {
   return at(value, key).IsNumber() ? at(value, key).GetDouble() : 0;
@@ -58,6 +70,26 @@ std::string workers_table(const Json& status) {
   return "\n" + table.text();
 }
 
+// The servers over HTTP and gRPC in the same process, and the state of their files.
+std::string network_table(const Json& status) {
+  const Json& each = at(status, "network");
+  if (!each.IsArray() || each.Empty()) return "";
+  Table table("lrrll", {"address", "connections", "requests", "tokens", "certificate"});
+  for (const auto& server : each.GetArray()) {
+    const auto file = [&](const char* failure, const std::string& usual) {
+      const std::string text = text_at(server, failure);
+      return text.empty() ? usual : text;
+    };
+    const bool has_certificate = server.HasMember("certificate_expires");
+    table.add({text_at(server, "at"), text_at(server, "connections"), text_at(server, "requests"),
+               file("tokens_failure", text_at(server, "tokens")),
+               file("certificate_failure",
+                    has_certificate ? "until " + day_text(number_at(server, "certificate_expires"))
+                                    : "")});
+  }
+  return "\n" + table.text();
+}
+
 std::string page(const Json& status) {
   Table table("ll");
   const std::string name = text_at(status, "name");
@@ -75,6 +107,8 @@ std::string page(const Json& status) {
   table.add({"calls", text_at(status, "calls") + (failures.empty() ? "" : " (" + failures + ")")});
   table.add({"now",
              text_at(status, "in_flight") + " running, " + text_at(status, "queued") + " waiting"});
+  if (number_at(status, "workers_hung") > 0)
+    table.add({"workers", text_at(status, "workers_hung") + " ended because they hung"});
   const Json& latency = at(status, "latency_ns");
   if (number_at(status, "calls") > 0) {
     std::string text;
@@ -88,7 +122,7 @@ std::string page(const Json& status) {
                           text_at(status, "log_dropped") + " dropped"});
   table.add({"memory", mebibytes(number_at(status, "memory_bytes")) + " of " +
                            mebibytes(number_at(status, "memory_limit_bytes")) + " MiB"});
-  return table.text() + workers_table(status);
+  return table.text() + workers_table(status) + network_table(status);
 }
 
 }  // namespace

@@ -132,6 +132,33 @@ void write_latency(const Json& status, Exposition& out) {
   out.sample("sidecall_call_seconds_count", std::to_string(total));
 }
 
+// The files of the servers over HTTP and gRPC, with the same names as in their own /metrics.
+void write_network(const Json& status, Exposition& out) {
+  const Json& servers = at(status, "network");
+  if (!servers.IsArray() || servers.Empty()) return;
+  const auto each = [&](const char* name, const char* help, const char* key) {
+    out.head(name, "gauge", help);
+    for (const auto& server : servers.GetArray())
+      if (server.HasMember(key))
+        out.sample(std::string(name) + "{at=\"" + escaped(text_at(server, "at")) + "\"}",
+                   text_at(server, key));
+  };
+  each("sidecall_tokens", "Tokens that clients may use.", "tokens");
+  each("sidecall_certificate_expires_timestamp_seconds",
+       "When the certificate expires, in seconds since 1970.", "certificate_expires");
+  const char* const usable = "sidecall_file_usable";
+  out.head(usable, "gauge", "1 if the file can be used as it is now, otherwise 0.");
+  for (const auto& server : servers.GetArray()) {
+    for (const std::string file : {"tokens", "certificate"}) {
+      const std::string key = file + "_failure";
+      if (server.HasMember(key.c_str()))
+        out.sample(std::string(usable) + "{at=\"" + escaped(text_at(server, "at")) + "\",file=\"" +
+                       file + "\"}",
+                   text_at(server, key.c_str()).empty() ? "1" : "0");
+    }
+  }
+}
+
 }  // namespace
 
 std::string prometheus_text(const Json& status) {
@@ -144,6 +171,8 @@ std::string prometheus_text(const Json& status) {
   out.number("sidecall_ready", "gauge", "1 while the server accepts calls.", "ready");
   out.number("sidecall_verified", "gauge", "1 if the golden rows passed at the start.", "verified");
   out.number("sidecall_workers", "gauge", "Number of serving processes.", "workers");
+  out.number("sidecall_workers_hung_total", "counter", "Workers that were ended because they hung.",
+             "workers_hung");
   out.head("sidecall_uptime_seconds", "gauge", "Time since the start.");
   out.sample("sidecall_uptime_seconds", seconds(at(status, "uptime_ns")));
   out.number("sidecall_connections", "gauge", "Connections that are open.", "connections");
@@ -169,6 +198,7 @@ std::string prometheus_text(const Json& status) {
   out.head("sidecall_run_seconds_total", "counter", "Time that the model ran.");
   out.sample("sidecall_run_seconds_total", seconds(at(status, "run_ns")));
   write_latency(status, out);
+  write_network(status, out);
   return out.take();
 }
 

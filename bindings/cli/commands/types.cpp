@@ -28,9 +28,13 @@ int run_types(const Command& self, std::vector<std::string> words) {
                       "name of the types (default: made from the name of the model)")
           ->option_text("NAME");
   arguments.app
-      .add_option("--lang", language,
-                  "language of the types: typescript (default), python, pydantic, go, rust or java")
-      ->check(one_of({"typescript", "python", "pydantic", "go", "rust", "java"}))
+      .add_option(
+          "--lang", language,
+          "language of the types: typescript (default), python, pydantic, go, rust or java;\n"
+          "java:jackson adds annotations of Jackson, java:builder a builder,\n"
+          "java:builder,jackson both")
+      ->check(one_of({"typescript", "python", "pydantic", "go", "rust", "java", "java:jackson",
+                      "java:builder", "java:builder,jackson"}))
       ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kOk;

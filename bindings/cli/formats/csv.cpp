@@ -13,6 +13,18 @@
 
 namespace sidecall::cli {
 
+namespace {
+
+constexpr const char* kExpectedUtf8 = "expected UTF-8 without NUL: save the file as UTF-8";
+
+// The problem of a field for which next_field() returned false.
+const char* quotes_expected(const CsvField& field) {
+  return field.is_quoted ? "expected a closing quote before the next comma, got none"
+                         : "expected quotes around a field that contains a quote, got none";
+}
+
+}  // namespace
+
 bool next_field(const char*& at, const char* end, CsvField* field) {
   const char* begin = at;
   field->is_quoted = at < end && *at == '"';
@@ -76,6 +88,7 @@ class CsvSource : public RowSource {
   };
 
   std::string add_column(std::string name);  // returns an error text, or ""
+  std::string find_absent();                 // likewise
   bool set_field(RowCall& call, int64_t at, const Column& column, const CsvField& field);
   bool set_value(RowCall& call, int64_t at, int32_t feature, const CsvField& field);
   Fill fail(const char* at, std::string problem);
@@ -119,10 +132,9 @@ bool CsvSource::open(RowReader& reader) {
     const auto fail_here = [&](const std::string& problem) {
       throw InputFailure(place_in(reader.name(), header, begin) + problem);
     };
-    if (!next_field(at, end, &field))
-      fail_here("expected a column name, quoted or unquoted, got other text");
+    if (!next_field(at, end, &field)) fail_here(quotes_expected(field));
     std::string name(unquoted(field, &memory_));
-    if (!is_utf8_without_nul(name)) fail_here("expected a name in UTF-8, got other bytes");
+    if (!is_utf8_without_nul(name)) fail_here(kExpectedUtf8);
     if (columns_.size() == kMaxColumns)
       fail_here("expected at most " + std::to_string(kMaxColumns) + " columns, got more");
     const std::string problem = add_column(std::move(name));
@@ -135,17 +147,39 @@ bool CsvSource::open(RowReader& reader) {
       throw InputFailure(place_in(reader.name(), header, header.text.data()) + "--keep: column '" +
                          name + "' is not in the header");
   }
+  const std::string problem = find_absent();
+  if (!problem.empty())
+    throw InputFailure(place_in(reader.name(), header, header.text.data()) + problem);
+  return true;
+}
+
+std::string CsvSource::find_absent() {
+  constexpr size_t kMostNames = 5;
+  std::string names;
+  size_t num_refused = 0;
+  bool is_nullable = true;
   for (int32_t i = 0; i < call_.num_features(); ++i) {
     if (std::any_of(columns_.begin(), columns_.end(),
                     [&](const Column& column) { return column.feature == i; }))
       continue;
     const auto& spec = call_.feature(i);
-    if (!spec.nullable)
-      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "feature '" +
-                         spec.name + "': expected a column, got none");
-    absent_.push_back(i);
+    if (spec.nullable && options_.absent_is_missing) {
+      absent_.push_back(i);
+      continue;
+    }
+    is_nullable = is_nullable && spec.nullable;
+    if (++num_refused <= kMostNames)
+      names += (names.empty() ? "'" : ", '") + std::string(spec.name) + "'";
   }
-  return true;
+  if (num_refused == 0) return "";
+  if (num_refused > kMostNames)
+    names += " and " + std::to_string(num_refused - kMostNames) + " more";
+  std::string text = num_refused == 1 ? "feature " + names + ": expected a column, got none"
+                                      : "features " + names + ": expected columns, got none";
+  if (is_nullable)
+    text += num_refused == 1 ? " (--absent=missing takes it as missing)"
+                             : " (--absent=missing takes them as missing)";
+  return text;
 }
 
 std::string CsvSource::add_column(std::string name) {
@@ -198,15 +232,10 @@ Fill CsvSource::fill(RowCall& call, int64_t row, std::string_view text) {
     if (!is_set || column.kept != kNotKept) {
       at = begin;
       CsvField field;
-      if (!next_field(at, end, &field)) {
-        return fail(begin, field.is_quoted
-                               ? "expected a closing quote before the next comma, got none"
-                               : "expected quotes around a field that contains a quote, got none");
-      }
+      if (!next_field(at, end, &field)) return fail(begin, quotes_expected(field));
       if (column.kept != kNotKept) {
         if (!is_utf8_without_nul(field.raw))
-          return fail(begin, "column '" + column.name +
-                                 "': expected text in UTF-8 without NUL, got other bytes");
+          return fail(begin, "column '" + column.name + "': " + kExpectedUtf8);
         kept_[static_cast<size_t>(row) * options_.keep.size() + static_cast<size_t>(column.kept)] =
             field.raw;
       }

@@ -44,10 +44,6 @@ bool is_all_finite(const std::vector<Interval>& intervals) {
 
 }  // namespace
 
-bool has_domains(const Json& contract) {
-  return at(contract, "format").IsInt64() && at(contract, "format").GetInt64() >= 2;
-}
-
 std::string describe_domain(const Json& feature) {
   if (at(feature, "empty").IsFalse()) return "not empty";
   const Json& domain = at(feature, "domain");

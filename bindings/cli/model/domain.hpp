@@ -7,10 +7,6 @@
 
 namespace sidecall::cli {
 
-// Whether the contract has a format with domains (2 or newer). In format 1 the keys `domain` and
-// `empty` of a feature have no meaning.
-bool has_domains(const Json& contract);
-
 // Returns "0 to 1 or 2 to inf", "finite" or "not empty"; "" if every value is accepted.
 std::string describe_domain(const Json& feature);
 

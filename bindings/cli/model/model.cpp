@@ -46,11 +46,8 @@ bool is_network_uri(const std::string& uri) {
          (scheme == "http" || scheme == "https" || scheme == "grpc" || scheme == "grpcs");
 }
 
-int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
-  if (options.timeout_s > 0) return static_cast<int64_t>(options.timeout_s * 1e9);
-  const bool is_elsewhere =
-      uri.compare(0, 4, "shm:") == 0 || uri.compare(0, 5, "exec:") == 0 || is_network_uri(uri);
-  return is_elsewhere ? INT64_C(30) * 1000 * 1000 * 1000 : -1;
+int64_t run_timeout_ns(const ModelOptions& options) {
+  return options.timeout_s > 0 ? static_cast<int64_t>(options.timeout_s * 1e9) : -1;
 }
 
 sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,

@@ -31,10 +31,8 @@ sidecall_model_options to_options(const ModelOptions& options);
 // http+unix: or grpc+unix:.
 bool is_network_uri(const std::string& uri);
 
-// Returns the timeout of a run: the one that the user gave. If the user gave none, it is -1 (no
-// deadline) for a model in this process and 30 seconds for a model in another process, as in every
-// language.
-int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options);
+// Returns the timeout of a run: the one that the user gave, or else -1, which the library resolves.
+int64_t run_timeout_ns(const ModelOptions& options);
 
 // Opens a model, or throws a Failure whose message contains `uri`. With verify=warn, a warning goes
 // to stderr.

@@ -15,6 +15,7 @@ namespace sidecall::cli {
 struct RowOptions {
   std::vector<std::string> keep;  // names of values that are copied into the answers
   bool ignore_extra = false;
+  bool absent_is_missing = false;  // columns of CSV; in JSON, an absent key is a missing value
 };
 
 // kRefused: a value is wrong; the call remembers it and the run reports it. kBroken: the text of

@@ -53,6 +53,7 @@ constexpr const char* kModelHelp =
 struct ModelOptions {
   std::string verify = "error";
   std::string extra = "error";
+  std::string absent = "error";
   double timeout_s = -1;
   double wait_s = 0;
   bool allow_exec = false;

@@ -7,11 +7,14 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +26,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace sidecall::cli {
@@ -176,17 +180,20 @@ class Filter {
     add(call, std::move(test));
   }
 
-  // Allows the call if two arguments, whose upper halves must be 0, have these values. Otherwise it
-  // fails with EPERM.
-  void allow_if_both(long call, int first, uint32_t first_value, int second,
-                     uint32_t second_value) {
-    std::vector<sock_filter> test = load_lower_half(first);
-    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first_value, 1, 0));
-    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
-    const std::vector<sock_filter> rest = load_lower_half(second);
-    test.insert(test.end(), rest.begin(), rest.end());
-    test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second_value, 0, 1));
-    test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  // Allows the call if two arguments, whose upper halves must be 0, have one of these pairs of
+  // values. Otherwise it fails with EPERM.
+  void allow_if_both(long call, int first, int second,
+                     std::initializer_list<std::pair<uint32_t, uint32_t>> values) {
+    std::vector<sock_filter> test;
+    for (const auto& [first_value, second_value] : values) {
+      const std::vector<sock_filter> one = load_lower_half(first), other = load_lower_half(second);
+      const auto rest = static_cast<uint8_t>(other.size() + 2);
+      test.insert(test.end(), one.begin(), one.end());
+      test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first_value, 0, rest));
+      test.insert(test.end(), other.begin(), other.end());
+      test.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second_value, 0, 1));
+      test.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    }
     add(call, std::move(test));
   }
 
@@ -296,8 +303,11 @@ std::string confine_calls(bool may_read) {
   // Other commands are not allowed: F_SETOWN could make the kernel signal another process.
   filter.allow_if(SYS_fcntl, 1, UINT32_MAX,
                   {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS});
+  // A thread may change its own priority, and no other.
+  filter.allow_if_both(SYS_setpriority, 0, 1, {{PRIO_PROCESS, 0}});
   // At other levels the same number is another option.
-  filter.allow_if_both(SYS_setsockopt, 1, SOL_SOCKET, 2, SO_RCVTIMEO);
+  filter.allow_if_both(SYS_setsockopt, 1, 2,
+                       {{SOL_SOCKET, SO_RCVTIMEO}, {IPPROTO_TCP, TCP_QUICKACK}});
   filter.allow_if(SYS_ioctl, 1, UINT32_MAX, {SIOCOUTQ, FIONREAD});
   filter.allow_if(SYS_prctl, 0, UINT32_MAX, {PR_SET_NAME});
   // clone may make a thread, not a process. The flags of clone3 are in memory, where no filter can

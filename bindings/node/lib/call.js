@@ -42,7 +42,7 @@ class Call {
       // As in core: free dimensions other than rows are 1 until the input is reshaped.
       const dims = input.spec.dims.map((dim, i) => dim ?? (i === 0 ? rows : 1))
       if (input.isString) input.dims = dims
-      else workspace.own(input, dims)
+      else workspace.own(input, dims, input.spec.takesMissing)
       defineGetter(
         this.inputs,
         input.spec.name,
@@ -73,7 +73,7 @@ class Call {
       !this.#isClosed &&
       input.dims.every(dim => dim > 0)
     )
-      this.#workspace.own(input, input.dims)
+      this.#workspace.own(input, input.dims, input.spec.takesMissing)
     return input.view
   }
 
@@ -97,6 +97,12 @@ class Call {
     return output.fetched
   }
 
+  /** Gives an input of strings to which the user has assigned nothing. Its values are missing. */
+  #leaveOut(input) {
+    const total = input.dims.reduce((product, dim) => product * dim, 1)
+    this.#assign(input, new Array(total).fill(null))
+  }
+
   /**
    * Called before each run: throws if a view of an input was transferred, and makes sure that
    * outputs whose view was transferred get new memory.
@@ -105,8 +111,10 @@ class Call {
     const { inputs, outputs } = this.#workspace
     for (let i = 0; i < inputs.length; ++i) {
       const { view, dims, spec } = inputs[i]
+      if (inputs[i].isString && spec.takesMissing && this.#strings[i] === undefined)
+        this.#leaveOut(inputs[i])
       if (view !== null && view.length === 0 && dims.every(dim => dim > 0)) {
-        this.#workspace.own(inputs[i], dims)
+        this.#workspace.own(inputs[i], dims, spec.takesMissing)
         throw fail(
           'INVALID_ARGUMENT',
           `input '${spec.name}': expected its values, got a view that was transferred to another ` +
@@ -174,7 +182,7 @@ class Call {
       this.#workspace.setDims(input, [...dims])
       return undefined
     }
-    return this.#workspace.own(input, [...dims])
+    return this.#workspace.own(input, [...dims], input.spec.takesMissing)
   }
 
   close() {

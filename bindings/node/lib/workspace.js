@@ -105,11 +105,14 @@ class Workspace {
     this.isBulky = false // it may hold a tensor of more than BULKY_BYTES
   }
 
-  /** Allocates new memory of our own for an input. The previous values of the input are lost. */
-  own(input, dims) {
+  /**
+   * Allocates new memory of our own for an input. The previous values of the input are lost. With
+   * `isMissing`, all values are missing until others are written; otherwise they are zero.
+   */
+  own(input, dims, isMissing = false) {
     const { Array: Class } = DTYPES[input.spec.dtype]
     input.view = null
-    const buffer = this.native.ownInput(input.index, input.spec.type, dims)
+    const buffer = this.native.ownInput(input.index, input.spec.type, dims, isMissing)
     input.view = new Class(buffer, 0, count(dims, input.perByte))
     this.setDims(input, dims)
     this.isBulky ||= input.view.byteLength > BULKY_BYTES

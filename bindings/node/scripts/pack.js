@@ -57,17 +57,16 @@ function pack(folder, out) {
 
 /**
  * Packs the package `sidecall`: JavaScript and types. The fields of package.json that only
- * development needs are left out.
+ * development needs are left out. It names only the platform whose package is packed with it: npm
+ * finds no other one, and `npm ci` refuses a lock file that lacks a named package.
  */
-function packMain(manifest, out) {
+function packMain(manifest, platform, out) {
   const folder = stage(out, 'sidecall')
   for (const name of manifest.files)
     fs.cpSync(path.join(source, name), path.join(folder, name), { recursive: true })
   fs.copyFileSync(path.join(source, 'README.md'), path.join(folder, 'README.md'))
   const { scripts, devDependencies, ...published } = manifest
-  const optionalDependencies = Object.fromEntries(
-    platforms.map(name => [`@sidecall/${name}`, manifest.version])
-  )
+  const optionalDependencies = { [`@sidecall/${platform}`]: manifest.version }
   writeJson(path.join(folder, 'package.json'), { ...published, optionalDependencies })
   pack(folder, out)
 }
@@ -106,10 +105,7 @@ function addOnnxruntime(folder, onnxruntime) {
  * Packs the package with the native files for the platform of this machine. Without `onnxruntime`,
  * this is the slim package.
  */
-function packPlatform(manifest, { build, onnxruntime, out }) {
-  const platform = `${process.platform}-${process.arch}`
-  if (!platforms.includes(platform))
-    throw new Error(`expected one of ${platforms.join(', ')}, got ${platform}`)
+function packPlatform(manifest, platform, { build, onnxruntime, out }) {
   const name = onnxruntime ? platform : `${platform}-slim`
   const folder = stage(out, name)
   copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
@@ -150,11 +146,14 @@ function main() {
     throw new Error(
       `package.json: expected version ${version} as in VERSION, got ${manifest.version}`
     )
+  const platform = `${process.platform}-${process.arch}`
+  if (!platforms.includes(platform))
+    throw new Error(`expected one of ${platforms.join(', ')}, got ${platform}`)
   const slim = path.join(options.out, 'slim')
   fs.mkdirSync(slim, { recursive: true })
-  packMain(manifest, options.out)
-  packPlatform(manifest, options)
-  packPlatform(manifest, { build: options.build, out: slim })
+  packMain(manifest, platform, options.out)
+  packPlatform(manifest, platform, options)
+  packPlatform(manifest, platform, { build: options.build, out: slim })
   for (const out of [options.out, slim]) fs.rmSync(path.join(out, 'stage'), { recursive: true })
 }
 

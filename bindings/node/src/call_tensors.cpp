@@ -2,6 +2,7 @@
 // call.h.
 #include <sidecall/binding.h>
 #include <algorithm>
+#include <cstring>
 
 #include "call.h"
 
@@ -58,8 +59,9 @@ uint64_t count_bytes(const std::vector<int64_t>& dims, int32_t dtype) {
 
 }  // namespace
 
-// ownInput(input, dtype, dims): allocates zeroed memory of that shape, which the engine reads in
-// place from now on. Returns its ArrayBuffer.
+// ownInput(input, dtype, dims, isMissing): allocates memory of that shape, which the engine reads
+// in place from now on. Its values are missing until they are written if `isMissing`, otherwise
+// zero. Returns its ArrayBuffer.
 Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   const size_t index = index_of(info[0]);
   const int32_t dtype = info[1].As<Napi::Number>().Int32Value();
@@ -73,7 +75,18 @@ Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   const sidecall_status status =
       sidecall_call_bind_input(handle_, input, &probe, environment_->error());
   if (status != SIDECALL_OK && status != SIDECALL_INVALID_ARGUMENT) environment_->check(status);
+  const bool is_missing = info[3].ToBoolean();
+  sidecall_view missing = SIDECALL_VIEW_INIT;
+  if (is_missing) {
+    environment_->check(sidecall_call_reshape(
+        handle_, input, dims_.data(), static_cast<int32_t>(dims_.size()), environment_->error()));
+    environment_->check(sidecall_call_input(handle_, input, &missing, environment_->error()));
+  }
   const Napi::ArrayBuffer buffer = inputs_[index].open(*environment_, bytes);
+  if (is_missing && bytes > 0) {
+    std::memcpy(inputs_[index].data(), missing.data, bytes);
+    inputs_[index].copy_out();
+  }
   const sidecall_view view = view_of(dtype, dims_, inputs_[index].data(), bytes);
   environment_->check(sidecall_call_bind_input(handle_, input, &view, environment_->error()));
   return buffer;

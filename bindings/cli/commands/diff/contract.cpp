@@ -186,7 +186,7 @@ void compare_datetime(const std::string& subject, const Json& before, const Json
 }
 
 void compare_feature(const std::string& subject, const Json& before, const Json& after,
-                     bool has_domain, Changes& changes) {
+                     Changes& changes) {
   const std::string old_type = text_at(before, "type");
   const std::string new_type = text_at(after, "type");
   if (old_type != new_type) {
@@ -207,7 +207,7 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
     changes.push_back({"missing_recoded", subject + " has another code for missing values",
                        text_at(before, "missing"), text_at(after, "missing"), false, true});
   compare_allowed(subject, before, after, changes);
-  if (has_domain) compare_domain(subject, before, after, changes);
+  compare_domain(subject, before, after, changes);
   const auto place = [](const Json& feature) {
     return text_at(feature, "input") + "[" + text_at(feature, "column") + "]";
   };
@@ -221,14 +221,11 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   const auto new_features = entries_of(after, "features");
   const Names old_names(old_features), new_names(new_features);
   const auto renames = guess_renames(before, after);
-  // A contract of format 1 does not describe which values the model refuses.
-  const bool has_domain = has_domains(before.contract) && has_domains(after.contract);
   std::set<std::string> explained;
   for (const auto& feature : old_features) {
     const auto renamed = renames.find(feature.name);
     if (const Entry* same = new_names.find(feature.name)) {
-      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, has_domain,
-                      changes);
+      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, changes);
     } else if (renamed != renames.end()) {
       explained.insert(renamed->second);
       changes.push_back(
@@ -317,7 +314,7 @@ void compare_outputs(const Signature& before, const Signature& after, Changes& c
 
 std::string steps_of(const Json& contract) {
   const Json& steps = at(at(contract, "refused"), "steps");
-  if (!has_domains(contract) || !steps.IsArray()) return "";
+  if (!steps.IsArray()) return "";
   std::vector<std::string> names;
   for (const auto& step : steps.GetArray())
     names.push_back(text_at(step, "step") + " (" + text_at(step, "expected") + ")");

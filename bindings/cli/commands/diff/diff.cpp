@@ -214,11 +214,9 @@ int run_diff(const Command& self, std::vector<std::string> words) {
   const Signature new_signature(after.get());
   const auto changes = compare_signatures(old_signature, new_signature);
   const MovedAnswers answers =
-      rows.empty()
-          ? compare_answers(before.get(), after.get(), old_signature,
-                            guess_renames(old_signature, new_signature))
-          : compare_rows(before, after, old_signature, rows,
-                         {run_timeout_ns(old_uri, options), run_timeout_ns(new_uri, options)});
+      rows.empty() ? compare_answers(before.get(), after.get(), old_signature,
+                                     guess_renames(old_signature, new_signature))
+                   : compare_rows(before, after, old_signature, rows, run_timeout_ns(options));
   if (json) {
     out().write(as_json(old_uri, new_uri, changes, answers));
   } else {

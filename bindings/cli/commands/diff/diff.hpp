@@ -79,9 +79,9 @@ MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model*
                              const std::map<std::string, std::string>& renames);
 
 // Runs the rows of a file (.jsonl, .ndjson, .csv) through both models. Features are matched by
-// name; other names are ignored. `timeouts_ns` are the deadlines of a run of the old and of the new
-// model. Throws a Failure if the file cannot be read, or if its header does not suit the old model.
+// name; other names are ignored. `timeout_ns` is the deadline of each run. Throws a Failure if the
+// file cannot be read, or if its header does not suit the old model.
 MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature,
-                          const std::string& file, std::pair<int64_t, int64_t> timeouts_ns);
+                          const std::string& file, int64_t timeout_ns);
 
 }  // namespace sidecall::cli

@@ -21,6 +21,7 @@ class AskedModel {
   AskedModel(const Model& model, const std::string& file, bool is_csv, int64_t timeout_ns)
       : reader_(file, kMaxRowBytes), call_(model, timeout_ns) {
     options_.ignore_extra = true;
+    options_.absent_is_missing = true;  // the models may have different features
     reader_.set_format(is_csv ? RowFormat::kCsv : RowFormat::kLines);
     source_ = is_csv ? make_csv_source(call_, options_) : make_json_source(call_, options_);
   }
@@ -70,7 +71,7 @@ class AskedModel {
 }  // namespace
 
 MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature,
-                          const std::string& file, std::pair<int64_t, int64_t> timeouts_ns) {
+                          const std::string& file, int64_t timeout_ns) {
   MovedAnswers answers;
   answers.source = printable(file);
   answers.problem = why_not_comparable(before.get(), after.get());
@@ -78,8 +79,8 @@ MovedAnswers compare_rows(const Model& before, const Model& after, const Signatu
   const bool is_csv = ends_with(file, ".csv");
   if (!is_csv && !ends_with(file, ".jsonl") && !ends_with(file, ".ndjson"))
     throw Failure(kBadInput, file + ": expected rows in .jsonl, .ndjson or .csv");
-  AskedModel old_side(before, file, is_csv, timeouts_ns.first);
-  AskedModel new_side(after, file, is_csv, timeouts_ns.second);
+  AskedModel old_side(before, file, is_csv, timeout_ns);
+  AskedModel new_side(after, file, is_csv, timeout_ns);
   old_side.open();
   try {
     new_side.open();

@@ -8,6 +8,7 @@
 
 #include "base/base64.h"
 #include "base/fault_json.h"
+#include "base/json_memory.h"
 #include "base/json_text.h"
 #include "base/media_type.h"
 #include "formats/json.hpp"
@@ -30,7 +31,7 @@ std::string method_of(const Json& request) {
   return method.empty() ? text_at(at(at(request, "requestContext"), "http"), "method") : method;
 }
 
-void refuse(Event* event, int http_status, const char* reason) {
+void refuse(Event* event, int http_status, const std::string& reason) {
   event->refused = http_status;
   event->reason = reason;
 }
@@ -39,14 +40,22 @@ void read_request(const Json& request, Event* event) {
   event->is_http = true;
   const std::string method = method_of(request);
   const std::string type = header_of(request, "content-type");
-  if (method.empty()) return refuse(event, 400, "expected a request over HTTP, got another event");
-  if (method != "POST") return refuse(event, 405, "expected POST, got another method");
+  if (method.empty())
+    return refuse(event, 400,
+                  "expected the event of an HTTP request, got an event without an HTTP method");
+  if (method != "POST")
+    return refuse(event, 405,
+                  "expected the method POST: send the record in the body of a POST request");
   if (!is_media_type(type, "application/json"))
-    return refuse(event, 415, "expected content of the type application/json, got another type");
+    return refuse(event, 415,
+                  "expected the content type application/json: set the header Content-Type to it");
   event->body = text_at(request, "body");
   if (true_at(request, "isBase64Encoded")) {
     auto decoded = decode_base64(event->body);
-    if (!decoded) return refuse(event, 400, "body: expected base64, got another text");
+    if (!decoded)
+      return refuse(event, 400,
+                    "body: expected base64, because isBase64Encoded is true, got characters that "
+                    "are not base64");
     event->body = std::move(*decoded);
   }
 }
@@ -63,22 +72,36 @@ void append_faults(const sidecall_error& error, std::string* out) {
   for (uint32_t i = 0; i < std::min(error.num_faults, error.faults_capacity); ++i) {
     const sidecall_fault& fault = error.faults[i];
     if (i > 0) out->push_back(',');
-    // "feature 'age': expected float32, got string" begins with what it is that `name` names.
+    // "feature 'age': expected float32, got string" begins with the kind of thing that `name`
+    // names; "records: expected ..." has no name.
     const std::string_view message = fault.message;
-    append_fault({fault.row, sidecall_status_name(fault.status),
-                  message.substr(0, message.find(" '")), fault.name, fault.expected, fault.got},
-                 out);
+    append_fault(
+        {fault.row, sidecall_status_name(fault.status),
+         message.substr(0, message.find_first_of(" :")), fault.name, fault.expected, fault.got},
+        out);
   }
   out->push_back(']');
 }
 
 }  // namespace
 
-Event read_event(std::string_view text) {
+std::string not_enough_memory(uint64_t needed, uint64_t left) {
+  const auto mib = [](uint64_t bytes) { return std::to_string(bytes >> 20U) + " MiB"; };
+  return "event: expected one that needs at most the " + mib(left) +
+         " that are left of the memory of the function, got one that needs about " + mib(needed) +
+         ": send fewer records, or give the function more memory";
+}
+
+Event read_event(std::string_view text, uint64_t left) {
   Event event;
   event.text = text;
   constexpr std::string_view kContext = "\"requestContext\"";
   if (text.find(kContext) == std::string_view::npos) return event;
+  if (const uint64_t needed = memory_for_json(text); needed > left) {
+    event.is_http = true;
+    refuse(&event, 503, not_enough_memory(needed, left));
+    return event;
+  }
   const JsonDocument document = parse_json(text);
   if (at(document, "requestContext").IsObject()) read_request(document, &event);
   return event;

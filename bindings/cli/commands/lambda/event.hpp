@@ -4,6 +4,7 @@
 
 #include <sidecall/sidecall.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,11 +22,14 @@ struct Event {
   std::string_view records() const { return is_http ? body : text; }
 };
 
-// Reads an event. `text` must stay as long as the event.
+// Reads an event. `text` must stay as long as the event. `left` is the memory for it, in bytes.
 //
 // An event is HTTP if it is an object with an object `requestContext`: no value of a record is an
 // object. Payloads 1.0 (REST APIs, HTTP APIs) and 2.0 (HTTP APIs, function URLs) are taken.
-Event read_event(std::string_view text);
+Event read_event(std::string_view text, uint64_t left);
+
+// The error text for an event that needs more bytes than are left.
+std::string not_enough_memory(uint64_t needed, uint64_t left);
 
 // The answer to a request over HTTP, for both payloads.
 std::string http_answer(int http_status, std::string_view body);

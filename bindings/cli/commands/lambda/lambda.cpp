@@ -12,6 +12,7 @@
 #include "base/http_status.h"
 #include "base/utf8.h"
 #include "event.hpp"
+#include "event_memory.hpp"
 #include "model/model.hpp"
 #include "python.hpp"
 #include "runtime_api.hpp"
@@ -147,10 +148,13 @@ int64_t time_left_ns(const Invocation& invocation) {
 
 class Function {
  public:
-  Function(RuntimeApi& api, const Model& model) : api_(api), model_(model) {}
+  Function(RuntimeApi& api, const Model& model)
+      : api_(api),
+        model_(model),
+        memory_(model.get(), environment("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {}
 
   void answer(const Invocation& invocation) {
-    const Event event = read_event(invocation.event);
+    const Event event = read_event(invocation.event, memory_.left());
     if (event.refused != 0)
       return api_.answer(invocation, http_answer(event.refused, http_refusal(event.reason)));
     std::string answer;
@@ -169,6 +173,9 @@ class Function {
   sidecall_status predict(const Event& event, int64_t timeout_ns, std::string* answer) {
     if (timeout_ns == 0)
       return room_.set(SIDECALL_TIMEOUT, "the deadline of the invocation has passed");
+    const uint64_t needed = memory_.of_records(event.records());
+    if (needed > memory_.left())
+      return room_.set(SIDECALL_OUT_OF_MEMORY, not_enough_memory(needed, memory_.left()));
     sidecall_text* raw = nullptr;
     const sidecall_status status =
         sidecall_predict_json_within(model_.get(), event.records().data(), event.records().size(),
@@ -176,15 +183,20 @@ class Function {
     const Text text(raw);
     if (status != SIDECALL_OK) return status;
     const std::string_view json(text->data, text->length);
-    *answer = event.is_http ? http_answer(200, json) : std::string(json);
-    if (answer->size() <= kMaxAnswerBytes) return SIDECALL_OK;
-    return room_.set(SIDECALL_OUT_OF_RANGE,
-                     "answer: expected at most " + std::to_string(kMaxAnswerBytes) +
-                         " bytes, got " + std::to_string(answer->size()) + ": send fewer records");
+    size_t bytes = json.size();
+    if (bytes <= kMaxAnswerBytes) {  // a larger one is not copied
+      *answer = event.is_http ? http_answer(200, json) : std::string(json);
+      bytes = answer->size();
+    }
+    if (bytes <= kMaxAnswerBytes) return SIDECALL_OK;
+    return room_.set(SIDECALL_OUT_OF_RANGE, "answer: expected at most " +
+                                                std::to_string(kMaxAnswerBytes) + " bytes, got " +
+                                                std::to_string(bytes) + ": send fewer records");
   }
 
   RuntimeApi& api_;
   const Model& model_;
+  const EventMemory memory_;
   ErrorRoom room_;
 };
 

@@ -43,6 +43,8 @@ pub const SIDECALL_KIND_OUTPUT: i32 = 1;
 pub const SIDECALL_KIND_FEATURE: i32 = 2;
 pub const SIDECALL_KIND_COLUMN: i32 = 3;
 pub const SIDECALL_VIEW_READ_ONLY: i32 = 1;
+pub const SIDECALL_HELD: i32 = 1;
+pub const SIDECALL_RELEASED: i32 = 2;
 pub const SIDECALL_MISSING_STRING: &[u8; 4] = b"\xEF\xB7\x90\0";
 pub const SIDECALL_OK: i32 = 0;
 pub const SIDECALL_INVALID_ARGUMENT: i32 = 10;
@@ -85,7 +87,7 @@ pub const SIDECALL_INTERNAL: i32 = 99;
 pub const SIDECALL_VERSION_MAJOR: i32 = 0;
 pub const SIDECALL_VERSION_MINOR: i32 = 1;
 pub const SIDECALL_VERSION_PATCH: i32 = 0;
-pub const SIDECALL_ABI_VERSION: i32 = 9;
+pub const SIDECALL_ABI_VERSION: i32 = 10;
 pub const SIDECALL_VALUE_INSTANT: i32 = 6;
 pub const SIDECALL_VALUE_EPOCH: i32 = 7;
 pub const SIDECALL_VALUE_INVALID: i32 = 8;
@@ -303,6 +305,57 @@ const _: () = {
         [::core::mem::offset_of!(sidecall_view, data_bytes) - 32usize];
     ["Offset of field: sidecall_view::offsets"]
         [::core::mem::offset_of!(sidecall_view, offsets) - 40usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct sidecall_queue {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct sidecall_queue_options {
+    pub struct_size: u32,
+    pub capacity: i32,
+    pub max_started: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of sidecall_queue_options"][::core::mem::size_of::<sidecall_queue_options>() - 16usize];
+    ["Alignment of sidecall_queue_options"]
+        [::core::mem::align_of::<sidecall_queue_options>() - 4usize];
+    ["Offset of field: sidecall_queue_options::struct_size"]
+        [::core::mem::offset_of!(sidecall_queue_options, struct_size) - 0usize];
+    ["Offset of field: sidecall_queue_options::capacity"]
+        [::core::mem::offset_of!(sidecall_queue_options, capacity) - 4usize];
+    ["Offset of field: sidecall_queue_options::max_started"]
+        [::core::mem::offset_of!(sidecall_queue_options, max_started) - 8usize];
+    ["Offset of field: sidecall_queue_options::reserved"]
+        [::core::mem::offset_of!(sidecall_queue_options, reserved) - 12usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct sidecall_completion {
+    pub tag: u64,
+    pub run: u64,
+    pub call: *mut sidecall_call,
+    pub status: sidecall_status,
+    pub flags: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of sidecall_completion"][::core::mem::size_of::<sidecall_completion>() - 32usize];
+    ["Alignment of sidecall_completion"][::core::mem::align_of::<sidecall_completion>() - 8usize];
+    ["Offset of field: sidecall_completion::tag"]
+        [::core::mem::offset_of!(sidecall_completion, tag) - 0usize];
+    ["Offset of field: sidecall_completion::run"]
+        [::core::mem::offset_of!(sidecall_completion, run) - 8usize];
+    ["Offset of field: sidecall_completion::call"]
+        [::core::mem::offset_of!(sidecall_completion, call) - 16usize];
+    ["Offset of field: sidecall_completion::status"]
+        [::core::mem::offset_of!(sidecall_completion, status) - 24usize];
+    ["Offset of field: sidecall_completion::flags"]
+        [::core::mem::offset_of!(sidecall_completion, flags) - 28usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -705,6 +758,46 @@ extern "C" {
         input: i32,
         dims: *const i64,
         rank: i32,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_options_init_sized(options: *mut sidecall_queue_options, size: usize);
+    pub fn sidecall_queue_open(
+        options: *const sidecall_queue_options,
+        out_queue: *mut *mut sidecall_queue,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_submit(
+        queue: *mut sidecall_queue,
+        call: *mut sidecall_call,
+        timeout_ns: i64,
+        tag: u64,
+        out_run: *mut u64,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_take(
+        queue: *mut sidecall_queue,
+        run: u64,
+        completions: *mut sidecall_completion,
+        completion_size: usize,
+        capacity: i64,
+        wait_ns: i64,
+        out_count: *mut i64,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_arm(
+        queue: *mut sidecall_queue,
+        out_look_ns: *mut i64,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_handle(
+        queue: *mut sidecall_queue,
+        out_handle: *mut isize,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_cancel(queue: *mut sidecall_queue, run: u64);
+    pub fn sidecall_queue_close(queue: *mut sidecall_queue);
+    pub fn sidecall_call_error(
+        call: *mut sidecall_call,
         err: *mut sidecall_error,
     ) -> sidecall_status;
     pub fn sidecall_call_start(

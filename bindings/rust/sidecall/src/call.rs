@@ -269,7 +269,8 @@ impl Call {
         set
     }
 
-    /// Runs the call once, without a deadline for a file, and within 30 seconds for a server.
+    /// Runs the call once, without a deadline for a file, and within the timeout of the server for
+    /// a served model (30 seconds by default).
     ///
     /// # Errors
     ///
@@ -430,8 +431,9 @@ impl Call {
                     unsafe { std::slice::from_raw_parts(raw.text.cast::<u8>(), raw.length) };
                 std::str::from_utf8(bytes).map_err(|_| {
                     let name = self.model.column_spec(column).name;
-                    let message =
-                        format!("column '{name}': expected a string in UTF-8, got other bytes");
+                    let message = format!(
+                        "column '{name}': expected UTF-8: the model returned invalid UTF-8"
+                    );
                     Error::with_code(Code::InvalidString, &message)
                 })?
             }),

@@ -260,7 +260,7 @@ impl Model {
         unsafe { text(sys::sidecall_model_version(self.raw())) }
     }
 
-    /// The SHA-256 of the graph and its weights, in hexadecimal.
+    /// The SHA-256 of the file and its external files, in hexadecimal.
     pub fn id(&self) -> &str {
         // SAFETY: as in name().
         unsafe { text(sys::sidecall_model_id(self.raw())) }
@@ -296,7 +296,7 @@ impl Model {
         }
     }
 
-    /// Runs the golden rows now and recomputes the id; returns the report as JSON.
+    /// Runs the golden rows now; returns the report as JSON.
     ///
     /// # Errors
     ///
@@ -496,7 +496,8 @@ fn require_library() -> Result<()> {
                 && size(c"sidecall_feature_spec") >= size_of::<sys::sidecall_feature_spec>()
                 && size(c"sidecall_column_spec") >= size_of::<sys::sidecall_column_spec>();
             if !is_known {
-                let message = "libsidecall: expected the structs of this crate, got other sizes";
+                let message = "libsidecall: its structs differ from those of this crate: \
+                               use the library and the crate of one version";
                 return Err(Error::with_code(Code::Unsupported, message));
             }
             Ok(())

@@ -13,7 +13,7 @@ codes! {
         Busy = SIDECALL_BUSY,
         /// There is no outcome to read or to finish.
         NotRun = SIDECALL_NOT_RUN,
-        /// The caller ended the run.
+        /// The run was cancelled, or the queue was closed.
         Cancelled = SIDECALL_CANCELLED,
         /// No such file.
         FileNotFound = SIDECALL_FILE_NOT_FOUND,

@@ -10,7 +10,7 @@ public enum Code {
   BUSY(11, Family.USAGE),
   /** There is no outcome to read or to finish. Family: {@link Family#USAGE}. */
   NOT_RUN(12, Family.USAGE),
-  /** The caller ended the run. Family: {@link Family#USAGE}. */
+  /** The run was cancelled, or the queue was closed. Family: {@link Family#USAGE}. */
   CANCELLED(13, Family.USAGE),
   /** No such file. Family: {@link Family#FILE}. */
   FILE_NOT_FOUND(20, Family.FILE),

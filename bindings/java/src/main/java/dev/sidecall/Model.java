@@ -91,7 +91,7 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Returns the SHA-256 of the graph and its weights.
+   * Returns the SHA-256 of the file and its external files.
    *
    * @return the id in hexadecimal; "" for a served function without one
    */
@@ -237,7 +237,7 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Runs the golden rows now, whatever {@link Options#withVerify} was, and recomputes the id.
+   * Runs the golden rows now, whatever {@link Options#withVerify} was.
    *
    * @return the report as JSON, which sidecall_model_verify documents
    * @throws SidecallException VERIFICATION_FAILED, which has the report too; NO_CONTRACT; and those

@@ -118,7 +118,8 @@ public final class Options {
 
   /**
    * Sets the deadline of all runs that are not given one of their own. Without it, a run of a file
-   * waits as long as it takes, and a run of a served model at most 30 seconds.
+   * waits as long as it takes, and a run of a served model at most for the timeout of its server,
+   * 30 seconds by default.
    *
    * @param timeout more than 0
    * @return the options with this value

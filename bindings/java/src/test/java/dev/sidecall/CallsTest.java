@@ -254,7 +254,7 @@ class CallsTest {
     Model model = Models.open("gbm.onnx");
     int rows = 4;
     Call call = model.newCall(rows);
-    MemorySegment input = call.input(0).segment();
+    MemorySegment input = call.input(0).segment().fill((byte) 0);
     call.run();
     View firstView = call.output(0);
     int numbers = model.outputs().get(0).dtype() == Dtype.STRING ? 1 : 0;
@@ -269,7 +269,7 @@ class CallsTest {
     MemorySegment second = call.output(numbers).segment();
     call.resize(3);
     assertThrows(IllegalStateException.class, () -> second.get(ValueLayout.JAVA_BYTE, 0));
-    MemorySegment third = call.input(0).segment();
+    MemorySegment third = call.input(0).segment().fill((byte) 0);
     call.run();
     MemorySegment fourth = call.output(numbers).segment();
     model.close();
@@ -463,7 +463,7 @@ class CallsTest {
   void aCallRefusesASecondThreadAndIsReleasedByTheOneThatUsesIt() throws Exception {
     try (Model model = Models.open("gbm.onnx")) {
       Call call = model.newCall(1_000_000);
-      call.input(0);
+      call.input(0).segment().fill((byte) 0);
       CompletableFuture<Void> run = call.runAsync();
       assertRefused(Code.BUSY, () -> call.setDouble(0, 0, 1));
       assertRefused(Code.BUSY, call::run);
@@ -474,7 +474,7 @@ class CallsTest {
       assertRefused(Code.INVALID_ARGUMENT, call::rows);
 
       Call other = model.newCall(1_000_000);
-      other.input(0);
+      other.input(0).segment().fill((byte) 0);
       Thread[] runner = new Thread[1];
       CompletableFuture<Code> outcome = new CompletableFuture<>();
       runner[0] =

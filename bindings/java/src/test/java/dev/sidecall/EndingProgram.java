@@ -10,7 +10,7 @@ final class EndingProgram {
     Model model = Sidecall.open(arguments[1]);
     for (int i = 0; i < 4; ++i) {
       Call call = model.newCall(1_000_000);
-      call.input(0);
+      call.input(0).segment().fill((byte) 0);
       if (i % 2 == 0) {
         call.runAsync();
         continue;

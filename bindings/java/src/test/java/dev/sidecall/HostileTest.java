@@ -65,7 +65,7 @@ class HostileTest {
     try (Model model = Models.open("gbm.onnx")) {
       for (int i = 0; i < 30; ++i) {
         Call call = model.newCall(200_000);
-        call.input(0);
+        call.input(0).segment().fill((byte) 0);
         CompletableFuture<Void> run = call.runAsync();
         call.close();
         assertThrows(

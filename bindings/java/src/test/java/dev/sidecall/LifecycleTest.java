@@ -113,7 +113,7 @@ class LifecycleTest {
       for (int i = 0; i < 50; ++i) {
         Model model = Models.open("gbm.onnx");
         Call call = model.newCall(1000);
-        call.input(0);
+        call.input(0).segment().fill((byte) 0);
         CompletableFuture<Map<String, Tensor>> later =
             model.runAsync(Map.of(model.inputs().get(0).name(), Tensor.of(new float[30], 1, 30)));
         call.run(); // neither is used afterwards

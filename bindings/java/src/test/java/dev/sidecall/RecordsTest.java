@@ -427,7 +427,7 @@ class RecordsTest {
       assertTrue(future.cancel(true));
       assertThrows(CancellationException.class, future::get);
       try (Call call = model.newCall(1_000_000)) {
-        call.input(0);
+        call.input(0).segment().fill((byte) 0);
         assertRefused(Code.TIMEOUT, () -> call.run(Duration.ofMillis(2)));
         Thread canceller =
             Thread.ofPlatform()
@@ -457,7 +457,7 @@ class RecordsTest {
         Options.DEFAULTS.withTimeout(Duration.ofNanos(1)).withEngine(Options.Engine.NATIVE);
     try (Model model = Sidecall.open(Models.path("gbm.onnx"), late)) {
       try (Call call = model.newCall(1_000_000)) {
-        call.input(0);
+        call.input(0).segment().fill((byte) 0);
         assertRefused(Code.TIMEOUT, call::run);
       }
     }
