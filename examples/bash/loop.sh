@@ -3,7 +3,8 @@
 set -euo pipefail
 model=${1:?usage: loop.sh MODEL BIRDS} birds=${2:?usage: loop.sh MODEL BIRDS}
 
-sidecall predict "$model" "$birds" --keep ring --only label,probabilities.Gentoo |
+# --absent missing: the CSV need not have a column for each feature.
+sidecall predict "$model" "$birds" --absent missing --keep ring --only label,probabilities.Gentoo |
   while IFS=, read -r ring label gentoo; do
     [[ $ring == ring ]] && continue # the header
     echo "bird $ring: $label (Gentoo: $gentoo)"

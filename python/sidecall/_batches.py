@@ -149,7 +149,7 @@ def make_plan(
     """Makes a plan from the contract of a file. `source` None: the workers open the same path."""
     if isinstance(keep, str):
         raise errors.InvalidArgument("keep: expected a list of names, got one text")
-    contract = read_contract(model)
+    contract, model_id = read_contract(model)
     columns = columns_of(contract)
     if error is not None and (not error or error in {column.name for column in columns}):
         raise errors.InvalidArgument(
@@ -157,7 +157,7 @@ def make_plan(
         )
     return Plan(
         str(Path(model).absolute()) if source is None else source,
-        contract["model"]["id"],
+        model_id,
         features_of(contract),
         columns,
         None if keep is None else tuple(keep),

@@ -156,7 +156,11 @@ class Call:
 
     @property
     def inputs(self) -> Inputs:
-        """Arrays by input name, zero until they are written: `call.inputs["X"][:] = x`."""
+        """Arrays by input name: `call.inputs["X"][:] = x`.
+
+        If the model has a contract, values are missing until they are written. A run refuses those
+        that may not be missing (MissingValue). Without a contract, they are zero.
+        """
         return self._inputs
 
     @property

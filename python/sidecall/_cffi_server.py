@@ -171,6 +171,14 @@ class Supervisor:
         number: int = lib.sidecall_supervisor_hung(self._opened())
         return number
 
+    def long_runs(self) -> tuple[int, int, int, int]:
+        run_ns, num_late, next_ns = ffi.new("int64_t *"), ffi.new("int32_t *"), ffi.new("int64_t *")
+        worker = lib.sidecall_supervisor_long_runs(self._opened(), run_ns, num_late, next_ns)
+        return worker, run_ns[0], num_late[0], next_ns[0]
+
+    def was_ready(self, worker: int) -> bool:
+        return bool(lib.sidecall_supervisor_was_ready(self._opened(), worker))
+
     def listen(self, wait_ns: int) -> bool:
         error = CallError()
         return _in_time(

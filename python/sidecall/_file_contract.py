@@ -16,37 +16,56 @@ from typing import Any
 from sidecall import errors
 from sidecall._signature import Column, Feature
 
+CONTRACT_KEY, ID_KEY = b"sidecall.contract", b"sidecall.id"
+_FORMAT = 3
 # Numbers of fields in onnx.proto.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 # Sizes of fields of a fixed width, by wire type.
 _FIXED = {1: 8, 5: 4}
 
 
-def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns the contract as it stands in the file.
+def read_contract(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    """Returns the contract and the id as they stand in the file.
 
-    Raises FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractInvalid. All
-    else is checked when a worker opens the file.
+    Raises FileNotFound, FileUnreadable, FileInvalid, NoContract, ContractFormat, ContractInvalid.
+    The rest is checked when a worker opens the file, for example whether the bytes match the id.
     """
     name = f"file '{os.fspath(path)}'"
     try:
         with Path(path).open("rb") as file:
-            text = _contract_in(file.fileno(), name)
+            text, model_id = _entries_in(file.fileno(), name)
     except FileNotFoundError as error:
         raise errors.FileNotFound(f"{name}: expected a file, got none") from error
     except OSError as error:
         raise errors.FileUnreadable(f"{name}: {error.strerror}") from error
-    if text is None:
+    if text is None and model_id is None:
         raise errors.NoContract(f"{name}: expected a contract, as sidecall.export writes it")
+    if text is None:
+        raise _changed(name, "expected a contract beside the id, got none")
     try:
         contract = json.loads(text)
-        features_of(contract), columns_of(contract), contract["model"]["id"]
+        number = contract["format"]
+        if int(number) == _FORMAT:
+            features_of(contract), columns_of(contract)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ContractInvalid(
-            f"{name}: expected a contract with features, outputs and the id of the model, "
-            "got another one"
+            f"{name}: expected a contract with its format, features and outputs, got other content"
         ) from error
-    return dict(contract)
+    if number != _FORMAT:
+        advice = "export the model again" if number < _FORMAT else "update sidecall"
+        raise errors.ContractFormat(
+            f"{name}: contract: expected format {_FORMAT}, got {number}: {advice}"
+        )
+    if model_id is None:
+        raise _changed(name, "expected an id beside the contract, got none")
+    return dict(contract), model_id
+
+
+def _changed(name: str, problem: str) -> errors.FileInvalid:
+    return errors.FileInvalid(
+        f"{name}: {problem}: the file, or its external data, has changed since the export; copy it "
+        "again, or export the model again"
+    )
 
 
 def features_of(contract: dict[str, Any]) -> tuple[Feature, ...]:
@@ -84,20 +103,35 @@ def _class_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _contract_in(descriptor: int, name: str) -> str | None:
+def metadata_of(data: bytes | mmap.mmap) -> dict[bytes, tuple[int, int]]:
+    """Where the values of metadata_props begin and end in the bytes of a model, by key.
+
+    Raises ValueError, IndexError or KeyError if they are not those of a model.
+    """
+    found = {}
+    for number, start, end in _fields(data, 0, len(data)):
+        if number == _METADATA_PROPS:
+            entry = {field: (i, j) for field, i, j in _fields(data, start, end)}
+            begin, stop = entry[_KEY]
+            found[data[begin:stop]] = entry[_VALUE]
+    return found
+
+
+def _entries_in(descriptor: int, name: str) -> tuple[str | None, str | None]:
+    """The contract and the id."""
     try:
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-            for number, start, end in _fields(data, 0, len(data)):
-                if number == _METADATA_PROPS:
-                    entry = {key: data[i:j] for key, i, j in _fields(data, start, end)}
-                    if entry.get(_KEY) == b"sidecall.contract":
-                        return entry[_VALUE].decode()
+            places = metadata_of(data)
+            contract, model_id = (
+                data[slice(*places[key])].decode() if key in places else None
+                for key in (CONTRACT_KEY, ID_KEY)
+            )
     except (ValueError, IndexError, KeyError) as error:
         raise errors.FileInvalid(f"{name}: expected an ONNX file, got another file") from error
-    return None
+    return contract, model_id
 
 
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The fields of a protobuf message in data[at:end]: number, start and end of the content."""
     while at < end:
         tag, at = _varint(data, at)
@@ -117,7 +151,7 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
         yield tag >> 3, start, at
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]

@@ -15,6 +15,8 @@ from sidecall._arrays import is_masked
 from sidecall._datetimes import Instant, counts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     import polars as pl
     from numpy.typing import NDArray
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     FrameColumn = tuple[str, NDArray[Any] | None, NDArray[np.bool_] | None, str | None]
 
+_NAMES_IN_MESSAGE = 5
 _PLAIN: dict[str, type] = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
@@ -35,6 +38,34 @@ def is_frame(value: object) -> TypeGuard[pd.DataFrame | pl.DataFrame]:
 def _is_of(package: str, value: object) -> bool:
     module = sys.modules.get(package)
     return module is not None and isinstance(value, module.DataFrame)
+
+
+def require_columns(features: tuple[Feature, ...], columns: Iterable[object]) -> None:
+    """Raises MissingInput if a table with these columns lacks features; it names them."""
+    given = {str(name) for name in columns}
+    absent = [feature.name for feature in features if feature.name not in given]
+    if not absent:
+        return
+    names = ", ".join(f"'{name}'" for name in absent[:_NAMES_IN_MESSAGE])
+    more = len(absent) - _NAMES_IN_MESSAGE
+    message = (
+        f"feature {names}: expected a column, got none"
+        if len(absent) == 1
+        else f"features {names}{f' and {more} more' if more > 0 else ''}: expected columns, got none"
+    )
+    status = errors.MissingInput.status
+    faults = [
+        (status, None, name, "a column", "none", f"feature '{name}': expected a column, got none")
+        for name in absent
+    ]
+    raise errors.make(
+        status,
+        f"{message} (sidecall.open(..., absent='missing') takes "
+        f"{'it' if len(absent) == 1 else 'them'} as missing)",
+        False,
+        *faults[0][1:5],
+        faults,
+    )
 
 
 def predict_frame(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sidecall import errors
+
 
 def method_of(model: Any, name: str) -> Callable[[Any], Any]:
     """Returns the method; `kneighbors.1` returns the second array of the answer of `kneighbors`.
@@ -30,7 +32,23 @@ def _booster_predict(booster: Any, rows: Any) -> Any:
     from xgboost import DMatrix
 
     known = {} if hasattr(rows, "columns") else _names_and_types(booster)
-    return booster.predict(DMatrix(rows, enable_categorical=True, **known))
+    matrix = DMatrix(rows, missing=missing_number(booster), enable_categorical=True, **known)
+    return booster.predict(matrix)
+
+
+def missing_number(booster: Any) -> float:
+    """The number that stands for a missing value, from the attribute `missing` of the Booster.
+
+    XGBoost keeps such attributes in the file of a Booster, but not the argument of a DMatrix.
+    """
+    text = booster.attr("missing")
+    try:
+        return float("nan" if text is None else text)
+    except ValueError:
+        raise errors.InvalidArgument(
+            "the attribute 'missing' of the Booster: expected a number as text, as "
+            "booster.set_attr(missing=str(number)) sets it"
+        ) from None
 
 
 def _names_and_types(booster: Any) -> dict[str, Any]:

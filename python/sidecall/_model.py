@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 VERIFY = {"error": 0, "warn": 1, "off": 2}
 EXTRA = {"error": 0, "ignore": 1}
+ABSENT = {"error": 0, "missing": 1}
 ENGINE = {"auto": 0, "native": 1, "onnxruntime": 2}
 
 
@@ -38,6 +39,7 @@ def open(
     *,
     verify: Literal["error", "warn", "off"] = "error",
     extra: Literal["error", "ignore"] = "error",
+    absent: Literal["error", "missing"] = "error",
     engine: Literal["auto", "native", "onnxruntime"] = "auto",
     onnxruntime: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
@@ -57,6 +59,9 @@ def open(
                  them. SIDECALL_VERIFY in the environment overrides this.
     extra        what happens to keys of a record that are not features: "error" raises UnknownName,
                  "ignore" skips them
+    absent       what happens if a DataFrame or table has no column for a feature: "error" raises
+                 MissingInput, "missing" takes its values as missing. In a record, an absent key is
+                 always a missing value
     engine       what runs a file: "onnxruntime"; "native" for sidecall's own engine, which needs no
                  ONNX Runtime and raises Unsupported for a graph that it cannot run; or "auto": the
                  native engine if the export proved the file on it, otherwise ONNX Runtime if there
@@ -67,7 +72,8 @@ def open(
                  that this process has loaded, else that of the installed package, which is not
                  imported
     timeout      seconds that each call may take, if the call does not pass its own timeout. None
-                 waits forever; for a model in another process, None means 30 seconds.
+                 waits forever; for a model in another process, None means the timeout of its
+                 server, 30 seconds by default.
     wait         seconds to wait for a server that is still starting: in `open`, and in every call
                  while the server restarts, within the timeout of the call. None waits forever.
     allow_exec   True lets `path` start with exec:; leave it False if paths may come from outside
@@ -87,6 +93,7 @@ def open(
     options = {
         "verify": verify,
         "extra": extra,
+        "absent": absent,
         "engine": engine,
         "onnxruntime": onnxruntime,
         "timeout": timeout,
@@ -94,6 +101,7 @@ def open(
         "allow_exec": allow_exec,
         "backend": backend,
     }
+    choice("absent", ABSENT, absent)
     source, is_file = _source(path)
     module = _backend.load(backend)
     timeout_ns = nanoseconds(timeout)
@@ -223,7 +231,7 @@ class Model:
         try:
             return self._run(inputs, outputs, timeout_ns)
         except MemoryError as error:
-            raise _too_many_rows("inputs") from error
+            _explain_lack_of_memory("inputs", error)
 
     async def arun(
         self,
@@ -250,7 +258,7 @@ class Model:
                 self._native.start_run(inputs, outputs, timeout_ns), timeout_ns
             )
         except MemoryError as error:
-            raise _too_many_rows("inputs") from error
+            _explain_lack_of_memory("inputs", error)
         return answer
 
     @overload
@@ -272,21 +280,23 @@ class Model:
         """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
         For a DataFrame of pandas or polars, or a table or record batch of pyarrow, the answer is of
-        the same type, with the columns that `Model.columns` lists. In pandas it has the index of
-        `records`. The order of keys does not matter. An array [rows, features] has its columns in
-        the order of `Model.features`; the answer is a dict of arrays [rows] by the names of
-        `Model.columns`. Absent keys, None, NaN and pandas.NA are missing values. An integer is
-        accepted for a float, and a whole float for an integer; nothing else is converted. A number
-        is rounded once, to the type of its feature; a float32 number stands for its exact value.
+        the same type, with the columns that `Model.columns` lists; in pandas it has the index of
+        `records`. Such a table needs a column for each feature (see `absent` of `open`). The order
+        of keys does not matter. An array [rows, features] has its columns in the order of
+        `Model.features`; the answer is a dict of arrays [rows] by the names of `Model.columns`.
+        Absent keys, None, NaN and pandas.NA are missing values. An integer is accepted for a float,
+        and a whole float for an integer; nothing else is converted. A number is rounded once, to
+        the type of its feature; a float32 number stands for its exact value.
         `timeout` is in seconds, as for `run`. Millions of records take gigabytes: pass them in
         batches.
 
-        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange,
-        Refused, ShapeMismatch (no row), NoContract, Timeout, Engine, OutOfMemory. A call finds all
-        faults before it fails: see `Error.faults`.
+        Raises DtypeMismatch, MissingInput (no column), MissingValue, UnknownName, UnknownCategory,
+        InvalidString, OutOfRange, Refused, ShapeMismatch (no row), NoContract, Timeout, Engine,
+        OutOfMemory. A call finds all faults before it fails: see `Error.faults`.
 
         >>> model = getfixture("matrix")
-        >>> model.predict([{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}])
+        >>> records = [{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}]
+        >>> model.predict(records)
         [{'prediction': 621.0}, {'prediction': 1000.0}]
         """
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
@@ -294,17 +304,21 @@ class Model:
             if isinstance(records, (dict, list)):
                 return self._predict(records, timeout_ns)
             from sidecall._arrow import is_arrow, predict_arrow
-            from sidecall._frames import is_frame, predict_array, predict_frame
+            from sidecall._frames import is_frame, predict_array, predict_frame, require_columns
 
             if is_frame(records):
+                if self._origin[1]["absent"] == "error":
+                    require_columns(self.features, records.columns)
                 return predict_frame(self._native, records, self.features, timeout_ns)
             if is_arrow(records):
+                if self._origin[1]["absent"] == "error":
+                    require_columns(self.features, records.schema.names)
                 return predict_arrow(self._native, records, self.features, timeout_ns)
             if isinstance(records, np.ndarray):
                 return predict_array(self._native, records, self.features, timeout_ns)
             return self._predict(_plain_records(records), timeout_ns)
         except MemoryError as error:
-            raise _too_many_rows("records") from error
+            _explain_lack_of_memory("records", error)
 
     @overload
     async def apredict(
@@ -346,7 +360,7 @@ class Model:
                 self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns
             )
         except MemoryError as error:
-            raise _too_many_rows("records") from error
+            _explain_lack_of_memory("records", error)
 
     async def _finish(self, pending: _backend.Pending, timeout_ns: int) -> Any:
         from sidecall._async import finish
@@ -418,10 +432,9 @@ class Model:
 
     @property
     def id(self) -> str:
-        """SHA-256 of the graph, its functions and its external files.
+        """SHA-256 of the file and its external files, in hexadecimal.
 
-        Models with the same id have the same nodes and weights. If the file defines functions, the
-        id covers them, and the versions of the operators.
+        Models with the same id have the same graph, weights and contract.
         """
         return self._native.id()
 
@@ -442,7 +455,7 @@ class Model:
         return warning
 
     def verify(self) -> dict[str, Any]:
-        """Runs the golden rows now, recomputes the id, and returns the report.
+        """Runs the golden rows now and returns the report.
 
         Raises VerificationFailed, NoContract, Engine.
 
@@ -524,11 +537,15 @@ def choice(name: str, known: dict[str, int], value: str) -> int:
     return known[value]
 
 
-def _too_many_rows(what: str) -> errors.OutOfMemory:
-    return errors.OutOfMemory(
+def _explain_lack_of_memory(what: str, error: MemoryError) -> NoReturn:
+    # A text that names the limit that was reached says more than the one below.
+    is_bare = str(error) == "out of memory" or "bad_alloc" in str(error)
+    if isinstance(error, errors.OutOfMemory) and not is_bare:
+        raise error
+    raise errors.OutOfMemory(
         f"{what}: too many rows for the available memory: pass them in batches",
         retryable=True,
-    )
+    ) from error
 
 
 def _plain_records(records: Any) -> Any:

@@ -72,13 +72,15 @@ def save_model(
     pip_requirements  by default sidecall in the version that runs, with ONNX Runtime if the file
                       needs it
 
-    Raises what sidecall.open raises if the file does not open. Raises ValueError if it has no
+    Raises what sidecall.open raises if the file does not open, and NoContract if it has no
     contract.
     """
     source = Path(file)
     with sidecall.open(source) as model:
         if not model.features:
-            raise ValueError(f"file '{source}': expected a contract, as sidecall.export writes it")
+            raise sidecall.errors.NoContract(
+                f"file '{source}': expected a contract, as sidecall.export writes it"
+            )
         signature = signature or _signature_of(model)
         needs_onnxruntime = not model.engine.startswith("native")
         model_id = model.id
@@ -135,9 +137,8 @@ def _load_pyfunc(path: str) -> _PyFunc:
 
 
 def _signature_of(model: sidecall.Model) -> ModelSignature:
-    inputs: list[Any] = [
-        ColSpec(_type_of(f), f.name, required=not f.nullable) for f in model.features
-    ]
+    # A table needs all columns; `required` says nothing about missing values.
+    inputs: list[Any] = [ColSpec(_type_of(f), f.name) for f in model.features]
     outputs: list[Any] = [ColSpec(_TYPES[column.dtype], column.name) for column in model.columns]
     return ModelSignature(Schema(inputs), Schema(outputs))
 

@@ -148,7 +148,8 @@ class _Replica:
 
         status, answer = 200, None
         if request.method != "POST":
-            status, answer = 405, {"error": "expected POST, got another method"}
+            error = "expected the method POST: send the record in the body of a POST request"
+            status, answer = 405, {"error": error}
         else:
             try:
                 answer = _without_nan(await self.predict(_parsed(await request.body())))

@@ -63,6 +63,9 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
   read(values, "max_memory_bytes", &options_.max_memory_bytes);
   read(values, "max_memory_per_user_bytes", &options_.max_memory_per_user_bytes);
   read(values, "drain_ns", &options_.drain_ns);
+  read(values, "timeout_ns", &options_.timeout_ns);
+  read(values, "max_run_ns", &options_.max_run_ns);
+  read(values, "unready_after_ns", &options_.unready_after_ns);
   options_.allow_uids = allow_uids_.data();
   options_.num_allow_uids = static_cast<int32_t>(allow_uids_.size());
   if (log.is_none()) return;
@@ -223,6 +226,18 @@ int32_t Supervisor::num_ready() const { return sidecall_supervisor_num_ready(han
 
 int32_t Supervisor::hung() const { return sidecall_supervisor_hung(handle().get()); }
 
+std::tuple<int32_t, int64_t, int32_t, int64_t> Supervisor::long_runs() const {
+  int64_t run_ns = 0, next_ns = 0;
+  int32_t num_late = 0;
+  const int32_t worker =
+      sidecall_supervisor_long_runs(handle().get(), &run_ns, &num_late, &next_ns);
+  return {worker, run_ns, num_late, next_ns};
+}
+
+bool Supervisor::was_ready(int32_t worker) const {
+  return sidecall_supervisor_was_ready(handle().get(), worker) != 0;
+}
+
 bool Supervisor::listen(int64_t wait_ns) {
   std::shared_ptr<sidecall_supervisor> supervisor = handle();
   CallError error;
@@ -275,6 +290,8 @@ void add_server(py::module_& module) {
       .def("remove", &Supervisor::remove, py::arg("worker"))
       .def_property_readonly("num_ready", &Supervisor::num_ready)
       .def_property_readonly("hung", &Supervisor::hung)
+      .def("long_runs", &Supervisor::long_runs)
+      .def("was_ready", &Supervisor::was_ready, py::arg("worker"))
       .def("listen", &Supervisor::listen, py::arg("wait_ns"))
       .def("front", &Supervisor::front, py::arg("at"), py::arg("options"), py::arg("log"))
       .def("status", &Supervisor::status)

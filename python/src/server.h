@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -110,6 +111,9 @@ class Supervisor {
   void remove(int32_t worker);
   int32_t num_ready() const;
   int32_t hung() const;
+  // The number of the worker, and what sidecall_supervisor_long_runs fills.
+  std::tuple<int32_t, int64_t, int32_t, int64_t> long_runs() const;
+  bool was_ready(int32_t worker) const;
   bool listen(int64_t wait_ns);
   py::object front(const std::string& at, const py::dict& options, const py::object& log);
   py::str status();

@@ -126,7 +126,8 @@ class Checks:
     `steps` lists the steps that the output `refused` refers to by number. `notes` are remarks for
     the user of the exported file. `unproven` are steps whose converter is not one of ours, and
     functions that were traced: nothing but the comparison with the original shows that they are
-    right.
+    right. `widths` has, by the name of an input and the position of a column, the smallest and the
+    largest number of the integer type in which a step computes with this column.
     """
 
     rules: dict[int, Rule] = field(default_factory=dict)
@@ -134,3 +135,4 @@ class Checks:
     steps: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
+    widths: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)

@@ -76,8 +76,11 @@ def to_graph(
         )
     checks = checks or Checks()
 
+    unsplit: set[tuple[str, int]] = set()
+
     def convert(new_trees: bool) -> tuple[onnx.ModelProto, bool]:
-        return _convert(
+        before = len(unsplit)
+        result = _convert(
             model,
             inputs,
             precision,
@@ -89,7 +92,9 @@ def to_graph(
             categories or {},
             dates or {},
             new_trees,
+            unsplit,
         )
+        return result if len(unsplit) == before else convert(new_trees)
 
     graph, both = convert(new_trees=False)
     return convert(new_trees=True)[0] if both else graph
@@ -107,6 +112,7 @@ def _convert(
     categories: Mapping[int, Mapping[int, list[Any]]],
     dates: Mapping[str, DateType],
     new_trees: bool,
+    unsplit: set[tuple[str, int]],
 ) -> tuple[onnx.ModelProto, bool]:
     """Builds the graph once.
 
@@ -119,7 +125,9 @@ def _convert(
         if precision == "float32"
         else Conversion("float64", names, rows, steps or {})
     )
+    g.inputs = {name: int(width) for name, _, width in inputs}
     g.new_trees, g.checks, g.examples, g.categories = new_trees, checks, examples, categories
+    g.unsplit = unsplit
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     tensors = [Dates(t, dates[t.name]) if t.name in dates else t for t in tensors]
     for tensor in tensors:

@@ -19,6 +19,7 @@ from .checks import Rule as NumberRule
 from .dates import MISSING_DATE, DateType
 from .errors import NotConvertible
 from .graph.builder import Graph, Tensor
+from .graph.column_function import Recorded
 from .graph.dates import Dates
 from .graph.frame import MISSING, Frame
 from .graph.inline import inline
@@ -94,12 +95,22 @@ class Conversion(Graph):
         super().__init__(real, reserved)
         self.rows = rows
         self.steps = steps
+        self.inputs: Mapping[str, int] = {}  # the number of columns of each input
         self.new_trees = False  # whether float32 trees use TreeEnsemble, as float64 trees do
         self.checks = Checks()
         self.checked: dict[tuple[int, tuple[str, ...]], object] = {}
         # Key: a step and what it expects. Values: tensors [N, 1], true where the step refuses the
         # row.
         self.refusals: dict[tuple[str, str], list[Tensor]] = {}
+        # Features, as a step and a number, that the graph computes although their last digits may
+        # differ: near a threshold their function does not rise or fall steadily, so it cannot be
+        # replaced by a split. If the conversion finds more of them, it is repeated.
+        self.unsplit: set[tuple[str, int]] = set()
+        # By the name of a tensor: its node and the tensors that the node reads; the function that
+        # a converter recorded for it; the names of all recorded functions behind its last digits.
+        self.made: dict[str, tuple[onnx.NodeProto, list[Tensor]]] = {}
+        self.recorded: dict[str, Recorded] = {}
+        self.functions_behind: dict[str, frozenset[str]] = {}
         self.path: list[tuple[str, str]] = []
         # An error of a converter, and the path of the innermost step that raised it.
         self.failed: tuple[Exception, str] | None = None
@@ -173,6 +184,20 @@ class Conversion(Graph):
         with np.errstate(over="ignore"):
             return np.where(single, values.astype("float32").astype("float64"), values)
 
+    def ops(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor | None],
+        outputs: Sequence[tuple[str, int | None]],
+        domain: str = "",
+        **attributes: Any,
+    ) -> tuple[Tensor, ...]:
+        results = super().ops(op_type, inputs, outputs, domain, **attributes)
+        if results[0].name not in self.made:
+            given = [t for t in inputs if t is not None]
+            self.made |= {t.name: (self.nodes[-1], given) for t in results}
+        return results
+
     def narrow(self, x: Tensor) -> Tensor:
         # With `steps`, the graph rounds wherever the model does. Later steps must then compare the
         # rounded result with their thresholds, so the double is not kept.
@@ -227,6 +252,24 @@ class Conversion(Graph):
         ]
         if doubtful:
             self.refuse_rows([self._broken(part, rule) for part in doubtful], rule.expected)
+
+    def inputs_of(self, x: Tensor) -> list[tuple[str, int]] | None:
+        """The input and its column for each column of x; None if a step computed one of them."""
+        if x.name in self.inputs:
+            return [(x.name, k) for k in range(self.inputs[x.name])]
+        node = next((n for n in self.nodes if x.name in n.output), None)
+        if node is None or node.op_type not in ("Cast", "Concat", "Gather"):
+            return None
+        constants = dict(self.constants.values())
+        given = [n for n in node.input if n not in constants]
+        parts = [self.inputs_of(Tensor(self, name, x.dtype, None)) for name in given]
+        found = [place for part in parts if part is not None for place in part]
+        if None in parts or not found:
+            return None
+        if node.op_type != "Gather":
+            return found
+        chosen = constants.get(node.input[1])
+        return None if chosen is None else [found[k] for k in chosen.ravel()]
 
     def refuse_missing(self, parts: Sequence[Tensor]) -> None:
         """Refuses the rows in which a value of these tensors is missing."""

@@ -1,4 +1,4 @@
-"""Writes the exported file, whole or not at all: a model with its contract in metadata_props."""
+"""Writes the exported file, whole or not at all: a model with its contract and its id in metadata_props."""
 
 from __future__ import annotations
 
@@ -8,52 +8,45 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sidecall._file_contract import CONTRACT_KEY, ID_KEY, metadata_of
+
 from .errors import FileError
-from .parity.golden import dumps
 
-CONTRACT_KEY = "sidecall.contract"
+_BLANK_ID = b"0" * 64  # stands in place of the id while the id is computed
 MAX_BYTES = 1_900_000_000  # protobuf allows 2 GiB, and the contract needs room
-_GRAPH, _OPSET_IMPORT, _FUNCTIONS = 7, 8, 25
 
 
-def model_id(serialised: bytes) -> str:
-    """Returns the id of a model without external data (docs/contract.md, `model`)."""
-    graph, others, has_functions = None, [], False
-    for field, payload, whole in _fields(memoryview(serialised)):
-        if field == _GRAPH:
-            graph = payload
-        elif field in (_OPSET_IMPORT, _FUNCTIONS):
-            has_functions |= field == _FUNCTIONS
-            others.append(whole)
-    if graph is None:
-        raise FileError("expected a model with a graph, got none")
-    digest = hashlib.sha256(graph)
-    for whole in others if has_functions else ():
-        digest.update(whole)
+def model_id(content: bytes) -> str:
+    """Returns the id of a file without external data (docs/contract.md, "The id")."""
+    digest = hashlib.sha256()
+    view = memoryview(content)
+    start, end = metadata_of(content).get(ID_KEY, (0, 0))
+    if end - start == len(_BLANK_ID):
+        digest.update(view[:start])
+        digest.update(_BLANK_ID)
+        view = view[end:]
+    digest.update(view)
     return digest.hexdigest()
 
 
-def seal(graph: Any, contract: dict[str, Any]) -> bytes:
-    """Returns the bytes of the file.
-
-    Fills in contract["model"]["id"], which does not depend on the contract itself.
-    """
+def seal(graph: Any, contract: str) -> tuple[bytes, str]:
+    """Returns the bytes of the file, and its id. Replaces all metadata_props of the graph."""
     if graph.ByteSize() > MAX_BYTES:
         raise FileError(
             f"expected a graph of at most {MAX_BYTES} bytes, the limit of an ONNX file, got {graph.ByteSize()}"
         )
     del graph.metadata_props[:]
-    contract["model"]["id"] = model_id(graph.SerializeToString())
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = CONTRACT_KEY, dumps(contract)
+    for key, value in ((CONTRACT_KEY, contract.encode()), (ID_KEY, _BLANK_ID)):
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key.decode(), value.decode()
     content: bytes = graph.SerializeToString()
-    if model_id(content) != contract["model"]["id"]:
-        raise FileError("the bytes of the graph changed while the contract was added")
-    return content
+    start, end = metadata_of(content)[ID_KEY]
+    found = hashlib.sha256(content).hexdigest()
+    view = memoryview(content)
+    return b"".join([view[:start], found.encode(), view[end:]]), found
 
 
 def write(path: Path, content: bytes) -> None:
@@ -109,35 +102,3 @@ def _own_version() -> str:
         import sidecall
 
         return str(sidecall.__version__)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Yields each length-delimited field at the top level of a protobuf message.
-
-    The items are the number, the payload, and the bytes of the whole field with tag and length.
-    """
-    position = 0
-    while position < len(message):
-        start = position
-        tag, position = _varint(message, position)
-        field, wire = tag >> 3, tag & 7
-        if wire == 0:
-            _, position = _varint(message, position)
-        elif wire == 2:
-            length, position = _varint(message, position)
-            end = position + length
-            yield field, message[position:end], message[start:end]
-            position = end
-        else:
-            position += 8 if wire == 1 else 4
-
-
-def _varint(view: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7

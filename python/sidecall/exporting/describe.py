@@ -114,7 +114,9 @@ class Description:
             return
         sample = self.original.ask(self.data.original(slice(0, SAMPLE_ROWS)))
         golden_answers = (
-            self.original.ask(self.data.build(self.golden_rows)) if len(self.golden_rows[0]) else {}
+            self.original.ask_columns(self.data, self.golden_rows)
+            if len(self.golden_rows[0])
+            else {}
         )
         answers = {
             name: np.concatenate([answer, golden_answers[name]]) if golden_answers else answer
@@ -174,7 +176,7 @@ class Description:
                 parity[word] = count
         versions = artifact.versions(self.model)
         contract = {
-            "format": 2,
+            "format": 3,
             "model": {},
             "features": [feature.as_json() for feature in self.schema.features],
             "outputs": [output.as_json() for output in self.original.outputs],
@@ -200,7 +202,6 @@ def about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[s
         "version": version,
         "created": created,
         "task": "",
-        "id": "",
     }
     if metadata is not None:
         about["metadata"] = _json_object(metadata)

@@ -1,6 +1,13 @@
-"""The errors of export and check; `sidecall.ExportError` is their base class."""
+"""The errors of export and check; `sidecall.ExportError` is their base class.
+
+This module is imported when one of these functions or errors is first used.
+"""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sidecall.errors import Error
 
 SERVE_INSTEAD = (
     "the same object can be served over shared memory, without conversion:\n"
@@ -9,16 +16,30 @@ SERVE_INSTEAD = (
 )
 
 
-class ExportError(ValueError):
-    """A model was not exported. Nothing was written; an existing file at the path is unchanged."""
+class ExportError(Error, ValueError):
+    """A model was not exported. Nothing was written; an existing file at the path is unchanged.
+
+    It has no status of the C ABI, because only Python exports models.
+    """
+
+    code: ClassVar[str] = "EXPORT"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.message), dict(vars(self))
+
+
+def _restored(kind: type[ExportError], message: str) -> ExportError:
+    """Returns an error without attributes. pickle sets them next."""
+    return kind.__new__(kind, message)
 
 
 class DataError(ExportError):
     """The data cannot describe the model's features. `name` is the column in question, or ""."""
 
+    name: str
+
     def __init__(self, message: str, name: str = "") -> None:
-        super().__init__(message)
-        self.name = name
+        super().__init__(message, name=name)
 
 
 class NoDataError(DataError):
@@ -50,6 +71,8 @@ class ParityError(StepError):
 
     `output`, `row` and `largest` describe the worst difference found.
     """
+
+    row: int
 
     def __init__(self, step: str, reason: str, *, output: str, row: int, largest: float) -> None:
         super().__init__(step, reason)

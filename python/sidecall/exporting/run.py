@@ -20,6 +20,7 @@ from .model.original import Original
 from .parity import golden
 from .parity.compare import compare
 from .parity.engine import Session, declare_shapes
+from .parity.golden import dumps
 from .parity.locate_mismatch import locate_mismatch
 from .parity.measure import Measure, Parity
 from .parity.proof import NativeProof
@@ -120,7 +121,7 @@ def export(
     with Progress(progress, described.data.rows) as bar:
         report, graph = conversion.convert(bar.advance)
     report.contract["model"] = identity | {"task": described.original.task}
-    content = artifact.seal(graph, report.contract)
+    content, report.id = artifact.seal(graph, dumps(report.contract))
     if folder is None:
         artifact.write(target, content)
     else:
@@ -178,7 +179,7 @@ def check(
             report.contract["model"] = about(type(model).__name__, "", None) | {
                 "task": original.task
             }
-            artifact.seal(graph, report.contract)
+            _, report.id = artifact.seal(graph, dumps(report.contract))
             result.report = report
         except (StepError, DataError, ModelError) as error:
             result.refusal = str(error)
@@ -247,7 +248,14 @@ class Conversion:
         precision = "float32" if self.precision == "float32" else "float64"
         steps = self.original.steps
         step, hint = locate_mismatch(
-            self.model, self.data, self.schema, batches, steps.of, steps.examples(), precision
+            self.model,
+            self.data,
+            self.schema,
+            batches,
+            steps.of,
+            steps.examples(),
+            steps.halves,
+            precision,
         )
         if error.output == "label" and lacks_class_index(final_step(self.model)):
             hint += _CLASS_HINT
@@ -290,6 +298,7 @@ class Conversion:
             )
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
+        self.schema.restrict(checks.widths)
         reserved.prepend(graph, values)
         session = Session(graph, step)
         self.refusing, self.notes, self.unproven = checks.steps, checks.notes, checks.unproven
@@ -367,11 +376,16 @@ class Conversion:
                 )
 
     def _held(self, parity: Parity, where: str) -> Parity:
+        from sidecall.convert.tracing.columns import ADVICE, NARROW_WORDS
+
         if parity.refused:
             step, expected = self.refusing[parity.refusing - 1].values()
             reason = (
                 f"in this step the converted graph expects {expected} and refuses {parity.refused} "
                 f"of {parity.rows} rows of {where}"
             )
-            raise StepError(step, reason + ", which the model answers")
+            reason += ", which the model answers"
+            if expected.startswith(NARROW_WORDS):
+                reason += "; its function computes in this type; " + ADVICE
+            raise StepError(step, reason)
         return self.described.require_parity(parity, where)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sidecall import errors
+from sidecall.exporting.errors import DataError, ExportError, NoDataError
 
 # Exit codes, the same for every command of sidecall.
 OK, USAGE, BAD_INPUT, BAD_MODEL, ENVIRONMENT = 0, 1, 2, 3, 4
@@ -70,24 +71,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if options.max_memory_per_user is None
                 else int(options.max_memory_per_user * (1 << 20))
             ),
+            timeout=options.timeout,
+            max_run=options.max_run,
+            unready_after=options.unready_after,
             drain_timeout=options.drain_timeout,
             log="json" if options.json_log else "text",
             log_level=options.log_level,
         )
     except errors.Error as error:
-        return _fail(_code_of(error), error)
+        return _fail(_code_of(error), f"{error}{_advice(error)}")
     except ModuleNotFoundError as error:
         text = str(error)
         if "pip install" not in text:
             text = f"{error.name or 'a package'} is not installed"
         return _fail(ENVIRONMENT, text)
-    except Exception as error:
-        code = _code_of_export(error)
-        if code is None:
-            # Python itself would end with 1, which means wrong usage. The module of the object has
-            # failed, perhaps because a file or a database is not there yet: a restart may help.
-            return _fail(ENVIRONMENT, traceback.format_exc().rstrip())
-        return _fail(code, f"{error}{_advice(error)}")
+    except Exception:
+        # Python itself would end with 1, which means wrong usage. The module of the object has
+        # failed, perhaps because a file or a database is not there yet: a restart may help.
+        return _fail(ENVIRONMENT, traceback.format_exc().rstrip())
     return OK
 
 
@@ -106,29 +107,14 @@ def _data(options: argparse.Namespace) -> Any:
 
 
 def _code_of(error: errors.Error) -> int:
+    if isinstance(error, ExportError):  # the model could not be described by data
+        return BAD_INPUT if isinstance(error, DataError) else BAD_MODEL
     if isinstance(error, errors.Busy):
         return ENVIRONMENT
     return {10: USAGE, 20: BAD_MODEL, 30: BAD_MODEL, 40: BAD_INPUT}.get(error.family, ENVIRONMENT)
 
 
-def _code_of_export(error: Exception) -> int | None:
-    """Returns the exit code if describing the model by data failed; None for any other error."""
-    if "sidecall.exporting.errors" not in sys.modules:
-        return None
-    from sidecall.exporting.errors import DataError, ExportError
-
-    return (
-        BAD_INPUT
-        if isinstance(error, DataError)
-        else BAD_MODEL
-        if isinstance(error, ExportError)
-        else None
-    )
-
-
-def _advice(error: Exception) -> str:
-    from sidecall.exporting.errors import NoDataError
-
+def _advice(error: errors.Error) -> str:
     return ": pass rows as in training with --data FILE" if isinstance(error, NoDataError) else ""
 
 
@@ -308,6 +294,28 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="the limit for one user, in MiB (default: half of --max-memory if other users are "
         "admitted, else all of it)",
+    )
+    add(
+        "--timeout",
+        metavar="S",
+        type=float,
+        default=30,
+        help="deadline of calls that have none, in seconds (default: 30)",
+    )
+    add(
+        "--max-run",
+        metavar="S",
+        type=float,
+        help="seconds that a run may take, whatever its deadline is: then its worker is killed and "
+        "replaced; 0 for no limit; needs --workers (default: as --timeout)",
+    )
+    add(
+        "--unready-after",
+        metavar="S",
+        type=float,
+        default=5,
+        help="the server is not ready if calls wait and no worker has been idle or has ended a run "
+        "for this many seconds (default: 5)",
     )
     add(
         "--drain-timeout",

@@ -77,6 +77,9 @@ def native_options(
     max_memory_bytes: int,
     max_memory_per_user_bytes: int,
     drain_ns: int,
+    timeout: float,
+    max_run: float,
+    unready_after: float,
 ) -> dict[str, Any]:
     if copy not in ("auto", "always"):
         raise errors.InvalidArgument(f"copy: expected 'auto' or 'always', got {copy!r}")
@@ -92,6 +95,9 @@ def native_options(
         "max_memory_bytes": max_memory_bytes,
         "max_memory_per_user_bytes": max_memory_per_user_bytes,
         "drain_ns": drain_ns,
+        "timeout_ns": int(timeout * 1e9),
+        "max_run_ns": int(max_run * 1e9),
+        "unready_after_ns": int(unready_after * 1e9),
     }
 
 

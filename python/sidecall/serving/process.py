@@ -98,20 +98,19 @@ class _Report:
 class Signals:
     """Makes `fd` readable on the first SIGTERM or SIGINT.
 
-    The next such signal has its default effect: it ends the process. Only the main thread may use
-    this class.
+    The next such signal has its default effect: it ends the process. SIGHUP is ignored, as in the
+    native server. Only the main thread may use this class.
     """
 
     def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
-        self._ignored = ignored
+        self._ignored = (*ignored, signal.SIGHUP)
 
     def __enter__(self) -> Signals:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._before = {
-            number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)
+            number: signal.signal(number, signal.SIG_IGN if number in self._ignored else self._note)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         }
-        for number in self._ignored:
-            signal.signal(number, signal.SIG_IGN)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         return self
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sidecall._protocols import Server as NativeServer
 
 _MIB = 1 << 20
+_LONGEST = 1e9  # seconds, which fit into nanoseconds
 
 Verify = Literal["error", "warn", "off"]
 LogForm = Literal["text", "json"]
@@ -68,6 +69,9 @@ def serve(
     max_call_bytes: int = 256 * _MIB,
     max_memory_bytes: int = 4096 * _MIB,
     max_memory_per_user_bytes: int | None = None,
+    timeout: float = 30.0,
+    max_run: float | None = None,
+    unready_after: float = 5.0,
     drain_timeout: float = 10.0,
     log: LogForm | None = "text",
     log_level: str = "info",
@@ -115,6 +119,12 @@ def serve(
     max_memory_per_user_bytes   the same limit for the clients of one user; None is half of
                    max_memory_bytes if allow_uids or group admit other users, and all of it
                    otherwise
+    timeout        the deadline of calls that have none, in seconds
+    max_run        how many seconds a run may take in a worker, whatever its deadline is. Then the
+                   worker is killed and replaced, and the call ends with Timeout. None is `timeout`
+                   with `workers`; 0 is no limit. Needs `workers`
+    unready_after  the server is not ready if calls wait and no worker has been idle or has ended a
+                   run for this many seconds
     drain_timeout  how many seconds calls in progress get to finish when the server stops
     log            lines on stderr, as "text" or "json"; None for no log
     block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal
@@ -143,10 +153,26 @@ def serve(
     engine_number = choice("engine", ENGINE, engine)
     if workers is not None and workers < 1:
         raise errors.InvalidArgument(f"workers: expected 1 or more, or None, got {workers}")
-    if drain_timeout <= 0:
+    for option, seconds in (
+        ("drain_timeout", drain_timeout),
+        ("timeout", timeout),
+        ("unready_after", unready_after),
+    ):
+        if not 0 < seconds <= _LONGEST:
+            raise errors.InvalidArgument(
+                f"{option}: expected more than 0 and at most {_LONGEST:.0f} seconds, got {seconds}"
+            )
+    if max_run is not None and not 0 <= max_run <= _LONGEST:
         raise errors.InvalidArgument(
-            f"drain_timeout: expected more than 0 seconds, got {drain_timeout}"
+            f"max_run: expected 0 to {_LONGEST:.0f} seconds, or None, got {max_run}"
         )
+    if max_run and workers is None:
+        raise errors.InvalidArgument(
+            f"max_run: expected workers that can be replaced, got {max_run} without workers: add "
+            "workers=1 or more (--workers), or leave max_run out"
+        )
+    if max_run is None:
+        max_run = 0.0 if workers is None else timeout
     drain_ns = int(drain_timeout * 1e9)
     native = native_options(
         threads=threads,
@@ -159,6 +185,9 @@ def serve(
         max_memory_bytes=max_memory_bytes,
         max_memory_per_user_bytes=max_memory_per_user_bytes or 0,
         drain_ns=drain_ns,
+        timeout=timeout,
+        max_run=max_run,
+        unready_after=unready_after,
     )
     network = Network(
         _several(http),
@@ -343,7 +372,11 @@ class Server:
             self._fronts.begin_drain()
             is_done = self._opened().drain(int(seconds * 1e9))
             return self._fronts.drain(max(0.0, deadline - time.monotonic())) and is_done
-        # First the requests over HTTP and gRPC, which need the workers.
+        # Requests over HTTP and gRPC drain first, because they need the workers. A run that exceeds
+        # its limit meanwhile is ended, but no worker is started any more.
+        self._workers.is_draining = True
+        if self._fronts.servers:
+            self.watch()
         is_done = self._fronts.drain(seconds)
         self._stop_watching()
         left = max(0.0, deadline - time.monotonic())

@@ -5,6 +5,7 @@ Workers are started as fresh interpreters, replaced when they die, and drained t
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _MIN_LIFETIME = 2.0
 _MAX_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+# The longest pause after a worker that has been ready. Only a further request can end the next one
+# too, so the pause only has to protect the CPU.
+_LONGEST_PAUSE_AFTER_READY = 0.25
 _GRACE = 2.0  # how many seconds after the drain timeout a worker is killed
 _POLL_INTERVAL = 0.05
 _HUNG_INTERVAL = 2.0  # how often to look for workers that hang
@@ -43,6 +47,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     pidfd: int
     started: float
+    place: int | None  # from 0 to the number of workers - 1; None for a spare worker
+    was_ready: bool = False  # known once it has ended or was killed
 
 
 class Stopped(Exception):
@@ -64,13 +70,19 @@ class Workers:
         self.options = options
         self._process = os.getpid()
         self._payload = pack(_pickled(served), _of_worker(options))
-        self._running: dict[int, _Worker] = {}
+        self._count = count
+        self._running: dict[int, _Worker] = {}  # by number
         # For each dead worker: when to start it again, and its place.
         self._due: list[tuple[float, int]] = []
         self._pauses: dict[int, float] = {}
         self._next = 0
         # The worker that seemed to hang at the last look, and since when; -1 for none.
         self._suspect, self._suspect_since = -1, 0.0
+        # The worker that takes over if another one is killed because of a long run. It stays until
+        # `_spare_until` although no run is long; another spare may start at `_spare_due`.
+        self._spare: _Worker | None = None
+        self._spare_until = self._spare_due = 0.0
+        self.is_draining = False  # no worker is started any more
         self._supervisor: NativeSupervisor | None = None
         log = None if options.log is None else options.log.native()
         try:
@@ -90,15 +102,17 @@ class Workers:
 
     def watch(self, wake: int, manager: ServiceManager | None = None) -> None:
         """Replaces workers that die, and keeps `manager` informed, until `wake` is readable."""
+        next_look = 0.0
         while True:
             next_due = min((due for due, _ in self._due), default=float("inf"))
-            pause = max(0.0, min(_HUNG_INTERVAL, next_due - time.monotonic()))
+            pause = max(0.0, min(_HUNG_INTERVAL, next_look, next_due - time.monotonic()))
             fds = [wake, *(worker.pidfd for worker in self._running.values())]
             ready = readable(fds, pause if manager is None else min(pause, manager.pause()))
             if wake in ready:
                 return
             self._replace(ready)
             self._kill_hung()
+            next_look = self._end_long_runs()
             if manager is not None:
                 manager.keep_alive()
 
@@ -130,7 +144,7 @@ class Workers:
             self._payload = -1
         return all_ended
 
-    def _start(self, place: int) -> None:
+    def _start(self, place: int | None) -> _Worker:
         number, self._next = self._next, self._next + 1
         control = self.supervisor.add(number)
         environment = {**os.environ, "SIDECALL_FD": str(control)}
@@ -146,20 +160,22 @@ class Workers:
             )
         finally:
             os.close(control)
-        self._running[place] = _Worker(
-            number, process, os.pidfd_open(process.pid), time.monotonic()
-        )
+        worker = _Worker(number, process, os.pidfd_open(process.pid), time.monotonic(), place)
+        self._running[number] = worker
+        return worker
 
-    def _start_again(self, place: int) -> None:
+    def _start_again(self, place: int | None) -> _Worker | None:
         """Starts a worker as `_start` does.
 
         If processes or descriptors run out, the worker is started later.
         """
         try:
-            self._start(place)
+            return self._start(place)
         except (OSError, errors.OutOfMemory) as error:
-            self._due.append((time.monotonic() + _LONGEST_PAUSE, place))
+            if place is not None:
+                self._due.append((time.monotonic() + _LONGEST_PAUSE, place))
             self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
+            return None
 
     def _kill_hung(self) -> None:
         """Kills a worker that answers no new connection. It is then replaced like any other.
@@ -172,11 +188,58 @@ class Workers:
             self._suspect, self._suspect_since = hung, now
         if hung < 0 or now - self._suspect_since < 1:
             return
-        for worker in self._running.values():
-            if worker.number == hung:
-                self._log(3, "worker.hung", worker=hung, process=worker.process.pid)
-                worker.process.kill()
-                self.supervisor.remove(hung)  # so that another one that hangs is found
+        self._kill(hung, "it answers no connection")
+
+    def _kill(self, number: int, reason: str, **facts: Any) -> None:
+        worker = self._running.get(number)
+        if worker is not None:
+            process = worker.process
+            self._log(3, "worker.hung", worker=number, process=process.pid, reason=reason, **facts)
+            process.kill()
+            worker.was_ready = self.supervisor.was_ready(number)
+        self.supervisor.remove(number)  # so that the supervisor can name another one that hangs
+
+    def _end_long_runs(self) -> float:
+        """Kills the workers whose runs exceed the limit, and starts a spare worker before that.
+
+        Returns how many seconds later to look again.
+        """
+        while True:
+            number, run_ns, num_late, next_ns = self.supervisor.long_runs()
+            if number < 0:
+                break
+            self._kill(number, "a run exceeds max_run", seconds=round(run_ns / 1e9, 3))
+        self._keep_spare(num_late)
+        return float("inf") if next_ns < 0 else next_ns / 1e9
+
+    def _keep_spare(self, num_late: int) -> None:
+        """Starts a spare worker while runs are late, and ends it when none was for a while."""
+        now = time.monotonic()
+        if num_late > 0:
+            self._spare_until = now + self.options.native["max_run_ns"] / 1e9
+            is_free = len(self._running) + len(self._due) <= self._count and now >= self._spare_due
+            if self._spare is None and is_free and not self.is_draining:
+                self._spare_due = now + _LONGEST_PAUSE
+                self._spare = self._start_again(None)
+                if self._spare is not None:
+                    self._log(2, "worker.spare", worker=self._spare.number, late=num_late)
+        elif self._spare is not None and now >= self._spare_until and self._is_idle(self._spare):
+            self.supervisor.remove(self._spare.number)  # it drains and ends
+            self._spare = None
+
+    def _is_idle(self, worker: _Worker) -> bool:
+        """Returns True if no run is under way in a worker. One that was never ready has none.
+
+        A worker that is busy must not be removed: its drain may be shorter than max_run, and
+        nothing watches its runs then.
+        """
+        if not self.supervisor.was_ready(worker.number):
+            return True
+        try:
+            workers = json.loads(self.supervisor.status())["each"]
+        except errors.Error:
+            return False
+        return any(each["worker"] == worker.number and each["in_flight"] == 0 for each in workers)
 
     def _replace(self, ready: set[int]) -> list[int]:
         """Reaps the workers whose descriptor is readable, and starts the workers that are due.
@@ -184,36 +247,46 @@ class Workers:
         Returns the exit statuses of the reaped workers.
         """
         statuses = [
-            self._reap(place, worker)
-            for place, worker in list(self._running.items())
-            if worker.pidfd in ready
+            self._reap(worker) for worker in list(self._running.values()) if worker.pidfd in ready
         ]
         now = time.monotonic()
+        if self.is_draining:
+            self._due.clear()
         for due, place in [entry for entry in self._due if entry[0] <= now]:
             self._due.remove((due, place))
             self._start_again(place)
         return statuses
 
-    def _reap(self, place: int, worker: _Worker) -> int:
+    def _reap(self, worker: _Worker) -> int:
         status = worker.process.wait()
         os.close(worker.pidfd)
-        del self._running[place]
+        del self._running[worker.number]
+        worker.was_ready |= self.supervisor.was_ready(worker.number)
         self.supervisor.remove(worker.number)
-        is_short = time.monotonic() - worker.started < _MIN_LIFETIME
-        pause = (
-            min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
-        )
-        self._pauses[place] = pause if is_short else _FIRST_PAUSE / 2
-        self._due.append((time.monotonic() + pause, place))
-        self._log(
-            2,
-            "worker.ended",
-            worker=worker.number,
-            process=worker.process.pid,
-            reason=_reason(status),
-            restart_in=pause,
-        )
+        facts = {"worker": worker.number, "process": worker.process.pid, "reason": _reason(status)}
+        if worker is self._spare:
+            self._spare = None
+        if worker.place is None or self.is_draining:
+            self._log(1 if status == 0 else 2, "worker.ended", **facts)
+        elif self._spare is not None:
+            self._log(2, "worker.ended", **facts, replaced_by=self._spare.number)
+            self._spare.place, self._spare, self._spare_due = worker.place, None, 0.0
+        else:
+            pause = self._pause(worker)
+            self._due.append((time.monotonic() + pause, worker.place))
+            self._log(2, "worker.ended", **facts, restart_in=pause)
         return status
+
+    def _pause(self, worker: _Worker) -> float:
+        """Returns how many seconds later a dead worker is started again."""
+        assert worker.place is not None
+        if time.monotonic() - worker.started >= _MIN_LIFETIME:
+            self._pauses.pop(worker.place, None)
+            return 0.0
+        longest = _LONGEST_PAUSE_AFTER_READY if worker.was_ready else _LONGEST_PAUSE
+        pause = min(longest, 2 * self._pauses.get(worker.place, _FIRST_PAUSE / 2))
+        self._pauses[worker.place] = pause
+        return pause
 
     def _await_first(self, stop: int | None) -> None:
         """Waits until a worker is ready.

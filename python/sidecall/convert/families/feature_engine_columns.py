@@ -12,6 +12,8 @@ from ..checks import Range, Rule
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion
+from ..tracing import type_name
+from ..tracing.columns import NARROW
 from .encoders import is_missing
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -69,6 +71,12 @@ class NamedColumns:
         result = chosen.matrix("float64")
         result.range = chosen.range
         return result
+
+    def narrow(self, variables: Iterable[Any]) -> set[str]:
+        """Those types of these columns that are integers of less than 64 bits, or uint64."""
+        dtypes = self.example().dtypes
+        types = {str(type_name(dtypes.iloc[self.example_place(name)])) for name in variables}
+        return types & set(NARROW)
 
     def example(self) -> Any:
         """One row as the original step got it, as a DataFrame."""

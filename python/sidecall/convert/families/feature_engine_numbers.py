@@ -10,12 +10,18 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from scipy import special, stats
 
 from ..checks import Range, Rule
 from ..graph.builder import Tensor
+from ..graph.column_function import Recorded, record
 from ..graph.frame import MISSING, Frame
 from ..graph.numeric import arcsin, arcsinh, cos, log1p
+from ..graph.splits import split_at
 from ..registry import Conversion, converts
+from ..tracing import Untraceable, given, type_name
+from ..tracing.columns import ADVICE
+from ..tracing.placeholders import Array, elementwise
 from ..tracing.ufuncs import UNARY
 from .feature_engine_columns import ABOVE_ZERO, FINITE, NamedColumns, through
 from .preprocessing import power_of
@@ -36,16 +42,20 @@ def _applied(
     rule: Rule = FINITE,
     known: Callable[[np.ndarray], np.ndarray] | None = None,
     widens: bool = False,
+    original: Callable[[int, np.ndarray], Any] | None = None,
 ) -> Frame:
     """`function` of the step's variables, which must obey the rule.
 
-    `known` computes the same with numpy, for a monotone function.
+    `known` computes the same with numpy, for a monotone function. If the last digits depend on the
+    library, `original` computes a variable, given by its position, as the step does.
     """
     columns = NamedColumns(g, model, x)
     columns.require(model.variables_, rule)
     numbers = columns.numbers(model.variables_, widens)
     result = function(numbers)
     result.width = len(model.variables_)
+    if original is not None:
+        record(g, result, Recorded(type(model).__name__, numbers, original))
     result = g.narrow(result)
     result.range = None if known is None else through(numbers.range, known)
     return columns.replaced(model.variables_, result)
@@ -61,12 +71,14 @@ def mean_normalization(g: Conversion, model: Any, x: Frame) -> Frame:
 def log(g: Conversion, model: Any, x: Frame) -> Frame:
     function = np.log if model.base == "e" else np.log10
     body = UNARY[function]
-    return _applied(g, model, x, lambda v: body(g, v), ABOVE_ZERO, function, widens=True)
+    return _applied(
+        g, model, x, lambda v: body(g, v), ABOVE_ZERO, function, True, lambda k, v: function(v)
+    )
 
 
 @converts("feature_engine", "LogCpTransformer", "transform")
 def log_cp(g: Conversion, model: Any, x: Frame) -> Frame:
-    variables, base = model.variables_, UNARY[np.log if model.base == "e" else np.log10]
+    variables, numpy_log = model.variables_, np.log if model.base == "e" else np.log10
     constants = model.C_ if isinstance(model.C_, dict) else dict.fromkeys(variables, model.C_)
     added = _row(constants, variables)
 
@@ -74,9 +86,11 @@ def log_cp(g: Conversion, model: Any, x: Frame) -> Frame:
         total = v + added
         total.range = through(v.range, lambda ends: ends + added)
         g.require(Frame(g, [total]), Rule(ABOVE_ZERO.low, np.inf, False))
-        return base(g, total)
+        return UNARY[numpy_log](g, total)
 
-    return _applied(g, model, x, function, widens=True)
+    return _applied(
+        g, model, x, function, widens=True, original=lambda k, v: numpy_log(v + added[0, k])
+    )
 
 
 @converts("feature_engine", "ReciprocalTransformer", "transform")
@@ -95,17 +109,31 @@ def _refuse_zero(g: Conversion, x: Tensor) -> None:
 @converts("feature_engine", "PowerTransformer", "transform")
 def power(g: Conversion, model: Any, x: Frame) -> Frame:
     exponent = float(model.exp)
-    special: dict[float, Callable[[Tensor], Tensor]] = {0.5: g.sqrt, 1.0: lambda v: v}
-    special |= {2.0: lambda v: v * v, -1.0: lambda v: 1.0 / v}
+    exact: dict[float, Callable[[Tensor], Tensor]] = {0.5: g.sqrt, 1.0: lambda v: v}
+    exact |= {2.0: lambda v: v * v, -1.0: lambda v: 1.0 / v}
+    if exponent in exact:
+        return _applied(g, model, x, exact[exponent], widens=True)
     return _applied(
-        g, model, x, special.get(exponent, lambda v: v ** g.const(exponent, "float64")), widens=True
+        g,
+        model,
+        x,
+        lambda v: v ** g.const(exponent, "float64"),
+        widens=True,
+        original=lambda k, v: np.power(v, model.exp),
     )
 
 
 @converts("feature_engine", "BoxCoxTransformer", "transform")
 def box_cox(g: Conversion, model: Any, x: Frame) -> Frame:
     lambdas = _row(model.lambda_dict_, model.variables_)
-    return _applied(g, model, x, lambda v: power_of(g, g.log(v), lambdas), ABOVE_ZERO)
+    return _applied(
+        g,
+        model,
+        x,
+        lambda v: power_of(g, g.log(v), lambdas),
+        ABOVE_ZERO,
+        original=lambda k, v: special.boxcox(v, lambdas[0, k]),
+    )
 
 
 @converts("feature_engine", "YeoJohnsonTransformer", "transform")
@@ -116,12 +144,21 @@ def yeo_johnson(g: Conversion, model: Any, x: Frame) -> Frame:
         above, below = (log1p(g, g.maximum(part, 0.0)) for part in (v, -v))
         return g.where(v >= 0.0, power_of(g, above, lambdas), -power_of(g, below, 2.0 - lambdas))
 
-    return _applied(g, model, x, function)
+    return _applied(
+        g, model, x, function, original=lambda k, v: stats.yeojohnson(v, lmbda=lambdas[0, k])
+    )
 
 
 @converts("feature_engine", "ArcsinTransformer", "transform")
 def arcsin_of_root(g: Conversion, model: Any, x: Frame) -> Frame:
-    return _applied(g, model, x, lambda v: arcsin(g, g.sqrt(v)), Rule(0.0, 1.0, False))
+    return _applied(
+        g,
+        model,
+        x,
+        lambda v: arcsin(g, g.sqrt(v)),
+        Rule(0.0, 1.0, False),
+        original=lambda k, v: np.arcsin(np.sqrt(v)),
+    )
 
 
 @converts("feature_engine", "ArcSinhTransformer", "transform")
@@ -193,8 +230,11 @@ def _bin(columns: NamedColumns, name: Any, as_text: bool) -> Tensor:
     """pandas.cut: each bin holds its right edge; the first one holds its left edge too."""
     g, edges = columns.g, np.asarray(columns.model.binner_dict_[name], "float64")
     x = columns.column(name)
-    limits = g.const(g.snap(edges.reshape(1, -1), x.single), "float64")
+    edges_of_x = g.snap(edges, x.single)
     x = g.cast(x, "float64")
+    if np.isneginf(edges[0]):
+        x, edges_of_x = split_at(g, x, edges_of_x)
+    limits = g.const(edges_of_x.reshape(1, -1), x.dtype)
     # 0 if x is before the first edge, len(edges) if it is behind the last one.
     place = g.cast(g.sum(g.cast(x > limits, "float32")), "int64")
     place = g.where(x.equals(g.columns(limits, [0])), g.const(np.int64(1)), place)
@@ -285,7 +325,10 @@ def cyclical(g: Conversion, model: Any, x: Frame) -> Frame:
     columns.require(variables, FINITE)
     frequency = np.array([[2.0 * np.pi / model.max_values_[name] for name in variables]])
     angle = columns.numbers(variables) * frequency
-    sides = [g.narrow(g.unary("Sin", angle)), g.narrow(cos(g, angle))]
+    computed = [g.unary("Sin", angle), cos(g, angle)]
+    for side in computed:
+        record(g, side, Recorded("CyclicalFeatures"))
+    sides = [g.narrow(side) for side in computed]
     new = [g.columns(side, [k]) for k in range(len(variables)) for side in sides]
     for part in new:
         part.range = Range.of(-1.5, 1.5, False, 1)
@@ -297,6 +340,7 @@ def math_features(g: Conversion, model: Any, x: Frame) -> Frame:
     columns = NamedColumns(g, model, x)
     if model.missing_values == "raise":
         columns.require(model.variables_, FINITE)
+    narrow = columns.narrow(model.variables)
     chosen = columns.select(model.variables)
     is_whole = set(chosen.dtypes) == {"int64"}
     numbers = chosen.matrix("int64") if is_whole else columns.numbers(model.variables)
@@ -309,6 +353,9 @@ def math_features(g: Conversion, model: Any, x: Frame) -> Frame:
                 f"its function {name or function} is not supported; expected one of the texts "
                 + ", ".join(_COMBINED)
             )
+        is_unsigned = any(dtype.startswith("u") for dtype in narrow)
+        if "uint64" in narrow or (is_unsigned and name == "prod"):
+            raise g.refuse(f"its {name} may compute in uint64; {ADVICE}")
         if is_whole and name not in ("sum", "prod", "min", "max"):
             numbers = g.cast(numbers, "float64")
         result = _COMBINED[name](g, numbers)
@@ -385,6 +432,8 @@ def relative(g: Conversion, model: Any, x: Frame) -> Frame:
 
 def _pair(columns: NamedColumns, function: str, name: Any, reference: Any) -> Tensor:
     g, model = columns.g, columns.model
+    if function not in ("div", "truediv") and (narrow := columns.narrow([name, reference])):
+        return _narrow_pair(columns, function, name, reference, min(narrow))
     a, b = columns.column(name), columns.column(reference)
     is_whole = a.dtype == b.dtype == "int64"
     if not is_whole:
@@ -408,12 +457,45 @@ def _pair(columns: NamedColumns, function: str, name: Any, reference: Any) -> Te
     return g.narrow(result) if result.dtype.startswith("float") else result
 
 
+def _narrow_pair(
+    columns: NamedColumns, function: str, name: Any, reference: Any, integer: str
+) -> Tensor:
+    """A column that pandas computes in a type of narrow integers, where results wrap around."""
+    g, dtypes = columns.g, columns.example().dtypes
+    if function not in _WRAPPING:
+        raise g.refuse(f"its function {function} computes in {integer}; {ADVICE}")
+    operands = [
+        Array(
+            g,
+            given(g, columns.column(v), type_name(dtypes.iloc[columns.example_place(v)])),
+            1,
+        )
+        for v in (name, reference)
+    ]
+    try:
+        result: Tensor = elementwise(g, _WRAPPING[function], operands).tensor
+    except Untraceable as error:
+        raise g.refuse(str(error)) from error
+    return g.narrow(result) if result.dtype.startswith("float") else result
+
+
+_WRAPPING = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
+
+
 def _quotient(g: Conversion, function: str, a: Tensor, b: Tensor) -> Tensor:
     if function in ("div", "truediv"):
         return g.cast(a, "float64") / g.cast(b, "float64")
     if a.dtype == "int64":
+        # ONNX Runtime ends the process when it divides the smallest integer by -1.
+        negates = b.equals(-1)
+        b = g.where(negates, g.const(1, "int64"), b)
         rest = g.op("Mod", a, b, width=1)
-        return rest if function == "mod" else (a - rest) / b
+        if function == "mod":
+            return rest
+        # ONNX divides towards zero. `beyond` is 1 if this result is above that of //, otherwise 0.
+        towards_zero = g.op("Div", a, b, width=1)
+        beyond = g.op("Div", rest - (a - towards_zero * b), b, width=1)
+        return g.where(negates, -a, towards_zero - beyond)
     # numpy computes the exact remainder first, and the quotient from it.
     rest = g.op("Mod", a, b, width=1, fmod=1)
     other_side = ~(rest.equals(0.0)) & ~(rest < 0.0).equals(b < 0.0)

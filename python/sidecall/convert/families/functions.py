@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.utils import check_array
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..registry import Conversion, converts
-from ..tracing import Untraceable, trace
+from ..tracing import Untraceable, of_each_column, trace
 from ..tracing.ufuncs import UNARY
 
 
@@ -31,29 +32,44 @@ def apply(
     except TypeError:  # an object that has no hash
         body = None
     if body is None or args:
-        return _traced(g, function, args, x, example)
-    # In double, as numpy computes on values from pandas and lists.
-    y = body(g, x.matrix("float64"))
-    y.width = x.width
-    return g.narrow(y)
+        g.distrust()
+        return _recorded(g, function, lambda: trace(g, function, args, x, example))
+    result: Frame = _recorded(g, function, lambda: of_each_column(g, function, x, example))
+    return result.parts[0] if _has_known_range(result, x) else result
 
 
-def _traced(g: Conversion, function: Any, args: dict[str, Any], x: Frame, example: Any) -> Frame:
-    """function(x, **args) for any other function, if it consists of functions that convert."""
-    g.distrust()
+def _has_known_range(result: Frame, x: Frame) -> bool:
+    """Whether ranges.py computes in the type of the result, if the step returns one tensor."""
+    return len(result.parts) == 1 and (
+        result.parts[0].dtype == "float64" or set(x.dtypes) == {"float32"}
+    )
+
+
+def _recorded(g: Conversion, function: Any, convert: Callable[[], Frame]) -> Frame:
+    """The result of `convert`; a function that cannot be recorded is refused by its name."""
     try:
-        return trace(g, function, args, x, example)
+        return convert()
     except Untraceable as error:
         name = getattr(function, "__qualname__", None) or type(function).__name__
         raise g.refuse(
-            f"its function '{name}' cannot be traced: {error}. "
-            "Functions of numpy for each row convert; for others, register a converter"
+            f"its function '{name}' cannot be traced: {error}. Write it with operators, np.where "
+            "and the other functions that docs/tutorials/converters.md lists, or as a class with a "
+            "converter"
         ) from error
 
 
 @converts("sklearn", "FunctionTransformer", "transform")
 def function_transformer(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
-    return apply(g, model.func, model.kw_args, x, None if model.validate else _example(g, model))
+    return apply(g, model.func, model.kw_args, x, _given(g, model))
+
+
+def _given(g: Conversion, model: Any) -> Any:
+    """A row as the function gets it. With validate=True, that is an array."""
+    example = _example(g, model)
+    if not model.validate or example is None or hasattr(example, "toarray"):
+        return example
+    # Without data, only the names of the columns are known.
+    return check_array(example, ensure_all_finite=False) if len(example) else None
 
 
 def _example(g: Conversion, model: Any) -> Any:

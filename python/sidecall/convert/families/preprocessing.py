@@ -12,8 +12,10 @@ from sklearn.utils.fixes import parse_version
 
 from ..checks import Range
 from ..graph.builder import Tensor
+from ..graph.column_function import Recorded, record
 from ..graph.frame import Frame
-from ..graph.numeric import expm1, index_of, interpolate, log1p, normal_ppf
+from ..graph.numeric import expm1, index_of, interpolate, log1p, normal_ppf, number_above
+from ..graph.splits import needs_splits, split_at
 from ..ranges import range_behind
 from ..registry import Conversion, converts
 
@@ -149,7 +151,13 @@ def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
 @converts("sklearn", "Binarizer", "transform")
 def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
     thresholds = g.snap(np.full((1, x.width), model.threshold), x.singles)
-    return g.cast(x.matrix("float64") > thresholds, g.real)
+    rows = x.matrix("float64")
+    if needs_splits(g, rows):
+        columns = [
+            split_at(g, g.columns(rows, [k]), thresholds[0, k : k + 1]) for k in range(x.width)
+        ]
+        return g.cast(g.concat([column > at for column, at in columns]), g.real)
+    return g.cast(rows > thresholds, g.real)
 
 
 @converts("sklearn", "PowerTransformer", "transform")
@@ -192,7 +200,37 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
         )
         g.check(scaler, g.frame(y))
         y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
+    low = 0.0 if model.method == "box-cox" else -np.inf
+    _record(g, model, x.matrix(None if is_single else "float64"), y, low)
     return g.narrow(y)
+
+
+def _record(g: Conversion, model: Any, source: Tensor, result: Tensor, low: float) -> None:
+    """Records that the original transforms each column alone, and only numbers above `low`."""
+
+    def transformed(column: int, values: np.ndarray) -> np.ndarray:
+        taken = np.isnan(values) | (np.isfinite(values) & (values > low))
+        answers = np.full(len(values), np.nan)
+        if taken.any():
+            rows = values[taken].reshape(-1, 1)
+            answers[taken] = _of_column(model, column).transform(rows)[:, 0]
+        return answers
+
+    record(g, result, Recorded(type(model).__name__, source, transformed))
+
+
+def _of_column(model: Any, column: int) -> Any:
+    """The same transformer for one of its columns."""
+    result = copy.copy(model)
+    state = vars(result)
+    state.pop("feature_names_in_", None)
+    state["n_features_in_"] = 1
+    for name in ("lambdas_", "mean_", "scale_", "var_", "quantiles_"):
+        if state.get(name) is not None:
+            state[name] = state[name][..., column : column + 1]
+    if state.get("_scaler") is not None:
+        state["_scaler"] = _of_column(model._scaler, column)
+    return result
 
 
 def _without_scaler(model: Any) -> Any:
@@ -279,7 +317,9 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
             y = g.cast(_clip(g, normal_ppf(g, g.cast(y, "float64")), *ends), real)
             y = g.where(lower, ends[0], g.where(upper, ends[1], y))
         columns.append(g.where(g.isnan(column), column, y))
-    return g.narrow(g.concat(columns))
+    result = g.concat(columns)
+    _record(g, model, x.matrix(real), result, -np.inf)
+    return g.narrow(result)
 
 
 @converts("sklearn", "QuantileTransformer", "inverse_transform")
@@ -297,7 +337,11 @@ def quantile_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
     columns = []
     for k, edges in enumerate(model.bin_edges_):
-        index = index_of(g, g.cast(x.column(k), "float64"), g.snap(edges[1:-1], x.singles[k]))
+        column, inner = g.cast(x.column(k), "float64"), g.snap(edges[1:-1], x.singles[k])
+        if needs_splits(g, column):
+            index = number_above(g, *split_at(g, column, np.nextafter(inner, -np.inf)))
+        else:
+            index = index_of(g, column, inner)
         if model.encode == "ordinal":
             column = g.cast(g.column(index), g.real)
             column.range = Range.of(0.0, float(len(edges)), False, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def tree_rows(g: Conversion, x: Frame) -> TreeRows:
             return x.matrix("float64")
         return g.cast(rounded_float32(g, x), g.real)
 
-    return TreeRows.of(g, x, matrix)
+    return TreeRows.of(g, x, matrix, dtype=g.real, compares="float32")
 
 
 def rounding(targets: int) -> Ensemble:
@@ -47,13 +48,15 @@ def rounding(targets: int) -> Ensemble:
     return Ensemble(targets, rounds_rows=True)
 
 
-def compared(g: Conversion, x: Frame) -> TreeRows:
-    """The row as histogram gradient boosting compares it.
+def compared(g: Conversion, x: Frame, on_numbers: bool = False) -> TreeRows:
+    """The row for a model that does not round the numbers that it compares.
 
     Its type is double if any column was computed in double, otherwise the type of the graph.
+    `on_numbers`: see TreeRows.
     """
-    dtype = "float64" if any(part.wide is not None for part in x.parts) else None
-    return TreeRows.of(g, x, lambda frame: frame.matrix(dtype))
+    dtype = "float64" if any(part.wide is not None for part in x.parts) else g.real
+    rows = TreeRows.of(g, x, lambda frame: frame.matrix(dtype), dtype, compares="float64")
+    return replace(rows, on_numbers=on_numbers)
 
 
 def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
@@ -318,7 +321,8 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeR
     if model._preprocessor is not None:
         x = g.transform(model._preprocessor, x, "preprocessor")
     singles = np.array(x.singles)
-    sets = CategoricalSets(g, compared(g, x))
+    # The thresholds of this model are often numbers of the training data.
+    sets = CategoricalSets(g, compared(g, x, on_numbers=True))
     known, columns = model._bin_mapper.make_known_categories_bitsets()
     ensemble = Ensemble(model.n_trees_per_iteration_)
     ensemble.start_with(model._baseline_prediction)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall._methods import is_xgboost_booster, missing_number
+
 from ..graph.builder import Tensor
 from ..graph.categories import CategoricalSets
 from ..graph.frame import Frame
@@ -86,9 +88,11 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRo
     coded = _categories(learner)
     margin = _margin(g, objective, base)
     starts = np.broadcast_to(margin, (outputs,)).astype("float32")
-    missing = np.float32(np.nan if getattr(model, "missing", None) is None else model.missing)
+    missing = np.float32(_missing(model))
     x = _coded(g, _stored(g, x, missing, coded), coded)
-    rows = TreeRows.of(g, x, lambda frame: rounded_float32(g, frame))
+    rows = TreeRows.of(
+        g, x, lambda frame: rounded_float32(g, frame), dtype="float32", compares="float32"
+    )
     sets = CategoricalSets(g, rows, keeps_missing=True)
     for number, (tree, target) in enumerate(zip(trees, targets, strict=False)):
         leaves = np.array(tree["split_conditions"], "float32")
@@ -100,6 +104,13 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRo
     rows = replace(sets.rows(), zero_is_missing=x.sparse or missing == 0)
     ensemble.start_with(margin)
     return ensemble, rows, objective
+
+
+def _missing(model: Any) -> float:
+    if is_xgboost_booster(model):
+        return missing_number(model)
+    missing = getattr(model, "missing", None)
+    return np.nan if missing is None else missing
 
 
 def _stored(g: Conversion, x: Frame, missing: np.float32, coded: Mapping[int, list[Any]]) -> Frame:
@@ -238,7 +249,11 @@ def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("xgboost", "Booster", "predict")
 def xgboost_booster(g: Conversion, model: Any, x: Frame) -> Tensor:
     """A Booster predicts what its objective is about: probabilities, a class, or a number."""
-    g.note("it does not hold which number was missing in training; here only NaN is missing")
+    if model.attr("missing") is None:
+        g.note(
+            "it does not hold which number was missing in training, so only NaN is missing; if "
+            "another number was, set it with booster.set_attr(missing='-999') and export again"
+        )
     ensemble, rows, objective = g.call(model, "trees", x)
     if objective not in ("multi:softprob", "multi:softmax"):
         number: Tensor = xgboost_regressor(g, model, x)

@@ -13,8 +13,7 @@ from ..checks import Range
 from .promotion import DATES, NO_NUMBERS, common_type
 
 # Every onnxruntime since 1.21 supports these versions. The tree operators of ai.onnx.ml 3 return
-# float32 for every input type. Version 5 has an operator that returns double but no longer has the
-# older ones.
+# float32 for every input type. Version 5 has one that returns double, but not the older ones.
 OPSETS = {"": 20, "ai.onnx.ml": 3, "com.microsoft": 1}
 DOUBLE_TREES = 5
 IR_VERSION = 9
@@ -47,13 +46,12 @@ class Tensor:
     """A value of the graph. Arithmetic adds nodes; `width` is the last dimension, if known.
 
     `single`: its numbers are float32 values from the caller or from a table of an encoder, and no
-    computation has changed them.
-    `wide`: the same numbers in double; a float32 graph keeps them for steps that split at
-    thresholds.
-    `range`: the bounds of its numbers, if known.
+    computation has changed them. `wide`: the same numbers in double; a float32 graph keeps them for
+    steps that split at thresholds. `range`: the bounds of its numbers, if known. `nullable`: set
+    while a function is traced, for columns of pandas whose type has pd.NA.
     """
 
-    __slots__ = ("_name", "dtype", "graph", "range", "single", "wide", "width")
+    __slots__ = ("_name", "dtype", "graph", "nullable", "range", "single", "wide", "width")
 
     def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
         self.graph = graph
@@ -63,6 +61,7 @@ class Tensor:
         self.single = False
         self.wide: Tensor | None = None
         self.range: Range | None = None
+        self.nullable: Any = None
 
     @property
     def name(self) -> str:
@@ -418,6 +417,8 @@ class Graph:
         if not isinstance(yes, Tensor) and not isinstance(no, Tensor):
             yes = self.const(float(yes))
         yes, no = self.promoted("Where", yes, no)
+        if yes.dtype == "bool":  # ONNX Runtime has no Where for bools
+            return condition._binary("Or", condition & yes, ~condition & no)
         widths = [t.width for t in (condition, yes, no)]
         width = None if None in widths else max(w for w in widths if w is not None)
         return self.op("Where", condition, yes, no, dtype=yes.dtype, width=width)

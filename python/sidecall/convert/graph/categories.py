@@ -31,6 +31,10 @@ class CategoricalSets:
 
         Categories in neither list, and missing values, go left if `other_left`.
         """
+        if feature in self.base.replaced:
+            raise self.g.refuse(
+                f"it takes results of {self.base.replaced[feature].names} for categories"
+            )
         key = (tuple(int(c) for c in left), tuple(int(c) for c in right), other_left)
         columns = self.found.setdefault(feature, {})
         if key not in columns:

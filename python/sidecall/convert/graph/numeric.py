@@ -61,6 +61,12 @@ def index_of(g: Conversion, x: Tensor, edges: Any) -> Tensor:
     return g.cast(g.sum(g.cast(reached, "float32"), keep=False), "int64")
 
 
+def number_above(g: Conversion, x: Tensor, splits: np.ndarray) -> Tensor:
+    """How many of the splits are below x, for x [N, 1], as an index [N]; 0 for NaN."""
+    above = g.cast(x > np.reshape(splits, (1, -1)), "float32")
+    return g.cast(g.sum(above, keep=False), "int64")
+
+
 def _zeros(g: Conversion, x: Tensor) -> Tensor:
     return g.op("Expand", g.const([0]), g.rows_of(x), dtype="int64")
 

@@ -172,7 +172,7 @@ class Ensemble:
             raise g.refuse("it holds no trees")
         if x.dtype == "float64" or g.new_trees:
             return self._new(g, x)
-        attributes = self._nodes(x) | self._targets("target")
+        attributes = self._nodes(g, x) | self._targets("target")
         return g.op(
             "TreeEnsembleRegressor",
             x.matrix,
@@ -192,7 +192,7 @@ class Ensemble:
         if g.new_trees:
             return self._classify(g, x, classes, transform)
         ensemble = self._with_negative_leaf() if self.targets == 1 and classes == 2 else self
-        attributes = ensemble._nodes(x) | ensemble._targets("class")
+        attributes = ensemble._nodes(g, x) | ensemble._targets("class")
         index, probabilities = g.ops(
             "TreeEnsembleClassifier",
             (x.matrix,),
@@ -214,8 +214,8 @@ class Ensemble:
             return g.cast(g.flatten(scores >= 0.0), "int64"), g.concat([1.0 - positive, positive])
         return g.argmax(scores), g.softmax(scores) if transform == "SOFTMAX" else scores
 
-    def _nodes(self, x: TreeRows) -> dict[str, Any]:
-        trees = [x.place(tree) for tree in self.trees]
+    def _nodes(self, g: Conversion, x: TreeRows) -> dict[str, Any]:
+        trees = x.place(g, self.trees)
         sizes = [len(tree["leaf"]) for tree in trees]
         every = {key: np.concatenate([tree[key] for tree in trees]) for key in trees[0]}
         modes = np.where(every["by_category"], "BRANCH_NEQ", "BRANCH_LEQ")
@@ -248,25 +248,25 @@ class Ensemble:
         columns: dict[str, list[Any]] = {
             k: []
             for k in (
-                *("feature", "by_category", "threshold", "missing"),
+                *("feature", "by_category", "exact", "threshold", "missing"),
                 *("left", "right", "leftleaf", "rightleaf"),
             )
         }
         roots: list[int] = []
         leaf_targets: list[int] = []
         leaf_weights: list[float] = []
-        for every, (node, target, weight) in zip(self.trees, self.weights, strict=True):
-            tree = x.place(every)
+        placed = x.place(g, self.trees)
+        for tree, (node, target, weight) in zip(placed, self.weights, strict=True):
             for t in np.unique(target):
                 chosen = target == t
                 values = dict(zip(node[chosen].tolist(), weight[chosen].tolist(), strict=True))
                 self._one_tree(tree, values, int(t), columns, roots, leaf_targets, leaf_weights)
-        by_category = np.array(columns["by_category"], bool)
+        by_category, exact = (np.array(columns[k], bool) for k in ("by_category", "exact"))
         splits = np.array(columns["threshold"], "float64")
         if x.dtype == "float32":
             splits = float32_below(splits)
         elif self.rounds_rows:
-            splits = np.where(by_category, splits, largest_rounded_below(splits))
+            splits = np.where(by_category | exact, splits, largest_rounded_below(splits))
         return g.op(
             "TreeEnsemble",
             x.matrix,
@@ -313,17 +313,18 @@ class Ensemble:
             # including a missing one, to the real root.
             leaf_weights.append(0.0)
             leaf_targets.append(target)
-            _append(columns, 0, False, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
+            _append(columns, 0, False, False, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
         # A single leaf becomes both branches of a node. A leaf cannot have two parents, so it is
         # stored twice.
         if leaf[0]:
             leaf_weights.append(leaf_weights[place[0]])
             leaf_targets.append(target)
-            _append(columns, 0, False, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)
+            _append(columns, 0, False, False, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)
             return
         place[inner] = len(columns["feature"]) + np.arange(len(inner))
         columns["feature"] += tree["feature"][inner].tolist()
         columns["by_category"] += tree["by_category"][inner].tolist()
+        columns["exact"] += tree["exact"][inner].tolist()
         columns["threshold"] += tree["threshold"][inner].tolist()
         columns["missing"] += tree["missing"][inner].astype(int).tolist()
         for side in ("left", "right"):

@@ -18,8 +18,10 @@ from ..graph.builder import Tensor
 from ..graph.calendar import ALIASES, FLAGS, flag, floor_divide, midnight, part, wall_clock
 from ..graph.dates import Dates
 from ..registry import Conversion
-from .columns import Small, Untraceable, small, whole
-from .placeholders import COLUMNS, Array, OwnColumn, Table
+from .columns import Small, as_nullable, nullable_type, whole
+from .membership import any_of
+from .placeholders import COLUMNS, Array, Column, OwnColumn, Table, column
+from .refusals import Recorded, Untraceable
 
 _COMPARED: dict[Any, Callable[[Tensor, Any], Tensor]] = {
     np.less: lambda x, y: x < y,
@@ -61,9 +63,8 @@ class _Moments(OwnColumn):
     def to_numpy(self) -> Array:
         return self.values
 
-    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Array:
-        result = body(self.g, self.tensor)
-        return COLUMNS.get(type(result), Array)(self.g, result, self.ndim)
+    def _with_tensor(self, body: Callable[[Conversion, Tensor], Tensor]) -> Column:
+        return column(self.g, body(self.g, self.tensor))
 
     def astype(self, dtype: Any, **_: Any) -> Any:
         if str(self.dtype) == str(dtype):
@@ -78,17 +79,30 @@ class _Moments(OwnColumn):
         chosen = self.g.where(self.isna().tensor, count, self.tensor.counts)
         return type(self)(self.g, type(self.tensor)(chosen, self.tensor.kind), self.ndim)
 
-    def map(self, mapping: Any, na_action: Any = None) -> Array:
+    def map(self, mapping: Any, na_action: Any = None) -> Column:
         raise Untraceable("it uses .map with dates; compute parts of them with .dt")
 
     def isin(self, values: Any) -> Any:
-        tests = [np.equal(self, value).tensor for value in values]
-        if not tests:
-            raise Untraceable("it uses isin() with no values")
-        result = tests[0]
-        for test in tests[1:]:
-            result = result | test
-        return Array(self.g, result, self.ndim)
+        """pandas decides which values match: none does if it is text, for example."""
+        if isinstance(values, Array | Table):
+            raise Untraceable("it uses isin() with something else than a list of values")
+        given = values if hasattr(values, "dtype") or isinstance(values, set) else list(values)
+        tests = []
+        for value in given:
+            column = self._alone(value)
+            if column is not None and column.isin(given).all():
+                tests.append(np.equal(self, column.iloc[0]).tensor)
+        if self._example().isin(given).all():
+            tests.append(self.isna().tensor)
+        return Column(self.g, any_of(self.g, self.tensor, tests), 1)
+
+    def _alone(self, value: Any) -> Any:
+        """A column of pandas of the same type with one value; None if it cannot hold the value."""
+        try:
+            column = pd.Series([value], dtype=self.dtype)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return None if column.isna().any() else column
 
     def compute(self, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
         if ufunc is np.isnan or ufunc is getattr(np, "isnat", None):
@@ -98,9 +112,9 @@ class _Moments(OwnColumn):
             with np.errstate(all="ignore"):
                 dtype = ufunc(left, right).dtype
             if ufunc in _COMPARED:
-                return Array(self.g, self._compared(ufunc, inputs), self.ndim)
+                return Column(self.g, self._compared(ufunc, inputs), 1)
             if dtype == np.float64:
-                return Array(self.g, self._ratio(inputs), self.ndim)
+                return Column(self.g, self._ratio(inputs), 1)
             if dtype.kind in "mM":
                 return _column(self.g, self._sum(ufunc, inputs, dtype), dtype)
         raise Untraceable(f"it uses np.{ufunc.__name__} with {self.dtype}")
@@ -198,8 +212,9 @@ class Unsigned(Small):
 
     @classmethod
     def of(cls, x: Tensor, known: Range) -> Unsigned:
-        result = cls(x.graph, x.name, "float64", 1)
+        result = cls(x, "uint32")
         result.range = known
+        result.nullable = nullable_type(pd.UInt32Dtype(), bool(known.missing.any()))
         return result
 
 
@@ -209,9 +224,8 @@ class UnsignedColumn(OwnColumn):
     tensor: Unsigned
 
     def astype(self, dtype: Any, **options: Any) -> Any:
-        small = Small(self.g, self.tensor.name, "float64", 1)
-        small.range = self.tensor.range
-        return Array(self.g, small, 1).astype(dtype, **options)
+        plain = as_nullable(Small(self.tensor, "uint32"), None)
+        return Column(self.g, plain, 1).astype(dtype, **options)
 
     def compute(self, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
         raise Untraceable(
@@ -222,21 +236,21 @@ class UnsignedColumn(OwnColumn):
 COLUMNS |= {Dates: DateColumn, Durations: DurationColumn, Unsigned: UnsignedColumn}
 
 
-class _Accessor:
+class _Accessor(Recorded):
+    prefix = ".dt."
+
     def __init__(self, column: Any) -> None:
         self._column = column
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise Untraceable(f"it uses .dt.{name}, which is not supported")
-
-    def _whole(self, x: Tensor, as_whole: Callable[[Conversion, Tensor], Tensor]) -> Array:
-        return Array(self._column.g, as_whole(self._column.g, self._column._with_nan(x)), 1)
+    def _whole(self, x: Tensor, integer: str = "int64", known: Range | None = None) -> Column:
+        g = self._column.g
+        return Column(g, whole(g, self._column._with_nan(x), integer, known), 1)
 
 
 class DateAccessor(_Accessor):
     """What .dt of a column of dates offers."""
+
+    stands_for = type(pd.Series([], dtype="datetime64[ns]").dt)
 
     def __getattr__(self, name: str) -> Any:
         column = self._column
@@ -244,9 +258,9 @@ class DateAccessor(_Accessor):
             found = part(column.g, column.tensor, ALIASES[name])
             known = column.tensor.range
             absent = True if known is None else known.missing
-            return self._whole(found, lambda g, x: small(g, x, Range.of(-1, 999_999, absent, 1)))
+            return self._whole(found, "int32", Range.of(-1, 999_999, absent, 1))
         if name in FLAGS:
-            return Array(column.g, flag(column.g, column.tensor, name), 1)
+            return Column(column.g, flag(column.g, column.tensor, name), 1)
         return super().__getattr__(name)
 
     @property
@@ -324,22 +338,24 @@ class DateAccessor(_Accessor):
 class DurationAccessor(_Accessor):
     """What .dt of a column of durations offers."""
 
+    stands_for = type(pd.Series([], dtype="timedelta64[ns]").dt)
+
     @property
     def unit(self) -> str:
         return str(self._column.tensor.kind.unit)
 
     @property
-    def days(self) -> Array:
-        return self._whole(self._split(DAY)[0], whole)
+    def days(self) -> Column:
+        return self._whole(self._split(DAY)[0])
 
     @property
-    def seconds(self) -> Array:
+    def seconds(self) -> Column:
         rest = self._split(DAY)[1]
-        return self._whole(floor_divide(self._column.g, rest, UNITS[self.unit])[0], small)
+        return self._whole(floor_divide(self._column.g, rest, UNITS[self.unit])[0], "int32")
 
-    def total_seconds(self) -> Array:
+    def total_seconds(self) -> Column:
         x = self._column._with_nan(self._column.tensor.counts)
-        return Array(self._column.g, x / float(UNITS[self.unit]), 1)
+        return Column(self._column.g, x / float(UNITS[self.unit]), 1)
 
     def _split(self, seconds: int) -> tuple[Tensor, Tensor]:
         column = self._column

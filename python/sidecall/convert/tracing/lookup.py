@@ -11,7 +11,8 @@ from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import MISSING
 from ..registry import Conversion
-from .columns import EXACT, FLAG, Flag, Untraceable, Whole
+from .columns import EXACT, Flag, Whole, reason_of
+from .refusals import Untraceable
 
 
 def looked_up(g: Conversion, x: Tensor, mapping: Any) -> Tensor:
@@ -19,15 +20,18 @@ def looked_up(g: Conversion, x: Tensor, mapping: Any) -> Tensor:
     if type(mapping) is not dict or not mapping:
         raise Untraceable("it uses .map with something else than a dict with at least one key")
     if isinstance(x, Flag):
-        raise Untraceable(FLAG)
+        raise Untraceable(reason_of(x))
     keys, values = list(mapping), list(mapping.values())
     if x.dtype == "string":
         if not all(isinstance(key, str) for key in keys):
             raise Untraceable("it uses .map with keys that are not text, like its column")
     elif not all(_is_whole(key) for key in keys):
         raise Untraceable("it uses .map with keys that are not whole numbers below 2^53")
+    elif any(isinstance(key, bool | np.bool_) != (x.dtype == "bool") for key in keys):
+        raise Untraceable("it uses .map with keys of another type than its column")
     else:
         x = g.cast(x, "float64") if x.dtype.startswith("float") else g.cast(x, "int64")
+        mapping = {int(key): value for key, value in mapping.items()}
     if all(isinstance(value, str) for value in values):
         result = g.lookup(x, mapping, MISSING)
         result.width = 1
@@ -44,7 +48,7 @@ def looked_up(g: Conversion, x: Tensor, mapping: Any) -> Tensor:
     result.width = 1
     if not is_whole:
         return result
-    whole = Whole(g, result.name, "float64", 1)
+    whole = Whole(result)
     whole.range = Range.of(min(doubles.values()), max(doubles.values()), True, 1)
     return whole
 

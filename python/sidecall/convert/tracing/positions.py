@@ -5,27 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from .columns import Untraceable
+from .refusals import Recorded, Untraceable
 
 if TYPE_CHECKING:
     from .placeholders import Table
 
 
-class _Accessor:
+class _Accessor(Recorded):
     def __init__(self, table: Table) -> None:
         self.table = table
 
     @staticmethod
     def _columns_of(key: Any) -> Any:
         """The second part of an index, whose first part must be all rows."""
-        if not (isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)):
-            raise Untraceable("it chooses rows")
+        if not (isinstance(key, tuple) and len(key) == 2 and _is_everything(key[0])):
+            raise Untraceable(
+                "it chooses rows (to change some rows, write d['c'] = np.where(condition, new, d['c']))"
+            )
         return key[1]
+
+
+def _is_everything(rows: Any) -> bool:
+    return isinstance(rows, slice) and rows == slice(None)
 
 
 class Positions(_Accessor):
     """DataFrame.iloc."""
+
+    stands_for = type(pd.DataFrame().iloc)
 
     def __getitem__(self, key: Any) -> Any:
         names = np.array(self.table.columns, dtype=object)[self._columns_of(key)]
@@ -34,6 +43,8 @@ class Positions(_Accessor):
 
 class Labels(_Accessor):
     """DataFrame.loc."""
+
+    stands_for = type(pd.DataFrame().loc)
 
     def __getitem__(self, key: Any) -> Any:
         return self.table[self._columns_of(key)]

@@ -5,12 +5,13 @@ Each takes tensors of one type, the one in which numpy computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..graph.builder import Tensor
+from ..graph.column_function import Recorded
 from ..graph.numeric import cos, expm1, log1p
 from ..registry import Conversion
 
@@ -49,12 +50,23 @@ def _logarithm(base: float) -> Body:
     return apply
 
 
+def _times(factor: Callable[[np.floating], np.floating]) -> Body:
+    """The product with a factor that numpy computes from pi in the type of the column."""
+    return lambda g, x: x * g.const(factor(np.dtype(x.dtype).type(np.pi)), x.dtype)
+
+
 def _cube_root(g: Conversion, x: Tensor) -> Tensor:
     """The cube root, exact for cubes of whole numbers."""
     size = g.abs(x)
     rough = size ** (1.0 / 3.0)
     whole = g.unary("Round", rough)
     return g.unary("Sign", x) * g.where((whole * whole * whole).equals(size), whole, rough)
+
+
+def _sign(g: Conversion, x: Tensor) -> Tensor:
+    if x.dtype.startswith("float"):
+        return g.unary("Sign", x)
+    return g.cast(x > 0, "int64") - g.cast(x < 0, "int64")
 
 
 # Functions of numbers. The keys are np.ufunc objects.
@@ -74,7 +86,7 @@ UNARY: dict[Any, Body] = {
     np.negative: _op("Neg"),
     np.positive: lambda g, x: x,
     np.reciprocal: lambda g, x: 1.0 / x,
-    np.sign: _op("Sign"),
+    np.sign: _sign,
     np.sin: _op("Sin"),
     np.cos: cos,
     np.tanh: _op("Tanh"),
@@ -82,11 +94,16 @@ UNARY: dict[Any, Body] = {
     np.ceil: _op("Ceil"),
     np.rint: _op("Round"),
     np.trunc: lambda g, x: g.unary("Sign", x) * g.unary("Floor", g.abs(x)),
-    np.deg2rad: lambda g, x: x * float(np.pi / 180.0),
-    np.radians: lambda g, x: x * float(np.pi / 180.0),
-    np.rad2deg: lambda g, x: x * float(180.0 / np.pi),
-    np.degrees: lambda g, x: x * float(180.0 / np.pi),
+    np.deg2rad: _times(lambda pi: pi / 180),
+    np.radians: _times(lambda pi: pi / 180),
+    np.rad2deg: _times(lambda pi: 180 / pi),
+    np.degrees: _times(lambda pi: 180 / pi),
 }
+# Functions whose last digits depend on the library that computes them, and on the processor.
+INEXACT = {
+    np.log1p, np.expm1, np.log, np.log2, np.log10, np.exp, np.exp2, np.cbrt, np.sin, np.cos,
+    np.tanh, np.power, np.float_power,
+}  # fmt: skip
 # Tests of floating-point numbers; their results are bool.
 TESTS: dict[Any, Body] = {
     np.isnan: _flag("IsNaN"),
@@ -102,12 +119,13 @@ def _logical(body: Body2) -> Body2:
     return apply
 
 
+# ONNX Runtime 1.22 compares only 32 bits of int64 in Max and Min, and in Sign.
 def _largest(g: Conversion, a: Tensor, b: Tensor) -> Tensor:
-    return g.maximum(a, b)
+    return g.maximum(a, b) if a.dtype.startswith("float") else g.where(a < b, b, a)
 
 
 def _smallest(g: Conversion, a: Tensor, b: Tensor) -> Tensor:
-    return g.minimum(a, b)
+    return g.minimum(a, b) if a.dtype.startswith("float") else g.where(b < a, b, a)
 
 
 def _ignoring_nan(body: Body2) -> Body2:
@@ -147,24 +165,63 @@ BINARY: dict[Any, Body2] = {
 }
 
 
+def recorded(
+    ufunc: np.ufunc, operands: Sequence[Tensor], inputs: Sequence[Any], is_column: Sequence[bool]
+) -> Recorded:
+    """How numpy computes a column of the result, if one operand is a column and not a constant."""
+    name = f"np.{ufunc.__name__}"
+    if sum(is_column) != 1:
+        return Recorded(name)
+    place = list(is_column).index(True)
+
+    def function(column: int, values: np.ndarray) -> Any:
+        every = [
+            x if k == place or np.ndim(x) == 0 else np.asarray(x)[..., column]
+            for k, x in enumerate(inputs)
+        ]
+        return ufunc(*every[:place], values, *every[place + 1 :])
+
+    return Recorded(name, operands[place], function)
+
+
 def remainder(g: Conversion, a: Tensor, b: float) -> Tensor:
     """a % b for a number b other than 0: the result has the sign of b, as in Python."""
     divisor = g.const(b, a.dtype)
     if a.dtype == "int64":
-        return g.op("Mod", a, divisor, width=a.width)
+        # ONNX Runtime ends the process when it divides the smallest integer by -1.
+        return a * 0 if b == -1 else g.op("Mod", a, divisor, width=a.width)
     rest = g.op("Mod", a, divisor, width=a.width, fmod=1)
     other_side = rest > 0.0 if b < 0 else rest < 0.0
     zero = g.const(np.copysign(0.0, b), a.dtype)
     return g.where(rest.equals(0.0), zero, g.where(other_side, rest + divisor, rest))
 
 
+def _floor_divide_whole(g: Conversion, a: Tensor, b: int) -> Tensor:
+    """a // b of int64. ONNX divides towards zero; the operands stay in the range of int64."""
+
+    def divided(x: Tensor, by: int) -> Tensor:
+        return g.op("Div", x, g.const(by, "int64"), width=x.width)
+
+    if abs(b) == 1:
+        return a if b == 1 else -a
+    if b > 0:
+        return g.where(a < 0, -1 - divided(-1 - a, b), divided(a, b))
+    return g.where(a > 0, -1 - divided(a - 1, -b), divided(a, b))
+
+
 def floor_divide(g: Conversion, a: Tensor, b: float) -> Tensor:
     """a // b for a number b other than 0, as numpy computes it: by the exact remainder."""
     if a.dtype == "int64":
-        return g.op("Div", a - remainder(g, a, b), g.const(b, "int64"), width=a.width)
+        return _floor_divide_whole(g, a, int(b))
     rest = g.op("Mod", a, g.const(b, a.dtype), width=a.width, fmod=1)
     other_side = rest > 0.0 if b < 0 else rest < 0.0
     quotient = (a - rest) / g.const(b, a.dtype)
     quotient = g.where(other_side, quotient - 1.0, quotient)
     whole = g.unary("Floor", quotient)
     return g.where(quotient - whole > 0.5, whole + 1.0, whole)
+
+
+DIVISIONS: dict[Any, Callable[[Conversion, Tensor, Any], Tensor]] = {
+    np.remainder: remainder,
+    np.floor_divide: floor_divide,
+}

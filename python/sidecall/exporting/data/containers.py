@@ -72,9 +72,32 @@ class Data:
 
         True for any value that is not an integer.
         """
-        return not isinstance(value, int) or (
-            -(2**63) <= value < 2**63 and _holds(self._dtype(index), value)
-        )
+        low, high = self.limits(index) or (-(2**63), 2**63 - 1)
+        return not isinstance(value, int) or low <= value <= high
+
+    def limits(self, index: int) -> tuple[int, int] | None:
+        """The smallest and the largest number of the column's own integer type, up to int64."""
+        dtype = self._dtype(index)
+        if getattr(dtype, "kind", "O") not in "iu":
+            return None
+        info = np.iinfo(np.dtype(f"{dtype.kind}{dtype.itemsize}"))
+        return int(info.min), min(int(info.max), 2**63 - 1)
+
+    def parts(self, columns: list[Column]) -> list[np.ndarray]:
+        """The positions of the rows to build together, so that `build` changes no narrow type.
+
+        A missing value makes numbers of an integer column floats in all rows that are built
+        together, and floats do not wrap around as integers do.
+        """
+        narrow = [c.missing for i, c in enumerate(columns) if self._is_narrow(i)]
+        if not narrow:
+            return [np.arange(len(columns[0]))]
+        _, group = np.unique(np.column_stack(narrow), axis=0, return_inverse=True)
+        return [np.flatnonzero(group.ravel() == k) for k in range(group.max(initial=-1) + 1)]
+
+    def _is_narrow(self, index: int) -> bool:
+        dtype = self._dtype(index)
+        return isinstance(dtype, np.dtype) and dtype.kind in "iu" and dtype.itemsize < 8
 
     def _dtype(self, index: int) -> Any:
         raise NotImplementedError
@@ -329,15 +352,6 @@ def check_names(names: list[str]) -> None:
         if name in seen:
             raise DataError(f"column '{name}': expected one column of that name, got several", name)
         seen.add(name)
-
-
-def _holds(dtype: Any, value: int) -> bool:
-    """Whether an integer type of numpy or pandas can hold the value; True for other types."""
-    kind = getattr(dtype, "kind", "O")
-    if kind not in "iu":
-        return True
-    limits = np.iinfo(np.dtype(f"{kind}{getattr(dtype, 'itemsize', 8)}"))
-    return bool(limits.min <= value <= limits.max)
 
 
 def _is_objects(dtype: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..data.columns import Column
 from ..data.containers import Data
 from ..model.original import Original
 from ..model.steps import estimators_in
-from .intervals import Intervals, Line, Number, holds, outside, search
+from .intervals import Intervals, Line, Number, holds, joined, outside, search
 from .probe import Acceptance
 from .rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE
 from .schema import Feature, Schema
@@ -86,11 +87,13 @@ def find_domains(
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
-    """Returns, for each input, the range of the numbers that the contract admits."""
+    """Returns, for each input, the range of the values that the contract admits.
+
+    The range of a text only says whether it may be missing.
+    """
     by_input: dict[str, list[tuple[int, Range]]] = {}
     for feature in schema.features:
-        if feature.tensor != "string":
-            by_input.setdefault(feature.input, []).append((feature.column, _range_of(feature)))
+        by_input.setdefault(feature.input, []).append((feature.column, _range_of(feature)))
     beside = {
         name: Range.beside([part for _, part in sorted(parts, key=lambda item: item[0])])
         for name, parts in by_input.items()
@@ -99,7 +102,7 @@ def input_ranges(schema: Schema) -> dict[str, Range]:
 
 
 def _range_of(feature: Feature) -> Range:
-    if feature.kind == "datetime":
+    if feature.kind == "datetime" or feature.tensor == "string":
         return Range.of(-np.inf, np.inf, feature.nullable, 1)
     if feature.tensor == "bool":
         return Range.of(0.0, 1.0, False, 1)
@@ -130,9 +133,9 @@ class _Search:
             for c, feature in zip(base, schema.features, strict=True)
         ]
         own = next((i for i, column in enumerate(self.base) if not column.missing[0]), 0)
-        self.trials = Trials(
-            original, rules, partial(data.changed, self.base), (own, self.base[own].values[0])
-        )
+        change = own, self.base[own].values[0]
+        self.trials = Trials(original, rules, partial(data.changed, self.base), change)
+        self.trials_of_integers = Trials(original, rules, partial(data.changed, base), change)
 
     def domains(self, candidates: Sequence[int]) -> dict[int, Intervals]:
         """Returns the domains of the features that do not accept every number."""
@@ -157,7 +160,38 @@ class _Search:
         if wrong:
             found |= search(line, {i: grids[i] for i in wrong}, self.trials.accepted_by_model, 1)
         ends = {i: (min(grids[i]), max(grids[i])) for i in features}
-        return {i: intervals for i, intervals in found.items() if intervals != [ends[i]]}
+        return {
+            i: self._with_integers(i, intervals, len(features))
+            for i, intervals in found.items()
+            if intervals != [ends[i]]
+        }
+
+    def _with_integers(self, i: int, found: Intervals, count: int) -> Intervals:
+        """The intervals, if the model judges numbers of an integer type as it judges floats.
+
+        If it does not, they hold the numbers that it accepts in this type. For example, a function
+        may convert negative integers to an unsigned type, but not negative floats.
+        """
+        limits = self.data.limits(i)
+        if self.base[i].kind != "float" or limits is None:
+            return found
+        low, high = limits
+        whole = joined(
+            [(ceil(max(a, low)), floor(min(b, high))) for a, b in found if a <= high and b >= low],
+            1,
+        )
+        if whole == [limits]:
+            return found
+        accepts = self.trials_of_integers.accepted_by_model
+        grid = self._grid("int64", i, count, [])
+        own = search(Line("int64"), {i: grid}, accepts, _ROWS_AT_ONCE)[i]
+        if own == whole:
+            return found
+        first = low if own[:1] and own[0][0] == low else np.nextafter(low, -np.inf)
+        last = high if own[:1] and own[-1][1] == high else np.nextafter(high, np.inf)
+        below = [(a, min(b, float(first))) for a, b in found if a < low]
+        above = [(max(a, float(last)), b) for a, b in found if b > high]
+        return joined([*below, *((float(a), float(b)) for a, b in own), *above])
 
     def _wrong(
         self,

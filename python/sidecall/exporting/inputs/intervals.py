@@ -105,6 +105,20 @@ def _joined(line: Line, known: Mapping[int, bool]) -> Intervals:
     return [(line.number(low), line.number(high)) for low, high in result]
 
 
+def joined(intervals: Intervals, step: int = 0) -> Intervals:
+    """Intervals in ascending order, without empty ones.
+
+    Those that overlap become one. So do those between whose ends only `step` lies.
+    """
+    result: list[tuple[Number, Number]] = []
+    for low, high in sorted((a, b) for a, b in intervals if a <= b):
+        if result and low <= result[-1][1] + step:
+            result[-1] = result[-1][0], max(result[-1][1], high)
+        else:
+            result.append((low, high))
+    return result
+
+
 def outside(line: Line, intervals: Intervals, last: tuple[Number, Number]) -> list[Number]:
     """Returns the numbers that are next to an end of an interval but lie in no interval.
 

@@ -18,7 +18,7 @@ from ..data.columns import Column
 from ..data.containers import Data
 from ..data.missing import fitted_categories
 from ..errors import ModelError
-from ..model.original import Original
+from ..model.original import Original, reason_of
 from ..model.steps import is_xgboost, taken
 from .codes import accepted_codes
 
@@ -88,6 +88,13 @@ class _Probe:
     def run(self) -> list[Acceptance]:
         everything = range(len(self.data.columns))
         nullable = self._nullable(everything)
+        # A missing value would turn such a column into objects, and a function then computes
+        # another result.
+        bools = self.original.steps.bools_of_functions()
+        nullable = [
+            takes and column.name not in bools
+            for takes, column in zip(nullable, self.data.columns, strict=True)
+        ]
         unknown = {i: self._unknown(i) for i in everything}
         tried = [(i, value) for i in everything for value in unknown[i]]
         accepted = dict(zip(tried, self._accepted(tried), strict=True))
@@ -108,15 +115,15 @@ class _Probe:
         """Returns a row that the model answers, with as few missing values as possible."""
         missing = np.sum([column.missing for column in self.data.columns], axis=0)
         refusal: Exception | None = None
+        reason = ""
         for row in np.argsort(missing, kind="stable")[:20]:
             base = [column.take([row]) for column in self.data.columns]
-            refusal = self.original.refusal(self.data.build(base))
+            rows = self.data.build(base)
+            refusal = self.original.refusal(rows)
             if refusal is None:
                 return base
-        name = type(refusal).__name__
-        raise ModelError(
-            f"the model fails on single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
-        ) from refusal
+            reason = reason_of(refusal, self.original.outputs[0].method, rows)
+        raise ModelError(f"the model fails on single rows of the data: {reason}") from refusal
 
     def _accepted(self, changes: Sequence[Change]) -> list[bool]:
         """Whether each change is accepted; needs few calls of the model if most are accepted."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sidecall.convert.checks import Rule
 
@@ -158,7 +159,11 @@ def with_number(rows: Any, column: int, value: float) -> Any:
                 for dtype in rows.dtypes.iloc[numeric_columns(rows)]
             )
         )
+        dtype = rows.dtypes.iloc[column]
         rows = rows.copy()
+        if _is_of_type(value, dtype):
+            rows.isetitem(column, pd.Series([int(value)], rows.index, dtype))
+            return rows
         rows.isetitem(
             column, np.array([value], dtype=common if common == np.float32 else np.float64)
         )
@@ -170,6 +175,14 @@ def with_number(rows: Any, column: int, value: float) -> Any:
     rows = rows.astype(np.float64) if rows.dtype.kind in "iu" else rows.copy()
     rows[0, column] = value
     return rows
+
+
+def _is_of_type(value: float, dtype: Any) -> bool:
+    """Whether a column of integers of this type holds the number."""
+    if dtype.kind not in "iu" or not float(value).is_integer():
+        return False
+    limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+    return bool(limits.min <= value <= limits.max)
 
 
 def numbers_of(rows: Any) -> Iterator[np.ndarray]:

@@ -88,6 +88,19 @@ class Schema:
         """The unit and the zone of the inputs that hold dates, by the name of the input."""
         return {f.input: f.dates for f in self.features if f.dates is not None}
 
+    def restrict(self, widths: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """Limits the domain of each feature to its range in `widths`.
+
+        The keys of `widths` are the name of an input and the position of a column.
+        """
+        for feature in self.features:
+            if (limits := widths.get((feature.input, feature.column))) is not None:
+                low, high = limits
+                known = [(low, high)] if feature.domain is None else feature.domain
+                feature.domain = [
+                    (max(a, low), min(b, high)) for a, b in known if a <= high and b >= low
+                ]
+
     def set_epoch(self, epoch: str | Mapping[str, str]) -> None:
         """Sets what plain numbers count, for all features that are dates with a zone or by name.
 
@@ -254,8 +267,8 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
             if not matrix:
                 return "int64"  # a missing value is then a reserved integer
             raise DataError(
-                f"column '{column.name}': expected integers up to 2^53, which float64 represents exactly, got larger ones; "
-                "drop the column, or convert it to text",
+                f"column '{column.name}': expected integers up to 2^53, which float64 represents "
+                "exactly, got larger ones; drop the column, or convert it to text",
                 column.name,
             )
     return hint or column.dtype

@@ -48,9 +48,16 @@ class Source:
     """
 
     def __init__(
-        self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool
+        self,
+        column: Column,
+        acceptance: Acceptance,
+        rng: np.random.Generator,
+        exact: bool,
+        limits: tuple[int, int] | None,
     ) -> None:
         self.kind = column.kind
+        # The ends of the column's own integer type.
+        self.limits = limits if column.kind == "int" and limits is not None else ()
         self.ends = _ends(acceptance.domain, column.kind)
         self.rng = rng
         self.exact = exact
@@ -136,6 +143,8 @@ class Source:
         if self.words:
             result = ["", UNKNOWN, self.phrase().upper()]
         result += self.ends + self.odd
+        if not self.closed:
+            result += [value for value in self.limits if abs(value) < _LARGE]
         return (
             result
             + ([self.unknown] if self.unknown is not None and self.kind != "float" else [])
@@ -159,8 +168,8 @@ class Generator:
         self._rng = rng
         self._refused: list[list[Column]] = []
         self.sources = [
-            Source(column, acceptance, rng, exact)
-            for column, acceptance in zip(data.columns, accepts, strict=True)
+            Source(column, acceptance, rng, exact, data.limits(i))
+            for i, (column, acceptance) in enumerate(zip(data.columns, accepts, strict=True))
         ]
 
     def golden(self, rows: int) -> list[Column]:
@@ -253,9 +262,11 @@ def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]
         return source.values[:1] + source.values[-1:]
     if source.kind == "int":
         domain = feature.domain or [(-np.inf, np.inf)]
+        # A tensor of floats cannot hold every int64, and a missing value takes one of them.
+        is_exact = feature.tensor == "int64" and not feature.nullable
         return [
             value
-            for value in (*source.ends, *_WHOLE)
+            for value in (*source.ends, *(source.limits if is_exact else ()), *_WHOLE)
             if data.holds(i, value) and holds(domain, np.array([value]))[0]
         ] or source.values
     if feature.domain is not None:

@@ -5,20 +5,28 @@ Used by parity, probes and golden rows.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sidecall._methods import method_of
 
+from ..data.columns import Column, is_missing
 from ..errors import ModelError
 from ..pytorch import is_of_torch
 from .steps import StepTypes
 
+if TYPE_CHECKING:
+    from ..data.containers import Data
+
+_LONGEST_REASON = 200
+# The parts of an error text that may be values: texts in quotes, and numbers.
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 _BATCH = 10_000  # rows that the model answers at once
 
 
@@ -92,12 +100,24 @@ class Original:
     def ask(self, rows: Any) -> dict[str, np.ndarray]:
         return {output.name: self._ask(output, rows) for output in self.outputs}
 
+    def ask_columns(self, data: Data, columns: list[Column]) -> dict[str, np.ndarray]:
+        """The answers for rows in the types of `data`, except where a value is missing."""
+        parts = data.parts(columns)
+        if len(parts) == 1:
+            return self.ask(data.build(columns))
+        found = [self.ask(data.build([column.take(part) for column in columns])) for part in parts]
+        order = np.argsort(np.concatenate(parts))
+        return {
+            output.name: np.concatenate([answers[output.name] for answers in found])[order]
+            for output in self.outputs
+        }
+
     def _ask(self, output: Output, rows: Any) -> np.ndarray:
         try:
             with quiet():
                 answer = _as_array(method_of(self.model, output.method)(_copy_of(rows)))
         except Exception as error:
-            reason = f"{type(error).__name__} in {output.method.partition('.')[0]}"
+            reason = reason_of(error, output.method, rows)
             raise ModelError(f"the model fails on the data: {reason}") from error
         if output.is_label and answer.ndim == 2 and answer.shape[1] == 1:
             # CatBoost answers with one column if it has three or more classes.
@@ -173,6 +193,16 @@ class Original:
         return [_json_label(label) for label in np.asarray(classes).tolist()]
 
 
+def reason_of(error: Exception, method: str, rows: Any) -> str:
+    """The error that the model raised, with its text unless it may contain a value of the rows."""
+    reason = f"{type(error).__name__} in {method.partition('.')[0]}"
+    text = str(error).partition("\n")[0][:_LONGEST_REASON]
+    words = [word for found in _QUOTED.findall(text) for word in found if word]
+    values = {str(value) for value in np.asarray(rows, dtype=object).ravel()}
+    values |= {value.removesuffix(".0") for value in values}
+    return f"{reason}: {text}" if text and values.isdisjoint(words) else reason
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hides warnings about feature names and extreme values, which the probes themselves cause."""
@@ -199,7 +229,10 @@ def _task_of(model: Any) -> str:
         return "regression"  # it predicts sums, whatever its loss
     if not any(hasattr(model, method) for method in ("predict", "transform")):
         raise ModelError(
-            f"expected a fitted model with predict or transform, got {type(model).__name__}"
+            f"expected a fitted model with predict or transform, got {type(model).__name__} of "
+            f"{type(model).__module__.partition('.')[0]}; write a class whose predict calls this "
+            "object and register a converter for the class, or serve a function that calls it "
+            "(sidecall serve app:function)"
         )
     tests = (
         ("outlier", base.is_outlier_detector),
@@ -264,9 +297,12 @@ def _as_array(answer: Any) -> np.ndarray:
         answer = answer.toarray()
     array = np.asarray(answer)
     if array.dtype == object and all(
-        isinstance(v, bool | np.bool_ | int | float) for v in array.flat
+        isinstance(v, bool | np.bool_ | int | float | np.number) or is_missing(v)
+        for v in array.flat
     ):
-        array = array.astype(np.float64)  # a DataFrame with columns of numbers and of bools
+        # A DataFrame with columns of numbers and of bools, or with pd.NA for a missing number.
+        numbers = [np.nan if is_missing(v) else v for v in array.flat]
+        array = np.array(numbers, dtype=np.float64).reshape(array.shape)
     return (
         array[:, 0]
         if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "O"

@@ -37,7 +37,8 @@ class StepTypes:
 
     `of` maps the id() of each step that has answered with numbers to "float32" or "float64".
     `given` holds one row that each step got. `categories` holds, for each step that keeps only
-    hashes of its categories, the values that it got, by the position of the column.
+    hashes of its categories, the values that it got, by the position of the column. `halves` holds
+    the id() of the steps that answer in float16.
 
     A step that answers in float32 computes in float32: scikit-learn's scalers and linear models
     keep the type that they were fitted on, and XGBoost knows no other type. Every other step
@@ -46,6 +47,7 @@ class StepTypes:
 
     def __init__(self, model: Any) -> None:
         self.of: dict[int, str] = {}
+        self.halves: set[int] = set()
         self.given: dict[int, Given] = {}
         self.categories: dict[int, dict[int, list[Any]]] = {}
         self._steps = list(estimators_in(model))
@@ -58,6 +60,16 @@ class StepTypes:
     def examples(self) -> dict[int, Any]:
         """A row that each step got, in its own container, by the id() of the step."""
         return {key: given.rows for key, given in self.given.items()}
+
+    def bools_of_functions(self) -> set[str]:
+        """The columns that functions of Python get as bools, a type without missing values."""
+        return {
+            str(name)
+            for given in self.given.values()
+            if type(given.step).__name__ == "FunctionTransformer" and hasattr(given.rows, "iloc")
+            for name, dtype in given.rows.dtypes.items()
+            if dtype == np.dtype(bool)
+        }
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -111,6 +123,9 @@ class StepTypes:
             and not (method == "predict" and hasattr(step, "classes_"))
             and (dtype := _float_type(result))
         ):
+            if dtype == "float16":
+                self.halves.add(id(step))
+                dtype = "float32"
             known = self.of.get(id(step), dtype)
             self.of[id(step)] = dtype if dtype == known else "float64"
         return result
@@ -223,10 +238,7 @@ def _may_hold_estimators(part: Any) -> bool:
 
 
 def _float_type(answer: Any) -> str | None:
-    """Returns "float32" if every float of the answer is float32 or narrower, else "float64".
-
-    None if the answer has no floats.
-    """
+    """Returns the widest type of the answer's floats; None if it has none."""
     if hasattr(answer, "iloc") and hasattr(answer, "dtypes"):
         kinds = getattr(answer.dtypes, "tolist", lambda: [answer.dtypes])()
     elif isinstance(answer, list):
@@ -236,8 +248,5 @@ def _float_type(answer: Any) -> str | None:
     floats = [kind for kind in kinds if getattr(kind, "kind", "") == "f"]
     if not floats:
         return None
-    return (
-        "float32"
-        if all(np.dtype(f"f{kind.itemsize}").itemsize <= 4 for kind in floats)
-        else "float64"
-    )
+    widest = max(np.dtype(f"f{kind.itemsize}").itemsize for kind in floats)
+    return {2: "float16", 4: "float32"}.get(widest, "float64")

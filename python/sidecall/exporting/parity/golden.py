@@ -30,7 +30,7 @@ def verification(
     """
     kept = _reproducible(columns, measure)
     columns = [column.take(kept) for column in columns]
-    expected = measure.original.ask(measure.data.build(columns)) if len(kept) else {}
+    expected = measure.ask(columns) if len(kept) else {}
     count = len(kept)
     while True:
         result = _as_json(source, columns, expected, measure.original.outputs, largest, count)
@@ -54,9 +54,9 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
     Runs the model twice and the graph twice: an output is marked if two runs differ by more than
     parity tolerates. The last bits of a sum over threads may differ, and that is tolerated.
     """
-    rows, tensors = measure.data.build(columns), measure.schema.tensors(columns)
+    tensors = measure.schema.tensors(columns)
     pairs = (
-        (measure.original.ask(rows), measure.original.ask(rows)),
+        (measure.ask(columns), measure.ask(columns)),
         (measure.session.run(tensors), measure.session.run(tensors)),
     )
     random = {
@@ -78,7 +78,7 @@ def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
     if len(columns[0]) == 0:
         return np.arange(0)
     tensors = measure.schema.tensors(columns)
-    expected = measure.original.ask(measure.data.build(columns))
+    expected = measure.ask(columns)
     of_native = None if measure.proof is None else measure.proof.run(tensors)
     differences = [
         difference

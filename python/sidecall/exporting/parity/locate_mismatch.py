@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 # Transformers with discontinuous answers: the last digit of a number decides between two answers.
 _DISCONTINUOUS = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
 _FLOAT32_HINT = "; it computes in float32, where a sum depends on the order of additions, which differs between CPUs: fit the model on float64 columns"
+_FLOAT16_HINT = "; it computes in float16, which a graph does not reproduce: convert its columns to float32 or float64 before fit"
 _TIES_HINT = "; it orders neighbours that are at equal distances (up to rounding), and a graph cannot reproduce this order"
 
 
@@ -47,9 +48,12 @@ def locate_mismatch(
     batches: list[list[Column]],
     types: Mapping[int, str],
     examples: Mapping[int, Any],
+    halves: Collection[int],
     precision: str,
 ) -> tuple[str, str]:
     """Returns the path and class of the step, and a hint about this kind of step, or "".
+
+    `halves` has the id() of each step that answers in float16.
 
     Parts of the model are converted and compared on their own: each prefix of the steps, and each
     branch of a ColumnTransformer or FeatureUnion. The compared rows are rounded as the inputs round
@@ -84,9 +88,10 @@ def locate_mismatch(
             )
     if kind in _NEIGHBOURS:
         return found.label, _TIES_HINT
-    return found.label, _FLOAT32_HINT if precision == "float64" and types.get(
-        id(found.step)
-    ) == "float32" else ""
+    if id(found.step) in halves:
+        return found.label, _FLOAT16_HINT
+    is_single = precision == "float64" and types.get(id(found.step)) == "float32"
+    return found.label, _FLOAT32_HINT if is_single else ""
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:

@@ -173,7 +173,8 @@ class Measure:
         parities = self._new(_MOST_ROUNDED), self._new(_MOST_ROUNDED)
         for rows in _slices(self.data.rows):
             columns = [column.take(rows) for column in self.data.columns]
-            self._batch(parities, self.data.original(rows), columns, rows.start)
+            expected = self.original.ask(self.data.original(rows))
+            self._batch(parities, expected, columns, rows.start)
             on_rows(rows.stop - rows.start)
         return self._judged(parities, "the data")
 
@@ -181,7 +182,7 @@ class Measure:
         parities = self._new(_MOST_ROUNDED_SYNTHETIC), self._new(_MOST_ROUNDED_SYNTHETIC)
         for rows in _slices(len(columns[0])):
             batch = [column.take(rows) for column in columns]
-            self._batch(parities, self.data.build(batch), batch, rows.start)
+            self._batch(parities, self.ask(batch), batch, rows.start)
         return self._judged(parities, "synthetic rows")
 
     def _judged(self, parities: tuple[Parity, Parity], where: str) -> Parity:
@@ -200,11 +201,18 @@ class Measure:
             },
         )
 
+    def ask(self, columns: list[Column]) -> dict[str, np.ndarray]:
+        """The original's answers."""
+        return self.original.ask_columns(self.data, columns)
+
     def _batch(
-        self, parities: tuple[Parity, Parity], rows: Any, columns: list[Column], offset: int
+        self,
+        parities: tuple[Parity, Parity],
+        expected: dict[str, np.ndarray],
+        columns: list[Column],
+        offset: int,
     ) -> None:
         """Adds a batch to the parities of the session and of the native engine."""
-        expected = self.original.ask(rows)
         self.note_finite(expected)
         tensors = self.schema.tensors(columns)
         self._add(parities[0], expected, self.session.run(tensors), columns, offset)
@@ -260,7 +268,7 @@ class Measure:
         first = {name: answer[rows] for name, answer in expected.items()}
         for size in _OTHER_BATCHES:
             parts = [
-                self.original.ask(self._part(columns, rows[k : k + size]))
+                self.ask([column.take(rows[k : k + size]) for column in columns])
                 for k in range(0, len(rows), size)
             ]
             if not parts:
@@ -270,9 +278,6 @@ class Measure:
                 spread |= difference.bad
         kept: np.ndarray = rows[spread]
         return kept
-
-    def _part(self, columns: list[Column], rows: np.ndarray) -> Any:
-        return self.data.build([column.take(rows) for column in columns])
 
     def only_rounded(
         self, columns: list[Column], got: dict[str, np.ndarray], rows: np.ndarray
@@ -288,12 +293,11 @@ class Measure:
             for a, b in zip(batch, rounded, strict=True)
         ):
             return rows[:0]
-        asked = self.data.build(rounded)
-        if not self.original.accepts(asked):
+        if not self.original.accepts(self.data.build(rounded)):
             return rows[:0]
         differences = compare(
             self.original.outputs,
-            self.original.ask(asked),
+            self.ask(rounded),
             {name: answer[rows] for name, answer in got.items()},
         )
         kept: np.ndarray = rows[~np.any([difference.bad for difference in differences], axis=0)]

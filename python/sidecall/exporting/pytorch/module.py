@@ -50,6 +50,9 @@ class Calculation:
     def examples(self) -> dict[int, Any]:
         return {}
 
+    def bools_of_functions(self) -> set[str]:
+        return set()
+
 
 class TorchOriginal(Original):
     """A module of PyTorch in evaluation mode.

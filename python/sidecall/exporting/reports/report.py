@@ -26,6 +26,7 @@ class Report:
     why: str
     size_bytes: int = 0
     seconds: float = 0.0
+    id: str = ""
     not_native: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -35,19 +36,14 @@ class Report:
         return part
 
     @property
-    def id(self) -> str:
-        return str(self.contract["model"]["id"])
-
-    @property
     def weak(self) -> bool:
         return bool(self.parity["weak"])
 
     def __str__(self) -> str:
-        model = self.contract["model"]
         features, more = _features(self.contract["features"])
         parts = [
             self._title(),
-            f"id {model['id']}" if "id" in model else "",
+            f"id {self.id}" if self.id else "",
             "",
             table(FEATURES_HEAD, features) + more,
             "",
