@@ -8,8 +8,13 @@ import random
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Several processes test at once. Threads of libraries that wait for each other would only take the
+# processors from them. Set before the libraries are loaded.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 # Programs under test may run pytest themselves. That pytest is not a worker of this run.
 for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -184,6 +185,8 @@ WRAP(ssize_t, recv, (int fd, void* to, size_t bytes, int flags), (fd, to, bytes,
 WRAP(ssize_t, recvmsg, (int fd, msghdr* message, int flags), (fd, message, flags), -1)
 WRAP(int, rename, (const char* from, const char* to), (from, to), -1)
 WRAP(int, sched_getaffinity, (pid_t process, size_t bytes, cpu_set_t* set), (process, bytes, set),
+     -1)
+WRAP(int, setpriority, (__priority_which_t which, id_t who, int priority), (which, who, priority),
      -1)
 WRAP(ssize_t, send, (int fd, const void* from, size_t bytes, int flags), (fd, from, bytes, flags),
      -1)

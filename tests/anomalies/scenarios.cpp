@@ -160,8 +160,8 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
   const auto nothing = [] {};
   const std::string command = program.substr(0, program.rfind('/')) + "/sidecall";
   std::ofstream(folder + "/rows.csv")
-      << "bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,island,sex\n"
-         "39.1,18.7,181,3750,Torgersen,male\n";
+      << "bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,island,sex,year\n"
+         "39.1,18.7,181,3750,Torgersen,male,2007\n";
   const auto scenario = [](const char* name, std::function<void()> before,
                            std::function<void(Steps&)> body) {
     return Scenario{name, std::move(before), [body = std::move(body)] {

@@ -39,7 +39,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().splitlines()[-1].startswith("max_memory_ratio")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("hung_recover_s")
     return json.loads(output.read_text(encoding="utf-8"))
 
 
@@ -54,6 +54,20 @@ def test_newcomers_open_the_model_during_each_flood(document: dict) -> None:
 def test_calls_end_at_their_deadline_over_each_route(document: dict) -> None:
     rows = [row for row in document["rows"] if "beyond a deadline" in row["scenario"]]
     assert [row["approach"] for row in rows] == ["file", "native", "native"]
+
+
+def test_a_client_reads_no_answer_to_its_end_that_has_none(document: dict) -> None:
+    found = document["endless"]
+    assert [row["endless answer"] for row in found] == ["ready", "metadata", "run"]
+    for row in found:
+        assert row["growth_mib"] <= 128, row
+
+
+def test_every_request_is_answered_although_the_object_hangs(document: dict) -> None:
+    rows = document["hanging"]
+    assert [(row["route"], row["requests"], row["unanswered"]) for row in rows] == [
+        (route, 6, 0) for route in ("http", "shm")
+    ]
 
 
 def test_every_attack_is_refused_and_the_server_holds_no_more_than_its_limit(

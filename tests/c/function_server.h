@@ -80,6 +80,10 @@ class Gate {
     changed_.wait(lock, [&] { return is_open_; });
     --num_waiting_;
   }
+  bool has_caller() {
+    const std::lock_guard lock(mutex_);
+    return num_waiting_ > 0;
+  }
   void await_caller() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return num_waiting_ > 0; });

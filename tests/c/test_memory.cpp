@@ -237,7 +237,7 @@ TEST_CASE("failures do not grow the process") {
     sidecall_text* text = nullptr;
     sidecall_model* other = nullptr;
     sidecall_predict_json(model.get(), json.data(), json.size(), &text, support::error());
-    sidecall_model_open(test_paths::model("contracts/format_3.onnx").c_str(), nullptr, &other,
+    sidecall_model_open(test_paths::model("contracts/format_4.onnx").c_str(), nullptr, &other,
                         support::error());
     sidecall_model_open(test_paths::model("graphs/zipmap.onnx").c_str(), nullptr, &other,
                         support::error());

@@ -398,7 +398,7 @@ TEST_CASE("invalid services are refused") {
 
 TEST_CASE("golden rows are run through a function before clients can connect") {
   const std::string contract =
-      R"({"format": 1, "model": {"name": "twice"},)"
+      R"({"format": 3, "model": {"name": "twice"},)"
       R"( "features": [{"name": "a", "type": "float64", "nullable": false,)"
       R"( "input": "x", "column": 0}],)"
       R"( "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],)"

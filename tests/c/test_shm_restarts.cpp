@@ -26,7 +26,7 @@ double* doubles(const sidecall::View& view) { return static_cast<double*>(view.g
 }  // namespace
 
 TEST_CASE("every kind of call waits for a server that restarts, within its own deadline") {
-  const std::string contract = R"({"format": 1, "model": {},
+  const std::string contract = R"({"format": 3, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
   const std::string address = fresh_address();
@@ -173,7 +173,7 @@ TEST_CASE("after a restart the id is that of the new model, and the earlier id s
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {
     const std::string contract =
-        R"({"format": 1, "model": {"id": ")" + std::string(64, digit) + R"("},
+        R"({"format": 3, "model": {"id": ")" + std::string(64, digit) + R"("},
       "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
       "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
     return std::make_unique<FunctionServer>(address, "", double_it, contract);

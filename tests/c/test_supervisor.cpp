@@ -1,10 +1,15 @@
 // Workers behind one address: a connection goes to the worker with the fewest connections, a worker
 // that is not ready gets none, a worker that has ended is removed.
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch_all.hpp>
 #include <cstdlib>
 #include <cstring>
@@ -28,16 +33,22 @@ const char kWorkerNumber[] =
 class Supervisor {
  public:
   explicit Supervisor(const std::string& address, int32_t max_connections = 0) {
-    sidecall_server_options options;
-    sidecall_server_options_init(&options);
+    sidecall::ServerOptions options;
     options.max_connections = max_connections;
-    if (sidecall_supervisor_open(address.c_str(), &options, &supervisor_, error()) != SIDECALL_OK)
-      throw std::runtime_error(last().message);
+    open(address, options);
+  }
+  Supervisor(const std::string& address, const sidecall_server_options& options) {
+    open(address, options);
   }
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor() { sidecall_supervisor_close(supervisor_); }
   sidecall_supervisor* get() const { return supervisor_; }
+
+  void open(const std::string& address, const sidecall_server_options& options) {
+    if (sidecall_supervisor_open(address.c_str(), &options, &supervisor_, error()) != SIDECALL_OK)
+      throw std::runtime_error(last().message);
+  }
 
   int add(int32_t worker) {
     int32_t fd = -1;
@@ -70,6 +81,47 @@ sidecall::Server worker(int fd, int64_t worker_number) {
   sidecall::Server server("", service);
   unsetenv("SIDECALL_FD");
   return server;
+}
+
+// What a worker tells about its runs (shm/PROTOCOL.md, section 1).
+struct Activity {
+  std::atomic<int64_t> oldest_ns, busy_since_ns, overran_ns;
+  std::atomic<uint64_t> num_waiting;
+  char rest[32];
+};
+
+// The activity of the first worker of the supervisor in this process. Maps the file that the
+// supervisor shares with its workers.
+class FirstActivity {
+ public:
+  FirstActivity() {
+    constexpr off_t kBefore = 257 * 2048, kBytes = kBefore + 256 * off_t{sizeof(Activity)};
+    DIR* const folder = opendir("/proc/self/fd");
+    REQUIRE(folder != nullptr);
+    while (const dirent* entry = readdir(folder)) {
+      struct stat found{};
+      const int fd = std::atoi(entry->d_name);
+      if (fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == kBytes)
+        memory_ = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    closedir(folder);
+    REQUIRE(memory_ != MAP_FAILED);
+    activity_ = reinterpret_cast<Activity*>(static_cast<char*>(memory_) + kBefore);
+  }
+  FirstActivity(const FirstActivity&) = delete;
+  FirstActivity& operator=(const FirstActivity&) = delete;
+  ~FirstActivity() { munmap(memory_, 257 * 2048 + 256 * sizeof(Activity)); }
+  Activity* operator->() const { return activity_; }
+
+ private:
+  void* memory_ = MAP_FAILED;
+  Activity* activity_ = nullptr;
+};
+
+// Reports that a worker is ready, without a connection.
+void send_load(int control) {
+  const unsigned char load[5] = {3, 0, 0, 0, 0};
+  REQUIRE(send(control, load, sizeof load, 0) == sizeof load);
 }
 
 int64_t answering_worker(sidecall::Call& call) {
@@ -117,9 +169,7 @@ TEST_CASE(
 TEST_CASE("a worker that does not answer does not hide the others in the status") {
   Supervisor supervisor(fresh_address());
   const int silent = supervisor.add(1);
-  // This worker reports that it is ready and then sends nothing.
-  const unsigned char load[5] = {3, 0, 0, 0, 0};
-  REQUIRE(send(silent, load, sizeof load, 0) == sizeof load);
+  send_load(silent);  // then this worker sends nothing more
   const int control = supervisor.add(2);
   fcntl(control, F_SETFD, 0);  // without close-on-exec, as a worker inherits it
   const sidecall::Server two = worker(control, 2);
@@ -214,6 +264,96 @@ TEST_CASE("OPEN does not count as a connection, and a client beyond the limit ge
     CHECK(std::string(last().message).find("too many connections") != std::string::npos);
   }
 }
+
+TEST_CASE("a worker that ends because of a long run counts as hung, once") {
+  sidecall::ServerOptions options;
+  options.max_run_ns = 1;
+  Supervisor supervisor(fresh_address(), options);
+  const int control = supervisor.add(1);
+  send_load(control);
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
+  const FirstActivity activity;
+  activity->oldest_ns = 1;
+  activity->overran_ns = 1;
+  int64_t run_ns = 0, next_ns = 0;
+  int32_t num_late = 0;
+  CHECK(sidecall_supervisor_long_runs(supervisor.get(), &run_ns, &num_late, &next_ns) == 1);
+  close(control);  // the supervisor may notice this before it is told to remove the worker
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  sidecall_supervisor_remove(supervisor.get(), 1);
+  CHECK(supervisor.status().find("\"workers_hung\":1,") != std::string::npos);
+}
+
+TEST_CASE("of several runs that exceed the limit, a worker tells when the oldest one began") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  support::Gate gate;
+  sidecall::Service service;
+  service.signature = kWorkerNumber;
+  std::atomic<int> begun = 0;
+  service.handler = [&](sidecall::Request& request) {
+    ++begun;
+    gate.pass();
+    const int64_t rows = 1;
+    request.output(0, {&rows, 1}).as<int64_t>()[0] = 1;
+  };
+  sidecall::ServerOptions options;
+  options.num_threads = 2;
+  options.max_run_ns = 20 * support::kMillisecond;
+  setenv("SIDECALL_FD", std::to_string(supervisor.add(1)).c_str(), 1);
+  const sidecall::Server server("", service, options);
+  unsetenv("SIDECALL_FD");
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  const FirstActivity activity;
+  const sidecall::Model model(address);
+  std::vector<std::thread> clients;
+  for (int i = 1; i <= 2; ++i) {
+    clients.emplace_back([&] {
+      sidecall::Call call(model, 1);
+      answering_worker(call);
+    });
+    CHECK(support::eventually([&] { return begun == i; }));
+  }
+  // The activity tells when the younger of two runs began once both are under way.
+  CHECK(support::eventually([&] { return activity->busy_since_ns > activity->oldest_ns; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(activity->overran_ns != 0);
+  CHECK(activity->overran_ns == activity->oldest_ns);
+  gate.open();
+  for (std::thread& client : clients) client.join();
+}
+
+// UndefinedBehaviorSanitizer makes a pipe to check an object, and reports the object if it cannot.
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("a worker is not ready before its runs can be watched") {
+  sidecall::ServerOptions options;
+  std::atomic<int> failures = 0;
+  options.log_context = &failures;
+  options.log = [](void* context, int32_t, const char* json) {
+    if (std::strstr(json, "cannot create a pipe") != nullptr)
+      ++*static_cast<std::atomic<int>*>(context);
+  };
+  Supervisor supervisor(fresh_address(), options);
+  const int control = supervisor.add(1);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none = {0, before.rlim_max};  // no descriptor can be opened
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  send_load(control);
+  const bool has_failed = support::eventually([&] { return failures > 0; });
+  const int32_t num_ready = sidecall_supervisor_num_ready(supervisor.get());
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(has_failed);
+  CHECK(num_ready == 0);
+  CHECK(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
+  unsigned char message = 0;
+  CHECK(support::eventually([&] { return recv(control, &message, 1, MSG_DONTWAIT) == 1; }));
+  CHECK(message == 4);  // MEMORY
+  close(control);
+}
+#endif
 
 TEST_CASE("a removed worker drains and ends") {
   const std::string address = fresh_address();

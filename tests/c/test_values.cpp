@@ -98,7 +98,6 @@ TEST_CASE(
   CHECK(i64(call, kI64, INT64_MIN) == "OK");
   CHECK(f64(call, kF32, 3.4028234663852886e38) == "OK");
   CHECK(f64(call, kF32, 1e39) == "OUT_OF_RANGE");
-  CHECK(f64(call, kF32, std::numeric_limits<double>::infinity()) == "OK");
   CHECK(f64(call, kF64, std::numeric_limits<double>::max()) == "OK");
   // An integer in a floating-point feature is rounded, as 0.1 is. The same holds for an integer
   // feature that is stored in a float32 column.
@@ -160,6 +159,21 @@ TEST_CASE("values are kept for the next run, and missing values are reported") {
   CHECK(last().num_faults == 10);
   call.resize(3);
   CHECK(status(sidecall_call_run(call.get(), -1, error())) != "OK");
+}
+
+TEST_CASE("the int64 whose bytes are all 0xA5 is refused unless the feature is nullable") {
+  const Model model = support::open("kinds.onnx");
+  Call call(model);
+  constexpr int64_t kReserved = -0x5A5A5A5A5A5A5A5B;
+  give_all(call);
+  CHECK(i64(call, kMust + kI64, kReserved) == "OUT_OF_RANGE");
+  CHECK(std::string(last().message) ==
+        "feature 'i64_must': expected an int64 whose bytes are not all 0xA5 (only a nullable "
+        "feature takes that one), got that one");
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "OUT_OF_RANGE");
+  CHECK(i64(call, kMust + kI64, kReserved + 1) == "OK");
+  CHECK(i64(call, kI64, kReserved) == "OK");
+  call.run();
 }
 
 TEST_CASE("a refused value is reported until it is set again") {

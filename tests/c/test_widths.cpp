@@ -152,7 +152,7 @@ TEST_CASE("a float64 beyond float32 is refused, and the input does not change") 
 }
 
 TEST_CASE("with a contract, each number beyond float32 is a fault that names its feature and row") {
-  const Model model = support::open("floats_float32.onnx");
+  const Model model = support::open("floats_finite.onnx");
   Call call(model);
   constexpr int64_t kRows = 1500;
   std::vector<double> x;

@@ -106,7 +106,7 @@ def save(
     output = {"name": "y", "type": "float32"}
     output |= {"role": "scores", "classes": classes} if classes else {"role": "prediction"}
     contract = {
-        "format": 2,
+        "format": 3,
         "model": {"name": name, "version": version},
         "features": listed,
         "outputs": [output],

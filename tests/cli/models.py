@@ -6,7 +6,6 @@ softmax over [-z, z].
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from sidecall.exporting import artifact
 
 MISSING_FLOAT = 40.0  # the value that the graph substitutes for a NaN
 MISSING_STRING = "\ufdd0"
@@ -159,21 +159,14 @@ def save(
 ) -> Path:
     """Writes the model with its contract.
 
-    Adds the model's id to `contract` if it has none. `raw` is a text that is stored instead of the
-    contract.
+    `raw` is a text that is stored instead of the contract.
     """
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     )
     model.ir_version = 9
-    if contract is not None:
-        contract["model"].setdefault(
-            "id", hashlib.sha256(model.graph.SerializeToString()).hexdigest()
-        )
     text = raw if raw is not None else json.dumps(contract) if contract is not None else None
-    if text is not None:
-        helper.set_model_props(model, {"sidecall.contract": text})
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(model.SerializeToString() if text is None else artifact.seal(model, text)[0])
     return path
 
 
@@ -188,7 +181,7 @@ def classifier_contract(
     label_type = "string" if isinstance(classes[0], str) else "int64"
     answers = [answer(features, row, classes=classes, bias=bias) for row in rows]
     return {
-        "format": 1,
+        "format": 3,
         "model": {
             "name": name,
             "version": version,
@@ -299,7 +292,7 @@ def regressor(
         [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["N", 1])],
     )
     contract = {
-        "format": 1,
+        "format": 3,
         "model": {
             "name": "price",
             "version": "3",

@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -64,6 +65,8 @@ std::vector<std::pair<const char*, std::function<long()>>> attempts(const std::s
          const timeval second = {1, 0};
          return setsockopt(0, IPPROTO_TCP, SO_RCVTIMEO, &second, sizeof second);
        }},
+      {"change the priority of the parent",
+       [] { return setpriority(PRIO_PROCESS, static_cast<id_t>(getppid()), 5); }},
       {"let the kernel signal the parent", [] { return fcntl(0, F_SETOWN, getppid()); }},
       {"trace the parent", [] { return ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr); }},
       {"map executable memory",

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 import pytest
-from onnx import helper
+from sidecall.exporting import artifact
 
 MODEL = Path(__file__).resolve().parents[1] / "vectors/models/dates.onnx"
 HEAD = "seen,born,exact,due\n"
@@ -26,8 +26,7 @@ def changed(path: Path, feature: str, **members: Any) -> Path:
     for name in [name for name, value in entry.items() if value is None]:
         del entry[name]
     contract["verification"] = {"source": "none"}
-    helper.set_model_props(model, {"sidecall.contract": json.dumps(contract)})
-    onnx.save(model, path)
+    path.write_bytes(artifact.seal(model, json.dumps(contract))[0])
     return path
 
 

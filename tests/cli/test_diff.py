@@ -229,16 +229,14 @@ def test_changes_of_features_are_classified(diff, old, new, expected):
         ),
     ],
 )
-@pytest.mark.parametrize("contract_format", [1, 2])
-def test_changes_of_domains_are_classified(diff, old, new, expected, contract_format):
+def test_changes_of_domains_are_classified(diff, old, new, expected):
     def limit(domain):
         def change(contract):
-            contract["format"] = contract_format
             contract["features"][0].update(domain)
 
         return {"features": [AGE], "rows": [{"age": 70}], "change": change}
 
-    assert kinds(diff(limit(old), limit(new))) == (expected if contract_format == 2 else {})
+    assert kinds(diff(limit(old), limit(new))) == expected
 
 
 def test_changes_of_empty_strings_are_classified(diff):
@@ -254,7 +252,6 @@ def test_changes_of_empty_strings_are_classified(diff):
 
 
 def _refuse_empty(contract, empty):
-    contract["format"] = 2
     contract["features"][0]["empty"] = empty
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import models
 import pytest
 from lambda_api import Api, ended, http_event
+from vector_files import MODELS
+from vector_servers import stop_process
 
 from serving import serving
 
@@ -192,7 +194,7 @@ def test_a_run_ends_before_the_deadline_of_its_event(sidecall, jobs, api, tmp_pa
     sidecall.env["AWS_LAMBDA_RUNTIME_API"] = api.address
     with serving(sidecall, jobs, at) as server, sidecall.start("lambda", at) as process:
         assert is_right(api.answer(models.ROWS[0]), models.ROWS[0])
-        server.process.send_signal(signal.SIGSTOP)
+        stop_process(server.process.pid)
         error = api.error(models.ROWS[0], Deadline_Ms=str(int(time.time() * 1000) + 300))
         server.process.send_signal(signal.SIGCONT)
         assert error["errorType"] == "TIMEOUT"
@@ -229,6 +231,37 @@ def test_an_answer_that_lambda_does_not_take_is_an_error(function, api):
     answer = api.answer(http_event(rows))
     assert answer["statusCode"] == 400
     assert json.loads(answer["body"])["status"] == "OUT_OF_RANGE"
+
+
+@pytest.fixture
+def small_function(sidecall, api):
+    """A function of 512 MiB whose model takes records without features."""
+    sidecall.env |= {
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    }
+    large = b"x" * (500 << 20)  # of the process that starts the function; it does not count
+    with sidecall.start("lambda", MODELS / "penguins.onnx") as process:
+        del large
+        yield process
+        process.kill()
+
+
+def test_an_event_that_needs_too_much_memory_is_refused(small_function, api):
+    assert len(api.answer([{}] * 10_000)) == 10_000
+    records = b"[" + b"{}," * 1_900_000 + b"{}]"
+    refused = api.error(records)
+    assert refused["errorType"] == "OUT_OF_MEMORY"
+    assert "send fewer records, or give the function more memory" in refused["errorMessage"]
+    over_http = api.answer(http_event(records.decode()))
+    assert over_http["statusCode"] == 503
+    assert json.loads(over_http["body"])["status"] == "OUT_OF_MEMORY"
+    many_values = b'{"requestContext": {}, "more": [' + b"0," * 10_000_000 + b"0]}"
+    assert api.answer(many_values)["statusCode"] == 503
+    assert api.answer({})["label"]
+    status = Path(f"/proc/{small_function.pid}/status").read_text()
+    peak_kib = int(status.partition("VmHWM:")[2].split()[0])
+    assert peak_kib < 512 * 1024
 
 
 def test_large_events_arrive_in_chunks(function, api):
@@ -276,11 +309,15 @@ def test_media_types_are_compared_as_http_defines_it(function, api, kind):
         ({"body": "{"}, 400, None),
         ({"body": None}, 400, None),
         ({"body": json.dumps(OLD_AGE)}, 400, OLD_AGE_TEXT),
-        ({"body": "%%%", "isBase64Encoded": True}, 400, "body: expected base64, got another text"),
+        (
+            {"body": "%%%", "isBase64Encoded": True},
+            400,
+            "body: expected base64, because isBase64Encoded is true, got characters that are not base64",
+        ),
         (
             {"headers": {"CONTENT-TYPE": "text/plain"}},
             415,
-            "expected content of the type application/json, got another type",
+            "expected the content type application/json: set the header Content-Type to it",
         ),
         ({"headers": None}, 415, None),
         ({"headers": []}, 415, None),
@@ -329,7 +366,7 @@ def test_other_methods_than_post_are_refused(function, api, payload, changes):
 def test_an_event_with_another_context_is_refused(function, api, context):
     answer = api.answer({"requestContext": context, "body": json.dumps(models.ROWS[0])})
     assert answer["statusCode"] == 400
-    error = "expected a request over HTTP, got another event"
+    error = "expected the event of an HTTP request, got an event without an HTTP method"
     assert json.loads(answer["body"])["error"] == error
 
 

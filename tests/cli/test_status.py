@@ -46,10 +46,7 @@ def test_json_holds_all_counters(sidecall, jobs, at):
         assert status["process"] == served.process.pid
         assert len(status["latency_ns"]["counts"]) == len(status["latency_ns"]["bounds"]) + 1
         assert sum(status["latency_ns"]["counts"]) == 3
-        assert (
-            status["model_id"]
-            == json.loads(sidecall("info", jobs, "--json").out)["contract"]["model"]["id"]
-        )
+        assert status["model_id"] == json.loads(sidecall("info", jobs, "--json").out)["id"]
 
 
 def test_the_metrics_follow_the_format_of_prometheus(sidecall, jobs, at):

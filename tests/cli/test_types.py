@@ -9,6 +9,7 @@ import json
 
 import models
 import pytest
+from generated_types import save, types_of
 
 JOBS = """\
 import type {{ Tensor, TensorLike }} from 'sidecall'
@@ -86,6 +87,15 @@ def test_the_interface_of_a_file_without_a_contract_has_the_file_name(
     assert "    x: TensorLike<Float32Array | Float64Array>\n" in done.out
 
 
+def test_a_feature_with_a_name_that_objects_inherit_is_required(sidecall, tmp_path):
+    """Otherwise the compiler refuses every record without it."""
+    missing = {"type": "float64", "nullable": True, "missing": "nan"}
+    features = [{"name": name, **missing} for name in ("toString", "other")]
+    text = types_of(sidecall, save(tmp_path / "m.onnx", features), "typescript")
+    about = "Write null for a missing value: every object inherits this name."
+    assert f"    /** {about} */\n    toString: number | null\n    other?: number | null\n" in text
+
+
 def test_integer_classes_and_regressors_have_types(sidecall, tmp_path):
     models.classifier(tmp_path / "ints.onnx", classes=(3, 7))
     assert "    label: 3 | 7\n" in sidecall("types", "ints.onnx").out
@@ -131,7 +141,8 @@ def test_an_invalid_name_is_refused(sidecall, jobs, name, message):
         (["types"], "types: expected MODEL, got nothing (see sidecall types --help)"),
         (
             ["types", "m", "--lang", "perl"],
-            "types: --lang: expected typescript, python, pydantic, go, rust or java, got 'perl' "
+            "types: --lang: expected typescript, python, pydantic, go, rust, java, "
+            "java:jackson, java:builder or java:builder,jackson, got 'perl' "
             "(see sidecall types --help)",
         ),
         (

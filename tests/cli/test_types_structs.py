@@ -27,17 +27,17 @@ package jobs
 
 // Features is a record that the model predicts for.
 type Features struct {{
-	Age    *float64 `sidecall:"age"`
-	Income float64  `sidecall:"income"`
-	Kids   int64    `sidecall:"kids"`
+	Age    *float64 `sidecall:"age" json:"age"`
+	Income float64  `sidecall:"income" json:"income"`
+	Kids   int64    `sidecall:"kids" json:"kids"`
 	// Takes 'clerk', 'nurse' or 'teacher'.
-	Job string `sidecall:"job"`
+	Job string `sidecall:"job" json:"job"`
 }}
 
 // Answer is what the model predicts for a record.
 type Answer struct {{
-	Label         string             `sidecall:"label"`
-	Probabilities map[string]float64 `sidecall:"probabilities"`
+	Label         string             `sidecall:"label" json:"label"`
+	Probabilities map[string]float64 `sidecall:"probabilities" json:"probabilities"`
 }}
 """
 RUST = """\
@@ -152,6 +152,64 @@ def test_names_become_names_of_the_language(sidecall, tmp_path):
         )
         assert f"pub {in_rust}: f64" in rust, name
         assert f'@Name("{name}") double {in_java}' in java, name
+
+
+def test_the_tags_of_go_name_the_features_in_json(sidecall, tmp_path):
+    names = ["bill_length_mm", "größe", "7 %", "a,b", 'a"b', "🐧"]
+    features = [{"name": name, "type": "float64"} for name in names]
+    go = types_of(sidecall, save(tmp_path / "m.onnx", features), "go")
+    for tag in [
+        '`sidecall:"bill_length_mm" json:"bill_length_mm"`',
+        '`sidecall:"größe" json:"größe"`',
+        '`sidecall:"7 %" json:"7 %"`',
+        '`sidecall:"a,b" json:"-"`',
+        '`sidecall:"a\\"b" json:"-"`',
+        '`sidecall:"🐧" json:"-"`',
+    ]:
+        assert tag in go
+    assert go.count("// Not read from JSON, because encoding/json does not accept the name.") == 3
+
+
+def test_a_record_of_rust_has_a_default_if_all_its_values_can_be_missing(sidecall, tmp_path):
+    missing = {"nullable": True, "missing": {"value": -1}}
+    features = [{"name": "x", "type": "float64"}, {"name": "n", "type": "int64", **missing}]
+    rust = types_of(sidecall, save(tmp_path / "m.onnx", features), "rust")
+    assert "impl Default for MFeatures {" in rust
+    assert "            x: f64::NAN,\n            n: None,\n" in rust
+    features[1] = {"name": "n", "type": "int64"}
+    assert "Default" not in types_of(sidecall, save(tmp_path / "n.onnx", features), "rust")
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("go", "Truncate(time.Millisecond)"),
+        ("rust", "Duration::from_millis"),
+        ("java", "truncatedTo(ChronoUnit.MILLIS)"),
+    ],
+)
+def test_a_coarse_datetime_says_how_to_truncate_a_finer_one(sidecall, tmp_path, language, code):
+    feature = {"name": "seen", "type": "datetime", "tensor": "int64", "zone": "UTC"}
+    path = save(tmp_path / "m.onnx", [feature | {"unit": "ms"}])
+    text = f"With a time zone. Counts whole ms: truncate a finer time with {code}."
+    assert text in types_of(sidecall, path, language)
+    path = save(tmp_path / "n.onnx", [feature | {"unit": "ns"}])
+    assert "truncate" not in types_of(sidecall, path, language)
+
+
+def test_records_of_java_can_have_names_for_jackson_and_a_builder(sidecall, jobs):
+    plain, jackson, builder, both = (
+        sidecall("types", jobs, "--lang", language).out
+        for language in ("java", "java:jackson", "java:builder", "java:builder,jackson")
+    )
+    assert '@Name("kids") @JsonProperty(value = "kids", required = true) long kids' in jackson
+    assert '@Name("age") @JsonProperty("age") Double age' in jackson
+    assert "import com.fasterxml.jackson.annotation.JsonProperty;" in both
+    assert "Jackson" not in plain and "JsonProperty" not in builder
+    assert "public Builder kids(Long value) {" in builder
+    assert 'require(kids, "kids")' in both
+    assert "Builder" not in jackson
+    assert "Written by `sidecall types --lang java:builder,jackson`." in both
 
 
 @pytest.mark.parametrize("language", ["go", "rust", "java"])
@@ -324,3 +382,48 @@ final class Main {
         ]
         done = run(["java", *native, "-cp", f"{library}:{folder}", "Main", path], folder)
         assert done == f"{len(some)} {len(ODD_NAMES)}\n"
+
+
+@pytest.mark.long
+def test_jackson_and_a_builder_make_records_of_java(sidecall, jobs, tmp_path):
+    sources = sorted((ROOT / "bindings/java/src/main/java/dev").rglob("*.java"))
+    jars = [f"/usr/share/java/jackson-{name}.jar" for name in ("annotations", "core", "databind")]
+    done = sidecall("types", jobs, "--lang", "java:builder,jackson")
+    (tmp_path / "Jobs.java").write_text(done.out, encoding="utf-8")
+    (tmp_path / "Main.java").write_text(
+        """import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonMappingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+
+final class Main {
+  private Main() {}
+
+  public static void main(String[] arguments) throws Exception {
+    var mapper = new ObjectMapper();
+    mapper.disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES);
+    var built = Jobs.Features.builder().income(1.5).kids(2L).job("nurse").build();
+    var read = mapper.readValue(mapper.writeValueAsString(built), Jobs.Features.class);
+    System.out.println(read.equals(built) + " " + mapper.writeValueAsString(read));
+    try {
+      Jobs.Features.builder().income(1.5).job("nurse").build();
+    } catch (IllegalStateException error) {
+      System.out.println(error.getMessage());
+    }
+    try {
+      mapper.readValue("{\\"income\\":1.5,\\"job\\":\\"nurse\\"}", Jobs.Features.class);
+    } catch (JsonMappingException error) {
+      System.out.println(error.getOriginalMessage());
+    }
+  }
+}
+""",
+        encoding="utf-8",
+    )
+    path = ":".join([*jars, str(tmp_path)])
+    checks = ["-Xlint:all", "-Xdoclint:all,-missing", "-Werror", "--release", "22"]
+    run(["javac", "-nowarn", "--release", "22", "-d", tmp_path, *sources], tmp_path)
+    run(["javac", *checks, "-cp", path, "-d", tmp_path, "Jobs.java", "Main.java"], tmp_path)
+    assert run(["java", "-cp", path, "Main"], tmp_path) == (
+        'true {"age":null,"income":1.5,"kids":2,"job":"nurse"}\nfeature \'kids\' has no value\n'
+        "Missing required creator property 'kids' (index 2)\n"
+    )

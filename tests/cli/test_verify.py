@@ -6,14 +6,11 @@ import json
 import re
 
 import models
+import pytest
 
 
 def spoil_answer(contract):
     contract["verification"]["outputs"]["probabilities"][1] = [0.25, 0.75]
-
-
-def spoil_id(contract):
-    contract["model"]["id"] = "0" * 64
 
 
 def drop_rows(contract):
@@ -49,7 +46,7 @@ def test_json_reports_every_model(sidecall, jobs):
     [verdict] = json.loads(done.out)
     assert (verdict["file"], verdict["holds"], verdict["problem"]) == ("jobs.onnx", True, None)
     report = verdict["report"]
-    assert report["id"]["stored"] == report["id"]["computed"]
+    assert report["id"] == json.loads(sidecall("info", jobs, "--json").out)["id"]
     assert report["rows"] == 3 and report["source"] == "synthetic"
     assert report["engine"].startswith("onnxruntime ")
     assert all(output["holds"] for output in report["outputs"])
@@ -77,12 +74,16 @@ def test_a_differing_answer_fails_with_code_1(sidecall, jobs, tmp_path):
     ] == [False]
 
 
-def test_a_differing_id_fails_with_code_1(sidecall, tmp_path):
-    models.classifier(tmp_path / "other.onnx", change=spoil_id)
-    done = sidecall("verify", "other.onnx")
-    assert done.code == 1
-    assert "id" in done.err
-    assert {line.split()[2] for line in done.lines()[2:]} == {"DIFFERS"}
+@pytest.mark.parametrize("command", ["verify", "info", "predict", "serve", "types"])
+def test_a_file_whose_bytes_have_changed_fails_with_code_3(sidecall, jobs, tmp_path, command):
+    content = (tmp_path / jobs).read_bytes()
+    changed = content.replace(b'"teacher"', b'"teachet"', 1)
+    assert changed != content
+    (tmp_path / jobs).write_bytes(changed)
+    more = {"types": ["--lang=go"], "serve": ["--at", f"shm:{tmp_path}/jobs.sock"]}.get(command, [])
+    done = sidecall(command, jobs, *more, env={"SIDECALL_VERIFY": "off"})
+    assert done.code == 3
+    assert "expected the bytes that the export wrote" in done.err + done.out
 
 
 def test_a_missing_file_does_not_stop_the_other_checks(sidecall, jobs):

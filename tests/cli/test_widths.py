@@ -64,7 +64,7 @@ def test_a_number_beyond_float32_is_refused_with_its_feature_and_row(
     np.save(tmp_path / "x.npy", np.array([[0.5, 1], [1e39, 2]]))
     done = sidecall(
         "run",
-        str(MODELS / "floats_float32.onnx"),
+        str(MODELS / "floats_finite.onnx"),
         "--tensor",
         "X=@x.npy",
         "--out",

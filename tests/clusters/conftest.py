@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import sidecall
 from flights_model import Flights
 from scaleout.flights import FEATURES, answer, fit, read_flights
+from sidecall.exporting import artifact
 
 ROWS, FILES = 24_000, 12
 
@@ -30,12 +32,14 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
 
 @pytest.fixture(scope="session")
 def wrong_model(flights: Flights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same graph and id, but golden rows that ask for other answers."""
-    content = flights.model.read_bytes()
-    start = content.index(b'"outputs"', content.index(b'"verification"'))
+    """The same graph, but golden rows that ask for other answers."""
+    proto = onnx.load(flights.model)
+    (contract,) = (each.value for each in proto.metadata_props if each.key == "sidecall.contract")
+    start = contract.index('"outputs"', contract.index('"verification"'))
+    changed = contract[:start] + contract[start:].replace("[0.", "[3.")
+    assert changed != contract
     wrong = tmp_path_factory.mktemp("wrong") / "flights.onnx"
-    wrong.write_bytes(content[:start] + content[start:].replace(b"[0.", b"[3."))
-    assert wrong.read_bytes() != content
+    wrong.write_bytes(artifact.seal(proto, changed)[0])
     return wrong
 
 

@@ -118,8 +118,8 @@ def test_a_column_may_be_empty_in_the_first_rows_of_pandas(cluster, flights: Fli
     assert found["label"].notna().sum() >= 2
 
 
-def test_a_job_fails_with_the_error_of_its_workers(few, flights: Flights, wrong_model: Path):
-    scored = sidecall.ray.predict(few, flights.model, on_workers=str(wrong_model))
+def test_a_job_fails_with_the_error_of_its_workers(few, wrong_model: Path):
+    scored = sidecall.ray.predict(few, wrong_model)
     with pytest.raises(Exception, match=r"VerificationFailed.*golden row"):
         scored.take_all()
 

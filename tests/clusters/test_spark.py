@@ -131,8 +131,8 @@ def test_workers_open_a_path_or_a_file_that_the_job_was_given(session, few, flig
         assert scored.toPandas()["label"].tolist() == flights.answers["label"].tolist()[:20]
 
 
-def test_golden_rows_run_on_the_workers(few, flights: Flights, wrong_model: Path):
-    scored = sidecall.spark.predict(few, flights.model, on_workers=str(wrong_model))
+def test_golden_rows_run_on_the_workers(few, wrong_model: Path):
+    scored = sidecall.spark.predict(few, wrong_model)
     with pytest.raises(Exception, match=r"VerificationFailed: .*golden row"):
         scored.collect()
 

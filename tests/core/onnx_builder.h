@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/sha256.h"
 #include "core/shapes.h"
 
 namespace onnx {
@@ -27,6 +28,12 @@ inline std::string number(uint32_t field, int64_t value) {
 }
 inline std::string bytes(uint32_t field, const std::string& payload) {
   return varint(field << 3 | 2) + varint(payload.size()) + payload;
+}
+
+inline std::string hash_of(const std::string& bytes) {
+  sidecall::Sha256 hash;
+  hash.update(bytes);
+  return hash.hex();
 }
 
 template <typename T>

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/dtype.h"
+#include "base/json_memory.h"
 #include "base/json_text.h"
 #include "base/media_type.h"
 #include "base/number.h"
@@ -160,4 +161,24 @@ TEST_CASE("media types are compared without case, spaces around them and paramet
     CHECK_FALSE(is_media_type(other, "application/json"));
   for (const char* none : {"", "  ", "; charset=utf-8"}) CHECK(is_media_type(none, ""));
   CHECK_FALSE(is_media_type("a", ""));
+}
+
+TEST_CASE("the memory for JSON depends on its values, not on the characters in its strings") {
+  const uint64_t one = memory_for_json("0");
+  CHECK(memory_for_json(R"("a,b:[{")") == one);
+  CHECK(memory_for_json(R"("\"[[[")") == one);
+  CHECK(memory_for_json(R"("\\",0)") > one);
+  CHECK(memory_for_json(R"("[[[)") == one);  // no end
+  std::string flat = "[0", nested = "[[[0]]", levels;
+  for (int i = 0; i < 999; ++i) {
+    flat += ",0";
+    nested += ",[[0]]";
+  }
+  // A number takes 48 bytes, and a list around it 16 more.
+  CHECK(memory_for_json(flat + "]") >= UINT64_C(48) * 1000);
+  CHECK(memory_for_json(flat + "]") < UINT64_C(48) * 1000 + 200);
+  CHECK(memory_for_json(nested + "]") >= UINT64_C(80) * 1000);
+  CHECK(memory_for_json(nested + "]") < UINT64_C(80) * 1000 + 400);
+  // Lists that are open at the same time take more.
+  CHECK(memory_for_json(std::string(1000, '[')) >= UINT64_C(80) * 1000);
 }

@@ -86,6 +86,9 @@ TEST_CASE("each form of a datetime is read") {
   CHECK(count_in("2026-01-31T12:30:05-0130", true, 1) == 1769862605 + 5400);
   CHECK(count_in("2026-01-31T12:30:05.5-23", true, 1000) == 1769945405500);
   CHECK(count_in("2026-01-31 12:30+23:59", true, 1) == 1769862600 - 86340);
+  for (const char* zone : {"+00:53:28", "+005328"})
+    CHECK(count_in(std::string("2026-01-31T12:30:05") + zone, true, 1) == 1769862605 - 3208);
+  CHECK(count_in("2026-01-31T12:30:05-00:00:44", true, 1) == 1769862605 + 44);
   CHECK(count_in("1969-12-31T23:59:59.999999999", false, 1000000000) == -1);
   CHECK(count_in("1969-12-31T23:59:59.999", false, 1000) == -1);
   CHECK(count_in("2000-02-29T00:00:00", false, 1) == 951782400);
@@ -134,8 +137,9 @@ TEST_CASE("any other text is refused with what is wrong") {
   for (const char* text :
        {"2026-01-31T12:30:05+1", "2026-01-31T12:30:05+1:00", "2026-01-31T12:30:05+01:0",
         "2026-01-31T12:30:05+01:000", "2026-01-31T12:30:05 Z", "2026-01-31T12:30:05UTC",
-        "2026-01-31T12:30:05+01:", "2026-01-31T12:30:05ZZ", "2026-01-31T12:30:05+",
-        "2026-01-31T12:30:05[Europe/Berlin]",
+        "2026-01-31T12:30:05+00:5328", "2026-01-31T12:30:05+0053:28", "2026-01-31T12:30:05+00:53:2",
+        "2026-01-31T12:30:05+00:53:28.5", "2026-01-31T12:30:05+01:", "2026-01-31T12:30:05ZZ",
+        "2026-01-31T12:30:05+", "2026-01-31T12:30:05[Europe/Berlin]",
         "2026-01-31T12:30:05\xe2\x88\x92"
         "01:00"}) {
     CAPTURE(text);
@@ -148,7 +152,7 @@ TEST_CASE("any other text is refused with what is wrong") {
   }
   for (const char* time : {"24:00", "23:60", "23:59:60"})
     CHECK(fault_of(std::string("2026-01-31T") + time, false) == "a time that does not exist");
-  for (const char* zone : {"+24:00", "+23:60", "-9900"})
+  for (const char* zone : {"+24:00", "+23:60", "-9900", "+00:53:60"})
     CHECK(fault_of(std::string("2026-01-31T12:30") + zone, true) == "a zone that does not exist");
   CHECK(fault_of("", true) == "an empty string");
   CHECK(fault_of("2026-01-31", true) == "a date without a time and a zone");

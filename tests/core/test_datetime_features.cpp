@@ -19,7 +19,7 @@ constexpr int64_t kMissing = std::numeric_limits<int64_t>::min();
 
 // A contract with one datetime feature, whose entry has the members `more`.
 std::string contract_with(const std::string& more) {
-  return R"({"format": 2, "model": {"id": ""}, "features": [{"name": "when", "type": "datetime", )" +
+  return R"({"format": 3, "model": {"id": ""}, "features": [{"name": "when", "type": "datetime", )" +
          more + R"(, "input": "when", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})";
 }
@@ -137,7 +137,8 @@ TEST_CASE("each setter of a datetime feature accepts its values and says why it 
         "feature 'when': expected a datetime such as '2026-01-31T12:30:00Z', got one without a "
         "zone");
   CHECK(refuse("2026-01-31T12:30:00.0001Z") ==
-        "feature 'when': expected a datetime of whole ms, got one with a smaller part");
+        "feature 'when': expected a datetime of whole ms (truncate a finer datetime), got a finer "
+        "datetime");
   CHECK(status_of([&] { call.raise(call.set_str(0, 0, "")); }) == SIDECALL_INVALID_STRING);
   CHECK(status_of([&] { call.raise(call.set_str(0, 0, SIDECALL_MISSING_STRING)); }) ==
         SIDECALL_INVALID_STRING);

@@ -12,18 +12,17 @@
 
 #include "core/confined_folder.h"
 #include "core/onnx_file.h"
-#include "core/sha256.h"
 #include "onnx_builder.h"
 #include "records_model.h"
 
 using fake::status_of;
 using onnx::bytes;
+using onnx::hash_of;
 using onnx::number;
 using sidecall::ConfinedFile;
 using sidecall::ConfinedFolder;
 using sidecall::EngineInput;
 using sidecall::OnnxFile;
-using sidecall::Sha256;
 
 namespace fs = std::filesystem;
 
@@ -77,10 +76,11 @@ std::string model_of(const std::string& initializer, const std::string& more = "
          bytes(14, bytes(1, "k") + bytes(2, "v"));
 }
 
-std::string hash_of(const std::vector<std::string>& parts) {
-  Sha256 hash;
-  for (const std::string& part : parts) hash.update(part);
-  return hash.hex();
+// The length in 8 bytes, little-endian, and the content.
+std::string counted(const std::string& content) {
+  std::string length(8, '\0');
+  for (size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(content.size() >> (8 * i));
+  return length + content;
 }
 
 }  // namespace
@@ -290,35 +290,33 @@ TEST_CASE("the id is computed from the bytes that were read, even if the files c
   REQUIRE(file.external_files().size() == 3);
   // A file with two names is read once.
   CHECK(file.external_files()[0].content == file.external_files()[2].content);
-  const std::string graph = model.substr(5, model.size() - 5 - 8);
-  CHECK(file.compute_id() == hash_of({graph, w, s, w}));
+  const std::string all = model + counted(w) + counted(s) + counted(w);
+  CHECK(file.compute_id() == hash_of(all));
   const std::string fingerprint = file.fingerprint();
   CHECK(OnnxFile(model, folder.path(), "other name").fingerprint() == fingerprint);
   folder.write("w.bin", std::string(300, 'x'));
   fs::remove(folder / "sub/s.bin");
-  CHECK(file.compute_id() == hash_of({graph, w, s, w}));
+  CHECK(file.compute_id() == hash_of(all));
   CHECK(file.fingerprint() == fingerprint);
   folder.write("sub/s.bin", s);
   CHECK(OnnxFile(model, folder.path(), "m").fingerprint() != fingerprint);
 }
 
-TEST_CASE("the id of a model with functions and external data covers both, functions first") {
+TEST_CASE("the id covers external data in the order in which the bytes of the model name them") {
   const Folder folder;
   const std::string w(300, 'w'), s = "0123456789abcdef";
-  const std::string import = bytes(8, number(2, 20));
   // A constant inside the function has its content in a file too.
   const std::string constant = bytes(5, bytes(1, "value") + bytes(5, tensor("c", 16, "sub/s.bin")));
   const std::string function = bytes(25, bytes(1, "f") + bytes(7, constant) + bytes(10, "d"));
-  const std::string graph = bytes(2, "g") + bytes(5, tensor("w", 300, "w.bin"));
+  const std::string graph = bytes(7, bytes(2, "g") + bytes(5, tensor("w", 300, "w.bin")));
   const auto id_of = [&](const std::string& model) {
     return OnnxFile(model, folder.path(), "m").compute_id();
   };
-  CHECK(id_of(import + bytes(7, graph)) == hash_of({graph, w}));
-  CHECK(id_of(import + bytes(7, graph) + function) == hash_of({graph, import, function, w, s}));
-  // The files count in the order in which the bytes of the model name them.
-  CHECK(id_of(function + bytes(7, graph) + import) == hash_of({graph, function, import, s, w}));
+  CHECK(id_of(graph) == hash_of(graph + counted(w)));
+  CHECK(id_of(graph + function) == hash_of(graph + function + counted(w) + counted(s)));
+  CHECK(id_of(function + graph) == hash_of(function + graph + counted(s) + counted(w)));
   folder.write("sub/s.bin", "0123456789abcdeF");
-  CHECK(id_of(import + bytes(7, graph) + function) != hash_of({graph, import, function, w, s}));
+  CHECK(id_of(graph + function) != hash_of(graph + function + counted(w) + counted(s)));
 }
 
 TEST_CASE("a model with more files than a process can open is read") {

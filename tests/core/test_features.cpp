@@ -1,6 +1,8 @@
 // Records of a call whose tensors are replaced: memory that no longer belongs to the call, and
 // values that are lost.
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <string>
 #include <vector>
 
 #include "records_model.h"
@@ -32,7 +34,7 @@ struct OneFeature {
     engine.outputs = {fake::tensor("prediction", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
     engine.sign(&signature);
     fake::parse_contract(
-        R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
+        R"({"format": 3, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
             "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
         "test", true, &signature);
     signature.index_records();
@@ -134,4 +136,81 @@ TEST_CASE("an exception of the engine keeps its status") {
   call.start(-1);
   CHECK_THROWS_AS(call.finish(-1), std::bad_alloc);
   CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+}
+
+TEST_CASE("the values of a view are missing until the caller writes them") {
+  const RecordsModel model;
+  const auto call = model.call(2);
+  sidecall_view x = SIDECALL_VIEW_INIT, id = SIDECALL_VIEW_INIT, on = SIDECALL_VIEW_INIT;
+  call->set_f64(1, model.feature("amount"), 7);
+  for (const int64_t row : {0, 1}) {
+    call->set_str(row, model.feature("job"), "nurse");
+    call->set_str(row, model.feature("sex"), "male");
+    call->set_f64(row, model.feature("time"), 0);
+  }
+  call->view_input(0, &x);
+  call->view_input(1, &id);
+  call->view_input(3, &on);
+  auto* numbers = static_cast<float*>(x.data);
+  CHECK(std::isnan(numbers[0]));
+  CHECK(std::isnan(numbers[1]));
+  CHECK(numbers[4] == 7);  // it was set before
+  CHECK(static_cast<int64_t*>(id.data)[1] == -1);
+
+  const auto faults = [&] {
+    std::vector<std::string> found;
+    try {
+      call->run(-1);
+    } catch (const sidecall::Error& error) {
+      for (const sidecall::Fault& fault : error.faults()) {
+        CHECK(fault.status == SIDECALL_MISSING_VALUE);
+        found.push_back(fault.name + " " + std::to_string(fault.row));
+      }
+    }
+    return found;
+  };
+  CHECK(faults() == std::vector<std::string>{"amount 0", "flag 0", "on 0", "flag 1", "on 1"});
+  numbers[0] = 1;
+  numbers[2] = numbers[6] = 1;
+  auto* bools = static_cast<uint8_t*>(on.data);
+  bools[0] = 1;
+  CHECK(faults() == std::vector<std::string>{"on 1"});
+  bools[1] = 0;
+  CHECK(faults().empty());
+  call->view_input(3, &on);  // a view that is taken again keeps its values
+  CHECK(static_cast<uint8_t*>(on.data)[0] == 1);
+  call->reset();
+  call->view_input(3, &on);
+  CHECK(static_cast<uint8_t*>(on.data)[0] > 1);
+}
+
+TEST_CASE("an integer that may not be missing must be written into its view") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("n", SIDECALL_DTYPE_INT64, {-1, 1})};
+  engine.outputs = {fake::tensor("prediction", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  fake::parse_contract(
+      R"({"format": 3, "model": {"id": ""}, "features": [{"name": "n", "type": "int64", "nullable": false, "input": "n", "column": 0}],
+          "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
+      "test", true, &signature);
+  signature.index_records();
+  Call call(signature, engine, false, 1);
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  call.view_input(0, &view);
+  auto* integer = static_cast<int64_t*>(view.data);
+  const int64_t unwritten = *integer;
+  CHECK(status_of([&] { call.run(-1); }) == SIDECALL_MISSING_VALUE);
+  for (const int64_t value : {INT64_C(0), INT64_MIN, INT64_MAX, unwritten + 1}) {
+    *integer = value;
+    CHECK(status_of([&] { call.run(-1); }) == SIDECALL_OK);
+  }
+  // A setter refuses the number, because other routes could not tell it from one that is missing.
+  call.clear();
+  const sidecall::Fault* const fault = call.set_i64(0, 0, unwritten);
+  REQUIRE(fault != nullptr);
+  CHECK(fault->status == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] { call.run(-1); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(call.set_i64(0, 0, unwritten + 1) == nullptr);
+  CHECK(status_of([&] { call.run(-1); }) == SIDECALL_OK);
 }

@@ -7,10 +7,11 @@
 
 #include "core/contract_reader.h"
 #include "core/onnx_file.h"
-#include "core/sha256.h"
+#include "onnx_builder.h"
 #include "records_model.h"
 
 using fake::status_of;
+using onnx::hash_of;
 using sidecall::OnnxFile;
 
 namespace {
@@ -38,7 +39,7 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
   sidecall::Signature signature;
   engine.sign(&signature);
   const std::string json =
-      R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
+      R"({"format": 3, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
                               "outputs": )" +
       outputs + R"(, "verification": )" + verification + "}";
   return status_of([&] { fake::parse_contract(json, "test", true, &signature); });
@@ -76,31 +77,24 @@ TEST_CASE("a key of metadata_props that appears twice is refused") {
 TEST_CASE("the id of a very short file is kept when its object is moved") {
   OnnxFile file("\x3a\x02\x12\x00"s, "", "m");
   const OnnxFile moved = std::move(file);
-  sidecall::Sha256 hash;
-  hash.update("\x12\x00"s);
-  CHECK(moved.compute_id() == hash.hex());
+  CHECK(moved.compute_id() == hash_of("\x3a\x02\x12\x00"s));
 }
 
-TEST_CASE("the id covers functions and, if there are any, the versions of operator sets") {
+TEST_CASE("the id covers all bytes of a file but the id that it holds") {
   const auto id_of = [](const std::string& bytes) { return OnnxFile(bytes, "", "m").compute_id(); };
-  const auto hash_of = [](const std::string& bytes) {
-    sidecall::Sha256 hash;
-    hash.update(bytes);
-    return hash.hex();
+  const auto with_id = [](const std::string& id, const std::string& after = "") {
+    return bytes_field("\x3a", "") +
+           bytes_field("\x72", bytes_field("\x0a", "sidecall.id") + bytes_field("\x12", id)) +
+           after;
   };
-  const std::string graph = bytes_field("\x3a", bytes_field("\x12", "g"));
-  const std::string import = bytes_field("\x42", "\x10\x14");
-  const std::string other_import = bytes_field("\x42", "\x10\x15");
-  const std::string function = bytes_field("\xca\x01", bytes_field("\x0a", "f"));
-  const std::string other_function = bytes_field("\xca\x01", bytes_field("\x0a", "g"));
-  CHECK(id_of(import + graph) == hash_of(graph.substr(2)));
-  CHECK(id_of(other_import + graph) == hash_of(graph.substr(2)));
-  CHECK(id_of(import + graph + function) == hash_of(graph.substr(2) + import + function));
-  CHECK(id_of(function + graph + import) == hash_of(graph.substr(2) + function + import));
-  CHECK(id_of(import + graph + other_function) != id_of(import + graph + function));
-  CHECK(id_of(other_import + graph + function) != id_of(import + graph + function));
-  CHECK(id_of(import + graph + function + other_function) !=
-        id_of(import + graph + other_function + function));
+  const std::string blank(64, '0');
+  const std::string id = id_of(with_id(blank));
+  CHECK(id == hash_of(with_id(blank)));
+  CHECK(id_of(with_id(id)) == id);
+  CHECK(id_of(with_id(std::string(64, 'f'))) == id);
+  CHECK(id_of(with_id(id, bytes_field("\x42", "\x10\x14"))) != id);
+  // An id of another length is a value like any other.
+  CHECK(id_of(with_id("00")) == hash_of(with_id("00")));
 }
 
 TEST_CASE("contracts with ambiguous or impossible outputs are refused") {
@@ -262,7 +256,7 @@ TEST_CASE("errors of a contract name the path of the value") {
     engine.sign(&signature);
     try {
       fake::parse_contract(
-          R"({"format": 2, "model": {"id": ""}, "outputs": [], "features": )" + features + "}",
+          R"({"format": 3, "model": {"id": ""}, "outputs": [], "features": )" + features + "}",
           "test", true, &signature);
     } catch (const sidecall::Error& error) {
       REQUIRE(error.faults().size() == 1);
@@ -320,7 +314,7 @@ TEST_CASE("a graph's width is checked before memory is allocated for it") {
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
           fake::parse_contract(
-              R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
+              R"({"format": 3, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
               "test", true, &signature);
         }) == SIDECALL_CONTRACT_INVALID);
 }

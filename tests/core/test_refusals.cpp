@@ -33,7 +33,7 @@ struct Model {
                       fake::tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1}),
                       fake::tensor("refused", SIDECALL_DTYPE_INT64, {-1})};
     engine.sign(&signature);
-    fake::parse_contract(R"({"format": 2, "model": {"id": ""}, "features": [
+    fake::parse_contract(R"({"format": 3, "model": {"id": ""}, "features": [
         {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0, "domain": [[0, 1]]},
         {"name": "b", "type": "float32", "nullable": true, "input": "X", "column": 1, "missing": "nan"},
         {"name": "c", "type": "float64", "nullable": true, "input": "Y", "column": 0, "missing": "nan", "domain": [["-inf", -1], [1, 2]]},
@@ -89,7 +89,7 @@ void check_each_place(int32_t dtype, const std::string& type) {
                 R"(", "type": ")" + type + R"(", "nullable": false, "input": "X", "column": )" +
                 std::to_string(i) + R"(, "domain": [[-1, 1]]})";
   fake::parse_contract(
-      R"({"format": 2, "model": {"id": ""}, "features": [)" + features +
+      R"({"format": 3, "model": {"id": ""}, "features": [)" + features +
           R"(], "outputs": [{"name": "y", "role": "prediction", "type": "float64"}]})",
       "test", true, &signature);
   signature.index_records();
@@ -311,7 +311,7 @@ TEST_CASE("without a graph no output is removed, and the steps are still read") 
   sidecall::Signature signature;
   const Model model;
   model.engine.sign(&signature);
-  fake::parse_contract(R"({"format": 2, "model": {}, "features": [
+  fake::parse_contract(R"({"format": 3, "model": {}, "features": [
       {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0}, {"name": "b", "type": "float32", "nullable": false, "input": "X", "column": 1},
       {"name": "c", "type": "float64", "nullable": false, "input": "Y", "column": 0}, {"name": "d", "type": "float64", "nullable": false, "input": "Y", "column": 1},
       {"name": "word", "type": "string", "nullable": false, "input": "word", "column": 0}],

@@ -66,6 +66,7 @@ class RemoteBinding final : public sidecall::OutOfProcessBinding {
   void* placed_output(int32_t) override { return &output_; }
   bool is_read_only(int32_t) const override { return true; }
 
+  Progress begin_in_queue(int64_t timeout_ns) override { return begin(timeout_ns); }
   Progress begin(int64_t timeout_ns) override {
     std::unique_lock lock(peer_->mutex);
     deadline_ = std::chrono::steady_clock::now() +
@@ -389,10 +390,11 @@ TEST_CASE("an error in a served contract names the server") {
   sidecall_model_options options{};
   try {
     sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer),
-                                 {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
+                                 {"server 'shm:x'", "x", "{\"format\": 4}", false}, options);
     FAIL("expected an error");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);
-    CHECK(std::string(error.what()) == "server 'shm:x': contract: expected format 1 or 2, got 3");
+    CHECK(std::string(error.what()) ==
+          "server 'shm:x': contract: expected format 3, got 4: update sidecall");
   }
 }

@@ -2,12 +2,14 @@
 // HTTP and gRPC. The first byte chooses which; the rest is the body.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "base/dtype.h"
 #include "base/utf8.h"
 #include "check.h"
 #include "net/client/address.h"
+#include "net/client/answer_limits.h"
 #include "net/client/grpc_message.h"
 #include "net/client/http_message.h"
 #include "net/common/error.h"
@@ -54,19 +56,25 @@ void check_metadata(const net::Metadata& metadata) {
   }
 }
 
+net::AnswerBuffer buffer_of(const std::string& body) {
+  net::AnswerBuffer buffer(std::make_shared<net::AnswerShare>(), net::kMetadataBytes);
+  fuzz::require(buffer.add(body.data(), body.size()) == net::AnswerBuffer::Added::kDone, "room");
+  return buffer;
+}
+
 void read(uint8_t kind, const std::string& body) {
   static const net::Expected kExpected = {{"y", "label"}, "1"};
   net::Reply reply;
-  reply.body = body;
+  reply.body = buffer_of(body);
   switch (kind % 7) {
     case 0:
-      return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
+      return check_answer(net::read_http_answer(kExpected, reply, true), kExpected.outputs);
     case 1: {  // with the header, whose value is the text before the first line feed
       const size_t end = body.find('\n');
       if (end == std::string::npos) return;
       reply.headers.emplace_back("inference-header-content-length", body.substr(0, end));
-      reply.body = body.substr(end + 1);
-      return check_answer(net::read_http_answer(kExpected, reply), kExpected.outputs);
+      reply.body = buffer_of(body.substr(end + 1));
+      return check_answer(net::read_http_answer(kExpected, reply, true), kExpected.outputs);
     }
     case 2:
       return check_answer(net::read_grpc_answer(kExpected, net::unframe_answer(body)),
@@ -76,7 +84,7 @@ void read(uint8_t kind, const std::string& body) {
     case 4:
       return check_metadata(net::read_grpc_metadata(body));
     case 5:
-      net::takes_binary(body);
+      net::read_form(body);
       fuzz::require(net::read_error_text(body).size() <= 500, "a short text");
       net::read_ready(body);
       return;

@@ -79,7 +79,9 @@ sidecall_net_service make_service() {
   service.has_records = 1;
   service.is_local = 1;
   service.is_repeatable = 1;
+  service.num_threads = 1;
   service.is_ready = [](void*) { return 1; };
+  service.num_hung = [](void*) { return int64_t{0}; };
   service.logs_requests = 1;
   service.model_id = [](void*) { return "id"; };
   service.open_call = [](void*, size_t, sidecall_service_call** out, sidecall_net_error*) {
@@ -92,6 +94,12 @@ sidecall_net_service make_service() {
     for (size_t i = 0; i < count; ++i) check_tensor(inputs[i]);
     call->has_inputs = true;
     return SIDECALL_OK;
+  };
+  service.missing_at = [](sidecall_service_call*, const char*, int64_t element, int64_t* out,
+                          sidecall_net_error* err) {
+    *out = element;
+    err->status = SIDECALL_MISSING_VALUE;
+    return element % 2 == 0 ? SIDECALL_OK : SIDECALL_MISSING_VALUE;
   };
   service.set_records = [](sidecall_service_call* call, const char* json, size_t bytes,
                            sidecall_net_error* err) {
@@ -126,7 +134,9 @@ sidecall_net_service make_service() {
   return service;
 }
 
-constexpr sidecall_net_server_options kLimits = {1, 10, 10, 65536, 65536, 1 << 20, 0};
+constexpr int64_t kSecondNs = 1000000000;
+constexpr sidecall_net_server_options kLimits = {
+    1, 10, 10, 65536, 65536, 1 << 20, 0, 30 * kSecondNs, 30 * kSecondNs};
 
 // Sends bytes over a connection in parts, and reads what the server answers.
 void converse(bool is_grpc, std::string_view bytes, size_t part) {
@@ -140,8 +150,8 @@ void converse(bool is_grpc, std::string_view bytes, size_t part) {
   const net::Descriptor client(ends[1]);
   {
     auto stream = net::make_plain_stream(ends[0]);
-    net::Connection connection(net::Descriptor{ends[0]}, std::move(stream), &poller, &router,
-                               &site);
+    net::Connection connection(net::Descriptor{ends[0]}, std::move(stream), &poller, nullptr,
+                               &router, &site);
     connection.start();
     while (!bytes.empty() && !connection.is_closed()) {
       const std::string_view now = bytes.substr(0, part);
@@ -163,6 +173,7 @@ void converse(bool is_grpc, std::string_view bytes, size_t part) {
 
 void read_run(bool is_grpc, std::string_view bytes) {
   static const sidecall_net_service service = make_service();
+  sidecall_service_call call;
   net::InferPlan plan;
   net::Request request;
   request.body = bytes;
@@ -175,9 +186,8 @@ void read_run(bool is_grpc, std::string_view bytes) {
       request.headers.emplace_back("inference-header-content-length", bytes.substr(0, end));
       request.body = bytes.substr(end + 1);
     }
-    plan = net::read_http_infer(request, service);
+    plan = net::read_http_infer(request, service, &call);
   }
-  sidecall_service_call call;
   net::give_tensors(service, &call, plan);
   fuzz::require(!plan.outputs.empty(), "outputs");
   const sidecall_net_tensors outputs = {kOutputs, std::size(kOutputs), ""};

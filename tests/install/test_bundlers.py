@@ -186,7 +186,7 @@ def test_yarn_1_installs_the_tarballs_with_resolutions(
         "version": "1.0.0",
         "license": "MIT",
         "dependencies": {"sidecall": f"file:{tarballs['main']}"},
-        "resolutions": {"@sidecall/linux-x64": platform, "@sidecall/linux-arm64": platform},
+        "resolutions": {"@sidecall/linux-x64": platform},
     }
     (tmp_path / "package.json").write_text(json.dumps(manifest), encoding="utf-8")
     (tmp_path / "program.mjs").write_text(PROGRAM, encoding="utf-8")

@@ -103,7 +103,7 @@ def test_tarballs_contain_only_the_needed_files(tarballs: dict[str, Path]) -> No
 def test_manifests_have_the_expected_fields(tarballs: dict[str, Path]) -> None:
     main, platform = manifest(tarballs["main"]), manifest(tarballs["platform"])
     assert (main["name"], main["version"], platform["version"]) == ("sidecall", VERSION, VERSION)
-    assert main["optionalDependencies"][platform["name"]] == VERSION
+    assert main["optionalDependencies"] == {platform["name"]: VERSION}
     assert (
         platform["os"] == ["linux"] and platform["libc"] == ["glibc"] and len(platform["cpu"]) == 1
     )
@@ -113,6 +113,13 @@ def test_manifests_have_the_expected_fields(tarballs: dict[str, Path]) -> None:
             "expected nothing to run and nothing to download"
         )
     assert main["gypfile"] is False
+
+
+def test_npm_ci_repeats_the_installation(tarballs: dict[str, Path], tmp_path: Path) -> None:
+    application = make_application(tmp_path, list(tarballs.values()))
+    shutil.rmtree(application.folder / "node_modules")
+    application.run("npm", "ci", "--offline", "--no-audit", "--no-fund")
+    assert application.node("console.log(require('sidecall').version)") == f"{VERSION}\n"
 
 
 @pytest.mark.parametrize("name", ["sidecall.node", "bin/sidecall"])

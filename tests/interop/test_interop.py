@@ -14,7 +14,7 @@ import client
 import pytest
 import wire
 from client import Model
-from served import ROOT, ServerProcess, Start
+from served import MODELS, ROOT, ServerProcess, Start
 from wire import Tensor
 
 HEADER = ROOT / "include/sidecall/sidecall.h"
@@ -180,8 +180,9 @@ def test_the_vectors_hold_50_cases_and_every_status_of_the_server() -> None:
 # Calls.
 def test_the_contract_arrives_as_stored(start: Start) -> None:
     model = client.open(start("native", "gbm.onnx").address)
-    assert model.contract is not None and model.contract["format"] == 1
-    assert model.welcome.model_id == model.contract["model"]["id"]
+    assert model.contract is not None and model.contract["format"] == 3
+    content = (MODELS / "gbm.onnx").read_bytes()
+    assert f"sidecall.id\x12\x40{model.welcome.model_id}".encode() in content
     assert model.welcome.flags & wire.VERIFIED
 
 

@@ -111,3 +111,7 @@ def distances(op: str, version: int, rng: Random) -> Iterator[Case]:
                     yield Case(op, [a, right], {"metric": metric}, domain=MICROSOFT)
         near = np.full((6, 4), 1000, dtype) + moderate(rng, dtype, (6, 4), size=1e-3)
         yield Case(op, [near, Known(near[:3])], {"metric": metric}, domain=MICROSOFT, is_free=True)
+        odd = moderate(rng, dtype, (6, 3))
+        odd[0, 1], odd[1, 0], odd[2, 2], odd[3, 0] = np.inf, -np.inf, np.nan, np.inf
+        for right in (odd, Known(odd)):
+            yield Case(op, [odd, right], {"metric": metric}, domain=MICROSOFT)

@@ -77,6 +77,11 @@ class OwnServer:
         lines = [line for line in self.log().splitlines() if line.startswith("{")]
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
+    def await_events(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        """Waits for at least so many events: a thread of the server writes them after the fact."""
+        wait_until(lambda: len(self.events(name)) >= count)
+        return self.events(name)
+
     def port(self, protocol: str = "http") -> int:
         return int(self.at[protocol].rpartition(":")[2])
 

@@ -28,6 +28,7 @@ import onnx
 import onnxruntime
 
 HERE = Path(__file__).parent
+PROTOS = Path(__file__).parents[2] / "net/server/protos"
 MODELS = HERE.parent / "vectors/models"
 # A record that penguins.onnx takes, and some features more.
 RECORD = {
@@ -86,10 +87,10 @@ class Served:
             entry.key: entry.value
             for entry in onnx.load(path, load_external_data=False).metadata_props
         }
-        contract = properties.get("sidecall.contract")
         self.properties: dict[str, str] = {}
-        if with_contract and contract is not None:
-            self.properties["sidecall.contract"] = contract
+        if with_contract and "sidecall.contract" in properties:
+            self.properties["sidecall.contract"] = properties["sidecall.contract"]
+            self.properties["sidecall.model_id"] = properties["sidecall.id"]
 
     def describe(self, specs: list[Any]) -> list[tuple[str, str, list[int]]]:
         if not all(spec.type in ONNX_TYPES for spec in specs):
@@ -146,11 +147,11 @@ def datatype_of(array: np.ndarray) -> str:
 @cache
 def messages() -> tuple[Any, Any]:
     """The classes of open_inference.proto, which grpcio-tools compiles."""
-    sys.path.insert(0, str(HERE))
+    sys.path.insert(0, str(PROTOS))
     try:
         protos, services = grpc.protos_and_services("open_inference.proto")
     finally:
-        sys.path.remove(str(HERE))
+        sys.path.remove(str(PROTOS))
     return protos, services
 
 

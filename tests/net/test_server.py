@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 import pytest
 import sidecall
-from own_server import MODEL, RECORD, OwnServer, Start, exchange, wait_until
+from own_server import MODEL, RECORD, OwnServer, Start, exchange
 from sidecall import errors
 from vector_servers import MODELS, command_environment, command_path
 
@@ -295,38 +295,6 @@ def test_a_page_of_this_server_can_call(server: OwnServer) -> None:
     origin = f"http://127.0.0.1:{server.port()}"
     headers = {"origin": origin, "sec_fetch_site": "same-origin"}
     assert server.post(f"{MODEL}/predict", RECORD, **headers)[0] == 200
-
-
-def test_tokens_are_needed_and_can_be_replaced(start: Start, tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens"
-    tokens.write_text("first-token\nsecond-token\n")
-    mine = tmp_path / "mine"
-    mine.write_text("second-token\n")
-    own = start("penguins.onnx", "--tokens", str(tokens))
-    assert own.get("/v2")[0] == 401
-    assert own.get("/v2", authorization="Bearer third-token")[0] == 401
-    assert own.get("/v2", authorization="Bearer first-token")[0] == 200
-    assert own.get("/v2/health/live")[0] == 200
-    for protocol in ("http", "grpc"):
-        with pytest.raises(errors.Denied):
-            sidecall.open(own.uri(protocol, "penguins"))
-        with sidecall.open(own.uri(protocol, "penguins") + f"?token={mine}") as model:
-            model.predict(RECORD)
-    tokens.write_text("third-token\n")
-    wait_until(lambda: own.get("/v2", authorization="Bearer third-token")[0] == 200)
-    assert own.get("/v2", authorization="Bearer first-token")[0] == 401
-    tokens.write_text("")  # a file that is being written
-    time.sleep(1.2)
-    assert own.get("/v2", authorization="Bearer third-token")[0] == 200
-
-
-def test_a_request_without_a_token_is_refused_before_its_body(start: Start, tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens"
-    tokens.write_text("token\n")
-    own = start("penguins.onnx", "--tokens", str(tokens))
-    head = f"POST {MODEL}/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
-    answer = exchange(own.connect(), head.encode())
-    assert answer.startswith(b"HTTP/1.1 401 ") and b"connection: close" in answer
 
 
 @pytest.mark.parametrize(

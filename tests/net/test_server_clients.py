@@ -20,7 +20,7 @@ import pytest
 import sidecall
 import yaml
 from own_server import RECORD, OwnServer
-from peer import messages
+from peer import PROTOS, messages
 from vector_servers import MODELS
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -278,7 +278,7 @@ def test_grpcs_client_for_node(server: OwnServer, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *("node", "-e", NODE, f"127.0.0.1:{server.port('grpc')}"),
-            str(HERE / "open_inference.proto"),
+            str(PROTOS / "open_inference.proto"),
         ],
         env={
             "NODE_PATH": str(PEERS / "node/node_modules"),

@@ -15,6 +15,7 @@ from own_server import OwnServer
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("network_library")]
 HERE = Path(__file__).parent
+PROTOS = HERE.parents[1] / "net/server/protos"
 # What each client prints: whether the server is live, three things of the model's metadata, the
 # label of a row, and the number of the status NOT_FOUND for a model that is not there.
 PRINTED = ["true", "penguins 7 BYTES", "Adelie", "5"]
@@ -50,7 +51,7 @@ def run(words: list[str], folder: Path, **environment: str) -> str:
 
 
 def generate(folder: Path, *options: str) -> None:
-    run(["protoc", f"-I{HERE}", *options, "open_inference.proto"], folder)
+    run(["protoc", f"-I{PROTOS}", *options, "open_inference.proto"], folder)
 
 
 def test_grpcs_client_for_go(server: OwnServer, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sidecall
-from own_server import OwnServer, Start, wait_until
+from own_server import OBJECTS, OwnServer, Start, wait_until
 from sidecall import errors
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -102,6 +104,21 @@ def test_shared_memory_drains_while_a_run_hangs_at_another_address(
     hanging.wait()
 
 
+@pytest.mark.parametrize("served", ["penguins.onnx", OBJECT, f"{OBJECT} --workers 1"])
+def test_sighup_ends_neither_a_server_nor_its_workers(start: Start, served: str) -> None:
+    model, *options = served.split()
+    own = start(model, *options)
+    children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
+    assert len(children) == (1 if options else 0)
+    for process in (own.process.pid, *map(int, children)):
+        os.kill(process, signal.SIGHUP)
+    assert own.is_alive()
+    if model == OBJECT:
+        assert own.post(f"{PATH}/predict", {"how": "fine"})[0] == 200
+    assert len(own.events("worker.ended")) == 0
+    assert own.end() == 0
+
+
 @pytest.mark.parametrize("where", ["port", "socket"])
 def test_a_forked_child_of_the_object_does_not_keep_the_address(
     start: Start, where: str, tmp_path: Path
@@ -124,3 +141,28 @@ def test_a_forked_child_of_the_object_does_not_keep_the_address(
                 assert again.predict({"how": "fine"})["prediction"] not in (child, own.process.pid)
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+FORKS = """
+import os, sidecall
+from serving_parts import double
+
+with sidecall.serve(double, http="127.0.0.1:0", block=False, log=None):
+    if (child := os.fork()) == 0:
+        with sidecall.serve(double, {at!r}, http="127.0.0.1:0", block=False, log=None):
+            print(len(sidecall.serving.status({at!r})["network"]), flush=True)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_child_tells_only_the_status_of_its_own_servers(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS.format(at=f"shm:{tmp_path}/child.sock")],
+        env=os.environ | {"PYTHONPATH": str(OBJECTS)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("1\n0\n", "")

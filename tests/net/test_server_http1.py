@@ -60,6 +60,13 @@ WRONG = {
     "a chunk with a size beyond 64 bits": (post(CHUNKED, b"f" * 17 + b"\r\n"), 400),
     "a chunk that ends with a line feed": (post(CHUNKED, b"2\n{}\n0\n\n"), 400),
     "trailers": (post(CHUNKED, b"0\r\nX: a\r\n\r\n"), 400),
+    "two spaces after the method": (b"GET  /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "two spaces after the path": (b"GET /v2  HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "a space after the version": (b"GET /v2 HTTP/1.1 \r\nHost: localhost\r\n\r\n", 400),
+    "HTTP/1.0 with an encoding": (
+        f"POST {MODEL}/predict HTTP/1.0\r\n{TYPE}{CHUNKED}\r\n".encode() + CHUNKS,
+        400,
+    ),
     "no host": (b"GET /v2 HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
     "another protocol": (b"SSH-2.0-OpenSSH_9\r\n", 400),
@@ -155,6 +162,47 @@ def test_only_runs_may_have_large_bodies(server: OwnServer, path: str) -> None:
     with server.connect() as connection:
         answer = exchange(connection, head.encode())
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "[::1]evil.com", "[::1", "::1", "[::1]:x", "[127.0.0.1]", "[fe80::1%25lo]", "[]"),
+        *("a b", "a/b", "user@localhost", "localhost:80:80", "localhost:99999", "localhost:-1"),
+        *(":80", "a%", "a%zz", "http://localhost", 'a"b', "a\\b"),
+    ],
+)
+def test_a_malformed_host_is_refused(server: OwnServer, host: str) -> None:
+    request = f"GET /v2 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        answer = exchange(connection, request.encode())
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"header Host: " in answer
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "localhost:", "[::1]", "[::1]:1"])
+def test_a_proper_host_is_taken(server: OwnServer, host: str) -> None:
+    request = f"GET /v2 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        assert exchange(connection, request.encode()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_empty_lines_may_come_before_a_request(server: OwnServer) -> None:
+    request = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with server.connect() as connection:
+        answer = exchange(connection, b"\r\n" + request + b"\r\n" + last)
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_http_1_0_keeps_the_connection_if_the_client_asks_for_it(server: OwnServer) -> None:
+    line = f"POST {MODEL}/predict HTTP/1.0\r\n{TYPE}{LENGTH}"
+    kept = f"{line}Connection: keep-alive\r\n\r\n".encode() + BODY
+    last = f"{line}\r\n".encode() + BODY
+    with server.connect() as connection:
+        answers = exchange(connection, kept + kept + last).split(b"HTTP/1.1 200 OK")[1:]
+    said = [b"connection: keep-alive" in answer for answer in answers]
+    assert said == [True, True, False] and b"connection: close" in answers[2]
+    assert all(b"Adelie" in answer for answer in answers)
 
 
 def test_http_1_0(server: OwnServer) -> None:

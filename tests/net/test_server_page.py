@@ -25,7 +25,7 @@ from browser import (
     url,
     violations,
 )
-from own_server import MODEL, OwnServer, Start
+from own_server import MODEL, OwnServer, Start, wait_until
 from vector_servers import MODELS
 
 pytestmark = pytest.mark.usefixtures("network_library")
@@ -287,7 +287,7 @@ def test_a_token_that_was_replaced_is_asked_for_again(
         page.wait_for_selector("#model:not([hidden])")
         page.fill("#feature-3", "19.75")
         tokens.write_text("second, no: a longer one".replace(" ", "") + "\n")
-        page.wait_for_timeout(1200)  # the server looks at the file once a second
+        wait_until(lambda: served.get("/v2", authorization="Bearer first")[0] == 401)
         page.click("#send")
         page.wait_for_selector("#token-panel:not([hidden])")
         page.fill("#token", "second,no:alongerone")

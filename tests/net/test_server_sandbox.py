@@ -7,7 +7,6 @@ import shutil
 import signal
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -163,8 +162,10 @@ def test_tokens_behind_a_link_are_read_again(start: Start, tmp_path: Path) -> No
     # A third folder was not known at the start, so the server cannot read there.
     (live / "next").symlink_to("../other/1")
     (live / "next").rename(live / "tokens")
-    time.sleep(1.2)
-    assert status_with(own, "stranger") == 401 and status_with(own, "second") == 200
+    wait_until(lambda: status_with(own, "second") == 401)
+    assert status_with(own, "stranger") == 401
+    for event in own.events("server.tokens_failed"):
+        assert "Permission denied" in event["reason"]
 
 
 def test_a_certificate_that_is_replaced_is_read_again(start: Start, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
-"""The server with TLS: certificates of both sides, protocols, files that change, slow readers."""
+"""The server with TLS: certificates of both sides, protocols, slow readers. The tests of files that
+change are in test_server_certificates.py."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import socket
 import ssl
-import time
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from sidecall import errors
 from tls import Authority
 
 pytestmark = pytest.mark.usefixtures("network_library")
+
+
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def options(cert: Path, key: Path) -> list[str]:
@@ -35,6 +40,18 @@ def secure(own: OwnServer, authority: Authority, **changes: object) -> ssl.SSLSo
     port = int(address.rpartition(":")[2])
     plain = socket.create_connection(("localhost", port), 10)
     return context.wrap_socket(plain, server_hostname="localhost")
+
+
+@pytest.fixture(scope="module")
+def rsa_server(
+    network_library: object, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[OwnServer, Authority]]:
+    folder = tmp_path_factory.mktemp("rsa")
+    authority = Authority(folder / "ca")
+    cert, key = authority.issue("localhost", key_type="rsa:2048")
+    own = OwnServer("penguins.onnx", folder, *both(), *options(cert, key))
+    yield own, authority
+    own.end()
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -82,28 +99,144 @@ def test_tls_1_1_is_refused(start: Start, tmp_path: Path) -> None:
             assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_certificate_that_is_replaced(start: Start, tmp_path: Path) -> None:
-    first, second = Authority(tmp_path / "first"), Authority(tmp_path / "second")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    for source, target in zip(first.issue("localhost"), (cert, key), strict=True):
-        shutil.copy(source, target)
-    own = start("penguins.onnx", *both(), *options(cert, key))
-    kept = secure(own, first)
-    new_cert, new_key = second.issue("localhost")
-    shutil.copy(new_cert, cert)  # does not fit the key for a moment
-    time.sleep(1.1)
-    secure(own, first).close()
-    shutil.copy(new_key, key)
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            secure(own, second).close()
-            break
-        except ssl.SSLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    kept.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert kept.recv(100).startswith(b"HTTP/1.1 200 ")
+@pytest.mark.parametrize(
+    ("ciphers", "is_accepted"),
+    [
+        ("ECDHE-RSA-AES128-GCM-SHA256", True),
+        ("ECDHE-RSA-AES256-GCM-SHA384", True),
+        ("ECDHE-RSA-CHACHA20-POLY1305", True),
+        ("kRSA", False),
+        ("DHE", False),
+        ("ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-CAMELLIA128-SHA256", False),
+        ("AESCCM:AESCCM8:kRSA+AESGCM", False),
+    ],
+)
+def test_ciphers_of_tls_1_2(
+    rsa_server: tuple[OwnServer, Authority], ciphers: str, is_accepted: bool
+) -> None:
+    own, authority = rsa_server
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    if is_accepted:
+        with context.wrap_socket(own.connect(), server_hostname="localhost") as client:
+            assert client.cipher()[0] == ciphers
+        return
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        context.wrap_socket(own.connect(), server_hostname="localhost")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(start: Start, tmp_path: Path, version: ssl.TLSVersion) -> None:
+    authority = Authority(tmp_path / "ca")
+    cert, key = authority.issue("localhost")
+    own = start("penguins.onnx", *both(), *options(cert, key), "--threads", "2")
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    context.minimum_version = context.maximum_version = version
+    session = None
+    for attempt in range(6):
+        with context.wrap_socket(
+            own.connect(), server_hostname="localhost", session=session
+        ) as client:
+            client.sendall(LIVE)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            assert client.session_reused == (attempt > 0)
+            session = client.session
+            assert session.has_ticket
+
+
+def test_sessions_of_clients_with_a_certificate_are_not_resumed(
+    start: Start, tmp_path: Path
+) -> None:
+    """A resumed session would hide from the server that the certificate has expired."""
+    authority, clients = Authority(tmp_path / "ca"), Authority(tmp_path / "clients")
+    given = options(*authority.issue("localhost"))
+    own = start("penguins.onnx", *both(), *given, "--tls-client-ca", str(clients.cert))
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    context.load_cert_chain(*clients.issue("me"))
+    session = None
+    for _ in range(2):
+        with context.wrap_socket(
+            own.connect(), server_hostname="localhost", session=session
+        ) as client:
+            client.sendall(LIVE)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            assert not client.session_reused
+            session = client.session
+
+
+def test_keys_can_be_updated(start: Start, tmp_path: Path) -> None:
+    """`K` lets the client of OpenSSL take new keys and ask for new ones, `k` only take them."""
+    authority = Authority(tmp_path / "ca")
+    own = start("penguins.onnx", *both(), *options(*authority.issue("localhost")))
+    words = ["openssl", "s_client", "-connect", f"127.0.0.1:{own.port()}", "-tls1_3", "-msg"]
+    with subprocess.Popen(
+        [*words, "-CAfile", authority.cert, "-servername", "localhost"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as client:
+        assert client.stdin is not None and client.stdout is not None
+        output = b""
+
+        def read_until(mark: bytes, count: int) -> None:
+            nonlocal output
+            while output.count(mark) < count:
+                part = os.read(client.stdout.fileno(), 65536)
+                assert part, output
+                output += part
+
+        read_until(b"Verify return code: 0 (ok)", 1)
+        for turn, update in enumerate([b"K\n", b"K\n", b"k\n", b"K\n"]):
+            client.stdin.write(update)
+            client.stdin.flush()
+            read_until(b">>> TLS 1.3, Handshake [length 0005], KeyUpdate", turn + 1)
+            client.stdin.write(LIVE)
+            client.stdin.flush()
+            read_until(b"HTTP/1.1 200 OK", turn + 1)
+        client.kill()
+    assert output.count(b"<<< TLS 1.3, Handshake [length 0005], KeyUpdate") == 3
+
+
+def test_in_the_sandbox_too_a_thread_that_yields_does_handshakes(
+    start: Start, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    own = start("penguins.onnx", "--sandbox", *both(), *options(*authority.issue("localhost")))
+
+    def priorities() -> set[int]:
+        tasks = Path(f"/proc/{own.process.pid}/task").iterdir()
+        return {int((task / "stat").read_text().rpartition(")")[2].split()[16]) for task in tasks}
+
+    assert priorities() == {0}
+    secure(own, authority).close()
+    assert priorities() == {0, 5}
+
+
+def test_clients_that_leave_during_the_handshake(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    own = start("penguins.onnx", *both(), *options(*authority.issue("localhost")))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    hello = outgoing.read()
+    waiting = []
+    for count in range(100):
+        client = own.connect()
+        client.sendall(hello[: len(hello) // 2] if count % 3 == 0 else hello)
+        if count % 2 == 0:  # a reset
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01" + bytes(7))
+            client.close()
+        else:
+            waiting.append(client)
+    secure(own, authority).close()
+    for client in waiting:
+        client.close()
+    uri = f"{own.uri('http', 'penguins')}?ca={authority.cert}"
+    with sidecall.open(uri) as model:
+        assert model.predict(RECORD)["label"] == "Adelie"
+    assert own.end() == 0, own.log()
 
 
 def test_a_client_that_reads_slowly_gets_every_answer(start: Start, tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_worker_that_stays_hung_is_replaced_and_its_requests_go_to_others(
     end.touch()
     answers = requests.wait()
     assert not [answer for answer in answers if isinstance(answer, str) or answer == stopped]
-    assert [event["process"] for event in own.events("worker.hung")] == [stopped]
+    assert [event["process"] for event in own.await_events("worker.hung")] == [stopped]
     wait_until(lambda: len(own.events("worker.ready")) == 3, 60)
     # The new worker gets its share, although many connections to the other one were kept.
     for _ in range(2):
@@ -262,7 +262,7 @@ def test_a_worker_without_free_descriptors_does_not_count_as_hung(start_workers:
     requests.wait()
     time.sleep(18)
     assert own.post(f"{PATH}/predict", {"how": "fine"})[1]["prediction"] == worker
-    assert own.events("control.exhausted")  # a connection was lost
+    assert own.await_events("control.exhausted")  # a connection was lost
     assert not own.events("worker.hung")
     resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
     assert own.post(f"{PATH}/predict", {"how": "fine"})[1]["prediction"] == worker

@@ -28,13 +28,15 @@ class Authority:
     def _openssl(self, *words: str | Path) -> None:
         subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
 
-    def issue(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
-        """The certificate for a host, and its key."""
+    def issue(self, name: str, *, days: int = 2, key_type: str = "ec:P-256") -> tuple[Path, Path]:
+        """The certificate for a host, and its key. With 0 days, the certificate has expired."""
+        kind, _, size = key_type.partition(":")
+        parameter = {"ec": "ec_paramgen_curve", "rsa": "rsa_keygen_bits"}[kind]
         cert, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         request, extensions = self.folder / "request", self.folder / "extensions"
         extensions.write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
         self._openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("req", "-newkey", kind, "-pkeyopt", f"{parameter}:{size}", "-nodes"),
             *("-keyout", key, "-out", request, "-subj", f"/CN={name}"),
         )
         self._openssl(

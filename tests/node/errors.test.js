@@ -70,7 +70,7 @@ const provoked = {
   FILE_INVALID: () => openSync(Buffer.from('no model')),
   FILE_FORBIDDEN: () => openSync(modelPath('external/parent.onnx')),
   CONTRACT_INVALID: () => openSync(modelPath('contracts/empty.onnx')),
-  CONTRACT_FORMAT: () => openSync(modelPath('contracts/format_3.onnx')),
+  CONTRACT_FORMAT: () => openSync(modelPath('contracts/format_4.onnx')),
   NO_CONTRACT: () => openSync(modelPath('add.onnx')).predictSync({ x: 1 }),
   UNSUPPORTED: () => openSync('s3://bucket/model.onnx'),
   DTYPE_MISMATCH: () => openSync(modelPath('add.onnx')).runSync({ x: new Int8Array(2) }),
@@ -82,8 +82,7 @@ const provoked = {
   UNKNOWN_CATEGORY: () =>
     openSync(modelPath('closed.onnx')).predictSync({ size: 'XL', level: 10, door: true }),
   INVALID_STRING: () => openSync(modelPath('text.onnx')).predictSync({ text: '\0' }),
-  OUT_OF_RANGE: () =>
-    openSync(modelPath('matrix.onnx')).predictSync({ a: 1e300, b: 1, c: true, d: 1 }),
+  OUT_OF_RANGE: () => openSync(modelPath('floats_finite.onnx')).predictSync({ x: 1e300, n: 1 }),
   REFUSED: () => openSync(modelPath('steps.onnx')).predictSync({ a: -1, b: 1 }),
   TIMEOUT: () => openSync(slow.source).runSync(slow.inputsFor(60_000), { timeoutMs: 1 }),
   ENGINE: () => openSync(modelPath('gather.onnx')).runSync({ at: [7] }),

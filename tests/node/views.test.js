@@ -139,7 +139,36 @@ test('reshape returns a new view, and the old view keeps its memory but is no lo
   assert.deepEqual([...old], [100, 100])
 })
 
-test('inputs of a new call are all zero', () => {
+test('inputs that a program does not write are missing, as in a record', () => {
+  const model = openSync(modelPath('penguins.onnx'))
+  const call = model.call({ rows: 2 })
+  const expected = model.predictSync([{ island: 'Biscoe', bill_length_mm: 48.2 }, {}])
+  call.inputs.island = ['Biscoe', null]
+  call.inputs.bill_length_mm[0] = 48.2
+  call.runSync()
+  const { label, probabilities } = call.outputs
+  assert.deepEqual(
+    [...label],
+    expected.map(answer => answer.label)
+  )
+  assert.equal(probabilities[2], expected[0].probabilities.Gentoo)
+  call.reshape('bill_length_mm', [2, 1])
+  assert.ok(call.inputs.bill_length_mm.every(Number.isNaN))
+})
+
+test('a number that may not be missing must be written', () => {
+  const model = openSync(modelPath('gbm.onnx'))
+  const call = model.call({ rows: 1 })
+  const name = model.signature.features[1].name
+  assert.throws(() => call.runSync(), { code: 'MISSING_VALUE' })
+  call.inputs.X.fill(1)
+  call.inputs.X[1] = Number.NaN
+  assert.throws(() => call.runSync(), { code: 'MISSING_VALUE', feature: name })
+  call.inputs.X[1] = 1
+  call.runSync()
+})
+
+test('inputs of a new call are all zero without a contract', () => {
   for (let i = 0; i < 50; i++) {
     const call = openSync(slow.source).call()
     assert.ok(call.reshape('x', [1000]).every(value => value === 0))

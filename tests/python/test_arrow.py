@@ -58,7 +58,7 @@ def test_numbers_of_each_width_are_taken_with_and_without_nulls(matrix, kind: st
 )
 def test_texts_of_each_type_are_taken(kind: pa.DataType) -> None:
     texts = pa.array(["Biscoe", None, "Dream"])
-    with sidecall.open(MODELS / "penguins.onnx") as model:
+    with sidecall.open(MODELS / "penguins.onnx", absent="missing") as model:
         expected = model.predict([{"island": text} for text in texts.to_pylist()])
         answers = model.predict(pa.table({"island": texts.cast(kind)}))
         assert answers.column("label").to_pylist() == [each["label"] for each in expected]
@@ -97,7 +97,7 @@ def test_timestamps_are_taken_in_each_unit_and_zone(unit: str) -> None:
 
 
 def test_a_timestamp_without_the_zone_of_the_feature_is_refused() -> None:
-    with sidecall.open(MODELS / "dates.onnx") as model:
+    with sidecall.open(MODELS / "dates.onnx", absent="missing") as model:
         zoned = next(feature for feature in model.features if feature.zone is not None)
         naive = pa.array([datetime.datetime(2000, 1, 1)], pa.timestamp("us"))
         with pytest.raises(sidecall.errors.DtypeMismatch, match="without a zone"):
@@ -127,7 +127,8 @@ def test_a_column_that_is_no_feature_is_refused(matrix) -> None:
 
 
 def test_a_name_that_two_columns_have_is_refused(matrix) -> None:
-    twice = pa.Table.from_arrays([pa.array([1])] * 2, names=["a", "a"])
+    columns = [*table().columns, table().column("a")]
+    twice = pa.Table.from_arrays(columns, names=[*table().column_names, "a"])
     with pytest.raises(sidecall.errors.InvalidArgument, match="expected each column once"):
         matrix.predict(twice)
 

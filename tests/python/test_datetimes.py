@@ -165,8 +165,8 @@ def test_every_unit_of_numpy_gives_what_numpy_itself_gives(model: sidecall.Model
             "born",
             datetime.datetime(2026, 1, 31, 0, 0, 0, 1),
             errors.OutOfRange,
-            "a datetime of whole s",
-            "one with a smaller part",
+            "a datetime of whole s (truncate a finer datetime)",
+            "a finer datetime",
         ),
         (
             "born",
@@ -190,7 +190,13 @@ def test_every_unit_of_numpy_gives_what_numpy_itself_gives(model: sidecall.Model
             "a datetime that int64 can count in ns",
             "one beyond its range",
         ),
-        ("seen", 0.0001, errors.OutOfRange, "a datetime of whole ms", "one with a smaller part"),
+        (
+            "seen",
+            0.0001,
+            errors.OutOfRange,
+            "a datetime of whole ms (truncate a finer datetime)",
+            "a finer datetime",
+        ),
         ("seen", 10**30, errors.OutOfRange, None, "one beyond its range"),
         ("seen", float("inf"), errors.DtypeMismatch, None, "float64"),
         (
@@ -323,7 +329,7 @@ def test_data_frames_of_polars(model: sidecall.Model) -> None:
             "born",
             pd.Series(np.array([0, 1], "M8[ms]")),
             errors.OutOfRange,
-            "one with a smaller part",
+            "a finer datetime",
         ),
         (
             "exact",

@@ -12,6 +12,7 @@ import onnx
 import pytest
 import sidecall
 from sidecall import errors
+from sidecall.exporting import artifact
 from vector_files import MODELS
 
 MATRIX = str(MODELS / "matrix.onnx")
@@ -80,8 +81,8 @@ def with_engines(engines: object) -> bytes:
     """The bytes of the matrix model, whose contract has this member `engines`."""
     model = onnx.load(MATRIX)
     [entry] = [entry for entry in model.metadata_props if entry.key == "sidecall.contract"]
-    entry.value = json.dumps(json.loads(entry.value) | {"engines": engines})
-    return bytes(model.SerializeToString())
+    contract = json.loads(entry.value) | {"engines": engines}
+    return artifact.seal(model, json.dumps(contract))[0]
 
 
 def chosen(source: object, **options: object) -> tuple[str, str]:
@@ -148,7 +149,8 @@ def test_onnxruntime_runs_a_proven_file_that_the_native_engine_refuses() -> None
         output=[output.name],
         attribute=[onnx.helper.make_attribute("equation", "ij->ij")],
     )
-    engine, reason = chosen(model.SerializeToString())
+    contract = next(each.value for each in model.metadata_props if each.key == "sidecall.contract")
+    engine, reason = chosen(artifact.seal(model, contract)[0])
     assert engine == "onnxruntime"
     assert "the native engine refuses the file: " in reason and "(Einsum)" in reason
 

@@ -27,7 +27,7 @@ STATUSES = {
     for name, number in re.findall(r"#define SIDECALL_(\w+) (\d+)", SECTION)
     if name not in ("OK", "PENDING")
 }
-KINDS = {kind.status: kind for kind in errors.Error.__subclasses__()}
+KINDS = {kind.status: kind for kind in errors.Error.__subclasses__() if kind.status}
 
 
 def test_every_status_has_one_exception_class() -> None:
@@ -131,3 +131,20 @@ def test_opening_without_a_free_descriptor_raises_out_of_memory(backend: str) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["OUT_OF_MEMORY True"] * 3
+
+
+def test_errors_of_the_export_are_errors_of_sidecall_and_can_be_pickled() -> None:
+    from sidecall.exporting import DataError, ModelError, ParityError, StepError
+
+    for error in (
+        sidecall.ExportError("text"),
+        ModelError("text"),
+        DataError("text", "age"),
+        StepError("scale", "reason"),
+        ParityError("scale", "reason", output="label", row=3, largest=0.5),
+    ):
+        assert isinstance(error, sidecall.Error) and isinstance(error, ValueError)
+        assert (error.code, error.family, error.retryable) == ("EXPORT", 0, False)
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error)
+        assert (str(again), vars(again)) == (str(error), vars(error))

@@ -13,6 +13,7 @@ from sidecall import errors
 from sidecall._file_contract import columns_of, features_of, read_contract
 from vector_files import MODELS
 
+ID = "0f" * 32
 FILES = sorted(path.name for path in MODELS.glob("*.onnx"))
 
 
@@ -22,11 +23,11 @@ def test_features_columns_and_id_are_those_of_the_open_model() -> None:
         with sidecall.open(MODELS / name) as model:
             if model.contract is None:
                 continue
-            contract = read_contract(MODELS / name)
+            contract, model_id = read_contract(MODELS / name)
             assert contract == model.contract, name
             assert features_of(contract) == model.features, name
             assert columns_of(contract) == model.columns, name
-            assert contract["model"]["id"] == model.id, name
+            assert model_id == model.id, name
             compared += 1
     assert compared > 20
 
@@ -76,22 +77,48 @@ def test_every_shorter_file_is_refused(tmp_path: Path) -> None:
             read_contract(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"features": [], "outputs": []}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 3, "features": []}'])
 def test_a_contract_that_describes_no_model_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "model.onnx"
-    entry = _field(1, b"sidecall.contract") + _field(2, text.encode())
-    path.write_bytes(_field(14, entry))
+    path.write_bytes(_entry(b"sidecall.contract", text) + _entry(b"sidecall.id", ID))
     with pytest.raises(errors.ContractInvalid, match=r"model\.onnx': expected a contract"):
         read_contract(path)
 
 
+@pytest.mark.parametrize("name", ["format_1", "format_2", "format_4"])
+def test_another_format_is_refused_as_the_library_refuses_it(name: str) -> None:
+    path = MODELS / "contracts" / f"{name}.onnx"
+    with pytest.raises(errors.ContractFormat) as by_library:
+        sidecall.open(path)
+    with pytest.raises(errors.ContractFormat) as by_driver:
+        read_contract(path)
+    assert str(by_driver.value) == str(by_library.value)
+
+
+@pytest.mark.parametrize("name", ["no_id", "no_contract"])
+def test_a_contract_without_an_id_is_refused_and_an_id_without_a_contract(name: str) -> None:
+    path = MODELS / "changed" / f"{name}.onnx"
+    with pytest.raises(errors.FileInvalid) as by_library:
+        sidecall.open(path)
+    with pytest.raises(errors.FileInvalid) as by_driver:
+        read_contract(path)
+    assert str(by_driver.value) == str(by_library.value)
+
+
 def test_the_last_feature_with_unknown_keys_is_read(tmp_path: Path) -> None:
-    contract = read_contract(MODELS / "matrix.onnx")
+    contract, _ = read_contract(MODELS / "matrix.onnx")
     contract["features"][-1]["later"] = 1
     path = tmp_path / "model.onnx"
-    entry = _field(1, b"sidecall.contract") + _field(2, json.dumps(contract).encode())
-    path.write_bytes(_field(14, entry))
-    assert features_of(read_contract(path)) == features_of(contract)
+    path.write_bytes(
+        _entry(b"sidecall.contract", json.dumps(contract)) + _entry(b"sidecall.id", ID)
+    )
+    read, model_id = read_contract(path)
+    assert features_of(read) == features_of(contract) and model_id == ID
+
+
+def _entry(key: bytes, value: str) -> bytes:
+    """An entry of metadata_props."""
+    return _field(14, _field(1, key) + _field(2, value.encode()))
 
 
 def _field(number: int, content: bytes) -> bytes:

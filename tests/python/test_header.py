@@ -83,6 +83,9 @@ def test_the_library_and_cffi_agree_on_the_layout_of_a_struct(name: str) -> None
     assert struct.struct_size == ffi.sizeof(name)
     defaults = {field: getattr(struct, field) for field, _ in ffi.typeof(name).fields}
     expected = {"timeout_ns": -1, "row": -1, "group": -1, "spin_us": -1, "least_level": 1}
+    expected |= {"capacity": 16384, "max_started": 128}
+    if name == "sidecall_server_options":
+        expected["timeout_ns"] = 0
     if name == "sidecall_log_lines":
         expected["fd"] = 2
     for field, value in defaults.items():

@@ -67,7 +67,9 @@ def test_calls_and_views_leak_no_memory(matrix: sidecall.Model, backend: str) ->
     def use() -> None:
         call = matrix.call(rows=50)
         views = [call.inputs["X"][i] for i in range(10)]
-        views[0][:] = 1
+        for view in views:
+            view[:] = 1
+        call.inputs["X"][:] = 1
         call.run()
         call.outputs["prediction"].sum()
         call.resize(60)

@@ -38,7 +38,8 @@ def mutated(data: bytes, random_bytes: random.Random) -> bytes:
     )
 
 
-@pytest.mark.parametrize("name", ["add", "matrix", "strings", "from_int4", "optional_input"])
+# Files without a contract, because a file with one does not open after any change.
+@pytest.mark.parametrize("name", ["add", "matmul", "strings", "from_int4", "optional_input"])
 def test_protobuf_reads_accepted_files_in_the_same_way(name):
     source = random.Random(name)
     original = (MODELS / f"{name}.onnx").read_bytes()

@@ -36,10 +36,16 @@ from sidecall import errors
 model = sidecall.open(sys.argv[1], backend=sys.argv[2])
 record = {"a": 1, "b": 2, "c": True, "d": 0.5}
 model.predict(record)
-many = [record] * 3_000_000
+asyncio.run(model.apredict(record))  # starts the threads, whose stacks would not fit later
+many = [record] * 300_000
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), resource.RLIM_INFINITY))
-for call in (lambda: model.predict(many), lambda: asyncio.run(model.apredict(many)), lambda: model.run(np.zeros((100_000_000, 4), "f4"))):
+resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 20), resource.RLIM_INFINITY))
+calls = (
+    lambda: model.predict(many),
+    lambda: asyncio.run(model.apredict(many)),
+    lambda: model.run(np.zeros((100_000_000, 4), "f4")),
+)
+for call in calls:
     try:
         call()
     except errors.OutOfMemory as error:
@@ -47,6 +53,8 @@ for call in (lambda: model.predict(many), lambda: asyncio.run(model.apredict(man
         print(error)
     except MemoryError:
         print("bare")
+del many
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 """
 
@@ -175,7 +183,6 @@ def test_whole_numbers_of_every_type_are_accepted(
         ("a", b"1", errors.DtypeMismatch, "bytes"),
         ("a", 1 + 2j, errors.DtypeMismatch, "complex"),
         ("a", 10**400, errors.DtypeMismatch, "an integer beyond float64"),
-        ("a", 1e300, errors.OutOfRange, None),
         ("b", 2.5, errors.DtypeMismatch, "float64"),
         ("b", 2**70, errors.OutOfRange, None),
         ("c", 1, errors.DtypeMismatch, "int64"),
@@ -356,7 +363,7 @@ def test_invalid_frames_are_refused(matrix: sidecall.Model, backend: str) -> Non
         (frame().assign(a=["x", "y"]), errors.DtypeMismatch),
         (frame().assign(c=[1, 0]), errors.DtypeMismatch),
         (frame().assign(colour=1), errors.UnknownName),
-        (frame().drop(columns="d"), errors.MissingValue),
+        (frame().drop(columns="d"), errors.MissingInput),
         (pd.concat([frame(), frame()[["a"]]], axis=1), errors.InvalidArgument),
     ):
         with pytest.raises(kind):

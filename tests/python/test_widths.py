@@ -136,7 +136,7 @@ def test_large_arrays_are_copied_and_converted(load: Load, rows: int) -> None:
 def test_numbers_beyond_float32_are_refused_in_every_form(
     load: Load, beyond: float, backend: str
 ) -> None:
-    model = load("floats_float32.onnx")
+    model = load("floats_finite.onnx")
     record = {"x": beyond, "n": 1}
     asks: list[Callable[[], Any]] = [
         lambda: model.run({"X": np.array([[0.5, 0], [beyond, 1]])}),
@@ -161,15 +161,15 @@ def test_numbers_beyond_float32_are_refused_in_every_form(
             errors.OutOfRange, match="input 'X': expected float32, got a number beyond its range"
         ):
             call.inputs["X"] = [[math.copysign(1e39, beyond), 1]]
-        call.inputs["X"] = [[np.inf, 1]]
+        call.inputs["X"] = [[0.5, 1]]
         call.run()
-        assert call.outputs["transformed"].tolist() == [[np.inf, 1]]
+        assert call.outputs["transformed"].tolist() == [[0.5, 1]]
 
 
 def test_the_first_thousand_faults_of_an_array_are_listed_in_the_same_way_as_for_records(
     load: Load, backend: str
 ) -> None:
-    model = load("floats_float32.onnx")
+    model = load("floats_finite.onnx")
     rows = 1500
     x = np.column_stack([np.full(rows, 1e39), np.arange(rows, dtype=np.float64)])
     x[0] = 0.5, 0

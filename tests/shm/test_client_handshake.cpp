@@ -120,7 +120,7 @@ Fd sealed_memory(const std::string& text, int seals) {
 TEST_CASE("a valid handshake is accepted, and unknown flags and reserved bytes are ignored") {
   CHECK(open_with([](Welcome&) {}) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) { welcome.flags |= 0x80; }) == SIDECALL_OK);
-  CHECK(open_with([](Welcome& welcome) { welcome.zero1[3] = 1; }) == SIDECALL_OK);
+  CHECK(open_with([](Welcome& welcome) { welcome.zero2[3] = 1; }) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) {
           std::memset(welcome.model_id, 0, sizeof welcome.model_id);
         }) == SIDECALL_OK);

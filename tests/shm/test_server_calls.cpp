@@ -230,8 +230,9 @@ TEST_CASE("only a request with SAME_LAYOUT counts as the same layout, and addres
 }
 
 TEST_CASE("a deadline ends a call before the model starts and while it runs") {
-  Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
-    if (request.deadline_ns() >= 0) return wait_until_stopped(request, response);
+  std::atomic<bool> waits{true};
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
+    if (waits) return wait_until_stopped(request, response);
     host::echo(request, response);
   });
   Client client(server.path);
@@ -242,11 +243,75 @@ TEST_CASE("a deadline ends a call before the model starts and while it runs") {
 
   client.publish(2, 0, 0, 20000000);
   CHECK(client.await(2).status == SIDECALL_TIMEOUT);
+  waits = false;
   CHECK(client.echo(3, 1.0F));
 
+  waits = true;
   client.publish(4, 0, 0, UINT64_MAX);  // beyond the range of the clock
   client.request_head().mark.store(4);
   CHECK(client.await(4).status == SIDECALL_CANCELLED);
+}
+
+TEST_CASE("a request without a timeout has that of the server, which clients learn") {
+  shm::ServerOptions options;
+  options.timeout_ns = 20000000;
+  Host server(host::numbers(), wait_until_stopped, options);
+  Client client(server.path);
+  CHECK(client.welcome.timeout_ns == 20000000);
+  client.write_numbers(1, 1);
+  client.publish(1);
+  CHECK(client.await(1).status == SIDECALL_TIMEOUT);
+}
+
+TEST_CASE("a run that exceeds its limit is marked, and is answered unless the process is killed") {
+  shm::ServerOptions options;
+  options.max_run_ns = 20000000;
+  std::atomic<bool> ends{false};
+  Host server(
+      host::numbers(),
+      [&](const shm::Request& request, shm::Response& response) {
+        while (!ends) usleep(100);
+        host::echo(request, response);
+      },
+      options);
+  Client client(server.path);
+  client.write_numbers(1, 1);
+  client.publish(1);
+  REQUIRE(host::eventually([&] { return client.response_head().overran.load() == 1; }));
+  ends = true;
+  CHECK(client.await(1).status == SIDECALL_OK);
+  client.write_numbers(2, 1);
+  client.publish(2);
+  CHECK(client.await(2).status == SIDECALL_OK);
+  CHECK(client.value(0) == 1);
+  CHECK(client.value(7) == 8);
+}
+
+TEST_CASE("a server is not ready while requests wait and all its threads are busy for long") {
+  shm::ServerOptions options;
+  options.unready_after_ns = 50000000;
+  std::atomic<bool> ends{false};
+  Host server(
+      host::numbers(),
+      [&](const shm::Request& request, shm::Response& response) {
+        while (!ends) usleep(100);
+        host::echo(request, response);
+      },
+      options);
+  const auto is_ready = [&] {
+    return server.server.status().find("\"ready\":true") != std::string::npos;
+  };
+  Client one(server.path), other(server.path);
+  one.write_numbers(1, 1);
+  one.publish(1);
+  usleep(150000);
+  CHECK(is_ready());  // nothing waits
+  other.write_numbers(1, 1);
+  other.publish(1);
+  CHECK(host::eventually([&] { return !is_ready(); }));
+  ends = true;
+  CHECK(other.await(1).status == SIDECALL_OK);
+  CHECK(host::eventually(is_ready));
 }
 
 TEST_CASE("a deadline or a cancel interrupts a handler that only reacts to interrupt()") {
@@ -273,8 +338,9 @@ TEST_CASE("a deadline or a cancel interrupts a handler that only reacts to inter
 
 TEST_CASE("a handler that missed an interrupt is interrupted again") {
   std::atomic<int>* interrupts = nullptr;
+  std::atomic<bool> waits{true};
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
-    if (request.deadline_ns() < 0) return host::echo(request, response);
+    if (!waits) return host::echo(request, response);
     CHECK(host::eventually([&] { return *interrupts >= 3; }));
     throw shm::Error(request.stop_status(), "stopped");
   });
@@ -283,6 +349,7 @@ TEST_CASE("a handler that missed an interrupt is interrupted again") {
   client.write_numbers(1, 1);
   client.publish(1, 0, 0, 10000000);
   CHECK(client.await(1).status == SIDECALL_TIMEOUT);
+  waits = false;
   CHECK(client.echo(2, 1.0F));
   CHECK(server.handler.interrupts >= 3);
 }

@@ -128,21 +128,12 @@ function graph({ nodes, inputs, outputs, initializers = [] }) {
   ]
 }
 
-/** The bytes of a model file. `contract` gets the model's id; null leaves the contract out. */
+/** The bytes of a model file; null leaves the contract and the id out. */
 function modelBytes({ contract = null, ...parts }) {
-  const body = message(graph(parts))
-  const metadata = []
-  if (contract) {
-    const id = crypto.createHash('sha256').update(body).digest('hex')
-    const text = JSON.stringify({ ...contract, model: { id, ...contract.model } })
-    metadata.push([
-      14,
-      [
-        [1, 'sidecall.contract'],
-        [2, text]
-      ]
-    ])
-  }
+  const blankId = '0'.repeat(64)
+  const metadata = contract
+    ? Object.entries({ 'sidecall.contract': JSON.stringify(contract), 'sidecall.id': blankId })
+    : []
   const opsets = [
     [8, [[2, 17]]],
     [
@@ -153,7 +144,12 @@ function modelBytes({ contract = null, ...parts }) {
       ]
     ]
   ]
-  return message([[1, 9], [7, body], ...opsets, ...metadata])
+  const entries = metadata.map(entry => [14, entry.map((text, index) => [index + 1, text])])
+  const bytes = message([[1, 9], [7, graph(parts)], ...opsets, ...entries])
+  if (!contract) return bytes
+  const id = crypto.createHash('sha256').update(bytes).digest('hex')
+  bytes.write(id, bytes.lastIndexOf(blankId), 'latin1')
+  return bytes
 }
 
 module.exports = { modelBytes }

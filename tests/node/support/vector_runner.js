@@ -24,16 +24,17 @@ const CONTROL_CHARACTERS = Array.from({ length: 0x20 }, (_, code) =>
 // biome-ignore format: one table
 const WHY = [
   [NO_SUCH_STRING, 'strings', ['not_utf8', 'overlong', 'beyond_unicode', 'cut', 'lone_continuation']],
-  [NO_SUCH_STRING, 'json', ['not_utf8', 'overlong']],
+  [NO_SUCH_STRING, 'json', ['not_utf8', 'overlong', 'found_gzip']],
   [REFUSED, 'json', [
     'empty', 'blank', 'cut_object', 'cut_string', 'cut_list', 'trailing_comma', 'trailing_text', 'two_records', 'single_quotes', 'comment',
     'no_colon', 'leading_zero', 'plus', 'dot_only', 'hex', 'bare_word', 'python_word', 'nan', 'infinity', 'control_in_string', 'bad_escape',
-    'deep', 'deep_objects', 'nul_at_end', 'utf16'
+    'deep', 'deep_objects', 'nul_at_end', 'utf16', 'found_nan', 'found_infinity', 'found_none', 'found_cut_off_in_an_object',
+    'found_cut_off_in_a_list', 'found_cut_off_before_a_value', 'found_empty'
   ]],
   [REFUSED, 'json', CONTROL_CHARACTERS],
   [SAME_ARRAY, 'types', ['bool_given_uint8']],
   [LAST_KEY, 'json', ['key_twice', 'key_twice_escaped']],
-  [JSON_ONLY, 'json', ['deep_closed', 'lone_surrogate', 'beyond_double']]
+  [JSON_ONLY, 'json', ['deep_closed', 'lone_surrogate', 'beyond_double', 'beyond_double_among_others']]
 ]
 const INEXPRESSIBLE = new Map(
   WHY.flatMap(([reason, group, names]) => names.map(name => [`${group}/${name}`, reason]))

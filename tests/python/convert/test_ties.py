@@ -213,7 +213,9 @@ def test_squares_of_a_mixture_are_added_in_the_order_of_numpy(covariance, width)
 
 def test_a_score_of_a_pair_that_is_not_finite_reaches_only_its_two_classes():
     model = SVC(kernel="linear", C=10).fit(*load_iris(return_X_y=True))
-    far = np.random.default_rng(0).normal(size=(60, 4)) * 4e307
+    # Without negative numbers a sum overflows in any order of its terms, which depends on the
+    # processor.
+    far = np.abs(np.random.default_rng(0).normal(size=(60, 4))) * 1e307
     with np.errstate(all="ignore"):
         expected = model.decision_function(far)
     is_some = np.isfinite(expected).any(axis=1) & ~np.isfinite(expected).all(axis=1)

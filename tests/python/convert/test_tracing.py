@@ -79,12 +79,15 @@ FRAME_FUNCTIONS = {
     "map": lambda df: df.assign(
         p=df["n"].map({3: 1, -8: 2, 0: -3, 14: 4}), q=df.n.map({3: 0.1}), r=df.a.map({0: 7})
     )[["p", "q", "r"]],
+    "map of floats": lambda df: df["a"].map({0.0: 7, 3.0: 0.5}).to_frame(),
+    "shape": lambda df: np.ravel(df["a"])[:, None] + np.reshape(df["n"], (-1, 1)),
 }
 TEXT_FUNCTIONS = {
     "equal": lambda df: (df[["s"]] == "x").astype(int),
     "where": lambda df: df.assign(g=np.where(df["s"] != "zé", 1, 2))[["g"]],
     "isin": lambda df: df["s"].isin(["x", "y"]).to_frame(),
     "bool": lambda df: df[["f"]] * 2,
+    "choice of bools": lambda df: np.where(df[["f"]], False, ~df[["f"]]),
     "map of text": lambda df: df["s"].map({"x": 1, "zé": 2}).to_frame(),
     "map of bools": lambda df: df["f"].map({True: 0.5, False: -1}).to_frame(),
     "map to text": lambda df: (df["s"].map({"x": "u", "zé": "v", "y": "u"}) == "u").to_frame(),
@@ -130,7 +133,7 @@ def test_functions_of_whole_numbers_agree(name):
     [
         (np.log10, [10.0**k for k in range(-3, 16)]),
         (np.log2, [2.0**k for k in range(-20, 60)]),
-        (np.cbrt, [float(k**3) for k in range(-40, 40)]),
+        # numpy's cbrt of a cube is a whole number on some processors only, so it is left out.
         (np.exp2, [float(k) for k in range(-30, 40)]),
     ],
 )
@@ -261,7 +264,7 @@ def test_functions_of_text_and_bools_agree(name):
         (lambda x: x + len(f"{x}"), WHOLE, "the text of its values"),
         (lambda x: np.sort(x, axis=1), WHOLE, "numpy.sort, which is not supported"),
         (lambda x: np.linalg.norm(x, axis=1), WHOLE, "numpy.linalg.norm"),
-        (lambda x: np.arctan2(x, x), WHOLE, "np.arctan2, which is not supported"),
+        (lambda x: np.arctan2(x, x), WHOLE, "numpy.arctan2, which is not supported"),
         (lambda x: np.add.reduce(x, axis=1)[:, None], WHOLE, "np.add.reduce"),
         (lambda x: x.T, WHOLE, "it uses .T"),
         (lambda x: x + np.ones((4, 1)), WHOLE, "a number for each row"),
@@ -271,13 +274,13 @@ def test_functions_of_text_and_bools_agree(name):
         (lambda x: x & 1, WHOLE, "combines the bits"),
         (lambda x: (x / 2).astype(int), WHOLE, "it converts float64 to int64"),
         (lambda x: x.astype("float16"), WHOLE, "the type float16"),
-        (lambda x: x[:, 0], WHOLE, "expected an array or a DataFrame"),
+        (lambda x: x[:, 0], WHOLE, "it returns an array of one dimension"),
         (lambda df: df["z"], MIXED, "column 'z': expected one of a, b, n"),
         (lambda df: df.fillna(df.mean()), MIXED, "it combines the values of several rows"),
         (lambda df: df[df["a"] > 0], MIXED, "it chooses rows"),
         (lambda df: df["s"].str.len().to_frame(), FRAME, "it uses .str"),
         (lambda df: (df[["s"]] > "a"), FRAME, "np.greater with text"),
-        (lambda df: pd.concat([df, df], axis=1), MIXED, "is not supported"),
+        (lambda df: pd.concat([df, df], axis=1), MIXED, "it calls pandas.concat"),
         (lambda df: df.values * 2, FRAME, "its array holds numbers and text"),
         (lambda df: df["s"].map(len).to_frame(), FRAME, "something else than a dict"),
         (lambda df: df["s"].map({}).to_frame(), FRAME, "a dict with at least one key"),
@@ -293,3 +296,77 @@ def test_functions_that_cannot_be_traced_are_refused(function, data, reason):
     with pytest.raises(NotConvertible) as caught:
         to_graph(model, inputs, precision="float64", steps={}, examples={id(model): data[:1]})
     assert "cannot be traced" in caught.value.reason and reason in caught.value.reason
+
+
+# Arrays propagate NaN, and DataFrames leave it out, so the kind of a result decides the answer.
+ARRAYS_OF_FRAMES = [
+    lambda d: np.where(d[["a", "b"]] > 1, 1, d[["a", "b"]]).sum(axis=1).reshape(-1, 1),
+    lambda d: np.where(d["a"].isna().to_frame(), 0.0, d[["b"]]).max(axis=1)[:, None],
+    lambda d: np.nan_to_num(d[["a", "b"]], nan=7.0).mean(axis=1).reshape(-1, 1),
+    lambda d: np.isin(d[["a", "b"]], [1.5, 3.0]).sum(axis=1).reshape(-1, 1),
+    lambda d: (
+        d
+        * sum(
+            2**k
+            for k, x in enumerate(
+                [
+                    np.where(d > 0, 1, d),
+                    np.nan_to_num(d),
+                    np.nan_to_num(d["a"]),
+                    np.isin(d["a"], [1.0]),
+                    np.isin(d, [1.0]),
+                    np.ravel(d["a"]),
+                ]
+            )
+            if isinstance(x, np.ndarray)
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ARRAYS_OF_FRAMES)))
+def test_functions_of_numpy_make_arrays_of_frames(number):
+    check(ARRAYS_OF_FRAMES[number], MIXED)
+
+
+CLIPPED = [
+    lambda d: d["a"].clip(upper=d["b"]).to_frame(),
+    lambda d: d["a"].clip(d["b"], d["c"]).to_frame(),
+    lambda d: np.clip(d["a"], d["b"], None).to_frame(),
+    lambda d: np.clip(d["a"].to_numpy(), d["b"].to_numpy(), None).reshape(-1, 1),
+    lambda d: d.clip(lower=d[["b", "c", "a"]].to_numpy()),
+    lambda d: d["a"].clip(7, 0).to_frame(),
+    lambda d: np.clip(d["a"].to_numpy(), 7, 0).reshape(-1, 1),
+    lambda d: d["a"].clip(upper=np.nan).to_frame(),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CLIPPED)))
+def test_clip_takes_missing_and_crossed_bounds_as_the_original(number):
+    check(CLIPPED[number], pd.DataFrame(NUMBERS, columns=["a", "b", "c"]))
+
+
+MEMBERS = [[3.0, np.nan], [3.0, None], [], [True], ["1", 0.3], {0.3, 7}, np.array([0.3]), [np.inf]]
+MEMBERS += [np.array([0.3], dtype="float32")]
+
+
+@pytest.mark.parametrize("values", MEMBERS, ids=repr)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_isin_finds_the_numbers_that_pandas_and_numpy_find(values, dtype):
+    frame = pd.DataFrame(NUMBERS, columns=["a", "b", "c"]).astype(dtype)
+    check(lambda d: d["a"].isin(values).to_frame(), frame)
+    check(lambda d: d.isin(values), frame)
+    check(lambda d: np.isin(d["a"], values).reshape(-1, 1), frame)
+
+
+@pytest.mark.parametrize("values", [["x", None], ["x", np.nan], ["x", 1], [1], []], ids=repr)
+def test_isin_finds_the_texts_that_pandas_finds(values):
+    frame = pd.DataFrame({"s": ["x", None, "1", "y"]}, dtype="str")
+    check(lambda d: d["s"].isin(values).to_frame(), frame)
+    check(lambda d: np.isin(d["s"], values).reshape(-1, 1), frame)
+
+
+def test_objects_of_numbers_and_bools_may_become_numbers():
+    check(lambda d: d[["a", "f"]].to_numpy(), FRAME)
+    check(lambda d: d[["a", "f"]].to_numpy().astype(float).max(axis=1)[:, None], FRAME)

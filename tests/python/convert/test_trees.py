@@ -322,7 +322,7 @@ def test_trees_of_any_shape_agree(seed, precision, new_trees):
     g = Conversion(precision, ["X"])
     g.new_trees = new_trees
     x = Tensor(g, "X", precision, 3)
-    columns = TreeRows.of(g, Frame(g, [x]), Frame.matrix)
+    columns = TreeRows.of(g, Frame(g, [x]), Frame.matrix, precision, "float64")
     graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, columns), [2])])
     table = rng.normal(size=(200, 3)).astype("float32")
     table[rng.random(table.shape) < 0.1] = np.nan

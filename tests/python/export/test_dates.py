@@ -61,6 +61,25 @@ def arithmetic(df):
     ).drop(columns=["when", "until"])
 
 
+def members(df):
+    """pandas finds dates, and no texts of dates."""
+    when = df["when"]
+    first = pd.Timestamp("2024-02-27", tz=when.dt.tz)
+    return df.assign(
+        a=when.isin([first]),
+        b=when.isin(["2024-02-27", "2024-02-27 07:03"]),
+        c=when.isin([first, None]),
+        d=when.isin(["2024-02-27", first]),
+        e=when.isin([pd.NaT]),
+        f=when.isin([None]),
+        g=when.isin([]),
+        h=when.isin([first.tz_localize(None), first.tz_localize(None).tz_localize("UTC")]),
+        i=(when - first).isin([pd.Timedelta(hours=7, minutes=3), "14:06:00"]),
+        j=when.dt.isocalendar().week.isin([9, None]),
+        k=when.dt.day.isin([27, np.nan]),
+    ).drop(columns=["when", "until"])
+
+
 def differences(df):
     when, until = df["when"], df["until"]
     moment = pd.Timestamp("2024-03-01 12:00:00.000001", tz=when.dt.tz)
@@ -112,7 +131,9 @@ def proven(report: Any) -> bool:
     return set(report.contract["engines"]) == {"onnxruntime", "native"}
 
 
-@pytest.mark.parametrize("function", [parts, arithmetic, differences, clocks, rounded, made])
+@pytest.mark.parametrize(
+    "function", [parts, arithmetic, differences, clocks, rounded, made, members]
+)
 @pytest.mark.parametrize(
     ("unit", "zone"),
     [
@@ -173,7 +194,7 @@ def test_a_function_whose_numbers_wrap_around_beyond_int32_is_refused(tmp_path: 
     def wrapping(df):
         return df.assign(a=df["when"].dt.year * 1_050_000).drop(columns=["when", "until"])
 
-    with pytest.raises(StepError, match="whole numbers of 32 bits"):
+    with pytest.raises(StepError, match="whole numbers of the type int32"):
         sidecall.export(FunctionTransformer(wrapping).fit(data), tmp_path / "m.onnx", data)
 
 

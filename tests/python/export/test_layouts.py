@@ -104,7 +104,7 @@ def test_every_field_of_the_configuration(tmp_path: Path) -> None:
         ("probabilities", "TYPE_FP32", [-1, 3]),
     ]
     with sidecall.open(written) as model:
-        model_id = model.contract["model"]["id"]
+        model_id = model.id
     assert {key: value.string_value for key, value in config.parameters.items()} == {
         "sidecall.model_id": model_id,
         "intra_op_thread_count": "1",
@@ -197,7 +197,7 @@ def test_export_writes_the_layout_and_a_report_of_the_file(tmp_path: Path) -> No
     assert file.contract["model"]["name"] == "line.v2"
     config = parsed((tmp_path / "models/line.v2/config.pbtxt").read_text())
     assert config.name == "line.v2"
-    assert config.parameters["sidecall.model_id"].string_value == file.contract["model"]["id"]
+    assert config.parameters["sidecall.model_id"].string_value == report.id
     # Nothing else is left in the repository, and any user may read the model, as any other file.
     assert [each.name for each in (tmp_path / "models").iterdir()] == ["line.v2"]
     assert (tmp_path / "models/line.v2").stat().st_mode & 0o777 == (
@@ -211,7 +211,7 @@ def test_an_unchanged_folder_is_replaced(tmp_path: Path) -> None:
     sidecall.export_layout(MODELS / "gbm.onnx", tmp_path / "m", "triton")
     assert content_of(tmp_path / "m")["1/model.onnx"] == (MODELS / "gbm.onnx").read_bytes()
     with sidecall.open(MODELS / "gbm.onnx") as model:
-        assert model.contract["model"]["id"] in (tmp_path / "m/config.pbtxt").read_text()
+        assert model.id in (tmp_path / "m/config.pbtxt").read_text()
 
 
 @pytest.mark.parametrize("change", ["config", "version", "other", "file", "model"])

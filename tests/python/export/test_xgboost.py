@@ -83,3 +83,21 @@ def test_a_booster_takes_arrays_and_says_what_it_does_not_hold(tmp_path: Path) -
     assert sidecall.check(booster).ok
     with pytest.raises(ModelError, match="ValueError in predict"):
         sidecall.export(booster, tmp_path / "m.onnx", array[:, :2], progress=False)
+
+
+def test_a_booster_says_in_an_attribute_which_number_is_missing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = np.where(rng.random((400, 3)) < 0.2, -999.0, rng.normal(size=(400, 3)))
+    target = np.where(rows[:, 0] == -999, 5.0, rows[:, 0]) + rows[:, 1].clip(0)
+    matrix = xgboost.DMatrix(rows, label=target, missing=-999)
+    booster = xgboost.train({"max_depth": 3}, matrix, num_boost_round=8)
+    assert "set_attr(missing='-999')" in str(sidecall.export(booster, tmp_path / "a.onnx", rows))
+    booster.set_attr(missing="-999")
+    report = sidecall.export(booster, tmp_path / "b.onnx", rows)
+    assert "missing" not in "".join(report.notes)
+    answers = sidecall.open(tmp_path / "b.onnx").predict(rows)["prediction"]
+    np.testing.assert_array_equal(answers, booster.predict(matrix))
+    assert sidecall.compare(booster, tmp_path / "b.onnx", rows).moved == 0
+    booster.set_attr(missing="none")
+    with pytest.raises(sidecall.Error, match="expected a number as text"):
+        sidecall.export(booster, tmp_path / "c.onnx", rows)

@@ -24,6 +24,7 @@ from fidelity.pipelines import Drawn, draw
 from fidelity.steps import Sampler
 from sidecall.comparing.rows import Rows
 from sidecall.comparing.sides import OriginalSide, Output
+from sidecall.exporting import artifact
 from sidecall.exporting.data.columns import column_of_array
 from sidecall.exporting.model.original import Original
 from sidecall.exporting.model.steps import estimators_in
@@ -206,8 +207,7 @@ def test_a_file_that_is_not_proven_on_the_native_engine_is_not_compared_there(
     (entry,) = (each for each in file.metadata_props if each.key == "sidecall.contract")
     contract = json.loads(entry.value)
     del contract["engines"]["native"]
-    entry.value = json.dumps(contract)
-    onnx.save(file, path)
+    path.write_bytes(artifact.seal(file, json.dumps(contract))[0])
     with Engines(path) as engines:
         assert set(engines.models) == {"onnxruntime"}
         assert engines.failed["native"] == {"outcome": "refused", "reason": NOT_PROVEN}

@@ -65,66 +65,39 @@ def data_of(proto: onnx.ModelProto) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
-def hashed_bytes(data: bytes) -> bytes:
-    """The bytes that the id of a model without external data is the hash of (docs/contract.md)."""
-    at = 0
-    graph = None
-    others = b""
-    has_functions = False
-
-    def varint() -> int:
-        nonlocal at
-        result = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            result |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return result
-
-    while at < len(data):
-        start = at
-        tag = varint()
-        if tag & 7 == 0:
-            varint()
-            continue
-        if tag & 7 != 2:
-            raise ValueError(f"wire type {tag & 7} in a model")
-        length = varint()
-        at += length
-        if tag >> 3 == 7:
-            graph = data[at - length : at]
-        if tag >> 3 in (8, 25):  # opset_import and functions
-            others += data[start:at]
-            has_functions |= tag >> 3 == 25
-    if graph is None:
-        raise ValueError("no graph")
-    return graph + (others if has_functions else b"")
+BLANK_ID = "0" * 64
 
 
-def model_id(proto: onnx.ModelProto, external: bytes = b"") -> str:
-    return hashlib.sha256(hashed_bytes(data_of(proto)) + external).hexdigest()
+def sealed(data: bytes, external: tuple[bytes, ...] = ()) -> bytes:
+    """Fills in the id of a model (docs/contract.md, "The id"), which must be BLANK_ID so far."""
+    if data.count(BLANK_ID.encode()) != 1:
+        raise ValueError("expected one blank id")
+    digest = hashlib.sha256(data)
+    for content in external:
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return data.replace(BLANK_ID.encode(), digest.hexdigest().encode())
 
 
 def with_contract(
-    proto: onnx.ModelProto, contract: dict[str, Any] | str | bytes, external: bytes = b""
+    proto: onnx.ModelProto,
+    contract: dict[str, Any] | str | bytes,
+    external: tuple[bytes, ...] = (),
+    seal: bool = True,
 ) -> bytes:
     """The model's bytes with the contract inside.
 
-    A str or bytes contract is stored as it is, however wrong.
+    A str or bytes contract is stored as it is, however wrong. Without `seal` the id is missing.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    if isinstance(contract, bytes):
-        placeholder = b"@" * len(contract)
-        helper.set_model_props(copy, {"sidecall.contract": placeholder.decode()})
-        return data_of(copy).replace(placeholder, contract)
     if isinstance(contract, dict):
-        contract.get("model", {}).setdefault("id", model_id(proto, external))
         contract = json.dumps(contract, ensure_ascii=False)
-    helper.set_model_props(copy, {"sidecall.contract": contract})
-    return data_of(copy)
+    text = contract if isinstance(contract, str) else "@" * len(contract)
+    helper.set_model_props(copy, {"sidecall.contract": text} | ({"sidecall.id": BLANK_ID} if seal else {}))
+    data = data_of(copy)
+    if isinstance(contract, bytes):  # it need not be UTF-8
+        data = data.replace(text.encode(), contract)
+    return sealed(data, external) if seal else data
 
 
 def write_model(name: str, data: bytes | onnx.ModelProto) -> None:

@@ -37,7 +37,7 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
              tolerance: float = 1e-6) -> Contract:  # fmt: skip
     """golden: the values of each feature, and the answers of each output that is verified."""
     out: Contract = {
-        "format": 1,
+        "format": 3,
         "model": {
             "name": name,
             "version": "7",
@@ -67,6 +67,7 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
 
 
 NAN, FILL = "nan", {"value": "\ufdd0"}
+FINITE_FLOAT32 = {"domain": [[-3.4028234663852886e38, 3.4028234663852886e38]]}
 
 
 def matrix() -> tuple[onnx.ModelProto, Contract]:
@@ -116,7 +117,8 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
     for name, dtype, missing in columns:
         # A bool tensor has no spare value that could mean missing; a floating-point column has NaN.
         inputs.append((name, "float32" if dtype == "bool" and missing else dtype, ["N", 1]))
-        features.append(feature(name, dtype, missing=missing))
+        more = FINITE_FLOAT32 if dtype == "float32" else {}
+        features.append(feature(name, dtype, missing=missing, **more))
         if dtype == "string":
             nodes.append(
                 node("LabelEncoder", [name], [name + "_code"], domain="ai.onnx.ml", **table)
@@ -284,7 +286,7 @@ def text() -> tuple[onnx.ModelProto, Contract]:
     )
 
 
-def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
+def floats(dtype: str, name: str = "", **domain: Any) -> tuple[onnx.ModelProto, Contract]:
     """`transformed` holds, as float64, the values of the input tensor, whose type is `dtype`.
 
     The values are a number x, which may be missing, and an integer n.
@@ -295,9 +297,9 @@ def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
         [node("Cast", ["X"], ["transformed"], to=11)],
     )
     golden = ([[0.5, None], [3, -4]], {"transformed": [[0.5, 3], ["nan", -4]]})
-    features = [feature("x", dtype, "X", 0, NAN), feature("n", "int64", "X", 1)]
+    features = [feature("x", dtype, "X", 0, NAN, **domain), feature("n", "int64", "X", 1)]
     outputs = [{"name": "transformed", "role": "transformed", "type": "float64", "width": 2}]
-    return graph, contract(f"floats_{dtype}", "transform", features, outputs, golden, 0)
+    return graph, contract(name or f"floats_{dtype}", "transform", features, outputs, golden, 0)
 
 
 def names() -> tuple[onnx.ModelProto, Contract]:
@@ -323,6 +325,7 @@ MAKERS = {
     "label_wide": lambda: wide("label", "int64", classes=[0, 1, 2, 3, 4]), "scores": lambda: wide("scores", width=None), "scores_wide": lambda: wide("scores"),
     "scores_classes": lambda: wide("scores", classes=["in", "out"]), "transformed": lambda: wide("transformed"),
     "floats_float32": lambda: floats("float32"), "floats_float64": lambda: floats("float64"),
+    "floats_finite": lambda: floats("float32", "floats_finite", **FINITE_FLOAT32),
 }  # fmt: skip
 
 

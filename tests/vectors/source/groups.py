@@ -2,6 +2,7 @@
 libraries that made them."""
 
 from . import (
+    changed_bytes,
     datetimes,
     element_types,
     external_data,
@@ -27,4 +28,5 @@ PLAIN = (
     opening.verification,
     refusals.refusals,
     datetimes.datetimes,
+    changed_bytes.changed_bytes,
 )

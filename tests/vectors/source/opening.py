@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from .build import Cases, data_of, model, model_id, node, with_contract, write_model
+from .build import Cases, data_of, model, node, with_contract, write_model
 from .contracts import MAKERS, changed
 
 X1 = {"x": {"dtype": "float32", "shape": [2], "data": [1, 2]}}
@@ -215,21 +215,30 @@ def graphs() -> Cases:
     return c
 
 
+def old_file(format_: int) -> bytes:
+    """A file of an earlier format, whose id is in the contract."""
+    graph, made = MAKERS["matrix"]()
+    made["format"], made["model"]["id"] = format_, "f" * 64
+    return with_contract(graph, made, seal=False)
+
+
 def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
     graph, whole = MAKERS["matrix"]()
-    whole["model"]["id"] = model_id(graph)
     made = json.dumps(whole)
     return {
-        "format_3": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=3))),
-        "format_0": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=0))),
-        "format_text": ("CONTRACT_INVALID", changed("matrix", lambda k: k.update(format="1"))),
-        "format_missing": ("CONTRACT_INVALID", changed("matrix", lambda k: k.pop("format"))),
-        "format_3_other_layout": (
+        "format_1": ("CONTRACT_FORMAT", old_file(1)),
+        "format_2": ("CONTRACT_FORMAT", old_file(2)),
+        "format_2_with_id": ("CONTRACT_FORMAT", changed("matrix", put("format", 2))),
+        "format_4": ("CONTRACT_FORMAT", changed("matrix", put("format", 4))),
+        "format_0": ("CONTRACT_FORMAT", changed("matrix", put("format", 0))),
+        "format_text": ("CONTRACT_INVALID", changed("matrix", put("format", "3"))),
+        "format_missing": ("CONTRACT_INVALID", changed("matrix", put("format", ...))),
+        "format_4_other_layout": (
             "CONTRACT_FORMAT",
-            with_contract(graph, '{"format": 3, "columns": {}}'),
+            with_contract(graph, '{"format": 4, "columns": {}}'),
         ),
         "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
-        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 1")),
+        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 3")),
         "cut_json": ("CONTRACT_INVALID", with_contract(graph, made[:-1])),
         "list": ("CONTRACT_INVALID", with_contract(graph, "[1]")),
         "number": ("CONTRACT_INVALID", with_contract(graph, "1")),
@@ -237,7 +246,7 @@ def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
             "CONTRACT_INVALID",
             with_contract(graph, made.encode().replace(b"vectors", b"vect\xffrs")),
         ),
-        "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 2}')),
+        "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 3}')),
     }
 
 
@@ -336,19 +345,30 @@ def contracts() -> Cases:
         write_model(f"contracts/{what}.onnx", data)
         c.bad(what, f"contracts/{what}.onnx", status)
     c.bad(
-        "format_3_bytes",
-        "contracts/format_3.onnx",
+        "format_4_bytes",
+        "contracts/format_4.onnx",
         "CONTRACT_FORMAT",
         {
-            "expected": "1 or 2",
-            "got": "3",
-            "message": "file 'bytes': contract: expected format 1 or 2, got 3",
+            "expected": "3",
+            "got": "4",
+            "message": "file 'bytes': contract: expected format 3, got 4: update sidecall",
         },
         open={"as": "bytes"},
     )
     c.bad(
-        "format_3_without_verification",
-        "contracts/format_3.onnx",
+        "format_2_bytes",
+        "contracts/format_2.onnx",
+        "CONTRACT_FORMAT",
+        {
+            "expected": "3",
+            "got": "2",
+            "message": "file 'bytes': contract: expected format 3, got 2: export the model again",
+        },
+        open={"as": "bytes"},
+    )
+    c.bad(
+        "format_4_without_verification",
+        "contracts/format_4.onnx",
         "CONTRACT_FORMAT",
         open={"verify": "off"},
     )
@@ -367,7 +387,7 @@ def contracts() -> Cases:
         ("no_verification", "verification", {"source": "none"}),
         ("no_parity", "parity", ...),
         ("no_versions", "versions", ...),
-        ("other_id", "model.id", "0" * 64),
+        ("other_id", "model.id", "f" * 64),
     ):
         write_model(f"contracts/{what}.onnx", changed("matrix", put(path, value)))
         c.ok(what, f"contracts/{what}.onnx", record=record, result={"prediction": 621})

@@ -460,7 +460,55 @@ def json_texts() -> Cases:
         "beyond_double",
         "matrix.onnx",
         "OUT_OF_RANGE",
+        {"name": "a", "row": 0, "got": "a number beyond its range", "num_faults": 1},
         json=good.replace('"a": 1', '"a": 1e999'),
+        after="plain",
+    )
+    # The other faults of the records are reported too.
+    c.bad(
+        "beyond_double_among_others",
+        "matrix.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "a", "row": 0, "num_faults": 3},
+        json="["
+        + good.replace('"a": 1', '"a": "x"').replace('"b": 2', '"b": -1e400')
+        + ", "
+        + good.replace('"a": 1', '"a": 1' + "0" * 400)
+        + "]",
+        after="plain",
+    )
+    for what, text, got in (
+        ("nan", good.replace('"a": 1', '"a": NaN'), "NaN: write a missing number as null"),
+        (
+            "infinity",
+            good.replace('"a": 1', '"a": -Infinity'),
+            "Infinity, which JSON does not have",
+        ),
+        ("none", good.replace('"a": 1', '"a": None'), "a word for a missing value: write null"),
+        ("cut_off_in_an_object", good[:-1], "text that ends within an object"),
+        ("cut_off_in_a_list", f"[{good}", "text that ends within a list"),
+        ("cut_off_before_a_value", '{"a": ', "text that ends within a value or before it"),
+        ("empty", "", "no text"),
+    ):
+        byte = {"nan": text.find("NaN"), "infinity": text.find("Inf"), "none": text.find("None")}
+        message = f"records: expected JSON, got {got} (byte {byte.get(what, len(text))})"
+        c.bad(
+            f"found_{what}",
+            "matrix.onnx",
+            "INVALID_JSON",
+            {"message": message},
+            json=text,
+            after="plain",
+        )
+    c.bad(
+        "found_gzip",
+        "matrix.onnx",
+        "INVALID_JSON",
+        {
+            "message": "records: expected JSON, got text that is compressed with gzip: send it "
+            "uncompressed (byte 0)"
+        },
+        json={"hex": "1f8b0800000000000003"},
         after="plain",
     )
     c.bad(

@@ -1,4 +1,4 @@
-"""Contracts of format 2, which state what a model refuses.
+"""Contracts that state what a model refuses.
 
 Domains, empty strings, rows that a step refuses, answers that must be finite. Used by
 ../generate.py.
@@ -145,7 +145,6 @@ MAKERS = {
 
 def bytes_of(name: str, change: Any = None) -> bytes:
     graph, made = MAKERS[name]()
-    made["format"] = 2
     if change:
         change(made)
     return with_contract(graph, made)
@@ -494,14 +493,6 @@ def contract_cases(c: Cases) -> None:
         "VERIFICATION_FAILED",
         {"name": "log"},
     )
-    # In format 1 the keys `domain`, `empty` and `refused` mean nothing, and the output `refused` is
-    # an ordinary output.
-    build.write_model("contracts/format_1_with_a_domain.onnx", bytes_of("limits", put("format", 1)))
-    c.ok("format_1_with_a_domain", "contracts/format_1_with_a_domain.onnx", record={**GOOD, "share": 2, "word": ""},
-         result={"transformed": [2, *GOOD_OUT[1:]]})  # fmt: skip
-    build.write_model("contracts/format_1_with_steps.onnx", bytes_of("steps", put("format", 1)))
-    c.ok("format_1_with_steps", "contracts/format_1_with_steps.onnx", inputs={"X": tensor("float32", [2, 2], [-6, 2, 1, 0])},
-         outputs={"prediction": tensor("float32", [2, 1], [-3, "inf"]), "refused": tensor("int64", [2, 1], [1, 0])})  # fmt: skip
 
 
 def refusals() -> Cases:

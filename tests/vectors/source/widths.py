@@ -122,7 +122,14 @@ def beyond_where_infinity_is_taken(c: Cases) -> None:
 
 
 def refusals(c: Cases) -> None:
-    after, features_after = "float32_decimals", "features_float32_decimals"
+    after, features_after = "float32_decimals", "finite_decimals"
+    _, doubles, floats = ROUNDED[0]
+    c.ok(
+        features_after,
+        "floats_finite.onnx",
+        inputs={"X": rows(doubles, "float64")},
+        outputs={"transformed": rows(floats, "float64")},
+    )
     for k, number in enumerate(TOO_LARGE):
         message = f"input 'x': expected float32, got {BEYOND} (row 1)"
         c.bad(f"beyond_{k}", "identity_float32.onnx", "OUT_OF_RANGE", {"name": "x", "expected": "float32", "got": BEYOND, "row": 1, "num_faults": 1, "message": message},
@@ -139,7 +146,7 @@ def refusals(c: Cases) -> None:
         }
         c.bad(
             f"features_beyond_{k}",
-            "floats_float32.onnx",
+            "floats_finite.onnx",
             "OUT_OF_RANGE",
             error,
             inputs={"X": rows([0.5, number, 0.5], "float64")},
@@ -147,7 +154,7 @@ def refusals(c: Cases) -> None:
         )
         c.bad(
             f"records_beyond_{k}",
-            "floats_float32.onnx",
+            "floats_finite.onnx",
             "OUT_OF_RANGE",
             error,
             record=[{"x": 0.5, "n": 0}, {"x": number, "n": 1}],
@@ -163,7 +170,7 @@ def refusals(c: Cases) -> None:
     }
     c.bad(
         "one_row_beyond",
-        "floats_float32.onnx",
+        "floats_finite.onnx",
         "OUT_OF_RANGE",
         error,
         inputs={"X": rows([1e39], "float64")},
@@ -173,7 +180,7 @@ def refusals(c: Cases) -> None:
     data = [0.5, 1, 1e39, 2, -1e39, 3]
     c.bad(
         "faults_of_all_rows",
-        "floats_float32.onnx",
+        "floats_finite.onnx",
         "OUT_OF_RANGE",
         error,
         inputs={"X": tensor("float64", [3, 2], data)},
@@ -182,7 +189,7 @@ def refusals(c: Cases) -> None:
     record = [{"x": x, "n": int(n)} for x, n in zip(data[::2], data[1::2], strict=True)]
     c.bad(
         "faults_of_all_records",
-        "floats_float32.onnx",
+        "floats_finite.onnx",
         "OUT_OF_RANGE",
         error,
         record=record,

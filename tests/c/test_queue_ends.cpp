@@ -1,0 +1,230 @@
+// Completion queues: closed calls and queues, servers that end, forks, wrong arguments, and random
+// programs.
+#include <sys/wait.h>
+
+#include <array>
+#include <catch2/catch_test_macros.hpp>
+#include <memory>
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "queue_fixture.h"
+
+using namespace support;
+using sidecall::Call;
+using sidecall::Model;
+
+TEST_CASE("a call that is closed has no completion any more") {
+  Served served(false);
+  const Model local(test_paths::model("slow.onnx"));
+  Queue queue(16384, 2);
+  {
+    std::vector<Call> calls;
+    for (int i = 0; i < 4; ++i) {
+      calls.push_back(served.call(i));
+      calls.push_back(slow_call(local, 20));
+    }
+    for (Call& call : calls) queue.submit(call.get());
+  }
+  CHECK(queue.take(50 * kMillisecond).empty());
+  served.gate.open();
+  Call call = served.call(3);
+  queue.submit(call.get(), 77);
+  CHECK(queue.take_one().tag == 77);
+  CHECK(queue.take(0).empty());
+}
+
+TEST_CASE("closing a queue cancels its runs and wakes its takers, and calls stay usable") {
+  Served served(false);
+  const Model local(test_paths::model("slow.onnx"));
+  std::vector<Call> calls;
+  for (int i = 0; i < 4; ++i) {
+    calls.push_back(served.call(i));
+    calls.push_back(slow_call(local, 20));
+  }
+  auto queue = std::make_unique<Queue>(16384, 2);
+  for (Call& call : calls) queue->submit(call.get());
+  std::string outcome;
+  sidecall_queue* const raw = queue->get();
+  std::thread taker([&] {
+    sidecall_completion taken;
+    int64_t count = 1;
+    while (outcome.empty() || outcome == "OK")
+      outcome = status(sidecall_queue_take(raw, 0, &taken, sizeof taken, 1, -1, &count, error()));
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  queue->close();
+  taker.join();
+  CHECK(outcome == "CANCELLED");
+  served.gate.open();
+  Queue other;
+  for (Call& call : calls) {
+    REQUIRE(eventually([&] { return sidecall_call_is_busy(call.get()) == 0; }));
+    other.submit(call.get());
+  }
+  for (size_t i = 0; i < calls.size(); ++i) CHECK(other.take_one().status == SIDECALL_OK);
+}
+
+TEST_CASE("a server that dies and one that never was are outcomes") {
+  auto served = std::make_unique<Served>(false);
+  Call call = served->call(1);
+  Queue queue;
+  queue.submit(call.get());
+  served->await_caller(&queue);
+  std::thread closer([&] { served->server.close(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  served->gate.open();
+  const sidecall_completion one = queue.take_one();
+  closer.join();
+  CHECK((one.status == SIDECALL_OK || one.status == SIDECALL_PEER_DIED));
+  queue.submit(call.get());
+  CHECK(status(queue.take_one().status) == "UNREACHABLE");
+}
+
+TEST_CASE("a forked child cannot use the queue, and the parent loses no run") {
+  Served served(false);
+  std::vector<Call> calls;
+  Queue queue;
+  for (int i = 0; i < 64; ++i) {
+    calls.push_back(served.call(i));
+    queue.submit(calls.back().get(), static_cast<uint64_t>(i));
+  }
+  while (queue.arm() >= 0) queue.take(0);
+  const pid_t child = fork();
+  if (child == 0) {
+    sidecall_completion taken;
+    int64_t count = 0, look_ns = 0;
+    intptr_t handle = 0;
+    bool is_right = sidecall_queue_take(queue.get(), 0, &taken, sizeof taken, 1, -1, &count,
+                                        nullptr) == SIDECALL_FORKED &&
+                    sidecall_queue_submit(queue.get(), calls[0].get(), -1, 0, nullptr, nullptr) ==
+                        SIDECALL_FORKED &&
+                    sidecall_queue_arm(queue.get(), &look_ns, nullptr) == SIDECALL_FORKED &&
+                    sidecall_queue_handle(queue.get(), &handle, nullptr) == SIDECALL_FORKED;
+    sidecall_queue_cancel(queue.get(), 1);
+    queue.close();
+    calls.clear();
+    _exit(is_right ? 0 : 1);
+  }
+  int how = 0;
+  REQUIRE(waitpid(child, &how, 0) == child);
+  CHECK(how == 0);
+  served.gate.open();
+  std::set<uint64_t> seen;
+  while (seen.size() < calls.size()) {
+    for (const sidecall_completion& one : queue.take(20000 * kMillisecond)) {
+      CHECK(one.status == SIDECALL_OK);
+      seen.insert(one.tag);
+    }
+  }
+}
+
+TEST_CASE("arguments of queues are checked") {
+  sidecall_queue* raw = nullptr;
+  sidecall_queue_options options;
+  sidecall_queue_options_init(&options);
+  options.capacity = 0;
+  CHECK(status(sidecall_queue_open(&options, &raw, error())) == "INVALID_ARGUMENT");
+  CHECK(std::string(last().message) == "capacity: expected 1 to 1048576, got 0");
+  options.capacity = 1;
+  options.max_started = -1;
+  CHECK(status(sidecall_queue_open(&options, &raw, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_queue_open(nullptr, nullptr, error())) == "INVALID_ARGUMENT");
+  Served served;
+  Call call = served.call(1);
+  Queue queue;
+  CHECK(queue.try_submit(nullptr, -1, 0) == "INVALID_ARGUMENT");
+  CHECK(queue.try_submit(call.get(), 0, 0) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_queue_submit(nullptr, call.get(), -1, 0, nullptr, error())) ==
+        "INVALID_ARGUMENT");
+  std::array<char, 64> bytes{};
+  auto* const taken = reinterpret_cast<sidecall_completion*>(bytes.data());
+  int64_t count = 0;
+  const auto take = [&](size_t size, int64_t capacity, int64_t wait_ns) {
+    return status(
+        sidecall_queue_take(queue.get(), 0, taken, size, capacity, wait_ns, &count, error()));
+  };
+  CHECK(take(4, 1, 0) == "INVALID_ARGUMENT");
+  CHECK(take(sizeof(sidecall_completion), 0, 0) == "INVALID_ARGUMENT");
+  CHECK(take(sizeof(sidecall_completion), 1, -2) == "INVALID_ARGUMENT");
+  queue.submit(call.get(), 9);
+  // A caller whose struct is larger gets zeros in the fields that this library does not know.
+  bytes.fill('x');
+  CHECK(take(64, 1, 20000 * kMillisecond) == "OK");
+  CHECK((count == 1 && taken->tag == 9));
+  CHECK(std::string(bytes.data() + sizeof(sidecall_completion), 4) == std::string(4, '\0'));
+  sidecall_queue_close(nullptr);
+  sidecall_queue_cancel(nullptr, 1);
+}
+
+// Threads submit, take, cancel, and close calls at random. Each run that was submitted, and whose
+// call was not closed, has exactly one outcome.
+TEST_CASE("random programs get exactly one outcome for each run") {
+  Served served;
+  const Model slow(test_paths::model("slow.onnx")), add(test_paths::model("add.onnx"));
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    const auto draw = [&](unsigned below) { return static_cast<unsigned>(random() % below); };
+    Queue queue(24, static_cast<int32_t>(1 + draw(4)));
+    struct Place {
+      std::unique_ptr<Call> call;
+      bool is_submitted = false, is_held = false;
+      uint64_t run = 0, tag = 0;
+    };
+    std::vector<Place> places(32);
+    uint64_t last_tag = 0;
+    const auto handle = [&](const sidecall_completion& one) {
+      Place* found = nullptr;
+      for (Place& place : places) {
+        if (place.call && place.call->get() == one.call) found = &place;
+      }
+      REQUIRE(found != nullptr);
+      CHECK((found->run == one.run && found->tag == one.tag));
+      CHECK(found->is_submitted == (one.flags != SIDECALL_RELEASED));
+      CHECK(found->is_held == (one.flags == SIDECALL_RELEASED));
+      found->is_submitted = false;
+      found->is_held = one.flags == SIDECALL_HELD;
+      CHECK((one.status == SIDECALL_OK || one.status == SIDECALL_CANCELLED ||
+             one.status == SIDECALL_TIMEOUT));
+    };
+    for (int step = 0; step < 600; ++step) {
+      Place& place = places[draw(32)];
+      const unsigned what = draw(10);
+      if (what < 5) {
+        if (!place.call) {
+          const unsigned kind = draw(3);
+          place.call = std::make_unique<Call>(kind == 0   ? served.call(step)
+                                              : kind == 1 ? slow_call(slow, 1)
+                                                          : Call(add));
+          if (kind == 2) give_x(*place.call, {1, 2});
+        }
+        const bool is_free = !place.is_submitted && !place.is_held;
+        const int64_t timeout = draw(3) == 0 ? static_cast<int64_t>(1 + draw(900000)) : -1;
+        uint64_t run = 0;
+        const std::string outcome = queue.try_submit(place.call->get(), timeout, ++last_tag, &run);
+        CHECK((outcome == "OK" || outcome == "BUSY"));
+        if (!is_free) CHECK(outcome == "BUSY");
+        if (outcome == "OK") {
+          place.is_submitted = true;
+          place.run = run;
+          place.tag = last_tag;
+        }
+      } else if (what < 7) {
+        for (const sidecall_completion& one : queue.take(draw(2) * 100000, 0, 1 + draw(8)))
+          handle(one);
+      } else if (what == 7) {
+        if (queue.arm() < 0 && draw(2) == 0) is_readable(queue.handle(), 1);
+      } else if (what == 8) {
+        sidecall_queue_cancel(queue.get(), place.run);
+      } else if (draw(4) == 0) {
+        place = Place();
+      }
+    }
+    for (Place& place : places) {
+      while (place.is_submitted || place.is_held) handle(queue.take_one(place.run));
+    }
+    CHECK(queue.take(0).empty());
+  }
+}
