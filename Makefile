@@ -91,6 +91,11 @@ $(BUILD)/.system-grpc-clients: $(BUILD)/.system-go $(BUILD)/.system-java
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(grpc_clients) 2>/dev/null | grep -cx installed)" = $(words $(grpc_clients)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(grpc_clients)
 	@touch $@
 
+# Jackson, for a test that reads generated records of Java from JSON.
+$(BUILD)/.system-jackson: $(BUILD)/.system-java
+	@test -e /usr/share/java/jackson-databind.jar || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libjackson2-databind-java
+	@touch $@
+
 $(BUILD)/.system-net: $(BUILD)/.system
 	@test -e /usr/include/protozero/pbf_reader.hpp || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log libprotozero-dev
 	@touch $@
@@ -297,7 +302,7 @@ test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+test-long: setup $(BUILD)/.system-jackson $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
@@ -325,9 +330,12 @@ format: $(VENV)/.tests $(BUILD)/.system-lint $(NODE)/node_modules/.created ## re
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
 	$(NODE)/node_modules/.bin/biome check --write .
 
-docs: $(VENV)/.docs $(BUILD)/docs/node/.created ## build the documentation site in build/docs/html, and check its links
+docs: $(VENV)/.docs $(BUILD)/docs/node/.created $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## build the documentation site in build/docs/html, and check its links
 	@$(quietly) typedoc "reading the types of the Node.js package" sh -c 'cd $(BUILD)/docs/node && node_modules/.bin/typedoc --options $(CURDIR)/docs/typedoc/typedoc.json --out $(CURDIR)/$(BUILD)/docs/typedoc'
+	@$(quietly) godoc "reading the comments of the Go module" sh -c 'cd bindings/go && go doc -all . >$(CURDIR)/$(BUILD)/docs/go.txt'
 	@$(quietly) sphinx "building the documentation" $(BIN)/sphinx-build -c docs -E -W --keep-going -q -b html . $(BUILD)/docs/html
+	@$(quietly) javadoc "writing the reference of the Java package" sh -c 'javadoc -quiet --release 22 -d $(BUILD)/docs/html/java --module-source-path dev.sidecall=bindings/java/src/main/java --module dev.sidecall'
+	@$(quietly) rustdoc "writing the reference of the Rust crate" tools/rust_docs.sh $(BUILD)
 	@echo "$(BUILD)/docs/html/index.html"
 
 sanitize: test-setup ## run the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer, and servers for HTTP and gRPC under both
@@ -373,6 +381,7 @@ bench-quick: bench-network-setup ## a quick look in under five minutes, written 
 bench-network: bench-network-setup
 bench-network-setup: setup $(VENV)/.clusters
 bench-node: $(BUILD)/node-peers/.created
+bench-reliability: net
 bench-shm: $(BUILD)/.system-bench-shm
 bench-languages: $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java
 bench-engine: $(BUILD)/engine-peers/.created $(BUILD)/node-peers/.created
@@ -408,6 +417,7 @@ bench-batch: build $(VENV)/.package $(VENV)/.bench $(VENV)/.clusters ## measure 
 rollout: build-with-net $(VENV)/.package $(VENV)/.bench ## replace two servers under load, 1,200 times: no call may fail
 	@$(BIN)/python benchmarks/network/rollout.py --build $(BUILD)
 
+bench-reliability: net
 bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import sidecall
+from sidecall.exporting import artifact
 from sklearn.base import ClassifierMixin
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
@@ -230,5 +231,5 @@ def write_variants(folder: Path, model: Path, count: int) -> None:
         raise ValueError("opening: expected a model with golden rows, got none")
     for i in range(count + 1):
         parsed["model"]["version"] = str(i)
-        contract.value = json.dumps(parsed)
-        onnx.save(proto, folder / f"variant-{i}.onnx")
+        content, _ = artifact.seal(proto, json.dumps(parsed))
+        (folder / f"variant-{i}.onnx").write_bytes(content)

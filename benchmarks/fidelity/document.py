@@ -27,6 +27,8 @@ class Fidelity(Report):
     categories: list[dict[str, Any]] = field(default_factory=list)
     # Batches of texts with many terms; see texts.py.
     texts: list[dict[str, Any]] = field(default_factory=list)
+    # Functions of integers of every width; see integers.py.
+    integers: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         compared = [result for result in self.results if result["outcome"] == "compared"]
@@ -48,6 +50,7 @@ class Fidelity(Report):
             "families": families(compared),
             "categories": self.categories,
             "texts": self.texts,
+            "integers": self.integers,
             "domain": [[*key, total] for key, total in domain(compared).most_common()],
             "differences": [_difference(result) for result in compared if _differs(result)],
             "refused": [

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import Report, WrongAnswerError, describe_versions, guarded
 
-from fidelity import real, sizes, texts
+from fidelity import integers, real, sizes, texts
 from fidelity.alone import examine
 from fidelity.document import Fidelity, bars, print_found
 from fidelity.judge import judge
@@ -114,6 +114,7 @@ class Run:
         self.estimators: dict[str, str] | None = None
         self.categories: list[dict[str, Any]] = []  # what sizes.py found
         self.texts: list[dict[str, Any]] = []  # what texts.py found
+        self.integers: list[dict[str, Any]] = []  # what integers.py found
         self.real: list[dict[str, Any]] = []  # the results of real.py
         self.started = time.monotonic()
 
@@ -230,6 +231,7 @@ def main() -> int:
             run.walk_estimators()
             run.categories = sizes.export_categories()
             run.texts = texts.measure_batches()
+            run.integers = integers.measure()
     return _conclude(run, options)
 
 
@@ -243,11 +245,13 @@ def _conclude(run: Run, options: argparse.Namespace) -> int:
         estimators_refused=refused,
         categories=run.categories,
         texts=run.texts,
+        integers=integers.summary(run.integers),
         bars=[
             *bars(run.results, len(estimators) - len(refused) if estimators else None),
             *(real.bars(run.real) if run.real else []),
             *(sizes.bars(run.categories) if run.categories else []),
             *(texts.bars(run.texts) if run.texts else []),
+            *(integers.bars(run.integers) if run.integers else []),
         ],
     )
     if run.real:

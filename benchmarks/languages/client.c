@@ -54,6 +54,7 @@ static void call_blocks(sidecall_call* call, int64_t first, int64_t blocks) {
   sidecall_view input = SIDECALL_VIEW_INIT, output = SIDECALL_VIEW_INIT;
   check(sidecall_call_reset(call, &err));
   check(sidecall_call_input(call, 0, &input, &err));
+  memset(input.data, 0, input.data_bytes);
   check(sidecall_call_run(call, -1, &err)); /* the output has memory after a run */
   check(sidecall_call_output(call, 1, &output, &err));
   float* numbers = input.data;

@@ -45,6 +45,7 @@ function measure(first, blocks, one) {
 
 const call = model.call({ rows: 1 })
 const input = call.inputs.X
+input.fill(0)
 call.runSync()
 const { probabilities } = call.outputs
 

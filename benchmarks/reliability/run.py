@@ -2,8 +2,12 @@
 
 `deadline`: how long after its deadline a call ends. `admission`: how long another user's `open`
 takes while one user floods the server with connections. `memory`: how much memory clients can make
-a server hold, relative to its limit. Needs root, because the clients are different users. Writes
-results/reliability.json, prints the table and bars.
+a server hold, relative to its limit. `endless`: how much memory a server on another host can make a
+client hold. `handshakes`: how long the calls of a client take while another client does handshakes
+of TLS. `flipped_bits`: how many exported files open although one bit of them is flipped. `opens`:
+how much longer opening takes because it notices this. `hanging`: what becomes of requests while a
+Python object hangs, and how soon its server answers again. Needs root, because the clients are
+different users. Writes results/reliability.json, prints the table and bars.
 """
 
 import contextlib
@@ -21,7 +25,12 @@ import sidecall
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from attacks import ATTACKS, Attack
+from checked_open import measure_opens
 from common import Bar, Report, describe_versions, guarded, parse, print_table
+from endless import endless_rows
+from flipped_bits import flip_bits
+from handshakes import handshake_p99_ratio, handshake_rows
+from hanging import hanging_rows
 from processes import Flood, Newcomer, Server, write_models
 
 # Users that need not exist. They have no rights except those that the server gives them.
@@ -149,7 +158,13 @@ def bars_of(report: Report) -> list[Bar]:
         Bar("deadline_overrun_p99_ms", max(overruns) / 1000, 5),
         Bar("newcomer_p99_ms", newcomer_ms("per second"), 50),
         Bar("newcomer_unlimited_p99_ms", newcomer_ms("unlimited"), 250),
+        Bar("endless_answer_mib", max(row["growth_mib"] for row in report.tables["endless"]), 128),
         Bar("max_memory_ratio", max(row["ratio"] for row in report.tables["memory"]), 1.1),
+        Bar("handshake_p99_ratio", handshake_p99_ratio(report.tables["handshakes"]), 3),
+        Bar("flipped_bits_wrong", sum(row["wrong"] for row in report.tables["flipped_bits"]), 0),
+        Bar("open_checked_extra_ratio", max(row["ratio"] for row in report.tables["opens"]), 1.03),
+        Bar("hung_unanswered", sum(row["unanswered"] for row in report.tables["hanging"]), 0),
+        Bar("hung_recover_s", max(row["recover_s"] for row in report.tables["hanging"]), 2),
     ]
 
 
@@ -180,6 +195,18 @@ def main() -> int:
         show(report.rows)
         report.tables["memory"] = memory_rows(folder)
         show(report.tables["memory"])
+        report.tables["endless"] = endless_rows(options.build)
+        show(report.tables["endless"])
+        report.tables["handshakes"] = handshake_rows(folder, calls)
+        show(report.tables["handshakes"])
+        report.tables["flipped_bits"] = flip_bits(folder, 1000 if options.quick else 100_000)
+        show(report.tables["flipped_bits"])
+        report.tables["opens"] = measure_opens(
+            folder, 2 if options.quick else 21, is_quick=options.quick
+        )
+        show(report.tables["opens"])
+        report.tables["hanging"] = hanging_rows(folder, options.quick)
+        show(report.tables["hanging"])
     report.bars = bars_of(report)
     report.print_bars()
     if options.quick:

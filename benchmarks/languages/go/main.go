@@ -134,6 +134,7 @@ func main() {
 	call := must(model.NewCall(1))
 	defer call.Close()
 	input := must(sidecall.Elements[float32](must(call.Input(0))))
+	clear(input)
 	check(call.Run(ctx))
 	probabilities := must(sidecall.Elements[float32](must(call.Output(1))))
 	lines := bufio.NewScanner(os.Stdin)

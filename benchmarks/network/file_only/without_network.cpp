@@ -30,6 +30,7 @@ NetworkServer::NetworkServer(const char*, std::shared_ptr<const Model> model, Ex
       generation_(0) {}
 NetworkServer::~NetworkServer() = default;
 std::string NetworkServer::status() const { return ""; }
+std::string network_status() { return ""; }
 void NetworkServer::start() {}
 bool NetworkServer::drain(int64_t) { return true; }
 int NetworkServer::ended_fd() const noexcept { return -1; }

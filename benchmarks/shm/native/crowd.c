@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -96,9 +97,10 @@ void bench_idle_begin(const char* uri, int64_t clients) {
   for (num_idle = 0; num_idle < clients; ++num_idle) {
     sidecall_view input = SIDECALL_VIEW_INIT;
     if (sidecall_call_open(idle_model, 1, &idle_calls[num_idle], &err) ||
-        sidecall_call_input(idle_calls[num_idle], 0, &input, &err) ||
-        sidecall_call_run(idle_calls[num_idle], -1, &err))
+        sidecall_call_input(idle_calls[num_idle], 0, &input, &err))
       peer_fail("idle: %s", err.message);
+    memset(input.data, 0, input.data_bytes);
+    if (sidecall_call_run(idle_calls[num_idle], -1, &err)) peer_fail("idle: %s", err.message);
   }
 }
 

@@ -103,6 +103,7 @@ def measure(closed: Closed) -> None:
     ]
     if closed.json:
         arguments.append(f"--benchmark-json={closed.json}")
+    os.environ.pop("PYTEST_ADDOPTS", None)  # these are for the tests of the project
     code = pytest.main([*arguments, __file__], plugins=[Plugin(closed)])
     if code != 0 or len(closed.times) != closed.rounds:
         raise RuntimeError(
