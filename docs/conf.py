@@ -67,7 +67,10 @@ NAVIGATION = {
     "docs/reference": {
         "": [
             f"docs/reference/generated/{name}"
-            for name in ("python", "sidecall_h", "server_h", "binding_h", "*_hpp", "node")
+            for name in (
+                *("python", "sidecall_h", "server_h", "binding_h", "*_hpp", "node"),
+                *("go", "java", "rust"),
+            )
         ],
     },
     "docs/decisions/README": {"": ["docs/decisions/0*"]},
@@ -124,6 +127,7 @@ html_theme = "furo"
 html_title = "sidecall"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 templates_path = ["_templates"]
 html_additional_pages = {"index": "redirect.html"}
 html_show_sphinx = False
@@ -164,8 +168,8 @@ def setup(app: Any) -> None:
         lines[:] = reference.python_lines(lines, link)
 
     def write(app: Any) -> None:
-        folder, typedoc = DOCS / "reference" / "generated", DOCS.parent / "build/docs/typedoc"
-        reference.write_pages(folder, typedoc / "node.md")
+        folder, made = DOCS / "reference" / "generated", DOCS.parent / "build/docs"
+        reference.write_pages(folder, made / "typedoc/node.md", made / "go.txt")
 
     def add_navigation(app: Any, docname: str, source: list[str]) -> None:
         for caption, pages in NAVIGATION.get(docname, {}).items():

@@ -198,11 +198,29 @@ def node_page(typedoc: str) -> str:
     return re.sub(r"\]\(#([^)]+)\)", r"](#node-\1)", text)
 
 
-def write_pages(folder: Path, typedoc: Path) -> None:
-    """Writes all pages into `folder`, and the page that TypeDoc has made."""
+# The start pages of javadoc and rustdoc, relative to the folder of the site.
+FOREIGN = {
+    "java": ("Java", "java/index.html"),
+    "rust": ("Rust", "rust/sidecall/index.html"),
+}
+
+
+def foreign_pages(go_doc: str) -> dict[str, str]:
+    """Pages for Go, Java and Rust. Those for Java and Rust link to javadoc and rustdoc."""
+    result = {}
+    for name, (title, index) in FOREIGN.items():
+        link = f'<p><a href="../../../{index}">The reference of the {title} package</a></p>'
+        result[f"{name}.rst"] = f"{title}\n{'=' * len(title)}\n\n.. raw:: html\n\n   {link}\n"
+    result["go.rst"] = "Go\n==\n\n.. code-block:: none\n\n" + textwrap.indent(go_doc, "   ")
+    return result
+
+
+def write_pages(folder: Path, typedoc: Path, go_doc: Path) -> None:
+    """Writes all pages into `folder`, and those that TypeDoc and go doc have made."""
     folder.mkdir(parents=True, exist_ok=True)
     node = node_page(typedoc.read_text(encoding="utf-8"))
-    for name, text in (pages() | {"node.md": node}).items():
+    foreign = foreign_pages(go_doc.read_text(encoding="utf-8"))
+    for name, text in (pages() | {"node.md": node} | foreign).items():
         path = folder / name
         # A page that stays the same keeps its time, so that Sphinx does not read it again.
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
