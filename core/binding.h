@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "error.h"
 #include "platform.h"
+#include "run_times.h"
 #include "shapes.h"
 
 namespace sidecall {
@@ -66,6 +67,8 @@ class Binding {
  public:
   virtual ~Binding() = default;
   void set_result_check(ResultCheck* check) noexcept { check_ = check; }
+  // The next runs that threads of the pool execute are timed, as runs of this size.
+  void set_run_times(RunTimes* times, int64_t size) noexcept { times_ = times, size_ = size; }
 
   // ---- Tensors ----
 
@@ -253,6 +256,7 @@ class Binding {
     return phase_.load(std::memory_order_acquire) != kRunning;
   }
   std::exception_ptr execute_claimed(int64_t timeout_ns) noexcept;
+  std::exception_ptr execute_timed() noexcept;  // execute_claimed(-1)
   std::exception_ptr check_results() noexcept {
     return check_ == nullptr ? nullptr : check_->check_results();
   }
@@ -286,6 +290,8 @@ class Binding {
   std::atomic<bool> is_pending_{false};
   uint64_t generation_ = 0;  // the fork generation in which the run was started
   ResultCheck* check_ = nullptr;
+  RunTimes* times_ = nullptr;
+  int64_t size_ = 0;
 };
 
 }  // namespace sidecall

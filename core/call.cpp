@@ -46,6 +46,7 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
       ignore_extra_(ignore_extra),
       binding_(engine.bind(is_lazy)),
       has_joint_layout_(binding_->has_joint_layout()),
+      run_times_(engine.route() == Route::kInProcess ? &engine.run_times() : nullptr),
       inputs_(signature.inputs.size()),
       outputs_(signature.outputs.size()) {
   binding_->set_result_check(this);

@@ -105,7 +105,15 @@ class Call final : private ResultCheck {
   void get_column(int32_t column, const char** out, size_t* out_lengths, int64_t count);
 
   void run(int64_t timeout_ns);
-  void disconnect();  // see Binding; the results of the last run are lost
+  // How long a run will probably take in this process; INT64_MAX if that is unknown, or if it runs
+  // elsewhere.
+  int64_t expected_ns() const noexcept {
+    return run_times_ == nullptr ? INT64_MAX : run_times_->expected(num_elements());
+  }
+  // Whether memory and shapes are those of a call that was opened with its number of rows.
+  bool is_as_opened() const noexcept;
+  uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
+  void disconnect();                       // see Binding; the results of the last run are lost
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
   bool finish(int64_t wait_ns);        // false while the run is not over
@@ -167,6 +175,7 @@ class Call final : private ResultCheck {
   void allocate(int32_t input, Dims dims);
   void place(int32_t input, Dims dims);
   void settle_shapes();
+  int64_t num_elements() const noexcept;
   int64_t agree_on_rows() const;
   // The size of each named dimension, by the id of the name; -1 if no input has the name.
   using NamedDims = std::vector<int64_t>;
@@ -255,11 +264,14 @@ class Call final : private ResultCheck {
   void claim(int64_t timeout_ns, bool may_wait);
   void prepare();
   bool borrows_memory() const noexcept;
+  void run_timed(int64_t timeout_ns);
 
   const Signature& signature_;
   const bool ignore_extra_;
   std::unique_ptr<Binding> binding_;
   const bool has_joint_layout_;  // see Binding
+  RunTimes* const run_times_;    // nullptr if runs happen elsewhere
+  uint32_t num_runs_ = 0;        // synchronous ones
   int64_t rows_ = 0;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;

@@ -56,7 +56,15 @@ void Call::claim(int64_t timeout_ns, bool may_wait) {
 void Call::run(int64_t timeout_ns) {
   claim(timeout_ns, true);
   has_reached_engine_ = true;
+  // Not each run, because reading the clock twice takes a fifth of the shortest run.
+  if ((++num_runs_ & 63) == 0 && run_times_ != nullptr) run_timed(timeout_ns);
+  else binding_->run(timeout_ns);
+}
+
+void Call::run_timed(int64_t timeout_ns) {
+  const Clock::time_point begin = Clock::now();
   binding_->run(timeout_ns);
+  run_times_->note(num_elements(), std::chrono::nanoseconds(Clock::now() - begin).count());
 }
 
 void Call::start(int64_t timeout_ns) {
@@ -84,6 +92,7 @@ void Call::submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool 
     binding_->release();
     throw;
   }
+  binding_->set_run_times(run_times_, num_elements());
   binding_->submit(timeout_ns, listener, line);
 }
 

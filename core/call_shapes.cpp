@@ -148,6 +148,34 @@ void Call::settle_shapes() {
   shapes_changed_ = false;
 }
 
+int64_t Call::num_elements() const noexcept {
+  int64_t sum = 0;
+  for (const Input& input : inputs_) sum += count_elements(input.dims);
+  return sum;
+}
+
+uint64_t Call::tensor_bytes() const noexcept {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    sum += count_bytes(signature_.inputs[i].dtype, inputs_[i].dims);
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    sum += count_bytes(signature_.outputs[i].dtype, outputs_[i].dims);
+  return sum;
+}
+
+bool Call::is_as_opened() const noexcept {
+  if (borrows_memory()) return false;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const TensorSpec& spec = signature_.inputs[i];
+    const Dims& dims = inputs_[i].dims;
+    for (size_t k = 0; k < dims.size(); ++k) {
+      const int64_t fixed = spec.dims[k] < 0 ? 1 : spec.dims[k];
+      if (dims[k] != (k == 0 && spec.has_rows() ? rows_ : fixed)) return false;
+    }
+  }
+  return true;
+}
+
 std::vector<Dims> Call::input_dims() const {
   std::vector<Dims> all;
   all.reserve(inputs_.size());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "binding.h"
+#include "run_times.h"
 #include "signature.h"
 
 namespace sidecall {
@@ -16,10 +17,14 @@ namespace sidecall {
 class OnnxFile;
 struct Replica;
 
+// Where the runs of a model happen. The numbers are those of SIDECALL_ROUTE_*.
+enum class Route { kInProcess = 1, kOtherProcess = 2, kNetwork = 3 };
+
 // A loaded model; shared by all threads.
 class Engine {
  public:
   virtual ~Engine() = default;
+  virtual Route route() const noexcept { return Route::kInProcess; }
   virtual void describe(std::vector<TensorSpec>* inputs,
                         std::vector<TensorSpec>* outputs) const = 0;
 
@@ -43,6 +48,12 @@ class Engine {
   // The id of the model that runs now, if only the engine knows it: a restarted server may have
   // another model. Otherwise "".
   virtual std::string model_id() const { return {}; }
+
+  // Of the runs in this process; a remote engine has none.
+  RunTimes& run_times() const noexcept { return *run_times_; }
+
+ private:
+  std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
 };
 
 // One of the servers behind an engine.

@@ -273,9 +273,30 @@ void WaitSet::wait(Clock::time_point until) noexcept {
   ::ppoll(&set, 1, until == Clock::time_point::max() ? nullptr : &left, nullptr);
 }
 
-WaitSet::Events WaitSet::take_events() noexcept {
+void WaitSet::signal() noexcept {
+  event_.signal();
+  is_signalled_.store(true);
+}
+
+void WaitSet::take_signal() noexcept {
+  is_signalled_.store(false);
+  event_.drain();
+}
+
+void WaitSet::take_expiry() noexcept {
+  uint64_t number = 0;
+  [[maybe_unused]] const ssize_t got = ::read(timer_, &number, sizeof number);
+  timer_at_ = Clock::time_point::max();
+}
+
+WaitSet::Events WaitSet::take_events(bool has_sockets) noexcept {
   constexpr int kMost = 64;
   Events seen;
+  if (!has_sockets) {
+    if (is_signalled_.load()) take_signal();
+    if (timer_at_ != Clock::time_point::max() && timer_at_ <= Clock::now()) take_expiry();
+    return seen;
+  }
   std::array<epoll_event, kMost> events{};
   int count = kMost;
   while (count == kMost) {
@@ -283,11 +304,9 @@ WaitSet::Events WaitSet::take_events() noexcept {
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<size_t>(i)];
       if (event.data.fd == event_.fd()) {
-        event_.drain();
+        take_signal();
       } else if (event.data.fd == timer_) {
-        uint64_t number = 0;
-        [[maybe_unused]] const ssize_t got = ::read(timer_, &number, sizeof number);
-        timer_at_ = Clock::time_point::max();
+        take_expiry();
       } else {
         seen.has_message = true;
         if ((event.events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) seen.has_hang_up = true;

@@ -2,6 +2,7 @@
 // process. A port to another system replaces platform.cpp and confined_folder.cpp.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -80,17 +81,23 @@ class WaitSet {
 
   // Readable while there are events.
   int fd() const noexcept { return epoll_; }
-  void signal() noexcept { event_.signal(); }  // an event; from any thread
+  void signal() noexcept;  // an event; from any thread
   // An event at this time. A timer that expires sooner stays.
   void set_timer(Clock::time_point at) noexcept;
   // Returns when there are events, or at `until`.
   void wait(Clock::time_point until) noexcept;
-  Events take_events() noexcept;
+  // `has_sockets`: sockets were added to fd(). Otherwise no system call is made without an event.
+  Events take_events(bool has_sockets) noexcept;
 
  private:
   void close_all() noexcept;
+  void take_signal() noexcept;
+  void take_expiry() noexcept;
 
   Event event_;
+  // Partners: signal() makes the descriptor readable and then stores true; take_signal() stores
+  // false and then empties the descriptor. So a descriptor that is readable is emptied in the end.
+  std::atomic<bool> is_signalled_{false};
   int epoll_ = -1, timer_ = -1;
   Clock::time_point timer_at_ = Clock::time_point::max();
 };

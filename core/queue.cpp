@@ -64,6 +64,11 @@ void QueuedRun::rethrow_outcome() {
   if (failure_ != nullptr) std::rethrow_exception(failure_);
 }
 
+void QueuedRun::forget_outcome() noexcept {
+  has_outcome_.store(false, std::memory_order_relaxed);
+  failure_ = nullptr;
+}
+
 // ---- Begin ----
 
 Queue::Queue(const QueueOptions& options)

@@ -86,6 +86,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener {
 
   // Throws the error of the last run, if it failed; NOT_RUN if no outcome of it was taken.
   void rethrow_outcome();
+  void forget_outcome() noexcept;
 
  private:
   friend class Queue;
@@ -254,7 +255,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   bool is_armed_ = false;
   bool was_armed_ = false;  // the handle may be readable
   bool is_closed_ = false;
-  SpinPolicy spin_policy_;  // of the driver
+  bool has_sockets_ = false;  // sockets may have joined wait_set_
+  SpinPolicy spin_policy_;    // of the driver
   // What arm() told a program with polled runs, since the last outcome.
   enum class Looking { kNotYet, kNow, kEnough } looking_ = Looking::kNotYet;
   Clock::time_point look_until_;

@@ -38,7 +38,7 @@ void Queue::open_wait_set() {
 
 void Queue::take_events() noexcept {
   if (!wait_set_) return;
-  const platform::WaitSet::Events events = wait_set_->take_events();
+  const platform::WaitSet::Events events = wait_set_->take_events(has_sockets_);
   if (events.has_message) ++num_events_;
   if (events.has_hang_up) look(Look::kAll);
   else if (events.has_message) look(Look::kConnections);
@@ -47,7 +47,8 @@ void Queue::take_events() noexcept {
 // Asks all servers for a wake-up. Returns false if a run is ready already. Otherwise sets `until`
 // to the time at which a run needs attention, if that is earlier.
 bool Queue::prepare_sleep(Clock::time_point* until) {
-  const Clock::time_point now = Clock::now();
+  has_sockets_ = has_sockets_ || !polled_.is_empty();
+  const Clock::time_point now = polled_.is_empty() ? Clock::time_point::min() : Clock::now();
   for (size_t left = polled_.size(); left > 0; --left) {
     QueuedRun* const run = polled_.first();
     const Clock::time_point next = run->call_.prepare_sleep(*wait_set_, number_);

@@ -4,13 +4,33 @@
 
 #include <sidecall/sidecall.h>
 
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
+#include "base/per_process.h"
 #include "core/call.h"
 #include "core/model.h"
 #include "core/queue.h"
 #include "core/specs.h"
+
+namespace sidecall {
+
+// The calls that a model keeps for the next user; see sidecall_model_take_call().
+struct KeptCalls {
+  explicit KeptCalls(uint64_t created_in) : generation(created_in) {}
+  ~KeptCalls();
+
+  const uint64_t generation;
+  std::mutex mutex;
+  std::vector<sidecall_call*> calls;
+  uint64_t bytes = 0;     // of their tensors
+  int64_t num_taken = 0;  // calls that are in use
+};
+
+}  // namespace sidecall
 
 struct sidecall_model {
   explicit sidecall_model(std::shared_ptr<const sidecall::Model> opened)
@@ -19,6 +39,7 @@ struct sidecall_model {
 
   std::shared_ptr<const sidecall::Model> model;
   std::shared_ptr<const sidecall::Specs> specs;
+  mutable sidecall::PerProcess<sidecall::KeptCalls> kept_calls;
 };
 
 struct sidecall_call {

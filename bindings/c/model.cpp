@@ -162,6 +162,10 @@ const char* sidecall_model_engine(const sidecall_model* model) {
   return model == nullptr ? "" : model->model->engine_version().c_str();
 }
 
+int32_t sidecall_model_route(const sidecall_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->model->engine().route());
+}
+
 const char* sidecall_model_engine_reason(const sidecall_model* model) {
   return model == nullptr ? "" : model->model->engine_reason().c_str();
 }

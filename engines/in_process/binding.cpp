@@ -58,7 +58,7 @@ void InProcessBinding::notify_owner() noexcept {
 // Runs on a thread of the pool. The owner may destroy the binding as soon as the lock is released,
 // unless the owner has left the destruction to this thread (leave_to_worker()).
 void InProcessBinding::work() noexcept {
-  std::exception_ptr failure = execute_claimed(-1);
+  std::exception_ptr failure = execute_timed();
   std::unique_lock lock(started_->mutex);
   started_->failure = std::move(failure);
   started_->is_done = true;

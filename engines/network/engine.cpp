@@ -66,6 +66,7 @@ class NetworkEngine final : public Engine {
     *inputs = shared_->inputs;
     *outputs = shared_->outputs;
   }
+  Route route() const noexcept override { return Route::kNetwork; }
   void expect_refusals() override { has_refusals_ = true; }
   std::unique_ptr<Binding> bind(bool /*is_lazy*/) const override {
     return std::make_unique<NetworkBinding>(shared_.get(), has_refusals_,

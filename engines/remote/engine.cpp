@@ -31,6 +31,7 @@ class RemoteEngine final : public Engine {
     *inputs = shared_->inputs;
     *outputs = shared_->outputs;
   }
+  Route route() const noexcept override { return Route::kOtherProcess; }
   std::unique_ptr<Binding> bind(bool is_lazy) const override {
     return std::make_unique<RemoteBinding>(shared_.get(), is_lazy);
   }

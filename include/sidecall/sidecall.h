@@ -802,6 +802,15 @@ SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_engine(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_engine_reason(const sidecall_model *model);
 
+/* Where the runs of a model happen. Further routes may get further numbers. */
+#define SIDECALL_ROUTE_IN_PROCESS 1     /* in this process: a file, bytes, or a served function */
+#define SIDECALL_ROUTE_OTHER_PROCESS 2  /* in another process of this host, over shared memory */
+#define SIDECALL_ROUTE_NETWORK 3        /* on a server, over a network protocol */
+
+/* Returns the SIDECALL_ROUTE_* of the model; 0 for NULL. A program does not need it to run the
+ * model: all functions work the same way on every route. */
+SIDECALL_API int32_t sidecall_model_route(const sidecall_model *model);
+
 /* Returns why verification failed under SIDECALL_VERIFY_WARN; NULL if it did not fail. */
 SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
 
@@ -1138,6 +1147,37 @@ SIDECALL_API void sidecall_queue_close(sidecall_queue *queue);
  * Errors: NOT_RUN (no completion was taken; a run never ends with this status), and those of
  * sidecall_call_run. */
 SIDECALL_API sidecall_status sidecall_call_error(sidecall_call *call, sidecall_error *err);
+
+/* ---- Calls for a program with many runs ----
+ *
+ * A program that needs a call for each request takes it from its model and gives it back, instead
+ * of opening and closing one each time. Any thread may do both. */
+
+/* Returns a call that was given back, or opens one. No inputs, features, bound memory or results of
+ * an earlier user are left in it. Like a call of sidecall_call_open_lazy, it never waits for another
+ * process outside its runs.
+ *
+ * rows        as for sidecall_call_open
+ *
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, FORKED. */
+SIDECALL_API sidecall_status sidecall_model_take_call(const sidecall_model *model, int64_t rows,
+                                                      sidecall_call **out_call,
+                                                      sidecall_error *err);
+
+/* Gives back a call of sidecall_model_take_call, in any state: a run that is under way ends like that
+ * of sidecall_call_close, and its completion is dropped. The model keeps up to 128 calls with 32 MiB
+ * of tensors, and closes the others. A call that uses memory of the caller, or that has other shapes
+ * than at first, is closed too. Never waits for another process. NULL is allowed for `call`; cannot
+ * fail. After sidecall_model_close(model), close the calls that are left with sidecall_call_close
+ * instead. */
+SIDECALL_API void sidecall_model_give_call(const sidecall_model *model, sidecall_call *call);
+
+/* Returns how many nanoseconds a run of the call will probably take, for its present number of
+ * rows, if this process runs the model: an event loop may then prefer sidecall_call_run to
+ * sidecall_queue_submit, which costs some 20 000. Returns INT64_MAX if the time is not known yet,
+ * or if another process runs the model. The library learns the time from the runs of all calls of
+ * the model: from each run of a queue, and from every 64th of sidecall_call_run. Cannot fail. */
+SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
 
 /* ---- Runs without a queue ----
  *

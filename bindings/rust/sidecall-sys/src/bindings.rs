@@ -42,6 +42,9 @@ pub const SIDECALL_KIND_INPUT: i32 = 0;
 pub const SIDECALL_KIND_OUTPUT: i32 = 1;
 pub const SIDECALL_KIND_FEATURE: i32 = 2;
 pub const SIDECALL_KIND_COLUMN: i32 = 3;
+pub const SIDECALL_ROUTE_IN_PROCESS: i32 = 1;
+pub const SIDECALL_ROUTE_OTHER_PROCESS: i32 = 2;
+pub const SIDECALL_ROUTE_NETWORK: i32 = 3;
 pub const SIDECALL_VIEW_READ_ONLY: i32 = 1;
 pub const SIDECALL_HELD: i32 = 1;
 pub const SIDECALL_RELEASED: i32 = 2;
@@ -703,6 +706,7 @@ extern "C" {
     pub fn sidecall_model_engine(model: *const sidecall_model) -> *const ::core::ffi::c_char;
     pub fn sidecall_model_engine_reason(model: *const sidecall_model)
         -> *const ::core::ffi::c_char;
+    pub fn sidecall_model_route(model: *const sidecall_model) -> i32;
     pub fn sidecall_model_warning(model: *const sidecall_model) -> *const ::core::ffi::c_char;
     pub fn sidecall_model_verify(
         model: *const sidecall_model,
@@ -800,6 +804,14 @@ extern "C" {
         call: *mut sidecall_call,
         err: *mut sidecall_error,
     ) -> sidecall_status;
+    pub fn sidecall_model_take_call(
+        model: *const sidecall_model,
+        rows: i64,
+        out_call: *mut *mut sidecall_call,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_model_give_call(model: *const sidecall_model, call: *mut sidecall_call);
+    pub fn sidecall_call_expected_ns(call: *const sidecall_call) -> i64;
     pub fn sidecall_call_start(
         call: *mut sidecall_call,
         timeout_ns: i64,
