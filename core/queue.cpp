@@ -302,7 +302,11 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
                   "run " + std::to_string(number) +
                       ": it has no completion to take: it was taken before, the call was closed, "
                       "or the queue never had such a run");
-    if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) return 0;
+    if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) {
+      // The handle is readable if a server hung up while no run was under way.
+      if (number == 0 && polled_.is_empty() && has_sockets_) take_events();
+      return 0;
+    }
     if (ready_.is_empty()) wait(number, until, &lock);
   }
   throw Error(SIDECALL_CANCELLED, "the queue was closed");

@@ -130,6 +130,7 @@ void Channel::State::drop() noexcept {
   handshake.reset();
   socket.close();
   pidfd.reset();
+  joined_set = 0;
   is_pending = is_given_up = false;
   one_shot_file = OneShotFile();
 }

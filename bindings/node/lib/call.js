@@ -10,7 +10,8 @@ const { Workspace } = require('./workspace.js')
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
 // These errors have the same texts as in core. Core cannot report them, because it does not know
-// about runs that wait in the queue of tasks.js. tests/node/core_texts.test.js compares the texts.
+// about runs that wait for a later turn of the event loop. tests/node/core_texts.test.js compares the
+// texts.
 const busy = () =>
   fail('BUSY', 'the call is running, or a run that it gave up still uses its memory')
 const notRun = () =>
@@ -29,9 +30,9 @@ class Call {
   #hasRun = false
   #strings = [] // the arrays that the user assigned to string inputs, by index of the input
 
-  constructor(native, signature, rows, timeoutNs, gate) {
+  constructor(native, signature, rows, timeoutNs) {
     if (!(native instanceof addon.Model)) throw new TypeError('calls are opened by model.call()')
-    const workspace = new Workspace(native, signature, rows, gate)
+    const workspace = new Workspace(native, signature, rows, null)
     this.#workspace = workspace
     this.#native = native
     this.#timeoutNs = timeoutNs
@@ -160,7 +161,7 @@ class Call {
         workspace: this.#workspace,
         timeoutNs,
         signal,
-        estimate: null,
+        isShort: false,
         read,
         release
       })

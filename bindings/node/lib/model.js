@@ -8,7 +8,7 @@ const { readAsync, readTimeout, checkNames, notWhole, wrongType } = require('./o
 const { Runner } = require('./runner.js')
 
 const CALL = new Set(['rows'])
-const IN_PROCESS = 'in process'
+const ROUTES = ['in process', 'other process', 'network'] // by SIDECALL_ROUTE_*, from 1
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 
 function freeze(value) {
@@ -43,22 +43,18 @@ class Model {
   #signature
   #contract
   #id
-  #route
 
-  /** `route`: 'in process', or the scheme of the URI of a model in another process. */
-  constructor(native, options, route) {
+  constructor(native, options) {
     if (!(native instanceof addon.Model)) throw new TypeError('models are opened by open()')
     this.#native = native
     this.#timeoutNs = options.timeoutNs
-    this.#route = route
     const described = native.describe()
     this.#described = described
     this.#contract = described.contract === null ? null : JSON.parse(described.contract)
     const isClosed = described.features.map(
       (_, i) => this.#contract.features[i].allowed !== undefined
     )
-    const isRemote = route !== IN_PROCESS
-    this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1, isRemote)
+    this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1)
   }
 
   get name() {
@@ -140,7 +136,7 @@ class Model {
     if (typeof rows !== 'number' || !Number.isSafeInteger(rows))
       throw notWhole('options.rows', 'a whole number', rows)
     this.#runner.requireOpen()
-    return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs, this.#runner.gate)
+    return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs)
   }
 
   types(name) {
@@ -158,9 +154,9 @@ class Model {
     // Print the prototype, and objects that inherit from a model, like any other object.
     if (!(#described in this)) return print(this, { ...options, customInspect: false })
     if (depth < 0) return options.stylize('[Model]', 'special')
-    const { name, version, inputs, outputs, features } = this.#described
+    const { name, version, route, inputs, outputs, features } = this.#described
     const namesOf = list => list.map(entry => entry.name)
-    const shown = { name, version, route: this.#route }
+    const shown = { name, version, route: ROUTES[route - 1] }
     if (features.length > 0) shown.features = namesOf(features)
     else shown.inputs = namesOf(inputs)
     shown.outputs = namesOf(outputs)
@@ -174,4 +170,4 @@ Object.defineProperty(Model.prototype, dispose, {
   writable: true
 })
 
-module.exports = { IN_PROCESS, Model, dispose }
+module.exports = { Model, dispose }

@@ -2,21 +2,15 @@
 'use strict'
 
 const { addon } = require('./addon.js')
-const { IN_PROCESS, Model } = require('./model.js')
+const { Model } = require('./model.js')
 const { checkNames, readOpenOptions, readSignal, readSource } = require('./options.js')
 const { onAbort } = require('./signals.js')
 
 const ENGINE = new Set(['onnxruntime'])
 
-/** Returns 'shm:' or 'exec:' for a model in another process, otherwise IN_PROCESS. */
-function routeOf(source) {
-  return (typeof source === 'string' && /^(shm|exec):/.exec(source)?.[0]) || IN_PROCESS
-}
-
 function openSync(source, options) {
   const fields = readOpenOptions(options)
-  const from = readSource(source)
-  return new Model(addon.openSync(from, fields), fields, routeOf(from))
+  return new Model(addon.openSync(readSource(source), fields), fields)
 }
 
 function open(source, options) {
@@ -34,11 +28,10 @@ function open(source, options) {
       forget()
       if (error !== null) reject(error)
       else if (signal?.aborted) native.close()
-      else resolve(new Model(native, fields, routeOf(from)))
+      else resolve(new Model(native, fields))
     }
     try {
-      if (routeOf(from) !== IN_PROCESS) abandon = addon.openOnThread(from, fields, done)
-      else addon.open(from, fields, done)
+      abandon = addon.open(from, fields, done)
     } catch (error) {
       done(error, null)
     }

@@ -1,12 +1,12 @@
 // Runs a model on tensors or records; used by model.js, which is the public class. Holds what all
-// runs of a model share: idle workspaces that are kept for reuse, and latency estimates.
+// runs of a model share: idle workspaces that are kept for reuse.
 'use strict'
 
 const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
-const { LatencyEstimates, turn } = require('./latency.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
-const { Gate, hasWaiting, submit } = require('./tasks.js')
+const { hasWaiting, submit } = require('./tasks.js')
+const { turn } = require('./turn.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
@@ -16,22 +16,18 @@ const MAX_BULK = 32 * 1024 * 1024
 const KIND_INPUT = 0
 
 class Runner {
-  constructor(native, signature, isClosedFeature, ignoresExtra, isRemote) {
+  constructor(native, signature, isClosedFeature, ignoresExtra) {
     this.native = native
     this.signature = signature
     this.isClosed = false
-    this.gate = isRemote ? new Gate() : null
     this.inputIndex = new Map(signature.inputs.map((spec, i) => [spec.name, i]))
     this.layout = new Layout(signature, isClosedFeature, ignoresExtra)
     this.answers = new Answers(signature)
     this.tensors = [] // idle workspaces whose inputs are written through views
     this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
+    this.pace = { numElsewhere: 0 } // the runs until one may take place on the event loop again
     this.bulk = 0 // total bytes of the bulky workspaces in both lists
-    // Another process can delay even a short run without limit, so its runs never run on this
-    // thread.
-    this.tensorLatency = isRemote ? null : new LatencyEstimates()
-    this.recordLatency = isRemote ? null : new LatencyEstimates()
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
   }
@@ -42,7 +38,7 @@ class Runner {
 
   take(kept) {
     const workspace = kept.pop()
-    if (workspace === undefined) return new Workspace(this.native, this.signature, 1, this.gate)
+    if (workspace === undefined) return new Workspace(this.native, this.signature, 1, this.pace)
     if (workspace.isBulky) this.bulk -= workspace.weigh()
     return workspace
   }
@@ -50,7 +46,7 @@ class Runner {
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
     // Runs that wait in the queue have workspaces already, and need the connection of this one.
-    if (this.gate !== null && hasWaiting()) workspace.native.disconnect()
+    if (hasWaiting()) workspace.native.disconnect()
     if (this.isClosed || kept.length >= MAX_KEPT || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0
@@ -117,14 +113,19 @@ class Runner {
   /** Returns a promise. Errors that occur before the run is started may be thrown instead. */
   run(tensors, timeoutNs, signal) {
     const workspace = this.take(this.tensors)
-    let estimate
+    let isShort = false
     try {
       this.readInputs(workspace, tensors)
-      estimate = this.tensorLatency?.of(workspace.size) ?? null
-      const isHere = estimate?.isShort === true && !turn.isOver
-      this.giveInputs(workspace, isHere)
-      if (isHere) {
-        turn.time(estimate, workspace, timeoutNs)
+      // The library knows the size of the run once it has the inputs. Those of a run that executes
+      // now need not be copied, so for the size of the last run the answer is taken before.
+      const { size } = workspace
+      const isKnown = size === workspace.lastSize
+      workspace.lastSize = size
+      if (isKnown) isShort = workspace.isShort
+      this.giveInputs(workspace, isShort && !turn.isOver)
+      if (!isKnown) isShort = workspace.isShort
+      if (isShort && !turn.isOver) {
+        turn.run(workspace, timeoutNs)
         const answer = workspace.takeAll()
         this.put(this.tensors, workspace)
         return Promise.resolve(answer)
@@ -134,7 +135,7 @@ class Runner {
       throw error
     }
     const read = done => done.takeAll()
-    return submit({ workspace, timeoutNs, signal, estimate, read, release: this.putTensors })
+    return submit({ workspace, timeoutNs, signal, isShort, read, release: this.putTensors })
   }
 
   // ---- Records ----
@@ -242,16 +243,16 @@ class Runner {
       ? done => this.answers.many(done, rows)
       : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
-    const estimate = this.recordLatency?.of(rows * this.layout.names.length) ?? null
-    if (estimate?.isShort === true && !turn.isOver) {
+    const { isShort } = workspace
+    if (isShort && !turn.isOver) {
       try {
-        turn.time(estimate, workspace, timeoutNs)
+        turn.run(workspace, timeoutNs)
         return Promise.resolve(read(workspace))
       } finally {
         release(workspace)
       }
     }
-    return submit({ workspace, timeoutNs, signal, estimate, read, release })
+    return submit({ workspace, timeoutNs, signal, isShort, read, release })
   }
 }
 

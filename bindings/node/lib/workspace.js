@@ -12,6 +12,14 @@ const { Refusal, inferDims, readTensor } = require('./tensors.js')
 // Below this size a copy is cheaper than binding the engine to other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
 const BULKY_BYTES = 1024 * 1024
+// A run that takes less time than this is short. A hop to a thread and back takes 20 to 70 us.
+const SHORT_NS = 50_000
+// The number of runs after which the library is asked again whether a run is short.
+const ASK_AFTER = 16
+// After a run on the event loop has taken so long, so many runs take place elsewhere, and the library
+// measures them.
+const LONG_NS = 2_000_000
+const NUM_ELSEWHERE = 64
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
@@ -80,14 +88,13 @@ class Output {
 }
 
 class Workspace {
-  /** `gate`: the Gate (tasks.js) of a model that runs in another process; otherwise null. */
-  constructor(native, signature, rows, gate) {
-    this.gate = gate
-    this.isCancelled = false
+  /** `pace`: what the workspaces of a model share; see noteHere(). */
+  constructor(native, signature, rows, pace) {
+    this.pace = pace
     this.task = null // the asynchronous run under way
     try {
-      const onFail = (error, isReleasedOnly) => this.task.onFail(error, isReleasedOnly)
-      this.native = new addon.Call(native, rows, onFail, gate !== null)
+      const onFail = (error, isHeld) => this.task.onFail(error, isHeld)
+      this.native = new addon.Call(native, rows, onFail)
     } catch (error) {
       // The addon had no memory for the object itself.
       throw error.message === 'std::bad_alloc' ? outOfMemory() : error
@@ -103,6 +110,9 @@ class Workspace {
     this.rows = rows // the number of rows that the setters of core use
     this.isShapeStale = true
     this.isBulky = false // it may hold a tensor of more than BULKY_BYTES
+    this.lastSize = -1 // of the inputs of the last run(); see Runner
+    this.wasShort = false // what the library has answered
+    this.untilAsk = 0 // the runs until it is asked again
   }
 
   /**
@@ -277,6 +287,24 @@ class Workspace {
     else this.native.runUntil(timeoutNs)
   }
 
+  /** Whether the next run takes so little time that it should execute on the event loop. */
+  get isShort() {
+    if (this.pace.numElsewhere > 0) {
+      --this.pace.numElsewhere
+      return false
+    }
+    if (this.isShapeStale || --this.untilAsk < 0) {
+      this.wasShort = this.native.expectedNs() < SHORT_NS
+      this.untilAsk = this.wasShort ? ASK_AFTER : 0
+    }
+    return this.wasShort
+  }
+
+  /** A run has taken `ns` on the event loop. */
+  noteHere(ns) {
+    if (ns >= LONG_NS) this.pace.numElsewhere = NUM_ELSEWHERE
+  }
+
   /** The number of elements that were read for the next run. */
   get size() {
     let size = 0
@@ -296,7 +324,6 @@ class Workspace {
 
   /** Cancels the run under way. The caller must call close() when the run has ended. */
   cancel() {
-    this.isCancelled = true
     this.native.cancel()
   }
 

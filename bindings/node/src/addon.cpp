@@ -21,7 +21,7 @@ Napi::Value configure(const Napi::CallbackInfo& info) {
 }
 
 // onFinish(slots, callback): whenever runs have succeeded, their slots are written to `slots`, and
-// callback(count) is called. `slots` is an Int32Array with Finisher::kMaxAtOnce elements.
+// callback(count) is called. `slots` is an Int32Array with Completions::kMaxAtOnce elements.
 Napi::Value on_finish(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   auto slots = info[0].As<Napi::Int32Array>();
@@ -49,7 +49,7 @@ static Napi::Object define(Napi::Env env, Napi::Object exports) {
   define_open(env, exports);
   exports.Set("configure", Napi::Function::New<guarded<configure>>(env, "configure"));
   exports.Set("onFinish", Napi::Function::New<guarded<on_finish>>(env, "onFinish"));
-  exports.Set("maxFinished", static_cast<double>(Finisher::kMaxAtOnce));
+  exports.Set("maxFinished", static_cast<double>(Completions::kMaxAtOnce));
   exports.Set("drain", Napi::Function::New<guarded<drain>>(env, "drain"));
   exports.Set("version", sidecall_version());
   return exports;

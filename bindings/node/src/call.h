@@ -2,13 +2,11 @@
 // lib/workspace.js. It does not repeat the checks of lib/*.js; core reports all other errors.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <vector>
 
 #include "environment.h"
 #include "memory.h"
-#include "poll.h"
 
 namespace sidecall_node {
 
@@ -25,33 +23,22 @@ class Call final : public Napi::ObjectWrap<Call> {
     std::vector<std::shared_ptr<Memory>> memory;
   };
 
-  // While a thread starts a run, close() only cancels the run; the call is closed when the thread
-  // is done. At the end of the environment, close() gets `abandoned` and takes effect at once: if a
-  // run is still under way, close() appends the call to `abandoned` and does not wait for the run.
   void cancel() { sidecall_call_cancel(handle_); }
 
-  // ---- For the Finisher ----
-
-  // What the outcome of the run is. PENDING if there is none yet, and also while another process
-  // still uses the memory of a run whose outcome was found before. `is_released_only`: the outcome
-  // is there, but the engine still uses the memory.
-  struct Look {
-    sidecall_status status;
-    bool is_released_only;
-  };
-  Look look();
-  // Lets the descriptor of the run wake the event loop. Returns false if that is impossible.
-  bool watch() noexcept;
-  // Tells JavaScript.
-  void fail(napi_value error, bool is_released_only);
-  int32_t slot() const { return slot_; }
-
-  void await(std::chrono::steady_clock::time_point deadline);
+  // At the end of the environment, close() gets `abandoned`: if a run is still under way, it appends
+  // the call there and does not wait for the run.
   void close(std::vector<Abandoned>* abandoned = nullptr);
 
- private:
-  struct Starting;
+  // ---- For Completions ----
 
+  // A completion of the run was taken. `is_held`: the engine still uses the memory, and another
+  // completion follows.
+  void note_outcome(bool is_success, bool is_held) noexcept;
+  napi_value make_error();                    // of the run that was taken
+  void fail(napi_value error, bool is_held);  // tells JavaScript
+  int32_t slot() const { return slot_; }
+
+ private:
   template <Napi::Value (Call::*kMethod)(const Napi::CallbackInfo&)>
   Napi::Value guarded_method(const Napi::CallbackInfo& info) {
     return guarded_body(info.Env(), [&] { return (this->*kMethod)(info); });
@@ -62,8 +49,8 @@ class Call final : public Napi::ObjectWrap<Call> {
 
   // call.cpp
   Napi::Value run_until(const Napi::CallbackInfo& info);
-  Napi::Value start(const Napi::CallbackInfo& info);
-  Napi::Value start_on_thread(const Napi::CallbackInfo& info);
+  Napi::Value submit(const Napi::CallbackInfo& info);
+  Napi::Value expected_ns(const Napi::CallbackInfo& info);
   Napi::Value cancel_run(const Napi::CallbackInfo& info);
   Napi::Value disconnect(const Napi::CallbackInfo& info);
   Napi::Value close_call(const Napi::CallbackInfo& info);
@@ -92,11 +79,6 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_status run(int64_t timeout_ns);
   sidecall_status clear_records(int64_t rows);
   void give_tensor(const Napi::CallbackInfo& info, bool borrow);
-  void on_ready();
-  bool open_poll(int32_t fd);
-  void prepare_start();
-  void note_started();
-  static void on_started(napi_env env, napi_value done, void* context, void* data);
 
   std::shared_ptr<Environment> environment_;
   sidecall_call* handle_ = nullptr;
@@ -104,13 +86,8 @@ class Call final : public Napi::ObjectWrap<Call> {
   std::vector<Window> outputs_;
   std::vector<std::shared_ptr<Memory>> closed_memory_;  // has room for all that close() puts there
   std::vector<int64_t> dims_;                           // of the input that is being set
-  Poll* poll_ = nullptr;
-  bool is_remote_ = false;              // the model runs in another process
-  bool is_pending_ = false;             // a run was started, and the engine still uses the memory
-  bool is_watched_ = false;             // its descriptor wakes the event loop
-  int32_t slot_ = -1;                   // by which tasks.js knows the run
-  std::shared_ptr<Starting> starting_;  // set while a thread starts a run
-  bool is_close_wanted_ = false;        // close when that thread is done
+  bool is_pending_ = false;  // a run was submitted, and the engine may use the memory
+  int32_t slot_ = -1;        // by which tasks.js knows the run
   int64_t external_bytes_ = 0;
 };
 

@@ -97,7 +97,7 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
     call->close(has_room ? &abandoned : nullptr);
   }
   close_on_thread(std::move(abandoned));
-  self->finisher.close();
+  self->completions.close();
   self->handle_closed();
 }
 
@@ -114,8 +114,7 @@ void Environment::tell_finished(size_t count) {
 
 void Environment::drain() {
   for (Call* call : calls) call->cancel();
-  const auto deadline = std::chrono::steady_clock::now() + kExitPatience;
-  for (Call* call : calls) call->await(deadline);
+  completions.drain(std::chrono::steady_clock::now() + kExitPatience);
 }
 
 napi_value Environment::make_exhausted(const char* text) {

@@ -14,7 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "finisher.h"
+#include "completions.h"
 #include "uv.h"
 
 namespace sidecall_node {
@@ -63,7 +63,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
   Napi::Env env;
   uv_loop_s* loop = nullptr;
   napi_async_context context = nullptr;
-  Finisher finisher{this};
+  Completions completions{this};
   Napi::FunctionReference error_factory;
   // tasks.js sets these: a function, and the Int32Array with the slots of the runs that it is told.
   Napi::FunctionReference on_finished;

@@ -97,6 +97,7 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   auto all = Napi::Object::New(env);
   all.Set("name", sidecall_model_name(handle_));
   all.Set("version", sidecall_model_version(handle_));
+  all.Set("route", sidecall_model_route(handle_));
   all.Set("engine", sidecall_model_engine(handle_));
   all.Set("engineReason", sidecall_model_engine_reason(handle_));
   all.Set("warning", text_or_null(sidecall_model_warning(handle_)));

@@ -1,9 +1,9 @@
-// Opens models on this thread, on a thread of Node's pool, or on a separate thread if opening may
-// have to wait for another process; see open.h.
+// Opens models on this thread or on a separate one; see open.h.
 #include "open.h"
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -24,9 +24,6 @@ struct Opening {
   sidecall_status status = SIDECALL_INTERNAL;
   sidecall_error error = Environment::empty_error();
   sidecall_model* model = nullptr;
-
-  napi_async_work work = nullptr;
-  napi_ref done = nullptr;
 
   ~Opening() { sidecall_model_close(model); }
 
@@ -112,21 +109,26 @@ void settle(Opening* opening, napi_value done) {
   }
 }
 
-// Uses only the C functions of Node-API, because it also runs at the end of an environment, when
-// JavaScript can no longer be called.
-void complete(napi_env env, napi_status status, void* data) {
-  const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
-  napi_delete_async_work(env, opening->work);
-  napi_value done = nullptr;
-  napi_get_reference_value(env, opening->done, &done);
-  napi_delete_reference(env, opening->done);
-  if (status == napi_ok && !opening->environment->is_closing && done != nullptr)
-    settle(opening.get(), done);
-}
-
-// The thread-safe function that a thread calls when it has opened the model; null after that call.
+// The thread-safe function that a thread calls when it has opened the model. Null after that call,
+// and when Node has freed it because the environment has ended.
 struct Callback {
+  std::mutex mutex;
   napi_threadsafe_function function = nullptr;
+
+  void forget() {
+    const std::lock_guard lock(mutex);
+    function = nullptr;
+  }
+
+  // Returns false if the environment has ended.
+  bool call(Opening* opening) {
+    const std::lock_guard lock(mutex);
+    if (function == nullptr ||
+        napi_call_threadsafe_function(function, opening, napi_tsfn_nonblocking) != napi_ok)
+      return false;
+    napi_release_threadsafe_function(function, napi_tsfn_release);
+    return true;
+  }
 };
 
 // Called on the loop. `env` is null if the environment has ended; then `callback` has already been
@@ -134,21 +136,23 @@ struct Callback {
 void on_opened(napi_env env, napi_value done, void* callback, void* data) {
   const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
   if (env == nullptr) return;
-  (*static_cast<std::shared_ptr<Callback>*>(callback))->function = nullptr;
+  (*static_cast<std::shared_ptr<Callback>*>(callback))->forget();
   if (!opening->environment->is_closing) settle(opening.get(), done);
 }
 
-// openOnThread(source, options, done): like open(), but on a thread of its own. Servers that do not
-// respond would otherwise occupy Node's pool, which file access and name lookups need too. Returns
+// open(source, options, done): opens on a thread of its own and calls done(error, model). Servers that
+// do not respond would occupy Node's pool, which file access and name lookups need too. Returns
 // a function that lets the process exit while the thread still waits. If the environment ends
 // first, the thread finishes its work and discards the result.
-Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
+Napi::Value open_async(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::unique_ptr<Opening> opening = read_arguments(info);
   const auto callback = std::make_shared<Callback>();
   auto owner = std::make_unique<std::shared_ptr<Callback>>(callback);
   const auto finalize = [](napi_env, void* data, void*) {
-    delete static_cast<std::shared_ptr<Callback>*>(data);
+    const std::unique_ptr<std::shared_ptr<Callback>> freed(
+        static_cast<std::shared_ptr<Callback>*>(data));
+    (*freed)->forget();
   };
   if (napi_create_threadsafe_function(
           env, info[2], nullptr, Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(),
@@ -157,13 +161,9 @@ Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
   }
   owner.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
   try {
-    std::thread([work = opening.get(), function = callback->function] {
+    std::thread([work = opening.get(), callback] {
       work->status = work->run(&work->error);
-      if (napi_call_threadsafe_function(function, work, napi_tsfn_blocking) == napi_ok) {
-        napi_release_threadsafe_function(function, napi_tsfn_release);
-      } else {
-        delete work;
-      }
+      if (!callback->call(work)) delete work;
     }).detach();
   } catch (...) {
     napi_release_threadsafe_function(callback->function, napi_tsfn_release);
@@ -174,24 +174,6 @@ Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
     if (callback->function != nullptr)
       napi_unref_threadsafe_function(call.Env(), callback->function);
   });
-}
-
-Napi::Value open_async(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  std::unique_ptr<Opening> opening = read_arguments(info);
-  const auto execute = [](napi_env, void* data) {
-    auto* self = static_cast<Opening*>(data);
-    self->status = self->run(&self->error);
-  };
-  const napi_value name = Napi::String::New(env, "sidecall.open");
-  if (napi_create_reference(env, info[2], 1, &opening->done) != napi_ok ||
-      napi_create_async_work(env, nullptr, name, execute, complete, opening.get(),
-                             &opening->work) != napi_ok ||
-      napi_queue_async_work(env, opening->work) != napi_ok) {
-    throw Napi::Error::New(env, "Node-API cannot queue the opening of the model");
-  }
-  opening.release();  // NOLINT(bugprone-unused-return-value): complete() frees it
-  return env.Undefined();
 }
 
 Napi::Value describe_engine(const Napi::CallbackInfo& info) {
@@ -210,7 +192,6 @@ Napi::Value describe_engine(const Napi::CallbackInfo& info) {
 void define_open(Napi::Env env, Napi::Object exports) {
   exports.Set("openSync", Napi::Function::New<guarded<open_sync>>(env, "openSync"));
   exports.Set("open", Napi::Function::New<guarded<open_async>>(env, "open"));
-  exports.Set("openOnThread", Napi::Function::New<guarded<open_on_thread>>(env, "openOnThread"));
   exports.Set("describeEngine",
               Napi::Function::New<guarded<describe_engine>>(env, "describeEngine"));
 }

@@ -5,7 +5,7 @@
 
 namespace sidecall_node {
 
-// open(source, options, done), openOnThread(source, options, done), openSync(source, options),
+// open(source, options, done), openSync(source, options),
 // describeEngine(options).
 void define_open(Napi::Env env, Napi::Object exports);
 

@@ -1,4 +1,4 @@
-// Declares the few functions of libuv that poll.cpp and finisher.cpp need. The node executable
+// Declares the few functions of libuv that completions.cpp needs. The node executable
 // provides them, but the npm package of the Node-API headers does not declare them, and Debian's
 // uv.h is not installed on every build machine. They are part of libuv's stable ABI
 // (docs/decisions/011-waiting-for-runs.md).
@@ -19,9 +19,7 @@ void* uv_handle_get_data(const uv_handle_s* handle);
 int uv_idle_init(uv_loop_s* loop, uv_handle_s* handle);
 int uv_idle_start(uv_handle_s* handle, void (*on_turn)(uv_handle_s* handle));
 int uv_idle_stop(uv_handle_s* handle);
-uint64_t uv_hrtime();
 int uv_poll_init(uv_loop_s* loop, uv_handle_s* handle, int fd);
-int uv_poll_stop(uv_handle_s* handle);
 int uv_poll_start(uv_handle_s* handle, int events,
                   void (*on_ready)(uv_handle_s* handle, int status, int events));
 void uv_ref(uv_handle_s* handle);
