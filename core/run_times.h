@@ -9,7 +9,7 @@
 
 namespace sidecall {
 
-// Any thread may use it. The numbers are only hints, so that an update that is lost does not matter.
+// Any thread may use it. The numbers are only hints, so an update that is lost does not matter.
 class RunTimes {
  public:
   // `size`: elements of all inputs. Sizes between two powers of two share an estimate.
@@ -19,7 +19,7 @@ class RunTimes {
     int64_t after = 0;
     if (before == INT64_MAX) after = ns;
     else if (ns <= before) after = before - (before - ns) / 8;
-    // One run that is very long raises the estimate at once; others are mostly noise of the machine.
+    // A very long run raises the estimate at once; other outliers are mostly noise.
     else after = ns >= kLongNs ? ns : std::min(ns, before * 4);
     estimate.store(std::max<int64_t>(after, 1), std::memory_order_relaxed);
   }

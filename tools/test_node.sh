@@ -4,6 +4,7 @@
 # failure.
 tests=$1
 export SIDECALL_BUILD=$(cd "$2" && pwd)
+export SIDECALL_NET="$SIDECALL_BUILD/lib/libsidecall-net.so"
 log="$2/log/node-test.log"
 mkdir -p "$2/log"
 files=$(find "$tests" -name '*.test.js' -o -name '*.test.mjs' | sort)

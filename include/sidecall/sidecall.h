@@ -1153,9 +1153,9 @@ SIDECALL_API sidecall_status sidecall_call_error(sidecall_call *call, sidecall_e
  * A program that needs a call for each request takes it from its model and gives it back, instead
  * of opening and closing one each time. Any thread may do both. */
 
-/* Returns a call that was given back, or opens one. No inputs, features, bound memory or results of
- * an earlier user are left in it. Like a call of sidecall_call_open_lazy, it never waits for another
- * process outside its runs.
+/* Returns a call that was given back, or opens one. No inputs, features, bound memory or results
+ * of an earlier user are left in it. Like a call of sidecall_call_open_lazy, it never waits for
+ * another process outside its runs.
  *
  * rows        as for sidecall_call_open
  *
@@ -1164,12 +1164,11 @@ SIDECALL_API sidecall_status sidecall_model_take_call(const sidecall_model *mode
                                                       sidecall_call **out_call,
                                                       sidecall_error *err);
 
-/* Gives back a call of sidecall_model_take_call, in any state: a run that is under way ends like that
- * of sidecall_call_close, and its completion is dropped. The model keeps up to 128 calls with 32 MiB
- * of tensors, and closes the others. A call that uses memory of the caller, or that has other shapes
- * than at first, is closed too. Never waits for another process. NULL is allowed for `call`; cannot
- * fail. After sidecall_model_close(model), close the calls that are left with sidecall_call_close
- * instead. */
+/* Gives back a call of sidecall_model_take_call, in any state: a run that is under way ends as with
+ * sidecall_call_close, and its completion is dropped. The model keeps up to 128 calls with 32 MiB
+ * of tensors, and closes the others. It also closes a call that uses memory of the caller, or that
+ * has other shapes than at first. Never waits for another process. NULL is allowed for `call`;
+ * cannot fail. After sidecall_model_close(model), use sidecall_call_close instead. */
 SIDECALL_API void sidecall_model_give_call(const sidecall_model *model, sidecall_call *call);
 
 /* Returns how many nanoseconds a run of the call will probably take, for its present number of

@@ -98,6 +98,30 @@ TEST_CASE("a server that ends while no run is under way wakes an event loop once
   CHECK_FALSE(is_readable(queue.handle(), 0));
 }
 
+TEST_CASE("a connection to the next server wakes a thread that sleeps") {
+  const std::string address = fresh_address();
+  const auto serve = [&] {
+    return std::make_unique<FunctionServer>(address, kDouble, [](sidecall_request* request) {
+      // Longer than the queue polls before it sleeps.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return double_it(request);
+    });
+  };
+  auto server = serve();
+  const sidecall::Model model(address);
+  Queue queue;
+  Call call = Call::lazy(model);
+  for (int i = 0; i < 20; ++i) {
+    *doubles(call.input(0)) = i;
+    queue.submit(call.get());
+    const sidecall_completion one = queue.take_one();
+    REQUIRE(status(one.status) == "OK");
+    REQUIRE(*doubles(call.output(0)) == 2 * i);
+    server->close();
+    server = serve();
+  }
+}
+
 TEST_CASE("a forked child cannot use the queue, and the parent loses no run") {
   Served served(false);
   std::vector<Call> calls;

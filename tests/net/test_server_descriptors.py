@@ -11,7 +11,7 @@ from pathlib import Path
 
 import own_server
 import pytest
-from own_server import MODEL, RECORD, OwnServer, Start, wait_until
+from own_server import MODEL, RECORD, OwnServer, Start
 from vector_servers import command_path
 
 pytestmark = pytest.mark.usefixtures("network_library")

@@ -15,37 +15,10 @@ const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.j
 const { runScript } = require('./support/process.js')
 const { serve } = require('./support/server.js')
 const slow = require('./support/slow.js')
-const { cases, INEXPRESSIBLE, runCase } = require('./support/vector_runner.js')
+const { casesByFile, runCase } = require('./support/vector_runner.js')
 
 const WAIT = { waitMs: 20_000 }
 const LONG = 60_000
-
-/**
- * The cases that a server can run, by model file: the cases that open a model by its path and then
- * run something on it.
- */
-function casesByFile() {
-  const files = new Map()
-  for (const [name, one] of cases) {
-    const asks = one.inputs !== undefined || one.record !== undefined || one.json !== undefined
-    if (
-      !asks ||
-      INEXPRESSIBLE.has(name) ||
-      one.open?.uri !== undefined ||
-      one.open?.as !== undefined
-    )
-      continue
-    files.set(one.model, [...(files.get(one.model) ?? []), one])
-  }
-  for (const file of files.keys()) {
-    try {
-      openSync(modelPath(file)).close()
-    } catch {
-      files.delete(file) // covered by vectors.test.js
-    }
-  }
-  return files
-}
 
 test('every shared case gives the same outcome over shm:', { concurrency: 3 }, async context => {
   const files = casesByFile()

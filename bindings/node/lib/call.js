@@ -10,8 +10,8 @@ const { Workspace } = require('./workspace.js')
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
 // These errors have the same texts as in core. Core cannot report them, because it does not know
-// about runs that wait for a later turn of the event loop. tests/node/core_texts.test.js compares the
-// texts.
+// about runs that wait for a later turn of the event loop. tests/node/core_texts.test.js compares
+// the texts.
 const busy = () =>
   fail('BUSY', 'the call is running, or a run that it gave up still uses its memory')
 const notRun = () =>

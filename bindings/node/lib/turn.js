@@ -1,5 +1,5 @@
-// The time that short runs take on the event loop; used by runner.js and tasks.js. Such runs execute
-// there because the hop to a thread would cost more than the run.
+// The time that short runs take on the event loop; used by runner.js and tasks.js. Such runs
+// execute there because the hop to a thread would cost more than the run.
 'use strict'
 
 const { performance } = require('node:perf_hooks')

@@ -16,8 +16,8 @@ const BULKY_BYTES = 1024 * 1024
 const SHORT_NS = 50_000
 // The number of runs after which the library is asked again whether a run is short.
 const ASK_AFTER = 16
-// After a run on the event loop has taken so long, so many runs take place elsewhere, and the library
-// measures them.
+// After a run on the event loop has taken so long, so many runs take place elsewhere, and the
+// library measures them.
 const LONG_NS = 2_000_000
 const NUM_ELSEWHERE = 64
 

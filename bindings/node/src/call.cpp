@@ -155,9 +155,9 @@ Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
 }
 
 // submit(timeoutNs, slot): starts a run without blocking. If it succeeds, the callback of onFinish
-// (addon.cpp) gets `slot`; else onFail(error, isHeld) is called. If isHeld is true, the engine still
-// uses the memory, and onFail is called a second time when it no longer does. Until the run is over,
-// JavaScript must keep a reference to this object.
+// (addon.cpp) gets `slot`; else onFail(error, isHeld) is called. If isHeld is true, the engine
+// still uses the memory, and onFail is called a second time when it no longer does. Until the run
+// is over, JavaScript must keep a reference to this object.
 Napi::Value Call::submit(const Napi::CallbackInfo& info) {
   for (const Window& window : inputs_) window.copy_in();
   slot_ = info[1].As<Napi::Number>().Int32Value();

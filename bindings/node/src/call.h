@@ -25,8 +25,8 @@ class Call final : public Napi::ObjectWrap<Call> {
 
   void cancel() { sidecall_call_cancel(handle_); }
 
-  // At the end of the environment, close() gets `abandoned`: if a run is still under way, it appends
-  // the call there and does not wait for the run.
+  // At the end of the environment, close() gets `abandoned`: if a run is still under way, it
+  // appends the call there and does not wait for the run.
   void close(std::vector<Abandoned>* abandoned = nullptr);
 
   // ---- For Completions ----

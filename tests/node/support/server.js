@@ -34,4 +34,19 @@ function serveAt(address, file, ...options) {
   return { address, child, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
 }
 
-module.exports = { serve, serveAt }
+/**
+ * Starts a server of the file for HTTP, gRPC and shared memory. `at` has the address of each
+ * protocol.
+ */
+function serveNetwork(file) {
+  const socket = path.join(folder, `${++started}.sock`)
+  const server = serveAt(
+    `shm:${socket}`,
+    file,
+    ...['--http', `${socket}.http`, '--grpc', `${socket}.grpc`, '--name', 'model']
+  )
+  const at = { http: `http+unix:${socket}.http/model`, grpc: `grpc+unix:${socket}.grpc/model` }
+  return { ...server, at }
+}
+
+module.exports = { serve, serveAt, serveNetwork }

@@ -5,10 +5,11 @@
 
 const assert = require('node:assert/strict')
 
-const { SidecallError } = require('../../../bindings/node')
+const { SidecallError, openSync } = require('../../../bindings/node')
 const { assertExpected, assertForm, assertRecord, assertTensors } = require('./compare.js')
 const { statuses } = require('./statuses.js')
 const { dataOf, loadCases, nestedOf } = require('./vector_cases.js')
+const { modelPath } = require('./paths.js')
 
 const cases = loadCases()
 
@@ -134,6 +135,33 @@ async function runCase(one, openers) {
   }
 }
 
+/**
+ * The cases that a server can run, by model file: the cases that open a model by its path and then
+ * run something on it.
+ */
+function casesByFile() {
+  const files = new Map()
+  for (const [name, one] of cases) {
+    const asks = one.inputs !== undefined || one.record !== undefined || one.json !== undefined
+    if (
+      !asks ||
+      INEXPRESSIBLE.has(name) ||
+      one.open?.uri !== undefined ||
+      one.open?.as !== undefined
+    )
+      continue
+    files.set(one.model, [...(files.get(one.model) ?? []), one])
+  }
+  for (const file of files.keys()) {
+    try {
+      openSync(modelPath(file)).close()
+    } catch {
+      files.delete(file) // covered by vectors.test.js
+    }
+  }
+  return files
+}
+
 const REASONS = { NO_SUCH_STRING, REFUSED, LAST_KEY, SAME_ARRAY, JSON_ONLY }
 
-module.exports = { cases, INEXPRESSIBLE, REASONS, runCase, tensorsOf }
+module.exports = { cases, casesByFile, INEXPRESSIBLE, REASONS, runCase, tensorsOf }
