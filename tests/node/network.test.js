@@ -1,4 +1,4 @@
-// The same package over HTTP and gRPC: tests/vectors on served models, and servers that hang or end.
+// The same package over HTTP and gRPC: tests/vectors on served models; servers that hang or end.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -22,7 +22,9 @@ const NOT_OVER_NETWORK =
 /** The case without names of dimensions in the expected texts. */
 const withoutDimensions = one => ({ ...one, expect_error: undefined })
 
-test('every shared case gives the same outcome over the network', { concurrency: 3 }, async context => {
+test('every shared case gives the same outcome over the network', {
+  concurrency: 3
+}, async context => {
   const files = [...casesByFile()]
   let count = 0
   const runs = files.map(([file, those]) =>

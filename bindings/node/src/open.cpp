@@ -141,7 +141,7 @@ void on_opened(napi_env env, napi_value done, void* callback, void* data) {
 }
 
 // open(source, options, done): opens on a thread of its own and calls done(error, model). Servers
-// that do not respond would occupy Node's pool, which file access and name lookups need too. Returns
+// that do not respond would occupy Node's pool, which files and name lookups need too. Returns
 // a function that lets the process exit while the thread still waits. If the environment ends
 // first, the thread finishes its work and discards the result.
 Napi::Value open_async(const Napi::CallbackInfo& info) {
