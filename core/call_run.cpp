@@ -69,6 +69,7 @@ void Call::run_timed(int64_t timeout_ns) {
 
 void Call::start(int64_t timeout_ns) {
   claim(timeout_ns, true);
+  binding_->set_run_times(nullptr, 0);
   binding_->start(timeout_ns, true);
 }
 
@@ -114,6 +115,7 @@ void Call::disconnect() {
 
 bool Call::try_start(int64_t timeout_ns) {
   claim(timeout_ns, false);
+  binding_->set_run_times(nullptr, 0);
   return binding_->start(timeout_ns, false);
 }
 

@@ -154,12 +154,17 @@ int64_t Call::num_elements() const noexcept {
   return sum;
 }
 
+// UINT64_MAX if an output is larger than memory can be.
 uint64_t Call::tensor_bytes() const noexcept {
   uint64_t sum = 0;
-  for (size_t i = 0; i < inputs_.size(); ++i)
-    sum += count_bytes(signature_.inputs[i].dtype, inputs_[i].dims);
-  for (size_t i = 0; i < outputs_.size(); ++i)
-    sum += count_bytes(signature_.outputs[i].dtype, outputs_[i].dims);
+  try {
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      sum += count_bytes(signature_.inputs[i].dtype, inputs_[i].dims);
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      sum += count_bytes(signature_.outputs[i].dtype, outputs_[i].dims);
+  } catch (const Error&) {
+    return UINT64_MAX;
+  }
   return sum;
 }
 

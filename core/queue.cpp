@@ -303,8 +303,8 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
                       ": it has no completion to take: it was taken before, the call was closed, "
                       "or the queue never had such a run");
     if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) {
-      // The handle is readable if a server hung up while no run was under way.
-      if (number == 0 && polled_.is_empty() && has_sockets_) take_events();
+      // The handle is readable if a server hung up, or the timer expired, while nothing was armed.
+      if (number == 0 && polled_.is_empty()) take_events();
       return 0;
     }
     if (ready_.is_empty()) wait(number, until, &lock);

@@ -4,6 +4,8 @@
 
 #include <sidecall/binding.h>
 
+#include <cstring>
+
 #include "base/spin_policy.h"
 #include "guard.h"
 #include "handles.h"
@@ -56,18 +58,34 @@ sidecall_call* take_kept(sidecall::KeptCalls* kept) {
   return call;
 }
 
+// The number is a hint: a call may be closed instead of given back, or belong to a parent process.
 void note_given(sidecall::KeptCalls* kept) noexcept {
   const std::lock_guard lock(kept->mutex);
-  --kept->num_taken;
+  if (kept->num_taken > 0) --kept->num_taken;
+}
+
+// Zeroes the inputs that do not consist of features, as in a call that is opened. Setting a feature
+// or viewing the input overwrites the others.
+void wipe_inputs(sidecall_call* call) {
+  const sidecall::Signature& signature = call->call.signature();
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    if (signature.inputs[i].dtype == SIDECALL_DTYPE_STRING) continue;
+    if (i < signature.checks.size() && !signature.checks[i].feature_at.empty()) continue;
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    call->call.view_input(static_cast<int32_t>(i), &view);
+    if (view.data_bytes > 0) std::memset(view.data, 0, view.data_bytes);
+  }
 }
 
 // Returns false if the call cannot be kept.
 bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
   if (sidecall_call_is_busy(call) != 0 || !call->call.is_as_opened()) return false;
+  const uint64_t bytes = call->call.tensor_bytes();
+  if (bytes > kMaxKeptBytes) return false;
+  wipe_inputs(call);
   call->call.reset();
   call->call.drop_results();
   call->run.forget_outcome();
-  const uint64_t bytes = call->call.tensor_bytes();
   const std::lock_guard lock(kept->mutex);
   if (kept->num_taken >= kMaxConnected) call->call.disconnect();
   if (kept->calls.size() >= kMaxKept || kept->bytes + bytes > kMaxKeptBytes) return false;

@@ -1172,9 +1172,9 @@ SIDECALL_API sidecall_status sidecall_model_take_call(const sidecall_model *mode
 SIDECALL_API void sidecall_model_give_call(const sidecall_model *model, sidecall_call *call);
 
 /* Returns how many nanoseconds a run of the call will probably take, for its present number of
- * rows, if this process runs the model: an event loop may then prefer sidecall_call_run to
- * sidecall_queue_submit, which costs some 20 000. Returns INT64_MAX if the time is not known yet,
- * or if another process runs the model. The library learns the time from the runs of all calls of
+ * rows, if this process runs the model. A submit costs some 20 000 nanoseconds, so an event loop
+ * may prefer sidecall_call_run for runs that take less. INT64_MAX if the time is not known yet, or
+ * if another process runs the model. The library learns the time from the runs of all calls of
  * the model: from each run of a queue, and from every 64th of sidecall_call_run. Cannot fail. */
 SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
 

@@ -66,6 +66,10 @@ TEST_CASE("a call that was given back has nothing of its last user") {
   give(model, call);
   CHECK(take(model) == call);
   CHECK(run(call) == "MISSING_INPUT");
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  REQUIRE(status(sidecall_call_input(call, 0, &view, error())) == "OK");
+  CHECK(*static_cast<const float*>(view.data) == 0);
+  sidecall_call_reset(call, nullptr);
   CHECK(status(sidecall_call_get_f64(call, 0, 0, nullptr, error())) != "OK");
   CHECK(status(sidecall_call_error(call, error())) == "NOT_RUN");
   give(model, call);

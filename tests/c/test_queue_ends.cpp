@@ -98,6 +98,20 @@ TEST_CASE("a server that ends while no run is under way wakes an event loop once
   CHECK_FALSE(is_readable(queue.handle(), 0));
 }
 
+TEST_CASE("a deadline that a waiting run no longer needs wakes an event loop once") {
+  const sidecall::Model model(test_paths::model("slow.onnx"));
+  Queue queue(16384, 1);
+  Call first = slow_call(model, 1), second = slow_call(model, 1);
+  queue.submit(first.get(), 1, 100 * kMillisecond);
+  queue.submit(second.get(), 2, 100 * kMillisecond);
+  CHECK(queue.arm() <= 0);
+  for (int i = 0; i < 2; ++i) queue.take_one();
+  queue.take(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(120));
+  CHECK(queue.take(0).empty());
+  CHECK_FALSE(is_readable(queue.handle(), 0));
+}
+
 TEST_CASE("a connection to the next server wakes a thread that sleeps") {
   const std::string address = fresh_address();
   const auto serve = [&] {

@@ -77,10 +77,11 @@ test('timers fire during a long series of fast runs', async () => {
 })
 
 test('open does not block the event loop', async () => {
-  const turns = await turnsDuring(
-    Promise.all(Array.from({ length: 20 }, () => open(modelPath('penguins.onnx'))))
-  )
-  assert.ok(turns >= 2, `${turns} turns`)
+  const openTwenty = async () => {
+    for (let i = 0; i < 20; ++i) await open(modelPath('penguins.onnx'))
+  }
+  const turns = await turnsDuring(openTwenty())
+  assert.ok(turns >= 10, `${turns} turns`)
 })
 
 test('runs beyond the queue of the pool wait for their turn, and each gets its own answer', async () => {

@@ -8,7 +8,7 @@ const test = require('node:test')
 
 const { open } = require('../../bindings/node')
 const { modelPath, temporaryFolder } = require('./support/paths.js')
-const { serveNetwork } = require('./support/server.js')
+const { serveNetwork, stop } = require('./support/server.js')
 const slow = require('./support/slow.js')
 const { casesByFile, runCase } = require('./support/vector_runner.js')
 
@@ -82,7 +82,7 @@ withEach('many runs are under way at once, and each gets its own answer', async 
 
 withEach('a short run does not execute on the event loop', async (model, { child }) => {
   for (let i = 0; i < 100; ++i) await model.run(give(i))
-  child.kill('SIGSTOP')
+  stop(child)
   let ticks = 0
   const timer = setInterval(() => ++ticks, 1)
   const runs = Array.from({ length: 20 }, (_, i) => model.run(give(i), { timeoutMs: 200 }))

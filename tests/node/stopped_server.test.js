@@ -12,23 +12,11 @@ const { Worker } = require('node:worker_threads')
 
 const { open } = require('../../bindings/node')
 const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
-const { serve, serveAt } = require('./support/server.js')
+const { serve, serveAt, stop } = require('./support/server.js')
 const slow = require('./support/slow.js')
 
 const folder = temporaryFolder()
 const LATER = 60_000 // ms; a deadline that no test waits for
-
-/**
- * Stops the process and returns when none of its threads runs any more. kill() alone returns before
- * that.
- */
-function stop({ pid }) {
-  process.kill(pid, 'SIGSTOP')
-  const isStopped = thread =>
-    /^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))
-  while (!fs.readdirSync(`/proc/${pid}/task`).every(isStopped))
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
-}
 
 /** Passes to `use` a model that has never run, and its server. */
 async function withServed(file, use) {

@@ -5,11 +5,13 @@
 const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
-const { hasWaiting, submit } = require('./tasks.js')
+const { submit } = require('./tasks.js')
 const { turn } = require('./turn.js')
-const { Workspace } = require('./workspace.js')
+const { Pace, Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
+// The number of runs of a model that the library starts at the same time.
+const MAX_STARTED = 128
 // The maximum bytes in bulky workspaces that are kept. Keeping them pays, because fresh memory for
 // each run would cost a page fault every 4 KiB.
 const MAX_BULK = 32 * 1024 * 1024
@@ -26,7 +28,7 @@ class Runner {
     this.tensors = [] // idle workspaces whose inputs are written through views
     this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
-    this.pace = { numElsewhere: 0 } // the runs until one may take place on the event loop again
+    this.pace = new Pace()
     this.bulk = 0 // total bytes of the bulky workspaces in both lists
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
@@ -46,7 +48,7 @@ class Runner {
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
     // Runs that wait in the queue have workspaces already, and need the connection of this one.
-    if (hasWaiting()) workspace.native.disconnect()
+    if (this.pace.numUnderWay > MAX_STARTED) workspace.native.disconnect()
     if (this.isClosed || kept.length >= MAX_KEPT || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0

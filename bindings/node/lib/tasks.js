@@ -8,8 +8,6 @@ const { fail } = require('./errors.js')
 const { onAbort } = require('./signals.js')
 const { now, turn } = require('./turn.js')
 
-// More runs of a model than the library starts at the same time.
-const MANY = 128
 // At most so many short runs wait for a later turn, as many as the queue of the library holds.
 const MAX_DEFERRED = 16384
 
@@ -79,6 +77,7 @@ class Task {
   submit() {
     this.slot = slots.free.pop() ?? slots.tasks.length
     slots.tasks[this.slot] = this
+    ++this.workspace.pace.numUnderWay
     try {
       this.workspace.prepare()
       this.workspace.native.submit(this.timeoutNs, this.slot)
@@ -89,6 +88,7 @@ class Task {
   }
 
   leave() {
+    --this.workspace.pace.numUnderWay
     slots.tasks[this.slot] = undefined
     slots.free.push(this.slot)
     this.slot = -1
@@ -144,7 +144,4 @@ function submit(request) {
   return task.promise
 }
 
-/** Whether runs may wait until others have ended. */
-const hasWaiting = () => slots.tasks.length - slots.free.length > MANY
-
-module.exports = { hasWaiting, submit }
+module.exports = { submit }

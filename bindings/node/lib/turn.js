@@ -53,12 +53,15 @@ class Turn {
   end() {
     this.immediate = null
     this.spent = 0
-    while (this.numWaiting > 0 && !this.isOver) this.next[this.first++]()
-    if (this.first > 1024 || this.numWaiting === 0) {
-      this.next = this.next.slice(this.first)
-      this.first = 0
+    try {
+      while (this.numWaiting > 0 && !this.isOver) this.next[this.first++]()
+    } finally {
+      if (this.first > 1024 || this.numWaiting === 0) {
+        this.next = this.next.slice(this.first)
+        this.first = 0
+      }
+      if (this.numWaiting > 0) this.immediate ??= setImmediate(this.end)
     }
-    if (this.numWaiting > 0) this.immediate ??= setImmediate(this.end)
   }
 }
 

@@ -87,8 +87,15 @@ class Output {
   }
 }
 
+/** What the workspaces of a model share. */
+class Pace {
+  constructor() {
+    this.numUnderWay = 0 // runs that the library has
+    this.numElsewhere = 0 // how many runs go to the library before one may stay on the event loop
+  }
+}
+
 class Workspace {
-  /** `pace`: what the workspaces of a model share; see noteHere(). */
   constructor(native, signature, rows, pace) {
     this.pace = pace
     this.task = null // the asynchronous run under way
@@ -112,7 +119,7 @@ class Workspace {
     this.isBulky = false // it may hold a tensor of more than BULKY_BYTES
     this.lastSize = -1 // of the inputs of the last run(); see Runner
     this.wasShort = false // what the library has answered
-    this.untilAsk = 0 // the runs until it is asked again
+    this.untilAsk = 0 // how many runs from now the library is asked again
   }
 
   /**
@@ -332,4 +339,4 @@ class Workspace {
   }
 }
 
-module.exports = { Workspace }
+module.exports = { Pace, Workspace }

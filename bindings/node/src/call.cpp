@@ -111,7 +111,7 @@ Napi::Value Call::disconnect(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Must not be called while a run is under way: it would wait for the end of that run.
+// Must not be called while a run is under way: closing could wait for a node of the graph.
 Napi::Value Call::close_call(const Napi::CallbackInfo& info) {
   close();
   return info.Env().Undefined();

@@ -68,9 +68,13 @@ bool Completions::open_poll() noexcept {
     std::free(handle);
     return false;
   }
-  poll_ = handle;
   environment_->handle_opened();
-  uv_poll_start(poll_, kUvReadable, [](uv_handle_s* self, int, int) { owner_of(self).on_turn(); });
+  const auto on_ready = [](uv_handle_s* self, int, int) { owner_of(self).on_turn(); };
+  if (uv_poll_start(handle, kUvReadable, on_ready) != 0) {
+    close_handle(handle);
+    return false;
+  }
+  poll_ = handle;
   return true;
 }
 
@@ -144,16 +148,19 @@ void Completions::look() {
   deliver(num_succeeded);
 }
 
+// An exception of the user's code is reported, and JavaScript still gets the other outcomes.
 void Completions::deliver(size_t num_succeeded) {
-  try {
-    if (num_succeeded > 0) environment_->tell_finished(num_succeeded);
-    for (const Failure& failure : failures_) {
-      if (environment_->is_closing) return;
-      failure.call->fail(failure.error, failure.is_held);
+  const auto tell = [this](const auto& outcome) {
+    if (environment_->is_closing) return;
+    try {
+      outcome();
+    } catch (const Napi::Error& error) {
+      report(error);
     }
-  } catch (const Napi::Error& error) {
-    report(error);
-  }
+  };
+  if (num_succeeded > 0) tell([&] { environment_->tell_finished(num_succeeded); });
+  for (const Failure& failure : failures_)
+    tell([&] { failure.call->fail(failure.error, failure.is_held); });
 }
 
 void Completions::report(const Napi::Error& error) {

@@ -6,6 +6,7 @@
 #include <napi.h>
 #include <sidecall/sidecall.h>
 
+#include <atomic>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -57,7 +58,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void tell_finished(size_t count);
 
   // Cancels all runs under way, and waits a short time until the engine no longer uses their
-  // memory. Called before the process exits.
+  // memory, and until models that are being opened are open. Called before the process exits.
   void drain();
 
   Napi::Env env;
@@ -73,8 +74,9 @@ class Environment : public std::enable_shared_from_this<Environment> {
   // True if external ArrayBuffers are not allowed, as in Electron. Views are then copies (see
   // Window).
   bool copies = false;
-  bool is_closing = false;          // JavaScript must not be called any more
-  std::unordered_set<Call*> calls;  // the calls that hold an open sidecall_call
+  bool is_closing = false;           // JavaScript must not be called any more
+  std::unordered_set<Call*> calls;   // the calls that hold an open sidecall_call
+  std::atomic<int> num_openings{0};  // threads that open models; see drain()
 
  private:
   explicit Environment(Napi::Env from);

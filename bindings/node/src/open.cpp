@@ -1,6 +1,7 @@
 // Opens models on this thread or on a separate one; see open.h.
 #include "open.h"
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -160,12 +161,16 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
     throw Napi::Error::New(env, "Node-API cannot create a thread-safe function");
   }
   owner.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
+  std::atomic<int>& num_openings = opening->environment->num_openings;
   try {
+    ++num_openings;
     std::thread([work = opening.get(), callback] {
       work->status = work->run(&work->error);
+      --work->environment->num_openings;
       if (!callback->call(work)) delete work;
     }).detach();
   } catch (...) {
+    --num_openings;
     napi_release_threadsafe_function(callback->function, napi_tsfn_release);
     throw;
   }

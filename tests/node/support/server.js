@@ -3,6 +3,7 @@
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
+const fs = require('node:fs')
 const path = require('node:path')
 
 const { command, temporaryFolder } = require('./paths.js')
@@ -49,4 +50,16 @@ function serveNetwork(file) {
   return { ...server, at }
 }
 
-module.exports = { serve, serveAt, serveNetwork }
+/**
+ * Stops the process and returns when none of its threads runs any more. kill() alone returns before
+ * that.
+ */
+function stop({ pid }) {
+  process.kill(pid, 'SIGSTOP')
+  const isStopped = thread =>
+    /^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))
+  while (!fs.readdirSync(`/proc/${pid}/task`).every(isStopped))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+}
+
+module.exports = { serve, serveAt, serveNetwork, stop }
