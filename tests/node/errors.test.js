@@ -244,3 +244,17 @@ test('engine() returns which ONNX Runtime was found', () => {
   assert.throws(() => engine({ onnxruntime: 1 }), TypeError)
   assert.throws(() => engine({ path: 'x' }), TypeError)
 })
+
+test('an exception of other code keeps no outcome from its promise', async () => {
+  const { out, err, code } = await runScript(`
+    process.on('uncaughtException', error => console.log(error.message))
+    const model = sidecall.openSync(slow.source)
+    const good = model.run(slow.inputsFor(0))
+    good.then(() => process.nextTick(() => { throw new Error('of other code') }))
+    const late = Array.from({ length: 3 }, () => model.run(slow.inputsFor(60_000), { timeoutMs: 20 }))
+    // All outcomes are there before the event loop takes the first one.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+    Promise.allSettled(late).then(all => console.log(all.map(({ reason }) => reason.code).join()))
+  `)
+  assert.deepEqual([out, code], ['of other code\nTIMEOUT,TIMEOUT,TIMEOUT\n', 0], err)
+})
