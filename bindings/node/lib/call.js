@@ -5,7 +5,7 @@ const { addon } = require('./addon.js')
 const { closed, fail } = require('./errors.js')
 const { notWhole, readAsync, readTimeout, wrongType } = require('./options.js')
 const { submit } = require('./tasks.js')
-const { Pace, Workspace } = require('./workspace.js')
+const { ModelActivity, Workspace } = require('./workspace.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
@@ -32,7 +32,7 @@ class Call {
 
   constructor(native, signature, rows, timeoutNs) {
     if (!(native instanceof addon.Model)) throw new TypeError('calls are opened by model.call()')
-    const workspace = new Workspace(native, signature, rows, new Pace())
+    const workspace = new Workspace(native, signature, rows, new ModelActivity())
     this.#workspace = workspace
     this.#native = native
     this.#timeoutNs = timeoutNs

@@ -7,7 +7,7 @@ const { closed } = require('./errors.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
 const { submit } = require('./tasks.js')
 const { turn } = require('./turn.js')
-const { Pace, Workspace } = require('./workspace.js')
+const { ModelActivity, Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
 // The number of runs of a model that the library starts at the same time.
@@ -28,7 +28,7 @@ class Runner {
     this.tensors = [] // idle workspaces whose inputs are written through views
     this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
-    this.pace = new Pace()
+    this.activity = new ModelActivity()
     this.bulk = 0 // total bytes of the bulky workspaces in both lists
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
@@ -40,7 +40,7 @@ class Runner {
 
   take(kept) {
     const workspace = kept.pop()
-    if (workspace === undefined) return new Workspace(this.native, this.signature, 1, this.pace)
+    if (workspace === undefined) return new Workspace(this.native, this.signature, 1, this.activity)
     if (workspace.isBulky) this.bulk -= workspace.weigh()
     return workspace
   }
@@ -48,7 +48,7 @@ class Runner {
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
     // Runs that wait in the queue have workspaces already, and need the connection of this one.
-    if (this.pace.numUnderWay > MAX_STARTED) workspace.native.disconnect()
+    if (this.activity.numUnderWay > MAX_STARTED) workspace.native.disconnect()
     if (this.isClosed || kept.length >= MAX_KEPT || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0

@@ -77,7 +77,7 @@ class Task {
   submit() {
     this.slot = slots.free.pop() ?? slots.tasks.length
     slots.tasks[this.slot] = this
-    ++this.workspace.pace.numUnderWay
+    ++this.workspace.activity.numUnderWay
     try {
       this.workspace.prepare()
       this.workspace.native.submit(this.timeoutNs, this.slot)
@@ -88,7 +88,7 @@ class Task {
   }
 
   leave() {
-    --this.workspace.pace.numUnderWay
+    --this.workspace.activity.numUnderWay
     slots.tasks[this.slot] = undefined
     slots.free.push(this.slot)
     this.slot = -1

@@ -39,7 +39,7 @@ class Turn {
       workspace.execute(timeoutNs)
     } finally {
       const ns = now() - start
-      workspace.noteHere(ns)
+      workspace.noteRunOnLoop(ns)
       this.spent += ns
       this.immediate ??= setImmediate(this.end)
     }

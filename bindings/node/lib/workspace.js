@@ -19,7 +19,7 @@ const ASK_AFTER = 16
 // After a run on the event loop has taken so long, so many runs take place elsewhere, and the
 // library measures them.
 const LONG_NS = 2_000_000
-const NUM_ELSEWHERE = 64
+const NUM_OFF_LOOP = 64
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
@@ -88,16 +88,16 @@ class Output {
 }
 
 /** What the workspaces of a model share. */
-class Pace {
+class ModelActivity {
   constructor() {
     this.numUnderWay = 0 // runs that the library has
-    this.numElsewhere = 0 // how many runs go to the library before one may stay on the event loop
+    this.numOffLoop = 0 // how many runs go to the library before one may stay on the event loop
   }
 }
 
 class Workspace {
-  constructor(native, signature, rows, pace) {
-    this.pace = pace
+  constructor(native, signature, rows, activity) {
+    this.activity = activity
     this.task = null // the asynchronous run under way
     try {
       const onFail = (error, isHeld) => this.task.onFail(error, isHeld)
@@ -296,8 +296,8 @@ class Workspace {
 
   /** Whether the next run takes so little time that it should execute on the event loop. */
   get isShort() {
-    if (this.pace.numElsewhere > 0) {
-      --this.pace.numElsewhere
+    if (this.activity.numOffLoop > 0) {
+      --this.activity.numOffLoop
       return false
     }
     if (this.isShapeStale || --this.untilAsk < 0) {
@@ -308,8 +308,8 @@ class Workspace {
   }
 
   /** A run has taken `ns` on the event loop. */
-  noteHere(ns) {
-    if (ns >= LONG_NS) this.pace.numElsewhere = NUM_ELSEWHERE
+  noteRunOnLoop(ns) {
+    if (ns >= LONG_NS) this.activity.numOffLoop = NUM_OFF_LOOP
   }
 
   /** The number of elements that were read for the next run. */
@@ -339,4 +339,4 @@ class Workspace {
   }
 }
 
-module.exports = { Pace, Workspace }
+module.exports = { ModelActivity, Workspace }
