@@ -23,21 +23,27 @@ using sidecall::Signature;
 
 namespace {
 
+void require_number(bool is_right, const char* name, const char* expected, int64_t got) {
+  if (!is_right)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                std::string(name) + ": expected " + expected + ", got " + std::to_string(got));
+}
+
 sidecall_model_options with_defaults(const sidecall_model_options* options) {
   const sidecall_model_options defaults = sidecall::default_model_options();
   if (options == nullptr) return defaults;
   const sidecall_model_options known = sidecall::read_struct(options, defaults, "options");
-  require(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
-          "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
-  require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
-          "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
+  require_number(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
+                 "options.verify", "a SIDECALL_VERIFY_* value", known.verify);
+  require_number(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
+                 "options.extra", "a SIDECALL_EXTRA_* value", known.extra);
   require(known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
           "options.engine: expected a SIDECALL_ENGINE_* value, got another number");
-  require(known.allow_exec == 0 || known.allow_exec == 1,
-          "options.allow_exec: expected 0 or 1, got another number");
-  require(known.timeout_ns == -1 || known.timeout_ns > 0,
-          "options.timeout_ns: expected more than 0, or -1, got another number");
-  require(known.wait_ns >= -1, "options.wait_ns: expected 0 or more, or -1, got less");
+  require_number(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec", "0 or 1",
+                 known.allow_exec);
+  require_number(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns",
+                 "more than 0, or -1", known.timeout_ns);
+  require_number(known.wait_ns >= -1, "options.wait_ns", "0 or more, or -1", known.wait_ns);
   return known;
 }
 
@@ -60,7 +66,7 @@ const sidecall::Names& names_of(const Signature& signature, int32_t kind) {
       return signature.column_names;
     default:
       throw Error(SIDECALL_INVALID_ARGUMENT,
-                  "kind: expected a SIDECALL_KIND_* value, got another number");
+                  "kind: expected a SIDECALL_KIND_* value, got " + std::to_string(kind));
   }
 }
 
