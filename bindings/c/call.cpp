@@ -4,8 +4,6 @@
 
 #include <sidecall/binding.h>
 
-#include <cstring>
-
 #include "base/spin_policy.h"
 #include "guard.h"
 #include "handles.h"
@@ -25,82 +23,18 @@ void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, b
       input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
 }
 
-sidecall_call* open_call(const sidecall_model& model, int64_t rows, bool is_lazy) {
-  const sidecall::Model& opened = *model.model;
-  return new sidecall_call{
-      model.model,
-      model.specs,
-      {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
-}
-
 sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy,
                           sidecall_call** out_call, sidecall_error* err) {
   if (out_call != nullptr) *out_call = nullptr;
   return guard(err, [&] {
     require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
-    *out_call = open_call(*model, rows, is_lazy);
+    const sidecall::Model& opened = *model->model;
+    *out_call = new sidecall_call{
+        model->model,
+        model->specs,
+        {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
   });
 }
-
-constexpr size_t kMaxKept = 128;
-constexpr uint64_t kMaxKeptBytes = uint64_t{32} << 20;
-// If more calls are in use, one that is not gives its connection to another.
-constexpr int64_t kMaxConnected = 128;
-
-sidecall_call* take_kept(sidecall::KeptCalls* kept) {
-  const std::lock_guard lock(kept->mutex);
-  kept->calls.reserve(kMaxKept);
-  ++kept->num_taken;
-  if (kept->calls.empty()) return nullptr;
-  sidecall_call* const call = kept->calls.back();
-  kept->calls.pop_back();
-  kept->bytes -= call->call.tensor_bytes();
-  return call;
-}
-
-// The number is a hint: a call may be closed instead of given back, or belong to a parent process.
-void note_given(sidecall::KeptCalls* kept) noexcept {
-  const std::lock_guard lock(kept->mutex);
-  if (kept->num_taken > 0) --kept->num_taken;
-}
-
-// Zeroes the inputs that do not consist of features, as in a call that is opened. Setting a feature
-// or viewing the input overwrites the others.
-void wipe_inputs(sidecall_call* call) {
-  const sidecall::Signature& signature = call->call.signature();
-  for (size_t i = 0; i < signature.inputs.size(); ++i) {
-    if (signature.inputs[i].dtype == SIDECALL_DTYPE_STRING) continue;
-    if (i < signature.checks.size() && !signature.checks[i].feature_at.empty()) continue;
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    call->call.view_input(static_cast<int32_t>(i), &view);
-    if (view.data_bytes > 0) std::memset(view.data, 0, view.data_bytes);
-  }
-}
-
-// Returns false if the call cannot be kept.
-bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
-  if (sidecall_call_is_busy(call) != 0 || !call->call.is_as_opened()) return false;
-  const uint64_t bytes = call->call.tensor_bytes();
-  if (bytes > kMaxKeptBytes) return false;
-  wipe_inputs(call);
-  call->call.reset();
-  call->call.drop_results();
-  call->run.forget_outcome();
-  const std::lock_guard lock(kept->mutex);
-  if (kept->num_taken >= kMaxConnected) call->call.disconnect();
-  if (kept->calls.size() >= kMaxKept || kept->bytes + bytes > kMaxKeptBytes) return false;
-  kept->calls.push_back(call);
-  kept->bytes += bytes;
-  return true;
-}
-
-}  // namespace
-
-sidecall::KeptCalls::~KeptCalls() {
-  for (sidecall_call* call : calls) sidecall_call_close(call);
-}
-
-namespace {
 
 // For functions that are allowed while a run is under way, but not one of a queue.
 sidecall::Call& use_outside_queue(sidecall_call* call) {
@@ -129,36 +63,6 @@ void sidecall_call_close(sidecall_call* call) {
   const auto dispose = [](void* left) { delete static_cast<sidecall_call*>(left); };
   if (call != nullptr) call->run.detach();
   if (call != nullptr && !call->call.leave_to_worker(dispose, call)) delete call;
-}
-
-sidecall_status sidecall_model_take_call(const sidecall_model* model, int64_t rows,
-                                         sidecall_call** out_call, sidecall_error* err) {
-  if (out_call != nullptr) *out_call = nullptr;
-  return guard(err, [&] {
-    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
-    sidecall::KeptCalls& kept = model->kept_calls.get();
-    sidecall_call* call = take_kept(&kept);
-    try {
-      if (call == nullptr) call = open_call(*model, rows, true);
-      else call->call.resize(rows);
-    } catch (...) {
-      sidecall_model_give_call(model, call);
-      if (call == nullptr) note_given(&kept);
-      throw;
-    }
-    *out_call = call;
-  });
-}
-
-void sidecall_model_give_call(const sidecall_model* model, sidecall_call* call) {
-  if (call == nullptr) return;
-  bool is_kept = false;
-  if (model != nullptr && model->model == call->model) {
-    sidecall::KeptCalls& kept = model->kept_calls.get();
-    note_given(&kept);
-    guard(nullptr, [&] { is_kept = keep(&kept, call); });
-  }
-  if (!is_kept) sidecall_call_close(call);
 }
 
 int64_t sidecall_call_expected_ns(const sidecall_call* call) {
