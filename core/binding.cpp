@@ -129,12 +129,13 @@ std::exception_ptr Binding::execute_claimed(int64_t timeout_ns) noexcept {
 }
 
 std::exception_ptr Binding::execute_timed() noexcept {
+  if (times_ == nullptr) return execute_claimed(-1);
+  // The owner may set others as soon as the run is over.
   RunTimes* const times = times_;
   const int64_t size = size_;
   const Clock::time_point begin = Clock::now();
   std::exception_ptr failure = execute_claimed(-1);
-  if (failure == nullptr && times != nullptr)
-    times->note(size, std::chrono::nanoseconds(Clock::now() - begin).count());
+  if (failure == nullptr) times->note(size, std::chrono::nanoseconds(Clock::now() - begin).count());
   return failure;
 }
 

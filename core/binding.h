@@ -256,7 +256,7 @@ class Binding {
     return phase_.load(std::memory_order_acquire) != kRunning;
   }
   std::exception_ptr execute_claimed(int64_t timeout_ns) noexcept;
-  std::exception_ptr execute_timed() noexcept;  // execute_claimed(-1)
+  std::exception_ptr execute_timed() noexcept;  // without a timeout; notes how long it took
   std::exception_ptr check_results() noexcept {
     return check_ == nullptr ? nullptr : check_->check_results();
   }

@@ -110,7 +110,7 @@ class Call final : private ResultCheck {
   int64_t expected_ns() const noexcept {
     return run_times_ == nullptr ? INT64_MAX : run_times_->expected(num_elements());
   }
-  // Whether memory and shapes are those of a call that was opened with its number of rows.
+  // Whether it uses no memory of the caller, and its inputs have the shapes of a new call.
   bool is_as_opened() const noexcept;
   uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
   void disconnect();                       // see Binding; the results of the last run are lost

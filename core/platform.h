@@ -86,7 +86,8 @@ class WaitSet {
   void set_timer(Clock::time_point at) noexcept;
   // Returns when there are events, or at `until`.
   void wait(Clock::time_point until) noexcept;
-  // `has_sockets`: sockets were added to fd(). Otherwise no system call is made without an event.
+  // `has_sockets`: sockets were added to fd(). If not, makes a system call only if the event was
+  // signalled or the timer has expired.
   Events take_events(bool has_sockets) noexcept;
 
  private:

@@ -304,7 +304,8 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
                       "or the queue never had such a run");
     if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) {
       // The handle is readable if a server hung up, or the timer expired, while nothing was armed.
-      if (number == 0 && polled_.is_empty()) take_events();
+      // A thread that sleeps needs its own events.
+      if (number == 0 && polled_.is_empty() && !is_driven_) take_events();
       return 0;
     }
     if (ready_.is_empty()) wait(number, until, &lock);
