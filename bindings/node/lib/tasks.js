@@ -94,7 +94,10 @@ class Task {
     this.slot = -1
   }
 
-  /** Runs on this thread in a later turn. */
+  /**
+   * Runs on this thread in a later turn; in the library if a run of the model has taken long by
+   * then.
+   */
   defer() {
     const begin = now()
     turn.defer(() => {
@@ -103,6 +106,10 @@ class Task {
       try {
         if (left !== -1 && left <= 0)
           throw fail('TIMEOUT', 'the deadline passed before the run was over')
+        if (this.workspace.activity.numOffLoop > 0) {
+          this.timeoutNs = left
+          return this.submit()
+        }
         turn.run(this.workspace, left)
       } catch (error) {
         return this.fail(error)

@@ -39,4 +39,21 @@ function inputsFor(ms, x = new Float32Array(WIDTH).fill(0.5)) {
   return { x, n: { data: BigInt64Array.of(BigInt(Math.round(ms * ROUNDS_PER_MS))), dims: [] } }
 }
 
-module.exports = { inputsFor, source, WIDTH }
+/**
+ * Begins `count` runs of roughly `ms` milliseconds, and aborts them when the event loop has turned a
+ * few times after `isBegun(runs)`. Returns how many were aborted: a run that takes place on the
+ * event loop cannot be.
+ */
+async function numAborted(model, count, ms, isBegun = () => {}) {
+  const controller = new AbortController()
+  const runs = Array.from({ length: count }, () =>
+    model.run(inputsFor(ms), { signal: controller.signal })
+  )
+  const outcomes = Promise.allSettled(runs)
+  await isBegun(runs)
+  for (let i = 0; i < 3; ++i) await new Promise(resolve => setImmediate(resolve))
+  controller.abort()
+  return (await outcomes).filter(({ reason }) => reason?.name === 'AbortError').length
+}
+
+module.exports = { inputsFor, numAborted, source, WIDTH }
