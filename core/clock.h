@@ -21,4 +21,8 @@ inline int64_t ns_of(Clock::time_point time) noexcept {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
+inline Clock::time_point time_point_of(int64_t ns) noexcept {
+  return Clock::time_point(std::chrono::nanoseconds(ns));
+}
+
 }  // namespace sidecall

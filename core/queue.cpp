@@ -142,6 +142,7 @@ uint64_t Queue::submit(QueuedRun* run, const void* model, int64_t timeout_ns, ui
   run->timeout_ns_ = timeout_ns;
   run->is_cancelled_ = run->is_over_ = run->is_held_ = run->is_released_ = false;
   run->is_counted_ = false;
+  run->num_awaiting_ = 0;
   run->has_outcome_.store(false, std::memory_order_relaxed);
   run->failure_ = nullptr;
   const uint64_t number = run->number_;
@@ -239,12 +240,18 @@ void Queue::end_waiting(QueuedRun* run, int32_t status) noexcept {
 
 // ---- Progress ----
 
-void Queue::make_ready(QueuedRun* run) noexcept {
+// A thread in take() will read the outcome.
+void Queue::list_ready(QueuedRun* run) noexcept {
   if (run->state_ == State::kStarted && run->call_.is_polled()) polled_.remove(run);
   run->state_ = State::kReady;
   run->has_progressed_ = false;
   ready_.push_back(run);
-  wake_for(run->number_, true);
+}
+
+// The same, and makes sure that there is such a thread.
+void Queue::make_ready(QueuedRun* run) noexcept {
+  list_ready(run);
+  wake_for(run);
 }
 
 // Called by a thread of the binding.
@@ -282,7 +289,7 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
                                   : wait_ns == 0 ? Clock::time_point::min()
                                                  : deadline_after(wait_ns);
   Lock lock(mutex_);
-  const Taking taking(this);
+  const Taking taking(this, number);
   // A thread that waits for its own run must not disarm the queue of an event loop.
   if (was_armed_ && number == 0) {
     was_armed_ = is_armed_ = false;
@@ -359,8 +366,8 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
     run->is_cancelled_ = false;
     if (run->is_counted_) end_started(run);
     run->state_ = State::kDone;
-    done_.push_back(run);
-    wake_for(run->number_, false);
+    list_done(run);
+    wake_for(run);
     if (looking_ == Looking::kNow) look_policy_.note(0);
     looking_ = Looking::kNotYet;
   } else {
@@ -369,9 +376,15 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   settled_.notify_all();
 }
 
+// Threads that take any completion leave those alone for which a thread waits.
+void Queue::list_done(QueuedRun* run) noexcept {
+  run->is_set_aside_ = run->num_awaiting_ > 0;
+  (run->is_set_aside_ ? set_aside_ : done_).push_back(run);
+}
+
 // Takes the completion of a run that is done.
 Completion Queue::complete(QueuedRun* run) noexcept {
-  done_.remove(run);
+  unlist(run);
   const uint32_t flags = run->is_held_       ? Completion::kHeld
                          : run->is_released_ ? Completion::kReleased
                                              : 0U;
@@ -396,7 +409,7 @@ void Queue::drop_if_unused(ModelRuns* runs) noexcept {
 }
 
 void Queue::forget(QueuedRun* run) noexcept {
-  wake_for(run->number_, false);  // a thread that waits for a run that another thread has taken
+  wake_owner(run->number_);  // a thread that waits for it, although another has taken it
   slots_[run->slot_] = nullptr;
   free_slots_.push_back(run->slot_);
   run->state_ = State::kIdle;
@@ -409,7 +422,7 @@ void Queue::forget(QueuedRun* run) noexcept {
 // Takes a run out of the list that it is in.
 void Queue::unlist(QueuedRun* run) noexcept {
   if (run->state_ == State::kReady) ready_.remove(run);
-  else if (run->state_ == State::kDone) done_.remove(run);
+  else if (run->state_ == State::kDone) (run->is_set_aside_ ? set_aside_ : done_).remove(run);
   else if (run->state_ == State::kStarted && run->call_.is_polled()) polled_.remove(run);
 }
 

@@ -98,7 +98,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener {
     kStarted,   // in polled_ if it is polled
     kReady,     // has an outcome, or may have one; in ready_
     kSettling,  // a thread reads the outcome
-    kDone,      // has a completion; in done_
+    kDone,      // has a completion; in done_ or set_aside_
     kHeld,      // the completion was taken; the engine still uses its memory
   };
 
@@ -120,6 +120,8 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener {
   bool is_counted_ = false;      // in ModelRuns::num_started
   bool is_held_ = false;         // its outcome came while the engine still used its memory
   bool is_released_ = false;     // of kDone: its outcome was taken before
+  bool is_set_aside_ = false;    // of kDone: in set_aside_ instead of done_
+  int32_t num_awaiting_ = 0;     // the threads in take() that wait for this run only
   bool has_progressed_ = false;  // on_progress() was called meanwhile
   bool is_cancelled_ = false;
   uint64_t num_events_ = 0;  // Queue::num_events_ when the run left polled_
@@ -187,16 +189,17 @@ class Queue : public std::enable_shared_from_this<Queue> {
     bool is_woken = false;
   };
 
-  // A thread in take().
+  // A thread in take(), which waits for the run of this number if it is not 0.
   class Taking {
    public:
-    explicit Taking(Queue* queue) : queue_(*queue) { ++queue_.num_takers_; }
-    ~Taking() { queue_.end_taking(); }
+    Taking(Queue* queue, uint64_t number);
+    ~Taking();
     Taking(const Taking&) = delete;
     Taking& operator=(const Taking&) = delete;
 
    private:
     Queue& queue_;
+    const uint64_t number_;
   };
 
   // queue.cpp
@@ -208,11 +211,13 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void give_turn(ModelRuns* runs) noexcept;
   void end_waiting(QueuedRun* run, int32_t status) noexcept;
   void await(QueuedRun* run) noexcept;
+  void list_ready(QueuedRun* run) noexcept;
   void make_ready(QueuedRun* run) noexcept;
   void on_progress(QueuedRun* run) noexcept;
   void settle(QueuedRun* run, Lock* lock) noexcept;
   QueuedRun* next_done(uint64_t number) const noexcept;
   Completion complete(QueuedRun* run) noexcept;
+  void list_done(QueuedRun* run) noexcept;
   void unlist(QueuedRun* run) noexcept;
   void drop_if_unused(ModelRuns* runs) noexcept;
   void end_started(QueuedRun* run) noexcept;
@@ -226,11 +231,14 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void drive(uint64_t number, Clock::time_point until, Lock* lock) noexcept;
   bool spin(uint64_t number, Clock::time_point until, Lock* lock) noexcept;
   bool look(Look what) noexcept;
+  bool look(Look what, Clock::time_point now) noexcept;
   bool prepare_sleep(Clock::time_point* until);
   void open_wait_set();
   void take_events() noexcept;
   static void wake(Waiter* waiter) noexcept;
-  void wake_for(uint64_t number, bool is_ready) noexcept;
+  void wake_owner(uint64_t number) noexcept;
+  void wake_for(const QueuedRun* run) noexcept;
+  void signal() noexcept;
   void wake_any() noexcept;
   void wake_all() noexcept;
 
@@ -246,12 +254,14 @@ class Queue : public std::enable_shared_from_this<Queue> {
   LinkedList<ModelRuns> turns_;  // the models of which a run may begin
   std::set<std::pair<Clock::time_point, QueuedRun*>> waiting_deadlines_;
   LinkedList<QueuedRun> polled_, ready_, done_;
+  LinkedList<QueuedRun> set_aside_;  // those that are done, and for which a thread waits
   LinkedList<Waiter> waiters_;
   std::condition_variable settled_;  // a run left kSettling or kStarting, or a taker left
   int32_t num_takers_ = 0;
-  uint64_t num_events_ = 0;   // how often events of wait_set_ were taken
-  bool is_driven_ = false;    // a taker looks at the polled runs
-  bool is_sleeping_ = false;  // the driver sleeps
+  uint64_t num_events_ = 0;     // how often events of wait_set_ were taken
+  bool is_driven_ = false;      // a taker looks at the polled runs
+  bool is_sleeping_ = false;    // the driver sleeps
+  uint64_t driver_number_ = 0;  // the run that the driver waits for; 0 for any
   bool is_armed_ = false;
   bool was_armed_ = false;  // the handle may be readable
   bool is_closed_ = false;

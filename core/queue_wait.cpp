@@ -9,27 +9,33 @@ namespace sidecall {
 namespace {
 
 constexpr size_t kMostLooks = 64;  // of one look at the words
-constexpr int kRelaxes = 8;        // between two looks
+constexpr int kRelaxes = 2;        // between two looks
 // The driver sleeps for so long, and looks again, if the system has no descriptors for it.
 constexpr std::chrono::milliseconds kNap{1};
 
 }  // namespace
 
-// Looks for polled runs that may have an outcome, and makes them ready. A look at the words begins
-// where the last one ended. Returns whether a run is ready.
-bool Queue::look(Look what) noexcept {
-  size_t left = what == Look::kWords ? std::min(polled_.size(), kMostLooks) : polled_.size();
-  const Clock::time_point now = left > 0 ? Clock::now() : Clock::time_point::min();
-  for (; left > 0; --left) {
-    QueuedRun* const run = polled_.first();
+// Looks for polled runs that may have an outcome, and lists them as ready. A look at the words ends
+// after kMostLooks of them; the next one begins there. Returns whether a run is ready.
+bool Queue::look(Look what, Clock::time_point now) noexcept {
+  const size_t most = what == Look::kWords ? kMostLooks : polled_.size();
+  const bool is_partial = polled_.size() > most;
+  QueuedRun* run = polled_.first();
+  for (size_t i = 0; i < most && run != nullptr; ++i) {
+    QueuedRun* const next = run->next;
     if (run->call_.has_news(what, now)) {
-      make_ready(run);
-    } else {
+      list_ready(run);
+    } else if (is_partial) {
       polled_.remove(run);
       polled_.push_back(run);
     }
+    run = next;
   }
   return !ready_.is_empty();
+}
+
+bool Queue::look(Look what) noexcept {
+  return look(what, polled_.is_empty() ? Clock::time_point::min() : Clock::now());
 }
 
 void Queue::open_wait_set() {
@@ -54,7 +60,7 @@ bool Queue::prepare_sleep(Clock::time_point* until) {
     const Clock::time_point next = run->call_.prepare_sleep(*wait_set_, number_);
     polled_.remove(run);
     polled_.push_back(run);
-    if (next <= now) make_ready(run);
+    if (next <= now) list_ready(run);
     else *until = std::min(*until, next);
   }
   if (!waiting_deadlines_.empty()) *until = std::min(*until, waiting_deadlines_.begin()->first);
@@ -82,6 +88,7 @@ bool Queue::has_end(uint64_t number) const noexcept {
 
 void Queue::drive(uint64_t number, Clock::time_point until, Lock* lock) noexcept {
   is_driven_ = true;
+  driver_number_ = number;
   if (!spin(number, until, lock)) {
     bool can_sleep = true;
     try {
@@ -118,7 +125,8 @@ bool Queue::spin(uint64_t number, Clock::time_point until, Lock* lock) noexcept 
     int64_t now = 0;
     goes_on = spin_policy_.rest(&now) && now < ns_of(until);
     lock->lock();
-    has_work = look(Look::kWords) || has_end(number) || !turns_.is_empty() || is_closed_;
+    has_work = look(Look::kWords, time_point_of(now)) || has_end(number) || !turns_.is_empty() ||
+               is_closed_;
   }
   spin_policy_.note(has_work ? 0 : INT64_MAX);
   return has_work;
@@ -131,22 +139,29 @@ void Queue::wake(Waiter* waiter) noexcept {
   waiter->changed.notify_one();
 }
 
-// A run is ready, is done, or its completion was taken: wakes the thread that waits for it, and
-// otherwise one that waits for any run. For a run that is ready, any thread will do: it reads the
-// outcome, and then wakes the thread that waits for it.
-void Queue::wake_for(uint64_t number, bool is_ready) noexcept {
-  Waiter* found = nullptr;
-  bool is_found = false;
+// Wakes the threads that wait for this run only.
+void Queue::wake_owner(uint64_t number) noexcept {
+  for (Waiter* each = waiters_.first(); each != nullptr; each = each->next)
+    if (each->number == number) wake(each);
+  if (is_sleeping_ && driver_number_ == number) signal();
+}
+
+// A run is ready or done: wakes a thread that can go on with it. For a run that is ready, any
+// thread will do: it reads the outcome, and then wakes the thread that waits for it.
+void Queue::wake_for(const QueuedRun* run) noexcept {
+  const bool is_ready = run->state_ == State::kReady;
+  if (!is_ready && run->is_set_aside_) return wake_owner(run->number_);
+  Waiter* best = nullptr;
   for (Waiter* each = waiters_.first(); each != nullptr; each = each->next) {
-    if (each->number == number) {
-      wake(each);
-      is_found = true;
-    } else if (!each->is_woken && (each->number == 0 || (is_ready && found == nullptr))) {
-      found = each;
-    }
+    const bool is_owner = each->number == run->number_;
+    if (is_owner || (best == nullptr && (is_ready || each->number == 0))) best = each;
+    if (is_owner) break;
   }
-  if (found != nullptr && !is_found) wake(found);
-  if (!is_sleeping_ && !is_armed_) return;
+  if (best != nullptr) wake(best);
+  else if (is_sleeping_ || is_armed_) signal();
+}
+
+void Queue::signal() noexcept {
   is_sleeping_ = is_armed_ = false;
   wait_set_->signal();
 }
@@ -155,8 +170,7 @@ void Queue::wake_for(uint64_t number, bool is_ready) noexcept {
 // looks after the queue at present.
 void Queue::wake_any() noexcept {
   if (is_sleeping_ || is_armed_) {
-    is_sleeping_ = is_armed_ = false;
-    wait_set_->signal();
+    signal();
   } else if (!is_driven_ && !waiters_.is_empty()) {
     wake(waiters_.first());
   }
@@ -167,12 +181,27 @@ void Queue::wake_all() noexcept {
   if (wait_set_) wait_set_->signal();
 }
 
+Queue::Taking::Taking(Queue* queue, uint64_t number) : queue_(*queue), number_(number) {
+  ++queue_.num_takers_;
+  if (QueuedRun* const run = queue_.find(number_)) ++run->num_awaiting_;
+}
+
+Queue::Taking::~Taking() {
+  QueuedRun* const run = queue_.find(number_);
+  if (run != nullptr && --run->num_awaiting_ == 0 && run->is_set_aside_ &&
+      run->state_ == State::kDone) {
+    queue_.unlist(run);
+    queue_.list_done(run);
+  }
+  queue_.end_taking();
+}
+
 // A thread that leaves must not be missed: others may wait for what it did.
 void Queue::end_taking() noexcept {
   --num_takers_;
   if (is_closed_) settled_.notify_all();
-  if (!ready_.is_empty()) wake_for(ready_.first()->number_, true);
-  else if (!done_.is_empty()) wake_for(done_.first()->number_, false);
+  if (!ready_.is_empty()) wake_for(ready_.first());
+  else if (!done_.is_empty()) wake_for(done_.first());
   else if (!polled_.is_empty() || !turns_.is_empty() || !waiting_deadlines_.empty()) wake_any();
   // This thread may have taken the event that made the handle readable.
   if (was_armed_ && !(ready_.is_empty() && done_.is_empty())) wait_set_->signal();

@@ -285,7 +285,7 @@ Clock::time_point RemoteBinding::prepare_sleep(const platform::WaitSet& set, uin
   if (progress_ != Progress::kPending) return Clock::time_point::min();
   const shm::Deadline next =
       with_core_errors([&] { return channel_->prepare_sleep(set.fd(), number); });
-  return Clock::time_point(std::chrono::nanoseconds(next.at_ns()));
+  return time_point_of(next.at_ns());
 }
 
 Progress RemoteBinding::await(int64_t wait_ns) {

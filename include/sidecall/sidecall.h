@@ -1018,8 +1018,8 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  * Order         Completions have no promised order. Runs of one model begin in the order of submit;
  *               the models take turns.
  * Threads       Any thread may use a queue at any time. Several threads may take from one queue;
- *               each completion goes to one of them. If a thread waits for its own run, no other
- *               thread should take completions of any run.
+ *               each completion goes to one of them. Once a thread waits for its own run, those
+ *               that take completions of any run leave this one to it.
  * Fork          In a forked child all functions of the queue return FORKED, except
  *               sidecall_queue_close and _cancel, which leave the parent's runs alone.
  *
@@ -1108,10 +1108,12 @@ SIDECALL_API sidecall_status sidecall_queue_take(sidecall_queue *queue, uint64_t
 /* Asks whether an event loop may sleep. Never blocks.
  *
  * out_look_ns  -1: the queue is armed. Its handle becomes readable once there is something to take
- *              or to do, and stays readable until sidecall_queue_take with the run 0. 0: there are
- *              completions to take. More than 0: do not sleep in the next turn, because a run in
- *              another process will probably end sooner than the system could wake this one; the
- *              queue stops saying so after that many nanoseconds
+ *              or to do, and stays readable until a thread calls sidecall_queue_take with the run
+ *              0, which also ends the arming.
+ *              0: there are completions to take.
+ *              More than 0: do not sleep in the next turn, because a run in another process will
+ *              probably end sooner than the system could wake this one; the queue stops saying so
+ *              after that many nanoseconds
  *
  * The handle may also become readable although there is nothing to take, and every 10 ms while runs
  * over shared memory are under way. If many runs end while the queue is armed, it wakes the program

@@ -234,6 +234,25 @@ TEST_CASE("a thread can wait for its own run") {
   CHECK(num_right == 800);
 }
 
+TEST_CASE("a thread that takes any completion leaves a run that another thread awaits") {
+  Served served(false);
+  Call awaited = served.call(1), any = served.call(2);
+  Queue queue;
+  const uint64_t run = queue.submit(awaited.get(), 1);
+  std::vector<sidecall_completion> own, others;
+  std::thread owner([&] { own = queue.take(20000 * kMillisecond, run); });
+  // The run reaches the server only while a thread is in take(), and only the owner can be there.
+  while (!served.gate.has_caller()) std::this_thread::yield();
+  std::thread other([&] { others = queue.take(20000 * kMillisecond); });
+  served.gate.open();
+  owner.join();
+  queue.submit(any.get(), 2);
+  other.join();
+  REQUIRE((own.size() == 1 && others.size() == 1));
+  CHECK((own[0].tag == 1 && own[0].status == SIDECALL_OK));
+  CHECK((others[0].tag == 2 && others[0].status == SIDECALL_OK));
+}
+
 TEST_CASE("waiting for a number that has no completion fails, or ends after wait_ns") {
   Served served(false);
   Call call = served.call(1);
