@@ -40,8 +40,8 @@ function inputsFor(ms, x = new Float32Array(WIDTH).fill(0.5)) {
 }
 
 /**
- * Begins `count` runs of roughly `ms` milliseconds, and aborts them when the event loop has turned a
- * few times after `isBegun(runs)`. Returns how many were aborted: a run that takes place on the
+ * Begins `count` runs of roughly `ms` milliseconds, and aborts them when the event loop has turned
+ * a few times after `isBegun(runs)`. Returns how many were aborted: a run that takes place on the
  * event loop cannot be.
  */
 async function numAborted(model, count, ms, isBegun = () => {}) {
