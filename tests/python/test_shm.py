@@ -112,7 +112,7 @@ def test_asynchronous_calls_leave_no_thread(served: Callable[..., sidecall.Model
     for _ in range(3):
         assert asyncio.run(many()) == [{"prediction": 620.0 + i} for i in range(200)]
     await_starters()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # those of other tests may end meanwhile
 
 
 def await_starters() -> None:
