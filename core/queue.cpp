@@ -376,7 +376,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   settled_.notify_all();
 }
 
-// Threads that take any completion leave those alone for which a thread waits.
+// A thread that takes any completion must not get one for which another thread waits.
 void Queue::list_done(QueuedRun* run) noexcept {
   run->is_set_aside_ = run->num_awaiting_ > 0;
   (run->is_set_aside_ ? set_aside_ : done_).push_back(run);
