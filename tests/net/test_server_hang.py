@@ -291,12 +291,14 @@ def test_a_run_that_ends_close_to_its_limit_has_one_outcome(begin: Any) -> None:
 
 
 def test_a_stopped_worker_is_replaced_at_its_limit(begin: Any) -> None:
-    server = begin("--max-run", "1")
+    server = begin("--max-run", "4")
     (worker,) = server.workers()
     outcomes: list[Any] = []
     caller = threading.Thread(target=lambda: outcomes.append(server.outcome("http", FOR_EVER)))
     caller.start()
-    wait_until(lambda: server.status()["in_flight"] == 1)
+    # The supervisor starts a spare worker at half the limit, so it knows of the run. It would not
+    # know of one that begins less than 10 ms before its worker is stopped.
+    server.own.await_events("worker.spare", 1)
     stop_process(worker)
     caller.join()
     assert outcomes == ["PeerDied"]  # it could not say which run was to blame
