@@ -26,7 +26,7 @@ SOURCE = {
     ".java",
     ".rs",
 }
-BINARY = {".onnx", ".bin", ".data", ".joblib", ".npy", ".png"}
+BINARY = {".onnx", ".bin", ".data", ".joblib", ".npy", ".png", ".xz"}
 MAX_LINES = 600
 MAX_COLUMNS = 100  # of comments; the formatters apply the same limit to code
 LONE_COMMENT = re.compile(r"\s*(?://|\* |/\*|# )")

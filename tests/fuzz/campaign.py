@@ -1,10 +1,10 @@
 """`make fuzz` and `make fuzz-long`: builds the targets of tests/fuzz with clang, and runs each.
 
 With --quick (`make fuzz`) each target runs for a minute. Without it (`make fuzz-long`) each target
-runs for five million inputs, or one million where an input is a whole model file. The long campaign
-also adds inputs that reach new edges of the code to tests/fuzz/corpus, and the table and the bars
-to benchmarks/results/reliability.json. With names of targets only these run, and the table keeps
-the rows of the others. Inputs that cause a failure stay in BUILD/fuzz/found.
+runs for five million inputs, or one million where an input is a whole model file. Both add inputs
+that reach new edges of the code to the archives in tests/fuzz/corpus; the long campaign also writes
+the table and the bars to benchmarks/results/reliability.json. With names of targets only these run,
+and the table keeps the rows of the others. Inputs that cause a failure stay in BUILD/fuzz/found.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
+import corpus
 from common import RESULTS, Bar, Report, describe_versions, make_parser
 
 HERE = Path(__file__).resolve().parent
@@ -56,7 +57,7 @@ SANITIZER = {
 
 
 class Campaign:
-    """Builds and runs targets. Without `results` each runs for a minute, and nothing is kept."""
+    """Builds and runs targets. Without `results` each runs for a minute, and no row is kept."""
 
     def __init__(self, build: Path, results: Results | None) -> None:
         self.folder, self.log, self.results = build / "fuzz", build / "log", results
@@ -86,7 +87,8 @@ class Campaign:
 
     def fuzz(self, target: str) -> dict:
         """Runs one target and returns its row of the table."""
-        new, corpus = self.folder / "new" / target, HERE / "corpus" / target
+        new, kept = self.folder / "new" / target, self.folder / "kept" / target
+        corpus.unpack(target, kept)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         wanted = EXECUTIONS_OF_WHOLE_FILES if target in WHOLE_FILES else EXECUTIONS
@@ -94,7 +96,7 @@ class Campaign:
         begin = time.monotonic()
         code, text = self.run(
             target,
-            *(new, corpus, f"-artifact_prefix={self.folder}/found/{target}-"),
+            *(new, kept, f"-artifact_prefix={self.folder}/found/{target}-"),
             *("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"),
             f"-max_total_time={QUICK_SECONDS}" if self.results is None else f"-runs={wanted}",
             *([f"-dict={words}"] if words.exists() else []),
@@ -104,19 +106,20 @@ class Campaign:
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         if code != 0:
             print("\n".join(text.splitlines()[-40:]), flush=True)
-        elif self.results is not None:
-            self.merge(target, corpus, new)
+        else:
+            self.merge(target, kept, new)
         if self.results is not None:
             self.results.add(row)
         return row
 
-    def merge(self, target: str, corpus: Path, new: Path) -> None:
+    def merge(self, target: str, kept: Path, new: Path) -> None:
         """Adds a small set of inputs that together reach all new edges to the corpus. With
         -use_counters=0 it does not matter how often an input reaches an edge."""
-        self.run(target, corpus, new, "-set_cover_merge=1", "-use_counters=0")
-        for path in corpus.iterdir():
+        self.run(target, kept, new, "-set_cover_merge=1", "-use_counters=0")
+        for path in kept.iterdir():
             if not path.suffix:
                 path.rename(path.with_name(f"{path.name[:16]}.bin"))
+        corpus.pack(target, kept)
 
     def run(self, target: str, *options: str | Path) -> tuple[int, str]:
         program = self.folder / f"bin/fuzz-{target}"

@@ -1,4 +1,4 @@
-// Feeds the stored corpus to a fuzz target as an ordinary test, which needs no clang.
+// Feeds the unpacked corpus to a fuzz target as an ordinary test, which needs no clang.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   }
   std::sort(files.begin(), files.end());
   if (files.empty()) {
-    std::fprintf(stderr, "expected folders with inputs, got none\n");
+    std::fprintf(stderr, "no inputs: name folders into which corpus.py has unpacked some\n");
     return 1;
   }
   for (const std::filesystem::path& path : files) {
