@@ -371,7 +371,8 @@ soak: test-setup $(VENV)/.bench $(BUILD)/.system-soak ## servers and clients whi
 coverage: test-setup $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-coverage $(BUILD)/.system-soak ## which lines and branches of the native code the tests reach; writes docs/test-coverage.md and results
 	@$(with_onnxruntime) tools/coverage.sh $(BUILD) $(JOBS) $(CURDIR)/$(BIN)/python
 
-parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows, on both engines: about an hour
+parity: build $(VENV)/.package $(VENV)/.bench ## compare exported files with their originals on random pipelines and adversarial rows, on both engines: about an hour
+	@$(BIN)/python tests/parity/run.py --build $(BUILD)
 
 bench: bench-network ## measure every route, its rivals and the network approaches; write results and the report
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from convert_harness import run_graph, run_graph_natively
-from fidelity.integers import EXPRESSIONS, WIDTHS, compiled, ends, frame_of
+from parity.integers import EXPRESSIONS, WIDTHS, compiled, ends, frame_of
 from sidecall.convert import NotConvertible, to_graph
 from sidecall.convert.checks import Checks, Range
 from sklearn.preprocessing import FunctionTransformer

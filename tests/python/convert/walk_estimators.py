@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from convert_harness import differences_of, layout, run_graph, run_graph_natively
-from fidelity.engines import without_names
+from parity.judging.engines import without_names
 from sidecall import errors
 from sidecall.convert import NotConvertible, to_graph
 from sklearn import __version__ as sklearn_version

@@ -1,6 +1,6 @@
 """Small real tables for the examples, each a pair of rows and target.
 
-They are read from installed packages; fidelity.tables says how. Each function names the data that
+They are read from installed packages; parity.drawing.tables says how. Each function names the data that
 it stands for.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn.datasets
-from fidelity.tables import _packaged, _pydataset
+from parity.drawing.tables import _packaged, _pydataset
 
 Pair = tuple[Any, Any]
 

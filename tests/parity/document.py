@@ -190,7 +190,7 @@ def domain(compared: list[Result]) -> Counter[tuple[str, str, str]]:
 
 
 def again(result: Result) -> str:
-    return f"python benchmarks/fidelity/run.py --only {result['seed']}:{result['number']}"
+    return f"python tests/parity/run.py --only {result['seed']}:{result['number']}"
 
 
 def print_found(results: list[Result]) -> None:

@@ -11,9 +11,10 @@ import os
 from typing import Any
 
 import pytest
-from fidelity.document import again, native_defects, on_native, refusals
-from fidelity.judge import judge
-from fidelity.pipelines import draw
+
+from parity.document import again, native_defects, on_native, refusals
+from parity.drawing.pipelines import draw
+from parity.judging.judge import judge
 
 SEED = 11
 DOMAIN = ("refused_by_original", "refused_by_file")

@@ -1,7 +1,7 @@
 """One-line functions of integers of every width, at the ends of their types. Used by run.py.
 
-python benchmarks/fidelity/integers.py             every function: some minutes
-python benchmarks/fidelity/integers.py 'uint8: *'  those whose names match
+python tests/parity/integers.py             every function: some minutes
+python tests/parity/integers.py 'uint8: *'  those whose names match
 
 numpy and pandas compute with integers in the type of the column, where results wrap around. Each
 function is a pipeline of its own. Its fitted model and its file, on both engines, answer the same
@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import numpy as np
 import pandas as pd

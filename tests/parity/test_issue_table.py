@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sidecall
-from fidelity.tables import SPECS
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
@@ -18,6 +17,8 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures
 from sklearn.tree import DecisionTreeRegressor
+
+from parity.drawing.tables import SPECS
 
 NUMBERS = ["carat", "depth", "table", "x", "y", "z"]
 

@@ -32,13 +32,13 @@ from sidecall.exporting.data.dates import values_of_dates
 from sidecall.exporting.model.original import Original, quiet
 from threadpoolctl import threadpool_limits
 
+from ..drawing.pipelines import Drawn
 from . import cpus, orders
 from .adversary import Adversary, Batch
 from .edges import held_edges
 from .engines import Engines, OneEngine, defect
 from .exactness import gives_float32, jumps_are_fixed, raw_tree_output
 from .findings import Counts, Matrices, Wrong
-from .pipelines import Drawn
 from .routes import differing_routes
 
 # Number of agreeing rows of each batch that are checked again, to estimate how many are unstable.

@@ -38,7 +38,7 @@ def fingerprint() -> str:
     for folder, pattern in (
         ("python/sidecall", "**/*.py"),
         ("python/sidecall", "*.so"),
-        ("benchmarks/fidelity", "*.py"),
+        ("tests/parity", "**/*.py"),
         ("tests/python/real_pipelines", "*.py"),
     ):
         for path in sorted((ROOT / folder).glob(pattern)):

@@ -45,9 +45,9 @@ def ask(model: Any, outputs: list[Output], rows: Rows, folder: Path) -> Iterator
     question, answer = folder / "question.joblib", folder / "answer.joblib"
     joblib.dump((model, outputs, rows), question)
     for other in others():
-        search = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *sys.path])
+        search = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *sys.path])
         environment = os.environ | other | {"PYTHONPATH": search}
-        command = [sys.executable, "-m", "fidelity.cpus", str(question), str(answer)]
+        command = [sys.executable, "-m", "parity.judging.cpus", str(question), str(answer)]
         subprocess.run(command, env=environment, check=True, timeout=_TIMEOUT_S)
         yield joblib.load(answer)
 

@@ -10,10 +10,10 @@ import pandas as pd
 import sidecall
 from sidecall.comparing.text import begin_text, stage_rows
 
-from .engines import Engines
-from .findings import Counts
-from .judge import Judge
-from .pipelines import draw
+from .drawing.pipelines import draw
+from .judging.engines import Engines
+from .judging.findings import Counts
+from .judging.judge import Judge
 
 
 def examine(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:

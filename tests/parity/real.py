@@ -18,9 +18,9 @@ import pandas as pd
 from common import Bar
 from threadpoolctl import threadpool_limits
 
-from .judge import judge
+from .drawing.pipelines import Drawn, described
+from .judging.judge import judge
 from .ledger import ROOT
-from .pipelines import Drawn, described
 
 CONVERTED = 110
 _KEYS = ("name", "library", "title", "address", "steps", "outcome", "step", "reason", "where")

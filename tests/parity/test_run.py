@@ -1,4 +1,4 @@
-"""Tests of benchmarks/fidelity: it writes a complete document and resumes where it was stopped."""
+"""`make parity` writes a complete document, in which every pipeline is counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from common import check_document
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).resolve().parents[2]
 BARS = {
     "fidelity_wrong_rows",
@@ -29,7 +30,7 @@ BARS = {
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "benchmarks/fidelity/run.py", "--build", folder, *options]
+    command = [sys.executable, ROOT / "tests/parity/run.py", "--build", folder, *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -69,27 +70,3 @@ def test_each_pipeline_has_a_result_of_the_native_engine(document: dict) -> None
     bars = {bar["name"]: bar["value"] for bar in document["bars"]}
     assert bars["native_wrong_rows"] == sum(each["wrong"] for each in native["differences"])
     assert bars["native_defects"] == len(native["defects"])
-
-
-def test_a_second_run_reuses_all_results(document: dict, folder: Path) -> None:
-    before = (folder / "fidelity/results.jsonl").read_bytes()
-    output = folder / "again.json"
-    run(folder, "--quick", "--pipelines", "20:22", "--output", str(output))
-    assert json.loads(output.read_text(encoding="utf-8"))["pipelines"] == document["pipelines"]
-    assert (folder / "fidelity/results.jsonl").read_bytes() == before
-
-
-def test_a_stopped_run_is_marked_as_incomplete(folder: Path) -> None:
-    output = folder / "stopped.json"
-    done = run(folder, "--quick", "--minutes", "0", "--output", str(output))
-    document = json.loads(output.read_text(encoding="utf-8"))
-    assert done.returncode == 0
-    assert document["pipelines"] == []
-    assert "stopped by --minutes" in document["notes"][-1]
-
-
-def test_examining_one_pipeline_keeps_its_model_and_its_file(folder: Path) -> None:
-    done = run(folder, "--only", "11:20", "--rows", "300")
-    assert "VarianceThreshold" in done.stdout, done.stderr
-    assert (folder / "fidelity/11-20.onnx").is_file()
-    assert (folder / "fidelity/11-20.joblib").is_file()

@@ -12,16 +12,6 @@ import onnx
 import pandas as pd
 import pytest
 import sidecall
-from fidelity import cpus, orders
-from fidelity import packages as packages_drawn
-from fidelity.document import bars, native_defects, refusals
-from fidelity.edges import find_jumps, held_edges
-from fidelity.engines import NOT_PROVEN, Engines, failure, without_names
-from fidelity.exactness import gives_float32, jumps_are_fixed, raw_tree_output
-from fidelity.judge import BuiltRows, Judge, judge
-from fidelity.ledger import Ledger
-from fidelity.pipelines import Drawn, draw
-from fidelity.steps import Sampler
 from sidecall.comparing.rows import Rows
 from sidecall.comparing.sides import OriginalSide, Output
 from sidecall.exporting import artifact
@@ -41,6 +31,17 @@ from sklearn.svm import SVC, NuSVC
 from sklearn.tree import DecisionTreeRegressor
 from vector_files import MODELS
 from xgboost import XGBRegressor
+
+from parity.document import bars, native_defects, refusals
+from parity.drawing import packages as packages_drawn
+from parity.drawing.pipelines import Drawn, draw
+from parity.drawing.steps import Sampler
+from parity.judging import cpus, orders
+from parity.judging.edges import find_jumps, held_edges
+from parity.judging.engines import NOT_PROVEN, Engines, failure, without_names
+from parity.judging.exactness import gives_float32, jumps_are_fixed, raw_tree_output
+from parity.judging.judge import BuiltRows, Judge, judge
+from parity.ledger import Ledger
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.uniform(0, 10, 400), "b": RNG.uniform(-1, 1, 400)})

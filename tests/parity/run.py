@@ -1,11 +1,11 @@
 """`make parity`: hundreds of random pipelines and millions of adversarial rows, on both engines.
 
-python benchmarks/fidelity/run.py                             the fixed seed, then a fresh one
-python benchmarks/fidelity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
-python benchmarks/fidelity/run.py --only 7:31                 one pipeline, followed step by step
-python benchmarks/fidelity/run.py --real-only                 the pipelines of public documentation
+python tests/parity/run.py                             the fixed seed, then a fresh one
+python tests/parity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
+python tests/parity/run.py --only 7:31                 one pipeline, followed step by step
+python tests/parity/run.py --real-only                 the pipelines of public documentation
 
-Writes results/fidelity.json. An interrupted run continues where it stopped, unless the package or
+Writes benchmarks/results/fidelity.json. An interrupted run continues where it stopped, unless the package or
 this harness changed. Exits with 1 if an answer was wrong.
 """
 
@@ -27,15 +27,16 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # It would override the engines that are compared.
 os.environ.pop("SIDECALL_ENGINE", None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from common import Report, WrongAnswerError, describe_versions, guarded
 
-from fidelity import integers, real, sizes, texts
-from fidelity.alone import examine
-from fidelity.document import Fidelity, bars, print_found
-from fidelity.judge import judge
-from fidelity.ledger import PACKAGES, ROOT, Ledger
-from fidelity.pipelines import UndrawnError, draw
+from parity import integers, real, sizes, texts
+from parity.alone import examine
+from parity.document import Fidelity, bars, print_found
+from parity.drawing.pipelines import UndrawnError, draw
+from parity.judging.judge import judge
+from parity.ledger import PACKAGES, ROOT, Ledger
 
 FIXED_SEED = 11
 _PIPELINES, _FRESH = 300, 30
@@ -103,9 +104,7 @@ class Run:
         self.folder = folder
         self.rows: int = 400 if options.quick else options.rows
         self.odd = 60 if options.quick else _ODD_ROWS
-        self.ledger = Ledger(
-            options.build / "fidelity" / "results.jsonl", f"{self.rows}/{self.odd}"
-        )
+        self.ledger = Ledger(options.build / "parity" / "results.jsonl", f"{self.rows}/{self.odd}")
         self.deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         self.results: list[dict[str, Any]] = []
         self.is_complete = True
@@ -208,7 +207,7 @@ def main() -> int:
     options = _parse()
     if options.only is not None:
         seed, number = options.only
-        return examine(seed, number, options.rows, _ODD_ROWS, options.build / "fidelity")
+        return examine(seed, number, options.rows, _ODD_ROWS, options.build / "parity")
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
         if options.real_only:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fidelity import real
 from real_pipelines import catalogue
+
+from parity import real
 
 EXAMPLES = real.examples()
 

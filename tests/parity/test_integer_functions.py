@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fidelity.integers import EXPRESSIONS, WIDTHS, Function, functions, judge
+
+from parity.integers import EXPRESSIONS, WIDTHS, Function, functions, judge
 
 SAMPLE = ("d[['a']] * c", "(d['a'] - d['b']).to_frame()", "d[['a']].fillna(3) * c")
 

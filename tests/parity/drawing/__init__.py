@@ -1,0 +1,1 @@
+"""Draws random pipelines over the columns of real tables."""
