@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench report bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -330,7 +330,7 @@ format: $(VENV)/.tests $(BUILD)/.system-lint $(NODE)/node_modules/.created ## re
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
 	$(NODE)/node_modules/.bin/biome check --write .
 
-docs: $(VENV)/.docs $(BUILD)/docs/node/.created $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## build the documentation site in build/docs/html, and check its links
+docs: report $(VENV)/.docs $(BUILD)/docs/node/.created $(BUILD)/.system-rust $(BUILD)/.system-go $(BUILD)/.system-java ## build the documentation site in build/docs/html, and check its links
 	@$(quietly) typedoc "reading the types of the Node.js package" sh -c 'cd $(BUILD)/docs/node && node_modules/.bin/typedoc --options $(CURDIR)/docs/typedoc/typedoc.json --out $(CURDIR)/$(BUILD)/docs/typedoc'
 	@$(quietly) godoc "reading the comments of the Go module" sh -c 'cd bindings/go && go doc -all . >$(CURDIR)/$(BUILD)/docs/go.txt'
 	@$(quietly) sphinx "building the documentation" $(BIN)/sphinx-build -c docs -E -W --keep-going -q -b html . $(BUILD)/docs/html
@@ -375,6 +375,13 @@ parity: build $(VENV)/.package $(VENV)/.bench ## compare exported files with the
 	@$(BIN)/python tests/parity/run.py --build $(BUILD)
 
 bench: bench-network ## measure every route, its rivals and the network approaches; write results and the report
+	@$(MAKE) --no-print-directory report
+
+# The README shows the picture, so this one is in the repository.
+report: $(VENV)/.bench ## write what the results say in build/report, without measuring
+	@$(BIN)/python benchmarks/network/page/write.py --out $(BUILD)/report
+	@$(BIN)/python benchmarks/engine/page_of_engine.py $(BUILD)/report
+	@cp $(BUILD)/report/latency.svg benchmarks/latency.svg
 
 bench-quick: bench-network-setup ## a quick look in under five minutes, written to build/bench
 	@$(BIN)/python benchmarks/network/run.py --build $(BUILD) --quick --output $(BUILD)/bench/results/network.json

@@ -56,10 +56,11 @@ NAVIGATION = {
             "CHANGELOG",
             "docs/decisions/README",
             "benchmarks/README",
-            "benchmarks/report/README",
-            "benchmarks/report/engine",
+            "build/report/README",
+            "build/report/engine",
             "examples/README",
             "bindings/node/README",
+            "tests/parity/README",
             "tests/vectors/README",
             "tests/verify/README",
         ],
@@ -80,7 +81,7 @@ root_doc = "docs/index"
 include_patterns = [
     "*.md",
     "benchmarks/README.md",
-    "benchmarks/report/*.md",
+    "build/report/*.md",
     "bindings/node/README.md",
     "docs/**/*.md",
     "docs/*.md",
@@ -88,10 +89,12 @@ include_patterns = [
     "examples/README.md",
     "net/PROTOCOL.md",
     "shm/PROTOCOL.md",
+    "tests/parity/README.md",
     "tests/vectors/README.md",
     "tests/verify/README.md",
 ]
-exclude_patterns = [".*", "build*", "dist", "**/node_modules", "docs/_*"]
+# `make report` writes the pages in build/report.
+exclude_patterns = [".*", "build-*", "build/[!r]*", "dist", "**/node_modules", "docs/_*"]
 
 extensions = [
     "myst_parser",

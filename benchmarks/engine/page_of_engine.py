@@ -1,7 +1,6 @@
-"""Writes the page of benchmarks/engine and its figure; used by run.py.
+"""Writes the page about the engines and its figure, from results/engine.json; used by `make report`.
 
-`python benchmarks/engine/page_of_engine.py` writes them again from results/engine.json, without
-measuring.
+python benchmarks/engine/page_of_engine.py FOLDER
 """
 
 import json
@@ -12,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "network"))
 
 from page import figures
 
-REPORT = Path(__file__).resolve().parents[1] / "report"
+RESULTS = Path(__file__).resolve().parents[1] / "results/engine.json"
 TITLES = {
     "gbm": "gradient boosting, 100 trees",
     "gbm-lightgbm": "LightGBM, 100 x 8 leaves",
@@ -122,8 +121,8 @@ def _text(document: dict, sizes: list[int]) -> str:
     machine = document["machine"]
     parts = [
         "# The engines",
-        "`make bench-engine` writes this page. "
-        "[The README](../README.md#scenarios-and-bars-of-engine) says what is measured.",
+        "`make bench-engine` measures this. [The benchmarks]"
+        "(../../benchmarks/README.md#scenarios-and-bars-of-engine) say how.",
         f"{machine['cpu']}, {machine['cpus']} CPUs, one thread for every engine. sidecall's own "
         "engine and ONNX Runtime run the same file. Times are medians.",
         "![Times of one row by model and engine](engine.svg)",
@@ -195,9 +194,9 @@ def _text(document: dict, sizes: list[int]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(document: dict, folder: Path | None) -> Path:
+def write(document: dict, folder: Path) -> Path:
     """Writes engine.md and engine.svg; returns the path of the page."""
-    folder = folder or REPORT
+    folder.mkdir(parents=True, exist_ok=True)
     sizes = sorted({row["rows"] for row in document["rows"] if row["scenario"] == "gbm"})
     title = "Time of one row, by model and engine"
     batch = 10_000 if 10_000 in sizes else 100  # a quick run has only 100
@@ -208,5 +207,4 @@ def write(document: dict, folder: Path | None) -> Path:
 
 
 if __name__ == "__main__":
-    results = REPORT.parent / "results" / "engine.json"
-    print(write(json.loads(results.read_text(encoding="utf-8")), None))
+    print(write(json.loads(RESULTS.read_text(encoding="utf-8")), Path(sys.argv[1])))

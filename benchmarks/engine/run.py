@@ -1,7 +1,6 @@
 """`make bench-engine`: sidecall's own engine, ONNX Runtime and other engines for the same models.
 
-All alternate in one run. Writes results/engine.json, report/engine.md and report/engine.svg, prints
-tables and bars.
+All alternate in one run. Writes results/engine.json, prints tables and bars.
 """
 
 import sys
@@ -13,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "node"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
 
-import page_of_engine
 from calls import Clients, Measured, judge, measure_calls, note_unavailable
 from cases import Case, Sizes, write_cases
 from common import (
@@ -157,8 +155,7 @@ def main() -> int:
     path = report.write(options.output)
     print_calls(report)
     print_tables(report)
-    page = page_of_engine.write(report.document(), options.output and options.output.parent)
-    print(f"\nwritten to {path} and {page}")
+    print(f"\nwritten to {path}")
     report.print_bars()
     return 0
 

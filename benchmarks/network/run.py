@@ -1,11 +1,11 @@
 """`make bench`: measures every route to the same model, its rivals and the network approaches.
 
-Writes results/network.json and the report.
+Writes results/network.json, from which `make report` makes the report.
 
 python benchmarks/network/run.py --build build            everything
 python benchmarks/network/run.py --build build --quick    under five minutes
 python benchmarks/network/run.py --build build --only grpc-cpp-unix --workload gbm \\
-    --client native --no-report
+    --client native
 """
 
 import argparse
@@ -92,7 +92,6 @@ class Run:
     onnxruntime: Path
     progress: Progress
     collection: Collection = field(default_factory=Collection)
-    pytest_jsons: list[Path] = field(default_factory=list)
 
     def visit_all(self) -> None:
         """Visits all approaches; the order is reversed with every repetition."""
@@ -200,10 +199,6 @@ class Run:
                 "warm_up": warm_up,
                 "first": first,
             }
-            if process.client == "python" and cell.clients == 1:
-                path = self.folder / f"pytest-{len(self.pytest_jsons)}.json"
-                request["pytest_json"] = str(path)
-                self.pytest_jsons.append(path)
             answer = process.ask(do="closed", **request)
         if answer["calls"] == 0:
             raise WrongAnswerError(f"{name}: no call was answered: {answer['error']}")
@@ -227,22 +222,6 @@ def describe(approach: Approach) -> dict:
     )
     found = {key: getattr(approach, key) for key in keys}
     return found | {"bodies": sorted({approach.body_of(kind) for kind in ("tensor", "record")})}
-
-
-def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
-    """Merges pytest-benchmark's documents of the Python client into one document of the same
-    format.
-    """
-    documents = [json.loads(one.read_text(encoding="utf-8")) for one in paths if one.is_file()]
-    if not documents:
-        return
-    merged = documents[0] | {
-        "benchmarks": [benchmark for document in documents for benchmark in document["benchmarks"]]
-    }
-    merged["machine_info"] = {
-        key: value for key, value in merged.get("machine_info", {}).items() if key != "node"
-    }
-    path.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
 
 
 def print_rows(rows: list[dict]) -> None:
@@ -311,7 +290,6 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="add to the results of earlier runs, which stay for all other approaches",
     )
-    parser.add_argument("--no-report", action="store_true", help="write the results, but no report")
     parser.add_argument(
         "--list", action="store_true", help="list approaches and workloads, and exit"
     )
@@ -384,19 +362,12 @@ def main() -> int:
             document = keep_others(document, options.output)
         document = keep_sections(document, options.output)
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        if not options.keep_others:
-            write_pytest_benchmarks(
-                run.pytest_jsons,
-                options.output.with_name(options.output.stem + "-pytest-benchmark.json"),
-            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_rows(report.rows)
     for name, reason in collection.unavailable.items():
         print(f"\nnot measured: {name}: {reason}")
     print(f"\nwritten to {options.output}")
-    if not options.no_report:
-        write_report(document, options.output.parent.parent / "report")
     report.print_bars()
     if collection.failed:
         print("\nwrong or lost answers:\n" + "\n".join(collection.failed.values()), file=sys.stderr)
@@ -427,18 +398,6 @@ def keep_others(new: dict, path: Path) -> dict:
         | found
         | {"versions": old["versions"] | new["versions"], "notes": [*old["notes"], note]}
     )
-
-
-def write_report(document: dict, folder: Path) -> None:
-    from page import write as page
-
-    if not page.Results(document).of():
-        print(
-            "no report was written: it needs the workload gbm with one row, which was not measured"
-        )
-        return
-    for path in page.write(document, folder):
-        print(f"written to {path}")
 
 
 def notes_of(effort: Effort, seconds: float) -> list[str]:

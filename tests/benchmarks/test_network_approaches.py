@@ -16,8 +16,8 @@ NETWORK = ROOT / "benchmarks/network"
 WORKLOADS = ("gbm", "penguins")
 
 sys.path.insert(0, str(NETWORK))
-from approach import Approach, all_approaches, at_of, named  # noqa: E402
-from client_process import ClientError, ClientProcess  # noqa: E402
+from approach import Approach, all_approaches, at_of  # noqa: E402
+from client_process import ClientProcess  # noqa: E402
 from host import UnavailableError, visit  # noqa: E402
 
 # Services have their own tests.
@@ -94,80 +94,3 @@ def test_the_approach_gives_right_answers_and_ends(
                 client.ask(do="close")
         assert host.cost()[1] > 0 or not host.processes
     assert processes_of(tmp_path) == []
-
-
-@pytest.mark.parametrize("client", ["native", "node", "python"])
-def test_a_measurement_that_starts_too_late_still_has_one_call(
-    client: str, workloads: Path, onnxruntime: Path, tmp_path: Path
-) -> None:
-    """The caller wakes up late, as it does on a very busy machine."""
-    (approach,) = named(APPROACHES, ["in-process"])
-    with (
-        visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host,
-        ClientProcess(client, host, {}) as process,
-    ):
-        at = at_of(approach.start(host), "gbm")
-        process.ask(
-            do="open",
-            workload=str(workloads / "gbm"),
-            rows=1,
-            transport=approach.transport,
-            body=approach.body,
-            at=at,
-        )
-        for clients in (1, 2):
-            measured = process.ask(do="closed", clients=clients, seconds=1e-9, warm_up=1, first=0)
-            assert measured["calls"] >= 1 and measured["p50_us"] > 0
-
-
-def test_every_approach_has_a_title_and_covers_every_client() -> None:
-    names = [one.name for one in APPROACHES]
-    assert len(set(names)) == len(names)
-    for one in APPROACHES:
-        assert one.title and one.group and one.transport, one.name
-        assert set(one.clients) | set(one.without) == {"native", "node", "python"}, (
-            f"{one.name}: a client is left out without a reason"
-        )
-
-
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [
-        ({"uris": "model.onnx", "choice": "turns"}, "at.uris: expected a list of strings"),
-        ({"uris": [1], "choice": "turns"}, "at.uris: expected a list of strings"),
-        ({"uris": [], "choice": "turns"}, "at.uris: expected a list of strings, got an empty one"),
-        ({"uris": ["model.onnx"]}, "at.choice: expected a string"),
-        ({"uris": ["model.onnx"], "choice": "best"}, "at.choice: expected turns or random"),
-        ({"uris": ["missing.onnx"], "choice": "turns"}, "missing.onnx"),
-    ],
-)
-def test_the_native_client_refuses_lists_of_models_that_it_cannot_use(
-    at: dict, expected: str, workloads: Path, onnxruntime: Path, tmp_path: Path
-) -> None:
-    model = str(workloads / "gbm/model.onnx")
-    if isinstance(at["uris"], list):
-        at = at | {"uris": [model if uri == "model.onnx" else uri for uri in at["uris"]]}
-    with (
-        visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host,
-        ClientProcess("native", host, {}) as process,
-        pytest.raises(ClientError, match=expected),
-    ):
-        process.ask(do="open", workload=str(workloads / "gbm"), rows=1, transport="sidecall", at=at)
-
-
-@pytest.mark.parametrize("choice", ["turns", "random"])
-def test_the_native_client_spreads_calls_over_a_list_of_models(
-    choice: str, workloads: Path, onnxruntime: Path, tmp_path: Path
-) -> None:
-    model = str(workloads / "gbm/model.onnx")
-    with (
-        visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host,
-        ClientProcess("native", host, {}) as process,
-    ):
-        at = {"uris": [model, model], "choice": choice}
-        process.ask(do="open", workload=str(workloads / "gbm"), rows=1, transport="sidecall", at=at)
-        for is_random in (False, True):
-            measured = process.ask(
-                do="open_loop", clients=4, rate=1000, seconds=0.2, first=3, random=is_random
-            )
-            assert (measured["calls"], measured["wrong"], measured["lost"]) == (200, 0, 0)

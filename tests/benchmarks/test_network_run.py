@@ -1,5 +1,4 @@
-"""Tests of benchmarks/network: a run writes the document and the report and fails on a wrong
-answer.
+"""Tests of benchmarks/network: a run writes the document and fails on a wrong answer.
 
 Timings are never asserted.
 """
@@ -8,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -47,12 +44,6 @@ class LostAnswer(in_process.InProcess):
 
         run.ClientProcess.ask = lose
         return super().start(host)
-
-class StartsOnce(in_process.InProcess):
-    def start(self, host):
-        if host.folder.name.endswith("-0"):
-            return super().start(host)
-        raise RuntimeError("it does not start again")
 
 def measure(bad):
     run.named = lambda *_: [in_process.OnnxRuntime(), bad]  # in this order
@@ -97,7 +88,7 @@ def test_a_run_can_keep_the_results_of_other_approaches(results: Path, tmp_path:
     old["file_only"] = {"rows": [], "bars": ["file_only_extra_kib"]}
     output.write_text(json.dumps(old), encoding="utf-8")
     words = ["--glance", "--only", "rest-json", "--workload", "gbm", "--client", "native"]
-    done = run(NETWORK / "run.py", *words, "--keep-others", "--no-report", "--output", output)
+    done = run(NETWORK / "run.py", *words, "--keep-others", "--output", output)
     assert done.returncode == 0, done.stderr
     new = json.loads(output.read_text(encoding="utf-8"))
     others = [
@@ -162,48 +153,6 @@ def test_the_parts_of_the_decomposition_add_up(results: Path) -> None:
     )
 
 
-def test_pytest_benchmark_measured_the_python_client(results: Path) -> None:
-    document = json.loads(
-        results.with_name("network-pytest-benchmark.json").read_text(encoding="utf-8")
-    )
-    assert len(document["benchmarks"]) >= len(ASKED) and "stats" in document["benchmarks"][0]
-    assert "node" not in document["machine_info"]
-
-
-def test_the_report_is_complete_and_self_contained(results: Path) -> None:
-    folder = results.parent.parent / "report"
-    page = (folder / "index.html").read_text(encoding="utf-8")
-    twin = (folder / "README.md").read_text(encoding="utf-8")
-    for text in (page, twin):
-        assert "FastAPI, JSON" in text and "When to use what" in text and "p99.9" in text
-    assert "http://" not in page.replace("http://www.w3.org", ""), "self-contained"
-    for picture in folder.glob("*.svg"):
-        ET.parse(picture)
-        assert picture.name in twin
-    assert {picture.stem for picture in folder.glob("*.svg")} >= {
-        "latency",
-        "payload",
-        "cpu",
-        "decomposition",
-    }
-    HTMLParser().feed(page)
-
-
-def test_the_committed_report_follows_from_the_committed_results(tmp_path: Path) -> None:
-    """`python benchmarks/network/page/write.py` writes the report again, without measuring."""
-    subprocess.run(
-        [sys.executable, NETWORK / "page/write.py", "--out", tmp_path], check=True, timeout=300
-    )
-    committed = ROOT / "benchmarks/report"
-    written = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert written == (committed / "README.md").read_text(encoding="utf-8")
-    of_network = {file.name for file in committed.iterdir() if file.stem != "engine"}
-    assert {file.name for file in tmp_path.iterdir()} == of_network
-    # A reader needs the answers first. The limits that the project sets itself come last.
-    assert written.index("## When to use what") < written.index("## Method")
-    assert written.index("## Method") < written.index("## Limits")
-
-
 def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.CompletedProcess, dict]:
     words = [
         "--build",
@@ -213,7 +162,6 @@ def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.Compl
         "null",
         "--client",
         "python",
-        "--no-report",
         "--output",
         output,
         *more,
@@ -238,43 +186,3 @@ def test_a_wrong_or_lost_answer_fails_only_its_approach(
     assert set(document["failed"]) == {"in-process"} and said in document["failed"]["in-process"]
     assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
     assert document["bars"] == [{"name": "wrong_answers", "value": 1, "limit": 0, "holds": False}]
-
-
-def test_an_approach_that_does_not_start_again_is_reported_as_unavailable(tmp_path: Path) -> None:
-    done, document = measure_beside("StartsOnce", tmp_path / "network.json", "--repetitions", "2")
-    assert done.returncode == 0, done.stderr
-    assert document["unavailable"] == {"in-process": "it does not start again"}
-    assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
-
-
-def test_a_run_without_the_single_row_gbm_cell_has_no_report(tmp_path: Path) -> None:
-    output = tmp_path / "results/network.json"
-    words = [
-        "--glance",
-        "--only",
-        "in-process",
-        "--workload",
-        "null",
-        "--client",
-        "native",
-        "--output",
-        output,
-    ]
-    done = run(NETWORK / "run.py", "--build", BUILD, *words)
-    assert done.returncode == 0, done.stderr
-    assert "no report" in done.stdout and output.exists() and not (tmp_path / "report").exists()
-
-
-def test_a_missing_client_is_reported_before_the_run(tmp_path: Path) -> None:
-    done = run(NETWORK / "run.py", "--build", tmp_path, "--client", "native")
-    assert done.returncode != 0 and done.stderr.startswith(
-        "client native: bench-network-client was not built"
-    )
-
-
-@pytest.mark.parametrize(
-    ("option", "said"), [("--only", "a name or group"), ("--workload", "a name of")]
-)
-def test_unknown_names_are_refused(option: str, said: str) -> None:
-    done = run(NETWORK / "run.py", option, "nonsense")
-    assert done.returncode != 0 and said in done.stderr and "nonsense" in done.stderr

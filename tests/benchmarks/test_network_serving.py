@@ -59,13 +59,6 @@ def document(tmp_path: Path) -> Path:
     return Path(shutil.copy(ROOT / "benchmarks/results/network.json", tmp_path / "results"))
 
 
-def write_report(document: Path) -> str:
-    writer = ROOT / "benchmarks/network/page/write.py"
-    folder = document.parents[1] / "report"
-    subprocess.run([sys.executable, writer, document, "--out", folder], check=True, timeout=300)
-    return (folder / "index.html").read_text(encoding="utf-8")
-
-
 @pytest.mark.long
 def test_calls_to_several_servers_are_counted_and_drawn(
     network_library: Path, document: Path
@@ -86,8 +79,6 @@ def test_calls_to_several_servers_are_counted_and_drawn(
         if row["way"] == "sidecall" and max(row["run_ms"]) > 5 and row["load"] == 0.9
     )
     assert slow["shares"][-1] == min(slow["shares"])
-    page = write_report(document)
-    assert "Several servers" in page and "share of each server" in page
 
 
 @pytest.mark.long
@@ -99,17 +90,6 @@ def test_the_network_route_adds_no_library_and_hardly_memory_to_a_program_with_a
     bars = {bar["name"]: bar for bar in found["bars"]}
     assert bars["file_only_extra_libraries"]["value"] == 0
     assert bars["file_only_extra_kib"]["holds"]
-    assert "Programs that need no network" in write_report(document)
-
-
-def test_a_part_that_was_never_measured_is_not_in_the_report(document: Path) -> None:
-    found = json.loads(document.read_text(encoding="utf-8"))
-    for name in ("serving", "rollout", "balancing", "file_only"):
-        names = found.pop(name, {"bars": []})["bars"]
-        found["bars"] = [bar for bar in found["bars"] if bar["name"] not in names]
-    document.write_text(json.dumps(found), encoding="utf-8")
-    page = write_report(document)
-    assert "Limits" in page and "Several servers" not in page
 
 
 def test_a_measurement_of_all_approaches_keeps_the_other_parts(document: Path) -> None:

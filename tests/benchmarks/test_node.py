@@ -72,48 +72,6 @@ def test_every_approach_was_measured_with_right_answers(document: dict) -> None:
         assert measured == THEIRS | OURS | {("generated", "m2cgen")}
 
 
-def test_concurrent_calls_were_measured(document: dict) -> None:
-    crowds = {
-        (row["scenario"], row["client"], row["approach"])
-        for row in document["rows"]
-        if "calls_per_second" in row
-    }
-    ways = [("onnxruntime-node", "run"), ("sidecall", "run_async"), ("sidecall", "predict")]
-    local = {(f"gbm, {width} at once", *way) for width in (1, 4, 16) for way in ways}
-    kinds = {"native": ways[1:], "python": ways[1:2]}
-    served = {
-        (f"{kind} server, {width} at once", *way)
-        for kind, those in kinds.items()
-        for width in (1, 64)
-        for way in those
-    }
-    assert crowds == local | served
-
-
-def test_a_served_model_was_measured_in_both_waiting_modes(document: dict) -> None:
-    measured = {
-        (row["scenario"], row["client"], row["approach"])
-        for row in document["rows"]
-        if row["scenario"].endswith(("adaptive", "sleep"))
-    }
-    tensors, records = ["run_sync", "run_async"], ["predict_sync", "predict"]
-    kinds = {"native": [*tensors, *records], "python": tensors}
-    expected = {(f"bare, {mode}", "sidecall", "socket") for mode in ("adaptive", "sleep")}
-    for mode in ("adaptive", "sleep"):
-        for kind, approaches in kinds.items():
-            server = f"{kind} server, {mode}"
-            expected |= {(server, "c", kind), *((server, "sidecall", way) for way in approaches)}
-    assert measured == expected
-
-
-def test_the_event_loop_delay_was_measured_during_slow_runs(document: dict) -> None:
-    delays = {
-        row["client"]: row for row in document["rows"] if row["scenario"] == "event-loop delay"
-    }
-    assert set(delays) == {"idle", "onnxruntime-node", "sidecall"}
-    assert all(row["calls"] > 0 for row in delays.values())
-
-
 def test_the_document_has_every_bar(document: dict) -> None:
     assert [bar["name"] for bar in document["bars"]] == BARS
     assert {"node", "onnxruntime-node", "sidecall"} <= set(document["versions"])

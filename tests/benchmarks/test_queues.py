@@ -360,14 +360,6 @@ def test_the_judge_counts_what_is_lost_doubled_and_wrong(tmp_path: Path) -> None
     ]
 
 
-def test_a_quick_campaign_leaves_the_results_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = dict.fromkeys(("lost", "doubled", "wrong"), 0)
-    monkeypatch.setattr(queues, "measure", lambda *_: row)
-    monkeypatch.setattr(queues.Report, "write", lambda *_, **__: pytest.fail("wrote the results"))
-    monkeypatch.setattr(sys, "argv", ["queues.py", "--build", str(BUILD), "--quick"])
-    assert queues.main() == 0
-
-
 def test_the_campaign_writes_its_table_and_its_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

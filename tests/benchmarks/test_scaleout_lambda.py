@@ -7,11 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import common
 import pytest
-from lambda_emulator import EMULATOR, Function
+from lambda_emulator import EMULATOR
 from load_module import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,54 +43,6 @@ def test_every_function_is_measured_with_right_answers(tmp_path: Path) -> None:
         ("python", "joblib, scikit-learn"),
         ("python", "onnxruntime"),
     }
-
-
-def test_a_quick_run_leaves_the_results_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = load_module("benchmarks/scaleout/lambda.py")
-
-    def measure(_folder: Path, _command: Path, _portable: bool, _quick: bool, report: Any) -> None:
-        report.tables["lambda"] = []
-        report.bars = [common.Bar("a bar", 0, 1)]
-
-    monkeypatch.setattr(module, "measure", measure)
-    monkeypatch.setattr(module.Report, "write", lambda *_, **__: pytest.fail("wrote the results"))
-    monkeypatch.setattr(sys, "argv", ["lambda.py", "--build", str(BUILD), "--quick"])
-    assert module.main() == 0
-
-
-def test_a_program_that_never_asks_for_an_event_is_noticed_and_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = load_module("benchmarks/scaleout/lambda.py")
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
-    started, start = [], subprocess.Popen
-
-    def note(*words: Any, **options: Any) -> subprocess.Popen:
-        started.append(start(*words, **options))
-        return started[-1]
-
-    monkeypatch.setattr(module.subprocess, "Popen", note)
-    (tmp_path / "bootstrap").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "bootstrap").chmod(0o755)
-    with pytest.raises(common.WrongAnswerError, match="expected a request for an event, got none"):
-        module.start_ms(tmp_path)
-    assert [process.returncode for process in started] == [-9]
-
-
-def test_an_emulator_that_cannot_be_reached_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started = []
-
-    def fail(self: Function) -> None:
-        started.append(self.process)
-        raise TimeoutError
-
-    monkeypatch.setattr(Function, "_wait", fail)
-    with pytest.raises(TimeoutError):
-        Function(["true"], tmp_path)
-    (process,) = started
-    assert process.returncode is not None
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -68,46 +66,3 @@ def test_idle_clients_hold_two_descriptors(document: dict) -> None:
         bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors"
     )
     assert held <= 2.5  # the short run has 20 clients
-
-
-def living_of(group: int) -> dict[int, str]:
-    """Commands of the group's processes by process id, without zombies."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, of_group = (process / "stat").read_text().rsplit(")", 1)[1].split()[:3]
-            if int(of_group) == group and state not in "ZX":
-                found[int(process.name)] = (
-                    (process / "cmdline").read_bytes().decode(errors="replace")
-                )
-        except OSError:
-            continue  # The process ended.
-    return found
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
-    last = (
-        "bench-shm-iceoryx-client"
-        if (BUILD / "bin/bench-shm-iceoryx-client").is_file()
-        else "bench-shm-client"
-    )
-    with subprocess.Popen(
-        [*RUN, tmp_path / "shm.json"],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as run:
-        try:
-            while not any(last in command for command in living_of(run.pid).values()):
-                assert run.poll() is None, "it ended too early"
-                time.sleep(0.01)
-            run.send_signal(number)
-            assert run.wait(timeout=60) == (143 if number == signal.SIGTERM else -9)
-            deadline = time.monotonic() + 60
-            while living_of(run.pid) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert list(living_of(run.pid).values()) == []
-        finally:
-            for left in living_of(run.pid):
-                os.kill(left, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Writes the report: one HTML page that contains its figures, and the same in Markdown with the
 figures beside it.
 
-Used by run.py; `python page/write.py results/network.json` writes it again.
+`make report` runs it.
 """
 
 import argparse
@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument(
         "results", type=Path, nargs="?", default=BENCHMARKS / "results/network.json"
     )
-    parser.add_argument("--out", type=Path, default=BENCHMARKS / "report")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     options = parser.parse_args()
     for path in write(json.loads(options.results.read_text(encoding="utf-8")), options.out):
         print(path)

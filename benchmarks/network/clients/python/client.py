@@ -98,7 +98,6 @@ class Client:
             rounds,
             warm_up,
             self._about,
-            request.get("pytest_json"),
         )
         measure(closed)
         times_us = np.array(closed.times) * 1e6

@@ -46,35 +46,19 @@ class Closed:
     rounds: int
     warm_up: int
     about: dict[str, Any]
-    json: str | None = None
     times: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
 
 
 @dataclass
 class Plugin:
-    """Passes the measurement to the test, and keeps pytest-benchmark's document short."""
+    """Passes the measurement to the test."""
 
     closed: Closed
 
     @pytest.fixture
     def closed_loop(self) -> Closed:
         return self.closed
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
-        if not MACHINE:  # this takes half a second, once per process
-            from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info as generate
-
-            MACHINE.update(generate())
-        return dict(MACHINE)
-
-    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
-        for one in output_json["benchmarks"]:
-            one["stats"].pop("data", None)
-
-
-MACHINE: dict[str, Any] = {}
 
 
 def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any], first: int) -> int:
@@ -101,8 +85,6 @@ def measure(closed: Closed) -> None:
         "--benchmark-quiet",
         "--benchmark-timer=time.perf_counter",
     ]
-    if closed.json:
-        arguments.append(f"--benchmark-json={closed.json}")
     os.environ.pop("PYTEST_ADDOPTS", None)  # these are for the tests of the project
     code = pytest.main([*arguments, __file__], plugins=[Plugin(closed)])
     if code != 0 or len(closed.times) != closed.rounds:
