@@ -211,6 +211,8 @@ bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
 bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
+  if (!has_answer_) outputs_.forget_places();
+  has_answer_ = false;
   release_retired();
   int64_t timeout = timeout_ns < 0 ? shared_->client.served().timeout_ns : timeout_ns;
   // A run in a queue does not wait until the server has ended an earlier one.
@@ -244,6 +246,7 @@ void RemoteBinding::read_answer() {
   is_under_way_ = false;
   const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
   outputs_.read(answer);
+  has_answer_ = true;
   if (!answer.is_one_shot) return;
   const uint64_t bytes = outputs_.answer_bytes();
   if (bytes > kMostRemembered) return;

@@ -88,6 +88,10 @@ void RemoteOutputs::read(const shm::Answer& answer) {
   }
 }
 
+void RemoteOutputs::forget_places() noexcept {
+  for (Output& output : outputs_) output.place = nullptr;
+}
+
 uint64_t RemoteOutputs::answer_bytes() const {
   uint64_t bytes = shm::table_bytes(outputs_.size());
   for (const Output& output : outputs_)

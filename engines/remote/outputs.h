@@ -38,6 +38,7 @@ class RemoteOutputs {
   // output is at another address than before: addresses that the caller has are then stale. From
   // then on that output is copied.
   void read(const shm::Answer& answer);
+  void forget_places() noexcept;  // after a run that failed, outputs may move
   uint64_t answer_bytes() const;  // the size of a slot that would hold the last answer
 
   void* data(int32_t output) const { return at(output).data; }
