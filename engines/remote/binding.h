@@ -122,7 +122,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   bool is_laid_out_ = false;
   Progress progress_ = Progress::kDone;  // of the run that begin() started
   bool is_under_way_ = false;
-  bool has_answer_ = true;  // the last run succeeded, or there was none
+  bool has_answer_ = false;  // the last run succeeded
   std::exception_ptr failure_;
   shm::Fd epoll_;     // what make_fd() returns; it stays the same when the channel is replaced
   int watched_ = -1;  // the descriptor of the present channel, registered in epoll_

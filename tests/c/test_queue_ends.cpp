@@ -212,6 +212,25 @@ TEST_CASE("arguments of queues are checked") {
   sidecall_queue_cancel(nullptr, 1);
 }
 
+// The connection of such a run is not used again, so the output lies in the memory of another one.
+TEST_CASE("a call with a large output works again after a run that timed out") {
+  Served served;
+  Queue queue;
+  Call call = served.call(0);
+  const std::vector<int64_t> dims{100, 100};
+  call.reshape(0, {dims.data(), dims.size()});
+  std::fill_n(doubles(call.input(0)), 10000, 3.0);
+  CHECK(queue.take_one(queue.submit(call.get())).status == SIDECALL_OK);
+  served.gate.close();
+  const uint64_t late = queue.submit(call.get(), 0, kMillisecond);
+  CHECK(queue.take_one(late).status == SIDECALL_TIMEOUT);
+  doubles(call.input(0))[9999] = 5;
+  const uint64_t run = queue.submit(call.get());
+  served.gate.open();
+  REQUIRE(queue.take_one(run).status == SIDECALL_OK);
+  CHECK(doubles(call.output(0))[9999] == 10);
+}
+
 // Threads submit, take, cancel, and close calls at random. Each run that was submitted, and whose
 // call was not closed, has exactly one outcome.
 TEST_CASE("random programs get exactly one outcome for each run") {
