@@ -3,7 +3,8 @@
     python tests/fuzz/corpus.py unpack answer FOLDER
     python tests/fuzz/corpus.py pack answer FOLDER
 
-The build unpacks all archives for the tests that replay the inputs; campaign.py uses both functions.
+The build unpacks all archives for the tests that replay the inputs. campaign.py uses both
+functions.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ ARCHIVES = Path(__file__).resolve().parent / "corpus"
 
 def unpack(target: str, folder: Path) -> None:
     """Replaces the folder by one that has exactly the inputs of the target."""
+    inputs = _read(_archive(target))  # first, so that a wrong target costs no folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name, content in _read(_archive(target)).items():
+    for name, content in inputs.items():
         (folder / name).write_bytes(content)
 
 

@@ -1,4 +1,4 @@
-"""Tests of corpus.py: what it unpacks is what it packed, and an archive changes only with inputs."""
+"""Tests of corpus.py: it unpacks what it packed, and an archive changes only with its inputs."""
 
 import os
 from pathlib import Path
@@ -43,6 +43,12 @@ def test_an_archive_with_the_same_inputs_is_not_written_again(folder: Path, tmp_
     (folder / "c.bin").write_bytes(b"new")
     corpus.pack("csv", folder)
     assert (tmp_path / "csv.tar.xz").stat().st_size != before.st_size
+
+
+def test_a_target_without_an_archive_leaves_the_folder_as_it_is(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="csv"):
+        corpus.unpack("csv", folder)
+    assert {path.name for path in folder.iterdir()} == {"a.bin", "b.bin"}
 
 
 def test_an_empty_folder_is_refused(folder: Path, tmp_path: Path) -> None:
