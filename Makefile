@@ -377,7 +377,7 @@ parity: build $(VENV)/.package $(VENV)/.bench ## compare exported files with the
 bench: bench-network ## measure every route, its rivals and the network approaches; write results and the report
 	@$(MAKE) --no-print-directory report
 
-# The README shows the picture, so this one is in the repository.
+# The README shows latency.svg, so this picture is in the repository.
 report: $(VENV)/.bench ## write what the results say in build/report, without measuring
 	@$(BIN)/python benchmarks/network/page/write.py --out $(BUILD)/report
 	@$(BIN)/python benchmarks/engine/page_of_engine.py $(BUILD)/report

@@ -93,7 +93,7 @@ include_patterns = [
     "tests/vectors/README.md",
     "tests/verify/README.md",
 ]
-# `make report` writes the pages in build/report.
+# In build/, only the folder report has pages: `make report` writes them.
 exclude_patterns = [".*", "build-*", "build/[!r]*", "dist", "**/node_modules", "docs/_*"]
 
 extensions = [

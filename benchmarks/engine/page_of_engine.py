@@ -1,4 +1,4 @@
-"""Writes the page about the engines and its figure, from results/engine.json; used by `make report`.
+"""`make report`: writes the page about the engines and its figure from results/engine.json.
 
 python benchmarks/engine/page_of_engine.py FOLDER
 """

@@ -66,7 +66,7 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def workload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The answers have two outputs: twice the input, and the sign of the input's sum as the label."""
+    """Its answers have two outputs: twice the input, and as the label the sign of its sum."""
     folder = tmp_path_factory.mktemp("workload") / "twice"
     folder.mkdir()
     rows = np.random.default_rng(0).standard_normal((RING + MAX_ROWS, COLUMNS)).astype(np.float32)

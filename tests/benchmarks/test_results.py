@@ -1,4 +1,4 @@
-"""The results files have the form that every reader of them expects, and `make report` shows them."""
+"""The results files have the form that every reader expects, and `make report` shows them."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def test_the_report_has_every_bar_and_every_picture(tmp_path: Path) -> None:
         for page in pages:
             text = (tmp_path / page).read_text(encoding="utf-8")
             assert [bar["name"] for bar in bars if bar["name"] not in text] == [], page
-    twins = (tmp_path / "README.md").read_text() + (tmp_path / "engine.md").read_text()
+    markdown = (tmp_path / "README.md").read_text() + (tmp_path / "engine.md").read_text()
     pictures = {picture.name for picture in tmp_path.glob("*.svg")}
     assert "latency.svg" in pictures
-    assert [name for name in pictures if f"({name})" not in twins] == []
+    assert [name for name in pictures if f"({name})" not in markdown] == []

@@ -5,8 +5,8 @@ python tests/parity/run.py --seed 7 --pipelines 0:50   fifty pipelines of anothe
 python tests/parity/run.py --only 7:31                 one pipeline, followed step by step
 python tests/parity/run.py --real-only                 the pipelines of public documentation
 
-Writes benchmarks/results/fidelity.json. An interrupted run continues where it stopped, unless the package or
-this harness changed. Exits with 1 if an answer was wrong.
+Writes benchmarks/results/fidelity.json. An interrupted run continues where it stopped, unless the
+package or this harness changed. Exits with 1 if an answer was wrong.
 """
 
 from __future__ import annotations
@@ -280,8 +280,8 @@ def _print_and_check(report: Report, path: Path) -> int:
     wrong = sum(bar.value for bar in report.bars if bar.name.endswith(("_wrong_rows", "_wrong")))
     if wrong:
         raise WrongAnswerError(
-            f"{wrong} rows; the list above has each pipeline, with the command that examines it if it "
-            "is a random one"
+            f"{wrong} rows; the list above has each pipeline, with the command that examines it if "
+            "it is a random one"
         )
     return 0
 

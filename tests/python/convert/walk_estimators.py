@@ -23,7 +23,10 @@ from sidecall.convert import NotConvertible, to_graph
 from sklearn import __version__ as sklearn_version
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
-from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401 - part of the walk
+from sklearn.experimental import (
+    enable_halving_search_cv,  # noqa: F401 - part of the walk
+    enable_iterative_imputer,  # noqa: F401 - part of the walk
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.utils import all_estimators
 
@@ -86,13 +89,14 @@ WHOLE = {"CategoricalNB"}
 STRINGS = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
 TEXT = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
 POSITIVE = {
-    "AdditiveChi2Sampler", "SkewedChi2Sampler", "NMF", "MiniBatchNMF", "LatentDirichletAllocation", "MultinomialNB",
-    "ComplementNB", "TfidfTransformer", "PoissonRegressor", "GammaRegressor", "TweedieRegressor",
+    "AdditiveChi2Sampler", "SkewedChi2Sampler", "NMF", "MiniBatchNMF", "LatentDirichletAllocation",
+    "MultinomialNB", "ComplementNB", "TfidfTransformer", "PoissonRegressor", "GammaRegressor",
+    "TweedieRegressor",
 }  # fmt: skip
 LABELS = {"MultiOutputClassifier", "ClassifierChain"}
 TARGETS = {
-    "MultiOutputRegressor", "RegressorChain", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso",
-    "MultiTaskLassoCV", "PLSCanonical", "CCA", "PLSSVD",
+    "MultiOutputRegressor", "RegressorChain", "MultiTaskElasticNet", "MultiTaskElasticNetCV",
+    "MultiTaskLasso", "MultiTaskLassoCV", "PLSCanonical", "CCA", "PLSSVD",
 }  # fmt: skip
 BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 
@@ -298,7 +302,8 @@ def page(rows: list[Row], more: list[str]) -> str:
         "",
         "# Which estimators convert",
         "",
-        f"This page lists every estimator of scikit-learn {sklearn_version} that can be fitted on the small data",
+        f"This page lists every estimator of scikit-learn {sklearn_version} that can be fitted on "
+        "the small data",
         "of `tests/python/convert/walk_estimators.py`. Each estimator is fitted and then converted",
         "as `sidecall.export` does it. The answers of the converted model for up to 200 rows are",
         "compared with those of the original. If the conversion is refused, the last column gives",
@@ -308,7 +313,8 @@ def page(rows: list[Row], more: list[str]) -> str:
         "",
         "A difference is relative to 1 + |expected|. Every estimator that converts agrees within",
         f'{LIMIT:g}, and no label differs. The column `float32` says "yes" if the conversion with',
-        f'`precision="float32"` agrees within {FLOAT32_LIMIT:g} on the same rows, rounded to float32, and no',
+        f'`precision="float32"` agrees within {FLOAT32_LIMIT:g} on the same rows, rounded to '
+        "float32, and no",
         "label differs. An estimator that converts here may be refused if it has other parameters.",
         "The error of the export then names the step and the reason.",
         "",

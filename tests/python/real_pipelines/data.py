@@ -1,7 +1,7 @@
 """Small real tables for the examples, each a pair of rows and target.
 
-They are read from installed packages; parity.drawing.tables says how. Each function names the data that
-it stands for.
+They are read from installed packages; parity.drawing.tables says how. Each function names the data
+that it stands for.
 """
 
 from __future__ import annotations

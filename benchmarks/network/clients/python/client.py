@@ -67,7 +67,8 @@ class Client:
             taken = time.perf_counter() - start
             if not folder.is_right(0, self._transport.unpack(answer)):
                 raise ValueError(
-                    f"first answer: expected that of row 0 of {folder.name}, got {str(answer)[:200]}"
+                    f"first answer: expected that of row 0 of {folder.name}, "
+                    f"got {str(answer)[:200]}"
                 )
             self._bytes = self._transport.sizes(folder.row(0))
         except BaseException:

@@ -89,7 +89,8 @@ def measure(closed: Closed) -> None:
     code = pytest.main([*arguments, __file__], plugins=[Plugin(closed)])
     if code != 0 or len(closed.times) != closed.rounds:
         raise RuntimeError(
-            f"pytest: expected {closed.rounds} rounds and code 0, got {len(closed.times)} and {int(code)}"
+            f"pytest: expected {closed.rounds} rounds and code 0, "
+            f"got {len(closed.times)} and {int(code)}"
         )
 
 
