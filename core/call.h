@@ -112,6 +112,7 @@ class Call final : private ResultCheck {
   }
   // Whether it uses no memory of the caller, and its inputs have the shapes of a new call.
   bool is_as_opened() const noexcept;
+  int64_t num_elements() const noexcept;   // of all inputs
   uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
   void disconnect();                       // see Binding; the results of the last run are lost
   void start(int64_t timeout_ns);
@@ -175,7 +176,6 @@ class Call final : private ResultCheck {
   void allocate(int32_t input, Dims dims);
   void place(int32_t input, Dims dims);
   void settle_shapes();
-  int64_t num_elements() const noexcept;
   int64_t agree_on_rows() const;
   // The size of each named dimension, by the id of the name; -1 if no input has the name.
   using NamedDims = std::vector<int64_t>;

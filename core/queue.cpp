@@ -11,6 +11,7 @@
 namespace sidecall {
 namespace {
 
+constexpr int64_t kMostElements = 8192;  // of inputs that the thread of submit() checks and copies
 constexpr int kSlotBits = 20;  // of the number of a run; QueueOptions::capacity is at most 2^20
 
 uint64_t next_number() {
@@ -36,6 +37,12 @@ int32_t status_of(const std::exception_ptr& failure) noexcept {
 // ---- A run ----
 
 void QueuedRun::on_progress() noexcept { queue_->on_progress(this); }
+
+void QueuedRun::work() noexcept {
+  const std::shared_ptr<Queue> queue = queue_;  // its owner may close it meanwhile
+  Queue::Lock lock(queue->mutex_);
+  queue->start(this, &lock);
+}
 
 void QueuedRun::detach() noexcept {
   if (queue_ != nullptr && queue_->generation_ == fork_generation()) queue_->detach(this);
@@ -156,19 +163,37 @@ uint64_t Queue::submit(QueuedRun* run, const void* model, int64_t timeout_ns, ui
   return number;
 }
 
-// Starts a run whose turn it is. The mutex is unlocked meanwhile.
+// Begins a run whose turn it is. The mutex is unlocked meanwhile.
 void Queue::begin(QueuedRun* run, Lock* lock) noexcept {
-  const bool has_waited = run->state_ == State::kWaiting;
+  run->has_waited_ = run->state_ == State::kWaiting;
   run->state_ = State::kStarting;
   run->has_progressed_ = false;
   run->num_events_ = num_events_;
   run->is_counted_ = true;
   ++run->model_->num_started;
+  // Checking and copying large inputs would delay this thread.
+  if (run->call_.num_elements() > kMostElements) {
+    const void* const model = run->model_->name;
+    lock->unlock();
+    bool is_elsewhere = false;
+    try {
+      is_elsewhere = submit_job(run, JobKind::kPreparation, model);
+    } catch (const std::bad_alloc&) {
+      // Then this thread does it.
+    }
+    lock->lock();
+    if (is_elsewhere) return;
+  }
+  start(run, lock);
+}
+
+// The rest of begin(), on any thread.
+void Queue::start(QueuedRun* run, Lock* lock) noexcept {
   const void* const model = run->model_->name;
   lock->unlock();
   std::exception_ptr failure;
   try {
-    run->call_.submit_reserved(run->timeout_ns_, run->deadline_, has_waited, run, model);
+    run->call_.submit_reserved(run->timeout_ns_, run->deadline_, run->has_waited_, run, model);
   } catch (...) {
     failure = std::current_exception();
   }

@@ -23,6 +23,7 @@
 #include "binding.h"
 #include "call.h"
 #include "clock.h"
+#include "jobs.h"
 #include "platform.h"
 
 namespace sidecall {
@@ -68,7 +69,7 @@ class LinkedList {
 };
 
 // The place of a call in a queue: a part of the call, so that completing a run needs no memory.
-class QueuedRun final : public Linked<QueuedRun>, private RunListener {
+class QueuedRun final : public Linked<QueuedRun>, private RunListener, private Job {
  public:
   // `owner`: what a completion names as its call.
   QueuedRun(Call* call, void* owner) : call_(*call), owner_(owner) {}
@@ -103,6 +104,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener {
   };
 
   void on_progress() noexcept override;
+  void work() noexcept override;  // begins the run
   void join(Queue* queue);
 
   Call& call_;
@@ -125,6 +127,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener {
   bool has_progressed_ = false;  // on_progress() was called meanwhile
   bool is_cancelled_ = false;
   uint64_t num_events_ = 0;  // Queue::num_events_ when the run left polled_
+  bool has_waited_ = false;  // for its turn
   bool is_over_ = false;     // of kReady: `failure_` is the outcome
   int32_t status_ = 0;       // of kDone
   uint32_t slot_ = 0;
@@ -207,6 +210,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void take_slot(QueuedRun* run);
   QueuedRun* find(uint64_t number) const noexcept;
   void begin(QueuedRun* run, Lock* lock) noexcept;
+  void start(QueuedRun* run, Lock* lock) noexcept;
   void begin_turns(Lock* lock) noexcept;
   void give_turn(ModelRuns* runs) noexcept;
   void end_waiting(QueuedRun* run, int32_t status) noexcept;

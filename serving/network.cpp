@@ -18,8 +18,9 @@
 #include "base/utf8.h"
 #include "core/call.h"
 #include "core/clock.h"
+#include "core/jobs.h"
+#include "core/queue.h"
 #include "core/records.h"
-#include "engines/in_process/workers.h"
 #include "engines/network/library.h"
 
 namespace sidecall {
@@ -72,11 +73,16 @@ struct sidecall_service_call {
   const std::shared_ptr<const Model> model;
   const size_t max_fault_bytes;
   Call call;
+  sidecall::QueuedRun run{&call, nullptr};
   sidecall::RecordReader reader;
   bool is_list = false;  // the records are a list
   std::string answer;
   std::vector<sidecall_net_tensor> outputs;
   std::string faults;
+};
+
+struct sidecall_service_queue {
+  std::shared_ptr<sidecall::Queue> queue;
 };
 
 namespace sidecall {
@@ -143,6 +149,7 @@ int32_t guard(sidecall_service_call* call, sidecall_net_error* err, Body body) n
 }
 
 void close_call(sidecall_service_call* call) {
+  call->run.detach();
   const auto dispose = [](void* left) { delete static_cast<sidecall_service_call*>(left); };
   if (!call->call.leave_to_worker(dispose, call)) delete call;
 }
@@ -205,24 +212,61 @@ int32_t run(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error*
   return guard(call, err, [&] { call->call.run(timeout_ns); });
 }
 
-int32_t start_run(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err) {
-  return guard(call, err, [&] { call->call.start(timeout_ns); });
+void cancel(sidecall_service_call* call) {
+  if (!call->run.cancel()) call->call.cancel();
 }
 
-int32_t fd_of(sidecall_service_call* call) {
+int32_t outcome_of(sidecall_service_call* call, sidecall_net_error* err) {
+  return guard(call, err, [&] { call->run.rethrow_outcome(); });
+}
+
+int32_t open_queue(void* /*context*/, sidecall_service_queue** out, sidecall_net_error* err) {
+  return guard(nullptr, err, [&] {
+    QueueOptions options;
+    options.max_started = options.capacity;  // the server limits the runs of a thread
+    *out = new sidecall_service_queue{std::make_shared<Queue>(options)};
+  });
+}
+
+void close_queue(sidecall_service_queue* queue) {
+  queue->queue->close();
+  delete queue;
+}
+
+int32_t handle_of(sidecall_service_queue* queue) {
   try {
-    return call->call.fd();
+    return queue->queue->handle();
   } catch (const std::exception&) {
     return -1;
   }
 }
 
-int32_t finish(sidecall_service_call* call, int32_t* out_is_over, sidecall_net_error* err) {
-  *out_is_over = 0;
-  return guard(call, err, [&] { *out_is_over = call->call.finish(0) ? 1 : 0; });
+int32_t submit(sidecall_service_queue* queue, sidecall_service_call* call, int64_t timeout_ns,
+               void* tag, sidecall_net_error* err) {
+  return guard(call, err, [&] {
+    queue->queue->submit(&call->run, call->model.get(), timeout_ns,
+                         reinterpret_cast<uintptr_t>(tag));
+  });
 }
 
-void cancel(sidecall_service_call* call) { call->call.cancel(); }
+size_t take(sidecall_service_queue* queue, void** tags, size_t capacity) {
+  const auto put = [](void* into, int64_t index, const Completion& completion) {
+    static_cast<void**>(into)[index] = reinterpret_cast<void*>(completion.tag);
+  };
+  try {
+    return static_cast<size_t>(queue->queue->take(0, static_cast<int64_t>(capacity), 0, put, tags));
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+int32_t arm(sidecall_service_queue* queue) {
+  try {
+    return queue->queue->arm() < 0 ? -1 : 0;
+  } catch (const std::exception&) {
+    return 1;  // no descriptor is left
+  }
+}
 
 int32_t outputs_of(sidecall_service_call* call, sidecall_net_tensors* out,
                    sidecall_net_error* err) {
@@ -360,10 +404,14 @@ sidecall_net_service NetworkServer::describe() {
   service.missing_at = &missing_at;
   service.set_records = &set_records;
   service.run = &run;
-  service.start = &start_run;
-  service.fd = &fd_of;
-  service.finish = &finish;
   service.cancel = &cancel;
+  service.outcome_of = &outcome_of;
+  service.open_queue = &open_queue;
+  service.close_queue = &close_queue;
+  service.handle_of = &handle_of;
+  service.submit = &submit;
+  service.take = &take;
+  service.arm = &arm;
   service.outputs_of = &outputs_of;
   service.records_of = &records_of;
   service.rest = &rest;

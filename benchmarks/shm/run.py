@@ -4,6 +4,7 @@ The contenders alternate in one run. Writes results/shm.json, prints the table a
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,10 @@ class Settings:
         self.crowd_tenths = 1 if quick else 10
         self.idle = 20 if quick else 1000
         self.idle_s = 0.5 if quick else 10.0
+        self.traced_runs = (500, 1_000) if quick else (10_000, 110_000)
+        self.large_bytes = 10 << 20
+        self.submits = 5 if quick else 500
+        self.neighbour_runs = 1_000 if quick else 20_000
 
 
 @dataclass
@@ -335,6 +340,47 @@ def server_cost(pid: int) -> tuple[float, int, int]:
     )
 
 
+def measure_queue(run: Run, gbm: Workload) -> None:
+    """Runs in a completion queue: system calls, the cost of submit, and a neighbour that hangs."""
+    print("measuring the completion queue", file=sys.stderr)
+    model = gbm.folder / "model.onnx"
+    server, at = run.servers.native(model, "adaptive", None)
+    client = run.native("adaptive", None)
+    with server.awake():
+        measure_system_calls(run, at)
+        width = int((gbm.folder / "shape.txt").read_text().split()[1])
+        rows = run.settings.large_bytes // (4 * width)
+        worst = 0.0
+        for route in (at, str(model)):
+            times = client.ask("submit", route, rows, run.settings.submits)[0]
+            worst = max(worst, float(np.percentile(times, 99)))
+        run.report.bars.append(Bar("submit_block_us", worst / 1000, 50))
+    hung, hung_at = run.servers.bare("echo", "adaptive", None)
+    with server.awake():
+        with hung.awake():
+            client.ask("hung", hung_at)
+        times = client.ask("neighbour", at, 100, run.settings.neighbour_runs)[0]
+    alone, beside = np.percentile(times.reshape(2, -1), 99, axis=1)
+    run.report.bars.append(Bar("hung_neighbour_ratio", float(beside / alone), 1.2))
+
+
+def measure_system_calls(run: Run, at: str) -> None:
+    """System calls of the client for each run, with 64 under way, as strace counts them."""
+    if shutil.which("strace") is None:
+        run.report.notes.append("queue_syscalls was not measured: strace is not installed")
+        return
+    few, many = run.settings.traced_runs
+    counts = []
+    for runs in (few, many):
+        summary = run.folder / f"system-calls-{runs}"
+        command = ["strace", "-f", "-c", "-o", str(summary), run.build / "bin" / "bench-shm-client"]
+        with Client("c", [str(part) for part in command], run.environment) as client:
+            client.ask("queue", at, 64, runs)
+        total = summary.read_text().splitlines()[-1].split()
+        counts.append(int(total[3]))
+    run.report.bars.append(Bar("queue_syscalls", (counts[1] - counts[0]) / (many - few), 0.2))
+
+
 def measure_idle(run: Run) -> None:
     """What idle clients cost the server."""
     print("measuring idle clients", file=sys.stderr)
@@ -428,6 +474,7 @@ def main() -> int:
         measure_payload(run, place)
         measure_gbm(run, gbm, place)
         measure_crowd(run, gbm)
+        measure_queue(run, gbm)
         measure_idle(run)
         servers.resume()
         if run.faults:

@@ -32,7 +32,7 @@ void InProcessBinding::begin(int64_t timeout_ns, RunListener* listener, const vo
       set_pending();
     }
     arm(timeout_ns);
-    if (!submit_job(this, line))
+    if (!submit_job(this, JobKind::kRun, line))
       throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
   } catch (...) {
     disarm();
@@ -99,7 +99,7 @@ bool InProcessBinding::finish(int64_t wait_ns) {
   if (!started.is_done && started.line != nullptr) {
     // The run may not have begun yet, and then nothing uses its memory.
     lock.unlock();
-    if (withdraw_job(this, started.line)) {
+    if (withdraw_job(this, JobKind::kRun, started.line)) {
       disarm();
       const Reason reason = leave();
       clear_pending();

@@ -11,9 +11,9 @@
 #include <optional>
 
 #include "core/binding.h"
+#include "core/jobs.h"
 #include "core/platform.h"
 #include "deadline.h"
-#include "workers.h"
 
 namespace sidecall {
 

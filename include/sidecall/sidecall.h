@@ -1015,8 +1015,9 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  * Progress      A queue has no thread of its own. Runs that wait for their turn begin, connections
  *               are made and answers are read while a thread is in sidecall_queue_take. The handle
  *               of an armed queue wakes the program for all of this, and for deadlines.
- * Order         Completions have no promised order. Runs of one model begin in the order of submit;
- *               the models take turns.
+ * Order         Completions have no promised order. Runs of one model begin in the order of submit,
+ *               except that a thread of the library first checks and copies large inputs (more than
+ *               8192 elements), which would delay the program; the models take turns.
  * Threads       Any thread may use a queue at any time. Several threads may take from one queue;
  *               each completion goes to one of them. Once a thread waits for its own run, those
  *               that take completions of any run leave this one to it.

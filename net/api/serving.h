@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 typedef struct sidecall_net_server sidecall_net_server;
-typedef struct sidecall_service_call sidecall_service_call; /* belongs to the service */
+typedef struct sidecall_service_call sidecall_service_call;   /* belongs to the service */
+typedef struct sidecall_service_queue sidecall_service_queue; /* belongs to the service */
 
 typedef struct sidecall_net_service {
   void* context; /* passed to the functions below */
@@ -59,12 +60,23 @@ typedef struct sidecall_net_service {
                          sidecall_net_error* err);
   /* Runs to the end, at most timeout_ns; -1 for no limit. */
   int32_t (*run)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
-  /* Begins the same run without waiting for its end. Then the descriptor `fd`, which stays the
-   * same, becomes readable when `finish` should be called. `finish` sets *out_is_over. */
-  int32_t (*start)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
-  int32_t (*fd)(sidecall_service_call* call);
-  int32_t (*finish)(sidecall_service_call* call, int32_t* out_is_over, sidecall_net_error* err);
   void (*cancel)(sidecall_service_call* call);
+  /* The outcome of the last run that `take` has reported. */
+  int32_t (*outcome_of)(sidecall_service_call* call, sidecall_net_error* err);
+
+  /* Runs that end later: a completion queue, which belongs to one thread. See part 5 of
+   * <sidecall/sidecall.h>. */
+  int32_t (*open_queue)(void* context, sidecall_service_queue** out, sidecall_net_error* err);
+  void (*close_queue)(sidecall_service_queue* queue); /* after its calls */
+  /* -1 if no descriptor is left. Else it is readable when `take` should be called; after `arm`. */
+  int32_t (*handle_of)(sidecall_service_queue* queue);
+  int32_t (*submit)(sidecall_service_queue* queue, sidecall_service_call* call, int64_t timeout_ns,
+                    void* tag, sidecall_net_error* err);
+  /* Never waits. Returns how many tags of runs that are over were taken. */
+  size_t (*take)(sidecall_service_queue* queue, void** tags, size_t capacity);
+  /* For how many milliseconds the thread may sleep before it calls `take` again: -1 for as long as
+   * the descriptor is not readable, 0 for not at all. */
+  int32_t (*arm)(sidecall_service_queue* queue);
 
   /* The results of the last run that succeeded, valid until the next one or `rest`: all outputs in
    * their order, or the answers as JSON text in the form of the records. */

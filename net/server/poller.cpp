@@ -52,7 +52,7 @@ void Poller::destroy_retired() noexcept {
 }
 
 int Poller::wait(epoll_event* events, int most, int timeout_ms) {
-  if (polls_ && spin_policy_.begin(0)) {
+  if (polls_ && timeout_ms != 0 && spin_policy_.begin(0)) {
     int64_t now = 0;
     do {
       const int count = epoll_wait(epoll_, events, most, 0);
@@ -67,6 +67,8 @@ int Poller::wait(epoll_event* events, int most, int timeout_ms) {
 }
 
 void Poller::poll(int timeout_ms) {
+  const int most_ms = worked_ == nullptr ? -1 : worked_->work();
+  if (timeout_ms < 0 || (most_ms >= 0 && most_ms < timeout_ms)) timeout_ms = most_ms;
   std::array<epoll_event, 64> events;
   const int count = wait(events.data(), static_cast<int>(events.size()), timeout_ms);
   if (count > 0) {

@@ -26,6 +26,17 @@ class Watched {
   std::unique_ptr<Watched> next_retired_;
 };
 
+// Has work that no descriptor announces as long as the thread does not sleep.
+class Worked {
+ public:
+  // Called before each wait: does what there is to do. Returns for how many milliseconds the thread
+  // may sleep; -1 for no limit.
+  virtual int work() = 0;
+
+ protected:
+  ~Worked() = default;
+};
+
 class Poller {
  public:
   Poller();  // throws OUT_OF_MEMORY
@@ -42,6 +53,9 @@ class Poller {
   // No event reaches the object from now on. It is destroyed after the present events.
   void retire(std::unique_ptr<Watched> watched) noexcept;
 
+  // From now on, and as long as the poller exists.
+  void set_worked(Worked* worked) noexcept { worked_ = worked; }
+
   // Waits for events and passes them on. `timeout_ms`: -1 for no limit.
   void poll(int timeout_ms);
 
@@ -55,6 +69,7 @@ class Poller {
   void destroy_retired() noexcept;
 
   const int epoll_;
+  Worked* worked_ = nullptr;
   SpinPolicy spin_policy_{kPollNs};
   // Only a client that is alone is polled for. With several of them, the CPU is better left to
   // those that run on this machine, and the next request is often there already.

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -72,13 +73,10 @@ void check_call(const sidecall_net_service& service, sidecall_service_call* call
 }
 
 // A call with the run that it does at the moment.
-class Runs::Run final : public Watched {
- public:
-  Run(Runs* runs, Call given) : call(std::move(given)), runs_(runs) {}
-  void on_events(uint32_t) override { runs_->finish(this); }
+struct Runs::Run {
+  explicit Run(Call given) : call(std::move(given)) {}
 
   Call call;
-  bool is_watched = false;         // its descriptor
   Responder* responder = nullptr;  // nullptr if no one waits for the response any more
   Order order;
   Clock::time_point begun;
@@ -86,9 +84,6 @@ class Runs::Run final : public Watched {
   Failure failure{};
   Response response;
   void (Runs::*next)(RunPtr) = nullptr;  // while a worker has the call: what follows
-
- private:
-  Runs* const runs_;
 };
 
 // The runs that a worker has finished with, until the thread of the loop takes them. Their eventfd
@@ -149,14 +144,27 @@ Runs::Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* 
       poller_(poller),
       metrics_(metrics),
       workers_(workers),
+      queue_(open_queue()),
       finished_(std::make_unique<Finished>(this)) {
   idle_.reserve(kMaxIdle);
   poller_->add(finished_->fd.get(), EPOLLIN, finished_.get());
+  const int handle = service_.handle_of(queue_.get());
+  if (handle < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
+  poller_->add(handle, EPOLLIN, this);
+  poller_->set_worked(this);
 }
 
 Runs::~Runs() {
   for (const auto& [run, owner] : running_) service_.cancel(run->call.get());
   finished_->wait_for_workers();
+}
+
+Runs::Queue Runs::open_queue() {
+  sidecall_service_queue* queue = nullptr;
+  sidecall_net_error error{};
+  if (service_.open_queue(service_.context, &queue, &error) != SIDECALL_OK)
+    throw Error(error.status, error.message);
+  return Queue(queue, CloseQueue{service_.close_queue});
 }
 
 int64_t& Runs::estimate(size_t request_bytes) noexcept {
@@ -175,7 +183,7 @@ Runs::RunPtr Runs::take_idle() {
   sidecall_net_error error{};
   if (service_.open_call(service_.context, max_fault_bytes_, &call, &error) != SIDECALL_OK)
     throw Error(error.status, error.message);
-  return std::make_unique<Run>(this, Call(call, FreeCall{service_.close_call}));
+  return std::make_unique<Run>(Call(call, FreeCall{service_.close_call}));
 }
 
 void Runs::begin(Responder* responder, Order order) {
@@ -271,16 +279,11 @@ void Runs::start(RunPtr run) {
   Run* const key = run.get();
   const bool has_failed = fails(
       [&] {
+        RunPtr& owner = running_[key];  // may fail, so it comes before the submission
         sidecall_service_call* const call = key->call.get();
-        if (!key->is_watched) {
-          const int fd = service_.fd(call);
-          if (fd < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
-          poller_->add(fd, EPOLLIN, key);
-          key->is_watched = true;
-        }
-        RunPtr& owner = running_[key];  // may fail, so it comes before the start
         sidecall_net_error error{};
-        check_call(service_, call, service_.start(call, some_ns(key->order.deadline), &error),
+        const int64_t timeout_ns = some_ns(key->order.deadline);
+        check_call(service_, call, service_.submit(queue_.get(), call, timeout_ns, key, &error),
                    error);
         owner = std::move(run);
       },
@@ -295,24 +298,31 @@ void Runs::start(RunPtr run) {
   end(std::move(run));
 }
 
+int Runs::work() {
+  if (running_.empty() && !has_event_) return -1;
+  has_event_ = false;
+  std::array<void*, 64> over;
+  size_t count = 0;
+  do {
+    count = service_.take(queue_.get(), over.data(), over.size());
+    for (size_t i = 0; i < count; ++i) finish(static_cast<Run*>(over[i]));
+  } while (count != 0);
+  return service_.arm(queue_.get());
+}
+
 void Runs::finish(Run* key) {
   const auto found = running_.find(key);
-  // The descriptor may become readable without an outcome, even while a worker has the call.
-  if (found == running_.end() || key->next != nullptr) return;
-  int32_t is_over = 0;
-  const bool has_failed = fails(
-      [&] {
-        sidecall_net_error error{};
-        sidecall_service_call* const call = key->call.get();
-        check_call(service_, call, service_.finish(call, &is_over, &error), error);
-      },
-      &key->failure);
-  if (is_over == 0 && !has_failed) return;
   RunPtr run = std::move(found->second);
   running_.erase(found);
   metrics_->runs.fetch_sub(1, std::memory_order_relaxed);
   note_progress();
-  run->has_failed = has_failed;
+  run->has_failed = fails(
+      [&] {
+        sidecall_net_error error{};
+        sidecall_service_call* const call = key->call.get();
+        check_call(service_, call, service_.outcome_of(call, &error), error);
+      },
+      &run->failure);
   answer(std::move(run));
 }
 
@@ -360,10 +370,6 @@ void Runs::end(RunPtr run) {
   if (is_reusable && is_small && idle_.size() < kMaxIdle) {
     service_.rest(run->call.get());
     idle_.push_back(std::move(run));
-  } else {
-    // The engine may keep the call, and with it the descriptor.
-    if (run->is_watched) poller_->remove(service_.fd(run->call.get()));
-    poller_->retire(std::move(run));
   }
   if (responder == nullptr) return;
   try {

@@ -1,6 +1,6 @@
 // The runs of the model that one thread of the server has under way. A run that is expected to be
-// short happens on this thread at once; others are started, and their descriptor tells when they
-// end. Other threads read large requests and write the answers to them. Used by the router.
+// short happens on this thread at once; others go to a completion queue, which this thread looks
+// after. Other threads read large requests and write the answers to them. Used by the router.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ struct Failure {
   std::string faults;  // members of a JSON object, or ""
 };
 
-class Runs {
+class Runs final : private Watched, private Worked {
  public:
   // The functions may be called by another thread, one after the other.
   struct Order {
@@ -63,10 +63,19 @@ class Runs {
   };
   using Call = std::unique_ptr<sidecall_service_call, FreeCall>;
 
+  struct CloseQueue {
+    void (*close)(sidecall_service_queue*);
+    void operator()(sidecall_service_queue* queue) const { close(queue); }
+  };
+  using Queue = std::unique_ptr<sidecall_service_queue, CloseQueue>;
+
   // What workers have finished, for the thread of these runs.
   class Finished;
   using RunPtr = std::unique_ptr<Run>;
 
+  void on_events(uint32_t) override { has_event_ = true; }  // of the queue's descriptor
+  int work() override;
+  Queue open_queue();
   RunPtr take_idle();
   void launch(RunPtr run);
   void start(RunPtr run);
@@ -83,6 +92,8 @@ class Runs {
   Poller* const poller_;
   Metrics* const metrics_;
   Workers* const workers_;
+  const Queue queue_;
+  bool has_event_ = false;
   std::vector<RunPtr> idle_;
   std::unordered_map<Run*, RunPtr> running_;  // and those that a worker has
   std::unique_ptr<Finished> finished_;

@@ -212,14 +212,43 @@ TEST_CASE("arguments of queues are checked") {
   sidecall_queue_cancel(nullptr, 1);
 }
 
+// The runs of such a call are prepared by a thread of the library.
+void make_large(Call* call) {
+  const std::vector<int64_t> dims{100, 100};
+  call->reshape(0, {dims.data(), dims.size()});
+  std::fill_n(doubles(call->input(0)), 10000, 3.0);
+}
+
+TEST_CASE("runs with large inputs have their outcomes, and can be cancelled and closed") {
+  Served served;
+  Queue queue;
+  for (int round = 0; round < 50; ++round) {
+    std::vector<Call> calls;
+    for (int i = 0; i < 4; ++i) {
+      calls.push_back(served.call(0));
+      make_large(&calls.back());
+    }
+    const uint64_t first = queue.submit(calls[0].get());
+    const uint64_t second = queue.submit(calls[1].get());
+    const uint64_t third = queue.submit(calls[2].get(), 0, 1);  // its deadline passes at once
+    queue.submit(calls[3].get());
+    sidecall_queue_cancel(queue.get(), second);
+    calls.pop_back();
+    CHECK(queue.take_one(first).status == SIDECALL_OK);
+    CHECK(doubles(calls[0].output(0))[9999] == 6);
+    const sidecall_status cancelled = queue.take_one(second).status;
+    CHECK((cancelled == SIDECALL_CANCELLED || cancelled == SIDECALL_OK));
+    CHECK(queue.take_one(third).status == SIDECALL_TIMEOUT);
+    CHECK(queue.take(0).empty());
+  }
+}
+
 // The connection of such a run is not used again, so the output lies in the memory of another one.
 TEST_CASE("a call with a large output works again after a run that timed out") {
   Served served;
   Queue queue;
   Call call = served.call(0);
-  const std::vector<int64_t> dims{100, 100};
-  call.reshape(0, {dims.data(), dims.size()});
-  std::fill_n(doubles(call.input(0)), 10000, 3.0);
+  make_large(&call);
   CHECK(queue.take_one(queue.submit(call.get())).status == SIDECALL_OK);
   served.gate.close();
   const uint64_t late = queue.submit(call.get(), 0, kMillisecond);
@@ -270,6 +299,7 @@ TEST_CASE("random programs get exactly one outcome for each run") {
           place.call = std::make_unique<Call>(kind == 0   ? served.call(step)
                                               : kind == 1 ? slow_call(slow, 1)
                                                           : Call(add));
+          if (kind == 0 && draw(2) == 0) make_large(place.call.get());
           if (kind == 2) give_x(*place.call, {1, 2});
         }
         const bool is_free = !place.is_submitted && !place.is_held;

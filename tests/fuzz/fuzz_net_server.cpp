@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/dtype.h"
 #include "base/utf8.h"
@@ -26,10 +28,14 @@
 #include "net/server/poller.h"
 #include "net/server/router.h"
 
-// A run is over as soon as it is started, so the descriptor is always readable.
 struct sidecall_service_call {
-  const sidecall::net::Descriptor fd = sidecall::net::Descriptor(eventfd(1, EFD_CLOEXEC));
   bool has_inputs = false;
+};
+
+// A run is over as soon as it is submitted.
+struct sidecall_service_queue {
+  const sidecall::net::Descriptor fd = sidecall::net::Descriptor(eventfd(0, EFD_CLOEXEC));
+  std::vector<void*> over;
 };
 
 namespace {
@@ -111,13 +117,29 @@ sidecall_net_service make_service() {
     fuzz::require(call->has_inputs && timeout_ns > 0, "inputs and time");
     return SIDECALL_OK;
   };
-  service.start = service.run;
-  service.fd = [](sidecall_service_call* call) { return call->fd.get(); };
-  service.finish = [](sidecall_service_call*, int32_t* out_is_over, sidecall_net_error*) {
-    *out_is_over = 1;
+  service.cancel = [](sidecall_service_call*) {};
+  service.outcome_of = [](sidecall_service_call*, sidecall_net_error*) { return SIDECALL_OK; };
+  service.open_queue = [](void*, sidecall_service_queue** out, sidecall_net_error*) {
+    *out = new sidecall_service_queue();
     return SIDECALL_OK;
   };
-  service.cancel = [](sidecall_service_call*) {};
+  service.close_queue = [](sidecall_service_queue* queue) { delete queue; };
+  service.handle_of = [](sidecall_service_queue* queue) { return queue->fd.get(); };
+  service.submit = [](sidecall_service_queue* queue, sidecall_service_call* call,
+                      int64_t timeout_ns, void* tag, sidecall_net_error*) {
+    fuzz::require(call->has_inputs && timeout_ns > 0, "inputs and time");
+    queue->over.push_back(tag);
+    return SIDECALL_OK;
+  };
+  service.take = [](sidecall_service_queue* queue, void** tags, size_t capacity) {
+    const size_t count = std::min(capacity, queue->over.size());
+    for (size_t i = 0; i < count; ++i) {
+      tags[i] = queue->over.back();
+      queue->over.pop_back();
+    }
+    return count;
+  };
+  service.arm = [](sidecall_service_queue* queue) { return queue->over.empty() ? -1 : 0; };
   service.rest = [](sidecall_service_call*) {};
   service.outputs_of = [](sidecall_service_call*, sidecall_net_tensors* out, sidecall_net_error*) {
     *out = {kOutputs, std::size(kOutputs), ""};

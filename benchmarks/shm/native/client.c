@@ -9,6 +9,10 @@
  *   throughput URI CLIENTS SECONDS_TENTHS gbm by CLIENTS threads with one call each; returns calls
  *                                         per second, p50 and p99 in ns
  *   idle URI CLIENTS                      opens CLIENTS calls, keeps them until the next request
+ *   queue URI FLIGHT RUNS                 times RUNS runs in a queue, FLIGHT of them at a time
+ *   submit URI ROWS RUNS                  times RUNS submits of ROWS rows
+ *   hung URI                              opens the model of a server that is going to hang
+ *   neighbour URI HUNG RUNS               times RUNS runs alone and RUNS beside HUNG that hang
  *
  * The form of the answers is that of benchmarks/inproc: "ok NUMBERS ANSWERS", int64s, float64s; or
  * "error TEXT", and the program ends. */
@@ -73,6 +77,16 @@ static void do_throughput(const char* uri, int64_t clients, int64_t tenths) {
   peer_answer(numbers, 3, NULL, 0);
 }
 
+typedef void queue_function(const char* uri, int64_t width, int64_t runs, int64_t* times);
+
+static void do_queue(queue_function* measure, const char* uri, int64_t width, int64_t runs,
+                     int64_t num_times) {
+  int64_t* times = peer_alloc((size_t)num_times * sizeof *times);
+  measure(uri, width, runs, times);
+  peer_answer(times, num_times, NULL, 0);
+  free(times);
+}
+
 int main(void) {
   char line[4096], name[64], kind[64], text[2048];
   int64_t a = 0, b = 0, c = 0;
@@ -93,6 +107,15 @@ int main(void) {
       do_throughput(text, a, b);
     } else if (sscanf(line, "idle %2047s %" SCNd64, text, &a) == 2) {
       bench_idle_begin(text, a);
+      peer_answer(NULL, 0, NULL, 0);
+    } else if (sscanf(line, "queue %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_queue(bench_queue, text, a, b, b);
+    } else if (sscanf(line, "submit %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_queue(bench_submit, text, a, b, b);
+    } else if (sscanf(line, "neighbour %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_queue(bench_neighbour, text, a, b, 2 * b);
+    } else if (sscanf(line, "hung %2047s", text) == 1) {
+      bench_hung_open(text);
       peer_answer(NULL, 0, NULL, 0);
     } else {
       peer_fail("unknown request '%.40s'", line);

@@ -1,5 +1,5 @@
-/* The functions that client.c uses: one call over one URI, many calls at once, and many idle
- * clients. calls.c and crowd.c define them. */
+/* The functions that client.c uses: one call over one URI, many calls at once, many idle clients,
+ * and runs in a queue. calls.c, crowd.c and queue.c define them. */
 #ifndef SIDECALL_BENCHMARKS_SHM_CLIENT_H
 #define SIDECALL_BENCHMARKS_SHM_CLIENT_H
 
@@ -45,5 +45,17 @@ void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, 
 
 void bench_idle_begin(const char* uri, int64_t clients);
 void bench_idle_end(void);
+
+/* Runs the model `runs` times, `flight` of them at a time, and writes the time of each in ns. */
+void bench_queue(const char* uri, int64_t flight, int64_t runs, int64_t* times);
+
+/* Runs the model on `rows` rows, and writes how long each submit took in ns. */
+void bench_submit(const char* uri, int64_t rows, int64_t runs, int64_t* times);
+
+/* Opens the model of a server that is going to hang. Then runs another model one at a time: `runs`
+ * times alone, and `runs` times while `hung` runs of the first model are under way, in turns of
+ * 1000. `runs` is a multiple of 1000. */
+void bench_hung_open(const char* uri);
+void bench_neighbour(const char* uri, int64_t hung, int64_t runs, int64_t* times);
 
 #endif

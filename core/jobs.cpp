@@ -1,5 +1,5 @@
-// The thread pool behind workers.h; used by binding.cpp.
-#include "workers.h"
+// The thread pools behind jobs.h.
+#include "jobs.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -11,7 +11,7 @@
 #include <unordered_map>
 
 #include "base/per_process.h"
-#include "core/platform.h"
+#include "platform.h"
 
 namespace sidecall {
 namespace {
@@ -130,11 +130,28 @@ class Pool {
   size_t idle_ = 0;
 };
 
+// per_process() makes one object of each type.
+class RunPool final : public Pool {
+  using Pool::Pool;
+};
+class PreparationPool final : public Pool {
+  using Pool::Pool;
+};
+
+Pool& pool_for(JobKind kind) {
+  if (kind == JobKind::kRun) return per_process<RunPool>();
+  return per_process<PreparationPool>();
+}
+
 }  // namespace
 
-bool submit_job(Job* job, const void* line) { return per_process<Pool>().submit(job, line); }
+bool submit_job(Job* job, JobKind kind, const void* line) {
+  return pool_for(kind).submit(job, line);
+}
 
-bool withdraw_job(Job* job, const void* line) { return per_process<Pool>().withdraw(job, line); }
+bool withdraw_job(Job* job, JobKind kind, const void* line) {
+  return pool_for(kind).withdraw(job, line);
+}
 
 int32_t num_job_threads() noexcept {
   return static_cast<int32_t>(std::max(2U, std::thread::hardware_concurrency()));
