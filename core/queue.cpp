@@ -134,7 +134,8 @@ uint64_t Queue::submit(QueuedRun* run, const void* model, int64_t timeout_ns, ui
     runs.name = model;
     run->model_ = &runs;
     must_wait = runs.num_started >= options_.max_started || !runs.waiting.is_empty();
-    if (must_wait) waiting_deadlines_.emplace(run->deadline_, run);
+    run->is_large_ = run->call_.num_elements() > kMostElements;
+    if (must_wait || run->is_large_) waiting_deadlines_.emplace(run->deadline_, run);
     take_slot(run);
   } catch (...) {
     waiting_deadlines_.erase({run->deadline_, run});
@@ -153,13 +154,15 @@ uint64_t Queue::submit(QueuedRun* run, const void* model, int64_t timeout_ns, ui
   run->has_outcome_.store(false, std::memory_order_relaxed);
   run->failure_ = nullptr;
   const uint64_t number = run->number_;
+  const bool is_large = run->is_large_;
   if (must_wait) {
     run->state_ = State::kWaiting;
     run->model_->waiting.push_back(run);
-    wake_any();  // a thread that sleeps has to take the new deadline into account
   } else {
     begin(run, &lock);
   }
+  // A thread that sleeps has to take the new deadline into account.
+  if (must_wait || is_large) wake_any();
   return number;
 }
 
@@ -172,7 +175,7 @@ void Queue::begin(QueuedRun* run, Lock* lock) noexcept {
   run->is_counted_ = true;
   ++run->model_->num_started;
   // Checking and copying large inputs would delay this thread.
-  if (run->call_.num_elements() > kMostElements) {
+  if (run->is_large_) {
     const void* const model = run->model_->name;
     lock->unlock();
     bool is_elsewhere = false;
@@ -189,6 +192,7 @@ void Queue::begin(QueuedRun* run, Lock* lock) noexcept {
 
 // The rest of begin(), on any thread.
 void Queue::start(QueuedRun* run, Lock* lock) noexcept {
+  if (run->is_large_) waiting_deadlines_.erase({run->deadline_, run});
   const void* const model = run->model_->name;
   lock->unlock();
   std::exception_ptr failure;
@@ -225,7 +229,7 @@ void Queue::begin_turns(Lock* lock) noexcept {
   const Clock::time_point now =
       waiting_deadlines_.empty() ? Clock::time_point::min() : Clock::now();
   while (!waiting_deadlines_.empty() && waiting_deadlines_.begin()->first <= now)
-    end_waiting(waiting_deadlines_.begin()->second, SIDECALL_TIMEOUT);
+    withdraw(waiting_deadlines_.begin()->second, SIDECALL_TIMEOUT);
   while (ModelRuns* const runs = turns_.first()) {
     turns_.remove(runs);
     runs->has_turn = false;
@@ -233,7 +237,7 @@ void Queue::begin_turns(Lock* lock) noexcept {
     if (run == nullptr) drop_if_unused(runs);
     if (run == nullptr || runs->num_started >= options_.max_started) continue;
     runs->waiting.remove(run);
-    waiting_deadlines_.erase({run->deadline_, run});
+    if (!run->is_large_) waiting_deadlines_.erase({run->deadline_, run});
     if (!runs->waiting.is_empty()) give_turn(runs);
     begin(run, lock);
   }
@@ -247,9 +251,15 @@ void Queue::give_turn(ModelRuns* runs) noexcept {
   turns_.push_back(runs);
 }
 
-void Queue::end_waiting(QueuedRun* run, int32_t status) noexcept {
-  run->model_->waiting.remove(run);
+// Ends a run that no thread has begun to start. Returns whether there was time for it.
+bool Queue::withdraw(QueuedRun* run, int32_t status) noexcept {
   waiting_deadlines_.erase({run->deadline_, run});
+  if (run->state_ == State::kWaiting) {
+    run->model_->waiting.remove(run);
+  } else if (run->state_ != State::kStarting || !run->is_large_ ||
+             !withdraw_job(run, JobKind::kPreparation, run->model_->name)) {
+    return false;
+  }
   run->call_.release();
   try {
     run->failure_ = std::make_exception_ptr(
@@ -261,6 +271,7 @@ void Queue::end_waiting(QueuedRun* run, int32_t status) noexcept {
   }
   run->is_over_ = true;
   make_ready(run);
+  return true;
 }
 
 // ---- Progress ----
@@ -292,7 +303,7 @@ void Queue::cancel(uint64_t number) noexcept {
   QueuedRun* const run = find(number);
   if (run == nullptr || run->is_cancelled_ || run->is_held_) return;
   run->is_cancelled_ = true;
-  if (run->state_ == State::kWaiting) return end_waiting(run, SIDECALL_CANCELLED);
+  if (withdraw(run, SIDECALL_CANCELLED)) return;
   // In the other states, the thread that starts the run or reads its outcome sees is_cancelled_.
   if (run->state_ != State::kStarted) return;
   if (run->call_.is_polled()) polled_.remove(run);
@@ -322,10 +333,12 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
   }
   int64_t count = 0;
   while (!is_closed_) {
-    look(Look::kWords);
-    // All runs that are ready, so that those that wait for their turn can begin.
-    while (!ready_.is_empty() && !is_closed_) settle(ready_.first(), &lock);
-    begin_turns(&lock);
+    if (number == 0 || !has_end(number)) {
+      look(Look::kWords);
+      // All runs that are ready, so that those that wait for their turn can begin.
+      while (!ready_.is_empty() && !is_closed_) settle(ready_.first(), &lock);
+      begin_turns(&lock);
+    }
     while (QueuedRun* const run = count < capacity ? next_done(number) : nullptr)
       put(context, count++, complete(run));
     if (count > 0) return count;
@@ -454,10 +467,11 @@ void Queue::unlist(QueuedRun* run) noexcept {
 void Queue::detach(QueuedRun* run) noexcept {
   {
     Lock lock(mutex_);
+    if (run->state_ == State::kIdle) return;
+    withdraw(run, SIDECALL_CANCELLED);
     settled_.wait(
         lock, [&] { return run->state_ != State::kSettling && run->state_ != State::kStarting; });
     if (run->state_ == State::kIdle) return;
-    if (run->state_ == State::kWaiting) end_waiting(run, SIDECALL_CANCELLED);
     unlist(run);
     if (run->is_counted_) end_started(run);
     forget(run);
@@ -473,10 +487,11 @@ bool Queue::close() noexcept {
   wake_all();
   settled_.wait(lock, [this] { return num_takers_ == 0; });
   for (QueuedRun* const& slot : slots_) {
+    if (slot == nullptr) continue;
+    withdraw(slot, SIDECALL_CANCELLED);
     settled_.wait(lock, [&] { return slot == nullptr || slot->state_ != State::kStarting; });
     QueuedRun* const run = slot;
     if (run == nullptr) continue;
-    if (run->state_ == State::kWaiting) end_waiting(run, SIDECALL_CANCELLED);
     unlist(run);
     const bool is_under_way = run->state_ != State::kDone && !run->is_over_;
     run->state_ = State::kSettling;

@@ -128,6 +128,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
   bool is_cancelled_ = false;
   uint64_t num_events_ = 0;  // Queue::num_events_ when the run left polled_
   bool has_waited_ = false;  // for its turn
+  bool is_large_ = false;    // a thread of the library prepares it
   bool is_over_ = false;     // of kReady: `failure_` is the outcome
   int32_t status_ = 0;       // of kDone
   uint32_t slot_ = 0;
@@ -213,7 +214,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void start(QueuedRun* run, Lock* lock) noexcept;
   void begin_turns(Lock* lock) noexcept;
   void give_turn(ModelRuns* runs) noexcept;
-  void end_waiting(QueuedRun* run, int32_t status) noexcept;
+  bool withdraw(QueuedRun* run, int32_t status) noexcept;
   void await(QueuedRun* run) noexcept;
   void list_ready(QueuedRun* run) noexcept;
   void make_ready(QueuedRun* run) noexcept;
@@ -256,6 +257,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   std::vector<uint64_t> uses_;  // of each slot; a part of the numbers of its runs
   std::unordered_map<const void*, ModelRuns> models_;
   LinkedList<ModelRuns> turns_;  // the models of which a run may begin
+  // Of the runs that wait for their turn or for a thread that prepares them.
   std::set<std::pair<Clock::time_point, QueuedRun*>> waiting_deadlines_;
   LinkedList<QueuedRun> polled_, ready_, done_;
   LinkedList<QueuedRun> set_aside_;  // those that are done, and for which a thread waits
