@@ -182,6 +182,8 @@ class Binding {
 
   // Whether the listener is not told of progress, so that the queue has to look for it.
   virtual bool is_polled() const noexcept { return false; }
+  // Of a polled run that is under way: whether its connection is still being made.
+  virtual bool is_connecting() const noexcept { return false; }
   // Of a polled run that is under way: whether finish(0) may have an outcome, or something to do.
   virtual bool has_news(Look /*look*/, Clock::time_point /*now*/) noexcept { return true; }
   // Of a polled run that is under way: from now on, the other process wakes `set` when it answers.

@@ -135,6 +135,7 @@ class Call final : private ResultCheck {
                        RunListener* listener, const void* line);
   int64_t default_timeout_ns() const noexcept { return binding_->default_timeout_ns(); }
   bool is_polled() const noexcept { return binding_->is_polled(); }
+  bool is_connecting() const noexcept { return binding_->is_connecting(); }
   bool has_news(Look look, Clock::time_point now) noexcept { return binding_->has_news(look, now); }
   Clock::time_point prepare_sleep(const platform::WaitSet& set, uint64_t number) {
     return binding_->prepare_sleep(set, number);

@@ -20,13 +20,13 @@ constexpr size_t kMaxQueue = 4096;
 
 class Pool {
  public:
-  explicit Pool(uint64_t created_in)
-      : generation(created_in), max_of_line_(static_cast<size_t>(num_job_threads())) {}
+  Pool(uint64_t created_in, JobKind kind)
+      : generation(created_in), kind_(kind), max_of_line_(static_cast<size_t>(num_job_threads())) {}
 
   const uint64_t generation;
 
   bool submit(Job* job, const void* name) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (name == nullptr && waiting_ >= kMaxQueue) return false;
     Line& line = lines_[name];
     line.name = name;
@@ -45,6 +45,7 @@ class Pool {
         return false;
       }
     }
+    lock.unlock();
     filled_.notify_one();
     return true;
   }
@@ -97,6 +98,8 @@ class Pool {
   }
 
   void loop() {
+    // Preparation is there so that the thread that submits can go on at once.
+    if (kind_ == JobKind::kPreparation) platform::let_waker_go_on();
     std::unique_lock lock(mutex_);
     for (;;) {
       ++idle_;
@@ -118,6 +121,7 @@ class Pool {
     }
   }
 
+  const JobKind kind_;
   const size_t max_of_line_;  // one thread more is left for the other lines
   std::mutex mutex_;
   std::condition_variable filled_;
@@ -131,11 +135,11 @@ class Pool {
 };
 
 // per_process() makes one object of each type.
-class RunPool final : public Pool {
-  using Pool::Pool;
+struct RunPool final : Pool {
+  explicit RunPool(uint64_t created_in) : Pool(created_in, JobKind::kRun) {}
 };
-class PreparationPool final : public Pool {
-  using Pool::Pool;
+struct PreparationPool final : Pool {
+  explicit PreparationPool(uint64_t created_in) : Pool(created_in, JobKind::kPreparation) {}
 };
 
 Pool& pool_for(JobKind kind) {

@@ -7,6 +7,7 @@
 #include <link.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -232,6 +233,11 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
   }
   ::pthread_detach(thread);
   return true;
+}
+
+void let_waker_go_on() noexcept {
+  const sched_param none{};
+  if (::sched_getscheduler(0) == SCHED_OTHER) ::sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 WaitSet::WaitSet()

@@ -49,6 +49,9 @@ uint64_t random_number() noexcept;  // hard for others to guess
 // thread can be made.
 bool start_thread(void (*body)(void*), void* argument) noexcept;
 
+// A thread that wakes the calling thread goes on first, if both share a CPU.
+void let_waker_go_on() noexcept;
+
 // A descriptor that signal() makes readable and drain() makes unreadable. Neither blocks.
 class Event {
  public:

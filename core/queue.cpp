@@ -216,7 +216,8 @@ void Queue::start(QueuedRun* run, Lock* lock) noexcept {
 void Queue::await(QueuedRun* run) noexcept {
   run->state_ = run->is_held_ ? State::kHeld : State::kStarted;
   if (run->state_ == State::kStarted && run->call_.is_polled()) {
-    polled_.push_back(run);
+    run->is_connecting_ = run->call_.is_connecting();
+    list_of_polled(run)->push_back(run);
     // Events of the wait set that were taken meanwhile may have been about this run. A thread that
     // sleeps does not know that the run has to be polled.
     if (run->num_events_ != num_events_) run->has_progressed_ = true;
@@ -278,7 +279,7 @@ bool Queue::withdraw(QueuedRun* run, int32_t status) noexcept {
 
 // A thread in take() will read the outcome.
 void Queue::list_ready(QueuedRun* run) noexcept {
-  if (run->state_ == State::kStarted && run->call_.is_polled()) polled_.remove(run);
+  if (run->state_ == State::kStarted && run->call_.is_polled()) list_of_polled(run)->remove(run);
   run->state_ = State::kReady;
   run->has_progressed_ = false;
   ready_.push_back(run);
@@ -306,7 +307,7 @@ void Queue::cancel(uint64_t number) noexcept {
   if (withdraw(run, SIDECALL_CANCELLED)) return;
   // In the other states, the thread that starts the run or reads its outcome sees is_cancelled_.
   if (run->state_ != State::kStarted) return;
-  if (run->call_.is_polled()) polled_.remove(run);
+  if (run->call_.is_polled()) list_of_polled(run)->remove(run);
   run->state_ = State::kStarting;  // so that it is not closed meanwhile
   run->num_events_ = num_events_;
   lock.unlock();
@@ -350,7 +351,7 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
     if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) {
       // The handle is readable if a server hung up, or the timer expired, while nothing was armed.
       // A thread that sleeps needs its own events.
-      if (number == 0 && polled_.is_empty() && !is_driven_) take_events();
+      if (number == 0 && !has_polled() && !is_driven_) take_events();
       return 0;
     }
     if (ready_.is_empty()) wait(number, until, &lock);
@@ -461,7 +462,8 @@ void Queue::forget(QueuedRun* run) noexcept {
 void Queue::unlist(QueuedRun* run) noexcept {
   if (run->state_ == State::kReady) ready_.remove(run);
   else if (run->state_ == State::kDone) (run->is_set_aside_ ? set_aside_ : done_).remove(run);
-  else if (run->state_ == State::kStarted && run->call_.is_polled()) polled_.remove(run);
+  else if (run->state_ == State::kStarted && run->call_.is_polled())
+    list_of_polled(run)->remove(run);
 }
 
 void Queue::detach(QueuedRun* run) noexcept {

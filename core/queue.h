@@ -96,7 +96,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
     kIdle,      // in no queue
     kWaiting,   // for its turn; in ModelRuns::waiting
     kStarting,  // a thread starts it
-    kStarted,   // in polled_ if it is polled
+    kStarted,   // in polled_ or connecting_ if it is polled
     kReady,     // has an outcome, or may have one; in ready_
     kSettling,  // a thread reads the outcome
     kDone,      // has a completion; in done_ or set_aside_
@@ -126,11 +126,12 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
   int32_t num_awaiting_ = 0;     // the threads in take() that wait for this run only
   bool has_progressed_ = false;  // on_progress() was called meanwhile
   bool is_cancelled_ = false;
-  uint64_t num_events_ = 0;  // Queue::num_events_ when the run left polled_
-  bool has_waited_ = false;  // for its turn
-  bool is_large_ = false;    // a thread of the library prepares it
-  bool is_over_ = false;     // of kReady: `failure_` is the outcome
-  int32_t status_ = 0;       // of kDone
+  uint64_t num_events_ = 0;     // Queue::num_events_ when the run left polled_
+  bool is_connecting_ = false;  // of kStarted, if it is polled: in connecting_
+  bool has_waited_ = false;     // for its turn
+  bool is_large_ = false;       // a thread of the library prepares it
+  bool is_over_ = false;        // of kReady: `failure_` is the outcome
+  int32_t status_ = 0;          // of kDone
   uint32_t slot_ = 0;
   std::atomic<uint64_t> number_{0};
   uint64_t tag_ = 0;
@@ -216,6 +217,9 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void give_turn(ModelRuns* runs) noexcept;
   bool withdraw(QueuedRun* run, int32_t status) noexcept;
   void await(QueuedRun* run) noexcept;
+  LinkedList<QueuedRun>* list_of_polled(const QueuedRun* run) noexcept {
+    return run->is_connecting_ ? &connecting_ : &polled_;
+  }
   void list_ready(QueuedRun* run) noexcept;
   void make_ready(QueuedRun* run) noexcept;
   void on_progress(QueuedRun* run) noexcept;
@@ -233,10 +237,13 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void end_taking() noexcept;
   void wait(uint64_t number, Clock::time_point until, Lock* lock);
   bool has_end(uint64_t number) const noexcept;
+  bool has_polled() const noexcept { return !polled_.is_empty() || !connecting_.is_empty(); }
   void drive(uint64_t number, Clock::time_point until, Lock* lock) noexcept;
   bool spin(uint64_t number, Clock::time_point until, Lock* lock) noexcept;
   bool look(Look what) noexcept;
   bool look(Look what, Clock::time_point now) noexcept;
+  void look_at(LinkedList<QueuedRun>* list, size_t most, size_t most_news, Look what,
+               Clock::time_point now) noexcept;
   bool prepare_sleep(Clock::time_point* until);
   void open_wait_set();
   void take_events() noexcept;
@@ -260,6 +267,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   // Of the runs that wait for their turn or for a thread that prepares them.
   std::set<std::pair<Clock::time_point, QueuedRun*>> waiting_deadlines_;
   LinkedList<QueuedRun> polled_, ready_, done_;
+  LinkedList<QueuedRun> connecting_;  // those that are polled, but have no connection yet
+  Clock::time_point next_connecting_step_;
   LinkedList<QueuedRun> set_aside_;  // those that are done, and for which a thread waits
   LinkedList<Waiter> waiters_;
   std::condition_variable settled_;  // a run left kSettling or kStarting, or a taker left

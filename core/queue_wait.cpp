@@ -9,33 +9,51 @@ namespace sidecall {
 namespace {
 
 constexpr size_t kMostLooks = 64;  // of one look at the words
-constexpr int kRelaxes = 2;        // between two looks
+// Runs that are connecting have no word to read. A step looks at a part of them until one has news,
+// so that many of them do not delay the answers of others.
+constexpr size_t kConnectingParts = 20;
+constexpr std::chrono::microseconds kConnectingStep{10};
+constexpr int kRelaxes = 2;  // between two looks
 // The driver sleeps for so long, and looks again, if the system has no descriptors for it.
 constexpr std::chrono::milliseconds kNap{1};
 
 }  // namespace
 
-// Looks for polled runs that may have an outcome, and lists them as ready. A look at the words ends
-// after kMostLooks of them; the next one begins there. Returns whether a run is ready.
+// Looks for polled runs that may have an outcome, and lists them as ready. A look at the words is
+// short: the next one begins where it ended. Returns whether a run is ready.
 bool Queue::look(Look what, Clock::time_point now) noexcept {
-  const size_t most = what == Look::kWords ? kMostLooks : polled_.size();
-  const bool is_partial = polled_.size() > most;
-  QueuedRun* run = polled_.first();
-  for (size_t i = 0; i < most && run != nullptr; ++i) {
-    QueuedRun* const next = run->next;
-    if (run->call_.has_news(what, now)) {
-      list_ready(run);
-    } else if (is_partial) {
-      polled_.remove(run);
-      polled_.push_back(run);
-    }
-    run = next;
+  const bool is_short = what == Look::kWords;
+  look_at(&polled_, is_short ? kMostLooks : polled_.size(), SIZE_MAX, what, now);
+  if (!connecting_.is_empty() && (!is_short || now >= next_connecting_step_)) {
+    const size_t all = connecting_.size();
+    if (is_short) look_at(&connecting_, all / kConnectingParts + 1, 1, what, now);
+    else look_at(&connecting_, all, all, what, now);
+    next_connecting_step_ = now + kConnectingStep;
   }
   return !ready_.is_empty();
 }
 
 bool Queue::look(Look what) noexcept {
-  return look(what, polled_.is_empty() ? Clock::time_point::min() : Clock::now());
+  return look(what, has_polled() ? Clock::now() : Clock::time_point::min());
+}
+
+// Looks at the first `most` runs of the list, until `most_news` of them have news. Those that stay
+// are appended if there are others.
+void Queue::look_at(LinkedList<QueuedRun>* list, size_t most, size_t most_news, Look what,
+                    Clock::time_point now) noexcept {
+  const bool is_partial = list->size() > most;
+  QueuedRun* run = list->first();
+  for (size_t i = 0; i < most && most_news > 0 && run != nullptr; ++i) {
+    QueuedRun* const next = run->next;
+    if (run->call_.has_news(what, now)) {
+      list_ready(run);
+      --most_news;
+    } else if (is_partial) {
+      list->remove(run);
+      list->push_back(run);
+    }
+    run = next;
+  }
 }
 
 void Queue::open_wait_set() {
@@ -53,22 +71,24 @@ void Queue::take_events() noexcept {
 // Asks all servers for a wake-up. Returns false if a run is ready already. Otherwise sets `until`
 // to the time at which a run needs attention, if that is earlier.
 bool Queue::prepare_sleep(Clock::time_point* until) {
-  has_sockets_ = has_sockets_ || !polled_.is_empty();
-  const Clock::time_point now = polled_.is_empty() ? Clock::time_point::min() : Clock::now();
-  for (size_t left = polled_.size(); left > 0; --left) {
-    QueuedRun* const run = polled_.first();
-    const Clock::time_point next = run->call_.prepare_sleep(*wait_set_, number_);
-    polled_.remove(run);
-    polled_.push_back(run);
-    if (next <= now) list_ready(run);
-    else *until = std::min(*until, next);
+  has_sockets_ = has_sockets_ || has_polled();
+  const Clock::time_point now = has_polled() ? Clock::now() : Clock::time_point::min();
+  for (LinkedList<QueuedRun>* const list : {&polled_, &connecting_}) {
+    for (size_t left = list->size(); left > 0; --left) {
+      QueuedRun* const run = list->first();
+      const Clock::time_point next = run->call_.prepare_sleep(*wait_set_, number_);
+      list->remove(run);
+      list->push_back(run);
+      if (next <= now) list_ready(run);
+      else *until = std::min(*until, next);
+    }
   }
   if (!waiting_deadlines_.empty()) *until = std::min(*until, waiting_deadlines_.begin()->first);
   return ready_.is_empty();
 }
 
 void Queue::wait(uint64_t number, Clock::time_point until, Lock* lock) {
-  if (!polled_.is_empty() && !is_driven_) return drive(number, until, lock);
+  if (has_polled() && !is_driven_) return drive(number, until, lock);
   if (!waiting_deadlines_.empty()) until = std::min(until, waiting_deadlines_.begin()->first);
   Waiter waiter;
   waiter.number = number;
@@ -202,7 +222,7 @@ void Queue::end_taking() noexcept {
   if (is_closed_) settled_.notify_all();
   if (!ready_.is_empty()) wake_for(ready_.first());
   else if (!done_.is_empty()) wake_for(done_.first());
-  else if (!polled_.is_empty() || !turns_.is_empty() || !waiting_deadlines_.empty()) wake_any();
+  else if (has_polled() || !turns_.is_empty() || !waiting_deadlines_.empty()) wake_any();
   // This thread may have taken the event that made the handle readable.
   if (was_armed_ && !(ready_.is_empty() && done_.is_empty())) wait_set_->signal();
 }
@@ -221,17 +241,17 @@ int64_t Queue::arm() {
   const Lock lock(mutex_);
   open_wait_set();
   if (look(Look::kWords) || !done_.is_empty() || !turns_.is_empty()) return 0;
-  if (!polled_.is_empty() && looking_ == Looking::kNotYet && look_policy_.begin(0)) {
+  if (has_polled() && looking_ == Looking::kNotYet && look_policy_.begin(0)) {
     looking_ = Looking::kNow;
     look_until_ = Clock::now() + std::chrono::nanoseconds(polling_ns());
   }
-  if (looking_ == Looking::kNow && !polled_.is_empty()) {
+  if (looking_ == Looking::kNow && has_polled()) {
     const int64_t left_ns = std::chrono::nanoseconds(look_until_ - Clock::now()).count();
     if (left_ns > 0) return left_ns;
     look_policy_.note(INT64_MAX);
   }
   looking_ = Looking::kEnough;
-  if (!polled_.is_empty()) take_events();  // of the time before
+  if (has_polled()) take_events();  // of the time before
   Clock::time_point until = Clock::time_point::max();
   if (!prepare_sleep(&until)) return 0;
   if (until != Clock::time_point::max()) wait_set_->set_timer(until);

@@ -279,6 +279,10 @@ Progress RemoteBinding::begin_in_queue(int64_t timeout_ns) {
   return progress_;
 }
 
+bool RemoteBinding::is_connecting() const noexcept {
+  return progress_ == Progress::kPending && channel_->is_connecting();
+}
+
 bool RemoteBinding::has_news(Look look, Clock::time_point now) noexcept {
   return progress_ != Progress::kPending ||
          channel_->has_news(look == Look::kAll, look != Look::kWords, ns_of(now));

@@ -65,6 +65,7 @@ class RemoteBinding final : public OutOfProcessBinding {
     return shared_->client.served().timeout_ns;
   }
   bool is_polled() const noexcept override { return true; }
+  bool is_connecting() const noexcept override;
   bool has_news(Look look, Clock::time_point now) noexcept override;
   Clock::time_point prepare_sleep(const platform::WaitSet& set, uint64_t number) override;
 

@@ -4,6 +4,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -13,7 +14,10 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int64_t kLookAtConnecting = 50 * 1000;
+// How long has_news() lets a handshake alone: a quarter of the time that it has taken so far, so
+// that many servers that hang do not delay the answers of others.
+constexpr int64_t kShortestPause = 50 * 1000;
+constexpr int64_t kLongestPause = 5 * 1000 * 1000;
 
 }  // namespace
 
@@ -95,7 +99,8 @@ bool Channel::State::has_news(bool looks_at_all, bool looks_at_connecting, int64
     // A queue that never sleeps is not told that the connection is ready, so look now and then.
     if (!looks_at_connecting && now < next_step.at_ns() && now < handshake->next().at_ns())
       return false;
-    next_step = Deadline::after(kLookAtConnecting, now);
+    next_step = Deadline::after(
+        std::clamp((now - handshake->begun_ns()) / 4, kShortestPause, kLongestPause), now);
     return true;
   }
   return looks_at_all || has_response(std::memory_order_acquire) || now >= look_at.at_ns() ||

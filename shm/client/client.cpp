@@ -196,6 +196,7 @@ uint64_t Channel::response_bytes() const noexcept { return state_->granted; }
 void Channel::publish(bool same_layout, int64_t timeout_ns, Awaited awaited) {
   state_->publish(same_layout, timeout_ns, awaited);
 }
+bool Channel::is_connecting() const noexcept { return state_->handshake.has_value(); }
 bool Channel::has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept {
   return state_->has_news(looks_at_all, looks_at_connecting, now);
 }

@@ -182,6 +182,9 @@ class Channel {
   void arm();
 
   // Of a request that was published with kInQueue: whether poll() has something to report or to do.
+  // Whether the connection that the published call needs is still being made.
+  bool is_connecting() const noexcept;
+
   // Reads memory; `looks_at_connecting` and `looks_at_all` say that the descriptor of a connection
   // that is being made, or of any connection, has become ready. `now`: of CLOCK_MONOTONIC, in
   // nanoseconds.

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace sidecall::shm {
 namespace {
 
 constexpr int kMostHangUps = 3;
+// How long no channel tries to connect after one found the server's queue of connections full.
+constexpr int64_t kPauseWhileFull = 2 * 1000 * 1000;
 
 class SocketEndpoint final : public Endpoint {
  public:
@@ -28,11 +31,15 @@ class SocketEndpoint final : public Endpoint {
   }
 
   Socket connect(Deadline, uint64_t*, Error* not_yet) override {
-    int error_number = ENOENT;
-    const bool is_there = !is_default_ || check_default_folder(path_, false);
-    Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
-    if (fd) return admit(std::move(fd));
-    if (error_number != EAGAIN) fail(error_number);
+    // Relaxed: only a hint.
+    if (now_ns() >= full_until_ns_.load(std::memory_order_relaxed)) {
+      int error_number = ENOENT;
+      const bool is_there = !is_default_ || check_default_folder(path_, false);
+      Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
+      if (fd) return admit(std::move(fd));
+      if (error_number != EAGAIN) fail(error_number);
+      full_until_ns_.store(now_ns() + kPauseWhileFull, std::memory_order_relaxed);
+    }
     // A server listens, but its queue of connections is full.
     *not_yet = Error(SIDECALL_TIMEOUT,
                      "'" + label_ + "': the server did not accept the connection in time");
@@ -71,6 +78,7 @@ class SocketEndpoint final : public Endpoint {
   // Must be declared before path_: the initialiser of path_ calls socket_path(), which sets it.
   bool is_default_ = false;
   std::string label_, path_;
+  std::atomic<int64_t> full_until_ns_{0};
 };
 
 }  // namespace

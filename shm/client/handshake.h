@@ -52,6 +52,8 @@ class Handshake {
   int fd() const noexcept { return connection_.socket.fd(); }
   Deadline next() const noexcept { return connection_.socket ? answer_by_ : pause_until_; }
 
+  int64_t begun_ns() const noexcept { return begun_.at_ns(); }
+
  private:
   bool dial();
   bool read(bool* is_hang_up);
@@ -60,6 +62,7 @@ class Handshake {
 
   Endpoint& endpoint_;
   const ConnectionRequest request_;
+  const Deadline begun_ = Deadline::after(0);
   const Deadline retry_until_, deadline_, dial_until_;
   const int64_t answer_ns_;
   Deadline pause_until_ = Deadline::after(0);
