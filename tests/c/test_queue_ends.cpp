@@ -1,13 +1,19 @@
 // Completion queues: closed calls and queues, servers that end, forks, wrong arguments, and random
 // programs.
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
 #include <random>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "queue_fixture.h"
@@ -81,6 +87,65 @@ TEST_CASE("a server that dies and one that never was are outcomes") {
   CHECK((one.status == SIDECALL_OK || one.status == SIDECALL_PEER_DIED));
   queue.submit(call.get());
   CHECK(status(queue.take_one().status) == "UNREACHABLE");
+}
+
+// A socket that listens, but takes no connection; its queue of connections is short.
+class HungServer {
+ public:
+  explicit HungServer(std::string path) : path_(std::move(path)) {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path_.copy(name.sun_path, sizeof name.sun_path - 1);
+    const bool listens =
+        bind(fd_, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 && listen(fd_, 10) == 0;
+    if (!listens) throw std::runtime_error("cannot listen on " + path_);
+  }
+  HungServer(const HungServer&) = delete;
+  HungServer& operator=(const HungServer&) = delete;
+  ~HungServer() {
+    close(fd_);
+    unlink(path_.c_str());
+  }
+
+ private:
+  const std::string path_;
+  const int fd_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+};
+
+TEST_CASE("runs for a server that hangs end at their deadline, while other runs go on") {
+  const std::string address = fresh_address();
+  auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
+  const sidecall::Model model(address);
+  server.reset();
+  auto hung = std::make_unique<HungServer>(address.substr(4));
+  Served other;
+  Queue queue;
+  std::vector<Call> calls;
+  for (uint64_t tag = 1; tag <= 100; ++tag) {
+    calls.push_back(Call::lazy(model));
+    *doubles(calls.back().input(0)) = static_cast<double>(tag);
+    // Half of them have time until the next server is there.
+    queue.submit(calls.back().get(), tag, (tag % 2 == 0 ? 50 : 20000) * kMillisecond);
+  }
+  Call neighbour = other.call(3);
+  size_t timed_out = 0;
+  while (timed_out < 50) {
+    queue.submit(neighbour.get());
+    for (bool is_done = false; !is_done;) {
+      const sidecall_completion one = queue.take_one();
+      CHECK(status(one.status) == (one.tag == 0 ? "OK" : "TIMEOUT"));
+      CHECK(one.tag % 2 == 0);
+      is_done = one.tag == 0;
+      if (!is_done) ++timed_out;
+    }
+  }
+  hung.reset();
+  server = std::make_unique<FunctionServer>(address, kDouble, double_it);
+  for (int i = 0; i < 50; ++i) {
+    const sidecall_completion one = queue.take_one();
+    REQUIRE(status(one.status) == "OK");
+    CHECK(*doubles(calls[one.tag - 1].output(0)) == 2 * static_cast<double>(one.tag));
+  }
 }
 
 TEST_CASE("a server that ends while no run is under way wakes an event loop once") {
