@@ -112,21 +112,29 @@ static void served_runs(const char* uri, int64_t runs, int64_t flight) {
   double* answers = calloc((size_t)runs, sizeof *answers);
   sidecall_model* model = NULL;
   sidecall_call* calls[kMaxFlight];
+  uint64_t numbers[kMaxFlight];
+  sidecall_queue* queue = NULL;
+  sidecall_completion done;
+  int64_t count = 0;
   check(sidecall_model_open(uri, NULL, &model, &err));
+  check(sidecall_queue_open(NULL, &queue, &err));
   const int32_t column = sidecall_model_column(model, "probabilities.1");
   for (int64_t k = 0; k < flight; ++k) check(sidecall_call_open(model, 1, &calls[k], &err));
   const int64_t begin = now_ns();
   for (int64_t i = 0; i < runs + flight; ++i) {
     sidecall_call* call = calls[i % flight];
     if (i >= flight && i - flight < runs) {
-      check(sidecall_call_finish(call, -1, &err));
+      check(
+          sidecall_queue_take(queue, numbers[i % flight], &done, sizeof done, 1, -1, &count, &err));
+      check(done.status == SIDECALL_OK ? SIDECALL_OK : sidecall_call_error(call, &err));
       answers[i - flight] = read_answer(call, column);
     }
     if (i >= runs) continue;
     set_record(call, &rows[i % kRows]);
-    check(sidecall_call_start(call, -1, &err));
+    check(sidecall_queue_submit(queue, call, -1, 0, &numbers[i % flight], &err));
   }
   const int64_t time = now_ns() - begin;
+  sidecall_queue_close(queue);
   for (int64_t k = 0; k < flight; ++k) sidecall_call_close(calls[k]);
   sidecall_model_close(model);
   answer(&time, 1, answers, runs);

@@ -19,9 +19,6 @@ namespace {
 // one-shot results than that every slot has room for them.
 constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;
 
-// The deadline for connecting if a call needs a connection outside of a run.
-shm::Deadline connect_deadline() { return shm::Deadline::after(kDefaultTimeoutNs); }
-
 // The size of a new slot. A slot that has to grow gets half as much again, so that sizes that grow
 // in small steps do not need a new connection each time.
 uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
@@ -75,12 +72,13 @@ bool RemoteBinding::has_room() const {
   return channel_ != nullptr && wanted_response() <= channel_->response_bytes();
 }
 
-// Allocate first: this fails if the server is gone, and then nothing has changed yet.
+// Never waits for the server: a run connects the channel if necessary. Allocate first: this fails
+// without memory, and then nothing has changed yet.
 void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
   if (is_lazy_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
-  if (!has_place || !has_room()) move(connect_deadline());
+  if (!has_place || !has_room()) move_at_once();
   inputs_.shape(input, dims);
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
 }
@@ -183,6 +181,12 @@ void RemoteBinding::disconnect() noexcept {
     unused = std::move(channel_);
   }
   shared_->client.give_back(std::move(unused));
+}
+
+// The inputs may lie in the memory of the connection, so that memory stays.
+void RemoteBinding::give_up_connection() noexcept {
+  if (is_lazy_) disconnect();
+  else channel_->drop_occupied();
 }
 
 // ---- Runs ----
@@ -344,7 +348,6 @@ int RemoteBinding::watch(shm::Channel* channel) {
 }
 
 int RemoteBinding::make_fd() {
-  if (channel_ == nullptr && !is_lazy_) move(connect_deadline());
   if (channel_) with_core_errors([&] { channel_->fd(); });  // throws FORKED in a forked child
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));

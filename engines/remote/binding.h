@@ -75,7 +75,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
   Progress begin_in_queue(int64_t timeout_ns) override;
-  void give_up_connection() noexcept override { disconnect(); }
+  void give_up_connection() noexcept override;
   bool is_ready() override;
   Progress await(int64_t wait_ns) override;
   void take() override;

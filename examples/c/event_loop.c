@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   }
   model = opened;
   for (i = 0; i < NUM_CALLS; ++i) {
-    if (sidecall_call_open_lazy(model, 1, &calls[i], &error)) abort();
+    if (sidecall_call_open(model, 1, &calls[i], &error)) abort();
     ask(calls[i]);
   }
   while (num_over < num_questions) {

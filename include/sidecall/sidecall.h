@@ -258,14 +258,15 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * input must be given: feature by feature (part 2) or as a tensor (part 4). Values stay for
  * the next run.
  *
- * The call of a remote model has a connection of its own, and its inputs lie in shared memory. The
- * connection is kept for the next call of the model. A function that changes shapes may have to ask
- * the server for more memory, and can then also fail with the errors of sidecall_call_run.
+ * Opening a call, giving inputs and changing shapes never wait for another process. Over shared
+ * memory, the inputs lie in memory that the server reads too; a call without a connection makes one
+ * in its first run, and keeps it until it is closed. The next call of the model then uses it.
  *
  * While a run is under way, the functions of its call answer BUSY. Exceptions:
  * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close. Part 5 has a table.
  *
- * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also those of sidecall_call_run. */
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also OUT_OF_RANGE (more memory than the
+ * server allows) and FORKED. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows,
                                                 sidecall_call **out_call, sidecall_error *err);
 
@@ -1025,8 +1026,7 @@ SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t 
  *               sidecall_queue_close and _cancel, which leave the parent's runs alone.
  *
  * An event loop watches the handle of the queue, level-triggered, and does this in each turn
- * (examples/c/event_loop.c is a complete program). It opens its calls with sidecall_call_open_lazy,
- * which is like sidecall_call_open but never waits for another process.
+ * (examples/c/event_loop.c is a complete program).
  *
  *   sidecall_queue_take(queue, 0, done, sizeof done[0], 64, 0, &count, &err);
  *   for (int64_t i = 0; i < count; ++i) handle_completion(&done[i]);  // may submit again
@@ -1077,7 +1077,6 @@ SIDECALL_API sidecall_status sidecall_queue_open(const sidecall_queue_options *o
 /* Starts a run of the call, or lets it wait for its turn. Never waits. Wrong values and missing
  * inputs are reported by the completion, as the outcome of the run, like every other failure.
  *
- * call        of sidecall_call_open or sidecall_call_open_lazy
  * timeout_ns  as for sidecall_call_run; counts from here
  * tag         any number; the completion has it
  * out_run     a number of this run, for sidecall_queue_take and sidecall_queue_cancel; never that

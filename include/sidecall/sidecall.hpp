@@ -752,6 +752,11 @@ class Call {
     return fd;
   }
 
+  /* Throws the error of the last run of a queue, if it failed (sidecall_call_error). */
+  void check_outcome() {
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_error(call_, err); });
+  }
+
   /* The only method that another thread may call. */
   void cancel() noexcept { sidecall_call_cancel(call_); }
 
@@ -793,6 +798,94 @@ class Call {
   }
 
   sidecall_call *call_ = nullptr;
+};
+
+/* ---- Asynchronous runs ----------------------------------------------------------------------- */
+
+/* sidecall_queue_options, filled with the defaults. */
+struct QueueOptions : sidecall_queue_options {
+  QueueOptions() noexcept : sidecall_queue_options() { sidecall_queue_options_init(this); }
+};
+
+/* Starts runs and collects their outcomes: part 5 of sidecall.h. Any thread may use it at any
+ * time.
+ *
+ *   sidecall::Queue queue;
+ *   const uint64_t run = queue.submit(call);
+ *   ...                                       // other work
+ *   queue.wait(run);                          // throws the error of the run, if it failed
+ */
+class Queue {
+ public:
+  /* sidecall_queue_open */
+  explicit Queue(const QueueOptions &options = QueueOptions()) {
+    detail::check([&](sidecall_error *err) { return sidecall_queue_open(&options, &queue_, err); });
+  }
+
+  Queue(Queue &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)) {}
+  Queue &operator=(Queue &&other) noexcept {
+    std::swap(queue_, other.queue_);
+    return *this;
+  }
+  Queue(const Queue &) = delete;
+  Queue &operator=(const Queue &) = delete;
+
+  /* sidecall_queue_close */
+  ~Queue() { sidecall_queue_close(queue_); }
+
+  /* Returns the number of the run (sidecall_queue_submit). */
+  uint64_t submit(Call &call, int64_t timeout_ns = -1, uint64_t tag = 0) {
+    uint64_t run = 0;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_queue_submit(queue_, call.get(), timeout_ns, tag, &run, err);
+    });
+    return run;
+  }
+
+  /* Takes completions of any run, and returns how many: 0 if wait_ns has passed
+   * (sidecall_queue_take). Call::check_outcome throws the error of a run that failed. */
+  size_t take(Span<sidecall_completion> out, int64_t wait_ns = -1) {
+    return take(0, out.data(), out.size(), wait_ns);
+  }
+
+  /* Waits for the run, takes its completion, and throws its error if it failed. Returns false if
+   * wait_ns has passed, and the completion is still to come. */
+  bool wait(uint64_t run, int64_t wait_ns = -1) {
+    sidecall_completion one;
+    if (take(run, &one, 1, wait_ns) == 0) return false;
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_error(one.call, err); });
+    return true;
+  }
+
+  /* Nanoseconds for which an event loop must not sleep, or -1: it may (sidecall_queue_arm). */
+  int64_t arm() {
+    int64_t look_ns = 0;
+    detail::check([&](sidecall_error *err) { return sidecall_queue_arm(queue_, &look_ns, err); });
+    return look_ns;
+  }
+
+  /* sidecall_queue_handle: belongs to the queue. */
+  intptr_t handle() {
+    intptr_t handle = -1;
+    detail::check([&](sidecall_error *err) { return sidecall_queue_handle(queue_, &handle, err); });
+    return handle;
+  }
+
+  void cancel(uint64_t run) noexcept { sidecall_queue_cancel(queue_, run); }
+
+  sidecall_queue *get() const noexcept { return queue_; }
+
+ private:
+  size_t take(uint64_t run, sidecall_completion *out, size_t room, int64_t wait_ns) {
+    int64_t count = 0;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_queue_take(queue_, run, out, sizeof *out, static_cast<int64_t>(room), wait_ns,
+                                 &count, err);
+    });
+    return static_cast<size_t>(count);
+  }
+
+  sidecall_queue *queue_ = nullptr;
 };
 
 /* Describes the ONNX Runtime library that was found, as JSON (sidecall_engine_describe). */

@@ -211,6 +211,9 @@ bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) {
 }
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
+void Channel::drop_occupied() noexcept {
+  if (state_->is_pending) state_->drop();
+}
 int Channel::fd() { return state_->fd(); }
 void Channel::arm() { state_->arm_now(); }
 void Channel::clear_fd() noexcept { state_->clear_fd(); }

@@ -171,6 +171,10 @@ class Channel {
   // the server. Does nothing if no call is in progress.
   void cancel() noexcept;
 
+  // Closes the connection if the server still works on a call that was given up. The memory stays,
+  // and the next publish connects again.
+  void drop_occupied() noexcept;
+
   // A descriptor that becomes readable when poll() has something to report about a request that was
   // published with kByFd, or for which arm() was called; poll() makes it unreadable. The first call
   // creates the descriptor, and must come before that publish or arm().

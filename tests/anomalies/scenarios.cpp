@@ -201,7 +201,7 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
       scenario("json", open_penguins,
                [=](Steps& steps) { run_json(steps, world->penguins.get()); }),
       scenario("asynchronous-run", open_penguins,
-               [=](Steps& steps) { run_started(steps, world->penguins.get(), false); }),
+               [=](Steps& steps) { run_queued(steps, world->penguins.get()); }),
       scenario("serve-model", open_penguins,
                [=](Steps& steps) {
                  const Server server = open_server(steps, address, world->penguins.get(), 2);
@@ -232,7 +232,7 @@ std::vector<Scenario> make_scenarios(const std::string& models, const std::strin
       scenario("remote-json", open_remote,
                [=](Steps& steps) { run_json(steps, world->penguins.get()); }),
       scenario("remote-asynchronous-run", open_remote,
-               [=](Steps& steps) { run_started(steps, world->penguins.get(), true); }),
+               [=](Steps& steps) { run_queued(steps, world->penguins.get()); }),
       slow(scenario("reconnect", nothing,
                     [=](Steps& steps) {
                       const auto serve = [&] {

@@ -68,7 +68,7 @@ void serve_model(Steps& steps, const Place& place, const sidecall_model* model) 
   if (steps.ok()) {
     const Model client = open_model(steps, place.client);
     if (steps.ok()) run_record(steps, client.get());
-    if (steps.ok()) run_started(steps, client.get(), true);
+    if (steps.ok()) run_queued(steps, client.get());
   }
   if (steps.ok()) steps(sidecall_server_drain(server.get(), kTimeout, steps.error()));
 }
@@ -158,7 +158,7 @@ std::vector<Scenario> make_network_scenarios(const std::string& models, const st
         true, true);
     add(
         protocol + "-asynchronous-run", open_remote(tcp),
-        [=](Steps& steps) { run_started(steps, world->penguins.get(), true); }, false, true);
+        [=](Steps& steps) { run_queued(steps, world->penguins.get()); }, false, true);
   }
   const Place secure = secure_place_at("https://127.0.0.1:" + free_port(), folder);
   add(

@@ -118,27 +118,37 @@ void run_json(Steps& steps, const sidecall_model* model) {
                  "the answer does not say Adelie");
 }
 
-void run_started(Steps& steps, const sidecall_model* model, bool is_lazy) {
+void run_queued(Steps& steps, const sidecall_model* model) {
+  sidecall_queue* opened = nullptr;
+  const sidecall_status status = sidecall_queue_open(nullptr, &opened, steps.error());
+  const auto queue = own(steps, status, opened, sidecall_queue_close);
+  if (!steps.ok()) return;
   sidecall_call* made = nullptr;
-  const sidecall_status status = is_lazy ? sidecall_call_open_lazy(model, 1, &made, steps.error())
-                                         : sidecall_call_open(model, 1, &made, steps.error());
-  const Call call = own(steps, status, made, sidecall_call_close);
-  int32_t fd = -1;
-  if (!steps.ok() || !steps(sidecall_call_fd(call.get(), &fd, steps.error())) ||
-      !set_penguin(steps, call.get(), model) ||
-      !steps(sidecall_call_start(call.get(), kTimeout, steps.error())))
+  const sidecall_status called = sidecall_model_take_call(model, 1, &made, steps.error());
+  const auto give_back = [model](sidecall_call* call) { sidecall_model_give_call(model, call); };
+  const std::unique_ptr<sidecall_call, decltype(give_back)> call(made, give_back);
+  intptr_t handle = -1;
+  if (!steps(called) || !set_penguin(steps, call.get(), model) ||
+      !steps(sidecall_queue_submit(opened, call.get(), kTimeout, 0, nullptr, steps.error())))
     return;
-  // The descriptor becomes readable every 10 ms, so the number of turns says nothing of the time.
+  // The handle becomes readable every 10 ms, so the number of turns says nothing of the time.
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (std::chrono::steady_clock::now() < end) {
-    pollfd ready{fd, POLLIN, 0};
-    poll(&ready, 1, 100);
-    const sidecall_status finished = sidecall_call_finish(call.get(), 0, steps.error());
-    if (finished == SIDECALL_PENDING) continue;
-    if (steps(finished)) expect_adelie(steps, call.get());
-    return;
+    sidecall_completion done;
+    int64_t count = 0, look_ns = 0;
+    if (!steps(sidecall_queue_take(opened, 0, &done, sizeof done, 1, 0, &count, steps.error())))
+      return;
+    if (count > 0) {
+      if (steps(sidecall_call_error(call.get(), steps.error()))) expect_adelie(steps, call.get());
+      return;
+    }
+    if (!steps(sidecall_queue_handle(opened, &handle, steps.error())) ||
+        !steps(sidecall_queue_arm(opened, &look_ns, steps.error())))
+      return;
+    pollfd ready{static_cast<int>(handle), POLLIN, 0};
+    if (look_ns < 0) poll(&ready, 1, 100);
   }
-  steps.wrong("a started run has no outcome after 10 s");
+  steps.wrong("a run of a queue has no completion after 10 s");
 }
 
 void run_tensors(Steps& steps, const sidecall_model* strings, const sidecall_model* nonzero) {

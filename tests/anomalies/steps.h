@@ -83,8 +83,8 @@ void run_growing(Steps& steps, const sidecall_model* model);
 // Sets the features of all rows and reads a column of all rows, with one call each.
 void run_table(Steps& steps, const sidecall_model* model);
 void run_json(Steps& steps, const sidecall_model* model);
-// Starts a run and waits for its outcome as an event loop does.
-void run_started(Steps& steps, const sidecall_model* model, bool is_lazy);
+// Submits a run to a queue and waits for its completion as an event loop does.
+void run_queued(Steps& steps, const sidecall_model* model);
 // Runs with whole tensors: a string tensor, and an output whose shape is known only after the run.
 void run_tensors(Steps& steps, const sidecall_model* strings, const sidecall_model* nonzero);
 

@@ -103,7 +103,7 @@ struct Served {
     }
   }
   sidecall::Call call(double x) {
-    sidecall::Call made = sidecall::Call::lazy(model);
+    sidecall::Call made(model);
     *doubles(made.input(0)) = x;
     return made;
   }

@@ -60,7 +60,9 @@ static int use_tensors(const sidecall_model* model) {
   sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT, given = SIDECALL_VIEW_INIT;
   static const int64_t dims[] = {2, 2}, offsets[] = {0, 1};
   float values[] = {1, 2, 3, 4}, out[4] = {0, 0, 0, 0};
-  int32_t fd = -1;
+  sidecall_queue* queue = NULL;
+  sidecall_completion done;
+  int64_t count = 0;
   sidecall_error_init(&error);
   CHECK(sidecall_call_open(model, 1, &call, &error) == SIDECALL_OK);
   CHECK(sidecall_call_resize(call, 2, &error) == SIDECALL_OK && sidecall_call_rows(call) == 2);
@@ -82,9 +84,11 @@ static int use_tensors(const sidecall_model* model) {
   sidecall_call_describe_mismatch(call, 0, "complex", &error);
   CHECK(error.status == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_set_strings(call, 0, "x", offsets, 1, &error) == SIDECALL_DTYPE_MISMATCH);
-  CHECK(sidecall_call_fd(call, &fd, &error) == SIDECALL_OK && fd >= 0);
-  CHECK(sidecall_call_start(call, -1, &error) == SIDECALL_OK);
-  CHECK(sidecall_call_finish(call, -1, &error) == SIDECALL_OK);
+  CHECK(sidecall_queue_open(NULL, &queue, &error) == SIDECALL_OK);
+  CHECK(sidecall_queue_submit(queue, call, -1, 7, NULL, &error) == SIDECALL_OK);
+  CHECK(sidecall_queue_take(queue, 0, &done, sizeof done, 1, -1, &count, &error) == SIDECALL_OK);
+  CHECK(count == 1 && done.tag == 7 && done.call == call && done.status == SIDECALL_OK);
+  sidecall_queue_close(queue);
   sidecall_call_cancel(call);
   CHECK(sidecall_call_output(call, 0, &y, &error) == SIDECALL_OK && ((float*)y.data)[0] == 11);
   sidecall_call_close(call);

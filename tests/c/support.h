@@ -31,6 +31,12 @@ inline sidecall_error* error() {
 // The name of a status, so that a failed check prints the name instead of a number.
 inline std::string status(sidecall_status status) { return sidecall_status_name(status); }
 
+// Whether a run uses the memory of the call.
+inline bool is_busy(const sidecall::Call& call) {
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  return sidecall_call_output(call.get(), 0, &view, nullptr) == SIDECALL_BUSY;
+}
+
 // The status that sidecall_call_describe_mismatch writes into the error.
 inline sidecall_status mismatch(sidecall_call* call, int32_t input, const char* got) {
   sidecall_call_describe_mismatch(call, input, got, error());

@@ -410,7 +410,8 @@ TEST_CASE("values of a call are not set while a run is under way") {
   const Model model = support::open("slow.onnx");
   Call call(model);
   support::give_rounds(call, 2000, 10000);
-  call.start();
+  sidecall::Queue queue;
+  const uint64_t run = queue.submit(call);
   const double value = 1;
   sidecall_value read;
   CHECK(status(sidecall_call_set_row_f64(call.get(), 0, nullptr, &value, 1, error())) == "BUSY");
@@ -419,7 +420,8 @@ TEST_CASE("values of a call are not set while a run is under way") {
   CHECK(status(sidecall_call_get_row(call.get(), 0, nullptr, &read, model.num_columns(),
                                      error())) == "BUSY");
   call.cancel();
-  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "CANCELLED");
+  CHECK_THROWS(queue.wait(run));
+  CHECK(status(sidecall_call_error(call.get(), error())) == "CANCELLED");
 }
 
 TEST_CASE("an error can be read without the layout of its struct") {

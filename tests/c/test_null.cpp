@@ -62,7 +62,6 @@ TEST_CASE("functions of a call refuse NULL, and closing NULL does nothing") {
   const int64_t offsets[] = {0, 1};
   double f64 = 0;
   int64_t i64 = 0;
-  int32_t fd = 0;
   const char* text = "";
   size_t length = 0;
   sidecall_view view = SIDECALL_VIEW_INIT;
@@ -95,12 +94,7 @@ TEST_CASE("functions of a call refuse NULL, and closing NULL does nothing") {
       sidecall_call_get_i64(nullptr, 0, 0, &i64, error()),
       sidecall_call_get_str(nullptr, 0, 0, &text, &length, error()),
       sidecall_call_run(nullptr, -1, error()),
-      sidecall_call_start(nullptr, -1, error()),
-      sidecall_call_try_start(nullptr, -1, &fd, error()),
-      sidecall_call_finish(nullptr, 0, error()),
-      sidecall_call_fd(nullptr, &fd, error()),
-      sidecall_call_watch(nullptr, &fd, error()),
-      sidecall_call_disconnect(nullptr, error()),
+      sidecall_call_error(nullptr, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
@@ -120,7 +114,6 @@ TEST_CASE("NULL as an argument is refused") {
       sidecall_model_open_bytes("x", 1, nullptr, nullptr, error()),
       sidecall_model_open_bytes(nullptr, 1, nullptr, &out, error()),
       sidecall_call_open(model.get(), 1, nullptr, error()),
-      sidecall_call_open_lazy(model.get(), 1, nullptr, error()),
       sidecall_predict_json(model.get(), nullptr, 2, &text, error()),
       sidecall_predict_json(model.get(), "{}", 2, nullptr, error()),
       sidecall_predict_json_within(model.get(), nullptr, 2, -1, &text, error()),
@@ -143,8 +136,6 @@ TEST_CASE("NULL as an argument is refused") {
       sidecall_call_set_invalid(call.get(), 0, 0, nullptr, error()),
       sidecall_call_set_epoch(call.get(), 0, 0, nullptr, 0, error()),
       sidecall_call_set_unknown(call.get(), 0, nullptr, 1, error()),
-      sidecall_call_fd(call.get(), nullptr, error()),
-      sidecall_call_watch(call.get(), nullptr, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   call.clear();

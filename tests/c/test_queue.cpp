@@ -115,10 +115,10 @@ TEST_CASE("a call that is under way is busy") {
   CHECK(queue.try_submit(call.get(), -1, 0) == "BUSY");
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
   CHECK(status(sidecall_call_reset(call.get(), error())) == "BUSY");
-  CHECK(sidecall_call_is_busy(call.get()) == 1);
+  CHECK(is_busy(call));
   served.gate.open();
   CHECK(queue.take_one().status == SIDECALL_OK);
-  CHECK(sidecall_call_is_busy(call.get()) == 0);
+  CHECK_FALSE(is_busy(call));
 }
 
 TEST_CASE("a full queue is busy until a completion is taken") {
@@ -128,7 +128,7 @@ TEST_CASE("a full queue is busy until a completion is taken") {
   Queue queue(3);
   for (size_t i = 0; i < 3; ++i) queue.submit(calls[i].get());
   CHECK(queue.try_submit(calls[3].get(), -1, 0) == "BUSY");
-  CHECK(sidecall_call_is_busy(calls[3].get()) == 0);
+  CHECK_FALSE(is_busy(calls[3]));
   queue.take_one();
   queue.submit(calls[3].get());
   for (int i = 0; i < 3; ++i) CHECK(queue.take_one().status == SIDECALL_OK);
@@ -173,7 +173,7 @@ TEST_CASE("deadlines are exact, also of runs that wait for their turn") {
   one = queue.take_one();
   CHECK((one.tag == 1 && one.status == SIDECALL_TIMEOUT && one.flags == 0));
   CHECK(watch.seconds() >= 0.059);
-  CHECK(sidecall_call_is_busy(first.get()) == 0);
+  CHECK_FALSE(is_busy(first));
   served.gate.open();
   queue.submit(first.get());
   CHECK(queue.take_one().status == SIDECALL_OK);
@@ -204,7 +204,7 @@ TEST_CASE("a local run whose deadline passes holds the memory until the engine i
     const sidecall_completion two = queue.take_one(run);
     CHECK((two.status == SIDECALL_TIMEOUT && two.flags == SIDECALL_RELEASED && two.run == run));
   }
-  CHECK(sidecall_call_is_busy(call.get()) == 0);
+  CHECK_FALSE(is_busy(call));
   give_rounds(call, 1, 10);
   queue.submit(call.get());
   CHECK(queue.take_one().status == SIDECALL_OK);

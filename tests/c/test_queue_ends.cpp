@@ -67,7 +67,7 @@ TEST_CASE("closing a queue cancels its runs and wakes its takers, and calls stay
   served.gate.open();
   Queue other;
   for (Call& call : calls) {
-    REQUIRE(eventually([&] { return sidecall_call_is_busy(call.get()) == 0; }));
+    REQUIRE(eventually([&] { return !is_busy(call); }));
     other.submit(call.get());
   }
   for (size_t i = 0; i < calls.size(); ++i) CHECK(other.take_one().status == SIDECALL_OK);
@@ -122,7 +122,7 @@ TEST_CASE("runs for a server that hangs end at their deadline, while other runs 
   Queue queue;
   std::vector<Call> calls;
   for (uint64_t tag = 1; tag <= 100; ++tag) {
-    calls.push_back(Call::lazy(model));
+    calls.emplace_back(model);
     *doubles(calls.back().input(0)) = static_cast<double>(tag);
     // Half of them have time until the next server is there.
     queue.submit(calls.back().get(), tag, (tag % 2 == 0 ? 50 : 20000) * kMillisecond);
@@ -189,7 +189,7 @@ TEST_CASE("a connection to the next server wakes a thread that sleeps") {
   auto server = serve();
   const sidecall::Model model(address);
   Queue queue;
-  Call call = Call::lazy(model);
+  Call call(model);
   for (int i = 0; i < 20; ++i) {
     *doubles(call.input(0)) = i;
     queue.submit(call.get());

@@ -1,6 +1,4 @@
 // Runs: deadlines, cancellation, asynchronous runs. None of them may affect the next run.
-#include <poll.h>
-
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
@@ -11,7 +9,9 @@
 
 using sidecall::Call;
 using sidecall::Model;
+using sidecall::Queue;
 using support::error;
+using support::is_busy;
 using support::kMillisecond;
 using support::last;
 using support::status;
@@ -31,9 +31,10 @@ void require_runs(Call& call) {
   CHECK(call.output(0).as<float>()[0] < 0.521F);
 }
 
-bool is_readable(int fd, int wait_ms) {
-  pollfd one{fd, POLLIN, 0};
-  return poll(&one, 1, wait_ms) == 1 && (one.revents & POLLIN) != 0;
+sidecall_completion take_one(Queue* queue) {
+  sidecall_completion one{};
+  REQUIRE(queue->take({&one, 1}, 20000 * kMillisecond) == 1);
+  return one;
 }
 
 }  // namespace
@@ -41,14 +42,16 @@ bool is_readable(int fd, int wait_ms) {
 TEST_CASE("timeouts out of range are refused") {
   const Model model = support::open("add.onnx");
   Call call(model);
+  Queue queue;
   support::give_x(call, {1, 2});
   for (const int64_t timeout : {int64_t{0}, int64_t{-2}, INT64_MIN}) {
     CHECK(status(sidecall_call_run(call.get(), timeout, error())) == "INVALID_ARGUMENT");
-    CHECK(status(sidecall_call_start(call.get(), timeout, error())) == "INVALID_ARGUMENT");
+    CHECK(status(sidecall_queue_submit(queue.get(), call.get(), timeout, 0, nullptr, error())) ==
+          "INVALID_ARGUMENT");
   }
   CHECK(status(sidecall_call_run(call.get(), INT64_MAX, error())) == "OK");
   CHECK(status(sidecall_call_run(call.get(), 3600LL * 1000 * kMillisecond, error())) == "OK");
-  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
+  CHECK(status(sidecall_call_error(call.get(), error())) == "NOT_RUN");
 }
 
 TEST_CASE("a deadline ends a long run, and the call stays usable") {
@@ -151,15 +154,12 @@ TEST_CASE("cancelling at any moment never affects a later run") {
   require_runs(call);
 }
 
-TEST_CASE("a started run ends without further function calls of its caller") {
+TEST_CASE("the memory of a call belongs to the library until its completion is taken") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
+  Queue queue;
   support::give_rounds(call, 2000, kWidth);
-  const int32_t fd = call.fd();
-  CHECK(fd >= 0);
-  CHECK_FALSE(is_readable(fd, 0));
-  call.start();
-  // Until finish has taken the outcome, the memory belongs to the engine.
+  const uint64_t run = queue.submit(call);
   sidecall_view view = SIDECALL_VIEW_INIT;
   const int64_t dims[] = {1};
   double value = 0;
@@ -167,182 +167,92 @@ TEST_CASE("a started run ends without further function calls of its caller") {
   CHECK(last().retryable == 1);
   CHECK(status(sidecall_call_output(call.get(), 0, &view, error())) == "BUSY");
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
-  CHECK(status(sidecall_call_start(call.get(), -1, error())) == "BUSY");
   CHECK(status(sidecall_call_resize(call.get(), 5, error())) == "BUSY");
   CHECK(status(sidecall_call_reshape(call.get(), 0, dims, 1, error())) == "BUSY");
   CHECK(status(sidecall_call_reset(call.get(), error())) == "BUSY");
   CHECK(status(sidecall_call_bind_output(call.get(), 0, nullptr, 0, error())) == "BUSY");
   CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "BUSY");
-  CHECK(is_readable(fd, 10000));
-  // The run is over, but its outcome was not taken.
-  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
-  std::string answer;
-  // If the run is in another process, the descriptor may become readable spuriously.
-  do {
-    REQUIRE(is_readable(fd, 10000));
-    answer = status(sidecall_call_finish(call.get(), 0, error()));
-  } while (answer == "PENDING");
-  CHECK(answer == "OK");
-  CHECK_FALSE(is_readable(fd, 0));
-  CHECK(call.output(0).size() == kWidth);
-  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
-  CHECK(call.fd() == fd);
-}
-
-TEST_CASE("finish polls, waits and returns the outcome") {
-  const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  support::give_rounds(call, 30000, kWidth);
-  call.start();
-  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "PENDING");
-  CHECK(last().status == SIDECALL_PENDING);
-  CHECK(last().retryable == 1);
-  CHECK(std::string(last().message) == "the started run has not ended yet: call finish again");
-  CHECK(sidecall_call_is_busy(call.get()) == 1);
-  const Stopwatch watch;
-  CHECK(status(sidecall_call_finish(call.get(), 20 * kMillisecond, error())) == "PENDING");
-  CHECK(watch.seconds() > 0.015);
-  CHECK(status(sidecall_call_finish(call.get(), -2, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "OK");
-  require_runs(call);
-  int32_t fd = -1;
-  support::give_rounds(call, 30000, kWidth);
-  call.start();
-  CHECK(status(sidecall_call_fd(call.get(), &fd, error())) == "BUSY");
-  call.finish();
-  CHECK(call.fd() >= 0);
-}
-
-TEST_CASE("a descriptor that is made during a run reports that run, even if it is over") {
-  const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  const auto outcome = [&](int32_t fd) {
-    std::string found = "PENDING";
-    while (found == "PENDING") {  // in another process the descriptor is readable now and then
-      REQUIRE(is_readable(fd, 20000));
-      found = status(sidecall_call_finish(call.get(), 0, error()));
-    }
-    return found;
-  };
-  support::give_rounds(call, 30000, kWidth);
-  call.start();
-  CHECK(outcome(call.watch()) == "OK");
-  call = Call(model, kWidth);
-  support::give_rounds(call, 1, kWidth);
-  call.start();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  CHECK(outcome(call.watch()) == "OK");
-  CHECK(call.watch() == call.fd());
-  support::give_rounds(call, kLong, kWidth);
-  call.start();
-  call.cancel();
-  CHECK(outcome(call.watch()) == "CANCELLED");
+  // The run may be over, but its completion was not taken.
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
+  CHECK(queue.wait(run));
+  CHECK(call.output(0).size() == kWidth);
 }
 
-TEST_CASE("the deadline of a started run ends the wait for that run") {
+TEST_CASE("a thread that waits for a run returns when its time is over, or the run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);
-  const int32_t fd = call.fd();
+  Queue queue;
+  support::give_rounds(call, 30000, kWidth);
+  const uint64_t run = queue.submit(call);
+  CHECK_FALSE(queue.wait(run, 0));
+  const Stopwatch watch;
+  CHECK_FALSE(queue.wait(run, 20 * kMillisecond));
+  CHECK(watch.seconds() > 0.015);
+  CHECK(queue.wait(run));
+  require_runs(call);
+}
+
+TEST_CASE("the deadline of a run in a queue ends the wait for that run") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  Queue queue;
   for (int i = 0; i < 3; ++i) {
     support::give_rounds(call, kLong, kWidth);
     const Stopwatch watch;
-    call.start(40 * kMillisecond);
-    CHECK(is_readable(fd, 5000));
-    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
+    queue.submit(call, 40 * kMillisecond);
+    const sidecall_completion one = take_one(&queue);
+    CHECK(status(one.status) == "TIMEOUT");
     CHECK(watch.seconds() < 1.0);
-    require_runs(call);  // waits until the engine has released the call
-    // If the run was in another process, its wake-up may arrive late.
-    if (is_readable(fd, 0))
-      CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
-    CHECK_FALSE(is_readable(fd, 0));
+    if (one.flags == SIDECALL_HELD) CHECK(take_one(&queue).flags == SIDECALL_RELEASED);
+    require_runs(call);
   }
 }
 
-TEST_CASE("an event loop can reuse a call after a deadline without blocking") {
-  const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  const int32_t fd = call.fd();
-  support::give_rounds(call, kLong, kWidth);
-  call.start(20 * kMillisecond);
-  const Stopwatch watch;
-  sidecall_view view = SIDECALL_VIEW_INIT;
-  int num_outcomes = 0;
-  do {
-    REQUIRE(is_readable(fd, 5000));
-    const std::string answer = status(sidecall_call_finish(call.get(), 0, error()));
-    REQUIRE((answer == "PENDING" || answer == "TIMEOUT" || answer == "NOT_RUN"));
-    num_outcomes += answer == "TIMEOUT" ? 1 : 0;
-  } while ((num_outcomes == 0 || call.is_busy()) && watch.seconds() < 5);
-  CHECK(num_outcomes == 1);
-  CHECK_FALSE(call.is_busy());
-  CHECK(status(sidecall_call_input(call.get(), 0, &view, error())) == "OK");
-  require_runs(call);
-}
-
-TEST_CASE("an abandoned run keeps its memory until the engine has ended it, and has one outcome") {
+TEST_CASE("a run that ends early keeps its memory until the engine has ended it") {
   const Model model = support::open("slow.onnx");
   for (const bool is_cancelled : {false, true}) {
     Call call(model, kWidth);
+    Queue queue;
     support::give_rounds(call, kLong, kWidth);
-    call.start(is_cancelled ? -1 : 20 * kMillisecond);
-    if (is_cancelled) call.cancel();
-    CHECK(status(sidecall_call_finish(call.get(), -1, error())) ==
-          (is_cancelled ? "CANCELLED" : "TIMEOUT"));
-    const Stopwatch watch;
-    while (call.is_busy() && watch.seconds() < 5) {
-      CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
-      std::this_thread::yield();
+    const uint64_t run = queue.submit(call, is_cancelled ? -1 : 20 * kMillisecond);
+    if (is_cancelled) queue.cancel(run);
+    const std::string expected = is_cancelled ? "CANCELLED" : "TIMEOUT";
+    const sidecall_completion one = take_one(&queue);
+    CHECK(status(one.status) == expected);
+    if (support::is_shm()) CHECK(one.flags == 0);
+    if (one.flags == SIDECALL_HELD) {
+      CHECK(is_busy(call));
+      const sidecall_completion two = take_one(&queue);
+      CHECK((two.flags == SIDECALL_RELEASED && two.run == run && status(two.status) == expected));
     }
-    CHECK_FALSE(call.is_busy());
-    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "NOT_RUN");
+    CHECK_FALSE(is_busy(call));
+    CHECK_THROWS_AS(call.check_outcome(), sidecall::Error);
     double value = 0;
     CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "NOT_RUN");
     require_runs(call);
   }
 }
 
-TEST_CASE("finish waits until the engine of this process has ended an abandoned run") {
+TEST_CASE("another thread can cancel a run in a queue by its number or its call") {
   const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  support::give_rounds(call, kLong, kWidth);
-  call.start(20 * kMillisecond);
-  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
-  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "NOT_RUN");
-  if (!support::is_shm()) CHECK_FALSE(call.is_busy());
+  for (const bool is_by_number : {false, true}) {
+    Call call(model, kWidth);
+    Queue queue;
+    support::give_rounds(call, kLong, kWidth);
+    const uint64_t run = queue.submit(call);
+    std::thread([&] { is_by_number ? queue.cancel(run) : call.cancel(); }).join();
+    CHECK(status(take_one(&queue).status) == "CANCELLED");
+  }
 }
 
-TEST_CASE("a call is busy while it runs") {
-  CHECK(sidecall_call_is_busy(nullptr) == 0);
+TEST_CASE("a call can be closed while its run is under way") {
   const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  CHECK_FALSE(call.is_busy());
-  support::give_rounds(call, 2000, kWidth);
-  call.start();
-  CHECK(call.is_busy());
-  CHECK(call.finish());
-  CHECK_FALSE(call.is_busy());
-  call.run();
-  CHECK_FALSE(call.is_busy());
-}
-
-TEST_CASE("a started run can be cancelled") {
-  const Model model = support::open("slow.onnx");
-  Call call(model, kWidth);
-  const int32_t fd = call.fd();
-  support::give_rounds(call, kLong, kWidth);
-  call.start();
-  std::thread([&] { call.cancel(); }).join();
-  CHECK(is_readable(fd, 5000));
-  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "CANCELLED");
-  require_runs(call);
-}
-
-TEST_CASE("closing a call waits for the engine") {
-  const Model model = support::open("slow.onnx");
+  Queue queue;
   for (int i = 0; i < 20; ++i) {
     Call call(model, kWidth);
     support::give_rounds(call, kLong, kWidth);
-    call.start();
+    queue.submit(call);
     if (i % 2 == 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   const Stopwatch watch;
@@ -350,47 +260,29 @@ TEST_CASE("closing a call waits for the engine") {
     auto last_model = std::make_unique<Model>(support::open("slow.onnx"));
     Call call(*last_model, kWidth);
     support::give_rounds(call, kLong, kWidth);
-    call.start();
+    queue.submit(call);
     last_model.reset();
   }
   CHECK(watch.seconds() < 2.0);
 }
 
-TEST_CASE("start itself reports missing inputs and values, and finish reports engine errors") {
+TEST_CASE("wrong inputs, wrong records and errors of the engine are outcomes") {
   const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"),
               gather = support::open("gather.onnx");
   Call call(add), records(kinds), failing(gather);
-  CHECK(status(sidecall_call_start(call.get(), -1, error())) == "MISSING_INPUT");
+  Queue queue;
+  const auto outcome = [&](Call& one) {
+    queue.submit(one);
+    return status(take_one(&queue).status);
+  };
+  CHECK(outcome(call) == "MISSING_INPUT");
   records.set(0, 0, 1.0);
-  CHECK(status(sidecall_call_start(records.get(), -1, error())) == "MISSING_VALUE");
-  CHECK(status(sidecall_call_finish(records.get(), 0, error())) == "NOT_RUN");
+  CHECK(outcome(records) == "MISSING_VALUE");
   failing.input(0).as<int64_t>()[0] = 77;
-  failing.start();
-  CHECK(status(sidecall_call_finish(failing.get(), -1, error())) == "ENGINE");
+  CHECK(outcome(failing) == "ENGINE");
   failing.input(0).as<int64_t>()[0] = 0;
-  failing.start();
-  failing.finish();
+  CHECK(outcome(failing) == "OK");
   CHECK(failing.get_f64(0, 0) == 5);
-}
-
-TEST_CASE("if more runs are started than the pool has threads, each ends or is refused with BUSY") {
-  const Model model = support::open("slow.onnx");
-  std::vector<Call> calls;
-  for (int i = 0; i < 64; ++i) {
-    calls.emplace_back(model, 100);
-    support::give_rounds(calls.back(), 100, 100);
-  }
-  size_t started = 0;
-  for (Call& call : calls) {
-    const std::string answer = status(sidecall_call_start(call.get(), -1, error()));
-    REQUIRE((answer == "OK" || answer == "BUSY"));
-    started += answer == "OK" ? 1 : 0;
-  }
-  CHECK(started >= 2);
-  for (Call& call : calls) {
-    const std::string answer = status(sidecall_call_finish(call.get(), -1, error()));
-    CHECK((answer == "OK" || answer == "NOT_RUN"));
-  }
 }
 
 TEST_CASE("predict_json uses the timeout of the model") {

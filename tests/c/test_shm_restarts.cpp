@@ -1,6 +1,4 @@
 // Servers that restart, with the same model or another one, and calls that wait for them.
-#include <poll.h>
-
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <functional>
@@ -8,22 +6,11 @@
 #include <thread>
 #include <vector>
 
-#include "function_server.h"
+#include "queue_fixture.h"
 
 using namespace support;
 using sidecall::Call;
 using sidecall::Model;
-
-namespace {
-
-bool is_readable(int fd, int timeout_ms) {
-  pollfd one{fd, POLLIN, 0};
-  return poll(&one, 1, timeout_ms) == 1;
-}
-
-double* doubles(const sidecall::View& view) { return static_cast<double*>(view.get().data); }
-
-}  // namespace
 
 TEST_CASE("every kind of call waits for a server that restarts, within its own deadline") {
   const std::string contract = R"({"format": 3, "model": {},
@@ -40,47 +27,32 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
   options.timeout_ns = 50 * kMillisecond;
   const Model hasty(address, options);
 
-  const auto finish = [](Call& call, int fd) {
-    while (fd >= 0 ? !call.finish(0) : !call.finish(5 * kMillisecond))
-      if (fd >= 0) REQUIRE(is_readable(fd, 20000));
-  };
-  const auto start_anyhow = [](Call& call) {
-    if (!call.try_start(20000 * kMillisecond))
-      std::thread([&] { call.start(20000 * kMillisecond); }).join();
-  };
+  sidecall::Queue queue;
   const std::vector<std::function<void(Call&)>> kinds = {
       [](Call& call) { call.run(); },
+      [&](Call& call) { queue.wait(queue.submit(call, 20000 * kMillisecond)); },
       [&](Call& call) {
-        call.start(20000 * kMillisecond);
-        finish(call, -1);
-      },
-      [&](Call& call) {
-        const int fd = call.fd();
-        call.start(20000 * kMillisecond);
-        finish(call, fd);
-      },
-      [&](Call& call) {
-        const int fd = call.fd();
-        start_anyhow(call);
-        finish(call, fd);
+        queue.submit(call, 20000 * kMillisecond);
+        sidecall_completion one{};
+        while (queue.take({&one, 1}, 0) == 0) {
+          if (queue.arm() < 0) REQUIRE(is_readable(static_cast<int>(queue.handle()), 20000));
+        }
+        call.check_outcome();
       },
   };
-  for (const bool is_lazy : {false, true}) {
-    for (const bool is_connected : {true, false}) {
-      if (!is_lazy && !is_connected) continue;
-      for (const auto& kind : kinds) {
-        Call call = is_lazy ? Call::lazy(model) : Call(model);
-        *doubles(call.input(0)) = 21;
-        if (is_connected) call.run();
-        server.reset();
-        std::thread restart([&] {
-          std::this_thread::sleep_for(std::chrono::milliseconds(50));
-          server = serve_it();
-        });
-        CHECK_NOTHROW(kind(call));
-        restart.join();
-        CHECK(doubles(call.output(0))[0] == 42);
-      }
+  for (const bool is_connected : {true, false}) {
+    for (const auto& kind : kinds) {
+      Call call(model);
+      *doubles(call.input(0)) = 21;
+      if (is_connected) call.run();
+      server.reset();
+      std::thread restart([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        server = serve_it();
+      });
+      CHECK_NOTHROW(kind(call));
+      restart.join();
+      CHECK(doubles(call.output(0))[0] == 42);
     }
   }
   server.reset();
@@ -91,16 +63,15 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
   CHECK(model.predict_json("{\"x\": 2}") == "{\"prediction\":[4]}");
   restart.join();
 
-  Call idle(model);
-  Call lazy = Call::lazy(model);
-  *doubles(idle.input(0)) = *doubles(lazy.input(0)) = 1;
+  Call connected(model), other_call(model);
+  *doubles(connected.input(0)) = *doubles(other_call.input(0)) = 1;
+  connected.run();
   server.reset();
   const Stopwatch watch;
-  for (Call* call : {&idle, &lazy}) {
+  for (Call* call : {&connected, &other_call}) {
     CHECK(status(sidecall_call_run(call->get(), 50 * kMillisecond, error())) == "UNREACHABLE");
-    std::string outcome = status(sidecall_call_start(call->get(), 50 * kMillisecond, error()));
-    if (outcome == "OK") outcome = status(sidecall_call_finish(call->get(), -1, error()));
-    CHECK(outcome == "UNREACHABLE");
+    CHECK_THROWS(queue.wait(queue.submit(*call, 50 * kMillisecond)));
+    CHECK(status(sidecall_call_error(call->get(), error())) == "UNREACHABLE");
     std::thread other([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       call->cancel();
@@ -149,24 +120,23 @@ TEST_CASE("calls and their inputs continue after a server restart") {
   }
 }
 
-TEST_CASE("a call that cannot grow because the server is gone keeps its size") {
+TEST_CASE("a call can grow while its server is gone") {
   const std::string address = fresh_address();
   auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
   const Model model(address);
   Call call(model, 2);
-  double* const x = doubles(call.input(0));
-  x[0] = 3, x[1] = 4;
+  doubles(call.input(0))[0] = 3;
   call.run();
   server.reset();
-  CHECK(status(sidecall_call_resize(call.get(), 100000, error())) == "UNREACHABLE");
-  const std::array<int64_t, 2> dims{2, 50000};
-  CHECK(status(sidecall_call_reshape(call.get(), 0, dims.data(), 2, error())) == "UNREACHABLE");
-  CHECK(call.rows() == 2);
+  call.resize(100000);
+  double* const x = doubles(call.input(0));
+  x[99999] = 4;
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
   server = std::make_unique<FunctionServer>(address, kDouble, double_it);
   CHECK(doubles(call.input(0)) == x);
   call.run();
-  CHECK(call.output(0).get().dims[0] == 2);
-  CHECK(doubles(call.output(0))[1] == 8);
+  CHECK(call.output(0).get().dims[0] == 100000);
+  CHECK(doubles(call.output(0))[99999] == 8);
 }
 
 TEST_CASE("after a restart the id is that of the new model, and the earlier id stays readable") {

@@ -104,26 +104,26 @@ TEST_CASE("errors of threads do not mix") {
   CHECK(right == 4 * 300);
 }
 
-TEST_CASE("started runs of many threads all end") {
+TEST_CASE("runs that many threads submit to a queue all end") {
   const Model model = support::open("slow.onnx");
+  sidecall::Queue queue;
+  const auto take = [&](uint64_t run, sidecall_completion* one) {
+    int64_t count = 0;
+    if (sidecall_queue_take(queue.get(), run, one, sizeof *one, 1, -1, &count, nullptr) != 0)
+      one->status = SIDECALL_INTERNAL;
+  };
   std::atomic<int> done{0}, other{0};
   in_threads(4, [&](int id) {
     Call call(model, 64);
     for (int i = 0; i < 100; ++i) {
       support::give_rounds(call, 20, 64);
-      sidecall_status answer =
-          sidecall_call_start(call.get(), i % 3 == 0 ? 1000000000 : -1, nullptr);
-      if (answer == SIDECALL_OK) {
-        if (i % 5 == id) call.cancel();
-        answer = sidecall_call_finish(call.get(), -1, nullptr);
-        // In process, finish waits until the engine has released the call. It does not wait for
-        // another process.
-        while (call.is_busy() && sidecall_call_finish(call.get(), -1, nullptr) == SIDECALL_NOT_RUN)
-          std::this_thread::yield();
-      }
-      (answer == SIDECALL_OK || answer == SIDECALL_BUSY || answer == SIDECALL_CANCELLED ? done
-                                                                                        : other) +=
-          1;
+      sidecall_completion one{};
+      const uint64_t run = queue.submit(call, i % 3 == 0 ? 1000000000 : -1);
+      if (i % 5 == id) call.cancel();
+      take(run, &one);
+      const sidecall_status answer = one.status;
+      if (one.flags == SIDECALL_HELD) take(run, &one);
+      (answer == SIDECALL_OK || answer == SIDECALL_CANCELLED ? done : other) += 1;
     }
   });
   CHECK(other == 0);
@@ -153,8 +153,8 @@ TEST_CASE("a forked child can use and close models") {
       right = right && use(&second, model);
       Call third(std::move(call));
       // The threads of the pool exist only in the parent, so the child starts its own.
-      third.start(5000000000);
-      third.finish();
+      sidecall::Queue queue;
+      right = right && queue.wait(queue.submit(third, 5000000000));
     }
     _exit(right ? 0 : 1);
   }
@@ -200,20 +200,19 @@ TEST_CASE("a run that is pending in the parent is not pending in a forked child"
   const Model model = support::open("slow.onnx");
   Call call(model, 10000);
   support::give_rounds(call, 20000, 10000);
-  call.start();
+  sidecall::Queue queue;
+  const uint64_t run = queue.submit(call);
   const pid_t child = fork();
   if (child == 0) {
-    // finish must return with any status but OK, and must not wait for a thread that does not exist
-    // in the child.
+    // Closing must not wait for a thread that does not exist in the child.
     alarm(10);
-    const sidecall_status answer =
-        sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);
+    const sidecall_status answer = sidecall_call_error(call.get(), nullptr);
     {
       const Call closing = std::move(call);
     }
     _exit(answer == SIDECALL_OK ? 1 : 0);
   }
-  call.finish();
+  CHECK(queue.wait(run));
   int result = -1;
   REQUIRE(waitpid(child, &result, 0) == child);
   CHECK(result == 0);

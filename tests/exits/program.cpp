@@ -19,6 +19,7 @@ constexpr int64_t kSide = 1024;
 
 struct Runs {
   std::unique_ptr<sidecall::Model> slow, matmul;
+  std::unique_ptr<sidecall::Queue> queue;
   std::vector<std::unique_ptr<sidecall::Call>> calls;
 };
 
@@ -61,26 +62,25 @@ sidecall::Call& add_matmul(Runs* runs) {
   return *runs->calls.back();
 }
 
-void start(const sidecall::Call& call, int64_t timeout_ns) {
-  sidecall_error error = SIDECALL_ERROR_INIT;
-  check(sidecall_call_start(call.get(), timeout_ns, &error), error);
+void take_one(Runs* runs, int64_t wait_ns) {
+  sidecall_completion one;
+  runs->queue->take({&one, 1}, wait_ns);
 }
 
 void bring_into(const std::string& state, Runs* runs) {
   if (state == "under_way" || state == "pending") {
-    for (int i = 0; i < (state == "pending" ? 20 : 2); ++i) start(add_slow(runs), -1);
+    for (int i = 0; i < (state == "pending" ? 20 : 2); ++i) runs->queue->submit(add_slow(runs));
+    take_one(runs, 5000000);  // runs in other processes begin meanwhile
   } else if (state == "timed_out") {
     for (int i = 0; i < 2; ++i) {
-      const sidecall::Call& call = add_matmul(runs);
-      start(call, 2000000);
-      sidecall_call_finish(call.get(), -1, nullptr);
+      runs->queue->submit(add_matmul(runs), 2000000);
+      take_one(runs, -1);
     }
   } else if (state == "cancelled") {
     for (int i = 0; i < 2; ++i) {
-      const sidecall::Call& call = add_matmul(runs);
-      start(call, -1);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      sidecall_call_cancel(call.get());
+      const uint64_t run = runs->queue->submit(add_matmul(runs));
+      take_one(runs, 1000000);
+      runs->queue->cancel(run);
     }
   } else if (state == "thread") {
     for (sidecall_call* call : {add_slow(runs).get(), add_matmul(runs).get()})
@@ -123,6 +123,7 @@ int main(int argc, char** argv) {
   options.wait_ns = 30000000000;
   runs->slow = std::make_unique<sidecall::Model>(argv[1], options);
   runs->matmul = std::make_unique<sidecall::Model>(argv[2], options);
+  runs->queue = std::make_unique<sidecall::Queue>();
   bring_into(state, runs);
   std::this_thread::sleep_for(std::chrono::microseconds(std::atoi(argv[5])));
   std::puts("ending");

@@ -23,13 +23,18 @@ int main(int argc, char** argv) {
   FIND(sidecall_model_close);
   FIND(sidecall_call_open);
   FIND(sidecall_call_copy_input);
-  FIND(sidecall_call_start);
-  FIND(sidecall_call_finish);
+  FIND(sidecall_queue_open);
+  FIND(sidecall_queue_submit);
+  FIND(sidecall_queue_take);
+  FIND(sidecall_queue_close);
   FIND(sidecall_call_close);
 
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_model* model;
   sidecall_call* call;
+  sidecall_queue* queue;
+  sidecall_completion done;
+  int64_t num_done;
   float x[2] = {1, 2};
   int64_t dims = 2, rounds = 1;
   sidecall_view values = {sizeof values, SIDECALL_DTYPE_FLOAT32, 1, 0, &dims, x, sizeof x, NULL};
@@ -39,9 +44,11 @@ int main(int argc, char** argv) {
       own_sidecall_call_open(model, 1, &call, &err) ||
       own_sidecall_call_copy_input(call, 0, &values, &err) ||
       own_sidecall_call_copy_input(call, 1, &count, &err) ||
-      own_sidecall_call_start(call, 100 * 1000 * 1000, &err))
+      own_sidecall_queue_open(NULL, &queue, &err) ||
+      own_sidecall_queue_submit(queue, call, 100 * 1000 * 1000, 0, NULL, &err) ||
+      own_sidecall_queue_take(queue, 0, &done, sizeof done, 1, -1, &num_done, &err))
     return fprintf(stderr, "%s\n", err.message), 1;
-  own_sidecall_call_finish(call, -1, &err); /* any outcome is fine */
+  own_sidecall_queue_close(queue);
   own_sidecall_call_close(call);
   own_sidecall_model_close(model);
   if (dlclose(library) != 0) return fprintf(stderr, "%s\n", dlerror()), 1;

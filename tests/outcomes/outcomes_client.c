@@ -11,8 +11,15 @@
 static const int64_t kLong = 10000000000, kShort = 20000000; /* nanoseconds */
 static const int64_t kWait = 1000;                           /* as in outcomes_server.c */
 
-static sidecall_status finish(sidecall_call* call, sidecall_error* err) {
-  return sidecall_call_finish(call, kLong, err);
+static sidecall_queue* queue;
+
+/* Waits for the run until its outcome is there. */
+static sidecall_status finish(uint64_t run, sidecall_error* err) {
+  sidecall_completion done;
+  int64_t count = 0;
+  const sidecall_status status =
+      sidecall_queue_take(queue, run, &done, sizeof done, 1, kLong, &count, err);
+  return status != SIDECALL_OK ? status : count == 0 ? SIDECALL_PENDING : done.status;
 }
 
 /* Opens a call and sets its inputs. The server has the input `asked`. The model file has the input
@@ -42,13 +49,14 @@ static sidecall_status outcome(sidecall_model* model, const char* mode, int64_t 
   sidecall_call* call = open_call(model, asked);
   const int is_timed = strstr(mode, "timed-out") != NULL;
   sidecall_status status;
+  uint64_t run = 0;
   if (strcmp(mode, "synchronous") == 0 || strcmp(mode, "timed-out") == 0) {
     status = sidecall_call_run(call, is_timed ? kShort : kLong, &err);
   } else {
-    status = sidecall_call_start(call, is_timed ? kShort : kLong, &err);
+    status = sidecall_queue_submit(queue, call, is_timed ? kShort : kLong, 0, &run, &err);
     if (status == SIDECALL_OK && strcmp(mode, "cancelled") == 0) {
       nanosleep(&moment, NULL);
-      sidecall_call_cancel(call);
+      sidecall_queue_cancel(queue, run);
     }
     if (status == SIDECALL_OK && strcmp(mode, "abandoned") == 0) {
       nanosleep(&moment, NULL);
@@ -56,7 +64,7 @@ static sidecall_status outcome(sidecall_model* model, const char* mode, int64_t 
       call = open_call(model, 0);
       status = sidecall_call_run(call, kLong, &err);
     } else if (status == SIDECALL_OK) {
-      status = finish(call, &err);
+      status = finish(run, &err);
     }
   }
   sidecall_call_close(call);
@@ -70,12 +78,14 @@ int main(int argc, char** argv) {
   sidecall_model_options_init(&options);
   options.allow_exec = 1;
   options.wait_ns = kLong;
-  if (argc < 4 || sidecall_model_open(argv[1], &options, &model, &err)) {
+  if (argc < 4 || sidecall_model_open(argv[1], &options, &model, &err) ||
+      sidecall_queue_open(NULL, &queue, &err)) {
     fprintf(stderr, "%s\n", err.message);
     return 1;
   }
   for (int i = 3; i < argc; ++i)
     puts(sidecall_status_name(outcome(model, argv[2], atoll(argv[i]))));
+  sidecall_queue_close(queue);
   sidecall_model_close(model);
   return 0;
 }

@@ -220,25 +220,23 @@ class Client {
     return answerer(call, request);
   }
 
-  int run_kept(const Request& request, bool is_started) {
+  int run_kept(const Request& request, bool is_queued) {
     Call& call = kept();
-    if (call.is_busy()) {  // the server has not released the memory of the last run
-      kept_.reset();
-      return run_kept(request, is_started);
-    }
-    const int fd = is_started ? call.fd() : -1;
     fill(call, request);
-    if (!is_started) {
+    if (!is_queued) {
       call.run(ns(kDeadline));
       return answerer(call, request);
     }
-    call.start(ns(kDeadline));
-    pollfd one{fd, POLLIN, 0};
-    do poll(&one, 1, -1);
-    while (!call.finish(0));
+    const uint64_t run = queue_.submit(call, ns(kDeadline));
+    sidecall_completion one{};
+    while (queue_.take({&one, 1}, 0) == 0) {
+      pollfd ready{static_cast<int>(queue_.handle()), POLLIN, 0};
+      if (queue_.arm() < 0) poll(&ready, 1, -1);
+    }
+    call.check_outcome();
     const int model = answerer(call, request);
-    // A second outcome would be a defect.
-    return sidecall_call_finish(call.get(), 0, nullptr) == SIDECALL_NOT_RUN ? model : 0;
+    // A second completion would be a defect.
+    return one.run == run && queue_.take({&one, 1}, 0) == 0 ? model : 0;
   }
 
   const std::string uri_;
@@ -248,6 +246,7 @@ class Client {
   std::mt19937 random_;
   std::unique_ptr<Model> model_;
   std::optional<Call> kept_;
+  sidecall::Queue queue_;
   int64_t width_ = 0;
   bool has_more_ = false, is_outdated_ = false;
 };
