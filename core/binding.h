@@ -107,10 +107,10 @@ class Binding {
   // nullptr for strings.
   virtual void* placed_output(int32_t /*output*/) { return nullptr; }
 
-  // Gives back what runs in another process need, so that another call can have it, if nothing of
-  // this call is kept there: see Engine::bind(). The outputs of the last run are lost. Only while
-  // the binding is not in use.
-  virtual void disconnect() noexcept {}
+  // Between runs: lets another call have the connection to the other process, if no input of this
+  // call is kept there. Without `keeps_results`, the results of the last run are lost. With it they
+  // stay readable, and the connection stays if they are large.
+  virtual void lend_connection(bool /*keeps_results*/) noexcept {}
 
   // Only after a successful run. output() is for outputs whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;

@@ -114,7 +114,7 @@ class Call final : private ResultCheck {
   bool is_as_opened() const noexcept;
   int64_t num_elements() const noexcept;   // of all inputs
   uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
-  void disconnect();                       // see Binding; the results of the last run are lost
+  void lend_connection() noexcept;         // see Binding; the results of the last run are lost
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
   bool finish(int64_t wait_ns);        // false while the run is not over
@@ -134,6 +134,7 @@ class Call final : private ResultCheck {
   void submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool has_waited,
                        RunListener* listener, const void* line);
   int64_t default_timeout_ns() const noexcept { return binding_->default_timeout_ns(); }
+  void lend_connection_after_run() noexcept { binding_->lend_connection(true); }  // see Binding
   bool is_polled() const noexcept { return binding_->is_polled(); }
   bool is_connecting() const noexcept { return binding_->is_connecting(); }
   bool has_news(Look look, Clock::time_point now) noexcept { return binding_->has_news(look, now); }

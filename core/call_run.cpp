@@ -107,10 +107,10 @@ void Call::give_up() noexcept {
   }
 }
 
-void Call::disconnect() {
-  binding_->require_idle();
+void Call::lend_connection() noexcept {
+  if (binding_->is_busy()) return;
   drop_results();
-  binding_->disconnect();
+  binding_->lend_connection(false);
 }
 
 bool Call::try_start(int64_t timeout_ns) {

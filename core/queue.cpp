@@ -374,6 +374,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   bool is_over = run->is_over_;
   if (!is_over) {
     const bool is_cancelled = run->is_cancelled_;
+    const bool others_wait = !run->model_->waiting.is_empty();
     std::exception_ptr failure;
     lock->unlock();
     try {
@@ -382,6 +383,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
       } else {
         if (is_cancelled) run->call_.cancel();
         is_over = run->call_.finish(0);
+        if (is_over && others_wait) run->call_.lend_connection_after_run();
       }
     } catch (...) {
       failure = std::current_exception();

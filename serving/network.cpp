@@ -295,13 +295,7 @@ int32_t records_of(sidecall_service_call* call, const char** out_json, size_t* o
 
 // A run in another process needs a connection. Each run takes the one that leads to the least busy
 // process, so the calls do not keep theirs.
-void rest(sidecall_service_call* call) {
-  try {
-    call->call.disconnect();
-  } catch (const std::exception&) {
-    // The call is in use or has no memory, and keeps its connection.
-  }
-}
+void rest(sidecall_service_call* call) { call->call.lend_connection(); }
 
 const char* faults_of(sidecall_service_call* call) { return call->faults.c_str(); }
 

@@ -180,10 +180,6 @@ sidecall_status sidecall_call_watch(sidecall_call* call, int32_t* out_fd, sideca
   });
 }
 
-sidecall_status sidecall_call_disconnect(sidecall_call* call, sidecall_error* err) {
-  return guard(err, [&] { use(call).disconnect(); });
-}
-
 int64_t sidecall_poll_ns() { return sidecall::polling_ns(); }
 
 void sidecall_call_cancel(sidecall_call* call) {

@@ -26,8 +26,7 @@ struct KeptCalls {
   const uint64_t generation;
   std::mutex mutex;
   std::vector<sidecall_call*> calls;
-  uint64_t bytes = 0;     // of their tensors
-  int64_t num_taken = 0;  // calls that are in use
+  uint64_t bytes = 0;  // of their tensors
 };
 
 }  // namespace sidecall

@@ -12,24 +12,15 @@ namespace {
 
 constexpr size_t kMaxKept = 128;
 constexpr uint64_t kMaxKeptBytes = uint64_t{32} << 20;
-// If so many calls are in use, a call that is given back gives up its connection.
-constexpr int64_t kMaxConnected = 128;
 
 sidecall_call* take_kept(sidecall::KeptCalls* kept) {
   const std::lock_guard lock(kept->mutex);
   kept->calls.reserve(kMaxKept);
-  ++kept->num_taken;
   if (kept->calls.empty()) return nullptr;
   sidecall_call* const call = kept->calls.back();
   kept->calls.pop_back();
   kept->bytes -= call->call.tensor_bytes();
   return call;
-}
-
-// The number is a hint: a call may be closed instead of given back, or belong to a parent process.
-void note_given(sidecall::KeptCalls* kept) noexcept {
-  const std::lock_guard lock(kept->mutex);
-  if (kept->num_taken > 0) --kept->num_taken;
 }
 
 // Zeroes the inputs that do not consist of features, as in a call that is opened. Setting a feature
@@ -55,7 +46,6 @@ bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
   call->call.drop_results();
   call->run.forget_outcome();
   const std::lock_guard lock(kept->mutex);
-  if (kept->num_taken >= kMaxConnected) call->call.disconnect();
   if (kept->calls.size() >= kMaxKept || kept->bytes + bytes > kMaxKeptBytes) return false;
   kept->calls.push_back(call);
   kept->bytes += bytes;
@@ -85,7 +75,6 @@ sidecall_status sidecall_model_take_call(const sidecall_model* model, int64_t ro
                     : sidecall_call_open_lazy(model, rows, &call, err);
   if (status == SIDECALL_OK) *out_call = call;
   else if (was_kept) sidecall_model_give_call(model, call);
-  else note_given(&model->kept_calls.get());
   return status;
 }
 
@@ -93,11 +82,7 @@ void sidecall_model_give_call(const sidecall_model* model, sidecall_call* call) 
   if (call == nullptr) return;
   bool is_kept = false;
   if (model != nullptr && model->model == call->model) {
-    sidecall::guard(nullptr, [&] {
-      sidecall::KeptCalls& kept = model->kept_calls.get();
-      note_given(&kept);
-      is_kept = keep(&kept, call);
-    });
+    sidecall::guard(nullptr, [&] { is_kept = keep(&model->kept_calls.get(), call); });
   }
   if (!is_kept) sidecall_call_close(call);
 }

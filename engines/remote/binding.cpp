@@ -168,9 +168,14 @@ void RemoteBinding::release_retired() {
   retired_.erase(unused, retired_.end());
 }
 
-// The inputs of a lazy binding lie in memory of this process, so nothing of them is lost.
-void RemoteBinding::disconnect() noexcept {
+void RemoteBinding::lend_connection(bool keeps_results) noexcept {
   if (!is_lazy_ || channel_ == nullptr) return;
+  if (keeps_results && has_answer_ && !outputs_.leave_slot()) return;
+  give_back_channel();
+}
+
+// The inputs of a lazy binding lie in memory of this process, so nothing of them is lost.
+void RemoteBinding::give_back_channel() noexcept {
   unwatch();
   watched_ = -1;
   is_laid_out_ = false;
@@ -185,7 +190,8 @@ void RemoteBinding::disconnect() noexcept {
 
 // The inputs may lie in the memory of the connection, so that memory stays.
 void RemoteBinding::give_up_connection() noexcept {
-  if (is_lazy_) disconnect();
+  if (channel_ == nullptr) return;
+  if (is_lazy_) give_back_channel();
   else channel_->drop_occupied();
 }
 

@@ -53,7 +53,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   }
   void expect(const std::vector<Dims>& inputs,
               const std::vector<std::optional<Dims>>& outputs) override;
-  void disconnect() noexcept override;
+  void lend_connection(bool keeps_results) noexcept override;
   void* placed_output(int32_t output) override { return outputs_.data(output); }
   OutputTensor output(int32_t output) override { return outputs_.tensor(output); }
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
@@ -98,6 +98,7 @@ class RemoteBinding final : public OutOfProcessBinding {
   void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
   void adopt(std::unique_ptr<shm::Channel> fresh);
   void retire(std::unique_ptr<shm::Channel> channel);
+  void give_back_channel() noexcept;
   void unwatch() noexcept;
   void release_retired();
   bool is_laid_out();

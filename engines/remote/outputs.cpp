@@ -92,6 +92,26 @@ void RemoteOutputs::forget_places() noexcept {
   for (Output& output : outputs_) output.place = nullptr;
 }
 
+bool RemoteOutputs::leave_slot() noexcept {
+  const auto is_large = [](const Output& output) {
+    return output.is_read_only || output.answer->bytes > kLargeBytes;
+  };
+  if (slot_ == nullptr || std::any_of(outputs_.begin(), outputs_.end(), is_large)) return false;
+  try {
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      Output& output = outputs_[i];
+      if (output.spec.dtype == SIDECALL_DTYPE_STRING)
+        read_strings(static_cast<int32_t>(i), &output.bytes, &output.offsets);
+      output.kept_answer = *output.answer;
+    }
+  } catch (const std::exception&) {
+    return false;  // reading the output will report it
+  }
+  for (Output& output : outputs_) output.answer = &output.kept_answer;
+  slot_ = nullptr;
+  return true;
+}
+
 uint64_t RemoteOutputs::answer_bytes() const {
   uint64_t bytes = shm::table_bytes(outputs_.size());
   for (const Output& output : outputs_)
@@ -158,6 +178,11 @@ OutputTensor RemoteOutputs::tensor(int32_t index) const {
 void RemoteOutputs::read_strings(int32_t index, std::string* bytes,
                                  std::vector<int64_t>* offsets) const {
   const Output& output = at(index);
+  if (slot_ == nullptr) {
+    *bytes = output.bytes;
+    *offsets = output.offsets;
+    return;
+  }
   with_core_errors([&] {
     shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes, false);
   });

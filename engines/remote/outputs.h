@@ -39,6 +39,11 @@ class RemoteOutputs {
   // then on that output is copied.
   void read(const shm::Answer& answer);
   void forget_places() noexcept;  // after a run that failed, outputs may move
+
+  // Keeps copies of what is read from the slot later, so that another call can have the slot.
+  // Returns false if the last answer is too large for that.
+  bool leave_slot() noexcept;
+
   uint64_t answer_bytes() const;  // the size of a slot that would hold the last answer
 
   void* data(int32_t output) const { return at(output).data; }
@@ -59,6 +64,10 @@ class RemoteOutputs {
     void* data = nullptr;
     bool is_read_only = false;
     const shm::Tensor* answer = nullptr;
+    // Copies, after leave_slot():
+    shm::Tensor kept_answer;
+    std::string bytes;
+    std::vector<int64_t> offsets;
   };
 
   uint64_t failure_bytes() const;
@@ -75,7 +84,7 @@ class RemoteOutputs {
   const bool may_move_;
   size_t num_known_ = 0;  // how many outputs have a size that is known before the run
   mutable std::optional<uint64_t> wanted_bytes_;  // cached until a shape changes
-  const unsigned char* slot_ = nullptr;           // of the last answer
+  const unsigned char* slot_ = nullptr;           // of the last answer; nullptr after leave_slot()
 };
 
 }  // namespace sidecall

@@ -265,8 +265,7 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * While a run is under way, the functions of its call answer BUSY. Exceptions:
  * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close. Part 5 has a table.
  *
- * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also OUT_OF_RANGE (more memory than the
- * server allows) and FORKED. */
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also FORKED. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows,
                                                 sidecall_call **out_call, sidecall_error *err);
 
@@ -1360,14 +1359,6 @@ SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
  * them from there. For a local model there is no difference. */
 SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows,
                                                      sidecall_call **out_call, sidecall_error *err);
-
-/* Gives the connection of such a call back to its model, whose other calls can use it at once: for
- * a program that keeps more calls than should be connected at the same time. The inputs stay; the
- * outputs of the last run can no longer be read. The next run takes an unused connection of the
- * model or makes one. Does nothing for a local model, and for a call of sidecall_call_open.
- *
- * Errors: BUSY (a run is under way or was given up). */
-SIDECALL_API sidecall_status sidecall_call_disconnect(sidecall_call *call, sidecall_error *err);
 
 /* ==== 6. Other processes =======================================================================
  *

@@ -256,3 +256,51 @@ TEST_CASE("how long a run of another process takes is not known") {
   }
   CHECK(sidecall_call_expected_ns(call.get()) == INT64_MAX);
 }
+
+TEST_CASE("runs that wait for their turn use the connections of those that have ended") {
+  const char* const signature =
+      R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [1]}],
+          "outputs": [{"name": "y", "dtype": "float64", "dims": [1]},
+                      {"name": "text", "dtype": "string", "dims": [1]}]})";
+  const FunctionServer server(fresh_address(), signature, [](sidecall_request* request) {
+    const double x = *static_cast<const double*>(input_of(request, 0).data);
+    double* const y = output_of(request, 0, {1});
+    if (y == nullptr) return SIDECALL_INTERNAL;
+    *y = 2 * x;
+    const std::string text = std::to_string(x);
+    const int64_t dims[] = {1}, offsets[] = {0, static_cast<int64_t>(text.size())};
+    return sidecall_request_set_strings(request, 1, dims, 1, text.data(), offsets, nullptr);
+  });
+  const Model model(server.address());
+  constexpr size_t kRuns = 40;
+  std::vector<sidecall_call*> calls(kRuns);
+  Queue queue(16384, 2);
+  for (size_t i = 0; i < kRuns; ++i) {
+    calls[i] = take(model);
+    sidecall_view x = SIDECALL_VIEW_INIT;
+    REQUIRE(sidecall_call_input(calls[i], 0, &x, error()) == SIDECALL_OK);
+    *static_cast<double*>(x.data) = static_cast<double>(i);
+    queue.submit(calls[i], i);
+  }
+  for (size_t num_over = 0; num_over < kRuns;) {
+    for (const sidecall_completion& one : queue.take(20000 * kMillisecond)) {
+      CHECK(one.status == SIDECALL_OK);
+      ++num_over;
+    }
+  }
+  sidecall_text* text = nullptr;
+  REQUIRE(sidecall_server_query(server.address().c_str(), 0, &text, error()) == SIDECALL_OK);
+  const std::string counters = text->data;
+  sidecall_text_close(text);
+  CHECK((counters.find("\"connections\":1,") != std::string::npos ||
+         counters.find("\"connections\":2,") != std::string::npos));
+  for (size_t i = 0; i < kRuns; ++i) {
+    sidecall_view y = SIDECALL_VIEW_INIT, words = SIDECALL_VIEW_INIT;
+    REQUIRE(sidecall_call_output(calls[i], 0, &y, error()) == SIDECALL_OK);
+    CHECK(*static_cast<const double*>(y.data) == 2 * static_cast<double>(i));
+    REQUIRE(sidecall_call_output(calls[i], 1, &words, error()) == SIDECALL_OK);
+    CHECK(std::string(static_cast<const char*>(words.data), words.data_bytes) ==
+          std::to_string(static_cast<double>(i)));
+    give(model, calls[i]);
+  }
+}

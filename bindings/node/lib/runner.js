@@ -10,8 +10,6 @@ const { turn } = require('./turn.js')
 const { ModelActivity, Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
-// The number of runs of a model that the library starts at the same time.
-const MAX_STARTED = 128
 // The maximum bytes in bulky workspaces that are kept. Keeping them pays, because fresh memory for
 // each run would cost a page fault every 4 KiB.
 const MAX_BULK = 32 * 1024 * 1024
@@ -47,8 +45,6 @@ class Runner {
 
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
-    // Runs that wait in the queue have workspaces already, and need the connection of this one.
-    if (this.activity.numUnderWay > MAX_STARTED) workspace.native.disconnect()
     if (this.isClosed || kept.length >= MAX_KEPT || this.bulk + bytes > MAX_BULK)
       return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0

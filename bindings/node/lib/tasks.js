@@ -77,7 +77,6 @@ class Task {
   submit() {
     this.slot = slots.free.pop() ?? slots.tasks.length
     slots.tasks[this.slot] = this
-    ++this.workspace.activity.numUnderWay
     try {
       this.workspace.prepare()
       this.workspace.native.submit(this.timeoutNs, this.slot)
@@ -88,7 +87,6 @@ class Task {
   }
 
   leave() {
-    --this.workspace.activity.numUnderWay
     slots.tasks[this.slot] = undefined
     slots.free.push(this.slot)
     this.slot = -1

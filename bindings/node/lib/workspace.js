@@ -90,7 +90,6 @@ class Output {
 /** What the workspaces of a model share. */
 class ModelActivity {
   constructor() {
-    this.numUnderWay = 0 // runs that the library has
     this.numOffLoop = 0 // how many runs go to the library before one may stay on the event loop
   }
 }

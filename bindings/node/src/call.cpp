@@ -25,7 +25,6 @@ void Call::define(Napi::Env env, Napi::Object exports) {
                       InstanceMethod<&Call::guarded_method<&Call::submit>>("submit"),
                       InstanceMethod<&Call::guarded_method<&Call::expected_ns>>("expectedNs"),
                       InstanceMethod<&Call::guarded_method<&Call::cancel_run>>("cancel"),
-                      InstanceMethod<&Call::guarded_method<&Call::disconnect>>("disconnect"),
                       InstanceMethod<&Call::guarded_method<&Call::close_call>>("close"),
                       InstanceMethod<&Call::guarded_method<&Call::own_input>>("ownInput"),
                       InstanceMethod<&Call::guarded_method<&Call::borrow_input>>("borrowInput"),
@@ -58,7 +57,7 @@ Call::Call(const Napi::CallbackInfo& info)
 void Call::open(const sidecall_model* model, int64_t rows, const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   sidecall_call* opened = nullptr;
-  environment_->check(sidecall_call_open_lazy(model, rows, &opened, environment_->error()));
+  environment_->check(sidecall_model_take_call(model, rows, &opened, environment_->error()));
   std::unique_ptr<sidecall_call, void (*)(sidecall_call*)> handle(opened, sidecall_call_close);
   inputs_.resize(static_cast<size_t>(sidecall_model_num_inputs(model)));
   outputs_.resize(static_cast<size_t>(sidecall_model_num_outputs(model)));
@@ -103,12 +102,6 @@ void Call::close(std::vector<Abandoned>* abandoned) {
   else sidecall_call_close(closed.handle);
   if (!environment_->is_closing)
     Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
-}
-
-// disconnect(): lets the next call of the model have the connection.
-Napi::Value Call::disconnect(const Napi::CallbackInfo& info) {
-  environment_->check(sidecall_call_disconnect(handle_, environment_->error()));
-  return info.Env().Undefined();
 }
 
 // Must not be called while a run is under way: closing could wait for a node of the graph.

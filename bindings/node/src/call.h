@@ -52,7 +52,6 @@ class Call final : public Napi::ObjectWrap<Call> {
   Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value expected_ns(const Napi::CallbackInfo& info);
   Napi::Value cancel_run(const Napi::CallbackInfo& info);
-  Napi::Value disconnect(const Napi::CallbackInfo& info);
   Napi::Value close_call(const Napi::CallbackInfo& info);
 
   // call_tensors.cpp

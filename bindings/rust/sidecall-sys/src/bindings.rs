@@ -847,10 +847,6 @@ extern "C" {
         out_call: *mut *mut sidecall_call,
         err: *mut sidecall_error,
     ) -> sidecall_status;
-    pub fn sidecall_call_disconnect(
-        call: *mut sidecall_call,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
     pub fn sidecall_status_name(status: sidecall_status) -> *const ::core::ffi::c_char;
     pub fn sidecall_error_init_sized(err: *mut sidecall_error, size: usize);
     pub fn sidecall_abi_version() -> u32;
