@@ -139,6 +139,11 @@ std::unique_ptr<Channel> Client::borrow_idle(uint64_t request_bytes, uint64_t re
 
 std::unique_ptr<Channel> Client::make_unconnected(uint64_t request_bytes, uint64_t response_bytes) {
   if (shared_->fork.is_forked()) throw_forked();
+  const uint64_t limit = align_up(shared_->served.max_request_bytes, kPage);
+  if (request_bytes > limit)  // the server would refuse the connection
+    throw Error(SIDECALL_OUT_OF_RANGE,
+                "'" + shared_->endpoint->label() + "': the server takes inputs of at most " +
+                    std::to_string(limit) + " bytes, got " + std::to_string(request_bytes));
   auto state = std::make_unique<Channel::State>(
       shared_, round_up(request_bytes, shared_->served.max_request_bytes),
       round_up(response_bytes, shared_->served.max_response_bytes));

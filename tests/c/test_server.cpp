@@ -259,8 +259,9 @@ TEST_CASE("calls can be as large as a limit that is not a power of two") {
     CHECK(call.output(0).as<const double>()[299999] == 7.0);
     const std::vector<double> more(2 * 200000, 7.0);
     const int64_t too_many[] = {200000, 2};
-    call.copy_input(0, sidecall::View::of<double>({more.data(), more.size()}, {too_many, 2}));
-    CHECK(sidecall_call_run(call.get(), -1, error()) == SIDECALL_OUT_OF_RANGE);
+    CHECK_THROWS_AS(
+        call.copy_input(0, sidecall::View::of<double>({more.data(), more.size()}, {too_many, 2})),
+        sidecall::Error);
     call.copy_input(0, sidecall::View::of<double>({x.data(), x.size()}, {dims, 2}));
     call.run();
   }
