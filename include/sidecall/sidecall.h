@@ -265,8 +265,8 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * While a run is under way, the functions of its call answer BUSY. Exceptions:
  * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close. Part 5 has a table.
  *
- * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also FORKED and OUT_OF_RANGE (the server
- * takes fewer bytes of inputs). */
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also FORKED, and OUT_OF_RANGE (the
+ * server takes fewer bytes of inputs). */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows,
                                                 sidecall_call **out_call, sidecall_error *err);
 
