@@ -295,7 +295,11 @@ int32_t records_of(sidecall_service_call* call, const char** out_json, size_t* o
 
 // A run in another process needs a connection. Each run takes the one that leads to the least busy
 // process, so the calls do not keep theirs.
-void rest(sidecall_service_call* call) { call->call.lend_connection(); }
+int32_t make_idle(sidecall_service_call* call) {
+  if (call->run.is_submitted()) return 0;
+  call->call.lend_connection();
+  return 1;
+}
 
 const char* faults_of(sidecall_service_call* call) { return call->faults.c_str(); }
 
@@ -408,7 +412,7 @@ sidecall_net_service NetworkServer::describe() {
   service.arm = &arm;
   service.outputs_of = &outputs_of;
   service.records_of = &records_of;
-  service.rest = &rest;
+  service.make_idle = &make_idle;
   service.faults_of = &faults_of;
   service.log = &NetworkService::log;
   return service;

@@ -350,8 +350,8 @@ void Runs::answer(RunPtr run) {
   end(std::move(run));
 }
 
-// Responds, and keeps the call for the next run. After a run that ended early, the engine may still
-// be at work, so such a call is closed.
+// Responds, and keeps the call for the next run. If the engine is still at work, the call is closed:
+// after a run that ended early, or if the process is ending, which changes all outcomes.
 void Runs::end(RunPtr run) {
   Responder* const responder = std::exchange(run->responder, nullptr);
   const Order order = std::move(run->order);
@@ -367,10 +367,9 @@ void Runs::end(RunPtr run) {
   const bool is_small = order.request_bytes <= kMaxIdleBytes &&
                         order.memory->bytes() <= kMaxIdleBytes &&
                         response.body.size() <= kMaxIdleBytes;
-  if (is_reusable && is_small && idle_.size() < kMaxIdle) {
-    service_.rest(run->call.get());
+  if (is_reusable && is_small && idle_.size() < kMaxIdle &&
+      service_.make_idle(run->call.get()) != 0)
     idle_.push_back(std::move(run));
-  }
   if (responder == nullptr) return;
   try {
     if (has_failed) response = order.fail(failure);

@@ -31,7 +31,7 @@ CANNOT_FAIL = re.compile(
     r"|pthread_(cond|mutex|once|self|detach|setname|sigmask)"
     r"|__|_|get(env|euid|pid|rlimit)|secure_getenv|clock_get(time|res)"
     r"|(f|)close(dir|)$|free$|munmap"
-    r"|dl|sched_(getcpu|yield)|gmtime_r|snprintf|llround|ldexp|fmodf?|pow|ceil|round|isprint|isatty"
+    r"|dl|sched_(get(cpu|scheduler)|setscheduler|yield)|gmtime_r|snprintf|llround|ldexp|fmodf?|pow|ceil|round|isprint|isatty"
     r"|(cos|erf|exp|expm1|fma|log1p|log2?|nearbyint|nextafter|sin|tanh)f?$"
     r"|environ|malloc_trim|sysconf|vfork|eventfd_(read|write)|raise|signal$|sigprocmask|sigaction"
     r"|explicit_bzero|ferror|freeaddrinfo|gai_strerror|gettimeofday|inet_(ntop|pton)|pthread_join"

@@ -166,6 +166,8 @@ def test_a_signal_ends_a_server_after_its_drain_timeout_even_if_calls_run(sideca
 def test_a_signal_ends_a_server_whose_clients_are_stopped(sidecall, jobs, at):
     with serving_into_a_pipe(sidecall, jobs, at) as (served, _):
         client = sidecall.start("predict", at, "--stream")
+        client.stdin.write(row_of(sidecall, jobs).encode())  # it connects for its first row
+        client.stdin.flush()
         wait_until(lambda: served.status()["connections"] == 1 or client.poll() is not None)
         client.send_signal(signal.SIGSTOP)
         try:

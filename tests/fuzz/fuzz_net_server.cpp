@@ -140,7 +140,7 @@ sidecall_net_service make_service() {
     return count;
   };
   service.arm = [](sidecall_service_queue* queue) { return queue->over.empty() ? -1 : 0; };
-  service.rest = [](sidecall_service_call*) {};
+  service.make_idle = [](sidecall_service_call*) { return int32_t{1}; };
   service.outputs_of = [](sidecall_service_call*, sidecall_net_tensors* out, sidecall_net_error*) {
     *out = {kOutputs, std::size(kOutputs), ""};
     return SIDECALL_OK;
