@@ -78,14 +78,14 @@ typedef struct sidecall_net_service {
    * the descriptor is not readable, 0 for not at all. */
   int32_t (*arm)(sidecall_service_queue* queue);
 
-  /* The results of the last run that succeeded, valid until the next one or `make_idle`: all outputs in
-   * their order, or the answers as JSON text in the form of the records. */
+  /* The results of the last run that succeeded, valid until the next one or `make_idle`: all
+   * outputs in their order, or the answers as JSON text in the form of the records. */
   int32_t (*outputs_of)(sidecall_service_call* call, sidecall_net_tensors* out,
                         sidecall_net_error* err);
   int32_t (*records_of)(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
                         sidecall_net_error* err);
-  /* Gives back what only a run needs. Returns 0 if a run still uses the call, which can then only be
-   * closed; else 1. */
+  /* Gives back what only a run needs. Returns 0 if a run still uses the call, which can then only
+   * be closed; else 1. */
   int32_t (*make_idle)(sidecall_service_call* call);
   /* The faults of the last function that failed, as members of a JSON object, without braces:
    * "num_faults" and the list "faults"; "" if it has none. Valid until the next function is

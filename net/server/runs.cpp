@@ -350,8 +350,8 @@ void Runs::answer(RunPtr run) {
   end(std::move(run));
 }
 
-// Responds, and keeps the call for the next run. If the engine is still at work, the call is closed:
-// after a run that ended early, or if the process is ending, which changes all outcomes.
+// Responds, and keeps the call for the next run. If the engine is still at work, the call is
+// closed: after a run that ended early, or if the process is ending, which changes all outcomes.
 void Runs::end(RunPtr run) {
   Responder* const responder = std::exchange(run->responder, nullptr);
   const Order order = std::move(run->order);
