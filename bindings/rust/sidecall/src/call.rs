@@ -1,17 +1,18 @@
 //! A call: values, runs and tensors in the memory of a workspace.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use sidecall_sys as sys;
 
-use crate::error::Room;
+use crate::error::check;
 use crate::options::{deadline, nanoseconds};
-use crate::record::MAX_FAULTS;
 use crate::running::{Canceller, Running};
+use crate::runs::{Progress, Run};
 use crate::{
     Code, Column, Element, Error, Feature, FromValue, InPlace, Input, Model, Output, Result,
     Tensor, Value, View, ViewMut,
@@ -29,6 +30,11 @@ unsafe impl Send for Handle {}
 /// while a canceller holds the lock.
 pub(crate) type Shared = Arc<Mutex<Option<Handle>>>;
 
+thread_local! {
+    /// Memory for the values of a row.
+    static VALUES: Cell<Vec<sys::sidecall_value>> = const { Cell::new(Vec::new()) };
+}
+
 /// A reusable workspace: the memory of the inputs and outputs for a number of rows.
 ///
 /// A call belongs to one thread at a time, and may be moved to another one. What it lends cannot be
@@ -44,18 +50,17 @@ pub(crate) type Shared = Arc<Mutex<Option<Handle>>>;
 /// ```
 pub struct Call {
     handle: Handle,
-    shared: Shared,
-    room: RefCell<Room>,
-    scratch: Vec<sys::sidecall_value>,
-    /// The last poll of an asynchronous run ended before the run.
+    /// It belongs to the model, which gets it back.
+    is_lent: bool,
+    shared: OnceCell<Shared>,
+    /// The run that was started, while it is under way or held.
+    run: Option<Run>,
+    /// The outcome of the run was taken, but the engine still uses its memory.
+    is_held: bool,
+    /// The task of the last asynchronous run polled for too short a time.
     pub(crate) has_missed: bool,
-    /// The engine may still use the memory of a run that was given up.
-    may_be_given_up: bool,
     model: Model,
 }
-
-// SAFETY: see Handle. The pointers in `room` and `scratch` are to memory of this call, or unused.
-unsafe impl Send for Call {}
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,33 +73,39 @@ impl fmt::Debug for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        *shared = None;
-        // SAFETY: the handle is open, and no Canceller can use it any more.
-        unsafe { sys::sidecall_call_close(self.raw()) };
+        if let Some(shared) = self.shared.get() {
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        // SAFETY: the handle and the model are open, and no Canceller can use the call any more.
+        unsafe {
+            if self.is_lent {
+                sys::sidecall_model_give_call(self.model.raw(), self.raw());
+            } else {
+                sys::sidecall_call_close(self.raw());
+            }
+        }
     }
 }
 
 impl Call {
-    pub(crate) fn open(model: &Model, rows: usize, is_lazy: bool) -> Result<Self> {
-        let mut room = Room::new(MAX_FAULTS);
+    /// `is_lent`: takes a call that the model keeps, or a new one that connects when it first runs.
+    pub(crate) fn open(model: &Model, rows: usize, is_lent: bool) -> Result<Self> {
         let mut handle = ptr::null_mut();
-        let open = if is_lazy {
-            sys::sidecall_call_open_lazy
+        let open = if is_lent {
+            sys::sidecall_model_take_call
         } else {
             sys::sidecall_call_open
         };
         // SAFETY: the model is open; `handle` and `err` are valid during the call.
-        room.check(|err| unsafe { open(model.raw(), as_i64(rows), &mut handle, err) })?;
-        let handle =
-            Handle(NonNull::new(handle).expect("the library gives a handle after success"));
+        check(|err| unsafe { open(model.raw(), as_i64(rows), &mut handle, err) })?;
+        let handle = NonNull::new(handle).expect("the library gives a handle after success");
         Ok(Self {
-            handle,
-            shared: Arc::new(Mutex::new(Some(handle))),
-            room: RefCell::new(room),
-            scratch: Vec::new(),
+            handle: Handle(handle),
+            is_lent,
+            shared: OnceCell::new(),
+            run: None,
+            is_held: false,
             has_missed: false,
-            may_be_given_up: false,
             model: model.clone(),
         })
     }
@@ -109,19 +120,23 @@ impl Call {
         &mut self,
         function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
     ) -> Result<()> {
-        if std::mem::take(&mut self.may_be_given_up) && self.is_busy() {
-            // It answers NotRun, because the outcome was taken.
-            let _ = self.finish(None);
-        }
+        self.await_release(-1);
         self.check(function)
     }
 
-    /// Remembers whether the run may have left the engine at work.
-    fn see(&mut self, outcome: Result<()>) -> Result<()> {
-        if let Err(error) = &outcome {
-            self.may_be_given_up |= matches!(error.code(), Code::Timeout | Code::Cancelled);
+    /// Waits until the engine no longer uses the memory of a run whose outcome was taken.
+    fn await_release(&mut self, wait_ns: i64) {
+        if self.is_held && self.is_released(wait_ns) {
+            self.is_held = false;
+            self.run = None;
         }
-        outcome
+    }
+
+    fn is_released(&self, wait_ns: i64) -> bool {
+        let run = self.run.as_ref();
+        run.map_or(true, |run| {
+            run.wait(Progress::Over, wait_ns) == Progress::Over
+        })
     }
 
     /// Calls a function of the library with this call.
@@ -129,9 +144,7 @@ impl Call {
         &self,
         function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
     ) -> Result<()> {
-        self.room
-            .borrow_mut()
-            .check(|err| function(self.raw(), err))
+        check(|err| function(self.raw(), err))
     }
 
     /// The model of this call.
@@ -249,7 +262,7 @@ impl Call {
         fill: impl FnOnce(&mut dyn FnMut(Value<'v>)),
     ) -> Result<()> {
         const NOTHING: i32 = 0;
-        let mut values = std::mem::take(&mut self.scratch);
+        let mut values = VALUES.take();
         fill(&mut |value: Value<'v>| values.push(value.raw()));
         let (indices, count) = match features {
             None => (ptr::null(), as_i64(values.len())),
@@ -265,7 +278,7 @@ impl Call {
             sys::sidecall_call_set_row(call, as_i64(row), indices, values.as_ptr(), count, err)
         });
         values.clear();
-        self.scratch = values;
+        VALUES.set(values);
         set
     }
 
@@ -293,27 +306,34 @@ impl Call {
     }
 
     pub(crate) fn run_for(&mut self, timeout_ns: i64) -> Result<()> {
-        let run = |call, err| {
-            // SAFETY: as in resize().
-            unsafe { sys::sidecall_call_run(call, timeout_ns, err) }
-        };
-        let outcome = self.check(run);
-        self.see(outcome)
+        // SAFETY: as in resize().
+        self.change(|call, err| unsafe { sys::sidecall_call_run(call, timeout_ns, err) })
     }
 
     /// Starts a run and returns before it is over. Until [`Call::finish`] has taken the outcome,
     /// most methods answer [`Code::Busy`]. After [`Code::Timeout`] or [`Code::Cancelled`], methods
-    /// that change inputs wait until the engine of this process has stopped; if another process
-    /// still uses the memory, they answer [`Code::Busy`] until it is done.
+    /// that change inputs wait until the engine of this process has stopped.
     ///
     /// # Errors
     ///
-    /// Those of `sidecall_call_start`. Then no run was started.
+    /// Those of `sidecall_queue_submit`, and those of [`Call::run`] that are found at once, such as
+    /// an input that is missing; of inputs with more than 8192 elements, [`Call::finish`] gives
+    /// these. After an error no run is under way.
     pub fn start(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let timeout_ns = timeout.map_or(-1, deadline);
-        // SAFETY: as in resize(). The memory of a call belongs to the library, so nothing that the
-        // run uses can be released before the call is closed, which waits for what is needed.
-        self.check(|call, err| unsafe { sys::sidecall_call_start(call, timeout_ns, err) })
+        self.await_release(-1);
+        // SAFETY: the call is open, and no view of it exists, because it is borrowed mutably. Its
+        // memory belongs to the library, which keeps it until the run no longer uses it.
+        let run = unsafe { Run::submit(self.raw(), timeout.map_or(-1, deadline)) }?;
+        let progress = run.wait(Progress::Held, 0);
+        self.run = Some(run);
+        if progress == Progress::UnderWay {
+            return Ok(());
+        }
+        let outcome = self.outcome();
+        if outcome.is_err() {
+            self.end(progress);
+        }
+        outcome
     }
 
     /// Waits for the run that was started, at most for `wait`, and takes its outcome. Returns
@@ -325,19 +345,37 @@ impl Call {
     /// [`Call::run`], which are the outcome.
     pub fn finish(&mut self, wait: Option<Duration>) -> Result<bool> {
         let wait_ns = wait.map_or(-1, nanoseconds);
-        let mut is_over = true;
-        // SAFETY: as in resize().
-        let outcome = self.check(|call, err| unsafe {
-            match sys::sidecall_call_finish(call, wait_ns, err) {
-                sys::SIDECALL_PENDING => {
-                    is_over = false;
-                    sys::SIDECALL_OK
-                }
-                status => status,
+        if self.is_held {
+            self.await_release(wait_ns);
+            return Err(Error::nothing_to_finish());
+        }
+        let run = self.run.as_ref().ok_or_else(Error::nothing_to_finish)?;
+        match run.wait(Progress::Held, wait_ns) {
+            Progress::UnderWay => Ok(false),
+            progress => {
+                let outcome = self.outcome();
+                self.end(progress);
+                outcome.map(|()| true)
             }
-        });
-        self.see(outcome)?;
-        Ok(is_over)
+        }
+    }
+
+    fn end(&mut self, progress: Progress) {
+        self.is_held = progress == Progress::Held;
+        if !self.is_held {
+            self.run = None;
+        }
+    }
+
+    /// The outcome of the run that was started.
+    fn outcome(&self) -> Result<()> {
+        // SAFETY: the call is open.
+        let outcome = self.check(|call, err| unsafe { sys::sidecall_call_error(call, err) });
+        match outcome {
+            // A run never ends with it: a child of fork() asks for a run of its parent.
+            Err(error) if error.code() == Code::NotRun => Err(Error::nothing_to_finish()),
+            outcome => outcome,
+        }
     }
 
     /// Starts a run and returns a future that ends with its outcome. It needs no runtime: the task
@@ -345,8 +383,6 @@ impl Call {
     /// after the other tasks; then a thread of this crate wakes it. Dropping the future cancels the
     /// run, and waits until the engine of this process has stopped, which it does at the next node
     /// of the graph.
-    ///
-    /// Starting a run of a served model may wait for the connection, within the deadline.
     ///
     /// # Errors
     ///
@@ -356,23 +392,35 @@ impl Call {
         Ok(Running::new(self))
     }
 
-    /// The descriptor that becomes readable when the run that is under way is over.
-    pub(crate) fn watch(&mut self) -> Result<i32> {
-        let mut fd = -1;
-        // SAFETY: the call is open; `fd` is valid during the call.
-        self.check(|call, err| unsafe { sys::sidecall_call_watch(call, &mut fd, err) })?;
-        Ok(fd)
+    pub(crate) fn polling_time(&self) -> Duration {
+        self.run.as_ref().map_or(Duration::ZERO, Run::polling_time)
+    }
+
+    /// Whether the run has an outcome; see [`Run::poll`].
+    pub(crate) fn poll_run(&self, polls_at: Option<Instant>, waker: &Waker) -> bool {
+        let run = self.run.as_ref();
+        run.map_or(true, |run| run.poll(polls_at, waker))
+    }
+
+    /// Cancels the run that was started, and waits until nothing uses its memory.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(run) = &self.run {
+            run.cancel();
+        }
+        let _ = self.finish(None); // the outcome, which is there at once and is not needed
+        self.await_release(-1);
     }
 
     /// Whether a run is under way, or the memory of one that was given up is still in use.
     pub fn is_busy(&self) -> bool {
-        // SAFETY: the call is open.
-        unsafe { sys::sidecall_call_is_busy(self.raw()) != 0 }
+        let run = self.run.as_ref();
+        run.is_some_and(|run| !run.is_inherited() && !(self.is_held && self.is_released(0)))
     }
 
     /// What another thread uses to cancel a run of this call.
     pub fn canceller(&self) -> Canceller {
-        Canceller::new(self.shared.clone())
+        let shared = || Arc::new(Mutex::new(Some(self.handle)));
+        Canceller::new(self.shared.get_or_init(shared).clone())
     }
 
     /// Reads one column of one row after a successful run.

@@ -208,6 +208,13 @@ impl Error {
         )
     }
 
+    pub(crate) fn nothing_to_finish() -> Self {
+        Self::with_code(
+            Code::NotRun,
+            "finish: expected a started run whose outcome is still to be taken, got none",
+        )
+    }
+
     pub(crate) fn wrong_type(name: &str, expected: &str, got: &str) -> Self {
         let message = format!("column '{name}': expected {expected}, got {got}");
         Self::with_code(Code::DtypeMismatch, &message).about(name, expected, got)

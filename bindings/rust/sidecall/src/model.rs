@@ -131,8 +131,8 @@ struct Handle {
     model: NonNull<sys::sidecall_model>,
     /// The deadline of the options, which bindings use; -1 for none.
     timeout_ns: i64,
-    /// By another process.
-    is_served: bool,
+    /// Its runs are in another process of this host, and usually end before a thread is woken.
+    is_polled: bool,
 }
 
 // SAFETY: "Any number of threads may use a `const sidecall_model *` at once." (sidecall.h)
@@ -183,11 +183,10 @@ impl Model {
     pub fn open_with(uri: impl AsRef<Path>, options: &Options) -> Result<Self> {
         use std::os::unix::ffi::OsStrExt;
         let bytes = uri.as_ref().as_os_str().as_bytes();
-        let is_served = bytes.starts_with(b"shm:") || bytes.starts_with(b"exec:");
         let uri = CString::new(bytes)
             .map_err(|_| Error::usage("uri: expected a text without NUL, got one with a NUL"))?;
         options.with_raw(|raw| {
-            Self::from_open(raw.timeout_ns, is_served, |out, err| {
+            Self::from_open(raw.timeout_ns, |out, err| {
                 // SAFETY: all pointers are valid during the call.
                 unsafe { sys::sidecall_model_open(uri.as_ptr(), raw, out, err) }
             })
@@ -201,7 +200,7 @@ impl Model {
     /// Those of [`Model::open`].
     pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Self> {
         options.with_raw(|raw| {
-            Self::from_open(raw.timeout_ns, false, |out, err| {
+            Self::from_open(raw.timeout_ns, |out, err| {
                 // SAFETY: all pointers are valid during the call; the bytes are copied.
                 unsafe {
                     sys::sidecall_model_open_bytes(
@@ -218,17 +217,18 @@ impl Model {
 
     fn from_open(
         timeout_ns: i64,
-        is_served: bool,
         open: impl FnOnce(*mut *mut sys::sidecall_model, *mut sys::sidecall_error) -> i32,
     ) -> Result<Self> {
         require_library()?;
         let mut handle = ptr::null_mut();
         check(|err| open(&mut handle, err))?;
         let model = NonNull::new(handle).expect("the library gives a handle after success");
+        // SAFETY: the model is open.
+        let route = unsafe { sys::sidecall_model_route(handle) };
         Ok(Self(Arc::new(Handle {
             model,
             timeout_ns,
-            is_served,
+            is_polled: route == sys::SIDECALL_ROUTE_OTHER_PROCESS,
         })))
     }
 
@@ -244,8 +244,8 @@ impl Model {
         self.0.timeout_ns
     }
 
-    pub(crate) fn is_served(&self) -> bool {
-        self.0.is_served
+    pub(crate) fn is_polled(&self) -> bool {
+        self.0.is_polled
     }
 
     /// The name of the model in its contract; `""` without one.

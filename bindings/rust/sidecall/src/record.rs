@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::fields::{columns_of, features_of, Columns, Features};
@@ -57,35 +56,6 @@ impl Row<'_> {
     }
 }
 
-/// Calls that no run uses at present.
-#[derive(Default)]
-struct Pool(Mutex<Vec<Call>>);
-
-impl Pool {
-    /// A call with that number of rows. If it connects to a server, its run does so, in its time.
-    fn take(&self, model: &Model, rows: usize) -> Result<Call> {
-        let free = self.lock().pop();
-        let Some(mut call) = free else {
-            return model.call_lazy(rows);
-        };
-        if call.rows() != rows {
-            call.resize(rows)?;
-        }
-        Ok(call)
-    }
-
-    fn give(&self, call: Call) {
-        // Another process may still use the memory of a run that was given up.
-        if !call.is_busy() {
-            self.lock().push(call);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A model with a type of records and a type of answers; see [`Model::bind`].
 ///
 /// Any number of threads may use it at once: each takes a workspace that it gives back afterwards.
@@ -98,10 +68,6 @@ pub struct Binding<R, A> {
     is_partial: bool,
     /// Whether the records have all features, in their order, which the library sets faster.
     is_in_order: bool,
-    /// Calls of one row.
-    calls: Pool,
-    /// Calls of several rows. They keep the memory of the largest batch.
-    batches: Pool,
     types: PhantomData<fn(&R) -> A>,
 }
 
@@ -127,8 +93,6 @@ impl<R: Record, A: Answer> Binding<R, A> {
             model: model.clone(),
             features,
             columns: columns_of::<A>(model)?,
-            calls: Pool::default(),
-            batches: Pool::default(),
             types: PhantomData,
         })
     }
@@ -187,10 +151,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
     }
 
     fn predict_pooled(&self, record: &R, timeout_ns: i64) -> Result<A> {
-        let mut call = self.calls.take(&self.model, 1)?;
-        let answer = self.predict_in(&mut call, record, timeout_ns);
-        self.calls.give(call);
-        answer
+        self.predict_in(&mut self.model.call_lazy(1)?, record, timeout_ns)
     }
 
     fn predict_in(&self, call: &mut Call, record: &R, timeout_ns: i64) -> Result<A> {
@@ -199,11 +160,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
         }
         self.set(call, 0, record)?;
         if let Err(error) = call.run_for(timeout_ns) {
-            // If it fails, the next record finds out. After a deadline it could have to wait, and
-            // no value was refused.
-            if !call.is_busy() {
-                let _ = call.clear();
-            }
+            let _ = call.clear(); // if it fails, the next record finds out
             return Err(error);
         }
         self.read(call, 0)
@@ -213,19 +170,14 @@ impl<R: Record, A: Answer> Binding<R, A> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let mut call = self.batches.take(&self.model, records.len())?;
-        let answers = self.predict_rows(&mut call, records, timeout_ns);
-        self.batches.give(call);
-        answers
-    }
-
-    fn predict_rows(&self, call: &mut Call, records: &[R], timeout_ns: i64) -> Result<Vec<A>> {
+        let mut call = self.model.call_lazy(records.len())?;
         call.clear()?;
         for (row, record) in records.iter().enumerate() {
-            self.set(call, row, record)?;
+            self.set(&mut call, row, record)?;
         }
         call.run_for(timeout_ns)?;
-        (0..records.len()).map(|row| self.read(call, row)).collect()
+        let rows = 0..records.len();
+        rows.map(|row| self.read(&call, row)).collect()
     }
 
     fn set(&self, call: &mut Call, row: usize, record: &R) -> Result<()> {

@@ -3,27 +3,24 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use sidecall_sys as sys;
 
 use crate::call::Shared;
-use crate::reactor::{self, Reactor};
 use crate::{Call, Result};
 
-/// How long a task wakes itself after a run for which it did so for too short a time.
+/// How long a task polls after a run for which it did so for too short a time.
 const BRIEF: Duration = Duration::from_micros(10);
 
 /// A run that is under way; see [`Call::run_async`].
 #[must_use = "a run is cancelled when it is dropped"]
 pub struct Running<'c> {
     call: &'c mut Call,
-    /// Until when the task wakes itself, once it has looked for the first time.
+    /// Until when the task polls, once it has done so for the first time.
     until: Option<Instant>,
-    /// What watches the run afterwards, and its descriptor.
-    watched: Option<(Arc<Reactor>, i32)>,
     is_over: bool,
 }
 
@@ -32,43 +29,26 @@ impl<'c> Running<'c> {
         Self {
             call,
             until: None,
-            watched: None,
             is_over: false,
         }
     }
 
-    /// Lets the task look at the run again: at once, or when the run is over.
-    fn await_end(&mut self, context: &Context<'_>) {
-        if self.watched.is_none() && !self.is_polling() {
-            // Without a free descriptor or thread, the task goes on waking itself.
-            if let (Ok(fd), Ok(reactor)) = (self.call.watch(), reactor::get()) {
-                self.watched = Some((reactor, fd));
-            }
-        }
-        match &self.watched {
-            Some((reactor, fd)) => reactor.wake_when_readable(*fd, context.waker()),
-            None => context.waker().wake_by_ref(),
-        }
-    }
-
-    fn is_polling(&mut self) -> bool {
-        if !self.call.model().is_served() {
-            return false;
+    /// The present time while the task polls.
+    fn polls_at(&mut self) -> Option<Instant> {
+        if !self.call.model().is_polled() {
+            return None;
         }
         let now = Instant::now();
-        let has_missed = &mut self.call.has_missed;
         let until = *self.until.get_or_insert_with(|| {
-            // SAFETY: the function takes nothing and cannot fail.
-            let longest = unsafe { sys::sidecall_poll_ns() };
-            let longest = Duration::from_nanos(longest.try_into().unwrap_or(0));
-            now + if *has_missed {
+            let longest = self.call.polling_time();
+            now + if self.call.has_missed {
                 longest.min(BRIEF)
             } else {
                 longest
             }
         });
-        *has_missed = now >= until;
-        !*has_missed
+        self.call.has_missed = now >= until;
+        (now < until).then_some(now)
     }
 }
 
@@ -84,33 +64,19 @@ impl Future for Running<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match self.call.finish(Some(Duration::ZERO)) {
-            Ok(false) => {
-                self.await_end(context);
-                return Poll::Pending;
-            }
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-        };
+        let polls_at = self.polls_at();
+        if !self.call.poll_run(polls_at, context.waker()) {
+            return Poll::Pending;
+        }
         self.is_over = true;
-        Poll::Ready(outcome)
+        Poll::Ready(self.call.finish(Some(Duration::ZERO)).map(|_| ()))
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        if let Some((reactor, fd)) = &self.watched {
-            reactor.forget(*fd);
-        }
-        self.call.canceller().cancel();
-        // The first call takes the outcome, which is there at once and is not needed. The second
-        // one waits until the engine of this process has stopped.
-        let _ = self.call.finish(None);
-        if self.call.is_busy() {
-            let _ = self.call.finish(None);
+        if !self.is_over {
+            self.call.give_up();
         }
     }
 }
