@@ -5,7 +5,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sidecall_sys as sys;
 
@@ -324,16 +324,12 @@ impl Call {
         // SAFETY: the call is open, and no view of it exists, because it is borrowed mutably. Its
         // memory belongs to the library, which keeps it until the run no longer uses it.
         let run = unsafe { Run::submit(self.raw(), timeout.map_or(-1, deadline)) }?;
-        let progress = run.wait(Progress::Held, 0);
+        let has_ended = run.has_ended_at_once();
         self.run = Some(run);
-        if progress == Progress::UnderWay {
-            return Ok(());
+        if has_ended && self.outcome().is_err() {
+            self.finish(None)?;
         }
-        let outcome = self.outcome();
-        if outcome.is_err() {
-            self.end(progress);
-        }
-        outcome
+        Ok(())
     }
 
     /// Waits for the run that was started, at most for `wait`, and takes its outcome. Returns
@@ -352,22 +348,19 @@ impl Call {
         let run = self.run.as_ref().ok_or_else(Error::nothing_to_finish)?;
         match run.wait(Progress::Held, wait_ns) {
             Progress::UnderWay => Ok(false),
-            progress => {
-                let outcome = self.outcome();
-                self.end(progress);
-                outcome.map(|()| true)
-            }
+            progress => self.end(progress).map(|()| true),
         }
     }
 
-    fn end(&mut self, progress: Progress) {
+    /// Takes the outcome of the run that was started.
+    pub(crate) fn end(&mut self, progress: Progress) -> Result<()> {
         self.is_held = progress == Progress::Held;
         if !self.is_held {
             self.run = None;
         }
+        self.outcome()
     }
 
-    /// The outcome of the run that was started.
     fn outcome(&self) -> Result<()> {
         // SAFETY: the call is open.
         let outcome = self.check(|call, err| unsafe { sys::sidecall_call_error(call, err) });
@@ -392,14 +385,20 @@ impl Call {
         Ok(Running::new(self))
     }
 
-    pub(crate) fn polling_time(&self) -> Duration {
-        self.run.as_ref().map_or(Duration::ZERO, Run::polling_time)
+    /// See [`Run::look`].
+    pub(crate) fn look(&self, takes: bool) -> Progress {
+        let run = self.run.as_ref();
+        run.map_or(Progress::Over, |run| run.look(takes))
     }
 
-    /// Whether the run has an outcome; see [`Run::poll`].
-    pub(crate) fn poll_run(&self, polls_at: Option<Instant>, waker: &Waker) -> bool {
-        let run = self.run.as_ref();
-        run.map_or(true, |run| run.poll(polls_at, waker))
+    /// See [`Run::sleep`].
+    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+        self.run.as_ref().is_some_and(|run| run.sleep(waker))
+    }
+
+    /// See [`Run::polling_time`].
+    pub(crate) fn polling_time(&self) -> Duration {
+        self.run.as_ref().map_or(Duration::ZERO, Run::polling_time)
     }
 
     /// Cancels the run that was started, and waits until nothing uses its memory.
@@ -413,8 +412,11 @@ impl Call {
 
     /// Whether a run is under way, or the memory of one that was given up is still in use.
     pub fn is_busy(&self) -> bool {
-        let run = self.run.as_ref();
-        run.is_some_and(|run| !run.is_inherited() && !(self.is_held && self.is_released(0)))
+        let Some(run) = &self.run else {
+            return false;
+        };
+        let is_over = run.is_inherited() || (self.is_held && self.is_released(0));
+        !is_over
     }
 
     /// What another thread uses to cancel a run of this call.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::PoisonError;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sidecall_sys as sys;
 
 use crate::call::Shared;
+use crate::runs::Progress;
 use crate::{Call, Result};
 
 /// How long a task polls after a run for which it did so for too short a time.
@@ -19,6 +20,8 @@ const BRIEF: Duration = Duration::from_micros(10);
 #[must_use = "a run is cancelled when it is dropped"]
 pub struct Running<'c> {
     call: &'c mut Call,
+    /// The task takes from the queue itself.
+    takes: bool,
     /// Until when the task polls, once it has done so for the first time.
     until: Option<Instant>,
     is_over: bool,
@@ -27,17 +30,25 @@ pub struct Running<'c> {
 impl<'c> Running<'c> {
     pub(crate) fn new(call: &'c mut Call) -> Self {
         Self {
+            takes: call.model().is_polled(),
             call,
             until: None,
             is_over: false,
         }
     }
 
-    /// The present time while the task polls.
-    fn polls_at(&mut self) -> Option<Instant> {
-        if !self.call.model().is_polled() {
-            return None;
+    /// Lets the task look at the run again: at once, or when the run is over.
+    fn await_end(&mut self, waker: &Waker) {
+        if self.call.model().is_polled() && self.is_polling() {
+            return waker.wake_by_ref();
         }
+        if !self.call.sleep(waker) {
+            self.takes = true;
+            waker.wake_by_ref();
+        }
+    }
+
+    fn is_polling(&mut self) -> bool {
         let now = Instant::now();
         let until = *self.until.get_or_insert_with(|| {
             let longest = self.call.polling_time();
@@ -48,7 +59,7 @@ impl<'c> Running<'c> {
             }
         });
         self.call.has_missed = now >= until;
-        (now < until).then_some(now)
+        now < until
     }
 }
 
@@ -64,12 +75,16 @@ impl Future for Running<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polls_at = self.polls_at();
-        if !self.call.poll_run(polls_at, context.waker()) {
-            return Poll::Pending;
+        match self.call.look(self.takes) {
+            Progress::UnderWay => {
+                self.await_end(context.waker());
+                Poll::Pending
+            }
+            progress => {
+                self.is_over = true;
+                Poll::Ready(self.call.end(progress))
+            }
         }
-        self.is_over = true;
-        Poll::Ready(self.call.finish(Some(Duration::ZERO)).map(|_| ()))
     }
 }
 

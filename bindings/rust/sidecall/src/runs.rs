@@ -4,14 +4,13 @@
 //! each task reads its own answer. Three kinds of threads take:
 //!
 //! - A task that polls takes what is there, for all tasks, and does not wait.
-//! - The thread `sidecall-runs` waits for the runs of the tasks that sleep, but leaves the queue to
-//!   the tasks that poll: otherwise each submit would have to wake it.
+//! - The thread `sidecall-runs` waits for the runs of the tasks that sleep. While tasks poll, it
+//!   leaves the queue to them: if it slept in the queue, each submit would wake it.
 //! - A thread that waits for one run (`Call::finish`, or a future that is dropped) takes only this.
 //!
 //! Wakers run code of the program. So they are cloned, dropped and woken only while no lock is
 //! held, and a panic in one of them does not end the thread.
 
-use std::collections::HashMap;
 use std::io;
 use std::mem::{size_of, MaybeUninit};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -19,12 +18,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sidecall_sys as sys;
 
 use crate::error::check;
-use crate::Result;
+use crate::{Code, Result};
 
 /// How many completions are taken at once.
 const MOST: usize = 64;
@@ -35,15 +34,20 @@ const GRACE: Duration = Duration::from_micros(500);
 type Room = [MaybeUninit<sys::sidecall_completion>; MOST];
 
 /// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Progress {
     UnderWay,
     /// It has an outcome, but the engine of this process still uses its memory.
     Held,
+    #[default]
     Over,
 }
 
-struct Entry {
+/// The place of a run. Later runs use it again.
+#[derive(Default)]
+struct Place {
+    /// The tag of the run: the index of the place, and above it how often it was used.
+    tag: u64,
     progress: Progress,
     /// Of a task that sleeps until the run has an outcome.
     waker: Option<Waker>,
@@ -53,19 +57,59 @@ struct Entry {
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<u64, Entry>,
-    last_tag: u64,
-    /// The entries that have a waker.
+    places: Vec<Place>,
+    free: Vec<usize>,
+    /// The places that have a waker.
     num_asleep: usize,
     /// The threads that wait for `Runs::noted`.
     num_waiting: usize,
     /// How often tasks that poll have taken.
     num_looks: u64,
-    /// When a task polled last; `None` if it has given up since.
-    polled_at: Option<Instant>,
+    /// A task has polled since the thread asked last.
+    is_polled: bool,
     has_thread: bool,
     /// The thread is taking.
     is_taking: bool,
+}
+
+const USE: u64 = 1 << 32;
+
+impl State {
+    fn add(&mut self) -> u64 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place {
+                tag: self.places.len() as u64,
+                ..Place::default()
+            });
+            self.places.len() - 1
+        });
+        let place = &mut self.places[index];
+        place.tag = place.tag.wrapping_add(USE);
+        place.progress = Progress::UnderWay;
+        place.num_looks = None;
+        place.tag
+    }
+
+    /// The place of a run, if it was not removed.
+    fn find(&mut self, tag: u64) -> Option<&mut Place> {
+        let place = self.places.get_mut((tag % USE) as usize)?;
+        (place.tag == tag).then_some(place)
+    }
+
+    fn progress(&mut self, tag: u64) -> Progress {
+        self.find(tag)
+            .map_or(Progress::Over, |place| place.progress)
+    }
+
+    /// Returns its waker, to be dropped without the lock.
+    fn remove(&mut self, tag: u64) -> Option<Waker> {
+        let place = self.find(tag)?;
+        place.tag = tag.wrapping_add(USE);
+        let waker = place.waker.take();
+        self.num_asleep -= usize::from(waker.is_some());
+        self.free.push((tag % USE) as usize);
+        waker
+    }
 }
 
 /// The runs of this process. They are never dropped, because the program may end at any time.
@@ -94,12 +138,10 @@ impl Runs {
     fn current() -> Result<&'static Self> {
         let known = CURRENT.load(Ordering::Acquire);
         // SAFETY: the pointer is null, or of a value that is never dropped.
-        match unsafe { known.as_ref() } {
-            Some(runs) if !runs.is_inherited() => Ok(runs),
-            _ => Self::open(known),
-        }
+        unsafe { known.as_ref() }.map_or_else(|| Self::open(known), Ok)
     }
 
+    /// Opens those of this process, in place of `known`.
     fn open(known: *mut Self) -> Result<&'static Self> {
         let mut queue = ptr::null_mut();
         // SAFETY: `queue` and `err` are valid during the call.
@@ -167,20 +209,30 @@ impl Runs {
         let mut tasks = Vec::new();
         for completion in done {
             // The call may be closed by now.
-            let Some(entry) = state.entries.get_mut(&completion.tag) else {
+            let Some(place) = state.find(completion.tag) else {
                 continue;
             };
-            entry.progress = match completion.flags as i32 & sys::SIDECALL_HELD {
+            place.progress = match completion.flags as i32 & sys::SIDECALL_HELD {
                 0 => Progress::Over,
                 _ => Progress::Held,
             };
-            tasks.extend(entry.waker.take());
+            tasks.extend(place.waker.take());
         }
         state.num_asleep -= tasks.len();
         if state.num_waiting > 0 {
             self.noted.notify_all();
         }
         tasks
+    }
+
+    /// Starts the thread, if it was not started.
+    fn start(&'static self, state: &mut State) -> io::Result<()> {
+        if !state.has_thread {
+            let thread = std::thread::Builder::new().name("sidecall-runs".to_owned());
+            thread.spawn(|| self.serve())?;
+            state.has_thread = true;
+        }
+        Ok(())
     }
 
     /// The thread.
@@ -204,11 +256,10 @@ impl Runs {
     /// Waits until tasks sleep and none polls.
     fn await_sleeper<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         loop {
-            let is_polled = |at: Instant| at.elapsed() < GRACE;
             state = if state.num_asleep == 0 {
                 let waited = self.work.wait(state);
                 waited.unwrap_or_else(PoisonError::into_inner)
-            } else if state.polled_at.is_some_and(is_polled) {
+            } else if std::mem::take(&mut state.is_polled) {
                 let waited = self.work.wait_timeout(state, GRACE);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             } else {
@@ -240,17 +291,27 @@ impl Run {
     ///
     /// `call` is open, and no other thread uses it.
     pub(crate) unsafe fn submit(call: *mut sys::sidecall_call, timeout_ns: i64) -> Result<Self> {
-        let runs = Runs::current()?;
-        let mut state = runs.lock().expect("the queue belongs to this process");
-        state.last_tag += 1;
-        let tag = state.last_tag;
-        let entry = Entry {
-            progress: Progress::UnderWay,
-            waker: None,
-            num_looks: None,
-        };
-        state.entries.insert(tag, entry);
-        drop(state);
+        let mut runs = Runs::current()?;
+        loop {
+            // SAFETY: the caller guarantees it.
+            match unsafe { Self::submit_to(runs, call, timeout_ns) } {
+                Err(error) if error.code() == Code::Forked && runs.is_inherited() => {
+                    runs = Runs::open(ptr::from_ref(runs).cast_mut())?;
+                }
+                submitted => return submitted,
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `submit`.
+    unsafe fn submit_to(
+        runs: &'static Runs,
+        call: *mut sys::sidecall_call,
+        timeout_ns: i64,
+    ) -> Result<Self> {
+        let tag = runs.lock().map_or(0, |mut state| state.add());
         let mut run = Self {
             runs,
             tag,
@@ -290,130 +351,116 @@ impl Run {
     /// Waits until the run has come so far, but not longer than `wait_ns` (-1: as long as it
     /// takes). In a child of fork(), the runs of the parent are over.
     pub(crate) fn wait(&self, least: Progress, wait_ns: i64) -> Progress {
-        let mut room = [MaybeUninit::uninit(); MOST];
         loop {
-            let Some(state) = self.runs.lock() else {
-                return Progress::Over;
-            };
-            let progress = state.entries[&self.tag].progress;
-            drop(state);
-            if progress >= least {
+            let state = self.runs.lock();
+            let progress = state.map_or(Progress::Over, |mut state| state.progress(self.tag));
+            if progress >= least || !self.take(least, wait_ns) {
                 return progress;
             }
-            match self.runs.take(self.number, wait_ns, &mut room) {
-                Ok([]) => return progress,
-                Ok(done) => {
-                    let noted = self
-                        .runs
-                        .lock()
-                        .map(|mut state| self.runs.note(&mut state, done));
-                    wake(noted.unwrap_or_default());
-                }
-                Err(sys::SIDECALL_NOT_RUN) => self.await_note(least),
-                Err(_) => return Progress::Over,
-            }
         }
     }
 
-    /// Waits for the thread that has taken the completion, and is about to note it.
-    fn await_note(&self, least: Progress) {
-        let Some(mut state) = self.runs.lock() else {
-            return;
-        };
-        state.num_waiting += 1;
-        while state.entries[&self.tag].progress < least {
-            let waited = self.runs.noted.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        state.num_waiting -= 1;
-    }
-
-    /// Whether the run has an outcome. If not, the task is woken when it should look again: at once
-    /// while it polls, and else when there is an outcome.
-    ///
-    /// `polls_at`: the present time if the task polls.
-    pub(crate) fn poll(&self, polls_at: Option<Instant>, waker: &Waker) -> bool {
-        if polls_at.is_none() {
-            return match self.sleep(waker) {
-                Ok(has_outcome) => has_outcome,
-                // Without a thread, the task goes on waking itself.
-                Err(_) => {
-                    waker.wake_by_ref();
-                    self.wait(Progress::Held, 0) != Progress::UnderWay
-                }
-            };
+    /// Takes the completion of this run, and notes it. Returns false if there is none after
+    /// `wait_ns`.
+    fn take(&self, least: Progress, wait_ns: i64) -> bool {
+        let mut room = [MaybeUninit::uninit(); MOST];
+        let done = self.runs.take(self.number, wait_ns, &mut room);
+        if done.is_ok_and(<[_]>::is_empty) {
+            return false;
         }
         let Some(mut state) = self.runs.lock() else {
             return true;
         };
-        state.polled_at = polls_at;
-        let mut tasks = Vec::new();
-        let entry = &state.entries[&self.tag];
-        let is_seen = entry.num_looks != Some(state.num_looks);
-        // Once a turn of the executor is enough: many tasks may poll, and one takes for all.
-        if entry.progress == Progress::UnderWay && !is_seen && !state.is_taking {
-            let mut room = [MaybeUninit::uninit(); MOST];
-            match self.runs.take(0, 0, &mut room) {
-                Ok(done) => tasks = self.runs.note(&mut state, done),
-                Err(_) => return true, // in a child of fork()
+        match done {
+            Ok(done) => {
+                let tasks = self.runs.note(&mut state, done);
+                drop(state);
+                wake(tasks);
             }
-            state.num_looks += 1;
+            // Another thread has taken it, and is about to note it.
+            Err(sys::SIDECALL_NOT_RUN) => {
+                state.num_waiting += 1;
+                while state.progress(self.tag) < least {
+                    let waited = self.runs.noted.wait(state);
+                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                }
+                state.num_waiting -= 1;
+            }
+            Err(_) => drop(state.remove(self.tag)), // in a child of fork()
         }
-        let num_looks = state.num_looks;
-        let entry = state.entries.get_mut(&self.tag).expect("it is under way");
-        entry.num_looks = Some(num_looks);
-        let has_outcome = entry.progress != Progress::UnderWay;
-        drop(state);
-        wake(tasks);
-        if !has_outcome {
-            waker.wake_by_ref();
-        }
-        has_outcome
+        true
     }
 
-    /// Lets the thread wake the task. Returns whether the run has an outcome by now.
-    fn sleep(&self, waker: &Waker) -> io::Result<bool> {
+    /// Whether a run that was just submitted has an outcome already.
+    pub(crate) fn has_ended_at_once(&self) -> bool {
+        self.take(Progress::Held, 0)
+    }
+
+    /// How far the run has come. `takes`: takes what is there.
+    pub(crate) fn look(&self, takes: bool) -> Progress {
+        let Some(mut state) = self.runs.lock() else {
+            return Progress::Over;
+        };
+        let (num_looks, is_taking) = (state.num_looks, state.is_taking);
+        let Some(place) = state.find(self.tag) else {
+            return Progress::Over;
+        };
+        if place.progress != Progress::UnderWay || !takes {
+            return place.progress;
+        }
+        // Once in a turn of the executor is enough, because one task takes for all that poll.
+        let is_first = place.num_looks == Some(num_looks);
+        place.num_looks = Some(num_looks);
+        state.is_polled = true;
+        if !is_first || is_taking {
+            return Progress::UnderWay;
+        }
+        let mut room = [MaybeUninit::uninit(); MOST];
+        let tasks = match self.runs.take(0, 0, &mut room) {
+            Ok(done) => self.runs.note(&mut state, done),
+            Err(_) => Vec::from_iter(state.remove(self.tag)), // in a child of fork()
+        };
+        state.num_looks += 1;
+        let num_looks = state.num_looks;
+        let place = state.find(self.tag);
+        let progress = place.map_or(Progress::Over, |place| {
+            place.num_looks = Some(num_looks);
+            place.progress
+        });
+        drop(state);
+        wake(tasks);
+        progress
+    }
+
+    /// Lets the thread wake the task when the run has an outcome. Returns false if there is no
+    /// thread, or an outcome already: then the task has to look again.
+    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let runs = self.runs;
-        if runs.is_inherited() {
-            return Ok(true);
+        let Some(mut state) = runs.lock().filter(|_| !runs.is_inherited()) else {
+            return false;
+        };
+        if state.progress(self.tag) != Progress::UnderWay || runs.start(&mut state).is_err() {
+            drop(state); // before the waker
+            return false;
         }
-        let mut state = runs.lock().expect("the queue belongs to this process");
-        if !state.has_thread {
-            let thread = std::thread::Builder::new().name("sidecall-runs".to_owned());
-            thread.spawn(move || runs.serve())?;
-            state.has_thread = true;
-        }
-        let entry = state.entries.get_mut(&self.tag).expect("it is under way");
-        if entry.progress != Progress::UnderWay {
-            drop(state);
-            return Ok(true);
-        }
-        let has_polled = entry.num_looks.is_some();
-        let replaced = entry.waker.replace(waker);
+        let place = state.find(self.tag).expect("it is under way");
+        let has_polled = place.num_looks.is_some();
+        let replaced = place.waker.replace(waker);
         state.num_asleep += usize::from(replaced.is_none());
-        if has_polled {
-            state.polled_at = None;
-        }
+        state.is_polled &= !has_polled;
         if !state.is_taking {
             runs.work.notify_one();
         }
         drop(state);
         drop(replaced);
-        Ok(false)
+        true
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let Some(mut state) = self.runs.lock() else {
-            return;
-        };
-        let entry = state.entries.remove(&self.tag);
-        if entry.as_ref().is_some_and(|entry| entry.waker.is_some()) {
-            state.num_asleep -= 1;
-        }
-        drop(state);
-        drop(entry);
+        let waker = self.runs.lock().map(|mut state| state.remove(self.tag));
+        drop(waker);
     }
 }
