@@ -320,15 +320,20 @@ impl Call {
     /// an input that is missing; of inputs with more than 8192 elements, [`Call::finish`] gives
     /// these. After an error no run is under way.
     pub fn start(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.submit(timeout)?;
+        let has_ended = self.run.as_ref().is_some_and(Run::has_ended_at_once);
+        if has_ended && self.outcome().is_err() {
+            self.finish(None)?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.await_release(-1);
         // SAFETY: the call is open, and no view of it exists, because it is borrowed mutably. Its
         // memory belongs to the library, which keeps it until the run no longer uses it.
         let run = unsafe { Run::submit(self.raw(), timeout.map_or(-1, deadline)) }?;
-        let has_ended = run.has_ended_at_once();
         self.run = Some(run);
-        if has_ended && self.outcome().is_err() {
-            self.finish(None)?;
-        }
         Ok(())
     }
 
@@ -379,9 +384,9 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of [`Call::start`]; the future gives those of [`Call::run`].
+    /// [`Code::Busy`] if a run of the call is under way; the future gives those of [`Call::run`].
     pub fn run_async(&mut self, timeout: Option<Duration>) -> Result<Running<'_>> {
-        self.start(timeout)?;
+        self.submit(timeout)?;
         Ok(Running::new(self))
     }
 
