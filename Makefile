@@ -293,7 +293,7 @@ test-node: test-setup
 test-python: test-setup
 	@$(BIN)/python -m pytest $(pytest_options)
 
-test-rust: $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust crates
+test-rust: build-with-net $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust crates
 	@$(with_onnxruntime) tools/test_rust.sh $(BUILD)
 
 test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module

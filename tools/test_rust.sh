@@ -8,6 +8,7 @@ mkdir -p "$build/log"
 cd "$(dirname "$0")/../bindings/rust"
 export SIDECALL_LIB_DIR="$build/lib" LD_LIBRARY_PATH="$build/lib" CARGO_TARGET_DIR="$build/rust"
 export RUSTDOCFLAGS="-D warnings" SIDECALL_TEST_COMMAND="$build/bin/sidecall"
+export SIDECALL_NET="$build/lib/libsidecall-net.so"
 
 # rustup's programs are there before it has a toolchain, and then run nothing.
 if ! cargo --version >/dev/null 2>&1; then PATH="/usr/bin:$PATH"; fi

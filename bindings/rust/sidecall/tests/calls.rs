@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::block_on;
 use sidecall::{Code, Dtype, Engine, Family, Model, Options, Tensor};
 
 #[test]
@@ -179,25 +180,6 @@ fn models_and_bindings_may_be_shared_and_calls_moved() {
     is_shared::<sidecall::Canceller>();
     is_shared::<sidecall::Error>();
     is_moved::<sidecall::Call>();
-}
-
-/// Runs a future on this thread.
-fn block_on<F: std::future::Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::park();
-    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Runs the cases of tests/vectors: in process, on the engine that sidecall chooses and on the
-//! native engine; and over `shm:`. tests/vectors/README.md has the rules.
+//! native engine; over `shm:`, and over HTTP and gRPC. tests/vectors/README.md has the rules.
 
 mod common;
 
@@ -543,4 +543,64 @@ fn every_vector_passes_over_shm() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(served >= 300, "{served} cases were served");
     assert_eq!(Model::open(&address).unwrap_err().code(), Code::Unreachable);
+}
+
+/// The Open Inference Protocol has no names for dimensions, and no way to say that an output has no
+/// known shape; and it lacks some types.
+const NOT_OVER_NETWORK: [&str; 7] = [
+    "shapes/unshaped",
+    "shapes/two_inputs_rows_differ",
+    "shapes/matmul_inner_differs",
+    "bfloat16",
+    "float8",
+    "int4",
+    "rows_differ",
+];
+
+/// Without the details of errors, which name dimensions.
+fn without_details(case: &Json) -> Json {
+    let members = case.members().iter();
+    let kept = members.filter(|(key, _)| key != "expect_error").cloned();
+    Json::Object(kept.collect())
+}
+
+#[test]
+fn every_vector_passes_over_the_network() {
+    let cases: BTreeMap<_, _> = read_cases()
+        .into_iter()
+        .map(|(name, case)| (name, without_details(&case)))
+        .collect();
+    let mut files: BTreeMap<&str, Vec<Case<'_>>> = BTreeMap::new();
+    for (name, json) in &cases {
+        let case = Case(json);
+        let asks = ["inputs", "record", "json"]
+            .iter()
+            .any(|key| json.member(key).is_some());
+        let is_path = case.open_member("uri").is_none() && case.open_member("as").is_none();
+        let is_known = !NOT_OVER_NETWORK.iter().any(|part| name.contains(part));
+        if asks && is_path && is_known {
+            let file = json.member("model").unwrap().str();
+            files.entry(file).or_default().push(case);
+        }
+    }
+    let mut served = 0;
+    let mut wrong = Vec::new();
+    for (file, those) in files {
+        if Model::open(common::path(file)).is_err() {
+            continue;
+        }
+        let (_server, [_, http, grpc]) = common::serve_network(file, "network");
+        for case in those {
+            served += 1;
+            for address in [&http, &grpc] {
+                let options = case.options(Engine::Auto).wait(Duration::from_secs(20));
+                let open = || Model::open_with(address, &options);
+                if let Some(problem) = run_case(&cases, &case, open, &mut Counts::default()) {
+                    wrong.push(format!("{}, {address}: {problem}", case.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(served >= 200, "{served} cases were served");
 }

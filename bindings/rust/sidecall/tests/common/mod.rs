@@ -3,7 +3,11 @@
 
 pub mod json;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
 
 use sidecall::{Engine, Model, Options};
 
@@ -17,6 +21,46 @@ pub fn path(name: &str) -> String {
 /// Opens a model on the native engine, which needs no ONNX Runtime.
 pub fn open(name: &str) -> Model {
     Model::open_with(path(name), &Options::default().engine(Engine::Native)).expect(name)
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs futures on this thread, and returns their outcomes in the same order.
+pub fn join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut outcomes: Vec<_> = futures.iter().map(|_| None).collect();
+    loop {
+        for (future, outcome) in futures.iter_mut().zip(&mut outcomes) {
+            if outcome.is_none() {
+                if let Poll::Ready(ready) = future.as_mut().poll(&mut context) {
+                    *outcome = Some(ready);
+                }
+            }
+        }
+        if outcomes.iter().all(Option::is_some) {
+            return outcomes.into_iter().flatten().collect();
+        }
+        std::thread::park();
+    }
+}
+
+/// Polls a future as a task that ignores its wake-ups would.
+pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    future.poll(&mut Context::from_waker(&waker))
+}
+
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    join([future]).pop().unwrap()
 }
 
 /// A server of one model, which ends with this value.
@@ -62,19 +106,38 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // A process that is killed leaves these.
-        for file in [self.socket.clone(), format!("{}.lock", self.socket)] {
-            let _ = std::fs::remove_file(file);
+        for end in ["", ".lock", ".http", ".grpc"] {
+            let _ = std::fs::remove_file(format!("{}{end}", self.socket));
         }
     }
 }
 
 /// Serves a model at an address with that name, and returns the address.
 pub fn serve(model: &str, name: &str) -> (Server, String) {
+    serve_with(model, name, &[])
+}
+
+/// The same, and over HTTP and gRPC too. The addresses are those of `shm:`, HTTP and gRPC.
+pub fn serve_network(model: &str, name: &str) -> (Server, [String; 3]) {
+    let socket = format!("/tmp/sidecall-rust-{name}-{}.sock", std::process::id());
+    let (http, grpc) = (format!("{socket}.http"), format!("{socket}.grpc"));
+    let options = ["--http", &http, "--grpc", &grpc, "--name", "model"];
+    let (server, address) = serve_with(model, name, &options);
+    let addresses = [
+        address,
+        format!("http+unix:{http}/model"),
+        format!("grpc+unix:{grpc}/model"),
+    ];
+    (server, addresses)
+}
+
+fn serve_with(model: &str, name: &str, options: &[&str]) -> (Server, String) {
     let command = std::env::var("SIDECALL_TEST_COMMAND")
         .expect("SIDECALL_TEST_COMMAND: the path of the sidecall command");
     let address = format!("shm:/tmp/sidecall-rust-{name}-{}.sock", std::process::id());
     let server = Command::new(command)
         .args(["serve", &path(model), "--at", &address, "--log-level=error"])
+        .args(options)
         .stdin(Stdio::null())
         .spawn()
         .expect("the server starts");
