@@ -377,8 +377,9 @@ impl Call {
     }
 
     /// Starts a run and returns a future that ends with its outcome. It needs no runtime: the task
-    /// of a served model wakes itself for up to 100 us (`SIDECALL_SPIN_US`), so that it looks again
-    /// after the other tasks; then a thread of this crate wakes it. Dropping the future cancels the
+    /// of a model that another process of this host serves wakes itself for up to 100 us
+    /// (`SIDECALL_SPIN_US`), so that it looks again after the other tasks; then a thread of this
+    /// crate wakes it. Nothing of it blocks the executor, not even connecting. Dropping the future cancels the
     /// run, and waits until the engine of this process has stopped, which it does at the next node
     /// of the graph.
     ///
