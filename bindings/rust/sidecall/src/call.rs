@@ -1,6 +1,6 @@
 //! A call: values, runs and tensors in the memory of a workspace.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use sidecall_sys as sys;
 
-use crate::error::check;
+use crate::error::{check, Room};
 use crate::options::{deadline, nanoseconds};
+use crate::record::MAX_FAULTS;
 use crate::running::{Canceller, Running};
 use crate::runs::{Progress, Run};
 use crate::{
@@ -50,8 +51,9 @@ thread_local! {
 /// ```
 pub struct Call {
     handle: Handle,
-    /// It belongs to the model, which gets it back.
-    is_lent: bool,
+    /// Memory for errors. `None` for a call that belongs to the model, which gets it back: it uses
+    /// that of the thread, because its own would cost more than a run.
+    room: Option<RefCell<Room>>,
     shared: OnceCell<Shared>,
     /// The run that was started, while it is under way or held.
     run: Option<Run>,
@@ -61,6 +63,9 @@ pub struct Call {
     pub(crate) has_missed: bool,
     model: Model,
 }
+
+// SAFETY: see Handle. The pointers in `room` are to memory that it owns.
+unsafe impl Send for Call {}
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +83,7 @@ impl Drop for Call {
         }
         // SAFETY: the handle and the model are open, and no Canceller can use the call any more.
         unsafe {
-            if self.is_lent {
+            if self.room.is_none() {
                 sys::sidecall_model_give_call(self.model.raw(), self.raw());
             } else {
                 sys::sidecall_call_close(self.raw());
@@ -101,7 +106,7 @@ impl Call {
         let handle = NonNull::new(handle).expect("the library gives a handle after success");
         Ok(Self {
             handle: Handle(handle),
-            is_lent,
+            room: (!is_lent).then(|| RefCell::new(Room::new(MAX_FAULTS))),
             shared: OnceCell::new(),
             run: None,
             is_held: false,
@@ -144,7 +149,10 @@ impl Call {
         &self,
         function: impl FnOnce(*mut sys::sidecall_call, *mut sys::sidecall_error) -> i32,
     ) -> Result<()> {
-        check(|err| function(self.raw(), err))
+        match &self.room {
+            Some(room) => room.borrow_mut().check(|err| function(self.raw(), err)),
+            None => check(|err| function(self.raw(), err)),
+        }
     }
 
     /// The model of this call.
@@ -379,9 +387,9 @@ impl Call {
     /// Starts a run and returns a future that ends with its outcome. It needs no runtime: the task
     /// of a model that another process of this host serves wakes itself for up to 100 us
     /// (`SIDECALL_SPIN_US`), so that it looks again after the other tasks; then a thread of this
-    /// crate wakes it. Nothing of it blocks the executor, not even connecting. Dropping the future cancels the
-    /// run, and waits until the engine of this process has stopped, which it does at the next node
-    /// of the graph.
+    /// crate wakes it. Nothing of it blocks the executor, not even connecting. Dropping the future
+    /// cancels the run, and waits until the engine of this process has stopped, which it does at the
+    /// next node of the graph.
     ///
     /// # Errors
     ///
@@ -412,7 +420,7 @@ impl Call {
         if let Some(run) = &self.run {
             run.cancel();
         }
-        let _ = self.finish(None); // the outcome, which is there at once and is not needed
+        let _ = self.finish(None); // the outcome is there at once
         self.await_release(-1);
     }
 

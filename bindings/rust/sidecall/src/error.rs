@@ -320,16 +320,12 @@ thread_local! {
 }
 
 /// Calls a function that belongs to no call, with memory for its error that this thread reuses.
+#[inline]
 pub(crate) fn check(function: impl FnOnce(*mut sys::sidecall_error) -> i32) -> Result<()> {
-    let mut function = Some(function);
-    let checked = ROOM.try_with(|room| {
-        let function = function.take().expect("it is called once");
-        room.borrow_mut().check(function)
-    });
-    match (checked, function) {
-        (Ok(result), _) => result,
+    match ROOM.try_with(std::ptr::from_ref) {
+        // SAFETY: it is this thread's, which cannot end before this function returns.
+        Ok(room) => unsafe { &*room }.borrow_mut().check(function),
         // The thread is ending, and its memory for errors is gone.
-        (Err(_), Some(function)) => Room::new(1).check(function),
-        (Err(_), None) => unreachable!("the function is only taken where the memory is there"),
+        Err(_) => Room::new(1).check(function),
     }
 }
