@@ -388,8 +388,8 @@ impl Call {
     /// of a model that another process of this host serves wakes itself for up to 100 us
     /// (`SIDECALL_SPIN_US`), so that it looks again after the other tasks; then a thread of this
     /// crate wakes it. Nothing of it blocks the executor, not even connecting. Dropping the future
-    /// cancels the run, and waits until the engine of this process has stopped, which it does at the
-    /// next node of the graph.
+    /// cancels the run, and waits until the engine of this process has stopped, which it does at
+    /// the next node of the graph.
     ///
     /// # Errors
     ///
