@@ -35,16 +35,11 @@ final class AsyncRun<T> extends RunFuture<T> {
   static <T> CompletableFuture<T> begin(
       Model model, long timeoutNs, Consumer<Workspace> prepare, Function<Workspace, T> collect) {
     AsyncRun<T> run = new AsyncRun<>(model, timeoutNs, prepare, collect);
-    Workspace idle = run.core.takeIdle();
-    if (idle != null) {
-      run.hasWorkspace(idle, null);
-      return run;
-    }
-    CompletableFuture<Workspace> workspace = run.core.takeLater(timeoutNs);
-    if (workspace.isDone()) {
-      workspace.whenComplete(run::hasWorkspace);
+    Workspace free = run.core.takeFree();
+    if (free != null) {
+      run.hasWorkspace(free, null);
     } else {
-      workspace.whenCompleteAsync(run::hasWorkspace, run.defaultExecutor());
+      run.core.takeLater(timeoutNs).whenCompleteAsync(run::hasWorkspace, run.defaultExecutor());
     }
     return run;
   }
@@ -55,42 +50,31 @@ final class AsyncRun<T> extends RunFuture<T> {
           failure instanceof CompletionException wrapped ? wrapped.getCause() : failure);
       return;
     }
-    Workspace given = null;
     try {
-      given = taken != null ? taken : core.openPooled();
-      if (isDone()) { // cancelled while it waited
-        core.give(given, true);
+      if (!isDone()) { // cancelled while it waited
+        prepare.accept(taken);
+        w = taken;
+        submit(taken, Deadline.remaining(timeoutNs, begin));
         return;
       }
-      prepare.accept(given);
-      w = given;
-      StartedRun.begin(given, Deadline.remaining(timeoutNs, begin), this);
     } catch (Throwable e) {
-      leaveRun();
-      if (given != null) {
-        core.give(given, e instanceof SidecallException);
-      }
       completeExceptionally(e);
     }
+    core.give(taken);
   }
 
   @Override
   void finish(int status) {
     T result = null;
     Throwable failure = null;
-    boolean isReusable = false;
     try {
       w.check(status);
       result = collect.apply(w);
-      isReusable = true;
-    } catch (SidecallException e) {
-      failure = e;
-      isReusable = Core.isReusable(e);
     } catch (Throwable e) {
       failure = e;
     }
     try {
-      core.give(w, isReusable);
+      core.give(w);
     } finally {
       if (failure == null) {
         complete(result);
@@ -99,4 +83,5 @@ final class AsyncRun<T> extends RunFuture<T> {
       }
       Reference.reachabilityFence(model);
     }
-  }}
+  }
+}

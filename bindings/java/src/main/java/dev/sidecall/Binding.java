@@ -62,26 +62,19 @@ public final class Binding<I, O> {
     Objects.requireNonNull(record, "record");
     long begin = timeoutNs < 0 ? 0 : System.nanoTime();
     Workspace w = core.take(timeoutNs);
-    boolean isReusable = false;
     try {
       set(w, record);
       w.check(w.run(Deadline.remaining(timeoutNs, begin)));
-      O answer = (O) get(w);
-      isReusable = true;
-      return answer;
-    } catch (SidecallException e) {
-      isReusable = Core.isReusable(e);
-      throw e;
+      return (O) get(w);
     } finally {
-      core.give(w, isReusable);
+      core.give(w);
       Reference.reachabilityFence(model);
     }
   }
 
   /** The run reports the values that are refused here. */
   private void set(Workspace w, I record) {
-    w.resize(1);
-    w.clear(false);
+    w.needCall();
     w.begin(plan);
     plan.reader().read(w, record, 0);
     Native.setRow(w.call, 0, 0, w.values, core.features.size(), w.error);
@@ -91,6 +84,7 @@ public final class Binding<I, O> {
     Writer writer = plan.writer();
     w.expect(writer.count());
     w.getRow(0, writer);
+    w.keepsCall = !w.isDirty;
     return writer.write(w);
   }
 
@@ -138,8 +132,7 @@ public final class Binding<I, O> {
   }
 
   private void setMany(Workspace w, List<? extends I> records) {
-    w.resize(records.size());
-    w.clear(true);
+    w.needEmptyCall(records.size());
     long row = 0;
     for (I record : records) {
       requireElement(record, row);

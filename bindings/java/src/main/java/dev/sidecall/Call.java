@@ -104,17 +104,9 @@ public final class Call implements AutoCloseable {
       }
     }
 
-    void cancel() {
-      StartedRun run;
-      synchronized (this) {
-        if (isReleased) {
-          return;
-        }
+    synchronized void cancel() {
+      if (!isReleased) {
         Native.callCancel(w.call);
-        run = w.run;
-      }
-      if (run != null) {
-        run.takeCancelled();
       }
     }
   }
@@ -146,6 +138,9 @@ public final class Call implements AutoCloseable {
           ? SidecallException.refuse(Code.BUSY, busyText())
           : SidecallException.refuse(
               Code.INVALID_ARGUMENT, "call: expected an open call, got a closed one");
+    }
+    if (w.held != 0) {
+      w.awaitFree(0);
     }
   }
 
@@ -697,17 +692,18 @@ public final class Call implements AutoCloseable {
 
   private CompletableFuture<Void> runAsync(long timeoutNs) {
     enter();
-    Running running = null;
+    boolean isSubmitted = false;
     try {
       if (hasBound) {
         requireBoundMemory();
       }
       isRunningAsync = true;
-      running = new Running();
-      StartedRun.begin(w, timeoutNs, running);
+      Running running = new Running();
+      running.submit(w, timeoutNs);
+      isSubmitted = true;
       return running;
     } finally {
-      if (running == null) {
+      if (!isSubmitted) {
         isRunningAsync = false;
         leave();
       }
@@ -716,16 +712,6 @@ public final class Call implements AutoCloseable {
 
   private final class Running extends RunFuture<Void> {
     @Override
-    public boolean started(StartedRun run) {
-      w.run = run;
-      super.started(run);
-      if (state == CLOSING) {
-        cancelRun();
-      }
-      return false;
-    }
-
-    @Override
     void finish(int status) {
       Throwable failure = null;
       try {
@@ -733,7 +719,6 @@ public final class Call implements AutoCloseable {
       } catch (Throwable e) {
         failure = e;
       }
-      w.run = null;
       isRunningAsync = false;
       leave();
       if (failure == null) {

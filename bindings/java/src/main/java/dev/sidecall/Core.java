@@ -6,11 +6,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -18,15 +16,15 @@ import java.util.concurrent.locks.ReentrantLock;
  * function uses it any more, and the workspaces that no run uses at present.
  */
 final class Core {
-  final boolean isServed; // by another process
+  private static final int IN_PROCESS = 1; // SIDECALL_ROUTE_IN_PROCESS
+
+  final boolean isRemote; // its runs wait for another process
   final long timeoutNs;
   final List<FeatureSpec> features;
   final List<TensorSpec> inputs;
   final List<TensorSpec> outputs;
   final Map<String, Integer> featureIndex = new HashMap<>();
   final Map<Plan.Key, Plan> plans = new ConcurrentHashMap<>();
-  final Finisher finisher = new Finisher();
-  final AtomicInteger numParked = new AtomicInteger(); // virtual threads that wait for a run
 
   final int numColumns;
 
@@ -37,15 +35,14 @@ final class Core {
   // A lock of java.util.concurrent, because virtual threads wait for it without their carrier.
   private final ReentrantLock lock = new ReentrantLock();
   private final ArrayDeque<Workspace> idle = new ArrayDeque<>();
-  // Each receives a workspace once, or null: it may open one.
   private final ArrayDeque<CompletableFuture<Workspace>> waiting = new ArrayDeque<>();
   private int open; // workspaces, idle or not
-  private int users; // functions that use the handle at present
+  private int users; // functions that use the handle at present, and workspaces that are not idle
   private boolean isClosed;
 
-  Core(long handle, boolean isServed, Options options) {
+  Core(long handle, Options options) {
     this.handle = handle;
-    this.isServed = isServed;
+    isRemote = Native.modelRoute(handle) != IN_PROCESS;
     timeoutNs = options.timeoutNs();
     maxCalls = options.maxCalls();
     inputs = readTensors(true);
@@ -158,8 +155,9 @@ final class Core {
 
   /** A process that was started for the model ends first. */
   private void release() {
+    idle.forEach(Workspace::close);
     Waits.call(
-        isServed,
+        isRemote,
         () -> {
           Native.modelClose(handle);
           return null;
@@ -168,7 +166,6 @@ final class Core {
 
   /** Closes the model; does nothing if it is closed. Runs that are under way end as usual. */
   void close() {
-    List<Workspace> closing;
     List<CompletableFuture<Workspace>> refused;
     boolean isLast;
     lock();
@@ -177,54 +174,46 @@ final class Core {
         return;
       }
       isClosed = true;
-      closing = new ArrayList<>(idle);
-      idle.clear();
-      refused = new ArrayList<>(waiting);
+      refused = List.copyOf(waiting);
       waiting.clear();
       isLast = users == 0;
     } finally {
       lock.unlock();
     }
-    closing.forEach(Workspace::close);
     refused.forEach(waiter -> waiter.completeExceptionally(closed()));
     if (isLast) {
       release();
     }
   }
 
-  /**
-   * Opens a call for so many rows.
-   *
-   * @param isPooled the call connects to a server when it first runs
-   */
-  Workspace openWorkspace(long rows, boolean isPooled) {
+  /** Opens a call for so many rows, which the program uses. */
+  Workspace openWorkspace(long rows) {
     return use(
         model -> {
-          long out = Native.allocate(Long.BYTES);
-          long error = Native.errorOpen(SidecallException.MAX_FAULTS);
-          boolean isOpen = false;
+          Workspace w = new Workspace(this);
           try {
-            if (error == 0) {
-              throw SidecallException.of(Code.OUT_OF_MEMORY.number(), 0);
-            }
-            int status =
-                isPooled
-                    ? Native.callOpenLazy(model, rows, out, error)
-                    : Native.callOpen(model, rows, out, error);
-            if (status != 0) {
-              throw SidecallException.of(status, error);
-            }
-            Workspace w = new Workspace(this, Memory.getLong(out), error, rows);
-            isOpen = true;
+            int status = Native.callOpen(model, rows, w.scratch, w.error);
+            w.call = Memory.getLong(w.scratch);
+            w.check(status);
             return w;
-          } finally {
-            if (!isOpen) {
-              Native.callClose(Memory.getLong(out));
-              Native.errorClose(error);
-            }
-            Native.free(out);
+          } catch (Throwable e) {
+            w.close();
+            throw e;
           }
         });
+  }
+
+  /** Gives a workspace a call of the library, without inputs. */
+  void takeCall(Workspace w, long rows) {
+    w.check(Native.takeCall(handle, rows, w.scratch, w.error));
+    w.call = Memory.getLong(w.scratch);
+  }
+
+  /** Gives the call of a workspace back, in any state. */
+  void giveCall(Workspace w) {
+    Native.giveCall(handle, w.call);
+    w.call = 0;
+    w.held = 0;
   }
 
   /**
@@ -234,109 +223,45 @@ final class Core {
    *     closed
    */
   Workspace take(long timeoutNs) {
-    CompletableFuture<Workspace> waiter = null;
+    Workspace w = takeFree();
+    if (w != null) {
+      return w;
+    }
+    try {
+      return takeLater(timeoutNs).join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof SidecallException refused
+          ? refused.here()
+          : Native.rethrow(e.getCause());
+    }
+  }
+
+  /** Returns a workspace, which the caller gives back; null if it has to wait for one. */
+  Workspace takeFree() {
     lock();
     try {
+      if (isClosed || idle.isEmpty() && open == maxCalls) {
+        return null;
+      }
       Workspace w = idle.pollLast();
-      if (w != null) {
-        return w;
-      }
-      if (isClosed) {
-        throw closed();
-      }
-      if (open < maxCalls) {
+      if (w == null) {
+        w = new Workspace(this);
         ++open;
-      } else {
-        waiter = new CompletableFuture<>();
-        waiting.add(waiter);
       }
-    } finally {
-      lock.unlock();
-    }
-    if (waiter == null) {
-      return openPooled();
-    }
-    boolean isTaken = false;
-    try {
-      Workspace w = await(waiter, timeoutNs);
-      isTaken = true;
-      return w != null ? w : openPooled();
-    } finally {
-      if (!isTaken) {
-        abandon(waiter);
-      }
-    }
-  }
-
-  /** Waiting for a workspace has failed. One that comes nevertheless goes to others. */
-  private void abandon(CompletableFuture<Workspace> waiter) {
-    if (waiter.completeExceptionally(Deadline.passed())) {
-      forget(waiter);
-    } else if (!waiter.isCompletedExceptionally()) {
-      Workspace w = waiter.join(); // it came at the same moment
-      if (w != null) {
-        give(w, true);
-      } else {
-        leave();
-      }
-    }
-  }
-
-  /** Returns a workspace, which the caller gives back; null if none is idle. */
-  Workspace takeIdle() {
-    lock();
-    try {
-      return idle.pollLast();
+      ++users;
+      return w;
     } finally {
       lock.unlock();
     }
   }
 
-  private Workspace await(CompletableFuture<Workspace> waiter, long timeoutNs) {
-    boolean wasInterrupted = false;
-    long begin = System.nanoTime();
-    try {
-      while (true) {
-        try {
-          return timeoutNs < 0
-              ? waiter.get()
-              : waiter.get(Deadline.remaining(timeoutNs, begin), TimeUnit.NANOSECONDS);
-        } catch (InterruptedException e) {
-          wasInterrupted = true;
-        } catch (TimeoutException e) {
-          if (waiter.completeExceptionally(Deadline.passed())) {
-            forget(waiter);
-          }
-        } catch (ExecutionException e) {
-          throw e.getCause() instanceof SidecallException refused
-              ? refused.here()
-              : new IllegalStateException(e);
-        }
-      }
-    } finally {
-      if (wasInterrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
-  }
-
-  private void forget(CompletableFuture<Workspace> waiter) {
-    lock();
-    try {
-      waiting.remove(waiter);
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /** Returns a future of a workspace, which the caller gives back; of null if it may open one. */
+  /** Returns a future of a workspace, which the caller gives back. */
   CompletableFuture<Workspace> takeLater(long timeoutNs) {
     CompletableFuture<Workspace> waiter = new CompletableFuture<>();
     lock();
     try {
-      Workspace w = idle.pollLast();
-      if (w != null || !isClosed && open < maxCalls) {
-        open += w == null ? 1 : 0;
+      Workspace w = takeFree();
+      if (w != null) {
         waiter.complete(w);
       } else if (isClosed) {
         waiter.completeExceptionally(closed());
@@ -349,75 +274,46 @@ final class Core {
     if (timeoutNs >= 0 && !waiter.isDone()) {
       CompletableFuture<Void> timer =
           new CompletableFuture<Void>().completeOnTimeout(null, timeoutNs, TimeUnit.NANOSECONDS);
-      timer.thenRunAsync(
-          () -> {
-            if (waiter.completeExceptionally(Deadline.passed())) {
-              forget(waiter);
-            }
-          });
+      timer.thenRunAsync(() -> expire(waiter));
       waiter.whenComplete((w, e) -> timer.cancel(false)); // so that the timer holds nothing longer
     }
     return waiter;
   }
 
-  /** Opens one of the workspaces that the pool counts. */
-  Workspace openPooled() {
-    boolean isOpen = false;
-    try {
-      Workspace w = openWorkspace(1, true);
-      isOpen = true;
-      return w;
-    } finally {
-      if (!isOpen) {
-        leave();
+  private void expire(CompletableFuture<Workspace> waiter) {
+    if (waiter.completeExceptionally(Deadline.passed())) {
+      lock();
+      try {
+        waiting.remove(waiter);
+      } finally {
+        lock.unlock();
       }
     }
   }
 
-  /** There is one workspace less, so that one of those who wait may open another. */
-  private void leave() {
+  /** Takes a workspace back. */
+  void give(Workspace w) {
+    if (!w.keepsCall) {
+      giveCall(w);
+    }
+    w.keepsCall = false;
     CompletableFuture<Workspace> waiter;
+    boolean isLast = false;
     do {
       lock();
       try {
         waiter = waiting.poll();
         if (waiter == null) {
-          --open;
-          return;
-        }
-      } finally {
-        lock.unlock();
-      }
-    } while (!waiter.complete(null));
-  }
-
-  /**
-   * Takes a workspace back. One that is not reusable is closed: the engine or the server may still
-   * use its memory.
-   */
-  void give(Workspace w, boolean isReusable) {
-    if (!isReusable) {
-      w.close();
-      leave();
-      return;
-    }
-    CompletableFuture<Workspace> waiter;
-    do {
-      lock();
-      try {
-        waiter = waiting.poll();
-        if (waiter == null && !isClosed) {
           idle.addLast(w);
-          return;
+          isLast = --users == 0 && isClosed;
         }
       } finally {
         lock.unlock();
       }
-      if (waiter == null) {
-        w.close();
-        return;
-      }
-    } while (!waiter.complete(w));
+    } while (waiter != null && !waiter.complete(w));
+    if (isLast) {
+      release();
+    }
   }
 
   /** Uses a workspace of the pool. */
@@ -429,21 +325,10 @@ final class Core {
   <T> T with(long timeoutNs, Job<T> job) {
     long begin = timeoutNs < 0 ? 0 : System.nanoTime();
     Workspace w = take(timeoutNs);
-    boolean isReusable = false;
     try {
-      T result = job.apply(w, Deadline.remaining(timeoutNs, begin));
-      isReusable = true;
-      return result;
-    } catch (SidecallException e) {
-      isReusable = isReusable(e);
-      throw e;
+      return job.apply(w, Deadline.remaining(timeoutNs, begin));
     } finally {
-      give(w, isReusable);
+      give(w);
     }
-  }
-
-  /** Tells whether a workspace can be used again after a run that ended so. */
-  static boolean isReusable(SidecallException e) {
-    return e.code() != Code.TIMEOUT && e.code() != Code.CANCELLED;
   }
 }

@@ -62,7 +62,7 @@ public final class Model implements AutoCloseable {
   /** Uses the handle in a function that may wait for the process that serves the model. */
   private <T> T useAndWait(Core.Use<T> function) {
     try {
-      return Waits.call(core.isServed, () -> core.use(function));
+      return Waits.call(core.isRemote, () -> core.use(function));
     } finally {
       Reference.reachabilityFence(this);
     }
@@ -350,7 +350,8 @@ public final class Model implements AutoCloseable {
     core.with(
         core.timeoutNs,
         (w, timeoutNs) -> {
-          w.clear(true);
+          w.needEmptyCall(1);
+          w.check(Native.callClear(w.call, w.error));
           return null;
         });
   }
@@ -583,7 +584,7 @@ public final class Model implements AutoCloseable {
    */
   public Call newCall(long rows) {
     try {
-      return new Call(Waits.call(core.isServed, () -> core.openWorkspace(rows, false)));
+      return new Call(Waits.call(core.isRemote, () -> core.openWorkspace(rows)));
     } finally {
       Reference.reachabilityFence(this);
     }

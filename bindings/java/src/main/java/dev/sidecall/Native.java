@@ -14,8 +14,8 @@ import java.lang.invoke.MethodHandle;
  *
  * <p>No downcall is a critical one, because the garbage collector would wait for it. Even for
  * functions as short as sidecall_call_get_f64 this option does not make a prediction measurably
- * shorter. sidecall_call_finish never blocks without a time to wait, but it reads the answer, which
- * may be large, and after the death of a server it looks for the next one.
+ * shorter. sidecall_queue_take never blocks without a time to wait, but it reads answers, which may
+ * be large, and after the death of a server it looks for the next one.
  */
 @SuppressWarnings("restricted") // see module-info.java
 final class Native {
@@ -38,6 +38,7 @@ final class Native {
   private static final MethodHandle MODEL_VERIFY = function("sidecall_model_verify", "ILLL");
   private static final MethodHandle PREDICT_JSON = function("sidecall_predict_json", "ILLLLL");
   private static final MethodHandle MODEL_CONTRACT = function("sidecall_model_contract", "LLL");
+  private static final MethodHandle MODEL_ROUTE = function("sidecall_model_route", "IL");
 
   static final MethodHandle MODEL_NAME = function("sidecall_model_name", "LL");
   static final MethodHandle MODEL_VERSION = function("sidecall_model_version", "LL");
@@ -55,17 +56,21 @@ final class Native {
   static final MethodHandle COLUMN_SPEC = function("sidecall_model_column_spec", "LLI");
 
   private static final MethodHandle CALL_OPEN = function("sidecall_call_open", "ILLLL");
-  private static final MethodHandle CALL_OPEN_LAZY = function("sidecall_call_open_lazy", "ILLLL");
+  private static final MethodHandle TAKE_CALL = function("sidecall_model_take_call", "ILLLL");
+  private static final MethodHandle GIVE_CALL = function("sidecall_model_give_call", "VLL");
   private static final MethodHandle CALL_CLOSE = function("sidecall_call_close", "VL");
   private static final MethodHandle CALL_CLEAR = function("sidecall_call_clear", "ILL");
   private static final MethodHandle CALL_RESET = function("sidecall_call_reset", "ILL");
   private static final MethodHandle CALL_ROWS = function("sidecall_call_rows", "LL");
   private static final MethodHandle CALL_RESIZE = function("sidecall_call_resize", "ILLL");
   private static final MethodHandle CALL_RUN = function("sidecall_call_run", "ILLL");
-  private static final MethodHandle CALL_START = function("sidecall_call_start", "ILLL");
-  private static final MethodHandle CALL_TRY_START = function("sidecall_call_try_start", "ILLLL");
-  private static final MethodHandle CALL_FINISH = function("sidecall_call_finish", "ILLL");
   private static final MethodHandle CALL_CANCEL = function("sidecall_call_cancel", "VL");
+  private static final MethodHandle CALL_ERROR = function("sidecall_call_error", "ILL");
+
+  private static final MethodHandle QUEUE_OPEN = function("sidecall_queue_open", "ILLL");
+  private static final MethodHandle QUEUE_SUBMIT = function("sidecall_queue_submit", "ILLLLLL");
+  private static final MethodHandle QUEUE_TAKE = function("sidecall_queue_take", "ILLLLLLLL");
+  private static final MethodHandle QUEUE_CANCEL = function("sidecall_queue_cancel", "VLL");
 
   private static final MethodHandle SET_F64 = function("sidecall_call_set_f64", "ILLIDL");
   private static final MethodHandle SET_I64 = function("sidecall_call_set_i64", "ILLILL");
@@ -292,6 +297,14 @@ final class Native {
     }
   }
 
+  static int modelRoute(long model) {
+    try {
+      return (int) MODEL_ROUTE.invokeExact(model);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
   static int callOpen(long model, long rows, long out, long error) {
     try {
       return (int) CALL_OPEN.invokeExact(model, rows, out, error);
@@ -300,9 +313,17 @@ final class Native {
     }
   }
 
-  static int callOpenLazy(long model, long rows, long out, long error) {
+  static int takeCall(long model, long rows, long out, long error) {
     try {
-      return (int) CALL_OPEN_LAZY.invokeExact(model, rows, out, error);
+      return (int) TAKE_CALL.invokeExact(model, rows, out, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static void giveCall(long model, long call) {
+    try {
+      GIVE_CALL.invokeExact(model, call);
     } catch (Throwable e) {
       throw rethrow(e);
     }
@@ -356,33 +377,57 @@ final class Native {
     }
   }
 
-  static int callStart(long call, long timeoutNs, long error) {
-    try {
-      return (int) CALL_START.invokeExact(call, timeoutNs, error);
-    } catch (Throwable e) {
-      throw rethrow(e);
-    }
-  }
-
-  static int callTryStart(long call, long timeoutNs, long outStarted, long error) {
-    try {
-      return (int) CALL_TRY_START.invokeExact(call, timeoutNs, outStarted, error);
-    } catch (Throwable e) {
-      throw rethrow(e);
-    }
-  }
-
-  static int callFinish(long call, long waitNs, long error) {
-    try {
-      return (int) CALL_FINISH.invokeExact(call, waitNs, error);
-    } catch (Throwable e) {
-      throw rethrow(e);
-    }
-  }
-
   static void callCancel(long call) {
     try {
       CALL_CANCEL.invokeExact(call);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static int callError(long call, long error) {
+    try {
+      return (int) CALL_ERROR.invokeExact(call, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static int queueOpen(long options, long out, long error) {
+    try {
+      return (int) QUEUE_OPEN.invokeExact(options, out, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static int queueSubmit(long queue, long call, long timeoutNs, long tag, long outRun, long error) {
+    try {
+      return (int) QUEUE_SUBMIT.invokeExact(queue, call, timeoutNs, tag, outRun, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static int queueTake(
+      long queue,
+      long run,
+      long out,
+      long size,
+      long capacity,
+      long waitNs,
+      long outCount,
+      long error) {
+    try {
+      return (int) QUEUE_TAKE.invokeExact(queue, run, out, size, capacity, waitNs, outCount, error);
+    } catch (Throwable e) {
+      throw rethrow(e);
+    }
+  }
+
+  static void queueCancel(long queue, long run) {
+    try {
+      QUEUE_CANCEL.invokeExact(queue, run);
     } catch (Throwable e) {
       throw rethrow(e);
     }

@@ -10,129 +10,154 @@ import java.util.concurrent.TimeoutException;
 
 /**
  * The future of a run. A thread that waits for it takes the outcome itself if the run ends soon;
- * otherwise the {@link Finisher} gives the outcome to the default executor.
+ * otherwise the thread of {@link Completions} gives the outcome to the default executor.
  *
  * @param <T> the type of the result
  */
-abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.Listener {
+abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.Run {
   /**
    * How long a thread takes part, which is also how late it notices that it was interrupted, or
    * that the program has completed the future.
    */
   private static final long HELP = 500_000; // ns
 
-  private static final int OPEN = 0;
-  private static final int CANCELLING = 1; // the call must not be closed or used again
-  private static final int OVER = 2;
+  /** How often a thread looks for an outcome that the thread of Completions is about to note. */
+  private static final int LOOKS = 200;
 
-  private static final VarHandle PHASE;
+  private static final int UNDER_WAY = 0;
+  private static final int JOINED = 1; // a thread waits in the library for the outcome
+  private static final int LEFT = 2; // it has ended, and the thread that waited goes on with it
+  private static final int ENDED = 3; // any thread may go on with it
+  private static final int OVER = 4; // a thread goes on with it
+
+  private static final VarHandle STATE;
 
   static {
     try {
-      PHASE = MethodHandles.lookup().findVarHandle(RunFuture.class, "phase", int.class);
+      STATE = MethodHandles.lookup().findVarHandle(RunFuture.class, "state", int.class);
     } catch (ReflectiveOperationException e) {
       throw new ExceptionInInitializerError(e);
     }
   }
 
-  private volatile StartedRun run; // null before it is under way; it may be over
-  private volatile int phase;
+  private Workspace workspace;
+  private volatile long number; // 0 before the run was submitted
+  private volatile boolean isWanted; // a thread waits that does not take the outcome itself
+  private volatile int state;
+  private int status;
 
-  /** Reads the outcome and completes the future. Called once at most. */
+  /** Reads the outcome, completes the future and gives the workspace back. Called once. */
   abstract void finish(int status);
 
-  /** From now on no cancellation reaches the call. Returns false if that was so already. */
-  final boolean leaveRun() {
-    while (!PHASE.compareAndSet(this, OPEN, OVER)) {
-      if (phase == OVER) {
-        return false;
-      }
-      Thread.yield(); // another thread cancels, which takes a microsecond
+  /** Submits a run of the inputs that the call of a workspace has. */
+  final void submit(Workspace w, long timeoutNs) {
+    workspace = w;
+    int failure = Completions.submit(w, timeoutNs, this);
+    if (failure != 0) {
+      finish(failure);
     }
-    return true;
-  }
-
-  final void cancelRun() {
-    StartedRun found = run;
-    if (found == null) {
-      return; // started() does it
-    }
-    if (PHASE.compareAndSet(this, OPEN, CANCELLING)) {
-      found.cancel();
-      phase = OPEN;
-    }
-    found.takeCancelled();
   }
 
   @Override
-  public boolean started(StartedRun run) {
-    this.run = run;
-    if (isCancelled()) { // perhaps before the run began, so that it had no effect
-      cancelRun();
+  public void submitted(long number) {
+    this.number = number;
+    if (isCancelled()) { // perhaps while it had no number
+      Completions.cancel(number);
     }
-    return false;
   }
 
   @Override
   public boolean isAwaited() {
-    return getNumberOfDependents() > 0;
+    return isWanted || getNumberOfDependents() > 0;
   }
 
   @Override
   public void ended(int status) {
+    this.status = status;
+    while (!STATE.compareAndSet(this, UNDER_WAY, ENDED)
+        && !STATE.compareAndSet(this, JOINED, LEFT)) {
+      Thread.onSpinWait(); // a thread has just begun or ceased to wait
+    }
+  }
+
+  @Override
+  public boolean deliver() {
+    if (state != ENDED) {
+      return false;
+    }
     try {
-      defaultExecutor().execute(() -> finishOnce(status));
+      defaultExecutor().execute(this::finishEnded);
     } catch (Throwable e) { // it does not take the task, or does and still cannot start a thread
-      finishOnce(status);
+      finishEnded();
     }
+    return true;
   }
 
-  private void finishOnce(int status) {
-    if (leaveRun()) {
-      finish(status);
+  private boolean finishEnded() {
+    boolean isMine = STATE.compareAndSet(this, ENDED, OVER);
+    if (isMine) {
+      finish();
     }
+    return isMine;
   }
 
-  /** Something is going to wait for this future. */
-  private void hurry() {
-    StartedRun found = run;
-    if (found != null) {
-      found.hurry();
+  private void finish() {
+    while (number == 0) {
+      Thread.yield(); // the thread that submits the run has yet to store its number
+    }
+    if (status != 0) {
+      Native.callError(workspace.call, workspace.error);
+    }
+    finish(status);
+  }
+
+  /** Something waits for this future that does not take the outcome. */
+  private void want() {
+    isWanted = true;
+    if (number != 0) {
+      Completions.hurry();
     }
   }
 
   /** Waits for the run on this thread, if that blocks nothing else. */
   private void help(long longest) {
-    StartedRun found = run;
-    if (found == null || super.isDone()) {
+    if (number == 0 || super.isDone()) {
+      return;
+    }
+    if (isAwaited()) { // this thread must not run what depends on the future
+      Completions.hurry();
       return;
     }
     Thread thread = Thread.currentThread();
-    if (thread.isVirtual()
-        || thread instanceof ForkJoinWorkerThread // its pool may need another thread meanwhile
-        || isAwaited()) { // this thread must not run what depends on the future
-      found.hurry();
+    if (thread.isVirtual() || thread instanceof ForkJoinWorkerThread) { // others may need its place
+      if (!finishEnded()) {
+        want();
+      }
       return;
     }
-    found.markJoined();
-    if (!found.take()) {
-      found.hurry();
+    Completions.beLazy();
+    if (!STATE.compareAndSet(this, UNDER_WAY, JOINED)) {
+      if (!finishEnded()) {
+        want();
+      }
       return;
     }
-    int status = found.finish(0);
-    if (Finisher.isPending(status)) {
-      status = found.finish(Math.min(longest, HELP));
+    int found = Completions.take(workspace, number, Math.min(longest, HELP));
+    for (int i = 0; found == Completions.ELSEWHERE && state == JOINED && i < LOOKS; ++i) {
+      Thread.onSpinWait();
     }
-    if (Finisher.isPending(status)) {
-      found.giveBack();
-      found.hurry();
+    if (found != Completions.PENDING && found != Completions.ELSEWHERE) {
+      status = found;
+    } else if (STATE.compareAndSet(this, JOINED, UNDER_WAY)) {
+      want();
       return;
     }
-    found.end(status);
     if (isAwaited()) {
-      ended(status);
+      state = ENDED;
+      deliver();
     } else {
-      finishOnce(status);
+      state = OVER;
+      finish();
     }
   }
 
@@ -162,15 +187,15 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements StartedRun.L
   /** Called for everything that depends on this future, except allOf and anyOf. */
   @Override
   public <U> CompletableFuture<U> newIncompleteFuture() {
-    hurry();
+    want();
     return super.newIncompleteFuture();
   }
 
   @Override
   public boolean cancel(boolean mayInterruptIfRunning) {
     boolean isNew = super.cancel(mayInterruptIfRunning);
-    if (isNew) {
-      cancelRun();
+    if (isNew && number != 0) {
+      Completions.cancel(number);
     }
     return isNew;
   }

@@ -65,10 +65,9 @@ public final class Sidecall {
     }
     long text = Native.nativeText(uri);
     try {
-      boolean isServed = uri.startsWith("shm:") || uri.startsWith("exec:");
       return open(
           options,
-          isServed,
+          true,
           (struct, out, error) -> Native.modelOpen(text, struct, out, error));
     } finally {
       Native.free(text);
@@ -103,15 +102,15 @@ public final class Sidecall {
     int apply(long options, long out, long error);
   }
 
-  private static Model open(Options options, boolean isServed, Open function) {
+  private static Model open(Options options, boolean mayWait, Open function) {
     long struct = options.toNative();
     try {
       return Waits.call(
-          isServed,
+          mayWait,
           () ->
               Outcome.of(
                   (out, error) -> function.apply(struct, out, error),
-                  model -> new Model(new Core(model, isServed, options))));
+                  model -> new Model(new Core(model, options))));
     } finally {
       Options.free(struct);
     }

@@ -30,9 +30,7 @@ final class TensorRun {
   }
 
   void set(Workspace w) {
-    w.isDirty = true;
-    w.rows = -1; // the tensors may have another number of rows
-    w.check(Native.callReset(w.call, w.error));
+    w.needEmptyCall(1);
     for (Input input : inputs) {
       w.check(Native.copyInput(w.call, input.index, input.tensor.toView(w), w.error));
     }

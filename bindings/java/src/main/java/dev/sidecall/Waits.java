@@ -33,34 +33,30 @@ final class Waits {
     return thread;
   }
 
-  /** Lets another thread do what waits; this thread, if there is no other one. */
-  static void start(Runnable task) {
-    try {
-      THREADS.execute(task);
-    } catch (RuntimeException | OutOfMemoryError e) { // no thread is left
-      task.run();
-    }
-  }
-
   /**
-   * Calls a function that may wait for the process that serves a model. If this is a virtual thread
-   * it parks meanwhile: in a function of the library it would occupy its carrier.
+   * Calls a function that may wait for another process. If this is a virtual thread it parks
+   * meanwhile: in a function of the library it would occupy its carrier.
    *
-   * @param isServed false for a model in this process, whose functions compute and do not wait
+   * @param mayWait false for a model in this process, whose functions compute and do not wait
    */
-  static <T> T call(boolean isServed, Supplier<T> function) {
-    if (!isServed || !Thread.currentThread().isVirtual()) {
+  static <T> T call(boolean mayWait, Supplier<T> function) {
+    if (!mayWait || !Thread.currentThread().isVirtual()) {
       return function.get();
     }
     CompletableFuture<T> result = new CompletableFuture<>();
-    start(
+    Runnable task =
         () -> {
           try {
             result.complete(function.get());
           } catch (Throwable e) {
             result.completeExceptionally(e);
           }
-        });
+        };
+    try {
+      THREADS.execute(task);
+    } catch (RuntimeException | OutOfMemoryError e) { // no thread is left
+      task.run();
+    }
     try {
       return result.join();
     } catch (CompletionException e) {

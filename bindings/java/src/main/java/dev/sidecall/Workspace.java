@@ -1,20 +1,17 @@
 package dev.sidecall;
 
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * A call of the library, with native memory for one record and its answer. One thread uses it at a
- * time.
+ * Native memory for records, their answers and errors, and a call of the library. One thread uses
+ * it at a time.
  */
-final class Workspace implements AutoCloseable {
+final class Workspace {
   private static final int SCRATCH = 64;
 
   final Core core;
-  final long call;
   final long error;
-
-  /** The last run that {@link Call#cancel} may have to end. It may be over. */
-  volatile StartedRun run;
 
   /** Native memory for out parameters and a view: 64 bytes. */
   final long scratch;
@@ -22,11 +19,27 @@ final class Workspace implements AutoCloseable {
   /** One sidecall_value for each feature. */
   final long values;
 
-  /** -1 if the number of rows follows from tensors. */
-  long rows;
+  /** Its place in {@link Completions}. */
+  final int slot;
+
+  /** 0 if it has none. */
+  long call;
+
+  /** Whether the next record may have the call as it is: every record sets all features. */
+  boolean keepsCall;
 
   /** Whether the call remembers names that the model does not know. */
   boolean isDirty;
+
+  /** The run that {@link Completions} has. */
+  volatile Completions.Run run;
+
+  /** The number of the last run if the engine may still use the memory of the call; else 0. */
+  long held;
+
+  // Used by the thread of Completions.
+  Completions.Run seen;
+  long seenAt; // a System.nanoTime: when it first saw the run
 
   private Object owner; // which plan has filled `values` last: its features alone are set
   private long answer;
@@ -37,22 +50,25 @@ final class Workspace implements AutoCloseable {
   private long copiedBytes;
   private Buffer tensor; // the tensor, or a column of a table, that is copied next
 
-  Workspace(Core core, long call, long error, long rows) {
+  Workspace(Core core) {
     this.core = core;
-    this.call = call;
-    this.error = error;
-    this.rows = rows;
+    error = Native.errorOpen(SidecallException.MAX_FAULTS);
+    if (error == 0) {
+      throw SidecallException.of(Code.OUT_OF_MEMORY.number(), 0);
+    }
     scratch = Native.allocate(SCRATCH);
     values = Native.allocate((long) Values.SIZE * core.features.size());
+    slot = Completions.register(this);
   }
 
   /** Releases everything. A run that was given up goes on in the library. */
-  @Override
-  public void close() {
+  void close() {
+    Completions.unregister(slot);
+    long closing = call;
     Waits.call(
-        core.isServed,
+        core.isRemote,
         () -> {
-          Native.callClose(call); // the last call of a closed model releases that, too
+          Native.callClose(closing); // the last call of a closed model releases that, too
           return null;
         });
     Native.errorClose(error);
@@ -65,27 +81,23 @@ final class Workspace implements AutoCloseable {
     }
   }
 
+  /** Makes sure that there is a call with one row, all of whose features the caller sets. */
+  void needCall() {
+    if (call == 0) {
+      core.takeCall(this, 1);
+    }
+    isDirty = false;
+  }
+
+  /** Makes sure that there is a call with so many rows and no inputs. */
+  void needEmptyCall(long rows) {
+    core.giveCall(this);
+    core.takeCall(this, rows);
+  }
+
   void check(int status) {
     if (status != 0) {
       throw SidecallException.of(status, error);
-    }
-  }
-
-  void resize(long rows) {
-    if (rows != this.rows) {
-      check(Native.callResize(call, rows, error));
-      this.rows = rows;
-    }
-  }
-
-  /**
-   * Forgets the values of earlier records. A call with one row needs it only if it remembers names
-   * that the model does not know, because every feature is set anyway.
-   */
-  void clear(boolean hasManyRows) {
-    if (hasManyRows || isDirty) {
-      isDirty = false;
-      check(Native.callClear(call, error));
     }
   }
 
@@ -173,25 +185,36 @@ final class Workspace implements AutoCloseable {
   }
 
   /**
+   * Looks whether the engine still uses the memory of the call, or waits until it no longer does.
+   */
+  void awaitFree(long waitNs) {
+    if (Completions.take(this, held, waitNs) != Completions.PENDING) {
+      held = 0;
+    }
+  }
+
+  /**
    * Runs the call and returns its status. A virtual thread does not wait in a run of a served
    * model: it would occupy the thread that carries it.
    */
   int run(long timeoutNs) {
-    if (!core.isServed || !Thread.currentThread().isVirtual()) {
+    if (held != 0) {
+      awaitFree(-1);
+    }
+    if (!core.isRemote || !Thread.currentThread().isVirtual()) {
       return Native.callRun(call, timeoutNs, error);
     }
-    boolean isAlone = core.numParked.getAndIncrement() == 0;
-    Parked parked = new Parked(this, isAlone);
+    Parked parked = new Parked();
     try {
-      StartedRun.begin(this, timeoutNs, parked);
-      return parked.await();
+      int status = Completions.submit(this, timeoutNs, parked);
+      return status != 0 || parked.await(this) == 0 ? status : Native.callError(call, error);
     } finally {
-      core.numParked.getAndDecrement();
+      Parked.WAITING.getAndDecrement();
     }
   }
 
-  /** Wakes the virtual thread that waits for a run. */
-  private static final class Parked implements StartedRun.Listener {
+  /** The run of a virtual thread that waits for it. */
+  private static final class Parked implements Completions.Run {
     /**
      * How long a virtual thread keeps its carrier if its run is alone: a short run ends sooner than
      * a thread can park and be woken up.
@@ -199,36 +222,29 @@ final class Workspace implements AutoCloseable {
     private static final long STAY = 20_000; // ns
 
     private static final boolean HAS_CPUS = Runtime.getRuntime().availableProcessors() > 1;
+    private static final AtomicInteger WAITING = new AtomicInteger();
 
-    private final Workspace w;
     private final Thread thread = Thread.currentThread();
-    private final boolean isAlone;
+    private final boolean isAlone = WAITING.getAndIncrement() == 0 && HAS_CPUS;
+    private volatile boolean isParked;
     private volatile boolean isOver;
+    private long number;
     private int status;
 
-    Parked(Workspace w, boolean isAlone) {
-      this.w = w;
-      this.isAlone = isAlone;
+    Parked() {
+      if (isAlone) {
+        Completions.beLazy();
+      }
     }
 
     @Override
-    public boolean started(StartedRun run) {
-      w.run = run;
-      if (!isAlone || !HAS_CPUS || Thread.currentThread() != thread || !run.take()) {
-        return false;
-      }
-      long begin = System.nanoTime();
-      do {
-        status = run.finish(0);
-        isOver = !Finisher.isPending(status);
-        Thread.onSpinWait();
-      } while (!isOver && System.nanoTime() - begin < STAY);
-      if (isOver) {
-        run.end(status);
-      } else {
-        run.giveBack();
-      }
-      return isOver;
+    public void submitted(long number) {
+      this.number = number;
+    }
+
+    @Override
+    public boolean isAwaited() {
+      return isParked || !isAlone;
     }
 
     @Override
@@ -238,17 +254,40 @@ final class Workspace implements AutoCloseable {
       LockSupport.unpark(thread);
     }
 
-    int await() {
+    @Override
+    public boolean deliver() {
+      return false; // the thread was woken up
+    }
+
+    int await(Workspace w) {
+      if (isAlone && stay(w)) {
+        return status;
+      }
       boolean wasInterrupted = false;
+      isParked = true;
+      Completions.hurry();
       while (!isOver) {
         LockSupport.park(this);
         wasInterrupted |= Thread.interrupted(); // otherwise park would return at once
       }
-      w.run = null;
       if (wasInterrupted) {
         thread.interrupt();
       }
       return status;
+    }
+
+    private boolean stay(Workspace w) {
+      long begin = System.nanoTime();
+      int found = Completions.PENDING;
+      while (found == Completions.PENDING && System.nanoTime() - begin < STAY) {
+        Thread.onSpinWait();
+        found = Completions.take(w, number, 0);
+      }
+      if (found != Completions.PENDING && found != Completions.ELSEWHERE) {
+        status = found;
+        return true;
+      }
+      return false;
     }
   }
 }

@@ -294,8 +294,8 @@ class BindingTest {
   /** No model of the tests has a contract and columns of small integers. */
   @Test
   void smallIntegersAreElementsOfTypeInteger() {
-    try (Model model = Models.open("identity_int32.onnx");
-        Workspace w = model.core().openWorkspace(1, false)) {
+    try (Model model = Models.open("identity_int32.onnx")) {
+      Workspace w = model.core().openWorkspace(1);
       w.check(Native.copyInput(w.call, 0, Tensor.of(new int[] {-7}, 1).toView(w), w.error));
       w.check(w.run(-1));
       w.expect(1);
@@ -303,6 +303,7 @@ class BindingTest {
       assertEquals(Map.of("y", -7), Answers.map(0, List.of("y"), Integer.class, w));
       assertEquals(List.of(-7L), Answers.list(0, List.of("y"), Long.class, w));
       assertEquals(List.of(-7L), Answers.list(0, List.of("y"), Object.class, w));
+      w.close();
     }
   }
 }

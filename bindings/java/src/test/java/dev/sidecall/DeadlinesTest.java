@@ -90,7 +90,7 @@ class DeadlinesTest {
                     () -> run.within(Duration.ofMillis(1)));
             assertTrue(e.isRetryable(), name);
           });
-      model.core().give(only, true);
+      model.core().give(only);
       Species species = (Species) answers.get("predict");
       assertEquals("Adelie", species.label());
       assertEquals(species, answers.get("predict a record"));

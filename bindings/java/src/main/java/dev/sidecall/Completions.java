@@ -1,0 +1,298 @@
+package dev.sidecall;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * The completion queue of the library, which has the asynchronous runs of all models.
+ *
+ * <p>One daemon thread takes the outcomes of the runs that no thread of the program waits for. A
+ * thread that waits for a future takes the outcome itself ({@link RunFuture}), which spares two
+ * changes of threads. Once threads do so, the daemon thread is lazy: it leaves a run to them until
+ * something else waits for it or the run is old.
+ */
+final class Completions {
+  /** A run in the queue. These functions do not block. */
+  interface Run {
+    /**
+     * Tells the number of the run. Called by the thread that submitted it, which from now on no
+     * longer uses the workspace. The run may be over.
+     */
+    void submitted(long number);
+
+    /** Whether something waits for the outcome that cannot take it itself. */
+    boolean isAwaited();
+
+    /** Notes the outcome, which the daemon thread has taken. */
+    void ended(int status);
+
+    /**
+     * Lets the default executor go on with a run that has ended, unless another thread does.
+     * Returns whether it has done so.
+     */
+    boolean deliver();
+  }
+
+  // What take() returns instead of an outcome. No run ends with these.
+  static final int PENDING = 14;
+  /** The daemon thread has taken the outcome and calls {@link Run#ended}. */
+  static final int ELSEWHERE = 12;
+
+  // sidecall_completion.
+  private static final int TAG = 0;
+  private static final int NUMBER = 8;
+  private static final int STATUS = 24;
+  private static final int FLAGS = 28;
+  private static final int SIZE = 32;
+  private static final int HELD = 1;
+  private static final int RELEASED = 2;
+
+  private static final int MOST = 64; // outcomes that are taken at once
+
+  /** How long the daemon thread waits in the library. Only then does it notice that it is lazy. */
+  private static final long WAIT = TimeUnit.MILLISECONDS.toNanos(5);
+
+  /** How long the daemon thread naps between two looks, and from when on a run is old. */
+  private static final long NAP = TimeUnit.MICROSECONDS.toNanos(400);
+
+  /** After so many naps without a run the daemon thread sleeps until there is one. */
+  private static final int MOST_NAPS = 25;
+
+  private static final int AWAKE = 0;
+  private static final int NAPPING = 1; // an urgent run wakes it up
+  private static final int ASLEEP = 2; // every run wakes it up
+
+  private static final VarHandle STATE;
+  private static final Completions ONLY;
+
+  static {
+    try {
+      STATE = MethodHandles.lookup().findVarHandle(Completions.class, "state", int.class);
+    } catch (ReflectiveOperationException e) {
+      throw new ExceptionInInitializerError(e);
+    }
+    ONLY = new Completions();
+  }
+
+  private final long queue = Outcome.of((out, error) -> Native.queueOpen(0, out, error), q -> q);
+  private volatile Thread thread;
+  private volatile int state = AWAKE;
+  private volatile boolean isHurried; // a run has become urgent since the last look
+  private volatile boolean isLazy;
+
+  // The workspaces by their numbers, which are the tags of their runs.
+  private volatile Workspace[] workspaces = new Workspace[64];
+  private final ArrayDeque<Integer> free = new ArrayDeque<>();
+  private int used;
+
+  // What follows is used by the daemon thread alone.
+  private final long entries = Native.allocate((long) MOST * SIZE);
+  private final long count = Native.allocate(Long.BYTES);
+  private final List<Run> ended = new ArrayList<>(); // perhaps a thread is about to ask for them
+  private boolean hasRuns;
+
+  private Completions() {}
+
+  /** Gives a workspace a number. */
+  static int register(Workspace w) {
+    synchronized (ONLY) {
+      int slot = ONLY.free.isEmpty() ? ONLY.used++ : ONLY.free.pop();
+      Workspace[] all = ONLY.workspaces;
+      if (slot == all.length) {
+        all = Arrays.copyOf(all, 2 * slot);
+      }
+      all[slot] = w;
+      ONLY.workspaces = all;
+      return slot;
+    }
+  }
+
+  static void unregister(int slot) {
+    synchronized (ONLY) {
+      ONLY.workspaces[slot] = null;
+      ONLY.free.push(slot);
+    }
+  }
+
+  /**
+   * Submits a run of the call of a workspace. Returns the status; if it is not 0, the workspace has
+   * the error and there is no run.
+   */
+  static int submit(Workspace w, long timeoutNs, Run run) {
+    if (ONLY.thread == null) {
+      ONLY.start();
+    }
+    w.run = run;
+    int status = Native.queueSubmit(ONLY.queue, w.call, timeoutNs, w.slot, w.scratch, w.error);
+    if (status != 0) {
+      w.run = null;
+      return status;
+    }
+    run.submitted(Memory.getLong(w.scratch));
+    ONLY.wake(!ONLY.isLazy || run.isAwaited());
+    return 0;
+  }
+
+  /**
+   * Takes the outcome of one run, whose workspace no other thread uses meanwhile. Returns the
+   * status, PENDING if the run goes on, or ELSEWHERE.
+   */
+  static int take(Workspace w, long number, long waitNs) {
+    long at = w.scratch;
+    if (Native.queueTake(ONLY.queue, number, at, SIZE, 1, waitNs, at + SIZE, 0) != 0) {
+      return ELSEWHERE;
+    }
+    if (Memory.getLong(at + SIZE) == 0) {
+      return PENDING;
+    }
+    note(w, at);
+    return Memory.getInt(at + STATUS);
+  }
+
+  private static Run note(Workspace w, long entry) {
+    Run run = w.run;
+    w.held = (Memory.getInt(entry + FLAGS) & HELD) != 0 ? Memory.getLong(entry + NUMBER) : 0;
+    w.run = null;
+    return run;
+  }
+
+  static void cancel(long number) {
+    Native.queueCancel(ONLY.queue, number);
+    hurry();
+  }
+
+  /** Threads take outcomes themselves. */
+  static void beLazy() {
+    if (!ONLY.isLazy) {
+      ONLY.isLazy = true;
+    }
+  }
+
+  /** A run has become urgent. */
+  static void hurry() {
+    ONLY.wake(true);
+  }
+
+  private void wake(boolean isUrgent) {
+    if (isUrgent) {
+      isHurried = true;
+    }
+    // The daemon thread stores its state and then looks at `isHurried` and the runs, so one of the
+    // two threads sees what the other has stored.
+    int found = state;
+    if ((found == ASLEEP || found == NAPPING && isUrgent)
+        && STATE.compareAndSet(this, found, AWAKE)) {
+      LockSupport.unpark(thread);
+    }
+  }
+
+  private synchronized void start() {
+    if (thread == null) {
+      Thread started = Waits.daemon(this::serve, "sidecall-runs");
+      try {
+        started.start();
+      } catch (OutOfMemoryError e) {
+        throw SidecallException.refuse(Code.OUT_OF_MEMORY, "no thread is left for the outcomes");
+      }
+      thread = started;
+    }
+  }
+
+  private void serve() {
+    int naps = 0;
+    while (true) {
+      boolean isUrgent = look() || !isLazy && hasRuns;
+      if (isUrgent) {
+        naps = 0;
+        takeAll();
+      } else if (hasRuns || !ended.isEmpty() || ++naps < MOST_NAPS) {
+        sleep(NAPPING);
+        deliver();
+      } else {
+        sleep(ASLEEP);
+        naps = 0;
+      }
+    }
+  }
+
+  /** Looks at all runs. Returns whether one is urgent. */
+  private boolean look() {
+    boolean isUrgent = isHurried;
+    isHurried = false;
+    hasRuns = false;
+    long now = System.nanoTime();
+    for (Workspace w : workspaces) {
+      Run run = w == null ? null : w.run;
+      if (w != null && run != w.seen) {
+        w.seen = run;
+        w.seenAt = now;
+      }
+      if (run != null) {
+        hasRuns = true;
+        isUrgent |= now - w.seenAt > NAP || run.isAwaited();
+      }
+    }
+    return isUrgent && hasRuns;
+  }
+
+  private void takeAll() {
+    if (Native.queueTake(queue, 0, entries, SIZE, MOST, WAIT, count, 0) != 0) {
+      LockSupport.parkNanos(NAP); // not in a process that this one has forked
+      return;
+    }
+    int taken = (int) Memory.getLong(count);
+    for (long at = entries; at < entries + (long) taken * SIZE; at += SIZE) {
+      if ((Memory.getInt(at + FLAGS) & RELEASED) == 0) {
+        Run run = note(workspaces[(int) Memory.getLong(at + TAG)], at);
+        run.ended(Memory.getInt(at + STATUS));
+        ended.add(run);
+      }
+    }
+    if (!isLazy) {
+      deliver();
+    } else {
+      ended.removeIf(run -> run.isAwaited() && deliver(run));
+    }
+  }
+
+  private void deliver() {
+    ended.forEach(this::deliver);
+    ended.clear();
+  }
+
+  private boolean deliver(Run run) {
+    try {
+      if (run.deliver()) {
+        isLazy = false;
+      }
+    } catch (Throwable e) {
+      // Only for want of memory. The other runs need this thread.
+      Thread self = Thread.currentThread();
+      self.getUncaughtExceptionHandler().uncaughtException(self, e);
+    }
+    return true;
+  }
+
+  private void sleep(int how) {
+    state = how;
+    boolean mayNap = how == NAPPING && !isHurried;
+    if (mayNap) {
+      LockSupport.parkNanos(this, NAP);
+    }
+    while (how == ASLEEP && state == ASLEEP && !hasAny()) {
+      LockSupport.park(this);
+    }
+    state = AWAKE;
+  }
+
+  private boolean hasAny() {
+    look();
+    return hasRuns;
+  }
+}
