@@ -23,9 +23,7 @@ void require_timeout(int64_t timeout_ns) {
 void Call::prepare() {
   has_results_ = false;
   if (set_failure_) std::rethrow_exception(set_failure_);
-  if (shapes_changed_) settle_shapes();
-  FaultList faults;
-  if (has_records_) check_records(&faults);
+  // Before the shapes: the shape of an input that was not given is not the caller's.
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const bool from_records = has_records_ && !signature_.checks[i].feature_at.empty();
     if (inputs_[i].is_given || from_records) continue;
@@ -33,6 +31,9 @@ void Call::prepare() {
     throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name,
                           describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
+  if (shapes_changed_) settle_shapes();
+  FaultList faults;
+  if (has_records_) check_records(&faults);
   if (signature_.has_contract) check_unwritten(&faults);
   if (faults.is_empty()) check_bools();
   if (signature_.has_contract) check_values(&faults);

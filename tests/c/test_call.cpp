@@ -1,4 +1,5 @@
 // Tensors of a call: views, shapes, binding, strings, and the lifetime of each.
+#include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
 #include <memory>
@@ -70,6 +71,17 @@ TEST_CASE("a run fails until every input is given") {
   call.input(0);
   call.input(1);
   call.run();
+}
+
+TEST_CASE("an input that was not given is missing, whatever the shapes of the others are") {
+  const Model model = support::open("matmul.onnx");
+  Call call(model);
+  const std::array<int64_t, 2> dims{3, 2};
+  const int32_t a = model.input("a");
+  REQUIRE(status(sidecall_call_reshape(call.get(), a, dims.data(), 2, error())) == "OK");
+  call.input(a);
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "MISSING_INPUT");
+  CHECK(last().name == std::string("b"));
 }
 
 TEST_CASE("resize clears the values unless the number of rows stays the same") {
