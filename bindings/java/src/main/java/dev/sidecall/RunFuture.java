@@ -21,6 +21,9 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
    */
   private static final long HELP = 500_000; // ns
 
+  /** How long it looks before it sleeps. */
+  private static final long LOOK = 200_000; // ns
+
   /** How often a thread looks for an outcome that the thread of Completions is about to note. */
   private static final int LOOKS = 200;
 
@@ -142,7 +145,10 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
       }
       return;
     }
-    int found = Completions.take(workspace, number, Math.min(longest, HELP));
+    int found = look(longest);
+    if (found == Completions.PENDING) {
+      found = Completions.take(workspace, number, Math.min(longest, HELP));
+    }
     for (int i = 0; found == Completions.ELSEWHERE && state == JOINED && i < LOOKS; ++i) {
       Thread.onSpinWait();
     }
@@ -159,6 +165,21 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
       state = OVER;
       finish();
     }
+  }
+
+  /**
+   * Looks for the outcome, which most runs have sooner than this thread could sleep and be woken
+   * up. It leaves its CPU to others between two looks: the server may need it.
+   */
+  private int look(long longest) {
+    long begin = System.nanoTime();
+    int found = Completions.take(workspace, number, 0);
+    while (found == Completions.PENDING
+        && System.nanoTime() - begin < Math.min(longest, LOOK)) {
+      Thread.yield();
+      found = Completions.take(workspace, number, 0);
+    }
+    return found;
   }
 
   @Override
