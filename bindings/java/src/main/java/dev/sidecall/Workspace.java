@@ -201,9 +201,12 @@ final class Workspace {
     if (held != 0) {
       awaitFree(-1);
     }
-    if (!core.isRemote || !Thread.currentThread().isVirtual()) {
-      return Native.callRun(call, timeoutNs, error);
-    }
+    return core.isRemote && Thread.currentThread().isVirtual()
+        ? runParked(timeoutNs)
+        : Native.callRun(call, timeoutNs, error);
+  }
+
+  private int runParked(long timeoutNs) {
     Parked parked = new Parked();
     try {
       int status = Completions.submit(this, timeoutNs, parked);
