@@ -58,8 +58,11 @@ final class Completions {
   /** How long the daemon thread waits in the library. Only then does it notice that it is lazy. */
   private static final long WAIT = TimeUnit.MILLISECONDS.toNanos(5);
 
-  /** How long the daemon thread naps between two looks, and from when on a run is old. */
+  /** How long the daemon thread naps between two looks. */
   private static final long NAP = TimeUnit.MICROSECONDS.toNanos(400);
+
+  /** When the daemon thread takes a run that nothing waits for. */
+  private static final long OLD = TimeUnit.MILLISECONDS.toNanos(2);
 
   /** After so many naps without a run the daemon thread sleeps until there is one. */
   private static final int MOST_NAPS = 25;
@@ -235,7 +238,7 @@ final class Completions {
       }
       if (run != null) {
         hasRuns = true;
-        isUrgent |= now - w.seenAt > NAP || run.isAwaited();
+        isUrgent |= now - w.seenAt > OLD || run.isAwaited();
       }
     }
     return isUrgent && hasRuns;

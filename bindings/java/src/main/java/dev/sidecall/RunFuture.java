@@ -172,12 +172,14 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
    * up. It leaves its CPU to others between two looks: the server may need it.
    */
   private int look(long longest) {
-    long begin = System.nanoTime();
     int found = Completions.take(workspace, number, 0);
-    while (found == Completions.PENDING
-        && System.nanoTime() - begin < Math.min(longest, LOOK)) {
-      Thread.yield();
-      found = Completions.take(workspace, number, 0);
+    if (found == Completions.PENDING) {
+      long begin = System.nanoTime();
+      do {
+        Thread.yield();
+        found = Completions.take(workspace, number, 0);
+      } while (found == Completions.PENDING
+          && System.nanoTime() - begin < Math.min(longest, LOOK));
     }
     return found;
   }
