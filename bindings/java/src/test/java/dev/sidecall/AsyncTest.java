@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.sidecall.Models.Penguin;
 import dev.sidecall.Models.Species;
+import java.io.IOException;
 import java.lang.ref.WeakReference;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -34,6 +35,15 @@ import org.junit.jupiter.api.Test;
 class AsyncTest {
   private static final int FLIGHT = 64;
 
+  /** How programs call the server; NetworkTest has other ways. */
+  Served.Route route() {
+    return Served.Route.SHM;
+  }
+
+  private Served serve(String model) throws IOException {
+    return Served.of(Models.path(model), route());
+  }
+
   private static Options many() {
     return Options.DEFAULTS.withMaxCalls(2 * FLIGHT);
   }
@@ -52,7 +62,7 @@ class AsyncTest {
 
   @Test
   void everyWayToWaitGetsTheAnswer() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       Species wanted = binding.predict(ADELIE);
@@ -96,7 +106,7 @@ class AsyncTest {
 
   @Test
   void severalThreadsWaitForOneFuture() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       Species wanted = binding.predict(ADELIE);
@@ -120,7 +130,7 @@ class AsyncTest {
   /** What depends on one run may wait for another one, also for one that ended before it. */
   @Test
   void anActionMayWaitForOtherRuns() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       Species wanted = binding.predict(ADELIE);
@@ -155,7 +165,7 @@ class AsyncTest {
   void everyFutureHasOneOutcomeWhenTheServerIsKilledAndRunsAreCancelled() throws Exception {
     Random random = new Random(7);
     Set<String> seen = new TreeSet<>();
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       binding.predict(ADELIE);
@@ -209,7 +219,7 @@ class AsyncTest {
 
   @Test
   void aClosedModelEndsTheRunsThatAreUnderWayAsUsual() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"))) {
+    try (Served served = serve("penguins.onnx")) {
       for (int round = 0; round < 20; ++round) {
         List<CompletableFuture<Species>> futures = new ArrayList<>();
         Species wanted;
@@ -231,7 +241,7 @@ class AsyncTest {
   @Test
   void callsAreClosedAndCancelledWhileTheirRunsAreUnderWay() throws Exception {
     Random random = new Random(11);
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       for (int round = 0; round < 200; ++round) {
         List<Call> calls = new ArrayList<>();
@@ -269,7 +279,7 @@ class AsyncTest {
 
   @Test
   void aThreadThatWaitsForASlowRunCanLeave() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       Map<String, Object> wanted = model.predict(Map.of());
       assertEquals(wanted, model.predictAsync(Map.of()).join());
@@ -310,8 +320,8 @@ class AsyncTest {
   /** A server that hangs does not delay the runs of another model. */
   @Test
   void aServerThatHangsLeavesOtherModelsAlone() throws Exception {
-    try (Served hanging = Served.of(Models.path("penguins.onnx"));
-        Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served hanging = serve("penguins.onnx");
+        Served served = serve("penguins.onnx");
         Model slow = hanging.connect();
         Model model = served.connect()) {
       slow.predict(Map.of());
@@ -340,7 +350,7 @@ class AsyncTest {
     Object value = new Object();
     WeakReference<Object> valueGone = new WeakReference<>(value);
     WeakReference<Object> loaderGone = new WeakReference<>(loader);
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       try {
         Thread.currentThread().setContextClassLoader(loader);

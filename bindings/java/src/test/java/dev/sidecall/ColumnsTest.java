@@ -128,7 +128,7 @@ class ColumnsTest {
 
   @Test
   void theErrorOfACallInUseSaysWhatUsesIt() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = Served.of(Models.path("penguins.onnx"), Served.Route.SHM);
         Model model = served.connect();
         Call call = model.newCall(1)) {
       call.clear();

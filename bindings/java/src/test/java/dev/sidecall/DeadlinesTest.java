@@ -23,6 +23,15 @@ class DeadlinesTest {
   /** Long enough for any run here. */
   private static final Duration LONG = Duration.ofDays(1);
 
+  /** How programs call the server; NetworkTest has other ways. */
+  Served.Route route() {
+    return Served.Route.SHM;
+  }
+
+  private Served serve(String model) throws IOException {
+    return Served.of(Models.path(model), route());
+  }
+
   private interface Run {
     Object within(Duration timeout);
   }
@@ -107,7 +116,7 @@ class DeadlinesTest {
 
   @Test
   void runsOfAServerThatHangsEndAtTheirDeadline() throws IOException {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect();
         Call call = model.newCall(1)) {
       Map<String, Run> runs = runs(model);

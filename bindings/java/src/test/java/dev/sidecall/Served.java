@@ -5,44 +5,63 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
 
 /** A process that serves a model until it is closed. */
 final class Served implements AutoCloseable {
+  /** How programs call the server. */
+  enum Route {
+    SHM,
+    HTTP,
+    GRPC
+  }
+
   final String uri;
   private final Path folder;
   private final ProcessBuilder command;
   private Process process;
 
-  private Served(String path, Map<String, String> environment) throws IOException {
+  private Served(String path, Route route, Map<String, String> environment) throws IOException {
     String program = System.getenv("SIDECALL_TEST_COMMAND");
     folder = Files.createTempDirectory("sidecall");
-    uri = "shm:" + folder.resolve("s.sock");
+    String socket = folder.resolve("s.sock").toString();
     command =
         new ProcessBuilder(
             program == null ? "../../build/bin/sidecall" : program,
             "serve",
             path,
-            "--at",
-            uri,
+            "--at=shm:" + socket,
             "--log-level=error");
+    if (route == Route.SHM) {
+      uri = "shm:" + socket;
+    } else {
+      String name = route.name().toLowerCase(Locale.ROOT);
+      command.command().addAll(List.of("--" + name, socket + "." + name, "--name=model"));
+      uri = name + "+unix:" + socket + "." + name + "/model";
+    }
     command.redirectError(ProcessBuilder.Redirect.INHERIT);
     command.redirectOutput(new File("/dev/null"));
     command.environment().putAll(environment);
     start();
   }
 
-  static Served of(String path) throws IOException {
-    return new Served(path, Map.of());
+  static Served of(String path, Route route) throws IOException {
+    return new Served(path, route, Map.of());
   }
 
   static Served of(String path, Map<String, String> environment) throws IOException {
-    return new Served(path, environment);
+    return new Served(path, Route.SHM, environment);
   }
 
+  /** Over the network, runs do not wait for a server that starts, so this waits for it. */
   void start() throws IOException {
     process = command.start();
+    if (!uri.startsWith("shm:")) {
+      connect().close();
+    }
   }
 
   void kill() {
@@ -81,7 +100,6 @@ final class Served implements AutoCloseable {
   public void close() throws IOException {
     thaw();
     kill();
-    Files.deleteIfExists(folder.resolve("s.sock"));
     try (Stream<Path> files = Files.list(folder)) {
       for (Path file : files.toList()) {
         Files.delete(file);

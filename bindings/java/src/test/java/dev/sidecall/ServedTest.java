@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.sidecall.Models.Penguin;
 import dev.sidecall.Models.Species;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -25,9 +26,18 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 
 class ServedTest {
+  /** How programs call the server; NetworkTest has other ways. */
+  Served.Route route() {
+    return Served.Route.SHM;
+  }
+
+  private Served serve(String model) throws IOException {
+    return Served.of(Models.path(model), route());
+  }
+
   @Test
   void manyThreadsShareAServedModel() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect(Options.DEFAULTS.withMaxCalls(64))) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       Species wanted = binding.predict(ADELIE);
@@ -62,7 +72,7 @@ class ServedTest {
   @Test
   void virtualThreadsThatWaitForAServerLeaveTheirCarriersToOthers() throws Exception {
     int runs = 4 * Runtime.getRuntime().availableProcessors() + 100;
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect();
         ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
       List<Call> calls = new ArrayList<>();
@@ -89,7 +99,7 @@ class ServedTest {
   @Test
   void virtualThreadsLeaveTheirCarriersInEveryFunctionThatWaitsForTheServer() throws Exception {
     int count = 2 * Runtime.getRuntime().availableProcessors() + 20;
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect();
         ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
       String wanted = model.predictJson("{}");
@@ -130,7 +140,7 @@ class ServedTest {
 
   @Test
   void interruptionDoesNotEndARunAndIsKept() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       model.predict(Map.of());
       served.freeze();
@@ -150,7 +160,7 @@ class ServedTest {
 
   @Test
   void aFrozenServerHoldsNoCallBeyondItsDeadline() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       List<Call> calls = new ArrayList<>();
       for (int i = 0; i < 20; ++i) {
@@ -208,7 +218,7 @@ class ServedTest {
 
   @Test
   void everyCallHasOneOutcomeWhenTheServerIsKilled() throws Exception {
-    try (Served served = Served.of(Models.path("penguins.onnx"));
+    try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
       Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
       Species wanted = binding.predict(ADELIE);
@@ -257,7 +267,7 @@ class ServedTest {
 
   @Test
   void viewsOfAServedModelAreReadAndWrittenInPlace() throws Exception {
-    try (Served served = Served.of(Models.path("gbm.onnx"));
+    try (Served served = serve("gbm.onnx");
         Model model = served.connect();
         Call call = model.newCall(2)) {
       MemorySegment input = call.input(0).segment();
