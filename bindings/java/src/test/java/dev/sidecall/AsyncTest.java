@@ -1,6 +1,8 @@
 package dev.sidecall;
 
 import static dev.sidecall.Models.ADELIE;
+import static dev.sidecall.Models.assertRefused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -314,6 +316,84 @@ class AsyncTest {
       served.thaw();
       assertEquals(wanted, future.join());
       assertEquals(wanted, model.predictAsync(Map.of()).join());
+    }
+  }
+
+  /** While the server hangs, so that the run cannot end in another way. */
+  @Test
+  void cancellingAFutureEndsTheRunOfItsCall() throws Exception {
+    try (Served served = serve("penguins.onnx");
+        Model model = served.connect();
+        Call call = model.newCall(1)) {
+      call.clear();
+      call.run();
+      served.freeze();
+      for (int i = 0; i < 20; ++i) {
+        CompletableFuture<Void> future = call.runAsync();
+        assertRefused(Code.BUSY, "a run of runAsync that has not ended", call::rows);
+        assertTrue(future.cancel(true));
+        awaitFree(call::rows);
+      }
+      CompletableFuture<Void> future = call.runAsync();
+      call.cancel();
+      assertEquals("CANCELLED", outcomeOf(future));
+      served.thaw();
+      call.run();
+    }
+  }
+
+  /** Calls a function until the call is no longer busy. */
+  private static void awaitFree(Runnable function) throws InterruptedException {
+    for (long end = System.nanoTime() + TimeUnit.MINUTES.toNanos(1); true; ) {
+      try {
+        function.run();
+        return;
+      } catch (SidecallException e) {
+        assertEquals(Code.BUSY, e.code());
+        assertTrue(System.nanoTime() < end, "the call stays busy");
+        TimeUnit.MILLISECONDS.sleep(1);
+      }
+    }
+  }
+
+  /** The run of a file goes on for some time after its deadline, and uses the memory of the call. */
+  @Test
+  void aCallCanBeUsedAgainOnceTheEngineHasStopped() throws Exception {
+    try (Model model = Models.open("gbm.onnx");
+        Call call = model.newCall(1_000_000)) {
+      call.input(0).segment().fill((byte) 0);
+      call.run();
+      List<Object> wanted = call.getRow(0);
+      for (int i = 0; i < 3; ++i) {
+        assertEquals("TIMEOUT", outcomeOf(call.runAsync(Duration.ofMillis(1))));
+        call.run(); // waits for the engine
+        assertEquals(wanted, call.getRow(0));
+        assertEquals("TIMEOUT", outcomeOf(call.runAsync(Duration.ofMillis(1))));
+        awaitFree(() -> call.setRow(0, new double[30]));
+        call.runAsync().join();
+        assertEquals(wanted, call.getRow(0));
+      }
+      assertEquals("TIMEOUT", outcomeOf(call.runAsync(Duration.ofMillis(1))));
+    } // closes while the engine works
+  }
+
+  /** Their calls go back to the model while the engine still uses them. */
+  @Test
+  void runsOfAFileEndAtTheirDeadlineAndLeaveNothingToTheNext() throws Exception {
+    try (Model model = Sidecall.open(Models.path("gbm.onnx"), many())) {
+      String input = model.inputs().get(0).name();
+      Map<String, Tensor> large = Map.of(input, Tensor.of(new float[30 * 200_000], 200_000, 30));
+      Map<String, Tensor> small = Map.of(input, Tensor.of(new float[30], 1, 30));
+      float[] wanted = model.run(small).get("probabilities").floats();
+      for (int i = 0; i < 20; ++i) {
+        CompletableFuture<?> late = model.runAsync(large, Duration.ofMillis(1));
+        CompletableFuture<?> cancelled = model.runAsync(large);
+        cancelled.cancel(true);
+        assertEquals("TIMEOUT", outcomeOf(late));
+        assertArrayEquals(
+            wanted, model.runAsync(small).join().get("probabilities").floats());
+        assertRefused(Code.MISSING_INPUT, () -> model.run(Map.of()));
+      }
     }
   }
 
