@@ -307,18 +307,10 @@ func lengthError(err error, count int, name string, expected, got int) error {
 // Errors: those of sidecall_call_run, with every fault of every row; CodeTimeout and CodeCancelled
 // by the context. After an error the outputs are invalid, and the inputs stay.
 func (c *Call) Run(ctx context.Context) error {
-	timeout, err := timeoutOf(ctx)
-	if err != nil {
-		return err
-	}
-	w := c.w
-	w.setNothing()
-	if ctx.Done() == nil || w.isShort() {
-		return withCause(ctx, c.check(C.sidecall_go_run(w.address(), timeout)))
-	}
-	return withCause(ctx, c.check(w.runCancellable(ctx, func() C.sidecall_status {
-		return C.sidecall_go_run(w.address(), timeout)
-	})))
+	c.w.setNothing()
+	err := c.w.run(ctx)
+	runtime.KeepAlive(c)
+	return err
 }
 
 // Float64 reads a numeric column of a row after a run.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -22,13 +23,14 @@ type Model struct {
 // uses the handle any more.
 type core struct {
 	handle   *C.sidecall_model
-	isServed bool // by another process
+	isRemote bool // the runs leave this process
 	names
 	columns    func() []ColumnSpec // only while the handle is held
 	numColumns int
 	plans      sync.Map // (*plan[In, Out])(nil), for its type -> *plan[In, Out]
 	pool       pool
-	waiter     waiter
+	numRuns    atomic.Int32  // remote ones that are under way
+	numAlone   atomic.Uint32 // remote runs that began alone
 }
 
 // Open opens the model that `uri` names: a path, "shm:NAME" for a model that another process of
@@ -41,8 +43,7 @@ func Open(uri string, opts ...Option) (*Model, error) {
 	}
 	name := C.CString(uri)
 	defer C.free(unsafe.Pointer(name))
-	isServed := strings.HasPrefix(uri, "shm:") || strings.HasPrefix(uri, "exec:")
-	return open(opts, isServed, func(raw *options, out **C.sidecall_model,
+	return open(opts, func(raw *options, out **C.sidecall_model,
 		room *C.sidecall_error) C.sidecall_status {
 		return C.sidecall_model_open(name, &raw.c, out, room)
 	})
@@ -53,14 +54,14 @@ func Open(uri string, opts ...Option) (*Model, error) {
 //
 // Errors: those of [Open].
 func OpenBytes(data []byte, opts ...Option) (*Model, error) {
-	return open(opts, false, func(raw *options, out **C.sidecall_model,
+	return open(opts, func(raw *options, out **C.sidecall_model,
 		room *C.sidecall_error) C.sidecall_status {
 		bytes := unsafe.Pointer(bytesOf(unsafe.String(unsafe.SliceData(data), len(data))))
 		return C.sidecall_model_open_bytes(bytes, C.size_t(len(data)), &raw.c, out, room)
 	})
 }
 
-func open(opts []Option, isServed bool,
+func open(opts []Option,
 	f func(*options, **C.sidecall_model, *C.sidecall_error) C.sidecall_status) (*Model, error) {
 	raw := newOptions(opts)
 	defer raw.release()
@@ -73,7 +74,8 @@ func open(opts []Option, isServed bool,
 	}); err != nil {
 		return nil, err
 	}
-	c := &core{handle: handle, isServed: isServed, names: readNames(handle)}
+	c := &core{handle: handle, names: readNames(handle)}
+	c.isRemote = C.sidecall_model_route(handle) != C.SIDECALL_ROUTE_IN_PROCESS
 	c.pool.limit = raw.maxCalls
 	c.numColumns = int(C.sidecall_model_num_columns(handle))
 	// There may be a million columns, so they are read when they are first needed.

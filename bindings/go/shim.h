@@ -18,9 +18,10 @@ typedef struct sidecall_go_work {
   const int32_t* columns; /* NULL for all columns */
   sidecall_value* answer;
   int64_t num_columns; /* 0 if nothing is read */
+  uint64_t run;        /* of the queue; that of the last submit */
 } sidecall_go_work;
 
-/* The address of a sidecall_go_work or sidecall_go_runs. An address that is a number saves a check
+/* The address of a sidecall_go_work or sidecall_go_taken. An address that is a number saves a check
  * of the pointers that they hold, which all point to memory of C. */
 typedef uintptr_t sidecall_go_address;
 
@@ -51,73 +52,34 @@ static inline sidecall_status sidecall_go_run(sidecall_go_address address, int64
   return sidecall_go_answer(work, sidecall_call_run(work->call, timeout_ns, work->err));
 }
 
-/* Starts a run that sidecall_go_finish ends. It may have to connect first. */
-static inline sidecall_status sidecall_go_start(sidecall_go_address address, int64_t timeout_ns) {
-  const sidecall_go_work* work = (const sidecall_go_work*)address;
+/* Submits a run, which other threads may take the completion of. */
+static inline sidecall_status sidecall_go_submit(sidecall_queue* queue, sidecall_go_address address,
+                                                 int64_t timeout_ns, uint64_t tag) {
+  sidecall_go_work* work = (sidecall_go_work*)address;
   sidecall_go_set(work, 0);
-  return sidecall_call_start(work->call, timeout_ns, work->err);
+  return sidecall_queue_submit(queue, work->call, timeout_ns, tag, &work->run, work->err);
 }
 
-/* Ends a run that was started, if it is over. */
-static inline sidecall_status sidecall_go_poll(sidecall_go_address address) {
+/* Ends a run whose completion was taken. */
+static inline sidecall_status sidecall_go_finish(sidecall_go_address address) {
   const sidecall_go_work* work = (const sidecall_go_work*)address;
-  return sidecall_go_answer(work, sidecall_call_finish(work->call, 0, work->err));
+  return sidecall_go_answer(work, sidecall_call_error(work->call, work->err));
 }
 
-/* Waits for a run that was started. */
-static inline sidecall_status sidecall_go_wait(sidecall_go_address address) {
-  const sidecall_go_work* work = (const sidecall_go_work*)address;
-  return sidecall_go_answer(work, sidecall_call_finish(work->call, -1, work->err));
-}
+#define SIDECALL_GO_MOST_TAKEN 64
 
-/* Started runs, the oldest first. */
-typedef struct sidecall_go_runs {
-  int64_t count, capacity;
-  sidecall_go_work** works;
-  sidecall_status* statuses; /* of the last look; PENDING if the run is not over */
-} sidecall_go_runs;
+typedef struct sidecall_go_taken {
+  sidecall_completion completions[SIDECALL_GO_MOST_TAKEN];
+} sidecall_go_taken;
 
-/* Returns 0 if there is no memory. */
-static inline int32_t sidecall_go_add(sidecall_go_address address, sidecall_go_address work) {
-  sidecall_go_runs* runs = (sidecall_go_runs*)address;
-  if (runs->count == runs->capacity) {
-    const int64_t capacity = runs->capacity == 0 ? 64 : 2 * runs->capacity;
-    void* works = realloc(runs->works, (size_t)capacity * sizeof *runs->works);
-    if (works == NULL) return 0;
-    runs->works = works;
-    void* statuses = realloc(runs->statuses, (size_t)capacity * sizeof *runs->statuses);
-    if (statuses == NULL) return 0;
-    runs->statuses = statuses;
-    runs->capacity = capacity;
-  }
-  runs->works[runs->count++] = (sidecall_go_work*)work;
-  return 1;
-}
-
-/* Looks for runs that are over, and returns how many there are. Runs end in about the order in
- * which they were started, so a look without a wait ends after two runs that are not over. With a
- * wait all runs are looked at, and if none is over, it waits at most so long for the oldest one. */
-static inline int64_t sidecall_go_finish(sidecall_go_address address, int64_t wait_ns) {
-  sidecall_go_runs* runs = (sidecall_go_runs*)address;
-  int64_t over = 0, pending = 0;
-  for (int64_t i = 0; i < runs->count; ++i) {
-    const sidecall_go_work* work = runs->works[i];
-    runs->statuses[i] = SIDECALL_PENDING;
-    if (wait_ns == 0 && pending == 2) continue;
-    runs->statuses[i] = sidecall_call_finish(work->call, 0, work->err);
-    if (runs->statuses[i] == SIDECALL_PENDING) {
-      ++pending;
-    } else {
-      runs->statuses[i] = sidecall_go_answer(work, runs->statuses[i]);
-      ++over;
-    }
-  }
-  if (over != 0 || wait_ns == 0 || runs->count == 0) return over;
-  const sidecall_go_work* oldest = runs->works[0];
-  runs->statuses[0] = sidecall_call_finish(oldest->call, wait_ns, oldest->err);
-  if (runs->statuses[0] == SIDECALL_PENDING) return 0;
-  runs->statuses[0] = sidecall_go_answer(oldest, runs->statuses[0]);
-  return 1;
+/* Takes completions, and returns how many there are. */
+static inline int64_t sidecall_go_take(sidecall_queue* queue, sidecall_go_address address,
+                                       int64_t wait_ns) {
+  sidecall_go_taken* taken = (sidecall_go_taken*)address;
+  int64_t count = 0;
+  sidecall_queue_take(queue, 0, taken->completions, sizeof taken->completions[0],
+                      SIDECALL_GO_MOST_TAKEN, wait_ns, &count, NULL);
+  return count;
 }
 
 /* A tensor in the memory of Go: its parts are arguments, because a struct of C must not hold

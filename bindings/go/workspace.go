@@ -6,6 +6,8 @@ package sidecall
 //
 // #cgo noescape sidecall_call_cancel
 // #cgo nocallback sidecall_call_cancel
+// #cgo noescape sidecall_call_expected_ns
+// #cgo nocallback sidecall_call_expected_ns
 // #cgo noescape sidecall_call_resize
 // #cgo nocallback sidecall_call_resize
 // #cgo noescape sidecall_go_run
@@ -14,8 +16,8 @@ import "C"
 
 import (
 	"context"
-	"errors"
 	"runtime"
+	"sync"
 	"time"
 	"unsafe"
 )
@@ -26,9 +28,6 @@ type workspace struct {
 	core *core
 	work *C.sidecall_go_work // memory of C
 	rows int64               // -1 if it follows from tensors
-	// A run of a file with so many rows took so little time that there is nothing to cancel.
-	shortRows int64
-	unwatched int // runs since one was measured
 
 	values  []C.sidecall_value // one for each feature; memory of C
 	numbers []C.double         // instead, if all are doubles; memory of C; nil before the first use
@@ -47,7 +46,9 @@ type workspace struct {
 
 	lastTexts []string // the last text of each column that was read
 
-	outcome chan C.sidecall_status // of a run that a waiter finishes
+	queue *queue // nil before the first run that it takes
+	tag   C.uint64_t
+	ended chan struct{}
 }
 
 // openWorkspace opens a call. The handle of the model must be held, or the model be open.
@@ -88,6 +89,9 @@ func allocateValues(count int) []C.sidecall_value {
 // close releases everything. A run that was given up goes on in the library.
 func (w *workspace) close() {
 	C.sidecall_call_close(w.work.call)
+	if w.queue != nil {
+		w.queue.unregister(w)
+	}
 	for _, pinner := range w.pins {
 		pinner.Unpin()
 	}
@@ -215,68 +219,92 @@ func (w *workspace) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if ctx.Done() == nil || w.isShort() {
-		return withCause(ctx, w.check(w.runWithin(timeout)))
+	var status C.sidecall_status
+	if w.core.isRemote {
+		status = w.runRemote(ctx, timeout)
+	} else if ctx.Done() == nil || C.sidecall_call_expected_ns(w.work.call) < shortRun {
+		status = C.sidecall_go_run(w.address(), timeout)
+	} else {
+		status = w.runWatched(ctx, timeout)
 	}
-	status := w.runCancellable(ctx, func() C.sidecall_status { return w.runWithin(timeout) })
-	return withCause(ctx, w.check(status))
+	if status == C.SIDECALL_OK {
+		return nil
+	}
+	return withCause(ctx, newError(status, w.work.err))
 }
 
-// Watching a context takes about a microsecond and allocates. If a run of a file was shorter than
-// this, the next runs with as many rows are not interrupted; one of 16 is measured again.
-const (
-	shortRun      = 50 * time.Microsecond
-	runsUnwatched = 15
-)
-
-func (w *workspace) isShort() bool {
-	if w.core.isServed || w.rows != w.shortRows || w.unwatched == runsUnwatched {
-		return false
+// runRemote runs the call in another process. A run that is alone in its model uses the thread of
+// the goroutine, because that is fastest.
+func (w *workspace) runRemote(ctx context.Context, timeout C.int64_t) C.sidecall_status {
+	c := w.core
+	defer c.numRuns.Add(-1)
+	isAlone := c.numRuns.Add(1) == 1
+	// A run on this thread keeps a processor of Go busy. If that is the only one, other goroutines
+	// could not start their runs.
+	if isAlone && c.numAlone.Add(1)%16 == 0 {
+		runtime.Gosched()
+		isAlone = c.numRuns.Load() == 1
 	}
-	w.unwatched++
-	return true
+	if isAlone {
+		return w.runWatched(ctx, timeout)
+	}
+	return w.runQueued(ctx, timeout)
 }
 
-// runCancellable calls `run`, and cancels the run when the context is done.
-func (w *workspace) runCancellable(ctx context.Context,
-	run func() C.sidecall_status) C.sidecall_status {
-	call := w.work.call
-	isOver, isLeft := make(chan struct{}), make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(isLeft)
-		// The library ends the run itself at the deadline of the context.
-		_, hasDeadline := ctx.Deadline()
-		if hasDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return
-		}
-		// Before the run has begun, cancelling it does nothing. So repeat it until it is over.
-		for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
-			C.sidecall_call_cancel(call)
-			select {
-			case <-isOver:
-				return
-			case <-time.After(pause):
-			}
-		}
-	})
-	begin := time.Now()
-	status := run()
-	close(isOver)
-	w.shortRows, w.unwatched = 0, 0
-	if status == C.SIDECALL_OK && w.rows > 0 && time.Since(begin) < shortRun {
-		w.shortRows = w.rows
+// Watching a context takes about a microsecond and allocates, so runs in this process that are
+// shorter than this are not interrupted.
+const shortRun = C.int64_t(50 * time.Microsecond)
+
+// runWatched runs the call on this thread, and cancels the run when the context is done.
+func (w *workspace) runWatched(ctx context.Context, timeout C.int64_t) C.sidecall_status {
+	if ctx.Done() == nil {
+		return C.sidecall_go_run(w.address(), timeout)
 	}
-	if !stop() {
-		<-isLeft // the call may be closed afterwards
-	}
+	run := &watchedRun{call: w.work.call}
+	run.deadline, _ = ctx.Deadline()
+	stop := context.AfterFunc(ctx, run.cancel)
+	status := C.sidecall_go_run(w.address(), timeout)
+	run.end() // the call may be closed afterwards
+	stop()
 	return status
 }
 
-func (w *workspace) runWithin(timeout C.int64_t) C.sidecall_status {
-	if !w.core.isServed {
-		return C.sidecall_go_run(w.address(), timeout)
+// A watchedRun is a run whose context may end it. It calls no function of the context, which may
+// panic.
+type watchedRun struct {
+	sync.Mutex
+	call     *C.sidecall_call // nil after the run
+	deadline time.Time
+}
+
+func (r *watchedRun) end() {
+	r.Lock()
+	r.call = nil
+	r.Unlock()
+}
+
+// cancel ends the run. Before it has begun, cancelling it does nothing, so repeat it until it is
+// over.
+func (r *watchedRun) cancel() {
+	if hasPassed(r.deadline) {
+		return
 	}
-	return w.core.waiter.run(w, timeout)
+	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		r.Lock()
+		C.sidecall_call_cancel(r.call)
+		isOver := r.call == nil
+		r.Unlock()
+		if isOver {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// hasPassed tells whether the deadline of a context has passed; it is zero if there is none. The
+// library itself ends a run at its deadline.
+func hasPassed(deadline time.Time) bool {
+	return !deadline.IsZero() && !time.Now().Before(deadline)
 }
 
 // isReusable tells whether a workspace can be used again after a run that ended so.
