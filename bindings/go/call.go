@@ -88,9 +88,18 @@ type Call struct {
 //
 // Errors: CodeInvalidArgument for less than one row; for a served model also those of connecting.
 func (m *Model) NewCall(rows int) (*Call, error) {
-	w, err := m.core.openWorkspace(int64(rows), false)
-	runtime.KeepAlive(m)
+	defer runtime.KeepAlive(m)
+	if err := m.core.hold(); err != nil {
+		return nil, err
+	}
+	defer m.core.letGo()
+	w, err := m.core.newWorkspace()
 	if err != nil {
+		return nil, err
+	}
+	if err := w.check(C.sidecall_call_open(m.core.handle, C.int64_t(rows), &w.work.call,
+		w.work.err)); err != nil {
+		w.close()
 		return nil, err
 	}
 	c := &Call{w: w}
@@ -128,11 +137,7 @@ func (c *Call) Rows() int {
 //
 // Errors: CodeInvalidArgument for less than one row.
 func (c *Call) Resize(rows int) error {
-	err := c.check(C.sidecall_call_resize(c.w.work.call, C.int64_t(rows), c.w.work.err))
-	if err == nil {
-		c.w.rows = int64(rows)
-	}
-	return err
+	return c.check(C.sidecall_call_resize(c.w.work.call, C.int64_t(rows), c.w.work.err))
 }
 
 // Clear begins the next records: it makes every feature of every row missing.
@@ -418,7 +423,6 @@ func (c *Call) ColumnText(column Column, out []string) error {
 //
 // Errors: those of sidecall_call_copy_input.
 func (c *Call) CopyInput(input Input, tensor Tensor) error {
-	c.w.rows = -1
 	err := c.w.copyInput(input, tensor)
 	runtime.KeepAlive(c)
 	return err
@@ -430,7 +434,6 @@ func (c *Call) CopyInput(input Input, tensor Tensor) error {
 //
 // Errors: those of sidecall_call_bind_input.
 func (c *Call) BindInput(input Input, tensor Tensor) error {
-	c.w.rows = -1
 	f, err := flatten(tensor)
 	if err != nil {
 		return err
@@ -491,7 +494,6 @@ func (w *workspace) output(output Output) (View, error) {
 //
 // Errors: those of sidecall_call_reshape.
 func (c *Call) Reshape(input Input, shape ...int64) error {
-	c.w.rows = -1
 	return c.check(C.sidecall_call_reshape(c.w.work.call, C.int32_t(input),
 		(*C.int64_t)(unsafe.SliceData(shape)), C.int32_t(len(shape)), c.w.work.err))
 }

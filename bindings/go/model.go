@@ -77,6 +77,7 @@ func open(opts []Option,
 	c := &core{handle: handle, names: readNames(handle)}
 	c.isRemote = C.sidecall_model_route(handle) != C.SIDECALL_ROUTE_IN_PROCESS
 	c.pool.limit = raw.maxCalls
+	c.pool.turns, c.pool.closing = make(chan struct{}), make(chan struct{})
 	c.numColumns = int(C.sidecall_model_num_columns(handle))
 	// There may be a million columns, so they are read when they are first needed.
 	c.columns = sync.OnceValue(func() []ColumnSpec { return readColumns(handle, c.outputs) })

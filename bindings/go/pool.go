@@ -7,20 +7,24 @@ import "C"
 
 import (
 	"context"
-	"slices"
 	"sync"
 )
 
-// A pool holds the workspaces of a model that no run uses at present, and counts what uses the
-// handle of the model.
+// A pool limits how many workspaces of a model are taken, holds those that are not, and counts what
+// uses the handle of the model. The calls of the workspaces come from the library, which keeps them
+// for their next use. Only a workspace for single records keeps its own call, because to give it
+// back and take it again would take half as long as a short run.
 type pool struct {
+	turns   chan struct{} // receives a place that was left, for a goroutine that waits
+	closing chan struct{} // closed with the model
+
 	sync.Mutex
-	limit   int
-	open    int // workspaces, idle or not
-	idle    []*workspace
-	waiting []chan *workspace // each receives a workspace once, or nil: it may open one
-	users   int               // functions that use the handle at present
-	closed  bool
+	limit    int
+	taken    int
+	waiting  int // goroutines that wait for a place and have not been given one
+	idle     []*workspace
+	users    int // functions that use the handle at present
+	isClosed bool
 }
 
 func errClosed() error {
@@ -31,7 +35,7 @@ func errClosed() error {
 func (c *core) hold() error {
 	c.pool.Lock()
 	defer c.pool.Unlock()
-	if c.pool.closed {
+	if c.pool.isClosed {
 		return errClosed()
 	}
 	c.pool.users++
@@ -41,7 +45,7 @@ func (c *core) hold() error {
 func (c *core) letGo() {
 	c.pool.Lock()
 	c.pool.users--
-	last := c.pool.closed && c.pool.users == 0
+	last := c.pool.isClosed && c.pool.users == 0
 	c.pool.Unlock()
 	if last {
 		C.sidecall_model_close(c.handle)
@@ -51,127 +55,141 @@ func (c *core) letGo() {
 func (c *core) close() {
 	p := &c.pool
 	p.Lock()
-	if p.closed {
+	if p.isClosed {
 		p.Unlock()
 		return
 	}
-	p.closed = true
-	idle, waiting := p.idle, p.waiting
-	p.idle, p.waiting = nil, nil
+	p.isClosed = true
+	idle := p.idle
+	p.idle = nil
 	last := p.users == 0
 	p.Unlock()
+	close(p.closing)
 	for _, w := range idle {
 		w.close()
-	}
-	for _, waiter := range waiting {
-		waiter <- nil
 	}
 	if last {
 		C.sidecall_model_close(c.handle)
 	}
 }
 
-// take returns a workspace, which the caller gives back.
-func (c *core) take(ctx context.Context) (*workspace, error) {
+// take returns a workspace for so many rows, which the caller gives back.
+func (c *core) take(ctx context.Context, rows int) (*workspace, error) {
 	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
 	p := &c.pool
 	p.Lock()
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.Unlock()
-		return w, nil
-	}
-	if p.closed {
+	if p.isClosed {
 		p.Unlock()
 		return nil, errClosed()
 	}
-	if p.open < p.limit {
-		p.open++
+	if p.taken == p.limit {
+		p.waiting++
 		p.Unlock()
-		return c.openPooled()
-	}
-	waiter := make(chan *workspace, 1)
-	p.waiting = append(p.waiting, waiter)
-	p.Unlock()
-	select {
-	case w := <-waiter:
-		if w == nil {
-			return c.openPooled()
+		if err := c.await(ctx); err != nil {
+			return nil, err
 		}
-		return w, nil
-	case <-ctx.Done():
-		c.stopWaiting(waiter)
-		return nil, contextError(ctx)
-	}
-}
-
-func (c *core) stopWaiting(waiter chan *workspace) {
-	c.pool.Lock()
-	at := slices.Index(c.pool.waiting, waiter)
-	if at >= 0 {
-		c.pool.waiting = slices.Delete(c.pool.waiting, at, at+1)
-	}
-	c.pool.Unlock()
-	if at >= 0 {
-		return
-	}
-	// A workspace is on its way.
-	if w := <-waiter; w != nil {
-		c.give(w, true)
+		p.Lock()
 	} else {
-		c.leave()
+		p.taken++
 	}
-}
-
-// openPooled opens one of the workspaces that the pool counts.
-func (c *core) openPooled() (*workspace, error) {
-	w, err := c.openWorkspace(1, true)
+	var w *workspace
+	if n := len(p.idle); n > 0 {
+		w, p.idle = p.idle[n-1], p.idle[:n-1]
+	}
+	p.Unlock()
+	if w != nil && w.work.call != nil && rows == 1 {
+		return w, nil
+	}
+	w, err := c.prepare(w, rows)
 	if err != nil {
 		c.leave()
 	}
 	return w, err
 }
 
-// leave says that there is one workspace less.
-func (c *core) leave() {
-	c.pool.Lock()
-	var waiter chan *workspace
-	if len(c.pool.waiting) > 0 {
-		waiter = c.pool.waiting[0]
-		c.pool.waiting = c.pool.waiting[1:]
-	} else {
-		c.pool.open--
-	}
-	c.pool.Unlock()
-	if waiter != nil {
-		waiter <- nil
+// await waits for a place.
+func (c *core) await(ctx context.Context) (err error) {
+	p := &c.pool
+	hasPlace := false
+	defer func() { // also if the context panics
+		if hasPlace {
+			return
+		}
+		p.Lock()
+		isExpected := p.waiting > 0
+		if isExpected {
+			p.waiting--
+		}
+		p.Unlock()
+		if !isExpected { // a place is on its way
+			<-p.turns
+			c.leave()
+		}
+	}()
+	select {
+	case <-p.turns:
+		hasPlace = true
+		return nil
+	case <-p.closing:
+		return errClosed()
+	case <-ctx.Done():
+		return contextError(ctx)
 	}
 }
 
-// give takes a workspace back. One that is not reusable is closed: the engine or the server may
-// still use its memory.
-func (c *core) give(w *workspace, isReusable bool) {
-	if !isReusable {
+// leave gives the place of a workspace to a goroutine that waits for it.
+func (c *core) leave() {
+	p := &c.pool
+	p.Lock()
+	isExpected := p.waiting > 0
+	if isExpected {
+		p.waiting--
+	} else {
+		p.taken--
+	}
+	p.Unlock()
+	if isExpected {
+		p.turns <- struct{}{}
+	}
+}
+
+// prepare gives a workspace a new call with so many rows. Without a workspace it makes one.
+func (c *core) prepare(w *workspace, rows int) (*workspace, error) {
+	err := c.hold()
+	if err == nil && w == nil {
+		w, err = c.newWorkspace()
+	}
+	if err == nil {
+		C.sidecall_model_give_call(c.handle, w.work.call)
+		w.work.call = nil
+		err = w.check(C.sidecall_model_take_call(c.handle, C.int64_t(rows), &w.work.call, w.work.err))
+		c.letGo()
+	}
+	if err != nil && w != nil {
 		w.close()
-		c.leave()
-		return
+		return nil, err
+	}
+	return w, err
+}
+
+// give takes a workspace back. Unless it keeps its call, the library gets the call, in any state.
+func (c *core) give(w *workspace, keepsCall bool) {
+	if !keepsCall && c.hold() == nil {
+		C.sidecall_model_give_call(c.handle, w.work.call)
+		w.work.call, w.isDirty = nil, false
+		c.letGo()
 	}
 	p := &c.pool
 	p.Lock()
-	switch {
-	case p.closed:
-		p.Unlock()
-		w.close()
-	case len(p.waiting) > 0:
-		waiter := p.waiting[0]
-		p.waiting = p.waiting[1:]
-		p.Unlock()
-		waiter <- w
-	default:
+	isClosed := p.isClosed
+	if !isClosed {
 		p.idle = append(p.idle, w)
-		p.Unlock()
 	}
+	p.Unlock()
+	if isClosed {
+		w.close()
+	}
+	c.leave()
 }

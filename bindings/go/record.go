@@ -4,8 +4,6 @@ package sidecall
 
 // #include "shim.h"
 //
-// #cgo noescape sidecall_call_clear
-// #cgo nocallback sidecall_call_clear
 // #cgo noescape sidecall_call_get_row
 // #cgo nocallback sidecall_call_get_row
 // #cgo noescape sidecall_call_set_unknown
@@ -87,13 +85,13 @@ func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
 // CodeContractChanged.
 func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
 	c := b.model.core
-	w, err := c.take(ctx)
+	w, err := c.take(ctx, 1)
 	if err != nil {
 		var none Out
 		return none, err
 	}
 	isOver := false // false if the context panics
-	defer func() { c.give(w, isOver && isReusable(err)) }()
+	defer func() { c.give(w, isOver && !w.isDirty && isReusable(err)) }()
 	// The record and its answer lie in the workspace, because here they would be allocated.
 	held, ok := w.held.(*pair[In, Out])
 	if !ok {
@@ -120,12 +118,6 @@ type pair[In, Out any] struct {
 // predict predicts for the record at one address and writes the answer to the other.
 func (w *workspace) predict(ctx context.Context, owner any, read reader, write writer,
 	record, answer unsafe.Pointer) error {
-	if err := w.resize(1); err != nil {
-		return err
-	}
-	if err := w.clear(false); err != nil {
-		return err
-	}
 	w.begin(owner)
 	read.set(w, record)
 	w.expect(write.columns())
@@ -134,16 +126,6 @@ func (w *workspace) predict(ctx context.Context, owner any, read reader, write w
 	}
 	write.get(w, answer)
 	return nil
-}
-
-// clear forgets the values of earlier records. A call with one row needs it only if the call
-// remembers names that the model does not know, because every feature is set anyway.
-func (w *workspace) clear(isMany bool) error {
-	if !isMany && !w.isDirty {
-		return nil
-	}
-	w.isDirty = false
-	return w.check(C.sidecall_call_clear(w.work.call, w.work.err))
 }
 
 // PredictMany predicts for several records in one run, which is faster than one run for each. All
@@ -155,15 +137,13 @@ func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out
 		return nil, contextError(ctx)
 	}
 	c := b.model.core
-	w, err := c.take(ctx)
+	w, err := c.take(ctx, len(records))
 	if err != nil {
 		return nil, err
 	}
-	isOver := false
-	defer func() { c.give(w, isOver && isReusable(err)) }()
+	defer c.give(w, false)
 	answers := make([]Out, len(records))
 	err = predictMany(ctx, w, b.plan, records, answers)
-	isOver = true
 	runtime.KeepAlive(b)
 	if err != nil {
 		return nil, err
@@ -173,12 +153,6 @@ func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out
 
 func predictMany[In, Out any](ctx context.Context, w *workspace, p *plan[In, Out], records []In,
 	answers []Out) error {
-	if err := w.resize(len(records)); err != nil {
-		return err
-	}
-	if err := w.clear(true); err != nil {
-		return err
-	}
 	for row := range records {
 		w.begin(p)
 		w.row = C.int64_t(row)

@@ -56,12 +56,12 @@ func hasPointers(t reflect.Type) bool {
 
 // requireContract returns the error of the library for a file without a contract.
 func (c *core) requireContract() error {
-	w, err := c.openWorkspace(1, true)
+	w, err := c.prepare(nil, 1)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	return w.clear(true)
+	return w.check(C.sidecall_call_clear(w.work.call, w.work.err))
 }
 
 var mapType = reflect.TypeFor[map[string]any]()

@@ -4,8 +4,6 @@ package sidecall
 
 // #include "shim.h"
 //
-// #cgo noescape sidecall_call_reset
-// #cgo nocallback sidecall_call_reset
 // #cgo noescape sidecall_go_copy_input
 // #cgo nocallback sidecall_go_copy_input
 import "C"
@@ -163,23 +161,16 @@ func (m *Model) Run(ctx context.Context, inputs map[string]Tensor) (map[string]T
 		}
 	}
 	c := m.core
-	w, err := c.take(ctx)
+	w, err := c.take(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
-	isOver := false // false if the context panics
-	defer func() { c.give(w, isOver && isReusable(err)) }()
-	outputs, err := w.runTensors(ctx, indices, tensors)
-	isOver = true
-	return outputs, err
+	defer c.give(w, false)
+	return w.runTensors(ctx, indices, tensors)
 }
 
 func (w *workspace) runTensors(ctx context.Context, indices []Input,
 	tensors []Tensor) (map[string]Tensor, error) {
-	w.isDirty, w.rows = true, -1 // the tensors may have another number of rows
-	if err := w.check(C.sidecall_call_reset(w.work.call, w.work.err)); err != nil {
-		return nil, err
-	}
 	for i, tensor := range tensors {
 		if err := w.copyInput(indices[i], tensor); err != nil {
 			return nil, err

@@ -8,8 +8,6 @@ package sidecall
 // #cgo nocallback sidecall_call_cancel
 // #cgo noescape sidecall_call_expected_ns
 // #cgo nocallback sidecall_call_expected_ns
-// #cgo noescape sidecall_call_resize
-// #cgo nocallback sidecall_call_resize
 // #cgo noescape sidecall_go_run
 // #cgo nocallback sidecall_go_run
 import "C"
@@ -27,7 +25,6 @@ import (
 type workspace struct {
 	core *core
 	work *C.sidecall_go_work // memory of C
-	rows int64               // -1 if it follows from tensors
 
 	values  []C.sidecall_value // one for each feature; memory of C
 	numbers []C.double         // instead, if all are doubles; memory of C; nil before the first use
@@ -51,33 +48,18 @@ type workspace struct {
 	ended chan struct{}
 }
 
-// openWorkspace opens a call. The handle of the model must be held, or the model be open.
-func (c *core) openWorkspace(rows int64, isPooled bool) (*workspace, error) {
-	if err := c.hold(); err != nil {
-		return nil, err
-	}
-	defer c.letGo()
-	w := &workspace{core: c, rows: rows}
+// newWorkspace returns a workspace without a call.
+func (c *core) newWorkspace() (*workspace, error) {
+	w := &workspace{core: c}
 	w.work = (*C.sidecall_go_work)(C.calloc(1, C.sizeof_sidecall_go_work))
 	w.work.err = C.sidecall_error_open(maxFaults)
+	w.values = allocateValues(len(c.features))
+	w.work.num_features = C.int64_t(len(w.values))
+	w.pins = map[Input]*runtime.Pinner{}
 	if w.work.err == nil {
 		w.close()
 		return nil, newError(C.SIDECALL_OUT_OF_MEMORY, nil)
 	}
-	var status C.sidecall_status
-	if isPooled { // connects within the deadline of its first run
-		status = C.sidecall_call_open_lazy(c.handle, C.int64_t(rows), &w.work.call, w.work.err)
-	} else {
-		status = C.sidecall_call_open(c.handle, C.int64_t(rows), &w.work.call, w.work.err)
-	}
-	if status != C.SIDECALL_OK {
-		err := newError(status, w.work.err)
-		w.close()
-		return nil, err
-	}
-	w.values = allocateValues(len(c.features))
-	w.work.num_features = C.int64_t(len(w.values))
-	w.pins = map[Input]*runtime.Pinner{}
 	return w, nil
 }
 
@@ -117,17 +99,6 @@ func (w *workspace) check(status C.sidecall_status) error {
 		return nil
 	}
 	return newError(status, w.work.err)
-}
-
-func (w *workspace) resize(rows int) error {
-	if int64(rows) == w.rows {
-		return nil
-	}
-	err := w.check(C.sidecall_call_resize(w.work.call, C.int64_t(rows), w.work.err))
-	if err == nil {
-		w.rows = int64(rows)
-	}
-	return err
 }
 
 // begin prepares `values` for a record of this owner: a plan, which sets the same features each
