@@ -33,8 +33,8 @@ type queue struct {
 	pending atomic.Int64
 
 	mutex  sync.Mutex
-	places []chan struct{} // by the tag of a run: receives something when the run has ended
-	free   []C.uint64_t    // tags that no workspace has
+	places []chan C.sidecall_status // by the tag of a run: receives its outcome
+	free   []C.uint64_t             // tags that no workspace has
 }
 
 // theQueue is opened by the first run that needs it, and never closed.
@@ -65,7 +65,7 @@ func (q *queue) register(w *workspace) {
 		w.tag, q.free = q.free[n-1], q.free[:n-1]
 	} else {
 		w.tag = C.uint64_t(len(q.places))
-		q.places = append(q.places, make(chan struct{}, 1))
+		q.places = append(q.places, make(chan C.sidecall_status, 1))
 	}
 	w.queue, w.ended = q, q.places[w.tag]
 }
@@ -94,15 +94,20 @@ func (w *workspace) runQueued(ctx context.Context, timeout C.int64_t) C.sidecall
 	if q.pending.Add(1) == 1 {
 		go q.take()
 	}
-	select {
-	case <-w.ended:
-	case <-done:
-		if !hasPassed(deadline) {
-			C.sidecall_queue_cancel(q.handle, w.work.run)
+	var status C.sidecall_status
+	if done == nil { // faster than select
+		status = <-w.ended
+	} else {
+		select {
+		case status = <-w.ended:
+		case <-done:
+			if !hasPassed(deadline) {
+				C.sidecall_queue_cancel(q.handle, w.work.run)
+			}
+			status = <-w.ended
 		}
-		<-w.ended
 	}
-	return C.sidecall_go_finish(w.address())
+	return C.sidecall_go_finish(w.address(), status)
 }
 
 // take takes completions until no run is pending.
@@ -120,7 +125,7 @@ func (q *queue) take() {
 			yields = 0
 			q.mutex.Lock()
 			for i := range count {
-				q.places[taken.completions[i].tag] <- struct{}{}
+				q.places[taken.completions[i].tag] <- taken.completions[i].status
 			}
 			q.mutex.Unlock()
 			if q.pending.Add(-int64(count)) <= 0 {

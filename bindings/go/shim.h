@@ -60,10 +60,12 @@ static inline sidecall_status sidecall_go_submit(sidecall_queue* queue, sidecall
   return sidecall_queue_submit(queue, work->call, timeout_ns, tag, &work->run, work->err);
 }
 
-/* Ends a run whose completion was taken. */
-static inline sidecall_status sidecall_go_finish(sidecall_go_address address) {
+/* Ends a run whose completion was taken: reads its error, or its answer. */
+static inline sidecall_status sidecall_go_finish(sidecall_go_address address,
+                                                 sidecall_status status) {
   const sidecall_go_work* work = (const sidecall_go_work*)address;
-  return sidecall_go_answer(work, sidecall_call_error(work->call, work->err));
+  if (status != SIDECALL_OK) return sidecall_call_error(work->call, work->err);
+  return sidecall_go_answer(work, status);
 }
 
 #define SIDECALL_GO_MOST_TAKEN 64

@@ -45,7 +45,7 @@ type workspace struct {
 
 	queue *queue // nil before the first run that it takes
 	tag   C.uint64_t
-	ended chan struct{}
+	ended chan C.sidecall_status // receives the outcome of a run of the queue
 }
 
 // newWorkspace returns a workspace without a call.
