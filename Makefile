@@ -296,7 +296,7 @@ test-python: test-setup
 test-rust: build-with-net $(BUILD)/.system-rust $(VENV)/.package ## check and test the Rust crates
 	@$(with_onnxruntime) tools/test_rust.sh $(BUILD)
 
-test-go: $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
+test-go: net $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 	@$(with_onnxruntime) tools/test_go.sh $(BUILD)
 
 test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module

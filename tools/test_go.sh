@@ -6,7 +6,7 @@ build=$(cd "$1" && pwd)
 log="$build/log/go.log"
 mkdir -p "$build/log"
 cd "$(dirname "$0")/../bindings/go"
-export SIDECALL_TEST_COMMAND="$build/bin/sidecall"
+export SIDECALL_TEST_COMMAND="$build/bin/sidecall" SIDECALL_NET="$build/lib/libsidecall-net.so"
 export GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOPROXY=off
 # The folder of the static library, which comes before those that the module names. Go links again
 # only if its own files or these words change, so another folder, which does not exist, has the hash

@@ -4,12 +4,10 @@ package sidecall_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -108,30 +106,13 @@ func TestTheSignalHandlersOfGoStay(t *testing.T) {
 	}()
 }
 
-// residentKB returns the memory of this process.
-func residentKB(t *testing.T) int {
-	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb int
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d", &kb); n == 1 {
-			return kb
-		}
-	}
-	t.Fatal("no VmRSS")
-	return 0
-}
-
 // openMany opens, uses and leaves models, and returns how much the memory of the process grew over
 // the second half.
 func openMany(t *testing.T, count int, leave func(*sidecall.Model)) int {
 	middle := 0
 	for i := range count {
 		if i == count/2 {
-			middle = residentKB(t)
+			middle = countOf(t, "VmRSS")
 		}
 		model, err := sidecall.Open(models+"/kinds.onnx", sidecall.WithEngine(sidecall.EngineNative))
 		if err != nil {
@@ -144,7 +125,7 @@ func openMany(t *testing.T, count int, leave func(*sidecall.Model)) int {
 		}
 		leave(model)
 	}
-	return residentKB(t) - middle
+	return countOf(t, "VmRSS") - middle
 }
 
 func TestMemoryStaysFlatOverManyOpens(t *testing.T) {

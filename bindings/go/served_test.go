@@ -1,4 +1,4 @@
-// Tests of models that another process serves.
+// Tests of models that another process serves, over each route.
 
 package sidecall_test
 
@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,10 +29,23 @@ func connect(t testing.TB, uri string, opts ...sidecall.Option) *sidecall.Model 
 	return model
 }
 
-// Some of the runs wait on threads, and the others by the poller of Go.
+// overEachRoute runs a test with a server and the address of its model.
+func overEachRoute(t *testing.T, test func(t *testing.T, server *server, uri string)) {
+	for _, route := range []string{"shm", "http", "grpc"} {
+		t.Run(route, func(t *testing.T) {
+			server := serve(t, models+"/penguins.onnx")
+			uri := map[string]string{"shm": server.uri, "http": server.http, "grpc": server.grpc}
+			test(t, server, uri[route])
+		})
+	}
+}
+
 func TestManyGoroutinesShareAServedModel(t *testing.T) {
-	server := serve(t, models+"/penguins.onnx")
-	model := connect(t, server.uri, sidecall.WithMaxCalls(64))
+	overEachRoute(t, shareModel)
+}
+
+func shareModel(t *testing.T, _ *server, uri string) {
+	model := connect(t, uri, sidecall.WithMaxCalls(64))
 	wanted, err := sidecall.PredictAs[Penguin, Species](t.Context(), model, adelie())
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +100,11 @@ func (s *server) freeze(t *testing.T) {
 }
 
 func TestAFrozenServerHoldsNoCallBeyondItsContext(t *testing.T) {
-	server := serve(t, models+"/penguins.onnx")
-	model := connect(t, server.uri)
+	overEachRoute(t, endRunsOfFrozenServer)
+}
+
+func endRunsOfFrozenServer(t *testing.T, server *server, uri string) {
+	model := connect(t, uri)
 	if _, err := model.Predict(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -132,8 +150,11 @@ func TestAFrozenServerHoldsNoCallBeyondItsContext(t *testing.T) {
 }
 
 func TestEveryCallHasOneOutcomeWhenTheServerIsKilled(t *testing.T) {
-	server := serve(t, models+"/penguins.onnx")
-	model := connect(t, server.uri)
+	overEachRoute(t, killServer)
+}
+
+func killServer(t *testing.T, server *server, uri string) {
+	model := connect(t, uri)
 	wanted, err := sidecall.PredictAs[Penguin, Species](t.Context(), model, adelie())
 	if err != nil {
 		t.Fatal(err)
@@ -169,9 +190,166 @@ func TestEveryCallHasOneOutcomeWhenTheServerIsKilled(t *testing.T) {
 		}
 	}
 	group.Wait()
-	if _, err := model.Predict(t.Context(), nil); err != nil {
+	_, err = model.Predict(t.Context(), nil)
+	// Only over shared memory does a run wait for a server that starts.
+	for end := time.Now().Add(20 * time.Second); uri != server.uri && time.Now().Before(end) &&
+		errors.Is(err, sidecall.CodeUnreachable); time.Sleep(10 * time.Millisecond) {
+		_, err = model.Predict(t.Context(), nil)
+	}
+	if err != nil {
 		t.Error(err)
 	}
 	process.Process.Kill()
 	process.Wait()
+}
+
+// countOf returns a number of this process, such as that of its threads.
+func countOf(t *testing.T, name string) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var count int
+		if n, _ := fmt.Sscanf(line, name+": %d", &count); n == 1 {
+			return count
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
+}
+
+func TestRunsThatWaitNeedNoThreadsOfTheirOwn(t *testing.T) {
+	overEachRoute(t, func(t *testing.T, server *server, uri string) {
+		model := connect(t, uri)
+		if _, err := model.Predict(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		server.freeze(t)
+		threads, goroutines := countOf(t, "Threads"), runtime.NumGoroutine()
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 100 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if _, err := model.Predict(ctx, nil); err == nil {
+					t.Error("a frozen server answers")
+				}
+			}()
+		}
+		time.Sleep(300 * time.Millisecond)
+		if now := countOf(t, "Threads"); now > threads+20 {
+			t.Errorf("100 runs that wait need %d threads more", now-threads)
+		}
+		cancel()
+		group.Wait()
+		server.process.Process.Signal(syscall.SIGCONT)
+		if _, err := model.Predict(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		for range 1000 {
+			if runtime.NumGoroutine() <= goroutines {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("%d goroutines are left", runtime.NumGoroutine()-goroutines)
+	})
+}
+
+// A hostile context panics in one of its functions, after some calls of it.
+type hostile struct {
+	context.Context
+	which string
+	left  *atomic.Int32
+}
+
+func (h hostile) count(which string) {
+	if h.which == which && h.left.Add(-1) < 0 {
+		panic("as the test wishes")
+	}
+}
+
+func (h hostile) Deadline() (time.Time, bool) { h.count("Deadline"); return h.Context.Deadline() }
+func (h hostile) Done() <-chan struct{}       { h.count("Done"); return h.Context.Done() }
+func (h hostile) Err() error                  { h.count("Err"); return h.Context.Err() }
+
+func TestAContextThatPanicsHarmsNoOtherRun(t *testing.T) {
+	overEachRoute(t, func(t *testing.T, _ *server, uri string) {
+		model := connect(t, uri, sidecall.WithMaxCalls(8))
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		var group sync.WaitGroup
+		var panics atomic.Int32
+		for i := range 300 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				mine := ctx
+				record := map[string]any{}
+				if i%2 == 0 {
+					left := &atomic.Int32{}
+					left.Store(int32(i / 6 % 4))
+					mine = hostile{ctx, []string{"Deadline", "Done", "Err"}[i/2%3], left}
+					record["island"] = 1 // so that the context is asked why the run failed
+					defer func() {
+						if recover() != nil {
+							panics.Add(1)
+						}
+					}()
+				}
+				_, err := model.Predict(mine, record)
+				if i%2 != 0 && err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+		if panics.Load() < 50 {
+			t.Errorf("%d contexts panicked", panics.Load())
+		}
+		for range 8 { // every place is free
+			late, stop := context.WithTimeout(context.Background(), 10*time.Second)
+			defer stop()
+			if _, err := model.Predict(late, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRunsBeyondTheLimitWaitForTheirTurn(t *testing.T) {
+	server := serve(t, models+"/penguins.onnx")
+	model := connect(t, server.uri, sidecall.WithMaxCalls(1))
+	if _, err := model.Predict(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	server.freeze(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	outcomes := make(chan error)
+	run := func(ctx context.Context) {
+		_, err := model.Predict(ctx, nil)
+		outcomes <- err
+	}
+	go run(ctx)
+	time.Sleep(50 * time.Millisecond)
+	short, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	go run(short)
+	if err := <-outcomes; !errors.Is(err, sidecall.CodeTimeout) ||
+		!strings.Contains(err.Error(), "before the run began") {
+		t.Errorf("got %v", err)
+	}
+	go run(t.Context())
+	time.Sleep(20 * time.Millisecond)
+	model.Close()
+	if err := <-outcomes; err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	if err := <-outcomes; !errors.Is(err, sidecall.CodeCancelled) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 )
 
 // The cases of tests/vectors run in process, on the engine that sidecall chooses and on the native
-// engine, and over shm:. tests/vectors/README.md has the rules.
+// engine, and over shm:, http: and grpc:. tests/vectors/README.md has the rules.
 
 // vector is one case.
 type vector struct {
@@ -563,10 +564,50 @@ func TestEveryVectorPassesOverSharedMemory(t *testing.T) {
 	}
 }
 
-// server is a process that serves a model.
+// The Open Inference Protocol has no names for dimensions, and no way to say that an output has no
+// known shape.
+var notOverNetwork = regexp.MustCompile(`^shapes/(unshaped|two_inputs_rows_differ|` +
+	`matmul_inner_differs)|bfloat16|float8|int4|rows_differ`)
+
+func TestEveryVectorPassesOverHTTPAndGRPC(t *testing.T) {
+	all := readVectors(t)
+	files := map[[2]string][]string{} // the names of the cases of one server
+	for name, v := range all {
+		if v.Inputs == nil && v.Record == nil && v.JSON == nil || notOverNetwork.MatchString(name) {
+			continue
+		}
+		if local, err := v.open(sidecall.EngineAuto); err == nil {
+			local.Close()
+			key := [2]string{v.path(), cmp.Or(v.Open.Verify, "error")}
+			files[key] = append(files[key], name)
+		}
+	}
+	served := 0
+	for key, names := range files {
+		server := serve(t, key[0], "SIDECALL_VERIFY="+key[1])
+		for _, route := range []string{server.http, server.grpc} {
+			for _, name := range names {
+				v := *all[name]
+				v.ExpectError = nil // its texts have names of dimensions
+				options := append(v.options(sidecall.EngineAuto), sidecall.WithWait(20*time.Second))
+				model, err := sidecall.Open(route, options...)
+				if problem := v.try(all, model, err); problem != "" {
+					t.Errorf("%s over %s: %s", name, route[:4], problem)
+				}
+				served++
+			}
+		}
+		server.stop()
+	}
+	if served < 400 {
+		t.Errorf("%d cases were served", served)
+	}
+}
+
+// server is a process that serves a model over each route.
 type server struct {
-	uri     string
-	process *exec.Cmd
+	uri, http, grpc string
+	process         *exec.Cmd
 }
 
 func (s *server) stop() {
@@ -580,14 +621,16 @@ func serve(t testing.TB, path string, environment ...string) *server {
 	if command == "" {
 		command = "../../build/bin/sidecall"
 	}
-	uri := "shm:" + filepath.Join(t.TempDir(), "s.sock")
-	process := exec.Command(command, "serve", path, "--at", uri, "--log-level=error")
+	socket := filepath.Join(t.TempDir(), "s.sock")
+	process := exec.Command(command, "serve", path, "--at", "shm:"+socket, "--http", socket+".http",
+		"--grpc", socket+".grpc", "--name", "model", "--log-level=error")
 	process.Env = append(os.Environ(), environment...)
 	process.Stderr = os.Stderr
 	if err := process.Start(); err != nil {
 		t.Fatalf("%s: %v; SIDECALL_TEST_COMMAND names the command", command, err)
 	}
-	s := &server{uri, process}
+	s := &server{"shm:" + socket, "http+unix:" + socket + ".http/model",
+		"grpc+unix:" + socket + ".grpc/model", process}
 	t.Cleanup(s.stop)
 	return s
 }
