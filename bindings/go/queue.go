@@ -81,8 +81,8 @@ func (q *queue) unregister(w *workspace) {
 func (w *workspace) runQueued(ctx context.Context, timeout C.int64_t) C.sidecall_status {
 	if w.queue == nil {
 		q, err := theQueue()
-		if err != nil {
-			return C.SIDECALL_OUT_OF_MEMORY
+		if err != nil { // no memory: the thread of the goroutine waits
+			return C.sidecall_go_run(w.address(), timeout)
 		}
 		q.register(w)
 	}

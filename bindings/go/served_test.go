@@ -166,13 +166,15 @@ func killServer(t *testing.T, server *server, uri string) {
 		go func() {
 			defer group.Done()
 			for time.Now().Before(end) {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				answer, err := sidecall.PredictAs[Penguin, Species](ctx, model, adelie())
 				cancel()
 				if err == nil && answer.Adelie != wanted.Adelie {
 					t.Errorf("got %v", answer)
 				} else if err != nil && !errors.Is(err, sidecall.CodePeerDied) &&
-					!errors.Is(err, sidecall.CodeUnreachable) {
+					!errors.Is(err, sidecall.CodeUnreachable) &&
+					// Over the network, the end of a server is not always noticed.
+					(uri == server.uri || !errors.Is(err, sidecall.CodeTimeout)) {
 					t.Errorf("got %v", err)
 				}
 			}
