@@ -141,8 +141,11 @@ func (c *core) await(ctx context.Context) (err error) {
 
 // leave gives the place of a workspace to a goroutine that waits for it.
 func (c *core) leave() {
-	p := &c.pool
-	p.Lock()
+	c.pool.Lock()
+	c.pool.unlockAndPass()
+}
+
+func (p *pool) unlockAndPass() {
 	isExpected := p.waiting > 0
 	if isExpected {
 		p.waiting--
@@ -187,9 +190,8 @@ func (c *core) give(w *workspace, keepsCall bool) {
 	if !isClosed {
 		p.idle = append(p.idle, w)
 	}
-	p.Unlock()
+	p.unlockAndPass()
 	if isClosed {
 		w.close()
 	}
-	c.leave()
 }
