@@ -12,8 +12,8 @@ import (
 
 // A pool limits how many workspaces of a model are taken, holds those that are not, and counts what
 // uses the handle of the model. The calls of the workspaces come from the library, which keeps them
-// for their next use. Only a workspace for single records keeps its own call, because to give it
-// back and take it again would take half as long as a short run.
+// for their next use. Only a workspace that ran a single record keeps its call, because giving it
+// back and taking another would be a noticeable part of a short run.
 type pool struct {
 	turns   chan struct{} // receives a place that was left, for a goroutine that waits
 	closing chan struct{} // closed with the model
