@@ -299,7 +299,7 @@ test-rust: build-with-net $(BUILD)/.system-rust $(VENV)/.package ## check and te
 test-go: net $(BUILD)/.system-go $(VENV)/.package ## check and test the Go module
 	@$(with_onnxruntime) tools/test_go.sh $(BUILD)
 
-test-java: $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
+test-java: net $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
 test-long: setup $(BUILD)/.system-jackson $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak

@@ -16,6 +16,7 @@ jars=${JUNIT_JARS:-/usr/share/java}
 junit="$jars/junit-platform-console-standalone.jar:$jars/opentest4j.jar"
 annotations="$jars/junit-jupiter-api.jar:$jars/junit-platform-commons.jar:$jars/apiguardian-api.jar"
 export SIDECALL_TEST_COMMAND="$build/bin/sidecall" SIDECALL_LIBRARY="$build/lib/libsidecall.so"
+export SIDECALL_NET="$build/lib/libsidecall-net.so"
 cd "$root/bindings/java"
 mkdir -p "$build/log"
 rm -rf "$out"

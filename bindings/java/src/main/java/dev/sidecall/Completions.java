@@ -246,7 +246,7 @@ final class Completions {
 
   private void takeAll() {
     if (Native.queueTake(queue, 0, entries, SIZE, MOST, WAIT, count, 0) != 0) {
-      LockSupport.parkNanos(NAP); // not in a process that this one has forked
+      LockSupport.parkNanos(NAP); // the library refuses only a queue of another process
       return;
     }
     int taken = (int) Memory.getLong(count);

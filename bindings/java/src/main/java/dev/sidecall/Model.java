@@ -575,16 +575,15 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Opens a call for a number of rows.
+   * Opens a call for a number of rows. The call of a served model connects when it first runs.
    *
    * @param rows 1 or more
    * @return the call, which the caller closes
-   * @throws SidecallException INVALID_ARGUMENT for less than one row; for a served model also those
-   *     of connecting
+   * @throws SidecallException INVALID_ARGUMENT for less than one row
    */
   public Call newCall(long rows) {
     try {
-      return new Call(Waits.call(core.isRemote, () -> core.openWorkspace(rows)));
+      return new Call(core.openWorkspace(rows));
     } finally {
       Reference.reachabilityFence(this);
     }

@@ -356,7 +356,7 @@ class AsyncTest {
     }
   }
 
-  /** The run of a file goes on for some time after its deadline, and uses the memory of the call. */
+  /** The run of a file goes on for some time after its deadline and uses the memory of the call. */
   @Test
   void aCallCanBeUsedAgainOnceTheEngineHasStopped() throws Exception {
     try (Model model = Models.open("gbm.onnx");

@@ -77,7 +77,7 @@ class ServedTest {
         ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
       List<Call> calls = new ArrayList<>();
       for (int i = 0; i < runs; ++i) {
-        calls.add(model.newCall(1)); // connects
+        calls.add(model.newCall(1));
         calls.get(i).clear();
       }
       served.freeze();
