@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -602,37 +601,6 @@ func TestEveryVectorPassesOverHTTPAndGRPC(t *testing.T) {
 	if served < 400 {
 		t.Errorf("%d cases were served", served)
 	}
-}
-
-// server is a process that serves a model over each route.
-type server struct {
-	uri, http, grpc string
-	process         *exec.Cmd
-}
-
-func (s *server) stop() {
-	s.process.Process.Kill()
-	s.process.Wait()
-}
-
-// serve serves a model until the server is stopped, or the test ends.
-func serve(t testing.TB, path string, environment ...string) *server {
-	command := os.Getenv("SIDECALL_TEST_COMMAND")
-	if command == "" {
-		command = "../../build/bin/sidecall"
-	}
-	socket := filepath.Join(t.TempDir(), "s.sock")
-	process := exec.Command(command, "serve", path, "--at", "shm:"+socket, "--http", socket+".http",
-		"--grpc", socket+".grpc", "--name", "model", "--log-level=error")
-	process.Env = append(os.Environ(), environment...)
-	process.Stderr = os.Stderr
-	if err := process.Start(); err != nil {
-		t.Fatalf("%s: %v; SIDECALL_TEST_COMMAND names the command", command, err)
-	}
-	s := &server{"shm:" + socket, "http+unix:" + socket + ".http/model",
-		"grpc+unix:" + socket + ".grpc/model", process}
-	t.Cleanup(s.stop)
-	return s
 }
 
 // The models of the tests of all languages.
