@@ -67,6 +67,7 @@ __all__ = [
     "version",
 ]
 
+_IN_PROCESS = constants["SIDECALL_ROUTE_IN_PROCESS"]
 _SCALAR, _MEMBER, _ELEMENT = (
     constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT")
 )
@@ -201,6 +202,7 @@ class Model:
                 )
                 for c in self._columns
             ],
+            "is_in_process": lib.sidecall_model_route(self.handle) == _IN_PROCESS,
             "name": text_of(lib.sidecall_model_name(self.handle)),
             "version": text_of(lib.sidecall_model_version(self.handle)),
             "contract": None if contract == NULL else text_of(contract, length[0]),

@@ -106,7 +106,6 @@ def open(
     module = _backend.load(backend)
     timeout_ns = nanoseconds(timeout)
     explicit = None if onnxruntime is None else os.fspath(onnxruntime)
-    is_remote = is_file and source.startswith((b"shm:", b"exec:"))
     native = module.open(
         source,
         is_file,
@@ -114,13 +113,14 @@ def open(
         choice("extra", EXTRA, extra),
         timeout_ns,
         explicit,
-        None if is_remote or explicit is not None else onnxruntime_package(),
+        None if explicit is not None else onnxruntime_package(),
         waiting(wait),
         bool(allow_exec),
         choice("engine", ENGINE, engine),
     )
-    origin = _absolute(source) if is_file else source
-    model = Model(module, native, timeout_ns, (origin, options))
+    description = native.describe()
+    origin = _absolute(source, description["is_in_process"]) if is_file else source
+    model = Model(module, native, description, timeout_ns, (origin, options))
     _log_open(model, _name_of(origin))
     return model
 
@@ -136,11 +136,11 @@ def _reopen(source: str | bytes, options: dict[str, Any], expected: str) -> Mode
     return model
 
 
-def _absolute(source: bytes) -> str:
-    """The path or URI for a process with another working directory."""
-    is_complete = source.startswith((b"/", b"shm:", b"exec:", b"file:"))
+def _absolute(source: bytes, is_in_process: bool) -> str:
+    """The path or URI of an open model for a process with another working directory."""
+    is_path = is_in_process and not source.startswith(b"file:")  # whose path is absolute
     # os.path.abspath would remove "..", which changes the meaning of a path through a link.
-    return os.fsdecode(source if is_complete else os.path.join(os.getcwdb(), source))
+    return os.fsdecode(os.path.join(os.getcwdb(), source) if is_path else source)
 
 
 def _name_of(source: str | bytes) -> str:
@@ -188,6 +188,7 @@ class Model:
         self,
         backend: _backend.Backend,
         native: _backend.Model,
+        description: dict[str, Any],
         timeout_ns: int,
         origin: tuple[str | bytes, dict[str, Any]],
     ) -> None:
@@ -195,7 +196,7 @@ class Model:
         self._origin = origin
         self._run = native.runner()
         self._predict = native.predictor()
-        self._description = native.describe()
+        self._description = description
         self._signature: Signature | None = None
         self._starter: Starter | None = None
 

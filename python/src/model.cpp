@@ -170,6 +170,7 @@ py::dict Model::describe() const {
   result["outputs"] = tensors(outputs_);
   result["features"] = features;
   result["columns"] = columns;
+  result["is_in_process"] = sidecall_model_route(handle().get()) == SIDECALL_ROUTE_IN_PROCESS;
   result["name"] = sidecall_model_name(handle().get());
   result["version"] = sidecall_model_version(handle().get());
   result["contract"] =

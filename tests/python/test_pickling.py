@@ -76,11 +76,17 @@ def test_workers_of_other_processes_take_a_model() -> None:
     assert joblib.Parallel(n_jobs=2)(tasks) == [ANSWER] * 3
 
 
-def test_a_model_of_a_server_is_opened_again() -> None:
-    servers = Servers()
+@pytest.mark.usefixtures("network_library")
+@pytest.mark.parametrize("route", ["shm", "http", "grpc"])
+def test_a_model_of_a_server_is_opened_again_in_another_folder(
+    route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = Servers(network=True)
     try:
-        model = sidecall.open(servers.address("matrix.onnx"), wait=30)
-        assert pickle.loads(pickle.dumps(model)).predict(RECORD) == ANSWER
+        model = sidecall.open(servers.address_over(route, "matrix.onnx"), wait=30)
+        data = pickle.dumps(model)
+        monkeypatch.chdir(tmp_path)
+        assert pickle.loads(data).predict(RECORD) == ANSWER
     finally:
         servers.close()
 

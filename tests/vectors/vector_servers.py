@@ -102,6 +102,10 @@ class Servers:
         socket = self.address(model, verify).removeprefix("shm:") + f".{protocol}"
         return f"{protocol}+unix:{socket}/model"
 
+    def address_over(self, route: str, model: str) -> str:
+        """The address of a served model over "shm", "http" or "grpc"."""
+        return self.address(model) if route == "shm" else self.network_address(route, model)
+
     def restart(self, model: str, number: int, verify: str = "error") -> None:
         """Ends a server by a signal and starts another one at the same address."""
         address, process = self._served[model, verify]
