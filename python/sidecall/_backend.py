@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sidecall._protocols import Call as Call
     from sidecall._protocols import Model as Model
     from sidecall._protocols import Pending as Pending
+    from sidecall._protocols import Queue as Queue
 
 KIND_INPUT, KIND_OUTPUT, KIND_FEATURE, KIND_COLUMN = range(4)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
-from sidecall._cffi_call import Call, Pending, Workspace, output_view
+from sidecall._cffi_call import Call, Pending, Queue, Workspace, output_view
 from sidecall._cffi_header import (
     DTYPE_NAMES,
     NULL,
@@ -49,6 +49,7 @@ __all__ = [
     "Call",
     "Model",
     "Pending",
+    "Queue",
     "Server",
     "Supervisor",
     "Watchdog",
@@ -127,7 +128,7 @@ def abi_version() -> int:
 
 
 class Model:
-    """An open model and the workspaces that it keeps for later calls."""
+    """An open model."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = ffi.gc(handle, lib.sidecall_model_close)
@@ -159,8 +160,6 @@ class Model:
             self._inputs = [
                 spec._replace(takes_missing=spec.dtype == "string") for spec in self._inputs
             ]
-        self._tensor_workspaces: list[Workspace] = []
-        self._record_workspaces: list[Workspace] = []
 
     @property
     def handle(self) -> Any:
@@ -222,8 +221,6 @@ class Model:
         return report
 
     def close(self) -> None:
-        self._tensor_workspaces.clear()
-        self._record_workspaces.clear()
         self._handle = None
 
     def find(self, kind: int, name: object) -> int:
@@ -241,30 +238,25 @@ class Model:
         return self.predict
 
     def run(self, inputs: Any, outputs: Any, timeout_ns: int) -> dict[str, NDArray[Any]]:
-        workspace, keep = self._set_inputs(inputs, may_bind=True)
-        workspace.run(timeout_ns)
-        del keep
-        return self.tensors(workspace, outputs)
-
-    def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
-        workspace, _ = self._set_inputs(inputs, may_bind=False)
-        return Pending(workspace, timeout_ns, lambda: self.tensors(workspace, outputs))
+        keep: list[Any] = []
+        with self.workspace_of(inputs, keep) as workspace:
+            workspace.run(timeout_ns)
+            return self.tensors(workspace, outputs)
 
     def predict(self, records: Any, timeout_ns: int) -> Any:
-        workspace = self._filled_workspace(records)
-        workspace.run(timeout_ns)
-        return self.records(workspace, isinstance(records, dict))
-
-    def start_predict(self, records: Any, timeout_ns: int) -> Pending:
-        workspace = self._filled_workspace(records)
-        return Pending(
-            workspace, timeout_ns, lambda: self.records(workspace, isinstance(records, dict))
-        )
+        with self.filled_workspace(records) as workspace:
+            workspace.run(timeout_ns)
+            return self.records(workspace, isinstance(records, dict))
 
     def predict_columns(
         self, columns: Columns, rows: int, timeout_ns: int
     ) -> list[tuple[str, NDArray[Any]]]:
-        workspace = self._cleared_workspace(rows)
+        with self._take_rows(rows) as workspace:
+            self._set_columns(workspace, columns, rows)
+            workspace.run(timeout_ns)
+            return self._columns_of(workspace, rows)
+
+    def _set_columns(self, workspace: Workspace, columns: Columns, rows: int) -> None:
         for name, values, mask, refused in columns:
             feature = self._features.get(name, -1)
             if feature < 0:
@@ -287,7 +279,8 @@ class Model:
                         self.datetime_of(feature),
                         None if mask is not None and mask[row] else value,
                     )
-        workspace.run(timeout_ns)
+
+    def _columns_of(self, workspace: Workspace, rows: int) -> list[tuple[str, NDArray[Any]]]:
         answers = []
         for index, (column, dtype) in enumerate(
             zip(self._columns, self.column_dtypes(), strict=True)
@@ -299,7 +292,6 @@ class Model:
             for row in range(rows):
                 array[row] = get_value(workspace.call, row, index, dtype, workspace.error)
             answers.append((text_of(column.name), array))
-        self._return_workspace(self._record_workspaces, workspace)
         return answers
 
     def tensors(self, workspace: Workspace, wanted: Any) -> dict[str, NDArray[Any]]:
@@ -308,16 +300,22 @@ class Model:
             if wanted is None
             else [self.find(KIND_OUTPUT, name) for name in wanted]
         )
-        result = {
+        return {
             self._outputs[i].name: array_of(output_view(workspace, i), self._outputs[i].dtype)
             for i in order
         }
-        self._return_workspace(self._tensor_workspaces, workspace)
-        return result
 
     def records(self, workspace: Workspace, single: bool) -> Any:
+        answers: list[dict[str, Any]] = []
+        try:
+            self._append_records(workspace, answers)
+        except MemoryError:
+            answers.clear()  # the traceback refers to this frame, and there is no memory for it
+            raise
+        return answers[0] if single else answers
+
+    def _append_records(self, workspace: Workspace, answers: list[dict[str, Any]]) -> None:
         dtypes = self.column_dtypes()
-        answers = []
         for row in range(lib.sidecall_call_rows(workspace.call)):
             record: dict[str, Any] = {}
             for index, column in enumerate(self._columns):
@@ -332,8 +330,6 @@ class Model:
                 else:
                     record[name] = value
             answers.append(record)
-        self._return_workspace(self._record_workspaces, workspace)
-        return answers[0] if single else answers
 
     def _feature(self, index: int) -> tuple[Any, ...]:
         spec = lib.sidecall_model_feature_spec(self.handle, index)
@@ -346,61 +342,69 @@ class Model:
             *(text_of(text) or None for text in (spec.unit, spec.zone, spec.epoch)),
         )
 
-    def _set_inputs(self, inputs: Any, *, may_bind: bool) -> tuple[Workspace, list[Any]]:
-        workspace = self._borrow_workspace(self._tensor_workspaces, 1)
-        workspace.error.check(lib.sidecall_call_reset(workspace.call, workspace.error.struct))
-        keep: list[Any] = []
+    def workspace_of(self, inputs: Any, keep: list[Any] | None) -> Workspace:
+        """Returns a workspace with these inputs. `keep`: see Workspace.set_input."""
+        given: dict[Any, Any] = {}
         if isinstance(inputs, Mapping):
-            for name, value in inputs.items():
-                index = self.find(KIND_INPUT, name)
-                keep.append(
-                    workspace.set_input(index, value, self._inputs[index], may_bind=may_bind)
-                )
+            given = dict(inputs)
         elif len(self._inputs) == 1:
-            keep.append(workspace.set_input(0, inputs, self._inputs[0], may_bind=may_bind))
-        return workspace, keep
+            given = {self._inputs[0].name: inputs}
+        workspace = Workspace(self.handle, self._rows_of(given))
+        try:
+            for name, value in given.items():
+                index = self.find(KIND_INPUT, name)
+                workspace.set_input(index, value, self._inputs[index], keep)
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace
 
-    def _cleared_workspace(self, rows: int) -> Workspace:
+    def _rows_of(self, given: dict[Any, Any]) -> int:
+        # A guess is enough: the call takes the shape of each input that it gets.
+        if not self._inputs:
+            return 1
+        spec = self._inputs[0]
+        value = given.get(spec.name)
+        if not isinstance(value, np.ndarray) or value.ndim != len(spec.dims) or not spec.dims:
+            return 1
+        return max(1, len(value)) if spec.dims[0] < 0 else 1
+
+    def _take_rows(self, rows: int) -> Workspace:
         if rows == 0:
             error, text = CallError(), ffi.new("sidecall_text **")
             error.check(lib.sidecall_predict_json(self.handle, b"[]", 2, text, error.struct))
-        workspace = self._borrow_workspace(self._record_workspaces, rows)
-        workspace.error.check(
-            lib.sidecall_call_resize(workspace.call, rows, workspace.error.struct)
-        )
-        workspace.error.check(lib.sidecall_call_clear(workspace.call, workspace.error.struct))
-        return workspace
-
-    def _filled_workspace(self, records: Any) -> Workspace:
-        batch = [records] if isinstance(records, dict) else records
-        workspace = self._cleared_workspace(len(batch))
-        for row, record in enumerate(batch):
-            if not isinstance(record, Mapping):
-                got = encoded(type(record).__name__)
-                workspace.error.check(
-                    lib.sidecall_call_set_invalid(
-                        workspace.call, row, -1, got, workspace.error.struct
-                    )
-                )
-            for name, value in record.items():
-                feature = self._features.get(name, -1)
-                if feature < 0:
-                    text = encoded(name)
-                    lib.sidecall_call_set_unknown(workspace.call, row, text, len(text), NULL)
-                else:
-                    set_value(workspace.call, row, feature, self.datetime_of(feature), value)
-        return workspace
-
-    def _borrow_workspace(self, pool: list[Workspace], rows: int) -> Workspace:
-        handle = self.handle
+        workspace = Workspace(self.handle, rows)
         try:
-            return pool.pop()
-        except IndexError:
-            return Workspace(handle, rows)
+            # All features are missing from here on, also for a record without any. Refuses a model
+            # without features.
+            workspace.error.check(lib.sidecall_call_clear(workspace.call, workspace.error.struct))
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace
 
-    def _return_workspace(self, pool: list[Workspace], workspace: Workspace) -> None:
-        if self._handle is not None and len(pool) < 4:
-            pool.append(workspace)
+    def filled_workspace(self, records: Any) -> Workspace:
+        batch = [records] if isinstance(records, dict) else records
+        workspace = self._take_rows(len(batch))
+        try:
+            for row, record in enumerate(batch):
+                self._set_record(workspace, row, record)
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace
+
+    def _set_record(self, workspace: Workspace, row: int, record: Any) -> None:
+        if not isinstance(record, Mapping):
+            got, error = encoded(type(record).__name__), workspace.error
+            error.check(lib.sidecall_call_set_invalid(workspace.call, row, -1, got, error.struct))
+        for name, value in record.items():
+            feature = self._features.get(name, -1)
+            if feature < 0:
+                text = encoded(name)
+                lib.sidecall_call_set_unknown(workspace.call, row, text, len(text), NULL)
+            else:
+                set_value(workspace.call, row, feature, self.datetime_of(feature), value)
 
 
 def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:

@@ -1,14 +1,15 @@
-"""Calls of the cffi backend: workspaces, and runs that are under way."""
+"""Calls of the cffi backend: workspaces, and the runs of an event loop."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sidecall import errors
 from sidecall._arrays import as_float64
-from sidecall._cffi_header import DTYPES, NULL, CallError, constants, encoded, ffi, lib, new_view
+from sidecall._cffi_header import DTYPES, NULL, CallError, encoded, ffi, lib, new_view
 from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
 
 if TYPE_CHECKING:
@@ -19,41 +20,50 @@ if TYPE_CHECKING:
     from sidecall._cffi import Model
 
 _COPY_BYTES = 16 * 1024  # the engine reads larger arrays in place
-_PENDING = constants["SIDECALL_PENDING"]
+_MAX_TAKEN = 64
 
 
 class Workspace:
-    """A call of the library with its error struct; closed when the last reference is gone."""
+    """A call of the library with its error struct.
 
-    def __init__(self, model: Any, rows: int, *, is_lazy: bool = True) -> None:
-        self.error = CallError()
-        self.error.reserve_faults()
-        call = ffi.new("sidecall_call **")
-        open_call = lib.sidecall_call_open_lazy if is_lazy else lib.sidecall_call_open
-        self.error.check(open_call(model, rows, call, self.error.struct))
+    A call of the pool of its model connects to another process when it runs. `close` gives it back,
+    or closes it if it is not of the pool; so does the end of the last reference.
+    """
+
+    def __init__(self, model: Any, rows: int, *, is_pooled: bool = True) -> None:
         self.model = model
-        self.call = ffi.gc(call[0], lib.sidecall_call_close)
+        self.error = CallError.take()
+        call = ffi.new("sidecall_call **")
+        open_call = lib.sidecall_model_take_call if is_pooled else lib.sidecall_call_open
+        try:
+            self.error.check(open_call(model, rows, call, self.error.struct))
+        except errors.Error:
+            self.error.give_back()
+            raise
+        give_back = partial(lib.sidecall_model_give_call, model)
+        self.call = ffi.gc(call[0], give_back if is_pooled else lib.sidecall_call_close)
         self.leases = 0  # the number of arrays over its memory that still exist
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        ffi.release(self.call)
+        self.error.give_back()
 
     def run(self, timeout_ns: int) -> None:
         self.error.check(lib.sidecall_call_run(self.call, timeout_ns, self.error.struct))
 
-    def start(self, timeout_ns: int) -> None:
-        self.error.check(lib.sidecall_call_start(self.call, timeout_ns, self.error.struct))
+    def set_input(self, index: int, value: Any, spec: Spec, keep: list[Any] | None) -> None:
+        """Gives one input to the library.
 
-    def try_start(self, timeout_ns: int) -> bool:
-        is_started = ffi.new("int32_t *")
-        self.error.check(
-            lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct)
-        )
-        return bool(is_started[0])
-
-    def set_input(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
-        """Gives one input to the library, and returns the objects that hold its memory.
-
-        `may_bind` lets the engine read a large array in place; the caller must then keep the
-        returned objects until the run is over. Only an array of the input's own type is read in
-        place. Any other array is copied, which also converts between float32 and float64.
+        With `keep`, the engine may read a large array in place; the objects that hold its memory
+        are then added to the list, which must live until the run is over. Only an array of the
+        input's own type is read in place. Any other array is copied, which also converts between
+        float32 and float64.
         """
         if (
             spec.dtype in ("float32", "float64")
@@ -62,21 +72,22 @@ class Workspace:
         ):
             value = as_float64(value)
         try:
-            view, keep = view_of(value, spec)
+            view, holders = view_of(value, spec)
         except Refused as refused:
             lib.sidecall_call_describe_mismatch(
                 self.call, index, encoded(refused), self.error.struct
             )
             raise self.error.exception(self.error.struct.status) from None
         is_bound = (
-            may_bind
+            keep is not None
             and view.data_bytes > _COPY_BYTES
             and spec.dtype != "string"
             and view.dtype == DTYPES[spec.dtype]
         )
         set_input = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
         self.error.check(set_input(self.call, index, view, self.error.struct))
-        return keep
+        if keep is not None and is_bound:
+            keep.append(holders)
 
     def lease(self, data: Any) -> Any:
         self.leases += 1
@@ -94,54 +105,79 @@ def output_view(workspace: Workspace, index: int) -> Any:
     return view
 
 
-class Pending:
-    """A run that is under way, or that waits for `start` because starting could block."""
+class Queue:
+    """A completion queue of the library."""
 
-    def __init__(self, workspace: Workspace, timeout_ns: int, collect: Callable[[], Any]) -> None:
+    def __init__(self) -> None:
+        self._error, queue = CallError(), ffi.new("sidecall_queue **")
+        self._error.check(lib.sidecall_queue_open(NULL, queue, self._error.struct))
+        self._queue = ffi.gc(queue[0], lib.sidecall_queue_close)
+        self._taken = ffi.new("sidecall_completion[]", _MAX_TAKEN)
+        self._count = ffi.new("int64_t *")
+
+    def handle(self) -> int:
+        handle = ffi.new("intptr_t *")
+        self._error.check(lib.sidecall_queue_handle(self._queue, handle, self._error.struct))
+        return int(handle[0])
+
+    def take(self, wait_ns: int) -> list[int]:
+        self._error.check(
+            lib.sidecall_queue_take(
+                self._queue,
+                0,
+                self._taken,
+                ffi.sizeof("sidecall_completion"),
+                _MAX_TAKEN,
+                wait_ns,
+                self._count,
+                self._error.struct,
+            )
+        )
+        return [self._taken[i].run for i in range(self._count[0])]
+
+    def arm(self) -> int:
+        look_ns = ffi.new("int64_t *")
+        self._error.check(lib.sidecall_queue_arm(self._queue, look_ns, self._error.struct))
+        return int(look_ns[0])
+
+    def start_run(self, model: Model, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
+        workspace = model.workspace_of(inputs, None)
+        return self._submit(workspace, timeout_ns, lambda: model.tensors(workspace, outputs))
+
+    def start_predict(self, model: Model, records: Any, timeout_ns: int) -> Pending:
+        workspace = model.filled_workspace(records)
+        is_single = isinstance(records, dict)
+        return self._submit(workspace, timeout_ns, lambda: model.records(workspace, is_single))
+
+    def _submit(self, workspace: Workspace, timeout_ns: int, collect: Callable[[], Any]) -> Pending:
+        run = ffi.new("uint64_t *")
+        workspace.error.check(
+            lib.sidecall_queue_submit(
+                self._queue, workspace.call, timeout_ns, 0, run, workspace.error.struct
+            )
+        )
+        return Pending(workspace, run[0], collect)
+
+
+class Pending:
+    """A run that was submitted to a queue."""
+
+    def __init__(self, workspace: Workspace, run: int, collect: Callable[[], Any]) -> None:
         self._workspace: Workspace | None = workspace
         self._collect = collect
-        fd = ffi.new("int32_t *")
-        workspace.error.check(lib.sidecall_call_fd(workspace.call, fd, workspace.error.struct))
-        self._fd: int = fd[0]
-        self._is_started = workspace.try_start(timeout_ns)
-
-    @property
-    def fd(self) -> int:
-        return self._fd
-
-    @property
-    def is_started(self) -> bool:
-        return self._is_started
-
-    def start(self, timeout_ns: int) -> None:
-        if self._workspace is None:
-            raise errors.NotRun("the run was closed, or its outcome was already returned")
-        self._workspace.start(timeout_ns)
-        self._is_started = True
-
-    def finish(self) -> bool:
-        if self._workspace is None:
-            raise errors.NotRun("the run was closed, or its outcome was already returned")
-        status = lib.sidecall_call_finish(self._workspace.call, 0, self._workspace.error.struct)
-        if status == _PENDING:
-            return False
-        self._workspace.error.check(status)
-        return True
+        self.run = run
 
     def result(self) -> Any:
-        if self._workspace is None:
+        workspace = self._workspace
+        if workspace is None:
             raise errors.NotRun("the run was closed, or its outcome was already returned")
-        self._workspace = None
+        workspace.error.check(lib.sidecall_call_error(workspace.call, workspace.error.struct))
         return self._collect()
-
-    def cancel(self) -> None:
-        if self._workspace is not None:
-            lib.sidecall_call_cancel(self._workspace.call)
 
     def close(self) -> None:
         workspace, self._workspace = self._workspace, None
         if workspace is not None:
-            ffi.release(workspace.call)
+            workspace.close()
 
 
 class Call:
@@ -149,7 +185,7 @@ class Call:
 
     def __init__(self, model: Model, rows: int, handle: Any = None) -> None:
         self._model = model
-        self._workspace: Workspace | None = Workspace(handle or model.handle, rows, is_lazy=False)
+        self._workspace: Workspace | None = Workspace(handle or model.handle, rows, is_pooled=False)
         self._find_dynamic_outputs()
 
     def fresh(self, rows: int) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import cffi
 
@@ -90,13 +90,27 @@ _new_uninitialized = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class CallError:
-    """A sidecall_error that is reused for many calls."""
+    """A sidecall_error with room for faults. The memory is not touched before a failure."""
 
     MAX_FAULTS = 1000  # the library keeps no more
+    _unused: ClassVar[list[CallError]] = []
 
-    def __init__(self) -> None:
+    def __init__(self, max_faults: int = 4) -> None:
         self.struct = new_struct("sidecall_error")
-        self._allocate_faults(4)
+        self._faults = _new_uninitialized("sidecall_fault[]", max_faults)
+        self.struct.faults = self._faults
+        self.struct.faults_capacity = max_faults
+
+    @classmethod
+    def take(cls) -> CallError:
+        """Returns one with room for all faults, for runs."""
+        try:
+            return cls._unused.pop()
+        except IndexError:
+            return cls(cls.MAX_FAULTS)
+
+    def give_back(self) -> None:
+        self._unused.append(self)
 
     def check(self, status: int) -> None:
         """Raises unless the status is OK."""
@@ -115,19 +129,6 @@ class CallError:
         return errors.make(
             status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults
         )
-
-    def reserve_faults(self) -> None:
-        """Makes room for all faults. The memory is not touched before a failure.
-
-        Calls need the room from the start: a run reports its outcome only once, so the faults
-        cannot be asked for again with more room.
-        """
-        self._allocate_faults(self.MAX_FAULTS)
-
-    def _allocate_faults(self, count: int) -> None:
-        self._faults = _new_uninitialized("sidecall_fault[]", count)
-        self.struct.faults = self._faults
-        self.struct.faults_capacity = count
 
 
 def _or_none(chars: Any) -> str | None:

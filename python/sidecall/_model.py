@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sidecall._call import Call
     from sidecall._signature import Column, Feature, Signature, Tensor
-    from sidecall._starting import Starter
 
     Record = dict[str, Any]
     Frame = TypeVar("Frame", pd.DataFrame, pa.Table, pa.RecordBatch)
@@ -180,7 +179,6 @@ class Model:
         "_predict",
         "_run",
         "_signature",
-        "_starter",
         "_timeout_ns",
     )
 
@@ -198,7 +196,6 @@ class Model:
         self._predict = native.predictor()
         self._description = description
         self._signature: Signature | None = None
-        self._starter: Starter | None = None
 
     def run(
         self,
@@ -253,10 +250,13 @@ class Model:
         >>> asyncio.run(model.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist()
         [[621.0]]
         """
+        from sidecall._async import outcome_of
+
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
         try:
-            answer: dict[str, NDArray[Any]] = await self._finish(
-                self._native.start_run(inputs, outputs, timeout_ns), timeout_ns
+            answer: dict[str, NDArray[Any]] = await outcome_of(
+                self._backend,
+                lambda queue: queue.start_run(self._native, inputs, outputs, timeout_ns),
             )
         except MemoryError as error:
             _explain_lack_of_memory("inputs", error)
@@ -349,6 +349,7 @@ class Model:
         {'prediction': 621.0}
         """
         from sidecall._arrow import is_arrow
+        from sidecall._async import outcome_of
         from sidecall._frames import is_frame
 
         if is_frame(records) or is_arrow(records) or isinstance(records, np.ndarray):
@@ -357,22 +358,12 @@ class Model:
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
         try:
-            return await self._finish(
-                self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns
+            plain = _plain_records(records)
+            return await outcome_of(
+                self._backend, lambda queue: queue.start_predict(self._native, plain, timeout_ns)
             )
         except MemoryError as error:
             _explain_lack_of_memory("records", error)
-
-    async def _finish(self, pending: _backend.Pending, timeout_ns: int) -> Any:
-        from sidecall._async import finish
-
-        if not pending.is_started:
-            if self._starter is None:
-                from sidecall._starting import Starter
-
-                self._starter = Starter()
-            await self._starter.start(pending, timeout_ns)
-        return await finish(pending)
 
     def call(self, rows: int = 1) -> Call:
         """Returns a reusable workspace for that many rows. Raises InvalidArgument.

@@ -14,25 +14,29 @@ if TYPE_CHECKING:
 
 
 class Pending(Protocol):
-    """A run that is under way on a thread of the library or in another process.
-
-    If `is_started` is false, starting the run would wait for another process: call `start` on a
-    thread that is not the thread of an event loop.
-    """
+    """A run that was submitted to a queue. `run` is its number."""
 
     @property
-    def fd(self) -> int: ...
-    @property
-    def is_started(self) -> bool: ...
-    def start(self, timeout_ns: int) -> None: ...
-    def finish(self) -> bool:
-        """Returns False while the run is not over. Raises the error of a run that failed."""
-
+    def run(self) -> int: ...
     def result(self) -> Any:
-        """Returns the answer, once, after `finish` has returned True."""
+        """Returns the answer, once, after the queue has reported the run; or raises its error."""
 
-    def cancel(self) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Cancels the run if it is not over. Never waits."""
+
+
+class Queue(Protocol):
+    """A completion queue of the library; see part 5 of sidecall.h."""
+
+    def handle(self) -> int: ...
+    def take(self, wait_ns: int) -> list[int]:
+        """Returns the numbers of some runs that have an outcome; waits if there is none."""
+
+    def arm(self) -> int:
+        """Returns -1 if the handle becomes readable for the next outcome: the loop may sleep."""
+
+    def start_run(self, model: Model, inputs: Any, outputs: Any, timeout_ns: int) -> Pending: ...
+    def start_predict(self, model: Model, records: Any, timeout_ns: int) -> Pending: ...
 
 
 class Call(Protocol):
@@ -70,8 +74,6 @@ class Model(Protocol):
     def predict_columns(
         self, columns: list[tuple[str, Any, Any, str | None]], rows: int, timeout_ns: int
     ) -> list[tuple[str, NDArray[Any]]]: ...
-    def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending: ...
-    def start_predict(self, records: Any, timeout_ns: int) -> Pending: ...
 
 
 class Server(Protocol):
@@ -129,6 +131,7 @@ class Backend(Protocol):
         engine: int = 0,
     ) -> Model: ...
     def Call(self, model: Model, rows: int) -> Call: ...  # noqa: N802
+    def Queue(self) -> Queue: ...  # noqa: N802
     def describe_engine(self, onnxruntime: str | None, package: str | None) -> str: ...
     def serve_model(
         self,

@@ -50,6 +50,12 @@ py::object python_helper(const char* name) {
   return py::module_::import("sidecall._arrays").attr(name);
 }
 
+bool has_other_width(int type_num, const TensorSpec& spec) {
+  const int32_t dtype = dtype_of(type_num);
+  return (dtype == SIDECALL_DTYPE_FLOAT32 && spec.dtype == SIDECALL_DTYPE_FLOAT64) ||
+         (dtype == SIDECALL_DTYPE_FLOAT64 && spec.dtype == SIDECALL_DTYPE_FLOAT32);
+}
+
 bool is_missing(PyObject* value) {
   return value == Py_None || (PyFloat_Check(value) && std::isnan(PyFloat_AS_DOUBLE(value))) ||
          type_name(value) == "NAType";
@@ -168,6 +174,21 @@ bool is_integer(int32_t dtype) {
     default:
       return false;
   }
+}
+
+bool view_in_place(PyObject* value, const TensorSpec& spec, sidecall_view* view) {
+  if (!is_array(value) || !is_plain(value) || is_packed(spec.dtype) ||
+      spec.dtype == SIDECALL_DTYPE_STRING || is_masked(value))
+    return false;
+  const bool is_same = type_num_of(value) == spec.type_num;
+  if (!is_same && !has_other_width(type_num_of(value), spec)) return false;
+  const auto* array = proxy(value);
+  view->dtype = is_same ? spec.dtype : dtype_of(type_num_of(value));
+  view->rank = array->nd;
+  view->dims = reinterpret_cast<const int64_t*>(array->dimensions);
+  view->data = array->data;
+  view->data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(value).nbytes());
+  return true;
 }
 
 py::object converted(PyObject* value, const TensorSpec& spec) {

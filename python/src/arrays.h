@@ -82,6 +82,10 @@ struct TensorSpec {
   std::string datetime_unit;  // of an input that holds datetimes: the unit that it counts
 };
 
+// Sets the view of an array that the library can read without any conversion in Python. Returns
+// false for all other values; read_tensor() reads those too.
+bool view_in_place(PyObject* value, const TensorSpec& spec, sidecall_view* view);
+
 // Converts an array of integers or of float16 to float64 if the input is float32 or float64, and an
 // array of datetime64 to counts if the input holds datetimes. Returns any other value unchanged.
 py::object converted(PyObject* value, const TensorSpec& spec);

@@ -4,18 +4,19 @@
 #include <utility>
 
 #include "fast.h"
+#include "gil.h"
 #include "model.h"
 
 namespace sidecall_python {
 namespace {
 
-using WorkspaceHandle = std::shared_ptr<Workspace>;
+using SharedWorkspace = std::shared_ptr<Workspace>;
 
 // Returns an owner for an array over the memory of the workspace. It keeps the memory alive after
 // the call is closed, as long as the array exists.
-py::object share(const WorkspaceHandle& workspace) {
-  return py::capsule(new WorkspaceHandle(workspace),
-                     [](void* shared) { delete static_cast<WorkspaceHandle*>(shared); });
+py::object share(const SharedWorkspace& workspace) {
+  return py::capsule(new SharedWorkspace(workspace),
+                     [](void* shared) { delete static_cast<SharedWorkspace*>(shared); });
 }
 
 class Call {
@@ -23,8 +24,7 @@ class Call {
   Call(py::object owner, Model* model, int64_t rows)
       : owner_(std::move(owner)),
         model_(model),
-        workspace_(
-            std::make_shared<Workspace>(model->handle(), rows, Workspace::Kind::kConnected)) {
+        workspace_(std::make_shared<Workspace>(model->handle(), rows, Workspace::Kind::kOwn)) {
     find_dynamic_outputs();
   }
 
@@ -32,8 +32,8 @@ class Call {
   Call(const Call& other, int64_t rows)
       : owner_(other.owner_),
         model_(other.model_),
-        workspace_(std::make_shared<Workspace>(other.workspace().model(), rows,
-                                               Workspace::Kind::kConnected)) {
+        workspace_(
+            std::make_shared<Workspace>(other.workspace().model(), rows, Workspace::Kind::kOwn)) {
     find_dynamic_outputs();
   }
 
@@ -42,7 +42,7 @@ class Call {
   void close() { workspace_.reset(); }
 
   void run(int64_t timeout_ns) {
-    const WorkspaceHandle workspace =
+    const SharedWorkspace workspace =
         workspace_;  // keeps it alive if another thread closes the call meanwhile
     this->workspace().run(timeout_ns);
   }
@@ -50,8 +50,9 @@ class Call {
   py::object input(int32_t index) const {
     const TensorSpec& spec = model_->inputs()[static_cast<size_t>(index)];
     sidecall_view view = SIDECALL_VIEW_INIT;
-    workspace().error().check(
-        sidecall_call_input(workspace().call(), index, &view, workspace().error().get()));
+    workspace().check([&](sidecall_call* call, sidecall_error* err) {
+      return sidecall_call_input(call, index, &view, err);
+    });
     if (view.dtype == SIDECALL_DTYPE_STRING) {
       raise_status(SIDECALL_INVALID_ARGUMENT,
                    "input '" + spec.text +
@@ -63,9 +64,7 @@ class Call {
   // Returns an array over the memory of the call if this memory stays the same from run to run.
   // Returns a copy for strings and for outputs whose shape is known only after a run.
   py::object output(int32_t index) const {
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    workspace().error().check(
-        sidecall_call_output(workspace().call(), index, &view, workspace().error().get()));
+    const sidecall_view view = workspace().output(static_cast<size_t>(index));
     if (view.rank < 0 || (view.data == nullptr && view.data_bytes > 0)) {
       raise_status(SIDECALL_NOT_RUN, "outputs: expected a run that succeeded, got none");
     }
@@ -85,59 +84,63 @@ class Call {
     Strings strings;
     for (const py::handle value : values) {
       if (!strings.append(value.ptr(), takes_missing)) {
-        CallError& error = workspace().error();
-        sidecall_call_describe_mismatch(workspace().call(), index, type_name(value.ptr()).c_str(),
-                                        error.get());
-        error.check(error.get()->status);
+        workspace().refuse(index, type_name(value.ptr()));
       }
     }
     const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
-    workspace().error().check(
-        sidecall_call_set_strings(workspace().call(), index, strings.bytes.data(),
-                                  strings.offsets.data(), count, workspace().error().get()));
+    workspace().check([&](sidecall_call* call, sidecall_error* err) {
+      return sidecall_call_set_strings(call, index, strings.bytes.data(), strings.offsets.data(),
+                                       count, err);
+    });
   }
 
   void resize(int64_t rows) {
-    workspace().resize(rows);
+    workspace().check([&](sidecall_call* call, sidecall_error* err) {
+      return without_gil([&] { return sidecall_call_resize(call, rows, err); });
+    });
     find_dynamic_outputs();
   }
 
   void reshape(int32_t index, const std::vector<int64_t>& dims) {
-    workspace().reshape(index, dims);
+    workspace().check([&](sidecall_call* call, sidecall_error* err) {
+      return without_gil([&] {
+        return sidecall_call_reshape(call, index, dims.data(), static_cast<int32_t>(dims.size()),
+                                     err);
+      });
+    });
     find_dynamic_outputs();
   }
 
   void set(int64_t row, int32_t feature, const py::object& value) {
     const Feature& spec = model_->features()[static_cast<size_t>(feature)];
-    workspace().error().check(
-        set_value(workspace().call(), row, feature, spec, value.ptr(), workspace().error().get()));
+    workspace().check([&](sidecall_call* call, sidecall_error* err) {
+      return set_value(call, row, feature, spec, value.ptr(), err);
+    });
   }
 
   py::object get(int64_t row, int32_t index) const {
     const Column& column = model_->columns()[static_cast<size_t>(index)];
-    CallError& error = workspace().error();
+    sidecall_call* const call = workspace().call();
+    CallError error;
     if (column.dtype == SIDECALL_DTYPE_STRING) {
       const char* text = nullptr;
       size_t length = 0;
-      error.check(
-          sidecall_call_get_str(workspace().call(), row, index, &text, &length, error.get()));
+      error.check(sidecall_call_get_str(call, row, index, &text, &length, error.get()));
       return py::reinterpret_steal<py::object>(
           PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
     }
     if (!is_integer(column.dtype) && column.dtype != SIDECALL_DTYPE_BOOL) {
       double number = 0;
-      error.check(sidecall_call_get_f64(workspace().call(), row, index, &number, error.get()));
+      error.check(sidecall_call_get_f64(call, row, index, &number, error.get()));
       return py::float_(number);
     }
     int64_t integer = 0;
-    error.check(sidecall_call_get_i64(workspace().call(), row, index, &integer, error.get()));
+    error.check(sidecall_call_get_i64(call, row, index, &integer, error.get()));
     return column.dtype == SIDECALL_DTYPE_BOOL ? py::object(py::bool_(integer != 0))
                                                : py::object(py::int_(integer));
   }
 
-  void clear() {
-    workspace().error().check(sidecall_call_clear(workspace().call(), workspace().error().get()));
-  }
+  void clear() { workspace().check(sidecall_call_clear); }
   void cancel() const {
     if (workspace_ != nullptr) sidecall_call_cancel(workspace_->call());
   }
@@ -163,7 +166,7 @@ class Call {
 
   py::object owner_;  // keeps model_ alive
   Model* model_;
-  WorkspaceHandle workspace_;
+  SharedWorkspace workspace_;
   std::vector<bool> is_dynamic_;
 };
 

@@ -1,7 +1,10 @@
 // Converts a sidecall_error to the exception that sidecall.errors has for its status.
 #include "errors.h"
 
+#include <algorithm>
 #include <cstring>
+#include <new>
+#include <utility>
 
 namespace sidecall_python {
 namespace {
@@ -31,31 +34,44 @@ py::object make_exception(sidecall_status status, const sidecall_error& error,
 
 }  // namespace
 
+// Never destroyed, because threads may still use the module while the process ends.
+std::vector<std::unique_ptr<CallError::Room>>& CallError::unused() {
+  static auto& list = *new std::vector<std::unique_ptr<Room>>();
+  return list;
+}
+
 CallError::CallError() {
-  sidecall_error_init(&error_);
-  error_.faults = few_;
-  error_.faults_capacity = sizeof few_ / sizeof few_[0];
+  if (!unused().empty()) {
+    room_ = std::move(unused().back());
+    unused().pop_back();
+    return;
+  }
+  // NOLINTNEXTLINE(modernize-make-unique): make_unique would write zeroes into all of it.
+  room_.reset(new Room);
+  sidecall_error_init(&room_->error);
+  room_->error.faults = room_->faults;
+  room_->error.faults_capacity = sizeof room_->faults / sizeof room_->faults[0];
+}
+
+CallError::~CallError() {
+  try {
+    unused().push_back(std::move(room_));
+  } catch (const std::bad_alloc&) {
+    // Then it is freed.
+  }
 }
 
 void CallError::raise(sidecall_status status) const {
   py::list faults;
-  const uint32_t stored =
-      error_.num_faults < error_.faults_capacity ? error_.num_faults : error_.faults_capacity;
+  const sidecall_error& error = room_->error;
+  const uint32_t stored = std::min(error.num_faults, error.faults_capacity);
   for (uint32_t i = 0; i < stored; ++i) {
-    const sidecall_fault& fault = error_.faults[i];
+    const sidecall_fault& fault = error.faults[i];
     faults.append(py::make_tuple(fault.status, row_or_none(fault.row), text_or_none(fault.name),
                                  text_or_none(fault.expected), text_or_none(fault.got),
                                  text_or_none(fault.message)));
   }
-  raise_exception(make_exception(status, error_, faults));
-}
-
-void CallError::make_room() {
-  constexpr uint32_t kMaxFaults = 1000;  // the most that the library keeps
-  // NOLINTNEXTLINE(modernize-make-unique): make_unique would write zeroes into all of it.
-  faults_.reset(new sidecall_fault[kMaxFaults]);
-  error_.faults = faults_.get();
-  error_.faults_capacity = kMaxFaults;
+  raise_exception(make_exception(status, error, faults));
 }
 
 void raise_status(sidecall_status status, const std::string& message) {

@@ -6,33 +6,36 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace sidecall_python {
 
 namespace py = pybind11;
 
-// The sidecall_error of one call, initialised once. The library fills it only on failure, so a run
-// that succeeds does not pay for it.
+// A sidecall_error with room for all faults that the library keeps. The room is large, so it is
+// used again later. The library fills it only on failure, so success does not pay for it. Construct
+// and destroy it only with the GIL held.
 class CallError {
  public:
   CallError();
+  ~CallError();
   CallError(const CallError&) = delete;
   CallError& operator=(const CallError&) = delete;
 
-  sidecall_error* get() noexcept { return &error_; }
+  sidecall_error* get() noexcept { return &room_->error; }
   void check(sidecall_status status) {
     if (status != SIDECALL_OK) raise(status);
   }
   [[noreturn]] void raise(sidecall_status status) const;
 
-  // Allocates room for all faults that the library keeps. Needed for calls that run, because the
-  // outcome of a run can be taken only once. The memory is not touched before a failure.
-  void make_room();
-
  private:
-  sidecall_error error_;
-  sidecall_fault few_[4];  // enough for errors of functions other than runs
-  std::unique_ptr<sidecall_fault[]> faults_;
+  struct Room {
+    sidecall_error error;
+    sidecall_fault faults[1000];  // the library keeps no more
+  };
+  static std::vector<std::unique_ptr<Room>>& unused();
+
+  std::unique_ptr<Room> room_;
 };
 
 // Raises the exception for a failure that this module finds itself.

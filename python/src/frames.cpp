@@ -136,11 +136,8 @@ py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t r
 }  // namespace
 
 py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t timeout_ns) {
-  handle();
-  if (rows == 0) refuse_no_rows();
-  std::unique_ptr<Workspace> workspace = record_calls_.take_rows(handle_, rows);
+  const WorkspaceHandle workspace = take_rows(rows);
   sidecall_call* const call = workspace->call();
-  workspace->error().check(sidecall_call_clear(call, workspace->error().get()));
   for (const py::handle item : columns) {
     const auto [name, values, mask, refused] =
         item.cast<std::tuple<py::str, py::object, py::object, py::object>>();
@@ -163,14 +160,13 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
       sidecall_call_set_invalid(call, row, feature, got.c_str(), nullptr);
   }
   workspace->run(timeout_ns);
-  const std::vector<sidecall_view> outputs = views(workspace.get());
+  const std::vector<sidecall_view> outputs = views(*workspace);
   py::list result;
   for (size_t i = 0; i < columns_.size(); ++i) {
     const sidecall_view& view = outputs[static_cast<size_t>(columns_[i].output)];
     result.append(py::make_tuple(
         columns_[i].name, read_column(call, view, rows, static_cast<int32_t>(i), columns_[i])));
   }
-  if (!is_closed()) put_records(std::move(workspace), rows);
   return result;
 }
 

@@ -1,6 +1,7 @@
 // Opens and closes models and runs them on tensors; see model.h.
 #include "model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "gil.h"
@@ -8,8 +9,8 @@
 namespace sidecall_python {
 namespace {
 
-// A larger output is not copied: the array uses the memory of the call, and the next run opens a
-// new call.
+// A larger output is not copied: the array uses the memory of the call, which goes back to the pool
+// when the array is gone.
 constexpr uint64_t kShareBytes = 256 * 1024;
 
 py::str interned(const char* text) {
@@ -72,11 +73,7 @@ const ModelHandle& Model::handle() const {
   return handle_;
 }
 
-void Model::close() {
-  tensor_calls_.clear();
-  record_calls_.clear();
-  handle_.reset();
-}
+void Model::close() { handle_.reset(); }
 
 int32_t Model::find(int32_t kind, PyObject* name) const {
   const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name)
@@ -107,35 +104,43 @@ py::object Model::id() const {
   return py::str(without_gil([&] { return sidecall_model_id(model.get()); }));
 }
 
-std::unique_ptr<Workspace> Model::give(PyObject* inputs, std::vector<py::object>* keep) {
-  handle();
-  if (std::unique_ptr<Workspace> workspace = tensor_calls_.take_written(inputs_, inputs))
-    return workspace;
-  std::unique_ptr<Workspace> workspace = tensor_calls_.take_any(handle_);
-  workspace->error().check(sidecall_call_reset(workspace->call(), workspace->error().get()));
-  try {
-    if (py::isinstance(inputs, py::module_::import("collections.abc").attr("Mapping"))) {
-      PyObject* name = nullptr;
-      PyObject* value = nullptr;
-      // A copy, because converting a value may run code of the caller that changes the dict.
-      const auto items = py::reinterpret_steal<py::dict>(
-          PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
-      for (Py_ssize_t at = 0; PyDict_Next(items.ptr(), &at, &name, &value) != 0;) {
-        const int32_t input = find(SIDECALL_KIND_INPUT, name);
-        workspace->give(input, value, inputs_[static_cast<size_t>(input)], keep);
-      }
-    } else if (inputs_.size() == 1) {
-      workspace->give(0, inputs, inputs_[0], keep);
-    }  // Otherwise no input is given, and the run reports the first one as missing.
-  } catch (...) {
-    put_tensors(std::move(workspace), 0);
-    throw;
-  }
-  return workspace;
+// The rows of a call that gets this value for the first input. A guess is enough: the call takes
+// the shape of each input that it gets.
+int64_t Model::rows_of(PyObject* first) const {
+  if (first == nullptr) return 1;
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  const TensorSpec& spec = inputs_[0];
+  if (spec.dims.empty() || spec.dims[0] >= 0 || !view_in_place(first, spec, &view) ||
+      view.rank == 0)
+    return 1;
+  return std::max<int64_t>(view.dims[0], 1);
 }
 
-void Model::put_tensors(std::unique_ptr<Workspace> workspace, uint64_t bytes) {
-  if (!is_closed()) tensor_calls_.put(std::move(workspace), bytes);
+WorkspaceHandle Model::give(PyObject* inputs, std::vector<py::object>* keep) const {
+  handle();
+  if (!PyDict_CheckExact(inputs) &&
+      !py::isinstance(inputs, py::module_::import("collections.abc").attr("Mapping"))) {
+    const bool is_single = inputs_.size() == 1;
+    auto workspace = std::make_unique<Workspace>(handle(), rows_of(is_single ? inputs : nullptr));
+    // Otherwise no input is given, and the run reports the first one as missing.
+    if (is_single) workspace->give(0, inputs, inputs_[0], keep);
+    return workspace;
+  }
+  // A copy, because converting a value may run code of the caller that changes the dict.
+  const auto items = py::reinterpret_steal<py::dict>(
+      PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
+  PyObject* const first =
+      inputs_.empty() ? nullptr : PyDict_GetItem(items.ptr(), inputs_[0].name.ptr());
+  auto workspace = std::make_unique<Workspace>(handle(), rows_of(first));
+  PyObject* name = nullptr;
+  PyObject* value = nullptr;
+  size_t guess = 0;
+  for (Py_ssize_t at = 0; PyDict_Next(items.ptr(), &at, &name, &value) != 0; ++guess) {
+    const bool is_guessed = guess < inputs_.size() && inputs_[guess].name.ptr() == name;
+    const size_t input = is_guessed ? guess : static_cast<size_t>(find(SIDECALL_KIND_INPUT, name));
+    workspace->give(static_cast<int32_t>(input), value, inputs_[input], keep);
+  }
+  return workspace;
 }
 
 py::dict Model::describe() const {
@@ -183,33 +188,24 @@ py::dict Model::describe() const {
 
 py::object Model::run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns) {
   std::vector<py::object> keep;
-  std::unique_ptr<Workspace> workspace = give(inputs, &keep);
-  try {
-    workspace->run(timeout_ns);
-  } catch (...) {
-    put_tensors(std::move(workspace), 0);
-    throw;
-  }
+  WorkspaceHandle workspace = give(inputs, &keep);
+  workspace->run(timeout_ns);
   return tensors(std::move(workspace), py::reinterpret_borrow<py::object>(outputs));
 }
 
-py::object Model::tensors(std::unique_ptr<Workspace> workspace, const py::object& wanted) {
+py::object Model::tensors(WorkspaceHandle workspace, const py::object& wanted) const {
   std::vector<size_t> order;
   if (!wanted.is_none()) {
     for (const py::handle name : wanted)
       order.push_back(static_cast<size_t>(find(SIDECALL_KIND_OUTPUT, name.ptr())));
   }
-  if (!workspace->is_remembered()) workspace->remember(inputs_.size());
   const size_t count = wanted.is_none() ? outputs_.size() : order.size();
+  const Workspace& lent = *workspace;
   py::dict result;
-  uint64_t bytes = 0;
   py::object owner;
-  Workspace* const lent = workspace.get();
   for (size_t k = 0; k < count; ++k) {
     const size_t i = wanted.is_none() ? k : order[k];
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    lent->error().check(
-        sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
+    const sidecall_view view = lent.output(i);
     // An output in the memory of another process is copied, because an array over that memory would
     // keep the connection occupied.
     const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_DTYPE_STRING &&
@@ -220,66 +216,8 @@ py::object Model::tensors(std::unique_ptr<Workspace> workspace, const py::object
     const py::object array = array_of(view, outputs_[i], is_shared ? owner : py::object());
     if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0)
       throw py::error_already_set();
-    bytes += view.data_bytes;
   }
-  if (workspace != nullptr) put_tensors(std::move(workspace), bytes);
   return result;
-}
-
-std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs,
-                                          const py::object& outputs, int64_t timeout_ns) {
-  // All inputs are copied, because the caller may change its arrays while the run is under way, and
-  // a run that is given up may outlive them.
-  std::unique_ptr<Workspace> workspace = give(inputs, nullptr);
-  return std::make_unique<Pending>(self, this, std::move(workspace), Pending::Kind::kTensors,
-                                   outputs, timeout_ns);
-}
-
-py::object Model::collect(std::unique_ptr<Workspace> workspace, Pending::Kind kind,
-                          const py::object& outputs) {
-  if (kind == Pending::Kind::kTensors) return tensors(std::move(workspace), outputs);
-  py::object answer = records(workspace.get(), kind == Pending::Kind::kRecord);
-  const int64_t rows = sidecall_call_rows(workspace->call());
-  put_records(std::move(workspace), rows);
-  return answer;
-}
-
-Pending::Pending(py::object owner, Model* model, std::unique_ptr<Workspace> workspace, Kind kind,
-                 py::object outputs, int64_t timeout_ns)
-    : owner_(std::move(owner)),
-      model_(model),
-      workspace_(std::move(workspace)),
-      kind_(kind),
-      outputs_(std::move(outputs)) {
-  workspace_->error().check(sidecall_call_fd(workspace_->call(), &fd_, workspace_->error().get()));
-  is_started_ = workspace_->try_start(timeout_ns);
-}
-
-void Pending::start(int64_t timeout_ns) {
-  if (workspace_ == nullptr)
-    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
-  workspace_->start(timeout_ns);
-  is_started_ = true;
-}
-
-bool Pending::finish() {
-  if (workspace_ == nullptr)
-    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
-  const sidecall_status status =
-      sidecall_call_finish(workspace_->call(), 0, workspace_->error().get());
-  if (status == SIDECALL_PENDING) return false;
-  workspace_->error().check(status);
-  return true;
-}
-
-py::object Pending::result() {
-  if (workspace_ == nullptr)
-    raise_status(SIDECALL_NOT_RUN, "the run was closed, or its outcome was already returned");
-  return model_->collect(std::move(workspace_), kind_, outputs_);
-}
-
-void Pending::cancel() noexcept {
-  if (workspace_ != nullptr) sidecall_call_cancel(workspace_->call());
 }
 
 }  // namespace sidecall_python

@@ -71,14 +71,6 @@ PyObject* predict_model(PyObject* self, PyObject* const* args, Py_ssize_t) {
 }  // namespace
 
 void add_model(py::module_& module) {
-  py::class_<Pending>(module, "Pending", plain_type(), py::is_final())
-      .def_property_readonly("fd", &Pending::fd)
-      .def_property_readonly("is_started", &Pending::is_started)
-      .def("start", &Pending::start, py::arg("timeout_ns"))
-      .def("finish", &Pending::finish)
-      .def("result", &Pending::result)
-      .def("cancel", &Pending::cancel)
-      .def("close", &Pending::close);
   py::class_<Model>(module, "Model", plain_type(), py::is_final())
       .def("describe", &Model::describe)
       .def("id", &Model::id)
@@ -101,22 +93,7 @@ void add_model(py::module_& module) {
              return bind<Model>(&method, self);
            })
       .def("predict_columns", &Model::predict_columns, py::arg("columns"), py::arg("rows"),
-           py::arg("timeout_ns"))
-      .def(
-          "start_run",
-          [](const py::object& self, const py::object& inputs, const py::object& outputs,
-             int64_t timeout_ns) {
-            return give_to_python(
-                self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns));
-          },
-          py::arg("inputs"), py::arg("outputs"), py::arg("timeout_ns"))
-      .def(
-          "start_predict",
-          [](const py::object& self, const py::object& records, int64_t timeout_ns) {
-            return give_to_python(
-                self.cast<Model*>()->start_predict(self, records.ptr(), timeout_ns));
-          },
-          py::arg("records"), py::arg("timeout_ns"));
+           py::arg("timeout_ns"));
 }
 
 }  // namespace sidecall_python
@@ -126,6 +103,7 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "The native backend of sidecall; use the package, not this module.";
   add_model(module);
   add_call(module);
+  add_queue(module);
   add_server(module);
   module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"),
              py::arg("extra"), py::arg("timeout_ns"), py::arg("onnxruntime"), py::arg("package"),

@@ -20,15 +20,16 @@ int32_t Model::feature_of(PyObject* name) const {
 // Sets the features of one row. The library remembers faults and the run reports them, so this
 // function does not check most statuses. A record that is not a mapping is refused here, before the
 // run.
-void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) const {
-  sidecall_call* const call = workspace->call();
+void Model::set_record(const Workspace& workspace, int64_t row, PyObject* record) const {
+  sidecall_call* const call = workspace.call();
   if (!PyDict_Check(record) &&
       py::isinstance(record, py::module_::import("collections.abc").attr("Mapping"))) {
     return set_record(workspace, row, py::dict(py::reinterpret_borrow<py::object>(record)).ptr());
   }
   if (!PyDict_Check(record)) {
-    workspace->error().check(sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(),
-                                                       workspace->error().get()));
+    workspace.check([&](sidecall_call*, sidecall_error* err) {
+      return sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(), err);
+    });
   }
   size_t guess = 0;
   PyObject* name = nullptr;
@@ -56,78 +57,56 @@ void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) cons
   }
 }
 
-// Raises the error for an empty list of records. The library has the text of the error: it refuses
-// an empty JSON list.
-void Model::refuse_no_rows() const {
-  const ModelHandle model = handle();
-  CallError error;
-  sidecall_text* text = nullptr;
-  const sidecall_status status = sidecall_predict_json(model.get(), "[]", 2, &text, error.get());
-  sidecall_text_close(text);
-  error.check(status);
+// A call for that many rows. The library has the text of the error for an empty list of records: it
+// refuses an empty JSON list.
+WorkspaceHandle Model::take_rows(int64_t rows) const {
+  const ModelHandle& model = handle();
+  if (rows == 0) {
+    CallError error;
+    sidecall_text* text = nullptr;
+    const sidecall_status status = sidecall_predict_json(model.get(), "[]", 2, &text, error.get());
+    sidecall_text_close(text);
+    error.check(status);
+  }
+  auto workspace = std::make_unique<Workspace>(model, rows);
+  // All features are missing from here on, also for a record without any. Refuses a model without
+  // features.
+  workspace->check(sidecall_call_clear);
+  return workspace;
 }
 
-std::unique_ptr<Workspace> Model::fill(PyObject* records, int64_t rows) {
-  handle();
-  if (rows == 0) refuse_no_rows();
-  std::unique_ptr<Workspace> workspace = record_calls_.take_rows(handle_, rows);
-  workspace->error().check(sidecall_call_clear(workspace->call(), workspace->error().get()));
+WorkspaceHandle Model::fill(PyObject* records) const {
   if (PyDict_Check(records)) {
-    set_record(workspace.get(), 0, records);
+    WorkspaceHandle workspace = take_rows(1);
+    set_record(*workspace, 0, records);
     return workspace;
   }
+  const auto rows = static_cast<int64_t>(PySequence_Size(records));
+  WorkspaceHandle workspace = take_rows(rows);
   for (int64_t row = 0; row < rows; ++row) {
     // Access by index, because setting a record may run Python code that shortens the list.
     const auto record = py::reinterpret_steal<py::object>(PySequence_GetItem(records, row));
     if (!record) throw py::error_already_set();
-    set_record(workspace.get(), row, record.ptr());
+    set_record(*workspace, row, record.ptr());
   }
   return workspace;
 }
 
-namespace {
-
-int64_t rows_of(PyObject* records) {
-  if (PyDict_Check(records)) return 1;
-  return static_cast<int64_t>(PySequence_Size(records));
-}
-
-}  // namespace
-
 py::object Model::predict(PyObject* records, int64_t timeout_ns) {
-  std::unique_ptr<Workspace> workspace = fill(records, rows_of(records));
+  const WorkspaceHandle workspace = fill(records);
   workspace->run(timeout_ns);
-  return collect(std::move(workspace),
-                 PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords,
-                 py::none());
+  return this->records(*workspace, PyDict_Check(records));
 }
 
-std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* records,
-                                              int64_t timeout_ns) {
-  std::unique_ptr<Workspace> workspace = fill(records, rows_of(records));
-  const auto kind = PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords;
-  return std::make_unique<Pending>(self, this, std::move(workspace), kind, py::none(), timeout_ns);
-}
-
-void Model::put_records(std::unique_ptr<Workspace> workspace, int64_t rows) {
-  constexpr uint64_t kBytesPerValue = 16;
-  const uint64_t bytes =
-      static_cast<uint64_t>(rows) * (features_.size() + columns_.size()) * kBytesPerValue;
-  if (!is_closed()) record_calls_.put(std::move(workspace), bytes);
-}
-
-std::vector<sidecall_view> Model::views(Workspace* workspace) const {
-  std::vector<sidecall_view> views(outputs_.size(), SIDECALL_VIEW_INIT);
-  for (size_t i = 0; i < views.size(); ++i) {
-    workspace->error().check(sidecall_call_output(workspace->call(), static_cast<int32_t>(i),
-                                                  &views[i], workspace->error().get()));
-  }
+std::vector<sidecall_view> Model::views(const Workspace& workspace) const {
+  std::vector<sidecall_view> views;
+  for (size_t i = 0; i < outputs_.size(); ++i) views.push_back(workspace.output(i));
   return views;
 }
 
-py::object Model::records(Workspace* workspace, bool single) const {
+py::object Model::records(const Workspace& workspace, bool is_single) const {
   const std::vector<sidecall_view> outputs = views(workspace);
-  const int64_t rows = sidecall_call_rows(workspace->call());
+  const int64_t rows = sidecall_call_rows(workspace.call());
   py::list list;
   for (int64_t row = 0; row < rows; ++row) {
     py::dict record;
@@ -136,7 +115,7 @@ py::object Model::records(Workspace* workspace, bool single) const {
       const Column& column = columns_[i];
       const auto output = static_cast<size_t>(column.output);
       const py::object value =
-          value_of(workspace->call(), outputs[output], row, static_cast<int32_t>(i), column);
+          value_of(workspace.call(), outputs[output], row, static_cast<int32_t>(i), column);
       const bool is_first = i == 0 || columns_[i - 1].output != column.output;
       if (is_first) {
         inner = column.form == SIDECALL_FORM_SCALAR   ? value
@@ -152,7 +131,7 @@ py::object Model::records(Workspace* workspace, bool single) const {
         if (PyList_Append(inner.ptr(), value.ptr()) != 0) throw py::error_already_set();
       }
     }
-    if (single) return record;
+    if (is_single) return record;
     list.append(record);
   }
   return list;

@@ -5,6 +5,7 @@ abandoned runs leave no thread and no descriptor.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -16,10 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import sidecall
-from sidecall import errors
+from sidecall import _async, errors
 
 ENDLESS = {"x": np.ones(2, dtype=np.float32), "n": np.array(1 << 40, dtype=np.int64)}
+RECORD = {"a": 1, "b": 2, "c": True, "d": 0.5}
 Load = Callable[..., sidecall.Model]
+
+
+class LoopWithoutReaders(asyncio.SelectorEventLoop):
+    """An event loop that cannot wait for descriptors, like the one of Windows."""
+
+    def add_reader(self, *args: Any) -> None:
+        raise NotImplementedError
 
 
 def test_arun_and_apredict_give_the_answers_of_the_model(
@@ -176,3 +185,109 @@ def test_a_run_completes_after_its_model_is_closed(load: Load) -> None:
         assert (await task)["y"].shape == (2,)
 
     asyncio.run(main())
+
+
+def test_a_loop_that_waits_for_a_run_sleeps(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load("slow.onnx")
+    num_turns = 0
+    turn = _async._Runs._turn
+
+    def count(runs: _async._Runs, loop: asyncio.AbstractEventLoop) -> None:
+        nonlocal num_turns
+        num_turns += 1
+        turn(runs, loop)
+
+    monkeypatch.setattr(_async._Runs, "_turn", count)
+    with pytest.raises(errors.Timeout):
+        asyncio.run(model.arun(ENDLESS, timeout=0.3))
+    assert 1 <= num_turns <= 10
+
+
+def test_loops_of_several_threads_run_at_once(load: Load) -> None:
+    model = load("matrix.onnx")
+
+    async def many() -> list[Any]:
+        return list(await asyncio.gather(*(model.apredict(RECORD | {"a": i}) for i in range(100))))
+
+    answers: list[list[Any]] = []
+    threads = [threading.Thread(target=lambda: answers.append(asyncio.run(many()))) for _ in "1234"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [[{"prediction": 620.0 + i} for i in range(100)]] * 4
+
+
+def test_runs_of_both_backends_share_a_loop() -> None:
+    path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
+    both = [sidecall.open(path, backend=name) for name in ("native", "cffi")]  # type: ignore[arg-type]
+
+    async def main() -> list[Any]:
+        return list(await asyncio.gather(*(model.apredict(RECORD) for model in both * 20)))
+
+    assert asyncio.run(main()) == [{"prediction": 621.0}] * 40
+
+
+def test_a_loop_without_readers_gets_the_outcomes_from_a_thread(load: Load) -> None:
+    matrix, slow = load("matrix.onnx"), load("slow.onnx")
+
+    async def main() -> None:
+        answers = await asyncio.gather(*(matrix.apredict(RECORD | {"a": i}) for i in range(100)))
+        assert answers == [{"prediction": 620.0 + i} for i in range(100)]
+        with pytest.raises(errors.Timeout):
+            await slow.arun(ENDLESS, timeout=0.05)
+        with pytest.raises(errors.MissingInput):
+            await matrix.arun({})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(slow.arun(ENDLESS), timeout=0.05)
+        while any(thread.name == "sidecall-runs" for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+        assert await matrix.apredict(RECORD) == {"prediction": 621.0}
+
+    with asyncio.Runner(loop_factory=LoopWithoutReaders) as runner:
+        runner.run(main())
+
+
+def test_a_queue_is_closed_with_its_loop(load: Load) -> None:
+    model = load("matrix.onnx")
+    asyncio.run(model.apredict(RECORD))
+    gc.collect()
+    before = num_descriptors()
+    for _ in range(10):
+        asyncio.run(model.apredict(RECORD))
+        with pytest.raises(errors.MissingInput):
+            asyncio.run(model.arun({}))
+    gc.collect()
+    assert num_descriptors() <= before
+
+
+def test_a_forked_child_has_runs_of_its_own(load: Load) -> None:
+    model = load("matrix.onnx", engine="native")
+
+    async def main() -> None:
+        runs = [asyncio.ensure_future(model.apredict(RECORD)) for _ in range(64)]
+        await asyncio.sleep(0)
+        assert exit_code_of_child(lambda: asyncio.run(model.apredict(RECORD))) == 0
+        assert await asyncio.gather(*runs) == [{"prediction": 621.0}] * 64
+
+    asyncio.run(main())
+
+
+def test_a_forked_child_can_go_on_with_an_idle_loop(load: Load) -> None:
+    model = load("matrix.onnx", engine="native")
+    with asyncio.Runner() as runner:
+        runner.run(model.apredict(RECORD))
+        assert exit_code_of_child(lambda: runner.run(model.apredict(RECORD))) == 0
+        assert runner.run(model.apredict(RECORD)) == {"prediction": 621.0}
+
+
+def exit_code_of_child(predict: Callable[[], Any]) -> int:
+    """Forks a child that ends with 0 if it gets the answer to RECORD."""
+    child = os.fork()
+    if child == 0:
+        wrong = 1
+        try:
+            wrong = int(predict() != {"prediction": 621.0})
+        finally:
+            os._exit(wrong)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,4 +1,4 @@
-"""Models that other processes serve, opened from Python with both backends.
+"""Models that other processes serve, opened from Python with both backends, on each route.
 
 Options, arrays, asyncio, errors, and servers that restart.
 """
@@ -23,8 +23,9 @@ ROW = {"a": 1, "b": 2, "c": True, "d": 0.5}
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    started = Servers()
+def servers(network_library: Path) -> Iterator[Servers]:
+    assert network_library.is_file()
+    started = Servers(network=True)
     yield started
     started.close()
 
@@ -33,6 +34,16 @@ def servers() -> Iterator[Servers]:
 def served(servers: Servers, backend: str) -> Callable[..., sidecall.Model]:
     return lambda name, **options: sidecall.open(
         servers.address(name), backend=backend, wait=30, **options
+    )
+
+
+@pytest.fixture(params=["shm", "http", "grpc"])
+def routed(
+    servers: Servers, backend: str, request: pytest.FixtureRequest
+) -> Callable[..., sidecall.Model]:
+    """Opens a served model over each of the routes."""
+    return lambda name: sidecall.open(
+        servers.address_over(request.param, name), backend=backend, wait=30
     )
 
 
@@ -102,8 +113,8 @@ def test_arrays_of_a_served_call_stay_valid(served: Callable[..., sidecall.Model
     assert model.run({"X": np.ones((100_000, 4), np.float32)})["prediction"].flags.writeable
 
 
-def test_asynchronous_calls_leave_no_thread(served: Callable[..., sidecall.Model]) -> None:
-    model = served("matrix.onnx")
+def test_asynchronous_calls_leave_no_thread(routed: Callable[..., sidecall.Model]) -> None:
+    model = routed("matrix.onnx")
 
     async def many() -> list[object]:
         return list(await asyncio.gather(*[model.apredict(ROW | {"a": i}) for i in range(200)]))
@@ -111,14 +122,7 @@ def test_asynchronous_calls_leave_no_thread(served: Callable[..., sidecall.Model
     threads = threading.active_count()
     for _ in range(3):
         assert asyncio.run(many()) == [{"prediction": 620.0 + i} for i in range(200)]
-    await_starters()
     assert threading.active_count() <= threads  # those of other tests may end meanwhile
-
-
-def await_starters() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "sidecall-start":
-            thread.join(30)
 
 
 def test_asynchronous_calls_time_out_while_the_server_is_stopped(backend: str) -> None:
@@ -130,7 +134,6 @@ def test_asynchronous_calls_time_out_while_the_server_is_stopped(backend: str) -
                 asyncio.run(asyncio.wait_for(run_until_timeout(model), 20))
             finally:
                 servers.signal("matrix.onnx", signal.SIGCONT)
-            await_starters()
             assert asyncio.run(model.apredict(ROW)) == {"prediction": 621.0}
     finally:
         servers.close()
@@ -147,11 +150,8 @@ def test_abandoned_runs_hold_no_descriptors(backend: str) -> None:
             servers.stop("matrix.onnx")
             num_files = num_descriptors()
             try:
-                # One run waits for a connection. The runs behind it are started only after their
-                # deadlines, so the starting thread raises their errors.
                 outcomes = asyncio.run(give_up(model))
                 assert {type(outcome) for outcome in outcomes} == {errors.Timeout}
-                await_starters()
                 # The exceptions in `outcomes` must not hold descriptors either.
                 assert num_descriptors() <= num_files
             finally:
@@ -163,8 +163,7 @@ def test_abandoned_runs_hold_no_descriptors(backend: str) -> None:
 async def give_up(model: sidecall.Model) -> list[object]:
     tasks = [asyncio.ensure_future(model.apredict(ROW, timeout=0.05)) for _ in range(50)]
     await asyncio.sleep(0)  # now all of them wait
-    # Blocks the event loop, so that the starting thread notices the deadlines first.
-    time.sleep(0.3)
+    time.sleep(0.3)  # the loop is blocked while their deadlines pass
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
@@ -202,9 +201,9 @@ async def run_until_timeout(model: sidecall.Model) -> None:
 
 
 def test_asynchronous_runs_end_at_the_deadline_and_at_cancellation(
-    served: Callable[..., sidecall.Model],
+    routed: Callable[..., sidecall.Model],
 ) -> None:
-    model = served("slow.onnx")
+    model = routed("slow.onnx")
     inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
 
     async def in_time() -> None:
@@ -221,8 +220,8 @@ def test_asynchronous_runs_end_at_the_deadline_and_at_cancellation(
     asyncio.run(in_time())
 
 
-def test_the_model_stays_usable_after_a_deadline(served: Callable[..., sidecall.Model]) -> None:
-    model = served("slow.onnx")
+def test_the_model_stays_usable_after_a_deadline(routed: Callable[..., sidecall.Model]) -> None:
+    model = routed("slow.onnx")
     inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
     with pytest.raises(errors.Timeout):
         model.run(inputs, timeout=0.01)
@@ -246,8 +245,8 @@ def test_a_call_connects_again_after_a_server_restart(backend: str) -> None:
         servers.close()
 
 
-def test_a_forked_child_must_open_the_model_again(served: Callable[..., sidecall.Model]) -> None:
-    model = served("matrix.onnx")
+def test_a_forked_child_must_open_the_model_again(routed: Callable[..., sidecall.Model]) -> None:
+    model = routed("matrix.onnx")
     model.predict(ROW)
     child = os.fork()
     if child == 0:
