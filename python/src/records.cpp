@@ -6,6 +6,17 @@
 #include "model.h"
 
 namespace sidecall_python {
+namespace {
+
+// Takes an object that was made just now. If there was no memory for it, raises MemoryError; the
+// constructors of pybind11 raise RuntimeError.
+template <typename Type>
+Type made(PyObject* object) {
+  if (object == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<Type>(object);
+}
+
+}  // namespace
 
 // The index of the feature with this name, or -1.
 int32_t Model::feature_of(PyObject* name) const {
@@ -107,9 +118,9 @@ std::vector<sidecall_view> Model::views(const Workspace& workspace) const {
 py::object Model::records(const Workspace& workspace, bool is_single) const {
   const std::vector<sidecall_view> outputs = views(workspace);
   const int64_t rows = sidecall_call_rows(workspace.call());
-  py::list list;
+  auto list = made<py::list>(PyList_New(0));
   for (int64_t row = 0; row < rows; ++row) {
-    py::dict record;
+    auto record = made<py::dict>(PyDict_New());
     py::object inner;
     for (size_t i = 0; i < columns_.size(); ++i) {
       const Column& column = columns_[i];
@@ -119,8 +130,8 @@ py::object Model::records(const Workspace& workspace, bool is_single) const {
       const bool is_first = i == 0 || columns_[i - 1].output != column.output;
       if (is_first) {
         inner = column.form == SIDECALL_FORM_SCALAR   ? value
-                : column.form == SIDECALL_FORM_MEMBER ? py::object(py::dict())
-                                                      : py::object(py::list());
+                : column.form == SIDECALL_FORM_MEMBER ? made<py::object>(PyDict_New())
+                                                      : made<py::object>(PyList_New(0));
         if (PyDict_SetItem(record.ptr(), outputs_[output].name.ptr(), inner.ptr()) != 0)
           throw py::error_already_set();
       }
@@ -132,7 +143,7 @@ py::object Model::records(const Workspace& workspace, bool is_single) const {
       }
     }
     if (is_single) return record;
-    list.append(record);
+    if (PyList_Append(list.ptr(), record.ptr()) != 0) throw py::error_already_set();
   }
   return list;
 }
