@@ -1,7 +1,11 @@
-"""Runs the cases of tests/vectors through both backends, in process and over shared memory."""
+"""Runs the cases of tests/vectors in process, over shared memory and over the network.
+
+Each case runs with `run` or `predict`, and again on an event loop with `arun` or `apredict`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -90,11 +94,17 @@ def open_case(case: Case, backend: str, **options: Any) -> sidecall.Model:
 def answer(case: Case, model: sidecall.Model) -> Any:
     if "record" in case:
         return model.predict(case["record"])
-    return (
-        model.run({name: array_of(tensor) for name, tensor in case["inputs"].items()})
-        if "inputs" in case
-        else None
-    )
+    return model.run(inputs_of(case)) if "inputs" in case else None
+
+
+def answer_on_a_loop(case: Case, model: sidecall.Model) -> Any:
+    if "record" in case:
+        return asyncio.run(model.apredict(case["record"]))
+    return asyncio.run(model.arun(inputs_of(case))) if "inputs" in case else None
+
+
+def inputs_of(case: Case) -> dict[str, np.ndarray]:
+    return {name: array_of(tensor) for name, tensor in case["inputs"].items()}
 
 
 def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
@@ -138,11 +148,11 @@ def assert_record(got: Any, expected: Any, tolerance: float) -> None:
 
 
 def check(case: Case, model: sidecall.Model) -> None:
-    got = answer(case, model)
-    if "outputs" in case:
-        assert_tensors(got, case)
-    if "result" in case:
-        assert_record(got, case["result"], case.get("tolerance", 0))
+    for got in (answer(case, model), answer_on_a_loop(case, model)):
+        if "outputs" in case:
+            assert_tensors(got, case)
+        if "result" in case:
+            assert_record(got, case["result"], case.get("tolerance", 0))
 
 
 def assert_error(
@@ -296,16 +306,17 @@ def run_case(
             check(case, model)
         return
     assert status in CODES
-    model = None
-    with pytest.raises(errors.Error) as caught:
-        model = opening()
-        answer(case, model)
-    assert caught.value.code == status, caught.value
-    assert "\n" not in str(caught.value)
-    assert_error(caught.value, case.get("expect_error", {}), plain)
-    if "after" in case:
-        assert model is not None
-        check(CASES[case["after"]], model)
+    for get in (answer, answer_on_a_loop):
+        model = None
+        with pytest.raises(errors.Error) as caught:
+            model = opening()
+            get(case, model)
+        assert caught.value.code == status, caught.value
+        assert "\n" not in str(caught.value)
+        assert_error(caught.value, case.get("expect_error", {}), plain)
+        if "after" in case:
+            assert model is not None
+            check(CASES[case["after"]], model)
 
 
 def test_every_case_is_run_or_listed_as_inexpressible() -> None:
