@@ -21,13 +21,7 @@ Error Binding::ended_early(Reason reason) {
   return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
 }
 
-void Binding::throw_nothing_to_finish() {
-  throw Error(SIDECALL_NOT_RUN,
-              "finish: expected a started run whose outcome is still to be taken, got none");
-}
-
-void Binding::claim(bool may_wait) {
-  if (is_pending()) settle(may_wait);
+void Binding::claim() {
   int idle = kIdle;
   if (is_pending() || !is_idle() ||
       !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
@@ -46,7 +40,7 @@ bool Binding::is_idle() noexcept {
 }
 
 void Binding::reserve() {
-  claim(false);
+  claim();
   idle_phase_.store(kReserved);
   generation_ = fork_generation();
 }

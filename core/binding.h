@@ -125,56 +125,38 @@ class Binding {
   virtual bool is_read_only(int32_t /*output*/) const { return false; }
 
   // ---- Runs ----
-  // claim() reserves the binding, the owner checks its inputs, and then exactly one of run(),
-  // start() and release() follows. run(), start() and finish() throw the errors of the run: ENGINE,
-  // OUT_OF_MEMORY, those of the connection to another process, and TIMEOUT and CANCELLED for a run
-  // that was ended early. timeout_ns is more than 0, or -1 for the default of the engine.
-  //
-  // A run is given up if run() or finish() throws TIMEOUT or CANCELLED before the engine has ended
-  // it. The engine may then still use the memory of the run.
+  // claim() reserves the binding, the owner checks its inputs, and then either run() or release()
+  // follows. run() throws the errors of the run: ENGINE, OUT_OF_MEMORY, those of the connection to
+  // another process, and TIMEOUT and CANCELLED for a run that was ended early. timeout_ns is more
+  // than 0, or -1 for the default of the engine.
 
-  // Throws BUSY while the binding is reserved for another run. If the engine of this process still
-  // uses the memory of a run that was given up, waits for the engine, or throws BUSY if `may_wait`
-  // is false.
-  void claim(bool may_wait);
+  // Throws BUSY while the binding is reserved for another run, or while the engine of this process
+  // still uses the memory of a run that was given up.
+  void claim();
   void release() noexcept { leave(); }
 
   // Runs, and returns when the results are there.
   void run(int64_t timeout_ns);
 
-  // Starts the run and returns true without waiting for its end. If starting would have to wait and
-  // `may_wait` is false, returns false: then nothing has happened, and the binding is released.
-  virtual bool start(int64_t timeout_ns, bool may_wait) = 0;
-
-  // Takes the outcome of the started run, once: returns true or throws. Returns false if the run is
-  // not over after wait_ns (0 never blocks, -1 waits until the outcome is there). Throws NOT_RUN if
-  // there is no outcome to take.
-  virtual bool finish(int64_t wait_ns) = 0;
-
-  // A descriptor that is readable when finish() has an outcome, or when the memory of a run that
-  // was given up is free. The first call makes the descriptor and must not happen during a run;
-  // later calls return the same one.
-  virtual int fd() = 0;
-
-  // The same descriptor, which then reports at least the run that is under way, or that was given
-  // up. May be called first during a run, and again at any time.
-  virtual int watch() = 0;
-
   // ---- Runs in a queue (queue.h) ----
-  // Instead of start(). finish(0) takes the outcome as usual. A run in another process that is
-  // given up leaves the binding idle, because it gets another connection.
+  // A run is given up if take_outcome() throws TIMEOUT or CANCELLED before the engine has ended it.
+  // The engine of this process may then still use the memory of the run. A run in another process
+  // that is given up leaves the binding idle, because the next run gets another connection.
 
-  // Like claim(false), and keeps the binding reserved until unreserve(), also after the run.
+  // Like claim(), and keeps the binding reserved until unreserve(), also after the run.
   void reserve();
   void unreserve() noexcept;
   // Whether a run that was started uses the memory of the call.
   bool holds_memory() noexcept { return is_pending(); }
 
   // Starts the run without waiting for another process. From then on, and until the next run, the
-  // listener is told when finish(0) may have an outcome, and when the memory of a run that was
-  // given up is free. `line`: runs of one line begin in order. Throws what start() throws; then the
-  // binding is released.
+  // listener is told when take_outcome() may return true, and when the memory of a run that was
+  // given up is free. `line`: runs of one line begin in order. If it throws, the binding is
+  // released.
   virtual void submit(int64_t timeout_ns, RunListener* listener, const void* line) = 0;
+  // Takes the outcome of the run, once: returns true, or throws the errors that run() throws.
+  // Returns false while there is no outcome. Never blocks.
+  virtual bool take_outcome() = 0;
   // When this function has returned, the listener is not told anything any more.
   virtual void stop_listening() noexcept = 0;
   // The timeout of a run with the timeout -1; -1 if there is none.
@@ -184,7 +166,8 @@ class Binding {
   virtual bool is_polled() const noexcept { return false; }
   // Of a polled run that is under way: whether its connection is still being made.
   virtual bool is_connecting() const noexcept { return false; }
-  // Of a polled run that is under way: whether finish(0) may have an outcome, or something to do.
+  // Of a polled run that is under way: whether take_outcome() may return true, or has something to
+  // do.
   virtual bool has_news(Look /*look*/, Clock::time_point /*now*/) noexcept { return true; }
   // Of a polled run that is under way: from now on, the other process wakes `set` when it answers.
   // `number`: of the queue, unique in this process. Returns when has_news() has to be called again,
@@ -199,11 +182,6 @@ class Binding {
   void require_idle() {  // throws BUSY
     if (was_started() || phase_.load(std::memory_order_acquire) != kIdle) throw_if_busy();
   }
-  // Waits until the engine of this process no longer uses the memory of a run that was given up.
-  void await_given_up() {
-    if (is_pending()) settle(true);
-  }
-
   // From any thread: ends the run with CANCELLED, if it has not completed before.
   void cancel() noexcept { interrupt(Reason::kCancelled); }
 
@@ -236,21 +214,16 @@ class Binding {
   // Called before and after a synchronous run: arm() lets its deadline be watched until disarm().
   virtual void arm(int64_t /*timeout_ns*/) {}
   virtual void disarm() noexcept {}
-  // Called by interrupt(): lets finish() report the outcome before the run has ended.
+  // Called by interrupt(): lets take_outcome() report the outcome before the run has ended.
   virtual void release_waiter(Reason /*reason*/) noexcept {}
   // For a started run: whether its outcome was taken and its memory is free.
   virtual bool is_settled() noexcept = 0;
-  // For a started run that was given up: makes the next run possible. If the engine is in this
-  // process, waits for the engine, provided that `may_wait` is true. If the engine is in another
-  // process, does not wait; the next run does that. Does nothing for a run that was not given up.
-  virtual void settle(bool may_wait) = 0;
   // In a child of fork(): forgets the copy of the parent's run. False if memory is exhausted.
   virtual bool forget_run() noexcept = 0;
 
   // ---- What both kinds share ----
 
   static Error ended_early(Reason reason);
-  [[noreturn]] static void throw_nothing_to_finish();
   // Ends the run and returns why it was interrupted, if it was.
   Reason leave() noexcept;
   void interrupt(Reason reason) noexcept;

@@ -41,10 +41,10 @@ bool is_aligned(const void* data, int32_t dtype) {
 }  // namespace
 
 Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
-           bool is_lazy)
+           bool lends_connection)
     : signature_(signature),
       ignore_extra_(ignore_extra),
-      binding_(engine.bind(is_lazy)),
+      binding_(engine.bind(lends_connection)),
       has_joint_layout_(binding_->has_joint_layout()),
       run_times_(engine.route() == Route::kInProcess ? &engine.run_times() : nullptr),
       inputs_(signature.inputs.size()),

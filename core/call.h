@@ -24,9 +24,9 @@ namespace sidecall {
 class Call final : private ResultCheck {
  public:
   // The signature and the engine must outlive the call. `ignore_extra`: see SIDECALL_EXTRA_IGNORE.
-  // `is_lazy`: see Engine::bind().
+  // `lends_connection`: see Engine::bind().
   Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
-       bool is_lazy = false);
+       bool lends_connection = false);
   ~Call() { binding_->end_runs(); }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -115,19 +115,17 @@ class Call final : private ResultCheck {
   int64_t num_elements() const noexcept;   // of all inputs
   uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
   void lend_connection() noexcept;         // see Binding; the results of the last run are lost
-  void start(int64_t timeout_ns);
-  bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
-  bool finish(int64_t wait_ns);        // false while the run is not over
   bool is_busy() noexcept { return binding_->is_busy(); }  // never blocks
-  int fd() { return binding_->fd(); }
-  int watch() { return binding_->watch(); }
-  void cancel() noexcept { binding_->cancel(); }  // from any thread
+  void cancel() noexcept { binding_->cancel(); }           // from any thread
 
   // For a queue (queue.h). reserve() throws BUSY or INVALID_ARGUMENT. Then submit_reserved(), or
   // release(), ends the reservation of the engine, and unreserve() that of the call.
   void reserve(int64_t timeout_ns);
   void release() noexcept { binding_->release(); }
   void unreserve() noexcept { binding_->unreserve(); }
+  // Takes the outcome of the run: returns true, or throws its error. Returns false while it has
+  // none.
+  bool take_outcome() { return binding_->take_outcome(); }
   bool holds_memory() noexcept { return binding_->holds_memory(); }
   // `deadline`: of the run; it began to count when the run was submitted. `has_waited`: some time
   // ago.
@@ -263,7 +261,6 @@ class Call final : private ResultCheck {
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
 
   // call_run.cpp
-  void claim(int64_t timeout_ns, bool may_wait);
   void prepare();
   bool borrows_memory() const noexcept;
   void run_timed(int64_t timeout_ns);

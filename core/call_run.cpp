@@ -41,10 +41,9 @@ void Call::prepare() {
   for (Output& output : outputs_) output.is_fetched = false;
 }
 
-// Reserves the call for one run and prepares it.
-void Call::claim(int64_t timeout_ns, bool may_wait) {
+void Call::run(int64_t timeout_ns) {
   require_timeout(timeout_ns);
-  binding_->claim(may_wait);
+  binding_->claim();
   has_reached_engine_ = false;
   try {
     prepare();
@@ -52,10 +51,6 @@ void Call::claim(int64_t timeout_ns, bool may_wait) {
     binding_->release();
     throw;
   }
-}
-
-void Call::run(int64_t timeout_ns) {
-  claim(timeout_ns, true);
   has_reached_engine_ = true;
   // Not each run, because reading the clock twice takes a fifth of the shortest run.
   if ((++num_runs_ & 63) == 0 && run_times_ != nullptr) run_timed(timeout_ns);
@@ -66,12 +61,6 @@ void Call::run_timed(int64_t timeout_ns) {
   const Clock::time_point begin = Clock::now();
   binding_->run(timeout_ns);
   run_times_->note(num_elements(), std::chrono::nanoseconds(Clock::now() - begin).count());
-}
-
-void Call::start(int64_t timeout_ns) {
-  claim(timeout_ns, true);
-  binding_->set_run_times(nullptr, 0);
-  binding_->start(timeout_ns, true);
 }
 
 void Call::reserve(int64_t timeout_ns) {
@@ -102,7 +91,7 @@ void Call::give_up() noexcept {
   binding_->cancel();
   try {
     // The outcome is there at once, or the thread of the run is about to store it.
-    while (binding_->holds_memory() && !binding_->finish(0)) std::this_thread::yield();
+    while (binding_->holds_memory() && !binding_->take_outcome()) std::this_thread::yield();
   } catch (const std::exception&) {
     // The outcome, which no one wants.
   }
@@ -112,19 +101,6 @@ void Call::lend_connection() noexcept {
   if (binding_->is_busy()) return;
   drop_results();
   binding_->lend_connection(false);
-}
-
-bool Call::try_start(int64_t timeout_ns) {
-  claim(timeout_ns, false);
-  binding_->set_run_times(nullptr, 0);
-  return binding_->start(timeout_ns, false);
-}
-
-bool Call::finish(int64_t wait_ns) {
-  if (wait_ns < -1)
-    throw Error(SIDECALL_INVALID_ARGUMENT,
-                "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
-  return binding_->finish(wait_ns);
 }
 
 bool Call::borrows_memory() const noexcept {

@@ -39,7 +39,6 @@ void Call::place(int32_t index, Dims dims) {
 }
 
 void Call::resize(int64_t rows) {
-  binding_->await_given_up();
   require_idle();
   if (rows < 1)
     throw Error(SIDECALL_INVALID_ARGUMENT,

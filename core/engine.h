@@ -32,9 +32,10 @@ class Engine {
   // output is int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
-  // `is_lazy`: bind(), giving inputs and setting shapes must not wait for another process. Only the
-  // runs of the binding may.
-  virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;
+  // bind(), giving inputs and setting shapes must not wait for another process; only runs may.
+  // `lends_connection`: Binding::lend_connection() will be called, so inputs must not lie in memory
+  // of the connection.
+  virtual std::unique_ptr<Binding> bind(bool lends_connection) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 
   // For each input: whether a run may read it in memory that a client of a server can change during

@@ -23,7 +23,6 @@ constexpr std::array kStatusNames = {
     STATUS(BUSY),
     STATUS(NOT_RUN),
     STATUS(CANCELLED),
-    STATUS(PENDING),
     STATUS(FILE_NOT_FOUND),
     STATUS(FILE_UNREADABLE),
     STATUS(FILE_INVALID),
@@ -111,7 +110,6 @@ Error::Error(int32_t status, const std::string& message, std::vector<Fault> faul
 bool Error::retryable() const noexcept {
   switch (status_) {
     case SIDECALL_BUSY:
-    case SIDECALL_PENDING:
     case SIDECALL_PEER_DIED:
     case SIDECALL_TIMEOUT:
     case SIDECALL_UNREACHABLE:

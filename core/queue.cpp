@@ -382,7 +382,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
         is_over = !run->call_.holds_memory();
       } else {
         if (is_cancelled) run->call_.cancel();
-        is_over = run->call_.finish(0);
+        is_over = run->call_.take_outcome();
         if (is_over && others_wait) run->call_.lend_connection_after_run();
       }
     } catch (...) {

@@ -65,10 +65,11 @@ using sidecall::Fault;
 using sidecall::Model;
 
 struct sidecall_service_call {
-  sidecall_service_call(std::shared_ptr<const Model> given, bool is_lazy, size_t max_faults)
+  sidecall_service_call(std::shared_ptr<const Model> given, bool lends_connection,
+                        size_t max_faults)
       : model(std::move(given)),
         max_fault_bytes(max_faults),
-        call(model->signature(), model->engine(), model->ignores_extra(), 1, is_lazy) {}
+        call(model->signature(), model->engine(), model->ignores_extra(), 1, lends_connection) {}
 
   const std::shared_ptr<const Model> model;
   const size_t max_fault_bytes;

@@ -180,7 +180,6 @@ def rust_file(statuses: list[Name], dtypes: list[Name]) -> str:
 def main() -> None:
     text = HEADER.read_text(encoding="utf-8")
     statuses = read_defines(text, "INVALID_ARGUMENT", "INTERNAL")
-    statuses = [status for status in statuses if status.macro != "PENDING"]
     dtypes = read_defines(text, "DTYPE_FLOAT32", "DTYPE_INT4")
     dtypes += read_defines(text, "DTYPE_DATETIME", "DTYPE_DATETIME")
     for dtype in dtypes:

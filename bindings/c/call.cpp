@@ -4,13 +4,11 @@
 
 #include <sidecall/binding.h>
 
-#include "base/spin_policy.h"
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
 
 using sidecall::guard;
-using sidecall::report_text;
 using sidecall::require;
 using sidecall::use;
 
@@ -23,40 +21,17 @@ void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, b
       input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
 }
 
-sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy,
-                          sidecall_call** out_call, sidecall_error* err) {
-  if (out_call != nullptr) *out_call = nullptr;
-  return guard(err, [&] {
-    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
-    const sidecall::Model& opened = *model->model;
-    *out_call = new sidecall_call{
-        model->model,
-        model->specs,
-        {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
-  });
-}
-
-// For functions that are allowed while a run is under way, but not one of a queue.
-sidecall::Call& use_outside_queue(sidecall_call* call) {
-  sidecall::Call& used = sidecall::use(call);
-  if (call->run.is_submitted())
-    throw sidecall::Error(SIDECALL_BUSY,
-                          "the call is under way in a queue: take its completion there");
-  return used;
-}
-
 }  // namespace
 
 extern "C" {
 
 sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows,
                                    sidecall_call** out_call, sidecall_error* err) {
-  return open_call(model, rows, false, out_call, err);
-}
-
-sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t rows,
-                                        sidecall_call** out_call, sidecall_error* err) {
-  return open_call(model, rows, true, out_call, err);
+  if (out_call != nullptr) *out_call = nullptr;
+  return guard(err, [&] {
+    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
+    *out_call = sidecall::open_call(*model, rows, false);
+  });
 }
 
 void sidecall_call_close(sidecall_call* call) {
@@ -133,54 +108,6 @@ sidecall_status sidecall_call_reset(sidecall_call* call, sidecall_error* err) {
 sidecall_status sidecall_call_run(sidecall_call* call, int64_t timeout_ns, sidecall_error* err) {
   return guard(err, [&] { use(call).run(timeout_ns); });
 }
-
-sidecall_status sidecall_call_start(sidecall_call* call, int64_t timeout_ns, sidecall_error* err) {
-  return guard(err, [&] { use(call).start(timeout_ns); });
-}
-
-sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
-                                        int32_t* out_started, sidecall_error* err) {
-  if (out_started != nullptr) *out_started = 0;
-  return guard(err, [&] {
-    require(out_started != nullptr, "out_started must not be NULL");
-    *out_started = use(call).try_start(timeout_ns) ? 1 : 0;
-  });
-}
-
-sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {
-  bool is_over = true;
-  const sidecall_status status =
-      guard(err, [&] { is_over = use_outside_queue(call).finish(wait_ns); });
-  // Not an exception, because a program that has many runs under way gets it often.
-  return is_over ? status
-                 : report_text(SIDECALL_PENDING,
-                               "the started run has not ended yet: call finish again", err);
-}
-
-int32_t sidecall_call_is_busy(const sidecall_call* call) {
-  // The cast is safe because no call object is const. is_busy() checks whether the memory of a run
-  // that was given up is free by now, and stores the result in the call.
-  if (call == nullptr) return 0;
-  return call->run.is_submitted() || const_cast<sidecall_call*>(call)->call.is_busy() ? 1 : 0;
-}
-
-sidecall_status sidecall_call_fd(sidecall_call* call, int32_t* out_fd, sidecall_error* err) {
-  if (out_fd != nullptr) *out_fd = -1;
-  return guard(err, [&] {
-    require(out_fd != nullptr, "out_fd must not be NULL");
-    *out_fd = use_outside_queue(call).fd();
-  });
-}
-
-sidecall_status sidecall_call_watch(sidecall_call* call, int32_t* out_fd, sidecall_error* err) {
-  if (out_fd != nullptr) *out_fd = -1;
-  return guard(err, [&] {
-    require(out_fd != nullptr, "out_fd must not be NULL");
-    *out_fd = use_outside_queue(call).watch();
-  });
-}
-
-int64_t sidecall_poll_ns() { return sidecall::polling_ns(); }
 
 void sidecall_call_cancel(sidecall_call* call) {
   if (call != nullptr && !call->run.cancel()) call->call.cancel();

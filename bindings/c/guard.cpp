@@ -58,8 +58,7 @@ sidecall_status report_text(sidecall_status status, std::string_view text,
                             sidecall_error* err) noexcept {
   if (err == nullptr || !is_struct_size(err->struct_size)) return status;
   put(*err, &err->status, status);
-  put(*err, &err->retryable,
-      status == SIDECALL_OUT_OF_MEMORY || status == SIDECALL_PENDING ? 1 : 0);
+  put(*err, &err->retryable, status == SIDECALL_OUT_OF_MEMORY ? 1 : 0);
   put(*err, &err->num_faults, uint32_t{0});
   put(*err, &err->message, text);
   put(*err, &err->row, int64_t{-1});

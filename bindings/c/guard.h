@@ -15,7 +15,7 @@ namespace sidecall {
 sidecall_status report(const Error& error, sidecall_error* err) noexcept;
 sidecall_status report_unknown(sidecall_error* err) noexcept;
 
-// The same for OUT_OF_MEMORY, PENDING and INTERNAL, without an exception and without an allocation.
+// The same for OUT_OF_MEMORY and INTERNAL, without an exception and without an allocation.
 sidecall_status report_text(sidecall_status status, std::string_view text,
                             sidecall_error* err) noexcept;
 

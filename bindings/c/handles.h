@@ -55,6 +55,15 @@ struct sidecall_queue {
 
 namespace sidecall {
 
+// `lends_connection`: see Engine::bind().
+inline sidecall_call* open_call(const sidecall_model& model, int64_t rows, bool lends_connection) {
+  const Model& opened = *model.model;
+  return new sidecall_call{
+      model.model,
+      model.specs,
+      {opened.signature(), opened.engine(), opened.ignores_extra(), rows, lends_connection}};
+}
+
 inline Call& use(sidecall_call* call) {
   require(call != nullptr, "call must not be NULL");
   return call->call;

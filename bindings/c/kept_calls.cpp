@@ -38,7 +38,7 @@ void wipe_inputs(sidecall_call* call) {
 
 // Returns false if the call cannot be kept.
 bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
-  if (sidecall_call_is_busy(call) != 0 || !call->call.is_as_opened()) return false;
+  if (call->run.is_submitted() || call->call.is_busy() || !call->call.is_as_opened()) return false;
   const uint64_t bytes = call->call.tensor_bytes();
   if (bytes > kMaxKeptBytes) return false;
   wipe_inputs(call);
@@ -70,11 +70,12 @@ sidecall_status sidecall_model_take_call(const sidecall_model* model, int64_t ro
     call = take_kept(&model->kept_calls.get());
   });
   if (status != SIDECALL_OK) return status;
-  const bool was_kept = call != nullptr;
-  status = was_kept ? sidecall_call_resize(call, rows, err)
-                    : sidecall_call_open_lazy(model, rows, &call, err);
+  status = sidecall::guard(err, [&] {
+    if (call != nullptr) call->call.resize(rows);
+    else call = sidecall::open_call(*model, rows, true);
+  });
   if (status == SIDECALL_OK) *out_call = call;
-  else if (was_kept) sidecall_model_give_call(model, call);
+  else sidecall_model_give_call(model, call);
   return status;
 }
 

@@ -10,7 +10,7 @@ const (
 	CodeInvalidArgument Code = 10
 	// The call, run queue or server is busy; retryable.
 	CodeBusy Code = 11
-	// There is no outcome to read or to finish.
+	// There is no result to read, or no outcome to take.
 	CodeNotRun Code = 12
 	// The run was cancelled, or the queue was closed.
 	CodeCancelled Code = 13

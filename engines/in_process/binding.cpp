@@ -11,16 +11,7 @@ void InProcessBinding::arm(int64_t timeout_ns) {
 
 void InProcessBinding::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
-bool InProcessBinding::start(int64_t timeout_ns, bool /*may_wait*/) {
-  begin(timeout_ns, nullptr, nullptr);
-  return true;
-}
-
 void InProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const void* line) {
-  begin(timeout_ns, listener, line);
-}
-
-void InProcessBinding::begin(int64_t timeout_ns, RunListener* listener, const void* line) {
   try {
     {
       const std::lock_guard lock(started_->mutex);
@@ -39,7 +30,6 @@ void InProcessBinding::begin(int64_t timeout_ns, RunListener* listener, const vo
     leave();
     clear_pending();
     stop_listening();
-    if (started_->event) started_->event->drain();
     throw;
   }
 }
@@ -50,7 +40,6 @@ void InProcessBinding::stop_listening() noexcept {
 }
 
 void InProcessBinding::notify_owner() noexcept {
-  if (started_->event) started_->event->signal();
   if (started_->listener != nullptr) started_->listener->on_progress();
   started_->changed.notify_all();
 }
@@ -69,7 +58,7 @@ void InProcessBinding::work() noexcept {
   if (dispose != nullptr) dispose(context);
 }
 
-// Wakes the thread that waits in finish(), although the engine may still be executing the run.
+// Tells the owner of the outcome, although the engine may still be executing the run.
 void InProcessBinding::release_waiter(Reason reason) noexcept {
   if (!was_started()) return;
   const std::lock_guard lock(started_->mutex);
@@ -78,25 +67,11 @@ void InProcessBinding::release_waiter(Reason reason) noexcept {
   notify_owner();
 }
 
-bool InProcessBinding::finish(int64_t wait_ns) {
-  if (!is_pending()) throw_nothing_to_finish();
+bool InProcessBinding::take_outcome() {
   Started& started = *started_;
   std::unique_lock lock(started.mutex);
-  const auto is_over = [&] {
-    return started.is_done || (started.released != Reason::kNone && !started.is_taken);
-  };
-  if (wait_ns < 0) {
-    started.changed.wait(lock, is_over);
-  } else if (!is_over()) {
-    started.changed.wait_until(lock, deadline_after(wait_ns), is_over);
-  }
-  const bool was_taken = started.is_taken;
-  if (!is_over()) {
-    if (was_taken) throw_nothing_to_finish();
-    return false;
-  }
-  if (started.event) started.event->drain();
-  if (!started.is_done && started.line != nullptr) {
+  if (!started.is_done && started.released == Reason::kNone) return false;
+  if (!started.is_done) {
     // The run may not have begun yet, and then nothing uses its memory.
     lock.unlock();
     if (withdraw_job(this, JobKind::kRun, started.line)) {
@@ -111,28 +86,14 @@ bool InProcessBinding::finish(int64_t wait_ns) {
     started.is_taken = true;
     throw ended_early(started.released);
   }
-  if (was_taken) discard_results();
   clear_pending();
-  if (was_taken) throw_nothing_to_finish();
   if (started.failure) std::rethrow_exception(started.failure);
   return true;
 }
 
 bool InProcessBinding::is_settled() noexcept {
   const std::lock_guard lock(started_->mutex);
-  if (!started_->is_taken || !started_->is_done) return false;
-  if (started_->event) started_->event->drain();
-  return true;
-}
-
-void InProcessBinding::settle(bool may_wait) {
-  if (!may_wait) return;
-  std::unique_lock lock(started_->mutex);
-  if (!started_->is_taken) return;
-  started_->changed.wait(lock, [&] { return started_->is_done; });
-  if (started_->event) started_->event->drain();
-  discard_results();
-  clear_pending();
+  return started_->is_taken && started_->is_done;
 }
 
 // A thread of the parent may have held the mutex when fork() copied the memory, so the child makes
@@ -161,25 +122,6 @@ void InProcessBinding::end_runs() noexcept {
   cancel();
   std::unique_lock lock(started_->mutex);
   started_->changed.wait(lock, [&] { return started_->is_done; });
-}
-
-int InProcessBinding::fd() {
-  if (!started_->event) {
-    require_idle();
-    started_->event = std::make_unique<platform::Event>();
-  }
-  return started_->event->fd();
-}
-
-int InProcessBinding::watch() {
-  const std::lock_guard lock(started_->mutex);
-  if (!started_->event) {
-    started_->event = std::make_unique<platform::Event>();
-    // What happened before the descriptor existed.
-    const bool is_over = started_->is_done || started_->released != Reason::kNone;
-    if (was_started() && is_over) started_->event->signal();
-  }
-  return started_->event->fd();
 }
 
 }  // namespace sidecall

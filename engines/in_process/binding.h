@@ -12,19 +12,15 @@
 
 #include "core/binding.h"
 #include "core/jobs.h"
-#include "core/platform.h"
 #include "deadline.h"
 
 namespace sidecall {
 
 class InProcessBinding : public Binding, private Watched, private Job {
  public:
-  bool start(int64_t timeout_ns, bool may_wait) override;
   void submit(int64_t timeout_ns, RunListener* listener, const void* line) override;
   void stop_listening() noexcept override;
-  bool finish(int64_t wait_ns) override;
-  int fd() override;
-  int watch() override;
+  bool take_outcome() override;
   bool leave_to_worker(void (*dispose)(void*), void* context) noexcept override;
   void end_runs() noexcept override;
 
@@ -33,7 +29,6 @@ class InProcessBinding : public Binding, private Watched, private Job {
   void disarm() noexcept override { deadline_.reset(); }
   void release_waiter(Reason reason) noexcept override;
   bool is_settled() noexcept override;
-  void settle(bool may_wait) override;
   bool forget_run() noexcept override;
 
  private:
@@ -47,14 +42,12 @@ class InProcessBinding : public Binding, private Watched, private Job {
     // Why the owner may receive the outcome of the run before the engine is done.
     Reason released = Reason::kNone;
     std::exception_ptr failure;
-    std::unique_ptr<platform::Event> event;
     RunListener* listener = nullptr;
     const void* line = nullptr;        // of a run in a queue; see submit_job()
     void (*dispose)(void*) = nullptr;  // destroys the owner; see leave_to_worker()
     void* dispose_context = nullptr;
   };
 
-  void begin(int64_t timeout_ns, RunListener* listener, const void* line);
   void notify_owner() noexcept;  // started_->mutex is locked
   void on_deadline() noexcept override;
   void work() noexcept override;

@@ -199,21 +199,12 @@ Outcome NetworkBinding::execute(int64_t timeout_ns) {
   send(timeout_ns, true);
   const bool is_over = shared_->api.wait(call_, ns_of(deadline_)) != 0;
   if (!is_over) abandon();
-  clear_fd();  // this run is not one that the descriptor reports
   if (!is_over) return Outcome::kInterrupted;
   take();
   return Outcome::kDone;
 }
 
 Progress NetworkBinding::begin(int64_t timeout_ns) {
-  shared_->require_own();
-  clear_fd();
-  if (reports_every_run()) notify(false);
-  send(timeout_ns, false);
-  return progress_ = Progress::kPending;
-}
-
-Progress NetworkBinding::begin_in_queue(int64_t timeout_ns) {
   shared_->require_own();
   shared_->api.listen(
       call_, [](void* of) { static_cast<RunListener*>(of)->on_progress(); }, listener());
@@ -225,18 +216,14 @@ void NetworkBinding::stop_listening() noexcept {
   if (shared_->generation == fork_generation()) shared_->api.listen(call_, nullptr, nullptr);
 }
 
-Progress NetworkBinding::await(int64_t wait_ns) {
+Progress NetworkBinding::look() {
   if (progress_ != Progress::kPending) return progress_;
-  clear_fd();  // before the check, so that an end after it is reported
-  const Clock::time_point until =
-      wait_ns < 0 ? deadline_ : std::min(deadline_after(wait_ns), deadline_);
-  if (shared_->api.wait(call_, ns_of(until)) != 0) {
+  if (shared_->api.wait(call_, 0) != 0) {
     progress_ = Progress::kDone;
   } else if (should_stop_.load(std::memory_order_relaxed) || Clock::now() >= deadline_) {
     abandon();
     progress_ = Progress::kInterrupted;
   }
-  if (progress_ != Progress::kPending) clear_fd();
   return progress_;
 }
 
@@ -287,23 +274,6 @@ void NetworkBinding::read(size_t index, const sidecall_net_tensor& tensor) {
     }
   }
   output.dims.swap(dims);
-}
-
-// ---- The descriptor ----
-
-int NetworkBinding::make_fd() {
-  shared_->require_own();
-  if (event_ == nullptr) event_ = std::make_unique<platform::Event>();
-  return event_->fd();
-}
-
-void NetworkBinding::notify(bool also_now) {
-  shared_->api.notify(call_, event_->fd(), also_now ? 1 : 0);
-}
-
-// A forked child shares the descriptor with its parent, whose wake-ups it must not take.
-void NetworkBinding::clear_fd() noexcept {
-  if (event_ != nullptr && shared_->generation == fork_generation()) event_->drain();
 }
 
 }  // namespace sidecall

@@ -13,7 +13,6 @@
 #include "core/buffer.h"
 #include "core/clock.h"
 #include "core/engine.h"
-#include "core/platform.h"
 #include "core/signature.h"
 #include "engines/out_of_process/binding.h"
 #include "net/api/net.h"
@@ -75,14 +74,8 @@ class NetworkBinding final : public OutOfProcessBinding {
   void interrupt_engine() noexcept override;
   void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
-  Progress begin_in_queue(int64_t timeout_ns) override;
-  bool is_ready() override { return true; }
-  Progress await(int64_t wait_ns) override;
+  Progress look() override;
   void take() override;
-  bool is_free() override { return true; }  // net/ has copied the inputs
-  int make_fd() override;
-  void arm_fd() override { notify(true); }
-  void clear_fd() noexcept override;
 
  private:
   struct Input {
@@ -107,7 +100,6 @@ class NetworkBinding final : public OutOfProcessBinding {
   // `waits_next`: this thread waits for the run next.
   void send(int64_t timeout_ns, bool waits_next);
   void abandon();
-  void notify(bool also_now);
   void read(size_t output, const sidecall_net_tensor& tensor);
 
   NetworkShared* const shared_;
@@ -118,7 +110,6 @@ class NetworkBinding final : public OutOfProcessBinding {
   int64_t num_refusals_ = 0;
   Clock::time_point deadline_;
   Progress progress_ = Progress::kDone;
-  std::unique_ptr<platform::Event> event_;
   // Outlives every run. interrupt_engine() uses it from other threads.
   sidecall_net_call* call_ = nullptr;
 

@@ -68,7 +68,7 @@ class NetworkEngine final : public Engine {
   }
   Route route() const noexcept override { return Route::kNetwork; }
   void expect_refusals() override { has_refusals_ = true; }
-  std::unique_ptr<Binding> bind(bool /*is_lazy*/) const override {
+  std::unique_ptr<Binding> bind(bool /*lends_connection*/) const override {
     return std::make_unique<NetworkBinding>(shared_.get(), has_refusals_,
                                             replica_ != nullptr ? replica_->get() : nullptr);
   }

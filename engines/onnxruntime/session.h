@@ -34,7 +34,7 @@ class OrtEngine final : public Engine {
   OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library);
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
   void expect_refusals() override;
-  std::unique_ptr<Binding> bind(bool is_lazy) const override;
+  std::unique_ptr<Binding> bind(bool lends_connection) const override;
   std::string version() const override { return "onnxruntime " + library_.version; }
   std::vector<bool> readable_in_place(const OnnxFile& file) const override;
 

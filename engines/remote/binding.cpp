@@ -2,10 +2,7 @@
 // binding.h.
 #include "binding.h"
 
-#include <sys/epoll.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "core/error.h"
 #include "core/shapes.h"
@@ -35,9 +32,9 @@ bool has_strings(const std::vector<TensorSpec>& specs) {
 
 }  // namespace
 
-RemoteBinding::RemoteBinding(RemoteShared* shared, bool is_lazy)
+RemoteBinding::RemoteBinding(RemoteShared* shared, bool lends_connection)
     : shared_(shared),
-      is_lazy_(is_lazy),
+      lends_connection_(lends_connection),
       inputs_(shared->inputs),
       outputs_(shared->outputs, has_strings(shared->inputs)),
       input_data_(shared->inputs.size(), nullptr),
@@ -45,10 +42,7 @@ RemoteBinding::RemoteBinding(RemoteShared* shared, bool is_lazy)
 
 RemoteBinding::~RemoteBinding() {
   if (is_under_way_) channel_.reset();  // closes the connection, which gives the run up
-  if (channel_) {
-    unwatch();
-    shared_->client.give_back(std::move(channel_));
-  }
+  if (channel_) shared_->client.give_back(std::move(channel_));
   for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
 }
 
@@ -76,7 +70,7 @@ bool RemoteBinding::has_room() const {
 // without memory, and then nothing has changed yet.
 void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
-  if (is_lazy_) return allocate_own(input, dims);
+  if (lends_connection_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
   if (!has_place || !has_room()) move_at_once();
   inputs_.shape(input, dims);
@@ -136,23 +130,12 @@ void RemoteBinding::move_at_once() {
 // Replaces the channel. Inputs that are in the slot of the old channel stay there, because the
 // caller has their addresses and may write to them. They are copied to the new slot at each run.
 void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
-  const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
   inputs_.move(channel_ ? channel_->request() : nullptr);
   {
     const std::lock_guard lock(channel_lock_);
     std::swap(channel_, fresh);
   }
-  if (fresh) retire(std::move(fresh));
-  watched_ = fresh_fd;
-}
-
-void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
-  unwatch();
-  retired_.push_back(std::move(channel));
-}
-
-void RemoteBinding::unwatch() noexcept {
-  if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
+  if (fresh) retired_.push_back(std::move(fresh));
 }
 
 // Gives back retired channels that hold no input any more. Called at the beginning of the next run
@@ -169,15 +152,13 @@ void RemoteBinding::release_retired() {
 }
 
 void RemoteBinding::lend_connection(bool keeps_results) noexcept {
-  if (!is_lazy_ || channel_ == nullptr) return;
+  if (!lends_connection_ || channel_ == nullptr) return;
   if (keeps_results && has_answer_ && !outputs_.leave_slot()) return;
   give_back_channel();
 }
 
-// The inputs of a lazy binding lie in memory of this process, so nothing of them is lost.
+// Only if the inputs lie in memory of this process, so that nothing of them is lost.
 void RemoteBinding::give_back_channel() noexcept {
-  unwatch();
-  watched_ = -1;
   is_laid_out_ = false;
   inputs_.move(nullptr);
   std::unique_ptr<shm::Channel> unused;
@@ -191,7 +172,7 @@ void RemoteBinding::give_back_channel() noexcept {
 // The inputs may lie in the memory of the connection, so that memory stays.
 void RemoteBinding::give_up_connection() noexcept {
   if (channel_ == nullptr) return;
-  if (is_lazy_) give_back_channel();
+  if (lends_connection_) give_back_channel();
   else channel_->drop_occupied();
 }
 
@@ -204,17 +185,14 @@ bool RemoteBinding::is_laid_out() {
 
 // Makes sure that a request can be written. The slot must have room for the request. The server
 // must have finished reading the previous request, so that the table does not change while the
-// server reads it. A call whose owner polls the descriptor must not wait until the server has
-// finished, so such a call moves to another channel instead. Returns false if the deadline passed
-// or interrupt_engine() was called.
+// server reads it. A run in a queue does not wait for that, but moves to another channel. Returns
+// false if the deadline passed or interrupt_engine() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
-  const bool is_queued = awaited == shm::Awaited::kInQueue;
-  const bool may_wait = awaited == shm::Awaited::kAtOnce || (!is_queued && !epoll_);
-  if (!is_laid_out() || (!may_wait && !is_free())) {
-    if (is_queued || (is_lazy_ && awaited == shm::Awaited::kByFd)) move_at_once();
-    else move(deadline, &should_stop_);
+  if (awaited == shm::Awaited::kInQueue) {
+    move_at_once();
+    return true;
   }
-  if (is_queued) return true;  // its channel is free
+  if (!is_laid_out()) move(deadline, &should_stop_);
   return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 
@@ -277,13 +255,6 @@ Outcome RemoteBinding::execute(int64_t timeout_ns) {
 }
 
 Progress RemoteBinding::begin(int64_t timeout_ns) {
-  progress_ = send(timeout_ns, reports_every_run() ? shm::Awaited::kByFd : shm::Awaited::kLater)
-                  ? Progress::kPending
-                  : Progress::kInterrupted;
-  return progress_;
-}
-
-Progress RemoteBinding::begin_in_queue(int64_t timeout_ns) {
   progress_ =
       send(timeout_ns, shm::Awaited::kInQueue) ? Progress::kPending : Progress::kInterrupted;
   return progress_;
@@ -305,11 +276,10 @@ Clock::time_point RemoteBinding::prepare_sleep(const platform::WaitSet& set, uin
   return time_point_of(next.at_ns());
 }
 
-Progress RemoteBinding::await(int64_t wait_ns) {
+Progress RemoteBinding::look() {
   if (progress_ != Progress::kPending) return progress_;
   try {
-    const shm::Outcome outcome =
-        wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
+    const shm::Outcome outcome = channel_->poll();
     if (outcome == shm::Outcome::kPending) return progress_;
     progress_ = outcome == shm::Outcome::kAnswered ? Progress::kDone : Progress::kInterrupted;
     is_under_way_ = progress_ == Progress::kDone;
@@ -328,51 +298,6 @@ Progress RemoteBinding::await(int64_t wait_ns) {
 void RemoteBinding::take() {
   if (failure_) std::rethrow_exception(failure_);
   read_answer();
-}
-
-bool RemoteBinding::is_ready() {
-  const bool is_usable =
-      is_laid_out() && with_core_errors([&] {
-        return channel_->is_free() && (channel_->is_in_use() || channel_->is_alive());
-      });
-  return is_usable || (move_to_idle() && is_laid_out());
-}
-
-bool RemoteBinding::is_free() {
-  return with_core_errors([&] { return channel_ == nullptr || channel_->is_free(); });
-}
-
-// ---- The descriptor ----
-
-int RemoteBinding::watch(shm::Channel* channel) {
-  epoll_event readable{};
-  readable.events = EPOLLIN;
-  const int fd = with_core_errors([&] { return channel->fd(); });
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0)
-    throw Error(SIDECALL_OUT_OF_MEMORY, "cannot watch a descriptor");
-  return fd;
-}
-
-int RemoteBinding::make_fd() {
-  if (channel_) with_core_errors([&] { channel_->fd(); });  // throws FORKED in a forked child
-  if (epoll_) return epoll_.get();
-  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "cannot create a descriptor for event loops");
-  try {
-    if (channel_) watched_ = watch(channel_.get());
-  } catch (...) {
-    epoll_.reset();
-    throw;
-  }
-  return epoll_.get();
-}
-
-void RemoteBinding::arm_fd() {
-  with_core_errors([&] { channel_->arm(); });
-}
-
-void RemoteBinding::clear_fd() noexcept {
-  if (channel_) channel_->clear_fd();
 }
 
 }  // namespace sidecall

@@ -35,9 +35,9 @@ struct RemoteShared {
 
 class RemoteBinding final : public OutOfProcessBinding {
  public:
-  // `is_lazy`: the binding connects only when a run needs it. It keeps the inputs in its own
-  // memory, and every run copies them to the channel.
-  RemoteBinding(RemoteShared* shared, bool is_lazy);
+  // `lends_connection`: the binding keeps the inputs in its own memory, and every run copies them
+  // to a channel. Otherwise they lie in the memory of its channel.
+  RemoteBinding(RemoteShared* shared, bool lends_connection);
   ~RemoteBinding() override;
 
   void allocate_input(int32_t input, const Dims& dims) override;
@@ -74,15 +74,9 @@ class RemoteBinding final : public OutOfProcessBinding {
   void interrupt_engine() noexcept override;
   void rearm() noexcept override { should_stop_.store(false, std::memory_order_relaxed); }
   Progress begin(int64_t timeout_ns) override;
-  Progress begin_in_queue(int64_t timeout_ns) override;
   void give_up_connection() noexcept override;
-  bool is_ready() override;
-  Progress await(int64_t wait_ns) override;
+  Progress look() override;
   void take() override;
-  bool is_free() override;
-  int make_fd() override;
-  void arm_fd() override;
-  void clear_fd() noexcept override;
 
  private:
   struct Sizes {
@@ -97,22 +91,19 @@ class RemoteBinding final : public OutOfProcessBinding {
   void move_at_once();
   void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
   void adopt(std::unique_ptr<shm::Channel> fresh);
-  void retire(std::unique_ptr<shm::Channel> channel);
   void give_back_channel() noexcept;
-  void unwatch() noexcept;
   void release_retired();
   bool is_laid_out();
   bool make_ready(shm::Deadline deadline, shm::Awaited awaited);
   bool send(int64_t timeout_ns, shm::Awaited awaited);
   void read_answer();
-  int watch(shm::Channel* channel);
 
   RemoteShared* const shared_;
-  const bool is_lazy_;
+  const bool lends_connection_;
   RemoteInputs inputs_;
   RemoteOutputs outputs_;
   std::vector<void*> input_data_;
-  std::vector<Buffer> own_inputs_;  // used only if is_lazy_
+  std::vector<Buffer> own_inputs_;  // used only if lends_connection_
 
   std::unique_ptr<shm::Channel> channel_;
   // interrupt_engine() takes this lock to use channel_ from another thread. The owner of the call
@@ -126,8 +117,6 @@ class RemoteBinding final : public OutOfProcessBinding {
   bool is_under_way_ = false;
   bool has_answer_ = false;  // the last run succeeded
   std::exception_ptr failure_;
-  shm::Fd epoll_;     // what make_fd() returns; it stays the same when the channel is replaced
-  int watched_ = -1;  // the descriptor of the present channel, registered in epoll_
 
   // Partners: interrupt_engine(), on any thread, stores this flag and then cancels the channel.
   // send() publishes the request, which clears an earlier cancel of the channel, and then loads

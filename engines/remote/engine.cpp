@@ -32,8 +32,8 @@ class RemoteEngine final : public Engine {
     *outputs = shared_->outputs;
   }
   Route route() const noexcept override { return Route::kOtherProcess; }
-  std::unique_ptr<Binding> bind(bool is_lazy) const override {
-    return std::make_unique<RemoteBinding>(shared_.get(), is_lazy);
+  std::unique_ptr<Binding> bind(bool lends_connection) const override {
+    return std::make_unique<RemoteBinding>(shared_.get(), lends_connection);
   }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->client.model_id(); }

@@ -286,7 +286,7 @@ SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request)
 /* Says why the request fails. The handler must then return `status`.
  *
  * status      the client gets this status, for example INVALID_ARGUMENT, BUSY or TIMEOUT. Instead
- *             of OK, NOT_RUN and PENDING, which say nothing about a request, it gets INTERNAL.
+ *             of OK and NOT_RUN, which say nothing about a request, it gets INTERNAL.
  * row         the row that is at fault, or -1
  * name        the feature, input or output that is at fault, or NULL
  * expected    what was expected, or NULL

@@ -6,7 +6,7 @@
  *   2. Records                  set features, run, read columns; or JSON text
  *   3. The model                its features, columns and tensors, its contract, its golden rows
  *   4. Tensors                  whole inputs and outputs, without copies
- *   5. Asynchronous runs        queues; start, finish, cancel; event loops
+ *   5. Asynchronous runs        queues: submit, take, cancel; event loops
  *   6. Other processes          what differs for a model that a server runs
  *   7. Errors                   statuses, faults, the error struct
  *   8. Versions and the engine  what is loaded
@@ -60,7 +60,7 @@
  *             while another thread opens a file, but at most 10 s.
  * Lifetime    A model and its calls may be closed in any order: the model is released when its
  *             handle and its last call are closed. Specs live as long as the model. A view of a
- *             call lives until the next run, start, resize, reshape or bind of that call, or its
+ *             call lives until the next run, submit, resize, reshape or bind of that call, or its
  *             close, unless the function that filled it promises more.
  * Structs     A struct that the caller allocates begins with struct_size, its size in the header
  *             that the caller was compiled with. The init macro, such as sidecall_error_init(&err),
@@ -262,8 +262,8 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * memory, the inputs lie in memory that the server reads too; a call without a connection makes one
  * in its first run, and keeps it until it is closed. The next call of the model then uses it.
  *
- * While a run is under way, the functions of its call answer BUSY. Exceptions:
- * sidecall_call_finish, _is_busy, _fd, _rows, _cancel and _close. Part 5 has a table.
+ * While a run is under way, the functions of its call answer BUSY. Exceptions: sidecall_call_rows,
+ * _cancel, _close, _error and _expected_ns.
  *
  * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY; for remote models also FORKED, and OUT_OF_RANGE (the
  * server takes fewer bytes of inputs). */
@@ -404,6 +404,12 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  * DENIED, PROTOCOL, FORKED. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns,
                                                sidecall_error *err);
+
+/* Asks the run to end with CANCELLED: a run of sidecall_call_run, or one that a queue has. It may
+ * still end with another outcome if it completes first. Without a run it does nothing. May be
+ * called from any thread, but not at the same time as sidecall_call_close or after it. NULL is
+ * allowed; cannot fail. */
+SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
 
 /* Read one column of one row after a successful run. `row` counts from 0, `column` is an index of
  * sidecall_model_column.
@@ -1156,8 +1162,8 @@ SIDECALL_API sidecall_status sidecall_call_error(sidecall_call *call, sidecall_e
  * of opening and closing one each time. Any thread may do both. */
 
 /* Returns a call that was given back, or opens one. No inputs, features, bound memory or results
- * of an earlier user are left in it. Like a call of sidecall_call_open_lazy, it never waits for
- * another process outside its runs.
+ * of an earlier user are left in it. Like sidecall_call_open, it never waits for
+ * another process.
  *
  * rows        as for sidecall_call_open
  *
@@ -1179,187 +1185,6 @@ SIDECALL_API void sidecall_model_give_call(const sidecall_model *model, sidecall
  * if another process runs the model. The library learns the time from the runs of all calls of
  * the model: from each run of a queue, and from every 64th of sidecall_call_run. Cannot fail. */
 SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
-
-/* ---- Runs without a queue ----
- *
- * A started run goes through these states:
- *
- *                     start, try_start
- *      +------+ ----------------------------> +-----------+
- *      | idle |                               | under way |
- *      +------+ <---------------------------- +-----------+
- *          ^      finish: the outcome               |
- *          |                                        | finish: TIMEOUT or CANCELLED, and the engine
- *          |                                        | still uses the memory of the call
- *          |      the engine is done                v
- *          +-------------------------------- +----------+
- *                                            | given up |
- *                                            +----------+
- *
- *              is_busy  finish returns              run, start, try_start, resize  other functions
- * idle         0        NOT_RUN                     work                           work
- * under way    1        PENDING, then the outcome   BUSY                           BUSY
- * given up     1        NOT_RUN; see below          see below                      BUSY
- *
- * Exceptions: sidecall_call_cancel, _close, _is_busy and _rows work in every state, and so does
- * _fd once it has returned a descriptor. So a program may close a call at any time, without waiting
- * for outcomes. The inputs stay whatever the outcome is.
- *
- * The state "given up" exists because the outcome TIMEOUT or CANCELLED is there at once, while the
- * engine may need some time to stop. In this state
- * - sidecall_call_finish waits up to wait_ns until the engine of this process is done, and returns
- *   NOT_RUN. It never waits for another process.
- * - sidecall_call_run, sidecall_call_start and sidecall_call_resize wait until the engine of this
- *   process is done. For a remote model they go on at once, and the next run waits for the other
- *   process within its own deadline.
- * - sidecall_call_try_start answers BUSY for a local model. For a remote model it starts the next
- *   run, or sets *out_started to 0.
- * - The functions that change inputs answer BUSY, so the next run has the inputs of the last one.
- *
- * The descriptor of sidecall_call_fd becomes readable at the end of "under way" and at the end of
- * "given up". The engine of this process always ends "given up" soon, at the next node of the
- * graph. A remote process that hangs may never end it. sidecall_call_start then uses another
- * connection; to change the inputs as well, close the call and open another.
- *
- * The pattern for an event loop with one thread.
- * sidecall_model_open may wait: call it before the loop, or on another thread.
- *
- *   sidecall_call_open_lazy(model, 1, &call, &err);
- *   sidecall_call_fd(call, &fd, &err);                       // once; register it for reading,
- *                                                            // level-triggered
- *
- *   // To start a run: set the inputs, then
- *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
- *   if (status == SIDECALL_BUSY && sidecall_call_is_busy(call)) return;  // wait for the descriptor
- *   if (status == SIDECALL_BUSY) ...                         // the queue is full: see below
- *   else if (status != SIDECALL_OK) report(status);          // no run was started
- *   else if (!started) ...                                   // it would have to wait: see below
- *
- *   // When the descriptor is readable:
- *   status = sidecall_call_finish(call, 0, &err);
- *   if (status == SIDECALL_PENDING) return;                  // no outcome yet: poll again
- *   if (status != SIDECALL_NOT_RUN) report(status);          // the outcome of the run
- *   if (!sidecall_call_is_busy(call)) ...                    // the call may be used again
- *
- * If the queue is full (4096 started runs of local models wait for a thread), try again when
- * another run has ended, or from a timer.
- *
- * If `started` is 0, starting would have to wait for another process; this never happens for a
- * local model. There are two reasons:
- * - The call has no connection: before its first run, or because the server restarts. Trying again
- *   does not help, because sidecall_call_try_start never connects. Stop watching the descriptor and
- *   let another thread call sidecall_call_start, which may wait until the deadline. It waits for a
- *   server that restarts if options.wait_ns allows it, and answers UNREACHABLE otherwise. That
- *   thread sends the status to the loop, which then watches the descriptor again.
- * - The other process still uses the memory of an earlier run. Do the same, or try again from a
- *   timer. Each attempt counts timeout_ns anew, so pass what is left of the run's time.
- * A program that does not tell the reasons apart uses the thread. To have the connection before the
- * first run, open the call with sidecall_call_open before the loop starts.
- *
- * If the call is still busy after the outcome TIMEOUT or CANCELLED, its memory is not free yet. The
- * descriptor becomes readable when it is; finish then answers NOT_RUN, and the call is not busy.
- *
- * To end: stop watching the descriptor, then close the call. */
-
-/* Starts a run and returns before it is over. The run is under way until sidecall_call_finish takes
- * its outcome. Until then the call is busy, and its memory, bound memory included, belongs to the
- * engine: neither read nor write it.
- *
- * timeout_ns  as for sidecall_call_run, counted from here
- *
- * For a local run, this function returns at once. A pool of threads, one for each CPU and at least
- * two, works on all started runs. Unlike sidecall_call_run, a started run reports TIMEOUT as soon
- * as its deadline passes. A remote run needs no thread here, but starting may wait, within the
- * deadline of the run: to connect, or until the other process no longer uses the memory of an
- * earlier run of this call.
- *
- * Errors: those of sidecall_call_run except REFUSED and ENGINE, and BUSY if the call is busy
- * (sidecall_call_is_busy) or the queue of the pool is full. After a failure no run was
- * started, and there is nothing to finish. */
-SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns,
-                                                 sidecall_error *err);
-
-/* Like sidecall_call_start, but never blocks, for threads that must not wait, such as that of an
- * event loop.
- *
- * out_started 1 if the run was started. 0 if starting would have to wait for another process: then
- *             nothing has happened; call sidecall_call_start from another thread. Also 0 on
- *             failure.
- *
- * Errors: those of sidecall_call_start, and BUSY also while the engine of this process still uses
- * the memory of an earlier run: sidecall_call_is_busy is then 1, and 0 if the queue is full. */
-SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns,
-                                                     int32_t *out_started, sidecall_error *err);
-
-/* Waits for the run that was started, and takes its outcome. Each run has one outcome, which is
- * taken once.
- *
- * wait_ns     how long to wait: 0 only checks and never blocks; -1 waits as long as it takes
- *
- * Returns PENDING if the run is not over yet: call again. Returns NOT_RUN if there is no outcome to
- * take. Every other status is the outcome of the run, with the meaning that it has for
- * sidecall_call_run. For example, BUSY is then an answer of the server. If wait_ns is below -1, the
- * function returns INVALID_ARGUMENT and does not take the outcome.
- *
- * Errors: NOT_RUN, PENDING, INVALID_ARGUMENT (wait_ns), and those of sidecall_call_run. */
-SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns,
-                                                  sidecall_error *err);
-
-/* Returns 1 while most functions of the call answer BUSY: while a run is under way, and while the
- * engine, or the other process, still uses the memory of a started run that was given up. Returns 0
- * otherwise, and for NULL. Never blocks. Only for the thread that owns the call. */
-SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
-
-/* Returns a descriptor for poll, epoll or an event loop, which tells when to call
- * sidecall_call_finish.
- *
- * It becomes readable when a started run has an outcome, including TIMEOUT and CANCELLED. If the
- * run was given up, it becomes readable again when the memory of the run is free.
- * sidecall_call_finish makes it unreadable again. For a remote model it also becomes readable every
- * 10 ms during a run, and sometimes without a run. Call sidecall_call_finish in these cases too; it
- * answers PENDING or NOT_RUN.
- *
- * The descriptor belongs to the call: do not read or close it. It is made on first use and stays
- * the same until the call is closed, even if the call connects to another server, so it may stay
- * registered between runs. Remove it from the event loop before you close the call.
- *
- * Errors: BUSY (the first use is during a run: ask before the first start), OUT_OF_MEMORY,
- * UNREACHABLE, FORKED. *out_fd is then -1. */
-SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd,
-                                              sidecall_error *err);
-
-/* Like sidecall_call_fd, but for one run. It is for a program that first looks for the end of the
- * run itself, with sidecall_call_finish(call, 0, ...), and waits only if the run goes on.
- *
- * For a remote model, the descriptor then reports the run that is under way, or that was given up,
- * and no later one, and runs that are not watched need no system calls for it. It may become
- * readable once more, up to 10 ms later, until sidecall_call_finish is called. If sidecall_call_fd
- * was called too, every run is reported. For a local model every run is reported in any case.
- *
- * May be called at any time, also for the first time during a run. If the run is already over, the
- * descriptor is readable at once.
- *
- * Errors: OUT_OF_MEMORY, UNREACHABLE, FORKED. *out_fd is then -1. */
-SIDECALL_API sidecall_status sidecall_call_watch(sidecall_call *call, int32_t *out_fd,
-                                                 sidecall_error *err);
-
-/* Returns for how many nanoseconds such a program should look for the end of a remote run before it
- * waits: the time of SIDECALL_SPIN_US if that is set, else 100 000. 0 means not to look but to wait
- * at once, for example because this process may use one CPU only. Cannot fail. */
-SIDECALL_API int64_t sidecall_poll_ns(void);
-
-/* Asks the run to end with CANCELLED. The run may be executing, or still be in the queue. It may
- * still end with another outcome if it completes first. Without a run it does nothing. May be
- * called from any thread, but not at the same time as sidecall_call_close or after it. NULL is
- * allowed; cannot fail. */
-SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
-
-/* Like sidecall_call_open, but for event loops: opening, giving inputs and changing shapes never
- * wait for another process; only runs and starts do. The call of a remote model connects when it
- * first runs or starts, not before. Its inputs lie in memory of this process, and every run copies
- * them from there. For a local model there is no difference. */
-SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows,
-                                                     sidecall_call **out_call, sidecall_error *err);
 
 /* ==== 6. Other processes =======================================================================
  *
@@ -1401,8 +1226,8 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
  * connection to another process), 60 engine; 99 is a bug of sidecall. After a retryable status the
  * same function may succeed later.
  *
- * NOT_RUN           outputs were read before a run succeeded, or sidecall_call_finish was called
- *                   and no run has an outcome to take
+ * NOT_RUN           outputs were read before a run succeeded, or the outcome of a run was taken
+ *                   that has none to take
  * NO_CONTRACT       records need a contract; tensors work without one
  * UNSUPPORTED       the graph has sequences, maps or optionals, or the URI has a scheme of another
  *                   platform or version
@@ -1413,9 +1238,8 @@ SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model
 #define SIDECALL_OK 0
 #define SIDECALL_INVALID_ARGUMENT 10    /* NULL, a bad index or option, a wrong struct_size */
 #define SIDECALL_BUSY 11                /* the call, run queue or server is busy; retryable */
-#define SIDECALL_NOT_RUN 12             /* there is no outcome to read or to finish */
+#define SIDECALL_NOT_RUN 12             /* there is no result to read, or no outcome to take */
 #define SIDECALL_CANCELLED 13           /* the run was cancelled, or the queue was closed */
-#define SIDECALL_PENDING 14             /* only sidecall_call_finish: not over yet; retryable */
 #define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
 #define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
 #define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
@@ -1471,7 +1295,6 @@ typedef struct sidecall_fault {
 } sidecall_fault;
 
 /* Why a function failed. Initialise the struct once, then reuse it for any number of functions.
- * PENDING and NOT_RUN of sidecall_call_finish fill it too.
  *
  * `message` is one line in lower case. It lists the first three faults, separated by "; ", and says
  * how many more there are. The row of a fault is named if the call has several rows. Faults are

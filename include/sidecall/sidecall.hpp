@@ -70,8 +70,8 @@ class Error : public std::exception {
   /* How many faults were found. */
   uint32_t num_faults() const noexcept { return record_->error.num_faults; }
 
-  /* The faults themselves, at most kMaxFaults of them. Only errors of run, start, try_start,
-   * finish, predict_json and copy_input have any. */
+  /* The faults themselves, at most kMaxFaults of them. Only errors of run, Queue::wait,
+   * check_outcome, predict_json and copy_input have any. */
   const std::vector<sidecall_fault> &faults() const noexcept { return record_->faults; }
 
   static constexpr uint32_t kMaxFaults = 16;
@@ -479,15 +479,6 @@ class Call {
         [&](sidecall_error *err) { return sidecall_call_open(model.get(), rows, &call_, err); });
   }
 
-  /* sidecall_call_open_lazy: connects to another process only when the call runs or starts. */
-  static Call lazy(const Model &model, int64_t rows = 1) {
-    Call call;
-    detail::check([&](sidecall_error *err) {
-      return sidecall_call_open_lazy(model.get(), rows, &call.call_, err);
-    });
-    return call;
-  }
-
   Call(Call &&other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
   Call &operator=(Call &&other) noexcept {
     std::swap(call_, other.call_);
@@ -705,53 +696,6 @@ class Call {
         [&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });
   }
 
-  /* Starts a run and returns before it is over (sidecall_call_start). */
-  void start(int64_t timeout_ns = -1) {
-    detail::check_rows(
-        [&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
-  }
-
-  /* The same, but never blocks: returns false if the start would have to wait for another
-   * process. */
-  bool try_start(int64_t timeout_ns = -1) {
-    int32_t started = 0;
-    detail::check_rows([&](sidecall_error *err) {
-      return sidecall_call_try_start(call_, timeout_ns, &started, err);
-    });
-    return started != 0;
-  }
-
-  /* Waits up to wait_ns for the started run and takes its outcome. Returns false if the run is not
-   * over yet. Throws the error of the run, such as TIMEOUT when its deadline has passed. */
-  bool finish(int64_t wait_ns = -1) {
-    bool is_over = true;
-    detail::check_rows([&](sidecall_error *err) {
-      const sidecall_status status = sidecall_call_finish(call_, wait_ns, err);
-      is_over = status != SIDECALL_PENDING;
-      return is_over ? status : SIDECALL_OK;
-    });
-    return is_over;
-  }
-
-  /* True while a run is under way, or while the memory of a run that was given up is still in
-   * use. */
-  bool is_busy() const noexcept { return sidecall_call_is_busy(call_) != 0; }
-
-  /* A descriptor that becomes readable when a started run is over. It belongs to the call. */
-  int32_t fd() {
-    int32_t fd = -1;
-    detail::check([&](sidecall_error *err) { return sidecall_call_fd(call_, &fd, err); });
-    return fd;
-  }
-
-  /* The same descriptor, for a program that waits only if it has looked for the end of the run in
-   * vain: it reports the run that is under way. See sidecall_call_watch. */
-  int32_t watch() {
-    int32_t fd = -1;
-    detail::check([&](sidecall_error *err) { return sidecall_call_watch(call_, &fd, err); });
-    return fd;
-  }
-
   /* Throws the error of the last run of a queue, if it failed (sidecall_call_error). */
   void check_outcome() {
     detail::check_rows([&](sidecall_error *err) { return sidecall_call_error(call_, err); });
@@ -763,8 +707,6 @@ class Call {
   sidecall_call *get() const noexcept { return call_; }
 
  private:
-  Call() = default;
-
   /* NULL would stand for all features. */
   static const int32_t *named(Span<const int32_t> features) noexcept {
     static constexpr int32_t kNone = 0;

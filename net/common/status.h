@@ -99,7 +99,7 @@ inline constexpr StatusCodes kStatusCodes[] = {
     {SIDECALL_INTERNAL, "INTERNAL", kGrpcInternal},
 };
 
-// The codes of a status. Those that say nothing about a run (NOT_RUN, PENDING) become INTERNAL.
+// The codes of a status. NOT_RUN, which says nothing about a run, becomes INTERNAL.
 constexpr const StatusCodes& codes_of(int32_t status) noexcept {
   const StatusCodes* last = kStatusCodes;
   for (const StatusCodes& each : kStatusCodes) {

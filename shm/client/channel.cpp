@@ -13,7 +13,6 @@ namespace {
 
 constexpr int kMaxResends = 3;
 constexpr int kMaxRings = 4096;
-constexpr int64_t kLongTimeout = 1000 * 1000 * 1000;
 
 }  // namespace
 
@@ -34,31 +33,25 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   wants_same_layout = same_layout;
   timeout_ns = timeout;
   until.reset();
-  resends = polls = rings_read = 0;
+  resends = rings_read = 0;
   // Relaxed, no partner: a cancel() before this point has no call in progress to cancel.
   is_cancelled.store(false, std::memory_order_relaxed);
-  is_armed = awaited == Awaited::kByFd;
-  is_in_queue = awaited == Awaited::kInQueue;
   is_sleep_announced = false;
   look_at = Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   // Before the request is published: reading the clock waits for all earlier loads, and the load
-  // of a word of the server takes longest. A long deadline may be up to a tick late.
-  const bool is_long = timeout >= kLongTimeout && awaited != Awaited::kInQueue;
-  int64_t now = 0;
-  if (awaited != Awaited::kAtOnce) now = is_long ? coarse_now_ns() : now_ns();
+  // of a word of the server takes longest.
+  const int64_t now = awaited == Awaited::kInQueue ? now_ns() : 0;
   try {
     if (is_given_up && has_response(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
-    if (awaited != Awaited::kAtOnce) {
-      if (!until) until = Deadline::after(timeout_ns, is_long ? now + clock_tick_ns() : now);
+    if (awaited == Awaited::kInQueue) {
+      if (!until) until = Deadline::after(timeout_ns, now);
       look_at = Deadline::after(kLookAtProcess, now);
     }
-    is_armed = awaited == Awaited::kByFd;  // set again: accepting an answer clears it
-    if (is_armed) arm();
   } catch (...) {
     end_call();
     throw;
@@ -117,8 +110,7 @@ Outcome Channel::State::accept() {
     return outcome;
   }
   outcome = Outcome::kAnswered;
-  if (is_armed) disarm();
-  else if (is_sleep_announced) drain_socket(1);  // usually the ring of the answer
+  if (is_sleep_announced) take_ring();
   return outcome;
 }
 
@@ -135,7 +127,6 @@ Outcome Channel::State::give_up(Outcome why) {
     fault_point("client.given_up");
   }
   outcome = why;
-  if (is_armed) clear_fd();
   return outcome;
 }
 
@@ -200,7 +191,6 @@ void Channel::State::end_call() noexcept {
   drop();
   is_deferred = false;
   outcome = Outcome::kTimedOut;
-  if (is_armed) clear_fd();
 }
 
 }  // namespace sidecall::shm

@@ -100,35 +100,26 @@ struct Channel::State {
 
   // ---- channel_wait.cpp ----
 
-  Outcome poll();
-  Outcome wait(Deadline end);
+  Outcome wait();
   bool is_free(bool will_sleep);
   bool await_free(Deadline end, const std::atomic<bool>& stop);
   bool spin();  // returns true if the sequence word has changed
-  // Sleeps until there is an outcome. Returns kPending when the time limit of wait() has passed, or
-  // after the server died and the request was sent again.
+  // Sleeps until there is an outcome. Returns kPending after the server died and the request was
+  // sent again.
   Outcome sleep();
   void wait_for_connection();            // one step of connecting
   bool wait_for_socket(bool* is_first);  // true if the server is gone or will not answer any more
-  bool is_lost();  // whether the server's process is ending and has already taken the request
-
-  // ---- channel_fd.cpp ----
-
-  int fd();
-  void watch(int descriptor);            // adds a descriptor to the epoll set of fd()
-  void set_timer(Deadline at) noexcept;  // fd() becomes readable at this time or sooner
-  void stop_timer() noexcept;
-  void arm();      // after publishing: makes fd() readable when poll() has something to report
-  void arm_now();  // see Channel::arm
-  bool has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept;
-  Deadline prepare_sleep(int set, uint64_t number);
-  void raise_event() noexcept;
-  void disarm() noexcept;    // the call in progress is over
-  void clear_fd() noexcept;  // see Channel::clear_fd
-  void drain_socket(int max_messages) noexcept;
+  bool is_lost();      // whether the server's process is ending and has already taken the request
   int cancel_event();  // created on first use
   void clear_event() noexcept;
   void cancel() noexcept;
+
+  // ---- channel_queue.cpp ----
+
+  Outcome poll();
+  bool has_news(bool looks_at_all, bool looks_at_connecting, int64_t now) noexcept;
+  Deadline prepare_sleep(int set, uint64_t number);
+  void take_ring() noexcept;
 
   // ---- channel_answer.cpp ----
 
@@ -169,19 +160,13 @@ struct Channel::State {
   // Not published yet, because the late response to an earlier call that was given up must come
   // first.
   bool is_deferred = false;
-  bool is_armed = false;            // the caller waits for fd()
-  bool is_in_queue = false;         // the caller waits for has_news()
   bool is_sleep_announced = false;  // by prepare_sleep(), for the call in progress
-  bool is_event_raised = false;     // arm() has raised `event`
-  // When poll() next looks at the server's process. Used only if the caller waits by poll().
+  // When poll() next looks at the server's process. Used only in a queue.
   Deadline look_at = Deadline::never();
-  Deadline timer_at = Deadline::never();  // what `timer` is set to
   bool wants_same_layout = false;
   int resends = 0;
-  int polls = 0;
   int64_t timeout_ns = -1;
   std::optional<Deadline> until;
-  Deadline look_until = Deadline::never();  // the deadline of the wait() in progress
   Outcome outcome = Outcome::kTimedOut;
   SpinPolicy spin_policy;
 
@@ -201,7 +186,7 @@ struct Channel::State {
   // stores and then loads, so both need seq_cst.
   std::atomic<bool> is_cancelled{false};
   std::atomic<int> cancel_number{-1};
-  Fd event, timer, epoll;
+  Fd event;
   Deadline next_step = Deadline::after(0);  // when has_news() looks at `handshake` at the latest
   uint64_t joined_set = 0;  // the set of prepare_sleep() that has the present socket
 

@@ -56,10 +56,7 @@ bool Channel::State::reconnect() {
 }
 
 bool Channel::State::go_on_connecting() {
-  if (!handshake->step()) {
-    if (epoll && handshake->fd() >= 0) watch(handshake->fd());
-    return false;
-  }
+  if (!handshake->step()) return false;
   Connection fresh = handshake->take();
   handshake.reset();
   adopt(std::move(fresh));
@@ -87,12 +84,6 @@ void Channel::State::adopt(Connection connection) {
   sequence = sleeping = rung = 0;
   peer_cpu = 0;
   layout_sent = may_be_same = is_table_known = false;
-  try {
-    if (epoll) watch(socket.fd());
-  } catch (...) {
-    drop();
-    throw;
-  }
   {
     const std::lock_guard guard(shared->lock);
     shared->model_id = model_id_of(welcome);

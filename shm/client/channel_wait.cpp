@@ -1,4 +1,10 @@
 // Waits for an answer: polls for a short time if that is worthwhile, then sleeps on the socket.
+// Another thread can end the wait.
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
 #include "channel.h"
 #include "process.h"
 #include "shm/common/fault.h"
@@ -10,10 +16,6 @@ constexpr int64_t kLookAtSocket = 1000 * 1000;  // interval of checks of the soc
 // receive_soon is used only if more time than this is left, because its timeout is rounded up to
 // the kernel's tick, 10 ms at worst.
 constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;
-// If the caller calls poll() in a loop, only every 64th call checks the socket.
-constexpr int kPollsPerLook = 64;
-
-Deadline at_once() { return Deadline::after(0); }
 
 }  // namespace
 
@@ -34,12 +36,10 @@ bool Channel::State::spin() {
     goes_on = spin_policy.rest(&now);
     if (look == 0) look = now + kLookAtSocket;
     // Relaxed: only a hint; sleep() checks again with seq_cst.
-    if (now >= deadline().at_ns() || now >= look_until.at_ns() ||
-        is_cancelled.load(std::memory_order_relaxed))
-      break;
+    if (now >= deadline().at_ns() || is_cancelled.load(std::memory_order_relaxed)) break;
     if (now < look) continue;
     const int fds[2] = {socket.fd(), pidfd.get()};
-    if (wait_readable(fds, 2, at_once())) break;
+    if (wait_readable(fds, 2, Deadline::after(0))) break;
     look = now + kLookAtSocket;
   }
   spin_policy.note(INT64_MAX);
@@ -48,8 +48,7 @@ bool Channel::State::spin() {
 
 bool Channel::State::wait_for_socket(bool* is_first) {
   bool is_gone = false;
-  const Deadline end = Deadline::earlier(deadline(), look_until);
-  if (*is_first && end.left_ns() > kSliceNeeds) {
+  if (*is_first && deadline().left_ns() > kSliceNeeds) {
     *is_first = false;
     char buffer[sizeof(FileMessage) + 1];
     Received received = socket.receive_soon(buffer, sizeof buffer);
@@ -62,7 +61,7 @@ bool Channel::State::wait_for_socket(bool* is_first) {
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // partner: see cancel_number
   const unsigned ready =
-      wait_readable(fds, 3, Deadline::earlier(end, Deadline::after(kLookAtProcess)));
+      wait_readable(fds, 3, Deadline::earlier(deadline(), Deadline::after(kLookAtProcess)));
   if (ready == 0) return is_lost();
   if (ready & 4u) clear_event();
   if (ready & 3u) read_socket(&is_gone);
@@ -90,7 +89,6 @@ Outcome Channel::State::sleep() {
     if (has_response(std::memory_order_seq_cst)) return accept();
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (deadline().passed()) return give_up(Outcome::kTimedOut);
-    if (look_until.passed()) return outcome;
     if (wait_for_socket(&is_first)) return on_death();
     if (has_response(std::memory_order_acquire)) return accept();
   }
@@ -104,19 +102,17 @@ void Channel::State::wait_for_connection() {
   } else {
     const int fds[2] = {handshake->fd(), cancel_event()};
     if (is_cancelled.load(std::memory_order_seq_cst)) return;  // partner: see cancel_number
-    if (wait_readable(fds, 2, Deadline::earlier(handshake->next(), look_until)) & 2u) clear_event();
+    if (wait_readable(fds, 2, handshake->next()) & 2u) clear_event();
   }
 }
 
-Outcome Channel::State::wait(Deadline end) {
+Outcome Channel::State::wait() {
   if (fork.is_forked()) throw_forked();
-  look_until = end;
   try {
     while (outcome == Outcome::kPending) {
       if (handshake) wait_for_connection();
       else if (spin()) accept();
       else sleep();
-      if (outcome == Outcome::kPending && look_until.passed()) break;
     }
   } catch (...) {
     end_call();
@@ -125,61 +121,12 @@ Outcome Channel::State::wait(Deadline end) {
   return outcome;
 }
 
-Outcome Channel::State::poll() {
-  if (fork.is_forked()) throw_forked();
-  if (outcome != Outcome::kPending) {
-    if (is_armed) clear_fd();
-    return outcome;
-  }
-  try {
-    if (handshake) {
-      // Clear the event of an earlier cancel(). A cancel() of this call is not lost: it stores
-      // `is_cancelled` before it raises the event, and `is_cancelled` is loaded next.
-      if (event) clear_event();
-      if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
-      if (go_on_connecting()) send();
-      if (is_armed) arm();
-      return outcome;
-    }
-    if (has_response(std::memory_order_acquire)) {
-      accept();
-      if (is_armed) arm();  // accept() may have published the deferred request
-      return outcome;
-    }
-    if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
-    if (!is_armed && !is_in_queue && ++polls % kPollsPerLook != 0 &&
-        !Deadline::earlier(Deadline::earlier(look_at, timer_at), deadline()).passed())
-      return outcome;
-    const int fds[3] = {socket.fd(), pidfd.get(), event.get()};
-    const unsigned ready = wait_readable(fds, 3, at_once());
-    bool is_gone = false;
-    // An event of an earlier cancel() would keep the descriptor readable.
-    if (ready & 4u) clear_event();
-    if (ready & 3u) read_socket(&is_gone);
-    if (is_gone || (ready & 2u) != 0) on_death();
-    else if (has_response(std::memory_order_acquire)) accept();
-    else if (is_cancelled.load(std::memory_order_seq_cst)) give_up(Outcome::kCancelled);
-    else if (deadline().passed()) give_up(Outcome::kTimedOut);
-    else if (look_at.passed() && is_lost()) on_death();
-    if (is_armed) {
-      arm();  // no answer yet, or a request was sent just now
-    } else {
-      if (look_at.passed()) look_at = Deadline::after(kLookAtProcess);
-      if (timer_at.passed()) stop_timer();
-    }
-    return outcome;
-  } catch (...) {
-    end_call();
-    throw;
-  }
-}
-
 bool Channel::State::is_free(bool will_sleep) {
   if (fork.is_forked()) throw_forked();
   if (!is_given_up) return true;
   try {
     const int fds[2] = {socket.fd(), pidfd.get()};
-    const unsigned ready = wait_readable(fds, 2, at_once());
+    const unsigned ready = wait_readable(fds, 2, Deadline::after(0));
     // give_up() closes the socket if it sees that the server has hung up.
     bool is_gone = !socket || (ready & 2u) != 0;
     if (ready & 1u) read_socket(&is_gone);
@@ -202,6 +149,32 @@ bool Channel::State::await_free(Deadline end, const std::atomic<bool>& stop) {
     if (wait_readable(fds, 3, end) & 4u) clear_event();
   }
   return true;
+}
+
+int Channel::State::cancel_event() {
+  if (event) return event.get();
+  Fd fresh(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create an eventfd", errno);
+  event = std::move(fresh);
+  cancel_number.store(event.get(), std::memory_order_seq_cst);
+  return event.get();
+}
+
+void Channel::State::clear_event() noexcept {
+  uint64_t count = 0;
+  while (read(event.get(), &count, sizeof count) < 0 && errno == EINTR) {
+  }
+}
+
+void Channel::State::cancel() noexcept {
+  if (fork.is_forked()) return;
+  is_cancelled.store(true, std::memory_order_seq_cst);
+  const int number = cancel_number.load(std::memory_order_seq_cst);
+  const uint64_t one = 1;
+  // If the counter of the event is full, the write fails, but the event is readable, which is
+  // enough.
+  while (number >= 0 && write(number, &one, sizeof one) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace sidecall::shm

@@ -165,7 +165,6 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   if (!channel || shared_->fork.is_forked()) return;
   Channel::State& state = *channel->state_;
   if (state.is_pending || !state.socket) return;
-  if (state.is_armed) state.disarm();
   state.one_shot.reset();
   try {
     const std::lock_guard guard(shared_->lock);
@@ -209,8 +208,8 @@ Deadline Channel::prepare_sleep(int epoll, uint64_t number) {
   return state_->prepare_sleep(epoll, number);
 }
 Outcome Channel::poll() { return state_->poll(); }
-Outcome Channel::wait(Deadline until) { return state_->wait(until); }
-bool Channel::is_free() { return state_->is_free(static_cast<bool>(state_->epoll)); }
+Outcome Channel::wait() { return state_->wait(); }
+bool Channel::is_free() { return state_->is_free(false); }
 bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) {
   return state_->await_free(deadline, stop);
 }
@@ -219,9 +218,6 @@ void Channel::cancel() noexcept { state_->cancel(); }
 void Channel::drop_occupied() noexcept {
   if (state_->is_pending) state_->drop();
 }
-int Channel::fd() { return state_->fd(); }
-void Channel::arm() { state_->arm_now(); }
-void Channel::clear_fd() noexcept { state_->clear_fd(); }
 bool Channel::is_in_use() const noexcept {
   constexpr int64_t kRecent = 5 * 1000 * 1000;
   const State& state = *state_;

@@ -96,9 +96,7 @@ enum class Outcome { kPending, kAnswered, kTimedOut, kCancelled };
 // How the caller will wait for the answer to a request.
 enum class Awaited {
   kAtOnce,   // by a call of wait() that follows at once
-  kLater,    // by wait() or poll() at any later time; the timeout starts now
-  kByFd,     // by poll(), when fd() is readable
-  kInQueue,  // by poll(), when has_news() says so
+  kInQueue,  // by poll(), when has_news() says so; the timeout starts now
 };
 
 // A successful answer. `tensors` and `slot` are valid until the next publish. The server may still
@@ -116,7 +114,7 @@ struct Answer {
 //
 //   write elements and table into request()
 //   publish()
-//   wait(), or poll() until it does not return kPending
+//   wait(); in a queue, poll() until it does not return kPending
 //   take()
 //
 // If the server answered with a failure, take() throws it. publish, wait and poll throw all other
@@ -149,14 +147,13 @@ class Channel {
   // poll() can also throw the errors of publish().
   Outcome poll();
 
-  // Polls for a while, then sleeps, until the outcome is not kPending or `until` has passed. Throws
-  // the same errors as poll.
-  Outcome wait(Deadline until = Deadline::never());
+  // Polls for a while, then sleeps, until the outcome is not kPending. Throws the same errors as
+  // poll.
+  Outcome wait();
 
   // Whether the server no longer reads request(): true unless a call was given up and its late
   // answer is still to come. Only if this is true may another table be written into request(). Does
-  // not block. If fd() was created, it becomes readable when the result may have changed from false
-  // to true.
+  // not block.
   bool is_free();
 
   // Waits until is_free() is true. Returns false if the deadline passes first, or if another thread
@@ -175,20 +172,10 @@ class Channel {
   // and the next publish connects again.
   void drop_occupied() noexcept;
 
-  // A descriptor that becomes readable when poll() has something to report about a request that was
-  // published with kByFd, or for which arm() was called; poll() makes it unreadable. The first call
-  // creates the descriptor, and must come before that publish or arm().
-  int fd();
-
-  // Makes fd() report the call in progress too, if that was published with kLater. If a call was
-  // given up, fd() becomes readable once is_free() is true, even if it is true already. fd() must
-  // exist. Throws OUT_OF_MEMORY.
-  void arm();
-
-  // Of a request that was published with kInQueue: whether poll() has something to report or to do.
   // Whether the connection that the published call needs is still being made.
   bool is_connecting() const noexcept;
 
+  // Of a request that was published with kInQueue: whether poll() has something to report or to do.
   // Reads memory; `looks_at_connecting` and `looks_at_all` say that the descriptor of a connection
   // that is being made, or of any connection, has become ready. `now`: of CLOCK_MONOTONIC, in
   // nanoseconds.
@@ -199,14 +186,10 @@ class Channel {
   // of this process, because descriptors are used again. Throws OUT_OF_MEMORY.
   Deadline prepare_sleep(int epoll, uint64_t number);
 
-  // For use while no call is in progress: makes fd() unreadable again after the server rang late or
-  // hung up.
-  void clear_fd() noexcept;
-
   // Checks without waiting whether the server is still there. Only for a channel that was idle.
   bool is_alive() const noexcept;
 
-  // Whether a request was published with kLater or kByFd less than 5 ms ago. A server that has
+  // Whether a request was published with kInQueue less than 5 ms ago. A server that has
   // ended since then is noticed by the next call, which connects again.
   bool is_in_use() const noexcept;
 

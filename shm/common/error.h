@@ -43,10 +43,10 @@ struct Error : std::exception {
   uint32_t num_faults = 0;  // includes the faults that are not listed
 };
 
-// Whether a server may answer a request with this status: it must be a failure, and none of the
-// statuses that tell a caller about its own handle.
+// Whether a server may answer a request with this status: it must be a failure, and not the
+// status that tells a caller about its own handle.
 inline bool is_failure(int32_t status) noexcept {
-  return status != SIDECALL_OK && status != SIDECALL_NOT_RUN && status != SIDECALL_PENDING;
+  return status != SIDECALL_OK && status != SIDECALL_NOT_RUN;
 }
 
 // Throws PROTOCOL: the peer did something that PROTOCOL.md forbids.

@@ -42,21 +42,6 @@ int64_t now_ns() noexcept {
   return to_ns(now);
 }
 
-int64_t coarse_now_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return to_ns(now);
-}
-
-int64_t clock_tick_ns() noexcept {
-  static const int64_t tick = [] {
-    timespec resolution{};
-    clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
-    return to_ns(resolution);
-  }();
-  return tick;
-}
-
 Deadline Deadline::after(int64_t ns) noexcept { return ns < 0 ? never() : after(ns, now_ns()); }
 
 Deadline Deadline::after(int64_t ns, int64_t now) noexcept {

@@ -18,10 +18,6 @@ namespace sidecall::shm {
 // The time of CLOCK_MONOTONIC.
 int64_t now_ns() noexcept;
 
-// The same in a fifth of the time, but up to clock_tick_ns() too early.
-int64_t coarse_now_ns() noexcept;
-int64_t clock_tick_ns() noexcept;  // of the kernel: 1 to 10 ms
-
 // A point in time on that clock, or never.
 class Deadline {
  public:

@@ -38,9 +38,9 @@ TEST_CASE("the version functions agree with the header") {
 }
 
 TEST_CASE("every status has a unique name, and every other number is UNKNOWN") {
-  const std::set<int32_t> all = {0,  10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31,
-                                 32, 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48,
-                                 49, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
+  const std::set<int32_t> all = {0,  10, 11, 12, 13, 20, 21, 22, 23, 24, 30, 31, 32,
+                                 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49,
+                                 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
   std::set<std::string> names;
   for (int32_t i = -5; i < 200; ++i) {
     const std::string name = sidecall_status_name(i);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "queued_call.h"
 #include "records_model.h"
 
 using fake::RecordsModel;
@@ -133,8 +134,9 @@ TEST_CASE("an exception of the engine keeps its status") {
   Call call(model.signature, model.engine, false, 1);
   call.set_f64(0, 0, 1);
   CHECK_THROWS_AS(call.run(-1), std::bad_alloc);
-  call.start(-1);
-  CHECK_THROWS_AS(call.finish(-1), std::bad_alloc);
+  fake::QueuedCall queued(&call);
+  queued.start(-1);
+  CHECK_THROWS_AS(queued.finish(-1), std::bad_alloc);
   CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
 }
 

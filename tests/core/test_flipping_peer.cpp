@@ -141,7 +141,7 @@ class Peer {
 };
 
 void run_once(sidecall::Binding* binding, bool may_refuse) {
-  binding->claim(true);
+  binding->claim();
   try {
     binding->run(-1);
   } catch (const sidecall::Error& error) {

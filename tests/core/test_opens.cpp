@@ -268,7 +268,7 @@ TEST_CASE("separate initializers of a model that is too large are used from memo
   const auto binding = engine->bind(false);
   binding->borrow_input(0, x.data(), dims);
   binding->shape_output(0, &dims, y.data());
-  binding->claim(true);
+  binding->claim();
   binding->run(-1);
   CHECK(y == std::vector<float>(kCount, -3.5F));
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "queued_call.h"
 #include "records_model.h"
 
 using fake::status_of;
@@ -234,11 +235,12 @@ TEST_CASE(
   };
   Call call(model.signature, model.engine, false, 5);
   model.fill(&call);
+  fake::QueuedCall queued(&call);
   for (const bool is_started : {false, true}) {
     const Error error = error_of([&] {
       if (!is_started) return call.run(-1);
-      call.start(-1);
-      call.finish(-1);
+      queued.start(-1);
+      queued.finish(-1);
     });
     CHECK(error.status() == SIDECALL_REFUSED);
     CHECK_FALSE(error.retryable());

@@ -2,13 +2,15 @@
 // tells it to.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "core/model.h"
 #include "engines/out_of_process/binding.h"
+#include "queued_call.h"
 #include "records_model.h"
 
 using fake::status_of;
@@ -20,26 +22,22 @@ namespace {
 // State shared by the test and the binding.
 struct Peer {
   std::mutex mutex;
-  std::condition_variable changed;
   bool has_answered = false;
-  bool is_holding = false;  // an abandoned run
   int32_t failure = 0;
   int64_t timeout_ns = 0;
   std::atomic<int> num_runs{0};
-  int num_cleared = 0;
-  int num_armed = 0;
+  std::atomic<int> num_given_up{0};
   std::vector<sidecall::Dims> expected_inputs;
   std::vector<std::optional<sidecall::Dims>> expected_outputs;
 
   void answer(int32_t status = 0) {
     const std::lock_guard lock(mutex);
     has_answered = true;
-    is_holding = false;
     failure = status;
-    changed.notify_all();
   }
 };
 
+// The queue polls it, and never sleeps, because the peer wakes no one.
 class RemoteBinding final : public sidecall::OutOfProcessBinding {
  public:
   explicit RemoteBinding(Peer* peer) : peer_(peer) {}
@@ -51,13 +49,6 @@ class RemoteBinding final : public sidecall::OutOfProcessBinding {
   void* shape_output(int32_t, const sidecall::Dims*, void*) override { return &output_; }
   sidecall::OutputTensor output(int32_t) override { return {{1}, &output_}; }
   void read_strings(int32_t, std::string*, std::vector<int64_t>*) override {}
-
-  Outcome execute(int64_t timeout_ns) override {
-    if (begin(timeout_ns) == Progress::kInterrupted || await(-1) == Progress::kInterrupted)
-      return Outcome::kInterrupted;
-    take();
-    return Outcome::kDone;
-  }
   void expect(const std::vector<sidecall::Dims>& inputs,
               const std::vector<std::optional<sidecall::Dims>>& outputs) override {
     peer_->expected_inputs = inputs;
@@ -65,62 +56,47 @@ class RemoteBinding final : public sidecall::OutOfProcessBinding {
   }
   void* placed_output(int32_t) override { return &output_; }
   bool is_read_only(int32_t) const override { return true; }
+  bool is_polled() const noexcept override { return true; }
 
-  Progress begin_in_queue(int64_t timeout_ns) override { return begin(timeout_ns); }
+  Outcome execute(int64_t timeout_ns) override {
+    Progress progress = begin(timeout_ns);
+    while (progress == Progress::kPending) progress = look();
+    if (progress == Progress::kInterrupted) return Outcome::kInterrupted;
+    take();
+    return Outcome::kDone;
+  }
+
   Progress begin(int64_t timeout_ns) override {
-    std::unique_lock lock(peer_->mutex);
-    deadline_ = std::chrono::steady_clock::now() +
-                std::chrono::nanoseconds(timeout_ns < 0 ? INT64_C(1'000'000'000'000) : timeout_ns);
+    const std::lock_guard lock(peer_->mutex);
     peer_->timeout_ns = timeout_ns;
-    const bool is_let_go = peer_->changed.wait_until(
-        lock, deadline_, [&] { return !peer_->is_holding || should_stop_; });
-    if (!is_let_go || should_stop_) return Progress::kInterrupted;
+    deadline_ = timeout_ns < 0 ? Clock::time_point::max()
+                               : Clock::now() + std::chrono::nanoseconds(timeout_ns);
     peer_->has_answered = false;
     ++peer_->num_runs;
     return Progress::kPending;
   }
 
-  bool is_ready() override { return is_free(); }
-
-  Progress await(int64_t wait_ns) override {
-    std::unique_lock lock(peer_->mutex);
-    const auto is_over = [&] { return peer_->has_answered || should_stop_; };
-    const auto until = wait_ns < 0 ? deadline_
-                                   : std::min(deadline_, std::chrono::steady_clock::now() +
-                                                             std::chrono::nanoseconds(wait_ns));
-    peer_->changed.wait_until(lock, until, is_over);
+  Progress look() override {
+    const std::lock_guard lock(peer_->mutex);
     if (peer_->has_answered) return Progress::kDone;
-    if (!should_stop_ && std::chrono::steady_clock::now() < deadline_) return Progress::kPending;
-    peer_->is_holding = true;
-    return Progress::kInterrupted;
+    return should_stop_ || Clock::now() >= deadline_ ? Progress::kInterrupted : Progress::kPending;
   }
 
   void take() override {
     if (peer_->failure != 0) throw sidecall::Error(peer_->failure, "the peer says so");
     output_ = input_ * 2;
   }
-  bool is_free() override {
-    const std::lock_guard lock(peer_->mutex);
-    return !peer_->is_holding;
-  }
-  int make_fd() override { return 42; }
-  void arm_fd() override { ++peer_->num_armed; }
-  void clear_fd() noexcept override { ++peer_->num_cleared; }
 
-  void interrupt_engine() noexcept override {
-    const std::lock_guard lock(peer_->mutex);
-    should_stop_ = true;
-    peer_->changed.notify_all();
-  }
-  void rearm() noexcept override {
-    const std::lock_guard lock(peer_->mutex);
-    should_stop_ = false;
-  }
+  void give_up_connection() noexcept override { ++peer_->num_given_up; }
+  void interrupt_engine() noexcept override { should_stop_ = true; }
+  void rearm() noexcept override { should_stop_ = false; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   Peer* peer_;
-  std::chrono::steady_clock::time_point deadline_;
-  bool should_stop_ = false;
+  Clock::time_point deadline_;
+  std::atomic<bool> should_stop_{false};
   double input_ = 0;
   double output_ = 0;
 };
@@ -150,6 +126,7 @@ struct Fixture {
   RemoteEngine engine{&peer};
   sidecall::Signature signature;
   std::unique_ptr<sidecall::Call> call;
+  std::optional<fake::QueuedCall> queued;
   sidecall_view x = SIDECALL_VIEW_INIT;
 
   Fixture() {
@@ -158,8 +135,16 @@ struct Fixture {
     sidecall::add_plain_columns(&signature);
     signature.index_records();
     call = std::make_unique<sidecall::Call>(signature, engine, false, 1);
+    queued.emplace(call.get());
     call->view_input(0, &x);
     *static_cast<double*>(x.data) = 21;
+  }
+
+  // Starts a run, and returns once the peer has the request.
+  void start(int64_t timeout_ns) {
+    const int before = peer.num_runs;
+    queued->start(timeout_ns);
+    while (peer.num_runs == before && !queued->finish(0)) std::this_thread::yield();
   }
 };
 
@@ -181,151 +166,65 @@ TEST_CASE("a remote run returns its outputs and gets the timeout") {
 
 TEST_CASE("a failed remote run reports its error, and the call stays usable") {
   Fixture f;
-  f.call->start(1000 * kMillisecond);
-  CHECK(f.peer.timeout_ns == 1000 * kMillisecond);
+  f.start(1000 * kMillisecond);
+  CHECK(f.peer.timeout_ns > 0);
+  CHECK(f.peer.timeout_ns <= 1000 * kMillisecond);
   f.peer.answer(SIDECALL_PEER_DIED);
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_PEER_DIED);
+  CHECK(status_of([&] { f.queued->finish(-1); }) == SIDECALL_PEER_DIED);
   CHECK(status_of([&] { f.call->get_f64(0, 0); }) == SIDECALL_NOT_RUN);
-  f.call->start(-1);
+  f.start(-1);
   f.peer.answer();
-  f.call->finish(0);
+  f.queued->finish(-1);
   CHECK(f.call->get_f64(0, 0) == 42);
 }
 
-TEST_CASE("a call is busy until its remote run has ended") {
+TEST_CASE("a call is busy until the outcome of its remote run was taken") {
   Fixture f;
-  f.call->start(-1);
-  // The first call of fd() must come before the run starts.
-  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);
-  f.peer.answer();
-  f.call->finish(0);
-  CHECK(f.call->fd() == 42);
-  f.call->start(-1);
-  CHECK_FALSE(f.call->finish(0));
-  CHECK_FALSE(f.call->finish(kMillisecond));
-  CHECK(f.call->is_busy());
-  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);
-  CHECK(status_of([&] { f.call->start(-1); }) == SIDECALL_BUSY);
-  CHECK(status_of([&] { f.call->resize(1); }) == SIDECALL_BUSY);
-  CHECK(f.call->fd() == 42);
-  f.peer.answer();
-  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // the outcome was not taken
-  f.call->finish(0);
-  CHECK(f.peer.num_cleared == 0);
-  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
-  CHECK(f.peer.num_cleared == 1);
-}
-
-TEST_CASE("only a remote run that is watched makes the peer report it, unless all runs do") {
-  Fixture f;
-  CHECK(f.call->watch() == 42);
-  f.call->start(-1);
-  CHECK(f.peer.num_armed == 0);
-  CHECK(f.call->watch() == 42);
-  CHECK(f.peer.num_armed == 1);
-  f.peer.answer();
-  f.call->finish(0);
-  f.call->start(kMillisecond);
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
-  f.call->watch();  // of the run that was given up
-  CHECK(f.peer.num_armed == 2);
-  f.peer.answer();
+  f.start(-1);
+  CHECK_FALSE(f.queued->finish(0));
+  CHECK_FALSE(f.queued->finish(kMillisecond));
+  for (const bool has_answered : {false, true}) {
+    if (has_answered) f.peer.answer();
+    CHECK(f.call->is_busy());
+    CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);
+    CHECK(status_of([&] { f.queued->start(-1); }) == SIDECALL_BUSY);
+    CHECK(status_of([&] { f.call->resize(1); }) == SIDECALL_BUSY);
+  }
+  f.queued->finish(-1);
   CHECK_FALSE(f.call->is_busy());
-  CHECK(f.call->fd() == 42);
-  f.call->start(-1);
-  f.call->watch();
-  CHECK(f.peer.num_armed == 2);
-  f.peer.answer();
-  f.call->finish(0);
+  CHECK(status_of([&] { f.queued->finish(0); }) == SIDECALL_NOT_RUN);
 }
 
-TEST_CASE("a deadline is reported once, and the call is free when the peer has released the run") {
+TEST_CASE("a remote run that ends early is given up, is reported once, and leaves the call free") {
   Fixture f;
-  f.call->start(kMillisecond);
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
-  // finish does not wait for a peer.
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_NOT_RUN);
-  CHECK(f.call->is_busy());
-  CHECK(status_of([&] { f.call->reset(); }) == SIDECALL_BUSY);
-  f.peer.answer();
+  const bool is_cancelled = GENERATE(false, true);
+  f.start(is_cancelled ? -1 : kMillisecond);
+  if (is_cancelled) f.call->cancel();
+  CHECK(status_of([&] { f.queued->finish(-1); }) ==
+        (is_cancelled ? SIDECALL_CANCELLED : SIDECALL_TIMEOUT));
+  CHECK_FALSE(f.queued->is_held());
+  CHECK(f.peer.num_given_up == 1);
+  CHECK(status_of([&] { f.queued->finish(-1); }) == SIDECALL_NOT_RUN);
   CHECK_FALSE(f.call->is_busy());
-  f.call->reset();
-  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
-}
-
-TEST_CASE("the next run waits for the peer within its own deadline") {
-  Fixture f;
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
-  CHECK(f.peer.num_runs == 1);
-  f.call->reset();  // the caller may use the call in the meantime
-  f.call->view_input(0, &f.x);
-  f.peer.answer();
-  f.call->start(-1);
-  CHECK(f.peer.num_runs == 2);
-  f.peer.answer();
-  f.call->finish(0);
-}
-
-TEST_CASE("try_start is refused while the peer still works on an earlier run") {
-  Fixture f;
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
-  CHECK_FALSE(f.call->try_start(-1));
-  CHECK(f.peer.num_runs == 1);
-  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
-  f.call->reset();  // the call is not busy
-  CHECK(status_of([&] { f.call->try_start(-1); }) == SIDECALL_MISSING_INPUT);
-  CHECK(status_of([&] { f.call->try_start(0); }) == SIDECALL_INVALID_ARGUMENT);
-  f.call->view_input(0, &f.x);
-  *static_cast<double*>(f.x.data) = 21;
-  f.peer.answer();
-  CHECK(f.call->try_start(-1));
-  CHECK(status_of([&] { f.call->try_start(-1); }) == SIDECALL_BUSY);
-  f.peer.answer();
-  f.call->finish(0);
-  CHECK(f.call->get_f64(0, 0) == 42);
-}
-
-TEST_CASE("an abandoned run does not keep its call busy after its outcome was returned") {
-  Fixture f;
-  f.call->start(kMillisecond);
-  std::this_thread::sleep_for(std::chrono::milliseconds(3));
-  // The outcome was not taken.
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_BUSY);
-  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_TIMEOUT);
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
-  f.peer.answer();
-  std::thread peer([&] {
-    while (f.peer.num_runs == 1) std::this_thread::yield();
-    f.peer.answer();
-  });
-  f.call->run(-1);
-  peer.join();
-}
-
-TEST_CASE("a cancel ends the wait of another thread") {
-  Fixture f;
-  f.call->start(-1);
-  std::thread other([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    f.call->cancel();
-  });
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_CANCELLED);
-  other.join();
   f.call->cancel();  // no run is in flight
-  f.peer.answer();
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_NOT_RUN);
-  f.call->start(-1);
+  f.start(-1);
   f.peer.answer();
   f.call->cancel();  // too late: the answer has arrived
-  f.call->finish(0);
-  f.call->start(-1);
-  CHECK_FALSE(f.call->finish(0));
+  f.queued->finish(-1);
+  CHECK(f.call->get_f64(0, 0) == 42);
+  CHECK(f.peer.num_given_up == 1);
+}
+
+TEST_CASE("a remote run that blocks ends at its deadline") {
+  Fixture f;
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
+  CHECK_FALSE(f.call->is_busy());
 }
 
 TEST_CASE("a call with a remote run can be closed") {
   Fixture f;
-  f.call->start(-1);
+  f.start(-1);
+  f.queued.reset();
   f.call.reset();
   CHECK(f.peer.num_runs == 1);
 }
@@ -355,9 +254,9 @@ TEST_CASE("the shapes that a run needs are announced to the peer beforehand") {
 
 TEST_CASE("an output that lies in the memory of another process is marked as read-only") {
   Fixture f;
-  f.call->start(-1);
+  f.start(-1);
   f.peer.answer();
-  f.call->finish(0);
+  f.queued->finish(-1);
   sidecall_view y = SIDECALL_VIEW_INIT;
   f.call->view_output(0, &y);
   CHECK(y.flags == SIDECALL_VIEW_READ_ONLY);

@@ -7,6 +7,7 @@
 #include <future>
 #include <thread>
 
+#include "queued_call.h"
 #include "records_model.h"
 
 using fake::status_of;
@@ -19,6 +20,7 @@ TEST_CASE("a late cancel does not affect the next run") {
   std::atomic<int> interrupts{0};
   engine.on_interrupt = [&] { ++interrupts; };
   sidecall::Call call(signature, engine, false, 1);
+  fake::QueuedCall queued(&call);
 
   std::atomic<bool> stop{false};
   std::thread canceller([&] {
@@ -27,11 +29,11 @@ TEST_CASE("a late cancel does not affect the next run") {
   int num_cancelled = 0, num_late = 0;
   for (int i = 0; i < 5000; ++i) {
     interrupts = 0;
-    call.start(-1);
-    const int32_t first = status_of([&] { call.finish(-1); });
+    queued.start(-1);
+    const int32_t first = status_of([&] { queued.finish(-1); });
     if (first == SIDECALL_CANCELLED) ++num_cancelled, num_late += interrupts == 0 ? 1 : 0;
-    // If finish returned before the engine released the call, the outcome still has to be taken.
-    while (status_of([&] { call.finish(-1); }) != SIDECALL_NOT_RUN) continue;
+    // A second completion follows when the engine has released the memory.
+    while (status_of([&] { queued.finish(-1); }) != SIDECALL_NOT_RUN) continue;
   }
   stop = true;
   canceller.join();
@@ -69,13 +71,17 @@ TEST_CASE(
     return sidecall::Outcome::kDone;
   };
   struct Owned {
+    Owned(const sidecall::Signature& signature, const fake::Engine& engine,
+          std::promise<void>* is_gone)
+        : call(signature, engine, false, 1), is_gone(is_gone) {}
     sidecall::Call call;
+    fake::QueuedCall queued{&call};
     std::promise<void>* is_gone;
   };
-  auto* owned = new Owned{{signature, engine, false, 1}, &is_gone};
+  auto* owned = new Owned(signature, engine, &is_gone);
   sidecall_view view = SIDECALL_VIEW_INIT;
   owned->call.view_input(0, &view);
-  owned->call.start(-1);
+  owned->queued.start(-1);
   began.get_future().wait();
   const auto dispose = [](void* context) {
     auto* left = static_cast<Owned*>(context);
@@ -83,6 +89,7 @@ TEST_CASE(
     delete left;
     gone->set_value();
   };
+  owned->queued.detach();
   REQUIRE(owned->call.leave_to_worker(dispose, owned));
   may_end.set_value();
   is_gone.get_future().wait();
@@ -116,9 +123,10 @@ TEST_CASE("leave_to_worker refuses a call that is idle or has bound memory") {
     call.give_input(0, view, false);
     call.bind_output(0, memory, sizeof memory);
   }
-  call.start(-1);
+  fake::QueuedCall queued(&call);
+  queued.start(-1);
   began.get_future().wait();
   CHECK(!call.leave_to_worker(dispose, nullptr));
   may_end.set_value();
-  CHECK(status_of([&] { call.finish(-1); }) == SIDECALL_OK);
+  CHECK(status_of([&] { queued.finish(-1); }) == SIDECALL_OK);
 }

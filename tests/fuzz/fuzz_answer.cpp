@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "engines/remote/errors.h"
 #include "hostile_server.h"
 #include "shm/client/client.h"
+#include "tests/core/queued_call.h"
 
 namespace {
 
@@ -54,11 +56,11 @@ bool is_small(const std::vector<sidecall::TensorSpec>& specs, int64_t rows) {
 
 class Client {
  public:
-  Client(fuzz::Server* server, const sidecall::Model& model)
-      : server_(server), model_(model), call_(make_call()) {}
+  Client(fuzz::Server* server, const sidecall::Model& model) : server_(server), model_(model) {
+    make_call();
+  }
 
   void run(unsigned what) {
-    if (call_ == nullptr) call_ = make_call();
     switch (what % 8) {
       case 0:
         run_at_once();
@@ -70,8 +72,7 @@ class Client {
         run_while_present(true);
         break;
       case 3:
-        server_->set_present(true);
-        call_->fd();
+        run_until_deadline();
         break;
       case 4:
         resize(1 + what / 8);
@@ -87,14 +88,15 @@ class Client {
         // The server stays, so that the next run has a connection whose other end is open.
         server_->set_present(true);
         server_->set_rows(1);
-        call_.reset();
-        call_ = make_call();
+        make_call();
     }
   }
 
  private:
-  std::unique_ptr<sidecall::Call> make_call() const {
-    return std::make_unique<sidecall::Call>(model_.signature(), model_.engine(), false, 1);
+  void make_call() {
+    queued_.reset();
+    call_ = std::make_unique<sidecall::Call>(model_.signature(), model_.engine(), false, 1);
+    queued_.emplace(call_.get());
   }
 
   void resize(int64_t rows) {
@@ -127,22 +129,28 @@ class Client {
     check_outputs();
   }
 
+  // The answer comes after the deadline of the run, so that the next run finds it.
+  void run_until_deadline() {
+    give_inputs();
+    server_->set_present(true);
+    ::run([this] { call_->run(kTimeout / 20); });
+    server_->answer(false);
+  }
+
   // The server answers between the client's checks for an answer.
   void run_while_present(bool cancels) {
     give_inputs();
     server_->set_present(true);
-    if (call_->is_busy()) server_->answer(false);  // the late answer to a cancelled run
-    if (call_->is_busy()) server_->set_present(false);
-    call_->start(kTimeout);
-    bool is_over = call_->finish(0);
+    queued_->start(kTimeout);
+    bool is_over = queued_->finish(0);
     if (cancels) call_->cancel();
     for (int i = 0; i < 2 && !is_over; ++i) {
       server_->answer(false);
-      is_over = call_->finish(0);
+      is_over = queued_->finish(0);
     }
     if (!is_over) {
       server_->set_present(false);
-      call_->finish(-1);
+      queued_->finish(-1);
     }
     check_outputs();
   }
@@ -199,6 +207,7 @@ class Client {
   fuzz::Server* server_;
   const sidecall::Model& model_;
   std::unique_ptr<sidecall::Call> call_;
+  std::optional<fake::QueuedCall> queued_;
 };
 
 void fetch_status() {

@@ -108,7 +108,7 @@ void run(const sidecall::Engine& engine, int64_t rows) {
     fill_input(binding.get(), static_cast<int32_t>(i), inputs[i], rows);
   for (size_t i = 0; i < outputs.size(); ++i)
     binding->shape_output(static_cast<int32_t>(i), nullptr, nullptr);
-  binding->claim(true);
+  binding->claim();
   binding->run(-1);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto output = static_cast<int32_t>(i);

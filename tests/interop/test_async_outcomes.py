@@ -4,8 +4,8 @@ Tested in Python over both backends, in C and in Node.js.
 """
 
 import asyncio
+import ctypes
 import json
-import select
 import signal
 import subprocess
 import time
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sidecall
+from queued_call import NOT_RUN, OK, QueuedCall, View
 from served import ServerProcess, Start, environment
-from sidecall import _cffi_header as c
 from sidecall import errors
 
 HERE = Path(__file__).resolve().parent
@@ -27,7 +27,6 @@ INPUTS = {"x": np.ones((1, 2), np.float32), "text": np.array(["a"], dtype=object
 Outcome = tuple[str, str, float]  # way, code of the outcome, seconds
 CASES = {
     "busy": {"BUSY"},
-    "pending": {"PROTOCOL"},
     "not-run": {"PROTOCOL"},
     "garbage": {"PROTOCOL"},
     "silent": {"TIMEOUT"},
@@ -106,51 +105,31 @@ def test_node_calls_end_with_the_expected_outcome(server: ServerProcess, case: s
     check([(way, code, milliseconds / 1000) for way, code, milliseconds in json.loads(said)], case)
 
 
-@pytest.mark.parametrize("way", ["by the descriptor", "by looking"])
+@pytest.mark.parametrize("way", ["by the handle", "in take"])
 def test_c_calls_end_with_the_expected_outcome(server: ServerProcess, case: str, way: str) -> None:
-    """Calls the C ABI directly, like a program with an event loop and like one that polls."""
-    with sidecall.open(server.address, backend="cffi") as model:
-        call = c.ffi.new("sidecall_call **")
-        assert c.lib.sidecall_call_open(model._native.handle, 1, call, c.NULL) == 0
-        call = c.ffi.gc(call[0], c.lib.sidecall_call_close)
-        poller = Waiter(call) if way == "by the descriptor" else None
-        view = c.ffi.new("sidecall_view *", {"struct_size": c.ffi.sizeof("sidecall_view")})
-        assert c.lib.sidecall_call_input(call, 0, view, c.NULL) == 0
-        assert (
-            c.lib.sidecall_call_set_strings(
-                call, 1, b"a", c.ffi.new("int64_t[2]", [0, 1]), 1, c.NULL
-            )
-            == 0
-        )
-        disturb(server, case)
-        begin = time.monotonic()
-        status = c.lib.sidecall_call_start(call, int(TIMEOUT * 1e9), c.NULL)
-        while (
-            status == 0
-            and (status := c.lib.sidecall_call_finish(call, 0, c.NULL))
-            == c.constants["SIDECALL_PENDING"]
-        ):
-            assert time.monotonic() - begin < 60
-            if poller is not None:
-                poller.wait()
-            else:
-                time.sleep(0.01)
-            status = 0
-        check(
-            [(way, c.text_of(c.lib.sidecall_status_name(status)), time.monotonic() - begin)], case
-        )
-        assert c.lib.sidecall_call_finish(call, -1, c.NULL) == c.constants["SIDECALL_NOT_RUN"]
+    """Calls the C ABI directly, like a program with an event loop and like one with a thread."""
+    call = QueuedCall(server.address)
+    view = View(ctypes.sizeof(View))
+    offsets = (ctypes.c_int64 * 2)(0, 1)
+    assert call("call_input", call.call, 0, ctypes.byref(view)) == OK
+    assert call("call_set_strings", call.call, 1, b"a", offsets, ctypes.c_int64(1)) == OK
+    disturb(server, case)
+    begin = time.monotonic()
+    assert call.submit(TIMEOUT) == OK
+    status = call.take(60) if way == "in take" else take_by_handle(call)
+    assert status is not None
+    check([(way, call.name(status), time.monotonic() - begin)], case)
+    assert call.take(run=call.number.value) == NOT_RUN
+    call.close()
 
 
-class Waiter:
-    def __init__(self, call: object):
-        fd = c.ffi.new("int32_t *")
-        assert c.lib.sidecall_call_fd(call, fd, c.NULL) == 0
-        self._epoll = select.epoll()
-        self._epoll.register(fd[0], select.EPOLLIN)
-
-    def wait(self) -> None:
-        assert self._epoll.poll(60)
+def take_by_handle(call: QueuedCall) -> int:
+    end = time.monotonic() + 60
+    while (status := call.take()) is None:
+        assert time.monotonic() < end
+        if call.arm():
+            assert call.is_readable(60)
+    return status
 
 
 @pytest.mark.parametrize("backend", ["native", "cffi"])

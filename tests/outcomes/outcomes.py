@@ -20,7 +20,7 @@ ROUTES = {
     "grpc": "`grpc:`",
 }
 
-STATUSES = {"OK": 0, "PENDING": 14} | {
+STATUSES = {"OK": 0} | {
     each.code: each.status
     for each in vars(errors).values()
     if isinstance(each, type) and issubclass(each, errors.Error) and each.status != 0
@@ -81,9 +81,9 @@ EVENTS = (
 def answered(status: str) -> str:
     """Returns the status that the client gets if the server's function ends with `status`.
 
-    NOT_RUN and PENDING describe a call in the client's program, not the outcome of a request.
+    NOT_RUN describes a call in the client's program, not the outcome of a request.
     """
-    return "INTERNAL" if status in ("NOT_RUN", "PENDING") else status
+    return "INTERNAL" if status == "NOT_RUN" else status
 
 
 def page() -> str:

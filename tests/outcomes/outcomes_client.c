@@ -13,13 +13,13 @@ static const int64_t kWait = 1000;                           /* as in outcomes_s
 
 static sidecall_queue* queue;
 
-/* Waits for the run until its outcome is there. */
+/* Waits for the run until its outcome is there. TIMEOUT: it did not come. */
 static sidecall_status finish(uint64_t run, sidecall_error* err) {
   sidecall_completion done;
   int64_t count = 0;
   const sidecall_status status =
       sidecall_queue_take(queue, run, &done, sizeof done, 1, kLong, &count, err);
-  return status != SIDECALL_OK ? status : count == 0 ? SIDECALL_PENDING : done.status;
+  return status != SIDECALL_OK ? status : count == 0 ? SIDECALL_TIMEOUT : done.status;
 }
 
 /* Opens a call and sets its inputs. The server has the input `asked`. The model file has the input

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -326,6 +327,30 @@ struct Pair {
     return channel->wait();
   }
 };
+
+// Waits for the outcome of a request that was published with kInQueue, as a queue does. Looks for a
+// cancel every 5 ms, because a queue is told of it in another way.
+inline Outcome await_in_queue(Channel* channel) {
+  static uint64_t number = 0;
+  ++number;
+  const Fd set(epoll_create1(EPOLL_CLOEXEC));
+  const int fd = set.get();
+  const Deadline end = Deadline::after(20 * kSecond);
+  while (true) {
+    const Outcome outcome = channel->poll();
+    if (outcome != Outcome::kPending) return outcome;
+    if (end.passed()) throw std::runtime_error("no outcome");
+    const Deadline next = channel->prepare_sleep(fd, number);
+    wait_readable(&fd, 1, Deadline::earlier(next, Deadline::after(5 * kMillisecond)));
+    epoll_event event{};
+    epoll_wait(fd, &event, 1, 0);
+  }
+}
+
+// The same for a request that was published with `awaited`.
+inline Outcome await_outcome(Channel* channel, Awaited awaited) {
+  return awaited == Awaited::kInQueue ? await_in_queue(channel) : channel->wait();
+}
 
 // The status of the error that `work` throws; 0 if it throws none.
 inline int32_t status_of(const std::function<void()>& work) {

@@ -1,22 +1,12 @@
 // Calls of the client to a server that follows the protocol. Each call has exactly one outcome,
 // however the client waits, and also after a deadline, a cancel or the end of the server.
 #include <fcntl.h>
-#include <poll.h>
 
 #include <catch2/catch_test_macros.hpp>
 
 #include "raw_server.h"
 
 using namespace raw;
-
-namespace {
-
-bool is_readable(int fd, int milliseconds) {
-  pollfd one{fd, POLLIN, 0};
-  return ::poll(&one, 1, milliseconds) > 0;
-}
-
-}  // namespace
 
 TEST_CASE("the client reads the signature and the contract when it opens") {
   Server server;
@@ -184,10 +174,9 @@ TEST_CASE("a one-shot result is read from its file") {
   CHECK(!pair.channel->take().is_one_shot);
 }
 
-TEST_CASE("an event loop can wait on the descriptor") {
+TEST_CASE("a queue sleeps until the server answers, and a deadline or a cancel ends a call") {
   Pair pair;
-  const int fd = pair.channel->fd();
-  CHECK(!is_readable(fd, 0));
+  Channel* const channel = pair.channel.get();
   BackgroundThread serving([&] {
     for (int i = 0; i < 3; ++i) {
       pair.peer.next();
@@ -196,64 +185,37 @@ TEST_CASE("an event loop can wait on the descriptor") {
     }
   });
   for (int i = 0; i < 3; ++i) {
-    pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
-    Outcome outcome = Outcome::kPending;
-    while (outcome == Outcome::kPending) {
-      REQUIRE(is_readable(fd, 5000));
-      outcome = pair.channel->poll();
-    }
-    REQUIRE(outcome == Outcome::kAnswered);
-    CHECK(is_right(pair.channel->take(), 3));
+    channel->publish(false, 5 * kSecond, Awaited::kInQueue);
+    REQUIRE(await_in_queue(channel) == Outcome::kAnswered);
+    CHECK(is_right(channel->take(), 3));
   }
   CHECK(serving.join().empty());
-  pair.channel->publish(false, 20 * kMillisecond, Awaited::kByFd);
-  REQUIRE(is_readable(fd, 5000));
-  Outcome outcome = pair.channel->poll();
-  while (outcome == Outcome::kPending) outcome = pair.channel->poll();
-  CHECK(outcome == Outcome::kTimedOut);
-  CHECK(!is_readable(fd, 0));
-  // The next request is not sent before the late answer has arrived. The descriptor becomes
-  // readable for the late answer and again for the next one.
-  pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
-  CHECK(pair.channel->poll() == Outcome::kPending);
+  channel->publish(false, 20 * kMillisecond, Awaited::kInQueue);
+  CHECK(await_in_queue(channel) == Outcome::kTimedOut);
+  // The next request is not sent before the late answer has arrived.
+  channel->publish(false, 5 * kSecond, Awaited::kInQueue);
+  CHECK(channel->poll() == Outcome::kPending);
   BackgroundThread late([&] { pair.peer.serve(2); });
-  outcome = Outcome::kPending;
-  while (outcome == Outcome::kPending) {
-    REQUIRE(is_readable(fd, 5000));
-    outcome = pair.channel->poll();
-  }
-  CHECK(outcome == Outcome::kAnswered);
-  CHECK(is_right(pair.channel->take(), 3));
+  CHECK(await_in_queue(channel) == Outcome::kAnswered);
+  CHECK(is_right(channel->take(), 3));
   CHECK(late.join().empty());
-  pair.channel->publish(false, -1, Awaited::kByFd);
-  pair.channel->cancel();
-  REQUIRE(is_readable(fd, 5000));
-  CHECK(pair.channel->poll() == Outcome::kCancelled);
-  CHECK(!is_readable(fd, 0));
+  channel->publish(false, -1, Awaited::kInQueue);
+  channel->cancel();
+  CHECK(channel->poll() == Outcome::kCancelled);
 }
 
-TEST_CASE(
-    "neither a late wake-up nor the end of the server keeps the descriptor readable between "
-    "calls") {
+TEST_CASE("an answer wakes the set that was prepared for sleeping") {
   Pair pair;
-  const int fd = pair.channel->fd();
+  const Fd set(epoll_create1(EPOLL_CLOEXEC));
+  const int fd = set.get();
+  pair.channel->publish(false, 20 * kSecond, Awaited::kInQueue);
+  CHECK_FALSE(pair.channel->prepare_sleep(fd, 1).passed());
+  CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
   BackgroundThread serving([&] { pair.peer.serve(1); });
-  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+  CHECK(pair.channel->has_news(false, false, now_ns()));
+  CHECK(pair.channel->poll() == Outcome::kAnswered);
   CHECK(serving.join().empty());
-  pair.channel->clear_fd();
-  pair.peer.socket.ring();
-  REQUIRE(is_readable(fd, 5000));
-  pair.channel->clear_fd();
-  CHECK(!is_readable(fd, 0));
-  pair.peer.socket.close();
-  REQUIRE(is_readable(fd, 5000));
-  pair.channel->clear_fd();
-  CHECK(!is_readable(fd, 0));
-  BackgroundThread coming_back([&] {
-    Peer next = pair.server.accept_honest();
-    next.serve(1);
-  });
-  REQUIRE(pair.run() == Outcome::kAnswered);
 }
 
 TEST_CASE("a limited number of idle channels is kept, and dead channels are not reused") {

@@ -78,23 +78,15 @@ TEST_CASE("a request that was not taken is sent to the restarted server") {
   CHECK(is_right(pair.channel->take(), 3));
 }
 
-TEST_CASE(
-    "a request that was not taken is also sent again when the caller polls or uses the "
-    "descriptor") {
+TEST_CASE("a request that was not taken is also sent again for a call in a queue") {
   Pair pair;
-  const int fd = pair.channel->fd();
   BackgroundThread serving([&] {
     pair.peer.await_request();
     pair.peer = Peer();
     serve_again(pair, 1);
   });
-  pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
-  Outcome outcome = Outcome::kPending;
-  while (outcome == Outcome::kPending) {
-    REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
-    outcome = pair.channel->poll();
-  }
-  REQUIRE(outcome == Outcome::kAnswered);
+  pair.channel->publish(false, 5 * kSecond, Awaited::kInQueue);
+  REQUIRE(await_in_queue(pair.channel.get()) == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
 }
 
@@ -166,14 +158,9 @@ TEST_CASE("the pidfd reports the death of a server whose socket is still open el
     channel->publish(false, -1);
     CHECK(status_of([&] { channel->wait(); }) == SIDECALL_PEER_DIED);
   }
-  SECTION("to a call that an event loop awaits") {
-    channel->publish(false, -1, Awaited::kByFd);
-    const int fd = channel->fd();
-    CHECK(status_of([&] {
-            while (channel->poll() == Outcome::kPending)
-              REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
-          }) == SIDECALL_PEER_DIED);
-    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+  SECTION("to a call in a queue") {
+    channel->publish(false, -1, Awaited::kInQueue);
+    CHECK(status_of([&] { await_in_queue(channel.get()); }) == SIDECALL_PEER_DIED);
   }
   killing.join();
   CHECK(waitpid(process, nullptr, 0) == process);
@@ -262,7 +249,6 @@ TEST_CASE(
     failures += status_of([&] { pair.channel->publish(false, -1); }) != SIDECALL_FORKED;
     failures += status_of([&] { pair.channel->wait(); }) != SIDECALL_FORKED;
     failures += status_of([&] { pair.channel->poll(); }) != SIDECALL_FORKED;
-    failures += status_of([&] { pair.channel->fd(); }) != SIDECALL_FORKED;
     failures += status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) != SIDECALL_FORKED;
     failures += std::memcmp(view, &before, sizeof before) != 0;
     // Only the child sees this change.

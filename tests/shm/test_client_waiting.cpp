@@ -1,5 +1,5 @@
-// Calls that wait for a server that restarts: without blocking when the caller polls, within their
-// deadline, and until they are cancelled.
+// Calls that wait for a server that restarts: without blocking in a queue, within their deadline,
+// and until they are cancelled.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 
@@ -31,46 +31,35 @@ struct Orphan : Pair {
 
 }  // namespace
 
-TEST_CASE(
-    "a caller that polls and waits on the descriptor is not blocked while the server restarts") {
+TEST_CASE("a caller that polls is not blocked while the server restarts") {
   Orphan pair;
-  const int fd = pair.channel->fd();
   std::atomic<int> num_polls{0};
   BackgroundThread starting([&] {
     while (num_polls < 3) std::this_thread::yield();  // never ends if a poll waits for the server
     pair.server.listen();
     serve_again(pair);
   });
-  pair.channel->publish(false, 20 * kSecond, Awaited::kByFd);
+  pair.channel->publish(false, 20 * kSecond, Awaited::kInQueue);
   Outcome outcome = Outcome::kPending;
   while (outcome == Outcome::kPending) {
-    REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
     outcome = pair.channel->poll();
     ++num_polls;
   }
   REQUIRE(outcome == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
-  CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
   CHECK(starting.join().empty());
 }
 
-TEST_CASE("a call that polls, waits briefly or waits long continues with a restarted server") {
-  for (const int64_t wait_ns : {INT64_C(-1), INT64_C(0), 5 * kMillisecond}) {
+TEST_CASE("a call continues with a restarted server") {
+  for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kInQueue}) {
     Orphan pair;
-    std::atomic<int> num_looks{0};
     BackgroundThread starting([&] {
-      while (wait_ns >= 0 && num_looks < 3) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       pair.server.listen();
       serve_again(pair);
     });
-    pair.channel->publish(false, 20 * kSecond, Awaited::kLater);
-    Outcome outcome = Outcome::kPending;
-    while (outcome == Outcome::kPending) {
-      outcome = wait_ns == 0 ? pair.channel->poll() : pair.channel->wait(Deadline::after(wait_ns));
-      ++num_looks;
-    }
-    REQUIRE(outcome == Outcome::kAnswered);
+    pair.channel->publish(false, 20 * kSecond, awaited);
+    REQUIRE(await_outcome(pair.channel.get(), awaited) == Outcome::kAnswered);
     CHECK(is_right(pair.channel->take(), 3));
     CHECK(starting.join().empty());
   }
@@ -79,33 +68,18 @@ TEST_CASE("a call that polls, waits briefly or waits long continues with a resta
 TEST_CASE(
     "a deadline or a cancel ends the wait for a restarted server, and the channel stays usable") {
   Orphan pair;
-  const int fd = pair.channel->fd();
-  for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kLater, Awaited::kByFd}) {
+  for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kInQueue}) {
     CHECK(status_of([&] {
             pair.channel->publish(false, 30 * kMillisecond, awaited);
-            Outcome outcome = Outcome::kPending;
-            while (outcome == Outcome::kPending) {
-              if (awaited == Awaited::kByFd)
-                REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
-              outcome = awaited == Awaited::kAtOnce ? pair.channel->wait() : pair.channel->poll();
-            }
+            await_outcome(pair.channel.get(), awaited);
           }) == SIDECALL_UNREACHABLE);
-    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
     pair.channel->publish(false, 20 * kSecond, awaited);
     BackgroundThread cancelling([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
       pair.channel->cancel();
     });
-    Outcome outcome = Outcome::kPending;
-    while (outcome == Outcome::kPending) {
-      if (awaited == Awaited::kByFd) REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
-      outcome = awaited == Awaited::kAtOnce ? pair.channel->wait() : pair.channel->poll();
-    }
-    CHECK(outcome == Outcome::kCancelled);
+    CHECK(await_outcome(pair.channel.get(), awaited) == Outcome::kCancelled);
     cancelling.join();
-    // The cancel made the descriptor readable, and no poll has cleared it.
-    if (awaited != Awaited::kByFd) pair.channel->clear_fd();
-    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
     CHECK(pair.channel->is_free());
   }
   pair.server.listen();
@@ -116,38 +90,24 @@ TEST_CASE(
 }
 
 TEST_CASE("a call that is cancelled after the server has hung up is free at once") {
-  for (const Awaited awaited : {Awaited::kByFd, Awaited::kLater}) {
-    Pair pair;
-    const int fd = pair.channel->fd();
-    pair.channel->publish(false, 20 * kSecond, awaited);
-    pair.peer = Peer();  // hangs up; the process goes on
-    pair.channel->cancel();
-    REQUIRE(pair.channel->poll() == Outcome::kCancelled);
-    pair.channel->arm();
-    CHECK(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
-    CHECK(pair.channel->is_free());
-    pair.channel->clear_fd();
-    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
-  }
+  Pair pair;
+  pair.channel->publish(false, 20 * kSecond, Awaited::kInQueue);
+  pair.peer = Peer();  // hangs up; the process goes on
+  pair.channel->cancel();
+  REQUIRE(pair.channel->poll() == Outcome::kCancelled);
+  CHECK(pair.channel->is_free());
 }
 
-TEST_CASE("a cancel that comes too late does not keep the descriptor of the next call readable") {
+TEST_CASE("a cancel that comes too late does not end the next call") {
   Pair pair;
-  const int fd = pair.channel->fd();
-  BackgroundThread serving([&] { pair.peer.serve(1); });
-  REQUIRE(pair.run() == Outcome::kAnswered);
-  REQUIRE(serving.join().empty());
-  pair.channel->cancel();
-  pair.channel->publish(false, 20 * kSecond, Awaited::kByFd);
-  CHECK(pair.channel->poll() == Outcome::kPending);
-  CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
-  BackgroundThread again([&] { pair.peer.serve(1); });
-  Outcome outcome = Outcome::kPending;
-  while (outcome == Outcome::kPending) {
-    REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
-    outcome = pair.channel->poll();
+  for (const Awaited awaited : {Awaited::kInQueue, Awaited::kAtOnce}) {
+    BackgroundThread serving([&] { pair.peer.serve(2); });
+    REQUIRE(pair.run() == Outcome::kAnswered);
+    pair.channel->cancel();
+    pair.channel->publish(false, 20 * kSecond, awaited);
+    CHECK(await_outcome(pair.channel.get(), awaited) == Outcome::kAnswered);
+    CHECK(serving.join().empty());
   }
-  CHECK(outcome == Outcome::kAnswered);
 }
 
 TEST_CASE(
@@ -155,11 +115,10 @@ TEST_CASE(
     "deadline") {
   Orphan pair;
   pair.server.listen();
-  const int fd = pair.channel->fd();
   const Deadline end = Deadline::after(20 * kSecond);
   CHECK(status_of([&] {
-          pair.channel->publish(false, 30 * kMillisecond, Awaited::kByFd);
-          while (pair.channel->poll() == Outcome::kPending) REQUIRE(wait_readable(&fd, 1, end));
+          pair.channel->publish(false, 30 * kMillisecond, Awaited::kInQueue);
+          await_in_queue(pair.channel.get());
         }) == SIDECALL_TIMEOUT);
   CHECK_FALSE(end.passed());
 }
@@ -177,7 +136,7 @@ TEST_CASE("waiting for the first connection can be cancelled") {
 
 TEST_CASE("the deadline of a request counts from its sending, not from the first poll") {
   Pair pair;
-  pair.channel->publish(false, 20 * kMillisecond, Awaited::kLater);
+  pair.channel->publish(false, 20 * kMillisecond, Awaited::kInQueue);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
   CHECK(pair.channel->poll() == Outcome::kTimedOut);
 }

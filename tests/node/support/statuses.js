@@ -1,5 +1,4 @@
-// The statuses of sidecall.h that a failure can have, read from the header itself: name -> number,
-// without OK and PENDING.
+// The statuses of sidecall.h that a failure can have, read from the header itself: name -> number.
 'use strict'
 
 const fs = require('node:fs')
@@ -15,7 +14,7 @@ function readStatuses() {
     name,
     Number(number)
   ])
-  return new Map(found.filter(([name]) => name !== 'OK' && name !== 'PENDING'))
+  return new Map(found.filter(([name]) => name !== 'OK'))
 }
 
 module.exports = { statuses: readStatuses() }

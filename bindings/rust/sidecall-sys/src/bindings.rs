@@ -54,7 +54,6 @@ pub const SIDECALL_INVALID_ARGUMENT: i32 = 10;
 pub const SIDECALL_BUSY: i32 = 11;
 pub const SIDECALL_NOT_RUN: i32 = 12;
 pub const SIDECALL_CANCELLED: i32 = 13;
-pub const SIDECALL_PENDING: i32 = 14;
 pub const SIDECALL_FILE_NOT_FOUND: i32 = 20;
 pub const SIDECALL_FILE_UNREADABLE: i32 = 21;
 pub const SIDECALL_FILE_INVALID: i32 = 22;
@@ -812,41 +811,7 @@ extern "C" {
     ) -> sidecall_status;
     pub fn sidecall_model_give_call(model: *const sidecall_model, call: *mut sidecall_call);
     pub fn sidecall_call_expected_ns(call: *const sidecall_call) -> i64;
-    pub fn sidecall_call_start(
-        call: *mut sidecall_call,
-        timeout_ns: i64,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
-    pub fn sidecall_call_try_start(
-        call: *mut sidecall_call,
-        timeout_ns: i64,
-        out_started: *mut i32,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
-    pub fn sidecall_call_finish(
-        call: *mut sidecall_call,
-        wait_ns: i64,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
-    pub fn sidecall_call_is_busy(call: *const sidecall_call) -> i32;
-    pub fn sidecall_call_fd(
-        call: *mut sidecall_call,
-        out_fd: *mut i32,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
-    pub fn sidecall_call_watch(
-        call: *mut sidecall_call,
-        out_fd: *mut i32,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
-    pub fn sidecall_poll_ns() -> i64;
     pub fn sidecall_call_cancel(call: *mut sidecall_call);
-    pub fn sidecall_call_open_lazy(
-        model: *const sidecall_model,
-        rows: i64,
-        out_call: *mut *mut sidecall_call,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
     pub fn sidecall_status_name(status: sidecall_status) -> *const ::core::ffi::c_char;
     pub fn sidecall_error_init_sized(err: *mut sidecall_error, size: usize);
     pub fn sidecall_abi_version() -> u32;

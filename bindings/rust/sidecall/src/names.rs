@@ -11,7 +11,7 @@ codes! {
         InvalidArgument = SIDECALL_INVALID_ARGUMENT,
         /// The call, run queue or server is busy; retryable.
         Busy = SIDECALL_BUSY,
-        /// There is no outcome to read or to finish.
+        /// There is no result to read, or no outcome to take.
         NotRun = SIDECALL_NOT_RUN,
         /// The run was cancelled, or the queue was closed.
         Cancelled = SIDECALL_CANCELLED,

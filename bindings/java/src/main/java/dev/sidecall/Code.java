@@ -8,7 +8,7 @@ public enum Code {
   INVALID_ARGUMENT(10, Family.USAGE),
   /** The call, run queue or server is busy; retryable. Family: {@link Family#USAGE}. */
   BUSY(11, Family.USAGE),
-  /** There is no outcome to read or to finish. Family: {@link Family#USAGE}. */
+  /** There is no result to read, or no outcome to take. Family: {@link Family#USAGE}. */
   NOT_RUN(12, Family.USAGE),
   /** The run was cancelled, or the queue was closed. Family: {@link Family#USAGE}. */
   CANCELLED(13, Family.USAGE),
