@@ -21,6 +21,9 @@
 
 namespace sidecall {
 
+// Throws INVALID_ARGUMENT unless the timeout of a run is more than 0, or -1.
+void require_timeout(int64_t timeout_ns);
+
 class Call final : private ResultCheck {
  public:
   // The signature and the engine must outlive the call. `ignore_extra`: see SIDECALL_EXTRA_IGNORE.

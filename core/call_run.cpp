@@ -7,7 +7,6 @@
 #include "call.h"
 
 namespace sidecall {
-namespace {
 
 void require_timeout(int64_t timeout_ns) {
   if (timeout_ns == 0 || timeout_ns < -1) {
@@ -16,8 +15,6 @@ void require_timeout(int64_t timeout_ns) {
                     std::to_string(timeout_ns));
   }
 }
-
-}  // namespace
 
 // Makes all checks that are possible before the engine is called, and throws if one fails.
 void Call::prepare() {

@@ -19,19 +19,6 @@ uint64_t next_number() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-int32_t status_of(const std::exception_ptr& failure) noexcept {
-  if (failure == nullptr) return SIDECALL_OK;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const Error& error) {
-    return error.status();
-  } catch (const std::bad_alloc&) {
-    return SIDECALL_OUT_OF_MEMORY;
-  } catch (...) {
-    return SIDECALL_INTERNAL;
-  }
-}
-
 }  // namespace
 
 // ---- A run ----
@@ -82,6 +69,19 @@ Queue::Queue(const QueueOptions& options)
     : options_(options), number_(next_number()), generation_(fork_generation()) {}
 
 Queue::~Queue() = default;
+
+int32_t Queue::status_of(const std::exception_ptr& failure) noexcept {
+  if (failure == nullptr) return SIDECALL_OK;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return error.status();
+  } catch (const std::bad_alloc&) {
+    return SIDECALL_OUT_OF_MEMORY;
+  } catch (...) {
+    return SIDECALL_INTERNAL;
+  }
+}
 
 void Queue::require_own() const {
   if (generation_ != fork_generation())
@@ -227,6 +227,7 @@ void Queue::await(QueuedRun* run) noexcept {
 }
 
 void Queue::begin_turns(Lock* lock) noexcept {
+  if (!task_deadlines_.empty()) end_late_tasks();
   const Clock::time_point now =
       waiting_deadlines_.empty() ? Clock::time_point::min() : Clock::now();
   while (!waiting_deadlines_.empty() && waiting_deadlines_.begin()->first <= now)
@@ -301,6 +302,7 @@ void Queue::on_progress(QueuedRun* run) noexcept {
 void Queue::cancel(uint64_t number) noexcept {
   if (generation_ != fork_generation()) return;
   Lock lock(mutex_);
+  if (end_task_early(number, SIDECALL_CANCELLED)) return;
   QueuedRun* const run = find(number);
   if (run == nullptr || run->is_cancelled_ || run->is_held_) return;
   run->is_cancelled_ = true;
@@ -342,8 +344,12 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
     }
     while (QueuedRun* const run = count < capacity ? next_done(number) : nullptr)
       put(context, count++, complete(run));
+    while (QueuedTask* const task = count < capacity ? next_done_task(number) : nullptr) {
+      std::shared_ptr<QueuedTask> keeper;
+      put(context, count++, complete(task, &keeper));
+    }
     if (count > 0) return count;
-    if (number != 0 && find(number) == nullptr)
+    if (number != 0 && find(number) == nullptr && find_task(number) == nullptr)
       throw Error(SIDECALL_NOT_RUN,
                   "run " + std::to_string(number) +
                       ": it has no completion to take: it was taken before, the call was closed, "
@@ -429,7 +435,8 @@ Completion Queue::complete(QueuedRun* run) noexcept {
   const uint32_t flags = run->is_held_       ? Completion::kHeld
                          : run->is_released_ ? Completion::kReleased
                                              : 0U;
-  const Completion completion{run->tag_, run->number_, run->owner_, run->status_, flags};
+  const Completion completion{run->tag_,   run->number_, run->status_, flags,
+                              run->owner_, nullptr,      nullptr};
   if (run->is_held_) await(run);
   else forget(run);
   return completion;
@@ -486,6 +493,7 @@ void Queue::detach(QueuedRun* run) noexcept {
 
 bool Queue::close() noexcept {
   if (generation_ != fork_generation()) return false;
+  decltype(tasks_) dropped;  // destroyed without the lock
   Lock lock(mutex_);
   is_closed_ = true;
   wake_all();
@@ -509,6 +517,12 @@ bool Queue::close() noexcept {
     forget(run);
     settled_.notify_all();
   }
+  for (auto& [name, task] : tasks_) {
+    task->is_over = true;
+    if (task->is_listed) done_tasks_.remove(task.get());
+  }
+  task_deadlines_.clear();
+  dropped.swap(tasks_);
   wait_set_.reset();
   return true;
 }

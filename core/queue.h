@@ -31,6 +31,7 @@ namespace sidecall {
 class Queue;
 class QueuedRun;
 struct ModelRuns;
+struct QueuedTask;
 
 // Two linked pointers, so that an object can be in one list at a time without an allocation.
 template <typename T>
@@ -141,6 +142,25 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
   std::exception_ptr failure_;            // of the last run
 };
 
+// Work that may take seconds, such as opening a model. A thread of its own does it.
+class Task {
+ public:
+  virtual ~Task() = default;  // on any thread; also drops a result that no one has taken
+  virtual void work() = 0;    // throws the error of the task
+};
+
+// A task in a queue. The queue and the thread of the task share it.
+struct QueuedTask : Linked<QueuedTask> {
+  std::shared_ptr<Task> task;
+  uint64_t number = 0, tag = 0;
+  Clock::time_point deadline = Clock::time_point::max();
+  // The rest is guarded by the mutex of the queue.
+  bool is_over = false;      // it has an outcome, or the queue was closed
+  bool is_listed = false;    // in done_tasks_
+  int32_t num_awaiting = 0;  // the threads in take() that wait for this task only
+  std::exception_ptr failure;
+};
+
 // The runs of one model in a queue.
 struct ModelRuns : Linked<ModelRuns> {
   const void* name = nullptr;
@@ -154,13 +174,15 @@ struct QueueOptions {
   int32_t max_started = 128;  // of each model
 };
 
-// What a taker gets for a run. The error is in QueuedRun.
+// What a taker gets for a run or a task.
 struct Completion {
   enum Flags : uint32_t { kHeld = 1, kReleased = 2 };
   uint64_t tag = 0, run = 0;
-  void* owner = nullptr;
   int32_t status = 0;
   uint32_t flags = 0;
+  void* owner = nullptr;       // of a run, whose error is in QueuedRun
+  Task* task = nullptr;        // of a task; without a failure, its work() has returned
+  std::exception_ptr failure;  // of a task
 };
 
 class Queue : public std::enable_shared_from_this<Queue> {
@@ -173,8 +195,12 @@ class Queue : public std::enable_shared_from_this<Queue> {
   // Returns the number of the run. `model`: the runs of one model begin in order. Throws BUSY,
   // INVALID_ARGUMENT, FORKED.
   uint64_t submit(QueuedRun* run, const void* model, int64_t timeout_ns, uint64_t tag);
+  // Begins a task at once, and returns its number. The queue keeps it until its completion was put.
+  // After a deadline or a cancel the thread of the task goes on; then its result is dropped. Throws
+  // BUSY, INVALID_ARGUMENT, FORKED, OUT_OF_MEMORY.
+  uint64_t submit(const std::shared_ptr<Task>& task, int64_t timeout_ns, uint64_t tag);
   // Calls `put` for up to `capacity` completions, and returns how many there were. `number`: 0 for
-  // any run. Throws NOT_RUN, CANCELLED (close() was called), FORKED.
+  // any run or task. Throws NOT_RUN, CANCELLED (close() was called), FORKED.
   int64_t take(uint64_t number, int64_t capacity, int64_t wait_ns,
                void (*put)(void* context, int64_t index, const Completion&), void* context);
   int64_t arm();  // see sidecall_queue_arm
@@ -208,6 +234,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   };
 
   // queue.cpp
+  static int32_t status_of(const std::exception_ptr& failure) noexcept;
   void require_own() const;
   void take_slot(QueuedRun* run);
   QueuedRun* find(uint64_t number) const noexcept;
@@ -233,6 +260,15 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void forget(QueuedRun* run) noexcept;
   void detach(QueuedRun* run) noexcept;
 
+  // queue_tasks.cpp
+  QueuedTask* find_task(uint64_t number) const noexcept;
+  void end_task(QueuedTask* task, std::exception_ptr failure) noexcept;
+  bool end_task_early(uint64_t number, int32_t status) noexcept;
+  void end_late_tasks() noexcept;
+  QueuedTask* next_done_task(uint64_t number) const noexcept;
+  Completion complete(QueuedTask* task, std::shared_ptr<QueuedTask>* keeper) noexcept;
+  void list_done(QueuedTask* task) noexcept;
+
   // queue_wait.cpp
   void end_taking() noexcept;
   void wait(uint64_t number, Clock::time_point until, Lock* lock);
@@ -248,8 +284,12 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void open_wait_set();
   void take_events() noexcept;
   static void wake(Waiter* waiter) noexcept;
+  Clock::time_point next_deadline() const noexcept;
+  bool has_done() const noexcept { return !done_.is_empty() || !done_tasks_.is_empty(); }
   void wake_owner(uint64_t number) noexcept;
   void wake_for(const QueuedRun* run) noexcept;
+  void wake_for(const QueuedTask* task) noexcept;
+  void wake_taker(uint64_t number, bool is_ready) noexcept;
   void signal() noexcept;
   void wake_any() noexcept;
   void wake_all() noexcept;
@@ -270,6 +310,10 @@ class Queue : public std::enable_shared_from_this<Queue> {
   LinkedList<QueuedRun> connecting_;  // those that are polled, but have no connection yet
   Clock::time_point next_connecting_step_;
   LinkedList<QueuedRun> set_aside_;  // those that are done, and for which a thread waits
+  std::unordered_map<uint64_t, std::shared_ptr<QueuedTask>> tasks_;  // by number
+  std::set<std::pair<Clock::time_point, uint64_t>> task_deadlines_;  // of those under way
+  LinkedList<QueuedTask> done_tasks_;  // without those for which a thread waits
+  uint64_t num_tasks_ = 0;             // so far
   LinkedList<Waiter> waiters_;
   std::condition_variable settled_;  // a run left kSettling or kStarting, or a taker left
   int32_t num_takers_ = 0;

@@ -83,13 +83,13 @@ bool Queue::prepare_sleep(Clock::time_point* until) {
       else *until = std::min(*until, next);
     }
   }
-  if (!waiting_deadlines_.empty()) *until = std::min(*until, waiting_deadlines_.begin()->first);
+  *until = std::min(*until, next_deadline());
   return ready_.is_empty();
 }
 
 void Queue::wait(uint64_t number, Clock::time_point until, Lock* lock) {
   if (has_polled() && !is_driven_) return drive(number, until, lock);
-  if (!waiting_deadlines_.empty()) until = std::min(until, waiting_deadlines_.begin()->first);
+  until = std::min(until, next_deadline());
   Waiter waiter;
   waiter.number = number;
   waiters_.push_back(&waiter);
@@ -101,9 +101,18 @@ void Queue::wait(uint64_t number, Clock::time_point until, Lock* lock) {
 
 // Whether a thread that waits for this number need not wait: its run is done, or is no more.
 bool Queue::has_end(uint64_t number) const noexcept {
-  if (number == 0) return !done_.is_empty();
+  if (number == 0) return has_done();
+  if (const QueuedTask* const task = find_task(number)) return task->is_over;
   const QueuedRun* const run = find(number);
   return run == nullptr || run->state_ == State::kDone;
+}
+
+// Of the runs and tasks whose deadlines no engine watches.
+Clock::time_point Queue::next_deadline() const noexcept {
+  Clock::time_point next = Clock::time_point::max();
+  if (!waiting_deadlines_.empty()) next = waiting_deadlines_.begin()->first;
+  if (!task_deadlines_.empty()) next = std::min(next, task_deadlines_.begin()->first);
+  return next;
 }
 
 void Queue::drive(uint64_t number, Clock::time_point until, Lock* lock) noexcept {
@@ -170,10 +179,21 @@ void Queue::wake_owner(uint64_t number) noexcept {
 // thread will do: it reads the outcome, and then wakes the thread that waits for it.
 void Queue::wake_for(const QueuedRun* run) noexcept {
   const bool is_ready = run->state_ == State::kReady;
-  if (!is_ready && run->is_set_aside_) return wake_owner(run->number_);
+  if (!is_ready && run->is_set_aside_) wake_owner(run->number_);
+  else wake_taker(run->number_, is_ready);
+}
+
+void Queue::wake_for(const QueuedTask* task) noexcept {
+  if (task->is_listed) wake_taker(task->number, false);
+  else wake_owner(task->number);
+}
+
+// Wakes the thread that waits for this number, or one that takes any completion, or, if
+// `is_ready`, any thread.
+void Queue::wake_taker(uint64_t number, bool is_ready) noexcept {
   Waiter* best = nullptr;
   for (Waiter* each = waiters_.first(); each != nullptr; each = each->next) {
-    const bool is_owner = each->number == run->number_;
+    const bool is_owner = each->number == number;
     if (is_owner || (best == nullptr && (is_ready || each->number == 0))) best = each;
     if (is_owner) break;
   }
@@ -204,6 +224,7 @@ void Queue::wake_all() noexcept {
 Queue::Taking::Taking(Queue* queue, uint64_t number) : queue_(*queue), number_(number) {
   ++queue_.num_takers_;
   if (QueuedRun* const run = queue_.find(number_)) ++run->num_awaiting_;
+  if (QueuedTask* const task = queue_.find_task(number_)) ++task->num_awaiting;
 }
 
 Queue::Taking::~Taking() {
@@ -213,6 +234,8 @@ Queue::Taking::~Taking() {
     queue_.unlist(run);
     queue_.list_done(run);
   }
+  QueuedTask* const task = queue_.find_task(number_);
+  if (task != nullptr && --task->num_awaiting == 0 && task->is_over) queue_.list_done(task);
   queue_.end_taking();
 }
 
@@ -222,9 +245,11 @@ void Queue::end_taking() noexcept {
   if (is_closed_) settled_.notify_all();
   if (!ready_.is_empty()) wake_for(ready_.first());
   else if (!done_.is_empty()) wake_for(done_.first());
-  else if (has_polled() || !turns_.is_empty() || !waiting_deadlines_.empty()) wake_any();
+  else if (!done_tasks_.is_empty()) wake_for(done_tasks_.first());
+  else if (has_polled() || !turns_.is_empty() || next_deadline() != Clock::time_point::max())
+    wake_any();
   // This thread may have taken the event that made the handle readable.
-  if (was_armed_ && !(ready_.is_empty() && done_.is_empty())) wait_set_->signal();
+  if (was_armed_ && (!ready_.is_empty() || has_done())) wait_set_->signal();
 }
 
 // ---- Event loops ----
@@ -240,7 +265,7 @@ int64_t Queue::arm() {
   require_own();
   const Lock lock(mutex_);
   open_wait_set();
-  if (look(Look::kWords) || !done_.is_empty() || !turns_.is_empty()) return 0;
+  if (look(Look::kWords) || has_done() || !turns_.is_empty()) return 0;
   if (has_polled() && looking_ == Looking::kNotYet && look_policy_.begin(0)) {
     looking_ = Looking::kNow;
     look_until_ = Clock::now() + std::chrono::nanoseconds(polling_ns());

@@ -64,6 +64,10 @@ inline sidecall_call* open_call(const sidecall_model& model, int64_t rows, bool 
       {opened.signature(), opened.engine(), opened.ignores_extra(), rows, lends_connection}};
 }
 
+// The options with their defaults, checked. Throws INVALID_ARGUMENT.
+sidecall_model_options read_model_options(const sidecall_model_options* options);
+sidecall_model* open_model(const char* uri, const sidecall_model_options& options);
+
 inline Call& use(sidecall_call* call) {
   require(call != nullptr, "call must not be NULL");
   return call->call;

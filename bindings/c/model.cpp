@@ -18,6 +18,7 @@ using sidecall::Error;
 using sidecall::guard;
 using sidecall::make_text;
 using sidecall::Model;
+using sidecall::read_model_options;
 using sidecall::require;
 using sidecall::Signature;
 
@@ -27,24 +28,6 @@ void require_number(bool is_right, const char* name, const char* expected, int64
   if (!is_right)
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 std::string(name) + ": expected " + expected + ", got " + std::to_string(got));
-}
-
-sidecall_model_options with_defaults(const sidecall_model_options* options) {
-  const sidecall_model_options defaults = sidecall::default_model_options();
-  if (options == nullptr) return defaults;
-  const sidecall_model_options known = sidecall::read_struct(options, defaults, "options");
-  require_number(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
-                 "options.verify", "a SIDECALL_VERIFY_* value", known.verify);
-  require_number(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
-                 "options.extra", "a SIDECALL_EXTRA_* value", known.extra);
-  require(known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
-          "options.engine: expected a SIDECALL_ENGINE_* value, got another number");
-  require_number(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec", "0 or 1",
-                 known.allow_exec);
-  require_number(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns",
-                 "more than 0, or -1", known.timeout_ns);
-  require_number(known.wait_ns >= -1, "options.wait_ns", "0 or more, or -1", known.wait_ns);
-  return known;
 }
 
 template <typename Spec>
@@ -97,6 +80,34 @@ int32_t find(const sidecall_model* model, int32_t kind, const char* name) {
 
 }  // namespace
 
+namespace sidecall {
+
+sidecall_model_options read_model_options(const sidecall_model_options* options) {
+  const sidecall_model_options defaults = sidecall::default_model_options();
+  if (options == nullptr) return defaults;
+  const sidecall_model_options known = sidecall::read_struct(options, defaults, "options");
+  require_number(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
+                 "options.verify", "a SIDECALL_VERIFY_* value", known.verify);
+  require_number(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
+                 "options.extra", "a SIDECALL_EXTRA_* value", known.extra);
+  require(known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
+          "options.engine: expected a SIDECALL_ENGINE_* value, got another number");
+  require_number(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec", "0 or 1",
+                 known.allow_exec);
+  require_number(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns",
+                 "more than 0, or -1", known.timeout_ns);
+  require_number(known.wait_ns >= -1, "options.wait_ns", "0 or more, or -1", known.wait_ns);
+  return known;
+}
+
+sidecall_model* open_model(const char* uri, const sidecall_model_options& options) {
+  return new sidecall_model(is_remote(uri)    ? open_remote(uri, options)
+                            : is_network(uri) ? open_network(uri, options)
+                                              : Model::open(uri, options, open_local_engine));
+}
+
+}  // namespace sidecall
+
 extern "C" {
 
 uint32_t sidecall_abi_version(void) { return SIDECALL_ABI_VERSION; }
@@ -116,11 +127,7 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
-    const sidecall_model_options known = with_defaults(options);
-    *out_model = new sidecall_model(sidecall::is_remote(uri) ? sidecall::open_remote(uri, known)
-                                    : sidecall::is_network(uri)
-                                        ? sidecall::open_network(uri, known)
-                                        : Model::open(uri, known, sidecall::open_local_engine));
+    *out_model = sidecall::open_model(uri, read_model_options(options));
   });
 }
 
@@ -131,8 +138,8 @@ sidecall_status sidecall_model_open_bytes(const void* data, size_t length,
   return guard(err, [&] {
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
     std::string bytes(static_cast<const char*>(data), length);
-    *out_model = new sidecall_model(
-        Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_local_engine));
+    *out_model = new sidecall_model(Model::open_bytes(std::move(bytes), read_model_options(options),
+                                                      sidecall::open_local_engine));
   });
 }
 
@@ -290,7 +297,7 @@ sidecall_status sidecall_engine_describe(const sidecall_model_options* options, 
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(out != nullptr, "out must not be NULL");
-    const sidecall_model_options known = with_defaults(options);
+    const sidecall_model_options known = read_model_options(options);
     *out = make_text(sidecall::describe_ort_library(
         sidecall::load_ort_library(known.onnxruntime, known.onnxruntime_package)));
   });

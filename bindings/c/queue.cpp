@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "guard.h"
 #include "handles.h"
@@ -29,6 +31,36 @@ int32_t limit(const char* name, int32_t given, int32_t most) {
   return given;
 }
 
+// Opens a model on the thread of a task.
+class Opening final : public sidecall::Task {
+ public:
+  Opening(const char* uri, const sidecall_model_options& options, sidecall_error* err)
+      : uri_(uri), options_(options), error_(err) {
+    keep(&options_.onnxruntime, &onnxruntime_);
+    keep(&options_.onnxruntime_package, &onnxruntime_package_);
+  }
+  ~Opening() override { sidecall_model_close(model_); }
+
+  void work() override { model_ = sidecall::open_model(uri_.c_str(), options_); }
+  sidecall_model* take_model() noexcept { return std::exchange(model_, nullptr); }
+  void report(const std::exception_ptr& failure) const noexcept {
+    sidecall::guard(error_, [&] { std::rethrow_exception(failure); });
+  }
+
+ private:
+  static void keep(const char** text, std::string* copy) {
+    if (*text == nullptr) return;
+    *copy = *text;
+    *text = copy->c_str();
+  }
+
+  const std::string uri_;
+  sidecall_model_options options_;
+  sidecall_error* const error_;
+  std::string onnxruntime_, onnxruntime_package_;
+  sidecall_model* model_ = nullptr;
+};
+
 // The array of the caller, whose structs may have another size than ours.
 struct Array {
   char* data;
@@ -43,6 +75,11 @@ void put(void* context, int64_t index, const sidecall::Completion& from) {
   to.call = static_cast<sidecall_call*>(from.owner);
   to.status = from.status;
   to.flags = from.flags;
+  if (from.task != nullptr) {
+    auto& opening = static_cast<Opening&>(*from.task);
+    if (from.failure != nullptr) opening.report(from.failure);
+    else if (array.item_size >= sizeof to) to.model = opening.take_model();
+  }
   char* const at = array.data + static_cast<size_t>(index) * array.item_size;
   std::memset(at, 0, array.item_size);
   std::memcpy(at, &to, std::min(array.item_size, sizeof to));
@@ -74,6 +111,20 @@ sidecall_status sidecall_queue_submit(sidecall_queue* queue, sidecall_call* call
   return sidecall::guard(err, [&] {
     sidecall::use(call);
     const uint64_t number = use(queue).submit(&call->run, call->model.get(), timeout_ns, tag);
+    if (out_run != nullptr) *out_run = number;
+  });
+}
+
+sidecall_status sidecall_queue_open_model(sidecall_queue* queue, const char* uri,
+                                          const sidecall_model_options* options, int64_t timeout_ns,
+                                          uint64_t tag, sidecall_error* model_error,
+                                          uint64_t* out_run, sidecall_error* err) {
+  if (out_run != nullptr) *out_run = 0;
+  return sidecall::guard(err, [&] {
+    sidecall::require(uri != nullptr, "uri must not be NULL");
+    const auto opening =
+        std::make_shared<Opening>(uri, sidecall::read_model_options(options), model_error);
+    const uint64_t number = use(queue).submit(opening, timeout_ns, tag);
     if (out_run != nullptr) *out_run = number;
   });
 }

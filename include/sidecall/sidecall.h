@@ -1062,7 +1062,7 @@ SIDECALL_API void sidecall_queue_options_init_sized(sidecall_queue_options *opti
 #define SIDECALL_HELD 1                 /* the engine still uses the memory of the call */
 #define SIDECALL_RELEASED 2             /* it no longer does; follows a completion with HELD */
 
-/* What sidecall_queue_take returns for one run. */
+/* What sidecall_queue_take returns for one run, or for one model that was opened. */
 typedef struct sidecall_completion {
   uint64_t tag;            /* of sidecall_queue_submit */
   uint64_t run;            /* of sidecall_queue_submit */
@@ -1070,6 +1070,7 @@ typedef struct sidecall_completion {
   sidecall_status status;  /* the outcome; sidecall_call_error has its text and its faults. With
                             * SIDECALL_RELEASED the same again */
   uint32_t flags;          /* SIDECALL_HELD or SIDECALL_RELEASED, or 0 */
+  sidecall_model *model;   /* of sidecall_queue_open_model, if status is OK; `call` is then NULL */
 } sidecall_completion;
 
 /* Opens a queue. Starts no thread and makes no descriptor.
@@ -1092,6 +1093,26 @@ SIDECALL_API sidecall_status sidecall_queue_open(const sidecall_queue_options *o
 SIDECALL_API sidecall_status sidecall_queue_submit(sidecall_queue *queue, sidecall_call *call,
                                                    int64_t timeout_ns, uint64_t tag,
                                                    uint64_t *out_run, sidecall_error *err);
+
+/* Opens a model as sidecall_model_open does, on a thread of its own of the library. Never waits. The
+ * completion has the model, which the caller then closes.
+ *
+ * uri, options  as for sidecall_model_open; copied
+ * timeout_ns    more than 0, or -1 for no deadline; counts from here. After it, or after
+ *               sidecall_queue_cancel, the completion comes at once with TIMEOUT or CANCELLED; the
+ *               thread ends later, and closes the model
+ * tag           any number; the completion has it
+ * model_error   NULL, or initialised, and valid until the completion is taken or the queue is
+ *               closed. sidecall_queue_take fills it if opening failed
+ * out_run       a number for sidecall_queue_take and sidecall_queue_cancel. 0 on failure. May be
+ *               NULL
+ *
+ * Errors: INVALID_ARGUMENT, BUSY (`capacity` models were not taken yet), FORKED, OUT_OF_MEMORY. */
+SIDECALL_API sidecall_status sidecall_queue_open_model(sidecall_queue *queue, const char *uri,
+                                                       const sidecall_model_options *options,
+                                                       int64_t timeout_ns, uint64_t tag,
+                                                       sidecall_error *model_error,
+                                                       uint64_t *out_run, sidecall_error *err);
 
 /* Takes completions that are there, or waits for the first.
  *

@@ -784,6 +784,20 @@ class Queue {
     return run;
   }
 
+  /* Opens a model without waiting, and returns a number for take() (sidecall_queue_open_model). The
+   * completion has a handle for the constructor of Model; or take() fills `model_error`, which has
+   * to stay valid until then. */
+  uint64_t open_model(const std::string &uri, const Options &options = Options(),
+                      int64_t timeout_ns = -1, uint64_t tag = 0,
+                      sidecall_error *model_error = nullptr) {
+    uint64_t run = 0;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_queue_open_model(queue_, uri.c_str(), &options, timeout_ns, tag, model_error,
+                                       &run, err);
+    });
+    return run;
+  }
+
   /* Takes completions of any run, and returns how many: 0 if wait_ns has passed
    * (sidecall_queue_take). Call::check_outcome throws the error of a run that failed. */
   size_t take(Span<sidecall_completion> out, int64_t wait_ns = -1) {

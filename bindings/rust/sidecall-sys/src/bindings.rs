@@ -343,10 +343,11 @@ pub struct sidecall_completion {
     pub call: *mut sidecall_call,
     pub status: sidecall_status,
     pub flags: u32,
+    pub model: *mut sidecall_model,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of sidecall_completion"][::core::mem::size_of::<sidecall_completion>() - 32usize];
+    ["Size of sidecall_completion"][::core::mem::size_of::<sidecall_completion>() - 40usize];
     ["Alignment of sidecall_completion"][::core::mem::align_of::<sidecall_completion>() - 8usize];
     ["Offset of field: sidecall_completion::tag"]
         [::core::mem::offset_of!(sidecall_completion, tag) - 0usize];
@@ -358,6 +359,8 @@ const _: () = {
         [::core::mem::offset_of!(sidecall_completion, status) - 24usize];
     ["Offset of field: sidecall_completion::flags"]
         [::core::mem::offset_of!(sidecall_completion, flags) - 28usize];
+    ["Offset of field: sidecall_completion::model"]
+        [::core::mem::offset_of!(sidecall_completion, model) - 32usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -767,6 +770,16 @@ extern "C" {
     pub fn sidecall_queue_open(
         options: *const sidecall_queue_options,
         out_queue: *mut *mut sidecall_queue,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
+    pub fn sidecall_queue_open_model(
+        queue: *mut sidecall_queue,
+        uri: *const ::core::ffi::c_char,
+        options: *const sidecall_model_options,
+        timeout_ns: i64,
+        tag: u64,
+        model_error: *mut sidecall_error,
+        out_run: *mut u64,
         err: *mut sidecall_error,
     ) -> sidecall_status;
     pub fn sidecall_queue_submit(
