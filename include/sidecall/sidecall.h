@@ -91,8 +91,8 @@
  *             main, exit(), quick_exit() or a signal. The threads of the library work on until the
  *             process is gone, and nothing that they use is destroyed before that. The child
  *             process of an exec: URI ends with the program. One restriction: while exit() runs,
- *             no other thread may be opening a local model, because ONNX Runtime then destroys
- *             objects that opening needs. The library stays loaded after dlclose(), because its
+ *             no other thread, and no queue, may be opening a local model, because ONNX Runtime
+ *             then destroys objects that opening needs. The library stays loaded after dlclose(), because its
  *             threads execute its code.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
@@ -1094,7 +1094,7 @@ SIDECALL_API sidecall_status sidecall_queue_submit(sidecall_queue *queue, sideca
                                                    int64_t timeout_ns, uint64_t tag,
                                                    uint64_t *out_run, sidecall_error *err);
 
-/* Opens a model as sidecall_model_open does, on a thread of its own of the library. Never waits. The
+/* Opens a model as sidecall_model_open does, on a separate thread of the library. Never waits. The
  * completion has the model, which the caller then closes.
  *
  * uri, options  as for sidecall_model_open; copied
