@@ -92,8 +92,8 @@
  *             process is gone, and nothing that they use is destroyed before that. The child
  *             process of an exec: URI ends with the program. One restriction: while exit() runs,
  *             no other thread, and no queue, may be opening a local model, because ONNX Runtime
- *             then destroys objects that opening needs. The library stays loaded after dlclose(), because its
- *             threads execute its code.
+ *             then destroys objects that opening needs. The library stays loaded after dlclose(),
+ *             because its threads execute its code.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
 
