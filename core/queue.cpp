@@ -380,7 +380,8 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   bool is_over = run->is_over_;
   if (!is_over) {
     const bool is_cancelled = run->is_cancelled_;
-    const bool others_wait = !run->model_->waiting.is_empty();
+    // The runs of the model may be gone if this one no longer counts among them.
+    const bool others_wait = run->is_counted_ && !run->model_->waiting.is_empty();
     std::exception_ptr failure;
     lock->unlock();
     try {

@@ -143,8 +143,9 @@ struct Channel::State {
   Mapping request, response;
   // Earlier response mappings of other sizes. Their addresses stay mapped, to pages of zeros.
   std::vector<Mapping> retired;
-  uint64_t granted = 0;   // bytes of the response slot
-  uint64_t instance = 0;  // of the process that serves the latest connection
+  bool keeps_addresses = false;  // even under ThreadSanitizer; see Mapping
+  uint64_t granted = 0;          // bytes of the response slot
+  uint64_t instance = 0;         // of the process that serves the latest connection
   bool is_counted = false;
 
   // Private copies of our own words, and the values last read from the server's words.

@@ -37,6 +37,7 @@ void Channel::State::count_as_borrowed(bool is_borrowed) noexcept {
 
 void Channel::State::prepare() {
   request = Mapping::of_zeroes(head_bytes(1) + request_bytes);
+  keeps_addresses = true;
   granted = response_bytes;
 }
 
@@ -73,9 +74,12 @@ void Channel::State::adopt(Connection connection) {
   check_file(connection.response.get(), Kind::kResponse, segment_bytes(1, welcome.response_bytes));
   // Map only the part of REQUEST that we shall write, so that the size of the mapping does not
   // depend on the server.
-  adopt_request(Mapping::of(connection.request.get(), head_bytes(1) + request_bytes, true));
-  adopt_response(
-      Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
+  const auto map = [this](const Fd& file, uint64_t bytes, bool writable) {
+    return keeps_addresses ? Mapping::separate(file.get(), bytes, writable)
+                           : Mapping::of(file.get(), bytes, writable);
+  };
+  adopt_request(map(connection.request, head_bytes(1) + request_bytes, true));
+  adopt_response(map(connection.response, segment_bytes(1, welcome.response_bytes), false));
   granted = welcome.response_bytes;
   socket = std::move(connection.socket);
   pidfd = std::move(connection.pidfd);

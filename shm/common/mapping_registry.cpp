@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <mutex>
 #include <vector>
 
@@ -45,6 +46,12 @@ void add(int fd, unsigned char* data, uint64_t bytes) {
   if (fstat(fd, &file) != 0) return;
   const std::lock_guard guard(lock);
   all().push_back({file.st_dev, file.st_ino, data, bytes, 1});
+}
+
+bool contains(const unsigned char* data) noexcept {
+  const std::lock_guard guard(lock);
+  return std::any_of(all().begin(), all().end(),
+                     [data](const Known& known) { return known.data == data; });
 }
 
 bool release(const unsigned char* data) noexcept {

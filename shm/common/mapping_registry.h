@@ -20,12 +20,15 @@ constexpr bool kIsUsed = true;
 // shorter than `bytes`.
 unsigned char* find(int fd, uint64_t bytes);
 void add(int fd, unsigned char* data, uint64_t bytes);
+// Whether both ends may share this mapping.
+bool contains(const unsigned char* data) noexcept;
 // Returns true for the last holder, which must then unmap.
 bool release(const unsigned char* data) noexcept;
 #else
 constexpr bool kIsUsed = false;
 inline unsigned char* find(int, uint64_t) { return nullptr; }
 inline void add(int, unsigned char*, uint64_t) {}
+inline bool contains(const unsigned char*) noexcept { return false; }
 inline bool release(const unsigned char*) noexcept { return true; }
 #endif
 

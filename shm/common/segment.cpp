@@ -105,6 +105,12 @@ Mapping Mapping::of(int fd, uint64_t bytes, bool writable, bool populate) {
   return Mapping(static_cast<unsigned char*>(data), bytes);
 }
 
+Mapping Mapping::separate(int fd, uint64_t bytes, bool writable) {
+  void* data = map_file(fd, bytes, writable, true);
+  if (data == MAP_FAILED) map_failure(errno);
+  return {static_cast<unsigned char*>(data), bytes};
+}
+
 Mapping Mapping::of_zeroes(uint64_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot map memory", errno);
@@ -112,7 +118,7 @@ Mapping Mapping::of_zeroes(uint64_t bytes) {
 }
 
 void Mapping::replace(Mapping fresh) {
-  if (mapping_registry::kIsUsed) {
+  if (mapping_registry::contains(data_)) {
     *this = std::move(fresh);
     return;
   }
@@ -127,7 +133,7 @@ void Mapping::replace(Mapping fresh) {
 }
 
 void Mapping::replace_by_zeroes() noexcept {
-  if (data_ && !mapping_registry::kIsUsed)
+  if (data_ && !mapping_registry::contains(data_))
     static_cast<void>(mmap(data_, bytes_, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
 }

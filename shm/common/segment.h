@@ -17,8 +17,8 @@ namespace sidecall::shm {
 // same address.
 //
 // ThreadSanitizer cannot relate accesses through two mappings of one file. In its builds a client
-// in the same process therefore gets the server's own mapping. Only in these builds does replace()
-// change the address: to that of the other mapping.
+// in the same process therefore gets the server's own mapping from of(). Only in these builds does
+// replace() change the address of such a mapping: to that of the other one.
 class Mapping final : public ForkAware {
  public:
   Mapping() = default;
@@ -31,7 +31,10 @@ class Mapping final : public ForkAware {
   // chose. Throws OUT_OF_MEMORY, and PROTOCOL when the seals of the file do not allow the mapping.
   static Mapping of(int fd, uint64_t bytes, bool writable, bool populate = true);
 
-  // Maps private memory full of zeroes, for a mapping that a file replaces later. Throws
+  // The same, with all pages, and at an address of its own in every build.
+  static Mapping separate(int fd, uint64_t bytes, bool writable);
+
+  // Maps private memory full of zeroes, for a separate mapping that replaces it later. Throws
   // OUT_OF_MEMORY.
   static Mapping of_zeroes(uint64_t bytes);
 
