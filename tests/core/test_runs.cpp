@@ -71,9 +71,9 @@ TEST_CASE(
     return sidecall::Outcome::kDone;
   };
   struct Owned {
-    Owned(const sidecall::Signature& signature, const fake::Engine& engine,
-          std::promise<void>* is_gone)
-        : call(signature, engine, false, 1), is_gone(is_gone) {}
+    Owned(const sidecall::Signature& its_signature, const fake::Engine& its_engine,
+          std::promise<void>* gone)
+        : call(its_signature, its_engine, false, 1), is_gone(gone) {}
     sidecall::Call call;
     fake::QueuedCall queued{&call};
     std::promise<void>* is_gone;
