@@ -1,6 +1,7 @@
 """Checks every file of the repository; `make lint` runs it.
 
-Checks length, first line, whitespace, left-over notes and paths of a developer's machine.
+Checks length, first line, whitespace, left-over notes, paths of a developer's machine, and that
+only the library looks at the scheme of a model's URI.
 """
 
 import re
@@ -47,6 +48,25 @@ FORBIDDEN = {
     ),
     "a merge conflict": re.compile(r"^(?:<<<<<<<|>>>>>>>) ", re.MULTILINE),
 }
+# A front end asks sidecall_model_route() where a model runs, so that a new route needs no line in
+# it. Allowed: the addresses at which a server listens, and those that a command makes.
+SCHEME = re.compile(r"""["'](?:shm|exec|https?|grpcs?)(?:\+unix)?:(?://)?["']""")
+FRONT_ENDS = (
+    "bindings/cli/",
+    "bindings/go/",
+    "bindings/java/src/main/",
+    "bindings/node/lib/",
+    "bindings/node/src/",
+    "bindings/rust/",
+    "python/sidecall/",
+    "python/src/",
+)
+MAY_NAME_SCHEMES = {
+    "bindings/cli/commands/doctor_machine.cpp",
+    "bindings/cli/commands/serve.cpp",
+    "bindings/cli/commands/serve_needs.cpp",
+    "python/sidecall/serving/network.py",
+}
 
 
 def check(path: Path) -> list[str]:
@@ -81,6 +101,13 @@ def check(path: Path) -> list[str]:
             and not re.match(r'\s*(//|/\*|#(?!include|define|pragma)|r?"""|@)', first)
         ):
             faults.append(f"{name}: the first line should say what the file does and who uses it")
+    is_test = "/tests/" in name or name.endswith("_test.go")
+    if name.startswith(FRONT_ENDS) and name not in MAY_NAME_SCHEMES and not is_test:
+        faults += [
+            f"{name}:{text.count(chr(10), 0, match.start()) + 1}: the scheme {match.group(0)}: "
+            "ask sidecall_model_route() instead"
+            for match in SCHEME.finditer(text)
+        ]
     if text and not text.endswith("\n"):
         faults.append(f"{name}: no newline at the end")
     return faults

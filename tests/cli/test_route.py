@@ -45,6 +45,14 @@ def test_info_verify_types_and_diff_work_over_shm(sidecall, jobs, served):
     assert sidecall("diff", jobs, served).code == 0
 
 
+@pytest.mark.usefixtures("network_library")
+def test_info_calls_a_model_on_another_host_a_server(sidecall, jobs):
+    socket = f"{sidecall.cwd}/jobs.http"
+    with serving(sidecall, jobs, f"shm:{sidecall.cwd}/jobs.sock", "--http", socket):
+        at = f"http+unix:{socket}/jobs"
+        assert sidecall("info", at).out.startswith(f"server    {at}\n")
+
+
 @pytest.mark.parametrize("command", ["predict", "info", "verify", "types"])
 def test_a_missing_server_fails_with_code_4(sidecall, command):
     done = sidecall(command, f"shm:{sidecall.cwd}/absent.sock", stdin=ROW)

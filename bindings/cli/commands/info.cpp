@@ -103,8 +103,8 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
       text += std::string(key) + std::string(10 - std::string_view(key).size(), ' ') +
               printable(value) + "\n";
   };
-  const bool is_served = uri.compare(0, 4, "shm:") == 0 || uri.compare(0, 5, "exec:") == 0;
-  line(is_served ? "server" : "file", uri);
+  const bool is_file = sidecall_model_route(model) == SIDECALL_ROUTE_IN_PROCESS;
+  line(is_file ? "file" : "server", uri);
   line("name", text_at(about, "name"));
   line("version", text_at(about, "version"));
   line("task", text_at(about, "task"));

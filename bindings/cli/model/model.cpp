@@ -1,6 +1,8 @@
 // Opens models for the commands; see model.hpp.
 #include "model.hpp"
 
+#include <cstring>
+
 #include "terminal/output.hpp"
 
 namespace sidecall::cli {
@@ -52,15 +54,15 @@ int64_t run_timeout_ns(const ModelOptions& options) {
 
 sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
                                sidecall_error& err) {
-  // The error text of the library would name a field of the C API instead of the option.
-  if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
-    throw Failure(kUsage, uri +
-                              ": expected the option --allow-exec, got none: opening an exec: "
-                              "model starts a program");
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* opened = nullptr;
   const sidecall_status status = sidecall_model_open(uri.c_str(), &opened_with, &opened, &err);
   model.reset(opened);
+  // The library names the field of the C API instead of the option.
+  if (status == SIDECALL_INVALID_ARGUMENT && std::strstr(err.message, "allow_exec") != nullptr)
+    throw Failure(kUsage, uri +
+                              ": expected the option --allow-exec, got none: opening an exec: "
+                              "model starts a program");
   return status;
 }
 
