@@ -1,5 +1,4 @@
-// Completion queues: closed calls and queues, servers that end, forks, wrong arguments, and random
-// programs.
+// Completion queues: closed calls and queues, servers that end, forks, and wrong arguments.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -8,7 +7,6 @@
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
-#include <random>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -323,75 +321,4 @@ TEST_CASE("a call with a large output works again after a run that timed out") {
   served.gate.open();
   REQUIRE(queue.take_one(run).status == SIDECALL_OK);
   CHECK(doubles(call.output(0))[9999] == 10);
-}
-
-// Threads submit, take, cancel, and close calls at random. Each run that was submitted, and whose
-// call was not closed, has exactly one outcome.
-TEST_CASE("random programs get exactly one outcome for each run") {
-  Served served;
-  const Model slow(test_paths::model("slow.onnx")), add(test_paths::model("add.onnx"));
-  for (unsigned seed = 1; seed <= 20; ++seed) {
-    std::mt19937 random(seed);
-    const auto draw = [&](unsigned below) { return static_cast<unsigned>(random() % below); };
-    Queue queue(24, static_cast<int32_t>(1 + draw(4)));
-    struct Place {
-      std::unique_ptr<Call> call;
-      bool is_submitted = false, is_held = false;
-      uint64_t run = 0, tag = 0;
-    };
-    std::vector<Place> places(32);
-    uint64_t last_tag = 0;
-    const auto handle = [&](const sidecall_completion& one) {
-      Place* found = nullptr;
-      for (Place& place : places) {
-        if (place.call && place.call->get() == one.call) found = &place;
-      }
-      REQUIRE(found != nullptr);
-      CHECK((found->run == one.run && found->tag == one.tag));
-      CHECK(found->is_submitted == (one.flags != SIDECALL_RELEASED));
-      CHECK(found->is_held == (one.flags == SIDECALL_RELEASED));
-      found->is_submitted = false;
-      found->is_held = one.flags == SIDECALL_HELD;
-      CHECK((one.status == SIDECALL_OK || one.status == SIDECALL_CANCELLED ||
-             one.status == SIDECALL_TIMEOUT));
-    };
-    for (int step = 0; step < 600; ++step) {
-      Place& place = places[draw(32)];
-      const unsigned what = draw(10);
-      if (what < 5) {
-        if (!place.call) {
-          const unsigned kind = draw(3);
-          place.call = std::make_unique<Call>(kind == 0   ? served.call(step)
-                                              : kind == 1 ? slow_call(slow, 1)
-                                                          : Call(add));
-          if (kind == 0 && draw(2) == 0) make_large(place.call.get());
-          if (kind == 2) give_x(*place.call, {1, 2});
-        }
-        const bool is_free = !place.is_submitted && !place.is_held;
-        const int64_t timeout = draw(3) == 0 ? static_cast<int64_t>(1 + draw(900000)) : -1;
-        uint64_t run = 0;
-        const std::string outcome = queue.try_submit(place.call->get(), timeout, ++last_tag, &run);
-        CHECK((outcome == "OK" || outcome == "BUSY"));
-        if (!is_free) CHECK(outcome == "BUSY");
-        if (outcome == "OK") {
-          place.is_submitted = true;
-          place.run = run;
-          place.tag = last_tag;
-        }
-      } else if (what < 7) {
-        for (const sidecall_completion& one : queue.take(draw(2) * 100000, 0, 1 + draw(8)))
-          handle(one);
-      } else if (what == 7) {
-        if (queue.arm() < 0 && draw(2) == 0) is_readable(queue.handle(), 1);
-      } else if (what == 8) {
-        sidecall_queue_cancel(queue.get(), place.run);
-      } else if (draw(4) == 0) {
-        place = Place();
-      }
-    }
-    for (Place& place : places) {
-      while (place.is_submitted || place.is_held) handle(queue.take_one(place.run));
-    }
-    CHECK(queue.take(0).empty());
-  }
 }
