@@ -6,7 +6,10 @@ ONNX Runtime runs the bodies of the functions, and the native engine runs its ow
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ import sidecall
 from onnx import ModelProto, NodeProto, StringStringEntryProto, TensorProto, helper
 from sidecall import errors
 from sidecall.convert import to_graph
-from sidecall.convert.graph.text_functions import DOMAIN, counting_function
+from sidecall.convert.graph import text_functions
+from sidecall.convert.graph.text_functions import DOMAIN, counting_function, listing_function
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
@@ -155,6 +159,23 @@ def test_the_engine_knows_every_function_that_the_converter_writes(unit, replace
     Native(call(function, attributes, version).SerializeToString())
 
 
+def test_the_engine_knows_no_function_that_the_converter_does_not_write():
+    functions = [
+        text_functions.damping_function(),
+        text_functions.scaling_function(),
+        text_functions.normalizing_function(),
+        text_functions.multiplying_function(),
+    ]
+    for unit in ("words", "kept_words", "characters"):
+        for replaces in (False, True):
+            functions += [counting_function(unit, replaces), listing_function(unit, replaces)]
+    copies = [in_version(each, version) for each in functions for version in (3, 5)]
+    written = {hashlib.sha256(each.SerializeToString()).hexdigest() for each in copies}
+    source = Path(__file__).resolve().parents[2] / "engines/native/text/functions.cpp"
+    known = re.findall(r'"([0-9a-f]{64})"', source.read_text(encoding="utf-8"))
+    assert sorted(known) == sorted(written)
+
+
 # ---- Files that contradict themselves ----
 
 MINIMAL: dict[str, Any] = {
@@ -177,13 +198,18 @@ ATTRIBUTES: dict[str, Any] = {
 }
 
 
-def call(function: Any, attributes: dict[str, Any], version: int = 3) -> ModelProto:
-    """A model whose only node calls a function of it."""
+def in_version(function: Any, version: int) -> Any:
+    """The function with this version of ai.onnx.ml, if it uses operators of ai.onnx.ml."""
     copy = type(function)()
     copy.CopyFrom(function)
     for opset in copy.opset_import:
         if opset.domain == "ai.onnx.ml":
             opset.version = version
+    return copy
+
+
+def call(function: Any, attributes: dict[str, Any], version: int = 3) -> ModelProto:
+    """A model whose only node calls a function of it."""
     node = helper.make_node(
         function.name,
         ["text"],
@@ -201,7 +227,7 @@ def call(function: Any, attributes: dict[str, Any], version: int = 3) -> ModelPr
     imports = {"": 20, "ai.onnx.ml": version, "com.microsoft": 1, DOMAIN: 1}
     return helper.make_model(
         graph,
-        functions=[copy],
+        functions=[in_version(function, version)],
         opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
         ir_version=9,
     )

@@ -7,7 +7,7 @@
 namespace sidecall::native {
 namespace {
 
-// Every body that exported files have or have had. A body stays here when a newer one replaces it.
+// Every body that sidecall.export writes. tests/native/test_text.py compares this list with them.
 constexpr CountingFunction kCountingFunctions[] = {
     {TokenUnit::kWords, false, false,
      "bfa50cb5b0029b45eea7a7b0f591b7138be11998f23dbc23a20b1c3bd023c119"},

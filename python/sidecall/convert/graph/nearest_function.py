@@ -2,8 +2,8 @@
 
 ONNX Runtime runs the nodes of its body, which repeat the heap of scikit-learn. The native engine
 knows the function by the SHA-256 of its body (engines/native/operators/neighbors.cpp). The rules of
-text_functions.py apply: the body does not depend on the model, and if it changes, its new hash must
-be added to the native engine.
+text_functions.py apply: the body does not depend on the model, and if it changes, its hash in the
+native engine must change with it.
 """
 
 from __future__ import annotations

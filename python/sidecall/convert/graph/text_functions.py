@@ -3,8 +3,7 @@
 ONNX Runtime runs the nodes of their bodies. The native engine knows these functions by the SHA-256
 of their bodies (engines/native/text/functions.cpp), and computes them by itself. So a body must not
 depend on the model: everything that belongs to the model is an attribute of the calling node. If a
-body changes, its new hash must be added to the native engine; the old ones stay there, because old
-files have them.
+body changes, its hash in the native engine must change with it.
 """
 
 from __future__ import annotations
