@@ -14,7 +14,7 @@ namespace sidecall {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int64_t kFormat = 3;
+constexpr int64_t kFormat = 5;
 constexpr size_t kMaxKeyInPath = 100;  // keeps paths short, because a key can have any length
 
 std::string with_key(const std::string& path, std::string_view key) {
@@ -304,7 +304,7 @@ JsonNode open_contract(const std::string& json, json::Document* document) {
     const std::string expected = std::to_string(kFormat), got = std::to_string(format);
     throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", expected, got},
                 "contract: expected format " + expected + ", got " + got +
-                    (format < kFormat ? ": export the model again" : ": update sidecall"));
+                    ": export or serve the model with the version of sidecall that opens it");
   }
   return root;
 }

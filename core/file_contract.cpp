@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/per_process.h"
-#include "contract.h"
 #include "error.h"
 
 namespace sidecall {
@@ -57,13 +56,8 @@ std::optional<FileContract> read_file_contract(const OnnxFile& file, const std::
   const auto contract = file.metadata("sidecall.contract"), id = file.metadata(OnnxFile::kIdKey);
   if (!contract && !id) return std::nullopt;
   if (!contract) fail(where, "expected a contract beside the id, got none");
-  std::string text(*contract);
-  if (!id) {
-    // Earlier formats have no such entry. The error about the format then says more.
-    const ContractDocument document(std::move(text), where);
-    fail(where, "expected an id beside the contract, got none");
-  }
-  FileContract found{std::move(text), std::string(*id)};
+  if (!id) fail(where, "expected an id beside the contract, got none");
+  FileContract found{std::string(*contract), std::string(*id)};
   KnownFiles& known = per_process<KnownFiles>();
   if (!known.contains(found.id, file)) {
     if (file.compute_id() != found.id) fail(where, "expected the bytes that the export wrote");

@@ -17,8 +17,7 @@ struct FileContract {
 
 // Returns nullopt if the file was not exported. Error messages begin with `where`, for example
 // "file 'fraud.onnx'". Throws FILE_INVALID if the bytes differ from those of the export, or if only
-// one of contract and id is there. If a contract without an id is malformed or of another format,
-// throws CONTRACT_INVALID or CONTRACT_FORMAT.
+// one of contract and id is there.
 std::optional<FileContract> read_file_contract(const OnnxFile& file, const std::string& where);
 
 }  // namespace sidecall

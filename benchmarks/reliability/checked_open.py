@@ -95,7 +95,7 @@ def _write_weights(folder: Path, is_quick: bool) -> Path:
         ],
     )
     contract = {
-        "format": 3,
+        "format": 5,
         "model": {"name": "weights"},
         "features": [
             {"name": "x", "type": "float32", "nullable": False, "input": "x", "column": 0}

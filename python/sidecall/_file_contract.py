@@ -17,7 +17,7 @@ from sidecall import errors
 from sidecall._signature import Column, Feature
 
 CONTRACT_KEY, ID_KEY = b"sidecall.contract", b"sidecall.id"
-_FORMAT = 3
+FORMAT = 5  # the only format that this version writes and reads; docs/contract.md describes it
 # Numbers of fields in onnx.proto.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 # Sizes of fields of a fixed width, by wire type.
@@ -42,22 +42,22 @@ def read_contract(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
         raise errors.NoContract(f"{name}: expected a contract, as sidecall.export writes it")
     if text is None:
         raise _changed(name, "expected a contract beside the id, got none")
+    if model_id is None:
+        raise _changed(name, "expected an id beside the contract, got none")
     try:
         contract = json.loads(text)
         number = contract["format"]
-        if int(number) == _FORMAT:
+        if int(number) == FORMAT:
             features_of(contract), columns_of(contract)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ContractInvalid(
             f"{name}: expected a contract with its format, features and outputs, got other content"
         ) from error
-    if number != _FORMAT:
-        advice = "export the model again" if number < _FORMAT else "update sidecall"
+    if number != FORMAT:
         raise errors.ContractFormat(
-            f"{name}: contract: expected format {_FORMAT}, got {number}: {advice}"
+            f"{name}: contract: expected format {FORMAT}, got {number}: "
+            "export or serve the model with the version of sidecall that opens it"
         )
-    if model_id is None:
-        raise _changed(name, "expected an id beside the contract, got none")
     return dict(contract), model_id
 
 

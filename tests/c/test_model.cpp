@@ -112,7 +112,7 @@ TEST_CASE("a model has the name, version, contract and id of its file") {
   const sidecall::Model model = support::open("matrix.onnx");
   CHECK(model.name() == "matrix");
   CHECK(model.version() == "7");
-  CHECK(model.contract().substr(0, 13) == R"({"format": 3,)");
+  CHECK(model.contract().substr(0, 13) == R"({"format": 5,)");
   CHECK(model.contract().data()[model.contract().size()] == '\0');
   CHECK(model.id().size() == 64);
   CHECK(model.id().find_first_not_of("0123456789abcdef") == std::string_view::npos);

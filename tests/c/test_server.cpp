@@ -393,14 +393,14 @@ TEST_CASE("invalid services are refused") {
   bad.signature_length = 5;
   CHECK(opened(bad) == SIDECALL_CONTRACT_INVALID);
   bad = good;
-  bad.contract = "{\"format\": 99}";
-  bad.contract_length = 14;
+  bad.contract = "{\"format\": 6}";
+  bad.contract_length = 13;
   CHECK(opened(bad) == SIDECALL_CONTRACT_FORMAT);
 }
 
 TEST_CASE("golden rows are run through a function before clients can connect") {
   const std::string contract =
-      R"({"format": 3, "model": {"name": "twice"},)"
+      R"({"format": 5, "model": {"name": "twice"},)"
       R"( "features": [{"name": "a", "type": "float64", "nullable": false,)"
       R"( "input": "x", "column": 0}],)"
       R"( "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],)"

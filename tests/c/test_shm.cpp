@@ -323,7 +323,7 @@ TEST_CASE("a refusal by the server keeps its status, text and fields") {
 TEST_CASE(
     "golden rows that the server did not run are run by the client, unless its verify option is "
     "off") {
-  const std::string contract = R"({"format": 3, "model": {"name": "twice", "version": "1"},
+  const std::string contract = R"({"format": 5, "model": {"name": "twice", "version": "1"},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],
     "verification": {"source": "real", "rows": 2, "features": [[1, 2]], "outputs": {"prediction": [2, 5]},

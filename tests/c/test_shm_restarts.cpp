@@ -13,7 +13,7 @@ using sidecall::Call;
 using sidecall::Model;
 
 TEST_CASE("every kind of call waits for a server that restarts, within its own deadline") {
-  const std::string contract = R"({"format": 3, "model": {},
+  const std::string contract = R"({"format": 5, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
   const std::string address = fresh_address();
@@ -133,7 +133,7 @@ TEST_CASE("after a restart the id is that of the new model, and the earlier id s
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {
     const std::string contract =
-        R"({"format": 3, "model": {"id": ")" + std::string(64, digit) + R"("},
+        R"({"format": 5, "model": {"id": ")" + std::string(64, digit) + R"("},
       "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
       "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
     return std::make_unique<FunctionServer>(address, "", double_it, contract);

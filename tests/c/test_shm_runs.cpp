@@ -193,7 +193,7 @@ TEST_CASE(
 }
 
 TEST_CASE("predict_json uses the timeout of the model") {
-  const std::string contract = R"({"format": 3, "model": {},
+  const std::string contract = R"({"format": 5, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}]})";
   Gate gate;

@@ -106,7 +106,7 @@ def save(
     output = {"name": "y", "type": "float32"}
     output |= {"role": "scores", "classes": classes} if classes else {"role": "prediction"}
     contract = {
-        "format": 3,
+        "format": 5,
         "model": {"name": name, "version": version},
         "features": listed,
         "outputs": [output],

@@ -181,7 +181,7 @@ def classifier_contract(
     label_type = "string" if isinstance(classes[0], str) else "int64"
     answers = [answer(features, row, classes=classes, bias=bias) for row in rows]
     return {
-        "format": 3,
+        "format": 5,
         "model": {
             "name": name,
             "version": version,
@@ -292,7 +292,7 @@ def regressor(
         [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["N", 1])],
     )
     contract = {
-        "format": 3,
+        "format": 5,
         "model": {
             "name": "price",
             "version": "3",

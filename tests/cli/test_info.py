@@ -152,14 +152,14 @@ def test_a_missing_file_fails_with_code_3(sidecall):
 
 
 def test_a_contract_that_is_not_json_fails_with_code_3(sidecall, tmp_path):
-    models.save(tmp_path / "bad.onnx", models.tensor_graph(), None, raw='{"format": 3')
+    models.save(tmp_path / "bad.onnx", models.tensor_graph(), None, raw='{"format": 5')
     done = sidecall("info", "bad.onnx")
     assert (done.code, done.out) == (3, "")
 
 
-def test_a_contract_of_an_unknown_format_fails_with_code_3(sidecall, tmp_path):
-    models.save(tmp_path / "new.onnx", models.tensor_graph(), None, raw='{"format": 4}')
-    done = sidecall("info", "new.onnx")
+def test_a_contract_of_another_format_fails_with_code_3(sidecall, tmp_path):
+    models.save(tmp_path / "other.onnx", models.tensor_graph(), None, raw='{"format": 6}')
+    done = sidecall("info", "other.onnx")
     assert (done.code, done.out) == (3, "")
     assert "format" in done.err
 

@@ -41,7 +41,7 @@ def picky(request, tmp_path):
     features = [{"name": "x", "type": "int64", "nullable": False, "input": "x", "column": 0}]
     outputs = [{"name": "y", "role": "prediction", "type": "float32"}]
     contract = {
-        "format": 3,
+        "format": 5,
         "model": {"name": "picky", "version": "1"},
         "features": features,
         "outputs": outputs,

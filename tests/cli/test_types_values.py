@@ -156,7 +156,7 @@ def test_drawn_names_and_values_keep_their_meaning(sidecall, tmp_path, names, va
     assert generated.MAnswer.model_validate(answer).model_dump(by_alias=True) == answer
 
 
-# What each feature takes, and what it refuses, in a record of format 2. `predict` agrees.
+# What each feature takes, and what it refuses, in a record. `predict` agrees.
 LIMITS: list[tuple[dict[str, Any], list[Any], list[Any]]] = [
     (
         {"type": "float64", "domain": [[0, 0.5]]},

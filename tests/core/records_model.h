@@ -15,7 +15,7 @@
 namespace fake {
 
 inline constexpr const char* kRecordsContract = R"({
-  "format": 3,
+  "format": 5,
   "model": {"name": "all types", "version": "1", "id": "00"},
   "features": [
     {"name": "amount", "type": "float32", "nullable": false, "input": "X", "column": 0},

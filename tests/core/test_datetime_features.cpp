@@ -19,7 +19,7 @@ constexpr int64_t kMissing = std::numeric_limits<int64_t>::min();
 
 // A contract with one datetime feature, whose entry has the members `more`.
 std::string contract_with(const std::string& more) {
-  return R"({"format": 3, "model": {"id": ""}, "features": [{"name": "when", "type": "datetime", )" +
+  return R"({"format": 5, "model": {"id": ""}, "features": [{"name": "when", "type": "datetime", )" +
          more + R"(, "input": "when", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})";
 }

@@ -35,7 +35,7 @@ struct OneFeature {
     engine.outputs = {fake::tensor("prediction", SIDECALL_DTYPE_FLOAT32, {-1, 1})};
     engine.sign(&signature);
     fake::parse_contract(
-        R"({"format": 3, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
+        R"({"format": 5, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
             "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
         "test", true, &signature);
     signature.index_records();
@@ -193,7 +193,7 @@ TEST_CASE("an integer that may not be missing must be written into its view") {
   sidecall::Signature signature;
   engine.sign(&signature);
   fake::parse_contract(
-      R"({"format": 3, "model": {"id": ""}, "features": [{"name": "n", "type": "int64", "nullable": false, "input": "n", "column": 0}],
+      R"({"format": 5, "model": {"id": ""}, "features": [{"name": "n", "type": "int64", "nullable": false, "input": "n", "column": 0}],
           "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
       "test", true, &signature);
   signature.index_records();

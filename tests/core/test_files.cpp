@@ -39,7 +39,7 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
   sidecall::Signature signature;
   engine.sign(&signature);
   const std::string json =
-      R"({"format": 3, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
+      R"({"format": 5, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
                               "outputs": )" +
       outputs + R"(, "verification": )" + verification + "}";
   return status_of([&] { fake::parse_contract(json, "test", true, &signature); });
@@ -256,7 +256,7 @@ TEST_CASE("errors of a contract name the path of the value") {
     engine.sign(&signature);
     try {
       fake::parse_contract(
-          R"({"format": 3, "model": {"id": ""}, "outputs": [], "features": )" + features + "}",
+          R"({"format": 5, "model": {"id": ""}, "outputs": [], "features": )" + features + "}",
           "test", true, &signature);
     } catch (const sidecall::Error& error) {
       REQUIRE(error.faults().size() == 1);
@@ -314,7 +314,7 @@ TEST_CASE("a graph's width is checked before memory is allocated for it") {
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
           fake::parse_contract(
-              R"({"format": 3, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
+              R"({"format": 5, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
               "test", true, &signature);
         }) == SIDECALL_CONTRACT_INVALID);
 }

@@ -69,7 +69,7 @@ std::string wide_contract(int count) {
       text += (i == 0 ? "\"" : ",\"") + numbered("y", i) + "\":" + value;
     return text + "}";
   };
-  return R"({"format":3,"model":{"id":"0"},"features":)" + each([](int i) {
+  return R"({"format":5,"model":{"id":"0"},"features":)" + each([](int i) {
            return R"({"name":")" + numbered("f", i) +
                   R"(","type":"float64","nullable":false,"input":")" + numbered("x", i) +
                   R"(","column":0})";
@@ -202,7 +202,7 @@ TEST_CASE("a label of a hundred thousand classes is read in time") {
   const std::string classes =
       list_of(kMany, [](int i) { return '"' + numbered("class ", i) + '"'; });
   const std::string json =
-      R"({"format":3,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)"
+      R"({"format":5,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)"
       R"({"name":"y","role":"label","type":"string","classes":)" +
       classes + R"(},{"name":"p","role":"probabilities","type":"float32","classes":)" + classes +
       "}]}";
@@ -308,7 +308,7 @@ TEST_CASE("nesting of any depth beyond the limit is refused") {
         std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
     sidecall::read_signature_text(R"({"inputs":[],"outputs":[],"more":)" + deep + "}", "server",
                                   SIDECALL_PROTOCOL, &inputs, &outputs);
-    sidecall::tensors_of_contract(R"({"format":3,"features":[],"outputs":[],"more":)" + deep + "}",
+    sidecall::tensors_of_contract(R"({"format":5,"features":[],"outputs":[],"more":)" + deep + "}",
                                   "test", &inputs, &outputs);
   };
   read(64);
@@ -316,7 +316,7 @@ TEST_CASE("nesting of any depth beyond the limit is refused") {
     CHECK(status_of([&] { read(depth); }) == SIDECALL_PROTOCOL);
   const std::string deep = std::string(1000 * 1000, '[') + std::string(1000 * 1000, ']');
   CHECK(status_of([&] {
-          sidecall::tensors_of_contract(R"({"format":3,"more":)" + deep + "}", "test", &inputs,
+          sidecall::tensors_of_contract(R"({"format":5,"more":)" + deep + "}", "test", &inputs,
                                         &outputs);
         }) == SIDECALL_CONTRACT_INVALID);
 }
@@ -341,7 +341,7 @@ TEST_CASE("a name of one megabyte above many golden rows is read in time") {
   const std::string rows = list_of(50000, [](int) { return "[0,0]"; }),
                     values = list_of(50000, [](int) { return "0"; });
   const std::string json =
-      R"({"format":3,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],)"
+      R"({"format":5,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],)"
       R"("outputs":[{"name":")" +
       name +
       R"(","role":"scores","type":"int64","width":2}],"verification":{"source":"synthetic",)"
@@ -371,7 +371,7 @@ TEST_CASE(
     engine.outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_DTYPE_FLOAT32, {-1, 600000}));
   }
   const std::string json =
-      R"({"format":3,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)" +
+      R"({"format":5,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)" +
       outputs + "]}";
   Signature signature, plain;
   engine.sign(&signature);
@@ -392,7 +392,7 @@ TEST_CASE("inputs that declare more columns than there are features are refused"
     engine.outputs = {fake::tensor("y", SIDECALL_DTYPE_FLOAT64, {-1})};
     Signature signature;
     engine.sign(&signature);
-    const std::string json = R"({"format":3,"model":{"id":"0"},"features":)" + features +
+    const std::string json = R"({"format":5,"model":{"id":"0"},"features":)" + features +
                              R"(,"outputs":[{"name":"y","role":"prediction","type":"float64"}]})";
     return error_of([&] { fake::parse_contract(json, "test", true, &signature); });
   };

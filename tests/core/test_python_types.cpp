@@ -42,7 +42,7 @@ RecordTypes types_of(const std::string& feature, int32_t input_dtype,
   Signature signature;
   engine.sign(&signature);
   const std::string json =
-      R"({"format": 3, "model": {"id": "00"}, "features": [{"name": "x", "input": "X", "column": 0, )" +
+      R"({"format": 5, "model": {"id": "00"}, "features": [{"name": "x", "input": "X", "column": 0, )" +
       feature + R"(}], "outputs": [{"name": "y", )" + output + "}]}";
   const sidecall::Contract contract = fake::parse_contract(json, "test", true, &signature);
   signature.index_records();

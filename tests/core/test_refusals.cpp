@@ -1,5 +1,5 @@
-// Refusals of a call whose contract has format 2, in situations that no model file causes: more
-// faults than are kept, tensors mixed with records, one batch after another.
+// Refusals of a call by its contract, in situations that no model file causes: more faults than are
+// kept, tensors mixed with records, one batch after another.
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -34,7 +34,7 @@ struct Model {
                       fake::tensor("prediction", SIDECALL_DTYPE_FLOAT64, {-1}),
                       fake::tensor("refused", SIDECALL_DTYPE_INT64, {-1})};
     engine.sign(&signature);
-    fake::parse_contract(R"({"format": 3, "model": {"id": ""}, "features": [
+    fake::parse_contract(R"({"format": 5, "model": {"id": ""}, "features": [
         {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0, "domain": [[0, 1]]},
         {"name": "b", "type": "float32", "nullable": true, "input": "X", "column": 1, "missing": "nan"},
         {"name": "c", "type": "float64", "nullable": true, "input": "Y", "column": 0, "missing": "nan", "domain": [["-inf", -1], [1, 2]]},
@@ -90,7 +90,7 @@ void check_each_place(int32_t dtype, const std::string& type) {
                 R"(", "type": ")" + type + R"(", "nullable": false, "input": "X", "column": )" +
                 std::to_string(i) + R"(, "domain": [[-1, 1]]})";
   fake::parse_contract(
-      R"({"format": 3, "model": {"id": ""}, "features": [)" + features +
+      R"({"format": 5, "model": {"id": ""}, "features": [)" + features +
           R"(], "outputs": [{"name": "y", "role": "prediction", "type": "float64"}]})",
       "test", true, &signature);
   signature.index_records();
@@ -313,7 +313,7 @@ TEST_CASE("without a graph no output is removed, and the steps are still read") 
   sidecall::Signature signature;
   const Model model;
   model.engine.sign(&signature);
-  fake::parse_contract(R"({"format": 3, "model": {}, "features": [
+  fake::parse_contract(R"({"format": 5, "model": {}, "features": [
       {"name": "a", "type": "float32", "nullable": false, "input": "X", "column": 0}, {"name": "b", "type": "float32", "nullable": false, "input": "X", "column": 1},
       {"name": "c", "type": "float64", "nullable": false, "input": "Y", "column": 0}, {"name": "d", "type": "float64", "nullable": false, "input": "Y", "column": 1},
       {"name": "word", "type": "string", "nullable": false, "input": "word", "column": 0}],

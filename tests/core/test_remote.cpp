@@ -289,11 +289,12 @@ TEST_CASE("an error in a served contract names the server") {
   sidecall_model_options options{};
   try {
     sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer),
-                                 {"server 'shm:x'", "x", "{\"format\": 4}", false}, options);
+                                 {"server 'shm:x'", "x", "{\"format\": 6}", false}, options);
     FAIL("expected an error");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);
     CHECK(std::string(error.what()) ==
-          "server 'shm:x': contract: expected format 3, got 4: update sidecall");
+          "server 'shm:x': contract: expected format 5, got 6: export or serve the model with the "
+          "version of sidecall that opens it");
   }
 }

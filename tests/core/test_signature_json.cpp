@@ -37,7 +37,7 @@ std::string refusal(const std::string& inputs) {
 Tensors derive(const std::string& features, const std::string& outputs = "[]") {
   Tensors tensors;
   sidecall::tensors_of_contract(
-      "{\"format\": 3, \"features\": " + features + ", \"outputs\": " + outputs + "}",
+      "{\"format\": 5, \"features\": " + features + ", \"outputs\": " + outputs + "}",
       "contract 'c'", &tensors.inputs, &tensors.outputs);
   return tensors;
 }

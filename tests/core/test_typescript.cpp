@@ -31,7 +31,7 @@ std::string declare(const std::string& feature, int32_t input_dtype, const std::
   engine.outputs = {fake::tensor("y", output_dtype, {-1, width})};
   Signature signature;
   engine.sign(&signature);
-  const std::string contract = R"({"format": 3, "model": {"id": "00", )" + model +
+  const std::string contract = R"({"format": 5, "model": {"id": "00", )" + model +
                                R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" +
                                feature + R"(}], "outputs": [{"name": "y", )" + output + "}]}";
   const sidecall::Contract parsed = fake::parse_contract(contract, "test", true, &signature);

@@ -160,7 +160,7 @@ class Server {
   static std::string contract(bool has_golden_rows) {
     const std::string golden =
         R"(, "verification": {"source": "synthetic", "rows": 1, "features": [[1], [2], ["a"]], "outputs": {"y": [0], "t": ["a"]}, "tolerance": {"y": {"absolute": 1, "relative": 1}}})";
-    return R"({"format": 3, "model": {"name": "m", "version": "1", "id": "00"}, "features": [{"name": "a", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}, {"name": "b", "type": "float32", "nullable": true, "input": "x", "column": 1, "missing": "nan"}, {"name": "s", "type": "string", "nullable": true, "input": "s", "column": 0, "missing": {"value": "\ufdd0"}}], "outputs": [{"name": "y", "role": "prediction", "type": "float64"}, {"name": "t", "role": "label", "type": "string", "classes": ["a", "b"]}])" +
+    return R"({"format": 5, "model": {"name": "m", "version": "1", "id": "00"}, "features": [{"name": "a", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}, {"name": "b", "type": "float32", "nullable": true, "input": "x", "column": 1, "missing": "nan"}, {"name": "s", "type": "string", "nullable": true, "input": "s", "column": 0, "missing": {"value": "\ufdd0"}}], "outputs": [{"name": "y", "role": "prediction", "type": "float64"}, {"name": "t", "role": "label", "type": "string", "classes": ["a", "b"]}])" +
            (has_golden_rows ? golden : "") + "}";
   }
 

@@ -180,7 +180,7 @@ def test_the_vectors_hold_50_cases_and_every_status_of_the_server() -> None:
 # Calls.
 def test_the_contract_arrives_as_stored(start: Start) -> None:
     model = client.open(start("native", "gbm.onnx").address)
-    assert model.contract is not None and model.contract["format"] == 3
+    assert model.contract is not None and model.contract["format"] == 5
     content = (MODELS / "gbm.onnx").read_bytes()
     assert f"sidecall.id\x12\x40{model.welcome.model_id}".encode() in content
     assert model.welcome.flags & wire.VERIFIED

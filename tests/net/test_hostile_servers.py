@@ -344,7 +344,7 @@ def test_broken_metadata_is_refused_when_the_model_is_opened(name: str) -> None:
 
 
 def test_a_contract_that_does_not_fit_the_metadata_is_refused() -> None:
-    properties = {"properties": {"sidecall.contract": '{"format": 3}'}}
+    properties = {"properties": {"sidecall.contract": '{"format": 5}'}}
     server = RawServer(answer(RIGHT), m=answer(METADATA | properties))
     with pytest.raises(errors.ContractInvalid):
         sidecall.open(server.uri)

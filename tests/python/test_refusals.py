@@ -1,4 +1,4 @@
-"""Refusals of a model whose contract has format 2, from Python with both backends.
+"""Refusals of a model by its contract, from Python with both backends.
 
 Records, frames and tensors give the same faults, in process and over shm:.
 """

@@ -31,7 +31,7 @@ inline shm::Service numbers() {
   service.signature =
       R"({"inputs": [{"name": "x", "dtype": "float32", "dims": [-1, 4]}], "outputs": []})";
   service.signature += '\n';
-  service.contract = R"({"format": 3})";
+  service.contract = R"({"format": 5})";
   service.model_id = std::string(64, 'a');
   service.is_verified = true;
   for (size_t i = 0; i < service.signature_digest.size(); ++i)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall._file_contract import FORMAT
+
 from . import artifact
 from .data.containers import Data, read_data
 from .data.synthetic_data import synthetic_data
@@ -176,7 +178,7 @@ class Description:
                 parity[word] = count
         versions = artifact.versions(self.model)
         contract = {
-            "format": 3,
+            "format": FORMAT,
             "model": {},
             "features": [feature.as_json() for feature in self.schema.features],
             "outputs": [output.as_json() for output in self.original.outputs],

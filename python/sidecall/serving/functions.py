@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sidecall import errors
+from sidecall._file_contract import FORMAT
 
 from .estimators import Answer, converted
 from .hints import (
@@ -137,7 +138,7 @@ def service_of_function(
     for name in {feature["input"] for feature in features} & {output["name"] for output in answers}:
         _rename_input(features, name, answers)
     served = RecordFunction(function, form, features, answers)
-    made = {"format": 3, "model": dict(about), "features": features, "outputs": answers}
+    made = {"format": FORMAT, "model": dict(about), "features": features, "outputs": answers}
     if records is not None:
         made["verification"] = golden_rows(served, features, answers, records)
     return Service(served, None, json.dumps(made, ensure_ascii=False, allow_nan=False))

@@ -84,7 +84,7 @@ function classifier({ features, classes, name = 'test', version = '1' }) {
       { name: 'probabilities', dtype: 'float32', dims: ['N', count] }
     ],
     contract: {
-      format: 3,
+      format: 5,
       model: { name, version, task: 'classification' },
       features: features.map(contractFeature),
       outputs: [
@@ -117,7 +117,7 @@ function echo({ features, name = 'echo' }) {
     inputs: graphInputs(features),
     outputs: [{ name: 'prediction', dtype: 'float64', dims: ['N', features.length] }],
     contract: {
-      format: 3,
+      format: 5,
       model: { name, version: '1', task: 'regression' },
       features: features.map(contractFeature),
       outputs: [

@@ -23,7 +23,7 @@ def contract(output: dict[str, Any], **features: Any) -> dict[str, Any]:
         for name, more in features.items()
     ]
     outputs = [{"name": "prediction", "role": "prediction", **output}]
-    return {"format": 3, "model": {"name": "dates"}, "features": entries, "outputs": outputs}
+    return {"format": 5, "model": {"name": "dates"}, "features": entries, "outputs": outputs}
 
 
 class Hours:

@@ -163,7 +163,7 @@ def test_an_object_that_cannot_be_pickled_is_refused(at):
 
 def test_golden_rows_that_disagree_in_a_worker_fail_the_start(at):
     contract = {
-        "format": 3,
+        "format": 5,
         "model": {"name": "wrong"},
         "features": [
             {"name": "amount", "type": "float64", "nullable": False, "input": "amount", "column": 0}

@@ -37,7 +37,7 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
              tolerance: float = 1e-6) -> Contract:  # fmt: skip
     """golden: the values of each feature, and the answers of each output that is verified."""
     out: Contract = {
-        "format": 3,
+        "format": 5,
         "model": {
             "name": name,
             "version": "7",

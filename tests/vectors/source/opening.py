@@ -215,30 +215,20 @@ def graphs() -> Cases:
     return c
 
 
-def old_file(format_: int) -> bytes:
-    """A file of an earlier format, whose id is in the contract."""
-    graph, made = MAKERS["matrix"]()
-    made["format"], made["model"]["id"] = format_, "f" * 64
-    return with_contract(graph, made, seal=False)
-
-
 def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
     graph, whole = MAKERS["matrix"]()
     made = json.dumps(whole)
     return {
-        "format_1": ("CONTRACT_FORMAT", old_file(1)),
-        "format_2": ("CONTRACT_FORMAT", old_file(2)),
-        "format_2_with_id": ("CONTRACT_FORMAT", changed("matrix", put("format", 2))),
         "format_4": ("CONTRACT_FORMAT", changed("matrix", put("format", 4))),
-        "format_0": ("CONTRACT_FORMAT", changed("matrix", put("format", 0))),
-        "format_text": ("CONTRACT_INVALID", changed("matrix", put("format", "3"))),
+        "format_6": ("CONTRACT_FORMAT", changed("matrix", put("format", 6))),
+        "format_text": ("CONTRACT_INVALID", changed("matrix", put("format", "5"))),
         "format_missing": ("CONTRACT_INVALID", changed("matrix", put("format", ...))),
-        "format_4_other_layout": (
+        "format_6_other_layout": (
             "CONTRACT_FORMAT",
-            with_contract(graph, '{"format": 4, "columns": {}}'),
+            with_contract(graph, '{"format": 6, "columns": {}}'),
         ),
         "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
-        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 3")),
+        "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 5")),
         "cut_json": ("CONTRACT_INVALID", with_contract(graph, made[:-1])),
         "list": ("CONTRACT_INVALID", with_contract(graph, "[1]")),
         "number": ("CONTRACT_INVALID", with_contract(graph, "1")),
@@ -246,7 +236,7 @@ def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
             "CONTRACT_INVALID",
             with_contract(graph, made.encode().replace(b"vectors", b"vect\xffrs")),
         ),
-        "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 3}')),
+        "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 5}')),
     }
 
 
@@ -344,31 +334,22 @@ def contracts() -> Cases:
     for what, (status, data) in unreadable_contracts().items():
         write_model(f"contracts/{what}.onnx", data)
         c.bad(what, f"contracts/{what}.onnx", status)
+    for format_ in (4, 6):
+        c.bad(
+            f"format_{format_}_bytes",
+            f"contracts/format_{format_}.onnx",
+            "CONTRACT_FORMAT",
+            {
+                "expected": "5",
+                "got": str(format_),
+                "message": f"file 'bytes': contract: expected format 5, got {format_}: export or serve "
+                "the model with the version of sidecall that opens it",
+            },
+            open={"as": "bytes"},
+        )
     c.bad(
-        "format_4_bytes",
-        "contracts/format_4.onnx",
-        "CONTRACT_FORMAT",
-        {
-            "expected": "3",
-            "got": "4",
-            "message": "file 'bytes': contract: expected format 3, got 4: update sidecall",
-        },
-        open={"as": "bytes"},
-    )
-    c.bad(
-        "format_2_bytes",
-        "contracts/format_2.onnx",
-        "CONTRACT_FORMAT",
-        {
-            "expected": "3",
-            "got": "2",
-            "message": "file 'bytes': contract: expected format 3, got 2: export the model again",
-        },
-        open={"as": "bytes"},
-    )
-    c.bad(
-        "format_4_without_verification",
-        "contracts/format_4.onnx",
+        "format_6_without_verification",
+        "contracts/format_6.onnx",
         "CONTRACT_FORMAT",
         open={"verify": "off"},
     )
