@@ -435,7 +435,7 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
 /* ---- Many values with one function call --------------------------------------------------------
  *
  * The functions above handle one value. Where a function call is expensive, as it is from most
- * other languages, or where the values lie in arrays anyway, use these (since ABI 7):
+ * other languages, or where the values lie in arrays anyway, use these:
  *
  *   sidecall_call_set_row          several features of one row, of any types
  *   sidecall_call_set_row_f64      the same from an array of doubles
@@ -1364,9 +1364,9 @@ SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 #define SIDECALL_VERSION_MINOR 1
 #define SIDECALL_VERSION_PATCH 0
 
-/* Grows when this header changes. A program that was built against ABI n runs on every library with
- * the same SONAME and an ABI >= n. */
-#define SIDECALL_ABI_VERSION 10
+/* Grows with each release that changes this header; the first release has 1. A program that was
+ * built against ABI n of a release runs on every library with the same SONAME and an ABI >= n. */
+#define SIDECALL_ABI_VERSION 1
 
 /* Returns the ABI of the library that was loaded, to compare with SIDECALL_ABI_VERSION. Cannot
  * fail. Any thread. */

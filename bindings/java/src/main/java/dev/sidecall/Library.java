@@ -30,7 +30,7 @@ final class Library {
   private static final String FILE = "libsidecall.so";
 
   /** The oldest ABI with all functions that this package uses. */
-  private static final int OLDEST_ABI = 10;
+  private static final int OLDEST_ABI = 1;
 
   private static final SymbolLookup SYMBOLS;
   private static final SidecallException FAILURE;
