@@ -183,7 +183,7 @@ def test_no_installed_file_links_onnxruntime(installed: Path) -> None:
         dynamic = run("readelf", "-d", path)
         assert "onnxruntime" not in dynamic
         assert "RUNPATH" not in dynamic
-    assert "Library soname: [libsidecall.so.0]" in run(
+    assert "Library soname: [libsidecall.so.1]" in run(
         "readelf", "-d", library_dir(installed) / "libsidecall.so"
     )
 

@@ -109,4 +109,4 @@ def test_unpacked_crates_link_another_library_that_a_variable_names(unpacked: Ap
     environment = unpacked.environment | {"SIDECALL_LIB_DIR": str(library)}
     run("cargo", "build", cwd=unpacked.folder, env=environment)
     program = unpacked.folder / "target" / "debug" / "penguins"
-    assert "libsidecall.so.0" in needed(program)
+    assert "libsidecall.so.1" in needed(program)
