@@ -139,7 +139,8 @@ class Servers:
         return server
 
     def _address(self, name: str) -> str:
-        return f"shm:{self._folder}/{name}.sock"
+        # Servers stay until the end, so each needs an address of its own.
+        return f"shm:{self._folder}/{name}-{len(self._opened)}.sock"
 
     def bare(self, kind: str, mode: str, cpu: int | None) -> tuple[Server, str]:
         """Starts native/server.c."""

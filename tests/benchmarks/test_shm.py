@@ -20,8 +20,11 @@ BARS = {
     "idle_1000_cpu_percent",
     "idle_client_kib",
     "idle_client_descriptors",
+    "submit_block_us",
+    "hung_neighbour_ratio",
 }
-MAY_LACK = {  # absent on a machine with one CPU or without iceoryx
+MAY_LACK = {  # absent on a machine with one CPU, without iceoryx or without strace
+    "queue_syscalls",
     "echo_spin_vs_cacheline",
     "echo_vs_iceoryx",
     "echo_vs_iceoryx_spin_two_cores",
