@@ -23,10 +23,15 @@ struct KeptCalls {
   explicit KeptCalls(uint64_t created_in) : generation(created_in) {}
   ~KeptCalls();
 
+  struct Kept {
+    sidecall_call* call;
+    uint64_t bytes;  // of its tensors
+  };
+
   const uint64_t generation;
   std::mutex mutex;
-  std::vector<sidecall_call*> calls;
-  uint64_t bytes = 0;  // of their tensors
+  std::vector<Kept> calls;
+  uint64_t bytes = 0;  // the sum
 };
 
 }  // namespace sidecall

@@ -17,10 +17,10 @@ sidecall_call* take_kept(sidecall::KeptCalls* kept) {
   const std::lock_guard lock(kept->mutex);
   kept->calls.reserve(kMaxKept);
   if (kept->calls.empty()) return nullptr;
-  sidecall_call* const call = kept->calls.back();
+  const sidecall::KeptCalls::Kept last = kept->calls.back();
   kept->calls.pop_back();
-  kept->bytes -= call->call.tensor_bytes();
-  return call;
+  kept->bytes -= last.bytes;
+  return last.call;
 }
 
 // Zeroes the inputs that do not consist of features, as in a call that is opened. Setting a feature
@@ -47,7 +47,7 @@ bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
   call->run.forget_outcome();
   const std::lock_guard lock(kept->mutex);
   if (kept->calls.size() >= kMaxKept || kept->bytes + bytes > kMaxKeptBytes) return false;
-  kept->calls.push_back(call);
+  kept->calls.push_back({call, bytes});
   kept->bytes += bytes;
   return true;
 }
@@ -55,7 +55,7 @@ bool keep(sidecall::KeptCalls* kept, sidecall_call* call) {
 }  // namespace
 
 sidecall::KeptCalls::~KeptCalls() {
-  for (sidecall_call* call : calls) sidecall_call_close(call);
+  for (const Kept& kept : calls) sidecall_call_close(kept.call);
 }
 
 extern "C" {

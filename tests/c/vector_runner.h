@@ -37,7 +37,8 @@ class Backend {
 std::unique_ptr<Backend> c_backend();
 std::unique_ptr<Backend> c_row_backend();  // sets and reads many values with one call
 std::unique_ptr<Backend> cpp_backend();
-std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner);
+// Serves each model over "shm", "http" or "grpc".
+std::unique_ptr<Backend> over(const std::string& scheme, std::unique_ptr<Backend> inner);
 
 // Returns "" if the case passes, otherwise what is wrong.
 std::string run_case(Backend& backend, const Suite& suite, const Case& one);

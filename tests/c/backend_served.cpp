@@ -1,5 +1,5 @@
-// Runs the test vectors over shared memory: this process serves each model, and another backend
-// opens the model through the server's socket.
+// Runs the test vectors over shared memory, HTTP or gRPC: this process serves each model, and
+// another backend opens the model through the server's socket.
 #include <sidecall/server.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -19,13 +19,15 @@ void check(sidecall_status status, const sidecall_error& error) {
 }
 
 // A server of one model, at an address that contains the process id. If SIDECALL_TEST_SERVE names
-// the sidecall command, it serves in its sandbox; otherwise this process serves.
+// the sidecall command, it serves over shared memory in its sandbox; otherwise this process serves.
 class Server {
  public:
   // A faulty model file fails here, before anything is served. The error must be the same as in
   // process.
-  explicit Server(const Case& one)
-      : address_("shm:/tmp/sidecall-vectors-" + std::to_string(getpid()) + ".sock") {
+  Server(const std::string& scheme, const Case& one)
+      : is_shm_(scheme == "shm"),
+        address_(scheme + (is_shm_ ? ":" : "+unix:") + "/tmp/sidecall-vectors-" +
+                 std::to_string(getpid()) + ".sock") {
     sidecall_error error = SIDECALL_ERROR_INIT;
     sidecall_model_options options;
     sidecall_model_options_init(&options);
@@ -38,9 +40,10 @@ class Server {
           error);
     const char* const command = std::getenv("SIDECALL_TEST_SERVE");
     const sidecall_status status =
-        command != nullptr
+        command != nullptr && is_shm_
             ? start(command, one, &error)
-            : sidecall_server_open(address_.c_str(), model, nullptr, &server_, &error);
+            : sidecall_server_open((address_ + (is_shm_ ? "" : "?name=model")).c_str(), model,
+                                   nullptr, &server_, &error);
     sidecall_model_close(model);
     check(status, error);
   }
@@ -53,7 +56,7 @@ class Server {
     waitpid(process_, nullptr, 0);
   }
 
-  const std::string& address() const { return address_; }
+  std::string uri() const { return is_shm_ ? address_ : address_ + "/model"; }
 
  private:
   sidecall_status start(const char* command, const Case& one, sidecall_error* error) {
@@ -72,6 +75,7 @@ class Server {
     return status;
   }
 
+  const bool is_shm_;
   const std::string address_;
   sidecall_server* server_ = nullptr;
   pid_t process_ = 0;
@@ -92,27 +96,29 @@ class ServedModel : public Model {
   std::unique_ptr<Model> model_;  // destroyed first
 };
 
-class ShmBackend : public Backend {
+class ServedBackend : public Backend {
  public:
-  explicit ShmBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  ServedBackend(std::string scheme, std::unique_ptr<Backend> inner)
+      : scheme_(std::move(scheme)), inner_(std::move(inner)) {}
 
   std::unique_ptr<Model> open(const Case& one) override {
-    auto server = std::make_unique<Server>(one);
+    auto server = std::make_unique<Server>(scheme_, one);
     Case over = one;
-    over.uri = server->address();
+    over.uri = server->uri();
     over.as_bytes = false;
     auto model = inner_->open(over);
     return std::make_unique<ServedModel>(std::move(server), std::move(model));
   }
 
  private:
+  const std::string scheme_;
   std::unique_ptr<Backend> inner_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner) {
-  return std::make_unique<ShmBackend>(std::move(inner));
+std::unique_ptr<Backend> over(const std::string& scheme, std::unique_ptr<Backend> inner) {
+  return std::make_unique<ServedBackend>(scheme, std::move(inner));
 }
 
 }  // namespace vectors
