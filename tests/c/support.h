@@ -43,33 +43,36 @@ inline sidecall_status mismatch(sidecall_call* call, int32_t input, const char* 
   return last().status;
 }
 
-// With SIDECALL_TEST_ROUTE=shm, models are opened through servers in this process: the same tests
-// run over another route.
-inline bool is_shm() {
-  const char* route = std::getenv("SIDECALL_TEST_ROUTE");
-  return route != nullptr && std::string(route) == "shm";
+// With SIDECALL_TEST_ROUTE=shm, http or grpc, models are opened through servers in this process:
+// the same tests run over another route. "" in process.
+inline std::string route() {
+  const char* const name = std::getenv("SIDECALL_TEST_ROUTE");
+  return name == nullptr ? "" : name;
 }
 
-// Serves one model until the process exits. Returns the address.
+// Serves one model until the process exits. Returns the URI of the model.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
   // The servers end with the process. The list keeps them reachable for LeakSanitizer.
   static auto* const servers = new std::vector<sidecall_server*>;
-  std::string& address = served[name];
-  if (!address.empty()) return address;
+  std::string& uri = served[name];
+  if (!uri.empty()) return uri;
   const sidecall::Model model(test_paths::model(name));
-  address = "shm:/tmp/sidecall-tests-" + std::to_string(getpid()) + "-" +
-            std::to_string(served.size()) + ".sock";
+  const bool is_shm = route() == "shm";
+  const std::string address = route() + (is_shm ? ":" : "+unix:") + "/tmp/sidecall-tests-" +
+                              std::to_string(getpid()) + "-" + std::to_string(served.size()) +
+                              ".sock";
   sidecall_server* server = nullptr;
   sidecall_error failure = SIDECALL_ERROR_INIT;
-  if (sidecall_server_open(address.c_str(), model.get(), nullptr, &server, &failure) != SIDECALL_OK)
+  if (sidecall_server_open((address + (is_shm ? "" : "?name=model")).c_str(), model.get(), nullptr,
+                           &server, &failure) != SIDECALL_OK)
     throw std::runtime_error(failure.message);
   servers->push_back(server);
-  return address;
+  return uri = address + (is_shm ? "" : "/model");
 }
 
 inline sidecall::Model open(const std::string& name) {
-  return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name));
+  return sidecall::Model(route().empty() ? test_paths::model(name) : serve(name));
 }
 
 // Whether the condition becomes true within five seconds.

@@ -146,7 +146,8 @@ TEST_CASE("a model can be verified on demand") {
   const std::string report = good.verify();
   CHECK(report.find("\"rows\"") != std::string::npos);
   CHECK(report.find(std::string(good.id())) != std::string::npos);
-  CHECK(report.find(support::is_shm() ? "server 'shm:" : "onnxruntime") != std::string::npos);
+  const char* const where = support::route() == "shm" ? "server 'shm:" : "onnxruntime";
+  CHECK(report.find(where) != std::string::npos);
   sidecall::Options off;
   off.verify = SIDECALL_VERIFY_OFF;
   const sidecall::Model bad(test_paths::model("verification/first_row.onnx"), off);
