@@ -50,7 +50,8 @@ inline std::string route() {
   return name == nullptr ? "" : name;
 }
 
-// Serves one model until the process exits. Returns the URI of the model.
+// Serves one model until the process exits, over shared memory if no route is given. Returns the URI
+// of the model.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
   // The servers end with the process. The list keeps them reachable for LeakSanitizer.
@@ -58,8 +59,9 @@ inline std::string serve(const std::string& name) {
   std::string& uri = served[name];
   if (!uri.empty()) return uri;
   const sidecall::Model model(test_paths::model(name));
-  const bool is_shm = route() == "shm";
-  const std::string address = route() + (is_shm ? ":" : "+unix:") + "/tmp/sidecall-tests-" +
+  const std::string scheme = route().empty() ? "shm" : route();
+  const bool is_shm = scheme == "shm";
+  const std::string address = scheme + (is_shm ? ":" : "+unix:") + "/tmp/sidecall-tests-" +
                               std::to_string(getpid()) + "-" + std::to_string(served.size()) +
                               ".sock";
   sidecall_server* server = nullptr;
