@@ -18,16 +18,19 @@ void check(sidecall_status status, const sidecall_error& error) {
   if (status != SIDECALL_OK) throw Failure{error};
 }
 
-// A server of one model, at an address that contains the process id. If SIDECALL_TEST_SERVE names
-// the sidecall command, it serves over shared memory in its sandbox; otherwise this process serves.
+int num_servers = 0;
+
+// A server of one model, at an address of its own. If SIDECALL_TEST_SERVE names the sidecall
+// command, it serves over shared memory in its sandbox; otherwise this process serves.
 class Server {
  public:
   // A faulty model file fails here, before anything is served. The error must be the same as in
   // process.
   Server(const std::string& scheme, const Case& one)
       : is_shm_(scheme == "shm"),
-        address_(scheme + (is_shm_ ? ":" : "+unix:") + "/tmp/sidecall-vectors-" +
-                 std::to_string(getpid()) + ".sock") {
+        path_("/tmp/sidecall-vectors-" + std::to_string(getpid()) + "-" +
+              std::to_string(++num_servers) + ".sock"),
+        address_(scheme + (is_shm_ ? ":" : "+unix:") + path_) {
     sidecall_error error = SIDECALL_ERROR_INIT;
     sidecall_model_options options;
     sidecall_model_options_init(&options);
@@ -51,9 +54,11 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server() {
     sidecall_server_close(server_);
-    if (process_ <= 0) return;
-    kill(process_, SIGTERM);
-    waitpid(process_, nullptr, 0);
+    if (process_ > 0) {
+      kill(process_, SIGTERM);
+      waitpid(process_, nullptr, 0);
+    }
+    unlink((path_ + ".lock").c_str());  // servers leave it
   }
 
   std::string uri() const { return is_shm_ ? address_ : address_ + "/model"; }
@@ -76,7 +81,7 @@ class Server {
   }
 
   const bool is_shm_;
-  const std::string address_;
+  const std::string path_, address_;
   sidecall_server* server_ = nullptr;
   pid_t process_ = 0;
 };

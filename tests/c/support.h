@@ -50,8 +50,8 @@ inline std::string route() {
   return name == nullptr ? "" : name;
 }
 
-// Serves one model until the process exits, over shared memory if no route is given. Returns the URI
-// of the model.
+// Serves one model until the process exits, over shared memory if no route is given. Returns the
+// URI of the model.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
   // The servers end with the process. The list keeps them reachable for LeakSanitizer.

@@ -2,6 +2,7 @@
 // threads and event loops.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <map>
 #include <set>
 #include <thread>
@@ -240,9 +241,13 @@ TEST_CASE("a thread that takes any completion leaves a run that another thread a
   Queue queue;
   const uint64_t run = queue.submit(awaited.get(), 1);
   std::vector<sidecall_completion> own, others;
-  std::thread owner([&] { own = queue.take(20000 * kMillisecond, run); });
-  // The run reaches the server only while a thread is in take(), and only the owner can be there.
-  while (!served.gate.has_caller()) std::this_thread::yield();
+  std::atomic<bool> has_owner{false};
+  std::thread owner([&] {
+    has_owner = true;
+    own = queue.take(20000 * kMillisecond, run);
+  });
+  while (!has_owner || !served.gate.has_caller()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until the owner is in take()
   std::thread other([&] { others = queue.take(20000 * kMillisecond); });
   served.gate.open();
   owner.join();

@@ -176,7 +176,7 @@ TEST_CASE("a thread that waits for its own model gets its completion, and others
   REQUIRE(own.begin_waiting(queue) == "OK");
   sidecall_completion taken{};
   std::thread owner([&] { taken = queue.take_one(own.run); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
   REQUIRE(other.begin(queue, kFile) == "OK");
   const sidecall_completion one = queue.take_one();
   CHECK(one.run == other.run);
