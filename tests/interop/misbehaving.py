@@ -2,7 +2,7 @@
 
     python tests/interop/misbehaving.py /run/app/toy.sock BEHAVIOUR
 
-busy, not-run: each request fails with that status. garbage: the response has a random
+busy, not-run, unknown: each request fails with that status. garbage: the response has a random
 sequence number. silent: a request is taken and never answered. deaf: requests are not read at all.
 ringing: like silent, but the server sends wake-ups for as long as the client reads them.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import wire
 from server import Connection, Server
 
-STATUSES = {"busy": 11, "not-run": 12}
+STATUSES = {"busy": 11, "not-run": 12, "unknown": 14}
 BEHAVIOUR = sys.argv[2]
 
 

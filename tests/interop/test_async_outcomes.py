@@ -28,6 +28,7 @@ Outcome = tuple[str, str, float]  # way, code of the outcome, seconds
 CASES = {
     "busy": {"BUSY"},
     "not-run": {"PROTOCOL"},
+    "unknown": {"UNKNOWN", "INTERNAL"},  # a number that is no status
     "garbage": {"PROTOCOL"},
     "silent": {"TIMEOUT"},
     "deaf": {"TIMEOUT"},

@@ -155,7 +155,9 @@ final class Completions {
       return PENDING;
     }
     note(w, at);
-    return Memory.getInt(at + STATUS);
+    int status = Memory.getInt(at + STATUS);
+    // A server may answer with any number.
+    return status == PENDING || status == ELSEWHERE ? Code.UNKNOWN.number() : status;
   }
 
   private static Run note(Workspace w, long entry) {
