@@ -1,5 +1,6 @@
 // A completion queue: starts the runs of many calls, of any models on any routes, and collects
-// their outcomes. The C ABI (bindings/c/queue.cpp) offers it as sidecall_queue.
+// their outcomes. It also opens models. The C ABI (bindings/c/queue.cpp) offers it as
+// sidecall_queue.
 //
 // Bindings in this process and on the network tell the queue when a run has made progress
 // (RunListener). Runs over shared memory are polled: a thread that takes reads the words of all of

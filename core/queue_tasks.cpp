@@ -107,7 +107,7 @@ QueuedTask* Queue::next_done_task(uint64_t number) const noexcept {
   return task != nullptr && task->is_over ? task : nullptr;
 }
 
-// Takes the completion of a task that is over. `keeper` keeps the task until it was put.
+// Takes the completion of a task that is over. `keeper` keeps the task until the caller has it.
 Completion Queue::complete(QueuedTask* task, std::shared_ptr<QueuedTask>* keeper) noexcept {
   if (task->is_listed) done_tasks_.remove(task);
   const auto found = tasks_.find(task->number);

@@ -90,8 +90,9 @@ sidecall_model_options read_model_options(const sidecall_model_options* options)
                  "options.verify", "a SIDECALL_VERIFY_* value", known.verify);
   require_number(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
                  "options.extra", "a SIDECALL_EXTRA_* value", known.extra);
-  require(known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
-          "options.engine: expected a SIDECALL_ENGINE_* value, got another number");
+  require_number(
+      known.engine >= SIDECALL_ENGINE_AUTO && known.engine <= SIDECALL_ENGINE_ONNXRUNTIME,
+      "options.engine", "a SIDECALL_ENGINE_* value", known.engine);
   require_number(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec", "0 or 1",
                  known.allow_exec);
   require_number(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns",

@@ -1183,8 +1183,7 @@ SIDECALL_API sidecall_status sidecall_call_error(sidecall_call *call, sidecall_e
  * of opening and closing one each time. Any thread may do both. */
 
 /* Returns a call that was given back, or opens one. No inputs, features, bound memory or results
- * of an earlier user are left in it. Like sidecall_call_open, it never waits for
- * another process.
+ * of an earlier user are left in it. Like sidecall_call_open, it never waits for another process.
  *
  * rows        as for sidecall_call_open
  *
@@ -1247,8 +1246,8 @@ SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
  * connection to another process), 60 engine; 99 is a bug of sidecall. After a retryable status the
  * same function may succeed later.
  *
- * NOT_RUN           outputs were read before a run succeeded, or the outcome of a run was taken
- *                   that has none to take
+ * NOT_RUN           outputs were read before a run succeeded, or sidecall_queue_take was called for
+ *                   a run that has no outcome any more
  * NO_CONTRACT       records need a contract; tensors work without one
  * UNSUPPORTED       the graph has sequences, maps or optionals, or the URI has a scheme of another
  *                   platform or version

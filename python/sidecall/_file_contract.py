@@ -51,7 +51,7 @@ def read_contract(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
             features_of(contract), columns_of(contract)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ContractInvalid(
-            f"{name}: expected a contract with its format, features and outputs, got other content"
+            f"{name}: expected a contract with its format, features and outputs, got a text without them: export the model again"
         ) from error
     if number != FORMAT:
         raise errors.ContractFormat(
@@ -127,7 +127,9 @@ def _entries_in(descriptor: int, name: str) -> tuple[str | None, str | None]:
                 for key in (CONTRACT_KEY, ID_KEY)
             )
     except (ValueError, IndexError, KeyError) as error:
-        raise errors.FileInvalid(f"{name}: expected an ONNX file, got another file") from error
+        raise errors.FileInvalid(
+            f"{name}: expected an ONNX file, got bytes that are none: export the model again"
+        ) from error
     return contract, model_id
 
 

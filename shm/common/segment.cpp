@@ -205,7 +205,7 @@ void check_file(int fd, Kind kind, uint64_t bytes) {
   // unavailable at the first access, which raises a signal.
   struct statfs system{};
   if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC)
-    violation("expected a memory file, got another descriptor");
+    violation("expected a memory file on tmpfs, got a descriptor of another kind");
   const int required = kFixedSize | (kind == Kind::kResponse ? F_SEAL_FUTURE_WRITE
                                      : kind == Kind::kSealed ? F_SEAL_WRITE
                                                              : 0);
