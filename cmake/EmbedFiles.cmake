@@ -1,5 +1,6 @@
 # cmake -DFOLDER=A -DFILES=LIST -DOUT=B -P EmbedFiles.cmake: writes files of a folder as C++.
-# cmake/Network.cmake runs it for the page of the server; net/server/page.h declares the result.
+# cmake/Network.cmake runs it for the page of the server.
+# net/server/http/page.h declares the result.
 set(arrays "")
 set(table "")
 set(count 0)
@@ -11,7 +12,7 @@ foreach(name IN LISTS FILES)
   math(EXPR count "${count} + 1")
 endforeach()
 file(WRITE "${OUT}" "// Written by cmake/EmbedFiles.cmake.
-#include \"net/server/page.h\"
+#include \"net/server/http/page.h\"
 
 namespace sidecall::net {
 namespace {

@@ -14,7 +14,7 @@ list(TRANSFORM SIDECALL_NET_SERVER_LIBRARIES
   REPLACE "(.+)" "${SIDECALL_NET_LIBRARIES}/lib/lib\\1.a")
 
 # The page of the server. A library of its own, because tests/fuzz links the files too.
-set(page_folder "${PROJECT_SOURCE_DIR}/net/server/page")
+set(page_folder "${PROJECT_SOURCE_DIR}/net/server/http/page")
 set(page_files index.html style.css page.js answer.js calls.js contract.js elements.js exact.js fields.js tensors.js)
 set(page_source "${PROJECT_BINARY_DIR}/net-page/page_files.cpp")
 list(TRANSFORM page_files PREPEND "${page_folder}/" OUTPUT_VARIABLE page_paths)
@@ -30,20 +30,20 @@ list(REMOVE_DUPLICATES net_sources)
 add_library(sidecall-net SHARED
   ${net_sources}
   net/client/api.cpp
-  net/client/answer_limits.cpp
+  net/client/messages/answer_limits.cpp
   net/client/client.cpp
-  net/client/connection_options.cpp
-  net/client/curl_transfer.cpp
+  net/client/transfer/connection_options.cpp
+  net/client/transfer/curl_transfer.cpp
   net/client/grpc_client.cpp
   net/client/http_client.cpp
-  net/client/loop.cpp
-  net/client/probe.cpp
+  net/client/transfer/loop.cpp
+  net/client/transfer/probe.cpp
   net/client/replicas.cpp
-  net/client/resolver.cpp
+  net/client/transfer/resolver.cpp
   net/server/api.cpp
-  net/server/listener.cpp
-  net/server/loop.cpp
-  net/server/renewal.cpp
+  net/server/connection/listener.cpp
+  net/server/connection/loop.cpp
+  net/server/credentials/renewal.cpp
   net/server/server.cpp
 )
 target_compile_definitions(sidecall-net PRIVATE CURL_STATICLIB NGHTTP2_STATICLIB "SIDECALL_NET_VERSION=\"${PROJECT_VERSION}\"")

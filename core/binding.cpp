@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "base/fork_generation.h"
+#include "base/process/fork_generation.h"
 
 namespace sidecall {
 

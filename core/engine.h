@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "binding.h"
+#include "core/contract/signature.h"
 #include "run_times.h"
-#include "signature.h"
 
 namespace sidecall {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "base/fault_json.h"
+#include "base/json/fault_json.h"
 #include "text.h"
 
 namespace sidecall {

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <set>
 
-#include "base/fault_json.h"
+#include "base/json/fault_json.h"
+#include "core/artifact/file_contract.h"
+#include "core/call/records.h"
 #include "error.h"
-#include "file_contract.h"
 #include "platform.h"
-#include "records.h"
 #include "text.h"
 #include "uri.h"
 #include "verify.h"

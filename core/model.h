@@ -12,14 +12,14 @@
 #include <string_view>
 #include <vector>
 
-#include "base/per_process.h"
-#include "call.h"
+#include "base/process/per_process.h"
 #include "clock.h"
-#include "contract.h"
+#include "core/artifact/onnx_file.h"
+#include "core/call/call.h"
+#include "core/call/records.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature.h"
 #include "engine.h"
-#include "onnx_file.h"
-#include "records.h"
-#include "signature.h"
 
 namespace sidecall {
 

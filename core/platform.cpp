@@ -25,7 +25,7 @@
 #include <memory>
 #include <new>
 
-#include "base/signals_blocked.h"
+#include "base/process/signals_blocked.h"
 #include "error.h"
 
 namespace sidecall::platform {

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "base/datetime.h"
+#include "base/text/datetime.h"
 
 namespace sidecall {
 namespace {

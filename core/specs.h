@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "signature.h"
+#include "core/contract/signature.h"
 
 namespace sidecall {
 

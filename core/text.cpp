@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/json_text.h"
-#include "base/number.h"
-#include "base/utf8.h"
+#include "base/json/json_text.h"
+#include "base/text/number.h"
+#include "base/text/utf8.h"
 
 namespace sidecall {
 

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "base/percent.h"
+#include "base/text/percent.h"
 #include "error.h"
 #include "platform.h"
 

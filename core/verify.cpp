@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cmath>
 
-#include "base/json.h"
-#include "base/number.h"
+#include "base/json/json.h"
+#include "base/text/number.h"
 #include "error.h"
 #include "model.h"
 #include "text.h"

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/contract/signature.h"
 #include "core/engine.h"
-#include "core/signature.h"
 #include "core/specs.h"
 #include "shm/server/server.h"
 

@@ -15,9 +15,9 @@
 #include <map>
 #include <mutex>
 
-#include "base/json.h"
-#include "base/per_process.h"
-#include "base/utf8.h"
+#include "base/json/json.h"
+#include "base/process/per_process.h"
+#include "base/text/utf8.h"
 #include "core/text.h"
 
 namespace sidecall {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "base/process_end.h"
-#include "core/call.h"
-#include "engines/remote/errors.h"
+#include "base/process/process_end.h"
+#include "core/call/call.h"
+#include "engines/shm/errors.h"
 
 namespace sidecall {
 namespace {

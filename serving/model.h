@@ -21,7 +21,7 @@ class ModelHandler final : public shm::Handler {
 };
 
 // The answer, with PEER_DIED, of runs that were under way when this process began to end: ONNX
-// Runtime may have run on objects that the exit has destroyed (base/process_end.h).
+// Runtime may have run on objects that the exit has destroyed (base/process/process_end.h).
 inline constexpr const char* kProcessEnds = "the process of the server ends";
 
 // The request that this thread answers at the moment. A served function uses it to ask how much

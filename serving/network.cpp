@@ -11,17 +11,17 @@
 #include <utility>
 
 #include "base/dtype.h"
-#include "base/fault_json.h"
-#include "base/fork_generation.h"
-#include "base/per_process.h"
-#include "base/process_end.h"
-#include "base/utf8.h"
-#include "core/call.h"
+#include "base/json/fault_json.h"
+#include "base/process/fork_generation.h"
+#include "base/process/per_process.h"
+#include "base/process/process_end.h"
+#include "base/text/utf8.h"
+#include "core/call/call.h"
+#include "core/call/records.h"
 #include "core/clock.h"
-#include "core/jobs.h"
-#include "core/queue.h"
-#include "core/records.h"
-#include "engines/network/library.h"
+#include "core/queue/jobs.h"
+#include "core/queue/queue.h"
+#include "engines/oip/library.h"
 
 namespace sidecall {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "core/text.h"
 #include "model.h"
 #include "shm/common/socket.h"

@@ -7,13 +7,13 @@
 #include <string>
 #include <utility>
 
-#include "core/contract.h"
+#include "core/artifact/sha256.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature_json.h"
 #include "core/error.h"
-#include "core/sha256.h"
-#include "core/signature_json.h"
-#include "engines/network/engine.h"
-#include "engines/remote/engine.h"
-#include "engines/remote/errors.h"
+#include "engines/oip/engine.h"
+#include "engines/shm/engine.h"
+#include "engines/shm/errors.h"
 #include "function.h"
 #include "network.h"
 #include "options.h"

@@ -52,7 +52,7 @@ FORBIDDEN = {
 # it. Allowed: the addresses at which a server listens, and those that a command makes.
 SCHEME = re.compile(r"""["'](?:shm|exec|https?|grpcs?)(?:\+unix)?:(?://)?["']""")
 FRONT_ENDS = (
-    "bindings/cli/",
+    "command/",
     "bindings/go/",
     "bindings/java/src/main/",
     "bindings/node/lib/",
@@ -62,9 +62,9 @@ FRONT_ENDS = (
     "python/src/",
 )
 MAY_NAME_SCHEMES = {
-    "bindings/cli/commands/doctor_machine.cpp",
-    "bindings/cli/commands/serve.cpp",
-    "bindings/cli/commands/serve_needs.cpp",
+    "command/commands/doctor_machine.cpp",
+    "command/commands/serve.cpp",
+    "command/commands/serve_needs.cpp",
     "python/sidecall/serving/network.py",
 }
 

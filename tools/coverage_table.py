@@ -18,17 +18,17 @@ from common import Bar, Report, describe_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
-    *("base", "core", "engines/in_process", "engines/local", "engines/native"),
+    *("base", "core", "engines/in_process", "engines/choice", "engines/native"),
     *(
-        "engines/network",
+        "engines/oip",
         "engines/onnxruntime",
         "engines/out_of_process",
-        "engines/remote",
+        "engines/shm",
         "serving",
     ),
     *("net/client", "net/common", "net/server"),
     *("shm/client", "shm/common", "shm/server", "shm/supervisor"),
-    *("bindings/c", "bindings/types", "bindings/cli", "bindings/node", "python/src"),
+    *("bindings/c", "bindings/types", "command", "bindings/node", "python/src"),
 )
 BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
 

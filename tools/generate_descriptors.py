@@ -1,6 +1,6 @@
 """Writes the descriptors of the services of gRPC as C++: generate_descriptors.py
 
-The server answers reflection with them (net/server/reflection.cpp). A test compares the written
+The server answers reflection with them (net/server/grpc/reflection.cpp). A test compares the written
 file with what this program would write. Needs grpcio-tools.
 """
 
@@ -14,8 +14,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[1]
-PROTOS = ROOT / "net/server/protos"
-WRITTEN = ROOT / "net/server/descriptors.inc"
+PROTOS = ROOT / "net/server/grpc/protos"
+WRITTEN = ROOT / "net/server/grpc/descriptors.inc"
 REFLECTION = "grpc/reflection/v1/reflection.proto"
 FILES = ["open_inference.proto", "grpc/health/v1/health.proto", REFLECTION]
 

@@ -1,4 +1,4 @@
-"""Checks core/onnx_fields.inc, the fields that an ONNX file may have, against the `onnx` package.
+"""Checks core/artifact/onnx_fields.inc, the fields that an ONNX file may have, against the `onnx` package.
 
 `make lint` and a test run it. Both fail if a newer onnx adds a field; `--write` then writes the
 table anew.
@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 
-TABLE = Path(__file__).resolve().parent.parent / "core/onnx_fields.inc"
+TABLE = Path(__file__).resolve().parent.parent / "core/artifact/onnx_fields.inc"
 HEAD = """\
 // The messages and fields of ONNX, as onnx {version} describes them: written by
 // tools/onnx_fields.py, included by onnx_schema.h.
@@ -115,10 +115,10 @@ def main() -> int:
         return 0
     faults = check(TABLE.read_text(encoding="utf-8"))
     for fault in faults:
-        print(f"core/onnx_fields.inc: {fault}", file=sys.stderr)
+        print(f"core/artifact/onnx_fields.inc: {fault}", file=sys.stderr)
     if faults:
         print(
-            f"core/onnx_fields.inc does not describe onnx {onnx.__version__}, so sidecall would "
+            f"core/artifact/onnx_fields.inc does not describe onnx {onnx.__version__}, so sidecall would "
             "refuse files that have its new fields. Run `python tools/onnx_fields.py --write`. "
             "Then check whether a new field can name a file, as external_data can.",
             file=sys.stderr,

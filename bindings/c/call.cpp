@@ -1,6 +1,6 @@
 // sidecall_call_*, except the values of records (values.cpp): checks pointers and forwards to
-// core/call.h.
-#include "core/call.h"
+// core/call/call.h.
+#include "core/call/call.h"
 
 #include <sidecall/binding.h>
 

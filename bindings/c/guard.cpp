@@ -9,7 +9,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "core/text.h"
 #include "structs.h"
 

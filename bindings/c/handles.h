@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/per_process.h"
-#include "core/call.h"
+#include "base/process/per_process.h"
+#include "core/call/call.h"
 #include "core/model.h"
-#include "core/queue.h"
+#include "core/queue/queue.h"
 #include "core/specs.h"
 
 namespace sidecall {

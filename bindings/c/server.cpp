@@ -1,7 +1,7 @@
 // sidecall_server_*: checks pointers and forwards to serving/server.h.
 #include "serving/server.h"
 
-#include "engines/remote/errors.h"
+#include "engines/shm/errors.h"
 #include "guard.h"
 #include "handles.h"
 #include "server_options.h"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "engines/remote/errors.h"
+#include "engines/shm/errors.h"
 #include "guard.h"
 #include "server_options.h"
 #include "serving/options.h"

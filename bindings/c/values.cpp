@@ -1,8 +1,8 @@
 // sidecall_call_set_* and sidecall_call_get_*, the values of records: checks pointers and forwards
-// to core/call.h.
+// to core/call/call.h.
 #include <sidecall/binding.h>
 
-#include "core/call.h"
+#include "core/call/call.h"
 #include "core/text.h"
 #include "guard.h"
 #include "handles.h"

@@ -8,7 +8,7 @@
 #include <memory>
 #include <thread>
 
-#include "base/signals_blocked.h"
+#include "base/process/signals_blocked.h"
 #include "core/error.h"
 #include "guard.h"
 #include "serving/log.h"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "base/number.h"
+#include "base/text/number.h"
 #include "source_text.h"
 
 namespace sidecall {

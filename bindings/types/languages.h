@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "core/contract.h"
-#include "core/signature.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature.h"
 
 namespace sidecall {
 

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "about.h"
-#include "base/number.h"
+#include "base/text/number.h"
 #include "python.h"
 #include "python_text.h"
 #include "source_text.h"

@@ -7,9 +7,9 @@
 #include <limits>
 #include <unordered_map>
 
-#include "base/datetime.h"
-#include "core/contract_reader.h"
-#include "core/feature_refusal.h"
+#include "base/text/datetime.h"
+#include "core/contract/contract_reader.h"
+#include "core/contract/feature_refusal.h"
 #include "core/hash.h"
 
 namespace sidecall {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/contract.h"
-#include "core/signature.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature.h"
 
 namespace sidecall {
 

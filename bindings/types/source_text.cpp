@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "base/json_text.h"
+#include "base/json/json_text.h"
 #include "core/text.h"
 
 namespace sidecall::source {

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <vector>
 
-#include "base/number.h"
+#include "base/text/number.h"
 #include "record_types.h"
 #include "typescript_text.h"
 

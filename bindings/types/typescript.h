@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "core/contract.h"
-#include "core/signature.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature.h"
 
 namespace sidecall {
 

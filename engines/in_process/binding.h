@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "core/binding.h"
-#include "core/jobs.h"
+#include "core/queue/jobs.h"
 #include "deadline.h"
 
 namespace sidecall {

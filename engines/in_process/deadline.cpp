@@ -5,7 +5,7 @@
 #include <map>
 #include <mutex>
 
-#include "base/per_process.h"
+#include "base/process/per_process.h"
 #include "core/error.h"
 #include "core/platform.h"
 

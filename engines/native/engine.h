@@ -6,13 +6,13 @@
 
 #include <memory>
 
+#include "core/artifact/onnx_file.h"
 #include "core/engine.h"
-#include "core/onnx_file.h"
 
 namespace sidecall {
 
 // Increase this whenever a change can alter any bit of an answer. The contract of a file says with
-// which version the export found the answers right, and "auto" takes no other (engines/local). A
+// which version the export found the answers right, and "auto" takes no other (engines/choice). A
 // file whose golden rows passed with one version is also verified again with the next.
 constexpr const char* kNativeNumerics = "2";
 

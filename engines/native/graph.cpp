@@ -6,10 +6,10 @@
 #include <type_traits>
 #include <unordered_map>
 
+#include "core/artifact/protobuf.h"
+#include "core/artifact/sha256.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/protobuf.h"
-#include "core/sha256.h"
 #include "core/text.h"
 
 namespace sidecall::native {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/tensor_spec.h"
+#include "core/artifact/engine_input.h"
 #include "core/buffer.h"
-#include "core/engine_input.h"
 #include "tensor.h"
 #include "vocabulary.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/engine_input.h"
+#include "core/artifact/engine_input.h"
 #include "graph.h"
 #include "operator.h"
 

@@ -4,9 +4,9 @@
 
 #include <onnxruntime_session_options_config_keys.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
+#include "core/artifact/in_place_safety.h"
 #include "core/error.h"
-#include "core/in_place_safety.h"
 #include "core/text.h"
 #include "fork_guard.h"
 #include "session.h"

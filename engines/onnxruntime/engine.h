@@ -6,8 +6,8 @@
 
 #include <memory>
 
+#include "core/artifact/onnx_file.h"
 #include "core/engine.h"
-#include "core/onnx_file.h"
 
 namespace sidecall {
 

@@ -13,8 +13,8 @@
 #include <mutex>
 #include <vector>
 
-#include "base/json.h"
-#include "base/process_end.h"
+#include "base/json/json.h"
+#include "base/process/process_end.h"
 #include "core/error.h"
 #include "core/platform.h"
 #include "fork_guard.h"

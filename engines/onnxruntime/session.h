@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/artifact/onnx_file.h"
 #include "core/engine.h"
-#include "core/onnx_file.h"
 #include "library.h"
 
 namespace sidecall {

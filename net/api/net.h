@@ -1,6 +1,6 @@
 /* The interface of libsidecall-net.so, which holds the network route and the libraries that it
  * needs (libcurl, nghttp2, Mbed TLS). libsidecall loads it when the first http: or grpc: URI is
- * opened; engines/network is the only user.
+ * opened; engines/oip is the only user.
  *
  * Only C types cross this interface, and no exception does: the two libraries may be built with
  * different C++ libraries. Both must have the same version, so nothing here needs to stay

@@ -15,10 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include "answer_limits.h"
 #include "client.h"
-#include "connection_options.h"
-#include "loop.h"
+#include "net/client/messages/answer_limits.h"
+#include "net/client/transfer/connection_options.h"
+#include "net/client/transfer/loop.h"
 #include "net/common/api_guard.h"
 
 using sidecall::net::api_guard;

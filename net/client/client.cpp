@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "loop.h"
+#include "net/client/transfer/loop.h"
 #include "net/common/error.h"
 
 namespace sidecall::net {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "address.h"
-#include "exchange.h"
-#include "message.h"
+#include "net/client/messages/message.h"
+#include "net/client/transfer/exchange.h"
 #include "net/common/error.h"
 #include "replicas.h"
 

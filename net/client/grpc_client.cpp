@@ -5,11 +5,11 @@
 #include <charconv>
 #include <utility>
 
-#include "answer_limits.h"
-#include "base/base64.h"
-#include "base/percent.h"
+#include "base/text/base64.h"
+#include "base/text/percent.h"
 #include "client.h"
-#include "grpc_message.h"
+#include "net/client/messages/answer_limits.h"
+#include "net/client/messages/grpc_message.h"
 #include "net/common/error.h"
 #include "net/common/grpc_tensor.h"
 #include "net/common/keys.h"

@@ -4,10 +4,10 @@
 #include <optional>
 #include <utility>
 
-#include "answer_limits.h"
-#include "base/percent.h"
+#include "base/text/percent.h"
 #include "client.h"
-#include "http_message.h"
+#include "net/client/messages/answer_limits.h"
+#include "net/client/messages/http_message.h"
 #include "net/common/error.h"
 #include "net/common/keys.h"
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "net/client/transfer/resolver.h"
 #include "net/common/error.h"
-#include "resolver.h"
 
 namespace sidecall::net {
 namespace {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "address.h"
-#include "exchange.h"
+#include "net/client/transfer/exchange.h"
 
 namespace sidecall::net {
 

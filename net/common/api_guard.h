@@ -10,7 +10,7 @@
 #include <new>
 #include <string_view>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "error.h"
 #include "net/api/net.h"
 

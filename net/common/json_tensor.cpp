@@ -12,9 +12,9 @@
 #include <type_traits>
 
 #include "base/dtype.h"
-#include "base/json_problem.h"
-#include "base/json_text.h"
-#include "base/number.h"
+#include "base/json/json_problem.h"
+#include "base/json/json_text.h"
+#include "base/text/number.h"
 #include "keys.h"
 #include "tensor_data.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/json_document.h"
+#include "base/json/json_document.h"
 #include "net/api/net.h"
 #include "received.h"
 

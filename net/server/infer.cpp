@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "net/common/error.h"
 #include "net/common/tensor_data.h"
 #include "runs.h"

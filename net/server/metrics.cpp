@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "byte_stream.h"
-#include "tokens.h"
+#include "net/server/connection/byte_stream.h"
+#include "net/server/credentials/tokens.h"
 
 namespace sidecall::net {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "base/json_memory.h"
+#include "base/json/json_memory.h"
 #include "net/common/error.h"
 #include "net/common/grpc_fields.h"
 #include "net/common/grpc_tensor.h"

@@ -1,5 +1,5 @@
-// How much memory it takes to read a request for a run, beside its body. base/json_memory.h says
-// how it is estimated.
+// How much memory it takes to read a request for a run, beside its body. base/json/json_memory.h
+// says how it is estimated.
 #pragma once
 
 #include <cstdint>

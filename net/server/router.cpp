@@ -7,11 +7,11 @@
 #include <mutex>
 #include <utility>
 
-#include "base/json_text.h"
-#include "base/spin_policy.h"
-#include "host_field.h"
+#include "base/json/json_text.h"
+#include "base/process/spin_policy.h"
 #include "net/common/error.h"
 #include "net/common/status.h"
+#include "net/server/credentials/host_field.h"
 
 namespace sidecall::net {
 namespace {

@@ -9,16 +9,16 @@
 #include <string>
 #include <vector>
 
-#include "access.h"
-#include "byte_stream.h"
 #include "held_memory.h"
 #include "infer.h"
 #include "message.h"
-#include "message_stream.h"
 #include "metrics.h"
 #include "net/api/serving.h"
+#include "net/server/connection/byte_stream.h"
+#include "net/server/credentials/access.h"
+#include "net/server/credentials/tokens.h"
+#include "net/server/grpc/message_stream.h"
 #include "runs.h"
-#include "tokens.h"
 #include "workers.h"
 
 namespace sidecall::net {

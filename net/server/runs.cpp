@@ -13,8 +13,8 @@
 #include <new>
 #include <utility>
 
-#include "descriptor.h"
 #include "net/common/error.h"
+#include "net/server/connection/descriptor.h"
 
 namespace sidecall::net {
 namespace {

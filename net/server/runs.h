@@ -16,7 +16,7 @@
 #include "metrics.h"
 #include "net/api/serving.h"
 #include "net/common/error.h"
-#include "poller.h"
+#include "net/server/connection/poller.h"
 #include "workers.h"
 
 namespace sidecall::net {

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <system_error>
 
-#include "base/json_text.h"
-#include "base/signals_blocked.h"
-#include "base/spin_policy.h"
+#include "base/json/json_text.h"
+#include "base/process/signals_blocked.h"
+#include "base/process/spin_policy.h"
 #include "net/common/error.h"
 
 namespace sidecall::net {

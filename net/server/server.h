@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "loop.h"
-#include "renewal.h"
+#include "net/server/connection/loop.h"
+#include "net/server/credentials/renewal.h"
 #include "router.h"
 
 namespace sidecall::net {

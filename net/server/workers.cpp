@@ -6,7 +6,7 @@
 #include <exception>
 #include <utility>
 
-#include "base/signals_blocked.h"
+#include "base/process/signals_blocked.h"
 
 namespace sidecall::net {
 

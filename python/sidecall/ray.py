@@ -187,7 +187,7 @@ def _status(error: errors.Error) -> int:
 
 
 def _document(error: errors.Error) -> dict[str, Any]:
-    """An error as `sidecall serve --http` writes it (base/fault_json.h)."""
+    """An error as `sidecall serve --http` writes it (base/json/fault_json.h)."""
     document: dict[str, Any] = {"error": str(error), "status": error.code}
     if error.faults:
         faults = [_fault(fault) for fault in error.faults]

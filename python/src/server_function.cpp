@@ -2,7 +2,7 @@
 // answers and exceptions to errors. See server.h.
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "gil.h"
 #include "server.h"
 

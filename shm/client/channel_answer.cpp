@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "channel.h"
 
 namespace sidecall::shm {

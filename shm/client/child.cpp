@@ -12,7 +12,7 @@
 #include <cstring>
 #include <exception>
 
-#include "base/signals_blocked.h"
+#include "base/process/signals_blocked.h"
 #include "shm/common/error.h"
 #include "shm/common/mapping_registry.h"
 

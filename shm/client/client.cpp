@@ -7,7 +7,7 @@
 #include <climits>
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "channel.h"
 #include "shm/common/fault.h"
 #include "shm/common/status_json.h"

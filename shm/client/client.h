@@ -1,5 +1,5 @@
 // The client side: what a server serves, a pool of connections to it, and calls over them. Used by
-// engines/remote for the addresses shm: and exec:.
+// engines/shm for the addresses shm: and exec:.
 #pragma once
 
 #include <atomic>

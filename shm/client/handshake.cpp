@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "shm/common/error.h"
 #include "shm/common/fault.h"
 #include "shm/common/table.h"

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "base/fork_aware.h"
-#include "base/fork_generation.h"
+#include "base/process/fork_aware.h"
+#include "base/process/fork_generation.h"
 
 namespace sidecall::shm {
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/socket_folder.h"
+#include "base/process/socket_folder.h"
 #include "error.h"
 #include "socket.h"
 

@@ -4,7 +4,7 @@
 
 #include <rapidjson/memorystream.h>
 
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace sidecall::shm {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/dtype.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "error.h"
 
 namespace sidecall::shm {

@@ -1,7 +1,7 @@
 // How a thread reads a word that another core writes: pauses, prefetches, and how often it reads.
 #pragma once
 
-#include "base/spin_policy.h"
+#include "base/process/spin_policy.h"
 
 namespace sidecall::shm {
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace sidecall::shm {
 

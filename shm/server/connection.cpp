@@ -12,7 +12,7 @@
 #include <new>
 #include <utility>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "shm/common/fault.h"
 #include "shm/common/waiting.h"
 

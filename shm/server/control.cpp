@@ -17,8 +17,8 @@
 #include <utility>
 
 #include "base/dtype.h"
-#include "base/signals_blocked.h"
-#include "base/spin_policy.h"
+#include "base/process/signals_blocked.h"
+#include "base/process/spin_policy.h"
 #include "shm/common/error.h"
 
 namespace sidecall::shm {

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "base/json_text.h"
+#include "base/json/json_text.h"
 
 namespace sidecall::shm {
 

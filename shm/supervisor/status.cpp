@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
 #include "shm/common/status_json.h"

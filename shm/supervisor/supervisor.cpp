@@ -16,7 +16,7 @@
 #include <tuple>
 #include <utility>
 
-#include "base/signals_blocked.h"
+#include "base/process/signals_blocked.h"
 #include "impl.h"
 
 namespace sidecall::shm {

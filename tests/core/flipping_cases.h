@@ -1,5 +1,5 @@
-// A small model for each kernel that may read its input in place (core/in_place_safety.h). Used by
-// test_flipping_peer.cpp.
+// A small model for each kernel that may read its input in place (core/artifact/in_place_safety.h).
+// Used by test_flipping_peer.cpp.
 #pragma once
 
 #include <string>

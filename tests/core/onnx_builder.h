@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/sha256.h"
+#include "core/artifact/sha256.h"
 #include "core/shapes.h"
 
 namespace onnx {

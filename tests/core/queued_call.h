@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "core/call.h"
-#include "core/queue.h"
+#include "core/call/call.h"
+#include "core/queue/queue.h"
 
 namespace fake {
 

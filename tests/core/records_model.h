@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "core/call.h"
-#include "core/contract.h"
+#include "core/call/call.h"
+#include "core/contract/contract.h"
 #include "core/error.h"
 #include "fake_engine.h"
 

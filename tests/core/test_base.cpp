@@ -10,12 +10,12 @@
 #include <string>
 
 #include "base/dtype.h"
-#include "base/json_memory.h"
-#include "base/json_text.h"
-#include "base/media_type.h"
-#include "base/number.h"
-#include "base/socket_folder.h"
-#include "base/utf8.h"
+#include "base/json/json_memory.h"
+#include "base/json/json_text.h"
+#include "base/process/socket_folder.h"
+#include "base/text/media_type.h"
+#include "base/text/number.h"
+#include "base/text/utf8.h"
 
 using namespace sidecall;
 using Kind = Number::Kind;

@@ -3,7 +3,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "core/call.h"
+#include "core/call/call.h"
 #include "records_model.h"
 
 using sidecall::Call;

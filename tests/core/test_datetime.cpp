@@ -1,4 +1,4 @@
-// Tests of the text and the counts of datetimes (base/datetime.h).
+// Tests of the text and the counts of datetimes (base/text/datetime.h).
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 #include <cstdio>
@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "base/datetime.h"
+#include "base/text/datetime.h"
 
 using namespace sidecall;
 using Kind = DatetimeCount::Kind;

@@ -5,8 +5,8 @@
 #include <limits>
 #include <string>
 
-#include "core/records.h"
-#include "core/signature_json.h"
+#include "core/call/records.h"
+#include "core/contract/signature_json.h"
 #include "records_model.h"
 
 using fake::status_of;

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "core/confined_folder.h"
-#include "core/onnx_file.h"
+#include "core/artifact/confined_folder.h"
+#include "core/artifact/onnx_file.h"
 #include "onnx_builder.h"
 #include "records_model.h"
 

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <string>
 
-#include "core/contract_reader.h"
-#include "core/onnx_file.h"
+#include "core/artifact/onnx_file.h"
+#include "core/contract/contract_reader.h"
 #include "onnx_builder.h"
 #include "records_model.h"
 

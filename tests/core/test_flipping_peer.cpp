@@ -13,8 +13,8 @@
 #include <set>
 #include <thread>
 
+#include "core/artifact/in_place_safety.h"
 #include "core/error.h"
-#include "core/in_place_safety.h"
 #include "engines/onnxruntime/engine.h"
 #include "flipping_cases.h"
 

@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "bindings/types/languages.h"
+#include "core/contract/signature_json.h"
 #include "core/model.h"
-#include "core/signature_json.h"
 #include "records_model.h"
 
 using fake::status_of;

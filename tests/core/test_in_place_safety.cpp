@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/in_place_safety.h"
+#include "core/artifact/in_place_safety.h"
 #include "engines/native/engine.h"
 #include "engines/onnxruntime/engine.h"
 #include "onnx_builder.h"

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/artifact/onnx_file.h"
 #include "core/error.h"
-#include "core/onnx_file.h"
 #include "onnx_builder.h"
 #include "records_model.h"
 

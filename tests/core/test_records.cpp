@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "core/call/records.h"
 #include "core/model.h"
-#include "core/records.h"
 #include "core/text.h"
 #include "records_model.h"
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/sha256.h"
+#include "core/artifact/sha256.h"
 
 using sidecall::Sha256;
 using sidecall::Sha256Blocks;

@@ -2,7 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 
-#include "core/signature_json.h"
+#include "core/contract/signature_json.h"
 #include "records_model.h"
 
 using fake::status_of;

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 
-#include "base/spin_policy.h"
+#include "base/process/spin_policy.h"
 
 using namespace sidecall;
 

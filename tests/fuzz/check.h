@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "core/error.h"
 
 namespace fuzz {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "check.h"
-#include "core/contract.h"
-#include "core/signature.h"
+#include "core/contract/contract.h"
+#include "core/contract/signature.h"
 
 namespace fuzz {
 

@@ -13,10 +13,10 @@
 
 #include "base/dtype.h"
 #include "check.h"
-#include "core/call.h"
+#include "core/call/call.h"
 #include "core/model.h"
-#include "engines/remote/engine.h"
-#include "engines/remote/errors.h"
+#include "engines/shm/engine.h"
+#include "engines/shm/errors.h"
 #include "hostile_server.h"
 #include "shm/client/client.h"
 #include "tests/core/queued_call.h"

@@ -6,7 +6,7 @@
 
 #include "bindings/types/languages.h"
 #include "check_signature.h"
-#include "core/contract.h"
+#include "core/contract/contract.h"
 #include "fake_engine.h"
 #include "records_model.h"
 

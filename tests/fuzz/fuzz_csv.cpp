@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "bindings/cli/formats/csv.hpp"
 #include "check.h"
+#include "command/formats/csv.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace cli = sidecall::cli;

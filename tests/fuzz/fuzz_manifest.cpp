@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "check_signature.h"
-#include "engines/remote/engine.h"
+#include "engines/shm/engine.h"
 #include "hostile_server.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "check.h"
-#include "core/onnx_file.h"
+#include "core/artifact/onnx_file.h"
 #include "model_folder.h"
 #include "onnx-ml.pb.h"
 

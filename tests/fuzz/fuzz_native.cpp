@@ -18,8 +18,8 @@
 #include <sidecall/sidecall.h>
 
 #include "check.h"
+#include "core/artifact/onnx_file.h"
 #include "core/error.h"
-#include "core/onnx_file.h"
 #include "engines/native/batch.h"
 #include "engines/native/engine.h"
 #include "engines/native/plan.h"

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "base/dtype.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "check.h"
 #include "net/client/address.h"
-#include "net/client/answer_limits.h"
-#include "net/client/grpc_message.h"
-#include "net/client/http_message.h"
+#include "net/client/messages/answer_limits.h"
+#include "net/client/messages/grpc_message.h"
+#include "net/client/messages/http_message.h"
 #include "net/common/error.h"
 
 namespace {

@@ -16,16 +16,16 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "check.h"
 #include "net/api/serving.h"
 #include "net/common/error.h"
 #include "net/server/address.h"
-#include "net/server/byte_stream.h"
-#include "net/server/connection.h"
-#include "net/server/descriptor.h"
+#include "net/server/connection/byte_stream.h"
+#include "net/server/connection/connection.h"
+#include "net/server/connection/descriptor.h"
+#include "net/server/connection/poller.h"
 #include "net/server/infer.h"
-#include "net/server/poller.h"
 #include "net/server/router.h"
 
 struct sidecall_service_call {

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <string>
 
-#include "bindings/cli/formats/npy.hpp"
 #include "check.h"
 #include "command.hpp"
+#include "command/formats/npy.hpp"
 #include "terminal/output.hpp"
 
 namespace {

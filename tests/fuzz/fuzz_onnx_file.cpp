@@ -9,8 +9,8 @@
 #include <sidecall/sidecall.h>
 
 #include "check.h"
-#include "core/in_place_safety.h"
-#include "core/onnx_file.h"
+#include "core/artifact/in_place_safety.h"
+#include "core/artifact/onnx_file.h"
 #include "model_folder.h"
 
 namespace {

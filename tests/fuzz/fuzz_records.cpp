@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "check.h"
-#include "core/records.h"
+#include "core/call/records.h"
 #include "records_model.h"
 
 namespace {

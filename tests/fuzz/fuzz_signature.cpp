@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "check_signature.h"
-#include "core/signature_json.h"
+#include "core/contract/signature_json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

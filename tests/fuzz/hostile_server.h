@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "check.h"
+#include "core/contract/signature_json.h"
 #include "core/error.h"
-#include "core/signature_json.h"
 #include "frames.h"
 #include "shm/client/endpoint.h"
 #include "shm/common/layout.h"

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/onnx_schema.h"
+#include "core/artifact/onnx_schema.h"
 #include "engines/native/operators/tables.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);

@@ -28,7 +28,7 @@ import onnx
 import onnxruntime
 
 HERE = Path(__file__).parent
-PROTOS = Path(__file__).parents[2] / "net/server/protos"
+PROTOS = Path(__file__).parents[2] / "net/server/grpc/protos"
 MODELS = HERE.parent / "vectors/models"
 # A record that penguins.onnx takes, and some features more.
 RECORD = {

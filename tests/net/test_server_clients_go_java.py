@@ -15,7 +15,7 @@ from own_server import OwnServer
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("network_library")]
 HERE = Path(__file__).parent
-PROTOS = HERE.parents[1] / "net/server/protos"
+PROTOS = HERE.parents[1] / "net/server/grpc/protos"
 # What each client prints: whether the server is live, three things of the model's metadata, the
 # label of a row, and the number of the status NOT_FOUND for a model that is not there.
 PRINTED = ["true", "penguins 7 BYTES", "Adelie", "5"]

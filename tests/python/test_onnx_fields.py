@@ -1,4 +1,4 @@
-"""core/onnx_fields.inc, the table for reading model files, has every field of the onnx package."""
+"""core/artifact/onnx_fields.inc, the table for reading model files, has every field of the onnx package."""
 
 from __future__ import annotations
 

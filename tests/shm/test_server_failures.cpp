@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "raw_client.h"
 #include "server_host.h"
 

@@ -1,8 +1,8 @@
-// What replaces engines/network/ and serving/network.cpp in the libsidecall that file_only.py
+// What replaces engines/oip/ and serving/network.cpp in the libsidecall that file_only.py
 // compares with: there is no network route.
 #include "core/error.h"
-#include "engines/network/describe.h"
-#include "engines/network/engine.h"
+#include "engines/oip/describe.h"
+#include "engines/oip/engine.h"
 #include "serving/network.h"
 
 namespace sidecall {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "broadcast.h"
 #include "engines/native/text/characters.h"
 #include "engines/native/text/functions.h"

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <string_view>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace sidecall::native {
 namespace {

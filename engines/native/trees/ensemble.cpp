@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/number.h"
+#include "base/text/number.h"
 #include "core/hash.h"
 #include "core/text.h"
 #include "node_index.h"

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/number.h"
+#include "base/text/number.h"
 #include "core/error.h"
 
 namespace sidecall::native {

@@ -1,7 +1,7 @@
 """Reports the state of a server to the service manager that started it, such as systemd.
 
 Uses systemd's notify protocol (man sd_notify): one datagram of NAME=VALUE lines to the socket
-in NOTIFY_SOCKET. bindings/cli/terminal/service_manager.cpp does the same for the native command.
+in NOTIFY_SOCKET. command/terminal/service_manager.cpp does the same for the native command.
 """
 
 from __future__ import annotations
