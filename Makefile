@@ -16,7 +16,7 @@ quietly := tools/quietly.sh $(BUILD)/log
 # Two builds of one folder at the same time break each other; with `make -j` they wait in turn.
 building := flock $(BUILD)/.building $(quietly)
 
-native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines net serving shm bindings/types bindings/c command python/src -type f)
+native_files := CMakeLists.txt VERSION $(shell find cmake include base core engines net serving shm command/types bindings/c command python/src -type f)
 # ONNX Runtime's library in .venv, for programs outside of .venv. The shell expands the pattern when
 # a command runs, because the library does not exist earlier.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)

@@ -39,10 +39,10 @@ LAYERS = {
     "shm/client": ("shm/common",),
     "shm/server": ("shm/common",),
     "shm/supervisor": ("shm/common", "shm/server"),
-    "bindings/types": ("core",),
+    "command/types": ("core", "command"),
+    "command": (),
     "bindings/c": (
         "core",
-        "bindings/types",
         "engines/choice",
         "engines/oip",
         "engines/onnxruntime",
@@ -53,7 +53,6 @@ LAYERS = {
         "shm/server",
         "shm/supervisor",
     ),
-    "command": (),
     "bindings/node": (),
     "python/src": (),
     "examples": (),
@@ -62,7 +61,7 @@ LAYERS = {
     "tests/c": (),
     "tests/core": (
         "core",
-        "bindings/types",
+        "command/types",
         "engines/in_process",
         "engines/native",
         "engines/onnxruntime",
@@ -81,7 +80,7 @@ LAYERS = {
         "shm/client",
         "shm/server",
         "command",
-        "bindings/types",
+        "command/types",
         "tests/core",
     ),
 }

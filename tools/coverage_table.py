@@ -28,7 +28,7 @@ FOLDERS = (
     ),
     *("net/client", "net/common", "net/server"),
     *("shm/client", "shm/common", "shm/server", "shm/supervisor"),
-    *("bindings/c", "bindings/types", "command", "bindings/node", "python/src"),
+    *("bindings/c", "command/types", "command", "bindings/node", "python/src"),
 )
 BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
 

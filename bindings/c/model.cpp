@@ -2,7 +2,6 @@
 #include <sidecall/binding.h>
 
 #include "base/dtype.h"
-#include "bindings/types/languages.h"
 #include "core/verify.h"
 #include "engines/choice/engine.h"
 #include "engines/oip/describe.h"
@@ -203,18 +202,6 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
     sidecall::Verification result;
     *out = make_text(sidecall::verification_report(*model->model, &result));
     if (!result.failure.empty()) throw Error(result.fault, result.failure);
-  });
-}
-
-sidecall_status sidecall_model_types(const sidecall_model* model, const char* language,
-                                     const char* name, sidecall_text** out, sidecall_error* err) {
-  if (out != nullptr) *out = nullptr;
-  return guard(err, [&] {
-    require(model != nullptr && language != nullptr && out != nullptr,
-            "model, language and out must not be NULL");
-    const Model& described = *model->model;
-    *out = make_text(sidecall::types_source(language, described.signature(), described.contract(),
-                                            described.id(), described.title(), name));
   });
 }
 

@@ -249,12 +249,6 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   call(options?: { rows?: number }): Call<Types>
 
   /**
-   * Returns the source of a TypeScript declaration for `open<Name>()`, as `sidecall types` writes
-   * it.
-   */
-  types(name?: string): string
-
-  /**
    * Closes the model. Runs under way complete first. Later calls of its methods fail with
    * INVALID_ARGUMENT. Closing twice is allowed.
    */

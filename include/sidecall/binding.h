@@ -126,30 +126,6 @@ SIDECALL_API const char *sidecall_fault_expected(const sidecall_fault *fault);
 SIDECALL_API const char *sidecall_fault_got(const sidecall_fault *fault);
 SIDECALL_API const char *sidecall_fault_message(const sidecall_fault *fault);
 
-/* Describes the model's types as source code of another language. The source is a complete file,
- * and the same model always gives the same source.
- *
- * language    "typescript": an interface whose `features` are exactly the model's features, and
- *             whose `answer` has the labels as a union type. The Node.js package uses it for
- *             open<Fraud>(). Without a contract only the tensors are typed.
- *             "python": the TypedDicts FraudFeatures (a record) and FraudAnswer (its answer)
- *             "pydantic": models of pydantic with the same names, which check values
- *             "go", "rust", "java": structs or records for the bindings of these languages.
- *             "java:jackson" adds annotations with which Jackson reads and writes the records,
- *             "java:builder" a builder, and "java:builder,jackson" both.
- * name        name of the interface, or the beginning of the names of the classes; must be an
- *             identifier. In Go it names the package, in Java the class around the records. NULL
- *             derives it from the name of the model, or from the file name if the model has no
- *             name.
- * out         the source, which the caller closes
- *
- * Errors: INVALID_ARGUMENT (another language or option, or a name that is not an identifier or is
- * reserved), NO_CONTRACT (the language is not "typescript"), UNSUPPORTED (more features than a
- * record of Java can have), OUT_OF_MEMORY. */
-SIDECALL_API sidecall_status sidecall_model_types(const sidecall_model *model, const char *language,
-                                                  const char *name, sidecall_text **out,
-                                                  sidecall_error *err);
-
 #ifdef __cplusplus
 }
 #endif

@@ -356,15 +356,6 @@ class Model {
     return out.str();
   }
 
-  /* sidecall_model_types */
-  std::string types(const char *language, const char *name = nullptr) const {
-    detail::Text out;
-    detail::check([&](sidecall_error *err) {
-      return sidecall_model_types(model_, language, name, out.out(), err);
-    });
-    return out.str();
-  }
-
   int32_t num_inputs() const noexcept { return sidecall_model_num_inputs(model_); }
   int32_t num_outputs() const noexcept { return sidecall_model_num_outputs(model_); }
   int32_t num_features() const noexcept { return sidecall_model_num_features(model_); }

@@ -202,49 +202,6 @@ TEST_CASE(
   CHECK(open_status(bad) == "VERIFICATION_FAILED");
 }
 
-TEST_CASE("the types of a model are written as TypeScript and as Python") {
-  const sidecall::Model model = support::open("label_string.onnx");
-  const std::string derived = model.types("typescript");
-  CHECK(derived.find("export interface Classifier {") != std::string::npos);
-  CHECK(derived.find(R"(label: 'no' | 'yes' | 'don\'t "know"')") != std::string::npos);
-  CHECK(derived == model.types("typescript", "Classifier"));
-  CHECK(model.types("typescript", "Answer").find("export interface Answer {") != std::string::npos);
-  // A model without a contract is named after its file. A server would report another name, so this
-  // model is opened from the file.
-  const sidecall::Model plain(test_paths::model("odd_names.onnx"));
-  CHECK(plain.types("typescript").find("export interface OddNames {") != std::string::npos);
-
-  CHECK(model.types("python").find("class ClassifierFeatures(TypedDict):") != std::string::npos);
-  CHECK(model.types("python", "Fraud").find("class FraudAnswer(TypedDict):") != std::string::npos);
-  CHECK(model.types("pydantic").find("class ClassifierAnswer(BaseModel):") != std::string::npos);
-
-  sidecall_text* text = nullptr;
-  for (const char* language : {"typescript", "python", "pydantic"}) {
-    CHECK(status(sidecall_model_types(model.get(), language, "a b", &text, error())) ==
-          "INVALID_ARGUMENT");
-  }
-  for (const char* language : {"python", "pydantic", "go", "rust", "java"}) {
-    CHECK(status(sidecall_model_types(plain.get(), language, nullptr, &text, error())) ==
-          "NO_CONTRACT");
-  }
-  CHECK(text == nullptr);
-  CHECK(status(sidecall_model_types(model.get(), "perl", nullptr, &text, error())) ==
-        "INVALID_ARGUMENT");
-  CHECK(
-      last().message ==
-      std::string("language: expected typescript, python, pydantic, go, rust or java, got 'perl'"));
-  CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) ==
-        "INVALID_ARGUMENT");
-  CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) ==
-        "INVALID_ARGUMENT");
-}
-
-TEST_CASE("a model opened from bytes without a contract gets a default type name") {
-  const std::string bytes = vectors::read_file(test_paths::model("add.onnx"));
-  const sidecall::Model model = sidecall::Model::from_bytes(bytes.data(), bytes.size());
-  CHECK(model.types("typescript").find("export interface Model {") != std::string::npos);
-}
-
 TEST_CASE("devices, FIFOs, overlong names and empty bytes are refused") {
   sidecall_model* model = nullptr;
   CHECK(status(sidecall_model_open("/dev/zero", nullptr, &model, error())) == "FILE_UNREADABLE");

@@ -28,10 +28,6 @@ TEST_CASE("functions of a model refuse NULL, and closing NULL does nothing") {
   text = reinterpret_cast<sidecall_text*>(&none);
   CHECK(status(sidecall_model_verify(none, &text, error())) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
-  text = reinterpret_cast<sidecall_text*>(&none);
-  CHECK(status(sidecall_model_types(none, "typescript", nullptr, &text, error())) ==
-        "INVALID_ARGUMENT");
-  CHECK(text == nullptr);
   CHECK(status(sidecall_model_find(none, SIDECALL_KIND_INPUT, "x", 1, &index, error())) ==
         "INVALID_ARGUMENT");
   CHECK(index == -1);

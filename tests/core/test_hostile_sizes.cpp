@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "bindings/types/languages.h"
+#include "command/types/languages.h"
 #include "core/contract/signature_json.h"
 #include "core/model.h"
 #include "records_model.h"

@@ -4,8 +4,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "bindings/types/python.h"
-#include "bindings/types/python_text.h"
+#include "command/types/python.h"
+#include "command/types/python_text.h"
 #include "records_model.h"
 
 using sidecall::checked_python_name;

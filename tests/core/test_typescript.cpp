@@ -4,8 +4,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "bindings/types/typescript.h"
-#include "bindings/types/typescript_text.h"
+#include "command/types/typescript.h"
+#include "command/types/typescript_text.h"
 #include "records_model.h"
 
 using sidecall::checked_type_name;

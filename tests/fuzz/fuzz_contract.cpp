@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "bindings/types/languages.h"
 #include "check_signature.h"
+#include "command/types/languages.h"
 #include "core/contract/contract.h"
 #include "fake_engine.h"
 #include "records_model.h"

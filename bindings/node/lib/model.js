@@ -139,12 +139,6 @@ class Model {
     return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs)
   }
 
-  types(name) {
-    this.#runner.requireOpen()
-    if (name !== undefined && typeof name !== 'string') throw wrongType('name', 'a string', name)
-    return this.#native.types(name)
-  }
-
   close() {
     this.#runner.close()
   }

@@ -49,7 +49,6 @@ void Model::define(Napi::Env env, Napi::Object exports) {
                       InstanceMethod<&Model::guarded_method<&Model::describe>>("describe"),
                       InstanceMethod<&Model::guarded_method<&Model::id>>("id"),
                       InstanceMethod<&Model::guarded_method<&Model::find>>("find"),
-                      InstanceMethod<&Model::guarded_method<&Model::types>>("types"),
                       InstanceMethod<&Model::guarded_method<&Model::refuse_empty>>("refuseEmpty"),
                       InstanceMethod<&Model::guarded_method<&Model::close>>("close"),
                   });
@@ -156,18 +155,6 @@ Napi::Value Model::find(const Napi::CallbackInfo& info) {
   environment_->check(sidecall_model_find(handle_, info[0].As<Napi::Number>().Int32Value(),
                                           name.data(), name.size(), &index, environment_->error()));
   return Napi::Number::New(info.Env(), index);
-}
-
-// types(name): returns the TypeScript declaration of the model.
-Napi::Value Model::types(const Napi::CallbackInfo& info) {
-  const std::string name = info[0].IsString() ? info[0].As<Napi::String>() : std::string();
-  sidecall_text* text = nullptr;
-  environment_->check(sidecall_model_types(handle_, "typescript",
-                                           info[0].IsString() ? name.c_str() : nullptr, &text,
-                                           environment_->error()));
-  const Napi::Value result = Napi::String::New(info.Env(), text->data, text->length);
-  sidecall_text_close(text);
-  return result;
 }
 
 // refuseEmpty(): throws the error of core for an empty list of records.

@@ -29,7 +29,6 @@ class Model final : public Napi::ObjectWrap<Model> {
   Napi::Value describe(const Napi::CallbackInfo& info);
   Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value find(const Napi::CallbackInfo& info);
-  Napi::Value types(const Napi::CallbackInfo& info);
   Napi::Value refuse_empty(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
   void release();

@@ -894,11 +894,4 @@ extern "C" {
     pub fn sidecall_fault_expected(fault: *const sidecall_fault) -> *const ::core::ffi::c_char;
     pub fn sidecall_fault_got(fault: *const sidecall_fault) -> *const ::core::ffi::c_char;
     pub fn sidecall_fault_message(fault: *const sidecall_fault) -> *const ::core::ffi::c_char;
-    pub fn sidecall_model_types(
-        model: *const sidecall_model,
-        language: *const ::core::ffi::c_char,
-        name: *const ::core::ffi::c_char,
-        out: *mut *mut sidecall_text,
-        err: *mut sidecall_error,
-    ) -> sidecall_status;
 }
