@@ -4,7 +4,7 @@
 const { inspect } = require('node:util')
 const { addon } = require('./addon.js')
 const { Call } = require('./call.js')
-const { readAsync, readTimeout, checkNames, notWhole, wrongType } = require('./options.js')
+const { readAsync, readTimeout, checkNames, notWhole } = require('./options.js')
 const { Runner } = require('./runner.js')
 
 const CALL = new Set(['rows'])
