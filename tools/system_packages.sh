@@ -23,7 +23,7 @@ else
   have_header CLI/CLI.hpp || need libcli11-dev
   have_header catch2/catch_test_macros.hpp || need catch2
 fi
-command -v strace >/dev/null || need strace  # for tests/anomalies and tests/cli/test_sandbox.py
+command -v strace >/dev/null || need strace  # for tests/anomalies and tests/cli/serve/test_sandbox.py
 command -v node >/dev/null || need nodejs
 command -v npm >/dev/null || need npm
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need python3-venv

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "support.h"
-#include "vector_case.h"
+#include "vectors/vector_case.h"
 
 using support::error;
 using support::last;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "support.h"
-#include "vector_case.h"
+#include "vectors/vector_case.h"
 
 using support::error;
 

@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "support.h"
-#include "vector_case.h"
+#include "vectors/vector_case.h"
 
 using support::error;
 using support::last;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "foreign.h"
-#include "function_server.h"
+#include "server/function_server.h"
 
 using support::error;
 using support::Foreign;

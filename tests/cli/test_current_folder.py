@@ -8,8 +8,8 @@ from pathlib import Path
 
 import joblib
 import pytest
+from interpreters import make_package, make_python
 from sklearn.linear_model import LinearRegression
-from test_hand_over import make_package, make_python
 
 # Names that Python, the package or its dependencies import at startup.
 NAMES = [

@@ -13,12 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cases_elementwise  # noqa: F401
-import cases_layout  # noqa: F401
-import cases_ml  # noqa: F401
-import cases_reduction  # noqa: F401
-import cases_svm  # noqa: F401
-import cases_trees  # noqa: F401
+import cases  # noqa: F401
 import numpy as np
 from judging import equality_of
 from operator_cases import ALL, CASES, ROOT, Case, Entry, table_entries, versions_of

@@ -130,7 +130,7 @@ def support_vectors(b: Builder) -> None:
         return
     low, high = b.constant(-4, "float32"), b.constant(4, "float32")
     rounded = b.apply("Round", [value.name], value)
-    # Small integers have exact sums of products; see cases_svm.py.
+    # Small integers have exact sums of products; see cases/svm.py.
     name = b.offer(b.apply("Clip", [rounded, low, high], value), value, grid=4.0).name
     classes = int(pick(b.rng, [2, 3, 5]))
     per_class = [int(each) for each in b.rng.integers(1, 6, classes)]

@@ -10,12 +10,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import cases_elementwise  # noqa: F401
-import cases_layout  # noqa: F401
-import cases_ml  # noqa: F401
-import cases_reduction  # noqa: F401
-import cases_svm  # noqa: F401
-import cases_trees  # noqa: F401
+import cases  # noqa: F401
 import numpy as np
 import pytest
 import sidecall
@@ -66,11 +61,11 @@ ENTRIES = [entry for entry in table_entries() if entry.op not in WITHOUT_ROWS]
 def test_operators_answer_large_batches_as_onnxruntime_does(entry: Entry) -> None:
     version = versions_of(entry)[-1]
     rng = np.random.default_rng(version)
-    cases = list(CASES[entry.op](entry.op, version, rng))
+    drawn = list(CASES[entry.op](entry.op, version, rng))
     wrong: list[str] = []
     compared = 0
-    for number in rng.permutation(len(cases)):
-        case = enlarged(cases[number], FEW if compared % 2 else MANY)
+    for number in rng.permutation(len(drawn)):
+        case = enlarged(drawn[number], FEW if compared % 2 else MANY)
         found = None if case is None else compare(case, version)
         if case is None or found is None:
             continue
