@@ -1,12 +1,14 @@
 // The endpoint for a child process (exec:). Each connection is a socket pair. One end goes to the
-// child over the control socket of PROTOCOL.md, section 1. The endpoint needs no thread and no
-// SIGCHLD handler.
+// child over the control socket of PROTOCOL.md, section 1. The endpoint needs no SIGCHLD handler.
 #include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <system_error>
+#include <thread>
 
+#include "base/process/signals_blocked.h"
 #include "child.h"
 #include "endpoint.h"
 #include "shm/common/error.h"
@@ -29,6 +31,20 @@ constexpr int64_t kDrain = 12000 * kMillisecond;
 // How long to wait for the end of a child whose sockets have hung up.
 constexpr int64_t kExitWait = 20 * kMillisecond;
 
+// The child of an endpoint, which the thread that starts it shares.
+struct SharedChild {
+  std::mutex lock;  // guards the members below and those of the endpoint
+  Child child;
+  bool is_starting = false;
+  int start_error = 0;     // the errno of the last start that failed
+  bool is_closed = false;  // the endpoint is gone
+
+  void start(const std::vector<std::string>& words, int socket) {
+    start_error = child.start(words, socket);
+    is_starting = false;
+  }
+};
+
 class ChildEndpoint final : public Endpoint {
  public:
   explicit ChildEndpoint(std::string_view command)
@@ -40,6 +56,8 @@ class ChildEndpoint final : public Endpoint {
       return;
     }
     control_.close();
+    const std::lock_guard guard(lock_);
+    shared_->is_closed = true;
     child_.end(kTermination);
   }
 
@@ -54,6 +72,7 @@ class ChildEndpoint final : public Endpoint {
     not_yet->message = "'" + label_ + "': the child process " +
                        (previous_exit_.empty() ? "" : "died, and the next one ") +
                        "was not ready in time" + previous_exit_;
+    if (shared_->is_starting) return Socket();
     if (child_.is_running()) {
       if (!kill_at_.is_never()) {
         if (kill_at_.passed()) child_.signal(SIGKILL);
@@ -69,13 +88,14 @@ class ChildEndpoint final : public Endpoint {
     } else {
       if (*started != 0 && *started == num_starts_) {
         *started = 0;
+        if (shared_->start_error != 0) throw_start_error();
         throw Error(SIDECALL_UNREACHABLE,
                     "'" + label_ + "': the child process ended as soon as it was started" +
                         child_.exit_text());
       }
       is_newly_started_ = true;
-      if (!start(deadline)) return Socket();
-      *started = num_starts_;
+      if (start(deadline)) *started = num_starts_;
+      return Socket();
     }
     if (!is_ready()) return Socket();
     Socket ours, theirs;
@@ -99,7 +119,7 @@ class ChildEndpoint final : public Endpoint {
   // another thread that holds the lock while it starts the next child.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    if (!guard) return true;
+    if (!guard || shared_->is_starting) return true;
     if (is_newly_started_) return false;
     // A child that drains closes its control socket, and with it a connection that it had not taken
     // yet.
@@ -109,7 +129,8 @@ class ChildEndpoint final : public Endpoint {
 
   bool may_still_appear() override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    return !guard || child_.is_running() || (is_program_ && pause_ < kGiveUpPause);
+    return !guard || shared_->is_starting || child_.is_running() ||
+           (is_program() && pause_ < kGiveUpPause);
   }
 
   std::string exit_text(Deadline deadline) override {
@@ -151,7 +172,8 @@ class ChildEndpoint final : public Endpoint {
     kill_at_ = Deadline::after(kTermination);
   }
 
-  // Starts the child. Returns false during the pause that follows the start of the previous child.
+  // Lets another thread start the child, because that can take milliseconds, and the caller may be
+  // an event loop. Returns false during the pause that follows the start of the previous child.
   bool start(Deadline deadline) {
     if (pause_ > 0) {
       if (now_ns() - started_ >= kStableUptime) pause_ = 0;
@@ -168,24 +190,41 @@ class ChildEndpoint final : public Endpoint {
     kill_at_ = drained_at_ = Deadline::never();
     ++num_starts_;
     previous_exit_ = child_.exit_text();
-    Socket theirs;
-    Socket::pair(&control_, &theirs);
-    const int error_number = child_.start(words_, theirs.fd());
-    is_program_ = error_number != ENOENT && error_number != EACCES && error_number != ENOEXEC;
-    if (!is_program_)
+    const auto theirs = std::make_shared<Socket>();
+    Socket::pair(&control_, theirs.get());
+    shared_->start_error = 0;
+    shared_->is_starting = true;
+    const SignalsBlocked blocked;
+    try {
+      std::thread([shared = shared_, words = words_, theirs] {
+        const std::lock_guard guard(shared->lock);
+        if (!shared->is_closed) shared->start(words, theirs->fd());
+      }).detach();
+    } catch (const std::system_error&) {  // no thread is left
+      shared_->start(words_, theirs->fd());
+    }
+    return true;
+  }
+
+  bool is_program() const {
+    const int error = shared_->start_error;
+    return error != ENOENT && error != EACCES && error != ENOEXEC;
+  }
+
+  [[noreturn]] void throw_start_error() const {
+    if (!is_program())
       throw Error(SIDECALL_UNREACHABLE,
                   "'" + label_ + "': expected an executable program, found none of that name");
-    if (error_number != 0)
-      system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': cannot start the child process",
-                     error_number);
-    return true;
+    system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': cannot start the child process",
+                   shared_->start_error);
   }
 
   const std::string label_;
   const std::vector<std::string> words_;
   const ForkMark fork_;
-  std::mutex lock_;  // guards the members below; not used in a forked child
-  Child child_;
+  const std::shared_ptr<SharedChild> shared_ = std::make_shared<SharedChild>();
+  std::mutex& lock_ = shared_->lock;  // guards the members below; not used in a forked child
+  Child& child_ = shared_->child;
   Socket control_;
   int64_t started_ = 0;
   uint64_t num_starts_ = 0;
@@ -193,7 +232,6 @@ class ChildEndpoint final : public Endpoint {
   Deadline drained_at_ = Deadline::never();  // if not never, the child drains
   Deadline kill_at_ = Deadline::never();     // if not never, the child was asked to end
   std::string previous_exit_;                // how the previous child ended
-  bool is_program_ = true;                   // the last start found a program that can be run
   bool is_ready_ = false;                    // the first LOAD has arrived
   bool is_newly_started_ = false;            // the last connection was the first to this child
 };

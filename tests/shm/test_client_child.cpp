@@ -119,6 +119,21 @@ TEST_CASE("the open fails if the child process dies immediately, does not exist 
   CHECK(!has_children());
 }
 
+TEST_CASE("an attempt to connect leaves the start of the program to another thread") {
+  const auto endpoint = make_child_endpoint("/no/such/program");
+  Error not_yet(SIDECALL_OK, "");
+  uint64_t started = 0;
+  const auto attempt = [&] { return endpoint->connect(Deadline::never(), &started, &not_yet); };
+  CHECK(!attempt());  // the program cannot be started, but that is not known yet
+  CHECK(started != 0);
+  const auto attempt_until_failure = [&] {
+    while (true) attempt();
+  };
+  CHECK(status_of(attempt_until_failure) == SIDECALL_UNREACHABLE);
+  CHECK(started == 0);
+  if (!mapping_registry::kIsUsed) CHECK(!endpoint->may_still_appear());
+}
+
 TEST_CASE("waiting for a child process that keeps dying fails soon and says how it died") {
   const Folder folder;
   const std::string path = folder.path() + "/starts";
