@@ -72,6 +72,7 @@ inline sidecall_call* open_call(const sidecall_model& model, int64_t rows, bool 
 // The options with their defaults, checked. Throws INVALID_ARGUMENT.
 sidecall_model_options read_model_options(const sidecall_model_options* options);
 sidecall_model* open_model(const char* uri, const sidecall_model_options& options);
+sidecall_model* open_model_bytes(std::string bytes, const sidecall_model_options& options);
 
 inline Call& use(sidecall_call* call) {
   require(call != nullptr, "call must not be NULL");

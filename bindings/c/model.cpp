@@ -106,6 +106,10 @@ sidecall_model* open_model(const char* uri, const sidecall_model_options& option
                                               : Model::open(uri, options, open_local_engine));
 }
 
+sidecall_model* open_model_bytes(std::string bytes, const sidecall_model_options& options) {
+  return new sidecall_model(Model::open_bytes(std::move(bytes), options, open_local_engine));
+}
+
 }  // namespace sidecall
 
 extern "C" {
@@ -137,9 +141,8 @@ sidecall_status sidecall_model_open_bytes(const void* data, size_t length,
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
-    std::string bytes(static_cast<const char*>(data), length);
-    *out_model = new sidecall_model(Model::open_bytes(std::move(bytes), read_model_options(options),
-                                                      sidecall::open_local_engine));
+    *out_model = sidecall::open_model_bytes(std::string(static_cast<const char*>(data), length),
+                                            read_model_options(options));
   });
 }
 

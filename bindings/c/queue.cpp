@@ -34,14 +34,19 @@ int32_t limit(const char* name, int32_t given, int32_t most) {
 // Opens a model on the thread of a task.
 class Opening final : public sidecall::Task {
  public:
-  Opening(const char* uri, const sidecall_model_options& options, sidecall_error* err)
-      : uri_(uri), options_(options), error_(err) {
+  // `source`: a URI, or the bytes of a file.
+  Opening(std::string source, bool is_bytes, const sidecall_model_options& options,
+          sidecall_error* err)
+      : source_(std::move(source)), is_bytes_(is_bytes), options_(options), error_(err) {
     keep(&options_.onnxruntime, &onnxruntime_);
     keep(&options_.onnxruntime_package, &onnxruntime_package_);
   }
   ~Opening() override { sidecall_model_close(model_); }
 
-  void work() override { model_ = sidecall::open_model(uri_.c_str(), options_); }
+  void work() override {
+    model_ = is_bytes_ ? sidecall::open_model_bytes(std::move(source_), options_)
+                       : sidecall::open_model(source_.c_str(), options_);
+  }
   sidecall_model* take_model() noexcept { return std::exchange(model_, nullptr); }
   void report(const std::exception_ptr& failure) const noexcept {
     sidecall::guard(error_, [&] { std::rethrow_exception(failure); });
@@ -54,12 +59,21 @@ class Opening final : public sidecall::Task {
     *text = copy->c_str();
   }
 
-  const std::string uri_;
+  std::string source_;
+  const bool is_bytes_;
   sidecall_model_options options_;
   sidecall_error* const error_;
   std::string onnxruntime_, onnxruntime_package_;
   sidecall_model* model_ = nullptr;
 };
+
+uint64_t submit(sidecall_queue* queue, std::string source, bool is_bytes,
+                const sidecall_model_options* options, int64_t timeout_ns, uint64_t tag,
+                sidecall_error* model_error) {
+  const auto opening = std::make_shared<Opening>(
+      std::move(source), is_bytes, sidecall::read_model_options(options), model_error);
+  return use(queue).submit(opening, timeout_ns, tag);
+}
 
 // The array of the caller, whose structs may have another size than ours.
 struct Array {
@@ -122,9 +136,20 @@ sidecall_status sidecall_queue_open_model(sidecall_queue* queue, const char* uri
   if (out_run != nullptr) *out_run = 0;
   return sidecall::guard(err, [&] {
     sidecall::require(uri != nullptr, "uri must not be NULL");
-    const auto opening =
-        std::make_shared<Opening>(uri, sidecall::read_model_options(options), model_error);
-    const uint64_t number = use(queue).submit(opening, timeout_ns, tag);
+    const uint64_t number = submit(queue, uri, false, options, timeout_ns, tag, model_error);
+    if (out_run != nullptr) *out_run = number;
+  });
+}
+
+sidecall_status sidecall_queue_open_bytes(sidecall_queue* queue, const void* data, size_t length,
+                                          const sidecall_model_options* options, int64_t timeout_ns,
+                                          uint64_t tag, sidecall_error* model_error,
+                                          uint64_t* out_run, sidecall_error* err) {
+  if (out_run != nullptr) *out_run = 0;
+  return sidecall::guard(err, [&] {
+    sidecall::require(data != nullptr, "data must not be NULL");
+    const uint64_t number = submit(queue, std::string(static_cast<const char*>(data), length), true,
+                                   options, timeout_ns, tag, model_error);
     if (out_run != nullptr) *out_run = number;
   });
 }

@@ -1114,6 +1114,15 @@ SIDECALL_API sidecall_status sidecall_queue_open_model(sidecall_queue *queue, co
                                                        sidecall_error *model_error,
                                                        uint64_t *out_run, sidecall_error *err);
 
+/* The same for the `length` bytes of an ONNX file at `data`, as sidecall_model_open_bytes opens
+ * them. The bytes are copied before this function returns. */
+SIDECALL_API sidecall_status sidecall_queue_open_bytes(sidecall_queue *queue, const void *data,
+                                                       size_t length,
+                                                       const sidecall_model_options *options,
+                                                       int64_t timeout_ns, uint64_t tag,
+                                                       sidecall_error *model_error,
+                                                       uint64_t *out_run, sidecall_error *err);
+
 /* Takes completions that are there, or waits for the first.
  *
  * run          0 for completions of any run; else only those of this run. After a completion with

@@ -789,6 +789,18 @@ class Queue {
     return run;
   }
 
+  /* The same for the bytes of an ONNX file, which are copied (sidecall_queue_open_bytes). */
+  uint64_t open_bytes(const void *data, size_t length, const Options &options = Options(),
+                      int64_t timeout_ns = -1, uint64_t tag = 0,
+                      sidecall_error *model_error = nullptr) {
+    uint64_t run = 0;
+    detail::check([&](sidecall_error *err) {
+      return sidecall_queue_open_bytes(queue_, data, length, &options, timeout_ns, tag, model_error,
+                                       &run, err);
+    });
+    return run;
+  }
+
   /* Takes completions of any run, and returns how many: 0 if wait_ns has passed
    * (sidecall_queue_take). Call::check_outcome throws the error of a run that failed. */
   size_t take(Span<sidecall_completion> out, int64_t wait_ns = -1) {

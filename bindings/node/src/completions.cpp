@@ -44,6 +44,7 @@ uv_handle_s* Completions::open_handle(int type, const char* name) {
 
 void Completions::open() {
   failures_.reserve(kMaxAtOnce);
+  opened_.reserve(kMaxAtOnce);
   if (queue_ == nullptr)
     environment_->check(sidecall_queue_open(nullptr, &queue_, environment_->error()));
   if (idle_ != nullptr) return;
@@ -74,6 +75,7 @@ bool Completions::open_poll() noexcept {
     close_handle(handle);
     return false;
   }
+  if (num_under_way_ == 0) uv_unref(handle);
   poll_ = handle;
   return true;
 }
@@ -83,8 +85,26 @@ void Completions::submit(Call* call, sidecall_call* handle, int64_t timeout_ns) 
   environment_->check(sidecall_queue_submit(queue_, handle, timeout_ns,
                                             reinterpret_cast<uint64_t>(call), nullptr,
                                             environment_->error()));
-  if (++num_under_way_ == 1 && poll_ != nullptr) uv_ref(poll_);
-  start_turns();
+  note_begin();
+}
+
+uint64_t Completions::submit(std::unique_ptr<Opening> opening) {
+  open();
+  const uint64_t number = ++num_openings_;
+  OpeningUnderWay& kept = openings_[number];
+  kept.opening = std::move(opening);
+  const sidecall_status status = kept.opening->submit(queue_, number, environment_->error());
+  if (status != SIDECALL_OK) openings_.erase(number);
+  environment_->check(status);
+  note_begin();
+  return number;
+}
+
+void Completions::abandon(uint64_t number) noexcept {
+  const auto found = openings_.find(number);
+  if (found == openings_.end() || found->second.is_abandoned) return;
+  found->second.is_abandoned = true;
+  note_end();
 }
 
 void Completions::start_turns() noexcept {
@@ -98,6 +118,11 @@ void Completions::stop_turns() noexcept {
   has_turns_ = false;
 }
 
+void Completions::note_begin() noexcept {
+  if (++num_under_way_ == 1 && poll_ != nullptr) uv_ref(poll_);
+  start_turns();
+}
+
 void Completions::note_end() noexcept {
   if (--num_under_way_ == 0 && poll_ != nullptr) uv_unref(poll_);
 }
@@ -108,11 +133,12 @@ void Completions::on_turn() {
   if (environment_->is_closing) return;
   look();
   if (environment_->is_closing) return;
-  if (num_under_way_ == 0) return stop_turns();
+  if (num_under_way_ == 0 && openings_.empty()) return stop_turns();
   int64_t look_ns = 0;
   const bool may_sleep =
       open_poll() && sidecall_queue_arm(queue_, &look_ns, nullptr) == SIDECALL_OK && look_ns < 0;
-  if (may_sleep) stop_turns();
+  // Nothing waits for openings that were abandoned.
+  if (may_sleep || num_under_way_ == 0) stop_turns();
   else start_turns();
 }
 
@@ -123,14 +149,28 @@ size_t Completions::take(int64_t wait_ns) noexcept {
   return static_cast<size_t>(count);
 }
 
+std::unique_ptr<Opening> Completions::note_opened(const sidecall_completion& outcome) noexcept {
+  const auto found = openings_.find(outcome.tag);
+  if (!found->second.is_abandoned) note_end();
+  std::unique_ptr<Opening> opening = std::move(found->second.opening);
+  openings_.erase(found);
+  opening->note_outcome(outcome);
+  return opening;
+}
+
 // Takes the completions that are there. Notes all of them before any code of the user runs.
 void Completions::look() {
   const size_t count = take(0);
   if (count == 0) return;
   const Napi::HandleScope scope(environment_->env);
   failures_.clear();
+  opened_.clear();
   size_t num_succeeded = 0;
   for (size_t i = 0; i < count; ++i) {
+    if (taken_[i].call == nullptr) {
+      opened_.push_back(note_opened(taken_[i]));
+      continue;
+    }
     auto* call = reinterpret_cast<Call*>(taken_[i].tag);
     const bool is_held = (taken_[i].flags & SIDECALL_HELD) != 0;
     if (!is_held) note_end();
@@ -161,6 +201,7 @@ void Completions::deliver(size_t num_succeeded) {
   if (num_succeeded > 0) tell([&] { environment_->tell_finished(num_succeeded); });
   for (const Failure& failure : failures_)
     tell([&] { failure.call->fail(failure.error, failure.is_held); });
+  for (const auto& opening : opened_) tell([&] { opening->report(); });
 }
 
 void Completions::report(const Napi::Error& error) {
@@ -168,12 +209,16 @@ void Completions::report(const Napi::Error& error) {
 }
 
 void Completions::drain(std::chrono::steady_clock::time_point deadline) noexcept {
-  while (num_under_way_ > 0) {
+  while (num_under_way_ > 0 || !openings_.empty()) {
     const int64_t left =
         (deadline - std::chrono::steady_clock::now()) / std::chrono::nanoseconds(1);
     if (left <= 0) return;
     const size_t count = take(left);
     for (size_t i = 0; i < count; ++i) {
+      if (taken_[i].call == nullptr) {
+        note_opened(taken_[i]);
+        continue;
+      }
       const bool is_held = (taken_[i].flags & SIDECALL_HELD) != 0;
       if (!is_held) note_end();
       reinterpret_cast<Call*>(taken_[i].tag)->note_outcome(false, is_held);
@@ -185,6 +230,7 @@ void Completions::close() noexcept {
   close_handle(std::exchange(idle_, nullptr));
   close_handle(std::exchange(poll_, nullptr));
   sidecall_queue_close(std::exchange(queue_, nullptr));
+  openings_.clear();
 }
 
 }  // namespace sidecall_node

@@ -116,8 +116,6 @@ void Environment::drain() {
   for (Call* call : calls) call->cancel();
   const auto deadline = std::chrono::steady_clock::now() + kExitPatience;
   completions.drain(deadline);
-  while (num_openings > 0 && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 napi_value Environment::make_exhausted(const char* text) {

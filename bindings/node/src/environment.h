@@ -6,7 +6,6 @@
 #include <napi.h>
 #include <sidecall/sidecall.h>
 
-#include <atomic>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -74,9 +73,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   // True if external ArrayBuffers are not allowed, as in Electron. Views are then copies (see
   // Window).
   bool copies = false;
-  bool is_closing = false;           // JavaScript must not be called any more
-  std::unordered_set<Call*> calls;   // the calls that hold an open sidecall_call
-  std::atomic<int> num_openings{0};  // threads that open models; see drain()
+  bool is_closing = false;          // JavaScript must not be called any more
+  std::unordered_set<Call*> calls;  // the calls that hold an open sidecall_call
 
  private:
   explicit Environment(Napi::Env from);

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "queue_fixture.h"
+#include "vectors/vector_case.h"
 
 using namespace support;
 using sidecall::Model;
@@ -81,6 +83,26 @@ TEST_CASE("a program in C++ opens a model without waiting") {
   CHECK(one.tag == 5);
   CHECK(Model(one.model).get() != nullptr);
   CHECK_THROWS_AS(queue.open_model(kFile, {}, 0), sidecall::Error);
+}
+
+TEST_CASE("the bytes of a model are copied and opened without waiting") {
+  std::string bytes = vectors::read_file(kFile);
+  sidecall::Queue queue;
+  sidecall_error wrong;
+  sidecall_error_init(&wrong);
+  queue.open_bytes(bytes.data(), bytes.size(), {}, 20000 * kMillisecond, 1);
+  std::fill(bytes.begin(), bytes.end(), '\0');
+  queue.open_bytes(bytes.data(), bytes.size(), {}, -1, 2, &wrong);
+  for (int i = 0; i < 2; ++i) {
+    sidecall_completion one{};
+    REQUIRE(queue.take({&one, 1}) == 1);
+    CHECK(status(one.status) == (one.tag == 1 ? "OK" : "FILE_INVALID"));
+    CHECK((one.model != nullptr) == (one.tag == 1));
+    sidecall_model_close(one.model);
+  }
+  CHECK(status(wrong.status) == "FILE_INVALID");
+  CHECK_THROWS_AS(queue.open_bytes(nullptr, 0), sidecall::Error);
+  CHECK_THROWS_AS(queue.open_bytes(bytes.data(), bytes.size(), {}, 0), sidecall::Error);
 }
 
 TEST_CASE("a model that cannot be opened gives the error of sidecall_model_open") {

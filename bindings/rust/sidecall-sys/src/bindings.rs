@@ -772,6 +772,17 @@ extern "C" {
         out_queue: *mut *mut sidecall_queue,
         err: *mut sidecall_error,
     ) -> sidecall_status;
+    pub fn sidecall_queue_open_bytes(
+        queue: *mut sidecall_queue,
+        data: *const ::core::ffi::c_void,
+        length: usize,
+        options: *const sidecall_model_options,
+        timeout_ns: i64,
+        tag: u64,
+        model_error: *mut sidecall_error,
+        out_run: *mut u64,
+        err: *mut sidecall_error,
+    ) -> sidecall_status;
     pub fn sidecall_queue_open_model(
         queue: *mut sidecall_queue,
         uri: *const ::core::ffi::c_char,
