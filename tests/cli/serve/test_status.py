@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from serving import row_of, serving
 
 SAMPLE = re.compile(
