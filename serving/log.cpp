@@ -14,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <new>
 
 #include "base/json/json.h"
 #include "base/process/per_process.h"
@@ -79,13 +80,18 @@ std::string plain_text(const std::string& json) {
   return line;
 }
 
-std::string line_of(const LogEntry& entry) {
-  const std::string time = time_text(entry.time_ms);
-  if (!entry.as_json)
-    return time + " " + kLevels[entry.level] + " " + plain_text(entry.json) + "\n";
+// The JSON object of the event, with its time and its level.
+std::string event_text(const LogEntry& entry) {
   const bool has_members = entry.json.size() > 2 && entry.json[0] == '{';
   const std::string rest = has_members ? entry.json.substr(1) : "\"event\":\"\"}";
-  return "{\"time\":\"" + time + "\",\"level\":\"" + kLevels[entry.level] + "\"," + rest + "\n";
+  return "{\"time\":\"" + time_text(entry.time_ms) + "\",\"level\":\"" + kLevels[entry.level] +
+         "\"," + rest;
+}
+
+std::string line_of(const LogEntry& entry) {
+  if (entry.as_json) return event_text(entry) + "\n";
+  return time_text(entry.time_ms) + " " + kLevels[entry.level] + " " + plain_text(entry.json) +
+         "\n";
 }
 
 // The first and the last quarter of a text, cut at character boundaries.
@@ -183,16 +189,16 @@ bool is_level(int32_t level) {
 
 }  // namespace
 
-ServerLog::ServerLog(sidecall_log write, void* context) {
-  if (write == nullptr) return;
-  queue_ = std::make_shared<LogQueue>(
-      [write, context](const LogEntry& entry) { write(context, entry.level, entry.json.c_str()); });
+void ServerLog::write_lines(const sidecall_log_lines& lines) {
+  queue_ = per_process<Descriptors>().queue_of(lines.fd);
+  least_level_ = lines.least_level;
+  as_json_ = lines.as_json != 0;
 }
 
-ServerLog::ServerLog(const sidecall_log_lines& lines)
-    : queue_(per_process<Descriptors>().queue_of(lines.fd)),
-      least_level_(lines.least_level),
-      as_json_(lines.as_json != 0) {}
+void ServerLog::pass_on(Post post, int32_t least_level) {
+  post_ = std::move(post);
+  least_posted_level_ = least_level;
+}
 
 ServerLog::~ServerLog() {
   if (queue_ != nullptr) queue_->flush(kEndNs);
@@ -200,12 +206,25 @@ ServerLog::~ServerLog() {
 
 bool ServerLog::add(shm::LogLevel level, const char* event, const std::string& facts) {
   const auto number = static_cast<int32_t>(level);
-  if (queue_ == nullptr || number < least_level_ || is_silent_.load(std::memory_order_relaxed))
-    return true;
+  if (!takes(level) || is_silent_.load(std::memory_order_relaxed)) return true;
   std::string json = std::string("{\"event\":\"") + event + '"';
   if (facts.size() > 2) json += ',' + facts.substr(1);
   else json += '}';
-  return queue_->add({number, std::move(json), log_time_ms(), as_json_});
+  LogEntry entry{number, std::move(json), log_time_ms(), as_json_};
+  const bool is_posted = !has_posts(number) || post(entry);
+  return (!has_lines(number) || queue_->add(std::move(entry))) && is_posted;
+}
+
+bool ServerLog::post(const LogEntry& entry) {
+  const std::lock_guard lock(post_mutex_);
+  try {
+    if (num_dropped_ > 0 && post_(event_text(dropped_entry(num_dropped_)))) num_dropped_ = 0;
+    if (num_dropped_ == 0 && post_(event_text(entry))) return true;
+  } catch (const std::bad_alloc&) {
+    // There is no memory for the text: drop the event and count it.
+  }
+  ++num_dropped_;
+  return false;
 }
 
 shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log) {

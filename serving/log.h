@@ -1,12 +1,14 @@
-// Sends the events of one server to the program's callback, or as lines to a descriptor. A thread
-// of the log, not a thread of the server, calls the callback or writes the lines. Used by servers
-// and supervisors.
+// Writes the events of one server as lines to a descriptor, and passes them on as completions of a
+// queue. A thread of the log, not a thread of the server, writes the lines. Used by servers and
+// supervisors.
 #pragma once
 
 #include <sidecall/server.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "log_queue.h"
@@ -16,20 +18,22 @@ namespace sidecall {
 
 class ServerLog {
  public:
-  // Sends events to a callback. If `write` is nullptr, there is no log.
-  ServerLog(sidecall_log write, void* context);
+  // Passes on the text of an event, a JSON object. Never blocks. Returns false if there was no
+  // room.
+  using Post = std::function<bool(std::string&& text)>;
 
-  // Sends events as lines to a descriptor.
-  explicit ServerLog(const sidecall_log_lines& lines);
+  void write_lines(const sidecall_log_lines& lines);
+  void pass_on(Post post, int32_t least_level);
 
-  // Waits until all events are written, at most kEndNs.
+  ServerLog() = default;
+  // Waits until all lines are written, at most kEndNs.
   ~ServerLog();
   ServerLog(const ServerLog&) = delete;
   ServerLog& operator=(const ServerLog&) = delete;
 
-  // Whether events of this level are written.
+  // Whether events of this level are written or passed on.
   bool takes(shm::LogLevel level) const noexcept {
-    return queue_ != nullptr && static_cast<int32_t>(level) >= least_level_;
+    return has_lines(static_cast<int32_t>(level)) || has_posts(static_cast<int32_t>(level));
   }
 
   // Never blocks. Returns false if the event was dropped.
@@ -42,9 +46,21 @@ class ServerLog {
   static constexpr int64_t kEndNs = INT64_C(200) * 1000 * 1000;
 
  private:
-  std::shared_ptr<LogQueue> queue_;  // nullptr without a log
+  bool has_lines(int32_t level) const noexcept {
+    return queue_ != nullptr && level >= least_level_;
+  }
+  bool has_posts(int32_t level) const noexcept {
+    return post_ != nullptr && level >= least_posted_level_;
+  }
+  bool post(const LogEntry& entry);
+
+  std::shared_ptr<LogQueue> queue_;  // nullptr without lines
   int32_t least_level_ = 0;
   bool as_json_ = false;
+  Post post_;
+  int32_t least_posted_level_ = 0;
+  std::mutex post_mutex_;
+  uint64_t num_dropped_ = 0;  // events that post_ had no room for, since the last log.dropped
   std::atomic<bool> is_silent_{false};
 };
 

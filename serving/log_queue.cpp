@@ -40,8 +40,9 @@ struct LogQueue::State {
     return entry;
   }
   void report_dropped() {
-    push({kWarning, "{\"event\":\"log.dropped\",\"lines\":" + std::to_string(num_dropped) + "}",
-          log_time_ms(), as_json});
+    LogEntry entry = dropped_entry(num_dropped);
+    entry.as_json = as_json;
+    push(std::move(entry));
     num_dropped = 0;
   }
 
@@ -140,6 +141,11 @@ void LogQueue::State::run() noexcept {
     is_writing = false;
   }
   has_thread = false;
+}
+
+LogEntry dropped_entry(uint64_t count) {
+  return {kWarning, "{\"event\":\"log.dropped\",\"lines\":" + std::to_string(count) + "}",
+          log_time_ms(), false};
 }
 
 int64_t log_time_ms() noexcept {

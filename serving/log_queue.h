@@ -1,5 +1,5 @@
-// A bounded queue of log entries with a thread that writes them, so that a pipe that nothing reads,
-// or a callback that blocks, does not stop any other thread. Used by log.cpp.
+// A bounded queue of log entries with a thread that writes them, so that a pipe that nothing reads
+// does not stop any other thread. Used by log.cpp.
 #pragma once
 
 #include <cstdint>
@@ -49,5 +49,8 @@ class LogQueue {
 };
 
 int64_t log_time_ms() noexcept;
+
+// The event log.dropped: so many events are missing.
+LogEntry dropped_entry(uint64_t count);
 
 }  // namespace sidecall

@@ -8,11 +8,10 @@ using sidecall::guard;
 
 extern "C" {
 
-void sidecall_log_line(void* context, int32_t level, const char* json) {
+void sidecall_log_line(const sidecall_log_lines* lines, int32_t level, const char* json) {
   guard(nullptr, [&] {
-    const auto* given = static_cast<const sidecall_log_lines*>(context);
-    if (given == nullptr || json == nullptr) return;
-    sidecall::log_line(sidecall::read_struct(given, sidecall::default_log_lines(), "lines"), level,
+    if (lines == nullptr || json == nullptr) return;
+    sidecall::log_line(sidecall::read_struct(lines, sidecall::default_log_lines(), "lines"), level,
                        json);
   });
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "event.h"
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
@@ -93,6 +94,10 @@ void put(void* context, int64_t index, const sidecall::Completion& from) {
     auto& opening = static_cast<Opening&>(*from.task);
     if (from.failure != nullptr) opening.report(from.failure);
     else if (array.item_size >= sizeof to) to.model = opening.take_model();
+  }
+  if (from.event != nullptr) {
+    const std::unique_ptr<sidecall::Event> event(static_cast<sidecall::Event*>(from.event));
+    if (array.item_size >= sizeof to) to.event = event->text.release();
   }
   char* const at = array.data + static_cast<size_t>(index) * array.item_size;
   std::memset(at, 0, array.item_size);

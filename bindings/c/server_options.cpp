@@ -2,8 +2,11 @@
 #include "server_options.h"
 
 #include <string>
+#include <utility>
 
+#include "event.h"
 #include "guard.h"
+#include "handles.h"
 #include "structs.h"
 
 namespace sidecall {
@@ -41,17 +44,22 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   require(known.unready_after_ns >= 0, "options.unready_after_ns: expected 0 or more, got less");
   require_number(known.start_later == 0 || known.start_later == 1, "start_later: expected 0 or 1",
                  known.start_later);
-  require_number(known.reserved == 0, "reserved: expected 0", known.reserved);
+  require_number(known.events_level >= 0 && known.events_level <= 3,
+                 "events_level: expected 0 to 3", known.events_level);
   return known;
 }
 
 std::shared_ptr<ServerLog> make_log(const sidecall_server_options& options) {
-  if (options.log != sidecall_log_line || options.log_context == nullptr)
-    return std::make_shared<ServerLog>(options.log, options.log_context);
-  // Write the lines directly: if sidecall_log_line were used as a callback, each line would pass
-  // through a second queue.
-  const auto* given = static_cast<const sidecall_log_lines*>(options.log_context);
-  return std::make_shared<ServerLog>(read_struct(given, default_log_lines(), "log_context"));
+  auto log = std::make_shared<ServerLog>();
+  if (options.log != nullptr)
+    log->write_lines(read_struct(options.log, default_log_lines(), "log"));
+  if (options.events != nullptr)
+    log->pass_on(
+        [queue = options.events->queue, tag = options.events_tag](std::string&& text) {
+          return queue->post(std::make_unique<Event>(tag, std::move(text)));
+        },
+        options.events_level);
+  return log;
 }
 
 }  // namespace sidecall

@@ -12,7 +12,7 @@ namespace sidecall {
 // The caller's options, or the defaults for NULL. Throws INVALID_ARGUMENT.
 sidecall_server_options checked_options(const sidecall_server_options* options);
 
-// The log that options.log and options.log_context describe. Throws INVALID_ARGUMENT.
+// What options.log and options.events describe. Throws INVALID_ARGUMENT.
 std::shared_ptr<ServerLog> make_log(const sidecall_server_options& options);
 
 }  // namespace sidecall

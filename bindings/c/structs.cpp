@@ -58,6 +58,7 @@ sidecall_server_options default_server_options() noexcept {
   options.struct_size = sizeof options;
   options.group = -1;
   options.spin_us = -1;
+  options.events_level = 1;
   return options;
 }
 

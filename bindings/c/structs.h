@@ -49,11 +49,11 @@ inline auto fields_of(const sidecall_log_lines& from) {
 }
 inline auto fields_of(const sidecall_server_options& from) {
   const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain,
-               request, response, memory, log, context, memory_per_user, start_later, reserved,
-               timeout, max_run, unready_after] = from;
+               request, response, memory, log, events, events_tag, memory_per_user, start_later,
+               events_level, timeout, max_run, unready_after] = from;
   return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request,
-                  response, memory, log, context, memory_per_user, start_later, reserved, timeout,
-                  max_run, unready_after);
+                  response, memory, log, events, events_tag, memory_per_user, start_later,
+                  events_level, timeout, max_run, unready_after);
 }
 inline auto fields_of(const sidecall_service& from) {
   const auto& [size, reserved, signature, signature_length, contract, contract_length, handler,

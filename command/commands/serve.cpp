@@ -296,8 +296,7 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
   result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
   result.unready_after_ns = static_cast<int64_t>(options.unready_after_s * 1e9);
-  result.log = sidecall_log_line;
-  result.log_context = &log;
+  result.log = &log;
   return result;
 }
 

@@ -68,7 +68,9 @@ void QueuedRun::forget_outcome() noexcept {
 Queue::Queue(const QueueOptions& options)
     : options_(options), number_(next_number()), generation_(fork_generation()) {}
 
-Queue::~Queue() = default;
+Queue::~Queue() {
+  if (generation_ == fork_generation()) drop_events();
+}
 
 int32_t Queue::status_of(const std::exception_ptr& failure) noexcept {
   if (failure == nullptr) return SIDECALL_OK;
@@ -348,6 +350,8 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
       std::shared_ptr<QueuedTask> keeper;
       put(context, count++, complete(task, &keeper));
     }
+    while (number == 0 && count < capacity && !events_.is_empty())
+      put(context, count++, complete_event());
     if (count > 0) return count;
     if (number != 0 && find(number) == nullptr && find_task(number) == nullptr)
       throw Error(SIDECALL_NOT_RUN,
@@ -437,7 +441,7 @@ Completion Queue::complete(QueuedRun* run) noexcept {
                          : run->is_released_ ? Completion::kReleased
                                              : 0U;
   const Completion completion{run->tag_,   run->number_, run->status_, flags,
-                              run->owner_, nullptr,      nullptr};
+                              run->owner_, nullptr,      nullptr,      nullptr};
   if (run->is_held_) await(run);
   else forget(run);
   return completion;
@@ -524,6 +528,7 @@ bool Queue::close() noexcept {
   }
   task_deadlines_.clear();
   dropped.swap(tasks_);
+  drop_events();
   wait_set_.reset();
   return true;
 }

@@ -162,6 +162,14 @@ struct QueuedTask : Linked<QueuedTask> {
   std::exception_ptr failure;
 };
 
+// What a queue passes on without having begun it, such as what a server logs.
+struct QueuedEvent : Linked<QueuedEvent> {
+  QueuedEvent(uint64_t chosen_tag, size_t size) : tag(chosen_tag), num_bytes(size) {}
+  virtual ~QueuedEvent() = default;
+  const uint64_t tag;
+  const size_t num_bytes;
+};
+
 // The runs of one model in a queue.
 struct ModelRuns : Linked<ModelRuns> {
   const void* name = nullptr;
@@ -175,15 +183,16 @@ struct QueueOptions {
   int32_t max_started = 128;  // of each model
 };
 
-// What a taker gets for a run or a task.
+// What a taker gets for a run, a task or an event.
 struct Completion {
   enum Flags : uint32_t { kHeld = 1, kReleased = 2 };
   uint64_t tag = 0, run = 0;
   int32_t status = 0;
   uint32_t flags = 0;
-  void* owner = nullptr;       // of a run, whose error is in QueuedRun
-  Task* task = nullptr;        // of a task; without a failure, its work() has returned
-  std::exception_ptr failure;  // of a task
+  void* owner = nullptr;         // of a run, whose error is in QueuedRun
+  Task* task = nullptr;          // of a task; without a failure, its work() has returned
+  std::exception_ptr failure;    // of a task
+  QueuedEvent* event = nullptr;  // of an event; the taker destroys it
 };
 
 class Queue : public std::enable_shared_from_this<Queue> {
@@ -200,14 +209,20 @@ class Queue : public std::enable_shared_from_this<Queue> {
   // After a deadline or a cancel the thread of the task goes on; then its result is dropped. Throws
   // BUSY, INVALID_ARGUMENT, FORKED, OUT_OF_MEMORY.
   uint64_t submit(const std::shared_ptr<Task>& task, int64_t timeout_ns, uint64_t tag);
+  // Never waits. Returns false if kMaxEvents or kMaxEventBytes wait already, and in a forked child.
+  // After close(), drops the event and returns true.
+  bool post(std::unique_ptr<QueuedEvent> event) noexcept;
   // Calls `put` for up to `capacity` completions, and returns how many there were. `number`: 0 for
-  // any run or task. Throws NOT_RUN, CANCELLED (close() was called), FORKED.
+  // any run, task or event. Throws NOT_RUN, CANCELLED (close() was called), FORKED.
   int64_t take(uint64_t number, int64_t capacity, int64_t wait_ns,
                void (*put)(void* context, int64_t index, const Completion&), void* context);
   int64_t arm();  // see sidecall_queue_arm
   int handle();
   void cancel(uint64_t number) noexcept;
   bool close() noexcept;  // returns false in a forked child, and does nothing
+
+  static constexpr size_t kMaxEvents = 1024;
+  static constexpr size_t kMaxEventBytes = size_t{1} << 20;
 
  private:
   friend class QueuedRun;
@@ -269,6 +284,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   QueuedTask* next_done_task(uint64_t number) const noexcept;
   Completion complete(QueuedTask* task, std::shared_ptr<QueuedTask>* keeper) noexcept;
   void list_done(QueuedTask* task) noexcept;
+  Completion complete_event() noexcept;
+  void drop_events() noexcept;
 
   // queue_wait.cpp
   void end_taking() noexcept;
@@ -286,7 +303,9 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void take_events() noexcept;
   static void wake(Waiter* waiter) noexcept;
   Clock::time_point next_deadline() const noexcept;
-  bool has_done() const noexcept { return !done_.is_empty() || !done_tasks_.is_empty(); }
+  bool has_done() const noexcept {
+    return !done_.is_empty() || !done_tasks_.is_empty() || !events_.is_empty();
+  }
   void wake_owner(uint64_t number) noexcept;
   void wake_for(const QueuedRun* run) noexcept;
   void wake_for(const QueuedTask* task) noexcept;
@@ -315,6 +334,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   std::set<std::pair<Clock::time_point, uint64_t>> task_deadlines_;  // of those under way
   LinkedList<QueuedTask> done_tasks_;  // without those for which a thread waits
   uint64_t num_tasks_ = 0;             // so far
+  LinkedList<QueuedEvent> events_;
+  size_t num_event_bytes_ = 0;  // of events_
   LinkedList<Waiter> waiters_;
   std::condition_variable settled_;  // a run left kSettling or kStarting, or a taker left
   int32_t num_takers_ = 0;

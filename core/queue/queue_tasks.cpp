@@ -1,5 +1,5 @@
-// The tasks of a queue: each has a thread of its own, and the queue collects their outcomes. See
-// queue.h.
+// The tasks and the events of a queue; see queue.h. Each task has a thread of its own, and the
+// queue collects their outcomes.
 #include <new>
 #include <string>
 
@@ -114,8 +114,36 @@ Completion Queue::complete(QueuedTask* task, std::shared_ptr<QueuedTask>* keeper
   *keeper = std::move(found->second);
   tasks_.erase(found);
   wake_owner(task->number);  // a thread that waits for it, although another has taken it
-  return {task->tag,        task->number, status_of(task->failure), 0, nullptr,
-          task->task.get(), task->failure};
+  return {task->tag,     task->number, status_of(task->failure), 0, nullptr, task->task.get(),
+          task->failure, nullptr};
+}
+
+// ---- Events ----
+
+bool Queue::post(std::unique_ptr<QueuedEvent> event) noexcept {
+  if (generation_ != fork_generation()) return false;
+  const Lock lock(mutex_);
+  if (is_closed_) return true;
+  if (events_.size() >= kMaxEvents || num_event_bytes_ + event->num_bytes > kMaxEventBytes)
+    return false;
+  num_event_bytes_ += event->num_bytes;
+  events_.push_back(event.release());
+  wake_taker(0, false);
+  return true;
+}
+
+Completion Queue::complete_event() noexcept {
+  QueuedEvent* const event = events_.first();
+  events_.remove(event);
+  num_event_bytes_ -= event->num_bytes;
+  Completion completion;
+  completion.tag = event->tag;
+  completion.event = event;
+  return completion;
+}
+
+void Queue::drop_events() noexcept {
+  while (!events_.is_empty()) delete complete_event().event;
 }
 
 }  // namespace sidecall

@@ -246,6 +246,7 @@ void Queue::end_taking() noexcept {
   if (!ready_.is_empty()) wake_for(ready_.first());
   else if (!done_.is_empty()) wake_for(done_.first());
   else if (!done_tasks_.is_empty()) wake_for(done_tasks_.first());
+  else if (!events_.is_empty()) wake_taker(0, false);
   else if (has_polled() || !turns_.is_empty() || next_deadline() != Clock::time_point::max())
     wake_any();
   // This thread may have taken the event that made the handle readable.

@@ -34,29 +34,28 @@ typedef struct sidecall_server sidecall_server;
 #define SIDECALL_COPY_AUTO 0
 #define SIDECALL_COPY_ALWAYS 1          /* every input is copied first */
 
-/* ---- The log --------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
-/* A function of the caller that receives the events of a server, for a log.
+/* The events of a server say, for example, that it listens, or that a client was refused. An event
+ * is a JSON object with "time", "level", "event" and further facts, but never a value of the data.
+ * Levels are 0 debug, 1 info, 2 warning, 3 error. The server writes events as lines
+ * (server_options.log), and passes them to a queue (server_options.events).
  *
- * context     server_options.log_context
- * level       0 debug, 1 info, 2 warning, 3 error
- * json        one JSON object on one line: "event" and its facts, never a value of the data. Valid
- *             during the function only.
- *
- * Events wait in a queue, and a separate thread calls the function, with one event at a time. So a
- * callback that blocks delays neither calls nor admission nor sidecall_server_drain. At most 1024
- * events (1 MiB) wait; further events are dropped. The event "log.dropped" gives their number in
- * its member "lines"; the status gives it in "log_dropped". Clients can provoke warnings and
- * errors, so these are also limited for each user: 10 of one event at once, then one per second.
- * The event "log.suppressed" has the number of those that were left out.
- *
- * sidecall_server_close and sidecall_supervisor_close wait until the queue is empty, but at most
- * 0.2 s. A callback that blocks for longer may still be running after that, so its context must
- * stay valid. The callback must not call functions of its server. */
-typedef void (*sidecall_log)(void *context, int32_t level, const char *json);
+ * Writing never delays a server: at most 1024 events (1 MiB) wait to be written, and as many to be
+ * taken from a queue. Further events are dropped. The event "log.dropped" gives their number in its
+ * member "lines"; the status gives it in "log_dropped". Clients can provoke warnings and errors, so
+ * these are also limited for each user: 10 of one event at once, then one per second. The event
+ * "log.suppressed" has the number of those that were left out. */
 
-/* The context of sidecall_log_line, which writes events as lines. It must stay valid and unchanged
- * until the server is closed. */
+/* How events are written as lines:
+ *
+ *   2026-11-25T03:10:55.123Z info server.listening path=...
+ *
+ * or, with as_json, as JSON objects. One thread for each descriptor writes. The descriptor must
+ * stay open until the server is closed; sidecall_server_close and sidecall_supervisor_close wait
+ * until all lines are written, but at most 0.2 s. Lines that several threads and processes write
+ * are not mixed up. For this purpose a line of more than 4096 bytes loses the middle of its longest
+ * text, unless the descriptor is a regular file. A line that cannot be written is lost. */
 typedef struct sidecall_log_lines {
   uint32_t struct_size;
   int32_t fd;                 /* the descriptor to write to; the default is 2, standard error */
@@ -69,20 +68,16 @@ typedef struct sidecall_log_lines {
   sidecall_log_lines_init_sized((lines), sizeof(sidecall_log_lines))
 SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_t size);
 
-/* A ready-made log function, for server_options.log. Writes each event as a line:
+/* Writes an event of the program beside those of its servers.
  *
- *   2026-11-25T03:10:55.123Z info server.listening path=...
+ * lines       read during the call only
+ * level       an event with another level than 0 to 3, or below lines->least_level, is left out
+ * json        a JSON object on one line, with "event"; the line adds "time" and "level"
  *
- * or, with as_json, as the JSON object with "time" and "level" before its other members.
- *
- * context     a sidecall_log_lines
- *
- * Queues the line and never blocks: one thread per descriptor writes. The descriptor must stay open
- * until the server is closed or sidecall_log_flush has returned. Lines that several threads and
- * processes write are not mixed up. For this purpose a line of more than 4096 bytes loses the
- * middle of its longest text, unless the descriptor is a regular file. A line that cannot be
- * written is lost. Cannot fail. Any thread. */
-SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
+ * Queues the line and never blocks. The descriptor must stay open until sidecall_log_flush has
+ * returned. Cannot fail. Any thread. */
+SIDECALL_API void sidecall_log_line(const sidecall_log_lines *lines, int32_t level,
+                                    const char *json);
 
 /* Waits up to timeout_ns (0 or more) until all lines of sidecall_log_line are written, and drops
  * the lines that are not written by then. Call it at the end of a program: lines that still wait
@@ -92,8 +87,8 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 /* ---- Serving a model ------------------------------------------------------------------------- */
 
 /* Over HTTP and gRPC, only num_threads, max_connections, max_connections_per_user (by IP address),
- * max_request_bytes, max_response_bytes, max_memory_bytes, log, log_context, start_later,
- * timeout_ns and unready_after_ns count; the rest is in the address.
+ * max_request_bytes, max_response_bytes, max_memory_bytes, log, events, events_tag, events_level,
+ * start_later, timeout_ns and unready_after_ns count; the rest is in the address.
  *
  * Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
  * beyond max_request_bytes, and OUT_OF_MEMORY beyond max_memory_bytes and
@@ -128,15 +123,18 @@ typedef struct sidecall_server_options {
    * max_response_bytes. Does not count the memory that the engine uses during a run. Workers of one
    * supervisor share one limit. */
   uint64_t max_memory_bytes;
-  sidecall_log log;           /* receives events; NULL for no log */
-  void *log_context;          /* passed to `log` */
+  const sidecall_log_lines *log; /* where to write events; read during open only; NULL: nowhere */
+  /* Gets the events as completions; NULL for none. The program may close it at any time. */
+  sidecall_queue *events;
+  uint64_t events_tag;        /* any number; the completions of events have it */
   /* Like max_memory_bytes, for the clients of one user. 0, the default, is half of it if
    * allow_uids or group admit other users, and all of it otherwise. */
   uint64_t max_memory_per_user_bytes;
   /* 1: the server listens, but takes no connection before sidecall_server_start. Clients that
    * connect earlier wait. For a program that gives up rights after it has opened its sockets. */
   int32_t start_later;
-  int32_t reserved;           /* must be 0 */
+  /* The lowest level of the events that `events` gets; 1, info, by default. */
+  int32_t events_level;
   /* The deadline of calls that have none, counted from their arrival; 0 is 30 s. */
   int64_t timeout_ns;
   /* How long a run may take in a worker, whatever its deadline is; 0, the default, for no limit.
@@ -299,9 +297,9 @@ SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_stat
                                         const char *got, const char *message);
 
 /* Adds an event to the server's log on behalf of the user who sent this request. Events are limited
- * for that user like the server's own (see sidecall_log), so that a client cannot fill a disk.
+ * for that user like the server's own (see "Events"), so that a client cannot fill a disk.
  *
- * level       as for sidecall_log; events below 2 are not limited
+ * level       0 to 3; events below 2 are not limited
  * event       1 to 64 letters a to z, digits, '.', '_' and '-'; an event with another name is
  *             ignored
  * facts       a JSON object with further members of the event, or NULL; another text becomes the
@@ -401,8 +399,8 @@ typedef struct sidecall_supervisor sidecall_supervisor;
  * at              shm:NAME or shm:///path; NULL for none, if sidecall_supervisor_open_front gives
  *                 the workers their addresses
  * options         only allow_uids, num_allow_uids, group, max_connections (of all workers
- *                 together), max_run_ns, unready_after_ns, log and log_context are used; NULL for
- *                 the defaults
+ *                 together), max_run_ns, unready_after_ns, log and the options of events are used;
+ *                 NULL for the defaults
  * out_supervisor  the handle, which the caller closes with sidecall_supervisor_close
  *
  * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), OUT_OF_MEMORY. */

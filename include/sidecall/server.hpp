@@ -26,7 +26,7 @@ namespace sidecall {
 inline namespace cpp {
 
 /* sidecall_server_options, filled with the defaults. Everything that it points to must live until
- * the server is open, and `log_context` at least as long as the server. */
+ * the server is open. */
 struct ServerOptions : sidecall_server_options {
   ServerOptions() noexcept : sidecall_server_options() { sidecall_server_options_init(this); }
 };

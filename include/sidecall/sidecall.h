@@ -1062,15 +1062,17 @@ SIDECALL_API void sidecall_queue_options_init_sized(sidecall_queue_options *opti
 #define SIDECALL_HELD 1                 /* the engine still uses the memory of the call */
 #define SIDECALL_RELEASED 2             /* it no longer does; follows a completion with HELD */
 
-/* What sidecall_queue_take returns for one run, or for one model that was opened. */
+/* What sidecall_queue_take returns for one run, for one model that was opened, or for one event of
+ * a server (server_options.events). */
 typedef struct sidecall_completion {
   uint64_t tag;            /* of sidecall_queue_submit */
-  uint64_t run;            /* of sidecall_queue_submit */
-  sidecall_call *call;
+  uint64_t run;            /* of sidecall_queue_submit; 0 for an event */
+  sidecall_call *call;     /* of a run; otherwise NULL */
   sidecall_status status;  /* the outcome; sidecall_call_error has its text and its faults. With
                             * SIDECALL_RELEASED the same again */
   uint32_t flags;          /* SIDECALL_HELD or SIDECALL_RELEASED, or 0 */
-  sidecall_model *model;   /* of sidecall_queue_open_model, if status is OK; `call` is then NULL */
+  sidecall_model *model;   /* of sidecall_queue_open_model, if status is OK; otherwise NULL */
+  sidecall_text *event;    /* of an event: a JSON object, which the caller closes; otherwise NULL */
 } sidecall_completion;
 
 /* Opens a queue. Starts no thread and makes no descriptor.

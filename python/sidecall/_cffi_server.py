@@ -229,10 +229,7 @@ class _Options:
             fd, as_json, level = log
             self._lines = new_struct("sidecall_log_lines")
             self._lines.fd, self._lines.as_json, self._lines.least_level = fd, as_json, level
-            self.struct.log, self.struct.log_context = (
-                ffi.addressof(lib, "sidecall_log_line"),
-                self._lines,
-            )
+            self.struct.log = self._lines
 
 
 class _Served:

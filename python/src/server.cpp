@@ -73,8 +73,7 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
   log_.fd = fd;
   log_.as_json = as_json ? 1 : 0;
   log_.least_level = level;
-  options_.log = sidecall_log_line;
-  options_.log_context = &log_;
+  options_.log = &log_;
 }
 
 py::object Server::of_model(const std::optional<std::string>& at, const Model& model,

@@ -101,8 +101,7 @@ int main(int argc, char** argv) {
   sidecall_service_init(&mine.service.it);
   sidecall_log_lines_init(&mine.lines.it);
   mine.lines.it.least_level = 3;
-  mine.server_options.it.log = sidecall_log_line;
-  mine.server_options.it.log_context = &mine.lines.it;
+  mine.server_options.it.log = &mine.lines.it;
   mine.service.it.signature = signature;
   mine.service.it.signature_length = sizeof signature - 1;
   mine.service.it.handler = twice;

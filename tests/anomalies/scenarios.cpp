@@ -75,7 +75,7 @@ void run_command(Steps& steps, const std::string& folder, const std::vector<std:
 void run_supervised(Steps& steps, const std::string& address, const sidecall_model* model) {
   sidecall_server_options options;
   sidecall_server_options_init(&options);
-  options.log = ignore_event;
+  options.log = log_to_nowhere();
   sidecall_supervisor* made = nullptr;
   const sidecall_status status =
       sidecall_supervisor_open(address.c_str(), &options, &made, steps.error());

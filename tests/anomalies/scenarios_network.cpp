@@ -77,7 +77,7 @@ void serve_function(Steps& steps, const Place& place) {
   const sidecall_service service = make_service();
   sidecall_server_options options;
   sidecall_server_options_init(&options);
-  options.log = ignore_event;
+  options.log = log_to_nowhere();
   sidecall_server* made = nullptr;
   const sidecall_status status = sidecall_server_open_service(
       place.server.c_str(), &service, SIDECALL_VERIFY_ERROR, &options, &made, steps.error());

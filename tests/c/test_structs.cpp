@@ -137,7 +137,8 @@ TEST_CASE("an init function fills every size of its struct and nothing beyond") 
       {FIELD(sidecall_log_lines, fd, 2), FIELD(sidecall_log_lines, least_level, 1)});
   check_init<sidecall_server_options>(
       sidecall_server_options_init_sized,
-      {FIELD(sidecall_server_options, group, -1), FIELD(sidecall_server_options, spin_us, -1)});
+      {FIELD(sidecall_server_options, group, -1), FIELD(sidecall_server_options, spin_us, -1),
+       FIELD(sidecall_server_options, events_level, 1)});
   check_init<sidecall_service>(sidecall_service_init_sized, {});
 }
 
@@ -249,7 +250,8 @@ TEST_CASE("server options of any size are read, and missing fields have their de
        FIELD(sidecall_server_options, group, -2),
        FIELD(sidecall_server_options, max_connections_per_user, -1),
        FIELD(sidecall_server_options, spin_us, -2), FIELD(sidecall_server_options, drain_ns, -1),
-       FIELD(sidecall_server_options, start_later, 2), FIELD(sidecall_server_options, reserved, 1)},
+       FIELD(sidecall_server_options, start_later, 2),
+       FIELD(sidecall_server_options, events_level, 4)},
       open);
   check_refused_sizes([&](void* options) { CHECK(open(options) == "INVALID_ARGUMENT"); });
 }

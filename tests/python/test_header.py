@@ -85,7 +85,7 @@ def test_the_library_and_cffi_agree_on_the_layout_of_a_struct(name: str) -> None
     expected = {"timeout_ns": -1, "row": -1, "group": -1, "spin_us": -1, "least_level": 1}
     expected |= {"capacity": 16384, "max_started": 128}
     if name == "sidecall_server_options":
-        expected["timeout_ns"] = 0
+        expected |= {"timeout_ns": 0, "events_level": 1}
     if name == "sidecall_log_lines":
         expected["fd"] = 2
     for field, value in defaults.items():

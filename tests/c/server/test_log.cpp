@@ -1,4 +1,5 @@
-// The log of a server: written by its own thread, bounded, and limited for each user.
+// The events of a server: written as lines by a thread of their own, or taken from a queue. Both
+// are bounded, and limited for each user.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "function_server.h"
+#include "queue/queue_fixture.h"
 #include "support.h"
 
 using support::error;
@@ -106,30 +108,32 @@ int64_t number_of(const std::string& status, const std::string& name) {
   return at == std::string::npos ? -1 : std::atoll(status.c_str() + at + name.size() + 3);
 }
 
-// Records what a callback receives. The callback can be made to block.
-struct LogCollector {
-  static void log(void* context, int32_t, const char* json) {
-    auto* self = static_cast<LogCollector*>(context);
-    self->thread = std::this_thread::get_id();
-    self->gate.pass();
-    const std::lock_guard lock(self->mutex);
-    self->text += std::string(json) + "\n";
+// A queue that gets the events of servers.
+struct Events {
+  support::Queue queue;
+  std::string text;  // of the events that were taken
+
+  // The events so far, each on one line.
+  const std::string& all() {
+    while (true) {
+      const support::Completions taken = queue.take(0);
+      if (taken.empty()) return text;
+      for (const sidecall_completion& one : taken) {
+        REQUIRE(one.event != nullptr);
+        CHECK((one.call == nullptr && one.model == nullptr));
+        CHECK((one.run == 0 && one.status == SIDECALL_OK && one.flags == 0));
+        text += std::string(one.event->data, one.event->length) + "\n";
+        sidecall_text_close(one.event);
+      }
+    }
   }
-  std::string all() {
-    const std::lock_guard lock(mutex);
-    return text;
-  }
-  Gate gate;
-  std::mutex mutex;
-  std::string text;
-  std::atomic<std::thread::id> thread{};
 };
 
-sidecall_server_options options_with(LogCollector* collected) {
+sidecall_server_options options_with(const Events& events, int32_t level = 1) {
   sidecall_server_options options;
   sidecall_server_options_init(&options);
-  options.log = LogCollector::log;
-  options.log_context = collected;
+  options.events = events.queue.get();
+  options.events_level = level;
   return options;
 }
 
@@ -139,6 +143,13 @@ sidecall_server* open_server(const std::string& address, const sidecall_server_o
   REQUIRE(sidecall_server_open(address.c_str(), model.get(), &options, &server, error()) ==
           SIDECALL_OK);
   return server;
+}
+
+void connect_and_run(const std::string& address) {
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  support::give_x(call, {1, 2});
+  call.run(5 * kSecond);
 }
 
 std::string status_of(const sidecall_server* server) {
@@ -272,81 +283,100 @@ TEST_CASE("log lines of several processes do not mix") {
   }
 }
 
-TEST_CASE(
-    "a log callback runs on its own thread, and a callback that blocks does not block the server") {
-  const std::string address = fresh_address();
-  static LogCollector collected;  // its callback may still run after the server is closed
-  sidecall_server* const server = open_server(address, options_with(&collected));
-  collected.gate.await_caller();
-  CHECK(collected.thread.load() != std::this_thread::get_id());
-  for (int i = 0; i < 50; ++i) send_garbage(address);
-  const sidecall::Model model(address);
-  sidecall::Call call(model, 1);
-  support::give_x(call, {1, 2});
-  call.run(5 * kSecond);
-  const std::string status = status_of(server);
-  CHECK(number_of(status, "violations") == 50);
-  CHECK(number_of(status, "log_suppressed") >= 30);
-  CHECK(sidecall_server_drain(server, 20 * kSecond, error()) == SIDECALL_OK);
-  const support::Stopwatch watch;
-  sidecall_server_close(server);
-  CHECK(watch.seconds() < 5);
-  CHECK(collected.all().empty());
-  collected.gate.open();
-  // The event in progress ends a moment later. No other event follows it.
-  CHECK(support::eventually([&] { return lines_of(collected.all()).size() == 1; }));
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  CHECK(lines_of(collected.all()).size() == 1);
-}
-
-TEST_CASE("a fast log callback gets every event before the server is closed") {
-  const std::string address = fresh_address();
-  LogCollector collected;
-  collected.gate.open();
-  sidecall_server_close(open_server(address, options_with(&collected)));
-  const std::vector<std::string> lines = lines_of(collected.all());
-  REQUIRE(lines.size() >= 3);
-  CHECK(count(lines, "\"event\":\"server.listening\"") == 1);
-  CHECK(lines.back().find("\"event\":\"server.ended\"") != std::string::npos);
-}
-
-TEST_CASE("events are dropped and counted while the queue is full") {
-  const std::string address = fresh_address();
-  static LogCollector collected;
-  sidecall_server* const server = open_server(address, options_with(&collected));
-  collected.gate.await_caller();
-  for (int i = 0; i < 700; ++i) {  // each connection causes two events of level debug
-    const sidecall::Model model(address);
-    sidecall::Call call(model, 1);
-    support::give_x(call, {1, 2});
-    call.run(5 * kSecond);
+TEST_CASE("a queue gets the events of servers, also after their end, with the tag of each") {
+  support::Queue queue;
+  sidecall_server_options options;
+  sidecall_server_options_init(&options);
+  options.events = queue.get();
+  CHECK(queue.arm() == -1);
+  for (const uint64_t tag : {3, 4}) {
+    options.events_tag = tag;
+    sidecall_server_close(open_server(fresh_address(), options));
   }
-  CHECK(support::eventually([&] { return number_of(status_of(server), "log_dropped") >= 300; }));
-  collected.gate.open();
-  CHECK(support::eventually([&] {
-    return collected.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos;
-  }));
-  sidecall_server_close(server);
-  CHECK(number_of(collected.all().substr(collected.all().find("log.dropped")), "lines") >= 300);
+  CHECK(support::is_readable(queue.handle(), 20000));
+  std::vector<std::string> texts[2];
+  for (const sidecall_completion& one : queue.take(0)) {
+    REQUIRE((one.tag == 3 || one.tag == 4));
+    REQUIRE(one.event != nullptr);
+    texts[one.tag - 3].emplace_back(one.event->data, one.event->length);
+    sidecall_text_close(one.event);
+  }
+  for (const std::vector<std::string>& lines : texts) {
+    REQUIRE(lines.size() >= 2);
+    CHECK(lines.front().find(R"({"time":")") == 0);
+    CHECK(count(lines, R"("level":"info","event":"server.listening")") == 1);
+    CHECK(lines.back().find(R"("event":"server.ended")") != std::string::npos);
+    CHECK(count(lines, R"("level":"debug")") == 0);
+  }
 }
 
-TEST_CASE("warnings are limited for each event, and one line reports how many were left out") {
+TEST_CASE("events are lines and completions at the same time, each with its own level") {
+  const Pipe pipe;
+  Events events;
+  sidecall_server_options options = options_with(events, 0);
+  const sidecall_log_lines lines = pipe.lines(1);
+  options.log = &lines;
   const std::string address = fresh_address();
-  LogCollector collected;
-  collected.gate.open();
-  sidecall_server* const server = open_server(address, options_with(&collected));
+  sidecall_server* const server = open_server(address, options);
+  connect_and_run(address);  // causes events of level debug
+  sidecall_server_close(server);
+  const std::vector<std::string> written = lines_of(pipe.read_all());
+  const std::vector<std::string> taken = lines_of(events.all());
+  CHECK(count(written, "debug") == 0);
+  CHECK(count(taken, "debug") > 0);
+  for (const std::string& line : written) CHECK(count(taken, line) == 1);
+}
+
+TEST_CASE("a queue that was closed drops the events of its servers") {
+  Events events;
+  sidecall_server* const server = open_server(fresh_address(), options_with(events));
+  events.queue.close();
+  CHECK(number_of(status_of(server), "log_dropped") == 0);
+  sidecall_server_close(server);
+}
+
+TEST_CASE("a server refuses a level of events that does not exist") {
+  const sidecall::Model model(test_paths::model("add.onnx"));
+  const Events events;
+  for (const int32_t level : {-1, 4}) {
+    const sidecall_server_options options = options_with(events, level);
+    sidecall_server* server = nullptr;
+    CHECK(sidecall_server_open(fresh_address().c_str(), model.get(), &options, &server, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+    CHECK(std::string(support::last().message).find("options.events_level") != std::string::npos);
+  }
+}
+
+TEST_CASE("a queue from which no program takes does not block the server") {
+  const std::string address = fresh_address();
+  Events events;
+  sidecall_server* const server = open_server(address, options_with(events, 0));
+  for (int i = 0; i < 700; ++i) connect_and_run(address);  // each causes two events of level debug
+  CHECK(support::eventually([&] { return number_of(status_of(server), "log_dropped") >= 300; }));
+  CHECK(lines_of(events.all()).size() == 1024);
+  CHECK(events.all().find("log.dropped") == std::string::npos);
+  sidecall_server_close(server);
+  const std::string after = events.all().substr(events.all().find("log.dropped"));
+  CHECK(number_of(after, "lines") >= 300);
+  CHECK(after.find("server.ended") != std::string::npos);
+}
+
+TEST_CASE("warnings are limited for each event, and one event reports how many were left out") {
+  const std::string address = fresh_address();
+  Events events;
+  sidecall_server* const server = open_server(address, options_with(events));
   const support::Stopwatch watch;
   for (int i = 0; i < 200; ++i) send_garbage(address);
   const auto most = static_cast<size_t>(11 + watch.seconds());
   const int64_t suppressed = number_of(status_of(server), "log_suppressed");
   sidecall_server_close(server);
-  const std::vector<std::string> lines = lines_of(collected.all());
+  const std::vector<std::string> lines = lines_of(events.all());
   const size_t logged = count(lines, R"("event":"connection.violation")");
   CHECK(logged >= 10);
   CHECK(logged <= most);
   CHECK(suppressed == 200 - static_cast<int64_t>(logged));
   const std::string report =
-      R"({"event":"log.suppressed","of":"connection.violation","uid":)" + std::to_string(getuid());
+      R"("event":"log.suppressed","of":"connection.violation","uid":)" + std::to_string(getuid());
   CHECK(count(lines, report) >= 1);
 }
 
@@ -354,8 +384,7 @@ TEST_CASE(
     "errors that a handler logs are limited, and the report of the suppressed ones names the "
     "user") {
   const std::string address = fresh_address();
-  LogCollector collected;
-  collected.gate.open();
+  Events events;
   sidecall_service service{};
   service.struct_size = sizeof service;
   service.signature = support::kDouble;
@@ -368,7 +397,7 @@ TEST_CASE(
     sidecall_request_log(request, 1, nullptr, nullptr);
     return support::double_it(request);
   };
-  const sidecall_server_options options = options_with(&collected);
+  const sidecall_server_options options = options_with(events);
   sidecall_server* server = nullptr;
   REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options,
                                        &server, error()) == SIDECALL_OK);
@@ -383,11 +412,11 @@ TEST_CASE(
   }
   const double seconds = watch.seconds();
   sidecall_server_close(server);
-  const std::vector<std::string> lines = lines_of(collected.all());
-  const size_t failed = count(lines, R"({"event":"object.failed","type":"ValueError"})");
+  const std::vector<std::string> lines = lines_of(events.all());
+  const size_t failed = count(lines, R"("event":"object.failed","type":"ValueError"})");
   CHECK(failed >= 10);
   CHECK(failed <= static_cast<size_t>(11 + seconds));
-  CHECK(count(lines, R"({"event":"object.said","message":"no JSON"})") == 100);
+  CHECK(count(lines, R"("event":"object.said","message":"no JSON"})") == 100);
   CHECK(count(lines, "not an event") == 0);
   CHECK(count(lines, "no.level") == 0);
   CHECK(count(lines, R"("of":"object.failed","uid":)") == 1);

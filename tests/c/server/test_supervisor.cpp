@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "function_server.h"
+#include "queue/queue_fixture.h"
 #include "support.h"
 
 using support::error;
@@ -329,12 +330,8 @@ TEST_CASE("of several runs that exceed the limit, a worker tells when the oldest
 #ifndef __SANITIZE_ADDRESS__
 TEST_CASE("a worker is not ready before its runs can be watched") {
   sidecall::ServerOptions options;
-  std::atomic<int> failures = 0;
-  options.log_context = &failures;
-  options.log = [](void* context, int32_t, const char* json) {
-    if (std::strstr(json, "cannot create a pipe") != nullptr)
-      ++*static_cast<std::atomic<int>*>(context);
-  };
+  support::Queue events;
+  options.events = events.get();
   Supervisor supervisor(fresh_address(), options);
   const int control = supervisor.add(1);
   rlimit before{};
@@ -342,7 +339,14 @@ TEST_CASE("a worker is not ready before its runs can be watched") {
   const rlimit none = {0, before.rlim_max};  // no descriptor can be opened
   REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
   send_load(control);
-  const bool has_failed = support::eventually([&] { return failures > 0; });
+  const bool has_failed = support::eventually([&] {
+    bool is_told = false;
+    for (const sidecall_completion& one : events.take(0)) {
+      is_told = is_told || std::strstr(one.event->data, "cannot create a pipe") != nullptr;
+      sidecall_text_close(one.event);
+    }
+    return is_told;
+  });
   const int32_t num_ready = sidecall_supervisor_num_ready(supervisor.get());
   REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
   CHECK(has_failed);

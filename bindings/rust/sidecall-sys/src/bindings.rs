@@ -344,10 +344,11 @@ pub struct sidecall_completion {
     pub status: sidecall_status,
     pub flags: u32,
     pub model: *mut sidecall_model,
+    pub event: *mut sidecall_text,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of sidecall_completion"][::core::mem::size_of::<sidecall_completion>() - 40usize];
+    ["Size of sidecall_completion"][::core::mem::size_of::<sidecall_completion>() - 48usize];
     ["Alignment of sidecall_completion"][::core::mem::align_of::<sidecall_completion>() - 8usize];
     ["Offset of field: sidecall_completion::tag"]
         [::core::mem::offset_of!(sidecall_completion, tag) - 0usize];
@@ -361,6 +362,8 @@ const _: () = {
         [::core::mem::offset_of!(sidecall_completion, flags) - 28usize];
     ["Offset of field: sidecall_completion::model"]
         [::core::mem::offset_of!(sidecall_completion, model) - 32usize];
+    ["Offset of field: sidecall_completion::event"]
+        [::core::mem::offset_of!(sidecall_completion, event) - 40usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
