@@ -38,12 +38,13 @@ class Engine {
   virtual std::unique_ptr<Binding> bind(bool lends_connection) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 
-  // For each input: whether a run may read it in memory that a client of a server can change during
-  // the run. An input without a value is copied first. `file` is the file of this engine.
+  // Returns one value for each input: true if a run may read this input directly in memory that a
+  // client of a server can change during the run. If the list is shorter, the server copies the
+  // remaining inputs first. `file` is the file of this engine.
   virtual std::vector<bool> readable_in_place(const OnnxFile& /*file*/) const { return {}; }
 
-  // The servers that run the model and were not verified yet, if servers run it. Each must be
-  // accepted before it gets runs of this engine.
+  // If servers run the model: those that were not verified yet. Each must be accepted before it
+  // gets runs of this engine.
   virtual std::vector<Replica> unverified_replicas() const { return {}; }
 
   // The id of the model that runs now, if only the engine knows it: a restarted server may have

@@ -23,7 +23,7 @@ std::string percent_decode(const std::string& text) {
     if (byte <= 0)
       throw Error(
           SIDECALL_INVALID_ARGUMENT,
-          "uri '" + text + "': expected two hexadecimal digits (not 00) after '%', got other text");
+          "uri '" + text + "': expected two hexadecimal digits, and not 00, after each '%'");
     decoded += static_cast<char>(byte);
     i += 2;
   }
@@ -52,7 +52,7 @@ std::string path_of(const std::string& uri) {
   if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
   if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
   throw Error(SIDECALL_INVALID_ARGUMENT,
-              "uri '" + uri + "': expected file:///path or file:/path, got another form");
+              "uri '" + uri + "': write it as file:///path or file:/path");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ void pack(sidecall_request::Input* input) {
 const TensorSpec& sidecall_request::output_spec(int32_t output) const {
   if (output < 0 || static_cast<size_t>(output) >= outputs.size())
     throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown output: expected the index of an output, got another number");
+                "output: expected the index of an output, got " + std::to_string(output));
   return engine.outputs()[static_cast<size_t>(output)];
 }
 
@@ -80,7 +80,7 @@ sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* 
 void sidecall_request::view_input(int32_t index, sidecall_view* view) {
   if (index < 0 || static_cast<size_t>(index) >= inputs.size())
     throw Error(SIDECALL_UNKNOWN_NAME,
-                "unknown input: expected the index of an input, got another number");
+                "input: expected the index of an input, got " + std::to_string(index));
   auto& input = inputs[static_cast<size_t>(index)];
   const int32_t dtype = engine.inputs()[static_cast<size_t>(index)].dtype;
   view->dtype = dtype;
@@ -128,7 +128,9 @@ void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t r
   auto& output = shape(index, dims, rank);
   const int64_t count = sidecall::count_elements(output.dims);
   output.is_given = false;
-  require(offsets[0] == 0, "offsets: expected 0 as the first, got another number");
+  if (offsets[0] != 0)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "offsets: the first must be 0, got " + std::to_string(offsets[0]));
   require(data != nullptr || offsets[count] == 0, "data must not be NULL");
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1],

@@ -198,8 +198,9 @@ std::shared_ptr<const Model> Behind::model(const sidecall_model_options& default
 }
 
 Behind& Server::behind() {
-  throw Error(SIDECALL_UNSUPPORTED,
-              "behind: expected a server of a function or one at shm:, got another one");
+  throw Error(
+      SIDECALL_UNSUPPORTED,
+      "behind: this server has no address at shm: and serves no function: open one that does");
 }
 
 ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& model,

@@ -1,6 +1,6 @@
 // Estimates how much memory it takes to read JSON from a client. The server and the runtime for AWS
-// Lambda refuse requests that need more than they have. The estimates are upper bounds: a number of
-// one digit becomes a value of 16 bytes in a document, and then an element of a tensor.
+// Lambda refuse requests that need more than they have. The estimates are upper bounds: one digit
+// in the text can become a value of 16 bytes in the document, and then an element of a tensor.
 #pragma once
 
 #include <cstddef>

@@ -54,9 +54,11 @@ const char* socket_folder_fault(const std::string& folder, int* error_number) no
   *error_number = ::lstat(folder.c_str(), &found) == 0 ? 0 : errno;
   if (*error_number != 0) return nullptr;
   if (!S_ISDIR(found.st_mode)) return "expected a folder, got another kind of file";
-  if (found.st_uid != ::geteuid()) return "expected a folder of this user, got another user's";
+  if (found.st_uid != ::geteuid())
+    return "expected a folder of this user, but another user owns it";
   if ((found.st_mode & 022) != 0)
-    return "expected a folder that only its user may change, got one that others may change";
+    return "expected a folder that only its user may change, but others may change it: use chmod "
+           "700";
   return nullptr;
 }
 

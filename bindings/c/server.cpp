@@ -52,8 +52,10 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
     require(service != nullptr && out_server != nullptr, "service and out_server must not be NULL");
     const sidecall_service served = sidecall::read_struct(service, sidecall_service(), "service");
     require(served.handler != nullptr, "service.handler must not be NULL");
-    require(verify >= SIDECALL_VERIFY_ERROR && verify <= SIDECALL_VERIFY_OFF,
-            "verify: expected a SIDECALL_VERIFY_* value, got another number");
+    if (verify < SIDECALL_VERIFY_ERROR || verify > SIDECALL_VERIFY_OFF)
+      throw sidecall::Error(
+          SIDECALL_INVALID_ARGUMENT,
+          "verify: expected a SIDECALL_VERIFY_* value, got " + std::to_string(verify));
     const sidecall_server_options known = sidecall::checked_options(options);
     sidecall_model_options verification = sidecall::default_model_options();
     verification.verify = verify;

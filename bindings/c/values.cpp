@@ -69,7 +69,7 @@ sidecall_status sidecall_call_set_epoch(sidecall_call* call, int64_t row, int32_
   return set(call, err, [&](Call& used) {
     require(number != nullptr, "number must not be NULL");
     require(sidecall::is_number({number, length}),
-            "number: expected the text of a number, got another text");
+            "number: expected a text such as 12 or 1.5e3, but the text is not a number");
     return used.set_epoch(row, feature, {number, length});
   });
 }

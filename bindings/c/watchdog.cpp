@@ -27,7 +27,8 @@ struct sidecall_watchdog {
         after_ns_(ns),
         exit_code_(code) {
     if (!watched_)
-      throw Error(SIDECALL_INVALID_ARGUMENT, "fd: expected an open descriptor, got another number");
+      throw Error(SIDECALL_INVALID_ARGUMENT,
+                  "fd: expected an open descriptor, got " + std::to_string(fd));
     if (!stop_)
       throw Error(SIDECALL_OUT_OF_MEMORY,
                   "cannot create a watchdog: no file descriptor is left: raise ulimit -n");
@@ -70,7 +71,9 @@ sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exi
   return guard(err, [&] {
     require(out_watchdog != nullptr, "out_watchdog must not be NULL");
     require(after_ns >= 0, "after_ns: expected 0 or more, got less");
-    require(exit_code >= 0 && exit_code <= 255, "exit_code: expected 0 to 255, got another number");
+    if (exit_code < 0 || exit_code > 255)
+      throw Error(SIDECALL_INVALID_ARGUMENT,
+                  "exit_code: expected 0 to 255, got " + std::to_string(exit_code));
     *out_watchdog = new sidecall_watchdog(fd, after_ns, exit_code);
   });
 }

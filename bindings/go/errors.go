@@ -129,7 +129,7 @@ func (e *Error) Is(target error) bool {
 	return ok && code == e.Code
 }
 
-// The library keeps at most so many faults of one run.
+// The largest number of faults that the library keeps for one run.
 const maxFaults = 1000
 
 // newError copies what the library wrote.

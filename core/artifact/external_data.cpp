@@ -67,7 +67,7 @@ uint64_t parse_number(const std::string& text, const std::string& label) {
   if (error != std::errc() || end != text.data() + text.size() || value > kMaxBytes) {
     throw Error(SIDECALL_FILE_INVALID,
                 "file '" + label +
-                    "': expected numbers for offset and length of external data, got other text");
+                    "': offset or length of external data is not a number: export the file again");
   }
   return value;
 }
@@ -93,8 +93,7 @@ Range range_of(const ExternalTensor& tensor, uint64_t size, const std::string& l
   uint64_t length = parse_number(tensor.length, label);
   const std::optional<uint64_t> expected = expected_bytes(tensor, label);
   // A length of 0 means that none is given, as in ONNX Runtime. Whether a length matches type and
-  // dimensions is not checked here: ONNX Runtime refuses a length that does not, as it refuses raw
-  // data of a wrong length.
+  // dimensions is not checked here, because ONNX Runtime checks it.
   if (length == 0) length = expected.value_or(size > offset ? size - offset : 0);
   if (offset + length > size) {
     fail(SIDECALL_FILE_INVALID, label, tensor.location,

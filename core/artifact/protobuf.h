@@ -94,7 +94,8 @@ class Reader {
 
  private:
   [[noreturn]] static void fail() {
-    throw Error(SIDECALL_FILE_INVALID, "expected a protobuf message, got other content");
+    throw Error(SIDECALL_FILE_INVALID,
+                "expected a protobuf message, but its fields cannot be read");
   }
 
   bool has_same() const {

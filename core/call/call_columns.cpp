@@ -68,8 +68,10 @@ const Column& Call::result_column(int32_t column) {
   if (column == -1)
     throw Error(SIDECALL_UNKNOWN_NAME,
                 "unknown column: expected the index of a column, got -1 (not found)");
-  require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(),
-          "column: expected the index of a column, got another number");
+  if (column < 0 || static_cast<size_t>(column) >= signature_.columns.size())
+    throw Error(
+        SIDECALL_INVALID_ARGUMENT,
+        "column: expected the index of a column of the model, got " + std::to_string(column));
   if (!has_results_)
     throw Error(SIDECALL_NOT_RUN,
                 "outputs: expected a successful run before they are read, got none");

@@ -40,13 +40,14 @@ void require_offsets(const char* data, uint64_t data_bytes, const int64_t* offse
 }
 
 void require_value(const sidecall_value& value) {
-  require(value.kind >= SIDECALL_VALUE_MISSING && value.kind <= SIDECALL_VALUE_INVALID,
-          "kind: expected a SIDECALL_VALUE_ number, got another one");
+  if (value.kind < SIDECALL_VALUE_MISSING || value.kind > SIDECALL_VALUE_INVALID)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "kind: expected a SIDECALL_VALUE_* number, got " + std::to_string(value.kind));
   const bool has_text = value.kind == SIDECALL_VALUE_STR || value.kind == SIDECALL_VALUE_EPOCH ||
                         value.kind == SIDECALL_VALUE_INVALID;
   require(!has_text || value.text != nullptr || value.length == 0, "text must not be NULL");
   require(value.kind != SIDECALL_VALUE_EPOCH || is_number({value.text, value.length}),
-          "text: expected that of a number, got another text");
+          "text: expected a text such as 12 or 1.5e3, but the text is not a number");
 }
 
 // Index number `at` of those that the caller named; without names it is `at` itself.

@@ -28,7 +28,8 @@ class FaultList {
     return faults_.count({row, place, name}) != 0;
   }
 
-  // Whether a fault at that place comes after all of a full list, so that put() only counts it.
+  // Whether the list is full and a fault at that place would come after its last one. put() then
+  // only counts the fault.
   bool is_past_end(int64_t row, int32_t place) const {
     if (!is_full()) return false;
     const auto& [last_row, last_place, name] = std::prev(faults_.end())->first;

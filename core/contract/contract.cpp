@@ -37,7 +37,8 @@ bool has_room_for(const Signature& signature, int64_t width) {
   return width <= kMaxWidth - static_cast<int64_t>(signature.columns.size());
 }
 
-// Grows the list at least as push_back does, so that many outputs do not each copy the whole list.
+// Reserves at least twice the capacity, as push_back does. Otherwise each of many outputs would
+// copy the whole list.
 void make_room_for(int64_t width, Signature* signature) {
   std::vector<Column>& columns = signature->columns;
   const size_t size = columns.size() + static_cast<size_t>(width);

@@ -99,7 +99,7 @@ void Batch::run_slices(const Interrupt& interrupt) {
   if (failure) std::rethrow_exception(failure);
 }
 
-// Lets the program read and write the rows from this one on.
+// Moves the inputs and outputs of the program to the slice that begins at this row.
 void Batch::place(Program* program, int64_t row) {
   const auto at = [row](const Tensor& slice, void* data) -> void* {
     const uint64_t row_bytes = bytes_of(slice) / static_cast<uint64_t>(slice.dims[0]);

@@ -19,7 +19,7 @@ typedef struct sidecall_service_queue sidecall_service_queue; /* belongs to the 
 typedef struct sidecall_net_service {
   void* context; /* passed to the functions below */
 
-  /* The model. The texts live as long as the server; NULL for what the model does not have. */
+  /* The model. The texts live as long as the server; one that the model does not have is NULL. */
   const char* name;
   const char* version;
   const char* contract;
@@ -28,12 +28,12 @@ typedef struct sidecall_net_service {
   const sidecall_net_tensor* outputs;
   size_t num_outputs;
   int32_t has_records;   /* 1 if the model takes records */
-  int32_t logs_requests; /* 1 if the log takes an event for each request, with level 0 */
+  int32_t logs_requests; /* 1: `log` gets an event of level 0 for each request */
   int32_t is_verified;   /* 1 if the golden rows of the contract passed */
   /* 1 if a run may use the calling thread until it ends, 0 if it waits for another process. */
   int32_t is_local;
-  int32_t num_threads; /* if it is 1: how many threads execute runs that were started */
-  /* 1 if a run may be repeated, because it has no effect but its answer. */
+  int32_t num_threads; /* if is_local is 1: how many threads execute submitted runs */
+  /* 1 if a run may be repeated, because it has no side effects. */
   int32_t is_repeatable;
   /* Whether runs can be executed now. */
   int32_t (*is_ready)(void* context);
@@ -49,7 +49,7 @@ typedef struct sidecall_net_service {
   /* May be called during a run, which then ends by itself. */
   void (*close_call)(sidecall_service_call* call);
 
-  /* Give the inputs of the next run: `count` tensors, or records as JSON text. Copy them. */
+  /* Set the inputs of the next run: `count` tensors, or records as JSON text. They are copied. */
   int32_t (*set_tensors)(sidecall_service_call* call, const sidecall_net_tensor* inputs,
                          size_t count, sidecall_net_error* err);
   /* Called if an element of an input is missing. Sets *out_number to the number that stands for a
@@ -58,24 +58,25 @@ typedef struct sidecall_net_service {
                         int64_t* out_number, sidecall_net_error* err);
   int32_t (*set_records)(sidecall_service_call* call, const char* json, size_t bytes,
                          sidecall_net_error* err);
-  /* Runs to the end, at most timeout_ns; -1 for no limit. */
+  /* Runs the call and waits for it, at most timeout_ns; -1 for no limit. */
   int32_t (*run)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
   void (*cancel)(sidecall_service_call* call);
   /* The outcome of the last run that `take` has reported. */
   int32_t (*outcome_of)(sidecall_service_call* call, sidecall_net_error* err);
 
-  /* Runs that end later: a completion queue, which belongs to one thread. See part 5 of
+  /* A completion queue for runs that no thread waits for. It belongs to one thread. See part 5 of
    * <sidecall/sidecall.h>. */
   int32_t (*open_queue)(void* context, sidecall_service_queue** out, sidecall_net_error* err);
   void (*close_queue)(sidecall_service_queue* queue); /* after its calls */
-  /* -1 if no descriptor is left. Else it is readable when `take` should be called; after `arm`. */
+  /* Returns a descriptor that, after `arm`, becomes readable when `take` should be called. -1 if no
+   * descriptor is left. */
   int32_t (*handle_of)(sidecall_service_queue* queue);
   int32_t (*submit)(sidecall_service_queue* queue, sidecall_service_call* call, int64_t timeout_ns,
                     void* tag, sidecall_net_error* err);
-  /* Never waits. Returns how many tags of runs that are over were taken. */
+  /* Writes the tags of runs that are over, and returns their number. Never waits. */
   size_t (*take)(sidecall_service_queue* queue, void** tags, size_t capacity);
-  /* For how many milliseconds the thread may sleep before it calls `take` again: -1 for as long as
-   * the descriptor is not readable, 0 for not at all. */
+  /* Returns for how many milliseconds the thread may sleep before it calls `take` again. 0: it must
+   * not sleep. -1: until the descriptor is readable. */
   int32_t (*arm)(sidecall_service_queue* queue);
 
   /* The results of the last run that succeeded, valid until the next one or `make_idle`: all
@@ -84,8 +85,8 @@ typedef struct sidecall_net_service {
                         sidecall_net_error* err);
   int32_t (*records_of)(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
                         sidecall_net_error* err);
-  /* Gives back what only a run needs. Returns 0 if a run still uses the call, which can then only
-   * be closed; else 1. */
+  /* Returns to the pools the resources that only a run needs, and returns 1. Returns 0 if a run
+   * still uses the call; then it can only be closed. */
   int32_t (*make_idle)(sidecall_service_call* call);
   /* The faults of the last function that failed, as members of a JSON object, without braces:
    * "num_faults" and the list "faults"; "" if it has none. Valid until the next function is
@@ -105,8 +106,8 @@ typedef struct sidecall_net_server_options {
   uint64_t max_memory_bytes; /* that requests and answers of all clients take */
   int32_t start_later;       /* 1: connections are accepted only after `start` */
   int64_t timeout_ns;        /* the deadline of runs that have none */
-  /* A server that executes runs in this process is not ready if runs wait and none has ended for
-   * this long. */
+  /* For a server that executes runs in this process: it is not ready if runs wait and no run has
+   * ended for this long. */
   int64_t unready_after_ns;
 } sidecall_net_server_options;
 

@@ -38,7 +38,7 @@ bool is_same_tensors(const std::vector<TensorSpec>& some, const std::vector<Tens
                                                     });
 }
 
-// A plain file. A pipe or a device would let the caller wait, so they count as none.
+// Accepts only a regular file, because reading a pipe or a device could block the caller.
 class File {
  public:
   explicit File(const std::string& path)
@@ -106,8 +106,8 @@ Client::Client(std::shared_ptr<const Address> address)
 
 // ---- Metadata ----
 
-// Waits until all are answered. After the first answer the others have a second more: a host that
-// does not answer must not delay opening the model.
+// Waits until all servers have answered. After the first answer, the others have one more second: a
+// host that does not answer must not delay opening the model.
 void Client::wait_for_answers(const Asked& asked, Clock::time_point deadline) {
   Clock::time_point until = deadline;
   for (;;) {
@@ -147,7 +147,7 @@ void Client::describe_again(Clock::time_point deadline) {
   describe_all(replicas_->due(), std::min(deadline, Clock::now() + kDescribeAtMost));
 }
 
-// Describes the servers, and returns the error of each that cannot be.
+// Asks the servers for their metadata, and returns the error of each server that failed.
 std::vector<std::optional<Error>> Client::describe_all(const std::vector<ReplicaPtr>& asked,
                                                        Clock::time_point deadline) {
   std::vector<std::optional<Error>> failures(asked.size());
@@ -201,7 +201,7 @@ void Client::take_metadata(const ReplicaPtr& replica, Metadata metadata) {
 
 void Client::fail_with_other_model() const {
   fail(SIDECALL_CONTRACT_CHANGED,
-       "expected the model that was opened, got another one: open the model again", "");
+       "the server now has another model than the one that was opened: open the model again", "");
 }
 
 // ---- Exchanges ----

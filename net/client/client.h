@@ -25,16 +25,16 @@ class Client {
   const Address& address() const { return *address_; }
   Replicas& replicas() const { return *replicas_; }
 
-  // Asks all servers that get no runs yet whether the model is ready, and what it takes and
-  // returns. Returns what the first one tells. The servers that tell the same can be verified then
-  // (Replicas::next_described()). Throws UNREACHABLE, TIMEOUT, DENIED, PROTOCOL, UNSUPPORTED if
-  // there is none.
+  // Asks all servers that get no runs yet whether the model is ready, and for its metadata. Returns
+  // the metadata of the first answer. Servers that answered with the same metadata can be verified
+  // afterwards (Replicas::next_described()). Throws UNREACHABLE, TIMEOUT, DENIED, PROTOCOL or
+  // UNSUPPORTED if no server has the model.
   const Metadata& describe(Clock::time_point deadline);
-  // The same for servers whose time has come, after describe() succeeded. Keeps errors to itself.
+  // After describe() has succeeded: asks the servers whose next check is due. Ignores errors.
   void describe_again(Clock::time_point deadline);
 
-  // Asks each server step by step, for people who look for a fault. Calls `on_step` for each step;
-  // the first that fails is the last one of its server.
+  // Checks each server step by step, for diagnosis. Calls `on_step` for each step. No step of a
+  // server follows one that failed.
   struct Step {
     std::string server;  // the label of a server; the name of a host for the step "name"
     const char* name;    // "name", "live", "ready" or "metadata", or a step of probe.h
@@ -54,14 +54,14 @@ class Client {
  protected:
   explicit Client(std::shared_ptr<const Address> address);
 
-  // The question whether the server is live, and the check of the answer.
+  // The request that asks whether the server is live, and the function that checks the answer.
   virtual std::shared_ptr<Exchange> make_live(Clock::time_point deadline) const = 0;
   virtual void require_live(const Reply& reply) const = 0;
   // The question whether the model is ready, the check of the answer, and what follows it.
   virtual std::shared_ptr<Exchange> make_ready(Clock::time_point deadline) const = 0;
   virtual void require_ready(const Reply& reply) const = 0;
   virtual Metadata read_metadata(const ReplicaPtr& replica, Clock::time_point deadline) const = 0;
-  // What the first server told; empty before that.
+  // The metadata of the first server that answered; empty before that.
   const Metadata& opened() const { return opened_; }
 
   // An exchange with `path`, which begins with "/". Its server still has to be set.
@@ -69,9 +69,10 @@ class Client {
                                           uint64_t max_answer_bytes) const;
   // Submits an exchange and waits for its end.
   static Reply finish(const std::shared_ptr<Exchange>& exchange);
-  // Throws unless there was an answer, whatever its status.
+  // Throws if there was no answer. An answer with any status is one.
   void require_answer(const Reply& reply) const;
-  // Throws an error whose text begins with the server. `what` is one of ours, `text` the server's.
+  // Throws an error whose text begins with the label of the server. `what` is our text, and `text`
+  // is that of the server.
   [[noreturn]] void fail(int32_t status, const std::string& what, const std::string& text) const;
 
   const std::shared_ptr<const Address> address_;

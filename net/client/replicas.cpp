@@ -105,8 +105,8 @@ void Replicas::set_ips(size_t index, const std::vector<std::string>& ips) {
   update_needs_check();
 }
 
-// Forgets servers whose name has lost their IP address, except the last one that is verified: until
-// another one is, it is better than none.
+// Forgets servers whose IP address their host name no longer has. The last verified server stays
+// until another one is verified.
 void Replicas::forget_unlisted() {
   const bool has_verified = std::any_of(all_.begin(), all_.end(), [](const ReplicaPtr& replica) {
     return replica->is_listed && replica->state == Replica::State::kVerified;

@@ -1,6 +1,6 @@
-// The servers that run one model: those of the hosts in a URI, and of all IP addresses that their
-// names have. Chooses the server of each run. A server gets runs once it was verified, and none for
-// a while after it failed.
+// The servers that run one model: one for each IP address of each host in the URI. Chooses the
+// server of each run. A server gets runs once it was verified, and none for a while after it
+// failed.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,7 @@ struct Replica {
   int num_failed_checks = 0;
   Clock::time_point check_at;  // when it may be described again
   size_t num_runs = 0;         // that are under way
-  int num_failures = 0;        // one after the other
+  int num_failures = 0;        // since the last success
   Clock::time_point ejected_at, ejected_until;
 };
 using ReplicaPtr = std::shared_ptr<Replica>;
@@ -85,7 +85,7 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
   // A server answered with the id of another model.
   void set_other_model(const ReplicaPtr& replica);
   // Whether an answer with this id comes from the model that was opened. The first id that a server
-  // tells is that of this model; "" fits always.
+  // sends is taken for that of this model. "" always matches.
   bool is_opened_model(const std::string& id);
 
   // ---- Runs: called by the loop ----
@@ -98,7 +98,7 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
   size_t num_verified();
   // Whether some server was found to have another model.
   bool has_other_model();
-  // Whether a run may be repeated that a server may have executed. Counts the repeat.
+  // Whether a run that a server may have executed may be sent again. Counts the repeat.
   bool take_repeat();
 
  private:
@@ -127,7 +127,7 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
   std::vector<const ReplicaPtr*> usable_;  // of pick(), to allocate once
   std::minstd_rand random_;
   std::string model_id_;
-  double repeats_;  // how many may be made
+  double repeats_;  // how many the budget still allows
   std::atomic<bool> needs_check_{true};
 };
 

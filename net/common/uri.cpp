@@ -9,8 +9,8 @@
 namespace sidecall::net {
 namespace {
 
-// Without a port in the URI, http and https use those of the web, as everywhere. gRPC has none that
-// everyone uses; 8001 is that of Triton, MLServer uses 8081.
+// The port if the URI has none. http: and https: use the standard ports. gRPC has no standard port;
+// 8001 is the port of Triton (MLServer uses 8081).
 constexpr Scheme kSchemes[] = {
     {"http://", false, false, false, 80},  {"https://", false, true, false, 443},
     {"http+unix:", false, false, true, 0}, {"grpc://", true, false, false, 8001},

@@ -25,7 +25,8 @@ size_t output_index(const sidecall_net_service& service, const std::string& name
   for (size_t i = 0; i < service.num_outputs; ++i) {
     if (name == service.outputs[i].name) return i;
   }
-  throw Error(SIDECALL_UNKNOWN_NAME, "output: expected a name of the model, got another name");
+  throw Error(SIDECALL_UNKNOWN_NAME,
+              "output: the request names an output that the model does not have");
 }
 
 void refuse_parameter(std::string_view name, const std::string& what) {

@@ -22,7 +22,7 @@ struct InferPlan {
   std::vector<Output> outputs;  // in the order of the answer
 };
 
-// What every answer names.
+// The names that every answer has.
 struct ModelNames {
   std::string name, version, id;
 };
@@ -40,7 +40,7 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
 std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
                               const ModelNames& names, uint64_t most);
 
-// Gives the inputs to a call of the service, which copies them. Throws its error.
+// Passes the inputs to a call of the service, which copies them. Throws the error of the service.
 void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
                   const InferPlan& plan);
 

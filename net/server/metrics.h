@@ -51,7 +51,7 @@ class Metrics {
   static constexpr std::array<const char*, 6> kClasses = {"", "1xx", "2xx", "3xx", "4xx", "5xx"};
   struct PerRoute {
     std::array<std::atomic<uint64_t>, 6> statuses{};  // by class
-    std::array<std::atomic<uint64_t>, 13> buckets{};  // the last one for what took longer
+    std::array<std::atomic<uint64_t>, 13> buckets{};  // the last one counts all longer requests
     std::atomic<uint64_t> total_us{0};
   };
   std::array<PerRoute, kNumRoutes> routes_;

@@ -1,5 +1,5 @@
-// How much memory it takes to read a request for a run, beside its body. base/json/json_memory.h
-// says how it is estimated.
+// Estimates the memory for reading a request for a run, in addition to its body.
+// base/json/json_memory.h says how.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@
 namespace sidecall::net {
 namespace {
 
-// Faults over gRPC are a trailer, in base64, and clients take few bytes of those.
+// gRPC sends faults in a trailer, as base64, and clients accept only small trailers.
 constexpr size_t kMaxGrpcFaultBytes = 3000, kMaxHttpFaultBytes = size_t{256} * 1024;
 
 std::mutex g_mutex;  // guards the list
@@ -84,7 +84,8 @@ ModelNames Site::names() const {
 }
 
 std::string Site::unknown_model() const {
-  return "expected the model '" + name + "' of this server, got another name or version";
+  return "this server has only the model '" + name +
+         "': the request names another model or version";
 }
 
 int outcome_of(const Response& response) {
@@ -143,23 +144,25 @@ std::optional<Response> Router::check_access(const Request& request) {
   // A socket has no name, so its clients may leave the host empty.
   const bool may_be_empty = !site_.address.socket.empty() || request.is_http_1_0;
   if (!is_grpc() && !is_host_field(request.host) && !(request.host.empty() && may_be_empty))
-    return refusal(400, "header Host: expected HOST or HOST:PORT, got other text");
+    return refusal(400, "header Host: expected HOST or HOST:PORT, but the header has another form");
   const bool is_open = is_grpc() ? is_open_grpc(request.target) : is_open_http(request.target);
   switch (site_.access.check(request, is_open)) {
     case Access::kAllowed:
       break;
     case Access::kNoToken: {
       if (is_grpc()) return grpc_error(kGrpcUnauthenticated, "expected a token of this server");
-      Response refused = refusal(401, "expected a token of this server, got none or another");
+      Response refused =
+          refusal(401, "send a token of this server in the header Authorization: Bearer TOKEN");
       refused.headers.emplace_back("www-authenticate", "Bearer");
       return refused;
     }
     case Access::kOtherSite:
-      return refusal(403, "expected no request from a page of another site, got one");
+      return refusal(403, "pages of other sites may not send requests to this server");
     case Access::kUnknownHost:
-      return refusal(421,
-                     "expected a name of this server as the host, got another one: see the "
-                     "option host (--allow-host)");
+      return refusal(
+          421,
+          "the header Host has a name that this server does not accept: allow it with the "
+          "option host (--allow-host)");
   }
   return std::nullopt;
 }
@@ -191,7 +194,7 @@ void Router::finish(const Request& request, Route route, Response response, Resp
 
 void Router::record(const Request& request, Route route, const Response& response) {
   const int status = outcome_of(response);
-  // A request that is refused before its end has no time.
+  // A request that was refused before it had arrived completely has no duration.
   const bool has_arrived = request.begun != Clock::time_point();
   const auto took = has_arrived ? Clock::now() - request.begun : Clock::duration::zero();
   site_.metrics.count(route, status, took);

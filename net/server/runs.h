@@ -32,7 +32,7 @@ class Runs final : private Watched, private Worked {
  public:
   // The functions may be called by another thread, one after the other.
   struct Order {
-    // Gives the inputs to the call. Throws Error.
+    // Sets the inputs of the call. Throws Error.
     std::function<void(sidecall_service_call*)> give;
     // The response, from the results of the call. Throws Error.
     std::function<Response(sidecall_service_call*)> answer;

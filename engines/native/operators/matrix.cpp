@@ -5,8 +5,8 @@
 // in the same order, so a result depends neither on the number of rows nor on the processor.
 //
 // With several columns, terms are added one after the other by fused multiply-add, as ONNX Runtime
-// and OpenBLAS do. Sums that cancel, as those of likelihoods do, are so rounded as they are in the
-// original model.
+// and OpenBLAS do. Sums whose terms cancel, such as those of likelihoods, are thus rounded as in
+// the original model.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -37,7 +37,7 @@ template <typename T>
 constexpr int64_t kUnit = 16 / sizeof(T);
 constexpr int64_t kMaxUnits = 16;  // as many as 8 registers of AVX2 hold
 
-// The width of the next panel, in units, if so many columns are left.
+// Returns the width of the next panel, in units. `columns`: how many columns are left.
 template <typename T>
 int64_t units_for(int64_t columns) {
   int64_t units = 1;
@@ -346,7 +346,7 @@ class MatMul final : public MatrixOperator {
     if (a.rank() > 1) dims.push_back(sizes.rows);
     if (b.rank() > 1) dims.push_back(sizes.columns);
     out[0]->shape(a.dtype, std::move(dims));
-    // If there is one matrix on the right, the matrices on the left are one with all their rows.
+    // If all products have the same right matrix, treat the left matrices as one tall matrix.
     if (right_batch.count == 1) sizes.rows *= left_batch.count;
     return a.dtype == SIDECALL_DTYPE_FLOAT64
                ? step<double>(sizes, right_batch.count == 1, batches, a, b, out[0])
@@ -436,7 +436,7 @@ class Gemm final : public MatrixOperator {
     const int64_t columns_of_c = c == nullptr || c->rank() == 0 ? 1 : c->dims.back();
     const int64_t c_column = columns_of_c == 1 ? 0 : 1;
     const int64_t c_row = c == nullptr || c->rank() < 2 || c->dims[0] == 1 ? 0 : columns_of_c;
-    // As most models have: one addition, without products with 1.
+    // Most models have such a bias: one addition suffices, without products with 1.
     const bool is_bias = c != nullptr && alpha == T{1} && beta == T{1} && c_row == 0 &&
                          (c_column == 1 || sizes.columns == 1);
     Buffer rows;

@@ -68,8 +68,8 @@ class Visits {
   }
 
  private:
-  // Whether the ranks are the numbers from 0 on, each once, as those of a tree are. Then each row
-  // is written to its place.
+  // Whether the ranks are a permutation of 0, 1, 2, ..., as the ranks of a tree are. Then each row
+  // is written to the place that its rank says.
   bool is_permutation(const float* ranks) {
     constexpr float kLimit = 1 << 24;  // from here on, float does not have all integers
     constexpr int64_t kNone = -1;
@@ -170,7 +170,8 @@ class NearestRows final : public Operator {
   std::vector<int64_t> order_;  // of the visit, if it is the same for all queries
 };
 
-// Each query has distances of its own. The ranks are its own too, or those of all queries.
+// Each query has its own distances. The ranks belong to the query too, or are the same for all
+// queries.
 RowKind by_query(const RowQuery& query) {
   const bool has_own_ranks = query.kind(1) == RowKind::kRows || query.kind(1) == RowKind::kFixed;
   return query.kind(0) == RowKind::kRows && has_own_ranks ? RowKind::kRows : RowKind::kOther;

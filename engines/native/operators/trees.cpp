@@ -213,7 +213,7 @@ class Classifier final : public Operator {
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "expected 2 or more classes, got fewer than 2 classes");
     if (ensemble.aggregate != Aggregate::kSum)
-      refuse_node(node_, SIDECALL_UNSUPPORTED, "aggregate_function: expected SUM, got another one");
+      refuse_node(node_, SIDECALL_UNSUPPORTED, "aggregate_function: this engine computes only SUM");
     const bool one_class = std::all_of(ensemble.weights.begin(), ensemble.weights.end(),
                                        [](const Weight& weight) { return weight.target == 0; });
     if (num_classes_ == 2 && (!one_class || ensemble.base_values.size() > 1))

@@ -75,7 +75,8 @@ FusedSteps::Row FusedSteps::make_row() const {
   return row;
 }
 
-// Returns what the columns that are zero become. Each operation is rounded to Number. Products,
+// Applies the step to the columns that are not zero, and returns the value that the step gives all
+// columns that are zero. Each operation is rounded to Number. Products,
 // quotients, sums and roots of float32 numbers have the same bits whether they are computed in
 // float32 or computed in double and rounded.
 template <typename Number>

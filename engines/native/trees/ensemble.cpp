@@ -109,8 +109,8 @@ class EnsembleReader {
         return equality(feature, threshold, false, no, yes);
       default:
         invalid(
-            "nodes_modes: expected BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, "
-            "BRANCH_NEQ or LEAF, got another text");
+            "nodes_modes: expected only BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, "
+            "BRANCH_NEQ and LEAF");
     }
   }
 

@@ -11,8 +11,9 @@ namespace sidecall::native {
 // A split or a leaf. The children of a split are adjacent.
 struct TreeEntry {
   int32_t split;  // the index in Ensemble::splits; -1 for a leaf
-  // Of a split: the place in its tree of the child `no`; that of `yes` follows. Of a leaf: its
-  // number in its tree, from left to right, with the branch `yes` of each split on the left.
+  // For a split: the index, within the tree, of its child `no`; the child `yes` comes directly
+  // after it. For a leaf: its number within the tree. Leaves are numbered from left to right, with
+  // the branch `yes` of each split on the left.
   int32_t child_or_leaf;
   // The leaves below this entry, or the leaf itself: those from first_leaf to end_leaf - 1.
   int32_t first_leaf = 0, end_leaf = 0;
@@ -67,10 +68,11 @@ class OrderedTrees {
   std::vector<End> ends_;  // by tree
   std::vector<Weight> weights_;
   std::vector<int32_t> leaf_begins_;
-  // The leaves of the last tree, and of those merged into it, from left to right: their numbers in
-  // the ensemble. Their weights follow when the next tree differs.
+  // The numbers, within the ensemble, of the leaves of the last tree and of the trees that were
+  // merged into it, from left to right. Their weights are added when a tree comes that cannot be
+  // merged.
   std::vector<int32_t> leaves_;
-  // The places in its tree of the splits and of the leaves of the tree that is being added.
+  // For the tree that is being added: the index of each split, and of each leaf, within the tree.
   std::vector<int32_t> split_places_, leaf_places_;
 };
 

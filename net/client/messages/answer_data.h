@@ -10,12 +10,11 @@ namespace sidecall::net {
 
 // These throw BrokenMessage.
 
-// Where the output `name` of an answer belongs in `answer->outputs`, which has one element for each
-// of the names; nullptr if it is none of them. An output that
-// is there already is an error.
+// Returns the element of `answer->outputs` for the output `name`; nullptr if the client did not ask
+// for this output. Throws if the answer has the output twice.
 ReceivedTensor* place_output(const OutputNames& names, const std::string& name,
                              InferAnswer* answer);
-// Refuses that a server returns the id of another run: an answer that came too late.
+// Throws if the answer has the id of another run, because then it is an answer that came too late.
 void check_id(const Expected& expected, std::string_view id);
 // The id of a model as a server sends it; "" if it is not a short text.
 std::string model_id_of(std::string_view text);

@@ -27,7 +27,7 @@ InferAnswer read_http_answer(const Expected& expected, const Reply& reply, bool 
 Metadata read_http_metadata(std::string_view body);
 TensorForm read_form(std::string_view body);
 
-// The error in the body of an error of a server of sidecall; nullopt from another server.
+// Reads the error that a server of sidecall wrote into a body; nullopt if another server wrote it.
 std::optional<Error> read_own_error(std::string_view body);
 
 // The text of an error: the member "error" of a JSON object, or else the beginning of the body.

@@ -27,7 +27,7 @@ struct AttemptEnd {
   Attempt attempt = Attempt::kUnknown;
   bool was_unsent = false;   // the server has certainly not begun to execute the request
   bool was_refused = false;  // the server refused the stream
-  bool was_kept = false;     // a connection that was kept since an earlier request had ended
+  bool was_kept = false;     // the server had closed the connection, which we kept for reuse
 };
 
 // A handle of libcurl, and the server for which its options are set.
@@ -81,7 +81,7 @@ class CurlTransfer {
   CURLcode prepared_ = CURLE_OK;
   curl_slist pin_{};  // the IP address of the server
   Headers headers_;
-  bool has_function_ = false;  // gives the body, so that libcurl cannot send it again
+  bool has_function_ = false;  // a function supplies the body, which libcurl cannot send again
   Reply reply_;
   size_t header_bytes_ = 0;
   size_t sent_bytes_ = 0;                   // of the body, if a function gives it
@@ -89,7 +89,7 @@ class CurlTransfer {
   char problem_[CURL_ERROR_SIZE] = "";
 };
 
-// How a transfer counts that libcurl ended with `code`.
+// Returns how a transfer ended, from the code of libcurl.
 Transfer transfer_of(CURLcode code);
 
 }  // namespace sidecall::net

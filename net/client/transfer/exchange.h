@@ -22,13 +22,13 @@ struct Replica;
 
 using Clock = std::chrono::steady_clock;
 
-// How the transfer ended. Most ends but kAnswered come with a text that says more.
+// How the transfer ended. All but kAnswered usually have a text with the reason.
 enum class Transfer {
   kAnswered,     // an answer with any HTTP status
   kUnreachable,  // no connection, or none that can be trusted
   kBroken,       // the connection ended before the answer was there
   kTimedOut,
-  kOtherModel,  // no server has the model that was opened any more; no text
+  kOtherModel,  // no server has the opened model any more; no text
   kInvalid,     // the answer was not HTTP
   kTooLarge,    // the answer has more than Exchange::max_answer_bytes
   kNoRoom,      // all answers of this process together take too much; no text
@@ -68,9 +68,9 @@ class Exchange {
   uint64_t max_answer_bytes = 0;       // of the body
   std::shared_ptr<AnswerShare> share;  // counts the answer
 
-  // ---- The course: used by the loop, and by the waiter once the exchange is over ----
+  // ---- The state: the loop uses it, and the waiter once the exchange is over ----
   std::vector<std::shared_ptr<Replica>> tried;  // the servers that failed
-  // The servers of which a kept connection had ended. Each may be tried once more.
+  // The servers that had closed a connection which we kept for reuse. Each may be tried once more.
   std::vector<std::shared_ptr<Replica>> ended;
   std::string problems;  // of these servers: "a:8000: ...; b:8000: ..."
   int num_attempts = 0;
@@ -79,7 +79,7 @@ class Exchange {
 
   // ---- The end, which any thread may await ----
 
-  // Ends the waiting. Called once, by the loop.
+  // Stores the reply and wakes the waiter. Called once, by the loop.
   void end(Reply reply);
   // Waits until the exchange is over, wake() was called, or `until`. Returns whether it is over.
   bool wait(Clock::time_point until);
@@ -96,7 +96,7 @@ class Exchange {
   // none. When listen() has returned, the former one is not called any more.
   void listen(void (*on_event)(void* context), void* context);
   Reply& reply() { return reply_; }  // once it is over
-  // Drops the reply, also one that arrives later. For the waiter, if it does not read the reply.
+  // Drops the reply, even if it arrives later. The waiter calls it if it does not read the reply.
   void discard();
 
  private:

@@ -51,8 +51,9 @@ class Loop {
     if (multi_ != nullptr) curl_multi_wakeup(multi_);
   }
 
-  // A caller drives only for an exchange that is alone, so that nothing that others do can delay it
-  // beyond its deadline, and leaves the last millisecond to a more exact clock.
+  // The caller drives the loop only while its exchange is the only one: work for others could delay
+  // it beyond its deadline. It stops one millisecond before the deadline, and then waits with a
+  // more exact clock.
   bool wait(Exchange* exchange, Clock::time_point until) {
     if (exchange->is_settled()) return exchange->wait(until);
     if (!begin_driving(exchange, until)) {
@@ -85,8 +86,8 @@ class Loop {
   };
   using Transfers = std::unordered_map<CURL*, std::unique_ptr<CurlTransfer>>;
 
-  // nullptr if there is no memory or no descriptor. libcurl alone would make one without a
-  // descriptor to wake it with.
+  // Returns nullptr if there is no memory or no descriptor. The check is necessary, because
+  // curl_multi_init() succeeds although it has no descriptor for wake-ups.
   static CURLM* make_multi() {
     CURLM* const multi = start_libcurl() ? curl_multi_init() : nullptr;
     if (multi == nullptr) return nullptr;
@@ -123,15 +124,15 @@ class Loop {
     return is_driven_ = true;
   }
 
-  // Makes the thread of the library drive if there is no driver. Two callers that submit at the
-  // same moment are both not alone, so neither of them drives.
+  // Makes the thread of the library drive if there is no driver. If two callers submit at the same
+  // moment, neither of them is alone, so neither drives.
   void require_driver() {
     const std::lock_guard lock(mutex_);
     if (!is_driven_ && has_work()) work_arrived_.notify_one();
   }
 
-  // Whether the loop has nothing to do but this exchange. For the driver, or while there is none;
-  // mutex_ is locked.
+  // Whether this exchange is the only work of the loop. Only the driver may call this function, or
+  // any thread while there is no driver. mutex_ must be locked.
   bool is_alone(const Exchange* exchange) const {
     const bool are_orders_own =
         std::all_of(orders_.begin(), orders_.end(),
@@ -150,8 +151,8 @@ class Loop {
     return is_alone(exchange);
   }
 
-  // A caller drives while this object lives. What is not over then is left to the thread of the
-  // library.
+  // The caller drives while this object lives. Afterwards the thread of the library does what is
+  // left.
   class Driving {
    public:
     explicit Driving(Loop* loop) : loop_(loop) {}
@@ -187,7 +188,8 @@ class Loop {
     }
   }
 
-  // For the driver, or for a thread that holds mutex_ while there is no driver. mutex_ is locked.
+  // Only the driver may call this function, or any thread while there is no driver. mutex_ must be
+  // locked.
   bool has_work() const {
     return !orders_.empty() || !running_.empty() || Clock::now() < tidy_until_;
   }
@@ -241,8 +243,8 @@ class Loop {
 
   // Looks at the connections for as long as the spin policy says, because the kernel takes longer
   // to wake a thread than most answers take. Returns whether one of them is ready. Otherwise the
-  // caller looks at everything once more before it sleeps: this has taken what curl_multi_wakeup()
-  // sent.
+  // caller looks at everything once more before it sleeps, because this function may have consumed
+  // the message of curl_multi_wakeup().
   bool poll(Exchange* exchange, Clock::time_point until) {
     const int64_t until_ns = std::chrono::nanoseconds(until.time_since_epoch()).count();
     int num_ready = 0;
@@ -446,7 +448,7 @@ class Loop {
       attempt = Attempt::kFailed;
     }
     // libcurl lets other requests of HTTP/2 wait until the first one on a new connection has an
-    // answer. Without that one they would wait for ever.
+    // answer. If that request were removed, they would wait forever.
     if (!is_clean && transfer.is_first_on_connection() && !transfer.has_answer())
       curl_easy_setopt(at->first, CURLOPT_FORBID_REUSE, 1L);
     if (exchange.only == nullptr) exchange.replicas->end(transfer.replica(), attempt);

@@ -1,8 +1,8 @@
 // Executes all HTTP requests of the process with libcurl, and keeps connections for later ones.
 //
-// One thread at a time drives the loop. A caller that waits for its request does so while the loop
-// has no other request, so that a run alone needs no change of threads. For all others a thread of
-// the library does so, and for TLS always; it starts with the first request.
+// One thread at a time drives the loop. A caller that waits for its request drives it while there
+// is no other request, which saves two context switches. Otherwise, and always for TLS, a thread of
+// the library drives it. This thread starts with the first request.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@ void cancel(std::shared_ptr<Exchange> exchange) noexcept;
 // another thread drives the loop.
 void submit_and_drive(std::shared_ptr<Exchange> exchange);
 // Waits until the exchange is over, Exchange::wake() was called, or `until`. Returns whether it is
-// over. Drives the loop meanwhile if that exchange is alone.
+// over. Drives the loop meanwhile if that exchange is the only one.
 bool wait(Exchange* exchange, Clock::time_point until);
 
 }  // namespace sidecall::net

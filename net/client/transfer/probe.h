@@ -1,4 +1,4 @@
-// Connects to a server, for people who look for a fault.
+// Connects to a server step by step, for diagnosis.
 #pragma once
 
 #include <cstdint>

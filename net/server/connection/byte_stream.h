@@ -24,7 +24,8 @@ class ByteStream {
   virtual Result handshake() { return Result::kDone; }
   virtual Result read(char* to, size_t most, size_t* got) = 0;
   virtual Result write(const char* from, size_t bytes, size_t* written) = 0;
-  // Whether bytes are there that the descriptor does not announce.
+  // Whether bytes can be read although the descriptor is not readable, because TLS has buffered
+  // them.
   virtual bool has_buffered() const { return false; }
   virtual bool wants_write() const { return false; }
   // Tells the other side that no more data follows.

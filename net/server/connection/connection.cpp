@@ -22,7 +22,7 @@ constexpr size_t kMaxOutput = size_t{256} * 1024;  // that waits before more is 
 constexpr auto kDrainGrace = std::chrono::milliseconds(100);
 constexpr auto kLongestHandshake = std::chrono::seconds(10);
 constexpr auto kLongestStall = std::chrono::seconds(30);
-// After the last answer, what a client still sends is read for a moment.
+// After the last answer, the server reads for a moment what the client still sends.
 constexpr auto kLongestFarewell = std::chrono::seconds(2);
 constexpr size_t kMaxFarewellBytes = size_t{1024} * 1024;
 
@@ -32,7 +32,7 @@ void Output::add(std::string bytes) {
   if (bytes.empty()) return;
   bytes_ += bytes.size();
   constexpr size_t kSmall = 4096;
-  // The first part may be half sent. With TLS, the rest must then be given again without a change.
+  // The first part may be sent only partly. With TLS, the next attempt must pass the same rest.
   if (parts_.size() > 1 && bytes.size() <= kSmall && parts_.back().size() <= kSmall)
     parts_.back().append(bytes);
   else parts_.push_back(std::move(bytes));

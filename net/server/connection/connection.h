@@ -33,7 +33,7 @@ class Output {
   size_t bytes_ = 0;
 };
 
-// An answer of this size is sent even if the memory for answers is used up: the metrics, for one.
+// An answer up to this size, such as the metrics, is sent even if no memory for answers is left.
 inline constexpr size_t kSmallAnswer = size_t{32} * 1024;
 
 // Whether the body of a request arrives fast enough: at least 16 KiB/s in each window of 30 s.
@@ -67,19 +67,19 @@ class Session {
 
   // Takes bytes of the client.
   virtual void receive(const char* data, size_t bytes) = 0;
-  // Adds what is to be sent next, unless much waits already.
+  // Appends the next bytes to send, unless enough bytes wait already.
   virtual void produce(Output* output) = 0;
-  // Whether more bytes of the client are welcome.
+  // Whether the session accepts more bytes of the client.
   virtual bool wants_input() const = 0;
   // Whether the connection ends as soon as everything is sent.
   virtual bool is_over() const = 0;
   // Whether the connection ended because of what the client sent.
   virtual bool is_broken() const = 0;
-  // The server ends: answers the requests that have arrived, and takes no others. Called again
-  // and again.
+  // The server drains: answers the requests that have arrived, and accepts no others. Called
+  // repeatedly.
   // `is_over`: requests that were on their way have had the time to arrive.
   virtual void drain(bool is_over) = 0;
-  // Ends what takes the client too long. Called about once a second.
+  // Ends requests whose client is too slow. Called about once a second.
   virtual void check_time(Clock::time_point now) = 0;
   // Whether a request has begun.
   virtual bool is_busy() const = 0;
@@ -103,7 +103,8 @@ class Connection final : public Watched, public Handshaking {
   void start();
   void on_events(uint32_t events) override;
   void on_handshake(ByteStream::Result result) noexcept override;
-  // An answer is there: sends it, unless events are being handled, which end with that.
+  // Called when an answer is ready: sends it, or, while events are being handled, leaves this to
+  // the end of that.
   void flush();
   // A request cannot be answered: closes the connection, after the events that are being handled.
   void fail() noexcept;
@@ -120,7 +121,7 @@ class Connection final : public Watched, public Handshaking {
   // Whether a client waits for an answer, or may have sent a request: in a drain, a connection
   // counts as busy for kDrainGrace, because requests may be on their way.
   bool is_busy(Clock::time_point now) const;
-  // What the requests and answers of this connection take.
+  // The memory that the requests and answers of this connection take.
   HeldMemory& memory() { return memory_; }
 
  private:

@@ -39,8 +39,8 @@ int first_reserved_descriptor() {
   return static_cast<int>(limit.rlim_cur - std::min(kMostReserved, limit.rlim_cur / 4));
 }
 
-// Who counts as one client: an IP address, or for IPv6 the network /64 of the address, of which one
-// host may use any address. "" for a Unix socket.
+// The key by which the connections of one client are counted: its IP address, or for IPv6 the /64
+// network, because one host may use all addresses of it. "" for a Unix socket.
 std::string client_of(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (address.ss_family == AF_INET) {

@@ -44,7 +44,7 @@ class Listener {
   std::string path_;
 };
 
-// What the threads of a server share beside the site.
+// The state that the threads of a server share, in addition to Site.
 struct Shared {
   std::atomic<bool> should_stop{false};
   std::mutex mutex;  // guards the rest

@@ -26,10 +26,11 @@ class Watched {
   std::unique_ptr<Watched> next_retired_;
 };
 
-// Has work that no descriptor announces as long as the thread does not sleep.
+// Has work for which it must be asked while the thread does not sleep, because no descriptor then
+// announces it.
 class Worked {
  public:
-  // Called before each wait: does what there is to do. Returns for how many milliseconds the thread
+  // Called before each wait: does its work. Returns for how many milliseconds the thread
   // may sleep; -1 for no limit.
   virtual int work() = 0;
 
@@ -74,7 +75,7 @@ class Poller {
   // Only a client that is alone is polled for. With several of them, the CPU is better left to
   // those that run on this machine, and the next request is often there already.
   bool polls_ = false;
-  const void* latest_ = nullptr;      // what had the latest event; may be destroyed
+  const void* latest_ = nullptr;      // the object of the latest event; may be destroyed
   std::unique_ptr<Watched> retired_;  // the first of a list, so that retire() needs no memory
 };
 

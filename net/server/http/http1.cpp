@@ -238,14 +238,16 @@ class Http1 final : public Session, private Responder {
     parser_.upgrade = 0;  // no other protocol is spoken on this connection
     request_.method = llhttp_method_name(static_cast<llhttp_method_t>(parser_.method));
     is_head_only_ = request_.method == "HEAD";
-    if (parser_.http_major != 1) return refuse(505, "expected HTTP/1.1, got another version");
+    if (parser_.http_major != 1)
+      return refuse(
+          505, "this server speaks HTTP/1.0, HTTP/1.1 and HTTP/2: the request has another version");
     is_old_ = request_.is_http_1_0 = parser_.http_minor == 0;
     if (!is_old_ && num_hosts_ == 0) return refuse(400, "expected the header Host, got none");
     if (request_.target.empty() || request_.target.front() != '/')
-      return refuse(400, "expected a path as the target, got another one");
+      return refuse(400, "the target of the request must be a path that begins with '/'");
     const std::string& encoding = request_.header("transfer-encoding");
     if (!encoding.empty() && lower(encoding) != "chunked")
-      return refuse(501, "header Transfer-Encoding: expected 'chunked', got another encoding");
+      return refuse(501, "header Transfer-Encoding: this server supports only 'chunked'");
     if (!encoding.empty() && is_old_)
       return refuse(400, "header Transfer-Encoding: HTTP/1.0 does not have it; send HTTP/1.1");
     keeps_open_ = llhttp_should_keep_alive(&parser_) != 0;
@@ -264,7 +266,7 @@ class Http1 final : public Session, private Responder {
       return refuse(413, "expected a smaller body, got a larger one");
     const std::string expectation = lower(request_.header("expect"));
     if (!expectation.empty() && expectation != "100-continue")
-      return refuse(417, "expected no expectation but 100-continue, got another one");
+      return refuse(417, "header Expect: this server supports only '100-continue'");
     const bool has_body = encoding.empty() ? parser_.content_length > 0 : true;
     if (!expectation.empty() && has_body && !is_old_)
       ready_.emplace_back("HTTP/1.1 100 Continue\r\n\r\n");

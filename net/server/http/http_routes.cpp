@@ -178,7 +178,8 @@ Response Router::answer_http(const Request& request, Route route) {
   const ModelPath parts = model_path(path);
   const PageFile* const page = find_page_file(path);
   const bool is_known_path = route != Route::kOther || path == "/openapi.json" || page != nullptr;
-  if (!is_known_path) return refusal(404, "expected a path of this server, got another one");
+  if (!is_known_path)
+    return refusal(404, "this server has no such path: /openapi.json lists its paths");
   const bool is_read = request.method == "GET" || request.method == "HEAD";
   if (is_run || !is_read) {
     Response response = refusal(

@@ -27,8 +27,8 @@ def export_layout(
     """Writes the folder in which another server expects an exported file.
 
     `sidecall.export(..., layout="triton")` writes a model like this from the start. Returns the
-    path of the file in the folder. It has the same bytes as `file`, so it is the file for
-    `?contract=` in the addresses of clients.
+    path of the file in the folder. It has the same bytes as `file`, so clients can name it in
+    `?contract=` of their addresses.
 
     file    a file that `sidecall.export` wrote. Its golden rows run here first
     path    the folder to write. Its last part is the model's name on the server: letters, digits,
@@ -73,8 +73,8 @@ class LayoutFolder:
     def write(self, content: bytes, graph: Any) -> Path:
         """Writes the file, whose graph is given too, and the server's configuration.
 
-        A new folder appears as a whole; in an existing one, each of the two files does. Returns the
-        path of the file.
+        A new folder is renamed into place when it is complete. In an existing folder, each of the
+        two files is replaced by a rename. Returns the path of the file.
         """
         config = self._config(content, graph)
         if self._holds_earlier_export():
@@ -85,7 +85,7 @@ class LayoutFolder:
         try:
             if not self.path.parent.exists():
                 self.path.parent.mkdir(parents=True)
-            # A server that looks into the repository meanwhile finds no half of a model.
+            # A server that reads the repository meanwhile must not find an incomplete model.
             temporary = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
             mask = os.umask(0)
             os.umask(mask)

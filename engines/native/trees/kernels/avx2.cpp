@@ -101,7 +101,7 @@ SIDECALL_AVX2 inline void exclude(const LeafSetRows<1>& tables, size_t slot, siz
   remove(no, load(splits.removes[0] + lane), left);
 }
 
-// The numbers begin to begin + 7 of a row, 0 behind its end.
+// Loads the eight numbers of a row from `begin` on. Those after the end of the row are 0.
 SIDECALL_AVX2 inline __m256 load_part(const float* row, int32_t begin, int32_t size) {
   const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i exists = _mm256_cmpgt_epi32(_mm256_set1_epi32(size - begin), places);

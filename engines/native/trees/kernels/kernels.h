@@ -47,10 +47,10 @@ struct alignas(64) SplitSlot {
   uint32_t removes[kWords][kLanes];
 };
 
-// The features of slots. A row of at most kShortRow numbers fits into registers, from which
-// instructions select that look at the low bits of each lane. So a lane has the features of
-// kSlotsAtOnce slots, a byte for each, the first one in the lowest byte. For longer rows, a lane
-// has the feature of one slot.
+// The features of slots. A row of at most kShortRow numbers fits into registers, and an instruction
+// selects a number by the low bits of each lane. So a lane has the features of kSlotsAtOnce slots,
+// one byte for each, the first one in the lowest byte. For longer rows, a lane has the feature of
+// one slot.
 constexpr int32_t kShortRow = 32;
 constexpr size_t kSlotsAtOnce = 4;
 struct alignas(64) SlotFeatures {
@@ -71,10 +71,12 @@ struct LeafSetRows {
 
 template <size_t kWords>
 struct LeafSetKernels {
-  // Writes the leaves of the trees begin to end - 1: leaves[tree - begin][kBlockRows].
+  // Finds the leaf of each row in each tree from `begin` to `end` - 1, and writes it to
+  // leaves[tree - begin][kBlockRows].
   using FindBlock = void (*)(const LeafSetBlocks<kWords>& tables, const float* columns,
                              size_t begin, size_t end, int32_t* leaves);
-  // Writes the leaves of the trees of the groups begin to end - 1: leaves[end - begin][kLanes].
+  // Finds the leaf of the row in each tree of the groups from `begin` to `end` - 1, and writes it
+  // to leaves[end - begin][kLanes].
   using FindRow = void (*)(const LeafSetRows<kWords>& tables, const float* row, size_t begin,
                            size_t end, int32_t* leaves);
   // nullptr: there is no such kernel.
@@ -88,8 +90,9 @@ struct LeafSetKernels {
 constexpr size_t kWalks = 32;  // walks that advance in parallel
 
 // A split or a leaf. From node i a walk continues at node i + step, or at i + step + 1 if the row
-// takes the branch `yes`. At a leaf, `step` is 0 and the threshold is a NaN, which no number is <=,
-// so a walk stays there. The payload of the NaN is the number of the leaf within its tree.
+// takes the branch `yes`. At a leaf, `step` is 0 and the threshold is a NaN. No comparison with
+// it is true, so the walk stays there. The payload of the NaN is the number of the leaf within its
+// tree.
 template <typename Index>
 struct WalkNode {
   static constexpr Index kNanIsYes = Index{1} << (8 * sizeof(Index) - 1);
@@ -188,7 +191,7 @@ using AddValues = void (*)(const Sum* values, const int32_t* leaves, size_t num_
 struct Kernels {
   LeafSetKernels<1> leaf_sets[2];
   LeafSetKernels<2> wide_leaf_sets[2];
-  // The trees with more leaves are walked for a single row, because that is quicker.
+  // For a single row, a walk is quicker in trees that have more leaves than this.
   size_t most_leaves_of_short_row;
   size_t most_leaves_of_long_row;
   Walk walk[2];  // nullptr: walks.cpp has a loop without vectors

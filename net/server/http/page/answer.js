@@ -50,7 +50,7 @@ function valueTable(label, rows, columns) {
 }
 
 function membersOf(value, output) {
-  // An object of JavaScript sorts keys that are numbers, so the order is that of the contract.
+  // A JavaScript object sorts keys that look like numbers. The contract has the right order.
   const known = (output?.classes ?? []).map(plain).filter(name => Object.hasOwn(value, name))
   const names = known.length === Object.keys(value).length ? known : Object.keys(value)
   return names.map(name => [name, value[name]])

@@ -61,8 +61,8 @@ class Choice extends Field {
   }
 }
 
-// A number, a text or a datetime. A number is typed as text: the browser's own control for numbers
-// takes a comma in some languages, and tells nothing about what it does not understand.
+// A number, a text or a datetime. A number is typed as text, because the number field of a browser
+// accepts a decimal comma in some languages, and does not report text that it cannot read.
 class Typed extends Field {
   constructor(feature, index, examples) {
     super(feature, index)
@@ -75,7 +75,7 @@ class Typed extends Field {
     let list = null
     if (isLong) this.build(element('textarea', { rows: 4, ...common }), this.missingBox())
     else {
-      // Keyboards of phones for decimals have no minus.
+      // The decimal keyboard of phones has no minus sign.
       const keys = isNumber(feature) && Number(min) >= 0 ? 'decimal' : null
       const input = element('input', { type: 'text', inputmode: keys, ...common })
       if (isText && categories.length > 0) {

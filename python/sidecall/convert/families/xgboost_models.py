@@ -38,7 +38,7 @@ def _saved(model: Any) -> dict[str, Any]:
 
 
 def categories_of(model: Any) -> dict[int, list[Any]]:
-    """The categories of each column that was one of categories in the DataFrame of the training."""
+    """Returns the categories of each column that was categorical in the training DataFrame."""
     is_fitted = getattr(model, "__sklearn_is_fitted__", lambda: True)()
     if not is_fitted or "c" not in (_booster(model).feature_types or ()):
         return {}
@@ -52,7 +52,7 @@ def _categories(learner: Mapping[str, Any]) -> dict[int, list[Any]]:
     for place, entry in enumerate(saved):
         values = entry.get("values") or []
         if "offsets" in entry:
-            # The texts, one behind the other, as signed bytes.
+            # The texts are concatenated and stored as signed bytes.
             text = bytes(byte % 256 for byte in values).decode("latin-1")
             values = [text[start:end] for start, end in pairwise(entry["offsets"])]
         if values:
@@ -156,7 +156,7 @@ def _coded(g: Conversion, x: Frame, categories: Mapping[int, list[Any]]) -> Fram
     if not categories:
         return x
     if not all(str(value).isascii() for values in categories.values() for value in values):
-        # XGBoost counts characters where it cuts the texts, but they are bytes of UTF-8.
+        # XGBoost splits the concatenated texts at offsets in characters, but stores bytes of UTF-8.
         raise g.refuse(
             "xgboost mixes up categories that are not ASCII; encode them in an earlier step"
         )
@@ -167,7 +167,7 @@ def _coded(g: Conversion, x: Frame, categories: Mapping[int, list[Any]]) -> Fram
             values = categories[places.pop(0)]
             place = lookup(g, part, [*values, None])
             if part.name not in g.reserved:
-                # The contract closes the list of categories of an input.
+                # For a column that is an input, the contract already refuses unknown categories.
                 unknown = g.column(place.equals(len(values) + 1))
                 g.refuse_rows([unknown], "a category of the training data")
             table = np.append(np.arange(len(values), dtype="float64"), [np.nan, len(values)])
@@ -201,7 +201,7 @@ def _add_xgboost(
         tree["categories_sizes"],
         strict=True,
     ):
-        # A category of the set goes right, every other one left.
+        # A category of the set goes to the right child, and every other category to the left.
         chosen = tree["categories"][start : start + size]
         features[node] = sets.split(int(features[node]), [], chosen, True)
         below[node] = 0.5

@@ -71,7 +71,9 @@ def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
 
 
 def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
-    """Returns what is accepted, and the base row, in which one feature at a time was changed.
+    """Returns the values that the model accepts, and the base row.
+
+    Each probe is the base row with the value of one feature changed.
 
     Rows that probably have the same outcome are asked together.
     """
@@ -167,9 +169,9 @@ class _Probe:
     def _unknown(self, i: int) -> list[Any]:
         """Returns values that the data does not have and that the column's type can hold.
 
-        One value is near the data; for numbers, a second value is far from the data. XGBoost
-        refuses an unknown category only if it is above all categories of the training, so its
-        second text is the last one.
+        One value is near the data; for numbers, a second value is far from the data. For XGBoost a
+        second text comes after all categories in the order of texts, because XGBoost refuses only
+        such an unknown category.
         """
         column = self.data.columns[i]
         near = _unknown_value(column)
@@ -228,8 +230,8 @@ class _Probe:
             for group in self._groups(i)
         ]
         if self.original.steps.holds_xgboost:
-            # XGBoost also answers some unknown categories, namely with the answer of another one.
-            # So the categories of other columns do not count.
+            # XGBoost takes some unknown categories for a known one, and answers. So the categories
+            # of other columns do not count.
             holding = [group for group in groups if seen <= group]
             groups = [min(holding, key=len)] if holding else groups
         candidates = sorted(seen.union(*groups))

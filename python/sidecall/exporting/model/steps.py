@@ -87,7 +87,7 @@ class StepTypes:
     def collecting(self) -> Iterator[bool]:
         """Records, inside the block, the values of columns of which a step holds only hashes.
 
-        Gives whether there is such a step.
+        Yields whether there is such a step.
         """
         found: dict[int, dict[int, dict[Any, None]]] = {
             id(step): {k: {} for k in hashed_columns(step)} for step in self._steps

@@ -18,8 +18,8 @@ from .checks import message
 from .example import Input, TorchData
 from .module import TorchOriginal, call, ordered_tensors, quiet, type_of_output
 
-_ROWS = 3  # for torch.export; it takes a dimension of 0 or 1 for a fixed one
-_OWN = "sidecall_"  # begins names that torch.onnx does not make
+_ROWS = 3  # for torch.export, which would treat 0 or 1 row as a fixed number of rows
+_OWN = "sidecall_"  # a prefix that no name of torch.onnx has
 _LABELS = f"{_OWN}classes"
 
 
@@ -88,7 +88,7 @@ def to_graph(original: TorchOriginal, data: TorchData) -> Any:
 
 
 def _require_free(step: str, program: Any) -> None:
-    """Refuses a graph that holds for some numbers of rows only."""
+    """Refuses a graph that is valid for some numbers of rows only."""
     for limits in program.range_constraints.values():
         low, high = _bound(limits.lower, 0), _bound(limits.upper, np.inf)
         if low > 2 or high < 2**31 - 1:
@@ -165,7 +165,7 @@ def _guard_tables(graph: Any) -> None:
 
 
 def _rename(graph: Any, names: Sequence[str]) -> None:
-    """Gives the inputs and outputs their names, and other values that have such a name another."""
+    """Renames the inputs and outputs, and every other value that already has one of these names."""
     ends = [value.name for value in (*graph.input, *graph.output)]
     changed = dict(zip(ends, names, strict=True))
     others = {name: f"{_OWN}value_{name}" for name in names}

@@ -995,8 +995,8 @@ public final class Call implements AutoCloseable {
       if (memory == null || !memory.isAccessibleBy(Thread.currentThread())) {
         throw SidecallException.refuse(
             Code.INVALID_ARGUMENT,
-            "memory of a bound input: expected native memory that this thread may use, got other"
-                + " memory");
+            "tensor: expected a direct buffer or a native segment that this thread may access;"
+                + " copy the input instead");
       }
       endInputView(input);
       w.check(Native.bindInput(w.call, input, tensor.bindView(w, memory), w.error));

@@ -13,9 +13,9 @@ import java.util.concurrent.locks.LockSupport;
  * The completion queue of the library, which has the asynchronous runs of all models.
  *
  * <p>One daemon thread takes the outcomes of the runs that no thread of the program waits for. A
- * thread that waits for a future takes the outcome itself ({@link RunFuture}), which spares two
- * changes of threads. Once threads do so, the daemon thread is lazy: it leaves a run to them until
- * something else waits for it or the run is old.
+ * thread that waits for a future takes the outcome itself ({@link RunFuture}), which saves two
+ * context switches. Once threads do so, the daemon thread leaves runs to them, unless something
+ * else waits for the run or the run is old.
  */
 final class Completions {
   /** A run in the queue. These functions do not block. */

@@ -114,8 +114,8 @@ final class Core {
   }
 
   /**
-   * What this lock guards takes some ten nanoseconds, so a thread that finds it taken tries again
-   * before it parks.
+   * A thread holds this lock for only about ten nanoseconds, so a thread that finds it taken tries
+   * again before it parks.
    */
   private void lock() {
     for (int i = 0; i < 100; ++i) {
@@ -255,7 +255,7 @@ final class Core {
     }
   }
 
-  /** Returns a future of a workspace, which the caller gives back. */
+  /** Returns a future that completes with a workspace, which the caller has to return. */
   CompletableFuture<Workspace> takeLater(long timeoutNs) {
     CompletableFuture<Workspace> waiter = new CompletableFuture<>();
     lock();
@@ -275,7 +275,7 @@ final class Core {
       CompletableFuture<Void> timer =
           new CompletableFuture<Void>().completeOnTimeout(null, timeoutNs, TimeUnit.NANOSECONDS);
       timer.thenRunAsync(() -> expire(waiter));
-      waiter.whenComplete((w, e) -> timer.cancel(false)); // so that the timer holds nothing longer
+      waiter.whenComplete((w, e) -> timer.cancel(false)); // so that the timer releases it
     }
     return waiter;
   }
@@ -321,7 +321,7 @@ final class Core {
     T apply(Workspace w, long timeoutNs);
   }
 
-  /** Takes a workspace for a job, which has what is left of the time. */
+  /** Takes a workspace and runs the job with the time that is left. */
   <T> T with(long timeoutNs, Job<T> job) {
     long begin = timeoutNs < 0 ? 0 : System.nanoTime();
     Workspace w = take(timeoutNs);

@@ -98,7 +98,7 @@ final class Library {
 
   private static SidecallException tooOld() {
     return SidecallException.refuse(
-        Code.UNSUPPORTED, FILE + ": expected ABI " + OLDEST_ABI + " or newer, got another one");
+        Code.UNSUPPORTED, FILE + ": the library is too old: install one with ABI " + OLDEST_ABI + " or newer");
   }
 
   private static SymbolLookup find() {

@@ -21,7 +21,7 @@ import java.util.List;
 public final class SidecallException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  /** The library keeps at most so many faults of one run. */
+  /** The largest number of faults that the library keeps for one run. */
   static final int MAX_FAULTS = 1000;
 
   private final Code code;

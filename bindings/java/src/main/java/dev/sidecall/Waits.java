@@ -24,8 +24,8 @@ final class Waits {
 
   /**
    * Returns a thread that does not keep the program from ending. It has the class loader of the
-   * system and no inherited thread locals: it outlives what the thread that starts it works on, and
-   * must not hold it.
+   * system and no inherited thread locals: it may live longer than the application that starts it,
+   * and must not keep that application in memory.
    */
   static Thread daemon(Runnable task, String name) {
     Thread thread = new Thread(null, task, name, 0, false);
