@@ -460,8 +460,14 @@ package-net: package-setup $(BUILD)/.system-net ## build only the packages of li
 	@$(quietly) package-net "packing libsidecall-net.so" $(BIN)/python tools/package/net.py --build $(BUILD)/portable --out $(DIST)
 
 # No package, because it is not for other machines: the libraries in it are those of this machine.
-image: net $(VENV)/.requirements $(BUILD)/.system-image ## assemble the root file systems of container images in dist/image
-	@$(quietly) image "assembling dist/image/native and dist/image/full" sh -c '"$$@" --out $(DIST)/image/native && "$$@" --out $(DIST)/image/full --net --onnxruntime "$(onnxruntime)"' sh $(BIN)/python tools/package/image.py --build $(BUILD)
+# Its programs are built once more, because those of build/ contain the route of the tests.
+image_build := $(BUILD)/image
+image: $(BUILD)/net-libraries/.created $(BUILD)/.system-net $(VENV)/.requirements $(BUILD)/.system-image ## assemble the root file systems of container images in dist/image
+	@mkdir -p $(image_build) && ln -sfn ../net-libraries $(image_build)/net-libraries
+	@$(quietly) configure-image "configuring the build of the images" cmake -S . -B $(image_build) -G Ninja -DSIDECALL_BUILD_NET=ON
+	@$(quietly) build-image "building the command and libsidecall-net.so for the images" cmake --build $(image_build) -j $(JOBS) --target sidecall-cli sidecall-net
+	@$(quietly) image "assembling dist/image/native and dist/image/full" sh -c '"$$@" --out $(DIST)/image/native && "$$@" --out $(DIST)/image/full --net --onnxruntime "$(onnxruntime)"' sh $(BIN)/python tools/package/image.py --build $(image_build)
+	@tools/package/no_test_route.sh $(DIST)/image
 
 $(BUILD)/.system-aarch64: $(BUILD)/.system
 	@command -v aarch64-linux-gnu-objcopy >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log binutils-aarch64-linux-gnu

@@ -150,9 +150,9 @@ class Binding {
   bool holds_memory() noexcept { return is_pending(); }
 
   // Starts the run without waiting for another process. From then on, and until the next run, the
-  // listener is told when take_outcome() may return true, and when the memory of a run that was
-  // given up is free. `line`: runs of one line begin in order. If it throws, the binding is
-  // released.
+  // listener is told when take_outcome() may return true or throw, also because the deadline has
+  // passed, and when the memory of a run that was given up is free. `line`: runs of one line begin
+  // in order. If it throws, the binding is released.
   virtual void submit(int64_t timeout_ns, RunListener* listener, const void* line) = 0;
   // Takes the outcome of the run, once: returns true, or throws the errors that run() throws.
   // Returns false while there is no outcome. Never blocks.

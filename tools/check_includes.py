@@ -20,8 +20,17 @@ LAYERS = {
     "engines/native": ("core", "engines/in_process"),
     "engines/oip": ("core", "engines/out_of_process", "net/api"),
     "engines/onnxruntime": ("core", "engines/in_process"),
-    "engines/choice": ("core", "engines/native", "engines/onnxruntime"),
     "engines/shm": ("core", "engines/out_of_process", "shm/common", "shm/client"),
+    "engines/test": ("core", "engines/out_of_process"),
+    "engines/choice": (
+        "core",
+        "engines/native",
+        "engines/oip",
+        "engines/onnxruntime",
+        "engines/shm",
+        "engines/test",
+        "shm/common",
+    ),
     "serving": (
         "core",
         "engines/in_process",

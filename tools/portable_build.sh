@@ -58,4 +58,5 @@ for file in "$build/lib/sidecall.node" "$build/lib/libsidecall.so" \
     echo "$file: expected glibc 2.28 at most, got $newest" >&2
     exit 1
   fi
+  tools/package/no_test_route.sh "$file"
 done

@@ -4,10 +4,10 @@
 #include "base/dtype.h"
 #include "core/verify.h"
 #include "engines/choice/engine.h"
+#include "engines/choice/route.h"
 #include "engines/oip/describe.h"
 #include "engines/oip/engine.h"
 #include "engines/onnxruntime/library.h"
-#include "engines/shm/engine.h"
 #include "guard.h"
 #include "handles.h"
 #include "structs.h"
@@ -101,9 +101,7 @@ sidecall_model_options read_model_options(const sidecall_model_options* options)
 }
 
 sidecall_model* open_model(const char* uri, const sidecall_model_options& options) {
-  return new sidecall_model(is_remote(uri)    ? open_remote(uri, options)
-                            : is_network(uri) ? open_network(uri, options)
-                                              : Model::open(uri, options, open_local_engine));
+  return new sidecall_model(open_uri(uri, options));
 }
 
 sidecall_model* open_model_bytes(std::string bytes, const sidecall_model_options& options) {

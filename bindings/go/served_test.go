@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -352,6 +353,42 @@ func TestRunsBeyondTheLimitWaitForTheirTurn(t *testing.T) {
 	}
 	cancel()
 	if err := <-outcomes; !errors.Is(err, sidecall.CodeCancelled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// test: is a folder of engines/ that only test builds have, and that no language knows.
+func TestANewRouteNeedsNothingFromThisPackage(t *testing.T) {
+	open := func(uri string) *sidecall.Model {
+		model, err := sidecall.Open(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { model.Close() })
+		return model
+	}
+	model := open("test:double?open_ms=10&run_ms=20")
+	var group sync.WaitGroup
+	for i := range 40 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			x := sidecall.NewTensor([]float32{float32(i)}, 1)
+			outputs, err := model.Run(t.Context(), map[string]sidecall.Tensor{"x": x})
+			if err != nil || !reflect.DeepEqual(outputs["y"].Data, []float32{2 * float32(i)}) {
+				t.Errorf("%d: got %v, %v", i, outputs, err)
+			}
+		}()
+	}
+	group.Wait()
+	late, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	_, err := open("test:double?run_ms=60000").Run(late,
+		map[string]sidecall.Tensor{"x": sidecall.NewTensor([]float32{1}, 1)})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("expected the deadline of the context, got %v", err)
+	}
+	if _, err := sidecall.Open("test:triple"); !errors.Is(err, sidecall.CodeInvalidArgument) {
 		t.Errorf("got %v", err)
 	}
 }

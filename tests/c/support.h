@@ -50,6 +50,10 @@ inline std::string route() {
   return name == nullptr ? "" : name;
 }
 
+// The protocol of the network has no names for dimensions, so the client cannot compute the shapes
+// of outputs from those of the inputs.
+inline bool has_dim_names() { return route() != "http" && route() != "grpc"; }
+
 // Serves one model until the process exits, over shared memory if no route is given. Returns the
 // URI of the model.
 inline std::string serve(const std::string& name) {

@@ -38,8 +38,12 @@ TEST_CASE("an output can be read only after a run") {
   const Model model = support::open("nonzero.onnx");
   Call call(model, 3);
   View twice = call.output(1);
-  CHECK(twice.rank() == 1);
-  CHECK(twice.dims()[0] == 3);
+  if (support::has_dim_names()) {
+    REQUIRE(twice.rank() == 1);
+    CHECK(twice.dims()[0] == 3);
+  } else {
+    CHECK(twice.rank() == -1);
+  }
   CHECK(twice.bytes().data() == nullptr);
   CHECK(call.output(0).rank() == -1);  // only a run can tell how many elements are not zero
   double value = 0;
@@ -115,7 +119,8 @@ TEST_CASE("reshape accepts only shapes that the spec allows") {
   CHECK(reshape({1, 4, 3}) == "OK");
   CHECK(call.input(0).size() == 12);
   CHECK(reshape({1, 4, 2}) == "SHAPE_MISMATCH");
-  CHECK(last().expected == std::string("float32[N,T,3]"));
+  CHECK(last().expected ==
+        std::string(support::has_dim_names() ? "float32[N,T,3]" : "float32[?,?,3]"));
   CHECK(last().got == std::string("float32[1,4,2]"));
   CHECK(reshape({1, 4}) == "SHAPE_MISMATCH");
   CHECK(reshape({1, 4, 3, 1}) == "SHAPE_MISMATCH");
@@ -200,6 +205,10 @@ TEST_CASE("outputs are written into bound memory") {
   Call call(model);
   support::give_x(call, {1, 2});
   alignas(64) float y[3] = {0, 0, -1};
+  if (!support::has_dim_names()) {
+    CHECK(status(sidecall_call_bind_output(call.get(), 0, y, 8, error())) == "SHAPE_MISMATCH");
+    return;
+  }
   call.bind_output(0, y, 8);
   call.run();
   CHECK(y[0] == 11);

@@ -108,3 +108,12 @@ def test_no_command_starts_a_program_without_allow_exec(sidecall, tmp_path, comm
         == f"sidecall: exec:touch {tmp_path}/started: expected the option --allow-exec, got none: opening an exec: model starts a program\n"
     )
     assert not (tmp_path / "started").exists()
+
+
+def test_a_new_route_needs_nothing_from_the_command(sidecall):
+    """test: is a folder of engines/ that only test builds have, and that no front end knows."""
+    about = json.loads(sidecall("info", "test:double", "--json").out)
+    assert about["engine"] == "server 'test:double'"
+    assert [one["name"] for one in about["inputs"] + about["outputs"]] == ["x", "y"]
+    assert sidecall("info", "test:double").out.startswith("server    test:double\n")
+    assert "expected test:double" in sidecall("info", "test:triple").err

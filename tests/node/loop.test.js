@@ -142,3 +142,20 @@ test('neither a success nor a failure prints anything', async () => {
     sidecall.openSync(modelPath('gather.onnx')).run({ at: [3] }).catch(() => {})`)
   assert.deepEqual(done, { code: 0, signal: null, out: '', err: '' })
 })
+
+// test: is a folder of engines/ that only test builds have, and that no language knows.
+test('a new route needs nothing from this package', async () => {
+  const model = await open('test:double?open_ms=10&run_ms=20')
+  const answers = Promise.all(
+    Array.from({ length: 40 }, (_, i) => model.run({ x: Float32Array.of(i) }))
+  )
+  assert.ok((await turnsDuring(answers)) > 2)
+  assert.deepEqual(
+    (await answers).map(({ y }) => y[0]),
+    Array.from({ length: 40 }, (_, i) => 2 * i)
+  )
+  assert.deepEqual(model.runSync({ x: Float32Array.of(1, -2) }).y, Float32Array.of(2, -4))
+  const late = await open('test:double?run_ms=60000')
+  await assert.rejects(late.run({ x: Float32Array.of(1) }, { timeoutMs: 20 }), { code: 'TIMEOUT' })
+  await assert.rejects(open('test:triple'), { code: 'INVALID_ARGUMENT' })
+})

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -291,3 +292,24 @@ def exit_code_of_child(predict: Callable[[], Any]) -> int:
         finally:
             os._exit(wrong)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_new_route_needs_nothing_from_this_package(backend: str) -> None:
+    """test: is a folder of engines/ that only test builds have, and that no language knows."""
+    with sidecall.open("test:double?open_ms=10&run_ms=20", backend=backend) as model:
+        assert model.run({"x": [1, -2]})["y"].tolist() == [2, -4]
+
+        async def many() -> list[float]:
+            runs = (model.arun({"x": np.full(1, i, dtype=np.float32)}) for i in range(40))
+            return [float(answer["y"][0]) for answer in await asyncio.gather(*runs)]
+
+        assert asyncio.run(many()) == [2.0 * i for i in range(40)]
+        again = pickle.loads(pickle.dumps(model))
+        assert again.run({"x": [3]})["y"].tolist() == [6]
+    with sidecall.open("test:double?run_ms=60000", backend=backend) as model:
+        with pytest.raises(errors.Timeout):
+            model.run({"x": [1]}, timeout=0.02)
+        with pytest.raises(errors.Timeout):
+            asyncio.run(model.arun({"x": [1]}, timeout=0.02))
+    with pytest.raises(errors.InvalidArgument, match="expected test:double"):
+        sidecall.open("test:triple", backend=backend)

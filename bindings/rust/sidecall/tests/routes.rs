@@ -196,3 +196,32 @@ fn a_task_that_sleeps_is_woken_while_another_polls_and_stops() {
         sleeper.join().unwrap();
     });
 }
+
+/// `test:` is a folder of engines/ that only test builds have, and that no language knows.
+#[test]
+fn a_new_route_needs_nothing_from_this_crate() {
+    let double = |run_ms: u32| Model::open(format!("test:double?run_ms={run_ms}")).unwrap();
+    let call = |model: &Model, x: f32| {
+        let mut call = model.call_lazy(1).unwrap();
+        let input = model.input("x").unwrap();
+        call.copy_input(input, Tensor::new(&[x], &[1])).unwrap();
+        call
+    };
+    let model = double(20);
+    let mut calls: Vec<_> = (0..40).map(|i| call(&model, i as f32)).collect();
+    let runs = calls.iter_mut().map(|call| call.run_async(None).unwrap());
+    assert!(join(runs).iter().all(Result::is_ok));
+    for (i, call) in calls.iter_mut().enumerate() {
+        assert_eq!(answer(call), 2.0 * i as f32);
+        call.run().unwrap();
+        assert_eq!(answer(call), 2.0 * i as f32);
+    }
+    let mut late = call(&double(60_000), 1.0);
+    assert_eq!(late.run_within(MOMENT).unwrap_err().code(), Code::Timeout);
+    let error = block_on(late.run_async(Some(MOMENT)).unwrap()).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout);
+    assert_eq!(
+        Model::open("test:triple").unwrap_err().code(),
+        Code::InvalidArgument
+    );
+}

@@ -557,4 +557,26 @@ class CallsTest {
       assertTrue(call.output(0).toTensor().longs().length > 0);
     }
   }
+
+  /** `test:` is a folder of engines/ that only test builds have, and that no language knows. */
+  @Test
+  void aNewRouteNeedsNothingFromThisPackage() {
+    try (Model model = Sidecall.open("test:double?open_ms=10&run_ms=20")) {
+      List<CompletableFuture<Map<String, Tensor>>> runs = new ArrayList<>();
+      for (int i = 0; i < 40; ++i) {
+        runs.add(model.runAsync(Map.of("x", Tensor.of(new float[] {i}, 1))));
+      }
+      for (int i = 0; i < 40; ++i) {
+        assertArrayEquals(new float[] {2 * i}, runs.get(i).join().get("y").floats());
+      }
+      Map<String, Tensor> answer = model.run(Map.of("x", Tensor.of(new float[] {1, -2}, 2)));
+      assertArrayEquals(new float[] {2, -4}, answer.get("y").floats());
+    }
+    try (Model model = Sidecall.open("test:double?run_ms=60000")) {
+      Map<String, Tensor> inputs = Map.of("x", Tensor.of(new float[] {1}, 1));
+      assertRefused(Code.TIMEOUT, () -> model.run(inputs, Duration.ofMillis(20)));
+    }
+    assertRefused(
+        Code.INVALID_ARGUMENT, "expected test:double", () -> Sidecall.open("test:triple"));
+  }
 }
