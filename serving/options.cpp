@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/platform.h"
+#include "core/text.h"
 #include "network.h"
 
 namespace sidecall {
@@ -56,9 +57,9 @@ int inherited_control_socket() {
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == end && fd > 2;
   if (!is_number || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
       type != SOCK_SEQPACKET)
-    throw Error(
-        SIDECALL_INVALID_ARGUMENT,
-        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got another value");
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got '" +
+                    printable(text) + "'");
   return fd;
 }
 

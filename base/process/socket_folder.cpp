@@ -53,7 +53,7 @@ const char* socket_folder_fault(const std::string& folder, int* error_number) no
   struct stat found{};
   *error_number = ::lstat(folder.c_str(), &found) == 0 ? 0 : errno;
   if (*error_number != 0) return nullptr;
-  if (!S_ISDIR(found.st_mode)) return "expected a folder, got another kind of file";
+  if (!S_ISDIR(found.st_mode)) return "expected a folder, but there is a file of another kind";
   if (found.st_uid != ::geteuid())
     return "expected a folder of this user, but another user owns it";
   if ((found.st_mode & 022) != 0)

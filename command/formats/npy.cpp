@@ -127,13 +127,13 @@ std::string_view value_of(const std::string& name, std::string_view header, std:
 std::vector<int64_t> parse_shape(const std::string& name, std::string_view text) {
   std::vector<int64_t> dims;
   if (text.size() < 2 || text.front() != '(' || text.back() != ')')
-    fail(name, "expected a shape in the header, got other text");
+    fail(name, "expected a shape such as (2, 3) in the header");
   text = text.substr(1, text.size() - 2);
   while (!text.empty()) {
     int64_t dim = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), dim);
     if (parsed.ec != std::errc() || dim < 0)
-      fail(name, "expected a shape of whole numbers, got other text");
+      fail(name, "expected a shape of whole numbers, such as (2, 3)");
     if (dims.size() == kMaxRank)
       fail(name, "expected at most " + std::to_string(kMaxRank) + " dimensions, got more");
     dims.push_back(dim);
@@ -174,7 +174,7 @@ std::string read_header(NpyFile& file) {
   const std::string& name = file.name();
   const std::string begin = file.read(kMagic.size() + 4);
   if (begin.size() < kMagic.size() + 4 || begin.compare(0, kMagic.size(), kMagic) != 0)
-    fail(name, "expected a .npy file, got other bytes");
+    fail(name, "expected a .npy file, as numpy.save writes it");
   const auto major = static_cast<unsigned char>(begin[kMagic.size()]);
   if (major < 1 || major > 3)
     fail(name, "expected a .npy file of format 1, 2 or 3, got format " + std::to_string(major));

@@ -5,6 +5,7 @@
 
 #include "about.h"
 #include "core/error.h"
+#include "core/text.h"
 #include "python_text.h"
 
 namespace sidecall {
@@ -99,8 +100,8 @@ std::string output_type(Module* module, const OutputType& output) {
 std::string checked_python_name(const std::string& given) {
   if (python::is_identifier(given) && given.compare(0, 2, "__") != 0) return given;
   throw Error(SIDECALL_INVALID_ARGUMENT,
-              "name: expected letters, digits or _, not beginning with a digit or __, got other "
-              "text");
+              "name: expected letters, digits or _, not beginning with a digit or __, got '" +
+                  printable(given) + "'");
 }
 
 std::string typed_dicts(const RecordTypes& types, const std::string& name) {

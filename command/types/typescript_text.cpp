@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/text.h"
 #include "source_text.h"
 #include "typescript.h"
 
@@ -87,11 +88,11 @@ std::string Members::text() const {
 
 std::string checked_type_name(const std::string& given) {
   if (is_identifier(given) && !is_taken(given)) return given;
-  throw Error(
-      SIDECALL_INVALID_ARGUMENT,
-      is_identifier(given)
-          ? "name: expected a name that is not reserved, got '" + given + "'"
-          : "name: expected letters, digits, _ or $, not beginning with a digit, got other text");
+  throw Error(SIDECALL_INVALID_ARGUMENT,
+              is_identifier(given)
+                  ? "name: expected a name that is not reserved, got '" + given + "'"
+                  : "name: expected letters, digits, _ or $, not beginning with a digit, got '" +
+                        printable(given) + "'");
 }
 
 std::string type_name_from(const std::string& words) {

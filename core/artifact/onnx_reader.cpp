@@ -225,8 +225,8 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
 
 void OnnxReader::fail(const char* at, const std::string& problem) const {
   throw Error(SIDECALL_FILE_INVALID,
-              "file '" + label_ + "': expected an ONNX model, got other or truncated content: " +
-                  problem + " at byte " + std::to_string(offset_of(at)) + place_of(at));
+              "file '" + label_ + "': not an ONNX model, or only a part of one: " + problem +
+                  " at byte " + std::to_string(offset_of(at)) + place_of(at));
 }
 
 // Returns a text such as " in graph.node[3].attribute[0]": the path of the innermost message that

@@ -172,8 +172,8 @@ bool read_quickly(const std::string& json, json::Document* document) {
 }
 
 [[noreturn]] void fail(const std::string& words, size_t byte) {
-  throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got other text: " + words +
-                                             " (byte " + std::to_string(byte) + ")");
+  throw Error(SIDECALL_CONTRACT_INVALID,
+              "contract: not valid JSON: " + words + " (byte " + std::to_string(byte) + ")");
 }
 
 }  // namespace

@@ -76,8 +76,7 @@ Library load() {
     const auto server = reinterpret_cast<const sidecall_net_server_api* (*)()>(
         platform::find_symbol(library, "sidecall_net_serving"));
     if (client == nullptr || server == nullptr)
-      throw Error(SIDECALL_UNSUPPORTED,
-                  path + ": expected libsidecall-net.so, got another library");
+      throw Error(SIDECALL_UNSUPPORTED, path + ": this library is not libsidecall-net.so");
     if (std::strcmp(client()->version, kVersion) != 0)
       throw Error(SIDECALL_UNSUPPORTED,
                   path + ": expected version " + kVersion + ", got " + client()->version);

@@ -116,7 +116,7 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   check_ort(api(), api()->AllocatorFree(allocator, name), "");
   if (!is_utf8(spec.name))
     throw Error(SIDECALL_FILE_INVALID,
-                "file '" + label + "': expected names in UTF-8, got other bytes");
+                "file '" + label + "': the name of an input or output is not UTF-8");
 
   OrtTypeInfo* type = nullptr;
   check_ort(api(),

@@ -14,7 +14,7 @@ def needed_libraries(content: bytes) -> list[str]:
     Raises ValueError for another file.
     """
     if not content.startswith(b"\x7fELF\x02\x01"):
-        raise ValueError("expected a 64-bit, little-endian ELF file, got another file")
+        raise ValueError("the file is not a 64-bit, little-endian ELF file")
     try:
         return _needed(content)
     except (struct.error, StopIteration):

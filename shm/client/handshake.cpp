@@ -90,7 +90,7 @@ void check_welcome(const Welcome& welcome, const ConnectionRequest& request) {
 void check_pidfd(int fd) {
   if (syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) != 0 && errno != EPERM && errno != ESRCH &&
       errno != EINVAL)
-    violation("expected a pidfd, got another descriptor");
+    violation("it sent a descriptor that is not a pidfd");
 }
 
 void take_descriptors(Received* received, const ConnectionRequest& request,

@@ -119,8 +119,8 @@ def claim(descr: str, shape: str) -> bytes:
 
 TOO_LARGE = "expected an array that fits in memory, got a larger one"
 BAD = {
-    "empty": (b"", "expected a .npy file, got other bytes"),
-    "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, got other bytes"),
+    "empty": (b"", "expected a .npy file, as numpy.save writes it"),
+    "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, as numpy.save writes it"),
     "cut_header": (
         npy(np.zeros((2, 3), np.float32))[:40],
         "expected a complete header, got a truncated one",
@@ -149,7 +149,7 @@ BAD = {
     "rows_2_to_62": (claim("<f4", f"({2**62},)"), TOO_LARGE),
     "rows_2_to_64": (
         claim("<f4", f"({2**64},)"),
-        "expected a shape of whole numbers, got other text",
+        "expected a shape of whole numbers, such as (2, 3)",
     ),
     "product_of_dims": (claim("<f4", f"({2**32}, {2**32})"), TOO_LARGE),
     "product_and_width": (claim("<f8", f"({2**61}, 1)"), TOO_LARGE),
@@ -195,7 +195,7 @@ BAD = {
     ),
     "negative": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(-2, 3)")[:-1],
-        "expected a shape of whole numbers, got other text",
+        "expected a shape of whole numbers, such as (2, 3)",
     ),
     "int64": (npy(np.zeros((2, 3), np.int64)), "input 'x': expected float32, got int64"),
     "beyond_float32": (

@@ -170,7 +170,7 @@ TEST_CASE("an invalid signature is refused, and the error names the place") {
                 "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}]") ==
         "server 'shm:x': signature: inputs[0].dims: expected at most 16 dimensions, got 17");
   CHECK(refusal("3") == "server 'shm:x': signature: inputs: expected an array, got a number");
-  CHECK(refusal("[").rfind("server 'shm:x': signature: expected JSON, got other text", 0) == 0);
+  CHECK(refusal("[").rfind("server 'shm:x': signature: not valid JSON: ", 0) == 0);
   CHECK(status_of([] { read(""); }) == SIDECALL_PROTOCOL);
 }
 

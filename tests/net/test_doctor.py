@@ -97,7 +97,7 @@ def test_a_missing_library_is_reported_and_needed_for_addresses_only() -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ("int other(void) { return 0; }", "expected libsidecall-net.so, got another library"),
+        ("int other(void) { return 0; }", "this library is not libsidecall-net.so"),
         (
             """struct api { const char *version; };
                static const struct api old = {"0.0.1"};

@@ -41,7 +41,7 @@ const std::vector<std::string_view>& texts_of(const Node& node, std::string_view
   for (const std::string_view text : texts) {
     if (!is_utf8(text))
       refuse_node(node, SIDECALL_FILE_INVALID,
-                  "attribute '" + std::string(attribute) + "': expected UTF-8, got other bytes");
+                  "attribute '" + std::string(attribute) + "': the text is not UTF-8");
   }
   return texts;
 }
@@ -68,8 +68,8 @@ TokenExpression expression_of(const Node& node, std::string_view attribute, bool
       parse_token_expression(node.text(attribute, ""), is_repeated);
   if (!expression)
     refuse(node, "attribute '" + std::string(attribute) +
-                     "': expected a character class that this engine can read, got another "
-                     "regular expression");
+                     "': this engine reads only character classes, not other regular "
+                     "expressions");
   return *std::move(expression);
 }
 
@@ -376,7 +376,7 @@ class TermCounter final : public Operator {
   }
 
   [[noreturn]] void refuse_text() const {
-    refuse_node(node_, SIDECALL_ENGINE, "expected texts in UTF-8, got other bytes");
+    refuse_node(node_, SIDECALL_ENGINE, "the text is not UTF-8");
   }
 
   size_t length_at(const char* at, const char* end) const {

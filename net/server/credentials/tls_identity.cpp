@@ -60,8 +60,7 @@ void require_memory(int code) {
 void require_file(int code, const char* option, const char* expected) {
   require_memory(code);
   if (code == 0) return;
-  throw Error(SIDECALL_INVALID_ARGUMENT,
-              std::string(option) + ": expected " + expected + ", got another file");
+  throw Error(SIDECALL_INVALID_ARGUMENT, std::string(option) + ": the file is not " + expected);
 }
 
 void require_ok(int code) {

@@ -160,9 +160,8 @@ Response server_metadata() {
 Response health(const Site& site, std::string_view message) {
   const std::string status = check_health(site, message);
   if (!status.empty()) return grpc_answer(status);
-  return grpc_error(kGrpcNotFound, std::string("service: expected '', '") +
-                                       grpc::kInferenceService + "' or '" + site.name +
-                                       "', got another name");
+  return grpc_error(kGrpcNotFound, std::string("service: this server has only '', '") +
+                                       grpc::kInferenceService + "' or '" + site.name + "'");
 }
 
 }  // namespace

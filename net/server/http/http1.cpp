@@ -309,8 +309,8 @@ class Http1 final : public Session, private Responder {
     if (error == HPE_OK || state_ == State::kOver) return;
     if (status_ != 0) return fail(status_, problem_);
     if (error != HPE_PAUSED || !is_complete_)
-      return fail(400, std::string("expected HTTP/1.1, got other bytes: ") +
-                           llhttp_get_error_reason(&parser_));
+      return fail(400,
+                  std::string("the request is not HTTP/1.1: ") + llhttp_get_error_reason(&parser_));
     const char* const end = llhttp_get_error_pos(&parser_);
     pending_.assign(end, static_cast<size_t>(text.data() + text.size() - end));
     llhttp_resume(&parser_);

@@ -216,7 +216,7 @@ def test_an_invalid_control_socket_is_refused(sidecall, jobs, value):
     done = sidecall("serve", jobs, env={"SIDECALL_FD": value})
     assert done.code == 1
     assert (
-        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got another value"
+        f"SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got '{value}'"
         in done.err
     )
 

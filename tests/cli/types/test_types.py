@@ -117,14 +117,14 @@ def test_a_model_whose_golden_rows_disagree_has_types(sidecall, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
+        ("", "name: expected letters, digits, _ or $, not beginning with a digit, got ''"),
         (
             "a b",
-            "name: expected letters, digits, _ or $, not beginning with a digit, got other text",
+            "name: expected letters, digits, _ or $, not beginning with a digit, got 'a b'",
         ),
         (
             "F{}",
-            "name: expected letters, digits, _ or $, not beginning with a digit, got other text",
+            "name: expected letters, digits, _ or $, not beginning with a digit, got 'F{}'",
         ),
         ("class", "name: expected a name that is not reserved, got 'class'"),
         ("Tensor", "name: expected a name that is not reserved, got 'Tensor'"),

@@ -269,7 +269,8 @@ def test_an_invalid_name_is_refused(sidecall, jobs, name, language):
     done = sidecall("types", jobs, "--lang", language, "--name", name, "--engine", "native")
     message = "name: expected letters, digits or _, not beginning with a digit or __"
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"sidecall: jobs.onnx: {message}, got other text\n"
+    printed = name.replace("\n", "\\n")
+    assert done.err == f"sidecall: jobs.onnx: {message}, got '{printed}'\n"
 
 
 def test_a_keyword_may_begin_the_names_of_classes(sidecall, jobs):

@@ -144,7 +144,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
     pub fn predict_with(&self, call: &mut Call, record: &R) -> Result<A> {
         if call.rows() != 1 || !call.model().is_same(&self.model) {
             return Err(Error::usage(
-                "call: expected one row of the model that was bound, got another call",
+                "call: expected a call of the bound model with one row: use Model::call(1)",
             ));
         }
         self.predict_in(call, record, self.model.timeout_ns())

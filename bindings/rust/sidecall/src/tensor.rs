@@ -91,8 +91,7 @@ impl<'a> Tensor<'a> {
             let strings = count.and_then(|count| usize::try_from(count).ok());
             if strings.is_none() || strings != offsets.len().checked_sub(1) {
                 return Err(Error::usage(
-                    "offsets: expected one more than there are strings in the shape, got another \
-                     number",
+                    "offsets: expected one more than there are strings in the shape",
                 ));
             }
         }
@@ -215,7 +214,7 @@ impl<'c> View<'c> {
             .get(begin as usize..end as usize)
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .ok_or_else(|| {
-                let message = "view: expected a string in UTF-8, got other bytes";
+                let message = "view: the string is not UTF-8: read its bytes instead";
                 Error::with_code(Code::InvalidString, message)
             })
     }
