@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import sidecall
 from sidecall import errors
-from sidecall._arrow import accepts
+from sidecall._data.arrow import accepts
 from sidecall._file_contract import columns_of, features_of, read_contract
 from sidecall._signature import Column, Feature
 

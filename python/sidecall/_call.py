@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall import _backend, errors
-from sidecall._arrays import filled
+from sidecall._data.arrays import filled
 from sidecall._timeouts import nanoseconds
 
 if TYPE_CHECKING:

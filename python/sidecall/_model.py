@@ -304,8 +304,13 @@ class Model:
         try:
             if isinstance(records, (dict, list)):
                 return self._predict(records, timeout_ns)
-            from sidecall._arrow import is_arrow, predict_arrow
-            from sidecall._frames import is_frame, predict_array, predict_frame, require_columns
+            from sidecall._data.arrow import is_arrow, predict_arrow
+            from sidecall._data.frames import (
+                is_frame,
+                predict_array,
+                predict_frame,
+                require_columns,
+            )
 
             if is_frame(records):
                 if self._origin[1]["absent"] == "error":
@@ -348,9 +353,9 @@ class Model:
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
         {'prediction': 621.0}
         """
-        from sidecall._arrow import is_arrow
         from sidecall._async import outcome_of
-        from sidecall._frames import is_frame
+        from sidecall._data.arrow import is_arrow
+        from sidecall._data.frames import is_frame
 
         if is_frame(records) or is_arrow(records) or isinstance(records, np.ndarray):
             import asyncio

@@ -47,7 +47,7 @@ constexpr std::array kStorage = {
 };
 
 py::object python_helper(const char* name) {
-  return py::module_::import("sidecall._arrays").attr(name);
+  return py::module_::import("sidecall._data.arrays").attr(name);
 }
 
 bool has_other_width(int type_num, const TensorSpec& spec) {
@@ -194,7 +194,7 @@ bool view_in_place(PyObject* value, const TensorSpec& spec, sidecall_view* view)
 py::object converted(PyObject* value, const TensorSpec& spec) {
   auto object = py::reinterpret_borrow<py::object>(value);
   if (!spec.datetime_unit.empty() && is_array(value) && is_datetime64(value)) {
-    return py::module_::import("sidecall._datetimes")
+    return py::module_::import("sidecall._data.datetimes")
         .attr("tensor_of")(object, spec.text, spec.datetime_unit);
   }
   if ((spec.dtype != SIDECALL_DTYPE_FLOAT32 && spec.dtype != SIDECALL_DTYPE_FLOAT64) ||

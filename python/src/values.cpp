@@ -111,7 +111,7 @@ sidecall_status set_datetime(sidecall_call* call, int64_t row, int32_t feature, 
   }
   if (is_a(value, types.boolean))
     return sidecall_call_set_bool(call, row, feature, PyObject_IsTrue(value), err);
-  const py::object found = py::module_::import("sidecall._datetimes")
+  const py::object found = py::module_::import("sidecall._data.datetimes")
                                .attr("moment_of")(py::reinterpret_borrow<py::object>(value));
   if (found.is_none()) return sidecall_call_set_missing(call, row, feature, err);
   if (py::isinstance<py::str>(found)) {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sidecall import _backend, _cffi_header, _model
-from sidecall._cffi_header import NULL, constants, declarations, ffi, lib, new_struct
+from sidecall import _backend, _model
+from sidecall._cffi import header
+from sidecall._cffi.header import NULL, constants, declarations, ffi, lib, new_struct
 
 
 def test_preprocessor_lines_are_filtered() -> None:
@@ -21,7 +22,7 @@ def test_every_declared_function_is_exported() -> None:
     names = [name for name in dir(lib) if name.startswith("sidecall_")]
     declared = [
         line
-        for line in _cffi_header._source.splitlines()
+        for line in header._source.splitlines()
         if line.startswith(("sidecall_", "const ", "void ", "int", "uint", "size_t"))
     ]
     assert len(names) >= 50

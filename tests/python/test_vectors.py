@@ -18,7 +18,7 @@ import pytest
 import sidecall
 from peer import Peer
 from sidecall import errors
-from sidecall._arrays import PACKED, storage
+from sidecall._data.arrays import PACKED, storage
 from vector_files import BACKENDS, MODELS, VECTORS
 from vector_servers import Servers, reason_to_leave_out
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .dates import DateType, type_of_dates
 from .errors import NotConvertible
-from .families.xgboost_models import categories_of
+from .families.boosting.xgboost import categories_of
 from .graph.builder import Tensor
 from .graph.dates import Dates
 from .graph.frame import Frame

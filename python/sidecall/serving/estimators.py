@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecall._arrays import storage
+from sidecall._data.arrays import storage
 from sidecall._methods import method_of
 
 

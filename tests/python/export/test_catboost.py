@@ -18,7 +18,7 @@ from catboost import (
 )
 from convert_harness import layout, run_graph, run_graph_natively
 from sidecall.convert import NotConvertible, to_graph
-from sidecall.convert.families.catboost_categories import hashes_of
+from sidecall.convert.families.boosting.catboost_categories import hashes_of
 from sidecall.exporting.errors import StepError
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import sidecall
 from export_data import payments
-from sidecall.convert.families.category_encoders_models import ENCODERS
+from sidecall.convert.families.category_encoders import ENCODERS
 from sidecall.exporting.errors import StepError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline

@@ -1,31 +1,30 @@
-"""The converters, one file per family of estimators. Importing this package registers them."""
+"""The converters. Importing this package registers them.
+
+A file covers one family of estimators of scikit-learn, or one other package. Packages that need
+more files have a folder.
+"""
 
 from . import (  # noqa: F401
+    boosting,
     calibration,
-    catboost_models,
-    category_encoders_models,
+    category_encoders,
     compose,
     decomposition,
     density,
     encoders,
     ensemble,
-    feature_engine_dates,
-    feature_engine_models,
-    feature_engine_numbers,
+    feature_engine,
     feature_extraction,
     functions,
     impute,
     kernels,
     libsvm_probabilities,
-    lightgbm_models,
     linear_model,
     naive_bayes,
     neighbors,
     preprocessing,
-    skrub_dates,
-    skrub_models,
+    skrub,
     splines,
-    statsmodels_models,
+    statsmodels,
     tree,
-    xgboost_models,
 )

@@ -52,7 +52,7 @@ def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[An
 
 def fitted_categories(model: Any) -> Iterator[list[Any]]:
     """Yields the categories of each column of every fitted encoder and XGBoost in the model."""
-    from sidecall.convert.families.xgboost_models import categories_of
+    from sidecall.convert.families.boosting.xgboost import categories_of
 
     boosters = [model] if is_xgboost(model) and not hasattr(model, "get_params") else []
     for item in (*boosters, *estimators_in(model)):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecall.convert.families.xgboost_models import categories_of
+from sidecall.convert.families.boosting.xgboost import categories_of
 
 from ..data.columns import Column
 from ..data.containers import Data

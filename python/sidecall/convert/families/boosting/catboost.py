@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Tensor
-from ..graph.frame import Frame
-from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts
+from ...graph.builder import Tensor
+from ...graph.frame import Frame
+from ...graph.tree_rows import TreeRows
+from ...registry import Conversion, converts
+from ..linear_model import pair
+from ..tree import rounding, tree_rows
 from .catboost_categories import Categories, NumberColumn
-from .linear_model import pair
-from .tree import rounding, tree_rows
 
 CATBOOST = "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from sidecall import errors
-from sidecall._arrays import is_masked
-from sidecall._datetimes import Instant, counts_of
+from sidecall._data.arrays import is_masked
+from sidecall._data.datetimes import Instant, counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from ..checks import Range, Rule
-from ..graph.builder import Tensor
-from ..graph.column_function import Recorded, record
-from ..graph.frame import MISSING, Frame
-from ..graph.numeric import arcsin, arcsinh, cos, log1p
-from ..graph.splits import split_at
-from ..registry import Conversion, converts
-from ..tracing import Untraceable, given, type_name
-from ..tracing.columns import ADVICE
-from ..tracing.placeholders import Array, elementwise
-from ..tracing.ufuncs import UNARY
-from .feature_engine_columns import ABOVE_ZERO, FINITE, NamedColumns, through
-from .preprocessing import power_of
+from ...checks import Range, Rule
+from ...graph.builder import Tensor
+from ...graph.column_function import Recorded, record
+from ...graph.frame import MISSING, Frame
+from ...graph.numeric import arcsin, arcsinh, cos, log1p
+from ...graph.splits import split_at
+from ...registry import Conversion, converts
+from ...tracing import Untraceable, given, type_name
+from ...tracing.columns import ADVICE
+from ...tracing.placeholders import Array, elementwise
+from ...tracing.ufuncs import UNARY
+from ..preprocessing import power_of
+from .columns import ABOVE_ZERO, FINITE, NamedColumns, through
 
 
 def _row(values: dict[Any, Any], variables: Sequence[Any]) -> np.ndarray:

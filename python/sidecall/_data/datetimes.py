@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sidecall import errors
-from sidecall._arrays import filled, is_masked
+from sidecall._data.arrays import filled, is_masked
 
 # A second has 10 to this power of each short unit of numpy. The longer units have so many seconds.
 _DECIMALS = {"s": 0, "ms": 3, "us": 6, "ns": 9, "ps": 12, "fs": 15, "as": 18}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
-from sidecall._cffi_call import Call, Pending, Queue, Workspace, output_view
-from sidecall._cffi_header import (
+from sidecall._cffi.call import Call, Pending, Queue, Workspace, output_view
+from sidecall._cffi.header import (
     DTYPE_NAMES,
     NULL,
     CallError,
@@ -23,7 +23,7 @@ from sidecall._cffi_header import (
     new_struct,
     text_of,
 )
-from sidecall._cffi_server import (
+from sidecall._cffi.server import (
     Server,
     Supervisor,
     Watchdog,
@@ -36,7 +36,7 @@ from sidecall._cffi_server import (
     serve_model,
     supervise,
 )
-from sidecall._cffi_values import Datetime, Spec, array_of, get_value, set_value, spec_of
+from sidecall._cffi.values import Datetime, Spec, array_of, get_value, set_value, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

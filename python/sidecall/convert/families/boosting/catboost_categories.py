@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Tensor
-from ..graph.frame import Frame
-from ..graph.one_hot import OneHot
-from ..registry import Conversion
-from .encoders import lookup
-from .tree import rounded_float32
+from ...graph.builder import Tensor
+from ...graph.frame import Frame
+from ...graph.one_hot import OneHot
+from ...registry import Conversion
+from ..encoders import lookup
+from ..tree import rounded_float32
 
 # The factor of CatBoost's hash of a combination, modulo 2**64.
 _FACTOR = np.uint64(0x4906BA494954CB65)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import Range, Rule
-from ..graph.builder import Tensor
-from ..graph.frame import Frame
-from ..registry import Conversion
-from ..tracing import type_name
-from ..tracing.columns import NARROW
-from .encoders import is_missing
+from ...checks import Range, Rule
+from ...graph.builder import Tensor
+from ...graph.frame import Frame
+from ...registry import Conversion
+from ...tracing import type_name
+from ...tracing.columns import NARROW
+from ..encoders import is_missing
 
 LARGEST = float(np.finfo(np.float64).max)
 TINY = float(np.finfo(np.float64).smallest_subnormal)

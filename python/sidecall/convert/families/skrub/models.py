@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import Range
-from ..graph.builder import Tensor
-from ..graph.frame import MISSING, Frame, join
-from ..registry import Conversion, converts, refuses
-from .encoders import is_missing
-from .feature_extraction import space_class
-from .preprocessing import scaled
+from ...checks import Range
+from ...graph.builder import Tensor
+from ...graph.frame import MISSING, Frame, join
+from ...registry import Conversion, converts, refuses
+from ..encoders import is_missing
+from ..feature_extraction import space_class
+from ..preprocessing import scaled
 
 _INSTEAD = "use StringEncoder, or an encoder of scikit-learn"
 refuses("skrub", "GapEncoder", f"it optimises for each text; {_INSTEAD}")

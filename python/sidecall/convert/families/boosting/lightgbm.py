@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import Rule as NumberRule
-from ..graph.builder import Tensor
-from ..graph.categories import CategoricalSets
-from ..graph.frame import Frame, join
-from ..graph.tree_ensemble import Ensemble
-from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts
-from .encoders import lookup
-from .linear_model import pair, sign_index
-from .tree import compared
+from ...checks import Rule as NumberRule
+from ...graph.builder import Tensor
+from ...graph.categories import CategoricalSets
+from ...graph.frame import Frame, join
+from ...graph.tree_ensemble import Ensemble
+from ...graph.tree_rows import TreeRows
+from ...registry import Conversion, converts
+from ..encoders import lookup
+from ..linear_model import pair, sign_index
+from ..tree import compared
 
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker Booster"
 LIGHTGBM_ZERO = float(np.float32(1e-35))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sidecall._arrays import PACKED, from_python, is_masked, plain, storage, unmasked
-from sidecall._cffi_header import (
+from sidecall._cffi.header import (
     DTYPE_NAMES,
     DTYPES,
     NULL,
@@ -21,7 +20,8 @@ from sidecall._cffi_header import (
     new_view,
     text_of,
 )
-from sidecall._datetimes import moment_of, tensor_of
+from sidecall._data.arrays import PACKED, from_python, is_masked, plain, storage, unmasked
+from sidecall._data.datetimes import moment_of, tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..dates import DateType
-from ..graph.builder import Tensor
-from ..graph.calendar import FLAGS, INTEGERS, flag, part
-from ..graph.dates import Dates
-from ..graph.frame import Frame, join
-from ..registry import Conversion, converts
+from ...dates import DateType
+from ...graph.builder import Tensor
+from ...graph.calendar import FLAGS, INTEGERS, flag, part
+from ...graph.dates import Dates
+from ...graph.frame import Frame, join
+from ...registry import Conversion, converts
 
 _RENAMED = {"day_of_week": "weekday", "day_of_month": "day"}
 

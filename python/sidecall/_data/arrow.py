@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from sidecall import errors
-from sidecall._frames import column_of_instants, column_of_numpy
+from sidecall._data.frames import column_of_instants, column_of_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from sidecall import _backend
-    from sidecall._frames import FrameColumn
+    from sidecall._data.frames import FrameColumn
     from sidecall._signature import Feature
 
 
@@ -58,7 +58,7 @@ def accepts(feature: Feature, kind: pa.DataType) -> bool:
 
 
 def _column_of(name: str, values: Any, feature: Feature | None) -> FrameColumn:
-    """Returns a column as the backends take it; see `sidecall._frames.column_of`."""
+    """Returns a column as the backends take it; see `sidecall._data.frames.column_of`."""
     import pyarrow as pa
 
     kind = values.type

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import Range
-from ..graph.builder import Tensor
-from ..graph.frame import MISSING, Frame, join
-from ..graph.one_hot import OneHot
-from ..registry import Conversion, converts, refuses
-from .encoders import is_missing, lookup, unseen_value
-from .feature_engine_columns import NamedColumns, is_input
+from ...checks import Range
+from ...graph.builder import Tensor
+from ...graph.frame import MISSING, Frame, join
+from ...graph.one_hot import OneHot
+from ...registry import Conversion, converts, refuses
+from ..encoders import is_missing, lookup, unseen_value
+from .columns import NamedColumns, is_input
 
 ENCODERS = "CountFrequencyEncoder DecisionTreeEncoder MeanEncoder OrdinalEncoder WoEEncoder"
 SELECTORS = (

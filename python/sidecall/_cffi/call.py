@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall import errors
-from sidecall._arrays import as_float64
-from sidecall._cffi_header import DTYPES, NULL, CallError, encoded, ffi, lib, new_view
-from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
+from sidecall._cffi.header import DTYPES, NULL, CallError, encoded, ffi, lib, new_view
+from sidecall._cffi.values import Refused, Spec, array_of, get_value, pack, set_value, view_of
+from sidecall._data.arrays import as_float64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

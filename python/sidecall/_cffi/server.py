@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from sidecall import errors
-from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, new_struct, new_view, text_of
-from sidecall._cffi_values import Refused, Spec, array_of, spec_of, view_of
+from sidecall._cffi.header import NULL, CallError, encoded, ffi, lib, new_struct, new_view, text_of
+from sidecall._cffi.values import Refused, Spec, array_of, spec_of, view_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..checks import Range
-from ..dates import MISSING_DATE, DateType, type_of_dates
-from ..graph.builder import Tensor
-from ..graph.calendar import INTEGERS, part, require_known
-from ..graph.dates import Dates
-from ..graph.frame import Frame
-from ..registry import Conversion, converts, refuses
+from ...checks import Range
+from ...dates import MISSING_DATE, DateType, type_of_dates
+from ...graph.builder import Tensor
+from ...graph.calendar import INTEGERS, part, require_known
+from ...graph.dates import Dates
+from ...graph.frame import Frame
+from ...registry import Conversion, converts, refuses
 
 refuses(
     "skrub",

@@ -15,15 +15,15 @@ import numpy as np
 
 from sidecall._methods import is_xgboost_booster, missing_number
 
-from ..graph.builder import Tensor
-from ..graph.categories import CategoricalSets
-from ..graph.frame import Frame
-from ..graph.one_hot import OneHot
-from ..graph.tree_ensemble import Ensemble
-from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts
-from .encoders import lookup
-from .tree import rounded_float32
+from ...graph.builder import Tensor
+from ...graph.categories import CategoricalSets
+from ...graph.frame import Frame
+from ...graph.one_hot import OneHot
+from ...graph.tree_ensemble import Ensemble
+from ...graph.tree_rows import TreeRows
+from ...registry import Conversion, converts
+from ..encoders import lookup
+from ..tree import rounded_float32
 
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
 

@@ -1,0 +1,3 @@
+"""Converters of CatBoost, LightGBM and XGBoost. Importing this package registers them."""
+
+from . import catboost, lightgbm, xgboost  # noqa: F401

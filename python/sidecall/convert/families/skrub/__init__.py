@@ -1,0 +1,3 @@
+"""Converters of skrub. Importing this package registers them."""
+
+from . import dates, models  # noqa: F401
