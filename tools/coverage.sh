@@ -24,7 +24,7 @@ tools/quietly.sh "$1/log" coverage-c "running the C tests" ctest --test-dir "$fo
 tools/quietly.sh "$1/log" coverage-node "running the tests of Node.js" tools/test_node.sh tests/node "$folder" || true
 # The other folders of tests/python test the export, and would reach little more native code.
 tools/quietly.sh "$1/log" coverage-python "running the tests of Python and of the command" \
-  "$3" -m pytest -n "$2" --dist loadfile -m "" tests/anomalies tests/cli tests/exits tests/faults tests/interop tests/native tests/net tests/outcomes tests/python/serving tests/python/test_*.py || true
+  "$3" -m pytest -n "$2" --dist loadfile -m "" tests/anomalies tests/cli tests/exits tests/faults tests/interop tests/native tests/net tests/outcomes tests/python/serving tests/python/data tests/python/test_*.py || true
 
 find "$folder/counts" -name '*.profraw' >"$folder/counts/list"
 llvm-profdata-19 merge -sparse -failure-mode=warn -f "$folder/counts/list" -o "$folder/all.profdata"

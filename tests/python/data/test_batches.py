@@ -307,7 +307,7 @@ print([name for name in ("libsidecall", "libonnxruntime") if name in mapped])
 
 
 def test_errors_have_the_same_status_over_http_with_ray_as_from_the_server() -> None:
-    header = (Path(__file__).parents[2] / "base/http_status.h").read_text()
+    header = (Path(__file__).parents[3] / "base/http_status.h").read_text()
     statuses, waiting = dict[str, int](), list[str]()
     for name, status in re.findall(r"case SIDECALL_(\w+):|return (\d+);", header):
         if name:

@@ -19,7 +19,7 @@ import pytest
 import sidecall
 from sidecall.exporting.errors import DataError, ModelError, StepError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build")).resolve()
 NODE = """
 const { open } = require(process.argv[1]);
