@@ -40,8 +40,9 @@ NAVIGATION = {
             f"docs/{name}"
             for name in (
                 *("python", "node", "c", "go", "java", "rust", "command", "languages"),
-                *("deploying", "serving", "network", "batch", "queues", "lambda", "containers"),
-                *("hardening", "coverage", "engine"),
+                *("deployment/deploying", "serving", "network", "deployment/batch"),
+                *("deployment/queues", "deployment/lambda", "deployment/containers"),
+                *("deployment/hardening", "coverage", "engine"),
             )
         ],
         "Reference": [

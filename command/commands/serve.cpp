@@ -212,9 +212,10 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->check(one_of({"debug", "info", "warning", "error"}))
       ->option_text("LEVEL");
   // As a flag with a value, --sandbox takes no word of its own: the next word is the model.
-  app.add_flag("--sandbox", options.sandbox,
-               "once the golden rows have run, take files, network and other processes away from "
-               "the server; =require: fail if this system cannot (see docs/hardening.md)")
+  app.add_flag(
+         "--sandbox", options.sandbox,
+         "once the golden rows have run, take files, network and other processes away from "
+         "the server; =require: fail if this system cannot (see docs/deployment/hardening.md)")
       ->check(one_of({"on", "require"}))
       ->transform(
           [](const std::string& given) { return given == "true" ? std::string("on") : given; })

@@ -1,6 +1,6 @@
 // Takes rights away from this process, so that a model that gains control of it can access neither
-// files nor network. Used by `sidecall serve --sandbox`. docs/hardening.md says what remains
-// possible.
+// files nor network. Used by `sidecall serve --sandbox`. docs/deployment/hardening.md says what
+// remains possible.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 
 A message is a JSON object: one record of the model. It is settled when its outcome is in the
 database of the results: an answer, or the error for which it went to the dead letters. The broker
-hears of it afterwards. docs/queues.md explains why a kill at any moment loses and doubles nothing.
+hears of it afterwards. docs/deployment/queues.md explains why a kill at any moment loses and doubles nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`sidecall lambda --zip`: writes the zip file of a function of AWS Lambda, for provided.al2023.
 
-The native command runs `python -m sidecall.lambda_zip`; docs/lambda.md is the guide.
+The native command runs `python -m sidecall.lambda_zip`; docs/deployment/lambda.md is the guide.
 """
 
 from __future__ import annotations

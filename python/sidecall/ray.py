@@ -121,7 +121,7 @@ def deployment(
     `sidecall serve --http`. Other deployments call `handle.predict.remote(records)`.
 
     A replica answers each request at once. `@serve.batch` is not used: one call takes microseconds,
-    less than the wait for other requests, and docs/batch.md has the measurement.
+    less than the wait for other requests, and docs/deployment/batch.md has the measurement.
 
     on_workers  as for `predict`
     options     of `serve.deployment`, such as num_replicas and ray_actor_options

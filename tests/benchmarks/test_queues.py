@@ -302,7 +302,7 @@ def test_the_page_runs_word_for_word(
     }
     printed = ""
     try:
-        for snippet in snippets_of(ROOT / "docs/queues.md"):
+        for snippet in snippets_of(ROOT / "docs/deployment/queues.md"):
             code = snippet.code
             for old, new in places.items():
                 code = code.replace(old, new)

@@ -167,7 +167,7 @@ class Engine:
 
 
 class Images:
-    """Images with a model of tests/vectors, made as docs/containers.md says."""
+    """Images with a model of tests/vectors, made as docs/deployment/containers.md says."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

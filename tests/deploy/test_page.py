@@ -1,4 +1,4 @@
-"""The commands of docs/containers.md, as a reader types them."""
+"""The commands of docs/deployment/containers.md, as a reader types them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from containers import MODELS, ROOT, Engine
 from snippets import matches, snippets_of
 
-PAGE = ROOT / "docs/containers.md"
+PAGE = ROOT / "docs/deployment/containers.md"
 END = "--- the end of a block"
 
 

@@ -80,8 +80,8 @@ def test_without_the_settings_that_all_share_the_unit_is_exposed(units, name):
 
 
 def installation() -> str:
-    """The commands with which docs/containers.md installs the units."""
-    blocks = snippets_of(ROOT / "docs/containers.md")
+    """The commands with which docs/deployment/containers.md installs the units."""
+    blocks = snippets_of(ROOT / "docs/deployment/containers.md")
     [install] = [block.code for block in blocks if "systemctl enable" in block.code]
     return install
 

@@ -15,7 +15,8 @@ from snippets import LANGUAGES, ROOT, Snippet, is_long, matches, snippets_of
 
 PAGES = sorted(
     page
-    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
+    for folder in ("docs", "docs/deployment", "docs/tutorials")
+    for page in (ROOT / folder).glob("*.md")
     if snippets_of(page)
 )
 # What a fragment of C may use without declaring it.

@@ -40,7 +40,7 @@ bool parse(const Command& self, std::vector<std::string> words, LambdaOptions* o
       "no Python. An event is a record, a list of records, or a request of API Gateway\n"
       "or of a function URL whose body is one of these. It opens the model and runs its\n"
       "golden rows before the first event. A program with the name bootstrap is this\n"
-      "command: that name is what Lambda starts. docs/lambda.md describes it all.");
+      "command: that name is what Lambda starts. docs/deployment/lambda.md describes it all.");
   CLI::App& app = arguments.app;
   app.add_option("MODEL", options->uri,
                  "a model file (default: the handler of the function, a file in its folder)")
