@@ -1,12 +1,14 @@
 """Checks every file of the repository; `make lint` runs it.
 
-Checks length, first line, whitespace, left-over notes, paths of a developer's machine, and that
-only the library looks at the scheme of a model's URI.
+Checks length, first line, whitespace, left-over notes, paths of a developer's machine, that no
+folder has too many files, and that only the library looks at the scheme of a model's URI.
 """
 
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,16 @@ LONG_FILES = {
     "bindings/rust/sidecall-sys/src/bindings.rs",
     "bindings/java/src/main/java/dev/sidecall/Call.java",
     "bindings/java/src/main/java/dev/sidecall/Native.java",
+}
+# Source files and pages directly in one folder. Sub-folders name the parts of a larger folder.
+MAX_FILES = 25
+# These folders may have more files. In Go and Java a folder is a package: a file that moves to
+# another folder loses access to what is private to the package. Decisions are a numbered list.
+LARGE_FOLDERS = {
+    "bindings/go",
+    "bindings/java/src/main/java/dev/sidecall",
+    "docs/decisions",
+    "shm/server",
 }
 # The patterns are written in pieces, so that they do not match this file.
 FORBIDDEN = {
@@ -113,6 +125,20 @@ def check(path: Path) -> list[str]:
     return faults
 
 
+def check_folders(paths: Iterable[Path]) -> list[str]:
+    counts = Counter(
+        path.parent.relative_to(ROOT).as_posix()
+        for path in paths
+        if path.suffix in SOURCE or path.suffix == ".md"
+    )
+    return [
+        f"{folder}: {count} source files and pages, expected at most {MAX_FILES}: "
+        "move some of them into sub-folders that name the parts"
+        for folder, count in sorted(counts.items())
+        if count > MAX_FILES and folder not in LARGE_FOLDERS
+    ]
+
+
 def listed_files() -> list[Path]:
     """Every file that git knows, or would add."""
     listed = subprocess.run(
@@ -126,7 +152,8 @@ def listed_files() -> list[Path]:
 
 
 def main() -> int:
-    faults = [fault for path in sorted(listed_files()) for fault in check(path)]
+    paths = sorted(listed_files())
+    faults = [fault for path in paths for fault in check(path)] + check_folders(paths)
     print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
     return 1 if faults else 0
 
